@@ -1,0 +1,99 @@
+# Everything a person types. Recipes of set-up call nothing but Python, so a bare machine will do.
+PYTHON ?= python3
+UV ?= uv
+DOCKER ?= docker
+BIN := .venv/bin
+ARGS ?=
+CODE := agent config llm_router deploy tests bench
+
+.DEFAULT_GOAL := help
+.PHONY: help setup dev demo test check bench lock up down logs restart build clean keys \
+	check-lint check-format check-types check-imports check-page test-page
+
+help: ## show this list
+	@$(PYTHON) -c 'import re; [print(f"  make {name:<10}{what}") for name, what in \
+	re.findall(r"(?m)^([a-z-]+):.*## (.+)", open("Makefile").read())]'
+
+setup: ## make everything ready: packages, LiveKit server, web page
+	@$(PYTHON) -m deploy.setup
+
+dev: ## add what developing needs to it
+	@$(PYTHON) -m deploy.setup dev
+
+demo: ## set up, start everything and talk to it in the browser; Ctrl-C ends it
+	@$(PYTHON) -m deploy.demo $(ARGS)
+
+test: ## run the tests; ARGS="-k breaker" to choose
+	$(BIN)/python -m pytest $(ARGS)
+
+test-page: ## run the web page's own tests
+	@$(PYTHON) -m deploy.page run test
+
+check: ## style, types, imports, side by side
+	@$(MAKE) --no-print-directory --keep-going -j 4 $(if $(filter output-sync,$(.FEATURES)),--output-sync) \
+	check-types check-lint check-format check-imports check-page
+
+check-lint:
+	$(BIN)/ruff check .
+
+check-format:
+	$(BIN)/ruff format --check .
+
+check-types:
+	$(BIN)/mypy $(wildcard $(CODE))
+
+check-imports:
+	$(BIN)/lint-imports
+
+check-page:
+	@$(PYTHON) -m deploy.page run check
+
+bench: ## measure: each script of bench/ prints its table
+	@set -e; for script in $(filter-out bench/_%,$(wildcard bench/*.py)); do \
+	echo "$$script"; $(BIN)/python "$$script" $(ARGS); done
+
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
+
+lock: ## renew the lock files (needs uv); ARGS="--upgrade" for newer versions
+	$(COMPILE) $(ARGS) pyproject.toml deploy/locks/build.in --extra embedded \
+	--output-file requirements.lock
+	$(COMPILE) $(ARGS) pyproject.toml deploy/locks/build.in --extra embedded --group dev \
+	--constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) $(ARGS) deploy/locks/go.in --output-file deploy/locks/go.lock
+	$(COMPILE) $(ARGS) deploy/locks/node.in --output-file deploy/locks/node.lock
+
+# The stack in containers. PROFILES="vllm sip" adds to it; what a profile brings is then also used.
+COMPOSE = $(DOCKER) compose $(PROFILES:%=--profile %)
+EVERYTHING = $(DOCKER) compose --profile "*"
+ifneq (,$(filter sip scale,$(PROFILES)))
+export REDIS_HOST ?= redis:6379
+endif
+ifneq (,$(filter vllm,$(PROFILES)))
+export VLLM_BASE_URL ?= http://vllm:8000/v1
+endif
+ifneq (,$(filter ollama,$(PROFILES)))
+export OLLAMA_BASE_URL ?= http://ollama:11434/v1
+endif
+
+keys: ## print a fresh LiveKit key and secret for .env
+	@$(PYTHON) -c 'import secrets; print("LIVEKIT_API_KEY=patchbay-" + secrets.token_hex(4)); \
+	print("LIVEKIT_API_SECRET=" + secrets.token_urlsafe(32))'
+
+build: ## build the container images
+	$(COMPOSE) build
+
+up: ## start the containers and wait until they are healthy; PROFILES="vllm sip" for more
+	$(COMPOSE) up --detach --wait
+
+down: ## stop the containers, keep their data
+	$(EVERYTHING) down
+
+restart: ## restart the containers
+	$(COMPOSE) restart
+
+logs: ## follow the containers' logs
+	$(COMPOSE) logs --follow --tail 100
+
+clean: ## remove the containers, their images and their data
+	$(EVERYTHING) down --volumes --remove-orphans --rmi local

@@ -1,0 +1,97 @@
+"""Assistant: what the agent is told, its tools, and the waits it covers."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from livekit import rtc
+from livekit.agents import Agent, ModelSettings, RunContext, StopResponse, ToolError, llm
+from livekit.agents import function_tool as tool
+
+from agent.filler import Cover, FillerRule, mark_late, without_marks
+from llm_router.phrases import Phrases
+
+_AGAIN_AFTER = 5.0
+"""Seconds from one filler to the next, should the answer still not be there."""
+
+
+class Assistant(Agent):
+    """`filler_after`: seconds without a word of the answer before a filler is said."""
+
+    def __init__(
+        self,
+        *,
+        instructions: str,
+        phrases: Phrases,
+        language: str,
+        filler_after: float,
+        greeting: str = "",
+    ) -> None:
+        super().__init__(instructions=instructions)
+        self._phrases, self._language = phrases, language
+        self._filler_after = filler_after
+        self._greeting = greeting or phrases.pick("greeting", language, 0)
+        self._cover = Cover(FillerRule(phrases, language))
+        self._turn_began = 0.0
+
+    async def on_enter(self) -> None:
+        self.session.on("user_state_changed", self._note_turn)
+        if self._greeting:
+            self.session.say(self._greeting)
+
+    def _note_turn(self, event: Any) -> None:
+        if event.old_state == "speaking":
+            self._turn_began = asyncio.get_running_loop().time()
+
+    # ── The voice: a late answer is covered ──────────────────────────────────────────────────────
+
+    async def llm_node(
+        self, chat_ctx: llm.ChatContext, tools: list[llm.Tool], model_settings: ModelSettings
+    ) -> AsyncGenerator[llm.ChatChunk | str, None]:
+        now = asyncio.get_running_loop().time()
+        # The caller waits since they stopped speaking; after a typed line or a tool, since now.
+        began = self._turn_began if now - self._turn_began < self._filler_after else now
+        chunks = Agent.default.llm_node(self, chat_ctx, tools, model_settings)
+        async for chunk in mark_late(chunks, began + self._filler_after, _AGAIN_AFTER):  # type: ignore[arg-type]  # the default node yields ChatChunks
+            yield chunk
+
+    async def tts_node(
+        self, text: AsyncIterable[str], model_settings: ModelSettings
+    ) -> AsyncGenerator[rtc.AudioFrame, None]:
+        def synthesize(words: AsyncIterable[str]) -> AsyncGenerator[rtc.AudioFrame, None]:
+            return Agent.default.tts_node(self, words, model_settings)
+
+        async for frame in self._cover.speak(text, synthesize):
+            yield frame
+
+    def transcription_node(
+        self, text: AsyncIterable[Any], model_settings: ModelSettings
+    ) -> AsyncIterable[Any]:
+        return Agent.default.transcription_node(self, without_marks(text), model_settings)
+
+    # ── Tools ────────────────────────────────────────────────────────────────────────────────────
+
+    @tool
+    async def get_time(self, context: RunContext[None], time_zone: str = "") -> str:  # noqa: ARG002  LiveKit hands it in
+        """Tells the current date and time.
+
+        Args:
+            time_zone: IANA name such as Europe/Paris; leave empty for the local time.
+        """
+        try:
+            zone = ZoneInfo(time_zone) if time_zone else None
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ToolError(f"{time_zone} is not the name of a time zone") from None
+        return datetime.now(zone).astimezone(zone).strftime("%A, %d %B %Y, %H:%M")
+
+    @tool
+    async def end_call(self, context: RunContext[None]) -> None:
+        """Says goodbye and ends the call. For a caller who says goodbye or wants to hang up."""
+        farewell = context.session.say(
+            self._phrases.pick("goodbye", self._language, 0), allow_interruptions=False
+        )
+        session = context.session
+        farewell.add_done_callback(lambda _: session.shutdown())
+        raise StopResponse

@@ -1,0 +1,168 @@
+"""A voice with no key, no download and no network: espeak-ng, whose library is in a wheel.
+
+It sounds like a robot and is never late: under a millisecond to its first sound.
+"""
+
+import asyncio
+import ctypes
+import functools
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from livekit.agents import APIConnectOptions, APIError, tts
+from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
+from livekit.agents.utils import shortuuid
+
+from agent.tts.base import TTSOptions
+from llm_router.errors import ConfigurationError
+
+try:
+    import espeakng_loader  # type: ignore[import-untyped]  # ships no types
+except ModuleNotFoundError as missing:
+    raise ConfigurationError(
+        "TTS engine 'embedded' needs espeakng-loader: pip install 'patchbay[embedded]'"
+    ) from missing
+
+_VOICES = {"en": "en-us", "no": "nb", "zh": "cmn"}
+"""Languages that espeak-ng knows by another name."""
+_WORDS_A_MINUTE, _PITCH = 165, 45  # of espeak-ng's own 175 and 50: easier to follow on a telephone
+
+# From espeak-ng's speak_lib.h
+_SYNCHRONOUS, _DONT_EXIT = 2, 0x8000
+_UTF8, _END_PAUSE = 1, 0x1000
+_PARAMETER_RATE, _PARAMETER_PITCH = 1, 3
+_Callback = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
+)
+
+
+def create(options: TTSOptions) -> "EmbeddedTTS":
+    """The voice that is named, or one for the language. The first in a process takes 30 ms.
+
+    Raises ConfigurationError when espeak-ng has no such voice.
+    """
+    espeak = _espeak()
+    tag = options.language.lower()
+    language = tag.split("-")[0]
+    by_language = _VOICES.get(tag, tag), _VOICES.get(language, language)
+    for voice in (options.voice,) if options.voice else by_language:
+        if espeak.thread.submit(espeak.choose, voice).result():
+            return EmbeddedTTS(espeak, voice)
+    raise ConfigurationError(
+        f"TTS engine 'embedded' has no voice for {options.voice or options.language!r}; "
+        "`espeak-ng --voices` lists what it has"
+    )
+
+
+class Espeak:
+    """The library. What it knows belongs to the process, so one thread makes every call."""
+
+    def __init__(self) -> None:
+        self._library = ctypes.CDLL(espeakng_loader.get_library_path())
+        data = espeakng_loader.get_data_path().encode()
+        self.sample_rate: int = self._library.espeak_Initialize(_SYNCHRONOUS, 60, data, _DONT_EXIT)
+        if self.sample_rate <= 0:
+            raise ConfigurationError("espeak-ng does not start: its data is missing or damaged")
+        self._take: Callable[[bytes], bool] = lambda _: False
+        self._callback = _Callback(self._on_samples)  # the library holds no more than its address
+        self._library.espeak_SetSynthCallback(self._callback)
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="espeak-ng")
+
+    def choose(self, voice: str) -> bool:
+        """Whether there is such a voice; if so, it speaks from now on."""
+        if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
+            return False
+        self._library.espeak_SetParameter(_PARAMETER_RATE, _WORDS_A_MINUTE, 0)
+        self._library.espeak_SetParameter(_PARAMETER_PITCH, _PITCH, 0)
+        return True
+
+    def say(self, text: str, voice: str, take: Callable[[bytes], bool]) -> None:
+        """Gives `take` 16-bit mono samples, 60 ms at a time, until it answers False.
+
+        The pause that the last mark calls for is part of it, so clauses said one by one sound like
+        the whole sentence. Raises RuntimeError when espeak-ng fails.
+        """
+        raw = text.encode("utf-8", "ignore") + b"\0"
+        if not self.choose(voice):
+            raise RuntimeError(f"espeak-ng lost the voice {voice!r}")
+        self._take = take
+        failed = self._library.espeak_Synth(
+            raw, ctypes.c_size_t(len(raw)), 0, 1, 0, _UTF8 | _END_PAUSE, None, None
+        )
+        if failed:
+            raise RuntimeError(f"espeak-ng failed with {failed}")
+
+    def _on_samples(self, samples: Any, count: int, _events: object) -> int:
+        if not samples or count <= 0:
+            return 0
+        return 0 if self._take(ctypes.string_at(samples, count * 2)) else 1
+
+
+_starting = threading.Lock()
+_start = functools.cache(Espeak)
+
+
+def _espeak() -> Espeak:
+    with _starting:  # a cache alone would let two threads start it twice
+        return _start()
+
+
+class EmbeddedTTS(tts.TTS[Any]):
+    """Takes whole texts; `Speaker` makes a stream of it."""
+
+    def __init__(self, espeak: Espeak, voice: str) -> None:
+        super().__init__(
+            capabilities=tts.TTSCapabilities(streaming=False),
+            sample_rate=espeak.sample_rate,
+            num_channels=1,
+        )
+        self.espeak, self.voice = espeak, voice
+
+    @property
+    def model(self) -> str:
+        return "espeak-ng"
+
+    @property
+    def provider(self) -> str:
+        return "embedded"
+
+    def synthesize(
+        self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
+    ) -> tts.ChunkedStream:
+        return _Speech(self, text, conn_options)
+
+
+class _Speech(tts.ChunkedStream):
+    def __init__(self, engine: EmbeddedTTS, text: str, conn_options: APIConnectOptions) -> None:
+        super().__init__(tts=engine, input_text=text, conn_options=conn_options)
+        self._espeak, self._voice = engine.espeak, engine.voice
+
+    async def _run(self, output_emitter: tts.AudioEmitter) -> None:
+        """Cancelled, it leaves at once, and the thread stops within the next 60 ms of speech."""
+        output_emitter.initialize(
+            request_id=shortuuid(),
+            sample_rate=self._espeak.sample_rate,
+            num_channels=1,
+            mime_type="audio/pcm",
+            frame_size_ms=20,
+        )
+        loop = asyncio.get_running_loop()
+        left = threading.Event()
+
+        def take(samples: bytes) -> bool:
+            if left.is_set():
+                return False
+            loop.call_soon_threadsafe(output_emitter.push, samples)
+            return True
+
+        try:
+            await loop.run_in_executor(
+                self._espeak.thread, self._espeak.say, self._input_text, self._voice, take
+            )
+        except RuntimeError as failure:
+            raise APIError(str(failure)) from failure
+        finally:
+            left.set()
+        output_emitter.flush()

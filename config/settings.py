@@ -1,0 +1,335 @@
+"""Every setting, typed, with its default and its reason; `load_settings()` reads them.
+
+They come from the environment and from a `.env` file; the environment wins. An empty value means
+"not set". Which engines, policies and providers exist is not known here: their loaders say so.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_S = TypeVar("_S", bound=BaseSettings)
+
+ENV_FILE = Path(".env")
+SHORTEST_SECRET = 32
+"""Characters: what HMAC-SHA256, which signs LiveKit's tokens, can use."""
+
+
+class SettingsError(Exception):
+    """What was set cannot work; says which variable, what it was (never a secret), what is due."""
+
+
+def _address(*schemes: str) -> AfterValidator:
+    def check(value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            fits = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+            # Addresses are shown in logs and errors.
+            fits = fits and "@" not in parts.netloc
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError(f"should look like {schemes[0]}://host:port, with no password in it")
+        return value.rstrip("/")
+
+    return AfterValidator(check)
+
+
+def _shape(pattern: str, words: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"should be {words}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _origin(value: str) -> str:
+    value = value.rstrip("/")
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or value != f"{parts.scheme}://{parts.netloc}":
+        raise ValueError("should be origins such as https://www.example.org, parted by commas")
+    return value.lower()
+
+
+def _long_enough(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value()) < SHORTEST_SECRET:
+        raise ValueError(
+            f"should have at least {SHORTEST_SECRET} characters; make one with"
+            " python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+        )
+    return secret
+
+
+def _split(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _in_order(section: _S, least: str, most: str) -> _S:
+    low, high = getattr(section, least), getattr(section, most)
+    if low > high:
+        raise ValueError(f"{least.upper()}={low:g} should not be above {most.upper()}={high:g}")
+    return section
+
+
+LiveKitUrl = Annotated[str, _address("ws", "wss", "http", "https")]
+HttpUrl = Annotated[str, _address("http", "https")]
+AgentName = Annotated[
+    str, _shape(r"[A-Za-z0-9_.-]{1,64}", "1 to 64 letters, digits, points, dashes or underscores")
+]
+Language = Annotated[
+    str, _shape(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", "a language code such as en or pt-BR")
+]
+RateLimit = Annotated[
+    str,
+    _shape(
+        r"[1-9]\d{0,5}/(second|minute|hour|day)",
+        "a number per second, minute, hour or day, such as 10/minute",
+    ),
+]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+Delay = Annotated[float, Field(ge=0)]
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]
+Origins = Annotated[
+    tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)
+]
+
+
+class _Section(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        allow_inf_nan=False,
+        str_strip_whitespace=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class LiveKitSettings(_Section):
+    """LiveKit, which carries the calls"""
+
+    livekit_url: LiveKitUrl = "ws://127.0.0.1:7880"
+    """Where the worker and the HTTP process reach LiveKit."""
+    livekit_public_url: LiveKitUrl | None = None
+    """Where browsers reach LiveKit, if that is another address than LIVEKIT_URL."""
+    livekit_api_key: str
+    """A key from the LiveKit server's own configuration."""
+    livekit_api_secret: Annotated[SecretStr, AfterValidator(_long_enough)]
+    """The secret of that key, 32 characters or more."""
+
+
+class AgentSettings(_Section):
+    """The agent"""
+
+    agent_name: AgentName = "patchbay"
+    """The name under which the worker registers and is sent to calls."""
+    agent_language: Language = "en"
+    """What the agent hears, speaks and apologises in."""
+    agent_greeting: str | None = None
+    """Its first words. Empty: the greeting in PHRASES_FILE."""
+    assistant_prompt_file: Path = Path("config/prompts/assistant.md")
+    """What the assistant is told about itself."""
+    phrases_file: Path = Path("config/prompts/phrases.toml")
+    """Fillers, apologies and hand-over lines, by language."""
+
+
+class VoiceSettings(_Section):
+    """Ears, voice and turns"""
+
+    stt_engine: str = "embedded"
+    """Speech to text: embedded (English, no key), openai (any server that speaks its wire),
+    livekit_plugin:<name>."""
+    stt_base_url: HttpUrl | None = None
+    """Address of the openai engine's server."""
+    stt_api_key: SecretStr | None = None
+    """The engine's key, where it wants one."""
+    stt_model: str | None = None
+    """The engine's model. Empty: its own default."""
+    tts_engine: str = "embedded"
+    """Text to speech: embedded (no key), openai (any server that speaks its wire),
+    livekit_plugin:<name>."""
+    tts_base_url: HttpUrl | None = None
+    """Address of the openai engine's server."""
+    tts_api_key: SecretStr | None = None
+    """The engine's key, where it wants one."""
+    tts_model: str | None = None
+    """The engine's model. Empty: its own default."""
+    tts_voice: str | None = None
+    """The engine's voice. Empty: one for AGENT_LANGUAGE."""
+    vad_engine: Literal["native", "silero"] = "native"
+    """What tells speech from silence: native (LiveKit's own, 8 MB a process) or silero (the plugin,
+    25 MB)."""
+    vad_min_silence: Seconds = 0.25
+    """Seconds of silence that end a stretch of speech."""
+    turn_detection: Literal["v1-mini", "vad"] = "v1-mini"
+    """What tells a pause from the end of a turn: v1-mini (a model that runs here) or vad (silence
+    alone)."""
+    endpointing_min_delay: Delay = 0.2
+    """Seconds to wait after speech when the turn sounds finished."""
+    endpointing_max_delay: Delay = 1.2
+    """Seconds to wait when it does not. Longer lets people think aloud."""
+    preemptive_generation: bool = True
+    """Ask the model while the end of the turn is still being decided: a faster answer, at the price
+    of answers thrown away."""
+    filler_after: Seconds = 1.2
+    """Seconds without a word of the answer before a short filler is spoken."""
+
+    @model_validator(mode="after")
+    def _delays_in_order(self) -> Self:
+        return _in_order(self, "endpointing_min_delay", "endpointing_max_delay")
+
+
+class RouterSettings(_Section):
+    """The router and its connections"""
+
+    router_policy: str = "latency"
+    """Which connection is asked first: a module of llm_router/policies."""
+    connections_file: Path = Path("config/connections.json")
+    """Where connections are written down. If this file is there, the servers named below are not
+    looked at."""
+    first_word_deadline_min: Seconds = 0.2
+    """Seconds: the next connection is never started earlier, however fast the first has been."""
+    first_word_deadline_max: Seconds = 2.0
+    """Seconds: the next connection is started by then, however slow the first has been."""
+    reply_deadline: Seconds = 60.0
+    """Seconds a whole answer may take."""
+    hedge_budget: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Share of answers for which a second connection may be asked before the first has failed.
+    0: never."""
+    vllm_base_url: HttpUrl | None = None
+    """A vLLM server."""
+    ollama_base_url: HttpUrl | None = None
+    """An Ollama server."""
+    openai_base_url: HttpUrl | None = None
+    """A server that speaks OpenAI's wire. Empty, with a key: OpenAI's own."""
+    openai_api_key: SecretStr | None = None
+    """The key for it."""
+    openai_compatible_data: SecretStr | None = None
+    """Several servers at once, as JSON: [{"provider", "baseUrl", "apiKey", "models": [{"apiName",
+    "uiName", "supportsTools"}]}]. Secret, since it holds keys."""
+    default_model: str | None = None
+    """The model to ask for. Empty: the first that the server lists."""
+
+    @model_validator(mode="after")
+    def _deadlines_in_order(self) -> Self:
+        return _in_order(self, "first_word_deadline_min", "first_word_deadline_max")
+
+
+class WorkerSettings(_Section):
+    """The worker process"""
+
+    worker_host: str = "127.0.0.1"
+    """Where the worker answers health checks."""
+    worker_port: Port = 8081
+    """The port of those."""
+    worker_idle_processes: Annotated[int, Field(ge=0, le=64)] = 1
+    """Processes kept warm, so that a call does not wait for one."""
+    worker_load_limit: Annotated[float, Field(ge=0, le=1)] = 0.7
+    """No more calls are taken above this load, from 0 to 1: the processor's or the models',
+    whichever is worse. 0: every call is taken."""
+    worker_drain_timeout: Annotated[int, Field(ge=0)] = 60
+    """Seconds that calls may go on after the worker was told to stop."""
+    job_memory_limit_mb: Annotated[int, Field(ge=0)] = 1024
+    """A call's process is ended above this many MB, so that one leak does not take the others
+    along. 0: never."""
+    prometheus_port: Port | None = None
+    """The port of the worker's metrics. Empty: none."""
+    log_level: LogLevel = "INFO"
+    """How much is logged, by the HTTP process too: DEBUG, INFO, WARNING or ERROR."""
+
+
+class HttpSettings(_Section):
+    """The HTTP process: page and tokens"""
+
+    http_host: str = "127.0.0.1"
+    """Where it listens. 0.0.0.0: also for other machines."""
+    http_port: Annotated[int, Field(ge=0, le=65535)] = 8787
+    """Its port. 0: any free one."""
+    token_ttl: Annotated[int, Field(ge=30, le=86400)] = 600
+    """Seconds in which a token can be used to join; a call may last longer."""
+    token_rate_limit: RateLimit = "10/minute"  # noqa: S105  a rate, no secret
+    """Tokens that one address may ask for: a number per second, minute, hour or day."""
+    allowed_origins: Origins = ()
+    """Sites that may embed the page or ask for tokens, parted by commas. Empty: this one only."""
+    trusted_proxies: str | None = None
+    """Addresses or networks of proxies whose X-Forwarded-For is believed, parted by commas. Empty:
+    none."""
+    page_dir: Path = Path("web/widget/dist")
+    """The built page."""
+
+
+class Settings(
+    LiveKitSettings, AgentSettings, VoiceSettings, RouterSettings, WorkerSettings, HttpSettings
+):
+    """All of them. A field is its variable in small letters."""
+
+
+def load_settings(env_file: Path = ENV_FILE) -> Settings:
+    """All settings. Raises SettingsError, which lists everything that is wrong."""
+    return load_section(Settings, env_file)
+
+
+def load_section(section: type[_S], env_file: Path = ENV_FILE) -> _S:
+    """One section alone, for a command that needs no more. Raises SettingsError."""
+    read: Callable[..., _S] = section
+    try:
+        return read(_env_file=env_file)
+    except ValidationError as error:
+        # Not chained: the cause would print what was given, secrets included.
+        raise SettingsError(_explain(error, section.model_fields)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{env_file} cannot be read ({error}); correct or remove it") from error
+
+
+def environment(env_file: Path = ENV_FILE) -> Mapping[str, str]:
+    """What is set, as text, under the variables' own names; holds secrets.
+
+    For the search for connections, whose records may name variables that are no settings.
+    """
+    sources = (dotenv_values(env_file), os.environ)
+    return {name: value for source in sources for name, value in source.items() if value}
+
+
+def _explain(error: ValidationError, fields: Mapping[str, FieldInfo]) -> str:
+    lines = []
+    for problem in error.errors(include_url=False):
+        message = re.sub(r"^(Value error, |(Input|String|Value) (?=should))", "", problem["msg"])
+        name = str(problem["loc"][0]) if problem["loc"] else ""
+        if not name:
+            lines.append(message)
+        elif problem["type"] == "missing":
+            lines.append(f"{name.upper()} is not set: {fields[name].description}")
+        else:
+            lines.append(f"{name.upper()}{_given(problem['input'], fields[name])} {message}")
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _given(value: object, field: FieldInfo) -> str:
+    if SecretStr in {field.annotation, *get_args(field.annotation)}:
+        return " (a secret, not shown)"
+    # An address may carry a password.
+    return "=" + re.sub(r"//[^/@]*@", "//...@", str(value))

@@ -1,0 +1,263 @@
+"""Patchbay on this machine, for this machine: a LiveKit server, the worker and the page.
+
+Everything listens on loopback. Settings come from the environment and from .env, as everywhere.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deploy import console, media_server, places, probes, setup
+from deploy.supervisor import Service, ServiceError, Supervisor
+
+SERVER_CONFIG = places.ROOT / "deploy" / "livekit" / "demo.yaml"
+STANDARD_URL = "ws://127.0.0.1:7880"
+DRAIN = 2  # s a call in progress gets to end when the demo is stopped
+
+
+class DemoError(console.Failure):
+    """A setting stands in the way; the message says which and what to set instead."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where each part listens; the field's name in capitals is the variable that moves it."""
+
+    livekit_port: int = 7880
+    livekit_udp_port: int = 7882
+    http_port: int = 8787
+    worker_port: int = 8081
+
+
+WHO_LISTENS = {
+    "livekit_port": ("the LiveKit server", socket.SOCK_STREAM),
+    "livekit_udp_port": ("the LiveKit server's sound", socket.SOCK_DGRAM),
+    "http_port": ("the page", socket.SOCK_STREAM),
+    "worker_port": ("the worker's health", socket.SOCK_STREAM),
+}
+SERVER_PORTS = {"livekit_port", "livekit_udp_port"}
+
+
+@dataclass(frozen=True)
+class LiveKit:
+    """The server to use: the person's own, or one that the demo starts with keys of its own."""
+
+    url: str
+    key: str
+    secret: str = field(repr=False)
+    ours: bool
+
+
+def read_ports(values: Mapping[str, str]) -> Ports:
+    """Return the ports that the settings name. Raises DemoError for what is no port."""
+    chosen: dict[str, int] = {}
+    for name in WHO_LISTENS:
+        given = values.get(name.upper(), "").strip()
+        if not given:
+            continue
+        if not (given.isascii() and given.isdigit() and 0 < int(given) < 65536):
+            raise DemoError(f"{name.upper()} is {given!r}: give a port number, 1 to 65535.")
+        chosen[name] = int(given)
+    return Ports(**chosen)
+
+
+def choose_livekit(values: Mapping[str, str], ports: Ports) -> LiveKit:
+    """Return the server that the settings name, or one of our own if they name none.
+
+    Raises DemoError when they name one by halves.
+    """
+    names = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
+    url, key, secret = (values.get(name, "").strip() for name in names)
+    if url and key and secret:
+        return LiveKit(url, key, secret, ours=False)
+    if key or secret or url not in {"", STANDARD_URL}:
+        missing = [n for n, given in zip(names, (url, key, secret), strict=True) if not given]
+        raise DemoError(
+            f"{' and '.join(missing)} missing: name your LiveKit server with all of "
+            f"{', '.join(names)}, or with none of them to let the demo start its own."
+        )
+    return LiveKit(
+        url=f"ws://127.0.0.1:{ports.livekit_port}",
+        key=f"demo-{secrets.token_hex(4)}",
+        secret=secrets.token_urlsafe(32),
+        ours=True,
+    )
+
+
+def port_problems(ports: Ports, *, own_server: bool) -> list[str]:
+    """Return a line for each port that cannot be used, with the variable that changes it."""
+    used = {n: part for n, part in WHO_LISTENS.items() if own_server or n not in SERVER_PORTS}
+    problems = []
+    seen: dict[tuple[int, socket.SocketKind], str] = {}
+    for name, (who, kind) in used.items():
+        variable, port = name.upper(), getattr(ports, name)
+        other = seen.setdefault((port, kind), variable)
+        if other != variable:
+            problems.append(
+                f"{other} and {variable} are both {port}. Choose another for one of them."
+            )
+        elif why := probes.why_not_free(port, kind):
+            problems.append(
+                f"Port {port} for {who} {why}. Choose another, for example: "
+                f"{variable}={port % 60000 + 1000} make demo"
+            )
+    return problems
+
+
+def read_dotenv() -> dict[str, str]:
+    """Return what .env says, read by the very package that the settings read it with."""
+    if not (places.ROOT / ".env").exists():
+        return {}
+    script = "import dotenv, json; print(json.dumps(dotenv.dotenv_values('.env')))"
+    answer = subprocess.run(
+        [places.VENV_PYTHON, "-c", script],
+        cwd=places.ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {name: value or "" for name, value in json.loads(answer.stdout).items()}
+
+
+def server_service(program: Path, livekit: LiveKit, ports: Ports) -> Service:
+    """Return the LiveKit server, on loopback and told nothing by the person's environment."""
+    inherited = {n: v for n, v in os.environ.items() if not n.startswith("LIVEKIT_")}
+    environ = {
+        **inherited,
+        "LIVEKIT_KEYS": f"{livekit.key}: {livekit.secret}",  # a flag would show in every `ps`
+        "LIVEKIT_PORT": str(ports.livekit_port),
+        "UDP_PORT": str(ports.livekit_udp_port),
+        "NODE_IP": "",
+        "REDIS_HOST": "",
+    }
+    address = f"http://127.0.0.1:{ports.livekit_port}/"
+    return Service(
+        "LiveKit server",
+        (str(program), "--config", str(SERVER_CONFIG)),
+        lambda _: probes.answers(address),
+        environ,
+        ready_within=20,
+    )
+
+
+def our_services(livekit: LiveKit, ports: Ports) -> tuple[Service, Service]:
+    """Return the worker and the HTTP process."""
+    environ = {
+        **os.environ,
+        "LIVEKIT_URL": livekit.url,
+        "LIVEKIT_API_KEY": livekit.key,
+        "LIVEKIT_API_SECRET": livekit.secret,
+        "HTTP_HOST": "127.0.0.1",
+        "HTTP_PORT": str(ports.http_port),
+        "WORKER_HOST": "127.0.0.1",
+        "WORKER_PORT": str(ports.worker_port),
+        "WORKER_DRAIN_TIMEOUT": str(DRAIN),
+    }
+    if livekit.ours:
+        environ["LIVEKIT_PUBLIC_URL"] = livekit.url
+    python = str(places.VENV_PYTHON)
+    health = f"http://127.0.0.1:{ports.worker_port}/worker"
+    worker = Service(
+        "Worker",
+        (python, "-m", "agent.worker", "start"),
+        lambda log: "registered worker" in _text(log) and probes.answers(health),
+        environ,
+        stop_within=DRAIN + 5,
+    )
+    alive = f"http://127.0.0.1:{ports.http_port}/healthz"
+    page = Service("Page", (python, "-m", "agent.api"), lambda _: probes.answers(alive), environ)
+    return worker, page
+
+
+def who_answers(about: Any) -> list[str]:
+    """Return the lines that say which connections were found, from what /api/demo tells."""
+    if not isinstance(about, dict):
+        return []
+    lines = ["Who answers, the first that can:"]
+    for one in about.get("connections", []):
+        name, model, source = (str(one.get(key) or "") for key in ("name", "model", "source"))
+        lines.append("  " + "  ".join(part for part in (f"{name:<16}", model, source) if part))
+    if about.get("offline"):
+        lines += [
+            "No model is connected, so the built-in responder answers. To connect one, set",
+            "VLLM_BASE_URL, OLLAMA_BASE_URL or OPENAI_BASE_URL in .env and start again.",
+        ]
+    return lines
+
+
+async def serve(program: Path | None, livekit: LiveKit, ports: Ports) -> int:
+    """Run everything until a signal comes (0) or something fails (1); leave no process behind."""
+    started = time.monotonic()
+    this = asyncio.current_task()
+    assert this is not None
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, this.cancel)
+    logs = places.logs_folder(f"demo-{ports.http_port}")
+    stack = Supervisor(logs)
+    try:
+        with console.busy("Starting"):
+            if program:
+                await stack.start(server_service(program, livekit, ports))
+            await stack.start(*our_services(livekit, ports))
+        address = f"http://127.0.0.1:{ports.http_port}"
+        about = await asyncio.to_thread(probes.get_json, f"{address}/api/demo")
+        console.say(f"\nReady after {time.monotonic() - started:.0f} s: {address}\n")
+        for line in [*who_answers(about), f"\nLogs: {logs}", "Ctrl-C stops everything."]:
+            console.say(line)
+        await stack.watch()
+    except asyncio.CancelledError:
+        console.say("\nStopping ...")
+    except ServiceError as error:
+        console.say(f"\nFailed: {error}")
+        return 1
+    finally:
+        await stack.stop()
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Set up, start, and stay until stopped."""
+    variables = ", ".join(name.upper() for name in WHO_LISTENS)
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.demo",
+        description=__doc__,
+        epilog=f"Ports: {variables}. A LiveKit server of your own: LIVEKIT_URL, LIVEKIT_API_KEY, "
+        "LIVEKIT_API_SECRET. Ctrl-C stops everything.",
+    )
+    parser.add_argument("--no-setup", action="store_true", help="do not look whether set-up is due")
+    steps = () if parser.parse_args(arguments).no_setup else ("venv", "page")
+    return setup.reported(lambda: start(steps))
+
+
+def start(steps: Sequence[str]) -> int:
+    """Take the steps of set-up, read the settings and serve.
+
+    Raises DemoError or console.StepError before anything of the demo is started.
+    """
+    setup.run(steps)
+    values = {**read_dotenv(), **{name: value for name, value in os.environ.items() if value}}
+    ports = read_ports(values)
+    livekit = choose_livekit(values, ports)
+    if problems := port_problems(ports, own_server=livekit.ours):
+        raise DemoError("\n".join(problems))
+    program = media_server.provide() if livekit.ours else None
+    return asyncio.run(serve(program, livekit, ports))
+
+
+def _text(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""livekit-server: the one on PATH if it is of the pinned line, else built once into the cache."""
+
+import re
+import shutil
+from pathlib import Path
+
+from deploy import console, places, stamps, toolchain
+
+MODULE = places.ROOT / "deploy" / "servers" / "livekit-server"
+PACKAGE = "github.com/livekit/livekit-server/cmd/server"
+
+
+class Pin:
+    """What go.mod pins: the server's version and the Go it takes to build it."""
+
+    def __init__(self, go_mod: str) -> None:
+        server = re.search(r"livekit/livekit-server v(\S+)", go_mod)
+        go = re.search(r"^go (\S+)", go_mod, re.MULTILINE)
+        if not server or not go:
+            raise ValueError("go.mod names no livekit-server or no Go version")
+        self.version = server.group(1)
+        self.go = toolchain.parse_version(go.group(1))
+
+    def allows(self, version: toolchain.Version) -> bool:
+        """Tell whether another build will do: the same line (1.13), whatever the patch."""
+        return version[:2] == toolchain.parse_version(self.version)[:2]
+
+
+def provide() -> Path:
+    """Return a livekit-server that runs here, building it if there is none yet."""
+    pin = Pin((MODULE / "go.mod").read_text(encoding="utf-8"))
+    found = shutil.which("livekit-server")
+    if found and pin.allows(toolchain.version_of(found, "--version")):
+        console.say(f"LiveKit server: {found}")
+        return Path(found)
+    folder = places.cache_folder() / "livekit-server" / pin.version
+    program, stamp = folder / "livekit-server", folder / "built-from"
+    inputs = stamps.digest_files(MODULE, [MODULE / "go.mod", MODULE / "go.sum"])
+    if program.exists() and stamps.is_fresh(stamp, inputs):
+        console.say(f"LiveKit server: {pin.version} is in the cache")
+        return program
+    with console.step(f"LiveKit server {pin.version}") as step, stamps.staged(folder) as staging:
+        _build(pin, staging / program.name, step)
+        stamps.write(staging / stamp.name, inputs)
+    return program
+
+
+def _build(pin: Pin, program: Path, step: console.Step) -> None:
+    environ = {
+        "GOTOOLCHAIN": "local",  # never fetch another Go behind the person's back
+        "GOFLAGS": "-mod=readonly",
+        "GOWORK": "off",
+        "CGO_ENABLED": "0",
+    }
+    scratch = program.parent / "go"
+    go = toolchain.find_go(pin.go)
+    if go is None:
+        go = toolchain.fetch_go(scratch, step)
+        # A machine without Go has no Go caches: keep ours where they can be thrown away.
+        environ |= {"GOPATH": str(scratch / "path"), "GOCACHE": str(scratch / "cache")}
+    step.run(
+        [go, "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", program, PACKAGE],
+        cwd=MODULE,
+        environ=environ,
+        remedy="check that this machine reaches a Go module proxy (GOPROXY) and has 3 GB of disk "
+        f"free, or put a livekit-server {pin.version} on PATH, and run it again",
+    )
+    stamps.remove(scratch)

@@ -1,0 +1,66 @@
+"""The virtual environment .venv: the locked packages, each hash checked, and the project itself."""
+
+import sys
+from pathlib import Path
+
+from deploy import console, places, stamps, toolchain
+
+STAMPS = places.VENV / ".stamps"
+
+
+def install() -> None:
+    """Bring .venv to requirements.lock, and the project into it as an editable install."""
+    _install_locked("requirements.lock", "Python packages")
+    _install_project()
+
+
+def install_dev() -> None:
+    """Add what developing needs: linters, types, tests."""
+    _install_locked("requirements-dev.lock", "Development packages")
+    _install_project()
+
+
+def _install_locked(lock_name: str, title: str) -> None:
+    lock = places.ROOT / lock_name
+    stamp = STAMPS / lock_name
+    inputs = stamps.digest(_python_id(), lock.read_bytes())
+    if places.VENV_PYTHON.exists() and stamps.is_fresh(stamp, inputs):
+        console.say(f"{title}: up to date")
+        return
+    with console.step(title) as step:
+        _ensure_venv(step)
+        _pip(step, "--require-hashes", "--requirement", lock)
+        stamps.write(stamp, inputs)
+
+
+def _install_project() -> None:
+    """Register the checkout in .venv, so that its packages are found from any folder."""
+    project = places.ROOT / "pyproject.toml"
+    stamp = STAMPS / "project"
+    inputs = stamps.digest(_python_id(), str(places.ROOT), project.read_bytes())
+    if stamps.is_fresh(stamp, inputs):
+        return
+    with console.step("Patchbay itself") as step:
+        _pip(step, "--no-deps", "--no-build-isolation", "--editable", places.ROOT)
+        stamps.write(stamp, inputs)
+
+
+def _ensure_venv(step: console.Step) -> None:
+    """Make .venv, anew if it belongs to another Python or was left half made."""
+    stamp = STAMPS / "python"
+    if places.VENV_PYTHON.exists() and stamps.is_fresh(stamp, _python_id()):
+        return
+    toolchain.make_venv(places.VENV, step, clear=True)
+    stamps.write(stamp, _python_id())
+
+
+def _pip(step: console.Step, *words: str | Path) -> None:
+    quiet = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
+    step.run(
+        [places.VENV_PYTHON, "-m", "pip", "install", *quiet, *words],
+        remedy=f"{toolchain.OFFLINE}; what was installed so far is kept",
+    )
+
+
+def _python_id() -> str:
+    return f"{sys.version_info.major}.{sys.version_info.minor} {sys.base_prefix}"

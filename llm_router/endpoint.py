@@ -1,0 +1,263 @@
+"""Endpoint: a Connection made live. Attempt: one metered try on it, until its last byte."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Literal
+
+from llm_router.breaker import CircuitBreaker
+from llm_router.clock import Clock
+from llm_router.connections import Connection
+from llm_router.failures import Failure, FailureClass, classify
+from llm_router.latency import Latency
+from llm_router.observe import AttemptEvent
+from llm_router.options import BreakerOptions
+from llm_router.providers.base import Provider
+from llm_router.types import ChatRequest, Chunk
+
+_logger = logging.getLogger("llm_router")
+
+Role = Literal["first", "hedge", "failover", "resume", "trial"]
+"""Why an attempt was started. `trial`: beside the first, to see if a rested endpoint is well."""
+
+
+class Endpoint:
+    """A connection with what this process knows of it: its times, its health, its load."""
+
+    def __init__(
+        self, connection: Connection, provider: Provider, breaker: BreakerOptions | None = None
+    ) -> None:
+        self.connection, self.provider = connection, provider
+        self.breaker = CircuitBreaker(breaker)
+        self.latency = Latency()
+        self.in_flight = 0
+
+    @property
+    def name(self) -> str:
+        return self.connection.name
+
+    def predicted(self, size: int) -> float | None:
+        """Seconds to the first clause, given what is in flight; None: nothing measured."""
+        median = self.latency.first_clause(size).quantile(0.5)
+        # Each reply in flight shares the engine; a tenth more a piece is what batching servers show
+        # well below saturation, and past it the measured times themselves rise.
+        return None if median is None else median * (1 + 0.1 * self.in_flight)
+
+    def __repr__(self) -> str:
+        times = self.latency.first_word(0)
+        p50, p95 = times.quantile(0.5), times.quantile(0.95)
+        known = "unmeasured" if p50 is None or p95 is None else f"p50 {p50:.3f} s p95 {p95:.3f} s"
+        return f"Endpoint({self.name}, {known}, {self.in_flight} in flight, {self.breaker!r})"
+
+
+Event = Chunk | Failure | None
+"""What an attempt tells its reply: a chunk, a failure, or None at the end of its stream."""
+
+
+class Mailbox:
+    """What the attempts of one reply tell it, in order of arrival. Bounded: a reader that is slow
+    slows the attempts down.
+    """
+
+    def __init__(self, clock: Clock, limit: int = 256) -> None:
+        self._clock, self._limit = clock, limit
+        self._items: deque[tuple[Attempt, Event]] = deque()
+        self._reader: asyncio.Future[None] | None = None
+        self._room = asyncio.Event()
+        self._room.set()
+
+    async def post(self, attempt: "Attempt", event: Event) -> None:
+        self._items.append((attempt, event))
+        self._wake()
+        if len(self._items) >= self._limit:
+            self._room.clear()
+            await self._room.wait()
+
+    async def get(self, until: float | None) -> "tuple[Attempt, Event] | None":
+        """The next event; None once the clock has reached `until` without one."""
+        if not self._items:
+            if until is not None and until <= self._clock.now():
+                return None
+            self._reader = asyncio.get_running_loop().create_future()
+            timer = None if until is None else self._clock.call_at(until, self._wake)
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+                if timer:
+                    timer.cancel()
+        if not self._items:
+            return None
+        if len(self._items) <= self._limit // 2:
+            self._room.set()
+        return self._items.popleft()
+
+    def _wake(self) -> None:
+        if self._reader and not self._reader.done():
+            self._reader.set_result(None)
+
+
+class Attempt:
+    """One try. Reports what it learns to its endpoint's latency and breaker, each fact once."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        request: ChatRequest,
+        *,
+        role: Role,
+        size: int,
+        hedge_after: float,
+        silent_after: float,
+        mailbox: Mailbox,
+        clock: Clock,
+    ) -> None:
+        self.endpoint, self.role, self.size = endpoint, role, size
+        self._request, self._mailbox, self._clock = request, mailbox, clock
+        self._generation = endpoint.breaker.generation
+        self.started_at = clock.now()
+        self.hedge_at = self.started_at + hedge_after
+        self.silent_at = self.started_at + silent_after
+        self.first_word_at: float | None = None
+        self.characters = 0
+        self.is_late = False
+        self.failure: Failure | None = None
+        self._detached = False
+        endpoint.in_flight += 1
+        self._task = asyncio.create_task(self._pump(), name=f"attempt {endpoint.name}")
+
+    @property
+    def name(self) -> str:
+        return self.endpoint.name
+
+    async def _pump(self) -> None:
+        event: Event = None
+        try:
+            async with aclosing(self.endpoint.provider.stream(self._request)) as stream:
+                blank = ""
+                async for chunk in stream:
+                    self.characters += len(chunk.text)
+                    if self.first_word_at is None:
+                        if not chunk.useful:
+                            blank += chunk.text  # the space before a word belongs to the word
+                        else:
+                            self._spoke()
+                            if self._detached:
+                                return
+                            if blank:
+                                chunk = replace(chunk, text=blank + chunk.text)  # noqa: PLW2901  the same chunk, whole
+                    await self._mailbox.post(self, chunk)
+        except Exception as error:
+            event = self.failure = classify(error)
+            if event.kind is FailureClass.BUG:
+                _logger.exception("a bug at connection %s", self.name)
+        finally:
+            self.endpoint.in_flight -= 1
+        await self._mailbox.post(self, event)
+
+    def _spoke(self) -> None:
+        now = self._clock.now()
+        self.first_word_at = now
+        self.endpoint.latency.record_first_word(self.size, now - self.started_at, now)
+        if self.role == "trial":
+            self.finished()
+
+    def clause_given(self) -> None:
+        """The first whole clause has come."""
+        now = self._clock.now()
+        self.endpoint.latency.record_first_clause(self.size, now - self.started_at, now)
+
+    def finished(self) -> None:
+        """It did what was asked. A first word alone is no such sign: streams break after it too."""
+        self.endpoint.breaker.succeeded(self._generation)
+
+    def late(self) -> None:
+        """No useful chunk by `silent_at`. Counts against the endpoint; the attempt runs on."""
+        self.is_late = True
+        self.overtaken()
+
+    def overtaken(self) -> None:
+        """One that started later was first: once is chance, three times in a row is a silence."""
+        self._tell_breaker(Failure(FailureClass.SILENT, "no word by the deadline"))
+
+    def failed(self, failure: Failure) -> None:
+        """It ended badly, or was given up on for what it did."""
+        if failure.consequence.breaker != "never" and self.first_word_at is None:
+            self.endpoint.latency.record_failure(self.size, self._clock.now())
+        if not (self.is_late and failure.consequence.breaker == "counts"):  # counted already
+            self._tell_breaker(failure)
+
+    def cut(self) -> None:
+        """Ended by us. A wait without a word is kept as "at least this long"."""
+        if self.first_word_at is None:
+            now = self._clock.now()
+            self.endpoint.latency.record_at_least(self.size, now - self.started_at, now)
+
+    def event(self, outcome: str, failure: Failure | None) -> AttemptEvent:
+        first = self.first_word_at
+        return AttemptEvent(
+            connection=self.name,
+            role=self.role,
+            outcome=outcome,
+            failure=failure,
+            first_word=None if first is None else first - self.started_at,
+            duration=self._clock.now() - self.started_at,
+            characters=self.characters,
+        )
+
+    def cancel(self) -> None:
+        """Stop it; the provider closes the connection, so that the server stops generating."""
+        self._task.cancel()
+
+    def detach(self) -> None:
+        """Nobody waits for its words any more; it may still show whether its endpoint is well."""
+        self._detached = True
+
+    def when_done(self, callback: "Callable[[Attempt], None]") -> None:
+        self._task.add_done_callback(lambda _: callback(self))
+
+    async def wait(self) -> None:
+        """Until its last byte, and its stream is closed. Raises nothing of the attempt's."""
+        await asyncio.wait([self._task])
+
+    def _tell_breaker(self, failure: Failure) -> None:
+        self.endpoint.breaker.failed(failure, self._clock.now(), self._generation)
+
+
+class Settling:
+    """Attempts nobody waits for any more, seen to their end without holding up a caller."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._attempts: set[Attempt] = set()
+        self._watching: set[asyncio.Task[None]] = set()
+
+    def add(self, attempt: Attempt) -> None:
+        """One that was cancelled: it is closing its stream."""
+        self._attempts.add(attempt)
+        attempt.when_done(self._attempts.discard)
+
+    def watch(self, attempt: Attempt) -> None:
+        """A trial that lost: whether its endpoint has recovered is still worth knowing."""
+        attempt.detach()
+        self.add(attempt)
+        task = asyncio.create_task(self._watch(attempt))
+        self._watching.add(task)
+        task.add_done_callback(self._watching.discard)
+
+    async def aclose(self) -> None:
+        for attempt in list(self._attempts):
+            attempt.cancel()
+            await attempt.wait()
+        for task in list(self._watching):
+            await task
+
+    async def _watch(self, attempt: Attempt) -> None:
+        timer = self._clock.call_at(attempt.silent_at, attempt.cancel)
+        await attempt.wait()
+        timer.cancel()
+        if attempt.first_word_at is None:
+            attempt.failed(attempt.failure or Failure(FailureClass.SILENT, "no word in its trial"))

@@ -1,0 +1,196 @@
+"""All that is known of errors: the classes, how each is recognised, and what follows from it."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from llm_router.errors import BrokenStreamError, StatusError, UnreachableError
+from llm_router.types import Chunk
+
+
+class FailureClass(StrEnum):
+    UNREACHABLE = "unreachable"
+    OVERLOADED = "overloaded"
+    RATE_LIMITED = "rate limited"
+    OUT_OF_CREDIT = "out of credit"
+    REJECTED_KEY = "rejected key"
+    MODEL_MISSING = "model missing"
+    TOO_LONG = "request too long"
+    BAD_REQUEST = "bad request"
+    REFUSED_CONTENT = "refused content"
+    SILENT = "silent"
+    STALLED = "stalled"
+    DRIPPING = "dripping"
+    BROKEN_STREAM = "broken stream"
+    EMPTY = "empty"
+    CANCELLED = "cancelled"
+    BUG = "bug"
+
+
+Next = Literal["any", "longer context", "another kind", "by setting", "none"]
+Breaking = Literal["counts", "rests", "opens long", "opens until changed", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class Consequence:
+    """What a failure means for the others and for the endpoint it happened at."""
+
+    next: Next
+    breaker: Breaking
+    tell_operator: bool = False
+
+
+CONSEQUENCES: dict[FailureClass, Consequence] = {
+    FailureClass.UNREACHABLE: Consequence("any", "counts"),
+    FailureClass.OVERLOADED: Consequence("any", "counts"),
+    FailureClass.RATE_LIMITED: Consequence("any", "rests"),
+    FailureClass.OUT_OF_CREDIT: Consequence("any", "opens long", tell_operator=True),
+    FailureClass.REJECTED_KEY: Consequence("any", "opens until changed", tell_operator=True),
+    FailureClass.MODEL_MISSING: Consequence("any", "opens until changed", tell_operator=True),
+    FailureClass.TOO_LONG: Consequence("longer context", "never"),
+    FailureClass.BAD_REQUEST: Consequence("another kind", "never"),
+    FailureClass.REFUSED_CONTENT: Consequence("by setting", "never"),
+    FailureClass.SILENT: Consequence("any", "counts"),
+    FailureClass.STALLED: Consequence("any", "counts"),
+    FailureClass.DRIPPING: Consequence("any", "counts"),
+    FailureClass.BROKEN_STREAM: Consequence("any", "counts"),
+    FailureClass.EMPTY: Consequence("any", "counts"),
+    FailureClass.CANCELLED: Consequence("none", "never"),
+    FailureClass.BUG: Consequence("any", "counts", tell_operator=True),
+}
+
+ADVICE: dict[FailureClass, str] = {
+    FailureClass.UNREACHABLE: "is the server running, and is base_url right?",
+    FailureClass.OUT_OF_CREDIT: "top up the account, or deactivate the connection",
+    FailureClass.REJECTED_KEY: "check api_key",
+    FailureClass.MODEL_MISSING: "check model_name against the models the server lists",
+    FailureClass.TOO_LONG: "set context_length, so that it is not asked what it cannot hold",
+    FailureClass.BUG: "this is a fault in the software: please report it with its traceback",
+}
+"""What a person can do about a failure, where there is something to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One failure, ready to be acted on and shown: `reason` names no key and no caller's words."""
+
+    kind: FailureClass
+    reason: str
+    retry_after: float | None = None
+
+    @property
+    def consequence(self) -> Consequence:
+        return CONSEQUENCES[self.kind]
+
+    def __str__(self) -> str:
+        advice = ADVICE.get(self.kind)
+        return f"{self.kind} ({self.reason})" + (f": {advice}" if advice else "")
+
+
+def _words(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
+
+
+_INSIDE_200 = 0
+_BY_WORDS: tuple[tuple[FailureClass, frozenset[int], re.Pattern[str]], ...] = (
+    # Servers disagree on the status for these, so what they say comes first; so does the order:
+    # a rate limit often comes with the way to the billing page, and is none the less for it.
+    (
+        FailureClass.OUT_OF_CREDIT,
+        frozenset({_INSIDE_200, 400, 403, 429}),
+        _words(r"insufficient.?(quota|balance|credit|funds)|billing.?(hard.?limit|not.?active)"),
+    ),
+    (
+        FailureClass.RATE_LIMITED,
+        frozenset({_INSIDE_200, 429}),
+        _words(r"rate.?limit|too many requests|per minute|(retry|try again) in \d"),
+    ),
+    (
+        FailureClass.OUT_OF_CREDIT,
+        frozenset({_INSIDE_200, 400, 403, 429}),
+        _words(r"credit balance|billing|payment|budget.{0,12}exceeded"),
+    ),
+    (
+        FailureClass.TOO_LONG,
+        frozenset({_INSIDE_200, 400, 413, 422, 500}),
+        _words(
+            r"context.?(length|window|size|limit)|maximum (context|model length|prompt length)|"
+            r"\b(prompt|input|request|message)s?\b.{0,40}too (long|large)|"
+            r"too many (input |prompt )?tokens|"
+            r"exceed\w* .{0,40}(tokens|context|token limit)|token count .{0,20}exceed|n_ctx|"
+            r"reduce the length|input length should be|"
+            r"`inputs` (tokens \+ `max_new_tokens` must be|must have less than)"
+        ),
+    ),
+    (
+        FailureClass.REFUSED_CONTENT,
+        frozenset({_INSIDE_200, 400, 403}),
+        _words(
+            r"content.?(filter|policy|management|exists.risk)|responsible.?ai|\bsafety\b|"
+            r"usage polic|requires moderation|\bflagged\b|inappropriate content|"
+            r"data_inspection_failed"
+        ),
+    ),
+    (
+        FailureClass.MODEL_MISSING,
+        frozenset({_INSIDE_200, 400, 403}),
+        _words(
+            r"model.{0,60}(not.?found|not.?exist|decommissioned|no longer (supported|available))|"
+            r"model_not_available|access to (the )?model|"
+            r"(unknown|invalid|no such).?model|not a valid model"
+        ),
+    ),
+    (
+        FailureClass.OVERLOADED,
+        frozenset({_INSIDE_200}),
+        _words(r"overload|capacity|queue.{0,20}full|unavailable"),
+    ),
+)
+_BY_STATUS = {
+    _INSIDE_200: FailureClass.BROKEN_STREAM,
+    401: FailureClass.REJECTED_KEY,
+    402: FailureClass.OUT_OF_CREDIT,
+    403: FailureClass.REJECTED_KEY,
+    404: FailureClass.MODEL_MISSING,
+    408: FailureClass.OVERLOADED,  # a gateway whose own server was too slow
+    413: FailureClass.TOO_LONG,
+    429: FailureClass.RATE_LIMITED,
+}
+_BAD_REQUEST, _SERVER_ERROR = 400, 500
+
+
+def classify(error: BaseException) -> Failure:
+    """What an error from a provider means. Anything unknown is a bug of ours."""
+    match error:
+        case StatusError():
+            return Failure(_classify_status(error), str(error), error.retry_after)
+        case UnreachableError():
+            return Failure(FailureClass.UNREACHABLE, str(error))
+        case BrokenStreamError():
+            return Failure(FailureClass.BROKEN_STREAM, str(error))
+    return Failure(FailureClass.BUG, type(error).__name__)
+
+
+def _classify_status(error: StatusError) -> FailureClass:
+    said = f"{error.code} {error.kind} {error.detail}"
+    for kind, statuses, words in _BY_WORDS:
+        if error.status in statuses and words.search(said):
+            return kind
+    asked_wrongly = _BAD_REQUEST <= error.status < _SERVER_ERROR
+    otherwise = FailureClass.BAD_REQUEST if asked_wrongly else FailureClass.OVERLOADED
+    return _BY_STATUS.get(error.status, otherwise)
+
+
+def failure_before_a_word(event: Chunk | Failure | None) -> Failure | None:
+    """What an event that is not a useful chunk says of an attempt; None: nothing yet."""
+    match event:
+        case Failure():
+            return event
+        case None:
+            return Failure(FailureClass.EMPTY, "ended without a word")
+        case Chunk(finish_reason=None):
+            return None
+        case Chunk(finish_reason="content_filter"):
+            return Failure(FailureClass.REFUSED_CONTENT, "the server's filter")
+    return Failure(FailureClass.EMPTY, f"finished ({event.finish_reason}) without a word")

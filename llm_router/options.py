@@ -1,0 +1,61 @@
+"""Every knob of the engine, in one place. The defaults suit a telephone call."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class PatienceOptions:
+    """Seconds. `cold_*` hold until an endpoint has been measured."""
+
+    hedge_quantile: float = 0.95
+    cold_hedge: float = 0.25
+    cold_silent: float = 0.8
+    shortest: float = 0.2
+    longest: float = 2.0
+    slack: float = 0.03
+    stretch: float = 1.3
+    """`silent_after` is the median times this, plus the slack, within shortest and longest.
+
+    The median, because the high quantiles of a server that hangs one time in ten are the hang."""
+    spread: float = 3.0
+    """A p90 below the median times this is how the server is, and is waited for; above, a fault."""
+    samples: float = 3.0
+    """From this many samples on, what was measured counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerOptions:
+    """Seconds, and failures in a row."""
+
+    failures: int = 3
+    rest: float = 2.0
+    """The first opening; each one that follows without a success between doubles it."""
+    longest_rest: float = 60.0
+    long_rest: float = 900.0
+    """For an account out of credit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouterOptions:
+    """Times in seconds."""
+
+    patience: PatienceOptions = field(default_factory=PatienceOptions)
+    breaker: BreakerOptions = field(default_factory=BreakerOptions)
+    hedge_budget: float = 0.05
+    """Hedges per ordinary request, over time."""
+    target: float = 0.8
+    """Time to first clause that the `latency` policy wants."""
+    first_word_deadline: float = 4.0
+    """Of a spoken turn: by then something is said. Readers of text wait `text_deadline`."""
+    text_deadline: float = 30.0
+    first_clause: float = 2.0
+    """From the first word to the end of the first clause; a voice cannot start on less."""
+    stall: float = 10.0
+    """Silence between chunks that a reader of text is asked to bear."""
+    spoken_stall: float = 0.7
+    """The same for a voice out of words; while it still speaks, silence harms nobody."""
+    total: float = 120.0
+    max_attempts: int = 4
+    """Endpoints asked for one race."""
+    max_resumes: int = 2
+    move_on_refused_content: bool = True

@@ -1,0 +1,95 @@
+"""What is asked: the body of a chat-completions request, as a given server takes it."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from llm_router.connections import Connection, Continuation
+from llm_router.providers.catalog import Server
+from llm_router.types import ChatRequest, Message
+
+# What a message may carry to any server; the rest is one vendor's own and another one's 400.
+_FIELDS = ("content", "name", "tool_call_id")
+_SHORT_ID = 9
+
+
+def build_body(
+    request: ChatRequest, connection: Connection, server: Server, continuation: Continuation
+) -> dict[str, Any]:
+    """A fresh body; nothing in it is shared with the request's own objects that it changes.
+
+    The connection's `extra_body` has the last word; a None in it takes the field out.
+    """
+    body: dict[str, Any] = {
+        "model": connection.model_name or None,
+        "messages": [_message(message, server) for message in request.messages],
+        "stream": True,
+        "stream_options": {"include_usage": True} if server.takes_stream_options else None,
+        "temperature": _first(request.temperature, connection.temperature),
+        "top_p": _first(request.top_p, connection.top_p),
+        server.max_tokens_field: _first(request.max_tokens, connection.max_tokens),
+        "stop": list(request.stop) or None,
+        server.seed_field: request.seed,
+        "response_format": request.response_format,
+    }
+    if request.tools:
+        body["tools"] = [_tool(tool, server) for tool in request.tools]
+        body["tool_choice"] = request.tool_choice
+    _continue(body, request.prefix.rstrip(), continuation)
+    body |= {**server.extra_body, **connection.extra_body}
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _first(asked: float | None, default: float | None) -> float | None:
+    return default if asked is None else asked
+
+
+def _message(message: Message, server: Server) -> dict[str, Any]:
+    role = message["role"]
+    # Every server knows `system`; `developer` is OpenAI's younger name for the same.
+    clean: dict[str, Any] = {"role": "system" if role == "developer" else role}
+    clean |= {name: message[name] for name in _FIELDS if message.get(name) is not None}
+    if calls := message.get("tool_calls"):
+        clean["tool_calls"] = [_call(call, server) for call in calls]
+        if not clean.get("content"):
+            clean["content"] = server.empty_content
+    else:
+        clean.setdefault("content", "")
+    if "tool_call_id" in clean:
+        clean["tool_call_id"] = _call_id(clean["tool_call_id"], server)
+    return clean
+
+
+def _call(call: Mapping[str, Any], server: Server) -> dict[str, Any]:
+    function = call["function"]
+    return {
+        "id": _call_id(call["id"], server),
+        "type": "function",
+        "function": {"name": function["name"], "arguments": function.get("arguments") or "{}"},
+    }
+
+
+def _call_id(given: str, server: Server) -> str:
+    """The same id for the same call in every request, in a form the server accepts."""
+    if not server.short_call_ids or (len(given) == _SHORT_ID and given.isalnum()):
+        return given
+    return hashlib.sha256(given.encode()).hexdigest()[:_SHORT_ID]
+
+
+def _tool(tool: Mapping[str, Any], server: Server) -> dict[str, Any]:
+    clean = dict(tool)
+    if not server.takes_strict_tools and isinstance(clean.get("function"), Mapping):
+        clean["function"] = {k: v for k, v in clean["function"].items() if k != "strict"}
+    return clean
+
+
+def _continue(body: dict[str, Any], prefix: str, continuation: Continuation) -> None:
+    """Ask for what comes after `prefix`, whose last space is gone: a cut there reads badly."""
+    if not prefix or continuation == "words":
+        return
+    last: dict[str, Any] = {"role": "assistant", "content": prefix}
+    if continuation in {"prefix", "partial"}:
+        last[continuation] = True
+    elif continuation == "flags":
+        body |= {"continue_final_message": True, "add_generation_prompt": False}
+    body["messages"].append(last)

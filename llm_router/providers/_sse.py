@@ -1,0 +1,153 @@
+"""What comes over the wire, byte by byte: server-sent events, and thoughts among the words.
+
+Both are fed what has arrived and answer at once with what can be known from it, so that how a
+network cuts a stream into pieces never changes what is read from it.
+"""
+
+from typing import NamedTuple
+
+from llm_router.errors import BrokenStreamError
+
+LIMIT = 1 << 20
+"""Bytes one line or event may have. A reply's events have hundreds; past this it is no reply."""
+
+
+class Event(NamedTuple):
+    """One server-sent event; `name` is empty where the server gave none."""
+
+    name: str
+    data: str
+
+
+class EventParser:
+    """Server-sent events out of bytes that may be cut anywhere, characters and line ends included.
+
+    As the standard says (https://html.spec.whatwg.org/multipage/server-sent-events.html), but an
+    event that the end of the stream completes is given out too: some servers leave off the last
+    blank line. Raises BrokenStreamError for a line or event above `limit` bytes, and for bytes that
+    are not UTF-8.
+    """
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self._limit = limit
+        self._line = bytearray()  # a line whose end has not come yet
+        self._data: list[bytes] = []
+        self._size = 0
+        self._name = b""
+        self._after_cr = False
+        self._at_start = True
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events that `data` completes."""
+        if not data:
+            return []
+        if self._after_cr or b"\r" in data:
+            data = self._without_cr(data)
+        if b"\n" not in data:
+            self._keep(data)
+            return []
+        lines = data.split(b"\n")
+        if self._line:
+            lines[0] = bytes(self._line) + lines[0]
+            self._line.clear()
+        self._keep(lines.pop())
+        events: list[Event] = []
+        for line in lines:
+            if line:
+                self._read(line)
+            elif self._data:
+                events.append(self._event())
+            else:
+                self._name = b""
+        return events
+
+    def close(self) -> list[Event]:
+        """The event, if any, that only the end of the stream completes."""
+        if self._line:
+            self._read(bytes(self._line))
+            self._line.clear()
+        return [self._event()] if self._data else []
+
+    def _without_cr(self, data: bytes) -> bytes:
+        """With LF for every line end; the LF of a CRLF may come with the next piece."""
+        if self._after_cr and data.startswith(b"\n"):
+            data = data[1:]
+            if not data:
+                self._after_cr = False
+                return data
+        self._after_cr = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _keep(self, data: bytes) -> None:
+        self._line += data
+        self._check(len(self._line))
+
+    def _read(self, line: bytes) -> None:
+        if self._at_start:
+            self._at_start = False
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            self._size += len(line)
+            self._check(self._size)
+            self._data.append(value.removeprefix(b" "))
+        elif field == b"event":
+            self._name = value.removeprefix(b" ")
+
+    def _event(self) -> Event:
+        data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+        name, self._name, self._size = self._name, b"", 0
+        self._data.clear()
+        try:
+            return Event(name.decode(), data.decode())
+        except UnicodeDecodeError as error:
+            raise BrokenStreamError("the stream holds bytes that are not UTF-8") from error
+
+    def _check(self, size: int) -> None:
+        if size > self._limit:
+            raise BrokenStreamError(f"the stream holds an event of more than {self._limit} bytes")
+
+
+class ThoughtSplitter:
+    """Parts `<think>...</think>` from the words around it; tags may be cut anywhere.
+
+    A closing tag that nothing opened is dropped: some chat templates open the thoughts themselves.
+    """
+
+    _OPEN, _CLOSE = "<think>", "</think>"
+
+    def __init__(self) -> None:
+        self._inside = False
+        self._held = ""  # the end of a text that may be the start of a tag
+
+    def feed(self, text: str) -> tuple[str, str]:
+        """The words and the reasoning in `text`, and in what was held back before it."""
+        if not self._inside and not self._held and "<" not in text:
+            return text, ""
+        words: list[str] = []
+        reasoning: list[str] = []
+        text, self._held = self._held + text, ""
+        while text:
+            before, tag, text = self._cut(text)
+            (reasoning if self._inside else words).append(before)
+            if tag:
+                self._inside = tag == self._OPEN
+        return "".join(words), "".join(reasoning)
+
+    def close(self) -> tuple[str, str]:
+        """What was held back in vain."""
+        held, self._held = self._held, ""
+        return ("", held) if self._inside else (held, "")
+
+    def _cut(self, text: str) -> tuple[str, str, str]:
+        """What is before the next tag, the tag, and the rest; holds back what may become a tag."""
+        start = text.find("<")
+        while start >= 0:
+            for tag in (self._OPEN, self._CLOSE):
+                if text.startswith(tag, start):
+                    return text[:start], tag, text[start + len(tag) :]
+                if tag.startswith(text[start:]):
+                    self._held = text[start:]
+                    return text[:start], "", ""
+            start = text.find("<", start + 1)
+        return text, "", ""

@@ -1,0 +1,136 @@
+"""`python -m agent.api` as a person and a supervisor meet it: a real process on a real socket."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from agent.api import listen
+from config.settings import SettingsError
+
+ROOT = Path(__file__).parents[2]
+SECRET = "a-secret-of-more-than-thirty-two-characters"
+KEYS = {"LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": SECRET}
+
+
+@asynccontextmanager
+async def process(
+    folder: Path, *arguments: str, **variables: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The process, started in `folder` with these variables and no others."""
+    running = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "agent.api", *arguments),
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **variables},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield running
+    finally:
+        if running.returncode is None:
+            running.kill()
+        await running.communicate()
+
+
+def nobody_else(folder: Path) -> dict[str, str]:
+    """Variables for a process with a free port, no LiveKit and one connection, `desk`."""
+    (folder / "mine.json").write_text('[{"name": "desk", "provider": "offline"}]')
+    with listen("127.0.0.1", 0) as closed:
+        livekit = f"ws://127.0.0.1:{closed.getsockname()[1]}"
+    return {"HTTP_PORT": "0", "LIVEKIT_URL": livekit, "CONNECTIONS_FILE": "mine.json"}
+
+
+async def address(running: asyncio.subprocess.Process) -> str:
+    """Where it says it serves."""
+    assert running.stderr is not None
+    while line := (await running.stderr.readline()).decode():
+        if "serving http://" in line:
+            return line.split()[-1]
+    pytest.fail("it ended before it served")
+
+
+def test_a_taken_port_is_named_with_the_variable_to_change() -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingsError, match=f"port {port} is taken.*HTTP_PORT"):
+            listen("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
+def test_an_address_that_is_not_ours_is_named_with_the_variable_to_change(host: str) -> None:
+    with pytest.raises(SettingsError, match=f"{host}.*HTTP_HOST"):
+        listen(host, 0)
+
+
+async def test_help_names_what_it_serves_and_where_settings_are_explained(tmp_path: Path) -> None:
+    async with process(tmp_path, "--help") as running:
+        out, _ = await running.communicate()
+    assert running.returncode == 0
+    assert b"/readyz" in out
+    assert b".env.example" in out
+
+
+async def test_wrong_settings_end_the_process_with_one_readable_line(tmp_path: Path) -> None:
+    async with process(tmp_path, **KEYS, HTTP_PORT="x") as running:
+        _, err = await running.communicate()
+    assert running.returncode == 2
+    assert err.decode().splitlines() == [
+        "HTTP_PORT=x should be a valid integer, unable to parse string as an integer"
+    ]
+
+
+async def test_connections_that_make_no_sense_end_the_process_and_name_the_file(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "mine.json").write_text("[")
+    async with process(tmp_path, **KEYS, HTTP_PORT="0", CONNECTIONS_FILE="mine.json") as running:
+        _, err = await running.communicate()
+    assert running.returncode == 2
+    assert err.decode().startswith("mine.json")
+    assert len(err.decode().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("trusted", "statuses"), [("", [503, 429]), ("127.0.0.1", [503, 503])])
+async def test_only_a_trusted_proxy_may_say_whom_it_speaks_for(
+    tmp_path: Path, trusted: str, statuses: list[int]
+) -> None:
+    variables = {**KEYS, **nobody_else(tmp_path), "TOKEN_RATE_LIMIT": "1/hour"}
+    async with process(tmp_path, **variables, TRUSTED_PROXIES=trusted) as running:
+        async with httpx2.AsyncClient(base_url=await address(running)) as client:
+            answers = [
+                await client.post("/token", headers={"x-forwarded-for": visitor})
+                for visitor in ("192.0.2.1", "192.0.2.2")
+            ]
+        running.send_signal(signal.SIGTERM)
+        await running.communicate()
+    assert [answer.status_code for answer in answers] == statuses
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+async def test_the_process_serves_until_it_is_told_to_stop(
+    tmp_path: Path, stop: signal.Signals
+) -> None:
+    async with process(tmp_path, **KEYS, **nobody_else(tmp_path)) as running:
+        base = await address(running)
+        async with httpx2.AsyncClient(base_url=base) as client:
+            paths = ("/healthz", "/readyz", "/api/demo", "/")
+            statuses = {path: (await client.get(path)).status_code for path in paths}
+            demo = (await client.get("/api/demo")).json()
+        running.send_signal(stop)
+        _, err = await running.communicate()
+    assert statuses == {"/healthz": 200, "/readyz": 503, "/api/demo": 200, "/": 503}
+    assert [connection["name"] for connection in demo["connections"]] == ["desk"]
+    assert running.returncode == 0
+    assert SECRET not in err.decode()
+    assert "Traceback" not in err.decode()
+    with pytest.raises(OSError, match="refused"), socket.socket() as probe:
+        probe.connect(("127.0.0.1", int(base.rsplit(":", 1)[1])))

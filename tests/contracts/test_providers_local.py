@@ -1,0 +1,318 @@
+"""What every provider promises, kept by the two that speak no wire of ours.
+
+The LiveKit provider is asked through LiveKit's own OpenAI plugin, over a real socket.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from llm_router.clock import SystemClock
+from llm_router.connections import Connection
+from llm_router.errors import (
+    BrokenStreamError,
+    ConfigurationError,
+    StatusError,
+    UnreachableError,
+    UpstreamError,
+)
+from llm_router.plugins import Plugins
+from llm_router.providers.base import Provider
+from llm_router.testing.server import Fault, FaultyServer, Script
+from llm_router.types import ChatRequest, Chunk, Message, ToolCall
+
+PROVIDERS = Plugins("llm_router.providers", "provider")
+HELLO = ChatRequest(messages=[{"role": "user", "content": "hello"}])
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "The weather somewhere.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    },
+}
+
+
+def make(connection: Connection) -> Provider:
+    provider: Provider = PROVIDERS.load(connection.provider).create(connection, SystemClock())
+    return provider
+
+
+def through_livekit(server: FaultyServer, **fields: Any) -> Connection:
+    return Connection(
+        name="through livekit",
+        provider="livekit_plugin",
+        server="openai",
+        base_url=server.base_url,
+        api_key="sk-secret",
+        **{"model_name": "faulty", **fields},
+    )
+
+
+async def collect(
+    provider: Provider, request: ChatRequest = HELLO, into: list[Chunk] | None = None
+) -> list[Chunk]:
+    """All chunks; those before an error are in `into`."""
+    chunks = [] if into is None else into
+    async with aclosing(provider.stream(request)) as stream:
+        async for chunk in stream:
+            chunks.append(chunk)
+    return chunks
+
+
+def text(chunks: Sequence[Chunk]) -> str:
+    return "".join(chunk.text for chunk in chunks)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FaultyServer]:
+    async with FaultyServer() as faulty:
+        yield faulty
+
+
+@pytest.fixture(params=["offline", "livekit_plugin"])
+async def provider(request: pytest.FixtureRequest, server: FaultyServer) -> AsyncIterator[Provider]:
+    connections = {
+        "offline": Connection(name="offline", provider="offline"),
+        "livekit_plugin": through_livekit(server),
+    }
+    made = make(connections[request.param])
+    yield made
+    await made.aclose()
+
+
+# --- every provider --------------------------------------------------------------------------
+
+
+async def test_an_answer_has_words_a_finish_reason_and_usage(provider: Provider) -> None:
+    chunks = await collect(provider)
+    assert sum(chunk.useful for chunk in chunks) > 1
+    assert [c.finish_reason for c in chunks if c.finish_reason] == ["stop"]
+    (usage,) = (chunk.usage for chunk in chunks if chunk.usage is not None)
+    assert usage.completion_tokens
+    assert all(chunk.connection == "" for chunk in chunks)
+
+
+async def test_it_can_be_asked_again_and_at_the_same_time(provider: Provider) -> None:
+    answers = await asyncio.gather(*(collect(provider) for _ in range(5)))
+    assert len({text(answer) for answer in answers}) == 1
+
+
+async def test_an_answer_may_be_left_after_its_first_word(provider: Provider) -> None:
+    async with aclosing(provider.stream(HELLO)) as stream:
+        async for chunk in stream:
+            if chunk.useful:
+                break
+    assert text(await collect(provider))
+
+
+async def test_warming_and_probing_a_healthy_one_raises_nothing(provider: Provider) -> None:
+    await provider.warm()
+    await provider.probe()
+
+
+async def test_it_names_its_models(provider: Provider) -> None:
+    names = await provider.models()
+    assert names
+    assert all(names)
+
+
+# --- LiveKit's OpenAI plugin, on a real socket -----------------------------------------------
+
+
+@pytest.fixture
+async def plugin(server: FaultyServer) -> AsyncIterator[Provider]:
+    made = make(through_livekit(server))
+    yield made
+    await made.aclose()
+
+
+async def test_a_tool_call_comes_whole_and_once(server: FaultyServer, plugin: Provider) -> None:
+    call = ToolCall("call_0", "weather", '{"city": "Rome"}')
+    await server.behave(Script(words=(), tool_calls=[call]))
+    chunks = await collect(plugin, ChatRequest(messages=HELLO.messages, tools=[WEATHER]))
+    assert [c for chunk in chunks for c in chunk.tool_calls] == [call]
+    assert chunks[-1].finish_reason == "tool_calls"
+    (sent,) = server.requests[0].body["tools"]
+    assert sent["function"]["name"] == "weather"
+
+
+async def test_the_conversation_and_its_options_reach_the_server(
+    server: FaultyServer, plugin: Provider
+) -> None:
+    call = {"id": "call_7", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    messages: list[Message] = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "What is this?"}, picture]},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_7", "content": "sunny"},
+    ]
+    request = ChatRequest(messages=messages, tools=[WEATHER], tool_choice="auto", temperature=0.2)
+    await collect(plugin, request)
+    body = server.requests[0].body
+    system, asked, called, told = body["messages"]
+    assert (system["role"], system["content"]) == ("system", "Be brief.")
+    assert {part["type"] for part in asked["content"]} == {"text", "image_url"}
+    assert called["tool_calls"][0]["id"] == told["tool_call_id"] == "call_7"
+    assert told["content"] == "sunny"
+    assert (body["temperature"], body["tool_choice"]) == (0.2, "auto")
+
+
+async def test_a_call_id_the_conversation_knows_is_replaced(
+    server: FaultyServer, plugin: Provider
+) -> None:
+    again = ToolCall("call_0", "weather", "{}")
+    await server.behave(Script(words=(), tool_calls=[again]))
+    known = {"id": "call_0", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    messages: list[Message] = [
+        {"role": "user", "content": "weather?"},
+        {"role": "assistant", "content": None, "tool_calls": [known]},
+        {"role": "tool", "tool_call_id": "call_0", "content": "sunny"},
+        {"role": "user", "content": "and tomorrow?"},
+    ]
+    chunks = await collect(plugin, ChatRequest(messages=messages, tools=[WEATHER]))
+    (call,) = (c for chunk in chunks for c in chunk.tool_calls)
+    assert call.name == "weather"
+    assert call.id
+    assert call.id != "call_0"
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 404, 429, 500, 503])
+async def test_a_status_is_told_as_the_server_gave_it(
+    server: FaultyServer, plugin: Provider, status: int
+) -> None:
+    await server.behave(Script(fault=Fault.STATUS, status=status))
+    with pytest.raises(StatusError) as caught:
+        await collect(plugin)
+    told = Script(fault=Fault.STATUS, status=status).error()["error"]
+    error = caught.value
+    assert error.status == status
+    assert (error.code, error.kind, error.detail) == (told["code"], told["type"], told["message"])
+    assert told["message"] not in str(error)
+    assert len(server.requests) == 1, "asked again by itself"
+
+
+async def test_a_rest_that_the_server_asks_for_is_told(
+    server: FaultyServer, plugin: Provider
+) -> None:
+    await server.behave(Script(fault=Fault.STATUS, status=429, retry_after="7"))
+    with pytest.raises(StatusError) as caught:
+        await collect(plugin)
+    assert caught.value.retry_after == 7.0
+
+
+async def test_a_refused_connection_is_unreachable(server: FaultyServer, plugin: Provider) -> None:
+    await server.behave(Script(fault=Fault.REFUSE))
+    with pytest.raises(UnreachableError):
+        await collect(plugin)
+    with pytest.raises(UnreachableError):
+        await plugin.probe()
+    await plugin.warm()
+
+
+async def test_a_server_that_goes_silent_before_a_word_is_unreachable(server: FaultyServer) -> None:
+    await server.behave(Script(fault=Fault.HEADERS_THEN_NOTHING))
+    provider = make(through_livekit(server, timeout=0.05))
+    with pytest.raises(UnreachableError):
+        await collect(provider)
+    await provider.aclose()
+
+
+async def test_a_reset_before_a_word_is_unreachable(server: FaultyServer, plugin: Provider) -> None:
+    await server.behave(Script(fault=Fault.RESET_BEFORE_WORD))
+    with pytest.raises(UnreachableError):
+        await collect(plugin)
+
+
+async def test_a_reset_after_some_words_is_a_broken_stream(
+    server: FaultyServer, plugin: Provider
+) -> None:
+    await server.behave(Script(fault=Fault.RESET_AFTER, after=2))
+    heard: list[Chunk] = []
+    with pytest.raises(BrokenStreamError):
+        await collect(plugin, into=heard)
+    assert text(heard) == "Hello there"
+
+
+async def test_an_error_inside_a_200_is_no_end(server: FaultyServer, plugin: Provider) -> None:
+    await server.behave(Script(fault=Fault.ERROR_EVENT, after=2))
+    with pytest.raises(UpstreamError):
+        await collect(plugin)
+
+
+async def test_leaving_an_answer_makes_the_server_stop(
+    server: FaultyServer, plugin: Provider
+) -> None:
+    await server.behave(Script(fault=Fault.STALL_AFTER, after=1))
+    async with aclosing(plugin.stream(HELLO)) as stream:
+        async for chunk in stream:
+            if chunk.useful:
+                break
+    assert await server.disconnected(0) is not None
+
+
+async def test_cancelling_makes_the_server_stop(server: FaultyServer, plugin: Provider) -> None:
+    await server.behave(Script(fault=Fault.HANG_BEFORE_HEADERS))
+    reading = asyncio.create_task(collect(plugin))
+    await server.received(0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert await server.disconnected(0) is not None
+
+
+# --- making one from a connection ------------------------------------------------------------
+
+
+def named(server: str, **fields: Any) -> Connection:
+    return Connection(name="mine", provider="livekit_plugin", server=server, **fields)
+
+
+async def test_a_plugin_that_is_not_installed_says_what_to_install() -> None:
+    with pytest.raises(ConfigurationError, match="pip install livekit-plugins-no-such-thing") as e:
+        make(named("no_such_thing"))
+    assert "'mine'" in str(e.value)
+
+
+@pytest.mark.parametrize("server", ["", "os.path", "../evil", "with space"])
+async def test_a_name_that_cannot_be_a_plugin_is_refused(server: str) -> None:
+    with pytest.raises(ConfigurationError, match="must name a LiveKit plugin"):
+        make(named(server))
+
+
+async def test_a_plugin_without_a_language_model_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="has no language model"):
+        make(named("silero"))
+
+
+async def test_what_a_plugin_objects_to_is_told_without_the_key() -> None:
+    with pytest.raises(ConfigurationError, match="LiveKit plugin 'openai'") as caught:
+        make(named("openai", api_key="", model_name="m"))
+    assert "API key" in str(caught.value)
+
+
+async def test_a_continuation_that_a_plugin_cannot_do_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match='use "words" or "trailing"'):
+        make(named("openai", api_key="sk-secret", continuation="flags"))
+
+
+async def test_the_connections_fields_reach_the_server(server: FaultyServer) -> None:
+    connection = through_livekit(
+        server,
+        temperature=0.3,
+        max_tokens=50,
+        headers={"X-Team": "voice"},
+        extra_body={"top_k": 5},
+    )
+    provider = make(connection)
+    await collect(provider)
+    await provider.aclose()
+    (received,) = server.requests
+    assert (received.body["model"], received.body["temperature"]) == ("faulty", 0.3)
+    assert (received.body["max_completion_tokens"], received.body["top_k"]) == (50, 5)
+    assert received.headers["x-team"] == "voice"
+    assert received.headers["authorization"] == "Bearer sk-secret"

@@ -1,0 +1,106 @@
+"""A router over scripted providers, on a clock that jumps."""
+
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+import pytest
+
+from llm_router.connections import Connection
+from llm_router.endpoint import Endpoint
+from llm_router.observe import AttemptEvent, ReplyEvent
+from llm_router.policies.priority import Priority
+from llm_router.pool import Pool
+from llm_router.options import RouterOptions
+from llm_router.router import Router
+from llm_router.testing import ManualClock, ScriptedProvider, Step
+from llm_router.types import ChatRequest, Chunk
+
+
+@dataclass
+class Heard:
+    """What one caller got: the chunks and, for each, when it came (s from the start)."""
+
+    chunks: list[Chunk] = field(default_factory=list)
+    at: list[float] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "".join(chunk.text for chunk in self.chunks)
+
+    @property
+    def first_word_at(self) -> float:
+        return next(at for chunk, at in zip(self.chunks, self.at, strict=True) if chunk.useful)
+
+    @property
+    def tool_calls(self) -> list[str]:
+        return [call.name for chunk in self.chunks for call in chunk.tool_calls]
+
+
+class Stage:
+    """Endpoints `a`, `b`, `c`… in that priority, each with its scripts."""
+
+    def __init__(self, *scripts: Sequence[Sequence[Step]]) -> None:
+        self.clock = ManualClock()
+        self.events: list[AttemptEvent] = []
+        self.replies: list[ReplyEvent] = []
+        self.providers = [ScriptedProvider(s, clock=self.clock) for s in scripts]
+        self.connections = [
+            Connection(name=chr(97 + i), priority=i) for i in range(len(self.providers))
+        ]
+        self.options = RouterOptions()
+
+    def attempt_ended(self, event: AttemptEvent) -> None:
+        self.events.append(event)
+
+    def reply_ended(self, event: ReplyEvent) -> None:
+        self.replies.append(event)
+
+    @property
+    def outcomes(self) -> list[tuple[str, str]]:
+        return [(event.connection, event.outcome) for event in self.events]
+
+    def open_router(self) -> Router:
+        endpoints = [
+            Endpoint(connection, provider, self.options.breaker)
+            for connection, provider in zip(self.connections, self.providers, strict=True)
+        ]
+        pool = Pool(endpoints, Priority(), self.options.target)
+        return Router(pool, self.options, clock=self.clock, observers=[self])
+
+    def ask(
+        self,
+        *,
+        turns: int = 1,
+        pause: float = 1.0,
+        stop_when: Callable[[Heard], bool] | None = None,
+        **request: object,
+    ) -> list[Heard]:
+        """Ask so many times, one after another; afterwards every stream must be closed."""
+        heard: list[Heard] = []
+
+        async def main() -> None:
+            router = self.open_router()
+            for _ in range(turns):
+                one = Heard()
+                heard.append(one)
+                start = self.clock.now()
+                asked = ChatRequest(**{"messages": [{"role": "user", "content": "hi"}], "speech": True, **request})  # type: ignore[arg-type]  # fields by name, from the test
+                async with aclosing(router.stream(asked)) as reply:
+                    async for chunk in reply:
+                        one.chunks.append(chunk)
+                        one.at.append(self.clock.now() - start)
+                        if stop_when and stop_when(one):
+                            break
+                await self.clock.sleep(pause)
+            self.router = repr(router)
+            await router.aclose()
+
+        self.clock.run(main())
+        assert [provider.open for provider in self.providers] == [0] * len(self.providers)
+        return heard
+
+
+@pytest.fixture
+def stage() -> type[Stage]:
+    return Stage

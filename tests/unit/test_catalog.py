@@ -1,0 +1,102 @@
+"""Which server an address means, and where its API stands."""
+
+import pytest
+
+from llm_router.connections import Connection
+from llm_router.errors import UnknownPluginError
+from llm_router.providers.catalog import SERVERS, api_root, find
+
+
+def at(base_url: str, server: str = "") -> Connection:
+    return Connection(name="x", base_url=base_url, server=server)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "name"),
+    [
+        ("https://api.groq.com/openai/v1", "groq"),
+        ("https://api.openai.com", "openai"),
+        ("https://API.OpenAI.com/v1", "openai"),
+        ("https://mine.openai.azure.com/openai/v1", "azure"),
+        ("https://generativelanguage.googleapis.com/v1beta/openai/", "gemini"),
+        ("https://api.deepseek.com", "deepseek"),
+        ("https://api.deepseek.com/beta", "deepseek_beta"),
+        ("https://api.deepseek.com/betamax", "deepseek"),
+        ("http://localhost:11434", "ollama"),
+        ("http://gpu-box:11434/v1", "ollama"),
+        ("http://localhost:4000", "litellm"),
+        ("https://openrouter.ai/api/v1", "openrouter"),
+        ("https://notapi.groq.com/v1", "unknown"),
+        ("https://evil-openai.azure.com.example/v1", "unknown"),
+        ("https://example.com/v1", "unknown"),
+    ],
+)
+def test_an_address_tells_its_server(base_url: str, name: str) -> None:
+    assert find(at(base_url)).name == name
+
+
+@pytest.mark.parametrize("port", [8000, 8080])
+def test_a_port_that_several_engines_use_tells_nothing(port: int) -> None:
+    assert find(at(f"http://localhost:{port}/v1")).name == "unknown"
+
+
+def test_what_the_connection_names_goes_before_its_address() -> None:
+    assert find(at("http://localhost:8000/v1", "vllm")).name == "vllm"
+    assert find(at("http://localhost:11434/v1", "litellm")).name == "litellm"
+
+
+def test_an_unknown_name_lists_the_known() -> None:
+    with pytest.raises(UnknownPluginError, match=r"unknown server 'vlm'; known: .*vllm"):
+        find(at("http://localhost:8000/v1", "vlm"))
+
+
+def test_a_server_nothing_is_known_of_is_asked_in_words() -> None:
+    assert SERVERS["unknown"].continuation == "words"
+    assert not SERVERS["unknown"].extra_body
+
+
+@pytest.mark.parametrize(
+    ("base_url", "root"),
+    [
+        ("http://box:8000", "http://box:8000/v1"),
+        ("http://box:8000/", "http://box:8000/v1"),
+        ("http://box:8000/v1", "http://box:8000/v1"),
+        ("http://box:8000/v1/", "http://box:8000/v1"),
+        ("http://box:8000/v1/chat/completions", "http://box:8000/v1"),
+        ("http://box/chat/completions", "http://box"),
+        ("http://box/llm", "http://box/llm/v1"),
+        ("http://box/llm/v1/", "http://box/llm/v1"),
+        ("http://[::1]:8000", "http://[::1]:8000/v1"),
+        ("http://box:11434/api", "http://box:11434/v1"),
+        ("http://box:11434/api/", "http://box:11434/v1"),
+        ("http://box/ollama/v1", "http://box/ollama/v1"),
+        ("https://api.groq.com", "https://api.groq.com/openai/v1"),
+        ("https://api.groq.com/openai", "https://api.groq.com/openai/v1"),
+        ("https://api.groq.com/openai/v1", "https://api.groq.com/openai/v1"),
+        ("https://openrouter.ai/api", "https://openrouter.ai/api/v1"),
+        ("https://api.fireworks.ai", "https://api.fireworks.ai/inference/v1"),
+        ("https://api.deepseek.com/beta", "https://api.deepseek.com/beta"),
+        (
+            "https://generativelanguage.googleapis.com",
+            "https://generativelanguage.googleapis.com/v1beta/openai",
+        ),
+        (
+            "https://generativelanguage.googleapis.com/v1beta/openai/",
+            "https://generativelanguage.googleapis.com/v1beta/openai",
+        ),
+        ("https://x.openai.azure.com", "https://x.openai.azure.com/openai/v1"),
+        (
+            "https://x.openai.azure.com/openai/deployments/small",
+            "https://x.openai.azure.com/openai/deployments/small",
+        ),
+        ("https://open.bigmodel.cn/api/paas/v4", "https://open.bigmodel.cn/api/paas/v4"),
+    ],
+)
+def test_all_ways_to_write_an_address_lead_to_the_same_place(base_url: str, root: str) -> None:
+    assert api_root(base_url, find(at(base_url))) == (root, "")
+
+
+def test_a_query_survives() -> None:
+    base_url = "https://x.openai.azure.com/openai/deployments/small?api-version=2024-10-21"
+    root, query = api_root(base_url, find(at(base_url)))
+    assert (root, query) == (base_url.partition("?")[0], "api-version=2024-10-21")

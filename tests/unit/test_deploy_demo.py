@@ -1,0 +1,122 @@
+"""The demo's decisions: ports, which LiveKit server, and what it says."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from deploy import demo, probes
+
+KEYS = {"LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": "s" * 32}
+
+
+@pytest.fixture
+def taken() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+
+
+def test_ports_are_the_usual_ones_unless_named() -> None:
+    assert demo.read_ports({}) == demo.Ports()
+    assert demo.read_ports({"HTTP_PORT": " 9000 ", "WORKER_PORT": ""}) == demo.Ports(http_port=9000)
+
+
+@pytest.mark.parametrize("given", ["http", "0", "65536", "-1", "8.5", "²"])
+def test_what_is_no_port_is_refused_by_name(given: str) -> None:
+    with pytest.raises(demo.DemoError, match=f"HTTP_PORT is '{given}'"):
+        demo.read_ports({"HTTP_PORT": given})
+
+
+def test_a_taken_port_is_named_with_the_variable_that_changes_it(taken: socket.socket) -> None:
+    port = taken.getsockname()[1]
+    (problem,) = demo.port_problems(demo.Ports(1, 2, port, 4), own_server=False)[:1]
+    assert f"Port {port} for the page is taken" in problem
+    assert "HTTP_PORT=" in problem
+
+
+def test_a_taken_udp_port_is_seen() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as media:
+        media.bind(("127.0.0.1", 0))
+        port = media.getsockname()[1]
+        assert probes.why_not_free(port, socket.SOCK_DGRAM) == "is taken"
+    assert probes.why_not_free(port, socket.SOCK_DGRAM) is None
+
+
+def test_two_parts_on_one_port_are_told_apart() -> None:
+    problems = demo.port_problems(demo.Ports(http_port=45871, worker_port=45871), own_server=False)
+    assert problems == ["HTTP_PORT and WORKER_PORT are both 45871. Choose another for one of them."]
+
+
+def test_without_settings_the_demo_makes_keys_of_its_own() -> None:
+    one = demo.choose_livekit({}, demo.Ports(livekit_port=7990))
+    other = demo.choose_livekit({}, demo.Ports())
+    assert one.ours
+    assert one.url == "ws://127.0.0.1:7990"
+    assert len(one.secret) >= 32
+    assert one.secret != other.secret
+    assert one.secret not in repr(one)
+
+
+def test_the_standard_address_alone_still_means_a_server_of_the_demo() -> None:
+    values = {"LIVEKIT_URL": demo.STANDARD_URL, "LIVEKIT_API_KEY": "", "LIVEKIT_API_SECRET": ""}
+    assert demo.choose_livekit(values, demo.Ports()).ours
+
+
+def test_a_server_that_is_named_in_full_is_used() -> None:
+    livekit = demo.choose_livekit({"LIVEKIT_URL": "wss://calls.example", **KEYS}, demo.Ports())
+    assert (livekit.url, livekit.ours) == ("wss://calls.example", False)
+
+
+def test_a_server_named_by_halves_says_what_is_missing() -> None:
+    with pytest.raises(demo.DemoError, match=r"^LIVEKIT_URL missing"):
+        demo.choose_livekit(KEYS, demo.Ports())
+    with pytest.raises(demo.DemoError, match=r"^LIVEKIT_API_KEY and LIVEKIT_API_SECRET missing"):
+        demo.choose_livekit({"LIVEKIT_URL": "wss://calls.example"}, demo.Ports())
+
+
+def test_found_connections_are_told_in_order() -> None:
+    row = {"name": "local", "model": "tiny", "provider": "openai_compatible", "source": "a file"}
+    lines = demo.who_answers({"connections": [row], "offline": False})
+    assert lines[1].split() == ["local", "tiny", "a", "file"]
+    assert len(lines) == 2
+
+
+def test_without_a_model_it_says_how_to_connect_one() -> None:
+    lines = demo.who_answers({"connections": [], "offline": True})
+    assert "OPENAI_BASE_URL" in " ".join(lines)
+
+
+@pytest.mark.parametrize("about", [None, [], "text"])
+def test_an_answer_that_tells_nothing_is_passed_over(about: object) -> None:
+    assert demo.who_answers(about) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "ready"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", True),
+        (b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", False),
+        (b"not http\r\n\r\n", False),
+        (b"", False),
+    ],
+)
+async def test_a_server_is_ready_when_it_answers_200(answer: bytes, ready: bool) -> None:
+    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(reply, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert await asyncio.to_thread(probes.answers, f"http://127.0.0.1:{port}/") is ready
+        told = await asyncio.to_thread(probes.get_json, f"http://127.0.0.1:{port}/")
+        assert told == ({} if ready else None)
+
+
+def test_a_port_where_nobody_listens_is_not_ready(taken: socket.socket) -> None:
+    port = taken.getsockname()[1]
+    taken.close()
+    assert not probes.answers(f"http://127.0.0.1:{port}/")

@@ -1,0 +1,68 @@
+"""The files around the code agree with the code."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from deploy import places, setup
+
+DOCKERFILE = (places.ROOT / "deploy" / "Dockerfile").read_text()
+LOCK_FILES = [
+    places.ROOT / "requirements.lock",
+    places.ROOT / "requirements-dev.lock",
+    places.LOCKS / "go.lock",
+    places.LOCKS / "node.lock",
+]
+
+
+def test_images_are_made_by_the_steps_of_set_up() -> None:
+    taken = re.findall(r"python -m deploy\.setup (\w+)", DOCKERFILE)
+    assert set(taken) == set(setup.ALL) <= set(setup.STEPS)
+
+
+def test_every_file_that_an_image_takes_is_there_and_let_through() -> None:
+    let_through = {
+        line[1:].rstrip("/")
+        for line in (places.ROOT / ".dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    }
+    copies = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)
+    sources = [source.rstrip("/") for copy in copies for source in shlex.split(copy)]
+    assert sources
+    for source in sources:
+        assert (places.ROOT / source).exists(), source
+        assert any(f"{source}/".startswith(f"{folder}/") for folder in let_through), source
+
+
+def test_no_image_runs_as_root() -> None:
+    finals = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[-2:]
+    assert [re.findall(r"AS (\w+)", stage) for stage in finals] == [["livekit"], ["app"]]
+    assert all("\nUSER 10001:10001\n" in stage for stage in finals)
+
+
+@pytest.mark.parametrize("lock", LOCK_FILES, ids=lambda lock: lock.name)
+def test_a_lock_file_pins_by_hash_and_names_no_place(lock: Path) -> None:
+    text = lock.read_text()
+    assert "://" not in text
+    assert not re.search(r"^-|\s@\s|file:", text, re.MULTILINE)
+    for requirement in re.split(r"\n(?=\S)", text.strip()):
+        if not requirement.startswith("#"):
+            assert re.match(r"[\w.-]+==\S+", requirement)
+            assert "--hash=sha256:" in requirement
+
+
+def test_developing_uses_the_versions_that_are_shipped() -> None:
+    shipped, developed = (
+        set(re.findall(r"^[\w.-]+==.*$", lock.read_text(), re.MULTILINE)) for lock in LOCK_FILES[:2]
+    )
+    assert shipped <= developed
+
+
+def test_recipes_of_set_up_call_nothing_but_python() -> None:
+    makefile = (places.ROOT / "Makefile").read_text()
+    for target in ("help", "setup", "dev", "demo"):
+        recipe = re.search(rf"^{target}:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+        assert recipe
+        assert recipe.group(1).startswith("\t@$(PYTHON) -")

@@ -1,0 +1,172 @@
+"""Set-up: what is decided, what is remembered, and what a failure tells."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy import console, media_server, places, setup, stamps, toolchain
+
+GO_MOD = """
+module servers
+
+go 1.26
+
+require github.com/livekit/livekit-server v1.13.5
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "version"),
+    [
+        ("go version go1.26.8 linux/amd64", (1, 26, 8)),
+        ("go version go1.27 darwin/arm64", (1, 27)),
+        ("v20.19.0\n", (20, 19, 0)),
+        ("livekit-server version 1.13.5", (1, 13, 5)),
+        ("command not found", ()),
+    ],
+)
+def test_a_program_s_version_is_read_from_its_own_words(
+    words: str, version: tuple[int, ...]
+) -> None:
+    assert toolchain.parse_version(words) == version
+
+
+def test_a_program_that_is_not_there_has_no_version(tmp_path: Path) -> None:
+    assert toolchain.version_of(tmp_path / "absent", "--version") == ()
+
+
+@pytest.mark.parametrize(
+    ("version", "will_do"),
+    [
+        ((20, 18, 9), False),
+        ((20, 19, 0), True),
+        ((21, 7, 0), False),
+        ((22, 11, 0), False),
+        ((22, 12, 0), True),
+        ((24, 19, 0), True),
+        ((), False),
+    ],
+)
+def test_only_a_node_that_vite_supports_will_do(version: tuple[int, ...], will_do: bool) -> None:
+    assert toolchain.node_will_do(version) is will_do
+
+
+def test_a_server_of_another_line_than_the_pinned_one_is_passed_over() -> None:
+    pin = media_server.Pin(GO_MOD)
+    assert (pin.version, pin.go) == ("1.13.5", (1, 26))
+    assert pin.allows((1, 13, 9))
+    assert not pin.allows((1, 14, 0))
+    assert not pin.allows(())
+
+
+def test_the_shipped_go_mod_names_a_server_and_a_go() -> None:
+    pin = media_server.Pin((media_server.MODULE / "go.mod").read_text())
+    assert toolchain.parse_version(pin.version)
+    assert pin.go
+
+
+def test_steps_are_taken_once_and_in_the_order_they_build_on_each_other() -> None:
+    assert setup.chosen(["page", "venv", "page"]) == ["venv", "page"]
+    assert setup.chosen(["dev", "all"]) == ["venv", "server", "page", "dev"]
+    assert setup.chosen([]) == ["venv", "server", "page"]
+
+
+def test_an_unknown_step_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        setup.main(["everything"])
+    assert "venv" in capsys.readouterr().err
+
+
+def test_a_stamp_holds_only_for_the_inputs_it_was_written_with(tmp_path: Path) -> None:
+    stamp = tmp_path / "deep" / "stamp"
+    assert not stamps.is_fresh(stamp, "one")
+    stamps.write(stamp, "one")
+    assert stamps.is_fresh(stamp, "one")
+    assert not stamps.is_fresh(stamp, "two")
+
+
+def test_inputs_differ_when_a_file_is_changed_or_renamed(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_text("text")
+    before = stamps.digest_files(tmp_path, [file])
+    file.write_text("other")
+    changed = stamps.digest_files(tmp_path, [file])
+    file.write_text("text")
+    renamed = stamps.digest_files(tmp_path, [file.rename(tmp_path / "b")])
+    assert len({before, changed, renamed}) == 3
+
+
+def test_moving_a_byte_between_inputs_is_a_change() -> None:
+    assert stamps.digest("ab", "c") != stamps.digest("a", "bc")
+
+
+def test_a_folder_in_the_making_is_seen_only_when_finished(tmp_path: Path) -> None:
+    place = tmp_path / "tool"
+    with stamps.staged(place) as staging:
+        (staging / "program").write_text("new")
+        assert not place.exists()
+    assert [file.name for file in tmp_path.iterdir()] == ["tool"]
+    assert (place / "program").read_text() == "new"
+
+
+def test_an_interrupted_folder_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
+    place = tmp_path / "tool"
+    place.mkdir()
+    (place / "program").write_text("old")
+
+    def interrupted() -> None:
+        with stamps.staged(place) as staging:
+            (staging / "program").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [file.name for file in tmp_path.iterdir()] == ["tool"]
+    assert (place / "program").read_text() == "old"
+
+
+def test_a_folder_of_read_only_files_can_be_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "modules" / "inner"
+    folder.mkdir(parents=True)
+    (folder / "file").write_text("")
+    folder.chmod(0o500)
+    folder.parent.chmod(0o500)
+    stamps.remove(folder.parent)
+    assert not folder.parent.exists()
+
+
+def test_a_failed_command_tells_its_last_words_and_what_to_do(tmp_path: Path) -> None:
+    step = console.Step("Some packages", tmp_path / "some.log")
+    with pytest.raises(console.StepError) as failed:
+        step.run([sys.executable, "-c", "print('it broke'); raise SystemExit(3)"], remedy="mend it")
+    report = failed.value.report()
+    assert "Some packages" in report
+    assert "ended with 3" in report
+    assert "it broke" in report
+    assert str(step.log) in report
+    assert report.endswith("What to do: mend it")
+
+
+def test_a_command_that_cannot_start_is_a_failed_step_too(tmp_path: Path) -> None:
+    step = console.Step("Some tool", tmp_path / "some.log")
+    with pytest.raises(console.StepError, match="No such file"):
+        step.run([tmp_path / "absent"], remedy="install it")
+
+
+def test_a_failed_step_keeps_its_log_and_a_finished_one_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with console.step("Good work") as good:
+        good.run([sys.executable, "-c", ""], remedy="none")
+    with pytest.raises(console.StepError), console.step("Bad work") as bad:
+        bad.run([sys.executable, "-c", "raise SystemExit(1)"], remedy="none")
+    assert not good.log.exists()
+    assert bad.log.exists()
+    assert capsys.readouterr().out.splitlines()[:2] == ["Good work ...", "Good work: done in 0 s"]
+
+
+def test_the_cache_follows_xdg_but_only_by_an_absolute_path() -> None:
+    assert places.cache_folder({"XDG_CACHE_HOME": "/var/cache/x"}) == Path("/var/cache/x/patchbay")
+    assert places.cache_folder({"XDG_CACHE_HOME": "relative"}) == places.cache_folder({})

@@ -1,0 +1,253 @@
+"""What each error means. The words are what the servers really say, shortened."""
+
+import pytest
+
+from llm_router.errors import BrokenStreamError, StatusError, UnreachableError
+from llm_router.failures import ADVICE, CONSEQUENCES, Failure, FailureClass, classify
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (301, FailureClass.OVERLOADED),
+        (400, FailureClass.BAD_REQUEST),
+        (401, FailureClass.REJECTED_KEY),
+        (402, FailureClass.OUT_OF_CREDIT),
+        (403, FailureClass.REJECTED_KEY),
+        (404, FailureClass.MODEL_MISSING),
+        (408, FailureClass.OVERLOADED),
+        (413, FailureClass.TOO_LONG),
+        (418, FailureClass.BAD_REQUEST),
+        (422, FailureClass.BAD_REQUEST),
+        (429, FailureClass.RATE_LIMITED),
+        (500, FailureClass.OVERLOADED),
+        (502, FailureClass.OVERLOADED),
+        (503, FailureClass.OVERLOADED),
+        (529, FailureClass.OVERLOADED),
+        (0, FailureClass.BROKEN_STREAM),
+    ],
+)
+def test_a_status_alone_is_enough(status: int, kind: FailureClass) -> None:
+    assert classify(StatusError(status)).kind is kind
+
+
+TOO_LONG = [
+    # OpenAI, Azure, DeepSeek, OpenRouter, vLLM of old
+    (400, "This model's maximum context length is 6048 tokens. However, you requested 6616 tokens"),
+    (400, "Your input exceeds the context window of this model."),
+    (400, "Invalid 'messages[1].content': string too long. Expected a maximum length of 1048576"),
+    # vLLM
+    (400, "'max_tokens' or 'max_completion_tokens' is too large: 2000. This model's maximum context"
+     " length is 4096 tokens and your request has 2104 input tokens"),
+    (400, "The decoder prompt (length 2136) is longer than the maximum model length of 2048."),
+    (500, "The decoder prompt (length 66501) is longer than the maximum model length of 65536."),
+    # SGLang
+    (400, "The input (9000 tokens) is longer than the model's context length (4096 tokens)."),
+    # llama.cpp, llama-cpp-python, LM Studio, Ollama
+    (400, "the request exceeds the available context size, try increasing it"),
+    (500, "Context size has been exceeded."),
+    (500, "slot unavailable, n_ctx too small"),
+    (500, "Requested tokens (5000) exceed context window of 2048"),
+    (400, "The number of tokens to keep from the initial prompt is greater than the context length"),
+    (400, "the input length exceeds the context length"),
+    # TGI
+    (422, "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000"),
+    (422, "Input validation error: `inputs` must have less than 1024 tokens. Given: 3000"),
+    (0, "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 2048. Given: 1887"),
+    # Anthropic, by itself and through LiteLLM; Bedrock
+    (400, "prompt is too long: 213462 tokens > 200000 maximum"),
+    (400, "input length and `max_tokens` exceed context limit: 198000 + 8192 > 200000"),
+    (400, "litellm.ContextWindowExceededError: litellm.BadRequestError: AnthropicException"),
+    (400, "Input is too long for requested model."),
+    # Gemini, xAI, Groq, Cerebras, Mistral, Moonshot, MiniMax, Qwen, Copilot
+    (400, "The input token count (1196265) exceeds the maximum number of tokens allowed (1048575)."),
+    (400, "This model's maximum prompt length is 131072 but the request contains 537812 tokens."),
+    (400, "Please reduce the length of the messages or completion."),
+    (413, "Request too large for model `llama-3.1-8b-instant` on tokens per minute (TPM): Limit 6000"
+     ", Requested 12328. Need more tokens? https://console.groq.com/settings/billing"),
+    (400, "Please reduce the length of the messages. Current length is 9000 while limit is 8192"),
+    (400, "Prompt contains 40000 tokens, too large for model with 32768 maximum context length"),
+    (400, "Your request exceeded model token limit: 8192 (requested: 9000)"),
+    (400, "invalid params, context window exceeds limit"),
+    (400, "Range of input length should be [1, 30720]"),
+    (400, "prompt token count of 70000 exceeds the limit of 64000"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "said"), TOO_LONG)
+def test_a_request_that_is_too_long_is_known_in_every_servers_words(status: int, said: str) -> None:
+    error = StatusError(status, kind="invalid_request_error", detail=said)
+    assert classify(error).kind is FailureClass.TOO_LONG
+
+
+@pytest.mark.parametrize(
+    "code", ["context_length_exceeded", "exceed_context_size_error", "model_context_window_exceeded"]
+)
+def test_a_request_that_is_too_long_is_known_by_its_code(code: str) -> None:
+    assert classify(StatusError(400, code=code)).kind is FailureClass.TOO_LONG
+    assert classify(StatusError(400, kind=code)).kind is FailureClass.TOO_LONG
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [
+        (429, "insufficient_quota", "You exceeded your current quota, please check your plan"),
+        (429, "", "You exceeded your current quota, please check your plan and billing details."),
+        (429, "billing_not_active", "Your account is not active, please check your billing"),
+        (400, "billing_hard_limit_reached", "Billing hard limit has been reached"),
+        (400, "", "Your credit balance is too low to access the Anthropic API."),
+        (402, "", "Insufficient credits. Add more using https://openrouter.ai/credits"),
+        (402, "", "Insufficient Balance"),
+        (400, "budget_exceeded", "Budget has been exceeded! Current cost: 20, Max budget: 10"),
+        (403, "", "insufficient_funds"),
+        (0, "insufficient_quota", ""),
+    ],
+)
+def test_an_empty_account_is_known_whatever_the_status(status: int, code: str, said: str) -> None:
+    error = StatusError(status, code=code, detail=said)
+    assert classify(error).kind is FailureClass.OUT_OF_CREDIT
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (429, "Rate limit reached for model `llama-3.3-70b-versatile` on tokens per minute (TPM):"
+         " Limit 6000, Used 5034, Requested 1443. Please try again in 4.77s. Need more tokens?"
+         " Upgrade to Dev Tier today at https://console.groq.com/settings/billing"),
+        (429, "Rate limit reached for gpt-4 on requests per min. Limit: 3. Please add a payment method"
+         " to your account: https://platform.openai.com/account/billing"),
+        (429, "You exceeded your current quota, please check your plan and billing details. For more"
+         " information head to: https://ai.google.dev/gemini-api/docs/rate-limits."
+         " Please retry in 38.863719904s."),
+        (429, "Requests have exceeded token rate limit of your current OpenAI S0 pricing tier."),
+        (429, "Resource has been exhausted (e.g. check quota)."),
+        (0, "Rate limit exceeded: 60000 tokens per minute"),
+        (0, "Too many requests"),
+    ],
+)  # fmt: skip
+def test_a_rate_limit_is_none_the_less_for_the_way_to_the_cashier(status: int, said: str) -> None:
+    error = StatusError(status, kind="tokens", detail=said)
+    assert classify(error).kind is FailureClass.RATE_LIMITED
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [
+        (404, "model_not_found", "The model `gpt-9` does not exist or you do not have access to it."),
+        (403, "model_not_found", "Project `proj_1` does not have access to model `gpt-9`"),
+        (404, "", "model 'llama9' not found"),
+        (404, "DeploymentNotFound", "The API deployment for this resource does not exist."),
+        (400, "", "/chat/completions: Invalid model name passed in model=gpt-9."),
+        (400, "1500", "Invalid model: mistral-enormous"),
+        (400, "invalid_request_error", "Model Not Exist"),
+        (400, "400", "acme/chat-9 is not a valid model ID"),
+        (400, "model_decommissioned", "The model `mixtral-8x7b-32768` has been decommissioned"),
+        (403, "", "You don't have access to the model with the specified model ID."),
+        (0, "model_not_found", ""),
+    ],
+)
+def test_a_missing_model_is_known_whatever_the_status(status: int, code: str, said: str) -> None:
+    error = StatusError(status, code=code, detail=said)
+    assert classify(error).kind is FailureClass.MODEL_MISSING
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [
+        (400, "content_filter", "The prompt triggered Azure OpenAI's content management policy"),
+        (400, "content_policy_violation", "Your request was rejected by our safety system"),
+        (400, "invalid_prompt", "Your prompt was flagged as violating our usage policy."),
+        (403, "403", 'openai/gpt-9 requires moderation. Your input was flagged for "violence"'),
+        (400, "invalid_request_error", "Content Exists Risk"),
+        (400, "data_inspection_failed", "Input data may contain inappropriate content."),
+        (400, "400", "litellm.ContentPolicyViolationError: AzureException"),
+        (0, "content_filter", ""),
+    ],
+)
+def test_refused_content_closes_no_connection(status: int, code: str, said: str) -> None:
+    failure = classify(StatusError(status, code=code, detail=said))
+    assert failure.kind is FailureClass.REFUSED_CONTENT
+    assert failure.consequence.breaker == "never"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Unknown parameter: 'safety_identifier'.",
+        "max_tokens is too large: 100000. This model supports at most 16384 completion tokens",
+        "Invalid 'tools[0].function.name': string too long. Expected a maximum length of 64",
+        "registry.ollama.ai/library/gemma:2b does not support tools",
+        "Conversation roles must alternate user/assistant/user/assistant/...",
+        "This model's temperature must be between 0 and 2",
+    ],
+)
+def test_a_request_that_one_kind_of_server_cannot_take_is_just_bad(said: str) -> None:
+    error = StatusError(400, kind="invalid_request_error", detail=said)
+    assert classify(error).kind is FailureClass.BAD_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("Overloaded", FailureClass.OVERLOADED),
+        ("The request queue is full", FailureClass.OVERLOADED),
+        ("Service unavailable", FailureClass.OVERLOADED),
+        ("EngineCore encountered an issue", FailureClass.BROKEN_STREAM),
+    ],
+)
+def test_an_error_inside_a_200_is_known_by_its_words(said: str, kind: FailureClass) -> None:
+    assert classify(StatusError(0, detail=said)).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (UnreachableError("refused"), FailureClass.UNREACHABLE),
+        (BrokenStreamError("reset"), FailureClass.BROKEN_STREAM),
+        (ZeroDivisionError("ours"), FailureClass.BUG),
+    ],
+)
+def test_other_errors_are_known_by_their_type(error: Exception, kind: FailureClass) -> None:
+    assert classify(error).kind is kind
+
+
+def test_retry_after_is_kept() -> None:
+    assert classify(StatusError(429, retry_after=2.5)).retry_after == 2.5
+    assert classify(StatusError(503, retry_after=30.0)).retry_after == 30.0
+
+
+def test_a_failure_shows_neither_a_servers_message_nor_a_bugs() -> None:
+    shown = str(classify(StatusError(400, detail="you said: my card is 4111")))
+    shown += str(classify(ValueError("my card is 4111")))
+    assert "4111" not in shown
+    assert "ValueError" in shown
+
+
+def test_every_class_has_its_consequence() -> None:
+    assert set(CONSEQUENCES) == set(FailureClass)
+
+
+def test_advice_is_given_where_there_is_something_to_do() -> None:
+    assert str(Failure(FailureClass.REJECTED_KEY, "HTTP 401")).endswith(": check api_key")
+    assert str(Failure(FailureClass.EMPTY, "nothing came")) == "empty (nothing came)"
+    told = {kind for kind, consequence in CONSEQUENCES.items() if consequence.tell_operator}
+    assert told <= set(ADVICE), "an operator who is told is told what to do"
+
+
+@pytest.mark.parametrize("kind", FailureClass)
+def test_the_table_of_consequences(kind: FailureClass) -> None:
+    """Written out once more, so that a change to the table is a choice and no slip."""
+    callers_own = {FailureClass.TOO_LONG, FailureClass.BAD_REQUEST, FailureClass.REFUSED_CONTENT}
+    until_changed = {FailureClass.REJECTED_KEY, FailureClass.MODEL_MISSING}
+    consequence = CONSEQUENCES[kind]
+    if kind in callers_own or kind is FailureClass.CANCELLED:
+        assert consequence.breaker == "never"
+        assert consequence.next != "any"
+    elif kind in until_changed:
+        assert consequence.breaker == "opens until changed"
+    elif kind is FailureClass.OUT_OF_CREDIT:
+        assert consequence.breaker == "opens long"
+    elif kind is FailureClass.RATE_LIMITED:
+        assert consequence.breaker == "rests"
+    else:
+        assert (consequence.next, consequence.breaker) == ("any", "counts")

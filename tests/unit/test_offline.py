@@ -1,0 +1,357 @@
+"""The offline responder: what it understands, and what it says to it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_router.providers._offline.rules import language
+from llm_router.providers.offline import OfflineProvider
+from llm_router.types import ChatRequest, Chunk, Message
+
+AFTERNOON = datetime(2026, 3, 3, 14, 5, tzinfo=UTC)
+LANGUAGES = ("en", "de", "fr", "es", "it")
+
+
+def user(text: str) -> Message:
+    return {"role": "user", "content": text}
+
+
+def assistant(text: str) -> Message:
+    return {"role": "assistant", "content": text}
+
+
+async def chunks(*messages: Message, **fields: Any) -> list[Chunk]:
+    provider = OfflineProvider(now=lambda: AFTERNOON)
+    return [chunk async for chunk in provider.stream(ChatRequest(messages=messages, **fields))]
+
+
+async def answer(*messages: Message, **fields: Any) -> str:
+    return "".join(chunk.text for chunk in await chunks(*messages, **fields))
+
+
+def tool(name: str, **parameters: Any) -> Mapping[str, Any]:
+    return {"type": "function", "function": {"name": name, "parameters": parameters}}
+
+
+def topic(heard: str, code: str = "en") -> str | None:
+    rule = language(code).rule(heard)
+    return rule.topic if rule else None
+
+
+@pytest.mark.parametrize(
+    ("heard", "expected"),
+    [
+        ("hello", "greeting"),
+        ("Hello!", "greeting"),
+        ("good morning can you hear me", "can you hear me"),
+        ("what time is it", "time"),
+        ("what's the time", "time"),
+        ("could you tell me the time please", "time"),
+        ("what day is it today", "date"),
+        ("what time do you open on saturday", "opening hours"),
+        ("can i speak to someone about my bill please", "human please"),
+        ("hello i would like to book an appointment for monday morning", "booking"),
+        ("where is your office and is there parking nearby", "where is it"),
+        ("stop please wait a moment", "wait"),
+        ("yes", "yes"),
+        ("no thank you", "no"),
+        ("thank you goodbye", "goodbye"),
+        ("say that again", "repeat"),
+        ("how do i connect a model", "connect a model"),
+        ("you are stupid", "insult"),
+        ("tell me a joke", "joke"),
+    ],
+)
+def test_a_phrase_leads_to_its_topic(heard: str, expected: str) -> None:
+    assert topic(heard) == expected
+
+
+@pytest.mark.parametrize(
+    ("heard", "expected"),
+    [
+        ("wether forcast", "weather"),
+        ("i need an apointment", "booking"),
+        ("goodby", "goodbye"),
+        ("can you repead that", "repeat"),
+    ],
+)
+def test_a_word_that_was_nearly_heard_counts(heard: str, expected: str) -> None:
+    assert topic(heard) == expected
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [
+        "what is the capital of france",
+        "no idea what you mean by that",
+        "who wrote the odyssey",
+        "...",
+    ],
+)
+def test_what_no_rule_fits_is_not_forced_into_one(heard: str) -> None:
+    assert topic(heard) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "heard", "expected"),
+    [
+        ("de", "Guten Tag", "greeting"),
+        ("de", "wie spät ist es", "time"),
+        ("de", "tschuess auf wiedersehen", "goodbye"),
+        ("fr", "Quelle heure est-il ?", "time"),
+        ("fr", "merci beaucoup", "thanks"),
+        ("es", "¿Qué hora es?", "time"),
+        ("es", "adios", "goodbye"),
+        ("it", "che ore sono", "time"),
+        ("it", "quando aprite domani", "opening hours"),
+    ],
+)
+def test_other_languages_have_their_own_phrases(code: str, heard: str, expected: str) -> None:
+    assert topic(heard, code) == expected
+
+
+@pytest.mark.parametrize(
+    ("heard", "expected"),
+    [
+        ("what is 12 times 7", "12 times 7 is 84."),
+        ("what is twelve times seven", "12 times 7 is 84."),
+        ("seven plus five", "7 plus 5 is 12."),
+        ("twelve divided by five", "12 divided by 5 is 2.4."),
+        ("ten over three", "10 divided by 3 is about 3.333."),
+        ("twenty-seven minus three", "27 minus 3 is 24."),
+        ("five minus eight", "5 minus 8 is minus 3."),
+        ("three hundred and five plus two thousand", "305 plus 2000 is 2305."),
+        ("two plus two times three", "2 plus 2 times 3 is 8."),
+        ("12*7", "12 times 7 is 84."),
+        ("what's 12 x 7?", "12 times 7 is 84."),
+        ("10 / 4", "10 divided by 4 is 2.5."),
+        ("1,000 plus 1.5", "1000 plus 1.5 is 1001.5."),
+        ("one divided by zero", "Nothing can be divided by zero."),
+        ("a hundred times a thousand", "100 times 1000 is 100000."),
+    ],
+)
+async def test_sums_are_worked_out(heard: str, expected: str) -> None:
+    assert await answer(user(heard)) == expected
+
+
+@pytest.mark.parametrize(
+    ("code", "heard", "expected"),
+    [
+        ("de", "was ist siebenundzwanzig plus drei", "27 plus 3 ist 30."),
+        ("de", "drei geteilt durch vier", "3 geteilt durch 4 ist 0,75."),
+        ("fr", "quatre-vingt-dix-neuf plus un", "99 plus 1 font 100."),
+        ("fr", "soixante et onze moins un", "71 moins 1 font 70."),
+        ("es", "treinta y dos por dos", "32 por 2 son 64."),
+        ("it", "venti per tre", "20 per 3 fa 60."),
+    ],
+)
+async def test_sums_are_worked_out_in_other_languages(code: str, heard: str, expected: str) -> None:
+    assert await answer(user(heard), language=code) == expected
+
+
+@pytest.mark.parametrize(
+    "heard",
+    ["call 555-1234", "open 24/7", "2026-03-03", "seven five", "9" * 20 + " plus 1", "plus"],
+)
+def test_numbers_that_are_no_sum_are_left_alone(heard: str) -> None:
+    assert language("en").sum(heard) is None
+
+
+@given(a=st.integers(0, 10**6), b=st.integers(0, 10**6))
+def test_written_sums_are_right(a: int, b: int) -> None:
+    assert language("en").sum(f"{a} plus {b}") == f"{a} plus {b} is {a + b}."
+
+
+@given(st.text(max_size=200), st.sampled_from(LANGUAGES))
+def test_nothing_that_is_heard_breaks_it(heard: str, code: str) -> None:
+    spoken = language(code)
+    spoken.rule(heard)
+    spoken.sum(heard)
+
+
+async def test_it_tells_the_time_it_is_given() -> None:
+    assert await answer(user("what time is it")) == "It is 2:05 PM."
+    assert await answer(user("wie spät ist es"), language="de-DE") == "Es ist 14 Uhr 5."
+
+
+async def test_it_tells_the_date_it_is_given() -> None:
+    assert await answer(user("what day is it")) == "Today is Tuesday, March 3, 2026."
+
+
+async def test_an_unknown_question_is_answered_with_how_to_connect_a_model() -> None:
+    said = await answer(user("what is the capital of france"))
+    assert "what is the capital of france" in said
+    assert "no language model" in said
+    assert "OPENAI_BASE_URL" in said
+
+
+async def test_in_speech_the_variable_is_pronounceable() -> None:
+    said = await answer(user("what is the capital of france"), speech=True)
+    assert "OpenAI base URL" in said
+    assert "_" not in said
+
+
+async def test_a_long_question_is_quoted_in_part_only() -> None:
+    said = await answer(user("who " * 100))
+    assert said.count("who") == 12
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+async def test_the_same_question_again_gets_other_words(code: str) -> None:
+    first = await answer(user("xyzzy"), language=code)
+    again = await answer(user("xyzzy"), assistant(first), user("xyzzy"), language=code)
+    assert again != first
+
+
+async def test_the_same_conversation_gets_the_same_answer() -> None:
+    conversation = (user("hello"), assistant("Hi!"), user("tell me a joke"))
+    assert await answer(*conversation) == await answer(*conversation)
+
+
+async def test_without_a_word_from_the_caller_it_welcomes() -> None:
+    said = await answer({"role": "system", "content": "Greet the caller."})
+    assert said in language("en").phrases["welcome"]
+
+
+async def test_silence_is_met_with_a_question() -> None:
+    assert (
+        await answer(user("hello"), assistant("Hi!"), user("  "))
+        in (language("en").phrases["silence"])
+    )
+
+
+async def test_it_repeats_what_was_said_last() -> None:
+    said = await answer(user("hi"), assistant("We open at nine."), user("can you repeat that"))
+    assert said == "We open at nine."
+
+
+async def test_an_unknown_language_is_answered_in_english() -> None:
+    assert await answer(user("xyzzy"), language="tools") == await answer(user("xyzzy"))
+
+
+async def test_words_come_one_by_one_and_then_the_end() -> None:
+    *words, last = await chunks(user("what time is it"))
+    assert [chunk.text for chunk in words] == ["It", " is", " 2:05", " PM."]
+    assert last.finish_reason == "stop"
+    assert last.usage is not None
+    assert (last.usage.prompt_tokens, last.usage.completion_tokens) == (4, 4)
+
+
+async def test_parts_of_a_message_are_read() -> None:
+    parts = [{"type": "image_url", "image_url": {"url": "x"}}, {"type": "text", "text": "2 + 2"}]
+    assert await answer({"role": "user", "content": parts}) == "2 plus 2 is 4."
+
+
+@pytest.mark.parametrize("cut", [0, 1, 7, 30])
+async def test_its_own_words_are_continued_to_the_letter(cut: int) -> None:
+    whole = await answer(user("what can you do"))
+    assert whole[:cut] + await answer(user("what can you do"), prefix=whole[:cut]) == whole
+
+
+async def test_the_words_of_another_are_brought_to_an_end() -> None:
+    rest = await answer(user("where is paris"), prefix="Paris is the")
+    assert rest == " sorry, I lost my thread there. Could you ask me that again?"
+    rest = await answer(user("where is paris"), prefix="Paris is in France. ")
+    assert rest.startswith("Sorry, ")
+
+
+@pytest.mark.parametrize(
+    ("heard", "name"),
+    [
+        ("what time is it", "get_time"),
+        ("what day is it", "get_current_datetime"),
+        ("bye", "end_call"),
+    ],
+)
+async def test_an_offered_tool_is_called(heard: str, name: str) -> None:
+    first, last = await chunks(user(heard), tools=[tool("lookup"), tool(name)])
+    assert [(call.name, call.arguments) for call in first.tool_calls] == [(name, "{}")]
+    assert last.finish_reason == "tool_calls"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": [tool("lookup")]},
+        {"tools": [tool("get_time", required=["zone"])]},
+        {"tools": [tool("get_time")], "tool_choice": "none"},
+    ],
+)
+async def test_without_a_fitting_tool_it_answers_itself(fields: Any) -> None:
+    assert await answer(user("what time is it"), **fields) == "It is 2:05 PM."
+
+
+async def test_no_tool_is_called_in_the_middle_of_an_answer() -> None:
+    said = await answer(user("what time is it"), tools=[tool("get_time")], prefix="It is")
+    assert said == " 2:05 PM."
+
+
+def called(name: str, result: str, call_id: str = "call_offline_1") -> Sequence[Message]:
+    function = {"name": name, "arguments": "{}"}
+    call = {"id": call_id, "type": "function", "function": function}
+    return (
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": call_id, "content": result},
+    )
+
+
+async def test_a_call_id_is_not_used_twice() -> None:
+    before = (
+        user("what time is it"),
+        *called("get_time", "14:05"),
+        user("and what time is it now"),
+    )
+    first, _ = await chunks(*before, tools=[tool("get_time")])
+    assert first.tool_calls[0].id != "call_offline_1"
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ("14:05", "It is 14:05."),
+        ('{"time": "14:05"}', "It is 14:05."),
+        ("2026-03-03T09:30:00+00:00", "It is 9:30 AM."),
+        ("It is half past two.", "It is half past two."),
+        ('{"error": "no clock"}', language("en").phrases["tool_failed"]),
+        ("", language("en").phrases["tool_failed"]),
+    ],
+)
+async def test_a_tools_result_is_told(result: str, said: str) -> None:
+    offered = [tool("get_time")]
+    assert await answer(user("what time is it"), *called("get_time", result), tools=offered) == said
+
+
+async def test_a_date_from_a_tool_is_told_as_a_date() -> None:
+    said = await answer(user("what date is it"), *called("get_date", "2026-03-03"))
+    assert said == "Today is Tuesday, March 3, 2026."
+
+
+async def test_after_hanging_up_it_says_goodbye() -> None:
+    said = await answer(user("bye"), *called("end_call", "ok"), tools=[tool("end_call")])
+    rule = language("en").named("goodbye")
+    assert rule is not None
+    assert said in rule.say
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_every_rule_can_be_reached_and_answers(code: str) -> None:
+    spoken = language(code)
+    for rule in spoken._rules:
+        assert any(spoken.rule(" ".join(phrase)) == rule for phrase in rule.hear), rule.topic
+        assert rule.say or rule.topic in {"time", "date", "repeat"}, rule.topic
+        for text in rule.say:
+            text.format(setting="", heard="")
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+async def test_every_hour_can_be_told(code: str) -> None:
+    spoken = language(code)
+    for hour in range(24):
+        for minute in (0, 7):
+            moment = datetime(2026, 12, 31, hour, minute, tzinfo=UTC)
+            assert str((hour - 1) % 12 + 1 if code == "en" else hour) in spoken.time(moment)
+            assert "2026" in spoken.date(moment)

@@ -1,0 +1,197 @@
+"""What is set, what is refused, and the file that shows it all."""
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from config import env_example
+from config.settings import (
+    HttpSettings,
+    Settings,
+    SettingsError,
+    environment,
+    load_section,
+    load_settings,
+)
+
+SECRET = "a-secret-of-more-than-thirty-two-characters"
+NO_FILE = Path("no-such.env")
+
+
+@pytest.fixture(autouse=True)
+def _only_the_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.lower() in Settings.model_fields:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("LIVEKIT_API_KEY", "key")
+    monkeypatch.setenv("LIVEKIT_API_SECRET", SECRET)
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as refused:
+        load_settings(NO_FILE)
+    return str(refused.value)
+
+
+def test_the_two_livekit_keys_are_all_that_must_be_set() -> None:
+    settings = load_settings(NO_FILE)
+    assert settings.livekit_url == "ws://127.0.0.1:7880"
+    assert settings.agent_name == "patchbay"
+    assert settings.http_port == 8787
+    assert settings.allowed_origins == ()
+
+
+def test_every_default_would_be_accepted_if_it_were_typed(tmp_path: Path) -> None:
+    typed = tmp_path / "typed.env"
+    typed.write_text(env_example.render(), encoding="utf-8")
+    assert load_settings(typed) == load_settings(NO_FILE)
+
+
+def test_every_variable_has_its_reason() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_the_example_file_is_what_the_settings_say() -> None:
+    assert env_example.TARGET.read_text(encoding="utf-8") == env_example.render(), (
+        "run: python -m config.env_example"
+    )
+
+
+def test_the_example_file_holds_no_secret() -> None:
+    lines = env_example.render().splitlines()
+    assert "LIVEKIT_API_SECRET=" in lines
+    assert "OPENAI_API_KEY=" in lines
+    assert "OPENAI_COMPATIBLE_DATA=" in lines
+
+
+def test_the_environment_wins_over_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / ".env"
+    file.write_text("HTTP_PORT=9000\nAGENT_NAME=desk\n")
+    monkeypatch.setenv("HTTP_PORT", "9001")
+    settings = load_settings(file)
+    assert (settings.http_port, settings.agent_name) == (9001, "desk")
+
+
+def test_an_empty_variable_counts_as_not_set(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / ".env"
+    file.write_text("HTTP_PORT=9000\nPROMETHEUS_PORT=\n")
+    monkeypatch.setenv("HTTP_PORT", "")
+    settings = load_settings(file)
+    assert (settings.http_port, settings.prometheus_port) == (9000, None)
+    assert environment(file)["HTTP_PORT"] == "9000"
+    assert "PROMETHEUS_PORT" not in environment(file)
+
+
+def test_a_section_can_be_read_without_the_keys_of_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("LIVEKIT_API_SECRET")
+    assert load_section(HttpSettings, NO_FILE).http_port == 8787
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("HTTP_PORT", "eighty", "should be a valid integer"),
+        ("HTTP_PORT", "70000", "should be less than or equal to 65535"),
+        ("WORKER_PORT", "0", "should be greater than or equal to 1"),
+        ("VAD_ENGINE", "loud", "should be 'native' or 'silero'"),
+        ("LOG_LEVEL", "CHATTY", "should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+        ("LIVEKIT_URL", "127.0.0.1:7880", "should look like ws://host:port"),
+        ("VLLM_BASE_URL", "http://:8000/v1", "should look like http://host:port"),
+        ("AGENT_NAME", "two words", "should be 1 to 64 letters"),
+        ("AGENT_LANGUAGE", "English", "should be a language code such as en"),
+        ("TOKEN_RATE_LIMIT", "often", "should be a number per second"),
+        ("ALLOWED_ORIGINS", "example.org", "should be origins such as https://"),
+        ("ALLOWED_ORIGINS", "https://a.example/path", "should be origins such as https://"),
+        ("HEDGE_BUDGET", "5", "should be less than or equal to 1"),
+        ("REPLY_DEADLINE", "inf", "should be a finite number"),
+        ("FILLER_AFTER", "0", "should be greater than 0"),
+        ("PREEMPTIVE_GENERATION", "perhaps", "should be a valid boolean"),
+    ],
+)
+def test_a_wrong_value_is_named_shown_and_put_right(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, allowed: str
+) -> None:
+    message = refusal(monkeypatch, **{name: value})
+    assert message.splitlines()[0].startswith(f"{name}=")
+    assert allowed in message
+
+
+def test_all_wrong_values_come_in_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = refusal(monkeypatch, HTTP_PORT="x", VAD_ENGINE="y")
+    assert {line.split("=")[0] for line in message.splitlines()} == {"VAD_ENGINE", "HTTP_PORT"}
+
+
+def test_a_missing_key_is_named_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = refusal(monkeypatch, LIVEKIT_API_KEY="")
+    assert message == (
+        "LIVEKIT_API_KEY is not set: A key from the LiveKit server's own configuration."
+    )
+
+
+@pytest.mark.parametrize(
+    ("least", "most"),
+    [
+        ("ENDPOINTING_MIN_DELAY", "ENDPOINTING_MAX_DELAY"),
+        ("FIRST_WORD_DEADLINE_MIN", "FIRST_WORD_DEADLINE_MAX"),
+    ],
+)
+def test_bounds_in_the_wrong_order_are_refused(
+    monkeypatch: pytest.MonkeyPatch, least: str, most: str
+) -> None:
+    message = refusal(monkeypatch, **{least: "3", most: "1.5"})
+    assert message == f"{least}=3 should not be above {most}=1.5"
+
+
+def test_a_short_secret_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = refusal(monkeypatch, LIVEKIT_API_SECRET="hunter2")
+    assert "at least 32 characters" in message
+    assert "hunter2" not in message
+
+
+def test_the_error_carries_no_cause_that_would_print_a_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LIVEKIT_API_SECRET", "hunter2")
+    with pytest.raises(SettingsError) as refused:
+        load_settings(NO_FILE)
+    assert refused.value.__cause__ is None
+    assert refused.value.__suppress_context__
+
+
+def test_a_password_in_an_address_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    message = refusal(monkeypatch, VLLM_BASE_URL="http://me:hunter2@10.0.0.1:8000")
+    assert "hunter2" not in message
+    assert "no password" in message
+
+
+def test_secrets_do_not_show_in_the_settings_repr(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-hunter2")
+    monkeypatch.setenv("OPENAI_COMPATIBLE_DATA", '[{"apiKey": "hunter2"}]')
+    settings = load_settings(NO_FILE)
+    assert settings.openai_api_key == SecretStr("sk-hunter2")
+    assert "hunter2" not in repr(settings)
+    assert SECRET not in repr(settings)
+
+
+def test_origins_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLOWED_ORIGINS", "https://A.example, http://localhost:3000/,")
+    assert load_settings(NO_FILE).allowed_origins == ("https://a.example", "http://localhost:3000")
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes(b"AGENT_NAME=\xff\xfe\n")
+    with pytest.raises(SettingsError, match=r"\.env cannot be read"):
+        load_settings(file)

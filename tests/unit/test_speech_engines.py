@@ -1,0 +1,134 @@
+"""The rules of the ears and voices that need neither sound nor network."""
+
+import asyncio
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.stt.base import STTOptions
+from agent.stt.embedded import SpeechGate
+from agent.tts.base import Cutter, TTSOptions
+from llm_router.errors import ConfigurationError
+
+SPEECH, SILENCE = 0.9, 0.05
+
+
+def steps(gate: SpeechGate, *parts: tuple[float, float]) -> list[str]:
+    """What the gate says to stretches of (seconds, probability), repetitions left out."""
+    said: list[str] = []
+    for seconds, probability in parts:
+        for _ in range(round(seconds / 0.032)):
+            step = gate.step(probability)
+            if not said or said[-1] != step:
+                said.append(step)
+    return said
+
+
+def test_silence_is_not_decoded() -> None:
+    assert steps(SpeechGate(), (10, SILENCE)) == ["closed"]
+
+
+def test_a_pause_is_told_once_and_then_its_silence_is_left_out() -> None:
+    assert steps(SpeechGate(), (1, SPEECH), (1, SILENCE)) == [
+        "opens",
+        "speech",
+        "pause",
+        "speech",
+        "silence",
+    ]
+
+
+def test_each_pause_of_an_utterance_is_told() -> None:
+    told = steps(SpeechGate(), (1, SPEECH), (0.2, SILENCE), (1, SPEECH), (0.2, SILENCE))
+    assert told.count("pause") == 2
+
+
+def test_a_soft_syllable_does_not_count_as_silence() -> None:
+    assert steps(SpeechGate(), (1, SPEECH), (2, 0.4)) == ["opens", "speech"]
+
+
+def test_an_utterance_that_nobody_ends_is_given_up() -> None:
+    assert steps(SpeechGate(), (1, SPEECH), (1.52, SILENCE))[-1] == "over"
+
+
+def test_a_closed_gate_opens_again() -> None:
+    gate = SpeechGate()
+    steps(gate, (1, SPEECH), (0.2, SILENCE))
+    gate.close()
+    assert steps(gate, (1, SILENCE), (1, SPEECH)) == ["closed", "opens", "speech"]
+
+
+async def pieces(chunks: Iterable[str], *, at_clauses: bool) -> list[str]:
+    stream = Cutter(at_clauses=at_clauses).stream()
+    for chunk in chunks:
+        stream.push_text(chunk)
+    stream.end_input()
+    return [piece.token async for piece in stream]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Sure. I can help.", ["Sure. ", "I can help."]),
+        ("Yes, of course! When?", ["Yes, of course! ", "When?"]),
+        ("It is 3.5 miles. Or four.", ["It is 3.5 miles. ", "Or four."]),
+        ("Dr. Smith is in at 3 p.m. today.", ["Dr. Smith is in at 3 p.m. today."]),
+        ("Am 3. Mai geht es.", ["Am 3. Mai geht es."]),
+        ('He said "go." So go.', ['He said "go." ', "So go."]),
+        ("One\nTwo", ["One\n", "Two"]),
+        ("好的。明天见。", ["好的。", "明天见。"]),
+        ("… Well. Yes.", ["… Well. ", "Yes."]),
+        ("Sure. …", ["Sure. "]),
+        ("…", ["…"]),
+        ("", []),
+    ],
+)
+async def test_a_text_is_cut_at_its_sentences(text: str, expected: list[str]) -> None:
+    assert await pieces([text], at_clauses=False) == expected
+
+
+async def test_a_text_is_cut_at_its_clauses_for_a_voice_that_costs_nothing() -> None:
+    text = "Sure, I can help: we open at 9:30, and close at 1,000."
+    assert await pieces([text], at_clauses=True) == [
+        "Sure, ",
+        "I can help: ",
+        "we open at 9:30, ",
+        "and close at 1,000.",
+    ]
+
+
+async def test_a_short_sentence_is_given_before_the_next_begins() -> None:
+    stream = Cutter(at_clauses=False).stream()
+    for chunk in ("Su", "re", ".", " "):
+        stream.push_text(chunk)
+    assert (await anext(stream)).token == "Sure. "
+    await stream.aclose()
+
+
+@given(st.lists(st.text(alphabet="ab1 .,!?…\n。", max_size=6)), st.booleans())
+def test_the_pieces_joined_are_the_text(chunks: list[str], at_clauses: bool) -> None:
+    text = "".join(chunks)
+    said = "".join(asyncio.run(pieces(chunks, at_clauses=at_clauses)))
+    assert text.startswith(said)
+    assert not any(character.isalnum() for character in text[len(said) :])
+
+
+@given(st.text(alphabet="ab1 .,!?…\n。"), st.booleans())
+def test_a_text_cut_whole_is_the_same_text(text: str, at_clauses: bool) -> None:
+    assert "".join(Cutter(at_clauses=at_clauses).tokenize(text)) == text
+
+
+@pytest.mark.parametrize("options", [STTOptions, TTSOptions])
+def test_a_key_is_not_in_what_options_show(options: type[STTOptions | TTSOptions]) -> None:
+    assert "secret" not in repr(options(api_key="secret"))
+
+
+@pytest.mark.parametrize("options", [STTOptions, TTSOptions])
+@pytest.mark.parametrize("wrong", [{"timeout": 0.0}, {"base_url": "localhost:8000"}])
+def test_options_that_cannot_work_are_refused(
+    options: type[STTOptions | TTSOptions], wrong: dict[str, float | str]
+) -> None:
+    with pytest.raises(ConfigurationError):
+        options(**wrong)  # type: ignore[arg-type]  # two shapes of one table

@@ -1,0 +1,158 @@
+"""What is read from a stream must not depend on how the network cut it."""
+
+import re
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_router.errors import BrokenStreamError
+from llm_router.providers._sse import Event, EventParser, ThoughtSplitter
+
+
+def cut(data: bytes, places: list[int]) -> list[bytes]:
+    edges = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
+    return [data[a:b] for a, b in pairwise(edges)]
+
+
+def parse(pieces: list[bytes], limit: int = 1 << 20) -> list[Event]:
+    parser = EventParser(limit)
+    return [event for piece in pieces for event in parser.feed(piece)] + parser.close()
+
+
+def by_the_book(text: str) -> list[Event]:
+    """The standard's algorithm, over the whole text at once."""
+    events, name, data = [], "", list[str]()
+    for line in [*re.split(r"\r\n|\r|\n", text), ""]:
+        if not line:
+            if data:
+                events.append(Event(name, "\n".join(data)))
+            name, data = "", []
+            continue
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if field == "data":
+            data.append(value)
+        elif field == "event":
+            name = value
+    return events
+
+
+LINES = st.one_of(
+    st.just(""),
+    st.just("data"),
+    st.just(": keep-alive"),
+    st.just("event: error"),
+    st.just("id: 7"),
+    st.text("aé€😀 :{}", max_size=8).map("data: {}".format),
+    st.text("aé€😀 :{}", max_size=8).map("data:{}".format),
+    st.text("abé:", max_size=6),
+)
+STREAMS = st.lists(st.tuples(LINES, st.sampled_from(["\n", "\r\n", "\r"])), max_size=20).map(
+    lambda lines: "".join(line + end for line, end in lines)
+)
+CUTS = st.lists(st.integers(0, 400), max_size=40)
+
+
+@given(STREAMS, CUTS)
+def test_events_do_not_depend_on_where_the_stream_is_cut(text: str, places: list[int]) -> None:
+    assert parse(cut(text.encode(), places)) == by_the_book(text)
+
+
+@given(STREAMS)
+def test_events_come_out_of_single_bytes(text: str) -> None:
+    data = text.encode()
+    assert parse([data[i : i + 1] for i in range(len(data))]) == by_the_book(text)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_an_event_is_given_out_by_the_bytes_that_end_it(end: str) -> None:
+    parser = EventParser()
+    assert parser.feed(f"data: one{end}".encode()) == []
+    assert parser.feed(end.encode()) == [Event("", "one")]
+
+
+def test_data_over_several_lines_is_one_event() -> None:
+    assert parse([b"data: one\ndata: two\n\n"]) == [Event("", "one\ntwo")]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_field() -> None:
+    assert parse([b"\xef\xbb", b"\xbfdata: one\n\n"]) == [Event("", "one")]
+
+
+def test_comments_and_keep_alives_are_no_events() -> None:
+    assert parse([b": ping\n\n", b":\n\n", b"\n\n\n"]) == []
+
+
+def test_a_stream_that_leaves_off_the_last_blank_line_loses_nothing() -> None:
+    assert parse([b"data: [DONE]"]) == [Event("", "[DONE]")]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"data: " + b"x" * 60] * 2,
+        [b"x" * 90, b"x" * 90],
+        [b"data: xxxxxxxx\n"] * 30,
+        [b"data:\n"] * 30,
+        [b"data: " + b"x" * 200 + b"\n\n"],
+    ],
+    ids=["long line", "no field", "many lines", "many empty lines", "in one piece"],
+)
+def test_an_endless_event_is_an_error_and_not_memory(pieces: list[bytes]) -> None:
+    with pytest.raises(BrokenStreamError, match="more than 100 bytes"):
+        parse(pieces, limit=100)
+
+
+def test_long_streams_of_short_events_are_no_error() -> None:
+    assert len(parse([b"data: xxxxxxxx\n\n"] * 100, limit=100)) == 100
+
+
+def test_bytes_that_are_no_text_are_an_error() -> None:
+    with pytest.raises(BrokenStreamError, match="UTF-8"):
+        parse([b"data: \xc3\x28\n\n"])
+
+
+def split(pieces: list[str]) -> tuple[str, str]:
+    splitter = ThoughtSplitter()
+    parts = [splitter.feed(piece) for piece in pieces] + [splitter.close()]
+    return "".join(words for words, _ in parts), "".join(thought for _, thought in parts)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "thought"),
+    [
+        ("Hello", "Hello", ""),
+        ("<think>hm</think>Hello", "Hello", "hm"),
+        ("<think>hm", "", "hm"),
+        ("hm</think>Hello", "hmHello", ""),
+        ("a < b <thin", "a < b <thin", ""),
+        ("<think>a < b</thin", "", "a < b</thin"),
+        ("<<think>a</think>>", "<>", "a"),
+        ("A<think>b</think>C<think>d</think>E", "ACE", "bd"),
+    ],
+)
+def test_thoughts_are_parted_from_words(text: str, words: str, thought: str) -> None:
+    assert split([text]) == (words, thought)
+    assert split(list(text)) == (words, thought)
+
+
+PIECES = st.lists(
+    st.sampled_from(["<think>", "</think>", "<", "th", "ink>", "/", "word ", "<thin", "é"])
+).map("".join)
+
+
+@given(PIECES, CUTS)
+def test_thoughts_do_not_depend_on_where_the_text_is_cut(text: str, places: list[int]) -> None:
+    edges = sorted({0, len(text), *(place % (len(text) + 1) for place in places)})
+    pieces = [text[a:b] for a, b in pairwise(edges)]
+    assert split(pieces) == split([text])
+
+
+def test_words_are_not_held_back_when_no_tag_can_begin_in_them() -> None:
+    splitter = ThoughtSplitter()
+    assert splitter.feed("Hello") == ("Hello", "")
+    assert splitter.feed(" a < b") == (" a < b", "")
+    assert splitter.feed("then <") == ("then ", "")
+    assert splitter.feed(" c") == ("< c", "")

@@ -1,0 +1,200 @@
+"""The pure parts of the token route: what a token says, and what a visitor may wish for."""
+
+import asyncio
+
+import jwt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from livekit import api
+from livekit.protocol.agent import Job, JobState, JobStatus
+from livekit.protocol.agent_dispatch import AgentDispatch, AgentDispatchState
+
+from agent import tokens
+from agent.tokens import (
+    PUBLIC_PREFIX,
+    Problem,
+    TokenOptions,
+    VoiceServer,
+    client_key,
+    display_name,
+    mint_token,
+    room_for,
+)
+
+KEY, SECRET = "key", "a-secret-of-more-than-thirty-two-characters"
+NOW = 1_800_000_000.9
+
+
+def token(ttl: int = 600, now: float = NOW) -> str:
+    return mint_token(
+        api_key=KEY,
+        api_secret=SECRET,
+        identity="visitor-1",
+        name="Ada",
+        room="web-1",
+        agent_name="desk",
+        ttl=ttl,
+        now=now,
+    )
+
+
+def claims(text: str) -> api.access_token.Claims:
+    # Verified with the key but not by today's date, which the tests do not depend on.
+    jwt.decode(
+        text,
+        SECRET,
+        algorithms=["HS256"],
+        issuer=KEY,
+        options={"verify_exp": False, "verify_nbf": False},
+    )
+    return api.TokenVerifier(KEY, SECRET).verify(text, verify_signature=False)
+
+
+def test_a_token_names_visitor_room_and_agent() -> None:
+    said = claims(token())
+    assert (said.identity, said.name) == ("visitor-1", "Ada")
+    assert said.room_config is not None
+    assert [agent.agent_name for agent in said.room_config.agents] == ["desk"]
+
+
+def test_a_token_grants_talking_in_one_room_and_nothing_else() -> None:
+    said = claims(token())
+    assert said.video == api.VideoGrants(
+        room_join=True,
+        room="web-1",
+        can_publish=True,
+        can_publish_sources=["microphone"],
+        can_publish_data=True,
+        can_subscribe=True,
+    )
+    assert said.sip is None or not (said.sip.admin or said.sip.call)
+    assert not said.metadata
+    assert not said.attributes
+
+
+def test_a_token_is_good_from_now_until_its_time_is_up() -> None:
+    raw = jwt.decode(token(ttl=60), options={"verify_signature": False})
+    assert (raw["nbf"], raw["exp"]) == (1_800_000_000, 1_800_000_060)
+
+
+def test_a_token_is_the_same_for_the_same_words() -> None:
+    assert token() == token()
+
+
+def test_a_public_room_can_be_wished_for() -> None:
+    assert room_for("web-lobby_2") == "web-lobby_2"
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [None, "", "call-1", "lobby", "web-a b", "web-../x", "web-" + "a" * 61, "web-ä", "web-a\n"],
+)
+def test_any_other_wish_leads_to_a_fresh_room(wish: str | None) -> None:
+    room = room_for(wish)
+    assert room != wish
+    assert room.startswith(PUBLIC_PREFIX)
+
+
+def test_fresh_rooms_are_long_and_never_the_same() -> None:
+    rooms = {room_for(None) for _ in range(100)}
+    assert len(rooms) == 100
+    assert all(len(room) >= len(PUBLIC_PREFIX) + 20 for room in rooms)
+
+
+@given(st.text())
+def test_every_room_is_public_and_well_formed(wish: str) -> None:
+    room = room_for(wish)
+    assert room.startswith(PUBLIC_PREFIX)
+    assert room.isascii()
+    assert room.replace("-", "").replace("_", "").isalnum()
+    assert len(room) <= 64
+
+
+def test_a_name_is_one_short_line() -> None:
+    assert display_name("  Ada\n\tLovelace\x00 ") == "Ada Lovelace"
+    assert display_name("x" * 500) == "x" * 64
+    assert display_name(None) == ""
+    assert display_name("Zoë \u202eevil") == "Zoë evil"
+
+
+@given(st.text())
+def test_every_name_can_be_printed(wish: str) -> None:
+    name = display_name(wish)
+    assert name.isprintable()
+    assert len(name) <= 64
+    assert display_name(name) == name
+
+
+def test_an_ipv6_line_counts_as_one_client() -> None:
+    assert client_key("2001:db8:1:2::1") == client_key("2001:db8:1:2:ffff::9")
+    assert client_key("2001:db8:1:2::1") != client_key("2001:db8:1:3::1")
+
+
+def test_ipv4_addresses_are_told_apart_however_they_are_written() -> None:
+    assert client_key("::ffff:192.0.2.1") == client_key("192.0.2.1")
+    assert client_key("192.0.2.1") != client_key("192.0.2.2")
+
+
+def test_a_client_without_an_address_has_a_key_too() -> None:
+    assert client_key("local") == "local"
+
+
+def dispatch(*statuses: JobStatus, name: str = "desk", deleted_at: int = 0) -> AgentDispatch:
+    jobs = [Job(state=JobState(status=status)) for status in statuses]
+    state = AgentDispatchState(jobs=jobs, deleted_at=deleted_at)
+    return AgentDispatch(agent_name=name, room="web-1", state=state)
+
+
+@pytest.mark.parametrize(
+    ("there", "serves"),
+    [
+        (dispatch(), True),
+        (dispatch(JobStatus.JS_PENDING), True),
+        (dispatch(JobStatus.JS_FAILED, JobStatus.JS_RUNNING), True),
+        (dispatch(JobStatus.JS_SUCCESS), False),
+        (dispatch(JobStatus.JS_FAILED), False),
+        (dispatch(JobStatus.JS_RUNNING, deleted_at=1), False),
+        (dispatch(JobStatus.JS_RUNNING, name="other"), False),
+    ],
+)
+def test_a_dispatch_serves_until_its_agent_has_gone(there: AgentDispatch, serves: bool) -> None:
+    assert tokens._serves(there, "desk") is serves
+
+
+async def test_a_voice_server_that_says_nothing_is_not_waited_for() -> None:
+    hung_up = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1024):
+            pass
+        writer.close()
+        await writer.wait_closed()
+        hung_up.set()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with VoiceServer(f"ws://127.0.0.1:{port}", KEY, SECRET, timeout=0.05) as voice:
+            with pytest.raises(Problem, match="503"):
+                await voice.check()
+            await hung_up.wait()
+
+
+def test_a_problem_is_an_rfc_9457_document() -> None:
+    answer = Problem(429, "Too many", "Wait.", {"Retry-After": "3"}).response()
+    assert answer.status_code == 429
+    assert answer.media_type == "application/problem+json"
+    assert answer.headers["retry-after"] == "3"
+    assert bytes(answer.body) == b'{"title":"Too many","status":429,"detail":"Wait."}'
+
+
+def test_the_secret_does_not_show_in_the_options_repr() -> None:
+    options = TokenOptions(
+        server_url="ws://x",
+        api_key=KEY,
+        api_secret=SECRET,
+        agent_name="desk",
+        ttl=600,
+        rate_limit="10/minute",
+    )
+    assert SECRET not in repr(options)

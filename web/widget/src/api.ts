@@ -1,0 +1,110 @@
+/** The two HTTP routes of the agent's server, and the checking of everything that comes from outside. */
+
+import type { Reply } from "./transcript";
+
+const TIMEOUT_MS = 10_000;
+
+/** What opens the door of one room. */
+export interface Pass {
+  readonly serverUrl: string;
+  readonly token: string;
+}
+
+export interface Brain {
+  readonly name: string;
+  readonly model: string;
+}
+
+export interface Demo {
+  readonly language: string;
+  /** The connected models, without the built-in responder that stands behind them. */
+  readonly brains: readonly Brain[];
+  /** True when no model is connected and the built-in responder answers. */
+  readonly offline: boolean;
+}
+
+/** Nothing that speaks our protocol answered. */
+export class Unreachable extends Error {}
+
+/** The server answered, and said no. */
+export class Refused extends Error {
+  constructor(
+    readonly status: number,
+    readonly detail: string,
+    /** Seconds until another try makes sense, if the server says so. */
+    readonly retryAfter: number | null,
+  ) {
+    super(`refused with ${status}`);
+  }
+}
+
+/** Asks for a way into a fresh room. Throws {@link Refused} or {@link Unreachable}. */
+export async function requestPass(server: string): Promise<Pass> {
+  const body = await requestJson(`${server}/token`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: "{}",
+  });
+  if (!isRecord(body) || typeof body.server_url !== "string" || typeof body.participant_token !== "string") {
+    throw new Unreachable("the token route gave no pass");
+  }
+  return { serverUrl: body.server_url, token: body.participant_token };
+}
+
+/** Asks which models answer. Throws {@link Refused} or {@link Unreachable}. */
+export async function requestDemo(server: string): Promise<Demo> {
+  const body = await requestJson(`${server}/api/demo`, {});
+  if (!isRecord(body) || !Array.isArray(body.connections)) {
+    throw new Unreachable("the demo route did not describe itself");
+  }
+  return {
+    language: typeof body.language === "string" ? body.language : "en",
+    offline: body.offline === true,
+    brains: body.connections
+      .filter(isRecord)
+      .filter((each) => each.provider !== "offline")
+      .map((each) => ({ name: text(each.name), model: text(each.model) }))
+      .filter((brain) => brain.name !== ""),
+  };
+}
+
+/** Reads the note that follows an answer; null for anything that is not one. */
+export function parseReply(json: string): Reply | null {
+  let body: unknown;
+  try {
+    body = JSON.parse(json);
+  } catch {
+    return null;
+  }
+  if (!isRecord(body) || typeof body.connection !== "string") return null;
+  const from = Array.isArray(body.took_over_from) ? body.took_over_from : [];
+  return {
+    connection: body.connection,
+    model: text(body.model),
+    firstWordMs: typeof body.first_word_ms === "number" ? body.first_word_ms : null,
+    tookOverFrom: from.filter((name) => typeof name === "string"),
+    lastResort: body.last_resort === true,
+  };
+}
+
+async function requestJson(url: string, options: RequestInit): Promise<unknown> {
+  let response: Response;
+  try {
+    response = await fetch(url, { ...options, signal: AbortSignal.timeout(TIMEOUT_MS) });
+  } catch (cause) {
+    throw new Unreachable("the server did not answer", { cause });
+  }
+  const body: unknown = await response.json().catch(() => null);
+  if (response.ok) return body;
+  const wait = Number(response.headers.get("retry-after"));
+  const detail = isRecord(body) ? text(body.detail) || text(body.title) : "";
+  throw new Refused(response.status, detail, wait > 0 ? wait : null);
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,281 @@
+/** One call: a LiveKit room from the first knock to the hang-up. Knows nothing of the page. */
+
+import {
+  ConnectionState,
+  DisconnectReason,
+  MediaDeviceFailure,
+  type Participant,
+  type RemoteParticipant,
+  type RemoteTrack,
+  Room,
+  RoomEvent,
+  setLogLevel,
+  type TextStreamReader,
+  Track,
+} from "livekit-client";
+
+import { parseReply, Refused, requestPass, Unreachable } from "./api";
+import type { Reply, Segment } from "./transcript";
+import { HUNG_UP_BY_AGENT, HUNG_UP_BY_CALLER, type Microphone, type Notice, type Phase, type Trouble, trouble } from "./words";
+
+/** How long the agent may take to arrive, and to come back when it has dropped out. */
+const ARRIVES_MS = 15_000;
+const RETURNS_MS = 5_000;
+
+const CHAT = "lk.chat";
+const TRANSCRIPTION = "lk.transcription";
+const REPLY = "patchbay.reply";
+const AGENT_STATE = "lk.agent.state";
+
+/** Agent states in which it takes words in; `initializing` is not one of them. */
+const READY: Readonly<Record<string, Phase>> = {
+  idle: "listening",
+  listening: "listening",
+  thinking: "thinking",
+  speaking: "speaking",
+};
+
+/** What a call tells its owner. After `ended` nothing more comes. */
+export interface CallEvents {
+  phase(phase: Phase): void;
+  microphone(state: Microphone): void;
+  heard(segment: Segment): void;
+  answered(reply: Reply): void;
+  /** null takes the last notice back. */
+  notice(notice: Notice | null): void;
+  sound(from: "caller" | "agent", track: MediaStreamTrack, live: boolean): void;
+}
+
+setLogLevel("warn");
+
+export class Call {
+  readonly #server: string;
+  readonly #voice: boolean;
+  readonly #events: CallEvents;
+  readonly #room: Room;
+  #phase: Phase = "connecting";
+  #agentTimer: ReturnType<typeof setTimeout> | undefined;
+
+  /** With `voice` the microphone opens with the call, and what is said while connecting is kept for the agent. */
+  constructor(server: string, voice: boolean, events: CallEvents) {
+    this.#server = server;
+    this.#voice = voice;
+    this.#events = events;
+    this.#room = new Room({ publishDefaults: { preConnectBuffer: voice } });
+    this.#listen();
+  }
+
+  /** Whether the agent is there and takes words in; text sent earlier would be lost. */
+  get ready(): boolean {
+    return this.#phase === "listening" || this.#phase === "thinking" || this.#phase === "speaking";
+  }
+
+  /** Joins the room. Never throws: what goes wrong ends the call with a notice. */
+  async open(): Promise<void> {
+    this.#events.phase("connecting");
+    try {
+      const pass = await requestPass(this.#server);
+      if (this.#over) return;
+      const joined = this.#room.connect(pass.serverUrl, pass.token);
+      if (this.#voice) void this.setMicrophone(true);
+      await joined;
+    } catch (error) {
+      this.#end(joinNotice(error));
+      return;
+    }
+    // Only from here on: a failed join says more by its error than by the disconnect that goes with it.
+    this.#room.on(RoomEvent.Disconnected, (reason) => this.#end(disconnectNotice(reason)));
+    this.#expectAgent(ARRIVES_MS, "agent-absent");
+    this.#follow();
+  }
+
+  /** Switches the microphone. Never throws: a refusal becomes a notice, and the call goes on without. */
+  async setMicrophone(on: boolean): Promise<void> {
+    this.#events.microphone(on ? "asking" : "off");
+    // Another try makes an earlier refusal old news.
+    if (on && this.#phase !== "reconnecting") this.#events.notice(null);
+    try {
+      await this.#room.localParticipant.setMicrophoneEnabled(on);
+    } catch (error) {
+      if (!this.#over) this.#events.notice(trouble(microphoneTrouble(error)));
+    }
+    this.#reportMicrophone();
+  }
+
+  /** Sends typed text to the agent; rejects if it could not be handed over. */
+  async send(text: string): Promise<void> {
+    await this.#room.localParticipant.sendText(text, { topic: CHAT });
+  }
+
+  /** Plays the agent's voice after the browser held it back; needs a click or key press. */
+  unblockSound(): void {
+    if (this.#room.canPlaybackAudio) return;
+    // Refused again means still no gesture: the notice stays, the next press tries again.
+    void this.#room.startAudio().catch(() => undefined);
+  }
+
+  hangUp(): void {
+    this.#end(HUNG_UP_BY_CALLER);
+  }
+
+  get #over(): boolean {
+    return this.#phase === "ended";
+  }
+
+  #listen(): void {
+    this.#room.registerTextStreamHandler(TRANSCRIPTION, (reader, from) => this.#onTranscription(reader, from.identity));
+    this.#room.registerTextStreamHandler(REPLY, (reader) => this.#onReply(reader));
+    this.#room
+      .on(RoomEvent.ParticipantConnected, () => this.#follow())
+      .on(RoomEvent.ParticipantAttributesChanged, () => this.#follow())
+      .on(RoomEvent.ParticipantDisconnected, (who, reason) => this.#onLeft(who, reason))
+      .on(RoomEvent.ConnectionStateChanged, (state) => this.#onConnection(state))
+      .on(RoomEvent.TrackSubscribed, (track) => this.#onTrack(track, true))
+      .on(RoomEvent.TrackUnsubscribed, (track) => this.#onTrack(track, false))
+      .on(RoomEvent.TrackMuted, (_, who) => this.#onMuted(who))
+      .on(RoomEvent.TrackUnmuted, (_, who) => this.#onMuted(who))
+      .on(RoomEvent.LocalTrackPublished, ({ track }) => track && this.#sound("caller", track.mediaStreamTrack, true))
+      .on(RoomEvent.LocalTrackUnpublished, () => this.#reportMicrophone())
+      .on(RoomEvent.AudioPlaybackStatusChanged, () => this.#onPlayback());
+  }
+
+  /** Shows where the agent stands, once it is there. */
+  #follow(): void {
+    if (this.#over || this.#room.state !== ConnectionState.Connected) return;
+    const phase = READY[this.#agent()?.attributes[AGENT_STATE] ?? ""];
+    if (!phase) return;
+    clearTimeout(this.#agentTimer);
+    this.#enter(phase);
+  }
+
+  #agent(): RemoteParticipant | undefined {
+    return [...this.#room.remoteParticipants.values()].find((who) => who.isAgent);
+  }
+
+  #expectAgent(withinMs: number, otherwise: Trouble): void {
+    clearTimeout(this.#agentTimer);
+    this.#agentTimer = setTimeout(() => this.#end(trouble(otherwise)), withinMs);
+  }
+
+  #onLeft(who: Participant, reason: DisconnectReason | undefined): void {
+    if (!who.isAgent || this.#agent()) return;
+    if (reason === DisconnectReason.CLIENT_INITIATED) {
+      this.#end(HUNG_UP_BY_AGENT);
+      return;
+    }
+    // It did not say goodbye: a crashed agent may be replaced by another one.
+    this.#enter("connecting");
+    this.#expectAgent(RETURNS_MS, "agent-lost");
+  }
+
+  #onConnection(state: ConnectionState): void {
+    if (state === ConnectionState.Reconnecting || state === ConnectionState.SignalReconnecting) {
+      this.#enter("reconnecting");
+      this.#events.notice(trouble("reconnecting"));
+    } else if (state === ConnectionState.Connected && this.#phase === "reconnecting") {
+      this.#events.notice(null);
+      this.#enter("connecting");
+      this.#expectAgent(RETURNS_MS, "agent-lost");
+      this.#follow();
+    }
+  }
+
+  /** The agent may speak on several tracks (its voice, and sentences played beside it): all are played. */
+  #onTrack(track: RemoteTrack, live: boolean): void {
+    if (track.kind !== Track.Kind.Audio) return;
+    if (live) track.attach();
+    else track.detach();
+    this.#sound("agent", track.mediaStreamTrack, live);
+  }
+
+  #sound(from: "caller" | "agent", track: MediaStreamTrack, live: boolean): void {
+    if (!this.#over) this.#events.sound(from, track, live);
+  }
+
+  #onMuted(who: Participant): void {
+    if (who.isLocal) this.#reportMicrophone();
+  }
+
+  #reportMicrophone(): void {
+    if (this.#over) return;
+    this.#events.microphone(this.#room.localParticipant.isMicrophoneEnabled ? "on" : "off");
+  }
+
+  #onPlayback(): void {
+    if (this.#over) return;
+    this.#events.notice(this.#room.canPlaybackAudio ? null : trouble("sound-blocked"));
+  }
+
+  async #onTranscription(reader: TextStreamReader, sender: string): Promise<void> {
+    const who = sender === this.#room.localParticipant.identity ? "caller" : "agent";
+    const id = reader.info.attributes?.["lk.segment_id"] ?? reader.info.id;
+    let text = "";
+    try {
+      for await (const piece of reader) {
+        text += piece;
+        if (!this.#over) this.#events.heard({ id, who, text, final: false });
+      }
+    } catch {
+      // The sender left in mid-sentence: what has come stands as it is.
+    }
+    // The agent's words come as one stream that ends with them; each partial of the caller's is a stream of its own.
+    const final = who === "agent" || reader.info.attributes?.["lk.transcription_final"] === "true";
+    if (!this.#over) this.#events.heard({ id, who, text, final });
+  }
+
+  async #onReply(reader: TextStreamReader): Promise<void> {
+    const reply = parseReply(await reader.readAll().catch(() => ""));
+    if (reply && !this.#over) this.#events.answered(reply);
+  }
+
+  #enter(phase: Phase): void {
+    if (this.#over || phase === this.#phase) return;
+    this.#phase = phase;
+    this.#events.phase(phase);
+  }
+
+  #end(notice: Notice): void {
+    if (this.#over) return;
+    clearTimeout(this.#agentTimer);
+    this.#events.microphone("off");
+    this.#events.notice(notice);
+    this.#enter("ended");
+    // The call is over for the page either way; a server that is gone cannot be told goodbye.
+    void this.#room.disconnect().catch(() => undefined);
+  }
+}
+
+function joinNotice(error: unknown): Notice {
+  if (error instanceof Unreachable) return trouble("server-unreachable");
+  if (!(error instanceof Refused)) return trouble("media-unreachable");
+  if (error.status === 429) return trouble("too-many-calls", "", error.retryAfter);
+  if (error.status === 403) return trouble("not-allowed", error.detail);
+  return trouble("token-refused", error.detail);
+}
+
+function disconnectNotice(reason: DisconnectReason | undefined): Notice {
+  switch (reason) {
+    case DisconnectReason.ROOM_DELETED:
+    case DisconnectReason.ROOM_CLOSED:
+    case DisconnectReason.PARTICIPANT_REMOVED:
+      return HUNG_UP_BY_AGENT;
+    case DisconnectReason.DUPLICATE_IDENTITY:
+      return trouble("moved-elsewhere");
+    default:
+      return trouble("connection-lost");
+  }
+}
+
+function microphoneTrouble(error: unknown): Trouble {
+  if (!window.isSecureContext) return "microphone-insecure";
+  switch (MediaDeviceFailure.getFailure(error)) {
+    case MediaDeviceFailure.PermissionDenied:
+      return "microphone-denied";
+    case MediaDeviceFailure.NotFound:
+      return "microphone-missing";
+    case MediaDeviceFailure.DeviceInUse:
+      return "microphone-busy";
+    default:
+      return "microphone-failed";
+  }
+}

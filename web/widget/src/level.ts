@@ -1,0 +1,58 @@
+/** How loud some audio tracks are together, measured and never played from here. */
+
+/** Long enough that samples taken every 40 ms leave no gap at 48 kHz. */
+const WINDOW = 2048;
+
+export class Level {
+  /** The largest loudness {@link read} has seen, 0 to 1. */
+  peak = 0;
+
+  #context: AudioContext | null = null;
+  #analyser: AnalyserNode | null = null;
+  #samples = new Float32Array(WINDOW);
+  readonly #sources = new Map<MediaStreamTrack, MediaStreamAudioSourceNode>();
+
+  add(track: MediaStreamTrack): void {
+    if (this.#sources.has(track)) return;
+    // Made late: browsers refuse an audio context before the first click or key.
+    this.#context ??= new AudioContext();
+    this.#analyser ??= new AnalyserNode(this.#context, { fftSize: WINDOW });
+    void this.#context.resume();
+    const source = this.#context.createMediaStreamSource(new MediaStream([track]));
+    source.connect(this.#analyser);
+    this.#sources.set(track, source);
+  }
+
+  remove(track: MediaStreamTrack): void {
+    this.#sources.get(track)?.disconnect();
+    this.#sources.delete(track);
+  }
+
+  /** The loudness of the last 40 ms, as root mean square of samples between -1 and 1. */
+  read(): number {
+    if (!this.#analyser || this.#sources.size === 0) return 0;
+    this.#analyser.getFloatTimeDomainData(this.#samples);
+    const level = rootMeanSquare(this.#samples);
+    this.peak = Math.max(this.peak, level);
+    return level;
+  }
+
+  /** Lets go of the audio device; the peak is kept, and a later {@link add} starts afresh. */
+  close(): void {
+    for (const track of [...this.#sources.keys()]) this.remove(track);
+    void this.#context?.close();
+    this.#context = null;
+    this.#analyser = null;
+  }
+}
+
+export function rootMeanSquare(samples: Float32Array): number {
+  let sum = 0;
+  for (const sample of samples) sum += sample * sample;
+  return samples.length === 0 ? 0 : Math.sqrt(sum / samples.length);
+}
+
+/** Loudness as the eye should see it: 0 to 1, quiet speech clearly visible. */
+export function visible(level: number): number {
+  return Math.min(1, Math.sqrt(level * 4));
+}

@@ -1,0 +1,171 @@
+/** The page as a person meets it: shows what it is told, and reports what is pressed. The only module that touches the DOM. */
+
+import { MARKUP } from "./markup";
+import type { Message, Messages } from "./transcript";
+import { MICROPHONE, type Microphone, type Notice, PHASES, type Phase, replyNote } from "./words";
+
+export interface Intents {
+  talk(): void;
+  say(text: string): void;
+  hangUp(): void;
+  restart(): void;
+  /** Any click or key press on the page. */
+  touched(): void;
+}
+
+const SPEAKERS = { caller: "You", agent: "Agent" } as const;
+
+/** Within this many pixels of its end the conversation follows what is new. */
+const FOLLOW_WITHIN = 80;
+
+export class View {
+  readonly #root: HTMLElement;
+  readonly #shown = new Map<string, { message: Message; element: HTMLElement }>();
+  #atEnd = true;
+
+  constructor(root: HTMLElement, intents: Intents) {
+    this.#root = root;
+    root.classList.add("patchbay");
+    root.innerHTML = MARKUP;
+    this.#connect(intents);
+    this.phase("idle");
+    this.microphone("off");
+  }
+
+  phase(phase: Phase): void {
+    this.#root.dataset.phase = phase;
+    this.#find("#state").textContent = PHASES[phase];
+    const focused = document.activeElement;
+    const end = this.#find("#end");
+    const restart = this.#find("#restart");
+    end.hidden = phase === "idle" || phase === "ended";
+    restart.hidden = phase !== "ended";
+    // The one takes the other's place: who stood on the button that went stays where the action is.
+    if (focused === end && end.hidden) restart.focus();
+    if (focused === restart && restart.hidden) end.focus();
+  }
+
+  microphone(state: Microphone): void {
+    const talk = this.#find("#talk");
+    talk.setAttribute("aria-pressed", String(state === "on"));
+    talk.dataset.microphone = state;
+    this.#find("#talk-caption").textContent = MICROPHONE[state];
+  }
+
+  brain(line: { text: string; hint: string }): void {
+    this.#find("#brain").textContent = line.text;
+    const hint = this.#find(".pb-hint");
+    hint.textContent = line.hint;
+    hint.hidden = line.hint === "";
+  }
+
+  /** The language the conversation is held in, so that a screen reader pronounces it well. */
+  language(tag: string): void {
+    this.#find("#log").lang = tag;
+  }
+
+  notice(notice: Notice | null): void {
+    const box = this.#find(".pb-notice");
+    box.hidden = notice === null;
+    box.dataset.tone = notice?.tone ?? "";
+    this.#find("#notice").textContent = notice?.text ?? "";
+  }
+
+  /** Loudness of both sides, 0 to 1. */
+  levels(caller: number, agent: number): void {
+    this.#root.style.setProperty("--caller-level", caller.toFixed(2));
+    this.#root.style.setProperty("--agent-level", agent.toFixed(2));
+  }
+
+  transcript(messages: Messages): void {
+    this.#find(".pb-empty").hidden = messages.length > 0;
+    this.#drop(messages);
+    for (const message of messages) this.#show(message);
+    this.#followEnd();
+  }
+
+  clearText(): void {
+    this.#find<HTMLInputElement>("#text").value = "";
+  }
+
+  #connect(intents: Intents): void {
+    this.#find("#talk").addEventListener("click", () => intents.talk());
+    this.#find("#end").addEventListener("click", () => intents.hangUp());
+    this.#find("#restart").addEventListener("click", () => intents.restart());
+    this.#find("form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      const text = this.#find<HTMLInputElement>("#text").value.trim();
+      if (text) intents.say(text);
+    });
+    const scroll = this.#find(".pb-scroll");
+    scroll.addEventListener("scroll", () => {
+      this.#atEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < FOLLOW_WITHIN;
+    });
+    new ResizeObserver(() => this.#followEnd()).observe(scroll);
+    document.addEventListener("pointerup", () => intents.touched());
+    document.addEventListener("keyup", () => intents.touched());
+  }
+
+  /** What is new stays in sight, unless the reader has scrolled back. */
+  #followEnd(): void {
+    const scroll = this.#find(".pb-scroll");
+    if (this.#atEnd) scroll.scrollTop = scroll.scrollHeight;
+  }
+
+  #drop(messages: Messages): void {
+    const kept = new Set(messages.map((message) => message.id));
+    for (const [id, { element }] of this.#shown) {
+      if (kept.has(id)) continue;
+      element.remove();
+      this.#shown.delete(id);
+    }
+  }
+
+  #show(message: Message): void {
+    const shown = this.#shown.get(message.id);
+    if (shown?.message === message) return;
+    let element = shown?.element;
+    if (!element) {
+      element = this.#row();
+      this.#find("#log").append(element);
+    } else if (!shown?.message.final && message.final) {
+      // A screen reader announces what is added. Partials are hidden from it, so the final comes as a new element.
+      const fresh = this.#row();
+      element.replaceWith(fresh);
+      element = fresh;
+    }
+    this.#fill(element, message);
+    this.#shown.set(message.id, { message, element });
+  }
+
+  #row(): HTMLElement {
+    const row = document.createElement("div");
+    row.className = "pb-message";
+    row.innerHTML = `<span class="pb-who"></span> <p class="pb-text"></p> <p class="pb-note" aria-live="off" hidden></p>`;
+    return row;
+  }
+
+  #fill(element: HTMLElement, message: Message): void {
+    element.dataset.who = message.who;
+    element.dataset.final = String(message.final);
+    if (message.final) element.removeAttribute("aria-hidden");
+    else element.setAttribute("aria-hidden", "true");
+    part(element, ".pb-who").textContent = SPEAKERS[message.who];
+    part(element, ".pb-text").textContent = message.text;
+    const note = part(element, ".pb-note");
+    const words = message.pending ? "waiting for the agent" : message.reply ? replyNote(message.reply) : "";
+    note.textContent = words;
+    note.title = message.reply?.model ?? "";
+    note.hidden = words === "";
+  }
+
+  #find<Kind extends HTMLElement = HTMLElement>(selector: string): Kind {
+    return part<Kind>(this.#root, selector);
+  }
+}
+
+function part<Kind extends HTMLElement = HTMLElement>(root: HTMLElement, selector: string): Kind {
+  const found = root.querySelector<Kind>(selector);
+  if (!found) throw new Error(`the markup has no ${selector}`);
+  return found;
+}

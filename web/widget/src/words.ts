@@ -1,0 +1,123 @@
+/** Every sentence the page says to a person, in one place. */
+
+import type { Demo } from "./api";
+import type { Reply } from "./transcript";
+
+export type Phase = "idle" | "connecting" | "listening" | "thinking" | "speaking" | "reconnecting" | "ended";
+
+export type Microphone = "off" | "asking" | "on";
+
+export type Trouble =
+  | "server-unreachable"
+  | "too-many-calls"
+  | "not-allowed"
+  | "token-refused"
+  | "media-unreachable"
+  | "agent-absent"
+  | "agent-lost"
+  | "reconnecting"
+  | "connection-lost"
+  | "moved-elsewhere"
+  | "microphone-denied"
+  | "microphone-missing"
+  | "microphone-busy"
+  | "microphone-insecure"
+  | "microphone-failed"
+  | "sound-blocked"
+  | "message-not-sent";
+
+export interface Notice {
+  readonly text: string;
+  /** "end" is the plain news that a call is over; "trouble" is something to act on. */
+  readonly tone: "end" | "trouble";
+}
+
+export const PHASES: Readonly<Record<Phase, string>> = {
+  idle: "Ready when you are",
+  connecting: "Connecting…",
+  listening: "Listening",
+  thinking: "Thinking…",
+  speaking: "Speaking",
+  reconnecting: "Reconnecting…",
+  ended: "Call ended",
+};
+
+export const MICROPHONE: Readonly<Record<Microphone, string>> = {
+  off: "Press to talk",
+  asking: "Waiting for the microphone…",
+  on: "Microphone on, press to mute",
+};
+
+const TYPING_WORKS = "You can go on by typing.";
+
+const TROUBLES: Readonly<Record<Trouble, string>> = {
+  "server-unreachable": "The server does not answer. Check that it is running and that you are online, then start again.",
+  "too-many-calls": "Too many calls were started from here in a short time. Wait a minute, then start again.",
+  "not-allowed": "This page is not allowed to call the agent. Open it from the agent's own address.",
+  "token-refused": "The server did not let the call begin.",
+  "media-unreachable":
+    "The call could not be connected. A firewall or VPN may be in the way of the voice server; check it, then start again.",
+  "agent-absent": "The agent did not pick up. It may be busy or not running; try again in a moment.",
+  "agent-lost": "The agent dropped out of the call and did not come back. Start again to reach another one.",
+  reconnecting: "The connection is shaky. Hold the line…",
+  "connection-lost": "The connection was lost. Check your network, then start again.",
+  "moved-elsewhere": "This call went on in another window.",
+  "microphone-denied": `The browser does not let this page use the microphone. Allow it in the address bar to talk. ${TYPING_WORKS}`,
+  "microphone-missing": `No microphone was found. Plug one in to talk. ${TYPING_WORKS}`,
+  "microphone-busy": `Another program is using the microphone. Close it to talk. ${TYPING_WORKS}`,
+  "microphone-insecure": `Browsers give the microphone only to pages on https or on this computer. ${TYPING_WORKS}`,
+  "microphone-failed": `The microphone could not be switched on. ${TYPING_WORKS}`,
+  "sound-blocked": "The browser is holding back the agent's voice. Press any key or click anywhere to hear it.",
+  "message-not-sent": "Your message could not be sent. It is kept, and goes out with the next one.",
+};
+
+/** `detail` and `retryAfter` (s) are what the server said itself, where it did. */
+export function trouble(kind: Trouble, detail = "", retryAfter: number | null = null): Notice {
+  if (kind === "too-many-calls" && retryAfter !== null) {
+    const text = `Too many calls were started from here. Wait ${seconds(retryAfter)}, then start again.`;
+    return { text, tone: "trouble" };
+  }
+  return { text: [TROUBLES[kind], detail].filter(Boolean).join(" "), tone: "trouble" };
+}
+
+export const HUNG_UP_BY_AGENT: Notice = { text: "The agent has hung up. Goodbye!", tone: "end" };
+export const HUNG_UP_BY_CALLER: Notice = { text: "You have hung up. Goodbye!", tone: "end" };
+
+/** The quiet line under an answer: who gave it, how fast, and whom it took over from. */
+export function replyNote(reply: Reply): string {
+  const parts = [reply.connection];
+  if (reply.firstWordMs !== null) parts.push(`first word ${Math.round(reply.firstWordMs)} ms`);
+  if (reply.tookOverFrom.length > 0) parts.push(`took over from ${list(reply.tookOverFrom)}`);
+  if (reply.lastResort) parts.push("no connection answered in time");
+  return parts.filter(Boolean).join(" · ");
+}
+
+/** How many models are called by name before "and 3 more". */
+const NAMED = 3;
+
+/** The line that says which brain answers, and what to do when none is connected. */
+export function brainLine(demo: Demo): { text: string; hint: string } {
+  if (demo.offline || demo.brains.length === 0) {
+    return {
+      text: "No model is connected: the built-in offline responder answers.",
+      hint: "To connect one, start Ollama or another local server, or set OPENAI_BASE_URL and OPENAI_API_KEY, then restart.",
+    };
+  }
+  const names = demo.brains.map(({ name, model }) => (model && model !== name ? `${name} (${model})` : name));
+  const more = names.length - NAMED;
+  const shown = more > 1 ? [...names.slice(0, NAMED), `${more} more`] : names;
+  const choice = names.length === 2 ? "whichever is quicker" : "whichever is quickest";
+  return { text: names.length === 1 ? `${names[0]} answers.` : `${list(shown)} answer, ${choice}.`, hint: "" };
+}
+
+export const BRAIN_UNKNOWN = { text: "Which model answers is not known: the server did not say.", hint: "" };
+
+function list(names: readonly string[]): string {
+  const last = names.at(-1) ?? "";
+  return names.length < 2 ? last : `${names.slice(0, -1).join(", ")} and ${last}`;
+}
+
+function seconds(count: number): string {
+  if (count < 90) return count === 1 ? "a second" : `${Math.ceil(count)} seconds`;
+  return `${Math.ceil(count / 60)} minutes`;
+}

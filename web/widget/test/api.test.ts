@@ -1,0 +1,93 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+import { afterEach, expect, test } from "vitest";
+
+import { parseReply, Refused, requestDemo, requestPass, Unreachable } from "../src/api";
+
+let server: Server | undefined;
+
+afterEach(() => {
+  server?.closeAllConnections();
+  server?.close();
+});
+
+type Answer = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** Starts a server on a free loopback port and gives its address. */
+async function serve(answer: Answer): Promise<string> {
+  const started = createServer(answer);
+  server = started;
+  await new Promise<void>((resolve) => started.listen(0, "127.0.0.1", resolve));
+  return `http://127.0.0.1:${(started.address() as AddressInfo).port}`;
+}
+
+function json(status: number, body: unknown, headers: Record<string, string> = {}): Answer {
+  return (_, response) => {
+    response.writeHead(status, { "content-type": "application/json", ...headers });
+    response.end(JSON.stringify(body));
+  };
+}
+
+test("a pass is asked for with a JSON post", async () => {
+  const seen: string[] = [];
+  const url = await serve((request, response) => {
+    seen.push(`${request.method} ${request.url} ${request.headers["content-type"]}`);
+    json(201, { server_url: "ws://voice", participant_token: "t" })(request, response);
+  });
+  expect(await requestPass(url)).toEqual({ serverUrl: "ws://voice", token: "t" });
+  expect(seen).toEqual(["POST /token application/json"]);
+});
+
+test("a refusal carries what the server said", async () => {
+  const url = await serve(json(429, { title: "Too many", detail: "Ten a minute." }, { "retry-after": "20" }));
+  const refusal = await requestPass(url).catch((error: unknown) => error);
+  expect(refusal).toBeInstanceOf(Refused);
+  expect(refusal).toMatchObject({ status: 429, detail: "Ten a minute.", retryAfter: 20 });
+});
+
+test("a refusal without a readable body is still a refusal", async () => {
+  const url = await serve((_, response) => response.writeHead(403).end("<html>"));
+  expect(await requestPass(url).catch((error: unknown) => error)).toMatchObject({ status: 403, detail: "", retryAfter: null });
+});
+
+test("a dead server is unreachable", async () => {
+  const url = await serve(json(200, {}));
+  await new Promise((resolve) => server?.close(resolve));
+  await expect(requestPass(url)).rejects.toBeInstanceOf(Unreachable);
+});
+
+test.each([[null], [[]], ["text"], [{ server_url: 1, participant_token: "t" }]])("%j is no pass", async (body) => {
+  const url = await serve(json(200, body));
+  await expect(requestPass(url)).rejects.toBeInstanceOf(Unreachable);
+});
+
+test("the built-in responder is not counted among the models", async () => {
+  const url = await serve(
+    json(200, {
+      language: "de",
+      offline: false,
+      connections: [{ name: "local", model: "tiny", provider: "openai_compatible" }, { name: "offline", provider: "offline" }, 7],
+    }),
+  );
+  expect(await requestDemo(url)).toEqual({ language: "de", offline: false, brains: [{ name: "local", model: "tiny" }] });
+});
+
+test("a note is read as the agent sends it", () => {
+  const note = '{"connection":"a","model":"m","first_word_ms":212,"took_over_from":["b"],"last_resort":false}';
+  expect(parseReply(note)).toEqual({ connection: "a", model: "m", firstWordMs: 212, tookOverFrom: ["b"], lastResort: false });
+});
+
+test.each(["", "not json", "null", "[]", "{}", '{"connection":7}'])("%j is no note", (text) => {
+  expect(parseReply(text)).toBeNull();
+});
+
+test("a note with odd parts keeps what can be read", () => {
+  expect(parseReply('{"connection":"a","first_word_ms":null,"took_over_from":[1,"b"]}')).toEqual({
+    connection: "a",
+    model: "",
+    firstWordMs: null,
+    tookOverFrom: ["b"],
+    lastResort: false,
+  });
+});

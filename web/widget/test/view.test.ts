@@ -1,0 +1,106 @@
+// @vitest-environment happy-dom
+import { beforeEach, expect, test } from "vitest";
+
+import { delivered, hear, type, type Who } from "../src/transcript";
+import { type Intents, View } from "../src/view";
+
+const REPLY = { connection: "local", model: "tiny", firstWordMs: 212, tookOverFrom: ["openai"], lastResort: false };
+
+let root: HTMLElement;
+let view: View;
+let pressed: string[];
+
+function one(selector: string): HTMLElement {
+  const found = root.querySelectorAll<HTMLElement>(selector);
+  expect(found).toHaveLength(1);
+  return found[0] as HTMLElement;
+}
+
+function segment(id: string, who: Who, text: string, final: boolean) {
+  return { id, who, text, final };
+}
+
+beforeEach(() => {
+  pressed = [];
+  root = document.createElement("div");
+  document.body.replaceChildren(root);
+  const intents: Intents = {
+    talk: () => pressed.push("talk"),
+    say: (text) => pressed.push(`say ${text}`),
+    hangUp: () => pressed.push("hang up"),
+    restart: () => pressed.push("restart"),
+    touched: () => undefined,
+  };
+  view = new View(root, intents);
+});
+
+test("a partial is kept from the screen reader and its final comes as a new element", () => {
+  let messages = hear([], segment("a", "agent", "We open", false));
+  view.transcript(messages);
+  const partial = one(".pb-message");
+  expect(partial.getAttribute("aria-hidden")).toBe("true");
+
+  messages = hear(messages, segment("a", "agent", "We open at nine.", true));
+  view.transcript(messages);
+  const final = one(".pb-message");
+  expect(final).not.toBe(partial);
+  expect(final.hasAttribute("aria-hidden")).toBe(false);
+  expect(final.textContent).toContain("We open at nine.");
+});
+
+test("a note that comes later leaves the message in place, so that it is not announced again", () => {
+  const messages = hear([], segment("a", "agent", "Fine.", true));
+  view.transcript(messages);
+  const before = one(".pb-message");
+  view.transcript(messages.map((message) => ({ ...message, reply: REPLY })));
+  expect(one(".pb-message")).toBe(before);
+  expect(one(".pb-note").textContent).toBe("local · first word 212 ms · took over from openai");
+  expect(one(".pb-note").getAttribute("aria-live")).toBe("off");
+});
+
+test("what is said is shown as text, whatever it holds", () => {
+  view.transcript(hear([], segment("a", "agent", "<img src=x onerror=alert(1)>", true)));
+  expect(root.querySelector("img")).toBeNull();
+  expect(one(".pb-text").textContent).toBe("<img src=x onerror=alert(1)>");
+});
+
+test("a typed message says that it waits until it is delivered", () => {
+  const messages = type([], "one", "hello");
+  view.transcript(messages);
+  expect(one(".pb-note").textContent).toBe("waiting for the agent");
+  view.transcript(delivered(messages, "one"));
+  expect(one(".pb-note").hidden).toBe(true);
+});
+
+test("messages that are gone leave the page", () => {
+  view.transcript(hear([], segment("a", "caller", "uh", false)));
+  view.transcript([]);
+  expect(root.querySelector(".pb-message")).toBeNull();
+});
+
+test("the talk button tells whether the microphone is on", () => {
+  expect(one("#talk").getAttribute("aria-pressed")).toBe("false");
+  view.microphone("on");
+  expect(one("#talk").getAttribute("aria-pressed")).toBe("true");
+});
+
+test("when the call ends, the focus passes from the button that goes to the one that comes", () => {
+  view.notice({ text: "Gone.", tone: "end" });
+  view.phase("listening");
+  one("#end").focus();
+  view.phase("ended");
+  expect(document.activeElement).toBe(one("#restart"));
+  view.phase("connecting");
+  expect(document.activeElement).toBe(one("#end"));
+});
+
+test("presses and typed words reach their owner, an empty message does not", () => {
+  one("#talk").click();
+  const submit = () => one("form").dispatchEvent(new Event("submit", { cancelable: true }));
+  submit();
+  one("#text").setAttribute("value", "  hello  ");
+  submit();
+  view.phase("listening");
+  one("#end").click();
+  expect(pressed).toEqual(["talk", "say hello", "hang up"]);
+});
