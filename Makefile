@@ -23,7 +23,7 @@ dev: ## add what developing needs to it
 demo: ## set up, start everything and talk to it in the browser; Ctrl-C ends it
 	@$(PYTHON) -m deploy.demo $(ARGS)
 
-test: ## run the tests; ARGS="-k breaker" to choose
+test: setup dev ## run the tests; ARGS="-k breaker" to choose
 	$(BIN)/python -m pytest $(ARGS)
 
 test-page: ## run the web page's own tests
