@@ -7,7 +7,15 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from livekit import rtc
-from livekit.agents import Agent, ModelSettings, RunContext, StopResponse, ToolError, llm
+from livekit.agents import (
+    Agent,
+    AgentSession,
+    ModelSettings,
+    RunContext,
+    StopResponse,
+    ToolError,
+    llm,
+)
 from livekit.agents import function_tool as tool
 
 from agent.filler import Cover, FillerRule, mark_late, without_marks
@@ -15,6 +23,24 @@ from llm_router.phrases import Phrases
 
 _AGAIN_AFTER = 5.0
 """Seconds from one filler to the next, should the answer still not be there."""
+
+_HEARD_WITHIN = 5.0
+"""Seconds. A page takes the sound within 0.1 s; some clients never do."""
+
+
+async def can_be_heard(session: AgentSession[Any]) -> None:
+    """Until the caller's side takes the agent's sound, or has been given time enough to.
+
+    To be awaited before the first words and before they are interrupted: in LiveKit 1.8.9, speech
+    that is interrupted while it waits for this takes the wait itself down with it, and the agent is
+    mute for the rest of the call.
+    """
+    try:
+        subscribed = session.room_io.subscribed_fut
+    except RuntimeError:  # a session without a room, which has nobody to wait for
+        return
+    if subscribed:
+        await asyncio.wait({subscribed}, timeout=_HEARD_WITHIN)
 
 
 class Assistant(Agent):
@@ -38,6 +64,7 @@ class Assistant(Agent):
 
     async def on_enter(self) -> None:
         self.session.on("user_state_changed", self._note_turn)
+        await can_be_heard(self.session)
         if self._greeting:
             self.session.say(self._greeting)
 

@@ -16,8 +16,9 @@ from livekit.agents import llm
 
 from llm_router.phrases import Phrases
 
-LATE = "\u2060"
-"""A word joiner: text that has no sound and no shape."""
+LATE = "\u2060\n"
+"""A word joiner, which has no sound and no shape, on a line of its own: LiveKit's markdown filter
+holds back a line until it can be sure of it, and the end of the line makes it sure."""
 _FADE = 0.05
 _AHEAD = 0.2
 """Seconds of sound handed over before they are due; less and a busy machine would stutter."""

@@ -14,6 +14,7 @@ from livekit.agents.types import APIConnectOptions
 from livekit.agents.voice import room_io
 from livekit.agents.voice.agent_session import SessionConnectOptions
 
+from agent.assistant import can_be_heard
 from agent.stt.base import Engine as STTEngine
 from agent.tts.base import Engine as TTSEngine
 from llm_router.errors import ConfigurationError
@@ -113,10 +114,18 @@ def build_session(llm: RouterLLM, engines: Engines, turns: TurnOptions) -> Agent
     )
 
 
+async def answer_text(session: AgentSession[None], event: room_io.TextInputEvent) -> None:
+    """What is typed takes the floor, as what is said does."""
+    await can_be_heard(session)
+    async with session._claim_user_turn():  # noqa: SLF001  LiveKit's own advice to a callback like this
+        await session.interrupt()
+        session.generate_reply(user_input=event.text)
+
+
 def room_options() -> room_io.RoomOptions:
     return room_io.RoomOptions(
         audio_input=room_io.AudioInputOptions(frame_size_ms=20, noise_cancellation=None),
-        text_input=True,
+        text_input=room_io.TextInputOptions(text_input_cb=answer_text),
         audio_output=True,
         text_output=True,
         delete_room_on_close=True,

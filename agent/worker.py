@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from livekit.agents import AgentServer, JobContext, JobProcess
+from livekit.agents import AgentServer, JobContext, JobProcess, telemetry
 from livekit.agents.cli.log import setup_logging
 from pydantic import SecretStr
 
@@ -29,19 +29,24 @@ from agent.session import (
     room_options,
 )
 from agent.stt.base import STTOptions
+from agent.telemetry import send_traces, share_metrics
 from agent.tokens import Problem, VoiceServer
 from agent.tts.base import TTSOptions
 from config.settings import Settings, SettingsError, environment, load_settings
 from llm_router import open_router
-from llm_router.assembly import POLICIES
 from llm_router.discovery import find_connections
 from llm_router.errors import ConfigurationError
 from llm_router.integrations.livekit import RouterLLM
+from llm_router.observe import Observer
+from llm_router.observe.opentelemetry import OpenTelemetryObserver
+from llm_router.observe.prometheus import PrometheusObserver
 from llm_router.options import PatienceOptions, RouterOptions
+from llm_router.scoreboard.sqlite import SqliteScoreboard
 
 _logger = logging.getLogger("agent")
-_LOAD_FOLDER = "PATCHBAY_LOAD_FOLDER"
-"""Variable by which the worker tells its call processes where to say how full the models are."""
+_FOLDER = "PATCHBAY_WORKER_FOLDER"
+"""Variable by which the worker tells its call processes where to leave what it should know: how
+full the models are, and what is counted."""
 _NOT_THERE_YET = 503
 
 
@@ -53,6 +58,7 @@ def prewarm(process: JobProcess) -> None:
     process.userdata["phrases"] = load_phrases(settings.phrases_file)
     found = asyncio.run(find_connections(settings.connections_file, environment()))
     process.userdata["connections"] = found.connections
+    process.userdata["observers"] = _observers(process, settings)
 
 
 async def answer(ctx: JobContext) -> None:
@@ -61,15 +67,22 @@ async def answer(ctx: JobContext) -> None:
     settings: Settings = kept["settings"]
     board = _board()
     async with AsyncExitStack() as stack:
+        if traces := kept.get("traces"):
+            stack.push_async_callback(asyncio.to_thread, traces.shutdown)
         stack.callback(board.forget)
         teller = LoadTeller(board)
+        scoreboard = None
+        if settings.scoreboard_file:
+            scoreboard = SqliteScoreboard(settings.scoreboard_file)
+            stack.push_async_callback(scoreboard.aclose)
         router = await stack.enter_async_context(
             open_router(
                 kept["connections"],
                 policy=settings.router_policy,
                 options=_router_options(settings),
                 phrases=kept["phrases"],
-                observers=[teller],
+                observers=[teller, *kept["observers"]],
+                scoreboard=scoreboard,
             )
         )
         teller.saturation = router.saturation
@@ -93,9 +106,7 @@ async def answer(ctx: JobContext) -> None:
 def build_server(settings: Settings) -> AgentServer:
     server = AgentServer(
         setup_fnc=prewarm,
-        load_fnc=measure_load(
-            LoadBoard(Path(os.environ[_LOAD_FOLDER])), settings.worker_load_limit
-        ),
+        load_fnc=measure_load(_board(), settings.worker_load_limit),
         load_threshold=settings.worker_load_limit or float("inf"),
         num_idle_processes=settings.worker_idle_processes,
         job_memory_limit_mb=settings.job_memory_limit_mb,
@@ -106,6 +117,7 @@ def build_server(settings: Settings) -> AgentServer:
         api_key=settings.livekit_api_key,
         api_secret=settings.livekit_api_secret.get_secret_value(),
         prometheus_port=settings.prometheus_port,
+        prometheus_multiproc_dir=str(_metrics()) if settings.prometheus_port else None,
     )
     server.rtc_session(answer, agent_name=settings.agent_name)
     return server
@@ -139,7 +151,11 @@ async def serve(settings: Settings) -> None:
 
 
 def _board() -> LoadBoard:
-    return LoadBoard(Path(os.environ[_LOAD_FOLDER]))
+    return LoadBoard(Path(os.environ[_FOLDER]) / "load")
+
+
+def _metrics() -> Path:
+    return Path(os.environ[_FOLDER]) / "metrics"
 
 
 def _on_signals(stop: asyncio.Event) -> None:
@@ -187,6 +203,18 @@ def _engines(settings: Settings) -> Engines:
     return engines
 
 
+def _observers(process: JobProcess, settings: Settings) -> list[Observer]:
+    """Those that are asked for; the others cost nothing."""
+    observers: list[Observer] = []
+    if settings.prometheus_port:
+        share_metrics(_metrics())
+        observers.append(PrometheusObserver())
+    if settings.otel_exporter_otlp_endpoint:
+        process.userdata["traces"] = send_traces(settings.otel_exporter_otlp_endpoint)
+        observers.append(OpenTelemetryObserver(telemetry.tracer))
+    return observers
+
+
 def _turns(settings: Settings) -> TurnOptions:
     return TurnOptions(
         detection=settings.turn_detection,
@@ -220,9 +248,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings()
         setup_logging(settings.log_level, devmode=sys.stderr.isatty(), console=False)
-        _check(settings)
-        with tempfile.TemporaryDirectory(prefix="patchbay-load-") as folder:
-            os.environ[_LOAD_FOLDER] = folder
+        asyncio.run(_check(settings))
+        with tempfile.TemporaryDirectory(prefix="patchbay-worker-") as folder:
+            os.environ[_FOLDER] = folder
+            if settings.prometheus_port:
+                share_metrics(_metrics())
             asyncio.run(serve(settings))
     except (SettingsError, ConfigurationError) as error:
         print(error, file=sys.stderr)  # noqa: T201  what a command line does
@@ -233,17 +263,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _check(settings: Settings) -> None:
+async def _check(settings: Settings) -> None:
     """Find out here, once, what every call's process would stumble over.
 
     Raises ConfigurationError or SettingsError.
     """
-    POLICIES.load(settings.router_policy)
     load_phrases(settings.phrases_file)
     if not settings.assistant_prompt_file.is_file():
         raise SettingsError(f"ASSISTANT_PROMPT_FILE: there is no {settings.assistant_prompt_file}")
     _engines(settings)
-    found = asyncio.run(find_connections(settings.connections_file, environment()))
+    found = await find_connections(settings.connections_file, environment())
+    async with open_router(found.connections, policy=settings.router_policy):
+        """A rehearsal: an unknown policy or provider is found out."""
     for line in found.lines():
         _logger.info("connection %s", line)
     for warning in found.warnings:

@@ -86,6 +86,10 @@ def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
 
+def _file_or_off(value: Any) -> Any:
+    return None if value == "off" else Path(os.path.expanduser(value))  # noqa: PTH111  pathlib's raises where there is no home
+
+
 def _in_order(section: _S, least: str, most: str) -> _S:
     low, high = getattr(section, least), getattr(section, most)
     if low > high:
@@ -217,6 +221,11 @@ class RouterSettings(_Section):
     """Seconds: the next connection is started by then, however slow the first has been."""
     reply_deadline: Seconds = 60.0
     """Seconds a whole answer may take."""
+    scoreboard_file: Annotated[Path | None, BeforeValidator(_file_or_off)] = Path(
+        "~/.local/state/patchbay/scoreboard.sqlite3"
+    )
+    """Where calls note what they learn of the connections, for the next call to start from: who is
+    down, who is slow. off: each call learns for itself."""
     hedge_budget: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Share of answers for which a second connection may be asked before the first has failed.
     0: never."""
@@ -258,6 +267,9 @@ class WorkerSettings(_Section):
     along. 0: never."""
     prometheus_port: Port | None = None
     """The port of the worker's metrics. Empty: none."""
+    otel_exporter_otlp_endpoint: HttpUrl | None = None
+    """A collector of traces that speaks OTLP over HTTP, such as http://127.0.0.1:4318. What is said
+    in a call is left out. Empty: no traces."""
     log_level: LogLevel = "INFO"
     """How much is logged, by the HTTP process too: DEBUG, INFO, WARNING or ERROR."""
 

@@ -154,6 +154,8 @@ def server_service(program: Path, livekit: LiveKit, ports: Ports) -> Service:
 def our_services(livekit: LiveKit, ports: Ports) -> tuple[Service, Service]:
     """Return the worker and the HTTP process."""
     environ = {
+        # A person's own machine is busy with other things too, and has one caller.
+        "WORKER_LOAD_LIMIT": "0",
         **os.environ,
         "LIVEKIT_URL": livekit.url,
         "LIVEKIT_API_KEY": livekit.key,

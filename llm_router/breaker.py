@@ -1,5 +1,7 @@
 """CircuitBreaker, after Nygard (Release It!) with the generations of sony/gobreaker."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 from llm_router.failures import Failure
@@ -9,6 +11,18 @@ State = Literal["closed", "open", "half-open"]
 FOREVER = float("inf")
 _MOST_DOUBLINGS = 30
 """Past any longest rest; an endpoint that is down for days must not overflow a float."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerRecord:
+    """What one breaker can tell another of the same connection."""
+
+    is_open: bool = False
+    open_until: float = 0.0
+    """Infinity: until the connection is changed."""
+    openings: int = 0
+    """Without a success between them."""
+    reason: str = ""
 
 
 class CircuitBreaker:
@@ -27,6 +41,8 @@ class CircuitBreaker:
         self._trial_until = 0.0
         self.generation = 0
         self.reason = ""
+        self.told: Callable[[], None] = lambda: None
+        """Called when it has opened or closed; that an open one is half-open, time alone tells."""
 
     def state(self, now: float) -> State:
         if not self._is_open:
@@ -51,6 +67,7 @@ class CircuitBreaker:
         if self._is_open:
             self._is_open, self._openings, self.reason = False, 0, ""
             self.generation += 1
+            self.told()
 
     def failed(self, failure: Failure, now: float, generation: int) -> None:
         if generation != self.generation:
@@ -76,12 +93,26 @@ class CircuitBreaker:
                 elif failure.retry_after:
                     self._open(now + failure.retry_after, failure)
 
+    def record(self) -> BreakerRecord:
+        if not self._is_open:
+            return BreakerRecord()
+        return BreakerRecord(True, self._open_until, self._openings, self.reason)
+
+    def adopt(self, found: BreakerRecord) -> None:
+        """Take over what another process has found out; what is in flight here is the past then."""
+        self._is_open, self._open_until = found.is_open, found.open_until
+        self._openings, self.reason = found.openings, found.reason
+        self._in_a_row = 0
+        self.generation += 1
+        self.told()
+
     def _open(self, until: float, failure: Failure) -> None:
         # One that is open until the connection is changed stays so, whatever fails meanwhile.
         if not self._is_open or until > self._open_until:
             self._open_until, self.reason = until, str(failure.kind)
         self._is_open, self._in_a_row = True, 0
         self.generation += 1
+        self.told()
 
     def __repr__(self) -> str:
         if not self._is_open:

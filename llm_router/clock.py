@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -13,6 +14,9 @@ class Timer(Protocol):
 class Clock(Protocol):
     def now(self) -> float:
         """Seconds on a clock that never goes back; its zero means nothing."""
+
+    def wall(self) -> float:
+        """Seconds since 1970: what processes can tell each other. It may jump when it is set."""
 
     async def sleep(self, seconds: float) -> None: ...
 
@@ -30,6 +34,9 @@ class SystemClock:
 
     def now(self) -> float:
         return asyncio.get_running_loop().time()
+
+    def wall(self) -> float:
+        return time.time()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

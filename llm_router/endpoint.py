@@ -2,21 +2,23 @@
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Literal
+from urllib.parse import urlsplit
 
 from llm_router.breaker import CircuitBreaker
 from llm_router.clock import Clock
 from llm_router.connections import Connection
-from llm_router.failures import Failure, FailureClass, classify
-from llm_router.latency import Latency
-from llm_router.observe import AttemptEvent
+from llm_router.failures import Failure, FailureClass, classify, failure_before_a_word
+from llm_router.latency import Latency, under_load
+from llm_router.observe import AttemptEvent, EndpointState
 from llm_router.options import BreakerOptions
 from llm_router.providers.base import Provider
-from llm_router.types import ChatRequest, Chunk
+from llm_router.types import ChatRequest, Chunk, Usage
 
 _logger = logging.getLogger("llm_router")
 
@@ -31,20 +33,38 @@ class Endpoint:
         self, connection: Connection, provider: Provider, breaker: BreakerOptions | None = None
     ) -> None:
         self.connection, self.provider = connection, provider
+        self.server = urlsplit(connection.base_url).netloc.rpartition("@")[2]
         self.breaker = CircuitBreaker(breaker)
         self.latency = Latency()
-        self.in_flight = 0
+        self._in_flight = 0
+        self._told: Callable[[], None] = lambda: None
 
     @property
     def name(self) -> str:
         return self.connection.name
 
+    @property
+    def in_flight(self) -> int:
+        return self._in_flight
+
+    @in_flight.setter
+    def in_flight(self, replies: int) -> None:
+        self._in_flight = replies
+        self._told()
+
+    def watch(self, told: Callable[[], None]) -> None:
+        """`told` is called after each change of its times, its health or its load."""
+        self._told = self.latency.told = self.breaker.told = told
+
     def predicted(self, size: int) -> float | None:
         """Seconds to the first clause, given what is in flight; None: nothing measured."""
         median = self.latency.first_clause(size).quantile(0.5)
-        # Each reply in flight shares the engine; a tenth more a piece is what batching servers show
-        # well below saturation, and past it the measured times themselves rise.
-        return None if median is None else median * (1 + 0.1 * self.in_flight)
+        return None if median is None else under_load(median, self._in_flight)
+
+    def state(self, now: float) -> EndpointState:
+        return EndpointState(
+            connection=self.name, breaker=self.breaker.state(now), in_flight=self.in_flight
+        )
 
     def __repr__(self) -> str:
         times = self.latency.first_word(0)
@@ -122,12 +142,20 @@ class Attempt:
         self.hedge_at = self.started_at + hedge_after
         self.silent_at = self.started_at + silent_after
         self.first_word_at: float | None = None
-        self.characters = 0
+        self.first_clause_at: float | None = None
+        self.predicted = endpoint.predicted(size)
+        self.characters = self.given = 0
+        self.heard = False
+        self._useful_at = self._largest_gap = 0.0
+        self._finish_reason: str | None = None
+        self._usage: Usage | None = None
         self.is_late = False
         self.failure: Failure | None = None
         self._detached = False
         endpoint.in_flight += 1
         self._task = asyncio.create_task(self._pump(), name=f"attempt {endpoint.name}")
+        # Not a `finally` of the task: one that is cancelled before its first step runs none of it.
+        self._task.add_done_callback(self._ended)
 
     @property
     def name(self) -> str:
@@ -139,35 +167,47 @@ class Attempt:
             async with aclosing(self.endpoint.provider.stream(self._request)) as stream:
                 blank = ""
                 async for chunk in stream:
-                    self.characters += len(chunk.text)
+                    self._meter(chunk)
                     if self.first_word_at is None:
                         if not chunk.useful:
                             blank += chunk.text  # the space before a word belongs to the word
                         else:
                             self._spoke()
-                            if self._detached:
-                                return
                             if blank:
                                 chunk = replace(chunk, text=blank + chunk.text)  # noqa: PLW2901  the same chunk, whole
+                    if self._detached:
+                        self.failure = failure_before_a_word(chunk)
+                        if chunk.useful or self.failure:
+                            return
+                        continue
                     await self._mailbox.post(self, chunk)
         except Exception as error:
             event = self.failure = classify(error)
             if event.kind is FailureClass.BUG:
                 _logger.exception("a bug at connection %s", self.name)
-        finally:
-            self.endpoint.in_flight -= 1
         await self._mailbox.post(self, event)
+
+    def _meter(self, chunk: Chunk) -> None:
+        self.characters += len(chunk.text)
+        self._finish_reason = chunk.finish_reason or self._finish_reason
+        self._usage = chunk.usage or self._usage
+        if chunk.useful:
+            now = self._clock.now()
+            if self.first_word_at is not None:
+                self._largest_gap = max(self._largest_gap, now - self._useful_at)
+            self._useful_at = now
 
     def _spoke(self) -> None:
         now = self._clock.now()
         self.first_word_at = now
         self.endpoint.latency.record_first_word(self.size, now - self.started_at, now)
-        if self.role == "trial":
-            self.finished()
+
+    def _ended(self, _: asyncio.Task[None]) -> None:
+        self.endpoint.in_flight -= 1
 
     def clause_given(self) -> None:
         """The first whole clause has come."""
-        now = self._clock.now()
+        now = self.first_clause_at = self._clock.now()
         self.endpoint.latency.record_first_clause(self.size, now - self.started_at, now)
 
     def finished(self) -> None:
@@ -197,23 +237,37 @@ class Attempt:
             self.endpoint.latency.record_at_least(self.size, now - self.started_at, now)
 
     def event(self, outcome: str, failure: Failure | None) -> AttemptEvent:
-        first = self.first_word_at
+        connection = self.endpoint.connection
         return AttemptEvent(
-            connection=self.name,
+            connection=connection.name,
+            model=connection.model_name,
+            provider=connection.provider,
+            server=self.endpoint.server,
             role=self.role,
             outcome=outcome,
             failure=failure,
-            first_word=None if first is None else first - self.started_at,
+            started_at=self.started_at,
+            first_word=self._since_start(self.first_word_at),
+            first_clause=self._since_start(self.first_clause_at),
+            predicted=None if self.predicted == math.inf else self.predicted,
+            largest_gap=self._largest_gap,
             duration=self._clock.now() - self.started_at,
             characters=self.characters,
+            given=self.given,
+            heard=self.heard,
+            finish_reason=self._finish_reason,
+            usage=self._usage,
         )
+
+    def _since_start(self, moment: float | None) -> float | None:
+        return None if moment is None else moment - self.started_at
 
     def cancel(self) -> None:
         """Stop it; the provider closes the connection, so that the server stops generating."""
         self._task.cancel()
 
     def detach(self) -> None:
-        """Nobody waits for its words any more; it may still show whether its endpoint is well."""
+        """Nobody waits for its words any more; its first shows whether its endpoint is well."""
         self._detached = True
 
     def when_done(self, callback: "Callable[[Attempt], None]") -> None:
@@ -234,6 +288,7 @@ class Settling:
         self._clock = clock
         self._attempts: set[Attempt] = set()
         self._watching: set[asyncio.Task[None]] = set()
+        self._is_closing = False
 
     def add(self, attempt: Attempt) -> None:
         """One that was cancelled: it is closing its stream."""
@@ -249,6 +304,7 @@ class Settling:
         task.add_done_callback(self._watching.discard)
 
     async def aclose(self) -> None:
+        self._is_closing = True
         for attempt in list(self._attempts):
             attempt.cancel()
             await attempt.wait()
@@ -259,5 +315,7 @@ class Settling:
         timer = self._clock.call_at(attempt.silent_at, attempt.cancel)
         await attempt.wait()
         timer.cancel()
-        if attempt.first_word_at is None:
+        if attempt.first_word_at is not None:
+            attempt.finished()
+        elif not self._is_closing:
             attempt.failed(attempt.failure or Failure(FailureClass.SILENT, "no word in its trial"))

@@ -75,6 +75,7 @@ class Race:
         self._budget, self._left, self._give_up_at = budget, most, give_up_at
         self._running: list[Attempt] = []
         self._hedged: set[Attempt] = set()
+        self._in_grace = False
 
     def started(self, attempt: Attempt) -> None:
         self._running.append(attempt)
@@ -88,26 +89,29 @@ class Race:
             if not attempt.is_late and now >= attempt.silent_at:
                 attempt.late()
         on_time = [attempt for attempt in self._running if not attempt.is_late]
+        # A trial may win, but nothing is put off for it.
+        asked = [attempt for attempt in on_time if attempt.role != "trial"]
         out_of_time = now >= self._give_up_at
-        if (not on_time or out_of_time) and (endpoint := self._next(out_of_time=out_of_time)):
+        if (not asked or out_of_time) and (endpoint := self._next(out_of_time=out_of_time)):
             if out_of_time:
-                self._give_up_at = now + _GRACE
+                self._give_up_at, self._in_grace = now + _GRACE, True
             return self._start(endpoint, "failover")
         if out_of_time or not self._running:
             return GiveUp()
-        for attempt in on_time:
+        for attempt in asked:
             if attempt not in self._hedged and now >= attempt.hedge_at:
                 self._hedged.add(attempt)
-                if (endpoint := self._next_hedge()) and self._budget():
+                if (endpoint := self._next_hedge(now)) and self._budget():
                     return self._start(endpoint, "hedge")
         return Wait(min([self._give_up_at, *map(self._next_moment, on_time)]))
 
     def _next_moment(self, attempt: Attempt) -> float:
-        return attempt.silent_at if attempt in self._hedged else attempt.hedge_at
+        decided = attempt in self._hedged or attempt.role == "trial"
+        return attempt.silent_at if decided else attempt.hedge_at
 
     def _next(self, *, out_of_time: bool) -> Endpoint | None:
         """A last resort is no failover: it waits until nobody else can still answer in time."""
-        if not self.queue:
+        if not self.queue or (out_of_time and self._in_grace):
             return None
         endpoint = self.queue[0]
         if endpoint.provider.last_resort:
@@ -118,12 +122,13 @@ class Race:
         resort = next((e for e in self.queue if e.provider.last_resort), None)
         return resort if resort and (out_of_time or not self._running) else None
 
-    def _next_hedge(self) -> Endpoint | None:
+    def _next_hedge(self, now: float) -> Endpoint | None:
         if not self.queue or self._left <= 0:
             return None
         endpoint = self.queue[0]
-        careful = endpoint.connection.hedge == "never" or endpoint.provider.last_resort
-        return None if careful else endpoint
+        if endpoint.connection.hedge == "never" or endpoint.provider.last_resort:
+            return None
+        return endpoint if endpoint.breaker.state(now) == "closed" else None
 
     def _start(self, endpoint: Endpoint, why: Literal["hedge", "failover"]) -> Start:
         self.queue.remove(endpoint)

@@ -9,8 +9,12 @@ that fails fast never looks fast.
 
 from __future__ import annotations
 
+import bisect
 import math
+from collections.abc import Callable, Mapping
 
+HALF_LIFE = 600.0
+"""Seconds until a sample weighs half."""
 _SHORTEST, _GROWTH, _BUCKETS = 0.001, 1.1, 124
 """Buckets from 1 ms, each a tenth wider than the one before, to about 2 minutes."""
 _LOG_GROWTH = math.log(_GROWTH)
@@ -21,8 +25,23 @@ SIZE_CLASSES = (2_000, 8_000, 32_000)
 """Characters of prompt that part one size class from the next."""
 
 
+_SIZES = range(len(SIZE_CLASSES) + 1)
+_NEAREST = [sorted(_SIZES, key=lambda other: (abs(other - size), other)) for size in _SIZES]
+
+
 def size_class(characters: int) -> int:
-    return sum(characters > limit for limit in SIZE_CLASSES)
+    return bisect.bisect_left(SIZE_CLASSES, characters)
+
+
+def under_load(seconds: float, in_flight: int) -> float:
+    """What to expect of an endpoint that is busy with so many replies, from what it usually takes.
+
+    Each counts as one bucket of the histogram, the least difference that was measured at all: just
+    enough that equals share the work before the first sample shows their load. How a server really
+    slows down is in its samples (Little's law is no help: batching servers serve side by side, and
+    a vendor's are busy with other people's replies).
+    """
+    return seconds * (1 + (_GROWTH - 1) * in_flight)
 
 
 def _bucket(seconds: float) -> int:
@@ -32,11 +51,11 @@ def _bucket(seconds: float) -> int:
 
 
 class Histogram:
-    """Decayed times of one kind, in seconds. `half_life` is how long until a sample weighs half."""
+    """Decayed times of one kind, in seconds."""
 
     __slots__ = ("_cache", "_cut", "_landmark", "_rate", "_seen", "_weight")
 
-    def __init__(self, half_life: float = 600.0) -> None:
+    def __init__(self, half_life: float = HALF_LIFE) -> None:
         self._rate = math.log(2) / half_life
         self._seen = [0.0] * _BUCKETS
         self._cut = [0.0] * _BUCKETS
@@ -53,6 +72,10 @@ class Histogram:
 
     def failed(self, now: float) -> None:
         self._add(self._seen, math.inf, now)
+
+    def __bool__(self) -> bool:
+        """Whether anything was measured."""
+        return self._weight > 0
 
     def count(self, now: float) -> float:
         """Samples, the old ones weighing less."""
@@ -75,6 +98,8 @@ class Histogram:
             return None
         alive = 1.0
         for index, (seen, cut) in enumerate(zip(self._seen, self._cut, strict=True)):
+            if not (seen or cut):
+                continue
             if seen:
                 alive *= max(0.0, 1 - seen / at_risk)
                 if alive <= 1 - q + 1e-9:
@@ -86,15 +111,30 @@ class Histogram:
                 break
         return math.inf
 
+    def weights(self, now: float) -> list[float]:
+        """What each bucket weighs now: first of the waits seen to their end, then of the others."""
+        if self._landmark is None:
+            return [0.0] * (2 * _BUCKETS)
+        faded = math.exp(-self._rate * (now - self._landmark))
+        return [count * faded for count in self._seen + self._cut]
+
+    def add_weight(self, bucket: int, weight: float, now: float) -> None:
+        """Add to one bucket of `weights` what somebody else has measured."""
+        counts = self._seen if bucket < _BUCKETS else self._cut
+        self._add_to(counts, bucket % _BUCKETS, weight, now)
+
     def _add(self, counts: list[float], seconds: float, now: float) -> None:
+        self._add_to(counts, _BUCKETS - 1 if seconds == math.inf else _bucket(seconds), 1.0, now)
+
+    def _add_to(self, counts: list[float], bucket: int, weight: float, now: float) -> None:
         if self._landmark is None:
             self._landmark = now
         growth = self._rate * (now - self._landmark)
         if growth > _RESCALE:
             self._rescale(math.exp(-growth))
             self._landmark, growth = now, 0.0
-        weight = math.exp(growth)
-        counts[_BUCKETS - 1 if seconds == math.inf else _bucket(seconds)] += weight
+        weight *= math.exp(growth)
+        counts[bucket] += weight
         self._weight += weight
         self._cache.clear()
 
@@ -102,6 +142,25 @@ class Histogram:
         for counts in (self._seen, self._cut):
             counts[:] = [count * factor for count in counts]
         self._weight *= factor
+
+
+_EACH = 2 * _BUCKETS
+"""Numbers in one histogram's `weights`."""
+WEIGHTS = 2 * (len(SIZE_CLASSES) + 1) * _EACH
+"""Numbers in all of `Latency.weights`."""
+LAYOUT = (_SHORTEST, _GROWTH, _BUCKETS, SIZE_CLASSES, HALF_LIFE)
+"""What those numbers mean: they can be added to others of the same layout only."""
+Weights = Mapping[int, float]
+"""Samples by histogram and bucket; what is left out is 0. They add up: since all decay alike, the
+sum of what several processes measured is what one that measured it all would know."""
+
+
+def by_histogram(weights: Weights) -> list[dict[int, float]]:
+    """The weights that belong together, for each histogram that has any."""
+    parts: dict[int, dict[int, float]] = {}
+    for key, weight in weights.items():
+        parts.setdefault(key // _EACH, {})[key] = weight
+    return list(parts.values())
 
 
 class Latency:
@@ -114,6 +173,10 @@ class Latency:
     def __init__(self) -> None:
         self._first_word = [Histogram() for _ in range(len(SIZE_CLASSES) + 1)]
         self._first_clause = [Histogram() for _ in range(len(SIZE_CLASSES) + 1)]
+        self.samples = 0
+        """Recorded here so far: what has grown since it was last looked at is worth sharing."""
+        self.told: Callable[[], None] = lambda: None
+        """Called after each change."""
 
     def first_word(self, size: int) -> Histogram:
         return self._nearest(self._first_word, size)
@@ -122,23 +185,44 @@ class Latency:
         return self._nearest(self._first_clause, size)
 
     def record_first_word(self, size: int, seconds: float, now: float) -> None:
+        self._changed()
         self._first_word[size].record(seconds, now)
 
     def record_first_clause(self, size: int, seconds: float, now: float) -> None:
+        self._changed()
         self._first_clause[size].record(seconds, now)
 
     def record_at_least(self, size: int, seconds: float, now: float) -> None:
+        self._changed()
         self._first_word[size].at_least(seconds, now)
         self._first_clause[size].at_least(seconds, now)
 
     def record_failure(self, size: int, now: float) -> None:
+        self._changed()
         self._first_word[size].failed(now)
         self._first_clause[size].failed(now)
 
+    def weights(self, now: float) -> Weights:
+        """All that is known, as it weighs now; buckets that weigh nothing are left out."""
+        return {
+            place * _EACH + bucket: weight
+            for place, histogram in enumerate(self._first_word + self._first_clause)
+            for bucket, weight in enumerate(histogram.weights(now))
+            if weight
+        }
+
+    def add_weights(self, weights: Weights, now: float) -> None:
+        """Add what somebody else has measured."""
+        histograms = self._first_word + self._first_clause
+        for key, weight in weights.items():
+            place, bucket = divmod(key, _EACH)
+            histograms[place].add_weight(bucket, weight, now)
+        self.told()
+
     @staticmethod
     def _nearest(histograms: list[Histogram], size: int) -> Histogram:
-        by_distance = sorted(range(len(histograms)), key=lambda i: (abs(i - size), i))
-        for index in by_distance:
-            if histograms[index].quantile(0.5) is not None:
-                return histograms[index]
-        return histograms[size]
+        return next((histograms[i] for i in _NEAREST[size] if histograms[i]), histograms[size])
+
+    def _changed(self) -> None:
+        self.samples += 1
+        self.told()

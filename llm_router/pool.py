@@ -1,70 +1,150 @@
-"""Which endpoints may be asked, and in what order."""
+"""Which endpoints may be asked, and in what order.
 
-import logging
-from collections.abc import Sequence
+Nothing is worked out anew for every request: a `_Line` keeps those that fit one kind of request in
+order, endpoints tell when they change, and a plan puts only those in their new place.
+"""
+
+import bisect
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from llm_router.clock import Rng, SystemRng
 from llm_router.endpoint import Endpoint
 from llm_router.failures import Failure
 from llm_router.latency import size_class
-from llm_router.policies.base import Candidate, Policy, Turn
+from llm_router.policies.base import Aim, Policy, Standing, Turn
 from llm_router.types import ChatRequest
-
-_logger = logging.getLogger("llm_router")
 
 _CHARACTERS_PER_TOKEN = 3.0
 """On the safe side for English; a prompt is taken to be a little longer than it is."""
 _SESSIONS_KEPT = 10_000
+_LINES_KEPT = 32
+"""Kinds of request; each costs a list of endpoints. Calls of one agent are of a handful."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Who is asked for one reply. `ready`: best first. `trials`: rested endpoints that one live
-    request beside another's may bring back. `reasons`: why the rest may not be asked.
+    request beside another's may bring back.
     """
 
     ready: list[Endpoint]
     trials: list[Endpoint]
-    reasons: list[tuple[str, str]]
+    _pool: "Pool"
+    _request: ChatRequest
+    _without: Collection[Endpoint]
+
+    @property
+    def reasons(self) -> Iterator[tuple[str, str]]:
+        """For each of the others, why it may not be asked. Worked out when read: few do."""
+        asked = {*self.ready, *self.trials, *self._without}
+        characters = prompt_characters(self._request)
+        for endpoint in self._pool.endpoints:
+            if endpoint not in asked:
+                resting = f"resting: {endpoint.breaker.reason}"
+                yield endpoint.name, next(_unfit(endpoint, self._request, characters), resting)
 
 
 def prompt_characters(request: ChatRequest) -> int:
     return sum(len(_text(message.get("content"))) for message in request.messages)
 
 
-class Pool:
-    """The live endpoints, and which session was answered by whom."""
+class _Line:
+    """Those that fit one kind of request, in order. `resting`: those whose breaker is not closed.
 
-    def __init__(self, endpoints: Sequence[Endpoint], policy: Policy, target: float) -> None:
-        self.endpoints = list(endpoints)
-        self._policy, self._target = policy, target
-        self._last: dict[str, str] = {}
-        self._turns = 0
+    They stand in tiers: the careful (`hedge="never"`) after those free to hedge, one of weight 0
+    (drained) after its like, the last resorts at the end. The policy orders within each.
+    """
 
-    def plan(self, request: ChatRequest, now: float) -> Plan:
-        characters = prompt_characters(request)
-        fit: list[Endpoint] = []
-        reasons: list[tuple[str, str]] = []
-        for endpoint in self.endpoints:
-            if reason := _unfit(endpoint, request, characters):
-                reasons.append((endpoint.name, reason))
+    def __init__(self, places: Mapping[Endpoint, int], policy: Policy, aim: Aim) -> None:
+        self.aim, self.resting = aim, set[Endpoint]()
+        self._places, self._policy = places, policy
+        self._stale = set(places)
+        self._tiers = defaultdict[tuple[bool, bool, bool], Standing[Endpoint]](
+            lambda: Standing(lambda endpoint: policy.rank(endpoint, aim))
+        )
+
+    def note(self, changed: set[Endpoint]) -> None:
+        self._stale |= changed & self._places.keys()
+
+    def refresh(self, now: float) -> None:
+        while self._stale:
+            endpoint = self._stale.pop()
+            if endpoint.breaker.state(now) == "closed":
+                self.resting.discard(endpoint)
+                self._tier(endpoint).put(endpoint, self._places[endpoint])
             else:
-                fit.append(endpoint)
-        closed = [e for e in fit if e.breaker.state(now) == "closed"]
-        ready = self._ordered(closed, request, size_class(characters))
-        resting = [e for e in fit if e not in closed]
-        trials = [e for e in resting if e.breaker.state(now) == "half-open"]
-        if not any(not e.provider.last_resort for e in ready):
-            # Nobody well is left: those that rest are asked all the same, rather than giving up.
-            resting.sort(key=lambda e: e.breaker.opens_again_at())
-            ready = [e for e in resting if not e.provider.last_resort] + ready
-            trials = []
-        reasons += [
-            (e.name, f"resting: {e.breaker.reason}") for e in resting if e not in ready + trials
+                self.resting.add(endpoint)
+                self._tier(endpoint).discard(endpoint)
+
+    def ordered(self, turn: Turn, also: Sequence[Endpoint]) -> list[Endpoint]:
+        """All that are well, and `also` those, as the turn would have them."""
+        for endpoint in also:
+            self._tier(endpoint).put(endpoint, self._places[endpoint])
+        ordered: list[Endpoint] = []
+        for _, tier in sorted(self._tiers.items()):
+            ordered += self._policy.choose(tier, turn)
+        for endpoint in also:
+            self._tier(endpoint).discard(endpoint)
+        return ordered
+
+    def soonest_back(self) -> list[Endpoint]:
+        return sorted(self.resting, key=lambda e: (e.breaker.opens_again_at(), self._places[e]))
+
+    def _tier(self, endpoint: Endpoint) -> Standing[Endpoint]:
+        connection = endpoint.connection
+        return self._tiers[
+            endpoint.provider.last_resort, connection.hedge == "never", not connection.weight
         ]
-        return Plan(ready, trials, reasons)
+
+
+class Pool:
+    """The live endpoints, and which session was answered by whom.
+
+    `by_pool`: the policies of pools that have one of their own; a request that names no such pool
+    is served by `policy`. `target`: seconds to the first clause that are wanted.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        policy: Policy,
+        target: float,
+        *,
+        by_pool: Mapping[str, Policy] | None = None,
+        rng: Rng | None = None,
+    ) -> None:
+        self.endpoints = tuple(endpoints)
+        self._policy, self._by_pool, self._target = policy, by_pool or {}, target
+        self._rng = rng or SystemRng()
+        self._contexts = sorted({e.connection.context_length or 0 for e in endpoints})
+        self._lines: dict[tuple[object, ...], _Line] = {}
+        self._changed = set[Endpoint]()
+        self._last: dict[str, str] = {}
+        self.turns = 0
+        for endpoint in endpoints:
+            endpoint.watch(partial(self._changed.add, endpoint))
+
+    def plan(self, request: ChatRequest, now: float, *, without: Collection[Endpoint] = ()) -> Plan:
+        """`without`: those that have failed this reply, or are being asked for it already."""
+        line = self._line(request, now)
+        resting = [e for e in line.soonest_back() if e not in without] if line.resting else []
+        half_open = [e for e in resting if e.breaker.state(now) == "half-open"]
+        trials = [e for e in half_open if e.connection.hedge == "allowed"]
+        # One that is never asked beside another has no trial: it comes back by a failover.
+        careful = [e for e in half_open if e.connection.hedge == "never"]
+        ready = line.ordered(self._turn(request, line.aim), careful)
+        if without:
+            ready = [e for e in ready if e not in without]
+        if all(e.provider.last_resort or e in careful for e in ready):
+            # Nobody well is left: those that rest are asked all the same, rather than giving up.
+            last = [e for e in ready if e not in resting]
+            ready, trials = [e for e in resting if not e.provider.last_resort] + last, []
+        return Plan(ready, trials, self, request, without)
 
     def answered(self, session_id: str, endpoint: Endpoint) -> None:
         """The session stays there, as far as the policy heeds it."""
@@ -74,9 +154,6 @@ class Pool:
         self._last[session_id] = endpoint.name
         if len(self._last) > _SESSIONS_KEPT:
             del self._last[next(iter(self._last))]
-
-    def named(self, name: str) -> Endpoint:
-        return next(endpoint for endpoint in self.endpoints if endpoint.name == name)
 
     def saturation(self, now: float) -> float:
         """How little room the models have for another call, from 0 (idle) to 1 (none may be asked).
@@ -90,27 +167,37 @@ class Pool:
     def _load(self, endpoint: Endpoint) -> float:
         return min(1.0, (endpoint.predicted(0) or 0.0) / (2 * self._target))
 
-    def _ordered(
-        self, endpoints: list[Endpoint], request: ChatRequest, size: int
-    ) -> list[Endpoint]:
-        self._turns += 1
-        turn = Turn(
-            session_id=request.session_id,
-            last=self._last.get(request.session_id, ""),
-            target=self._target,
-            number=self._turns,
-        )
-        candidates = {
-            e.name: Candidate(e.connection, e.predicted(size), e.in_flight) for e in endpoints
+    def _line(self, request: ChatRequest, now: float) -> _Line:
+        """The line for such a request, up to date."""
+        if self._changed:
+            for kept in self._lines.values():
+                kept.note(self._changed)
+            self._changed.clear()
+        characters = prompt_characters(request)
+        too_short = bisect.bisect_left(self._contexts, characters / _CHARACTERS_PER_TOKEN)
+        needs = bool(request.tools), bool(request.response_format), _has_image(request)
+        kind = request.integration, request.pool, needs, too_short, size_class(characters)
+        line = self._lines.get(kind)
+        if line is None:
+            line = self._lines[kind] = self._new_line(request, characters)
+            if len(self._lines) > _LINES_KEPT:
+                del self._lines[next(iter(self._lines))]
+        line.refresh(now)
+        return line
+
+    def _new_line(self, request: ChatRequest, characters: int) -> _Line:
+        places = {
+            endpoint: place
+            for place, endpoint in enumerate(self.endpoints)
+            if not any(_unfit(endpoint, request, characters))
         }
-        by_name = {e.name: e for e in endpoints}
-        ordered = [
-            by_name[c.connection.name] for c in self._policy.order([*candidates.values()], turn)
-        ]
-        # Stable: the policy's order within each kind; the careful ones after those free to hedge.
-        return sorted(
-            ordered, key=lambda e: (e.provider.last_resort, e.connection.hedge == "never")
-        )
+        policy = self._by_pool.get(request.pool or "", self._policy)
+        return _Line(places, policy, Aim(size_class(characters), self._target))
+
+    def _turn(self, request: ChatRequest, aim: Aim) -> Turn:
+        self.turns += 1
+        session = request.session_id
+        return Turn(aim, session, self._last.get(session, ""), self.turns, self._rng.random())
 
     def __repr__(self) -> str:
         return "\n".join(repr(endpoint) for endpoint in self.endpoints) or "no connection"
@@ -134,24 +221,24 @@ def _kind(endpoint: Endpoint) -> tuple[str, str]:
     return connection.provider, connection.server or urlsplit(connection.base_url).netloc
 
 
-def _unfit(endpoint: Endpoint, request: ChatRequest, characters: int) -> str:
+def _unfit(endpoint: Endpoint, request: ChatRequest, characters: int) -> Iterator[str]:
+    """Why the endpoint cannot serve the request, the plainest reason first."""
     connection = endpoint.connection
     if not connection.is_active:
-        return "not active"
+        yield "not active"
     if request.integration and not getattr(connection, f"use_in_{request.integration}"):
-        return f"not flagged for {request.integration}"
+        yield f"not flagged for {request.integration}"
     if request.pool is not None and connection.pool != request.pool:
-        return f"not in pool {request.pool!r}"
+        yield f"not in pool {request.pool!r}"
     able = connection.capabilities
     if request.tools and not able.tools:
-        return "does not support tools"
+        yield "does not support tools"
     if request.response_format and not able.json:
-        return "does not support JSON output"
+        yield "does not support JSON output"
     if not able.images and _has_image(request):
-        return "does not support images"
+        yield "does not support images"
     if able.context_length and characters / _CHARACTERS_PER_TOKEN > able.context_length:
-        return f"the prompt is longer than its {able.context_length} tokens"
-    return ""
+        yield f"the prompt is longer than its {able.context_length} tokens"
 
 
 def _has_image(request: ChatRequest) -> bool:

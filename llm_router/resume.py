@@ -156,11 +156,7 @@ class Seam:
         folded, _ = _fold(text)
         # As long as the given words and no longer: the next character says whether its last word
         # is a repetition or the start of a longer one.
-        return any(
-            len(folded) <= len(self._folded_given) - start
-            and self._folded_given.startswith(folded, start)
-            for start in self._starts
-        )
+        return any(self._folded_given.startswith(folded, start) for start in self._starts)
 
     def _repeated(self, text: str) -> int:
         """How many characters at the start of `text` were already said."""
@@ -184,7 +180,8 @@ class Seam:
         if self._in_words:
             word = tail.strip(".,;:!?…\"'()")
             return not any(c.isdigit() for c in word) and word not in _SAID_TWICE
-        return len(tail) >= _SHORTEST_FRAGMENT and tail.isalpha() and not text[0].isspace()
+        has_letters = any(c.isalpha() for c in tail)
+        return len(tail) >= _SHORTEST_FRAGMENT and has_letters and not text[0].isspace()
 
     def _needs_space(self, rest: str) -> bool:
         if not rest or _NO_SPACE_BEFORE.match(rest):

@@ -101,8 +101,8 @@ class _Ear:
     def hear(self, pcm: bytes) -> None:
         """Takes 16 kHz mono 16-bit samples; begins an utterance if none has begun.
 
-        They go in by 10 ms, since pocketsphinx never lets go of the interpreter lock: the event loop
-        gets its turn in between.
+        They go in by 10 ms: pocketsphinx never lets go of the interpreter lock, so the event loop
+        gets its turn only in between.
         """
         if self._decoder is None:
             self._decoder = self._idle.pop() if self._idle else _new_decoder()

@@ -1,6 +1,7 @@
 """RouterLLM: the router as LiveKit's `llm.LLM`."""
 
 import dataclasses
+import logging
 import time
 from contextlib import aclosing
 from typing import Any, ClassVar
@@ -12,6 +13,8 @@ from llm_router.observe import AttemptEvent, ReplyEvent
 from llm_router.router import Router
 from llm_router.types import ChatRequest, Chunk
 
+_logger = logging.getLogger("llm_router")
+
 ROUTE = "patchbay"
 """The key under which a reply's route stands in the `extra` of LiveKit's messages and chunks."""
 
@@ -20,8 +23,8 @@ class RouterLLM(llm.LLM[Any]):
     """What an AgentSession talks to; one for each call.
 
     `model` and `provider` name the connection that answered last. LiveKit's own retries are off:
-    the router has already asked everyone, and a retry would say words twice. Nothing a provider
-    does is raised into the voice pipeline. Closing this leaves the router open.
+    the router has already asked everyone, and a retry would say words twice. Nothing that goes wrong
+    is raised into the voice pipeline, where it would be silence. Closing this leaves the router open.
     """
 
     def __init__(self, router: Router, *, session_id: str = "", language: str = "en") -> None:
@@ -95,16 +98,26 @@ class _RouterStream(llm.LLMStream):
         self._retry_on_chunk_sent = False
 
     async def _run(self) -> None:
-        reply = self._router_llm.router.stream(self._request, observers=[self])
+        router = self._router_llm.router
         route: dict[str, Any] = {}
-        async with aclosing(reply):
-            async for chunk in reply:
-                if (chunk.useful or chunk.finish_reason) and route != (now := _route(reply.event)):
-                    route = now
-                    self._router_llm.answered_by(reply.event)
-                    self._send(chunk, {ROUTE: route})
-                else:
-                    self._send(chunk, None)
+        given = ""
+        try:
+            async with aclosing(router.stream(self._request, observers=[self])) as reply:
+                async for chunk in reply:
+                    given += chunk.text
+                    if (chunk.useful or chunk.finish_reason) and route != (
+                        now := _route(reply.event)
+                    ):
+                        route = now
+                        self._router_llm.answered_by(reply.event)
+                        self._send(chunk, {ROUTE: route})
+                    else:
+                        self._send(chunk, None)
+        except Exception:  # a fault of our own must not be heard as silence either
+            _logger.exception("the router failed; the caller is asked to say it again")
+            phrases, language = router.phrases, self._request.language
+            said = phrases.closing(given, language) if given else phrases.pick("sorry", language, 0)
+            self._send(Chunk(text=said, finish_reason="stop"), None)
 
     def _send(self, chunk: Chunk, extra: dict[str, Any] | None) -> None:
         usage = None

@@ -5,9 +5,7 @@ fastest first. A session stays where it is, since its prompt is in that server's
 another of the same priority is better by a clear margin.
 """
 
-from collections.abc import Sequence
-
-from llm_router.policies.base import Candidate, Policy, Turn
+from llm_router.policies.base import Aim, C, Candidate, Policy, Rank, Standing, Turn
 
 _MARGIN = 0.75
 """Another must be predicted below this part of the current one's time to take the session over."""
@@ -15,20 +13,21 @@ _UNKNOWN = 0.0
 """Nothing measured yet: trusted to be fast, or a new connection would never be tried."""
 
 
-def _predicted(candidate: Candidate) -> float:
-    return _UNKNOWN if candidate.predicted is None else candidate.predicted
-
-
 class LatencyPolicy:
-    def order(self, candidates: Sequence[Candidate], turn: Turn) -> list[Candidate]:
-        def rank(candidate: Candidate) -> tuple[bool, float, float]:
-            predicted = _predicted(candidate)
-            if candidate.connection.name == turn.last:
-                predicted *= _MARGIN
-            late = predicted > turn.target
-            return late, 0.0 if late else candidate.connection.priority, predicted
+    def rank(self, candidate: Candidate, aim: Aim) -> Rank:
+        return _rank(candidate, candidate.predicted(aim.size) or _UNKNOWN, aim)
 
-        return sorted(candidates, key=rank)
+    def choose(self, standing: Standing[C], turn: Turn) -> list[C]:
+        stays = standing.find(turn.last)
+        if stays is None:
+            return standing.ordered()
+        predicted = (stays.predicted(turn.aim.size) or _UNKNOWN) * _MARGIN
+        return standing.ordered_with(stays, _rank(stays, predicted, turn.aim))
+
+
+def _rank(candidate: Candidate, predicted: float, aim: Aim) -> Rank:
+    late = predicted > aim.target
+    return late, 0.0 if late else candidate.connection.priority, predicted
 
 
 def create() -> Policy:

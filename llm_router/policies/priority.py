@@ -1,13 +1,14 @@
 """`priority`: the user's order, whatever the clock says. For when one answer is simply better."""
 
-from collections.abc import Sequence
-
-from llm_router.policies.base import Candidate, Policy, Turn
+from llm_router.policies.base import Aim, C, Candidate, Policy, Rank, Standing, Turn
 
 
 class Priority:
-    def order(self, candidates: Sequence[Candidate], turn: Turn) -> list[Candidate]:  # noqa: ARG002  the user's order heeds no turn
-        return sorted(candidates, key=lambda c: c.connection.priority)
+    def rank(self, candidate: Candidate, aim: Aim) -> Rank:  # noqa: ARG002  the user's order heeds no clock
+        return (candidate.connection.priority,)
+
+    def choose(self, standing: Standing[C], turn: Turn) -> list[C]:  # noqa: ARG002  nor whose turn it is
+        return standing.ordered()
 
 
 def create() -> Policy:

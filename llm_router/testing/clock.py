@@ -9,6 +9,8 @@ from llm_router.clock import Timer
 
 T = TypeVar("T")
 
+_ZERO_AT = 1_700_000_000.0
+"""What a wall clock shows at this clock's zero."""
 _HAIR = 2e-9
 """Past a timer's moment rather than a rounding error before it."""
 
@@ -17,13 +19,18 @@ class ManualClock:
     """A Clock for pure code (`advance`) and, with `run`, the time of a whole event loop.
 
     In `run` an hour of sleeping takes no time, and the order of events is that of their timers.
+    `deadlock_after`: real seconds that a thread has to wake a loop on which everybody waits.
     """
 
-    def __init__(self, now: float = 0.0) -> None:
+    def __init__(self, now: float = 0.0, *, deadlock_after: float = 5.0) -> None:
         self._now = now
+        self.deadlock_after = deadlock_after
 
     def now(self) -> float:
         return self._now
+
+    def wall(self) -> float:
+        return _ZERO_AT + self._now
 
     def advance(self, seconds: float) -> None:
         self._now += seconds
@@ -53,8 +60,6 @@ class _JumpingLoop(asyncio.SelectorEventLoop):
 
 
 class _JumpingSelector(selectors.SelectSelector):
-    _DEADLOCK_AFTER = 5.0
-
     def __init__(self, clock: ManualClock) -> None:
         super().__init__()
         self._clock = clock
@@ -62,7 +67,7 @@ class _JumpingSelector(selectors.SelectSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             # No timer is set: only a thread could still wake this loop.
-            if ready := super().select(self._DEADLOCK_AFTER):
+            if ready := super().select(self._clock.deadlock_after):
                 return ready
             raise RuntimeError("every task waits, and no timer is set that could wake one")
         ready = super().select(0)

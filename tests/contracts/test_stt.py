@@ -8,15 +8,18 @@ import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from livekit import rtc
-from livekit.agents import APIConnectOptions, APIError, stt
+from livekit.agents import APIConnectionError, APIConnectOptions, APIError, stt
 from livekit.agents.metrics import STTMetrics
 from livekit.agents.stt import SpeechEvent, SpeechEventType, STTError
+from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGivenOr
+from livekit.agents.utils import AudioBuffer
 
 from agent.stt import load
-from agent.stt.base import Engine, STTOptions
+from agent.stt.base import Engine, STTOptions, as_stream
 from agent.stt.embedded import EmbeddedSTT
 from llm_router.errors import ConfigurationError, UnknownPluginError
 from llm_router.plugins import Plugins
@@ -62,24 +65,41 @@ def has_key_words(text: str, name: str) -> bool:
 
 
 class Server:
-    """Answers each HTTP request as `answer` says: a status and a JSON body. Keeps the heads."""
+    """Answers each HTTP request as `answer` says: a status and a JSON body."""
 
-    def __init__(self, answer: Callable[[], Awaitable[tuple[int, object]]]) -> None:
-        self.answer = answer
+    def __init__(
+        self, answer: Callable[[], Awaitable[tuple[int, object]]], *, keeps_alive: bool = False
+    ) -> None:
+        self.answer, self.keeps_alive = answer, keeps_alive
         self.heads: list[str] = []
+        self.hung_up = asyncio.Event()
+        """A client has closed its connection."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        self.heads.append(head)
-        length = int(head.split("content-length: ")[1].split("\r\n")[0])
-        await reader.readexactly(length)
-        status, body = await self.answer()
-        raw = json.dumps(body).encode()
-        writer.write(
-            b"HTTP/1.1 %d x\r\ncontent-type: application/json\r\n"
-            b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (status, len(raw), raw)
-        )
-        writer.close()
+        answered = False
+        while self.keeps_alive or not answered:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            self.heads.append(head)
+            length = int(head.split("content-length: ")[1].split("\r\n")[0])
+            await reader.readexactly(length)
+            status, body = await self.answer()
+            raw = json.dumps(body).encode()
+            writer.write(
+                b"HTTP/1.1 %d x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+                b"connection: %b\r\n\r\n%b"
+                % (status, len(raw), b"keep-alive" if self.keeps_alive else b"close", raw)
+            )
+            answered = True
+
+
+def tasks_of_the_client() -> set[asyncio.Task[Any]]:
+    """All that run, but for those of the server below."""
+    ours = ("Server.serve", "serving.<locals>.accept")
+    return {
+        task
+        for task in asyncio.all_tasks()
+        if getattr(task.get_coro(), "__qualname__", "") not in ours
+    }
 
 
 @asynccontextmanager
@@ -91,7 +111,11 @@ async def serving(server: Server) -> AsyncIterator[str]:
         connections.add(task)
         try:
             await task
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+        except (asyncio.IncompleteReadError, ConnectionError):
+            server.hung_up.set()
+        except asyncio.CancelledError:
+            pass  # the end of the test
+        finally:
             writer.close()
 
     listener = await asyncio.start_server(accept, "127.0.0.1", 0)
@@ -154,13 +178,13 @@ async def test_an_engine_streams_and_each_stream_is_heard(name: str, options: ST
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_stream_closed_in_mid_word_leaves_no_task(name: str, options: STTOptions) -> None:
-    before = asyncio.all_tasks()
+    before = tasks_of_the_client()
     ears = load(name, options)
     async with ears.stream() as stream:
         push(stream, samples("what_time")[: 2 * RATE])
         await anext(stream)
     await ears.aclose()
-    assert asyncio.all_tasks() == before
+    assert tasks_of_the_client() == before
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -300,6 +324,7 @@ async def test_a_refused_utterance_is_heard_by_the_embedded_engine(unused_url: s
     await ears.aclose()
 
 
+@pytest.mark.timeout(20)  # the plugin by itself waits 30 s for an answer
 @pytest.mark.parametrize("answer", [failing, hanging])
 async def test_an_unanswered_utterance_is_heard_by_the_embedded_engine(
     answer: Callable[[], Awaitable[tuple[int, object]]],
@@ -308,6 +333,51 @@ async def test_an_unanswered_utterance_is_heard_by_the_embedded_engine(
         ears = load("openai", STTOptions(base_url=url, timeout=0.2))
         assert has_key_words(words(await hear(ears, "cancel_appointment")), "cancel_appointment")
         await ears.aclose()
+
+
+class Broken(stt.STT[Any]):
+    """A streaming service that closes each connection at once."""
+
+    def __init__(self) -> None:
+        super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=True))
+
+    def stream(
+        self,
+        *,
+        language: NotGivenOr[str] = NOT_GIVEN,
+        conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
+    ) -> stt.RecognizeStream:
+        return BrokenStream(stt=self, conn_options=conn_options)
+
+    async def _recognize_impl(
+        self,
+        buffer: AudioBuffer,
+        *,
+        language: NotGivenOr[str] = NOT_GIVEN,
+        conn_options: APIConnectOptions,
+    ) -> SpeechEvent:
+        raise APIConnectionError
+
+
+class BrokenStream(stt.RecognizeStream):
+    async def _run(self) -> None:
+        raise APIConnectionError
+
+
+async def test_a_stream_that_breaks_goes_on_in_the_embedded_engine() -> None:
+    before = tasks_of_the_client()
+    ears = as_stream(Broken(), EmbeddedSTT(), timeout=1)
+    changed = asyncio.Event()
+    ears.on("stt_availability_changed", lambda _: changed.set())
+    async with ears.stream() as stream:
+        push(stream, bytes(RATE))
+        await changed.wait()
+        push(stream, samples("cancel_appointment"))
+        stream.end_input()
+        heard = words([event async for event in stream])
+    await ears.aclose()
+    assert has_key_words(heard, "cancel_appointment")
+    assert tasks_of_the_client() == before
 
 
 async def test_without_a_fallback_a_dead_service_is_an_error(unused_url: str) -> None:
@@ -340,6 +410,16 @@ async def test_a_key_for_openai_does_not_go_to_another_server(
         await ears.aclose()
     assert server.heads
     assert "sk-for-openai" not in "".join(server.heads)
+
+
+async def test_closing_an_engine_closes_its_connections() -> None:
+    server = Server(saying_what_time, keeps_alive=True)
+    async with serving(server) as url:
+        ears = load("openai", STTOptions(base_url=url))
+        await hear(ears, "what_time")
+        assert not server.hung_up.is_set()
+        await ears.aclose()
+        await server.hung_up.wait()
 
 
 def test_openai_without_a_key_or_a_server_is_refused() -> None:

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 from livekit import rtc
-from livekit.agents import APIConnectOptions, APIError
+from livekit.agents import APIConnectionError, APIConnectOptions, APIError, tts
 from livekit.agents.metrics import TTSMetrics
+from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 
 from agent.tts import load
-from agent.tts.base import Engine, TTSOptions
+from agent.tts.base import Engine, TTSOptions, as_stream
 from agent.tts.embedded import EmbeddedTTS, create
 from llm_router.errors import ConfigurationError, UnknownPluginError
 from llm_router.plugins import Plugins
@@ -46,9 +47,9 @@ Answer = Callable[[asyncio.StreamWriter, str], Awaitable[None]]
 
 
 def head(status: int, length: int) -> bytes:
-    return (
-        b"HTTP/1.1 %d x\r\ncontent-type: audio/wav\r\ncontent-length: %d\r\n"
-        b"connection: close\r\n\r\n" % (status, length)
+    return b"HTTP/1.1 %d x\r\ncontent-type: audio/wav\r\ncontent-length: %d\r\n\r\n" % (
+        status,
+        length,
     )
 
 
@@ -68,26 +69,46 @@ async def failing_after_one(writer: asyncio.StreamWriter, text: str) -> None:
     await (beeping if text == "Sure." else failing)(writer, text)
 
 
-@asynccontextmanager
-async def serving(answer: Answer, heads: list[str] | None = None) -> AsyncIterator[str]:
-    """A speech server that answers each text as told; `heads` takes what was sent along."""
-    connections: set[asyncio.Task[Any]] = set()
+class Server:
+    """Answers each text as told."""
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        if heads is not None:
-            heads.append(request)
-        length = int(request.split("content-length: ")[1].split("\r\n")[0])
-        text = json.loads(await reader.readexactly(length))["input"]
-        await answer(writer, text)
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.heads: list[str] = []
+        self.hung_up = asyncio.Event()
+        """A client has closed its connection."""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            request = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            self.heads.append(request)
+            length = int(request.split("content-length: ")[1].split("\r\n")[0])
+            await self.answer(writer, json.loads(await reader.readexactly(length))["input"])
+
+
+def tasks_of_the_client() -> set[asyncio.Task[Any]]:
+    """All that run, but for those of the server below."""
+    ours = ("Server.serve", "serving.<locals>.accept")
+    return {
+        task
+        for task in asyncio.all_tasks()
+        if getattr(task.get_coro(), "__qualname__", "") not in ours
+    }
+
+
+@asynccontextmanager
+async def serving(server: Server) -> AsyncIterator[str]:
+    connections: set[asyncio.Task[None]] = set()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(serve(reader, writer))
+        task = asyncio.ensure_future(server.serve(reader, writer))
         connections.add(task)
         try:
             await task
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass  # a client that leaves, or the end of the test
+        except (asyncio.IncompleteReadError, ConnectionError):
+            server.hung_up.set()
+        except asyncio.CancelledError:
+            pass  # the end of the test
         finally:
             writer.close()
 
@@ -104,7 +125,7 @@ async def serving(answer: Answer, heads: list[str] | None = None) -> AsyncIterat
 
 @pytest.fixture
 async def options() -> AsyncIterator[TTSOptions]:
-    async with serving(beeping) as url:
+    async with serving(Server(beeping)) as url:
         yield TTSOptions(base_url=url, api_key="key")
 
 
@@ -172,13 +193,13 @@ async def test_a_short_first_sentence_is_spoken_before_the_next_is_written(
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_reply_cut_short_leaves_no_task(name: str, options: TTSOptions) -> None:
-    before = asyncio.all_tasks()
+    before = tasks_of_the_client()
     voice = load(name, options)
     async with voice.stream() as stream:
         stream.push_text(REPLY)
         await anext(stream)
     await voice.aclose()
-    assert asyncio.all_tasks() == before
+    assert tasks_of_the_client() == before
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -260,9 +281,10 @@ async def test_a_wav_is_played_at_its_own_rate(options: TTSOptions) -> None:
     assert seconds(frames) == pytest.approx(BEEP_SECONDS, abs=0.03)
 
 
+@pytest.mark.timeout(20)  # the plugin by itself waits 30 s for a sound
 @pytest.mark.parametrize("answer", [failing, hanging])
 async def test_the_embedded_engine_speaks_for_one_that_does_not(answer: Answer) -> None:
-    async with serving(answer) as url:
+    async with serving(Server(answer)) as url:
         voice = load("openai", TTSOptions(base_url=url, timeout=0.2))
         spoke = speakers_of(voice)
         frames = await say(voice, REPLY)
@@ -279,7 +301,7 @@ async def test_the_embedded_engine_speaks_for_a_refused_connection(unused_url: s
 
 
 async def test_a_reply_is_finished_when_its_engine_dies_after_the_first_sentence() -> None:
-    async with serving(failing_after_one) as url:
+    async with serving(Server(failing_after_one)) as url:
         voice = load("openai", TTSOptions(base_url=url))
         spoke = speakers_of(voice)
         frames = await say(voice, REPLY)
@@ -290,6 +312,40 @@ async def test_a_reply_is_finished_when_its_engine_dies_after_the_first_sentence
         "EmbeddedTTS",
     ]
     assert seconds(frames) > BEEP_SECONDS + 2
+
+
+class Broken(tts.TTS[Any]):
+    """A streaming service that closes each connection at once."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            capabilities=tts.TTSCapabilities(streaming=True), sample_rate=24_000, num_channels=1
+        )
+
+    def stream(
+        self, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
+    ) -> tts.SynthesizeStream:
+        return BrokenStream(tts=self, conn_options=conn_options)
+
+    def synthesize(
+        self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
+    ) -> tts.ChunkedStream:
+        raise APIConnectionError
+
+
+class BrokenStream(tts.SynthesizeStream):
+    async def _run(self, output_emitter: tts.AudioEmitter) -> None:
+        raise APIConnectionError
+
+
+async def test_a_reply_that_a_stream_breaks_is_spoken_by_the_embedded_engine() -> None:
+    before = tasks_of_the_client()
+    voice = as_stream(Broken(), create(TTSOptions()), timeout=1)
+    frames = await say(voice, REPLY)
+    await voice.aclose()
+    assert {frame.sample_rate for frame in frames} == {24_000}
+    assert seconds(frames) > 2
+    assert tasks_of_the_client() == before
 
 
 async def test_without_a_fallback_a_dead_service_is_an_error(unused_url: str) -> None:
@@ -315,13 +371,23 @@ async def test_a_key_for_openai_does_not_go_to_another_server(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-for-openai")
-    heads: list[str] = []
-    async with serving(beeping, heads) as url:
+    server = Server(beeping)
+    async with serving(server) as url:
         voice = load("openai", TTSOptions(base_url=url), fallback=False)
         await say(voice, REPLY)
         await voice.aclose()
-    assert heads
-    assert "sk-for-openai" not in "".join(heads)
+    assert server.heads
+    assert "sk-for-openai" not in "".join(server.heads)
+
+
+async def test_closing_an_engine_closes_its_connections() -> None:
+    server = Server(beeping)
+    async with serving(server) as url:
+        voice = load("openai", TTSOptions(base_url=url))
+        await say(voice, REPLY)
+        assert not server.hung_up.is_set()
+        await voice.aclose()
+        await server.hung_up.wait()
 
 
 def test_openai_without_a_key_or_a_server_is_refused() -> None:

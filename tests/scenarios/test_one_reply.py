@@ -1,10 +1,13 @@
 """Whole replies, fault by fault: what the caller gets, and what it costs."""
 
+from dataclasses import replace
+
 import pytest
 
 from llm_router.errors import BrokenStreamError, ReplyFailedError, StatusError, UnreachableError
 from llm_router.testing import HANG, Step, fail, say
 from llm_router.types import Chunk, ToolCall
+from tests.scenarios.stage import Stage
 
 ANSWER = "We open at nine in the morning, and we close at six."
 SPARE = say(ANSWER, first=0.2)
@@ -12,8 +15,8 @@ ROLE_ONLY = [Step(0.05, Chunk()), HANG]
 THINKING = [Step(0.05, Chunk(reasoning="hmm "))] * 2000
 
 
-def test_a_healthy_primary_answers_alone(stage):
-    s = stage([say(ANSWER)], [SPARE])
+def test_a_healthy_primary_answers_alone() -> None:
+    s = Stage([say(ANSWER)], [SPARE])
     [heard] = s.ask()
     assert heard.text == ANSWER
     assert heard.first_word_at == pytest.approx(0.15, abs=1e-6)
@@ -41,8 +44,10 @@ def test_a_healthy_primary_answers_alone(stage):
         (fail(ZeroDivisionError("our own fault")), "bug"),
     ],
 )
-def test_any_failure_before_a_word_moves_on_at_once(stage, script, outcome, caplog):
-    s = stage([script], [SPARE])
+def test_any_failure_before_a_word_moves_on_at_once(
+    script: list[Step], outcome: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    s = Stage([script], [SPARE])
     [heard] = s.ask()
     assert heard.text == ANSWER
     assert heard.first_word_at == pytest.approx(0.2, abs=1e-6)
@@ -52,38 +57,38 @@ def test_any_failure_before_a_word_moves_on_at_once(stage, script, outcome, capl
 
 
 @pytest.mark.parametrize("script", [[HANG], ROLE_ONLY, THINKING], ids=["hang", "role", "thinking"])
-def test_silence_is_hedged_and_every_sign_of_life_but_words_is_silence(stage, script):
-    s = stage([script], [SPARE])
+def test_silence_is_hedged_and_every_sign_of_life_but_words_is_silence(script: list[Step]) -> None:
+    s = Stage([script], [SPARE])
     [heard] = s.ask()
     assert heard.text == ANSWER
     assert heard.first_word_at == pytest.approx(0.25 + 0.2, abs=1e-6)
 
 
-def test_a_bad_request_goes_to_another_kind_of_server_only(stage):
-    s = stage([fail(StatusError(400))], [SPARE], [SPARE])
-    s.connections[0] = replace_url(s.connections[0], "http://one.test/v1")
-    s.connections[1] = replace_url(s.connections[1], "http://one.test/v1")
-    s.connections[2] = replace_url(s.connections[2], "http://two.test/v1")
+def test_a_bad_request_goes_to_another_kind_of_server_only() -> None:
+    s = Stage([fail(StatusError(400))], [SPARE], [SPARE])
+    s.connections[0] = replace(s.connections[0], base_url="http://one.test/v1")
+    s.connections[1] = replace(s.connections[1], base_url="http://one.test/v1")
+    s.connections[2] = replace(s.connections[2], base_url="http://two.test/v1")
     [heard] = s.ask()
     assert {chunk.connection for chunk in heard.chunks} == {"c"}
 
 
-def test_a_late_primary_that_speaks_first_after_all_wins(stage):
-    s = stage([say(ANSWER, first=0.3)], [SPARE])
+def test_a_late_primary_that_speaks_first_after_all_wins() -> None:
+    s = Stage([say(ANSWER, first=0.3)], [SPARE])
     [heard] = s.ask()
     assert heard.first_word_at == pytest.approx(0.3, abs=1e-6)
     assert s.outcomes == [("b", "lost"), ("a", "won")]
 
 
-def test_two_hung_servers_cost_two_deadlines(stage):
-    s = stage([[HANG]], [[HANG]], [SPARE])
+def test_two_hung_servers_cost_two_deadlines() -> None:
+    s = Stage([[HANG]], [[HANG]], [SPARE])
     [heard] = s.ask()
     assert heard.first_word_at == pytest.approx(0.25 + 0.25 + 0.2, abs=1e-6)
     assert len(s.events) == 3
 
 
-def test_after_some_hung_turns_the_hung_server_is_not_waited_for(stage):
-    s = stage([say(ANSWER)] * 10 + [[HANG]], [SPARE])
+def test_after_some_hung_turns_the_hung_server_is_not_waited_for() -> None:
+    s = Stage([say(ANSWER)] * 10 + [[HANG]], [SPARE])
     heard = s.ask(turns=20)
     hung = [turn.first_word_at for turn in heard[10:]]
     assert max(hung[:3]) <= 0.45
@@ -91,16 +96,18 @@ def test_after_some_hung_turns_the_hung_server_is_not_waited_for(stage):
     assert all(turn.text == ANSWER for turn in heard)
 
 
-def test_a_rested_server_comes_back_by_a_trial_that_no_caller_waits_for(stage):
-    s = stage([[HANG]] * 3 + [say(ANSWER)], [SPARE])
+def test_a_rested_server_comes_back_by_a_trial_that_no_caller_waits_for() -> None:
+    s = Stage([[HANG]] * 3 + [say(ANSWER)], [SPARE])
     heard = s.ask(turns=12)
     assert {chunk.connection for chunk in heard[-1].chunks} == {"a"}
     assert max(turn.first_word_at for turn in heard[3:]) <= 0.25
     assert "trial" in {event.role for event in s.events}
 
 
-def test_when_everyone_is_broken_a_phrase_is_said_and_the_log_says_why(stage, caplog):
-    s = stage([fail(StatusError(500))], [[HANG]])
+def test_when_everyone_is_broken_a_phrase_is_said_and_the_log_says_why(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    s = Stage([fail(StatusError(500))], [[HANG]])
     [heard] = s.ask()
     assert "sorry" in heard.text
     assert heard.chunks[-1].finish_reason == "stop"
@@ -109,18 +116,18 @@ def test_when_everyone_is_broken_a_phrase_is_said_and_the_log_says_why(stage, ca
     assert s.replies[0].last_resort
 
 
-def test_a_reader_of_text_is_told_why_nobody_answered(stage):
-    s = stage([fail(StatusError(401))], [fail(UnreachableError("refused"))])
+def test_a_reader_of_text_is_told_why_nobody_answered() -> None:
+    s = Stage([fail(StatusError(401))], [fail(UnreachableError("refused"))])
     with pytest.raises(ReplyFailedError, match=r"a: rejected key .*; b: unreachable"):
         s.ask(speech=False)
 
 
-def test_a_last_resort_waits_until_nobody_else_can_answer_in_time(stage):
-    s = stage([say(ANSWER, first=3.0)], [say("No model is connected.", first=0.0)])
+def test_a_last_resort_waits_until_nobody_else_can_answer_in_time() -> None:
+    s = Stage([say(ANSWER, first=3.0)], [say("No model is connected.", first=0.0)])
     s.providers[1].last_resort = True
     [heard] = s.ask()
     assert heard.text == ANSWER
-    s = stage([[HANG]], [say("No model is connected.", first=0.0)])
+    s = Stage([[HANG]], [say("No model is connected.", first=0.0)])
     s.providers[1].last_resort = True
     [heard] = s.ask()
     assert heard.text == "No model is connected."
@@ -128,17 +135,17 @@ def test_a_last_resort_waits_until_nobody_else_can_answer_in_time(stage):
     assert s.replies[0].last_resort
 
 
-def test_words_that_must_not_leave_are_asked_elsewhere_only_after_a_failure(stage):
-    s = stage([say(ANSWER, first=0.6)], [say(ANSWER, first=0.0)])
-    s.connections[1] = replace_hedge(s.connections[1])
+def test_words_that_must_not_leave_are_asked_elsewhere_only_after_a_failure() -> None:
+    s = Stage([say(ANSWER, first=0.6)], [say(ANSWER, first=0.0)])
+    s.connections[1] = replace(s.connections[1], hedge="never")
     [heard] = s.ask()
     assert {chunk.connection for chunk in heard.chunks} == {"a"}
     assert s.providers[1].requests == []
 
 
-def test_half_a_reply_is_finished_by_the_spare_without_a_repeat(stage):
+def test_half_a_reply_is_finished_by_the_spare_without_a_repeat() -> None:
     head, rest = "We open at nine in the", " morning, and we close at six."
-    s = stage([[*say(head, finish=None), Step(0.0, error=BrokenStreamError("reset"))]], [say(rest)])
+    s = Stage([[*say(head, finish=None), Step(0.0, error=BrokenStreamError("reset"))]], [say(rest)])
     s.providers[1].continuation = "flags"
     [heard] = s.ask()
     assert heard.text == ANSWER
@@ -147,42 +154,42 @@ def test_half_a_reply_is_finished_by_the_spare_without_a_repeat(stage):
     assert s.replies[0].took_over_from == ("a",)
 
 
-def test_a_spare_that_starts_over_does_not_repeat_what_was_said(stage):
+def test_a_spare_that_starts_over_does_not_repeat_what_was_said() -> None:
     head = "We open at nine in the"
-    s = stage([[*say(head, finish=None), Step(0.0, error=BrokenStreamError("reset"))]], [SPARE])
+    s = Stage([[*say(head, finish=None), Step(0.0, error=BrokenStreamError("reset"))]], [SPARE])
     [heard] = s.ask()
     assert heard.text == ANSWER
     assert "cut off" in str(s.providers[1].requests[0].messages[-1])
 
 
-def test_a_stall_is_noticed_before_the_voice_runs_out_of_words(stage):
+def test_a_stall_is_noticed_before_the_voice_runs_out_of_words() -> None:
     head = "We open at nine in the morning, Monday to Friday, and"
-    s = stage([[*say(head, finish=None), HANG]], [say(" we close at six.")])
+    s = Stage([[*say(head, finish=None), HANG]], [say(" we close at six.")])
     [heard] = s.ask()
     assert heard.text == f"{head} we close at six."
     said = len(head) / 15 + heard.at[3]
     assert heard.at[-1] < said
 
 
-def test_a_drip_is_taken_over_before_the_first_clause_is_due(stage):
+def test_a_drip_is_taken_over_before_the_first_clause_is_due() -> None:
     drip = [Step(0.1, Chunk(text="We ")), *[Step(1.0, Chunk(text="w "))] * 60]
-    s = stage([drip], [say("open at nine.")])
+    s = Stage([drip], [say("open at nine.")])
     [heard] = s.ask()
     assert heard.text.endswith("open at nine.")
     assert s.outcomes[0] == ("a", "dripping")
 
 
-def test_when_nobody_can_finish_the_sentence_it_is_closed_whole(stage):
+def test_when_nobody_can_finish_the_sentence_it_is_closed_whole() -> None:
     broken = [*say("We open at", finish=None), Step(0.0, error=BrokenStreamError("reset"))]
-    s = stage([broken], [fail(StatusError(503))])
+    s = Stage([broken], [fail(StatusError(503))])
     [heard] = s.ask()
     assert heard.text == "We open at… Sorry, I lost my thread there. Could you ask me that again?"
     assert heard.chunks[-1].finish_reason == "stop"
 
 
-def test_resumes_are_limited(stage):
+def test_resumes_are_limited() -> None:
     broken = [*say("so and so", finish=None), Step(0.0, error=BrokenStreamError("reset"))]
-    s = stage(*[[broken]] * 5)
+    s = Stage(*[[broken]] * 5)
     [heard] = s.ask()
     assert s.replies[0].resumes == s.options.max_resumes
     assert heard.text.endswith("again?")
@@ -191,8 +198,8 @@ def test_resumes_are_limited(stage):
 CALL = Chunk(tool_calls=(ToolCall("1", "get_time", "{}"),))
 
 
-def test_a_tool_call_is_given_once_and_nothing_is_replayed_after_it(stage):
-    s = stage([[Step(0.1, CALL), Step(0.1, error=BrokenStreamError("reset"))]], [SPARE])
+def test_a_tool_call_is_given_once_and_nothing_is_replayed_after_it() -> None:
+    s = Stage([[Step(0.1, CALL), Step(0.1, error=BrokenStreamError("reset"))]], [SPARE])
     [heard] = s.ask()
     assert heard.tool_calls == ["get_time"]
     assert heard.text == ""
@@ -200,42 +207,30 @@ def test_a_tool_call_is_given_once_and_nothing_is_replayed_after_it(stage):
     assert heard.chunks[-1].finish_reason == "tool_calls"
 
 
-def test_a_stream_that_dies_inside_a_tool_call_is_failed_over(stage):
+def test_a_stream_that_dies_inside_a_tool_call_is_failed_over() -> None:
     finish = Step(0.0, Chunk(finish_reason="tool_calls"))
-    s = stage([fail(BrokenStreamError("half a call"), after=0.1)], [[Step(0.2, CALL), finish]])
+    s = Stage([fail(BrokenStreamError("half a call"), after=0.1)], [[Step(0.2, CALL), finish]])
     [heard] = s.ask()
     assert heard.tool_calls == ["get_time"]
 
 
-def test_a_barge_in_closes_the_stream_and_counts_against_nobody(stage):
-    s = stage([say(ANSWER)], [SPARE])
+def test_a_barge_in_closes_the_stream_and_counts_against_nobody() -> None:
+    s = Stage([say(ANSWER)], [SPARE])
     s.ask(stop_when=lambda heard: len(heard.chunks) == 3)
     assert s.outcomes == [("a", "cancelled")]
     assert s.replies[0].cancelled
     assert "closed, 0 failed" in s.router
 
 
-def test_the_breaker_never_opens_for_a_callers_own_fault(stage):
-    s = stage([fail(StatusError(400))], [SPARE])
-    s.connections[0] = replace_url(s.connections[0], "http://one.test/v1")
+def test_the_breaker_never_opens_for_a_callers_own_fault() -> None:
+    s = Stage([fail(StatusError(400))], [SPARE])
+    s.connections[0] = replace(s.connections[0], base_url="http://one.test/v1")
     s.ask(turns=10)
     assert len(s.providers[0].requests) == 10
 
 
-def test_hedges_stay_within_their_budget(stage):
-    s = stage([say(ANSWER, first=0.3)], [say(ANSWER, first=0.9)])
+def test_hedges_stay_within_their_budget() -> None:
+    s = Stage([say(ANSWER, first=0.3)], [say(ANSWER, first=0.9)])
     s.ask(turns=100)
     hedges = [event for event in s.events if event.role == "hedge"]
     assert len(hedges) <= 3 + 0.05 * 100
-
-
-def replace_url(connection, url):
-    from dataclasses import replace
-
-    return replace(connection, base_url=url)
-
-
-def replace_hedge(connection):
-    from dataclasses import replace
-
-    return replace(connection, hedge="never")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.latency import SIZE_CLASSES, Histogram, Latency, size_class
+from llm_router.latency import SIZE_CLASSES, Histogram, Latency, size_class, under_load
 
 Sample = tuple[Literal["seen", "cut", "failed"], float]
 QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
@@ -105,12 +105,15 @@ def test_nothing_is_known_before_anything_was_measured() -> None:
 
 
 def test_an_endpoint_that_callers_always_interrupt_does_not_look_fast() -> None:
-    histogram = filled([("seen", 0.2), *([("cut", 1.0)] * 9)])
+    interrupted: list[Sample] = [("cut", 1.0)] * 9
+    histogram = filled([("seen", 0.2), *interrupted])
     assert histogram.quantile(0.5) == math.inf
 
 
 def test_a_server_that_fails_fast_does_not_look_fast() -> None:
-    histogram = filled([("failed", 0.0)] * 6 + [("seen", 0.2)] * 4)
+    failed: list[Sample] = [("failed", 0.0)] * 6
+    seen: list[Sample] = [("seen", 0.2)] * 4
+    histogram = filled(failed + seen)
     assert histogram.quantile(0.3) == pytest.approx(0.2, rel=0.1)
     assert histogram.quantile(0.5) == math.inf
 
@@ -175,3 +178,24 @@ def test_word_and_clause_are_told_apart() -> None:
     latency.record_first_clause(0, 0.8, 0.0)
     assert latency.first_word(0).quantile(0.5) == pytest.approx(0.1, rel=0.1)
     assert latency.first_clause(0).quantile(0.5) == pytest.approx(0.8, rel=0.1)
+
+
+def test_a_reply_in_flight_weighs_as_much_as_the_least_difference_that_is_measured() -> None:
+    assert under_load(0.5, 0) == 0.5
+    first, second = Histogram(), Histogram()
+    first.record(0.5, 0.0)
+    second.record(0.5 * 1.1, 0.0)
+    expected = first.quantile(0.5)
+    assert expected is not None
+    assert under_load(expected, 1) == pytest.approx(second.quantile(0.5))
+
+
+def test_whoever_watches_is_told_of_each_change() -> None:
+    latency, told = Latency(), list[int]()
+    latency.told = lambda: told.append(latency.samples)
+    latency.record_first_word(0, 0.1, 0.0)
+    latency.record_first_clause(0, 0.4, 0.0)
+    latency.record_at_least(0, 0.4, 0.0)
+    latency.record_failure(0, 0.0)
+    latency.add_weights({0: 1.0}, 0.0)
+    assert told == [1, 2, 3, 4, 4]

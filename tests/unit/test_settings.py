@@ -68,6 +68,17 @@ def test_the_example_file_holds_no_secret() -> None:
     assert "OPENAI_COMPATIBLE_DATA=" in lines
 
 
+def test_the_scoreboard_has_a_place_of_the_users_own_and_can_be_switched_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", "/home/jo")
+    assert load_settings(NO_FILE).scoreboard_file == Path(
+        "/home/jo/.local/state/patchbay/scoreboard.sqlite3"
+    )
+    monkeypatch.setenv("SCOREBOARD_FILE", "off")
+    assert load_settings(NO_FILE).scoreboard_file is None
+
+
 def test_the_environment_wins_over_the_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import tomllib
 import wave
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,11 +18,28 @@ from agent.session import REPLY_TOPIC
 
 RATE = 48_000
 _FRAME = RATE // 100
+_SENTENCES = Path(__file__).parent / "sentences"
 AUDIBLE = 150.0
 """RMS of 16-bit samples above which a frame counts as sound; the codec's own noise is below 20."""
 TRANSCRIPTION, CHAT, STATE = "lk.transcription", "lk.chat", "lk.agent.state"
 
 Samples = NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A recording, and the words that the recogniser hears in it every time."""
+
+    file: Path
+    key_words: tuple[str, ...]
+
+    def is_heard_in(self, text: str) -> bool:
+        return all(word in text.lower() for word in self.key_words)
+
+
+def sentence(name: str) -> Sentence:
+    entry = tomllib.loads((_SENTENCES / "sentences.toml").read_text())[name]
+    return Sentence(_SENTENCES / f"{name}.wav", tuple(entry["key_words"]))
 
 
 @dataclass
@@ -56,10 +74,10 @@ class Caller:
 
     # ── What a person does ───────────────────────────────────────────────────────────────────────
 
-    async def say(self, sentence: Path) -> float:
+    async def say(self, what: Sentence) -> float:
         """Speak a recording; returns when its last sound has left (loop time, s)."""
         done: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        await self._microphone.put((read_wav(sentence), done))
+        await self._microphone.put((read_wav(what.file), done))
         return await done
 
     async def type(self, text: str) -> None:
@@ -94,7 +112,9 @@ class Caller:
     @property
     def agent(self) -> rtc.RemoteParticipant | None:
         people = self.room.remote_participants.values()
-        return next((p for p in people if p.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT), None)
+        return next(
+            (p for p in people if p.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT), None
+        )
 
     @property
     def state(self) -> str:
@@ -102,7 +122,9 @@ class Caller:
 
     def said(self, *, by_agent: bool, since: float = 0.0) -> str:
         """The final lines of one side, from a moment on."""
-        lines = (l.text for l in self.lines if l.by_agent == by_agent and l.is_final and l.at > since)
+        lines = (
+            l.text for l in self.lines if l.by_agent == by_agent and l.is_final and l.at > since
+        )
         return " ".join(lines)
 
     def first_sound(self, since: float) -> float | None:
@@ -121,8 +143,12 @@ class Caller:
 
     def _attach(self) -> None:
         self.room.on("track_subscribed", lambda track, *_: self._own(self._listen(track)))
-        for event in ("participant_connected", "participant_attributes_changed",
-                      "participant_disconnected", "disconnected"):
+        for event in (
+            "participant_connected",
+            "participant_attributes_changed",
+            "participant_disconnected",
+            "disconnected",
+        ):
             self.room.on(event, lambda *_: self._own(self._tell()))
         self.room.register_text_stream_handler(
             TRANSCRIPTION, lambda reader, who: self._own(self._read(reader, who))

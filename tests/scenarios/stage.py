@@ -3,18 +3,19 @@
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-
-import pytest
+from typing import Any
 
 from llm_router.connections import Connection
 from llm_router.endpoint import Endpoint
 from llm_router.observe import AttemptEvent, ReplyEvent
+from llm_router.options import RouterOptions
 from llm_router.policies.priority import Priority
 from llm_router.pool import Pool
-from llm_router.options import RouterOptions
 from llm_router.router import Router
 from llm_router.testing import ManualClock, ScriptedProvider, Step
 from llm_router.types import ChatRequest, Chunk
+
+HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}], "speech": True}
 
 
 @dataclass
@@ -49,6 +50,8 @@ class Stage:
             Connection(name=chr(97 + i), priority=i) for i in range(len(self.providers))
         ]
         self.options = RouterOptions()
+        self.router = ""
+        """How the router describes itself once all has been asked."""
 
     def attempt_ended(self, event: AttemptEvent) -> None:
         self.events.append(event)
@@ -74,7 +77,7 @@ class Stage:
         turns: int = 1,
         pause: float = 1.0,
         stop_when: Callable[[Heard], bool] | None = None,
-        **request: object,
+        **request: Any,
     ) -> list[Heard]:
         """Ask so many times, one after another; afterwards every stream must be closed."""
         heard: list[Heard] = []
@@ -85,7 +88,7 @@ class Stage:
                 one = Heard()
                 heard.append(one)
                 start = self.clock.now()
-                asked = ChatRequest(**{"messages": [{"role": "user", "content": "hi"}], "speech": True, **request})  # type: ignore[arg-type]  # fields by name, from the test
+                asked = ChatRequest(**(HELLO | request))
                 async with aclosing(router.stream(asked)) as reply:
                     async for chunk in reply:
                         one.chunks.append(chunk)
@@ -99,8 +102,3 @@ class Stage:
         self.clock.run(main())
         assert [provider.open for provider in self.providers] == [0] * len(self.providers)
         return heard
-
-
-@pytest.fixture
-def stage() -> type[Stage]:
-    return Stage

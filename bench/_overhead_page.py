@@ -1,0 +1,235 @@
+"""The figures of the overhead bench, what was promised of them, and the page made of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("agg")  # no display is needed
+from matplotlib import pyplot as plt
+
+from bench._contenders import versions
+from bench._deciding import SIZES, Choosing, median
+from bench._streaming import TOKEN_RATE, Cost, Crowd
+from bench._table import machine, markdown_table, milliseconds, percent, text_table
+from bench._turn import quantile
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+"""Okabe and Ito, "Color universal design" (2008)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """`reply_bytes`: of a reply in flight, by contender."""
+
+    costs: Sequence[Cost]
+    crowds: Sequence[Crowd]
+    choosing: Sequence[Choosing]
+    recording: Sequence[float]
+    endpoint_bytes: float
+    reply_bytes: dict[str, float]
+
+    @property
+    def bare(self) -> Cost:
+        return self.costs[0]
+
+    @property
+    def ours(self) -> Cost:
+        return self.costs[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What is measured and how much it may be, in seconds."""
+
+    says: str
+    measured: float
+    limit: float
+
+    @property
+    def is_met(self) -> bool:
+        return self.measured <= self.limit
+
+    @property
+    def cells(self) -> list[str]:
+        return [
+            self.says,
+            micro(self.measured),
+            micro(self.limit),
+            "reached" if self.is_met else "MISSED",
+        ]
+
+
+def goals(found: Figures) -> list[Goal]:
+    most = [one for one in found.choosing if one.endpoints == max(SIZES)]
+    default = next(one for one in most if one.policy == "latency")
+    slowest = max(most, key=lambda one: median(one.after_a_reply))
+    bare, ours = found.bare, found.ours
+    first_word = quantile(ours.worked, 0.99) - quantile(bare.worked, 0.99)
+    return [
+        Goal("work added to the first word, p99", first_word, 1e-3),
+        Goal("work added to each chunk", median(ours.chunk) - median(bare.chunk), 20e-6),
+        Goal(f"choosing among {max(SIZES):,}, latency", median(default.after_a_reply), 50e-6),
+        Goal(
+            f"choosing among {max(SIZES):,}, slowest policy ({slowest.policy})",
+            median(slowest.after_a_reply),
+            50e-6,
+        ),
+        Goal("recording a sample", median(found.recording), 5e-6),
+    ]
+
+
+def micro(value: float) -> str:
+    """Of a time in seconds."""
+    return f"{value * 1e6:,.1f}"
+
+
+def sections(found: Figures) -> list[tuple[str, Sequence[str], list[list[str]]]]:
+    """Title, head and rows of each table."""
+    kilobytes = {"an endpoint, measured": found.endpoint_bytes} | {
+        f"a reply in flight, {name}": size for name, size in found.reply_bytes.items()
+    }
+    return [
+        ("Goals", ("", "µs", "at most µs", ""), [goal.cells for goal in goals(found)]),
+        (
+            "One reply",
+            ("", "first word p50 ms", "p99 ms", "work p50 ms", "work p99 ms", "chunk work µs", ""),
+            [
+                [
+                    one.name,
+                    *(milliseconds(quantile(one.passed, q)) for q in (0.5, 0.99)),
+                    *(milliseconds(quantile(one.worked, q)) for q in (0.5, 0.99)),
+                    micro(median(one.chunk)),
+                    "",
+                ]
+                for one in found.costs
+            ],
+        ),
+        (
+            "Many replies at once",
+            ("", "replies", "core busy", "chunk work µs", "late ms", ""),
+            [
+                [
+                    one.name,
+                    str(one.replies),
+                    percent(one.busy),
+                    micro(one.chunk),
+                    milliseconds(one.late),
+                    "",
+                ]
+                for one in found.crowds
+            ],
+        ),
+        (
+            "Choosing",
+            ("policy", "endpoints", "p50 µs", "p99 µs", "new session p50 µs", ""),
+            [
+                [
+                    one.policy,
+                    f"{one.endpoints:,}",
+                    micro(median(one.after_a_reply)),
+                    micro(quantile(one.after_a_reply, 0.99)),
+                    micro(median(one.new_session)),
+                    "",
+                ]
+                for one in found.choosing
+            ],
+        ),
+        (
+            "Memory",
+            ("", "kB", ""),
+            [[what, f"{size / 1000:.1f}", ""] for what, size in kilobytes.items()],
+        ),
+    ]
+
+
+def tables(found: Figures) -> str:
+    return "\n\n".join(
+        f"{title}\n{text_table(head, rows)}" for title, head, rows in sections(found)
+    )
+
+
+def write(page: Path, found: Figures) -> None:
+    """The page, and beside it a picture of the same name."""
+    picture = page.with_suffix(".png")
+    page.parent.mkdir(parents=True, exist_ok=True)
+    intro = _INTRO.format(
+        picture=picture.name, where=machine(), versions=versions(), rate=TOKEN_RATE
+    )
+    parts = [
+        f"## {title}\n\n{_SAYS[title]}\n\n{markdown_table(head, rows)}"
+        for title, head, rows in sections(found)
+    ]
+    page.write_text("\n\n".join([intro, *parts]) + "\n", encoding="utf-8")
+    _draw(picture, found)
+
+
+def _draw(path: Path, found: Figures) -> None:
+    figure, (left, middle, right) = plt.subplots(
+        1, 3, layout="constrained", facecolor="white", figsize=(14, 4.4)
+    )
+    for colour, policy in zip(_COLOURS, dict.fromkeys(c.policy for c in found.choosing)):  # noqa: B905  colours to spare
+        of = [one for one in found.choosing if one.policy == policy]
+        values = [median(one.after_a_reply) * 1e6 for one in of]
+        left.plot([one.endpoints for one in of], values, "o-", color=colour, label=policy)
+    left.axhline(50, color="#888888", linestyle="--")
+    left.set(xscale="log", ylim=(0, None), xlabel="endpoints", title="choosing, p50 in µs")
+    left.legend(frameon=False, fontsize=8, ncols=2)
+    for place, cost in enumerate(found.costs):
+        middle.bar(place, median(cost.chunk) * 1e6, color=_COLOURS[place])
+    middle.set_xticks(range(len(found.costs)), [one.name for one in found.costs])
+    middle.set(title="work of each chunk, p50 in µs")
+    for colour, name in zip(_COLOURS, dict.fromkeys(one.name for one in found.crowds)):  # noqa: B905  colours to spare
+        crowd = [one for one in found.crowds if one.name == name]
+        right.plot(
+            [one.replies for one in crowd],
+            [one.busy * 100 for one in crowd],
+            "o-",
+            color=colour,
+            label=name,
+        )
+    right.set(xlabel="replies at once", ylim=(0, 105), title="core busy, in percent")
+    right.legend(frameon=False)
+    for axis in (left, middle, right):
+        axis.grid(axis="y", color="#dddddd")
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+_SAYS = {
+    "Goals": "What is promised, and whether this run kept it.",
+    "One reply": (
+        "Time to the first word of a one-word reply, and the work of each chunk of a long one. "
+        "“Our provider” is the HTTP client with our parser; “router” is all of it, as "
+        "`router.stream` gives it out: raced, metered and watched."
+    ),
+    "Many replies at once": (
+        "At as many words a second each as a model gives. **Core busy**: the part of one core that "
+        "this process used. **Late**: by how much the last reply ended after its last word was "
+        "due, the server's own lateness included."
+    ),
+    "Choosing": (
+        "From the request to the whole order, after a reply has ended and changed the times of its "
+        "endpoint. **New session**: one that was never seen; `affinity` and `weighted` draw up an "
+        "order of its own for it once, a hash for each endpoint, and remember it."
+    ),
+    "Memory": (
+        "As `tracemalloc` counts it. An endpoint has been measured with prompts of every size; its "
+        "HTTP client is not in it. A reply in flight waits for its first word."
+    ),
+}
+_INTRO = """\
+# Overhead
+
+What the router costs while all is well: over the HTTP client alone, at the same server in another \
+process, side by side in every round. Written by `python bench/overhead.py --write`.
+
+![Choosing by number of endpoints; work of each chunk; how busy a core is]({picture})
+
+Measured on {where}; {versions}. Many replies: {rate:g} words a second each.
+
+**Work** is processor time of the measured process, which a busy machine does not blur; time passed \
+stands beside it."""

@@ -1,0 +1,123 @@
+"""One turn as a caller's agent gets it, and the figures of many."""
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from time import perf_counter
+from typing import Self
+
+from bench._cases import REPLY, Case
+from bench._contenders import Speaker
+from llm_router.speech import SpeechClock
+
+HANGS_UP = 6.0  # s without a word, then the caller is gone; longer than any peer's own deadline
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Pieces of text, each with when it came; all times in seconds from the question."""
+
+    pieces: Sequence[tuple[float, str]]
+    ended: float
+    """When the reply was over, well or not, or the caller hung up."""
+
+    @property
+    def text(self) -> str:
+        return "".join(text for _, text in self.pieces)
+
+    @property
+    def first_word(self) -> float:
+        """Infinity: none ever came."""
+        return next((at for at, text in self.pieces if text.strip()), math.inf)
+
+    @property
+    def is_whole(self) -> bool:
+        return self.text == REPLY
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a word of the reply was said twice."""
+        heard = Counter(self.text.split())
+        return any(heard[word] > 1 for word in REPLY.split())
+
+    @property
+    def longest_gap(self) -> float:
+        """Between two pieces; with the wait for more that never came."""
+        at = [at for at, _ in self.pieces] + ([] if self.is_whole else [self.ended])
+        return max((b - a for a, b in pairwise(at)), default=0.0)
+
+    @property
+    def longest_silence(self) -> float:
+        """Of a voice that says the pieces at talking speed, once it has begun."""
+        voice, longest = SpeechClock("en"), 0.0
+        end = [] if self.is_whole else [(self.ended, "")]
+        for at, text in [*self.pieces, *end]:
+            if voice.silent_from is not None:
+                longest = max(longest, at - voice.silent_from)
+            voice.heard(text, at)
+        return longest
+
+
+async def listen(speaker: Speaker) -> Turn:
+    """Ask, and take what comes, until the end or until the caller hangs up."""
+    pieces: list[tuple[float, str]] = []
+    start = perf_counter()
+    async with aclosing(speaker()) as reply:
+        try:
+            while True:
+                async with asyncio.timeout(HANGS_UP):
+                    text = await anext(reply)
+                pieces.append((perf_counter() - start, text))
+        except Exception:  # noqa: BLE001  its end, the hang-up, or what a contender raises: over
+            ended = perf_counter() - start
+    return Turn(pieces, ended)
+
+
+def quantile(values: Sequence[float], q: float) -> float:
+    """By nearest rank: always one of the values, so that "never" needs no arithmetic."""
+    return sorted(values)[max(0, math.ceil(q * len(values) - 1e-9) - 1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One contender's turns with one fault. `generated`: words its servers said meanwhile."""
+
+    case: Case
+    contender: str
+    turns: Sequence[Turn]
+    generated: int
+
+    def first_word(self, q: float) -> float:
+        return quantile([turn.first_word for turn in self.turns], q)
+
+    def after(self, turns: int) -> Self:
+        """Without the first turns; what was generated cannot be told apart and stays."""
+        return replace(self, turns=self.turns[turns:])
+
+    @property
+    def longest_gap(self) -> float:
+        return max(turn.longest_gap for turn in self.turns)
+
+    @property
+    def longest_silence(self) -> float:
+        return max(turn.longest_silence for turn in self.turns)
+
+    @property
+    def whole(self) -> float:
+        """From 0 to 1."""
+        return sum(turn.is_whole for turn in self.turns) / len(self.turns)
+
+    @property
+    def repeats(self) -> int:
+        """Replies in which a word was said twice."""
+        return sum(turn.repeats for turn in self.turns)
+
+    @property
+    def cost(self) -> float:
+        """Words generated per word heard; infinity where none was."""
+        heard = sum(len(turn.text.split()) for turn in self.turns)
+        return self.generated / heard if heard else math.inf

@@ -1,0 +1,88 @@
+"""The ways to hold a conversation that voice_turn.py compares: each is a row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from agent.session import TurnOptions
+
+GREETING = "Hello."
+ANSWER = "We open at nine, every day."
+"""What the model says, whatever it is asked; a token a word."""
+FIRST_TOKEN, GAP = 0.15, 0.02  # s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """`stock`: LiveKit's own turn handling, only kept away from its cloud; otherwise
+    `build_session` with `turns`. `whole`: the recogniser waits for the end of an utterance.
+    `early_words`: it hands over what it has as soon as the caller pauses. `early_voice`: the answer
+    is turned into sound while the end of the turn is still being decided.
+    """
+
+    name: str
+    title: str
+    stock: bool = False
+    whole: bool = False
+    early_words: bool = True
+    early_voice: bool = False
+    turns: TurnOptions = field(default_factory=TurnOptions)
+    frame_ms: int = 20
+
+
+OURS = Variant(name="ours", title="ours")
+STOCK = Variant(
+    name="stock",
+    title="LiveKit's defaults, whole utterances",
+    stock=True,
+    whole=True,
+    early_words=False,
+    frame_ms=50,
+)
+VARIANTS = (
+    STOCK,
+    replace(
+        STOCK,
+        name="stock_streaming",
+        title="LiveKit's defaults, streaming",
+        whole=False,
+    ),
+    OURS,
+    replace(OURS, name="no_early_words", title="ours, no early words", early_words=False),
+    replace(
+        OURS,
+        name="no_preemption",
+        title="ours, no preemptive generation",
+        turns=TurnOptions(preemptive=False),
+    ),
+    replace(
+        OURS,
+        name="stock_delays",
+        title="ours, LiveKit's delays (0.3 to 2.5 s)",
+        turns=TurnOptions(min_delay=0.3, max_delay=2.5),
+    ),
+    replace(OURS, name="frames_50", title="ours, frames of 50 ms", frame_ms=50),
+    replace(
+        OURS,
+        name="min_silence_200",
+        title="ours, 0.20 s of silence to look for an end",
+        turns=TurnOptions(min_silence=0.2),
+    ),
+    replace(OURS, name="early_voice", title="ours, preemptive voice too", early_voice=True),
+    replace(
+        OURS,
+        name="silence_only",
+        title="ours, silence alone (short commands)",
+        turns=TurnOptions(detection="vad", min_silence=0.2, min_delay=0.0, max_delay=1.0),
+    ),
+)
+_BY_NAME = {one.name: one for one in VARIANTS}
+NAMES: Sequence[str] = tuple(_BY_NAME)
+
+
+def room_name(variant: Variant, call: int) -> str:
+    """Tells the worker which variant is wanted."""
+    return f"{variant.name}-{call}"
+
+
+def variant_of(room: str) -> Variant:
+    return _BY_NAME[room.rpartition("-")[0]]

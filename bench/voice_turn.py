@@ -1,0 +1,135 @@
+"""How long a caller waits for the agent's voice, and where the time goes.
+
+A caller in a real room says recorded sentences; a model answers with its first token after 150 ms.
+The wait runs from the last sound of the caller to the first sound of the agent that reaches them:
+codecs, network and jitter buffers are in it. LiveKit's default settings and ours are measured in
+one run, turn about, and so are ours with each setting taken away.
+
+    python bench/voice_turn.py --turns 4 --rounds 1 --variants stock ours
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench._pulse import go_first, pulse
+from bench._table import progress
+from bench._voice import NAMES, OURS, VARIANTS, Variant
+from bench._voice_calls import exchange, measure
+from bench._voice_page import Measured, waits_table, ways_table, write
+from bench._voice_recording import record
+from bench._voice_turns import Row, missed
+from deploy.console import Failure
+from deploy.supervisor import ServiceError
+
+PAGE = Path(__file__).parents[1] / "docs" / "bench" / "voice_turn.md"
+_RECORDED = 3  # turns
+
+
+async def run(
+    variants: Sequence[Variant], turns: int, rounds: int, *, recorded: bool, realtime: bool
+) -> Measured:
+    """The turns of each variant, and at wish a further call of ours that counts for nothing."""
+    this = asyncio.current_task()
+    assert this is not None
+    # What was started is also stopped when this program is.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
+    tell = progress()
+    tell("starting the LiveKit server and the worker")
+    busy = os.getloadavg()[0]
+    async with exchange() as at, pulse() as felt:
+        heard = await measure(at, variants, turns, rounds, tell)
+        tell("recording")
+        recording = await record(at, OURS, _RECORDED) if recorded else None
+    tell("")
+    return Measured(
+        rows=[Row(variant=one, turns=heard[one.name]) for one in variants],
+        recording=recording,
+        load=(busy, os.getloadavg()[0]),
+        longest_wait=felt.longest_wait,
+        realtime=realtime,
+    )
+
+
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--turns", type=_positive, default=20, metavar="N",
+        help="turns of each variant (default: %(default)s, about 25 minutes with all variants)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rounds", type=_positive, default=5, metavar="N",
+        help="rounds to spread them over; in each, every variant has a call (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--variants", nargs="+", choices=NAMES, default=NAMES, metavar="NAME",
+        help=f"only these of: {', '.join(NAMES)}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--record", type=Path, metavar="FILE",
+        help="save one more call of ours as WAV: left the caller, right the agent",
+    )  # fmt: skip
+    parser.add_argument(
+        "--realtime", action="store_true",
+        help="go before everybody else on this machine (Linux, root): figures that can be trusted "
+        "while it is busy",
+    )  # fmt: skip
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name} and its picture")
+    parser.add_argument(
+        "--check", action="store_true", help="exit with 1 if ours makes a caller wait too long"
+    )
+    chosen = parser.parse_args(words)
+    if chosen.write and set(chosen.variants) != set(NAMES):
+        parser.error("--write shows everything: leave out --variants")
+    if chosen.check and OURS.name not in chosen.variants:
+        parser.error(f"--check judges {OURS.name!r}: name it in --variants")
+    return chosen
+
+
+def _positive(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{value} is below 1")
+    return value
+
+
+def main() -> int:
+    chosen = arguments()
+    variants = [one for one in VARIANTS if one.name in chosen.variants]
+    if chosen.realtime:
+        go_first()
+    wanted = bool(chosen.write or chosen.record)
+    try:
+        found = asyncio.run(
+            run(variants, chosen.turns, chosen.rounds, recorded=wanted, realtime=chosen.realtime)
+        )
+    except Failure as failure:
+        print(failure.report(), file=sys.stderr)
+        return 2
+    except ServiceError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("Stopped; nothing was written.", file=sys.stderr)
+        return 130
+    print(f"{waits_table(found.rows)}\n\n{ways_table(found.rows)}")
+    print(f"A busy machine kept the caller waiting for up to {found.longest_wait:.2f} s.")
+    if found.recording and chosen.record:
+        found.recording.save(chosen.record)
+        print(f"recorded: {chosen.record}")
+    if chosen.write:
+        write(PAGE, found)
+        print(f"written: {PAGE} and its picture")
+    shortfalls = [what for row in found.rows if row.variant == OURS for what in missed(row)]
+    for what in shortfalls:
+        print(f"MISSED: {what}")
+    return 1 if shortfalls and chosen.check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""What came of one reply so far, kept for its observers and told to them."""
+
+from collections.abc import Sequence
+from contextvars import copy_context
+
+from llm_router.clock import Clock
+from llm_router.endpoint import Attempt, Endpoint
+from llm_router.failures import Failure
+from llm_router.observe import AttemptEvent, Observer, Observers, ReplyEvent
+from llm_router.speech import has_clause
+from llm_router.types import ChatRequest
+
+
+class Account:
+    """`running` are the attempts that were started and not yet reported, in order."""
+
+    def __init__(self, request: ChatRequest, clock: Clock, observers: Sequence[Observer]) -> None:
+        self._session_id, self._clock = request.session_id, clock
+        self._observers, self._context = Observers(observers), copy_context()
+        self.started_at = clock.now()
+        self.attempts: list[Attempt] = []
+        self.running: dict[Attempt, None] = {}
+        self.failures: dict[Endpoint, Failure] = {}
+        self.winner: Attempt | None = None
+        self.given = ""
+        self.resumes = 0
+        self.is_finished = self.is_last_resort = False
+        self._ended: list[AttemptEvent] = []
+        self._first_word: float | None = None
+        self._first_clause: float | None = None
+
+    def started(self, attempt: Attempt) -> None:
+        self.attempts.append(attempt)
+        self.running[attempt] = None
+
+    def won(self, attempt: Attempt) -> None:
+        self.winner, attempt.heard = attempt, True
+        self.is_last_resort = attempt.endpoint.provider.last_resort and len(self.attempts) > 1
+        self._spoke()
+
+    def gave(self, text: str, *, is_last: bool) -> None:
+        """The winner's next words are given out."""
+        self.given += text
+        if self.winner:
+            self.winner.given += len(text)
+        if self._first_clause is None and (is_last or has_clause(self.given)):
+            self._first_clause = self._elapsed()
+            if self.winner and not self.resumes:
+                self.winner.clause_given()
+
+    def nobody_left(self) -> None:
+        """What comes now is the router's own phrase."""
+        self.winner, self.is_last_resort, self.is_finished = None, True, True
+
+    def phrased(self, text: str) -> None:
+        """The router's own phrase is given out, and ends the reply."""
+        self._spoke()
+        self.gave(text, is_last=True)
+
+    def ended(self, attempt: Attempt, outcome: str, failure: Failure | None = None) -> None:
+        del self.running[attempt]
+        self._ended.append(attempt.event(outcome, failure))
+        self._observers.attempt_ended(self._ended[-1])
+
+    def close(self) -> None:
+        self._context.run(self._observers.reply_ended, self.event)
+
+    @property
+    def event(self) -> ReplyEvent:
+        name = "" if self.winner is None else self.winner.name
+        asked = list(dict.fromkeys(a.name for a in self.attempts if a.role != "trial"))
+        before = asked[: asked.index(name)] if name in asked else asked
+        generated = sum(attempt.characters for attempt in self.attempts)
+        return ReplyEvent(
+            session_id=self._session_id,
+            connection=name,
+            model=self.winner.endpoint.connection.model_name if self.winner else "",
+            started_at=self.started_at,
+            first_word=self._first_word,
+            first_clause=self._first_clause,
+            duration=self._elapsed(),
+            took_over_from=tuple(before),
+            attempts=len(self.attempts),
+            resumes=self.resumes,
+            last_resort=self.is_last_resort,
+            cancelled=not self.is_finished,
+            words=self.given.count(" ") + bool(self.given),
+            characters=len(self.given),
+            wasted=max(0, generated - len(self.given)),
+            failures=tuple((e.name, failure) for e, failure in self.failures.items()),
+            tries=tuple(self._ended),
+        )
+
+    def _spoke(self) -> None:
+        if self._first_word is None:
+            self._first_word = self._elapsed()
+
+    def _elapsed(self) -> float:
+        return self._clock.now() - self.started_at

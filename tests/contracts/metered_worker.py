@@ -1,0 +1,62 @@
+"""A LiveKit worker whose idle processes count a reply each: `metered_worker.py FOLDER PORT`.
+
+It finds no LiveKit server and needs none: processes and metrics are there before the first call.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from livekit.agents import AgentServer, JobContext, JobProcess
+
+from agent.telemetry import share_metrics
+from llm_router.observe import EndpointState, ReplyEvent
+from llm_router.observe.prometheus import PrometheusObserver
+
+FOLDER = Path(sys.argv[1])
+REPLY = ReplyEvent(
+    session_id="s",
+    connection="a",
+    model="m",
+    first_word=0.3,
+    took_over_from=(),
+    attempts=1,
+    resumes=0,
+    last_resort=False,
+    cancelled=False,
+    characters=12,
+    wasted=0,
+    failures=(),
+)
+
+
+def prewarm(_: JobProcess) -> None:
+    share_metrics(FOLDER)
+    observer = PrometheusObserver()
+    observer.reply_ended(REPLY)
+    observer.endpoints_are([EndpointState(connection="a", breaker="open", in_flight=2)])
+
+
+async def answer(_: JobContext) -> None:
+    """Nobody calls."""
+
+
+def main() -> None:
+    share_metrics(FOLDER)
+    server = AgentServer(
+        setup_fnc=prewarm,
+        num_idle_processes=2,
+        host="127.0.0.1",
+        port=0,
+        ws_url="ws://127.0.0.1:9",
+        api_key="key",
+        api_secret="a-secret-that-signs-nothing-here",
+        prometheus_port=int(sys.argv[2]),
+        prometheus_multiproc_dir=str(FOLDER),
+    )
+    server.rtc_session(answer, agent_name="metered")
+    asyncio.run(server.run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""RouterLLM is a LiveKit LLM: what an AgentSession relies on, over real sockets."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+from livekit.agents import Agent, AgentSession, RunContext, function_tool, llm
+from livekit.agents.metrics import LLMMetrics
+
+from agent.assistant import Assistant
+from llm_router import open_router
+from llm_router.clock import SystemClock
+from llm_router.connections import Connection
+from llm_router.integrations.livekit import ROUTE, RouterLLM
+from llm_router.observe import Observer
+from llm_router.phrases import Phrases
+from llm_router.router import Reply, Router
+from llm_router.testing.server import Behaviour, Fault, FaultyServer, Script
+from llm_router.types import ChatRequest, ToolCall
+
+ANSWER = "Hello there, how can I help you?"
+SORRY = "Please say that again."
+CLOSING = "I lost my thread."
+PHRASES = Phrases({"en": {"sorry": [SORRY], "closing": [CLOSING]}})
+
+
+@asynccontextmanager
+async def talking(*behaviours: Behaviour) -> AsyncIterator[tuple[RouterLLM, list[FaultyServer]]]:
+    """A RouterLLM over servers that behave so; `a` is asked first, then `b`."""
+    servers = [FaultyServer(behaviour) for behaviour in behaviours]
+    async with AsyncExitStack() as stack:
+        for server in servers:
+            await stack.enter_async_context(server)
+        connections = [
+            Connection(name=name, base_url=one.base_url, model_name=f"model-{name}", priority=place)
+            for place, (name, one) in enumerate(zip("ab", servers, strict=False))
+        ]
+        router = await stack.enter_async_context(open_router(connections, phrases=PHRASES))
+        yield RouterLLM(router, session_id="call"), servers
+
+
+def context(text: str = "Hi") -> llm.ChatContext:
+    chat = llm.ChatContext.empty()
+    chat.add_message(role="user", content=text)
+    return chat
+
+
+async def read(model: RouterLLM, **asked: Any) -> Sequence[llm.ChatChunk]:
+    async with model.chat(chat_ctx=context(), **asked) as stream:
+        return [chunk async for chunk in stream]
+
+
+def text_of(chunks: Sequence[llm.ChatChunk]) -> str:
+    return "".join(chunk.delta.content or "" for chunk in chunks if chunk.delta)
+
+
+@function_tool
+async def get_weather(context: RunContext[None], city: str) -> str:  # noqa: ARG001  what LiveKit calls it with
+    """Tells the weather.
+
+    Args:
+        city: where
+    """
+    return f"Sunny in {city}"
+
+
+# ── What one stream gives ────────────────────────────────────────────────────────────────────────
+
+
+async def test_words_come_in_chunks_of_one_reply() -> None:
+    async with talking(Script()) as (model, _):
+        chunks = await read(model)
+    assert text_of(chunks) == ANSWER
+    assert len({chunk.id for chunk in chunks}) == 1
+    assert len(chunks) > 3
+
+
+async def test_the_server_s_token_counts_are_passed_on_once() -> None:
+    async with talking(Script()) as (model, _):
+        usages = [chunk.usage for chunk in await read(model) if chunk.usage]
+    assert [usage.completion_tokens for usage in usages] == [len(Script().words)]
+
+
+async def test_a_tool_call_comes_whole() -> None:
+    call = ToolCall("call_7", "get_weather", '{"city": "Graz"}')
+    async with talking(Script(words=[], tool_calls=[call])) as (model, servers):
+        chunks = await read(model, tools=[get_weather], tool_choice="required")
+    calls = [call for chunk in chunks if chunk.delta for call in chunk.delta.tool_calls]
+    assert [(c.call_id, c.name, c.arguments) for c in calls] == [
+        ("call_7", "get_weather", '{"city": "Graz"}')
+    ]
+    asked = servers[0].requests[0].body
+    assert asked["tool_choice"] == "required"
+    assert asked["tools"][0]["function"]["parameters"]["properties"]["city"]
+
+
+async def test_the_route_comes_with_the_words() -> None:
+    async with talking(Script(fault=Fault.REFUSE), Script()) as (model, _):
+        chunks = await read(model)
+        assert (model.provider, model.model) == ("b", "model-b")
+    routes = [c.delta.extra[ROUTE] for c in chunks if c.delta and c.delta.extra]
+    assert routes[0]["connection"] == "b"
+    assert routes[0]["took_over_from"] == ["a"]
+
+
+# ── What it tells, and what it leaves to the router ──────────────────────────────────────────────
+
+
+async def test_one_reply_is_measured_once_whoever_failed_on_the_way() -> None:
+    measured: list[LLMMetrics] = []
+    async with talking(Script(fault=Fault.EMPTY), Script()) as (model, _):
+        model.on("metrics_collected", measured.append)
+        await read(model)
+    assert [m.completion_tokens for m in measured] == [len(Script().words)]
+    assert measured[0].metadata
+    assert measured[0].metadata.model_name == "model-b"
+
+
+async def test_a_failure_on_the_way_is_told_as_one_the_call_survives() -> None:
+    errors: list[llm.LLMError] = []
+    async with talking(Script(fault=Fault.STATUS), Script()) as (model, _):
+        model.on("error", errors.append)
+        assert text_of(await read(model)) == ANSWER
+    assert [error.recoverable for error in errors] == [True]
+    assert "connection a" in str(errors[0].error)
+
+
+async def test_nothing_is_asked_again_by_livekit() -> None:
+    async with talking(Script(fault=Fault.STATUS, status=400)) as (model, servers):
+        assert text_of(await read(model)) == SORRY
+    assert len(servers[0].requests) == 1
+
+
+async def test_a_stream_that_is_left_is_closed_at_the_server() -> None:
+    async with talking(Script(gap=0.05, words=[" on"] * 1000)) as (model, servers):
+        async with model.chat(chat_ctx=context()) as stream:
+            async for chunk in stream:
+                if chunk.has_response():
+                    break
+        assert await servers[0].disconnected(0) is not None
+
+
+class FaultyRouter(Router):
+    """Has a fault in its own code, not in a server's."""
+
+    def stream(self, request: ChatRequest, observers: Sequence[Observer] = ()) -> Reply:
+        raise ZeroDivisionError
+
+
+async def test_a_fault_of_our_own_is_no_silence(caplog: pytest.LogCaptureFixture) -> None:
+    async with talking(Script()) as (model, _):
+        pool, options = model.router.pool, model.router.options
+        router = FaultyRouter(pool, options, clock=SystemClock(), phrases=PHRASES)
+        assert text_of(await read(RouterLLM(router))) == SORRY
+        await router.aclose()
+    assert "ZeroDivisionError" in caplog.text
+
+
+# ── A session without a room ─────────────────────────────────────────────────────────────────────
+
+
+def weather(server: FaultyServer) -> Behaviour:
+    def script(number: int) -> Script:
+        if server.requests[number].messages[-1]["role"] == "user":
+            call = ToolCall("call_7", "get_weather", '{"city": "Graz"}')
+            return Script(words=[], tool_calls=[call])
+        return Script(words=["It is", " sunny."])
+
+    return script
+
+
+async def test_a_session_uses_a_tool_and_answers() -> None:
+    async with talking(Script()) as (model, servers), AgentSession[None](llm=model) as session:
+        await servers[0].behave(weather(servers[0]))
+        await session.start(Agent(instructions="Be brief.", tools=[get_weather]))
+        result = await session.run(user_input="What is the weather in Graz?")
+        result.expect.next_event().is_function_call(name="get_weather", arguments={"city": "Graz"})
+        result.expect.next_event().is_function_call_output(output="Sunny in Graz")
+        said = result.expect.next_event().is_message(role="assistant")
+        assert said.event().item.text_content == "It is sunny."
+        result.expect.no_more_events()
+    *_, called, answered = servers[0].requests[-1].messages
+    assert called["tool_calls"][0]["id"] == answered["tool_call_id"] == "call_7"
+
+
+async def test_a_session_survives_the_loss_of_every_server() -> None:
+    async with (
+        talking(Script(fault=Fault.REFUSE), Script(fault=Fault.REFUSE)) as (model, servers),
+        AgentSession[None](llm=model) as session,
+    ):
+        await session.start(Agent(instructions="Be brief."))
+        for _ in range(5):  # one more than LiveKit's own patience with errors
+            result = await session.run(user_input="Hello?")
+            said = result.expect.next_event().is_message(role="assistant")
+            assert said.event().item.text_content == SORRY
+        for server in servers:
+            await server.behave(Script())
+        while (await session.run(user_input="And now?")).events[-1].item.text_content != ANSWER:
+            await asyncio.sleep(0.1)
+
+
+async def test_the_assistant_tells_the_time_and_leaves_no_mark_of_a_wait() -> None:
+    async with talking(Script()) as (model, servers), AgentSession[None](llm=model) as session:
+
+        def script(number: int) -> Script:
+            if servers[0].requests[number].messages[-1]["role"] == "user":
+                call = ToolCall("call_1", "get_time", '{"time_zone": "Atlantis/Harbour"}')
+                return Script(words=[], tool_calls=[call])
+            return Script(words=["No", " idea."], first_token_after=0.3)
+
+        await servers[0].behave(script)
+        assistant = Assistant(
+            instructions="Be brief.", phrases=PHRASES, language="en", filler_after=0.01
+        )
+        await session.start(assistant)
+        result = await session.run(user_input="What time is it?")
+        output = result.expect.next_event(type="function_call_output").event().item
+        assert output.is_error
+        assert "Atlantis/Harbour is not the name of a time zone" in output.output
+        said = result.expect.next_event().is_message(role="assistant")
+        assert said.event().item.text_content == "No idea."

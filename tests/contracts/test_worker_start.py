@@ -1,0 +1,80 @@
+"""`python -m agent.worker start` with settings that cannot work: one readable message, and 2."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SECRET = "a-secret-of-more-than-thirty-two-characters"
+
+
+def start(folder: Path, settings: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """The worker, started in `folder` with these settings over ones that work."""
+    connections = folder / "connections.json"
+    if not connections.exists():
+        connections.write_text('[{"name": "desk", "provider": "offline"}]')
+    prompts = ROOT / "config" / "prompts"
+    working = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "LIVEKIT_URL": "ws://127.0.0.1:9",  # where nobody listens
+        "LIVEKIT_API_KEY": "key",
+        "LIVEKIT_API_SECRET": SECRET,
+        "CONNECTIONS_FILE": str(connections),
+        "ASSISTANT_PROMPT_FILE": str(prompts / "assistant.md"),
+        "PHRASES_FILE": str(prompts / "phrases.toml"),
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "agent.worker", "start"],
+        cwd=folder,
+        env={**working, **settings},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"STT_ENGINE": "parrot"}, ["STT", "parrot", "embedded", "openai"]),
+        ({"TTS_ENGINE": "parrot"}, ["TTS", "parrot", "embedded", "openai"]),
+        ({"ROUTER_POLICY": "astrology"}, ["policy", "astrology", "latency", "priority"]),
+        ({"LIVEKIT_API_KEY": ""}, ["LIVEKIT_API_KEY is not set"]),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_wrong_setting_is_named_with_what_would_be_right(
+    tmp_path: Path, settings: Mapping[str, str], said: list[str]
+) -> None:
+    ended = start(tmp_path, settings)
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    assert [word for word in said if word not in ended.stderr] == []
+    assert SECRET not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("{not json", ["connections.json", "JSON"]),
+        (
+            '[{"name": "desk", "provider": "pigeon", "api_key": "sk-secret-of-mine"}]',
+            ["pigeon", "openai_compatible", "offline"],
+        ),
+    ],
+)
+def test_a_connections_file_that_cannot_be_used_is_named(
+    tmp_path: Path, written: str, said: list[str]
+) -> None:
+    (tmp_path / "connections.json").write_text(written)
+    ended = start(tmp_path, {})
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    assert [word for word in said if word not in ended.stderr] == []
+    assert "sk-secret-of-mine" not in ended.stderr

@@ -1,0 +1,250 @@
+"""Proof that the scenarios can fail: the router is broken on purpose, one place at a time.
+
+    python tests/scenarios/mutations.py [NAME ...]
+
+Each mutation is made in a copy of the code in a temporary folder, where the scenarios run; printed
+is who noticed. Ends with status 1 if one of them went unnoticed. The README beside this file keeps
+the last result. Takes a few seconds for each mutation.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEDULES = "1000"
+_CHECK = re.compile(r"^E?\s*([a-z_]+): .*$", re.MULTILINE)
+_FAILED = re.compile(r"^FAILED \S+::(\w+)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """`old`, which stands in `file` once, becomes `new`."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+MUTATIONS = (
+    Mutation(
+        "a lost race is not cancelled",
+        "llm_router/router.py",
+        "        attempt.cut()\n        attempt.cancel()\n",
+        "        attempt.cut()\n",
+    ),
+    Mutation(
+        "every chunk counts as progress, a role too",
+        "llm_router/types.py",
+        "return bool(self.tool_calls) or (bool(self.text) and not self.text.isspace())",
+        "return self.finish_reason is None",
+    ),
+    Mutation(
+        "hedges need no budget",
+        "llm_router/hedge.py",
+        "(endpoint := self._next_hedge(now)) and self._budget()",
+        "(endpoint := self._next_hedge(now))",
+    ),
+    Mutation(
+        "an endpoint that must never be hedged is",
+        "llm_router/hedge.py",
+        'if endpoint.connection.hedge == "never" or endpoint.provider.last_resort:',
+        "if endpoint.provider.last_resort:",
+    ),
+    Mutation(
+        "the seam is not joined",
+        "llm_router/router.py",
+        'text = seam.feed(chunk.text) + (seam.flush() if is_whole else "")',
+        "text = chunk.text",
+    ),
+    Mutation(
+        "what others say is given out beside the winner",
+        "llm_router/router.py",
+        "            if attempt is winner:\n                return what",
+        "            if True:\n                return what",
+    ),
+    Mutation(
+        "a reply is replayed after its tool call is out",
+        "llm_router/router.py",
+        "            if self._gave_tool_calls:\n",
+        "            if False:\n",
+    ),
+    Mutation(
+        "a bad request counts against the endpoint",
+        "llm_router/failures.py",
+        'FailureClass.BAD_REQUEST: Consequence("another kind", "never")',
+        'FailureClass.BAD_REQUEST: Consequence("another kind", "counts")',
+    ),
+    Mutation(
+        "a barge-in counts against the endpoint",
+        "llm_router/endpoint.py",
+        "            self.endpoint.latency.record_at_least(",
+        '            self._tell_breaker(Failure(FailureClass.SILENT, "cut"))\n'
+        "            self.endpoint.latency.record_at_least(",
+    ),
+    Mutation(
+        "a wait that was cut off is forgotten",
+        "llm_router/endpoint.py",
+        "            self.endpoint.latency.record_at_least(self.size, now - self.started_at, now)",
+        "            assert now",
+    ),
+    Mutation(
+        "a lost attempt is not reported",
+        "llm_router/account.py",
+        "        self._observers.attempt_ended(self._ended[-1])",
+        '        if outcome != "lost":\n            self._observers.attempt_ended(self._ended[-1])',
+    ),
+    Mutation(
+        "a reply that is left leaves its streams open",
+        "llm_router/router.py",
+        '                self._stop(attempt, "cancelled")\n        self._account.close()',
+        '                self._account.ended(attempt, "cancelled")\n        self._account.close()',
+    ),
+    Mutation(
+        "the deadline is ignored",
+        "llm_router/hedge.py",
+        "out_of_time = now >= self._give_up_at",
+        "out_of_time = False",
+    ),
+    Mutation(
+        "the last resort is asked when its turn comes, and not last",
+        "llm_router/hedge.py",
+        "            return endpoint if out_of_time or not self._running else None\n",
+        "            return endpoint\n",
+    ),
+    Mutation(
+        "what a server says after the end is given out",
+        "llm_router/router.py",
+        "            if event.usage:\n                yield Chunk(usage=event.usage, connection=winner.name)",
+        "            yield event",
+    ),
+    Mutation(
+        "a failure is raised into the voice",
+        "llm_router/router.py",
+        "        elif self._request.speech:\n            text = phrases.pick(",
+        "        elif False:\n            text = phrases.pick(",
+    ),
+    Mutation(
+        "resumes have no limit",
+        "llm_router/router.py",
+        "if self._account.resumes == self._options.max_resumes or self._is_out_of_time:",
+        "if self._is_out_of_time:",
+    ),
+    Mutation(
+        "attempts have no limit",
+        "llm_router/hedge.py",
+        "        self._left -= 1\n",
+        "",
+    ),
+    Mutation(
+        "those that rest are not asked when all others have failed",
+        "llm_router/router.py",
+        "                    race.queue, _ = self._who_may_be_asked()\n",
+        "                    pass\n",
+    ),
+    Mutation(
+        "a trial is not waited for",
+        "llm_router/router.py",
+        "                    race.started(trial)\n",
+        "                    assert trial\n",
+    ),
+    Mutation(
+        "a continuation with nothing to add is a failure",
+        "llm_router/router.py",
+        "(what.useful or self._has_nothing_to_add(what))",
+        "what.useful",
+    ),
+    Mutation(
+        "the silence after the first words is endured",
+        "llm_router/router.py",
+        "        return min(due, self._ends_at)\n",
+        "        return self._ends_at\n",
+    ),
+    Mutation(
+        "the time for the whole reply is ignored",
+        "llm_router/router.py",
+        "        self._ends_at = self._account.started_at + total\n",
+        "        self._ends_at = self._account.started_at + total + 1e6\n",
+    ),
+    Mutation(
+        "an attempt cancelled before its first step stays in flight",
+        "llm_router/endpoint.py",
+        "        self._task.add_done_callback(self._ended)\n",
+        "        self._task.add_done_callback("
+        "lambda _: None if self._clock.now() == self.started_at else self._ended(_))\n",
+    ),
+    Mutation(
+        "a last resort that speaks blames those it did not wait for",
+        "llm_router/router.py",
+        "if is_slower and not winner.endpoint.provider.last_resort:",
+        "if is_slower:",
+    ),
+    Mutation(
+        "a rate limit is not rested out",
+        "llm_router/failures.py",
+        'FailureClass.RATE_LIMITED: Consequence("any", "rests")',
+        'FailureClass.RATE_LIMITED: Consequence("any", "never")',
+    ),
+)
+
+
+def apply(mutation: Mutation, root: Path) -> None:
+    """Raises ValueError where the code has moved on: the mutation must follow it."""
+    file = root / mutation.file
+    text = file.read_text(encoding="utf-8")
+    if text.count(mutation.old) != 1:
+        raise ValueError(f"{mutation.name!r}: {mutation.file} must hold its `old` just once")
+    file.write_text(text.replace(mutation.old, mutation.new), encoding="utf-8")
+
+
+def who_notices(mutation: Mutation) -> list[str]:
+    """The invariants and tests that fail; empty: nobody noticed."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for name in ("llm_router", "tests/scenarios"):
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, copy / name, ignore=ignored)
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        apply(mutation, copy)
+        command = [sys.executable, "-m", "pytest", "tests/scenarios", "-q", "--tb=short"]
+        command += ["--timeout=60", "-p", "no:cacheprovider"]
+        skipped = ["--deselect", "tests/scenarios/test_mutations.py"]
+        environment = {**os.environ, "SIMULATION_SCHEDULES": SCHEDULES, "PYTHONPATH": folder}
+        ran = subprocess.run(
+            [*command, *skipped],
+            cwd=copy,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    checks = [f"`{name}`" for name in dict.fromkeys(_CHECK.findall(ran.stdout)) if "_" in name]
+    tests = [
+        name for name in dict.fromkeys(_FAILED.findall(ran.stdout)) if "invariants" not in name
+    ]
+    if ran.returncode == 0:
+        return []
+    return [*checks, *tests] or [f"pytest ended with {ran.returncode}"]
+
+
+def main(names: list[str]) -> int:
+    unnoticed = 0
+    print("| what was broken | what noticed |\n| --- | --- |")
+    for mutation in MUTATIONS:
+        if names and mutation.name not in names:
+            continue
+        noticed = who_notices(mutation)
+        unnoticed += not noticed
+        shown = ", ".join(noticed[:3]) + (f" and {len(noticed) - 3} more" if noticed[3:] else "")
+        print(f"| {mutation.name} | {shown or '**nobody**'} |", flush=True)
+    return 1 if unnoticed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,22 @@
+"""A candidate that policies can be shown, without an endpoint behind it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llm_router.connections import Connection
+
+
+@dataclass(frozen=True)
+class Shown:
+    """`times`: what is predicted for each size class, in seconds."""
+
+    connection: Connection
+    in_flight: int = 0
+    times: Sequence[float | None] = (None,) * 4
+
+    @property
+    def name(self) -> str:
+        return self.connection.name
+
+    def predicted(self, size: int) -> float | None:
+        return self.times[size]

@@ -1,0 +1,276 @@
+"""The benches' figures must be right: what is claimed of us and of others stands on them."""
+
+import math
+import re
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+
+import pytest
+
+from bench._added import Times
+from bench._cases import BREAKS_AFTER, CASES, HEALTHY, REPLY, script
+from bench._contenders import CONTENDERS, bare_stream
+from bench._first_word_page import Measured, added_table, case_table, write
+from bench._goals import COLD, WARM, missed, missed_added
+from bench._servers import model_server
+from bench._table import markdown_table, milliseconds, percent, seconds, text_table, times
+from bench._turn import Row, Turn, listen, quantile
+from bench.first_word import arguments
+from llm_router.testing.server import Fault
+
+WORDS = [word if place == 0 else f" {word}" for place, word in enumerate(REPLY.split())]
+HANG = next(case for case in CASES if case.name == "hang")
+RESET = next(case for case in CASES if case.name == "reset")
+
+
+def turn(first: float = 0.15, words: Sequence[str] = WORDS, ended: float | None = None) -> Turn:
+    """Words 20 ms apart, from `first` on."""
+    pieces = [(first + 0.02 * place, word) for place, word in enumerate(words)]
+    return Turn(pieces, pieces[-1][0] if ended is None else ended)
+
+
+def row(*turns: Turn, contender: str = COLD, generated: int | None = None) -> Row:
+    heard = sum(len(one.pieces) for one in turns)
+    return Row(
+        case=HANG,
+        contender=contender,
+        turns=turns,
+        generated=heard if generated is None else generated,
+    )
+
+
+# ── One turn ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_first_word_is_the_first_piece_that_can_be_said() -> None:
+    assert Turn([(0.1, ""), (0.2, " \n"), (0.3, "Yes,")], 0.3).first_word == 0.3
+
+
+def test_a_reply_without_a_word_never_had_a_first_one() -> None:
+    assert Turn([], 6.0).first_word == math.inf
+    assert Turn([(0.1, " ")], 6.0).first_word == math.inf
+
+
+def test_a_reply_is_whole_only_if_every_word_came_once_and_in_order() -> None:
+    assert turn().is_whole
+    assert not turn(words=WORDS[:-1]).is_whole
+    assert not turn(words=WORDS + WORDS[-1:]).is_whole
+    assert not turn(words=WORDS[::-1]).is_whole
+
+
+def test_a_word_said_twice_is_found() -> None:
+    assert turn(words=WORDS[:13] + WORDS[12:]).repeats
+    assert not turn().repeats
+    assert not turn(words=WORDS[:13]).repeats
+
+
+def test_a_gap_is_the_longest_wait_between_two_words() -> None:
+    pieces = [(0.1, WORDS[0]), (0.2, WORDS[1]), (0.9, "".join(WORDS[2:]))]
+    assert Turn(pieces, ended=5.0).longest_gap == pytest.approx(0.7)
+
+
+def test_the_wait_for_words_that_never_came_is_a_gap_too() -> None:
+    assert turn(words=WORDS[:3], ended=5.0).longest_gap == pytest.approx(5.0 - 0.19)
+
+
+def test_a_voice_that_still_has_words_to_say_hides_a_gap() -> None:
+    said = "".join(WORDS[:12])
+    rest = "".join(WORDS[12:])
+    assert Turn([(0.15, said), (2.0, rest)], 2.0).longest_silence == 0.0
+
+
+def test_a_voice_that_has_run_out_of_words_is_silent() -> None:
+    said = "".join(WORDS[:12])
+    voice_ends = 0.15 + len(said) / 15.0
+    later = Turn([(0.15, said), (voice_ends + 1.5, "".join(WORDS[12:]))], voice_ends + 1.5)
+    assert later.longest_silence == pytest.approx(1.5)
+
+
+def test_a_reply_that_breaks_off_ends_in_silence() -> None:
+    said = "".join(WORDS[:12])
+    voice_ends = 0.15 + len(said) / 15.0
+    assert Turn([(0.15, said)], ended=voice_ends + 2).longest_silence == pytest.approx(2.0)
+
+
+async def test_a_contender_that_raises_has_said_what_it_said() -> None:
+    async def speak() -> AsyncGenerator[str, None]:
+        yield WORDS[0]
+        raise ConnectionError
+
+    heard = await listen(speak)
+    assert heard.text == WORDS[0]
+    assert not heard.is_whole
+
+
+# ── Many turns ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_quantile_is_one_of_the_values() -> None:
+    values = [3.0, 1.0, 2.0, math.inf]
+    assert [quantile(values, q) for q in (0.0, 0.25, 0.5, 0.75, 1.0)] == [1, 1, 2, 3, math.inf]
+    assert quantile([float(n) for n in range(1, 101)], 0.99) == 99
+
+
+def test_one_slow_turn_in_ten_shows_in_the_p95_of_thirty() -> None:
+    turns = [turn(4.0 if number % 10 == 9 else 0.15) for number in range(30)]
+    assert row(*turns).first_word(0.95) == 4.0
+    assert row(*turns).first_word(0.5) == 0.15
+
+
+def test_words_nobody_heard_are_a_cost() -> None:
+    assert row(turn(), generated=60).cost == pytest.approx(1.5)
+    assert row(Turn([], 6.0), generated=40).cost == math.inf
+
+
+def test_whole_replies_and_repetitions_are_counted() -> None:
+    of_four = row(turn(), turn(), turn(words=WORDS[:5]), turn(words=WORDS + WORDS))
+    assert (of_four.whole, of_four.repeats) == (0.5, 1)
+
+
+# ── Goals ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_run_that_keeps_every_goal_misses_none() -> None:
+    kept = [
+        Row(case=case, contender=contender, turns=[turn(0.24)] * 5, generated=200)
+        for case in CASES
+        for contender in (COLD, WARM)
+    ]
+    assert not missed(kept, required=True)
+    assert not missed(kept, required=False)
+
+
+def test_a_late_first_word_is_a_miss() -> None:
+    late = [row(*[turn(0.9)] * 5)]
+    assert missed(late, required=True) == ["hang, Patchbay, cold: p95 ≤ 0.80"]
+    assert missed(late, required=False) == ["hang, Patchbay, cold: p95 ≤ 0.50"]
+
+
+def test_a_warm_router_has_three_turns_to_learn_that_a_server_hangs() -> None:
+    learnt = [row(*[turn(0.44)] * 3, *[turn(0.21)] * 5, contender=WARM)]
+    assert not missed(learnt, required=False)
+    slow = [row(*[turn(0.44)] * 4, *[turn(0.21)] * 5, contender=WARM)]
+    assert missed(slow, required=False) == ["hang, Patchbay, warm: then p95 ≤ 0.25"]
+
+
+def test_a_broken_or_repeated_reply_is_a_miss() -> None:
+    twice = turn(words=WORDS[:13] + WORDS[12:])
+    of_reset = Row(case=RESET, contender=COLD, turns=[turn(), twice], generated=80)
+    assert missed([of_reset], required=True) == [
+        "reset, Patchbay, cold: all whole",
+        "reset, Patchbay, cold: nothing twice",
+    ]
+
+
+def test_nothing_is_promised_of_others() -> None:
+    others = [contender.name for contender in CONTENDERS if contender.name not in {COLD, WARM}]
+    assert others
+    assert not missed([row(Turn([], 6.0), contender=name) for name in others], required=True)
+
+
+def test_time_added_is_held_to_its_limits() -> None:
+    bare = Times("bare", [0.150] * 10, [0.001] * 10)
+    quick = Times("ours", [0.1505] * 10, [0.0015] * 10)
+    slow = Times("ours", [0.1505] * 9 + [0.154], [0.0015] * 10)
+    assert not missed_added([bare, quick], required=True)
+    assert not missed_added([bare, quick], required=False)
+    assert missed_added([bare, slow], required=True) == ["added when healthy: p99 ≤ 2 ms"]
+    assert not missed_added([], required=True)
+
+
+# ── What the servers say ─────────────────────────────────────────────────────────────────────────
+
+
+def test_no_word_of_the_reply_comes_twice() -> None:
+    words = REPLY.split()
+    assert (len(words), len(set(words))) == (40, 40)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_fault_changes_what_a_server_does_and_only_that(case: object) -> None:
+    assert isinstance(case, type(HEALTHY))
+    healthy, ill = script(0.15, {}), script(0.15, case.primary)
+    assert "".join(healthy.words) == REPLY
+    assert healthy.fault is Fault.NONE
+    assert (ill == healthy) == (case is HEALTHY)
+    assert (ill.words, ill.gap, ill.after) == (healthy.words, healthy.gap, BREAKS_AFTER)
+
+
+async def test_a_model_server_fails_one_request_in_so_many_and_counts_its_words() -> None:
+    async with model_server(0.0) as server, bare_stream([server.base_url]) as speaker:
+        await server.behave({"fault": Fault.RESET_AFTER}, one_in=2)
+        heard = [(await listen(speaker)).text for _ in range(2)]
+        assert heard == [REPLY, " ".join(REPLY.split()[:BREAKS_AFTER])]
+        assert await server.words_sent() == 40 + BREAKS_AFTER
+
+
+# ── What is shown ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_figures_are_short_and_never_is_a_word() -> None:
+    assert (seconds(0.4567), seconds(math.inf)) == ("0.46", "never")
+    assert (milliseconds(0.00123), percent(0.875), times(1.0)) == ("1.23", "88%", "1.00")
+    assert times(math.inf) == "–"
+
+
+def test_a_table_lines_up_its_figures() -> None:
+    table = text_table(["", "s", "goal"], [["a", "0.15", "kept"], ["long", "12.00", ""]])
+    assert table.split("\n") == [
+        "          s  goal",
+        "────  ─────  ────",
+        "a      0.15  kept",
+        "long  12.00",
+    ]
+
+
+def test_a_table_for_a_page_has_a_column_for_each_figure() -> None:
+    table = markdown_table(["", "s", "goal"], [["a", "0.15", "kept"]])
+    assert table == "|  | s | goal |\n| --- | ---: | --- |\n| a | 0.15 | kept |"
+
+
+def test_the_tables_say_whether_a_goal_was_reached() -> None:
+    kept, failed = row(*[turn(0.44)] * 5), row(*[turn(1.3)] * 5)
+    assert "p95 ≤ 0.50 ✓" in case_table([kept])
+    assert "p95 ≤ 0.50 ✗" in case_table([failed])
+    bare, ours = Times("bare", [0.150], [0.001]), Times("ours", [0.157], [0.0015])
+    assert "7.00" in added_table([bare, ours])
+    assert "p99 ≤ 2 ✗" in added_table([bare, ours])
+
+
+def test_the_page_shows_every_fault_and_names_no_place_of_the_machine(tmp_path: Path) -> None:
+    rows = [
+        Row(case=case, contender=one.name, turns=[turn(), Turn([], 6.0)] * 2, generated=80)
+        for case in CASES
+        for one in CONTENDERS
+    ]
+    measured = [Times(name, [0.15], [0.001]) for name in ("bare httpx2", "Patchbay")]
+    page = tmp_path / "first_word.md"
+    write(page, Measured(rows, measured, longest_wait=0.01))
+    said = page.read_text()
+    assert all(f"## {case.title[0].upper()}{case.title[1:]}" in said for case in CASES)
+    assert not re.search(r"[( `]/[a-z]+/", said)
+    assert page.with_suffix(".png").stat().st_size > 0
+
+
+def test_help_names_every_fault_and_every_contender(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        arguments(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert all(case.name in said for case in CASES)
+    assert all(contender.product in said for contender in CONTENDERS)
+
+
+@pytest.mark.parametrize("part", [["--faults", "hang"], ["--rounds", "0"]])
+def test_half_a_run_is_not_written_down(
+    part: Sequence[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert arguments(["--write"]).write
+    with pytest.raises(SystemExit):
+        arguments(["--write", *part])
+    assert "leave out --faults" in capsys.readouterr().err
+
+
+def test_too_few_turns_for_the_goals_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        arguments(["--turns", "3"])
+    assert "3 is below 4" in capsys.readouterr().err

@@ -1,0 +1,223 @@
+"""What the voice bench makes of a conversation, and of many."""
+
+import math
+import wave
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.session import TurnOptions
+from bench._voice import FIRST_TOKEN, NAMES, OURS, STOCK, VARIANTS, room_name, variant_of
+from bench._voice_calls import Spoken
+from bench._voice_page import Measured, waits_table, ways_table, write
+from bench._voice_recording import QUIETEST, Recording, lay
+from bench._voice_turns import STAGES, Row, Turn, missed, slowest, take_apart
+from bench.voice_turn import arguments
+from config.settings import Settings
+from tests.voice.caller import RATE, sentence
+
+
+def a_turn(wait: float, **stages: float) -> Turn:
+    return Turn(stages={**stages, "heard": wait}, asked=1)
+
+
+# ── Variants ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_room_names_its_variant() -> None:
+    assert all(variant_of(room_name(variant, 12)) == variant for variant in VARIANTS)
+
+
+def test_no_two_variants_have_a_name_in_common() -> None:
+    assert len(set(NAMES)) == len(VARIANTS)
+
+
+def test_ours_is_what_the_settings_are_by_default() -> None:
+    fields = Settings.model_fields
+    assert OURS.turns == TurnOptions(
+        detection=fields["turn_detection"].default,
+        vad_engine=fields["vad_engine"].default,
+        min_silence=fields["vad_min_silence"].default,
+        min_delay=fields["endpointing_min_delay"].default,
+        max_delay=fields["endpointing_max_delay"].default,
+        preemptive=fields["preemptive_generation"].default,
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["--write", "--variants", "ours"], "leave out --variants"),
+        (["--check", "--variants", "stock"], "name it in --variants"),
+        (["--turns", "0"], "0 is below 1"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_advice(
+    words: list[str], advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        arguments(words)
+    assert advice in capsys.readouterr().err
+
+
+# ── A turn ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_stages_count_from_the_last_sound() -> None:
+    notes = [(10.4, "noticed"), (10.45, "words"), (10.5, "thinking"), (10.6, "speaking")]
+    stages = take_apart(8.0, 10.0, 10.7, notes, [10.25])
+    assert stages == pytest.approx(
+        {
+            "noticed": 0.4,
+            "words": 0.45,
+            "decided": 0.5,
+            "asked": 0.25,
+            "first_word": 0.25 + FIRST_TOKEN,
+            "speaking": 0.6,
+            "heard": 0.7,
+        }
+    )
+
+
+def test_after_a_pause_within_the_turn_the_last_of_each_counts() -> None:
+    notes = [(9.0, "noticed"), (9.1, "words"), (10.4, "noticed"), (10.5, "words")]
+    stages = take_apart(8.0, 10.0, 11.0, notes, [9.2, 10.3])
+    assert stages["noticed"] == pytest.approx(0.4)
+    assert stages["words"] == pytest.approx(0.5)
+    assert stages["asked"] == pytest.approx(0.3)
+
+
+def test_what_belongs_to_other_turns_is_left_out() -> None:
+    notes = [(7.0, "words"), (10.6, "speaking"), (12.0, "noticed"), (12.5, "listening")]
+    stages = take_apart(8.0, 10.0, 10.7, notes, [7.5, 10.65])
+    assert set(stages) == {"speaking", "heard"}
+
+
+def test_a_turn_without_an_answer_waits_for_ever() -> None:
+    stages = take_apart(8.0, 10.0, math.inf, [(10.4, "noticed")], [])
+    assert stages == pytest.approx({"noticed": 0.4})
+    assert Turn(stages=stages, asked=0).wait == math.inf
+
+
+# ── Many turns ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_turn_without_an_answer_is_in_the_figures() -> None:
+    row = Row(variant=OURS, turns=[a_turn(0.6), Turn(stages={}, asked=1)])
+    assert (row.wait(0.5), row.wait(1)) == (0.6, math.inf)
+
+
+def test_a_turn_that_was_talked_over_counts_and_is_no_wait() -> None:
+    over = Turn(stages={"heard": 0.01}, asked=2, talked_over=True)
+    row = Row(variant=OURS, turns=[over, a_turn(0.6)])
+    assert (row.talked_over, row.wait(0.5), row.stage("heard"), row.asked) == (1, 0.6, 0.6, 1.5)
+
+
+def test_a_caller_who_was_always_talked_over_reaches_no_goal() -> None:
+    row = Row(variant=OURS, turns=[Turn(stages={"heard": 0.01}, asked=1, talked_over=True)])
+    assert math.isnan(row.wait(0.5))
+    assert len(missed(row)) == 2
+
+
+def test_the_turn_at_a_quantile_is_the_one_that_waited_so_long() -> None:
+    row = Row(variant=OURS, turns=[a_turn(0.1 * n) for n in (3, 1, 2)])
+    turn = row.turn_at(0.5)
+    assert turn
+    assert turn.wait == row.wait(0.5) == pytest.approx(0.2)
+
+
+def test_goals_that_are_reached_are_not_missed() -> None:
+    assert missed(Row(variant=OURS, turns=[a_turn(0.70)] * 10 + [a_turn(1.30)])) == []
+
+
+def test_a_missed_goal_names_the_stage_that_took_the_longest() -> None:
+    slow = a_turn(1.0, noticed=0.3, words=0.35, decided=0.85)
+    problem, *rest = missed(Row(variant=OURS, turns=[slow]))
+    assert not rest
+    assert "p50 is 1.00 s" in problem
+    assert f"'{STAGES['decided']}': 0.50 s" in problem
+
+
+def test_what_was_done_before_the_end_of_the_turn_took_no_time() -> None:
+    assert slowest(a_turn(0.5, asked=-0.8, noticed=0.4)).endswith("0.40 s")
+
+
+# ── The recording ────────────────────────────────────────────────────────────────────────────────
+
+
+def frame(value: int, seconds: float = 0.01) -> "np.ndarray[tuple[int], np.dtype[np.int16]]":
+    return np.full(round(RATE * seconds), value, np.int16)
+
+
+def test_frames_that_come_unevenly_follow_on_one_another() -> None:
+    frames = [(5.0, frame(1)), (5.03, frame(2)), (5.031, frame(3))]
+    track = lay(frames, 5.0, RATE // 10)
+    assert track[: 3 * 480].tolist() == [*[1] * 480, *[2] * 480, *[3] * 480]
+    assert not track[3 * 480 :].any()
+
+
+def test_a_frame_that_is_much_too_late_goes_where_it_belongs() -> None:
+    track = lay([(5.0, frame(1)), (5.2, frame(2))], 5.0, RATE)
+    assert track[RATE // 5 : RATE // 5 + 480].tolist() == [2] * 480
+    assert not track[480 : RATE // 5].any()
+
+
+def test_what_lies_beyond_the_track_is_cut_off() -> None:
+    track = lay([(4.0, frame(1)), (5.095, frame(2))], 5.0, RATE // 10)
+    assert track.tolist() == [*[0] * 4560, *[2] * 240]
+
+
+def a_recording() -> Recording:
+    left, right = frame(2**14, 0.5), frame(0, 0.5)
+    samples = np.stack([np.concatenate([left, right]), np.concatenate([right, left])], axis=1)
+    return Recording(start=100.0, samples=samples, spoken=[])
+
+
+def test_loudness_tells_the_sides_apart() -> None:
+    loud = a_recording().loudness(100.4, 100.6)
+    assert loud.shape == (20, 2)
+    assert loud[0] == pytest.approx([-6.02, QUIETEST], abs=0.01)
+    assert loud[-1] == pytest.approx([QUIETEST, -6.02], abs=0.01)
+
+
+def test_a_saved_recording_has_the_caller_on_the_left(tmp_path: Path) -> None:
+    a_recording().save(tmp_path / "call.wav")
+    with wave.open(str(tmp_path / "call.wav")) as saved:
+        shape = (saved.getnchannels(), saved.getframerate(), saved.getnframes())
+        left, right = np.frombuffer(saved.readframes(1), np.int16)
+    assert shape == (2, RATE, RATE)
+    assert (left, right) == (2**14, 0)
+
+
+# ── Tables and page ──────────────────────────────────────────────────────────────────────────────
+
+
+def some_rows(waits: Mapping[str, float]) -> list[Row]:
+    return [Row(variant=one, turns=[a_turn(waits.get(one.name, 0.8))]) for one in VARIANTS]
+
+
+def test_waits_are_set_against_stock() -> None:
+    rows = some_rows({STOCK.name: 1.2, OURS.name: 0.6})
+    line = next(line for line in waits_table(rows).splitlines() if line.startswith("ours  "))
+    assert line.split()[1:5] == ["0.60", "0.60", "0.60", "0.50"]
+    assert "p50 ≤ 0.70 ✓" in line
+
+
+def test_tables_need_neither_stock_nor_ours() -> None:
+    rows = [Row(variant=VARIANTS[-1], turns=[Turn(stages={}, asked=0)])]
+    assert "never" in waits_table(rows)
+    assert "–" in ways_table(rows)
+
+
+def test_the_page_names_every_variant_and_shows_a_picture(tmp_path: Path) -> None:
+    turn = a_turn(0.3, noticed=0.1, asked=-0.05)
+    spoken = Spoken(sentence=sentence("parking"), began=100.1, ended=100.5, turn=turn)
+    recording = Recording(start=99.0, samples=np.zeros((3 * RATE, 2), np.int16), spoken=[spoken])
+    found = Measured(rows=some_rows({}), recording=recording, load=(0.5, 1.5), longest_wait=0.0)
+    write(tmp_path / "voice.md", found)
+    page = (tmp_path / "voice.md").read_text()
+    assert all(page.count(f"| {variant.title} |") >= 2 for variant in VARIANTS)
+    assert "0.5 before and 1.5 at the end" in " ".join(page.split())
+    assert (tmp_path / "voice.png").read_bytes().startswith(b"\x89PNG")

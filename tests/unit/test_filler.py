@@ -1,0 +1,209 @@
+"""What covers a late answer: when it begins, what it says, and that it is cut for the answer."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
+
+import numpy as np
+import pytest
+from livekit import rtc
+from livekit.agents import llm
+
+from agent.filler import LATE, Cover, FillerRule, mark_late, without_marks
+from llm_router.phrases import Phrases
+
+RATE = 1000
+ANSWER_LEVEL, PHRASE_LEVEL = 1000, 500
+PHRASES = Phrases(
+    {"en": {"filler.late": ["One.", "Two."], "filler.very_late": ["Still.", "Nearly."]}}
+)
+
+
+# ── What is said ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_no_phrase_is_said_twice_in_a_row() -> None:
+    rule = FillerRule(PHRASES, "en")
+    said = [rule.phrase(marks_before=n % 2) for n in range(12)]
+    assert all(one != other for one, other in zip(said, said[1:], strict=False))
+    assert said[:2] == ["One.", "Still."]
+
+
+def test_the_only_phrase_of_a_language_is_not_repeated() -> None:
+    rule = FillerRule(Phrases({"en": {"filler.late": ["One."]}}), "en")
+    assert [rule.phrase(0) for _ in range(3)] == ["One.", "", ""]
+
+
+# ── When it is said ──────────────────────────────────────────────────────────────────────────────
+
+
+def chunk(text: str) -> llm.ChatChunk:
+    return llm.ChatChunk(id="1", delta=llm.ChoiceDelta(role="assistant", content=text))
+
+
+async def marked(
+    *pieces: llm.ChatChunk | asyncio.Event, late_in: float, again_after: float = 60.0
+) -> AsyncIterator[llm.ChatChunk | str]:
+    """The pieces as they come out of `mark_late`; an event is waited for."""
+
+    async def answer() -> AsyncGenerator[llm.ChatChunk, None]:
+        for piece in pieces:
+            if isinstance(piece, asyncio.Event):
+                await piece.wait()
+            else:
+                yield piece
+
+    late_at = asyncio.get_running_loop().time() + late_in
+    async for out in mark_late(answer(), late_at, again_after):
+        yield out
+
+
+def shown(out: Sequence[llm.ChatChunk | str]) -> list[str]:
+    return [o if isinstance(o, str) else (o.delta.content or "" if o.delta else "") for o in out]
+
+
+async def test_an_answer_in_time_is_not_marked() -> None:
+    out = [piece async for piece in marked(chunk("Yes"), chunk(" sir"), late_in=60)]
+    assert shown(out) == ["Yes", " sir"]
+
+
+async def test_a_late_answer_is_marked_until_its_first_word() -> None:
+    go = asyncio.Event()
+    out: list[llm.ChatChunk | str] = []
+    async for piece in marked(chunk(""), go, chunk("Yes"), late_in=0, again_after=0):
+        out.append(piece)
+        if shown(out).count(LATE) == 3:
+            go.set()
+    texts = [text for text in shown(out) if text]
+    assert texts[:3] == [LATE] * 3
+    assert texts[-1] == "Yes"
+
+
+async def test_a_pause_within_the_answer_is_not_marked() -> None:
+    pause = asyncio.Event()
+    out: list[llm.ChatChunk | str] = []
+    async for piece in marked(chunk("Yes"), pause, chunk(" sir"), late_in=60, again_after=0):
+        out.append(piece)
+        pause.set()
+    assert LATE not in shown(out)
+
+
+async def test_who_stops_listening_closes_the_answer_behind_the_mark() -> None:
+    closed = asyncio.Event()
+
+    async def answer() -> AsyncGenerator[llm.ChatChunk, None]:
+        try:
+            await asyncio.get_running_loop().create_future()
+            yield chunk("never")
+        finally:
+            closed.set()
+
+    stream = mark_late(answer(), 0.0, 60.0)
+    assert await anext(stream) == LATE
+    await stream.aclose()
+    assert closed.is_set()
+
+
+async def test_marks_are_not_shown() -> None:
+    async def text() -> AsyncIterator[str]:
+        for piece in (LATE, "Yes", f"{LATE} sir"):
+            yield piece
+
+    assert [piece async for piece in without_marks(text())] == ["Yes", " sir"]
+
+
+# ── How it sounds ────────────────────────────────────────────────────────────────────────────────
+
+
+def frame(level: int, seconds: float = 0.1) -> rtc.AudioFrame:
+    samples = np.full(int(RATE * seconds), level, np.int16)
+    return rtc.AudioFrame(samples.tobytes(), RATE, 1, len(samples))
+
+
+class Voice:
+    """Speaks a frame for each piece of text; a phrase is `frames` long."""
+
+    def __init__(self, frames: int = 2) -> None:
+        self.said: list[str] = []
+        self.frames = frames
+
+    async def __call__(self, text: AsyncIterable[str]) -> AsyncGenerator[rtc.AudioFrame, None]:
+        async for piece in text:
+            self.said.append(piece)
+            is_phrase = piece in {"One.", "Two.", "Still.", "Nearly."}
+            for _ in range(self.frames if is_phrase else 1):
+                yield frame(PHRASE_LEVEL if is_phrase else ANSWER_LEVEL)
+
+
+def levels(frames: Sequence[rtc.AudioFrame]) -> list[int]:
+    return [int(np.frombuffer(f.data, np.int16)[0]) for f in frames]
+
+
+async def spoken(voice: Voice, *pieces: str | asyncio.Event) -> list[rtc.AudioFrame]:
+    async def text() -> AsyncIterator[str]:
+        for piece in pieces:
+            if isinstance(piece, asyncio.Event):
+                await piece.wait()
+            else:
+                yield piece
+
+    return [f async for f in Cover(FillerRule(PHRASES, "en")).speak(text(), voice)]
+
+
+async def test_an_answer_without_a_mark_is_spoken_as_it_is() -> None:
+    voice = Voice()
+    assert levels(await spoken(voice, "Yes", " sir")) == [ANSWER_LEVEL, ANSWER_LEVEL]
+    assert voice.said == ["Yes", " sir"]
+
+
+async def test_a_phrase_is_heard_before_a_late_answer_and_after_it_no_more() -> None:
+    voice, go = Voice(), asyncio.Event()
+
+    async def text() -> AsyncIterator[str]:
+        yield LATE
+        await go.wait()
+        yield "Yes"
+
+    heard: list[rtc.AudioFrame] = []
+    async for one in Cover(FillerRule(PHRASES, "en")).speak(text(), voice):
+        heard.append(one)
+        if len(heard) == 2:
+            go.set()
+    assert levels(heard)[:2] == [PHRASE_LEVEL] * 2
+    assert levels(heard)[-1] == ANSWER_LEVEL
+
+
+async def test_a_phrase_is_cut_with_a_fade_when_the_answer_is_there() -> None:
+    voice, go = Voice(frames=50), asyncio.Event()
+
+    async def text() -> AsyncIterator[str]:
+        yield LATE
+        await go.wait()
+        yield "Yes"
+
+    heard: list[rtc.AudioFrame] = []
+    async for one in Cover(FillerRule(PHRASES, "en")).speak(text(), voice):
+        heard.append(one)
+        go.set()
+    assert len(heard) < 50
+    fade = np.frombuffer(heard[-2].data, np.int16)
+    assert fade[0] == PHRASE_LEVEL
+    assert fade[-1] == 0
+    assert levels(heard)[-1] == ANSWER_LEVEL
+
+
+async def test_a_turn_that_ends_without_words_still_ends() -> None:
+    assert levels(await spoken(Voice(), LATE)) in ([], [PHRASE_LEVEL] * 2)
+
+
+async def test_a_voice_that_fails_is_not_hidden() -> None:
+    async def broken(text: AsyncIterable[str]) -> AsyncGenerator[rtc.AudioFrame, None]:
+        async for _ in text:
+            raise ConnectionError("the voice is gone")
+            yield frame(0)
+
+    async def text() -> AsyncIterator[str]:
+        yield "Yes"
+
+    cover = Cover(FillerRule(PHRASES, "en"))
+    with pytest.raises(ConnectionError, match="the voice is gone"):
+        assert [f async for f in cover.speak(text(), broken)] == []

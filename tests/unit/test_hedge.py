@@ -1,0 +1,378 @@
+"""How long an endpoint is waited for, and who is started next."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_router.connections import Connection
+from llm_router.endpoint import Attempt, Endpoint, Mailbox
+from llm_router.hedge import GiveUp, Patience, Race, Start, Step, Wait, patience, usual_wait
+from llm_router.latency import Histogram
+from llm_router.options import PatienceOptions
+from llm_router.testing import HANG, ManualClock, ScriptedProvider
+from llm_router.types import ChatRequest
+
+OPTIONS = PatienceOptions()
+COLD = Patience(OPTIONS.cold_hedge, OPTIONS.cold_silent)
+
+
+def measured(*seconds: float, failures: int = 0, cut: tuple[float, ...] = ()) -> Histogram:
+    histogram = Histogram()
+    for time in seconds:
+        histogram.record(time, 0.0)
+    for time in cut:
+        histogram.at_least(time, 0.0)
+    for _ in range(failures):
+        histogram.failed(0.0)
+    return histogram
+
+
+# ── Patience ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "histogram",
+    [measured(), measured(0.1, 0.1), measured(failures=9), measured(0.1, failures=9)],
+    ids=["nothing measured", "too little measured", "all failed", "nearly all failed"],
+)
+def test_an_endpoint_that_shows_nothing_is_waited_for_as_a_stranger(histogram: Histogram) -> None:
+    assert patience(histogram, 0.0, OPTIONS) == COLD
+
+
+def test_what_was_measured_long_ago_is_no_measure() -> None:
+    assert patience(measured(0.1, 0.1, 0.1), 3_600.0, OPTIONS) == COLD
+
+
+def test_a_steady_endpoint_is_late_a_little_past_its_usual_time() -> None:
+    waits = patience(measured(*[0.4] * 20), 0.0, OPTIONS)
+    median = measured(0.4).quantile(0.5)
+    assert median is not None
+    assert waits.hedge_after == pytest.approx(median + 0.03)
+    assert waits.silent_after == pytest.approx(median * 1.3 + 0.03)
+
+
+def test_three_samples_are_enough_to_go_by() -> None:
+    assert patience(measured(0.1, 0.1), 0.0, OPTIONS) == COLD
+    assert patience(measured(0.1, 0.1, 0.1), 0.0, OPTIONS) != COLD
+
+
+def test_a_quick_endpoint_is_given_the_shortest_wait() -> None:
+    waits = patience(measured(*[0.02] * 20), 0.0, OPTIONS)
+    assert waits.silent_after == OPTIONS.shortest
+    assert waits.hedge_after < OPTIONS.shortest
+
+
+def test_a_slow_endpoint_is_given_the_longest_wait_and_no_more() -> None:
+    assert patience(measured(*[5.0] * 20), 0.0, OPTIONS).silent_after == OPTIONS.longest
+
+
+def test_a_tail_of_one_in_ten_does_not_make_the_wait_longer() -> None:
+    waits = patience(measured(*[0.15] * 18, 4.0, 4.0), 0.0, OPTIONS)
+    assert waits.silent_after < 0.3
+    assert waits.hedge_after == waits.silent_after
+
+
+def test_an_endpoint_that_hangs_one_time_in_five_is_not_waited_for_longer() -> None:
+    for histogram in (measured(*[0.15] * 16, failures=4), measured(*[0.15] * 16, cut=(0.3,) * 4)):
+        assert patience(histogram, 0.0, OPTIONS).silent_after < 0.3
+
+
+def test_an_endpoint_that_varies_by_nature_is_waited_for() -> None:
+    waits = patience(measured(*[0.3] * 15, *[0.8] * 5), 0.0, OPTIONS)
+    assert waits.silent_after == pytest.approx(0.83, rel=0.1)
+
+
+@given(st.lists(st.floats(0.0, 100.0), max_size=30), st.integers(0, 10), st.floats(0.0, 7_200.0))
+def test_whatever_was_measured_both_moments_are_in_bounds_and_in_order(
+    seconds: list[float], failures: int, now: float
+) -> None:
+    waits = patience(measured(*seconds, failures=failures), now, OPTIONS)
+    assert 0 < waits.hedge_after <= waits.silent_after
+    assert OPTIONS.shortest <= waits.silent_after <= OPTIONS.longest
+
+
+def test_the_usual_wait_of_a_stranger_is_taken_to_be_long() -> None:
+    assert usual_wait(measured(), OPTIONS) == OPTIONS.cold_silent
+    assert usual_wait(measured(0.1, failures=9), OPTIONS) == OPTIONS.cold_silent
+    assert usual_wait(measured(0.3), OPTIONS) == pytest.approx(0.3, rel=0.1)
+
+
+# ── The race ─────────────────────────────────────────────────────────────────────────────────────
+
+
+class Course:
+    """Endpoints that never answer, and a race among them on a clock that jumps.
+
+    Every attempt may be hedged after 1 s and is late after 2 s.
+    """
+
+    def __init__(
+        self,
+        names: str,
+        *,
+        hedges: int = 9,
+        most: int = 9,
+        give_up_at: float = 100.0,
+        careful: str = "",
+        resort: str = "",
+    ) -> None:
+        self.clock = ManualClock()
+        self.hedges_left = hedges
+        self.mailbox = Mailbox(self.clock)
+        self.attempts: dict[str, Attempt] = {}
+        endpoints = [
+            Endpoint(
+                Connection(name=name, hedge="never" if name in careful else "allowed"),
+                ScriptedProvider([[HANG]], clock=self.clock, last_resort=name in resort),
+            )
+            for name in names
+        ]
+        self.race = Race(endpoints, self._pays, most=most, give_up_at=give_up_at)
+
+    def _pays(self) -> bool:
+        self.hedges_left -= 1
+        return self.hedges_left >= 0
+
+    def at(self, now: float) -> str:
+        """All that happens at that time: starts as `hedge b`, then `wait 3` or `give up`."""
+        self.clock.advance(now - self.clock.now())
+        said = []
+        while isinstance(step := self.race.next_step(now), Start):
+            said.append(f"{step.why} {step.endpoint.name}")
+            attempt = self._start(step.endpoint)
+            self.race.started(attempt)
+        return ", ".join([*said, self._told(step)])
+
+    def fails(self, name: str) -> None:
+        self.race.ended(self.attempts[name])
+
+    def _start(self, endpoint: Endpoint) -> Attempt:
+        attempt = Attempt(
+            endpoint,
+            ChatRequest(messages=[]),
+            role="first",
+            size=0,
+            hedge_after=1.0,
+            silent_after=2.0,
+            mailbox=self.mailbox,
+            clock=self.clock,
+        )
+        self.attempts[endpoint.name] = attempt
+        return attempt
+
+    @staticmethod
+    def _told(step: Step) -> str:
+        return f"wait {step.until:g}" if isinstance(step, Wait) else "give up"
+
+    def run(self, script: Callable[["Course"], None]) -> None:
+        async def main() -> None:
+            script(self)
+            for attempt in self.attempts.values():
+                attempt.cancel()
+                await attempt.wait()
+
+        self.clock.run(main())
+
+
+def test_the_first_in_order_starts_alone() -> None:
+    def script(course: Course) -> None:
+        assert course.at(0) == "failover a, wait 1"
+
+    Course("abc").run(script)
+
+
+def test_a_hedge_is_started_beside_one_that_is_slow_and_each_hedge_once() -> None:
+    def script(course: Course) -> None:
+        course.at(0)
+        assert course.at(1) == "hedge b, wait 2"
+        assert course.at(1.5) == "wait 2"
+        assert course.attempts["a"].is_late is False
+
+    Course("abc").run(script)
+
+
+def test_without_budget_the_next_waits_until_the_first_is_late() -> None:
+    def script(course: Course) -> None:
+        course.at(0)
+        assert course.at(1) == "wait 2"
+        assert course.at(2) == "failover b, wait 3"
+        assert course.attempts["a"].is_late
+
+    Course("abc", hedges=0).run(script)
+
+
+def test_one_that_is_late_runs_on_and_is_told_to_its_breaker_once() -> None:
+    def script(course: Course) -> None:
+        course.at(0)
+        for now in (2, 2.5, 3):
+            course.at(now)
+        assert "1 failed in a row" in repr(course.attempts["a"].endpoint.breaker)
+
+    Course("a").run(script)
+
+
+def test_a_failure_starts_the_next_at_once_and_costs_no_hedge() -> None:
+    def script(course: Course) -> None:
+        course.at(0)
+        course.fails("a")
+        assert course.at(0.1) == "failover b, wait 1.1"
+        assert course.hedges_left == 9
+
+    Course("ab").run(script)
+
+
+def test_a_failure_beside_one_that_is_on_time_starts_nobody() -> None:
+    def script(course: Course) -> None:
+        course.at(0)
+        course.at(1)
+        course.fails("a")
+        assert course.at(1.5) == "wait 2"
+        assert set(course.attempts) == {"a", "b"}
+
+    Course("abc").run(script)
+
+
+def test_two_hung_servers_cost_two_deadlines() -> None:
+    def script(course: Course) -> None:
+        assert [course.at(now) for now in (0, 2, 4)] == [
+            "failover a, wait 1",
+            "failover b, wait 3",
+            "failover c, wait 5",
+        ]
+
+    Course("abc", hedges=0).run(script)
+
+
+def test_no_more_are_started_than_allowed() -> None:
+    def script(course: Course) -> None:
+        course.at(0)
+        course.fails("a")
+        course.at(0)
+        course.fails("b")
+        assert course.at(0) == "give up"
+
+    Course("abc", most=2).run(script)
+
+
+def test_when_all_have_failed_nobody_is_waited_for() -> None:
+    def script(course: Course) -> None:
+        course.at(0)
+        course.fails("a")
+        assert course.at(0.1) == "give up"
+
+    Course("a").run(script)
+
+
+def test_all_late_are_waited_for_until_the_turn_has_no_time_left() -> None:
+    def script(course: Course) -> None:
+        course.at(0)
+        assert course.at(2) == "wait 4"
+        assert course.at(4) == "give up"
+
+    Course("a", give_up_at=4.0).run(script)
+
+
+def test_out_of_time_no_model_is_started_any_more() -> None:
+    def script(course: Course) -> None:
+        course.at(0)
+        assert course.at(4) == "give up"
+        assert set(course.attempts) == {"a"}
+
+    Course("abc", give_up_at=4.0).run(script)
+
+
+def test_a_careful_connection_is_no_hedge_but_a_failover() -> None:
+    def script(course: Course) -> None:
+        course.at(0)
+        assert course.at(1) == "wait 2"
+        assert course.hedges_left == 9, "and what is not started is not paid for"
+        assert course.at(2) == "failover b, wait 3"
+
+    Course("ab", careful="b").run(script)
+
+
+def test_a_last_resort_waits_for_everyone_to_fail() -> None:
+    def script(course: Course) -> None:
+        course.at(0)
+        assert course.at(1) == "wait 2"
+        assert course.at(2) == "wait 100", "late is not failed: a model's words are worth a wait"
+        course.fails("a")
+        assert course.at(3) == "failover z, wait 4"
+
+    Course("az", resort="z").run(script)
+
+
+def test_a_last_resort_is_asked_when_time_is_up_and_given_a_moment() -> None:
+    def script(course: Course) -> None:
+        course.at(0)
+        assert course.at(4) == "failover z, wait 5"
+        assert course.at(5) == "give up"
+
+    Course("abz", resort="z", hedges=0, give_up_at=4.0).run(script)
+
+
+def test_a_last_resort_is_asked_when_the_tries_are_used_up() -> None:
+    def script(course: Course) -> None:
+        course.at(0)
+        course.fails("a")
+        assert course.at(0) == "failover z, wait 1"
+
+    Course("abz", resort="z", most=1).run(script)
+
+
+def test_a_last_resort_is_not_asked_while_a_model_may_still_answer() -> None:
+    def script(course: Course) -> None:
+        course.at(0)
+        assert course.at(2) == "wait 100"
+
+    Course("abz", resort="z", most=1).run(script)
+
+
+def test_the_last_try_allowed_may_be_a_hedge() -> None:
+    def script(course: Course) -> None:
+        course.at(0)
+        assert course.at(1) == "hedge b, wait 2"
+        assert course.at(2) == "wait 3"
+
+    Course("abc", most=2).run(script)
+
+
+def test_a_last_resort_alone_is_simply_asked() -> None:
+    def script(course: Course) -> None:
+        assert course.at(0) == "failover z, wait 1"
+
+    Course("z", resort="z").run(script)
+
+
+def test_nobody_to_ask_is_given_up_at_once() -> None:
+    assert isinstance(Race([], lambda: True, most=4, give_up_at=math.inf).next_step(0.0), GiveUp)
+
+
+@given(
+    st.integers(1, 5),
+    st.integers(0, 4),
+    st.integers(0, 3),
+    st.lists(st.tuples(st.floats(0.01, 1.0), st.sampled_from("     abcde")), max_size=30),
+)
+def test_any_race_ends_in_bounds(
+    endpoints: int, most: int, hedges: int, events: list[tuple[float, str]]
+) -> None:
+    course = Course("abcde"[:endpoints], most=most, hedges=hedges, give_up_at=6.0)
+
+    def script(course: Course) -> None:
+        now, over = 0.0, False
+        for pause, failing in [(0.0, " "), *events, (6.0, " ")]:
+            now += pause
+            if failing in course.attempts:
+                course.fails(failing)
+            said = course.at(now)
+            over = over or said.endswith("give up")
+            if said.startswith("wait"):
+                assert float(said.removeprefix("wait ")) > now - 1e-4, "no busy waiting"
+        assert over
+        assert len(course.attempts) <= min(most, endpoints)
+
+    course.run(script)

@@ -1,0 +1,131 @@
+"""What the log says of a reply, and what a faulty observer can break: nothing."""
+
+import logging
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
+
+from llm_router.failures import Failure, FailureClass
+from llm_router.observe import AttemptEvent, LogObserver, Observers, ReplyEvent
+
+ATTEMPT = AttemptEvent(
+    connection="a",
+    role="first",
+    outcome="won",
+    failure=None,
+    first_word=0.15,
+    duration=1.0,
+    characters=12,
+)
+REPLY = ReplyEvent(
+    session_id="s",
+    connection="b",
+    model="m",
+    first_word=0.4567,
+    took_over_from=("a",),
+    attempts=2,
+    resumes=0,
+    last_resort=False,
+    cancelled=False,
+    characters=12,
+    wasted=0,
+    failures=(),
+)
+
+
+class Faulty:
+    def attempt_ended(self, event: AttemptEvent) -> None:
+        raise ValueError(event.connection)
+
+    def reply_ended(self, event: ReplyEvent) -> None:
+        raise ValueError(event.connection)
+
+
+class Told:
+    def __init__(self) -> None:
+        self.events: list[AttemptEvent | ReplyEvent] = []
+
+    def attempt_ended(self, event: AttemptEvent) -> None:
+        self.events.append(event)
+
+    def reply_ended(self, event: ReplyEvent) -> None:
+        self.events.append(event)
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO, "llm_router")
+    return caplog
+
+
+def lines(log: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    return [(record.levelname, record.getMessage()) for record in log.records]
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (REPLY, "b answered, first word 0.457 s, took over from a"),
+        (replace(REPLY, took_over_from=()), "b answered, first word 0.457 s"),
+        (
+            replace(REPLY, took_over_from=(), cancelled=True, first_word=None),
+            "b answered, no word (cancelled)",
+        ),
+    ],
+)
+def test_a_reply_is_one_line(log: pytest.LogCaptureFixture, event: ReplyEvent, line: str) -> None:
+    LogObserver().reply_ended(event)
+    assert lines(log) == [("INFO", line)]
+
+
+def test_the_last_resort_is_an_error_that_says_who_failed_how(
+    log: pytest.LogCaptureFixture,
+) -> None:
+    failures = (
+        ("a", Failure(FailureClass.SILENT, "no word by the deadline")),
+        ("b", Failure(FailureClass.REJECTED_KEY, "HTTP 401")),
+    )
+    LogObserver().reply_ended(replace(REPLY, last_resort=True, failures=failures))
+    assert lines(log) == [
+        (
+            "ERROR",
+            "no connection could answer (a: silent; b: rejected key): the last resort spoke",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "level"),
+    [(FailureClass.SILENT, "WARNING"), (FailureClass.REJECTED_KEY, "ERROR")],
+)
+def test_a_failure_is_a_warning_or_an_error_where_a_person_must_act(
+    log: pytest.LogCaptureFixture, kind: FailureClass, level: str
+) -> None:
+    LogObserver().attempt_ended(replace(ATTEMPT, failure=Failure(kind, "as told")))
+    [(at, line)] = lines(log)
+    assert at == level
+    assert line.startswith(f"connection a: {kind} (as told)")
+
+
+def test_an_attempt_that_went_well_is_no_line(log: pytest.LogCaptureFixture) -> None:
+    LogObserver().attempt_ended(ATTEMPT)
+    assert lines(log) == []
+
+
+def test_a_faulty_observer_reaches_neither_the_reply_nor_the_others(
+    log: pytest.LogCaptureFixture,
+) -> None:
+    told = Told()
+    observers = Observers([Faulty(), told])
+    observers.attempt_ended(ATTEMPT)
+    observers.reply_ended(REPLY)
+    assert told.events == [ATTEMPT, REPLY]
+    assert [line for _, line in lines(log)] == ["observer Faulty failed"] * 2
+
+
+@pytest.mark.parametrize(("event", "field"), [(ATTEMPT, "outcome"), (REPLY, "connection")])
+def test_an_observer_cannot_change_what_it_is_told(
+    event: AttemptEvent | ReplyEvent, field: str
+) -> None:
+    with pytest.raises(FrozenInstanceError):
+        setattr(event, field, "another")

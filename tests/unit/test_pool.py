@@ -1,0 +1,356 @@
+"""Who may be asked, in what order, and why the others may not."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llm_router.connections import Connection
+from llm_router.endpoint import Endpoint
+from llm_router.failures import Failure, FailureClass
+from llm_router.plugins import Plugins
+from llm_router.policies.base import Aim, C, Standing, Turn
+from llm_router.policies.latency import LatencyPolicy
+from llm_router.policies.least_pending import LeastPending
+from llm_router.policies.priority import Priority
+from llm_router.pool import Pool, may_follow, prompt_characters
+from llm_router.testing import HANG, ScriptedProvider
+from llm_router.types import ChatRequest
+
+POLICIES = Plugins("llm_router.policies", "policy")
+HELLO = ChatRequest(messages=[{"role": "user", "content": "hello"}])
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+SILENT = Failure(FailureClass.SILENT, "no word by the deadline")
+REJECTED = Failure(FailureClass.REJECTED_KEY, "HTTP 401")
+
+
+def endpoint(name: str = "a", *, last_resort: bool = False, **fields: Any) -> Endpoint:
+    provider = ScriptedProvider([[HANG]], last_resort=last_resort)
+    return Endpoint(Connection(name=name, **fields), provider)
+
+
+def pool(*endpoints: Endpoint) -> Pool:
+    return Pool(endpoints, Priority(), target=0.8)
+
+
+def rest(one: Endpoint, failure: Failure = SILENT, now: float = 0.0) -> Endpoint:
+    for _ in range(3):
+        one.breaker.failed(failure, now, one.breaker.generation)
+    return one
+
+
+def names(endpoints: list[Endpoint]) -> str:
+    return "".join(one.name for one in endpoints)
+
+
+@pytest.mark.parametrize(
+    ("connection", "request_", "reason"),
+    [
+        ({"is_active": False}, {}, "not active"),
+        ({"use_in_livekit": False}, {"integration": "livekit"}, "not flagged for livekit"),
+        ({"use_in_mcp": False}, {"integration": "mcp"}, "not flagged for mcp"),
+        ({"use_in_automation": False}, {"integration": "automation"}, "not flagged for automation"),
+        ({"pool": "day"}, {"pool": "night"}, "not in pool 'night'"),
+        ({"supports_tools": False}, {"tools": [{"type": "function"}]}, "does not support tools"),
+        (
+            {"supports_json": False},
+            {"response_format": {"type": "json_object"}},
+            "does not support JSON output",
+        ),
+        (
+            {"supports_images": False},
+            {"messages": [{"role": "user", "content": [PICTURE]}]},
+            "does not support images",
+        ),
+        (
+            {"context_length": 10},
+            {"messages": [{"role": "user", "content": "x" * 31}]},
+            "the prompt is longer than its 10 tokens",
+        ),
+    ],
+)
+def test_one_that_cannot_serve_is_left_out_with_the_reason(
+    connection: Mapping[str, Any], request_: Mapping[str, Any], reason: str
+) -> None:
+    request = replace(HELLO, **request_)
+    plan = pool(
+        endpoint("a", **connection), endpoint("b", supports_images=True, pool="night")
+    ).plan(request, 0.0)
+    assert names(plan.ready) == "b"
+    assert list(plan.reasons) == [("a", reason)]
+
+
+@pytest.mark.parametrize(
+    ("connection", "request_"),
+    [
+        ({"use_in_livekit": False}, {"integration": "mcp"}),
+        ({"use_in_livekit": False}, {}),
+        ({"pool": "day"}, {}),
+        ({"supports_tools": False, "supports_json": False}, {}),
+        ({"supports_images": True}, {"messages": [{"role": "user", "content": [PICTURE]}]}),
+        ({"context_length": 10}, {"messages": [{"role": "user", "content": "x" * 30}]}),
+    ],
+)
+def test_what_a_request_does_not_need_rules_nobody_out(
+    connection: Mapping[str, Any], request_: Mapping[str, Any]
+) -> None:
+    assert names(pool(endpoint(**connection)).plan(replace(HELLO, **request_), 0.0).ready) == "a"
+
+
+def test_text_is_counted_in_messages_of_either_form() -> None:
+    messages: list[Mapping[str, Any]] = [
+        {"role": "system", "content": "12345"},
+        {"role": "user", "content": [{"type": "text", "text": "678"}, PICTURE]},
+        {"role": "assistant", "content": None, "tool_calls": []},
+        {"role": "assistant"},
+    ]
+    assert prompt_characters(ChatRequest(messages=messages)) == 8
+
+
+def test_the_policys_order_holds_within_each_kind() -> None:
+    plan = pool(
+        endpoint("z", last_resort=True, priority=0),
+        endpoint("n", hedge="never", priority=1),
+        endpoint("b", priority=3),
+        endpoint("a", priority=2),
+    ).plan(HELLO, 0.0)
+    assert names(plan.ready) == "abnz"
+
+
+def test_one_that_rests_is_left_out_and_then_tried_beside_the_first() -> None:
+    both = pool(rest(endpoint("a")), endpoint("b"))
+    plan = both.plan(HELLO, 1.0)
+    assert (names(plan.ready), names(plan.trials)) == ("b", "")
+    assert list(plan.reasons) == [("a", "resting: silent")]
+    plan = both.plan(HELLO, 2.0)
+    assert (names(plan.ready), names(plan.trials), [*plan.reasons]) == ("b", "a", [])
+
+
+def test_a_careful_one_comes_back_by_a_failover_since_it_has_no_trial() -> None:
+    both = pool(rest(endpoint("a", hedge="never")), endpoint("b"), endpoint("z", last_resort=True))
+    assert names(both.plan(HELLO, 1.0).ready) == "bz"
+    plan = both.plan(HELLO, 2.0)
+    assert (names(plan.ready), names(plan.trials)) == ("baz", "")
+
+
+def test_when_all_rest_they_are_asked_all_the_same_the_soonest_back_first() -> None:
+    everyone = pool(
+        rest(endpoint("a"), REJECTED),
+        rest(endpoint("b"), now=0.5),
+        rest(endpoint("c", hedge="never")),
+        endpoint("z", last_resort=True),
+    )
+    for now in (1.0, 2.2):
+        plan = everyone.plan(HELLO, now)
+        assert (names(plan.ready), plan.trials, [*plan.reasons]) == ("cbaz", [], [])
+
+
+def test_nobody_who_can_is_an_empty_plan_with_reasons() -> None:
+    plan = pool(endpoint("a", is_active=False), rest(endpoint("z", last_resort=True))).plan(
+        HELLO, 0.0
+    )
+    assert plan.ready == []
+    assert list(plan.reasons) == [("a", "not active"), ("z", "resting: silent")]
+
+
+def test_a_session_stays_where_it_was_answered() -> None:
+    one, other = endpoint("a"), endpoint("b")
+    both = Pool([one, other], LatencyPolicy(), target=0.8)
+    for who in (one, other):
+        who.latency.record_first_clause(0, 0.2, 0.0)
+    mine = replace(HELLO, session_id="mine")
+    both.answered("mine", other)
+    assert names(both.plan(mine, 0.0).ready) == "ba"
+    assert names(both.plan(replace(HELLO, session_id="yours"), 0.0).ready) == "ab"
+    both.answered("", other)
+    assert names(both.plan(HELLO, 0.0).ready) == "ab", "no session, nowhere to stay"
+
+
+def test_the_oldest_of_very_many_sessions_is_forgotten() -> None:
+    one, other = endpoint("a"), endpoint("b")
+    both = Pool([one, other], LatencyPolicy(), target=0.8)
+    for who in (one, other):
+        who.latency.record_first_clause(0, 0.2, 0.0)
+    for number in range(10_001):
+        both.answered(f"s{number}", other)
+    assert names(both.plan(replace(HELLO, session_id="s0"), 0.0).ready) == "ab"
+    assert names(both.plan(replace(HELLO, session_id="s1"), 0.0).ready) == "ba"
+
+
+class Half:
+    """Chance that is always the same."""
+
+    def random(self) -> float:
+        return 0.5
+
+
+class Curious(Priority):
+    """Keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.turns: list[Turn] = []
+
+    def choose(self, standing: Standing[C], turn: Turn) -> list[C]:
+        self.turns.append(turn)
+        return super().choose(standing, turn)
+
+
+def test_a_policy_is_told_whose_turn_it_is_and_which() -> None:
+    policy, one = Curious(), endpoint("a")
+    only = Pool([one], policy, target=0.8, rng=Half())
+    only.answered("s", one)
+    for session in ("s", "new"):
+        only.plan(replace(HELLO, session_id=session), 0.0)
+    assert policy.turns == [
+        Turn(Aim(0, 0.8), session_id="s", last="a", number=1, chance=0.5),
+        Turn(Aim(0, 0.8), session_id="new", last="", number=2, chance=0.5),
+    ]
+
+
+def test_an_idle_pool_has_room() -> None:
+    assert pool().saturation(0.0) == 0.0
+    assert pool(endpoint("a"), endpoint("z", last_resort=True)).saturation(0.0) == 0.0
+
+
+def test_saturation_is_half_where_the_best_takes_all_of_the_wanted_time() -> None:
+    one, other = endpoint("a"), endpoint("b")
+    for who, seconds in ((one, 0.8), (other, 5.0)):
+        who.latency.record_first_clause(0, seconds, 0.0)
+    assert pool(one, other).saturation(0.0) == pytest.approx(0.5, rel=0.1)
+    one.in_flight = 10
+    assert pool(one, other).saturation(0.0) == pytest.approx(1.0, rel=0.1)
+
+
+def test_a_pool_whose_models_all_rest_has_no_room() -> None:
+    everyone = pool(rest(endpoint("a")), endpoint("z", last_resort=True))
+    assert everyone.saturation(1.0) == 1.0
+
+
+def test_a_pool_may_have_a_policy_of_its_own() -> None:
+    fast, first = endpoint("a", priority=2), endpoint("b", priority=1)
+    first.latency.record_first_clause(0, 0.5, 0.0)
+    both = Pool([fast, first], Priority(), 0.8, by_pool={"default": LeastPending()})
+    first.in_flight = 1
+    assert names(both.plan(HELLO, 0.0).ready) == "ba"
+    assert names(both.plan(replace(HELLO, pool="default"), 0.0).ready) == "ab"
+
+
+def test_those_left_out_by_the_caller_are_neither_asked_nor_accounted_for() -> None:
+    one, other, away = endpoint("a"), endpoint("b"), endpoint("c", is_active=False)
+    plan = pool(one, other, away).plan(HELLO, 0.0, without={one})
+    assert (names(plan.ready), [*plan.reasons]) == ("b", [("c", "not active")])
+
+
+def test_when_all_but_those_left_out_rest_they_are_asked_all_the_same() -> None:
+    well, resting = endpoint("a"), rest(endpoint("b"))
+    plan = pool(well, resting, endpoint("z", last_resort=True)).plan(HELLO, 1.0, without={well})
+    assert names(plan.ready) == "bz"
+
+
+# ── The order that is kept, and the one made afresh ──────────────────────────────────────────────
+
+KINDS: list[dict[str, Any]] = [
+    {},
+    {"priority": 1},
+    {"weight": 0.0},
+    {"hedge": "never"},
+    {"context_length": 1_000},
+    {"supports_tools": False, "pool": "day"},
+]
+REQUESTS = [
+    HELLO,
+    replace(HELLO, tools=[{"type": "function"}], session_id="mine"),
+    replace(HELLO, messages=[{"role": "user", "content": "x" * 9_000}], pool="day"),
+]
+CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from(["clause", "word", "fail", "mend", "busy", "idle", "answer", "wait"]),
+        st.integers(0, 7),
+        st.sampled_from([0.05, 0.3, 0.9, 2.0]),
+    ),
+    max_size=25,
+)
+
+
+def change(whole: Pool, what: str, one: Endpoint, seconds: float, now: float) -> None:
+    match what:
+        case "clause":
+            one.latency.record_first_clause(0, seconds, now)
+        case "word":
+            one.latency.record_at_least(1, seconds, now)
+        case "fail":
+            rest(one, now=now)
+        case "mend":
+            one.breaker.succeeded(one.breaker.generation)
+        case "busy":
+            one.in_flight += 1
+        case "idle":
+            one.in_flight = 0
+        case "answer":
+            whole.answered("mine", one)
+
+
+@pytest.mark.parametrize("name", POLICIES.names())
+@given(kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=8), changes=CHANGES)
+@settings(deadline=None, max_examples=40)
+def test_a_plan_after_any_changes_is_the_plan_of_a_pool_that_starts_from_there(
+    name: str, kinds: list[dict[str, Any]], changes: list[tuple[str, int, float]]
+) -> None:
+    policy = POLICIES.load(name).create()
+    everyone = [endpoint(chr(97 + n), **kind) for n, kind in enumerate(kinds)]
+    everyone.append(endpoint("z", last_resort=True))
+    kept, now, answered = Pool(everyone, policy, 0.8, rng=Half()), 0.0, None
+    for what, who, seconds in changes:
+        one = everyone[who % len(everyone)]
+        now += seconds if what == "wait" else 0.0
+        answered = one if what == "answer" else answered
+        change(kept, what, one, seconds, now)
+        for request in REQUESTS[: who % 3]:
+            kept.plan(request, now)
+    plans = [kept.plan(request, now) for request in REQUESTS]
+    fresh = Pool(everyone, policy, 0.8, rng=Half())
+    fresh.turns = kept.turns - len(REQUESTS)
+    if answered:
+        fresh.answered("mine", answered)
+    for plan, request in zip(plans, REQUESTS, strict=True):
+        expected = fresh.plan(request, now)
+        assert names(plan.ready) == names(expected.ready)
+        assert names(plan.trials) == names(expected.trials)
+
+
+def test_more_kinds_of_request_than_are_kept_are_answered_as_well() -> None:
+    lengths = range(1, 60)
+    everyone = pool(*(endpoint(f"e{n}", context_length=n) for n in lengths))
+    for _ in range(2):
+        for length in lengths:
+            request = replace(HELLO, messages=[{"role": "user", "content": "x" * 3 * length}])
+            assert len(everyone.plan(request, 0.0).ready) == len(lengths) - length + 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "other", "may"),
+    [
+        (FailureClass.SILENT, {}, True),
+        (FailureClass.BUG, {}, True),
+        (FailureClass.CANCELLED, {}, False),
+        (FailureClass.TOO_LONG, {"context_length": 8_000}, True),
+        (FailureClass.TOO_LONG, {"context_length": 4_000}, False),
+        (FailureClass.TOO_LONG, {"context_length": 2_000}, False),
+        (FailureClass.TOO_LONG, {}, True),
+        (FailureClass.BAD_REQUEST, {"base_url": "http://one.test/v1"}, False),
+        (FailureClass.BAD_REQUEST, {"base_url": "http://two.test/v1"}, True),
+        (FailureClass.BAD_REQUEST, {"base_url": "http://one.test/v1", "server": "vllm"}, True),
+        (FailureClass.BAD_REQUEST, {"provider": "offline"}, True),
+    ],
+)
+def test_who_may_follow_a_failure(kind: FailureClass, other: dict[str, Any], may: bool) -> None:
+    failed = endpoint("a", base_url="http://one.test/v1", context_length=4_000)
+    assert may_follow(endpoint("b", **other), failed, Failure(kind, "as told")) is may
+
+
+def test_a_pool_shows_its_endpoints() -> None:
+    assert repr(pool()) == "no connection"
+    assert repr(pool(endpoint("a"), endpoint("b"))).count("\n") == 1

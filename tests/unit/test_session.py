@@ -1,0 +1,87 @@
+"""What a call is put together from: the phrase file, and a session that stays on this machine."""
+
+from pathlib import Path
+
+import pytest
+from livekit.agents import inference
+
+from agent.session import Engines, TurnOptions, build_session, load_phrases, load_vad, room_options
+from agent.stt import load as load_stt
+from agent.stt.base import STTOptions
+from agent.tts import load as load_tts
+from agent.tts.base import TTSOptions
+from llm_router import open_router
+from llm_router.connections import Connection
+from llm_router.errors import ConfigurationError
+from llm_router.integrations.livekit import RouterLLM
+
+OURS = Path(__file__).parents[2] / "config" / "prompts" / "phrases.toml"
+OCCASIONS = ("greeting", "goodbye", "sorry", "closing", "filler.late", "filler.very_late")
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "phrases.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_phrases_are_found_by_language_and_occasion(tmp_path: Path) -> None:
+    phrases = load_phrases(write(tmp_path, '[de]\nsorry = ["Pardon."]\nfiller.late = ["So."]'))
+    assert phrases.pick("sorry", "de-AT", 0) == "Pardon."
+    assert phrases.pick("filler.late", "de", 5) == "So."
+
+
+@pytest.mark.parametrize("occasion", OCCASIONS)
+def test_our_own_file_has_a_phrase_for_every_occasion_in_every_language(occasion: str) -> None:
+    phrases = load_phrases(OURS)
+    lacking = [code for code, said in phrases.by_language.items() if not said.get(occasion)]
+    assert lacking == []
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[en", "phrases.toml"),
+        ('en = "hello"', "en should be a table"),
+        ('[en]\nsorry = "Pardon."', "en.sorry should be a list"),
+        ("[en]\nsorry = []", "en.sorry should be a list"),
+        ("[en]\nfiller.late = [1]", "en.filler.late should be a list"),
+    ],
+)
+def test_a_phrase_file_that_cannot_be_used_says_where(
+    tmp_path: Path, text: str, named: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        load_phrases(write(tmp_path, text))
+
+
+def test_a_phrase_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"PHRASES_FILE: there is no gone\.toml"):
+        load_phrases(Path("gone.toml"))
+
+
+async def test_a_session_retries_nothing_and_asks_no_cloud() -> None:
+    engines = Engines(
+        stt=load_stt("embedded", STTOptions(language="en")),
+        tts=load_tts("embedded", TTSOptions(language="en")),
+        vad=load_vad(TurnOptions()),
+    )
+    async with open_router([Connection(name="desk", provider="offline")]) as router:
+        session = build_session(RouterLLM(router), engines, TurnOptions())
+        options = session.conn_options
+        assert options.llm_conn_options.max_retry == 0
+        assert options.max_unrecoverable_errors > 1000
+        assert session.options.interruption["mode"] == "vad"
+        detector = session.turn_detection
+        assert isinstance(detector, inference.TurnDetector)
+        assert detector.model == "turn-detector-v1-mini"
+        await session.aclose()
+
+
+def test_a_caller_may_speak_type_listen_and_read() -> None:
+    options = room_options()
+    assert options.get_audio_input_options()
+    assert options.get_text_input_options()
+    assert options.get_audio_output_options()
+    assert options.get_text_output_options()
+    assert options.delete_room_on_close

@@ -1,0 +1,119 @@
+"""How long words take to say, where a clause ends, and when the voice runs out."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_router.options import RouterOptions
+from llm_router.speech import SpeechClock, ends_sentence, has_clause, seconds_to_say
+
+
+@pytest.mark.parametrize(
+    ("language", "seconds"),
+    [("en", 2.0), ("en-GB", 2.0), ("EN", 2.0), ("zh", 6.0), ("zh-CN", 6.0), ("xx", 2.0), ("", 2.0)],
+)
+def test_words_take_as_long_as_their_language_does(language: str, seconds: float) -> None:
+    assert seconds_to_say("x" * 30, language) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "We open at nine.",
+            "Well, we open",
+            "Is it? Yes",
+            "First: coffee",
+            "One\ntwo",
+            "So… yes",
+        ),
+        *('He said "no." Then', "(at nine.) And", "九點開門。", "是的，我們", "はい、そうです"),
+        "one two three four five six seven eight nine ten eleven",
+    ],
+)
+def test_a_voice_can_start_on_a_clause(text: str) -> None:
+    assert has_clause(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "We open at", "It costs 3.5", "It costs 3.50 euros", "at 3:30 or so", "www.a.test"),
+        "one two three four five six seven eight nine ten",
+    ],
+)
+def test_a_voice_cannot_start_on_half_a_clause(text: str) -> None:
+    assert not has_clause(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["Yes.", "Yes. ", 'He said "no."', "Is it?)", "Well…", "好。", "Oh!"]
+)
+def test_a_sentence_that_is_over(text: str) -> None:
+    assert ends_sentence(text)
+
+
+@pytest.mark.parametrize("text", ["", "Yes", "Yes,", "Yes. And", "3.5", "first:"])
+def test_a_sentence_that_is_not_over(text: str) -> None:
+    assert not ends_sentence(text)
+
+
+def test_the_voice_is_silent_until_it_has_a_clause() -> None:
+    clock = SpeechClock("en")
+    clock.heard("We open", 1.0)
+    clock.heard(" at nine", 2.0)
+    assert clock.silent_from is None
+    clock.heard(".", 3.0)
+    assert clock.silent_from == pytest.approx(3.0 + len("We open at nine.") / 15)
+
+
+def test_words_that_come_while_it_speaks_follow_on() -> None:
+    clock = SpeechClock("en")
+    clock.heard("x" * 29 + ".", 0.0)
+    clock.heard("x" * 15, 1.0)
+    assert clock.silent_from == pytest.approx(3.0)
+
+
+def test_words_that_come_after_a_silence_start_anew() -> None:
+    clock = SpeechClock("en")
+    clock.heard("x" * 29 + ".", 0.0)
+    clock.heard("x" * 15, 10.0)
+    assert clock.silent_from == pytest.approx(11.0)
+
+
+@given(st.lists(st.tuples(st.text("ab ,.", max_size=30), st.floats(0.0, 5.0)), max_size=20))
+def test_the_voice_never_runs_out_before_now_nor_earlier_than_it_would_have(
+    given_out: list[tuple[str, float]],
+) -> None:
+    clock, now, before = SpeechClock("en"), 0.0, None
+    for text, pause in given_out:
+        now += pause
+        clock.heard(text, now)
+        if clock.silent_from is not None:
+            assert clock.silent_from >= now
+            assert before is None or clock.silent_from >= before
+        before = clock.silent_from
+
+
+OPTIONS = RouterOptions(first_clause=2.0, spoken_stall=0.7)
+
+
+def test_a_clause_is_due_some_time_after_the_first_word() -> None:
+    clock = SpeechClock("en")
+    clock.heard("We", 1.0)
+    due = clock.more_due(first_word=1.0, last_chunk=2.5, lead=0.2, options=OPTIONS)
+    assert due == 3.0, "however many words drip in between"
+
+
+def test_more_is_due_before_the_voice_runs_out_by_as_much_as_the_next_one_needs() -> None:
+    clock = SpeechClock("en")
+    clock.heard("x" * 149 + ".", 0.0)
+    due = clock.more_due(first_word=0.0, last_chunk=0.0, lead=0.4, options=OPTIONS)
+    assert due == pytest.approx(10.0 - 0.4)
+
+
+def test_a_voice_that_has_run_out_bears_a_short_stall() -> None:
+    clock = SpeechClock("en")
+    clock.heard("Yes.", 0.0)
+    due = clock.more_due(first_word=0.0, last_chunk=5.0, lead=0.4, options=OPTIONS)
+    assert due == 5.7

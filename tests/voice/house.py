@@ -1,0 +1,187 @@
+"""The whole path, started once for all tests here: a real LiveKit server, worker and HTTP process,
+and two model servers that do as each test says.
+"""
+
+import asyncio
+import json
+import os
+import re
+import secrets
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.session import load_phrases
+from agent.tokens import VoiceServer, mint_token
+from deploy import console, media_server, page, places
+from deploy.demo import LiveKit, Ports, our_services, server_service
+from deploy.supervisor import Service, Supervisor
+from llm_router.testing.server import FaultyServer, Script
+from tests.voice.caller import Caller, call
+
+AGENT = "voice-tests"
+GREETING = "Hello."
+_PROMPTS = places.ROOT / "config" / "prompts"
+PHRASES = load_phrases(_PROMPTS / "phrases.toml")
+_LOGS = places.ROOT / "test-artifacts" / "voice"
+
+
+def words(text: str) -> list[str]:
+    """A text as the tokens of a reply, with their spaces."""
+    return re.findall(r"\s*\S+", text)
+
+
+@dataclass(frozen=True)
+class House:
+    """All that runs. `first` is asked before `spare`."""
+
+    livekit: LiveKit
+    ports: Ports
+    first: FaultyServer
+    spare: FaultyServer
+    settings: Mapping[str, str] = field(repr=False)
+
+    async def behave(self, first: Any, spare: Any = None) -> None:
+        """From the next request on; the spare does as the first unless told otherwise."""
+        await self.first.behave(first)
+        await self.spare.behave(first if spare is None else spare)
+
+    @property
+    def words_sent(self) -> int:
+        return self.first.words_sent + self.spare.words_sent
+
+    @asynccontextmanager
+    async def call(self, *, microphone: bool = True, greeted: bool = True) -> AsyncIterator[Caller]:
+        """A call in a room of its own: from when the agent has greeted, or as soon as it is there."""
+        token = mint_token(
+            api_key=self.livekit.key,
+            api_secret=self.livekit.secret,
+            identity="caller",
+            name="Caller",
+            room=f"call-{secrets.token_hex(4)}",
+            agent_name=AGENT,
+            ttl=60,
+            now=time.time(),
+        )
+        async with call(self.livekit.url, token, microphone=microphone) as caller:
+            if greeted:
+                await caller.until(lambda me: me.said(by_agent=True) == GREETING, 30)
+                await caller.silence()
+            yield caller
+
+
+# ── Processes ────────────────────────────────────────────────────────────────────────────────────
+
+
+def _free_ports() -> Ports:
+    """Held open side by side while they are chosen, so that no two are the same."""
+    kinds = {
+        "livekit_port": socket.SOCK_STREAM,
+        "livekit_udp_port": socket.SOCK_DGRAM,
+        "http_port": socket.SOCK_STREAM,
+        "worker_port": socket.SOCK_STREAM,
+    }
+    sockets = {name: socket.socket(socket.AF_INET, kind) for name, kind in kinds.items()}
+    for one in sockets.values():
+        one.bind(("127.0.0.1", 0))
+    ports = Ports(**{name: one.getsockname()[1] for name, one in sockets.items()})
+    for one in sockets.values():
+        one.close()
+    return ports
+
+
+def _provided() -> Path:
+    """The LiveKit server's program, with the page built. Fails as set-up would, with its words."""
+    try:
+        page.build()
+        return media_server.provide()
+    except console.Failure as failure:
+        pytest.fail(failure.report(), pytrace=False)
+
+
+def _ours(service: Service, folder: Path, settings: Mapping[str, str]) -> Service:
+    """The service on this interpreter, in a folder that has no .env, knowing these settings only."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    return replace(
+        service,
+        command=("env", "-C", str(folder), sys.executable, *service.command[1:]),
+        environ={
+            **kept,
+            "PYTHONPATH": str(places.ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **settings,
+        },
+    )
+
+
+def _connections(folder: Path, first: FaultyServer, spare: FaultyServer) -> Path:
+    rows = [
+        {
+            "name": name,
+            "base_url": server.base_url,
+            "model_name": server.model,
+            "priority": priority,
+            "continuation": "flags",
+        }
+        for name, server, priority in (("first", first, 0), ("spare", spare, 10))
+    ]
+    file = folder / "connections.json"
+    file.write_text(json.dumps({"connections": rows}))
+    return file
+
+
+def _settings(livekit: LiveKit, ports: Ports, connections: Path) -> dict[str, str]:
+    return {
+        "LIVEKIT_URL": livekit.url,
+        "LIVEKIT_API_KEY": livekit.key,
+        "LIVEKIT_API_SECRET": livekit.secret,
+        "AGENT_NAME": AGENT,
+        "AGENT_GREETING": GREETING,
+        "CONNECTIONS_FILE": str(connections),
+        "ASSISTANT_PROMPT_FILE": str(_PROMPTS / "assistant.md"),
+        "PHRASES_FILE": str(_PROMPTS / "phrases.toml"),
+        "PAGE_DIR": str(page.SOURCE / "dist"),
+        "HTTP_PORT": str(ports.http_port),
+        "WORKER_PORT": str(ports.worker_port),
+        # The machine may be busy with anything, and each test is a call.
+        "WORKER_LOAD_LIMIT": "0",
+        "WORKER_IDLE_PROCESSES": "2",
+        "WORKER_DRAIN_TIMEOUT": "1",
+        # Nothing that one test's servers did is held against the next one's.
+        "SCOREBOARD_FILE": "off",
+        "TOKEN_RATE_LIMIT": "1000/minute",
+    }
+
+
+@asynccontextmanager
+async def running_house(folder: Path) -> AsyncIterator[House]:
+    """All of it, stopped at the end. What the processes log is kept in test-artifacts/voice."""
+    program = await asyncio.to_thread(_provided)
+    _LOGS.mkdir(parents=True, exist_ok=True)
+    ports = _free_ports()
+    livekit = LiveKit(
+        url=f"ws://127.0.0.1:{ports.livekit_port}",
+        key=f"test-{secrets.token_hex(4)}",
+        secret=secrets.token_urlsafe(32),
+        ours=True,
+    )
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(FaultyServer())
+        spare = await stack.enter_async_context(FaultyServer())
+        settings = _settings(livekit, ports, _connections(folder, first, spare))
+        processes = Supervisor(_LOGS)
+        stack.push_async_callback(processes.stop)
+        await processes.start(server_service(program, livekit, ports))
+        # Nobody but the server we started knows this secret: a stranger on the port is found out.
+        async with VoiceServer(livekit.url, livekit.key, livekit.secret) as voice:
+            await voice.check()
+        services = our_services(livekit, ports)
+        await processes.start(*(_ours(service, folder, settings) for service in services))
+        yield House(livekit, ports, first, spare, settings)

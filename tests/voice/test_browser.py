@@ -1,0 +1,112 @@
+"""The page in a real browser, talking to the real agent with a recording for a microphone."""
+
+import shutil
+import wave
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.async_api import Page, async_playwright, expect
+
+from deploy import places
+from llm_router.testing.server import Fault, Script
+from tests.voice.caller import RATE, read_wav, sentence
+from tests.voice.house import House, words
+
+SPOKEN, TYPED = "We open at nine on Saturday.", "It is twelve euros."
+PICTURE = places.ROOT / "test-artifacts" / "page.png"
+AUDIBLE = 0.02
+"""Root mean square of the agent's sound at its loudest, as the page itself measures it."""
+SOON = 30_000
+_BEFORE = 5
+"""Seconds of silence before the recording speaks: it starts when the microphone is opened, and
+the call has to be up by then."""
+_FLAGS = [
+    "--no-sandbox",  # containers run as root
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--autoplay-policy=no-user-gesture-required",
+]
+
+
+def microphone(name: str, folder: Path) -> list[str]:
+    """Flags for a microphone that says a sentence once."""
+    recording = folder / "microphone.wav"
+    silence = np.zeros(_BEFORE * RATE, np.int16)
+    with wave.open(str(recording), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(np.concatenate([silence, read_wav(sentence(name).file)]).tobytes())
+    return [
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-audio-capture={recording}%noloop",
+    ]
+
+
+@asynccontextmanager
+async def browser(house: House, profile: Path, flags: list[str]) -> AsyncIterator[Page]:
+    """The agent's page, in the system's own Chromium."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.fail("Chromium is not installed: apt install chromium", pytrace=False)
+    async with async_playwright() as playwright:
+        context = await playwright.chromium.launch_persistent_context(
+            profile,
+            executable_path=chromium,
+            headless=True,
+            args=[*_FLAGS, *flags],
+            viewport={"width": 900, "height": 900},
+        )
+        try:
+            page = context.pages[0]
+            errors: list[str] = []
+            page.on("pageerror", lambda error: errors.append(str(error)))
+            page.set_default_timeout(SOON)
+            await page.goto(f"http://127.0.0.1:{house.ports.http_port}/")
+            yield page
+            assert errors == []
+        finally:
+            await context.close()
+
+
+async def test_a_visitor_speaks_and_types_and_is_answered(house: House, tmp_path: Path) -> None:
+    await house.behave(Script(words=words(SPOKEN), fault=Fault.EMPTY), Script(words=words(SPOKEN)))
+    async with browser(house, tmp_path, microphone("what_time", tmp_path)) as page:
+        await page.get_by_test_id("talk").click()
+        log = page.get_by_test_id("log")
+        mine = log.locator("[data-who=caller][data-final=true]")
+        for word in sentence("what_time").key_words:
+            await expect(mine.first).to_contain_text(word, timeout=SOON, ignore_case=True)
+        answer = log.locator("[data-who=agent]").filter(has_text=SPOKEN)
+        await expect(answer.locator(".pb-text")).to_have_text(SPOKEN, timeout=SOON)
+        await expect(answer.locator(".pb-note")).to_contain_text("spare", timeout=SOON)
+        assert await page.evaluate("window.patchbay.peak") > AUDIBLE
+
+        await house.behave(Script(words=words(TYPED)))
+        await page.get_by_test_id("text").fill("What is the fee?")
+        await page.get_by_test_id("send").click()
+        await expect(mine.last).to_contain_text("What is the fee?", timeout=SOON)
+        answer = log.locator("[data-who=agent]").filter(has_text=TYPED)
+        await expect(answer.locator(".pb-note")).to_contain_text("first word", timeout=SOON)
+        PICTURE.parent.mkdir(exist_ok=True)
+        await page.screenshot(path=PICTURE)
+
+
+async def test_a_visitor_without_a_microphone_is_told_so_and_types(
+    house: House, tmp_path: Path
+) -> None:
+    await house.behave(Script(words=words(TYPED)))
+    async with browser(house, tmp_path, []) as page:
+        await page.get_by_test_id("talk").click()
+        notice = page.get_by_test_id("notice")
+        await expect(notice).to_contain_text("go on by typing", timeout=SOON)
+        await page.get_by_test_id("text").fill("What is the fee?")
+        await page.get_by_test_id("send").click()
+        answer = page.get_by_test_id("log").locator("[data-who=agent]").filter(has_text=TYPED)
+        await expect(answer.locator(".pb-text")).to_have_text(TYPED, timeout=SOON)
+    assert house.first.requests[-1].messages[-1]["content"] == "What is the fee?"

@@ -1,0 +1,110 @@
+"""A call in which nothing fails: heard, answered in sound and in writing, and ended."""
+
+import asyncio
+import os
+import sys
+from typing import Any
+
+from livekit import rtc
+
+from llm_router.testing.server import FaultyServer, Script
+from llm_router.types import ToolCall
+from tests.voice.caller import Caller, sentence
+from tests.voice.house import House, words
+
+OPEN = "We open at nine on Saturday."
+
+
+def called(server: FaultyServer, tool: str, then: str) -> Any:
+    """A model that calls a tool when it is asked something, and then says what it thinks of it."""
+
+    def script(number: int) -> Script:
+        if server.requests[number].messages[-1]["role"] == "user":
+            return Script(words=[], tool_calls=[ToolCall("call_1", tool, "{}")])
+        return Script(words=words(then))
+
+    return script
+
+
+async def test_a_spoken_question_is_heard_and_answered_aloud(house: House) -> None:
+    await house.behave(Script(words=words(OPEN)))
+    async with house.call() as caller:
+        question = sentence("what_time")
+        asked = await caller.say(question)
+        route = await caller.until(lambda me: me.routes and me.routes[0])
+        await caller.silence()
+        assert question.is_heard_in(caller.said(by_agent=False))
+        assert caller.said(by_agent=True, since=asked) == OPEN
+        assert caller.first_sound(since=asked)
+    assert question.is_heard_in(house.first.requests[-1].messages[-1]["content"])
+    assert route["connection"] == "first"
+    assert route["took_over_from"] == []
+    assert house.spare.requests == []
+
+
+async def test_the_next_question_comes_with_what_was_said_before(house: House) -> None:
+    await house.behave(Script(words=words(OPEN)))
+    async with house.call() as caller:
+        for name in ("what_time", "stop_please"):
+            asked = await caller.say(sentence(name))
+            await caller.until(lambda me, since=asked: me.said(by_agent=True, since=since))
+            await caller.silence()
+    said = [(m["role"], m["content"]) for m in house.first.requests[-1].messages[1:]]
+    roles = [role for role, _ in said]
+    assert roles == ["assistant", "user", "assistant", "user"]
+    assert sentence("what_time").is_heard_in(said[1][1])
+    assert said[2][1] == OPEN
+    assert sentence("stop_please").is_heard_in(said[3][1])
+
+
+async def test_a_tool_is_used_and_its_result_is_answered_with(house: House) -> None:
+    await house.behave(called(house.first, "get_time", "It is later than you think."))
+    async with house.call() as caller:
+        asked = await caller.say(sentence("what_time"))
+        await caller.until(lambda me: me.said(by_agent=True, since=asked))
+        await caller.silence()
+        assert caller.said(by_agent=True, since=asked) == "It is later than you think."
+    *_, call, result = house.first.requests[-1].messages
+    assert call["tool_calls"][0]["function"]["name"] == "get_time"
+    assert result["role"] == "tool"
+    assert result["tool_call_id"] == call["tool_calls"][0]["id"]
+    assert ":" in result["content"]  # a time of day
+
+
+async def test_the_agent_says_goodbye_before_it_hangs_up(house: House) -> None:
+    await house.behave(called(house.first, "end_call", "This is never said."))
+    async with house.call() as caller:
+        hung_up: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        caller.room.on("disconnected", hung_up.set_result)
+        asked = await caller.say(sentence("yes_thank_you"))
+        goodbye = await caller.until(lambda me: me.said(by_agent=True, since=asked))
+        assert "Goodbye" in goodbye
+        assert caller.first_sound(since=asked)
+        assert await hung_up == rtc.DisconnectReason.ROOM_DELETED
+
+
+async def test_a_worker_that_livekit_does_not_know_says_so_and_ends(house: House) -> None:
+    stranger = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agent.worker", "start"),
+        env={**house.settings, "LIVEKIT_API_SECRET": "x" * 32, "PATH": os.environ["PATH"]},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await stranger.communicate()
+    assert stranger.returncode == 2
+    assert b"LIVEKIT_API_SECRET" in said
+    assert b"Traceback" not in said
+
+
+async def test_a_second_caller_gets_an_agent_of_their_own(house: House) -> None:
+    await house.behave(Script(words=words(OPEN)))
+
+    async def ask(caller: Caller, name: str) -> str:
+        asked = await caller.say(sentence(name))
+        await caller.until(lambda me: me.said(by_agent=True, since=asked))
+        return caller.said(by_agent=False)
+
+    async with house.call() as one, house.call() as other:
+        heard = await asyncio.gather(ask(one, "what_time"), ask(other, "my_bill"))
+    assert sentence("what_time").is_heard_in(heard[0])
+    assert sentence("my_bill").is_heard_in(heard[1])
