@@ -39,8 +39,10 @@ class Choosing:
     new_session: Sequence[float]
 
 
-def choosing(rounds: int, tell: Callable[[str], None]) -> list[Choosing]:
-    return [_choosing(policy, size, rounds, tell) for policy in POLICIES.names() for size in SIZES]
+def choosing(
+    rounds: int, tell: Callable[[str], None], sizes: Sequence[int] = SIZES
+) -> list[Choosing]:
+    return [_choosing(policy, size, rounds, tell) for policy in POLICIES.names() for size in sizes]
 
 
 def _choosing(policy: str, size: int, rounds: int, tell: Callable[[str], None]) -> Choosing:

@@ -1,5 +1,6 @@
 """The figures of the overhead bench, what was promised of them, and the page made of them."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,7 +156,11 @@ def write(page: Path, found: Figures) -> None:
     picture = page.with_suffix(".png")
     page.parent.mkdir(parents=True, exist_ok=True)
     intro = _INTRO.format(
-        picture=picture.name, where=machine(), versions=versions(), rate=TOKEN_RATE
+        picture=picture.name,
+        where=machine(),
+        load=os.getloadavg()[0],
+        versions=versions(),
+        rate=TOKEN_RATE,
     )
     parts = [
         f"## {title}\n\n{_SAYS[title]}\n\n{markdown_table(head, rows)}"
@@ -173,14 +178,15 @@ def _draw(path: Path, found: Figures) -> None:
         of = [one for one in found.choosing if one.policy == policy]
         values = [median(one.after_a_reply) * 1e6 for one in of]
         left.plot([one.endpoints for one in of], values, "o-", color=colour, label=policy)
-    left.axhline(50, color="#888888", linestyle="--")
-    left.set(xscale="log", ylim=(0, None), xlabel="endpoints", title="choosing, p50 in µs")
+    left.axhline(50, color="#888888", linestyle="--", label="goal")
+    left.set(xscale="log", ylim=(0, 75), xlabel="endpoints", title="choosing, p50 in µs")
     left.legend(frameon=False, fontsize=8, ncols=2)
     for place, cost in enumerate(found.costs):
         middle.bar(place, median(cost.chunk) * 1e6, color=_COLOURS[place])
     middle.set_xticks(range(len(found.costs)), [one.name for one in found.costs])
     middle.set(title="work of each chunk, p50 in µs")
-    for colour, name in zip(_COLOURS, dict.fromkeys(one.name for one in found.crowds)):  # noqa: B905  colours to spare
+    for name in dict.fromkeys(one.name for one in found.crowds):
+        colour = _COLOURS[[one.name for one in found.costs].index(name)]
         crowd = [one for one in found.crowds if one.name == name]
         right.plot(
             [one.replies for one in crowd],
@@ -229,7 +235,9 @@ process, side by side in every round. Written by `python bench/overhead.py --wri
 
 ![Choosing by number of endpoints; work of each chunk; how busy a core is]({picture})
 
-Measured on {where}; {versions}. Many replies: {rate:g} words a second each.
+Measured on {where}; load {load:.1f} over the last minute; {versions}. Many replies: {rate:g} \
+words a second each.
 
-**Work** is processor time of the measured process, which a busy machine does not blur; time passed \
-stands beside it."""
+**Work** is processor time of the measured process. Unlike the time passed, which stands beside \
+it, it holds no waiting for others; but on a loaded machine it takes longer too, so compare the \
+rows of one run."""

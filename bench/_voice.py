@@ -61,12 +61,6 @@ VARIANTS = (
         turns=TurnOptions(min_delay=0.3, max_delay=2.5),
     ),
     replace(OURS, name="frames_50", title="ours, frames of 50 ms", frame_ms=50),
-    replace(
-        OURS,
-        name="min_silence_200",
-        title="ours, 0.20 s of silence to look for an end",
-        turns=TurnOptions(min_silence=0.2),
-    ),
     replace(OURS, name="early_voice", title="ours, preemptive voice too", early_voice=True),
     replace(
         OURS,

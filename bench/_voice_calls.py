@@ -20,7 +20,7 @@ from bench._voice_turns import Note, Turn, take_apart
 from bench._voice_worker import AGENT, MODEL_URL, NOTES, PORT, READY
 from deploy import media_server, places
 from deploy.demo import LiveKit, Ports, server_service
-from deploy.supervisor import Service, Supervisor
+from deploy.supervisor import Service, ServiceError, Supervisor
 from llm_router.testing.server import FaultyServer, Script
 from tests.voice.caller import AUDIBLE, RATE, Caller, Sentence, call, read_wav, sentence
 
@@ -54,11 +54,15 @@ class Exchange:
     livekit: LiveKit
     model: FaultyServer
     notes: Path
+    logs: Path
     _calls: int = 0
 
     @asynccontextmanager
     async def call(self, variant: Variant) -> AsyncIterator["Call"]:
-        """A call that `variant` has answered and greeted; the worker has come to rest."""
+        """A call that `variant` has answered and greeted; the worker has come to rest.
+
+        Raises ServiceError, also within the block, when the agent does not do its part.
+        """
         self._calls += 1
         room = room_name(variant, self._calls)
         token = mint_token(
@@ -71,13 +75,21 @@ class Exchange:
             ttl=60,
             now=time.time(),
         )
-        async with call(self.livekit.url, token) as caller:
-            await caller.until(lambda me: me.first_sound(0.0), 30)
-            await caller.silence()
-            # The worker starts a process for the next call, which takes the processor for a while.
-            while len(_read(self.notes / READY)) <= self._calls:  # noqa: ASYNC110  a file tells nobody that it grew
-                await asyncio.sleep(_LOOK_EVERY)
-            yield Call(caller, self.model, self.notes / room)
+        try:
+            async with call(self.livekit.url, token) as caller:
+                await caller.until(lambda me: me.first_sound(0.0), 30)
+                await caller.silence()
+                await self._worker_at_rest()
+                yield Call(caller, self.model, self.notes / room)
+        except AssertionError as broken:
+            raise ServiceError(
+                f"{variant.title}: the call broke off. {broken}. Log: {self.logs}"
+            ) from broken
+
+    async def _worker_at_rest(self) -> None:
+        """It starts a process for the next call, which takes the processor for a while."""
+        while len(_read(self.notes / READY)) <= self._calls:  # noqa: ASYNC110  a file tells nobody that it grew
+            await asyncio.sleep(_LOOK_EVERY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +147,13 @@ async def exchange() -> AsyncIterator[Exchange]:
     async with AsyncExitStack() as stack:
         notes = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="voice-turn-")))
         model = await stack.enter_async_context(FaultyServer(script))
-        processes = Supervisor(places.logs_folder("voice-turn"))
+        logs = places.logs_folder("voice-turn")
+        processes = Supervisor(logs)
         stack.push_async_callback(processes.stop)
         await processes.start(server_service(program, livekit, ports))
         told = {MODEL_URL: model.base_url, NOTES: str(notes), PORT: str(ports.worker_port)}
         await processes.start(_worker(livekit, told))
-        yield Exchange(livekit, model, notes)
+        yield Exchange(livekit, model, notes, logs)
 
 
 def _worker(livekit: LiveKit, told: Mapping[str, str]) -> Service:

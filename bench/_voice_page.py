@@ -259,14 +259,15 @@ Medians of every stage. What is done early can come before what it used to follo
 words, the model is asked before the end of the turn is certain."""
 
 _ABOUT_WAYS = """\
-The end is noticed after 0.25 s of silence and what codec, network and frames take. The slow turns \
-are those in which the detector takes the end for a pause and the longest delay is waited out; \
-synthetic voices make it more unsure than people do, so the p95 says more about `max_delay` than \
-about anything else.
+The end is noticed after 0.25 s of silence (`VAD_MIN_SILENCE`; LiveKit's detector accepts no less) \
+and what codec, network and frames take. The words are final once the detector has decided: on a \
+machine with time to spare some hundredths of a second later, on a busy one several tenths. The \
+slow turns are those in which it takes the end for a pause and the longest delay is waited out; \
+synthetic voices make it more unsure than people do.
 
 ## What each setting gains
 
-How much longer a turn takes when a setting is taken away from ours; the last three rows are other \
+How much longer a turn takes when a setting is taken away from ours; the last two rows are other \
 choices that one could make. With few turns, a difference of some hundredths is no difference."""
 
 _ABOUT_GAINS = """\
@@ -280,9 +281,6 @@ the early ones, the early answer is thrown away and nothing is gained.
 2.5: what a caller waits when the detector is sure, and when it is not. A longer maximum lets \
 people think aloud.
 - **Frames of 20 ms** instead of 50: silence is seen as soon as it is there.
-- **0.20 s of silence** (`VAD_MIN_SILENCE`) instead of 0.25, the least that the detector allows: \
-it helps where the detector has decided before the silence is long enough, and breaks a sentence \
-at shorter pauses.
 - **Preemptive voice** also turns the answer into sound early. The embedded voice takes next to no \
 time, so there is next to nothing to gain; a slow voice may gain, and pays for words nobody hears.
 - **Silence alone** (`TURN_DETECTION=vad`, `VAD_MIN_SILENCE=0.2`, `ENDPOINTING_MIN_DELAY=0`) is \

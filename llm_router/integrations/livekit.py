@@ -23,8 +23,9 @@ class RouterLLM(llm.LLM[Any]):
     """What an AgentSession talks to; one for each call.
 
     `model` and `provider` name the connection that answered last. LiveKit's own retries are off:
-    the router has already asked everyone, and a retry would say words twice. Nothing that goes wrong
-    is raised into the voice pipeline, where it would be silence. Closing this leaves the router open.
+    the router has already asked everyone, and a retry would say words twice. Nothing that goes
+    wrong is raised into the voice pipeline, where it would be silence. Closing this leaves the
+    router open.
     """
 
     def __init__(self, router: Router, *, session_id: str = "", language: str = "en") -> None:

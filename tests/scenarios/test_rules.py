@@ -136,6 +136,14 @@ def test_a_readers_own_short_deadline_is_named_and_blames_nobody() -> None:
     assert s.outcomes == [("a", "cancelled")]
 
 
+def test_a_last_resort_asked_at_a_short_deadline_blames_none_that_it_did_not_wait_for() -> None:
+    s = Stage([[HANG]], [say("No model is connected.", first=0.0)])
+    s.providers[1].last_resort = True
+    s.ask(first_word_deadline=0.2)
+    assert s.outcomes == [("a", "lost"), ("b", "won")]
+    assert "0 failed" in s.router.split("Endpoint(b")[0]
+
+
 # ── Once words are out ───────────────────────────────────────────────────────────────────────────
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ PHRASES = Phrases(
 def test_no_phrase_is_said_twice_in_a_row() -> None:
     rule = FillerRule(PHRASES, "en")
     said = [rule.phrase(marks_before=n % 2) for n in range(12)]
-    assert all(one != other for one, other in zip(said, said[1:], strict=False))
+    assert all(one != other for one, other in pairwise(said))
     assert said[:2] == ["One.", "Still."]
 
 

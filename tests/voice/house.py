@@ -10,7 +10,7 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from agent.tokens import VoiceServer, mint_token
 from deploy import console, media_server, page, places
 from deploy.demo import LiveKit, Ports, our_services, server_service
 from deploy.supervisor import Service, Supervisor
-from llm_router.testing.server import FaultyServer, Script
+from llm_router.testing.server import FaultyServer
 from tests.voice.caller import Caller, call
 
 AGENT = "voice-tests"
@@ -59,7 +59,7 @@ class House:
 
     @asynccontextmanager
     async def call(self, *, microphone: bool = True, greeted: bool = True) -> AsyncIterator[Caller]:
-        """A call in a room of its own: from when the agent has greeted, or as soon as it is there."""
+        """A call in its own room: once the agent has greeted, or as soon as it is there."""
         token = mint_token(
             api_key=self.livekit.key,
             api_secret=self.livekit.secret,
@@ -107,7 +107,7 @@ def _provided() -> Path:
 
 
 def _ours(service: Service, folder: Path, settings: Mapping[str, str]) -> Service:
-    """The service on this interpreter, in a folder that has no .env, knowing these settings only."""
+    """The service on this interpreter, in a folder without a .env, with these settings only."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     return replace(
         service,

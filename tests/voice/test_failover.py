@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from llm_router.testing.script import chunk, event
 from llm_router.testing.server import Fault, Script
 from tests.voice.caller import Caller, sentence
 from tests.voice.house import PHRASES, House, words
@@ -25,18 +26,25 @@ async def ask(caller: Caller, name: str = "what_time") -> tuple[str, dict[str, A
     return caller.said(by_agent=True, since=asked), caller.routes[-1]
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        Fault.REFUSE,
-        Fault.HANG_BEFORE_HEADERS,
-        Fault.ROLE_ONLY,
-        Fault.KEEP_ALIVES_ONLY,
-        Fault.EMPTY,
-    ],
+ALIVE_AND_SILENT = Script(
+    raw=[event(chunk({"role": "assistant", "content": ""})), *[b": keep-alive\n\n"] * 100],
+    gap=0.05,
+    fault=Fault.STALL_AFTER,
 )
-async def test_the_spare_answers_when_the_first(house: House, fault: Fault) -> None:
-    await house.behave(Script(words=words(SHORT), fault=fault), Script(words=words(SHORT)))
+
+
+@pytest.mark.parametrize(
+    "fails",
+    [
+        Script(fault=Fault.REFUSE),
+        Script(fault=Fault.HANG_BEFORE_HEADERS),
+        ALIVE_AND_SILENT,
+        Script(fault=Fault.EMPTY),
+    ],
+    ids=["refuses", "hangs", "sends a role and keep-alives", "says nothing"],
+)
+async def test_the_spare_answers_when_the_first(house: House, fails: Script) -> None:
+    await house.behave(fails, Script(words=words(SHORT)))
     async with house.call() as caller:
         answer, route = await ask(caller)
     assert answer == SHORT
@@ -44,11 +52,8 @@ async def test_the_spare_answers_when_the_first(house: House, fault: Fault) -> N
     assert not route["last_resort"]
 
 
-@pytest.mark.parametrize("fault", [Fault.RESET_AFTER, Fault.STALL_AFTER])
-async def test_an_answer_that_breaks_off_goes_on_without_a_repeat(
-    house: House, fault: Fault
-) -> None:
-    broken = Script(words=words(ANSWER), fault=fault, after=6, gap=0.02)
+async def test_an_answer_that_breaks_off_goes_on_without_a_repeat(house: House) -> None:
+    broken = Script(words=words(ANSWER), fault=Fault.RESET_AFTER, after=6, gap=0.02)
     await house.behave(broken, Script(words=words(ANSWER), continues=True))
     async with house.call() as caller:
         answer, route = await ask(caller)

@@ -26,32 +26,18 @@ def called(server: FaultyServer, tool: str, then: str) -> Any:
     return script
 
 
-async def test_a_spoken_question_is_heard_and_answered_aloud(house: House) -> None:
-    await house.behave(Script(words=words(OPEN)))
-    async with house.call() as caller:
-        question = sentence("what_time")
-        asked = await caller.say(question)
-        route = await caller.until(lambda me: me.routes and me.routes[0])
-        await caller.silence()
-        assert question.is_heard_in(caller.said(by_agent=False))
-        assert caller.said(by_agent=True, since=asked) == OPEN
-        assert caller.first_sound(since=asked)
-    assert question.is_heard_in(house.first.requests[-1].messages[-1]["content"])
-    assert route["connection"] == "first"
-    assert route["took_over_from"] == []
-    assert house.spare.requests == []
-
-
-async def test_the_next_question_comes_with_what_was_said_before(house: House) -> None:
+async def test_questions_are_heard_and_answered_aloud_one_after_the_other(house: House) -> None:
     await house.behave(Script(words=words(OPEN)))
     async with house.call() as caller:
         for name in ("what_time", "stop_please"):
             asked = await caller.say(sentence(name))
-            await caller.until(lambda me, since=asked: me.said(by_agent=True, since=since))
-            await caller.silence()
+            assert await caller.hear_out(asked) == OPEN
+            assert caller.first_sound(since=asked)
+        assert sentence("what_time").is_heard_in(caller.said(by_agent=False))
+        assert [route["connection"] for route in caller.routes] == ["first", "first"]
+        assert [route["took_over_from"] for route in caller.routes] == [[], []]
     said = [(m["role"], m["content"]) for m in house.first.requests[-1].messages[1:]]
-    roles = [role for role, _ in said]
-    assert roles == ["assistant", "user", "assistant", "user"]
+    assert [role for role, _ in said] == ["assistant", "user", "assistant", "user"]
     assert sentence("what_time").is_heard_in(said[1][1])
     assert said[2][1] == OPEN
     assert sentence("stop_please").is_heard_in(said[3][1])
@@ -61,9 +47,7 @@ async def test_a_tool_is_used_and_its_result_is_answered_with(house: House) -> N
     await house.behave(called(house.first, "get_time", "It is later than you think."))
     async with house.call() as caller:
         asked = await caller.say(sentence("what_time"))
-        await caller.until(lambda me: me.said(by_agent=True, since=asked))
-        await caller.silence()
-        assert caller.said(by_agent=True, since=asked) == "It is later than you think."
+        assert await caller.hear_out(asked) == "It is later than you think."
     *_, call, result = house.first.requests[-1].messages
     assert call["tool_calls"][0]["function"]["name"] == "get_time"
     assert result["role"] == "tool"

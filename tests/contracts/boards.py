@@ -1,0 +1,46 @@
+"""What the scoreboard's tests share: notes, and what a call's process has."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from llm_router.breaker import BreakerRecord
+from llm_router.clock import Clock
+from llm_router.connections import Connection
+from llm_router.endpoint import Endpoint
+from llm_router.failures import Failure, FailureClass
+from llm_router.scoreboard.base import Note, Scoreboard
+from llm_router.scoreboard.keeper import Keeper
+from llm_router.testing import ScriptedProvider
+
+NOW = 1_700_000_000.0
+OPEN = BreakerRecord(True, NOW + 5.0, 1, "silent")
+A = Connection(name="a", base_url="http://127.0.0.1:1/v1", model_name="m", api_key="sk-secret")
+REFUSED = Failure(FailureClass.UNREACHABLE, "refused")
+
+
+def note(
+    key: str = "a",
+    at: float = NOW,
+    weights: Mapping[int, float] | None = None,
+    breaker: BreakerRecord | None = None,
+) -> Note:
+    return Note(key=key, name=key, at=at, weights=weights or {}, breaker=breaker)
+
+
+@asynccontextmanager
+async def process(
+    board: Scoreboard, clock: Clock, connection: Connection = A
+) -> AsyncIterator[tuple[Endpoint, Keeper]]:
+    """What a call's process has: an endpoint of its own, kept in step."""
+    endpoint = Endpoint(connection, ScriptedProvider([]))
+    keeper = Keeper(board, lambda: [endpoint], clock)
+    await keeper.start()
+    try:
+        yield endpoint, keeper
+    finally:
+        await keeper.aclose()
+
+
+def fail(endpoint: Endpoint, now: float, failure: Failure = REFUSED) -> None:
+    for _ in range(3):
+        endpoint.breaker.failed(failure, now, endpoint.breaker.generation)
