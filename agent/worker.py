@@ -3,110 +3,37 @@
 import argparse
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import os
 import signal
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
-from pathlib import Path
+from urllib.parse import urlsplit
 
-from livekit.agents import AgentServer, JobContext, JobProcess, telemetry
+from livekit.agents import AgentServer
 from livekit.agents.cli.log import setup_logging
-from pydantic import SecretStr
+from livekit.agents.types import NOT_GIVEN
 
-from agent import stt, tts
-from agent.assistant import Assistant
-from agent.load import LoadBoard, LoadTeller, measure_load
-from agent.session import (
-    Engines,
-    RouteNotes,
-    TurnOptions,
-    build_session,
-    load_phrases,
-    load_vad,
-    room_options,
-)
-from agent.stt.base import STTOptions
-from agent.telemetry import send_traces, share_metrics
+from agent import job
+from agent.load import measure_load
+from agent.session import load_phrases
+from agent.telemetry import share_metrics
 from agent.tokens import Problem, VoiceServer
-from agent.tts.base import TTSOptions
 from config.settings import Settings, SettingsError, environment, load_settings
 from llm_router import open_router
 from llm_router.discovery import find_connections
 from llm_router.errors import ConfigurationError
-from llm_router.integrations.livekit import RouterLLM
-from llm_router.observe import Observer
-from llm_router.observe.opentelemetry import OpenTelemetryObserver
-from llm_router.observe.prometheus import PrometheusObserver
-from llm_router.options import PatienceOptions, RouterOptions
-from llm_router.scoreboard.sqlite import SqliteScoreboard
 
 _logger = logging.getLogger("agent")
-_FOLDER = "PATCHBAY_WORKER_FOLDER"
-"""Variable by which the worker tells its call processes where to leave what it should know: how
-full the models are, and what is counted."""
 _NOT_THERE_YET = 503
-
-
-def prewarm(process: JobProcess) -> None:
-    """Load, in a process that waits for its call, all that the call would else wait for."""
-    settings = load_settings()
-    process.userdata["settings"] = settings
-    process.userdata["engines"] = _engines(settings)
-    process.userdata["phrases"] = load_phrases(settings.phrases_file)
-    found = asyncio.run(find_connections(settings.connections_file, environment()))
-    process.userdata["connections"] = found.connections
-    process.userdata["observers"] = _observers(process, settings)
-
-
-async def answer(ctx: JobContext) -> None:
-    """One call, from the first ring to the last word."""
-    kept = ctx.proc.userdata
-    settings: Settings = kept["settings"]
-    board = _board()
-    async with AsyncExitStack() as stack:
-        if traces := kept.get("traces"):
-            stack.push_async_callback(asyncio.to_thread, traces.shutdown)
-        stack.callback(board.forget)
-        teller = LoadTeller(board)
-        scoreboard = None
-        if settings.scoreboard_file:
-            scoreboard = SqliteScoreboard(settings.scoreboard_file)
-            stack.push_async_callback(scoreboard.aclose)
-        router = await stack.enter_async_context(
-            open_router(
-                kept["connections"],
-                policy=settings.router_policy,
-                options=_router_options(settings),
-                phrases=kept["phrases"],
-                observers=[teller, *kept["observers"]],
-                scoreboard=scoreboard,
-            )
-        )
-        teller.saturation = router.saturation
-        # Its servers' TLS is open by the time the caller has been greeted.
-        warming = asyncio.create_task(router.warm())
-        stack.push_async_callback(_cancelled, warming)
-        llm = RouterLLM(router, session_id=ctx.room.name, language=settings.agent_language)
-        session = build_session(llm, kept["engines"], _turns(settings))
-        stack.push_async_callback(RouteNotes(session, ctx.room).aclose)
-        ctx.add_shutdown_callback(stack.pop_all().aclose)
-        assistant = Assistant(
-            instructions=settings.assistant_prompt_file.read_text(encoding="utf-8"),
-            phrases=kept["phrases"],
-            language=settings.agent_language,
-            filler_after=settings.filler_after,
-            greeting=settings.agent_greeting or "",
-        )
-        await session.start(assistant, room=ctx.room, room_options=room_options())
 
 
 def build_server(settings: Settings) -> AgentServer:
     server = AgentServer(
-        setup_fnc=prewarm,
-        load_fnc=measure_load(_board(), settings.worker_load_limit),
+        setup_fnc=job.prewarm,
+        load_fnc=measure_load(job.load_board(), settings.worker_load_limit),
         load_threshold=settings.worker_load_limit or float("inf"),
         num_idle_processes=settings.worker_idle_processes,
         job_memory_limit_mb=settings.job_memory_limit_mb,
@@ -116,11 +43,20 @@ def build_server(settings: Settings) -> AgentServer:
         ws_url=settings.livekit_url,
         api_key=settings.livekit_api_key,
         api_secret=settings.livekit_api_secret.get_secret_value(),
+        # The machine's proxy is for what lies beyond it.
+        http_proxy=None if _is_here(settings.livekit_url) else NOT_GIVEN,
         prometheus_port=settings.prometheus_port,
-        prometheus_multiproc_dir=str(_metrics()) if settings.prometheus_port else None,
+        prometheus_multiproc_dir=str(job.metrics_folder()) if settings.prometheus_port else None,
     )
-    server.rtc_session(answer, agent_name=settings.agent_name)
+    server.rtc_session(job.answer, agent_name=settings.agent_name)
     return server
+
+
+def _is_here(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
 
 
 async def serve(settings: Settings) -> None:
@@ -150,14 +86,6 @@ async def serve(settings: Settings) -> None:
     await running
 
 
-def _board() -> LoadBoard:
-    return LoadBoard(Path(os.environ[_FOLDER]) / "load")
-
-
-def _metrics() -> Path:
-    return Path(os.environ[_FOLDER]) / "metrics"
-
-
 def _on_signals(stop: asyncio.Event) -> None:
     def on_signal() -> None:
         if stop.is_set():
@@ -166,74 +94,6 @@ def _on_signals(stop: asyncio.Event) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
-
-
-async def _cancelled(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.wait({task})
-
-
-# ── What the settings mean to those who do not read them ────────────────────────────────────────
-
-
-def _engines(settings: Settings) -> Engines:
-    def secret(value: SecretStr | None) -> str | None:
-        return value.get_secret_value() if value else None
-
-    ears = STTOptions(
-        language=settings.agent_language,
-        model=settings.stt_model or "",
-        base_url=settings.stt_base_url or "",
-        api_key=secret(settings.stt_api_key),
-    )
-    voice = TTSOptions(
-        language=settings.agent_language,
-        model=settings.tts_model or "",
-        voice=settings.tts_voice or "",
-        base_url=settings.tts_base_url or "",
-        api_key=secret(settings.tts_api_key),
-    )
-    engines = Engines(
-        stt=stt.load(settings.stt_engine, ears),
-        tts=tts.load(settings.tts_engine, voice),
-        vad=load_vad(_turns(settings)),
-    )
-    engines.stt.prewarm()
-    engines.tts.prewarm()
-    return engines
-
-
-def _observers(process: JobProcess, settings: Settings) -> list[Observer]:
-    """Those that are asked for; the others cost nothing."""
-    observers: list[Observer] = []
-    if settings.prometheus_port:
-        share_metrics(_metrics())
-        observers.append(PrometheusObserver())
-    if settings.otel_exporter_otlp_endpoint:
-        process.userdata["traces"] = send_traces(settings.otel_exporter_otlp_endpoint)
-        observers.append(OpenTelemetryObserver(telemetry.tracer))
-    return observers
-
-
-def _turns(settings: Settings) -> TurnOptions:
-    return TurnOptions(
-        detection=settings.turn_detection,
-        vad_engine=settings.vad_engine,
-        min_silence=settings.vad_min_silence,
-        min_delay=settings.endpointing_min_delay,
-        max_delay=settings.endpointing_max_delay,
-        preemptive=settings.preemptive_generation,
-    )
-
-
-def _router_options(settings: Settings) -> RouterOptions:
-    return RouterOptions(
-        patience=PatienceOptions(
-            shortest=settings.first_word_deadline_min, longest=settings.first_word_deadline_max
-        ),
-        hedge_budget=settings.hedge_budget,
-        total=settings.reply_deadline,
-    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -250,9 +110,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         setup_logging(settings.log_level, devmode=sys.stderr.isatty(), console=False)
         asyncio.run(_check(settings))
         with tempfile.TemporaryDirectory(prefix="patchbay-worker-") as folder:
-            os.environ[_FOLDER] = folder
+            os.environ[job.FOLDER] = folder
             if settings.prometheus_port:
-                share_metrics(_metrics())
+                share_metrics(job.metrics_folder())
             asyncio.run(serve(settings))
     except (SettingsError, ConfigurationError) as error:
         print(error, file=sys.stderr)  # noqa: T201  what a command line does
@@ -271,7 +131,7 @@ async def _check(settings: Settings) -> None:
     load_phrases(settings.phrases_file)
     if not settings.assistant_prompt_file.is_file():
         raise SettingsError(f"ASSISTANT_PROMPT_FILE: there is no {settings.assistant_prompt_file}")
-    _engines(settings)
+    job.load_engines(settings)
     found = await find_connections(settings.connections_file, environment())
     async with open_router(found.connections, policy=settings.router_policy):
         """A rehearsal: an unknown policy or provider is found out."""

@@ -267,7 +267,7 @@ synthetic voices make it more unsure than people do.
 
 ## What each setting gains
 
-How much longer a turn takes when a setting is taken away from ours; the last two rows are other \
+How much longer a turn takes when a setting is taken away from ours; the last three rows are other \
 choices that one could make. With few turns, a difference of some hundredths is no difference."""
 
 _ABOUT_GAINS = """\
@@ -281,6 +281,8 @@ the early ones, the early answer is thrown away and nothing is gained.
 2.5: what a caller waits when the detector is sure, and when it is not. A longer maximum lets \
 people think aloud.
 - **Frames of 20 ms** instead of 50: silence is seen as soon as it is there.
+- **At most 1.0 s of delay**: what a caller waits when the detector is not sure is this and the 0.2 s \
+or so that it takes to notice the silence and to be heard. Less waiting, and less time to think.
 - **Preemptive voice** also turns the answer into sound early. The embedded voice takes next to no \
 time, so there is next to nothing to gain; a slow voice may gain, and pays for words nobody hears.
 - **Silence alone** (`TURN_DETECTION=vad`, `VAD_MIN_SILENCE=0.2`, `ENDPOINTING_MIN_DELAY=0`) is \
