@@ -11,7 +11,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from llm_router.breaker import CircuitBreaker
-from llm_router.clock import Clock
+from llm_router.clock import Clock, Timer
 from llm_router.connections import Connection
 from llm_router.failures import Failure, FailureClass, classify, failure_before_a_word
 from llm_router.latency import Latency, under_load
@@ -86,6 +86,8 @@ class Mailbox:
         self._clock, self._limit = clock, limit
         self._items: deque[tuple[Attempt, Event]] = deque()
         self._reader: asyncio.Future[None] | None = None
+        self._timer: Timer | None = None
+        self._timer_at = 0.0
         self._room = asyncio.Event()
         self._room.set()
 
@@ -96,24 +98,37 @@ class Mailbox:
             self._room.clear()
             await self._room.wait()
 
-    async def get(self, until: float | None) -> "tuple[Attempt, Event] | None":
+    async def get(self, until: float) -> "tuple[Attempt, Event] | None":
         """The next event; None once the clock has reached `until` without one."""
-        if not self._items:
-            if until is not None and until <= self._clock.now():
+        while not self._items:
+            if until <= self._clock.now():
                 return None
+            self._wake_by(until)
             self._reader = asyncio.get_running_loop().create_future()
-            timer = None if until is None else self._clock.call_at(until, self._wake)
             try:
                 await self._reader
             finally:
                 self._reader = None
-                if timer:
-                    timer.cancel()
-        if not self._items:
-            return None
         if len(self._items) <= self._limit // 2:
             self._room.set()
         return self._items.popleft()
+
+    def close(self) -> None:
+        """Nobody reads any more."""
+        if self._timer:
+            self._timer.cancel()
+
+    def _wake_by(self, until: float) -> None:
+        """One timer for many waits, whose ends move on with every chunk; too early, it only looks."""
+        if self._timer and self._timer_at <= until:
+            return
+        if self._timer:
+            self._timer.cancel()
+        self._timer, self._timer_at = self._clock.call_at(until, self._on_timer), until
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._wake()
 
     def _wake(self) -> None:
         if self._reader and not self._reader.done():

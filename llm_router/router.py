@@ -8,7 +8,6 @@ in `Mailbox.get`; everything decided is decided by plain functions of the time.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 
 from llm_router.account import Account
 from llm_router.budget import Budget
@@ -179,7 +178,7 @@ class Reply:
                 self._fail(winner, Failure(FailureClass.EMPTY, "nothing more came"))
                 return
             self._account.is_finished = chunk.finish_reason is not None
-            yield replace(chunk, text=text, connection=winner.name)
+            yield chunk.given_out(text, winner.name)
             if self._account.is_finished:
                 break
             if chunk.useful:
@@ -301,6 +300,7 @@ class Reply:
                 self._account.ended(attempt, "won")
             else:
                 self._stop(attempt, "cancelled")
+        self._mailbox.close()
         self._account.close()
 
     # ── Waiting while somebody speaks ────────────────────────────────────────────────────────────
@@ -315,18 +315,19 @@ class Reply:
 
     def _patience_ends(self, winner: Attempt, last_chunk: float) -> float:
         options = self._options
+        ends_at = min(self._ends_at, winner.started_at + winner.endpoint.connection.timeout)
         if not self._request.speech:
-            return min(last_chunk + options.stall, self._ends_at)
+            return min(last_chunk + options.stall, ends_at)
         if self._spare is None:
             # Nobody could take over: a slow voice is better than none.
-            return min(last_chunk + options.first_word_deadline, self._ends_at)
+            return min(last_chunk + options.first_word_deadline, ends_at)
         due = self._speech.more_due(
             first_word=winner.first_word_at or last_chunk,
             last_chunk=last_chunk,
             lead=usual_wait(self._spare.latency.first_word(self._size), options.patience),
             options=options,
         )
-        return min(due, self._ends_at)
+        return min(due, ends_at)
 
     def _silence(self) -> Failure:
         if self._request.speech and self._speech.silent_from is None:

@@ -51,6 +51,15 @@ class Chunk:
         """
         return bool(self.tool_calls) or (bool(self.text) and not self.text.isspace())
 
+    def given_out(self, text: str, connection: str) -> "Chunk":
+        """The same with these words, by this connection.
+
+        Field by field: `dataclasses.replace` would double what a chunk costs.
+        """
+        return Chunk(
+            text, self.reasoning, self.tool_calls, self.finish_reason, self.usage, connection
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:

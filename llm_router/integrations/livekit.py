@@ -100,20 +100,17 @@ class _RouterStream(llm.LLMStream):
 
     async def _run(self) -> None:
         router = self._router_llm.router
-        route: dict[str, Any] = {}
-        given = ""
+        given, told_of = "", None
         try:
             async with aclosing(router.stream(self._request, observers=[self])) as reply:
                 async for chunk in reply:
                     given += chunk.text
-                    if (chunk.useful or chunk.finish_reason) and route != (
-                        now := _route(reply.event)
-                    ):
-                        route = now
+                    extra = None
+                    if chunk.useful and chunk.connection != told_of:
+                        told_of = chunk.connection
+                        extra = {ROUTE: _route(reply.event)}
                         self._router_llm.answered_by(reply.event)
-                        self._send(chunk, {ROUTE: route})
-                    else:
-                        self._send(chunk, None)
+                    self._send(chunk, extra)
         except Exception:  # a fault of our own must not be heard as silence either
             _logger.exception("the router failed; the caller is asked to say it again")
             phrases, language = router.phrases, self._request.language

@@ -213,8 +213,11 @@ async def _pieces(response: httpx2.Response, reply: Reply) -> AsyncGenerator[byt
             elif reply.finish_reason:
                 wait = _LAST_WORDS
             try:
-                async with asyncio.timeout(wait):
+                if wait is None:  # nearly always: a time limit around each piece would cost more
                     piece = await anext(body, None)
+                else:
+                    async with asyncio.timeout(wait):
+                        piece = await anext(body, None)
             except TimeoutError:
                 return
             except (httpx2.HTTPError, OSError) as error:

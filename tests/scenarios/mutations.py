@@ -103,8 +103,8 @@ MUTATIONS = (
     Mutation(
         "a reply that is left leaves its streams open",
         "llm_router/router.py",
-        '                self._stop(attempt, "cancelled")\n        self._account.close()',
-        '                self._account.ended(attempt, "cancelled")\n        self._account.close()',
+        '                self._stop(attempt, "cancelled")\n        self._mailbox.close()',
+        '                self._account.ended(attempt, "cancelled")\n        self._mailbox.close()',
     ),
     Mutation(
         "the deadline is ignored",

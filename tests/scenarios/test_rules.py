@@ -296,3 +296,12 @@ def test_a_crowd_that_meets_a_hung_server_is_answered_to_the_last_caller() -> No
         return said
 
     assert s.clock.run(main()) == [ANSWER] * 50
+
+
+def test_a_reply_that_takes_longer_than_its_connection_allows_is_finished_by_another() -> None:
+    s = Stage([say(ANSWER, gap=0.5)], [say(ANSWER, first=0.2)])
+    s.connections[0] = replace(s.connections[0], timeout=2.0)
+    [heard] = s.ask(speech=False)
+    assert heard.text == ANSWER
+    assert {chunk.connection for chunk in heard.chunks} == {"a", "b"}
+    assert heard.at[-1] < 3.0
