@@ -163,8 +163,8 @@ MUTATIONS = (
     Mutation(
         "the silence after the first words is endured",
         "llm_router/router.py",
-        "        return min(due, self._ends_at)\n",
-        "        return self._ends_at\n",
+        "        return min(due, ends_at)\n",
+        "        return ends_at\n",
     ),
     Mutation(
         "the time for the whole reply is ignored",
