@@ -63,9 +63,9 @@ VARIANTS = (
     replace(OURS, name="frames_50", title="ours, frames of 50 ms", frame_ms=50),
     replace(
         OURS,
-        name="max_delay_1",
-        title="ours, at most 1.0 s of delay",
-        turns=TurnOptions(max_delay=1.0),
+        name="more_patience",
+        title="ours, up to 1.5 s of delay",
+        turns=TurnOptions(max_delay=1.5),
     ),
     replace(OURS, name="early_voice", title="ours, preemptive voice too", early_voice=True),
     replace(

@@ -161,6 +161,10 @@ class AgentSettings(_Section):
     """Fillers, apologies and hand-over lines, by language."""
 
 
+_LEAST_TO_JUDGE = 0.25
+"""Seconds of silence without which LiveKit's detector refuses to start."""
+
+
 class VoiceSettings(_Section):
     """Ears, voice and turns"""
 
@@ -188,13 +192,13 @@ class VoiceSettings(_Section):
     """What tells speech from silence: native (LiveKit's own, 8 MB a process) or silero (the plugin,
     25 MB)."""
     vad_min_silence: Seconds = 0.25
-    """Seconds of silence that end a stretch of speech."""
+    """Seconds of silence that end a stretch of speech; v1-mini needs 0.25 to judge by."""
     turn_detection: Literal["v1-mini", "vad"] = "v1-mini"
     """What tells a pause from the end of a turn: v1-mini (a model that runs here) or vad (silence
     alone)."""
     endpointing_min_delay: Delay = 0.2
     """Seconds to wait after speech when the turn sounds finished."""
-    endpointing_max_delay: Delay = 1.2
+    endpointing_max_delay: Delay = 1.0
     """Seconds to wait when it does not. Longer lets people think aloud."""
     preemptive_generation: bool = True
     """Ask the model while the end of the turn is still being decided: a faster answer, at the price
@@ -203,7 +207,12 @@ class VoiceSettings(_Section):
     """Seconds without a word of the answer before a short filler is spoken."""
 
     @model_validator(mode="after")
-    def _delays_in_order(self) -> Self:
+    def _turns_can_end(self) -> Self:
+        if self.turn_detection == "v1-mini" and self.vad_min_silence < _LEAST_TO_JUDGE:
+            raise ValueError(
+                f"VAD_MIN_SILENCE={self.vad_min_silence:g} should be at least {_LEAST_TO_JUDGE} with"
+                " TURN_DETECTION=v1-mini; for less, set TURN_DETECTION=vad"
+            )
         return _in_order(self, "endpointing_min_delay", "endpointing_max_delay")
 
 

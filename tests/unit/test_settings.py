@@ -206,3 +206,12 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     file.write_bytes(b"AGENT_NAME=\xff\xfe\n")
     with pytest.raises(SettingsError, match=r"\.env cannot be read"):
         load_settings(file)
+
+
+def test_a_pause_too_short_for_the_turn_detector_is_refused_here_and_not_in_a_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = refusal(monkeypatch, VAD_MIN_SILENCE="0.2")
+    assert "VAD_MIN_SILENCE=0.2 should be at least 0.25" in said
+    monkeypatch.setenv("TURN_DETECTION", "vad")
+    assert load_settings(NO_FILE).vad_min_silence == 0.2
