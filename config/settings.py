@@ -210,8 +210,8 @@ class VoiceSettings(_Section):
     def _turns_can_end(self) -> Self:
         if self.turn_detection == "v1-mini" and self.vad_min_silence < _LEAST_TO_JUDGE:
             raise ValueError(
-                f"VAD_MIN_SILENCE={self.vad_min_silence:g} should be at least {_LEAST_TO_JUDGE} with"
-                " TURN_DETECTION=v1-mini; for less, set TURN_DETECTION=vad"
+                f"VAD_MIN_SILENCE={self.vad_min_silence:g} should be at least {_LEAST_TO_JUDGE}"
+                " with TURN_DETECTION=v1-mini; for less, set TURN_DETECTION=vad"
             )
         return _in_order(self, "endpointing_min_delay", "endpointing_max_delay")
 

@@ -119,7 +119,7 @@ class Mailbox:
             self._timer.cancel()
 
     def _wake_by(self, until: float) -> None:
-        """One timer for many waits: their ends move on with each chunk; too early, it only looks."""
+        """One timer for many waits, since their ends move on with each chunk; early, it looks."""
         if self._timer and self._timer_at <= until:
             return
         if self._timer:
