@@ -5,7 +5,6 @@ import json
 import math
 import os
 import secrets
-import socket
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ from bench._voice import ANSWER, FIRST_TOKEN, GAP, Variant, room_name
 from bench._voice_turns import Note, Turn, take_apart
 from bench._voice_worker import AGENT, MODEL_URL, NOTES, PORT, READY
 from deploy import media_server, places
-from deploy.demo import LiveKit, Ports, server_service
+from deploy.demo import LiveKit, free_ports, server_service
 from deploy.supervisor import Service, ServiceError, Supervisor
 from llm_router.testing.server import FaultyServer, Script
 from tests.voice.caller import AUDIBLE, RATE, Caller, Sentence, call, read_wav, sentence
@@ -170,22 +169,6 @@ def _worker(livekit: LiveKit, told: Mapping[str, str]) -> Service:
         lambda log: "registered worker" in log.read_text(encoding="utf-8", errors="replace"),
         environ,
     )
-
-
-def free_ports() -> Ports:
-    """Held open side by side while they are chosen, so that no two are the same."""
-    kinds = {
-        "livekit_port": socket.SOCK_STREAM,
-        "livekit_udp_port": socket.SOCK_DGRAM,
-        "worker_port": socket.SOCK_STREAM,
-    }
-    sockets = {name: socket.socket(socket.AF_INET, kind) for name, kind in kinds.items()}
-    for one in sockets.values():
-        one.bind(("127.0.0.1", 0))
-    ports = Ports(**{name: one.getsockname()[1] for name, one in sockets.items()})
-    for one in sockets.values():
-        one.close()
-    return ports
 
 
 def _read(notes: Path) -> Sequence[Note]:

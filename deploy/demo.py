@@ -59,6 +59,20 @@ class LiveKit:
     ours: bool
 
 
+def free_ports() -> Ports:
+    """Ports that nobody listens on, for tests and benches.
+
+    Held open side by side while they are chosen, so that no two are the same.
+    """
+    held = {name: socket.socket(socket.AF_INET, kind) for name, (_, kind) in WHO_LISTENS.items()}
+    for one in held.values():
+        one.bind(("127.0.0.1", 0))
+    ports = Ports(**{name: one.getsockname()[1] for name, one in held.items()})
+    for one in held.values():
+        one.close()
+    return ports
+
+
 def read_ports(values: Mapping[str, str]) -> Ports:
     """Return the ports that the settings name. Raises DemoError for what is no port."""
     chosen: dict[str, int] = {}

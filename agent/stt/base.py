@@ -1,39 +1,20 @@
 """What the engines share: their options, and how one stands in for another."""
 
-from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import urlsplit
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 from livekit.agents import inference, stt, vad
 
-from llm_router.errors import ConfigurationError
+from agent.engines import EngineOptions
 
 Engine = stt.STT[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class STTOptions:
-    """What an engine may be told; it leaves out what it has no use for.
+class STTOptions(EngineOptions):
+    """`language` is the caller's."""
 
-    Raises ConfigurationError for what no engine could work with.
-    """
-
-    language: str = "en"
-    """The caller's, as a tag such as `en` or `pt-BR`."""
-    model: str = ""
-    """Empty: the engine's own choice."""
-    base_url: str = ""
-    api_key: str | None = field(default=None, repr=False)
-    timeout: float = 3.0
-    """Seconds a network engine has for an answer before the embedded one is asked."""
-    plugin: str = ""
-    """What follows the colon in `livekit_plugin:<name>`; filled in by `load`."""
-
-    def __post_init__(self) -> None:
-        if self.timeout <= 0:
-            raise ConfigurationError("STT: timeout must be above 0 s")
-        if self.base_url and urlsplit(self.base_url).scheme not in {"http", "https", "ws", "wss"}:
-            raise ConfigurationError("STT: base_url must look like http://host:port/v1")
+    kind: ClassVar[Literal["STT", "TTS"]] = "STT"
 
 
 class Utterances(stt.StreamAdapter):

@@ -1,44 +1,25 @@
 """What the engines share: their options, where a text is cut, how one stands in for another."""
 
 import re
-from dataclasses import dataclass, field, replace
-from typing import Any
-from urllib.parse import urlsplit
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 from livekit.agents import APIConnectOptions, tts
 from livekit.agents.tokenize import SentenceStream, SentenceTokenizer, TokenData
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 
-from llm_router.errors import ConfigurationError
+from agent.engines import EngineOptions
 
 Engine = tts.TTS[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TTSOptions:
-    """What an engine may be told; it leaves out what it has no use for.
+class TTSOptions(EngineOptions):
+    """`language` is that of the words to say."""
 
-    Raises ConfigurationError for what no engine could work with.
-    """
-
-    language: str = "en"
-    """Of the words to say, as a tag such as `en` or `pt-BR`."""
-    model: str = ""
-    """Empty: the engine's own choice."""
+    kind: ClassVar[Literal["STT", "TTS"]] = "TTS"
     voice: str = ""
     """Empty: the engine's own choice for the language."""
-    base_url: str = ""
-    api_key: str | None = field(default=None, repr=False)
-    timeout: float = 3.0
-    """Seconds a network engine may be silent before the embedded one speaks."""
-    plugin: str = ""
-    """What follows the colon in `livekit_plugin:<name>`; filled in by `load`."""
-
-    def __post_init__(self) -> None:
-        if self.timeout <= 0:
-            raise ConfigurationError("TTS: timeout must be above 0 s")
-        if self.base_url and urlsplit(self.base_url).scheme not in {"http", "https", "ws", "wss"}:
-            raise ConfigurationError("TTS: base_url must look like http://host:port/v1")
 
 
 # White space must follow, or "3.5" would be cut while it comes in; a point after a single letter, a

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import secrets
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -21,7 +20,7 @@ import pytest
 from agent.session import load_phrases
 from agent.tokens import VoiceServer, mint_token
 from deploy import console, media_server, page, places
-from deploy.demo import LiveKit, Ports, our_services, server_service
+from deploy.demo import LiveKit, Ports, free_ports, our_services, server_service
 from deploy.supervisor import Service, Supervisor
 from llm_router.testing.server import FaultyServer
 from tests.voice.caller import Caller, call
@@ -78,23 +77,6 @@ class House:
 
 
 # ── Processes ────────────────────────────────────────────────────────────────────────────────────
-
-
-def _free_ports() -> Ports:
-    """Held open side by side while they are chosen, so that no two are the same."""
-    kinds = {
-        "livekit_port": socket.SOCK_STREAM,
-        "livekit_udp_port": socket.SOCK_DGRAM,
-        "http_port": socket.SOCK_STREAM,
-        "worker_port": socket.SOCK_STREAM,
-    }
-    sockets = {name: socket.socket(socket.AF_INET, kind) for name, kind in kinds.items()}
-    for one in sockets.values():
-        one.bind(("127.0.0.1", 0))
-    ports = Ports(**{name: one.getsockname()[1] for name, one in sockets.items()})
-    for one in sockets.values():
-        one.close()
-    return ports
 
 
 def _provided() -> Path:
@@ -165,7 +147,7 @@ async def running_house(folder: Path) -> AsyncIterator[House]:
     """All of it, stopped at the end. What the processes log is kept in test-artifacts/voice."""
     program = await asyncio.to_thread(_provided)
     _LOGS.mkdir(parents=True, exist_ok=True)
-    ports = _free_ports()
+    ports = free_ports()
     livekit = LiveKit(
         url=f"ws://127.0.0.1:{ports.livekit_port}",
         key=f"test-{secrets.token_hex(4)}",
