@@ -216,12 +216,15 @@ class VoiceSettings(_Section):
         return _in_order(self, "endpointing_min_delay", "endpointing_max_delay")
 
 
+_CONNECTIONS_FILE = Path("config/connections.json")
+
+
 class RouterSettings(_Section):
     """The router and its connections"""
 
     router_policy: str = "latency"
     """Which connection is asked first: a module of llm_router/policies."""
-    connections_file: Path = Path("config/connections.json")
+    connections_file: Path = _CONNECTIONS_FILE
     """Where connections are written down. If this file is there, the servers named below are not
     looked at."""
     first_word_deadline_min: Seconds = 0.2
@@ -253,7 +256,13 @@ class RouterSettings(_Section):
     """The model to ask for. Empty: the first that the server lists."""
 
     @model_validator(mode="after")
-    def _deadlines_in_order(self) -> Self:
+    def _is_complete(self) -> Self:
+        is_wished_for = self.connections_file != _CONNECTIONS_FILE
+        if is_wished_for and not self.connections_file.is_file():
+            raise ValueError(
+                f"CONNECTIONS_FILE={self.connections_file}: there is no such file; correct the path,"
+                " or leave the variable out to use the servers that are named or found"
+            )
         return _in_order(self, "first_word_deadline_min", "first_word_deadline_max")
 
 

@@ -29,7 +29,9 @@ def patience(first_word: Histogram, now: float, options: PatienceOptions) -> Pat
     usual = first_word.quantile(0.9) or 0.0
     late = max(median * options.stretch, usual if usual <= median * options.spread else 0.0)
     silent = min(max(late + options.slack, options.shortest), options.longest)
-    high = first_word.quantile(options.hedge_quantile) or math.inf
+    # Of the waits that ended: one hang in ten would else put the p95 at for ever, and no hedge
+    # would start before the endpoint is late.
+    high = first_word.quantile(options.hedge_quantile * first_word.share_ended) or math.inf
     return Patience(min(high + options.slack, silent), silent)
 
 

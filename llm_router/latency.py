@@ -83,6 +83,11 @@ class Histogram:
             return 0.0
         return self._weight * math.exp(-self._rate * (now - self._landmark))
 
+    @property
+    def share_ended(self) -> float:
+        """The part of all waits that did not end in a failure; 1 before anything was measured."""
+        return 1.0 - self._seen[-1] / self._weight if self._weight else 1.0
+
     def quantile(self, q: float) -> float | None:
         """The time by which a part `q` of all waits ended; None before anything was measured.
 

@@ -94,7 +94,8 @@ class Wire(asyncio.StreamReaderProtocol):
 
     def reset(self) -> None:
         """Close so that the client sees a reset, not an end."""
-        if sock := self._writer.get_extra_info("socket"):
+        sock = self._writer.get_extra_info("socket")
+        if sock and sock.fileno() != -1:  # the client may have left first
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 

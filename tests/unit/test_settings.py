@@ -215,3 +215,13 @@ def test_a_pause_too_short_for_the_turn_detector_is_refused_here_and_not_in_a_ca
     assert "VAD_MIN_SILENCE=0.2 should be at least 0.25" in said
     monkeypatch.setenv("TURN_DETECTION", "vad")
     assert load_settings(NO_FILE).vad_min_silence == 0.2
+
+
+def test_a_connections_file_that_was_named_must_be_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    missing = tmp_path / "mine.json"
+    said = refusal(monkeypatch, CONNECTIONS_FILE=str(missing))
+    assert f"CONNECTIONS_FILE={missing}: there is no such file" in said
+    missing.write_text("[]")
+    assert load_settings(NO_FILE).connections_file == missing
