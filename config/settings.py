@@ -260,8 +260,8 @@ class RouterSettings(_Section):
         is_wished_for = self.connections_file != _CONNECTIONS_FILE
         if is_wished_for and not self.connections_file.is_file():
             raise ValueError(
-                f"CONNECTIONS_FILE={self.connections_file}: there is no such file; correct the path,"
-                " or leave the variable out to use the servers that are named or found"
+                f"CONNECTIONS_FILE={self.connections_file}: there is no such file; correct it, or"
+                " leave it out to use the servers that are named or found"
             )
         return _in_order(self, "first_word_deadline_min", "first_word_deadline_max")
 
