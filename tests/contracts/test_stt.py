@@ -2,31 +2,23 @@
 
 import asyncio
 import json
-import socket
-import tomllib
-import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
-from livekit import rtc
 from livekit.agents import APIConnectionError, APIConnectOptions, APIError, stt
 from livekit.agents.metrics import STTMetrics
-from livekit.agents.stt import SpeechEvent, SpeechEventType, STTError
+from livekit.agents.stt import SpeechEvent, SpeechEventType
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGivenOr
 from livekit.agents.utils import AudioBuffer
 
 from agent.stt import load
-from agent.stt.base import Engine, STTOptions, as_stream
+from agent.stt.base import STTOptions, as_stream
 from agent.stt.embedded import EmbeddedSTT
 from llm_router.errors import ConfigurationError, UnknownPluginError
 from llm_router.plugins import Plugins
-
-FOLDER = Path(__file__).parents[1] / "voice" / "sentences"
-SENTENCES = tomllib.loads((FOLDER / "sentences.toml").read_text())
-RATE, FRAME = 16_000, 320  # 20 ms
+from tests.contracts.ears import RATE, SENTENCES, has_key_words, hear, push, samples, words
+from tests.contracts.speech import SpeechServer, serving, tasks_of_the_client
 
 NAMES = [
     "livekit_plugin:openai" if name == "livekit_plugin" else name
@@ -34,99 +26,23 @@ NAMES = [
 ]
 
 
-def samples(name: str) -> bytes:
-    """The sentence, with half a second of silence around it."""
-    with wave.open(str(FOLDER / f"{name}.wav")) as wav:
-        assert wav.getframerate() == RATE
-        speech: bytes = wav.readframes(wav.getnframes())
-    return bytes(RATE) + speech + bytes(RATE)
-
-
-def push(stream: stt.RecognizeStream, pcm: bytes) -> None:
-    for start in range(0, len(pcm) - 2 * FRAME + 1, 2 * FRAME):
-        frame = rtc.AudioFrame(pcm[start : start + 2 * FRAME], RATE, 1, FRAME)
-        stream.push_frame(frame)
-
-
-async def hear(ears: Engine, name: str) -> list[SpeechEvent]:
-    async with ears.stream() as stream:
-        push(stream, samples(name))
-        stream.end_input()
-        return [event async for event in stream]
-
-
-def words(events: list[SpeechEvent]) -> str:
-    final = [event for event in events if event.type is SpeechEventType.FINAL_TRANSCRIPT]
-    return " ".join(event.alternatives[0].text for event in final)
-
-
-def has_key_words(text: str, name: str) -> bool:
-    return set(SENTENCES[name]["key_words"]) <= set(text.split())
-
-
-class Server:
+class Server(SpeechServer):
     """Answers each HTTP request as `answer` says: a status and a JSON body."""
 
     def __init__(
         self, answer: Callable[[], Awaitable[tuple[int, object]]], *, keeps_alive: bool = False
     ) -> None:
-        self.answer, self.keeps_alive = answer, keeps_alive
-        self.heads: list[str] = []
-        self.hung_up = asyncio.Event()
-        """A client has closed its connection."""
+        super().__init__(keeps_alive=keeps_alive)
+        self.answer = answer
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answered = False
-        while self.keeps_alive or not answered:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-            self.heads.append(head)
-            length = int(head.split("content-length: ")[1].split("\r\n")[0])
-            await reader.readexactly(length)
-            status, body = await self.answer()
-            raw = json.dumps(body).encode()
-            writer.write(
-                b"HTTP/1.1 %d x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
-                b"connection: %b\r\n\r\n%b"
-                % (status, len(raw), b"keep-alive" if self.keeps_alive else b"close", raw)
-            )
-            answered = True
-
-
-def tasks_of_the_client() -> set[asyncio.Task[Any]]:
-    """All that run, but for those of the server below."""
-    ours = ("Server.serve", "serving.<locals>.accept")
-    return {
-        task
-        for task in asyncio.all_tasks()
-        if getattr(task.get_coro(), "__qualname__", "") not in ours
-    }
-
-
-@asynccontextmanager
-async def serving(server: Server) -> AsyncIterator[str]:
-    connections: set[asyncio.Task[None]] = set()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(server.serve(reader, writer))
-        connections.add(task)
-        try:
-            await task
-        except (asyncio.IncompleteReadError, ConnectionError):
-            server.hung_up.set()
-        except asyncio.CancelledError:
-            pass  # the end of the test
-        finally:
-            writer.close()
-
-    listener = await asyncio.start_server(accept, "127.0.0.1", 0)
-    port = listener.sockets[0].getsockname()[1]
-    try:
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        listener.close()
-        for task in connections:
-            task.cancel()
-        await listener.wait_closed()
+    async def respond(self, writer: asyncio.StreamWriter, body: bytes) -> None:
+        status, said = await self.answer()
+        raw = json.dumps(said).encode()
+        writer.write(
+            b"HTTP/1.1 %d x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+            b"connection: %b\r\n\r\n%b"
+            % (status, len(raw), b"keep-alive" if self.keeps_alive else b"close", raw)
+        )
 
 
 async def saying_what_time() -> tuple[int, object]:
@@ -146,13 +62,6 @@ async def hanging() -> tuple[int, object]:
 async def options() -> AsyncIterator[STTOptions]:
     async with serving(Server(saying_what_time)) as url:
         yield STTOptions(base_url=url, api_key="key")
-
-
-@pytest.fixture
-def unused_url() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}/v1"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -201,118 +110,6 @@ async def test_the_length_of_what_was_heard_is_counted_once(name: str, options: 
 def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UnknownPluginError, match=r"'ear_trumpet'; known: embedded, .*openai"):
         load("ear_trumpet", STTOptions())
-
-
-# The embedded engine
-
-
-@pytest.fixture
-async def ears() -> AsyncIterator[EmbeddedSTT]:
-    engine = EmbeddedSTT()
-    yield engine
-    await engine.aclose()
-
-
-@pytest.mark.parametrize("name", SENTENCES)
-async def test_the_key_words_of_a_sentence_are_heard(ears: EmbeddedSTT, name: str) -> None:
-    heard = words(await hear(ears, name))
-    assert has_key_words(heard, name), heard
-
-
-async def test_a_flush_ends_the_utterance_and_the_stream_goes_on(ears: EmbeddedSTT) -> None:
-    async with ears.stream() as stream:
-        for name in ("what_time", "stop_please"):
-            push(stream, samples(name))
-            stream.flush()
-            events: list[SpeechEvent] = []
-            while not events or events[-1].type is not SpeechEventType.END_OF_SPEECH:
-                events.append(await anext(stream))
-            assert has_key_words(words(events), name)
-
-
-async def test_the_words_are_shown_as_they_come_and_told_in_the_pause(ears: EmbeddedSTT) -> None:
-    events = await hear(ears, "my_bill")
-    kinds = [event.type for event in events]
-    assert kinds.index(SpeechEventType.INTERIM_TRANSCRIPT) < kinds.index(
-        SpeechEventType.PREFLIGHT_TRANSCRIPT
-    )
-    assert kinds[-4:] == [
-        SpeechEventType.PREFLIGHT_TRANSCRIPT,
-        SpeechEventType.FINAL_TRANSCRIPT,
-        SpeechEventType.END_OF_SPEECH,
-        SpeechEventType.RECOGNITION_USAGE,
-    ]
-    assert has_key_words(events[-4].alternatives[0].text, "my_bill")
-
-
-async def test_words_come_with_how_sure_they_are(ears: EmbeddedSTT) -> None:
-    final = [event for event in await hear(ears, "my_bill") if event.type == "final_transcript"]
-    assert 0.5 < final[0].alternatives[0].confidence <= 1
-
-
-async def test_silence_is_no_speech(ears: EmbeddedSTT) -> None:
-    async with ears.stream() as stream:
-        push(stream, bytes(10 * RATE))
-        stream.end_input()
-        assert [event async for event in stream] == []
-
-
-async def test_streams_side_by_side_do_not_hear_each_other(ears: EmbeddedSTT) -> None:
-    names = ["what_time", "cancel_appointment", "real_person"]
-    heard = await asyncio.gather(*(hear(ears, name) for name in names))
-    for name, events in zip(names, heard, strict=True):
-        assert has_key_words(words(events), name)
-
-
-async def test_a_stream_cut_off_in_mid_word_does_not_disturb_the_next(ears: EmbeddedSTT) -> None:
-    async with ears.stream() as stream:
-        push(stream, samples("cancel_appointment")[: 3 * RATE])
-        await anext(stream)
-    assert has_key_words(words(await hear(ears, "what_time")), "what_time")
-
-
-async def test_a_whole_utterance_at_another_rate_is_heard(ears: EmbeddedSTT) -> None:
-    pcm = samples("what_time")
-    resampler = rtc.AudioResampler(RATE, 48_000)
-    frames = [*resampler.push(bytearray(pcm)), *resampler.flush()]
-    event = await ears.recognize(frames)
-    assert has_key_words(event.alternatives[0].text, "what_time")
-
-
-async def test_a_decoder_that_fails_is_replaced(ears: EmbeddedSTT) -> None:
-    errors: list[STTError] = []
-    ears.on("error", errors.append)
-    ears.prewarm()
-
-    def spoil() -> None:
-        """Leaves an utterance open in the decoder, so that the stream cannot begin one."""
-        ears._idle[0].start_utt()
-
-    await asyncio.wrap_future(ears._thread.submit(spoil))
-    heard = words(await hear(ears, "what_time"))
-    assert "saturday" in heard.split()
-    assert [error.recoverable for error in errors] == [True]
-    assert isinstance(errors[0].error, APIError)
-
-
-async def test_a_closed_engine_leaves_no_thread() -> None:
-    engine = EmbeddedSTT()
-    stream = engine.stream()
-    push(stream, samples("what_time"))
-    await anext(stream)
-    threads = list(engine._thread._threads)
-    assert threads
-    await engine.aclose()
-    for thread in threads:
-        await asyncio.to_thread(thread.join, 10)
-        assert not thread.is_alive()
-    with pytest.raises(RuntimeError, match=r"closed|ended"):
-        push(stream, samples("what_time"))
-
-
-def test_another_language_than_english_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="English only, not 'de'"):
-        load("embedded", STTOptions(language="de"))
 
 
 # Engines behind a network

@@ -4,30 +4,28 @@ import asyncio
 import io
 import json
 import math
-import socket
 import struct
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from livekit import rtc
 from livekit.agents import APIConnectionError, APIConnectOptions, APIError, tts
 from livekit.agents.metrics import TTSMetrics
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 
 from agent.tts import load
 from agent.tts.base import Engine, TTSOptions, as_stream
-from agent.tts.embedded import EmbeddedTTS, create
+from agent.tts.embedded import create
 from llm_router.errors import ConfigurationError, UnknownPluginError
 from llm_router.plugins import Plugins
+from tests.contracts.speech import SpeechServer, serving, tasks_of_the_client
+from tests.contracts.voices import REPLY, say, seconds, sound
 
 NAMES = [
     "livekit_plugin:openai" if name == "livekit_plugin" else name
     for name in Plugins("agent.tts", "TTS engine").names()
 ]
-REPLY = "Sure. I can help with that. When would you like to come?"
 BEEP_SECONDS = 0.5
 
 
@@ -69,86 +67,21 @@ async def failing_after_one(writer: asyncio.StreamWriter, text: str) -> None:
     await (beeping if text == "Sure." else failing)(writer, text)
 
 
-class Server:
+class Server(SpeechServer):
     """Answers each text as told."""
 
     def __init__(self, answer: Answer) -> None:
+        super().__init__(keeps_alive=True)
         self.answer = answer
-        self.heads: list[str] = []
-        self.hung_up = asyncio.Event()
-        """A client has closed its connection."""
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            request = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-            self.heads.append(request)
-            length = int(request.split("content-length: ")[1].split("\r\n")[0])
-            await self.answer(writer, json.loads(await reader.readexactly(length))["input"])
-
-
-def tasks_of_the_client() -> set[asyncio.Task[Any]]:
-    """All that run, but for those of the server below."""
-    ours = ("Server.serve", "serving.<locals>.accept")
-    return {
-        task
-        for task in asyncio.all_tasks()
-        if getattr(task.get_coro(), "__qualname__", "") not in ours
-    }
-
-
-@asynccontextmanager
-async def serving(server: Server) -> AsyncIterator[str]:
-    connections: set[asyncio.Task[None]] = set()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(server.serve(reader, writer))
-        connections.add(task)
-        try:
-            await task
-        except (asyncio.IncompleteReadError, ConnectionError):
-            server.hung_up.set()
-        except asyncio.CancelledError:
-            pass  # the end of the test
-        finally:
-            writer.close()
-
-    listener = await asyncio.start_server(accept, "127.0.0.1", 0)
-    port = listener.sockets[0].getsockname()[1]
-    try:
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        listener.close()
-        for task in connections:
-            task.cancel()
-        await listener.wait_closed()
+    async def respond(self, writer: asyncio.StreamWriter, body: bytes) -> None:
+        await self.answer(writer, json.loads(body)["input"])
 
 
 @pytest.fixture
 async def options() -> AsyncIterator[TTSOptions]:
     async with serving(Server(beeping)) as url:
         yield TTSOptions(base_url=url, api_key="key")
-
-
-@pytest.fixture
-def unused_url() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-
-
-async def say(voice: Engine, text: str) -> list[rtc.AudioFrame]:
-    async with voice.stream() as stream:
-        stream.push_text(text)
-        stream.end_input()
-        return [audio.frame async for audio in stream]
-
-
-def seconds(frames: list[rtc.AudioFrame]) -> float:
-    return sum(frame.duration for frame in frames)
-
-
-def sound(frames: list[rtc.AudioFrame]) -> bytes:
-    return b"".join(bytes(frame.data) for frame in frames)
 
 
 def speakers_of(voice: Engine) -> list[str]:
@@ -214,61 +147,6 @@ async def test_each_sentence_is_counted_once(name: str, options: TTSOptions) -> 
 def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UnknownPluginError, match=r"'parrot'; known: embedded, .*openai"):
         load("parrot", TTSOptions())
-
-
-# The embedded engine
-
-
-@pytest.mark.parametrize("language", ["en", "de", "fr", "es", "it", "pt", "nl", "pt-BR", "en-GB"])
-async def test_the_embedded_engine_speaks_many_languages(language: str) -> None:
-    assert seconds(await say(load("embedded", TTSOptions(language=language)), "Hallo 12")) > 0.5
-
-
-async def test_a_language_has_a_voice_of_its_own() -> None:
-    english, german = (load("embedded", TTSOptions(language=tag)) for tag in ("en", "de"))
-    assert sound(await say(english, "Wind")) != sound(await say(german, "Wind"))
-
-
-@pytest.mark.parametrize("options", [TTSOptions(language="xx"), TTSOptions(voice="ash")])
-def test_a_voice_that_does_not_exist_is_refused(options: TTSOptions) -> None:
-    with pytest.raises(ConfigurationError, match=f"no voice for '{options.voice or 'xx'}'"):
-        load("embedded", options)
-
-
-@pytest.mark.parametrize("text", ["…", "?!", "a\0b", "\ud800 well", "<speak>one</speak>"])
-async def test_a_text_that_is_hard_to_say_is_no_error(text: str) -> None:
-    assert seconds(await say(load("embedded", TTSOptions()), text)) > 0
-
-
-async def test_clauses_said_one_by_one_last_as_long_as_the_whole() -> None:
-    text = "Sure, I can help with that, of course. When do you come?"
-    voice = load("embedded", TTSOptions())
-    whole = [audio.frame async for audio in voice.synthesize(text)]
-    assert seconds(await say(voice, text)) == pytest.approx(seconds(whole), abs=0.1)
-
-
-async def test_voices_side_by_side_do_not_mix() -> None:
-    """Told apart by the time they take, which is 0.1 s and more: espeak-ng's hiss is random."""
-    voices = [load("embedded", TTSOptions(language=tag)) for tag in ("en", "de", "fr")]
-    alone = [seconds(await say(voice, REPLY)) for voice in voices]
-    together = await asyncio.gather(*(say(voice, REPLY) for voice in voices))
-    assert [seconds(frames) for frames in together] == pytest.approx(alone, abs=0.05)
-
-
-async def test_espeak_stops_when_nobody_listens() -> None:
-    engine: EmbeddedTTS = create(TTSOptions())
-    heard: list[bytes] = []
-
-    def leave_after_one(samples: bytes) -> bool:
-        heard.append(samples)
-        return False
-
-    def say_much() -> None:
-        engine.espeak.say(REPLY * 100, engine.voice, leave_after_one)
-
-    await asyncio.wrap_future(engine.espeak.thread.submit(say_much))
-    assert len(heard) == 1
-    assert seconds(await say(load("embedded", TTSOptions()), "Hello.")) > 0.3
 
 
 # Engines behind a network

@@ -1,0 +1,45 @@
+"""What the tests of STT engines share: sentences to hear, and what was heard."""
+
+import tomllib
+import wave
+from pathlib import Path
+
+from livekit import rtc
+from livekit.agents import stt
+from livekit.agents.stt import SpeechEvent, SpeechEventType
+
+from agent.stt.base import Engine
+
+FOLDER = Path(__file__).parents[1] / "voice" / "sentences"
+SENTENCES = tomllib.loads((FOLDER / "sentences.toml").read_text())
+RATE, FRAME = 16_000, 320  # 20 ms
+
+
+def samples(name: str) -> bytes:
+    """The sentence, with half a second of silence around it."""
+    with wave.open(str(FOLDER / f"{name}.wav")) as wav:
+        assert wav.getframerate() == RATE
+        speech: bytes = wav.readframes(wav.getnframes())
+    return bytes(RATE) + speech + bytes(RATE)
+
+
+def push(stream: stt.RecognizeStream, pcm: bytes) -> None:
+    for start in range(0, len(pcm) - 2 * FRAME + 1, 2 * FRAME):
+        frame = rtc.AudioFrame(pcm[start : start + 2 * FRAME], RATE, 1, FRAME)
+        stream.push_frame(frame)
+
+
+async def hear(ears: Engine, name: str) -> list[SpeechEvent]:
+    async with ears.stream() as stream:
+        push(stream, samples(name))
+        stream.end_input()
+        return [event async for event in stream]
+
+
+def words(events: list[SpeechEvent]) -> str:
+    final = [event for event in events if event.type is SpeechEventType.FINAL_TRANSCRIPT]
+    return " ".join(event.alternatives[0].text for event in final)
+
+
+def has_key_words(text: str, name: str) -> bool:
+    return set(SENTENCES[name]["key_words"]) <= set(text.split())

@@ -1,0 +1,67 @@
+"""What the tests of ears and voices share: a server that speaks HTTP, and the client's tasks."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+
+class SpeechServer(ABC):
+    """Keeps what it is asked; how it answers is its child's."""
+
+    def __init__(self, *, keeps_alive: bool) -> None:
+        self.keeps_alive = keeps_alive
+        self.heads: list[str] = []
+        self.hung_up = asyncio.Event()
+        """A client has closed its connection."""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            self.heads.append(head)
+            length = int(head.split("content-length: ")[1].split("\r\n")[0])
+            await self.respond(writer, await reader.readexactly(length))
+            if not self.keeps_alive:
+                return
+
+    @abstractmethod
+    async def respond(self, writer: asyncio.StreamWriter, body: bytes) -> None:
+        """Writes the whole HTTP answer to a request with this body."""
+
+
+def tasks_of_the_client() -> set[asyncio.Task[Any]]:
+    """All that run, but for those of the server here."""
+    ours = ("SpeechServer.serve", "serving.<locals>.accept")
+    return {
+        task
+        for task in asyncio.all_tasks()
+        if getattr(task.get_coro(), "__qualname__", "") not in ours
+    }
+
+
+@asynccontextmanager
+async def serving(server: SpeechServer) -> AsyncIterator[str]:
+    connections: set[asyncio.Task[None]] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(server.serve(reader, writer))
+        connections.add(task)
+        try:
+            await task
+        except (asyncio.IncompleteReadError, ConnectionError):
+            server.hung_up.set()
+        except asyncio.CancelledError:
+            pass  # the end of the test
+        finally:
+            writer.close()
+
+    listener = await asyncio.start_server(accept, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        listener.close()
+        for task in connections:
+            task.cancel()
+        await listener.wait_closed()

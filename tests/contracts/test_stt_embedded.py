@@ -1,0 +1,124 @@
+"""What the embedded STT hears, and how it lasts."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from livekit import rtc
+from livekit.agents import APIError
+from livekit.agents.stt import SpeechEvent, SpeechEventType, STTError
+
+from agent.stt import load
+from agent.stt.base import STTOptions
+from agent.stt.embedded import EmbeddedSTT
+from llm_router.errors import ConfigurationError
+from tests.contracts.ears import RATE, SENTENCES, has_key_words, hear, push, samples, words
+
+
+@pytest.fixture
+async def ears() -> AsyncIterator[EmbeddedSTT]:
+    engine = EmbeddedSTT()
+    yield engine
+    await engine.aclose()
+
+
+@pytest.mark.parametrize("name", SENTENCES)
+async def test_the_key_words_of_a_sentence_are_heard(ears: EmbeddedSTT, name: str) -> None:
+    heard = words(await hear(ears, name))
+    assert has_key_words(heard, name), heard
+
+
+async def test_a_flush_ends_the_utterance_and_the_stream_goes_on(ears: EmbeddedSTT) -> None:
+    async with ears.stream() as stream:
+        for name in ("what_time", "stop_please"):
+            push(stream, samples(name))
+            stream.flush()
+            events: list[SpeechEvent] = []
+            while not events or events[-1].type is not SpeechEventType.END_OF_SPEECH:
+                events.append(await anext(stream))
+            assert has_key_words(words(events), name)
+
+
+async def test_the_words_are_shown_as_they_come_and_told_in_the_pause(ears: EmbeddedSTT) -> None:
+    events = await hear(ears, "my_bill")
+    kinds = [event.type for event in events]
+    assert kinds.index(SpeechEventType.INTERIM_TRANSCRIPT) < kinds.index(
+        SpeechEventType.PREFLIGHT_TRANSCRIPT
+    )
+    assert kinds[-4:] == [
+        SpeechEventType.PREFLIGHT_TRANSCRIPT,
+        SpeechEventType.FINAL_TRANSCRIPT,
+        SpeechEventType.END_OF_SPEECH,
+        SpeechEventType.RECOGNITION_USAGE,
+    ]
+    assert has_key_words(events[-4].alternatives[0].text, "my_bill")
+
+
+async def test_words_come_with_how_sure_they_are(ears: EmbeddedSTT) -> None:
+    final = [event for event in await hear(ears, "my_bill") if event.type == "final_transcript"]
+    assert 0.5 < final[0].alternatives[0].confidence <= 1
+
+
+async def test_silence_is_no_speech(ears: EmbeddedSTT) -> None:
+    async with ears.stream() as stream:
+        push(stream, bytes(10 * RATE))
+        stream.end_input()
+        assert [event async for event in stream] == []
+
+
+async def test_streams_side_by_side_do_not_hear_each_other(ears: EmbeddedSTT) -> None:
+    names = ["what_time", "cancel_appointment", "real_person"]
+    heard = await asyncio.gather(*(hear(ears, name) for name in names))
+    for name, events in zip(names, heard, strict=True):
+        assert has_key_words(words(events), name)
+
+
+async def test_a_stream_cut_off_in_mid_word_does_not_disturb_the_next(ears: EmbeddedSTT) -> None:
+    async with ears.stream() as stream:
+        push(stream, samples("cancel_appointment")[: 3 * RATE])
+        await anext(stream)
+    assert has_key_words(words(await hear(ears, "what_time")), "what_time")
+
+
+async def test_a_whole_utterance_at_another_rate_is_heard(ears: EmbeddedSTT) -> None:
+    pcm = samples("what_time")
+    resampler = rtc.AudioResampler(RATE, 48_000)
+    frames = [*resampler.push(bytearray(pcm)), *resampler.flush()]
+    event = await ears.recognize(frames)
+    assert has_key_words(event.alternatives[0].text, "what_time")
+
+
+async def test_a_decoder_that_fails_is_replaced(ears: EmbeddedSTT) -> None:
+    errors: list[STTError] = []
+    ears.on("error", errors.append)
+    ears.prewarm()
+
+    def spoil() -> None:
+        """Leaves an utterance open in the decoder, so that the stream cannot begin one."""
+        ears._idle[0].start_utt()
+
+    await asyncio.wrap_future(ears._thread.submit(spoil))
+    heard = words(await hear(ears, "what_time"))
+    assert "saturday" in heard.split()
+    assert [error.recoverable for error in errors] == [True]
+    assert isinstance(errors[0].error, APIError)
+
+
+async def test_a_closed_engine_leaves_no_thread() -> None:
+    engine = EmbeddedSTT()
+    stream = engine.stream()
+    push(stream, samples("what_time"))
+    await anext(stream)
+    threads = list(engine._thread._threads)
+    assert threads
+    await engine.aclose()
+    for thread in threads:
+        await asyncio.to_thread(thread.join, 10)
+        assert not thread.is_alive()
+    with pytest.raises(RuntimeError, match=r"closed|ended"):
+        push(stream, samples("what_time"))
+
+
+def test_another_language_than_english_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="English only, not 'de'"):
+        load("embedded", STTOptions(language="de"))

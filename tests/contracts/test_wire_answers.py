@@ -1,0 +1,176 @@
+"""What the openai_compatible provider makes of an answer, whole or broken."""
+
+import json
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from llm_router.errors import (
+    BrokenStreamError,
+    StatusError,
+)
+from llm_router.testing.server import Fault, Script
+from llm_router.types import Chunk, ToolCall, Usage
+from tests.contracts.wire import (
+    REQUEST,
+    WORDS,
+    answer,
+    call,
+    delta,
+    read_until_broken,
+    said,
+    served,
+    text,
+)
+
+
+async def test_words_come_one_by_one_and_the_last_chunk_says_how_it_ended() -> None:
+    chunks = await answer(Script())
+    assert [chunk.text for chunk in chunks[:-1]] == list(WORDS)
+    assert chunks[-1] == Chunk(finish_reason="stop", usage=Usage(6, len(WORDS), 0))
+
+
+async def test_a_word_is_given_out_before_the_next_one_is_there() -> None:
+    async with (
+        served(Script(fault=Fault.STALL_AFTER, after=1)) as (_, provider),
+        aclosing(provider.stream(REQUEST)) as stream,
+    ):
+        assert (await anext(stream)).text == WORDS[0]
+
+
+async def test_characters_cut_between_chunks_come_out_whole() -> None:
+    words = ["Ça", " coûte", " 5", " €", " 😀"]
+    chunks = await answer(Script(words=words, fault=Fault.SPLIT_UTF8))
+    assert [chunk.text for chunk in chunks[:-1]] == words
+
+
+async def test_an_emoji_escaped_in_two_halves_is_one_character() -> None:
+    halves = [
+        '{"choices":[{"delta":{"content":"a\\ud83d"}}]}',
+        '{"choices":[{"delta":{"content":"\\ude00b"}}]}',
+    ]
+    chunks = await answer(said(*halves, delta("stop")))
+    assert [chunk.text for chunk in chunks] == ["a", "😀b", ""]
+
+
+@pytest.mark.parametrize("fault", [Fault.EMPTY, Fault.LENGTH_WITH_NOTHING])
+async def test_an_empty_reply_is_told_as_it_is(fault: Fault) -> None:
+    (chunk,) = await answer(Script(fault=fault))
+    assert not chunk.useful
+    assert chunk.finish_reason == ("stop" if fault is Fault.EMPTY else "length")
+
+
+@pytest.mark.parametrize(
+    "thinking",
+    [
+        [delta(reasoning_content="let me"), delta(reasoning_content=" see")],
+        [delta(reasoning="let me"), delta(reasoning=" see")],
+        [delta(content="<thi"), delta(content="nk>let me see</th"), delta(content="ink>")],
+        [
+            delta(
+                content=[{"type": "thinking", "thinking": [{"type": "text", "text": "let me see"}]}]
+            )
+        ],
+    ],
+    ids=["reasoning_content", "reasoning", "tags", "parts"],
+)
+async def test_reasoning_is_never_among_the_words(thinking: list[dict[str, Any]]) -> None:
+    chunks = await answer(said(*thinking, delta(content="Yes."), delta("stop")))
+    assert text(chunks) == "Yes."
+    assert "".join(chunk.reasoning for chunk in chunks) == "let me see"
+    assert not any(chunk.useful for chunk in chunks if chunk.reasoning)
+
+
+@pytest.mark.parametrize(
+    ("told", "usage"),
+    [
+        ({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}, Usage(3, 2, 0)),
+        ({"usage": {"prompt_tokens_details": {"cached_tokens": 8}}}, Usage(0, 0, 8)),
+        ({"usage": {"prompt_cache_hit_tokens": 4, "prompt_tokens": 5}}, Usage(5, 0, 4)),
+        ({"x_groq": {"usage": {"prompt_tokens": 5, "completion_tokens": 1}}}, Usage(5, 1, 0)),
+        ({"choices": [], "usage": None}, None),
+        ({"choices": None, "usage": {"prompt_tokens": "many"}}, Usage()),
+    ],
+)
+async def test_usage_is_read_wherever_a_server_puts_it(
+    told: dict[str, Any], usage: Usage | None
+) -> None:
+    chunks = await answer(said(delta(content="Hi"), delta("stop"), told))
+    assert chunks[-1].usage == usage
+
+
+async def test_a_finish_reason_in_every_event_ends_nothing_early() -> None:
+    chunks = await answer(said(delta("stop", content="Hello"), delta("stop", content=" you")))
+    assert text(chunks) == "Hello you"
+    assert [chunk.finish_reason for chunk in chunks] == [None, None, "stop"]
+
+
+@pytest.mark.parametrize("fault", [Fault.STALL_AFTER, Fault.RESET_AFTER])
+@pytest.mark.parametrize("done", [True, False])
+async def test_a_whole_reply_is_whole_however_the_connection_ends(
+    fault: Fault, *, done: bool
+) -> None:
+    raw = said(delta(content="Hello"), delta("stop"), done=done).raw
+    chunks = await answer(Script(raw=raw, fault=fault))
+    assert text(chunks) == "Hello"
+    assert chunks[-1].finish_reason == "stop"
+
+
+async def test_an_answer_that_is_no_stream_is_accepted() -> None:
+    message = {"role": "assistant", "content": "Hello", "tool_calls": [call("f", "{}", id="c1")]}
+    whole = {"choices": [{"message": message, "finish_reason": "stop"}], "usage": {}}
+    raw = json.dumps(whole, indent=1).encode()
+    script = Script(raw=[b"\n", raw[:20], raw[20:]], content_type="application/json")
+    chunks = await answer(script)
+    assert text(chunks) == "Hello"
+    assert chunks[-1].tool_calls == (ToolCall("c1", "f", "{}"),)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        Script(raw=[b'{"error": {"code": "overloaded", "type": "server", "message": "busy"}}']),
+        Script(raw=[b'[{"error": {"code": "overloaded", "type": "server", "message": "busy"}}]']),
+        said({"error": {"code": "overloaded", "type": "server", "message": "busy"}}),
+        said({"object": "error", "code": "overloaded", "type": "server", "message": "busy"}),
+        Script(raw=[b'event: error\ndata: {"code": "overloaded", "message": "busy"}\n\n']),
+    ],
+)
+async def test_an_error_told_inside_a_200_is_an_error(script: Script) -> None:
+    with pytest.raises(StatusError) as caught:
+        await answer(script)
+    assert (caught.value.status, caught.value.code) == (0, "overloaded")
+    assert caught.value.detail == "busy"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        Script(fault=Fault.GARBAGE_LINE),
+        Script(fault=Fault.NO_FINISH_REASON),
+        Script(fault=Fault.RESET_BEFORE_WORD),
+        Script(fault=Fault.RESET_AFTER),
+        said(delta(content="Hello")),
+        said(delta(content="Hello"), done=False),
+        said("[]"),
+        said("7"),
+        said(),
+        Script(raw=[]),
+        Script(raw=[b"<html>502 Bad Gateway</html>"], content_type="text/html"),
+        Script(raw=[b"upstream connect error"], content_type="text/plain"),
+        Script(raw=[b'{"choices": [{"message": {"content": "Hel']),
+        Script(raw=[b'data: {"choices": [{"delta": {"content": "\xff"}}]}\n\n']),
+        Script(raw=[b"data: " + b"[" * 100_000 + b"\n\n"]),
+        Script(raw=[b"data: " + b"x" * 65536] * 17),
+    ],
+)
+async def test_an_answer_that_breaks_off_or_makes_no_sense_is_broken(script: Script) -> None:
+    with pytest.raises(BrokenStreamError):
+        await answer(script)
+
+
+async def test_what_was_said_before_a_stream_broke_is_not_lost() -> None:
+    async with served(Script(fault=Fault.RESET_AFTER, after=3)) as (_, provider):
+        heard = await read_until_broken(provider)
+    assert [chunk.text for chunk in heard] == list(WORDS[:3])

@@ -1,0 +1,135 @@
+"""When the openai_compatible provider opens, keeps and closes connections; models and probes."""
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from llm_router.errors import (
+    BrokenStreamError,
+    StatusError,
+    UnreachableError,
+)
+from llm_router.testing.server import Fault, Script
+from tests.contracts.wire import (
+    REQUEST,
+    TEXT,
+    answering,
+    http,
+    opened,
+    read,
+    served,
+    text,
+)
+
+# --- Leaving, and coming back
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.HANG_BEFORE_HEADERS,
+        Fault.HEADERS_THEN_NOTHING,
+        Fault.ROLE_ONLY,
+        Fault.KEEP_ALIVES_ONLY,
+        Fault.REASONING_ENDLESS,
+        Fault.STALL_AFTER,
+    ],
+)
+async def test_cancelling_closes_the_connection_so_that_the_engine_stops(fault: Fault) -> None:
+    async with served(Script(fault=fault)) as (server, provider):
+        reading = asyncio.create_task(read(provider))
+        await server.received()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert await server.disconnected() is not None
+
+
+async def test_closing_a_stream_midway_closes_the_connection() -> None:
+    async with served(Script(words=["word "] * 1000, gap=0.01)) as (server, provider):
+        async with aclosing(provider.stream(REQUEST)) as stream:
+            await anext(stream)
+        assert await server.disconnected() is not None
+        assert server.words_sent < 1000
+
+
+async def test_a_finished_stream_gives_its_connection_back() -> None:
+    async with served() as (server, provider):
+        for _ in range(3):
+            await read(provider)
+        assert await server.disconnected(0) is None
+        assert server.connections == 1
+
+
+async def test_warming_up_opens_the_connection_the_first_call_uses() -> None:
+    async with served() as (server, provider):
+        await provider.warm()
+        assert server.connections == 1
+        assert server.requests == []
+        await read(provider)
+        assert server.connections == 1
+
+
+async def test_warming_up_never_fails() -> None:
+    async with served(Script(fault=Fault.REFUSE)) as (_, provider):
+        await provider.warm()
+    async with answering(http("500 Oh", b"no")) as url, opened(url) as provider:
+        await provider.warm()
+
+
+async def test_many_streams_run_side_by_side() -> None:
+    async with served(Script(gap=0.001)) as (_, provider):
+        replies = await asyncio.gather(*(read(provider) for _ in range(30)))
+    assert {text(reply) for reply in replies} == {TEXT}
+
+
+async def test_a_server_that_went_and_came_back_is_reached_again() -> None:
+    async with served() as (server, provider):
+        await read(provider)
+        await server.behave(Script(fault=Fault.REFUSE))
+        async with opened(server.base_url) as newcomer:
+            with pytest.raises(UnreachableError):
+                await read(newcomer)
+        await server.behave(Script())
+        assert text(await read(provider)) == TEXT
+
+
+# --- Models and probes
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        (b'{"data": [{"id": "a"}, {"id": "b"}, {}]}', ["a", "b"]),
+        (b'{"models": [{"name": "a"}]}', ["a"]),
+        (b'[{"id": "a"}]', ["a"]),
+    ],
+)
+async def test_models_are_listed_in_every_shape(body: bytes, names: list[str]) -> None:
+    async with answering(http("200 OK", body)) as url, opened(url) as provider:
+        assert await provider.models() == names
+
+
+@pytest.mark.parametrize("body", [b"<html>", b'"a"', b'{"data": 7}', b""])
+async def test_a_list_of_models_that_is_none_is_an_error(body: bytes) -> None:
+    async with answering(http("200 OK", body)) as url, opened(url) as provider:
+        with pytest.raises(BrokenStreamError):
+            await provider.models()
+
+
+async def test_a_probe_fails_where_the_server_does() -> None:
+    async with answering(http("503 Busy")) as url, opened(url) as provider:
+        with pytest.raises(StatusError):
+            await provider.probe()
+
+
+async def test_a_server_without_a_list_of_models_is_still_well() -> None:
+    async with answering(http("404 Not Found")) as url, opened(url) as provider:
+        await provider.probe()
+
+
+async def test_a_probe_of_a_hung_server_ends() -> None:
+    async with answering(hold=True) as url, opened(url, timeout=0.05) as provider:
+        with pytest.raises(UnreachableError):
+            await provider.probe()

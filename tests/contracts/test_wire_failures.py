@@ -1,0 +1,186 @@
+"""What the openai_compatible provider tells of refusals and of a network that fails."""
+
+import json
+
+import pytest
+
+from llm_router.errors import (
+    StatusError,
+    UnreachableError,
+    UpstreamError,
+)
+from llm_router.testing.server import Fault, FaultyServer, Script
+from tests.contracts.wire import (
+    KEY,
+    SECRET_WORDS,
+    answer,
+    answering,
+    http,
+    opened,
+    read,
+    said,
+    served,
+)
+
+# --- Refusals
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "context_length_exceeded"),
+        (401, "invalid_api_key"),
+        (402, "insufficient_quota"),
+        (404, "model_not_found"),
+        (429, "rate_limit_exceeded"),
+        (500, "internal_error"),
+        (503, "overloaded"),
+        (529, "overloaded"),
+        (418, "error"),
+    ],
+)
+async def test_a_refusal_keeps_the_server_s_own_words_for_it(status: int, code: str) -> None:
+    with pytest.raises(StatusError) as caught:
+        await answer(Script(fault=Fault.STATUS, status=status))
+    assert (caught.value.status, caught.value.code) == (status, code)
+    assert caught.value.detail
+    assert caught.value.retry_after is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        (["retry-after: 7"], 7.0),
+        (["retry-after: 0.5"], 0.5),
+        (["retry-after: -3"], 0.0),
+        (["retry-after: nan"], 0.0),
+        (["retry-after: soon"], None),
+        (
+            [
+                "date: Wed, 21 Oct 2026 07:28:00 GMT",
+                "retry-after: Wed, 21 Oct 2026 07:28:30 GMT",
+            ],
+            30.0,
+        ),
+        (["retry-after: Wed, 21 Oct 2015 07:28:00 GMT"], 0.0),
+        (["date: today", "retry-after: Wed, 21 Oct 2026 07:28:30 GMT"], None),
+    ],
+)
+async def test_retry_after_is_seconds_from_now(headers: list[str], seconds: float | None) -> None:
+    async with answering(http("429 Slow", b"{}", *headers)) as url, opened(url) as provider:
+        with pytest.raises(StatusError) as caught:
+            await read(provider)
+    assert caught.value.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "kind", "detail"),
+    [
+        (b'{"error": "model not loaded"}', "", "", "model not loaded"),
+        (b'{"error": {"code": 400, "type": "Bad", "message": "no"}}', "400", "Bad", "no"),
+        (b'[{"error": {"code": 429, "message": "slow"}}]', "429", "", "slow"),
+        (b'{"object": "error", "message": "no", "type": "BadRequest"}', "", "BadRequest", "no"),
+        (b'{"detail": [{"loc": ["body"]}]}', "", "", '[{"loc": ["body"]}]'),
+        (b"upstream timed out", "", "", "upstream timed out"),
+        (b"", "", "", ""),
+        (b"null", "", "", ""),
+        (b"[]", "", "", ""),
+        (b"\xff\xfe", "", "", "\ufffd\ufffd"),
+    ],
+)
+async def test_errors_are_read_in_every_shape(
+    body: bytes, code: str, kind: str, detail: str
+) -> None:
+    async with answering(http("400 Bad", body)) as url, opened(url) as provider:
+        with pytest.raises(StatusError) as caught:
+            await read(provider)
+    error = caught.value
+    assert (error.status, error.code, error.kind, error.detail) == (400, code, kind, detail)
+
+
+@pytest.mark.parametrize("body", [b"", b'{"error": "half', b"x" * 200_000])
+async def test_an_error_whose_body_never_ends_is_still_told(body: bytes) -> None:
+    head = b"HTTP/1.1 503 Busy\r\ncontent-length: 9999999\r\n\r\n"
+    async with answering(head, body, hold=True) as url, opened(url) as provider:
+        with pytest.raises(StatusError) as caught:
+            await read(provider)
+    assert caught.value.status == 503
+    assert len(caught.value.detail) <= 500
+
+
+async def test_redirects_are_not_followed() -> None:
+    async with FaultyServer() as elsewhere:
+        moved = http("307 Moved", b"", f"location: {elsewhere.base_url}/chat/completions")
+        async with answering(moved) as url, opened(url) as provider:
+            with pytest.raises(StatusError) as caught:
+                await read(provider)
+        assert caught.value.status == 307
+        assert elsewhere.connections == 0
+
+
+# --- The network
+
+
+async def test_a_refused_server_is_unreachable() -> None:
+    with pytest.raises(UnreachableError):
+        await answer(Script(fault=Fault.REFUSE))
+
+
+async def test_a_connection_closed_before_a_byte_of_the_answer_is_unreachable() -> None:
+    async with served(lambda _: Script(fault=Fault.REFUSE)) as (server, provider):
+        with pytest.raises(UnreachableError):
+            await read(provider)
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("url", ["http://no-such-host.invalid/v1", "http://127.0.0.1:1/v1"])
+async def test_an_address_with_nobody_behind_it_is_unreachable(url: str) -> None:
+    async with opened(url) as provider:
+        with pytest.raises(UnreachableError):
+            await read(provider)
+
+
+async def test_a_server_without_tls_is_unreachable_over_https() -> None:
+    async with (
+        answering(b"220 what?\r\n", greets=True) as url,
+        opened(url.replace("http:", "https:")) as provider,
+    ):
+        with pytest.raises(UnreachableError):
+            await read(provider)
+
+
+@pytest.mark.parametrize(
+    "answer_",
+    [b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n"],
+)
+async def test_what_does_not_speak_http_is_an_upstream_error(answer_: bytes) -> None:
+    async with answering(answer_) as url, opened(url) as provider:
+        with pytest.raises(UpstreamError):
+            await read(provider)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        Script(fault=Fault.REFUSE),
+        Script(fault=Fault.STATUS, status=401),
+        Script(fault=Fault.RESET_AFTER),
+        Script(fault=Fault.GARBAGE_LINE),
+        said({"error": {"code": f"{KEY} {SECRET_WORDS}", "message": SECRET_WORDS}}),
+        said(f"not JSON: {SECRET_WORDS}"),
+    ],
+)
+async def test_no_error_carries_the_key_or_the_caller_s_words(script: Script) -> None:
+    with pytest.raises(UpstreamError) as caught:
+        await answer(script)
+    for shown in (str(caught.value), repr(caught.value)):
+        assert KEY not in shown
+        assert SECRET_WORDS not in shown
+
+
+async def test_a_key_that_a_server_repeats_is_struck_out() -> None:
+    body = json.dumps({"error": {"message": f"Incorrect key {KEY}"}}).encode()
+    async with answering(http("401 No", body)) as url, opened(url) as provider:
+        with pytest.raises(StatusError) as caught:
+            await read(provider)
+    assert KEY not in caught.value.detail

@@ -1,0 +1,138 @@
+"""What the tests of the wire share: asking a server, and servers that answer byte for byte."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from llm_router.clock import SystemClock
+from llm_router.connections import Connection
+from llm_router.errors import (
+    BrokenStreamError,
+)
+from llm_router.providers.openai_compatible import OpenAICompatible, create
+from llm_router.testing.server import Behaviour, FaultyServer, Script
+from llm_router.types import ChatRequest, Chunk
+
+KEY = "sk-very-secret-0123456789"
+SECRET_WORDS = "my card number is four two"
+REQUEST = ChatRequest(messages=[{"role": "user", "content": SECRET_WORDS}])
+WORDS = Script().words
+TEXT = "".join(WORDS)
+HISTORY: list[dict[str, Any]] = [
+    {"role": "developer", "content": "Be kind.", "id": "m1"},
+    {"role": "user", "content": "Open?", "extra": {"google": {"thought_signature": "x"}}},
+    {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [
+            {
+                "id": "call_abc",
+                "type": "function",
+                "index": 0,
+                "function": {"name": "hours", "arguments": ""},
+                "extra_content": {"google": "x"},
+            }
+        ],
+    },
+    {"role": "tool", "tool_call_id": "call_abc", "content": "9 to 5"},
+    {"role": "assistant", "content": None},
+]
+
+
+@asynccontextmanager
+async def opened(base_url: str, **fields: Any) -> AsyncIterator[OpenAICompatible]:
+    fields = {"name": "box", "model_name": "tiny", "api_key": KEY, **fields}
+    provider = create(Connection(base_url=base_url, **fields), SystemClock())
+    try:
+        yield provider
+    finally:
+        await provider.aclose()
+
+
+@asynccontextmanager
+async def served(
+    behaviour: Behaviour | None = None, **fields: Any
+) -> AsyncIterator[tuple[FaultyServer, OpenAICompatible]]:
+    async with FaultyServer(behaviour) as server, opened(server.base_url, **fields) as provider:
+        yield server, provider
+
+
+@asynccontextmanager
+async def answering(*pieces: bytes, hold: bool = False, greets: bool = False) -> AsyncIterator[str]:
+    """A server that sends these bytes, whatever was asked; `greets`: before it was asked."""
+    done = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not greets:
+            await reader.readuntil(b"\r\n\r\n")
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+        if hold:
+            await done.wait()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    finally:
+        done.set()
+        server.close()
+
+
+def http(status: str, body: bytes = b"", *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", *headers, f"content-length: {len(body)}", "connection: close"]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+async def read(provider: OpenAICompatible, request: ChatRequest = REQUEST) -> list[Chunk]:
+    return [chunk async for chunk in provider.stream(request)]
+
+
+async def read_until_broken(provider: OpenAICompatible) -> list[Chunk]:
+    """What comes before the stream breaks; fails when it does not."""
+    chunks = []
+    try:
+        async for chunk in provider.stream(REQUEST):
+            chunks.append(chunk)  # noqa: PERF401  a comprehension would lose them with the error
+    except BrokenStreamError:
+        return chunks
+    pytest.fail("the stream did not break")
+
+
+def text(chunks: Sequence[Chunk]) -> str:
+    return "".join(chunk.text for chunk in chunks)
+
+
+async def body_of(request: ChatRequest, **fields: Any) -> dict[str, Any]:
+    """What the server receives for a request."""
+    async with served(**fields) as (server, provider):
+        await read(provider, request)
+        return dict(server.requests[0].body)
+
+
+def said(*bodies: Any, done: bool = True) -> Script:
+    """A stream of these events, byte for byte."""
+    lines = [body if isinstance(body, str) else json.dumps(body) for body in bodies]
+    return Script(raw=[f"data: {x}\n\n".encode() for x in [*lines, *(["[DONE]"] * done)]])
+
+
+def delta(finish: str | None = None, **fields: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": fields, "finish_reason": finish}]}
+
+
+def calls(*pieces: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+    return delta(finish, tool_calls=list(pieces))
+
+
+def call(name: str | None = None, arguments: Any = None, **fields: Any) -> dict[str, Any]:
+    return {**fields, "function": {"name": name, "arguments": arguments}}
+
+
+async def answer(script: Script, request: ChatRequest = REQUEST) -> list[Chunk]:
+    async with served(script) as (_, provider):
+        return await read(provider, request)
