@@ -10,24 +10,11 @@ from pathlib import Path
 from livekit.agents import AgentServer, JobContext, JobProcess
 
 from agent.telemetry import share_metrics
-from llm_router.observe import EndpointState, ReplyEvent
+from llm_router.observe import EndpointState
 from llm_router.observe.prometheus import PrometheusObserver
+from tests.events import REPLY
 
 FOLDER = Path(sys.argv[1])
-REPLY = ReplyEvent(
-    session_id="s",
-    connection="a",
-    model="m",
-    first_word=0.3,
-    took_over_from=(),
-    attempts=1,
-    resumes=0,
-    last_resort=False,
-    cancelled=False,
-    characters=12,
-    wasted=0,
-    failures=(),
-)
 
 
 def prewarm(_: JobProcess) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from livekit.agents import AgentServer
 
 from agent.load import LoadBoard, LoadTeller, measure_load
-from llm_router.observe import ReplyEvent
+from tests.events import REPLY
 
 
 def told_by_another(folder: Path, load: str, age: float = 0.0) -> None:
@@ -15,23 +15,6 @@ def told_by_another(folder: Path, load: str, age: float = 0.0) -> None:
     file.write_text(load)
     then = time.time() - age
     os.utime(file, (then, then))
-
-
-def reply() -> ReplyEvent:
-    return ReplyEvent(
-        session_id="call",
-        connection="desk",
-        model="",
-        first_word=0.1,
-        took_over_from=(),
-        attempts=1,
-        resumes=0,
-        last_resort=False,
-        cancelled=False,
-        characters=1,
-        wasted=0,
-        failures=(),
-    )
 
 
 def test_nothing_told_is_no_load(tmp_path: Path) -> None:
@@ -62,7 +45,7 @@ def test_each_reply_tells_the_board(tmp_path: Path) -> None:
     board = LoadBoard(tmp_path)
     teller = LoadTeller(board)
     teller.saturation = lambda: 0.5
-    teller.reply_ended(reply())
+    teller.reply_ended(REPLY)
     assert board.read() == 0.5
 
 

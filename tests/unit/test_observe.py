@@ -7,6 +7,7 @@ import pytest
 
 from llm_router.failures import Failure, FailureClass
 from llm_router.observe import AttemptEvent, LogObserver, Observers, ReplyEvent
+from tests.events import REPLY
 
 ATTEMPT = AttemptEvent(
     connection="a",
@@ -17,20 +18,7 @@ ATTEMPT = AttemptEvent(
     duration=1.0,
     characters=12,
 )
-REPLY = ReplyEvent(
-    session_id="s",
-    connection="b",
-    model="m",
-    first_word=0.4567,
-    took_over_from=("a",),
-    attempts=2,
-    resumes=0,
-    last_resort=False,
-    cancelled=False,
-    characters=12,
-    wasted=0,
-    failures=(),
-)
+TAKEN_OVER = replace(REPLY, connection="b", first_word=0.4567, took_over_from=("a",), attempts=2)
 
 
 class Faulty:
@@ -65,10 +53,10 @@ def lines(log: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("event", "line"),
     [
-        (REPLY, "b answered, first word 0.457 s, took over from a"),
-        (replace(REPLY, took_over_from=()), "b answered, first word 0.457 s"),
+        (TAKEN_OVER, "b answered, first word 0.457 s, took over from a"),
+        (replace(TAKEN_OVER, took_over_from=()), "b answered, first word 0.457 s"),
         (
-            replace(REPLY, took_over_from=(), cancelled=True, first_word=None),
+            replace(TAKEN_OVER, took_over_from=(), cancelled=True, first_word=None),
             "b answered, no word (cancelled)",
         ),
     ],
@@ -85,7 +73,7 @@ def test_the_last_resort_is_an_error_that_says_who_failed_how(
         ("a", Failure(FailureClass.SILENT, "no word by the deadline")),
         ("b", Failure(FailureClass.REJECTED_KEY, "HTTP 401")),
     )
-    LogObserver().reply_ended(replace(REPLY, last_resort=True, failures=failures))
+    LogObserver().reply_ended(replace(TAKEN_OVER, last_resort=True, failures=failures))
     assert lines(log) == [
         (
             "ERROR",
@@ -118,12 +106,12 @@ def test_a_faulty_observer_reaches_neither_the_reply_nor_the_others(
     told = Told()
     observers = Observers([Faulty(), told])
     observers.attempt_ended(ATTEMPT)
-    observers.reply_ended(REPLY)
-    assert told.events == [ATTEMPT, REPLY]
+    observers.reply_ended(TAKEN_OVER)
+    assert told.events == [ATTEMPT, TAKEN_OVER]
     assert [line for _, line in lines(log)] == ["observer Faulty failed"] * 2
 
 
-@pytest.mark.parametrize(("event", "field"), [(ATTEMPT, "outcome"), (REPLY, "connection")])
+@pytest.mark.parametrize(("event", "field"), [(ATTEMPT, "outcome"), (TAKEN_OVER, "connection")])
 def test_an_observer_cannot_change_what_it_is_told(
     event: AttemptEvent | ReplyEvent, field: str
 ) -> None:

@@ -1,0 +1,18 @@
+"""A reply that went well, for tests that tell observers of one; `replace` what matters."""
+
+from llm_router.observe import ReplyEvent
+
+REPLY = ReplyEvent(
+    session_id="s",
+    connection="a",
+    model="m",
+    first_word=0.3,
+    took_over_from=(),
+    attempts=1,
+    resumes=0,
+    last_resort=False,
+    cancelled=False,
+    characters=12,
+    wasted=0,
+    failures=(),
+)
