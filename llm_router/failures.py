@@ -142,8 +142,18 @@ _BY_WORDS: tuple[tuple[FailureClass, frozenset[int], re.Pattern[str]], ...] = (
         ),
     ),
     (
+        FailureClass.REJECTED_KEY,
+        frozenset({_INSIDE_200, 400}),
+        _words(
+            r"(invalid|incorrect|expired).{0,12}api.?key|"
+            r"api.?key.{0,12}(not valid|invalid|expired|missing)|"
+            r"\b(authentication.?error|unauthorized|unauthenticated)\b"
+        ),
+    ),
+    (
+        # By a 429 too: Mistral, Moonshot and TGI mean their own load by it, and no limit of ours.
         FailureClass.OVERLOADED,
-        frozenset({_INSIDE_200}),
+        frozenset({_INSIDE_200, 429}),
         _words(r"overload|capacity|queue.{0,20}full|unavailable"),
     ),
 )
@@ -157,7 +167,7 @@ _BY_STATUS = {
     413: FailureClass.TOO_LONG,
     429: FailureClass.RATE_LIMITED,
 }
-_BAD_REQUEST, _SERVER_ERROR = 400, 500
+_BAD_REQUEST, _SERVER_ERROR, _NO_STATUS = 400, 500, 600
 
 
 def classify(error: BaseException) -> Failure:
@@ -173,13 +183,20 @@ def classify(error: BaseException) -> Failure:
 
 
 def _classify_status(error: StatusError) -> FailureClass:
+    status = error.status or _status_inside_a_200(error.code)
     said = f"{error.code} {error.kind} {error.detail}"
     for kind, statuses, words in _BY_WORDS:
-        if error.status in statuses and words.search(said):
+        if statuses & {error.status, status} and words.search(said):
             return kind
-    asked_wrongly = _BAD_REQUEST <= error.status < _SERVER_ERROR
+    asked_wrongly = _BAD_REQUEST <= status < _SERVER_ERROR
     otherwise = FailureClass.BAD_REQUEST if asked_wrongly else FailureClass.OVERLOADED
-    return _BY_STATUS.get(error.status, otherwise)
+    return _BY_STATUS.get(status, otherwise)
+
+
+def _status_inside_a_200(code: str) -> int:
+    """The status that an error event gives as its code, as vLLM, OpenRouter and Gemini do."""
+    status = int(code) if code.isascii() and code.isdigit() else _INSIDE_200
+    return status if _BAD_REQUEST <= status < _NO_STATUS else _INSIDE_200
 
 
 def failure_before_a_word(event: Chunk | Failure | None) -> Failure | None:

@@ -78,6 +78,13 @@ class ReplyEvent:
     failures: Sequence[tuple[str, Failure]]
     tries: Sequence[AttemptEvent] = ()
 
+    @property
+    def failed(self) -> bool:
+        """Whether nothing was said at all: a reader of text got ReplyFailedError, which says why
+        nobody answered, where a caller would have heard a phrase.
+        """
+        return self.last_resort and not (self.connection or self.characters)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointState:
@@ -120,7 +127,8 @@ class LogObserver:
     def reply_ended(self, event: ReplyEvent) -> None:
         if event.last_resort:
             said = "; ".join(f"{name}: {failure.kind}" for name, failure in event.failures)
-            _logger.error("no connection could answer (%s): the last resort spoke", said or "none")
+            end = "whoever asked was told so" if event.failed else "the last resort spoke"
+            _logger.error("no connection could answer (%s): %s", said or "none", end)
             return
         first = "no word" if event.first_word is None else f"first word {event.first_word:.3f} s"
         over = f", took over from {', '.join(event.took_over_from)}" if event.took_over_from else ""

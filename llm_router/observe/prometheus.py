@@ -113,5 +113,5 @@ def _outcome(event: ReplyEvent) -> str:
     if event.cancelled:
         return "cancelled"
     if event.last_resort:
-        return "last resort" if event.characters else "failed"
+        return "failed" if event.failed else "last resort"
     return "answered"

@@ -63,7 +63,8 @@ class ScriptedProvider:
                     # A year stands for ever: a timer at infinity would never let time jump.
                     await self.clock.sleep(min(step.after, 365 * 86_400))
                 if step.error:
-                    raise step.error
+                    # One object for all replies: without the traceback of those before.
+                    raise step.error.with_traceback(None)
                 if step.chunk:
                     yield step.chunk
         finally:

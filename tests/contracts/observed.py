@@ -44,7 +44,7 @@ class Scene:
             Endpoint(
                 Connection(
                     name=chr(97 + i),
-                    base_url=f"http://user:secret@host-{i}:800{i}/v1",
+                    base_url=f"http://host-{i}:800{i}/v1",
                     model_name=f"model-{i}",
                     priority=i,
                 ),

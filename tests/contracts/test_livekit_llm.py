@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from livekit.agents import Agent, AgentSession, RunContext, function_tool, llm
-from livekit.agents.metrics import LLMMetrics
+from livekit.agents.metrics import LLMMetrics, LLMModelUsage
 from livekit.agents.voice.run_result import RunResult
 
 from agent.assistant import Assistant
@@ -183,6 +183,28 @@ async def test_a_session_uses_a_tool_and_answers() -> None:
         result.expect.no_more_events()
     *_, called, answered = servers[0].requests[-1].messages
     assert called["tool_calls"][0]["id"] == answered["tool_call_id"] == "call_7"
+
+
+async def test_a_session_counts_each_reply_once_under_who_gave_it() -> None:
+    """A loser of a race and a server that broke off are no tokens of the caller's."""
+    cases: Sequence[tuple[Script, str]] = [
+        (Script(), "model-a"),
+        (Script(fault=Fault.HANG_BEFORE_HEADERS), "model-b"),  # hedged: its loser is cut
+        (Script(first_token_after=0.6), "model-b"),
+        (Script(fault=Fault.RESET_AFTER, after=3), "model-b"),  # finished by the spare
+        (Script(fault=Fault.REFUSE), "model-b"),
+    ]
+    for behaviour, winner in cases:
+        async with (
+            talking(behaviour, Script()) as (model, _),
+            AgentSession[None](llm=model) as session,
+        ):
+            await session.start(Agent(instructions="Be brief."))
+            await session.run(user_input="Hello?")
+            [used] = session.usage.model_usage
+        assert isinstance(used, LLMModelUsage)
+        assert (used.model, used.provider) == (winner, winner.removeprefix("model-"))
+        assert used.output_tokens == len(Script().words)
 
 
 async def test_a_session_survives_the_loss_of_every_server() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llm_router.connections import Connection
@@ -58,6 +58,12 @@ class Stage:
 
     def reply_ended(self, event: ReplyEvent) -> None:
         self.replies.append(event)
+
+    def be_of_different_kinds(self) -> None:
+        """From here on, no two of them are one kind of server."""
+        self.connections = [
+            replace(one, base_url=f"http://{one.name}.test/v1") for one in self.connections
+        ]
 
     @property
     def outcomes(self) -> list[tuple[str, str]]:

@@ -115,12 +115,14 @@ def test_when_everyone_is_broken_a_phrase_is_said_and_the_log_says_why(
     assert heard.first_word_at <= s.options.first_word_deadline + 1e-6
     assert dict(s.replies[0].failures)["b"].kind == "silent"
     assert s.replies[0].last_resort
+    assert not s.replies[0].failed
 
 
 def test_a_reader_of_text_is_told_why_nobody_answered() -> None:
     s = Stage([fail(StatusError(401))], [fail(UnreachableError("refused"))])
     with pytest.raises(ReplyFailedError, match=r"a: rejected key .*; b: unreachable"):
         s.ask(speech=False)
+    assert s.replies[0].failed
 
 
 def test_a_last_resort_waits_until_nobody_else_can_answer_in_time() -> None:

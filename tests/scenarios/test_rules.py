@@ -230,6 +230,43 @@ def test_a_reply_that_outruns_its_time_is_closed_and_blames_nobody() -> None:
     assert "0 failed" in s.router
 
 
+# ── Slow and steady ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_slow_but_steady_server_without_a_spare_is_waited_for_and_stays_well() -> None:
+    # Past the longest patience each time, and never silent: nobody else could be sooner.
+    s = Stage([say(ANSWER, first=2.5)])
+    heard = s.ask(turns=20)
+    assert [turn.first_word_at for turn in heard] == [pytest.approx(2.5, abs=1e-6)] * 20
+    assert {turn.text for turn in heard} == {ANSWER}
+    assert "closed, 0 failed" in s.router
+
+
+def test_a_slow_but_steady_server_gives_way_to_a_quick_spare_after_three_turns() -> None:
+    s = Stage([say(ANSWER, first=2.5)], [SPARE])
+    heard = s.ask(turns=20)
+    assert [round(turn.first_word_at, 3) for turn in heard] == [0.45] * 3 + [0.2] * 17
+    slow, quick = s.router.splitlines()[1:]
+    assert "open until" in slow
+    assert "closed, 0 failed" in quick
+
+
+def test_a_slow_but_steady_server_beside_one_as_slow_still_answers() -> None:
+    s = Stage([say(ANSWER, first=2.5)], [say(ANSWER, first=2.5)])
+    heard = s.ask(turns=20)
+    assert {turn.text for turn in heard} == {ANSWER}
+    assert max(turn.first_word_at for turn in heard) <= 2.5 + 1e-6
+
+
+def test_a_router_shows_its_budget_and_each_endpoint_in_a_line() -> None:
+    s = Stage([say(ANSWER)], [[HANG]])
+    s.ask()
+    budget, *endpoints = s.router.splitlines()
+    assert budget.startswith("Router(Budget(")
+    assert [line.partition(",")[0] for line in endpoints] == ["Endpoint(a", "Endpoint(b"]
+    assert "in flight, CircuitBreaker(closed" in endpoints[0]
+
+
 # ── Barge-ins and crowds ─────────────────────────────────────────────────────────────────────────
 
 

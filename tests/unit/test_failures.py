@@ -205,6 +205,54 @@ def test_an_error_inside_a_200_is_known_by_its_words(said: str, kind: FailureCla
 
 
 @pytest.mark.parametrize(
+    ("code", "said", "kind"),
+    [
+        ("429", "Provider returned error", FailureClass.RATE_LIMITED),
+        ("502", "Provider disconnected", FailureClass.OVERLOADED),
+        ("400", "Provider returned error", FailureClass.BAD_REQUEST),
+        ("500", "Requested tokens (5000) exceed context window of 2048", FailureClass.TOO_LONG),
+        ("401", "User not found.", FailureClass.REJECTED_KEY),
+        ("1", "engine died", FailureClass.BROKEN_STREAM),
+        ("99999", "engine died", FailureClass.BROKEN_STREAM),
+        ("²", "engine died", FailureClass.BROKEN_STREAM),
+        ("rate_limit_exceeded", "", FailureClass.RATE_LIMITED),
+        ("insufficient_quota", "", FailureClass.OUT_OF_CREDIT),
+        ("invalid_api_key", "", FailureClass.REJECTED_KEY),
+        ("model_not_found", "", FailureClass.MODEL_MISSING),
+        ("overloaded_error", "", FailureClass.OVERLOADED),
+        ("server_error", "", FailureClass.BROKEN_STREAM),
+    ],
+)
+def test_an_error_inside_a_200_is_known_by_its_code(
+    code: str, said: str, kind: FailureClass
+) -> None:
+    assert classify(StatusError(0, code=code, detail=said)).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("", "Model is overloaded"),  # TGI
+        ("", "The engine is currently overloaded, please try again later"),  # Moonshot
+        ("3505", "Service tier capacity exceeded for this model."),  # Mistral
+    ],
+)
+def test_a_429_that_speaks_of_the_servers_own_load_counts_against_it(code: str, said: str) -> None:
+    assert classify(StatusError(429, code=code, detail=said)).kind is FailureClass.OVERLOADED
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("400", "API key not valid. Please pass a valid API key."),  # Gemini
+        ("", "Incorrect API key provided"),  # xAI
+    ],
+)
+def test_a_rejected_key_is_known_behind_a_400(code: str, said: str) -> None:
+    assert classify(StatusError(400, code=code, detail=said)).kind is FailureClass.REJECTED_KEY
+
+
+@pytest.mark.parametrize(
     ("error", "kind"),
     [
         (UnreachableError("refused"), FailureClass.UNREACHABLE),

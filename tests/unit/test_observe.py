@@ -82,6 +82,27 @@ def test_the_last_resort_is_an_error_that_says_who_failed_how(
     ]
 
 
+def test_a_reader_who_got_an_error_heard_no_last_resort(log: pytest.LogCaptureFixture) -> None:
+    event = replace(REPLY, connection="", characters=0, last_resort=True, failures=())
+    assert event.failed
+    LogObserver().reply_ended(event)
+    assert lines(log) == [
+        ("ERROR", "no connection could answer (none): whoever asked was told so"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        {"connection": "", "characters": 12},  # a phrase
+        {"connection": "offline", "characters": 0},  # a tool call of the embedded responder
+        {"connection": "a", "characters": 12, "last_resort": False},
+    ],
+)
+def test_a_reply_in_which_anything_was_given_has_not_failed(answered: dict[str, object]) -> None:
+    assert not replace(REPLY, **{"last_resort": True, **answered}).failed  # type: ignore[arg-type]  # fields by name
+
+
 @pytest.mark.parametrize(
     ("kind", "level"),
     [(FailureClass.SILENT, "WARNING"), (FailureClass.REJECTED_KEY, "ERROR")],

@@ -1,0 +1,92 @@
+"""Every fault of the list, one after the other: with a healthy spare, with a spare that fails too,
+and with nobody else. The clock jumps; what only bytes can show is in `test_faults_on_the_wire.py`.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+
+import pytest
+
+from llm_router.speech import SpeechClock
+from llm_router.testing import Step, say
+from llm_router.types import Chunk
+from tests.scenarios import acts
+from tests.scenarios.stage import Heard, Stage
+
+ANSWER = "We open at nine in the morning, Monday to Friday, and we close at six."
+HEAD = "We open at nine in the morning, Monday to"
+SPARE = say(ANSWER, first=0.2)
+BEFORE = acts.BEFORE
+AMID = {name: steps for name, steps in acts.AMID.items() if name != "cut by length"}
+_, *LATER = ANSWER.split()
+DRIP = [
+    Step(0.15, Chunk(text="We")),
+    *(Step(1.0, Chunk(text=f" {word}")) for word in LATER),
+    Step(0.0, Chunk(finish_reason="stop")),
+]
+FAULTS: Mapping[str, Sequence[Step]] = {
+    **BEFORE,
+    **{name: [*say(HEAD, finish=None), *steps] for name, steps in AMID.items()},
+    "drip": DRIP,
+    "slow and steady": say(ANSWER, first=2.5),
+    "tail": say(ANSWER, first=4.0),
+}
+ONE_FAULT, TWO_FAULTS = 0.5, 1.0 + 1e-6
+"""Seconds to the first word of a router that has measured nothing yet. Two: a hedge that fails
+beside one that hangs is followed by another when that one is late, at 0.8 s."""
+LONGEST_PAUSE = 0.7
+"""Seconds in which a voice may be out of words in the middle of a reply."""
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """Faults on purpose need no line of log each."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def staged(*scripts: Sequence[Step]) -> Stage:
+    """Each on a server of another kind: one may take what another calls a bad request."""
+    stage = Stage(*([script] for script in scripts))
+    stage.be_of_different_kinds()
+    return stage
+
+
+def longest_pause(heard: Heard) -> float:
+    """Seconds without sound once the voice has begun."""
+    voice, longest = SpeechClock("en"), 0.0
+    for chunk, at in zip(heard.chunks, heard.at, strict=True):
+        if chunk.text:
+            if voice.silent_from is not None:
+                longest = max(longest, at - voice.silent_from)
+            voice.heard(chunk.text, at)
+    return longest
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_one_healthy_spare_is_enough(fault: str) -> None:
+    [heard] = staged(FAULTS[fault], SPARE).ask()
+    assert heard.text == ANSWER
+    assert heard.first_word_at <= ONE_FAULT
+    assert longest_pause(heard) <= LONGEST_PAUSE
+
+
+@pytest.mark.parametrize("first", FAULTS)
+def test_a_spare_that_fails_too_is_passed_over(first: str) -> None:
+    for second in FAULTS:
+        [heard] = staged(FAULTS[first], FAULTS[second], SPARE).ask()
+        assert heard.text == ANSWER, second
+        assert heard.first_word_at <= TWO_FAULTS, second
+        assert longest_pause(heard) <= LONGEST_PAUSE, second
+
+
+@pytest.mark.parametrize("first", FAULTS)
+def test_with_nobody_well_something_whole_is_said_in_time(first: str) -> None:
+    for second in FAULTS:
+        stage = staged(FAULTS[first], FAULTS[second])
+        [heard] = stage.ask()
+        assert heard.first_word_at <= stage.options.first_word_deadline + 1e-6, second
+        assert [c.finish_reason for c in heard.chunks if c.finish_reason] == ["stop"], second
+        begun = heard.text.partition("…")[0]
+        assert ANSWER.startswith(begun.rstrip()) or "sorry" in heard.text, (second, heard.text)

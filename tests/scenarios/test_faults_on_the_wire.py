@@ -1,0 +1,74 @@
+"""Every fault of `llm_router.testing.server`, as bytes on a socket: what a scripted provider cannot
+show. Waits are short here, so that what hangs does not hold up the tests.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+
+import pytest
+
+from llm_router import ChatRequest, Connection, open_router
+from llm_router.options import PatienceOptions, RouterOptions
+from llm_router.router import Router
+from llm_router.testing.server import Fault, FaultyServer, Script
+from llm_router.types import Chunk
+
+WORDS = ("Grüß", " Gott", ",", " wir", " öffnen", " um", " neun", " Uhr", ".")
+ANSWER = "".join(WORDS)
+HURRIED = RouterOptions(
+    patience=PatienceOptions(cold_hedge=0.05, cold_silent=0.2),
+    first_word_deadline=0.6,
+    first_clause=0.3,
+    spoken_stall=0.2,
+)
+STATUSES = (400, 401, 402, 404, 429, 500, 503)
+FAULTS = [
+    *(Script(words=WORDS, fault=fault) for fault in Fault if fault is not Fault.STATUS),
+    *(Script(words=WORDS, fault=Fault.STATUS, status=status) for status in STATUSES),
+    Script(words=WORDS, fault=Fault.STATUS, status=429, retry_after="7"),
+]
+
+
+def name(script: Script) -> str:
+    status = f" {script.status}" if script.fault is Fault.STATUS else ""
+    return f"{script.fault}{status}{' retry after' if script.retry_after else ''}"
+
+
+@asynccontextmanager
+async def routed(*scripts: Script) -> AsyncIterator[Router]:
+    async with AsyncExitStack() as stack:
+        servers = [await stack.enter_async_context(FaultyServer(script)) for script in scripts]
+        connections = [
+            Connection(
+                name=f"server {place}", base_url=one.base_url, model_name="m", priority=place
+            )
+            for place, one in enumerate(servers)
+        ]
+        yield await stack.enter_async_context(open_router(connections, options=HURRIED))
+
+
+async def ask(router: Router) -> list[Chunk]:
+    request = ChatRequest(messages=[{"role": "user", "content": "hi"}], speech=True)
+    async with aclosing(router.stream(request)) as reply:
+        return [chunk async for chunk in reply]
+
+
+@pytest.mark.parametrize("script", FAULTS, ids=name)
+async def test_one_healthy_spare_is_enough(script: Script) -> None:
+    async with routed(script, Script(words=WORDS)) as router:
+        chunks = await ask(router)
+    assert "".join(chunk.text for chunk in chunks) == ANSWER
+    assert [c.finish_reason for c in chunks if c.finish_reason] == ["stop"]
+    assert not any(chunk.tool_calls for chunk in chunks)
+
+
+@pytest.mark.parametrize("script", FAULTS, ids=name)
+async def test_with_a_spare_that_fails_the_same_way_it_still_ends_in_words(script: Script) -> None:
+    async with routed(script, script) as router:
+        chunks = await ask(router)
+    assert [endpoint.in_flight for endpoint in router.pool.endpoints] == [0, 0]
+    said = "".join(chunk.text for chunk in chunks)
+    assert [c.finish_reason for c in chunks if c.finish_reason] == ["stop"]
+    begun = said.partition("…")[0]
+    assert ANSWER.startswith(begun) or said.startswith(ANSWER) or "sorry" in said
+    assert said.count("Grüß") <= 1
