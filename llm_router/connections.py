@@ -1,10 +1,14 @@
-"""Connection: the record a user manages; what it says of a server that can answer."""
+"""Connection, the record a user manages, and ConnectionStore, the port of whatever keeps it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+import json
+import re
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
+from llm_router.access import Actor, AuditEntry, Visibility
 from llm_router.errors import ConfigurationError
 from llm_router.types import Capabilities
 
@@ -14,6 +18,11 @@ Continuation = Literal["flags", "trailing", "prefix", "partial", "words"]
 `flags`: vLLM's `continue_final_message`; `trailing`: a last assistant message is continued;
 `prefix`, `partial`: the same with that mark on the message; `words`: it is asked to, in words.
 """
+ConnectionType = Literal[
+    "local", "remote", "aws_spot", "openai", "anthropic", "google", "groq", "together", "azure",
+    "bedrock",
+]  # fmt: skip
+Status = Literal["untested", "testing", "active", "error", "resting", "deactivated"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,54 +32,97 @@ class Connection:
     Raises ConfigurationError for a record that cannot work, naming the connection and the field.
     """
 
+    # Which it is. A store gives the id; one that is given already is kept.
+    id: str = ""
     name: str
-    base_url: str = ""
-    model_name: str = ""
-    api_key: str | None = field(default=None, repr=False)
+    description: str = ""
+    tags: tuple[str, ...] = ()
+
+    # Where and how it is asked.
+    connection_type: ConnectionType = "remote"
+    """What the user sees and filters by; `server` decides how it is asked."""
     provider: str = "openai_compatible"
     """The module in `llm_router/providers` that speaks the wire."""
     server: str = ""
     """The row of `providers/catalog.py`; empty: found from the address."""
-    priority: int = 0
-    """Lower goes first."""
-    weight: float = 1.0
-    pool: str = "default"
-    tags: tuple[str, ...] = ()
+    base_url: str = ""
+    model_name: str = ""
+    api_key: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    """May carry secrets, so a store treats them as it does the key."""
+    organization_id: str = ""
+    """OpenAI."""
+    api_version: str = ""
+    """Azure."""
+    deployment: str = ""
+    """Azure."""
+    region: str = ""
+    """Bedrock."""
     timeout: float = 60.0
     """Seconds a whole reply may take."""
+    max_retries: int = 0
+    """For clients that ask one connection alone; the router asks the next one instead."""
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+
+    # What is asked of the model unless a request says otherwise.
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
+
+    # What it can do.
     context_length: int | None = None
     supports_tools: bool = True
     supports_images: bool = False
     supports_json: bool = True
     continuation: Continuation | None = None
     """None: as the catalog says of the server."""
-    hedge: Literal["allowed", "never"] = "allowed"
-    """`never`: it is asked only when those before it have failed."""
+
+    # When it is asked.
+    is_active: bool = True
     use_in_livekit: bool = True
     use_in_mcp: bool = True
     use_in_automation: bool = True
+    pool: str = "default"
+    priority: int = 0
+    """Lower goes first."""
+    weight: float = 1.0
+    hedge: Literal["allowed", "never"] = "allowed"
+    """`never`: it is asked only when those before it have failed."""
+
+    # What it costs and may cost. None: no limit.
     price_in: float = 0.0
     price_out: float = 0.0
-    is_active: bool = True
+    """Per million tokens."""
+    rate_limit_rpm: int | None = None
+    """Requests a minute."""
+    rate_limit_tpm: int | None = None
+    """Tokens a minute."""
+    monthly_budget: float | None = None
+    """In the currency of the prices."""
+
+    # Whose it is.
+    owner: str = ""
+    team: str = ""
+    visibility: Visibility = "private"
+
+    # What a store keeps of it.
+    status: Status = "untested"
+    status_reason: str = ""
+    api_key_last4: str | None = None
+    """Stands for the key where that is not shown. None: there is no key; empty: it is too short."""
+    header_names: tuple[str, ...] = ()
+    """Stand for the headers in the same way."""
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    last_used_at: datetime | None = None
+    version: int = 0
+    """Rises with every edit; 0: not stored."""
 
     def __post_init__(self) -> None:
         if not self.name.strip():
             raise ConfigurationError("a connection needs a name")
-        if self.base_url:
-            parts = urlsplit(self.base_url)
-            if parts.scheme not in {"http", "https"} or not parts.hostname:
-                raise ConfigurationError(
-                    f"connection {self.name!r}: base_url must look like http://host:port/v1"
-                )
-        if self.timeout <= 0:
-            raise ConfigurationError(f"connection {self.name!r}: timeout must be above 0 s")
-        if self.weight < 0:
-            raise ConfigurationError(f"connection {self.name!r}: weight must not be negative")
+        if flaw := next(_flaws(self), None):
+            raise ConfigurationError(f"connection {self.name[:100]!r}: {flaw}")
 
     @property
     def capabilities(self) -> Capabilities:
@@ -80,3 +132,221 @@ class Connection:
             json=self.supports_json,
             context_length=self.context_length,
         )
+
+    def without_secrets(self) -> "Connection":
+        """The same with what stands for its key and headers in their place."""
+        key = self.api_key
+        last4 = self.api_key_last4 if key is None else key[-4:] if len(key) >= _SHOWABLE else ""
+        names = tuple(sorted(self.headers)) or self.header_names
+        return replace(self, api_key=None, headers={}, api_key_last4=last4, header_names=names)
+
+
+SECRETS = ("api_key", "headers")
+"""Go in and never come out, but for whoever calls the server."""
+MANAGED = (
+    "owner", "status", "status_reason", "api_key_last4", "header_names",
+    "created_at", "updated_at", "last_used_at", "version",
+)  # fmt: skip
+"""Said by a store alone: no file and no edit may set them. (An admin may give another owner.)"""
+
+_SHOWABLE = 12
+"""Characters from which four of a key tell nothing of use."""
+
+
+# ── Keeping them ─────────────────────────────────────────────────────────────────────────────────
+
+SortField = Literal["priority", "name", "status", "created_at", "updated_at", "last_used_at"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """Which connections are wanted; what is None or empty asks nothing.
+
+    `tags`: those that have all of them. `text`: stands somewhere in the name, the description, the
+    model or the address, in capitals or not. `limit` None: all. What has no date comes last, and
+    of equals the one with the smaller id comes first.
+    """
+
+    name: str | None = None
+    connection_type: ConnectionType | None = None
+    use_in_livekit: bool | None = None
+    use_in_mcp: bool | None = None
+    use_in_automation: bool | None = None
+    is_active: bool | None = None
+    tags: Sequence[str] = ()
+    pool: str | None = None
+    text: str = ""
+    sort: SortField = "priority"
+    descending: bool = False
+    limit: int | None = 50
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Part of what was found; `total` is how many there are in all.
+
+    `unreadable`: those of this part that are left out, since their secrets were asked for and
+    cannot be opened, or somebody has written over the row by hand; id -> why.
+    """
+
+    items: tuple[Connection, ...]
+    total: int
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+
+
+class ConnectionStore(Protocol):
+    """Keeps connections for any number of processes at once.
+
+    What an actor does not see is not there for it. Every change and its entry in the audit log are
+    kept together or not at all; a call that is cancelled is done or not done, never half. Changes
+    wait for each other, so none fails for another that goes on at the same time.
+
+    Raises NotFoundError, ForbiddenError, TakenError and StaleError for what cannot be done,
+    ConfigurationError for a record that cannot work, StoreError for what the database does, and
+    SealError where secrets are asked for that cannot be opened.
+    """
+
+    async def add(self, actor: Actor, connections: Sequence[Connection]) -> tuple[Connection, ...]:
+        """All of them or none, as they are kept, without secrets.
+
+        They belong to the actor, unless an admin says to whom. The id, if given, must be new, and
+        so must the name among its owner's.
+        """
+
+    async def get(self, actor: Actor, connection_id: str, *, secrets: bool = False) -> Connection:
+        """`secrets`: with its key and headers, for an actor who may use it."""
+
+    async def find(self, actor: Actor, query: Query, *, secrets: bool = False) -> Page:
+        """Those the actor sees. With `secrets`, one that cannot be opened is left out and named."""
+
+    async def change(
+        self,
+        actor: Actor,
+        connection_id: str,
+        changes: Mapping[str, Any],
+        *,
+        version: int | None = None,
+    ) -> Connection:
+        """Put new values in the fields named; without secrets, as it is kept then.
+
+        With the `version` the change is based on, StaleError if there has been another since.
+        Whoever may activate may set `is_active` alone. One that moves to another host must be
+        given its secrets again, unless by an admin: else whoever may edit could have them sent to
+        a server of their own.
+        """
+
+    async def remove(
+        self, actor: Actor, connection_id: str, *, version: int | None = None
+    ) -> None: ...
+
+    async def set_status(
+        self, actor: Actor, connection_id: str, status: Status, reason: str = ""
+    ) -> None:
+        """What was found out about it. Leaves `version` alone, since it is no edit: a check must
+        not make stale what a person is typing. The revision rises, so that everybody hears of it.
+        """
+
+    async def touch(self, actor: Actor, used: Mapping[str, datetime]) -> None:
+        """Note when connections were last used: id -> when. Neither `version` nor the revision
+        rises, and nothing is audited: that is what the usage log is for. Unknown ids are passed
+        over.
+        """
+
+    async def audit(
+        self, actor: Actor, *, target: str | None = None, limit: int = 100
+    ) -> tuple[AuditEntry, ...]:
+        """The latest entries first; `target`: about that id only. For those who administer."""
+
+    async def revision(self) -> int:
+        """Rises with every change that somebody else should know of."""
+
+    def changes(self) -> AsyncGenerator[int, None]:
+        """The revision as it is, then each later one that is seen: within a second, though some
+        may be passed over. A database that is away is waited for. Close it when done.
+        """
+
+
+# ── What can be wrong with a record ──────────────────────────────────────────────────────────────
+
+_LONGEST = {
+    "id": 100, "name": 200, "description": 2_000, "provider": 50, "server": 50, "base_url": 2_000,
+    "model_name": 300, "organization_id": 200, "api_version": 50, "deployment": 200, "region": 50,
+    "pool": 100, "owner": 200, "team": 200, "status_reason": 500,
+}  # fmt: skip
+"""Characters. The tables have no limit of their own; these keep pages and logs readable."""
+_BETWEEN = {
+    "max_retries": (0, 10), "temperature": (0, 2), "top_p": (0, 1), "max_tokens": (1, 10**9),
+    "context_length": (1, 10**9), "priority": (-(10**9), 10**9), "weight": (0, 10**6),
+    "price_in": (0, 10**6), "price_out": (0, 10**6), "rate_limit_rpm": (1, 10**9),
+    "rate_limit_tpm": (1, 10**9), "monthly_budget": (0, 10**9), "version": (0, 10**9),
+}  # fmt: skip
+_LONGEST_TIMEOUT = 3_600.0
+_MOST_TAGS, _LONGEST_TAG = 50, 100
+_LONGEST_SECRET, _LONGEST_BODY = 20_000, 100_000
+_ID = re.compile(r"[\w.:@+-]+", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Would break a line of a log, or cannot be written as UTF-8."""
+_CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def _flaws(c: Connection) -> Iterator[str]:
+    """What keeps it from working, never with a value that may be secret."""
+    yield from _text_flaws(c)
+    if c.base_url:
+        yield from _address_flaws(c.base_url)
+    yield from _number_flaws(c)
+    if len(c.api_key or "") + sum(len(n) + len(v) for n, v in c.headers.items()) > _LONGEST_SECRET:
+        yield f"api_key and headers must have at most {_LONGEST_SECRET:,} characters together"
+    if c.extra_body and not _fits(c.extra_body):
+        yield f"extra_body must be JSON of at most {_LONGEST_BODY:,} characters"
+    for name in ("created_at", "updated_at", "last_used_at"):
+        if (when := getattr(c, name)) and when.tzinfo is None:
+            yield f"{name} needs a time zone"
+
+
+def _text_flaws(c: Connection) -> Iterator[str]:
+    for name, longest in _LONGEST.items():
+        text = getattr(c, name)
+        if len(text) > longest:
+            yield f"{name} must have at most {longest:,} characters"
+        if (_CONTROL_BUT_LINES if name == "description" else _CONTROL).search(text):
+            yield f"{name} must not contain control characters"
+    if c.id and not _ID.fullmatch(c.id):
+        yield "id must be of letters, digits and . : @ + _ -"
+    if len(c.tags) > _MOST_TAGS or len(set(c.tags)) < len(c.tags):
+        yield f"tags must differ, and be at most {_MOST_TAGS}"
+    if not all(0 < len(tag) <= _LONGEST_TAG and not _CONTROL.search(tag) for tag in c.tags):
+        yield f"tags must have 1 to {_LONGEST_TAG} characters each and no control characters"
+
+
+def _number_flaws(c: Connection) -> Iterator[str]:
+    if not 0 < c.timeout <= _LONGEST_TIMEOUT:
+        yield f"timeout must be above 0 s and at most {_LONGEST_TIMEOUT:,.0f} s"
+    for name, (least, most) in _BETWEEN.items():
+        value = getattr(c, name)
+        if value is not None and not least <= value <= most:
+            yield f"{name} must be from {least:,} to {most:,}"
+
+
+def _address_flaws(address: str) -> Iterator[str]:
+    try:
+        parts = urlsplit(address)
+        usable = parts.scheme in {"http", "https"} and parts.hostname
+        _ = parts.port
+    except ValueError:
+        usable = None
+    if not usable:
+        yield "base_url must look like http://host:port/v1"
+    elif "@" in parts.netloc:
+        yield (
+            "base_url must not contain a user name or password, which would be shown; put them "
+            'in headers, as "Authorization": "Basic ..."'
+        )
+
+
+def _fits(body: Mapping[str, Any]) -> bool:
+    try:
+        return len(json.dumps(body, allow_nan=False)) <= _LONGEST_BODY
+    except (TypeError, ValueError, RecursionError):
+        return False

@@ -5,9 +5,17 @@
     │   └── UnknownPluginError      no such provider, policy, route or engine; lists the known
     ├── UpstreamError               what a provider did wrong; `failures.classify` says what of it
     │   ├── UnreachableError        no byte of an answer came
+    │   │   └── AddressRefusedError the address may not be called by who asks for it
     │   ├── StatusError             an HTTP status other than 2xx, or an error object in the answer
     │   └── BrokenStreamError       the answer began and then made no sense or stopped
-    └── ReplyFailedError            every endpoint failed, or none was eligible
+    ├── SealError                   a sealed value cannot be opened: which, and what to do
+    ├── ReplyFailedError            every endpoint failed, or none was eligible
+    ├── StoreError                  the database could not be read or written
+    ├── NotFoundError               there is no such thing, or not for whoever asks
+    ├── ForbiddenError              whoever asks sees it and may not do this to it
+    └── ConflictError               it cannot be done as things stand now
+        ├── TakenError              the id or the name is in use
+        └── StaleError              somebody else has changed it in between
 
 The message is the docstring: what happened, at which connection, what to do next. Never a key,
 never a caller's words.
@@ -38,6 +46,10 @@ class UnreachableError(UpstreamError):
     """Refused, unresolved, TLS failed, or closed before a byte of the answer."""
 
 
+class AddressRefusedError(UnreachableError):
+    """The address may not be called by who asks for it; nothing was sent there."""
+
+
 class StatusError(UpstreamError):
     """An HTTP status other than 2xx, or an error object where an answer was due.
 
@@ -65,6 +77,10 @@ class BrokenStreamError(UpstreamError):
     """The answer began, then broke off, turned into garbage or carried half a tool call."""
 
 
+class SealError(RouterError):
+    """A sealed value cannot be opened here. Names its place, never the value or a key."""
+
+
 class ReplyFailedError(RouterError):
     """No endpoint gave an answer; `reasons` says for each connection why."""
 
@@ -74,3 +90,35 @@ class ReplyFailedError(RouterError):
         )
         super().__init__(f"no connection could answer ({said})")
         self.reasons = tuple(reasons)
+
+
+class StoreError(RouterError):
+    """The database could not be read or written; says which, why, and what to do."""
+
+
+class NotFoundError(RouterError):
+    """There is no such thing, or it is not for this actor to know of; the two look the same."""
+
+
+class ForbiddenError(RouterError):
+    """The actor sees it, and its role does not allow this."""
+
+
+class ConflictError(RouterError):
+    """It cannot be done as things stand now."""
+
+
+class TakenError(ConflictError):
+    """The id or the name is in use; `field` says which of them."""
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class StaleError(ConflictError):
+    """What was to be changed has been changed since; `current` is the version it has now."""
+
+    def __init__(self, message: str, current: int) -> None:
+        super().__init__(message)
+        self.current = current

@@ -1,8 +1,22 @@
-"""What the tests of ears and of voices are both given."""
+"""What several contract suites are given."""
 
 import socket
 
 import pytest
+
+from tests.contracts.databases import cluster, database, files, postgres, server
+from tests.contracts.stores import server_or_none, store
+
+__all__ = [
+    "cluster",
+    "database",
+    "files",
+    "postgres",
+    "server",
+    "server_or_none",
+    "store",
+    "unused_url",
+]
 
 
 @pytest.fixture

@@ -1,0 +1,200 @@
+"""One database by one URL: SQLite in a file, or PostgreSQL. How it is opened, read and written."""
+
+import asyncio
+import os
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import aiosqlite
+import asyncpg  # type: ignore[import-untyped]  # ships no types
+from sqlalchemy import Connection as SyncConnection
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from llm_router.errors import ConfigurationError, StoreError
+
+Dialect = Literal["sqlite", "postgresql"]
+
+_BEGIN = "sqlite_begin"
+_OPEN_AGAIN_AFTER = 0.02
+"""Seconds between tries while another process makes the file, which SQLite does not wait for."""
+_CONNECT_WITHIN = 10
+"""Seconds PostgreSQL may take to answer at all."""
+_REMEDIES = {
+    "no such table": "run `llm-router migrate`",
+    "no such column": "run `llm-router migrate`",
+    "locked": "another process has held it for too long; try again",
+    "unable to open": "let this user write in its folder, or name another file",
+    "readonly": "let this user write the file and its folder",
+    "not a database": "name another file, or put this one back from a copy",
+    "malformed": "put the file back from a copy",
+    "disk is full": "make room on the disk",
+    "UndefinedTable": "run `llm-router migrate`",
+    "UndefinedColumn": "run `llm-router migrate`",
+    "InvalidPassword": "check the user and the password in the URL",
+    "InvalidAuthorization": "check the user and the password in the URL",
+    "InvalidCatalogName": "check the database's name in the URL, or create it",
+    "InsufficientPrivilege": "grant this user what it needs",
+    "TooManyConnections": "allow more connections, or run fewer processes",
+    "Connect": "check that it runs, and the address in the URL",
+    "gaierror": "check the address in the URL",
+    "Timeout": "check that it runs and is not overloaded",
+}
+"""What to do, by a word of the error's kind or text."""
+
+
+class Database:
+    """Opened when first used. Any number of processes may use it at once, and be killed.
+
+    A SQLite file is made with its folder if need be; only its owner can read what is made. It is
+    written by one at a time; others wait their turn for up to `patience` seconds. Times out and
+    faults are StoreError, which names the database without its password. A URL that cannot work
+    is a ConfigurationError.
+    """
+
+    def __init__(self, url: str, *, patience: float = 30.0) -> None:
+        self.url = _understood(url)
+        self.dialect: Dialect = (
+            "sqlite" if self.url.drivername.startswith("sqlite") else "postgresql"
+        )
+        self.shown = self.url.render_as_string(hide_password=True)
+        self.engine = _engine(self.url, patience)
+        self._writing = self.engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """For questions only; what is written in it is given up."""
+        with self.told():
+            async with self.engine.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction: kept at the end of the block, given up if it raises or is cancelled."""
+        with self.told():
+            async with AsyncExitStack() as stack:
+                if self.dialect == "sqlite":
+                    # In turn here, so that only processes compete, which SQLite lets nobody win.
+                    await stack.enter_async_context(self._turn)
+                yield await stack.enter_async_context(self._writing.begin())
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Turns what the database does wrong into a StoreError."""
+        try:
+            yield
+        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            raise StoreError(f"database {self.shown}: {_reason(error)}") from error
+
+    async def aclose(self) -> None:
+        await self.engine.dispose()
+
+
+def _understood(url: str) -> URL:
+    """The URL with the driver we use, whichever way it was written."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        # Not chained and not quoted: it may hold a password.
+        raise ConfigurationError(
+            "the database URL must look like sqlite:///path/to/file or "
+            "postgresql://user:password@host/name"
+        ) from None
+    kind = parsed.drivername.partition("+")[0]
+    if kind == "sqlite":
+        if not parsed.database or parsed.database == ":memory:" or parsed.query:
+            raise ConfigurationError(
+                "the database URL must name a file, as sqlite:///path/to/file; for a store without"
+                " one there is llm_router.testing.InMemoryConnectionStore"
+            )
+        return parsed.set(drivername="sqlite+aiosqlite")
+    if kind in {"postgresql", "postgres"}:
+        query = dict(parsed.query)
+        if "sslmode" in query:  # libpq's word for it; asyncpg takes the same values
+            query["ssl"] = query.pop("sslmode")
+        return parsed.set(drivername="postgresql+asyncpg", query=query)
+    raise ConfigurationError(
+        f"the database URL begins with {kind!r}; it must be sqlite:// or postgresql://"
+    )
+
+
+def _engine(url: URL, patience: float) -> AsyncEngine:
+    # Parameters may be secret; an error must not show them.
+    common: Mapping[str, Any] = {"hide_parameters": True, "pool_timeout": patience}
+    if url.drivername.startswith("postgresql"):
+        return create_async_engine(
+            url,
+            pool_pre_ping=True,  # a restarted server must not cost somebody a request
+            connect_args={
+                "timeout": _CONNECT_WITHIN,
+                "server_settings": {"application_name": "patchbay"},
+            },
+            **common,
+        )
+    path = Path(url.database or "")
+
+    async def connect() -> aiosqlite.Connection:
+        connection = aiosqlite.Connection(lambda: _open(path, patience), iter_chunk_size=64)
+        thread = connection._thread  # noqa: SLF001  it tells nobody else when it is done
+        thread.daemon = True  # as SQLAlchemy does: no exit is held up
+        try:
+            return await connection
+        except BaseException:
+            # What it says last it says to the loop, which may be closed right after this.
+            await asyncio.to_thread(thread.join)
+            raise
+
+    engine = create_async_engine(url, async_creator=connect, **common)
+    event.listen(engine.sync_engine, "begin", _begin)
+    return engine
+
+
+def _begin(connection: SyncConnection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+
+
+def _open(path: Path, patience: float) -> sqlite3.Connection:
+    """In the connection's own thread."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+    db = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
+    try:
+        _set_up(db, patience)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _set_up(db: sqlite3.Connection, patience: float) -> None:
+    for left in range(int(patience / _OPEN_AGAIN_AFTER), -1, -1):
+        try:
+            db.execute("PRAGMA journal_mode = WAL")  # readers and a writer, side by side
+            # What was acknowledged is there after a power cut, not only after a killed process.
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA foreign_keys = ON")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not left:
+                raise
+            threading.Event().wait(_OPEN_AGAIN_AFTER)
+        else:
+            return
+
+
+def _reason(error: Exception) -> str:
+    cause: BaseException = error
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        cause = error.orig.__cause__ or error.orig
+    said = str(cause).partition("\n")[0] or "no answer"
+    kinds = " ".join(kind.__name__ for kind in type(cause).__mro__)
+    told = f"{said} {kinds}"
+    remedy = next((do for word, do in _REMEDIES.items() if word in told), "see the database's log")
+    return f"{said}; {remedy}"

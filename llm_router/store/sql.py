@@ -1,0 +1,310 @@
+"""ConnectionStore in a database."""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, collate, false, func, or_, select, true, update
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from llm_router.access import Actor, AuditEntry
+from llm_router.clock import Clock, SystemClock
+from llm_router.connections import SECRETS, Connection, Page, Query, Status
+from llm_router.errors import ConfigurationError, SealError
+from llm_router.store import audit, feed, rules
+from llm_router.store.crypto import Vault
+from llm_router.store.database import Database, Dialect
+from llm_router.store.migrations import migrate
+from llm_router.store.tables import connections, counters
+
+_C = connections.c
+_REVISION = select(counters.c.value).where(counters.c.name == "connections")
+_SHOWN = tuple(field.name for field in fields(Connection) if field.name not in SECRETS)
+_TUPLES = ("tags", "header_names")
+
+
+@asynccontextmanager
+async def open_store(
+    url: str, vault: Vault, clock: Clock | None = None
+) -> AsyncIterator["SqlConnectionStore"]:
+    """A store over the database at `url`, brought up to date; closed at the end of the block."""
+    database = Database(url)
+    try:
+        await migrate(database)
+        yield SqlConnectionStore(database, vault, clock)
+    finally:
+        await database.aclose()
+
+
+class SqlConnectionStore:
+    """A `ConnectionStore`. The database, which stays open, must have been migrated.
+
+    Every change begins by taking hold of the revision. That is the queue in which writers wait for
+    each other, in any number of processes, so that none meets a deadlock or a half-made change.
+    """
+
+    def __init__(self, database: Database, vault: Vault, clock: Clock | None = None) -> None:
+        self.database = database
+        self._vault, self._clock = vault, clock or SystemClock()
+
+    async def add(self, actor: Actor, new: Sequence[Connection]) -> tuple[Connection, ...]:
+        now = self._now()
+        admitted = [rules.admitted(actor, connection, now) for connection in new]
+        if not admitted:
+            return ()
+        async with self._changing() as db:
+            for connection in admitted:
+                await _refuse_taken(db, connection)
+                await db.execute(connections.insert(), self._row(connection))
+            added = [rules.entry(actor, "add", c, rules.audited(None, c), now) for c in admitted]
+            await _keep(db, added)
+        return tuple(connection.without_secrets() for connection in admitted)
+
+    async def get(self, actor: Actor, connection_id: str, *, secrets: bool = False) -> Connection:
+        async with self.database.reading() as db:
+            row = await _row(db, connection_id)
+        connection = rules.found(actor, _connection(row), connection_id)
+        if not secrets or row is None:
+            return connection
+        rules.require(actor, "use", connection)
+        return self._opened(connection, row)
+
+    async def find(self, actor: Actor, query: Query, *, secrets: bool = False) -> Page:
+        if secrets:
+            rules.require(actor, "use")
+        wanted = and_(_visible_to(actor), *_conditions(query, self.database.dialect))
+        rows = select(connections).where(wanted).limit(query.limit).offset(query.offset)
+        rows = _ordered(rows, query, self.database.dialect)
+        async with self.database.reading() as db:
+            count = select(func.count()).select_from(connections).where(wanted)
+            total = (await db.execute(count)).scalar_one()
+            found = (await db.execute(rows)).mappings().all()
+        items, unreadable = [], {}
+        for row in found:
+            try:
+                connection = _record(row)
+                items.append(self._opened(connection, row) if secrets else connection)
+            except (SealError, ConfigurationError) as error:  # one bad row must not hide the rest
+                unreadable[row["id"]] = str(error)
+        return Page(tuple(items), total, unreadable)
+
+    async def change(
+        self,
+        actor: Actor,
+        connection_id: str,
+        changes: Mapping[str, Any],
+        *,
+        version: int | None = None,
+    ) -> Connection:
+        now = self._now()
+        async with self._changing() as db:
+            stored = rules.found(actor, _connection(await _row(db, connection_id)), connection_id)
+            new = rules.edited(actor, stored, changes, version, now)
+            if new is stored:
+                return stored
+            if (new.owner, new.name) != (stored.owner, stored.name):
+                await _refuse_taken(db, new)
+            row = self._row(new)
+            # What was found out meanwhile, and secrets that were not given, stay as they are.
+            kept = {"status", "status_reason", "last_used_at"}
+            kept |= {f"{name}_sealed" for name in SECRETS if name not in changes}
+            values = {name: value for name, value in row.items() if name not in kept}
+            await db.execute(update(connections).where(_C.id == connection_id).values(values))
+            changed = rules.audited(stored, new, changes)
+            await _keep(db, [rules.entry(actor, "edit", new, changed, now)])
+        return new.without_secrets()
+
+    async def remove(self, actor: Actor, connection_id: str, *, version: int | None = None) -> None:
+        async with self._changing() as db:
+            stored = rules.found(actor, _connection(await _row(db, connection_id)), connection_id)
+            rules.require(actor, "remove", stored)
+            rules.check_version(stored, version)
+            await db.execute(connections.delete().where(_C.id == connection_id))
+            changed = rules.audited(stored, None)
+            await _keep(db, [rules.entry(actor, "remove", stored, changed, self._now())])
+
+    async def set_status(
+        self, actor: Actor, connection_id: str, status: Status, reason: str = ""
+    ) -> None:
+        values: dict[str, Any] = {"status": status, "status_reason": rules.one_line(reason)}
+        async with self._changing() as db:
+            stored = rules.found(actor, _connection(await _row(db, connection_id)), connection_id)
+            rules.require(actor, "test", stored)
+            before = {name: getattr(stored, name) for name in values}
+            if before == values:
+                return
+            await db.execute(update(connections).where(_C.id == connection_id).values(values))
+            entry = rules.entry(actor, "set status", stored, (before, values), self._now())
+            await _keep(db, [entry])
+
+    async def touch(self, actor: Actor, used: Mapping[str, datetime]) -> None:
+        async with self.database.writing() as db:
+            for connection_id, when in sorted(used.items()):  # in one order: no deadlock
+                earlier = or_(_C.last_used_at.is_(None), _C.last_used_at < when)
+                seen = and_(_C.id == connection_id, earlier, _visible_to(actor))
+                await db.execute(update(connections).where(seen).values(last_used_at=when))
+
+    async def audit(
+        self, actor: Actor, *, target: str | None = None, limit: int = 100
+    ) -> tuple[AuditEntry, ...]:
+        rules.require(actor, "administer")
+        async with self.database.reading() as db:
+            return await audit.read(db, target, limit)
+
+    async def revision(self) -> int:
+        async with self.database.reading() as db:
+            return int((await db.execute(_REVISION)).scalar_one())
+
+    def changes(self) -> AsyncGenerator[int, None]:
+        return feed.revisions(self.database, self.revision)
+
+    async def reseal(self) -> int:
+        """Seal again what is not under the vault's first key; how many rows that were.
+
+        Row by row, so it may be stopped anywhere and run again. Raises SealError for the first
+        that cannot be opened, with those before it done.
+        """
+        async with self.database.reading() as db:
+            rows = (await db.execute(select(connections).order_by(_C.id))).mappings().all()
+        stale = [row["id"] for row in rows if self._resealed(row)]
+        for connection_id in stale:
+            async with self.database.writing() as db:
+                row = await _row(db, connection_id, for_update=True)
+                if row and (values := self._resealed(row)):
+                    by_id = update(connections).where(_C.id == connection_id)
+                    await db.execute(by_id.values(values))
+        return len(stale)
+
+    def _resealed(self, row: RowMapping) -> dict[str, str]:
+        return {
+            f"{name}_sealed": self._vault.reseal(sealed, bound_to=_place(row["id"], name))
+            for name in SECRETS
+            if (sealed := row[f"{name}_sealed"]) and self._vault.needs_resealing(sealed)
+        }
+
+    @asynccontextmanager
+    async def _changing(self) -> AsyncIterator[AsyncConnection]:
+        async with self.database.writing() as db:
+            if self.database.dialect == "postgresql":  # SQLite has one writer in any case
+                await db.execute(_REVISION.with_for_update())
+            yield db
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.wall(), UTC)
+
+    def _row(self, connection: Connection) -> dict[str, Any]:
+        shown = connection.without_secrets()
+        row = {name: getattr(shown, name) for name in _SHOWN}
+        row |= {name: list(row[name]) for name in _TUPLES}
+        row["extra_body"] = dict(row["extra_body"])
+        headers = json.dumps(dict(connection.headers)) if connection.headers else None
+        row["api_key_sealed"] = self._sealed(connection.id, "api_key", connection.api_key)
+        row["headers_sealed"] = self._sealed(connection.id, "headers", headers)
+        row["search"] = rules.searched(shown)
+        return row
+
+    def _sealed(self, connection_id: str, field: str, text: str | None) -> str | None:
+        if text is None:
+            return None
+        return self._vault.seal(text, bound_to=_place(connection_id, field))
+
+    def _opened(self, connection: Connection, row: RowMapping) -> Connection:
+        texts = {
+            name: self._vault.open(sealed, bound_to=_place(connection.id, name))
+            for name in SECRETS
+            if (sealed := row[f"{name}_sealed"]) is not None
+        }
+        headers = json.loads(texts.get("headers", "{}"))
+        return replace(connection, api_key=texts.get("api_key"), headers=headers)
+
+
+def _place(connection_id: str, field: str) -> str:
+    return f"{connections.name}:{connection_id}:{field}"
+
+
+def _record(row: RowMapping) -> Connection:
+    values = {name: row[name] for name in _SHOWN}
+    return Connection(**values | {name: tuple(values[name]) for name in _TUPLES})
+
+
+def _connection(row: RowMapping | None) -> Connection | None:
+    return None if row is None else _record(row)
+
+
+async def _row(
+    db: AsyncConnection, connection_id: str, *, for_update: bool = False
+) -> RowMapping | None:
+    wanted = select(connections).where(_C.id == connection_id)
+    if for_update:
+        wanted = wanted.with_for_update()
+    return (await db.execute(wanted)).mappings().one_or_none()
+
+
+async def _keep(db: AsyncConnection, entries: list[AuditEntry]) -> None:
+    """What every change ends with: it is written down, and others hear of it."""
+    await audit.write(db, entries)
+    raised = update(counters).where(counters.c.name == "connections")
+    raised = raised.values(value=counters.c.value + 1)
+    revision = await db.execute(raised.returning(counters.c.value))
+    await feed.ring(db, revision.scalar_one())
+
+
+async def _refuse_taken(db: AsyncConnection, connection: Connection) -> None:
+    """Nobody else can take it in between: writers come one after the other."""
+    same_name = and_(_C.owner == connection.owner, _C.name == connection.name)
+    if connection.version == 1:
+        with_id = select(_C.id).where(_C.id == connection.id)
+        if (await db.execute(with_id)).first():
+            raise rules.taken(connection, "id")
+    wanted = select(_C.id).where(same_name, _C.id != connection.id)
+    if (await db.execute(wanted)).first():
+        raise rules.taken(connection, "name")
+
+
+# ── Queries ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _visible_to(actor: Actor) -> ColumnElement[bool]:
+    """`access.sees`, as a condition."""
+    if actor.role == "admin":
+        return true()
+    own = _C.owner == actor.owner if actor.owner else false()
+    shared = and_(_C.team == actor.team, _C.visibility != "private") if actor.team else false()
+    visible = or_(_C.visibility == "everyone", own, shared)
+    if actor.role != "worker":
+        return visible
+    if not actor.owner and not actor.team:
+        return _C.use_in_livekit
+    return and_(visible, _C.use_in_livekit)
+
+
+def _conditions(query: Query, dialect: Dialect) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [
+        _C[name] == value for name in rules.EXACT if (value := getattr(query, name)) is not None
+    ]
+    if query.text:
+        conditions.append(_C.search.contains(query.text.casefold(), autoescape=True))
+    items = func.json_each if dialect == "sqlite" else func.json_array_elements_text
+    for tag in query.tags:
+        item = items(_C.tags).table_valued("value")
+        conditions.append(select(item.c.value).where(item.c.value == tag).exists())
+    return conditions
+
+
+def _ordered(rows: Select[Any], query: Query, dialect: Dialect) -> Select[Any]:
+    """The same order everywhere: that of code points, whatever the database's language."""
+    column = _C["search" if query.sort == "name" else query.sort]
+    if query.sort in {"name", "status"}:
+        key: ColumnElement[Any] = _by_code_point(column, dialect)
+    else:
+        key = column
+    ordered = (key.desc() if query.descending else key.asc()).nulls_last()
+    return rows.order_by(ordered, _by_code_point(_C.id, dialect))
+
+
+def _by_code_point(column: ColumnElement[Any], dialect: Dialect) -> ColumnElement[Any]:
+    return collate(column, "BINARY" if dialect == "sqlite" else "C")

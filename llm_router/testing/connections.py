@@ -1,0 +1,171 @@
+"""A store of connections in memory, for tests and for trying things out."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from llm_router.access import Actor, AuditEntry, sees
+from llm_router.clock import Clock, SystemClock
+from llm_router.connections import SECRETS, Connection, Page, Query, Status
+from llm_router.store import rules
+
+
+class InMemoryConnectionStore:
+    """A `ConnectionStore` that forgets all when it goes; it passes the same tests as the others."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._kept: dict[str, Connection] = {}
+        """With their secrets."""
+        self._audit: list[AuditEntry] = []
+        self._revision = 0
+        self._changed = asyncio.Event()
+
+    async def add(self, actor: Actor, new: Sequence[Connection]) -> tuple[Connection, ...]:
+        now, kept = self._now(), dict(self._kept)
+        admitted = [rules.admitted(actor, connection, now) for connection in new]
+        for connection in admitted:
+            if connection.id in kept:
+                raise rules.taken(connection, "id")
+            _refuse_taken_name(kept, connection)
+            kept[connection.id] = _whole(connection)
+        self._kept = kept
+        if admitted:
+            self._keep(
+                *(rules.entry(actor, "add", c, rules.audited(None, c), now) for c in admitted)
+            )
+        return tuple(connection.without_secrets() for connection in admitted)
+
+    async def get(self, actor: Actor, connection_id: str, *, secrets: bool = False) -> Connection:
+        connection = self._seen(actor, connection_id)
+        if secrets:
+            rules.require(actor, "use", connection)
+            return self._kept[connection_id]
+        return connection
+
+    async def find(self, actor: Actor, query: Query, *, secrets: bool = False) -> Page:
+        if secrets:
+            rules.require(actor, "use")
+        found = [c for c in self._kept.values() if sees(actor, c) and _matches(query, c)]
+        found = _ordered(found, query)
+        end = None if query.limit is None else query.offset + query.limit
+        part = [_shown(c, secrets=secrets) for c in found[query.offset : end]]
+        return Page(tuple(part), len(found))
+
+    async def change(
+        self,
+        actor: Actor,
+        connection_id: str,
+        changes: Mapping[str, Any],
+        *,
+        version: int | None = None,
+    ) -> Connection:
+        now, stored = self._now(), self._seen(actor, connection_id)
+        new = rules.edited(actor, stored, changes, version, now)
+        if new is stored:
+            return stored
+        _refuse_taken_name(self._kept, new)
+        before = self._kept[connection_id]
+        kept = {name: getattr(before, name) for name in SECRETS if name not in changes}
+        self._kept[connection_id] = _whole(replace(new, **kept))
+        self._keep(rules.entry(actor, "edit", new, rules.audited(stored, new, changes), now))
+        return new.without_secrets()
+
+    async def remove(self, actor: Actor, connection_id: str, *, version: int | None = None) -> None:
+        stored = self._seen(actor, connection_id)
+        rules.require(actor, "remove", stored)
+        rules.check_version(stored, version)
+        del self._kept[connection_id]
+        self._keep(rules.entry(actor, "remove", stored, rules.audited(stored, None), self._now()))
+
+    async def set_status(
+        self, actor: Actor, connection_id: str, status: Status, reason: str = ""
+    ) -> None:
+        stored = self._seen(actor, connection_id)
+        rules.require(actor, "test", stored)
+        values: dict[str, Any] = {"status": status, "status_reason": rules.one_line(reason)}
+        before = {name: getattr(stored, name) for name in values}
+        if before != values:
+            self._kept[connection_id] = replace(self._kept[connection_id], **values)
+            self._keep(rules.entry(actor, "set status", stored, (before, values), self._now()))
+
+    async def touch(self, actor: Actor, used: Mapping[str, datetime]) -> None:
+        for connection_id, when in used.items():
+            kept = self._kept.get(connection_id)
+            if (
+                kept
+                and sees(actor, kept)
+                and (kept.last_used_at is None or kept.last_used_at < when)
+            ):
+                self._kept[connection_id] = replace(kept, last_used_at=when.astimezone(UTC))
+
+    async def audit(
+        self, actor: Actor, *, target: str | None = None, limit: int = 100
+    ) -> tuple[AuditEntry, ...]:
+        rules.require(actor, "administer")
+        about = [e for e in reversed(self._audit) if target is None or e.target == target]
+        return tuple(about[:limit])
+
+    async def revision(self) -> int:
+        return self._revision
+
+    async def changes(self) -> AsyncGenerator[int, None]:
+        while True:
+            seen, changed = self._revision, self._changed
+            yield seen
+            if seen == self._revision:
+                await changed.wait()
+
+    def _seen(self, actor: Actor, connection_id: str) -> Connection:
+        kept = self._kept.get(connection_id)
+        return rules.found(actor, kept and kept.without_secrets(), connection_id)
+
+    def _keep(self, *entries: AuditEntry) -> None:
+        self._audit += entries
+        self._revision += 1
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.wall(), UTC)
+
+
+def _shown(connection: Connection, *, secrets: bool) -> Connection:
+    return connection if secrets else connection.without_secrets()
+
+
+def _whole(connection: Connection) -> Connection:
+    """With its secrets in it, and what stands for them."""
+    shown = connection.without_secrets()
+    return replace(connection, api_key_last4=shown.api_key_last4, header_names=shown.header_names)
+
+
+def _refuse_taken_name(kept: Mapping[str, Connection], connection: Connection) -> None:
+    for other in kept.values():
+        same = (other.owner, other.name) == (connection.owner, connection.name)
+        if same and other.id != connection.id:
+            raise rules.taken(connection, "name")
+
+
+def _matches(query: Query, connection: Connection) -> bool:
+    for name in rules.EXACT:
+        wanted = getattr(query, name)
+        if wanted is not None and wanted != getattr(connection, name):
+            return False
+    if not set(query.tags) <= set(connection.tags):
+        return False
+    return query.text.casefold() in rules.searched(connection)
+
+
+def _ordered(connections: list[Connection], query: Query) -> list[Connection]:
+    def key(connection: Connection) -> Any:
+        if query.sort == "name":
+            return rules.searched(connection)
+        return getattr(connection, query.sort)
+
+    by_id = sorted(connections, key=lambda c: c.id)
+    dated = [c for c in by_id if key(c) is not None]
+    dated.sort(key=key, reverse=query.descending)
+    return dated + [c for c in by_id if key(c) is None]

@@ -1,0 +1,168 @@
+"""Real databases for tests: SQLite files, and a PostgreSQL of their own, started once a session."""
+
+import asyncio
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
+
+import asyncpg  # type: ignore[import-untyped]  # ships no types
+import pytest
+
+from llm_router.store.database import Database
+from llm_router.store.migrations import migrate
+
+PASSWORD = "pg-secret"
+_SETTINGS = ("fsync=off", "listen_addresses=127.0.0.1", "unix_socket_directories=")
+_MIGRATED = "migrated"
+
+
+@dataclass(frozen=True)
+class Postgres:
+    port: int
+    names: list[str] = field(default_factory=list)
+    """Of the databases that were made."""
+
+    def url(self, database: str, password: str = PASSWORD) -> str:
+        return f"postgresql://patchbay:{password}@127.0.0.1:{self.port}/{database}"
+
+    async def new(self, *, migrated: bool = True) -> str:
+        name = f"test_{uuid4().hex}"
+        template = _MIGRATED if migrated else "template0"
+        await self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self.names.append(name)
+        return self.url(name)
+
+    async def execute(self, statement: str) -> None:
+        connection = await asyncpg.connect(self.url("postgres"))
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    async def prepare(self) -> None:
+        await self.execute(f"CREATE DATABASE {_MIGRATED}")
+        async with opened(self.url(_MIGRATED)) as database:
+            await migrate(database)
+
+
+@asynccontextmanager
+async def opened(url: str, patience: float = 30.0) -> AsyncIterator[Database]:
+    database = Database(url, patience=patience)
+    try:
+        yield database
+    finally:
+        await database.aclose()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Postgres]:
+    with tempfile.TemporaryDirectory(prefix="patchbay-postgres-") as folder:
+        user = _user(Path(folder))
+        port = _unused_port()
+        cluster, log = f"{folder}/cluster", f"{folder}/log"
+        secret = Path(folder, "password")
+        secret.write_text(PASSWORD)
+        secret.chmod(0o644)
+        who = ("--username=patchbay", "--auth=scram-sha-256", f"--pwfile={secret}")
+        _run(user, "initdb", "--no-sync", "--locale=C.UTF-8", *who, f"--pgdata={cluster}")
+        options = " ".join(f"-c {setting}" for setting in (*_SETTINGS, f"port={port}"))
+        control = ("pg_ctl", f"--pgdata={cluster}", "--wait")
+        _run(user, *control, f"--log={log}", f"--options={options}", "start")
+        try:
+            server = Postgres(port)
+            asyncio.run(server.prepare())
+            yield server
+        finally:
+            _run(user, *control, "--mode=immediate", "stop")
+
+
+@pytest.fixture
+async def postgres(cluster: Postgres) -> AsyncIterator[Postgres]:
+    """Its databases go with the test: each takes 8 MB."""
+    server = Postgres(cluster.port)
+    yield server
+    for name in server.names:
+        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+class Files:
+    """As `Postgres`, with a file for each database."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def new(self, *, migrated: bool = True) -> str:
+        url = f"sqlite:///{self._folder}/{uuid4().hex}.sqlite3"
+        if migrated:
+            async with opened(url) as database:
+                await migrate(database)
+        return url
+
+
+class Server(Protocol):
+    async def new(self, *, migrated: bool = True) -> str:
+        """The URL of a database of one's own, empty or with all tables."""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def server(request: pytest.FixtureRequest) -> Server:
+    """Each kind of database in turn."""
+    kind: Server = request.getfixturevalue("postgres" if request.param == "postgresql" else "files")
+    return kind
+
+
+@pytest.fixture
+async def database(server: Server) -> AsyncIterator[Database]:
+    """With all tables, of each kind in turn."""
+    async with opened(await server.new()) as database:
+        yield database
+
+
+def _user(folder: Path) -> str | None:
+    """PostgreSQL will not run as root; then it is another user's, and so is its folder."""
+    if os.geteuid() != 0:
+        return None
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    user = "postgres" if "postgres" in known else "nobody"
+    shutil.chown(folder, user)
+    return user
+
+
+def _run(user: str | None, program: str, *arguments: str) -> None:
+    # Its own session: Ctrl-C in the tests must not stop it before they have ended.
+    done = subprocess.run(
+        [_program(program), *arguments],
+        check=False, user=user, extra_groups=[] if user else None, cwd="/", text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{program}: {done.stderr}"
+
+
+def _program(name: str) -> str:
+    # Debian keeps them away from PATH, each version in a folder of its own.
+    versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    found = shutil.which(name) or next(map(str, reversed(versions)), None)
+    assert found, f"{name} is not there: install PostgreSQL 15 or newer (Debian: postgresql)"
+    return found
+
+
+def _unused_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port

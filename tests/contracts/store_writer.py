@@ -1,0 +1,65 @@
+"""A process of its own that writes to a store: the module, then WHAT URL KEY.
+
+It says "ready" when it can write and begins at a line on its standard input.
+"""
+
+import asyncio
+import sys
+from itertools import count
+
+from llm_router.access import SYSTEM
+from llm_router.connections import Connection, Query
+from llm_router.errors import StaleError
+from llm_router.store.crypto import Vault
+from llm_router.store.sql import SqlConnectionStore, open_store
+
+TASKS = 13
+
+
+async def edit(store: SqlConnectionStore) -> None:
+    """Each task adds one to the priority of every connection, on the version it has seen."""
+    ids = [c.id for c in (await store.find(SYSTEM, Query())).items]
+
+    async def add_one(connection_id: str) -> int:
+        for stale in count():
+            seen = await store.get(SYSTEM, connection_id)
+            new = {"priority": seen.priority + 1}
+            try:
+                await store.change(SYSTEM, connection_id, new, version=seen.version)
+            except StaleError:
+                continue
+            return stale
+        raise AssertionError
+
+    async def add_to_all(first: int) -> int:
+        return sum([await add_one(each) for each in ids[first:] + ids[:first]])
+
+    tasks = (add_to_all(number % len(ids)) for number in range(TASKS))
+    print(sum(await asyncio.gather(*tasks)), flush=True)
+
+
+async def add(store: SqlConnectionStore) -> None:
+    """Adds connections until it is killed, and says each that is kept."""
+    for number in count():
+        connection = Connection(name=f"{number}", api_key="sk-0123456789")
+        (kept,) = await store.add(SYSTEM, [connection])
+        print(kept.id, flush=True)
+
+
+async def migrate(_: SqlConnectionStore) -> None:
+    """Done by opening the store."""
+
+
+async def main(what: str, url: str, key: str) -> None:
+    if what == "migrate":
+        print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+    async with open_store(url, Vault([key])) as store:
+        if what != "migrate":
+            print("ready", flush=True)
+            await asyncio.to_thread(sys.stdin.readline)
+        await {"edit": edit, "add": add, "migrate": migrate}[what](store)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,59 @@
+"""What the tests of stores share: who asks, what is kept, and a store of each kind."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+
+from llm_router.access import SYSTEM, Actor
+from llm_router.connections import Connection, ConnectionStore
+from llm_router.store.crypto import Vault
+from llm_router.store.sql import open_store
+from llm_router.testing import InMemoryConnectionStore
+from tests.contracts.databases import Server
+
+KEY = "sk-0123456789-wxyz"
+HEADERS = {"X-Secret": "hdr-0123456789"}
+MASTER_KEY = Fernet.generate_key().decode()
+VAULT = Vault([MASTER_KEY])
+
+ANNA = Actor("anna", "editor", owner="anna", team="red", origin="10.0.0.1")
+BEN = Actor("ben", "editor", owner="ben", team="red")
+CLEO = Actor("cleo", "editor", owner="cleo", team="blue")
+VERA = Actor("vera", "viewer", owner="vera", team="red")
+OTTO = Actor("otto", "operator", owner="otto", team="red")
+WORKER = Actor("worker", "worker")
+TEAM_WORKER = Actor("worker of red", "worker", team="red")
+EVERYBODY = (SYSTEM, ANNA, BEN, CLEO, VERA, OTTO, WORKER, TEAM_WORKER)
+
+
+def connection(name: str = "a", **fields: Any) -> Connection:
+    return Connection(name=name, **{"base_url": "http://host:8000/v1", **fields})
+
+
+async def added(
+    store: ConnectionStore, actor: Actor = SYSTEM, name: str = "a", **fields: Any
+) -> Connection:
+    (kept,) = await store.add(actor, [connection(name, **fields)])
+    return kept
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def server_or_none(request: pytest.FixtureRequest) -> Server | None:
+    if request.param == "memory":
+        return None
+    server: Server = request.getfixturevalue(
+        "postgres" if request.param == "postgresql" else "files"
+    )
+    return server
+
+
+@pytest.fixture
+async def store(server_or_none: Server | None) -> AsyncIterator[ConnectionStore]:
+    """Of each kind in turn, empty."""
+    if server_or_none is None:
+        yield InMemoryConnectionStore()
+        return
+    async with open_store(await server_or_none.new(), VAULT) as store:
+        yield store

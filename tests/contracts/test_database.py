@@ -1,0 +1,154 @@
+"""One database by one URL: how it is named, made, kept apart and complained of."""
+
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import StatementError
+
+from llm_router.errors import ConfigurationError, StoreError
+from llm_router.store.database import Database
+from llm_router.store.tables import api_keys, leases, sign_ins
+from tests.contracts.databases import PASSWORD, Postgres, Server, opened
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("sqlite:///a/b.db", "sqlite+aiosqlite:///a/b.db"),
+        ("sqlite+aiosqlite:////a/b.db", "sqlite+aiosqlite:////a/b.db"),
+        ("postgresql://u:p@h/d", "postgresql+asyncpg://u:***@h/d"),
+        ("postgres://h:5433/d?sslmode=require", "postgresql+asyncpg://h:5433/d?ssl=require"),
+        ("postgresql+psycopg://h/d", "postgresql+asyncpg://h/d"),
+    ],
+)
+def test_a_url_may_be_written_in_several_ways(url: str, meant: str) -> None:
+    assert Database(url).shown == meant
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("sk-secret", "must look like sqlite:///path/to/file or postgresql://"),
+        ("mysql://u:sk-secret@h/d", "begins with 'mysql'; it must be sqlite:// or postgresql://"),
+        ("sqlite://", "must name a file"),
+        ("sqlite:///:memory:", "InMemoryConnectionStore"),
+        ("sqlite:///file:a?mode=ro", "must name a file"),
+    ],
+)
+def test_a_url_that_cannot_work_is_refused_without_showing_it(url: str, said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Database(url)
+    assert said in str(caught.value)
+    assert "sk-secret" not in str(caught.value)
+
+
+async def ask(database: Database) -> None:
+    async with database.reading() as db:
+        await db.execute(text("SELECT count(*) FROM store_leases"))
+
+
+async def complaint(url: str) -> str:
+    async with opened(url, patience=0.05) as database:
+        with pytest.raises(StoreError) as caught:
+            await ask(database)
+        return str(caught.value)
+
+
+async def test_a_database_without_tables_says_how_to_make_them(server: Server) -> None:
+    assert "llm-router migrate" in await complaint(await server.new(migrated=False))
+
+
+async def test_a_wrong_password_is_told_and_not_shown(postgres: Postgres) -> None:
+    said = await complaint(postgres.url("migrated", password="sk-wrong"))
+    assert "check the user and the password" in said
+    assert "sk-wrong" not in said
+
+
+async def test_a_database_that_is_not_there_is_told(postgres: Postgres) -> None:
+    said = await complaint(postgres.url("nowhere"))
+    assert "check the database's name" in said
+    assert PASSWORD not in said
+
+
+async def test_a_server_that_is_down_is_told(unused_url: str) -> None:
+    said = await complaint(unused_url.replace("http://", "postgresql://u:sk-secret@"))
+    assert "check that it runs, and the address" in said
+    assert "sk-secret" not in said
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(b"this is no database\n" * 200)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "remedy"), [(garbage, "name another file"), (Path.mkdir, "name another file")]
+)
+async def test_a_file_that_is_no_database_is_told(
+    tmp_path: Path, spoil: Callable[[Path], None], remedy: str
+) -> None:
+    path = tmp_path / "store.sqlite3"
+    spoil(path)
+    said = await complaint(f"sqlite:///{path}")
+    assert str(path) in said
+    assert remedy in said
+
+
+async def test_a_file_held_for_too_long_is_told_and_then_works_again(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite3"
+    async with opened(f"sqlite:///{path}", patience=0.05) as database:
+        await write(database, "CREATE TABLE t (x INTEGER)")
+        lock = sqlite3.connect(path, isolation_level=None)
+        lock.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="locked; another process has held it"):
+            await write(database, "INSERT INTO t VALUES (1)")
+        lock.execute("ROLLBACK")
+        lock.close()
+        await write(database, "INSERT INTO t VALUES (1)")
+
+
+async def write(database: Database, *statements: str) -> None:
+    async with database.writing() as db:
+        for statement in statements:
+            await db.execute(text(statement))
+
+
+async def test_what_raises_is_given_up(database: Database) -> None:
+    with pytest.raises(StoreError):
+        await write(database, "INSERT INTO store_counters VALUES ('x', 1)", "nonsense")
+    async with database.reading() as db:
+        names = (await db.execute(text("SELECT name FROM store_counters"))).scalars().all()
+    assert names == ["connections"]
+
+
+async def test_a_time_comes_back_aware_and_in_utc(database: Database) -> None:
+    until = datetime(2026, 3, 4, 5, 6, 7, 89, tzinfo=timezone(timedelta(hours=-7)))
+    async with database.writing() as db:
+        await db.execute(leases.insert().values(name="a", holder="b", until=until))
+        (found,) = (await db.execute(leases.select())).all()
+    assert found.until == until
+    assert found.until.utcoffset() == timedelta(0)
+
+
+async def test_a_time_without_a_zone_is_refused(database: Database) -> None:
+    naive = datetime.now(UTC).replace(tzinfo=None)
+    with pytest.raises(StoreError) as caught:
+        async with database.writing() as db:
+            await db.execute(leases.insert().values(name="a", holder="b", until=naive))
+    assert isinstance(caught.value.__cause__, StatementError)
+    assert "without a zone" in str(caught.value)
+
+
+async def test_a_row_goes_with_what_it_belongs_to(database: Database) -> None:
+    now = datetime.now(UTC)
+    common = {"name": "", "owner": "", "team": "", "created_at": now}
+    key = {"id": "k", "hash": "h", "last4": "", "role": "viewer", "created_by": "", **common}
+    async with database.writing() as db:
+        await db.execute(api_keys.insert().values(key))
+        of_it = {"hash": "s", "api_key_id": "k", "created_at": now, "expires_at": now}
+        await db.execute(sign_ins.insert().values(of_it))
+        await db.execute(api_keys.delete())
+        assert (await db.execute(sign_ins.select())).all() == []

@@ -1,0 +1,180 @@
+"""Who sees, may and did what: the same in every store."""
+
+import json
+from typing import Any
+
+import pytest
+
+from llm_router.access import SYSTEM, Action, Actor, may, sees
+from llm_router.connections import ConnectionStore, Query
+from llm_router.errors import ConfigurationError, ForbiddenError, NotFoundError
+from tests.contracts.stores import (
+    ANNA,
+    BEN,
+    CLEO,
+    EVERYBODY,
+    HEADERS,
+    KEY,
+    OTTO,
+    VERA,
+    WORKER,
+    added,
+)
+
+MANY: list[dict[str, Any]] = [
+    {"owner": owner, "team": team, "visibility": visibility, "use_in_livekit": flagged}
+    for owner in ("anna", "cleo", "")
+    for team in ("red", "blue", "")
+    for visibility in ("private", "team", "everyone")
+    for flagged in (True, False)
+]
+
+
+@pytest.fixture
+async def many(store: ConnectionStore) -> ConnectionStore:
+    for number, fields in enumerate(MANY):
+        await added(store, name=f"{number:02}", id=f"{number:02}", **fields)
+    return store
+
+
+async def test_every_store_shows_each_actor_what_it_sees(many: ConnectionStore) -> None:
+    everything = (await many.find(SYSTEM, Query(limit=None))).items
+    assert len(everything) == len(MANY)
+    for actor in EVERYBODY:
+        seen = {c.id for c in everything if sees(actor, c)}
+        page = await many.find(actor, Query(limit=None))
+        assert {c.id for c in page.items} == seen, actor.name
+        assert page.total == len(seen)
+
+
+async def test_what_is_not_seen_is_not_found_whatever_is_asked(many: ConnectionStore) -> None:
+    everything = (await many.find(SYSTEM, Query(limit=None))).items
+    hidden = next(c for c in everything if not sees(CLEO, c))
+    for attempt in (
+        many.get(CLEO, hidden.id),
+        many.get(CLEO, hidden.id, secrets=True),
+        many.change(CLEO, hidden.id, {"priority": 1}),
+        many.remove(CLEO, hidden.id),
+        many.set_status(CLEO, hidden.id, "error"),
+    ):
+        with pytest.raises(NotFoundError):
+            await attempt
+    await many.touch(CLEO, {hidden.id: hidden.created_at} if hidden.created_at else {})
+    assert await many.get(SYSTEM, hidden.id) == hidden
+
+
+ATTEMPTS: dict[Action, Any] = {
+    "use": lambda store, actor, of: store.get(actor, of.id, secrets=True),
+    "test": lambda store, actor, of: store.set_status(actor, of.id, "active"),
+    "activate": lambda store, actor, of: store.change(actor, of.id, {"is_active": False}),
+    "edit": lambda store, actor, of: store.change(actor, of.id, {"priority": 7}),
+    "remove": lambda store, actor, of: store.remove(actor, of.id),
+    "give": lambda store, actor, of: store.change(actor, of.id, {"owner": "zoe"}),
+}
+
+
+@pytest.mark.parametrize("action", ATTEMPTS)
+async def test_every_store_lets_each_actor_do_what_it_may(
+    store: ConnectionStore, action: Action
+) -> None:
+    for number, actor in enumerate(EVERYBODY):
+        of = await added(store, name=f"{number}", owner="ben", team="red", visibility="everyone")
+        attempt = ATTEMPTS[action](store, actor, of)
+        if may(actor, action, of):
+            await attempt
+        else:
+            with pytest.raises(ForbiddenError, match=f"{actor.name} may not "):
+                await attempt
+            assert await store.get(SYSTEM, of.id) == of
+
+
+@pytest.mark.parametrize("actor", [VERA, OTTO, WORKER])
+async def test_only_editors_and_admins_add(store: ConnectionStore, actor: Actor) -> None:
+    with pytest.raises(ForbiddenError, match="may not add connection 'a'"):
+        await added(store, actor)
+
+
+async def test_what_is_added_belongs_to_whoever_adds_it(store: ConnectionStore) -> None:
+    assert (await added(store, ANNA, owner="ben")).owner == "anna"
+    assert (await added(store, SYSTEM, owner="ben")).owner == "ben"
+    with pytest.raises(ForbiddenError, match="another team"):
+        await added(store, ANNA, "b", team="blue")
+    with pytest.raises(ForbiddenError, match="has no owner"):
+        await added(store, Actor("nobody", "editor"))
+
+
+async def test_a_team_is_given_by_its_own(store: ConnectionStore) -> None:
+    kept = await added(store, ANNA)
+    assert (await store.change(ANNA, kept.id, {"team": "red"})).team == "red"
+    with pytest.raises(ForbiddenError):
+        await store.change(ANNA, kept.id, {"team": "blue"})
+
+
+@pytest.mark.parametrize(
+    "moved", [{"base_url": "http://mine/v1"}, {"base_url": ""}, {"provider": "livekit_plugin"}]
+)
+async def test_a_key_does_not_follow_to_another_server(
+    store: ConnectionStore, moved: dict[str, Any]
+) -> None:
+    fields: dict[str, Any] = {
+        "team": "red",
+        "visibility": "team",
+        "api_key": KEY,
+        "headers": HEADERS,
+    }
+    kept = await added(store, ANNA, **fields)
+    with pytest.raises(ConfigurationError, match="api_key was given for another server"):
+        await store.change(BEN, kept.id, moved)
+    with pytest.raises(ConfigurationError, match="headers was given for another server"):
+        await store.change(BEN, kept.id, {**moved, "api_key": "sk-ben"})
+    await store.change(BEN, kept.id, {**moved, "api_key": "sk-ben", "headers": {}})
+    opened = await store.get(BEN, kept.id, secrets=True)
+    assert (opened.api_key, opened.headers) == ("sk-ben", {})
+
+
+async def test_a_key_follows_on_the_same_server_and_for_an_admin(store: ConnectionStore) -> None:
+    kept = await added(store, ANNA, api_key=KEY)
+    await store.change(ANNA, kept.id, {"base_url": "http://host:8000/other"})
+    await store.change(SYSTEM, kept.id, {"base_url": "http://new-host/v1"})
+    assert (await store.get(ANNA, kept.id, secrets=True)).api_key == KEY
+
+
+# ── What was done ────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_every_change_is_audited_without_a_secret(store: ConnectionStore) -> None:
+    kept = await added(store, ANNA, api_key=KEY, headers=HEADERS, tags=("x",))
+    changes = {"priority": 4, "api_key": KEY + "new", "headers": {}, "tags": ("x", "y")}
+    await store.change(ANNA, kept.id, changes)
+    await store.set_status(SYSTEM, kept.id, "error", "refused")
+    await store.remove(ANNA, kept.id)
+    remove, status, edit, add = await store.audit(SYSTEM)
+    assert [e.action for e in (add, edit, status, remove)] == [
+        "add",
+        "edit",
+        "set status",
+        "remove",
+    ]
+    assert {(e.kind, e.target) for e in (add, edit, remove)} == {("connection", kept.id)}
+    assert (edit.actor, edit.role, edit.origin) == ("anna", "editor", "10.0.0.1")
+    assert edit.before == {"priority": 0, "api_key": "set", "headers": "set", "tags": ["x"]}
+    assert edit.after == {
+        "priority": 4, "api_key": "changed", "headers": "removed", "tags": ["x", "y"],
+    }  # fmt: skip
+    assert (add.before, remove.after) == ({}, {})
+    assert add.after["name"] == remove.before["name"] == "a"
+    assert status.after == {"status": "error", "status_reason": "refused"}
+    assert add.at <= edit.at <= status.at <= remove.at
+    written = json.dumps([[e.before, e.after] for e in (add, edit, status, remove)])
+    assert not any(secret in written for secret in (KEY, HEADERS["X-Secret"], "wxyz"))
+
+
+async def test_the_audit_log_is_for_those_who_administer(store: ConnectionStore) -> None:
+    one = await added(store, ANNA)
+    other = await added(store, ANNA, "b")
+    (entry,) = await store.audit(SYSTEM, target=one.id)
+    assert entry.target == one.id
+    (latest,) = await store.audit(SYSTEM, limit=1)
+    assert latest.target == other.id
+    with pytest.raises(ForbiddenError, match="anna may not administer"):
+        await store.audit(ANNA)

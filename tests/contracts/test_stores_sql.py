@@ -1,0 +1,228 @@
+"""The store in a database: secrets at rest, processes that share it, and hearing of changes."""
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import text, update
+
+from llm_router.access import SYSTEM
+from llm_router.connections import Connection, Query
+from llm_router.errors import SealError
+from llm_router.store.crypto import Vault
+from llm_router.store.database import Database
+from llm_router.store.migrations import migrate
+from llm_router.store.sql import SqlConnectionStore, open_store
+from llm_router.store.tables import connections, metadata
+from tests.contracts import store_writer
+from tests.contracts.databases import Postgres, Server, opened
+from tests.contracts.stores import HEADERS, KEY, MASTER_KEY, VAULT, added, connection
+
+OLD_KEY, NEW_KEY = (Fernet.generate_key().decode() for _ in range(2))
+
+
+@pytest.fixture
+def sql(database: Database) -> SqlConnectionStore:
+    return SqlConnectionStore(database, VAULT)
+
+
+def test_every_field_of_a_connection_has_its_column() -> None:
+    of_the_store = {"api_key_sealed", "headers_sealed", "search"}
+    columns = {column.name for column in connections.columns} - of_the_store
+    assert columns == set(Connection.__slots__) - {"api_key", "headers"}
+
+
+# ── Secrets ──────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_no_table_holds_a_secret_that_can_be_read(sql: SqlConnectionStore) -> None:
+    kept = await added(sql, api_key=KEY, headers=HEADERS)
+    await sql.change(SYSTEM, kept.id, {"api_key": KEY + "2", "headers": {**HEADERS, "X": "y"}})
+    await sql.remove(SYSTEM, (await added(sql, name="b", api_key=KEY)).id)
+    async with sql.database.reading() as db:
+        rows = [str((await db.execute(table.select())).all()) for table in metadata.sorted_tables]
+    assert "X-Secret" in "".join(rows)
+    assert not any(secret in "".join(rows) for secret in (KEY, HEADERS["X-Secret"]))
+
+
+async def test_no_file_holds_a_secret_that_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "store.sqlite3"
+    async with opened(f"sqlite:///{path}") as database:
+        await migrate(database)
+        await added(SqlConnectionStore(database, VAULT), api_key=KEY, headers=HEADERS)
+        files = list(path.parent.iterdir())
+        assert len(files) > 1  # the log beside it counts too
+        assert {file.stat().st_mode & 0o077 for file in (*files, path.parent)} == {0}
+        written = b"".join(file.read_bytes() for file in files)
+    assert not any(secret.encode() in written for secret in (KEY, HEADERS["X-Secret"]))
+
+
+@pytest.mark.parametrize("spoil", ["another row's", "another column's", "changed", "unknown key"])
+async def test_a_secret_that_was_tampered_with_is_refused_and_the_rest_goes_on(
+    sql: SqlConnectionStore, spoil: str
+) -> None:
+    one = await added(sql, name="a", api_key=KEY, headers=HEADERS)
+    other = await added(sql, name="b", api_key=KEY + "b")
+    async with sql.database.writing() as db:
+        rows = {row.id: row for row in await db.execute(connections.select())}
+        sealed = {
+            "another row's": rows[other.id].api_key_sealed,
+            "another column's": rows[one.id].headers_sealed,
+            "changed": rows[one.id].api_key_sealed[:-9] + "x" + rows[one.id].api_key_sealed[-8:],
+            "unknown key": Vault([NEW_KEY]).seal(KEY, bound_to=f"llm_connections:{one.id}:api_key"),
+        }[spoil]
+        by_id = update(connections).where(connections.c.id == one.id)
+        await db.execute(by_id.values(api_key_sealed=sealed))
+    with pytest.raises(
+        SealError, match=f"llm_connections:{one.id}:api_key .*enter the value again"
+    ):
+        await sql.get(SYSTEM, one.id, secrets=True)
+    page = await sql.find(SYSTEM, Query(), secrets=True)
+    assert [c.name for c in page.items] == ["b"]
+    assert list(page.unreadable) == [one.id]
+    assert (await sql.find(SYSTEM, Query())).total == 2
+    await sql.change(SYSTEM, one.id, {"api_key": KEY})
+    assert (await sql.get(SYSTEM, one.id, secrets=True)).api_key == KEY
+
+
+async def test_a_row_written_over_by_hand_does_not_hide_the_rest(sql: SqlConnectionStore) -> None:
+    one, _ = await added(sql, name="a"), await added(sql, name="b")
+    async with sql.database.writing() as db:
+        by_id = update(connections).where(connections.c.id == one.id)
+        await db.execute(by_id.values(timeout=-1.0))
+    page = await sql.find(SYSTEM, Query())
+    assert [c.name for c in page.items] == ["b"]
+    assert "timeout must be above 0 s" in page.unreadable[one.id]
+
+
+async def test_secrets_are_resealed_and_a_rotation_cut_short_is_finished_later(
+    database: Database,
+) -> None:
+    old = SqlConnectionStore(database, Vault([OLD_KEY]))
+    both = SqlConnectionStore(database, Vault([NEW_KEY, OLD_KEY]))
+    new = SqlConnectionStore(database, Vault([NEW_KEY]))
+    for name in "abc":
+        await added(old, name=name, id=name, api_key=f"{KEY}{name}", headers=HEADERS)
+    await old.add(SYSTEM, [connection("none", id="none")])
+    await both.change(SYSTEM, "a", {"api_key": KEY})  # as far as it came the first time
+    assert await both.reseal() == 3
+    assert await both.reseal() == 0
+    page = await new.find(SYSTEM, Query(), secrets=True)
+    assert {c.id: (c.api_key, c.headers) for c in page.items} == {
+        "a": (KEY, HEADERS), "b": (f"{KEY}b", HEADERS), "c": (f"{KEY}c", HEADERS),
+        "none": (None, {}),
+    }  # fmt: skip
+
+
+# ── Real processes ───────────────────────────────────────────────────────────────────────────────
+
+
+async def start(what: str, url: str) -> Process:
+    """A process that is ready to write; a line sets it off."""
+    started = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", store_writer.__name__, what, url, MASTER_KEY),
+        stdin=PIPE, stdout=PIPE, cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )  # fmt: skip
+    assert started.stdout is not None
+    assert await started.stdout.readline() == b"ready\n"
+    return started
+
+
+@pytest.mark.timeout(300)
+async def test_fifty_tasks_in_four_processes_edit_the_same_rows_and_no_update_is_lost(
+    server: Server,
+) -> None:
+    url = await server.new()
+    async with open_store(url, VAULT) as store:
+        await store.add(SYSTEM, [connection(f"{n}", id=f"{n}") for n in range(2)])
+        writers = await asyncio.gather(*(start("edit", url) for _ in range(4)))
+        said = await asyncio.gather(*(writer.communicate(b"go\n") for writer in writers))
+        assert [writer.returncode for writer in writers] == [0] * 4
+        edits = 4 * store_writer.TASKS
+        for kept in (await store.find(SYSTEM, Query())).items:
+            assert (kept.priority, kept.version) == (edits, edits + 1)
+            assert len(await store.audit(SYSTEM, target=kept.id)) == edits + 1
+        assert await store.revision() == 1 + 2 * edits
+    print(f"refused as stale and tried again: {sum(int(out) for out, _ in said)}")
+
+
+async def test_what_was_acknowledged_is_there_after_a_kill(server: Server) -> None:
+    url = await server.new()
+    writer = await start("add", url)
+    assert writer.stdin is not None
+    assert writer.stdout is not None
+    writer.stdin.write(b"go\n")
+    acknowledged = [(await writer.stdout.readline()).decode().strip() for _ in range(20)]
+    writer.send_signal(signal.SIGKILL)
+    rest = (await writer.stdout.read()).decode().splitlines()
+    assert await writer.wait() == -signal.SIGKILL
+    async with open_store(url, VAULT) as store:
+        page = await store.find(SYSTEM, Query(limit=None), secrets=True)
+        assert {*acknowledged, *rest} <= {c.id for c in page.items}
+        assert not page.unreadable
+        assert len(await store.audit(SYSTEM, limit=10**6)) == page.total
+        await added(store, name="after it")
+
+
+async def test_processes_may_start_at_once_on_an_empty_database(server: Server) -> None:
+    url = await server.new(migrated=False)
+    starting = await asyncio.gather(*(start("migrate", url) for _ in range(3)))
+    await asyncio.gather(*(process.communicate(b"go\n") for process in starting))
+    assert [process.returncode for process in starting] == [0] * 3
+    async with open_store(url, VAULT) as store:
+        assert await store.revision() == 0
+
+
+# ── Hearing of changes ───────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_change_elsewhere_is_heard_of(server: Server) -> None:
+    url = await server.new()
+    async with (
+        open_store(url, VAULT) as mine,
+        open_store(url, VAULT) as yours,
+        aclosing(mine.changes()) as changes,
+        asyncio.timeout(20),
+    ):
+        assert await anext(changes) == 0
+        await yours.set_status(SYSTEM, (await added(yours)).id, "active")
+        while await anext(changes) < 2:
+            pass
+
+
+async def test_a_listener_that_was_cut_off_listens_again(postgres: Postgres) -> None:
+    async with (
+        open_store(await postgres.new(), VAULT) as store,
+        aclosing(store.changes()) as changes,
+        asyncio.timeout(30),
+    ):
+        assert await anext(changes) == 0
+        assert await of_listeners(store, "pg_terminate_backend(pid)") == [True]
+        await added(store)
+        assert await anext(changes) == 1
+
+
+async def test_whoever_stops_listening_leaves_no_connection_behind(postgres: Postgres) -> None:
+    async with open_store(await postgres.new(), VAULT) as store:
+        waiting = asyncio.ensure_future(anext(changes := store.changes()))
+        await waiting
+        waiting = asyncio.ensure_future(anext(changes))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await changes.aclose()
+        assert await of_listeners(store, "pid") == []
+
+
+async def of_listeners(store: SqlConnectionStore, what: str) -> list[object]:
+    listening = "datname = current_database() AND query LIKE 'LISTEN%'"
+    async with store.database.reading() as db:
+        asked = text(f"SELECT {what} FROM pg_stat_activity WHERE {listening}")
+        return list((await db.execute(asked)).scalars())

@@ -1,0 +1,97 @@
+"""What a connection's record refuses, and what it shows of its secrets."""
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from llm_router.connections import MANAGED, SECRETS, Connection
+from llm_router.errors import ConfigurationError
+
+SECRET = "sk-secret-0123456789"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"name": " "}, "a connection needs a name"),
+        ({"name": "a\nb"}, "name must not contain control characters"),
+        ({"name": "x" * 201}, "name must have at most 200 characters"),
+        ({"id": "a/b"}, "id must be of letters"),
+        ({"id": "é"}, "id must be of letters"),
+        ({"description": "\x00"}, "description must not contain"),
+        ({"model_name": "\ud800"}, "model_name must not contain"),
+        ({"base_url": "host:8000"}, "base_url must look like"),
+        ({"base_url": "ftp://host"}, "base_url must look like"),
+        ({"base_url": "http://"}, "base_url must look like"),
+        ({"base_url": "http://[::1"}, "base_url must look like"),
+        ({"base_url": "http://host:99999"}, "base_url must look like"),
+        ({"base_url": f"http://me:{SECRET}@host/v1"}, "must not contain a user name or password"),
+        ({"base_url": f"http://{SECRET}@host/v1"}, "must not contain a user name or password"),
+        ({"timeout": 0.0}, "timeout must be above 0 s"),
+        ({"timeout": math.nan}, "timeout must be above 0 s"),
+        ({"timeout": 1e9}, "at most 3,600 s"),
+        ({"weight": -1.0}, "weight must be from 0 to"),
+        ({"weight": math.inf}, "weight must be from 0 to"),
+        ({"price_in": math.nan}, "price_in must be from 0 to"),
+        ({"temperature": 2.1}, "temperature must be from 0 to 2"),
+        ({"top_p": -0.1}, "top_p must be from 0 to 1"),
+        ({"max_tokens": 0}, "max_tokens must be from 1 to"),
+        ({"max_retries": 11}, "max_retries must be from 0 to 10"),
+        ({"rate_limit_rpm": 0}, "rate_limit_rpm must be from 1 to"),
+        ({"monthly_budget": -1.0}, "monthly_budget must be from 0 to"),
+        ({"priority": 2**31}, "priority must be from -1,000,000,000"),
+        ({"tags": ("a", "a")}, "tags must differ"),
+        ({"tags": ("",)}, "tags must have 1 to 100 characters"),
+        ({"tags": tuple(map(str, range(51)))}, "be at most 50"),
+        ({"api_key": SECRET * 1001}, "api_key and headers must have at most 20,000"),
+        ({"headers": {"X": SECRET * 1001}}, "api_key and headers must have at most 20,000"),
+        ({"extra_body": {"a": math.nan}}, "extra_body must be JSON"),
+        ({"extra_body": {"a": object()}}, "extra_body must be JSON"),
+        ({"extra_body": {"a": "x" * 100_000}}, "extra_body must be JSON of at most"),
+        ({"created_at": datetime(2026, 1, 1)}, "created_at needs a time zone"),  # noqa: DTZ001  the fault itself
+    ],
+)
+def test_a_record_that_cannot_work_is_refused(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Connection(**{"name": "mine", **fields})
+    assert said in str(caught.value)
+    assert "'mine'" in str(caught.value) or "name" in fields
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    ["http://host", "https://host:1/v1/", "http://[::1]:8000/v1", "http://host/x?api-version=1"],
+)
+def test_an_address_may_be_written_in_several_ways(base_url: str) -> None:
+    assert Connection(name="a", base_url=base_url).base_url == base_url
+
+
+def test_a_description_may_have_lines() -> None:
+    assert Connection(name="a", description="one\n\ttwo").description == "one\n\ttwo"
+
+
+def test_secrets_are_not_in_the_repr() -> None:
+    connection = Connection(name="a", api_key=SECRET, headers={"X": SECRET})
+    assert SECRET not in repr(connection)
+    assert SECRET not in repr(connection.without_secrets())
+
+
+def test_without_secrets_it_says_what_they_are_called_and_how_the_key_ends() -> None:
+    shown = Connection(name="a", api_key=SECRET, headers={"X-B": "1", "X-A": "2"}).without_secrets()
+    assert (shown.api_key, shown.headers) == (None, {})
+    assert (shown.api_key_last4, shown.header_names) == ("6789", ("X-A", "X-B"))
+    assert shown.without_secrets() == shown
+
+
+def test_what_a_store_manages_is_a_field_and_no_secret() -> None:
+    names = set(Connection.__slots__)
+    assert set(MANAGED) < names
+    assert set(SECRETS) < names - set(MANAGED)
+
+
+def test_times_with_a_zone_are_kept() -> None:
+    now = datetime.now(UTC)
+    assert Connection(name="a", created_at=now).created_at == now
