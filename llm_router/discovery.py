@@ -13,16 +13,14 @@ from urllib.parse import urlsplit
 
 from llm_router.clock import SystemClock
 from llm_router.connections import Connection
+from llm_router.environment import Named, from_environment, from_keys
 from llm_router.errors import ConfigurationError, UpstreamError
-from llm_router.imports import from_compatible_data, from_json
+from llm_router.imports import from_json
 from llm_router.local_servers import USUAL_ADDRESSES, Sighting, look_around
 from llm_router.plugins import Plugins
 
 OFFLINE = "offline"
 _OFFLINE_PRIORITY = 10_000
-_OPENAI = "https://api.openai.com/v1"
-_OPENAI_MODEL = "gpt-4.1-mini"
-"""Asked for when only a key is known: quick and cheap, and it does not think before it speaks."""
 _NAMELESS = frozenset({"llama_cpp", "llama_cpp_python"})
 """Servers that answer with the one model they hold, whatever name is asked for."""
 _NO_CHAT = re.compile(r"embed|rerank|whisper|transcribe|tts|dall-e|moderation|image", re.IGNORECASE)
@@ -59,15 +57,6 @@ class Found:
         return [f"{_described(c)} ({self.sources[c.name]})" for c in self.connections]
 
 
-@dataclass(frozen=True, slots=True)
-class _Named:
-    """A connection, its source, and the models wished for where it names none, best first."""
-
-    connection: Connection
-    source: str
-    wishes: tuple[str, ...] = ()
-
-
 async def find_connections(
     file: Path, environ: Mapping[str, str], probe: Probe | None = None
 ) -> Found:
@@ -79,7 +68,7 @@ async def find_connections(
     probe = probe or Probe()
     named = _from_file(file, environ)
     if named is None:
-        named = _from_environment(environ)
+        named = from_environment(environ)
         if not named:
             return await _found_locally(probe)
     if not named:
@@ -87,57 +76,35 @@ async def find_connections(
     return await _with_models(named, probe)
 
 
-def _from_file(file: Path, environ: Mapping[str, str]) -> list[_Named] | None:
+async def find_offers(environ: Mapping[str, str], probe: Probe | None = None) -> Found:
+    """What could be added, for a person to choose from: keys in `environ`, servers found here.
+
+    No key is tried, and nothing is added. Raises ConfigurationError where Azure's endpoint is no
+    address.
+    """
+    probe = probe or Probe()
+    seen, warnings = await _sighted(probe)
+    return _in_order([*seen, *from_keys(environ)], warnings)
+
+
+def _from_file(file: Path, environ: Mapping[str, str]) -> list[Named] | None:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{file}: cannot be read ({error})") from error
-    return [_Named(connection, str(file)) for connection in from_json(text, str(file), environ)]
+    return [Named(connection, str(file)) for connection in from_json(text, str(file), environ)]
 
 
-def _from_environment(environ: Mapping[str, str]) -> list[_Named]:
-    given = {name: value.strip() for name, value in environ.items() if value.strip()}
-    model = (given["DEFAULT_MODEL"],) if "DEFAULT_MODEL" in given else ()
-    named = [
-        _Named(_server(given[variable], variable, name, server=name), variable, model)
-        for variable, name in (("VLLM_BASE_URL", "vllm"), ("OLLAMA_BASE_URL", "ollama"))
-        if variable in given
-    ]
-    key = given.get("OPENAI_API_KEY")
-    if address := given.get("OPENAI_BASE_URL"):
-        connection = _server(address, "OPENAI_BASE_URL", "openai", api_key=key)
-        named.append(_Named(connection, "OPENAI_BASE_URL", model))
-    elif key:
-        connection = _server(_OPENAI, "OPENAI_API_KEY", "openai", api_key=key)
-        named.append(_Named(connection, "OPENAI_API_KEY", (*model, _OPENAI_MODEL)))
-    if data := given.get("OPENAI_COMPATIBLE_DATA"):
-        rows = from_compatible_data(data, "OPENAI_COMPATIBLE_DATA", given)
-        named += [_Named(row, "OPENAI_COMPATIBLE_DATA") for row in rows]
-    return [
-        replace(n, connection=replace(n.connection, priority=10 * place))
-        for place, n in enumerate(named)
-    ]
-
-
-def _server(
-    address: str, variable: str, name: str, *, server: str = "", api_key: str | None = None
-) -> Connection:
-    try:
-        return Connection(name=name, base_url=address, server=server, api_key=api_key)
-    except (ConfigurationError, ValueError):
-        raise ConfigurationError(f"{variable}: must look like http://host:port/v1") from None
-
-
-async def _with_models(named: Sequence[_Named], probe: Probe) -> Found:
+async def _with_models(named: Sequence[Named], probe: Probe) -> Found:
     """Every connection gets a model: the one it names, one wished for, or the server's first."""
     unnamed = [n for n in named if _needs_model(n.connection)]
     # One server and one wish leave nothing to ask.
     asked = unnamed if len(unnamed) > 1 else [n for n in unnamed if not n.wishes]
     answers = await asyncio.gather(*(_models(n.connection, probe.timeout) for n in asked))
     offered = dict(zip((n.connection.name for n in asked), answers, strict=True))
-    usable: list[_Named] = []
+    usable: list[Named] = []
     warnings: list[str] = []
     for n in named:
         if not _needs_model(n.connection):
@@ -153,7 +120,7 @@ def _needs_model(connection: Connection) -> bool:
     return connection.provider == "openai_compatible" and not connection.model_name
 
 
-def _choice(named: _Named, offered: Mapping[str, Sequence[str] | None]) -> str | None:
+def _choice(named: Named, offered: Mapping[str, Sequence[str] | None]) -> str | None:
     models = offered.get(named.connection.name)
     if listed := next((wish for wish in named.wishes if _lists(models, wish)), None):
         return listed
@@ -172,8 +139,8 @@ def _first_chat_model(models: Sequence[str]) -> str | None:
     return next((model for model in models if not _NO_CHAT.search(model)), None)
 
 
-def _without_model(named: _Named, *, answered: bool) -> str:
-    address = _address(named.connection.base_url)
+def _without_model(named: Named, *, answered: bool) -> str:
+    address = named.connection.base_url
     if answered:
         what = f"the server at {address} lists no chat model; load one there"
     else:
@@ -196,7 +163,11 @@ async def _models(connection: Connection, within: float) -> Sequence[str] | None
 
 
 async def _found_locally(probe: Probe) -> Found:
-    named: list[_Named] = []
+    return _found(*await _sighted(probe))
+
+
+async def _sighted(probe: Probe) -> tuple[list[Named], list[str]]:
+    named: list[Named] = []
     warnings: list[str] = []
     for sighting in await look_around(probe.local, probe.timeout):
         model = _first_chat_model(sighting.models)
@@ -206,12 +177,12 @@ async def _found_locally(probe: Probe) -> Found:
             )
         else:
             warnings.append(
-                f"{sighting.title} runs at {_address(sighting.base_url)}, but has no chat model yet"
+                f"{sighting.title} runs at {sighting.base_url}, but has no chat model yet"
             )
-    return _found(named, warnings)
+    return named, warnings
 
 
-def _seen(sighting: Sighting, model: str, place: int, taken: set[str]) -> _Named:
+def _seen(sighting: Sighting, model: str, place: int, taken: set[str]) -> Named:
     name = sighting.server or "local"
     if name in taken:
         name = f"{name} {urlsplit(sighting.base_url).port}"
@@ -220,14 +191,14 @@ def _seen(sighting: Sighting, model: str, place: int, taken: set[str]) -> _Named
         base_url=sighting.base_url,
         model_name=model,
         server=sighting.server,
+        connection_type="local",
         priority=10 * place,
-        tags=("local",),
     )
     where = urlsplit(sighting.base_url).netloc
-    return _Named(connection, f"found at {where} ({sighting.title})")
+    return Named(connection, f"found at {where} ({sighting.title})")
 
 
-def _found(named: Sequence[_Named], warnings: Sequence[str]) -> Found:
+def _found(named: Sequence[Named], warnings: Sequence[str]) -> Found:
     """Everything in order, with the built-in responder behind it unless it was named already."""
     everyone = list(named)
     if not any(n.connection.provider == OFFLINE for n in everyone):
@@ -239,11 +210,14 @@ def _found(named: Sequence[_Named], warnings: Sequence[str]) -> Found:
             priority=max(_OFFLINE_PRIORITY, last + 1),
             hedge="never",
         )
-        everyone.append(_Named(builtin, "built in"))
-    everyone.sort(key=lambda n: n.connection.priority)
+        everyone.append(Named(builtin, "built in"))
+    return _in_order(sorted(everyone, key=lambda n: n.connection.priority), warnings)
+
+
+def _in_order(named: Sequence[Named], warnings: Sequence[str]) -> Found:
     return Found(
-        connections=tuple(n.connection for n in everyone),
-        sources={n.connection.name: n.source for n in everyone},
+        connections=tuple(n.connection for n in named),
+        sources={n.connection.name: n.source for n in named},
         warnings=tuple(warnings),
     )
 
@@ -251,10 +225,5 @@ def _found(named: Sequence[_Named], warnings: Sequence[str]) -> Found:
 def _described(connection: Connection) -> str:
     if connection.provider == OFFLINE:
         return f"{connection.name}: rules, no model"
-    at = f" at {_address(connection.base_url)}" if connection.base_url else ""
+    at = f" at {connection.base_url}" if connection.base_url else ""
     return f"{connection.name}: {connection.model_name or 'its own model'}{at}"
-
-
-def _address(base_url: str) -> str:
-    """The address without a user name or password that may stand in it."""
-    return re.sub(r"//[^/@]*@", "//", base_url)

@@ -6,20 +6,28 @@ half-imported. No message repeats a value, since it may be a key.
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from llm_router.connections import Connection
+from llm_router.connections import MANAGED, Connection
 from llm_router.errors import ConfigurationError
 
 _ADAPTER = TypeAdapter(Connection)
-_OWN_FIELDS = frozenset(field.name for field in fields(Connection))
-_OTHER_FIELDS = frozenset({"id", "model", "is_local"})
+_OWN_FIELDS = frozenset(field.name for field in fields(Connection)) - frozenset(MANAGED)
+_OTHER_FIELDS = frozenset({"model", "is_local"})
 """What other programs' files say; see `_in_our_words`."""
 _FROM_ENVIRONMENT = "env:"
+_STRING = r'"(?:[^"\\\n]|\\.)*"?'
+_COMMENT = re.compile(rf"{_STRING}|//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
+_COMMA = re.compile(rf"{_STRING}|,(?=\s*[\]}}])")
+"""People's files hold comments and a comma after the last entry; a string may look like either.
+
+What is left open goes on to the end, so that no file takes longer to read than it is long.
+"""
 
 _Row = Mapping[str, Any]
 
@@ -48,8 +56,12 @@ def from_json(text: str, source: str, environ: Mapping[str, str]) -> tuple[Conne
 def from_compatible_data(
     text: str, source: str, environ: Mapping[str, str]
 ) -> tuple[Connection, ...]:
-    """One connection per model of `[{provider, baseUrl, apiKey, models: [{apiName, ...}]}]`."""
-    data = _parsed(text, source)
+    """One connection per model of `[{provider, baseUrl, apiKey, models: [{apiName, ...}]}]`.
+
+    The quotes that a `.env` file needs around it may have stayed on.
+    """
+    text = text.strip()
+    data = _parsed(text[1:-1] if text[:1] == text[-1:] == "'" else text, source)
     if not isinstance(data, list):
         raise ConfigurationError(f"{source}: must be an array of providers")
     found: list[tuple[str, Connection]] = []
@@ -78,14 +90,33 @@ def from_compatible_data(
 
 
 def _parsed(text: str, source: str) -> Any:
+    text = text.removeprefix("\ufeff")
+    text = _COMMA.sub(_blanked, _COMMENT.sub(_blanked, text))
     try:
-        return json.loads(text, parse_constant=_no_such_number)
+        return json.loads(
+            text, parse_constant=_no_such_number, object_pairs_hook=_without_duplicates
+        )
     except json.JSONDecodeError as error:
         raise ConfigurationError(
             f"{source}, line {error.lineno}, column {error.colno}: not JSON ({error.msg})"
         ) from error
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{source}: not JSON ({error})") from error
+
+
+def _blanked(found: re.Match[str]) -> str:
+    """Strings as they are; the rest as blanks, so that errors name the place in the file."""
+    text = found[0]
+    return text if text.startswith('"') else re.sub(r"[^\n]", " ", text)
+
+
+def _without_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f'"{twice}" stands twice in one object')
+    return row
 
 
 def _no_such_number(name: str) -> float:
@@ -129,8 +160,8 @@ def _in_our_words(row: _Row, place: str) -> dict[str, Any]:
     is_local = row.get("is_local", False)
     if not isinstance(is_local, bool):
         raise ConfigurationError(f'{place}, field "is_local": must be true or false')
-    if is_local and isinstance(tags := own.setdefault("tags", []), list):
-        own["tags"] = [*tags, "local"]
+    if is_local:
+        own.setdefault("connection_type", "local")
     return own
 
 

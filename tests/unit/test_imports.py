@@ -40,7 +40,8 @@ def test_the_fields_of_other_programs_files_are_understood() -> None:
         "is_local": True,
     }
     (connection,) = read({"connections": [row]})
-    assert (connection.name, connection.model_name, connection.tags) == ("local-1", "m", ("local",))
+    assert (connection.id, connection.name, connection.model_name) == ("local-1", "local-1", "m")
+    assert connection.connection_type == "local"
     assert (connection.timeout, connection.max_tokens, connection.temperature) == (30.0, 200, 0.5)
 
 

@@ -1,0 +1,101 @@
+"""What a reply costs: the connection's own prices, else the list prices in `prices.toml`."""
+
+import functools
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from importlib import resources
+from typing import Any
+
+from llm_router.connections import Connection
+from llm_router.providers.catalog import find
+from llm_router.types import Usage
+
+_MILLION = 1_000_000
+_SELLERS = {"gemini": "google", "deepseek_beta": "deepseek"}
+"""Rows of the catalog that the price list knows under another name."""
+_DATED = re.compile(r"([-@]\d{8}|-\d{4}-\d{2}-\d{2}|-\d{4}|-latest)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars per million tokens. `cached`: for what the seller still had of the prompt."""
+
+    input: float
+    cached: float
+    output: float
+    above: int | None = None
+    long: "Price | None" = None
+    """The price of a whole request whose prompt has more than `above` tokens."""
+
+    def of(self, usage: Usage) -> float:
+        """US dollars. `cached_tokens` are part of `prompt_tokens`, as servers count them."""
+        if self.long and self.above is not None and usage.prompt_tokens > self.above:
+            return self.long.of(usage)
+        cached = min(usage.cached_tokens, usage.prompt_tokens)
+        fresh = usage.prompt_tokens - cached
+        spent = fresh * self.input + cached * self.cached + usage.completion_tokens * self.output
+        return spent / _MILLION
+
+
+def cost(usage: Usage, connection: Connection) -> float:
+    """In the currency of the connection's prices, or in US dollars by the list; 0: not known."""
+    price = price_of(connection)
+    return price.of(usage) if price else 0.0
+
+
+def price_of(connection: Connection) -> Price | None:
+    """None for a model that is not on the list, such as one that runs on a machine of one's own.
+
+    A model is found by its name, then by that name without its date, as in
+    "gpt-4.1-mini-2025-04-14".
+    """
+    if connection.price_in or connection.price_out:
+        return Price(connection.price_in, connection.price_in, connection.price_out)
+    models = _list()[1].get(_seller(connection), {})
+    return next(
+        (models[name] for name in _spellings(connection.model_name) if name in models), None
+    )
+
+
+def list_date() -> date:
+    """The day on which the list prices were read."""
+    return _list()[0]
+
+
+def _seller(connection: Connection) -> str:
+    """Who sends the bill: the type the user chose, else the server that is named or addressed."""
+    if connection.connection_type in _list()[1]:
+        return connection.connection_type
+    name = connection.server or find(connection).name
+    return _SELLERS.get(name, name)
+
+
+def _spellings(model: str) -> Iterator[str]:
+    model = model.removeprefix("models/")  # as Google writes them
+    yield model
+    yield _DATED.sub("", model)
+
+
+@functools.cache
+def _list() -> tuple[date, Mapping[str, Mapping[str, Price]]]:
+    text = resources.files("llm_router").joinpath("prices.toml").read_text(encoding="utf-8")
+    read = tomllib.loads(text)
+    day: date = read.pop("checked")
+    return day, {
+        seller: {model: _price(row) for model, row in section["models"].items()}
+        for seller, section in read.items()
+    }
+
+
+def _price(row: Mapping[str, Any]) -> Price:
+    long = row.get("long")
+    return Price(
+        input=row["in"],
+        cached=row.get("cached", row["in"]),
+        output=row["out"],
+        above=long["above"] if long else None,
+        long=_price(long) if long else None,
+    )

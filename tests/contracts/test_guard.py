@@ -1,0 +1,254 @@
+"""The guard where it counts: on the wire, with a name server that changes its mind."""
+
+import asyncio
+import datetime as dt
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from llm_router.errors import AddressRefusedError
+from llm_router.guard import AddressGuard, Resolver, guarded_transport
+from tests.contracts.nameserver import name_server
+
+EDITOR = AddressGuard()
+ADMIN = AddressGuard(allow_private=True)
+OPEN_HERE = AddressGuard(allowed=("127.0.0.1",))
+PUBLIC = "198.35.26.96"
+
+
+@dataclass
+class Site:
+    """A web server that counts its callers, and may send them elsewhere."""
+
+    elsewhere: str = ""
+    port: int = 0
+    heads: list[str] = field(default_factory=list)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := (await reader.readuntil(b"\r\n\r\n")).decode():
+                self.heads.append(head)
+                go = f"Location: {self.elsewhere}\r\n" if self.elsewhere else ""
+                status = "302 Found" if go else "200 OK"
+                writer.write(f"HTTP/1.1 {status}\r\n{go}Content-Length: 2\r\n\r\nok".encode())
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def site(
+    *,
+    elsewhere: str = "",
+    host: str = "127.0.0.1",
+    port: int = 0,
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[Site]:
+    here = Site(elsewhere)
+    server = await asyncio.start_server(here.serve, host, port, ssl=tls)
+    async with server:
+        here.port = server.sockets[0].getsockname()[1]
+        yield here
+
+
+def client(
+    guard: AddressGuard,
+    resolve: Resolver,
+    *,
+    verify: ssl.SSLContext | bool = True,
+    connect: float = 5.0,
+) -> httpx2.AsyncClient:
+    transport = guarded_transport(guard, verify=verify, resolve=resolve)
+    timeout = httpx2.Timeout(5.0, connect=connect)
+    return httpx2.AsyncClient(transport=transport, timeout=timeout, follow_redirects=True)
+
+
+async def test_a_name_that_turns_inward_after_it_was_saved_is_not_dialled() -> None:
+    async with name_server([PUBLIC], ["127.0.0.1"]) as names, site() as secret:
+        url = f"http://rebind.example:{secret.port}/v1/models"
+        await EDITOR.check(url, names.resolve)
+        async with client(EDITOR, names.resolve) as http:
+            with pytest.raises(AddressRefusedError, match=r"rebind\.example \(127\.0\.0\.1\)"):
+                await http.get(url)
+        assert secret.heads == []
+        async with client(ADMIN, names.resolve) as http:
+            assert (await http.get(url)).text == "ok"
+
+
+async def test_the_address_that_was_judged_is_the_one_that_is_dialled() -> None:
+    guard = AddressGuard(allowed=("127.0.0.2",))
+    async with (
+        name_server(["127.0.0.2"], ["127.0.0.1"]) as names,
+        site(host="127.0.0.2") as judged,
+        site(port=judged.port) as secret,
+        client(guard, names.resolve) as http,
+    ):
+        await http.get(f"http://rebind.example:{judged.port}/")
+        assert names.asked == ["rebind.example"]
+        assert (len(judged.heads), len(secret.heads)) == (1, 0)
+        assert f"Host: rebind.example:{judged.port}" in judged.heads[0]
+
+
+async def test_an_open_connection_asks_no_name_server_again() -> None:
+    async with (
+        name_server(["127.0.0.1"], [PUBLIC]) as names,
+        site() as here,
+        client(OPEN_HERE, names.resolve) as http,
+    ):
+        for _ in range(3):
+            await http.get(f"http://api.example:{here.port}/")
+        assert len(names.asked) == 1
+        assert len(here.heads) == 3
+
+
+async def test_one_inward_address_among_public_ones_refuses_the_name() -> None:
+    async with (
+        name_server([PUBLIC, "127.0.0.1"]) as names,
+        site() as secret,
+        client(EDITOR, names.resolve) as http,
+    ):
+        with pytest.raises(AddressRefusedError):
+            await http.get(f"http://rebind.example:{secret.port}/")
+        assert secret.heads == []
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        "http://169.254.169.254/latest/meta-data/",
+        "http://metadata.google.internal/",
+        "http://[::ffff:a9fe:a9fe]/",
+        "http://2852039166/",
+        "http://127.0.0.2:1/",
+    ],
+)
+async def test_a_redirect_inward_is_not_followed(elsewhere: str) -> None:
+    async with (
+        name_server(["127.0.0.1"]) as names,
+        site(elsewhere=elsewhere) as lure,
+        client(OPEN_HERE, names.resolve) as http,
+    ):
+        with pytest.raises(AddressRefusedError):
+            await http.get(f"http://127.0.0.1:{lure.port}/")
+        assert len(lure.heads) == 1
+
+
+async def test_an_admin_who_said_so_may_follow_a_redirect_inward() -> None:
+    async with name_server(["127.0.0.1"]) as names, site() as inside:
+        metadata = f"http://metadata.google.internal:{inside.port}/"
+        async with site(elsewhere=metadata) as lure:
+            async with client(OPEN_HERE, names.resolve) as http:
+                with pytest.raises(AddressRefusedError):
+                    await http.get(f"http://127.0.0.1:{lure.port}/")
+            async with client(ADMIN, names.resolve) as http:
+                assert (await http.get(f"http://127.0.0.1:{lure.port}/")).text == "ok"
+
+
+async def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with name_server(["127.0.0.1"]) as names, site() as proxy, site() as here:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        async with client(OPEN_HERE, names.resolve) as http:
+            await http.get(f"http://api.example:{here.port}/")
+        assert (len(proxy.heads), len(here.heads)) == (0, 1)
+
+
+@pytest.mark.parametrize("addresses", [["127.0.0.3", "127.0.0.1"], ["127.0.0.1", "127.0.0.3"]])
+async def test_of_several_addresses_the_first_that_answers_is_taken(
+    addresses: Sequence[str],
+) -> None:
+    guard = AddressGuard(allowed=("127.0.0.0/8",))
+    async with (
+        name_server(addresses) as names,
+        site() as here,
+        client(guard, names.resolve) as http,
+    ):
+        assert (await http.get(f"http://api.example:{here.port}/")).text == "ok"
+
+
+async def test_a_name_that_leads_nowhere_or_to_nobody_is_a_connection_error() -> None:
+    async with name_server([], ["127.0.0.1"]) as names, site() as gone:
+        pass
+    async with name_server([], ["127.0.0.1"]) as names, client(OPEN_HERE, names.resolve) as http:
+        with pytest.raises(httpx2.ConnectError, match="has no address"):
+            await http.get(f"http://api.example:{gone.port}/")
+        with pytest.raises(httpx2.ConnectError):
+            await http.get(f"http://api.example:{gone.port}/")
+
+
+async def test_a_name_server_that_never_answers_costs_no_more_than_the_time_to_connect() -> None:
+    async def silent(_host: str) -> Sequence[str]:
+        await asyncio.Event().wait()
+        return []
+
+    async with client(EDITOR, silent, connect=0.05) as http:
+        with pytest.raises(httpx2.ConnectTimeout):
+            await http.get("http://api.example/")
+
+
+async def test_a_call_can_be_left_while_the_name_is_looked_up() -> None:
+    asked, left = asyncio.Event(), asyncio.Event()
+
+    async def silent(_host: str) -> Sequence[str]:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            left.set()
+        return []
+
+    async with client(EDITOR, silent) as http:
+        calling = asyncio.create_task(http.get("http://api.example/"))
+        await asked.wait()
+        calling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await calling
+        assert left.is_set()
+
+
+def certified(tmp_path: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's side and a client's side of TLS, with a certificate for that name alone."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(who)
+        .issuer_name(who)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path / "both.pem"
+    pem = serialization.Encoding.PEM
+    private = serialization.PrivateFormat.PKCS8
+    secret = key.private_bytes(pem, private, serialization.NoEncryption())
+    file.write_bytes(secret + certificate.public_bytes(pem))
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(file)
+    trusting = ssl.create_default_context(cadata=certificate.public_bytes(pem).decode())
+    return server, trusting
+
+
+async def test_the_certificate_must_be_for_the_name_not_for_the_address(tmp_path: Path) -> None:
+    server, trusting = certified(tmp_path, "api.example")
+    async with (
+        name_server(["127.0.0.1"]) as names,
+        site(tls=server) as here,
+        client(OPEN_HERE, names.resolve, verify=trusting) as http,
+    ):
+        assert (await http.get(f"https://api.example:{here.port}/")).text == "ok"
+        with pytest.raises(httpx2.ConnectError, match="certificate"):
+            await http.get(f"https://other.example:{here.port}/")

@@ -1,0 +1,163 @@
+"""Connections that environment variables speak of."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from llm_router.connections import Connection
+from llm_router.environment import from_environment, from_keys
+from llm_router.errors import ConfigurationError
+from llm_router.providers.catalog import api_root, find
+from llm_router.providers.openai_compatible import OpenAICompatible
+
+EVERYTHING = {
+    "OLLAMA_BASE_URL": "http://o:11434",
+    "VLLM_BASE_URL": "http://v:8000",
+    "OPENAI_BASE_URL": "http://p:9000",
+    "OPENAI_API_KEY": "sk-secret",
+    "DEFAULT_MODEL": "m",
+}
+
+
+def root(connection: Connection) -> str:
+    return api_root(connection.base_url, find(connection))[0]
+
+
+def test_without_a_chosen_backend_every_server_that_is_named_counts() -> None:
+    named = from_environment(EVERYTHING)
+    assert [n.connection.name for n in named] == ["vllm", "ollama", "openai"]
+    assert [n.connection.priority for n in named] == [0, 10, 20]
+
+
+@pytest.mark.parametrize(
+    ("environ", "address", "source"),
+    [
+        ({"LLM_BACKEND_TYPE": "ollama"}, "http://127.0.0.1:11434/v1", "LLM_BACKEND_TYPE"),
+        (
+            {"LLM_BACKEND_TYPE": "ollama", "OLLAMA_BASE_URL": "http://o:11434/api"},
+            "http://o:11434/v1",
+            "OLLAMA_BASE_URL",
+        ),
+        (
+            {"LLM_BACKEND_TYPE": " Ollama ", "OLLAMA_BASE_URL": "http://o:11434/api/"},
+            "http://o:11434/v1",
+            "OLLAMA_BASE_URL",
+        ),
+        ({"LLM_BACKEND_TYPE": "vllm"}, "http://127.0.0.1:8000/v1", "LLM_BACKEND_TYPE"),
+        (
+            {"LLM_BACKEND_TYPE": "vllm", "VLLM_BASE_URL": "http://v:8000/v1/"},
+            "http://v:8000/v1",
+            "VLLM_BASE_URL",
+        ),
+        ({"LLM_BACKEND_TYPE": "instructlab"}, "http://127.0.0.1:8000/v1", "LLM_BACKEND_TYPE"),
+        (
+            {"LLM_BACKEND_TYPE": "instructlab", "INSTRUCTLAB_BASE_URL": "http://i:8000"},
+            "http://i:8000/v1",
+            "INSTRUCTLAB_BASE_URL",
+        ),
+        (
+            {"LLM_BACKEND_TYPE": "openai", "OPENAI_API_KEY": "k"},
+            "https://api.openai.com/v1",
+            "OPENAI_API_KEY",
+        ),
+        (
+            {"LLM_BACKEND_TYPE": "openai", "OPENAI_BASE_URL": "http://p:9000"},
+            "http://p:9000/v1",
+            "OPENAI_BASE_URL",
+        ),
+    ],
+)
+def test_a_chosen_backend_is_asked_where_it_is_named_or_usual(
+    environ: Mapping[str, str], address: str, source: str
+) -> None:
+    (named,) = from_environment({**environ, "DEFAULT_MODEL": "m"})
+    assert root(named.connection) == address
+    assert named.source == source
+    assert named.wishes[0] == "m"
+
+
+@pytest.mark.parametrize("chosen", ["ollama", "vllm", "instructlab", "openai"])
+def test_a_chosen_backend_leaves_the_others_and_their_keys_alone(chosen: str) -> None:
+    (named,) = from_environment({**EVERYTHING, "LLM_BACKEND_TYPE": chosen})
+    assert named.connection.name == chosen
+    assert (named.connection.api_key is not None) == (chosen == "openai")
+
+
+def test_the_local_backend_names_no_server_so_that_they_are_looked_for() -> None:
+    assert from_environment({**EVERYTHING, "LLM_BACKEND_TYPE": "local"}) == []
+
+
+def test_an_unknown_backend_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        from_environment({"LLM_BACKEND_TYPE": "olama"})
+    assert str(caught.value) == (
+        "LLM_BACKEND_TYPE: must be one of local, openai, vllm, ollama, instructlab"
+    )
+
+
+def test_openai_without_a_key_or_an_address_says_what_is_missing() -> None:
+    with pytest.raises(ConfigurationError, match="needs OPENAI_API_KEY or OPENAI_BASE_URL"):
+        from_environment({"LLM_BACKEND_TYPE": "openai"})
+
+
+def test_a_wrong_address_names_its_variable_and_not_its_password() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        from_environment({"VLLM_BASE_URL": "http://me:sk-secret@v:8000"})
+    assert str(caught.value) == "VLLM_BASE_URL: must look like http://host:port/v1"
+
+
+# --- keys ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variable", "name", "host"),
+    [
+        ("OPENAI_API_KEY", "openai", "api.openai.com"),
+        ("ANTHROPIC_API_KEY", "anthropic", "api.anthropic.com"),
+        ("GROQ_API_KEY", "groq", "api.groq.com"),
+        ("GOOGLE_API_KEY", "google", "generativelanguage.googleapis.com"),
+        ("GEMINI_API_KEY", "google", "generativelanguage.googleapis.com"),
+        ("TOGETHER_API_KEY", "together", "api.together.xyz"),
+        ("AWS_BEARER_TOKEN_BEDROCK", "bedrock", "bedrock-runtime.us-east-1.amazonaws.com"),
+    ],
+)
+async def test_a_key_is_offered_as_a_connection_that_can_be_made(
+    variable: str, name: str, host: str
+) -> None:
+    (named,) = from_keys({variable: "sk-secret", "UNRELATED": "x"})
+    connection = named.connection
+    assert (connection.name, connection.connection_type) == (name, name)
+    assert (named.source, connection.api_key) == (variable, "sk-secret")
+    assert host in root(connection)
+    assert connection.model_name
+    assert "sk-secret" not in repr(named)
+    await OpenAICompatible(connection).aclose()  # refuses what no request can be made from
+
+
+def test_two_names_of_one_key_are_one_offer() -> None:
+    (named,) = from_keys({"GEMINI_API_KEY": "a", "GOOGLE_API_KEY": "b"})
+    assert named.connection.api_key == "b"
+
+
+def test_no_key_is_no_offer() -> None:
+    assert from_keys({"OPENAI_API_KEY": " ", "AZURE_OPENAI_API_KEY": "k"}) == []
+
+
+def test_azure_is_offered_with_its_endpoint_and_deployment() -> None:
+    (named,) = from_keys(
+        {
+            "AZURE_OPENAI_API_KEY": "sk-secret",
+            "AZURE_OPENAI_ENDPOINT": "https://mine.openai.azure.com/",
+            "AZURE_OPENAI_DEPLOYMENT": "voice-mini",
+            "AZURE_OPENAI_API_VERSION": "2024-10-21",
+        }
+    )
+    connection = named.connection
+    assert root(connection) == "https://mine.openai.azure.com/openai/v1"
+    assert (connection.model_name, connection.deployment) == ("voice-mini", "voice-mini")
+    assert (connection.connection_type, connection.api_version) == ("azure", "2024-10-21")
+
+
+def test_a_wrong_azure_endpoint_names_its_variable() -> None:
+    with pytest.raises(ConfigurationError, match="AZURE_OPENAI_ENDPOINT: must look like"):
+        from_keys({"AZURE_OPENAI_API_KEY": "k", "AZURE_OPENAI_ENDPOINT": "mine"})

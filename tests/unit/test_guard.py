@@ -1,0 +1,243 @@
+"""Which addresses may be called: as they are written, and by where they lead."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from llm_router.errors import AddressRefusedError, UnreachableError
+from llm_router.failures import FailureClass, classify
+from llm_router.guard import AddressGuard
+
+EDITOR = AddressGuard()
+ADMIN = AddressGuard(allow_private=True)
+
+INSIDE = [
+    "http://127.0.0.1:11434/v1",
+    "http://localhost:8000",
+    "http://LOCALHOST.:8000",
+    "http://api.localhost",
+    "http://printer.local",
+    "http://metadata.google.internal/computeMetadata/v1/",
+    "http://metadata/",
+    "http://0.0.0.0/",
+    "http://10.0.0.1/",
+    "http://172.16.5.4/",
+    "http://192.168.1.1/",
+    "http://169.254.169.254/latest/meta-data/",
+    "http://169.254.170.2/",
+    "http://100.100.100.200/",
+    "http://168.63.129.16/",
+    "http://192.0.0.192/",
+    "http://224.0.0.1/",
+    "http://240.0.0.1/",
+    "http://255.255.255.255/",
+    "http://192.0.2.1/",
+    # The same in other spellings.
+    "http://2130706433/",
+    "http://0x7f000001/",
+    "http://0x7f.0.0.1/",
+    "http://017700000001/",
+    "http://127.1/",
+    "http://127.0.1/",
+    "http://10.1/",
+    "http://0/",
+    "http://127.0.0.1./",
+    "http://127。0。0。1/",  # full stops of another script
+    # IPv6, and IPv4 inside it.
+    "http://[::1]/",
+    "http://[0:0:0:0:0:0:0:1]/",
+    "http://[::]/",
+    "http://[::ffff:127.0.0.1]/",
+    "http://[::FFFF:7f00:1]/",
+    "http://[::ffff:169.254.169.254]/",
+    "http://[::127.0.0.1]/",
+    "http://[::ffff:0:127.0.0.1]/",
+    "http://[64:ff9b::7f00:1]/",
+    "http://[64:ff9b:1::7f00:1]/",
+    "http://[2002:7f00:1::]/",
+    "http://[2002:a9fe:a9fe::1]/",
+    "http://[2001:0:7f00:1::]/",
+    "http://[fe80::1]/",
+    "http://[fec0::1]/",
+    "http://[fc00::1]/",
+    "http://[fd00:ec2::254]/",
+    "http://[ff02::1]/",
+    "http://[2001:db8::1]/",
+    # Tricks with what stands before the host, and ports of other services.
+    "http://api.openai.com@127.0.0.1/",
+    "http://user:sk-secret@api.openai.com/v1",
+    "https://api.openai.com:25/",
+    "https://api.openai.com:22/",
+]
+NEITHER = [
+    "",
+    "api.openai.com/v1",
+    "file:///etc/passwd",
+    "gopher://127.0.0.1:6379/_x",
+    "ftp://example.com/",
+    "http://",
+    "http:///v1",
+    "http://[::1",
+    "http://a:99999999/",
+    "http://127.0.0.1\t/",
+    "http://example.com\\@127.0.0.1/",
+    "http://example.com\r\nHost: a/",
+    "http://１２７.0.0.1/",
+    "http://①②⑦.⓪.⓪.①/",
+    "http://0177.0.0.1/",
+]
+OUTSIDE = [
+    "https://api.openai.com/v1",
+    "https://api.openai.com./v1",
+    "HTTPS://API.OPENAI.COM:443/v1",
+    "http://8.8.8.8:8000",
+    "http://[2606:4700::1111]/",
+    "http://[2002:808:808::1]/",  # 6to4 of 8.8.8.8
+    "http://[64:ff9b::808:808]/",
+    "http://134744072/",  # 8.8.8.8
+    "https://my-resource.openai.azure.com/openai",
+    "https://bücher.example/v1",
+    "https://xn--bcher-kva.example/v1",
+    "http://under_score.example:8080",
+]
+
+
+@pytest.mark.parametrize("url", INSIDE)
+def test_an_address_inside_is_refused_to_an_editor_and_open_to_an_admin(url: str) -> None:
+    with pytest.raises(AddressRefusedError) as caught:
+        EDITOR.check_url(url)
+    assert "sk-secret" not in str(caught.value)
+    ADMIN.check_url(url)
+
+
+@pytest.mark.parametrize("url", NEITHER)
+def test_what_is_no_web_address_is_refused_to_all(url: str) -> None:
+    for guard in (EDITOR, ADMIN):
+        with pytest.raises(AddressRefusedError):
+            guard.check_url(url)
+
+
+@pytest.mark.parametrize("url", OUTSIDE)
+def test_a_public_address_is_open_to_all(url: str) -> None:
+    EDITOR.check_url(url)
+    ADMIN.check_url(url)
+
+
+def test_the_host_and_port_that_will_be_dialled_are_told() -> None:
+    assert EDITOR.check_url("https://API.openai.com./v1") == ("api.openai.com", 443)
+    assert EDITOR.check_url("http://8.8.8.8:8000/v1") == ("8.8.8.8", 8000)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "url"),
+    [
+        ("ollama.lan", "http://ollama.lan:11434"),
+        ("OLLAMA.lan", "http://ollama.lan.:11434"),
+        ("*.corp.internal", "http://llm.corp.internal"),
+        ("10.20.0.0/16", "http://10.20.3.4"),
+        ("10.20.0.1/16", "http://10.20.3.4"),
+        ("fd12::/16", "http://[fd12::5]:8000"),
+        ("127.0.0.1", "http://127.0.0.1:11434"),
+        ("127.0.0.1", "http://2130706433:11434"),
+    ],
+)
+def test_what_the_operator_opened_is_open_to_an_editor(allowed: str, url: str) -> None:
+    with pytest.raises(AddressRefusedError):
+        EDITOR.check_url(url)
+    AddressGuard(allowed=(allowed,)).check_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://corp.internal", "http://evilcorp.internal", "http://10.21.0.1", "http://[::1]"],
+)
+def test_what_the_operator_opened_opens_nothing_beside_it(url: str) -> None:
+    guard = AddressGuard(allowed=("*.corp.internal", "10.20.0.0/16"))
+    with pytest.raises(AddressRefusedError):
+        guard.check_url(url)
+
+
+def test_a_refusal_says_what_it_is_and_who_can_help() -> None:
+    with pytest.raises(AddressRefusedError) as caught:
+        EDITOR.check_url("http://2852039166/")
+    assert str(caught.value) == (
+        "2852039166 (169.254.169.254) is a cloud's metadata service; an administrator can allow it"
+    )
+
+
+def test_to_the_router_a_refused_address_is_an_unreachable_server() -> None:
+    assert issubclass(AddressRefusedError, UnreachableError)
+    assert classify(AddressRefusedError("no")).kind is FailureClass.UNREACHABLE
+
+
+# --- where a name leads ----------------------------------------------------------------------
+
+
+def leads_to(*addresses: str) -> "Names":
+    return Names(addresses)
+
+
+class Names:
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self.addresses, self.asked = addresses, list[str]()
+
+    async def __call__(self, host: str) -> Sequence[str]:
+        self.asked.append(host)
+        return self.addresses
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [["127.0.0.1"], ["8.8.8.8", "10.0.0.1"], ["::ffff:127.0.0.1"], ["fe80::1%lo"], ["0.0.0.0"]],
+)
+async def test_a_name_that_leads_inside_is_refused(addresses: Sequence[str]) -> None:
+    with pytest.raises(AddressRefusedError, match=r"rebind\.example"):
+        await EDITOR.addresses("rebind.example", leads_to(*addresses))
+    assert list(await ADMIN.addresses("rebind.example", leads_to(*addresses))) == addresses
+
+
+async def test_a_name_that_leads_outside_is_dialled_where_it_leads() -> None:
+    found = await EDITOR.addresses("api.example", leads_to("8.8.8.8", "2606:4700::1111"))
+    assert list(found) == ["8.8.8.8", "2606:4700::1111"]
+
+
+async def test_a_name_that_was_opened_may_lead_anywhere() -> None:
+    guard = AddressGuard(allowed=("ollama.lan",))
+    assert list(await guard.addresses("Ollama.LAN.", leads_to("10.0.0.7"))) == ["10.0.0.7"]
+
+
+async def test_an_odd_spelling_is_never_left_to_the_system_to_read() -> None:
+    names = leads_to("8.8.8.8")
+    assert await ADMIN.addresses("0x7f.1", names) == ["127.0.0.1"]
+    assert names.asked == []
+
+
+async def test_a_name_without_an_address_is_the_networks_error() -> None:
+    with pytest.raises(OSError, match="has no address"):
+        await EDITOR.addresses("api.example", leads_to())
+
+
+async def test_saving_an_address_looks_at_where_it_leads_now() -> None:
+    with pytest.raises(AddressRefusedError):
+        await EDITOR.check("https://rebind.example/v1", leads_to("10.0.0.1"))
+    await EDITOR.check("https://api.example/v1", leads_to("8.8.8.8"))
+
+
+async def test_an_address_whose_server_is_down_can_be_saved() -> None:
+    await EDITOR.check("https://api.example/v1", leads_to())
+
+
+async def test_a_name_server_that_never_answers_can_be_left() -> None:
+    asked = asyncio.Event()
+
+    async def silent(_host: str) -> Sequence[str]:
+        asked.set()
+        await asyncio.Event().wait()
+        return []
+
+    looking = asyncio.create_task(EDITOR.addresses("api.example", silent))
+    await asked.wait()
+    looking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await looking

@@ -1,0 +1,130 @@
+"""What a reply costs."""
+
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_router.connections import Connection
+from llm_router.prices import Price, cost, list_date, price_of
+from llm_router.types import Usage
+
+OPENAI = "https://api.openai.com/v1"
+MINI = Price(input=0.4, cached=0.1, output=1.6)
+
+
+def at(base_url: str, model: str, **fields: Any) -> Connection:
+    return Connection(name="a", base_url=base_url, model_name=model, **fields)
+
+
+def test_a_listed_model_costs_its_list_price() -> None:
+    usage = Usage(prompt_tokens=1_000_000, completion_tokens=500_000)
+    assert cost(usage, at(OPENAI, "gpt-4.1-mini")) == pytest.approx(0.4 + 0.8)
+
+
+def test_what_the_seller_had_kept_costs_less() -> None:
+    usage = Usage(prompt_tokens=1_000_000, completion_tokens=0, cached_tokens=600_000)
+    assert cost(usage, at(OPENAI, "gpt-4.1-mini")) == pytest.approx(0.4 * 0.4 + 0.6 * 0.1)
+
+
+def test_kept_tokens_cost_what_all_do_where_no_other_price_is_listed() -> None:
+    usage = Usage(prompt_tokens=1_000_000, cached_tokens=1_000_000)
+    groq = at("https://api.groq.com/openai/v1", "llama-3.3-70b-versatile")
+    assert cost(usage, groq) == pytest.approx(0.59)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "spent"), [(100_000, 0.1 * 0.1 + 0.05), (100_001, 0.100001 * 0.5 + 0.25)]
+)
+def test_a_long_prompt_makes_the_whole_request_dearer(prompt: int, spent: float) -> None:
+    usage = Usage(prompt_tokens=prompt, completion_tokens=100_000)
+    haiku = at("https://api.anthropic.com/v1", "claude-haiku-5-5", connection_type="anthropic")
+    assert cost(usage, haiku) == pytest.approx(spent)
+
+
+def test_the_connections_own_prices_go_before_the_list() -> None:
+    usage = Usage(prompt_tokens=1_000_000, completion_tokens=1_000_000, cached_tokens=500_000)
+    own = at(OPENAI, "gpt-4.1-mini", price_in=1.0, price_out=2.0)
+    assert cost(usage, own) == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(
+    "model", ["gpt-4.1-mini-2025-04-14", "gpt-4.1-mini-20250414", "gpt-4.1-mini-latest"]
+)
+def test_a_dated_model_costs_what_the_model_does(model: str) -> None:
+    assert price_of(at(OPENAI, model)) == MINI
+
+
+def test_a_date_that_has_a_price_of_its_own_keeps_it() -> None:
+    assert price_of(at(OPENAI, "gpt-4o-2024-05-13")) == Price(5, 5, 15)
+    assert price_of(at(OPENAI, "gpt-4o-2024-08-06")) == Price(2.5, 1.25, 10)
+
+
+@pytest.mark.parametrize("model", ["gpt-4.1-mini-tuned", "gpt-4.1-min", "", "mine-2025-04-14"])
+def test_a_model_that_is_not_listed_has_no_price(model: str) -> None:
+    assert price_of(at(OPENAI, model)) is None
+    assert cost(Usage(1000, 1000), at(OPENAI, model)) == 0.0
+
+
+@pytest.mark.parametrize(
+    "connection",
+    [
+        at("http://gpu-box:8000/v1", "gpt-4.1-mini", connection_type="openai"),
+        at("http://gpu-box:8000/v1", "gpt-4.1-mini", server="openai"),
+        at(OPENAI, "gpt-4.1-mini"),
+    ],
+)
+def test_the_seller_is_the_type_the_server_or_the_address(connection: Connection) -> None:
+    assert price_of(connection) == MINI
+
+
+def test_the_same_model_on_a_machine_of_ones_own_costs_nothing() -> None:
+    own = at("http://gpu-box:8000/v1", "openai/gpt-oss-120b", connection_type="local")
+    rented = at("https://api.groq.com/openai/v1", "openai/gpt-oss-120b")
+    assert price_of(own) is None
+    assert price_of(rented) == Price(0.15, 0.075, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "model"),
+    [
+        (
+            "https://generativelanguage.googleapis.com/v1beta/openai",
+            "models/gemini-2.5-flash",
+        ),
+        ("https://api.deepseek.com/beta", "deepseek-flash"),
+        ("https://api.mistral.ai/v1", "mistral-medium-latest"),
+        ("https://api.x.ai/v1", "grok-4.7"),
+        ("https://api.together.xyz/v1", "zai-org/GLM-5.3-Flash"),
+    ],
+)
+def test_each_sellers_models_are_found_at_its_address(base_url: str, model: str) -> None:
+    assert price_of(at(base_url, model))
+
+
+def test_a_plugins_model_is_found_by_the_plugins_name() -> None:
+    claude = Connection(
+        name="a",
+        provider="livekit_plugin",
+        server="anthropic",
+        model_name="claude-haiku-4-5-20251001",
+    )
+    assert price_of(claude) == Price(1, 0.1, 5)
+
+
+def test_the_list_says_when_it_was_read() -> None:
+    assert list_date() >= date(2026, 11, 21)
+
+
+tokens = st.integers(0, 2_000_000)
+
+
+@given(prompt=tokens, completion=tokens, cached=tokens)
+def test_a_cost_is_never_negative_and_kept_tokens_never_dearer(
+    prompt: int, completion: int, cached: int
+) -> None:
+    model = at(OPENAI, "gpt-5.4")
+    spent = cost(Usage(prompt, completion, cached), model)
+    assert 0 <= spent <= cost(Usage(prompt, completion), model)
