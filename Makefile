@@ -62,6 +62,8 @@ lock: ## renew the lock files (needs uv); ARGS="--upgrade" for newer versions
 	--constraint requirements.lock --output-file requirements-dev.lock
 	$(COMPILE) $(ARGS) deploy/locks/go.in --output-file deploy/locks/go.lock
 	$(COMPILE) $(ARGS) deploy/locks/node.in --output-file deploy/locks/node.lock
+	$(COMPILE) $(ARGS) deploy/locks/litellm.in --output-file deploy/locks/litellm.lock
+	$(COMPILE) $(ARGS) deploy/locks/pydantic-ai.in --output-file deploy/locks/pydantic-ai.lock
 
 # The stack in containers. PROFILES="vllm sip" adds to it; what a profile brings is then also used.
 COMPOSE = $(DOCKER) compose $(PROFILES:%=--profile %)

@@ -256,6 +256,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings()
         logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s %(message)s")
+        # Its lines repeat whole addresses, and those may carry a key.
+        logging.getLogger("httpx2").setLevel(logging.WARNING)
         with listen(settings.http_host, settings.http_port) as listener:
             asyncio.run(serve(settings, listener))
     except (SettingsError, ConfigurationError) as error:

@@ -1,14 +1,16 @@
-"""The tables of the first-word bench, and the page and picture made of them."""
+"""The tables of the first-word bench, and the page and pictures made of them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench._added import Times
 from bench._cases import BREAKS_AFTER, GAP, PRIMARY_FIRST_WORD, REPLY, SPARE_FIRST_WORD
-from bench._contenders import WARM, versions
+from bench._contenders import WARM
 from bench._goals import ADDED_GOALS, goals_of
-from bench._picture import Panel, draw
+from bench._heat import Heat, draw
+from bench._lane import CALLERS
 from bench._table import (
     machine,
     markdown_table,
@@ -18,10 +20,12 @@ from bench._table import (
     text_table,
     times,
 )
-from bench._turn import HANGS_UP, Row
+from bench._turn import Row
+from bench.peers._runner import HANGS_UP, LONGEST
 
 _HEAD = (
-    "", "p50 s", "p95 s", "max s", "gap s", "silence s", "whole", "twice", "words", "goals",
+    "", "p50 s", "p95 s", "max s", "gap s", "silence s", "whole", "twice", "words", "otherwise",
+    "goals",
 )  # fmt: skip
 _ADDED_HEAD = ("", "p50 ms", "p99 ms", "work p50 ms", "work p99 ms", "goals")
 
@@ -34,11 +38,13 @@ class Measured:
 
     rows: Sequence[Row]
     times: Sequence[Times]
+    versions: Mapping[str, str]
     longest_wait: float
     realtime: bool = False
 
 
 def _cells(row: Row) -> list[str]:
+    otherwise = [f"{count} {what}" for what, count in row.outcomes.items() if what != "whole"]
     return [
         row.contender,
         *(seconds(row.first_word(q)) for q in (0.5, 0.95, 1)),
@@ -47,6 +53,7 @@ def _cells(row: Row) -> list[str]:
         percent(row.whole),
         str(row.repeats),
         times(row.cost),
+        ", ".join(otherwise),
         "; ".join(f"{goal.says} {_mark(goal.met(row))}" for goal in goals_of(row)),
     ]
 
@@ -77,108 +84,122 @@ def added_table(of: Sequence[Times]) -> str:
     return text_table(_ADDED_HEAD, _added_cells(of))
 
 
+def versions_line(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{package} {version}" for package, version in sorted(versions.items()))
+
+
 def write(page: Path, found: Measured) -> None:
-    """The page, and beside it a picture of the same name."""
-    picture = page.with_suffix(".png")
+    """The page, and beside it its pictures."""
+    spare_well, spare_ill = _pictures(page)
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(_page(found, picture.name), encoding="utf-8")
-    _draw(picture, found.rows)
+    page.write_text(_page(found, spare_well.name, spare_ill.name), encoding="utf-8")
+    one = [row for row in found.rows if not row.case.strikes_both]
+    both = [row for row in found.rows if row.case.strikes_both]
+    _draw(spare_well, "When the first model server fails and the spare is well", one)
+    _draw(spare_ill, "When both model servers fail so", both)
 
 
-def _page(found: Measured, picture: str) -> str:
-    rows, of = found.rows, found.times
+def _pictures(page: Path) -> tuple[Path, Path]:
+    return page.with_suffix(".png"), page.with_name(f"{page.stem}_both.png")
+
+
+def _sections(rows: Sequence[Row]) -> str:
     cases = {row.case.name: row.case for row in rows}
-    sections = [
-        f"## {case.title[0].upper()}{case.title[1:]}\n\n"
+    return "\n\n".join(
+        f"### {case.title[0].upper()}{case.title[1:]}\n\n"
         + markdown_table(_HEAD, [_cells(row) for row in rows if row.case is case])
         for case in cases.values()
-    ]
+    )
+
+
+def _page(found: Measured, spare_well: str, spare_ill: str) -> str:
+    rows, of = found.rows, found.times
     intro = _INTRO.format(
         turns=len(rows[0].turns),
         where=machine(),
-        versions=versions(),
+        versions=versions_line(found.versions),
         primary=PRIMARY_FIRST_WORD,
         spare=SPARE_FIRST_WORD,
         words=len(REPLY.split()),
         gap=GAP * 1000,
+        callers=CALLERS,
         warm=WARM,
         after=BREAKS_AFTER,
         hangs_up=HANGS_UP,
+        longest=LONGEST,
         priority="; with real-time priority" if found.realtime else "",
         flag=" --realtime" if found.realtime else "",
         waited=found.longest_wait,
-        picture=picture,
+        spare_well=spare_well,
+        spare_ill=spare_ill,
     )
-    added = _ADDED.format(rounds=len(of[0].passed)) + markdown_table(_ADDED_HEAD, _added_cells(of))
-    return "\n\n".join([intro, *sections, added]) + "\n"
+    parts = [
+        intro,
+        "## The spare is well",
+        _sections([row for row in rows if not row.case.strikes_both]),
+        "## The spare fails too",
+        _sections([row for row in rows if row.case.strikes_both]),
+        _ADDED.format(rounds=len(of[0].passed)) + markdown_table(_ADDED_HEAD, _added_cells(of)),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
-def _draw(path: Path, rows: Sequence[Row]) -> None:
-    draw(
-        path,
-        "When the first model server fails and a second one is well",
-        list(dict.fromkeys(row.case.title for row in rows)),
-        [
-            _first_word_panel("first word, p95 in seconds", rows, 0.95),
-            _first_word_panel("the latest first word, in seconds", rows, 1),
-            Panel(
-                title="replies whole, in percent",
-                values=_by_contender(rows, lambda row: row.whole * 100),
-                limits=(0, 100),
-                ticks=[0, 25, 50, 75, 100],
-                labels=["0", "25", "50", "75", "100"],
-            ),
-        ],
-    )
+def _draw(path: Path, title: str, rows: Sequence[Row]) -> None:
+    columns = list(dict.fromkeys(row.contender for row in rows))
+    cases = list(dict.fromkeys(row.case.title for row in rows))
 
+    def heat(title: str, figure: Callable[[Row], float], **more: Any) -> Heat:
+        found = [[figure(row) for row in rows if row.case.title == case] for case in cases]
+        return Heat(title=title, values=found, **more)
 
-def _first_word_panel(title: str, rows: Sequence[Row], q: float) -> Panel:
-    ticks = [0.15, 0.25, 0.5, 1, 2, 4]
-    return Panel(
-        title=title,
-        values=_by_contender(rows, lambda row: row.first_word(q)),
-        logarithmic=True,
-        limits=(0.13, _NEVER),
-        ticks=[*ticks, _NEVER],
-        labels=[*(f"{tick:g}" for tick in ticks), "never"],
-    )
-
-
-def _by_contender(
-    rows: Sequence[Row], figure: Callable[[Row], float]
-) -> Mapping[str, Sequence[float]]:
-    values: dict[str, list[float]] = {}
-    for row in rows:
-        values.setdefault(row.contender, []).append(figure(row))
-    return values
-
-
-_NEVER = 9.0
-"""Where the picture shows a wait that never ended: beyond any that did."""
+    waits = {"shown": seconds, "good": 0.2, "bad": HANGS_UP, "logarithmic": True}
+    shares = {"shown": percent, "good": 1, "bad": 0}
+    heats = [
+        heat("first word, p50 in seconds", lambda row: row.first_word(0.5), **waits),
+        heat("first word, p95 in seconds", lambda row: row.first_word(0.95), **waits),
+        heat("the latest first word, in seconds", lambda row: row.first_word(1), **waits),
+        heat("replies whole", lambda row: row.whole, **shares),
+        heat("longest gap between words, in seconds", lambda row: row.longest_gap, **waits),
+        heat("longest silence of the voice, in seconds", lambda row: row.longest_silence, **waits),
+        heat("replies with nothing said twice", lambda row: row.once, **shares),
+        heat("words generated per word heard", lambda row: row.cost, shown=times, good=1, bad=3),
+    ]
+    draw(path, title, cases, columns, heats)
 
 
 _INTRO = """\
 # First word
 
-How soon a caller hears the first word when the first model server fails, and whether the reply is \
-whole. A second server is well. Written by `python bench/first_word.py --write{flag}`; {turns} \
-turns of each contender with each fault, all contenders side by side in every round.
+How soon a caller hears the first word when a model server fails, and whether the reply is whole. \
+Written by `python bench/first_word.py --write{flag}`; {turns} turns of each contender with each \
+fault, {callers} callers at once; all contenders side by side, two or three faults of each at a \
+time.
 
-![p95 and latest of the first word and share of whole replies, by fault]({picture})
+![every figure by fault and contender, the spare being well]({spare_well})
+
+![the same with the spare failing too]({spare_ill})
 
 Measured on {where}; {versions}{priority}. A busy machine kept the measuring process waiting for \
 up to {waited:.2f} s; a single "max" may be that and no more.
 
 ## How to read it
 
-Each contender has two servers of its own, in processes of their own. Well, the first says its \
-first word after {primary} s, the second after {spare} s; a reply is {words} words, {gap:g} ms \
-apart. Every contender is heard at the same place: the first chunk with content from \
-`llm.LLM.chat`, where an agent takes the words. **Cold** is a new router or adapter for every \
-turn, as at the beginning of a call; **warm** has had {warm} healthy turns before the fault. \
-FallbackAdapter is LiveKit's own, around its OpenAI plugin; "1 s" is tuned to `attempt_timeout=1`. \
-Who hears no word for {hangs_up:g} s hangs up. Both servers can go on with words they did not say, \
-as vLLM, SGLang and llama.cpp can.
+Each contender has servers of its own, and lives in a process of its own, where the same few lines \
+hear it. Well, the first server says its first word after {primary} s, the second after {spare} s; \
+a reply is {words} words, {gap:g} ms apart. What breaks off does so after {after} words. Both \
+servers can go on with words they did not say, as vLLM, SGLang and llama.cpp can.
+
+**Cold** is a new router for every turn, as at the beginning of a call; **warm** is one for all \
+callers, and has had {warm} healthy turns before the fault. Who hears no word for {hangs_up:g} s, \
+or is still listening after {longest:g} s, hangs up.
+
+| contender | is | tuned (1 s) |
+| --- | --- | --- |
+| Patchbay | this router, through LiveKit's `llm.LLM` | not tuned |
+| FallbackAdapter | LiveKit's own, around its OpenAI plugin | `attempt_timeout=1` |
+| LiteLLM Router | `fallbacks` from one group to another | `timeout=1`, `stream_timeout=1`, \
+`num_retries=0`, one group in `order` and `allowed_fails=0`, so that a failed server cools down |
+| FallbackModel | pydantic-ai's, asked through `model_request_stream` | `first_event_timeout=1` |
 
 - **p50, p95, max**: time to the first word; "never": the caller hung up, or the reply ended \
 without one.
@@ -188,6 +209,9 @@ to say while no more arrive.
 - **whole**: replies of which every word came, in order, and none twice. **twice**: replies with \
 repeated words.
 - **words**: words generated by both servers for each word heard.
+- **otherwise**: what became of the replies that were not whole. "phrase": it ended in a sentence \
+said in place of the missing words; "cut off" and "nothing": it ended as if all were well; \
+"error": the contender raised; "hung up": the caller did.
 - **goals**: what is promised, and whether this run kept it."""
 
 _ADDED = """\

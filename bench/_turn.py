@@ -1,20 +1,14 @@
 """One turn as a caller's agent gets it, and the figures of many."""
 
-import asyncio
 import math
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import aclosing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from time import perf_counter
 from typing import Self
 
 from bench._cases import REPLY, Case
-from bench._contenders import Speaker
 from llm_router.speech import SpeechClock
-
-HANGS_UP = 6.0  # s without a word, then the caller is gone; longer than any peer's own deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +18,8 @@ class Turn:
     pieces: Sequence[tuple[float, str]]
     ended: float
     """When the reply was over, well or not, or the caller hung up."""
+    ending: str = "ended"
+    """Or "hung up", or the name of what the contender raised."""
 
     @property
     def text(self) -> str:
@@ -45,6 +41,19 @@ class Turn:
         return any(heard[word] > 1 for word in REPLY.split())
 
     @property
+    def outcome(self) -> str:
+        """What the caller got: "whole", or the most that can be said for it."""
+        if self.is_whole:
+            return "whole"
+        if self.ending == "hung up":
+            return "hung up"
+        if self.ending != "ended":
+            return "error"
+        if REPLY.startswith(self.text):
+            return "cut off" if self.text else "nothing"
+        return "repeated" if self.repeats else "phrase"
+
+    @property
     def longest_gap(self) -> float:
         """Between two pieces; with the wait for more that never came."""
         at = [at for at, _ in self.pieces] + ([] if self.is_whole else [self.ended])
@@ -60,21 +69,6 @@ class Turn:
                 longest = max(longest, at - voice.silent_from)
             voice.heard(text, at)
         return longest
-
-
-async def listen(speaker: Speaker) -> Turn:
-    """Ask, and take what comes, until the end or until the caller hangs up."""
-    pieces: list[tuple[float, str]] = []
-    start = perf_counter()
-    async with aclosing(speaker()) as reply:
-        try:
-            while True:
-                async with asyncio.timeout(HANGS_UP):
-                    text = await anext(reply)
-                pieces.append((perf_counter() - start, text))
-        except Exception:  # noqa: BLE001  its end, the hang-up, or what a contender raises: over
-            ended = perf_counter() - start
-    return Turn(pieces, ended)
 
 
 def quantile(values: Sequence[float], q: float) -> float:
@@ -112,9 +106,19 @@ class Row:
         return sum(turn.is_whole for turn in self.turns) / len(self.turns)
 
     @property
+    def outcomes(self) -> Mapping[str, int]:
+        """How many turns came to what, most frequent first."""
+        return dict(Counter(turn.outcome for turn in self.turns).most_common())
+
+    @property
     def repeats(self) -> int:
         """Replies in which a word was said twice."""
         return sum(turn.repeats for turn in self.turns)
+
+    @property
+    def once(self) -> float:
+        """The share without a repetition, from 0 to 1."""
+        return 1 - self.repeats / len(self.turns)
 
     @property
     def cost(self) -> float:

@@ -1,9 +1,11 @@
 """How soon a caller hears the first word, and whether the reply is whole, when a server fails.
 
-Two model servers in processes of their own: the first fails, the second is well. Our router
-and LiveKit's FallbackAdapter answer the same question side by side, each at servers of its own.
+Two model servers in processes of their own: the first fails, the second is well, or fails too. Our
+router, LiveKit's FallbackAdapter, LiteLLM's Router and pydantic-ai's FallbackModel answer the same
+question side by side, each at servers of its own. The last two live in environments of their own,
+which are made when they are missing.
 
-    python bench/first_word.py --turns 5 --faults hang tail
+    python bench/first_word.py --turns 6 --faults hang tail
 """
 
 import argparse
@@ -12,25 +14,21 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from bench._added import Times, first_words
-from bench._cases import CASES, Case
-from bench._contenders import (
-    CONTENDERS,
-    Contender,
-    Opens,
-    bare_stream,
-    fallback_adapter,
-    patchbay,
-)
-from bench._first_word_page import Measured, added_table, case_table, write
+from bench._cases import CASES, FAULTS, HEALTHY, Case, strikes_both
+from bench._contenders import CONTENDERS, Contender, Opens, bare_stream
+from bench._environments import python_of
+from bench._first_word_page import Measured, added_table, case_table, versions_line, write
 from bench._goals import missed, missed_added
 from bench._pulse import go_first, pulse
-from bench._rounds import lanes, play
-from bench._table import Progress, progress
+from bench._rounds import play
+from bench._table import progress
 from bench._turn import Row
+from bench.peers.fallback_adapter import fallback_adapter
+from bench.peers.patchbay import patchbay
+from deploy.setup import reported
 
 PAGE = Path(__file__).parent.parent / "docs" / "bench" / "first_word.md"
 _ADDING: Sequence[tuple[str, Opens]] = (
@@ -41,34 +39,50 @@ _ADDING: Sequence[tuple[str, Opens]] = (
 _FEWEST_TURNS = 4  # the goals tell a router's first three hung turns from the rest
 
 
+class _Results:
+    """Rows as they come, each contender at its own pace; a fault's table is printed once all have
+    met it.
+    """
+
+    def __init__(self, cases: Sequence[Case], contenders: Sequence[Contender]) -> None:
+        self._places = {one.name: place for place, one in enumerate(contenders)}
+        self._rows: dict[str, list[Row]] = {case.name: [] for case in cases}
+        self._tell, self._known = progress(), 0
+
+    def add(self, row: Row) -> None:
+        of_case = self._rows[row.case.name]
+        of_case.append(row)
+        of_case.sort(key=lambda row: self._places[row.contender])
+        self._known += 1
+        self._tell("")
+        if len(of_case) == len(self._places):
+            also = ", the spare too" if row.case.strikes_both else ""
+            print(f"{row.case.title}{also}\n{case_table(of_case)}\n", flush=True)
+        self._tell(f"{self._known} of {len(self._places) * len(self._rows)} known")
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        return [row for of_case in self._rows.values() for row in of_case]
+
+
 async def measure(
     cases: Sequence[Case], contenders: Sequence[Contender], turns: int, rounds: int
 ) -> Measured:
     """Prints each table as soon as it is known."""
-    tell, rows, times = progress(), list[Row](), list[Times]()
+    results, times, tell = _Results(cases, contenders), list[Times](), progress()
     async with pulse() as felt:
-        async with lanes(contenders) as among:
-            for number, case in enumerate(cases, 1):
-                tell_of = partial(_tell, tell, f"fault {number} of {len(cases)}")
-                of_case = await play(case, among, turns, tell_of)
-                tell("")
-                print(f"{case.title}\n{case_table(of_case)}\n", flush=True)
-                rows += of_case
+        met = await play(cases, contenders, turns, results.add)
         if rounds:
             times += await first_words(_ADDING, rounds, tell)
             tell("")
             print(f"time added to the first word when healthy\n{added_table(times)}\n")
-    return Measured(rows, times, felt.longest_wait)
-
-
-def _tell(tell: Progress, where: str, said: str) -> None:
-    tell(f"{where}, {said}")
+    return Measured(results.rows, times, met, felt.longest_wait)
 
 
 def shortfalls(found: Measured, *, required: bool) -> Sequence[str]:
     """The goals that this run missed, in words."""
     return [
-        *missed(found.rows, required=required),
+        *(missed(found.rows) if required else []),
         *missed_added(found.times, required=required),
     ]
 
@@ -77,11 +91,11 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    names = [case.name for case in CASES]
+    names = [case.name for case in (HEALTHY, *FAULTS)]
     products = list(dict.fromkeys(contender.product for contender in CONTENDERS))
     parser.add_argument(
-        "--turns", type=_at_least(_FEWEST_TURNS), default=30, metavar="N",
-        help="turns of each contender with each fault (default: %(default)s, about 20 minutes)",
+        "--turns", type=_at_least(_FEWEST_TURNS), default=60, metavar="N",
+        help="turns of each contender with each fault (default: %(default)s, about half an hour)",
     )  # fmt: skip
     parser.add_argument(
         "--rounds", type=_at_least(0), default=200, metavar="N",
@@ -91,6 +105,9 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         "--faults", nargs="+", choices=names, default=names, metavar="FAULT",
         help=f"only these of: {', '.join(names)}",
     )  # fmt: skip
+    parser.add_argument(
+        "--spare-well", action="store_true", help="leave out the runs in which the spare fails too"
+    )
     parser.add_argument(
         "--contenders", nargs="+", choices=products, default=products, metavar="NAME",
         help=f"only these of: {', '.join(map(repr, products))}",
@@ -105,9 +122,12 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         "--check", action="store_true", help="exit with 1 if a required goal was missed"
     )
     chosen = parser.parse_args(words)
-    everything = chosen.faults == names and chosen.contenders == products and chosen.rounds
+    everything = chosen.faults == names and chosen.contenders == products
+    everything = everything and chosen.rounds and not chosen.spare_well
     if chosen.write and not everything:
-        parser.error("--write shows everything: leave out --faults, --contenders and --rounds 0")
+        parser.error(
+            "--write shows everything: leave out --faults, --contenders, --spare-well, --rounds 0"
+        )
     return chosen
 
 
@@ -120,19 +140,32 @@ def _at_least(least: int) -> Callable[[str], int]:
     return number
 
 
+def _chosen_cases(chosen: argparse.Namespace) -> Sequence[Case]:
+    names = {*chosen.faults}
+    if not chosen.spare_well:
+        names |= {strikes_both(case).name for case in FAULTS if case.name in names}
+    return [case for case in CASES if case.name in names]
+
+
 def main() -> int:
     chosen = arguments()
-    for talkative in ("livekit", "llm_router"):
-        logging.getLogger(talkative).setLevel(logging.CRITICAL)  # faults are what is wanted here
+    contenders = [one for one in CONTENDERS if one.product in chosen.contenders]
+    return reported(lambda: _run(chosen, contenders))
+
+
+def _run(chosen: argparse.Namespace, contenders: Sequence[Contender]) -> int:
+    for environment in dict.fromkeys(one.environment for one in contenders):
+        python_of(environment)  # made now, before anything is measured
+    logging.disable(logging.CRITICAL)  # faults are what is wanted here
     if chosen.realtime:
         go_first()
-    cases = [case for case in CASES if case.name in chosen.faults]
-    contenders = [one for one in CONTENDERS if one.product in chosen.contenders]
-    found = asyncio.run(measure(cases, contenders, chosen.turns, chosen.rounds))
+    found = asyncio.run(measure(_chosen_cases(chosen), contenders, chosen.turns, chosen.rounds))
+    found = replace(found, realtime=chosen.realtime)
+    print(f"Measured with {versions_line(found.versions)}.")
     print(f"A busy machine kept this process waiting for up to {found.longest_wait:.2f} s.")
     if chosen.write:
-        write(PAGE, replace(found, realtime=chosen.realtime))
-        print(f"written: {PAGE} and its picture")
+        write(PAGE, found)
+        print(f"written: {PAGE} and its pictures")
     for what in shortfalls(found, required=False):
         print(f"short of the aim: {what}")
     for what in (failures := shortfalls(found, required=True)):

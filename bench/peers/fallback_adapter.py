@@ -1,0 +1,58 @@
+"""LiveKit's FallbackAdapter around its own OpenAI plugin."""
+
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import httpx2
+from livekit.agents import llm
+from livekit.plugins import openai
+from openai import AsyncClient
+
+from bench.peers._runner import MESSAGES, MODEL, Opens, Speaker, run
+
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Certificates are not read: the servers speak plain HTTP, and reading them for each new adapter
+would keep the processor from everybody else."""
+
+
+def through_livekit(model: llm.LLM[Any]) -> Speaker:
+    context = llm.ChatContext.empty()
+    for message in MESSAGES:
+        context.add_message(
+            role="user" if message["role"] == "user" else "system", content=message["content"]
+        )
+
+    async def speak() -> AsyncGenerator[str, None]:
+        async with model.chat(chat_ctx=context) as stream:
+            async for chunk in stream:
+                if chunk.delta and chunk.delta.content:
+                    yield chunk.delta.content
+
+    return speak
+
+
+def fallback_adapter(attempt_timeout: float) -> Opens:
+    @asynccontextmanager
+    async def opens(addresses: Sequence[str]) -> AsyncIterator[Speaker]:
+        async with AsyncExitStack() as stack:
+            models: list[llm.LLM[Any]] = []
+            for url in addresses:
+                http = await stack.enter_async_context(httpx2.AsyncClient(verify=_NO_TLS))
+                client = AsyncClient(
+                    base_url=url, api_key="unused", max_retries=0, http_client=http
+                )
+                models.append(openai.LLM(model=MODEL, client=client))
+            adapter = llm.FallbackAdapter(models, attempt_timeout=attempt_timeout)
+            stack.push_async_callback(adapter.aclose)
+            yield through_livekit(adapter)
+
+    return opens
+
+
+if __name__ == "__main__":
+    run(
+        {"default": fallback_adapter(5.0), "tuned": fallback_adapter(1.0)},
+        ["livekit-agents", "livekit-plugins-openai", "openai"],
+    )

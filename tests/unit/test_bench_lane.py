@@ -1,0 +1,147 @@
+"""What the servers of the first-word bench play, and how a contender is heard."""
+
+import ast
+import asyncio
+import re
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from bench._cases import BREAKS_AFTER, CASES, FAULTS, HEALTHY, REPLY, Case, script
+from bench._contenders import CONTENDERS, Contender, bare_stream
+from bench._lane import lane
+from bench._servers import model_server
+from bench.peers import _runner
+from bench.peers._runner import listen
+from llm_router.testing.server import Fault
+
+ROOT = Path(__file__).parents[2]
+HANG = next(case for case in CASES if case.name == "hang")
+
+
+def test_no_word_of_the_reply_comes_twice() -> None:
+    words = REPLY.split()
+    assert (len(words), len(set(words))) == (40, 40)
+
+
+def test_the_reply_has_a_character_that_can_be_cut_in_half() -> None:
+    assert not REPLY.isascii()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_fault_changes_what_a_server_does_and_little_else(case: Case) -> None:
+    healthy, ill = script(0.15, {}), script(0.15, case.primary)
+    assert "".join(healthy.words) == REPLY
+    assert healthy.fault is Fault.NONE
+    assert (ill == healthy) == (case is HEALTHY)
+    assert (ill.gap, ill.after) == (healthy.gap, BREAKS_AFTER)
+    assert script(0.15, case.spare) == (ill if case.strikes_both else healthy)
+
+
+def test_every_way_to_fail_is_played_with_a_spare_that_is_well_and_one_that_is_not() -> None:
+    played = {script(0.0, case.primary).fault for case in CASES}
+    assert played == set(Fault)
+    names = {case.name for case in CASES}
+    assert len(names) == len(CASES)
+    assert all(f"{case.name}_both" in names for case in FAULTS)
+
+
+async def test_a_model_server_fails_one_request_in_so_many_and_counts_its_words() -> None:
+    async with model_server(0.0) as server, bare_stream([server.base_url]) as speaker:
+        await server.behave({"fault": Fault.RESET_AFTER}, one_in=2)
+        heard = [_text(await listen(speaker)) for _ in range(2)]
+        assert heard == [REPLY, " ".join(REPLY.split()[:BREAKS_AFTER])]
+        assert await server.words_sent() == 40 + BREAKS_AFTER
+
+
+async def test_nobody_listens_where_that_is_the_fault() -> None:
+    async with model_server(0.0) as server, bare_stream([server.base_url]) as speaker:
+        await server.behave({"fault": Fault.REFUSE})
+        assert (await listen(speaker))["ending"] == "ConnectError"
+
+
+async def test_a_contender_that_raises_has_said_what_it_said() -> None:
+    async def speak() -> AsyncGenerator[str, None]:
+        yield "Yes,"
+        raise ConnectionError
+
+    heard = await listen(speak)
+    assert (_text(heard), heard["ending"]) == ("Yes,", "ConnectionError")
+
+
+async def test_a_contender_s_own_time_limit_is_no_hang_up() -> None:
+    async def speak() -> AsyncGenerator[str, None]:
+        yield "Yes,"
+        raise TimeoutError
+
+    assert (await listen(speak))["ending"] == "TimeoutError"
+
+
+async def test_a_caller_who_hears_nothing_hangs_up_and_the_reply_is_closed() -> None:
+    closed = asyncio.Event()
+
+    async def speak() -> AsyncGenerator[str, None]:
+        try:
+            await asyncio.get_running_loop().create_future()
+            yield ""
+        finally:
+            closed.set()
+
+    heard = await listen(speak, patience=0.01)
+    assert (heard["pieces"], heard["ending"]) == ([], "hung up")
+    assert closed.is_set()
+
+
+async def test_a_lane_plays_a_fault_to_a_contender_in_a_process_of_its_own() -> None:
+    ours = next(one for one in CONTENDERS if one.product == "Patchbay" and not one.healthy_turns)
+    async with lane(ours) as own:
+        row = await own.play(HANG, turns=4)
+    assert [turn.outcome for turn in row.turns] == ["whole"] * 4
+    assert row.generated == 4 * 40
+    assert set(own.versions) == {"patchbay", "httpx2"}
+
+
+async def test_a_contender_that_ends_is_named() -> None:
+    broken = Contender("A broken one", "bench.peers.none_such")
+    with pytest.raises(RuntimeError, match="A broken one, cold did not answer"):
+        async with lane(broken):
+            pass
+
+
+def test_a_peer_needs_nothing_of_ours_but_the_runner() -> None:
+    apart = {one.module for one in CONTENDERS if one.environment}
+    assert apart
+    for module in apart:
+        assert _imports(module) & {"bench", "llm_router", "deploy", "agent"} == {"bench"}
+        source = (ROOT / f"{module.replace('.', '/')}.py").read_text()
+        assert set(re.findall(r"from (bench\S*)", source)) == {_runner.__name__}
+    assert _imports(_runner.__name__) <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("name", sorted({one.environment for one in CONTENDERS if one.environment}))
+def test_a_peer_s_lock_carries_hashes_and_no_address(name: str) -> None:
+    lock = (ROOT / "deploy" / "locks" / f"{name}.lock").read_text()
+    packages = re.findall(r"^[a-z0-9].*==", lock, re.MULTILINE)
+    assert len(packages) > 10
+    assert lock.count(" \\\n    --hash=sha256:") >= len(packages)
+    assert "://" not in lock
+
+
+def _imports(module: str) -> set[str]:
+    """The top-level packages that it names."""
+    tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text())
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def _text(heard: dict[str, object]) -> str:
+    pieces = heard["pieces"]
+    assert isinstance(pieces, list)
+    return "".join(text for _, text in pieces)
