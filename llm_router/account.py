@@ -1,31 +1,42 @@
 """What came of one reply so far, kept for its observers and told to them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextvars import copy_context
 
 from llm_router.clock import Clock
 from llm_router.endpoint import Attempt, Endpoint
 from llm_router.failures import Failure
 from llm_router.observe import AttemptEvent, Observer, Observers, ReplyEvent
-from llm_router.speech import has_clause
 from llm_router.types import ChatRequest
 
 
 class Account:
-    """`running` are the attempts that were started and not yet reported, in order."""
+    """`running` are the attempts that were started and not yet reported, in order. `deadline`: as
+    in ReplyEvent.
+    """
 
-    def __init__(self, request: ChatRequest, clock: Clock, observers: Sequence[Observer]) -> None:
-        self._session_id, self._clock = request.session_id, clock
+    def __init__(
+        self,
+        request: ChatRequest,
+        clock: Clock,
+        observers: Sequence[Observer],
+        *,
+        prompt_characters: int = 0,
+        deadline: float = 0.0,
+    ) -> None:
+        self._session_id, self._integration = request.session_id, request.integration or ""
+        self._prompt_characters, self._deadline, self._clock = prompt_characters, deadline, clock
         self._observers, self._context = Observers(observers), copy_context()
         self.started_at = clock.now()
         self.attempts: list[Attempt] = []
         self.running: dict[Attempt, None] = {}
         self.failures: dict[Endpoint, Failure] = {}
         self.winner: Attempt | None = None
-        self.given = ""
+        self._given = [""]
         self.resumes = 0
         self.is_finished = self.is_last_resort = False
         self._ended: list[AttemptEvent] = []
+        self.unasked: tuple[tuple[str, str], ...] = ()
         self._first_word: float | None = None
         self._first_clause: float | None = None
 
@@ -38,24 +49,32 @@ class Account:
         self.is_last_resort = attempt.endpoint.provider.last_resort and len(self.attempts) > 1
         self._spoke()
 
-    def gave(self, text: str, *, is_last: bool) -> None:
-        """The winner's next words are given out."""
-        self.given += text
+    @property
+    def given(self) -> str:
+        """All words given out so far. Joined when asked for: with each chunk would be quadratic."""
+        if len(self._given) > 1:
+            self._given = ["".join(self._given)]
+        return self._given[0]
+
+    def gave(self, text: str, *, is_clause: bool) -> None:
+        """The winner's next words are given out; `is_clause`: with them a voice can start."""
+        self._given.append(text)
         if self.winner:
             self.winner.given += len(text)
-        if self._first_clause is None and (is_last or has_clause(self.given)):
+        if is_clause and self._first_clause is None:
             self._first_clause = self._elapsed()
             if self.winner and not self.resumes:
                 self.winner.clause_given()
 
-    def nobody_left(self) -> None:
-        """What comes now is the router's own phrase."""
+    def nobody_left(self, unasked: Iterable[tuple[str, str]]) -> None:
+        """What comes now is the router's own phrase. `unasked`: who was not asked, and why."""
         self.winner, self.is_last_resort, self.is_finished = None, True, True
+        self.unasked = tuple(unasked)
 
     def phrased(self, text: str) -> None:
         """The router's own phrase is given out, and ends the reply."""
         self._spoke()
-        self.gave(text, is_last=True)
+        self.gave(text, is_clause=True)
 
     def ended(self, attempt: Attempt, outcome: str, failure: Failure | None = None) -> None:
         del self.running[attempt]
@@ -73,6 +92,9 @@ class Account:
         generated = sum(attempt.characters for attempt in self.attempts)
         return ReplyEvent(
             session_id=self._session_id,
+            integration=self._integration,
+            prompt_characters=self._prompt_characters,
+            deadline=self._deadline,
             connection=name,
             model=self.winner.endpoint.connection.model_name if self.winner else "",
             started_at=self.started_at,
@@ -88,6 +110,7 @@ class Account:
             characters=len(self.given),
             wasted=max(0, generated - len(self.given)),
             failures=tuple((e.name, failure) for e, failure in self.failures.items()),
+            unasked=self.unasked,
             tries=tuple(self._ended),
         )
 

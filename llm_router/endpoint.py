@@ -6,7 +6,6 @@ import math
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -17,6 +16,7 @@ from llm_router.failures import Failure, FailureClass, classify, failure_before_
 from llm_router.latency import Latency, under_load
 from llm_router.observe import AttemptEvent, EndpointState
 from llm_router.options import BreakerOptions
+from llm_router.prices import price_of
 from llm_router.providers.base import Provider
 from llm_router.types import ChatRequest, Chunk, Usage
 
@@ -34,6 +34,7 @@ class Endpoint:
     ) -> None:
         self.connection, self.provider = connection, provider
         self.server = urlsplit(connection.base_url).netloc.rpartition("@")[2]
+        self.price = price_of(connection)
         self.breaker = CircuitBreaker(breaker)
         self.latency = Latency()
         self._in_flight = 0
@@ -57,7 +58,9 @@ class Endpoint:
         self._told = self.latency.told = self.breaker.told = told
 
     def predicted(self, size: int) -> float | None:
-        """Seconds to the first clause, given what is in flight; None: nothing measured."""
+        """Seconds to the first clause, given what is in flight; None: nothing measured, or not
+        lately (see `Latency.fade`); infinite: most of what was tried never came to one.
+        """
         median = self.latency.first_clause(size).quantile(0.5)
         return None if median is None else under_load(median, self._in_flight)
 
@@ -82,6 +85,8 @@ class Mailbox:
     slows the attempts down.
     """
 
+    __slots__ = ("_clock", "_items", "_limit", "_reader", "_room", "_timer", "_timer_at")
+
     def __init__(self, clock: Clock, limit: int = 256) -> None:
         self._clock, self._limit = clock, limit
         self._items: deque[tuple[Attempt, Event]] = deque()
@@ -89,42 +94,52 @@ class Mailbox:
         self._timer: Timer | None = None
         self._timer_at = 0.0
         self._room = asyncio.Event()
-        self._room.set()
 
-    async def post(self, attempt: "Attempt", event: Event) -> None:
+    def post(self, attempt: "Attempt", event: Event) -> bool:
+        """False: it is full, and `room` is to be awaited before the next."""
         self._items.append((attempt, event))
         self._wake()
-        if len(self._items) >= self._limit:
-            self._room.clear()
-            await self._room.wait()
+        if len(self._items) < self._limit:
+            return True
+        self._room.clear()
+        return False
+
+    async def room(self) -> None:
+        await self._room.wait()
 
     async def get(self, until: float) -> "tuple[Attempt, Event] | None":
         """The next event; None once the clock has reached `until` without one."""
         while not self._items:
-            if until <= self._clock.now():
+            if not self._wake_by(until):
                 return None
-            self._wake_by(until)
             self._reader = asyncio.get_running_loop().create_future()
             try:
                 await self._reader
             finally:
                 self._reader = None
-        if len(self._items) <= self._limit // 2:
+        event = self._items.popleft()
+        if len(self._items) == self._limit // 2:
             self._room.set()
-        return self._items.popleft()
+        return event
 
     def close(self) -> None:
         """Nobody reads any more."""
         if self._timer:
             self._timer.cancel()
 
-    def _wake_by(self, until: float) -> None:
-        """One timer for many waits, since their ends move on with each chunk; early, it looks."""
+    def _wake_by(self, until: float) -> bool:
+        """One timer for many waits, since their ends move on with each chunk; early, it looks.
+
+        False: it is too late to wait.
+        """
         if self._timer and self._timer_at <= until:
-            return
+            return True
+        if until <= self._clock.now():
+            return False
         if self._timer:
             self._timer.cancel()
         self._timer, self._timer_at = self._clock.call_at(until, self._on_timer), until
+        return True
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -137,6 +152,14 @@ class Mailbox:
 
 class Attempt:
     """One try. Reports what it learns to its endpoint's latency and breaker, each fact once."""
+
+    # Slots, because each chunk touches them: on a busy machine a dict is far away.
+    __slots__ = (
+        *("endpoint", "role", "size", "predicted", "started_at", "hedge_at", "silent_at"),
+        *("first_word_at", "first_clause_at", "useful_at", "characters", "given", "heard"),
+        *("is_late", "failure", "_request", "_mailbox", "_clock", "_generation", "_blank"),
+        *("_largest_gap", "_finish_reason", "_usage", "_detached", "_task"),
+    )
 
     def __init__(
         self,
@@ -157,11 +180,14 @@ class Attempt:
         self.hedge_at = self.started_at + hedge_after
         self.silent_at = self.started_at + silent_after
         self.first_word_at: float | None = None
+        self.useful_at = self.started_at
+        """When the latest useful chunk came."""
         self.first_clause_at: float | None = None
         self.predicted = endpoint.predicted(size)
         self.characters = self.given = 0
         self.heard = False
-        self._useful_at = self._largest_gap = 0.0
+        self._largest_gap = 0.0
+        self._blank = ""
         self._finish_reason: str | None = None
         self._usage: Usage | None = None
         self.is_late = False
@@ -180,42 +206,41 @@ class Attempt:
         event: Event = None
         try:
             async with aclosing(self.endpoint.provider.stream(self._request)) as stream:
-                blank = ""
                 async for chunk in stream:
-                    self._meter(chunk)
-                    if self.first_word_at is None:
-                        if not chunk.useful:
-                            blank += chunk.text  # the space before a word belongs to the word
-                        else:
-                            self._spoke()
-                            if blank:
-                                chunk = replace(chunk, text=blank + chunk.text)  # noqa: PLW2901  the same chunk, whole
+                    told = self._metered(chunk)
                     if self._detached:
                         self.failure = failure_before_a_word(chunk)
                         if chunk.useful or self.failure:
                             return
-                        continue
-                    await self._mailbox.post(self, chunk)
+                    elif not self._mailbox.post(self, told):
+                        await self._mailbox.room()
         except Exception as error:
             event = self.failure = classify(error)
             if event.kind is FailureClass.BUG:
                 _logger.exception("a bug at connection %s", self.name)
-        await self._mailbox.post(self, event)
+        self._mailbox.post(self, event)
 
-    def _meter(self, chunk: Chunk) -> None:
+    def _metered(self, chunk: Chunk) -> Chunk:
+        """The chunk, noted. The space before the first word belongs to the word."""
         self.characters += len(chunk.text)
-        self._finish_reason = chunk.finish_reason or self._finish_reason
-        self._usage = chunk.usage or self._usage
-        if chunk.useful:
-            now = self._clock.now()
-            if self.first_word_at is not None:
-                self._largest_gap = max(self._largest_gap, now - self._useful_at)
-            self._useful_at = now
-
-    def _spoke(self) -> None:
+        if chunk.finish_reason:
+            self._finish_reason = chunk.finish_reason
+        if chunk.usage:
+            self._usage = chunk.usage
+        if not chunk.useful:
+            if self.first_word_at is None:
+                self._blank += chunk.text
+            return chunk
         now = self._clock.now()
-        self.first_word_at = now
-        self.endpoint.latency.record_first_word(self.size, now - self.started_at, now)
+        if self.first_word_at is None:
+            self.first_word_at = now
+            self.endpoint.latency.record_first_word(self.size, now - self.started_at, now)
+            if self._blank:
+                chunk = chunk._replace(text=self._blank + chunk.text)
+        else:
+            self._largest_gap = max(self._largest_gap, now - self.useful_at)
+        self.useful_at = now
+        return chunk
 
     def _ended(self, _: asyncio.Task[None]) -> None:
         self.endpoint.in_flight -= 1
@@ -255,6 +280,8 @@ class Attempt:
         connection = self.endpoint.connection
         return AttemptEvent(
             connection=connection.name,
+            connection_id=connection.id,
+            pool=connection.pool,
             model=connection.model_name,
             provider=connection.provider,
             server=self.endpoint.server,
@@ -272,6 +299,7 @@ class Attempt:
             heard=self.heard,
             finish_reason=self._finish_reason,
             usage=self._usage,
+            price=self.endpoint.price,
         )
 
     def _since_start(self, moment: float | None) -> float | None:

@@ -83,9 +83,13 @@ class Failure:
     def consequence(self) -> Consequence:
         return CONSEQUENCES[self.kind]
 
+    @property
+    def advice(self) -> str:
+        """Empty where a person can do nothing."""
+        return ADVICE.get(self.kind, "")
+
     def __str__(self) -> str:
-        advice = ADVICE.get(self.kind)
-        return f"{self.kind} ({self.reason})" + (f": {advice}" if advice else "")
+        return f"{self.kind} ({self.reason})" + (f": {self.advice}" if self.advice else "")
 
 
 def _words(pattern: str) -> re.Pattern[str]:

@@ -7,13 +7,15 @@ one runs on: whoever has the first useful chunk wins.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from llm_router.endpoint import Attempt, Endpoint
+from llm_router.endpoint import Attempt, Endpoint, Event
 from llm_router.latency import Histogram
 from llm_router.options import PatienceOptions
+from llm_router.speech import ends_sentence
+from llm_router.types import Chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,26 @@ def usual_wait(first_word: Histogram, options: PatienceOptions) -> float:
     """Seconds a first word takes more often than not."""
     median = first_word.quantile(0.5)
     return options.cold_silent if median is None or math.isinf(median) else median
+
+
+def wait_for_another(
+    spares: Iterable[Endpoint], size: int, now: float, options: PatienceOptions
+) -> float | None:
+    """Seconds that whoever of these would take over usually needs; None: nobody well could."""
+    for endpoint in spares:
+        if endpoint.breaker.state(now) == "closed" and not endpoint.provider.last_resort:
+            return usual_wait(endpoint.latency.first_word(size), options)
+    return None
+
+
+def winning(event: Event, given: str) -> Chunk | None:
+    """The chunk with which an attempt wins: a useful one; or, from a continuation that ends at
+    once, the end, where the words given out so far are whole sentences.
+    """
+    if isinstance(event, Chunk) and event.useful:
+        return event
+    has_ended = event.finish_reason == "stop" if isinstance(event, Chunk) else event is None
+    return Chunk(finish_reason="stop") if has_ended and ends_sentence(given) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +99,17 @@ class Race:
         self._budget, self._left, self._give_up_at = budget, most, give_up_at
         self._running: list[Attempt] = []
         self._hedged: set[Attempt] = set()
-        self._in_grace = False
+        self._is_owed = self._in_grace = False
 
     def started(self, attempt: Attempt) -> None:
         self._running.append(attempt)
 
     def ended(self, attempt: Attempt) -> None:
-        if attempt in self._running:
-            self._running.remove(attempt)
+        """It failed. Beside an older one that is still waited for, the next takes its place."""
+        if attempt not in self._running:
+            return
+        self._is_owed = attempt is not self._running[0] and attempt.role != "trial"
+        self._running.remove(attempt)
 
     def next_step(self, now: float) -> Step:
         for attempt in self._running:
@@ -100,6 +125,8 @@ class Race:
             return self._start(endpoint, "failover")
         if out_of_time or not self._running:
             return GiveUp()
+        if self._is_owed and (endpoint := self._next_hedge(now)):
+            return self._start(endpoint, "failover")
         for attempt in asked:
             if attempt not in self._hedged and now >= attempt.hedge_at:
                 self._hedged.add(attempt)
@@ -133,6 +160,7 @@ class Race:
         return endpoint if endpoint.breaker.state(now) == "closed" else None
 
     def _start(self, endpoint: Endpoint, why: Literal["hedge", "failover"]) -> Start:
+        self._is_owed = False
         self.queue.remove(endpoint)
         self._left -= 1
         return Start(endpoint, why)

@@ -5,6 +5,10 @@ more, so recording touches one bucket. Quantiles are read with the product-limit
 and Meier (1958): a wait that was cut off (a barge-in, a lost race) says "at least this long" and
 takes nothing from the slower half. A failure counts as the slowest wait there is, so that a server
 that fails fast never looks fast.
+
+What is known fades. A prediction holds until its samples weigh next to nothing, and one that says
+"never", because too many waits failed or were cut off, for a minute: an endpoint that met a few
+failures is asked again, and one that goes on failing pays for it with one caller a minute.
 """
 
 from __future__ import annotations
@@ -15,8 +19,14 @@ from collections.abc import Callable, Mapping
 
 HALF_LIFE = 600.0
 """Seconds until a sample weighs half."""
+ENOUGH = 0.5
+"""Samples that weigh less than this together say nothing."""
+DOUBT = 60.0
+"""Seconds from the last sample for which an infinite prediction holds."""
 _SHORTEST, _GROWTH, _BUCKETS = 0.001, 1.1, 124
 """Buckets from 1 ms, each a tenth wider than the one before, to about 2 minutes."""
+_FAILED = _BUCKETS - 1
+"""The bucket of waits that never end."""
 _LOG_GROWTH = math.log(_GROWTH)
 _RESCALE = math.log(1e9)
 """How far weights may grow, as an exponent: rescaled long before a float overflows."""
@@ -53,15 +63,26 @@ def _bucket(seconds: float) -> int:
 class Histogram:
     """Decayed times of one kind, in seconds."""
 
-    __slots__ = ("_cache", "_cut", "_landmark", "_rate", "_seen", "_weight")
+    __slots__ = ("_cache", "_changed_at", "_cut", "_landmark", "_rate", "_seen", "_weight")
 
     def __init__(self, half_life: float = HALF_LIFE) -> None:
         self._rate = math.log(2) / half_life
-        self._seen = [0.0] * _BUCKETS
-        self._cut = [0.0] * _BUCKETS
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing was measured."""
+        self._seen: dict[int, float] = {}
+        self._cut: dict[int, float] = {}
         self._weight = 0.0
         self._landmark: float | None = None
+        self._changed_at = -math.inf
         self._cache: dict[float, float | None] = {}
+
+    def is_faded(self, now: float) -> bool:
+        """Whether what was measured says too little by now to go by its median."""
+        if self.quantile(0.5) == math.inf and now >= self._changed_at + DOUBT:
+            return True
+        return self.count(now) < ENOUGH
 
     def record(self, seconds: float, now: float) -> None:
         self._add(self._seen, seconds, now)
@@ -86,7 +107,7 @@ class Histogram:
     @property
     def share_ended(self) -> float:
         """The part of all waits that did not end in a failure; 1 before anything was measured."""
-        return 1.0 - self._seen[-1] / self._weight if self._weight else 1.0
+        return 1.0 - self._seen.get(_FAILED, 0.0) / self._weight if self._weight else 1.0
 
     def quantile(self, q: float) -> float | None:
         """The time by which a part `q` of all waits ended; None before anything was measured.
@@ -102,13 +123,12 @@ class Histogram:
         if at_risk <= 0:
             return None
         alive = 1.0
-        for index, (seen, cut) in enumerate(zip(self._seen, self._cut, strict=True)):
-            if not (seen or cut):
-                continue
+        for index in sorted(self._seen.keys() | self._cut.keys()):
+            seen, cut = self._seen.get(index, 0.0), self._cut.get(index, 0.0)
             if seen:
                 alive *= max(0.0, 1 - seen / at_risk)
                 if alive <= 1 - q + 1e-9:
-                    if index == _BUCKETS - 1:
+                    if index == _FAILED:
                         return math.inf
                     return _SHORTEST * _GROWTH**index
             at_risk -= seen + cut
@@ -116,22 +136,23 @@ class Histogram:
                 break
         return math.inf
 
-    def weights(self, now: float) -> list[float]:
+    def weights(self, now: float) -> dict[int, float]:
         """What each bucket weighs now: first of the waits seen to their end, then of the others."""
         if self._landmark is None:
-            return [0.0] * (2 * _BUCKETS)
+            return {}
         faded = math.exp(-self._rate * (now - self._landmark))
-        return [count * faded for count in self._seen + self._cut]
+        weights = {bucket: count * faded for bucket, count in self._seen.items()}
+        return weights | {_BUCKETS + bucket: count * faded for bucket, count in self._cut.items()}
 
     def add_weight(self, bucket: int, weight: float, now: float) -> None:
         """Add to one bucket of `weights` what somebody else has measured."""
         counts = self._seen if bucket < _BUCKETS else self._cut
         self._add_to(counts, bucket % _BUCKETS, weight, now)
 
-    def _add(self, counts: list[float], seconds: float, now: float) -> None:
-        self._add_to(counts, _BUCKETS - 1 if seconds == math.inf else _bucket(seconds), 1.0, now)
+    def _add(self, counts: dict[int, float], seconds: float, now: float) -> None:
+        self._add_to(counts, _FAILED if seconds == math.inf else _bucket(seconds), 1.0, now)
 
-    def _add_to(self, counts: list[float], bucket: int, weight: float, now: float) -> None:
+    def _add_to(self, counts: dict[int, float], bucket: int, weight: float, now: float) -> None:
         if self._landmark is None:
             self._landmark = now
         growth = self._rate * (now - self._landmark)
@@ -139,13 +160,15 @@ class Histogram:
             self._rescale(math.exp(-growth))
             self._landmark, growth = now, 0.0
         weight *= math.exp(growth)
-        counts[bucket] += weight
+        counts[bucket] = counts.get(bucket, 0.0) + weight
         self._weight += weight
+        self._changed_at = now
         self._cache.clear()
 
     def _rescale(self, factor: float) -> None:
         for counts in (self._seen, self._cut):
-            counts[:] = [count * factor for count in counts]
+            for bucket in counts:
+                counts[bucket] *= factor
         self._weight *= factor
 
 
@@ -190,29 +213,40 @@ class Latency:
         return self._nearest(self._first_clause, size)
 
     def record_first_word(self, size: int, seconds: float, now: float) -> None:
-        self._changed()
         self._first_word[size].record(seconds, now)
+        self._changed()
 
     def record_first_clause(self, size: int, seconds: float, now: float) -> None:
-        self._changed()
         self._first_clause[size].record(seconds, now)
+        self._changed()
 
     def record_at_least(self, size: int, seconds: float, now: float) -> None:
-        self._changed()
         self._first_word[size].at_least(seconds, now)
         self._first_clause[size].at_least(seconds, now)
+        self._changed()
 
     def record_failure(self, size: int, now: float) -> None:
-        self._changed()
         self._first_word[size].failed(now)
         self._first_clause[size].failed(now)
+        self._changed()
+
+    def fade(self, now: float) -> None:
+        """Forget the clause times that say too little by now, so that they are measured anew.
+
+        Those of first words stay: who goes by them asks how much they weigh.
+        """
+        faded = [one for one in self._first_clause if one and one.is_faded(now)]
+        for histogram in faded:
+            histogram.forget()
+        if faded:
+            self.told()
 
     def weights(self, now: float) -> Weights:
         """All that is known, as it weighs now; buckets that weigh nothing are left out."""
         return {
             place * _EACH + bucket: weight
             for place, histogram in enumerate(self._first_word + self._first_clause)
-            for bucket, weight in enumerate(histogram.weights(now))
+            for bucket, weight in histogram.weights(now).items()
             if weight
         }
 

@@ -52,8 +52,8 @@ class RouterOptions:
     """From the first word to the end of the first clause; a voice cannot start on less."""
     stall: float = 10.0
     """Silence between chunks that a reader of text is asked to bear."""
-    spoken_stall: float = 0.7
-    """The same for a voice out of words; while it still speaks, silence harms nobody."""
+    spoken_stall: float = 0.4
+    """The same for a voice that has no words to say; while it speaks, silence harms nobody."""
     total: float = 120.0
     max_attempts: int = 4
     """Endpoints asked for one race."""

@@ -131,6 +131,7 @@ class Pool:
 
     def plan(self, request: ChatRequest, now: float, *, without: Collection[Endpoint] = ()) -> Plan:
         """`without`: those that have failed this reply, or are being asked for it already."""
+        self._fade_one(now)
         line = self._line(request, now)
         resting = [e for e in line.soonest_back() if e not in without] if line.resting else []
         half_open = [e for e in resting if e.breaker.state(now) == "half-open"]
@@ -193,6 +194,13 @@ class Pool:
         }
         policy = self._by_pool.get(request.pool or "", self._policy)
         return _Line(places, policy, Aim(size_class(characters), self._target))
+
+    def _fade_one(self, now: float) -> None:
+        """Time alone changes what is known of an endpoint too, and tells nobody: a plan looks after
+        one of them, the next plan after the next.
+        """
+        if self.endpoints:
+            self.endpoints[self.turns % len(self.endpoints)].latency.fade(now)
 
     def _turn(self, request: ChatRequest, aim: Aim) -> Turn:
         self.turns += 1

@@ -14,6 +14,8 @@ from llm_router.providers.catalog import find
 from llm_router.types import Usage
 
 _MILLION = 1_000_000
+_CHARACTERS_PER_TOKEN = 4
+"""Of English, by the rule of thumb that vendors give."""
 _SELLERS = {"gemini": "google", "deepseek_beta": "deepseek"}
 """Rows of the catalog that the price list knows under another name."""
 _DATED = re.compile(r"([-@]\d{8}|-\d{4}-\d{2}-\d{2}|-\d{4}|-latest)$")
@@ -44,6 +46,12 @@ def cost(usage: Usage, connection: Connection) -> float:
     """In the currency of the connection's prices, or in US dollars by the list; 0: not known."""
     price = price_of(connection)
     return price.of(usage) if price else 0.0
+
+
+def estimated(prompt_characters: int, characters: int) -> Usage:
+    """Tokens where the server did not count them, as of an attempt that was cut off."""
+    asked, said = (-(-n // _CHARACTERS_PER_TOKEN) for n in (prompt_characters, characters))
+    return Usage(prompt_tokens=asked, completion_tokens=said)
 
 
 def price_of(connection: Connection) -> Price | None:

@@ -15,7 +15,7 @@ from llm_router.clock import Clock
 from llm_router.endpoint import Attempt, Endpoint, Mailbox, Role, Settling
 from llm_router.errors import ReplyFailedError
 from llm_router.failures import Failure, FailureClass, failure_before_a_word
-from llm_router.hedge import GiveUp, Race, Start, patience, usual_wait
+from llm_router.hedge import GiveUp, Race, Start, patience, wait_for_another, winning
 from llm_router.latency import size_class
 from llm_router.observe import Observer, ReplyEvent
 from llm_router.options import RouterOptions
@@ -86,11 +86,19 @@ class Reply:
     def __init__(self, router: Router, request: ChatRequest, observers: Sequence[Observer]) -> None:
         self._router, self._request = router, request
         self._options, self._clock = router.options, router.clock
-        self._account = Account(request, router.clock, [*router.observers, *observers])
+        characters = prompt_characters(request)
+        self._account = Account(
+            request,
+            router.clock,
+            [*router.observers, *observers],
+            prompt_characters=characters,
+            deadline=self._deadline(),
+        )
         self._mailbox = Mailbox(self._clock)
-        self._size = size_class(prompt_characters(request))
+        self._size = size_class(characters)
         self._reasons: Iterable[tuple[str, str]] = ()
-        self._spare: Endpoint | None = None
+        self._lead: float | None = None
+        self._look_at = 0.0
         self._speech = SpeechClock(request.language)
         self._gave_tool_calls = False
         self._chunks = self._run()
@@ -153,9 +161,9 @@ class Reply:
             attempt, what = event
             if attempt not in self._account.running:
                 continue  # a late word of one that was given up on
-            if isinstance(what, Chunk) and (what.useful or self._has_nothing_to_add(what)):
-                self._spare = self._who_could_take_over(attempt, race.queue)
-                return attempt, what
+            if chunk := winning(what, self._account.given):
+                self._prepare_to_move_on(attempt, race.queue)
+                return attempt, chunk
             if failure := failure_before_a_word(what):
                 race.ended(attempt)
                 self._fail(attempt, failure)
@@ -168,38 +176,35 @@ class Reply:
         """Give out what the winner says, until it has finished or broken off."""
         self._win(winner)
         seam = Seam(self._account.given, winner.endpoint.provider.continuation)
-        said_before = len(self._account.given)
-        last_chunk_at = self._clock.now()
+        said_before, name = len(self._account.given), winner.name
         while True:
             is_whole = bool(chunk.finish_reason or chunk.tool_calls)
             text = seam.feed(chunk.text) + (seam.flush() if is_whole else "")
-            self._give(text, chunk)
+            self._give(text, chunk, winner)
             if chunk.finish_reason and self._is_cut_short(said_before):
                 self._fail(winner, Failure(FailureClass.EMPTY, "nothing more came"))
                 return
             self._account.is_finished = chunk.finish_reason is not None
-            yield chunk.given_out(text, winner.name)
+            yield chunk.given_out(text, name)
             if self._account.is_finished:
                 break
-            if chunk.useful:
-                last_chunk_at = self._clock.now()
-            event = await self._next_of(winner, self._patience_ends(winner, last_chunk_at))
+            event = await self._next_of(winner)
             if isinstance(event, Chunk):
                 chunk = event
                 continue
             if self._gave_tool_calls:
                 # All that was asked for is out: what the server does after that harms nobody.
                 self._account.is_finished = True
-                yield Chunk(finish_reason="tool_calls", connection=winner.name)
+                yield Chunk(finish_reason="tool_calls", connection=name)
             elif event is None and self._is_out_of_time:
                 self._stop(winner, "cancelled")  # it spoke on; the time was ours
             else:
                 self._fail(winner, event or self._silence())
             return
-        until = self._clock.now() + _USAGE_AFTER_END
-        while isinstance(event := await self._next_of(winner, until), Chunk):
+        self._look_at, self._ends_at = 0.0, self._clock.now() + _USAGE_AFTER_END
+        while isinstance(event := await self._next_of(winner), Chunk):
             if event.usage:
-                yield Chunk(usage=event.usage, connection=winner.name)
+                yield Chunk(usage=event.usage, connection=name)
 
     # ── Attempts ─────────────────────────────────────────────────────────────────────────────────
 
@@ -217,9 +222,10 @@ class Reply:
         """Nobody is asked again after a failure, and none that the failures of others rule out."""
         if self._account.given and endpoint.provider.last_resort:
             return False
+        may_move = self._options.move_on_refused_content
         return not any(
             endpoint is failed
-            or (failure.kind is FailureClass.REFUSED_CONTENT and self._stays_refused)
+            or (failure.kind is FailureClass.REFUSED_CONTENT and not may_move)
             or not may_follow(endpoint, failed, failure)
             for failed, failure in self._account.failures.items()
         )
@@ -255,6 +261,8 @@ class Reply:
         return [self._start(e, "trial") for e in endpoints if e.breaker.take_trial(now)]
 
     def _win(self, winner: Attempt) -> None:
+        self._look_at = 0.0
+        self._speech.taken_over(self._clock.now())
         self._account.won(winner)
         self._router.pool.answered(self._request.session_id, winner.endpoint)
         for attempt in [a for a in self._account.running if a is not winner]:
@@ -305,27 +313,35 @@ class Reply:
 
     # ── Waiting while somebody speaks ────────────────────────────────────────────────────────────
 
-    async def _next_of(self, winner: Attempt, until: float) -> Chunk | Failure | None:
-        """Its next chunk or failure; None: the time has come."""
-        while event := await self._mailbox.get(until):
+    async def _next_of(self, winner: Attempt) -> Chunk | Failure | None:
+        """Its next chunk or failure; None: the time has come.
+
+        When that is, is worked out when the timer rings, not for every chunk. Words put it off, but
+        those that end the first clause may also bring it nearer, to a stall from then: the timer
+        rings at least that often.
+        """
+        while True:
+            event = await self._mailbox.get(self._look_at)
+            if event is None:
+                now, ends_at = self._clock.now(), self._patience_ends(winner)
+                if now >= ends_at:
+                    return None
+                self._look_at = min(ends_at, now + self._options.spoken_stall)
+                continue
             attempt, what = event
             if attempt is winner:
                 return what or _UNFINISHED
-        return None
 
-    def _patience_ends(self, winner: Attempt, last_chunk: float) -> float:
-        options = self._options
+    def _patience_ends(self, winner: Attempt) -> float:
+        if self._account.is_finished:
+            return self._ends_at
+        options, last_chunk = self._options, winner.useful_at
         ends_at = min(self._ends_at, winner.started_at + winner.endpoint.connection.timeout)
         if not self._request.speech:
             return min(last_chunk + options.stall, ends_at)
-        if self._spare is None:
-            # Nobody could take over: a slow voice is better than none.
-            return min(last_chunk + options.first_word_deadline, ends_at)
+        first_word = winner.first_word_at or last_chunk
         due = self._speech.more_due(
-            first_word=winner.first_word_at or last_chunk,
-            last_chunk=last_chunk,
-            lead=usual_wait(self._spare.latency.first_word(self._size), options.patience),
-            options=options,
+            first_word=first_word, last_chunk=last_chunk, lead=self._lead, options=options
         )
         return min(due, ends_at)
 
@@ -334,43 +350,31 @@ class Reply:
             return Failure(FailureClass.DRIPPING, "no whole clause in time")
         return Failure(FailureClass.STALLED, "stopped in the middle")
 
-    def _give(self, text: str, chunk: Chunk) -> None:
+    def _give(self, text: str, chunk: Chunk, winner: Attempt) -> None:
         self._gave_tool_calls = self._gave_tool_calls or bool(chunk.tool_calls)
-        if not text:
-            return
-        self._account.gave(text, is_last=chunk.finish_reason is not None)
-        self._speech.heard(text, self._clock.now())
+        if text:
+            self._speech.heard(text, winner.useful_at)
+            can_start = self._speech.silent_from is not None or chunk.finish_reason is not None
+            self._account.gave(text, is_clause=can_start)
 
-    def _who_could_take_over(self, winner: Attempt, queue: Sequence[Endpoint]) -> Endpoint | None:
-        """The next that was not asked, else one that was asked too and is not late; a well one."""
-        lost = [a.endpoint for a in self._account.running if a is not winner and not a.is_late]
-        now = self._clock.now()
-        well = (e for e in [*queue, *lost] if e.breaker.state(now) == "closed")
-        return next((e for e in well if not e.provider.last_resort), None)
+    def _prepare_to_move_on(self, winner: Attempt, queue: Sequence[Endpoint]) -> None:
+        """Over to the next that was not asked, else to one that was asked and is not late."""
+        asked = [a.endpoint for a in self._account.running if a is not winner and not a.is_late]
+        # Nobody, when moving on again would be the end of the reply.
+        spares = [*queue, *asked] if self._account.resumes < self._options.max_resumes else []
+        now, options = self._clock.now(), self._options.patience
+        self._lead = wait_for_another(spares, self._size, now, options)
 
     def _deadline(self) -> float:
-        if self._request.first_word_deadline is not None:
-            return self._request.first_word_deadline
-        options = self._options
-        return options.first_word_deadline if self._request.speech else options.text_deadline
+        options, wanted = self._options, self._request.first_word_deadline
+        usual = options.first_word_deadline if self._request.speech else options.text_deadline
+        return usual if wanted is None else wanted
 
     @property
     def _is_out_of_time(self) -> bool:
         return self._clock.now() >= self._ends_at
 
-    @property
-    def _stays_refused(self) -> bool:
-        return not self._options.move_on_refused_content
-
     # ── The end ──────────────────────────────────────────────────────────────────────────────────
-
-    def _has_nothing_to_add(self, chunk: Chunk) -> bool:
-        """Whether a continuation says that the words given out were all there was to say."""
-        return (
-            chunk.finish_reason == "stop"
-            and bool(self._account.given)
-            and ends_sentence(self._account.given)
-        )
 
     def _is_cut_short(self, said_before: int) -> bool:
         """A continuation that adds nothing is an end only where the sentence was at its end."""
@@ -378,11 +382,9 @@ class Reply:
         return bool(said_before) and not added and not ends_sentence(self._account.given)
 
     def _last_words(self) -> Chunk:
-        """What is said when nobody is left. Raises ReplyFailedError for readers of text who have
-        not been given a word.
-        """
+        """What is said when nobody is left. Raises ReplyFailedError for readers without a word."""
         phrases, language = self._router.phrases, self._request.language
-        self._account.nobody_left()
+        self._account.nobody_left(self._reasons)
         if self._account.given:
             text = phrases.closing(self._account.given, language)
         elif self._request.speech:
@@ -390,6 +392,6 @@ class Reply:
             self._router.sorries += 1
         else:
             failures = [(e.name, str(failure)) for e, failure in self._account.failures.items()]
-            raise ReplyFailedError([*failures, *self._reasons])
+            raise ReplyFailedError([*failures, *self._account.unasked])
         self._account.phrased(text)
         return Chunk(text=text, finish_reason="stop")

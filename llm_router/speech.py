@@ -14,19 +14,30 @@ _DEFAULT_SPEED = 15.0
 
 _CLAUSE_END = re.compile(r"[.!?;:,…][\"')\]]*(?=\s|$)|[。！？；：，、]|\n")
 _CLAUSE_WORDS = 10
+_CLAUSE_LENGTH = 80
+"""Characters that are a clause whatever they are: not every script parts words by spaces."""
+_PAUSES = 0.1
+"""How much of its talk a voice may be silent for in the long run: a slow speaker, no drip."""
 _WORD = re.compile(r"\S+\s+")
 _SENTENCE_END = re.compile(r"[.!?…。！？][\"')\]]*\s*$")
 
 
 def seconds_to_say(text: str, language: str = "en") -> float:
-    return len(text) / _CHARACTERS_PER_SECOND.get(language[:2].lower(), _DEFAULT_SPEED)
+    return len(text) / _speed(language)
 
 
-def has_clause(text: str) -> bool:
-    """Whether a voice can start on this: a clause has ended, or about ten words are there."""
-    if _CLAUSE_END.search(text):
-        return True
-    return len(_WORD.findall(text)) >= _CLAUSE_WORDS
+def _speed(language: str) -> float:
+    return _CHARACTERS_PER_SECOND.get(language[:2].lower(), _DEFAULT_SPEED)
+
+
+def whole_clauses(text: str) -> str:
+    """What a voice can say of it already: up to where a clause ends, or all of about ten words."""
+    end = 0
+    for match in _CLAUSE_END.finditer(text):
+        end = match.end()
+    rest = text[end:]
+    is_long = len(rest) >= _CLAUSE_LENGTH or len(_WORD.findall(rest)) >= _CLAUSE_WORDS
+    return text if is_long else text[:end]
 
 
 def ends_sentence(text: str) -> bool:
@@ -36,32 +47,47 @@ def ends_sentence(text: str) -> bool:
 class SpeechClock:
     """When the voice will run out of what it was given.
 
-    It starts to speak with the first whole clause. `silent_from` is None until then.
+    It starts to speak with the first whole clause. `silent_from` is None until then. Of the pauses
+    whoever gives the words has let it make, its talk wins some back (see `_PAUSES`).
     """
 
     def __init__(self, language: str) -> None:
-        self._language = language
+        self._speed = _speed(language)
         self._waiting = ""
         self.silent_from: float | None = None
+        self._paused = 0.0
+        self._given_since = 0.0
+
+    def taken_over(self, now: float) -> None:
+        """Another gives the words from now on; the pauses until then were not its own."""
+        self._paused, self._given_since = 0.0, now
 
     def heard(self, text: str, now: float) -> None:
-        """Words were given to the voice."""
-        if self.silent_from is None:
-            self._waiting += text
-            if has_clause(self._waiting):
-                self.silent_from = now + seconds_to_say(self._waiting, self._language)
-                self._waiting = ""
+        """Words were given to the voice, which says a clause once it is whole."""
+        self._waiting += text
+        whole = whole_clauses(self._waiting)
+        if not whole:
             return
-        self.silent_from = max(now, self.silent_from) + seconds_to_say(text, self._language)
+        self._waiting = self._waiting[len(whole) :]
+        talk = len(whole) / self._speed
+        if self.silent_from is not None:
+            pause = max(0.0, now - max(self.silent_from, self._given_since))
+            self._paused = max(0.0, self._paused + pause - _PAUSES * talk)
+        self.silent_from = max(now, self.silent_from or 0.0) + talk
 
     def more_due(
-        self, *, first_word: float, last_chunk: float, lead: float, options: RouterOptions
+        self, *, first_word: float, last_chunk: float, lead: float | None, options: RouterOptions
     ) -> float:
         """When more words must be there, if another is to take over (who needs `lead` seconds for
         its first word) before the voice falls silent.
 
-        Until a clause is whole, a voice cannot start: the clause has a deadline of its own.
+        Until a clause is whole, a voice cannot start: the clause has a deadline of its own. Many
+        short pauses are as bad as a long one: what was paused is borne once. Where nobody could
+        take over (`lead` is None), a slow voice is better than none.
         """
+        if lead is None:
+            return last_chunk + options.first_word_deadline
         if self.silent_from is None:
-            return first_word + options.first_clause
-        return max(last_chunk + options.spoken_stall, self.silent_from - lead)
+            return min(first_word + options.first_clause, last_chunk + options.spoken_stall)
+        still_borne = max(0.0, options.spoken_stall - self._paused)
+        return max(last_chunk + still_borne, self.silent_from - lead)

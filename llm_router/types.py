@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Message = Mapping[str, Any]
 """One chat message in OpenAI form."""
@@ -28,12 +28,12 @@ class Usage:
     cached_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """One step of a reply. Any field may be empty.
 
     `reasoning` is what a model thinks aloud; it is never spoken. `connection` names who gave the
-    chunk; providers leave it empty, the router fills it in.
+    chunk; providers leave it empty, the router fills it in. A tuple, because that is made in a
+    third of the time that a frozen dataclass takes, and two are made for every word.
     """
 
     text: str = ""
@@ -52,13 +52,9 @@ class Chunk:
         return bool(self.tool_calls) or (bool(self.text) and not self.text.isspace())
 
     def given_out(self, text: str, connection: str) -> "Chunk":
-        """The same with these words, by this connection.
-
-        Field by field: `dataclasses.replace` would double what a chunk costs.
-        """
-        return Chunk(
-            text, self.reasoning, self.tool_calls, self.finish_reason, self.usage, connection
-        )
+        """The same with these words, by this connection."""
+        _, reasoning, tool_calls, finish_reason, usage, _ = self
+        return Chunk(text, reasoning, tool_calls, finish_reason, usage, connection)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from llm_router.failures import Failure
+from llm_router.prices import Price
 from llm_router.types import Usage
 
 _logger = logging.getLogger("llm_router")
@@ -21,6 +22,10 @@ class AttemptEvent:
     """
 
     connection: str
+    connection_id: str = ""
+    """Empty for one that no store keeps."""
+    pool: str = ""
+    """Of its connection."""
     model: str = ""
     provider: str = ""
     server: str = ""
@@ -46,6 +51,9 @@ class AttemptEvent:
     """Whether anything of it was given out, if only a tool call."""
     finish_reason: str | None = None
     usage: Usage | None = None
+    """Tokens, as the server counted them; None: it did not say, or was cut off before it did."""
+    price: Price | None = None
+    """None: not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +67,11 @@ class ReplyEvent:
     """
 
     session_id: str
+    integration: str = ""
+    """Empty: the request did not say for whom it was."""
+    prompt_characters: int = 0
+    deadline: float = 0.0
+    """Seconds from the call by which something was to be said, whatever happened."""
     connection: str
     model: str
     started_at: float = 0.0
@@ -76,6 +89,8 @@ class ReplyEvent:
     characters: int
     wasted: int
     failures: Sequence[tuple[str, Failure]]
+    unasked: Sequence[tuple[str, str]] = ()
+    """Where nobody answered: the connections that were not asked, and why."""
     tries: Sequence[AttemptEvent] = ()
 
     @property
@@ -126,7 +141,8 @@ class LogObserver:
 
     def reply_ended(self, event: ReplyEvent) -> None:
         if event.last_resort:
-            said = "; ".join(f"{name}: {failure.kind}" for name, failure in event.failures)
+            reasons = [(name, str(failure.kind)) for name, failure in event.failures]
+            said = "; ".join(f"{name}: {why}" for name, why in [*reasons, *event.unasked])
             end = "whoever asked was told so" if event.failed else "the last resort spoke"
             _logger.error("no connection could answer (%s): %s", said or "none", end)
             return

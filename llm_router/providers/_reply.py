@@ -12,6 +12,8 @@ from llm_router.providers._sse import LIMIT, Event, EventParser, ThoughtSplitter
 from llm_router.types import Chunk, Message, ToolCall, Usage
 
 _DETAIL_LENGTH, _CODE_LENGTH = 500, 60
+_decode = json.JSONDecoder().raw_decode
+"""`json.loads` without its search for white space on both sides, a quarter of its time."""
 _CUT_SHORT = frozenset({"length", "content_filter"})
 
 
@@ -73,21 +75,23 @@ class Reply:
         return [chunk for event in events if (chunk := self._chunk(event)) is not None]
 
     def _chunk(self, event: Event) -> Chunk | None:
-        if event.data == "[DONE]":
+        data = event.data.strip()
+        if data == "[DONE]":
             self.is_done = True
-        if self.is_done or not event.data.strip():
+        if self.is_done or not data:
             return None
         try:
-            said = json.loads(event.data)
+            said, end = _decode(data)
         except (ValueError, RecursionError) as error:
             raise BrokenStreamError("the answer holds an event that is not JSON") from error
         if isinstance(said, list) and len(said) == 1:
             said = said[0]
-        if not isinstance(said, dict):
+        if not isinstance(said, dict) or end < len(data):
             raise BrokenStreamError("the answer holds an event that is not a JSON object")
         if said.get("error") or said.get("object") == "error" or event.name == "error":
             raise status_error(0, said)
-        self._note_usage(said)
+        if "usage" in said or "x_groq" in said:
+            self._note_usage(said)
         choices = said.get("choices")
         if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
             return None
@@ -102,18 +106,19 @@ class Reply:
         if calls := delta.get("tool_calls"):
             self._calls.add(calls)
         text, thought = _parts(delta.get("content"))
-        thought += _text(delta.get("reasoning_content")) or _text(delta.get("reasoning"))
+        if "reasoning_content" in delta or "reasoning" in delta:
+            thought += _text(delta.get("reasoning_content")) or _text(delta.get("reasoning"))
         if text:
-            text, more = self._thoughts.feed(self._whole(text))
+            if self._half or _is_half(text[-1]):
+                text = self._whole(text)
+            text, more = self._thoughts.feed(text)
             thought += more
         return Chunk(text, thought) if text or thought else None
 
     def _whole(self, text: str) -> str:
         """Characters that a server cut in half (JSON escapes them as two) put together again."""
-        if not self._half and not "\ud800" <= text[-1] <= "\udbff":
-            return text
         text, self._half = self._half + text, ""
-        if "\ud800" <= text[-1] <= "\udbff":
+        if _is_half(text[-1]):
             text, self._half = text[:-1], text[-1]
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
@@ -254,6 +259,10 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return max(0.0, (until - now).total_seconds())
     except (ValueError, TypeError):
         return None
+
+
+def _is_half(character: str) -> bool:
+    return "\ud800" <= character <= "\udbff"
 
 
 def _parts(content: Any) -> tuple[str, str]:

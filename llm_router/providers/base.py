@@ -1,7 +1,7 @@
 """What the router asks of a provider.
 
-A provider is a module in this folder with `create(connection, clock) -> Provider`. It speaks one
-wire and knows nothing of deadlines, retries or other endpoints: those are the router's.
+A provider is a module in this folder with `create(connection, clock, guard) -> Provider`. It speaks
+one wire and knows nothing of deadlines, retries or other endpoints: those are the router's.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -9,6 +9,7 @@ from typing import Protocol
 
 from llm_router.clock import Clock
 from llm_router.connections import Connection, Continuation
+from llm_router.guard import AddressGuard
 from llm_router.types import ChatRequest, Chunk
 
 
@@ -46,6 +47,12 @@ class Provider(Protocol):
 
 
 class CreateProvider(Protocol):
-    """The type of each provider module's `create`."""
+    """The type of each provider module's `create`.
 
-    def __call__(self, connection: Connection, clock: Clock) -> Provider: ...
+    With a `guard` nothing is dialled that it refuses; a provider that cannot promise that raises
+    AddressRefusedError.
+    """
+
+    def __call__(
+        self, connection: Connection, clock: Clock, guard: AddressGuard | None = None
+    ) -> Provider: ...

@@ -23,11 +23,13 @@ from livekit.agents.types import NOT_GIVEN
 from llm_router.clock import Clock
 from llm_router.connections import Connection, Continuation
 from llm_router.errors import (
+    AddressRefusedError,
     BrokenStreamError,
     ConfigurationError,
     UnreachableError,
     UpstreamError,
 )
+from llm_router.guard import AddressGuard
 from llm_router.providers._livekit_chat import chat_context, tools
 from llm_router.providers._reply import status_error
 from llm_router.types import ChatRequest, Chunk, ToolCall, Usage
@@ -38,12 +40,21 @@ _REPLY_TIMEOUT = 60.0
 _MAX_TOKENS_SPELLINGS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 
-def create(connection: Connection, clock: Clock) -> "LiveKitProvider":  # noqa: ARG001  part of every provider's `create`; deadlines are the router's
+def create(
+    connection: Connection,
+    clock: Clock,  # noqa: ARG001  part of every provider's `create`; deadlines are the router's
+    guard: AddressGuard | None = None,
+) -> "LiveKitProvider":
     """The LLM of `livekit.plugins.<connection.server>`, made from the connection's fields.
 
     Raises ConfigurationError when the plugin is not installed, refuses its arguments, or has no
     argument for a field that is set: nothing is dropped silently.
     """
+    if guard and connection.base_url and not guard.allow_private:
+        raise AddressRefusedError(
+            f"connection {connection.name!r}: a LiveKit plugin dials by itself, past any check of"
+            " where its address leads; an administrator can ask it"
+        )
     match connection.continuation or "words":
         case "words" | "trailing" as continuation:
             return LiveKitProvider(

@@ -12,6 +12,7 @@ from typing import Any
 
 from llm_router.clock import Clock
 from llm_router.connections import Connection, Continuation
+from llm_router.guard import AddressGuard
 from llm_router.providers._offline.rules import Language, Rule, language, tool_names
 from llm_router.types import ChatRequest, Chunk, Message, ToolCall, Usage
 
@@ -27,7 +28,11 @@ def _wall_clock() -> datetime:
     return datetime.now(UTC).astimezone()
 
 
-def create(connection: Connection, clock: Clock) -> "OfflineProvider":  # noqa: ARG001  every provider's signature; nothing is asked or awaited here
+def create(
+    connection: Connection,  # noqa: ARG001  every provider's signature; nothing is asked here,
+    clock: Clock,  # noqa: ARG001  awaited
+    guard: AddressGuard | None = None,  # noqa: ARG001  or dialled
+) -> "OfflineProvider":
     return OfflineProvider()
 
 

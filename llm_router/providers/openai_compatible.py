@@ -21,6 +21,7 @@ from llm_router.errors import (
     UnreachableError,
     UpstreamError,
 )
+from llm_router.guard import AddressGuard, guarded_transport
 from llm_router.providers._reply import Reply, status_error, taken_call_ids
 from llm_router.providers._request import build_body
 from llm_router.providers.catalog import Server, api_root, find
@@ -42,9 +43,10 @@ _NO_SUCH_ROUTE = frozenset({404, 405, 501})
 def create(
     connection: Connection,
     clock: Clock,  # noqa: ARG001  part of every provider's `create`; deadlines are the router's
+    guard: AddressGuard | None = None,
 ) -> "OpenAICompatible":
     """Raises ConfigurationError for a record that no request could be made from."""
-    return OpenAICompatible(connection)
+    return OpenAICompatible(connection, guard)
 
 
 class OpenAICompatible:
@@ -53,17 +55,20 @@ class OpenAICompatible:
     It waits for an answer as long as it is let, and never asks twice.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, guard: AddressGuard | None = None) -> None:
         self._connection, self._server = connection, find(connection)
         self.continuation = connection.continuation or self._server.continuation
         self.last_resort = False
         self._chat, self._models = _routes(connection, self._server)
+        # No upper bound: a request that waits here for another's end would be dead air.
+        limits = httpx2.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE)
+        tls = _tls() if self._chat.scheme == "https" else _no_tls()
         self._client = httpx2.AsyncClient(
             headers=_headers(connection, self._server),
             timeout=httpx2.Timeout(None, connect=_CONNECT),
-            # No upper bound: a request that waits here for another's end would be dead air.
-            limits=httpx2.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE),
-            verify=_tls() if self._chat.scheme == "https" else _no_tls(),
+            limits=limits,
+            verify=tls,
+            transport=guarded_transport(guard, verify=tls, limits=limits) if guard else None,
             follow_redirects=False,
         )
 
@@ -102,8 +107,16 @@ class OpenAICompatible:
             headers={"content-type": "application/json"},
         )
         reply = Reply(taken_call_ids(request.messages))
-        async with self._ask(asked) as response, aclosing(_pieces(response, reply)) as pieces:
-            async for piece in pieces:
+        async with self._ask(asked) as response, aclosing(_body(response)) as pieces:
+            try:
+                async for piece in pieces:
+                    for chunk in reply.feed(piece):
+                        yield chunk
+                    if reply.finish_reason or reply.is_done:
+                        break
+            except (httpx2.HTTPError, OSError) as error:
+                raise BrokenStreamError(f"the answer broke off ({_reason(error)})") from error
+            while piece := await _after_the_end(pieces, reply):
                 for chunk in reply.feed(piece):
                     yield chunk
         for chunk in reply.close():
@@ -199,34 +212,16 @@ def _no_tls() -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-async def _pieces(response: httpx2.Response, reply: Reply) -> AsyncGenerator[bytes, None]:
-    """The body as it comes in.
+async def _after_the_end(pieces: AsyncGenerator[bytes, None], reply: Reply) -> bytes:
+    """The next piece once the server has finished; empty when nothing more comes.
 
-    Once the reply has its finish reason it is whole: a server that then forgets to end the body, or
-    breaks off, costs a moment and the usage, never the reply.
+    The reply is whole by then: a server that forgets to end the body, or breaks off, costs a moment
+    and the usage, never the reply.
     """
-    async with aclosing(_body(response)) as body:
-        while True:
-            wait = None
-            if reply.is_done:
-                wait = _LAST_BYTE
-            elif reply.finish_reason:
-                wait = _LAST_WORDS
-            try:
-                if wait is None:  # nearly always: a time limit around each piece would cost more
-                    piece = await anext(body, None)
-                else:
-                    async with asyncio.timeout(wait):
-                        piece = await anext(body, None)
-            except TimeoutError:
-                return
-            except (httpx2.HTTPError, OSError) as error:
-                if reply.finish_reason:
-                    return
-                raise BrokenStreamError(f"the answer broke off ({_reason(error)})") from error
-            if piece is None:
-                return
-            yield piece
+    with suppress(TimeoutError, httpx2.HTTPError, OSError):
+        async with asyncio.timeout(_LAST_BYTE if reply.is_done else _LAST_WORDS):
+            return await anext(pieces, b"")
+    return b""
 
 
 def _body(response: httpx2.Response) -> AsyncGenerator[bytes, None]:

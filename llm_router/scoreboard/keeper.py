@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from llm_router.breaker import BreakerRecord
 from llm_router.clock import Clock
 from llm_router.endpoint import Endpoint
-from llm_router.latency import Weights, by_histogram
+from llm_router.latency import ENOUGH, Weights, by_histogram
 from llm_router.scoreboard.base import Entry, Note, Scoreboard, ScoreboardError, faded, key_of
 
 _logger = logging.getLogger("llm_router")
@@ -23,8 +23,6 @@ _STOP_WITHIN = 2.0
 _MOST_SAMPLES = 20.0
 """What others measured counts as at most so many samples: enough to know a server's p95, few enough
 for a call to learn quickly that it has changed."""
-_FEWEST_SAMPLES = 0.5
-"""Less than this is too old to say anything; the endpoint is measured anew."""
 _LONGEST_REST = 3600.0
 """Seconds. A wall clock that was wrong cannot shut an endpoint out for longer."""
 _UNTIL_CHANGED = 60.0
@@ -180,7 +178,7 @@ def _as_a_start(weights: Weights) -> dict[int, float]:
     start: dict[int, float] = {}
     for part in by_histogram(weights):
         samples = sum(part.values())
-        if samples >= _FEWEST_SAMPLES:
+        if samples >= ENOUGH:
             factor = min(1.0, _MOST_SAMPLES / samples)
             start |= {key: weight * factor for key, weight in part.items()}
     return start

@@ -157,8 +157,8 @@ MUTATIONS = (
     Mutation(
         "a continuation with nothing to add is a failure",
         "llm_router/router.py",
-        "(what.useful or self._has_nothing_to_add(what))",
-        "what.useful",
+        "if chunk := winning(what, self._account.given):",
+        "if (chunk := winning(what, self._account.given)) and chunk.useful:",
     ),
     Mutation(
         "the silence after the first words is endured",

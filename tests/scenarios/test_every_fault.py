@@ -31,9 +31,8 @@ FAULTS: Mapping[str, Sequence[Step]] = {
     "slow and steady": say(ANSWER, first=2.5),
     "tail": say(ANSWER, first=4.0),
 }
-ONE_FAULT, TWO_FAULTS = 0.5, 1.0 + 1e-6
-"""Seconds to the first word of a router that has measured nothing yet. Two: a hedge that fails
-beside one that hangs is followed by another when that one is late, at 0.8 s."""
+ONE_FAULT, TWO_FAULTS = 0.5, 0.75
+"""Seconds to the first word of a router that has measured nothing yet."""
 LONGEST_PAUSE = 0.7
 """Seconds in which a voice may be out of words in the middle of a reply."""
 

@@ -174,6 +174,16 @@ def test_a_stall_is_noticed_before_the_voice_runs_out_of_words() -> None:
     assert heard.at[-1] < said
 
 
+def test_after_its_first_clause_a_voice_bears_a_short_stall_and_no_longer_wait() -> None:
+    begun = [Step(0.2, Chunk(text="Yes")), Step(0.3, Chunk(text=". We")), HANG]
+    s = Stage([begun], [say(" open at nine.", first=0.1)])
+    s.providers[1].continuation = "flags"
+    [heard] = s.ask()
+    assert heard.text == "Yes. We open at nine."
+    stalled_at = 0.5 + s.options.spoken_stall
+    assert stalled_at < heard.at[2] < stalled_at + 0.2, "long before the clause was due"
+
+
 def test_a_drip_is_taken_over_before_the_first_clause_is_due() -> None:
     drip = [Step(0.1, Chunk(text="We ")), *[Step(1.0, Chunk(text="w "))] * 60]
     s = Stage([drip], [say("open at nine.")])

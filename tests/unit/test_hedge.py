@@ -235,6 +235,16 @@ def test_a_failure_beside_one_that_is_on_time_starts_nobody() -> None:
     Course("abc").run(script)
 
 
+def test_the_next_takes_the_place_of_a_hedge_that_fails() -> None:
+    def script(course: Course) -> None:
+        course.at(0)
+        course.at(1)
+        course.fails("b")
+        assert course.at(1.5) == "failover c, wait 2"
+
+    Course("abc").run(script)
+
+
 def test_two_hung_servers_cost_two_deadlines() -> None:
     def script(course: Course) -> None:
         assert [course.at(now) for now in (0, 2, 4)] == [

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.latency import SIZE_CLASSES, Histogram, Latency, size_class, under_load
+from llm_router.latency import (
+    DOUBT,
+    HALF_LIFE,
+    SIZE_CLASSES,
+    Histogram,
+    Latency,
+    size_class,
+    under_load,
+)
 
 Sample = tuple[Literal["seen", "cut", "failed"], float]
 QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
@@ -199,3 +207,63 @@ def test_whoever_watches_is_told_of_each_change() -> None:
     latency.record_failure(0, 0.0)
     latency.add_weights({0: 1.0}, 0.0)
     assert told == [1, 2, 3, 4, 4]
+
+
+def test_who_is_told_of_a_change_finds_it_made() -> None:
+    latency, found = Latency(), list[float | None]()
+    latency.told = lambda: found.append(latency.first_clause(0).quantile(0.5))
+    latency.record_first_clause(0, 0.4, 0.0)
+    latency.record_failure(1, 0.0)
+    latency.record_at_least(0, 9.0, 0.0)
+    assert found == [pytest.approx(0.4, rel=0.1)] * 3
+    latency.record_failure(0, 0.0)
+    assert found[-1] == math.inf
+
+
+def known(latency: Latency, now: float) -> float | None:
+    latency.fade(now)
+    return latency.first_clause(0).quantile(0.5)
+
+
+def test_a_prediction_holds_until_its_samples_weigh_next_to_nothing() -> None:
+    latency = Latency()
+    for _ in range(4):
+        latency.record_first_clause(0, 0.4, 0.0)
+    assert known(latency, 3 * HALF_LIFE - 1) == pytest.approx(0.4, rel=0.1)
+    assert known(latency, 3 * HALF_LIFE + 1) is None
+
+
+@pytest.mark.parametrize("kind", ["failed", "cut"])
+def test_a_prediction_of_never_holds_for_a_minute_after_the_last_sample(kind: str) -> None:
+    latency = Latency()
+    for now in (0.0, 1.0, 2.0):
+        if kind == "failed":
+            latency.record_failure(0, now)
+        else:
+            latency.record_at_least(0, 0.5, now)
+    assert known(latency, 2.0 + DOUBT - 1) == math.inf
+    assert known(latency, 2.0 + DOUBT) is None
+    latency.record_first_clause(0, 0.4, 100.0)
+    assert known(latency, 100.0) == pytest.approx(0.4, rel=0.1), "measured anew"
+
+
+def test_a_few_failures_among_many_answers_are_not_forgotten_after_a_minute() -> None:
+    latency = Latency()
+    for _ in range(4):
+        latency.record_first_clause(0, 0.4, 0.0)
+    for _ in range(3):
+        latency.record_failure(0, 0.0)
+    latency.fade(2 * DOUBT)
+    assert latency.first_clause(0).count(0.0) == 7.0
+
+
+def test_who_watches_is_told_of_what_fades_and_of_nothing_else() -> None:
+    latency, told = Latency(), list[str]()
+    latency.record_failure(0, 0.0)
+    latency.told = lambda: told.append("told")
+    latency.fade(DOUBT - 1)
+    assert told == []
+    latency.fade(DOUBT)
+    latency.fade(DOUBT)
+    assert told == ["told"]
+    assert latency.first_word(0).count(0.0) == 1.0, "who goes by first words weighs them"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from llm_router.connections import Connection
 from llm_router.endpoint import Endpoint
 from llm_router.failures import Failure, FailureClass
+from llm_router.latency import DOUBT
 from llm_router.plugins import Plugins
 from llm_router.policies.base import Aim, C, Standing, Turn
 from llm_router.policies.latency import LatencyPolicy
@@ -354,3 +355,34 @@ def test_who_may_follow_a_failure(kind: FailureClass, other: dict[str, Any], may
 def test_a_pool_shows_its_endpoints() -> None:
     assert repr(pool()) == "no connection"
     assert repr(pool(endpoint("a"), endpoint("b"))).count("\n") == 1
+
+
+def first_asked(pool_: Pool, now: float, turns: int = 1) -> str:
+    """Who is at the front, each time that so many turns are planned."""
+    return "".join(pool_.plan(HELLO, now).ready[0].name for _ in range(turns))
+
+
+@pytest.mark.parametrize("policy", ["latency", "cheapest"])
+def test_one_whose_first_tries_failed_is_asked_first_again_after_a_minute(policy: str) -> None:
+    a, b = endpoint("a", priority=0), endpoint("b", priority=1, price_out=1.0)
+    by_times = Pool([a, b], POLICIES.load(policy).create(), target=0.8)
+    a.latency.record_failure(0, 0.0)
+    a.latency.record_failure(0, 1.0)
+    b.latency.record_first_clause(0, 0.4, 1.0)
+    assert first_asked(by_times, 1.0 + DOUBT - 1, turns=4) == "bbbb"
+    assert first_asked(by_times, 1.0 + DOUBT, turns=4).endswith("aaa")
+
+
+def test_one_that_goes_on_failing_is_asked_first_once_a_minute_and_no_more() -> None:
+    a, b = endpoint("a", priority=0), endpoint("b", priority=1)
+    by_times = Pool([a, b], LatencyPolicy(), target=0.8)
+    asked = ""
+    for second in range(600):
+        now = float(second)
+        first = by_times.plan(HELLO, now).ready[0]
+        asked += first.name
+        if first is a:
+            a.latency.record_failure(0, now)
+        else:
+            b.latency.record_first_clause(0, 0.4, now)
+    assert 8 <= asked.count("a") <= 11

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_router.options import RouterOptions
-from llm_router.speech import SpeechClock, ends_sentence, has_clause, seconds_to_say
+from llm_router.speech import SpeechClock, ends_sentence, seconds_to_say, whole_clauses
 
 
 @pytest.mark.parametrize(
@@ -29,10 +29,11 @@ def test_words_take_as_long_as_their_language_does(language: str, seconds: float
         ),
         *('He said "no." Then', "(at nine.) And", "九點開門。", "是的，我們", "はい、そうです"),
         "one two three four five six seven eight nine ten eleven",
+        "ร้านของเราเปิดให้บริการทุกวันตั้งแต่เก้าโมงเช้าถึงหกโมงเย็นยกเว้นวันอาทิตย์และวันหยุดนักขัตฤกษ์",
     ],
 )
 def test_a_voice_can_start_on_a_clause(text: str) -> None:
-    assert has_clause(text)
+    assert whole_clauses(text)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_a_voice_can_start_on_a_clause(text: str) -> None:
     ],
 )
 def test_a_voice_cannot_start_on_half_a_clause(text: str) -> None:
-    assert not has_clause(text)
+    assert not whole_clauses(text)
 
 
 @pytest.mark.parametrize(
@@ -70,28 +71,42 @@ def test_the_voice_is_silent_until_it_has_a_clause() -> None:
 def test_words_that_come_while_it_speaks_follow_on() -> None:
     clock = SpeechClock("en")
     clock.heard("x" * 29 + ".", 0.0)
-    clock.heard("x" * 15, 1.0)
+    clock.heard("x" * 14 + ".", 1.0)
     assert clock.silent_from == pytest.approx(3.0)
+
+
+def test_half_a_clause_is_not_said_until_it_is_whole() -> None:
+    clock = SpeechClock("en")
+    clock.heard("x" * 29 + ". And then", 0.0)
+    assert clock.silent_from == pytest.approx(2.0)
+    clock.heard(" home.", 1.0)
+    assert clock.silent_from == pytest.approx(2.0 + len(" And then home.") / 15)
+
+
+def test_words_without_punctuation_are_said_by_the_ten() -> None:
+    clock = SpeechClock("en")
+    clock.heard("Yes. " + "word " * 10, 0.0)
+    assert clock.silent_from == pytest.approx(55 / 15)
 
 
 def test_words_that_come_after_a_silence_start_anew() -> None:
     clock = SpeechClock("en")
     clock.heard("x" * 29 + ".", 0.0)
-    clock.heard("x" * 15, 10.0)
+    clock.heard("x" * 14 + ".", 10.0)
     assert clock.silent_from == pytest.approx(11.0)
 
 
 @given(st.lists(st.tuples(st.text("ab ,.", max_size=30), st.floats(0.0, 5.0)), max_size=20))
-def test_the_voice_never_runs_out_before_now_nor_earlier_than_it_would_have(
+def test_the_voice_never_runs_out_earlier_than_it_would_have(
     given_out: list[tuple[str, float]],
 ) -> None:
     clock, now, before = SpeechClock("en"), 0.0, None
     for text, pause in given_out:
         now += pause
         clock.heard(text, now)
-        if clock.silent_from is not None:
+        if clock.silent_from not in (before, None):
             assert clock.silent_from >= now
-            assert before is None or clock.silent_from >= before
+        assert before is None or (clock.silent_from or 0.0) >= before
         before = clock.silent_from
 
 
@@ -103,6 +118,13 @@ def test_a_clause_is_due_some_time_after_the_first_word() -> None:
     clock.heard("We", 1.0)
     due = clock.more_due(first_word=1.0, last_chunk=2.5, lead=0.2, options=OPTIONS)
     assert due == 3.0, "however many words drip in between"
+
+
+def test_before_the_first_clause_the_next_word_is_due_as_soon_as_for_a_silent_voice() -> None:
+    clock = SpeechClock("en")
+    clock.heard("We", 1.0)
+    due = clock.more_due(first_word=1.0, last_chunk=1.0, lead=0.2, options=OPTIONS)
+    assert due == 1.7
 
 
 def test_more_is_due_before_the_voice_runs_out_by_as_much_as_the_next_one_needs() -> None:
@@ -117,3 +139,35 @@ def test_a_voice_that_has_run_out_bears_a_short_stall() -> None:
     clock.heard("Yes.", 0.0)
     due = clock.more_due(first_word=0.0, last_chunk=5.0, lead=0.4, options=OPTIONS)
     assert due == 5.7
+
+
+def drips(clock: SpeechClock, pause: float, times: int) -> float:
+    """Clauses of 0.4 s, each `pause` s after the voice has fallen silent. When the last came."""
+    now = 0.0
+    for _ in range(times):
+        clock.heard("x" * 5 + ",", now)
+        now = (clock.silent_from or 0.0) + pause
+    return now - pause - 0.4
+
+
+def test_many_short_pauses_are_borne_no_longer_than_a_long_one() -> None:
+    clock = SpeechClock("en")
+    last = drips(clock, 0.25, 4)  # 0.75 s of pauses, of which the talk wins 0.16 s back
+    due = clock.more_due(first_word=0.0, last_chunk=last, lead=0.0, options=OPTIONS)
+    assert due == pytest.approx(max(clock.silent_from or 0.0, last + 0.7 - 0.75 + 3 * 0.04))
+
+
+def test_a_slow_speaker_is_no_drip() -> None:
+    clock = SpeechClock("en")
+    last = drips(clock, 0.04, 100)
+    due = clock.more_due(first_word=0.0, last_chunk=last, lead=0.0, options=OPTIONS)
+    assert due == pytest.approx(last + 0.7)
+
+
+def test_whoever_takes_over_is_not_blamed_for_the_pauses_before_it() -> None:
+    clock = SpeechClock("en")
+    last = drips(clock, 0.25, 4)
+    clock.taken_over(last + 1.0)
+    clock.heard("x" * 5 + ",", last + 1.0)
+    due = clock.more_due(first_word=0.0, last_chunk=last + 1.0, lead=0.0, options=OPTIONS)
+    assert due == pytest.approx(last + 1.7)

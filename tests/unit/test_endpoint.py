@@ -1,0 +1,80 @@
+"""What attempts tell their reply, and how long it waits to be told."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from llm_router.connections import Connection
+from llm_router.endpoint import Attempt, Endpoint, Mailbox
+from llm_router.testing import HANG, ManualClock, ScriptedProvider, Step
+from llm_router.types import ChatRequest, Chunk
+
+WORD = Step(0.0, Chunk(text="word"))
+
+
+def played(*script: Step, limit: int, act: Callable[[Attempt, Mailbox], Awaitable[None]]) -> None:
+    """One attempt that plays the script into a mailbox, while `act` goes on."""
+    clock = ManualClock()
+
+    async def main() -> None:
+        mailbox = Mailbox(clock, limit)
+        attempt = Attempt(
+            Endpoint(Connection(name="a"), ScriptedProvider([script], clock=clock)),
+            ChatRequest(messages=[]),
+            role="first",
+            size=0,
+            hedge_after=1.0,
+            silent_after=2.0,
+            mailbox=mailbox,
+            clock=clock,
+        )
+        await clock.sleep(1.0)
+        await act(attempt, mailbox)
+        mailbox.close()
+        attempt.cancel()
+        await attempt.wait()
+
+    clock.run(main())
+
+
+def test_a_reader_that_is_slow_slows_the_attempt_down() -> None:
+    async def act(attempt: Attempt, mailbox: Mailbox) -> None:
+        come = [attempt.characters]
+        for _ in range(6):
+            assert await mailbox.get(1.0)
+            await asyncio.sleep(0.1)  # until nothing more happens: time jumps
+            come.append(attempt.characters)
+        assert come == [16, 16, 24, 24, 32, 32, 40], "four words, then two for every two read"
+
+    played(*[WORD] * 40, limit=4, act=act)
+
+
+def test_what_has_come_is_read_even_when_its_time_is_over() -> None:
+    async def act(attempt: Attempt, mailbox: Mailbox) -> None:
+        assert await mailbox.get(0.0) == (attempt, WORD.chunk)
+        assert await mailbox.get(0.0) is None
+
+    played(WORD, HANG, limit=4, act=act)
+
+
+def test_each_wait_ends_at_its_own_time_whatever_the_one_before_was_for() -> None:
+    clock = ManualClock()
+
+    async def main() -> None:
+        mailbox = Mailbox(clock)
+        for until in (5.0, 6.0, 6.5):
+            assert await mailbox.get(until) is None
+            assert until <= clock.now() < until + 0.001
+        assert await mailbox.get(6.0) is None, "a time that is over"
+        assert clock.now() < 6.501
+        mailbox.close()
+
+    clock.run(main())
+
+
+def test_a_wait_may_end_before_the_one_that_a_word_cut_short_would_have() -> None:
+    async def act(_: Attempt, mailbox: Mailbox) -> None:
+        assert await mailbox.get(50.0)
+        assert await mailbox.get(9.0) is None
+        assert asyncio.get_running_loop().time() < 10.0
+
+    played(Step(3.0, Chunk(text="word")), HANG, limit=4, act=act)
