@@ -16,7 +16,8 @@ class Variant:
     """`stock`: LiveKit's own turn handling, only kept away from its cloud; otherwise
     `build_session` with `turns`. `whole`: the recogniser waits for the end of an utterance.
     `early_words`: it hands over what it has as soon as the caller pauses. `early_voice`: the answer
-    is turned into sound while the end of the turn is still being decided.
+    is turned into sound while the end of the turn is still being decided. `spare`: a second model
+    server stands behind the first: through our router, or with `stock` LiveKit's FallbackAdapter.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Variant:
     whole: bool = False
     early_words: bool = True
     early_voice: bool = False
+    spare: bool = False
     turns: TurnOptions = field(default_factory=TurnOptions)
     frame_ms: int = 20
 
@@ -38,14 +40,12 @@ STOCK = Variant(
     early_words=False,
     frame_ms=50,
 )
+STOCK_STREAMING = replace(
+    STOCK, name="stock_streaming", title="LiveKit's defaults, streaming", whole=False
+)
 VARIANTS = (
     STOCK,
-    replace(
-        STOCK,
-        name="stock_streaming",
-        title="LiveKit's defaults, streaming",
-        whole=False,
-    ),
+    STOCK_STREAMING,
     OURS,
     replace(OURS, name="no_early_words", title="ours, no early words", early_words=False),
     replace(
@@ -75,8 +75,12 @@ VARIANTS = (
         turns=TurnOptions(detection="vad", min_silence=0.2, min_delay=0.0, max_delay=1.0),
     ),
 )
-_BY_NAME = {one.name: one for one in VARIANTS}
-NAMES: Sequence[str] = tuple(_BY_NAME)
+OURS_FAILING = replace(OURS, name="ours_failing", spare=True)
+STOCK_FAILING = replace(
+    STOCK_STREAMING, name="stock_failing", title="LiveKit's defaults, FallbackAdapter", spare=True
+)
+NAMES: Sequence[str] = tuple(one.name for one in VARIANTS)
+_BY_NAME = {one.name: one for one in (*VARIANTS, OURS_FAILING, STOCK_FAILING)}
 
 
 def room_name(variant: Variant, call: int) -> str:

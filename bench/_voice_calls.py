@@ -16,12 +16,13 @@ from pathlib import Path
 from agent.tokens import mint_token
 from bench._voice import ANSWER, FIRST_TOKEN, GAP, Variant, room_name
 from bench._voice_turns import Note, Turn, take_apart
-from bench._voice_worker import AGENT, MODEL_URL, NOTES, PORT, READY
+from bench._voice_worker import AGENT, MODEL_URL, NOTES, PORT, READY, SPARE_URL
 from deploy import media_server, places
 from deploy.demo import LiveKit, free_ports, server_service
 from deploy.supervisor import Service, ServiceError, Supervisor
 from llm_router.testing.server import FaultyServer, Script
 from tests.voice.caller import AUDIBLE, RATE, Caller, Sentence, call, read_wav, sentence
+from tests.voice.replies import words
 
 SENTENCES = (
     "what_time",
@@ -32,7 +33,7 @@ SENTENCES = (
     "yes_thank_you",
     "real_person",
 )
-_HANGS_UP = 10.0  # s without an answer
+HANGS_UP = 10.0  # s without an answer
 _LOOK_EVERY = 0.05  # s
 
 
@@ -52,6 +53,7 @@ class Exchange:
 
     livekit: LiveKit
     model: FaultyServer
+    spare: FaultyServer
     notes: Path
     logs: Path
     _calls: int = 0
@@ -85,6 +87,10 @@ class Exchange:
                 f"{variant.title}: the call broke off. {broken}. Log: {self.logs}"
             ) from broken
 
+    async def be_well(self) -> None:
+        """The model answers as it should, from the next request on."""
+        await self.model.behave(Script(words=words(ANSWER), first_token_after=FIRST_TOKEN, gap=GAP))
+
     async def _worker_at_rest(self) -> None:
         """It starts a process for the next call, which takes the processor for a while."""
         while len(_read(self.notes / READY)) <= self._calls:  # noqa: ASYNC110  a file tells nobody that it grew
@@ -99,6 +105,12 @@ class Call:
 
     async def turn(self, name: str) -> Spoken:
         """Say a sentence, wait for the answer and hear it out."""
+        spoken = await self.say(name)
+        await self.caller.silence()
+        return spoken
+
+    async def say(self, name: str) -> Spoken:
+        """Say a sentence and wait for the answer to begin."""
         said = sentence(name)
         length = len(await asyncio.to_thread(read_wav, said.file)) / RATE
         ended = await self.caller.say(said)
@@ -117,12 +129,11 @@ class Call:
                 began < sound.at <= ended and sound.rms > AUDIBLE for sound in self.caller.heard
             ),
         )
-        await self.caller.silence()
         return Spoken(sentence=said, began=began, ended=ended, turn=turn)
 
     async def _first_sound(self, since: float) -> float:
         try:
-            found: float = await self.caller.until(lambda me: me.first_sound(since), _HANGS_UP)
+            found: float = await self.caller.until(lambda me: me.first_sound(since), HANGS_UP)
         except AssertionError:  # it never came
             return math.inf
         return found
@@ -139,20 +150,22 @@ async def exchange() -> AsyncIterator[Exchange]:
         secret=secrets.token_urlsafe(32),
         ours=True,
     )
-    first, *rest = ANSWER.split()
-    script = Script(
-        words=(first, *(f" {word}" for word in rest)), first_token_after=FIRST_TOKEN, gap=GAP
-    )
     async with AsyncExitStack() as stack:
         notes = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="voice-turn-")))
-        model = await stack.enter_async_context(FaultyServer(script))
+        model = await stack.enter_async_context(FaultyServer())
+        spare = await stack.enter_async_context(FaultyServer())
         logs = places.logs_folder("voice-turn")
         processes = Supervisor(logs)
         stack.push_async_callback(processes.stop)
         await processes.start(server_service(program, livekit, ports))
-        told = {MODEL_URL: model.base_url, NOTES: str(notes), PORT: str(ports.worker_port)}
+        told = {
+            MODEL_URL: model.base_url,
+            SPARE_URL: spare.base_url,
+            NOTES: str(notes),
+            PORT: str(ports.worker_port),
+        }
         await processes.start(_worker(livekit, told))
-        yield Exchange(livekit, model, notes, logs)
+        yield Exchange(livekit, model, spare, notes, logs)
 
 
 def _worker(livekit: LiveKit, told: Mapping[str, str]) -> Service:
@@ -192,6 +205,7 @@ async def measure(
     """So many turns of each variant, by its name: in every round a call of each, in turn, so that
     whatever else the machine does hits all alike.
     """
+    await at.be_well()
     heard: dict[str, list[Turn]] = {variant.name: [] for variant in variants}
     for number in range(rounds):
         first = number % len(variants)

@@ -13,10 +13,12 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from bench._table import machine, markdown_table, seconds, text_table, times
-from bench._voice import ANSWER, FIRST_TOKEN, GAP, OURS, STOCK
-from bench._voice_calls import SENTENCES
+from bench._voice import ANSWER, FIRST_TOKEN, GAP, OURS, OURS_FAILING, STOCK, STOCK_FAILING
+from bench._voice_calls import HANGS_UP, SENTENCES
+from bench._voice_failing import LONGEST_PAUSE, LONGEST_WAIT, SLOW, FailingRow, wait
 from bench._voice_recording import QUIETEST, Recording
 from bench._voice_turns import GOALS, STAGES, Row, Turn
+from tests.voice.replies import FAILINGS, REPLY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +28,7 @@ class Measured:
     """
 
     rows: Sequence[Row]
+    failing: Sequence[FailingRow]
     recording: Recording | None
     load: tuple[float, float]
     longest_wait: float
@@ -35,7 +38,7 @@ class Measured:
 _WAITS = ("", "p50 s", "p95 s", "max s", "p50 of stock", "asked", "talked over", "goal")
 _WAYS = ("after the last sound, s", *STAGES.values())
 _GAINS = ("against ours", "p50 s", "p95 s", "")
-_SLOW = 0.95
+_RESCUES = ("when the model", *("p50 s", "p95 s", "longest pause s", "whole") * 2, "")
 
 
 def waits_table(rows: Sequence[Row]) -> str:
@@ -44,6 +47,45 @@ def waits_table(rows: Sequence[Row]) -> str:
 
 def ways_table(rows: Sequence[Row]) -> str:
     return text_table((*_WAYS, ""), [[*cells, ""] for cells in _ways(rows)])
+
+
+def failing_table(rows: Sequence[FailingRow]) -> str:
+    return text_table(_RESCUES, _rescues(rows))
+
+
+def _rescues(rows: Sequence[FailingRow]) -> list[list[str]]:
+    """A row for each fault: ours, then LiveKit's."""
+    by_way = {(row.failing, row.variant): row for row in rows}
+    cells = [
+        [
+            FAILINGS[failing].title,
+            *_rescue(by_way.get((failing, OURS_FAILING))),
+            *_rescue(by_way.get((failing, STOCK_FAILING))),
+            "",
+        ]
+        for failing in FAILINGS
+        if any(row.failing == failing for row in rows)
+    ]
+    ours, stock = (
+        [row for row in rows if row.variant == way] for way in (OURS_FAILING, STOCK_FAILING)
+    )
+    return [*cells, ["all together", *_together(ours), *_together(stock), ""]] if cells else []
+
+
+def _rescue(row: FailingRow | None) -> list[str]:
+    return _together([row]) if row else ["–"] * 4
+
+
+def _together(rows: Sequence[FailingRow]) -> list[str]:
+    if not rows:
+        return ["–"] * 4
+    turns = sum(len(row.rescues) for row in rows)
+    pause = max((row.pause for row in rows if row.whole), default=math.nan)
+    return [
+        *(seconds(wait(rows, q)) for q in (0.5, SLOW)),
+        _stage(pause),
+        f"{sum(row.whole for row in rows)} of {turns}",
+    ]
 
 
 def _row(rows: Sequence[Row], name: str) -> Row | None:
@@ -55,7 +97,7 @@ def _waits(rows: Sequence[Row]) -> list[list[str]]:
     return [
         [
             row.variant.title,
-            *(seconds(row.wait(q)) for q in (0.5, _SLOW, 1)),
+            *(seconds(row.wait(q)) for q in (0.5, SLOW, 1)),
             times(row.wait(0.5) / stock.wait(0.5)) if stock else "",
             f"{row.asked:.1f}",
             str(row.talked_over),
@@ -77,7 +119,7 @@ def _ways(rows: Sequence[Row]) -> list[list[str]]:
     cells = []
     for row in rows:
         cells.append([row.variant.title, *(_stage(row.stage(name)) for name in STAGES)])
-        slow = row.turn_at(_SLOW)
+        slow = row.turn_at(SLOW)
         if row.variant == OURS and slow:
             cells.append(["ours, the turn at p95", *_stages(slow)])
     return cells
@@ -96,7 +138,7 @@ def _gains(rows: Sequence[Row]) -> list[list[str]]:
     ours = _row(rows, OURS.name)
     others = [row for row in rows if not row.variant.stock and row is not ours]
     return [
-        [row.variant.title, *(f"{row.wait(q) - ours.wait(q):+.2f}" for q in (0.5, _SLOW)), ""]
+        [row.variant.title, *(f"{row.wait(q) - ours.wait(q):+.2f}" for q in (0.5, SLOW)), ""]
         for row in others
         if ours
     ]
@@ -129,9 +171,17 @@ def _page(found: Measured, picture: str) -> str:
         answer=ANSWER,
         sentences=len(SENTENCES),
     )
-    tables = [(_WAITS, _waits(rows)), (_WAYS, _ways(rows)), (_GAINS, _gains(rows))]
-    about = [_ABOUT_WAITS, _ABOUT_WAYS, _ABOUT_GAINS]
+    tables = [
+        (_WAITS, _waits(rows)),
+        (_RESCUES, _rescues(found.failing)),
+        (_WAYS, _ways(rows)),
+        (_GAINS, _gains(rows)),
+    ]
+    about = [_ABOUT_WAITS, _ABOUT_RESCUES, _ABOUT_WAYS, _ABOUT_GAINS]
     parts = [intro]
+    about[1] = _ABOUT_RESCUES.format(
+        reply=REPLY, longest_wait=LONGEST_WAIT, longest_pause=LONGEST_PAUSE
+    )
     for (head, cells), words in zip(tables, about, strict=True):
         parts += [markdown_table(head, cells), words]
     return "\n\n".join(parts)
@@ -139,11 +189,12 @@ def _page(found: Measured, picture: str) -> str:
 
 def _draw(path: Path, found: Measured) -> None:
     tall = 0.5 * len(found.rows)
-    figure, (waits, call) = plt.subplots(
-        2, 1, layout="constrained", facecolor="white", figsize=(12, 3.6 + tall),
-        height_ratios=[tall + 0.6, 3],
+    figure, (waits, rescues, call) = plt.subplots(
+        3, 1, layout="constrained", facecolor="white", figsize=(12, 7.2 + tall),
+        height_ratios=[tall + 0.6, 3.6, 3],
     )  # fmt: skip
     _draw_waits(waits, found.rows)
+    _draw_rescues(rescues, found.failing)
     if found.recording:
         _draw_call(call, found.recording)
     figure.savefig(path, dpi=130)
@@ -179,10 +230,7 @@ def _draw_waits(axis: Any, rows: Sequence[Row]) -> None:
         axis.axvline(limit, color="#bbbbbb", linestyle=":", zorder=0)
     axis.set_yticks(
         range(len(rows)),
-        [
-            f"{row.variant.title}\np50 {row.wait(0.5):.2f}, p95 {row.wait(_SLOW):.2f}"
-            for row in rows
-        ],
+        [f"{row.variant.title}\np50 {row.wait(0.5):.2f}, p95 {row.wait(SLOW):.2f}" for row in rows],
     )
     axis.set_ylim(len(rows) - 0.5, -0.6)
     axis.set_xlim(left=0)
@@ -190,6 +238,39 @@ def _draw_waits(axis: Any, rows: Sequence[Row]) -> None:
         "seconds after the caller's last sound; dotted: what p50 and p95 of ours may be"
     )
     axis.set_title("From the caller's last sound to the agent's first", fontsize=12)
+    axis.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9, frameon=False)
+
+
+def _draw_rescues(axis: Any, rows: Sequence[FailingRow]) -> None:
+    """Each turn a mark; those that never had an answer stand at the right edge."""
+    ways = [
+        ("ours", OURS_FAILING, -0.15, "o", "#0072B2"),
+        ("FallbackAdapter", STOCK_FAILING, 0.15, "D", "#D55E00"),
+    ]
+    for who, variant, aside, shape, colour in ways:
+        turns = [
+            (place, rescue)
+            for place, failing in enumerate(FAILINGS)
+            for row in rows
+            if (row.failing, row.variant) == (failing, variant)
+            for rescue in row.rescues
+        ]
+        for whole in (True, False):
+            marks = [(place, one) for place, one in turns if one.whole == whole]
+            axis.scatter(
+                [min(one.turn.wait, HANGS_UP) for _, one in marks],
+                [place + aside for place, _ in marks],
+                marker=shape, s=40, color=colour if whole else "none", edgecolor=colour,
+                label=f"{who}: {'whole' if whole else 'not whole'}",
+            )  # fmt: skip
+    axis.axvline(LONGEST_WAIT, color="#bbbbbb", linestyle=":", zorder=0)
+    axis.set_yticks(range(len(FAILINGS)), [one.title for one in FAILINGS.values()])
+    axis.set_ylim(len(FAILINGS) - 0.5, -0.5)
+    axis.set_xlim(left=0)
+    axis.set_xlabel(
+        "seconds from the caller's last sound to the agent's first; dotted: p95 of ours"
+    )
+    axis.set_title("The same wait when the first model server fails", fontsize=12)
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9, frameon=False)
 
 
@@ -252,6 +333,20 @@ _ABOUT_WAITS = """\
 **p50 of stock**: the p50 divided by that of the first row. **asked**: how often a turn asked the \
 model, on average; what is over 1 was thrown away. **talked over**: turns in which the agent spoke \
 while the caller still did; they have no wait and are not in the other figures.
+
+## When a model fails
+
+The first of two model servers fails in the way named, at the first question of a call, when \
+nothing is known of it yet; the spare is well. Ours stands on the left; on the right are LiveKit's \
+defaults (streaming) with its FallbackAdapter, which had about half as many turns."""
+
+_ABOUT_RESCUES = """\
+**whole**: every word of the answer came, once, by the transcript; a caller hangs up after 10 s \
+without a sound. **longest pause**: within the sound of the whole answers; the voice itself pauses \
+for 0.4 s between two sentences. Broken off was "{reply}" after its eighth word. A tool call takes \
+two questions to the model, one after the other. Fillers, which would cover a late answer, are \
+left out. The goal is a p95 of {longest_wait:.2f} s and no pause over {longest_pause:.2f} s, for \
+ours.
 
 ## Where the time goes
 

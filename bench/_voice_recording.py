@@ -2,13 +2,11 @@
 
 import asyncio
 import wave
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from livekit import rtc
 from numpy.typing import NDArray
 
 from bench._voice import Variant
@@ -72,35 +70,12 @@ def lay(frames: Iterable[Frame], start: float, length: int) -> Samples:
 async def record(at: Exchange, variant: Variant, turns: int) -> Recording:
     """A call of a few turns; its first and last moments are silent."""
     loop = asyncio.get_running_loop()
-    async with at.call(variant) as line, _heard(line.caller.agent) as frames:
+    await at.be_well()
+    async with at.call(variant) as line:
         start = loop.time()
         spoken = [await line.turn(SENTENCES[n % len(SENTENCES)]) for n in range(turns)]
         length = round((loop.time() - start) * RATE)
+        frames = [(h.at, h.samples) for h in line.caller.heard if h.at > start]
     said = [(one.began, read_wav(one.sentence.file)) for one in spoken]
     sides = [lay(side, start, length) for side in (said, frames)]
     return Recording(start=start, samples=np.stack(sides, axis=1), spoken=spoken)
-
-
-@asynccontextmanager
-async def _heard(agent: rtc.RemoteParticipant | None) -> AsyncIterator[list[Frame]]:
-    """What the agent says while the block lasts."""
-    assert agent is not None
-    tracks = [publication.track for publication in agent.track_publications.values()]
-    track = next(one for one in tracks if one and one.kind == rtc.TrackKind.KIND_AUDIO)
-    stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1, frame_size_ms=_FRAME_MS)
-    frames: list[Frame] = []
-    listening = asyncio.create_task(_listen(stream, frames))
-    try:
-        yield frames
-    finally:
-        listening.cancel()
-        await asyncio.wait({listening})
-        await stream.aclose()
-
-
-async def _listen(stream: rtc.AudioStream, frames: list[Frame]) -> None:
-    loop = asyncio.get_running_loop()
-    async for event in stream:
-        # What has come can be heard from now on.
-        frame = loop.time(), np.frombuffer(event.frame.data, np.int16).copy()
-        frames.append(frame)

@@ -24,10 +24,12 @@ from livekit.agents import (
     JobProcess,
     ModelSettings,
     inference,
+    llm,
     stt,
 )
 from livekit.agents.cli.log import setup_logging
 from livekit.agents.voice import room_io
+from livekit.plugins import openai
 
 from agent import stt as ears
 from agent import tts as voices
@@ -46,7 +48,8 @@ from bench._voice import GREETING, Variant, variant_of
 from llm_router import Connection, open_router
 from llm_router.integrations.livekit import RouterLLM
 
-MODEL_URL, NOTES, PORT = "BENCH_MODEL_URL", "BENCH_NOTES", "BENCH_WORKER_PORT"
+MODEL_URL, SPARE_URL = "BENCH_MODEL_URL", "BENCH_SPARE_URL"
+NOTES, PORT = "BENCH_NOTES", "BENCH_WORKER_PORT"
 READY = "ready"
 """The file in the folder NOTES that gets a line whenever a process is ready for a call."""
 AGENT = "voice-turn"
@@ -69,6 +72,8 @@ class _StockAgent(_WithoutEarlyWords):
     def __init__(self) -> None:
         super().__init__(instructions=_INSTRUCTIONS)
 
+    get_time = Assistant.get_time
+
     async def on_enter(self) -> None:
         self.session.say(GREETING)
 
@@ -90,14 +95,14 @@ def _agent(variant: Variant) -> Agent:
     )
 
 
-def _session(variant: Variant, llm: RouterLLM, engines: Engines) -> AgentSession[None]:
-    if not variant.stock:
-        session = build_session(llm, engines, variant.turns)
+def _session(variant: Variant, model: llm.LLM[Any], engines: Engines) -> AgentSession[None]:
+    if isinstance(model, RouterLLM) and not variant.stock:
+        session = build_session(model, engines, variant.turns)
         session.options.preemptive_generation["preemptive_tts"] = variant.early_voice
         return session
     return AgentSession(
         stt=engines.stt,
-        llm=llm,
+        llm=model,
         tts=engines.tts,
         vad=engines.vad,
         # What LiveKit chooses by itself in a worker that is not its cloud's.
@@ -139,16 +144,41 @@ def _prewarm(process: JobProcess) -> None:
 
 async def _answer(ctx: JobContext) -> None:
     variant = variant_of(ctx.room.name)
-    server = Connection(name="model", base_url=os.environ[MODEL_URL], model_name="faulty")
     async with AsyncExitStack() as stack:
-        router = await stack.enter_async_context(open_router([server]))
-        await router.warm()
-        session = _session(
-            variant, RouterLLM(router), _engines(variant, ctx.proc.userdata["engines"])
-        )
+        model = await (_adapter if variant.stock and variant.spare else _router)(variant, stack)
+        session = _session(variant, model, _engines(variant, ctx.proc.userdata["engines"]))
         ctx.add_shutdown_callback(stack.pop_all().aclose)
         _watch(session, ctx.room.name)
         await session.start(_agent(variant), room=ctx.room, room_options=_options(variant))
+
+
+def _servers(variant: Variant) -> list[str]:
+    return [
+        os.environ[name] for name in ((MODEL_URL, SPARE_URL) if variant.spare else (MODEL_URL,))
+    ]
+
+
+async def _router(variant: Variant, stack: AsyncExitStack) -> RouterLLM:
+    servers = [
+        Connection(
+            name=url, base_url=url, model_name="faulty", priority=place, continuation="flags"
+        )
+        for place, url in enumerate(_servers(variant))
+    ]
+    router = await stack.enter_async_context(open_router(servers))
+    await router.warm()
+    return RouterLLM(router)
+
+
+async def _adapter(variant: Variant, stack: AsyncExitStack) -> llm.FallbackAdapter:
+    models: list[llm.LLM[Any]] = []
+    for url in _servers(variant):
+        model = openai.LLM(model="faulty", base_url=url, api_key="unused")
+        stack.push_async_callback(model.aclose)
+        models.append(model)
+    adapter = llm.FallbackAdapter(models)
+    stack.push_async_callback(adapter.aclose)
+    return adapter
 
 
 def _watch(session: AgentSession[None], room: str) -> None:

@@ -3,7 +3,8 @@
 A caller in a real room says recorded sentences; a model answers with its first token after 150 ms.
 The wait runs from the last sound of the caller to the first sound of the agent that reaches them:
 codecs, network and jitter buffers are in it. LiveKit's default settings and ours are measured in
-one run, turn about, and so are ours with each setting taken away.
+one run, turn about, and so are ours with each setting taken away. Then the first of two model
+servers fails in every way, at the first question of a call.
 
     python bench/voice_turn.py --turns 4 --rounds 1 --variants stock ours
 """
@@ -20,7 +21,8 @@ from bench._pulse import go_first, pulse
 from bench._table import progress
 from bench._voice import NAMES, OURS, VARIANTS, Variant
 from bench._voice_calls import exchange, measure
-from bench._voice_page import Measured, waits_table, ways_table, write
+from bench._voice_failing import measure_failing, missed_failing
+from bench._voice_page import Measured, failing_table, waits_table, ways_table, write
 from bench._voice_recording import record
 from bench._voice_turns import Row, missed
 from deploy.console import Failure
@@ -31,9 +33,11 @@ _RECORDED = 3  # turns
 
 
 async def run(
-    variants: Sequence[Variant], turns: int, rounds: int, *, recorded: bool, realtime: bool
+    variants: Sequence[Variant], chosen: argparse.Namespace, *, recorded: bool
 ) -> Measured:
-    """The turns of each variant, and at wish a further call of ours that counts for nothing."""
+    """The turns of each variant, those with a failing model, and at wish a further call of ours
+    that counts for nothing.
+    """
     this = asyncio.current_task()
     assert this is not None
     # What was started is also stopped when this program is.
@@ -42,16 +46,18 @@ async def run(
     tell("starting the LiveKit server and the worker")
     busy = os.getloadavg()[0]
     async with exchange() as at, pulse() as felt:
-        heard = await measure(at, variants, turns, rounds, tell)
+        heard = await measure(at, variants, chosen.turns, chosen.rounds, tell)
+        failing = await measure_failing(at, chosen.failing_turns, tell)
         tell("recording")
         recording = await record(at, OURS, _RECORDED) if recorded else None
     tell("")
     return Measured(
         rows=[Row(variant=one, turns=heard[one.name]) for one in variants],
+        failing=failing,
         recording=recording,
         load=(busy, os.getloadavg()[0]),
         longest_wait=felt.longest_wait,
-        realtime=realtime,
+        realtime=chosen.realtime,
     )
 
 
@@ -60,16 +66,21 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--turns", type=_positive, default=20, metavar="N",
-        help="turns of each variant (default: %(default)s, about 25 minutes with all variants)",
+        "--turns", type=_positive, default=8, metavar="N",
+        help="turns of each variant (default: %(default)s, about 9 minutes with all variants)",
     )  # fmt: skip
     parser.add_argument(
-        "--rounds", type=_positive, default=5, metavar="N",
+        "--rounds", type=_positive, default=3, metavar="N",
         help="rounds to spread them over; in each, every variant has a call (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--variants", nargs="+", choices=NAMES, default=NAMES, metavar="NAME",
         help=f"only these of: {', '.join(NAMES)}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--failing-turns", type=_not_negative, default=3, metavar="N",
+        help="turns of ours for each way in which a model fails, and about half as many of "
+        "LiveKit's (default: %(default)s, about 10 minutes; 0: none)",
     )  # fmt: skip
     parser.add_argument(
         "--record", type=Path, metavar="FILE",
@@ -87,9 +98,15 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     chosen = parser.parse_args(words)
     if chosen.write and set(chosen.variants) != set(NAMES):
         parser.error("--write shows everything: leave out --variants")
+    if chosen.write and not chosen.failing_turns:
+        parser.error("--write shows everything: leave out --failing-turns 0")
     if chosen.check and OURS.name not in chosen.variants:
         parser.error(f"--check judges {OURS.name!r}: name it in --variants")
     return chosen
+
+
+def _not_negative(text: str) -> int:
+    return 0 if text == "0" else _positive(text)
 
 
 def _positive(text: str) -> int:
@@ -105,9 +122,7 @@ def main() -> int:
         go_first()
     wanted = bool(chosen.write or chosen.record)
     try:
-        found = asyncio.run(
-            run(variants, chosen.turns, chosen.rounds, recorded=wanted, realtime=chosen.realtime)
-        )
+        found = asyncio.run(run(variants, chosen, recorded=wanted))
     except Failure as failure:
         print(failure.report(), file=sys.stderr)
         return 2
@@ -118,6 +133,10 @@ def main() -> int:
         print("Stopped; nothing was written.", file=sys.stderr)
         return 130
     print(f"{waits_table(found.rows)}\n\n{ways_table(found.rows)}")
+    if found.failing:
+        print(
+            f"\nOurs, and LiveKit's defaults with FallbackAdapter:\n{failing_table(found.failing)}"
+        )
     print(f"A busy machine kept the caller waiting for up to {found.longest_wait:.2f} s.")
     if found.recording and chosen.record:
         found.recording.save(chosen.record)
@@ -126,6 +145,7 @@ def main() -> int:
         write(PAGE, found)
         print(f"written: {PAGE} and its picture")
     shortfalls = [what for row in found.rows if row.variant == OURS for what in missed(row)]
+    shortfalls += missed_failing(found.failing)
     for what in shortfalls:
         print(f"MISSED: {what}")
     return 1 if shortfalls and chosen.check else 0

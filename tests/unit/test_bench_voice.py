@@ -9,14 +9,27 @@ import numpy as np
 import pytest
 
 from agent.session import TurnOptions
-from bench._voice import FIRST_TOKEN, NAMES, OURS, STOCK, VARIANTS, room_name, variant_of
+from bench._voice import (
+    FIRST_TOKEN,
+    NAMES,
+    OURS,
+    OURS_FAILING,
+    STOCK,
+    STOCK_FAILING,
+    VARIANTS,
+    Variant,
+    room_name,
+    variant_of,
+)
 from bench._voice_calls import Spoken
-from bench._voice_page import Measured, waits_table, ways_table, write
+from bench._voice_failing import FailingRow, Rescue, missed_failing
+from bench._voice_page import Measured, failing_table, waits_table, ways_table, write
 from bench._voice_recording import QUIETEST, Recording, lay
 from bench._voice_turns import STAGES, Row, Turn, missed, slowest, take_apart
 from bench.voice_turn import arguments
 from config.settings import Settings
-from tests.voice.caller import RATE, sentence
+from tests.voice.caller import RATE, Heard, longest_pause, sentence, withheld
+from tests.voice.replies import FAILINGS
 
 
 def a_turn(wait: float, **stages: float) -> Turn:
@@ -27,7 +40,8 @@ def a_turn(wait: float, **stages: float) -> Turn:
 
 
 def test_a_room_names_its_variant() -> None:
-    assert all(variant_of(room_name(variant, 12)) == variant for variant in VARIANTS)
+    variants = [*VARIANTS, OURS_FAILING, STOCK_FAILING]
+    assert all(variant_of(room_name(variant, 12)) == variant for variant in variants)
 
 
 def test_no_two_variants_have_a_name_in_common() -> None:
@@ -52,6 +66,8 @@ def test_ours_is_what_the_settings_are_by_default() -> None:
         (["--write", "--variants", "ours"], "leave out --variants"),
         (["--check", "--variants", "stock"], "name it in --variants"),
         (["--turns", "0"], "0 is below 1"),
+        (["--failing-turns", "-1"], "-1 is below 1"),
+        (["--write", "--failing-turns", "0"], "leave out --failing-turns"),
     ],
 )
 def test_what_cannot_work_is_refused_with_advice(
@@ -144,6 +160,73 @@ def test_what_was_done_before_the_end_of_the_turn_took_no_time() -> None:
     assert slowest(a_turn(0.5, asked=-0.8, noticed=0.4)).endswith("0.40 s")
 
 
+# ── Failing models ───────────────────────────────────────────────────────────────────────────────
+
+
+def rescued(
+    wait: float, pause: float = 0.4, failing: str = "hang", variant: Variant = OURS_FAILING
+) -> FailingRow:
+    rescue = Rescue(turn=a_turn(wait), pause=pause, whole=True)
+    return FailingRow(failing=failing, variant=variant, rescues=[rescue])
+
+
+def broken_off(failing: str = "stall", variant: Variant = OURS_FAILING) -> FailingRow:
+    rescue = Rescue(turn=a_turn(0.5), pause=9.0, whole=False)
+    return FailingRow(failing=failing, variant=variant, rescues=[rescue])
+
+
+def test_whole_answers_in_time_and_without_a_pause_miss_nothing() -> None:
+    assert missed_failing([rescued(1.30, 0.70), rescued(1.0, failing="drip")]) == []
+
+
+def test_what_livekits_defaults_miss_is_not_held_against_ours() -> None:
+    assert missed_failing([rescued(math.inf, 5.0, variant=STOCK_FAILING)]) == []
+
+
+def test_an_answer_that_comes_too_late_names_the_fault() -> None:
+    (problem,) = missed_failing([rescued(1.0), rescued(2.0, failing="drip")])
+    assert "p95 is 2.00 s" in problem
+    assert FAILINGS["drip"].title in problem
+
+
+def test_a_long_pause_names_the_fault() -> None:
+    (problem,) = missed_failing([rescued(1.0, 0.9, failing="stall")])
+    assert "0.90 s" in problem
+    assert FAILINGS["stall"].title in problem
+
+
+def test_an_answer_that_breaks_off_has_no_longest_pause_and_misses_the_goal() -> None:
+    row = broken_off()
+    assert row.pause == math.inf
+    (problem,) = missed_failing([row])
+    assert "only 0 of 1" in problem
+
+
+def test_failing_models_are_set_side_by_side() -> None:
+    rows = [rescued(0.9), broken_off("hang", STOCK_FAILING), rescued(1.1, failing="drip")]
+    hang, drip, total = (line.split("  ") for line in failing_table(rows).splitlines()[2:])
+    assert [cell.strip() for cell in hang if cell][-5:] == ["1 of 1", "0.50", "0.50", "–", "0 of 1"]
+    assert [cell.strip() for cell in drip if cell][-4:] == ["–"] * 4
+    assert [cell.strip() for cell in total if cell][-5] == "2 of 2"
+
+
+def heard(*frames: tuple[float, bool]) -> list[Heard]:
+    return [Heard(at, 1000.0 if loud else 0.0, frame(0)) for at, loud in frames]
+
+
+def test_a_pause_is_counted_in_sound_and_not_by_the_clock() -> None:
+    frames = [(0.00, True), (0.01, False), (0.02, False), (0.03, True), (2.0, False), (2.01, True)]
+    sound = heard(*frames)
+    assert longest_pause(sound) == pytest.approx(0.02)
+    assert withheld(sound) == pytest.approx(1.97)
+
+
+def test_sound_without_a_pause_has_none() -> None:
+    assert longest_pause(heard((0.0, True), (0.01, True))) == 0
+    assert longest_pause([]) == 0
+    assert withheld([]) == 0
+
+
 # ── The recording ────────────────────────────────────────────────────────────────────────────────
 
 
@@ -215,9 +298,16 @@ def test_the_page_names_every_variant_and_shows_a_picture(tmp_path: Path) -> Non
     turn = a_turn(0.3, noticed=0.1, asked=-0.05)
     spoken = Spoken(sentence=sentence("parking"), began=100.1, ended=100.5, turn=turn)
     recording = Recording(start=99.0, samples=np.zeros((3 * RATE, 2), np.int16), spoken=[spoken])
-    found = Measured(rows=some_rows({}), recording=recording, load=(0.5, 1.5), longest_wait=0.0)
+    found = Measured(
+        rows=some_rows({}),
+        failing=[rescued(0.9), broken_off("hang", STOCK_FAILING)],
+        recording=recording,
+        load=(0.5, 1.5),
+        longest_wait=0.0,
+    )
     write(tmp_path / "voice.md", found)
     page = (tmp_path / "voice.md").read_text()
     assert all(page.count(f"| {variant.title} |") >= 2 for variant in VARIANTS)
+    assert FAILINGS["hang"].title in page
     assert "0.5 before and 1.5 at the end" in " ".join(page.split())
     assert (tmp_path / "voice.png").read_bytes().startswith(b"\x89PNG")

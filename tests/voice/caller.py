@@ -1,6 +1,7 @@
 """A caller in a real room: speaks recorded sentences, listens, reads along and types."""
 
 import asyncio
+import itertools
 import json
 import tomllib
 import wave
@@ -56,10 +57,29 @@ class Line:
 
 @dataclass
 class Heard:
-    """Loudness of 10 ms of the agent's sound, and when it came (loop time, s)."""
+    """10 ms of the agent's sound, how loud they are, and when they came (loop time, s)."""
 
     at: float
     rms: float
+    samples: Samples = field(repr=False)
+
+
+def longest_pause(sound: list[Heard]) -> float:
+    """Seconds without an audible sound, at most, counted in the sound itself: WebRTC hands over
+    10 ms after 10 ms, silence included, so that what a busy listener took late is no pause.
+    """
+    longest = now = 0
+    for heard in sound:
+        now = 0 if heard.rms > AUDIBLE else now + 1
+        longest = max(longest, now)
+    return longest * _FRAME / RATE
+
+
+def withheld(sound: list[Heard]) -> float:
+    """Seconds between two frames, at most. They come by the clock whatever the agent does, so this
+    is how long the machine kept the listener, and with it the agent, from a processor.
+    """
+    return max((b.at - a.at for a, b in itertools.pairwise(sound)), default=0.0)
 
 
 @dataclass
@@ -136,6 +156,12 @@ class Caller:
     def first_sound(self, since: float) -> float | None:
         return next((h.at for h in self.heard if h.at > since and h.rms > AUDIBLE), None)
 
+    def sound(self, since: float) -> list[Heard]:
+        """All that came from a moment on, from the first audible 10 ms to the last."""
+        came = [h for h in self.heard if h.at > since]
+        audible = [place for place, h in enumerate(came) if h.rms > AUDIBLE]
+        return came[audible[0] : audible[-1] + 1] if audible else []
+
     # ── Plumbing ─────────────────────────────────────────────────────────────────────────────────
 
     def _own(self, work: Any) -> None:
@@ -169,9 +195,9 @@ class Caller:
         stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1, frame_size_ms=10)
         try:
             async for event in stream:
-                samples = np.frombuffer(event.frame.data, np.int16).astype(np.float32)
-                rms = float(np.sqrt((samples * samples).mean()))
-                self.heard.append(Heard(asyncio.get_running_loop().time(), rms))
+                samples = np.frombuffer(event.frame.data, np.int16).copy()
+                rms = float(np.sqrt((samples.astype(np.float32) ** 2).mean()))
+                self.heard.append(Heard(asyncio.get_running_loop().time(), rms, samples))
                 if rms > AUDIBLE:
                     await self._tell()
         finally:

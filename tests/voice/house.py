@@ -5,7 +5,6 @@ and two model servers that do as each test says.
 import asyncio
 import json
 import os
-import re
 import secrets
 import sys
 import time
@@ -30,11 +29,6 @@ GREETING = "Hello."
 _PROMPTS = places.ROOT / "config" / "prompts"
 PHRASES = load_phrases(_PROMPTS / "phrases.toml")
 _LOGS = places.ROOT / "test-artifacts" / "voice"
-
-
-def words(text: str) -> list[str]:
-    """A text as the tokens of a reply, with their spaces."""
-    return re.findall(r"\s*\S+", text)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from playwright.async_api import Page, async_playwright, expect
 from deploy import places
 from llm_router.testing.server import Fault, Script
 from tests.voice.caller import RATE, read_wav, sentence
-from tests.voice.house import House, words
+from tests.voice.house import House
+from tests.voice.replies import words
 
 SPOKEN, TYPED = "We open at nine on Saturday.", "It is twelve euros."
 PICTURE = places.ROOT / "test-artifacts" / "page.png"

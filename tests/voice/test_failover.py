@@ -1,17 +1,23 @@
 """Model servers fail in the middle of a call, in every way: the caller hears a whole answer."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from llm_router.testing.script import chunk, event
 from llm_router.testing.server import Fault, Script
-from tests.voice.caller import Caller, sentence
-from tests.voice.house import PHRASES, House, words
+from tests.voice.caller import Caller, longest_pause, sentence, withheld
+from tests.voice.house import PHRASES, House
+from tests.voice.listening import mistakes, spoken_words, words_in
+from tests.voice.replies import FAILINGS, REPLY, words
 
 SHORT = "We are open until five."
 ANSWER = "We are next to the station, and the parking behind the house is free for you."
 BACK = "Yes, here I am again."
+LONGEST_PAUSE = 0.7  # s; the voice itself pauses for 0.38 s between two sentences
+MISHEARD = 1
+"""Words of 12: the recogniser makes no mistake on a quiet machine, and a packet lost can cost one.
+Without tolerance is the transcript."""
 CLOSING = PHRASES.closing("", "en").strip()
 
 
@@ -26,25 +32,31 @@ async def ask(caller: Caller, name: str = "what_time") -> tuple[str, dict[str, A
     return caller.said(by_agent=True, since=asked), caller.routes[-1]
 
 
-ALIVE_AND_SILENT = Script(
-    raw=[event(chunk({"role": "assistant", "content": ""})), *[b": keep-alive\n\n"] * 100],
-    gap=0.05,
-    fault=Fault.STALL_AFTER,
-)
+@pytest.mark.parametrize("name", FAILINGS)
+async def test_every_word_is_heard_once_and_without_a_pause_when_the_first_fails(
+    house: House, name: str
+) -> None:
+    failing = FAILINGS[name]
+    await failing.begin(house.first, house.spare)
+    async with house.call() as caller:
+        before = asyncio.get_running_loop().time()
+        answer, _ = await ask(caller)
+        sound = caller.sound(since=before)
+    assert house.first.requests
+    assert house.spare.requests
+    assert answer == REPLY
+    heard = await asyncio.to_thread(words_in, sound)
+    assert mistakes(heard, spoken_words(REPLY)) <= MISHEARD, heard
+    pause, delay = longest_pause(sound), withheld(sound)
+    assert pause <= LONGEST_PAUSE + delay
+    last = max([*house.first.requests, *house.spare.requests], key=lambda request: request.at)
+    tools_used = [message for message in last.messages if message["role"] == "tool"]
+    assert len(tools_used) == len(failing.spare.tool_calls)
 
 
-@pytest.mark.parametrize(
-    "fails",
-    [
-        Script(fault=Fault.REFUSE),
-        Script(fault=Fault.HANG_BEFORE_HEADERS),
-        ALIVE_AND_SILENT,
-        Script(fault=Fault.EMPTY),
-    ],
-    ids=["refuses", "hangs", "sends a role and keep-alives", "says nothing"],
-)
-async def test_the_spare_answers_when_the_first(house: House, fails: Script) -> None:
-    await house.behave(fails, Script(words=words(SHORT)))
+@pytest.mark.parametrize("fault", [Fault.REFUSE, Fault.EMPTY])
+async def test_the_spare_answers_when_the_first(house: House, fault: Fault) -> None:
+    await house.behave(Script(fault=fault), Script(words=words(SHORT)))
     async with house.call() as caller:
         answer, route = await ask(caller)
     assert answer == SHORT
@@ -52,15 +64,13 @@ async def test_the_spare_answers_when_the_first(house: House, fails: Script) -> 
     assert not route["last_resort"]
 
 
-async def test_an_answer_that_breaks_off_goes_on_without_a_repeat(house: House) -> None:
-    broken = Script(words=words(ANSWER), fault=Fault.RESET_AFTER, after=6, gap=0.02)
-    await house.behave(broken, Script(words=words(ANSWER), continues=True))
+async def test_the_spare_is_asked_for_no_more_than_what_is_missing(house: House) -> None:
+    await FAILINGS["reset"].begin(house.first, house.spare)
     async with house.call() as caller:
-        answer, route = await ask(caller)
-    assert answer == ANSWER
+        _, route = await ask(caller)
     assert route["connection"] == "spare"
     assert house.spare.requests[-1].messages[-1]["role"] == "assistant"
-    assert house.spare.words_sent < len(words(ANSWER))
+    assert house.spare.words_sent < len(words(REPLY))
 
 
 async def test_an_answer_that_nobody_can_finish_ends_with_a_whole_sentence(house: House) -> None:

@@ -4,7 +4,8 @@ import functools
 
 from llm_router.testing.server import Script
 from tests.voice.caller import Caller, sentence
-from tests.voice.house import PHRASES, House, words
+from tests.voice.house import PHRASES, House
+from tests.voice.replies import words
 
 ANSWER = "We open at nine."
 FILLERS = {p for key in ("filler.late", "filler.very_late") for p in PHRASES.by_language["en"][key]}

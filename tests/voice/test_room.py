@@ -7,23 +7,13 @@ from typing import Any
 
 from livekit import rtc
 
-from llm_router.testing.server import FaultyServer, Script
-from llm_router.types import ToolCall
+from llm_router.testing.server import Script
 from tests.voice.caller import Caller, sentence
-from tests.voice.house import House, words
+from tests.voice.house import House
+from tests.voice.replies import by_role, calling, words
 
 OPEN = "We open at nine on Saturday."
-
-
-def called(server: FaultyServer, tool: str, then: str) -> Any:
-    """A model that calls a tool when it is asked something, and then says what it thinks of it."""
-
-    def script(number: int) -> Script:
-        if server.requests[number].messages[-1]["role"] == "user":
-            return Script(words=[], tool_calls=[ToolCall("call_1", tool, "{}")])
-        return Script(words=words(then))
-
-    return script
+LATER = "It is later than you think."
 
 
 async def test_questions_are_heard_and_answered_aloud_one_after_the_other(house: House) -> None:
@@ -44,10 +34,10 @@ async def test_questions_are_heard_and_answered_aloud_one_after_the_other(house:
 
 
 async def test_a_tool_is_used_and_its_result_is_answered_with(house: House) -> None:
-    await house.behave(called(house.first, "get_time", "It is later than you think."))
+    await house.behave(by_role(house.first, calling("get_time"), Script(words=words(LATER))))
     async with house.call() as caller:
         asked = await caller.say(sentence("what_time"))
-        assert await caller.hear_out(asked) == "It is later than you think."
+        assert await caller.hear_out(asked) == LATER
     *_, call, result = house.first.requests[-1].messages
     assert call["tool_calls"][0]["function"]["name"] == "get_time"
     assert result["role"] == "tool"
@@ -56,7 +46,8 @@ async def test_a_tool_is_used_and_its_result_is_answered_with(house: House) -> N
 
 
 async def test_the_agent_says_goodbye_before_it_hangs_up(house: House) -> None:
-    await house.behave(called(house.first, "end_call", "This is never said."))
+    said_after = Script(words=words("This is never said."))
+    await house.behave(by_role(house.first, calling("end_call"), said_after))
     async with house.call() as caller:
         hung_up: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         caller.room.on("disconnected", hung_up.set_result)
