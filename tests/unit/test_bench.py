@@ -73,20 +73,20 @@ def test_the_wait_for_words_that_never_came_is_a_gap_too() -> None:
 
 
 def test_a_voice_that_still_has_words_to_say_hides_a_gap() -> None:
-    said = "".join(WORDS[:12])
-    rest = "".join(WORDS[12:])
+    said = "".join(WORDS[:8])
+    rest = "".join(WORDS[8:])
     assert Turn([(0.15, said), (2.0, rest)], 2.0).longest_silence == 0.0
 
 
 def test_a_voice_that_has_run_out_of_words_is_silent() -> None:
-    said = "".join(WORDS[:12])
+    said = "".join(WORDS[:8])
     voice_ends = 0.15 + len(said) / 15.0
-    later = Turn([(0.15, said), (voice_ends + 1.5, "".join(WORDS[12:]))], voice_ends + 1.5)
+    later = Turn([(0.15, said), (voice_ends + 1.5, "".join(WORDS[8:]))], voice_ends + 1.5)
     assert later.longest_silence == pytest.approx(1.5)
 
 
 def test_a_reply_that_breaks_off_ends_in_silence() -> None:
-    said = "".join(WORDS[:12])
+    said = "".join(WORDS[:8])
     voice_ends = 0.15 + len(said) / 15.0
     assert Turn([(0.15, said)], ended=voice_ends + 2).longest_silence == pytest.approx(2.0)
 
