@@ -10,6 +10,7 @@ import matplotlib as mpl
 
 mpl.use("agg")  # no display is needed
 from matplotlib import pyplot as plt
+from PIL import Image
 
 _COLOURS = "cividis_r"  # one scale of lightness: told apart by every kind of eye, and in grey
 _ACROSS = 4
@@ -50,6 +51,8 @@ def draw(
     figure.suptitle(title, fontsize=15)
     figure.savefig(path, dpi=110)
     plt.close(figure)
+    with Image.open(path) as picture:  # few colours, many words: a palette takes a quarter
+        picture.quantize(64).save(path, optimize=True)
 
 
 def _table(axis: Any, heat: Heat) -> None:

@@ -22,7 +22,7 @@ AT_ONCE = (1, 10, 50, 100, 200)
 TOKEN_RATE = 40.0
 """Words in a second of each of those."""
 _WORDS_AT_ONCE = 60
-_WORDS, _APART = 150, 0.002  # of a reply whose chunks are counted; s, so that each arrives alone
+_WORDS, _APART = 60, 0.002  # of a reply whose chunks are counted; s, so that each arrives alone
 _ALL_WAIT = 1.0  # s until all requests have surely been sent
 _UNCOUNTED = 5
 """Replies at first, in which everything is imported and connected."""
@@ -103,7 +103,7 @@ async def costs(rounds: int, tell: Callable[[str], None]) -> list[Cost]:
             ("of each chunk", {"words": [" word"] * _WORDS, "gap": _APART}, _chunk),
         ):
             await server.behave(saying)
-            replies = rounds if measured is _first_word else max(rounds // 20, 5)
+            replies = rounds if measured is _first_word else max(rounds // 4, 5)
             for number in range(-_UNCOUNTED, replies):
                 tell(f"cost {what}: {max(number, 0) + 1} of {replies}")
                 for place in range(len(found)):

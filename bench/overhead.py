@@ -39,7 +39,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--rounds", type=int, default=400, metavar="N",
         help="first words of each contender, choices of each policy (default: %(default)s, "
-        "about 2 minutes)",
+        "about 3 minutes)",
     )  # fmt: skip
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.name} and its picture")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a goal was missed")

@@ -316,17 +316,15 @@ class Reply:
     async def _next_of(self, winner: Attempt) -> Chunk | Failure | None:
         """Its next chunk or failure; None: the time has come.
 
-        When that is, is worked out when the timer rings, not for every chunk. Words put it off, but
-        those that end the first clause may also bring it nearer, to a stall from then: the timer
-        rings at least that often.
+        When that is, is worked out when the timer rings and when a clause is whole, not for every
+        chunk: all other words put it off.
         """
         while True:
             event = await self._mailbox.get(self._look_at)
             if event is None:
-                now, ends_at = self._clock.now(), self._patience_ends(winner)
-                if now >= ends_at:
+                self._look_at = self._patience_ends(winner)
+                if self._clock.now() >= self._look_at:
                     return None
-                self._look_at = min(ends_at, now + self._options.spoken_stall)
                 continue
             attempt, what = event
             if attempt is winner:
@@ -353,7 +351,8 @@ class Reply:
     def _give(self, text: str, chunk: Chunk, winner: Attempt) -> None:
         self._gave_tool_calls = self._gave_tool_calls or bool(chunk.tool_calls)
         if text:
-            self._speech.heard(text, winner.useful_at)
+            if self._speech.heard(text, winner.useful_at):
+                self._look_at = 0.0
             can_start = self._speech.silent_from is not None or chunk.finish_reason is not None
             self._account.gave(text, is_clause=can_start)
 

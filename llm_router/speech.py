@@ -13,12 +13,14 @@ syllable takes in each script. For deadlines: a little fast rather than slow is 
 _DEFAULT_SPEED = 15.0
 
 _CLAUSE_END = re.compile(r"[.!?;:,…][\"')\]]*(?=\s|$)|[。！？；：，、]|\n")
+_MAY_END = re.compile(r"[.!?;:,…。！？；：，、\n]")
+"""Without one of these, words end no clause, and what waits need not be searched again."""
 _CLAUSE_WORDS = 10
 _CLAUSE_LENGTH = 80
 """Characters that are a clause whatever they are: not every script parts words by spaces."""
 _PAUSES = 0.1
 """How much of its talk a voice may be silent for in the long run: a slow speaker, no drip."""
-_WORD = re.compile(r"\S+\s+")
+_WORD = re.compile(r"\S+ +")
 _SENTENCE_END = re.compile(r"[.!?…。！？][\"')\]]*\s*$")
 
 
@@ -62,24 +64,33 @@ class SpeechClock:
         """Another gives the words from now on; the pauses until then were not its own."""
         self._paused, self._given_since = 0.0, now
 
-    def heard(self, text: str, now: float) -> None:
-        """Words were given to the voice, which says a clause once it is whole."""
+    def heard(self, text: str, now: float) -> bool:
+        """Words were given to the voice, which says a clause once it is whole. Whether one is."""
         self._waiting += text
+        if not (_MAY_END.search(text) or self._is_long()):
+            return False
         whole = whole_clauses(self._waiting)
         if not whole:
-            return
+            return False
         self._waiting = self._waiting[len(whole) :]
         talk = len(whole) / self._speed
         if self.silent_from is not None:
             pause = max(0.0, now - max(self.silent_from, self._given_since))
             self._paused = max(0.0, self._paused + pause - _PAUSES * talk)
         self.silent_from = max(now, self.silent_from or 0.0) + talk
+        return True
+
+    def _is_long(self) -> bool:
+        """Whether what waits may be a clause by its length alone."""
+        waiting = self._waiting
+        return waiting.count(" ") >= _CLAUSE_WORDS or len(waiting) >= _CLAUSE_LENGTH
 
     def more_due(
         self, *, first_word: float, last_chunk: float, lead: float | None, options: RouterOptions
     ) -> float:
         """When more words must be there, if another is to take over (who needs `lead` seconds for
-        its first word) before the voice falls silent.
+        its first word) before the voice falls silent. Words put it off; only a whole clause, which
+        shows how long the voice was silent, may bring it nearer.
 
         Until a clause is whole, a voice cannot start: the clause has a deadline of its own. Many
         short pauses are as bad as a long one: what was paused is borne once. Where nobody could

@@ -171,3 +171,28 @@ def test_whoever_takes_over_is_not_blamed_for_the_pauses_before_it() -> None:
     clock.heard("x" * 5 + ",", last + 1.0)
     due = clock.more_due(first_word=0.0, last_chunk=last + 1.0, lead=0.0, options=OPTIONS)
     assert due == pytest.approx(last + 1.7)
+
+
+@given(st.lists(st.text('ab ,.\n"…。', max_size=12), max_size=30))
+def test_however_it_is_cut_all_that_is_whole_is_said_at_once(pieces: list[str]) -> None:
+    clock, waiting = SpeechClock("en"), ""
+    for piece in pieces:
+        waiting += piece
+        whole = whole_clauses(waiting)
+        assert clock.heard(piece, 0.0) == bool(whole)
+        waiting = waiting[len(whole) :]
+
+
+@given(
+    st.lists(st.tuples(st.text("ab ,.", min_size=1, max_size=30), st.floats(0.0, 1.0)), min_size=1),
+    st.floats(0.0, 1.0),
+)
+def test_words_that_make_no_clause_whole_put_off_when_more_are_due(
+    given_out: list[tuple[str, float]], lead: float
+) -> None:
+    clock, now, due = SpeechClock("en"), 0.0, 0.0
+    for text, pause in given_out:
+        now += pause
+        is_whole, before = clock.heard(text, now), due
+        due = clock.more_due(first_word=given_out[0][1], last_chunk=now, lead=lead, options=OPTIONS)
+        assert due >= before or is_whole
