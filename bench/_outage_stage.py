@@ -141,11 +141,12 @@ class Caller:
             self._first_word = now - self._started
         self._text += text
         begun = self._speech.silent_from
-        if begun is not None:
-            self._silence += max(0.0, now - begun)
-        self._speech.heard(text, now)
-        if begun is None and self._speech.silent_from is not None:
+        if not self._speech.heard(text, now):
+            return  # half a clause: the voice goes on waiting
+        if begun is None:
             self._figures.before += max(0.0, now - self._started - PAUSE)
+        else:
+            self._silence += max(0.0, now - begun)
 
     def _note(self, *, is_finished: bool) -> None:
         figures = self._figures

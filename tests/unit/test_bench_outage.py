@@ -168,8 +168,8 @@ def test_one_provider_is_asked_again_and_again() -> None:
 def test_a_drip_is_heard_as_silence() -> None:
     figures = day_of("one provider", {0: "drips"})
     assert figures.before == pytest.approx(0.15 + 4 * 1.0 - PAUSE)
-    # From the clause to the last word: 15 s, in which 19 words are said.
-    assert figures.within == pytest.approx(15 * 1.0 - 19 * 0.4)
+    # The next clause would take ten words: long before, the caller asks whether anybody is there.
+    assert figures.within == pytest.approx(ASKS_AGAIN)
 
 
 def test_a_server_is_paid_for_the_words_it_made_until_it_was_left() -> None:
