@@ -7,6 +7,7 @@ from llm_router.clock import Clock
 from llm_router.endpoint import Attempt, Endpoint
 from llm_router.failures import Failure
 from llm_router.observe import AttemptEvent, Observer, Observers, ReplyEvent
+from llm_router.prices import charged, estimated
 from llm_router.types import ChatRequest
 
 
@@ -26,6 +27,7 @@ class Account:
     ) -> None:
         self._session_id, self._integration = request.session_id, request.integration or ""
         self._prompt_characters, self._deadline, self._clock = prompt_characters, deadline, clock
+        self._prompt_tokens = estimated(prompt_characters, 0).prompt_tokens
         self._observers, self._context = Observers(observers), copy_context()
         self.started_at = clock.now()
         self.attempts: list[Attempt] = []
@@ -43,6 +45,7 @@ class Account:
     def started(self, attempt: Attempt) -> None:
         self.attempts.append(attempt)
         self.running[attempt] = None
+        attempt.endpoint.limits.asked(self._prompt_tokens, attempt.started_at)
 
     def won(self, attempt: Attempt) -> None:
         self.winner, attempt.heard = attempt, True
@@ -78,7 +81,14 @@ class Account:
 
     def ended(self, attempt: Attempt, outcome: str, failure: Failure | None = None) -> None:
         del self.running[attempt]
-        self._ended.append(attempt.event(outcome, failure))
+        event = attempt.event(outcome, failure)
+        tokens = charged(event.usage, failure, self._prompt_characters, event.characters)
+        attempt.endpoint.limits.answered(
+            tokens.prompt_tokens + tokens.completion_tokens - self._prompt_tokens,
+            event.price.of(tokens) if event.price else 0.0,
+            self._clock.now(),
+        )
+        self._ended.append(event)
         self._observers.attempt_ended(self._ended[-1])
 
     def close(self) -> None:

@@ -7,19 +7,21 @@ from dataclasses import replace
 
 from llm_router.clock import Clock, SystemClock
 from llm_router.connections import Connection
-from llm_router.endpoint import Endpoint
 from llm_router.errors import ConfigurationError
-from llm_router.observe import LogObserver, Observer, Observers, Watcher
+from llm_router.limits import Counters
+from llm_router.live import PROVIDERS, Live, Stored
+from llm_router.observe import EndpointState, LogObserver, Observer, Observers, Watcher
 from llm_router.options import RouterOptions
 from llm_router.phrases import Phrases
 from llm_router.plugins import Plugins
 from llm_router.pool import Pool
-from llm_router.providers.base import Provider
 from llm_router.router import Router
 from llm_router.scoreboard.base import Scoreboard
 from llm_router.scoreboard.keeper import Keeper
+from llm_router.tally import Tally
 
-PROVIDERS = Plugins("llm_router.providers", "provider")
+__all__ = ["POLICIES", "PROVIDERS", "open_router"]
+
 POLICIES = Plugins("llm_router.policies", "policy")
 _WATCH_EVERY = 1.0
 """Seconds between two looks at the endpoints for those who draw them."""
@@ -27,13 +29,14 @@ _WATCH_EVERY = 1.0
 
 @asynccontextmanager
 async def open_router(
-    connections: Sequence[Connection],
+    connections: Sequence[Connection] | Stored,
     *,
     policy: str | Mapping[str, str] = "latency",
     options: RouterOptions | None = None,
     phrases: Phrases | None = None,
     observers: Sequence[Observer] = (),
     scoreboard: Scoreboard | None = None,
+    counters: Counters | None = None,
     clock: Clock | None = None,
 ) -> AsyncIterator[Router]:
     """A router over `connections`; the end of the block closes it, its streams and HTTP clients.
@@ -41,25 +44,25 @@ async def open_router(
     `policy` orders them: a name, or names by the pool that a request asks for, of which `default`
     serves the rest.
     With a `scoreboard`, which stays open, it starts from what other processes have learnt and tells
-    them what it learns.
+    them what it learns; with `counters`, their limits are kept together with other processes.
 
     Raises ConfigurationError, with nothing started, for an unknown policy or provider (listing the
-    known) and for connections that share a name.
+    known) and for connections that share a name or an id. Of stored ones, those that cannot be
+    used are left out and logged; StoreError if the store cannot be read to begin with.
     """
     clock, options = clock or SystemClock(), options or RouterOptions()
-    names = [connection.name for connection in connections]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise ConfigurationError(f"two connections are named {min(twice)!r}; names must differ")
     named = {"default": policy} if isinstance(policy, str) else {"default": "latency", **policy}
     policies = {pool: POLICIES.load(name).create() for pool, name in named.items()}
     async with AsyncExitStack() as stack:
-        endpoints = []
-        for connection in connections:
-            provider: Provider = PROVIDERS.load(connection.provider).create(connection, clock)
-            stack.push_async_callback(provider.aclose)
-            endpoints.append(Endpoint(connection, provider, options.breaker))
+        pool = Pool([], policies["default"], options.target, by_pool=policies)
+        live = Live(pool, clock, options.breaker)
+        stack.push_async_callback(live.aclose)
+        if isinstance(connections, Stored):
+            await live.follow(connections)
+        elif refused := live.put(_by_key(connections)):
+            raise next(iter(refused.values()))
         router = Router(
-            Pool(endpoints, policies["default"], options.target, by_pool=policies),
+            pool,
             options,
             clock=clock,
             phrases=phrases,
@@ -69,6 +72,10 @@ async def open_router(
             keeper = Keeper(scoreboard, lambda: router.pool.endpoints, clock)
             stack.push_async_callback(keeper.aclose)
             await keeper.start()
+        if counters:
+            tally = Tally(counters, live.limits, clock)
+            stack.push_async_callback(tally.aclose)
+            await tally.start()
         if any(isinstance(observer, Watcher) for observer in observers):
             watching = asyncio.create_task(_watch(router, Observers(observers)))
             stack.push_async_callback(_end, watching)
@@ -76,15 +83,34 @@ async def open_router(
         yield router
 
 
+def _by_key(connections: Sequence[Connection]) -> dict[str, Connection]:
+    for what in ("name", "id"):
+        given = [value for connection in connections if (value := getattr(connection, what))]
+        if twice := {value for value in given if given.count(value) > 1}:
+            raise ConfigurationError(
+                f"two connections have the {what} {min(twice)!r}; {what}s must differ"
+            )
+    return {connection.id or connection.name: connection for connection in connections}
+
+
 async def _watch(router: Router, observers: Observers) -> None:
+    names: set[str] = set()
     try:
         while True:
             now = router.clock.now()
-            observers.endpoints_are([e.state(now) for e in router.pool.endpoints])
+            states = [e.state(now) for e in router.pool.endpoints]
+            gone = names - {state.connection for state in states}
+            observers.endpoints_are([*states, *map(_idle, sorted(gone))])
+            names = {state.connection for state in states}
             await router.clock.sleep(_WATCH_EVERY)
     finally:
         states = [e.state(router.clock.now()) for e in router.pool.endpoints]
         observers.endpoints_are([replace(state, in_flight=0) for state in states])
+
+
+def _idle(name: str) -> EndpointState:
+    """What is drawn last of one that was removed."""
+    return EndpointState(connection=name, breaker="closed", in_flight=0)
 
 
 async def _end(task: "asyncio.Task[None]") -> None:

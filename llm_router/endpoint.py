@@ -14,6 +14,7 @@ from llm_router.clock import Clock, Timer
 from llm_router.connections import Connection
 from llm_router.failures import Failure, FailureClass, classify, failure_before_a_word
 from llm_router.latency import Latency, under_load
+from llm_router.limits import Limits
 from llm_router.observe import AttemptEvent, EndpointState
 from llm_router.options import BreakerOptions
 from llm_router.prices import price_of
@@ -30,19 +31,40 @@ class Endpoint:
     """A connection with what this process knows of it: its times, its health, its load."""
 
     def __init__(
-        self, connection: Connection, provider: Provider, breaker: BreakerOptions | None = None
+        self,
+        connection: Connection,
+        provider: Provider,
+        breaker: BreakerOptions | None = None,
+        limits: Limits | None = None,
     ) -> None:
-        self.connection, self.provider = connection, provider
-        self.server = urlsplit(connection.base_url).netloc.rpartition("@")[2]
-        self.price = price_of(connection)
+        self.provider = provider
         self.breaker = CircuitBreaker(breaker)
         self.latency = Latency()
+        self.limits = limits or Limits(connection)
+        self._is_withdrawn = False
         self._in_flight = 0
+        self.set_up_as(connection)
         self._told: Callable[[], None] = lambda: None
+
+    def set_up_as(self, connection: Connection) -> None:
+        """Go on under another record that asks the same provider in the same way."""
+        self.connection = self.limits.connection = connection
+        self.server = urlsplit(connection.base_url).netloc.rpartition("@")[2]
+        self.price = price_of(connection)
 
     @property
     def name(self) -> str:
         return self.connection.name
+
+    def may_start(self, now: float) -> bool:
+        """Whether an attempt may start, were it the last one left to ask."""
+        return not self._is_withdrawn and self.limits.reached(now) is None
+
+    def withdraw(self, idle: Callable[[], None]) -> None:
+        """Nothing starts from now on; `idle` is called once nothing is in flight."""
+        self._is_withdrawn = True
+        self._told = lambda: None if self._in_flight else idle()
+        self._told()
 
     @property
     def in_flight(self) -> int:
@@ -54,8 +76,8 @@ class Endpoint:
         self._told()
 
     def watch(self, told: Callable[[], None]) -> None:
-        """`told` is called after each change of its times, its health or its load."""
-        self._told = self.latency.told = self.breaker.told = told
+        """`told` is called after each change of its times, its health, its load or its limits."""
+        self._told = self.latency.told = self.breaker.told = self.limits.told = told
 
     def predicted(self, size: int) -> float | None:
         """Seconds to the first clause, given what is in flight; None: nothing measured, or not
@@ -84,8 +106,6 @@ class Mailbox:
     """What the attempts of one reply tell it, in order of arrival. Bounded: a reader that is slow
     slows the attempts down.
     """
-
-    __slots__ = ("_clock", "_items", "_limit", "_reader", "_room", "_timer", "_timer_at")
 
     def __init__(self, clock: Clock, limit: int = 256) -> None:
         self._clock, self._limit = clock, limit
@@ -152,14 +172,6 @@ class Mailbox:
 
 class Attempt:
     """One try. Reports what it learns to its endpoint's latency and breaker, each fact once."""
-
-    # Slots, because each chunk touches them: on a busy machine a dict is far away.
-    __slots__ = (
-        *("endpoint", "role", "size", "predicted", "started_at", "hedge_at", "silent_at"),
-        *("first_word_at", "first_clause_at", "useful_at", "characters", "given", "heard"),
-        *("is_late", "failure", "_request", "_mailbox", "_clock", "_generation", "_blank"),
-        *("_largest_gap", "_finish_reason", "_usage", "_detached", "_task"),
-    )
 
     def __init__(
         self,

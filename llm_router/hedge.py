@@ -112,6 +112,7 @@ class Race:
         self._running.remove(attempt)
 
     def next_step(self, now: float) -> Step:
+        self._drop_those_gone(now)
         for attempt in self._running:
             if not attempt.is_late and now >= attempt.silent_at:
                 attempt.late()
@@ -133,6 +134,11 @@ class Race:
                 if (endpoint := self._next_hedge(now)) and self._budget():
                     return self._start(endpoint, "hedge")
         return Wait(min([self._give_up_at, *map(self._next_moment, on_time)]))
+
+    def _drop_those_gone(self, now: float) -> None:
+        """At a limit, or removed, since they were put in the queue."""
+        while self.queue and not self.queue[0].may_start(now):
+            del self.queue[0]
 
     def _next_moment(self, attempt: Attempt) -> float:
         decided = attempt in self._hedged or attempt.role == "trial"

@@ -5,6 +5,7 @@ order, endpoints tell when they change, and a plan puts only those in their new 
 """
 
 import bisect
+import heapq
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class Plan:
     trials: list[Endpoint]
     _pool: "Pool"
     _request: ChatRequest
+    _now: float
     _without: Collection[Endpoint]
 
     @property
@@ -45,8 +47,9 @@ class Plan:
         characters = prompt_characters(self._request)
         for endpoint in self._pool.endpoints:
             if endpoint not in asked:
-                resting = f"resting: {endpoint.breaker.reason}"
-                yield endpoint.name, next(_unfit(endpoint, self._request, characters), resting)
+                limit = endpoint.limits.reached(self._now)
+                other = f"at {limit.reason}" if limit else f"resting: {endpoint.breaker.reason}"
+                yield endpoint.name, next(_unfit(endpoint, self._request, characters), other)
 
 
 def prompt_characters(request: ChatRequest) -> int:
@@ -64,6 +67,9 @@ class _Line:
         self.aim, self.resting = aim, set[Endpoint]()
         self._places, self._policy = places, policy
         self._stale = set(places)
+        self._at_a_limit: list[tuple[float, int, Endpoint]] = []
+        """A heap, by when they may be asked again, which time alone tells."""
+        self._again: dict[Endpoint, float] = {}
         self._tiers = defaultdict[tuple[bool, bool, bool], Standing[Endpoint]](
             lambda: Standing(lambda endpoint: policy.rank(endpoint, aim))
         )
@@ -72,9 +78,18 @@ class _Line:
         self._stale |= changed & self._places.keys()
 
     def refresh(self, now: float) -> None:
+        while self._at_a_limit and self._at_a_limit[0][0] <= now:
+            self._stale.add(heapq.heappop(self._at_a_limit)[2])
         while self._stale:
             endpoint = self._stale.pop()
-            if endpoint.breaker.state(now) == "closed":
+            if limit := endpoint.limits.reached(now):
+                self.resting.discard(endpoint)
+                self._tier(endpoint).discard(endpoint)
+                if self._again.get(endpoint) != limit.until:
+                    self._again[endpoint] = limit.until
+                    waits = limit.until, self._places[endpoint], endpoint
+                    heapq.heappush(self._at_a_limit, waits)
+            elif endpoint.breaker.state(now) == "closed":
                 self.resting.discard(endpoint)
                 self._tier(endpoint).put(endpoint, self._places[endpoint])
             else:
@@ -118,14 +133,19 @@ class Pool:
         by_pool: Mapping[str, Policy] | None = None,
         rng: Rng | None = None,
     ) -> None:
-        self.endpoints = tuple(endpoints)
         self._policy, self._by_pool, self._target = policy, by_pool or {}, target
         self._rng = rng or SystemRng()
-        self._contexts = sorted({e.connection.context_length or 0 for e in endpoints})
         self._lines: dict[tuple[object, ...], _Line] = {}
         self._changed = set[Endpoint]()
         self._last: dict[str, str] = {}
         self.turns = 0
+        self.put(endpoints)
+
+    def put(self, endpoints: Sequence[Endpoint]) -> None:
+        """These are the ones, set up as they are now, from the next plan on."""
+        self.endpoints = tuple(endpoints)
+        self._contexts = sorted({e.connection.context_length or 0 for e in endpoints})
+        self._lines.clear()
         for endpoint in endpoints:
             endpoint.watch(partial(self._changed.add, endpoint))
 
@@ -145,7 +165,7 @@ class Pool:
             # Nobody well is left: those that rest are asked all the same, rather than giving up.
             last = [e for e in ready if e not in resting]
             ready, trials = [e for e in resting if not e.provider.last_resort] + last, []
-        return Plan(ready, trials, self, request, without)
+        return Plan(ready, trials, self, request, now, without)
 
     def answered(self, session_id: str, endpoint: Endpoint) -> None:
         """The session stays there, as far as the policy heeds it."""
@@ -162,10 +182,11 @@ class Pool:
         0.5: the best of them is predicted to need all of the wanted time to its first clause.
         """
         models = [e for e in self.endpoints if not e.provider.last_resort]
-        loads = [1.0 if e.breaker.state(now) == "open" else self._load(e) for e in models]
-        return min(loads, default=0.0)
+        return min((self._load(endpoint, now) for endpoint in models), default=0.0)
 
-    def _load(self, endpoint: Endpoint) -> float:
+    def _load(self, endpoint: Endpoint, now: float) -> float:
+        if endpoint.breaker.state(now) == "open" or not endpoint.may_start(now):
+            return 1.0
         return min(1.0, (endpoint.predicted(0) or 0.0) / (2 * self._target))
 
     def _line(self, request: ChatRequest, now: float) -> _Line:

@@ -10,12 +10,22 @@ from importlib import resources
 from typing import Any
 
 from llm_router.connections import Connection
+from llm_router.failures import Failure, FailureClass
 from llm_router.providers.catalog import find
 from llm_router.types import Usage
 
 _MILLION = 1_000_000
 _CHARACTERS_PER_TOKEN = 4
 """Of English, by the rule of thumb that vendors give."""
+_UNPAID = frozenset(
+    {
+        FailureClass.UNREACHABLE, FailureClass.OVERLOADED, FailureClass.RATE_LIMITED,
+        FailureClass.OUT_OF_CREDIT, FailureClass.REJECTED_KEY, FailureClass.MODEL_MISSING,
+        FailureClass.TOO_LONG, FailureClass.BAD_REQUEST, FailureClass.BUG,
+    }
+)  # fmt: skip
+"""Turned away without a word, for which no server charges."""
+NOTHING = Usage()
 _SELLERS = {"gemini": "google", "deepseek_beta": "deepseek"}
 """Rows of the catalog that the price list knows under another name."""
 _DATED = re.compile(r"([-@]\d{8}|-\d{4}-\d{2}-\d{2}|-\d{4}|-latest)$")
@@ -52,6 +62,19 @@ def estimated(prompt_characters: int, characters: int) -> Usage:
     """Tokens where the server did not count them, as of an attempt that was cut off."""
     asked, said = (-(-n // _CHARACTERS_PER_TOKEN) for n in (prompt_characters, characters))
     return Usage(prompt_tokens=asked, completion_tokens=said)
+
+
+def charged(
+    counted: Usage | None, failure: Failure | None, prompt_characters: int, characters: int
+) -> Usage:
+    """The tokens of one attempt: as the server counted them, else NOTHING where it turned the
+    attempt away, else estimated from the characters of the prompt and of the answer.
+    """
+    if counted:
+        return counted
+    if failure and failure.kind in _UNPAID and not characters:
+        return NOTHING
+    return estimated(prompt_characters, characters)
 
 
 def price_of(connection: Connection) -> Price | None:

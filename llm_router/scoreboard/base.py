@@ -9,17 +9,20 @@ holds, but of two openings the longer.
 
 import hashlib
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from llm_router.breaker import BreakerRecord
 from llm_router.connections import Connection
 from llm_router.errors import RouterError
-from llm_router.latency import HALF_LIFE, LAYOUT, Weights
+from llm_router.latency import HALF_LIFE, LAYOUT, WEIGHTS, Weights
 
 _NOTHING = 1e-3
 """Samples that weigh less than this are forgotten."""
+KEPT_FOR = 30 * 86_400.0
+"""Seconds after which a connection nobody has used is forgotten."""
 
 
 class ScoreboardError(RouterError):
@@ -102,6 +105,21 @@ def faded(weights: Weights, seconds: float) -> dict[int, float]:
     """What samples weigh so much later. A clock that was set back makes nothing younger."""
     factor = 0.5 ** (max(0.0, seconds) / HALF_LIFE)
     return {key: weight * factor for key, weight in weights.items() if weight * factor >= _NOTHING}
+
+
+def weights_to_json(weights: Weights) -> dict[str, float]:
+    # Six digits: fewer would round away the decay of half a second.
+    return {str(key): float(f"{weight:.6g}") for key, weight in weights.items()}
+
+
+def weights_from_json(found: Any) -> Weights:
+    """A board may have been written by anybody: what cannot be a weight is a ValueError or a
+    TypeError.
+    """
+    weights = {int(key): float(weight) for key, weight in dict(found).items()}
+    if not all(0 <= key < WEIGHTS and 0 <= w < math.inf for key, w in weights.items()):
+        raise ValueError("it holds weights that make no sense")
+    return weights
 
 
 def merge(entry: Entry | None, note: Note, last_version: int) -> Entry:

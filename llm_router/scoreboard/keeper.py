@@ -54,9 +54,15 @@ class Keeper:
     """
 
     def __init__(
-        self, board: Scoreboard, endpoints: Callable[[], Sequence[Endpoint]], clock: Clock
+        self,
+        board: Scoreboard,
+        endpoints: Callable[[], Sequence[Endpoint]],
+        clock: Clock,
+        *,
+        start_within: float = _START_WITHIN,
     ) -> None:
         self._board, self._endpoints, self._clock = board, endpoints, clock
+        self._start_within = start_within
         self._kept: dict[Endpoint, _Kept] = {}
         self._version = 0
         self._is_alone = False
@@ -66,7 +72,7 @@ class Keeper:
     async def start(self) -> None:
         """Begin with what the others know, unless the board is too slow to tell."""
         try:
-            async with asyncio.timeout(_START_WITHIN):
+            async with asyncio.timeout(self._start_within):
                 await self.step()
         except TimeoutError:
             self._went_wrong(_TOO_SLOW)
@@ -121,8 +127,9 @@ class Keeper:
         if not new:
             return
         for endpoint in new:  # first, so that one who meets a dead board is not met again later
-            key = key_of(endpoint.connection)
-            self._kept[endpoint] = _Kept(key, self._clock.now(), endpoint.breaker.generation)
+            key, now = key_of(endpoint.connection), self._clock.now()
+            kept = self._kept[endpoint] = _Kept(key, now, endpoint.breaker.generation)
+            kept.weights = endpoint.latency.weights(now)  # taken over from one that was changed
         known = await self._board.read({self._kept[endpoint].key for endpoint in new})
         for endpoint in new:
             if entry := known.get(self._kept[endpoint].key):
@@ -131,8 +138,8 @@ class Keeper:
     def _seed(self, endpoint: Endpoint, entry: Entry) -> None:
         now, kept = self._clock.now(), self._kept[endpoint]
         weights = _as_a_start(faded(entry.weights, self._clock.wall() - entry.at))
-        kept.weights, kept.at = weights, now
         endpoint.latency.add_weights(weights, now)
+        kept.weights, kept.at = endpoint.latency.weights(now), now
 
     async def _write(self) -> None:
         noted: list[tuple[Endpoint, _Kept]] = []

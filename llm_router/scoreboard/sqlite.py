@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import math
 import os
 import sqlite3
 import threading
@@ -13,8 +12,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from llm_router.breaker import BreakerRecord
-from llm_router.latency import WEIGHTS, Weights
-from llm_router.scoreboard.base import Entry, News, Note, ScoreboardError, merge
+from llm_router.scoreboard.base import (
+    KEPT_FOR,
+    Entry,
+    News,
+    Note,
+    ScoreboardError,
+    merge,
+    weights_from_json,
+    weights_to_json,
+)
 
 _T = TypeVar("_T")
 
@@ -35,8 +42,6 @@ CREATE INDEX IF NOT EXISTS endpoints_by_version ON endpoints (version);
 _COLUMNS = "name, at, weights, is_open, open_until, openings, reason, version"
 _LOAD = f"SELECT {_COLUMNS} FROM endpoints WHERE key = ?"  # noqa: S608  names of our own
 _SAVE = f"INSERT OR REPLACE INTO endpoints (key, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  names of our own
-_KEPT_FOR = 30 * 86_400.0
-"""Seconds after which a connection nobody has used is forgotten."""
 _OPEN_AGAIN_AFTER = 0.02
 """Seconds between tries while another process sets the file up, which SQLite does not wait for."""
 
@@ -153,7 +158,7 @@ def _write(db: sqlite3.Connection, notes: Sequence[Note]) -> None:
             entry = known[note.key] = merge(known.get(note.key), note, version)
             version = max(version, entry.version)
             db.execute(_SAVE, (note.key, *_row(entry)))
-            db.execute("DELETE FROM endpoints WHERE at < ?", (note.at - _KEPT_FOR,))
+            db.execute("DELETE FROM endpoints WHERE at < ?", (note.at - KEPT_FOR,))
         db.execute("COMMIT")
     except BaseException:
         with suppress(sqlite3.Error):
@@ -180,8 +185,7 @@ def _version(db: sqlite3.Connection) -> int:
 
 
 def _row(entry: Entry) -> tuple[Any, ...]:
-    # Six digits: fewer would round away the decay of half a second.
-    weights = json.dumps({key: float(f"{weight:.6g}") for key, weight in entry.weights.items()})
+    weights = json.dumps(weights_to_json(entry.weights))
     found = entry.breaker
     return (
         entry.name, entry.at, weights, found.is_open, found.open_until, found.openings,
@@ -194,7 +198,7 @@ def _entry(row: Sequence[Any]) -> Entry:
     return Entry(
         name=str(name),
         at=float(at),
-        weights=_weights(weights),
+        weights=weights_from_json(json.loads(weights)),
         breaker=_breaker(breaker),
         version=int(version),
     )
@@ -203,11 +207,3 @@ def _entry(row: Sequence[Any]) -> Entry:
 def _breaker(row: Sequence[Any]) -> BreakerRecord:
     is_open, open_until, openings, reason = row
     return BreakerRecord(bool(is_open), float(open_until), int(openings), str(reason))
-
-
-def _weights(text: str) -> Weights:
-    """The file may have been written by anybody: what cannot be a weight is an error."""
-    weights = {int(key): float(weight) for key, weight in dict(json.loads(text)).items()}
-    if not all(0 <= key < WEIGHTS and 0 <= w < math.inf for key, w in weights.items()):
-        raise ValueError("it holds weights that make no sense")
-    return weights

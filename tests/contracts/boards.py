@@ -15,6 +15,8 @@ from llm_router.testing import ScriptedProvider
 NOW = 1_700_000_000.0
 OPEN = BreakerRecord(True, NOW + 5.0, 1, "silent")
 A = Connection(name="a", base_url="http://127.0.0.1:1/v1", model_name="m", api_key="sk-secret")
+PATIENCE = 10.0
+"""Seconds that a start may take here: a board promises nothing about a busy machine."""
 REFUSED = Failure(FailureClass.UNREACHABLE, "refused")
 
 
@@ -33,7 +35,7 @@ async def process(
 ) -> AsyncIterator[tuple[Endpoint, Keeper]]:
     """What a call's process has: an endpoint of its own, kept in step."""
     endpoint = Endpoint(connection, ScriptedProvider([]))
-    keeper = Keeper(board, lambda: [endpoint], clock)
+    keeper = Keeper(board, lambda: [endpoint], clock, start_within=PATIENCE)
     await keeper.start()
     try:
         yield endpoint, keeper

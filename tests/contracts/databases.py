@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -21,7 +21,7 @@ from llm_router.store.database import Database
 from llm_router.store.migrations import migrate
 
 PASSWORD = "pg-secret"
-_SETTINGS = ("fsync=off", "listen_addresses=127.0.0.1", "unix_socket_directories=")
+_SETTINGS = ("listen_addresses=127.0.0.1", "unix_socket_directories=")
 _MIGRATED = "migrated"
 
 
@@ -63,8 +63,9 @@ async def opened(url: str, patience: float = 30.0) -> AsyncIterator[Database]:
         await database.aclose()
 
 
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Postgres]:
+@contextmanager
+def running_postgres(*settings: str) -> Iterator[Postgres]:
+    """A PostgreSQL of one's own, with these settings besides its usual ones."""
     with tempfile.TemporaryDirectory(prefix="patchbay-postgres-") as folder:
         user = _user(Path(folder))
         port = _unused_port()
@@ -74,7 +75,7 @@ def cluster() -> Iterator[Postgres]:
         secret.chmod(0o644)
         who = ("--username=patchbay", "--auth=scram-sha-256", f"--pwfile={secret}")
         _run(user, "initdb", "--no-sync", "--locale=C.UTF-8", *who, f"--pgdata={cluster}")
-        options = " ".join(f"-c {setting}" for setting in (*_SETTINGS, f"port={port}"))
+        options = " ".join(f"-c {one}" for one in (*_SETTINGS, *settings, f"port={port}"))
         control = ("pg_ctl", f"--pgdata={cluster}", "--wait")
         _run(user, *control, f"--log={log}", f"--options={options}", "start")
         try:
@@ -83,6 +84,12 @@ def cluster() -> Iterator[Postgres]:
             yield server
         finally:
             _run(user, *control, "--mode=immediate", "stop")
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Postgres]:
+    with running_postgres("fsync=off") as cluster:
+        yield cluster
 
 
 @pytest.fixture

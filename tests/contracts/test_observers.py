@@ -38,10 +38,10 @@ def test_a_reply_is_told_as_a_whole_with_the_attempts_it_took() -> None:
 
 
 def test_a_stall_shows_as_the_largest_gap_and_what_nobody_heard_as_waste() -> None:
-    stalls = [*say("One, two,", finish=None), Step(0.5, Chunk(text=" three")), HANG]
+    stalls = [*say("One, two,", finish=None), Step(0.3, Chunk(text=" three")), HANG]
     told = Scene(stalls, SPARE).ask()
     [gone] = [event for event in told.attempts if event.connection == "a"]
-    assert gone.largest_gap == pytest.approx(0.5, abs=1e-6)
+    assert gone.largest_gap == pytest.approx(0.3, abs=1e-6)
     assert gone.heard
     assert told.replies[0].resumes == 1
     slow = Scene(say(ANSWER, first=0.31), say(ANSWER, first=0.05)).ask()

@@ -1,8 +1,10 @@
-"""Both scoreboards keep the same promises; what is the file's own is in test_scoreboard_file."""
+"""All scoreboards keep the same promises; what is the file's own is in test_scoreboard_file."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -11,25 +13,45 @@ from hypothesis import strategies as st
 
 from llm_router.breaker import BreakerRecord
 from llm_router.clock import SystemClock
+from llm_router.endpoint import Endpoint
 from llm_router.failures import Failure, FailureClass
 from llm_router.latency import HALF_LIFE, Latency
 from llm_router.scoreboard.base import Scoreboard, key_of, merge
+from llm_router.scoreboard.keeper import Keeper
 from llm_router.scoreboard.memory import InMemoryScoreboard
+from llm_router.scoreboard.sql import SqlScoreboard
 from llm_router.scoreboard.sqlite import SqliteScoreboard
-from tests.contracts.boards import NOW, OPEN, A, fail, note, process
+from llm_router.testing import ScriptedProvider
+from tests.contracts.boards import NOW, OPEN, PATIENCE, A, fail, note, process
+from tests.contracts.databases import Server, opened
 
 Boards = Callable[[], Scoreboard]
 """Opens the one board once more, as another process would."""
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def boards(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Boards]:
+@pytest.fixture(params=["memory", "file", "sqlite", "postgresql"])
+def kind(request: pytest.FixtureRequest) -> str | Server:
+    """What keeps the board: itself, or a database."""
+    name: str = request.param
+    if name in {"memory", "file"}:
+        return name
+    server: Server = request.getfixturevalue("postgres" if name == "postgresql" else "files")
+    return server
+
+
+@pytest.fixture
+async def boards(kind: str | Server, tmp_path: Path) -> AsyncIterator[Boards]:
     shared = InMemoryScoreboard()
+    url = "" if isinstance(kind, str) else await kind.new()
     async with AsyncExitStack() as stack:
+        databases = [await stack.enter_async_context(opened(url)) for _ in range(4 if url else 0)]
+        each = cycle(databases)
 
         def another() -> Scoreboard:
-            if request.param == "memory":
+            if kind == "memory":
                 return shared
+            if url:
+                return SqlScoreboard(next(each))
             board = SqliteScoreboard(tmp_path / "folder" / "board.sqlite3")
             stack.push_async_callback(board.aclose)
             return board
@@ -143,7 +165,16 @@ async def test_of_two_openings_the_longer_holds_and_a_closing_ends_it(boards: Bo
     assert (await board.news(0)).breakers == {"a": BreakerRecord()}
 
 
-# ── The keeper, over both ────────────────────────────────────────────────────────────────────────
+async def test_notes_of_many_at_once_are_all_kept_and_their_versions_rise(boards: Boards) -> None:
+    each = [boards() for _ in range(3)]
+    notes = [[note(f"k{n}", breaker=OPEN), note("a", weights={3: 1.0})] for n in range(9)]
+    await asyncio.gather(*(each[n % 3].write(both) for n, both in enumerate(notes)))
+    found = await each[0].read({"a", *(f"k{n}" for n in range(9))})
+    assert found["a"].weights == {3: 9.0}
+    assert len({entry.version for key, entry in found.items() if key != "a"}) == 9
+
+
+# ── The keeper, over each ────────────────────────────────────────────────────────────────────────
 
 
 async def test_the_next_call_starts_from_what_this_one_learnt(boards: Boards) -> None:
@@ -167,6 +198,19 @@ async def test_nothing_is_counted_twice_however_many_calls_pass_it_on(boards: Bo
             await keeper.step()
     [entry] = (await boards().read({key_of(A)})).values()
     assert sum(entry.weights.values()) == pytest.approx(4, rel=0.01)
+
+
+async def test_what_an_endpoint_took_over_from_the_one_before_it_is_not_told_again(
+    boards: Boards,
+) -> None:
+    clock, endpoint = SystemClock(), Endpoint(A, ScriptedProvider([]))
+    endpoint.latency.add_weights({40: 5.0}, clock.now())
+    keeper = Keeper(boards(), lambda: [endpoint], clock, start_within=PATIENCE)
+    await keeper.start()
+    endpoint.latency.record_first_word(0, 0.3, clock.now())
+    await keeper.aclose()
+    [entry] = (await boards().read({key_of(A)})).values()
+    assert sum(entry.weights.values()) == pytest.approx(1, rel=0.01)
 
 
 async def test_a_start_weighs_no_more_than_a_call_can_outweigh(boards: Boards) -> None:

@@ -267,6 +267,17 @@ def test_no_more_are_started_than_allowed() -> None:
     Course("abc", most=2).run(script)
 
 
+def test_one_that_came_to_its_limit_or_left_in_the_meantime_is_passed_over() -> None:
+    def script(course: Course) -> None:
+        course.at(0)
+        limited, gone, _ = course.race.queue
+        limited.set_up_as(Connection(name="b", monthly_budget=0.0))
+        gone.withdraw(lambda: None)
+        assert course.at(1) == "hedge d, wait 2"
+
+    Course("abcd").run(script)
+
+
 def test_when_all_have_failed_nobody_is_waited_for() -> None:
     def script(course: Course) -> None:
         course.at(0)

@@ -149,6 +149,50 @@ def test_when_all_rest_they_are_asked_all_the_same_the_soonest_back_first() -> N
         assert (names(plan.ready), plan.trials, [*plan.reasons]) == ("cbaz", [], [])
 
 
+def test_one_at_its_own_limit_is_not_asked_even_when_nobody_else_is_left() -> None:
+    one, other = endpoint("a", rate_limit_rpm=1), rest(endpoint("b", monthly_budget=0.0))
+    both = pool(one, other, endpoint("z", last_resort=True))
+    assert names(both.plan(HELLO, 0.0).ready) == "az"
+    one.limits.asked(1, 0.0)
+    plan = both.plan(HELLO, 0.0)
+    assert (names(plan.ready), plan.trials) == ("z", [])
+    assert list(plan.reasons) == [
+        ("a", "at its limit of 1 requests a minute"),
+        ("b", "at its monthly budget of 0"),
+    ]
+    assert both.saturation(0.0) == 1.0
+    assert names(both.plan(HELLO, 70.0).ready) == "az"
+
+
+def test_one_at_its_own_limit_has_no_trial_either() -> None:
+    one = rest(endpoint("a", rate_limit_rpm=1))
+    one.limits.asked(1, 0.0)
+    plan = pool(one, endpoint("b")).plan(HELLO, 30.0)
+    assert (names(plan.ready), plan.trials) == ("b", [])
+
+
+def test_a_thousand_at_their_limits_come_back_each_in_its_time() -> None:
+    everyone = [endpoint(f"e{n}", rate_limit_rpm=1) for n in range(1_000)]
+    many = pool(*everyone)
+    for number, one in enumerate(everyone):
+        one.limits.asked(1, number / 100)
+    assert many.plan(HELLO, 10.0).ready == []
+    assert many.plan(HELLO, 65.5).ready == everyone[:500]
+    assert many.plan(HELLO, 70.5).ready == everyone
+
+
+def test_others_put_in_their_place_are_asked_from_the_next_plan_on() -> None:
+    one, other = endpoint("a"), endpoint("b", context_length=10)
+    changing = pool(one)
+    assert names(changing.plan(HELLO, 0.0).ready) == "a"
+    changing.put([other, one])
+    assert names(changing.plan(HELLO, 0.0).ready) == "ba"
+    rest(other)
+    assert names(changing.plan(HELLO, 0.0).ready) == "a", "it is listened to"
+    changing.put([other])
+    assert names(changing.plan(HELLO, 0.0).ready) == "b"
+
+
 def test_nobody_who_can_is_an_empty_plan_with_reasons() -> None:
     plan = pool(endpoint("a", is_active=False), rest(endpoint("z", last_resort=True))).plan(
         HELLO, 0.0
@@ -260,6 +304,8 @@ KINDS: list[dict[str, Any]] = [
     {"hedge": "never"},
     {"context_length": 1_000},
     {"supports_tools": False, "pool": "day"},
+    {"rate_limit_rpm": 1},
+    {"rate_limit_rpm": 2, "hedge": "never"},
 ]
 REQUESTS = [
     HELLO,
@@ -268,9 +314,11 @@ REQUESTS = [
 ]
 CHANGES = st.lists(
     st.tuples(
-        st.sampled_from(["clause", "word", "fail", "mend", "busy", "idle", "answer", "wait"]),
+        st.sampled_from(
+            ["clause", "word", "fail", "mend", "busy", "idle", "answer", "spend", "wait"]
+        ),
         st.integers(0, 7),
-        st.sampled_from([0.05, 0.3, 0.9, 2.0]),
+        st.sampled_from([0.05, 0.3, 0.9, 2.0, 40.0]),
     ),
     max_size=25,
 )
@@ -290,6 +338,8 @@ def change(whole: Pool, what: str, one: Endpoint, seconds: float, now: float) ->
             one.in_flight += 1
         case "idle":
             one.in_flight = 0
+        case "spend":
+            one.limits.asked(1, now)
         case "answer":
             whole.answered("mine", one)
 

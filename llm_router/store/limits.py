@@ -1,0 +1,62 @@
+"""What connections have used of their own limits, in every process together."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy import and_, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from llm_router.limits import MINUTE, SLOT, Amount, Counted, Period, month_of
+from llm_router.store.database import Database
+from llm_router.store.statements import insert
+from llm_router.store.tables import limit_counts
+
+_C = limit_counts.c
+_AMOUNTS = Amount._fields
+_KEPT_FOR = 10 * MINUTE
+"""Slots that are older go; months stay."""
+
+
+class SqlCounters:
+    """`limits.Counters` in a database that has been migrated."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def exchange(
+        self, counted: Mapping[str, Counted], wanted: Iterable[str], at: float
+    ) -> Mapping[str, Counted]:
+        rows = [
+            {"connection_id": name, **period._asdict(), **amount._asdict()}
+            # In one order: two that add to the same rows wait for each other only one way.
+            for name, periods in sorted(counted.items())
+            for period, amount in sorted(periods.items())
+        ]
+        names = sorted(wanted)
+        if rows:
+            async with self._database.writing() as db:
+                await self._add(db, rows)
+                old = and_(_C.unit == "slot", _C.begins < at - _KEPT_FOR)
+                await db.execute(limit_counts.delete().where(old))
+                return await _read(db, names, at)
+        if not names:
+            return {}
+        async with self._database.reading() as db:
+            return await _read(db, names, at)
+
+    async def _add(self, db: AsyncConnection, rows: list[dict[str, object]]) -> None:
+        row = insert(limit_counts, self._database.dialect)
+        total = {name: _C[name] + row.excluded[name] for name in _AMOUNTS}
+        keys = [column.name for column in limit_counts.primary_key]
+        await db.execute(row.on_conflict_do_update(index_elements=keys, set_=total), rows)
+
+
+async def _read(db: AsyncConnection, names: list[str], at: float) -> Mapping[str, Counted]:
+    recent = and_(_C.unit == "slot", _C.begins > at - MINUTE - SLOT)
+    month = and_(_C.unit == "month", _C.begins == month_of(at).begins)
+    wanted = select(limit_counts).where(_C.connection_id.in_(names), or_(recent, month))
+    known: dict[str, dict[Period, Amount]] = defaultdict(dict)
+    for row in (await db.execute(wanted)).mappings():
+        period = Period(row["unit"], row["begins"])
+        known[row["connection_id"]][period] = Amount(*(row[name] for name in _AMOUNTS))
+    return known
