@@ -138,6 +138,7 @@ connections = Table(
 )
 
 # "connections": the revision, which every change of a connection raises before all else.
+# "usage": the id of the last attempt that is in the summaries.
 counters = Table(
     "store_counters",
     metadata,
@@ -187,46 +188,77 @@ usage = Table(
     _flag("heard"),
     Column("ttft", Float),  # s; none: it never came so far
     Column("ttfc", Float),
+    Column("ttft_bucket", SmallInteger),  # of `times.bucket_of`
+    Column("ttfc_bucket", SmallInteger),
     Column("duration", Float, nullable=False),
     Column("silence_avoided", Float),  # s, on the attempt that spoke in place of one that did not
-    Column("tokens_in", Integer),
-    Column("tokens_out", Integer),
-    Column("tokens_cached", Integer),
-    Column("cost", Float),
-    Index(None, "at"),  # rolling up and pruning
+    Column("tokens_in", Integer, nullable=False),
+    Column("tokens_out", Integer, nullable=False),
+    Column("tokens_cached", Integer, nullable=False),
+    _flag("is_estimated"),  # the tokens; the server did not count them
+    Column("cost", Float),  # none: no price is known
+    Index(None, "at"),  # pruning
     Index(None, "connection_id", "at"),
     Index(None, "session_id", "at"),
 )
 
-_HOURLY_KEY = ("connection_id", "pool", "integration")
+_SUMMED_BY = ("connection_id", "pool", "integration")
 
-# Sums; replies, hedges won and lost, and failovers are counts by role and outcome.
-usage_hourly = Table(
-    "llm_connection_usage_hourly",
+
+def _summary(name: str, *columns: Column[Any]) -> Table:
+    """`at`: when the hour or the day begins, which is in UTC."""
+    at = Column("at", UtcDateTime, primary_key=True)
+    by = (_text(key, key=True) for key in _SUMMED_BY)
+    index = Index(None, "connection_id", "at")
+    # In the order of the key, since stretches of time are what is read.
+    return Table(name, metadata, at, *by, *columns, index, sqlite_with_rowid=False)
+
+
+def _sums(name: str) -> Table:
+    """Replies, hedges won and lost, and failovers are counts by role and outcome."""
+    return _summary(
+        name,
+        *(_text(key, key=True) for key in ("model", "role", "outcome")),
+        _text("connection_name"),
+        Column("attempts", Integer, nullable=False),
+        Column("heard", Integer, nullable=False),
+        Column("duration", Float, nullable=False),
+        Column("silence_avoided", Float, nullable=False),
+        Column("tokens_in", BigInteger, nullable=False),
+        Column("tokens_out", BigInteger, nullable=False),
+        Column("tokens_cached", BigInteger, nullable=False),
+        Column("estimated", Integer, nullable=False),
+        Column("cost", Float, nullable=False),
+    )
+
+
+def _times(name: str) -> Table:
+    """Histograms: summed over any hours and connections, they still give quantiles."""
+    return _summary(
+        name,
+        _text("measure", key=True),  # ttft, ttfc
+        Column("bucket", SmallInteger, primary_key=True, autoincrement=False),
+        Column("attempts", Integer, nullable=False),
+    )
+
+
+# What "usage" in `counters` says has been added: the attempts up to that id.
+usage_hourly = _sums("llm_connection_usage_hourly")
+usage_daily = _sums("llm_connection_usage_daily")
+times_hourly = _times("llm_connection_times_hourly")
+times_daily = _times("llm_connection_times_daily")
+
+# What connections have used of their own limits, in every process together.
+limit_counts = Table(
+    "llm_connection_limit_counts",
     metadata,
-    Column("hour", UtcDateTime, primary_key=True),
-    *(_text(name, key=True) for name in (*_HOURLY_KEY, "model", "role", "outcome")),
-    _text("connection_name"),
-    Column("attempts", Integer, nullable=False),
-    Column("heard", Integer, nullable=False),
-    Column("duration", Float, nullable=False),
-    Column("silence_avoided", Float, nullable=False),
-    Column("tokens_in", BigInteger, nullable=False),
-    Column("tokens_out", BigInteger, nullable=False),
-    Column("tokens_cached", BigInteger, nullable=False),
+    _text("connection_id", key=True),
+    _text("unit", key=True),  # slot, month: see `limits.Period`
+    Column("begins", Float, primary_key=True, autoincrement=False),  # s since 1970
+    Column("requests", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
     Column("cost", Float, nullable=False),
-    Index(None, "connection_id", "hour"),
-)
-
-# Histograms: summed over any hours and connections, they still give quantiles.
-usage_times = Table(
-    "llm_connection_usage_times",
-    metadata,
-    Column("hour", UtcDateTime, primary_key=True),
-    *(_text(name, key=True) for name in (*_HOURLY_KEY, "measure")),  # ttft, ttfc
-    Column("bucket", SmallInteger, primary_key=True, autoincrement=False),
-    Column("attempts", Integer, nullable=False),
-    Index(None, "connection_id", "hour"),
+    Index(None, "unit", "begins"),  # pruning
 )
 
 scoreboard = Table(

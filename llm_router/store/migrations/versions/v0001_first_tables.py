@@ -13,10 +13,13 @@ def upgrade() -> None:
     _connections()
     _beside_connections()
     _usage()
+    for unit in ("hourly", "daily"):
+        _usage_summary(f"llm_connection_usage_{unit}")
+        _times_summary(f"llm_connection_times_{unit}")
     _people()
     _webhooks()
     _chats()
-    op.execute("INSERT INTO store_counters (name, value) VALUES ('connections', 0)")
+    op.execute("INSERT INTO store_counters (name, value) VALUES ('connections', 0), ('usage', 0)")
 
 
 def downgrade() -> None:
@@ -120,6 +123,23 @@ def _beside_connections() -> None:
         ["connection_id", "at"],
     )
     op.create_table(
+        "llm_connection_limit_counts",
+        _text("connection_id"),
+        _text("unit"),
+        sa.Column("begins", sa.Float(), nullable=False, autoincrement=False),
+        sa.Column("requests", sa.BigInteger(), nullable=False),
+        sa.Column("tokens", sa.BigInteger(), nullable=False),
+        sa.Column("cost", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "connection_id", "unit", "begins", name="pk_llm_connection_limit_counts"
+        ),
+    )
+    op.create_index(
+        "ix_llm_connection_limit_counts_unit_begins",
+        "llm_connection_limit_counts",
+        ["unit", "begins"],
+    )
+    op.create_table(
         "scoreboard",
         _text("key"),
         _text("name"),
@@ -153,11 +173,14 @@ def _usage() -> None:
         _flag("heard"),
         sa.Column("ttft", sa.Float(), nullable=True),
         sa.Column("ttfc", sa.Float(), nullable=True),
+        sa.Column("ttft_bucket", sa.SmallInteger(), nullable=True),
+        sa.Column("ttfc_bucket", sa.SmallInteger(), nullable=True),
         sa.Column("duration", sa.Float(), nullable=False),
         sa.Column("silence_avoided", sa.Float(), nullable=True),
-        sa.Column("tokens_in", sa.Integer(), nullable=True),
-        sa.Column("tokens_out", sa.Integer(), nullable=True),
-        sa.Column("tokens_cached", sa.Integer(), nullable=True),
+        sa.Column("tokens_in", sa.Integer(), nullable=False),
+        sa.Column("tokens_out", sa.Integer(), nullable=False),
+        sa.Column("tokens_cached", sa.Integer(), nullable=False),
+        _flag("is_estimated"),
         sa.Column("cost", sa.Float(), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_llm_connection_usage"),
     )
@@ -168,15 +191,14 @@ def _usage() -> None:
     op.create_index(
         "ix_llm_connection_usage_session_id_at", "llm_connection_usage", ["session_id", "at"]
     )
+
+
+def _usage_summary(name: str) -> None:
+    by = ("connection_id", "pool", "integration", "model", "role", "outcome")
     op.create_table(
-        "llm_connection_usage_hourly",
-        _time("hour"),
-        _text("connection_id"),
-        _text("pool"),
-        _text("integration"),
-        _text("model"),
-        _text("role"),
-        _text("outcome"),
+        name,
+        _time("at"),
+        *(_text(key) for key in by),
         _text("connection_name"),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("heard", sa.Integer(), nullable=False),
@@ -185,47 +207,26 @@ def _usage() -> None:
         sa.Column("tokens_in", sa.BigInteger(), nullable=False),
         sa.Column("tokens_out", sa.BigInteger(), nullable=False),
         sa.Column("tokens_cached", sa.BigInteger(), nullable=False),
+        sa.Column("estimated", sa.Integer(), nullable=False),
         sa.Column("cost", sa.Float(), nullable=False),
-        sa.PrimaryKeyConstraint(
-            "hour",
-            "connection_id",
-            "pool",
-            "integration",
-            "model",
-            "role",
-            "outcome",
-            name="pk_llm_connection_usage_hourly",
-        ),
+        sa.PrimaryKeyConstraint("at", *by, name=f"pk_{name}"),
+        sqlite_with_rowid=False,
     )
-    op.create_index(
-        "ix_llm_connection_usage_hourly_connection_id_hour",
-        "llm_connection_usage_hourly",
-        ["connection_id", "hour"],
-    )
+    op.create_index(f"ix_{name}_connection_id_at", name, ["connection_id", "at"])
+
+
+def _times_summary(name: str) -> None:
+    by = ("connection_id", "pool", "integration", "measure")
     op.create_table(
-        "llm_connection_usage_times",
-        _time("hour"),
-        _text("connection_id"),
-        _text("pool"),
-        _text("integration"),
-        _text("measure"),
+        name,
+        _time("at"),
+        *(_text(key) for key in by),
         sa.Column("bucket", sa.SmallInteger(), nullable=False, autoincrement=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint(
-            "hour",
-            "connection_id",
-            "pool",
-            "integration",
-            "measure",
-            "bucket",
-            name="pk_llm_connection_usage_times",
-        ),
+        sa.PrimaryKeyConstraint("at", *by, "bucket", name=f"pk_{name}"),
+        sqlite_with_rowid=False,
     )
-    op.create_index(
-        "ix_llm_connection_usage_times_connection_id_hour",
-        "llm_connection_usage_times",
-        ["connection_id", "hour"],
-    )
+    op.create_index(f"ix_{name}_connection_id_at", name, ["connection_id", "at"])
 
 
 def _people() -> None:
@@ -362,10 +363,13 @@ _TABLES = (
     "store_counters",
     "store_leases",
     "llm_connection_health_checks",
+    "llm_connection_limit_counts",
     "scoreboard",
     "llm_connection_usage",
     "llm_connection_usage_hourly",
-    "llm_connection_usage_times",
+    "llm_connection_times_hourly",
+    "llm_connection_usage_daily",
+    "llm_connection_times_daily",
     "api_keys",
     "sign_ins",
     "audit_log",

@@ -1,0 +1,291 @@
+"""What connections did and cost, over any time: from the summaries, and the log's last attempts.
+
+What is not summed up yet comes from the log itself. Nothing is counted twice and nothing is missed,
+since that part begins where the summaries end.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    CompoundSelect,
+    FromClause,
+    func,
+    select,
+    union_all,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from llm_router.access import Actor
+from llm_router.errors import ConfigurationError
+from llm_router.store import usage as log
+from llm_router.store.database import Database, Dialect
+from llm_router.store.sql import visible_to
+from llm_router.store.statements import Unit, beginning, written
+from llm_router.store.summaries import MEASURES, SUMS, TABLES, summed_up_to, sums_of
+from llm_router.store.tables import (
+    connections,
+    usage,
+    usage_daily,
+)
+from llm_router.store.times import quantile
+from llm_router.store.usage import Used
+
+By = Literal["at", "connection_id", "pool", "integration"]
+
+_FILTERS = ("connection_id", "pool", "integration")
+_HOURS = timedelta(days=2)
+_QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Which attempts are asked about: those that began from `begins` until `ends`, on connections
+    that are named, or else on all that are seen. None asks nothing.
+
+    `since` and `until` are rounded down and up to whole hours or days (UTC), as `by` says. Unless
+    given it is the hour for up to two days, and the day beyond: a month of hours is more than can
+    be added up while somebody waits.
+
+    Raises ConfigurationError for what cannot be answered.
+    """
+
+    since: datetime
+    until: datetime
+    by: Unit | None = None
+    connection_id: str | None = None
+    pool: str | None = None
+    integration: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.since.tzinfo is None or self.until.tzinfo is None:
+            raise ConfigurationError("since and until need a time zone")
+        if self.since >= self.until:
+            raise ConfigurationError("since must be before until")
+        if self.by == "hour" and self.until - self.since > _HOURS:
+            raise ConfigurationError("by the hour, at most two days can be asked for")
+
+    @property
+    def unit(self) -> Unit:
+        return self.by or ("hour" if self.until - self.since <= _HOURS else "day")
+
+    @property
+    def begins(self) -> datetime:
+        return _floor(self.since, self.unit)
+
+    @property
+    def ends(self) -> datetime:
+        last = _floor(self.until - timedelta.resolution, self.unit)
+        return last + timedelta(**{f"{self.unit}s": 1})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What came of attempts. Times in seconds, quantiles to 5 %; `cost` in the prices' currency.
+
+    `requests` were made of the router: each has one attempt that came first. Of `outcomes`, `won`
+    and `lost` speak for themselves, `cancelled` was cut off, and the rest are failure classes.
+    `estimated`: attempts whose tokens the server did not count. `ttft`, `ttfc` (to the first word,
+    to the first clause) are of the attempts that came so far; quantile -> seconds.
+    """
+
+    requests: int = 0
+    attempts: int = 0
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+    failed: int = 0
+    failovers: int = 0
+    resumes: int = 0
+    hedges_won: int = 0
+    hedges_lost: int = 0
+    silence_avoided: float = 0.0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    tokens_cached: int = 0
+    estimated: int = 0
+    cost: float = 0.0
+    ttft: Mapping[str, float] = field(default_factory=dict)
+    ttfc: Mapping[str, float] = field(default_factory=dict)
+
+
+Key = tuple[Any, ...]
+"""The values of what was asked `by`, in that order."""
+
+
+class Analytics:
+    """Answers for whoever may see the connections; of what was removed, for admins alone."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def figures(self, actor: Actor, span: Span, by: Sequence[By] = ()) -> dict[Key, Figures]:
+        """The figures of each group there is, in order; by nothing: of all, under the empty key.
+
+        By `at`: when its hour or day began, as the span is by. Raises StoreError.
+        """
+        wanted = _Wanted(actor, span, by, self._database.dialect)
+        folds: dict[Key, _Fold] = {} if by else {(): _Fold()}
+        async with self._snapshot() as db:
+            mark = await summed_up_to(db)
+            for each in await db.execute(wanted.sums(mark)):
+                *_, role, outcome = key = each[: len(by) + 2]
+                folds.setdefault(tuple(key[:-2]), _Fold()).add(role, outcome, each[len(key) :])
+            for each in await db.execute(wanted.times(mark)):
+                *key, measure, bucket, count = each
+                folds.setdefault(tuple(key), _Fold()).times[measure][bucket] += count
+        return {key: folds[key].figures() for key in sorted(folds)}
+
+    async def names(self, connection_ids: Sequence[str]) -> dict[str, str]:
+        """As they are called, or were when they were removed."""
+        daily = select(usage_daily.c.connection_id, func.max(usage_daily.c.connection_name))
+        daily = daily.where(usage_daily.c.connection_id.in_(connection_ids))
+        kept = select(connections.c.id, connections.c.name)
+        async with self._database.reading() as db:
+            once = await db.execute(daily.group_by(usage_daily.c.connection_id))
+            now = await db.execute(kept.where(connections.c.id.in_(connection_ids)))
+        return {row[0]: row[1] for row in [*once, *now]}
+
+    async def spent_this_month(
+        self, connection_ids: Sequence[str], now: datetime
+    ) -> dict[str, float]:
+        """What each has cost since the month (UTC) began, in the currency of its prices."""
+        month = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        spent = dict.fromkeys(connection_ids, 0.0)
+        async with self._snapshot() as db:
+            tail = _tail(await summed_up_to(db))
+            for table in (usage_daily, tail):
+                c = table.c
+                costs = select(c.connection_id, func.sum(c.cost)).group_by(c.connection_id)
+                these = c.connection_id.in_(connection_ids), c.at >= month
+                for connection_id, cost in await db.execute(costs.where(*these)):
+                    spent[connection_id] += cost or 0.0
+        return spent
+
+    async def latest(self, connection_id: str, limit: int = 50) -> tuple[Used, ...]:
+        """The last attempts on a connection, the newest first."""
+        async with self._database.reading() as db:
+            return await log.latest(db, connection_id, limit)
+
+    @asynccontextmanager
+    async def _snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """In which the summaries and where they end belong together."""
+        async with self._database.reading() as db:
+            if self._database.dialect == "postgresql":
+                await db.execution_options(isolation_level="REPEATABLE READ")
+            yield db
+
+
+# ── What is asked of the database ────────────────────────────────────────────────────────────────
+
+
+class _Wanted:
+    """The two questions for one answer. Each gives the values of `by`, then what is told of it."""
+
+    def __init__(self, actor: Actor, span: Span, by: Sequence[By], dialect: Dialect) -> None:
+        self._actor, self._span, self._by, self._dialect = actor, span, by, dialect
+
+    def sums(self, mark: int) -> CompoundSelect[Any]:
+        """The values of `by`, role, outcome, and `SUMS`."""
+        (table, _), tail = TABLES[self._span.unit], _tail(mark)
+        key = *self._columns(table), table.c.role, table.c.outcome
+        summed = select(*key, *(func.sum(table.c[name]) for name in SUMS))
+        latest = *self._columns(tail), tail.c.role, tail.c.outcome
+        return union_all(
+            summed.where(*self._where(table)).group_by(*key),
+            select(*latest, *sums_of(tail).values()).where(*self._where(tail)).group_by(*latest),
+        )
+
+    def times(self, mark: int) -> CompoundSelect[Any]:
+        """The values of `by`, measure, bucket, and how many."""
+        (_, table), tail = TABLES[self._span.unit], _tail(mark)
+        key = *self._columns(table), table.c.measure, table.c.bucket
+        counted = select(*key, func.sum(table.c.attempts))
+        parts = [counted.where(*self._where(table)).group_by(*key)]
+        for measure in MEASURES:
+            bucket, latest = tail.c[f"{measure}_bucket"], self._columns(tail)
+            counted = select(*latest, written(measure), bucket, func.count())
+            came = *self._where(tail), bucket.is_not(None)
+            parts.append(counted.where(*came).group_by(*latest, bucket))
+        return union_all(*parts)
+
+    def _columns(self, source: FromClause) -> list[ColumnElement[Any]]:
+        return [
+            beginning(self._span.unit, source.c.at, self._dialect)
+            if name == "at" and isinstance(source, CTE)
+            else source.c[name]
+            for name in self._by
+        ]
+
+    def _where(self, source: FromClause) -> list[ColumnElement[bool]]:
+        c, span = source.c, self._span
+        asked = {name: getattr(span, name) for name in _FILTERS}
+        where = [c.at >= span.begins, c.at < span.ends]
+        where += [c[name] == value for name, value in asked.items() if value is not None]
+        if self._actor.role != "admin":
+            seen = select(connections.c.id).where(visible_to(self._actor))
+            where.append(c.connection_id.in_(seen))
+        return where
+
+
+def _tail(mark: int) -> CTE:
+    """The log after the summaries. First and alone: by their ids, these are few; by their times or
+    connections, the database might think them fewer and read all of the log.
+    """
+    return select(usage).where(usage.c.id > mark).cte("tail").prefix_with("MATERIALIZED")
+
+
+def _floor(time: datetime, unit: Unit) -> datetime:
+    begun = time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    return begun if unit == "hour" else begun.replace(hour=0)
+
+
+# ── What is made of the answers ──────────────────────────────────────────────────────────────────
+
+
+class _Fold:
+    def __init__(self) -> None:
+        self._sums: Counter[str] = Counter()
+        self._outcomes: Counter[str] = Counter()
+        self._roles: Counter[str] = Counter()
+        self._heard: Counter[str] = Counter()
+        self.times: dict[str, Counter[int]] = {measure: Counter() for measure in MEASURES}
+
+    def add(self, role: str, outcome: str, sums: Sequence[Any]) -> None:
+        told = dict(zip(SUMS, sums, strict=True))
+        for name, value in told.items():
+            self._sums[name] += value  # PostgreSQL's sums may be Decimal; Figures has plain numbers
+        self._outcomes[outcome] += told["attempts"]
+        self._roles[role] += told["attempts"]
+        self._heard[role] += told["heard"]
+
+    def figures(self) -> Figures:
+        sums, ended_well = self._sums, ("won", "lost", "cancelled")
+        return Figures(
+            requests=self._roles["first"],
+            attempts=int(sums["attempts"]),
+            outcomes=dict(sorted(self._outcomes.items())),
+            failed=sum(n for outcome, n in self._outcomes.items() if outcome not in ended_well),
+            failovers=self._roles["failover"],
+            resumes=self._roles["resume"],
+            hedges_won=self._heard["hedge"],
+            hedges_lost=self._roles["hedge"] - self._heard["hedge"],
+            silence_avoided=float(sums["silence_avoided"]),
+            tokens_in=int(sums["tokens_in"]),
+            tokens_out=int(sums["tokens_out"]),
+            tokens_cached=int(sums["tokens_cached"]),
+            estimated=int(sums["estimated"]),
+            cost=float(sums["cost"]),
+            ttft=_quantiles(self.times["ttft"]),
+            ttfc=_quantiles(self.times["ttfc"]),
+        )
+
+
+def _quantiles(counts: Mapping[int, int]) -> dict[str, float]:
+    if not counts:
+        return {}
+    return {name: quantile(counts, q) for name, q in _QUANTILES.items()}

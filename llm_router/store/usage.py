@@ -1,0 +1,93 @@
+"""The usage log: one row for each attempt, appended to and never changed."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from llm_router.store.database import Database
+from llm_router.store.tables import usage
+from llm_router.store.times import bucket_of
+
+APPENDING = zlib.crc32(b"patchbay usage")
+"""PostgreSQL's advisory lock that those who append share. Whoever holds it alone sees every row up
+to the last: ids are given out in one order and kept in another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """One attempt, as it is kept. Times in seconds.
+
+    `role` and `outcome` are those of `observe.AttemptEvent`. `silence_avoided`: see
+    `observe.usage`. `cost` in the currency of the connection's prices; None: no price is known.
+    `is_estimated`: the server did not count the tokens.
+    """
+
+    at: datetime
+    connection_id: str
+    connection_name: str
+    model: str = ""
+    pool: str = ""
+    integration: str = ""
+    session_id: str = ""
+    reply_id: str
+    role: str
+    outcome: str
+    heard: bool = False
+    ttft: float | None = None
+    ttfc: float | None = None
+    duration: float
+    silence_avoided: float | None = None
+    tokens_in: int = 0
+    tokens_out: int = 0
+    tokens_cached: int = 0
+    is_estimated: bool = False
+    cost: float | None = None
+
+
+_NAMES = tuple(field.name for field in fields(Used))
+
+
+class UsageLog:
+    """In a database that has been migrated."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def append(self, attempts: Sequence[Used], *, again: bool = False) -> None:
+        """All of them or none. `again`: they may be there already, from a call that failed or was
+        cancelled, since a database can go away between keeping something and saying so.
+
+        Raises StoreError.
+        """
+        if not attempts:
+            return
+        async with self._database.writing() as db:
+            if self._database.dialect == "postgresql":
+                await db.execute(select(func.pg_advisory_xact_lock_shared(APPENDING)))
+            if not (again and await _has(db, attempts[0])):
+                await db.execute(usage.insert(), [row(attempt) for attempt in attempts])
+
+
+def row(attempt: Used) -> dict[str, Any]:
+    values = {name: getattr(attempt, name) for name in _NAMES}
+    values["ttft_bucket"] = bucket_of(attempt.ttft)
+    values["ttfc_bucket"] = bucket_of(attempt.ttfc)
+    return values
+
+
+async def latest(db: AsyncConnection, connection_id: str, limit: int) -> tuple[Used, ...]:
+    """Of one connection, the newest first."""
+    wanted = select(usage).where(usage.c.connection_id == connection_id)
+    wanted = wanted.order_by(usage.c.at.desc(), usage.c.id.desc()).limit(limit)
+    rows = (await db.execute(wanted)).mappings()
+    return tuple(Used(**{name: each[name] for name in _NAMES}) for each in rows)
+
+
+async def _has(db: AsyncConnection, attempt: Used) -> bool:
+    same = usage.c.at == attempt.at, usage.c.reply_id == attempt.reply_id
+    return (await db.execute(select(usage.c.id).where(*same).limit(1))).first() is not None

@@ -1,0 +1,375 @@
+"""What is told of the usage log: the same on every database, before and after it is summed up."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from llm_router.access import SYSTEM
+from llm_router.clock import SystemClock
+from llm_router.errors import ConfigurationError
+from llm_router.store import leases
+from llm_router.store.analytics import Analytics, By, Figures, Key, Span
+from llm_router.store.database import Database
+from llm_router.store.migrations import migrate
+from llm_router.store.sql import SqlConnectionStore
+from llm_router.store.statements import Unit
+from llm_router.store.summaries import LEASE, prune, roll_up, summed_up_to, tend
+from llm_router.store.tables import usage
+from llm_router.store.usage import UsageLog, Used
+from tests.contracts.databases import Server, opened
+from tests.contracts.stores import ANNA, BEN, VAULT, VERA, added
+from tests.contracts.used import LASTS, MONDAY, attempt, attempts, counted
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+ALL = Span(since=MONDAY, until=MONDAY + LASTS)
+
+
+async def written(database: Database, some: Sequence[Used]) -> Analytics:
+    await UsageLog(database).append(some)
+    return Analytics(database)
+
+
+async def summed_up(database: Database, most: int = 97) -> None:
+    while await roll_up(database, most):
+        pass
+
+
+async def rows(database: Database) -> int:
+    async with database.reading() as db:
+        return int((await db.execute(select(func.count()).select_from(usage))).scalar_one())
+
+
+def plain(figures: dict[Key, Figures]) -> dict[Key, Figures]:
+    return {key: replace(one, ttft={}, ttfc={}) for key, one in figures.items()}
+
+
+def expected(
+    some: Sequence[Used], by: Sequence[By], unit: Unit, wanted: Callable[[Used], bool]
+) -> dict[Key, Figures]:
+    groups: dict[Key, list[Used]] = defaultdict(list)
+    for one in filter(wanted, some):
+        groups[tuple(_value(one, name, unit) for name in by)].append(one)
+    return {key: counted(groups[key]) for key in sorted(groups)}
+
+
+def _value(one: Used, name: str, unit: Unit) -> Any:
+    if name != "at":
+        return getattr(one, name)
+    begun = one.at.replace(minute=0, second=0, microsecond=0)
+    return begun if unit == "hour" else begun.replace(hour=0)
+
+
+# ── Figures ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("by", [[], ["connection_id"], ["pool", "integration"], ["at"]])
+@pytest.mark.parametrize(("unit", "lasts"), [("hour", 47 * HOUR), ("day", 6 * DAY - 4 * HOUR)])
+async def test_figures_are_right_however_much_is_summed_up(
+    database: Database, by: list[By], unit: Unit, lasts: timedelta
+) -> None:
+    some = attempts()
+    analytics = await written(database, some)
+    since = MONDAY + DAY + 5 * HOUR + HOUR / 3
+    span = Span(since=since, until=since + lasts)
+    begins, ends = span.begins, span.ends
+    assert (since - begins, ends - span.until) < (HOUR, HOUR) if unit == "hour" else (DAY, DAY)
+    right = expected(some, by, unit, lambda one: begins <= one.at < ends)
+    first = await analytics.figures(SYSTEM, span, by)
+    assert plain(first) == right
+    for _ in range(3):
+        await roll_up(database, 97)
+        assert await analytics.figures(SYSTEM, span, by) == first
+    await summed_up(database)
+    assert await analytics.figures(SYSTEM, span, by) == first
+
+
+@pytest.mark.parametrize(
+    ("lasts", "by", "whole"),
+    [
+        (2 * HOUR, None, (10, 13)),
+        (2 * HOUR, "day", (0, 24)),
+        (48 * HOUR, "hour", (10, 59)),
+        (49 * HOUR, None, (0, 72)),
+        (2 * HOUR - HOUR / 3, None, (10, 12)),  # it ends as an hour ends
+    ],
+)
+def test_a_span_is_of_whole_hours_or_days(
+    lasts: timedelta, by: Unit | None, whole: tuple[int, int]
+) -> None:
+    since = MONDAY + 10 * HOUR + HOUR / 3
+    span = Span(since=since, until=since + lasts, by=by)
+    assert [(at - MONDAY) / HOUR for at in (span.begins, span.ends)] == [*whole]
+
+
+@pytest.mark.parametrize(
+    "asked", [{"connection_id": "2"}, {"pool": "night"}, {"integration": "mcp", "pool": "night"}]
+)
+async def test_figures_are_of_those_asked_for(database: Database, asked: dict[str, str]) -> None:
+    some = attempts()
+    analytics = await written(database, some)
+    await roll_up(database, 200)
+
+    def is_meant(one: Used) -> bool:
+        return all(getattr(one, name) == value for name, value in asked.items())
+
+    right = expected(some, (), "day", is_meant)
+    assert plain(await analytics.figures(SYSTEM, replace(ALL, **asked))) == right  # type: ignore[arg-type]  # fields by name
+
+
+async def test_of_no_attempts_all_figures_are_nothing(database: Database) -> None:
+    assert await Analytics(database).figures(SYSTEM, ALL) == {(): Figures()}
+    assert await Analytics(database).figures(SYSTEM, ALL, ["pool"]) == {}
+
+
+async def test_quantiles_are_within_a_twentieth(database: Database) -> None:
+    some = [attempt(reply_id=str(n), ttft=n / 1000, ttfc=n / 500) for n in range(1, 1001)]
+    analytics = await written(database, [*some, attempt(ttft=None)])
+    await roll_up(database, 500)
+    [found] = (await analytics.figures(SYSTEM, ALL)).values()
+    for name, right in {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}.items():
+        assert found.ttft[name] == pytest.approx(right, rel=0.051)
+        assert found.ttfc[name] == pytest.approx(2 * right, rel=0.051)
+
+
+async def test_a_day_is_one_of_utc_whoever_asks(database: Database) -> None:
+    late = datetime(2026, 11, 3, 1, 30, tzinfo=timezone(timedelta(hours=2)))
+    analytics = await written(database, [attempt(at=late)])
+    there = Span(since=late - HOUR, until=late + HOUR, by="day")
+    for _ in range(2):
+        assert [*await analytics.figures(SYSTEM, there, ["at"])] == [(MONDAY,)]
+        await summed_up(database)
+
+
+def test_what_cannot_be_answered_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="at most two days"):
+        replace(ALL, by="hour")
+    with pytest.raises(ConfigurationError, match="before until"):
+        Span(since=MONDAY, until=MONDAY)
+    with pytest.raises(ConfigurationError, match="time zone"):
+        Span(since=MONDAY.replace(tzinfo=None), until=MONDAY)
+
+
+# ── Who sees what ────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_only_what_is_seen_is_counted(database: Database) -> None:
+    store = SqlConnectionStore(database, VAULT)
+    private = await added(store, ANNA, "private")
+    shared = await added(store, ANNA, "shared", team="red", visibility="team")
+    ids = [private.id, shared.id, "removed"]
+    analytics = await written(
+        database, [attempt(connection_id=one, reply_id=one) for one in ids for _ in range(2)]
+    )
+    for _ in range(2):
+        seen = {
+            actor.name: {key[0] for key in await analytics.figures(actor, ALL, ["connection_id"])}
+            for actor in (SYSTEM, ANNA, BEN, VERA)
+        }
+        assert seen == {
+            "system": {*ids}, "anna": {private.id, shared.id}, "ben": {shared.id},
+            "vera": {shared.id},
+        }  # fmt: skip
+        assert (await analytics.figures(BEN, ALL))[()].attempts == 2
+        await summed_up(database, 3)
+
+
+async def test_names_are_those_of_today_and_the_last_of_what_was_removed(
+    database: Database,
+) -> None:
+    kept = await added(SqlConnectionStore(database, VAULT), name="today")
+    some = [attempt(connection_id=kept.id, connection_name="before"), attempt()]
+    analytics = await written(database, some)
+    await summed_up(database)
+    assert await analytics.names([kept.id, "1", "unknown"]) == {kept.id: "today", "1": "cellar"}
+
+
+# ── Money, and single attempts ───────────────────────────────────────────────────────────────────
+
+
+async def test_what_a_month_has_cost(database: Database) -> None:
+    some = [
+        attempt(at=MONDAY, cost=0.5),
+        attempt(at=MONDAY + 5 * HOUR, cost=0.25, reply_id="2"),
+        attempt(at=MONDAY - timedelta(days=3), cost=64.0, reply_id="3"),  # October
+        attempt(connection_id="2", cost=1.0),
+        attempt(connection_id="2", cost=None),
+        attempt(connection_id="3", cost=8.0),
+    ]
+    analytics = await written(database, some)
+    for _ in range(4):
+        spent = await analytics.spent_this_month(["1", "2", "4"], MONDAY + LASTS)
+        assert spent == {"1": 0.75, "2": 1.0, "4": 0.0}
+        await roll_up(database, 2)
+    assert await analytics.spent_this_month(["1"], MONDAY + timedelta(days=30)) == {"1": 0.0}
+
+
+async def test_the_latest_attempts_come_as_they_were_written(database: Database) -> None:
+    some = attempts(60)
+    analytics = await written(database, some)
+    right = sorted((one for one in some if one.connection_id == "1"), key=lambda one: one.at)
+    assert await analytics.latest("1", 7) == tuple(reversed(right[-7:]))
+
+
+async def test_a_batch_that_may_be_there_already_is_not_written_twice(database: Database) -> None:
+    log, batch = UsageLog(database), attempts(3)
+    await log.append(batch)
+    await log.append(batch, again=True)
+    assert await rows(database) == 3
+    await log.append([attempt(reply_id="another")], again=True)
+    assert await rows(database) == 4
+
+
+# ── Summing up and pruning ───────────────────────────────────────────────────────────────────────
+
+
+async def test_attempts_that_come_late_are_counted(database: Database) -> None:
+    analytics = await written(database, [attempt(at=MONDAY + 8 * 24 * HOUR)])
+    await summed_up(database)
+    await UsageLog(database).append([attempt(reply_id="late")])
+    await summed_up(database)
+    by_day = await analytics.figures(SYSTEM, ALL, ["at"])
+    assert [one.attempts for one in by_day.values()] == [1, 1]
+
+
+async def test_many_may_sum_up_while_others_write_and_each_attempt_counts_once(
+    server: Server,
+) -> None:
+    url, some = await server.new(), attempts(600)
+    async with opened(url) as mine, opened(url) as yours, asyncio.TaskGroup() as tasks:
+        for place in range(0, 600, 20):
+            tasks.create_task(UsageLog(mine).append(some[place : place + 20]))
+            tasks.create_task(roll_up(yours, 7))
+            tasks.create_task(roll_up(mine, 30))
+    async with opened(url) as database:
+        await summed_up(database)
+        found = await Analytics(database).figures(SYSTEM, ALL)
+        assert plain(found) == {(): counted(some)}
+
+
+async def test_what_is_pruned_stays_in_the_figures(database: Database) -> None:
+    some = attempts()
+    analytics = await written(database, some)
+    before = await analytics.figures(SYSTEM, ALL)
+    assert not await prune(database, MONDAY + LASTS)  # nothing is in the summaries yet
+    assert await rows(database) == len(some)
+    await summed_up(database)
+    while await prune(database, MONDAY + LASTS / 2, 50):
+        pass
+    assert 0 < await rows(database) < len(some)
+    assert await analytics.figures(SYSTEM, ALL) == before
+
+
+async def test_attempts_after_all_was_pruned_are_counted_too(database: Database) -> None:
+    analytics = await written(database, attempts(20))
+    await summed_up(database)
+    await prune(database, MONDAY + 2 * LASTS)
+    assert await rows(database) == 1
+    await UsageLog(database).append([attempt()])
+    await summed_up(database)
+    assert (await analytics.figures(SYSTEM, ALL))[()].attempts == 21
+
+
+async def test_a_roll_up_that_is_cut_short_leaves_nothing_and_is_done_later(
+    database: Database,
+) -> None:
+    some = attempts(100)
+    analytics = await written(database, some)
+    before = await analytics.figures(SYSTEM, ALL, ["at", "connection_id"])
+    for steps in range(0, 60, 6):
+        task = asyncio.create_task(roll_up(database))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert await analytics.figures(SYSTEM, ALL, ["at", "connection_id"]) == before
+
+
+# ── Tending ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class Steps(SystemClock):
+    """Stops before each rest, until it is told to go on."""
+
+    def __init__(self, now: datetime) -> None:
+        self.time = now
+        self._rests, self._go = asyncio.Event(), asyncio.Event()
+
+    def wall(self) -> float:
+        return self.time.timestamp()
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+        self._rests.set()
+        await self._go.wait()
+        self._go.clear()
+
+    async def step(self) -> None:
+        self._go.set()
+        await self.rest()
+
+    async def rest(self) -> None:
+        await self._rests.wait()
+        self._rests.clear()
+
+
+@asynccontextmanager
+async def tended(database: Database, clock: Steps) -> AsyncIterator[None]:
+    task = asyncio.create_task(tend(database, clock, kept_for=LASTS))
+    try:
+        await clock.rest()
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_one_tends_the_log_and_the_next_when_that_one_is_gone(database: Database) -> None:
+    analytics, clock = await written(database, attempts(30)), Steps(MONDAY + 4 * LASTS)
+    before = await analytics.figures(SYSTEM, ALL)
+    assert await leases.hold(database, LEASE, "another", clock.time, 40)
+    async with tended(database, clock):
+        assert await rows(database) == 30
+        await clock.step()
+        assert await rows(database) == 30
+        await clock.step()  # a minute later: the other has not renewed its lease
+        assert await rows(database) == 1
+        assert await analytics.figures(SYSTEM, ALL) == before
+        assert not await leases.hold(database, LEASE, "another", clock.time, 60)
+    assert await leases.hold(database, LEASE, "another", clock.time, 60)  # let go at once
+
+
+async def test_who_tends_waits_for_a_database_that_is_away(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Steps(MONDAY + LASTS)
+    async with opened(await server.new(migrated=False)) as database, tended(database, clock):
+        await clock.step()
+        await migrate(database)
+        await written(database, attempts(5))
+        await clock.step()
+        found = await Analytics(database).figures(SYSTEM, ALL, ["at"])
+        async with database.reading() as db:
+            assert await summed_up_to(db) == 5
+    assert sum(one.attempts for one in found.values()) == 5
+    assert len(caplog.records) == 1  # once, not at each step
+
+
+async def test_a_lease_is_for_one_until_it_runs_out_or_is_let_go(database: Database) -> None:
+    assert await leases.hold(database, "work", "a", MONDAY, 60)
+    assert not await leases.hold(database, "work", "b", MONDAY, 60)
+    assert await leases.hold(database, "other work", "b", MONDAY, 60)
+    later = MONDAY + timedelta(seconds=50)
+    assert await leases.hold(database, "work", "a", later, 60)  # renewed
+    assert not await leases.hold(database, "work", "b", later + timedelta(seconds=59), 60)
+    assert await leases.hold(database, "work", "b", later + timedelta(seconds=60), 60)
+    await leases.let_go(database, "work", "a")  # not its own any more
+    assert not await leases.hold(database, "work", "a", later + timedelta(seconds=61), 60)
+    await leases.let_go(database, "work", "b")
+    assert await leases.hold(database, "work", "a", later + timedelta(seconds=61), 60)

@@ -1,0 +1,80 @@
+"""What the tests of the usage log share: attempts of many kinds, and what is to be said of them."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+from llm_router.store.analytics import Figures
+from llm_router.store.usage import Used
+
+MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
+LASTS = timedelta(days=9)
+NAMES = {"1": "cellar", "2": "cloud", "3": "spare"}
+
+
+def attempt(**facts: Any) -> Used:
+    known: dict[str, Any] = {
+        "at": MONDAY,
+        "connection_id": "1",
+        "connection_name": "cellar",
+        "reply_id": "r",
+    }
+    return Used(**known | {"role": "first", "outcome": "won", "duration": 1.0} | facts)
+
+
+def attempts(number: int = 400, seed: int = 7) -> list[Used]:
+    """Of three connections over nine days, in no order."""
+    rng = Random(seed)
+    return [_drawn(rng, place) for place in range(number)]
+
+
+def _drawn(rng: Random, place: int) -> Used:
+    connection_id = rng.choice([*NAMES])
+    outcome = rng.choice(["won", "won", "won", "lost", "cancelled", "silent", "unreachable"])
+    spoke = outcome in {"won", "cancelled"}
+    ttft = rng.choice([0.12, 0.25, 0.5, 1.9]) if spoke else None
+    return attempt(
+        at=MONDAY + rng.random() * LASTS,
+        connection_id=connection_id,
+        connection_name=NAMES[connection_id],
+        reply_id=str(place),
+        model=f"model-{connection_id}",
+        pool=rng.choice(["default", "night"]),
+        integration=rng.choice(["livekit", "mcp"]),
+        role=rng.choice(["first", "first", "hedge", "failover", "resume", "trial"]),
+        outcome=outcome,
+        heard=spoke and rng.random() < 0.9,
+        ttft=ttft,
+        ttfc=ttft and 2 * ttft,
+        silence_avoided=rng.choice([None, 0.5, 3.25]),
+        tokens_in=rng.randrange(1000),
+        tokens_out=rng.randrange(100),
+        tokens_cached=rng.randrange(50),
+        is_estimated=rng.random() < 0.2,
+        cost=rng.choice([None, 0.25, 0.125]),  # their sums are exact in any order
+    )
+
+
+def counted(some: Sequence[Used]) -> Figures:
+    """The figures of these, but for the quantiles: the plain way."""
+    roles = Counter(one.role for one in some)
+    hedges_won = sum(one.role == "hedge" and one.heard for one in some)
+    ended_well = {"won", "lost", "cancelled"}
+    return Figures(
+        requests=roles["first"],
+        attempts=len(some),
+        outcomes=dict(sorted(Counter(one.outcome for one in some).items())),
+        failed=sum(one.outcome not in ended_well for one in some),
+        failovers=roles["failover"],
+        resumes=roles["resume"],
+        hedges_won=hedges_won,
+        hedges_lost=roles["hedge"] - hedges_won,
+        silence_avoided=sum(one.silence_avoided or 0.0 for one in some),
+        tokens_in=sum(one.tokens_in for one in some),
+        tokens_out=sum(one.tokens_out for one in some),
+        tokens_cached=sum(one.tokens_cached for one in some),
+        estimated=sum(one.is_estimated for one in some),
+        cost=sum(one.cost or 0.0 for one in some),
+    )
