@@ -1,4 +1,4 @@
-"""The HTTP process, `python -m agent.api`: the page, its tokens and what it shows."""
+"""The HTTP process, `python -m agent.api`: the page, its tokens, and the management API."""
 
 import argparse
 import asyncio
@@ -7,24 +7,29 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from urllib.parse import urlsplit
 
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
+from limits.aio.storage import Storage
 from pydantic import BaseModel
-from starlette.datastructures import MutableHeaders
-from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agent.tokens import Problem, TokenOptions, VoiceServer, token_router
+from agent.tokens import TokenOptions, VoiceServer, token_router
 from config.settings import Settings, SettingsError, environment, load_settings
 from llm_router.discovery import Found, find_connections
-from llm_router.errors import ConfigurationError
+from llm_router.errors import ConfigurationError, StoreError
+from llm_router.gateway import app as gateway
+from llm_router.gateway.deps import Services
+from llm_router.gateway.first_key import ensure_admin
+from llm_router.gateway.rates import RateLimit, open_counters
+from llm_router.store.access import ApiKeys
+from llm_router.store.opening import open_sealed_store
+from llm_router.store.sql import SqlConnectionStore
 
 log = logging.getLogger("agent.api")  # as a program its __name__ says nothing
 
@@ -55,7 +60,10 @@ class Demo(BaseModel):
     """No model is connected: the built-in responder answers."""
 
 
-def build_app(settings: Settings, found: Found) -> FastAPI:
+def build_app(
+    settings: Settings, found: Found, store: SqlConnectionStore, counters: Storage | None = None
+) -> FastAPI:
+    """`counters`: where requests are counted; None: in this process."""
     secret = settings.livekit_api_secret.get_secret_value()
     voice = VoiceServer(settings.livekit_url, settings.livekit_api_key, secret)
     server_url = settings.livekit_public_url or settings.livekit_url
@@ -65,7 +73,17 @@ def build_app(settings: Settings, found: Found) -> FastAPI:
         async with voice:
             yield
 
-    app = FastAPI(title="Patchbay", lifespan=lifespan, docs_url=None, redoc_url=None)
+    served = Services(
+        database=store.database,
+        store=store,
+        keys=ApiKeys(store.database),
+        requests=RateLimit(settings.api_rate_limit, counters),
+        allowed_addresses=settings.allowed_addresses,
+        environ=environment(),
+        ready=[voice.check],
+    )
+    headers = _security_headers(server_url, settings.allowed_origins)
+    app = gateway.build_app(served, headers=headers, lifespan=lifespan)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.allowed_origins,
@@ -73,37 +91,19 @@ def build_app(settings: Settings, found: Found) -> FastAPI:
         allow_headers=["Content-Type"],
         expose_headers=["Retry-After"],
     )
-    app.add_middleware(
-        SecurityHeaders, headers=_security_headers(server_url, settings.allowed_origins)
-    )
-    _answer_with_problems(app)
     options = TokenOptions(
         server_url=server_url,
         api_key=settings.livekit_api_key,
         api_secret=secret,
         agent_name=settings.agent_name,
         ttl=settings.token_ttl,
-        rate_limit=settings.token_rate_limit,
+        rate_limit=RateLimit(settings.token_rate_limit, counters),
         allowed_origins=settings.allowed_origins,
     )
     app.include_router(token_router(options, voice))
-    _add_status(app, voice)
     _add_demo(app, settings, found)
     _add_page(app, settings)
     return app
-
-
-def _add_status(app: FastAPI, voice: VoiceServer) -> None:
-    @app.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        """The process is alive."""
-        return {"status": "ok"}
-
-    @app.get("/readyz")
-    async def readyz() -> dict[str, str]:
-        """Calls can be made: LiveKit answers and takes our keys. Otherwise 502 or 503."""
-        await voice.check()
-        return {"status": "ready"}
 
 
 def _add_demo(app: FastAPI, settings: Settings, found: Found) -> None:
@@ -123,8 +123,9 @@ def _add_demo(app: FastAPI, settings: Settings, found: Found) -> None:
         offline=found.offline,
     )
 
-    @app.get("/api/demo")
+    @app.get("/api/demo", tags=["calls"], operation_id="showDemo")
     async def demo() -> Demo:
+        """What the page shows of the agent before a call."""
         return shown
 
 
@@ -137,42 +138,6 @@ def _add_page(app: FastAPI, settings: Settings) -> None:
     @app.get("/", include_in_schema=False)
     async def no_page() -> HTMLResponse:
         return HTMLResponse(_NO_PAGE, 503)
-
-
-def _answer_with_problems(app: FastAPI) -> None:
-    """Every error leaves as application/problem+json."""
-
-    @app.exception_handler(Problem)
-    async def problem(_: Request, error: Problem) -> JSONResponse:
-        return error.response()
-
-    @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> JSONResponse:
-        what = f"HTTP {error.status_code}"
-        return Problem(error.status_code, error.detail or what, what, error.headers).response()
-
-    @app.exception_handler(Exception)
-    async def bug(_: Request, __: Exception) -> JSONResponse:
-        return Problem(
-            500, "Something broke here", "The log of the HTTP process says what."
-        ).response()
-
-
-class SecurityHeaders:
-    """Puts `headers` on every answer that does not set them itself."""
-
-    def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
-        self.app, self.headers = app, headers
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                given = MutableHeaders(scope=message)
-                for name, value in self.headers.items():
-                    given.setdefault(name, value)
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers)
 
 
 def _security_headers(server_url: str, allowed_origins: Sequence[str]) -> Mapping[str, str]:
@@ -222,15 +187,30 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 async def serve(settings: Settings, listener: socket.socket) -> None:
-    """Answers on `listener` until the process is told to stop. Raises ConfigurationError."""
+    """Answers on `listener` until the process is told to stop.
+
+    Raises ConfigurationError, and StoreError for a database that is not there.
+    """
     found = await find_connections(settings.connections_file, environment())
     for line in found.lines():
         log.info("connection %s", line)
     for warning in found.warnings:
         log.warning(warning)
+    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
+    counters = open_counters(redis_url)
+    async with open_sealed_store(
+        settings.database_url.get_secret_value(),
+        settings.master_keys,
+        settings.encryption_key_file,
+    ) as store:
+        await ensure_admin(ApiKeys(store.database), settings.admin_key_file)
+        await _answer(settings, build_app(settings, found, store, counters), listener)
+
+
+async def _answer(settings: Settings, app: FastAPI, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     config = uvicorn.Config(
-        build_app(settings, found),
+        app,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -240,18 +220,31 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         timeout_graceful_shutdown=_GRACE,
     )
     log.info("serving http://%s:%d", f"[{host}]" if ":" in host else host, port)
-    await uvicorn.Server(config).serve([listener])
+    await _Server(config).serve([listener])
+
+
+class _Server(uvicorn.Server):
+    """Told to stop, it ends as if by itself. Uvicorn's own raises the signal again, and with that
+    whatever is still to be closed would be broken off.
+    """
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self.handle_exit, number, None)
+        yield
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m agent.api",
-        description="Serves the page to talk on, the tokens to join with and /healthz, /readyz.",
+        description="Serves the page to talk on, the tokens to join with, the management API"
+        " (/api/openapi.json) and /healthz, /readyz.",
         epilog="It has no options: settings come from the environment and from .env;"
         " .env.example lists and explains them (HTTP_PORT, LIVEKIT_URL, ...).",
     )
     parser.parse_args(argv)
-    # Uvicorn stops gracefully and then hands the signal on, to what stood here before it.
+    # Until it serves; from then on `_Server` is told.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         settings = load_settings()
@@ -260,7 +253,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.getLogger("httpx2").setLevel(logging.WARNING)
         with listen(settings.http_host, settings.http_port) as listener:
             asyncio.run(serve(settings, listener))
-    except (SettingsError, ConfigurationError) as error:
+    except (SettingsError, ConfigurationError, StoreError) as error:
         print(error, file=sys.stderr)  # noqa: T201  what a command line does
         return 2
     except KeyboardInterrupt:

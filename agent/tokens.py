@@ -7,14 +7,12 @@ identity, metadata, attributes and room_config are accepted, as the standard wan
 """
 
 import asyncio
-import ipaddress
 import logging
-import math
 import re
 import secrets
 import time
 import unicodedata
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Self
@@ -22,16 +20,17 @@ from typing import Annotated, Self
 import aiohttp
 import jwt
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import JSONResponse
 from google.protobuf.message import DecodeError
-from limits import parse
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import FixedWindowRateLimiter
 from livekit import api
 from livekit.protocol.agent import JobStatus
 from livekit.protocol.agent_dispatch import AgentDispatch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
+
+from llm_router.gateway.deps import own_origins
+from llm_router.gateway.errors import Problem, invalid_request
+from llm_router.gateway.openapi import problems
+from llm_router.gateway.rates import RateLimit, client_key, client_of
 
 log = logging.getLogger(__name__)
 
@@ -45,28 +44,6 @@ _API_TIMEOUT = 4.0
 """Seconds for a question to LiveKit; a person is waiting."""
 
 
-class Problem(Exception):  # noqa: N818  RFC 9457's word for it
-    """What went wrong, for the visitor: an answer of application/problem+json (RFC 9457).
-
-    `detail` says what to do next and holds no address, key or word of a caller.
-    """
-
-    def __init__(
-        self, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None
-    ) -> None:
-        super().__init__(f"{status} {title}")
-        self.status, self.title, self.detail = status, title, detail
-        self.headers = dict(headers or {})
-
-    def response(self) -> JSONResponse:
-        return JSONResponse(
-            {"title": self.title, "status": self.status, "detail": self.detail},
-            self.status,
-            self.headers,
-            media_type="application/problem+json",
-        )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenOptions:
     server_url: str
@@ -76,8 +53,8 @@ class TokenOptions:
     agent_name: str
     ttl: int
     """Seconds in which a token can be used to join."""
-    rate_limit: str
-    """Such as `10/minute`, for each client address."""
+    rate_limit: RateLimit
+    """For each client address."""
     allowed_origins: Collection[str] = ()
     """Other sites that may ask, each as `https://host[:port]`."""
 
@@ -100,10 +77,7 @@ async def _read_wish(request: Request) -> TokenRequest:
     try:
         return TokenRequest.model_validate_json(body or b"{}")
     except ValidationError as error:
-        # Places and rules only: what was given may be a caller's words.
-        faults = error.errors(include_input=False, include_context=False, include_url=False)
-        said = (f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in faults)
-        raise Problem(422, "The request is not as it should be", "; ".join(said)) from None
+        raise invalid_request(error.errors()) from None
 
 
 class TokenResponse(BaseModel):
@@ -158,19 +132,6 @@ def display_name(wish: str | None) -> str:
     """A name fit to be shown: one line, at most LONGEST_NAME characters, nothing invisible."""
     shown = (" " if unicodedata.category(c)[0] in "CZ" else c for c in wish or "")
     return " ".join("".join(shown).split())[:LONGEST_NAME].strip()
-
-
-def client_key(host: str) -> str:
-    """What counts as one client: an IPv4 address, or the /64 that one IPv6 line is given."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.IPv6Address(int(address) >> 64 << 64))
 
 
 class VoiceServer:
@@ -273,39 +234,22 @@ def _refusal(status: int) -> Problem:
 class _Gate:
     """Who may ask, and how often."""
 
-    def __init__(self, allowed_origins: Collection[str], rate_limit: str) -> None:
-        self._allowed = frozenset(allowed_origins)
-        self._limit = parse(rate_limit)
-        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+    def __init__(self, allowed_origins: Collection[str], rate_limit: RateLimit) -> None:
+        self._allowed, self._limit = frozenset(allowed_origins), rate_limit
 
     async def __call__(self, request: Request) -> None:
         self._check_origin(request)
-        await self._check_rate(request)
+        await self._limit.hit(client_key(client_of(request)), "Too many calls from here")
 
     def _check_origin(self, request: Request) -> None:
         # No Origin header: no browser, or a page of this very server.
         origin = request.headers.get("origin", "").lower()
-        host = request.headers.get("host", "").lower()
-        own = {f"http://{host}", f"https://{host}"}
-        if origin and origin not in self._allowed | own:
+        if origin and origin not in self._allowed | own_origins(request):
             raise Problem(
                 403,
                 "This site may not call here",
                 "Its origin must be listed in the setting ALLOWED_ORIGINS.",
             )
-
-    async def _check_rate(self, request: Request) -> None:
-        client = client_key(request.client.host if request.client else "local")
-        if await self._limiter.hit(self._limit, client):
-            return
-        stats = await self._limiter.get_window_stats(self._limit, client)
-        wait = max(1, math.ceil(stats.reset_time - time.time()))
-        raise Problem(
-            429,
-            "Too many calls from here",
-            f"Try again in {wait} s.",
-            {"Retry-After": str(wait)},
-        )
 
 
 def token_router(options: TokenOptions, voice: VoiceServer) -> APIRouter:
@@ -316,7 +260,14 @@ def token_router(options: TokenOptions, voice: VoiceServer) -> APIRouter:
     body = {"application/json": {"schema": TokenRequest.model_json_schema()}}
 
     # The body is read by hand, and last: who may not ask is not listened to.
-    @router.post("/token", status_code=201, openapi_extra={"requestBody": {"content": body}})
+    @router.post(
+        "/token",
+        status_code=201,
+        tags=["calls"],
+        operation_id="makeToken",
+        responses=problems(403, 413, 422, 429, 502, 503),
+        openapi_extra={"requestBody": {"content": body}},
+    )
     async def token(
         _: Annotated[None, Depends(gate)],
         wish: Annotated[TokenRequest, Depends(_read_wish)],

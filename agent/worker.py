@@ -20,11 +20,12 @@ from agent import job
 from agent.load import measure_load
 from agent.session import load_phrases
 from agent.telemetry import share_metrics
-from agent.tokens import Problem, VoiceServer
+from agent.tokens import VoiceServer
 from config.settings import Settings, SettingsError, environment, load_settings
 from llm_router import open_router
 from llm_router.discovery import find_connections
 from llm_router.errors import ConfigurationError
+from llm_router.gateway.errors import Problem
 
 _logger = logging.getLogger("agent")
 _NOT_THERE_YET = 503

@@ -8,86 +8,41 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
-from urllib.parse import urlsplit
+from typing import Annotated, Literal, Self, TypeVar, get_args
 
 from dotenv import dotenv_values
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    SecretStr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from config.kinds import (
+    STATE,
+    AgentName,
+    DatabaseUrl,
+    Delay,
+    FileOrOff,
+    HttpUrl,
+    Language,
+    LiveKitSecret,
+    LiveKitUrl,
+    LogLevel,
+    Opened,
+    Origins,
+    PersonalFile,
+    Port,
+    RateLimit,
+    RedisUrl,
+    Seconds,
+    split,
+)
 
 _S = TypeVar("_S", bound=BaseSettings)
 
 ENV_FILE = Path(".env")
-SHORTEST_SECRET = 32
-"""Characters: what HMAC-SHA256, which signs LiveKit's tokens, can use."""
 
 
 class SettingsError(Exception):
     """What was set cannot work; says which variable, what it was (never a secret), what is due."""
-
-
-def _address(*schemes: str) -> AfterValidator:
-    def check(value: str) -> str:
-        try:
-            parts = urlsplit(value)
-            fits = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-            # Addresses are shown in logs and errors.
-            fits = fits and "@" not in parts.netloc
-        except ValueError:
-            fits = False
-        if not fits:
-            raise ValueError(f"should look like {schemes[0]}://host:port, with no password in it")
-        return value.rstrip("/")
-
-    return AfterValidator(check)
-
-
-def _shape(pattern: str, words: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError(f"should be {words}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _origin(value: str) -> str:
-    value = value.rstrip("/")
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or value != f"{parts.scheme}://{parts.netloc}":
-        raise ValueError("should be origins such as https://www.example.org, parted by commas")
-    return value.lower()
-
-
-def _long_enough(secret: SecretStr) -> SecretStr:
-    if len(secret.get_secret_value()) < SHORTEST_SECRET:
-        raise ValueError(
-            f"should have at least {SHORTEST_SECRET} characters; make one with"
-            " python -c 'import secrets; print(secrets.token_urlsafe(32))'"
-        )
-    return secret
-
-
-def _split(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
-def _upper(value: Any) -> Any:
-    return value.upper() if isinstance(value, str) else value
-
-
-def _file_or_off(value: Any) -> Any:
-    return None if value == "off" else Path(os.path.expanduser(value))  # noqa: PTH111  pathlib's raises where there is no home
 
 
 def _in_order(section: _S, least: str, most: str) -> _S:
@@ -95,30 +50,6 @@ def _in_order(section: _S, least: str, most: str) -> _S:
     if low > high:
         raise ValueError(f"{least.upper()}={low:g} should not be above {most.upper()}={high:g}")
     return section
-
-
-LiveKitUrl = Annotated[str, _address("ws", "wss", "http", "https")]
-HttpUrl = Annotated[str, _address("http", "https")]
-AgentName = Annotated[
-    str, _shape(r"[A-Za-z0-9_.-]{1,64}", "1 to 64 letters, digits, points, dashes or underscores")
-]
-Language = Annotated[
-    str, _shape(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", "a language code such as en or pt-BR")
-]
-RateLimit = Annotated[
-    str,
-    _shape(
-        r"[1-9]\d{0,5}/(second|minute|hour|day)",
-        "a number per second, minute, hour or day, such as 10/minute",
-    ),
-]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0)]
-Delay = Annotated[float, Field(ge=0)]
-LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]
-Origins = Annotated[
-    tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)
-]
 
 
 class _Section(BaseSettings):
@@ -142,7 +73,7 @@ class LiveKitSettings(_Section):
     """Where browsers reach LiveKit, if that is another address than LIVEKIT_URL."""
     livekit_api_key: str
     """A key from the LiveKit server's own configuration."""
-    livekit_api_secret: Annotated[SecretStr, AfterValidator(_long_enough)]
+    livekit_api_secret: LiveKitSecret
     """The secret of that key, 32 characters or more."""
 
 
@@ -233,9 +164,7 @@ class RouterSettings(_Section):
     """Seconds: the next connection is started by then, however slow the first has been."""
     reply_deadline: Seconds = 60.0
     """Seconds a whole answer may take."""
-    scoreboard_file: Annotated[Path | None, BeforeValidator(_file_or_off)] = Path(
-        "~/.local/state/patchbay/scoreboard.sqlite3"
-    )
+    scoreboard_file: FileOrOff = STATE / "scoreboard.sqlite3"
     """Where calls note what they learn of the connections, for the next call to start from: who is
     down, who is slow. off: each call learns for itself."""
     hedge_budget: Annotated[float, Field(ge=0, le=1)] = 0.05
@@ -312,8 +241,44 @@ class HttpSettings(_Section):
     """The built page."""
 
 
+class StoreSettings(_Section):
+    """Stored connections, and the API that manages them"""
+
+    database_url: DatabaseUrl = SecretStr("")
+    """Where connections, API keys, usage and the audit log are kept: sqlite:///path/to/file or
+    postgresql://user:password@host/name. Empty: the file ~/.local/state/patchbay/patchbay.sqlite3.
+    """
+    encryption_keys: SecretStr | None = None
+    """Master keys that seal the connections' own keys, parted by commas: the first seals, all open.
+    Empty: those in ENCRYPTION_KEY_FILE."""
+    encryption_key_file: PersonalFile = STATE / "master.key"
+    """Master keys, one a line. Made at first start if there is none; keep a copy elsewhere."""
+    admin_key_file: PersonalFile = STATE / "admin.key"
+    """Where the first admin's API key is written while there is no admin key that works."""
+    allowed_addresses: Opened = ()
+    """Where connections of people other than admins may lead, besides the public internet: networks
+    such as 10.0.0.0/8, host names, *.endings, parted by commas. Admins may name any address."""
+    api_rate_limit: RateLimit = "600/minute"
+    """Requests that one API key may make: a number per second, minute, hour or day."""
+    redis_url: RedisUrl = None
+    """A Redis server, such as redis://127.0.0.1:6379/0, that counts requests for several HTTP
+    processes together. Empty: each counts for itself."""
+
+    @property
+    def master_keys(self) -> tuple[str, ...]:
+        """Those of ENCRYPTION_KEYS, as text."""
+        keys = self.encryption_keys.get_secret_value() if self.encryption_keys else ""
+        return tuple(split(keys))
+
+
 class Settings(
-    LiveKitSettings, AgentSettings, VoiceSettings, RouterSettings, WorkerSettings, HttpSettings
+    LiveKitSettings,
+    AgentSettings,
+    VoiceSettings,
+    RouterSettings,
+    WorkerSettings,
+    HttpSettings,
+    StoreSettings,
 ):
     """All of them. A field is its variable in small letters."""
 

@@ -254,7 +254,7 @@ class ConnectionStore(Protocol):
         """
 
     async def audit(
-        self, actor: Actor, *, target: str | None = None, limit: int = 100
+        self, actor: Actor, *, target: str | None = None, limit: int = 100, offset: int = 0
     ) -> tuple[AuditEntry, ...]:
         """The latest entries first; `target`: about that id only. For those who administer."""
 
@@ -269,19 +269,19 @@ class ConnectionStore(Protocol):
 
 # ── What can be wrong with a record ──────────────────────────────────────────────────────────────
 
-_LONGEST = {
+LONGEST = {
     "id": 100, "name": 200, "description": 2_000, "provider": 50, "server": 50, "base_url": 2_000,
     "model_name": 300, "organization_id": 200, "api_version": 50, "deployment": 200, "region": 50,
     "pool": 100, "owner": 200, "team": 200, "status_reason": 500,
 }  # fmt: skip
 """Characters. The tables have no limit of their own; these keep pages and logs readable."""
-_BETWEEN = {
+BETWEEN = {
     "max_retries": (0, 10), "temperature": (0, 2), "top_p": (0, 1), "max_tokens": (1, 10**9),
     "context_length": (1, 10**9), "priority": (-(10**9), 10**9), "weight": (0, 10**6),
     "price_in": (0, 10**6), "price_out": (0, 10**6), "rate_limit_rpm": (1, 10**9),
     "rate_limit_tpm": (1, 10**9), "monthly_budget": (0, 10**9), "version": (0, 10**9),
 }  # fmt: skip
-_LONGEST_TIMEOUT = 3_600.0
+LONGEST_TIMEOUT = 3_600.0
 _MOST_TAGS, _LONGEST_TAG = 50, 100
 _LONGEST_SECRET, _LONGEST_BODY = 20_000, 100_000
 _ID = re.compile(r"[\w.:@+-]+", re.ASCII)
@@ -296,17 +296,20 @@ def _flaws(c: Connection) -> Iterator[str]:
     if c.base_url:
         yield from _address_flaws(c.base_url)
     yield from _number_flaws(c)
+    secrets = (c.api_key or "", *c.headers, *c.headers.values())
+    if any(_CONTROL.search(text.strip()) for text in secrets):
+        yield "api_key and headers must not contain control characters"
     if len(c.api_key or "") + sum(len(n) + len(v) for n, v in c.headers.items()) > _LONGEST_SECRET:
         yield f"api_key and headers must have at most {_LONGEST_SECRET:,} characters together"
     if c.extra_body and not _fits(c.extra_body):
-        yield f"extra_body must be JSON of at most {_LONGEST_BODY:,} characters"
+        yield f"extra_body must be JSON of at most {_LONGEST_BODY:,} bytes"
     for name in ("created_at", "updated_at", "last_used_at"):
         if (when := getattr(c, name)) and when.tzinfo is None:
             yield f"{name} needs a time zone"
 
 
 def _text_flaws(c: Connection) -> Iterator[str]:
-    for name, longest in _LONGEST.items():
+    for name, longest in LONGEST.items():
         text = getattr(c, name)
         if len(text) > longest:
             yield f"{name} must have at most {longest:,} characters"
@@ -321,9 +324,9 @@ def _text_flaws(c: Connection) -> Iterator[str]:
 
 
 def _number_flaws(c: Connection) -> Iterator[str]:
-    if not 0 < c.timeout <= _LONGEST_TIMEOUT:
-        yield f"timeout must be above 0 s and at most {_LONGEST_TIMEOUT:,.0f} s"
-    for name, (least, most) in _BETWEEN.items():
+    if not 0 < c.timeout <= LONGEST_TIMEOUT:
+        yield f"timeout must be above 0 s and at most {LONGEST_TIMEOUT:,.0f} s"
+    for name, (least, most) in BETWEEN.items():
         value = getattr(c, name)
         if value is not None and not least <= value <= most:
             yield f"{name} must be from {least:,} to {most:,}"
@@ -347,6 +350,7 @@ def _address_flaws(address: str) -> Iterator[str]:
 
 def _fits(body: Mapping[str, Any]) -> bool:
     try:
-        return len(json.dumps(body, allow_nan=False)) <= _LONGEST_BODY
+        text = json.dumps(body, allow_nan=False, ensure_ascii=False)
+        return len(text.encode()) <= _LONGEST_BODY  # half an emoji is no UTF-8
     except (TypeError, ValueError, RecursionError):
         return False

@@ -14,10 +14,10 @@ async def write(connection: AsyncConnection, entries: list[AuditEntry]) -> None:
 
 
 async def read(
-    connection: AsyncConnection, target: str | None, limit: int
+    connection: AsyncConnection, target: str | None, limit: int, offset: int = 0
 ) -> tuple[AuditEntry, ...]:
     """The latest first."""
-    wanted = select(audit_log).order_by(audit_log.c.id.desc()).limit(limit)
+    wanted = select(audit_log).order_by(audit_log.c.id.desc()).limit(limit).offset(offset)
     if target is not None:
         wanted = wanted.where(audit_log.c.target == target)
     rows = (await connection.execute(wanted)).mappings()

@@ -76,7 +76,7 @@ class SqlConnectionStore:
     async def find(self, actor: Actor, query: Query, *, secrets: bool = False) -> Page:
         if secrets:
             rules.require(actor, "use")
-        wanted = and_(_visible_to(actor), *_conditions(query, self.database.dialect))
+        wanted = and_(visible_to(actor), *_conditions(query, self.database.dialect))
         rows = select(connections).where(wanted).limit(query.limit).offset(query.offset)
         rows = _ordered(rows, query, self.database.dialect)
         async with self.database.reading() as db:
@@ -145,15 +145,15 @@ class SqlConnectionStore:
         async with self.database.writing() as db:
             for connection_id, when in sorted(used.items()):  # in one order: no deadlock
                 earlier = or_(_C.last_used_at.is_(None), _C.last_used_at < when)
-                seen = and_(_C.id == connection_id, earlier, _visible_to(actor))
+                seen = and_(_C.id == connection_id, earlier, visible_to(actor))
                 await db.execute(update(connections).where(seen).values(last_used_at=when))
 
     async def audit(
-        self, actor: Actor, *, target: str | None = None, limit: int = 100
+        self, actor: Actor, *, target: str | None = None, limit: int = 100, offset: int = 0
     ) -> tuple[AuditEntry, ...]:
         rules.require(actor, "administer")
         async with self.database.reading() as db:
-            return await audit.read(db, target, limit)
+            return await audit.read(db, target, limit, offset)
 
     async def revision(self) -> int:
         async with self.database.reading() as db:
@@ -268,7 +268,7 @@ async def _refuse_taken(db: AsyncConnection, connection: Connection) -> None:
 # ── Queries ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _visible_to(actor: Actor) -> ColumnElement[bool]:
+def visible_to(actor: Actor) -> ColumnElement[bool]:
     """`access.sees`, as a condition."""
     if actor.role == "admin":
         return true()

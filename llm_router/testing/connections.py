@@ -102,11 +102,11 @@ class InMemoryConnectionStore:
                 self._kept[connection_id] = replace(kept, last_used_at=when.astimezone(UTC))
 
     async def audit(
-        self, actor: Actor, *, target: str | None = None, limit: int = 100
+        self, actor: Actor, *, target: str | None = None, limit: int = 100, offset: int = 0
     ) -> tuple[AuditEntry, ...]:
         rules.require(actor, "administer")
         about = [e for e in reversed(self._audit) if target is None or e.target == target]
-        return tuple(about[:limit])
+        return tuple(about[offset : offset + limit])
 
     async def revision(self) -> int:
         return self._revision

@@ -5,12 +5,15 @@ import socket
 import pytest
 
 from tests.contracts.databases import cluster, database, files, postgres, server
+from tests.contracts.gateway import each_house, house
 from tests.contracts.stores import server_or_none, store
 
 __all__ = [
     "cluster",
     "database",
+    "each_house",
     "files",
+    "house",
     "postgres",
     "server",
     "server_or_none",

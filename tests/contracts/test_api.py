@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx2
 import jwt
 import pytest
 from aiohttp import web
+from fastapi import FastAPI
 from livekit import api
 from livekit.protocol.agent_dispatch import AgentDispatch, ListAgentDispatchResponse
 from livekit.protocol.models import Room
@@ -22,6 +24,8 @@ from agent.api import build_app, listen
 from config.settings import Settings
 from llm_router.connections import Connection
 from llm_router.discovery import Found
+from llm_router.store.sql import open_store
+from tests.contracts.stores import VAULT
 
 KEY, SECRET = "key", "a-secret-of-more-than-thirty-two-characters"
 HOST = "http://patchbay.test"
@@ -89,14 +93,20 @@ def found(*connections: Connection) -> Found:
 
 
 @asynccontextmanager
+async def application(settings: Settings, *others: Connection) -> AsyncIterator[FastAPI]:
+    with TemporaryDirectory() as folder:
+        async with open_store(f"sqlite:///{folder}/store.sqlite3", VAULT) as store:
+            app = build_app(settings, found(*others, OFFLINE), store)
+            async with app.router.lifespan_context(app):
+                yield app
+
+
+@asynccontextmanager
 async def browser(settings: Settings, *others: Connection) -> AsyncIterator[httpx2.AsyncClient]:
-    app = build_app(settings, found(*others, OFFLINE))
-    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
-    async with (
-        app.router.lifespan_context(app),
-        httpx2.AsyncClient(transport=transport, base_url=HOST) as client,
-    ):
-        yield client
+    async with application(settings, *others) as app:
+        transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx2.AsyncClient(transport=transport, base_url=HOST) as client:
+            yield client
 
 
 def claims(answer: httpx2.Response) -> api.access_token.Claims:
@@ -237,8 +247,7 @@ async def test_one_address_may_ask_only_so_often(livekit: FakeLiveKit) -> None:
 
 
 async def test_one_address_does_not_use_up_the_tokens_of_another(livekit: FakeLiveKit) -> None:
-    app = build_app(settings_for(livekit.url, token_rate_limit="1/hour"), found(OFFLINE))
-    async with app.router.lifespan_context(app):
+    async with application(settings_for(livekit.url, token_rate_limit="1/hour")) as app:
         statuses = []
         for address in ("192.0.2.1", "192.0.2.2", "192.0.2.1"):
             transport = httpx2.ASGITransport(app=app, client=(address, 1))

@@ -29,7 +29,12 @@ async def process(
         sys.executable,
         *("-m", "agent.api", *arguments),
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **variables},
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "HOME": str(folder),
+            **variables,
+        },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -113,6 +118,64 @@ async def test_only_a_trusted_proxy_may_say_whom_it_speaks_for(
         running.send_signal(signal.SIGTERM)
         await running.communicate()
     assert [answer.status_code for answer in answers] == statuses
+
+
+async def test_a_first_start_makes_a_key_to_begin_with_and_tells_only_where_it_is(
+    tmp_path: Path,
+) -> None:
+    async with process(tmp_path, **KEYS, **nobody_else(tmp_path)) as running:
+        base = await address(running)
+        key = (tmp_path / ".local/state/patchbay/admin.key").read_text().strip()
+        async with httpx2.AsyncClient(base_url=base) as client:
+            closed = await client.get("/api/connections")
+            headers = {"Authorization": f"Bearer {key}"}
+            me = (await client.get("/api/me", headers=headers)).json()
+            row = {"name": "a", "provider": "offline", "api_key": "sk-0123456789ab"}
+            made = await client.post("/api/connections", json=row, headers=headers)
+        running.send_signal(signal.SIGTERM)
+        _, err = await running.communicate()
+    assert closed.status_code == 401
+    assert me["role"] == "admin"
+    assert made.status_code == 201
+    assert key not in err.decode()
+
+    # The next start finds all of it, and makes nothing anew.
+    async with process(tmp_path, **KEYS, **nobody_else(tmp_path)) as running:
+        async with httpx2.AsyncClient(base_url=await address(running)) as client:
+            again = (await client.get("/api/connections", headers=headers)).json()
+        running.send_signal(signal.SIGTERM)
+        _, err = await running.communicate()
+    assert [item["name"] for item in again["items"]] == ["a"]
+    assert "made a" not in err.decode()
+
+
+async def test_a_master_key_that_is_lost_ends_the_process_rather_than_making_another(
+    tmp_path: Path,
+) -> None:
+    variables = {**KEYS, **nobody_else(tmp_path)}
+    state = tmp_path / ".local/state/patchbay"
+    async with process(tmp_path, **variables) as running:
+        base = await address(running)
+        headers = {"Authorization": f"Bearer {(state / 'admin.key').read_text().strip()}"}
+        async with httpx2.AsyncClient(base_url=base) as client:
+            row = {"name": "a", "provider": "offline", "api_key": "sk-0123456789ab"}
+            await client.post("/api/connections", json=row, headers=headers)
+    (state / "master.key").rename(state / "elsewhere")
+    async with process(tmp_path, **variables) as running:
+        _, err = await running.communicate()
+    assert running.returncode == 2
+    assert "put the file back" in err.decode().splitlines()[-1]
+
+
+async def test_a_database_that_cannot_be_opened_ends_the_process_with_what_to_do(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "none.sqlite3").write_text("no database at all, but a text of some length" * 9)
+    variables = {**KEYS, **nobody_else(tmp_path), "DATABASE_URL": "sqlite:///none.sqlite3"}
+    async with process(tmp_path, **variables) as running:
+        _, err = await running.communicate()
+    assert running.returncode == 2
+    assert "not a database; name another file" in err.decode().splitlines()[-1]
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

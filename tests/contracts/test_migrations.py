@@ -36,7 +36,7 @@ async def test_migrating_again_changes_nothing(database: Database) -> None:
         await db.execute(text("UPDATE store_counters SET value = 7"))
     await migrate(database)
     async with database.reading() as db:
-        assert (await db.execute(text("SELECT value FROM store_counters"))).scalars().all() == [7]
+        assert {*(await db.execute(text("SELECT value FROM store_counters"))).scalars()} == {7}
 
 
 async def test_a_migration_that_is_cut_short_leaves_nothing_and_is_then_done(

@@ -79,6 +79,28 @@ def test_the_scoreboard_has_a_place_of_the_users_own_and_can_be_switched_off(
     assert load_settings(NO_FILE).scoreboard_file is None
 
 
+def test_the_database_is_a_file_of_the_users_own_unless_it_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", "/home/jo")
+    kept = "sqlite:////home/jo/.local/state/patchbay/patchbay.sqlite3"
+    assert load_settings(NO_FILE).database_url.get_secret_value() == kept
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me:pw-secret@db/patchbay")
+    settings = load_settings(NO_FILE)
+    assert settings.database_url.get_secret_value().endswith("@db/patchbay")
+    assert "pw-secret" not in repr(settings)
+
+
+def test_what_everybody_may_have_called_is_networks_and_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ALLOWED_ADDRESSES", "10.1.2.3/8, Box.lan,*.corp.example")
+    monkeypatch.setenv("ENCRYPTION_KEYS", "new, old")
+    settings = load_settings(NO_FILE)
+    assert settings.allowed_addresses == ("10.0.0.0/8", "box.lan", "*.corp.example")
+    assert settings.master_keys == ("new", "old")
+
+
 def test_the_environment_wins_over_the_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -117,6 +139,8 @@ def test_a_section_can_be_read_without_the_keys_of_the_others(
         ("VAD_ENGINE", "loud", "should be 'native' or 'silero'"),
         ("LOG_LEVEL", "CHATTY", "should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
         ("LIVEKIT_URL", "127.0.0.1:7880", "should look like ws://host:port"),
+        ("ALLOWED_ADDRESSES", "http://box", "should be networks such as 10.0.0.0/8"),
+        ("API_RATE_LIMIT", "often", "should be a number per second"),
         ("VLLM_BASE_URL", "http://:8000/v1", "should look like http://host:port"),
         ("AGENT_NAME", "two words", "should be 1 to 64 letters"),
         ("AGENT_LANGUAGE", "English", "should be a language code such as en"),

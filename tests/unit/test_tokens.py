@@ -13,14 +13,14 @@ from livekit.protocol.agent_dispatch import AgentDispatch, AgentDispatchState
 from agent import tokens
 from agent.tokens import (
     PUBLIC_PREFIX,
-    Problem,
     TokenOptions,
     VoiceServer,
-    client_key,
     display_name,
     mint_token,
     room_for,
 )
+from llm_router.gateway.errors import Problem
+from llm_router.gateway.rates import RateLimit, client_key
 
 KEY, SECRET = "key", "a-secret-of-more-than-thirty-two-characters"
 NOW = 1_800_000_000.9
@@ -195,6 +195,6 @@ def test_the_secret_does_not_show_in_the_options_repr() -> None:
         api_secret=SECRET,
         agent_name="desk",
         ttl=600,
-        rate_limit="10/minute",
+        rate_limit=RateLimit("10/minute"),
     )
     assert SECRET not in repr(options)

@@ -1,0 +1,137 @@
+"""What the value of a setting may look like: each kind checked, with words for what is due."""
+
+import os
+import re
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
+
+STATE = Path("~/.local/state/patchbay")
+"""Where what is kept between starts has its place unless told otherwise."""
+SHORTEST_SECRET = 32
+"""Characters: what HMAC-SHA256, which signs LiveKit's tokens, can use."""
+
+
+def _address(*schemes: str) -> AfterValidator:
+    def check(value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            fits = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+            # Addresses are shown in logs and errors.
+            fits = fits and "@" not in parts.netloc
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError(f"should look like {schemes[0]}://host:port, with no password in it")
+        return value.rstrip("/")
+
+    return AfterValidator(check)
+
+
+def _shape(pattern: str, words: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"should be {words}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _origin(value: str) -> str:
+    value = value.rstrip("/")
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or value != f"{parts.scheme}://{parts.netloc}":
+        raise ValueError("should be origins such as https://www.example.org, parted by commas")
+    return value.lower()
+
+
+def _personal(value: Path | str) -> Path:
+    return Path(os.path.expanduser(value))  # noqa: PTH111  pathlib's raises where there is no home
+
+
+def _database(url: SecretStr) -> SecretStr:
+    text = url.get_secret_value() or f"sqlite:///{STATE}/patchbay.sqlite3"
+    if not re.match(r"(sqlite:///|postgres(ql)?(\+\w+)?://[^/]+/)[^/]|sqlite:////", text):
+        raise ValueError(
+            "should look like sqlite:///path/to/file or postgresql://user:password@host/name"
+        )
+    return SecretStr(re.sub(r"^sqlite:///(~/.*)", lambda m: f"sqlite:///{_personal(m[1])}", text))
+
+
+def _redis(url: SecretStr | None) -> SecretStr | None:
+    if url and not re.match(r"rediss?://[^/]", url.get_secret_value()):
+        raise ValueError("should look like redis://127.0.0.1:6379/0")
+    return url
+
+
+def _opened(value: str) -> str:
+    """A host name, `*.ending` or network that may be called; as `guard.AddressGuard` takes it."""
+    try:
+        return str(ip_network(value, strict=False))
+    except ValueError:
+        if not re.fullmatch(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", value):
+            raise ValueError(
+                "should be networks such as 10.0.0.0/8, host names or *.endings, parted by commas"
+            ) from None
+    return value.lower()
+
+
+def _long_enough(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value()) < SHORTEST_SECRET:
+        raise ValueError(
+            f"should have at least {SHORTEST_SECRET} characters; make one with"
+            " python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+        )
+    return secret
+
+
+def split(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _file_or_off(value: Any) -> Any:
+    return None if value == "off" else _personal(value)
+
+
+LiveKitUrl = Annotated[str, _address("ws", "wss", "http", "https")]
+HttpUrl = Annotated[str, _address("http", "https")]
+AgentName = Annotated[
+    str, _shape(r"[A-Za-z0-9_.-]{1,64}", "1 to 64 letters, digits, points, dashes or underscores")
+]
+Language = Annotated[
+    str, _shape(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", "a language code such as en or pt-BR")
+]
+RateLimit = Annotated[
+    str,
+    _shape(
+        r"[1-9]\d{0,5}/(second|minute|hour|day)",
+        "a number per second, minute, hour or day, such as 10/minute",
+    ),
+]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+Delay = Annotated[float, Field(ge=0)]
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]
+Origins = Annotated[
+    tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(split)
+]
+
+
+Opened = Annotated[
+    tuple[Annotated[str, AfterValidator(_opened)], ...], NoDecode, BeforeValidator(split)
+]
+PersonalFile = Annotated[Path, AfterValidator(_personal)]
+LiveKitSecret = Annotated[SecretStr, AfterValidator(_long_enough)]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database)]
+RedisUrl = Annotated[SecretStr | None, AfterValidator(_redis)]
+FileOrOff = Annotated[Path | None, BeforeValidator(_file_or_off)]

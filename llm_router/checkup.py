@@ -1,0 +1,128 @@
+"""One short question to one connection, for a person who wants to know whether it works."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from llm_router.clock import Clock, SystemClock
+from llm_router.connections import Connection
+from llm_router.errors import AddressRefusedError, UpstreamError
+from llm_router.failures import Failure, FailureClass, classify, failure_before_a_word
+from llm_router.guard import AddressGuard
+from llm_router.plugins import Plugins
+from llm_router.providers.base import Provider
+from llm_router.types import ChatRequest, Usage
+
+_PROVIDERS = Plugins("llm_router.providers", "provider")
+_PATIENCE = 30.0
+"""Seconds; a person is waiting."""
+_LIST_WITHIN = 5.0
+"""Seconds for the list of models, which is good to have."""
+_NOBODY_THERE = frozenset({FailureClass.UNREACHABLE, FailureClass.SILENT})
+_LONGEST_ANSWER = 10_000
+"""Characters, after which no more is read: a server need not heed max_tokens."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Checkup:
+    """Times are in seconds since the question. What came before a `failure` is kept."""
+
+    latency: float = 0.0
+    first_word: float | None = None
+    text: str = ""
+    usage: Usage | None = None
+    models: Sequence[str] = ()
+    failure: Failure | None = None
+
+
+async def check_up(
+    connection: Connection,
+    prompt: str,
+    *,
+    max_tokens: int | None = None,
+    guard: AddressGuard | None = None,
+    clock: Clock | None = None,
+) -> Checkup:
+    """Ask it once, and then for its models; takes 35 s at most.
+
+    Raises ConfigurationError for a record that cannot be asked at all, and AddressRefusedError
+    where `guard` will not have it called; all else that goes wrong is in the answer.
+    """
+    clock = clock or SystemClock()
+    provider = await _open(connection, clock, guard)
+    request = ChatRequest(messages=[{"role": "user", "content": prompt}], max_tokens=max_tokens)
+    try:
+        answer = await _ask(provider, request, connection.timeout, clock)
+        if answer.failure is None or answer.failure.kind not in _NOBODY_THERE:
+            answer.models, _ = await _models(provider, connection.timeout)
+    finally:
+        await provider.aclose()
+    return answer
+
+
+async def list_models(
+    connection: Connection, *, guard: AddressGuard | None = None, clock: Clock | None = None
+) -> tuple[Sequence[str], Failure | None]:
+    """What the server offers, or why it did not say. Raises as `check_up` does."""
+    provider = await _open(connection, clock or SystemClock(), guard)
+    try:
+        return await _models(provider, connection.timeout)
+    finally:
+        await provider.aclose()
+
+
+async def _open(connection: Connection, clock: Clock, guard: AddressGuard | None) -> Provider:
+    # In a thread, since one that stands on a large library takes seconds to load.
+    module = await asyncio.to_thread(_PROVIDERS.load, connection.provider)
+    provider: Provider = module.create(connection, clock, guard)
+    return provider
+
+
+async def _models(provider: Provider, patience: float) -> tuple[Sequence[str], Failure | None]:
+    within = min(_LIST_WITHIN, patience)
+    try:
+        async with asyncio.timeout(within):
+            return await provider.models(), None
+    except AddressRefusedError:
+        raise
+    except UpstreamError as error:
+        return (), classify(error)
+    except TimeoutError:
+        return (), Failure(FailureClass.SILENT, f"no list of models in {within:g} s")
+
+
+async def _ask(provider: Provider, request: ChatRequest, patience: float, clock: Clock) -> Checkup:
+    answer, started = Checkup(), clock.now()
+    within = min(_PATIENCE, patience)
+    try:
+        async with asyncio.timeout(within):
+            await _read(provider, request, answer, clock, started)
+    except AddressRefusedError:
+        raise
+    except TimeoutError:
+        kind = FailureClass.STALLED if answer.text else FailureClass.SILENT
+        answer.failure = Failure(kind, f"the answer was not whole after {within:g} s")
+    except UpstreamError as error:
+        answer.failure = classify(error)
+    answer.latency = clock.now() - started
+    return answer
+
+
+async def _read(
+    provider: Provider, request: ChatRequest, answer: Checkup, clock: Clock, started: float
+) -> None:
+    async with aclosing(provider.stream(request)) as chunks:
+        async for chunk in chunks:
+            answer.text += chunk.text
+            answer.usage = chunk.usage or answer.usage
+            if answer.first_word is not None:
+                if len(answer.text) >= _LONGEST_ANSWER:
+                    return
+            elif chunk.useful:
+                answer.first_word = clock.now() - started
+            elif failure := failure_before_a_word(chunk):
+                answer.failure = failure
+                return
+    if answer.first_word is None:
+        answer.failure = failure_before_a_word(None)

@@ -1,0 +1,137 @@
+"""What the routes stand on, and who asks.
+
+A program shows its API key in every request, as `Authorization: Bearer pb_...`. A browser signs in
+with one once and gets a cookie. That cookie is out of reach of scripts (httponly), and no other
+site can make use of it: it is not sent along from elsewhere (SameSite=Strict), and what changes
+something counts only if `Origin`, which browsers set themselves, names this very site.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
+
+from llm_router.access import Actor, may
+from llm_router.clock import Clock, SystemClock
+from llm_router.connections import ConnectionStore
+from llm_router.gateway.errors import Problem
+from llm_router.gateway.rates import RateLimit, client_key, client_of
+from llm_router.guard import AddressGuard
+from llm_router.store.access import ApiKey, ApiKeys
+from llm_router.store.database import Database
+
+COOKIE = "patchbay_session"
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_bearer = HTTPBearer(
+    scheme_name="API key", auto_error=False, description="`Authorization: Bearer pb_...`"
+)
+session_cookie = APIKeyCookie(
+    name=COOKIE,
+    scheme_name="Session",
+    auto_error=False,
+    description="What `POST /api/session` sets. To change something, send `Origin` as well.",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """One for the process; a route gets it as `Served`.
+
+    `database` is the one that keeps keys, usage and the audit log, for routes with queries of their
+    own. `requests` and `refusals` say how often one key may ask, and how often one address may ask
+    with no valid key. `environ` is where presets and imports of an admin find keys. `ready`: what
+    must be well, besides the database, for /readyz; each raises Problem or RouterError if it is
+    not.
+    """
+
+    database: Database
+    store: ConnectionStore
+    keys: ApiKeys
+    clock: Clock = field(default_factory=SystemClock)
+    requests: RateLimit = field(default_factory=lambda: RateLimit("600/minute"))
+    refusals: RateLimit = field(default_factory=lambda: RateLimit("60/minute"))
+    allowed_addresses: tuple[str, ...] = ()
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ready: Sequence[Callable[[], Awaitable[object]]] = ()
+
+    def guard(self, actor: Actor) -> AddressGuard:
+        """Which addresses the actor may have called: an admin, whatever can be reached."""
+        return AddressGuard(allow_private=actor.role == "admin", allowed=self.allowed_addresses)
+
+    def environment(self, actor: Actor) -> Mapping[str, str]:
+        """An admin may use the keys of this process. Others could have them sent anywhere."""
+        return self.environ if may(actor, "give") else {}
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.clock.wall(), UTC)
+
+
+def services(request: Request) -> Services:
+    served: Services = request.app.state.services
+    return served
+
+
+Served = Annotated[Services, Depends(services)]
+
+
+async def who_asks(
+    request: Request,
+    served: Served,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    cookie: Annotated[str | None, Security(session_cookie)],
+) -> ApiKey:
+    """The key a request is made with. Raises Problem (401, 403, 429)."""
+    if bearer:
+        key = await served.keys.known(bearer.credentials)
+    elif cookie:
+        if request.method not in _READING:
+            refuse_other_sites(request)
+        key = await served.keys.signed_in(cookie)
+    else:
+        key = None
+    if key is None:
+        raise await unknown(request, served)
+    await served.requests.hit(key.id)
+    return key
+
+
+Key = Annotated[ApiKey, Depends(who_asks)]
+
+
+def actor(request: Request, key: Key) -> Actor:
+    return key.actor(origin=client_of(request))
+
+
+Asking = Annotated[Actor, Depends(actor)]
+"""Who asks; a route that takes it answers nobody else."""
+
+
+async def unknown(request: Request, served: Services) -> Problem:
+    """What somebody without a valid key or session is answered (401). Raises Problem (429)."""
+    await served.refusals.hit(client_key(client_of(request)))
+    return Problem(
+        401,
+        "Who are you?",
+        "Send an API key that works as `Authorization: Bearer pb_...`, or sign in with one.",
+        {"WWW-Authenticate": "Bearer"},
+    )
+
+
+def refuse_other_sites(request: Request) -> None:
+    """Raises Problem (403) unless the page that asks is of this very site."""
+    if request.headers.get("origin", "").lower() not in own_origins(request):
+        raise Problem(
+            403,
+            "Another site asks in your name",
+            "With a session, Origin must be this site. Programs use an API key instead.",
+        )
+
+
+def own_origins(request: Request) -> frozenset[str]:
+    """What `Origin` says of a page of this very site; which scheme, a proxy may hide."""
+    host = request.headers.get("host", "").lower()
+    return frozenset({f"http://{host}", f"https://{host}"})

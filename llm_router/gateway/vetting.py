@@ -1,0 +1,39 @@
+"""What the gateway looks at before a connection is kept or called, besides what the store does."""
+
+from typing import Annotated
+
+from fastapi import Path
+
+from llm_router.access import Actor
+from llm_router.connections import Connection
+from llm_router.errors import UnknownPluginError
+from llm_router.gateway.deps import Services
+from llm_router.plugins import Plugins
+from llm_router.providers import catalog
+
+_PROVIDERS = Plugins("llm_router.providers", "provider")
+_CATALOGED = "openai_compatible"
+
+Id = Annotated[
+    str,
+    Path(
+        description="Of the connection.",
+        max_length=100,
+        pattern=r"^[A-Za-z0-9_.:@+-]+$",
+        examples=["6f0c7ad4-8a5e-4a8e-9f53-0d4a3f2b7c11"],
+    ),
+]
+
+
+async def vet(served: Services, actor: Actor, *connections: Connection) -> None:
+    """Raises AddressRefusedError for an address that the actor may not have called, and
+    ConfigurationError for a provider or a server that nobody knows.
+    """
+    guard, known = served.guard(actor), _PROVIDERS.names()
+    for connection in connections:
+        if connection.provider not in known:
+            raise UnknownPluginError("provider", connection.provider, known)
+        if connection.provider == _CATALOGED:
+            catalog.find(connection)
+        if connection.base_url:
+            await guard.check(connection.base_url)

@@ -1,0 +1,107 @@
+"""What the tests of the management API share: the application, and somebody of each role."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from llm_router.access import SYSTEM, Role
+from llm_router.connections import ConnectionStore
+from llm_router.gateway.app import build_app
+from llm_router.gateway.deps import Services
+from llm_router.store.access import ApiKeys
+from llm_router.store.sql import SqlConnectionStore
+from llm_router.testing import InMemoryConnectionStore
+from tests.contracts.databases import Files, opened
+from tests.contracts.stores import VAULT
+
+HOST = "http://patchbay.test"
+PUBLIC = "http://93.184.215.14/v1"
+"""An address of the public internet; nothing in these tests calls it."""
+ROLES: tuple[Role, ...] = get_args(Role)
+STRANGER = "stranger"
+
+
+@dataclass
+class House:
+    """The API on a database of its own. Everybody named in `keys` is of the team `red`."""
+
+    app: FastAPI
+    served: Services
+    client: httpx2.AsyncClient
+    keys: dict[str, str]
+
+    @property
+    def store(self) -> ConnectionStore:
+        return self.served.store
+
+    async def call(
+        self, who: str, method: str, path: str, json: Any = None, **more: Any
+    ) -> httpx2.Response:
+        headers = dict(more.pop("headers", {}))
+        if who in self.keys:
+            headers["Authorization"] = f"Bearer {self.keys[who]}"
+        return await self.client.request(method, f"/api{path}", json=json, headers=headers, **more)
+
+    async def person(self, name: str, role: Role, team: str = "red") -> None:
+        """Somebody who may ask from now on, by a key of that name."""
+        owner = "" if role in {"admin", "worker"} else name
+        _, self.keys[name] = await self.served.keys.add(SYSTEM, name, role, owner=owner, team=team)
+
+    async def connection(self, who: str = "editor", **fields: Any) -> dict[str, Any]:
+        body = {"name": "desk", "base_url": PUBLIC, "model_name": "m", **fields}
+        answer = await self.call(who, "POST", "/connections", body)
+        assert answer.status_code == 201, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
+
+
+@asynccontextmanager
+async def house_on(
+    url: str, store: ConnectionStore | None = None, **options: Any
+) -> AsyncIterator[House]:
+    """`store`: in place of the one in the database. `options`: of Services."""
+    async with opened(url) as database:
+        served = Services(
+            database=database,
+            store=store or SqlConnectionStore(database, VAULT),
+            keys=ApiKeys(database),
+        )
+        served = replace(served, **options)
+        app = build_app(served)
+        transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx2.AsyncClient(transport=transport, base_url=HOST) as client:
+            house = House(app, served, client, {})
+            for role in ROLES:
+                await house.person(role, role)
+            await house.person(STRANGER, "editor", team="blue")
+            yield house
+
+
+@pytest.fixture
+async def house(files: Files) -> AsyncIterator[House]:
+    async with house_on(await files.new()) as house:
+        yield house
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def each_house(request: pytest.FixtureRequest, files: Files) -> AsyncIterator[House]:
+    """With each kind of store in turn."""
+    store = InMemoryConnectionStore() if request.param == "memory" else None
+    async with house_on(await files.new(), store) as house:
+        yield house
+
+
+def problem(answer: httpx2.Response, status: int) -> Mapping[str, Any]:
+    """The problem document that `answer` must be."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    document: Mapping[str, Any] = answer.json()
+    assert document["status"] == status
+    assert document["title"]
+    assert document["detail"]
+    return document

@@ -1,0 +1,268 @@
+"""API keys, sessions, limits and the audit log over HTTP."""
+
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from llm_router.access import SYSTEM
+from llm_router.errors import ConfigurationError
+from llm_router.gateway.deps import COOKIE
+from llm_router.gateway.first_key import ensure_admin
+from llm_router.gateway.rates import RateLimit
+from llm_router.store.access import SIGNED_IN_FOR, ApiKeys
+from llm_router.testing import ManualClock
+from tests.contracts.databases import Files, Server, opened
+from tests.contracts.gateway import HOST, PUBLIC, House, house_on, problem
+
+ORIGIN = {"Origin": HOST}
+
+
+async def signed_in(house: House, who: str = "editor") -> dict[str, str]:
+    """The headers of a browser in which `who` has signed in."""
+    answer = await house.client.post("/api/session", json={"api_key": house.keys[who]})
+    assert answer.status_code == 201, answer.text
+    house.client.cookies.clear()  # each test says which cookie is sent
+    return {"Cookie": answer.headers["set-cookie"].split(";")[0], **ORIGIN}
+
+
+# ── Keys ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_key_is_shown_once_and_only_its_digest_is_kept(house: House) -> None:
+    wanted = {"name": "anna", "role": "editor", "team": "red"}
+    made = (await house.call("admin", "POST", "/keys", wanted)).json()
+    assert made["key"].endswith(made["last4"])
+    assert (made["owner"], made["created_by"]) == ("anna", "admin")
+    listed = await house.call("admin", "GET", "/keys")
+    assert made["key"] not in listed.text
+    assert made["id"] in [item["id"] for item in listed.json()["items"]]
+    house.keys["anna"] = made["key"]
+    assert (await house.call("anna", "GET", "/me")).json()["name"] == "anna"
+    assert (await house.connection("anna"))["owner"] == "anna"
+
+
+async def test_a_revoked_key_counts_no_more_nor_a_session_made_with_it(house: House) -> None:
+    wanted = {"name": "anna", "role": "viewer"}
+    made = (await house.call("admin", "POST", "/keys", wanted)).json()
+    house.keys["anna"] = made["key"]
+    browser = await signed_in(house, "anna")
+    assert (await house.call("", "GET", "/me", headers=browser)).status_code == 200
+    assert (await house.call("admin", "DELETE", f"/keys/{made['id']}")).status_code == 204
+    problem(await house.call("anna", "GET", "/me"), 401)
+    problem(await house.call("", "GET", "/me", headers=browser), 401)
+    problem(await house.call("admin", "DELETE", f"/keys/{made['id']}"), 404)
+
+
+async def test_a_key_ends_when_it_was_said_to(files: Files) -> None:
+    clock = ManualClock()
+    async with opened(await files.new()) as database:
+        keys = ApiKeys(database, clock)
+        until = datetime.fromtimestamp(clock.wall(), UTC) + timedelta(hours=1)
+        key, text = await keys.add(SYSTEM, "anna", "viewer", expires_at=until)
+        cookie, ends = await keys.sign_in(key, "here")
+        assert ends == until
+        assert await keys.known(text)
+        assert await keys.signed_in(cookie)
+        clock.advance(3_600)
+        assert await keys.known(text) is None
+        assert await keys.signed_in(cookie) is None
+        with pytest.raises(ConfigurationError, match="has passed"):
+            await keys.add(SYSTEM, "ben", "viewer", expires_at=until)
+
+
+async def test_a_session_ends_by_itself(files: Files) -> None:
+    clock = ManualClock()
+    async with opened(await files.new()) as database:
+        keys = ApiKeys(database, clock)
+        key, _ = await keys.add(SYSTEM, "anna", "viewer")
+        cookie, _ = await keys.sign_in(key, "here")
+        clock.advance(SIGNED_IN_FOR.total_seconds() - 1)
+        assert await keys.signed_in(cookie)
+        clock.advance(1)
+        assert await keys.signed_in(cookie) is None
+
+
+async def test_it_is_kept_to_the_minute_when_a_key_was_used(files: Files) -> None:
+    clock = ManualClock()
+    async with opened(await files.new()) as database:
+        keys = ApiKeys(database, clock)
+        _, text = await keys.add(SYSTEM, "anna", "viewer")
+
+        async def last_used() -> datetime | None:
+            await keys.known(text)
+            ((key,), _) = await keys.find(SYSTEM)
+            return key.last_used_at
+
+        first = await last_used()
+        clock.advance(30)
+        assert await last_used() == first
+        clock.advance(31)
+        assert await last_used() == datetime.fromtimestamp(clock.wall(), UTC)
+
+
+@pytest.mark.parametrize("text", ["", "pb_0123456789ab_" + "0" * 64, "pb_\ud83d", "sk-x"])
+async def test_what_is_no_key_is_nobodys(house: House, text: str) -> None:
+    assert await house.served.keys.known(text) is None
+
+
+# ── The first key ────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_where_no_admin_key_works_one_is_made_for_its_owner_alone(
+    server: Server, tmp_path: Path
+) -> None:
+    file = tmp_path / "new" / "admin.key"
+    async with opened(await server.new()) as database:
+        keys = ApiKeys(database)
+        await ensure_admin(keys, file)
+        text = file.read_text().strip()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        key = await keys.known(text)
+        assert key is not None
+        assert key.role == "admin"
+
+        await ensure_admin(keys, file)
+        assert file.read_text().strip() == text
+
+        await keys.revoke(SYSTEM, key.id)
+        await ensure_admin(keys, file)
+        assert await keys.known(file.read_text().strip())
+
+
+async def test_a_key_nobody_could_find_is_not_made(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    async with opened(await files.new()) as database:
+        keys = ApiKeys(database)
+        with pytest.raises(ConfigurationError, match="ADMIN_KEY_FILE"):
+            await ensure_admin(keys, tmp_path / "taken" / "admin.key")
+        assert await keys.find(SYSTEM) == ((), 0)
+
+
+# ── Sessions ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_browser_signs_in_with_a_key_and_out_again(house: House) -> None:
+    answer = await house.client.post("/api/session", json={"api_key": house.keys["editor"]})
+    assert answer.json()["role"] == "editor"
+    assert "edit" in answer.json()["may"]
+    attributes = {part.strip().lower() for part in answer.headers["set-cookie"].split(";")[1:]}
+    assert attributes >= {"httponly", "samesite=strict", "path=/api"}
+    assert "secure" not in attributes  # over plain HTTP a browser would not send it back
+    house.client.cookies.clear()
+    browser = await signed_in(house)
+    made = await house.call(
+        "", "POST", "/connections", {"name": "b", "base_url": PUBLIC}, headers=browser
+    )
+    assert made.json()["owner"] == "editor"
+    out = await house.call("", "DELETE", "/session", headers=browser)
+    assert f'{COOKIE}=""' in out.headers["set-cookie"]
+    problem(await house.call("", "GET", "/me", headers=browser), 401)
+
+
+async def test_over_https_the_cookie_stays_there(house: House) -> None:
+    answer = await house.client.post(
+        "https://patchbay.test/api/session", json={"api_key": house.keys["editor"]}
+    )
+    assert "; secure" in answer.headers["set-cookie"].lower()
+
+
+@pytest.mark.parametrize("origin", [None, "https://evil.example", "null"])
+async def test_another_site_cannot_change_anything_with_the_cookie(
+    house: House, origin: str | None
+) -> None:
+    browser = await signed_in(house, "admin")
+    del browser["Origin"]
+    sent = browser | ({"Origin": origin} if origin else {})
+    body = {"name": "b", "base_url": PUBLIC}
+    refused = await house.call("", "POST", "/connections", body, headers=sent)
+    assert "Origin" in problem(refused, 403)["detail"]
+    assert (await house.call("", "GET", "/connections", headers=browser)).json()["total"] == 0
+
+
+async def test_another_site_cannot_sign_a_browser_in(house: House) -> None:
+    wanted = {"api_key": house.keys["viewer"]}
+    evil = {"Origin": "https://evil.example"}
+    problem(await house.client.post("/api/session", json=wanted, headers=evil), 403)
+
+
+async def test_a_wrong_key_signs_nobody_in(house: House) -> None:
+    answer = await house.client.post("/api/session", json={"api_key": "pb_wrong"})
+    problem(answer, 401)
+    assert "set-cookie" not in answer.headers
+
+
+# ── Limits ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_one_key_may_ask_only_so_often_and_does_not_use_up_anothers(files: Files) -> None:
+    async with house_on(await files.new(), requests=RateLimit("2/hour")) as house:
+        for _ in range(2):
+            assert (await house.call("viewer", "GET", "/me")).status_code == 200
+        refused = await house.call("viewer", "GET", "/me")
+        assert 0 < int(refused.headers["retry-after"]) <= 3_600
+        problem(refused, 429)
+        assert (await house.call("editor", "GET", "/me")).status_code == 200
+
+
+async def test_guessing_keys_is_slowed_down_and_who_has_one_is_not(files: Files) -> None:
+    async with house_on(await files.new(), refusals=RateLimit("2/hour")) as house:
+        house.keys["guess"] = "pb_0123456789ab_" + "0" * 64
+        statuses = [(await house.call("guess", "GET", "/me")).status_code for _ in range(3)]
+        sign_in = await house.client.post("/api/session", json={"api_key": "pb_wrong"})
+        assert statuses == [401, 401, 429]
+        problem(sign_in, 429)
+        assert (await house.call("viewer", "GET", "/me")).status_code == 200
+
+
+# ── What was done ────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_every_change_and_every_use_of_a_key_is_written_down(house: House) -> None:
+    await signed_in(house)
+    made = await house.connection(provider="offline", base_url="", api_key="sk-0123456789ab")
+    path = f"/connections/{made['id']}"
+    await house.call("editor", "POST", f"{path}/test")
+    await house.call("editor", "GET", f"{path}/models")
+    await house.call("editor", "PATCH", path, {"api_key": "sk-ba9876543210"})
+    log = await house.call("admin", "GET", "/audit", params={"limit": 6})
+    said = [(e["action"], e["actor"], e["origin"]) for e in log.json()["items"]]
+    assert said == [
+        ("edit", "editor", "127.0.0.1"),
+        ("list models", "editor", "127.0.0.1"),
+        ("set status", "editor", "127.0.0.1"),
+        ("test", "editor", "127.0.0.1"),
+        ("add", "editor", "127.0.0.1"),
+        ("sign in", "editor", "127.0.0.1"),
+    ]
+    assert log.json()["items"][0]["after"] == {"api_key": "changed"}
+    assert "sk-" not in log.text
+
+
+async def test_the_audit_log_is_read_a_page_at_a_time_and_by_target(each_house: House) -> None:
+    made = [await each_house.connection(name=name) for name in ("a", "b", "c")]
+
+    async def targets(**params: object) -> list[str]:
+        answer = await each_house.call("admin", "GET", "/audit", params=params)
+        return [entry["target"] for entry in answer.json()["items"]]
+
+    ids = [connection["id"] for connection in made]
+    assert await targets(limit=2) == [ids[2], ids[1]]
+    assert await targets(limit=1, offset=2) == [ids[0]]
+    assert await targets(target=ids[1]) == [ids[1]]
+
+
+def spoil(file: Path) -> None:
+    file.write_bytes(b"no database " * 400)
+    for suffix in ("-wal", "-shm"):
+        file.with_name(file.name + suffix).unlink(missing_ok=True)
+
+
+async def test_a_database_that_is_away_is_said_so_without_its_address(house: House) -> None:
+    await house.served.database.engine.dispose()
+    path = Path(str(house.served.database.url.database))
+    spoil(path)
+    answer = await house.call("viewer", "GET", "/connections")
+    assert int(answer.headers["retry-after"]) > 0
+    assert str(path) not in problem(answer, 503)["detail"]

@@ -1,0 +1,173 @@
+"""Presets, and connections as files, over HTTP."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from llm_router.access import SYSTEM
+from llm_router.connections import Query
+from tests.contracts.databases import Files
+from tests.contracts.gateway import PUBLIC, House, house_on, problem
+
+KEY = "sk-0123456789-wxyz"
+MINE = "sk-of-the-process-itself"
+
+
+@pytest.fixture
+async def keyed(files: Files) -> AsyncIterator[House]:
+    """Where the HTTP process itself has a key in its environment."""
+    async with house_on(await files.new(), environ={"OPENAI_API_KEY": MINE}) as house:
+        yield house
+
+
+async def taken_in(
+    house: House, text: str | bytes, who: str = "editor", **params: str
+) -> httpx2.Response:
+    headers = {"Authorization": f"Bearer {house.keys[who]}", "Content-Type": "text/plain"}
+    return await house.client.post(
+        "/api/connections/import", content=text, params=params, headers=headers
+    )
+
+
+async def names(house: House) -> list[str]:
+    page = await house.store.find(SYSTEM, Query(limit=None, sort="name"))
+    return [connection.name for connection in page.items]
+
+
+async def test_a_file_with_comments_and_a_mark_at_its_start_is_taken_in(each_house: House) -> None:
+    first = {"id": "cellar", "base_url": f"{PUBLIC}/", "model": "m", "api_key": KEY}
+    second = {"name": "b", "provider": "offline"}
+    rows = f"[{json.dumps(first)}, // ours\n{json.dumps(second)},]"
+    text = f'\ufeff{{"connections": {rows}}}'
+    answer = await taken_in(each_house, text)
+    assert answer.status_code == 201, answer.text
+    assert [item["name"] for item in answer.json()["items"]] == ["cellar", "b"]
+    assert answer.json()["items"][0]["id"] == "cellar"
+    assert KEY not in answer.text
+    assert (await each_house.store.get(SYSTEM, "cellar", secrets=True)).api_key == KEY
+
+
+async def test_each_model_of_a_provider_becomes_a_connection(house: House) -> None:
+    models = [{"apiName": "m1", "uiName": "One"}, {"apiName": "m2", "supportsTools": False}]
+    data = [{"provider": "box", "baseUrl": PUBLIC, "apiKey": KEY, "models": models}]
+    answer = await taken_in(house, json.dumps(data), format="openai_compatible")
+    assert answer.status_code == 201, answer.text
+    assert await names(house) == ["box m2", "box One"] or await names(house) == [
+        "box One",
+        "box m2",
+    ]
+
+
+async def test_lines_of_an_env_file_are_taken_in(house: House) -> None:
+    text = f"# mine\nLLM_BACKEND_TYPE=vllm\nVLLM_BASE_URL={PUBLIC}\nDEFAULT_MODEL='qwen'\n"
+    answer = await taken_in(house, text, format="env")
+    (item,) = answer.json()["items"]
+    assert (item["name"], item["base_url"], item["model_name"]) == ("vllm", PUBLIC, "qwen")
+
+
+@pytest.mark.parametrize(
+    ("text", "format_", "said"),
+    [
+        ("{", "connections", "the body, line 1, column 2: not JSON"),
+        ("", "connections", "not JSON"),
+        ('[{"name": "a", "colour": 1}]', "connections", 'the body[0]: unknown field "colour"'),
+        ('[{"base_url": "http://h"}]', "connections", '"name": is missing'),
+        (f'[{{"name": "a", "base_url": "{PUBLIC}"}}, 7]', "connections", "the body[1]: must be"),
+        ("{}", "openai_compatible", "must be an array of providers"),
+        ("COLOUR=red", "env", "names no server"),
+        ("LLM_BACKEND_TYPE=abacus", "env", "LLM_BACKEND_TYPE: must be one of"),
+        (b"\xff\xfe", "connections", "is not UTF-8"),
+    ],
+)
+async def test_a_mistake_is_named_and_nothing_is_taken_in(
+    house: House, text: str | bytes, format_: str, said: str
+) -> None:
+    assert said in problem(await taken_in(house, text, format=format_), 422)["detail"]
+    assert await names(house) == []
+
+
+async def test_of_a_file_with_one_name_that_is_in_use_nothing_is_taken_in(
+    each_house: House,
+) -> None:
+    await each_house.connection(name="b")
+    rows = [{"name": name, "base_url": PUBLIC} for name in ("a", "b")]
+    assert problem(await taken_in(each_house, json.dumps(rows)), 409)["field"] == "name"
+    assert await names(each_house) == ["b"]
+
+
+async def test_a_variable_of_the_process_is_for_admins(keyed: House) -> None:
+    text = json.dumps({"name": "a", "base_url": PUBLIC, "api_key": "env:OPENAI_API_KEY"})
+    refused = await taken_in(keyed, text)
+    assert "OPENAI_API_KEY" in problem(refused, 422)["detail"]
+    assert await names(keyed) == []
+    answer = await taken_in(keyed, text, "admin")
+    assert MINE not in answer.text
+    kept = await keyed.store.get(SYSTEM, answer.json()["items"][0]["id"], secrets=True)
+    assert kept.api_key == MINE
+
+
+async def test_what_is_given_out_can_be_taken_in_again_without_its_keys(house: House) -> None:
+    fields: dict[str, Any] = {"tags": ["a"], "priority": 4, "extra_body": {"seed": 1}}
+    made = await house.connection(**fields, api_key=KEY, headers={"X-Secret": "hdr-012345"})
+    out = await house.call("editor", "GET", "/connections/export")
+    assert "llm_connections.json" in out.headers["content-disposition"]
+    assert KEY not in out.text
+    assert "hdr-" not in out.text
+    (row,) = out.json()["connections"]
+    assert row.items() >= {**fields, "id": made["id"], "name": "desk"}.items()
+    await house.call("editor", "DELETE", f"/connections/{made['id']}")
+    (back,) = (await taken_in(house, out.content)).json()["items"]
+    told_anew = {"created_at", "updated_at", "api_key_set", "api_key_last4", "header_names"}
+    assert {n for n, value in back.items() if value != made[n]} == told_anew
+
+
+# ── Presets ──────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_presets_say_what_they_need(house: House) -> None:
+    presets = {p["name"]: p for p in (await house.call("viewer", "GET", "/presets")).json()}
+    assert set(presets) == {"local-dev", "production", "multi-cloud"}
+    assert presets["production"]["connections"] == ["anthropic", "openai", "groq"]
+    assert presets["production"]["keys"]["openai"] == "OPENAI_API_KEY"
+    assert presets["local-dev"]["keys"] == {}
+
+
+async def test_a_preset_is_applied_whole_or_not_at_all(each_house: House) -> None:
+    keys = {"anthropic": "sk-1", "openai": "sk-2"}
+    path = "/presets/production/apply"
+    refused = await each_house.call("editor", "POST", path, {"keys": keys})
+    assert "GROQ_API_KEY" in problem(refused, 422)["detail"]
+    assert await names(each_house) == []
+    keys["groq"] = KEY
+    answer = await each_house.call("editor", "POST", path, {"keys": keys})
+    assert [item["name"] for item in answer.json()["items"]] == ["anthropic", "openai", "groq"]
+    assert KEY not in answer.text
+    problem(await each_house.call("editor", "POST", path, {"keys": keys}), 409)
+
+
+async def test_a_key_of_the_process_serves_the_presets_of_admins_alone(keyed: House) -> None:
+    keys = {"anthropic": "sk-1", "groq": "sk-3"}
+    path = "/presets/production/apply"
+    refused = await keyed.call("editor", "POST", path, {"keys": keys})
+    assert "OPENAI_API_KEY" in problem(refused, 422)["detail"]
+    answer = await keyed.call("admin", "POST", path, {"keys": keys})
+    kept = await keyed.store.get(SYSTEM, answer.json()["items"][1]["id"], secrets=True)
+    assert kept.api_key == MINE
+
+
+async def test_a_preset_of_this_machine_is_for_admins(house: House) -> None:
+    problem(await house.call("editor", "POST", "/presets/local-dev/apply"), 403)
+    answer = await house.call("admin", "POST", "/presets/local-dev/apply")
+    assert [item["name"] for item in answer.json()["items"]] == ["ollama", "llama.cpp"]
+
+
+async def test_an_unknown_preset_or_connection_is_said_so(house: House) -> None:
+    unknown = await house.call("editor", "POST", "/presets/moon/apply")
+    assert "known: local-dev" in problem(unknown, 404)["detail"]
+    strange = {"keys": {"moon": KEY}}
+    refused = await house.call("editor", "POST", "/presets/production/apply", strange)
+    assert "moon" in problem(refused, 422)["detail"]
+    assert KEY not in refused.text

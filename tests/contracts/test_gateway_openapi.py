@@ -1,0 +1,123 @@
+"""The OpenAPI document, and requests made up from it: nothing breaks, all is as it is declared."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+import pytest
+import schemathesis
+import uvicorn
+from hypothesis import HealthCheck, given, settings
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from agent.api import listen
+from llm_router.gateway.rates import RateLimit
+from tests.contracts.databases import Files
+from tests.contracts.gateway import House, house_on
+
+UNLIMITED = RateLimit("1000000/second")
+FOR_ADMINS = ("/api/keys", "/api/audit", "/api/webhooks")
+EXAMPLE = "6f0c7ad4-8a5e-4a8e-9f53-0d4a3f2b7c11"
+"""The id that the document gives as its example."""
+
+
+@dataclass
+class Api:
+    """On a real socket, in a thread of its own: schemathesis knows no asyncio."""
+
+    url: str
+    keys: dict[str, str] = field(default_factory=dict)
+
+    def headers(self, path: str) -> dict[str, str]:
+        who = "admin" if path.startswith(FOR_ADMINS) else "editor"
+        return {"Authorization": f"Bearer {self.keys[who]}"}
+
+    def add_example(self) -> None:
+        """So that there is a connection of that id, if the last request took it away."""
+        row = {"id": EXAMPLE, "name": "example", "provider": "offline"}
+        headers = self.headers("")
+        answer = httpx2.post(f"{self.url}/api/connections/import", json=row, headers=headers)
+        assert answer.status_code in {201, 409}
+
+
+@pytest.fixture
+def api(files: Files) -> Iterator[Api]:
+    listener = listen("127.0.0.1", 0)
+    api = Api(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    ready, running = threading.Event(), asyncio.Runner()
+    server: uvicorn.Server
+
+    async def serve() -> None:
+        nonlocal server
+        url = await files.new()
+        async with house_on(url, requests=UNLIMITED, refusals=UNLIMITED) as house:
+            api.keys |= house.keys
+            config = uvicorn.Config(house.app, log_config=None, ws="none", lifespan="off")
+            server = uvicorn.Server(config)
+            ready.set()
+            await server.serve([listener])
+
+    thread = threading.Thread(target=lambda: running.run(serve()))
+    thread.start()
+    ready.wait()
+    try:
+        yield api
+    finally:
+        server.should_exit = True
+        thread.join()
+        running.close()
+
+
+def requests_are_answered_as_declared(operation: Any, api: Api) -> None:
+    """A few requests to one operation, some as they should be and some not."""
+    headers = api.headers(operation.path)
+
+    @settings(
+        max_examples=8,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy())
+    def answered_as_declared(case: schemathesis.Case[Any]) -> None:
+        answer = case.call(headers=headers)
+        # Some of what a record must be (a name that is not blank) no schema can say.
+        case.validate_response(answer, headers=headers, excluded_checks=[positive_data_acceptance])
+
+    answered_as_declared()
+
+
+@pytest.mark.timeout(300)
+def test_no_request_breaks_it_and_every_answer_is_as_declared(api: Api) -> None:
+    document = schemathesis.openapi.from_url(f"{api.url}/api/openapi.json")
+    asked = 0
+    for found in document.get_all_operations():
+        assert isinstance(found, Ok)
+        api.add_example()
+        requests_are_answered_as_declared(found.ok(), api)
+        asked += 1
+    assert asked > 20
+
+
+async def test_the_document_reads_well(house: House) -> None:
+    """Whoever writes a client finds a name, a sentence, a tag and the refusals at each route."""
+    document = (await house.client.get("/api/openapi.json")).json()
+    operations = [o for path in document["paths"].values() for o in path.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(names) == len(set(names))
+    assert all(name.isidentifier() and "_" not in name for name in names)
+    for operation in operations:
+        assert operation["description"], operation["operationId"]
+        assert operation["tags"], operation["operationId"]
+        for status, answer in operation["responses"].items():
+            if int(status) >= 400:
+                assert list(answer["content"]) == ["application/problem+json"]
+    schemas = document["components"]["schemas"]
+    assert "HTTPValidationError" not in schemas
+    assert schemas["NewConnection"]["properties"]["priority"]["description"] == "Lower goes first."
+    assert {"api_key", "headers"}.isdisjoint(schemas["ConnectionShown"]["properties"])

@@ -1,0 +1,111 @@
+"""Every role at every route: who may, cell by cell."""
+
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+
+from llm_router.access import Role
+from llm_router.gateway.app import ROUTES
+from tests.contracts.gateway import HOST, PUBLIC, ROLES, STRANGER, House, problem
+
+EVERYBODY = frozenset(ROLES)
+EDITORS: frozenset[Role] = frozenset({"editor", "admin"})
+OPERATORS: frozenset[Role] = EDITORS | {"operator"}
+ADMINS: frozenset[Role] = frozenset({"admin"})
+NEW = {"name": "new", "base_url": PUBLIC}
+OFFLINE = {"name": "rules", "provider": "offline"}
+PRESET = {"keys": {"openai": "sk-1", "anthropic": "sk-2", "groq": "sk-3"}}
+
+ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
+    ("GET", "/connections"): (EVERYBODY, None, 200),
+    ("POST", "/connections"): (EDITORS, NEW, 201),
+    ("GET", "/connections/{connection_id}"): (EVERYBODY, None, 200),
+    ("PATCH", "/connections/{connection_id}"): (EDITORS, {"priority": 3}, 200),
+    ("DELETE", "/connections/{connection_id}"): (EDITORS, None, 204),
+    ("POST", "/connections/{connection_id}/activate"): (OPERATORS, None, 200),
+    ("POST", "/connections/{connection_id}/deactivate"): (OPERATORS, None, 200),
+    ("POST", "/connections/{connection_id}/rotate-key"): (EDITORS, {"api_key": "sk-new"}, 200),
+    ("POST", "/connections/{connection_id}/test"): (OPERATORS, {}, 200),
+    ("GET", "/connections/{connection_id}/models"): (OPERATORS, None, 200),
+    ("POST", "/connections/import"): (EDITORS, NEW, 201),
+    ("GET", "/connections/export"): (EVERYBODY, None, 200),
+    ("GET", "/presets"): (EVERYBODY, None, 200),
+    ("POST", "/presets/{name}/apply"): (EDITORS, PRESET, 201),
+    ("POST", "/keys"): (ADMINS, {"name": "n", "role": "viewer"}, 201),
+    ("GET", "/keys"): (ADMINS, None, 200),
+    ("DELETE", "/keys/{key_id}"): (ADMINS, None, 204),
+    ("GET", "/me"): (EVERYBODY, None, 200),
+    ("DELETE", "/session"): (EVERYBODY, None, 204),
+    ("GET", "/audit"): (ADMINS, None, 200),
+}
+"""Who may, what is sent, and what is answered then. The connection is the team's own."""
+OF_A_CONNECTION = sorted(key for key in ALLOWED if "{connection_id}" in key[1])
+OURS = {"audit", "connections", "files", "keys", "presets", "session", "trying"}
+FREE = {("POST", "/session")}
+
+
+async def filled(house: House, path: str) -> str:
+    """The path with ids in it, of things that are there."""
+    if "{connection_id}" in path:
+        made = await house.connection(
+            **OFFLINE, base_url="", team="red", visibility="team", api_key="sk-0123456789abc"
+        )
+        return path.replace("{connection_id}", made["id"])
+    if "{key_id}" in path:
+        made = (await house.call("admin", "POST", "/keys", {"name": "x", "role": "viewer"})).json()
+        return path.replace("{key_id}", made["id"])
+    return path.replace("{name}", "production")
+
+
+def test_the_table_names_every_route_of_ours() -> None:
+    found = {
+        (method, route.path)
+        for name in ROUTES.names()
+        if name in OURS
+        for route in ROUTES.load(name).router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+    }
+    assert found - FREE == set(ALLOWED)
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("route", sorted(ALLOWED), ids=" ".join)
+async def test_who_may(house: House, route: tuple[str, str], role: Role) -> None:
+    method, path = route
+    may, body, status = ALLOWED[route]
+    answer = await house.call(role, method, await filled(house, path), body)
+    if role in may:
+        assert answer.status_code == status, answer.text
+    else:
+        assert "ask an admin" in problem(answer, 403)["detail"]
+
+
+@pytest.mark.parametrize("route", sorted(ALLOWED), ids=" ".join)
+async def test_nobody_may_without_a_key(house: House, route: tuple[str, str]) -> None:
+    method, path = route
+    path = await filled(house, path)
+    cookie = {"Cookie": "patchbay_session=no", "Origin": HOST}
+    for headers in ({}, {"Authorization": "Bearer pb_no"}, cookie):
+        answer = await house.call("", method, path, ALLOWED[route][1], headers=headers)
+        assert answer.headers["www-authenticate"] == "Bearer"
+        problem(answer, 401)
+
+
+@pytest.mark.parametrize("route", OF_A_CONNECTION, ids=" ".join)
+async def test_a_connection_of_another_team_is_not_there(
+    house: House, route: tuple[str, str]
+) -> None:
+    (method, path), body = route, ALLOWED[route][1]
+    hidden = await house.call(STRANGER, method, await filled(house, path), body)
+    absent = await house.call(STRANGER, method, path.replace("{connection_id}", "none"), body)
+    assert "there is no connection" in problem(hidden, 404)["detail"]
+    assert problem(absent, 404)["title"] == problem(hidden, 404)["title"]
+
+
+async def test_a_stranger_lists_and_exports_nothing_of_others(house: House) -> None:
+    await filled(house, "{connection_id}")
+    assert (await house.call(STRANGER, "GET", "/connections")).json()["total"] == 0
+    assert (await house.call(STRANGER, "GET", "/connections/export")).json() == {"connections": []}
+    assert (await house.call("viewer", "GET", "/connections")).json()["total"] == 1

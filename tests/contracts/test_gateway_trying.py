@@ -1,0 +1,169 @@
+"""Trying a connection, against servers on real sockets that do well or fail."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from llm_router.access import SYSTEM
+from llm_router.checkup import check_up, list_models
+from llm_router.connections import Connection
+from llm_router.errors import AddressRefusedError
+from llm_router.failures import FailureClass
+from llm_router.guard import AddressGuard
+from llm_router.testing.server import Fault, FaultyServer, Script
+from tests.contracts.databases import Files
+from tests.contracts.gateway import House, house_on, problem
+
+KEY = "sk-0123456789-wxyz"
+WORDS = "".join(Script().words)
+
+
+@pytest.fixture
+async def open_house(files: Files) -> AsyncIterator[House]:
+    """Where the operator has opened this machine to everybody."""
+    async with house_on(await files.new(), allowed_addresses=("127.0.0.0/8",)) as house:
+        yield house
+
+
+def connection(base_url: str, **fields: Any) -> Connection:
+    return Connection(name="desk", base_url=base_url, model_name="m", api_key=KEY, **fields)
+
+
+async def test_a_server_that_answers_shows_its_words_its_times_and_its_models(
+    open_house: House,
+) -> None:
+    async with FaultyServer() as server:
+        made = await open_house.connection(base_url=server.base_url, api_key=KEY)
+        path = f"/connections/{made['id']}"
+        answer = await open_house.call(
+            "editor", "POST", f"{path}/test", {"prompt": "Hi?", "max_tokens": 9}
+        )
+        asked = await server.received()
+    said = answer.json()
+    assert (said["ok"], said["text"], said["models"]) == (True, WORDS, [server.model])
+    assert 0 < said["first_word"] <= said["latency"]
+    assert said["failure"] is None
+    assert asked.headers["authorization"] == f"Bearer {KEY}"
+    assert asked.messages[-1]["content"] == "Hi?"
+    assert asked.body["max_tokens"] == 9
+    after = (await open_house.call("editor", "GET", path)).json()
+    assert (after["status"], after["status_reason"]) == ("active", "")
+    assert after["version"] == made["version"]
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "said"),
+    [
+        (Script(fault=Fault.STATUS, status=401), "rejected key", "check api_key"),
+        (Script(fault=Fault.STATUS, status=429), "rate limited", ""),
+        (Script(fault=Fault.RESET_BEFORE_WORD), "broken stream", ""),
+        (Script(fault=Fault.REFUSE), "unreachable", "is the server running"),
+        (Script(fault=Fault.GARBAGE_LINE), "broken stream", ""),
+        (Script(fault=Fault.EMPTY), "empty", ""),
+    ],
+)
+async def test_a_server_that_fails_is_said_so_with_what_to_do(
+    open_house: House, script: Script, kind: str, said: str
+) -> None:
+    async with FaultyServer(script) as server:
+        made = await open_house.connection(base_url=server.base_url, api_key=KEY)
+        path = f"/connections/{made['id']}"
+        answer = await open_house.call("editor", "POST", f"{path}/test")
+    assert answer.status_code == 200
+    assert answer.json()["ok"] is False
+    assert answer.json()["failure"]["kind"] == kind
+    assert said in answer.json()["failure"]["advice"]
+    assert KEY not in answer.text
+    after = (await open_house.call("editor", "GET", path)).json()
+    assert after["status"] == "error"
+    assert after["status_reason"].startswith(kind)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "text"),
+    [
+        (Fault.HANG_BEFORE_HEADERS, FailureClass.SILENT, ""),
+        (Fault.STALL_AFTER, FailureClass.STALLED, "Hello there,"),
+    ],
+)
+async def test_a_server_that_hangs_is_given_up_on_and_left(
+    fault: Fault, kind: FailureClass, text: str
+) -> None:
+    async with FaultyServer(Script(fault=fault)) as server:
+        result = await check_up(connection(server.base_url, timeout=0.2), "Hi?")
+        assert await server.disconnected() is not None
+    assert result.failure
+    assert (result.failure.kind, result.text) == (kind, text)
+
+
+async def test_a_server_that_will_not_stop_is_read_only_so_far() -> None:
+    endless = Script(words=["word "] * 20_000)
+    async with FaultyServer(endless) as server:
+        result = await check_up(connection(server.base_url), "Hi?")
+        assert await server.disconnected() is not None
+    assert result.failure is None
+    assert 10_000 <= len(result.text) < 20_000
+
+
+async def test_the_models_of_a_server_are_listed_or_it_is_said_why_not(
+    open_house: House, unused_url: str
+) -> None:
+    async with FaultyServer() as server:
+        made = await open_house.connection(base_url=server.base_url)
+        listed = await open_house.call("operator", "GET", f"/connections/{made['id']}/models")
+        problem(listed, 404)  # another's own
+        listed = await open_house.call("editor", "GET", f"/connections/{made['id']}/models")
+    assert listed.json() == {"models": [server.model], "failure": None}
+    down = await open_house.connection(name="down", base_url=unused_url)
+    listed = await open_house.call("editor", "GET", f"/connections/{down['id']}/models")
+    assert listed.status_code == 200
+    assert listed.json()["models"] == []
+    assert listed.json()["failure"]["kind"] == "unreachable"
+
+
+async def test_trying_a_connection_that_is_switched_off_leaves_its_status(house: House) -> None:
+    made = await house.connection(provider="offline", base_url="", is_active=False)
+    path = f"/connections/{made['id']}"
+    assert (await house.call("editor", "POST", f"{path}/test")).json()["ok"] is True
+    assert (await house.call("editor", "GET", path)).json()["status"] == "untested"
+
+
+@pytest.mark.parametrize("body", [{"prompt": ""}, {"max_tokens": 0}, {"max_tokens": 10**9}])
+async def test_a_question_without_bounds_is_refused(house: House, body: dict[str, Any]) -> None:
+    made = await house.connection()
+    problem(await house.call("editor", "POST", f"/connections/{made['id']}/test", body), 422)
+
+
+# ── Where it may lead ────────────────────────────────────────────────────────────────────────────
+
+
+async def test_who_may_not_have_an_address_called_cannot_try_it(house: House) -> None:
+    async with FaultyServer() as server:
+        inside = connection(server.base_url, owner="editor")
+        (kept,) = await house.store.add(SYSTEM, [inside])
+        for method, what in (("POST", "test"), ("GET", "models")):
+            path = f"/connections/{kept.id}/{what}"
+            refused = problem(await house.call("editor", method, path), 403)
+            assert "an administrator can allow it" in refused["detail"]
+            assert (await house.call("admin", method, path)).status_code == 200
+        assert len(server.requests) == 1
+    assert (await house.store.get(SYSTEM, kept.id)).status == "active"  # by the admin's test
+
+
+async def test_what_the_guard_refuses_is_not_dialled() -> None:
+    async with FaultyServer() as server:
+        inside = connection(server.base_url)
+        with pytest.raises(AddressRefusedError):
+            await check_up(inside, "Hi?", guard=AddressGuard())
+        with pytest.raises(AddressRefusedError):
+            await list_models(inside, guard=AddressGuard())
+        assert server.connections == 0
+
+
+async def test_a_plugin_that_dials_by_itself_is_for_admins(house: House) -> None:
+    fields = {"provider": "livekit_plugin", "server": "openai", "api_key": KEY}
+    made = await house.connection(**fields)
+    path = f"/connections/{made['id']}/test"
+    refused = problem(await house.call("editor", "POST", path), 403)
+    assert "dials by itself" in refused["detail"]
