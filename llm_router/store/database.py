@@ -160,12 +160,24 @@ def _begin(connection: SyncConnection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
 
 
+class _Connection(sqlite3.Connection):
+    def close(self) -> None:
+        """Gives up what is under way first: SQLite would wait with that for every statement that
+        somebody still holds on to, and the file would stay locked.
+        """
+        with suppress(sqlite3.Error):  # closed already, or broken
+            self.rollback()
+        super().close()
+
+
 def _open(path: Path, patience: float) -> sqlite3.Connection:
     """In the connection's own thread."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
-    db = sqlite3.connect(path, timeout=patience, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(
+        path, patience, isolation_level=None, check_same_thread=False, factory=_Connection
+    )
     try:
         _set_up(db, patience)
     except BaseException:

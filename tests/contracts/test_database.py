@@ -152,3 +152,17 @@ async def test_a_row_goes_with_what_it_belongs_to(database: Database) -> None:
         await db.execute(sign_ins.insert().values(of_it))
         await db.execute(api_keys.delete())
         assert (await db.execute(sign_ins.select())).all() == []
+
+
+async def test_a_connection_that_is_given_up_lets_go_of_the_file_at_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    async with opened(url, patience=0.2) as mine, opened(url, patience=0.2) as yours:
+        await write(mine, "CREATE TABLE t (i INTEGER)", "INSERT INTO t VALUES (1), (2)")
+        async with mine.engine.connect() as db:
+            driver = (await db.get_raw_connection()).driver_connection
+            assert driver
+            await driver.execute("BEGIN IMMEDIATE")
+            unread = await driver.execute("INSERT INTO t SELECT i FROM t RETURNING i")
+            await db.invalidate()  # as when whoever wrote is cancelled
+        await write(yours, "DELETE FROM t")
+        assert unread  # somebody still holds on to it, as the traceback of a cancelled task does
