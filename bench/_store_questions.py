@@ -20,7 +20,7 @@ from llm_router.observe.usage import UsageObserver
 from llm_router.store.analytics import Analytics, Span
 from llm_router.store.database import Database
 from llm_router.store.sql import SqlConnectionStore
-from llm_router.store.summaries import roll_up
+from llm_router.store.summaries import AT_ONCE, roll_up
 from llm_router.store.usage import UsageLog, Used
 
 Ask = Callable[[], Awaitable[object]]
@@ -111,9 +111,9 @@ async def summing_up(database: Database, tell: Progress) -> Answer:
     while True:
         start = perf_counter()
         if not await roll_up(database):
-            return Answer("sum up 20,000 attempts", took)
+            return Answer(f"sum up {AT_ONCE:,} attempts", took)
         took.append(perf_counter() - start)
-        tell(f"{database.dialect}: {len(took) * 20_000:,} attempts summed up")
+        tell(f"{database.dialect}: {len(took) * AT_ONCE:,} attempts summed up")
 
 
 def noting() -> Answer:

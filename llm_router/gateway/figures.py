@@ -12,17 +12,24 @@ from llm_router.store.statements import Unit
 from llm_router.store.usage import Used
 from llm_router.types import Integration
 
-_USUAL = timedelta(days=7)
+_USUAL: Mapping[Unit | None, timedelta] = {
+    "hour": timedelta(days=1),
+    "day": timedelta(days=30),
+    None: timedelta(days=7),
+}
+"""For how long, unless somebody says."""
 _FIRST, _LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 """Nothing was used before or will have been after; nearer the ends of the calendar, sums of times
 fail."""
 
 
 class SpanWanted(Given):
-    """Of which attempts; unless said otherwise, of all in the last seven days."""
+    """Of which attempts."""
 
     since: AwareDatetime | None = Field(
-        default=None, description="Rounded down to the hour, or the day (UTC) of a longer time."
+        default=None,
+        description="Rounded down to the hour, or to the day (UTC) of more than two days. Unless"
+        " given: a day before `until` by the hour, 30 days by the day, else 7 days.",
     )
     until: AwareDatetime | None = Field(
         default=None, description="Rounded up in the same way; now, unless given."
@@ -33,7 +40,7 @@ class SpanWanted(Given):
     def span(self, now: datetime, by: Unit | None = None, connection_id: str | None = None) -> Span:
         until = _within(self.until or now)
         return Span(
-            since=_within(self.since or until - _USUAL),
+            since=_within(self.since or until - _USUAL[by]),
             until=until,
             by=by,
             connection_id=connection_id,

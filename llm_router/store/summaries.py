@@ -57,7 +57,7 @@ TABLES: Mapping[Unit, tuple[Table, Table]] = {
     "day": (usage_daily, times_daily),
 }
 """Sums, and times."""
-_AT_ONCE = 20_000
+AT_ONCE = 5_000
 """Attempts in one transaction: others who write wait for it, for a fraction of a second."""
 _PRUNED_AT_ONCE = 5_000
 _EVERY = 30.0
@@ -87,7 +87,7 @@ def sums_of(attempts: FromClause) -> _Columns:
     }
 
 
-async def roll_up(database: Database, most: int = _AT_ONCE) -> bool:
+async def roll_up(database: Database, most: int = AT_ONCE) -> bool:
     """Add the next attempts to the summaries. False: there was none left."""
     async with database.writing() as db:
         if database.dialect == "postgresql":

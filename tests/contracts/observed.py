@@ -77,7 +77,10 @@ class Scene:
     @staticmethod
     async def _listen(router: Router, stop_after: int | None, *, speech: bool) -> None:
         request = ChatRequest(
-            messages=[{"role": "user", "content": QUESTION}], speech=speech, session_id="call-1"
+            messages=[{"role": "user", "content": QUESTION}],
+            speech=speech,
+            session_id="call-1",
+            integration="livekit",
         )
         heard = 0
         async with aclosing(router.stream(request)) as reply:

@@ -1,11 +1,15 @@
 """What observers are told of whole replies."""
 
+from dataclasses import replace
+
 import pytest
 
+from llm_router.endpoint import Endpoint
 from llm_router.errors import StatusError
+from llm_router.prices import Price
 from llm_router.testing import HANG, Step, fail, say
 from llm_router.types import Chunk, Usage
-from tests.contracts.observed import ANSWER, COUNTED, SPARE, Scene
+from tests.contracts.observed import ANSWER, COUNTED, QUESTION, SPARE, Scene
 
 
 def test_an_attempt_is_told_with_its_times_its_tokens_and_who_it_was() -> None:
@@ -19,6 +23,22 @@ def test_an_attempt_is_told_with_its_times_its_tokens_and_who_it_was() -> None:
     assert (first.characters, first.given, first.heard) == (len(ANSWER), len(ANSWER), True)
     assert first.predicted is None
     assert second.predicted == pytest.approx(first.first_clause, rel=0.1)
+
+
+def test_an_attempt_says_whose_it_was_and_what_its_tokens_cost() -> None:
+    scene = Scene(COUNTED)
+    paid = replace(scene.endpoints[0].connection, id="id-a", pool="night", price_in=2, price_out=3)
+    scene.endpoints = [Endpoint(paid, scene.endpoints[0].provider)]
+    [event] = scene.ask().attempts
+    assert (event.connection_id, event.pool) == ("id-a", "night")
+    assert event.price == Price(2, 2, 3)
+
+
+def test_a_reply_says_for_whom_it_was_how_long_the_question_and_until_when_there_was_time() -> None:
+    for speech, deadline in ((True, 4.0), (False, 30.0)):
+        [reply] = Scene(COUNTED).ask(speech=speech).replies
+        assert (reply.integration, reply.prompt_characters) == ("livekit", len(QUESTION))
+        assert reply.deadline == deadline
 
 
 def test_a_reply_is_told_as_a_whole_with_the_attempts_it_took() -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from llm_router.access import SYSTEM
 from llm_router.clock import SystemClock
@@ -22,8 +22,8 @@ from llm_router.store.sql import SqlConnectionStore
 from llm_router.store.statements import Unit
 from llm_router.store.summaries import LEASE, prune, roll_up, summed_up_to, tend
 from llm_router.store.tables import usage
-from llm_router.store.usage import UsageLog, Used
-from tests.contracts.databases import Server, opened
+from llm_router.store.usage import APPENDING, UsageLog, Used, row
+from tests.contracts.databases import Postgres, Server, opened
 from tests.contracts.stores import ANNA, BEN, VAULT, VERA, added
 from tests.contracts.used import LASTS, MONDAY, attempt, attempts, counted
 
@@ -251,6 +251,24 @@ async def test_many_may_sum_up_while_others_write_and_each_attempt_counts_once(
         await summed_up(database)
         found = await Analytics(database).figures(SYSTEM, ALL)
         assert plain(found) == {(): counted(some)}
+
+
+async def test_an_attempt_that_is_kept_after_a_later_one_is_not_passed_over(
+    postgres: Postgres,
+) -> None:
+    url = await postgres.new()
+    waits = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    async with opened(url) as mine, opened(url) as yours:
+        async with mine.writing() as db:
+            await db.execute(select(func.pg_advisory_xact_lock_shared(APPENDING)))
+            await db.execute(usage.insert(), row(attempt()))
+            await UsageLog(yours).append([attempt(reply_id="later")])
+            rolling = asyncio.create_task(roll_up(yours))
+            while not (rolling.done() or (await db.execute(waits)).scalar_one()):
+                pass
+        await rolling
+        await summed_up(yours)
+        assert (await Analytics(yours).figures(SYSTEM, ALL))[()].attempts == 2
 
 
 async def test_what_is_pruned_stays_in_the_figures(database: Database) -> None:

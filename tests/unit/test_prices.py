@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_router.connections import Connection
-from llm_router.prices import Price, cost, list_date, price_of
+from llm_router.prices import Price, cost, estimated, list_date, price_of
 from llm_router.types import Usage
 
 OPENAI = "https://api.openai.com/v1"
@@ -116,6 +116,12 @@ def test_a_plugins_model_is_found_by_the_plugins_name() -> None:
 
 def test_the_list_says_when_it_was_read() -> None:
     assert list_date() >= date(2026, 11, 21)
+
+
+@pytest.mark.parametrize(("characters", "counted"), [(0, 0), (1, 1), (4, 1), (4001, 1001)])
+def test_tokens_that_nobody_counted_are_estimated(characters: int, counted: int) -> None:
+    assert estimated(characters, 0) == Usage(prompt_tokens=counted)
+    assert estimated(0, characters) == Usage(completion_tokens=counted)
 
 
 tokens = st.integers(0, 2_000_000)
