@@ -77,9 +77,11 @@ async def test_a_second_caller_gets_an_agent_of_their_own(house: House) -> None:
     async def ask(caller: Caller, name: str) -> str:
         asked = await caller.say(sentence(name))
         await caller.until(lambda me: me.said(by_agent=True, since=asked))
+        # A busy machine may make a pause of it, and two turns of one sentence.
+        await caller.until(lambda me: sentence(name).is_heard_in(me.said(by_agent=False)))
         return caller.said(by_agent=False)
 
     async with house.call() as one, house.call() as other:
         heard = await asyncio.gather(ask(one, "what_time"), ask(other, "my_bill"))
-    assert sentence("what_time").is_heard_in(heard[0])
-    assert sentence("my_bill").is_heard_in(heard[1])
+    assert not sentence("my_bill").is_heard_in(heard[0])
+    assert not sentence("what_time").is_heard_in(heard[1])
