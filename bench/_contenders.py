@@ -57,10 +57,12 @@ CONTENDERS = (
 
 
 @asynccontextmanager
-async def bare_stream(addresses: Sequence[str]) -> AsyncIterator[Speaker]:
+async def bare_stream(
+    addresses: Sequence[str], transport: httpx2.AsyncBaseTransport | None = None
+) -> AsyncIterator[Speaker]:
     """The HTTP client alone: what nobody can be faster than."""
     body = {"model": MODEL, "messages": MESSAGES, "stream": True}
-    async with httpx2.AsyncClient(timeout=None) as client:
+    async with httpx2.AsyncClient(timeout=None, transport=transport) as client:
 
         async def speak() -> AsyncGenerator[str, None]:
             url = f"{addresses[0]}/chat/completions"

@@ -10,11 +10,14 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from time import perf_counter, process_time
 
+import httpx2
+
 from bench._contenders import Opens, Speaker, bare_stream
 from bench._deciding import memory
 from bench._servers import ModelServer, model_server
 from llm_router import ChatRequest, Connection, open_router
 from llm_router.clock import SystemClock
+from llm_router.network import Network, Transport
 from llm_router.providers.openai_compatible import create
 
 AT_ONCE = (1, 10, 50, 100, 200)
@@ -61,6 +64,14 @@ class Crowd:
 
 
 @asynccontextmanager
+async def bare_on_our_network(base_urls: Sequence[str]) -> AsyncIterator[Speaker]:
+    """The same client as ours, down to the socket."""
+    transport = Transport(Network(), False, httpx2.Limits())
+    async with bare_stream(base_urls, transport) as speaker:
+        yield speaker
+
+
+@asynccontextmanager
 async def provider_alone(base_urls: Sequence[str]) -> AsyncIterator[Speaker]:
     provider = create(_connection(base_urls[0]), SystemClock())
 
@@ -89,9 +100,14 @@ async def routed(base_urls: Sequence[str]) -> AsyncIterator[Speaker]:
 
 CONTENDERS: Mapping[str, Opens] = {
     "bare httpx2": bare_stream,
+    "httpx2, our network": bare_on_our_network,
     "our provider": provider_alone,
     "router": routed,
 }
+
+
+BARE = ("bare httpx2", "httpx2, our network")
+"""Nobody can be faster than these."""
 
 
 async def costs(rounds: int, tell: Callable[[str], None]) -> list[Cost]:

@@ -22,6 +22,7 @@ import httpcore2
 import httpx2
 
 from llm_router.errors import AddressRefusedError
+from llm_router.network import Network, Transport
 
 Resolver = Callable[[str], Awaitable[Sequence[str]]]
 """From a host name to its addresses. Raises OSError where there are none."""
@@ -151,29 +152,7 @@ def guarded_transport(
     Names are looked up once for each new connection, never for a request on one that is open. No
     proxy is used, whatever the environment says: it would do the looking up.
     """
-    return _GuardedTransport(_GuardedNetwork(guard, resolve), verify, limits or httpx2.Limits())
-
-
-class _GuardedTransport(httpx2.AsyncHTTPTransport):
-    def __init__(
-        self,
-        network: httpcore2.AsyncNetworkBackend,
-        verify: ssl.SSLContext | bool,
-        limits: httpx2.Limits,
-    ) -> None:
-        context = httpx2.create_ssl_context(verify=verify)
-        super().__init__(verify=context, limits=limits)
-        # httpx2 has no way to hand its pool a network, so the pool is replaced. Should another
-        # version keep it elsewhere, this must fail, not dial unguarded.
-        if not isinstance(self._pool, httpcore2.AsyncConnectionPool):
-            raise TypeError("this version of httpx2 keeps its connections elsewhere")
-        self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=context,
-            max_connections=limits.max_connections,
-            max_keepalive_connections=limits.max_keepalive_connections,
-            keepalive_expiry=limits.keepalive_expiry,
-            network_backend=network,
-        )
+    return Transport(_GuardedNetwork(guard, resolve), verify, limits or httpx2.Limits())
 
 
 class _GuardedNetwork(httpcore2.AsyncNetworkBackend):
@@ -181,7 +160,7 @@ class _GuardedNetwork(httpcore2.AsyncNetworkBackend):
 
     def __init__(self, guard: AddressGuard, resolve: Resolver) -> None:
         self._guard, self._resolve = guard, resolve
-        self._network = httpcore2.AnyIOBackend()
+        self._network = Network()
 
     async def connect_tcp(
         self,

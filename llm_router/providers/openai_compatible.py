@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import httpx2
 
@@ -22,6 +23,7 @@ from llm_router.errors import (
     UpstreamError,
 )
 from llm_router.guard import AddressGuard, guarded_transport
+from llm_router.network import Network, Transport
 from llm_router.providers._reply import Reply, status_error, taken_call_ids
 from llm_router.providers._request import build_body
 from llm_router.providers.catalog import Server, api_root, find
@@ -68,7 +70,7 @@ class OpenAICompatible:
             timeout=httpx2.Timeout(None, connect=_CONNECT),
             limits=limits,
             verify=tls,
-            transport=guarded_transport(guard, verify=tls, limits=limits) if guard else None,
+            transport=_transport(guard, tls, limits),
             follow_redirects=False,
         )
 
@@ -155,6 +157,15 @@ class OpenAICompatible:
         except (ValueError, RecursionError):
             said = text
         return status_error(response.status_code, said, response.headers)
+
+
+def _transport(
+    guard: AddressGuard | None, tls: ssl.SSLContext, limits: httpx2.Limits
+) -> httpx2.AsyncBaseTransport | None:
+    if guard:
+        return guarded_transport(guard, verify=tls, limits=limits)
+    # None: httpx2's own, which knows of proxies.
+    return None if getproxies() else Transport(Network(), tls, limits)
 
 
 def _routes(connection: Connection, server: Server) -> tuple[httpx2.URL, httpx2.URL]:

@@ -1,7 +1,6 @@
 """The guard where it counts: on the wire, with a name server that changes its mind."""
 
 import asyncio
-import datetime as dt
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -10,13 +9,11 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from llm_router.errors import AddressRefusedError
 from llm_router.guard import AddressGuard, Resolver, guarded_transport
 from tests.contracts.nameserver import name_server
+from tests.contracts.tls import certified
 
 EDITOR = AddressGuard()
 ADMIN = AddressGuard(allow_private=True)
@@ -213,33 +210,6 @@ async def test_a_call_can_be_left_while_the_name_is_looked_up() -> None:
         with pytest.raises(asyncio.CancelledError):
             await calling
         assert left.is_set()
-
-
-def certified(tmp_path: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's side and a client's side of TLS, with a certificate for that name alone."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(who)
-        .issuer_name(who)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path / "both.pem"
-    pem = serialization.Encoding.PEM
-    private = serialization.PrivateFormat.PKCS8
-    secret = key.private_bytes(pem, private, serialization.NoEncryption())
-    file.write_bytes(secret + certificate.public_bytes(pem))
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(file)
-    trusting = ssl.create_default_context(cadata=certificate.public_bytes(pem).decode())
-    return server, trusting
 
 
 async def test_the_certificate_must_be_for_the_name_not_for_the_address(tmp_path: Path) -> None:

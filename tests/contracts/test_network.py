@@ -1,0 +1,207 @@
+"""Our own way to the socket keeps what httpx2 is promised of a network."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import httpcore2
+import httpx2
+import pytest
+
+from llm_router.clock import SystemClock
+from llm_router.connections import Connection
+from llm_router.network import Network, Transport
+from llm_router.providers.openai_compatible import create
+from tests.contracts.tls import certified
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+LOTS = bytes(range(256)) * 8192  # 2 MiB
+
+
+@asynccontextmanager
+async def served(
+    serve: Serve, tmp_path: Path | None = None
+) -> AsyncIterator[httpcore2.AsyncNetworkStream]:
+    """A stream to a server that does this; with a folder for certificates, over TLS."""
+    left = asyncio.Event()
+
+    async def one_visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await serve(reader, writer)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        left.set()
+
+    sides = certified(tmp_path, "api.example") if tmp_path else None
+    async with await asyncio.start_server(
+        one_visit, "127.0.0.1", 0, ssl=sides[0] if sides else None
+    ) as server:
+        stream = await Network().connect_tcp("127.0.0.1", server.sockets[0].getsockname()[1])
+        if sides:
+            stream = await stream.start_tls(sides[1], "api.example")
+        yield stream
+        await stream.aclose()
+        await left.wait()
+
+
+async def send_lots(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(LOTS)
+    await writer.drain()
+
+
+@pytest.mark.parametrize("secured", [False, True])
+async def test_all_that_is_sent_arrives_in_pieces_no_larger_than_asked(
+    secured: bool, tmp_path: Path
+) -> None:
+    async with served(send_lots, tmp_path if secured else None) as stream:
+        read = bytearray()
+        while piece := await stream.read(1000):
+            assert len(piece) <= 1000
+            read += piece
+        assert read == LOTS
+
+
+async def test_a_sender_that_is_not_read_is_held_up() -> None:
+    async with served(send_lots) as stream:
+        wire = stream._wire  # type: ignore[attr-defined]  # what the test is about
+        while not wire._is_held_up:  # noqa: ASYNC110  nobody tells of it
+            await asyncio.sleep(0)
+        held = wire._unread
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert wire._unread == held < len(LOTS)
+        rest = 0
+        while piece := await stream.read(1 << 16):
+            rest += len(piece)
+        assert rest == len(LOTS)
+
+
+@pytest.mark.parametrize("secured", [False, True])
+async def test_a_write_waits_until_the_other_side_has_room(secured: bool, tmp_path: Path) -> None:
+    may_read, received = asyncio.Event(), asyncio.Queue[int]()
+
+    async def read_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await may_read.wait()
+        await received.put(len(await reader.readexactly(8 * len(LOTS))))
+
+    async with served(read_late, tmp_path if secured else None) as stream:
+
+        async def write_all() -> None:
+            for _ in range(8):  # what is written at once is taken at once, over TLS
+                await stream.write(LOTS)
+
+        writing = asyncio.create_task(write_all())
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not writing.done()
+        may_read.set()
+        await writing
+        assert await received.get() == 8 * len(LOTS)
+
+
+@pytest.mark.parametrize("secured", [False, True])
+async def test_closing_in_the_middle_reaches_the_server_at_once(
+    secured: bool, tmp_path: Path
+) -> None:
+    left = asyncio.Event()
+
+    async def talk_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"word ")
+        with suppress(ConnectionError):
+            await reader.read()
+        left.set()
+
+    async with served(talk_on, tmp_path if secured else None) as stream:
+        assert await stream.read(100) == b"word "
+        await stream.aclose()
+        await left.wait()
+
+
+async def test_a_connection_that_is_reset_is_a_read_error() -> None:
+    async def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"half a ")
+        await writer.drain()
+        now = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
+        writer.transport.abort()
+
+    async with served(reset) as stream:
+        assert await stream.read(100) == b"half a "
+        with pytest.raises(httpcore2.ReadError):
+            await stream.read(100)
+        with pytest.raises(httpcore2.WriteError):
+            await stream.write(b"?")
+
+
+async def test_waits_have_the_limits_that_they_are_given() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with served(silent) as stream:
+        with pytest.raises(httpcore2.ReadTimeout):
+            await stream.read(100, timeout=0.001)
+        with pytest.raises(httpcore2.WriteTimeout):
+            await stream.write(64 * LOTS, timeout=0.001)
+
+
+async def test_nobody_there_is_a_connect_error() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        with pytest.raises(httpcore2.ConnectError):
+            await Network().connect_tcp(*unused.getsockname())
+    with pytest.raises(httpcore2.ConnectError):
+        await Network().connect_tcp("x" * 64 + ".example", 80)
+
+
+async def test_tls_that_is_never_agreed_on_ends_in_time(tmp_path: Path) -> None:
+    async def no_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    _, trusting = certified(tmp_path, "api.example")
+    async with served(no_tls) as stream:
+        with pytest.raises(httpcore2.ConnectTimeout):
+            await stream.start_tls(trusting, "api.example", timeout=0.001)
+
+
+async def test_an_idle_connection_that_the_server_has_closed_is_not_used_again() -> None:
+    closed = asyncio.Event()
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        writer.close()
+        await writer.wait_closed()
+        closed.set()
+
+    transport = Transport(Network(), verify=False, limits=httpx2.Limits())
+    async with (
+        await asyncio.start_server(once, "127.0.0.1", 0) as server,
+        httpx2.AsyncClient(transport=transport) as client,
+    ):
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        for _ in range(3):
+            closed.clear()
+            assert (await client.get(url)).text == "ok"
+            await closed.wait()
+
+
+async def test_behind_a_proxy_the_proxy_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = asyncio.Queue[bytes]()
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asked.put(await reader.readuntil(b"\r\n"))
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 27\r\n\r\n{"data": [{"id": "model"}]}')
+        writer.close()
+
+    async with await asyncio.start_server(proxy, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+        there = Connection(name="there", base_url="http://model.example/v1", model_name="model")
+        provider = create(there, SystemClock())
+        assert list(await provider.models()) == ["model"]
+        assert (await asked.get()).startswith(b"GET http://model.example/v1/models ")
+        await provider.aclose()
