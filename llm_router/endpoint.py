@@ -23,6 +23,9 @@ from llm_router.types import ChatRequest, Chunk, Usage
 
 _logger = logging.getLogger("llm_router")
 
+SILENT = Failure(FailureClass.SILENT, "no word by the deadline")
+LOADING = Failure(FailureClass.LOADING, "its model is not in memory yet")
+
 Role = Literal["first", "hedge", "failover", "resume", "trial"]
 """Why an attempt was started. `trial`: beside the first, to see if a rested endpoint is well."""
 
@@ -202,7 +205,7 @@ class Attempt:
         self._blank = ""
         self._finish_reason: str | None = None
         self._usage: Usage | None = None
-        self.is_late = False
+        self.is_late = self.is_loading = False
         self.failure: Failure | None = None
         self._detached = False
         endpoint.in_flight += 1
@@ -239,6 +242,7 @@ class Attempt:
             self._finish_reason = chunk.finish_reason
         if chunk.usage:
             self._usage = chunk.usage
+        self.is_loading = self.is_loading or chunk.loading
         if not chunk.useful:
             if self.first_word_at is None:
                 self._blank += chunk.text
@@ -246,7 +250,8 @@ class Attempt:
         now = self._clock.now()
         if self.first_word_at is None:
             self.first_word_at = now
-            self.endpoint.latency.record_first_word(self.size, now - self.started_at, now)
+            if not self.is_loading:  # else it says nothing of the next time
+                self.endpoint.latency.record_first_word(self.size, now - self.started_at, now)
             if self._blank:
                 chunk = chunk._replace(text=self._blank + chunk.text)
         else:
@@ -260,20 +265,28 @@ class Attempt:
     def clause_given(self) -> None:
         """The first whole clause has come."""
         now = self.first_clause_at = self._clock.now()
-        self.endpoint.latency.record_first_clause(self.size, now - self.started_at, now)
+        if not self.is_loading:
+            self.endpoint.latency.record_first_clause(self.size, now - self.started_at, now)
 
     def finished(self) -> None:
         """It did what was asked. A first word alone is no such sign: streams break after it too."""
         self.endpoint.breaker.succeeded(self._generation)
 
     def late(self) -> None:
-        """No useful chunk by `silent_at`. Counts against the endpoint; the attempt runs on."""
+        """No useful chunk by `silent_at`, or none to come soon. Counts against the endpoint unless
+        it is loading its model; the attempt runs on.
+        """
         self.is_late = True
         self.overtaken()
 
     def overtaken(self) -> None:
         """One that started later was first: once is chance, three times in a row is a silence."""
-        self._tell_breaker(Failure(FailureClass.SILENT, "no word by the deadline"))
+        self._tell_breaker(self.silence)
+
+    @property
+    def silence(self) -> Failure:
+        """What it means that no word has come."""
+        return LOADING if self.is_loading else SILENT
 
     def failed(self, failure: Failure) -> None:
         """It ended badly, or was given up on for what it did."""
@@ -284,7 +297,7 @@ class Attempt:
 
     def cut(self) -> None:
         """Ended by us. A wait without a word is kept as "at least this long"."""
-        if self.first_word_at is None:
+        if self.first_word_at is None and not self.is_loading:
             now = self._clock.now()
             self.endpoint.latency.record_at_least(self.size, now - self.started_at, now)
 
@@ -373,4 +386,4 @@ class Settling:
         if attempt.first_word_at is not None:
             attempt.finished()
         elif not self._is_closing:
-            attempt.failed(attempt.failure or Failure(FailureClass.SILENT, "no word in its trial"))
+            attempt.failed(attempt.failure or attempt.silence)

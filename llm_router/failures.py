@@ -20,6 +20,7 @@ class FailureClass(StrEnum):
     BAD_REQUEST = "bad request"
     REFUSED_CONTENT = "refused content"
     SILENT = "silent"
+    LOADING = "loading"
     STALLED = "stalled"
     DRIPPING = "dripping"
     BROKEN_STREAM = "broken stream"
@@ -52,6 +53,7 @@ CONSEQUENCES: dict[FailureClass, Consequence] = {
     FailureClass.BAD_REQUEST: Consequence("another kind", "never"),
     FailureClass.REFUSED_CONTENT: Consequence("by setting", "never"),
     FailureClass.SILENT: Consequence("any", "counts"),
+    FailureClass.LOADING: Consequence("any", "never"),
     FailureClass.STALLED: Consequence("any", "counts"),
     FailureClass.DRIPPING: Consequence("any", "counts"),
     FailureClass.BROKEN_STREAM: Consequence("any", "counts"),
@@ -66,6 +68,7 @@ ADVICE: dict[FailureClass, str] = {
     FailureClass.REJECTED_KEY: "check api_key",
     FailureClass.MODEL_MISSING: "check model_name against the models the server lists",
     FailureClass.TOO_LONG: "set context_length, so that it is not asked what it cannot hold",
+    FailureClass.LOADING: "wait until the model is loaded, and have the server keep it",
     FailureClass.BUG: "this is a fault in the software: please report it with its traceback",
 }
 """What a person can do about a failure, where there is something to do."""

@@ -2,8 +2,9 @@
 
 Two moments, both counted from the start of an attempt. At `hedge_after` the next one may start if
 the hedge budget allows (a high quantile: Dean and Barroso, "The tail at scale", CACM 2013). At
-`silent_after` it starts in any case: the endpoint is late beyond what it has shown before. The late
-one runs on: whoever has the first useful chunk wins.
+`silent_after` it starts in any case: the endpoint is late beyond what it has shown before, as it is
+at once if it says that it has to load its model first. The late one runs on: whoever has the first
+useful chunk wins.
 """
 
 import math
@@ -114,7 +115,7 @@ class Race:
     def next_step(self, now: float) -> Step:
         self._drop_those_gone(now)
         for attempt in self._running:
-            if not attempt.is_late and now >= attempt.silent_at:
+            if not attempt.is_late and (attempt.is_loading or now >= attempt.silent_at):
                 attempt.late()
         on_time = [attempt for attempt in self._running if not attempt.is_late]
         # A trial may win, but nothing is put off for it.

@@ -74,7 +74,6 @@ class Router:
         return f"Router({self.budget!r})\n{self.pool!r}"
 
 
-_SILENT = Failure(FailureClass.SILENT, "no word by the deadline")
 _UNFINISHED = Failure(FailureClass.BROKEN_STREAM, "ended without a finish reason")
 _USAGE_AFTER_END = 0.2
 """Seconds to wait for the token counts that some servers send after the last word."""
@@ -270,7 +269,7 @@ class Reply:
                 self._router.settling.watch(attempt)
                 self._account.ended(attempt, "lost")
             elif attempt.is_late:
-                self._fail(attempt, _SILENT)
+                self._fail(attempt, attempt.silence)
             else:
                 is_slower = attempt.started_at < winner.started_at
                 if is_slower and not winner.endpoint.provider.last_resort:
@@ -293,10 +292,10 @@ class Reply:
     def _give_up(self) -> None:
         for attempt in list(self._account.running):
             if attempt.is_late:
-                self._fail(attempt, _SILENT)
+                self._fail(attempt, attempt.silence)
             else:  # it had less time than it is due
                 self._stop(attempt, "cancelled")
-                self._account.failures[attempt.endpoint] = _SILENT
+                self._account.failures[attempt.endpoint] = attempt.silence
 
     def _close(self) -> None:
         """The end, however it came. Awaits nothing, so that a barge-in is not held up."""

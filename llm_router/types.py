@@ -42,6 +42,8 @@ class Chunk(NamedTuple):
     finish_reason: str | None = None
     usage: Usage | None = None
     connection: str = ""
+    loading: bool = False
+    """The model is being loaded: the words come after that, and the wait is nobody's fault."""
 
     @property
     def useful(self) -> bool:
@@ -53,7 +55,7 @@ class Chunk(NamedTuple):
 
     def given_out(self, text: str, connection: str) -> "Chunk":
         """The same with these words, by this connection."""
-        _, reasoning, tool_calls, finish_reason, usage, _ = self
+        _, reasoning, tool_calls, finish_reason, usage, *_ = self
         return Chunk(text, reasoning, tool_calls, finish_reason, usage, connection)
 
 
