@@ -66,7 +66,8 @@ ADVICE: dict[FailureClass, str] = {
     FailureClass.UNREACHABLE: "is the server running, and is base_url right?",
     FailureClass.OUT_OF_CREDIT: "top up the account, or deactivate the connection",
     FailureClass.REJECTED_KEY: "check api_key",
-    FailureClass.MODEL_MISSING: "check model_name against the models the server lists",
+    FailureClass.MODEL_MISSING: "check model_name against the models the server lists; an Ollama"
+    " must have pulled it",
     FailureClass.TOO_LONG: "set context_length, so that it is not asked what it cannot hold",
     FailureClass.LOADING: "wait until the model is loaded, and have the server keep it",
     FailureClass.BUG: "this is a fault in the software: please report it with its traceback",

@@ -26,7 +26,7 @@ from llm_router.guard import AddressGuard, guarded_transport
 from llm_router.network import Network, Transport
 from llm_router.providers._reply import status_error
 
-WIRE_ERRORS = (httpx2.HTTPError, OSError)
+_WIRE_ERRORS = (httpx2.HTTPError, OSError)
 
 _CONNECT = 3.0  # s; a server that takes longer to shake hands is none for a voice
 _KEEP_ALIVE = 120.0  # s; longer than a caller's pause for thought
@@ -84,7 +84,7 @@ class Http:
         )
         try:
             response = await self._client.send(request, stream=True)
-        except WIRE_ERRORS as error:
+        except _WIRE_ERRORS as error:
             raise UnreachableError(
                 f"no answer from {request.url.netloc.decode()} ({_reason(error)})"
             ) from error
@@ -93,8 +93,24 @@ class Http:
                 raise await self._refusal(response)
             yield response
         finally:
-            with suppress(*WIRE_ERRORS):
+            with suppress(*_WIRE_ERRORS):
                 await response.aclose()
+
+    @asynccontextmanager
+    async def ask_for_stream(
+        self, method: str, url: httpx2.URL, body: Mapping[str, Any]
+    ) -> AsyncIterator[AsyncGenerator[bytes, None]]:
+        """The body of the answer, piece by piece. Raises as `ask` does, and BrokenStreamError where
+        reading it fails.
+        """
+        async with (
+            self.ask(method, url, body) as response,
+            aclosing(_pieces(response)) as pieces,
+        ):
+            try:
+                yield pieces
+            except _WIRE_ERRORS as error:
+                raise _broke_off(error) from error
 
     async def ask_json(
         self,
@@ -132,8 +148,7 @@ class Http:
         return status_error(response.status_code, said, response.headers)
 
 
-def pieces_of(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
-    """The body as it comes; raises one of WIRE_ERRORS, of which `broke_off` makes ours."""
+def _pieces(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
     # Unpacking costs time for every chunk, and nobody was asked to pack.
     encoded = "content-encoding" in response.headers
     return response.aiter_bytes() if encoded else response.aiter_raw()
@@ -144,13 +159,13 @@ async def one_more(pieces: AsyncGenerator[bytes, None], within: float) -> bytes:
 
     A server that forgets to end the body, or breaks off, costs a moment, never the reply.
     """
-    with suppress(TimeoutError, *WIRE_ERRORS):
+    with suppress(TimeoutError, *_WIRE_ERRORS):
         async with asyncio.timeout(within):
             return await anext(pieces, b"")
     return b""
 
 
-def broke_off(error: Exception) -> BrokenStreamError:
+def _broke_off(error: Exception) -> BrokenStreamError:
     return BrokenStreamError(f"the answer broke off ({_reason(error)})")
 
 
@@ -223,13 +238,13 @@ async def _read(response: httpx2.Response, limit: int) -> bytes:
     """A body that is no stream; past `limit` bytes the rest is left."""
     body = bytearray()
     try:
-        async with aclosing(pieces_of(response)) as pieces:
+        async with aclosing(_pieces(response)) as pieces:
             async for piece in pieces:
                 body += piece
                 if len(body) > limit:
                     break
-    except WIRE_ERRORS as error:
-        raise broke_off(error) from error
+    except _WIRE_ERRORS as error:
+        raise _broke_off(error) from error
     return bytes(body)
 
 

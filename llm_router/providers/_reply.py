@@ -31,7 +31,7 @@ class Reply:
         self.is_done = False
         """Whether the server has said that nothing more comes."""
         self._usage: Usage | None = None
-        self._calls = _ToolCalls(taken_ids)
+        self._calls = ToolCalls(taken_ids)
         self._events = EventParser()
         self._thoughts = ThoughtSplitter()
         self._body: bytearray | None = None  # of an answer that is no stream
@@ -136,7 +136,7 @@ class Reply:
             )
 
 
-class _ToolCalls:
+class ToolCalls:
     """Calls put together from their pieces, and given out only when all of them are whole."""
 
     def __init__(self, taken_ids: Iterable[str]) -> None:

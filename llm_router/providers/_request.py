@@ -13,6 +13,14 @@ _FIELDS = ("content", "name", "tool_call_id")
 _SHORT_ID = 9
 
 
+def text_of(message: Message) -> str:
+    """Its words alone, however they are parted."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    return "\n".join(str(p["text"]) for p in content or () if p.get("text"))
+
+
 def build_body(
     request: ChatRequest, connection: Connection, server: Server, continuation: Continuation
 ) -> dict[str, Any]:

@@ -5,7 +5,8 @@ one wire and knows nothing of deadlines, retries or other endpoints: those are t
 """
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from llm_router.clock import Clock
 from llm_router.connections import Connection, Continuation
@@ -21,7 +22,7 @@ class Provider(Protocol):
     or the turn's deadline has come, and never to finish another's sentence."""
 
     async def warm(self) -> None:
-        """Open what the first call would otherwise wait for (DNS, TLS, a pool).
+        """Open what the first call would otherwise wait for (DNS, TLS, a pool, the model itself).
 
         Costs the server no generation. Raises nothing: a server that is down shows when asked.
         """
@@ -33,6 +34,7 @@ class Provider(Protocol):
         that ends without a finish reason raises BrokenStreamError. Tool calls come whole, in one
         chunk, with arguments that parse. With `request.prefix` the answer goes on after those words
         by the server's own means; a provider whose `continuation` is `words` ignores it.
+        Where the model has to be loaded first, a chunk that says so comes before that, at once.
         Raises UpstreamError and its children only. Closing the generator, or cancelling the task
         that reads it, closes the connection so that the server stops generating.
         """
@@ -44,6 +46,31 @@ class Provider(Protocol):
         """Names of the models the server offers; may raise UpstreamError."""
 
     async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PullProgress:
+    """How far a model has come; `total` and `completed` are bytes of the layer called `digest`."""
+
+    status: str
+    digest: str = ""
+    total: int | None = None
+    completed: int | None = None
+
+
+@runtime_checkable
+class ModelKeeper(Protocol):
+    """What a provider is besides whose server fetches models, and throws them away, on request."""
+
+    def pull(self, model: str) -> AsyncGenerator[PullProgress, None]:
+        """Fetch a model; the last progress says `success`. Closing the generator stops it.
+
+        Raises UpstreamError: StatusError where the server says in its own words why not, and
+        AddressRefusedError for a registry that may not be called.
+        """
+
+    async def delete(self, model: str) -> None:
+        """Raises UpstreamError: StatusError 404 for a model that is not there."""
 
 
 class CreateProvider(Protocol):

@@ -2,22 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from typing import Any
 
 from llm_router.clock import Clock
 from llm_router.connections import Connection
 from llm_router.errors import BrokenStreamError, StatusError, UpstreamError
 from llm_router.guard import AddressGuard
-from llm_router.providers._http import (
-    WIRE_ERRORS,
-    Http,
-    address_of,
-    broke_off,
-    headers_of,
-    one_more,
-    pieces_of,
-)
+from llm_router.providers._http import Http, address_of, headers_of, one_more
 from llm_router.providers._reply import Reply, taken_call_ids
 from llm_router.providers._request import build_body
 from llm_router.providers.catalog import api_root, find
@@ -51,9 +43,7 @@ class OpenAICompatible:
         query = f"?{query}" if query else ""
         self._chat = address_of(connection, f"{root}/chat/completions{query}")
         self._models = address_of(connection, f"{root}/models{query}")
-        headers = headers_of(
-            connection, _ACCEPT, self._server.key_header, self._server.key_prefix
-        )
+        headers = headers_of(connection, _ACCEPT, self._server.key_header, self._server.key_prefix)
         self._http = Http(connection, self._chat, headers, guard)
 
     async def warm(self) -> None:
@@ -77,18 +67,12 @@ class OpenAICompatible:
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         body = build_body(request, self._connection, self._server, self.continuation)
         reply = Reply(taken_call_ids(request.messages))
-        async with (
-            self._http.ask("POST", self._chat, body) as response,
-            aclosing(pieces_of(response)) as pieces,
-        ):
-            try:
-                async for piece in pieces:
-                    for chunk in reply.feed(piece):
-                        yield chunk
-                    if reply.finish_reason or reply.is_done:
-                        break
-            except WIRE_ERRORS as error:
-                raise broke_off(error) from error
+        async with self._http.ask_for_stream("POST", self._chat, body) as pieces:
+            async for piece in pieces:
+                for chunk in reply.feed(piece):
+                    yield chunk
+                if reply.finish_reason or reply.is_done:
+                    break
             while piece := await one_more(pieces, _LAST_BYTE if reply.is_done else _LAST_WORDS):
                 for chunk in reply.feed(piece):
                     yield chunk
