@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_router.clock import Clock
+from llm_router.testing._formats import Format
 from llm_router.testing._http import Reset, Wire
-from llm_router.testing.script import Fault, Script, chunk, completion, event, usage
+from llm_router.testing.script import Fault, Script
 
 _DRIP = 1.0  # s between two words
+_READ_BY = 0.02  # s; a reset overtakes what has not been read
 _TICK = 0.05  # s between two signs of life that say nothing
 
 
@@ -44,8 +46,11 @@ class Received:
 class Play:
     """`run` returns when all was said; raises Reset where the script drops the connection."""
 
-    def __init__(self, script: Script, request: Received, wire: Wire, clock: Clock) -> None:
-        self._script, self._request, self._wire, self._clock = script, request, wire, clock
+    def __init__(
+        self, script: Script, request: Received, wire: Wire, form: Format, clock: Clock
+    ) -> None:
+        self._script, self._request, self._wire = script, request, wire
+        self._form, self._clock = form, clock
 
     async def run(self) -> None:
         script, wire = self._script, self._wire
@@ -56,10 +61,10 @@ class Play:
                 raise Reset
             case Fault.STATUS:
                 told = {"retry-after": script.retry_after} if script.retry_after else {}
-                return await wire.send_json(script.status, script.error(), told)
+                return await wire.send_json(script.status, self._form.refusal(script), told)
         if not self._request.stream and script.raw is None:
             return await self._reply_whole()
-        await wire.send_head(200, {"content-type": script.content_type})
+        await wire.send_head(200, {"content-type": script.content_type or self._form.content_type})
         if script.fault is Fault.HEADERS_THEN_NOTHING:
             await forever()
         saying = self._events() if script.raw is None else self._raw(script.raw)
@@ -78,16 +83,17 @@ class Play:
             case Fault.STALL_AFTER | Fault.ROLE_ONLY | Fault.REASONING_ENDLESS:
                 await forever()
             case Fault.ERROR_EVENT:
-                return await self._wire.send_json(200, self._script.error())
+                return await self._wire.send_json(200, self._form.refusal(self._script))
         self._request.words_sent += len(words)
-        said = completion(self._script, self._request.messages, words)
+        said = self._form.whole(self._script, self._request.messages, words)
         return await self._wire.send_json(200, said)
 
     async def _events(self) -> AsyncGenerator[bytes, None]:
         while self._script.fault is Fault.KEEP_ALIVES_ONLY:
-            yield b": keep-alive\n\n"
+            yield self._form.blank
             await self._clock.sleep(_TICK)
-        yield event(chunk({"role": "assistant", "content": ""}))
+        for data in self._form.opening():
+            yield data
         if self._script.fault is Fault.ROLE_ONLY:
             await forever()
         await self._clock.sleep(self._script.first_token_after)
@@ -97,16 +103,12 @@ class Play:
         async with aclosing(self._words()) as words:
             async for data in words:
                 yield data
-        for delta in self._script.call_deltas():
-            yield event(chunk(delta))
+        for data in self._form.calls(self._script):
+            yield data
         if self._script.fault is Fault.HALF_TOOL_CALL:
             raise Reset
-        if self._script.finish_reason:
-            yield event(chunk({}, self._script.finish_reason))
-        if (self._request.body.get("stream_options") or {}).get("include_usage"):
-            used = usage(self._request.messages, self._request.words_sent)
-            yield event({**chunk({}), "choices": [], "usage": used})
-        yield event("[DONE]")
+        for data in self._form.ending(self._script, self._request.body, self._request.words_sent):
+            yield data
 
     async def _raw(self, pieces: Sequence[bytes]) -> AsyncGenerator[bytes, None]:
         await self._clock.sleep(self._script.first_token_after)
@@ -121,10 +123,10 @@ class Play:
 
     async def _thoughts(self) -> AsyncGenerator[bytes, None]:
         for thought in self._script.reasoning:
-            yield event(chunk({"reasoning_content": thought}))
+            yield self._form.thought(thought)
             await self._clock.sleep(self._script.gap)
         while self._script.fault is Fault.REASONING_ENDLESS:
-            yield event(chunk({"reasoning_content": " and then"}))
+            yield self._form.thought(" and then")
             await self._clock.sleep(self._script.gap or _TICK)
 
     async def _words(self) -> AsyncGenerator[bytes, None]:
@@ -138,18 +140,19 @@ class Play:
             if place == strikes_at:
                 match self._script.fault:
                     case Fault.RESET_AFTER:
+                        await self._clock.sleep(_READ_BY)
                         raise Reset
                     case Fault.STALL_AFTER:
                         await forever()
                     case Fault.ERROR_EVENT:
-                        yield event(self._script.error())
+                        yield self._form.error(self._script)
                     case Fault.GARBAGE_LINE:
-                        yield b'data: {"choices": [{"delta": {"con\n\n'
+                        yield self._form.garbage
             if place == len(words):
                 return
             if place:
                 await self._clock.sleep(gap)
-            yield event(chunk({"content": words[place]}))
+            yield self._form.word(words[place])
             self._request.words_sent += 1
 
 

@@ -47,6 +47,9 @@ class Fault(StrEnum):
     BROKEN_TOOL_JSON = "broken_tool_json"
 
 
+_BREAK_CALLS = frozenset({Fault.HALF_TOOL_CALL, Fault.BROKEN_TOOL_JSON})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
     """One reply. Times are in seconds; `first_token_after` counts from the request's arrival."""
@@ -69,7 +72,8 @@ class Script:
     raw: Sequence[bytes] | None = None
     """Sent as it is, piece by piece, in place of all the above but the times; `reset_after` and
     `stall_after` strike when the last piece is sent."""
-    content_type: str = "text/event-stream"
+    content_type: str | None = None
+    """In place of the one that the wire has."""
 
     def words_after(self, messages: Sequence[Mapping[str, Any]]) -> list[str]:
         """The words still to be said, where the last message may be the beginning of them."""
@@ -90,10 +94,14 @@ class Script:
         code, kind, message = _ERRORS.get(self.status, _UNNAMED)
         return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
+    def whole_calls(self) -> Sequence[ToolCall]:
+        """The tool calls as they were meant."""
+        return self.tool_calls or ([_LOOKUP] if self.fault in _BREAK_CALLS else [])
+
     def call_deltas(self) -> Iterator[dict[str, Any]]:
         """The tool calls in pieces, as vLLM sends them: the name first, then the arguments."""
-        broken = self.fault in {Fault.HALF_TOOL_CALL, Fault.BROKEN_TOOL_JSON}
-        for index, call in enumerate(self.tool_calls or ([_LOOKUP] if broken else [])):
+        broken = self.fault in _BREAK_CALLS
+        for index, call in enumerate(self.whole_calls()):
             function = {"name": call.name, "arguments": ""}
             yield _piece(index, {"id": call.id, "type": "function", "function": function})
             half = len(call.arguments) // 2
@@ -107,7 +115,7 @@ class Script:
             return None
         if self.fault is Fault.LENGTH_WITH_NOTHING:
             return "length"
-        return "tool_calls" if any(self.call_deltas()) else "stop"
+        return "tool_calls" if self.whole_calls() else "stop"
 
 
 def _piece(index: int, call: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""FaultyServer: a chat-completions server on a real socket that fails on request.
+"""FaultyServer: a model server on a real socket that fails on request.
+
+It speaks chat completions below /v1, and Ollama's own wire below /api.
 
 For trying an agent or a router offline, in tests or by hand:
 
@@ -15,8 +17,10 @@ from typing import Any, Self
 
 from llm_router.clock import Clock, SystemClock
 from llm_router.testing import _http
+from llm_router.testing._formats import format_of
 from llm_router.testing._http import Reset, Wire
 from llm_router.testing._play import Play, Received, forever
+from llm_router.testing._shelf import Shelf, is_chat
 from llm_router.testing.script import Fault, Script
 
 __all__ = ["Behaviour", "Fault", "FaultyServer", "Received", "Script", "main"]
@@ -28,7 +32,7 @@ Behaviour = Script | Callable[[int], Script]
 class FaultyServer:
     """Serves on `host` while the `async with` block lasts; `base_url` is its address.
 
-    `/v1/models` answers well whatever the fault: a server may list its models and yet say nothing.
+    Whatever the fault, its lists of models answer well: a server may list them and yet say nothing.
     """
 
     model = "faulty"
@@ -49,6 +53,8 @@ class FaultyServer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Condition()
         self.requests: list[Received] = []
+        self.shelf = Shelf(self._clock, [f"{self.model}:latest"])
+        """What its side of Ollama keeps."""
         self.connections = 0
         """Accepted so far: a client that keeps its pool warm opens few."""
 
@@ -134,14 +140,17 @@ class FaultyServer:
         if asked.path.endswith("/models"):
             model = {"id": self.model, "object": "model", "owned_by": "patchbay"}
             await wire.send_json(200, {"object": "list", "data": [model]})
-        elif asked.path.endswith("/chat/completions"):
+        elif is_chat(asked):
             number = len(self.requests)
             request = Received(number, asked.path, asked.headers, asked.json(), self._clock.now())
             self.requests.append(request)
             await self._tell()
             said = self._behaviour
             script = said if isinstance(said, Script) else said(number)
-            await self._until_gone(Play(script, request, wire, self._clock).run(), request, wire)
+            play = Play(script, request, wire, format_of(asked.path), self._clock)
+            await self._until_gone(play.run(), request, wire)
+        elif "/api/" in asked.path:
+            await self.shelf.answer(asked, wire)
         else:
             await wire.send_json(404, {"error": {"message": "no such route", "code": "not_found"}})
 
@@ -177,7 +186,8 @@ class FaultyServer:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m llm_router.testing.server",
-        description="A chat-completions server that fails on request. Prints its base URL.",
+        description="A model server that fails on request: chat completions, and Ollama's wire."
+        " Prints its base URL.",
         epilog=f"faults: {', '.join(Fault)}. The first letters of one are enough.",
     )
     seconds: dict[str, Any] = {"type": float, "default": 0.0, "metavar": "S"}

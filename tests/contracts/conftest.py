@@ -7,6 +7,7 @@ import pytest
 from tests.contracts.databases import cluster, database, files, postgres, server
 from tests.contracts.gateway import each_house, house
 from tests.contracts.stores import server_or_none, store
+from tests.contracts.wire import wire
 
 __all__ = [
     "cluster",
@@ -19,6 +20,7 @@ __all__ = [
     "server_or_none",
     "store",
     "unused_url",
+    "wire",
 ]
 
 

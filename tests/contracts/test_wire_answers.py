@@ -1,4 +1,7 @@
-"""What the openai_compatible provider makes of an answer, whole or broken."""
+"""What a provider makes of an answer, whole or broken.
+
+What is said byte for byte here is chat completions; Ollama's is in test_wire_ollama.py.
+"""
 
 import json
 from contextlib import aclosing
@@ -25,23 +28,23 @@ from tests.contracts.wire import (
 )
 
 
-async def test_words_come_one_by_one_and_the_last_chunk_says_how_it_ended() -> None:
-    chunks = await answer(Script())
+async def test_words_come_one_by_one_and_the_last_chunk_says_how_it_ended(wire: str) -> None:
+    chunks = await answer(Script(), provider=wire)
     assert [chunk.text for chunk in chunks[:-1]] == list(WORDS)
     assert chunks[-1] == Chunk(finish_reason="stop", usage=Usage(6, len(WORDS), 0))
 
 
-async def test_a_word_is_given_out_before_the_next_one_is_there() -> None:
+async def test_a_word_is_given_out_before_the_next_one_is_there(wire: str) -> None:
     async with (
-        served(Script(fault=Fault.STALL_AFTER, after=1)) as (_, provider),
+        served(Script(fault=Fault.STALL_AFTER, after=1), provider=wire) as (_, provider),
         aclosing(provider.stream(REQUEST)) as stream,
     ):
         assert (await anext(stream)).text == WORDS[0]
 
 
-async def test_characters_cut_between_chunks_come_out_whole() -> None:
+async def test_characters_cut_between_chunks_come_out_whole(wire: str) -> None:
     words = ["Ça", " coûte", " 5", " €", " 😀"]
-    chunks = await answer(Script(words=words, fault=Fault.SPLIT_UTF8))
+    chunks = await answer(Script(words=words, fault=Fault.SPLIT_UTF8), provider=wire)
     assert [chunk.text for chunk in chunks[:-1]] == words
 
 
@@ -55,8 +58,8 @@ async def test_an_emoji_escaped_in_two_halves_is_one_character() -> None:
 
 
 @pytest.mark.parametrize("fault", [Fault.EMPTY, Fault.LENGTH_WITH_NOTHING])
-async def test_an_empty_reply_is_told_as_it_is(fault: Fault) -> None:
-    (chunk,) = await answer(Script(fault=fault))
+async def test_an_empty_reply_is_told_as_it_is(fault: Fault, wire: str) -> None:
+    (chunk,) = await answer(Script(fault=fault), provider=wire)
     assert not chunk.useful
     assert chunk.finish_reason == ("stop" if fault is Fault.EMPTY else "length")
 
@@ -147,10 +150,6 @@ async def test_an_error_told_inside_a_200_is_an_error(script: Script) -> None:
 @pytest.mark.parametrize(
     "script",
     [
-        Script(fault=Fault.GARBAGE_LINE),
-        Script(fault=Fault.NO_FINISH_REASON),
-        Script(fault=Fault.RESET_BEFORE_WORD),
-        Script(fault=Fault.RESET_AFTER),
         said(delta(content="Hello")),
         said(delta(content="Hello"), done=False),
         said("[]"),
@@ -170,7 +169,33 @@ async def test_an_answer_that_breaks_off_or_makes_no_sense_is_broken(script: Scr
         await answer(script)
 
 
-async def test_what_was_said_before_a_stream_broke_is_not_lost() -> None:
-    async with served(Script(fault=Fault.RESET_AFTER, after=3)) as (_, provider):
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.GARBAGE_LINE,
+        Fault.NO_FINISH_REASON,
+        Fault.RESET_BEFORE_WORD,
+        Fault.RESET_AFTER,
+    ],
+)
+async def test_a_stream_that_a_fault_breaks_is_broken(fault: Fault, wire: str) -> None:
+    with pytest.raises(BrokenStreamError):
+        await answer(Script(fault=fault), provider=wire)
+
+
+async def test_an_error_in_the_middle_of_an_answer_is_one(wire: str) -> None:
+    with pytest.raises(StatusError) as caught:
+        await answer(Script(fault=Fault.ERROR_EVENT), provider=wire)
+    assert (caught.value.status, caught.value.detail) == (0, "The engine is overloaded")
+
+
+async def test_thoughts_are_never_among_the_words(wire: str) -> None:
+    chunks = await answer(Script(reasoning=["let me", " see"]), provider=wire)
+    assert text(chunks) == "".join(WORDS)
+    assert "".join(chunk.reasoning for chunk in chunks) == "let me see"
+
+
+async def test_what_was_said_before_a_stream_broke_is_not_lost(wire: str) -> None:
+    async with served(Script(fault=Fault.RESET_AFTER, after=3), provider=wire) as (_, provider):
         heard = await read_until_broken(provider)
     assert [chunk.text for chunk in heard] == list(WORDS[:3])

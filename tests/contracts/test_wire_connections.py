@@ -1,4 +1,4 @@
-"""When the openai_compatible provider opens, keeps and closes connections; models and probes."""
+"""When a provider opens, keeps and closes connections; models and probes."""
 
 import asyncio
 from contextlib import aclosing
@@ -36,8 +36,10 @@ from tests.contracts.wire import (
         Fault.STALL_AFTER,
     ],
 )
-async def test_cancelling_closes_the_connection_so_that_the_engine_stops(fault: Fault) -> None:
-    async with served(Script(fault=fault)) as (server, provider):
+async def test_cancelling_closes_the_connection_so_that_the_engine_stops(
+    fault: Fault, wire: str
+) -> None:
+    async with served(Script(fault=fault), provider=wire) as (server, provider):
         reading = asyncio.create_task(read(provider))
         await server.received()
         reading.cancel()
@@ -46,24 +48,27 @@ async def test_cancelling_closes_the_connection_so_that_the_engine_stops(fault: 
         assert await server.disconnected() is not None
 
 
-async def test_closing_a_stream_midway_closes_the_connection() -> None:
-    async with served(Script(words=["word "] * 1000, gap=0.01)) as (server, provider):
+async def test_closing_a_stream_midway_closes_the_connection(wire: str) -> None:
+    async with served(Script(words=["word "] * 1000, gap=0.01), provider=wire) as (
+        server,
+        provider,
+    ):
         async with aclosing(provider.stream(REQUEST)) as stream:
             await anext(stream)
         assert await server.disconnected() is not None
         assert server.words_sent < 1000
 
 
-async def test_a_finished_stream_gives_its_connection_back() -> None:
-    async with served() as (server, provider):
+async def test_a_finished_stream_gives_its_connection_back(wire: str) -> None:
+    async with served(provider=wire) as (server, provider):
         for _ in range(3):
             await read(provider)
         assert await server.disconnected(0) is None
         assert server.connections == 1
 
 
-async def test_warming_up_opens_the_connection_the_first_call_uses() -> None:
-    async with served() as (server, provider):
+async def test_warming_up_opens_the_connection_the_first_call_uses(wire: str) -> None:
+    async with served(provider=wire) as (server, provider):
         await provider.warm()
         assert server.connections == 1
         assert server.requests == []
@@ -71,24 +76,24 @@ async def test_warming_up_opens_the_connection_the_first_call_uses() -> None:
         assert server.connections == 1
 
 
-async def test_warming_up_never_fails() -> None:
-    async with served(Script(fault=Fault.REFUSE)) as (_, provider):
+async def test_warming_up_never_fails(wire: str) -> None:
+    async with served(Script(fault=Fault.REFUSE), provider=wire) as (_, provider):
         await provider.warm()
-    async with answering(http("500 Oh", b"no")) as url, opened(url) as provider:
+    async with answering(http("500 Oh", b"no")) as url, opened(url, provider=wire) as provider:
         await provider.warm()
 
 
-async def test_many_streams_run_side_by_side() -> None:
-    async with served(Script(gap=0.001)) as (_, provider):
+async def test_many_streams_run_side_by_side(wire: str) -> None:
+    async with served(Script(gap=0.001), provider=wire) as (_, provider):
         replies = await asyncio.gather(*(read(provider) for _ in range(30)))
     assert {text(reply) for reply in replies} == {TEXT}
 
 
-async def test_a_server_that_went_and_came_back_is_reached_again() -> None:
-    async with served() as (server, provider):
+async def test_a_server_that_went_and_came_back_is_reached_again(wire: str) -> None:
+    async with served(provider=wire) as (server, provider):
         await read(provider)
         await server.behave(Script(fault=Fault.REFUSE))
-        async with opened(server.base_url) as newcomer:
+        async with opened(server.base_url, provider=wire) as newcomer:
             with pytest.raises(UnreachableError):
                 await read(newcomer)
         await server.behave(Script())
@@ -112,14 +117,14 @@ async def test_models_are_listed_in_every_shape(body: bytes, names: list[str]) -
 
 
 @pytest.mark.parametrize("body", [b"<html>", b'"a"', b'{"data": 7}', b""])
-async def test_a_list_of_models_that_is_none_is_an_error(body: bytes) -> None:
-    async with answering(http("200 OK", body)) as url, opened(url) as provider:
+async def test_a_list_of_models_that_is_none_is_an_error(body: bytes, wire: str) -> None:
+    async with answering(http("200 OK", body)) as url, opened(url, provider=wire) as provider:
         with pytest.raises(BrokenStreamError):
             await provider.models()
 
 
-async def test_a_probe_fails_where_the_server_does() -> None:
-    async with answering(http("503 Busy")) as url, opened(url) as provider:
+async def test_a_probe_fails_where_the_server_does(wire: str) -> None:
+    async with answering(http("503 Busy")) as url, opened(url, provider=wire) as provider:
         with pytest.raises(StatusError):
             await provider.probe()
 
@@ -129,7 +134,7 @@ async def test_a_server_without_a_list_of_models_is_still_well() -> None:
         await provider.probe()
 
 
-async def test_a_probe_of_a_hung_server_ends() -> None:
-    async with answering(hold=True) as url, opened(url, timeout=0.05) as provider:
+async def test_a_probe_of_a_hung_server_ends(wire: str) -> None:
+    async with answering(hold=True) as url, opened(url, timeout=0.05, provider=wire) as provider:
         with pytest.raises(UnreachableError):
             await provider.probe()

@@ -1,4 +1,4 @@
-"""What the openai_compatible provider tells of refusals and of a network that fails."""
+"""What a provider tells of refusals and of a network that fails."""
 
 import json
 
@@ -44,6 +44,14 @@ async def test_a_refusal_keeps_the_server_s_own_words_for_it(status: int, code: 
         await answer(Script(fault=Fault.STATUS, status=status))
     assert (caught.value.status, caught.value.code) == (status, code)
     assert caught.value.detail
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 404, 418, 429, 500, 503, 529])
+async def test_a_refusal_is_told_with_its_status(status: int, wire: str) -> None:
+    with pytest.raises(StatusError) as caught:
+        await answer(Script(fault=Fault.STATUS, status=status), provider=wire)
+    told = Script(fault=Fault.STATUS, status=status).error()["error"]["message"]
+    assert (caught.value.status, caught.value.detail) == (status, told)
     assert caught.value.retry_after is None
 
 
@@ -66,8 +74,13 @@ async def test_a_refusal_keeps_the_server_s_own_words_for_it(status: int, code: 
         (["date: today", "retry-after: Wed, 21 Oct 2026 07:28:30 GMT"], None),
     ],
 )
-async def test_retry_after_is_seconds_from_now(headers: list[str], seconds: float | None) -> None:
-    async with answering(http("429 Slow", b"{}", *headers)) as url, opened(url) as provider:
+async def test_retry_after_is_seconds_from_now(
+    headers: list[str], seconds: float | None, wire: str
+) -> None:
+    async with (
+        answering(http("429 Slow", b"{}", *headers)) as url,
+        opened(url, provider=wire) as provider,
+    ):
         with pytest.raises(StatusError) as caught:
             await read(provider)
     assert caught.value.retry_after == seconds
@@ -89,9 +102,9 @@ async def test_retry_after_is_seconds_from_now(headers: list[str], seconds: floa
     ],
 )
 async def test_errors_are_read_in_every_shape(
-    body: bytes, code: str, kind: str, detail: str
+    body: bytes, code: str, kind: str, detail: str, wire: str
 ) -> None:
-    async with answering(http("400 Bad", body)) as url, opened(url) as provider:
+    async with answering(http("400 Bad", body)) as url, opened(url, provider=wire) as provider:
         with pytest.raises(StatusError) as caught:
             await read(provider)
     error = caught.value
@@ -99,19 +112,19 @@ async def test_errors_are_read_in_every_shape(
 
 
 @pytest.mark.parametrize("body", [b"", b'{"error": "half', b"x" * 200_000])
-async def test_an_error_whose_body_never_ends_is_still_told(body: bytes) -> None:
+async def test_an_error_whose_body_never_ends_is_still_told(body: bytes, wire: str) -> None:
     head = b"HTTP/1.1 503 Busy\r\ncontent-length: 9999999\r\n\r\n"
-    async with answering(head, body, hold=True) as url, opened(url) as provider:
+    async with answering(head, body, hold=True) as url, opened(url, provider=wire) as provider:
         with pytest.raises(StatusError) as caught:
             await read(provider)
     assert caught.value.status == 503
     assert len(caught.value.detail) <= 500
 
 
-async def test_redirects_are_not_followed() -> None:
+async def test_redirects_are_not_followed(wire: str) -> None:
     async with FaultyServer() as elsewhere:
         moved = http("307 Moved", b"", f"location: {elsewhere.base_url}/chat/completions")
-        async with answering(moved) as url, opened(url) as provider:
+        async with answering(moved) as url, opened(url, provider=wire) as provider:
             with pytest.raises(StatusError) as caught:
                 await read(provider)
         assert caught.value.status == 307
@@ -121,29 +134,29 @@ async def test_redirects_are_not_followed() -> None:
 # --- The network
 
 
-async def test_a_refused_server_is_unreachable() -> None:
+async def test_a_refused_server_is_unreachable(wire: str) -> None:
     with pytest.raises(UnreachableError):
-        await answer(Script(fault=Fault.REFUSE))
+        await answer(Script(fault=Fault.REFUSE), provider=wire)
 
 
-async def test_a_connection_closed_before_a_byte_of_the_answer_is_unreachable() -> None:
-    async with served(lambda _: Script(fault=Fault.REFUSE)) as (server, provider):
+async def test_a_connection_closed_before_a_byte_of_the_answer_is_unreachable(wire: str) -> None:
+    async with served(lambda _: Script(fault=Fault.REFUSE), provider=wire) as (server, provider):
         with pytest.raises(UnreachableError):
             await read(provider)
         assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("url", ["http://no-such-host.invalid/v1", "http://127.0.0.1:1/v1"])
-async def test_an_address_with_nobody_behind_it_is_unreachable(url: str) -> None:
-    async with opened(url) as provider:
+async def test_an_address_with_nobody_behind_it_is_unreachable(url: str, wire: str) -> None:
+    async with opened(url, provider=wire) as provider:
         with pytest.raises(UnreachableError):
             await read(provider)
 
 
-async def test_a_server_without_tls_is_unreachable_over_https() -> None:
+async def test_a_server_without_tls_is_unreachable_over_https(wire: str) -> None:
     async with (
         answering(b"220 what?\r\n", greets=True) as url,
-        opened(url.replace("http:", "https:")) as provider,
+        opened(url.replace("http:", "https:"), provider=wire) as provider,
     ):
         with pytest.raises(UnreachableError):
             await read(provider)
@@ -153,10 +166,23 @@ async def test_a_server_without_tls_is_unreachable_over_https() -> None:
     "answer_",
     [b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n"],
 )
-async def test_what_does_not_speak_http_is_an_upstream_error(answer_: bytes) -> None:
-    async with answering(answer_) as url, opened(url) as provider:
+async def test_what_does_not_speak_http_is_an_upstream_error(answer_: bytes, wire: str) -> None:
+    async with answering(answer_) as url, opened(url, provider=wire) as provider:
         with pytest.raises(UpstreamError):
             await read(provider)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        said({"error": {"code": f"{KEY} {SECRET_WORDS}", "message": SECRET_WORDS}}),
+        said(f"not JSON: {SECRET_WORDS}"),
+    ],
+)
+async def test_no_error_carries_what_a_server_says_of_key_and_caller(script: Script) -> None:
+    with pytest.raises(UpstreamError) as caught:
+        await answer(script)
+    assert_nothing_shown(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -166,21 +192,23 @@ async def test_what_does_not_speak_http_is_an_upstream_error(answer_: bytes) -> 
         Script(fault=Fault.STATUS, status=401),
         Script(fault=Fault.RESET_AFTER),
         Script(fault=Fault.GARBAGE_LINE),
-        said({"error": {"code": f"{KEY} {SECRET_WORDS}", "message": SECRET_WORDS}}),
-        said(f"not JSON: {SECRET_WORDS}"),
     ],
 )
-async def test_no_error_carries_the_key_or_the_caller_s_words(script: Script) -> None:
+async def test_no_error_carries_the_key_or_the_caller_s_words(script: Script, wire: str) -> None:
     with pytest.raises(UpstreamError) as caught:
-        await answer(script)
-    for shown in (str(caught.value), repr(caught.value)):
+        await answer(script, provider=wire)
+    assert_nothing_shown(caught.value)
+
+
+def assert_nothing_shown(error: UpstreamError) -> None:
+    for shown in (str(error), repr(error)):
         assert KEY not in shown
         assert SECRET_WORDS not in shown
 
 
-async def test_a_key_that_a_server_repeats_is_struck_out() -> None:
+async def test_a_key_that_a_server_repeats_is_struck_out(wire: str) -> None:
     body = json.dumps({"error": {"message": f"Incorrect key {KEY}"}}).encode()
-    async with answering(http("401 No", body)) as url, opened(url) as provider:
+    async with answering(http("401 No", body)) as url, opened(url, provider=wire) as provider:
         with pytest.raises(StatusError) as caught:
             await read(provider)
     assert KEY not in caught.value.detail

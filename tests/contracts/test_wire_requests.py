@@ -1,16 +1,17 @@
-"""What the openai_compatible provider asks a server for, and which records cannot work."""
+"""What a provider asks a server for, and which records cannot work.
+
+Bodies are those of chat completions here; Ollama's are in test_wire_ollama.py.
+"""
 
 import copy
 from typing import Any
 
 import pytest
 
-from llm_router.clock import SystemClock
 from llm_router.connections import Connection
 from llm_router.errors import (
     ConfigurationError,
 )
-from llm_router.providers.openai_compatible import create
 from llm_router.testing.server import FaultyServer, Script
 from llm_router.types import ChatRequest
 from tests.contracts.wire import (
@@ -20,6 +21,7 @@ from tests.contracts.wire import (
     SECRET_WORDS,
     TEXT,
     body_of,
+    made,
     opened,
     read,
     served,
@@ -43,8 +45,8 @@ async def test_a_path_of_the_address_survives() -> None:
         assert server.requests[0].path == "/v1beta/openai/chat/completions"
 
 
-async def test_requests_say_who_asks_and_carry_the_key() -> None:
-    async with served(headers={"x-tenant": "one"}) as (server, provider):
+async def test_requests_say_who_asks_and_carry_the_key(wire: str) -> None:
+    async with served(headers={"x-tenant": "one"}, provider=wire) as (server, provider):
         await read(provider)
         headers = server.requests[0].headers
     assert headers["authorization"] == f"Bearer {KEY}"
@@ -60,8 +62,8 @@ async def test_azure_gets_the_key_its_own_way() -> None:
         assert "authorization" not in server.requests[0].headers
 
 
-async def test_no_key_means_no_header() -> None:
-    async with served(api_key=None) as (server, provider):
+async def test_no_key_means_no_header(wire: str) -> None:
+    async with served(api_key=None, provider=wire) as (server, provider):
         await read(provider)
         assert "authorization" not in server.requests[0].headers
 
@@ -162,8 +164,9 @@ async def test_words_are_continued_the_way_the_server_can(
     assert {name: body[name] for name in names if name in body} == flags
 
 
-async def test_the_connection_says_how_it_continues_where_it_knows_better() -> None:
-    async with served(Script(continues=True), continuation="trailing") as (_, provider):
+async def test_the_connection_says_how_it_continues_where_it_knows_better(wire: str) -> None:
+    fields = {"continuation": "trailing", "provider": wire}
+    async with served(Script(continues=True), **fields) as (_, provider):
         assert provider.continuation == "trailing"
         rest = await read(provider, ChatRequest(messages=REQUEST.messages, prefix=PREFIX))
     assert text(rest) == " how can I help you?"
@@ -180,16 +183,22 @@ async def test_the_connection_says_how_it_continues_where_it_knows_better() -> N
         ({"base_url": "http://box", "api_key": "sk-\n-broken"}, "api_key and headers must not"),
         ({"base_url": "http://box", "api_key": "sk-“quoted”"}, "api_key holds a character"),
         ({"base_url": "http://box", "headers": {"x-a": "b\r\nc"}}, "api_key and headers must not"),
-        ({"base_url": "http://box", "server": "nobody"}, "known: .*vllm"),
     ],
 )
-async def test_a_record_that_cannot_work_says_why(fields: dict[str, Any], told: str) -> None:
+async def test_a_record_that_cannot_work_says_why(
+    fields: dict[str, Any], told: str, wire: str
+) -> None:
     with pytest.raises(ConfigurationError, match=told) as caught:
-        create(Connection(name="box", **fields), SystemClock())
+        made(Connection(name="box", provider=wire, **fields))
     assert "broken" not in str(caught.value)
 
 
-async def test_white_space_around_a_key_does_no_harm() -> None:
-    async with served(api_key=f"{KEY}\n") as (server, provider):
+async def test_a_server_that_nobody_knows_is_refused_with_those_known() -> None:
+    with pytest.raises(ConfigurationError, match=r"known: .*vllm"):
+        made(Connection(name="box", base_url="http://box", server="nobody"))
+
+
+async def test_white_space_around_a_key_does_no_harm(wire: str) -> None:
+    async with served(api_key=f"{KEY}\n", provider=wire) as (server, provider):
         await read(provider)
         assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"

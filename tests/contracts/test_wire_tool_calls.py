@@ -1,4 +1,7 @@
-"""Tool calls come out of the openai_compatible provider once and whole, or not at all."""
+"""Tool calls come out of a provider once and whole, or not at all.
+
+What is said byte for byte here is chat completions; Ollama's is in test_wire_ollama.py.
+"""
 
 from typing import Any
 
@@ -84,17 +87,24 @@ async def test_a_call_id_already_in_the_conversation_is_made_new() -> None:
     assert chunks[-1].tool_calls[0].id == "call_abc_1"
 
 
-async def test_words_before_a_tool_call_are_said() -> None:
-    chunks = await answer(Script(tool_calls=[ToolCall("c", "f", '{"x": 1}')]))
+async def test_words_before_a_tool_call_are_said(wire: str) -> None:
+    chunks = await answer(Script(tool_calls=[ToolCall("c", "f", '{"x": 1}')]), provider=wire)
     assert text(chunks) == TEXT
-    assert chunks[-1].tool_calls == (ToolCall("c", "f", '{"x": 1}'),)
+    ((call_,),) = [chunk.tool_calls for chunk in chunks if chunk.tool_calls]
+    assert (call_.name, call_.arguments) == ("f", '{"x": 1}')
+    assert call_.id
+    assert chunks[-1].finish_reason == "tool_calls"
+
+
+@pytest.mark.parametrize("fault", [Fault.HALF_TOOL_CALL, Fault.BROKEN_TOOL_JSON])
+async def test_of_a_call_that_a_fault_cuts_nothing_is_given_out(fault: Fault, wire: str) -> None:
+    async with served(Script(words=(), fault=fault), provider=wire) as (_, provider):
+        assert text(await read_until_broken(provider)) == ""
 
 
 @pytest.mark.parametrize(
     "script",
     [
-        Script(words=(), fault=Fault.HALF_TOOL_CALL),
-        Script(words=(), fault=Fault.BROKEN_TOOL_JSON),
         said(calls(call("f", "{}", id="a")), delta("length")),
         said(calls(call("f", "{}", id="a"), finish="content_filter")),
         said(calls(call("f", "{}", id="a"))),
@@ -107,8 +117,6 @@ async def test_words_before_a_tool_call_are_said() -> None:
         said(*[calls(call("f", "x" * 65536, index=0))] * 17, delta("tool_calls")),
     ],
     ids=[
-        "connection lost",
-        "broken JSON",
         "out of tokens",
         "filtered",
         "no finish",

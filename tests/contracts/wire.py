@@ -3,20 +3,25 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 
-from llm_router.clock import SystemClock
+from llm_router.clock import Clock, SystemClock
 from llm_router.connections import Connection
 from llm_router.errors import (
     BrokenStreamError,
 )
-from llm_router.providers.openai_compatible import OpenAICompatible, create
+from llm_router.plugins import Plugins
+from llm_router.providers.base import Provider
 from llm_router.testing.server import Behaviour, FaultyServer, Script
 from llm_router.types import ChatRequest, Chunk
 
+PROVIDERS = Plugins("llm_router.providers", "provider")
+WITHOUT_A_WIRE = {"offline", "livekit_plugin", "transformers"}
+"""They dial nothing, or not by themselves: test_providers_local.py."""
+WIRES = sorted({*PROVIDERS.names()} - WITHOUT_A_WIRE)
 KEY = "sk-very-secret-0123456789"
 SECRET_WORDS = "my card number is four two"
 REQUEST = ChatRequest(messages=[{"role": "user", "content": SECRET_WORDS}])
@@ -43,10 +48,23 @@ HISTORY: list[dict[str, Any]] = [
 ]
 
 
+@pytest.fixture(params=WIRES)
+def wire(request: pytest.FixtureRequest) -> str:
+    """Each provider that speaks to a server by itself, by name."""
+    return str(request.param)
+
+
+def made(connection: Connection, clock: Clock | None = None) -> Provider:
+    module = PROVIDERS.load(connection.provider)
+    provider: Provider = module.create(connection, clock or SystemClock())
+    return provider
+
+
 @asynccontextmanager
-async def opened(base_url: str, **fields: Any) -> AsyncIterator[OpenAICompatible]:
+async def opened(base_url: str, **fields: Any) -> AsyncIterator[Provider]:
+    """What speaks chat completions, unless `provider` says otherwise."""
     fields = {"name": "box", "model_name": "tiny", "api_key": KEY, **fields}
-    provider = create(Connection(base_url=base_url, **fields), SystemClock())
+    provider = made(Connection(base_url=base_url, **fields))
     try:
         yield provider
     finally:
@@ -56,7 +74,7 @@ async def opened(base_url: str, **fields: Any) -> AsyncIterator[OpenAICompatible
 @asynccontextmanager
 async def served(
     behaviour: Behaviour | None = None, **fields: Any
-) -> AsyncIterator[tuple[FaultyServer, OpenAICompatible]]:
+) -> AsyncIterator[tuple[FaultyServer, Provider]]:
     async with FaultyServer(behaviour) as server, opened(server.base_url, **fields) as provider:
         yield server, provider
 
@@ -65,15 +83,20 @@ async def served(
 async def answering(*pieces: bytes, hold: bool = False, greets: bool = False) -> AsyncIterator[str]:
     """A server that sends these bytes, whatever was asked; `greets`: before it was asked."""
     done = asyncio.Event()
+    serving: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not greets:
-            await reader.readuntil(b"\r\n\r\n")
-        for piece in pieces:
-            writer.write(piece)
-            await writer.drain()
-        if hold:
-            await done.wait()
+        task = asyncio.current_task()
+        assert task
+        serving[task] = writer
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            if not greets:
+                await reader.readuntil(b"\r\n\r\n")
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+            if hold:
+                await done.wait()
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -82,6 +105,9 @@ async def answering(*pieces: bytes, hold: bool = False, greets: bool = False) ->
     finally:
         done.set()
         server.close()
+        for writer in serving.values():
+            writer.transport.abort()
+        await asyncio.gather(*serving)
 
 
 def http(status: str, body: bytes = b"", *headers: str) -> bytes:
@@ -89,11 +115,12 @@ def http(status: str, body: bytes = b"", *headers: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-async def read(provider: OpenAICompatible, request: ChatRequest = REQUEST) -> list[Chunk]:
-    return [chunk async for chunk in provider.stream(request)]
+async def read(provider: Provider, request: ChatRequest = REQUEST) -> list[Chunk]:
+    async with aclosing(provider.stream(request)) as stream:
+        return [chunk async for chunk in stream]
 
 
-async def read_until_broken(provider: OpenAICompatible) -> list[Chunk]:
+async def read_until_broken(provider: Provider) -> list[Chunk]:
     """What comes before the stream breaks; fails when it does not."""
     chunks = []
     try:
@@ -133,6 +160,6 @@ def call(name: str | None = None, arguments: Any = None, **fields: Any) -> dict[
     return {**fields, "function": {"name": name, "arguments": arguments}}
 
 
-async def answer(script: Script, request: ChatRequest = REQUEST) -> list[Chunk]:
-    async with served(script) as (_, provider):
+async def answer(script: Script, request: ChatRequest = REQUEST, **fields: Any) -> list[Chunk]:
+    async with served(script, **fields) as (_, provider):
         return await read(provider, request)

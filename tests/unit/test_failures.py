@@ -298,6 +298,8 @@ def test_the_table_of_consequences(kind: FailureClass) -> None:
         assert consequence.next != "any"
     elif kind in until_changed:
         assert consequence.breaker == "opens until changed"
+    elif kind is FailureClass.LOADING:
+        assert (consequence.next, consequence.breaker) == ("any", "never")
     elif kind is FailureClass.OUT_OF_CREDIT:
         assert consequence.breaker == "opens long"
     elif kind is FailureClass.RATE_LIMITED:

@@ -214,6 +214,26 @@ def test_one_that_is_late_runs_on_and_is_told_to_its_breaker_once() -> None:
     Course("a").run(script)
 
 
+def test_while_one_loads_its_model_the_next_is_asked_at_once_and_it_counts_for_nothing() -> None:
+    def script(course: Course) -> None:
+        course.at(0)
+        course.attempts["a"].is_loading = True
+        assert course.at(0.01) == "failover b, wait 1.01"
+        assert course.hedges_left == 9
+        assert "0 failed in a row" in repr(course.attempts["a"].endpoint.breaker)
+
+    Course("abc").run(script)
+
+
+def test_one_that_loads_its_model_is_waited_for_where_nobody_else_is_left() -> None:
+    def script(course: Course) -> None:
+        course.at(0)
+        course.attempts["a"].is_loading = True
+        assert course.at(0.01) == "wait 4"
+
+    Course("a", give_up_at=4.0).run(script)
+
+
 def test_a_failure_starts_the_next_at_once_and_costs_no_hedge() -> None:
     def script(course: Course) -> None:
         course.at(0)
