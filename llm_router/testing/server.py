@@ -27,6 +27,7 @@ __all__ = ["Behaviour", "Fault", "FaultyServer", "Received", "Script", "main"]
 
 Behaviour = Script | Callable[[int], Script]
 """One script for all requests, or the script of the n-th (from 0)."""
+_TIME_TO_READ = 0.01  # s
 
 
 class FaultyServer:
@@ -168,6 +169,8 @@ class FaultyServer:
             request.is_finished = True
         except Reset:
             request.is_finished = True
+            # A reset takes along what has arrived and was not read yet.
+            await self._clock.sleep(_TIME_TO_READ)
             raise
         except ConnectionError:
             request.disconnected_at = self._clock.now()
