@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -35,6 +36,7 @@ _ERROR_LIMIT, _JSON_LIMIT = 1 << 16, 1 << 22  # bytes
 _SHORT_KEY = 8  # a key this short ("ollama", "none") is a word, not a secret
 
 _OK, _NOT_OK = 200, 300
+_AS_EVER: Mapping[str, str | None] = MappingProxyType({})
 
 
 class Http:
@@ -69,10 +71,15 @@ class Http:
 
     @asynccontextmanager
     async def ask(
-        self, method: str, url: httpx2.URL, body: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        url: httpx2.URL,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str | None] = _AS_EVER,
     ) -> AsyncIterator[httpx2.Response]:
         """The answer from its first byte on. Leaving early closes its TCP connection.
 
+        `headers` come in place of those of every request; None leaves one out.
         Raises UnreachableError without one, and StatusError for one that is no success.
         """
         request = self._client.build_request(
@@ -82,6 +89,10 @@ class Http:
             content=None if body is None else json.dumps(body).encode(),
             headers=None if body is None else {"content-type": "application/json"},
         )
+        for name, value in headers.items():
+            request.headers.pop(name, None)
+            if value is not None:
+                request.headers[name] = value
         try:
             response = await self._client.send(request, stream=True)
         except _WIRE_ERRORS as error:
@@ -119,12 +130,13 @@ class Http:
         body: Mapping[str, Any] | None = None,
         *,
         within: float | None = None,
+        headers: Mapping[str, str | None] = _AS_EVER,
     ) -> Any:
         """A whole answer. Raises as `ask` does, UnreachableError if it takes longer than `within`
         seconds, and BrokenStreamError for what is not JSON.
         """
         try:
-            async with asyncio.timeout(within), self.ask(method, url, body) as response:
+            async with asyncio.timeout(within), self.ask(method, url, body, headers) as response:
                 said = await _read(response, _JSON_LIMIT)
         except TimeoutError as error:
             raise UnreachableError(f"no answer from {url.path} in time") from error

@@ -28,14 +28,16 @@ def build_body(
 
     The connection's `extra_body` has the last word; a None in it takes the field out.
     """
+    messages = [_message(message, server) for message in request.messages]
+    most = _first(request.max_tokens, connection.max_tokens)
     body: dict[str, Any] = {
         "model": connection.model_name or None,
-        "messages": [_message(message, server) for message in request.messages],
+        "messages": _in_order(messages) if server.strict_order else messages,
         "stream": True,
-        "stream_options": {"include_usage": True} if server.takes_stream_options else None,
+        "stream_options": {"include_usage": True},
         "temperature": _first(request.temperature, connection.temperature),
         "top_p": _first(request.top_p, connection.top_p),
-        server.max_tokens_field: _first(request.max_tokens, connection.max_tokens),
+        server.max_tokens_field: _first(most, server.max_tokens),
         "stop": list(request.stop) or None,
         server.seed_field: request.seed,
         "response_format": request.response_format,
@@ -43,8 +45,10 @@ def build_body(
     if request.tools:
         body["tools"] = [_tool(tool, server) for tool in request.tools]
         body["tool_choice"] = request.tool_choice
-    _continue(body, request.prefix.rstrip(), continuation)
-    body |= {**server.extra_body, **connection.extra_body}
+    for field in server.rejects:
+        body.pop(field, None)
+    _continue(body, request.prefix.rstrip(), continuation, server)
+    body |= {**server.keeps_quiet(connection.model_name), **connection.extra_body}
     return {name: value for name, value in body.items() if value is not None}
 
 
@@ -57,6 +61,8 @@ def _message(message: Message, server: Server) -> dict[str, Any]:
     # Every server knows `system`; `developer` is OpenAI's younger name for the same.
     clean: dict[str, Any] = {"role": "system" if role == "developer" else role}
     clean |= {name: message[name] for name in _FIELDS if message.get(name) is not None}
+    if not server.takes_names:
+        clean.pop("name", None)
     if calls := message.get("tool_calls"):
         clean["tool_calls"] = [_call(call, server) for call in calls]
         if not clean.get("content"):
@@ -66,6 +72,21 @@ def _message(message: Message, server: Server) -> dict[str, Any]:
     if "tool_call_id" in clean:
         clean["tool_call_id"] = _call_id(clean["tool_call_id"], server)
     return clean
+
+
+def _in_order(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same where no system message may stand after the head, and no word of the caller's
+    right after a tool's result: the first is said by the caller, before the second stands a word.
+    """
+    ordered: list[dict[str, Any]] = []
+    for message in messages:
+        before = ordered[-1]["role"] if ordered else "system"
+        if message["role"] == "system" and before != "system":
+            message = {**message, "role": "user"}  # noqa: PLW2901  a copy: the caller's stays
+        if message["role"] == "user" and before == "tool":
+            ordered.append({"role": "assistant", "content": "OK."})
+        ordered.append(message)
+    return ordered
 
 
 def _call(call: Mapping[str, Any], server: Server) -> dict[str, Any]:
@@ -91,7 +112,9 @@ def _tool(tool: Mapping[str, Any], server: Server) -> dict[str, Any]:
     return clean
 
 
-def _continue(body: dict[str, Any], prefix: str, continuation: Continuation) -> None:
+def _continue(
+    body: dict[str, Any], prefix: str, continuation: Continuation, server: Server
+) -> None:
     """Ask for what comes after `prefix`, whose last space is gone: a cut there reads badly."""
     if not prefix or continuation == "words":
         return
@@ -99,5 +122,5 @@ def _continue(body: dict[str, Any], prefix: str, continuation: Continuation) -> 
     if continuation in {"prefix", "partial"}:
         last[continuation] = True
     elif continuation == "flags":
-        body |= {"continue_final_message": True, "add_generation_prompt": False}
+        body |= server.continue_body
     body["messages"].append(last)

@@ -12,7 +12,7 @@ from llm_router.guard import AddressGuard
 from llm_router.providers._http import Http, address_of, headers_of, one_more
 from llm_router.providers._reply import Reply, taken_call_ids
 from llm_router.providers._request import build_body
-from llm_router.providers.catalog import api_root, find
+from llm_router.providers.catalog import Server, api_root, as_asked, find
 from llm_router.types import ChatRequest, Chunk
 
 _ACCEPT = "text/event-stream, application/json"
@@ -36,7 +36,8 @@ class OpenAICompatible:
     """A Provider (see `base.py`): one pool of connections to one server."""
 
     def __init__(self, connection: Connection, guard: AddressGuard | None = None) -> None:
-        self._connection, self._server = connection, find(connection)
+        self._server = find(connection)
+        self._connection = connection = as_asked(connection, self._server)
         self.continuation = connection.continuation or self._server.continuation
         self.last_resort = False
         root, query = api_root(connection.base_url, self._server)
@@ -44,6 +45,7 @@ class OpenAICompatible:
         self._chat = address_of(connection, f"{root}/chat/completions{query}")
         self._models = address_of(connection, f"{root}/models{query}")
         headers = headers_of(connection, _ACCEPT, self._server.key_header, self._server.key_prefix)
+        self._list_headers = _list_headers(connection, self._server)
         self._http = Http(connection, self._chat, headers, guard)
 
     async def warm(self) -> None:
@@ -61,8 +63,10 @@ class OpenAICompatible:
 
     async def models(self) -> Sequence[str]:
         """Raises UnreachableError when the list takes longer than the connection's timeout."""
-        within = self._connection.timeout
-        return _model_names(await self._http.ask_json("GET", self._models, within=within))
+        said = await self._http.ask_json(
+            "GET", self._models, within=self._connection.timeout, headers=self._list_headers
+        )
+        return _model_names(said)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         body = build_body(request, self._connection, self._server, self.continuation)
@@ -81,6 +85,15 @@ class OpenAICompatible:
 
     async def aclose(self) -> None:
         await self._http.aclose()
+
+
+def _list_headers(connection: Connection, server: Server) -> Mapping[str, str | None]:
+    """What takes the place of the key's header where the list of models wants another."""
+    if not server.list_headers:
+        return {}
+    key = (connection.api_key or "").strip()
+    said = {name: template.format(key=key) for name, template in server.list_headers.items()}
+    return {server.key_header: None, **said}
 
 
 def _model_names(said: Any) -> Sequence[str]:

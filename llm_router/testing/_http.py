@@ -92,6 +92,13 @@ class Wire(asyncio.StreamReaderProtocol):
         self._writer.write(data)
         await self._writer.drain()
 
+    async def send_page(self, page: Any) -> None:
+        """A 200: text as it is, all else as JSON."""
+        data = (page if isinstance(page, str) else json.dumps(page)).encode()
+        await self._send_head(200, {"content-length": str(len(data))})
+        self._writer.write(data)
+        await self._writer.drain()
+
     def reset(self) -> None:
         """Close so that the client sees a reset, not an end."""
         sock = self._writer.get_extra_info("socket")

@@ -86,8 +86,9 @@ class Shelf:
 
 def is_chat(asked: Request) -> bool:
     """Whether somebody wants words; Ollama is asked the same way to load a model."""
-    if asked.path.endswith("/chat/completions"):
+    path = asked.path.partition("?")[0]
+    if path.endswith("/chat/completions"):
         return True
-    if asked.path.endswith("/api/generate"):
+    if path.endswith("/api/generate"):
         return bool(asked.json().get("prompt"))
-    return asked.path.endswith("/api/chat") and bool(asked.json().get("messages"))
+    return path.endswith("/api/chat") and bool(asked.json().get("messages"))

@@ -11,7 +11,7 @@ import argparse
 import asyncio
 import re
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, Self
 
@@ -34,6 +34,7 @@ class FaultyServer:
     """Serves on `host` while the `async with` block lasts; `base_url` is its address.
 
     Whatever the fault, its lists of models answer well: a server may list them and yet say nothing.
+    `pages` are what else it answers, by path: JSON, or text.
     """
 
     model = "faulty"
@@ -45,8 +46,9 @@ class FaultyServer:
         host: str = "127.0.0.1",
         port: int = 0,
         clock: Clock | None = None,
+        pages: Mapping[str, Any] | None = None,
     ) -> None:
-        self._behaviour = behaviour or Script()
+        self._behaviour, self.pages = behaviour or Script(), dict(pages or {})
         self._host, self._port = host, port
         self._clock = clock or SystemClock()
         self._server: asyncio.Server | None = None
@@ -56,6 +58,8 @@ class FaultyServer:
         self.requests: list[Received] = []
         self.shelf = Shelf(self._clock, [f"{self.model}:latest"])
         """What its side of Ollama keeps."""
+        self.visits: list[tuple[str, Mapping[str, str]]] = []
+        """What else was asked for: path and headers, names in lower case."""
         self.connections = 0
         """Accepted so far: a client that keeps its pool warm opens few."""
 
@@ -138,7 +142,12 @@ class FaultyServer:
             wire.close()
 
     async def _answer(self, asked: _http.Request, wire: Wire) -> None:
-        if asked.path.endswith("/models"):
+        path = asked.path.partition("?")[0]
+        if not is_chat(asked):
+            self.visits.append((asked.path, asked.headers))
+        if path in self.pages:
+            await wire.send_page(self.pages[path])
+        elif path.endswith("/models"):
             model = {"id": self.model, "object": "model", "owned_by": "patchbay"}
             await wire.send_json(200, {"object": "list", "data": [model]})
         elif is_chat(asked):
