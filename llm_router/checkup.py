@@ -10,11 +10,14 @@ from llm_router.connections import Connection
 from llm_router.errors import AddressRefusedError, UpstreamError
 from llm_router.failures import Failure, FailureClass, classify, failure_before_a_word
 from llm_router.guard import AddressGuard
+from llm_router.local_servers import Sighting, identify
 from llm_router.plugins import Plugins
 from llm_router.providers.base import Provider
+from llm_router.providers.catalog import find
 from llm_router.types import ChatRequest, Usage
 
 _PROVIDERS = Plugins("llm_router.providers", "provider")
+_CATALOGED = "openai_compatible"
 _PATIENCE = 30.0
 """Seconds; a person is waiting."""
 _LIST_WITHIN = 5.0
@@ -34,6 +37,20 @@ class Checkup:
     usage: Usage | None = None
     models: Sequence[str] = ()
     failure: Failure | None = None
+    seen: Sighting | None = None
+    """What the server says it is, where that was asked."""
+
+    def notice(self, connection: Connection) -> str:
+        """What to look at where the server is another than the record has it; else empty."""
+        if self.seen is None or not self.seen.server:
+            return ""
+        asked_as = find(connection)
+        if self.seen.server == asked_as.name:
+            return ""
+        return (
+            f"it looks like {self.seen.title}, and is asked as {asked_as.title}; if that is wrong,"
+            f' set server to "{self.seen.server}"'
+        )
 
 
 async def check_up(
@@ -41,10 +58,12 @@ async def check_up(
     prompt: str,
     *,
     max_tokens: int | None = None,
+    identify_within: float = 0.0,
     guard: AddressGuard | None = None,
     clock: Clock | None = None,
 ) -> Checkup:
-    """Ask it once, and then for its models; takes 35 s at most.
+    """Ask it once, then for its models, then what it is, which may take so many seconds (0: it is
+    not asked); takes 35 s at most, and those.
 
     Raises ConfigurationError for a record that cannot be asked at all, and AddressRefusedError
     where `guard` will not have it called; all else that goes wrong is in the answer.
@@ -56,9 +75,21 @@ async def check_up(
         answer = await _ask(provider, request, connection.timeout, clock)
         if answer.failure is None or answer.failure.kind not in _NOBODY_THERE:
             answer.models, _ = await _models(provider, connection.timeout)
+            answer.seen = await _seen(connection, guard, identify_within)
     finally:
         await provider.aclose()
     return answer
+
+
+async def _seen(
+    connection: Connection, guard: AddressGuard | None, within: float
+) -> Sighting | None:
+    """None also for a service, which is known by its address."""
+    if connection.provider != _CATALOGED or not within or find(connection).hosts:
+        return None
+    return await identify(
+        connection.base_url, api_key=connection.api_key, guard=guard, within=within
+    )
 
 
 async def list_models(

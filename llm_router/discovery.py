@@ -191,6 +191,7 @@ def _seen(sighting: Sighting, model: str, place: int, taken: set[str]) -> Named:
         base_url=sighting.base_url,
         model_name=model,
         server=sighting.server,
+        context_length=sighting.context_length(model),
         connection_type="local",
         priority=10 * place,
     )

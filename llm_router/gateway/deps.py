@@ -43,9 +43,10 @@ class Services:
 
     `database` is the one that keeps keys, usage and the audit log, for routes with queries of their
     own. `requests` and `refusals` say how often one key may ask, and how often one address may ask
-    with no valid key. `environ` is where presets and imports of an admin find keys. `ready`: what
-    must be well, besides the database, for /readyz; each raises Problem or RouterError if it is
-    not.
+    with no valid key. `environ` is where presets and imports of an admin find keys.
+    `identify_within`: seconds in which a server may tell what it is; 0: none is asked. `ready`:
+    what must be well, besides the database, for /readyz; each raises Problem or RouterError if it
+    is not.
     """
 
     database: Database
@@ -56,6 +57,7 @@ class Services:
     refusals: RateLimit = field(default_factory=lambda: RateLimit("60/minute"))
     allowed_addresses: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    identify_within: float = 1.5
     ready: Sequence[Callable[[], Awaitable[object]]] = ()
 
     def guard(self, actor: Actor) -> AddressGuard:

@@ -246,6 +246,13 @@ class TestResult(BaseModel):
     tokens_in: int | None = None
     tokens_out: int | None = None
     models: Sequence[str] = Field(description="What the server offers, where it says so.")
+    server: str | None = Field(
+        default=None,
+        description="What it was recognised as; empty: as nothing we know. Null: not asked.",
+    )
+    notice: str = Field(
+        default="", description="What to look at where the record has it for another server."
+    )
     failure: FailureShown | None = None
 
 

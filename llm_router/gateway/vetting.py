@@ -1,5 +1,6 @@
 """What the gateway looks at before a connection is kept or called, besides what the store does."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Path
@@ -8,6 +9,7 @@ from llm_router.access import Actor
 from llm_router.connections import Connection
 from llm_router.errors import UnknownPluginError
 from llm_router.gateway.deps import Services
+from llm_router.local_servers import identify
 from llm_router.plugins import Plugins
 from llm_router.providers import catalog
 
@@ -37,3 +39,27 @@ async def vet(served: Services, actor: Actor, *connections: Connection) -> None:
             catalog.find(connection)
         if connection.base_url:
             await guard.check(connection.base_url)
+
+
+async def recognised(served: Services, actor: Actor, connection: Connection) -> Connection:
+    """The same with what its server says of itself, where the record leaves that open.
+
+    Asked only for an address alone that no service is known by. What is found is in the record, for
+    whoever added it to see and to correct; a server that does not answer leaves it as it is.
+    """
+    left_open = connection.provider == _CATALOGED and not connection.server
+    if not (left_open and connection.base_url and served.identify_within):
+        return connection
+    if catalog.find(connection).hosts:
+        return connection
+    seen = await identify(
+        connection.base_url,
+        api_key=connection.api_key,
+        guard=served.guard(actor),
+        within=served.identify_within,
+    )
+    if seen is None:
+        return connection
+    model = connection.model_name or (seen.models[0] if len(seen.models) == 1 else "")
+    length = connection.context_length or seen.context_length(model)
+    return replace(connection, server=seen.server, model_name=model, context_length=length)

@@ -34,7 +34,7 @@ class FaultyServer:
     """Serves on `host` while the `async with` block lasts; `base_url` is its address.
 
     Whatever the fault, its lists of models answer well: a server may list them and yet say nothing.
-    `pages` are what else it answers, by path: JSON, or text.
+    `pages` are what else it answers, by path: JSON, text, or None for what is not there.
     """
 
     model = "faulty"
@@ -145,9 +145,9 @@ class FaultyServer:
         path = asked.path.partition("?")[0]
         if not is_chat(asked):
             self.visits.append((asked.path, asked.headers))
-        if path in self.pages:
-            await wire.send_page(self.pages[path])
-        elif path.endswith("/models"):
+        if (page := self.pages.get(path)) is not None:
+            await wire.send_page(page)
+        elif path.endswith("/models") and path not in self.pages:
             model = {"id": self.model, "object": "model", "owned_by": "patchbay"}
             await wire.send_json(200, {"object": "list", "data": [model]})
         elif is_chat(asked):

@@ -18,7 +18,7 @@ from llm_router.gateway.schemas import (
     NewConnection,
     NewSecret,
 )
-from llm_router.gateway.vetting import Id, vet
+from llm_router.gateway.vetting import Id, recognised, vet
 from llm_router.store import rules
 
 router = APIRouter(prefix="/connections", tags=["connections"])
@@ -57,11 +57,15 @@ async def find(
 async def add(
     asking: Asking, served: Served, wanted: NewConnection, response: Response
 ) -> Connection:
-    """Add one. It is yours, and yours alone until `visibility` says otherwise."""
+    """Add one. It is yours, and yours alone until `visibility` says otherwise.
+
+    Of an address alone, its server is asked what it is: `server` says what was found, as do
+    `context_length` and, where there is but one model, `model_name`. Correct by hand what is wrong.
+    """
     rules.require(asking, "add")
     new = Connection(**wanted.given())
     await vet(served, asking, new)
-    (added,) = await served.store.add(asking, [new])
+    (added,) = await served.store.add(asking, [await recognised(served, asking, new)])
     response.headers["Location"] = f"/api/connections/{added.id}"
     return added
 

@@ -34,6 +34,7 @@ async def try_out(
         connection,
         wanted.prompt,
         max_tokens=wanted.max_tokens,
+        identify_within=served.identify_within,
         guard=served.guard(asking),
         clock=served.clock,
     )
@@ -49,6 +50,8 @@ async def try_out(
         tokens_in=usage.prompt_tokens if usage else None,
         tokens_out=usage.completion_tokens if usage else None,
         models=result.models,
+        server=result.seen.server if result.seen else None,
+        notice=result.notice(connection),
         failure=FailureShown.of(failure),
     )
 

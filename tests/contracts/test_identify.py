@@ -1,0 +1,166 @@
+"""Telling a server by what it answers: when a connection is added, and when it is tried."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+
+from llm_router.errors import AddressRefusedError
+from llm_router.guard import AddressGuard
+from llm_router.local_servers import identify
+from llm_router.testing.server import Fault, FaultyServer, Script
+from tests.contracts.databases import Files
+from tests.contracts.gateway import House, house_on, problem
+from tests.contracts.wire import answering
+
+KEY = "sk-0123456789-wxyz"
+
+
+def listing(**row: Any) -> dict[str, Any]:
+    return NO_OTHER | {"/v1/models": {"object": "list", "data": [{"id": "m", **row}]}}
+
+
+NO_OTHER: dict[str, Any] = {"/api/v0/models": None}
+REFUSED = NO_OTHER | {"/v1/models": "a key is needed"}
+SEEN: list[tuple[str, Mapping[str, Any]]] = [
+    ("vllm", listing(owned_by="vllm")),
+    ("sglang", listing(owned_by="sglang")),
+    ("ollama", REFUSED | {"/api/version": {"version": "0.9.6"}}),
+    ("llama_cpp", REFUSED | {"/props": {"default_generation_settings": {"n_ctx": 512}}}),
+    ("tgi", REFUSED | {"/info": {"model_id": "m"}}),
+    ("litellm", listing() | {"/health/liveliness": '"I\'m alive!"'}),
+    ("localai", listing() | {"/readyz": ""}),
+    ("", listing()),
+]
+
+
+@pytest.fixture
+async def asking_house(files: Files) -> AsyncIterator[House]:
+    """Where servers are asked what they are, and this machine is open to everybody."""
+    options: dict[str, Any] = {"allowed_addresses": ("127.0.0.0/8",), "identify_within": 5.0}
+    async with house_on(await files.new(), **options) as house:
+        yield house
+
+
+@pytest.mark.parametrize(("name", "pages"), SEEN)
+@pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/chat/completions"])
+async def test_a_server_is_told_from_its_address_alone(
+    name: str, pages: Mapping[str, Any], end: str
+) -> None:
+    async with FaultyServer(pages=pages) as server:
+        root = server.base_url.removesuffix("/v1")
+        seen = await identify(root + end, within=5.0)
+    assert seen
+    assert (seen.server, seen.base_url) == (name, f"{root}/v1")
+
+
+@pytest.mark.parametrize("pages", [REFUSED, REFUSED | {"/readyz": "", "/health/liveliness": "ok"}])
+async def test_what_says_too_little_is_not_guessed(pages: Mapping[str, Any]) -> None:
+    async with FaultyServer(pages=pages) as server:
+        assert await identify(server.base_url, within=5.0) is None
+
+
+async def test_the_key_goes_to_the_address_it_was_given_for() -> None:
+    async with FaultyServer(pages=listing(owned_by="vllm")) as server:
+        await identify(server.base_url, api_key=KEY, within=5.0)
+        assert {headers["authorization"] for _, headers in server.visits} == {f"Bearer {KEY}"}
+        assert server.requests == []
+
+
+async def test_an_address_that_is_refused_is_not_asked() -> None:
+    async with FaultyServer() as server:
+        with pytest.raises(AddressRefusedError):
+            await identify(server.base_url, guard=AddressGuard(), within=5.0)
+        assert server.connections == 0
+
+
+async def test_nobody_at_an_address_is_nobody(unused_url: str) -> None:
+    assert await identify(unused_url, within=5.0) is None
+
+
+# --- Adding
+
+
+async def test_a_new_connection_says_what_its_server_is(asking_house: House) -> None:
+    async with FaultyServer(pages=listing(owned_by="vllm", max_model_len=4096)) as server:
+        made = await asking_house.connection(base_url=server.base_url, model_name="", api_key=KEY)
+    told = {name: made[name] for name in ("server", "model_name", "context_length")}
+    assert told == {"server": "vllm", "model_name": "m", "context_length": 4096}
+    assert made["base_url"] == server.base_url
+
+
+async def test_what_was_said_by_hand_stands(asking_house: House) -> None:
+    async with FaultyServer(pages=listing(owned_by="vllm", max_model_len=4096)) as server:
+        fields: dict[str, Any] = {"model_name": "mine", "context_length": 512}
+        made = await asking_house.connection(base_url=server.base_url, server="tgi", **fields)
+        assert server.visits == []
+        other = await asking_house.connection(name="b", base_url=server.base_url, **fields)
+    assert (made["server"], other["server"]) == ("tgi", "vllm")
+    assert (other["model_name"], other["context_length"]) == ("mine", 512)
+
+
+@pytest.mark.parametrize("pages", [NO_OTHER, REFUSED])
+async def test_a_server_that_is_not_recognised_is_added_all_the_same(
+    asking_house: House, pages: Mapping[str, Any]
+) -> None:
+    async with FaultyServer(pages=pages) as server:
+        made = await asking_house.connection(base_url=server.base_url)
+    assert (made["server"], made["model_name"]) == ("", "m")
+
+
+async def test_a_server_that_is_down_is_added_all_the_same(
+    asking_house: House, unused_url: str
+) -> None:
+    assert (await asking_house.connection(base_url=unused_url))["server"] == ""
+
+
+async def test_a_server_that_hangs_holds_nobody_up(files: Files) -> None:
+    options: dict[str, Any] = {"allowed_addresses": ("127.0.0.0/8",), "identify_within": 0.05}
+    async with house_on(await files.new(), **options) as house, answering(hold=True) as address:
+        made = await house.connection(base_url=address)
+    assert made["server"] == ""
+
+
+async def test_nobody_has_an_address_asked_that_may_not_be_called(files: Files) -> None:
+    async with house_on(await files.new(), identify_within=5.0) as house, FaultyServer() as server:
+        body = {"name": "inside", "base_url": server.base_url}
+        problem(await house.call("editor", "POST", "/connections", body), 403)
+        assert server.connections == 0
+        assert (await house.call("admin", "POST", "/connections", body)).status_code == 201
+        assert server.connections > 0
+
+
+# --- Trying
+
+
+async def test_a_wrong_guess_is_pointed_out_and_left_to_a_person(asking_house: House) -> None:
+    async with FaultyServer(pages=listing(owned_by="vllm")) as server:
+        made = await asking_house.connection(base_url=server.base_url, server="ollama")
+        path = f"/connections/{made['id']}"
+        said = (await asking_house.call("editor", "POST", f"{path}/test")).json()
+    assert (said["ok"], said["server"]) == (True, "vllm")
+    assert said["notice"] == (
+        'it looks like vLLM, and is asked as Ollama; if that is wrong, set server to "vllm"'
+    )
+    assert (await asking_house.call("editor", "GET", path)).json()["server"] == "ollama"
+
+
+@pytest.mark.parametrize(("name", "pages"), [SEEN[0], SEEN[-1]])
+async def test_a_right_guess_says_nothing_more(
+    asking_house: House, name: str, pages: Mapping[str, Any]
+) -> None:
+    async with FaultyServer(pages=pages) as server:
+        made = await asking_house.connection(base_url=server.base_url)
+        said = (await asking_house.call("editor", "POST", f"/connections/{made['id']}/test")).json()
+    assert (said["ok"], said["server"], said["notice"]) == (True, name, "")
+
+
+async def test_a_server_that_refuses_the_question_still_says_what_it_is(
+    asking_house: House,
+) -> None:
+    script = Script(fault=Fault.STATUS, status=404)
+    async with FaultyServer(script, pages=listing(owned_by="vllm")) as server:
+        made = await asking_house.connection(base_url=server.base_url, server="ollama")
+        said = (await asking_house.call("editor", "POST", f"/connections/{made['id']}/test")).json()
+    assert (said["ok"], said["models"]) == (False, ["m"])
+    assert "it looks like vLLM" in said["notice"]
