@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -10,9 +11,9 @@ from typing import Any
 
 from bench._cases import CASES, HEALTHY, PRIMARY_FIRST_WORD, SPARE_FIRST_WORD, Case
 from bench._contenders import Contender
-from bench._environments import python_of
 from bench._servers import ModelServer, model_server
 from bench._turn import Row, Turn
+from deploy import environments
 
 _ROOT = Path(__file__).parent.parent
 CALLERS = 3
@@ -97,6 +98,17 @@ class Lane:
 
     async def _words_sent(self) -> int:
         return await self._primary.words_sent() + await self._spare.words_sent()
+
+
+def python_of(environment: str | None) -> Path:
+    """The Python of a peer's environment, made if it is missing; ours for None."""
+    if environment is None:
+        return Path(sys.executable)
+    return environments.provide(
+        environment,
+        f"An environment for {environment}",
+        instead="leave this peer out (--contenders)",
+    )
 
 
 @asynccontextmanager

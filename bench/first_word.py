@@ -19,9 +19,9 @@ from pathlib import Path
 from bench._added import Times, first_words
 from bench._cases import CASES, FAULTS, HEALTHY, Case, strikes_both
 from bench._contenders import CONTENDERS, Contender, Opens, bare_stream
-from bench._environments import python_of
 from bench._first_word_page import Measured, added_table, case_table, versions_line, write
 from bench._goals import missed, missed_added
+from bench._lane import python_of
 from bench._pulse import go_first, pulse
 from bench._rounds import play
 from bench._table import progress

