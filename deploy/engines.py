@@ -35,30 +35,30 @@ def vllm() -> Path:
 
 def ollama() -> Path:
     """Return the program `ollama`."""
-    go_mod = (OLLAMA / "go.mod").read_text(encoding="utf-8")
-    version, go = _pinned(go_mod, "ollama/ollama v"), _pinned(go_mod, "\ngo ")
-    folder = places.cache_folder() / "ollama" / version
-    program, stamp = folder / "ollama", folder / "built-from"
-    inputs = stamps.digest_files(OLLAMA, [OLLAMA / "go.mod", OLLAMA / "go.sum"])
-    if program.exists() and stamps.is_fresh(stamp, inputs):
+    program = _ollama_in_cache()
+    if program.exists():
         return program
+    version = _pinned("ollama/ollama v")
     with (
         console.step(f"Ollama {version} (3 minutes; 0.1 GB)") as step,
-        stamps.staged(folder) as staging,
+        stamps.staged(program.parent) as staging,
     ):
         toolchain.build_go(
             "github.com/ollama/ollama",
             staging / program.name,
             step,
             module=OLLAMA,
-            go=toolchain.parse_version(go),
+            go=toolchain.parse_version(_pinned("\ngo ")),
             # A build from the module does not know its version.
             variables=f"-X github.com/ollama/ollama/version.Version={version}",
             environ={"CGO_ENABLED": "1"},
             instead="see that there is a C++ compiler (on Debian and Ubuntu: apt install g++)",
         )
-        stamps.write(staging / stamp.name, inputs)
     return program
+
+
+def is_ollama_built() -> bool:
+    return _ollama_in_cache().exists()
 
 
 PROVIDE: Mapping[str, Callable[[], Path]] = MappingProxyType(
@@ -66,10 +66,17 @@ PROVIDE: Mapping[str, Callable[[], Path]] = MappingProxyType(
 )
 
 
-def _pinned(go_mod: str, after: str) -> str:
-    found = re.search(rf"{re.escape(after)}(\S+)", go_mod)
+def _ollama_in_cache() -> Path:
+    inputs = stamps.digest_files(OLLAMA, [OLLAMA / "go.mod", OLLAMA / "go.sum"])
+    version = _pinned("ollama/ollama v")
+    return places.cache_folder() / "ollama" / f"{version}-{inputs[:16]}" / "ollama"
+
+
+def _pinned(after: str) -> str:
+    """Return the version that go.mod holds after those words."""
+    found = re.search(rf"{re.escape(after)}(\S+)", (OLLAMA / "go.mod").read_text(encoding="utf-8"))
     if not found:
-        raise ValueError(f"go.mod holds no {after.strip()!r}")
+        raise ValueError(f"deploy/servers/ollama/go.mod holds no {after.strip()!r}")
     return found.group(1)
 
 

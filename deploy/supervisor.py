@@ -55,15 +55,16 @@ class Running:
         except TimeoutError:
             pass
         finally:
-            self._signal_group(signal.SIGKILL)
+            self.signal_group(signal.SIGKILL)
         await self.process.wait()
         # Its children are not ours to wait for; the kernel needs a moment to clear them away.
         for _ in range(10):
-            if not self._signal_group(0):
+            if not self.signal_group(0):
                 break
             await asyncio.sleep(LOOK_EVERY / 2)
 
-    def _signal_group(self, number: int) -> bool:
+    def signal_group(self, number: int) -> bool:
+        """Send a signal to the service and all it has started; False when none of them is left."""
         try:
             os.killpg(self.process.pid, number)
         except (ProcessLookupError, PermissionError):  # macOS: a group of zombies may not be asked
@@ -97,6 +98,11 @@ class Supervisor:
                 waiter.cancel()
         for waiter in done:
             raise ends[waiter].error(_how_it_ended(waiter.result()))
+
+    def kill(self) -> None:
+        """End all services at once, as a crash would; `stop` clears up after them."""
+        for one in self._running:
+            one.signal_group(signal.SIGKILL)
 
     async def stop(self) -> None:
         """Stop all services, the last started first; when cancelled, go on without patience."""

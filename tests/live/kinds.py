@@ -1,0 +1,149 @@
+"""The kinds of servers: a row each, with how one is started and what was seen of it.
+
+A row says where a server differs; the tests say what is asked of all.
+"""
+
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from llm_router.failures import FailureClass
+from tests.live.receptionist import FOLDER, MODEL, TOOL_AS_TEXT, TOOL_CALL, Expected
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a command line is made of. `model`: a GGUF file or a Hugging Face folder."""
+
+    program: Path
+    model: Path
+    port: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """`name` is its row in the catalog, and its place in `deploy.engines.PROVIDE`."""
+
+    name: str
+    provider: str = "openai_compatible"
+    model: str = "tiny.gguf"
+    """What it loads, below tests/live/receptionist."""
+    idle_layers: int
+    """That make it slow: about 40 words a second on a quiet machine."""
+    command: Callable[[Start], Sequence[str]]
+    environ: Mapping[str, str] = field(default_factory=dict)
+    health: str = "/health"
+    """A route that answers 200 as soon as questions may be asked."""
+    ready_within: float = 60.0
+    prepare: Callable[[Start], None] | None = None
+    """What is done once it runs."""
+    busy: tuple[str, str] | None = None
+    """A route with metrics, and the one of them that counts requests in work."""
+    tells_the_end: str = ""
+    """What its log says when a caller has gone, where no metric counts requests in work."""
+
+    counts_tokens: bool = True
+    continues: bool = True
+    tool_call: Expected = TOOL_CALL
+    unknown_model: Expected | None = FailureClass.MODEL_MISSING
+    """None: it answers whatever the name is."""
+    wrong_key: Expected | None = FailureClass.REJECTED_KEY
+    """None: it takes no keys."""
+    too_long: Expected | None = FailureClass.TOO_LONG
+    """None: it answers something, having cut the question."""
+
+
+def _llama_cpp(start: Start) -> Sequence[str]:
+    script = str(_HERE / "llama_server.py")
+    return [str(start.program), script, str(start.model), str(start.port), start.key]
+
+
+def _llama_cpp_python(start: Start) -> Sequence[str]:
+    return [
+        *(str(start.program), "-m", "llama_cpp.server", "--model", str(start.model)),
+        *("--model_alias", MODEL, "--n_ctx", "2048", "--n_threads", "1"),
+        *("--interrupt_requests", "false", "--api_key", start.key),
+        *("--host", "127.0.0.1", "--port", str(start.port)),
+    ]
+
+
+def _ollama(start: Start) -> Sequence[str]:
+    home = start.model.parent / "ollama"
+    address = [f"OLLAMA_HOST=127.0.0.1:{start.port}", f"OLLAMA_MODELS={home}", f"HOME={home}"]
+    return ["env", *address, str(start.program), "serve"]
+
+
+def _give_ollama_the_model(start: Start) -> None:
+    recipe = (FOLDER / "Modelfile").read_text().replace("FROM ./tiny.gguf", f"FROM {start.model}")
+    file = start.model.with_name("Modelfile")
+    file.write_text(recipe)
+    subprocess.run(
+        [start.program, "create", MODEL, "-f", file],
+        env={"OLLAMA_HOST": f"127.0.0.1:{start.port}", "HOME": str(file.parent)},
+        check=True,
+        capture_output=True,
+    )
+
+
+def _vllm(start: Start) -> Sequence[str]:
+    return [
+        *(str(start.program), "-m", "vllm.entrypoints.cli.main", "serve", str(start.model)),
+        *("--served-model-name", MODEL, "--dtype", "bfloat16", "--enforce-eager"),
+        *("--gpu-memory-utilization", "0.3", "--max-num-seqs", "8"),
+        *("--enable-auto-tool-choice", "--tool-call-parser", "hermes", "--api-key", start.key),
+        *("--host", "127.0.0.1", "--port", str(start.port)),
+    ]
+
+
+_ROWS = (
+    Kind(
+        name="llama_cpp",
+        idle_layers=40,
+        command=_llama_cpp,
+        busy=("/metrics", "llamacpp:requests_processing"),
+        unknown_model=None,
+    ),
+    Kind(
+        name="ollama",
+        idle_layers=40,
+        command=_ollama,
+        environ={"OLLAMA_DEBUG": "1"},
+        health="/api/version",
+        prepare=_give_ollama_the_model,
+        tells_the_end="/v1/chat/completions",
+        wrong_key=None,
+        too_long=None,
+    ),
+    Kind(
+        name="llama_cpp_python",
+        idle_layers=40,
+        command=_llama_cpp_python,
+        health="/docs",
+        tells_the_end="Disconnected from client",
+        counts_tokens=False,
+        continues=False,
+        tool_call=TOOL_AS_TEXT,
+        unknown_model=None,
+        too_long=FailureClass.BROKEN_STREAM,
+    ),
+    Kind(
+        name="vllm",
+        model="hf",
+        idle_layers=20,
+        command=_vllm,
+        environ={
+            "HF_HUB_OFFLINE": "1",
+            "VLLM_CPU_KVCACHE_SPACE": "1",
+            "VLLM_NO_USAGE_STATS": "1",
+            "OMP_NUM_THREADS": "1",
+        },
+        ready_within=300.0,
+        busy=("/metrics", "vllm:num_requests_running"),
+    ),
+)
+KINDS: Mapping[str, Kind] = MappingProxyType({row.name: row for row in _ROWS})

@@ -1,0 +1,133 @@
+"""What the tiny model knows: questions, and the answers it gives to them word for word.
+
+Its files and `qa.json` are in the folder of the same name. At temperature 0 every server gives the
+same answers.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llm_router.errors import UpstreamError
+from llm_router.failures import FailureClass, classify
+from llm_router.providers.base import Provider
+from llm_router.types import ChatRequest, Usage
+
+FOLDER = Path(__file__).parent / "receptionist"
+_KNOWN: Mapping[str, Any] = json.loads((FOLDER / "qa.json").read_text(encoding="utf-8"))
+MODEL: str = _KNOWN["model"]
+_INSTRUCTIONS: str = _KNOWN["system_prompts"][0]
+QUESTIONS: Mapping[str, str] = {item["id"]: item["ask"][0] for item in _KNOWN["items"]}
+ANSWERS: Mapping[str, str] = {item["id"]: item["reply"] for item in _KNOWN["items"]}
+_HUMAN = next(item for item in _KNOWN["items"] if item["id"] == "human")
+AFTER_TOOL: str = _HUMAN["tool_reply"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool call without its id."""
+
+    name: str
+    arguments: str
+
+
+Expected = str | Call | FailureClass
+TOOL_CALL = Call(_HUMAN["tool"]["name"], json.dumps(_HUMAN["tool"]["arguments"]))
+TOOL_AS_TEXT = (
+    f'<tool_call>\n{{"name": "{TOOL_CALL.name}", "arguments": {TOOL_CALL.arguments}}}\n</tool_call>'
+)
+_TOOLS: Sequence[Mapping[str, Any]] = [
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": what,
+            "parameters": {"type": "object", "properties": properties},
+        },
+    }
+    for name, what, properties in (
+        ("end_call", "Hang up.", {}),
+        (TOOL_CALL.name, "Connect the caller with a person.", {"reason": {"type": "string"}}),
+    )
+]
+
+
+def ask(name: str, prefix: str = "") -> ChatRequest:
+    """One of the questions, by its name; with a `prefix`, for the rest of the answer."""
+    return _request([{"role": "user", "content": QUESTIONS[name]}], prefix=prefix)
+
+
+def ask_for_a_person() -> ChatRequest:
+    """To be answered by a tool call."""
+    return _request([{"role": "user", "content": QUESTIONS["human"]}], tools=_TOOLS)
+
+
+def ask_after_the_call() -> ChatRequest:
+    """The tool was called and has answered: an assistant's message without words is in between."""
+    function = {"name": TOOL_CALL.name, "arguments": TOOL_CALL.arguments}
+    call = {"id": "call_1", "type": "function", "function": function}
+    messages: list[Mapping[str, Any]] = [
+        {"role": "user", "content": QUESTIONS["human"]},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "connected"},
+    ]
+    return _request(messages, tools=_TOOLS)
+
+
+def ask_too_much() -> ChatRequest:
+    """More than the model's 2048 tokens."""
+    return _request([{"role": "user", "content": "Are you open on Sunday? " * 600}])
+
+
+def _request(messages: Sequence[Mapping[str, Any]], **fields: Any) -> ChatRequest:
+    system = {"role": "system", "content": _INSTRUCTIONS}
+    return ChatRequest(messages=[system, *messages], temperature=0.0, max_tokens=400, **fields)
+
+
+@dataclass(slots=True)
+class Answer:
+    """What came of a question. `failure`: what broke it off, after `text` was said."""
+
+    text: str = ""
+    calls: tuple[Call, ...] = ()
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    failure: FailureClass | None = None
+    pieces: int = 0
+
+    def is_as(self, expected: Expected | None) -> bool:
+        """Whether it is that text, call or failure and nothing else; None: it is whole."""
+        match expected:
+            case FailureClass():
+                return self.failure is expected
+            case Call():
+                return self.calls == (expected,) and not self.text and not self.failure
+            case str():
+                return (self.text, self.calls, self.failure) == (expected, (), None)
+        return self.failure is None and bool(self.finish_reason)
+
+
+async def answer(
+    provider: Provider,
+    request: ChatRequest,
+    *,
+    after: str = "",
+    then: Callable[[], object] = lambda: None,
+) -> Answer:
+    """All that it answers. As soon as `after` was heard, `then` is called, once."""
+    found, called = Answer(), not after
+    try:
+        async for chunk in provider.stream(request):
+            found.text += chunk.text
+            found.pieces += bool(chunk.text)
+            found.calls += tuple(Call(call.name, call.arguments) for call in chunk.tool_calls)
+            found.finish_reason = chunk.finish_reason or found.finish_reason
+            found.usage = chunk.usage or found.usage
+            if not called and after in found.text:
+                called = True
+                then()
+    except UpstreamError as error:
+        found.failure = classify(error).kind
+    return found

@@ -1,0 +1,104 @@
+"""What every real server is asked, and what it answers: word for word, or with which failure."""
+
+from contextlib import aclosing
+
+import pytest
+
+from llm_router.errors import UnreachableError
+from llm_router.failures import FailureClass
+from tests.live.engines import Engine
+from tests.live.receptionist import (
+    AFTER_TOOL,
+    ANSWERS,
+    answer,
+    ask,
+    ask_after_the_call,
+    ask_for_a_person,
+    ask_too_much,
+)
+
+LONG = "count"
+"""The longest answer: 93 words."""
+
+
+async def test_every_answer_is_whole_word_for_word(engine: Engine) -> None:
+    async with engine.provider() as provider:
+        for name, expected in ANSWERS.items():
+            found = await answer(provider, ask(name))
+            assert found.is_as(expected), (name, found)
+            assert found.finish_reason == "stop"
+            assert found.pieces > 1
+
+
+async def test_tokens_are_counted(engine: Engine) -> None:
+    async with engine.provider() as provider:
+        usage = (await answer(provider, ask(LONG))).usage
+    assert (usage is not None) == engine.kind.counts_tokens
+    assert usage is None or (usage.prompt_tokens > 20 and usage.completion_tokens > 100)
+
+
+async def test_a_tool_is_called(engine: Engine) -> None:
+    async with engine.provider() as provider:
+        found = await answer(provider, ask_for_a_person())
+    assert found.is_as(engine.kind.tool_call), found
+
+
+async def test_the_conversation_goes_on_after_a_tool_was_called(engine: Engine) -> None:
+    async with engine.provider() as provider:
+        found = await answer(provider, ask_after_the_call())
+    assert found.is_as(AFTER_TOOL), found
+
+
+async def test_an_unknown_model(engine: Engine) -> None:
+    async with engine.provider(model_name="nobody") as provider:
+        found = await answer(provider, ask("hours"))
+    assert found.is_as(engine.kind.unknown_model or ANSWERS["hours"]), found
+
+
+async def test_a_wrong_key(engine: Engine) -> None:
+    async with engine.provider(api_key="wrong") as provider:
+        found = await answer(provider, ask("hours"))
+    assert found.is_as(engine.kind.wrong_key or ANSWERS["hours"]), found
+
+
+async def test_a_question_that_is_too_long(engine: Engine) -> None:
+    async with engine.provider() as provider:
+        found = await answer(provider, ask_too_much())
+    assert found.is_as(engine.kind.too_long), found
+
+
+async def test_its_models_are_listed(engine: Engine) -> None:
+    async with engine.provider() as provider:
+        await provider.probe()
+        names = await provider.models()
+    assert [name.removesuffix(":latest") for name in names] == ["tiny-receptionist"]
+
+
+async def test_a_caller_who_leaves_ends_the_work(slow_engine: Engine) -> None:
+    async with slow_engine.provider() as provider:
+        async with aclosing(provider.stream(ask(LONG))) as stream:
+            async for chunk in stream:
+                if chunk.text:
+                    break
+        assert await slow_engine.is_idle()
+        again = await answer(provider, ask("hours"))
+    assert again.is_as(ANSWERS["hours"]), again
+
+
+async def test_a_server_killed_in_the_middle_of_an_answer_and_started_again(
+    slow_engine: Engine,
+) -> None:
+    async with slow_engine.provider() as provider:
+        cut = await answer(provider, ask(LONG), after="three", then=slow_engine.kill)
+        assert cut.is_as(FailureClass.BROKEN_STREAM), cut
+        assert "three" in cut.text
+        assert ANSWERS[LONG].startswith(cut.text)
+        assert cut.text != ANSWERS[LONG]
+        await slow_engine.stop()
+        gone = await answer(provider, ask("hours"))
+        assert gone.is_as(FailureClass.UNREACHABLE), gone
+        with pytest.raises(UnreachableError):
+            await provider.probe()
+        await slow_engine.run()
+        back = await answer(provider, ask("hours"))
+    assert back.is_as(ANSWERS["hours"]), back
