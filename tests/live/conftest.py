@@ -23,11 +23,11 @@ def _is_light(kind: Kind) -> bool:
     return kind.name == "llama_cpp" or (kind.name == "ollama" and engines.is_ollama_built())
 
 
-def params(*kinds: Kind) -> list[object]:
-    return [
-        pytest.param(kind, id=kind.name, marks=[] if _is_light(kind) else [pytest.mark.live])
-        for kind in kinds or KINDS.values()
-    ]
+def marks(*kinds: Kind) -> list[pytest.MarkDecorator]:
+    return [] if all(map(_is_light, kinds)) else [pytest.mark.live]
+
+
+_ALL = [pytest.param(kind, id=kind.name, marks=marks(kind)) for kind in KINDS.values()]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -62,12 +62,12 @@ async def all_engines(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
         yield Engines(stack, tmp_path_factory.mktemp("engines"))
 
 
-@pytest_asyncio.fixture(loop_scope="session", params=params())
+@pytest_asyncio.fixture(loop_scope="session", params=_ALL)
 async def engine(request: pytest.FixtureRequest, all_engines: Engines) -> Engine:
     return await all_engines.get(request.param)
 
 
-@pytest_asyncio.fixture(loop_scope="session", params=params())
+@pytest_asyncio.fixture(loop_scope="session", params=_ALL)
 async def slow_engine(request: pytest.FixtureRequest, all_engines: Engines) -> Engine:
     return await all_engines.get(request.param, slow=True)
 

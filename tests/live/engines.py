@@ -44,7 +44,7 @@ class Engine:
         given: dict[str, Any] = {
             "name": self.kind.name,
             "provider": self.kind.provider,
-            "server": self.kind.name,
+            "server": self.kind.server,
             "base_url": self.base_url,
             "model_name": MODEL,
             "api_key": self.key,

@@ -27,9 +27,11 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """`name` is its row in the catalog, and its place in `deploy.engines.PROVIDE`."""
+    """`name` is its place in `deploy.engines.PROVIDE`."""
 
     name: str
+    server: str
+    """Its row in the catalog."""
     provider: str = "openai_compatible"
     model: str = "tiny.gguf"
     """What it loads, below tests/live/receptionist."""
@@ -103,6 +105,7 @@ def _vllm(start: Start) -> Sequence[str]:
 _ROWS = (
     Kind(
         name="llama_cpp",
+        server="llama_cpp",
         idle_layers=40,
         command=_llama_cpp,
         busy=("/metrics", "llamacpp:requests_processing"),
@@ -110,6 +113,7 @@ _ROWS = (
     ),
     Kind(
         name="ollama",
+        server="ollama",
         idle_layers=40,
         command=_ollama,
         environ={"OLLAMA_DEBUG": "1"},
@@ -121,6 +125,7 @@ _ROWS = (
     ),
     Kind(
         name="llama_cpp_python",
+        server="llama_cpp_python",
         idle_layers=40,
         command=_llama_cpp_python,
         health="/docs",
@@ -133,6 +138,7 @@ _ROWS = (
     ),
     Kind(
         name="vllm",
+        server="vllm",
         model="hf",
         idle_layers=20,
         command=_vllm,

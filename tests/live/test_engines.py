@@ -7,18 +7,8 @@ import pytest
 from llm_router.errors import UnreachableError
 from llm_router.failures import FailureClass
 from tests.live.engines import Engine
-from tests.live.receptionist import (
-    AFTER_TOOL,
-    ANSWERS,
-    answer,
-    ask,
-    ask_after_the_call,
-    ask_for_a_person,
-    ask_too_much,
-)
-
-LONG = "count"
-"""The longest answer: 93 words."""
+from tests.live.exchanges import EXCHANGES, LONG
+from tests.live.receptionist import ANSWERS, answer, ask
 
 
 async def test_every_answer_is_whole_word_for_word(engine: Engine) -> None:
@@ -37,34 +27,14 @@ async def test_tokens_are_counted(engine: Engine) -> None:
     assert usage is None or (usage.prompt_tokens > 20 and usage.completion_tokens > 100)
 
 
-async def test_a_tool_is_called(engine: Engine) -> None:
-    async with engine.provider() as provider:
-        found = await answer(provider, ask_for_a_person())
-    assert found.is_as(engine.kind.tool_call), found
-
-
-async def test_the_conversation_goes_on_after_a_tool_was_called(engine: Engine) -> None:
-    async with engine.provider() as provider:
-        found = await answer(provider, ask_after_the_call())
-    assert found.is_as(AFTER_TOOL), found
-
-
-async def test_an_unknown_model(engine: Engine) -> None:
-    async with engine.provider(model_name="nobody") as provider:
-        found = await answer(provider, ask("hours"))
-    assert found.is_as(engine.kind.unknown_model or ANSWERS["hours"]), found
-
-
-async def test_a_wrong_key(engine: Engine) -> None:
-    async with engine.provider(api_key="wrong") as provider:
-        found = await answer(provider, ask("hours"))
-    assert found.is_as(engine.kind.wrong_key or ANSWERS["hours"]), found
-
-
-async def test_a_question_that_is_too_long(engine: Engine) -> None:
-    async with engine.provider() as provider:
-        found = await answer(provider, ask_too_much())
-    assert found.is_as(engine.kind.too_long), found
+@pytest.mark.parametrize("name", [name for name, one in EXCHANGES.items() if not one.kill_after])
+async def test_it_answers_as_was_seen_of_it(engine: Engine, name: str) -> None:
+    exchange = EXCHANGES[name]
+    if not exchange.is_for(engine.kind):
+        return
+    async with engine.provider(**exchange.fields) as provider:
+        found = await answer(provider, exchange.request)
+    assert found.is_as(exchange.expected(engine.kind)), found
 
 
 async def test_its_models_are_listed(engine: Engine) -> None:

@@ -1,0 +1,60 @@
+"""What was recorded of real servers (`tests/wire`), read again: as it came, and cut otherwise."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from llm_router.clock import SystemClock
+from llm_router.connections import Connection
+from llm_router.live import PROVIDERS
+from tests.live.exchanges import EXCHANGES
+from tests.live.kinds import KINDS
+from tests.live.receptionist import MODEL, answer
+from tests.wire.recording import load, recorded, replaying
+
+Cut = Callable[[Sequence[bytes]], Sequence[bytes]]
+
+
+def as_it_came(pieces: Sequence[bytes]) -> Sequence[bytes]:
+    return pieces
+
+
+def all_at_once(pieces: Sequence[bytes]) -> Sequence[bytes]:
+    return [b"".join(pieces)]
+
+
+def byte_by_byte(pieces: Sequence[bytes]) -> Sequence[bytes]:
+    return [bytes([byte]) for byte in b"".join(pieces)]
+
+
+@pytest.mark.parametrize("cut", [as_it_came, all_at_once, byte_by_byte])
+@pytest.mark.parametrize(("kind_name", "exchange_name"), recorded())
+async def test_a_recorded_answer_is_read_as_the_live_one_was(
+    kind_name: str, exchange_name: str, cut: Cut
+) -> None:
+    kind, exchange = KINDS[kind_name], EXCHANGES[exchange_name]
+    async with replaying(cut(load(kind_name, exchange_name).pieces)) as url:
+        connection = Connection(
+            name="recorded",
+            provider=kind.provider,
+            server=kind.server,
+            base_url=url,
+            model_name=MODEL,
+        )
+        provider = PROVIDERS.load(kind.provider).create(connection, SystemClock())
+        try:
+            found = await answer(provider, exchange.request)
+        finally:
+            await provider.aclose()
+    assert found.is_as(exchange.expected(kind)), found
+    assert exchange.kill_after in found.text
+
+
+def test_every_kind_of_server_was_recorded_in_every_exchange() -> None:
+    wanted = {
+        (kind.name, exchange.name)
+        for kind in KINDS.values()
+        for exchange in EXCHANGES.values()
+        if exchange.is_for(kind)
+    }
+    assert wanted == {*recorded()}

@@ -1,0 +1,72 @@
+"""Record what a real server sends for every exchange, and keep it in tests/wire/<server>/.
+
+    python tests/wire/record.py llama_cpp
+
+Builds the server first if it is not there yet. What it answers is checked before it is kept.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from deploy.engines import version
+from deploy.setup import reported
+from tests.live.engines import Engine, running
+from tests.live.exchanges import EXCHANGES, Exchange
+from tests.live.kinds import KINDS, Kind
+from tests.live.receptionist import answer
+from tests.wire.recording import Recording, listening_in
+
+
+async def record(kind: Kind) -> bool:
+    """Whether all was as expected; what was not is not kept."""
+    as_expected = True
+    with tempfile.TemporaryDirectory() as fast, tempfile.TemporaryDirectory() as slow:
+        for name, exchange in EXCHANGES.items():
+            if not exchange.is_for(kind):
+                continue
+            killed = bool(exchange.kill_after)
+            async with running(kind, Path(slow if killed else fast), slow=killed) as engine:
+                recording = await _record(engine, exchange)
+            if recording:
+                print(f"kept: {recording.save(kind.name, name)}")
+            as_expected &= recording is not None
+    return as_expected
+
+
+async def _record(engine: Engine, exchange: Exchange) -> Recording | None:
+    recording = Recording(f"{engine.kind.name} {version(engine.kind.name)}")
+    address = urlsplit(engine.base_url)
+    assert address.hostname
+    assert address.port
+    async with (
+        listening_in(address.hostname, address.port, recording.pieces) as url,
+        engine.provider(base_url=url, **exchange.fields) as provider,
+    ):
+        found = await answer(
+            provider, exchange.request, after=exchange.kill_after, then=engine.kill
+        )
+    if found.is_as(exchange.expected(engine.kind)):
+        return recording
+    print(f"NOT AS EXPECTED: {exchange.name}: {found}")
+    return None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("server", nargs="+", choices=KINDS)
+    chosen = [KINDS[name] for name in parser.parse_args().server]
+    return reported(lambda: asyncio.run(_record_all(chosen)))
+
+
+async def _record_all(kinds: Sequence[Kind]) -> int:
+    as_expected = [await record(kind) for kind in kinds]
+    return 0 if all(as_expected) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
