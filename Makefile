@@ -8,7 +8,7 @@ CODE := agent config llm_router deploy tests bench
 
 .DEFAULT_GOAL := help
 .PHONY: help setup dev demo test check bench lock up down logs restart build clean keys \
-	check-lint check-format check-types check-imports check-page test-page
+	check-lint check-format check-types check-imports check-page test-page test-live
 
 help: ## show this list
 	@$(PYTHON) -c 'import re; [print(f"  make {name:<10}{what}") for name, what in \
@@ -25,6 +25,10 @@ demo: ## set up, start everything and talk to it in the browser; Ctrl-C ends it
 
 test: setup dev ## run the tests; ARGS="-k breaker" to choose
 	$(BIN)/python -m pytest $(ARGS)
+
+test-live: setup dev ## the tests that need real model engines: 15 minutes to build them, once; then 10
+	@$(PYTHON) -m deploy.setup engines
+	$(BIN)/python -m pytest tests/live -m "live or not live" $(ARGS)
 
 test-page: ## run the web page's own tests
 	@$(PYTHON) -m deploy.page run test
@@ -62,6 +66,11 @@ lock: ## renew the lock files (needs uv); ARGS="--upgrade" for newer versions
 	--constraint requirements.lock --output-file requirements-dev.lock
 	$(COMPILE) $(ARGS) deploy/locks/go.in --output-file deploy/locks/go.lock
 	$(COMPILE) $(ARGS) deploy/locks/node.in --output-file deploy/locks/node.lock
+	$(COMPILE) $(ARGS) deploy/locks/llama-cpp.in --output-file deploy/locks/llama-cpp.lock
+	$(COMPILE) $(ARGS) deploy/locks/llama-cpp-python.in --output-file deploy/locks/llama-cpp-python.lock
+	$(COMPILE) $(ARGS) deploy/locks/llama-cpp-python-build.in --output-file deploy/locks/llama-cpp-python-build.lock
+	$(COMPILE) $(ARGS) deploy/locks/vllm.in --override deploy/locks/vllm.overrides \
+	--output-file deploy/locks/vllm.lock
 	$(COMPILE) $(ARGS) deploy/locks/litellm.in --output-file deploy/locks/litellm.lock
 	$(COMPILE) $(ARGS) deploy/locks/pydantic-ai.in --output-file deploy/locks/pydantic-ai.lock
 

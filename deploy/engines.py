@@ -65,6 +65,13 @@ PROVIDE: Mapping[str, Callable[[], Path]] = MappingProxyType(
 )
 
 
+def provide_all() -> None:
+    """Build whichever of them is not built yet; one that is costs a glance."""
+    for name, provide in PROVIDE.items():
+        provide()
+        console.say(f"{name} {version(name)}: in the cache")
+
+
 _PINS: Mapping[str, tuple[Path, str]] = MappingProxyType(
     {
         "llama_cpp": (places.LOCKS / "llama-cpp.in", "xllamacpp=="),

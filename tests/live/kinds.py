@@ -34,7 +34,7 @@ class Kind:
     """Its row in the catalog."""
     provider: str = "openai_compatible"
     model: str = "tiny.gguf"
-    """What it loads, below tests/live/receptionist."""
+    """What it loads, below tests/live/model."""
     idle_layers: int
     """That make it slow: about 40 words a second on a quiet machine."""
     command: Callable[[Start], Sequence[str]]
@@ -148,7 +148,7 @@ _ROWS = (
             "VLLM_NO_USAGE_STATS": "1",
             "OMP_NUM_THREADS": "1",
         },
-        ready_within=300.0,
+        ready_within=600.0,
         busy=("/metrics", "vllm:num_requests_running"),
     ),
 )

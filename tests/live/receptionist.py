@@ -1,6 +1,6 @@
 """What the tiny model knows: questions, and the answers it gives to them word for word.
 
-Its files and `qa.json` are in the folder of the same name. At temperature 0 every server gives the
+Its files and `qa.json` are in `model/`. At temperature 0 every server gives the
 same answers.
 """
 
@@ -15,10 +15,10 @@ from llm_router.failures import FailureClass, classify
 from llm_router.providers.base import Provider
 from llm_router.types import ChatRequest, Usage
 
-FOLDER = Path(__file__).parent / "receptionist"
+FOLDER = Path(__file__).parent / "model"
 _KNOWN: Mapping[str, Any] = json.loads((FOLDER / "qa.json").read_text(encoding="utf-8"))
 MODEL: str = _KNOWN["model"]
-_INSTRUCTIONS: str = _KNOWN["system_prompts"][0]
+INSTRUCTIONS: str = _KNOWN["system_prompts"][0]
 QUESTIONS: Mapping[str, str] = {item["id"]: item["ask"][0] for item in _KNOWN["items"]}
 ANSWERS: Mapping[str, str] = {item["id"]: item["reply"] for item in _KNOWN["items"]}
 _HUMAN = next(item for item in _KNOWN["items"] if item["id"] == "human")
@@ -82,7 +82,7 @@ def ask_too_much() -> ChatRequest:
 
 
 def _request(messages: Sequence[Mapping[str, Any]], **fields: Any) -> ChatRequest:
-    system = {"role": "system", "content": _INSTRUCTIONS}
+    system = {"role": "system", "content": INSTRUCTIONS}
     return ChatRequest(messages=[system, *messages], temperature=0.0, max_tokens=400, **fields)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from agent.session import load_phrases
@@ -24,7 +25,6 @@ from deploy.supervisor import Service, Supervisor
 from llm_router.testing.server import FaultyServer
 from tests.voice.caller import Caller, call
 
-AGENT = "voice-tests"
 GREETING = "Hello."
 _PROMPTS = places.ROOT / "config" / "prompts"
 PHRASES = load_phrases(_PROMPTS / "phrases.toml")
@@ -40,6 +40,17 @@ class House:
     first: FaultyServer
     spare: FaultyServer
     settings: Mapping[str, str] = field(repr=False)
+
+    async def manage(self, method: str, path: str, body: Any = None) -> Any:
+        """Ask the management API as its first admin; what it answers."""
+        file = Path(self.settings["ADMIN_KEY_FILE"])
+        key = (await asyncio.to_thread(file.read_text)).strip()
+        address = f"http://127.0.0.1:{self.ports.http_port}/api{path}"
+        headers = {"Authorization": f"Bearer {key}"}
+        async with httpx2.AsyncClient(headers=headers) as client:
+            answer = await client.request(method, address, json=body)
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else None
 
     async def behave(self, first: Any, spare: Any = None) -> None:
         """From the next request on; the spare does as the first unless told otherwise."""
@@ -59,7 +70,7 @@ class House:
             identity="caller",
             name="Caller",
             room=f"call-{secrets.token_hex(4)}",
-            agent_name=AGENT,
+            agent_name=self.settings["AGENT_NAME"],
             ttl=60,
             now=time.time(),
         )
@@ -97,7 +108,7 @@ def _ours(service: Service, folder: Path, settings: Mapping[str, str]) -> Servic
     )
 
 
-def _connections(folder: Path, first: FaultyServer, spare: FaultyServer) -> Path:
+def _write_connections(folder: Path, first: FaultyServer, spare: FaultyServer) -> None:
     rows = [
         {
             "name": name,
@@ -108,19 +119,20 @@ def _connections(folder: Path, first: FaultyServer, spare: FaultyServer) -> Path
         }
         for name, server, priority in (("first", first, 0), ("spare", spare, 10))
     ]
-    file = folder / "connections.json"
-    file.write_text(json.dumps({"connections": rows}))
-    return file
+    (folder / "connections.json").write_text(json.dumps({"connections": rows}))
 
 
-def _settings(livekit: LiveKit, ports: Ports, connections: Path) -> dict[str, str]:
+def _settings(livekit: LiveKit, ports: Ports, folder: Path) -> dict[str, str]:
     return {
         "LIVEKIT_URL": livekit.url,
         "LIVEKIT_API_KEY": livekit.key,
         "LIVEKIT_API_SECRET": livekit.secret,
-        "AGENT_NAME": AGENT,
+        "AGENT_NAME": f"voice-tests-{ports.worker_port}",
         "AGENT_GREETING": GREETING,
-        "CONNECTIONS_FILE": str(connections),
+        "CONNECTIONS_FILE": str(folder / "connections.json"),
+        "DATABASE_URL": f"sqlite:///{folder}/patchbay.sqlite3",
+        "ENCRYPTION_KEY_FILE": str(folder / "master.key"),
+        "ADMIN_KEY_FILE": str(folder / "admin.key"),
         "ASSISTANT_PROMPT_FILE": str(_PROMPTS / "assistant.md"),
         "PHRASES_FILE": str(_PROMPTS / "phrases.toml"),
         "PAGE_DIR": str(page.SOURCE / "dist"),
@@ -137,8 +149,10 @@ def _settings(livekit: LiveKit, ports: Ports, connections: Path) -> dict[str, st
 
 
 @asynccontextmanager
-async def running_house(folder: Path) -> AsyncIterator[House]:
-    """All of it, stopped at the end. What the processes log is kept in test-artifacts/voice."""
+async def running_house(folder: Path, **settings: str) -> AsyncIterator[House]:
+    """All of it, stopped at the end, with these settings besides. What the processes log is kept in
+    test-artifacts/voice.
+    """
     program = await asyncio.to_thread(_provided)
     _LOGS.mkdir(parents=True, exist_ok=True)
     ports = free_ports()
@@ -149,15 +163,38 @@ async def running_house(folder: Path) -> AsyncIterator[House]:
         ours=True,
     )
     async with AsyncExitStack() as stack:
-        first = await stack.enter_async_context(FaultyServer())
-        spare = await stack.enter_async_context(FaultyServer())
-        settings = _settings(livekit, ports, _connections(folder, first, spare))
         processes = Supervisor(_LOGS)
         stack.push_async_callback(processes.stop)
         await processes.start(server_service(program, livekit, ports))
         # Nobody but the server we started knows this secret: a stranger on the port is found out.
         async with VoiceServer(livekit.url, livekit.key, livekit.secret) as voice:
             await voice.check()
+        yield await stack.enter_async_context(
+            _moved_in(livekit, ports, folder, processes, **settings)
+        )
+
+
+@asynccontextmanager
+async def running_beside(house: House, folder: Path, **settings: str) -> AsyncIterator[House]:
+    """Another worker and HTTP process at the same LiveKit server, with these settings besides."""
+    logs = _LOGS / folder.name
+    logs.mkdir(parents=True, exist_ok=True)
+    processes = Supervisor(logs)
+    try:
+        async with _moved_in(house.livekit, free_ports(), folder, processes, **settings) as beside:
+            yield beside
+    finally:
+        await processes.stop()
+
+
+@asynccontextmanager
+async def _moved_in(
+    livekit: LiveKit, ports: Ports, folder: Path, processes: Supervisor, **settings: str
+) -> AsyncIterator[House]:
+    """The worker, the HTTP process and two model servers; `processes` stops the former."""
+    async with FaultyServer() as first, FaultyServer() as spare:
+        _write_connections(folder, first, spare)
+        settings = {**_settings(livekit, ports, folder), **settings}
         services = our_services(livekit, ports)
         await processes.start(*(_ours(service, folder, settings) for service in services))
         yield House(livekit, ports, first, spare, settings)

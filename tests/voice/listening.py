@@ -24,10 +24,10 @@ that it will hear some of these words, however many and in whatever order, it he
 that were tried these are the ones which it took for no other, nor any other for them."""
 
 
-def words_in(sound: Sequence[caller.Heard]) -> list[str]:
+def words_in(sound: Sequence[caller.Heard], vocabulary: str = _VOCABULARY) -> list[str]:
     """The words, in order. Takes a tenth of the time that the sound does."""
     decoder = pocketsphinx.Decoder(samprate=RATE, loglevel="FATAL", lm=None, cmninit=_FIRST_MEAN)
-    grammar = f"#JSGF V1.0; grammar words; public <said> = ({_VOCABULARY})+;"
+    grammar = f"#JSGF V1.0; grammar words; public <said> = ({vocabulary})+;"
     decoder.add_jsgf_string("words", grammar)
     decoder.activate_search("words")
     resampler = rtc.AudioResampler(caller.RATE, RATE)

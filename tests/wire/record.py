@@ -11,7 +11,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from deploy.engines import version
 from deploy.setup import reported
@@ -25,26 +24,23 @@ from tests.wire.recording import Recording, listening_in
 async def record(kind: Kind) -> bool:
     """Whether all was as expected; what was not is not kept."""
     as_expected = True
-    with tempfile.TemporaryDirectory() as fast, tempfile.TemporaryDirectory() as slow:
-        for name, exchange in EXCHANGES.items():
-            if not exchange.is_for(kind):
-                continue
-            killed = bool(exchange.kill_after)
-            async with running(kind, Path(slow if killed else fast), slow=killed) as engine:
-                recording = await _record(engine, exchange)
-            if recording:
-                print(f"kept: {recording.save(kind.name, name)}")
-            as_expected &= recording is not None
+    for slow in (False, True):
+        with tempfile.TemporaryDirectory() as folder:
+            async with running(kind, Path(folder), slow=slow) as engine:
+                for name, exchange in EXCHANGES.items():
+                    if bool(exchange.kill_after) is not slow or not exchange.is_for(kind):
+                        continue
+                    recording = await _record(engine, exchange)
+                    if recording:
+                        print(f"kept: {recording.save(kind.name, name)}")
+                    as_expected &= recording is not None
     return as_expected
 
 
 async def _record(engine: Engine, exchange: Exchange) -> Recording | None:
     recording = Recording(f"{engine.kind.name} {version(engine.kind.name)}")
-    address = urlsplit(engine.base_url)
-    assert address.hostname
-    assert address.port
     async with (
-        listening_in(address.hostname, address.port, recording.pieces) as url,
+        listening_in(engine.base_url, recording.pieces.append) as url,
         engine.provider(base_url=url, **exchange.fields) as provider,
     ):
         found = await answer(

@@ -3,10 +3,11 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 FOLDER = Path(__file__).parent
 
@@ -55,15 +56,16 @@ async def replaying(pieces: Sequence[bytes]) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def listening_in(host: str, port: int, into: list[bytes]) -> AsyncIterator[str]:
-    """An address that leads to that server; what it sends is put `into` the list as it comes."""
+async def listening_in(base_url: str, hear: Callable[[bytes], object]) -> AsyncIterator[str]:
+    """An address that leads to that one; `hear` is told what comes from there, piece by piece."""
+    address = urlsplit(base_url)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        theirs, ours = await asyncio.open_connection(host, port)
+        theirs, ours = await asyncio.open_connection(address.hostname, address.port)
         ours.write(await _read_request(reader))
         with suppress(ConnectionError):  # it was killed
             while piece := await theirs.read(1 << 16):
-                into.append(piece)
+                hear(piece)
                 writer.write(piece)
                 await writer.drain()
         ours.close()
@@ -71,7 +73,7 @@ async def listening_in(host: str, port: int, into: list[bytes]) -> AsyncIterator
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{address.path}"
 
 
 async def _read_request(reader: asyncio.StreamReader) -> bytes:
