@@ -36,6 +36,8 @@ class Checkup:
     text: str = ""
     usage: Usage | None = None
     models: Sequence[str] = ()
+    loading: bool = False
+    """Whether its model had to be loaded first, which is part of the times then."""
     failure: Failure | None = None
     seen: Sighting | None = None
     """What the server says it is, where that was asked."""
@@ -69,7 +71,7 @@ async def check_up(
     where `guard` will not have it called; all else that goes wrong is in the answer.
     """
     clock = clock or SystemClock()
-    provider = await _open(connection, clock, guard)
+    provider = await open_provider(connection, clock, guard)
     request = ChatRequest(messages=[{"role": "user", "content": prompt}], max_tokens=max_tokens)
     try:
         answer = await _ask(provider, request, connection.timeout, clock)
@@ -96,14 +98,17 @@ async def list_models(
     connection: Connection, *, guard: AddressGuard | None = None, clock: Clock | None = None
 ) -> tuple[Sequence[str], Failure | None]:
     """What the server offers, or why it did not say. Raises as `check_up` does."""
-    provider = await _open(connection, clock or SystemClock(), guard)
+    provider = await open_provider(connection, clock or SystemClock(), guard)
     try:
         return await _models(provider, connection.timeout)
     finally:
         await provider.aclose()
 
 
-async def _open(connection: Connection, clock: Clock, guard: AddressGuard | None) -> Provider:
+async def open_provider(
+    connection: Connection, clock: Clock, guard: AddressGuard | None
+) -> Provider:
+    """Who speaks to its server; to be closed. Raises as `check_up` does."""
     # In a thread, since one that stands on a large library takes seconds to load.
     module = await asyncio.to_thread(_PROVIDERS.load, connection.provider)
     provider: Provider = module.create(connection, clock, guard)
@@ -132,7 +137,8 @@ async def _ask(provider: Provider, request: ChatRequest, patience: float, clock:
     except AddressRefusedError:
         raise
     except TimeoutError:
-        kind = FailureClass.STALLED if answer.text else FailureClass.SILENT
+        kind = FailureClass.LOADING if answer.loading else FailureClass.SILENT
+        kind = FailureClass.STALLED if answer.text else kind
         answer.failure = Failure(kind, f"the answer was not whole after {within:g} s")
     except UpstreamError as error:
         answer.failure = classify(error)
@@ -147,6 +153,7 @@ async def _read(
         async for chunk in chunks:
             answer.text += chunk.text
             answer.usage = chunk.usage or answer.usage
+            answer.loading = answer.loading or chunk.loading
             if answer.first_word is not None:
                 if len(answer.text) >= _LONGEST_ANSWER:
                     return

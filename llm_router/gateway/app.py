@@ -1,7 +1,7 @@
 """The management API as one FastAPI application."""
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -35,7 +35,7 @@ def build_app(
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
-        lifespan=lifespan,
+        lifespan=_life(served, lifespan),
         redirect_slashes=False,
     )
     app.state.services = served
@@ -46,6 +46,20 @@ def build_app(
     app.include_router(_routes(), prefix="/api")
     _add_status(app, served)
     return app
+
+
+def _life(served: Services, more: Lifespan | None) -> Lifespan:
+    """What goes on beside the requests ends with the application."""
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(served.pulls.aclose)
+            if more:
+                await stack.enter_async_context(more(app))
+            yield
+
+    return life
 
 
 def _routes() -> APIRouter:

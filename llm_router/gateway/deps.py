@@ -18,6 +18,7 @@ from llm_router.access import Actor, may
 from llm_router.clock import Clock, SystemClock
 from llm_router.connections import ConnectionStore
 from llm_router.gateway.errors import Problem
+from llm_router.gateway.pulls import Pulls
 from llm_router.gateway.rates import RateLimit, client_key, client_of
 from llm_router.guard import AddressGuard
 from llm_router.store.access import ApiKey, ApiKeys
@@ -59,6 +60,7 @@ class Services:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     identify_within: float = 1.5
     ready: Sequence[Callable[[], Awaitable[object]]] = ()
+    pulls: Pulls = field(default_factory=Pulls)
 
     def guard(self, actor: Actor) -> AddressGuard:
         """Which addresses the actor may have called: an admin, whatever can be reached."""

@@ -16,7 +16,7 @@ _REASONS = {
     413: "The body is too long",
     422: "The request is not as it should be; the document says where",
     429: "Too many requests; Retry-After says when to come again",
-    502: "The voice server refuses us",
+    502: "The voice server, or the model server, refuses us",
     503: "The database, or the voice server, does not answer; try again in a moment",
 }
 _PROBLEM = {

@@ -263,6 +263,34 @@ class ModelList(BaseModel):
     failure: FailureShown | None = None
 
 
+MODEL_NAME = r"^[A-Za-z0-9_./:@-]+$"
+
+
+class PullWanted(Given):
+    """`model`: the connection's own, unless named."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"model": "qwen3:4b"}]})
+    model: str | None = Field(default=None, max_length=300, pattern=MODEL_NAME)
+
+
+class PullShown(BaseModel):
+    """How far a model is that a server fetches for us."""
+
+    model: str
+    state: Literal["pulling", "done", "failed", "stopped"]
+    status: str = Field(description="What the server says it is doing.")
+    digest: str = Field(description="The layer that is being fetched.")
+    total: int | None = Field(description="Bytes of that layer.")
+    completed: int | None = Field(description="Bytes of it that are there.")
+    error: str = Field(description="Why it failed, in the server's own words.")
+    started_at: datetime
+    finished_at: datetime | None
+
+
+class PullList(BaseModel):
+    items: Sequence[PullShown]
+
+
 # ── Presets and files ────────────────────────────────────────────────────────────────────────────
 
 

@@ -5,13 +5,14 @@ from typing import Annotated
 
 from fastapi import Path
 
-from llm_router.access import Actor
+from llm_router.access import Action, Actor
 from llm_router.connections import Connection
 from llm_router.errors import UnknownPluginError
 from llm_router.gateway.deps import Services
 from llm_router.local_servers import identify
 from llm_router.plugins import Plugins
 from llm_router.providers import catalog
+from llm_router.store import rules
 
 _PROVIDERS = Plugins("llm_router.providers", "provider")
 _CATALOGED = "openai_compatible"
@@ -25,6 +26,20 @@ Id = Annotated[
         examples=["6f0c7ad4-8a5e-4a8e-9f53-0d4a3f2b7c11"],
     ),
 ]
+
+
+async def opened(
+    served: Services, actor: Actor, connection_id: str, what: str, action: Action = "test"
+) -> Connection:
+    """With its key, whose use is written down as `what`. Raises as the store and `vet` do, and
+    ForbiddenError unless the actor may take the `action`.
+    """
+    rules.require(actor, action, await served.store.get(actor, connection_id))
+    connection = await served.store.get(actor, connection_id, secrets=True)
+    await vet(served, actor, connection)
+    entry = actor.did(what, ("connection", connection_id), served.now())
+    await served.keys.note(entry)
+    return connection
 
 
 async def vet(served: Services, actor: Actor, *connections: Connection) -> None:

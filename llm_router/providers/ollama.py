@@ -106,9 +106,12 @@ class Ollama:
         for chunk in reply.close():
             yield chunk
 
-    async def pull(self, model: str) -> AsyncGenerator[PullProgress, None]:
+    def pull(self, model: str) -> AsyncGenerator[PullProgress, None]:
         """See `base.ModelKeeper`. A name that begins with `http://` is pulled without TLS."""
         self._check_registry(model)
+        return self._pull(model)
+
+    async def _pull(self, model: str) -> AsyncGenerator[PullProgress, None]:
         body = {"model": model, "stream": True, "insecure": model.startswith("http://")}
         lines = Lines()
         done = False

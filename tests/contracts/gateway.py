@@ -75,7 +75,10 @@ async def house_on(
         served = replace(served, **options)
         app = build_app(served)
         transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
-        async with httpx2.AsyncClient(transport=transport, base_url=HOST) as client:
+        async with (
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(transport=transport, base_url=HOST) as client,
+        ):
             house = House(app, served, client, {})
             for role in ROLES:
                 await house.person(role, role)

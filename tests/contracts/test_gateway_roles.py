@@ -28,6 +28,9 @@ ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
     ("POST", "/connections/{connection_id}/rotate-key"): (EDITORS, {"api_key": "sk-new"}, 200),
     ("POST", "/connections/{connection_id}/test"): (OPERATORS, {}, 200),
     ("GET", "/connections/{connection_id}/models"): (OPERATORS, None, 200),
+    ("POST", "/connections/{connection_id}/models/pull"): (EDITORS, {"model": "m"}, 422),
+    ("GET", "/connections/{connection_id}/models/pull"): (EVERYBODY, None, 200),
+    ("DELETE", "/connections/{connection_id}/models/{name:path}"): (EDITORS, None, 422),
     ("POST", "/connections/import"): (EDITORS, NEW, 201),
     ("GET", "/connections/export"): (EVERYBODY, None, 200),
     ("GET", "/presets"): (EVERYBODY, None, 200),
@@ -39,14 +42,17 @@ ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
     ("DELETE", "/session"): (EVERYBODY, None, 204),
     ("GET", "/audit"): (ADMINS, None, 200),
 }
-"""Who may, what is sent, and what is answered then. The connection is the team's own."""
+"""Who may, what is sent, and what is answered then. The connection is the team's own, and one whose
+server keeps no models.
+"""
 OF_A_CONNECTION = sorted(key for key in ALLOWED if "{connection_id}" in key[1])
-OURS = {"audit", "connections", "files", "keys", "presets", "session", "trying"}
+OURS = {"audit", "connections", "files", "keys", "models", "presets", "session", "trying"}
 FREE = {("POST", "/session")}
 
 
 async def filled(house: House, path: str) -> str:
     """The path with ids in it, of things that are there."""
+    path = path.replace("{name:path}", "library/m:latest")
     if "{connection_id}" in path:
         made = await house.connection(
             **OFFLINE, base_url="", team="red", visibility="team", api_key="sk-0123456789abc"

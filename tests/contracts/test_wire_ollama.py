@@ -303,7 +303,10 @@ async def test_a_model_in_memory_is_asked_at_once_and_not_loaded_again() -> None
 
 
 async def test_a_model_is_loaded_with_what_it_is_used_with() -> None:
-    fields = {"context_length": 512, "extra_body": {"keep_alive": "1h", "num_gpu": 0}}
+    fields: dict[str, Any] = {
+        "context_length": 512,
+        "extra_body": {"keep_alive": "1h", "num_gpu": 0},
+    }
     async with served(**OLLAMA, **fields) as (server, provider):
         await provider.warm()
         assert server.shelf.loads[0]["keep_alive"] == "1h"

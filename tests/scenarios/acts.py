@@ -40,6 +40,7 @@ BEFORE: Mapping[str, Sequence[Step]] = {
     "hang": [HANG],
     "role only": [Step(0.05, Chunk()), HANG],
     "reasoning only": [*_THINKS, HANG],
+    "loading": [Step(0.05, Chunk(loading=True)), HANG],
     "blanks only": [*[Step(0.3, Chunk(text=" "))] * 40, HANG],
     "500": [Step(0.02, error=StatusError(500))],
     "503, retry after": [Step(0.02, error=StatusError(503, retry_after=3.0))],

@@ -41,6 +41,33 @@ def test_a_rejected_key_is_not_tried_again_until_the_connection_is_changed() -> 
     assert len(s.providers[0].requests) == 1
 
 
+LOADING = Step(0.002, Chunk(loading=True))
+
+
+def test_while_a_model_is_loaded_the_next_answers_at_once_until_it_is_there() -> None:
+    s = Stage([[LOADING, HANG]] * 5 + [say(ANSWER)], [SPARE])
+    heard = s.ask(turns=6)
+    assert [turn.text for turn in heard] == [ANSWER] * 6
+    assert {round(turn.first_word_at, 2) for turn in heard[:5]} == {0.2}
+    assert s.outcomes[:2] == [("a", "loading"), ("b", "won")]
+    assert {chunk.connection for chunk in heard[5].chunks} == {"a"}
+
+
+def test_a_model_that_only_one_has_is_waited_for_while_it_is_loaded() -> None:
+    s = Stage([[LOADING, *say(ANSWER, first=3.0)], say(ANSWER)])
+    (slow, _) = s.ask(turns=2)
+    assert slow.text == ANSWER
+    assert "unmeasured" not in s.router
+    assert "p50 0.1" in s.router, "the time it took to load says nothing of the next answer"
+
+
+def test_what_is_still_being_loaded_when_time_is_up_is_said_so() -> None:
+    s = Stage([[LOADING, HANG]])
+    with pytest.raises(ReplyFailedError, match=r"a: loading \(its model is not in memory yet\)"):
+        s.ask(speech=False)
+    assert s.outcomes == [("a", "loading")]
+
+
 def test_the_last_endpoint_is_tried_although_its_breaker_is_open() -> None:
     s = Stage([DOWN, DOWN, DOWN, say(ANSWER)])
     heard = s.ask(turns=4, pause=0.1)

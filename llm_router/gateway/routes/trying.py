@@ -5,13 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Body
 
 from llm_router import checkup
-from llm_router.access import Actor
-from llm_router.connections import Connection, Status
-from llm_router.gateway.deps import Asking, Served, Services
+from llm_router.connections import Status
+from llm_router.gateway.deps import Asking, Served
 from llm_router.gateway.openapi import problems
 from llm_router.gateway.schemas import FailureShown, ModelList, TestResult, TestWanted
-from llm_router.gateway.vetting import Id, vet
-from llm_router.store import rules
+from llm_router.gateway.vetting import Id, opened
 
 router = APIRouter(prefix="/connections/{connection_id}", tags=["connections"])
 
@@ -29,7 +27,7 @@ async def try_out(
     wrong and what to do. The connection's status follows from it.
     """
     wanted = wanted or TestWanted()
-    connection = await _opened(served, asking, connection_id, "test")
+    connection = await opened(served, asking, connection_id, "test")
     result = await checkup.check_up(
         connection,
         wanted.prompt,
@@ -59,18 +57,8 @@ async def try_out(
 @router.get("/models", operation_id="listModels", responses=problems(404))
 async def models(asking: Asking, served: Served, connection_id: Id) -> ModelList:
     """The models that the connection's server offers, asked now, with its key."""
-    connection = await _opened(served, asking, connection_id, "list models")
+    connection = await opened(served, asking, connection_id, "list models")
     names, failure = await checkup.list_models(
         connection, guard=served.guard(asking), clock=served.clock
     )
     return ModelList(models=names, failure=FailureShown.of(failure))
-
-
-async def _opened(served: Services, actor: Actor, connection_id: str, what: str) -> Connection:
-    """With its key, whose use is written down."""
-    rules.require(actor, "test", await served.store.get(actor, connection_id))
-    connection = await served.store.get(actor, connection_id, secrets=True)
-    await vet(served, actor, connection)
-    entry = actor.did(what, ("connection", connection_id), served.now())
-    await served.keys.note(entry)
-    return connection
