@@ -6,7 +6,7 @@ from typing import Any
 
 from llm_router.errors import BrokenStreamError
 from llm_router.providers._reply import ToolCalls, status_error
-from llm_router.providers._sse import LIMIT, ThoughtSplitter
+from llm_router.providers._sse import LIMIT, TagSplitter
 from llm_router.types import Chunk, Usage
 
 
@@ -47,7 +47,7 @@ class Reply:
         self._usage: Usage | None = None
         self._lines = Lines()
         self._calls = ToolCalls(taken_ids)
-        self._thoughts = ThoughtSplitter()
+        self._thoughts = TagSplitter("think")
 
     def feed(self, data: bytes) -> list[Chunk]:
         """What `data` brings to say or to think; often nothing."""

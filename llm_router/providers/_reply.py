@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from llm_router.errors import BrokenStreamError, StatusError
-from llm_router.providers._sse import LIMIT, Event, EventParser, ThoughtSplitter
+from llm_router.providers._sse import LIMIT, Event, EventParser, TagSplitter
 from llm_router.types import Chunk, Message, ToolCall, Usage
 
 _DETAIL_LENGTH, _CODE_LENGTH = 500, 60
@@ -33,7 +33,7 @@ class Reply:
         self._usage: Usage | None = None
         self._calls = ToolCalls(taken_ids)
         self._events = EventParser()
-        self._thoughts = ThoughtSplitter()
+        self._thoughts = TagSplitter("think")
         self._body: bytearray | None = None  # of an answer that is no stream
         self._begun = False
         self._half = ""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_router.connections import Connection, Continuation
+from llm_router.errors import ConfigurationError
 from llm_router.providers.catalog import Server
 from llm_router.types import ChatRequest, Message
 
@@ -19,6 +20,17 @@ def text_of(message: Message) -> str:
     if isinstance(content, str):
         return content
     return "\n".join(str(p["text"]) for p in content or () if p.get("text"))
+
+
+def trailing_or_words(connection: Connection) -> Continuation:
+    """For who can do nothing else. Raises ConfigurationError where another way is asked for."""
+    match connection.continuation or "trailing":
+        case "trailing" | "words" as continuation:
+            return continuation
+    raise ConfigurationError(
+        f"connection {connection.name!r}: provider {connection.provider} knows no continuation"
+        f' {connection.continuation!r}; use "trailing" or "words"'
+    )
 
 
 def build_body(

@@ -124,20 +124,19 @@ def _text(data: bytes) -> str:
         raise BrokenStreamError("the stream holds bytes that are not UTF-8") from error
 
 
-class ThoughtSplitter:
-    """Parts `<think>...</think>` from the words around it; tags may be cut anywhere.
+class TagSplitter:
+    """Parts `<tag>...</tag>` from the words around it; tags may be cut anywhere.
 
     A closing tag that nothing opened is dropped: some chat templates open the thoughts themselves.
     """
 
-    _OPEN, _CLOSE = "<think>", "</think>"
-
-    def __init__(self) -> None:
+    def __init__(self, tag: str) -> None:
+        self._open, self._close = f"<{tag}>", f"</{tag}>"
         self._inside = False
         self._held = ""  # the end of a text that may be the start of a tag
 
     def feed(self, text: str) -> tuple[str, str]:
-        """The words and the reasoning in `text`, and in what was held back before it."""
+        """The words around and inside in `text`, and in what was held back before it."""
         if not self._inside and not self._held and "<" not in text:
             return text, ""
         words: list[str] = []
@@ -147,7 +146,7 @@ class ThoughtSplitter:
             before, tag, text = self._cut(text)
             (reasoning if self._inside else words).append(before)
             if tag:
-                self._inside = tag == self._OPEN
+                self._inside = tag == self._open
         return "".join(words), "".join(reasoning)
 
     def close(self) -> tuple[str, str]:
@@ -159,7 +158,7 @@ class ThoughtSplitter:
         """What is before the next tag, the tag, and the rest; holds back what may become a tag."""
         start = text.find("<")
         while start >= 0:
-            for tag in (self._OPEN, self._CLOSE):
+            for tag in (self._open, self._close):
                 if text.startswith(tag, start):
                     return text[:start], tag, text[start + len(tag) :]
                 if tag.startswith(text[start:]):

@@ -15,15 +15,16 @@ from llm_router.connections import Connection, Continuation
 from llm_router.errors import (
     AddressRefusedError,
     BrokenStreamError,
-    ConfigurationError,
     StatusError,
     UpstreamError,
 )
 from llm_router.guard import AddressGuard
 from llm_router.providers._http import Http, address_of, headers_of, one_more
+from llm_router.providers._loading import Loading
 from llm_router.providers._ollama_reply import Lines, Reply
 from llm_router.providers._ollama_request import chat_body, is_plain, load_body
 from llm_router.providers._reply import status_error, taken_call_ids
+from llm_router.providers._request import trailing_or_words
 from llm_router.providers.base import PullProgress
 from llm_router.types import ChatRequest, Chunk
 
@@ -60,7 +61,7 @@ class Ollama:
         self, connection: Connection, clock: Clock, guard: AddressGuard | None = None
     ) -> None:
         self._connection, self._clock, self._guard = connection, clock, guard
-        self.continuation = _continuation(connection)
+        self.continuation = trailing_or_words(connection)
         parts = urlsplit(connection.base_url)
         path = _ROUTE.sub("", parts.path)
         self._root = f"{parts.scheme}://{parts.netloc}{path}/api"
@@ -68,11 +69,11 @@ class Ollama:
         self._chat = self._url("generate" if is_plain(connection) else "chat")
         self._http = Http(connection, self._chat, headers_of(connection, _ACCEPT), guard)
         self._in_memory_until = 0.0
-        self._loading: asyncio.Task[None] | None = None
+        self._loading = Loading(self._ask_to_load)
 
     async def warm(self) -> None:
         """Has the model loaded."""
-        await asyncio.wait({self._load()}, timeout=_WARM)
+        await asyncio.wait({self._loading.begin()}, timeout=_WARM)
 
     async def probe(self) -> None:
         await self.models()
@@ -86,10 +87,10 @@ class Ollama:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         if self._clock.now() >= self._in_memory_until:
-            load = self._load()
+            load = self._loading.begin()
             if await self._is_slow(load):
                 yield Chunk(loading=True)
-            await _outcome(load)
+            await self._loading.outcome()
         prefix = request.prefix.rstrip() if self.continuation == "trailing" else ""
         body = chat_body(request, self._connection, prefix)
         self._in_memory_until = 0.0  # until it is seen to answer
@@ -134,19 +135,10 @@ class Ollama:
             self._in_memory_until = 0.0
 
     async def aclose(self) -> None:
-        if self._loading:
-            self._loading.cancel()
-            await asyncio.wait({self._loading})
+        await self._loading.aclose()
         await self._http.aclose()
 
     # ── Loading ──────────────────────────────────────────────────────────────────────────────────
-
-    def _load(self) -> "asyncio.Task[None]":
-        """The one request that has the model loaded; a new one where the last has ended."""
-        if self._loading is None or self._loading.done():
-            self._loading = asyncio.create_task(self._ask_to_load(), name="load")
-            self._loading.add_done_callback(_heard)
-        return self._loading
 
     async def _ask_to_load(self) -> None:
         await self._http.ask_json("POST", self._url("chat"), load_body(self._connection))
@@ -196,29 +188,6 @@ class Ollama:
                 f"{model[:100]}: a registry of one's own is dialled by the model server, past any"
                 " check of where that leads; an administrator can pull from it"
             )
-
-
-def _continuation(connection: Connection) -> Continuation:
-    match connection.continuation or "trailing":
-        case "trailing" | "words" as continuation:
-            return continuation
-    raise ConfigurationError(
-        f"connection {connection.name!r}: Ollama knows no continuation"
-        f' {connection.continuation!r}; use "trailing" or "words"'
-    )
-
-
-def _heard(load: "asyncio.Task[None]") -> None:
-    """A failure that nobody waits for is told to whoever asks next."""
-    if not load.cancelled():
-        load.exception()
-
-
-async def _outcome(load: "asyncio.Task[None]") -> None:
-    """Waits for it, and lets it go on where the waiting is given up. Raises what it raised."""
-    await asyncio.wait({load})
-    if not load.cancelled() and (error := load.exception()):
-        raise error.with_traceback(None)
 
 
 def _progress(said: Mapping[str, Any]) -> PullProgress:

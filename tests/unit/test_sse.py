@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_router.errors import BrokenStreamError
-from llm_router.providers._sse import Event, EventParser, ThoughtSplitter
+from llm_router.providers._sse import Event, EventParser, TagSplitter
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
@@ -115,7 +115,7 @@ def test_bytes_that_are_no_text_are_an_error() -> None:
 
 
 def split(pieces: list[str]) -> tuple[str, str]:
-    splitter = ThoughtSplitter()
+    splitter = TagSplitter("think")
     parts = [splitter.feed(piece) for piece in pieces] + [splitter.close()]
     return "".join(words for words, _ in parts), "".join(thought for _, thought in parts)
 
@@ -151,7 +151,7 @@ def test_thoughts_do_not_depend_on_where_the_text_is_cut(text: str, places: list
 
 
 def test_words_are_not_held_back_when_no_tag_can_begin_in_them() -> None:
-    splitter = ThoughtSplitter()
+    splitter = TagSplitter("think")
     assert splitter.feed("Hello") == ("Hello", "")
     assert splitter.feed(" a < b") == (" a < b", "")
     assert splitter.feed("then <") == ("then ", "")
