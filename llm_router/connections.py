@@ -89,10 +89,11 @@ class Connection:
     hedge: Literal["allowed", "never"] = "allowed"
     """`never`: it is asked only when those before it have failed."""
 
-    # What it costs and may cost. None: no limit.
-    price_in: float = 0.0
-    price_out: float = 0.0
-    """Per million tokens."""
+    # What it costs and may cost. Of limits, None: there is none.
+    price_in: float | None = None
+    """Per million tokens of the prompt. None: by the list of prices; 0: free."""
+    price_out: float | None = None
+    """The same of the answer."""
     rate_limit_rpm: int | None = None
     """Requests a minute."""
     rate_limit_tpm: int | None = None

@@ -52,6 +52,9 @@ class Price:
         return spent / _MILLION
 
 
+_FREE = Price(0.0, 0.0, 0.0)
+
+
 def cost(usage: Usage, connection: Connection) -> float:
     """In the currency of the connection's prices, or in US dollars by the list; 0: not known."""
     price = price_of(connection)
@@ -78,13 +81,24 @@ def charged(
 
 
 def price_of(connection: Connection) -> Price | None:
-    """None for a model that is not on the list, such as one that runs on a machine of one's own.
+    """None where the connection names none and its model is not on the list, as of a machine of
+    one's own. A price it does name holds for prompts of any length; 0 is free.
 
     A model is found by its name, then by that name without its date, as in
     "gpt-4.1-mini-2025-04-14".
     """
-    if connection.price_in or connection.price_out:
-        return Price(connection.price_in, connection.price_in, connection.price_out)
+    listed, of_input, of_output = _listed(connection), connection.price_in, connection.price_out
+    if of_input is None and of_output is None:
+        return listed
+    usual = listed or _FREE
+    return Price(
+        input=usual.input if of_input is None else of_input,
+        cached=usual.cached if of_input is None else of_input,
+        output=usual.output if of_output is None else of_output,
+    )
+
+
+def _listed(connection: Connection) -> Price | None:
     models = _list()[1].get(_seller(connection), {})
     return next(
         (models[name] for name in _spellings(connection.model_name) if name in models), None

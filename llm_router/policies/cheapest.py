@@ -16,7 +16,7 @@ class Cheapest:
         connection, predicted = candidate.connection, candidate.predicted(aim.size) or 0.0
         if predicted > aim.target:
             return True, predicted
-        price = _PROMPT_TOKENS * connection.price_in + connection.price_out
+        price = _PROMPT_TOKENS * (connection.price_in or 0.0) + (connection.price_out or 0.0)
         return False, price, connection.priority, predicted
 
     def choose(self, standing: Standing[C], turn: Turn) -> list[C]:  # noqa: ARG002  a price is the same for all

@@ -2,19 +2,29 @@
 
 import asyncio
 import sqlite3
+from datetime import datetime
 from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
 from llm_router.errors import StoreError
+from llm_router.store import migrations
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate, schema_sql
+from llm_router.store.sql import open_store
 from llm_router.store.tables import metadata
 from tests.contracts.databases import Files, Postgres, Server, opened
+from tests.contracts.stores import VAULT, added
+
+CHECKED = (
+    "INSERT INTO llm_connection_health_checks (connection_id, at, outcome, detail)"
+    " VALUES ('own', :at, 'ok', '')"
+)
 
 
 def differences(connection: Connection) -> list[object]:
@@ -86,6 +96,34 @@ async def same(url: str) -> None:
         await migrate(database)
         async with database.reading() as db:
             assert await db.run_sync(differences) == []
+
+
+async def test_prices_of_before_mean_what_they_did(database: Database) -> None:
+    """0 and 0 stood for "by the list"; and rows that refer to a connection stay."""
+    async with open_store(str(database.url.render_as_string(hide_password=False)), VAULT) as store:
+        for name, prices in {"listed": (None, None), "own": (0.5, 0.0), "both": (1, 2)}.items():
+            await added(store, name=name, id=name, price_in=prices[0], price_out=prices[1])
+    await back_to(database, "0001")
+    async with database.writing() as db:
+        await db.execute(text(CHECKED), {"at": datetime(2026, 1, 1)})
+    await migrate(database)
+    async with database.reading() as db:
+        assert await db.run_sync(differences) == []
+        asked = text("SELECT id, price_in, price_out FROM llm_connections")
+        kept = {row.id: (row.price_in, row.price_out) for row in await db.execute(asked)}
+        assert kept == {"listed": (None, None), "own": (0.5, 0.0), "both": (1.0, 2.0)}
+        checks = text("SELECT count(*) FROM llm_connection_health_checks")
+        assert (await db.execute(checks)).scalar_one() == 1
+
+
+async def back_to(database: Database, revision: str) -> None:
+    def down(connection: Connection) -> None:
+        config = migrations._config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+
+    async with database.writing() as db:
+        await db.run_sync(down)
 
 
 async def test_a_database_of_a_newer_version_is_left_alone(database: Database) -> None:

@@ -50,6 +50,25 @@ def test_the_connections_own_prices_go_before_the_list() -> None:
     assert cost(usage, own) == pytest.approx(3.0)
 
 
+def test_a_listed_model_can_be_free() -> None:
+    usage = Usage(prompt_tokens=1_000_000, completion_tokens=1_000_000)
+    free = at(OPENAI, "gpt-4.1-mini", price_in=0.0, price_out=0.0)
+    assert cost(usage, free) == 0
+    assert price_of(free) == Price(0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("named", "price"),
+    [({"price_in": 0.0}, Price(0, 0, 1.6)), ({"price_out": 9.0}, Price(0.4, 0.1, 9))],
+)
+def test_a_price_that_is_not_named_is_by_the_list(named: dict[str, Any], price: Price) -> None:
+    assert price_of(at(OPENAI, "gpt-4.1-mini", **named)) == price
+
+
+def test_of_a_model_that_is_not_listed_what_is_not_named_is_free() -> None:
+    assert price_of(at("http://host/v1", "mine", price_out=2.0)) == Price(0, 0, 2)
+
+
 @pytest.mark.parametrize(
     "model", ["gpt-4.1-mini-2025-04-14", "gpt-4.1-mini-20250414", "gpt-4.1-mini-latest"]
 )
