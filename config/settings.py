@@ -271,6 +271,20 @@ class StoreSettings(_Section):
         return tuple(split(keys))
 
 
+class ClientSettings(_Section):
+    """The command line and scripts, where the management API is elsewhere"""
+
+    patchbay_api_url: HttpUrl | None = None
+    """The HTTP process that `llm-router` and `llm_router.sdk` ask. Empty: they open DATABASE_URL
+    themselves."""
+    patchbay_api_key: SecretStr | None = None
+    """The API key they ask with."""
+
+    @property
+    def api_key(self) -> str:
+        return self.patchbay_api_key.get_secret_value() if self.patchbay_api_key else ""
+
+
 class Settings(
     LiveKitSettings,
     AgentSettings,
@@ -279,6 +293,7 @@ class Settings(
     WorkerSettings,
     HttpSettings,
     StoreSettings,
+    ClientSettings,
 ):
     """All of them. A field is its variable in small letters."""
 

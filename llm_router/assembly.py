@@ -8,6 +8,7 @@ from dataclasses import replace
 from llm_router.clock import Clock, SystemClock
 from llm_router.connections import Connection
 from llm_router.errors import ConfigurationError
+from llm_router.guard import AddressGuard
 from llm_router.limits import Counters
 from llm_router.live import PROVIDERS, Live, Stored
 from llm_router.observe import EndpointState, LogObserver, Observer, Observers, Watcher
@@ -37,6 +38,7 @@ async def open_router(
     observers: Sequence[Observer] = (),
     scoreboard: Scoreboard | None = None,
     counters: Counters | None = None,
+    guard: AddressGuard | None = None,
     clock: Clock | None = None,
 ) -> AsyncIterator[Router]:
     """A router over `connections`; the end of the block closes it, its streams and HTTP clients.
@@ -44,7 +46,8 @@ async def open_router(
     `policy` orders them: a name, or names by the pool that a request asks for, of which `default`
     serves the rest.
     With a `scoreboard`, which stays open, it starts from what other processes have learnt and tells
-    them what it learns; with `counters`, their limits are kept together with other processes.
+    them what it learns; with `counters`, their limits are kept together with other processes; with
+    a `guard`, nothing is dialled that it refuses.
 
     Raises ConfigurationError, with nothing started, for an unknown policy or provider (listing the
     known) and for connections that share a name or an id. Of stored ones, those that cannot be
@@ -55,7 +58,7 @@ async def open_router(
     policies = {pool: POLICIES.load(name).create() for pool, name in named.items()}
     async with AsyncExitStack() as stack:
         pool = Pool([], policies["default"], options.target, by_pool=policies)
-        live = Live(pool, clock, options.breaker)
+        live = Live(pool, clock, options.breaker, guard)
         stack.push_async_callback(live.aclose)
         if isinstance(connections, Stored):
             await live.follow(connections)

@@ -1,7 +1,7 @@
 """One short question to one connection, for a person who wants to know whether it works."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -63,9 +63,10 @@ async def check_up(
     identify_within: float = 0.0,
     guard: AddressGuard | None = None,
     clock: Clock | None = None,
+    heard: Callable[[str], object] = lambda _: None,
 ) -> Checkup:
     """Ask it once, then for its models, then what it is, which may take so many seconds (0: it is
-    not asked); takes 35 s at most, and those.
+    not asked); takes 35 s at most, and those. `heard` is told the words as they come.
 
     Raises ConfigurationError for a record that cannot be asked at all, and AddressRefusedError
     where `guard` will not have it called; all else that goes wrong is in the answer.
@@ -74,7 +75,7 @@ async def check_up(
     provider = await open_provider(connection, clock, guard)
     request = ChatRequest(messages=[{"role": "user", "content": prompt}], max_tokens=max_tokens)
     try:
-        answer = await _ask(provider, request, connection.timeout, clock)
+        answer = await _ask(provider, request, connection.timeout, clock, heard)
         if answer.failure is None or answer.failure.kind not in _NOBODY_THERE:
             answer.models, _ = await _models(provider, connection.timeout)
             answer.seen = await _seen(connection, guard, identify_within)
@@ -128,12 +129,18 @@ async def _models(provider: Provider, patience: float) -> tuple[Sequence[str], F
         return (), Failure(FailureClass.SILENT, f"no list of models in {within:g} s")
 
 
-async def _ask(provider: Provider, request: ChatRequest, patience: float, clock: Clock) -> Checkup:
+async def _ask(
+    provider: Provider,
+    request: ChatRequest,
+    patience: float,
+    clock: Clock,
+    heard: Callable[[str], object],
+) -> Checkup:
     answer, started = Checkup(), clock.now()
     within = min(_PATIENCE, patience)
     try:
         async with asyncio.timeout(within):
-            await _read(provider, request, answer, clock, started)
+            await _read(provider, request, answer, lambda: clock.now() - started, heard)
     except AddressRefusedError:
         raise
     except TimeoutError:
@@ -147,18 +154,24 @@ async def _ask(provider: Provider, request: ChatRequest, patience: float, clock:
 
 
 async def _read(
-    provider: Provider, request: ChatRequest, answer: Checkup, clock: Clock, started: float
+    provider: Provider,
+    request: ChatRequest,
+    answer: Checkup,
+    elapsed: Callable[[], float],
+    heard: Callable[[str], object],
 ) -> None:
     async with aclosing(provider.stream(request)) as chunks:
         async for chunk in chunks:
             answer.text += chunk.text
+            if chunk.text:
+                heard(chunk.text)
             answer.usage = chunk.usage or answer.usage
             answer.loading = answer.loading or chunk.loading
             if answer.first_word is not None:
                 if len(answer.text) >= _LONGEST_ANSWER:
                     return
             elif chunk.useful:
-                answer.first_word = clock.now() - started
+                answer.first_word = elapsed()
             elif failure := failure_before_a_word(chunk):
                 answer.failure = failure
                 return

@@ -196,6 +196,25 @@ class Page:
     unreadable: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """New values for some fields of one connection; `version`: of the record they are based on."""
+
+    id: str
+    changes: Mapping[str, Any] = field(repr=False)
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    id: str
+    version: int | None = None
+
+
+Step = Connection | Change | Removal
+"""One thing of several to be done together; a record is one to add."""
+
+
 class ConnectionStore(Protocol):
     """Keeps connections for any number of processes at once.
 
@@ -241,6 +260,11 @@ class ConnectionStore(Protocol):
         self, actor: Actor, connection_id: str, *, version: int | None = None
     ) -> None: ...
 
+    async def apply(self, actor: Actor, steps: Sequence[Step]) -> tuple[Connection, ...]:
+        """All of these, one after the other, or none: each as `add`, `change` and `remove` would do
+        it. Those added and changed, as they are kept.
+        """
+
     async def set_status(
         self, actor: Actor, connection_id: str, status: Status, reason: str = ""
     ) -> None:
@@ -285,7 +309,7 @@ BETWEEN = {
 LONGEST_TIMEOUT = 3_600.0
 _MOST_TAGS, _LONGEST_TAG = 50, 100
 _LONGEST_SECRET, _LONGEST_BODY = 20_000, 100_000
-_ID = re.compile(r"[\w.:@+-]+", re.ASCII)
+ID = re.compile(r"[\w.:@+-]+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Would break a line of a log, or cannot be written as UTF-8."""
 _CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -316,7 +340,7 @@ def _text_flaws(c: Connection) -> Iterator[str]:
             yield f"{name} must have at most {longest:,} characters"
         if (_CONTROL_BUT_LINES if name == "description" else _CONTROL).search(text):
             yield f"{name} must not contain control characters"
-    if c.id and not _ID.fullmatch(c.id):
+    if c.id and not ID.fullmatch(c.id):
         yield "id must be of letters, digits and . : @ + _ -"
     if len(c.tags) > _MOST_TAGS or len(set(c.tags)) < len(c.tags):
         yield f"tags must differ, and be at most {_MOST_TAGS}"

@@ -11,6 +11,7 @@
     ├── SealError                   a sealed value cannot be opened: which, and what to do
     ├── ReplyFailedError            every endpoint failed, or none was eligible
     ├── StoreError                  the database could not be read or written
+    ├── ApiError                    the management API was not reached, or did not do its part
     ├── NotFoundError               there is no such thing, or not for whoever asks
     ├── ForbiddenError              whoever asks sees it and may not do this to it
     └── ConflictError               it cannot be done as things stand now
@@ -94,6 +95,10 @@ class ReplyFailedError(RouterError):
 
 class StoreError(RouterError):
     """The database could not be read or written; says which, why, and what to do."""
+
+
+class ApiError(RouterError):
+    """The management API was not reached, does not know the key, or did not do its part."""
 
 
 class NotFoundError(RouterError):

@@ -12,6 +12,7 @@ from llm_router.clock import Clock
 from llm_router.connections import MANAGED, Connection, ConnectionStore, Query
 from llm_router.endpoint import Endpoint
 from llm_router.errors import ConfigurationError, RouterError
+from llm_router.guard import AddressGuard
 from llm_router.limits import Limits
 from llm_router.options import BreakerOptions
 from llm_router.plugins import Plugins
@@ -49,9 +50,15 @@ class Stored:
 class Live:
     """Puts endpoints into `pool`, and owns them. `limits`: of all that ever were, by key."""
 
-    def __init__(self, pool: Pool, clock: Clock, breaker: BreakerOptions) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        clock: Clock,
+        breaker: BreakerOptions,
+        guard: AddressGuard | None = None,
+    ) -> None:
         self.limits: dict[str, Limits] = {}
-        self._pool, self._clock, self._breaker = pool, clock, breaker
+        self._pool, self._clock, self._breaker, self._guard = pool, clock, breaker, guard
         self._endpoints: dict[str, Endpoint] = {}
         self._leaving: dict[asyncio.Task[None], asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -98,7 +105,8 @@ class Live:
         if old and _asked(old.connection) == _asked(connection):
             old.set_up_as(connection)
             return old
-        provider = PROVIDERS.load(connection.provider).create(connection, self._clock)
+        module = PROVIDERS.load(connection.provider)
+        provider = module.create(connection, self._clock, self._guard)
         now = self._clock.now()
         limits = self.limits.setdefault(key, Limits(connection, self._clock.wall() - now))
         endpoint = Endpoint(connection, provider, self._breaker, limits)

@@ -12,8 +12,10 @@ from starlette.exceptions import HTTPException
 from llm_router.errors import (
     AddressRefusedError,
     ConfigurationError,
+    ConflictError,
     ForbiddenError,
     NotFoundError,
+    ReplyFailedError,
     RouterError,
     SealError,
     StaleError,
@@ -30,6 +32,7 @@ _TITLES: Mapping[type[RouterError], tuple[int, str]] = {
     ForbiddenError: (403, "You may not do this"),
     AddressRefusedError: (403, "This address may not be called"),
     ConfigurationError: (422, "This cannot work"),
+    ConflictError: (409, "It cannot be done as things stand now"),
     SealError: (500, "A stored secret cannot be opened"),
 }
 
@@ -105,6 +108,9 @@ def problem_of(error: RouterError) -> Problem:
         return Problem(409, title, str(error), current_version=error.current)
     if isinstance(error, TakenError):
         return Problem(409, "It is in use already", str(error), field=error.field)
+    if isinstance(error, ReplyFailedError):
+        reasons = [[name, reason] for name, reason in error.reasons]
+        return Problem(502, "The connection did not answer", str(error), reasons=reasons)
     for kind, (status, title) in _TITLES.items():
         if isinstance(error, kind):
             return Problem(status, title, str(error))

@@ -16,7 +16,7 @@ _REASONS = {
     413: "The body is too long",
     422: "The request is not as it should be; the document says where",
     429: "Too many requests; Retry-After says when to come again",
-    502: "The voice server, or the model server, refuses us",
+    502: "Whoever was asked for it, a model or the voice server, does not do it",
     503: "The database, or the voice server, does not answer; try again in a moment",
 }
 _PROBLEM = {
@@ -36,6 +36,11 @@ _PROBLEM = {
                 "required": ["field", "message"],
                 "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
             },
+        },
+        "reasons": {
+            "type": "array",
+            "description": "Of a 502: each connection that was asked, and why it did not answer.",
+            "items": {"type": "array", "items": {"type": "string"}},
         },
         "field": {"type": "string", "description": "Of a 409: the field whose value is in use."},
         "current_version": {

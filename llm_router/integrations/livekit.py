@@ -1,15 +1,17 @@
 """RouterLLM: the router as LiveKit's `llm.LLM`."""
 
+import asyncio
 import dataclasses
 import logging
 import time
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from typing import Any, ClassVar
 
 from livekit.agents import APIConnectionError, APIConnectOptions, llm, utils
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGivenOr
 
 from llm_router.observe import AttemptEvent, ReplyEvent
+from llm_router.phrases import Phrases
 from llm_router.router import Router
 from llm_router.types import ChatRequest, Chunk
 
@@ -25,12 +27,19 @@ class RouterLLM(llm.LLM[Any]):
     `model` and `provider` name the connection that answered last. LiveKit's own retries are off:
     the router has already asked everyone, and a retry would say words twice. Nothing that goes
     wrong is raised into the voice pipeline, where it would be silence. Closing this leaves the
-    router open.
+    router open, unless it was given unopened.
     """
 
-    def __init__(self, router: Router, *, session_id: str = "", language: str = "en") -> None:
+    def __init__(
+        self,
+        router: Router | AbstractAsyncContextManager[Router],
+        *,
+        session_id: str = "",
+        language: str = "en",
+    ) -> None:
         super().__init__()
-        self.router, self._session_id, self._language = router, session_id, language
+        self._router, self._session_id, self._language = router, session_id, language
+        self._own, self._opening = AsyncExitStack(), asyncio.Lock()
         self._model, self._connection = "", "patchbay"
 
     @property
@@ -75,7 +84,20 @@ class RouterLLM(llm.LLM[Any]):
         )
 
     async def _prewarm_impl(self) -> None:
-        await self.router.warm()
+        await (await self.opened()).warm()
+
+    async def opened(self) -> Router:
+        """The router. One that is still to be opened is, and is then this object's own."""
+        if isinstance(self._router, Router):
+            return self._router
+        async with self._opening:
+            if not isinstance(self._router, Router):
+                self._router = await self._own.enter_async_context(self._router)
+            return self._router
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        await self._own.aclose()
 
     def answered_by(self, event: ReplyEvent) -> None:
         self._model, self._connection = event.model, event.connection or "patchbay"
@@ -101,9 +123,10 @@ class _RouterStream(llm.LLMStream):
         self._retry_on_chunk_sent = False
 
     async def _run(self) -> None:
-        router = self._router_llm.router
+        router: Router | None = None
         given, told_of = "", None
         try:
+            router = await self._router_llm.opened()
             async with aclosing(router.stream(self._request, observers=[self])) as reply:
                 async for chunk in reply:
                     given += chunk.text
@@ -115,7 +138,8 @@ class _RouterStream(llm.LLMStream):
                     self._send(chunk, extra)
         except Exception:  # a fault of our own must not be heard as silence either
             _logger.exception("the router failed; the caller is asked to say it again")
-            phrases, language = router.phrases, self._request.language
+            phrases = router.phrases if router else Phrases()
+            language = self._request.language
             said = phrases.closing(given, language) if given else phrases.pick("sorry", language, 0)
             self._send(Chunk(text=said, finish_reason="stop"), None)
 

@@ -13,12 +13,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm_router.access import Actor, AuditEntry
 from llm_router.clock import Clock, SystemClock
-from llm_router.connections import SECRETS, Connection, Page, Query, Status
+from llm_router.connections import (
+    SECRETS,
+    Change,
+    Connection,
+    Page,
+    Query,
+    Removal,
+    Status,
+    Step,
+)
 from llm_router.errors import ConfigurationError, SealError
 from llm_router.store import audit, feed, rules
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database, Dialect
 from llm_router.store.migrations import migrate
+from llm_router.store.sealing import place
 from llm_router.store.tables import connections, counters
 
 _C = connections.c
@@ -52,17 +62,7 @@ class SqlConnectionStore:
         self._vault, self._clock = vault, clock or SystemClock()
 
     async def add(self, actor: Actor, new: Sequence[Connection]) -> tuple[Connection, ...]:
-        now = self._now()
-        admitted = [rules.admitted(actor, connection, now) for connection in new]
-        if not admitted:
-            return ()
-        async with self._changing() as db:
-            for connection in admitted:
-                await _refuse_taken(db, connection)
-                await db.execute(connections.insert(), self._row(connection))
-            added = [rules.entry(actor, "add", c, rules.audited(None, c), now) for c in admitted]
-            await _keep(db, added)
-        return tuple(connection.without_secrets() for connection in admitted)
+        return await self.apply(actor, new)
 
     async def get(self, actor: Actor, connection_id: str, *, secrets: bool = False) -> Connection:
         async with self.database.reading() as db:
@@ -100,32 +100,33 @@ class SqlConnectionStore:
         *,
         version: int | None = None,
     ) -> Connection:
-        now = self._now()
-        async with self._changing() as db:
-            stored = rules.found(actor, _connection(await _row(db, connection_id)), connection_id)
-            new = rules.edited(actor, stored, changes, version, now)
-            if new is stored:
-                return stored
-            if (new.owner, new.name) != (stored.owner, stored.name):
-                await _refuse_taken(db, new)
-            row = self._row(new)
-            # What was found out meanwhile, and secrets that were not given, stay as they are.
-            kept = {"status", "status_reason", "last_used_at"}
-            kept |= {f"{name}_sealed" for name in SECRETS if name not in changes}
-            values = {name: value for name, value in row.items() if name not in kept}
-            await db.execute(update(connections).where(_C.id == connection_id).values(values))
-            changed = rules.audited(stored, new, changes)
-            await _keep(db, [rules.entry(actor, "edit", new, changed, now)])
-        return new.without_secrets()
+        step = Change(id=connection_id, changes=changes, version=version)
+        (changed,) = await self.apply(actor, [step])
+        return changed
 
     async def remove(self, actor: Actor, connection_id: str, *, version: int | None = None) -> None:
+        await self.apply(actor, [Removal(id=connection_id, version=version)])
+
+    async def apply(self, actor: Actor, steps: Sequence[Step]) -> tuple[Connection, ...]:
+        if not steps:
+            return ()
+        now, kept, entries = self._now(), list[Connection](), list[AuditEntry]()
         async with self._changing() as db:
-            stored = rules.found(actor, _connection(await _row(db, connection_id)), connection_id)
-            rules.require(actor, "remove", stored)
-            rules.check_version(stored, version)
-            await db.execute(connections.delete().where(_C.id == connection_id))
-            changed = rules.audited(stored, None)
-            await _keep(db, [rules.entry(actor, "remove", stored, changed, self._now())])
+            for step in steps:
+                entry: AuditEntry | None
+                if isinstance(step, Removal):
+                    entry = await self._remove(db, actor, step, now)
+                elif isinstance(step, Change):
+                    changed, entry = await self._change(db, actor, step, now)
+                    kept.append(changed)
+                else:
+                    added, entry = await self._add(db, actor, step, now)
+                    kept.append(added)
+                if entry:
+                    entries.append(entry)
+            if entries:
+                await _keep(db, entries)
+        return tuple(kept)
 
     async def set_status(
         self, actor: Actor, connection_id: str, status: Status, reason: str = ""
@@ -162,29 +163,41 @@ class SqlConnectionStore:
     def changes(self) -> AsyncGenerator[int, None]:
         return feed.revisions(self.database, self.revision)
 
-    async def reseal(self) -> int:
-        """Seal again what is not under the vault's first key; how many rows that were.
+    async def _add(
+        self, db: AsyncConnection, actor: Actor, new: Connection, now: datetime
+    ) -> tuple[Connection, AuditEntry]:
+        admitted = rules.admitted(actor, new, now)
+        await _refuse_taken(db, admitted)
+        await db.execute(connections.insert(), self._row(admitted))
+        entry = rules.entry(actor, "add", admitted, rules.audited(None, admitted), now)
+        return admitted.without_secrets(), entry
 
-        Row by row, so it may be stopped anywhere and run again. Raises SealError for the first
-        that cannot be opened, with those before it done.
-        """
-        async with self.database.reading() as db:
-            rows = (await db.execute(select(connections).order_by(_C.id))).mappings().all()
-        stale = [row["id"] for row in rows if self._resealed(row)]
-        for connection_id in stale:
-            async with self.database.writing() as db:
-                row = await _row(db, connection_id, for_update=True)
-                if row and (values := self._resealed(row)):
-                    by_id = update(connections).where(_C.id == connection_id)
-                    await db.execute(by_id.values(values))
-        return len(stale)
+    async def _change(
+        self, db: AsyncConnection, actor: Actor, step: Change, now: datetime
+    ) -> tuple[Connection, AuditEntry | None]:
+        stored = rules.found(actor, _connection(await _row(db, step.id)), step.id)
+        new = rules.edited(actor, stored, step.changes, step.version, now)
+        if new is stored:
+            return stored, None
+        if (new.owner, new.name) != (stored.owner, stored.name):
+            await _refuse_taken(db, new)
+        row = self._row(new)
+        # What was found out meanwhile, and secrets that were not given, stay as they are.
+        kept = {"status", "status_reason", "last_used_at"}
+        kept |= {f"{name}_sealed" for name in SECRETS if name not in step.changes}
+        values = {name: value for name, value in row.items() if name not in kept}
+        await db.execute(update(connections).where(_C.id == step.id).values(values))
+        changed = rules.audited(stored, new, step.changes)
+        return new.without_secrets(), rules.entry(actor, "edit", new, changed, now)
 
-    def _resealed(self, row: RowMapping) -> dict[str, str]:
-        return {
-            f"{name}_sealed": self._vault.reseal(sealed, bound_to=_place(row["id"], name))
-            for name in SECRETS
-            if (sealed := row[f"{name}_sealed"]) and self._vault.needs_resealing(sealed)
-        }
+    async def _remove(
+        self, db: AsyncConnection, actor: Actor, step: Removal, now: datetime
+    ) -> AuditEntry:
+        stored = rules.found(actor, _connection(await _row(db, step.id)), step.id)
+        rules.require(actor, "remove", stored)
+        rules.check_version(stored, step.version)
+        await db.execute(connections.delete().where(_C.id == step.id))
+        return rules.entry(actor, "remove", stored, rules.audited(stored, None), now)
 
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator[AsyncConnection]:
@@ -210,20 +223,16 @@ class SqlConnectionStore:
     def _sealed(self, connection_id: str, field: str, text: str | None) -> str | None:
         if text is None:
             return None
-        return self._vault.seal(text, bound_to=_place(connection_id, field))
+        return self._vault.seal(text, bound_to=place(connections, connection_id, field))
 
     def _opened(self, connection: Connection, row: RowMapping) -> Connection:
         texts = {
-            name: self._vault.open(sealed, bound_to=_place(connection.id, name))
+            name: self._vault.open(sealed, bound_to=place(connections, connection.id, name))
             for name in SECRETS
             if (sealed := row[f"{name}_sealed"]) is not None
         }
         headers = json.loads(texts.get("headers", "{}"))
         return replace(connection, api_key=texts.get("api_key"), headers=headers)
-
-
-def _place(connection_id: str, field: str) -> str:
-    return f"{connections.name}:{connection_id}:{field}"
 
 
 def _record(row: RowMapping) -> Connection:
@@ -235,12 +244,8 @@ def _connection(row: RowMapping | None) -> Connection | None:
     return None if row is None else _record(row)
 
 
-async def _row(
-    db: AsyncConnection, connection_id: str, *, for_update: bool = False
-) -> RowMapping | None:
+async def _row(db: AsyncConnection, connection_id: str) -> RowMapping | None:
     wanted = select(connections).where(_C.id == connection_id)
-    if for_update:
-        wanted = wanted.with_for_update()
     return (await db.execute(wanted)).mappings().one_or_none()
 
 

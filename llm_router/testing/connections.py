@@ -8,7 +8,16 @@ from typing import Any
 
 from llm_router.access import Actor, AuditEntry, sees
 from llm_router.clock import Clock, SystemClock
-from llm_router.connections import SECRETS, Connection, Page, Query, Status
+from llm_router.connections import (
+    SECRETS,
+    Change,
+    Connection,
+    Page,
+    Query,
+    Removal,
+    Status,
+    Step,
+)
 from llm_router.store import rules
 
 
@@ -24,19 +33,7 @@ class InMemoryConnectionStore:
         self._changed = asyncio.Event()
 
     async def add(self, actor: Actor, new: Sequence[Connection]) -> tuple[Connection, ...]:
-        now, kept = self._now(), dict(self._kept)
-        admitted = [rules.admitted(actor, connection, now) for connection in new]
-        for connection in admitted:
-            if connection.id in kept:
-                raise rules.taken(connection, "id")
-            _refuse_taken_name(kept, connection)
-            kept[connection.id] = _whole(connection)
-        self._kept = kept
-        if admitted:
-            self._keep(
-                *(rules.entry(actor, "add", c, rules.audited(None, c), now) for c in admitted)
-            )
-        return tuple(connection.without_secrets() for connection in admitted)
+        return await self.apply(actor, new)
 
     async def get(self, actor: Actor, connection_id: str, *, secrets: bool = False) -> Connection:
         connection = self._seen(actor, connection_id)
@@ -62,23 +59,52 @@ class InMemoryConnectionStore:
         *,
         version: int | None = None,
     ) -> Connection:
-        now, stored = self._now(), self._seen(actor, connection_id)
-        new = rules.edited(actor, stored, changes, version, now)
-        if new is stored:
-            return stored
-        _refuse_taken_name(self._kept, new)
-        before = self._kept[connection_id]
-        kept = {name: getattr(before, name) for name in SECRETS if name not in changes}
-        self._kept[connection_id] = _whole(replace(new, **kept))
-        self._keep(rules.entry(actor, "edit", new, rules.audited(stored, new, changes), now))
-        return new.without_secrets()
+        step = Change(id=connection_id, changes=changes, version=version)
+        (changed,) = await self.apply(actor, [step])
+        return changed
 
     async def remove(self, actor: Actor, connection_id: str, *, version: int | None = None) -> None:
-        stored = self._seen(actor, connection_id)
-        rules.require(actor, "remove", stored)
-        rules.check_version(stored, version)
-        del self._kept[connection_id]
-        self._keep(rules.entry(actor, "remove", stored, rules.audited(stored, None), self._now()))
+        await self.apply(actor, [Removal(id=connection_id, version=version)])
+
+    async def apply(self, actor: Actor, steps: Sequence[Step]) -> tuple[Connection, ...]:
+        now, before, done, entries = self._now(), self._kept, list[Connection](), []
+        self._kept = dict(before)
+        try:
+            for step in steps:
+                connection, entry = self._take(actor, step, now)
+                done += [connection.without_secrets()] if connection else []
+                entries += [entry] if entry else []
+        except BaseException:
+            self._kept = before
+            raise
+        if entries:
+            self._keep(*entries)
+        return tuple(done)
+
+    def _take(
+        self, actor: Actor, step: Step, now: datetime
+    ) -> tuple[Connection | None, AuditEntry | None]:
+        if isinstance(step, Connection):
+            new = rules.admitted(actor, step, now)
+            if new.id in self._kept:
+                raise rules.taken(new, "id")
+            _refuse_taken_name(self._kept, new)
+            self._kept[new.id] = _whole(new)
+            return new, rules.entry(actor, "add", new, rules.audited(None, new), now)
+        stored = self._seen(actor, step.id)
+        if isinstance(step, Removal):
+            rules.require(actor, "remove", stored)
+            rules.check_version(stored, step.version)
+            del self._kept[step.id]
+            return None, rules.entry(actor, "remove", stored, rules.audited(stored, None), now)
+        new = rules.edited(actor, stored, step.changes, step.version, now)
+        if new is stored:
+            return stored, None
+        _refuse_taken_name(self._kept, new)
+        before = self._kept[step.id]
+        kept = {name: getattr(before, name) for name in SECRETS if name not in step.changes}
+        self._kept[step.id] = _whole(replace(new, **kept))
+        return new, rules.entry(actor, "edit", new, rules.audited(stored, new, step.changes), now)
 
     async def set_status(
         self, actor: Actor, connection_id: str, status: Status, reason: str = ""

@@ -12,6 +12,7 @@ from tests.contracts.gateway import HOST, PUBLIC, ROLES, STRANGER, House, proble
 EVERYBODY = frozenset(ROLES)
 EDITORS: frozenset[Role] = frozenset({"editor", "admin"})
 OPERATORS: frozenset[Role] = EDITORS | {"operator"}
+USERS: frozenset[Role] = OPERATORS | {"worker"}
 ADMINS: frozenset[Role] = frozenset({"admin"})
 NEW = {"name": "new", "base_url": PUBLIC}
 OFFLINE = {"name": "rules", "provider": "offline"}
@@ -27,11 +28,13 @@ ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
     ("POST", "/connections/{connection_id}/deactivate"): (OPERATORS, None, 200),
     ("POST", "/connections/{connection_id}/rotate-key"): (EDITORS, {"api_key": "sk-new"}, 200),
     ("POST", "/connections/{connection_id}/test"): (OPERATORS, {}, 200),
+    ("POST", "/connections/{connection_id}/generate"): (USERS, {"prompt": "Hi?"}, 200),
     ("GET", "/connections/{connection_id}/models"): (OPERATORS, None, 200),
     ("POST", "/connections/{connection_id}/models/pull"): (EDITORS, {"model": "m"}, 422),
     ("GET", "/connections/{connection_id}/models/pull"): (EVERYBODY, None, 200),
     ("DELETE", "/connections/{connection_id}/models/{name:path}"): (EDITORS, None, 422),
     ("POST", "/connections/import"): (EDITORS, NEW, 201),
+    ("POST", "/connections/apply"): (EDITORS, NEW, 200),
     ("GET", "/connections/export"): (EVERYBODY, None, 200),
     ("GET", "/presets"): (EVERYBODY, None, 200),
     ("POST", "/presets/{name}/apply"): (EDITORS, PRESET, 201),

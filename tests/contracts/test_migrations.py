@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-from datetime import datetime
 from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
@@ -23,7 +22,7 @@ from tests.contracts.stores import VAULT, added
 
 CHECKED = (
     "INSERT INTO llm_connection_health_checks (connection_id, at, outcome, detail)"
-    " VALUES ('own', :at, 'ok', '')"
+    " VALUES ('own', '2026-01-01 00:00:00', 'ok', '')"
 )
 
 
@@ -105,7 +104,7 @@ async def test_prices_of_before_mean_what_they_did(database: Database) -> None:
             await added(store, name=name, id=name, price_in=prices[0], price_out=prices[1])
     await back_to(database, "0001")
     async with database.writing() as db:
-        await db.execute(text(CHECKED), {"at": datetime(2026, 1, 1)})
+        await db.execute(text(CHECKED))
     await migrate(database)
     async with database.reading() as db:
         assert await db.run_sync(differences) == []

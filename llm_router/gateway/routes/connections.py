@@ -18,7 +18,7 @@ from llm_router.gateway.schemas import (
     NewConnection,
     NewSecret,
 )
-from llm_router.gateway.vetting import Id, recognised, vet
+from llm_router.gateway.vetting import Id, note_switch, recognised, vet
 from llm_router.store import rules
 
 router = APIRouter(prefix="/connections", tags=["connections"])
@@ -163,10 +163,4 @@ async def _changed(
         await vet(served, actor, replace(stored, **changes))
     before = await served.store.get(actor, connection_id)
     changed = await served.store.change(actor, connection_id, changes, version=version)
-    if changed.is_active == before.is_active:
-        return changed
-    if changed.is_active:
-        await served.store.set_status(actor, connection_id, "untested")
-    else:
-        await served.store.set_status(actor, connection_id, "deactivated", f"by {actor.name}")
-    return await served.store.get(actor, connection_id)
+    return await note_switch(served, actor, before, changed)

@@ -1,30 +1,24 @@
 """Connections as files: taken in, in every format we know, and given out, without keys."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from io import StringIO
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from dotenv import dotenv_values
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 
-from llm_router.connections import MANAGED, SECRETS, Connection
 from llm_router.connections import Query as Wanted
-from llm_router.environment import from_environment
-from llm_router.errors import ConfigurationError
+from llm_router.errors import ConfigurationError, ConflictError, SealError
+from llm_router.formats import Format, read, row
 from llm_router.gateway.deps import Asking, Served
 from llm_router.gateway.openapi import problems
+from llm_router.gateway.plans import PlanShown
 from llm_router.gateway.schemas import ConnectionsAdded
-from llm_router.gateway.vetting import vet
-from llm_router.imports import from_compatible_data, from_json
+from llm_router.gateway.vetting import note_switch, vet
+from llm_router.plan import make_plan
 from llm_router.store import rules
 
 router = APIRouter(prefix="/connections", tags=["files"])
 
-Format = Literal["connections", "openai_compatible", "env"]
-_KEPT_BACK = frozenset(MANAGED) | frozenset(SECRETS)
-_PLAIN = Connection(name="plain")
 _BODY = {
     "required": True,
     "content": {
@@ -79,9 +73,49 @@ async def take_in(
     `"api_key": "env:NAME"` takes a variable of the HTTP process, for an admin.
     """
     rules.require(asking, "add")
-    new = _read(text, format, served.environment(asking))
+    new = read(text, format, "the body", served.environment(asking))
     await vet(served, asking, *new)
     return {"items": await served.store.add(asking, new)}
+
+
+@router.post(
+    "/apply",
+    operation_id="applyConnections",
+    responses=problems(400, 409, 413, 422),
+    openapi_extra={"requestBody": _BODY},
+)
+async def apply(
+    asking: Asking,
+    served: Served,
+    text: Annotated[str, Depends(_text)],
+    *,
+    prune: Annotated[bool, Query(description="Remove what you have and the file has not.")] = False,
+    dry_run: Annotated[bool, Query(description="Only show what would be done.")] = False,
+    plan: Annotated[
+        str | None,
+        Query(max_length=100, description="Of the plan that was shown; 409 if it is another now."),
+    ] = None,
+) -> PlanShown:
+    """Have what a file says, all of it or nothing. Done twice, it does nothing the second time.
+
+    Connections are told apart by their id, else by their name among your own. What the file leaves
+    out has its default, but a key and headers stay as they are. `"api_key": "env:NAME"` takes a
+    variable of the HTTP process, for an admin.
+    """
+    rules.require(asking, "add")
+    wanted = read(text, "connections", "the body", served.environment(asking))
+    page = await served.store.find(asking, Wanted(limit=None), secrets=True)
+    for said in page.unreadable.values():
+        raise SealError(said)
+    made = make_plan(page.items, wanted, asking.owner, prune=prune)
+    if plan is not None and plan != made.digest():
+        raise ConflictError("the connections have been changed since; look at the plan anew")
+    await vet(served, asking, *made.added, *(replace(c.kept, **c.values) for c in made.changed))
+    if not dry_run:
+        done = {c.id: c for c in await served.store.apply(asking, made.steps())}
+        for changed in made.changed:
+            await note_switch(served, asking, changed.kept, done[changed.kept.id])
+    return PlanShown.of(made, applied=not dry_run)
 
 
 @router.get("/export", operation_id="exportConnections")
@@ -89,35 +123,6 @@ async def give_out(asking: Asking, served: Served) -> JSONResponse:
     """All connections you see, as a file to import elsewhere. Keys and headers are left out."""
     page = await served.store.find(asking, Wanted(limit=None))
     return JSONResponse(
-        {"connections": [_row(connection) for connection in page.items]},
+        {"connections": [row(connection) for connection in page.items]},
         headers={"Content-Disposition": 'attachment; filename="llm_connections.json"'},
     )
-
-
-def _read(text: str, format_: Format, environ: Mapping[str, str]) -> tuple[Connection, ...]:
-    match format_:
-        case "connections":
-            return from_json(text, "the body", environ)
-        case "openai_compatible":
-            return from_compatible_data(text, "the body", environ)
-    given = dotenv_values(stream=StringIO(text), interpolate=False)
-    named = from_environment({name: value for name, value in given.items() if value})
-    if not named:
-        raise ConfigurationError(
-            "the body: names no server; set OLLAMA_BASE_URL, VLLM_BASE_URL, OPENAI_BASE_URL,"
-            " OPENAI_API_KEY or OPENAI_COMPATIBLE_DATA in it"
-        )
-    return tuple(
-        replace(n.connection, model_name=n.connection.model_name or next(iter(n.wishes), ""))
-        for n in named
-    )
-
-
-def _row(connection: Connection) -> dict[str, Any]:
-    """What differs from a plain connection; the rest goes without saying."""
-    shown = {name: getattr(connection, name) for name in Connection.__dataclass_fields__}
-    return {
-        name: value
-        for name, value in shown.items()
-        if name not in _KEPT_BACK and value != getattr(_PLAIN, name)
-    }

@@ -1,45 +1,89 @@
-"""Does it work? One connection asked a short question, or for its models."""
+"""One connection asked: whether it works, for its models, or for a text."""
 
-from typing import Annotated
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
+from dataclasses import asdict
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Request
+from fastapi.responses import StreamingResponse
 
-from llm_router import checkup
-from llm_router.connections import Status
-from llm_router.gateway.deps import Asking, Served
+from llm_router import checkup, generation
+from llm_router.access import Actor
+from llm_router.connections import Connection, Status
+from llm_router.gateway.deps import Asking, Served, Services
 from llm_router.gateway.openapi import problems
 from llm_router.gateway.schemas import FailureShown, ModelList, TestResult, TestWanted
-from llm_router.gateway.vetting import Id, opened
+from llm_router.gateway.texts import GeneratedText, GenerateWanted
+from llm_router.gateway.vetting import Id, opened, vet
+from llm_router.generation import open_alone, require_flag
+from llm_router.store import rules
 
 router = APIRouter(prefix="/connections/{connection_id}", tags=["connections"])
 
+NDJSON = "application/x-ndjson"
+_ALOUD: dict[str, Any] = {
+    "schema": {
+        "type": "string",
+        "description": 'One JSON object a line: `{"text": "..."}` for each piece, as it comes; at'
+        ' the end `{"result": {...}}`, as above.',
+    }
+}
 
-@router.post("/test", operation_id="testConnection", responses=problems(404))
+
+@router.post(
+    "/test",
+    operation_id="testConnection",
+    response_model=TestResult,
+    responses={**problems(404), 200: {"content": {NDJSON: _ALOUD}}},
+)
 async def try_out(
+    request: Request,
     asking: Asking,
     served: Served,
     connection_id: Id,
     wanted: Annotated[TestWanted | None, Body()] = None,
-) -> TestResult:
+) -> TestResult | StreamingResponse:
     """Ask it one short question, with its own key.
 
     A server that fails is no error of this request: `ok` is false then, and `failure` says what is
-    wrong and what to do. The connection's status follows from it.
+    wrong and what to do. The connection's status follows from it. With `Accept:
+    application/x-ndjson` the words come as they are said, and the result after them.
     """
-    wanted = wanted or TestWanted()
     connection = await opened(served, asking, connection_id, "test")
+
+    async def ask(heard: Callable[[str], object]) -> TestResult:
+        return await _asked(served, asking, connection, wanted or TestWanted(), heard)
+
+    if NDJSON not in request.headers.get("accept", ""):
+        return await ask(lambda _: None)
+    lines = _aloud(ask)
+    first = await anext(lines)  # what is refused is refused before an answer has begun
+    return StreamingResponse(_after(first, lines), media_type=NDJSON)
+
+
+async def _asked(
+    served: Services,
+    actor: Actor,
+    connection: Connection,
+    wanted: TestWanted,
+    heard: Callable[[str], object],
+) -> TestResult:
     result = await checkup.check_up(
         connection,
         wanted.prompt,
         max_tokens=wanted.max_tokens,
         identify_within=served.identify_within,
-        guard=served.guard(asking),
+        guard=served.guard(actor),
         clock=served.clock,
+        heard=heard,
     )
     failure, usage = result.failure, result.usage
     if connection.is_active:
         status: Status = "error" if failure else "active"
-        await served.store.set_status(asking, connection_id, status, str(failure or ""))
+        await served.store.set_status(actor, connection.id, status, str(failure or ""))
     return TestResult(
         ok=failure is None,
         latency=result.latency,
@@ -52,6 +96,49 @@ async def try_out(
         notice=result.notice(connection),
         failure=FailureShown.of(failure),
     )
+
+
+async def _aloud(
+    ask: Callable[[Callable[[str], object]], Coroutine[None, None, TestResult]],
+) -> AsyncGenerator[str, None]:
+    """One line for each piece of text, and one for the result."""
+    said: asyncio.Queue[str | None] = asyncio.Queue()  # bounded by what a test reads at most
+    asked = asyncio.create_task(ask(said.put_nowait))
+    asked.add_done_callback(lambda _: said.put_nowait(None))
+    try:
+        while (text := await said.get()) is not None:
+            yield json.dumps({"text": text}) + "\n"
+        result = await asked
+        yield json.dumps({"result": result.model_dump(mode="json")}) + "\n"
+    finally:
+        asked.cancel()
+        await asyncio.wait([asked])
+
+
+async def _after(first: str, lines: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
+    async with aclosing(lines):
+        yield first
+        async for line in lines:
+            yield line
+
+
+@router.post("/generate", operation_id="generateText", responses=problems(404, 502))
+async def generate(
+    asking: Asking, served: Served, connection_id: Id, wanted: GenerateWanted
+) -> GeneratedText:
+    """Have a text written by this one connection, with its own key, for a script or an automation.
+
+    It must be flagged `use_in_automation`. What it uses counts against its limits and its budget.
+    """
+    rules.require(asking, "use", await served.store.get(asking, connection_id))
+    connection = await served.store.get(asking, connection_id, secrets=True)
+    require_flag(connection, "automation")
+    await vet(served, asking, connection)
+    guard, database = served.guard(asking), served.database
+    async with open_alone(connection, database, guard=guard, clock=served.clock) as router:
+        await served.keys.note(asking.did("generate", ("connection", connection_id), served.now()))
+        said = await generation.generate(router, wanted.request())
+    return GeneratedText(**asdict(said))
 
 
 @router.get("/models", operation_id="listModels", responses=problems(404))

@@ -1,0 +1,93 @@
+"""Rotation of the master key: every sealed column, wherever it is, row by row."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from sqlalchemy import update
+
+from llm_router.access import SYSTEM
+from llm_router.connections import Query
+from llm_router.errors import SealError
+from llm_router.store.crypto import Vault
+from llm_router.store.database import Database
+from llm_router.store.sealing import SEALED, Resealed, holds_secrets, place, reseal
+from llm_router.store.sql import SqlConnectionStore
+from llm_router.store.tables import connections, webhooks
+from tests.contracts.stores import HEADERS, KEY, added, connection
+
+OLD_KEY, NEW_KEY = (Fernet.generate_key().decode() for _ in range(2))
+OLD, BOTH, NEW = Vault([OLD_KEY]), Vault([NEW_KEY, OLD_KEY]), Vault([NEW_KEY])
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+async def add_webhook(database: Database, vault: Vault) -> None:
+    bound_to = place(webhooks, "w", "secret_sealed")
+    row: dict[str, Any] = {
+        "id": "w", "name": "w", "url": "https://host", "events": [], "is_active": True,
+        "owner": "", "team": "", "created_at": NOW, "updated_at": NOW, "version": 1,
+        "secret_sealed": vault.seal("whsec-0123456789", bound_to=bound_to),
+    }  # fmt: skip
+    async with database.writing() as db:
+        await db.execute(webhooks.insert(), {**row})
+
+
+def test_the_sealed_columns_are_found_by_their_name() -> None:
+    assert SEALED[connections] == ("api_key_sealed", "headers_sealed")
+    assert SEALED[webhooks] == ("secret_sealed",)
+    assert place(webhooks, "7", "secret_sealed") == "webhooks:7:secret"
+
+
+async def test_a_rotation_cut_short_is_finished_later(database: Database) -> None:
+    old, both, new = (SqlConnectionStore(database, vault) for vault in (OLD, BOTH, NEW))
+    for name in "abc":
+        await added(old, name=name, id=name, api_key=f"{KEY}{name}", headers=HEADERS)
+    await old.add(SYSTEM, [connection("none", id="none")])
+    await both.change(SYSTEM, "a", {"api_key": KEY})  # as far as it came the first time
+    told: list[tuple[int, int]] = []
+    done = await reseal(database, BOTH, SYSTEM, NOW, lambda *said: told.append(said))
+    assert (done, told) == (Resealed(3), [(1, 3), (2, 3), (3, 3)])
+    assert await reseal(database, BOTH, SYSTEM, NOW) == Resealed(0)
+    page = await new.find(SYSTEM, Query(), secrets=True)
+    assert {c.id: (c.api_key, c.headers) for c in page.items} == {
+        "a": (KEY, HEADERS), "b": (f"{KEY}b", HEADERS), "c": (f"{KEY}c", HEADERS),
+        "none": (None, {}),
+    }  # fmt: skip
+    (entry,) = [e for e in await new.audit(SYSTEM) if e.kind == "master_key"]
+    assert (entry.action, entry.after) == ("reseal", {"rows": 3, "broken": 0})
+
+
+async def test_what_a_webhook_signs_with_is_resealed_as_well(database: Database) -> None:
+    await add_webhook(database, OLD)
+    assert await reseal(database, BOTH, SYSTEM, NOW) == Resealed(1)
+    async with database.reading() as db:
+        sealed = (await db.execute(webhooks.select())).mappings().one()["secret_sealed"]
+    opened = NEW.open(sealed, bound_to=place(webhooks, "w", "secret_sealed"))
+    assert opened == "whsec-0123456789"
+
+
+async def test_one_that_cannot_be_opened_is_named_and_does_not_hold_up_the_rest(
+    database: Database,
+) -> None:
+    store = SqlConnectionStore(database, OLD)
+    for name in "abc":
+        await added(store, name=name, id=name, api_key=KEY)
+    async with database.writing() as db:
+        by_id = update(connections).where(connections.c.id == "b")
+        await db.execute(by_id.values(api_key_sealed="garbage"))
+    done = await reseal(database, BOTH, SYSTEM, NOW)
+    assert done.rows == 2
+    (said,) = done.broken
+    assert said.startswith("llm_connections:b:api_key cannot be opened")
+    new = SqlConnectionStore(database, NEW)
+    assert (await new.get(SYSTEM, "c", secrets=True)).api_key == KEY
+    with pytest.raises(SealError):
+        await new.get(SYSTEM, "b", secrets=True)
+
+
+async def test_it_is_known_whether_anything_is_sealed(database: Database) -> None:
+    await added(SqlConnectionStore(database, OLD), name="plain")
+    assert not await holds_secrets(database)
+    await add_webhook(database, OLD)
+    assert await holds_secrets(database)
