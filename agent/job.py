@@ -109,30 +109,37 @@ def metrics_folder() -> Path:
 
 
 def load_engines(settings: Settings) -> Engines:
-    def secret(value: SecretStr | None) -> str | None:
-        return value.get_secret_value() if value else None
-
-    ears = STTOptions(
-        language=settings.agent_language,
-        model=settings.stt_model or "",
-        base_url=settings.stt_base_url or "",
-        api_key=secret(settings.stt_api_key),
-    )
-    voice = TTSOptions(
-        language=settings.agent_language,
-        model=settings.tts_model or "",
-        voice=settings.tts_voice or "",
-        base_url=settings.tts_base_url or "",
-        api_key=secret(settings.tts_api_key),
-    )
     engines = Engines(
-        stt=stt.load(settings.stt_engine, ears),
-        tts=tts.load(settings.tts_engine, voice),
+        stt=stt.load(settings.stt_engine, stt_options(settings)),
+        tts=tts.load(settings.tts_engine, tts_options(settings)),
         vad=load_vad(_turns(settings)),
     )
     engines.stt.prewarm()
     engines.tts.prewarm()
     return engines
+
+
+def stt_options(settings: Settings) -> STTOptions:
+    return STTOptions(
+        language=settings.agent_language,
+        model=settings.stt_model or "",
+        base_url=settings.stt_base_url or "",
+        api_key=_secret(settings.stt_api_key),
+    )
+
+
+def tts_options(settings: Settings) -> TTSOptions:
+    return TTSOptions(
+        language=settings.agent_language,
+        model=settings.tts_model or "",
+        voice=settings.tts_voice or "",
+        base_url=settings.tts_base_url or "",
+        api_key=_secret(settings.tts_api_key),
+    )
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return value.get_secret_value() if value else None
 
 
 def _observers(process: JobProcess, settings: Settings) -> list[Observer]:

@@ -82,6 +82,14 @@ class ApiClient:
         except ValueError as error:
             raise self._no_patchbay(answer) from error
 
+    async def ready(self) -> None:
+        """Returns when all that the HTTP process needs answers. Raises ApiError."""
+        try:
+            answer = await self._client.get("readyz")
+        except httpx2.HTTPError as error:
+            raise self._unreachable(error) from error
+        self._raise_for(answer)
+
     async def lines(self, path: str, body: Any) -> AsyncGenerator[dict[str, Any], None]:
         """Each line of an answer that comes bit by bit. Raises as `ask` does."""
         asked = self._client.stream(

@@ -56,6 +56,19 @@ class Resealed:
     broken: tuple[str, ...] = ()
 
 
+async def survey(database: Database, vault: Vault) -> Resealed:
+    """What `reseal` would do, with nothing done; and of all rows, those that cannot be opened."""
+    stale, broken = 0, list[str]()
+    for table in SEALED:
+        for row in await _rows(database, table):
+            stale += _needs_it(vault, table, row)
+            try:
+                _open(vault, table, row)
+            except SealError as error:
+                broken.append(str(error))
+    return Resealed(stale, tuple(broken))
+
+
 async def reseal(
     database: Database,
     vault: Vault,
@@ -113,6 +126,12 @@ async def _rows(database: Database, table: Table) -> Sequence[RowMapping]:
     async with database.reading() as db:
         wanted = select(*_columns(table)).order_by(table.c.id)
         return (await db.execute(wanted)).mappings().all()
+
+
+def _open(vault: Vault, table: Table, row: RowMapping) -> None:
+    for name in SEALED[table]:
+        if row[name] is not None:
+            vault.open(row[name], bound_to=place(table, row["id"], name))
 
 
 def _columns(table: Table) -> list[Any]:

@@ -53,6 +53,12 @@ async def migrate(database: Database) -> None:
             await connection.run_sync(_upgrade)
 
 
+async def standing(database: Database) -> tuple[str | None, str | None]:
+    """Where the tables are, None on an empty database, and where they should be. Only looks."""
+    async with database.reading() as connection:
+        return await connection.run_sync(_current), await asyncio.to_thread(_newest)
+
+
 async def new_step(database: Database, what_for: str) -> list[Script | None]:
     """Write a migration from the database, which must be up to date, to what `tables.py` says."""
 

@@ -1,0 +1,40 @@
+"""What is done to the database as a whole, on its machine."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from config.settings import StoreSettings, load_section
+from llm_router.access import SYSTEM
+from llm_router.cli.local import open_database
+from llm_router.store.database import Database
+from llm_router.store.migrations import migrate, schema_sql, standing
+from llm_router.store.sealing import Resealed, reseal
+
+_OPERATOR = replace(SYSTEM, origin="cli")
+
+
+def schema() -> str:
+    """As SQL, in the words of the database that the settings name."""
+    return schema_sql(_database().dialect)
+
+
+async def bring_up_to_date() -> tuple[str, str | None, str | None]:
+    """The database, without its password, and where its tables were and are."""
+    database = _database()
+    try:
+        before, _ = await standing(database)
+        await migrate(database)
+        after, _ = await standing(database)
+    finally:
+        await database.aclose()
+    return database.shown, before, after
+
+
+async def rotate(told: Callable[[int, int], object]) -> Resealed:
+    async with open_database() as (database, vault):
+        return await reseal(database, vault, _OPERATOR, datetime.now(UTC), told)
+
+
+def _database() -> Database:
+    return Database(load_section(StoreSettings).database_url.get_secret_value())
