@@ -33,9 +33,7 @@ async def create(
         "expires_at": until and until.isoformat(),
     }
     made = await session.api.ask("POST", "/keys", body)
-    if session.out.as_json:
-        session.out.json(made)
-        return
+    session.out.json(made)
     session.out.say(f"key {made['id']} of {name} ({role}); keep it, it is not shown again:")
     session.out.line(made["key"])
 
@@ -44,9 +42,7 @@ async def create(
 async def list_(session: Session) -> None:
     """List them, the latest first. The keys themselves are not kept."""
     found = [item async for item in session.api.pages("/keys", {})]
-    if session.out.as_json:
-        session.out.json(found)
-        return
+    session.out.json(found)
     columns = ("id", "name", "role", "team", "last4", "created_at", "expires_at", "revoked_at")
     rows = [[item[column] for column in columns] for item in found]
     session.out.table(columns, rows, "there is none")
@@ -57,5 +53,4 @@ async def revoke(session: Session, key_id: Annotated[str, typer.Argument(metavar
     """Revoke one, and end every session that began with it."""
     await session.api.ask("DELETE", f"/keys/{key_id}")
     session.out.line(f"revoked {key_id}")
-    if session.out.as_json:
-        session.out.json({"revoked": key_id})
+    session.out.json({"revoked": key_id})

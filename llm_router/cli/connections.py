@@ -51,9 +51,7 @@ async def list_(
         **({f"use_in_{use}": True} if use else {}),
     }
     found = [item async for item in session.api.pages("/connections", wanted)]
-    if session.out.as_json:
-        session.out.json(found)
-        return
+    session.out.json(found)
     rows = [
         (
             item["name"], item["connection_type"], item["model_name"], item["base_url"],
@@ -69,10 +67,8 @@ async def list_(
 async def show(session: Session, name: Named) -> None:
     """Show all that is known of one, but its secrets."""
     found = await find_connection(session.api, name)
-    if session.out.as_json:
-        session.out.json(found)
-    else:
-        session.out.facts(found)
+    session.out.json(found)
+    session.out.facts(found)
 
 
 @over_api(app, "add")
@@ -149,8 +145,7 @@ async def edit(
     body = {**changes, "version": before["version"]}
     after = await session.api.ask("PATCH", f"/connections/{before['id']}", body)
     session.out.table(("field", "before", "after"), _differences(before, after), "as it was")
-    if session.out.as_json:
-        session.out.json(after)
+    session.out.json(after)
 
 
 @over_api(app, "activate")
@@ -185,8 +180,7 @@ async def _switch(session: Session, name: str, how: str) -> None:
 
 def _done(session: Session, answer: Any, said: str) -> None:
     session.out.line(said)
-    if session.out.as_json:
-        session.out.json(answer)
+    session.out.json(answer)
 
 
 def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str, str]]:

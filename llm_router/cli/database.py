@@ -26,17 +26,14 @@ async def migrate(
 
     if sql:
         text = upkeep.schema()
-        if out.as_json:
-            out.json({"sql": text})
-        else:
+        out.json({"sql": text})
+        if not out.as_json:
             typer.echo(text)
         return
     database, before, after = await upkeep.bring_up_to_date()
-    if out.as_json:
-        out.json({"database": database, "before": before, "after": after})
-    else:
-        how = "was up to date" if before == after else f"was at {before or 'nothing'}"
-        out.line(f"{database} {how}, and is at {after}")
+    out.json({"database": database, "before": before, "after": after})
+    how = "was up to date" if before == after else f"was at {before or 'nothing'}"
+    out.line(f"{database} {how}, and is at {after}")
 
 
 @on_this_machine(keys, "rotate")
@@ -53,9 +50,8 @@ async def rotate(out: Output) -> int | None:
         done = await upkeep.rotate(told)
     for said in done.broken:
         out.say(said, "red")
-    if out.as_json:
-        out.json({"resealed": done.rows, "broken": done.broken})
-    elif done.broken:
+    out.json({"resealed": done.rows, "broken": done.broken})
+    if done.broken:
         out.line(f"resealed {done.rows} rows; {len(done.broken)} could not be opened", "red")
     else:
         out.line(f"resealed {done.rows} rows; all are under the first master key now", "green")

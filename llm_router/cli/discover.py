@@ -32,15 +32,12 @@ async def discover(
         session.out.say(warning, "yellow")
     kept = {item["name"] async for item in session.api.pages("/connections", {})}
     new = [c for c in found.connections if c.name not in kept]
-    if not session.out.as_json:
-        _show(session, found, kept)
+    _show(session, found, kept)
     wanted = _wanted(add, found, new) if add else _asked_for(session, new)
     added = await add_all(session, wanted)
-    if session.out.as_json:
-        session.out.json(
-            {"found": [_offer(c, found, kept) for c in found.connections], "added": added}
-        )
-    elif added:
+    offers = [_offer(c, found, kept) for c in found.connections]
+    session.out.json({"found": offers, "added": added})
+    if added:
         session.out.line(f"added {', '.join(item['name'] for item in added)}")
 
 

@@ -27,11 +27,9 @@ async def doctor(
     seen = checks.over_http(api_url, api_key_file) if is_elsewhere else checks.here()
     async for finding in seen:
         findings.append(finding)
-        if not out.as_json:
-            style = {"ok": "green", "note": "yellow", "fault": "red"}[finding.state]
-            out.line(f"{finding.state:<6}{finding.what}: {finding.said}", style)
+        style = {"ok": "green", "note": "yellow", "fault": "red"}[finding.state]
+        out.line(f"{finding.state:<6}{finding.what}: {finding.said}", style)
     faults = sum(finding.state == "fault" for finding in findings)
-    if out.as_json:
-        out.json([{"what": f.what, "state": f.state, "said": f.said} for f in findings])
+    out.json([{"what": f.what, "state": f.state, "said": f.said} for f in findings])
     out.say(f"{faults} faults" if faults else "no fault", "red" if faults else "green")
     return NO if faults else None

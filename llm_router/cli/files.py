@@ -34,10 +34,8 @@ async def take_in(
 ) -> None:
     """Add all connections of a file, or none. In it "env:NAME" stands for a variable set here."""
     added = await add_all(session, _read(file, format_))
-    if session.out.as_json:
-        session.out.json(added)
-    else:
-        session.out.line(f"added {', '.join(item['name'] for item in added)}")
+    session.out.json(added)
+    session.out.line(f"added {', '.join(item['name'] for item in added)}")
 
 
 @over_api(app, "export")
@@ -48,7 +46,7 @@ async def export(
     """Write all connections into a file to import elsewhere, without keys and headers."""
     given_out = await session.api.ask("GET", "/connections/export")
     if file is None:
-        session.out.json(given_out)
+        session.out.document(given_out)
         return
     text = json.dumps(given_out, indent=2, ensure_ascii=False) + "\n"
     try:
@@ -85,8 +83,7 @@ async def apply(
             return NO
         plan = await _planned(session, rows, {"prune": prune, "plan": plan["plan"]})
         session.out.say("done", "green")
-    if session.out.as_json:
-        session.out.json(plan)
+    session.out.json(plan)
     return None
 
 
@@ -113,8 +110,7 @@ def _show(session: Session, plan: dict[str, Any]) -> None:
         rows.append(("changed", changed["name"], "; ".join(said)))
     rows += [("removed", name, "") for name in plan["removed"]]
     rows += [("unchanged", name, "") for name in plan["unchanged"]]
-    if not session.out.as_json:
-        session.out.table(("what", "connection", "fields"), rows, "the file names no connection")
+    session.out.table(("what", "connection", "fields"), rows, "the file names no connection")
 
 
 def _rows(connections: tuple[Connection, ...]) -> dict[str, Any]:

@@ -25,17 +25,24 @@ _STYLES = {
 
 
 class Output:
-    """`as_json`: one JSON text and nothing else on standard output."""
+    """A command says what it has to say twice: as JSON and for people. Only one of them is heard,
+    so that with `as_json` there is one JSON text on standard output and nothing else.
+    """
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
         self._out, self._err = Console(highlight=False), Console(stderr=True, highlight=False)
 
     def json(self, data: Any) -> None:
+        if self.as_json:
+            self.document(data)
+
+    def document(self, data: Any) -> None:
+        """JSON that is wanted in any case."""
         typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
 
     def line(self, text: str, style: str = "") -> None:
-        """One line for a person, on standard output; nothing where JSON is asked for."""
+        """One line, on standard output."""
         if not self.as_json:
             self._print(self._out, text, style)
 
@@ -52,6 +59,8 @@ class Output:
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> None:
         """`empty`: what is said where there is no row."""
+        if self.as_json:
+            return
         if not rows:
             self.say(empty)
         elif self._out.is_terminal:

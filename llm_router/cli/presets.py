@@ -16,9 +16,7 @@ app = typer.Typer(help="Sets of connections that many want.", no_args_is_help=Tr
 async def list_(session: Session) -> None:
     """List them, with the variables their keys are taken from."""
     found = await session.api.ask("GET", "/presets")
-    if session.out.as_json:
-        session.out.json(found)
-        return
+    session.out.json(found)
     columns = ("name", "connections", "keys", "description")
     rows = [(p["name"], p["connections"], [*p["keys"].values()], p["description"]) for p in found]
     session.out.table(columns, rows, "there is none")
@@ -32,10 +30,8 @@ async def apply(session: Session, name: Annotated[str, typer.Argument(metavar="N
         raise NotDoneError(f"there is no preset {name!r}; known: {', '.join(presets)}")
     keys = _keys(presets[name]["keys"])
     answer = await session.api.ask("POST", f"/presets/{name}/apply", {"keys": keys})
-    if session.out.as_json:
-        session.out.json(answer["items"])
-    else:
-        session.out.line(f"added {', '.join(item['name'] for item in answer['items'])}")
+    session.out.json(answer["items"])
+    session.out.line(f"added {', '.join(item['name'] for item in answer['items'])}")
 
 
 def _keys(variables: dict[str, Any]) -> dict[str, str]:

@@ -20,10 +20,8 @@ async def try_out(
     """Ask one a short question, with its own key. Ends with 1 if it does not work."""
     found = await find_connection(session.api, name)
     result = await ask(session, found["id"], prompt, max_tokens)
-    if session.out.as_json:
-        session.out.json(result)
-    else:
-        _tell(session, found["name"], result)
+    session.out.json(result)
+    _tell(session, found["name"], result)
     return None if result["ok"] else NO
 
 

@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from tests.contracts.commands import here, shell
 from tests.contracts.databases import cluster, database, files, postgres, server
 from tests.contracts.gateway import each_house, house
 from tests.contracts.stores import server_or_none, store
@@ -14,10 +15,12 @@ __all__ = [
     "database",
     "each_house",
     "files",
+    "here",
     "house",
     "postgres",
     "server",
     "server_or_none",
+    "shell",
     "store",
     "unused_url",
     "wire",

@@ -1,23 +1,19 @@
 """The OpenAPI document, and requests made up from it: nothing breaks, all is as it is declared."""
 
-import asyncio
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 import schemathesis
-import uvicorn
 from hypothesis import HealthCheck, given, settings
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from agent.api import listen
 from llm_router.gateway.rates import RateLimit
-from tests.contracts.databases import Files
-from tests.contracts.gateway import House, house_on
+from tests.contracts.gateway import House
+from tests.contracts.threads import Api, api_on_a_socket, in_a_thread
 
 UNLIMITED = RateLimit("1000000/second")
 FOR_ADMINS = ("/api/keys", "/api/audit", "/api/webhooks")
@@ -25,16 +21,15 @@ EXAMPLE = "6f0c7ad4-8a5e-4a8e-9f53-0d4a3f2b7c11"
 """The id that the document gives as its example."""
 
 
-@dataclass
-class Api:
-    """On a real socket, in a thread of its own: schemathesis knows no asyncio."""
+class Asked:
+    """The API on a real socket, in a thread of its own: schemathesis knows no asyncio."""
 
-    url: str
-    keys: dict[str, str] = field(default_factory=dict)
+    def __init__(self, api: Api) -> None:
+        self.url, self._keys = api.url, api.keys
 
     def headers(self, path: str) -> dict[str, str]:
         who = "admin" if path.startswith(FOR_ADMINS) else "editor"
-        return {"Authorization": f"Bearer {self.keys[who]}"}
+        return {"Authorization": f"Bearer {self._keys[who]}"}
 
     def add_example(self) -> None:
         """So that there is a connection of that id, if the last request took it away."""
@@ -45,34 +40,13 @@ class Api:
 
 
 @pytest.fixture
-def api(files: Files) -> Iterator[Api]:
-    listener = listen("127.0.0.1", 0)
-    api = Api(f"http://127.0.0.1:{listener.getsockname()[1]}")
-    ready, running = threading.Event(), asyncio.Runner()
-    server: uvicorn.Server
-
-    async def serve() -> None:
-        nonlocal server
-        url = await files.new()
-        async with house_on(url, requests=UNLIMITED, refusals=UNLIMITED) as house:
-            api.keys |= house.keys
-            config = uvicorn.Config(house.app, log_config=None, ws="none", lifespan="off")
-            server = uvicorn.Server(config)
-            ready.set()
-            await server.serve([listener])
-
-    thread = threading.Thread(target=lambda: running.run(serve()))
-    thread.start()
-    ready.wait()
-    try:
-        yield api
-    finally:
-        server.should_exit = True
-        thread.join()
-        running.close()
+def api(tmp_path: Path) -> Iterator[Asked]:
+    url = f"sqlite:///{tmp_path}/api.sqlite3"
+    with in_a_thread(api_on_a_socket(url, requests=UNLIMITED, refusals=UNLIMITED)) as api:
+        yield Asked(api)
 
 
-def requests_are_answered_as_declared(operation: Any, api: Api) -> None:
+def requests_are_answered_as_declared(operation: Any, api: Asked) -> None:
     """A few requests to one operation, some as they should be and some not."""
     headers = api.headers(operation.path)
 
@@ -93,7 +67,7 @@ def requests_are_answered_as_declared(operation: Any, api: Api) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_no_request_breaks_it_and_every_answer_is_as_declared(api: Api) -> None:
+def test_no_request_breaks_it_and_every_answer_is_as_declared(api: Asked) -> None:
     document = schemathesis.openapi.from_url(f"{api.url}/api/openapi.json")
     asked = 0
     for found in document.get_all_operations():

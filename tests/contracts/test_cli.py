@@ -1,0 +1,274 @@
+"""The commands, over a database and over HTTP: they do the same, and say the same."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from llm_router.testing.server import Fault, FaultyServer, Script
+from tests.contracts.commands import KEY, Shell
+from tests.contracts.threads import in_a_thread
+
+WORDS = "".join(Script().words)
+
+
+@pytest.fixture
+def server() -> Iterator[FaultyServer]:
+    with in_a_thread(FaultyServer()) as server:
+        yield server
+
+
+def names(shell: Shell, *filters: str) -> list[str]:
+    return [item["name"] for item in shell.json("connections", "list", *filters)]
+
+
+# ── One by one ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_empty_list_says_what_to_do_next(shell: Shell) -> None:
+    said = shell("connections", "list")
+    assert said.stdout == ""
+    assert "connections discover" in said.stderr
+    assert shell.json("connections", "list") == []
+
+
+def test_a_connection_is_added_listed_in_columns_and_shown(shell: Shell) -> None:
+    words = ("--base-url", "http://host:8000/v1", "--model", "m", "--tag", "gpu", "--tag", "eu")
+    said = shell("connections", "add", "cellar", *words, "--priority", "3", "--set", "timeout=20")
+    assert said.stdout == "added cellar; try it: llm-router connections test cellar\n"
+    header, row = (line.split("\t") for line in shell("connections", "list").stdout.splitlines())
+    listed = dict(zip(header, row, strict=True))
+    assert listed | {"id": ""} == {
+        "name": "cellar", "type": "remote", "model": "m", "address": "http://host:8000/v1",
+        "pool": "default", "priority": "3", "status": "untested", "key": "-", "id": "",
+    }  # fmt: skip
+    shown = shell.json("connections", "show", listed["id"])
+    assert shown == shell.json("connections", "show", "cellar")
+    assert (shown["timeout"], shown["tags"]) == (20.0, ["gpu", "eu"])
+    assert "timeout\t20\n" in shell("connections", "show", "cellar").stdout
+
+
+def test_lists_are_filtered(shell: Shell) -> None:
+    shell.add("a", "--tag", "gpu", "--set", "use_in_livekit=false")
+    shell.add("b", "--pool", "night")
+    assert names(shell, "--tag", "gpu") == ["a"]
+    assert names(shell, "--use", "livekit") == ["b"]
+    assert names(shell, "--pool", "night") == ["b"]
+    assert names(shell, "--inactive") == []
+    assert names(shell, "--text", "A") == ["a"]
+
+
+@pytest.mark.parametrize("where", ["-", "env:MINE"])
+def test_a_key_is_piped_in_or_taken_from_a_variable(shell: Shell, where: str) -> None:
+    made = shell.add("a", "--key", where, typed=f"{KEY}\n", MINE=KEY)
+    assert (made["api_key_set"], made["api_key_last4"]) == (True, "wxyz")
+    assert "...wxyz" in shell("connections", "list").stdout
+    assert shell.json("connections", "edit", "a", "--key", "none")["api_key_set"] is False
+
+
+def test_a_key_on_the_command_line_is_refused_and_not_repeated(shell: Shell) -> None:
+    said = shell("connections", "add", "a", "--key", KEY, code=2)
+    assert "have it replaced" in said.stderr
+    assert len(said.stderr.splitlines()) == 1
+    refused = shell("connections", "add", "a", "--set", f"api_key={KEY}", code=2)
+    assert "use --key or --header" in refused.stderr
+    assert names(shell) == []
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [("-", "standard input is empty"), ("env:MINE", "variable MINE is not set"),
+     ("ask", "nobody is there to be asked")],
+)  # fmt: skip
+def test_a_key_that_is_not_there_is_said_so(here: Shell, where: str, said: str) -> None:
+    assert said in here("connections", "add", "a", "--key", where, code=2).stderr
+
+
+def test_a_header_is_a_secret_too(shell: Shell) -> None:
+    made = shell.add("a", "--header", "X-Auth=env:MINE", MINE=KEY)
+    assert made["header_names"] == ["X-Auth"]
+
+
+def test_an_edit_shows_what_it_changed(shell: Shell) -> None:
+    shell.add("a")
+    said = shell("connections", "edit", "a", "--name", "b", "--priority", "7")
+    assert said.stdout.splitlines() == ["field\tbefore\tafter", "name\ta\tb", "priority\t0\t7"]
+    assert names(shell) == ["b"]
+    assert "nothing to change" in shell("connections", "edit", "b", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("pair", "said"),
+    [("nothing=1", "no such field"), ("version=1", "kept by the store"), ("x", "FIELD=VALUE"),
+     ("priority=much", "priority"), ("timeout=-1", "timeout")],
+)  # fmt: skip
+def test_a_field_that_makes_no_sense_is_named(shell: Shell, pair: str, said: str) -> None:
+    refused = shell("connections", "add", "a", "--provider", "offline", "--set", pair, code=2)
+    assert said in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def test_one_is_switched_off_and_on_and_removed_when_that_is_meant(shell: Shell) -> None:
+    shell.add("a")
+    assert shell("connections", "deactivate", "a").stdout == "a is off\n"
+    assert names(shell, "--inactive") == ["a"]
+    assert shell.json("connections", "activate", "a")["status"] == "untested"
+    assert "add --yes" in shell("connections", "remove", "a", code=2).stderr
+    assert shell("connections", "remove", "a", "--yes").stdout == "removed a\n"
+    assert "there is no connection 'a'" in shell("connections", "show", "a", code=2).stderr
+
+
+def test_a_test_says_the_words_and_the_times(shell: Shell, server: FaultyServer) -> None:
+    shell("connections", "add", "a", "--base-url", server.base_url, "--model", "m")
+    words, said = shell("connections", "test", "a").stdout.splitlines()
+    assert words == WORDS.strip()
+    assert said.startswith("a works: first word after 0.")
+    result = shell.json("connections", "test", "a", "--prompt", "Hi?", "--max-tokens", "5")
+    assert (result["ok"], result["text"]) == (True, WORDS)
+    assert server.requests[-1].body["max_tokens"] == 5
+
+
+def test_a_test_that_fails_says_what_to_do_and_ends_with_1(shell: Shell) -> None:
+    with in_a_thread(FaultyServer(Script(fault=Fault.STATUS, status=401))) as server:
+        words = ("--base-url", server.base_url, "--model", "m", "--key", "env:MINE")
+        shell("connections", "add", "a", *words, MINE=KEY)
+        said = shell("connections", "test", "a", code=1)
+        assert said.stdout.startswith("a does not work: rejected key")
+        assert "check api_key" in said.stdout
+        assert shell.json("connections", "test", "a", code=1)["failure"]["kind"] == "rejected key"
+
+
+# ── Files ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def written(folder: Path, *rows: Mapping[str, object], name: str = "mine.json") -> str:
+    file = folder / name
+    file.write_text(json.dumps({"connections": rows}))
+    return str(file)
+
+
+def test_a_file_is_taken_in_and_given_out_again_without_keys(shell: Shell, tmp_path: Path) -> None:
+    row = {"name": "a", "provider": "offline", "api_key": "env:MINE", "priority": 5}
+    said = shell("connections", "import", written(tmp_path, row), MINE=KEY)
+    assert said.stdout == "added a\n"
+    plain = {"name": "a", "provider": "offline", "priority": 5}
+    (shown,) = shell.json("connections", "export")["connections"]
+    assert shown | plain == shown
+    assert "api_key" not in shown
+    file = tmp_path / "out.json"
+    shell("connections", "export", str(file))
+    assert json.loads(file.read_text()) == {"connections": [shown]}
+
+
+def test_a_mistake_in_a_file_is_named_with_its_place(shell: Shell, tmp_path: Path) -> None:
+    good = {"name": "a", "provider": "offline"}
+    file = written(tmp_path, good, {"name": "b", "adress": "http://host"})
+    said = shell("connections", "import", file, code=2)
+    assert f'{file}, connections[1]: unknown field "adress"' in said.stderr
+    assert names(shell) == []
+    assert "cannot be read" in shell("connections", "import", "none.json", code=2).stderr
+
+
+def test_each_format_is_taken_in(shell: Shell) -> None:
+    typed = "LLM_BACKEND_TYPE=ollama\nOLLAMA_BASE_URL=http://127.0.0.1:9\nDEFAULT_MODEL=m\n"
+    shell("connections", "import", "-", "--format", "env", typed=typed)
+    assert names(shell) == ["ollama"]
+
+
+def test_a_plan_is_shown_and_done_as_a_whole_when_that_is_meant(
+    shell: Shell, tmp_path: Path
+) -> None:
+    for name in "abc":
+        shell.add(name)
+    rows: list[dict[str, object]] = [
+        {"name": "a", "provider": "offline"},
+        {"name": "b", "provider": "offline", "priority": 9, "api_key": KEY},
+        {"name": "new", "provider": "offline"},
+    ]
+    words = ("connections", "apply", "-f", written(tmp_path, *rows), "--prune")
+    plan = [
+        "what\tconnection\tfields", "added\tnew\t-",
+        "changed\tb\tpriority: 0 -> 9; api_key: none -> another",
+        "removed\tc\t-", "unchanged\ta\t-",
+    ]  # fmt: skip
+    assert shell(*words, "--dry-run").stdout.splitlines() == plan
+    asked = shell(*words, code=2)
+    assert "add --yes" in asked.stderr
+    assert asked.stdout.splitlines() == plan
+    assert sorted(names(shell)) == ["a", "b", "c"]
+    assert shell(*words, "--yes").stdout.splitlines() == plan
+    assert sorted(names(shell)) == ["a", "b", "new"]
+    # Once more does nothing, and need not be asked about.
+    again = shell.json(*words)
+    assert (again["added"], again["changed"], again["removed"]) == ([], [], [])
+    assert sorted(again["unchanged"]) == ["a", "b", "new"]
+
+
+def test_without_prune_nothing_is_removed_and_without_a_key_the_key_stays(
+    shell: Shell, tmp_path: Path
+) -> None:
+    shell.add("a", "--key", "env:MINE", MINE=KEY)
+    shell.add("b")
+    file = written(tmp_path, {"name": "a", "provider": "offline", "weight": 2.0})
+    plan = shell.json("connections", "apply", "-f", file, "--yes")
+    (changed,) = plan["changed"]
+    assert changed["fields"] == {"weight": {"before": 1.0, "after": 2.0}}
+    assert plan["applied"] is True
+    assert sorted(names(shell)) == ["a", "b"]
+    assert shell.json("connections", "show", "a")["api_key_last4"] == "wxyz"
+
+
+def test_a_plan_of_which_a_part_cannot_be_done_is_not_done_at_all(
+    shell: Shell, tmp_path: Path
+) -> None:
+    shell.add("a")
+    kept = shell.json("connections", "show", "a")
+    taken = {"id": "another", "name": "a", "provider": "offline"}
+    new = {"name": "new", "provider": "offline"}
+    file = written(tmp_path, new, taken)
+    said = shell("connections", "apply", "-f", file, "--yes", code=2)
+    assert "there is a connection of name 'a' already" in said.stderr
+    assert shell.json("connections", "list") == [kept]
+
+
+# ── What there is to begin with ──────────────────────────────────────────────────────────────────
+
+
+def test_what_is_found_is_shown_and_added_only_if_named(shell: Shell) -> None:
+    said = shell("connections", "discover", OPENAI_API_KEY=KEY)
+    assert "openai\tgpt-4.1-mini\thttps://api.openai.com/v1\tOPENAI_API_KEY\tno" in said.stdout
+    assert names(shell) == []
+    wrong = shell("connections", "discover", "--add", "none", OPENAI_API_KEY=KEY, code=2)
+    assert "that was not found; there is:" in wrong.stderr
+    shell("connections", "discover", "--add", "openai", OPENAI_API_KEY=KEY)
+    assert names(shell) == ["openai"]
+    again = shell.json("connections", "discover", "--add", "openai", OPENAI_API_KEY=KEY)
+    assert again["added"] == []
+    assert [offer["kept"] for offer in again["found"] if offer["name"] == "openai"] == [True]
+
+
+def test_a_preset_takes_its_keys_from_the_environment(shell: Shell) -> None:
+    assert "local-dev\t" in shell("presets", "list").stdout
+    shell("presets", "apply", "local-dev")
+    assert names(shell) == ["ollama", "llama.cpp"]
+    missing = shell("presets", "apply", "production", OPENAI_API_KEY=KEY, code=2)
+    assert "needs ANTHROPIC_API_KEY, GROQ_API_KEY" in missing.stderr
+    keys = dict.fromkeys(("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GROQ_API_KEY"), KEY)
+    added = shell.json("presets", "apply", "production", **keys)
+    assert [item["name"] for item in added] == ["anthropic", "openai", "groq"]
+    assert "there is no preset 'x'" in shell("presets", "apply", "x", code=2).stderr
+
+
+def test_api_keys_are_made_shown_once_listed_and_revoked(shell: Shell) -> None:
+    made = shell("api-keys", "create", "anna", "--role", "editor", "--days", "7")
+    assert made.stdout.startswith("pb_")
+    assert len(made.stdout.splitlines()) == 1
+    (key,) = [k for k in shell.json("api-keys", "list") if k["name"] == "anna"]
+    assert (key["role"], key["owner"]) == ("editor", "anna")
+    assert key["expires_at"]
+    assert made.stdout.strip() not in shell("api-keys", "list").stdout
+    shell("api-keys", "revoke", key["id"])
+    (key,) = [k for k in shell.json("api-keys", "list") if k["name"] == "anna"]
+    assert key["revoked_at"]
+    assert "no" in shell("api-keys", "revoke", "0" * 12, code=2).stderr
