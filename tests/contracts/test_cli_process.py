@@ -1,0 +1,245 @@
+"""`llm-router` as a person and a script meet it: a real process, at a terminal or in a pipe."""
+
+import asyncio
+import os
+import pty
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from llm_router.access import SYSTEM
+from llm_router.connections import Connection, Query
+from llm_router.store.crypto import Vault
+from llm_router.store.database import Database
+from llm_router.store.sealing import survey
+from llm_router.store.sql import SqlConnectionStore, open_store
+from llm_router.testing.server import Fault, FaultyServer, Script
+from tests.contracts.databases import Server, opened
+
+ROOT = Path(__file__).parents[2]
+KEY = "sk-0123456789-wxyz"
+OLD_KEY, NEW_KEY = (Fernet.generate_key().decode() for _ in range(2))
+BOTH = Vault([NEW_KEY, OLD_KEY])
+ROWS = 300
+
+
+def command(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "llm_router.cli", *arguments)
+
+
+def environ(folder: Path, **variables: str) -> Mapping[str, str]:
+    """These variables and no others."""
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(folder),
+        "TERM": "xterm",
+        "COLUMNS": "200",
+        **variables,
+    }
+
+
+@asynccontextmanager
+async def started(folder: Path, *arguments: str, **variables: str) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(
+        *command(*arguments),
+        cwd=folder,
+        env=environ(folder, **variables),
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def ran(
+    folder: Path, *arguments: str, typed: str = "", **variables: str
+) -> tuple[int | None, str, str]:
+    """The exit code, and what was said on either stream."""
+    async with started(folder, *arguments, **variables) as process:
+        out, err = await process.communicate(typed.encode())
+    return process.returncode, out.decode(), err.decode()
+
+
+async def at_a_terminal(
+    folder: Path, *arguments: str, asked: str = "", typed: str = "", **variables: str
+) -> str:
+    """All that a person sees, who types so when it is `asked`."""
+    mine, its = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *command(*arguments),
+        cwd=folder,
+        env=environ(folder, **variables),
+        stdin=its,
+        stdout=its,
+        stderr=its,
+        start_new_session=True,
+    )
+    os.close(its)
+    seen = ""
+    try:
+        while more := await asyncio.to_thread(_read, mine):
+            seen += more
+            if asked and asked in seen:
+                os.write(mine, f"{typed}\n".encode())
+                asked = ""
+        assert await process.wait() == 0, seen
+    finally:
+        os.close(mine)
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return seen
+
+
+def _read(terminal: int) -> str:
+    try:
+        return os.read(terminal, 4096).decode()
+    except OSError:  # the other end is closed
+        return ""
+
+
+# ── What is seen ─────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_help_states_the_exit_codes_and_the_variables(tmp_path: Path) -> None:
+    code, out, _ = await ran(tmp_path, "--help")
+    assert code == 0
+    said = " ".join(out.split())
+    assert "Exit codes: 0 done; 1 done, and the answer is no" in said
+    assert "DATABASE_URL" in said
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nonsense",), "No such command 'nonsense'"),
+        (("connections", "show"), "Missing argument"),
+        (("connections", "list", "--type", "none"), "'none' is not one of"),
+        (("api-keys", "create", "a"), "Missing option '--role'"),
+    ],
+)
+async def test_what_cannot_be_understood_is_said_in_one_line(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    code, out, err = await ran(tmp_path, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("llm-router: ")
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+async def test_a_database_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
+    url = "postgresql://me:pg-secret@127.0.0.1:1/none"
+    code, _, err = await ran(tmp_path, "connections", "list", DATABASE_URL=url)
+    assert code == 2
+    assert "check that it runs, and the address in the URL" in err
+    assert "pg-secret" not in err
+    assert len(err.splitlines()) == 1
+
+
+async def test_a_terminal_gets_colour_and_a_pipe_and_no_color_do_not(tmp_path: Path) -> None:
+    words = ("connections", "add", "a", "--provider", "offline")
+    await ran(tmp_path, *words)
+    coloured = await at_a_terminal(tmp_path, "connections", "list")
+    assert "\x1b[" in coloured
+    assert "untested" in coloured
+    plain = await at_a_terminal(tmp_path, "connections", "list", NO_COLOR="1")
+    assert "untested" in plain
+    assert "\x1b[3" not in plain
+    _, piped, _ = await ran(tmp_path, "connections", "list")
+    assert "\x1b" not in piped
+    assert piped.splitlines()[1].split("\t")[0] == "a"
+
+
+async def test_a_key_is_asked_for_and_not_shown(tmp_path: Path) -> None:
+    words = ("connections", "add", "a", "--provider", "offline", "--key", "ask")
+    seen = await at_a_terminal(tmp_path, *words, asked="the API key", typed=KEY)
+    assert "added a" in seen
+    assert KEY not in seen
+    _, out, _ = await ran(tmp_path, "connections", "list")
+    assert "...wxyz" in out
+
+
+async def test_words_come_as_they_are_said_and_ctrl_c_ends_it_quietly(tmp_path: Path) -> None:
+    async with FaultyServer(Script(fault=Fault.STALL_AFTER)) as server:
+        await ran(tmp_path, "connections", "add", "a", "--base-url", server.base_url)
+        async with started(tmp_path, "connections", "test", "a") as process:
+            assert process.stdout is not None
+            assert await process.stdout.readexactly(12) == b"Hello there,"
+            assert not server.requests[0].is_finished
+            process.send_signal(signal.SIGINT)
+            _, err = await process.communicate()
+        assert process.returncode == 130
+        assert b"Traceback" not in err
+        assert await server.disconnected() is not None
+
+
+# ── Upkeep ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_schema_is_printed_for_those_who_apply_it_by_hand(tmp_path: Path) -> None:
+    code, out, _ = await ran(tmp_path, "migrate", "--sql")
+    assert code == 0
+    assert "CREATE TABLE llm_connections" in out
+    assert not (tmp_path / ".local").exists()
+    url = "postgresql://me@127.0.0.1:1/none"
+    _, out, _ = await ran(tmp_path, "migrate", "--sql", DATABASE_URL=url)
+    assert "TIMESTAMP WITH TIME ZONE" in out
+
+
+async def test_a_database_is_brought_up_to_date_once(server: Server, tmp_path: Path) -> None:
+    url = await server.new(migrated=False)
+    _, out, _ = await ran(tmp_path, "migrate", DATABASE_URL=url)
+    assert "was at nothing, and is at 0" in out
+    _, out, _ = await ran(tmp_path, "migrate", DATABASE_URL=url)
+    assert "was up to date" in out
+
+
+async def resealed(database: Database) -> int:
+    return ROWS - (await survey(database, BOTH)).rows
+
+
+@pytest.mark.timeout(300)
+async def test_a_rotation_that_is_killed_in_its_midst_loses_nothing_and_goes_on(
+    server: Server, tmp_path: Path
+) -> None:
+    url = await server.new()
+    keys = {f"{n}": f"{KEY}-{n}" for n in range(ROWS)}
+    async with open_store(url, Vault([OLD_KEY])) as store:
+        rows = [Connection(id=n, name=n, api_key=key) for n, key in keys.items()]
+        await store.add(SYSTEM, rows)
+    variables = {"DATABASE_URL": url, "ENCRYPTION_KEYS": f"{NEW_KEY},{OLD_KEY}"}
+    async with opened(url) as database, started(tmp_path, "keys", "rotate", **variables) as killed:
+        while (done := await resealed(database)) < 3:
+            assert killed.returncode is None, await killed.communicate()
+        killed.kill()
+        await killed.communicate()
+        assert killed.returncode == -signal.SIGKILL
+        done = await resealed(database)
+        assert 3 <= done < ROWS
+        assert await opened_with(database, BOTH) == keys
+
+        code, out, _ = await ran(tmp_path, "keys", "rotate", **variables)
+        assert (code, out) == (
+            0, f"resealed {ROWS - done} rows; all are under the first master key now\n",
+        )  # fmt: skip
+        assert await opened_with(database, Vault([NEW_KEY])) == keys
+
+
+async def opened_with(database: Database, vault: Vault) -> dict[str, str | None]:
+    page = await SqlConnectionStore(database, vault).find(SYSTEM, Query(limit=None), secrets=True)
+    assert not page.unreadable
+    return {c.id: c.api_key for c in page.items}

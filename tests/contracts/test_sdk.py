@@ -1,0 +1,207 @@
+"""Connections for scripts: over a database and over HTTP, with one face."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from livekit.agents import llm
+
+from llm_router.access import SYSTEM
+from llm_router.connections import Connection
+from llm_router.errors import (
+    ApiError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    ReplyFailedError,
+)
+from llm_router.sdk import ConnectionManager, Flags, get_connection
+from llm_router.store.analytics import Analytics
+from llm_router.store.sql import SqlConnectionStore, open_store
+from llm_router.testing.server import Fault, FaultyServer, Script
+from tests.contracts.stores import MASTER_KEY, VAULT, added
+from tests.contracts.threads import api_on_a_socket
+
+KEY = "sk-0123456789-wxyz"
+PLAIN = Connection(name="a", provider="offline")
+WORDS = "".join(Script().words)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqlConnectionStore]:
+    """What either way leads to."""
+    async with open_store(f"sqlite:///{tmp_path}/here.sqlite3", VAULT) as store:
+        yield store
+
+
+@pytest.fixture
+def url(tmp_path: Path, store: SqlConnectionStore) -> str:
+    return f"sqlite:///{tmp_path}/here.sqlite3"
+
+
+@pytest.fixture(params=["database", "http"])
+async def manager(request: pytest.FixtureRequest, url: str) -> AsyncIterator[ConnectionManager]:
+    if request.param == "database":
+        async with ConnectionManager(url, master_keys=[MASTER_KEY]) as manager:
+            yield manager
+        return
+    async with (
+        api_on_a_socket(url) as api,
+        ConnectionManager(api.url, api_key=api.keys["admin"]) as manager,
+    ):
+        yield manager
+
+
+async def test_connections_are_found_by_what_they_are_for(
+    store: SqlConnectionStore, manager: ConnectionManager
+) -> None:
+    for place, name in enumerate("abc"):
+        await added(store, name=name, priority=-place, tags=(name,), use_in_livekit=name != "b")
+    found = await manager.get_connections(use_in_livekit=True)
+    assert [connection.name for connection in found] == ["c", "a"]
+    (b,) = await manager.get_connections(tags=["b"])
+    assert (b.record.use_in_livekit, b.record.api_key) == (False, None)
+    assert len(await manager.get_connections()) == 3
+
+
+async def test_one_is_found_by_its_name_or_its_id(
+    store: SqlConnectionStore, manager: ConnectionManager
+) -> None:
+    kept = await added(store, name="Local Ollama", api_key=KEY)
+    by_name = await manager.get_connection("Local Ollama", use_in_livekit=True)
+    assert by_name.record == kept
+    assert (await manager.get_connection(kept.id)).record == kept
+    assert "KEY" not in repr(by_name)
+    with pytest.raises(NotFoundError, match="there is no connection 'none'"):
+        await manager.get_connection("none")
+    await store.add(SYSTEM, [Connection(name="Local Ollama", owner="anna")])
+    with pytest.raises(ConflictError, match=f"give one's id.*{kept.id}"):
+        await manager.get_connection("Local Ollama")
+
+
+FLAGS: tuple[Flags, ...] = (
+    {"use_in_livekit": True},
+    {"use_in_mcp": True},
+    {"use_in_automation": True},
+)
+
+
+@pytest.mark.parametrize("flags", FLAGS, ids=lambda flags: next(iter(flags)))
+async def test_a_flag_that_is_off_is_named(
+    store: SqlConnectionStore, manager: ConnectionManager, flags: Flags
+) -> None:
+    (flag,) = flags
+    await store.add(SYSTEM, [replace(PLAIN, **{flag: False})])
+    with pytest.raises(ForbiddenError, match=f"its flag {flag} is off; set it"):
+        await manager.get_connection("a", **flags)
+    connection = await manager.get_connection("a")
+    if flag == "use_in_automation":
+        with pytest.raises(ForbiddenError, match=flag):
+            await connection.generate("Hi?")
+    if flag == "use_in_livekit":
+        with pytest.raises(ForbiddenError, match=flag):
+            connection.create_llm_instance()
+
+
+async def test_a_text_is_written_counted_and_paid(
+    store: SqlConnectionStore, manager: ConnectionManager
+) -> None:
+    async with FaultyServer() as server:
+        where = {"base_url": server.base_url, "model_name": "m", "api_key": KEY}
+        kept = await added(store, SYSTEM, "a", price_out=10.0, **where)
+        connection = await manager.get_connection("a")
+        said = await connection.generate("Hi?", system="Be brief.", temperature=0.7, max_tokens=9)
+        asked = await server.received()
+    assert (said.text, said.connection, said.model, said.finish_reason) == (WORDS, "a", "m", "stop")
+    assert said.usage is not None
+    assert said.usage.completion_tokens > 0
+    assert said.first_word is not None
+    assert 0 < said.first_word <= said.duration
+    assert asked.headers["authorization"] == f"Bearer {KEY}"
+    assert (asked.body["temperature"], asked.body["max_tokens"]) == (0.7, 9)
+    (used,) = await Analytics(store.database).latest(kept.id, 5)
+    assert (used.integration, used.outcome) == ("automation", "won")
+    assert used.cost == pytest.approx(said.usage.completion_tokens * 10e-6)
+
+
+@pytest.mark.parametrize("fault", [Fault.REFUSE, Fault.STALL_AFTER, Fault.EMPTY])
+async def test_no_answer_is_an_error_with_the_reason(
+    store: SqlConnectionStore, manager: ConnectionManager, fault: Fault
+) -> None:
+    async with FaultyServer(Script(fault=fault)) as server:
+        await added(store, name="a", base_url=server.base_url, timeout=1.0)
+        with pytest.raises(ReplyFailedError) as caught:
+            await (await manager.get_connection("a")).generate("Hi?")
+    ((name, reason),) = caught.value.reasons
+    assert name == "a"
+    assert reason
+
+
+async def test_a_budget_that_is_spent_holds_here_too(
+    store: SqlConnectionStore, manager: ConnectionManager
+) -> None:
+    async with FaultyServer() as server:
+        await added(store, name="a", base_url=server.base_url, monthly_budget=0.0, price_out=1.0)
+        with pytest.raises(ReplyFailedError, match="monthly budget"):
+            await (await manager.get_connection("a")).generate("Hi?")
+        assert not server.requests
+
+
+# ── In a call ────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_over_a_database_it_is_an_llm_for_livekit(
+    store: SqlConnectionStore, url: str
+) -> None:
+    async with FaultyServer() as server:
+        await added(store, name="a", base_url=server.base_url, model_name="m", api_key=KEY)
+        async with ConnectionManager(url, master_keys=[MASTER_KEY]) as manager:
+            model = (await manager.get_connection("a")).create_llm_instance()
+            assert isinstance(model, llm.LLM)
+            chat = llm.ChatContext.empty()
+            chat.add_message(role="user", content="Hi?")
+            async with model.chat(chat_ctx=chat) as stream:
+                said = [chunk.delta.content or "" async for chunk in stream if chunk.delta]
+            await model.aclose()
+    assert "".join(said) == WORDS
+    assert model.provider == "a"
+
+
+async def test_over_http_the_key_that_it_needs_does_not_come_out(
+    store: SqlConnectionStore, url: str
+) -> None:
+    await added(store, name="a", api_key=KEY)
+    async with (
+        api_on_a_socket(url) as api,
+        ConnectionManager(api.url, api_key=api.keys["admin"]) as manager,
+    ):
+        connection = await manager.get_connection("a")
+        with pytest.raises(ForbiddenError, match="open ConnectionManager with the URL of the data"):
+            connection.create_llm_instance()
+
+
+# ── Who asks ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_over_http_the_role_of_the_key_holds(store: SqlConnectionStore, url: str) -> None:
+    await added(store, name="a", provider="offline", base_url="", visibility="everyone")
+    async with api_on_a_socket(url) as api:
+        async with await get_connection("a", api.url, api_key=api.keys["viewer"]) as connection:
+            with pytest.raises(ForbiddenError, match="viewer may not use"):
+                await connection.generate("Hi?")
+        async with await get_connection("a", api.url, api_key=api.keys["worker"]) as connection:
+            assert (await connection.generate("Hi?")).text
+        with pytest.raises(ApiError, match="PATCHBAY_API_KEY"):
+            await get_connection("a", api.url, api_key="pb_wrong")
+
+
+async def test_an_api_that_is_not_there_is_said_so(unused_url: str) -> None:
+    with pytest.raises(ApiError, match=r"does not answer .*; start the HTTP process there"):
+        await get_connection("a", unused_url, api_key="")
+
+
+async def test_another_server_is_told_from_the_api() -> None:
+    async with FaultyServer() as server:
+        with pytest.raises(ApiError, match="but not as Patchbay does; correct the address"):
+            await get_connection("a", server.base_url.removesuffix("/v1"), api_key="")
