@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -20,16 +21,19 @@ from limits.aio.storage import Storage
 from pydantic import BaseModel
 
 from agent.tokens import TokenOptions, VoiceServer, token_router
-from config.settings import Settings, SettingsError, environment, load_settings
+from config.settings import MOST_CHECKS, Settings, SettingsError, environment, load_settings
 from llm_router.discovery import Found, find_connections
 from llm_router.errors import ConfigurationError, StoreError
 from llm_router.gateway import app as gateway
 from llm_router.gateway.deps import Services
 from llm_router.gateway.first_key import ensure_admin
 from llm_router.gateway.rates import RateLimit, open_counters
+from llm_router.gateway.watch import watching
+from llm_router.options import HealthOptions
 from llm_router.store.access import ApiKeys
 from llm_router.store.opening import open_sealed_store
 from llm_router.store.sql import SqlConnectionStore
+from llm_router.store.webhooks import Webhooks
 
 log = logging.getLogger("agent.api")  # as a program its __name__ says nothing
 
@@ -70,13 +74,15 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with voice:
+        async with voice, watching(served):
             yield
 
     served = Services(
         database=store.database,
         store=store,
         keys=ApiKeys(store.database),
+        webhooks=Webhooks(store.database, store.vault),
+        health=_health(settings),
         requests=RateLimit(settings.api_rate_limit, counters),
         allowed_addresses=settings.allowed_addresses,
         environ=environment(),
@@ -104,6 +110,18 @@ def build_app(
     _add_demo(app, settings, found)
     _add_page(app, settings)
     return app
+
+
+def _health(settings: Settings) -> HealthOptions:
+    hours = timedelta(hours=settings.auto_deactivate_after)
+    return HealthOptions(
+        interval=settings.health_check_interval,
+        fall=settings.health_failures,
+        deactivate_after=hours if settings.auto_deactivate else None,
+        ask_for_a_word=settings.health_check_with_a_word,
+        kept_for=timedelta(days=settings.health_history_days),
+        most_kept=MOST_CHECKS,
+    )
 
 
 def _add_demo(app: FastAPI, settings: Settings, found: Found) -> None:

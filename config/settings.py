@@ -241,6 +241,10 @@ class HttpSettings(_Section):
     """The built page."""
 
 
+MOST_CHECKS = 10_000
+"""That are kept of one connection; `llm_router.options.HealthOptions` is told."""
+
+
 class StoreSettings(_Section):
     """Stored connections, and the API that manages them"""
 
@@ -263,6 +267,35 @@ class StoreSettings(_Section):
     redis_url: RedisUrl = None
     """A Redis server, such as redis://127.0.0.1:6379/0, that counts requests for several HTTP
     processes together. Empty: each counts for itself."""
+
+    health_check_interval: Annotated[float, Field(ge=10, le=86_400)] = 60.0
+    """Seconds between two checks of a connection that is in use; one HTTP process does them for
+    all. They ask for the list of models, which costs nothing."""
+    health_check_with_a_word: bool = False
+    """Check by one token of an answer instead. Sees more (a model that is missing, an empty
+    account), and costs that token."""
+    health_failures: Annotated[int, Field(ge=1, le=100)] = 3
+    """Checks in a row that fail before the status of a connection is error. One that goes well
+    again needs two."""
+    auto_deactivate: bool = True
+    """Switch a connection off that has failed for AUTO_DEACTIVATE_AFTER without a break, if another
+    one that works takes its place: never the last."""
+    auto_deactivate_after: Annotated[float, Field(ge=1, le=720)] = 24.0
+    """Hours of that."""
+    health_history_days: Annotated[float, Field(ge=1, le=365)] = 7.0
+    """For how long checks are kept, and at most 10,000 of each connection."""
+
+    @model_validator(mode="after")
+    def _history_tells_how_long(self) -> Self:
+        hours = self.auto_deactivate_after
+        kept = min(self.health_history_days * 24, MOST_CHECKS * self.health_check_interval / 3600)
+        if self.auto_deactivate and hours > kept:
+            raise ValueError(
+                f"AUTO_DEACTIVATE_AFTER={hours:g} should be at most {kept:.0f}, as long as checks"
+                " are kept; raise HEALTH_HISTORY_DAYS or HEALTH_CHECK_INTERVAL, or set"
+                " AUTO_DEACTIVATE=false"
+            )
+        return self
 
     @property
     def master_keys(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""One short question to one connection, for a person who wants to know whether it works."""
+"""One short question to one connection, for whoever wants to know whether it works."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -23,6 +23,7 @@ _PATIENCE = 30.0
 _LIST_WITHIN = 5.0
 """Seconds for the list of models, which is good to have."""
 _NOBODY_THERE = frozenset({FailureClass.UNREACHABLE, FailureClass.SILENT})
+_A_WORD = ChatRequest(messages=[{"role": "user", "content": "Hi"}], max_tokens=1)
 _LONGEST_ANSWER = 10_000
 """Characters, after which no more is read: a server need not heed max_tokens."""
 
@@ -114,6 +115,36 @@ async def open_provider(
     module = await asyncio.to_thread(_PROVIDERS.load, connection.provider)
     provider: Provider = module.create(connection, clock, guard)
     return provider
+
+
+async def look(provider: Provider, patience: float, *, for_a_word: bool = False) -> Failure | None:
+    """Whether it answers a question that costs nothing, or, `for_a_word`, begins to answer one that
+    costs a token. Raises AddressRefusedError.
+    """
+    try:
+        async with asyncio.timeout(patience):
+            if for_a_word:
+                return await _first_sign(provider)
+            await provider.probe()
+            return None
+    except AddressRefusedError:
+        raise
+    except TimeoutError:
+        kind = FailureClass.SILENT if for_a_word else FailureClass.UNREACHABLE
+        return Failure(kind, f"no answer after {patience:g} s")
+    except UpstreamError as error:
+        return classify(error)
+
+
+async def _first_sign(provider: Provider) -> Failure | None:
+    """A model that is cut off while it still thinks is well, too."""
+    async with aclosing(provider.stream(_A_WORD)) as chunks:
+        async for chunk in chunks:
+            if chunk.useful or chunk.reasoning or chunk.finish_reason == "length":
+                return None
+            if failure := failure_before_a_word(chunk):
+                return failure
+    return failure_before_a_word(None)
 
 
 async def _models(provider: Provider, patience: float) -> tuple[Sequence[str], Failure | None]:

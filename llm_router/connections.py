@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from llm_router.access import Actor, AuditEntry, Visibility
 from llm_router.errors import ConfigurationError
+from llm_router.options import HealthOptions
 from llm_router.types import Capabilities
 
 Continuation = Literal["flags", "trailing", "prefix", "partial", "words"]
@@ -23,6 +24,9 @@ ConnectionType = Literal[
     "bedrock",
 ]  # fmt: skip
 Status = Literal["untested", "testing", "active", "error", "resting", "deactivated"]
+Kind = Literal["probe", "word", "test", "call"]
+"""How a check is made: the list of models, one token of an answer, somebody's test, or a caller's
+own reply."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +219,33 @@ Step = Connection | Change | Removal
 """One thing of several to be done together; a record is one to add."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One look at how a connection is. `latency` in seconds; `detail` names no key and no caller's
+    words.
+    """
+
+    at: datetime
+    """When it began."""
+    kind: Kind = "probe"
+    outcome: str = "ok"
+    """OK, NOT_ASKED or a failure class."""
+    latency: float | None = None
+    detail: str = ""
+
+
+OK, NOT_ASKED = "ok", "not asked"
+"""`not asked`: the address may not be called in its owner's name; it says nothing of the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPage:
+    """Part of the history, the newest first; `total` is how many there are in all."""
+
+    items: tuple[Check, ...]
+    total: int
+
+
 class ConnectionStore(Protocol):
     """Keeps connections for any number of processes at once.
 
@@ -265,12 +296,18 @@ class ConnectionStore(Protocol):
         it. Those added and changed, as they are kept.
         """
 
-    async def set_status(
-        self, actor: Actor, connection_id: str, status: Status, reason: str = ""
-    ) -> None:
-        """What was found out about it. Leaves `version` alone, since it is no edit: a check must
-        not make stale what a person is typing. The revision rises, so that everybody hears of it.
+    async def note_check(
+        self, actor: Actor, connection_id: str, check: Check, options: HealthOptions
+    ) -> Connection:
+        """Keep what was found out, and what follows for the status; the connection as it is then.
+
+        That is no edit, so `version` stays: a check must not make stale what a person is typing.
+        The revision rises if the status changes. Only being deactivated is an edit, by the system.
         """
+
+    async def checks(
+        self, actor: Actor, connection_id: str, *, limit: int = 50, offset: int = 0
+    ) -> CheckPage: ...
 
     async def touch(self, actor: Actor, used: Mapping[str, datetime]) -> None:
         """Note when connections were last used: id -> when. Neither `version` nor the revision

@@ -1,6 +1,7 @@
 """Every knob of the engine, in one place. The defaults suit a telephone call."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +60,27 @@ class RouterOptions:
     """Endpoints asked for one race."""
     max_resumes: int = 2
     move_on_refused_content: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthOptions:
+    """How connections are checked while nobody asks, and what follows. Times in seconds."""
+
+    interval: float = 60.0
+    jitter: float = 0.1
+    """Each wait is up to this share longer or shorter, so that servers are not asked in step."""
+    doubt: float = 0.25
+    """While what comes contradicts the status, the wait is this share of the interval."""
+    patience: float = 10.0
+    concurrency: int = 8
+    fall: int = 3
+    """Checks in a row that must fail before a connection counts as broken."""
+    rise: int = 2
+    """And that must go well before a broken one counts as well again."""
+    deactivate_after: timedelta | None = timedelta(days=1)
+    """Of failures without a break; None: it stays active, however long it is broken."""
+    ask_for_a_word: bool = False
+    """Ask for one token of an answer instead of the list of models, which costs nothing."""
+    kept_for: timedelta = timedelta(days=7)
+    most_kept: int = 10_000
+    """Checks of each connection."""

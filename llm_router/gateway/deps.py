@@ -16,13 +16,15 @@ from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBea
 
 from llm_router.access import Actor, may
 from llm_router.clock import Clock, SystemClock
-from llm_router.connections import ConnectionStore
+from llm_router.connections import Connection, ConnectionStore
 from llm_router.gateway.errors import Problem
 from llm_router.gateway.pulls import Pulls
 from llm_router.gateway.rates import RateLimit, client_key, client_of
 from llm_router.guard import AddressGuard
+from llm_router.options import HealthOptions
 from llm_router.store.access import ApiKey, ApiKeys
 from llm_router.store.database import Database
+from llm_router.store.webhooks import Webhooks
 
 COOKIE = "patchbay_session"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -53,6 +55,8 @@ class Services:
     database: Database
     store: ConnectionStore
     keys: ApiKeys
+    webhooks: Webhooks
+    health: HealthOptions = field(default_factory=HealthOptions)
     clock: Clock = field(default_factory=SystemClock)
     requests: RateLimit = field(default_factory=lambda: RateLimit("600/minute"))
     refusals: RateLimit = field(default_factory=lambda: RateLimit("60/minute"))
@@ -65,6 +69,14 @@ class Services:
     def guard(self, actor: Actor) -> AddressGuard:
         """Which addresses the actor may have called: an admin, whatever can be reached."""
         return AddressGuard(allow_private=actor.role == "admin", allowed=self.allowed_addresses)
+
+    async def owners_guard(self, connection: Connection) -> AddressGuard:
+        """What may be called in the name of whoever a connection belongs to, while nobody asks.
+        What belongs to nobody was put there by an admin.
+        """
+        owner = connection.owner
+        is_admins = not owner or await self.keys.is_admin(owner)
+        return self.guard(Actor(owner, "admin" if is_admins else "editor"))
 
     def environment(self, actor: Actor) -> Mapping[str, str]:
         """An admin may use the keys of this process. Others could have them sent anywhere."""

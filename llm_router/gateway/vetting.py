@@ -42,19 +42,6 @@ async def opened(
     return connection
 
 
-async def note_switch(
-    served: Services, actor: Actor, before: Connection, after: Connection
-) -> Connection:
-    """Have the status say so where one was switched on or off; as it is kept then."""
-    if after.is_active == before.is_active:
-        return after
-    if after.is_active:
-        await served.store.set_status(actor, after.id, "untested")
-    else:
-        await served.store.set_status(actor, after.id, "deactivated", f"by {actor.name}")
-    return await served.store.get(actor, after.id)
-
-
 async def vet(served: Services, actor: Actor, *connections: Connection) -> None:
     """Raises AddressRefusedError for an address that the actor may not have called, and
     ConfigurationError for a provider or a server that nobody knows.

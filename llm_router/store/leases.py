@@ -1,12 +1,18 @@
 """Leases: which of several processes does a work that one must do."""
 
-from datetime import datetime, timedelta
+import logging
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 from sqlalchemy import or_
 
+from llm_router.clock import Clock
+from llm_router.errors import StoreError
 from llm_router.store.database import Database
 from llm_router.store.statements import insert
 from llm_router.store.tables import leases
+
+_logger = logging.getLogger("llm_router")
 
 
 async def hold(database: Database, name: str, holder: str, now: datetime, seconds: float) -> bool:
@@ -32,3 +38,29 @@ async def let_go(database: Database, name: str, holder: str) -> None:
     mine = leases.delete().where(leases.c.name == name, leases.c.holder == holder)
     async with database.writing() as db:
         await db.execute(mine)
+
+
+class Lease:
+    """This process's claim to a work: asked for before each step, renewed in good time."""
+
+    def __init__(self, database: Database, name: str, clock: Clock, seconds: float) -> None:
+        self._database, self._name, self._clock, self._seconds = database, name, clock, seconds
+        self._me, self._renew_at = uuid4().hex, 0.0
+
+    async def held(self) -> bool:
+        """Whether the work is ours for now. Raises StoreError."""
+        now = self._clock.wall()
+        if now < self._renew_at:
+            return True
+        at = datetime.fromtimestamp(now, UTC)
+        if not await hold(self._database, self._name, self._me, at, self._seconds):
+            return False
+        self._renew_at = now + self._seconds / 3
+        return True
+
+    async def let_go(self) -> None:
+        self._renew_at = 0.0
+        try:
+            await let_go(self._database, self._name, self._me)
+        except StoreError:
+            _logger.debug("the lease on %s is left to run out", self._name, exc_info=True)

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from llm_router.access import Action, Actor, AuditEntry, may, sees
-from llm_router.connections import MANAGED, SECRETS, Connection
+from llm_router.access import SYSTEM, Action, Actor, AuditEntry, may, sees
+from llm_router.connections import LONGEST, MANAGED, SECRETS, Check, Connection
 from llm_router.errors import (
     ConfigurationError,
     ForbiddenError,
@@ -16,16 +16,26 @@ from llm_router.errors import (
     StaleError,
     TakenError,
 )
+from llm_router.health import Verdict
 
 _NAMES = frozenset(field.name for field in fields(Connection))
 _FIXED = (frozenset(MANAGED) - {"owner"}) | {"id"}
 _AUDITED = tuple(sorted(_NAMES - frozenset(MANAGED) - frozenset(SECRETS) - {"id"} | {"owner"}))
+_WHO_IS_ASKED = frozenset(SECRETS) | {
+    "provider", "server", "base_url", "model_name", "organization_id", "api_version",
+    "deployment", "region",
+}  # fmt: skip
+"""What was found out of one holds no longer when these change."""
 
 EXACT = (
     "name", "connection_type", "use_in_livekit", "use_in_mcp", "use_in_automation", "is_active",
     "pool",
 )  # fmt: skip
 """What of a Query asks for one value of the field of that name."""
+
+JUDGED = ("status", "status_reason", "is_active", "updated_at", "version")
+"""What `judged` changes."""
+_REASON = LONGEST["status_reason"]
 
 Facts = dict[str, Any]
 
@@ -100,7 +110,30 @@ def edited(
     if new == stored:
         return stored
     _check_destination(actor, stored, new, changes)
-    return replace(new, updated_at=now, version=stored.version + 1)
+    return replace(_anew(actor, stored, new, changes), updated_at=now, version=stored.version + 1)
+
+
+def fit(check: Check) -> Check:
+    """As it may be kept: servers answer with whole pages."""
+    return replace(check, detail=one_line(check.detail))
+
+
+def judged(
+    actor: Actor, stored: Connection, verdict: Verdict, now: datetime
+) -> tuple[Connection, AuditEntry] | None:
+    """What becomes of `stored`, and the entry for it; None: nothing. One that is deactivated was
+    edited, by the product itself, whoever found out what was wrong.
+    """
+    values: Facts = {"status": verdict.status, "status_reason": one_line(verdict.reason)}
+    before = {name: getattr(stored, name) for name in values}
+    if before == values:
+        return None
+    new = replace(stored, **values)
+    if verdict.status != "deactivated" or not stored.is_active:
+        return new, entry(actor, "set status", stored, (before, values), now)
+    new = replace(new, is_active=False, updated_at=now, version=stored.version + 1)
+    changed = {**before, "is_active": True}, {**values, "is_active": False}
+    return new, entry(SYSTEM, "deactivate", stored, changed, now)
 
 
 def check_version(stored: Connection, version: int | None) -> None:
@@ -146,9 +179,20 @@ def audited(
     )
 
 
-def one_line(reason: str, longest: int = 500) -> str:
+def one_line(reason: str, longest: int = _REASON) -> str:
     """What somebody else said, fit for a record: servers answer with whole pages."""
     return " ".join("".join(c if c.isprintable() else " " for c in reason).split())[:longest]
+
+
+def _anew(
+    actor: Actor, stored: Connection, new: Connection, changes: Mapping[str, Any]
+) -> Connection:
+    """With the status that follows from the edit alone."""
+    if stored.is_active and not new.is_active:
+        return replace(new, status="deactivated", status_reason=one_line(f"by {actor.name}"))
+    if new.is_active and (not stored.is_active or _WHO_IS_ASKED & set(changes)):
+        return replace(new, status="untested", status_reason="")
+    return new
 
 
 def _facts(connection: Connection | None) -> Facts:

@@ -161,7 +161,8 @@ health_checks = Table(
     _number(),
     Column("connection_id", ForeignKey("llm_connections.id", ondelete="CASCADE"), nullable=False),
     _time("at"),
-    _text("outcome"),  # "ok" or a failure class
+    Column("kind", Text, nullable=False, server_default="probe"),  # of `health.Check`
+    _text("outcome"),  # "ok", "not asked" or a failure class
     Column("latency", Float),  # s
     _text("detail"),
     Index(None, "connection_id", "at"),

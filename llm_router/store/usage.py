@@ -72,6 +72,13 @@ class UsageLog:
             if not (again and await _has(db, attempts[0])):
                 await db.execute(usage.insert(), [row(attempt) for attempt in attempts])
 
+    async def answered_since(self, connection_id: str, since: datetime) -> bool:
+        """Whether a caller has got a reply from it that was begun since then."""
+        c = usage.c
+        won = c.connection_id == connection_id, c.at >= since, c.outcome == "won"
+        async with self._database.reading() as db:
+            return (await db.execute(select(c.id).where(*won).limit(1))).first() is not None
+
 
 def row(attempt: Used) -> dict[str, Any]:
     values = {name: getattr(attempt, name) for name in _NAMES}

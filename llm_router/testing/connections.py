@@ -4,20 +4,25 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any
 
 from llm_router.access import Actor, AuditEntry, sees
 from llm_router.clock import Clock, SystemClock
 from llm_router.connections import (
+    NOT_ASKED,
     SECRETS,
     Change,
+    Check,
+    CheckPage,
     Connection,
     Page,
     Query,
     Removal,
-    Status,
     Step,
 )
+from llm_router.health import ALIVE, Evidence, given_up, judge
+from llm_router.options import HealthOptions
 from llm_router.store import rules
 
 
@@ -28,6 +33,8 @@ class InMemoryConnectionStore:
         self._clock = clock or SystemClock()
         self._kept: dict[str, Connection] = {}
         """With their secrets."""
+        self._checks: dict[str, list[Check]] = {}
+        """The newest first."""
         self._audit: list[AuditEntry] = []
         self._revision = 0
         self._changed = asyncio.Event()
@@ -67,15 +74,15 @@ class InMemoryConnectionStore:
         await self.apply(actor, [Removal(id=connection_id, version=version)])
 
     async def apply(self, actor: Actor, steps: Sequence[Step]) -> tuple[Connection, ...]:
-        now, before, done, entries = self._now(), self._kept, list[Connection](), []
-        self._kept = dict(before)
+        now, before, done, entries = self._now(), (self._kept, self._checks), list[Connection](), []
+        self._kept, self._checks = dict(self._kept), dict(self._checks)
         try:
             for step in steps:
                 connection, entry = self._take(actor, step, now)
                 done += [connection.without_secrets()] if connection else []
                 entries += [entry] if entry else []
         except BaseException:
-            self._kept = before
+            self._kept, self._checks = before
             raise
         if entries:
             self._keep(*entries)
@@ -96,6 +103,7 @@ class InMemoryConnectionStore:
             rules.require(actor, "remove", stored)
             rules.check_version(stored, step.version)
             del self._kept[step.id]
+            self._checks.pop(step.id, None)
             return None, rules.entry(actor, "remove", stored, rules.audited(stored, None), now)
         new = rules.edited(actor, stored, step.changes, step.version, now)
         if new is stored:
@@ -106,16 +114,34 @@ class InMemoryConnectionStore:
         self._kept[step.id] = _whole(replace(new, **kept))
         return new, rules.entry(actor, "edit", new, rules.audited(stored, new, step.changes), now)
 
-    async def set_status(
-        self, actor: Actor, connection_id: str, status: Status, reason: str = ""
-    ) -> None:
+    async def note_check(
+        self, actor: Actor, connection_id: str, check: Check, options: HealthOptions
+    ) -> Connection:
         stored = self._seen(actor, connection_id)
         rules.require(actor, "test", stored)
-        values: dict[str, Any] = {"status": status, "status_reason": rules.one_line(reason)}
-        before = {name: getattr(stored, name) for name in values}
-        if before != values:
-            self._kept[connection_id] = replace(self._kept[connection_id], **values)
-            self._keep(rules.entry(actor, "set status", stored, (before, values), self._now()))
+        history = [rules.fit(check), *self._checks.get(connection_id, ())]
+        history.sort(key=lambda one: one.at, reverse=True)
+        oldest = check.at - options.kept_for
+        history = [one for one in history if one.at >= oldest][: options.most_kept]
+        self._checks[connection_id] = history
+        verdict = judge(stored, _evidence(stored, history), options)
+        if verdict.is_lasting:
+            others = [c.without_secrets() for c in self._kept.values()]
+            verdict = given_up(stored, verdict, others)
+        if not (judged := rules.judged(actor, stored, verdict, self._now())):
+            return stored
+        new, entry = judged
+        values = {name: getattr(new, name) for name in rules.JUDGED}
+        self._kept[connection_id] = replace(self._kept[connection_id], **values)
+        self._keep(entry)
+        return new
+
+    async def checks(
+        self, actor: Actor, connection_id: str, *, limit: int = 50, offset: int = 0
+    ) -> CheckPage:
+        self._seen(actor, connection_id)
+        history = self._checks.get(connection_id, [])
+        return CheckPage(tuple(history[offset : offset + limit]), len(history))
 
     async def touch(self, actor: Actor, used: Mapping[str, datetime]) -> None:
         for connection_id, when in used.items():
@@ -166,6 +192,14 @@ def _whole(connection: Connection) -> Connection:
     """With its secrets in it, and what stands for them."""
     shown = connection.without_secrets()
     return replace(connection, api_key_last4=shown.api_key_last4, header_names=shown.header_names)
+
+
+def _evidence(connection: Connection, history: Sequence[Check]) -> Evidence:
+    since = connection.updated_at
+    counts = [c for c in history if c.outcome != NOT_ASKED and (since is None or c.at >= since)]
+    answered = next((c for c in counts if c.kind != "probe"), None)
+    broken = [*takewhile(lambda c: c.outcome not in ALIVE, counts)]
+    return Evidence(counts, answered, broken[-1].at if broken else None)
 
 
 def _refuse_taken_name(kept: Mapping[str, Connection], connection: Connection) -> None:

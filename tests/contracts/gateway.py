@@ -15,6 +15,7 @@ from llm_router.gateway.app import build_app
 from llm_router.gateway.deps import Services
 from llm_router.store.access import ApiKeys
 from llm_router.store.sql import SqlConnectionStore
+from llm_router.store.webhooks import Webhooks
 from llm_router.testing import InMemoryConnectionStore
 from tests.contracts.databases import Files, opened
 from tests.contracts.stores import VAULT
@@ -71,6 +72,7 @@ async def house_on(
             store=store or SqlConnectionStore(database, VAULT),
             keys=ApiKeys(database),
             identify_within=0.0,  # most addresses here lead nowhere
+            webhooks=Webhooks(database, VAULT),
         )
         served = replace(served, **options)
         app = build_app(served)

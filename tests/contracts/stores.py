@@ -1,13 +1,15 @@
 """What the tests of stores share: who asks, what is kept, and a store of each kind."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
 
 from llm_router.access import SYSTEM, Actor
-from llm_router.connections import Connection, ConnectionStore
+from llm_router.connections import OK, Check, Connection, ConnectionStore
+from llm_router.options import HealthOptions
 from llm_router.store.crypto import Vault
 from llm_router.store.sql import open_store
 from llm_router.testing import InMemoryConnectionStore
@@ -37,6 +39,14 @@ async def added(
 ) -> Connection:
     (kept,) = await store.add(actor, [connection(name, **fields)])
     return kept
+
+
+async def tried(
+    store: ConnectionStore, connection_id: str, outcome: str = OK, detail: str = ""
+) -> Connection:
+    """As it is after a test, which says at once what its status is."""
+    check = Check(at=datetime.now(UTC), kind="test", outcome=outcome, detail=detail)
+    return await store.note_check(SYSTEM, connection_id, check, HealthOptions())
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])

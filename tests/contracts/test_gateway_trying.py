@@ -53,18 +53,18 @@ async def test_a_server_that_answers_shows_its_words_its_times_and_its_models(
 
 
 @pytest.mark.parametrize(
-    ("script", "kind", "said"),
+    ("script", "kind", "said", "status"),
     [
-        (Script(fault=Fault.STATUS, status=401), "rejected key", "check api_key"),
-        (Script(fault=Fault.STATUS, status=429), "rate limited", ""),
-        (Script(fault=Fault.RESET_BEFORE_WORD), "broken stream", ""),
-        (Script(fault=Fault.REFUSE), "unreachable", "is the server running"),
-        (Script(fault=Fault.GARBAGE_LINE), "broken stream", ""),
-        (Script(fault=Fault.EMPTY), "empty", ""),
+        (Script(fault=Fault.STATUS, status=401), "rejected key", "check api_key", "error"),
+        (Script(fault=Fault.STATUS, status=429), "rate limited", "", "resting"),
+        (Script(fault=Fault.RESET_BEFORE_WORD), "broken stream", "", "error"),
+        (Script(fault=Fault.REFUSE), "unreachable", "is the server running", "error"),
+        (Script(fault=Fault.GARBAGE_LINE), "broken stream", "", "error"),
+        (Script(fault=Fault.EMPTY), "empty", "", "error"),
     ],
 )
 async def test_a_server_that_fails_is_said_so_with_what_to_do(
-    open_house: House, script: Script, kind: str, said: str
+    open_house: House, script: Script, kind: str, said: str, status: str
 ) -> None:
     async with FaultyServer(script) as server:
         made = await open_house.connection(base_url=server.base_url, api_key=KEY)
@@ -76,8 +76,11 @@ async def test_a_server_that_fails_is_said_so_with_what_to_do(
     assert said in answer.json()["failure"]["advice"]
     assert KEY not in answer.text
     after = (await open_house.call("editor", "GET", path)).json()
-    assert after["status"] == "error"
+    assert after["status"] == status
     assert after["status_reason"].startswith(kind)
+    (check,) = (await open_house.call("editor", "GET", f"{path}/health")).json()["items"]
+    assert (check["kind"], check["outcome"]) == ("test", kind)
+    assert check["detail"] == after["status_reason"]
 
 
 @pytest.mark.parametrize(

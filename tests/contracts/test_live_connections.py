@@ -21,7 +21,7 @@ from llm_router.store.tables import connections
 from llm_router.testing import InMemoryConnectionStore
 from llm_router.testing.server import FaultyServer, Script
 from llm_router.types import ChatRequest
-from tests.contracts.stores import ANNA, BEN, KEY, VAULT, WORKER, added
+from tests.contracts.stores import ANNA, BEN, KEY, VAULT, WORKER, added, tried
 
 HELLO = ChatRequest(messages=[{"role": "user", "content": "hello"}], integration="livekit")
 FIRST = Script(words=[f"one{n} " for n in range(70)], gap=0.02)
@@ -150,7 +150,7 @@ async def test_a_new_connection_is_asked_and_so_is_one_that_comes_back(house: Ho
 
 async def test_a_status_that_is_noted_changes_nothing_for_the_callers(house: House) -> None:
     before = house.router.pool.endpoints
-    await house.store.set_status(SYSTEM, house.id, "error", "HTTP 500")
+    await tried(house.store, house.id, "overloaded", "HTTP 500")
     await until(lambda: (now := endpoint(house.router)) is not None and now.status == "error")
     assert house.router.pool.endpoints == before
 

@@ -10,7 +10,7 @@ import pytest
 from llm_router.access import SYSTEM
 from llm_router.connections import Connection, ConnectionStore, Page, Query
 from llm_router.errors import ConfigurationError, NotFoundError, StaleError, TakenError
-from tests.contracts.stores import ANNA, BEN, HEADERS, KEY, added, connection
+from tests.contracts.stores import ANNA, BEN, HEADERS, KEY, added, connection, tried
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
@@ -180,7 +180,7 @@ async def four(store: ConnectionStore) -> ConnectionStore:
     }
     await added(store, name="c", id="3", **fields)
     await added(store, name="d", id="4", is_active=False, base_url="http://h:9000", priority=2)
-    await store.set_status(SYSTEM, "3", "active")
+    await tried(store, "3")
     await store.touch(SYSTEM, {"1": NOON, "2": NOON + timedelta(hours=1)})
     return store
 
@@ -281,7 +281,8 @@ async def test_what_is_removed_is_gone_and_its_name_free(store: ConnectionStore)
         store.get(SYSTEM, kept.id),
         store.change(SYSTEM, kept.id, {"priority": 1}),
         store.remove(SYSTEM, kept.id),
-        store.set_status(SYSTEM, kept.id, "active"),
+        tried(store, kept.id),
+        store.checks(SYSTEM, kept.id),
     ):
         with pytest.raises(NotFoundError, match=kept.id):
             await attempt
@@ -291,7 +292,7 @@ async def test_what_is_removed_is_gone_and_its_name_free(store: ConnectionStore)
 async def test_a_status_is_no_edit_but_others_hear_of_it(store: ConnectionStore) -> None:
     kept = await added(store)
     revision = await store.revision()
-    await store.set_status(SYSTEM, kept.id, "error", "refused\n\x00 " + "x" * 1000)
+    await tried(store, kept.id, "overloaded", "refused\n\x00 " + "x" * 1000)
     found = await store.get(SYSTEM, kept.id)
     assert (found.status, found.version) == ("error", kept.version)
     assert found.status_reason.startswith("refused xxx")
@@ -302,9 +303,9 @@ async def test_a_status_is_no_edit_but_others_hear_of_it(store: ConnectionStore)
 
 async def test_a_status_that_was_known_wakes_nobody(store: ConnectionStore) -> None:
     kept = await added(store)
-    await store.set_status(SYSTEM, kept.id, "error", "refused")
+    await tried(store, kept.id, "overloaded", "refused")
     revision = await store.revision()
-    await store.set_status(SYSTEM, kept.id, "error", "refused")
+    await tried(store, kept.id, "overloaded", "refused")
     assert await store.revision() == revision
     assert len(await store.audit(SYSTEM)) == 2
 

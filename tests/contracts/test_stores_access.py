@@ -1,13 +1,15 @@
 """Who sees, may and did what: the same in every store."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from llm_router.access import SYSTEM, Action, Actor, may, sees
-from llm_router.connections import ConnectionStore, Query
+from llm_router.connections import Check, ConnectionStore, Query
 from llm_router.errors import ConfigurationError, ForbiddenError, NotFoundError
+from llm_router.options import HealthOptions
 from tests.contracts.stores import (
     ANNA,
     BEN,
@@ -19,6 +21,7 @@ from tests.contracts.stores import (
     VERA,
     WORKER,
     added,
+    tried,
 )
 
 MANY: list[dict[str, Any]] = [
@@ -55,7 +58,8 @@ async def test_what_is_not_seen_is_not_found_whatever_is_asked(many: ConnectionS
         many.get(CLEO, hidden.id, secrets=True),
         many.change(CLEO, hidden.id, {"priority": 1}),
         many.remove(CLEO, hidden.id),
-        many.set_status(CLEO, hidden.id, "error"),
+        many.note_check(CLEO, hidden.id, WELL, HealthOptions()),
+        many.checks(CLEO, hidden.id),
     ):
         with pytest.raises(NotFoundError):
             await attempt
@@ -63,9 +67,10 @@ async def test_what_is_not_seen_is_not_found_whatever_is_asked(many: ConnectionS
     assert await many.get(SYSTEM, hidden.id) == hidden
 
 
+WELL = Check(at=datetime(2100, 1, 1, tzinfo=UTC), kind="test")
 ATTEMPTS: dict[Action, Any] = {
     "use": lambda store, actor, of: store.get(actor, of.id, secrets=True),
-    "test": lambda store, actor, of: store.set_status(actor, of.id, "active"),
+    "test": lambda store, actor, of: store.note_check(actor, of.id, WELL, HealthOptions()),
     "activate": lambda store, actor, of: store.change(actor, of.id, {"is_active": False}),
     "edit": lambda store, actor, of: store.change(actor, of.id, {"priority": 7}),
     "remove": lambda store, actor, of: store.remove(actor, of.id),
@@ -146,7 +151,7 @@ async def test_every_change_is_audited_without_a_secret(store: ConnectionStore) 
     kept = await added(store, ANNA, api_key=KEY, headers=HEADERS, tags=("x",))
     changes = {"priority": 4, "api_key": KEY + "new", "headers": {}, "tags": ("x", "y")}
     await store.change(ANNA, kept.id, changes)
-    await store.set_status(SYSTEM, kept.id, "error", "refused")
+    await tried(store, kept.id, "overloaded", "refused")
     await store.remove(ANNA, kept.id)
     remove, status, edit, add = await store.audit(SYSTEM)
     assert [e.action for e in (add, edit, status, remove)] == [

@@ -22,7 +22,7 @@ from llm_router.store.sql import SqlConnectionStore, open_store
 from llm_router.store.tables import connections, metadata
 from tests.contracts import store_writer
 from tests.contracts.databases import Postgres, Server, opened
-from tests.contracts.stores import HEADERS, KEY, MASTER_KEY, VAULT, added, connection
+from tests.contracts.stores import HEADERS, KEY, MASTER_KEY, VAULT, added, connection, tried
 
 NEW_KEY = Fernet.generate_key().decode()
 
@@ -173,7 +173,7 @@ async def test_a_change_elsewhere_is_heard_of(server: Server) -> None:
         asyncio.timeout(20),
     ):
         assert await anext(changes) == 0
-        await yours.set_status(SYSTEM, (await added(yours)).id, "active")
+        await tried(yours, (await added(yours)).id)
         while await anext(changes) < 2:
             pass
 

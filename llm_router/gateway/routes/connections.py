@@ -18,7 +18,7 @@ from llm_router.gateway.schemas import (
     NewConnection,
     NewSecret,
 )
-from llm_router.gateway.vetting import Id, note_switch, recognised, vet
+from llm_router.gateway.vetting import Id, recognised, vet
 from llm_router.store import rules
 
 router = APIRouter(prefix="/connections", tags=["connections"])
@@ -161,6 +161,4 @@ async def _changed(
         stored = await served.store.get(actor, connection_id)
         rules.require(actor, "edit", stored)
         await vet(served, actor, replace(stored, **changes))
-    before = await served.store.get(actor, connection_id)
-    changed = await served.store.change(actor, connection_id, changes, version=version)
-    return await note_switch(served, actor, before, changed)
+    return await served.store.change(actor, connection_id, changes, version=version)

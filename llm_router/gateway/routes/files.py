@@ -13,7 +13,7 @@ from llm_router.gateway.deps import Asking, Served
 from llm_router.gateway.openapi import problems
 from llm_router.gateway.plans import PlanShown
 from llm_router.gateway.schemas import ConnectionsAdded
-from llm_router.gateway.vetting import note_switch, vet
+from llm_router.gateway.vetting import vet
 from llm_router.plan import make_plan
 from llm_router.store import rules
 
@@ -112,9 +112,7 @@ async def apply(
         raise ConflictError("the connections have been changed since; look at the plan anew")
     await vet(served, asking, *made.added, *(replace(c.kept, **c.values) for c in made.changed))
     if not dry_run:
-        done = {c.id: c for c in await served.store.apply(asking, made.steps())}
-        for changed in made.changed:
-            await note_switch(served, asking, changed.kept, done[changed.kept.id])
+        await served.store.apply(asking, made.steps())
     return PlanShown.of(made, applied=not dry_run)
 
 

@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from llm_router import checkup, generation
 from llm_router.access import Actor
-from llm_router.connections import Connection, Status
+from llm_router.connections import OK, Check, Connection
 from llm_router.gateway.deps import Asking, Served, Services
 from llm_router.gateway.openapi import problems
 from llm_router.gateway.schemas import FailureShown, ModelList, TestResult, TestWanted
@@ -71,6 +71,7 @@ async def _asked(
     wanted: TestWanted,
     heard: Callable[[str], object],
 ) -> TestResult:
+    begun = served.now()
     result = await checkup.check_up(
         connection,
         wanted.prompt,
@@ -81,9 +82,14 @@ async def _asked(
         heard=heard,
     )
     failure, usage = result.failure, result.usage
-    if connection.is_active:
-        status: Status = "error" if failure else "active"
-        await served.store.set_status(actor, connection.id, status, str(failure or ""))
+    check = Check(
+        at=begun,
+        kind="test",
+        outcome=failure.kind if failure else OK,
+        latency=None if failure else result.latency,
+        detail=str(failure or ""),
+    )
+    await served.store.note_check(actor, connection.id, check, served.health)
     return TestResult(
         ok=failure is None,
         latency=result.latency,

@@ -1,0 +1,49 @@
+"""What the HTTP process does while nobody asks: it checks connections and tells webhooks."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from llm_router.checker import Checker, World
+from llm_router.courier import Courier
+from llm_router.gateway.deps import Services
+from llm_router.store.leases import Lease
+from llm_router.store.usage import UsageLog
+
+log = logging.getLogger(__name__)
+
+_LEASE_FOR = 20.0
+"""Seconds after which another process checks, if the one that did has died."""
+
+
+@asynccontextmanager
+async def watching(served: Services) -> AsyncIterator[None]:
+    """Beside the block, and ended with it. Of several processes one checks, and one tells."""
+    lease = Lease(served.database, "health checks", served.clock, _LEASE_FOR)
+    world = World(
+        leads=lease.held,
+        guard_of=served.owners_guard,
+        answered_since=UsageLog(served.database).answered_since,
+    )
+    checker = Checker(served.store, served.health, world, clock=served.clock)
+    courier = Courier(served.database, served.webhooks, served.clock)
+    tasks = [
+        asyncio.create_task(checker.run(), name="checker"),
+        asyncio.create_task(courier.run(), name="courier"),
+    ]
+    for task in tasks:
+        task.add_done_callback(_told)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await lease.let_go()
+
+
+def _told(task: asyncio.Task[None]) -> None:
+    """A bug there must not go unseen, nor end the process that others ask."""
+    if not task.cancelled() and (error := task.exception()):
+        log.error("the %s ended, until the next start", task.get_name(), exc_info=error)

@@ -1,0 +1,211 @@
+"""Webhooks in the database: whom to tell of what, and the secrets to sign it with."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import func, select, update
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from llm_router.access import SYSTEM, Actor, may
+from llm_router.clock import Clock, SystemClock
+from llm_router.errors import ForbiddenError, NotFoundError, StaleError
+from llm_router.store import audit, outbox
+from llm_router.store.crypto import Vault
+from llm_router.store.database import Database
+from llm_router.store.outbox import Delivery
+from llm_router.store.sealing import place
+from llm_router.store.tables import webhooks
+from llm_router.webhooks import Event, new_secret
+
+_W = webhooks.c
+_EDITABLE = ("name", "url", "events", "is_active", "owner", "team")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """Who is told of what. `owner`, `team`: only of connections of theirs; empty: of all."""
+
+    id: str
+    name: str
+    url: str
+    events: tuple[Event, ...]
+    is_active: bool = True
+    owner: str = ""
+    team: str = ""
+    created_at: datetime
+    updated_at: datetime
+    version: int = 1
+
+
+_NAMES = tuple(field.name for field in fields(Webhook))
+
+
+class Webhooks:
+    """For those who administer; every change is audited, without the secret.
+
+    Raises ForbiddenError, NotFoundError, StaleError and StoreError.
+    """
+
+    def __init__(self, database: Database, vault: Vault, clock: Clock | None = None) -> None:
+        self._database, self._vault, self._clock = database, vault, clock or SystemClock()
+
+    def require(self, actor: Actor) -> None:
+        """Raises ForbiddenError for who may not administer."""
+        if not may(actor, "administer"):
+            raise ForbiddenError(
+                f"{actor.name} may not administer webhooks: its role is {actor.role}; ask an admin"
+            )
+
+    async def add(
+        self,
+        actor: Actor,
+        name: str,
+        url: str,
+        events: Sequence[Event],
+        *,
+        owner: str = "",
+        team: str = "",
+    ) -> tuple[Webhook, str]:
+        """As it is kept, and its secret, which is shown this once."""
+        self.require(actor)
+        now = self._now()
+        hook = Webhook(
+            id=str(uuid4()),
+            name=name,
+            url=url,
+            events=tuple(events),
+            owner=owner,
+            team=team,
+            created_at=now,
+            updated_at=now,
+        )
+        secret = new_secret()
+        row = _row(hook) | {"secret_sealed": self._vault.seal(secret, bound_to=_place(hook.id))}
+        async with self._database.writing() as db:
+            await db.execute(webhooks.insert(), row)
+            await audit.write(db, [actor.did("add", _target(hook), now, after=_facts(hook))])
+        return hook, secret
+
+    async def find(
+        self, actor: Actor, *, limit: int = 50, offset: int = 0
+    ) -> tuple[tuple[Webhook, ...], int]:
+        """The latest first, and how many there are in all."""
+        self.require(actor)
+        wanted = select(webhooks).order_by(_W.created_at.desc(), _W.id).limit(limit).offset(offset)
+        async with self._database.reading() as db:
+            total = (await db.execute(select(func.count()).select_from(webhooks))).scalar_one()
+            rows = (await db.execute(wanted)).mappings().all()
+        return tuple(_hook(row) for row in rows), total
+
+    async def get(self, actor: Actor, webhook_id: str) -> Webhook:
+        self.require(actor)
+        async with self._database.reading() as db:
+            return _hook(await _found(db, webhook_id))
+
+    async def change(
+        self,
+        actor: Actor,
+        webhook_id: str,
+        changes: Mapping[str, Any],
+        *,
+        version: int | None = None,
+    ) -> Webhook:
+        self.require(actor)
+        now = self._now()
+        async with self._database.writing() as db:
+            stored = _hook(await _found(db, webhook_id, for_update=True))
+            if version is not None and version != stored.version:
+                raise StaleError(
+                    f"webhook {stored.name!r} has been changed since version {version}; look at"
+                    f" version {stored.version} and change that",
+                    stored.version,
+                )
+            new = replace(stored, **{name: changes[name] for name in _EDITABLE if name in changes})
+            if new == stored:
+                return stored
+            new = replace(new, updated_at=now, version=stored.version + 1)
+            await db.execute(update(webhooks).where(_W.id == new.id).values(_row(new)))
+            before, after = _facts(stored), _facts(new)
+            differ = [name for name in _EDITABLE if before[name] != after[name]]
+            entry = actor.did(
+                "edit", _target(new), now,
+                before={name: before[name] for name in differ},
+                after={name: after[name] for name in differ},
+            )  # fmt: skip
+            await audit.write(db, [entry])
+        return new
+
+    async def remove(self, actor: Actor, webhook_id: str) -> None:
+        """Its deliveries go with it; those that wait are not sent."""
+        self.require(actor)
+        async with self._database.writing() as db:
+            hook = _hook(await _found(db, webhook_id, for_update=True))
+            await db.execute(webhooks.delete().where(_W.id == hook.id))
+            entry = actor.did("remove", _target(hook), self._now(), before=_facts(hook))
+            await audit.write(db, [entry])
+
+    async def deliveries(
+        self, actor: Actor, webhook_id: str, *, limit: int = 50, offset: int = 0
+    ) -> tuple[tuple[Delivery, ...], int]:
+        """The latest first, and how many are kept in all."""
+        await self.get(actor, webhook_id)
+        async with self._database.reading() as db:
+            return await outbox.page(db, webhook_id, limit, offset)
+
+    async def opened(self, actor: Actor, webhook_id: str) -> tuple[Webhook, str]:
+        """With its secret, for whoever sends. Raises SealError."""
+        self.require(actor)
+        async with self._database.reading() as db:
+            row = await _found(db, webhook_id)
+        return _hook(row), self._vault.open(row["secret_sealed"], bound_to=_place(webhook_id))
+
+    async def noted(self, actor: Actor, delivery: Delivery) -> Delivery:
+        """Write down one that was not made by an event; with its id."""
+        self.require(actor)
+        values = {name: getattr(delivery, name) for name in outbox.RESULT}
+        async with self._database.writing() as db:
+            hook = _hook(await _found(db, delivery.webhook_id))
+            id_ = await outbox.put(db, hook.id, delivery.payload, delivery.created_at, **values)
+            await audit.write(db, [actor.did("test", _target(hook), self._now())])
+        return replace(delivery, id=id_)
+
+    async def switch_off(self, webhook_id: str) -> None:
+        """Its receiver says that it is gone for good."""
+        await self.change(SYSTEM, webhook_id, {"is_active": False})
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.wall(), UTC)
+
+
+async def _found(db: AsyncConnection, webhook_id: str, *, for_update: bool = False) -> RowMapping:
+    wanted = select(webhooks).where(_W.id == webhook_id)
+    if for_update:
+        wanted = wanted.with_for_update()
+    row = (await db.execute(wanted)).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no webhook {webhook_id[:100]!r}")
+    return row
+
+
+def _place(webhook_id: str) -> str:
+    return place(webhooks, webhook_id, "secret_sealed")
+
+
+def _target(hook: Webhook) -> tuple[str, str]:
+    return "webhook", hook.id
+
+
+def _facts(hook: Webhook) -> dict[str, Any]:
+    return {name: value for name, value in _row(hook).items() if name in _EDITABLE}
+
+
+def _row(hook: Webhook) -> dict[str, Any]:
+    return {name: getattr(hook, name) for name in _NAMES} | {"events": list(hook.events)}
+
+
+def _hook(row: RowMapping) -> Webhook:
+    return Webhook(**{name: row[name] for name in _NAMES} | {"events": tuple(row["events"])})
