@@ -38,9 +38,6 @@ from llm_router.providers.base import Provider
 
 _logger = logging.getLogger("llm_router")
 
-_LOOK_EVERY = 5.0
-"""Seconds: by then a connection that was added or edited is checked, and the lease renewed."""
-
 OpenProvider = Callable[[Connection, Clock, AddressGuard | None], Awaitable[Provider]]
 GuardOf = Callable[[Connection], Awaitable[AddressGuard | None]]
 """What may be called in the name of whoever it belongs to."""
@@ -114,7 +111,7 @@ class Checker:
                     if not is_away:
                         _logger.warning("connections are not checked until it is back: %s", error)
                     is_away = True
-                await self._clock.sleep(_LOOK_EVERY)
+                await self._clock.sleep(self._options.look_every)
         finally:
             for task in self._checking.values():
                 task.cancel()

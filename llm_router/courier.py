@@ -142,6 +142,11 @@ class Courier:
             self._prune_at = self._clock.now() + _PRUNED_EVERY
             await self._outbox.prune(_time(self._clock) - _KEPT_FOR)
 
+    async def settled(self) -> None:
+        """Until every delivery that has begun is done."""
+        while self._sending:
+            await asyncio.wait([*self._sending])
+
     async def _deliver(self, delivery: Delivery) -> None:
         try:
             hook, secret = await self._webhooks.opened(SYSTEM, delivery.webhook_id)

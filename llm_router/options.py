@@ -67,6 +67,8 @@ class HealthOptions:
     """How connections are checked while nobody asks, and what follows. Times in seconds."""
 
     interval: float = 60.0
+    look_every: float = 5.0
+    """By then a connection that was added or edited is checked for the first time."""
     jitter: float = 0.1
     """Each wait is up to this share longer or shorter, so that servers are not asked in step."""
     doubt: float = 0.25

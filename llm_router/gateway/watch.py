@@ -13,14 +13,15 @@ from llm_router.store.usage import UsageLog
 
 log = logging.getLogger(__name__)
 
-_LEASE_FOR = 20.0
-"""Seconds after which another process checks, if the one that did has died."""
+_LOOKS = 4
+"""That a process may miss before another one checks in its place."""
 
 
 @asynccontextmanager
 async def watching(served: Services) -> AsyncIterator[None]:
     """Beside the block, and ended with it. Of several processes one checks, and one tells."""
-    lease = Lease(served.database, "health checks", served.clock, _LEASE_FOR)
+    seconds = _LOOKS * served.health.look_every
+    lease = Lease(served.database, "health checks", served.clock, seconds)
     world = World(
         leads=lease.held,
         guard_of=served.owners_guard,

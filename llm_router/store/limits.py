@@ -2,14 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 
 from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm_router.limits import MINUTE, SLOT, Amount, Counted, Period, month_of
+from llm_router.store import outbox
 from llm_router.store.database import Database
+from llm_router.store.sql import record
 from llm_router.store.statements import insert
-from llm_router.store.tables import limit_counts
+from llm_router.store.tables import connections, limit_counts
 
 _C = limit_counts.c
 _AMOUNTS = Amount._fields
@@ -38,6 +41,7 @@ class SqlCounters:
                 await self._add(db, rows)
                 old = and_(_C.unit == "slot", _C.begins < at - _KEPT_FOR)
                 await db.execute(limit_counts.delete().where(old))
+                await _tell_of_budgets(db, counted, at)
                 return await _read(db, names, at)
         if not names:
             return {}
@@ -49,6 +53,27 @@ class SqlCounters:
         total = {name: _C[name] + row.excluded[name] for name in _AMOUNTS}
         keys = [column.name for column in limit_counts.primary_key]
         await db.execute(row.on_conflict_do_update(index_elements=keys, set_=total), rows)
+
+
+async def _tell_of_budgets(db: AsyncConnection, counted: Mapping[str, Counted], at: float) -> None:
+    """Those that were reached by what has just been added: each once, since rows are added to one
+    after the other.
+    """
+    month, now = month_of(at), datetime.fromtimestamp(at, UTC)
+    added = {name: periods[month].cost for name, periods in counted.items() if month in periods}
+    names = [name for name, cost in added.items() if cost > 0]
+    if not names:
+        return
+    spent = and_(
+        _C.connection_id == connections.c.id, _C.unit == "month", _C.begins == month.begins
+    )
+    rows = select(connections, _C.cost).join(limit_counts, spent)
+    rows = rows.where(connections.c.id.in_(names), connections.c.monthly_budget <= _C.cost)
+    for row in (await db.execute(rows)).mappings():
+        connection, cost = record(row), row[_C.cost]
+        if cost - added[connection.id] < row["monthly_budget"]:
+            data = {"monthly_budget": row["monthly_budget"], "spent": cost}
+            await outbox.tell(db, "connection.budget_reached", connection, now, data)
 
 
 async def _read(db: AsyncConnection, names: list[str], at: float) -> Mapping[str, Counted]:

@@ -89,7 +89,7 @@ class SqlConnectionStore:
         items, unreadable = [], {}
         for row in found:
             try:
-                connection = _record(row)
+                connection = record(row)
                 items.append(self._opened(connection, row) if secrets else connection)
             except (SealError, ConfigurationError) as error:  # one bad row must not hide the rest
                 unreadable[row["id"]] = str(error)
@@ -251,13 +251,14 @@ class SqlConnectionStore:
         return replace(connection, api_key=texts.get("api_key"), headers=headers)
 
 
-def _record(row: RowMapping) -> Connection:
+def record(row: RowMapping) -> Connection:
+    """Without its secrets. Raises ConfigurationError for one that was written over by hand."""
     values = {name: row[name] for name in _SHOWN}
     return Connection(**values | {name: tuple(values[name]) for name in _TUPLES})
 
 
 def _connection(row: RowMapping | None) -> Connection | None:
-    return None if row is None else _record(row)
+    return None if row is None else record(row)
 
 
 async def _row(db: AsyncConnection, connection_id: str) -> RowMapping | None:
@@ -270,7 +271,7 @@ async def _active(db: AsyncConnection) -> list[Connection]:
     active = []
     for row in rows:
         with suppress(ConfigurationError):  # written over by hand: it stands in for nobody
-            active.append(_record(row))
+            active.append(record(row))
     return active
 
 

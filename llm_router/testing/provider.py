@@ -8,6 +8,8 @@ from llm_router.connections import Continuation
 from llm_router.types import ChatRequest, Chunk
 
 FOREVER = float("inf")
+_A_YEAR = 365 * 86_400.0
+"""Stands for ever: a timer at infinity would never let time jump."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +42,15 @@ def fail(error: Exception, after: float = 0.0) -> list[Step]:
 class ScriptedProvider:
     """One script for each request in turn; the last one serves all that follow.
 
-    `requests` are those received; `open` counts streams not yet closed.
+    `requests` are those received; `open` counts streams and probes that have not ended.
     """
 
     scripts: Sequence[Sequence[Step]]
     continuation: Continuation = "words"
     last_resort: bool = False
     clock: Clock = field(default_factory=SystemClock)
+    probe_step: Step = Step()
+    """What a probe meets: a wait, an error, or nothing."""
     requests: list[ChatRequest] = field(default_factory=list)
     open: int = 0
     probes: int = 0
@@ -60,8 +64,7 @@ class ScriptedProvider:
         try:
             for step in script:
                 if step.after:
-                    # A year stands for ever: a timer at infinity would never let time jump.
-                    await self.clock.sleep(min(step.after, 365 * 86_400))
+                    await self.clock.sleep(min(step.after, _A_YEAR))
                 if step.error:
                     # One object for all replies: without the traceback of those before.
                     raise step.error.with_traceback(None)
@@ -75,6 +78,13 @@ class ScriptedProvider:
 
     async def probe(self) -> None:
         self.probes += 1
+        self.open += 1
+        try:
+            await self.clock.sleep(min(self.probe_step.after, _A_YEAR))
+        finally:
+            self.open -= 1
+        if self.probe_step.error:
+            raise self.probe_step.error.with_traceback(None)
 
     async def models(self) -> Sequence[str]:
         return ["scripted"]

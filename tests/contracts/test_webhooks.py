@@ -1,0 +1,336 @@
+"""Webhooks: whom an event is written down for, and how it reaches a receiver on a real socket."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import select
+
+from llm_router.access import SYSTEM, Actor
+from llm_router.connections import OK, Check
+from llm_router.courier import Courier, try_out
+from llm_router.errors import ForbiddenError, NotFoundError, StaleError
+from llm_router.guard import AddressGuard
+from llm_router.limits import Amount, Period, month_of
+from llm_router.options import HealthOptions
+from llm_router.store.database import Database
+from llm_router.store.limits import SqlCounters
+from llm_router.store.outbox import Delivery
+from llm_router.store.sql import SqlConnectionStore
+from llm_router.store.tables import metadata, webhook_deliveries
+from llm_router.store.webhooks import Webhook, Webhooks
+from llm_router.testing import ManualClock
+from llm_router.webhooks import EVENTS, MOST_ATTEMPTS, Event
+from tests.contracts.databases import Server, opened
+from tests.contracts.receiver import receiving
+from tests.contracts.stores import ANNA, BEN, VAULT, added
+from tests.unit.test_webhooks import manuals_verify
+
+ANYWHERE = AddressGuard(allow_private=True)
+NOWHERE = "http://127.0.0.1:9/hook"
+
+
+@dataclass
+class Post:
+    """A store, its webhooks, and a courier whose time is told by hand."""
+
+    database: Database
+    clock: ManualClock
+
+    def __post_init__(self) -> None:
+        self.store = SqlConnectionStore(self.database, VAULT, self.clock)
+        self.webhooks = Webhooks(self.database, VAULT, self.clock)
+        self.courier = Courier(self.database, self.webhooks, self.clock)
+
+    async def hook(
+        self, url: str = NOWHERE, events: Sequence[Event] = EVENTS, **more: str
+    ) -> tuple[Webhook, str]:
+        return await self.webhooks.add(SYSTEM, "pager", url, events, **more)
+
+    async def tried(self, connection_id: str, outcome: str = OK, detail: str = "") -> None:
+        at = datetime.fromtimestamp(self.clock.wall(), UTC)
+        check = Check(at=at, kind="test", outcome=outcome, detail=detail)
+        await self.store.note_check(SYSTEM, connection_id, check, HealthOptions())
+
+    async def told(self, hook: Webhook) -> list[str]:
+        """Events for it, the first one first."""
+        return [each.event for each in (await self.log(hook))[::-1]]
+
+    async def log(self, hook: Webhook) -> Sequence[Delivery]:
+        return (await self.webhooks.deliveries(SYSTEM, hook.id, limit=200))[0]
+
+    async def deliver(self, after: float = 0.0) -> None:
+        self.clock.advance(after)
+        await self.courier.step()
+        await self.courier.settled()
+
+
+@pytest.fixture
+def post(database: Database) -> Post:
+    return Post(database, ManualClock())
+
+
+# ── What is written down ─────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_change_of_status_is_told_to_those_who_want_to_know(post: Post) -> None:
+    everything, _ = await post.hook()
+    only_off, _ = await post.hook(events=["connection.deactivated"])
+    annas, _ = await post.hook(owner="anna")
+    of_blue, _ = await post.hook(team="blue")
+    off, _ = await post.hook()
+    await post.webhooks.change(SYSTEM, off.id, {"is_active": False})
+    kept, other = await added(post.store, ANNA, team="red"), await added(post.store, BEN)
+    await post.tried(kept.id)
+    await post.tried(kept.id)  # as it was
+    await post.tried(other.id, "overloaded", "overloaded (HTTP 503)")
+    await post.store.change(ANNA, kept.id, {"priority": 5})
+    await post.store.change(ANNA, kept.id, {"is_active": False})
+    changed = "connection.status_changed"
+    assert await post.told(everything) == [changed, changed, changed, "connection.deactivated"]
+    assert await post.told(only_off) == ["connection.deactivated"]
+    assert await post.told(annas) == [changed, changed, "connection.deactivated"]
+    assert await post.told(of_blue) == await post.told(off) == []
+    data = [each.payload["data"] for each in (await post.log(everything))[::-1]]
+    assert [(d["previous_status"], d["status"], d["reason"]) for d in data[:3]] == [
+        ("untested", "active", ""),
+        ("untested", "error", "overloaded (HTTP 503)"),
+        ("active", "deactivated", "by anna"),
+    ]
+
+
+async def test_what_is_told_is_kept_with_what_it_tells_of_or_neither_is(post: Post) -> None:
+    hook, _ = await post.hook()
+    kept = await added(post.store)
+    with pytest.raises(StaleError):
+        await post.store.change(SYSTEM, kept.id, {"is_active": False}, version=9)
+    assert await post.told(hook) == []
+    for steps in range(0, 40, 2):
+        is_active = not (await post.store.get(SYSTEM, kept.id)).is_active
+        told = len(await post.told(hook))
+        task = asyncio.create_task(post.store.change(SYSTEM, kept.id, {"is_active": is_active}))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        is_done = (await post.store.get(SYSTEM, kept.id)).is_active == is_active
+        assert (len(await post.told(hook)) > told) == is_done
+
+
+async def test_a_budget_that_is_reached_is_told_once(post: Post) -> None:
+    hook, _ = await post.hook(events=["connection.budget_reached"])
+    limited = await added(post.store, monthly_budget=1.0)
+    free = await added(post.store, name="b")
+    counters, at = SqlCounters(post.database), post.clock.wall()
+
+    async def spend(cost: float) -> None:
+        counted = {month_of(at): Amount(1, 10, cost), Period("slot", at): Amount(1, 10, cost)}
+        await counters.exchange({limited.id: counted, free.id: counted}, [], at)
+
+    await spend(0.75)
+    assert await post.told(hook) == []
+    await spend(0.5)
+    await spend(0.5)
+    (told,) = await post.log(hook)
+    assert told.payload["data"]["connection_id"] == limited.id
+    assert (told.payload["data"]["monthly_budget"], told.payload["data"]["spent"]) == (1.0, 1.25)
+
+
+async def test_no_table_holds_a_webhooks_secret_that_can_be_read(post: Post) -> None:
+    hook, secret = await post.hook()
+    assert (await post.webhooks.opened(SYSTEM, hook.id)) == (hook, secret)
+    async with post.database.reading() as db:
+        rows = [str((await db.execute(table.select())).all()) for table in metadata.sorted_tables]
+    assert hook.id in "".join(rows)
+    assert secret.removeprefix("whsec_") not in "".join(rows)
+    assert secret not in repr((hook, post.webhooks))
+
+
+async def test_webhooks_are_for_those_who_administer_and_each_change_is_audited(
+    post: Post,
+) -> None:
+    hook, _ = await post.hook()
+    changed = await post.webhooks.change(SYSTEM, hook.id, {"url": NOWHERE + "2"}, version=1)
+    assert (changed.version, changed.url) == (2, NOWHERE + "2")
+    assert await post.webhooks.change(SYSTEM, hook.id, {"name": "pager"}) == changed
+    with pytest.raises(StaleError, match="since version 1"):
+        await post.webhooks.change(SYSTEM, hook.id, {"name": "other"}, version=1)
+    await post.webhooks.remove(SYSTEM, hook.id)
+    entries = await post.store.audit(SYSTEM, target=hook.id)
+    assert [entry.action for entry in entries] == ["remove", "edit", "add"]
+    assert entries[1].after == {"url": NOWHERE + "2"}
+    with pytest.raises(NotFoundError):
+        await post.webhooks.get(SYSTEM, hook.id)
+    for actor in (ANNA, Actor("worker", "worker")):
+        for attempt in (
+            post.webhooks.find(actor),
+            post.webhooks.get(actor, hook.id),
+            post.webhooks.opened(actor, hook.id),
+            post.webhooks.add(actor, "x", NOWHERE, EVENTS),
+            post.webhooks.change(actor, hook.id, {}),
+            post.webhooks.remove(actor, hook.id),
+            post.webhooks.deliveries(actor, hook.id),
+        ):
+            with pytest.raises(ForbiddenError, match="may not administer webhooks"):
+                await attempt
+
+
+# ── What reaches a receiver ──────────────────────────────────────────────────────────────────────
+
+
+async def test_a_receiver_that_fails_twice_is_told_at_the_third_try_and_can_verify_it(
+    post: Post,
+) -> None:
+    async with receiving(500, 503, 200) as receiver:
+        hook, secret = await post.hook(receiver.url, ["connection.status_changed"])
+        await post.tried((await added(post.store)).id)
+        await post.deliver()
+        (waiting,) = await post.log(hook)
+        assert (waiting.status, waiting.attempts, waiting.last_status) == ("waiting", 1, 500)
+        assert waiting.last_error == "HTTP 500"
+        await post.deliver()
+        assert len(receiver.heard) == 1  # not due yet
+        await post.deliver(after=6)
+        await post.deliver(after=24)
+        await post.deliver(after=10**6)
+    (done,) = await post.log(hook)
+    assert (done.status, done.attempts, done.last_status) == ("delivered", 3, 200)
+    assert done.last_error == ""
+    assert done.delivered_at
+    assert len(receiver.heard) == 3
+    verify = manuals_verify(now=lambda: post.clock.wall() - 10**6)
+    assert len({asked.headers["webhook-id"] for asked in receiver.heard}) == 1
+    assert len({asked.headers["webhook-timestamp"] for asked in receiver.heard}) == 3
+    last = receiver.heard[-1]
+    assert verify(secret, last.headers, last.body)
+    assert not verify(secret, last.headers, last.body.replace(b"active", b"broken"))
+    assert json.loads(last.body) == done.payload
+    assert last.headers["content-type"] == "application/json"
+
+
+async def test_one_that_never_answers_well_is_given_up(post: Post) -> None:
+    hook, _ = await post.hook()
+    await post.tried((await added(post.store)).id)
+    for _ in range(MOST_ATTEMPTS + 2):
+        await post.deliver(after=100_000)
+    (lost,) = await post.log(hook)
+    assert (lost.status, lost.attempts, lost.next_at) == ("given_up", MOST_ATTEMPTS, None)
+    assert lost.last_error == "no answer (ConnectError)"
+
+
+async def test_a_redirect_is_not_followed(post: Post) -> None:
+    async with receiving() as inside, receiving(307) as receiver:
+        receiver.location = inside.url
+        hook, _ = await post.hook(receiver.url)
+        await post.tried((await added(post.store)).id)
+        await post.deliver()
+        assert inside.heard == []
+    (waiting,) = await post.log(hook)
+    assert "redirects are not followed" in waiting.last_error
+
+
+async def test_a_receiver_that_is_gone_for_good_is_told_no_more(post: Post) -> None:
+    async with receiving(410) as receiver:
+        hook, _ = await post.hook(receiver.url)
+        await post.tried((await added(post.store)).id)
+        await post.deliver()
+        await post.tried((await added(post.store, name="b")).id)
+        await post.deliver(after=10**6)
+    assert len(receiver.heard) == 1
+    assert not (await post.webhooks.get(SYSTEM, hook.id)).is_active
+    (entry, *_) = await post.store.audit(SYSTEM, target=hook.id)
+    assert (entry.actor, entry.after) == ("system", {"is_active": False})
+
+
+async def test_a_receiver_that_hangs_holds_up_no_other(post: Post) -> None:
+    async with receiving(0) as hangs, receiving() as well:
+        await post.hook(hangs.url)
+        hook, _ = await post.hook(well.url)
+        for name in "abc":
+            await post.tried((await added(post.store, name=name)).id)
+        running = asyncio.create_task(Courier(post.database, post.webhooks, Hurried()).run())
+        while {each.status for each in await post.log(hook)} != {"delivered"}:  # noqa: ASYNC110  it tells nobody
+            await asyncio.sleep(0.01)
+        assert (len(hangs.heard), len(well.heard)) == (1, 3)
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def test_what_was_not_known_to_have_arrived_is_sent_again_after_a_restart(
+    post: Post,
+) -> None:
+    async with receiving(0, 200) as receiver:
+        hook, _ = await post.hook(receiver.url)
+        await post.tried((await added(post.store)).id)
+        ended = asyncio.create_task(post.courier.run())
+        while not receiver.heard:  # noqa: ASYNC110  a receiver tells nobody what it hears
+            await asyncio.sleep(0.01)
+        ended.cancel()
+        await asyncio.wait([ended])
+        (waiting,) = await post.log(hook)
+        assert (waiting.status, waiting.attempts) == ("waiting", 0)
+        post.courier = Courier(post.database, post.webhooks, post.clock)
+        await post.deliver()
+    first, again = receiver.heard
+    assert first.headers["webhook-id"] == again.headers["webhook-id"]
+    assert (await post.log(hook))[0].status == "delivered"
+
+
+async def test_of_two_couriers_one_delivers_until_it_dies(server: Server) -> None:
+    url, clock = await server.new(), ManualClock()
+    async with receiving() as receiver, opened(url) as one, opened(url) as other:
+        first, second = Post(one, clock), Post(other, clock)
+        await first.hook(receiver.url)
+        await first.deliver()
+        await first.tried((await added(first.store)).id)
+        await second.deliver()
+        assert receiver.heard == []
+        await first.deliver()
+        assert len(receiver.heard) == 1
+        await first.tried((await added(first.store, name="b")).id)
+        await second.deliver(after=60)  # and nothing more is heard of the first
+        assert len(receiver.heard) == 2
+
+
+async def test_the_log_of_deliveries_is_kept_for_thirty_days(post: Post) -> None:
+    async with receiving() as receiver:
+        hook, _ = await post.hook(receiver.url)
+        await post.tried((await added(post.store)).id)
+        await post.deliver()
+        assert len(await post.log(hook)) == 1
+        await post.deliver(after=31 * 86_400.0)
+        assert await post.log(hook) == ()
+    async with post.database.reading() as db:
+        assert (await db.execute(select(webhook_deliveries))).all() == []
+
+
+async def test_a_webhook_is_tried_at_once_within_what_its_admin_may_have_called(
+    post: Post,
+) -> None:
+    async with receiving(204) as receiver:
+        hook, secret = await post.hook(receiver.url)
+        refused = await try_out(hook, secret, AddressGuard(), post.clock)
+        assert (refused.status, refused.last_status) == ("given_up", None)
+        assert "an administrator can allow it" in refused.last_error
+        assert receiver.heard == []
+        arrived = await try_out(hook, secret, ANYWHERE, post.clock)
+    assert (arrived.status, arrived.event, arrived.last_status) == (
+        "delivered",
+        "webhook.test",
+        204,
+    )
+    assert json.loads(receiver.heard[0].body)["data"] == {"webhook_id": hook.id, "name": "pager"}
+
+
+class Hurried(ManualClock):
+    """Its second is a hundredth."""
+
+    def __init__(self) -> None:
+        super().__init__(now=60)
+
+    async def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+        await asyncio.sleep(seconds / 100)
