@@ -41,8 +41,9 @@ async def over_http(url: str | None, key_file: Path | None) -> AsyncIterator[Fin
             await api.ready()
         except ApiError as error:
             yield Finding("HTTP process", "fault", str(error))
-            return
-        yield Finding("HTTP process", "ok", f"{api.shown} is ready: database and LiveKit answer")
+        else:
+            said = f"{api.shown} is ready: database and LiveKit answer"
+            yield Finding("HTTP process", "ok", said)
     async for finding in _connections(url, key_file):
         yield finding
 

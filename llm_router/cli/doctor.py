@@ -31,5 +31,6 @@ async def doctor(
         out.line(f"{finding.state:<6}{finding.what}: {finding.said}", style)
     faults = sum(finding.state == "fault" for finding in findings)
     out.json([{"what": f.what, "state": f.state, "said": f.said} for f in findings])
-    out.say(f"{faults} faults" if faults else "no fault", "red" if faults else "green")
+    said = f"{faults} {'fault' if faults == 1 else 'faults'}" if faults else "no fault"
+    out.say(said, "red" if faults else "green")
     return NO if faults else None

@@ -16,8 +16,8 @@ EPILOG = (
     f" answered with no); {NOT_DONE} not done, and standard error says why and what to do;"
     f" {INTERRUPTED} interrupted."
 )
-_MORE = (trying, files, discover)
-"""They add their commands to `connections`."""
+_OF_CONNECTIONS = (trying, files, discover)
+"""Imported for the commands that they add to `connections`."""
 
 
 def build() -> typer.Typer:

@@ -16,7 +16,8 @@ _logger = logging.getLogger("llm_router")
 
 _HEADER = (
     "# The master key: it opens the API keys in the database, and nothing else does.\n"
-    "# Keep a copy somewhere else. To change it, put a new line above the old one and reseal.\n"
+    "# Keep a copy somewhere else. To change it, put a new line above the old one, restart what\n"
+    "# runs, and then: llm-router keys rotate\n"
 )
 _NO_KEY = (
     "is no master key (32 bytes in URL-safe base64); make one with "

@@ -119,7 +119,7 @@ async def test_help_states_the_exit_codes_and_the_variables(tmp_path: Path) -> N
     said = " ".join(out.split())
     assert "Exit codes: 0 done; 1 done, and the answer is no" in said
     assert "DATABASE_URL" in said
-    assert not [*tmp_path.iterdir()]
+    assert not (tmp_path / ".local").exists()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from livekit.agents import llm
@@ -92,7 +93,8 @@ async def test_a_flag_that_is_off_is_named(
     store: SqlConnectionStore, manager: ConnectionManager, flags: Flags
 ) -> None:
     (flag,) = flags
-    await store.add(SYSTEM, [replace(PLAIN, **{flag: False})])
+    off: dict[str, Any] = {flag: False}
+    await store.add(SYSTEM, [replace(PLAIN, **off)])
     with pytest.raises(ForbiddenError, match=f"its flag {flag} is off; set it"):
         await manager.get_connection("a", **flags)
     connection = await manager.get_connection("a")
