@@ -171,5 +171,6 @@ def _router_options(settings: Settings) -> RouterOptions:
             shortest=settings.first_word_deadline_min, longest=settings.first_word_deadline_max
         ),
         hedge_budget=settings.hedge_budget,
+        queue_poll=settings.queue_poll,
         total=settings.reply_deadline,
     )

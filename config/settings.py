@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from config.kinds import (
     STATE,
     AgentName,
+    BackendType,
     DatabaseUrl,
     Delay,
     FileOrOff,
@@ -170,10 +171,18 @@ class RouterSettings(_Section):
     hedge_budget: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Share of answers for which a second connection may be asked before the first has failed.
     0: never."""
+    queue_poll: Annotated[float, Field(ge=0)] = 0
+    """Seconds between two looks at the queues of model servers that are yours alone (vLLM, SGLang,
+    llama.cpp with --metrics): who has callers waiting is asked later. 0: none."""
+    llm_backend_type: BackendType | None = None
+    """The one server to use, as older set-ups name it: its address and key below count, those of
+    the others do not. local: whatever is found on this machine. Empty: all that are named."""
     vllm_base_url: HttpUrl | None = None
     """A vLLM server."""
     ollama_base_url: HttpUrl | None = None
     """An Ollama server."""
+    instructlab_base_url: HttpUrl | None = None
+    """An InstructLab server, which LLM_BACKEND_TYPE=instructlab also finds without it."""
     openai_base_url: HttpUrl | None = None
     """A server that speaks OpenAI's wire. Empty, with a key: OpenAI's own."""
     openai_api_key: SecretStr | None = None

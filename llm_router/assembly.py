@@ -16,6 +16,7 @@ from llm_router.options import RouterOptions
 from llm_router.phrases import Phrases
 from llm_router.plugins import Plugins
 from llm_router.pool import Pool
+from llm_router.queue_watch import QueueWatch
 from llm_router.router import Router
 from llm_router.scoreboard.base import Scoreboard
 from llm_router.scoreboard.keeper import Keeper
@@ -79,6 +80,10 @@ async def open_router(
             tally = Tally(counters, live.limits, clock)
             stack.push_async_callback(tally.aclose)
             await tally.start()
+        if options.queue_poll:
+            queues = QueueWatch(lambda: router.pool.endpoints, options.queue_poll, clock)
+            stack.push_async_callback(queues.aclose)
+            await queues.start()
         if any(isinstance(observer, Watcher) for observer in observers):
             watching = asyncio.create_task(_watch(router, Observers(observers)))
             stack.push_async_callback(_end, watching)

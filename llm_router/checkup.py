@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llm_router.clock import Clock, SystemClock
 from llm_router.connections import Connection
@@ -108,11 +108,15 @@ async def list_models(
 
 
 async def open_provider(
-    connection: Connection, clock: Clock, guard: AddressGuard | None
+    connection: Connection, clock: Clock, guard: AddressGuard | None, *, model: str | None = None
 ) -> Provider:
-    """Who speaks to its server; to be closed. Raises as `check_up` does."""
+    """Who speaks to its server, for `model` in place of its own; to be closed. Raises as `check_up`
+    does.
+    """
     # In a thread, since one that stands on a large library takes seconds to load.
     module = await asyncio.to_thread(_PROVIDERS.load, connection.provider)
+    if model is not None:
+        connection = replace(connection, model_name=model)
     provider: Provider = module.create(connection, clock, guard)
     return provider
 

@@ -13,7 +13,7 @@ from llm_router.breaker import CircuitBreaker
 from llm_router.clock import Clock, Timer
 from llm_router.connections import Connection
 from llm_router.failures import Failure, FailureClass, classify, failure_before_a_word
-from llm_router.latency import Latency, under_load
+from llm_router.latency import Latency, behind, under_load
 from llm_router.limits import Limits
 from llm_router.observe import AttemptEvent, EndpointState
 from llm_router.options import BreakerOptions
@@ -83,11 +83,22 @@ class Endpoint:
         self._told = self.latency.told = self.breaker.told = self.limits.told = told
 
     def predicted(self, size: int) -> float | None:
-        """Seconds to the first clause, given what is in flight; None: nothing measured, or not
-        lately (see `Latency.fade`); infinite: most of what was tried never came to one.
+        """Seconds to the first clause, given what is in flight and what waits at its server, where
+        that is known; None: nothing measured, or not lately (see `Latency.fade`); infinite: most of
+        what was tried never came to one.
         """
         median = self.latency.first_clause(size).quantile(0.5)
-        return None if median is None else under_load(median, self._in_flight)
+        if median is None:
+            return None
+        return behind(under_load(median, self._in_flight), self._waiting)
+
+    _waiting = 0
+
+    def queued(self, waiting: int) -> None:
+        """Its server has told how many requests wait there, whoever's they are."""
+        if waiting != self._waiting:
+            self._waiting = waiting
+            self._told()
 
     def state(self, now: float) -> EndpointState:
         return EndpointState(

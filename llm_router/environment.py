@@ -14,8 +14,6 @@ _SERVERS = {
     "instructlab": ("INSTRUCTLAB_BASE_URL", "http://127.0.0.1:8000/v1"),
 }
 """The variable of each server's address, and where it listens unless told otherwise."""
-_CATALOG_ROWS = frozenset({"vllm", "ollama"})
-"""InstructLab serves with vLLM or llama.cpp; which, only the server knows."""
 _BACKENDS = ("local", "openai", *_SERVERS)
 _OTHER_KEYS = {"google": "GEMINI_API_KEY"}
 """A second name under which people keep a cloud's key."""
@@ -88,8 +86,7 @@ def _backend(name: str, given: Mapping[str, str]) -> Iterator[Named]:
         yield _openai(given, model)
     elif name != "local":
         variable, usual = _SERVERS[name]
-        row = name if name in _CATALOG_ROWS else ""
-        server = _server(given.get(variable, usual), variable, name, server=row)
+        server = _server(given.get(variable, usual), variable, name, server=name)
         yield Named(server, variable if variable in given else "LLM_BACKEND_TYPE", model)
 
 

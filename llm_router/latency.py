@@ -54,6 +54,16 @@ def under_load(seconds: float, in_flight: int) -> float:
     return seconds * (1 + (_GROWTH - 1) * in_flight)
 
 
+def behind(seconds: float, waiting: int) -> float:
+    """What to expect where so many requests wait at the server already.
+
+    Each is served before us, and counts as one more of the server's usual times: less than it will
+    be, since a reply takes longer than its first clause, but a queue is known for what it is at
+    once, not when its waits have been suffered.
+    """
+    return seconds * (1 + waiting)
+
+
 def _bucket(seconds: float) -> int:
     if seconds <= _SHORTEST:
         return 0

@@ -141,7 +141,7 @@ async def _looked_at(
 async def _look_at(
     client: httpx2.AsyncClient, base_url: str, *, needs_models: bool
 ) -> Sighting | None:
-    root = _root(base_url)
+    root = server_root(base_url)
     api, _ = api_root(base_url if urlsplit(base_url).path else root, SERVERS["unknown"])
     rows = _rows(await _answer(client, f"{api}/models"))
     if rows is None and needs_models:
@@ -160,7 +160,7 @@ async def _look_at(
     )
 
 
-def _root(base_url: str) -> str:
+def server_root(base_url: str) -> str:
     """The address of the server itself, whose own routes stand beside the API's."""
     parts = urlsplit(base_url)
     path = parts.path.rstrip("/")

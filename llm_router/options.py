@@ -44,6 +44,9 @@ class RouterOptions:
     breaker: BreakerOptions = field(default_factory=BreakerOptions)
     hedge_budget: float = 0.05
     """Hedges per ordinary request, over time."""
+    queue_poll: float = 0.0
+    """Between two looks at the queues of model servers of one's own, which serve nobody else; 0:
+    none. Their metrics are read beside the calls, never on a word's way."""
     target: float = 0.8
     """Time to first clause that the `latency` policy wants."""
     first_word_deadline: float = 4.0

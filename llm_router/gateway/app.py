@@ -12,6 +12,7 @@ from llm_router.gateway.deps import Services
 from llm_router.gateway.errors import answer_with_problems
 from llm_router.gateway.middleware import API_HEADERS, BodyLimit, SecurityHeaders
 from llm_router.gateway.openapi import describe, problems
+from llm_router.gateway.routes import backend
 from llm_router.plugins import Plugins
 
 ROUTES = Plugins("llm_router.gateway.routes", "route")
@@ -44,6 +45,7 @@ def build_app(
     app.add_middleware(SecurityHeaders, headers=headers)
     answer_with_problems(app)
     app.include_router(_routes(), prefix="/api")
+    app.include_router(backend.bare)
     _add_status(app, served)
     return app
 
@@ -55,6 +57,7 @@ def _life(served: Services, more: Lifespan | None) -> Lifespan:
     async def life(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(served.pulls.aclose)
+            stack.push_async_callback(served.loader.aclose)
             if more:
                 await stack.enter_async_context(more(app))
             yield

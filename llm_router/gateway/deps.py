@@ -18,6 +18,7 @@ from llm_router.access import Actor, may
 from llm_router.clock import Clock, SystemClock
 from llm_router.connections import Connection, ConnectionStore
 from llm_router.gateway.errors import Problem
+from llm_router.gateway.loading import Loader
 from llm_router.gateway.pulls import Pulls
 from llm_router.gateway.rates import RateLimit, client_key, client_of
 from llm_router.guard import AddressGuard
@@ -63,6 +64,7 @@ class Services:
     allowed_addresses: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     identify_within: float = 1.5
+    loader: Loader = field(default_factory=Loader)
     ready: Sequence[Callable[[], Awaitable[object]]] = ()
     pulls: Pulls = field(default_factory=Pulls)
 

@@ -1,5 +1,7 @@
 """A request in LiveKit's terms: chat context and tools."""
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Never
 
@@ -7,20 +9,31 @@ from livekit.agents import llm
 
 from llm_router.types import ChatRequest, Message
 
+_LONGEST_ID = 9
+"""Characters that every vendor takes for the id of a call."""
 
-def chat_context(request: ChatRequest, prefix: str) -> llm.ChatContext:
+
+def chat_context(
+    request: ChatRequest, prefix: str, *, call_id: str = ".*", ends_with_user: bool = False
+) -> llm.ChatContext:
     """The request's own context where it has one, else one made of its messages.
 
-    What a vendor attached to an item (`extra`) is left out: another vendor rejects it. `prefix`
-    becomes a last message of the assistant's.
+    What one vendor leaves in a history and another rejects is put right: what it attached to an
+    item (`extra`) is left out, and ids of calls that do not look like `call_id` are replaced, the
+    same by the same. `prefix` becomes a last message of the assistant's; with `ends_with_user`, one
+    that is last already is followed by a word of the caller's.
     """
     given = request.livekit_context
     if isinstance(given, llm.ChatContext):
-        context = llm.ChatContext([_without_extra(item) for item in given.items])
+        items = list(given.items)
     else:
-        context = llm.ChatContext([i for message in request.messages for i in _items(message)])
+        items = [i for message in request.messages for i in _items(message)]
+    context = llm.ChatContext([_fitting(item, call_id) for item in items])
+    last = context.items[-1] if context.items else None
     if prefix:
         context.add_message(role="assistant", content=prefix)
+    elif ends_with_user and isinstance(last, llm.ChatMessage) and last.role == "assistant":
+        context.add_message(role="user", content="(go on)")
     return context
 
 
@@ -29,8 +42,13 @@ def tools(request: ChatRequest) -> list[Any]:
     return list(request.livekit_tools) or [_described(tool) for tool in request.tools]
 
 
-def _without_extra(item: llm.ChatItem) -> llm.ChatItem:
-    return item.model_copy(update={"extra": {}}) if getattr(item, "extra", None) else item
+def _fitting(item: llm.ChatItem, call_id: str) -> llm.ChatItem:
+    """A copy, where anything must change."""
+    changes: dict[str, Any] = {"extra": {}} if getattr(item, "extra", None) else {}
+    given = getattr(item, "call_id", None)
+    if given is not None and not re.fullmatch(call_id, given):
+        changes["call_id"] = hashlib.sha256(given.encode()).hexdigest()[:_LONGEST_ID]
+    return item.model_copy(update=changes) if changes else item
 
 
 def _items(message: Message) -> list[llm.ChatItem]:

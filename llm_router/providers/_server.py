@@ -62,6 +62,9 @@ class Server:
     short_call_ids: bool = False
     """Ids of tool calls must be nine letters and digits."""
 
+    queue_paths: tuple[str, ...] = ()
+    """Where its own routes tell how busy it is; the first that does."""
+
     # How it goes on with another's words, and keeps its thoughts to itself.
     continuation: Continuation = "words"
     continue_body: Mapping[str, Any] = field(default_factory=lambda: _CONTINUE)

@@ -33,6 +33,7 @@ _ROWS = (
         title="vLLM",
         source="docs.vllm.ai, serving/openai_compatible_server",
         port=8000,
+        queue_paths=("/metrics",),  # docs.vllm.ai, usage/metrics
         continuation="flags",  # seen, 0.32.0; without the flags it starts a new reply
         extra_body=_NO_THINKING,  # docs.vllm.ai, features/reasoning_outputs
     ),
@@ -41,6 +42,7 @@ _ROWS = (
         title="SGLang",
         source="docs.sglang.ai, backend/openai_api_completions",
         port=30000,  # docs.sglang.ai, server_arguments
+        queue_paths=("/metrics",),  # docs.sglang.ai, references/production_metrics
         continuation="flags",  # sglang, entrypoints/openai/protocol.py: continue_final_message
         extra_body=_NO_THINKING,  # docs.sglang.ai, separate_reasoning
     ),
@@ -49,6 +51,7 @@ _ROWS = (
         title="llama.cpp",
         source="llama.cpp, tools/server/README.md",
         port=8080,
+        queue_paths=("/metrics", "/slots"),  # the first only with --metrics
         continuation="flags",  # seen, llama-server; without the flags it repeats the prefix
         extra_body=_NO_THINKING,
     ),

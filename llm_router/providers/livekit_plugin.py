@@ -4,20 +4,14 @@ LiveKit's LLMs retry, speak of no finish reason and raise their own errors; here
 and its answers and errors are put into the router's words.
 """
 
-import importlib
 import inspect
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Literal, cast
 from uuid import uuid4
 
-from livekit.agents import (
-    APIConnectionError,
-    APIConnectOptions,
-    APIError,
-    APIStatusError,
-    llm,
-)
+import httpx2
+from livekit.agents import APIConnectOptions, APIError, llm
 from livekit.agents.types import NOT_GIVEN
 
 from llm_router.clock import Clock
@@ -26,18 +20,36 @@ from llm_router.errors import (
     AddressRefusedError,
     BrokenStreamError,
     ConfigurationError,
-    UnreachableError,
-    UpstreamError,
 )
 from llm_router.guard import AddressGuard
 from llm_router.providers._livekit_chat import chat_context, tools
-from llm_router.providers._reply import status_error
+from llm_router.providers._livekit_errors import (
+    finished_with_nothing,
+    in_our_words,
+    keep_cause,
+    of_vendor,
+    transport_error,
+)
+from llm_router.providers._livekit_plugins import Plugin, goes_on, load, name_of
 from llm_router.types import ChatRequest, Chunk, ToolCall, Usage
 
 _Continuation = Literal["words", "trailing"]
 
 _REPLY_TIMEOUT = 60.0
 _MAX_TOKENS_SPELLINGS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+_FINISH = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "pause_turn": "stop",
+    "tool_use": "tool_calls",
+    "function_call": "tool_calls",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "content_filter",
+    "content_filtered": "content_filter",
+    "guardrail_intervened": "content_filter",
+}
+"""Vendors' reasons for the end of an answer, in OpenAI's words."""
 
 
 def create(
@@ -45,20 +57,25 @@ def create(
     clock: Clock,  # noqa: ARG001  part of every provider's `create`; deadlines are the router's
     guard: AddressGuard | None = None,
 ) -> "LiveKitProvider":
-    """The LLM of `livekit.plugins.<connection.server>`, made from the connection's fields.
+    """The LLM of `livekit.plugins.<connection.server>`, made from the connection's fields; without
+    `server`, the one of its `connection_type`.
 
     Raises ConfigurationError when the plugin is not installed, refuses its arguments, or has no
     argument for a field that is set: nothing is dropped silently.
     """
-    if guard and connection.base_url and not guard.allow_private:
+    if guard and not guard.allow_private and (connection.base_url or not connection.api_key):
         raise AddressRefusedError(
             f"connection {connection.name!r}: a LiveKit plugin dials by itself, past any check of"
-            " where its address leads; an administrator can ask it"
+            " where its address leads, and without a key uses this machine's; an administrator"
+            " can ask it"
         )
-    match connection.continuation or "words":
+    row, made_of = load(connection)
+    usual = "trailing" if goes_on(row, connection.model_name) else "words"
+    match connection.continuation or usual:
         case "words" | "trailing" as continuation:
             return LiveKitProvider(
-                _construct(connection),
+                _construct(connection, row, made_of),
+                row,
                 continuation=continuation,
                 timeout=connection.timeout,
                 owned=True,
@@ -77,22 +94,26 @@ def from_llm(
     `timeout`: seconds, handed to the LLM, most of which take it for one read. `continuation`:
     "trailing" if the model goes on with a last message of the assistant's, else "words".
     """
-    return LiveKitProvider(model, continuation=continuation, timeout=timeout, owned=False)
+    return LiveKitProvider(model, Plugin(), continuation=continuation, timeout=timeout, owned=False)
 
 
 class LiveKitProvider:
-    """A request's temperature and top_p are passed on; other sampling options are the LLM's own,
-    since every plugin spells them differently.
-    """
+    """A request's options are passed on as far as the plugin has words for them."""
 
     def __init__(
-        self, model: llm.LLM[Any], *, continuation: _Continuation, timeout: float, owned: bool
+        self,
+        model: llm.LLM[Any],
+        row: Plugin,
+        *,
+        continuation: _Continuation,
+        timeout: float,
+        owned: bool,
     ) -> None:
         self.continuation: Continuation = continuation
         self.last_resort = False
-        self._llm, self._owned = model, owned
+        self._llm, self._row, self._owned = model, row, owned
         self._options = APIConnectOptions(max_retry=0, timeout=timeout)
-        model.on("error", _keep_cause)
+        model.on("error", keep_cause)
 
     async def warm(self) -> None:
         self._llm.prewarm()
@@ -102,14 +123,23 @@ class LiveKitProvider:
         try:
             await self._llm._prewarm_impl()  # noqa: SLF001  LiveKit's only cheap question, and `prewarm` swallows its answer
         except Exception as error:  # noqa: BLE001  each vendor's library raises errors of its own
-            raise UnreachableError(f"{self._llm.label} ({type(error).__name__})") from None
+            raise of_vendor(error) from None
 
     async def models(self) -> Sequence[str]:
-        return (self._llm.model,)
+        """Where a plugin cannot list any, the one it asks."""
+        if not self._row.lists:
+            return (self._llm.model,)
+        try:
+            listing = cast("Any", self._llm)._client.models.list()  # noqa: SLF001  of the vendor's library
+            return [model.id async for model in listing]
+        except Exception as error:  # noqa: BLE001  each vendor's library raises errors of its own
+            raise of_vendor(error) from None
 
     async def aclose(self) -> None:
         if self._owned:
             await self._llm.aclose()
+            if self._row.close:
+                await self._row.close(self._llm)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         calls = _CallIds(request)
@@ -117,34 +147,80 @@ class LiveKitProvider:
         stream: llm.LLMStream | None = None
         try:
             stream = self._ask(request)
+            ending = _Ending(stream, self._row)
             async for event in stream:
                 begun = True
                 chunk = _chunk(event, calls)
                 called = called or bool(chunk.tool_calls)
                 yield chunk
         except APIError as error:
-            raise _in_our_words(error, begun=begun) from None
+            if begun or (reason := finished_with_nothing(error)) is None:
+                raise in_our_words(error, begun=begun) from None
+            yield Chunk(finish_reason=reason)
+            return
         except OSError as error:  # timeouts included; some plugins let them through
-            raise _transport_error(type(error).__name__, begun=begun) from None
+            raise transport_error(type(error).__name__, begun=begun) from None
         finally:
             if stream is not None:
                 await stream.aclose()
         if not begun:
             raise BrokenStreamError("the answer ended before it began")
-        yield Chunk(finish_reason="tool_calls" if called else "stop")
+        yield Chunk(finish_reason=ending.reason(called=called))
 
     def _ask(self, request: ChatRequest) -> llm.LLMStream:
-        sampling = {"temperature": request.temperature, "top_p": request.top_p}
-        sampling = {name: value for name, value in sampling.items() if value is not None}
-        prefix = request.prefix.rstrip() if self.continuation == "trailing" else ""
+        row, given = self._row, _options_of(request, self._row)
+        extra: Any = {row.nested: given} if row.nested and given else given
+        going_on = self.continuation == "trailing" and bool(request.prefix.strip())
+        context = chat_context(
+            request,
+            request.prefix.rstrip() if going_on else "",
+            call_id=row.call_id,
+            ends_with_user=row.ends_with_user and not going_on,
+        )
+        if row.prepare:
+            row.prepare(self._llm, context)
         choice = request.tool_choice
-        return self._llm.chat(
-            chat_ctx=chat_context(request, prefix),
+        stream = self._llm.chat(
+            chat_ctx=context,
             tools=tools(request),
             conn_options=self._options,
             tool_choice=NOT_GIVEN if choice is None else cast("llm.ToolChoice", choice),
-            extra_kwargs=sampling or NOT_GIVEN,
+            extra_kwargs=NOT_GIVEN if row.ask or not extra else extra,
         )
+        if row.ask:
+            row.ask(stream, given)
+        return stream
+
+
+class _Ending:
+    """How an answer ends, overheard where its plugin reads it: LiveKit's chunks do not say."""
+
+    def __init__(self, stream: llm.LLMStream, row: Plugin) -> None:
+        self._stream, self._told = stream, ""
+        self._is_heard = bool(row.parse)
+        if self._is_heard:
+            parse = getattr(stream, row.parse)
+
+            def overheard(*args: Any) -> Any:
+                self._told = row.finish(*args) or self._told
+                return parse(*args)
+
+            setattr(stream, row.parse, overheard)
+
+    def reason(self, *, called: bool) -> str:
+        """Raises BrokenStreamError for an answer that was cut off, or a call that got lost."""
+        if self._is_heard and not self._told:
+            raise BrokenStreamError("the answer ended without a finish reason")
+        reason = _FINISH.get(self._told, self._told) or "stop"
+        if getattr(self._stream, "_tool_call_id", None) or (reason == "tool_calls" and not called):
+            raise BrokenStreamError(f"the answer ended inside a tool call ({self._told})")
+        return "tool_calls" if called else reason
+
+
+def _options_of(request: ChatRequest, row: Plugin) -> dict[str, Any]:
+    asked = {name: getattr(request, name) for name in row.options}
+    asked["stop"] = list(request.stop) or None
+    return {row.options[n]: v for n, v in asked.items() if n in row.options and v is not None}
 
 
 class _CallIds:
@@ -185,65 +261,36 @@ def _call(call: llm.FunctionToolCall, ids: _CallIds) -> ToolCall:
     return ToolCall(ids.fresh(call.call_id), call.name, arguments)
 
 
-def _in_our_words(error: APIError, *, begun: bool) -> UpstreamError:
-    """No message of LiveKit's is shown: it may hold the server's, and that the caller's words."""
-    cause = error.__cause__
-    said = error.body if isinstance(error.body, Mapping) else getattr(cause, "body", None)
-    headers = getattr(getattr(cause, "response", None), "headers", None)
-    if isinstance(error, APIStatusError):
-        return status_error(max(error.status_code, 0), said or error.message, headers)
-    if isinstance(error, APIConnectionError) and not isinstance(said, Mapping):
-        return _transport_error(type(cause or error).__name__, begun=begun)
-    return status_error(0, said or error.message, headers)
-
-
-def _keep_cause(event: llm.LLMError) -> None:
-    """LiveKit raises an error anew and so loses the vendor's, which alone knows Retry-After."""
-    event.error.__cause__ = event.error.__cause__ or event.error.__context__
-
-
-def _transport_error(kind: str, *, begun: bool) -> UpstreamError:
-    if begun:
-        return BrokenStreamError(f"the answer broke off ({kind})")
-    return UnreachableError(f"no answer ({kind})")
-
-
-def _construct(connection: Connection) -> llm.LLM[Any]:
-    made_of = _plugin(connection)
+def _construct(connection: Connection, row: Plugin, made_of: type[llm.LLM[Any]]) -> llm.LLM[Any]:
     accepted = inspect.signature(made_of.__init__).parameters
-    options = _options(connection, accepted)
+    options = _arguments(connection, row, accepted)
     try:
-        return made_of(**options)
+        made = made_of(**options)
     except Exception as error:  # noqa: BLE001  each plugin objects in its own way
         reason = f"{type(error).__name__}: {error}"
         if connection.api_key:
             reason = reason.replace(connection.api_key, "...")
         raise ConfigurationError(
-            f"connection {connection.name!r}: LiveKit plugin {connection.server!r}: {reason}"
+            f"connection {connection.name!r}: LiveKit plugin {name_of(connection)!r}: {reason}"
         ) from None
+    _keep_rooms_private(made)
+    return made
 
 
-def _plugin(connection: Connection) -> type[llm.LLM[Any]]:
-    name, who = connection.server, f"connection {connection.name!r}"
-    if not name.isidentifier():
-        raise ConfigurationError(
-            f'{who}: server must name a LiveKit plugin, such as "anthropic" or "google"'
-        )
-    try:
-        module = importlib.import_module(f"livekit.plugins.{name}")
-    except ModuleNotFoundError as error:
-        package = f"livekit-plugins-{name.replace('_', '-')}"
-        raise ConfigurationError(
-            f"{who}: LiveKit plugin {name!r} needs the module {error.name}; "
-            f"install it: pip install {package}"
-        ) from error
-    made_of = getattr(module, "LLM", None)
-    if not (isinstance(made_of, type) and issubclass(made_of, llm.LLM)):
-        raise ConfigurationError(f"{who}: LiveKit plugin {name!r} has no language model")
-    return made_of
+def _keep_rooms_private(made: llm.LLM[Any]) -> None:
+    """LiveKit tells every server that speaks OpenAI's wire which room, job and agent asks."""
+    http = getattr(getattr(made, "_client", None), "_client", None)
+    if isinstance(http, httpx2.AsyncClient):
+        hooks = http.event_hooks
+        http.event_hooks = {**hooks, "request": [*hooks["request"], _without_livekit]}
 
 
-def _options(connection: Connection, accepted: Mapping[str, Any]) -> dict[str, Any]:
+async def _without_livekit(request: httpx2.Request) -> None:
+    for name in [name for name in request.headers if name.lower().startswith("x-livekit-")]:
+        del request.headers[name]
+
+
+def _arguments(connection: Connection, row: Plugin, accepted: Mapping[str, Any]) -> dict[str, Any]:
     """The constructor's arguments; raises ConfigurationError for a set field it cannot take."""
     limit = next((n for n in _MAX_TOKENS_SPELLINGS if n in accepted), _MAX_TOKENS_SPELLINGS[0])
     given = {
@@ -255,13 +302,16 @@ def _options(connection: Connection, accepted: Mapping[str, Any]) -> dict[str, A
         limit: connection.max_tokens,
         "extra_headers": dict(connection.headers) or None,
         "extra_body": dict(connection.extra_body) or None,
+        **row.construct(connection),
     }
     options = {name: value for name, value in given.items() if value is not None}
     if refused := sorted(options.keys() - accepted.keys()):
         raise ConfigurationError(
-            f"connection {connection.name!r}: LiveKit plugin {connection.server!r} takes no "
+            f"connection {connection.name!r}: LiveKit plugin {name_of(connection)!r} takes no "
             f"{', '.join(refused)}; leave it out"
         )
     if "max_retries" in accepted:
         options["max_retries"] = 0
+    if "_strict_tool_schema" in accepted:
+        options["_strict_tool_schema"] = False  # older models and other servers answer it with 400
     return options

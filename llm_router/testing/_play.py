@@ -64,7 +64,8 @@ class Play:
                 return await wire.send_json(script.status, self._form.refusal(script), told)
         if not self._request.stream and script.raw is None:
             return await self._reply_whole()
-        await wire.send_head(200, {"content-type": script.content_type or self._form.content_type})
+        content_type = script.content_type or self._form.content_type
+        await wire.send_head(200, {"content-type": content_type, **script.headers})
         if script.fault is Fault.HEADERS_THEN_NOTHING:
             await forever()
         saying = self._events() if script.raw is None else self._raw(script.raw)

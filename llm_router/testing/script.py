@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -74,6 +74,10 @@ class Script:
     `stall_after` strike when the last piece is sent."""
     content_type: str | None = None
     """In place of the one that the wire has."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Of an answer, besides the usual."""
+    error_body: Mapping[str, Any] | None = None
+    """What is sent with `status`, in place of the wire's own error."""
 
     def words_after(self, messages: Sequence[Mapping[str, Any]]) -> list[str]:
         """The words still to be said, where the last message may be the beginning of them."""
@@ -90,7 +94,9 @@ class Script:
         return [word for word in rest if word]
 
     def error(self) -> dict[str, Any]:
-        """The error object of `status`, as OpenAI writes it."""
+        """The error object of `status`, as OpenAI writes it unless another was given."""
+        if self.error_body is not None:
+            return dict(self.error_body)
         code, kind, message = _ERRORS.get(self.status, _UNNAMED)
         return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 

@@ -35,6 +35,8 @@ class FaultyServer:
 
     Whatever the fault, its lists of models answer well: a server may list them and yet say nothing.
     `pages` are what else it answers, by path: JSON, text, or None for what is not there.
+    `chats`: how other paths end at which scripts are played; `llm_router.testing.clouds` writes what
+    other vendors answer there.
     """
 
     model = "faulty"
@@ -47,9 +49,10 @@ class FaultyServer:
         port: int = 0,
         clock: Clock | None = None,
         pages: Mapping[str, Any] | None = None,
+        chats: tuple[str, ...] = (),
     ) -> None:
         self._behaviour, self.pages = behaviour or Script(), dict(pages or {})
-        self._host, self._port = host, port
+        self._host, self._port, self._chats = host, port, chats
         self._clock = clock or SystemClock()
         self._server: asyncio.Server | None = None
         self._reserved: socket.socket | None = None
@@ -143,14 +146,14 @@ class FaultyServer:
 
     async def _answer(self, asked: _http.Request, wire: Wire) -> None:
         path = asked.path.partition("?")[0]
-        if not is_chat(asked):
+        if not (is_chat(asked) or path.endswith(self._chats)):
             self.visits.append((asked.path, asked.headers))
         if (page := self.pages.get(path)) is not None:
             await wire.send_page(page)
         elif path.endswith("/models") and path not in self.pages:
             model = {"id": self.model, "object": "model", "owned_by": "patchbay"}
             await wire.send_json(200, {"object": "list", "data": [model]})
-        elif is_chat(asked):
+        elif is_chat(asked) or path.endswith(self._chats):
             number = len(self.requests)
             request = Received(number, asked.path, asked.headers, asked.json(), self._clock.now())
             self.requests.append(request)

@@ -85,7 +85,10 @@ async def house_on(
             for role in ROLES:
                 await house.person(role, role)
             await house.person(STRANGER, "editor", team="blue")
-            yield house
+            try:
+                yield house
+            finally:
+                await served.loader.aclose()
 
 
 @pytest.fixture

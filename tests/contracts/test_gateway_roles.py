@@ -44,12 +44,17 @@ ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
     ("GET", "/me"): (EVERYBODY, None, 200),
     ("DELETE", "/session"): (EVERYBODY, None, 204),
     ("GET", "/audit"): (ADMINS, None, 200),
+    ("GET", "/backend/models/status"): (EVERYBODY, None, 200),
+    ("POST", "/backend/load"): (EDITORS, {"model_name_or_path": "m"}, 202),
+    ("PATCH", "/backend/config"): (EDITORS, {"temperature": 0.5}, 200),
 }
 """Who may, what is sent, and what is answered then. The connection is the team's own, and one whose
 server keeps no models.
 """
 OF_A_CONNECTION = sorted(key for key in ALLOWED if "{connection_id}" in key[1])
-OURS = {"audit", "connections", "files", "keys", "models", "presets", "session", "trying"}
+OURS = {
+    "audit", "backend", "connections", "files", "keys", "models", "presets", "session", "trying",
+}  # fmt: skip
 FREE = {("POST", "/session")}
 
 
@@ -61,6 +66,9 @@ async def filled(house: House, path: str) -> str:
             **OFFLINE, base_url="", team="red", visibility="team", api_key="sk-0123456789abc"
         )
         return path.replace("{connection_id}", made["id"])
+    if path.startswith("/backend"):
+        nobody = "http://nobody.invalid/v1"  # what is loaded there is looked for in the background
+        await house.connection(base_url=nobody, team="red", visibility="team")
     if "{key_id}" in path:
         made = (await house.call("admin", "POST", "/keys", {"name": "x", "role": "viewer"})).json()
         return path.replace("{key_id}", made["id"])

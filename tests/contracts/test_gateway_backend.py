@@ -1,0 +1,164 @@
+"""The routes of programs that know one backend, below /api and at the root."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from llm_router.testing.server import FaultyServer
+from tests.contracts.databases import Files
+from tests.contracts.gateway import PUBLIC, House, house_on, problem
+
+MODELS = {"/v1/models": {"object": "list", "data": [{"id": "old"}, {"id": "new"}]}}
+
+
+@pytest.fixture
+async def open_house(files: Files) -> AsyncIterator[House]:
+    """Where the operator has opened this machine to everybody."""
+    async with house_on(await files.new(), allowed_addresses=("127.0.0.0/8",)) as house:
+        yield house
+
+
+async def backend(house: House, who: str = "editor") -> dict[str, Any]:
+    answer = await house.call(who, "GET", "/backend/models/status")
+    assert answer.status_code == 200
+    said: dict[str, Any] = answer.json()
+    return said
+
+
+async def loaded(house: House) -> dict[str, Any]:
+    """Once the loading has come to an end."""
+    await house.served.loader.wait()
+    return await backend(house)
+
+
+async def load(house: House, model: str) -> dict[str, Any]:
+    answer = await house.call("editor", "POST", "/backend/load", {"model_name_or_path": model})
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["state"] == "loading"
+    return await loaded(house)
+
+
+async def test_without_a_connection_there_is_no_backend(house: House) -> None:
+    said = await backend(house)
+    assert (said["status"], said["active_model"], said["backend_type"]) == ("none", "", None)
+    for method, path, body in (
+        ("POST", "/backend/load", {"model_name_or_path": "m"}),
+        ("PATCH", "/backend/config", {"top_p": 0.5}),
+    ):
+        refused = problem(await house.call("editor", method, path, body), 404)
+        assert "add one" in refused["detail"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        ({"server": "vllm"}, "vllm"),
+        ({"server": "ollama"}, "ollama"),
+        ({"server": "instructlab"}, "instructlab"),
+        ({"server": "groq"}, "openai"),
+        ({}, "openai"),
+    ],
+)
+async def test_the_first_connection_is_the_backend(
+    house: House, fields: dict[str, Any], kind: str
+) -> None:
+    await house.connection(name="later", priority=9)
+    await house.connection(name="rules", provider="offline", base_url="", priority=-1)
+    await house.connection(name="off", priority=-2, is_active=False)
+    made = await house.connection(name="first", model_name="m", temperature=0.3, **fields)
+    said = await backend(house)
+    assert (said["connection_id"], said["connection"]) == (made["id"], "first")
+    assert (said["backend_type"], said["backend_url"]) == (kind, PUBLIC)
+    assert (said["active_model"], said["status"]) == ("m", "untested")
+    assert said["config"]["temperature"] == 0.3
+    assert said["loading"] is None
+
+
+async def test_the_routes_answer_at_the_root_as_well(house: House) -> None:
+    made = await house.connection()
+    headers = {"Authorization": f"Bearer {house.keys['editor']}"}
+    said = (await house.client.get("/models/status", headers=headers)).json()
+    assert said["connection_id"] == made["id"]
+    changed = await house.client.patch("/config", json={"top_p": 0.5}, headers=headers)
+    assert changed.json()["top_p"] == 0.5
+    problem(await house.client.get("/models/status"), 401)
+    problem(await house.client.post("/load", json={}, headers=headers), 422)
+    document = (await house.client.get("/api/openapi.json")).json()
+    assert "/api/backend/load" in document["paths"]
+    assert "/load" not in document["paths"]
+
+
+# --- Loading
+
+
+async def test_a_model_that_the_server_has_is_asked_from_then_on(open_house: House) -> None:
+    async with FaultyServer(pages=MODELS) as server:
+        made = await open_house.connection(base_url=server.base_url, model_name="old")
+        said = await load(open_house, "new")
+    assert (said["active_model"], said["loading"]["state"]) == ("new", "ready")
+    assert said["loading"]["progress"] == 1.0
+    after = (await open_house.call("editor", "GET", f"/connections/{made['id']}")).json()
+    assert (after["model_name"], after["version"]) == ("new", made["version"] + 1)
+
+
+async def test_a_model_that_the_server_has_not_leaves_the_one_there_was(open_house: House) -> None:
+    async with FaultyServer(pages=MODELS) as server:
+        await open_house.connection(base_url=server.base_url, model_name="old")
+        said = await load(open_house, "nothing")
+    assert (said["active_model"], said["loading"]["state"]) == ("old", "failed")
+    assert said["loading"]["detail"] == "the server does not serve 'nothing'; it serves: old, new"
+
+
+async def test_a_server_that_is_down_is_said_so(open_house: House, unused_url: str) -> None:
+    await open_house.connection(base_url=unused_url, model_name="old")
+    said = await load(open_house, "new")
+    assert said["loading"]["detail"].startswith("unreachable")
+    assert "is the server running" in said["loading"]["detail"]
+
+
+async def test_one_model_is_loaded_at_a_time(open_house: House) -> None:
+    async with FaultyServer(pages=MODELS) as server:
+        await open_house.connection(base_url=server.base_url, model_name="old")
+        first, second = [
+            await open_house.call("editor", "POST", "/backend/load", {"model_name_or_path": name})
+            for name in ("new", "old")
+        ]
+        assert first.status_code == 202
+        assert "'new' is being loaded" in problem(second, 409)["detail"]
+        await loaded(open_house)
+
+
+async def test_loading_is_written_down(open_house: House) -> None:
+    async with FaultyServer(pages=MODELS) as server:
+        made = await open_house.connection(base_url=server.base_url)
+        await load(open_house, "new")
+    entries = (await open_house.call("admin", "GET", f"/audit?target={made['id']}")).json()["items"]
+    assert {entry["action"] for entry in entries} >= {"load"}
+
+
+async def test_another_s_backend_is_not_to_be_changed(house: House) -> None:
+    await house.connection("admin", visibility="everyone")
+    for method, path, body in (
+        ("POST", "/backend/load", {"model_name_or_path": "m"}),
+        ("PATCH", "/backend/config", {"top_p": 0.5}),
+    ):
+        problem(await house.call("editor", method, path, body), 403)
+
+
+# --- Settings
+
+
+async def test_settings_that_are_named_change_and_the_rest_stays(house: House) -> None:
+    made = await house.connection(temperature=0.3, top_p=0.8, extra_body={"seed": 1, "top_k": 5})
+    body = {"temperature": None, "max_tokens": 99, "extra": {"top_k": 20, "seed": None}}
+    said = (await house.call("editor", "PATCH", "/backend/config", body)).json()
+    assert said == {"temperature": None, "top_p": 0.8, "max_tokens": 99, "extra": {"top_k": 20}}
+    after = (await house.call("editor", "GET", f"/connections/{made['id']}")).json()
+    assert (after["top_p"], after["max_tokens"], after["extra_body"]) == (0.8, 99, {"top_k": 20})
+
+
+@pytest.mark.parametrize("body", [{"temperature": 3}, {"max_tokens": 0}, {"model": "m"}])
+async def test_settings_without_sense_are_refused(house: House, body: dict[str, Any]) -> None:
+    await house.connection()
+    problem(await house.call("editor", "PATCH", "/backend/config", body), 422)

@@ -1,0 +1,98 @@
+"""The queues of one's own servers, looked at over real sockets and heeded by the order."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from llm_router.assembly import open_router
+from llm_router.connections import Connection
+from llm_router.options import RouterOptions
+from llm_router.router import Router
+from llm_router.testing.server import FaultyServer
+from llm_router.types import ChatRequest
+
+BUSY = "vllm:num_requests_running 8\nvllm:num_requests_waiting {}\n"
+HELLO = ChatRequest(messages=[{"role": "user", "content": "hello"}], session_id="")
+
+
+def local(name: str, at: FaultyServer, **fields: Any) -> Connection:
+    given = {"connection_type": "local", "server": "vllm", "model_name": "m", **fields}
+    return Connection(name=name, base_url=at.base_url, **given)
+
+
+@asynccontextmanager
+async def routed(*connections: Connection, poll: float = 0.01) -> AsyncIterator[Router]:
+    async with open_router(connections, options=RouterOptions(queue_poll=poll)) as router:
+        yield router
+
+
+async def looked(server: FaultyServer, times: int = 2) -> None:
+    """Until the server has been looked at so many times more: then the last look is heeded."""
+    until = len(server.visits) + times
+    while len(server.visits) < until:  # noqa: ASYNC110  a server's own list, which tells nobody
+        await asyncio.sleep(0.001)
+
+
+async def answered_by(router: Router) -> str:
+    names = [chunk.connection async for chunk in router.stream(HELLO) if chunk.text]
+    return names[0]
+
+
+async def test_a_server_with_callers_waiting_is_asked_later() -> None:
+    async with (
+        FaultyServer(pages={"/metrics": BUSY.format(0)}) as one,
+        FaultyServer() as two,
+        routed(local("one", one), local("two", two, priority=1)) as router,
+    ):
+        first = router.pool.endpoints[0]
+        assert await answered_by(router) == "one"
+        first.latency.record_first_clause(0, 0.3, router.clock.now())
+        alone = first.predicted(0)
+        assert alone
+        one.pages["/metrics"] = BUSY.format(9)
+        await looked(one)
+        assert first.predicted(0) == 10 * alone
+        assert await answered_by(router) == "two"
+        one.pages["/metrics"] = BUSY.format(0)
+        await looked(one)
+        assert first.predicted(0) == alone
+
+
+async def test_a_server_that_goes_silent_has_no_queue() -> None:
+    async with (
+        FaultyServer(pages={"/metrics": BUSY.format(9)}) as one,
+        routed(local("one", one)) as router,
+    ):
+        endpoint = router.pool.endpoints[0]
+        endpoint.latency.record_first_clause(0, 0.3, router.clock.now())
+        await looked(one)
+        busy = endpoint.predicted(0)
+        del one.pages["/metrics"]
+        await looked(one)
+        assert busy
+        assert endpoint.predicted(0) == busy / 10
+
+
+async def test_llama_cpp_without_metrics_is_asked_for_its_slots() -> None:
+    slots = [{"id": 0, "is_processing": True}]
+    async with (
+        FaultyServer(pages={"/slots": slots}) as one,
+        routed(local("one", one, server="llama_cpp", api_key="k")) as router,
+    ):
+        await looked(one, 3)
+        assert {path for path, _ in one.visits} >= {"/metrics", "/slots"}
+        assert {headers.get("authorization") for _, headers in one.visits} == {"Bearer k"}
+        assert router.pool.endpoints[0]._waiting == 1
+
+
+async def test_only_servers_of_one_s_own_are_looked_at_and_only_when_told_to() -> None:
+    async with FaultyServer() as one, FaultyServer() as two, FaultyServer() as three:
+        cloud = local("cloud", one, connection_type="openai")
+        other = local("other", two, server="unknown")
+        async with routed(cloud, other, local("own", three)):
+            await looked(three, 1)
+        assert one.visits == two.visits == []
+        async with routed(local("own", one), poll=0.0) as router:
+            await answered_by(router)
+        assert one.visits == []
