@@ -82,8 +82,11 @@ async def generate(router: Router, request: ChatRequest) -> Generated:
             usage = chunk.usage or usage
             finish_reason = chunk.finish_reason or finish_reason
     event = reply.event
-    if event.last_resort and event.failures:  # the words that end half a reply are for a voice
-        raise ReplyFailedError([(name, str(failure)) for name, failure in event.failures])
+    if event.last_resort and not event.connection:
+        # The words that end half a reply are for a voice; here half a text is none.
+        failures = [(name, str(failure)) for name, failure in event.failures]
+        late = f"the answer was not whole after {event.duration:.1f} s"
+        raise ReplyFailedError(failures or [(e.name, late) for e in router.pool.endpoints])
     return Generated(
         text=text,
         connection=event.connection,

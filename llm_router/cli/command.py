@@ -4,9 +4,10 @@ import asyncio
 import functools
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import typer
@@ -50,8 +51,13 @@ class Session:
 Work = Callable[..., Awaitable[int | None]]
 
 
-def over_api(app: typer.Typer, name: str) -> Callable[[Work], Work]:
-    """A command on the API: its first argument is the Session, the others are its own."""
+def over_api(
+    app: typer.Typer, name: str, options: Mapping[str, Any] = MappingProxyType({})
+) -> Callable[[Work], Work]:
+    """A command on the API: its first argument is the Session, the others are its own.
+
+    `options`: more of them, which it shares with others, by name; None where they are not given.
+    """
 
     def decorate(work: Work) -> Work:
         async def run(api_url: str | None, api_key_file: Path | None, out: Output, own: Any) -> Any:
@@ -65,7 +71,7 @@ def over_api(app: typer.Typer, name: str) -> Callable[[Work], Work]:
         ) -> None:
             finish(run(api_url, api_key_file, Output(as_json=json), own))
 
-        common = {"json": AsJson, "api_url": ApiUrl, "api_key_file": ApiKeyFile}
+        common = {**options, "json": AsJson, "api_url": ApiUrl, "api_key_file": ApiKeyFile}
         _register(app, name, work, command, common)
         return work
 
@@ -114,15 +120,15 @@ def _register(
 ) -> None:
     """With the options of `work`, but for its first argument, and the common ones behind them."""
     _, *own = inspect.signature(work, eval_str=True).parameters.values()
-    defaults = {"json": False, "api_url": None, "api_key_file": None}
+    keyword, rest = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD
+    by_name = [p.replace(kind=keyword) for p in own if p.kind is not rest]
     shared = [
         inspect.Parameter(
-            option, inspect.Parameter.KEYWORD_ONLY, default=defaults[option], annotation=kind
+            option, keyword, default=False if kind is AsJson else None, annotation=kind
         )
         for option, kind in common.items()
     ]
     functools.update_wrapper(command, work)
-    by_name = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
     command.__signature__ = inspect.Signature([*by_name, *shared])  # type: ignore[attr-defined]  # what Typer looks at
     command.__annotations__ = {p.name: p.annotation for p in (*by_name, *shared)}
     app.command(name)(command)

@@ -1,5 +1,6 @@
 """`llm-router connections list|show|add|edit|activate|deactivate|remove`."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -15,14 +16,20 @@ from llm_router.types import Integration
 app = typer.Typer(help="Connections to language models.", no_args_is_help=True)
 
 Named = Annotated[str, typer.Argument(metavar="NAME", help="Its name, or its id.")]
-BaseUrl = Annotated[str | None, typer.Option(help="Such as http://10.0.0.5:8000/v1.")]
-Model = Annotated[str | None, typer.Option(help="As its server calls it.")]
 Type = Annotated[ConnectionType | None, typer.Option("--type", help="What it is.")]
-Server = Annotated[str | None, typer.Option(help="Its server's kind, if the address hides it.")]
-Provider = Annotated[str | None, typer.Option(help="Who speaks the wire.")]
-Priority = Annotated[int | None, typer.Option(help="Lower goes first.")]
-Pool = Annotated[str | None, typer.Option()]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="May be given again.")]
+Pool = Annotated[str | None, typer.Option()]
+FIELDS: Mapping[str, Any] = {
+    "base_url": Annotated[str | None, typer.Option(help="Such as http://10.0.0.5:8000/v1.")],
+    "model_name": Annotated[str | None, typer.Option("--model", help="As its server calls it.")],
+    "connection_type": Type,
+    "server": Annotated[str | None, typer.Option(help="Its kind, where the address hides it.")],
+    "provider": Annotated[str | None, typer.Option(help="Who speaks the wire.")],
+    "priority": Annotated[int | None, typer.Option(help="Lower goes first.")],
+    "pool": Pool,
+    "tags": Tags,
+}
+"""What is often set, by the name it has in the record; --set is for all else."""
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 _COLUMNS = ("name", "type", "model", "address", "pool", "priority", "status", "key", "id")
@@ -71,74 +78,36 @@ async def show(session: Session, name: Named) -> None:
     session.out.facts(found)
 
 
-@over_api(app, "add")
+@over_api(app, "add", FIELDS)
 async def add(
     session: Session,
     name: Annotated[str, typer.Argument(metavar="NAME")],
     *,
-    base_url: BaseUrl = None,
-    model: Model = None,
-    connection_type: Type = None,
-    server: Server = None,
-    provider: Provider = None,
-    priority: Priority = None,
-    pool: Pool = None,
-    tag: Tags = None,
     key: KeyFrom = None,
     header: HeadersFrom = None,
     set_: Sets = None,
+    **plain: Any,
 ) -> None:
     """Add one. Its key is never given here: --key says where it is."""
-    plain = {
-        "name": name,
-        "base_url": base_url,
-        "model_name": model,
-        "connection_type": connection_type,
-        "server": server,
-        "provider": provider,
-        "priority": priority,
-        "pool": pool,
-        "tags": tag,
-    }
-    added = await session.api.ask("POST", "/connections", given.fields(plain, set_, key, header))
-    _done(
-        session,
-        added,
-        f"added {added['name']}; try it: llm-router connections test {_quoted(added)}",
-    )
+    new = given.fields({"name": name, **plain}, set_, key, header)
+    added = await session.api.ask("POST", "/connections", new)
+    how = f"llm-router connections test {_quoted(added)}"
+    _done(session, added, f"added {added['name']}; try it: {how}")
 
 
-@over_api(app, "edit")
+@over_api(app, "edit", FIELDS)
 async def edit(
     session: Session,
     name: Named,
     *,
     rename: Annotated[str | None, typer.Option("--name", help="A new name.")] = None,
-    base_url: BaseUrl = None,
-    model: Model = None,
-    connection_type: Type = None,
-    server: Server = None,
-    provider: Provider = None,
-    priority: Priority = None,
-    pool: Pool = None,
-    tag: Tags = None,
     key: KeyFrom = None,
     header: HeadersFrom = None,
     set_: Sets = None,
+    **plain: Any,
 ) -> None:
     """Change some fields of one, and leave the rest."""
-    plain = {
-        "name": rename,
-        "base_url": base_url,
-        "model_name": model,
-        "connection_type": connection_type,
-        "server": server,
-        "provider": provider,
-        "priority": priority,
-        "pool": pool,
-        "tags": tag,
-    }
-    changes = given.fields(plain, set_, key, header)
+    changes = given.fields({"name": rename, **plain}, set_, key, header)
     if not changes:
         raise NotDoneError("nothing to change was given; `connections edit --help` lists what can")
     before = await find_connection(session.api, name)

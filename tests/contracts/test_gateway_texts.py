@@ -14,6 +14,7 @@ from tests.contracts.gateway import House, house_on, problem
 
 KEY = "sk-0123456789-wxyz"
 WORDS = "".join(Script().words)
+RULES = {"name": "a", "provider": "offline", "base_url": "", "model_name": ""}
 ALOUD = {"Accept": "application/x-ndjson"}
 
 
@@ -124,7 +125,7 @@ async def applied(house: House, who: str, *rows: dict[str, Any], **params: Any) 
 
 async def test_a_plan_that_is_out_of_date_is_refused(each_house: House) -> None:
     row = {"name": "a", "provider": "offline", "priority": 4}
-    await each_house.connection(name="a", provider="offline", base_url="")
+    await each_house.connection(**RULES)
     shown = (await applied(each_house, "editor", row, dry_run=True)).json()
     assert shown["applied"] is False
     (changed,) = shown["changed"]
@@ -146,7 +147,7 @@ async def test_what_others_have_is_neither_changed_nor_pruned(each_house: House)
 
 
 async def test_one_that_is_switched_off_by_a_file_says_so(each_house: House) -> None:
-    made = await each_house.connection(name="a", provider="offline", base_url="")
+    made = await each_house.connection(**RULES)
     await applied(each_house, "editor", {"name": "a", "provider": "offline", "is_active": False})
     kept = await each_house.store.get(SYSTEM, made["id"])
     assert (kept.status, kept.status_reason) == ("deactivated", "by editor")
