@@ -86,6 +86,13 @@ class RouterLLM(llm.LLM[Any]):
     async def _prewarm_impl(self) -> None:
         await (await self.opened()).warm()
 
+    @property
+    def router(self) -> Router:
+        """As it was given. One that was given unopened is to be had from `opened`."""
+        if not isinstance(self._router, Router):
+            raise RuntimeError("this router is opened when it is first asked")  # noqa: TRY004  not a caller's mistake of type
+        return self._router
+
     async def opened(self) -> Router:
         """The router. One that is still to be opened is, and is then this object's own."""
         if isinstance(self._router, Router):
