@@ -23,6 +23,8 @@ from tests.contracts.stores import VAULT
 HOST = "http://patchbay.test"
 PUBLIC = "http://93.184.215.14/v1"
 """An address of the public internet; nothing in these tests calls it."""
+CLOSED = "http://127.0.0.1:9/hook"
+"""Where nobody listens."""
 ROLES: tuple[Role, ...] = get_args(Role)
 STRANGER = "stranger"
 

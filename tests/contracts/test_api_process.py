@@ -14,6 +14,7 @@ import pytest
 
 from agent.api import listen
 from config.settings import SettingsError
+from tests.contracts.receiver import receiving
 
 ROOT = Path(__file__).parents[2]
 SECRET = "a-secret-of-more-than-thirty-two-characters"
@@ -197,3 +198,25 @@ async def test_the_process_serves_until_it_is_told_to_stop(
     assert "Traceback" not in err.decode()
     with pytest.raises(OSError, match="refused"), socket.socket() as probe:
         probe.connect(("127.0.0.1", int(base.rsplit(":", 1)[1])))
+
+
+async def test_the_process_checks_connections_and_tells_webhooks(tmp_path: Path) -> None:
+    async with process(tmp_path, **KEYS, **nobody_else(tmp_path)) as running, receiving() as told:
+        base = await address(running)
+        key = (tmp_path / ".local/state/patchbay/admin.key").read_text().strip()
+        headers = {"Authorization": f"Bearer {key}"}
+        async with httpx2.AsyncClient(base_url=f"{base}/api", headers=headers) as client:
+            events = ["connection.status_changed"]
+            hook = {"name": "pager", "url": told.url, "events": events}
+            assert (await client.post("/webhooks", json=hook)).status_code == 201
+            row = {"name": "a", "provider": "offline"}
+            made = (await client.post("/connections", json=row)).json()
+            while not told.heard:  # noqa: ASYNC110  what another process does
+                await asyncio.sleep(0.05)
+            health = (await client.get(f"/connections/{made['id']}/health")).json()
+        running.send_signal(signal.SIGTERM)
+        _, err = await running.communicate()
+    assert running.returncode == 0
+    assert (health["status"], health["items"][0]["outcome"]) == ("active", "ok")
+    assert told.heard[0].json()["data"]["connection_id"] == made["id"]
+    assert "Traceback" not in err.decode()

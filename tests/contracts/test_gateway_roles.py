@@ -7,7 +7,7 @@ from fastapi.routing import APIRoute
 
 from llm_router.access import Role
 from llm_router.gateway.app import ROUTES
-from tests.contracts.gateway import HOST, PUBLIC, ROLES, STRANGER, House, problem
+from tests.contracts.gateway import CLOSED, HOST, PUBLIC, ROLES, STRANGER, House, problem
 
 EVERYBODY = frozenset(ROLES)
 EDITORS: frozenset[Role] = frozenset({"editor", "admin"})
@@ -17,6 +17,7 @@ ADMINS: frozenset[Role] = frozenset({"admin"})
 NEW = {"name": "new", "base_url": PUBLIC}
 OFFLINE = {"name": "rules", "provider": "offline"}
 PRESET = {"keys": {"openai": "sk-1", "anthropic": "sk-2", "groq": "sk-3"}}
+HOOK = {"name": "pager", "url": CLOSED, "events": ["connection.deactivated"]}
 
 ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
     ("GET", "/connections"): (EVERYBODY, None, 200),
@@ -33,6 +34,7 @@ ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
     ("POST", "/connections/{connection_id}/models/pull"): (EDITORS, {"model": "m"}, 422),
     ("GET", "/connections/{connection_id}/models/pull"): (EVERYBODY, None, 200),
     ("DELETE", "/connections/{connection_id}/models/{name:path}"): (EDITORS, None, 422),
+    ("GET", "/connections/{connection_id}/health"): (EVERYBODY, None, 200),
     ("POST", "/connections/import"): (EDITORS, NEW, 201),
     ("POST", "/connections/apply"): (EDITORS, NEW, 200),
     ("GET", "/connections/export"): (EVERYBODY, None, 200),
@@ -41,6 +43,13 @@ ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
     ("POST", "/keys"): (ADMINS, {"name": "n", "role": "viewer"}, 201),
     ("GET", "/keys"): (ADMINS, None, 200),
     ("DELETE", "/keys/{key_id}"): (ADMINS, None, 204),
+    ("GET", "/webhooks"): (ADMINS, None, 200),
+    ("POST", "/webhooks"): (ADMINS, HOOK, 201),
+    ("GET", "/webhooks/{webhook_id}"): (ADMINS, None, 200),
+    ("PATCH", "/webhooks/{webhook_id}"): (ADMINS, {"is_active": False}, 200),
+    ("DELETE", "/webhooks/{webhook_id}"): (ADMINS, None, 204),
+    ("POST", "/webhooks/{webhook_id}/test"): (ADMINS, None, 200),
+    ("GET", "/webhooks/{webhook_id}/deliveries"): (ADMINS, None, 200),
     ("GET", "/me"): (EVERYBODY, None, 200),
     ("DELETE", "/session"): (EVERYBODY, None, 204),
     ("GET", "/audit"): (ADMINS, None, 200),
@@ -53,7 +62,8 @@ server keeps no models.
 """
 OF_A_CONNECTION = sorted(key for key in ALLOWED if "{connection_id}" in key[1])
 OURS = {
-    "audit", "backend", "connections", "files", "keys", "models", "presets", "session", "trying",
+    "audit", "backend", "connections", "files", "health", "keys", "models", "presets", "session",
+    "trying", "webhooks",
 }  # fmt: skip
 FREE = {("POST", "/session")}
 
@@ -69,6 +79,9 @@ async def filled(house: House, path: str) -> str:
     if path.startswith("/backend"):
         nobody = "http://nobody.invalid/v1"  # what is loaded there is looked for in the background
         await house.connection(base_url=nobody, team="red", visibility="team")
+    if "{webhook_id}" in path:
+        made = (await house.call("admin", "POST", "/webhooks", HOOK)).json()
+        return path.replace("{webhook_id}", made["id"])
     if "{key_id}" in path:
         made = (await house.call("admin", "POST", "/keys", {"name": "x", "role": "viewer"})).json()
         return path.replace("{key_id}", made["id"])

@@ -25,12 +25,12 @@ from llm_router.store.webhooks import Webhook, Webhooks
 from llm_router.testing import ManualClock
 from llm_router.webhooks import EVENTS, MOST_ATTEMPTS, Event
 from tests.contracts.databases import Server, opened
+from tests.contracts.gateway import CLOSED
 from tests.contracts.receiver import receiving
 from tests.contracts.stores import ANNA, BEN, VAULT, added
 from tests.unit.test_webhooks import manuals_verify
 
 ANYWHERE = AddressGuard(allow_private=True)
-NOWHERE = "http://127.0.0.1:9/hook"
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Post:
         self.courier = Courier(self.database, self.webhooks, self.clock)
 
     async def hook(
-        self, url: str = NOWHERE, events: Sequence[Event] = EVENTS, **more: str
+        self, url: str = CLOSED, events: Sequence[Event] = EVENTS, **more: str
     ) -> tuple[Webhook, str]:
         return await self.webhooks.add(SYSTEM, "pager", url, events, **more)
 
@@ -153,15 +153,15 @@ async def test_webhooks_are_for_those_who_administer_and_each_change_is_audited(
     post: Post,
 ) -> None:
     hook, _ = await post.hook()
-    changed = await post.webhooks.change(SYSTEM, hook.id, {"url": NOWHERE + "2"}, version=1)
-    assert (changed.version, changed.url) == (2, NOWHERE + "2")
+    changed = await post.webhooks.change(SYSTEM, hook.id, {"url": CLOSED + "2"}, version=1)
+    assert (changed.version, changed.url) == (2, CLOSED + "2")
     assert await post.webhooks.change(SYSTEM, hook.id, {"name": "pager"}) == changed
     with pytest.raises(StaleError, match="since version 1"):
         await post.webhooks.change(SYSTEM, hook.id, {"name": "other"}, version=1)
     await post.webhooks.remove(SYSTEM, hook.id)
     entries = await post.store.audit(SYSTEM, target=hook.id)
     assert [entry.action for entry in entries] == ["remove", "edit", "add"]
-    assert entries[1].after == {"url": NOWHERE + "2"}
+    assert entries[1].after == {"url": CLOSED + "2"}
     with pytest.raises(NotFoundError):
         await post.webhooks.get(SYSTEM, hook.id)
     for actor in (ANNA, Actor("worker", "worker")):
@@ -169,7 +169,7 @@ async def test_webhooks_are_for_those_who_administer_and_each_change_is_audited(
             post.webhooks.find(actor),
             post.webhooks.get(actor, hook.id),
             post.webhooks.opened(actor, hook.id),
-            post.webhooks.add(actor, "x", NOWHERE, EVENTS),
+            post.webhooks.add(actor, "x", CLOSED, EVENTS),
             post.webhooks.change(actor, hook.id, {}),
             post.webhooks.remove(actor, hook.id),
             post.webhooks.deliveries(actor, hook.id),

@@ -249,3 +249,17 @@ def test_a_connections_file_that_was_named_must_be_there(
     assert f"CONNECTIONS_FILE={missing}: there is no such file" in said
     missing.write_text("[]")
     assert load_settings(NO_FILE).connections_file == missing
+
+
+def test_checks_are_kept_for_as_long_as_it_takes_to_give_a_connection_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = refusal(monkeypatch, AUTO_DEACTIVATE_AFTER="100", HEALTH_HISTORY_DAYS="2")
+    assert said.startswith("AUTO_DEACTIVATE_AFTER=100 should be at most 48")
+    monkeypatch.setenv("AUTO_DEACTIVATE", "false")
+    assert not load_settings(NO_FILE).auto_deactivate
+    monkeypatch.setenv("AUTO_DEACTIVATE", "true")
+    monkeypatch.setenv("HEALTH_HISTORY_DAYS", "30")
+    assert load_settings(NO_FILE).auto_deactivate_after == 100
+    said = refusal(monkeypatch, HEALTH_CHECK_INTERVAL="10")
+    assert "should be at most 28" in said

@@ -1,0 +1,36 @@
+"""A process that checks connections: `checking_process.py URL MASTER_KEY`. Says when it is refused
+the lead for the first time, and when it has it.
+"""
+
+import asyncio
+import sys
+
+from llm_router.checker import Checker, World
+from llm_router.clock import SystemClock
+from llm_router.options import HealthOptions
+from llm_router.store.crypto import Vault
+from llm_router.store.leases import Lease
+from llm_router.store.sql import open_store
+
+OPTIONS = HealthOptions(interval=0.05, look_every=0.02)
+
+
+async def main(url: str, master_key: str) -> None:
+    said = ""
+    async with open_store(url, Vault([master_key])) as store:
+        lease = Lease(store.database, "health checks", SystemClock(), seconds=1.0)
+
+        async def leads() -> bool:
+            nonlocal said
+            is_mine = await lease.held()
+            now = "leads" if is_mine else "waits"
+            if now != said:
+                print(now, flush=True)
+            said = now
+            return is_mine
+
+        await Checker(store, OPTIONS, World(leads=leads)).run()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,184 @@
+"""The checker against real servers, real databases and other processes like it."""
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from llm_router.access import SYSTEM
+from llm_router.checker import Checker, World
+from llm_router.connections import ConnectionStore
+from llm_router.options import HealthOptions
+from llm_router.store.database import Database
+from llm_router.store.leases import Lease
+from llm_router.store.sql import SqlConnectionStore
+from llm_router.store.usage import UsageLog, Used
+from llm_router.testing import ManualClock
+from llm_router.testing.server import Fault, FaultyServer, Script
+from tests.contracts import checking_process
+from tests.contracts.databases import Files, Server
+from tests.contracts.gateway import house_on
+from tests.contracts.stores import ANNA, MASTER_KEY, VAULT, added
+
+OFTEN = HealthOptions(interval=0.0, patience=0.5)
+
+
+async def looked(store: ConnectionStore, world: World | None = None) -> None:
+    """One round, and its end."""
+    checker = Checker(store, OFTEN, world)
+    await checker.step()
+    await checker.settled()
+
+
+async def test_a_real_server_that_dies_and_returns(store: ConnectionStore) -> None:
+    async with FaultyServer() as server:
+        kept = await added(store, base_url=server.base_url, api_key="sk-0123456789-wxyz")
+        await looked(store)
+        assert (await store.get(SYSTEM, kept.id)).status == "active"
+        assert server.requests == []  # nobody's words were sent
+        await server.behave(Script(fault=Fault.REFUSE))
+        for _ in range(3):
+            await looked(store)
+        broken = await store.get(SYSTEM, kept.id)
+        assert (broken.status, broken.version) == ("error", kept.version)
+        assert broken.status_reason.startswith("unreachable (")
+        assert broken.status_reason.endswith("is the server running, and is base_url right?")
+        await server.behave(Script())
+        for _ in range(2):
+            await looked(store)
+        assert (await store.get(SYSTEM, kept.id)).status == "active"
+    history = (await store.checks(SYSTEM, kept.id)).items
+    assert [check.outcome for check in history] == ["ok"] * 2 + ["unreachable"] * 3 + ["ok"]
+    assert all(check.latency is not None for check in history if check.outcome == "ok")
+    assert "sk-0123" not in repr(history)
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome"),
+    [
+        (Script(), "ok"),
+        (Script(fault=Fault.STATUS, status=404), "model missing"),
+        (Script(fault=Fault.STATUS, status=402), "out of credit"),
+        (Script(fault=Fault.EMPTY), "empty"),
+        (Script(fault=Fault.REASONING_ENDLESS), "ok"),
+        (Script(fault=Fault.HANG_BEFORE_HEADERS), "silent"),
+    ],
+)
+async def test_a_word_shows_what_a_list_of_models_does_not(
+    files: Files, script: Script, outcome: str
+) -> None:
+    async with FaultyServer(script) as server, house_on(await files.new()) as house:
+        kept = await added(house.store, base_url=server.base_url)
+        options = replace(OFTEN, ask_for_a_word=True)
+        checker = Checker(house.store, options)
+        await checker.step()
+        await checker.settled()
+        (check,) = (await house.store.checks(SYSTEM, kept.id)).items
+        assert (check.kind, check.outcome) == ("word", outcome)
+        assert (await server.received()).body["max_tokens"] == 1
+        if script.fault is not Fault.NONE:
+            await server.disconnected()  # and no more is read than it takes
+
+
+async def test_it_is_done_in_the_owners_name(files: Files) -> None:
+    async with FaultyServer() as server, house_on(await files.new()) as house:
+        world = World(guard_of=house.served.owners_guard)
+        nobodys = await added(house.store, base_url=server.base_url)
+        editors = await added(house.store, name="b", base_url=server.base_url, owner="editor")
+        chiefs = await added(house.store, name="c", base_url=server.base_url, owner="chief")
+        await house.served.keys.add(SYSTEM, "chief", "admin", owner="chief")
+        await looked(house.store, world)
+        found = {}
+        for one in (nobodys, editors, chiefs):
+            (check,) = (await house.store.checks(SYSTEM, one.id)).items
+            found[one.name] = check.outcome, (await house.store.get(SYSTEM, one.id)).status
+        assert found == {
+            "a": ("ok", "active"), "b": ("not asked", "untested"), "c": ("ok", "active"),
+        }  # fmt: skip
+        assert server.connections == 2
+
+
+async def test_a_reply_that_a_caller_got_since_counts(database: Database) -> None:
+    log, now = UsageLog(database), datetime.now(UTC)
+    used = Used(
+        at=now, connection_id="a", connection_name="a", reply_id="r", role="first",
+        outcome="won", duration=1.0,
+    )  # fmt: skip
+    await log.append([replace(used, outcome="overloaded"), replace(used, connection_id="b")])
+    assert not await log.answered_since("a", now)
+    await log.append([used])
+    assert await log.answered_since("a", now)
+    assert not await log.answered_since("a", now.replace(year=2200))
+
+
+# ── One of several ───────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_lease_is_one_holders_until_it_lets_go_or_is_not_heard_of(
+    database: Database,
+) -> None:
+    clock = ManualClock()
+    one, other = (Lease(database, "work", clock, seconds=30) for _ in range(2))
+    another = Lease(database, "another work", clock, seconds=30)
+    assert await one.held()
+    assert not await other.held()
+    assert await another.held()
+    for _ in range(20):
+        clock.advance(9)
+        assert await one.held()
+        assert not await other.held()
+    clock.advance(31)
+    assert await other.held()
+    assert not await one.held()
+    await other.let_go()
+    assert await one.held()
+
+
+@asynccontextmanager
+async def checking(url: str) -> AsyncIterator[Process]:
+    program = checking_process.__file__
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, program, url, MASTER_KEY, stdout=PIPE
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def said(process: Process) -> str:
+    assert process.stdout
+    return (await process.stdout.readline()).decode().strip()
+
+
+@pytest.mark.timeout(120)
+async def test_of_two_processes_one_checks_and_the_other_takes_over_when_it_is_killed(
+    server: Server,
+) -> None:
+    url = await server.new()
+    store = SqlConnectionStore(Database(url), VAULT)
+    async with checking(url) as one:
+        assert await said(one) == "leads"
+        async with checking(url) as other:
+            assert await said(other) == "waits"
+            kept = await added(store, ANNA, provider="offline", base_url="")
+            await more_checks(store, kept.id, 3)
+            one.kill()
+            await one.wait()
+            assert await said(other) == "leads"
+            before = (await store.checks(SYSTEM, kept.id)).total
+            await more_checks(store, kept.id, before + 3)
+    assert (await store.get(SYSTEM, kept.id)).status == "active"
+    await store.database.aclose()
+
+
+async def more_checks(store: ConnectionStore, connection_id: str, number: int) -> None:
+    while (await store.checks(SYSTEM, connection_id)).total < number:  # noqa: ASYNC110  of another process
+        await asyncio.sleep(0.01)

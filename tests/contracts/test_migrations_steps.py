@@ -1,0 +1,43 @@
+"""A database of an older version is brought up to date, with all that is in it."""
+
+from alembic import command
+from sqlalchemy import Connection, text
+
+from llm_router.store import migrations
+from llm_router.store.database import Database
+from llm_router.store.migrations import migrate
+from tests.contracts.databases import Server, opened
+
+CONNECTION = """INSERT INTO llm_connections VALUES (
+    'a', 'a', '', '[]', 'local', 'offline', '', '', '', '', '', '', '', 60, 0, '{}', NULL, NULL,
+    NULL, NULL, true, false, true, NULL, true, true, true, true, 'default', 0, 1, 'allowed', 0, 0,
+    NULL, NULL, NULL, 'anna', '', 'private', 'untested', '', NULL, '[]', '2026-05-04 09:30:00',
+    '2026-05-04 09:30:00', NULL, 1, NULL, NULL, 'a')"""
+CHECK = (
+    "INSERT INTO llm_connection_health_checks (connection_id, at, outcome, detail)"
+    " VALUES ('a', '2026-05-04 09:30:00', 'ok', '')"
+)
+
+
+async def go_to(database: Database, revision: str) -> None:
+    """On an empty database."""
+
+    def upgrade(connection: Connection) -> None:
+        config = migrations._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+    async with database.writing() as db:
+        await db.run_sync(upgrade)
+
+
+async def test_checks_of_before_were_made_by_a_probe(server: Server) -> None:
+    async with opened(await server.new(migrated=False)) as database:
+        await go_to(database, "0001")
+        async with database.writing() as db:
+            await db.execute(text(CONNECTION))
+            await db.execute(text(CHECK))
+        await migrate(database)
+        async with database.reading() as db:
+            rows = await db.execute(text("SELECT kind, outcome FROM llm_connection_health_checks"))
+            assert [tuple(row) for row in rows] == [("probe", "ok")]

@@ -1,0 +1,148 @@
+"""Checks and what follows from them: the same in every store."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pytest
+
+from llm_router.access import SYSTEM
+from llm_router.connections import OK, Check, Connection, ConnectionStore
+from llm_router.failures import FailureClass
+from llm_router.options import HealthOptions
+from llm_router.testing import InMemoryConnectionStore
+from tests.contracts.stores import ANNA, added
+
+OPTIONS = HealthOptions()
+MINUTE = timedelta(minutes=1)
+OUTCOMES = (OK, OK, "unreachable", "overloaded", "rate limited", "not asked", "model missing")
+
+
+def since(connection: Connection) -> datetime:
+    """Later than the edit that begins its evidence."""
+    return (connection.updated_at or datetime.now(UTC)) + MINUTE
+
+
+def series(begin: datetime, outcomes: Sequence[str]) -> list[Check]:
+    random = Random(7)
+    return [
+        Check(
+            at=begin + number * MINUTE,
+            kind=random.choice(["probe", "probe", "word", "call"]) if outcome == OK else "probe",
+            outcome=outcome,
+            latency=0.25 if outcome == OK else None,
+            detail="" if outcome == OK else f"{outcome} (why)",
+        )
+        for number, outcome in enumerate(outcomes)
+    ]
+
+
+async def test_checks_are_kept_and_shown_a_page_at_a_time_the_newest_first(
+    store: ConnectionStore,
+) -> None:
+    kept, other = await added(store), await added(store, name="b")
+    checks = series(since(kept), [OK, "overloaded", OK, OK, "unreachable"])
+    for check in checks:
+        await store.note_check(SYSTEM, kept.id, check, OPTIONS)
+    page = await store.checks(SYSTEM, kept.id)
+    assert (page.items, page.total) == (tuple(checks[::-1]), 5)
+    page = await store.checks(SYSTEM, kept.id, limit=2, offset=1)
+    assert (page.items, page.total) == (tuple(checks[::-1][1:3]), 5)
+    assert (await store.checks(SYSTEM, other.id)).total == 0
+    await store.remove(SYSTEM, kept.id)
+    again = await added(store, id=kept.id)
+    assert (await store.checks(SYSTEM, again.id)).total == 0
+
+
+async def test_checks_that_are_too_old_or_too_many_go(store: ConnectionStore) -> None:
+    kept = await added(store)
+    options = HealthOptions(kept_for=timedelta(minutes=30), most_kept=20)
+    checks = series(since(kept), [OK] * 50)
+    for check in checks:
+        await store.note_check(SYSTEM, kept.id, check, options)
+    assert (await store.checks(SYSTEM, kept.id, limit=99)).items == tuple(checks[:-21:-1])
+    late = Check(at=checks[-1].at + timedelta(minutes=25))
+    await store.note_check(SYSTEM, kept.id, late, options)
+    assert (await store.checks(SYSTEM, kept.id, limit=99)).items == (late, *checks[:-7:-1])
+
+
+async def test_what_is_noted_is_judged_alike_in_every_store(store: ConnectionStore) -> None:
+    random = Random(11)
+    outcomes = [random.choice(OUTCOMES) for _ in range(10) for _ in range(6)]
+    found: list[list[tuple[str, str, int]]] = []
+    for each in (store, InMemoryConnectionStore()):
+        kept = await added(each)
+        after = [
+            await each.note_check(SYSTEM, kept.id, check, OPTIONS)
+            for check in series(since(kept), outcomes)
+        ]
+        found.append([(c.status, c.status_reason, c.version) for c in after])
+        assert await each.get(SYSTEM, kept.id) == after[-1]
+    assert found[0] == found[1]
+    assert len({status for status, *_ in found[0]}) > 1
+
+
+async def test_an_edit_of_what_is_asked_begins_anew(store: ConnectionStore) -> None:
+    kept = await added(store, api_key="sk-0123456789-wxyz")
+    for check in series(since(kept), ["rejected key"] * 3):
+        broken = await store.note_check(SYSTEM, kept.id, check, OPTIONS)
+    assert broken.status == "error"
+    renamed = await store.change(SYSTEM, kept.id, {"name": "other"})
+    assert (renamed.status, renamed.status_reason) == ("error", "rejected key (why)")
+    mended = await store.change(SYSTEM, kept.id, {"api_key": "sk-another-9876543210"})
+    assert (mended.status, mended.status_reason) == ("untested", "")
+    late = since(mended) + timedelta(hours=1)
+    well = await store.note_check(SYSTEM, kept.id, Check(at=late), OPTIONS)
+    assert (well.status, well.version) == ("active", mended.version)
+
+
+async def test_switching_off_and_on_is_a_status_of_its_own(store: ConnectionStore) -> None:
+    kept = await added(store, ANNA)
+    off = await store.change(ANNA, kept.id, {"is_active": False})
+    assert (off.status, off.status_reason) == ("deactivated", "by anna")
+    tested = await store.note_check(SYSTEM, kept.id, Check(at=since(off), kind="test"), OPTIONS)
+    assert tested == off
+    on = await store.change(ANNA, kept.id, {"is_active": True})
+    assert (on.status, on.status_reason, on.version) == ("untested", "", 3)
+    assert await store.get(ANNA, kept.id) == on
+
+
+async def broken_for_a_day(store: ConnectionStore, kept: Connection) -> Connection:
+    for hour in range(26):
+        check = Check(at=since(kept) + hour * timedelta(hours=1), outcome="unreachable", detail="x")
+        after = await store.note_check(ANNA, kept.id, check, OPTIONS)
+    return after
+
+
+async def test_what_stays_broken_is_switched_off_by_the_system_but_never_the_last(
+    store: ConnectionStore,
+) -> None:
+    kept = await added(store, ANNA)
+    assert (await broken_for_a_day(store, kept)).status == "error"
+    for fields in ({"pool": "fast"}, {"use_in_mcp": False}, {"is_active": False}):
+        spare = await added(store, ANNA, name=str(fields), **fields)
+        await store.note_check(ANNA, spare.id, Check(at=since(spare), kind="test"), OPTIONS)
+    assert (await broken_for_a_day(store, kept)).status == "error"
+    spare = await added(store, ANNA, name="spare")
+    assert (await broken_for_a_day(store, kept)).status == "error"  # nobody knows if it works
+    await store.note_check(ANNA, spare.id, Check(at=since(spare), kind="test"), OPTIONS)
+    revision = await store.revision()
+    off = await broken_for_a_day(store, kept)
+    assert (off.is_active, off.status, off.version) == (False, "deactivated", kept.version + 1)
+    assert off.status_reason == "broken for too long: x"
+    assert off == await store.get(ANNA, kept.id)
+    assert await store.revision() == revision + 1
+    (entry, *_) = await store.audit(SYSTEM, target=kept.id)
+    assert (entry.actor, entry.role, entry.action) == ("system", "admin", "deactivate")
+    assert (entry.before["is_active"], entry.after["is_active"]) == (True, False)
+    on = await store.change(ANNA, kept.id, {"is_active": True})
+    assert (on.is_active, on.status) == (True, "untested")
+
+
+@pytest.mark.parametrize("outcome", [*FailureClass])
+async def test_every_way_to_fail_can_be_kept(store: ConnectionStore, outcome: str) -> None:
+    kept = await added(store)
+    check = Check(at=since(kept), outcome=outcome, detail="line\nbreak\x00")
+    await store.note_check(SYSTEM, kept.id, check, OPTIONS)
+    (shown,) = (await store.checks(SYSTEM, kept.id)).items
+    assert (shown.outcome, shown.detail) == (outcome, "line break")
