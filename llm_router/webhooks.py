@@ -41,7 +41,7 @@ def payload(event: str, at: datetime, data: Mapping[str, Any]) -> Payload:
 
 
 def about(connection: Connection, **more: Any) -> Mapping[str, Any]:
-    """The data of an event: nothing secret, and no address."""
+    """The data of an event: nothing secret, though the reason may name the host."""
     return {
         "connection_id": connection.id,
         "name": connection.name,

@@ -57,7 +57,7 @@ def test_each_secret_is_another_and_long_enough() -> None:
     assert all(re.fullmatch(r"whsec_[A-Za-z0-9+/]{43}=", secret) for secret in secrets)
 
 
-def test_a_message_tells_no_secret_and_no_address() -> None:
+def test_a_message_tells_no_secret() -> None:
     connection = Connection(
         name="desk",
         base_url="http://10.0.0.5:8000/v1",
@@ -72,7 +72,7 @@ def test_a_message_tells_no_secret_and_no_address() -> None:
     assert said["timestamp"] == "2026-05-04T12:00:00Z"
     assert said["data"]["previous_status"] == "active"
     assert said["data"]["reason"] == connection.status_reason
-    assert not re.search(r"10\.0\.0\.5|0123456789|X-Token", json.dumps(said))
+    assert not re.search(r"0123456789|X-Token", json.dumps(said))
 
 
 def test_waits_grow_fourfold_with_chance_in_them_and_end() -> None:
