@@ -35,6 +35,7 @@ from llm_router.guard import AddressGuard
 from llm_router.health import wait
 from llm_router.options import HealthOptions
 from llm_router.providers.base import Provider
+from llm_router.store.upkeep import over_and_over
 
 _logger = logging.getLogger("llm_router")
 
@@ -70,10 +71,9 @@ class World:
 
 @dataclass
 class _Known:
-    """A connection as it was checked last, and when it is to be checked next."""
+    """A connection as it was read, and when it is to be checked next."""
 
     version: int
-    latest: Check | None
     due: float
     """Wall time."""
 
@@ -101,17 +101,9 @@ class Checker:
 
     async def run(self) -> None:
         """For ever. A store that is away is waited for."""
-        is_away = False
+        every = self._options.look_every
         try:
-            while True:
-                try:
-                    await self.step()
-                    is_away = False
-                except StoreError as error:
-                    if not is_away:
-                        _logger.warning("connections are not checked until it is back: %s", error)
-                    is_away = True
-                await self._clock.sleep(self._options.look_every)
+            await over_and_over(self.step, self._clock, every, "connections are not checked")
         finally:
             for task in self._checking.values():
                 task.cancel()
@@ -148,7 +140,7 @@ class Checker:
             latest = next(iter(history.items), None)
         if latest and connection.updated_at and latest.at < connection.updated_at:
             latest = None  # it was edited since
-        return _Known(connection.version, latest, self._due(connection, latest))
+        return _Known(connection.version, self._due(connection, latest))
 
     def _due(self, connection: Connection, latest: Check | None) -> float:
         if latest is None:
@@ -173,8 +165,11 @@ class Checker:
                 self._put_off(connection_id, "")
                 return
         self._told.discard(connection_id)
-        if known := self._known.get(connection_id):
-            known.latest, known.due = check, self._due(after, check)
+        known = self._known.get(connection_id)
+        if (
+            known and known.version == connection.version
+        ):  # else it was edited meanwhile, and is due
+            known.due = self._due(after, check)
 
     def _put_off(self, connection_id: str, why: str) -> None:
         if why and connection_id not in self._told:

@@ -17,6 +17,7 @@ from llm_router.guard import AddressGuard, guarded_transport
 from llm_router.store.database import Database
 from llm_router.store.leases import Lease
 from llm_router.store.outbox import Delivery, Outbox
+from llm_router.store.upkeep import over_and_over
 from llm_router.store.webhooks import Webhook, Webhooks
 from llm_router.webhooks import TRIAL, payload, signed, wait
 
@@ -111,21 +112,11 @@ class Courier:
         self._prune_at = 0.0
 
     async def run(self) -> None:
-        is_away = False
         try:
-            while True:
-                try:
-                    await self.step()
-                    is_away = False
-                except StoreError as error:
-                    if not is_away:
-                        _logger.warning("webhooks are told nothing until it is back: %s", error)
-                    is_away = True
-                await self._clock.sleep(_EVERY)
+            await over_and_over(self.step, self._clock, _EVERY, "webhooks are told nothing")
         finally:
             await self._stop()
-            if not is_away:
-                await self._lease.let_go()
+            await self._lease.let_go()
 
     async def step(self) -> None:
         """Begin with what is due, if it is for this process to do. Raises StoreError."""

@@ -52,6 +52,7 @@ class Lease:
         now = self._clock.wall()
         if now < self._renew_at:
             return True
+        self._renew_at = 0.0
         at = datetime.fromtimestamp(now, UTC)
         if not await hold(self._database, self._name, self._me, at, self._seconds):
             return False
@@ -59,6 +60,9 @@ class Lease:
         return True
 
     async def let_go(self) -> None:
+        """If it was ours when it was last asked for; a database that is away is not waited for."""
+        if not self._renew_at:
+            return
         self._renew_at = 0.0
         try:
             await let_go(self._database, self._name, self._me)

@@ -250,6 +250,21 @@ def test_what_is_edited_is_checked_at_once() -> None:
     run(scenario)
 
 
+def test_what_is_edited_while_it_is_checked_is_checked_again() -> None:
+    async def scenario(ward: Ward) -> None:
+        server = await ward.add("a")
+        server.probe_step = Step(after=8)
+        async with ward.watched():
+            await ward.after(6)
+            await ward.store.change(ANNA, "a", {"model_name": "another"})
+            await ward.after(4)
+            assert await ward.status() == "untested"  # that was of the one before
+            await ward.after(14)
+            assert (server.probes, await ward.status()) == (2, "active")
+
+    run(scenario)
+
+
 def test_who_takes_over_goes_on_where_the_other_was() -> None:
     async def scenario(ward: Ward) -> None:
         server = await ward.add("a")
