@@ -20,6 +20,10 @@ class Loading:
             self._task.add_done_callback(_heard)
         return self._task
 
+    @property
+    def has_ended(self) -> bool:
+        return self._task is not None and self._task.done()
+
     async def outcome(self) -> None:
         """Once it has ended. Raises what it raised; nothing where it was given up."""
         if task := self._task:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llm_router.clock import Clock
 from llm_router.connections import Connection
@@ -21,11 +21,8 @@ from llm_router.providers._loading import Loading
 from llm_router.providers._plain import NEXT_TURN, plain_prompt
 from llm_router.providers._reply import taken_call_ids
 from llm_router.providers._request import text_of, trailing_or_words
-from llm_router.providers._transformers_text import Answer, Words
+from llm_router.providers._transformers_text import Answer, Engine, Words
 from llm_router.types import ChatRequest, Chunk, Message
-
-if TYPE_CHECKING:  # it brings torch, which takes seconds
-    from llm_router.providers._transformers_engine import Engine
 
 _OWN = frozenset({"device", "dtype", "parallel", "waiting"})
 """Of an `extra_body`: what is no option of `generate`."""
@@ -33,9 +30,7 @@ _PARALLEL, _WAITING = 1, 4
 _AHEAD = 64
 """Chunks that a thread may be ahead of whoever reads them."""
 _WARM = 3.0  # s that a start is held up for a model to be loaded; it goes on being loaded
-_LEAVING = (
-    5.0  # s that closing waits for a thread: a step of generating, or what is left of loading
-)
+_LEAVING = 5.0  # s that closing waits for a thread to take its last step
 
 
 def create(
@@ -47,7 +42,8 @@ def create(
     who = f"connection {connection.name!r}"
     if guard and not guard.allow_private:
         raise AddressRefusedError(
-            f"{who}: a model in this process reads this machine's files; an administrator can ask it"
+            f"{who}: a model in this process reads this machine's files; an administrator can"
+            " ask it"
         )
     if not connection.model_name or connection.base_url:
         raise ConfigurationError(
@@ -70,7 +66,7 @@ class Transformers:
 
     last_resort = False
 
-    def __init__(self, connection: Connection, load: "Callable[[], Engine]") -> None:
+    def __init__(self, connection: Connection, load: Callable[[], Engine]) -> None:
         self._connection = connection
         self.continuation = trailing_or_words(connection)
         extra = connection.extra_body
@@ -88,9 +84,10 @@ class Transformers:
             await asyncio.wait({self._loading.begin()}, timeout=_WARM)
 
     async def probe(self) -> None:
-        """Whether it can be loaded is known once it was tried."""
-        if self._engine is None:
-            await self.warm()
+        """Whether it can be loaded shows once it was tried."""
+        await self.warm()
+        if self._loading.has_ended:
+            await self._loading.outcome()
 
     async def models(self) -> Sequence[str]:
         return (self._connection.model_name,)
@@ -123,7 +120,8 @@ class Transformers:
         self._threads.shutdown(wait=False, cancel_futures=True)
         with suppress(TimeoutError):
             async with asyncio.timeout(_LEAVING):
-                await asyncio.gather(*map(asyncio.wrap_future, self._jobs), return_exceptions=True)
+                running = [asyncio.wrap_future(job) for job in self._jobs]
+                await asyncio.gather(*running, return_exceptions=True)
         self._engine = None
 
     async def _load(self) -> None:
@@ -132,14 +130,14 @@ class Transformers:
 
     # ── In a thread ──────────────────────────────────────────────────────────────────────────────
 
-    def _run(self, engine: "Engine", request: ChatRequest, line: "_Line") -> None:
+    def _run(self, engine: Engine, request: ChatRequest, line: "_Line") -> None:
         try:
             line.say(self._generate(engine, request, line))
         except Exception as error:  # noqa: BLE001  raised where somebody reads: a thread has nobody
             line.say(error)
         line.say(None)
 
-    def _generate(self, engine: "Engine", request: ChatRequest, line: "_Line") -> Chunk:
+    def _generate(self, engine: Engine, request: ChatRequest, line: "_Line") -> Chunk:
         prompt, stops = _prompt(engine, request, self._prefix(request))
         most = self._room(engine, len(prompt), request)
         answer = Answer(
@@ -164,7 +162,7 @@ class Transformers:
     def _prefix(self, request: ChatRequest) -> str:
         return request.prefix.rstrip() if self.continuation == "trailing" else ""
 
-    def _room(self, engine: "Engine", prompt: int, request: ChatRequest) -> int:
+    def _room(self, engine: Engine, prompt: int, request: ChatRequest) -> int:
         """Tokens the answer may have. Raises StatusError where the prompt leaves none."""
         limits = [n for n in (engine.context_length, self._connection.context_length) if n]
         asked = request.max_tokens or self._connection.max_tokens
@@ -203,8 +201,8 @@ class _Line:
         self.is_stopped = False
 
     def say(self, said: Chunk | Exception | None) -> None:
-        self._room.acquire()
         if not self.is_stopped:
+            self._room.acquire()
             self.call(self._said.put_nowait, said)
 
     def call(self, what: Callable[..., object], *given: object) -> None:
@@ -219,10 +217,10 @@ class _Line:
     def stop(self) -> None:
         """Nobody reads any more: what is said from now on is thrown away at once."""
         self.is_stopped = True
-        self._room.release(_AHEAD * _AHEAD)
+        self._room.release()
 
 
-def _prompt(engine: "Engine", request: ChatRequest, prefix: str) -> tuple[list[int], list[str]]:
+def _prompt(engine: Engine, request: ChatRequest, prefix: str) -> tuple[list[int], list[str]]:
     """The prompt's tokens, and words to stop at."""
     messages = [_message(message) for message in request.messages]
     if prefix:
@@ -257,7 +255,7 @@ def _call(function: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": function["name"], "arguments": arguments}
 
 
-def _torch_engine(connection: Connection) -> "Engine":
+def _torch_engine(connection: Connection) -> Engine:
     module = importlib.import_module("llm_router.providers._transformers_engine")
     extra = connection.extra_body
     engine: Engine = module.TorchEngine(
