@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Self
 
 from aiobotocore.session import AioSession
 from botocore.config import Config
@@ -58,14 +58,26 @@ class Session(AioSession):  # type: ignore[misc]  # aiobotocore has no types
 
 
 class _Shared:
+    """What the plugin takes for a client of its own. Leaving the block leaves the client open, and
+    closes an answer that was not read to its end, so that the model stops.
+    """
+
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._answer: Any = None
 
-    async def __aenter__(self) -> Any:
-        return await self._session.client()
+    async def __aenter__(self) -> Self:
+        return self
 
     async def __aexit__(self, *_: object) -> None:
-        return
+        if self._answer is not None:
+            self._answer.close()
+
+    async def converse_stream(self, **asked: Any) -> Any:
+        client = await self._session.client()
+        response = await client.converse_stream(**asked)
+        self._answer = response["stream"]
+        return response
 
 
 def _credentials(connection: Connection) -> list[str]:

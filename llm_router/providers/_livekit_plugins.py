@@ -58,6 +58,8 @@ class Plugin:
     """From the arguments of `parse`: why the answer ends, once that is told."""
     lists: bool = False
     """Its vendor's library lists models as OpenAI's does."""
+    warm: Callable[[Any], Awaitable[Any]] | None = None
+    """Opens what its own `prewarm` does not."""
     close: Callable[[Any], Awaitable[None]] | None = None
     """Closes what the plugin itself leaves open."""
 
@@ -175,7 +177,8 @@ PLUGINS: Mapping[str, Plugin] = {
         ends_with_user=True,
         parse="_parse_chunk",
         finish=_bedrock_finish,
-        close=lambda made: made._session.aclose(),  # noqa: SLF001  it is ours
+        warm=lambda made: made._session.client(),  # noqa: SLF001  it is ours
+        close=lambda made: made._session.aclose(),  # noqa: SLF001  the same
     ),
     "google": Plugin(
         extra="google",

@@ -7,6 +7,7 @@ and its answers and errors are put into the router's words.
 import inspect
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal, cast
 from uuid import uuid4
 
@@ -117,6 +118,9 @@ class LiveKitProvider:
 
     async def warm(self) -> None:
         self._llm.prewarm()
+        if self._row.warm:
+            with suppress(Exception):  # what is wrong shows when it is asked
+                await self._row.warm(self._llm)
 
     async def probe(self) -> None:
         """A plugin's own token-free request; one that has none is taken to be well."""

@@ -8,6 +8,7 @@ import pytest
 from llm_router.testing.server import FaultyServer
 from tests.contracts.databases import Files
 from tests.contracts.gateway import PUBLIC, House, house_on, problem
+from tests.contracts.wire import answering
 
 MODELS = {"/v1/models": {"object": "list", "data": [{"id": "old"}, {"id": "new"}]}}
 
@@ -118,15 +119,17 @@ async def test_a_server_that_is_down_is_said_so(open_house: House, unused_url: s
 
 
 async def test_one_model_is_loaded_at_a_time(open_house: House) -> None:
-    async with FaultyServer(pages=MODELS) as server:
-        await open_house.connection(base_url=server.base_url, model_name="old")
+    async with answering(hold=True) as url:
+        await open_house.connection(base_url=url, model_name="old")
         first, second = [
             await open_house.call("editor", "POST", "/backend/load", {"model_name_or_path": name})
             for name in ("new", "old")
         ]
         assert first.status_code == 202
         assert "'new' is being loaded" in problem(second, 409)["detail"]
-        await loaded(open_house)
+        assert (await backend(open_house))["status"] == "loading"
+        await open_house.served.loader.aclose()
+    assert (await backend(open_house))["loading"]["detail"] == "it was given up"
 
 
 async def test_loading_is_written_down(open_house: House) -> None:

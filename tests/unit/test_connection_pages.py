@@ -1,0 +1,60 @@
+"""Every server of the catalog has a page, and what a page says to add can be added."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from llm_router.imports import from_json
+from llm_router.plugins import Plugins
+from llm_router.providers.catalog import SERVERS, find
+
+PAGES = Path(__file__).parents[2] / "docs" / "connections"
+INDEX = (PAGES / "README.md").read_text()
+SHARED = {"deepseek_beta": "deepseek", "unknown": "other"}
+WRITTEN = sorted(page.stem for page in PAGES.glob("*.md") if page.name != "README.md")
+WITHOUT_A_ROW = {"bedrock", "transformers"}
+"""Asked by another wire."""
+ENGINES = frozenset({"vllm", "llama_cpp", "llama_cpp_python", "ollama"})
+"""Their pages come with the engines themselves."""
+_JSON = re.compile(r"```json\n(.*?)```", re.DOTALL)
+
+
+def page_of(row: str) -> str:
+    return SHARED.get(row, row).replace("_", "-")
+
+
+@pytest.mark.parametrize("row", sorted(SERVERS))
+def test_the_index_leads_to_every_server(row: str) -> None:
+    assert f"({page_of(row)}.md)" in INDEX
+
+
+@pytest.mark.parametrize("row", sorted(SERVERS.keys() - ENGINES))
+def test_every_server_has_a_page(row: str) -> None:
+    assert page_of(row) in WRITTEN
+
+
+def test_what_is_written_is_in_the_index() -> None:
+    assert [page for page in WRITTEN if f"({page}.md)" not in INDEX] == []
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_what_a_page_adds_can_be_added(page: str) -> None:
+    blocks = _JSON.findall((PAGES / f"{page}.md").read_text())
+    assert blocks
+    for block in blocks:
+        keys = dict.fromkeys(re.findall(r"env:(\w+)", block), "sk-key")
+        for connection in from_json(block, f"{page}.md", keys):
+            assert connection.provider in Plugins("llm_router.providers", "provider").names()
+            assert len(connection.api_key or "") in {0, len("sk-key")}
+            if connection.provider == "openai_compatible":
+                found = page_of(find(connection).name)
+                assert found == page or page in WITHOUT_A_ROW
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_a_page_is_short_and_says_its_traps(page: str) -> None:
+    text = (PAGES / f"{page}.md").read_text()
+    assert len(text.splitlines()) < 45
+    assert "raps" in text
+    assert max(len(line) for line in text.splitlines()) <= 120
