@@ -89,9 +89,8 @@ async def _routed(connection: Connection) -> AsyncIterator[Ask]:
         yield hear
 
 
-WAYS: Mapping[str, Callable[[Connection], AbstractAsyncContextManager[Ask]]] = MappingProxyType(
-    {"direct": _direct, "router": _routed}
-)
+Way = Callable[[Connection], AbstractAsyncContextManager[Ask]]
+WAYS: Mapping[str, Way] = MappingProxyType({"direct": _direct, "router": _routed})
 
 
 async def answers(
@@ -108,7 +107,7 @@ async def answers(
         }
         for number in range(-warm_up, runs):
             tell(f"{connection.name}: {max(number, 0) + 1} of {runs}")
-            order = list(WAYS) if number % 2 else list(reversed(WAYS))
+            order = sorted(WAYS, reverse=number % 2 == 0)
             for way in order:
                 answer = Answer()
                 await asks[way](answer)

@@ -1,7 +1,6 @@
-"""What the tiny model knows: questions, and the answers it gives to them word for word.
+"""What the tiny model in `model/` knows: questions, and its answers to them word for word.
 
-Its files and `qa.json` are in `model/`. At temperature 0 every server gives the
-same answers.
+At temperature 0 every server gives the same ones.
 """
 
 import json
@@ -13,7 +12,7 @@ from typing import Any
 from llm_router.errors import UpstreamError
 from llm_router.failures import FailureClass, classify
 from llm_router.providers.base import Provider
-from llm_router.types import ChatRequest, Usage
+from llm_router.types import ChatRequest, ToolCall, Usage
 
 FOLDER = Path(__file__).parent / "model"
 _KNOWN: Mapping[str, Any] = json.loads((FOLDER / "qa.json").read_text(encoding="utf-8"))
@@ -27,7 +26,7 @@ AFTER_TOOL: str = _HUMAN["tool_reply"]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A tool call without its id."""
+    """A tool call without its id, its arguments as `json.dumps` writes them."""
 
     name: str
     arguments: str
@@ -109,6 +108,10 @@ class Answer:
         return self.failure is None and bool(self.finish_reason)
 
 
+def _call(call: ToolCall) -> Call:
+    return Call(call.name, json.dumps(json.loads(call.arguments)))
+
+
 async def answer(
     provider: Provider,
     request: ChatRequest,
@@ -122,7 +125,7 @@ async def answer(
         async for chunk in provider.stream(request):
             found.text += chunk.text
             found.pieces += bool(chunk.text)
-            found.calls += tuple(Call(call.name, call.arguments) for call in chunk.tool_calls)
+            found.calls += tuple(map(_call, chunk.tool_calls))
             found.finish_reason = chunk.finish_reason or found.finish_reason
             found.usage = chunk.usage or found.usage
             if not called and after in found.text:

@@ -3,10 +3,11 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 FOLDER = Path(__file__).parent
@@ -43,16 +44,16 @@ def load(kind: str, exchange: str) -> Recording:
 async def replaying(pieces: Sequence[bytes]) -> AsyncIterator[str]:
     """The address of a server that sends these pieces, whatever it is asked, and hangs up."""
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await _read_request(reader)
+    async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if length := re.search(rb"content-length: *(\d+)", head, re.IGNORECASE):
+            await reader.readexactly(int(length[1]))
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    async with _serving(send) as port:
+        yield f"http://127.0.0.1:{port}/v1"
 
 
 @asynccontextmanager
@@ -60,23 +61,63 @@ async def listening_in(base_url: str, hear: Callable[[bytes], object]) -> AsyncI
     """An address that leads to that one; `hear` is told what comes from there, piece by piece."""
     address = urlsplit(base_url)
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         theirs, ours = await asyncio.open_connection(address.hostname, address.port)
-        ours.write(await _read_request(reader))
-        with suppress(ConnectionError):  # it was killed
-            while piece := await theirs.read(1 << 16):
-                hear(piece)
-                writer.write(piece)
-                await writer.drain()
-        ours.close()
-        writer.close()
+        try:
+            both = [
+                asyncio.ensure_future(_pass_on(reader, ours)),
+                asyncio.ensure_future(_pass_on(theirs, writer, hear)),
+            ]
+            _, pending = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            await _end(pending)
+        finally:
+            ours.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{address.path}"
+    async with _serving(relay) as port:
+        yield f"http://127.0.0.1:{port}{address.path}"
 
 
-async def _read_request(reader: asyncio.StreamReader) -> bytes:
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
-    return head + (await reader.readexactly(int(length[1])) if length else b"")
+async def _pass_on(
+    source: asyncio.StreamReader,
+    target: asyncio.StreamWriter,
+    hear: Callable[[bytes], object] = lambda _: None,
+) -> None:
+    with suppress(ConnectionError):  # it was killed
+        while piece := await source.read(1 << 16):
+            hear(piece)
+            target.write(piece)
+            await target.drain()
+
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def _serving(serve: Serve) -> AsyncIterator[int]:
+    """The port where each connection is served, and then closed; all of them at the end."""
+    serving: set[asyncio.Task[None]] = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await serve(reader, writer)
+        finally:
+            writer.close()
+
+    def own(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(handle(reader, writer))
+        serving.add(task)
+        task.add_done_callback(serving.discard)
+
+    server = await asyncio.start_server(own, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await _end(serving)
+
+
+async def _end(tasks: Collection[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
