@@ -9,13 +9,15 @@ from llm_router.connections import Connection
 from llm_router.endpoint import Endpoint
 from llm_router.errors import BrokenStreamError
 from llm_router.observe import AttemptEvent, ReplyEvent
-from llm_router.options import RouterOptions
+from llm_router.options import PatienceOptions, RouterOptions
 from llm_router.policies.priority import Priority
 from llm_router.pool import Pool
 from llm_router.providers.base import Provider
 from llm_router.router import Router
 from llm_router.types import ChatRequest, Chunk
 
+PATIENT = RouterOptions(patience=PatienceOptions(cold_hedge=20.0, cold_silent=20.0))
+"""Nobody is asked because another is slow: the machine may be busy with anything."""
 _WORD = re.compile(r"\s*\S+")
 
 
@@ -60,13 +62,12 @@ class Routed:
     """Asks providers in their order, by way of a router. `attempts`: connection and outcome."""
 
     def __init__(self, *providers: Provider) -> None:
-        options = RouterOptions()
         endpoints = [
-            Endpoint(Connection(name=str(place), priority=place), provider, options.breaker)
+            Endpoint(Connection(name=str(place), priority=place), provider, PATIENT.breaker)
             for place, provider in enumerate(providers)
         ]
-        pool = Pool(endpoints, Priority(), options.target)
-        self._router = Router(pool, options, clock=SystemClock(), observers=[self])
+        pool = Pool(endpoints, Priority(), PATIENT.target)
+        self._router = Router(pool, PATIENT, clock=SystemClock(), observers=[self])
         self.attempts: list[tuple[str, str]] = []
 
     def attempt_ended(self, event: AttemptEvent) -> None:

@@ -10,16 +10,19 @@ from llm_router.failures import FailureClass
 from tests.live.engines import Engine
 from tests.live.exchanges import LONG
 from tests.live.receptionist import ANSWERS, ask
-from tests.live.routed import Routed
+from tests.live.routed import PATIENT, Routed
 
 
 async def test_another_one_finishes_the_answer_of_a_server_that_was_killed(
     slow_engine: Engine, spare: Engine
 ) -> None:
-    connections = [slow_engine.connection(name="first"), spare.connection(name="spare", priority=1)]
+    connections = [
+        slow_engine.connection(name="first"),
+        spare.connection(name="spare", priority=1, hedge="never"),
+    ]
     said: dict[str, str] = {}
     async with (
-        open_router(connections, policy="priority") as router,
+        open_router(connections, policy="priority", options=PATIENT) as router,
         aclosing(router.stream(ask(LONG))) as reply,
     ):
         async for chunk in reply:

@@ -62,16 +62,17 @@ async def listening_in(base_url: str, hear: Callable[[bytes], object]) -> AsyncI
     address = urlsplit(base_url)
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        theirs, ours = await asyncio.open_connection(address.hostname, address.port)
-        try:
+        with suppress(ConnectionError):  # it was killed
+            theirs, ours = await asyncio.open_connection(address.hostname, address.port)
             both = [
-                asyncio.ensure_future(_pass_on(reader, ours)),
-                asyncio.ensure_future(_pass_on(theirs, writer, hear)),
+                asyncio.create_task(_pass_on(reader, ours)),
+                asyncio.create_task(_pass_on(theirs, writer, hear)),
             ]
-            _, pending = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            await _end(pending)
-        finally:
-            ours.close()
+            try:
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                await _end(both)
+                ours.close()
 
     async with _serving(relay) as port:
         yield f"http://127.0.0.1:{port}{address.path}"
@@ -82,7 +83,7 @@ async def _pass_on(
     target: asyncio.StreamWriter,
     hear: Callable[[bytes], object] = lambda _: None,
 ) -> None:
-    with suppress(ConnectionError):  # it was killed
+    with suppress(ConnectionError):
         while piece := await source.read(1 << 16):
             hear(piece)
             target.write(piece)
