@@ -10,6 +10,7 @@ from bench._picture import Panel, draw
 from bench._table import machine, markdown_table
 from bench._turn import quantile
 from deploy.engines import version
+from tests.live.kinds import KINDS
 
 Found = Mapping[str, Mapping[str, Sequence[Answer]]]
 """By engine, then by way."""
@@ -54,7 +55,7 @@ def write(page: Path, found: Found, runs: int) -> None:
     page.parent.mkdir(parents=True, exist_ok=True)
     intro = _INTRO.format(picture=picture.name, where=machine(), load=os.getloadavg()[0], runs=runs)
     tables = [
-        f"## {engine} {version(engine)}\n\n{markdown_table(HEAD, rows(by_way))}"
+        f"## {engine} {version(KINDS[engine].engine)}\n\n{markdown_table(HEAD, rows(by_way))}"
         for engine, by_way in found.items()
     ]
     page.write_text("\n\n".join([intro, *tables]) + "\n", encoding="utf-8")

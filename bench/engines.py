@@ -32,7 +32,9 @@ async def measure(names: Sequence[str], warm_up: int, runs: int) -> Found:
             async with running(KINDS[name], Path(folder)) as engine:
                 found[name] = await answers(engine.connection(), warm_up, runs, tell)
         tell("")
-        print(f"{name} {engines.version(name)}\n{text_table(HEAD, rows(found[name]))}\n")
+        print(
+            f"{name} {engines.version(KINDS[name].engine)}\n{text_table(HEAD, rows(found[name]))}\n"
+        )
     return found
 
 
@@ -66,7 +68,7 @@ def main() -> int:
 
 def _run(chosen: argparse.Namespace) -> int:
     for name in chosen.engines:
-        engines.PROVIDE[name]()  # made now, before anything is measured
+        engines.PROVIDE[KINDS[name].engine]()  # made now, before anything is measured
     found = asyncio.run(measure(chosen.engines, chosen.warm_up, chosen.runs))
     if chosen.write:
         write(PAGE, found, chosen.runs)

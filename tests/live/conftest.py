@@ -20,7 +20,7 @@ _STARTING = 600
 
 
 def _is_light(kind: Kind) -> bool:
-    return kind.name == "llama_cpp" or (kind.name == "ollama" and engines.is_ollama_built())
+    return kind.engine == "llama_cpp" or (kind.engine == "ollama" and engines.is_ollama_built())
 
 
 def marks(*kinds: Kind) -> list[pytest.MarkDecorator]:

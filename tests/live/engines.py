@@ -152,7 +152,7 @@ async def running(kind: Kind, folder: Path, *, slow: bool = False) -> AsyncItera
 
 def _provided(kind: Kind) -> Path:
     try:
-        return engines.PROVIDE[kind.name]()
+        return engines.PROVIDE[kind.engine]()
     except console.Failure as failure:
         pytest.fail(failure.report(), pytrace=False)
 

@@ -27,9 +27,9 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """`name` is its place in `deploy.engines.PROVIDE`."""
-
     name: str
+    engine: str
+    """What is started: its place in `deploy.engines.PROVIDE`."""
     server: str
     """Its row in the catalog."""
     provider: str = "openai_compatible"
@@ -105,6 +105,7 @@ def _vllm(start: Start) -> Sequence[str]:
 _ROWS = (
     Kind(
         name="llama_cpp",
+        engine="llama_cpp",
         server="llama_cpp",
         idle_layers=40,
         command=_llama_cpp,
@@ -113,6 +114,7 @@ _ROWS = (
     ),
     Kind(
         name="ollama",
+        engine="ollama",
         server="ollama",
         idle_layers=40,
         command=_ollama,
@@ -125,6 +127,7 @@ _ROWS = (
     ),
     Kind(
         name="llama_cpp_python",
+        engine="llama_cpp_python",
         server="llama_cpp_python",
         idle_layers=40,
         command=_llama_cpp_python,
@@ -138,6 +141,7 @@ _ROWS = (
     ),
     Kind(
         name="vllm",
+        engine="vllm",
         server="vllm",
         model="hf",
         idle_layers=20,
@@ -146,6 +150,7 @@ _ROWS = (
             "HF_HUB_OFFLINE": "1",
             "VLLM_CPU_KVCACHE_SPACE": "1",
             "VLLM_NO_USAGE_STATS": "1",
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the machine is not its own
             "OMP_NUM_THREADS": "1",
         },
         ready_within=600.0,

@@ -38,7 +38,7 @@ async def record(kind: Kind) -> bool:
 
 
 async def _record(engine: Engine, exchange: Exchange) -> Recording | None:
-    recording = Recording(f"{engine.kind.name} {version(engine.kind.name)}")
+    recording = Recording(f"{engine.kind.name} {version(engine.kind.engine)}")
     async with (
         listening_in(engine.base_url, recording.pieces.append) as url,
         engine.provider(base_url=url, **exchange.fields) as provider,
