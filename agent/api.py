@@ -18,8 +18,8 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from limits.aio.storage import Storage
-from pydantic import BaseModel
 
+from agent.demo import demo_router, store_found
 from agent.tokens import TokenOptions, VoiceServer, token_router
 from config.settings import MOST_CHECKS, Settings, SettingsError, environment, load_settings
 from llm_router.discovery import Found, find_connections
@@ -46,35 +46,24 @@ setting <code>PAGE_DIR</code> names.)</p></html>
 """
 
 
-class DemoConnection(BaseModel):
-    name: str
-    model: str
-    provider: str
-    source: str
-    """In words: where it was found."""
-
-
-class Demo(BaseModel):
-    """What the page shows of the agent before a call."""
-
-    agent_name: str
-    language: str
-    connections: list[DemoConnection]
-    offline: bool
-    """No model is connected: the built-in responder answers."""
-
-
 def build_app(
-    settings: Settings, found: Found, store: SqlConnectionStore, counters: Storage | None = None
+    settings: Settings,
+    found: Found,
+    store: SqlConnectionStore,
+    counters: Storage | None = None,
+    *,
+    stored_now: int = 0,
 ) -> FastAPI:
-    """`counters`: where requests are counted; None: in this process."""
+    """`counters`: where requests are counted; None: in this process. `stored_now`: how many
+    connections this start of the demo has stored.
+    """
     secret = settings.livekit_api_secret.get_secret_value()
     voice = VoiceServer(settings.livekit_url, settings.livekit_api_key, secret)
     server_url = settings.livekit_public_url or settings.livekit_url
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with voice, watching(served):
+        async with voice, watching(served, timedelta(days=settings.usage_days)):
             yield
 
     served = Services(
@@ -107,7 +96,15 @@ def build_app(
         allowed_origins=settings.allowed_origins,
     )
     app.include_router(token_router(options, voice))
-    _add_demo(app, settings, found)
+    shown = demo_router(
+        store,
+        found,
+        agent_name=settings.agent_name,
+        language=settings.agent_language,
+        is_demo=settings.demo,
+        stored_now=stored_now,
+    )
+    app.include_router(shown)
     _add_page(app, settings)
     return app
 
@@ -122,29 +119,6 @@ def _health(settings: Settings) -> HealthOptions:
         kept_for=timedelta(days=settings.health_history_days),
         most_kept=MOST_CHECKS,
     )
-
-
-def _add_demo(app: FastAPI, settings: Settings, found: Found) -> None:
-    shown = Demo(
-        agent_name=settings.agent_name,
-        language=settings.agent_language,
-        connections=[
-            DemoConnection(
-                name=connection.name,
-                model=connection.model_name,
-                provider=connection.provider,
-                source=found.sources[connection.name],
-            )
-            for connection in found.connections
-            if connection.is_active and connection.use_in_livekit
-        ],
-        offline=found.offline,
-    )
-
-    @app.get("/api/demo", tags=["calls"], operation_id="showDemo")
-    async def demo() -> Demo:
-        """What the page shows of the agent before a call."""
-        return shown
 
 
 def _add_page(app: FastAPI, settings: Settings) -> None:
@@ -210,8 +184,6 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
     Raises ConfigurationError, and StoreError for a database that is not there.
     """
     found = await find_connections(settings.connections_file, environment())
-    for line in found.lines():
-        log.info("connection %s", line)
     for warning in found.warnings:
         log.warning(warning)
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
@@ -222,7 +194,11 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         settings.encryption_key_file,
     ) as store:
         await ensure_admin(ApiKeys(store.database), settings.admin_key_file)
-        await _answer(settings, build_app(settings, found, store, counters), listener)
+        stored_now = await store_found(store, found) if settings.demo else 0
+        if stored_now:
+            log.info("stored %s", ", ".join(c.name for c in found.named))
+        app = build_app(settings, found, store, counters, stored_now=stored_now)
+        await _answer(settings, app, listener)
 
 
 async def _answer(settings: Settings, app: FastAPI, listener: socket.socket) -> None:
@@ -269,6 +245,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s %(message)s")
         # Its lines repeat whole addresses, and those may carry a key.
         logging.getLogger("httpx2").setLevel(logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each look
         with listen(settings.http_host, settings.http_port) as listener:
             asyncio.run(serve(settings, listener))
     except (SettingsError, ConfigurationError, StoreError) as error:

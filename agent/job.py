@@ -8,7 +8,7 @@ from pathlib import Path
 from livekit.agents import JobContext, JobProcess, telemetry
 from pydantic import SecretStr
 
-from agent import stt, tts
+from agent import stt, switchboard, tts
 from agent.assistant import Assistant
 from agent.load import LoadBoard, LoadTeller
 from agent.session import (
@@ -21,17 +21,15 @@ from agent.session import (
     room_options,
 )
 from agent.stt.base import STTOptions
+from agent.switchboard import Lines, open_switchboard
 from agent.telemetry import send_traces, share_metrics
 from agent.tts.base import TTSOptions
 from config.settings import Settings, environment, load_settings
-from llm_router import open_router
-from llm_router.discovery import find_connections
 from llm_router.integrations.livekit import RouterLLM
 from llm_router.observe import Observer
 from llm_router.observe.opentelemetry import OpenTelemetryObserver
 from llm_router.observe.prometheus import PrometheusObserver
 from llm_router.options import PatienceOptions, RouterOptions
-from llm_router.scoreboard.sqlite import SqliteScoreboard
 
 FOLDER = "PATCHBAY_WORKER_FOLDER"
 """Variable by which the worker tells its call processes where to leave what it should know: how
@@ -45,8 +43,7 @@ def prewarm(process: JobProcess) -> None:
     process.userdata["engines"] = load_engines(settings)
     process.userdata["phrases"] = load_phrases(settings.phrases_file)
     process.userdata["instructions"] = settings.assistant_prompt_file.read_text(encoding="utf-8")
-    found = asyncio.run(find_connections(settings.connections_file, environment()))
-    process.userdata["connections"] = found.connections
+    process.userdata["known"] = asyncio.run(switchboard.look(lines(settings), environment()))
     process.userdata["observers"] = _observers(process, settings)
 
 
@@ -60,18 +57,14 @@ async def answer(ctx: JobContext) -> None:
             stack.push_async_callback(asyncio.to_thread, traces.shutdown)
         stack.callback(board.forget)
         teller = LoadTeller(board)
-        scoreboard = None
-        if settings.scoreboard_file:
-            scoreboard = SqliteScoreboard(settings.scoreboard_file)
-            stack.push_async_callback(scoreboard.aclose)
         router = await stack.enter_async_context(
-            open_router(
-                kept["connections"],
+            open_switchboard(
+                lines(settings),
+                kept["known"],
                 policy=settings.router_policy,
                 options=_router_options(settings),
                 phrases=kept["phrases"],
                 observers=[teller, *kept["observers"]],
-                scoreboard=scoreboard,
             )
         )
         teller.saturation = router.saturation
@@ -106,6 +99,17 @@ def metrics_folder() -> Path:
 
 
 # ── What the settings mean to those who do not read them ────────────────────────────────────────
+
+
+def lines(settings: Settings) -> Lines:
+    return Lines(
+        database=settings.database_url.get_secret_value(),
+        master_keys=settings.master_keys,
+        master_key_file=settings.encryption_key_file,
+        connections_file=settings.connections_file,
+        scoreboard=settings.scoreboard_file,
+        allowed_addresses=settings.allowed_addresses,
+    )
 
 
 def load_engines(settings: Settings) -> Engines:

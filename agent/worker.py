@@ -16,19 +16,19 @@ from livekit.agents import AgentServer
 from livekit.agents.cli.log import setup_logging
 from livekit.agents.types import NOT_GIVEN
 
-from agent import job
+from agent import job, switchboard
 from agent.load import measure_load
 from agent.session import load_phrases
 from agent.telemetry import share_metrics
 from agent.tokens import VoiceServer
 from config.settings import Settings, SettingsError, environment, load_settings
 from llm_router import open_router
-from llm_router.discovery import find_connections
 from llm_router.errors import ConfigurationError
 from llm_router.gateway.errors import Problem
 
 _logger = logging.getLogger("agent")
 _NOT_THERE_YET = 503
+_WARM_WITHIN = 60.0  # s
 
 
 def build_server(settings: Settings) -> AgentServer:
@@ -39,6 +39,8 @@ def build_server(settings: Settings) -> AgentServer:
         num_idle_processes=settings.worker_idle_processes,
         job_memory_limit_mb=settings.job_memory_limit_mb,
         drain_timeout=settings.worker_drain_timeout,
+        # A busy machine takes its time to warm a process up.
+        initialize_process_timeout=_WARM_WITHIN,
         host=settings.worker_host,
         port=settings.worker_port,
         ws_url=settings.livekit_url,
@@ -109,6 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings()
         setup_logging(settings.log_level, devmode=sys.stderr.isatty(), console=False)
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each look
         asyncio.run(_check(settings))
         with tempfile.TemporaryDirectory(prefix="patchbay-worker-") as folder:
             os.environ[job.FOLDER] = folder
@@ -133,12 +136,14 @@ async def _check(settings: Settings) -> None:
     if not settings.assistant_prompt_file.is_file():
         raise SettingsError(f"ASSISTANT_PROMPT_FILE: there is no {settings.assistant_prompt_file}")
     job.load_engines(settings)
-    found = await find_connections(settings.connections_file, environment())
-    async with open_router(found.connections, policy=settings.router_policy):
+    lines = job.lines(settings)
+    await switchboard.set_up(lines)
+    known = await switchboard.look(lines, environment())
+    async with open_router(known.found.connections, policy=settings.router_policy):
         """A rehearsal: an unknown policy or provider is found out."""
-    for line in found.lines():
+    for line in known.asked.lines():
         _logger.info("connection %s", line)
-    for warning in found.warnings:
+    for warning in known.asked.warnings:
         _logger.warning(warning)
 
 

@@ -104,7 +104,7 @@ def _lower(value: Any) -> Any:
 
 
 def _file_or_off(value: Any) -> Any:
-    return None if value == "off" else _personal(value)
+    return value if value in {None, "off"} else _personal(value)
 
 
 LiveKitUrl = Annotated[str, _address("ws", "wss", "http", "https")]
@@ -141,4 +141,4 @@ PersonalFile = Annotated[Path, AfterValidator(_personal)]
 LiveKitSecret = Annotated[SecretStr, AfterValidator(_long_enough)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database)]
 RedisUrl = Annotated[SecretStr | None, AfterValidator(_redis)]
-FileOrOff = Annotated[Path | None, BeforeValidator(_file_or_off)]
+FileOrOff = Annotated[Literal["off"] | Path | None, BeforeValidator(_file_or_off)]

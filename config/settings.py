@@ -157,17 +157,18 @@ class RouterSettings(_Section):
     router_policy: str = "latency"
     """Which connection is asked first: a module of llm_router/policies."""
     connections_file: Path = _CONNECTIONS_FILE
-    """Where connections are written down. If this file is there, the servers named below are not
-    looked at."""
+    """Where connections are written down, for as long as none is stored. If this file is there, the
+    servers named below are not looked at."""
     first_word_deadline_min: Seconds = 0.2
     """Seconds: the next connection is never started earlier, however fast the first has been."""
     first_word_deadline_max: Seconds = 2.0
     """Seconds: the next connection is started by then, however slow the first has been."""
     reply_deadline: Seconds = 60.0
     """Seconds a whole answer may take."""
-    scoreboard_file: FileOrOff = STATE / "scoreboard.sqlite3"
-    """Where calls note what they learn of the connections, for the next call to start from: who is
-    down, who is slow. off: each call learns for itself."""
+    scoreboard_file: FileOrOff = None
+    """Where calls note what they learn of the connections, for all others to know: who is down, who
+    is slow. Empty: in the database. A file: for one machine whose database is far away. off: each
+    call learns for itself."""
     hedge_budget: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Share of answers for which a second connection may be asked before the first has failed.
     0: never."""
@@ -233,6 +234,11 @@ class WorkerSettings(_Section):
 class HttpSettings(_Section):
     """The HTTP process: page and tokens"""
 
+    demo: bool = False
+    """A person's own machine, as `make demo` has it: what was found is stored at first start, and
+    the page names every connection. Elsewhere nothing is added unasked, and the page names what was
+    found and what is stored for everyone."""
+
     http_host: str = "127.0.0.1"
     """Where it listens. 0.0.0.0: also for other machines."""
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8787
@@ -271,6 +277,8 @@ class StoreSettings(_Section):
     allowed_addresses: Opened = ()
     """Where connections of people other than admins may lead, besides the public internet: networks
     such as 10.0.0.0/8, host names, *.endings, parted by commas. Admins may name any address."""
+    usage_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    """Days for which single attempts are kept; their sums by hour and day stay for good."""
     api_rate_limit: RateLimit = "600/minute"
     """Requests that one API key may make: a number per second, minute, hour or day."""
     redis_url: RedisUrl = None

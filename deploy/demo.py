@@ -170,6 +170,7 @@ def our_services(livekit: LiveKit, ports: Ports) -> tuple[Service, Service]:
     environ = {
         # A person's own machine is busy with other things too, and has one caller.
         "WORKER_LOAD_LIMIT": "0",
+        "DEMO": "true",
         **os.environ,
         "LIVEKIT_URL": livekit.url,
         "LIVEKIT_API_KEY": livekit.key,
@@ -197,19 +198,34 @@ def our_services(livekit: LiveKit, ports: Ports) -> tuple[Service, Service]:
 
 
 def who_answers(about: Any) -> list[str]:
-    """Return the lines that say which connections were found, from what /api/demo tells."""
+    """Return the lines that say which connections are asked, from what /api/demo tells."""
     if not isinstance(about, dict):
         return []
-    lines = ["Who answers, the first that can:"]
-    for one in about.get("connections", []):
-        name, model, source = (str(one.get(key) or "") for key in ("name", "model", "source"))
-        lines.append("  " + "  ".join(part for part in (f"{name:<16}", model, source) if part))
+    lines = ["Who answers, the first that can:", *_rows(about.get("connections", []))]
+    if about.get("stored_now"):
+        lines += [
+            "What was found is stored now. From here on the store is what counts, and can be",
+            "changed while calls go on: docs/api.md.",
+        ]
+    if unused := about.get("unused"):
+        lines += [
+            "Found, but not asked, since others are stored. To add them, see docs/api.md:",
+            *_rows(unused),
+        ]
     if about.get("offline"):
         lines += [
             "No model is connected, so the built-in responder answers. To connect one, set",
             "VLLM_BASE_URL, OLLAMA_BASE_URL or OPENAI_BASE_URL in .env and start again.",
         ]
     return lines
+
+
+def _rows(connections: Any) -> list[str]:
+    rows = []
+    for one in connections:
+        name, model, source = (str(one.get(key) or "") for key in ("name", "model", "source"))
+        rows.append("  " + "  ".join(part for part in (f"{name:<16}", model, source) if part))
+    return rows
 
 
 async def serve(program: Path | None, livekit: LiveKit, ports: Ports) -> int:

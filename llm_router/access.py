@@ -74,6 +74,8 @@ class Actor:
 
 SYSTEM = Actor("system", "admin", origin="patchbay")
 """The product itself: set-up, background work, and commands of whoever has the database."""
+WORKER = Actor("worker", "worker", origin="patchbay")
+"""The calls: they use what is flagged for LiveKit, whoever it belongs to."""
 
 
 class Owned(Protocol):

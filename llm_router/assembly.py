@@ -72,18 +72,19 @@ async def open_router(
             phrases=phrases,
             observers=(LogObserver(), *observers),
         )
-        if scoreboard:
-            keeper = Keeper(scoreboard, lambda: router.pool.endpoints, clock)
-            stack.push_async_callback(keeper.aclose)
-            await keeper.start()
-        if counters:
-            tally = Tally(counters, live.limits, clock)
-            stack.push_async_callback(tally.aclose)
-            await tally.start()
-        if options.queue_poll:
-            queues = QueueWatch(lambda: router.pool.endpoints, options.queue_poll, clock)
-            stack.push_async_callback(queues.aclose)
-            await queues.start()
+        async with asyncio.TaskGroup() as starting:  # side by side: a caller waits
+            if scoreboard:
+                keeper = Keeper(scoreboard, lambda: router.pool.endpoints, clock)
+                stack.push_async_callback(keeper.aclose)
+                starting.create_task(keeper.start())
+            if counters:
+                tally = Tally(counters, live.limits, clock)
+                stack.push_async_callback(tally.aclose)
+                starting.create_task(tally.start())
+            if options.queue_poll:
+                queues = QueueWatch(lambda: router.pool.endpoints, options.queue_poll, clock)
+                stack.push_async_callback(queues.aclose)
+                starting.create_task(queues.start())
         if any(isinstance(observer, Watcher) for observer in observers):
             watching = asyncio.create_task(_watch(router, Observers(observers)))
             stack.push_async_callback(_end, watching)

@@ -111,6 +111,9 @@ class Connection:
     visibility: Visibility = "private"
 
     # What a store keeps of it.
+    is_guarded: bool = False
+    """Somebody who is no admin said where it leads: only the public internet is dialled for it, and
+    what the operator opened."""
     status: Status = "untested"
     status_reason: str = ""
     api_key_last4: str | None = None
@@ -149,7 +152,7 @@ class Connection:
 SECRETS = ("api_key", "headers")
 """Go in and never come out, but for whoever calls the server."""
 MANAGED = (
-    "owner", "status", "status_reason", "api_key_last4", "header_names",
+    "owner", "is_guarded", "status", "status_reason", "api_key_last4", "header_names",
     "created_at", "updated_at", "last_used_at", "version",
 )  # fmt: skip
 """Said by a store alone: no file and no edit may set them. (An admin may give another owner.)"""

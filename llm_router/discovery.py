@@ -1,6 +1,6 @@
-"""Where the connections come from: a file, the environment, or servers found on this machine.
+"""Where the connections come from: the store, a file, the environment, or servers found here.
 
-The first of the three that names any is taken, and the built-in offline responder always comes
+The first of the four that names any is taken, and the built-in offline responder always comes
 last, so that there is an answer before anything is set up.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from llm_router.clock import SystemClock
-from llm_router.connections import Connection
+from llm_router.connections import BETWEEN, Connection
 from llm_router.environment import Named, from_environment, from_keys
 from llm_router.errors import ConfigurationError, UpstreamError
 from llm_router.imports import from_json
@@ -20,6 +20,8 @@ from llm_router.local_servers import USUAL_ADDRESSES, Sighting, look_around
 from llm_router.plugins import Plugins
 
 OFFLINE = "offline"
+STORED, BUILT_IN = "stored", "built in"
+"""Sources."""
 _OFFLINE_PRIORITY = 10_000
 _NAMELESS = frozenset({"llama_cpp", "llama_cpp_python"})
 """Servers that answer with the one model they hold, whatever name is asked for."""
@@ -46,6 +48,17 @@ class Found:
     """Connection name -> "OLLAMA_BASE_URL", "found at 127.0.0.1:11434 (Ollama)", ..."""
     warnings: tuple[str, ...] = ()
     """What was named but cannot be used, and what to do about it."""
+
+    @property
+    def named(self) -> tuple[Connection, ...]:
+        """Those that somebody set up or started: all but the built-in responder."""
+        return tuple(c for c in self.connections if self.sources[c.name] != BUILT_IN)
+
+    def unless(self, stored: Sequence[Connection]) -> "Found":
+        """What is asked: those that are stored, with the built-in responder behind them; where
+        there is none, what was found. Names must differ.
+        """
+        return _found([Named(c, STORED) for c in stored], ()) if stored else self
 
     @property
     def offline(self) -> bool:
@@ -208,10 +221,10 @@ def _found(named: Sequence[Named], warnings: Sequence[str]) -> Found:
         builtin = Connection(
             name=OFFLINE if OFFLINE not in names else "offline (built in)",
             provider=OFFLINE,
-            priority=max(_OFFLINE_PRIORITY, last + 1),
+            priority=min(max(_OFFLINE_PRIORITY, last + 1), BETWEEN["priority"][1]),
             hedge="never",
         )
-        everyone.append(Named(builtin, "built in"))
+        everyone.append(Named(builtin, BUILT_IN))
     return _in_order(sorted(everyone, key=lambda n: n.connection.priority), warnings)
 
 

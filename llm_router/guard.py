@@ -54,16 +54,27 @@ _WEB_PORTS = frozenset({80, 443})
 _Address = IPv4Address | IPv6Address
 
 
+async def system_resolver(host: str) -> Sequence[str]:
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # a label too long for the name system
+        raise OSError(f"{host[:100]!r} is no host name") from error
+    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+
+
 @dataclass(frozen=True, slots=True)
 class AddressGuard:
     """What one person may have called. Everything here raises AddressRefusedError, saying why.
 
     `allow_private`: whatever HTTP can reach; for an admin who said so. `allowed`: host names,
-    `*.endings` and networks in CIDR form that the operator opened to all.
+    `*.endings` and networks in CIDR form that the operator opened to all. `resolve`: looks names
+    up.
     """
 
     allow_private: bool = False
     allowed: tuple[str, ...] = ()
+    resolve: Resolver = system_resolver
 
     def check_url(self, url: str) -> tuple[str, int]:
         """Judges an address as written, without asking any name server. The host and the port."""
@@ -96,7 +107,7 @@ class AddressGuard:
             leads = host if host == str(address) else f"{host} ({address})"
             raise AddressRefusedError(f"{leads} is {why}; {_ALLOW}")
 
-    async def addresses(self, host: str, resolve: Resolver) -> Sequence[str]:
+    async def addresses(self, host: str) -> Sequence[str]:
         """Where `host` leads, all of it allowed, in the order to try.
 
         One refused address among several refuses the host: honest names do not mix them. Raises
@@ -107,7 +118,7 @@ class AddressGuard:
         if literal := _as_address(host):
             return [str(literal)]
         async with asyncio.timeout(_DNS):
-            found = await resolve(host)
+            found = await self.resolve(host)
         if not found:
             raise OSError(f"{host} has no address")
         if not self._is_open(host):
@@ -115,14 +126,14 @@ class AddressGuard:
                 self.check_address(ip_address(text), host)
         return found
 
-    async def check(self, url: str, resolve: Resolver | None = None) -> None:
+    async def check(self, url: str) -> None:
         """Judges an address as written and where it leads now, for whoever types it in.
 
         A name that leads nowhere passes: its server may be down today. Dialling judges again.
         """
         host, _ = self.check_url(url)
         with suppress(OSError):
-            await self.addresses(host, resolve or system_resolver)
+            await self.addresses(host)
 
     def _is_open(self, host: str) -> bool:
         return any(
@@ -131,35 +142,25 @@ class AddressGuard:
         )
 
 
-async def system_resolver(host: str) -> Sequence[str]:
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except UnicodeError as error:  # a label too long for the name system
-        raise OSError(f"{host[:100]!r} is no host name") from error
-    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
-
-
 def guarded_transport(
     guard: AddressGuard,
     *,
     verify: ssl.SSLContext | bool = True,
     limits: httpx2.Limits | None = None,
-    resolve: Resolver = system_resolver,
 ) -> httpx2.AsyncBaseTransport:
     """A transport for `httpx2.AsyncClient(transport=...)` that dials only what `guard` allows.
 
     Names are looked up once for each new connection, never for a request on one that is open. No
     proxy is used, whatever the environment says: it would do the looking up.
     """
-    return Transport(_GuardedNetwork(guard, resolve), verify, limits or httpx2.Limits())
+    return Transport(_GuardedNetwork(guard), verify, limits or httpx2.Limits())
 
 
 class _GuardedNetwork(httpcore2.AsyncNetworkBackend):
     """Looks a name up, judges every address, and dials exactly those, one after the other."""
 
-    def __init__(self, guard: AddressGuard, resolve: Resolver) -> None:
-        self._guard, self._resolve = guard, resolve
+    def __init__(self, guard: AddressGuard) -> None:
+        self._guard = guard
         self._network = Network()
 
     async def connect_tcp(
@@ -172,7 +173,7 @@ class _GuardedNetwork(httpcore2.AsyncNetworkBackend):
     ) -> httpcore2.AsyncNetworkStream:
         try:
             async with asyncio.timeout(timeout):
-                addresses = await self._guard.addresses(host, self._resolve)
+                addresses = await self._guard.addresses(host)
                 return await self._first(addresses, port, timeout, local_address, socket_options)
         except TimeoutError as error:
             raise httpcore2.ConnectTimeout(f"{host} was not reached in time") from error

@@ -3,15 +3,15 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 from llm_router.access import Actor
 from llm_router.clock import Clock
 from llm_router.connections import MANAGED, Connection, ConnectionStore, Query
 from llm_router.endpoint import Endpoint
-from llm_router.errors import ConfigurationError, RouterError
+from llm_router.errors import AddressRefusedError, ConfigurationError, RouterError, StoreError
 from llm_router.guard import AddressGuard
 from llm_router.limits import Limits
 from llm_router.options import BreakerOptions
@@ -24,15 +24,21 @@ _logger = logging.getLogger("llm_router")
 PROVIDERS = Plugins("llm_router.providers", "provider")
 _TRIED_AGAIN_AFTER = 1.0
 """Seconds, while the store is away."""
+_START_WITHIN = 0.25
+"""Seconds that a router which knows what was stored waits to hear what is: a store slower than that
+is not worth a caller's time."""
 _ROUTERS_OWN = frozenset(
     {
         "name", "description", "tags", "is_active", "use_in_livekit", "use_in_mcp",
         "use_in_automation", "pool", "priority", "weight", "hedge", "price_in", "price_out",
         "rate_limit_rpm", "rate_limit_tpm", "monthly_budget", "team", "visibility", *MANAGED,
     }
-)  # fmt: skip
+) - {"is_guarded"}  # fmt: skip
 """What no provider is told: an endpoint goes on as it is when only these change."""
 _ASKED = [field.name for field in fields(Connection) if field.name not in _ROUTERS_OWN]
+
+
+ACTIVE = Query(is_active=True, limit=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +47,23 @@ class Stored:
 
     A change holds from the next reply on; replies under way end on what they began with. While the
     store is away, what is known of it holds.
+
+    `asked`: from those that are stored, told apart by name, to those that are asked, as where
+    others stand in for none. `known`: those that were stored a while ago; with them a store that
+    is away holds up nobody. `guard`: what is dialled for connections that are guarded.
     """
 
     store: ConnectionStore
     actor: Actor
+    asked: Callable[[Sequence[Connection]], Sequence[Connection]] = tuple
+    known: Sequence[Connection] | None = field(default=None, repr=False)
+    guard: AddressGuard = field(default_factory=AddressGuard)
 
 
 class Live:
-    """Puts endpoints into `pool`, and owns them. `limits`: of all that ever were, by key."""
+    """Puts endpoints into `pool`, and owns them. `limits`: of all that ever were, by key. `guard`:
+    what is dialled for whichever of them.
+    """
 
     def __init__(
         self,
@@ -58,24 +73,25 @@ class Live:
         guard: AddressGuard | None = None,
     ) -> None:
         self.limits: dict[str, Limits] = {}
-        self._pool, self._clock, self._breaker, self._guard = pool, clock, breaker, guard
+        self._for_all, self._for_guarded = guard, AddressGuard()
+        self._pool, self._clock, self._breaker = pool, clock, breaker
         self._endpoints: dict[str, Endpoint] = {}
         self._leaving: dict[asyncio.Task[None], asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._told: dict[str, str] = {}
         self._is_away = False
 
-    def put(self, wanted: Mapping[str, Connection]) -> Mapping[str, ConfigurationError]:
+    def put(self, wanted: Mapping[str, Connection]) -> Mapping[str, RouterError]:
         """These, in their order, from the next reply on; a key says which stays the same.
 
         Whom no provider can be made for is left out, and the reason given.
         """
         before, after = self._endpoints, dict[str, Endpoint]()
-        refused: dict[str, ConfigurationError] = {}
+        refused: dict[str, RouterError] = {}
         for key, connection in wanted.items():
             try:
                 after[key] = self._endpoint(key, connection, before.get(key))
-            except ConfigurationError as error:
+            except (ConfigurationError, AddressRefusedError) as error:
                 refused[key] = error
         self._endpoints = after
         self._pool.put([*after.values()])
@@ -84,8 +100,19 @@ class Live:
         return refused
 
     async def follow(self, stored: Stored) -> None:
-        """Put what is stored, now and after each change. Raises StoreError if it cannot begin."""
-        await self._read(stored)
+        """Put what is stored, now and after each change. Raises StoreError if it cannot begin: the
+        store is away, and nothing is known of it.
+        """
+        self._for_guarded = stored.guard
+        if stored.known is None:
+            await self._read(stored)
+        else:
+            try:
+                async with asyncio.timeout(_START_WITHIN):
+                    await self._read(stored)
+            except (StoreError, TimeoutError) as error:
+                self._went_away(error)
+                self._put_stored(stored, stored.known, {})
         self._start(self._follow(stored))
 
     async def aclose(self) -> None:
@@ -106,7 +133,8 @@ class Live:
             old.set_up_as(connection)
             return old
         module = PROVIDERS.load(connection.provider)
-        provider = module.create(connection, self._clock, self._guard)
+        guard = self._for_all or (self._for_guarded if connection.is_guarded else None)
+        provider = module.create(connection, self._clock, guard)
         now = self._clock.now()
         limits = self.limits.setdefault(key, Limits(connection, self._clock.wall() - now))
         endpoint = Endpoint(connection, provider, self._breaker, limits)
@@ -139,28 +167,49 @@ class Live:
         try:
             await self._read(stored)
         except RouterError as error:
-            if not self._is_away:
-                _logger.warning("connections stay as they are until the store is back: %s", error)
-            self._is_away = True
+            self._went_away(error)
             return False
         self._is_away = False
         for endpoint in {*self._endpoints.values()} - known:
             self._start(endpoint.provider.warm())
         return True
 
+    def _went_away(self, error: Exception) -> None:
+        if not self._is_away:
+            why = str(error) or "it gave no answer in time"
+            _logger.warning("connections stay as they are until the store is back: %s", why)
+        self._is_away = True
+
     async def _read(self, stored: Stored) -> None:
-        query = Query(is_active=True, limit=None)
-        page = await stored.store.find(stored.actor, query, secrets=True)
+        page = await stored.store.find(stored.actor, ACTIVE, secrets=True)
         as_known = page.unreadable.keys() & self._endpoints.keys()
         active = [*page.items, *(self._endpoints[key].connection for key in as_known)]
         for provider in {connection.provider for connection in active}:
             with suppress(ConfigurationError):  # `put` tells
                 await asyncio.to_thread(PROVIDERS.load, provider)  # an import may take a second
-        refused = self.put({connection.id: connection for connection in told_apart(active)})
-        unusable = {**page.unreadable, **{key: str(error) for key, error in refused.items()}}
+        self._put_stored(stored, active, page.unreadable)
+
+    def _put_stored(
+        self, stored: Stored, active: Sequence[Connection], unreadable: Mapping[str, str]
+    ) -> None:
+        refused = self.put(_keyed(stored.asked(told_apart(active))))
+        if refused:
+            # Whoever cannot be asked must not keep others from standing in.
+            usable = [connection for connection in active if _key(connection) not in refused]
+            self.put(_keyed(stored.asked(told_apart(usable))))
+        unusable = {**unreadable, **{key: str(error) for key, error in refused.items()}}
         for key in unusable.keys() - self._told.keys():
             _logger.error("connection %s cannot be used: %s", key, unusable[key])
         self._told = unusable
+
+
+def _keyed(connections: Iterable[Connection]) -> dict[str, Connection]:
+    return {_key(connection): connection for connection in connections}
+
+
+def _key(connection: Connection) -> str:
+    """What stays the same of it; of one that is not stored the name, which looks like no id."""
+    return connection.id or f"not stored: {connection.name}"
 
 
 def told_apart(connections: Iterable[Connection]) -> list[Connection]:

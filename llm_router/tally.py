@@ -13,8 +13,8 @@ _logger = logging.getLogger("llm_router")
 EVERY = 1.0
 """Seconds between two exchanges: by what each of the other processes starts within them, a limit
 may be passed."""
-_START_WITHIN = 1.0
-"""Seconds that a router waits to hear what was spent before it."""
+_START_WITHIN = 0.25
+"""Seconds that a router waits to hear what was spent before it; later it hears all the same."""
 _STOP_WITHIN = 2.0
 _TOO_SLOW = "the store gave no answer in time"
 

@@ -33,7 +33,6 @@ _TITLES: Mapping[type[RouterError], tuple[int, str]] = {
     AddressRefusedError: (403, "This address may not be called"),
     ConflictError: (409, "Not as things stand now"),
     ConfigurationError: (422, "This cannot work"),
-    ConflictError: (409, "It cannot be done as things stand now"),
     SealError: (500, "A stored secret cannot be opened"),
 }
 

@@ -1,14 +1,16 @@
-"""What the HTTP process does while nobody asks: it checks connections and tells webhooks."""
+"""What the HTTP process does while nobody asks: it checks connections, tells webhooks, sums up."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from llm_router.checker import Checker, World
 from llm_router.courier import Courier
 from llm_router.gateway.deps import Services
 from llm_router.store.leases import Lease
+from llm_router.store.summaries import tend
 from llm_router.store.usage import UsageLog
 
 log = logging.getLogger(__name__)
@@ -18,8 +20,10 @@ _LOOKS = 4
 
 
 @asynccontextmanager
-async def watching(served: Services) -> AsyncIterator[None]:
-    """Beside the block, and ended with it. Of several processes one checks, and one tells."""
+async def watching(served: Services, usage_kept_for: timedelta) -> AsyncIterator[None]:
+    """Beside the block, and ended with it. Of several processes one checks, one tells, and one sums
+    up what was used.
+    """
     seconds = _LOOKS * served.health.look_every
     lease = Lease(served.database, "health checks", served.clock, seconds)
     world = World(
@@ -32,6 +36,7 @@ async def watching(served: Services) -> AsyncIterator[None]:
     tasks = [
         asyncio.create_task(checker.run(), name="checker"),
         asyncio.create_task(courier.run(), name="courier"),
+        asyncio.create_task(tend(served.database, served.clock, usage_kept_for), name="summaries"),
     ]
     for task in tasks:
         task.add_done_callback(_told)

@@ -94,18 +94,18 @@ class Keeper:
 
     async def aclose(self) -> None:
         """Write what is left, if the board takes it soon."""
-        if self._task:
-            try:
-                async with self._stepping:
-                    pass  # a note that is being written is not cut off
-            finally:
-                self._task.cancel()
-            await asyncio.wait([self._task])
         try:
             async with asyncio.timeout(_STOP_WITHIN):
+                async with self._stepping:  # a note that is being written is not cut off
+                    if self._task:
+                        self._task.cancel()
                 await self.step()
         except TimeoutError:
             self._went_wrong(_TOO_SLOW)
+        finally:
+            if self._task:
+                self._task.cancel()
+                await asyncio.wait([self._task])
 
     async def _run(self) -> None:
         while True:

@@ -24,6 +24,8 @@ Dialect = Literal["sqlite", "postgresql"]
 _BEGIN = "sqlite_begin"
 _OPEN_AGAIN_AFTER = 0.02
 """Seconds between tries while another process makes the file, which SQLite does not wait for."""
+_KEPT_OPEN = 5
+"""Connections for whoever asks next."""
 _CONNECT_WITHIN = 10
 """Seconds PostgreSQL may take to answer at all."""
 _REMEDIES = {
@@ -56,15 +58,17 @@ class Database:
     written by one at a time; others wait their turn for up to `patience` seconds. Times out and
     faults are StoreError, which names the database without its password. A URL that cannot work
     is a ConfigurationError.
+
+    `most`: connections to it that are open at once; whoever follows changes keeps one.
     """
 
-    def __init__(self, url: str, *, patience: float = 30.0) -> None:
+    def __init__(self, url: str, *, patience: float = 30.0, most: int = 15) -> None:
         self.url = _understood(url)
         self.dialect: Dialect = (
             "sqlite" if self.url.drivername.startswith("sqlite") else "postgresql"
         )
         self.shown = self.url.render_as_string(hide_password=True)
-        self.engine = _engine(self.url, patience)
+        self.engine = _engine(self.url, patience, most)
         self._writing = self.engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
         self._turn = asyncio.Lock()
 
@@ -125,9 +129,14 @@ def _understood(url: str) -> URL:
     )
 
 
-def _engine(url: URL, patience: float) -> AsyncEngine:
-    # Parameters may be secret; an error must not show them.
-    common: Mapping[str, Any] = {"hide_parameters": True, "pool_timeout": patience}
+def _engine(url: URL, patience: float, most: int) -> AsyncEngine:
+    kept = min(most, _KEPT_OPEN)
+    common: Mapping[str, Any] = {
+        "hide_parameters": True,  # they may be secret; an error must not show them
+        "pool_timeout": patience,
+        "pool_size": kept,
+        "max_overflow": most - kept,
+    }
     if url.drivername.startswith("postgresql"):
         return create_async_engine(
             url,

@@ -20,7 +20,9 @@ from llm_router.health import Verdict
 
 _NAMES = frozenset(field.name for field in fields(Connection))
 _FIXED = (frozenset(MANAGED) - {"owner"}) | {"id"}
-_AUDITED = tuple(sorted(_NAMES - frozenset(MANAGED) - frozenset(SECRETS) - {"id"} | {"owner"}))
+_AUDITED = tuple(
+    sorted(_NAMES - frozenset(MANAGED) - frozenset(SECRETS) - {"id"} | {"owner", "is_guarded"})
+)
 _WHO_IS_ASKED = frozenset(SECRETS) | {
     "provider", "server", "base_url", "model_name", "organization_id", "api_version",
     "deployment", "region",
@@ -71,6 +73,7 @@ def admitted(actor: Actor, connection: Connection, now: datetime) -> Connection:
         connection,
         id=connection.id or str(uuid4()),
         owner=owner,
+        is_guarded=not is_admin,
         status="untested",
         status_reason="",
         api_key_last4=None,
@@ -107,6 +110,7 @@ def edited(
     if "headers" in changes:
         forgotten["header_names"] = ()
     new = replace(stored, **forgotten, **changes)
+    new = replace(new, is_guarded=_guarded(actor, stored, new, changes))
     if new == stored:
         return stored
     _check_destination(actor, stored, new, changes)
@@ -229,6 +233,13 @@ def _check_destination(
                 f"connection {stored.name!r}: {name} was given for another server; give it again"
                 " with the new address"
             )
+
+
+def _guarded(actor: Actor, stored: Connection, new: Connection, changes: Mapping[str, Any]) -> bool:
+    """An admin who names the address vouches for it, though it be the one that is there."""
+    if may(actor, "give"):
+        return stored.is_guarded and not {"base_url", "provider", "server"} & set(changes)
+    return stored.is_guarded or _destination(new) != _destination(stored)
 
 
 def _destination(connection: Connection) -> tuple[str, ...]:

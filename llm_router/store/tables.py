@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    true,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
@@ -122,6 +123,7 @@ connections = Table(
     _text("owner"),
     _text("team"),
     _text("visibility"),
+    Column("is_guarded", Boolean, nullable=False, server_default=true()),
     _text("status"),
     _text("status_reason"),
     Column("api_key_last4", Text),

@@ -368,6 +368,8 @@ async def test_the_page_is_told_which_brain_answers(livekit: FakeLiveKit) -> Non
             {"name": "offline", "model": "", "provider": "offline", "source": "source of offline"},
         ],
         "offline": False,
+        "stored_now": 0,
+        "unused": [],
     }
     assert alone["offline"] is True
 

@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx2
@@ -14,6 +15,11 @@ import pytest
 
 from agent.api import listen
 from config.settings import SettingsError
+from llm_router.store.database import Database
+from llm_router.store.migrations import migrate
+from llm_router.store.summaries import summed_up_to
+from llm_router.store.usage import UsageLog, Used
+from tests.contracts.databases import opened
 from tests.contracts.receiver import receiving
 
 ROOT = Path(__file__).parents[2]
@@ -177,6 +183,47 @@ async def test_a_database_that_cannot_be_opened_ends_the_process_with_what_to_do
         _, err = await running.communicate()
     assert running.returncode == 2
     assert "not a database; name another file" in err.decode().splitlines()[-1]
+
+
+async def test_the_demo_stores_what_it_found_at_its_first_start_alone(tmp_path: Path) -> None:
+    variables = {**KEYS, **nobody_else(tmp_path), "DEMO": "true"}
+    told = []
+    for _ in range(2):
+        async with process(tmp_path, **variables) as running:
+            async with httpx2.AsyncClient(base_url=await address(running)) as client:
+                told.append((await client.get("/api/demo")).json())
+            running.send_signal(signal.SIGTERM)
+            await running.communicate()
+    assert [about["stored_now"] for about in told] == [1, 0]
+    for about in told:
+        shown = [(c["name"], c["source"]) for c in about["connections"]]
+        assert shown == [("desk", "stored")]
+
+
+async def test_what_calls_have_used_is_summed_up_beside_the_answers(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/used.sqlite3"
+    when = datetime.now(UTC)
+    attempt = Used(
+        at=when, connection_id="", connection_name="a", reply_id="1", role="first", outcome="won",
+        duration=1.0,
+    )  # fmt: skip
+    async with opened(url) as database:
+        await migrate(database)
+        await UsageLog(database).append([attempt])
+        variables = {**KEYS, **nobody_else(tmp_path), "DATABASE_URL": url}
+        async with process(tmp_path, **variables) as running:
+            await address(running)
+            async with asyncio.timeout(60):
+                while not await mark(database):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)  # the process tells nobody
+            running.send_signal(signal.SIGTERM)
+            await running.communicate()
+    assert running.returncode == 0
+
+
+async def mark(database: Database) -> int:
+    async with database.reading() as db:
+        return await summed_up_to(db)
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

@@ -4,7 +4,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx2
@@ -65,7 +65,7 @@ def client(
     verify: ssl.SSLContext | bool = True,
     connect: float = 5.0,
 ) -> httpx2.AsyncClient:
-    transport = guarded_transport(guard, verify=verify, resolve=resolve)
+    transport = guarded_transport(replace(guard, resolve=resolve), verify=verify)
     timeout = httpx2.Timeout(5.0, connect=connect)
     return httpx2.AsyncClient(transport=transport, timeout=timeout, follow_redirects=True)
 
@@ -73,7 +73,7 @@ def client(
 async def test_a_name_that_turns_inward_after_it_was_saved_is_not_dialled() -> None:
     async with name_server([PUBLIC], ["127.0.0.1"]) as names, site() as secret:
         url = f"http://rebind.example:{secret.port}/v1/models"
-        await EDITOR.check(url, names.resolve)
+        await replace(EDITOR, resolve=names.resolve).check(url)
         async with client(EDITOR, names.resolve) as http:
             with pytest.raises(AddressRefusedError, match=r"rebind\.example \(127\.0\.0\.1\)"):
                 await http.get(url)

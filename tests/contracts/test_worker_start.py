@@ -20,6 +20,7 @@ def start(folder: Path, settings: Mapping[str, str]) -> subprocess.CompletedProc
     prompts = ROOT / "config" / "prompts"
     working = {
         "PATH": os.environ["PATH"],
+        "HOME": str(folder),
         "PYTHONPATH": str(ROOT),
         "LIVEKIT_URL": "ws://127.0.0.1:9",  # where nobody listens
         "LIVEKIT_API_KEY": "key",

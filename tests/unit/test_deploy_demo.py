@@ -82,6 +82,15 @@ def test_found_connections_are_told_in_order() -> None:
     assert len(lines) == 2
 
 
+def test_what_was_stored_at_this_start_and_what_is_not_asked_is_told() -> None:
+    row = {"name": "cloud", "model": "big", "provider": "openai_compatible", "source": "a key"}
+    lines = demo.who_answers({"connections": [], "offline": False, "stored_now": 2})
+    assert lines[1].startswith("What was found is stored now.")
+    lines = demo.who_answers({"connections": [], "offline": False, "unused": [row]})
+    assert lines[1].startswith("Found, but not asked")
+    assert lines[2].split() == ["cloud", "big", "a", "key"]
+
+
 def test_without_a_model_it_says_how_to_connect_one() -> None:
     lines = demo.who_answers({"connections": [], "offline": True})
     assert "OPENAI_BASE_URL" in " ".join(lines)

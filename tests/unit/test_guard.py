@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from llm_router.errors import AddressRefusedError, UnreachableError
 from llm_router.failures import FailureClass, classify
-from llm_router.guard import AddressGuard
+from llm_router.guard import AddressGuard, Resolver
 
 EDITOR = AddressGuard()
 ADMIN = AddressGuard(allow_private=True)
@@ -174,6 +175,10 @@ def test_to_the_router_a_refused_address_is_an_unreachable_server() -> None:
 # --- where a name leads ----------------------------------------------------------------------
 
 
+def looking(guard: AddressGuard, resolve: Resolver) -> AddressGuard:
+    return replace(guard, resolve=resolve)
+
+
 def leads_to(*addresses: str) -> "Names":
     return Names(addresses)
 
@@ -193,39 +198,39 @@ class Names:
 )
 async def test_a_name_that_leads_inside_is_refused(addresses: Sequence[str]) -> None:
     with pytest.raises(AddressRefusedError, match=r"rebind\.example"):
-        await EDITOR.addresses("rebind.example", leads_to(*addresses))
-    assert list(await ADMIN.addresses("rebind.example", leads_to(*addresses))) == addresses
+        await looking(EDITOR, leads_to(*addresses)).addresses("rebind.example")
+    assert list(await looking(ADMIN, leads_to(*addresses)).addresses("rebind.example")) == addresses
 
 
 async def test_a_name_that_leads_outside_is_dialled_where_it_leads() -> None:
-    found = await EDITOR.addresses("api.example", leads_to("8.8.8.8", "2606:4700::1111"))
+    found = await looking(EDITOR, leads_to("8.8.8.8", "2606:4700::1111")).addresses("api.example")
     assert list(found) == ["8.8.8.8", "2606:4700::1111"]
 
 
 async def test_a_name_that_was_opened_may_lead_anywhere() -> None:
     guard = AddressGuard(allowed=("ollama.lan",))
-    assert list(await guard.addresses("Ollama.LAN.", leads_to("10.0.0.7"))) == ["10.0.0.7"]
+    assert list(await looking(guard, leads_to("10.0.0.7")).addresses("Ollama.LAN.")) == ["10.0.0.7"]
 
 
 async def test_an_odd_spelling_is_never_left_to_the_system_to_read() -> None:
     names = leads_to("8.8.8.8")
-    assert await ADMIN.addresses("0x7f.1", names) == ["127.0.0.1"]
+    assert await looking(ADMIN, names).addresses("0x7f.1") == ["127.0.0.1"]
     assert names.asked == []
 
 
 async def test_a_name_without_an_address_is_the_networks_error() -> None:
     with pytest.raises(OSError, match="has no address"):
-        await EDITOR.addresses("api.example", leads_to())
+        await looking(EDITOR, leads_to()).addresses("api.example")
 
 
 async def test_saving_an_address_looks_at_where_it_leads_now() -> None:
     with pytest.raises(AddressRefusedError):
-        await EDITOR.check("https://rebind.example/v1", leads_to("10.0.0.1"))
-    await EDITOR.check("https://api.example/v1", leads_to("8.8.8.8"))
+        await looking(EDITOR, leads_to("10.0.0.1")).check("https://rebind.example/v1")
+    await looking(EDITOR, leads_to("8.8.8.8")).check("https://api.example/v1")
 
 
 async def test_an_address_whose_server_is_down_can_be_saved() -> None:
-    await EDITOR.check("https://api.example/v1", leads_to())
+    await looking(EDITOR, leads_to()).check("https://api.example/v1")
 
 
 async def test_a_name_server_that_never_answers_can_be_left() -> None:
@@ -236,8 +241,8 @@ async def test_a_name_server_that_never_answers_can_be_left() -> None:
         await asyncio.Event().wait()
         return []
 
-    looking = asyncio.create_task(EDITOR.addresses("api.example", silent))
+    waiting = asyncio.create_task(looking(EDITOR, silent).addresses("api.example"))
     await asked.wait()
-    looking.cancel()
+    waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await looking
+        await waiting

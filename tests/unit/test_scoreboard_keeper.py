@@ -141,3 +141,18 @@ def test_a_board_that_hangs_holds_a_call_up_for_a_quarter_of_a_second() -> None:
         await keeper.aclose()
 
     clock.run(main())
+
+
+def test_a_board_that_hangs_holds_up_the_end_of_a_call_for_two_seconds() -> None:
+    clock, board = ManualClock(), Dead(hangs=True)
+
+    async def main() -> None:
+        endpoint = Endpoint(A, ScriptedProvider([]))
+        keeper = Keeper(board, lambda: [endpoint], clock)
+        await keeper.start()
+        await clock.sleep(1.0)  # in which it has begun a step
+        stopped = clock.now()
+        await keeper.aclose()
+        assert clock.now() - stopped == pytest.approx(2.0, abs=0.01)
+
+    clock.run(main())

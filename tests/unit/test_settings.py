@@ -68,15 +68,15 @@ def test_the_example_file_holds_no_secret() -> None:
     assert "OPENAI_COMPATIBLE_DATA=" in lines
 
 
-def test_the_scoreboard_has_a_place_of_the_users_own_and_can_be_switched_off(
+def test_the_scoreboard_is_in_the_database_or_in_a_file_and_can_be_switched_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("HOME", "/home/jo")
-    assert load_settings(NO_FILE).scoreboard_file == Path(
-        "/home/jo/.local/state/patchbay/scoreboard.sqlite3"
-    )
-    monkeypatch.setenv("SCOREBOARD_FILE", "off")
     assert load_settings(NO_FILE).scoreboard_file is None
+    monkeypatch.setenv("HOME", "/home/jo")
+    monkeypatch.setenv("SCOREBOARD_FILE", "~/board.sqlite3")
+    assert load_settings(NO_FILE).scoreboard_file == Path("/home/jo/board.sqlite3")
+    monkeypatch.setenv("SCOREBOARD_FILE", "off")
+    assert load_settings(NO_FILE).scoreboard_file == "off"
 
 
 def test_the_database_is_a_file_of_the_users_own_unless_it_is_named(

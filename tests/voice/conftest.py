@@ -7,7 +7,10 @@ import pytest
 import pytest_asyncio
 
 from llm_router.testing.server import Script
+from tests.contracts.databases import cluster
 from tests.voice.house import House, running_house
+
+__all__ = ["cluster", "house", "shared_house"]
 
 _STARTING = 600
 """Seconds: on a fresh machine the first test waits for the LiveKit server to be built."""

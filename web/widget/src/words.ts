@@ -97,12 +97,14 @@ const NAMED = 3;
 
 /** The line that says which brain answers, and what to do when none is connected. */
 export function brainLine(demo: Demo): { text: string; hint: string } {
-  if (demo.offline || demo.brains.length === 0) {
+  if (demo.offline) {
     return {
       text: "No model is connected: the built-in offline responder answers.",
       hint: "To connect one, start Ollama or another local server, or set OPENAI_BASE_URL and OPENAI_API_KEY, then restart.",
     };
   }
+  // Not every model is for everyone to know of.
+  if (demo.brains.length === 0) return { text: "A connected model answers.", hint: "" };
   const names = demo.brains.map(({ name, model }) => (model && model !== name ? `${name} (${model})` : name));
   const more = names.length - NAMED;
   const shown = more > 1 ? [...names.slice(0, NAMED), `${more} more`] : names;

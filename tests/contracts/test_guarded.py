@@ -1,0 +1,124 @@
+"""What people other than admins say of where a connection leads is judged where it is dialled."""
+
+from contextlib import aclosing
+
+import pytest
+from sqlalchemy import text
+
+from llm_router.access import SYSTEM, WORKER
+from llm_router.assembly import open_router
+from llm_router.connections import ConnectionStore
+from llm_router.errors import ReplyFailedError
+from llm_router.guard import AddressGuard
+from llm_router.live import Stored
+from llm_router.store.database import Database
+from llm_router.store.migrations import migrate
+from llm_router.store.sql import SqlConnectionStore
+from llm_router.testing import InMemoryConnectionStore
+from llm_router.testing.server import FaultyServer, Script
+from llm_router.types import ChatRequest
+from tests.contracts.nameserver import NameServer, name_server
+from tests.contracts.stores import ANNA, VAULT, added
+
+HELLO = ChatRequest(messages=[{"role": "user", "content": "hello"}], integration="livekit")
+ELSEWHERE = {"base_url": "http://10.0.0.5:8000/v1"}
+SAME = {"base_url": "http://host:8000/v1"}
+
+
+async def test_a_connection_is_guarded_until_an_admin_names_its_address(
+    store: ConnectionStore,
+) -> None:
+    kept = await added(store, ANNA)
+    assert kept.is_guarded
+    for actor, changes, is_guarded in (
+        (ANNA, SAME, True),
+        (SYSTEM, {"priority": 3}, True),
+        (SYSTEM, SAME, False),
+        (ANNA, {"priority": 4}, False),
+        (ANNA, SAME, False),
+        (ANNA, ELSEWHERE, True),
+        (SYSTEM, ELSEWHERE, False),
+    ):
+        changed = await store.change(actor, kept.id, changes)
+        assert changed.is_guarded is is_guarded
+        assert await store.get(SYSTEM, kept.id) == changed
+    vouched = (await store.audit(SYSTEM))[0]
+    assert (vouched.before, vouched.after) == ({"is_guarded": True}, {"is_guarded": False})
+
+
+async def test_what_an_admin_adds_for_somebody_is_dialled_as_the_admin_said(
+    store: ConnectionStore,
+) -> None:
+    assert not (await added(store, owner="anna")).is_guarded
+
+
+async def test_of_connections_of_before_those_that_somebody_owns_are_guarded(
+    database: Database,
+) -> None:
+    store = SqlConnectionStore(database, VAULT)
+    await added(store, name="nobody's")
+    await added(store, name="anna's", owner="anna")
+    async with database.writing() as db:
+        await db.execute(text("ALTER TABLE llm_connections DROP COLUMN is_guarded"))
+        await db.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    await migrate(database)
+    async with database.reading() as db:
+        rows = await db.execute(text("SELECT name, is_guarded FROM llm_connections"))
+    assert {name: bool(is_guarded) for name, is_guarded in rows} == {
+        "nobody's": False,
+        "anna's": True,
+    }
+
+
+# ── Where it is dialled ──────────────────────────────────────────────────────────────────────────
+
+
+async def answer(store: ConnectionStore, guard: AddressGuard) -> str:
+    async with (
+        open_router(Stored(store, WORKER, guard=guard)) as router,
+        aclosing(router.stream(HELLO)) as reply,
+    ):
+        return "".join([chunk.text async for chunk in reply])
+
+
+async def kept(server: FaultyServer, host: str) -> InMemoryConnectionStore:
+    """A store in which somebody has put that server under a name or an address."""
+    store = InMemoryConnectionStore()
+    address = server.base_url.replace("127.0.0.1", host)
+    await added(store, ANNA, base_url=address, model_name="m", visibility="everyone")
+    return store
+
+
+def asking(names: NameServer, *allowed: str) -> AddressGuard:
+    return AddressGuard(allowed=allowed, resolve=names.resolve)
+
+
+@pytest.mark.parametrize("host", ["rebind.example", "127.0.0.1", "2130706433", "[::ffff:7f00:1]"])
+async def test_a_reply_is_asked_of_nobody_whom_an_editor_leads_inside(host: str) -> None:
+    async with name_server(["127.0.0.1"]) as names, FaultyServer() as secret:
+        with pytest.raises(ReplyFailedError):
+            await answer(await kept(secret, host), asking(names))
+    assert secret.connections == 0
+
+
+async def test_a_name_that_turns_inside_between_two_calls_is_dialled_no_more() -> None:
+    said = Script(words=["well"])
+    async with name_server(["127.0.0.1"], ["127.0.0.2"]) as names, FaultyServer(said) as server:
+        store = await kept(server, "rebind.example")
+        guard = asking(names, "127.0.0.1")
+        assert await answer(store, guard) == "well"
+        connections = server.connections
+        with pytest.raises(ReplyFailedError):
+            await answer(store, guard)
+    assert names.asked == ["rebind.example"] * 2
+    assert server.connections == connections
+
+
+async def test_what_a_provider_dials_past_any_guard_is_left_out_and_the_others_are_asked(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with FaultyServer(Script(words=["well"])) as server:
+        store = await kept(server, "127.0.0.1")
+        await added(store, ANNA, "b", provider="livekit_plugin", server="openai")
+        assert await answer(store, AddressGuard(allowed=("127.0.0.1",))) == "well"
+    assert "a LiveKit plugin dials by itself" in caplog.text

@@ -1,0 +1,110 @@
+"""What is asked, of what is stored and what is found; and what the demo makes of it."""
+
+from pathlib import Path
+
+import httpx2
+from fastapi import FastAPI
+
+from agent.demo import Demo, demo_router, store_found
+from llm_router.access import SYSTEM
+from llm_router.connections import BETWEEN, Connection, Query
+from llm_router.discovery import Found, Probe, find_connections
+from llm_router.testing import InMemoryConnectionStore
+
+FILE = """[
+  {"name": "cellar", "base_url": "http://127.0.0.1:1/v1", "model": "m", "api_key": "sk-1"},
+  {"name": "cloud", "base_url": "http://127.0.0.1:2/v1", "model": "n", "priority": 10}
+]"""
+DESK = Connection(id="1", name="desk", base_url="http://127.0.0.1:3/v1", model_name="o")
+
+
+async def found(folder: Path) -> Found:
+    (folder / "mine.json").write_text(FILE)
+    return await find_connections(folder / "mine.json", {}, Probe(local=()))
+
+
+async def told(found: Found, store: InMemoryConnectionStore, *, is_demo: bool = True) -> Demo:
+    app = FastAPI()
+    app.include_router(demo_router(store, found, agent_name="desk", language="en", is_demo=is_demo))
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://patchbay.test") as client:
+        return Demo.model_validate((await client.get("/api/demo")).json())
+
+
+def named(about: Demo) -> list[tuple[str, str]]:
+    return [(c.name, c.source) for c in about.connections]
+
+
+async def test_what_is_stored_takes_the_place_of_what_was_found(tmp_path: Path) -> None:
+    there = await found(tmp_path)
+    assert there.unless([]) is there
+    asked = there.unless([DESK])
+    assert [c.name for c in asked.connections] == ["desk", "offline"]
+    assert asked.sources == {"desk": "stored", "offline": "built in"}
+    assert [c.name for c in asked.named] == ["desk"]
+
+
+async def test_the_built_in_responder_stands_behind_the_last_priority_there_is(
+    tmp_path: Path,
+) -> None:
+    last = Connection(id="1", name="last", priority=BETWEEN["priority"][1])
+    asked = (await found(tmp_path)).unless([last])
+    assert [c.name for c in asked.connections] == ["last", "offline"]
+
+
+async def test_the_demo_stores_what_it_found_once(tmp_path: Path) -> None:
+    store, there = InMemoryConnectionStore(), await found(tmp_path)
+    assert await store_found(store, there) == 2
+    page = await store.find(SYSTEM, Query(), secrets=True)
+    assert [(c.name, c.api_key) for c in page.items] == [("cellar", "sk-1"), ("cloud", None)]
+    assert page.items[0].description == f"Stored by the demo: {tmp_path}/mine.json"
+    assert await store_found(store, there) == 0
+    for connection in page.items:  # what was taken away on purpose does not come back
+        await store.remove(SYSTEM, connection.id)
+    assert await store_found(store, there) == 0
+
+
+async def test_where_nothing_is_found_nothing_is_stored_and_a_later_start_may(
+    tmp_path: Path,
+) -> None:
+    store = InMemoryConnectionStore()
+    nothing = await find_connections(tmp_path / "none.json", {}, Probe(local=()))
+    assert await store_found(store, nothing) == 0
+    assert await store_found(store, await found(tmp_path)) == 2
+
+
+async def test_the_page_is_told_who_is_asked_at_the_moment(tmp_path: Path) -> None:
+    store, there = InMemoryConnectionStore(), await found(tmp_path)
+    source = str(tmp_path / "mine.json")
+    by_the_file = [("cellar", source), ("cloud", source), ("offline", "built in")]
+    assert named(await told(there, store)) == by_the_file
+    await store_found(store, there)
+    assert named(await told(there, store)) == [
+        ("cellar", "stored"),
+        ("cloud", "stored"),
+        ("offline", "built in"),
+    ]
+    for connection in (await store.find(SYSTEM, Query())).items:
+        await store.change(SYSTEM, connection.id, {"is_active": False})
+    assert named(await told(there, store)) == by_the_file
+
+
+async def test_the_demo_names_what_it_found_and_does_not_ask(tmp_path: Path) -> None:
+    store, there = InMemoryConnectionStore(), await found(tmp_path)
+    assert (await told(there, store)).unused == []
+    await store.add(SYSTEM, [DESK, there.connections[0]])
+    assert [c.name for c in (await told(there, store)).unused] == ["cloud"]
+
+
+async def test_outside_the_demo_strangers_are_told_only_what_is_for_everyone(
+    tmp_path: Path,
+) -> None:
+    store, there = InMemoryConnectionStore(), await found(tmp_path)
+    assert len((await told(there, store, is_demo=False)).connections) == 3
+    await store.add(SYSTEM, [DESK])
+    about = await told(there, store, is_demo=False)
+    assert named(about) == [("offline", "built in")]
+    assert not about.offline
+    assert about.unused == []
+    await store.change(SYSTEM, "1", {"visibility": "everyone"})
+    assert named(await told(there, store, is_demo=False))[0] == ("desk", "stored")
