@@ -21,6 +21,7 @@ from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
 from llm_router.store.opening import open_sealed_database
 from llm_router.store.sql import SqlConnectionStore
+from llm_router.store.webhooks import Webhooks
 
 
 @asynccontextmanager
@@ -54,6 +55,7 @@ def _build(database: Database, vault: Vault) -> FastAPI:
         database=database,
         store=SqlConnectionStore(database, vault),
         keys=ApiKeys(database),
+        webhooks=Webhooks(database, vault),
         allowed_addresses=settings.allowed_addresses,
         environ=environment(),
     )
