@@ -39,7 +39,8 @@ _OWNERS = {
 
 @dataclass(frozen=True, slots=True)
 class _Sign:
-    """A path that a server alone answers, and the JSON field to find there (none: any answer).
+    """A path that a server alone answers, and the JSON field to find there (none: any answer),
+    with a dot where it is one of the rows of another.
 
     `with_models`: others answer there, too, so it counts only beside a list of models.
     """
@@ -54,7 +55,7 @@ _SIGNS = (
     _Sign("ollama", "/api/version", "version"),
     _Sign("llama_cpp", "/props", "default_generation_settings"),
     _Sign("tgi", "/info", "model_id"),
-    _Sign("lm_studio", "/api/v0/models", "data"),
+    _Sign("lm_studio", "/api/v0/models", "data.state"),
     _Sign("text_generation_webui", "/v1/internal/model/info", "model_name"),
     _Sign("litellm", "/health/liveliness", with_models=True),
     _Sign("localai", "/readyz", with_models=True),
@@ -202,16 +203,23 @@ async def _by_signs(client: httpx2.AsyncClient, root: str, *, listed: bool) -> s
     signs = [sign for sign in _SIGNS if listed or not sign.with_models]
     answers = await asyncio.gather(*(_answer(client, root + sign.path) for sign in signs))
     for sign, answer in zip(signs, answers, strict=True):
-        if answer is None or _is_page(answer):
-            continue
-        if not sign.field or (isinstance(answer, Mapping) and sign.field in answer):
+        if _holds(answer, sign.field):
             return sign.server
     return ""
 
 
-def _is_page(answer: Any) -> bool:
-    """Whether it is what a web page answers at every path."""
-    return isinstance(answer, str) and answer.lstrip().startswith("<")
+def _holds(answer: Any, field: str) -> bool:
+    if not field:
+        # Not what a web page answers at every path.
+        is_page = isinstance(answer, str) and answer.lstrip().startswith("<")
+        return answer is not None and not is_page
+    name, _, of_a_row = field.partition(".")
+    if not isinstance(answer, Mapping) or name not in answer:
+        return False
+    rows = answer[name]
+    return not of_a_row or (
+        isinstance(rows, list) and any(isinstance(r, Mapping) and of_a_row in r for r in rows)
+    )
 
 
 async def _answer(client: httpx2.AsyncClient, url: str) -> Any:

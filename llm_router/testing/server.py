@@ -35,8 +35,8 @@ class FaultyServer:
 
     Whatever the fault, its lists of models answer well: a server may list them and yet say nothing.
     `pages` are what else it answers, by path: JSON, text, or None for what is not there.
-    `chats`: how other paths end at which scripts are played; `llm_router.testing.clouds` writes what
-    other vendors answer there.
+    `chats`: how other paths end at which scripts are played; `llm_router.testing.clouds` writes
+    what other vendors answer there.
     """
 
     model = "faulty"

@@ -21,6 +21,7 @@ from llm_router.errors import (
 )
 from llm_router.plugins import Plugins
 from llm_router.providers.base import Provider
+from llm_router.testing.script import chunk, event
 from llm_router.testing.server import Fault, FaultyServer, Script
 from llm_router.types import ChatRequest, Chunk, Message, ToolCall
 
@@ -244,6 +245,65 @@ async def test_an_error_inside_a_200_is_no_end(server: FaultyServer, plugin: Pro
         await collect(plugin)
 
 
+@pytest.mark.parametrize("fault", [Fault.NO_FINISH_REASON, Fault.HALF_TOOL_CALL])
+async def test_an_answer_that_is_cut_off_is_no_answer(
+    server: FaultyServer, plugin: Provider, fault: Fault
+) -> None:
+    await server.behave(Script(fault=fault))
+    heard: list[Chunk] = []
+    with pytest.raises(BrokenStreamError):
+        await collect(plugin, into=heard)
+    assert text(heard) == "".join(Script().words)
+    assert not any(chunk.tool_calls or chunk.finish_reason for chunk in heard)
+
+
+async def test_a_tool_call_that_the_plugin_loses_is_missed(
+    server: FaultyServer, plugin: Provider
+) -> None:
+    piece = {"index": 0, "id": "c1", "function": {"name": "weather", "arguments": '{"ci'}}
+    pieces = [event(chunk({"tool_calls": [piece]})), event(chunk({}, "length")), event("[DONE]")]
+    await server.behave(Script(raw=pieces))
+    with pytest.raises(BrokenStreamError):
+        await collect(plugin, ChatRequest(messages=HELLO.messages, tools=[WEATHER]))
+
+
+async def test_an_answer_that_ran_out_of_room_says_so(
+    server: FaultyServer, plugin: Provider
+) -> None:
+    await server.behave(Script(raw=[event(chunk({"content": "We"}, "length")), event("[DONE]")]))
+    assert (await collect(plugin))[-1].finish_reason == "length"
+
+
+async def test_what_a_request_asks_for_reaches_the_server(
+    server: FaultyServer, plugin: Provider
+) -> None:
+    asked = ChatRequest(messages=HELLO.messages, top_p=0.9, max_tokens=7, stop=["."], seed=3)
+    await collect(plugin, asked)
+    body = server.requests[0].body
+    told = [body[name] for name in ("top_p", "max_completion_tokens", "stop", "seed")]
+    assert told == [0.9, 7, ["."], 3]
+
+
+async def test_no_server_is_told_of_the_room(server: FaultyServer) -> None:
+    headers = {"X-LiveKit-Room-ID": "RM_secret", "X-LiveKit-Job-ID": "AJ_secret", "X-Team": "a"}
+    provider = make(through_livekit(server, headers=headers))
+    await collect(provider)
+    await provider.models()
+    await provider.aclose()
+    for received in (server.requests[0].headers, server.visits[0][1]):
+        assert "secret" not in "".join(v for n, v in received.items() if n != "authorization")
+    assert server.requests[0].headers["x-team"] == "a"
+
+
+async def test_a_key_that_is_refused_is_told_from_a_server_that_is_down() -> None:
+    async with FaultyServer(pages={"/v1/models": None}) as faulty:
+        provider = make(through_livekit(faulty))
+        with pytest.raises(StatusError) as caught:
+            await provider.probe()
+        await provider.aclose()
+    assert caught.value.status == 404
+
+
 async def test_leaving_an_answer_makes_the_server_stop(
     server: FaultyServer, plugin: Provider
 ) -> None:
@@ -282,6 +342,12 @@ async def test_a_plugin_that_is_not_installed_says_what_to_install() -> None:
 async def test_a_name_that_cannot_be_a_plugin_is_refused(server: str) -> None:
     with pytest.raises(ConfigurationError, match="must name a LiveKit plugin"):
         make(named(server))
+
+
+@pytest.mark.parametrize(("kind", "plugin"), [("openai", "openai"), ("groq", "groq")])
+async def test_without_a_name_the_type_names_the_plugin(kind: Any, plugin: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"LiveKit plugin '{plugin}'"):
+        make(named("", connection_type=kind, region="", api_key="", model_name="m"))
 
 
 async def test_a_plugin_without_a_language_model_is_refused() -> None:

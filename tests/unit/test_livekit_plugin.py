@@ -1,17 +1,23 @@
 """The LiveKit provider over LLMs written here, which do what no server can be made to do."""
 
+import tomllib
 from collections.abc import Sequence
 from contextlib import aclosing
-from typing import Any
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from livekit.agents import APIConnectionError, APIStatusError, APITimeoutError, llm
 
 from llm_router.errors import BrokenStreamError, StatusError, UnreachableError
+from llm_router.failures import FailureClass, classify
+from llm_router.providers._livekit_plugins import PLUGINS, goes_on
 from llm_router.providers.base import Provider
 from llm_router.providers.livekit_plugin import from_llm
 from llm_router.types import ChatRequest, Chunk, ToolCall
 
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 HELLO = ChatRequest(messages=[{"role": "user", "content": "hello"}])
 SCHEMA = {
     "name": "weather",
@@ -211,3 +217,87 @@ async def test_an_llm_that_has_no_cheap_question_is_taken_to_be_well() -> None:
     await provider.warm()
     await provider.probe()
     assert await provider.models() == ("unknown",)
+
+
+# --- Errors of vendors whose plugins are extras
+
+
+class GoogleError(Exception):
+    """As google.genai.errors.ClientError is, for what is read of it."""
+
+    details: ClassVar[Any] = {"error": {"details": [{"@type": "RetryInfo", "retryDelay": "38.5s"}]}}
+
+
+async def test_gemini_s_own_time_to_come_again_is_heeded() -> None:
+    error = APIStatusError("gemini llm: client error", status_code=429, body="quota RESOURCE")
+    error.__cause__ = GoogleError()
+    with pytest.raises(StatusError) as caught:
+        await collect(from_llm(OwnLLM(error)))
+    assert (caught.value.status, caught.value.retry_after) == (429, 38.5)
+    assert classify(caught.value).kind is FailureClass.RATE_LIMITED
+
+
+async def test_what_gemini_says_of_a_key_is_read_from_its_body() -> None:
+    said = "API key not valid. Please pass a valid API key. INVALID_ARGUMENT"
+    error = APIStatusError("gemini llm: client error", status_code=400, body=said)
+    with pytest.raises(StatusError) as caught:
+        await collect(from_llm(OwnLLM(error)))
+    assert classify(caught.value).kind is FailureClass.REJECTED_KEY
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["generation blocked by gemini: FinishReason.SAFETY", '{"block_reason":"PROHIBITED_CONTENT"}'],
+)
+async def test_what_gemini_will_not_say_is_refused_content(message: str) -> None:
+    with pytest.raises(StatusError) as caught:
+        await collect(from_llm(OwnLLM(APIStatusError(message, status_code=-1))))
+    assert classify(caught.value).kind is FailureClass.REFUSED_CONTENT
+
+
+async def test_an_answer_of_thoughts_alone_is_empty() -> None:
+    chunks = await collect(from_llm(OwnLLM(APIStatusError("no response generated"))))
+    assert [chunk.finish_reason for chunk in chunks] == ["stop"]
+
+
+async def test_calls_of_another_vendor_s_are_signed_for_gemini() -> None:
+    own = OwnLLM()
+    own._thought_signatures = {"c1": b"mine"}  # type: ignore[attr-defined]  # of the google plugin
+    calls = [llm.FunctionCall(call_id=name, name="f", arguments="{}") for name in ("c1", "c2")]
+    prepare = PLUGINS["google"].prepare
+    assert prepare
+    prepare(own, llm.ChatContext([*calls]))
+    signed = own._thought_signatures  # type: ignore[attr-defined]  # of the google plugin
+    assert signed == {"c1": b"mine", "c2": b"skip_thought_signature_validator"}
+
+
+# --- The table of plugins
+
+
+def test_every_extra_that_is_named_is_there_and_pinned() -> None:
+    extras = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]
+    for name, row in PLUGINS.items():
+        if row.extra:
+            assert extras[row.extra] == [f"livekit-plugins-{name}=={version('livekit-agents')}"]
+
+
+@pytest.mark.parametrize(
+    ("plugin", "model", "goes"),
+    [
+        ("anthropic", "claude-3-5-haiku-latest", True),
+        ("anthropic", "claude-sonnet-4-20250514", True),
+        ("anthropic", "claude-opus-4-1", True),
+        ("anthropic", "claude-haiku-4-5-20251001", True),
+        ("anthropic", "claude-sonnet-4-6", False),
+        ("anthropic", "claude-opus-5-5", False),
+        ("aws", "eu.anthropic.claude-sonnet-4-5-20250929-v1:0", True),
+        ("aws", "anthropic.claude-opus-4-6-v1", False),
+        ("aws", "amazon.nova-lite-v1:0", False),
+        ("google", "gemini-2.5-flash", False),
+        ("openai", "gpt-4.1", False),
+    ],
+)
+def test_only_models_that_are_known_to_go_on_are_asked_to(
+    plugin: str, model: str, goes: bool
+) -> None:
+    assert goes_on(PLUGINS[plugin], model) is goes
