@@ -5,7 +5,14 @@ import socket
 import pytest
 
 from tests.contracts.commands import here, shell
-from tests.contracts.databases import cluster, database, files, postgres, server
+from tests.contracts.databases import (
+    cluster,
+    database,
+    files,
+    migrated_file,
+    postgres,
+    server,
+)
 from tests.contracts.gateway import each_house, house
 from tests.contracts.stores import server_or_none, store
 from tests.contracts.wire import wire
@@ -17,6 +24,7 @@ __all__ = [
     "files",
     "here",
     "house",
+    "migrated_file",
     "postgres",
     "server",
     "server_or_none",

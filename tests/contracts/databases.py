@@ -101,18 +101,30 @@ async def postgres(cluster: Postgres) -> AsyncIterator[Postgres]:
         await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("migrated") / "store.sqlite3"
+
+    async def prepare() -> None:
+        async with opened(f"sqlite:///{path}") as database:
+            await migrate(database)
+
+    asyncio.run(prepare())
+    return path
+
+
+@dataclass(frozen=True)
 class Files:
     """As `Postgres`, with a file for each database."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    folder: Path
+    template: Path
 
     async def new(self, *, migrated: bool = True) -> str:
-        url = f"sqlite:///{self._folder}/{uuid4().hex}.sqlite3"
+        path = self.folder / f"{uuid4().hex}.sqlite3"
         if migrated:
-            async with opened(url) as database:
-                await migrate(database)
-        return url
+            shutil.copy(self.template, path)
+        return f"sqlite:///{path}"
 
 
 class Server(Protocol):
@@ -121,8 +133,8 @@ class Server(Protocol):
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Files:
-    return Files(tmp_path)
+def files(tmp_path: Path, migrated_file: Path) -> Files:
+    return Files(tmp_path, migrated_file)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
