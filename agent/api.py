@@ -197,6 +197,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         stored_now = await store_found(store, found) if settings.demo else 0
         if stored_now:
             log.info("stored %s", ", ".join(c.name for c in found.named))
+        found = found.without_secrets()
         app = build_app(settings, found, store, counters, stored_now=stored_now)
         await _answer(settings, app, listener)
 
@@ -243,8 +244,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings()
         logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s %(message)s")
-        # Its lines repeat whole addresses, and those may carry a key.
-        logging.getLogger("httpx2").setLevel(logging.WARNING)
+        # Their lines repeat whole addresses and what servers say, and either may hold a key.
+        for library in ("httpx2", "httpcore2"):
+            logging.getLogger(library).setLevel(logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each look
         with listen(settings.http_host, settings.http_port) as listener:
             asyncio.run(serve(settings, listener))

@@ -8,7 +8,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import event, func, select
 
 from bench._store_fill import LASTED, VIEWER_TEAM, connection_id
 from bench._table import Progress
@@ -20,7 +20,8 @@ from llm_router.observe.usage import UsageObserver
 from llm_router.store.analytics import Analytics, Span
 from llm_router.store.database import Database
 from llm_router.store.sql import SqlConnectionStore
-from llm_router.store.summaries import AT_ONCE, roll_up
+from llm_router.store.summaries import AT_ONCE, roll_up, summed_up_to
+from llm_router.store.tables import usage
 from llm_router.store.usage import UsageLog, Used
 
 Ask = Callable[[], Awaitable[object]]
@@ -28,6 +29,7 @@ VIEWER = Actor("vera", "viewer", owner="vera", team=VIEWER_TEAM)
 _BATCH = 500
 WRITING, NOTING = f"write {_BATCH} attempts", "note one attempt"
 _NOTED = 2_000
+_LARGE_STEP, _STEPS_TIMED = 500_000, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +108,23 @@ async def writing(
 
 
 async def summing_up(database: Database, tell: Progress) -> Answer:
-    """All that is left, at the pace of the process that tends the log."""
+    """All that is left; the last of it in the steps of the process that tends the log, timed."""
+    while (left := await waiting(database) - _STEPS_TIMED * AT_ONCE) > 0:
+        tell(f"{database.dialect}: {left:,} attempts to sum up")
+        await roll_up(database, min(_LARGE_STEP, left))
     took: list[float] = []
     while True:
         start = perf_counter()
         if not await roll_up(database):
             return Answer(f"sum up {AT_ONCE:,} attempts", took)
         took.append(perf_counter() - start)
-        tell(f"{database.dialect}: {len(took) * AT_ONCE:,} attempts summed up")
+
+
+async def waiting(database: Database) -> int:
+    """Attempts that are not summed up yet."""
+    async with database.reading() as db:
+        last = (await db.execute(select(func.max(usage.c.id)))).scalar_one()
+        return int(last or 0) - await summed_up_to(db)
 
 
 def noting() -> Answer:

@@ -18,13 +18,11 @@ from sqlalchemy import func, select
 
 from bench._store_fill import add_connections, fill, kinds
 from bench._store_page import Stage, goals, tables, write
-from bench._store_questions import answers, noting, plans, questions, summing_up, writing
+from bench._store_questions import answers, noting, plans, questions, summing_up, waiting, writing
 from bench._table import Progress, progress
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate
-from llm_router.store.summaries import summed_up_to
-from llm_router.store.tables import usage
 from tests.contracts.databases import opened, running_postgres
 
 PAGE = Path(__file__).parent.parent / "docs" / "bench" / "store.md"
@@ -47,11 +45,11 @@ async def measure(url: str, attempts: int, rounds: int, tell: Progress) -> list[
             now = await fill(database, range(before, size), attempts, like, tell)
             summed = await summing_up(database, tell)
             await writing(database, like, now, _BATCHES_WAITING)
-            waiting, asked = await _waiting(database), questions(store, now)
+            asked = questions(store, now)
             stage = Stage(
                 dialect=database.dialect,
                 attempts=size,
-                waiting=waiting,
+                waiting=await waiting(database),
                 answers=[
                     *await answers(asked, rounds, tell),
                     *await writing(database, like, now, rounds),
@@ -64,12 +62,6 @@ async def measure(url: str, attempts: int, rounds: int, tell: Progress) -> list[
             await summing_up(database, tell)
             stages.append(stage)
     return stages
-
-
-async def _waiting(database: Database) -> int:
-    async with database.reading() as db:
-        last = (await db.execute(select(func.max(usage.c.id)))).scalar_one()
-        return int(last - await summed_up_to(db))
 
 
 async def _megabytes(database: Database) -> float:

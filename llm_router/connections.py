@@ -352,6 +352,10 @@ _LONGEST_SECRET, _LONGEST_BODY = 20_000, 100_000
 ID = re.compile(r"[\w.:@+-]+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Would break a line of a log, or cannot be written as UTF-8."""
+_USER = re.compile(r"[^/?#]*//[^/?#]*@")
+_KEY_IN_QUERY = re.compile(
+    r"\?.*\b((api|access|auth|subscription)[_-]?)?(key|token)=", re.IGNORECASE | re.DOTALL
+)
 _CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -398,6 +402,16 @@ def _number_flaws(c: Connection) -> Iterator[str]:
 
 
 def _address_flaws(address: str) -> Iterator[str]:
+    # Before it is taken apart: `urlsplit` keeps what it has seen.
+    if _USER.match(address):
+        yield (
+            "base_url must not contain a user name or password, which would be shown; put them "
+            'in headers, as "Authorization": "Basic ..."'
+        )
+        return
+    if _KEY_IN_QUERY.search(address):
+        yield "base_url must not contain a key, which would be shown; put it in api_key or headers"
+        return
     try:
         parts = urlsplit(address)
         usable = parts.scheme in {"http", "https"} and parts.hostname
@@ -406,11 +420,6 @@ def _address_flaws(address: str) -> Iterator[str]:
         usable = None
     if not usable:
         yield "base_url must look like http://host:port/v1"
-    elif "@" in parts.netloc:
-        yield (
-            "base_url must not contain a user name or password, which would be shown; put them "
-            'in headers, as "Authorization": "Basic ..."'
-        )
 
 
 def _fits(body: Mapping[str, Any]) -> bool:

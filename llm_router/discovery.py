@@ -69,6 +69,10 @@ class Found:
         """One line a connection, for a log or a terminal; no key."""
         return [f"{_described(c)} ({self.sources[c.name]})" for c in self.connections]
 
+    def without_secrets(self) -> "Found":
+        """For whoever keeps it to show it."""
+        return replace(self, connections=tuple(c.without_secrets() for c in self.connections))
+
 
 async def find_connections(
     file: Path, environ: Mapping[str, str], probe: Probe | None = None

@@ -110,6 +110,8 @@ def _settable(*, needs_name: bool) -> dict[str, Any]:
             default = None
         if name in SECRETS or not needs_name:
             info["json_schema_extra"] = _without_default
+        if name in SECRETS:
+            info["repr"] = False
         made[name] = (_HINTS[name], Field(default, **info))
     return made
 
@@ -413,7 +415,7 @@ class ApiKeyShown(BaseModel):
 
 
 class ApiKeyMade(ApiKeyShown):
-    key: str = Field(description="The key itself. It is shown this once.")
+    key: str = Field(description="The key itself. It is shown this once.", repr=False)
 
 
 class ApiKeyPage(Paged):

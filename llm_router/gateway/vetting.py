@@ -7,10 +7,11 @@ from fastapi import Path
 
 from llm_router.access import Action, Actor
 from llm_router.connections import Connection
-from llm_router.errors import UnknownPluginError
+from llm_router.errors import ConfigurationError, UnknownPluginError
 from llm_router.gateway.deps import Services
 from llm_router.local_servers import identify
 from llm_router.plugins import Plugins
+from llm_router.presets import CLOUDS
 from llm_router.providers import catalog
 from llm_router.store import rules
 
@@ -52,6 +53,7 @@ async def vet(served: Services, actor: Actor, *connections: Connection) -> None:
             raise UnknownPluginError("provider", connection.provider, known)
         if connection.provider == _CATALOGED:
             catalog.find(connection)
+            _require_address(connection)
         if connection.base_url:
             await guard.check(connection.base_url)
 
@@ -78,3 +80,13 @@ async def recognised(served: Services, actor: Actor, connection: Connection) -> 
     model = connection.model_name or (seen.models[0] if len(seen.models) == 1 else "")
     length = connection.context_length or seen.context_length(model)
     return replace(connection, server=seen.server, model_name=model, context_length=length)
+
+
+def _require_address(connection: Connection) -> None:
+    if connection.base_url:
+        return
+    cloud = CLOUDS.get(connection.connection_type)
+    usual = cloud.base_url if cloud else "http://host:port/v1"
+    raise ConfigurationError(
+        f"connection {connection.name[:100]!r}: base_url is missing, e.g. {usual}"
+    )

@@ -1,12 +1,8 @@
 """`python -m agent.api` as a person and a supervisor meet it: a real process on a real socket."""
 
 import asyncio
-import os
 import signal
 import socket
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,55 +15,17 @@ from llm_router.store.database import Database
 from llm_router.store.migrations import migrate
 from llm_router.store.summaries import summed_up_to
 from llm_router.store.usage import UsageLog, Used
+from tests.contracts.api_process import (
+    KEYS,
+    SECRET,
+    STATE,
+    address,
+    admin_key,
+    nobody_else,
+    process,
+)
 from tests.contracts.databases import opened
 from tests.contracts.receiver import receiving
-
-ROOT = Path(__file__).parents[2]
-SECRET = "a-secret-of-more-than-thirty-two-characters"
-KEYS = {"LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": SECRET}
-
-
-@asynccontextmanager
-async def process(
-    folder: Path, *arguments: str, **variables: str
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The process, started in `folder` with these variables and no others."""
-    running = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "agent.api", *arguments),
-        cwd=folder,
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT),
-            "HOME": str(folder),
-            **variables,
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield running
-    finally:
-        if running.returncode is None:
-            running.kill()
-        await running.communicate()
-
-
-def nobody_else(folder: Path) -> dict[str, str]:
-    """Variables for a process with a free port, no LiveKit and one connection, `desk`."""
-    (folder / "mine.json").write_text('[{"name": "desk", "provider": "offline"}]')
-    with listen("127.0.0.1", 0) as closed:
-        livekit = f"ws://127.0.0.1:{closed.getsockname()[1]}"
-    return {"HTTP_PORT": "0", "LIVEKIT_URL": livekit, "CONNECTIONS_FILE": "mine.json"}
-
-
-async def address(running: asyncio.subprocess.Process) -> str:
-    """Where it says it serves."""
-    assert running.stderr is not None
-    while line := (await running.stderr.readline()).decode():
-        if "serving http://" in line:
-            return line.split()[-1]
-    pytest.fail("it ended before it served")
 
 
 def test_a_taken_port_is_named_with_the_variable_to_change() -> None:
@@ -132,7 +90,7 @@ async def test_a_first_start_makes_a_key_to_begin_with_and_tells_only_where_it_i
 ) -> None:
     async with process(tmp_path, **KEYS, **nobody_else(tmp_path)) as running:
         base = await address(running)
-        key = (tmp_path / ".local/state/patchbay/admin.key").read_text().strip()
+        key = admin_key(tmp_path)
         async with httpx2.AsyncClient(base_url=base) as client:
             closed = await client.get("/api/connections")
             headers = {"Authorization": f"Bearer {key}"}
@@ -160,10 +118,10 @@ async def test_a_master_key_that_is_lost_ends_the_process_rather_than_making_ano
     tmp_path: Path,
 ) -> None:
     variables = {**KEYS, **nobody_else(tmp_path)}
-    state = tmp_path / ".local/state/patchbay"
+    state = tmp_path / STATE
     async with process(tmp_path, **variables) as running:
         base = await address(running)
-        headers = {"Authorization": f"Bearer {(state / 'admin.key').read_text().strip()}"}
+        headers = {"Authorization": f"Bearer {admin_key(tmp_path)}"}
         async with httpx2.AsyncClient(base_url=base) as client:
             row = {"name": "a", "provider": "offline", "api_key": "sk-0123456789ab"}
             await client.post("/api/connections", json=row, headers=headers)
@@ -214,7 +172,7 @@ async def test_what_calls_have_used_is_summed_up_beside_the_answers(tmp_path: Pa
         async with process(tmp_path, **variables) as running:
             await address(running)
             async with asyncio.timeout(60):
-                while not await mark(database):  # noqa: ASYNC110
+                while not await mark(database):
                     await asyncio.sleep(0.05)  # the process tells nobody
             running.send_signal(signal.SIGTERM)
             await running.communicate()
@@ -258,7 +216,7 @@ async def test_the_process_checks_connections_and_tells_webhooks(tmp_path: Path)
             assert (await client.post("/webhooks", json=hook)).status_code == 201
             row = {"name": "a", "provider": "offline"}
             made = (await client.post("/connections", json=row)).json()
-            while not told.heard:  # noqa: ASYNC110  what another process does
+            while not told.heard:
                 await asyncio.sleep(0.05)
             health = (await client.get(f"/connections/{made['id']}/health")).json()
         running.send_signal(signal.SIGTERM)

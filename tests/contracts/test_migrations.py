@@ -2,6 +2,8 @@
 
 import asyncio
 import sqlite3
+import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
@@ -17,6 +19,7 @@ from llm_router.store.database import Database
 from llm_router.store.migrations import migrate, schema_sql
 from llm_router.store.sql import open_store
 from llm_router.store.tables import metadata
+from tests.contracts import halting_migration
 from tests.contracts.databases import Files, Postgres, Server, opened
 from tests.contracts.stores import VAULT, added
 
@@ -63,6 +66,39 @@ async def test_a_migration_that_is_cut_short_leaves_nothing_and_is_then_done(
         await migrate(database)
         async with database.reading() as db:
             assert await db.run_sync(differences) == []
+
+
+async def test_a_migration_whose_process_is_killed_leaves_nothing_and_is_then_done(
+    server: Server,
+) -> None:
+    url = await server.new(migrated=False)
+    killed = 0
+    async with opened(url) as database:
+        while await killed_before(url, statement=(killed + 1) * 20):
+            killed += 1
+            async with database.reading() as db:
+                assert await db.run_sync(tables) == set()
+        assert killed > 1
+        async with database.reading() as db:
+            assert await db.run_sync(differences) == []
+
+
+async def killed_before(url: str, statement: int) -> bool:
+    """Whether the process came that far, where it was killed; else it has done its work."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", halting_migration.__name__, url),
+        stdin=PIPE, stdout=PIPE, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert process.stdin
+    assert process.stdout
+    for _ in range(statement):
+        if not await process.stdout.readline():
+            assert await process.wait() == 0
+            return False
+        process.stdin.write(b"go on\n")
+    process.kill()
+    await process.communicate()
+    return True
 
 
 async def test_two_databases_may_be_migrated_at_once(files: Files) -> None:

@@ -1,0 +1,108 @@
+"""`python -m agent.api` as a process of its own, on a real socket."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from agent.api import listen
+
+ROOT = Path(__file__).parents[2]
+SECRET = "a-secret-of-more-than-thirty-two-characters"
+KEYS = {"LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": SECRET}
+STATE = ".local/state/patchbay"
+
+
+@asynccontextmanager
+async def process(
+    folder: Path, *arguments: str, module: str = "agent.api", **variables: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The process, started in `folder` with these variables and no others."""
+    running = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", module, *arguments),
+        cwd=folder,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "HOME": str(folder),
+            **variables,
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield running
+    finally:
+        if running.returncode is None:
+            running.kill()
+        await running.communicate()
+
+
+def nobody_else(folder: Path, **fields: str) -> dict[str, str]:
+    """Variables for a process with a free port, no LiveKit and one connection, `desk`."""
+    desk = {"name": "desk", "provider": "offline", **fields}
+    (folder / "mine.json").write_text(json.dumps([desk]))
+    with listen("127.0.0.1", 0) as closed:
+        livekit = f"ws://127.0.0.1:{closed.getsockname()[1]}"
+    return {"HTTP_PORT": "0", "LIVEKIT_URL": livekit, "CONNECTIONS_FILE": "mine.json"}
+
+
+async def address(running: asyncio.subprocess.Process) -> str:
+    """Where it says it serves."""
+    assert running.stderr is not None
+    while line := (await running.stderr.readline()).decode():
+        if "serving http://" in line:
+            return line.split()[-1]
+    pytest.fail("it ended before it served")
+
+
+@dataclass
+class Serving:
+    """A process that can be asked. `log`: what it has said so far."""
+
+    running: asyncio.subprocess.Process
+    url: str = ""
+    log: list[str] = field(default_factory=list)
+
+    async def kill(self) -> None:
+        self.running.send_signal(signal.SIGKILL)
+        await self.running.wait()
+
+    async def read_log(self, ready: asyncio.Event) -> None:
+        assert self.running.stderr is not None
+        async for line in self.running.stderr:
+            self.log.append(line.decode())
+            if "serving http://" in self.log[-1]:
+                self.url = self.log[-1].split()[-1]
+                ready.set()
+        ready.set()
+
+
+@asynccontextmanager
+async def serving(
+    folder: Path, *, module: str = "agent.api", **variables: str
+) -> AsyncIterator[Serving]:
+    """As `process`, from when it serves; whatever it logs is read, however much."""
+    async with process(folder, module=module, **KEYS, **variables) as running:
+        here, ready = Serving(running), asyncio.Event()
+        reading = asyncio.create_task(here.read_log(ready))
+        try:
+            await ready.wait()
+            assert here.url, "".join(here.log)
+            yield here
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
+
+
+def admin_key(folder: Path) -> str:
+    """The key that a first start makes."""
+    return (folder / STATE / "admin.key").read_text().strip()

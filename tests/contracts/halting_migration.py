@@ -1,0 +1,28 @@
+"""A process of its own that migrates the database at a URL, and halts before each statement.
+
+It says the statement on a line, and goes on at a line on its standard input.
+"""
+
+import asyncio
+import sys
+
+from sqlalchemy import event
+
+from llm_router.store.database import Database
+from llm_router.store.migrations import migrate
+
+
+def _halt(_: object, __: object, statement: str, *___: object) -> None:
+    print(" ".join(statement.split()), flush=True)
+    sys.stdin.readline()
+
+
+async def main(url: str) -> None:
+    database = Database(url)
+    event.listen(database.engine.sync_engine, "before_cursor_execute", _halt)
+    await migrate(database)
+    await database.aclose()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))

@@ -1,0 +1,122 @@
+"""The HTTP process is killed in the middle, and started again: what it acknowledged is there."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.contracts.api_process import Serving, admin_key, nobody_else, serving
+from tests.contracts.databases import Server
+
+WRITERS = 20
+KILLED_AFTER = 300
+"""Acknowledged writes; on an idle machine they take less than two seconds."""
+
+
+def variables(folder: Path, url: str) -> dict[str, str]:
+    return {**nobody_else(folder), "DATABASE_URL": url, "API_RATE_LIMIT": "100000/second"}
+
+
+def person(process: Serving, folder: Path) -> httpx2.AsyncClient:
+    headers = {"Authorization": f"Bearer {admin_key(folder)}"}
+    return httpx2.AsyncClient(base_url=f"{process.url}/api", headers=headers, timeout=60)
+
+
+class Writers:
+    """Each adds connections and changes them, without a pause, until the process is gone."""
+
+    def __init__(self, process: Serving, client: httpx2.AsyncClient) -> None:
+        self._process, self._client = process, client
+        self.acknowledged: dict[str, int] = {}
+        """Of each connection, the priority that was last said to be kept."""
+        self.writes = 0
+
+    async def write(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(WRITERS):
+                tasks.create_task(self._until_it_is_gone(number))
+
+    async def _until_it_is_gone(self, writer: int) -> None:
+        number = 0
+        try:
+            while True:
+                name = f"{writer} {number}"
+                new = {"name": name, "provider": "offline", "api_key": f"sk-0123456789-{name}"}
+                path = f"/connections/{(await self._say('POST', '/connections', new))['id']}"
+                for priority in (1, 2, 3):
+                    await self._say("PATCH", path, {"priority": priority})
+                number += 1
+        except httpx2.TransportError:
+            pass
+
+    async def _say(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        answer = await self._client.request(method, path, json=body)
+        assert answer.status_code in {200, 201}, answer.text
+        kept: dict[str, Any] = answer.json()
+        self.acknowledged[kept["id"]] = kept["priority"]
+        self.writes += 1
+        if self.writes == KILLED_AFTER:
+            await self._process.kill()
+        return kept
+
+
+async def everything(client: httpx2.AsyncClient) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    while True:
+        params = {"limit": 200, "offset": len(found), "sort": "created_at"}
+        page = (await client.get("/connections", params=params)).json()
+        assert page["unreadable"] == {}
+        found |= {item["id"]: item for item in page["items"]}
+        if len(found) == page["total"]:
+            return found
+
+
+@pytest.mark.timeout(300)
+async def test_what_was_acknowledged_is_there_after_a_kill(server: Server, tmp_path: Path) -> None:
+    settings = variables(tmp_path, await server.new())
+    async with (
+        serving(tmp_path, **settings) as process,
+        person(process, tmp_path) as client,
+    ):
+        writers, began = Writers(process, client), perf_counter()
+        await writers.write()
+        took = perf_counter() - began
+    print(f"{KILLED_AFTER / took:.0f} writes a second until it was killed")
+    async with (
+        serving(tmp_path, **settings) as process,
+        person(process, tmp_path) as client,
+    ):
+        kept = await everything(client)
+        assert writers.acknowledged.keys() <= kept.keys()
+        lost = {i: p for i, p in writers.acknowledged.items() if kept[i]["priority"] < p}
+        assert lost == {}
+        # As many as wrote may have been kept and not yet acknowledged.
+        assert len(kept) <= len(writers.acknowledged) + WRITERS
+        one = next(iter(kept))
+        assert (await client.post(f"/connections/{one}/test")).json()["ok"] is True
+        audit = (await client.get("/audit", params={"target": one})).json()["items"]
+        edits = [entry for entry in audit if entry["action"] == "edit"]
+        assert len(edits) == kept[one]["version"] - 1
+
+
+@pytest.mark.timeout(300)
+async def test_processes_may_start_at_once_where_there_is_nothing_yet(
+    server: Server, tmp_path: Path
+) -> None:
+    settings = variables(tmp_path, await server.new(migrated=False))
+    async with (
+        serving(tmp_path, **settings) as one,
+        serving(tmp_path, **settings) as other,
+        person(one, tmp_path) as here,
+        person(other, tmp_path) as there,
+    ):
+        row = {"name": "a", "provider": "offline", "api_key": "sk-0123456789ab"}
+        made = (await here.post("/connections", json=row)).json()
+        assert (await there.post(f"/connections/{made['id']}/test")).json()["ok"] is True
+        assert (await there.get("/keys")).json()["total"] == 1
+    log = "".join(one.log + other.log)
+    assert log.count("made an admin key") == log.count("made a master key") == 1
