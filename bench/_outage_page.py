@@ -17,7 +17,7 @@ from bench._outage_stage import ASKS_AGAIN, HANGS_UP, PAUSE, REPLIES_OF_A_PROCES
 from bench._table import machine, markdown_table, seconds, text_table
 
 _HEAD = (
-    "", "silence s", "p50 s", "p95 s", "p99 s", "p99.9 s", "> 1 s", "> 2 s",
+    "", "replies", "silence s", "p50 s", "p95 s", "p99 s", "p99.9 s", "> 1 s", "> 2 s",
     "lost", "requests", "words", "cost",
 )  # fmt: skip
 _OURS, _PEER, _COST = "#0072B2", "#D55E00", "#009E73"
@@ -25,8 +25,9 @@ _OURS, _PEER, _COST = "#0072B2", "#D55E00", "#009E73"
 
 @dataclass(frozen=True, slots=True)
 class Run:
+    """One day of each contender, of more replies or fewer."""
+
     days: Sequence[Figures]
-    replies: int
     seed: int
 
     def of(self, name: str) -> Figures:
@@ -44,13 +45,14 @@ def swept(run: Run) -> list[tuple[float, Figures]]:
 def _cells(day: Figures) -> list[str]:
     return [
         day.contender,
+        f"{day.replies:,}",
         f"{day.silence:.0f}",
         *(seconds(day.first_word(q)) for q in (0.5, 0.95, 0.99, 0.999)),
         *(f"{day.later_than(s):.2%}" for s in (1, 2)),
         f"{day.lost:.3%}",
         f"{day.bill.requests / day.replies:.3f}",
         f"{day.bill.generated / day.heard:.3f}",
-        f"{day.bill.cost / day.cheapest:.2f}",
+        f"{day.dearness:.2f}",
     ]
 
 
@@ -66,7 +68,7 @@ def write(page: Path, run: Run) -> None:
     policies = [d for d in run.days if d.contender not in PEERS and d.contender not in sweep]
     intro = _INTRO.format(
         picture=picture.name,
-        replies=run.replies,
+        replies=max(day.replies for day in run.days),
         seed=run.seed,
         where=machine(),
         of_a_process=REPLIES_OF_A_PROCESS,
@@ -97,16 +99,18 @@ def _sweep_table(run: Run) -> str:
     rows = [
         [
             f"**{budget:.0%}**" if budget == DEFAULT else f"{budget:.0%}",
+            f"{day.replies:,}",
             f"{day.silence:.1f}",
             *(seconds(day.first_word(q)) for q in (0.99, 0.999)),
             *(f"{day.later_than(s):.2%}" for s in (1, 2)),
             f"{day.bill.requests / day.replies:.3f}",
-            f"{day.bill.cost / none.bill.cost - 1:+.1%}",
+            f"{day.dearness / none.dearness - 1:+.1%}",
         ]
         for budget, day in swept(run)
     ]
     head = (
-        "budget", "silence s", "p99 s", "p99.9 s", "> 1 s", "> 2 s", "requests", "cost over none",
+        "budget", "replies", "silence s", "p99 s", "p99.9 s", "> 1 s", "> 2 s", "requests",
+        "cost over none",
     )  # fmt: skip
     return markdown_table(head, rows)
 
@@ -164,7 +168,7 @@ def _curve(axis: Any, run: Run) -> None:
     places = range(len(BUDGETS))
     silences = [day.silence for _, day in swept(run)]
     none = run.of(budget_name(0.0))
-    costs = [(day.bill.cost / none.bill.cost - 1) * 100 for _, day in swept(run)]
+    costs = [(day.dearness / none.dearness - 1) * 100 for _, day in swept(run)]
     axis.plot(places, silences, "o-", color=_OURS)
     axis.axvline(BUDGETS.index(DEFAULT), color="#888888", linestyle="--")
     axis.set_xticks(places, [f"{budget:.0%}" for budget in BUDGETS])
@@ -181,9 +185,9 @@ def _curve(axis: Any, run: Run) -> None:
 _INTRO = """\
 # Outage
 
-A day of {replies:,} replies in simulated time, with everything going wrong that does: how long \
-callers hear nothing, and what it costs to spare them. Written by `python bench/outage.py \
---replies {replies} --seed {seed} --write`.
+A day of up to {replies:,} replies in simulated time, with everything going wrong that does: how \
+long callers hear nothing, and what it costs to spare them. Written by `python bench/outage.py \
+--replies N --seed {seed} --keep FOLDER --write`, once for each number in the column "replies".
 
 ![Silence and late first words by contender; silence by what hedges cost]({picture})
 

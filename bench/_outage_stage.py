@@ -58,6 +58,11 @@ class Figures:
         """The share of replies that never came, or not to their end."""
         return 1 - self.whole / self.replies
 
+    @property
+    def dearness(self) -> float:
+        """What was paid over what the same answers cost at the cheapest server."""
+        return self.bill.cost / self.cheapest
+
     def first_word(self, quantile: float) -> float:
         return self.first_words[min(int(quantile * self.replies), self.replies - 1)]
 

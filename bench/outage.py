@@ -8,35 +8,82 @@ python bench/outage.py --replies 50000
 import argparse
 import os
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing import get_context
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
+from time import monotonic
 
 from bench._outage_clock import SwiftClock
 from bench._outage_contenders import CONTENDERS
-from bench._outage_day import Day
+from bench._outage_day import Day, Question
+from bench._outage_kept import Kept
 from bench._outage_page import Run, table, write
 from bench._outage_stage import Figures, play
 from bench._table import progress
 
 PAGE = Path(__file__).parent.parent / "docs" / "bench" / "outage.md"
+_LOOK_EVERY = 2.0
+"""Seconds between two looks at how far the days are."""
+
+
+class _CountedDay(Day):
+    """A day that tells how many of its questions were asked."""
+
+    asked: "Synchronized[int]"
+    """In all days of all processes."""
+    _EACH = 500
+
+    @classmethod
+    def begin(cls, asked: "Synchronized[int]") -> None:
+        """Once in each process. It takes long, so whoever else needs the machine goes first."""
+        os.nice(10)
+        cls.asked = asked
+
+    def questions(self) -> Iterator[Question]:
+        for question in super().questions():
+            yield question
+            if (question.number + 1) % self._EACH == 0:
+                with self.asked.get_lock():
+                    self.asked.value += self._EACH
 
 
 def measure(name: str, replies: int, seed: int) -> Figures:
-    return play(name, CONTENDERS[name], Day(replies, seed), SwiftClock())
+    return play(name, CONTENDERS[name], _CountedDay(replies, seed), SwiftClock())
 
 
-def measure_all(names: Sequence[str], replies: int, seed: int, processes: int) -> list[Figures]:
-    """In the order of the names. It takes long, so whoever else needs the machine goes first."""
-    tell = progress()
-    with ProcessPoolExecutor(processes, initializer=os.nice, initargs=(10,)) as pool:
-        days = {pool.submit(measure, name, replies, seed): name for name in names}
-        tell(f"{len(days)} days of {replies:,} replies")
-        for number, day in enumerate(as_completed(days), 1):
-            day.result()
-            tell(f"{number} of {len(days)} days: {days[day]}")
+def measure_all(
+    names: Sequence[str], replies: int, seed: int, processes: int, kept: Kept | None
+) -> list[Figures]:
+    """In the order of the names; those that are kept are not played again."""
+    found = {name: one for name in names if kept and (one := kept.find(name, replies))}
+    asked = get_context().Value("Q")
+    with ProcessPoolExecutor(processes, initializer=_CountedDay.begin, initargs=(asked,)) as pool:
+        days = {
+            pool.submit(measure, name, replies, seed): name for name in names if name not in found
+        }
+        for ended in _as_they_end(days, lambda: asked.value / (len(days) * replies)):
+            day = found[days[ended]] = ended.result()
+            if kept:
+                kept.put(day)
+    return [found[name] for name in names]
+
+
+def _as_they_end(
+    days: Collection[Future[Figures]], done: Callable[[], float]
+) -> Iterator[Future[Figures]]:
+    """Each day when it is over; meanwhile, how far they are."""
+    tell, began, open_ = progress(), monotonic(), set(days)
+    while open_:
+        ended, open_ = wait(open_, _LOOK_EVERY, FIRST_COMPLETED)
+        share = done()
+        left = (
+            f", about {(monotonic() - began) * (1 / share - 1) / 60:.0f} min left" if share else ""
+        )
+        tell(f"{share:.0%}; {len(days) - len(open_)} of {len(days)} days are over{left}")
+        yield from ended
     tell("")
-    return [day.result() for day in days]
 
 
 def _arguments() -> argparse.Namespace:
@@ -45,7 +92,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--replies", type=int, default=20_000, metavar="N",
-        help="in the day (default: %(default)s, about 3 minutes; the page has 1000000)",
+        help="in the day (default: %(default)s, about 5 minutes)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=1, help="another day (default: %(default)s)")
     parser.add_argument("--processes", type=int, default=2, help="side by side (default: 2)")
@@ -54,23 +101,32 @@ def _arguments() -> argparse.Namespace:
         metavar="NAME",
         help="only these of: " + ", ".join(map(repr, CONTENDERS)).replace("%", "%%"),
     )  # fmt: skip
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER",
+        help="keep each day there when it is over, and play none that is there already; "
+        "the page takes those not named in --contenders from it, and the longest of each",
+    )  # fmt: skip
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.name} and its picture")
     chosen = parser.parse_args()
     if chosen.replies < 10_000:
         parser.error(
             f"--replies {chosen.replies} is below 10000: too few for the rare kinds of luck"
         )
-    if chosen.write and chosen.contenders != list(CONTENDERS):
-        parser.error("--write shows everything: leave out --contenders")
+    if chosen.write and not chosen.keep and chosen.contenders != list(CONTENDERS):
+        parser.error("--write shows everything: leave out --contenders, or --keep the others")
     return chosen
 
 
 def main() -> int:
     chosen = _arguments()
-    found = measure_all(chosen.contenders, chosen.replies, chosen.seed, chosen.processes)
+    kept = Kept(chosen.keep, chosen.seed) if chosen.keep else None
+    found = measure_all(chosen.contenders, chosen.replies, chosen.seed, chosen.processes, kept)
     print(table(found))
     if chosen.write:
-        write(PAGE, Run(found, chosen.replies, chosen.seed))
+        days = [kept.longest(name) for name in CONTENDERS] if kept else found
+        if missing := [name for name, day in zip(CONTENDERS, days, strict=True) if day is None]:
+            sys.exit(f"not written: no day of {', '.join(missing)} is in {chosen.keep}")
+        write(PAGE, Run([day for day in days if day], chosen.seed))
         print(f"written: {PAGE} and its picture")
     return 0
 
