@@ -172,7 +172,7 @@ async def test_what_calls_have_used_is_summed_up_beside_the_answers(tmp_path: Pa
         async with process(tmp_path, **variables) as running:
             await address(running)
             async with asyncio.timeout(60):
-                while not await mark(database):
+                while not await mark(database):  # noqa: ASYNC110
                     await asyncio.sleep(0.05)  # the process tells nobody
             running.send_signal(signal.SIGTERM)
             await running.communicate()
@@ -216,7 +216,7 @@ async def test_the_process_checks_connections_and_tells_webhooks(tmp_path: Path)
             assert (await client.post("/webhooks", json=hook)).status_code == 201
             row = {"name": "a", "provider": "offline"}
             made = (await client.post("/connections", json=row)).json()
-            while not told.heard:
+            while not told.heard:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             health = (await client.get(f"/connections/{made['id']}/health")).json()
         running.send_signal(signal.SIGTERM)
