@@ -18,7 +18,7 @@ from livekit.agents import (
 )
 from livekit.agents import function_tool as tool
 
-from agent.filler import Cover, FillerRule, mark_late, without_marks
+from agent.filler import Cover, FillerRule, mark_late, waits_since, without_marks
 from llm_router.phrases import Phrases
 
 _AGAIN_AFTER = 5.0
@@ -60,7 +60,7 @@ class Assistant(Agent):
         self._filler_after = filler_after
         self._greeting = greeting or phrases.pick("greeting", language, 0)
         self._cover = Cover(FillerRule(phrases, language))
-        self._turn_began = 0.0
+        self._fell_silent = 0.0
 
     async def on_enter(self) -> None:
         self.session.on("user_state_changed", self._note_turn)
@@ -70,7 +70,7 @@ class Assistant(Agent):
 
     def _note_turn(self, event: Any) -> None:
         if event.old_state == "speaking":
-            self._turn_began = asyncio.get_running_loop().time()
+            self._fell_silent = asyncio.get_running_loop().time()
 
     # ── The voice: a late answer is covered ──────────────────────────────────────────────────────
 
@@ -78,8 +78,7 @@ class Assistant(Agent):
         self, chat_ctx: llm.ChatContext, tools: list[llm.Tool], model_settings: ModelSettings
     ) -> AsyncGenerator[llm.ChatChunk | str, None]:
         now = asyncio.get_running_loop().time()
-        # The caller waits since they stopped speaking; after a typed line or a tool, since now.
-        began = self._turn_began if now - self._turn_began < self._filler_after else now
+        began = waits_since(self._fell_silent, now, self._filler_after)
         chunks = Agent.default.llm_node(self, chat_ctx, tools, model_settings)
         async for chunk in mark_late(chunks, began + self._filler_after, _AGAIN_AFTER):  # type: ignore[arg-type]  # the default node yields ChatChunks
             yield chunk

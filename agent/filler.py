@@ -47,6 +47,13 @@ class FillerRule:
         return ""
 
 
+def waits_since(fell_silent: float, asked: float, late_after: float) -> float:
+    """Since when a caller waits for the answer: since they fell silent; where that is so long ago
+    that they typed the question, or a tool has answered since, from when the model was asked.
+    """
+    return fell_silent if asked - fell_silent < late_after else asked
+
+
 async def mark_late(
     chunks: AsyncGenerator[llm.ChatChunk, None], late_at: float, again_after: float
 ) -> AsyncGenerator[llm.ChatChunk | str, None]:

@@ -37,7 +37,7 @@ class TurnOptions:
     vad_engine: str = "native"
     min_silence: float = 0.25
     min_delay: float = 0.2
-    max_delay: float = 1.0
+    max_delay: float = 0.9
     preemptive: bool = True
 
 

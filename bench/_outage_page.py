@@ -198,7 +198,9 @@ Run on {where}. How fast that is does not matter: the same seed gives the same f
 The router is the real one, on a clock that jumps, in one process for each {of_a_process:,} \
 replies; they share nothing. Peers are modelled from the sources of {modelled} \
 (`bench/_outage_peers.py` says from which, and what was left out). Servers and callers are drawn \
-from the seed, and each draw belongs to a question and a server: all contenders meet the same day.
+from the seed, and each draw belongs to a question and a server: all contenders meet the same day. \
+A day of fewer replies has the same traffic thinned out, which meets the same limits less evenly: \
+compare rows of as many **replies**.
 
 - **silence**: seconds in 1,000 replies in which a caller hears nothing: what a voice waits for \
 its first clause beyond a pause of {pause} s, and every gap after it had begun. Who hears nothing \

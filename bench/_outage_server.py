@@ -13,7 +13,7 @@ from llm_router.types import ChatRequest, Chunk
 
 _WORD = 6  # characters of each, its space included: 0.4 s at talking speed
 _TOKENS_OF_A_WORD, _CHARACTERS_OF_A_TOKEN = 1.3, 4.0
-_BATCH = 0.5  # s of words that come at once, to save steps; a voice has more than that in hand
+_BATCH = 0.15  # s of words that come at once, to save steps; no router takes that for a stall
 _BURST = 60.0  # s of its limit that a server lets pass at once: it counts by the minute
 _DRIP = 1.0  # s between two words
 _NO = 0.06  # s until a server has refused

@@ -372,11 +372,11 @@ milliseconds after the end of the turn; whole utterances are only then decoded.
 generation** (the model is asked with them) need each other: the model thinks while the end of the \
 turn is still being decided. The price is in the column "asked". Where the final words differ from \
 the early ones, the early answer is thrown away and nothing is gained.
-- **Delays of 0.2 to 1.0 s** (`ENDPOINTING_MIN_DELAY`, `ENDPOINTING_MAX_DELAY`) instead of 0.3 to \
+- **Delays of 0.2 to 0.9 s** (`ENDPOINTING_MIN_DELAY`, `ENDPOINTING_MAX_DELAY`) instead of 0.3 to \
 2.5: what a caller waits when the detector is sure, and when it is not. A longer maximum lets \
 people think aloud.
 - **Frames of 20 ms** instead of 50: silence is seen as soon as it is there.
-- **At most 1.0 s of delay** (`ENDPOINTING_MAX_DELAY`): what a caller waits when the detector is \
+- **At most 0.9 s of delay** (`ENDPOINTING_MAX_DELAY`): what a caller waits when the detector is \
 not sure is this and the 0.2 s or so that it takes to notice the silence and to be heard. More, as \
 in the row with 1.5 s, leaves more time to think.
 - **Preemptive voice** also turns the answer into sound early. The embedded voice takes next to no \

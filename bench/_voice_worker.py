@@ -167,7 +167,7 @@ async def _router(variant: Variant, stack: AsyncExitStack) -> RouterLLM:
     ]
     router = await stack.enter_async_context(open_router(servers))
     await router.warm()
-    return RouterLLM(router)
+    return RouterLLM(router, session_id=variant.name)
 
 
 async def _adapter(variant: Variant, stack: AsyncExitStack) -> llm.FallbackAdapter:

@@ -130,7 +130,7 @@ class VoiceSettings(_Section):
     alone)."""
     endpointing_min_delay: Delay = 0.2
     """Seconds to wait after speech when the turn sounds finished."""
-    endpointing_max_delay: Delay = 1.0
+    endpointing_max_delay: Delay = 0.9
     """Seconds to wait when it does not. Longer lets people think aloud."""
     preemptive_generation: bool = True
     """Ask the model while the end of the turn is still being decided: a faster answer, at the price

@@ -25,6 +25,7 @@ _logger = logging.getLogger("llm_router")
 
 SILENT = Failure(FailureClass.SILENT, "no word by the deadline")
 LOADING = Failure(FailureClass.LOADING, "its model is not in memory yet")
+_AGAIN_WITHIN = 1.0  # s
 
 Role = Literal["first", "hedge", "failover", "resume", "trial"]
 """Why an attempt was started. `trial`: beside the first, to see if a rested endpoint is well."""
@@ -46,6 +47,8 @@ class Endpoint:
         self.limits = limits or Limits(connection)
         self._is_withdrawn = False
         self._in_flight = 0
+        self.unanswered = ("", 0.0)
+        """Whose question it was asked last that has no word yet, and from when one was overdue."""
         self.set_up_as(connection)
         self._told: Callable[[], None] = lambda: None
 
@@ -203,7 +206,8 @@ class Attempt:
         self._request, self._mailbox, self._clock = request, mailbox, clock
         self._generation = endpoint.breaker.generation
         self.started_at = clock.now()
-        self.hedge_at = self.started_at + hedge_after
+        self.hedge_at = self.started_at + (0.0 if self._is_asked_again() else hedge_after)
+        endpoint.unanswered = (request.session_id, self.hedge_at)
         self.silent_at = self.started_at + silent_after
         self.first_word_at: float | None = None
         self.useful_at = self.started_at
@@ -227,6 +231,14 @@ class Attempt:
     @property
     def name(self) -> str:
         return self.endpoint.name
+
+    def _is_asked_again(self) -> bool:
+        """Whether the same caller has waited for this endpoint long enough just now, for a question
+        that is taken back because their turn was not over: they are not to wait once more.
+        """
+        session, overdue_at = self.endpoint.unanswered
+        since = self.started_at - overdue_at
+        return bool(session) and session == self._request.session_id and 0 <= since <= _AGAIN_WITHIN
 
     async def _pump(self) -> None:
         event: Event = None
@@ -260,7 +272,7 @@ class Attempt:
             return chunk
         now = self._clock.now()
         if self.first_word_at is None:
-            self.first_word_at = now
+            self.first_word_at, self.endpoint.unanswered = now, ("", 0.0)
             if not self.is_loading:  # else it says nothing of the next time
                 self.endpoint.latency.record_first_word(self.size, now - self.started_at, now)
             if self._blank:
@@ -281,6 +293,8 @@ class Attempt:
 
     def finished(self) -> None:
         """It did what was asked. A first word alone is no such sign: streams break after it too."""
+        if self._largest_gap:
+            self.endpoint.latency.record_pause(self._largest_gap, self._clock.now())
         self.endpoint.breaker.succeeded(self._generation)
 
     def late(self) -> None:
@@ -301,8 +315,13 @@ class Attempt:
 
     def failed(self, failure: Failure) -> None:
         """It ended badly, or was given up on for what it did."""
+        now, latency = self._clock.now(), self.endpoint.latency
         if failure.consequence.breaker != "never" and self.first_word_at is None:
-            self.endpoint.latency.record_failure(self.size, self._clock.now())
+            latency.record_failure(self.size, now)
+        if failure.kind is FailureClass.DRIPPING:
+            latency.record_no_clause(self.size, now - self.started_at, now)
+        if failure.kind in {FailureClass.DRIPPING, FailureClass.STALLED}:
+            latency.record_stall(now - self.useful_at, now)
         if not (self.is_late and failure.consequence.breaker == "counts"):  # counted already
             self._tell_breaker(failure)
 
@@ -358,43 +377,3 @@ class Attempt:
 
     def _tell_breaker(self, failure: Failure) -> None:
         self.endpoint.breaker.failed(failure, self._clock.now(), self._generation)
-
-
-class Settling:
-    """Attempts nobody waits for any more, seen to their end without holding up a caller."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._attempts: set[Attempt] = set()
-        self._watching: set[asyncio.Task[None]] = set()
-        self._is_closing = False
-
-    def add(self, attempt: Attempt) -> None:
-        """One that was cancelled: it is closing its stream."""
-        self._attempts.add(attempt)
-        attempt.when_done(self._attempts.discard)
-
-    def watch(self, attempt: Attempt) -> None:
-        """A trial that lost: whether its endpoint has recovered is still worth knowing."""
-        attempt.detach()
-        self.add(attempt)
-        task = asyncio.create_task(self._watch(attempt))
-        self._watching.add(task)
-        task.add_done_callback(self._watching.discard)
-
-    async def aclose(self) -> None:
-        self._is_closing = True
-        for attempt in list(self._attempts):
-            attempt.cancel()
-            await attempt.wait()
-        for task in list(self._watching):
-            await task
-
-    async def _watch(self, attempt: Attempt) -> None:
-        timer = self._clock.call_at(attempt.silent_at, attempt.cancel)
-        await attempt.wait()
-        timer.cancel()
-        if attempt.first_word_at is not None:
-            attempt.finished()
-        elif not self._is_closing:
-            attempt.failed(attempt.failure or attempt.silence)

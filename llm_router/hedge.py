@@ -14,7 +14,7 @@ from typing import Literal
 
 from llm_router.endpoint import Attempt, Endpoint, Event
 from llm_router.latency import Histogram
-from llm_router.options import PatienceOptions
+from llm_router.options import PatienceOptions, RouterOptions
 from llm_router.speech import ends_sentence
 from llm_router.types import Chunk
 
@@ -36,6 +36,17 @@ def patience(first_word: Histogram, now: float, options: PatienceOptions) -> Pat
     # would start before the endpoint is late.
     high = first_word.quantile(options.hedge_quantile * first_word.share_ended) or math.inf
     return Patience(min(high + options.slack, silent), silent)
+
+
+def usual_pause(pauses: Histogram, now: float, options: RouterOptions) -> float:
+    """Seconds for which the words of a healthy reply may stop at this endpoint; 0: not known yet.
+
+    The longest allowed where most pauses outlasted us: who is never waited for is never known.
+    """
+    if pauses.count(now) < options.patience.samples:
+        return 0.0
+    usual = (pauses.quantile(0.5) or 0.0) * options.patience.stretch + options.patience.slack
+    return min(usual, options.longest_stall)
 
 
 def usual_wait(first_word: Histogram, options: PatienceOptions) -> float:

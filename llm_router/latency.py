@@ -184,9 +184,10 @@ class Histogram:
 
 _EACH = 2 * _BUCKETS
 """Numbers in one histogram's `weights`."""
-WEIGHTS = 2 * (len(SIZE_CLASSES) + 1) * _EACH
+_HISTOGRAMS = 2 * (len(SIZE_CLASSES) + 1) + 1
+WEIGHTS = _HISTOGRAMS * _EACH
 """Numbers in all of `Latency.weights`."""
-LAYOUT = (_SHORTEST, _GROWTH, _BUCKETS, SIZE_CLASSES, HALF_LIFE)
+LAYOUT = (_SHORTEST, _GROWTH, _BUCKETS, SIZE_CLASSES, HALF_LIFE, _HISTOGRAMS)
 """What those numbers mean: they can be added to others of the same layout only."""
 Weights = Mapping[int, float]
 """Samples by histogram and bucket; what is left out is 0. They add up: since all decay alike, the
@@ -202,7 +203,8 @@ def by_histogram(weights: Weights) -> list[dict[int, float]]:
 
 
 class Latency:
-    """What is known of one endpoint's times, by size of the prompt.
+    """What is known of one endpoint's times: to the first word and clause, by size of the prompt;
+    and the longest `pauses` of its replies, whatever the prompt.
 
     A size class with no sample of its own borrows from the nearest that has one, of two as near
     from the smaller.
@@ -211,6 +213,7 @@ class Latency:
     def __init__(self) -> None:
         self._first_word = [Histogram() for _ in range(len(SIZE_CLASSES) + 1)]
         self._first_clause = [Histogram() for _ in range(len(SIZE_CLASSES) + 1)]
+        self.pauses = Histogram()
         self.samples = 0
         """Recorded here so far: what has grown since it was last looked at is worth sharing."""
         self.told: Callable[[], None] = lambda: None
@@ -235,6 +238,21 @@ class Latency:
         self._first_clause[size].at_least(seconds, now)
         self._changed()
 
+    def record_no_clause(self, size: int, seconds: float, now: float) -> None:
+        """Words came, and after so long there was no clause among them."""
+        self._first_clause[size].at_least(seconds, now)
+        self._changed()
+
+    def record_pause(self, seconds: float, now: float) -> None:
+        """The longest between two chunks of a whole reply."""
+        self.pauses.record(seconds, now)
+        self._changed()
+
+    def record_stall(self, seconds: float, now: float) -> None:
+        """A pause that lasted at least so long: nobody waited for its end."""
+        self.pauses.at_least(seconds, now)
+        self._changed()
+
     def record_failure(self, size: int, now: float) -> None:
         self._first_word[size].failed(now)
         self._first_clause[size].failed(now)
@@ -255,18 +273,21 @@ class Latency:
         """All that is known, as it weighs now; buckets that weigh nothing are left out."""
         return {
             place * _EACH + bucket: weight
-            for place, histogram in enumerate(self._first_word + self._first_clause)
+            for place, histogram in enumerate(self._all())
             for bucket, weight in histogram.weights(now).items()
             if weight
         }
 
     def add_weights(self, weights: Weights, now: float) -> None:
         """Add what somebody else has measured."""
-        histograms = self._first_word + self._first_clause
+        histograms = self._all()
         for key, weight in weights.items():
             place, bucket = divmod(key, _EACH)
             histograms[place].add_weight(bucket, weight, now)
         self.told()
+
+    def _all(self) -> list[Histogram]:
+        return [*self._first_word, *self._first_clause, self.pauses]
 
     @staticmethod
     def _nearest(histograms: list[Histogram], size: int) -> Histogram:

@@ -54,10 +54,15 @@ class RouterOptions:
     text_deadline: float = 30.0
     first_clause: float = 2.0
     """From the first word to the end of the first clause; a voice cannot start on less."""
+    clause_stall: float = 0.25
+    """Silence between chunks until that clause is whole, while the caller hears nothing at all."""
     stall: float = 10.0
     """Silence between chunks that a reader of text is asked to bear."""
     spoken_stall: float = 0.4
     """The same for a voice that has no words to say; while it speaks, silence harms nobody."""
+    longest_stall: float = 0.7
+    """Servers that send their words in bursts are given their usual pause, and no more than this,
+    where it is longer than `clause_stall` and `spoken_stall`."""
     total: float = 120.0
     max_attempts: int = 4
     """Endpoints asked for one race."""

@@ -12,16 +12,17 @@ from contextlib import aclosing
 from llm_router.account import Account
 from llm_router.budget import Budget
 from llm_router.clock import Clock
-from llm_router.endpoint import Attempt, Endpoint, Mailbox, Role, Settling
+from llm_router.endpoint import Attempt, Endpoint, Mailbox, Role
 from llm_router.errors import ReplyFailedError
 from llm_router.failures import Failure, FailureClass, failure_before_a_word
-from llm_router.hedge import GiveUp, Race, Start, patience, wait_for_another, winning
+from llm_router.hedge import GiveUp, Race, Start, patience, usual_pause, wait_for_another, winning
 from llm_router.latency import size_class
 from llm_router.observe import Observer, ReplyEvent
 from llm_router.options import RouterOptions
 from llm_router.phrases import Phrases
 from llm_router.pool import Pool, may_follow, prompt_characters
 from llm_router.resume import Seam, resume_request
+from llm_router.settling import Settling
 from llm_router.speech import SpeechClock, ends_sentence
 from llm_router.types import ChatRequest, Chunk
 
@@ -336,9 +337,12 @@ class Reply:
         ends_at = min(self._ends_at, winner.started_at + winner.endpoint.connection.timeout)
         if not self._request.speech:
             return min(last_chunk + options.stall, ends_at)
-        first_word = winner.first_word_at or last_chunk
         due = self._speech.more_due(
-            first_word=first_word, last_chunk=last_chunk, lead=self._lead, options=options
+            first_word=winner.first_word_at or last_chunk,
+            last_chunk=last_chunk,
+            lead=self._lead,
+            usual_pause=usual_pause(winner.endpoint.latency.pauses, self._clock.now(), options),
+            options=options,
         )
         return min(due, ends_at)
 

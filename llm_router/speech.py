@@ -86,11 +86,18 @@ class SpeechClock:
         return waiting.count(" ") >= _CLAUSE_WORDS or len(waiting) >= _CLAUSE_LENGTH
 
     def more_due(
-        self, *, first_word: float, last_chunk: float, lead: float | None, options: RouterOptions
+        self,
+        *,
+        first_word: float,
+        last_chunk: float,
+        lead: float | None,
+        usual_pause: float = 0.0,
+        options: RouterOptions,
     ) -> float:
         """When more words must be there, if another is to take over (who needs `lead` seconds for
         its first word) before the voice falls silent. Words put it off; only a whole clause, which
-        shows how long the voice was silent, may bring it nearer.
+        shows how long the voice was silent, may bring it nearer. A pause that is usual for whoever
+        gives them (`usual_pause`) is no stall.
 
         Until a clause is whole, a voice cannot start: the clause has a deadline of its own. Many
         short pauses are as bad as a long one: what was paused is borne once. Where nobody could
@@ -99,6 +106,7 @@ class SpeechClock:
         if lead is None:
             return last_chunk + options.first_word_deadline
         if self.silent_from is None:
-            return min(first_word + options.first_clause, last_chunk + options.spoken_stall)
-        still_borne = max(0.0, options.spoken_stall - self._paused)
+            stalls_at = last_chunk + max(options.clause_stall, usual_pause)
+            return min(first_word + options.first_clause, stalls_at)
+        still_borne = max(0.0, max(options.spoken_stall, usual_pause) - self._paused)
         return max(last_chunk + still_borne, self.silent_from - lead)

@@ -14,7 +14,7 @@ from llm_router import open_router
 from llm_router.clock import SystemClock
 from llm_router.connections import Connection
 from llm_router.integrations.livekit import ROUTE, RouterLLM
-from llm_router.observe import Observer
+from llm_router.observe import AttemptEvent, Observer, ReplyEvent
 from llm_router.phrases import Phrases
 from llm_router.router import Reply, Router
 from llm_router.testing.server import Behaviour, Fault, FaultyServer, Script
@@ -125,6 +125,25 @@ async def test_a_failure_on_the_way_is_told_as_one_the_call_survives() -> None:
         assert text_of(await read(model)) == ANSWER
     assert [error.recoverable for error in errors] == [True]
     assert "connection a" in str(errors[0].error)
+
+
+async def test_whose_call_it_is_and_in_which_language_reaches_the_router() -> None:
+    told: list[ReplyEvent] = []
+
+    class Told:
+        def attempt_ended(self, event: AttemptEvent) -> None:
+            """Nobody is asked."""
+
+        def reply_ended(self, event: ReplyEvent) -> None:
+            told.append(event)
+
+    german = Phrases({"de": {"sorry": ["Wie bitte?"]}})
+    desk = Connection(name="desk", provider="offline", use_in_livekit=False)
+    async with open_router([desk], phrases=german, observers=[Told()]) as router:
+        chunks = await read(RouterLLM(router, session_id="call", language="de"))
+    assert text_of(chunks) == "Wie bitte?"
+    assert told[0].session_id == "call"
+    assert told[0].unasked == (("desk", "not flagged for livekit"),)
 
 
 async def test_nothing_is_asked_again_by_livekit() -> None:

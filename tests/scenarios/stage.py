@@ -9,6 +9,7 @@ from llm_router.connections import Connection
 from llm_router.endpoint import Endpoint
 from llm_router.observe import AttemptEvent, ReplyEvent
 from llm_router.options import RouterOptions
+from llm_router.policies.base import Policy
 from llm_router.policies.priority import Priority
 from llm_router.pool import Pool
 from llm_router.router import Router
@@ -50,6 +51,7 @@ class Stage:
             Connection(name=chr(97 + i), priority=i) for i in range(len(self.providers))
         ]
         self.options = RouterOptions()
+        self.policy: Policy = Priority()
         self.router = ""
         """How the router describes itself once all has been asked."""
 
@@ -74,7 +76,7 @@ class Stage:
             Endpoint(connection, provider, self.options.breaker)
             for connection, provider in zip(self.connections, self.providers, strict=True)
         ]
-        pool = Pool(endpoints, Priority(), self.options.target)
+        pool = Pool(endpoints, self.policy, self.options.target)
         return Router(pool, self.options, clock=self.clock, observers=[self])
 
     def ask(

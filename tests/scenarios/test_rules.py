@@ -1,11 +1,13 @@
 """Rules that one fault in one reply does not show: rests, limits, and who may take over."""
 
 import asyncio
+import math
 from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
 
+from llm_router.endpoint import Endpoint
 from llm_router.errors import BrokenStreamError, ReplyFailedError, StatusError, UnreachableError
 from llm_router.router import Router
 from llm_router.testing import HANG, Step, fail, say
@@ -174,6 +176,14 @@ def test_a_last_resort_asked_at_a_short_deadline_blames_none_that_it_did_not_wai
 # ── Once words are out ───────────────────────────────────────────────────────────────────────────
 
 
+def test_a_reader_of_text_bears_a_longer_stall_and_then_another_goes_on() -> None:
+    s = Stage([[*say(HEAD, first=0.0, gap=0.0, finish=None), HANG]], [SPARE])
+    [heard] = s.ask(speech=False)
+    assert heard.text == ANSWER
+    assert heard.at[-1] > s.options.stall
+    assert heard.at[-1] < s.options.stall + 2.0
+
+
 def test_a_long_text_without_punctuation_is_no_drip() -> None:
     words = " ".join(["and"] * 40)
     s = Stage([say(words, gap=0.15)], [SPARE])
@@ -258,6 +268,45 @@ def test_a_reply_that_outruns_its_time_is_closed_and_blames_nobody() -> None:
 
 
 # ── Slow and steady ──────────────────────────────────────────────────────────────────────────────
+
+
+def bursts(text: str, *, words: int, pause: float) -> list[Step]:
+    spoken = text.split(" ")
+    pieces = [" ".join(spoken[at : at + words]) for at in range(0, len(spoken), words)]
+    steps = [Step(pause if at else 0.15, Chunk(text=f"{p} ")) for at, p in enumerate(pieces)]
+    return [*steps, STOP]
+
+
+def test_a_server_that_sends_its_words_in_bursts_is_left_at_first_and_then_known() -> None:
+    s = Stage([bursts("We open at nine on weekdays.", words=2, pause=0.5)], [SPARE])
+    heard = s.ask(turns=20)
+    assert ("a", "dripping") in s.outcomes[:4]
+    assert {chunk.connection for turn in heard[-10:] for chunk in turn.chunks} == {"a"}
+    assert {turn.text.strip() for turn in heard[-10:]} == {"We open at nine on weekdays."}
+    assert "closed, 0 failed" in s.router.splitlines()[1]
+
+
+def known_after_one_reply(s: Stage) -> Endpoint:
+    """The first endpoint."""
+
+    async def main() -> Endpoint:
+        router = s.open_router()
+        await ask_until(router, s, 9.0)
+        await router.aclose()
+        return router.pool.endpoints[0]
+
+    return s.clock.run(main())
+
+
+def test_the_longest_pause_of_a_whole_reply_is_noted() -> None:
+    uneven = [Step(after, Chunk(text=f" {after},")) for after in (0.1, 0.2, 0.02)]
+    first = known_after_one_reply(Stage([[*uneven, STOP]]))
+    assert first.latency.pauses.quantile(0.5) == pytest.approx(0.2, rel=0.1)
+
+
+def test_a_server_that_drips_is_not_taken_for_a_fast_one() -> None:
+    drip = [Step(0.05, Chunk(text="We ")), *[Step(1.0, Chunk(text="w "))] * 60]
+    assert known_after_one_reply(Stage([drip], [SPARE])).predicted(0) == math.inf
 
 
 def test_a_slow_but_steady_server_without_a_spare_is_waited_for_and_stays_well() -> None:

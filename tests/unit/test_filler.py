@@ -9,7 +9,7 @@ import pytest
 from livekit import rtc
 from livekit.agents import llm
 
-from agent.filler import LATE, Cover, FillerRule, mark_late, without_marks
+from agent.filler import LATE, Cover, FillerRule, mark_late, waits_since, without_marks
 from llm_router.phrases import Phrases
 
 RATE = 1000
@@ -35,6 +35,14 @@ def test_the_only_phrase_of_a_language_is_not_repeated() -> None:
 
 
 # ── When it is said ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_wait_begins_when_the_caller_falls_silent_and_not_when_the_model_is_asked() -> None:
+    assert waits_since(10.0, asked=10.8, late_after=1.2) == 10.0
+
+
+def test_a_typed_question_or_a_tools_result_is_waited_for_from_when_the_model_is_asked() -> None:
+    assert waits_since(10.0, asked=25.0, late_after=1.2) == 25.0
 
 
 def chunk(text: str) -> llm.ChatChunk:

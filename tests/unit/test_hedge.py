@@ -9,9 +9,19 @@ from hypothesis import strategies as st
 
 from llm_router.connections import Connection
 from llm_router.endpoint import Attempt, Endpoint, Mailbox
-from llm_router.hedge import GiveUp, Patience, Race, Start, Step, Wait, patience, usual_wait
+from llm_router.hedge import (
+    GiveUp,
+    Patience,
+    Race,
+    Start,
+    Step,
+    Wait,
+    patience,
+    usual_pause,
+    usual_wait,
+)
 from llm_router.latency import Histogram
-from llm_router.options import PatienceOptions
+from llm_router.options import PatienceOptions, RouterOptions
 from llm_router.testing import HANG, ManualClock, ScriptedProvider
 from llm_router.types import ChatRequest
 
@@ -98,6 +108,19 @@ def test_the_usual_wait_of_a_stranger_is_taken_to_be_long() -> None:
     assert usual_wait(measured(), OPTIONS) == OPTIONS.cold_silent
     assert usual_wait(measured(0.1, failures=9), OPTIONS) == OPTIONS.cold_silent
     assert usual_wait(measured(0.3), OPTIONS) == pytest.approx(0.3, rel=0.1)
+
+
+def test_a_server_that_sends_its_words_in_bursts_is_given_its_usual_pause() -> None:
+    longest = RouterOptions().longest_stall
+    assert usual_pause(measured(0.5, 0.5), 0.0, RouterOptions()) == 0.0, "too little measured"
+    known = usual_pause(measured(0.4, 0.4, 0.4, 0.4, 0.02), 0.0, RouterOptions())
+    assert 0.4 < known < longest
+    assert usual_pause(measured(5.0, 5.0, 5.0), 0.0, RouterOptions()) == longest
+
+
+def test_who_was_never_waited_for_is_waited_for_the_longest_or_would_never_be_known() -> None:
+    outlasted = measured(cut=(0.25, 0.25, 0.25))
+    assert usual_pause(outlasted, 0.0, RouterOptions()) == RouterOptions().longest_stall
 
 
 # ── The race ─────────────────────────────────────────────────────────────────────────────────────

@@ -205,8 +205,28 @@ def test_whoever_watches_is_told_of_each_change() -> None:
     latency.record_first_clause(0, 0.4, 0.0)
     latency.record_at_least(0, 0.4, 0.0)
     latency.record_failure(0, 0.0)
+    latency.record_no_clause(0, 0.4, 0.0)
+    latency.record_pause(0.1, 0.0)
+    latency.record_stall(0.4, 0.0)
     latency.add_weights({0: 1.0}, 0.0)
-    assert told == [1, 2, 3, 4, 4]
+    assert told == [1, 2, 3, 4, 5, 6, 7, 7]
+
+
+def test_words_that_make_no_clause_leave_the_first_word_as_fast_as_it_was() -> None:
+    latency = Latency()
+    for _ in range(2):
+        latency.record_first_word(0, 0.1, 0.0)
+        latency.record_no_clause(0, 0.5, 0.0)
+    assert latency.first_word(0).quantile(0.5) == pytest.approx(0.1, rel=0.1)
+    assert latency.first_clause(0).quantile(0.5) == math.inf
+
+
+def test_pauses_are_known_to_others_too() -> None:
+    mine, others = Latency(), Latency()
+    mine.record_pause(0.5, 0.0)
+    others.add_weights(mine.weights(0.0), 0.0)
+    assert others.pauses.quantile(0.5) == pytest.approx(0.5, rel=0.1)
+    assert others.first_word(0).quantile(0.5) is None
 
 
 def test_who_is_told_of_a_change_finds_it_made() -> None:

@@ -66,20 +66,17 @@ def test_a_reply_is_one_line(log: pytest.LogCaptureFixture, event: ReplyEvent, l
     assert lines(log) == [("INFO", line)]
 
 
-def test_the_last_resort_is_an_error_that_says_who_failed_how(
+def test_the_last_resort_is_an_error_that_says_who_failed_how_and_who_was_not_asked_why(
     log: pytest.LogCaptureFixture,
 ) -> None:
     failures = (
         ("a", Failure(FailureClass.SILENT, "no word by the deadline")),
         ("b", Failure(FailureClass.REJECTED_KEY, "HTTP 401")),
     )
-    LogObserver().reply_ended(replace(TAKEN_OVER, last_resort=True, failures=failures))
-    assert lines(log) == [
-        (
-            "ERROR",
-            "no connection could answer (a: silent; b: rejected key): the last resort spoke",
-        )
-    ]
+    told = replace(TAKEN_OVER, last_resort=True, failures=failures, unasked=(("c", "not active"),))
+    LogObserver().reply_ended(told)
+    said = "a: silent; b: rejected key; c: not active"
+    assert lines(log) == [("ERROR", f"no connection could answer ({said}): the last resort spoke")]
 
 
 def test_a_reader_who_got_an_error_heard_no_last_resort(log: pytest.LogCaptureFixture) -> None:

@@ -110,7 +110,7 @@ def test_the_voice_never_runs_out_earlier_than_it_would_have(
         before = clock.silent_from
 
 
-OPTIONS = RouterOptions(first_clause=2.0, spoken_stall=0.7)
+OPTIONS = RouterOptions(first_clause=2.0, clause_stall=0.6, spoken_stall=0.7)
 
 
 def test_a_clause_is_due_some_time_after_the_first_word() -> None:
@@ -120,11 +120,28 @@ def test_a_clause_is_due_some_time_after_the_first_word() -> None:
     assert due == 3.0, "however many words drip in between"
 
 
-def test_before_the_first_clause_the_next_word_is_due_as_soon_as_for_a_silent_voice() -> None:
+def test_before_the_first_clause_the_next_word_is_due_soon() -> None:
     clock = SpeechClock("en")
     clock.heard("We", 1.0)
     due = clock.more_due(first_word=1.0, last_chunk=1.0, lead=0.2, options=OPTIONS)
-    assert due == 1.7
+    assert due == 1.6
+
+
+@pytest.mark.parametrize(("usual", "expected"), [(0.9, 1.9), (0.1, 1.6)])
+def test_a_pause_that_is_usual_for_a_server_is_no_stall(usual: float, expected: float) -> None:
+    clock = SpeechClock("en")
+    clock.heard("We", 1.0)
+    due = clock.more_due(
+        first_word=1.0, last_chunk=1.0, lead=0.2, usual_pause=usual, options=OPTIONS
+    )
+    assert due == pytest.approx(expected)
+
+
+def test_a_voice_that_has_run_out_bears_the_usual_pause_too() -> None:
+    clock = SpeechClock("en")
+    clock.heard("Yes.", 0.0)
+    due = clock.more_due(first_word=0.0, last_chunk=5.0, lead=0.4, usual_pause=0.9, options=OPTIONS)
+    assert due == pytest.approx(5.9)
 
 
 def test_more_is_due_before_the_voice_runs_out_by_as_much_as_the_next_one_needs() -> None:

@@ -1,0 +1,159 @@
+"""Who is asked at all, and that what a request says of itself reaches every decision."""
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from llm_router.connections import Connection
+from llm_router.errors import ReplyFailedError, StatusError
+from llm_router.policies.latency import LatencyPolicy
+from llm_router.router import Router
+from llm_router.testing import HANG, Step, fail, say
+from llm_router.types import ChatRequest, Chunk
+from tests.scenarios.stage import HELLO, Stage
+from tests.scenarios.test_rules import ask_until
+
+ANSWER = "We open at nine in the morning."
+
+
+def asked(s: Stage) -> list[str]:
+    return [event.connection for event in s.events]
+
+
+# ── Who may be asked ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_when_nobody_may_be_asked_each_connection_is_named_with_its_reason() -> None:
+    s = Stage([say(ANSWER)], [say(ANSWER)], [fail(StatusError(500))])
+    s.connections[0] = replace(s.connections[0], use_in_automation=False)
+    s.connections[1] = replace(s.connections[1], is_active=False)
+    with pytest.raises(ReplyFailedError) as told:
+        s.ask(speech=False, integration="automation")
+    for why in ("a: not flagged for automation", "b: not active", "c: overloaded"):
+        assert why in str(told.value)
+    assert s.replies[0].unasked == (("a", "not flagged for automation"), ("b", "not active"))
+    assert asked(s) == ["c"]
+
+
+def test_only_the_pool_that_is_named_is_asked() -> None:
+    s = Stage([say(ANSWER)], [say(ANSWER)])
+    s.connections[1] = replace(s.connections[1], pool="night")
+    s.ask(pool="night")
+    assert asked(s) == ["b"]
+
+
+def test_one_at_its_own_limit_is_asked_no_more_and_every_attempt_counts() -> None:
+    s = Stage([say(ANSWER)], [say(ANSWER)])
+    s.connections[0] = replace(s.connections[0], rate_limit_rpm=2)
+    s.ask(turns=3)
+    assert asked(s) == ["a", "a", "b"]
+
+
+# ── A session stays ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("session", "third"), [("a call", "b"), ("", "a")])
+def test_a_session_stays_with_whoever_answered_it_last(session: str, third: str) -> None:
+    """The first answers, then the newcomer, which is trusted to be fast; then both are equals."""
+    s = Stage([say(ANSWER, first=0.2)], [say(ANSWER, first=0.2)])
+    s.connections = [Connection(name=name) for name in ("a", "b")]
+    s.policy = LatencyPolicy()
+    s.ask(turns=3, session_id=session)
+    assert asked(s) == ["a", "b", third]
+
+
+# ── A question that is taken back and asked again ────────────────────────────────────────────────
+
+
+async def take_back(router: Router, s: Stage, asked_for: float, still_open: float) -> None:
+    """A question taken back after so long; LiveKit does so just after it has asked anew."""
+    asking = asyncio.create_task(ask_until(router, s, asked_for + still_open, session_id="a call"))
+    await s.clock.sleep(asked_for)
+    if not still_open:
+        await asking
+
+
+@pytest.mark.parametrize("still_open", [0.0, 0.01])
+@pytest.mark.parametrize(
+    ("asked_for", "again_as", "hedge"),
+    [(0.3, "a call", 0.0), (0.3, "another", 0.25), (0.3, "", 0.25), (0.1, "a call", 0.25)],
+)
+def test_what_a_caller_has_waited_is_not_waited_once_more(
+    asked_for: float, again_as: str, hedge: float, still_open: float
+) -> None:
+    s = Stage([[HANG]], [say(ANSWER, first=0.2)])
+
+    async def main() -> float:
+        router = s.open_router()
+        await take_back(router, s, asked_for, still_open)
+        start = s.clock.now()
+        again = ChatRequest(**(HELLO | {"session_id": again_as}))
+        async with aclosing(router.stream(again)) as reply:
+            await anext(aiter(reply))
+        first_word = s.clock.now() - start
+        await router.aclose()
+        return first_word
+
+    assert s.clock.run(main()) == pytest.approx(hedge + 0.2, abs=1e-6)
+
+
+def test_a_new_question_long_after_one_without_an_answer_is_asked_as_ever() -> None:
+    s = Stage([[HANG], say(ANSWER, first=0.2)], [say(ANSWER, first=0.0)])
+
+    async def main() -> None:
+        router = s.open_router()
+        await take_back(router, s, 0.2, 0.0)
+        await s.clock.sleep(5.0)
+        await ask_until(router, s, 5.0, session_id="a call")
+        await router.aclose()
+
+    s.clock.run(main())
+    assert asked(s) == ["a", "a"]
+
+
+# ── What is known of a server ────────────────────────────────────────────────────────────────────
+
+
+def test_a_server_that_fails_fast_is_not_taken_for_a_fast_one() -> None:
+    s = Stage([fail(StatusError(500))] * 2 + [say(ANSWER)], [say(ANSWER, first=0.2)])
+    s.connections = [Connection(name=name) for name in ("a", "b")]
+    s.policy = LatencyPolicy()
+    s.ask(turns=6)
+    assert asked(s)[-3:] == ["b"] * 3
+
+
+def test_a_short_prompt_is_not_waited_for_as_long_as_long_ones_take() -> None:
+    quick, slow = say(ANSWER, first=0.1), say(ANSWER, first=1.5)
+    s = Stage([slow] * 4 + [quick] * 4 + [[HANG]], [say(ANSWER, first=0.1)])
+    s.connections[1] = replace(s.connections[1], hedge="never")
+    long: dict[str, Any] = {"messages": [{"role": "user", "content": "x" * 10_000}]}
+    first_words: list[float] = []
+
+    async def main() -> None:
+        router = s.open_router()
+        for prompt in [long] * 4 + [dict[str, Any]()] * 5:
+            start = s.clock.now()
+            async with aclosing(router.stream(ChatRequest(**(HELLO | prompt)))) as reply:
+                async for _ in reply:
+                    first_words.append(s.clock.now() - start)
+                    break
+        await router.aclose()
+
+    s.clock.run(main())
+    assert first_words[-1] <= s.options.patience.shortest + 0.1 + 1e-6
+
+
+# ── The caller's language ────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(("language", "soonest", "latest"), [("en", 1.0, 2.0), ("ja", 2.8, 4.0)])
+def test_a_stall_is_noticed_by_the_talking_speed_of_the_language(
+    language: str, soonest: float, latest: float
+) -> None:
+    head = "\u6771\u4eac" * 14 + "\u3002"  # 29 characters: 1.9 s in English, 3.9 s in Japanese
+    s = Stage([[Step(0.1, Chunk(text=head)), HANG]], [say("\u7d42\u308f\u308a\u3002")])
+    [heard] = s.ask(language=language)
+    assert soonest < heard.at[1] < latest
