@@ -18,6 +18,7 @@ from llm_router.errors import ConfigurationError, UpstreamError
 from llm_router.imports import from_json
 from llm_router.local_servers import USUAL_ADDRESSES, Sighting, look_around
 from llm_router.plugins import Plugins
+from llm_router.providers.catalog import provider_of
 
 OFFLINE = "offline"
 STORED, BUILT_IN = "stored", "built in"
@@ -25,6 +26,7 @@ STORED, BUILT_IN = "stored", "built in"
 _OFFLINE_PRIORITY = 10_000
 _NAMELESS = frozenset({"llama_cpp", "llama_cpp_python"})
 """Servers that answer with the one model they hold, whatever name is asked for."""
+_LIST_MODELS = frozenset({"openai_compatible", "ollama"})
 _NO_CHAT = re.compile(r"embed|rerank|whisper|transcribe|tts|dall-e|moderation|image", re.IGNORECASE)
 
 
@@ -134,7 +136,7 @@ async def _with_models(named: Sequence[Named], probe: Probe) -> Found:
 
 
 def _needs_model(connection: Connection) -> bool:
-    return connection.provider == "openai_compatible" and not connection.model_name
+    return connection.provider in _LIST_MODELS and not connection.model_name
 
 
 def _choice(named: Named, offered: Mapping[str, Sequence[str] | None]) -> str | None:
@@ -212,6 +214,7 @@ def _seen(sighting: Sighting, model: str, place: int, taken: set[str]) -> Named:
         connection_type="local",
         priority=10 * place,
     )
+    connection = replace(connection, provider=provider_of(connection))
     where = urlsplit(sighting.base_url).netloc
     return Named(connection, f"found at {where} ({sighting.title})")
 

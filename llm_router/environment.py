@@ -7,6 +7,7 @@ from llm_router.connections import Connection
 from llm_router.errors import ConfigurationError
 from llm_router.imports import from_compatible_data
 from llm_router.presets import CLOUDS, cloud_connection
+from llm_router.providers.catalog import provider_of
 
 _SERVERS = {
     "vllm": ("VLLM_BASE_URL", "http://127.0.0.1:8000/v1"),
@@ -130,6 +131,7 @@ def _server(
     address: str, variable: str, name: str, *, server: str = "", api_key: str | None = None
 ) -> Connection:
     try:
-        return Connection(name=name, base_url=address, server=server, api_key=api_key)
+        made = Connection(name=name, base_url=address, server=server, api_key=api_key)
+        return replace(made, provider=provider_of(made))
     except ConfigurationError:
         raise ConfigurationError(f"{variable}: must look like http://host:port/v1") from None

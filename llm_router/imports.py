@@ -8,18 +8,20 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from llm_router.connections import MANAGED, Connection
 from llm_router.errors import ConfigurationError
+from llm_router.providers.catalog import provider_of
 
 _ADAPTER = TypeAdapter(Connection)
 _OWN_FIELDS = frozenset(field.name for field in fields(Connection)) - frozenset(MANAGED)
 _OTHER_FIELDS = frozenset({"model", "is_local"})
 """What other programs' files say; see `_in_our_words`."""
+_DIAL = frozenset({"openai_compatible", "ollama"})
 _FROM_ENVIRONMENT = "env:"
 _STRING = r'"(?:[^"\\\n]|\\.)*"?'
 _COMMENT = re.compile(rf"{_STRING}|//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
@@ -139,9 +141,11 @@ def _connection(row: Any, place: str, environ: Mapping[str, str]) -> Connection:
         raise ConfigurationError(f"{where}: {first['msg']}") from None
     except ConfigurationError as error:
         raise ConfigurationError(f"{place}: {error}") from None
-    if connection.provider == "openai_compatible" and not connection.base_url:
+    if connection.provider in _DIAL and not connection.base_url:
         raise ConfigurationError(f'{place}, field "base_url": is missing, e.g. http://host:port/v1')
-    return connection
+    if "provider" in own:
+        return connection
+    return replace(connection, provider=provider_of(connection))
 
 
 def _in_our_words(row: _Row, place: str) -> dict[str, Any]:

@@ -114,6 +114,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 Connection(
                     name="ollama",
                     connection_type="local",
+                    provider="ollama",
                     server="ollama",
                     base_url="http://127.0.0.1:11434",
                     model_name="llama3.2",

@@ -32,6 +32,8 @@ class Server:
     """`api.x.com`; `.x.com` for all below it; `api.x.com/beta` where the path matters."""
     port: int | None = None
     """Its usual port. Two rows with one port: the port tells nothing."""
+    provider: str = "openai_compatible"
+    """Who speaks to it best, where a record does not say; another name is one of its own API."""
     path: str = "/v1"
     """Where the API stands when the address does not say."""
     native_path: str = ""

@@ -16,6 +16,7 @@ class TorchEngine:
     """An Engine (see `_transformers_text.py`)."""
 
     def __init__(self, name: str, device: str | None, dtype: str | None) -> None:
+        transformers.utils.logging.disable_progress_bar()
         try:
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(name)
             model = transformers.AutoModelForCausalLM.from_pretrained(name, dtype=dtype or "auto")

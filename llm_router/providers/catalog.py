@@ -66,6 +66,7 @@ _ROWS = (
         name="ollama",
         title="Ollama",
         source="docs.ollama.com, api/openai-compatibility",
+        provider="ollama",  # knows what is in memory, how much context it gets, and not to think
         port=11434,
         native_path="/api",
         continuation="trailing",  # seen, 0.9.6
@@ -286,7 +287,18 @@ def find(connection: Connection) -> Server:
         if connection.server not in SERVERS:
             raise UnknownPluginError("server", connection.server, sorted(SERVERS))
         return SERVERS[connection.server]
-    address = urlsplit(connection.base_url)
+    return _at(connection.base_url)
+
+
+def provider_of(connection: Connection) -> str:
+    """Who is to speak to a connection that does not say so itself."""
+    if connection.server:
+        return SERVERS.get(connection.server, SERVERS["unknown"]).provider
+    return _at(connection.base_url).provider
+
+
+def _at(base_url: str) -> Server:
+    address = urlsplit(base_url)
     for row in _ROWS:
         if any(_is_at(address, host) for host in row.hosts):
             return row

@@ -4,7 +4,7 @@ import pytest
 
 from llm_router.connections import Connection
 from llm_router.errors import UnknownPluginError
-from llm_router.providers.catalog import SERVERS, api_root, find
+from llm_router.providers.catalog import SERVERS, api_root, find, provider_of
 
 
 def at(base_url: str, server: str = "") -> Connection:
@@ -100,3 +100,20 @@ def test_a_query_survives() -> None:
     base_url = "https://x.openai.azure.com/openai/deployments/small?api-version=2024-10-21"
     root, query = api_root(base_url, find(at(base_url)))
     assert (root, query) == (base_url.partition("?")[0], "api-version=2024-10-21")
+
+
+@pytest.mark.parametrize(
+    ("server", "base_url", "provider"),
+    [
+        ("", "http://127.0.0.1:11434/v1", "ollama"),
+        ("ollama", "http://box", "ollama"),
+        ("vllm", "http://127.0.0.1:11434", "openai_compatible"),
+        ("nobody", "http://box", "openai_compatible"),
+        ("", "https://api.openai.com/v1", "openai_compatible"),
+    ],
+)
+def test_a_server_with_an_api_of_its_own_is_spoken_to_by_that(
+    server: str, base_url: str, provider: str
+) -> None:
+    connection = Connection(name="box", server=server, base_url=base_url)
+    assert provider_of(connection) == provider

@@ -78,6 +78,11 @@ def models(*names: str, owner: str = "someone") -> dict[str, Any]:
     return {"/v1/models": {"object": "list", "data": rows}}
 
 
+def tags(*names: str) -> dict[str, Any]:
+    """The models as Ollama lists them itself."""
+    return {"/api/tags": {"models": [{"name": name} for name in names]}}
+
+
 def only(found: Found) -> Connection:
     """The one connection beside the built-in responder."""
     first, last = found.connections
@@ -205,10 +210,10 @@ async def test_empty_variables_are_not_set() -> None:
 
 @pytest.mark.parametrize("suffix", ["", "/", "/api", "/v1"])
 async def test_ollama_is_asked_for_its_models_however_its_address_is_written(suffix: str) -> None:
-    async with web(models("nomic-embed-text", "llama3.2")) as site:
+    async with web(tags("nomic-embed-text", "llama3.2")) as site:
         found = await from_environment(OLLAMA_BASE_URL=site.root + suffix)
-    assert only(found).model_name == "llama3.2"
-    assert site.asked == ["/v1/models"]
+    assert (only(found).model_name, only(found).provider) == ("llama3.2", "ollama")
+    assert site.asked == ["/api/tags"]
 
 
 async def test_the_key_goes_to_the_server_it_belongs_to() -> None:
@@ -256,7 +261,7 @@ async def test_an_address_with_a_password_is_refused_without_showing_it() -> Non
 
 
 async def test_the_default_model_goes_to_the_server_that_has_it() -> None:
-    async with web(models("llama3.2:latest")) as ollama, web(models("qwen", "bigger")) as vllm:
+    async with web(tags("llama3.2:latest")) as ollama, web(models("qwen", "bigger")) as vllm:
         found = await from_environment(
             OLLAMA_BASE_URL=ollama.root, VLLM_BASE_URL=vllm.root, DEFAULT_MODEL="llama3.2"
         )
@@ -338,6 +343,7 @@ async def test_a_server_on_this_machine_is_recognised(
     connection = only(found)
     assert (connection.server, connection.model_name) == (server, "m")
     assert connection.base_url == f"{site.root}/v1"
+    assert connection.provider == ("ollama" if server == "ollama" else "openai_compatible")
     where = site.root.removeprefix("http://")
     assert found.sources[connection.name] == f"found at {where} ({title})"
 

@@ -55,9 +55,10 @@ async def pull(
     model = (wanted and wanted.model) or connection.model_name
     if not model:
         raise ConfigurationError(f"connection {connection.name!r}: name a model to pull")
-    if under_way := served.pulls.under_way(connection_id, model):
-        return _shown(under_way)
     provider = await open_provider(connection, served.clock, served.guard(asking))
+    if under_way := served.pulls.under_way(connection_id, model):
+        await provider.aclose()
+        return _shown(under_way)
     try:
         steps = _steps(provider, _keeper(provider, connection).pull(model))
         begun = await served.pulls.start(connection_id, model, steps, served.now)
