@@ -2,7 +2,7 @@
 
     python bench/engines.py --engines llama_cpp --runs 50
 
-Builds the engines that are not built yet: see `make test-live`.
+Builds the engines that are not built yet: `make test-live` says how long that takes.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--engines", nargs="+", choices=KINDS, default=list(KINDS), help="default: all"
+        "--engines", nargs="+", choices=KINDS, default=["llama_cpp"], help="default: %(default)s"
     )
     parser.add_argument(
         "--warm-up", type=int, default=10, metavar="N",

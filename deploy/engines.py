@@ -16,21 +16,24 @@ OLLAMA = places.ROOT / "deploy" / "servers" / "ollama"
 
 def llama_cpp() -> Path:
     """Return the Python whose `xllamacpp` holds llama.cpp's own HTTP server."""
-    return environments.provide("llama-cpp", "llama.cpp (seconds; 0.2 GB)")
+    return environments.provide("llama-cpp", "llama.cpp", takes="seconds and 0.2 GB")
 
 
 def llama_cpp_python() -> Path:
     """Return the Python that runs `-m llama_cpp.server`."""
     return environments.provide(
         "llama-cpp-python",
-        "llama-cpp-python (5 minutes; 0.3 GB)",
+        "llama-cpp-python",
+        takes="5 minutes and 0.3 GB",
         instead="see that there is a C++ compiler (on Debian and Ubuntu: apt install g++)",
     )
 
 
 def vllm() -> Path:
     """Return the Python that runs `-m vllm.entrypoints.cli.main serve`."""
-    return environments.provide("vllm", "vLLM for a CPU (4 minutes; 6 GB)", finish=name_vllm)
+    return environments.provide(
+        "vllm", "vLLM for a CPU", takes="4 minutes and 6 GB", finish=name_vllm
+    )
 
 
 def ollama() -> Path:
@@ -38,10 +41,8 @@ def ollama() -> Path:
     program = _ollama_in_cache()
     if program.exists():
         return program
-    with (
-        console.step("Ollama (3 minutes; 0.1 GB)") as step,
-        stamps.staged(program.parent) as staging,
-    ):
+    console.say("Ollama takes 3 minutes and 0.1 GB, once")
+    with console.step("Ollama") as step, stamps.staged(program.parent) as staging:
         toolchain.build_go(
             "github.com/ollama/ollama",
             staging / program.name,

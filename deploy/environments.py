@@ -22,10 +22,11 @@ def provide(
     name: str,
     title: str,
     *,
+    takes: str = "",
     instead: str = "",
     finish: Callable[[Path], object] = lambda _: None,
 ) -> Path:
-    """Return the Python of that environment, making it if there is none yet.
+    """Return the Python of that environment, making it, which `takes` so much, if there is none.
 
     `finish` may change what was installed: it is given the site-packages. Raises StepError when it
     cannot be made; `instead` is what else the person could do.
@@ -40,6 +41,8 @@ def provide(
     python, stamp = folder / "bin" / "python", folder / ".stamp"
     if stamps.is_fresh(stamp, inputs):
         return python
+    if takes:
+        console.say(f"{title} takes {takes}, once")
     with console.step(title) as step:
         toolchain.make_venv(folder, step, clear=True)
         if build_lock.exists():
