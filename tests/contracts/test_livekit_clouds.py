@@ -35,18 +35,10 @@ from llm_router.testing.clouds import (
 )
 from llm_router.testing.server import Fault, FaultyServer, Script
 from llm_router.types import ChatRequest, Chunk, Message, ToolCall
+from tests.contracts.asking import HELLO, WEATHER, collect, text
 
 WORDS = ("We", " open", " at", " nine", ".")
 CALL = ToolCall("toolu_1", "weather", '{"city": "Rome"}')
-HELLO = ChatRequest(messages=[{"role": "user", "content": "hello"}])
-TOOL = {
-    "type": "function",
-    "function": {
-        "name": "weather",
-        "description": "The weather somewhere.",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -136,20 +128,6 @@ async def cloud(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
         yield made
 
 
-async def collect(
-    provider: LiveKitProvider, request: ChatRequest = HELLO, into: list[Chunk] | None = None
-) -> list[Chunk]:
-    chunks = [] if into is None else into
-    async with aclosing(provider.stream(request)) as stream:
-        async for chunk in stream:
-            chunks.append(chunk)
-    return chunks
-
-
-def text(chunks: Sequence[Chunk]) -> str:
-    return "".join(chunk.text for chunk in chunks)
-
-
 # --- Answers
 
 
@@ -164,7 +142,7 @@ async def test_words_come_with_their_end_and_their_usage(cloud: Open) -> None:
 
 async def test_a_tool_call_comes_whole_and_once(cloud: Open) -> None:
     await cloud.behave(calls=[CALL])
-    chunks = await collect(cloud.provider, replace(HELLO, tools=[TOOL]))
+    chunks = await collect(cloud.provider, replace(HELLO, tools=[WEATHER]))
     assert [call for chunk in chunks for call in chunk.tool_calls] == [CALL]
     assert chunks[-1].finish_reason == "tool_calls"
     assert "weather" in json.dumps(dict(cloud.body()))
@@ -213,7 +191,7 @@ async def test_half_a_tool_call_is_not_given_out(cloud: Open, stop: str | None) 
     await cloud.server.behave(cloud.cloud.sending(pieces))
     heard: list[Chunk] = []
     with pytest.raises(BrokenStreamError):
-        await collect(cloud.provider, replace(HELLO, tools=[TOOL]), into=heard)
+        await collect(cloud.provider, replace(HELLO, tools=[WEATHER]), into=heard)
     assert not any(chunk.tool_calls for chunk in heard)
 
 
@@ -341,7 +319,7 @@ HISTORY: list[Message] = [
 
 
 async def test_a_history_of_another_vendor_s_is_put_right(cloud: Open) -> None:
-    await collect(cloud.provider, ChatRequest(messages=HISTORY, tools=[TOOL]))
+    await collect(cloud.provider, ChatRequest(messages=HISTORY, tools=[WEATHER]))
     assert cloud.system() == "Be kind."
     messages = cloud.body()["messages"]
     roles = [message["role"] for message in messages]
@@ -364,7 +342,9 @@ async def test_livekit_s_own_history_is_left_as_it_was(cloud: Open) -> None:
     call = llm.FunctionCall(call_id=FOREIGN, name="weather", arguments="{}", extra={"google": "x"})
     told = llm.FunctionCallOutput(call_id=FOREIGN, name="weather", output="sunny", is_error=False)
     context.items += [call, told]
-    await collect(cloud.provider, ChatRequest(messages=[], livekit_context=context, tools=[TOOL]))
+    await collect(
+        cloud.provider, ChatRequest(messages=[], livekit_context=context, tools=[WEATHER])
+    )
     assert FOREIGN not in json.dumps(cloud.body()["messages"])
     assert (call.call_id, call.extra) == (FOREIGN, {"google": "x"})
 

@@ -4,7 +4,7 @@ The LiveKit provider is asked through LiveKit's own OpenAI plugin, over a real s
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -24,17 +24,9 @@ from llm_router.providers.base import Provider
 from llm_router.testing.script import chunk, event
 from llm_router.testing.server import Fault, FaultyServer, Script
 from llm_router.types import ChatRequest, Chunk, Message, ToolCall
+from tests.contracts.asking import HELLO, WEATHER, collect, text
 
 PROVIDERS = Plugins("llm_router.providers", "provider")
-HELLO = ChatRequest(messages=[{"role": "user", "content": "hello"}])
-WEATHER = {
-    "type": "function",
-    "function": {
-        "name": "weather",
-        "description": "The weather somewhere.",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
-    },
-}
 
 
 def make(connection: Connection) -> Provider:
@@ -51,21 +43,6 @@ def through_livekit(server: FaultyServer, **fields: Any) -> Connection:
         api_key="sk-secret",
         **{"model_name": "faulty", **fields},
     )
-
-
-async def collect(
-    provider: Provider, request: ChatRequest = HELLO, into: list[Chunk] | None = None
-) -> list[Chunk]:
-    """All chunks; those before an error are in `into`."""
-    chunks = [] if into is None else into
-    async with aclosing(provider.stream(request)) as stream:
-        async for chunk in stream:
-            chunks.append(chunk)
-    return chunks
-
-
-def text(chunks: Sequence[Chunk]) -> str:
-    return "".join(chunk.text for chunk in chunks)
 
 
 @pytest.fixture

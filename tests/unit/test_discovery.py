@@ -402,7 +402,7 @@ async def test_an_ollama_without_models_is_a_warning() -> None:
 
 async def test_a_silent_port_costs_no_more_than_the_timeout() -> None:
     async with silent() as address, web(models("m")) as site:
-        found = await find_connections(NOWHERE, {}, Probe(timeout=0.2, local=(address, site.root)))
+        found = await find_connections(NOWHERE, {}, Probe(timeout=1.0, local=(address, site.root)))
     assert only(found).model_name == "m"
 
 
