@@ -7,8 +7,9 @@ looks like one that is whole.
 
 import importlib
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 from livekit.agents import llm
@@ -26,6 +27,26 @@ _OPENAI_OPTIONS = {
     "seed": "seed",
 }
 _CALL_ID = r"[A-Za-z0-9_-]{1,64}"
+
+
+Tell = Callable[[str | None], None]
+"""Told why an answer ends, or nothing, as often as one likes."""
+Listen = Callable[[Any, Tell], None]
+
+
+def _at(method: str, finish: Callable[..., str | None]) -> Listen:
+    """Listens at the method of a stream that sees each event; `finish` reads its arguments."""
+
+    def listen(stream: Any, tell: Tell) -> None:
+        parse = getattr(stream, method)
+
+        def overheard(*args: Any) -> Any:
+            tell(finish(*args))
+            return parse(*args)
+
+        setattr(stream, method, overheard)
+
+    return listen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +73,8 @@ class Plugin:
     """The ids of calls that it takes."""
     prepare: Callable[[llm.LLM[Any], llm.ChatContext], None] | None = None
     """Makes a history of other vendors' acceptable."""
-    parse: str = ""
-    """The method of its stream that sees each event; empty: how an answer ends is not known."""
-    finish: Callable[..., str | None] = lambda *_: None
-    """From the arguments of `parse`: why the answer ends, once that is told."""
+    listen: Listen | None = None
+    """Overhears, in a stream that has not begun, why the answer ends; None: that is not known."""
     lists: bool = False
     """Its vendor's library lists models as OpenAI's does."""
     warm: Callable[[Any], Awaitable[Any]] | None = None
@@ -122,6 +141,23 @@ def _sign(model: llm.LLM[Any], context: llm.ChatContext) -> None:
             signatures.setdefault(item.call_id, _NOT_SIGNED)
 
 
+def _listen_to_gemini(stream: Any, tell: Tell) -> None:
+    """Its stream reads the end where nobody can look; so the library's answer is passed on."""
+    client = stream._client  # noqa: SLF001  of the google plugin
+
+    async def asked(**request: Any) -> AsyncIterator[Any]:
+        return overheard(await client.aio.models.generate_content_stream(**request))
+
+    async def overheard(answer: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for response in answer:
+            for candidate in response.candidates or ():
+                tell(candidate.finish_reason and candidate.finish_reason.name.lower())
+            yield response
+
+    models = SimpleNamespace(generate_content_stream=asked)
+    stream._client = SimpleNamespace(aio=SimpleNamespace(models=models))  # noqa: SLF001  of the google plugin
+
+
 def _mistral(_: Connection) -> Mapping[str, Any]:
     # The other one, for conversations, is slower, and keeps what callers say on the server.
     return {"api_mode": "chat_completions"}
@@ -138,8 +174,7 @@ def _openai(extra: str = "") -> Plugin:
     return Plugin(
         extra=extra,
         options=_OPENAI_OPTIONS,
-        parse="_parse_choice",
-        finish=_openai_finish,
+        listen=_at("_parse_choice", _openai_finish),
         lists=True,
         close=lambda made: made._client.close(),  # noqa: SLF001  the plugin has no way to
     )
@@ -158,8 +193,7 @@ PLUGINS: Mapping[str, Plugin] = {
         nested="extra_body",
         continues=f"^{_OLDER_CLAUDE}",
         ends_with_user=True,
-        parse="_parse_event",
-        finish=_anthropic_finish,
+        listen=_at("_parse_event", _anthropic_finish),
         lists=True,
         close=lambda made: made._client.close(),  # noqa: SLF001  the plugin has no way to
     ),
@@ -175,8 +209,7 @@ PLUGINS: Mapping[str, Plugin] = {
         ask=_put_into_bedrock,
         continues=rf"anthropic\.{_OLDER_CLAUDE}",
         ends_with_user=True,
-        parse="_parse_chunk",
-        finish=_bedrock_finish,
+        listen=_at("_parse_chunk", _bedrock_finish),
         warm=lambda made: made._session.client(),  # noqa: SLF001  it is ours
         close=lambda made: made._session.aclose(),  # noqa: SLF001  the same
     ),
@@ -191,6 +224,7 @@ PLUGINS: Mapping[str, Plugin] = {
             "seed": "seed",
         },
         prepare=_sign,
+        listen=_listen_to_gemini,
         close=lambda made: made._client.aio.aclose(),  # noqa: SLF001  the plugin has no way to
     ),
     "groq": _openai("groq"),

@@ -147,7 +147,7 @@ class LiveKitProvider:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         calls = _CallIds(request)
-        begun = called = False
+        begun = useful = called = False
         stream: llm.LLMStream | None = None
         try:
             stream = self._ask(request)
@@ -155,10 +155,10 @@ class LiveKitProvider:
             async for event in stream:
                 begun = True
                 chunk = _chunk(event, calls)
-                called = called or bool(chunk.tool_calls)
+                useful, called = useful or chunk.useful, called or bool(chunk.tool_calls)
                 yield chunk
         except APIError as error:
-            if begun or (reason := finished_with_nothing(error)) is None:
+            if useful or (reason := finished_with_nothing(error)) is None:
                 raise in_our_words(error, begun=begun) from None
             yield Chunk(finish_reason=reason)
             return
@@ -201,15 +201,12 @@ class _Ending:
 
     def __init__(self, stream: llm.LLMStream, row: Plugin) -> None:
         self._stream, self._told = stream, ""
-        self._is_heard = bool(row.parse)
-        if self._is_heard:
-            parse = getattr(stream, row.parse)
+        self._is_heard = row.listen is not None
+        if row.listen:
+            row.listen(stream, self._tell)
 
-            def overheard(*args: Any) -> Any:
-                self._told = row.finish(*args) or self._told
-                return parse(*args)
-
-            setattr(stream, row.parse, overheard)
+    def _tell(self, reason: str | None) -> None:
+        self._told = reason or self._told
 
     def reason(self, *, called: bool) -> str:
         """Raises BrokenStreamError for an answer that was cut off, or a call that got lost."""
