@@ -21,6 +21,8 @@ def listing(**row: Any) -> dict[str, Any]:
 
 
 REFUSED: dict[str, Any] = {"/v1/models": "a key is needed"}
+EVERYWHERE = ("/api/version", "/props", "/info", "/health/liveliness", "/readyz")
+"""Where a server whose page answers every path would look like any other."""
 SEEN: list[tuple[str, Mapping[str, Any]]] = [
     ("vllm", listing(owned_by="vllm")),
     ("sglang", listing(owned_by="sglang")),
@@ -29,6 +31,9 @@ SEEN: list[tuple[str, Mapping[str, Any]]] = [
     ("tgi", REFUSED | {"/info": {"model_id": "m"}}),
     ("litellm", listing() | {"/health/liveliness": '"I\'m alive!"'}),
     ("localai", listing() | {"/readyz": ""}),
+    ("text_generation_webui", listing() | {"/v1/internal/model/info": {"model_name": "m"}}),
+    ("", listing() | {"/api/v0/models": {"data": [{"id": "m"}]}}),
+    ("", listing() | dict.fromkeys(EVERYWHERE, "<!doctype html>")),
     ("", listing()),
 ]
 
@@ -51,6 +56,25 @@ async def test_a_server_is_told_from_its_address_alone(
         seen = await identify(root + end, within=5.0)
     assert seen
     assert (seen.server, seen.base_url) == (name, f"{root}/v1")
+
+
+@pytest.mark.parametrize(
+    ("pages", "tokens"),
+    [
+        (listing(owned_by="vllm", max_model_len=4096), 4096),
+        (listing() | {"/info": {"model_id": "m", "max_total_tokens": 2048}}, 2048),
+        (listing() | {"/props": {"default_generation_settings": {"n_ctx": 8192}}}, 8192),
+        (listing(context_length="many"), None),
+        (listing(), None),
+    ],
+)
+async def test_what_a_server_says_its_model_holds_is_kept(
+    pages: Mapping[str, Any], tokens: int | None
+) -> None:
+    async with FaultyServer(pages=pages) as server:
+        seen = await identify(server.base_url, within=5.0)
+    assert seen
+    assert seen.context_length("m") == tokens
 
 
 @pytest.mark.parametrize("pages", [REFUSED, REFUSED | {"/readyz": "", "/health/liveliness": "ok"}])

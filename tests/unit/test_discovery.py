@@ -305,8 +305,6 @@ async def test_compatible_data_stands_beside_the_other_variables() -> None:
 
 # --- servers on this machine -----------------------------------------------------------------
 
-SPA = ("/api/version", "/props", "/info", "/health/liveliness", "/readyz")
-"""Where a server whose page answers every path would look like any other."""
 SERVERS = [
     ("vllm", "vLLM", models("m", owner="vllm")),
     ("sglang", "SGLang", models("m", owner="sglang")),
@@ -315,18 +313,11 @@ SERVERS = [
     ("llama_cpp", "llama.cpp", models("m") | {"/props": {"default_generation_settings": {}}}),
     ("llama_cpp", "llama.cpp", models("m", owner="llamacpp")),
     ("llama_cpp_python", "llama-cpp-python", models("m", owner="me")),
-    (
-        "text_generation_webui",
-        "text-generation-webui",
-        models("m") | {"/v1/internal/model/info": {"model_name": "m", "lora_names": []}},
-    ),
     ("tgi", "TGI", models("m") | {"/info": {"model_id": "m"}}),
     ("lm_studio", "LM Studio", models("m") | {"/api/v0/models": {"data": [{"state": "loaded"}]}}),
-    ("", "an OpenAI-compatible server", models("m") | {"/api/v0/models": {"data": [{"id": "m"}]}}),
     ("litellm", "LiteLLM", models("m") | {"/health/liveliness": "I'm alive!"}),
     ("localai", "LocalAI", models("m") | {"/readyz": "OK"}),
     ("", "an OpenAI-compatible server", models("m")),
-    ("", "an OpenAI-compatible server", models("m") | dict.fromkeys(SPA, "<!doctype html>")),
 ]
 
 
@@ -346,23 +337,6 @@ async def test_a_server_on_this_machine_is_recognised(
     assert connection.provider == ("ollama" if server == "ollama" else "openai_compatible")
     where = site.root.removeprefix("http://")
     assert found.sources[connection.name] == f"found at {where} ({title})"
-
-
-@pytest.mark.parametrize(
-    ("pages", "tokens"),
-    [
-        ({"/v1/models": {"data": [{"id": "m", "owned_by": "vllm", "max_model_len": 4096}]}}, 4096),
-        (models("m") | {"/info": {"model_id": "m", "max_total_tokens": 2048}}, 2048),
-        (models("m") | {"/props": {"default_generation_settings": {"n_ctx": 8192}}}, 8192),
-        ({"/v1/models": {"data": [{"id": "m", "context_length": "many"}]}}, None),
-        (models("m"), None),
-    ],
-)
-async def test_what_a_server_says_its_model_holds_is_kept(
-    pages: Mapping[str, Any], tokens: int | None
-) -> None:
-    async with web(pages) as site:
-        assert only(await locally(site.root)).context_length == tokens
 
 
 async def test_every_server_that_is_found_is_taken_in_order() -> None:

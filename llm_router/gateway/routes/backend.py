@@ -3,28 +3,77 @@ only one. The same routes answer at the root, where such programs look for them.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from llm_router import checkup
 from llm_router.access import Actor
-from llm_router.connections import Connection, Query
+from llm_router.connections import LONGEST, Connection, Query, Status
 from llm_router.errors import ConfigurationError, NotFoundError
 from llm_router.gateway.deps import Asking, Served, Services
 from llm_router.gateway.loading import Told
 from llm_router.gateway.openapi import problems
-from llm_router.gateway.schemas import (
-    BackendConfig,
-    BackendKind,
-    BackendShown,
-    LoadingShown,
-    ModelToLoad,
-)
+from llm_router.gateway.schemas import Given
 from llm_router.gateway.vetting import vet
 from llm_router.providers import catalog
 from llm_router.providers.base import ModelKeeper, Provider
 from llm_router.store import rules
+
+BackendKind = Literal["local", "ollama", "vllm", "instructlab", "openai"]
+
+
+class ModelToLoad(Given):
+    """A name that the server knows, or for a local backend also a path."""
+
+    model_config = ConfigDict(
+        protected_namespaces=(),
+        json_schema_extra={"examples": [{"model_name_or_path": "qwen3:4b"}]},
+    )
+    model_name_or_path: str = Field(min_length=1, max_length=LONGEST["model_name"])
+
+
+class LoadingShown(BaseModel):
+    """A model on its way, or the last one that was."""
+
+    model_config = ConfigDict(from_attributes=True)
+    connection_id: str
+    model: str
+    state: Literal["loading", "ready", "failed"]
+    progress: float | None = Field(description="From 0 to 1, where the server says.")
+    detail: str
+
+
+class BackendConfig(Given):
+    """Generation settings, for what a request does not say itself."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"temperature": 0.4, "extra": {"top_k": 20}}]}
+    )
+    temperature: float | None = Field(default=None, ge=0, le=2, strict=True)
+    top_p: float | None = Field(default=None, ge=0, le=1, strict=True)
+    max_tokens: int | None = Field(default=None, ge=1, le=10**9, strict=True)
+    extra: dict[str, JsonValue] = Field(
+        default={},
+        max_length=50,
+        description="Other fields of a request, as the server knows them.",
+    )
+
+
+class BackendShown(BaseModel):
+    """The connection that is asked first; `status` none: there is none."""
+
+    connection_id: str | None = None
+    connection: str | None = None
+    backend_type: BackendKind | None = None
+    backend_url: str = ""
+    active_model: str = ""
+    status: Status | Literal["loading", "none"]
+    status_reason: str = ""
+    loading: LoadingShown | None = None
+    config: BackendConfig | None = None
+
 
 _BUILT_IN = "offline"
 _CATALOGED = "openai_compatible"
