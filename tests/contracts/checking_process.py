@@ -18,7 +18,7 @@ OPTIONS = HealthOptions(interval=0.05, look_every=0.02)
 async def main(url: str, master_key: str) -> None:
     said = ""
     async with open_store(url, Vault([master_key])) as store:
-        lease = Lease(store.database, "health checks", SystemClock(), seconds=1.0)
+        lease = Lease(store.database, "health checks", SystemClock(), seconds=5.0)
 
         async def leads() -> bool:
             nonlocal said

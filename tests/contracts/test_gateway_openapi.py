@@ -66,7 +66,7 @@ def requests_are_answered_as_declared(operation: Any, api: Asked) -> None:
     answered_as_declared()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_no_request_breaks_it_and_every_answer_is_as_declared(api: Asked) -> None:
     document = schemathesis.openapi.from_url(f"{api.url}/api/openapi.json")
     asked = 0

@@ -158,7 +158,7 @@ async def said(process: Process) -> str:
     return (await process.stdout.readline()).decode().strip()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_of_two_processes_one_checks_and_the_other_takes_over_when_it_is_killed(
     server: Server,
 ) -> None:
