@@ -2,6 +2,7 @@
 peers do what their sources say.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from bench._outage_clock import SwiftClock
 from bench._outage_contenders import BUDGETS, CONTENDERS, DEFAULT, budget_name
 from bench._outage_day import PROMPTS, SECONDS, SERVERS, Day, Fate, Fault, Question
+from bench._outage_kept import Kept
 from bench._outage_page import Run, table, write
 from bench._outage_server import Bill
 from bench._outage_stage import ASKS_AGAIN, HANGS_UP, PAUSE, Figures, play
@@ -185,6 +187,35 @@ def test_nobody_pays_for_a_refusal() -> None:
     )
 
 
+# ── Days that are kept ───────────────────────────────────────────────────────────────────────────
+
+
+def a_day(contender: str, replies: int) -> Figures:
+    waits = [0.25] * (replies - 1) + [math.inf]
+    return Figures(contender, waits, 1.5, 0.5, replies, 60, Bill(4, 61, 0.002), 0.001)
+
+
+def test_a_day_that_was_kept_is_the_day_that_was_played(tmp_path: Path) -> None:
+    kept, played = Kept(tmp_path, seed=1), a_day("latency, hedges 0%", 3)
+    kept.put(played)
+    found = kept.find("latency, hedges 0%", 3)
+    assert found is not None
+    assert list(found.first_words) == played.first_words
+    assert (found.bill, found.silence, found.lost) == (played.bill, played.silence, played.lost)
+    assert kept.find("latency, hedges 0%", 4) is None
+    assert Kept(tmp_path, seed=2).find("latency, hedges 0%", 3) is None
+
+
+def test_of_several_days_the_longest_is_shown(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, seed=1)
+    assert kept.longest("p2c") is None
+    for replies in (9, 100, 20):
+        kept.put(a_day("p2c", replies))
+    longest = kept.longest("p2c")
+    assert longest is not None
+    assert longest.replies == 100
+
+
 # ── The page ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -198,6 +229,7 @@ def test_the_page_shows_every_contender_and_the_chosen_budget(tmp_path: Path) ->
     shown = page.read_text(encoding="utf-8")
     assert page.with_suffix(".png").stat().st_size > 0
     assert f"**{DEFAULT:.0%}**" in shown
+    assert "| LiteLLM | 3 |" in shown, "how many replies its day had"
     for name in CONTENDERS:
         assert f"| {name} |" in shown or any(name == budget_name(b) for b in BUDGETS)
         assert name in table(days)
