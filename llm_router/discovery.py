@@ -111,7 +111,9 @@ def _from_file(file: Path, environ: Mapping[str, str]) -> list[Named] | None:
         text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{file}: is not UTF-8; save it as UTF-8") from None
+    except OSError as error:
         raise ConfigurationError(f"{file}: cannot be read ({error})") from error
     return [Named(connection, str(file)) for connection in from_json(text, str(file), environ)]
 

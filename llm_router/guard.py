@@ -94,7 +94,7 @@ class AddressGuard:
             return
         if address := _as_address(host):
             self.check_address(address, host)
-        elif not _NAME.fullmatch(host):
+        elif _NUMBER.fullmatch(host) or not _NAME.fullmatch(host):
             raise AddressRefusedError(f"{host[:100]!r} is no host name")
         elif host in _INSIDE or host.endswith(_INSIDE_ENDINGS):
             raise AddressRefusedError(f"{host} is a name of this network; {_ALLOW}")

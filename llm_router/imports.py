@@ -50,7 +50,7 @@ def from_json(text: str, source: str, environ: Mapping[str, str]) -> tuple[Conne
         )
     places = [f"{source}[{index}]" for index in range(len(rows))]
     found = [_connection(row, place, environ) for row, place in zip(rows, places, strict=True)]
-    _refuse_duplicates("id", zip(places, (row.get("id") for row in rows), strict=True))
+    _refuse_duplicates("id", zip(places, (c.id or None for c in found), strict=True))
     _refuse_duplicates("name", zip(places, (c.name for c in found), strict=True))
     return tuple(found)
 
@@ -150,6 +150,8 @@ def _connection(row: Any, place: str, environ: Mapping[str, str]) -> Connection:
 
 def _in_our_words(row: _Row, place: str) -> dict[str, Any]:
     """The row with the fields of other programs' files put into those of Connection."""
+    # People's files hold nulls for what they do not know, and blanks around what they pasted.
+    row = {n: v.strip() if isinstance(v, str) else v for n, v in row.items() if v is not None}
     own = {name: value for name, value in row.items() if name not in _OTHER_FIELDS}
     if "model" in row and "model_name" in row:
         raise ConfigurationError(f'{place}: "model" and "model_name" mean the same; give one')

@@ -16,6 +16,7 @@ _REASONS = {
     413: "The body is too long",
     422: "The request is not as it should be; the document says where",
     429: "Too many requests; Retry-After says when to come again",
+    500: "A stored key cannot be opened; the document says which, and what to do",
     502: "Whoever was asked for it, a model or the voice server, does not do it",
     503: "The database, or the voice server, does not answer; try again in a moment",
 }

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from llm_router.access import SYSTEM
 from llm_router.checkup import check_up, list_models
@@ -11,6 +12,7 @@ from llm_router.connections import Connection
 from llm_router.errors import AddressRefusedError
 from llm_router.failures import FailureClass
 from llm_router.guard import AddressGuard
+from llm_router.store.tables import connections
 from llm_router.testing.server import Fault, FaultyServer, Script
 from tests.contracts.databases import Files
 from tests.contracts.gateway import House, house_on, problem
@@ -136,6 +138,17 @@ async def test_trying_a_connection_that_is_switched_off_leaves_its_status(house:
 async def test_a_question_without_bounds_is_refused(house: House, body: dict[str, Any]) -> None:
     made = await house.connection()
     problem(await house.call("editor", "POST", f"/connections/{made['id']}/test", body), 422)
+
+
+async def test_a_key_that_was_tampered_with_is_said_so_and_entered_again(house: House) -> None:
+    made = await house.connection(provider="offline", base_url="", api_key=KEY)
+    path = f"/connections/{made['id']}"
+    async with house.served.database.writing() as db:
+        await db.execute(update(connections).values(api_key_sealed="gAAAA"))
+    broken = problem(await house.call("editor", "POST", f"{path}/test"), 500)
+    assert "enter the value again" in broken["detail"]
+    await house.call("editor", "POST", f"{path}/rotate-key", {"api_key": KEY})
+    assert (await house.call("editor", "POST", f"{path}/test")).json()["ok"] is True
 
 
 # ── Where it may lead ────────────────────────────────────────────────────────────────────────────

@@ -29,6 +29,10 @@ SECRET = "sk-secret-0123456789"
         ({"base_url": "http://host:99999"}, "base_url must look like"),
         ({"base_url": f"http://me:{SECRET}@host/v1"}, "must not contain a user name or password"),
         ({"base_url": f"http://{SECRET}@host/v1"}, "must not contain a user name or password"),
+        ({"base_url": f"http://host/v1?key={SECRET}"}, "must not contain a key"),
+        ({"base_url": f"http://host/v1?a=1&API_KEY={SECRET}"}, "must not contain a key"),
+        ({"base_url": f"http://host?subscription-key={SECRET}"}, "must not contain a key"),
+        ({"base_url": f"http://host?access_token={SECRET}"}, "must not contain a key"),
         ({"timeout": 0.0}, "timeout must be above 0 s"),
         ({"timeout": math.nan}, "timeout must be above 0 s"),
         ({"timeout": 1e9}, "at most 3,600 s"),
@@ -63,7 +67,14 @@ def test_a_record_that_cannot_work_is_refused(fields: dict[str, Any], said: str)
 
 @pytest.mark.parametrize(
     "base_url",
-    ["http://host", "https://host:1/v1/", "http://[::1]:8000/v1", "http://host/x?api-version=1"],
+    [
+        "http://host",
+        "https://host:1/v1/",
+        "http://host/v1?key-version=2",
+        "http://host/keys/token",
+        "http://[::1]:8000/v1",
+        "http://host/x?api-version=1",
+    ],
 )
 def test_an_address_may_be_written_in_several_ways(base_url: str) -> None:
     assert Connection(name="a", base_url=base_url).base_url == base_url

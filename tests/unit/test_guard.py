@@ -43,7 +43,12 @@ INSIDE = [
     "http://127.0.1/",
     "http://10.1/",
     "http://0/",
+    "http://0x0/",
+    "http://0x7f.0x0.0x0.0x1/",
+    "http://4294967297/",  # one more than all addresses there are, and then 127.0.0.1 to some
     "http://127.0.0.1./",
+    "http://127.0.0.1。/",
+    "http://metadata.google.internal./",
     "http://127。0。0。1/",  # full stops of another script
     # IPv6, and IPv4 inside it.
     "http://[::1]/",
@@ -54,6 +59,10 @@ INSIDE = [
     "http://[::ffff:169.254.169.254]/",
     "http://[::127.0.0.1]/",
     "http://[::ffff:0:127.0.0.1]/",
+    "http://[::ffff:0:0]/",
+    "http://[0:0:0:0:0:ffff:127.0.0.1]/",
+    "http://[64:ff9b::a9fe:a9fe]/",
+    "http://[::1%25lo]/",
     "http://[64:ff9b::7f00:1]/",
     "http://[64:ff9b:1::7f00:1]/",
     "http://[2002:7f00:1::]/",
@@ -68,6 +77,11 @@ INSIDE = [
     # Tricks with what stands before the host, and ports of other services.
     "http://api.openai.com@127.0.0.1/",
     "http://user:sk-secret@api.openai.com/v1",
+    "http://1.1.1.1&@127.0.0.1/",
+    "http://127.0.0.1#@api.openai.com/",
+    "http://127.0.0.1?@api.openai.com/",
+    "http://127%2e0%2e0%2e1/",
+    "http://127.0.0.1%00.example.com/",
     "https://api.openai.com:25/",
     "https://api.openai.com:22/",
 ]
@@ -83,10 +97,19 @@ NEITHER = [
     "http://a:99999999/",
     "http://127.0.0.1\t/",
     "http://example.com\\@127.0.0.1/",
+    "http://127.1.1.1:80\\@8.8.8.8/",
+    "http:/\\127.0.0.1/",
+    "http:127.0.0.1",
+    "//127.0.0.1/",
+    "http://127.0.0.1:11434:80/",
+    "http://127.0.0.1 /",
     "http://example.com\r\nHost: a/",
     "http://１２７.0.0.1/",
     "http://①②⑦.⓪.⓪.①/",
     "http://0177.0.0.1/",
+    "http://0300.0250.0.1/",
+    "http://١٢٧.٠.٠.١/",
+    "http://ⓛocalhost/",
 ]
 OUTSIDE = [
     "https://api.openai.com/v1",
@@ -101,6 +124,7 @@ OUTSIDE = [
     "https://bücher.example/v1",
     "https://xn--bcher-kva.example/v1",
     "http://under_score.example:8080",
+    "http://api.openai.com#@127.0.0.1/",
 ]
 
 

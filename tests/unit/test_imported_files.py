@@ -60,6 +60,21 @@ async def test_a_file_may_be_an_array() -> None:
     ]
 
 
+async def test_null_says_nothing_and_blanks_around_a_value_are_no_part_of_it() -> None:
+    (connection,) = await read("nulls_and_blanks.json")
+    assert (connection.id, connection.name, connection.api_key) == ("one", "one", None)
+    assert connection.base_url == "http://localhost:8000/v1/"
+    assert connection.timeout == Connection(name="usual").timeout
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+async def test_a_file_that_is_not_utf_8_is_told_so(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text('[{"name": "Küche", "base_url": "http://a"}]', encoding)
+    with pytest.raises(ConfigurationError, match=r"mine\.json: is not UTF-8; save it as UTF-8"):
+        await find_connections(file, {}, NOBODY_ELSE)
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

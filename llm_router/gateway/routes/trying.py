@@ -37,7 +37,7 @@ _ALOUD: dict[str, Any] = {
     "/test",
     operation_id="testConnection",
     response_model=TestResult,
-    responses={**problems(404), 200: {"content": {NDJSON: _ALOUD}}},
+    responses={**problems(404, 500), 200: {"content": {NDJSON: _ALOUD}}},
 )
 async def try_out(
     request: Request,
@@ -128,7 +128,7 @@ async def _after(first: str, lines: AsyncGenerator[str, None]) -> AsyncGenerator
             yield line
 
 
-@router.post("/generate", operation_id="generateText", responses=problems(404, 502))
+@router.post("/generate", operation_id="generateText", responses=problems(404, 500, 502))
 async def generate(
     asking: Asking, served: Served, connection_id: Id, wanted: GenerateWanted
 ) -> GeneratedText:
@@ -147,7 +147,7 @@ async def generate(
     return GeneratedText(**asdict(said))
 
 
-@router.get("/models", operation_id="listModels", responses=problems(404))
+@router.get("/models", operation_id="listModels", responses=problems(404, 500))
 async def models(asking: Asking, served: Served, connection_id: Id) -> ModelList:
     """The models that the connection's server offers, asked now, with its key."""
     connection = await opened(served, asking, connection_id, "list models")
