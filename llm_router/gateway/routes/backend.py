@@ -163,7 +163,7 @@ def _routes(prefix: str, *, shown: bool) -> APIRouter:
     add("/models/status", status, methods=["GET"], operation_id="showBackend")
     add(
         "/load", load, methods=["POST"], status_code=202, operation_id="loadModel",
-        responses=problems(404, 409),
+        responses=problems(404, 409, 500),
     )  # fmt: skip
     add(
         "/config", configure, methods=["PATCH"], operation_id="configureBackend",

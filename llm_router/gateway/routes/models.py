@@ -39,7 +39,7 @@ Name = Annotated[
     status_code=202,
     response_model=PullShown,
     operation_id="pullModel",
-    responses=problems(404),
+    responses=problems(404, 500),
 )
 async def pull(
     asking: Asking,
@@ -76,7 +76,7 @@ async def pulls(asking: Asking, served: Served, connection_id: Id) -> Mapping[st
 
 
 @router.delete(
-    "/{name:path}", status_code=204, operation_id="deleteModel", responses=problems(404, 502)
+    "/{name:path}", status_code=204, operation_id="deleteModel", responses=problems(404, 500, 502)
 )
 async def delete(asking: Asking, served: Served, connection_id: Id, name: Name) -> None:
     """Have the connection's server throw a model away, for all who use it there; one that is being
