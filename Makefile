@@ -24,7 +24,12 @@ demo: ## set up, start everything and talk to it in the browser; Ctrl-C ends it
 	@$(PYTHON) -m deploy.demo $(ARGS)
 
 test: setup dev ## run the tests; ARGS="-k breaker" to choose
+ifeq ($(strip $(ARGS)),)
+	$(BIN)/python -m pytest -n auto --dist worksteal --ignore tests/voice
+	$(BIN)/python -m pytest tests/voice # alone: a caller hears how busy a machine is
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 test-live: setup dev ## the tests that need real model engines: 15 minutes to build them, once; then 10
 	@$(PYTHON) -m deploy.setup engines
