@@ -46,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             standalone_mode=False,
         )
     except typer.TyperException as error:
-        complain(f"{error.format_message()} See llm-router --help.")
+        said = " ".join(error.format_message().split())
+        complain(f"{said} See llm-router --help.")
         return NOT_DONE
     except typer.Abort:
         return NO

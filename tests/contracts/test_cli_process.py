@@ -7,7 +7,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -87,27 +87,24 @@ async def at_a_terminal(
         start_new_session=True,
     )
     os.close(its)
-    seen = ""
+    seen, reader = "", asyncio.StreamReader()
+    screen, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(mine, "rb", 0)
+    )
     try:
-        while more := await asyncio.to_thread(_read, mine):
-            seen += more
-            if asked and asked in seen:
-                os.write(mine, f"{typed}\n".encode())
-                asked = ""
+        with suppress(OSError):  # how a terminal says that the other end is closed
+            while more := await reader.read(4096):
+                seen += more.decode()
+                if asked and asked in seen:
+                    os.write(mine, f"{typed}\n".encode())
+                    asked = ""
         assert await process.wait() == 0, seen
     finally:
-        os.close(mine)
+        screen.close()
         if process.returncode is None:
             process.kill()
             await process.wait()
     return seen
-
-
-def _read(terminal: int) -> str:
-    try:
-        return os.read(terminal, 4096).decode()
-    except OSError:  # the other end is closed
-        return ""
 
 
 # ── What is seen ─────────────────────────────────────────────────────────────────────────────────
@@ -166,7 +163,8 @@ async def test_a_terminal_gets_colour_and_a_pipe_and_no_color_do_not(tmp_path: P
 
 async def test_a_key_is_asked_for_and_not_shown(tmp_path: Path) -> None:
     words = ("connections", "add", "a", "--provider", "offline", "--key", "ask")
-    seen = await at_a_terminal(tmp_path, *words, asked="the API key", typed=KEY)
+    # The blank at its end comes when what is typed is not shown any more.
+    seen = await at_a_terminal(tmp_path, *words, asked="the API key: ", typed=KEY)
     assert "added a" in seen
     assert KEY not in seen
     _, out, _ = await ran(tmp_path, "connections", "list")
