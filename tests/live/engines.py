@@ -1,11 +1,13 @@
 """Real model servers, started here for as long as a test needs them."""
 
 import asyncio
+import math
+import re
 import secrets
 import socket
 import urllib.request
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,24 +102,36 @@ class Engine:
 
     # ── What it says of itself ───────────────────────────────────────────────────────────────────
 
-    async def is_idle(self, within: float = 10.0) -> bool:
-        """Whether it comes to say, by its own metrics or log, that it works on nothing."""
+    async def work(self, task: Awaitable[object], within: float = 20.0) -> float:
+        """How much work the server says that was: tokens, or seconds where it counts none.
+
+        Infinity: it does not come to say that it works on nothing any more.
+        """
+        metrics = self.kind.metrics
+        before = self._metric(metrics.made) if metrics else float(len(self._read_log()))
+        await task
         try:
             async with asyncio.timeout(within):
                 # It has to be asked: it tells nobody by itself.
-                while not await asyncio.to_thread(self._says_idle):  # noqa: ASYNC110
+                while (done := await asyncio.to_thread(self._done_since, before)) is None:  # noqa: ASYNC110
                     await asyncio.sleep(_LOOK_EVERY)
         except TimeoutError:
-            return False
-        return True
+            return math.inf
+        return done
 
-    def _says_idle(self) -> bool:
-        if self.kind.busy is None:
-            return self.kind.tells_the_end in self.log.read_text(errors="replace")
-        route, metric = self.kind.busy
-        lines = self.get(route).splitlines()
-        values = [line.rsplit(" ", 1)[1] for line in lines if line.startswith(metric)]
-        return bool(values) and not any(float(value) for value in values)
+    def _done_since(self, before: float) -> float | None:
+        if metrics := self.kind.metrics:
+            busy = self._metric(metrics.in_work)
+            return None if busy else self._metric(metrics.made) - before
+        told = re.findall(self.kind.tells_the_end, self._read_log()[int(before) :])
+        return _seconds(told[-1]) if told else None
+
+    def _metric(self, name: str) -> float:
+        lines = self.get("/metrics").splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
+
+    def _read_log(self) -> str:
+        return self.log.read_text(errors="replace")
 
     @property
     def log(self) -> Path:
@@ -150,11 +164,46 @@ async def running(kind: Kind, folder: Path, *, slow: bool = False) -> AsyncItera
         await engine.stop()
 
 
+class Engines:
+    """Servers by kind and pace, each started when it is first asked for."""
+
+    def __init__(self, stack: AsyncExitStack, folder: Path) -> None:
+        self._stack, self._folder = stack, folder
+        self._started: dict[tuple[str, bool], Engine] = {}
+
+    async def get(self, kind: Kind, *, slow: bool = False) -> Engine:
+        """A running one: started again if a test has killed it."""
+        key = (kind.name, slow)
+        if key not in self._started:
+            folder = self._folder / f"{kind.name}-{slow}"
+            folder.mkdir()
+            started = await self._stack.enter_async_context(running(kind, folder, slow=slow))
+            self._started[key] = started
+        await self._started[key].run()
+        return self._started[key]
+
+
+def marks(*kinds: Kind) -> list[pytest.MarkDecorator]:
+    """Of a test that needs servers of these kinds: `live` unless all of them are light.
+
+    llama.cpp is; and Ollama, where it was built before.
+    """
+    light = {"llama_cpp", *(["ollama"] if engines.is_ollama_built() else [])}
+    return [] if {kind.engine for kind in kinds} <= light else [pytest.mark.live]
+
+
 def _provided(kind: Kind) -> Path:
     try:
         return engines.PROVIDE[kind.engine]()
     except console.Failure as failure:
         pytest.fail(failure.report(), pytrace=False)
+
+
+def _seconds(duration: str) -> float:
+    """Of a time as Go writes it (1m2.5s, 320ms, 12µs); 0 for what is none."""
+    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6}
+    parts = re.findall(r"([\d.]+)(h|ms|m|µs|s)", duration)
+    return sum(float(value) * units[unit] for value, unit in parts)
 
 
 def _free_port() -> int:

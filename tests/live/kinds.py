@@ -26,6 +26,14 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """Of those at /metrics: which counts requests in work, and which the tokens made so far."""
+
+    in_work: str
+    made: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     name: str
     engine: str
@@ -44,10 +52,10 @@ class Kind:
     ready_within: float = 60.0
     prepare: Callable[[Start], None] | None = None
     """What is done once it runs."""
-    busy: tuple[str, str] | None = None
-    """A route with metrics, and the one of them that counts requests in work."""
+    metrics: Metrics | None = None
     tells_the_end: str = ""
-    """What its log says when a caller has gone, where no metric counts requests in work."""
+    """Without metrics, the line of its log that says a request has ended or its caller has gone; a
+    group holds for how long it was worked on."""
 
     counts_tokens: bool = True
     continues: bool = True
@@ -109,7 +117,9 @@ _ROWS = (
         server="llama_cpp",
         idle_layers=40,
         command=_llama_cpp,
-        busy=("/metrics", "llamacpp:requests_processing"),
+        metrics=Metrics(
+            in_work="llamacpp:requests_processing", made="llamacpp:tokens_predicted_total"
+        ),
         unknown_model=None,
     ),
     Kind(
@@ -121,7 +131,7 @@ _ROWS = (
         environ={"OLLAMA_DEBUG": "1"},
         health="/api/version",
         prepare=_give_ollama_the_model,
-        tells_the_end="/v1/chat/completions",
+        tells_the_end=r"\| 200 \| +(\S+) \|.* POST .*/v1/chat/completions",
         wrong_key=None,
         too_long=None,
     ),
@@ -154,7 +164,7 @@ _ROWS = (
             "OMP_NUM_THREADS": "1",
         },
         ready_within=600.0,
-        busy=("/metrics", "vllm:num_requests_running"),
+        metrics=Metrics(in_work="vllm:num_requests_running", made="vllm:generation_tokens_total"),
     ),
 )
 KINDS: Mapping[str, Kind] = MappingProxyType({row.name: row for row in _ROWS})

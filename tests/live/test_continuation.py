@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from tests.live.conftest import Engines, marks
+from tests.live.engines import Engines, marks
 from tests.live.kinds import KINDS, Kind
 from tests.live.receptionist import ANSWERS, ask
 from tests.live.routed import CutShort, Routed

@@ -6,8 +6,9 @@ import pytest
 
 from llm_router.errors import UnreachableError
 from llm_router.failures import FailureClass
-from tests.live.engines import Engine
-from tests.live.exchanges import EXCHANGES, LONG
+from tests.live.engines import Engine, marks
+from tests.live.exchanges import EXCHANGES, LONG, Exchange
+from tests.live.kinds import KINDS
 from tests.live.receptionist import ANSWERS, answer, ask
 
 
@@ -27,11 +28,16 @@ async def test_tokens_are_counted(engine: Engine) -> None:
     assert usage is None or (usage.prompt_tokens > 20 and usage.completion_tokens > 100)
 
 
-@pytest.mark.parametrize("name", [name for name, one in EXCHANGES.items() if not one.kill_after])
-async def test_it_answers_as_was_seen_of_it(engine: Engine, name: str) -> None:
-    exchange = EXCHANGES[name]
-    if not exchange.is_for(engine.kind):
-        return
+ASKED = [
+    pytest.param(kind, exchange, id=f"{kind.name}-{exchange.name}", marks=marks(kind))
+    for kind in KINDS.values()
+    for exchange in EXCHANGES.values()
+    if exchange.is_for(kind) and not exchange.kill_after
+]
+
+
+@pytest.mark.parametrize(("engine", "exchange"), ASKED, indirect=["engine"])
+async def test_it_answers_as_was_seen_of_it(engine: Engine, exchange: Exchange) -> None:
     async with engine.provider(**exchange.fields) as provider:
         found = await answer(provider, exchange.request)
     assert found.is_as(exchange.expected(engine.kind)), found
@@ -46,11 +52,15 @@ async def test_its_models_are_listed(engine: Engine) -> None:
 
 async def test_a_caller_who_leaves_ends_the_work(slow_engine: Engine) -> None:
     async with slow_engine.provider() as provider:
-        async with aclosing(provider.stream(ask(LONG))) as stream:
-            async for chunk in stream:
-                if chunk.text:
-                    break
-        assert await slow_engine.is_idle()
+
+        async def leave_at_the_first_word() -> None:
+            async with aclosing(provider.stream(ask(LONG))) as stream:
+                async for chunk in stream:
+                    if chunk.text:
+                        break
+
+        whole = await slow_engine.work(answer(provider, ask(LONG)))
+        assert await slow_engine.work(leave_at_the_first_word()) < whole / 2
         again = await answer(provider, ask("hours"))
     assert again.is_as(ANSWERS["hours"]), again
 

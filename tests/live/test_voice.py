@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import Engines
-from tests.live.engines import Engine
+from tests.live.engines import Engine, Engines
 from tests.live.kinds import KINDS
 from tests.live.receptionist import ANSWERS, INSTRUCTIONS, QUESTIONS
 from tests.voice.caller import longest_pause, withheld
