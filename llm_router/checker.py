@@ -40,13 +40,13 @@ from llm_router.store.upkeep import over_and_over
 _logger = logging.getLogger("llm_router")
 
 OpenProvider = Callable[[Connection, Clock, AddressGuard | None], Awaitable[Provider]]
-GuardOf = Callable[[Connection], Awaitable[AddressGuard | None]]
-"""What may be called in the name of whoever it belongs to."""
+GuardOf = Callable[[Connection], AddressGuard | None]
+"""What may be called for it."""
 AnsweredSince = Callable[[str, datetime], Awaitable[bool]]
 """Whether the connection of that id has answered a caller since then."""
 
 
-async def _anything(_: Connection) -> AddressGuard | None:
+def _anything(_: Connection) -> AddressGuard | None:
     return None
 
 
@@ -197,7 +197,7 @@ class Checker:
         return Check(at=at, kind=kind, outcome=failure.kind, detail=str(failure))
 
     async def _look(self, connection: Connection) -> Failure | None:
-        guard = await self._world.guard_of(connection)
+        guard = self._world.guard_of(connection)
         try:
             provider = await self._world.open(connection, self._clock, guard)
         except ConfigurationError as error:

@@ -72,13 +72,9 @@ class Services:
         """Which addresses the actor may have called: an admin, whatever can be reached."""
         return AddressGuard(allow_private=actor.role == "admin", allowed=self.allowed_addresses)
 
-    async def owners_guard(self, connection: Connection) -> AddressGuard:
-        """What may be called in the name of whoever a connection belongs to, while nobody asks.
-        What belongs to nobody was put there by an admin.
-        """
-        owner = connection.owner
-        is_admins = not owner or await self.keys.is_admin(owner)
-        return self.guard(Actor(owner, "admin" if is_admins else "editor"))
+    def dialled(self, connection: Connection) -> AddressGuard:
+        """What may be called for it while nobody asks: as a call would."""
+        return AddressGuard(allow_private=not connection.is_guarded, allowed=self.allowed_addresses)
 
     def environment(self, actor: Actor) -> Mapping[str, str]:
         """An admin may use the keys of this process. Others could have them sent anywhere."""

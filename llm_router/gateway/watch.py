@@ -28,7 +28,7 @@ async def watching(served: Services, usage_kept_for: timedelta) -> AsyncIterator
     lease = Lease(served.database, "health checks", served.clock, seconds)
     world = World(
         leads=lease.held,
-        guard_of=served.owners_guard,
+        guard_of=served.dialled,
         answered_since=UsageLog(served.database).answered_since,
     )
     checker = Checker(served.store, served.health, world, clock=served.clock)

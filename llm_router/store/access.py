@@ -160,12 +160,6 @@ class ApiKeys:
             keep(made.text)
         return True
 
-    async def is_admin(self, owner: str) -> bool:
-        """Whether somebody of that name has an admin key that works."""
-        of_owner = select(_K.id).where(_K.owner == owner, _K.role == "admin", _works(self._now()))
-        async with self._database.reading() as db:
-            return (await db.execute(of_owner.limit(1))).first() is not None
-
     async def note(self, entry: AuditEntry) -> None:
         """Write down what was done with a connection's key, which changes nothing stored."""
         async with self._database.writing() as db:

@@ -12,7 +12,7 @@ import pytest
 
 from llm_router.access import SYSTEM
 from llm_router.checker import Checker, World
-from llm_router.connections import ConnectionStore
+from llm_router.connections import Connection, ConnectionStore
 from llm_router.options import HealthOptions
 from llm_router.store.database import Database
 from llm_router.store.leases import Lease
@@ -85,22 +85,19 @@ async def test_a_word_shows_what_a_list_of_models_does_not(
             await server.disconnected()  # and no more is read than it takes
 
 
-async def test_it_is_done_in_the_owners_name(files: Files) -> None:
+async def test_what_an_admin_vouches_for_is_called_and_nothing_else(files: Files) -> None:
     async with FaultyServer() as server, house_on(await files.new()) as house:
-        world = World(guard_of=house.served.owners_guard)
-        nobodys = await added(house.store, base_url=server.base_url)
-        editors = await added(house.store, name="b", base_url=server.base_url, owner="editor")
-        chiefs = await added(house.store, name="c", base_url=server.base_url, owner="chief")
-        await house.served.keys.add(SYSTEM, "chief", "admin", owner="chief")
+        world = World(guard_of=house.served.dialled)
+        admins = await added(house.store, base_url=server.base_url)
+        somebodys = Connection(name="b", base_url=server.base_url, model_name="m")
+        (annas,) = await house.store.add(ANNA, [somebodys])
         await looked(house.store, world)
         found = {}
-        for one in (nobodys, editors, chiefs):
+        for one in (admins, annas):
             (check,) = (await house.store.checks(SYSTEM, one.id)).items
             found[one.name] = check.outcome, (await house.store.get(SYSTEM, one.id)).status
-        assert found == {
-            "a": ("ok", "active"), "b": ("not asked", "untested"), "c": ("ok", "active"),
-        }  # fmt: skip
-        assert server.connections == 2
+        assert found == {"a": ("ok", "active"), "b": ("not asked", "untested")}
+        assert server.connections == 1
 
 
 async def test_a_reply_that_a_caller_got_since_counts(database: Database) -> None:

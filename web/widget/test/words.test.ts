@@ -28,6 +28,10 @@ test("with no model the page says who answers and what to do", () => {
   expect(line.hint).toContain("OPENAI_BASE_URL");
 });
 
+test("models that are not for everyone to know of are not named, and not denied", () => {
+  expect(brainLine(demo())).toEqual({ text: "A connected model answers.", hint: "" });
+});
+
 test("one model is named with what it runs", () => {
   const line = brainLine({ language: "en", offline: false, brains: [{ name: "local", model: "Qwen3-8B" }] });
   expect(line).toEqual({ text: "local (Qwen3-8B) answers.", hint: "" });
