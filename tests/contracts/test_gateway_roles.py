@@ -128,7 +128,8 @@ async def test_a_connection_of_another_team_is_not_there(
 ) -> None:
     (method, path), body = route, ALLOWED[route][1]
     hidden = await house.call(STRANGER, method, await filled(house, path), body)
-    absent = await house.call(STRANGER, method, path.replace("{connection_id}", "none"), body)
+    nowhere = path.replace("{connection_id}", "none").replace("{name:path}", "m")
+    absent = await house.call(STRANGER, method, nowhere, body)
     assert "there is no connection" in problem(hidden, 404)["detail"]
     assert problem(absent, 404)["title"] == problem(hidden, 404)["title"]
 

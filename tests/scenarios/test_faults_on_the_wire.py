@@ -21,6 +21,7 @@ HURRIED = RouterOptions(
     first_clause=0.3,
     spoken_stall=0.2,
 )
+WIRES = ("openai_compatible", "ollama")
 STATUSES = (400, 401, 402, 404, 429, 500, 503)
 FAULTS = [
     *(Script(words=WORDS, fault=fault) for fault in Fault if fault is not Fault.STATUS),
@@ -35,12 +36,16 @@ def name(script: Script) -> str:
 
 
 @asynccontextmanager
-async def routed(*scripts: Script) -> AsyncIterator[Router]:
+async def routed(wire: str, *scripts: Script) -> AsyncIterator[Router]:
     async with AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(FaultyServer(script)) for script in scripts]
         connections = [
             Connection(
-                name=f"server {place}", base_url=one.base_url, model_name="m", priority=place
+                name=f"server {place}",
+                provider=wire,
+                base_url=one.base_url,
+                model_name="m",
+                priority=place,
             )
             for place, one in enumerate(servers)
         ]
@@ -53,9 +58,14 @@ async def ask(router: Router) -> list[Chunk]:
         return [chunk async for chunk in reply]
 
 
+@pytest.fixture(params=WIRES)
+def wire(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.mark.parametrize("script", FAULTS, ids=name)
-async def test_one_healthy_spare_is_enough(script: Script) -> None:
-    async with routed(script, Script(words=WORDS)) as router:
+async def test_one_healthy_spare_is_enough(script: Script, wire: str) -> None:
+    async with routed(wire, script, Script(words=WORDS)) as router:
         chunks = await ask(router)
     assert "".join(chunk.text for chunk in chunks) == ANSWER
     assert [c.finish_reason for c in chunks if c.finish_reason] == ["stop"]
@@ -63,8 +73,10 @@ async def test_one_healthy_spare_is_enough(script: Script) -> None:
 
 
 @pytest.mark.parametrize("script", FAULTS, ids=name)
-async def test_with_a_spare_that_fails_the_same_way_it_still_ends_in_words(script: Script) -> None:
-    async with routed(script, script) as router:
+async def test_with_a_spare_that_fails_the_same_way_it_still_ends_in_words(
+    script: Script, wire: str
+) -> None:
+    async with routed(wire, script, script) as router:
         chunks = await ask(router)
     assert [endpoint.in_flight for endpoint in router.pool.endpoints] == [0, 0]
     said = "".join(chunk.text for chunk in chunks)
