@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from llm_router.checkup import check_up
 from llm_router.connections import Connection
 from llm_router.errors import (
     AddressRefusedError,
@@ -362,6 +363,16 @@ async def test_a_model_that_fails_to_load_says_why() -> None:
             with pytest.raises(StatusError) as caught:
                 await read(provider)
             assert "more system memory" in caught.value.detail
+
+
+async def test_whoever_tries_one_that_is_still_being_loaded_is_told_that() -> None:
+    async with FaultyServer() as server:
+        server.shelf.loads_for = 60.0
+        connection = Connection(name="box", base_url=server.base_url, timeout=0.5, **OLLAMA)
+        result = await check_up(connection, "Hi?")
+    assert result.failure
+    assert result.failure.kind is FailureClass.LOADING
+    assert "until the model is loaded" in result.failure.advice
 
 
 # --- Keeping models
