@@ -1,13 +1,12 @@
 """What is asked of Ollama: bodies of its own API (docs.ollama.com/api)."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llm_router.connections import Connection
 from llm_router.errors import StatusError
 from llm_router.providers._plain import NEXT_TURN, plain_prompt
-from llm_router.providers._request import text_of
+from llm_router.providers._request import function_called, text_of
 from llm_router.types import ChatRequest, Message
 
 _BESIDE_OPTIONS = frozenset(
@@ -115,18 +114,10 @@ def _message(message: Message, names: Mapping[str, str]) -> dict[str, Any]:
     if images := _images(message):
         clean["images"] = images
     if calls := message.get("tool_calls"):
-        clean["tool_calls"] = [{"function": _call(call["function"])} for call in calls]
+        clean["tool_calls"] = [{"function": function_called(call)} for call in calls]
     if role == "tool" and (name := message.get("name") or names.get(message["tool_call_id"])):
         clean["tool_name"] = name
     return clean
-
-
-def _call(function: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        arguments = json.loads(function.get("arguments") or "{}")
-    except ValueError:
-        arguments = {}
-    return {"name": function["name"], "arguments": arguments}
 
 
 def _images(message: Message) -> list[str]:

@@ -1,7 +1,9 @@
 """What is asked: the body of a chat-completions request, as a given server takes it."""
 
 import hashlib
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from llm_router.connections import Connection, Continuation
@@ -20,6 +22,15 @@ def text_of(message: Message) -> str:
     if isinstance(content, str):
         return content
     return "\n".join(str(p["text"]) for p in content or () if p.get("text"))
+
+
+def function_called(call: Mapping[str, Any]) -> dict[str, Any]:
+    """Name and arguments of a call, these as an object, for who takes no text for one."""
+    function = call["function"]
+    arguments: Any = {}
+    with suppress(ValueError):
+        arguments = json.loads(function.get("arguments") or "{}")
+    return {"name": function["name"], "arguments": arguments}
 
 
 def trailing_or_words(connection: Connection) -> Continuation:

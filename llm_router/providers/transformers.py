@@ -6,9 +6,8 @@ copy. Words come from a thread; the loop is never held up.
 
 import asyncio
 import importlib.util
-import json
 import threading
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -20,7 +19,7 @@ from llm_router.guard import AddressGuard
 from llm_router.providers._loading import Loading
 from llm_router.providers._plain import NEXT_TURN, plain_prompt
 from llm_router.providers._reply import taken_call_ids
-from llm_router.providers._request import text_of, trailing_or_words
+from llm_router.providers._request import function_called, text_of, trailing_or_words
 from llm_router.providers._transformers_text import Answer, Engine, Words
 from llm_router.types import ChatRequest, Chunk, Message
 
@@ -239,20 +238,12 @@ def _message(message: Message) -> dict[str, Any]:
     clean = {"role": "system" if role == "developer" else role, "content": text_of(message)}
     if calls := message.get("tool_calls"):
         clean["tool_calls"] = [
-            {"type": "function", "function": _call(call["function"])} for call in calls
+            {"type": "function", "function": function_called(call)} for call in calls
         ]
     for name in ("name", "tool_call_id"):
         if message.get(name):
             clean[name] = message[name]
     return clean
-
-
-def _call(function: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        arguments = json.loads(function.get("arguments") or "{}")
-    except ValueError:
-        arguments = {}
-    return {"name": function["name"], "arguments": arguments}
 
 
 def _torch_engine(connection: Connection) -> Engine:

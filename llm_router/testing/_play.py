@@ -13,7 +13,7 @@ from llm_router.testing._http import Reset, Wire
 from llm_router.testing.script import Fault, Script
 
 _DRIP = 1.0  # s between two words
-_READ_BY = 0.02  # s; a reset overtakes what has not been read
+_READ_IN, _MOMENT = 10, 0.002  # turns of the loop, s each, that a client needs to read
 _TICK = 0.05  # s between two signs of life that say nothing
 
 
@@ -141,7 +141,7 @@ class Play:
             if place == strikes_at:
                 match self._script.fault:
                     case Fault.RESET_AFTER:
-                        await self._clock.sleep(_READ_BY)
+                        await self._until_read()
                         raise Reset
                     case Fault.STALL_AFTER:
                         await forever()
@@ -155,6 +155,11 @@ class Play:
                 await self._clock.sleep(gap)
             yield self._form.word(words[place])
             self._request.words_sent += 1
+
+    async def _until_read(self) -> None:
+        """A reset overtakes what has not been read."""
+        for _ in range(_READ_IN):
+            await self._clock.sleep(_MOMENT)
 
 
 async def forever() -> None:

@@ -1,29 +1,20 @@
 """Ollama's own wire: what is asked, how lines are read, and how a model comes into memory."""
 
-import asyncio
 import json
 from collections.abc import Mapping
-from contextlib import aclosing
 from typing import Any
 
 import pytest
 
-from llm_router.checkup import check_up
 from llm_router.connections import Connection
 from llm_router.errors import (
-    AddressRefusedError,
     BrokenStreamError,
     ConfigurationError,
     StatusError,
-    UpstreamError,
 )
 from llm_router.failures import FailureClass, classify
-from llm_router.guard import AddressGuard
-from llm_router.providers.base import ModelKeeper, PullProgress
-from llm_router.providers.ollama import Ollama
-from llm_router.testing import ManualClock
 from llm_router.testing.server import Fault, FaultyServer, Script
-from llm_router.types import ChatRequest, Chunk, ToolCall, Usage
+from llm_router.types import ChatRequest, ToolCall, Usage
 from tests.contracts.wire import (
     HISTORY,
     REQUEST,
@@ -289,165 +280,3 @@ async def test_a_model_that_is_not_there_is_missing_with_what_to_do() -> None:
     failure = classify(caught.value)
     assert failure.kind is FailureClass.MODEL_MISSING
     assert "must have pulled it" in failure.advice
-
-
-# --- Loading
-
-
-async def test_a_model_in_memory_is_asked_at_once_and_not_loaded_again() -> None:
-    async with served(**OLLAMA) as (server, provider):
-        await provider.warm()
-        for _ in range(3):
-            chunks = await read(provider)
-    assert not any(chunk.loading for chunk in chunks)
-    assert len(server.shelf.loads) == 1
-
-
-async def test_a_model_is_loaded_with_what_it_is_used_with() -> None:
-    fields: dict[str, Any] = {
-        "context_length": 512,
-        "extra_body": {"keep_alive": "1h", "num_gpu": 0},
-    }
-    async with served(**OLLAMA, **fields) as (server, provider):
-        await provider.warm()
-        assert server.shelf.loads[0]["keep_alive"] == "1h"
-        assert server.shelf.loads[0]["options"] == {"num_ctx": 512, "num_gpu": 0}
-
-
-@pytest.mark.parametrize("keep_alive", [0, "0", "0s", "0m"])
-async def test_one_that_is_not_kept_is_not_unloaded_in_place_of_loaded(keep_alive: Any) -> None:
-    async with served(**OLLAMA, extra_body={"keep_alive": keep_alive}) as (server, provider):
-        await provider.warm()
-        assert "keep_alive" not in server.shelf.loads[0]
-
-
-async def test_a_model_that_is_being_loaded_says_so_before_its_first_word() -> None:
-    async with served(**OLLAMA) as (server, provider):
-        server.shelf.loads_for = 0.4
-        chunks = await read(provider)
-    assert chunks[0] == Chunk(loading=True)
-    assert text(chunks) == TEXT
-
-
-async def test_it_goes_on_being_loaded_when_nobody_waits_for_its_words_any_more() -> None:
-    async with served(**OLLAMA) as (server, provider):
-        server.shelf.loads_for = 0.4
-        for _ in range(2):
-            async with aclosing(provider.stream(REQUEST)) as stream:
-                assert (await anext(stream)).loading
-        await provider.warm()
-        assert server.shelf.loaded == {"tiny"}
-        assert len(server.shelf.loads) == 1
-        assert not (await read(provider))[0].loading
-
-
-async def test_closing_the_provider_gives_up_loading() -> None:
-    async with served(**OLLAMA) as (server, provider):
-        server.shelf.loads_for = 60.0
-        async with aclosing(provider.stream(REQUEST)) as stream:
-            assert (await anext(stream)).loading
-    assert server.shelf.loaded == set()
-
-
-async def test_a_server_that_hangs_does_not_pass_for_one_that_loads() -> None:
-    async with answering(hold=True) as url, opened(url, **OLLAMA) as provider:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(1.5):
-                assert await read(provider) == []
-
-
-async def test_a_model_that_fails_to_load_says_why() -> None:
-    said = json.dumps({"error": "model requires more system memory (9 GiB)"}).encode()
-    async with answering(http("500 Oh", said)) as url, opened(url, **OLLAMA) as provider:
-        for _ in range(2):
-            with pytest.raises(StatusError) as caught:
-                await read(provider)
-            assert "more system memory" in caught.value.detail
-
-
-async def test_whoever_tries_one_that_is_still_being_loaded_is_told_that() -> None:
-    async with FaultyServer() as server:
-        server.shelf.loads_for = 60.0
-        connection = Connection(name="box", base_url=server.base_url, timeout=0.5, **OLLAMA)
-        result = await check_up(connection, "Hi?")
-    assert result.failure
-    assert result.failure.kind is FailureClass.LOADING
-    assert "until the model is loaded" in result.failure.advice
-
-
-# --- Keeping models
-
-
-async def pulled(provider: Any, model: str) -> list[PullProgress]:
-    assert isinstance(provider, ModelKeeper)
-    async with aclosing(provider.pull(model)) as progress:
-        return [step async for step in progress]
-
-
-async def test_a_pull_tells_how_far_it_is() -> None:
-    async with served(**OLLAMA) as (_, provider):
-        steps = await pulled(provider, "new:1b")
-        assert "new:1b" in await provider.models()
-    layer = [step for step in steps if step.digest]
-    assert [step.completed for step in layer] == [None, 250, 500, 750, 1000]
-    assert {step.total for step in layer} == {1000}
-    assert (steps[0].status, steps[-1].status) == ("pulling manifest", "success")
-
-
-async def test_an_error_in_the_middle_of_a_pull_is_one() -> None:
-    async with served(**OLLAMA) as (_, provider):
-        with pytest.raises(StatusError) as caught:
-            await pulled(provider, "missing")
-    assert caught.value.detail == "pull model manifest: file does not exist"
-
-
-async def test_a_pull_that_just_ends_is_none() -> None:
-    said = http("200 OK", b'{"status": "pulling"}\n')
-    async with answering(said) as url, opened(url, **OLLAMA) as provider:
-        with pytest.raises(BrokenStreamError):
-            await pulled(provider, "new")
-
-
-async def test_a_model_is_deleted_once() -> None:
-    async with served(**OLLAMA) as (_, provider):
-        assert isinstance(provider, Ollama)
-        await provider.delete("faulty:latest")
-        assert await provider.models() == []
-        with pytest.raises(StatusError) as caught:
-            await provider.delete("faulty:latest")
-    assert caught.value.status == 404
-
-
-async def test_what_is_in_memory_can_be_told() -> None:
-    async with served(**OLLAMA) as (_, provider):
-        assert isinstance(provider, Ollama)
-        assert await provider.loaded() == []
-        await provider.warm()
-        assert await provider.loaded() == ["tiny"]
-
-
-@pytest.mark.parametrize(
-    ("model", "allowed"),
-    [
-        ("qwen3:4b", True),
-        ("user/model", True),
-        ("hf.co/user/model", True),
-        ("registry.ollama.ai/library/qwen3", True),
-        ("10.0.0.7/library/model", False),
-        ("10.0.0.7:5000/library/model", False),
-        ("localhost:5000/model", False),
-        ("http://hf.co/user/model", False),
-        ("evil.example/user/model", False),
-    ],
-)
-async def test_a_registry_of_one_s_own_is_for_who_may_have_anything_called(
-    model: str, *, allowed: bool
-) -> None:
-    connection = Connection(name="box", base_url="http://127.0.0.1:1", **OLLAMA)
-    guard = AddressGuard(allowed=("127.0.0.0/8",))
-    for guard_, may in ((guard, allowed), (AddressGuard(allow_private=True), True), (None, True)):
-        provider = Ollama(connection, ManualClock(), guard_)
-        with pytest.raises(UpstreamError) as caught:
-            await pulled(provider, model)
-        assert isinstance(caught.value, AddressRefusedError) is not may
-        await provider.aclose()
