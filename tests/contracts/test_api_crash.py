@@ -67,7 +67,11 @@ class Writers:
 async def everything(client: httpx2.AsyncClient) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     while True:
-        params = {"limit": 200, "offset": len(found), "sort": "created_at"}
+        params: dict[str, str | int] = {
+            "limit": 200,
+            "offset": len(found),
+            "sort": "created_at",
+        }
         page = (await client.get("/connections", params=params)).json()
         assert page["unreadable"] == {}
         found |= {item["id"]: item for item in page["items"]}

@@ -150,7 +150,7 @@ async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
         await find_connections(tmp_path, {}, QUIET)
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\xfd")
-    with pytest.raises(ConfigurationError, match=r"binary\.json: cannot be read"):
+    with pytest.raises(ConfigurationError, match=r"binary\.json: is not UTF-8"):
         await find_connections(tmp_path / "binary.json", {}, QUIET)
 
 

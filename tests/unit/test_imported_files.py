@@ -62,7 +62,7 @@ async def test_a_file_may_be_an_array() -> None:
 
 async def test_null_says_nothing_and_blanks_around_a_value_are_no_part_of_it() -> None:
     (connection,) = await read("nulls_and_blanks.json")
-    assert (connection.id, connection.name, connection.api_key) == ("one", "one", None)
+    assert (connection.id, connection.name, connection.model_name) == ("one", "one", "m")
     assert connection.base_url == "http://localhost:8000/v1/"
     assert connection.timeout == Connection(name="usual").timeout
 
