@@ -27,7 +27,6 @@ __all__ = ["Behaviour", "Fault", "FaultyServer", "Received", "Script", "main"]
 
 Behaviour = Script | Callable[[int], Script]
 """One script for all requests, or the script of the n-th (from 0)."""
-_TIME_TO_READ = 0.01  # s
 
 
 class FaultyServer:
@@ -181,8 +180,6 @@ class FaultyServer:
             request.is_finished = True
         except Reset:
             request.is_finished = True
-            # A reset takes along what has arrived and was not read yet.
-            await self._clock.sleep(_TIME_TO_READ)
             raise
         except ConnectionError:
             request.disconnected_at = self._clock.now()
