@@ -7,6 +7,7 @@ client's work. Here bytes are taken as they come (`bench/overhead.py` compares t
 
 import asyncio
 import select
+import socket
 import ssl
 from collections import deque
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from typing import Any
 
 import httpcore2
 import httpx2
+from aiohappyeyeballs import start_connection
 
 _MOST_UNREAD = 1 << 18
 """Bytes from which on the sender is held up."""
@@ -56,13 +58,9 @@ class Network(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        loop = asyncio.get_running_loop()
-        local = (local_address, 0) if local_address else None
         try:
             async with asyncio.timeout(timeout):
-                _, wire = await loop.create_connection(
-                    _Wire, host, port, local_addr=local, happy_eyeballs_delay=_SECOND_FAMILY
-                )
+                wire = await _dialled(host, port, local_address)
         except TimeoutError as error:
             raise httpcore2.ConnectTimeout(f"{host} was not reached in time") from error
         except (OSError, UnicodeError) as error:  # a label too long for the name system
@@ -77,6 +75,24 @@ class Network(httpcore2.AsyncNetworkBackend):
 
 _SECOND_FAMILY = 0.25
 """Seconds after which the other of IPv6 and IPv4 is dialled as well (RFC 8305)."""
+
+
+async def _dialled(host: str, port: int, local_address: str | None) -> "_Wire":
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    local = None
+    if local_address:
+        local = await loop.getaddrinfo(local_address, 0, type=socket.SOCK_STREAM)
+    # Not asyncio's own way of this: in 3.11 it leaves sockets open when it is cancelled.
+    dialled = await start_connection(
+        found, local_addr_infos=local, happy_eyeballs_delay=_SECOND_FAMILY, interleave=1
+    )
+    try:
+        _, wire = await loop.create_connection(_Wire, sock=dialled)
+    except BaseException:
+        dialled.close()
+        raise
+    return wire
 
 
 class _Stream(httpcore2.AsyncNetworkStream):

@@ -1,6 +1,7 @@
 """Our own way to the socket keeps what httpx2 is promised of a network."""
 
 import asyncio
+import gc
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -155,6 +156,31 @@ async def test_nobody_there_is_a_connect_error() -> None:
             await Network().connect_tcp(*unused.getsockname())
     with pytest.raises(httpcore2.ConnectError):
         await Network().connect_tcp("x" * 64 + ".example", 80)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_dialling_can_be_cancelled_at_any_moment_and_leaves_no_socket(host: str) -> None:
+    left = asyncio.Semaphore(0)
+
+    async def until_gone(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        left.release()
+
+    async with await asyncio.start_server(until_gone, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        for turns in range(40):
+            dialling = asyncio.create_task(Network().connect_tcp(host, port))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            dialling.cancel()
+            with suppress(asyncio.CancelledError):
+                await (await dialling).aclose()
+        stream = await Network().connect_tcp(host, port)
+        await stream.aclose()
+        await left.acquire()
+    gc.collect()  # a socket that was left open warns now, and a warning fails the test
 
 
 async def test_tls_that_is_never_agreed_on_ends_in_time(tmp_path: Path) -> None:
