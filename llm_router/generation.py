@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from llm_router.assembly import open_router
 from llm_router.clock import Clock
 from llm_router.connections import Connection
-from llm_router.errors import ForbiddenError, ReplyFailedError
+from llm_router.errors import ConflictError, ForbiddenError, ReplyFailedError
 from llm_router.guard import AddressGuard
 from llm_router.observe import Observer
 from llm_router.observe.usage import UsageObserver
@@ -74,13 +74,22 @@ async def open_alone(
 
 
 async def generate(router: Router, request: ChatRequest) -> Generated:
-    """The whole answer. Raises ReplyFailedError, with the reason, where there is none."""
+    """The whole answer. Raises ReplyFailedError, with the reason, where there is none, and
+    ConflictError where it was not even asked for: switched off, at its limit, out of budget.
+    """
     text, usage, finish_reason = "", None, ""
-    async with aclosing(router.stream(request)) as reply:
-        async for chunk in reply:
-            text += chunk.text
-            usage = chunk.usage or usage
-            finish_reason = chunk.finish_reason or finish_reason
+    reply = router.stream(request)
+    try:
+        async with aclosing(reply):
+            async for chunk in reply:
+                text += chunk.text
+                usage = chunk.usage or usage
+                finish_reason = chunk.finish_reason or finish_reason
+    except ReplyFailedError as error:
+        if reply.event.attempts:
+            raise
+        said = [f"connection {name!r} cannot be asked now: {why}" for name, why in error.reasons]
+        raise ConflictError("; ".join(said)) from error
     event = reply.event
     if event.last_resort and not event.connection:
         # The words that end half a reply are for a voice; here half a text is none.

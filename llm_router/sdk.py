@@ -174,8 +174,9 @@ class ManagedConnection:
     async def generate(self, prompt: str, **asked: Unpack[Asked]) -> Generated:
         """The whole answer. What it used counts against the connection's limits and its budget.
 
-        Raises ForbiddenError without the flag use_in_automation, and ReplyFailedError, with the
-        reason, where no answer came.
+        Raises ForbiddenError without the flag use_in_automation, ConflictError where it is switched
+        off, at a limit or out of budget, and ReplyFailedError, with the reason, where it gave no
+        answer.
         """
         require_flag(self.record, "automation")
         return await self._source.generate(self.record, prompt, asked)

@@ -12,7 +12,7 @@ _REASONS = {
     401: "No API key or session, or one that counts no more",
     403: "The role of who asks does not allow it, or the address must not be called",
     404: "There is none, or it is not for you to know of",
-    409: "It has been changed in between, or the name is in use",
+    409: "It has been changed in between, the name is in use, or it cannot be asked now",
     413: "The body is too long",
     422: "The request is not as it should be; the document says where",
     429: "Too many requests; Retry-After says when to come again",

@@ -14,7 +14,7 @@ from tests.contracts.databases import Server
 
 WRITERS = 20
 KILLED_AFTER = 300
-"""Acknowledged writes; on an idle machine they take less than two seconds."""
+"""Acknowledged writes, made as fast as they go."""
 
 
 def variables(folder: Path, url: str) -> dict[str, str]:

@@ -145,7 +145,7 @@ async def test_a_budget_that_is_spent_holds_here_too(
 ) -> None:
     async with FaultyServer() as server:
         await added(store, name="a", base_url=server.base_url, monthly_budget=0.0, price_out=1.0)
-        with pytest.raises(ReplyFailedError, match="monthly budget"):
+        with pytest.raises(ConflictError, match="monthly budget"):
             await (await manager.get_connection("a")).generate("Hi?")
         assert not server.requests
 

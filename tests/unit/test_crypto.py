@@ -100,7 +100,9 @@ def test_a_vault_shows_nothing_of_its_keys() -> None:
     assert repr(Vault([NEW, OLD])) == "<Vault of 2 keys>"
 
 
-@pytest.mark.parametrize("wrong", ["", "short", OLD[:-2], "é" * 44])
+@pytest.mark.parametrize(
+    "wrong", ["", "short", OLD[:-2], "é" * 44], ids=["empty", "short", "cut", "not ASCII"]
+)
 def test_a_key_that_is_none_is_refused_and_not_repeated(wrong: str) -> None:
     with pytest.raises(ConfigurationError, match="number 2 is no master key") as caught:
         Vault([OLD, wrong])

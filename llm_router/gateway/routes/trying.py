@@ -128,7 +128,7 @@ async def _after(first: str, lines: AsyncGenerator[str, None]) -> AsyncGenerator
             yield line
 
 
-@router.post("/generate", operation_id="generateText", responses=problems(404, 500, 502))
+@router.post("/generate", operation_id="generateText", responses=problems(404, 409, 500, 502))
 async def generate(
     asking: Asking, served: Served, connection_id: Id, wanted: GenerateWanted
 ) -> GeneratedText:
