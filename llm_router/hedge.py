@@ -120,7 +120,7 @@ class Race:
         """It failed. Beside an older one that is still waited for, the next takes its place."""
         if attempt not in self._running:
             return
-        self._is_owed = attempt is not self._running[0] and attempt.role != "trial"
+        self._is_owed = self._is_spare(attempt)
         self._running.remove(attempt)
 
     def next_step(self, now: float) -> Step:
@@ -128,6 +128,7 @@ class Race:
         for attempt in self._running:
             if not attempt.is_late and (attempt.is_loading or now >= attempt.silent_at):
                 attempt.late()
+                self._is_owed = self._is_owed or (attempt.is_loading and self._is_spare(attempt))
         on_time = [attempt for attempt in self._running if not attempt.is_late]
         # A trial may win, but nothing is put off for it.
         asked = [attempt for attempt in on_time if attempt.role != "trial"]
@@ -146,6 +147,10 @@ class Race:
                 if (endpoint := self._next_hedge(now)) and self._budget():
                     return self._start(endpoint, "hedge")
         return Wait(min([self._give_up_at, *map(self._next_moment, on_time)]))
+
+    def _is_spare(self, attempt: Attempt) -> bool:
+        """Whether it was started beside an older one, so that another may take its place."""
+        return attempt is not self._running[0] and attempt.role != "trial"
 
     def _drop_those_gone(self, now: float) -> None:
         """At a limit, or removed, since they were put in the queue."""

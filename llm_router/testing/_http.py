@@ -43,6 +43,8 @@ class Wire(asyncio.StreamReaderProtocol):
 
     def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
+        # Asyncio sees to it for sockets it has made itself; else words wait for each other.
+        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connected(self)
 
     def eof_received(self) -> bool:

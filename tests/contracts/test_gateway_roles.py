@@ -96,7 +96,13 @@ async def test_the_table_names_every_route_there_is(house: House) -> None:
     plain = [route for route in routes if isinstance(route, APIRoute)]
     written = {(method, f"/api{route.path}") for route in plain for method in route.methods or ()}
     assert len(plain) == len(routes)
-    assert (documented | written) - FREE == {(method, f"/api{path}") for method, path in ALLOWED}
+    listed = {(method, f"/api{path}") for method, path in ALLOWED}
+    assert _as_documented(documented | written) - FREE == _as_documented(listed)
+
+
+def _as_documented(routes: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Without how much of the path a parameter takes."""
+    return {(method, path.replace(":path}", "}")) for method, path in routes}
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -60,7 +60,7 @@ async def test_of_connections_of_before_those_that_somebody_owns_are_guarded(
     await added(store, name="anna's", owner="anna")
     async with database.writing() as db:
         await db.execute(text("ALTER TABLE llm_connections DROP COLUMN is_guarded"))
-        await db.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+        await db.execute(text("UPDATE alembic_version SET version_num = '0003'"))
     await migrate(database)
     async with database.reading() as db:
         rows = await db.execute(text("SELECT name, is_guarded FROM llm_connections"))

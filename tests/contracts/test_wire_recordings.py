@@ -50,11 +50,15 @@ async def test_a_recorded_answer_is_read_as_the_live_one_was(
     assert exchange.kill_after in found.text
 
 
+ONLY_LIVE = {"llama_cpp_python"}
+"""Takes most of an hour to build on two cores; `make test-live` asks it itself."""
+
+
 def test_every_kind_of_server_was_recorded_in_every_exchange() -> None:
     wanted = {
         (kind.name, exchange.name)
         for kind in KINDS.values()
         for exchange in EXCHANGES.values()
-        if exchange.is_for(kind)
+        if exchange.is_for(kind) and kind.name not in ONLY_LIVE
     }
     assert wanted == {*recorded()}

@@ -177,6 +177,9 @@ def perform(
         # Of one that is asked to go on, an empty answer may mean that nothing was missing.
         yield from BEFORE["reset" if given and act.fault in _SAYS_NOTHING else act.fault]
         return
+    if act.fault == "ends without a reason" and not act.cut and given_before(request, continuation):
+        yield from BEFORE["reset"]  # for the same reason
+        return
     strikes = act.fault in AMID or act.fault in TOOL
     gap = act.gap
     for index, token in enumerate(_tokens(said, pieces=act.pieces)):
