@@ -14,10 +14,8 @@ import pytest_asyncio
 from tests.live.engines import Engine, Engines, marks
 from tests.live.kinds import KINDS
 
-_STARTING = 600
+_STARTING = 1200
 """Seconds: on a fresh machine the first test waits for its server to be built."""
-
-
 _ALL = [pytest.param(kind, id=kind.name, marks=marks(kind)) for kind in KINDS.values()]
 
 

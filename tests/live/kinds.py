@@ -44,7 +44,7 @@ class Kind:
     model: str = "tiny.gguf"
     """What it loads, below tests/live/model."""
     idle_layers: int
-    """That make it slow: about 40 words a second on a quiet machine."""
+    """That make it slow: between 40 and 100 words a second on a quiet machine."""
     command: Callable[[Start], Sequence[str]]
     environ: Mapping[str, str] = field(default_factory=dict)
     health: str = "/health"
@@ -126,7 +126,7 @@ _ROWS = (
         name="ollama",
         engine="ollama",
         server="ollama",
-        idle_layers=40,
+        idle_layers=10,
         command=_ollama,
         environ={"OLLAMA_DEBUG": "1"},
         health="/api/version",

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,29 +10,34 @@ import pytest
 from tests.live.engines import Engine, Engines
 from tests.live.kinds import KINDS
 from tests.live.receptionist import ANSWERS, INSTRUCTIONS, QUESTIONS
-from tests.voice.caller import longest_pause, withheld
+from tests.voice.caller import Caller, longest_pause, withheld
 from tests.voice.house import House, running_house
-from tests.voice.listening import mistakes, spoken_words, words_in
+from tests.voice.listening import mistakes, spoken_words, words_of
 from tests.wire.recording import listening_in
 
-ANSWER = ANSWERS["hours"]
-LAST_WORD = "nine"
-"""Of "We are open Monday to Friday from nine in the morning until six in the evening. …"."""
+ASKED, ANSWER = "discount", ANSWERS["discount"]
+LAST_WORD = "repairs"
+"""Of "Students get ten percent off all repairs when they show their card."."""
+BEFORE = ("hello", "who", "lock")
+"""Asked first: after three answers the router knows how slow the first server is, and waits for it,
+however busy the machine.
+"""
 LONGEST_PAUSE = 0.7  # s, as in tests/voice
-MISHEARD = 2
-"""Words of 22, by a recogniser that knows the words and no grammar. Without tolerance is the
-transcript."""
+MISHEARD = 1
+"""Words of 12, as in tests/voice. Without tolerance is the transcript."""
 
 
 class KilledAfter:
     """Kills the server once it has said a word."""
 
     def __init__(self, engine: Engine, word: str) -> None:
-        self._engine, self._word = engine, word.encode()
+        self._engine, self._word = engine, word
+        self._said = ""
         self.happened = False
 
     def hear(self, piece: bytes) -> None:
-        if self._word in piece and not self.happened:
+        self._said += "".join(re.findall(r'"content":"([^"]*)"', piece.decode(errors="replace")))
+        if self._word in self._said and not self.happened:
             self.happened = True
             self._engine.kill()
 
@@ -46,6 +52,7 @@ def _settings(folder: Path, first: Engine, url: str, spare: Engine) -> dict[str,
             "api_key": engine.key,
             "temperature": 0,
             "priority": priority,
+            "hedge": "never",  # who is to be killed shall speak first
         }
         for priority, (name, engine, address) in enumerate(
             [("first", first, url), ("spare", spare, spare.base_url)]
@@ -54,7 +61,11 @@ def _settings(folder: Path, first: Engine, url: str, spare: Engine) -> dict[str,
     connections, prompt = folder / "engines.json", folder / "prompt.md"
     connections.write_text(json.dumps({"connections": rows}))
     prompt.write_text(INSTRUCTIONS)
-    return {"CONNECTIONS_FILE": str(connections), "ASSISTANT_PROMPT_FILE": str(prompt)}
+    return {
+        "CONNECTIONS_FILE": str(connections),
+        "ASSISTANT_PROMPT_FILE": str(prompt),
+        "FIRST_WORD_DEADLINE_MIN": "2",  # once it was measured; see BEFORE
+    }
 
 
 @pytest.mark.live
@@ -75,14 +86,20 @@ async def test_every_word_is_heard_once_when_a_server_is_killed_in_mid_sentence(
 
 async def _hear_it_whole(house: House) -> None:
     async with house.call() as caller:
-        asked = asyncio.get_running_loop().time()
-        await caller.type(QUESTIONS["hours"])
-        await caller.until(lambda me: me.routes)
-        assert await caller.hear_out(asked) == ANSWER
+        for name in (*BEFORE, ASKED):
+            asked = await _hear_the_answer(caller, name)
         sound = caller.sound(since=asked)
     assert caller.routes[-1]["connection"] == "spare"
     assert not caller.routes[-1]["last_resort"]
-    said = spoken_words(ANSWER)
-    heard = await asyncio.to_thread(words_in, sound, " | ".join(sorted({*said})))
-    assert mistakes(heard, said) <= MISHEARD, heard
+    heard = await asyncio.to_thread(words_of, ANSWER, sound)
+    assert mistakes(heard, spoken_words(ANSWER)) <= MISHEARD, heard
     assert longest_pause(sound) <= LONGEST_PAUSE + withheld(sound)
+
+
+async def _hear_the_answer(caller: Caller, name: str) -> float:
+    """Ask, and hear all of the answer; when it was asked."""
+    asked, notes = asyncio.get_running_loop().time(), len(caller.routes)
+    await caller.type(QUESTIONS[name])
+    await caller.until(lambda me: len(me.routes) > notes)
+    assert await caller.hear_out(asked) == ANSWERS[name]
+    return asked

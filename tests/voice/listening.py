@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pocketsphinx  # type: ignore[import-untyped]  # ships no types
@@ -22,13 +23,39 @@ _VOCABULARY = """
 """The recogniser is lost on the free speech of espeak-ng, a voice it was never trained on. Told
 that it will hear some of these words, however many and in whatever order, it hears them all: of 126
 that were tried these are the ones which it took for no other, nor any other for them."""
+_ASTRAY = 1e-5
+"""How likely a word is another than the next: enough to hear that it is, if it is."""
 
 
-def words_in(sound: Sequence[caller.Heard], vocabulary: str = _VOCABULARY) -> list[str]:
+def words_in(sound: Sequence[caller.Heard]) -> list[str]:
     """The words, in order. Takes a tenth of the time that the sound does."""
-    decoder = pocketsphinx.Decoder(samprate=RATE, loglevel="FATAL", lm=None, cmninit=_FIRST_MEAN)
-    grammar = f"#JSGF V1.0; grammar words; public <said> = ({vocabulary})+;"
+    decoder = _decoder()
+    grammar = f"#JSGF V1.0; grammar words; public <said> = ({_VOCABULARY})+;"
     decoder.add_jsgf_string("words", grammar)
+    return _decoded(decoder, sound)
+
+
+def words_of(text: str, sound: Sequence[caller.Heard]) -> list[str]:
+    """The words where it is known what was to be said: any of the text's may be left out or come
+    again, but each is expected after the one before it.
+    """
+    words, decoder = spoken_words(text), _decoder()
+    end = len(words)
+    follows = [
+        (at, place + 1, 1.0 if place == at else _ASTRAY, word)
+        for at in range(end + 1)
+        for place, word in enumerate(words)
+    ]
+    ends = [(at, end, _ASTRAY) for at in range(end)]
+    decoder.add_fsg("words", decoder.create_fsg("words", 0, end, [*follows, *ends]))
+    return _decoded(decoder, sound)
+
+
+def _decoder() -> Any:
+    return pocketsphinx.Decoder(samprate=RATE, loglevel="FATAL", lm=None, cmninit=_FIRST_MEAN)
+
+
+def _decoded(decoder: Any, sound: Sequence[caller.Heard]) -> list[str]:
     decoder.activate_search("words")
     resampler = rtc.AudioResampler(caller.RATE, RATE)
     raw = bytearray(np.concatenate([heard.samples for heard in sound]).tobytes())

@@ -7,7 +7,7 @@ from livekit import rtc
 from agent import tts
 from agent.tts.base import TTSOptions
 from tests.voice.caller import RATE, Heard
-from tests.voice.listening import mistakes, spoken_words, words_in
+from tests.voice.listening import mistakes, spoken_words, words_in, words_of
 from tests.voice.replies import REPLY
 
 
@@ -36,6 +36,24 @@ async def said(text: str) -> list[Heard]:
 )
 async def test_every_word_that_the_voice_says_is_heard(text: str) -> None:
     assert words_in(await said(text)) == spoken_words(text)
+
+
+KNOWN = "Students get ten percent off all repairs when they show their card."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        KNOWN,
+        KNOWN.replace("repairs", "repairs repairs"),
+        KNOWN.replace("off all", "off all off all"),
+        KNOWN.replace("repairs ", ""),
+        f"{KNOWN} {KNOWN}",
+    ],
+    ids=["as it is", "a word twice", "two words twice", "a word left out", "all of it twice"],
+)
+async def test_of_a_known_text_every_word_is_heard_whatever_it_is(text: str) -> None:
+    assert words_of(KNOWN, await said(text)) == spoken_words(text)
 
 
 @pytest.mark.parametrize(
