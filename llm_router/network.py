@@ -10,12 +10,13 @@ import select
 import socket
 import ssl
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
 from typing import Any
 
 import httpcore2
 import httpx2
-from aiohappyeyeballs import start_connection
+from aiohappyeyeballs import AddrInfoType, start_connection
 
 _MOST_UNREAD = 1 << 18
 """Bytes from which on the sender is held up."""
@@ -73,16 +74,15 @@ class Network(httpcore2.AsyncNetworkBackend):
         await asyncio.sleep(seconds)
 
 
+_IPV4 = 4
 _SECOND_FAMILY = 0.25
 """Seconds after which the other of IPv6 and IPv4 is dialled as well (RFC 8305)."""
 
 
 async def _dialled(host: str, port: int, local_address: str | None) -> "_Wire":
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    local = None
-    if local_address:
-        local = await loop.getaddrinfo(local_address, 0, type=socket.SOCK_STREAM)
+    found = await _addresses(host, port)
+    local = await _addresses(local_address, 0) if local_address else None
     # Not asyncio's own way of this: in 3.11 it leaves sockets open when it is cancelled.
     dialled = await start_connection(
         found, local_addr_infos=local, happy_eyeballs_delay=_SECOND_FAMILY, interleave=1
@@ -93,6 +93,17 @@ async def _dialled(host: str, port: int, local_address: str | None) -> "_Wire":
         dialled.close()
         raise
     return wire
+
+
+async def _addresses(host: str, port: int) -> Sequence[AddrInfoType]:
+    """A name is looked up in a thread; an address needs none."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        loop = asyncio.get_running_loop()
+        return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    family = socket.AF_INET if address.version == _IPV4 else socket.AF_INET6
+    return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (str(address), port))]
 
 
 class _Stream(httpcore2.AsyncNetworkStream):

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import socket
 import struct
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -239,3 +240,10 @@ async def test_behind_a_proxy_the_proxy_is_asked(monkeypatch: pytest.MonkeyPatch
         assert list(await provider.models()) == ["model"]
         assert (await asked.get()).startswith(b"GET http://model.example/v1/models ")
         await provider.aclose()
+
+
+async def test_an_address_is_dialled_without_a_thread_of_its_own() -> None:
+    before = threading.active_count()
+    async with served(send_lots) as stream:
+        assert await stream.read(10)
+    assert threading.active_count() == before
