@@ -19,8 +19,10 @@ from bench._table import progress, text_table
 from deploy import engines
 from deploy.setup import reported
 from tests.live.engines import running
-from tests.live.kinds import KINDS
+from tests.live.kinds import KINDS, SERVERS
 
+_COMPATIBLE = [kind.name for kind in SERVERS if kind.provider == "openai_compatible"]
+"""What can be asked directly in the same way."""
 PAGE = Path(__file__).parent.parent / "docs" / "bench" / "engines.md"
 
 
@@ -43,7 +45,11 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--engines", nargs="+", choices=KINDS, default=["llama_cpp"], help="default: %(default)s"
+        "--engines",
+        nargs="+",
+        choices=_COMPATIBLE,
+        default=["llama_cpp"],
+        help="default: %(default)s",
     )
     parser.add_argument(
         "--warm-up", type=int, default=10, metavar="N",

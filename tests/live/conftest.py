@@ -12,11 +12,11 @@ import pytest
 import pytest_asyncio
 
 from tests.live.engines import Engine, Engines, marks
-from tests.live.kinds import KINDS
+from tests.live.kinds import KINDS, SERVERS
 
 _STARTING = 1200
 """Seconds: on a fresh machine the first test waits for its server to be built."""
-_ALL = [pytest.param(kind, id=kind.name, marks=marks(kind)) for kind in KINDS.values()]
+_SERVERS = [pytest.param(kind, id=kind.name, marks=marks(kind)) for kind in SERVERS]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,12 +32,12 @@ async def all_engines(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
         yield Engines(stack, tmp_path_factory.mktemp("engines"))
 
 
-@pytest_asyncio.fixture(loop_scope="session", params=_ALL)
+@pytest_asyncio.fixture(loop_scope="session", params=_SERVERS)
 async def engine(request: pytest.FixtureRequest, all_engines: Engines) -> Engine:
     return await all_engines.get(request.param)
 
 
-@pytest_asyncio.fixture(loop_scope="session", params=_ALL)
+@pytest_asyncio.fixture(loop_scope="session", params=_SERVERS)
 async def slow_engine(request: pytest.FixtureRequest, all_engines: Engines) -> Engine:
     return await all_engines.get(request.param, slow=True)
 

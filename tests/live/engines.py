@@ -2,9 +2,11 @@
 
 import asyncio
 import math
+import os
 import re
 import secrets
 import socket
+import sys
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,7 +25,7 @@ from tests.live.kinds import Kind, Start
 from tests.live.receptionist import FOLDER, MODEL
 from tests.live.slowed import slow_folder, slow_gguf
 
-_LOGS = places.ROOT / "test-artifacts" / "live"
+_LOGS = places.ROOT / "test-artifacts" / "live" / os.environ.get("PYTEST_XDIST_WORKER", "")
 _LOOK_EVERY = 0.02
 
 
@@ -51,6 +53,8 @@ class Engine:
             "model_name": MODEL,
             "api_key": self.key,
         }
+        if not self.kind.command:
+            given |= {"base_url": "", "model_name": str(self._model), "api_key": None}
         return Connection(**{**given, **fields})
 
     @asynccontextmanager
@@ -71,6 +75,10 @@ class Engine:
             return
         if not self._model.exists():
             await asyncio.to_thread(self._make_model)
+        if not self.kind.command:
+            if str(self._program) not in sys.path:
+                sys.path.append(str(self._program))
+            return
         _LOGS.mkdir(parents=True, exist_ok=True)
         self._processes = Supervisor(_LOGS)
         start = Start(self._program, self._model, self._port, self.key)

@@ -38,14 +38,15 @@ class Kind:
     name: str
     engine: str
     """What is started: its place in `deploy.engines.PROVIDE`."""
-    server: str
-    """Its row in the catalog."""
+    server: str = ""
+    """Its row in the catalog, where it has one."""
     provider: str = "openai_compatible"
     model: str = "tiny.gguf"
     """What it loads, below tests/live/model."""
     idle_layers: int
     """That make it slow: between 40 and 100 words a second on a quiet machine."""
-    command: Callable[[Start], Sequence[str]]
+    command: Callable[[Start], Sequence[str]] | None
+    """None: it is no server, and runs in the process that asks it."""
     environ: Mapping[str, str] = field(default_factory=dict)
     health: str = "/health"
     """A route that answers 200 as soon as questions may be asked."""
@@ -136,6 +137,20 @@ _ROWS = (
         too_long=None,
     ),
     Kind(
+        name="ollama_native",
+        engine="ollama",
+        server="ollama",
+        provider="ollama",
+        idle_layers=10,
+        command=_ollama,
+        environ={"OLLAMA_DEBUG": "1"},
+        health="/api/version",
+        prepare=_give_ollama_the_model,
+        tells_the_end=r"\| 200 \| +(\S+) \|.* POST .*/api/chat",
+        wrong_key=None,
+        too_long=None,
+    ),
+    Kind(
         name="llama_cpp_python",
         engine="llama_cpp_python",
         server="llama_cpp_python",
@@ -166,5 +181,14 @@ _ROWS = (
         ready_within=600.0,
         metrics=Metrics(in_work="vllm:num_requests_running", made="vllm:generation_tokens_total"),
     ),
+    Kind(
+        name="transformers",
+        engine="transformers",
+        provider="transformers",
+        model="hf",
+        idle_layers=20,
+        command=None,
+    ),
 )
 KINDS: Mapping[str, Kind] = MappingProxyType({row.name: row for row in _ROWS})
+SERVERS = [kind for kind in _ROWS if kind.command]

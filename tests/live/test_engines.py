@@ -8,7 +8,7 @@ from llm_router.errors import UnreachableError
 from llm_router.failures import FailureClass
 from tests.live.engines import Engine, marks
 from tests.live.exchanges import EXCHANGES, LONG, Exchange
-from tests.live.kinds import KINDS
+from tests.live.kinds import SERVERS
 from tests.live.receptionist import ANSWERS, answer, ask
 
 
@@ -30,7 +30,7 @@ async def test_tokens_are_counted(engine: Engine) -> None:
 
 ASKED = [
     pytest.param(kind, exchange, id=f"{kind.name}-{exchange.name}", marks=marks(kind))
-    for kind in KINDS.values()
+    for kind in SERVERS
     for exchange in EXCHANGES.values()
     if exchange.is_for(kind) and not exchange.kill_after
 ]

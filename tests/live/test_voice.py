@@ -79,7 +79,7 @@ async def test_every_word_is_heard_once_when_a_server_is_killed_in_mid_sentence(
         await answer(provider, ask(ASKED))  # the first answer of all takes several times as long
     killed = KilledAfter(first, LAST_WORD)
     async with (
-        listening_in(first.base_url, killed.hear) as url,
+        listening_in(first.base_url, lambda _: killed.hear) as url,
         running_house(tmp_path, **_settings(tmp_path, first, url, spare)) as house,
     ):
         await _hear_it_whole(house)

@@ -16,7 +16,7 @@ from deploy.engines import version
 from deploy.setup import reported
 from tests.live.engines import Engine, running
 from tests.live.exchanges import EXCHANGES, Exchange
-from tests.live.kinds import KINDS, Kind
+from tests.live.kinds import KINDS, SERVERS, Kind
 from tests.live.receptionist import answer
 from tests.wire.recording import Recording, listening_in
 
@@ -40,7 +40,7 @@ async def record(kind: Kind) -> bool:
 async def _record(engine: Engine, exchange: Exchange) -> Recording | None:
     recording = Recording(f"{engine.kind.name} {version(engine.kind.engine)}")
     async with (
-        listening_in(engine.base_url, recording.pieces.append) as url,
+        listening_in(engine.base_url, recording.begin) as url,
         engine.provider(base_url=url, **exchange.fields) as provider,
     ):
         found = await answer(
@@ -54,7 +54,7 @@ async def _record(engine: Engine, exchange: Exchange) -> Recording | None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("server", nargs="+", choices=KINDS)
+    parser.add_argument("server", nargs="+", choices=[kind.name for kind in SERVERS])
     chosen = [KINDS[name] for name in parser.parse_args().server]
     return reported(lambda: asyncio.run(_record_all(chosen)))
 

@@ -13,19 +13,37 @@ from urllib.parse import urlsplit
 FOLDER = Path(__file__).parent
 
 
+Hear = Callable[[bytes], object]
+
+
 @dataclass(slots=True)
 class Recording:
-    """`server`: which, in which version. The connection ends after the last piece."""
+    """`server`: which, in which version. What it sent to each request in turn, with the route that
+    was asked.
+    """
 
     server: str
-    pieces: list[bytes] = field(default_factory=list)
+    answers: list[tuple[str, list[bytes]]] = field(default_factory=list)
+
+    def begin(self, route: str) -> Hear:
+        """Another request; whoever is told what comes of it."""
+        pieces: list[bytes] = []
+        self.answers.append((route, pieces))
+        return pieces.append
+
+    def cut(self, cut: Callable[[Sequence[bytes]], Sequence[bytes]]) -> "Recording":
+        """The same bytes in other pieces."""
+        return Recording(self.server, [(route, [*cut(pieces)]) for route, pieces in self.answers])
 
     def save(self, kind: str, exchange: str) -> Path:
         file = FOLDER / kind / f"{exchange}.json"
         file.parent.mkdir(exist_ok=True)
         # A character may be cut between two pieces: its halves are kept as escapes.
-        pieces = [piece.decode(errors="surrogateescape") for piece in self.pieces]
-        file.write_text(json.dumps({"server": self.server, "pieces": pieces}, indent=1) + "\n")
+        answers = [
+            [route, [piece.decode(errors="surrogateescape") for piece in pieces]]
+            for route, pieces in self.answers
+        ]
+        file.write_text(json.dumps({"server": self.server, "answers": answers}, indent=1) + "\n")
         return file
 
 
@@ -36,37 +54,60 @@ def recorded() -> Sequence[tuple[str, str]]:
 
 def load(kind: str, exchange: str) -> Recording:
     kept = json.loads((FOLDER / kind / f"{exchange}.json").read_text())
-    pieces = [piece.encode(errors="surrogateescape") for piece in kept["pieces"]]
-    return Recording(kept["server"], pieces)
+    answers = [
+        (route, [piece.encode(errors="surrogateescape") for piece in pieces])
+        for route, pieces in kept["answers"]
+    ]
+    return Recording(kept["server"], answers)
 
 
 @asynccontextmanager
-async def replaying(pieces: Sequence[bytes]) -> AsyncIterator[str]:
-    """The address of a server that sends these pieces, whatever it is asked, and hangs up."""
+async def replaying(recording: Recording) -> AsyncIterator[str]:
+    """The address of a server that sends what was recorded, to whoever asks the same route; after
+    the last answer it hangs up.
+    """
+    left = [*recording.answers]
+    _, last = left[-1]
 
     async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        if length := re.search(rb"content-length: *(\d+)", head, re.IGNORECASE):
-            await reader.readexactly(int(length[1]))
-        for piece in pieces:
-            writer.write(piece)
-            await writer.drain()
+        pieces: Sequence[bytes] = ()
+        while pieces is not last:
+            head = await reader.readuntil(b"\r\n\r\n")
+            if length := re.search(rb"content-length: *(\d+)", head, re.IGNORECASE):
+                await reader.readexactly(int(length[1]))
+            place = [route for route, _ in left].index(_route(head))
+            _, pieces = left.pop(place)
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
 
     async with _serving(send) as port:
         yield f"http://127.0.0.1:{port}/v1"
 
 
 @asynccontextmanager
-async def listening_in(base_url: str, hear: Callable[[bytes], object]) -> AsyncIterator[str]:
-    """An address that leads to that one; `hear` is told what comes from there, piece by piece."""
+async def listening_in(base_url: str, begin: Callable[[str], Hear]) -> AsyncIterator[str]:
+    """An address that leads to that one. For each request `begin` is told its route, and whom it
+    returns what comes of it, piece by piece.
+    """
     address = urlsplit(base_url)
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hear: Hear = bytes  # nothing was asked yet
+
+        def ask(piece: bytes) -> None:
+            nonlocal hear
+            if route := _route(piece):
+                hear = begin(route)
+
+        def tell(piece: bytes) -> None:
+            hear(piece)
+
         with suppress(ConnectionError):  # it was killed
             theirs, ours = await asyncio.open_connection(address.hostname, address.port)
             both = [
-                asyncio.create_task(_pass_on(reader, ours)),
-                asyncio.create_task(_pass_on(theirs, writer, hear)),
+                asyncio.create_task(_pass_on(reader, ours, ask)),
+                asyncio.create_task(_pass_on(theirs, writer, tell)),
             ]
             try:
                 await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
@@ -78,10 +119,16 @@ async def listening_in(base_url: str, hear: Callable[[bytes], object]) -> AsyncI
         yield f"http://127.0.0.1:{port}{address.path}"
 
 
+def _route(request: bytes) -> str:
+    """Of a request's head; empty for what is none."""
+    found = re.match(rb"[A-Z]+ (\S+) HTTP/1.1\r\n", request)
+    return found[1].decode() if found else ""
+
+
 async def _pass_on(
     source: asyncio.StreamReader,
     target: asyncio.StreamWriter,
-    hear: Callable[[bytes], object] = lambda _: None,
+    hear: Hear,
 ) -> None:
     with suppress(ConnectionError):
         while piece := await source.read(1 << 16):
