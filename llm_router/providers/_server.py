@@ -40,6 +40,9 @@ class Server:
     """The path of its own API, which people give in place of `path`."""
     deployment_path: str = ""
     """In place of `path` for a connection with a dated `api_version`, which goes into the query."""
+    keeps_open: bool = True
+    """Whether a connection can be used for another question. One that closes unannounced would be
+    taken for one that is not there."""
     key_header: str = "Authorization"
     key_prefix: str = "Bearer "
     organization_header: str = ""

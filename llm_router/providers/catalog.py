@@ -52,6 +52,7 @@ _ROWS = (
         source="llama.cpp, tools/server/README.md",
         port=8080,
         queue_paths=("/metrics", "/slots"),  # the first only with --metrics
+        keeps_open=False,  # seen, build 11549: says keep-alive, and closes after each stream
         continuation="flags",  # seen, llama-server; without the flags it repeats the prefix
         extra_body=_NO_THINKING,
     ),

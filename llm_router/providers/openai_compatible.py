@@ -45,6 +45,8 @@ class OpenAICompatible:
         self._chat = address_of(connection, f"{root}/chat/completions{query}")
         self._models = address_of(connection, f"{root}/models{query}")
         headers = headers_of(connection, _ACCEPT, self._server.key_header, self._server.key_prefix)
+        if not self._server.keeps_open:
+            headers["Connection"] = "close"
         self._list_headers = _list_headers(connection, self._server)
         self._http = Http(connection, self._chat, headers, guard)
 
