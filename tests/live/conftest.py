@@ -14,8 +14,8 @@ import pytest_asyncio
 from tests.live.engines import Engine, Engines, marks
 from tests.live.kinds import KINDS, SERVERS
 
-_STARTING = 1200
-"""Seconds: on a fresh machine the first test waits for its server to be built."""
+_BUILDING, _STARTING = 1200, 300
+"""Seconds: on a fresh machine the first test waits for its server, and a heavy one to be built."""
 _SERVERS = [pytest.param(kind, id=kind.name, marks=marks(kind)) for kind in SERVERS]
 
 
@@ -23,7 +23,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
-            item.add_marker(pytest.mark.timeout(_STARTING))
+            is_heavy = item.get_closest_marker("live")
+            item.add_marker(pytest.mark.timeout(_BUILDING if is_heavy else _STARTING))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

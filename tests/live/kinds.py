@@ -85,8 +85,16 @@ def _llama_cpp_python(start: Start) -> Sequence[str]:
 
 def _ollama(start: Start) -> Sequence[str]:
     home = start.model.parent / "ollama"
-    address = [f"OLLAMA_HOST=127.0.0.1:{start.port}", f"OLLAMA_MODELS={home}", f"HOME={home}"]
-    return ["env", *address, str(start.program), "serve"]
+    settings = {
+        "OLLAMA_HOST": f"127.0.0.1:{start.port}",
+        "OLLAMA_MODELS": home,
+        "HOME": home,
+        # Tests leave in mid-word, which can cost a place for good: docs/connections/ollama.md
+        "OLLAMA_NUM_PARALLEL": 8,
+        "OLLAMA_DEBUG": 1,
+    }
+    environ = [f"{name}={value}" for name, value in settings.items()]
+    return ["env", *environ, str(start.program), "serve"]
 
 
 def _give_ollama_the_model(start: Start) -> None:
@@ -129,7 +137,6 @@ _ROWS = (
         server="ollama",
         idle_layers=10,
         command=_ollama,
-        environ={"OLLAMA_DEBUG": "1"},
         health="/api/version",
         prepare=_give_ollama_the_model,
         tells_the_end=r"\| 200 \| +(\S+) \|.* POST .*/v1/chat/completions",
@@ -143,7 +150,6 @@ _ROWS = (
         provider="ollama",
         idle_layers=10,
         command=_ollama,
-        environ={"OLLAMA_DEBUG": "1"},
         health="/api/version",
         prepare=_give_ollama_the_model,
         tells_the_end=r"\| 200 \| +(\S+) \|.* POST .*/api/chat",

@@ -22,22 +22,27 @@ _WORD = re.compile(r"\s*\S+")
 
 
 class CutShort:
-    """A Provider that passes on what another says, and breaks off after so many words."""
+    """A Provider that passes on what another says, and breaks off after so many words.
+
+    The rest is heard and kept back: a server must not be left in mid-word hundreds of times (what
+    that does to Ollama is told in docs/connections/ollama.md).
+    """
 
     def __init__(self, provider: Provider, words: int) -> None:
         self._provider, self._words = provider, words
         self.continuation, self.last_resort = provider.continuation, provider.last_resort
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        said = ""
+        said, whole = "", ""
         async with aclosing(self._provider.stream(request)) as stream:
             async for chunk in stream:
-                allowed = first_words(said + chunk.text, self._words)
-                if allowed != said + chunk.text:
-                    yield Chunk(allowed[len(said) :])
-                    raise BrokenStreamError("cut short by a test")
-                said = allowed
-                yield chunk
+                whole += chunk.text
+                if (allowed := first_words(whole, self._words)) == whole:
+                    said = whole
+                    yield chunk
+        if said != (allowed := first_words(whole, self._words)):
+            yield Chunk(allowed[len(said) :])
+        raise BrokenStreamError("cut short by a test")
 
     async def warm(self) -> None:
         await self._provider.warm()

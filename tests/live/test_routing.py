@@ -9,13 +9,15 @@ from llm_router import open_router
 from llm_router.failures import FailureClass
 from tests.live.engines import Engine
 from tests.live.exchanges import LONG
-from tests.live.receptionist import ANSWERS, ask
+from tests.live.receptionist import ANSWERS, answer, ask
 from tests.live.routed import PATIENT, Routed
 
 
 async def test_another_one_finishes_the_answer_of_a_server_that_was_killed(
     slow_engine: Engine, spare: Engine
 ) -> None:
+    async with slow_engine.provider() as provider:
+        await answer(provider, ask("hours"))  # its model is in memory: a cold one is not waited for
     connections = [
         slow_engine.connection(name="first"),
         spare.connection(name="spare", priority=1, hedge="never"),
