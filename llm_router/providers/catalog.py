@@ -6,6 +6,7 @@ itself. What no row says is done as OpenAI does. How each says that a request is
 wrong or itself busy stands in one table for all, in `failures.py`.
 """
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -298,6 +299,7 @@ def provider_of(connection: Connection) -> str:
     return _at(connection.base_url).provider
 
 
+@functools.lru_cache(maxsize=1024)  # asked for the price of every attempt
 def _at(base_url: str) -> Server:
     address = urlsplit(base_url)
     for row in _ROWS:

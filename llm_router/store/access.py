@@ -133,9 +133,13 @@ class ApiKeys:
         row = await self._one(kept)
         return None if row is None else _key(row)
 
-    async def sign_out(self, cookie: str) -> None:
+    async def sign_out(self, cookie: str, actor: Actor) -> None:
+        this = sign_ins.c.hash == digest(cookie)
         async with self._database.writing() as db:
-            await db.execute(sign_ins.delete().where(sign_ins.c.hash == digest(cookie)))
+            key = (await db.execute(select(sign_ins.c.api_key_id).where(this))).scalar()
+            if key is not None:
+                await db.execute(sign_ins.delete().where(this))
+                await audit.write(db, [actor.did("sign out", ("api_key", key), self._now())])
 
     async def add_first(self, keep: Callable[[str], None]) -> bool:
         """Make an admin key if none works, so that nobody is locked out; whether one was made.

@@ -33,6 +33,7 @@ from llm_router.store.database import Database, Dialect
 from llm_router.store.migrations import migrate
 from llm_router.store.sealing import place
 from llm_router.store.tables import connections, counters
+from llm_router.store.usage import touch
 
 _C = connections.c
 _REVISION = select(counters.c.value).where(counters.c.name == "connections")
@@ -159,11 +160,7 @@ class SqlConnectionStore:
             return await history.page(db, connection_id, limit, offset)
 
     async def touch(self, actor: Actor, used: Mapping[str, datetime]) -> None:
-        async with self.database.writing() as db:
-            for connection_id, when in sorted(used.items()):  # in one order: no deadlock
-                earlier = or_(_C.last_used_at.is_(None), _C.last_used_at < when)
-                seen = and_(_C.id == connection_id, earlier, visible_to(actor))
-                await db.execute(update(connections).where(seen).values(last_used_at=when))
+        await touch(self.database, used, visible_to(actor))
 
     async def audit(
         self, actor: Actor, *, target: str | None = None, limit: int = 100, offset: int = 0

@@ -1,16 +1,16 @@
 """The usage log: one row for each attempt, appended to and never changed."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm_router.store.database import Database
-from llm_router.store.tables import usage
+from llm_router.store.tables import connections, usage
 from llm_router.store.times import bucket_of
 
 APPENDING = zlib.crc32(b"patchbay usage")
@@ -57,6 +57,7 @@ class UsageLog:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._noted: dict[str, datetime] = {}  # what `touch` was told
 
     async def append(self, attempts: Sequence[Used], *, again: bool = False) -> None:
         """All of them or none. `again`: they may be there already, from a call that failed or was
@@ -71,6 +72,9 @@ class UsageLog:
                 await db.execute(select(func.pg_advisory_xact_lock_shared(APPENDING)))
             if not (again and await _has(db, attempts[0])):
                 await db.execute(usage.insert(), [row(attempt) for attempt in attempts])
+        uses = {one: at for one, at in _last_uses(attempts).items() if self._noted.get(one) != at}
+        await touch(self._database, uses)
+        self._noted |= uses
 
     async def answered_since(self, connection_id: str, since: datetime) -> bool:
         """Whether a caller has got a reply from it that was begun since then."""
@@ -85,6 +89,31 @@ def row(attempt: Used) -> dict[str, Any]:
     values["ttft_bucket"] = bucket_of(attempt.ttft)
     values["ttfc_bucket"] = bucket_of(attempt.ttfc)
     return values
+
+
+async def touch(
+    database: Database,
+    used: Mapping[str, datetime],
+    within: ColumnElement[bool] | None = None,
+) -> None:
+    """Note when connections were last used: of those `within`, the ones not used since.
+
+    Each by itself, so that it holds no row while it waits for another.
+    """
+    c = connections.c
+    for connection_id, when in used.items():
+        earlier = or_(c.last_used_at.is_(None), c.last_used_at < when)
+        one = update(connections).where(c.id == connection_id, earlier)
+        async with database.writing() as db:
+            await db.execute(
+                one.where(true() if within is None else within).values(last_used_at=when)
+            )
+
+
+def _last_uses(attempts: Sequence[Used]) -> Mapping[str, datetime]:
+    """To the minute: a busy connection's row is not written anew every second."""
+    by_time = sorted(attempts, key=lambda attempt: attempt.at)
+    return {one.connection_id: one.at.replace(second=0, microsecond=0) for one in by_time}
 
 
 async def latest(db: AsyncConnection, connection_id: str, limit: int) -> tuple[Used, ...]:

@@ -4,10 +4,7 @@ import asyncio
 import os
 import pty
 import signal
-import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,56 +17,13 @@ from llm_router.store.database import Database
 from llm_router.store.sealing import survey
 from llm_router.store.sql import SqlConnectionStore, open_store
 from llm_router.testing.server import Fault, FaultyServer, Script
+from tests.contracts.cli_process import command, environ, ran, started
 from tests.contracts.databases import Server, opened
 
-ROOT = Path(__file__).parents[2]
 KEY = "sk-0123456789-wxyz"
 OLD_KEY, NEW_KEY = (Fernet.generate_key().decode() for _ in range(2))
 BOTH = Vault([NEW_KEY, OLD_KEY])
 ROWS = 300
-
-
-def command(*arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "llm_router.cli", *arguments)
-
-
-def environ(folder: Path, **variables: str) -> Mapping[str, str]:
-    """These variables and no others."""
-    return {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT),
-        "HOME": str(folder),
-        "TERM": "xterm",
-        "COLUMNS": "200",
-        **variables,
-    }
-
-
-@asynccontextmanager
-async def started(folder: Path, *arguments: str, **variables: str) -> AsyncIterator[Process]:
-    process = await asyncio.create_subprocess_exec(
-        *command(*arguments),
-        cwd=folder,
-        env=environ(folder, **variables),
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-async def ran(
-    folder: Path, *arguments: str, typed: str = "", **variables: str
-) -> tuple[int | None, str, str]:
-    """The exit code, and what was said on either stream."""
-    async with started(folder, *arguments, **variables) as process:
-        out, err = await process.communicate(typed.encode())
-    return process.returncode, out.decode(), err.decode()
 
 
 async def at_a_terminal(

@@ -220,15 +220,17 @@ async def test_guessing_keys_is_slowed_down_and_who_has_one_is_not(files: Files)
 
 
 async def test_every_change_and_every_use_of_a_key_is_written_down(house: House) -> None:
-    await signed_in(house)
+    browser = await signed_in(house)
     made = await house.connection(provider="offline", base_url="", api_key="sk-0123456789ab")
     path = f"/connections/{made['id']}"
     await house.call("editor", "POST", f"{path}/test")
     await house.call("editor", "GET", f"{path}/models")
     await house.call("editor", "PATCH", path, {"api_key": "sk-ba9876543210"})
-    log = await house.call("admin", "GET", "/audit", params={"limit": 6})
+    await house.call("", "DELETE", "/session", headers=browser)
+    log = await house.call("admin", "GET", "/audit", params={"limit": 7})
     said = [(e["action"], e["actor"], e["origin"]) for e in log.json()["items"]]
     assert said == [
+        ("sign out", "editor", "127.0.0.1"),
         ("edit", "editor", "127.0.0.1"),
         ("list models", "editor", "127.0.0.1"),
         ("set status", "editor", "127.0.0.1"),
@@ -236,7 +238,7 @@ async def test_every_change_and_every_use_of_a_key_is_written_down(house: House)
         ("add", "editor", "127.0.0.1"),
         ("sign in", "editor", "127.0.0.1"),
     ]
-    assert log.json()["items"][0]["after"] == {"api_key": "changed"}
+    assert log.json()["items"][1]["after"] == {"api_key": "changed"}
     assert "sk-" not in log.text
 
 

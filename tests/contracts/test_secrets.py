@@ -44,6 +44,7 @@ from llm_router.store.tables import metadata
 from llm_router.types import ChatRequest
 from tests.contracts import searched_api
 from tests.contracts.api_process import STATE, Serving, admin_key, nobody_else, serving
+from tests.contracts.cli_process import ran
 from tests.contracts.databases import Server, opened
 from tests.contracts.observed import Told
 
@@ -59,6 +60,8 @@ class Person:
     client: httpx2.AsyncClient
     box: str
     """The address of a server to which connections may lead."""
+    folder: Path
+    """Where commands are run."""
     said: list[str] = field(default_factory=list)
 
     async def ask(self, status: int, method: str, path: str, **body: Any) -> Any:
@@ -128,6 +131,19 @@ async def _named_in_a_file(person: Person, _: str) -> None:
     await person.take_in(json.dumps(row))
 
 
+async def _typed(person: Person, key: str) -> None:
+    code, *said = await ran(
+        person.folder,
+        *("connections", "add", "typed", "--base-url", person.box, "--model", "m", "--key", "-"),
+        typed=f"{key}\n",
+        PATCHBAY_API_URL=str(person.client.base_url),
+        PATCHBAY_API_KEY=person.client.headers["Authorization"].removeprefix("Bearer "),
+        LOG_LEVEL="DEBUG",
+    )
+    assert code == 0, said
+    person.said += said
+
+
 async def _by_start(_: Person, __: str) -> None:
     """It was there when the process began."""
 
@@ -141,6 +157,7 @@ DOORS: dict[str, Door] = {
     "compatible data": _compatible,
     "env file": _env_lines,
     "preset": _preset,
+    "command": _typed,
     "OPENAI_API_KEY": _by_start,
     "MY_KEY": _named_in_a_file,
     "connections file": _by_start,
@@ -270,7 +287,7 @@ async def test_no_key_is_found_anywhere_whichever_way_it_came_in(
         mine = admin_key(tmp_path)
         headers = {"Authorization": f"Bearer {mine}", "Content-Type": "application/json"}
         async with httpx2.AsyncClient(base_url=process.url, headers=headers) as client:
-            person = Person(client, address)
+            person = Person(client, address, tmp_path)
             for door, go_through in DOORS.items():
                 await go_through(person, keys[door])
             await used(person)

@@ -226,6 +226,17 @@ async def test_a_batch_that_may_be_there_already_is_not_written_twice(database: 
     assert await rows(database) == 4
 
 
+async def test_a_connection_tells_when_it_was_last_used(database: Database) -> None:
+    store = SqlConnectionStore(database, VAULT)
+    used, unused = await added(store), await added(store, name="b")
+    log, noon = UsageLog(database), MONDAY + 12 * HOUR
+    earlier, later = noon + timedelta(seconds=59), noon + timedelta(minutes=2)
+    await log.append([attempt(connection_id=used.id, at=at) for at in (later, earlier)])
+    await log.append([attempt(connection_id=used.id, at=earlier), attempt(connection_id="gone")])
+    assert (await store.get(SYSTEM, used.id)).last_used_at == later
+    assert (await store.get(SYSTEM, unused.id)).last_used_at is None
+
+
 # ── Summing up and pruning ───────────────────────────────────────────────────────────────────────
 
 

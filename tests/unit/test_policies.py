@@ -109,6 +109,13 @@ def test_cheapest_goes_by_the_price_of_a_prompt_and_its_reply() -> None:
     assert order(CHEAPEST, reads_dear, writes_dear, candidate("c", prices=(9, 9))) == "bac"
 
 
+def test_cheapest_goes_by_the_list_where_a_connection_names_no_price() -> None:
+    mini = Connection(name="a", connection_type="openai", model_name="gpt-4.1-mini")
+    nano = Connection(name="b", connection_type="openai", model_name="gpt-4.1-nano")
+    mine = Connection(name="c", model_name="of-my-own")
+    assert order(CHEAPEST, *(Shown(one, 0, [0.2] * 4) for one in (mini, nano, mine))) == "cba"
+
+
 def test_cheapest_pays_for_speed_only_where_the_cheap_is_late() -> None:
     cheap, dear = candidate("a", 0.9, prices=(1, 1)), candidate("b", 0.7, prices=(9, 9))
     assert order(CHEAPEST, cheap, dear) == "ba"

@@ -47,14 +47,14 @@ async def sign_in(request: Request, served: Served, wanted: SignIn, response: Re
 
 @router.delete("/session", status_code=204, operation_id="signOut")
 async def sign_out(
-    _: Asking,
+    asking: Asking,
     served: Served,
     response: Response,
     cookie: Annotated[str | None, Security(session_cookie)],
 ) -> None:
     """End the session; its cookie counts no more, wherever it is kept."""
     if cookie:
-        await served.keys.sign_out(cookie)
+        await served.keys.sign_out(cookie, asking)
     response.delete_cookie(COOKIE, path=_PATH, httponly=True, samesite="strict")
 
 

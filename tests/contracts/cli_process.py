@@ -1,0 +1,54 @@
+"""`llm-router` as a process of its own."""
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "llm_router.cli", *arguments)
+
+
+def environ(folder: Path, **variables: str) -> Mapping[str, str]:
+    """These variables and no others."""
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(folder),
+        "TERM": "xterm",
+        "COLUMNS": "200",
+        **variables,
+    }
+
+
+@asynccontextmanager
+async def started(folder: Path, *arguments: str, **variables: str) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(
+        *command(*arguments),
+        cwd=folder,
+        env=environ(folder, **variables),
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def ran(
+    folder: Path, *arguments: str, typed: str = "", **variables: str
+) -> tuple[int | None, str, str]:
+    """The exit code, and what was said on either stream."""
+    async with started(folder, *arguments, **variables) as process:
+        out, err = await process.communicate(typed.encode())
+    return process.returncode, out.decode(), err.decode()
