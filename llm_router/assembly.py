@@ -10,7 +10,7 @@ from llm_router.connections import Connection
 from llm_router.errors import ConfigurationError
 from llm_router.guard import AddressGuard
 from llm_router.limits import Counters
-from llm_router.live import PROVIDERS, Live, Stored
+from llm_router.live import Live, Stored
 from llm_router.observe import EndpointState, LogObserver, Observer, Observers, Watcher
 from llm_router.options import RouterOptions
 from llm_router.phrases import Phrases
@@ -22,7 +22,7 @@ from llm_router.scoreboard.base import Scoreboard
 from llm_router.scoreboard.keeper import Keeper
 from llm_router.tally import Tally
 
-__all__ = ["POLICIES", "PROVIDERS", "open_router"]
+__all__ = ["POLICIES", "open_router"]
 
 POLICIES = Plugins("llm_router.policies", "policy")
 _WATCH_EVERY = 1.0

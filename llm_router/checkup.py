@@ -11,13 +11,10 @@ from llm_router.errors import AddressRefusedError, UpstreamError
 from llm_router.failures import Failure, FailureClass, classify, failure_before_a_word
 from llm_router.guard import AddressGuard
 from llm_router.local_servers import Sighting, identify
-from llm_router.plugins import Plugins
-from llm_router.providers.base import Provider
-from llm_router.providers.catalog import find
+from llm_router.providers.base import PROVIDERS, Provider
+from llm_router.providers.catalog import PROVIDER, find
 from llm_router.types import ChatRequest, Usage
 
-_PROVIDERS = Plugins("llm_router.providers", "provider")
-_CATALOGED = "openai_compatible"
 _PATIENCE = 30.0
 """Seconds; a person is waiting."""
 _LIST_WITHIN = 5.0
@@ -89,7 +86,7 @@ async def _seen(
     connection: Connection, guard: AddressGuard | None, within: float
 ) -> Sighting | None:
     """None also for a service, which is known by its address."""
-    if connection.provider != _CATALOGED or not within or find(connection).hosts:
+    if connection.provider != PROVIDER or not within or find(connection).hosts:
         return None
     return await identify(
         connection.base_url, api_key=connection.api_key, guard=guard, within=within
@@ -114,7 +111,7 @@ async def open_provider(
     does.
     """
     # In a thread, since one that stands on a large library takes seconds to load.
-    module = await asyncio.to_thread(_PROVIDERS.load, connection.provider)
+    module = await asyncio.to_thread(PROVIDERS.load, connection.provider)
     if model is not None:
         connection = replace(connection, model_name=model)
     provider: Provider = module.create(connection, clock, guard)

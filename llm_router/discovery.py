@@ -17,7 +17,7 @@ from llm_router.environment import Named, from_environment, from_keys
 from llm_router.errors import ConfigurationError, UpstreamError
 from llm_router.imports import from_json
 from llm_router.local_servers import USUAL_ADDRESSES, Sighting, look_around
-from llm_router.plugins import Plugins
+from llm_router.providers.base import PROVIDERS
 from llm_router.providers.catalog import provider_of
 
 OFFLINE = "offline"
@@ -171,7 +171,7 @@ def _without_model(named: Named, *, answered: bool) -> str:
 
 async def _models(connection: Connection, within: float) -> Sequence[str] | None:
     """What the server offers, asked through the provider that will talk to it; None: no answer."""
-    module = Plugins("llm_router.providers", "provider").load(connection.provider)
+    module = PROVIDERS.load(connection.provider)
     provider = module.create(connection, SystemClock())
     try:
         async with asyncio.timeout(within):

@@ -15,13 +15,12 @@ from llm_router.errors import AddressRefusedError, ConfigurationError, RouterErr
 from llm_router.guard import AddressGuard
 from llm_router.limits import Limits
 from llm_router.options import BreakerOptions
-from llm_router.plugins import Plugins
 from llm_router.pool import Pool
+from llm_router.providers.base import PROVIDERS
 from llm_router.scoreboard.base import key_of
 
 _logger = logging.getLogger("llm_router")
 
-PROVIDERS = Plugins("llm_router.providers", "provider")
 _TRIED_AGAIN_AFTER = 1.0
 """Seconds, while the store is away."""
 _START_WITHIN = 0.25

@@ -9,10 +9,9 @@ import httpx2
 from llm_router.clock import Clock
 from llm_router.endpoint import Endpoint
 from llm_router.local_servers import server_root
-from llm_router.providers.catalog import find
+from llm_router.providers.catalog import PROVIDER, find
 from llm_router.queues import Queue, read_queue
 
-_CATALOGED = "openai_compatible"
 _OWN_TYPES = frozenset({"local", "remote", "aws_spot"})
 _WITHIN = 1.0
 """Seconds that a look may take."""
@@ -54,7 +53,7 @@ class QueueWatch:
 
     async def _look(self, client: httpx2.AsyncClient, endpoint: Endpoint) -> None:
         connection = endpoint.connection
-        if connection.provider != _CATALOGED or connection.connection_type not in _OWN_TYPES:
+        if connection.provider != PROVIDER or connection.connection_type not in _OWN_TYPES:
             return
         key, paths = connection.id or connection.name, find(connection).queue_paths
         if not paths or (spared := self._spared.get(key, 0)):

@@ -10,13 +10,10 @@ from llm_router.connections import Connection
 from llm_router.errors import ConfigurationError, UnknownPluginError
 from llm_router.gateway.deps import Services
 from llm_router.local_servers import identify
-from llm_router.plugins import Plugins
 from llm_router.presets import CLOUDS
 from llm_router.providers import catalog
+from llm_router.providers.base import PROVIDERS
 from llm_router.store import rules
-
-_PROVIDERS = Plugins("llm_router.providers", "provider")
-_CATALOGED = "openai_compatible"
 
 Id = Annotated[
     str,
@@ -47,11 +44,11 @@ async def vet(served: Services, actor: Actor, *connections: Connection) -> None:
     """Raises AddressRefusedError for an address that the actor may not have called, and
     ConfigurationError for a provider or a server that nobody knows.
     """
-    guard, known = served.guard(actor), _PROVIDERS.names()
+    guard, known = served.guard(actor), PROVIDERS.names()
     for connection in connections:
         if connection.provider not in known:
             raise UnknownPluginError("provider", connection.provider, known)
-        if connection.provider == _CATALOGED:
+        if connection.provider == catalog.PROVIDER:
             catalog.find(connection)
             _require_address(connection)
         if connection.base_url:
@@ -64,7 +61,7 @@ async def recognised(served: Services, actor: Actor, connection: Connection) -> 
     Asked only for an address alone that no service is known by. What is found is in the record, for
     whoever added it to see and to correct; a server that does not answer leaves it as it is.
     """
-    left_open = connection.provider == _CATALOGED and not connection.server
+    left_open = connection.provider == catalog.PROVIDER and not connection.server
     if not (left_open and connection.base_url and served.identify_within):
         return connection
     if catalog.find(connection).hosts:

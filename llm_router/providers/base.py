@@ -11,7 +11,10 @@ from typing import Protocol, runtime_checkable
 from llm_router.clock import Clock
 from llm_router.connections import Connection, Continuation
 from llm_router.guard import AddressGuard
+from llm_router.plugins import Plugins
 from llm_router.types import ChatRequest, Chunk
+
+PROVIDERS = Plugins("llm_router.providers", "provider")
 
 
 class Provider(Protocol):

@@ -273,6 +273,8 @@ _ROWS = (
     Server(name="unknown", title="an OpenAI-compatible server", source="nothing is known of it"),
 )
 
+PROVIDER = "openai_compatible"
+"""Who asks a server whose row names nobody else."""
 SERVERS: Mapping[str, Server] = MappingProxyType({row.name: row for row in _ROWS})
 
 # A version, or what takes its place in Azure's older addresses.

@@ -19,14 +19,11 @@ from llm_router.errors import (
     UnreachableError,
     UpstreamError,
 )
-from llm_router.plugins import Plugins
-from llm_router.providers.base import Provider
+from llm_router.providers.base import PROVIDERS, Provider
 from llm_router.testing.script import chunk, event
 from llm_router.testing.server import Fault, FaultyServer, Script
 from llm_router.types import ChatRequest, Chunk, Message, ToolCall
 from tests.contracts.asking import HELLO, WEATHER, collect, text
-
-PROVIDERS = Plugins("llm_router.providers", "provider")
 
 
 def make(connection: Connection) -> Provider:

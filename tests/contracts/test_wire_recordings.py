@@ -6,7 +6,7 @@ import pytest
 
 from llm_router.clock import SystemClock
 from llm_router.connections import Connection
-from llm_router.live import PROVIDERS
+from llm_router.providers.base import PROVIDERS
 from tests.live.exchanges import EXCHANGES
 from tests.live.kinds import KINDS, SERVERS
 from tests.live.receptionist import MODEL, answer

@@ -13,12 +13,10 @@ from llm_router.connections import Connection
 from llm_router.errors import (
     BrokenStreamError,
 )
-from llm_router.plugins import Plugins
-from llm_router.providers.base import Provider
+from llm_router.providers.base import PROVIDERS, Provider
 from llm_router.testing.server import Behaviour, FaultyServer, Script
 from llm_router.types import ChatRequest, Chunk
 
-PROVIDERS = Plugins("llm_router.providers", "provider")
 WITHOUT_A_WIRE = {"offline", "livekit_plugin", "transformers"}
 """They dial nothing, or not by themselves: test_providers_local.py."""
 WIRES = sorted({*PROVIDERS.names()} - WITHOUT_A_WIRE)

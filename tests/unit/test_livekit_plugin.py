@@ -1,8 +1,6 @@
 """The LiveKit provider over LLMs written here, which do what no server can be made to do."""
 
 import tomllib
-from collections.abc import Sequence
-from contextlib import aclosing
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,32 +11,11 @@ from livekit.agents import APIConnectionError, APIStatusError, APITimeoutError, 
 from llm_router.errors import BrokenStreamError, StatusError, UnreachableError
 from llm_router.failures import FailureClass, classify
 from llm_router.providers._livekit_plugins import PLUGINS, goes_on
-from llm_router.providers.base import Provider
 from llm_router.providers.livekit_plugin import from_llm
 from llm_router.types import ChatRequest, Chunk, ToolCall
+from tests.contracts.asking import HELLO, WEATHER, collect, text
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
-HELLO = ChatRequest(messages=[{"role": "user", "content": "hello"}])
-SCHEMA = {
-    "name": "weather",
-    "description": "The weather somewhere.",
-    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
-}
-
-
-async def collect(
-    provider: Provider, request: ChatRequest = HELLO, into: list[Chunk] | None = None
-) -> list[Chunk]:
-    """All chunks; those before an error are in `into`."""
-    chunks = [] if into is None else into
-    async with aclosing(provider.stream(request)) as stream:
-        async for chunk in stream:
-            chunks.append(chunk)
-    return chunks
-
-
-def text(chunks: Sequence[Chunk]) -> str:
-    return "".join(chunk.text for chunk in chunks)
 
 
 class OwnLLM(llm.LLM[Any]):
@@ -204,10 +181,9 @@ async def test_what_is_not_said_of_an_option_is_left_to_the_llm() -> None:
 
 async def test_a_tool_that_only_describes_keeps_its_schema() -> None:
     own = OwnLLM(said("Hello"))
-    tools = [{"type": "function", "function": SCHEMA}]
-    await collect(from_llm(own), ChatRequest(messages=HELLO.messages, tools=tools))
+    await collect(from_llm(own), ChatRequest(messages=HELLO.messages, tools=[WEATHER]))
     (tool,) = own.asked[0]["tools"]
-    assert tool.info.raw_schema == SCHEMA
+    assert tool.info.raw_schema == WEATHER["function"]
     with pytest.raises(RuntimeError, match="runs no tools"):
         await tool()
 

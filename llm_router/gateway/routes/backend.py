@@ -76,7 +76,6 @@ class BackendShown(BaseModel):
 
 
 _BUILT_IN = "offline"
-_CATALOGED = "openai_compatible"
 _KINDS: Mapping[str, BackendKind] = {
     "transformers": "local",
     "ollama": "ollama",
@@ -128,7 +127,7 @@ async def load(asking: Asking, served: Served, wanted: ModelToLoad) -> LoadingSh
             secret, served.clock, served.guard(asking), model=model
         )
         try:
-            await _make_ready(provider, model, tell, is_listed=secret.provider == _CATALOGED)
+            await _make_ready(provider, model, tell, is_listed=secret.provider == catalog.PROVIDER)
         finally:
             await provider.aclose()
         await served.store.change(asking, connection.id, {"model_name": model})
@@ -193,7 +192,7 @@ async def _editable(served: Services, actor: Actor) -> Connection:
 
 
 def _kind(connection: Connection) -> BackendKind:
-    is_row = connection.provider == _CATALOGED
+    is_row = connection.provider == catalog.PROVIDER
     name = catalog.find(connection).name if is_row else connection.provider
     return _KINDS.get(name, "openai")
 
