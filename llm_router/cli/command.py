@@ -4,7 +4,9 @@ import asyncio
 import functools
 import inspect
 import logging
+import signal
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -95,6 +97,11 @@ def finish(work: Awaitable[int | None]) -> None:
     """Does it, and ends the process with the code that says what came of it."""
 
     async def running() -> int | None:
+        if this := asyncio.current_task():
+            # Not left to asyncio.run: a signal that comes just before the loop goes to sleep would
+            # be seen when the loop next wakes, which may be half a minute later.
+            with suppress(NotImplementedError):  # on Windows
+                asyncio.get_running_loop().add_signal_handler(signal.SIGINT, this.cancel)
         return await work
 
     # What is made or refused on the way, such as a first master key, is said; the rest is noise.
@@ -104,7 +111,7 @@ def finish(work: Awaitable[int | None]) -> None:
     except (RouterError, SettingsError, NotDoneError) as error:
         complain(str(error))
         code = NOT_DONE
-    except KeyboardInterrupt:
+    except (asyncio.CancelledError, KeyboardInterrupt):
         code = INTERRUPTED
     raise typer.Exit(code)
 

@@ -49,6 +49,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         said = " ".join(error.format_message().split())
         complain(f"{said} See llm-router --help.")
         return NOT_DONE
-    except typer.Abort:
-        return NO
+    except typer.Abort:  # at a question
+        return INTERRUPTED
     return code if isinstance(code, int) else 0
