@@ -25,7 +25,7 @@ demo: ## set up, start everything and talk to it in the browser; Ctrl-C ends it
 
 test: setup dev ## run the tests; ARGS="-k breaker" to choose
 ifeq ($(strip $(ARGS)),)
-	$(BIN)/python -m pytest -n 3 --dist worksteal --ignore tests/voice
+	$(BIN)/python -m pytest -n auto --dist worksteal --ignore tests/voice
 	$(BIN)/python -m pytest tests/voice # alone: a caller hears how busy a machine is
 else
 	$(BIN)/python -m pytest $(ARGS)
