@@ -283,14 +283,11 @@ async def _keep(db: AsyncConnection, entries: list[AuditEntry]) -> None:
 
 async def _refuse_taken(db: AsyncConnection, connection: Connection) -> None:
     """Nobody else can take it in between: writers come one after the other."""
-    same_name = and_(_C.owner == connection.owner, _C.name == connection.name)
+    taken = and_(_C.owner == connection.owner, _C.name == connection.name, _C.id != connection.id)
     if connection.version == 1:
-        with_id = select(_C.id).where(_C.id == connection.id)
-        if (await db.execute(with_id)).first():
-            raise rules.taken(connection, "id")
-    wanted = select(_C.id).where(same_name, _C.id != connection.id)
-    if (await db.execute(wanted)).first():
-        raise rules.taken(connection, "name")
+        taken = or_(taken, _C.id == connection.id)
+    if found := (await db.execute(select(_C.id).where(taken))).scalars().all():
+        raise rules.taken(connection, "id" if connection.id in found else "name")
 
 
 # ── Queries ──────────────────────────────────────────────────────────────────────────────────────

@@ -1,7 +1,9 @@
 """The HTTP process is killed in the middle, and started again: what it acknowledged is there."""
 
 import asyncio
-from collections.abc import Mapping
+import itertools
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -12,9 +14,10 @@ import pytest
 from tests.contracts.api_process import Serving, admin_key, nobody_else, serving
 from tests.contracts.databases import Server
 
-WRITERS = 20
-KILLED_AFTER = 300
-"""Acknowledged writes, made as fast as they go."""
+WRITERS, IMPORTERS = 10, 10
+IN_A_FILE = 25
+KILLED_AFTER = 1500
+"""Acknowledged writes, made as fast as they go: several hundred a second."""
 
 
 def variables(folder: Path, url: str) -> dict[str, str]:
@@ -27,7 +30,9 @@ def person(process: Serving, folder: Path) -> httpx2.AsyncClient:
 
 
 class Writers:
-    """Each adds connections and changes them, without a pause, until the process is gone."""
+    """Some add connections and change them, and some import files of them, without a pause, until
+    the process is gone.
+    """
 
     def __init__(self, process: Serving, client: httpx2.AsyncClient) -> None:
         self._process, self._client = process, client
@@ -38,30 +43,39 @@ class Writers:
     async def write(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             for number in range(WRITERS):
-                tasks.create_task(self._until_it_is_gone(number))
+                tasks.create_task(self._until_it_is_gone(self._add_and_change, f"writer {number}"))
+            for number in range(IMPORTERS):
+                tasks.create_task(self._until_it_is_gone(self._import, f"importer {number}"))
 
-    async def _until_it_is_gone(self, writer: int) -> None:
-        number = 0
+    async def _until_it_is_gone(self, write: Callable[[str], Awaitable[None]], who: str) -> None:
         try:
-            while True:
-                name = f"{writer} {number}"
-                new = {"name": name, "provider": "offline", "api_key": f"sk-0123456789-{name}"}
-                path = f"/connections/{(await self._say('POST', '/connections', new))['id']}"
-                for priority in (1, 2, 3):
-                    await self._say("PATCH", path, {"priority": priority})
-                number += 1
+            for number in itertools.count():
+                await write(f"{who} {number}")
         except httpx2.TransportError:
             pass
 
-    async def _say(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    async def _add_and_change(self, name: str) -> None:
+        made = await self._say("POST", "/connections", _row(name))
+        for priority in (1, 2, 3):
+            await self._say("PATCH", f"/connections/{made[0]['id']}", {"priority": priority})
+
+    async def _import(self, name: str) -> None:
+        rows = [_row(f"{name} {place}") for place in range(IN_A_FILE)]
+        await self._say("POST", "/connections/import", {"connections": rows})
+
+    async def _say(self, method: str, path: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         answer = await self._client.request(method, path, json=body)
         assert answer.status_code in {200, 201}, answer.text
-        kept: dict[str, Any] = answer.json()
-        self.acknowledged[kept["id"]] = kept["priority"]
-        self.writes += 1
-        if self.writes == KILLED_AFTER:
+        kept: list[dict[str, Any]] = answer.json().get("items", [answer.json()])
+        self.acknowledged |= {one["id"]: one["priority"] for one in kept}
+        before, self.writes = self.writes, self.writes + len(kept)
+        if before < KILLED_AFTER <= self.writes:
             await self._process.kill()
         return kept
+
+
+def _row(name: str) -> dict[str, str]:
+    return {"name": name, "provider": "offline", "api_key": f"sk-0123456789-{name}"}
 
 
 async def everything(client: httpx2.AsyncClient) -> dict[str, dict[str, Any]]:
@@ -89,7 +103,7 @@ async def test_what_was_acknowledged_is_there_after_a_kill(server: Server, tmp_p
         writers, began = Writers(process, client), perf_counter()
         await writers.write()
         took = perf_counter() - began
-    print(f"{KILLED_AFTER / took:.0f} writes a second until it was killed")
+    print(f"{writers.writes / took:.0f} writes a second until it was killed")
     async with (
         serving(tmp_path, **settings) as process,
         person(process, tmp_path) as client,
@@ -98,9 +112,13 @@ async def test_what_was_acknowledged_is_there_after_a_kill(server: Server, tmp_p
         assert writers.acknowledged.keys() <= kept.keys()
         lost = {i: p for i, p in writers.acknowledged.items() if kept[i]["priority"] < p}
         assert lost == {}
-        # As many as wrote may have been kept and not yet acknowledged.
-        assert len(kept) <= len(writers.acknowledged) + WRITERS
-        one = next(iter(kept))
+        # What was being written may have been kept and not yet acknowledged.
+        assert len(kept) <= len(writers.acknowledged) + WRITERS + IMPORTERS * IN_A_FILE
+        # A file is there as a whole or not at all.
+        names = [connection["name"] for connection in kept.values()]
+        files = Counter(name.rpartition(" ")[0] for name in names if name.startswith("importer"))
+        assert set(files.values()) == {IN_A_FILE}
+        one = next(id_ for id_, row in kept.items() if row["name"].startswith("writer"))
         assert (await client.post(f"/connections/{one}/test")).json()["ok"] is True
         audit = (await client.get("/audit", params={"target": one})).json()["items"]
         edits = [entry for entry in audit if entry["action"] == "edit"]

@@ -1,7 +1,6 @@
 """The one part of the in-process provider that needs torch: a real model, whose answers are known.
 
-Needs `pip install 'patchbay[transformers]'`. `TINY_MODEL` is the model's folder, beside its
-qa.json; this folder's own unless set.
+`TINY_MODEL` is the model's folder, beside its qa.json; this folder's own unless set.
 """
 
 import asyncio
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from llm_router.clock import SystemClock
 from llm_router.connections import Connection
@@ -21,10 +21,18 @@ from llm_router.errors import StatusError
 from llm_router.failures import FailureClass, classify
 from llm_router.providers.transformers import Transformers, create
 from llm_router.types import ChatRequest, Chunk
+from tests.live.engines import Engines
+from tests.live.kinds import KINDS
 
 FOLDER = Path(os.environ.get("TINY_MODEL", Path(__file__).parent / "model" / "hf"))
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="session")
+async def packages(all_engines: Engines) -> None:
+    """torch and transformers can be imported: this process takes them from another environment."""
+    await all_engines.get(KINDS["transformers"])
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +53,7 @@ def here(folder: Path, **extra: Any) -> Transformers:
     return create(made, SystemClock())
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def provider() -> AsyncIterator[Transformers]:
     made = here(FOLDER)
     yield made
