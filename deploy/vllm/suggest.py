@@ -1,11 +1,14 @@
 """Measure how many callers a model server answers in time, and suggest vLLM's --max-num-seqs.
 
 python -m deploy.vllm.suggest http://127.0.0.1:8000/v1 --model NAME
+
+A key, where it wants one, is taken from VLLM_API_KEY, as vLLM does itself.
 """
 
 import argparse
 import asyncio
 import itertools
+import os
 import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -86,10 +89,13 @@ async def measure(
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m deploy.vllm.suggest", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.vllm.suggest",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("base_url")
     parser.add_argument("--model", default="", help="empty: the server's own")
-    parser.add_argument("--api-key")
     parser.add_argument("--target", type=float, default=0.5, help="seconds to the first word")
     parser.add_argument("--most", type=int, default=128, help="callers, at most")
     parser.add_argument("--rounds", type=int, default=5, help="questions of each caller")
@@ -99,7 +105,7 @@ def main() -> int:
             name="vLLM",
             base_url=args.base_url,
             model_name=args.model,
-            api_key=args.api_key,
+            api_key=os.environ.get("VLLM_API_KEY"),
             server="vllm",
         )
         print("callers  first word p50  p95")
