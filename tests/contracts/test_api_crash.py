@@ -14,9 +14,9 @@ import pytest
 from tests.contracts.api_process import Serving, admin_key, nobody_else, serving
 from tests.contracts.databases import Server
 
-WRITERS, IMPORTERS = 10, 10
-IN_A_FILE = 25
-KILLED_AFTER = 1500
+WRITERS, IMPORTERS = 10, 5
+IN_A_FILE = 100
+KILLED_AFTER = 2000
 """Acknowledged writes, made as fast as they go: several hundred a second."""
 
 
