@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from agent.api import listen
+from tests.contracts.processes import ROOT, child
 
-ROOT = Path(__file__).parents[2]
 SECRET = "a-secret-of-more-than-thirty-two-characters"
 KEYS = {"LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": SECRET}
 STATE = ".local/state/patchbay"
@@ -25,25 +26,15 @@ async def process(
     folder: Path, *arguments: str, module: str = "agent.api", **variables: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """The process, started in `folder` with these variables and no others."""
-    running = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", module, *arguments),
-        cwd=folder,
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT),
-            "HOME": str(folder),
-            **variables,
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield running
-    finally:
-        if running.returncode is None:
-            running.kill()
-        await running.communicate()
+    env = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(folder),
+        **variables,
+    }
+    options = {"cwd": folder, "env": env, "stdout": PIPE, "stderr": PIPE}
+    async with child(sys.executable, "-m", module, *arguments, **options) as started:
+        yield started
 
 
 def nobody_else(folder: Path, **fields: str) -> dict[str, str]:

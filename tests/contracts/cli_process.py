@@ -1,6 +1,5 @@
 """`llm-router` as a process of its own."""
 
-import asyncio
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -8,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.contracts.processes import ROOT, child
 
 
 def command(*arguments: str) -> tuple[str, ...]:
@@ -29,20 +28,10 @@ def environ(folder: Path, **variables: str) -> Mapping[str, str]:
 
 @asynccontextmanager
 async def started(folder: Path, *arguments: str, **variables: str) -> AsyncIterator[Process]:
-    process = await asyncio.create_subprocess_exec(
-        *command(*arguments),
-        cwd=folder,
-        env=environ(folder, **variables),
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=PIPE,
-    )
-    try:
+    env = environ(folder, **variables)
+    options = {"cwd": folder, "env": env, "stdin": PIPE, "stdout": PIPE, "stderr": PIPE}
+    async with child(*command(*arguments), **options) as process:
         yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 async def ran(

@@ -23,6 +23,7 @@ from llm_router.testing.server import Fault, FaultyServer, Script
 from tests.contracts import checking_process
 from tests.contracts.databases import Files, Server
 from tests.contracts.gateway import house_on
+from tests.contracts.processes import child
 from tests.contracts.stores import ANNA, MASTER_KEY, VAULT, added
 
 OFTEN = HealthOptions(interval=0.0, patience=0.5)
@@ -139,15 +140,8 @@ async def test_a_lease_is_one_holders_until_it_lets_go_or_is_not_heard_of(
 @asynccontextmanager
 async def checking(url: str) -> AsyncIterator[Process]:
     program = checking_process.__file__
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, program, url, MASTER_KEY, stdout=PIPE
-    )
-    try:
+    async with child(sys.executable, program, url, MASTER_KEY, stdout=PIPE) as process:
         yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 async def said(process: Process) -> str:

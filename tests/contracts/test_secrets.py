@@ -310,7 +310,7 @@ async def test_no_key_is_found_anywhere_whichever_way_it_came_in(
             await used(person)
             await refused(person, lost)
             await looked_at(person)
-        memory = await in_memory(process)
+        memory = await in_memory(process, stay)
         await process.kill()
     places = {
         "answers": "\n".join(person.said),

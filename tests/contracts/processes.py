@@ -1,0 +1,22 @@
+"""Programs that a test runs beside itself."""
+
+import asyncio
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+
+@asynccontextmanager
+async def child(*command: str, **options: Any) -> AsyncIterator[Process]:
+    """As asyncio starts it; killed at the end of the block unless it has ended."""
+    process = await asyncio.create_subprocess_exec(*command, **options)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
