@@ -155,7 +155,8 @@ _BY_WORDS: tuple[tuple[FailureClass, frozenset[int], re.Pattern[str]], ...] = (
         _words(
             r"(invalid|incorrect|expired).{0,12}api.?key|"
             r"api.?key.{0,12}(not valid|invalid|expired|missing)|"
-            r"\b(authentication.?error|unauthorized|unauthenticated)\b"
+            r"\b(authentication.?error|unauthorized|unauthenticated)\b|"
+            r"no.?connected.?db"  # LiteLLM's proxy has nowhere to look the key up
         ),
     ),
     (

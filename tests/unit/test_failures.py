@@ -246,6 +246,7 @@ def test_a_429_that_speaks_of_the_servers_own_load_counts_against_it(code: str, 
     [
         ("400", "API key not valid. Please pass a valid API key."),  # Gemini
         ("", "Incorrect API key provided"),  # xAI
+        ("400", "No connected db."),  # LiteLLM's proxy
     ],
 )
 def test_a_rejected_key_is_known_behind_a_400(code: str, said: str) -> None:
