@@ -4,7 +4,7 @@ What is not summed up yet comes from the log itself. Nothing is counted twice an
 since that part begins where the summaries end.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -129,15 +129,15 @@ class Analytics:
         By `at`: when its hour or day began, as the span is by. Raises StoreError.
         """
         wanted = _Wanted(actor, span, by, self._database.dialect)
-        folds: dict[Key, _Fold] = {} if by else {(): _Fold()}
+        folds = defaultdict[Key, _Fold](_Fold, {} if by else {(): _Fold()})
         async with self._snapshot() as db:
             mark = await summed_up_to(db)
             for each in await db.execute(wanted.sums(mark)):
                 *_, role, outcome = key = each[: len(by) + 2]
-                folds.setdefault(tuple(key[:-2]), _Fold()).add(role, outcome, each[len(key) :])
+                folds[tuple(key[:-2])].add(role, outcome, each[len(key) :])
             for each in await db.execute(wanted.times(mark)):
                 *key, measure, bucket, count = each
-                folds.setdefault(tuple(key), _Fold()).times[measure][bucket] += count
+                folds[tuple(key)].times[measure][bucket] += count
         return {key: folds[key].figures() for key in sorted(folds)}
 
     async def names(self, connection_ids: Sequence[str]) -> dict[str, str]:
