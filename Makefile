@@ -31,7 +31,7 @@ else
 	$(BIN)/python -m pytest $(ARGS)
 endif
 
-test-live: setup dev ## the tests that need real model engines: 15 minutes to build them, once; then 10
+test-live: setup dev ## the tests that need real model engines: 15 minutes to build them, once; then 25
 	@$(PYTHON) -m deploy.setup engines
 	$(BIN)/python -m pytest tests/live -m "live or not live" $(ARGS)
 
