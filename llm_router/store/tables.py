@@ -4,6 +4,7 @@ Texts have no length of their own: records check theirs. Times are aware and in 
 name ends in `_sealed` hold what `crypto.Vault` has sealed, bound to "<table>:<id>:<field>".
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -208,20 +209,23 @@ usage = Table(
 _SUMMED_BY = ("connection_id", "pool", "integration")
 
 
-def _summary(name: str, *columns: Column[Any]) -> Table:
-    """`at`: when the hour or the day begins, which is in UTC."""
+def _summary(name: str, told_apart: Sequence[Column[Any]], *columns: Column[Any]) -> Table:
+    """`at`: when the hour or the day begins, which is in UTC. `told_apart`: what is never added up
+    with another.
+    """
     at = Column("at", UtcDateTime, primary_key=True)
     by = (_text(key, key=True) for key in _SUMMED_BY)
     index = Index(None, "connection_id", "at")
-    # In the order of the key, since stretches of time are what is read.
-    return Table(name, metadata, at, *by, *columns, index, sqlite_with_rowid=False)
+    # In the order of the key, since stretches of time are read, and added up by what comes next.
+    return Table(name, metadata, at, *told_apart, *by, *columns, index, sqlite_with_rowid=False)
 
 
 def _sums(name: str) -> Table:
     """Replies, hedges won and lost, and failovers are counts by role and outcome."""
     return _summary(
         name,
-        *(_text(key, key=True) for key in ("model", "role", "outcome")),
+        [_text("role", key=True), _text("outcome", key=True)],
+        _text("model", key=True),
         _text("connection_name"),
         Column("attempts", Integer, nullable=False),
         Column("heard", Integer, nullable=False),
@@ -239,8 +243,10 @@ def _times(name: str) -> Table:
     """Histograms: summed over any hours and connections, they still give quantiles."""
     return _summary(
         name,
-        _text("measure", key=True),  # ttft, ttfc
-        Column("bucket", SmallInteger, primary_key=True, autoincrement=False),
+        [
+            _text("measure", key=True),  # ttft, ttfc
+            Column("bucket", SmallInteger, primary_key=True, autoincrement=False),
+        ],
         Column("attempts", Integer, nullable=False),
     )
 

@@ -6,6 +6,7 @@ from sqlalchemy import Connection, text
 from llm_router.store import migrations
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate
+from llm_router.store.tables import times_daily, usage_hourly
 from tests.contracts.databases import Server, opened
 
 CONNECTION = """INSERT INTO llm_connections VALUES (
@@ -41,3 +42,30 @@ async def test_checks_of_before_were_made_by_a_probe(server: Server) -> None:
         async with database.reading() as db:
             rows = await db.execute(text("SELECT kind, outcome FROM llm_connection_health_checks"))
             assert [tuple(row) for row in rows] == [("probe", "ok")]
+
+
+SUMMED = """INSERT INTO llm_connection_usage_hourly
+    (at, connection_id, pool, integration, model, role, outcome, connection_name, attempts, heard,
+    duration, silence_avoided, tokens_in, tokens_out, tokens_cached, estimated, cost)
+    VALUES ('2026-05-04 09:00:00', 'a', 'day', 'mcp', 'm', 'first', 'won', 'desk', 7, 6, 1.5, 2.5,
+    30, 40, 50, 60, 0.25)"""
+TIMED = """INSERT INTO llm_connection_times_daily
+    (at, connection_id, pool, integration, measure, bucket, attempts)
+    VALUES ('2026-05-04 00:00:00', 'a', 'day', 'mcp', 'ttft', 12, 7)"""
+
+
+async def test_what_was_summed_up_is_the_same_in_another_order(server: Server) -> None:
+    async with opened(await server.new(migrated=False)) as database:
+        await go_to(database, "0004")
+        async with database.writing() as db:
+            await db.execute(text(SUMMED))
+            await db.execute(text(TIMED))
+        await migrate(database)
+        async with database.reading() as db:
+            (summed,) = (await db.execute(usage_hourly.select())).mappings()
+            (timed,) = (await db.execute(times_daily.select())).mappings()
+        facts = [summed[c.name] for c in usage_hourly.columns if c.name != "at"]
+        assert facts == [
+            *("first", "won", "a", "day", "mcp", "m", "desk", 7, 6, 1.5, 2.5, 30, 40, 50, 60, 0.25)
+        ]
+        assert (timed["measure"], timed["bucket"], timed["attempts"]) == ("ttft", 12, 7)
