@@ -29,12 +29,12 @@ from llm_router.store.crypto import Vault
 from llm_router.store.migrations import migrate
 from llm_router.store.sql import SqlConnectionStore
 from tests.contracts.databases import opened, running_postgres
+from tests.contracts.processes import ROOT, child
 
 PAGE = Path(__file__).parent.parent / "docs" / "bench" / "live_change.md"
 GOAL = 2.0
 """Seconds, at most."""
 HEAD = ("", "p50, s", "longest, s", "")
-_ROOT = Path(__file__).parent.parent
 _WITHIN = 60.0
 """Seconds for a change to be seen at all."""
 Asked = Mapping[str, Any]
@@ -44,24 +44,19 @@ Told = Callable[[], Awaitable[tuple[float, Asked]]]
 @asynccontextmanager
 async def following(url: str, key: str) -> AsyncIterator[Told]:
     """Another process that follows the store; what it tells, one change after the other."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench._live_follower"),
-        cwd=_ROOT,
-        env={**os.environ, URL: url, KEY: key},
-        stdout=PIPE,
+    command, env = (
+        (sys.executable, "-m", "bench._live_follower"),
+        {**os.environ, URL: url, KEY: key},
     )
+    async with child(*command, cwd=ROOT, env=env, stdout=PIPE) as process:
 
-    async def told() -> tuple[float, Asked]:
-        assert process.stdout
-        async with asyncio.timeout(_WITHIN):
-            moment, asked = json.loads(await process.stdout.readline())
-        return moment, asked
+        async def told() -> tuple[float, Asked]:
+            assert process.stdout
+            async with asyncio.timeout(_WITHIN):
+                moment, asked = json.loads(await process.stdout.readline())
+            return moment, asked
 
-    try:
         yield told
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 async def measure(url: str, rounds: int, tell: Progress) -> dict[str, list[float]]:

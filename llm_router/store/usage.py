@@ -73,7 +73,7 @@ class UsageLog:
             if not (again and await _has(db, attempts[0])):
                 await db.execute(usage.insert(), [row(attempt) for attempt in attempts])
         uses = {one: at for one, at in _last_uses(attempts).items() if self._noted.get(one) != at}
-        await touch(self._database, uses)
+        await touch(self._database, uses, true())
         self._noted |= uses
 
     async def answered_since(self, connection_id: str, since: datetime) -> bool:
@@ -94,7 +94,7 @@ def row(attempt: Used) -> dict[str, Any]:
 async def touch(
     database: Database,
     used: Mapping[str, datetime],
-    within: ColumnElement[bool] | None = None,
+    within: ColumnElement[bool],
 ) -> None:
     """Note when connections were last used: of those `within`, the ones not used since.
 
@@ -105,9 +105,7 @@ async def touch(
         earlier = or_(c.last_used_at.is_(None), c.last_used_at < when)
         one = update(connections).where(c.id == connection_id, earlier)
         async with database.writing() as db:
-            await db.execute(
-                one.where(true() if within is None else within).values(last_used_at=when)
-            )
+            await db.execute(one.where(within).values(last_used_at=when))
 
 
 def _last_uses(attempts: Sequence[Used]) -> Mapping[str, datetime]:

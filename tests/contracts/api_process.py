@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 import sys
 from asyncio.subprocess import PIPE
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from agent.api import listen
-from tests.contracts.processes import ROOT, child
+from tests.contracts.processes import child, environ
 
 SECRET = "a-secret-of-more-than-thirty-two-characters"
 KEYS = {"LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": SECRET}
@@ -26,12 +25,7 @@ async def process(
     folder: Path, *arguments: str, module: str = "agent.api", **variables: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """The process, started in `folder` with these variables and no others."""
-    env = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT),
-        "HOME": str(folder),
-        **variables,
-    }
+    env = environ(folder, **variables)
     options = {"cwd": folder, "env": env, "stdout": PIPE, "stderr": PIPE}
     async with child(sys.executable, "-m", module, *arguments, **options) as started:
         yield started

@@ -1,13 +1,12 @@
 """`llm-router` as a process of its own."""
 
-import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.contracts.processes import ROOT, child
+from tests.contracts import processes
 
 
 def command(*arguments: str) -> tuple[str, ...]:
@@ -15,22 +14,15 @@ def command(*arguments: str) -> tuple[str, ...]:
 
 
 def environ(folder: Path, **variables: str) -> Mapping[str, str]:
-    """These variables and no others."""
-    return {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT),
-        "HOME": str(folder),
-        "TERM": "xterm",
-        "COLUMNS": "200",
-        **variables,
-    }
+    """As `processes.environ`, at a wide terminal."""
+    return processes.environ(folder, TERM="xterm", COLUMNS="200", **variables)
 
 
 @asynccontextmanager
 async def started(folder: Path, *arguments: str, **variables: str) -> AsyncIterator[Process]:
     env = environ(folder, **variables)
     options = {"cwd": folder, "env": env, "stdin": PIPE, "stdout": PIPE, "stderr": PIPE}
-    async with child(*command(*arguments), **options) as process:
+    async with processes.child(*command(*arguments), **options) as process:
         yield process
 
 

@@ -1,13 +1,24 @@
 """Programs that a test runs beside itself."""
 
 import asyncio
+import os
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+
+
+def environ(folder: Path, **variables: str) -> Mapping[str, str]:
+    """These variables and no others; `folder` is home."""
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(folder),
+        **variables,
+    }
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from tests.contracts.databases import Server
 WRITERS, IMPORTERS = 10, 5
 IN_A_FILE = 100
 KILLED_AFTER = 2000
-"""Acknowledged writes, made as fast as they go: several hundred a second."""
+"""Acknowledged writes, made as fast as they go: about two hundred a second."""
 
 
 def variables(folder: Path, url: str) -> dict[str, str]:

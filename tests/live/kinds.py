@@ -5,7 +5,7 @@ A row says where a server differs; the tests say what is asked of all.
 
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -119,6 +119,18 @@ def _vllm(start: Start) -> Sequence[str]:
     ]
 
 
+_OLLAMA = Kind(
+    name="ollama",
+    engine="ollama",
+    server="ollama",
+    idle_layers=10,
+    command=_ollama,
+    health="/api/version",
+    prepare=_give_ollama_the_model,
+    tells_the_end=r"\| 200 \| +(\S+) \|.* POST .*/v1/chat/completions",
+    wrong_key=None,
+    too_long=None,
+)
 _ROWS = (
     Kind(
         name="llama_cpp",
@@ -131,30 +143,12 @@ _ROWS = (
         ),
         unknown_model=None,
     ),
-    Kind(
-        name="ollama",
-        engine="ollama",
-        server="ollama",
-        idle_layers=10,
-        command=_ollama,
-        health="/api/version",
-        prepare=_give_ollama_the_model,
-        tells_the_end=r"\| 200 \| +(\S+) \|.* POST .*/v1/chat/completions",
-        wrong_key=None,
-        too_long=None,
-    ),
-    Kind(
+    _OLLAMA,
+    replace(
+        _OLLAMA,
         name="ollama_native",
-        engine="ollama",
-        server="ollama",
         provider="ollama",
-        idle_layers=10,
-        command=_ollama,
-        health="/api/version",
-        prepare=_give_ollama_the_model,
         tells_the_end=r"\| 200 \| +(\S+) \|.* POST .*/api/chat",
-        wrong_key=None,
-        too_long=None,
     ),
     Kind(
         name="llama_cpp_python",
