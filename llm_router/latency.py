@@ -132,9 +132,9 @@ class Histogram:
         at_risk = self._weight
         if at_risk <= 0:
             return None
-        alive = 1.0
-        for index in sorted(self._seen.keys() | self._cut.keys()):
-            seen, cut = self._seen.get(index, 0.0), self._cut.get(index, 0.0)
+        alive, cuts = 1.0, self._cut
+        for index in sorted(self._seen.keys() | cuts.keys() if cuts else self._seen):
+            seen, cut = self._seen.get(index, 0.0), cuts.get(index, 0.0)
             if seen:
                 alive *= max(0.0, 1 - seen / at_risk)
                 if alive <= 1 - q + 1e-9:
@@ -263,11 +263,10 @@ class Latency:
 
         Those of first words stay: who goes by them asks how much they weigh.
         """
-        faded = [one for one in self._first_clause if one and one.is_faded(now)]
-        for histogram in faded:
-            histogram.forget()
-        if faded:
-            self.told()
+        for histogram in self._first_clause:
+            if histogram and histogram.is_faded(now):
+                histogram.forget()
+                self.told()
 
     def weights(self, now: float) -> Weights:
         """All that is known, as it weighs now; buckets that weigh nothing are left out."""
@@ -291,7 +290,10 @@ class Latency:
 
     @staticmethod
     def _nearest(histograms: list[Histogram], size: int) -> Histogram:
-        return next((histograms[i] for i in _NEAREST[size] if histograms[i]), histograms[size])
+        for place in _NEAREST[size]:
+            if histograms[place]:
+                return histograms[place]
+        return histograms[size]
 
     def _changed(self) -> None:
         self.samples += 1

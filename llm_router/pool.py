@@ -53,7 +53,8 @@ class Plan:
 
 
 def prompt_characters(request: ChatRequest) -> int:
-    return sum(len(_text(message.get("content"))) for message in request.messages)
+    contents = [message.get("content") for message in request.messages]
+    return sum([len(one if isinstance(one, str) else _text(one)) for one in contents])
 
 
 class _Line:
@@ -100,9 +101,10 @@ class _Line:
         """All that are well, and `also` those, as the turn would have them."""
         for endpoint in also:
             self._tier(endpoint).put(endpoint, self._places[endpoint])
-        ordered: list[Endpoint] = []
-        for _, tier in sorted(self._tiers.items()):
-            ordered += self._policy.choose(tier, turn)
+        tiers = [self._policy.choose(tier, turn) for _, tier in sorted(self._tiers.items()) if tier]
+        ordered = tiers[0] if tiers else []  # each copy of a thousand is a fifth of a plan
+        for tier in tiers[1:]:
+            ordered += tier
         for endpoint in also:
             self._tier(endpoint).discard(endpoint)
         return ordered

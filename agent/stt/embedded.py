@@ -5,7 +5,7 @@ It decodes while the caller speaks, so that the words are there some millisecond
 
 import asyncio
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any, Literal, TypeVar
@@ -47,7 +47,7 @@ def create(options: STTOptions) -> "EmbeddedSTT":
     return EmbeddedSTT()
 
 
-Window = Literal["closed", "opens", "speech", "pause", "silence", "over"]
+Window = Literal["closed", "opens", "speech", "pause", "rests", "silence", "resumes", "over"]
 
 
 class SpeechGate:
@@ -60,34 +60,38 @@ class SpeechGate:
     """Probabilities; the gap keeps a soft syllable from ending a word."""
     PAUSE = 0.12
     """Seconds of silence after which the words so far are worth an early answer."""
-    TAIL = 0.3
-    """Seconds of silence that still pass, for the last consonant."""
+    TAIL = 0.2
+    """Seconds of silence that still pass, for the last consonant; then the words are settled."""
     GIVEN_UP = 1.5
     """Seconds of silence that end an utterance which nobody else has ended (by a flush)."""
 
     def __init__(self) -> None:
-        self.is_open = False
+        self.is_open = self.is_resting = self._paused = False
         self._silence = 0.0
-        self._paused = False
 
     def step(self, probability: float) -> Window:
         """What this window is. After `over`, or when an utterance ends otherwise, call `close`."""
         if not self.is_open:
             self.is_open = probability >= self.OPENS
             return "opens" if self.is_open else "closed"
-        if probability >= self.CLOSES:
+        if probability >= (self.OPENS if self.is_resting else self.CLOSES):
+            resumes, self.is_resting = self.is_resting, False
             self._silence, self._paused = 0.0, False
-            return "speech"
+            return "resumes" if resumes else "speech"
         self._silence += _WINDOW_SECONDS
+        if self._silence >= self.GIVEN_UP:
+            return "over"
         if self._silence > self.TAIL:
-            return "over" if self._silence >= self.GIVEN_UP else "silence"
+            rests, self.is_resting = not self.is_resting, True
+            return "rests" if rests else "silence"
         if self._silence < self.PAUSE or self._paused:
             return "speech"
         self._paused = True
         return "pause"
 
     def close(self) -> None:
-        self.is_open, self._silence, self._paused = False, 0.0, False
+        self.is_open = self.is_resting = self._paused = False
+        self._silence = 0.0
 
 
 class _Ear:
@@ -117,19 +121,21 @@ class _Ear:
         guess = self._decoder.hyp()
         return guess.hypstr if guess else ""
 
-    def end(self) -> tuple[str, float]:
-        """The words of the utterance, and how sure the decoder is of a word on average, 0 to 1."""
+    def settle(self) -> tuple[str, list[float]]:
+        """The words since the last time, now for good, and how sure the decoder is of each, 0 to 1.
+
+        With all of them before it, it weighs them once more: some change.
+        """
         self._decoder.end_utt()
         self._listening = False
         words = self.words()
         if not words:
-            return "", 0.0
-        sure = [part.prob for part in self._decoder.seg() if part.word[0] not in "<["]
-        return words, min(1.0, sum(sure) / len(sure))
+            return "", []
+        return words, [part.prob for part in self._decoder.seg() if part.word[0] not in "<["]
 
-    def whole(self, frame: rtc.AudioFrame) -> tuple[str, float]:
+    def whole(self, frame: rtc.AudioFrame) -> tuple[str, list[float]]:
         self.hear(_samples(frame))
-        return self.end()
+        return self.settle()
 
     def give_back(self) -> None:
         """One decoder waits for the next stream; a second one's memory is worth more than 0.3 s."""
@@ -292,9 +298,13 @@ class _Listener:
         self._gate = SpeechGate()
         self._waiting = b""  # less than a window
         self._before = b""  # what came just before speech: the detector notices it late
+        self._begin()
+
+    def _begin(self) -> None:
+        self._settled = ""
+        self._sure: list[float] = []  # of each word that is settled
         self._shown = ""
-        self._seconds = 0.0
-        self._seconds_shown = 0.0
+        self._seconds = self._seconds_shown = 0.0
 
     async def take(self, pcm: bytes) -> None:
         self._waiting += pcm
@@ -306,21 +316,24 @@ class _Listener:
         """Ends the utterance, if there is one."""
         if not self._gate.is_open:
             return
+        if not self._gate.is_resting:
+            await self._settle()
         self._gate.close()
-        words, sure = await self._engine.ask(self._ear, self._ear.end)
-        if words:
-            self._send(_transcript(stt.SpeechEventType.FINAL_TRANSCRIPT, words, sure))
+        if self._settled:
+            final = stt.SpeechEventType.FINAL_TRANSCRIPT
+            self._send(_transcript(final, self._settled, self._sure))
         self._send(stt.SpeechEvent(stt.SpeechEventType.END_OF_SPEECH))
         usage = stt.RecognitionUsage(audio_duration=self._seconds)
         self._send(stt.SpeechEvent(stt.SpeechEventType.RECOGNITION_USAGE, recognition_usage=usage))
-        self._shown, self._seconds, self._seconds_shown = "", 0.0, 0.0
+        self._begin()
 
     async def _window(self, window: bytes) -> None:
         match self._gate.step(self._detector.predict(np.frombuffer(window, np.int16))):
-            case "closed":
+            case "closed" | "silence":
                 self._before = (self._before + window)[-_BEFORE_BYTES:]
-            case "opens":
-                self._send(stt.SpeechEvent(stt.SpeechEventType.START_OF_SPEECH))
+            case "opens" | "resumes" as step:
+                if step == "opens":
+                    self._send(stt.SpeechEvent(stt.SpeechEventType.START_OF_SPEECH))
                 before, self._before = self._before, b""
                 await self._hear(before + window)
             case "speech":
@@ -330,6 +343,11 @@ class _Listener:
             case "pause":
                 await self._hear(window)
                 await self._show(stt.SpeechEventType.PREFLIGHT_TRANSCRIPT)
+            case "rests":
+                self._before = window
+                await self._settle()
+                if self._settled != self._shown:  # else the early answer is to these very words
+                    await self._show(stt.SpeechEventType.PREFLIGHT_TRANSCRIPT)
             case "over":
                 await self.finish()
 
@@ -337,16 +355,31 @@ class _Listener:
         await self._engine.ask(self._ear, self._ear.hear, pcm)
         self._seconds += len(pcm) / 2 / RATE
 
+    async def _settle(self) -> None:
+        words, sure = await self._engine.ask(self._ear, self._ear.settle)
+        self._settled = _joined(self._settled, words)
+        self._sure += sure
+
     async def _show(self, kind: stt.SpeechEventType) -> None:
         """An interim transcript only when it is news: after a preflight it would call it stale."""
         self._seconds_shown = self._seconds
-        words = await self._engine.ask(self._ear, self._ear.words)
+        words = self._settled
+        if not self._gate.is_resting:
+            words = _joined(words, await self._engine.ask(self._ear, self._ear.words))
         is_news = words != self._shown or kind is stt.SpeechEventType.PREFLIGHT_TRANSCRIPT
         if words and is_news:
             self._shown = words
             self._send(_transcript(kind, words))
 
 
-def _transcript(kind: stt.SpeechEventType, words: str, sure: float = 0.0) -> stt.SpeechEvent:
-    data = stt.SpeechData(language=_LANGUAGE, text=words, confidence=sure)
+def _joined(words: str, more: str) -> str:
+    return f"{words} {more}".strip()
+
+
+def _transcript(
+    kind: stt.SpeechEventType, words: str, sure: Sequence[float] = ()
+) -> stt.SpeechEvent:
+    """`sure`: how sure the decoder is of each word."""
+    confidence = min(1.0, sum(sure) / len(sure)) if sure else 0.0
+    data = stt.SpeechData(language=_LANGUAGE, text=words, confidence=confidence)
     return stt.SpeechEvent(kind, request_id=shortuuid(), alternatives=[data])

@@ -81,14 +81,14 @@ class Standing(Generic[C]):
 
     def __init__(self, rank: Callable[[C], Rank]) -> None:
         self._rank = rank
-        self._keys: list[tuple[Rank, int]] = []
+        self._keys: list[Rank] = []  # its rank, and last its place
         self._candidates: list[C] = []
-        self._key_of: dict[str, tuple[Rank, int]] = {}
+        self._key_of: dict[str, Rank] = {}
         self._notes: dict[str, object] = {}
 
     def put(self, candidate: C, place: int) -> None:
         """Take it in, or note that it has changed. `place` is where the user listed it."""
-        name, key = candidate.connection.name, (self._rank(candidate), place)
+        name, key = candidate.connection.name, (*self._rank(candidate), place)
         old = self._key_of.get(name)
         if key == old:
             return
@@ -116,7 +116,7 @@ class Standing(Generic[C]):
     def ordered_with(self, candidate: C, rank: Rank) -> list[C]:
         """The order if this one ranked so."""
         old = self._key_of[candidate.connection.name]
-        was, at = bisect.bisect_left(self._keys, old), bisect.bisect(self._keys, (rank, old[1]))
+        was, at = bisect.bisect_left(self._keys, old), bisect.bisect(self._keys, (*rank, old[-1]))
         ordered = self._candidates.copy()
         ordered.insert(at - (was < at), ordered.pop(was))
         return ordered
@@ -131,7 +131,7 @@ class Standing(Generic[C]):
             self._notes[key] = work_out()
         return self._notes[key]  # type: ignore[return-value]  # one key, one kind of value
 
-    def _drop(self, key: tuple[Rank, int]) -> None:
+    def _drop(self, key: Rank) -> None:
         at = bisect.bisect_left(self._keys, key)
         del self._keys[at], self._candidates[at]
 

@@ -54,6 +54,25 @@ async def test_the_words_are_shown_as_they_come_and_told_in_the_pause(ears: Embe
     assert has_key_words(events[-4].alternatives[0].text, "my_bill")
 
 
+@pytest.mark.parametrize("name", SENTENCES)
+async def test_an_early_answer_is_to_the_words_that_become_final(
+    ears: EmbeddedSTT, name: str
+) -> None:
+    events = await hear(ears, name)
+    early = [event for event in events if event.type is SpeechEventType.PREFLIGHT_TRANSCRIPT]
+    assert early[-1].alternatives[0].text == words(events)
+
+
+async def test_an_utterance_goes_on_after_a_rest(ears: EmbeddedSTT) -> None:
+    async with ears.stream() as stream:
+        push(stream, samples("what_time") + samples("stop_please"))  # a second apart
+        stream.end_input()
+        events = [event async for event in stream]
+    assert [event.type for event in events].count(SpeechEventType.FINAL_TRANSCRIPT) == 1
+    assert has_key_words(words(events), "what_time")
+    assert has_key_words(words(events), "stop_please")
+
+
 async def test_words_come_with_how_sure_they_are(ears: EmbeddedSTT) -> None:
     final = [event for event in await hear(ears, "my_bill") if event.type == "final_transcript"]
     assert 0.5 < final[0].alternatives[0].confidence <= 1

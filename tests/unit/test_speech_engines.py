@@ -36,6 +36,21 @@ def test_a_pause_is_told_once_and_then_its_silence_is_left_out() -> None:
         "speech",
         "pause",
         "speech",
+        "rests",
+        "silence",
+    ]
+
+
+def test_an_utterance_that_rests_goes_on_with_clear_speech() -> None:
+    told = steps(SpeechGate(), (1, SPEECH), (1, SILENCE), (0.1, 0.4), (1, SPEECH), (1, SILENCE))
+    assert told[4:] == [
+        "rests",
+        "silence",
+        "resumes",
+        "speech",
+        "pause",
+        "speech",
+        "rests",
         "silence",
     ]
 
@@ -58,6 +73,13 @@ def test_a_closed_gate_opens_again() -> None:
     steps(gate, (1, SPEECH), (0.2, SILENCE))
     gate.close()
     assert steps(gate, (1, SILENCE), (1, SPEECH)) == ["closed", "opens", "speech"]
+
+
+def test_one_that_was_closed_at_rest_opens_anew() -> None:
+    gate = SpeechGate()
+    steps(gate, (1, SPEECH), (1, SILENCE))
+    gate.close()
+    assert steps(gate, (1, SPEECH)) == ["opens", "speech"]
 
 
 async def pieces(chunks: Iterable[str], *, at_clauses: bool) -> list[str]:
