@@ -106,10 +106,6 @@ CONTENDERS: Mapping[str, Opens] = {
 }
 
 
-BARE = ("bare httpx2", "httpx2, our network")
-"""Nobody can be faster than these."""
-
-
 async def costs(rounds: int, tell: Callable[[str], None]) -> list[Cost]:
     """All of them in turn; who begins changes from round to round."""
     async with _speaking() as (server, speakers):

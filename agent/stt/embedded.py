@@ -21,7 +21,7 @@ from agent.stt.base import STTOptions
 from llm_router.errors import ConfigurationError
 
 try:
-    import pocketsphinx  # type: ignore[import-untyped]  # ships no types
+    from agent.stt._decoder import RATE, Decoder
 except ModuleNotFoundError as missing:
     raise ConfigurationError(
         "STT engine 'embedded' needs pocketsphinx: pip install 'patchbay[embedded]'"
@@ -29,10 +29,8 @@ except ModuleNotFoundError as missing:
 
 T = TypeVar("T")
 
-RATE = 16_000
 _WINDOW_BYTES = VAD_WINDOW_SAMPLES * 2
 _WINDOW_SECONDS = VAD_WINDOW_SAMPLES / RATE
-_STEP_BYTES = RATE // 100 * 2
 _BEFORE_BYTES = int(0.3 * RATE) * 2
 _INTERIM_SECONDS = 0.3
 _LANGUAGE = LanguageCode("en")
@@ -97,41 +95,31 @@ class SpeechGate:
 class _Ear:
     """A decoder on loan to one stream. Every method runs on the engine's decoder thread."""
 
-    def __init__(self, idle: list[Any]) -> None:
+    def __init__(self, idle: list[Decoder]) -> None:
         self._idle = idle
-        self._decoder: Any = None
+        self._decoder: Decoder | None = None
         self._listening = False
 
-    def hear(self, pcm: bytes) -> None:
+    def hear(self, pcm: bytes) -> str:
         """Takes 16 kHz mono 16-bit samples; begins an utterance if none has begun.
 
-        They go in by 10 ms: pocketsphinx never lets go of the interpreter lock, so the event loop
-        gets its turn only in between.
+        Gives what was heard of it so far; that may still change.
         """
         if self._decoder is None:
-            self._decoder = self._idle.pop() if self._idle else _new_decoder()
+            self._decoder = self._idle.pop() if self._idle else Decoder()
         if not self._listening:
-            self._decoder.start_utt()
+            self._decoder.start()
             self._listening = True
-        for start in range(0, len(pcm), _STEP_BYTES):
-            self._decoder.process_raw(pcm[start : start + _STEP_BYTES])
-
-    def words(self) -> str:
-        """What was heard so far; it may still change."""
-        guess = self._decoder.hyp()
-        return guess.hypstr if guess else ""
+        self._decoder.hear(pcm)
+        return self._decoder.words()
 
     def settle(self) -> tuple[str, list[float]]:
-        """The words since the last time, now for good, and how sure the decoder is of each, 0 to 1.
-
-        With all of them before it, it weighs them once more: some change.
-        """
-        self._decoder.end_utt()
-        self._listening = False
-        words = self.words()
-        if not words:
+        """Ends the utterance: its words, now for good, and how sure the decoder is of each."""
+        if self._decoder is None or not self._listening:
             return "", []
-        return words, [part.prob for part in self._decoder.seg() if part.word[0] not in "<["]
+        self._decoder.end()
+        self._listening = False
+        return self._decoder.words(), self._decoder.sure()
 
     def whole(self, frame: rtc.AudioFrame) -> tuple[str, list[float]]:
         self.hear(_samples(frame))
@@ -144,29 +132,11 @@ class _Ear:
             return
         with suppress(RuntimeError):  # cut off in a state it cannot leave: dropped
             if self._listening:
-                decoder.end_utt()
+                decoder.end()
             self._idle.append(decoder)
 
     def discard(self) -> None:
         self._decoder = None
-
-
-# The mean cepstrum that a decoder expects before it has heard anything; from then on it follows the
-# caller's. With pocketsphinx's own, 40,3,-1, of the first words of two test voices 16 and 28 in 100
-# were wrong, and with this one, the mean of two other voices, 9 and 20.
-_FIRST_MEAN = "50,8,-1,23,-5,-2,4,-6,-1,-5,4,-1,-2"
-
-
-def _new_decoder() -> Any:
-    """Takes 0.3 s and 90 MB. One pass, narrow beams: one word in 100 worse, and twice as fast."""
-    return pocketsphinx.Decoder(
-        samprate=RATE,
-        loglevel="FATAL",
-        cmninit=_FIRST_MEAN,
-        fwdflat=False,
-        maxhmmpf=3000,
-        maxwpf=10,
-    )
 
 
 def _samples(frame: rtc.AudioFrame) -> bytes:
@@ -194,7 +164,7 @@ class EmbeddedSTT(stt.STT[Any]):
             )
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pocketsphinx")
-        self._idle: list[Any] = []  # touched on the thread only
+        self._idle: list[Decoder] = []  # touched on the thread only
         self._is_warm = False
         self._streams: weakref.WeakSet[_Stream] = weakref.WeakSet()
 
@@ -209,12 +179,12 @@ class EmbeddedSTT(stt.STT[Any]):
     def prewarm(self) -> None:
         """Loads the first decoder on its thread; later calls do nothing.
 
-        Call it before the call begins: loading holds the whole process up for 0.3 s, and without
-        this the caller's first word sets it off.
+        Call it before the call begins: loading takes 0.3 s, and without this the caller's first
+        word sets it off.
         """
         if not self._is_warm:
             self._is_warm = True
-            self._thread.submit(lambda: self._idle.append(_new_decoder()))
+            self._thread.submit(lambda: self._idle.append(Decoder()))
 
     def stream(
         self,
@@ -301,7 +271,7 @@ class _Listener:
         self._begin()
 
     def _begin(self) -> None:
-        self._settled = ""
+        self._settled = self._unsettled = ""
         self._sure: list[float] = []  # of each word that is settled
         self._shown = ""
         self._seconds = self._seconds_shown = 0.0
@@ -339,41 +309,35 @@ class _Listener:
             case "speech":
                 await self._hear(window)
                 if self._seconds - self._seconds_shown >= _INTERIM_SECONDS:
-                    await self._show(stt.SpeechEventType.INTERIM_TRANSCRIPT)
+                    self._show(stt.SpeechEventType.INTERIM_TRANSCRIPT)
             case "pause":
                 await self._hear(window)
-                await self._show(stt.SpeechEventType.PREFLIGHT_TRANSCRIPT)
+                self._show(stt.SpeechEventType.PREFLIGHT_TRANSCRIPT)
             case "rests":
                 self._before = window
                 await self._settle()
                 if self._settled != self._shown:  # else the early answer is to these very words
-                    await self._show(stt.SpeechEventType.PREFLIGHT_TRANSCRIPT)
+                    self._show(stt.SpeechEventType.PREFLIGHT_TRANSCRIPT)
             case "over":
                 await self.finish()
 
     async def _hear(self, pcm: bytes) -> None:
-        await self._engine.ask(self._ear, self._ear.hear, pcm)
+        self._unsettled = await self._engine.ask(self._ear, self._ear.hear, pcm)
         self._seconds += len(pcm) / 2 / RATE
 
     async def _settle(self) -> None:
         words, sure = await self._engine.ask(self._ear, self._ear.settle)
-        self._settled = _joined(self._settled, words)
+        self._settled, self._unsettled = f"{self._settled} {words}".strip(), ""
         self._sure += sure
 
-    async def _show(self, kind: stt.SpeechEventType) -> None:
+    def _show(self, kind: stt.SpeechEventType) -> None:
         """An interim transcript only when it is news: after a preflight it would call it stale."""
         self._seconds_shown = self._seconds
-        words = self._settled
-        if not self._gate.is_resting:
-            words = _joined(words, await self._engine.ask(self._ear, self._ear.words))
+        words = f"{self._settled} {self._unsettled}".strip()
         is_news = words != self._shown or kind is stt.SpeechEventType.PREFLIGHT_TRANSCRIPT
         if words and is_news:
             self._shown = words
             self._send(_transcript(kind, words))
-
-
-def _joined(words: str, more: str) -> str:
-    return f"{words} {more}".strip()
 
 
 def _transcript(

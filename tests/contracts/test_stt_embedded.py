@@ -114,13 +114,23 @@ async def test_a_decoder_that_fails_is_replaced(ears: EmbeddedSTT) -> None:
 
     def spoil() -> None:
         """Leaves an utterance open in the decoder, so that the stream cannot begin one."""
-        ears._idle[0].start_utt()
+        ears._idle[0].start()
 
     await asyncio.wrap_future(ears._thread.submit(spoil))
     heard = words(await hear(ears, "what_time"))
     assert "saturday" in heard.split()
     assert [error.recoverable for error in errors] == [True]
     assert isinstance(errors[0].error, APIError)
+
+
+async def test_the_loop_goes_on_while_the_decoder_works(ears: EmbeddedSTT) -> None:
+    with ears.lend() as ear:
+        hearing = asyncio.ensure_future(ears.ask(ear, ear.hear, samples("cancel_appointment")))
+        steps = 0
+        while not hearing.done():
+            await asyncio.sleep(0)
+            steps += 1
+    assert steps > 100  # a handful, with the interpreter lock held
 
 
 async def test_a_closed_engine_leaves_no_thread() -> None:
