@@ -11,10 +11,10 @@ from pocketsphinx import Config, _pocketsphinx  # type: ignore[import-untyped]  
 from llm_router.errors import ConfigurationError
 
 RATE = 16_000
-# The mean cepstrum that a decoder expects before it has heard anything; from then on it follows the
-# caller's. With pocketsphinx's own, 40,3,-1, of the first words of two test voices 16 and 28 in 100
-# were wrong, and with this one, the mean of two other voices, 9 and 20.
-_FIRST_MEAN = "50,8,-1,23,-5,-2,4,-6,-1,-5,4,-1,-2"
+FIRST_MEAN = "50,8,-1,23,-5,-2,4,-6,-1,-5,4,-1,-2"
+"""The mean cepstrum that a decoder expects before it has heard anything; from then on it follows the
+caller's. With pocketsphinx's own, 40,3,-1, of the first words of two test voices 16 and 28 in 100
+were wrong, and with this one, the mean of two other voices, 9 and 20."""
 
 
 class Decoder:
@@ -28,7 +28,7 @@ class Decoder:
         options = Config(
             samprate=RATE,
             loglevel="FATAL",
-            cmninit=_FIRST_MEAN,
+            cmninit=FIRST_MEAN,
             fwdflat=False,
             maxhmmpf=3000,
             maxwpf=10,

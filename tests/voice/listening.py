@@ -9,7 +9,7 @@ import numpy as np
 import pocketsphinx  # type: ignore[import-untyped]  # ships no types
 from livekit import rtc
 
-from agent.stt.embedded import _FIRST_MEAN, RATE
+from agent.stt._decoder import FIRST_MEAN, RATE
 from tests.voice import caller
 
 _VOCABULARY = """
@@ -52,7 +52,7 @@ def words_of(text: str, sound: Sequence[caller.Heard]) -> list[str]:
 
 
 def _decoder() -> Any:
-    return pocketsphinx.Decoder(samprate=RATE, loglevel="FATAL", lm=None, cmninit=_FIRST_MEAN)
+    return pocketsphinx.Decoder(samprate=RATE, loglevel="FATAL", lm=None, cmninit=FIRST_MEAN)
 
 
 def _decoded(decoder: Any, sound: Sequence[caller.Heard]) -> list[str]:
