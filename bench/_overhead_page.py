@@ -104,8 +104,14 @@ def sections(found: Figures) -> list[tuple[str, Sequence[str], list[list[str]]]]
         (
             "One reply",
             (
-                "", "first word p50 ms", "p99 ms", "work p50 ms", "work p99 ms",
-                "chunk work µs", "over bare µs", "",
+                "",
+                "first word p50 ms",
+                "p99 ms",
+                "work p50 ms",
+                "work p99 ms",
+                "chunk work µs",
+                "over bare µs",
+                "",
             ),
             [
                 [

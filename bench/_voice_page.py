@@ -370,9 +370,9 @@ _ABOUT_GAINS = """\
 milliseconds after the end of the turn; whole utterances are only then decoded.
 - **Early words** (the recogniser shows what it has 0.12 s into a pause) and **preemptive \
 generation** (the model is asked with them) need each other: the model thinks while the end of the \
-turn is still being decided. The price is in the column "asked". The embedded recogniser weighs its \
-words once more 0.2 s into a pause: where they change, the model is asked again then. With one that \
-changes them only at the end, the early answer is thrown away and nothing is gained.
+turn is still being decided. The price is in the column "asked". The embedded recogniser weighs \
+its words once more 0.2 s into a pause: where they change, the model is asked again then. With \
+one that changes them only at the end, the early answer is thrown away and nothing is gained.
 - **Delays of 0.2 to 0.9 s** (`ENDPOINTING_MIN_DELAY`, `ENDPOINTING_MAX_DELAY`) instead of 0.3 to \
 2.5: what a caller waits when the detector is sure, and when it is not. A longer maximum lets \
 people think aloud.

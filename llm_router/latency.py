@@ -88,11 +88,15 @@ class Histogram:
         self._changed_at = -math.inf
         self._cache: dict[float, float | None] = {}
 
-    def is_faded(self, now: float) -> bool:
-        """Whether what was measured says too little by now to go by its median."""
-        if self.quantile(0.5) == math.inf and now >= self._changed_at + DOUBT:
-            return True
-        return self.count(now) < ENOUGH
+    def fades_at(self) -> float:
+        """From when on what was measured says too little to go by its median; infinity: it says
+        nothing yet.
+        """
+        if self._landmark is None or self._weight <= 0:
+            return math.inf
+        weighs_until = self._landmark + math.log(self._weight / ENOUGH) / self._rate
+        is_doubtful = self.quantile(0.5) == math.inf
+        return min(weighs_until, self._changed_at + DOUBT) if is_doubtful else weighs_until
 
     def record(self, seconds: float, now: float) -> None:
         self._add(self._seen, seconds, now)
@@ -218,6 +222,8 @@ class Latency:
         """Recorded here so far: what has grown since it was last looked at is worth sharing."""
         self.told: Callable[[], None] = lambda: None
         """Called after each change."""
+        self._fades_at = -math.inf
+        """No clause time fades before; at once: it has to be worked out anew."""
 
     def first_word(self, size: int) -> Histogram:
         return self._nearest(self._first_word, size)
@@ -263,10 +269,13 @@ class Latency:
 
         Those of first words stay: who goes by them asks how much they weigh.
         """
+        if now < self._fades_at:
+            return
         for histogram in self._first_clause:
-            if histogram and histogram.is_faded(now):
+            if now >= histogram.fades_at():
                 histogram.forget()
                 self.told()
+        self._fades_at = min(histogram.fades_at() for histogram in self._first_clause)
 
     def weights(self, now: float) -> Weights:
         """All that is known, as it weighs now; buckets that weigh nothing are left out."""
@@ -283,6 +292,7 @@ class Latency:
         for key, weight in weights.items():
             place, bucket = divmod(key, _EACH)
             histograms[place].add_weight(bucket, weight, now)
+        self._fades_at = -math.inf
         self.told()
 
     def _all(self) -> list[Histogram]:
@@ -297,4 +307,5 @@ class Latency:
 
     def _changed(self) -> None:
         self.samples += 1
+        self._fades_at = -math.inf
         self.told()

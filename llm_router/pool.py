@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 from urllib.parse import urlsplit
 
 from llm_router.clock import Rng, SystemRng
@@ -53,8 +52,14 @@ class Plan:
 
 
 def prompt_characters(request: ChatRequest) -> int:
-    contents = [message.get("content") for message in request.messages]
-    return sum([len(one if isinstance(one, str) else _text(one)) for one in contents])
+    characters = 0
+    for message in request.messages:
+        content = message.get("content")
+        if isinstance(content, str):
+            characters += len(content)
+        elif isinstance(content, list):
+            characters += sum(len(part.get("text", "")) for part in content)
+    return characters
 
 
 class _Line:
@@ -273,17 +278,8 @@ def _unfit(endpoint: Endpoint, request: ChatRequest, characters: int) -> Iterato
 
 
 def _has_image(request: ChatRequest) -> bool:
-    return any(
-        part.get("type") == "image_url"
-        for message in request.messages
-        if isinstance(content := message.get("content"), list)
-        for part in content
-    )
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "".join(part.get("text", "") for part in content)
-    return ""
+    for message in request.messages:
+        content = message.get("content")
+        if isinstance(content, list) and any(part.get("type") == "image_url" for part in content):
+            return True
+    return False

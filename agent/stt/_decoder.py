@@ -12,9 +12,9 @@ from llm_router.errors import ConfigurationError
 
 RATE = 16_000
 FIRST_MEAN = "50,8,-1,23,-5,-2,4,-6,-1,-5,4,-1,-2"
-"""The mean cepstrum that a decoder expects before it has heard anything; from then on it follows the
-caller's. With pocketsphinx's own, 40,3,-1, of the first words of two test voices 16 and 28 in 100
-were wrong, and with this one, the mean of two other voices, 9 and 20."""
+"""The mean cepstrum that a decoder expects before it has heard anything; from then on it follows
+the caller's. With pocketsphinx's own, 40,3,-1, of the first words of two test voices 16 and 28 in
+100 were wrong, and with this one, the mean of two other voices, 9 and 20."""
 
 
 class Decoder:
