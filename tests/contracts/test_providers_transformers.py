@@ -250,9 +250,9 @@ async def test_leaving_an_answer_ends_its_thread_within_a_step() -> None:
     async with running(engine) as provider:
         async with aclosing(provider.stream(HELLO)) as chunks:
             heard = [await anext(chunks) for _ in range(3)]
-        engine.steps.release()
+        engine.steps.release(100)
     assert [chunk.text for chunk in heard] == ["", "We", " open"]
-    assert engine.generated == 3, "the step under way, and none after it"
+    assert engine.generated <= 3, "the step under way, if one was, and none after it"
 
 
 async def test_cancelling_ends_the_thread_too() -> None:
@@ -264,7 +264,7 @@ async def test_cancelling_ends_the_thread_too() -> None:
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reading
-        engine.steps.release()
+        engine.steps.release(100)
     assert engine.generated <= 2
 
 
