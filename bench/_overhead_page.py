@@ -52,6 +52,8 @@ class Figures:
         return self.costs[-1]
 
 
+_CHOICE = 50e-6
+"""Seconds that choosing among the most endpoints may take."""
 _YARDSTICK = 126e-6
 """Seconds of work for each chunk of bare httpx2 on the machine that the promises were made for."""
 
@@ -95,8 +97,8 @@ def goals(found: Figures) -> list[Goal]:
     promises = (
         ("work added to the first word, p99", first_word, 1e-3),
         ("work added to each chunk", _added(found.ours, found.bare), 20e-6),
-        (f"{among}, latency", median(default.after_a_reply), 50e-6),
-        (f"{among}, slowest policy ({slowest.policy})", median(slowest.after_a_reply), 50e-6),
+        (f"{among}, latency", median(default.after_a_reply), _CHOICE),
+        (f"{among}, slowest policy ({slowest.policy})", median(slowest.after_a_reply), _CHOICE),
         ("recording a sample", median(found.recording), 5e-6),
     )
     return [Goal(*promise, found.slower) for promise in promises]
@@ -215,7 +217,7 @@ def _draw(path: Path, found: Figures) -> None:
         of = [one for one in found.choosing if one.policy == policy]
         values = [median(one.after_a_reply) * 1e6 for one in of]
         choosing.plot([one.endpoints for one in of], values, "o-", color=colour, label=policy)
-    choosing.axhline(50, color="#888888", linestyle="--", label="goal")
+    choosing.axhline(_CHOICE * 1e6, color="#888888", linestyle="--", label="goal")
     choosing.set(xscale="log", ylim=(0, None), xlabel="endpoints", title="choosing, p50 in µs")
     choosing.legend(frameon=False, fontsize=8, ncols=2)
     names = [one.name for one in found.costs]
@@ -248,9 +250,8 @@ _SAYS = {
         "What is promised, and whether this run kept it. The promises are for a machine on which a "
         f"chunk of bare httpx2 is {_YARDSTICK * 1e6:.0f} µs of work; **here** is the same at the "
         "speed of this one, by what such a chunk took in this run. What is added is what the "
-        "router takes "
-        "more than a bare httpx2 stream from the same server; below zero, it takes less, since "
-        "its client reads from the socket by a shorter way."
+        "router takes more than a bare httpx2 stream from the same server; below zero, it takes "
+        "less, since its client reads from the socket by a shorter way."
     ),
     "One reply": (
         "Time to the first word of a one-word reply, and the work of each chunk of a long one. "

@@ -292,8 +292,7 @@ class Latency:
         for key, weight in weights.items():
             place, bucket = divmod(key, _EACH)
             histograms[place].add_weight(bucket, weight, now)
-        self._fades_at = -math.inf
-        self.told()
+        self._learnt()
 
     def _all(self) -> list[Histogram]:
         return [*self._first_word, *self._first_clause, self.pauses]
@@ -307,5 +306,8 @@ class Latency:
 
     def _changed(self) -> None:
         self.samples += 1
+        self._learnt()
+
+    def _learnt(self) -> None:
         self._fades_at = -math.inf
         self.told()

@@ -1,7 +1,11 @@
 """A database of an older version is brought up to date, with all that is in it."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from alembic import command
 from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm_router.store import migrations
 from llm_router.store.database import Database
@@ -32,16 +36,25 @@ async def go_to(database: Database, revision: str) -> None:
         await db.run_sync(upgrade)
 
 
-async def test_checks_of_before_were_made_by_a_probe(server: Server) -> None:
+@asynccontextmanager
+async def brought_up_to_date(
+    server: Server, revision: str, *statements: str
+) -> AsyncIterator[AsyncConnection]:
+    """A database of that revision, filled by the statements and brought up to date, to be read."""
     async with opened(await server.new(migrated=False)) as database:
-        await go_to(database, "0001")
+        await go_to(database, revision)
         async with database.writing() as db:
-            await db.execute(text(CONNECTION))
-            await db.execute(text(CHECK))
+            for statement in statements:
+                await db.execute(text(statement))
         await migrate(database)
         async with database.reading() as db:
-            rows = await db.execute(text("SELECT kind, outcome FROM llm_connection_health_checks"))
-            assert [tuple(row) for row in rows] == [("probe", "ok")]
+            yield db
+
+
+async def test_checks_of_before_were_made_by_a_probe(server: Server) -> None:
+    async with brought_up_to_date(server, "0001", CONNECTION, CHECK) as db:
+        rows = await db.execute(text("SELECT kind, outcome FROM llm_connection_health_checks"))
+        assert [tuple(row) for row in rows] == [("probe", "ok")]
 
 
 SUMMED = """INSERT INTO llm_connection_usage_hourly
@@ -55,17 +68,11 @@ TIMED = """INSERT INTO llm_connection_times_daily
 
 
 async def test_what_was_summed_up_is_the_same_in_another_order(server: Server) -> None:
-    async with opened(await server.new(migrated=False)) as database:
-        await go_to(database, "0004")
-        async with database.writing() as db:
-            await db.execute(text(SUMMED))
-            await db.execute(text(TIMED))
-        await migrate(database)
-        async with database.reading() as db:
-            (summed,) = (await db.execute(usage_hourly.select())).mappings()
-            (timed,) = (await db.execute(times_daily.select())).mappings()
-        facts = [summed[c.name] for c in usage_hourly.columns if c.name != "at"]
-        assert facts == [
-            *("first", "won", "a", "day", "mcp", "m", "desk", 7, 6, 1.5, 2.5, 30, 40, 50, 60, 0.25)
-        ]
-        assert (timed["measure"], timed["bucket"], timed["attempts"]) == ("ttft", 12, 7)
+    async with brought_up_to_date(server, "0004", SUMMED, TIMED) as db:
+        (summed,) = (await db.execute(usage_hourly.select())).mappings()
+        (timed,) = (await db.execute(times_daily.select())).mappings()
+    facts = [summed[c.name] for c in usage_hourly.columns if c.name != "at"]
+    assert facts == [
+        *("first", "won", "a", "day", "mcp", "m", "desk", 7, 6, 1.5, 2.5, 30, 40, 50, 60, 0.25)
+    ]
+    assert (timed["measure"], timed["bucket"], timed["attempts"]) == ("ttft", 12, 7)
