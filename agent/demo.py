@@ -7,7 +7,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from llm_router.access import SYSTEM, WORKER
-from llm_router.connections import Connection, ConnectionStore, Query
+from llm_router.connection_store import ConnectionStore, Query
+from llm_router.connections import Connection
 from llm_router.discovery import Found
 from llm_router.errors import ConflictError
 from llm_router.live import ACTIVE, told_apart

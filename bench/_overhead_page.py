@@ -217,7 +217,8 @@ def _draw(path: Path, found: Figures) -> None:
         of = [one for one in found.choosing if one.policy == policy]
         values = [median(one.after_a_reply) * 1e6 for one in of]
         choosing.plot([one.endpoints for one in of], values, "o-", color=colour, label=policy)
-    choosing.axhline(_CHOICE * 1e6, color="#888888", linestyle="--", label="goal")
+    goal = _CHOICE * found.slower * 1e6
+    choosing.axhline(goal, color="#888888", linestyle="--", label="goal here")
     choosing.set(xscale="log", ylim=(0, None), xlabel="endpoints", title="choosing, p50 in µs")
     choosing.legend(frameon=False, fontsize=8, ncols=2)
     names = [one.name for one in found.costs]
@@ -230,7 +231,7 @@ def _draw(path: Path, found: Figures) -> None:
         crowds.plot([one.replies for one in crowd], busy, "o-", color=colour, label=name)
     crowds.set(xlabel="replies at once", ylim=(0, 105), title="core busy, in percent")
     crowds.legend(frameon=False)
-    _bars(memory, [name.replace(", ", "\n") for name in found.kilobytes], found.kilobytes.values())
+    _bars(memory, list(found.kilobytes), found.kilobytes.values())
     memory.set(title="memory, in kB")
     for axis in (choosing, chunks, crowds, memory):
         axis.grid(axis="y", color="#dddddd")
@@ -242,7 +243,7 @@ def _draw(path: Path, found: Figures) -> None:
 
 def _bars(axis: Axes, names: Sequence[str], values: Iterable[float]) -> None:
     axis.bar(range(len(names)), list(values), color=_COLOURS[: len(names)])
-    axis.set_xticks(range(len(names)), names)
+    axis.set_xticks(range(len(names)), [name.replace(", ", "\n") for name in names])
 
 
 _SAYS = {

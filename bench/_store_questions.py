@@ -14,7 +14,7 @@ from bench._store_fill import LASTED, VIEWER_TEAM, connection_id
 from bench._table import Progress
 from bench._turn import quantile
 from llm_router.access import SYSTEM, Actor
-from llm_router.connections import Query
+from llm_router.connection_store import Query
 from llm_router.observe import AttemptEvent, ReplyEvent
 from llm_router.observe.usage import UsageObserver
 from llm_router.store.analytics import Analytics, Span

@@ -24,7 +24,8 @@ from cryptography.fernet import Fernet
 from bench._live_follower import KEY, URL
 from bench._table import Progress, machine, markdown_table, progress, seconds, text_table
 from llm_router.access import SYSTEM
-from llm_router.connections import Connection, ConnectionStore
+from llm_router.connection_store import ConnectionStore
+from llm_router.connections import Connection
 from llm_router.store.crypto import Vault
 from llm_router.store.migrations import migrate
 from llm_router.store.sql import SqlConnectionStore

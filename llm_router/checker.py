@@ -14,15 +14,8 @@ from functools import partial
 from llm_router.access import SYSTEM
 from llm_router.checkup import look, open_provider
 from llm_router.clock import Clock, Rng, SystemClock, SystemRng
-from llm_router.connections import (
-    NOT_ASKED,
-    OK,
-    Check,
-    Connection,
-    ConnectionStore,
-    Kind,
-    Query,
-)
+from llm_router.connection_store import NOT_ASKED, OK, Check, ConnectionStore, Kind, Query
+from llm_router.connections import Connection
 from llm_router.errors import (
     AddressRefusedError,
     ConfigurationError,

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import takewhile
 
-from llm_router.connections import NOT_ASKED, OK, Check, Connection, Status
+from llm_router.connection_store import NOT_ASKED, OK, Check
+from llm_router.connections import Connection, Status
 from llm_router.failures import FailureClass
 from llm_router.options import HealthOptions
 

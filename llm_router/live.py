@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, fields, replace
 
 from llm_router.access import Actor
 from llm_router.clock import Clock
-from llm_router.connections import MANAGED, Connection, ConnectionStore, Query
+from llm_router.connection_store import ConnectionStore, Query
+from llm_router.connections import MANAGED, Connection
 from llm_router.endpoint import Endpoint
 from llm_router.errors import AddressRefusedError, ConfigurationError, RouterError, StoreError
 from llm_router.guard import AddressGuard

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from llm_router.connections import MANAGED, SECRETS, Change, Connection, Removal, Step
+from llm_router.connection_store import Change, Removal, Step
+from llm_router.connections import MANAGED, SECRETS, Connection
 
 _COMPARED = tuple(f.name for f in fields(Connection) if f.name not in {*MANAGED, *SECRETS, "id"})
 

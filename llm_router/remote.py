@@ -8,7 +8,8 @@ from typing import Any, Self
 import httpx2
 from pydantic import TypeAdapter
 
-from llm_router.connections import ID, Connection, Query
+from llm_router.connection_store import Query
+from llm_router.connections import ID, Connection
 from llm_router.errors import (
     ApiError,
     ConfigurationError,

@@ -22,7 +22,8 @@ from pydantic import TypeAdapter
 
 from config.settings import ClientSettings, StoreSettings, load_section
 from llm_router.access import SYSTEM
-from llm_router.connections import Connection, ConnectionType, Query
+from llm_router.connection_store import Query
+from llm_router.connections import Connection, ConnectionType
 from llm_router.errors import ForbiddenError
 from llm_router.generation import Generated, generate, open_alone, require_flag, text_request
 from llm_router.remote import (

@@ -9,7 +9,8 @@ from llm_router.cli import given
 from llm_router.cli.command import NO, NotDoneError, Session, over_api
 from llm_router.cli.given import HeadersFrom, KeyFrom, Sets
 from llm_router.cli.output import shown
-from llm_router.connections import ConnectionType, SortField
+from llm_router.connection_store import SortField
+from llm_router.connections import ConnectionType
 from llm_router.remote import find_connection
 from llm_router.types import Integration
 

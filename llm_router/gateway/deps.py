@@ -16,7 +16,8 @@ from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBea
 
 from llm_router.access import Actor, may
 from llm_router.clock import Clock, SystemClock
-from llm_router.connections import Connection, ConnectionStore
+from llm_router.connection_store import ConnectionStore
+from llm_router.connections import Connection
 from llm_router.gateway.errors import Problem
 from llm_router.gateway.loading import Loader
 from llm_router.gateway.pulls import Pulls

@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from llm_router.access import Action, Role
+from llm_router.connection_store import SortField
 from llm_router.connections import (
     BETWEEN,
     LONGEST,
@@ -33,7 +34,6 @@ from llm_router.connections import (
     SECRETS,
     Connection,
     ConnectionType,
-    SortField,
 )
 from llm_router.failures import Failure, FailureClass
 

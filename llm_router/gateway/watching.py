@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from llm_router.connections import Kind, Status
+from llm_router.connection_store import Kind
+from llm_router.connections import Status
 from llm_router.gateway.schemas import Given, Paged, Text
 from llm_router.store.outbox import Status as DeliveryStatus
 from llm_router.webhooks import Event

@@ -5,7 +5,8 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from llm_router.connections import NOT_ASKED, Check, CheckPage, Connection
+from llm_router.connection_store import NOT_ASKED, Check, CheckPage
+from llm_router.connections import Connection
 from llm_router.health import ALIVE, Evidence
 from llm_router.options import HealthOptions
 from llm_router.store.tables import health_checks

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from llm_router.access import SYSTEM, Action, Actor, AuditEntry, may, sees
-from llm_router.connections import LONGEST, MANAGED, SECRETS, Check, Connection
+from llm_router.connection_store import Check
+from llm_router.connections import LONGEST, MANAGED, SECRETS, Connection
 from llm_router.errors import (
     ConfigurationError,
     ForbiddenError,

@@ -13,17 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm_router.access import Actor, AuditEntry
 from llm_router.clock import Clock, SystemClock
-from llm_router.connections import (
-    SECRETS,
-    Change,
-    Check,
-    CheckPage,
-    Connection,
-    Page,
-    Query,
-    Removal,
-    Step,
-)
+from llm_router.connection_store import Change, Check, CheckPage, Page, Query, Removal, Step
+from llm_router.connections import SECRETS, Connection
 from llm_router.errors import ConfigurationError, SealError
 from llm_router.health import given_up, judge
 from llm_router.options import HealthOptions

@@ -9,18 +9,17 @@ from typing import Any
 
 from llm_router.access import Actor, AuditEntry, sees
 from llm_router.clock import Clock, SystemClock
-from llm_router.connections import (
+from llm_router.connection_store import (
     NOT_ASKED,
-    SECRETS,
     Change,
     Check,
     CheckPage,
-    Connection,
     Page,
     Query,
     Removal,
     Step,
 )
+from llm_router.connections import SECRETS, Connection
 from llm_router.health import ALIVE, Evidence, given_up, judge
 from llm_router.options import HealthOptions
 from llm_router.store import rules

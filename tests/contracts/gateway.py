@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from llm_router.access import SYSTEM, Role
-from llm_router.connections import ConnectionStore
+from llm_router.connection_store import ConnectionStore
 from llm_router.gateway.app import build_app
 from llm_router.gateway.deps import Services
 from llm_router.store.access import ApiKeys

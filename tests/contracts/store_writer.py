@@ -8,7 +8,8 @@ import sys
 from itertools import count
 
 from llm_router.access import SYSTEM
-from llm_router.connections import Connection, Query
+from llm_router.connection_store import Query
+from llm_router.connections import Connection
 from llm_router.errors import StaleError
 from llm_router.store.crypto import Vault
 from llm_router.store.sql import SqlConnectionStore, open_store

@@ -8,7 +8,8 @@ import pytest
 from cryptography.fernet import Fernet
 
 from llm_router.access import SYSTEM, Actor
-from llm_router.connections import OK, Check, Connection, ConnectionStore
+from llm_router.connection_store import OK, Check, ConnectionStore
+from llm_router.connections import Connection
 from llm_router.options import HealthOptions
 from llm_router.store.crypto import Vault
 from llm_router.store.sql import open_store

@@ -11,7 +11,8 @@ import pytest
 from cryptography.fernet import Fernet
 
 from llm_router.access import SYSTEM
-from llm_router.connections import Connection, Query
+from llm_router.connection_store import Query
+from llm_router.connections import Connection
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
 from llm_router.store.sealing import survey

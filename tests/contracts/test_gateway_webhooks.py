@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from llm_router.access import SYSTEM
-from llm_router.connections import Check
+from llm_router.connection_store import Check
 from llm_router.options import HealthOptions
 from tests.contracts.gateway import CLOSED, House, problem
 from tests.contracts.receiver import receiving

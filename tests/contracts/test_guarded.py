@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from llm_router.access import SYSTEM, WORKER
 from llm_router.assembly import open_router
-from llm_router.connections import ConnectionStore
+from llm_router.connection_store import ConnectionStore
 from llm_router.errors import ReplyFailedError
 from llm_router.guard import AddressGuard
 from llm_router.live import Stored

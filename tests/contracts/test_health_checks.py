@@ -12,7 +12,8 @@ import pytest
 
 from llm_router.access import SYSTEM
 from llm_router.checker import Checker, World
-from llm_router.connections import Connection, ConnectionStore
+from llm_router.connection_store import ConnectionStore
+from llm_router.connections import Connection
 from llm_router.options import HealthOptions
 from llm_router.store.database import Database
 from llm_router.store.leases import Lease

@@ -11,7 +11,8 @@ from sqlalchemy import update
 
 from llm_router.access import SYSTEM, Actor
 from llm_router.assembly import open_router
-from llm_router.connections import Connection, ConnectionStore, Page, Query
+from llm_router.connection_store import ConnectionStore, Page, Query
+from llm_router.connections import Connection
 from llm_router.errors import ConfigurationError, StoreError
 from llm_router.live import Stored
 from llm_router.router import Router

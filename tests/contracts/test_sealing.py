@@ -8,7 +8,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy import update
 
 from llm_router.access import SYSTEM
-from llm_router.connections import Query
+from llm_router.connection_store import Query
 from llm_router.errors import SealError
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database

@@ -26,7 +26,8 @@ from agent.api import listen
 from llm_router import open_router
 from llm_router.access import SYSTEM
 from llm_router.clock import SystemClock
-from llm_router.connections import Connection, Query
+from llm_router.connection_store import Query
+from llm_router.connections import Connection
 from llm_router.errors import ReplyFailedError
 from llm_router.gateway.schemas import (
     ConnectionChanges,

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from llm_router.access import SYSTEM
-from llm_router.connections import Connection, ConnectionStore, Page, Query
+from llm_router.connection_store import ConnectionStore, Page, Query
+from llm_router.connections import Connection
 from llm_router.errors import ConfigurationError, NotFoundError, StaleError, TakenError
 from tests.contracts.stores import ANNA, BEN, HEADERS, KEY, added, connection, tried
 

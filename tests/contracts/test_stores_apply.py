@@ -3,7 +3,7 @@
 import pytest
 
 from llm_router.access import SYSTEM
-from llm_router.connections import Change, ConnectionStore, Query, Removal, Step
+from llm_router.connection_store import Change, ConnectionStore, Query, Removal, Step
 from llm_router.errors import (
     ForbiddenError,
     NotFoundError,

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from llm_router.access import SYSTEM
-from llm_router.connections import OK, Check, Connection, ConnectionStore
+from llm_router.connection_store import OK, Check, ConnectionStore
+from llm_router.connections import Connection
 from llm_router.failures import FailureClass
 from llm_router.options import HealthOptions
 from llm_router.testing import InMemoryConnectionStore

@@ -13,7 +13,8 @@ from cryptography.fernet import Fernet
 from sqlalchemy import text, update
 
 from llm_router.access import SYSTEM
-from llm_router.connections import Connection, Query
+from llm_router.connection_store import Query
+from llm_router.connections import Connection
 from llm_router.errors import SealError
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from llm_router.access import SYSTEM, Actor
-from llm_router.connections import OK, Check
+from llm_router.connection_store import OK, Check
 from llm_router.courier import Courier, try_out
 from llm_router.errors import ForbiddenError, NotFoundError, StaleError
 from llm_router.guard import AddressGuard

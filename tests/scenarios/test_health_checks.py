@@ -10,7 +10,8 @@ from typing import Any
 from llm_router.access import SYSTEM, Actor
 from llm_router.checker import Checker, World
 from llm_router.clock import Clock, SystemRng
-from llm_router.connections import Check, Connection
+from llm_router.connection_store import Check
+from llm_router.connections import Connection
 from llm_router.errors import AddressRefusedError, ConfigurationError, StoreError, UnreachableError
 from llm_router.guard import AddressGuard
 from llm_router.options import HealthOptions

@@ -7,7 +7,8 @@ from fastapi import FastAPI
 
 from agent.demo import Demo, demo_router, store_found
 from llm_router.access import SYSTEM
-from llm_router.connections import BETWEEN, Connection, Query
+from llm_router.connection_store import Query
+from llm_router.connections import BETWEEN, Connection
 from llm_router.discovery import Found, Probe, find_connections
 from llm_router.testing import InMemoryConnectionStore
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.connections import NOT_ASKED, OK, Check, Connection, Kind, Status
+from llm_router.connection_store import NOT_ASKED, OK, Check, Kind
+from llm_router.connections import Connection, Status
 from llm_router.failures import FailureClass
 from llm_router.health import ALIVE, Evidence, Verdict, given_up, judge, wait
 from llm_router.options import HealthOptions

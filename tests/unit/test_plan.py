@@ -6,7 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.connections import Change, Connection, Removal
+from llm_router.connection_store import Change, Removal
+from llm_router.connections import Connection
 from llm_router.plan import make_plan
 
 KEY = "sk-0123456789-wxyz"

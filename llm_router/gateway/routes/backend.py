@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from llm_router import checkup
 from llm_router.access import Actor
-from llm_router.connections import LONGEST, Connection, Query, Status
+from llm_router.connection_store import Query
+from llm_router.connections import LONGEST, Connection, Status
 from llm_router.errors import ConfigurationError, NotFoundError
 from llm_router.gateway.deps import Asking, Served, Services
 from llm_router.gateway.loading import Told

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Response
 
-from llm_router import connections
+from llm_router import connection_store
 from llm_router.access import Actor
 from llm_router.connections import Connection
 from llm_router.gateway.deps import Asking, Served, Services
@@ -36,7 +36,9 @@ async def find(
 ) -> dict[str, Any]:
     """The connections you see, a page at a time."""
     asked = wanted.model_dump(exclude={"tag", "order"})
-    query = connections.Query(**asked, tags=tuple(wanted.tag), descending=wanted.order == "desc")
+    query = connection_store.Query(
+        **asked, tags=tuple(wanted.tag), descending=wanted.order == "desc"
+    )
     page = await served.store.find(asking, query)
     return {
         "items": page.items,

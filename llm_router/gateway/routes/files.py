@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 
-from llm_router.connections import Query as Wanted
+from llm_router.connection_store import Query as Wanted
 from llm_router.errors import ConfigurationError, ConflictError, SealError
 from llm_router.formats import Format, read, row
 from llm_router.gateway.deps import Asking, Served

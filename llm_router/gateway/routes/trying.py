@@ -12,7 +12,8 @@ from fastapi.responses import StreamingResponse
 
 from llm_router import checkup, generation
 from llm_router.access import Actor
-from llm_router.connections import OK, Check, Connection
+from llm_router.connection_store import OK, Check
+from llm_router.connections import Connection
 from llm_router.gateway.deps import Asking, Served, Services
 from llm_router.gateway.openapi import problems
 from llm_router.gateway.schemas import FailureShown, ModelList, TestResult, TestWanted
