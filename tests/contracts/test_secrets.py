@@ -29,13 +29,8 @@ from llm_router.clock import SystemClock
 from llm_router.connection_store import Query
 from llm_router.connections import Connection
 from llm_router.errors import ReplyFailedError
-from llm_router.gateway.schemas import (
-    ConnectionChanges,
-    NewConnection,
-    NewSecret,
-    PresetKeys,
-    SignIn,
-)
+from llm_router.gateway.access_schemas import SignIn
+from llm_router.gateway.schemas import ConnectionChanges, NewConnection, NewSecret, PresetKeys
 from llm_router.observe import Observer
 from llm_router.observe.opentelemetry import OpenTelemetryObserver
 from llm_router.observe.prometheus import PrometheusObserver

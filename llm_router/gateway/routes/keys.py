@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 
+from llm_router.gateway.access_schemas import ApiKeyMade, ApiKeyPage, NewApiKey
 from llm_router.gateway.deps import Asking, Served
 from llm_router.gateway.openapi import problems
-from llm_router.gateway.schemas import ApiKeyMade, ApiKeyPage, NewApiKey, PageWanted
+from llm_router.gateway.schemas import PageWanted
 
 router = APIRouter(prefix="/keys", tags=["API keys"])
 

@@ -5,6 +5,7 @@ from typing import Annotated, get_args
 from fastapi import APIRouter, Request, Response, Security
 
 from llm_router.access import Action, may
+from llm_router.gateway.access_schemas import Me, SignIn
 from llm_router.gateway.deps import (
     COOKIE,
     Asking,
@@ -16,7 +17,6 @@ from llm_router.gateway.deps import (
 )
 from llm_router.gateway.openapi import problems
 from llm_router.gateway.rates import client_of
-from llm_router.gateway.schemas import Me, SignIn
 from llm_router.store.access import ApiKey
 
 router = APIRouter(tags=["session"])
