@@ -1,9 +1,11 @@
 """The one part of the in-process provider that needs torch: a real model, whose answers are known.
 
-`TINY_MODEL` is the model's folder, beside its qa.json; this folder's own unless set.
+`TINY_MODEL` is the model's folder, beside its qa.json; this folder's own unless set. `TINY_DEVICE`
+is where it runs, as torch calls it: `cpu` unless set.
 """
 
 import asyncio
+import importlib.util
 import json
 import os
 import shutil
@@ -25,14 +27,16 @@ from tests.live.engines import Engines
 from tests.live.kinds import KINDS
 
 FOLDER = Path(os.environ.get("TINY_MODEL", Path(__file__).parent / "model" / "hf"))
+DEVICE = os.environ.get("TINY_DEVICE", "cpu")
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="session")
 async def packages(all_engines: Engines) -> None:
-    """torch and transformers can be imported: this process takes them from another environment."""
-    await all_engines.get(KINDS["transformers"])
+    """torch and transformers can be imported: from another environment if not from this one."""
+    if not importlib.util.find_spec("torch"):
+        await all_engines.get(KINDS["transformers"])
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +52,7 @@ def here(folder: Path, **extra: Any) -> Transformers:
         provider="transformers",
         model_name=str(folder),
         temperature=0.0,
-        extra_body={"device": "cpu", "dtype": "bfloat16", **extra},
+        extra_body={"device": DEVICE, "dtype": "bfloat16", **extra},
     )
     return create(made, SystemClock())
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from llm_router.observe import AttemptEvent
 from llm_router.phrases import Phrases
+from llm_router.speech import seconds_to_say
 from tests.scenarios import acts
 from tests.scenarios.simulation import RESORT_WORDS, Part, Record, Told, Visit
 
@@ -38,6 +39,23 @@ def something_comes_by_the_deadline(told: Told, record: Record) -> Iterator[str]
         yield "the reply ended without a word, a tool call or an error"
     elif (told.ended_at - told.asked_at if first is None else first) > due:
         yield f"first sign after {first} s, due by {due:.3f} s"
+
+
+def no_silence_is_long(told: Told, record: Record) -> Iterator[str]:
+    """Nor amid a reply, from when its words are said: another goes on, or a phrase closes it."""
+    request, options = told.turn.request, record.schedule.options
+    if told.was_cut or told.turn.dawdles:
+        return
+    borne = options.first_word_deadline if request.speech else options.stall
+    most = borne + _deadline(told, record) + GRACE
+    silent_from: float | None = None
+    for at, chunk in zip(told.at, told.chunks, strict=True):
+        if not (chunk.useful or chunk.finish_reason):
+            continue
+        if silent_from is not None and at - silent_from > most:
+            yield f"silent for {at - silent_from:.3f} s until {at:.3f}, at most {most:.3f} s"
+        talk = seconds_to_say(chunk.text, request.language) if request.speech else 0.0
+        silent_from = max(at, silent_from or 0.0) + talk
 
 
 def the_words_are_the_answer(told: Told, record: Record) -> Iterator[str]:
@@ -243,6 +261,7 @@ def the_report_is_what_was_heard(told: Told, record: Record) -> Iterator[str]:
 Check = Callable[[Told, Record], Iterator[str]]
 OF_A_REPLY: tuple[Check, ...] = (
     something_comes_by_the_deadline,
+    no_silence_is_long,
     the_words_are_the_answer,
     it_ends_once,
     a_tool_call_is_given_once,

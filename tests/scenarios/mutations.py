@@ -122,7 +122,7 @@ MUTATIONS = (
         "what a server says after the end is given out",
         "llm_router/router.py",
         "            if event.usage:\n                yield Chunk(usage=event.usage, ",
-        "            if True:\n                yield replace(event, ",
+        "            if True:\n                yield event._replace(",
     ),
     Mutation(
         "a failure is raised into the voice",
@@ -278,9 +278,9 @@ def who_notices(mutation: Mutation) -> list[str]:
             check=False,
         )
     checks = [f"`{name}`" for name in dict.fromkeys(_CHECK.findall(ran.stdout)) if "_" in name]
-    tests = [
-        name for name in dict.fromkeys(_FAILED.findall(ran.stdout)) if "invariants" not in name
-    ]
+    tests = list(dict.fromkeys(_FAILED.findall(ran.stdout)))
+    if checks:
+        tests = [name for name in tests if "invariants" not in name]
     if ran.returncode == 0:
         return []
     return [*checks, *tests] or [f"pytest ended with {ran.returncode}"]
