@@ -22,17 +22,17 @@ from limits.aio.storage import Storage
 from agent.demo import demo_router, store_found
 from agent.tokens import TokenOptions, VoiceServer, token_router
 from config.settings import MOST_CHECKS, Settings, SettingsError, environment, load_settings
-from llm_router.discovery import Found, find_connections
+from llm_router.discovery.discover import Found, find_connections
 from llm_router.errors import ConfigurationError, StoreError
 from llm_router.gateway import app as gateway
 from llm_router.gateway.deps import Services
-from llm_router.gateway.first_key import ensure_admin
 from llm_router.gateway.rates import RateLimit, open_counters
-from llm_router.gateway.watch import watching
+from llm_router.management.background import watching
+from llm_router.management.first_key import ensure_admin
 from llm_router.options import HealthOptions
-from llm_router.store.access import ApiKeys
+from llm_router.store.api_keys import ApiKeys
+from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.opening import open_sealed_store
-from llm_router.store.sql import SqlConnectionStore
 from llm_router.store.webhooks import Webhooks
 
 log = logging.getLogger("agent.api")  # as a program its __name__ says nothing

@@ -19,7 +19,7 @@ from livekit.agents import (
 from livekit.agents import function_tool as tool
 
 from agent.filler import Cover, FillerRule, mark_late, waits_since, without_marks
-from llm_router.phrases import Phrases
+from llm_router.routing.phrases import Phrases
 
 _AGAIN_AFTER = 5.0
 """Seconds from one filler to the next, should the answer still not be there."""

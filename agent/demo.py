@@ -6,12 +6,12 @@ from dataclasses import replace
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from llm_router.access import SYSTEM, WORKER
-from llm_router.connection_store import ConnectionStore, Query
-from llm_router.connections import Connection
-from llm_router.discovery import Found
+from llm_router.connections.access import SYSTEM, WORKER
+from llm_router.connections.record import Connection
+from llm_router.connections.store import ConnectionStore, Query
+from llm_router.discovery.discover import Found
 from llm_router.errors import ConflictError
-from llm_router.live import ACTIVE, told_apart
+from llm_router.sync.connections import ACTIVE, told_apart
 
 
 class DemoConnection(BaseModel):

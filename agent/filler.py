@@ -14,7 +14,7 @@ import numpy as np
 from livekit import rtc
 from livekit.agents import llm
 
-from llm_router.phrases import Phrases
+from llm_router.routing.phrases import Phrases
 
 LATE = "\u2060\n"
 """A word joiner, which has no sound and no shape, on a line of its own: LiveKit's markdown filter

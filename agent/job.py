@@ -8,7 +8,7 @@ from pathlib import Path
 from livekit.agents import JobContext, JobProcess, telemetry
 from pydantic import SecretStr
 
-from agent import stt, switchboard, tts
+from agent import stt, tts
 from agent.assistant import Assistant
 from agent.load import LoadBoard, LoadTeller
 from agent.session import (
@@ -21,15 +21,16 @@ from agent.session import (
     room_options,
 )
 from agent.stt.base import STTOptions
-from agent.switchboard import Lines, open_switchboard
 from agent.telemetry import send_traces, share_metrics
 from agent.tts.base import TTSOptions
 from config.settings import Settings, environment, load_settings
+from llm_router import stored_router as switchboard
 from llm_router.integrations.livekit import RouterLLM
-from llm_router.observe import Observer
-from llm_router.observe.opentelemetry import OpenTelemetryObserver
-from llm_router.observe.prometheus import PrometheusObserver
 from llm_router.options import PatienceOptions, RouterOptions
+from llm_router.routing.events import Observer
+from llm_router.stored_router import Lines, open_switchboard
+from llm_router.telemetry.opentelemetry import OpenTelemetryObserver
+from llm_router.telemetry.prometheus import PrometheusObserver
 
 FOLDER = "PATCHBAY_WORKER_FOLDER"
 """Variable by which the worker tells its call processes where to leave what it should know: how

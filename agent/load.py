@@ -13,7 +13,7 @@ from pathlib import Path
 from livekit.agents import AgentServer
 from livekit.agents.worker import _DefaultLoadCalc
 
-from llm_router.observe import AttemptEvent, ReplyEvent
+from llm_router.routing.events import AttemptEvent, ReplyEvent
 
 _STALE_AFTER = 30.0
 """Seconds after which what a process said no longer counts: it may be gone."""

@@ -19,7 +19,7 @@ from agent.stt.base import Engine as STTEngine
 from agent.tts.base import Engine as TTSEngine
 from llm_router.errors import ConfigurationError
 from llm_router.integrations.livekit import ROUTE, RouterLLM
-from llm_router.phrases import Phrases
+from llm_router.routing.phrases import Phrases
 
 _logger = logging.getLogger("agent")
 

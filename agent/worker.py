@@ -16,13 +16,14 @@ from livekit.agents import AgentServer
 from livekit.agents.cli.log import setup_logging
 from livekit.agents.types import NOT_GIVEN
 
-from agent import job, switchboard
+from agent import job
 from agent.load import measure_load
 from agent.session import load_phrases
 from agent.telemetry import share_metrics
 from agent.tokens import VoiceServer
 from config.settings import Settings, SettingsError, environment, load_settings
 from llm_router import open_router
+from llm_router import stored_router as switchboard
 from llm_router.errors import ConfigurationError
 from llm_router.gateway.errors import Problem
 

@@ -11,9 +11,9 @@ from time import perf_counter
 
 from bench._turn import quantile
 from llm_router.assembly import POLICIES
-from llm_router.connections import Connection
-from llm_router.endpoint import Endpoint
-from llm_router.pool import Pool
+from llm_router.connections.record import Connection
+from llm_router.routing.endpoint import Endpoint
+from llm_router.routing.pool import Pool
 from llm_router.testing import ScriptedProvider
 from llm_router.types import ChatRequest
 

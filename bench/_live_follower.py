@@ -10,11 +10,11 @@ import os
 from time import monotonic
 
 from llm_router import open_router
-from llm_router.access import WORKER
-from llm_router.live import Stored
+from llm_router.connections.access import WORKER
+from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
-from llm_router.store.sql import SqlConnectionStore
+from llm_router.sync.connections import Stored
 
 URL, KEY = "BENCH_DATABASE_URL", "BENCH_MASTER_KEY"
 _LOOK_EVERY = 0.002

@@ -8,11 +8,11 @@ from bench._outage_server import SimulatedServer
 from bench._outage_stage import Opens
 from llm_router.assembly import POLICIES
 from llm_router.clock import Clock, SystemRng
-from llm_router.connections import Connection
-from llm_router.endpoint import Endpoint
+from llm_router.connections.record import Connection
 from llm_router.options import RouterOptions
-from llm_router.pool import Pool
-from llm_router.router import Reply, Router
+from llm_router.routing.endpoint import Endpoint
+from llm_router.routing.pool import Pool
+from llm_router.routing.router import Reply, Router
 from llm_router.types import ChatRequest
 
 BUDGETS = (0.0, 0.01, 0.02, 0.05, 0.10, 0.20)

@@ -7,7 +7,7 @@ from functools import cache
 
 from bench._outage_day import PROMPTS, SECONDS, SERVERS, Day, Fate, Question, Server
 from llm_router.clock import Clock
-from llm_router.connections import Continuation
+from llm_router.connections.record import Continuation
 from llm_router.errors import BrokenStreamError, StatusError, UnreachableError
 from llm_router.types import ChatRequest, Chunk
 

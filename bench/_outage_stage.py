@@ -13,7 +13,7 @@ from bench._outage_day import SERVERS, Day
 from bench._outage_server import Asked, Bill, SimulatedServer, price, words_in
 from llm_router.clock import Clock
 from llm_router.errors import RouterError
-from llm_router.speech import SpeechClock
+from llm_router.routing.speech import SpeechClock
 from llm_router.testing import ManualClock
 from llm_router.types import ChatRequest, Chunk
 

@@ -256,7 +256,7 @@ _SAYS = {
     ),
     "One reply": (
         "Time to the first word of a one-word reply, and the work of each chunk of a long one. "
-        "“Our network” is `llm_router/network.py`, which is all that the second has of ours. "
+        "“Our network” is `llm_router/net/network.py`, which is all that the second has of ours. "
         "“Our provider” is the HTTP client with our parser; “router” is all of it, as "
         "`router.stream` gives it out: raced, metered and watched. **Over bare**: the median, over "
         "all rounds, of what a chunk took more than the first row's in the same round."

@@ -16,13 +16,13 @@ from prometheus_client import CollectorRegistry
 from bench._soak_server import continues
 from bench._table import Progress
 from llm_router import Connection, open_router
-from llm_router.breaker import BreakerRecord
 from llm_router.integrations.livekit import RouterLLM
-from llm_router.observe import AttemptEvent, Observer, ReplyEvent
-from llm_router.observe.opentelemetry import OpenTelemetryObserver
-from llm_router.observe.prometheus import PrometheusObserver
-from llm_router.router import Router
-from llm_router.scoreboard.sqlite import SqliteScoreboard
+from llm_router.routing.breaker import BreakerRecord
+from llm_router.routing.events import AttemptEvent, Observer, ReplyEvent
+from llm_router.routing.router import Router
+from llm_router.sync.scoreboard.sqlite import SqliteScoreboard
+from llm_router.telemetry.opentelemetry import OpenTelemetryObserver
+from llm_router.telemetry.prometheus import PrometheusObserver
 
 _TURNS_OF_A_CALL = 6
 _INTERRUPTED, _HANGS_UP_AFTER = 0.25, 10.0

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bench._table import Progress
-from llm_router.access import SYSTEM
-from llm_router.connections import Connection
+from llm_router.connections.access import SYSTEM
+from llm_router.connections.record import Connection
+from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
-from llm_router.store.sql import SqlConnectionStore
 from llm_router.store.tables import usage
 from llm_router.store.usage import Used, row
 

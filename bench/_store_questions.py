@@ -13,16 +13,16 @@ from sqlalchemy import event, func, select
 from bench._store_fill import LASTED, VIEWER_TEAM, connection_id
 from bench._table import Progress
 from bench._turn import quantile
-from llm_router.access import SYSTEM, Actor
-from llm_router.connection_store import Query
-from llm_router.observe import AttemptEvent, ReplyEvent
-from llm_router.observe.usage import UsageObserver
+from llm_router.connections.access import SYSTEM, Actor
+from llm_router.connections.store import Query
+from llm_router.routing.events import AttemptEvent, ReplyEvent
 from llm_router.store.analytics import Analytics, Span
+from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
-from llm_router.store.sql import SqlConnectionStore
 from llm_router.store.summaries import AT_ONCE, roll_up, summed_up_to
 from llm_router.store.tables import usage
 from llm_router.store.usage import UsageLog, Used
+from llm_router.telemetry.usage import UsageObserver
 
 Ask = Callable[[], Awaitable[object]]
 VIEWER = Actor("vera", "viewer", owner="vera", team=VIEWER_TEAM)

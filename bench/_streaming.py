@@ -17,7 +17,7 @@ from bench._deciding import memory
 from bench._servers import ModelServer, model_server
 from llm_router import ChatRequest, Connection, open_router
 from llm_router.clock import SystemClock
-from llm_router.network import Network, Transport
+from llm_router.net.network import Network, Transport
 from llm_router.providers.openai_compatible import create
 
 AT_ONCE = (1, 10, 50, 100, 200)

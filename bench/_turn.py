@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Self
 
 from bench._cases import REPLY, Case
-from llm_router.speech import SpeechClock
+from llm_router.routing.speech import SpeechClock
 
 
 @dataclass(frozen=True, slots=True)

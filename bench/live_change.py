@@ -23,12 +23,12 @@ from cryptography.fernet import Fernet
 
 from bench._live_follower import KEY, URL
 from bench._table import Progress, machine, markdown_table, progress, seconds, text_table
-from llm_router.access import SYSTEM
-from llm_router.connection_store import ConnectionStore
-from llm_router.connections import Connection
+from llm_router.connections.access import SYSTEM
+from llm_router.connections.record import Connection
+from llm_router.connections.store import ConnectionStore
+from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.crypto import Vault
 from llm_router.store.migrations import migrate
-from llm_router.store.sql import SqlConnectionStore
 from tests.contracts.databases import opened, running_postgres
 from tests.contracts.processes import ROOT, child
 

@@ -27,7 +27,7 @@ from bench._soak_figures import Idle, Sample, Soak, goals, sample
 from bench._soak_page import tables, write
 from bench._soak_server import SoakServers, soak_servers
 from bench._table import Progress, progress
-from llm_router.router import Router
+from llm_router.routing.router import Router
 
 PAGE = Path(__file__).parent.parent / "docs" / "bench" / "soak.md"
 _SERVERS = 3

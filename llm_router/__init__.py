@@ -6,12 +6,12 @@ async with open_router([Connection(name="a", base_url="http://host/v1")]) as rou
 """
 
 from llm_router.assembly import open_router
-from llm_router.connections import Connection
+from llm_router.connections.record import Connection
 from llm_router.errors import RouterError
-from llm_router.observe import AttemptEvent, Observer, ReplyEvent
 from llm_router.options import RouterOptions
-from llm_router.phrases import Phrases
-from llm_router.router import Router
+from llm_router.routing.events import AttemptEvent, Observer, ReplyEvent
+from llm_router.routing.phrases import Phrases
+from llm_router.routing.router import Router
 from llm_router.types import ChatRequest, Chunk, ToolCall, Usage
 
 __all__ = [

@@ -6,25 +6,25 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 from llm_router.clock import Clock, SystemClock
-from llm_router.connections import Connection
+from llm_router.connections.record import Connection
 from llm_router.errors import ConfigurationError
-from llm_router.guard import AddressGuard
-from llm_router.limits import Counters
-from llm_router.live import Live, Stored
-from llm_router.observe import EndpointState, LogObserver, Observer, Observers, Watcher
+from llm_router.net.guard import AddressGuard
 from llm_router.options import RouterOptions
-from llm_router.phrases import Phrases
 from llm_router.plugins import Plugins
-from llm_router.pool import Pool
-from llm_router.queue_watch import QueueWatch
-from llm_router.router import Router
-from llm_router.scoreboard.base import Scoreboard
-from llm_router.scoreboard.keeper import Keeper
-from llm_router.tally import Tally
+from llm_router.routing.events import EndpointState, LogObserver, Observer, Observers, Watcher
+from llm_router.routing.limits import Counters
+from llm_router.routing.phrases import Phrases
+from llm_router.routing.pool import Pool
+from llm_router.routing.router import Router
+from llm_router.sync.connections import Live, Stored
+from llm_router.sync.limits import Tally
+from llm_router.sync.queues import QueueWatch
+from llm_router.sync.scoreboard.base import Scoreboard
+from llm_router.sync.scoreboard.keeper import Keeper
 
 __all__ = ["POLICIES", "open_router"]
 
-POLICIES = Plugins("llm_router.policies", "policy")
+POLICIES = Plugins("llm_router.routing.policies", "policy")
 _WATCH_EVERY = 1.0
 """Seconds between two looks at the endpoints for those who draw them."""
 

@@ -21,22 +21,28 @@ from typing import TYPE_CHECKING, Protocol, Self, TypedDict, Unpack
 from pydantic import TypeAdapter
 
 from config.settings import ClientSettings, StoreSettings, load_section
-from llm_router.access import SYSTEM
-from llm_router.connection_store import Query
-from llm_router.connections import Connection, ConnectionType
-from llm_router.errors import ForbiddenError
-from llm_router.generation import Generated, generate, open_alone, require_flag, text_request
-from llm_router.remote import (
+from llm_router.api_client import (
     ApiClient,
     connection_of,
     find_connection,
     params_of,
     refuse_several,
 )
-from llm_router.router import Router
-from llm_router.store.access import ApiKeys
+from llm_router.connections.access import SYSTEM
+from llm_router.connections.record import Connection, ConnectionType
+from llm_router.connections.store import Query
+from llm_router.errors import ForbiddenError
+from llm_router.management.generate import (
+    Generated,
+    generate,
+    open_alone,
+    require_flag,
+    text_request,
+)
+from llm_router.routing.router import Router
+from llm_router.store.api_keys import ApiKeys
+from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.opening import open_sealed_store
-from llm_router.store.sql import SqlConnectionStore
 from llm_router.types import Integration
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """A reply that went well, for tests that tell observers of one; `replace` what matters."""
 
-from llm_router.observe import ReplyEvent
+from llm_router.routing.events import ReplyEvent
 
 REPLY = ReplyEvent(
     session_id="s",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llm_router.connections import Connection
+from llm_router.connections.record import Connection
 
 
 @dataclass(frozen=True)

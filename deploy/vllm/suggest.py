@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing
 
 from llm_router.clock import SystemClock
-from llm_router.connections import Connection
+from llm_router.connections.record import Connection
 from llm_router.errors import RouterError
 from llm_router.providers.base import Provider
 from llm_router.providers.openai_compatible import create

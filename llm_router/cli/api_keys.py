@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from llm_router.access import Role
 from llm_router.cli.command import Session, over_api
+from llm_router.connections.access import Role
 
 app = typer.Typer(help="Keys of the management API itself.", no_args_is_help=True)
 

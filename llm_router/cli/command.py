@@ -15,9 +15,9 @@ from typing import Annotated, Any
 import typer
 
 from config.settings import SettingsError
+from llm_router.api_client import ApiClient
 from llm_router.cli.output import Output
 from llm_router.errors import RouterError
-from llm_router.remote import ApiClient
 
 NO, NOT_DONE, INTERRUPTED = 1, 2, 130
 """Exit codes beside 0; `main.EPILOG` says what each means."""

@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
+from llm_router.api_client import find_connection
 from llm_router.cli import given
 from llm_router.cli.command import NO, NotDoneError, Session, over_api
 from llm_router.cli.given import HeadersFrom, KeyFrom, Sets
 from llm_router.cli.output import shown
-from llm_router.connection_store import SortField
-from llm_router.connections import ConnectionType
-from llm_router.remote import find_connection
+from llm_router.connections.record import ConnectionType
+from llm_router.connections.store import SortField
 from llm_router.types import Integration
 
 app = typer.Typer(help="Connections to language models.", no_args_is_help=True)

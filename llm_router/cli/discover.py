@@ -9,8 +9,8 @@ from config.settings import environment
 from llm_router.cli.command import NotDoneError, Session, over_api
 from llm_router.cli.connections import app
 from llm_router.cli.files import add_all
-from llm_router.connections import Connection
-from llm_router.discovery import Found, find_offers
+from llm_router.connections.record import Connection
+from llm_router.discovery.discover import Found, find_offers
 
 
 @over_api(app, "discover")

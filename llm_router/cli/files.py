@@ -12,8 +12,8 @@ from llm_router.cli import given
 from llm_router.cli.command import NO, NotDoneError, Session, over_api
 from llm_router.cli.connections import Yes, app
 from llm_router.cli.output import shown
-from llm_router.connections import Connection
-from llm_router.formats import Format, read, row
+from llm_router.connections.record import Connection
+from llm_router.discovery.formats import Format, read, row
 
 FromFile = Annotated[Path, typer.Argument(metavar="FILE", help="- is standard input.")]
 

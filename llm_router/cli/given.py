@@ -13,7 +13,7 @@ import typer
 
 from config.settings import environment
 from llm_router.cli.command import NotDoneError
-from llm_router.connections import MANAGED, SECRETS, Connection
+from llm_router.connections.record import MANAGED, SECRETS, Connection
 
 _WHERE = "ask (a hidden prompt), - (standard input), env:NAME (a variable) or none"
 KeyFrom = Annotated[

@@ -9,18 +9,18 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from config.settings import ClientSettings, StoreSettings, environment, load_section
-from llm_router.access import SYSTEM
+from llm_router.api_client import ApiClient
 from llm_router.cli.asgi import InProcess
+from llm_router.connections.access import SYSTEM
 from llm_router.errors import ConfigurationError, StoreError
 from llm_router.gateway.app import build_app
 from llm_router.gateway.deps import Services, who_asks
 from llm_router.gateway.errors import Problem
-from llm_router.remote import ApiClient
-from llm_router.store.access import ApiKey, ApiKeys
+from llm_router.store.api_keys import ApiKey, ApiKeys
+from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
 from llm_router.store.opening import open_sealed_database
-from llm_router.store.sql import SqlConnectionStore
 from llm_router.store.webhooks import Webhooks
 
 

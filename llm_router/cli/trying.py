@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
+from llm_router.api_client import find_connection
 from llm_router.cli.command import NO, Session, over_api
 from llm_router.cli.connections import Named, app
-from llm_router.remote import find_connection
 
 
 @over_api(app, "test")

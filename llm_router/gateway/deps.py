@@ -14,17 +14,17 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 
-from llm_router.access import Actor, may
 from llm_router.clock import Clock, SystemClock
-from llm_router.connection_store import ConnectionStore
-from llm_router.connections import Connection
+from llm_router.connections.access import Actor, may
+from llm_router.connections.record import Connection
+from llm_router.connections.store import ConnectionStore
 from llm_router.gateway.errors import Problem
-from llm_router.gateway.loading import Loader
-from llm_router.gateway.pulls import Pulls
 from llm_router.gateway.rates import RateLimit, client_key, client_of
-from llm_router.guard import AddressGuard
+from llm_router.management.model_loads import Loader
+from llm_router.management.model_pulls import Pulls
+from llm_router.net.guard import AddressGuard
 from llm_router.options import HealthOptions
-from llm_router.store.access import ApiKey, ApiKeys
+from llm_router.store.api_keys import ApiKey, ApiKeys
 from llm_router.store.database import Database
 from llm_router.store.webhooks import Webhooks
 

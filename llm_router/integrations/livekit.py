@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 from livekit.agents import APIConnectionError, APIConnectOptions, llm, utils
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGivenOr
 
-from llm_router.observe import AttemptEvent, ReplyEvent
-from llm_router.phrases import Phrases
-from llm_router.router import Router
+from llm_router.routing.events import AttemptEvent, ReplyEvent
+from llm_router.routing.phrases import Phrases
+from llm_router.routing.router import Router
 from llm_router.types import ChatRequest, Chunk
 
 _logger = logging.getLogger("llm_router")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from llm_router.clock import Clock
-from llm_router.connections import Connection, Continuation
-from llm_router.guard import AddressGuard
+from llm_router.connections.record import Connection, Continuation
+from llm_router.net.guard import AddressGuard
 from llm_router.plugins import Plugins
 from llm_router.types import ChatRequest, Chunk
 

@@ -5,14 +5,14 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from llm_router.catalog.servers import Server, api_root, as_asked, find
 from llm_router.clock import Clock
-from llm_router.connections import Connection
+from llm_router.connections.record import Connection
 from llm_router.errors import BrokenStreamError, StatusError, UpstreamError
-from llm_router.guard import AddressGuard
-from llm_router.providers._http import Http, address_of, headers_of, one_more
-from llm_router.providers._reply import Reply, taken_call_ids
-from llm_router.providers._request import build_body
-from llm_router.providers.catalog import Server, api_root, as_asked, find
+from llm_router.net.guard import AddressGuard
+from llm_router.providers._wire.http import Http, address_of, headers_of, one_more
+from llm_router.providers._wire.reply import Reply, taken_call_ids
+from llm_router.providers._wire.request import build_body
 from llm_router.types import ChatRequest, Chunk
 
 _ACCEPT = "text/event-stream, application/json"

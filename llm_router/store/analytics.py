@@ -22,11 +22,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from llm_router.access import Actor
+from llm_router.connections.access import Actor
 from llm_router.errors import ConfigurationError
 from llm_router.store import usage as log
+from llm_router.store.connections import visible_to
 from llm_router.store.database import Database, Dialect
-from llm_router.store.sql import visible_to
 from llm_router.store.statements import Unit, beginning, written
 from llm_router.store.summaries import MEASURES, SUMS, TABLES, summed_up_to, sums_of
 from llm_router.store.tables import (
@@ -34,7 +34,7 @@ from llm_router.store.tables import (
     usage,
     usage_daily,
 )
-from llm_router.store.times import quantile
+from llm_router.store.time_buckets import quantile
 from llm_router.store.usage import Used
 
 By = Literal["at", "connection_id", "pool", "integration"]

@@ -3,7 +3,7 @@
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from llm_router.access import AuditEntry
+from llm_router.connections.access import AuditEntry
 from llm_router.store.tables import audit_log
 
 

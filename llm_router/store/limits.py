@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from llm_router.limits import MINUTE, SLOT, Amount, Counted, Period, month_of
+from llm_router.routing.limits import MINUTE, SLOT, Amount, Counted, Period, month_of
 from llm_router.store import outbox
+from llm_router.store.connections import record
 from llm_router.store.database import Database
-from llm_router.store.sql import record
 from llm_router.store.statements import insert
 from llm_router.store.tables import connections, limit_counts
 

@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from llm_router.clock import Clock
+from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.crypto import Vault, load_vault
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate
 from llm_router.store.sealing import holds_secrets
-from llm_router.store.sql import SqlConnectionStore
 
 
 @asynccontextmanager

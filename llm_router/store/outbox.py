@@ -11,10 +11,10 @@ from sqlalchemy import func, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from llm_router.connections import Connection
+from llm_router.connections.record import Connection
+from llm_router.connections.webhooks import Event, Payload, about, payload
 from llm_router.store.database import Database
 from llm_router.store.tables import webhook_deliveries, webhooks
-from llm_router.webhooks import Event, Payload, about, payload
 
 Status = Literal["waiting", "delivered", "given_up"]
 _D, _W = webhook_deliveries.c, webhooks.c

@@ -13,7 +13,7 @@ from sqlalchemy import Table, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from llm_router.access import Actor
+from llm_router.connections.access import Actor
 from llm_router.errors import SealError
 from llm_router.store import audit
 from llm_router.store.crypto import Vault

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm_router.store.database import Database
 from llm_router.store.tables import connections, usage
-from llm_router.store.times import bucket_of
+from llm_router.store.time_buckets import bucket_of
 
 APPENDING = zlib.crc32(b"patchbay usage")
 """PostgreSQL's advisory lock that those who append share. Whoever holds it alone sees every row up

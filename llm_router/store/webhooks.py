@@ -10,8 +10,9 @@ from sqlalchemy import func, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from llm_router.access import SYSTEM, Actor, may
 from llm_router.clock import Clock, SystemClock
+from llm_router.connections.access import SYSTEM, Actor, may
+from llm_router.connections.webhooks import Event, new_secret
 from llm_router.errors import ForbiddenError, NotFoundError, StaleError
 from llm_router.store import audit, outbox
 from llm_router.store.crypto import Vault
@@ -19,7 +20,6 @@ from llm_router.store.database import Database
 from llm_router.store.outbox import Delivery
 from llm_router.store.sealing import place
 from llm_router.store.tables import webhooks
-from llm_router.webhooks import Event, new_secret
 
 _W = webhooks.c
 _EDITABLE = ("name", "url", "events", "is_active", "owner", "team")

@@ -7,9 +7,12 @@ from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any
 
-from llm_router.access import Actor, AuditEntry, sees
 from llm_router.clock import Clock, SystemClock
-from llm_router.connection_store import (
+from llm_router.connections import rules
+from llm_router.connections.access import Actor, AuditEntry, sees
+from llm_router.connections.health import ALIVE, Evidence, given_up, judge
+from llm_router.connections.record import SECRETS, Connection
+from llm_router.connections.store import (
     NOT_ASKED,
     Change,
     Check,
@@ -19,10 +22,7 @@ from llm_router.connection_store import (
     Removal,
     Step,
 )
-from llm_router.connections import SECRETS, Connection
-from llm_router.health import ALIVE, Evidence, given_up, judge
 from llm_router.options import HealthOptions
-from llm_router.store import rules
 
 
 class InMemoryConnectionStore:

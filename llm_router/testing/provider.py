@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 from llm_router.clock import Clock, SystemClock
-from llm_router.connections import Continuation
+from llm_router.connections.record import Continuation
 from llm_router.types import ChatRequest, Chunk
 
 FOREVER = float("inf")

@@ -3,13 +3,13 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from llm_router.breaker import BreakerRecord
 from llm_router.clock import Clock
-from llm_router.connections import Connection
-from llm_router.endpoint import Endpoint
+from llm_router.connections.record import Connection
 from llm_router.failures import Failure, FailureClass
-from llm_router.scoreboard.base import Note, Scoreboard
-from llm_router.scoreboard.keeper import Keeper
+from llm_router.routing.breaker import BreakerRecord
+from llm_router.routing.endpoint import Endpoint
+from llm_router.sync.scoreboard.base import Note, Scoreboard
+from llm_router.sync.scoreboard.keeper import Keeper
 from llm_router.testing import ScriptedProvider
 
 NOW = 1_700_000_000.0

@@ -5,12 +5,12 @@ the lead for the first time, and when it has it.
 import asyncio
 import sys
 
-from llm_router.checker import Checker, World
 from llm_router.clock import SystemClock
+from llm_router.management.checker import Checker, World
 from llm_router.options import HealthOptions
+from llm_router.store.connections import open_store
 from llm_router.store.crypto import Vault
 from llm_router.store.leases import Lease
-from llm_router.store.sql import open_store
 
 OPTIONS = HealthOptions(interval=0.05, look_every=0.02)
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm_router.clock import SystemClock
-from llm_router.connections import Connection
-from llm_router.providers.livekit_plugin import LiveKitProvider, create
+from llm_router.connections.record import Connection
+from llm_router.providers.livekit_plugin.provider import LiveKitProvider, create
 from llm_router.testing.clouds import (
     CONVERSE,
     FRAMES,

@@ -9,12 +9,12 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from llm_router.access import SYSTEM, Role
-from llm_router.connection_store import ConnectionStore
+from llm_router.connections.access import SYSTEM, Role
+from llm_router.connections.store import ConnectionStore
 from llm_router.gateway.app import build_app
 from llm_router.gateway.deps import Services
-from llm_router.store.access import ApiKeys
-from llm_router.store.sql import SqlConnectionStore
+from llm_router.store.api_keys import ApiKeys
+from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.webhooks import Webhooks
 from llm_router.testing import InMemoryConnectionStore
 from tests.contracts.databases import Files, opened

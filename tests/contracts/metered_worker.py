@@ -10,8 +10,8 @@ from pathlib import Path
 from livekit.agents import AgentServer, JobContext, JobProcess
 
 from agent.telemetry import share_metrics
-from llm_router.observe import EndpointState
-from llm_router.observe.prometheus import PrometheusObserver
+from llm_router.routing.events import EndpointState
+from llm_router.telemetry.prometheus import PrometheusObserver
 from tests.events import REPLY
 
 FOLDER = Path(sys.argv[1])

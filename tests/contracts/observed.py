@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from llm_router.connections import Connection
-from llm_router.endpoint import Endpoint
-from llm_router.observe import AttemptEvent, Observer, ReplyEvent
+from llm_router.connections.record import Connection
 from llm_router.options import RouterOptions
-from llm_router.policies.priority import Priority
-from llm_router.pool import Pool
-from llm_router.router import Router
+from llm_router.routing.endpoint import Endpoint
+from llm_router.routing.events import AttemptEvent, Observer, ReplyEvent
+from llm_router.routing.policies.priority import Priority
+from llm_router.routing.pool import Pool
+from llm_router.routing.router import Router
 from llm_router.testing import ManualClock, ScriptedProvider, Step, say
 from llm_router.types import ChatRequest, Chunk, Usage
 

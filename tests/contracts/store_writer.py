@@ -7,12 +7,12 @@ import asyncio
 import sys
 from itertools import count
 
-from llm_router.access import SYSTEM
-from llm_router.connection_store import Query
-from llm_router.connections import Connection
+from llm_router.connections.access import SYSTEM
+from llm_router.connections.record import Connection
+from llm_router.connections.store import Query
 from llm_router.errors import StaleError
+from llm_router.store.connections import SqlConnectionStore, open_store
 from llm_router.store.crypto import Vault
-from llm_router.store.sql import SqlConnectionStore, open_store
 
 TASKS = 13
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from llm_router.access import SYSTEM, Actor
-from llm_router.connection_store import OK, Check, ConnectionStore
-from llm_router.connections import Connection
+from llm_router.connections.access import SYSTEM, Actor
+from llm_router.connections.record import Connection
+from llm_router.connections.store import OK, Check, ConnectionStore
 from llm_router.options import HealthOptions
+from llm_router.store.connections import open_store
 from llm_router.store.crypto import Vault
-from llm_router.store.sql import open_store
 from llm_router.testing import InMemoryConnectionStore
 from tests.contracts.databases import Server
 

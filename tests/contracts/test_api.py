@@ -22,9 +22,9 @@ from pydantic import SecretStr
 
 from agent.api import build_app, listen
 from config.settings import Settings
-from llm_router.connections import Connection
-from llm_router.discovery import Found
-from llm_router.store.sql import open_store
+from llm_router.connections.record import Connection
+from llm_router.discovery.discover import Found
+from llm_router.store.connections import open_store
 from tests.contracts.stores import VAULT
 
 KEY, SECRET = "key", "a-secret-of-more-than-thirty-two-characters"

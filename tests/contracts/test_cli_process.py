@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from llm_router.access import SYSTEM
-from llm_router.connection_store import Query
-from llm_router.connections import Connection
+from llm_router.connections.access import SYSTEM
+from llm_router.connections.record import Connection
+from llm_router.connections.store import Query
+from llm_router.store.connections import SqlConnectionStore, open_store
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
 from llm_router.store.sealing import survey
-from llm_router.store.sql import SqlConnectionStore, open_store
 from llm_router.testing.server import Fault, FaultyServer, Script
 from tests.contracts.cli_process import command, environ, ran, started
 from tests.contracts.databases import Server, opened

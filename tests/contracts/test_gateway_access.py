@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from llm_router.access import SYSTEM
+from llm_router.connections.access import SYSTEM
 from llm_router.errors import ConfigurationError
 from llm_router.gateway.deps import COOKIE
-from llm_router.gateway.first_key import ensure_admin
 from llm_router.gateway.rates import RateLimit
-from llm_router.store.access import SIGNED_IN_FOR, ApiKeys
+from llm_router.management.first_key import ensure_admin
+from llm_router.store.api_keys import SIGNED_IN_FOR, ApiKeys
 from llm_router.testing import ManualClock
 from tests.contracts.databases import Files, Server, opened
 from tests.contracts.gateway import HOST, PUBLIC, House, house_on, problem

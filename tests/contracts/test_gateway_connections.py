@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llm_router.access import SYSTEM
+from llm_router.connections.access import SYSTEM
 from llm_router.gateway.app import LONGEST_BODY
 from tests.contracts.gateway import HOST, PUBLIC, House, problem
 

@@ -7,8 +7,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from llm_router.access import SYSTEM
-from llm_router.connection_store import Query
+from llm_router.connections.access import SYSTEM
+from llm_router.connections.store import Query
 from tests.contracts.databases import Files
 from tests.contracts.gateway import PUBLIC, House, house_on, problem
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from llm_router.access import SYSTEM
+from llm_router.connections.access import SYSTEM
 from llm_router.gateway.deps import Services
 from llm_router.testing.server import FaultyServer
 from tests.contracts.databases import Files

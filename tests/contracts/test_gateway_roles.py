@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute
 
-from llm_router.access import Role
+from llm_router.connections.access import Role
 from llm_router.gateway.app import ROUTES
 from tests.contracts.gateway import CLOSED, HOST, PUBLIC, ROLES, STRANGER, House, problem
 

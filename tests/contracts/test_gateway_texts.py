@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from llm_router.access import SYSTEM
-from llm_router.connection_store import Query
+from llm_router.connections.access import SYSTEM
+from llm_router.connections.store import Query
 from llm_router.testing.server import Fault, FaultyServer, Script
 from tests.contracts.databases import Files
 from tests.contracts.gateway import House, house_on, problem

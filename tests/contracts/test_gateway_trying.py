@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from llm_router.access import SYSTEM
-from llm_router.checkup import check_up, list_models
-from llm_router.connections import Connection
+from llm_router.connections.access import SYSTEM
+from llm_router.connections.record import Connection
 from llm_router.errors import AddressRefusedError
 from llm_router.failures import FailureClass
-from llm_router.guard import AddressGuard
+from llm_router.management.probe import check_up, list_models
+from llm_router.net.guard import AddressGuard
 from llm_router.store.tables import connections
 from llm_router.testing.server import Fault, FaultyServer, Script
 from tests.contracts.databases import Files

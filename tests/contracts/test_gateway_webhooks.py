@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from llm_router.access import SYSTEM
-from llm_router.connection_store import Check
+from llm_router.connections.access import SYSTEM
+from llm_router.connections.store import Check
 from llm_router.options import HealthOptions
 from tests.contracts.gateway import CLOSED, House, problem
 from tests.contracts.receiver import receiving

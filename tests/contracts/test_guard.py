@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from llm_router.errors import AddressRefusedError
-from llm_router.guard import AddressGuard, Resolver, guarded_transport
+from llm_router.net.guard import AddressGuard, Resolver, guarded_transport
 from tests.contracts.nameserver import name_server
 from tests.contracts.tls import certified
 

@@ -5,15 +5,15 @@ from contextlib import aclosing
 import pytest
 from sqlalchemy import text
 
-from llm_router.access import SYSTEM, WORKER
 from llm_router.assembly import open_router
-from llm_router.connection_store import ConnectionStore
+from llm_router.connections.access import SYSTEM, WORKER
+from llm_router.connections.store import ConnectionStore
 from llm_router.errors import ReplyFailedError
-from llm_router.guard import AddressGuard
-from llm_router.live import Stored
+from llm_router.net.guard import AddressGuard
+from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate
-from llm_router.store.sql import SqlConnectionStore
+from llm_router.sync.connections import Stored
 from llm_router.testing import InMemoryConnectionStore
 from llm_router.testing.server import FaultyServer, Script
 from llm_router.types import ChatRequest

@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from llm_router.access import SYSTEM
-from llm_router.checker import Checker, World
-from llm_router.connection_store import ConnectionStore
-from llm_router.connections import Connection
+from llm_router.connections.access import SYSTEM
+from llm_router.connections.record import Connection
+from llm_router.connections.store import ConnectionStore
+from llm_router.management.checker import Checker, World
 from llm_router.options import HealthOptions
+from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
 from llm_router.store.leases import Lease
-from llm_router.store.sql import SqlConnectionStore
 from llm_router.store.usage import UsageLog, Used
 from llm_router.testing import ManualClock
 from llm_router.testing.server import Fault, FaultyServer, Script

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from llm_router.discovery.local_servers import identify
 from llm_router.errors import AddressRefusedError
-from llm_router.guard import AddressGuard
-from llm_router.local_servers import identify
+from llm_router.net.guard import AddressGuard
 from llm_router.testing.server import Fault, FaultyServer, Script
 from tests.contracts.databases import Files
 from tests.contracts.gateway import House, house_on, problem

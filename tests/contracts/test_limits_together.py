@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from llm_router.access import SYSTEM
 from llm_router.assembly import open_router
+from llm_router.connections.access import SYSTEM
 from llm_router.errors import ReplyFailedError, StoreError
-from llm_router.limits import MINUTE, SLOT, Amount, Period, month_of, slot_of
-from llm_router.live import Stored
-from llm_router.router import Router
+from llm_router.routing.limits import MINUTE, SLOT, Amount, Period, month_of, slot_of
+from llm_router.routing.router import Router
+from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
 from llm_router.store.limits import SqlCounters
-from llm_router.store.sql import SqlConnectionStore
 from llm_router.store.tables import limit_counts
+from llm_router.sync.connections import Stored
 from llm_router.testing.server import FaultyServer, Script
 from llm_router.types import ChatRequest
 from tests.contracts.databases import Server, opened

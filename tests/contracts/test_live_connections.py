@@ -9,16 +9,16 @@ from dataclasses import dataclass
 import pytest
 from sqlalchemy import update
 
-from llm_router.access import SYSTEM, Actor
 from llm_router.assembly import open_router
-from llm_router.connection_store import ConnectionStore, Page, Query
-from llm_router.connections import Connection
+from llm_router.connections.access import SYSTEM, Actor
+from llm_router.connections.record import Connection
+from llm_router.connections.store import ConnectionStore, Page, Query
 from llm_router.errors import ConfigurationError, StoreError
-from llm_router.live import Stored
-from llm_router.router import Router
+from llm_router.routing.router import Router
+from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
-from llm_router.store.sql import SqlConnectionStore
 from llm_router.store.tables import connections
+from llm_router.sync.connections import Stored
 from llm_router.testing import InMemoryConnectionStore
 from llm_router.testing.server import FaultyServer, Script
 from llm_router.types import ChatRequest

@@ -12,11 +12,11 @@ from livekit.agents.voice.run_result import RunResult
 from agent.assistant import Assistant
 from llm_router import open_router
 from llm_router.clock import SystemClock
-from llm_router.connections import Connection
+from llm_router.connections.record import Connection
 from llm_router.integrations.livekit import ROUTE, RouterLLM
-from llm_router.observe import AttemptEvent, Observer, ReplyEvent
-from llm_router.phrases import Phrases
-from llm_router.router import Reply, Router
+from llm_router.routing.events import AttemptEvent, Observer, ReplyEvent
+from llm_router.routing.phrases import Phrases
+from llm_router.routing.router import Reply, Router
 from llm_router.testing.server import Behaviour, Fault, FaultyServer, Script
 from llm_router.types import ChatRequest, ToolCall
 

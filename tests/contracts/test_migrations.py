@@ -15,9 +15,9 @@ from sqlalchemy import Connection, inspect, text
 
 from llm_router.errors import StoreError
 from llm_router.store import migrations
+from llm_router.store.connections import open_store
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate, schema_sql
-from llm_router.store.sql import open_store
 from llm_router.store.tables import metadata
 from tests.contracts import halting_migration
 from tests.contracts.databases import Files, Postgres, Server, opened

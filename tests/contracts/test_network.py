@@ -14,8 +14,8 @@ import httpx2
 import pytest
 
 from llm_router.clock import SystemClock
-from llm_router.connections import Connection
-from llm_router.network import Network, Transport
+from llm_router.connections.record import Connection
+from llm_router.net.network import Network, Transport
 from llm_router.providers.openai_compatible import create
 from tests.contracts.tls import certified
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from llm_router.endpoint import Endpoint
+from llm_router.catalog.prices import Price
 from llm_router.errors import StatusError
-from llm_router.prices import Price
+from llm_router.routing.endpoint import Endpoint
 from llm_router.testing import HANG, Step, fail, say
 from llm_router.types import Chunk, Usage
 from tests.contracts.observed import ANSWER, COUNTED, QUESTION, SPARE, Scene

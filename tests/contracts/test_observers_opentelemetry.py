@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from llm_router.errors import StatusError
-from llm_router.observe.opentelemetry import OpenTelemetryObserver
+from llm_router.telemetry.opentelemetry import OpenTelemetryObserver
 from llm_router.testing import fail
 from tests.contracts.observed import COUNTED, QUESTION, Scene
 

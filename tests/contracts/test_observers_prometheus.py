@@ -15,10 +15,10 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from llm_router import open_router
 from llm_router.clock import SystemClock
-from llm_router.connections import Connection
+from llm_router.connections.record import Connection
 from llm_router.errors import BrokenStreamError, StatusError
-from llm_router.observe import EndpointState
-from llm_router.observe.prometheus import PrometheusObserver
+from llm_router.routing.events import EndpointState
+from llm_router.telemetry.prometheus import PrometheusObserver
 from llm_router.testing import HANG, Step, fail, say
 from llm_router.testing.script import Fault, Script
 from llm_router.testing.server import FaultyServer

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from llm_router.checkup import check_up
-from llm_router.connections import Connection
+from llm_router.connections.record import Connection
 from llm_router.errors import (
     AddressRefusedError,
     BrokenStreamError,
@@ -16,9 +15,10 @@ from llm_router.errors import (
     UpstreamError,
 )
 from llm_router.failures import FailureClass
-from llm_router.guard import AddressGuard
+from llm_router.management.probe import check_up
+from llm_router.net.guard import AddressGuard
 from llm_router.providers.base import ModelKeeper, PullProgress
-from llm_router.providers.ollama import Ollama
+from llm_router.providers.ollama.provider import Ollama
 from llm_router.testing import ManualClock
 from llm_router.testing.server import FaultyServer
 from llm_router.types import Chunk

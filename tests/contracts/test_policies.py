@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_router.clock import SystemRng
-from llm_router.connections import Connection
-from llm_router.endpoint import Endpoint
+from llm_router.connections.record import Connection
 from llm_router.plugins import Plugins
-from llm_router.policies.base import Aim, Policy, Turn, standing
-from llm_router.pool import Pool
+from llm_router.routing.endpoint import Endpoint
+from llm_router.routing.policies.base import Aim, Policy, Turn, standing
+from llm_router.routing.pool import Pool
 from llm_router.testing import HANG, ScriptedProvider
 from llm_router.types import ChatRequest
 from tests.shown import Shown
 
-POLICIES = Plugins("llm_router.policies", "policy")
+POLICIES = Plugins("llm_router.routing.policies", "policy")
 
 
 CONNECTIONS = st.builds(

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from llm_router.clock import SystemClock
-from llm_router.connections import Connection
+from llm_router.connections.record import Connection
 from llm_router.errors import AddressRefusedError, ConfigurationError, StatusError
 from llm_router.failures import FailureClass, classify
-from llm_router.guard import AddressGuard
-from llm_router.providers.transformers import Transformers, create
+from llm_router.net.guard import AddressGuard
+from llm_router.providers.transformers.provider import Transformers, create
 from llm_router.types import ChatRequest, Chunk, ToolCall, Usage
 
 SENTENCE = "We open at nine in the morning."

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from llm_router.assembly import open_router
-from llm_router.connections import Connection
+from llm_router.connections.record import Connection
 from llm_router.options import RouterOptions
-from llm_router.router import Router
+from llm_router.routing.router import Router
 from llm_router.testing.server import FaultyServer
 from llm_router.types import ChatRequest
 

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_router.breaker import BreakerRecord
 from llm_router.clock import SystemClock
-from llm_router.endpoint import Endpoint
 from llm_router.failures import Failure, FailureClass
-from llm_router.latency import HALF_LIFE, Latency
-from llm_router.scoreboard.base import Scoreboard, key_of, merge
-from llm_router.scoreboard.keeper import Keeper
-from llm_router.scoreboard.memory import InMemoryScoreboard
-from llm_router.scoreboard.sql import SqlScoreboard
-from llm_router.scoreboard.sqlite import SqliteScoreboard
+from llm_router.routing.breaker import BreakerRecord
+from llm_router.routing.endpoint import Endpoint
+from llm_router.routing.latency import HALF_LIFE, Latency
+from llm_router.sync.scoreboard.base import Scoreboard, key_of, merge
+from llm_router.sync.scoreboard.keeper import Keeper
+from llm_router.sync.scoreboard.memory import InMemoryScoreboard
+from llm_router.sync.scoreboard.sql import SqlScoreboard
+from llm_router.sync.scoreboard.sqlite import SqliteScoreboard
 from llm_router.testing import ScriptedProvider
 from tests.contracts.boards import NOW, OPEN, PATIENCE, A, fail, note, process
 from tests.contracts.databases import Server, opened

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from llm_router.clock import SystemClock
-from llm_router.latency import WEIGHTS
-from llm_router.scoreboard.base import ScoreboardError, key_of
-from llm_router.scoreboard.sqlite import SqliteScoreboard
+from llm_router.routing.latency import WEIGHTS
+from llm_router.sync.scoreboard.base import ScoreboardError, key_of
+from llm_router.sync.scoreboard.sqlite import SqliteScoreboard
 from tests.contracts.boards import NOW, OPEN, A, note, process
 
 
@@ -134,14 +134,14 @@ async def test_connections_nobody_uses_any_more_are_forgotten(tmp_path: Path) ->
 PROCESS = """
 import asyncio, sys
 from pathlib import Path
-from llm_router.breaker import BreakerRecord
+from llm_router.routing.breaker import BreakerRecord
 from llm_router.clock import SystemClock
-from llm_router.connections import Connection
-from llm_router.endpoint import Endpoint
+from llm_router.connections.record import Connection
+from llm_router.routing.endpoint import Endpoint
 from llm_router.failures import Failure, FailureClass
-from llm_router.scoreboard.base import Note
-from llm_router.scoreboard.keeper import Keeper
-from llm_router.scoreboard.sqlite import SqliteScoreboard
+from llm_router.sync.scoreboard.base import Note
+from llm_router.sync.scoreboard.keeper import Keeper
+from llm_router.sync.scoreboard.sqlite import SqliteScoreboard
 from llm_router.testing import ScriptedProvider
 
 A = Connection(name="a", base_url="http://127.0.0.1:1/v1", model_name="m", api_key="sk-secret")

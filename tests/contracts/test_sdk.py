@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from livekit.agents import llm
 
-from llm_router.access import SYSTEM
-from llm_router.connections import Connection
+from llm_router.connections.access import SYSTEM
+from llm_router.connections.record import Connection
 from llm_router.errors import (
     ApiError,
     ConflictError,
@@ -19,7 +19,7 @@ from llm_router.errors import (
 )
 from llm_router.sdk import ConnectionManager, Flags, get_connection
 from llm_router.store.analytics import Analytics
-from llm_router.store.sql import SqlConnectionStore, open_store
+from llm_router.store.connections import SqlConnectionStore, open_store
 from llm_router.testing.server import Fault, FaultyServer, Script
 from tests.contracts.stores import MASTER_KEY, VAULT, added
 from tests.contracts.threads import api_on_a_socket

@@ -7,13 +7,13 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import update
 
-from llm_router.access import SYSTEM
-from llm_router.connection_store import Query
+from llm_router.connections.access import SYSTEM
+from llm_router.connections.store import Query
 from llm_router.errors import SealError
+from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
 from llm_router.store.sealing import SEALED, Resealed, holds_secrets, place, reseal
-from llm_router.store.sql import SqlConnectionStore
 from llm_router.store.tables import connections, webhooks
 from tests.contracts.stores import HEADERS, KEY, added, connection
 

@@ -24,19 +24,24 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from agent.api import listen
 from llm_router import open_router
-from llm_router.access import SYSTEM
 from llm_router.clock import SystemClock
-from llm_router.connection_store import Query
-from llm_router.connections import Connection
+from llm_router.connections.access import SYSTEM
+from llm_router.connections.record import Connection
+from llm_router.connections.store import Query
 from llm_router.errors import ReplyFailedError
-from llm_router.gateway.access_schemas import SignIn
-from llm_router.gateway.schemas import ConnectionChanges, NewConnection, NewSecret, PresetKeys
-from llm_router.observe import Observer
-from llm_router.observe.opentelemetry import OpenTelemetryObserver
-from llm_router.observe.prometheus import PrometheusObserver
+from llm_router.gateway.schemas.access import SignIn
+from llm_router.gateway.schemas.connections import (
+    ConnectionChanges,
+    NewConnection,
+    NewSecret,
+    PresetKeys,
+)
+from llm_router.routing.events import Observer
+from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.crypto import load_vault
-from llm_router.store.sql import SqlConnectionStore
 from llm_router.store.tables import metadata
+from llm_router.telemetry.opentelemetry import OpenTelemetryObserver
+from llm_router.telemetry.prometheus import PrometheusObserver
 from llm_router.types import ChatRequest
 from tests.contracts import searched_api
 from tests.contracts.api_process import STATE, Serving, admin_key, nobody_else, serving

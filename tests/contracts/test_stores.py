@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from llm_router.access import SYSTEM
-from llm_router.connection_store import ConnectionStore, Page, Query
-from llm_router.connections import Connection
+from llm_router.connections.access import SYSTEM
+from llm_router.connections.record import Connection
+from llm_router.connections.store import ConnectionStore, Page, Query
 from llm_router.errors import ConfigurationError, NotFoundError, StaleError, TakenError
 from tests.contracts.stores import ANNA, BEN, HEADERS, KEY, added, connection, tried
 

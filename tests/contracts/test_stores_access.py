@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from llm_router.access import SYSTEM, Action, Actor, may, sees
-from llm_router.connection_store import Check, ConnectionStore, Query
+from llm_router.connections.access import SYSTEM, Action, Actor, may, sees
+from llm_router.connections.store import Check, ConnectionStore, Query
 from llm_router.errors import ConfigurationError, ForbiddenError, NotFoundError
 from llm_router.options import HealthOptions
 from tests.contracts.stores import (

@@ -2,8 +2,8 @@
 
 import pytest
 
-from llm_router.access import SYSTEM
-from llm_router.connection_store import Change, ConnectionStore, Query, Removal, Step
+from llm_router.connections.access import SYSTEM
+from llm_router.connections.store import Change, ConnectionStore, Query, Removal, Step
 from llm_router.errors import (
     ForbiddenError,
     NotFoundError,

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from llm_router.access import SYSTEM
-from llm_router.connection_store import OK, Check, ConnectionStore
-from llm_router.connections import Connection
+from llm_router.connections.access import SYSTEM
+from llm_router.connections.record import Connection
+from llm_router.connections.store import OK, Check, ConnectionStore
 from llm_router.failures import FailureClass
 from llm_router.options import HealthOptions
 from llm_router.testing import InMemoryConnectionStore

@@ -12,14 +12,14 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import text, update
 
-from llm_router.access import SYSTEM
-from llm_router.connection_store import Query
-from llm_router.connections import Connection
+from llm_router.connections.access import SYSTEM
+from llm_router.connections.record import Connection
+from llm_router.connections.store import Query
 from llm_router.errors import SealError
+from llm_router.store.connections import SqlConnectionStore, open_store
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate
-from llm_router.store.sql import SqlConnectionStore, open_store
 from llm_router.store.tables import connections, metadata
 from tests.contracts import store_writer
 from tests.contracts.databases import Postgres, Server, opened

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from agent import switchboard
-from agent.switchboard import Known, Lines, look, open_switchboard
-from llm_router.access import SYSTEM
+from llm_router import stored_router as switchboard
+from llm_router.connections.access import SYSTEM
 from llm_router.errors import ConfigurationError
 from llm_router.failures import FailureClass
-from llm_router.router import Router
+from llm_router.routing.router import Router
+from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.crypto import load_vault
-from llm_router.store.sql import SqlConnectionStore
 from llm_router.store.tables import usage
+from llm_router.stored_router import Known, Lines, look, open_switchboard
 from llm_router.testing.server import Fault, FaultyServer, Script
 from llm_router.types import ChatRequest
 from tests.contracts.databases import Server, opened

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text
 
-from llm_router.access import SYSTEM
 from llm_router.clock import SystemClock
+from llm_router.connections.access import SYSTEM
 from llm_router.errors import ConfigurationError
 from llm_router.store import leases
 from llm_router.store.analytics import Analytics, By, Figures, Key, Span
+from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate
-from llm_router.store.sql import SqlConnectionStore
 from llm_router.store.statements import Unit
 from llm_router.store.summaries import LEASE, prune, roll_up, summed_up_to, tend
 from llm_router.store.tables import usage

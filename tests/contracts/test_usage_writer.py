@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text
 
-from llm_router.observe.usage import UsageObserver
 from llm_router.store.database import Database
 from llm_router.store.tables import usage
 from llm_router.store.usage import UsageLog
+from llm_router.telemetry.usage import UsageObserver
 from tests.contracts import usage_writer
 from tests.contracts.databases import Postgres, Server, opened
 from tests.contracts.observed import COUNTED, SPARE, Scene

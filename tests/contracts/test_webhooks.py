@@ -9,21 +9,21 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import select
 
-from llm_router.access import SYSTEM, Actor
-from llm_router.connection_store import OK, Check
-from llm_router.courier import Courier, try_out
+from llm_router.connections.access import SYSTEM, Actor
+from llm_router.connections.store import OK, Check
+from llm_router.connections.webhooks import EVENTS, MOST_ATTEMPTS, Event
 from llm_router.errors import ForbiddenError, NotFoundError, StaleError
-from llm_router.guard import AddressGuard
-from llm_router.limits import Amount, Period, month_of
+from llm_router.management.webhook_delivery import Courier, try_out
+from llm_router.net.guard import AddressGuard
 from llm_router.options import HealthOptions
+from llm_router.routing.limits import Amount, Period, month_of
+from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
 from llm_router.store.limits import SqlCounters
 from llm_router.store.outbox import Delivery
-from llm_router.store.sql import SqlConnectionStore
 from llm_router.store.tables import metadata, webhook_deliveries
 from llm_router.store.webhooks import Webhook, Webhooks
 from llm_router.testing import ManualClock
-from llm_router.webhooks import EVENTS, MOST_ATTEMPTS, Event
 from tests.contracts.databases import Server, opened
 from tests.contracts.gateway import CLOSED
 from tests.contracts.receiver import receiving

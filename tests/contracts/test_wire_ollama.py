@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llm_router.connections import Connection
+from llm_router.connections.record import Connection
 from llm_router.errors import (
     BrokenStreamError,
     ConfigurationError,

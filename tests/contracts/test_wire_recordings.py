@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from llm_router.clock import SystemClock
-from llm_router.connections import Connection
+from llm_router.connections.record import Connection
 from llm_router.providers.base import PROVIDERS
 from tests.live.exchanges import EXCHANGES
 from tests.live.kinds import KINDS, SERVERS

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llm_router.connections import Connection
+from llm_router.connections.record import Connection
 from llm_router.errors import (
     ConfigurationError,
 )

@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from llm_router.catalog.servers import SERVERS, Server, api_root, as_asked, find
 from llm_router.clock import SystemClock
-from llm_router.connections import Connection
-from llm_router.providers.catalog import SERVERS, Server, api_root, as_asked, find
+from llm_router.connections.record import Connection
 from llm_router.providers.openai_compatible import create
 from llm_router.testing.server import FaultyServer, Received
 from llm_router.types import ChatRequest, Message

@@ -11,9 +11,9 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 
-from llm_router.observe import AttemptEvent
-from llm_router.observe.usage import UsageObserver
+from llm_router.routing.events import AttemptEvent
 from llm_router.store.usage import UsageLog, Used
+from llm_router.telemetry.usage import UsageObserver
 from tests.contracts.databases import opened
 from tests.events import REPLY
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from llm_router.clock import Clock, SystemClock
-from llm_router.connections import Connection
+from llm_router.connections.record import Connection
 from llm_router.errors import (
     BrokenStreamError,
 )

@@ -18,7 +18,7 @@ import pytest
 from deploy import console, engines, places, probes
 from deploy.supervisor import Service, Supervisor
 from llm_router.clock import Clock, SystemClock
-from llm_router.connections import Connection
+from llm_router.connections.record import Connection
 from llm_router.providers.base import PROVIDERS, Provider
 from tests.live.kinds import Kind, Start
 from tests.live.receptionist import FOLDER, MODEL

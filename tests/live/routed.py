@@ -5,15 +5,15 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from llm_router.clock import SystemClock
-from llm_router.connections import Connection
-from llm_router.endpoint import Endpoint
+from llm_router.connections.record import Connection
 from llm_router.errors import BrokenStreamError
-from llm_router.observe import AttemptEvent, ReplyEvent
 from llm_router.options import PatienceOptions, RouterOptions
-from llm_router.policies.priority import Priority
-from llm_router.pool import Pool
 from llm_router.providers.base import Provider
-from llm_router.router import Router
+from llm_router.routing.endpoint import Endpoint
+from llm_router.routing.events import AttemptEvent, ReplyEvent
+from llm_router.routing.policies.priority import Priority
+from llm_router.routing.pool import Pool
+from llm_router.routing.router import Router
 from llm_router.types import ChatRequest, Chunk
 
 PATIENT = RouterOptions(patience=PatienceOptions(cold_hedge=20.0, cold_silent=20.0))

@@ -18,10 +18,10 @@ import pytest
 import pytest_asyncio
 
 from llm_router.clock import SystemClock
-from llm_router.connections import Connection
+from llm_router.connections.record import Connection
 from llm_router.errors import StatusError
 from llm_router.failures import FailureClass, classify
-from llm_router.providers.transformers import Transformers, create
+from llm_router.providers.transformers.provider import Transformers, create
 from llm_router.types import ChatRequest, Chunk
 from tests.live.engines import Engines
 from tests.live.kinds import KINDS

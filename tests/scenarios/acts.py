@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from llm_router.connections import Continuation
+from llm_router.connections.record import Continuation
 from llm_router.errors import BrokenStreamError, StatusError, UnreachableError
 from llm_router.testing import HANG, Step
 from llm_router.types import ChatRequest, Chunk, ToolCall, Usage

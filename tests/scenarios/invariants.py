@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from llm_router.observe import AttemptEvent
-from llm_router.phrases import Phrases
-from llm_router.speech import seconds_to_say
+from llm_router.routing.events import AttemptEvent
+from llm_router.routing.phrases import Phrases
+from llm_router.routing.speech import seconds_to_say
 from tests.scenarios import acts
 from tests.scenarios.simulation import RESORT_WORDS, Part, Record, Told, Visit
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
-from llm_router.connections import Connection, Continuation
-from llm_router.endpoint import Endpoint
+from llm_router.connections.record import Connection, Continuation
 from llm_router.errors import ReplyFailedError
-from llm_router.observe import AttemptEvent, ReplyEvent
 from llm_router.options import RouterOptions
-from llm_router.policies import latency, priority
-from llm_router.pool import Pool
-from llm_router.router import Router
+from llm_router.routing.endpoint import Endpoint
+from llm_router.routing.events import AttemptEvent, ReplyEvent
+from llm_router.routing.policies import latency, priority
+from llm_router.routing.pool import Pool
+from llm_router.routing.router import Router
 from llm_router.testing import ManualClock, Step
 from llm_router.types import ChatRequest, Chunk
 from tests.scenarios import acts

@@ -5,14 +5,14 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from llm_router.connections import Connection
-from llm_router.endpoint import Endpoint
-from llm_router.observe import AttemptEvent, ReplyEvent
+from llm_router.connections.record import Connection
 from llm_router.options import RouterOptions
-from llm_router.policies.base import Policy
-from llm_router.policies.priority import Priority
-from llm_router.pool import Pool
-from llm_router.router import Router
+from llm_router.routing.endpoint import Endpoint
+from llm_router.routing.events import AttemptEvent, ReplyEvent
+from llm_router.routing.policies.base import Policy
+from llm_router.routing.policies.priority import Priority
+from llm_router.routing.pool import Pool
+from llm_router.routing.router import Router
 from llm_router.testing import ManualClock, ScriptedProvider, Step
 from llm_router.types import ChatRequest, Chunk
 

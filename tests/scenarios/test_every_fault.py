@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 
-from llm_router.speech import SpeechClock
+from llm_router.routing.speech import SpeechClock
 from llm_router.testing import Step, say
 from llm_router.types import Chunk
 from tests.scenarios import acts

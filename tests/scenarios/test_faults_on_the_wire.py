@@ -9,7 +9,7 @@ import pytest
 
 from llm_router import ChatRequest, Connection, open_router
 from llm_router.options import PatienceOptions, RouterOptions
-from llm_router.router import Router
+from llm_router.routing.router import Router
 from llm_router.testing.server import Fault, FaultyServer, Script
 from llm_router.types import Chunk
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from llm_router.access import SYSTEM, Actor
-from llm_router.checker import Checker, World
 from llm_router.clock import Clock, SystemRng
-from llm_router.connection_store import Check
-from llm_router.connections import Connection
+from llm_router.connections.access import SYSTEM, Actor
+from llm_router.connections.record import Connection
+from llm_router.connections.store import Check
 from llm_router.errors import AddressRefusedError, ConfigurationError, StoreError, UnreachableError
-from llm_router.guard import AddressGuard
+from llm_router.management.checker import Checker, World
+from llm_router.net.guard import AddressGuard
 from llm_router.options import HealthOptions
 from llm_router.testing import (
     HANG,

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from llm_router.endpoint import Endpoint
 from llm_router.errors import BrokenStreamError, ReplyFailedError, StatusError, UnreachableError
-from llm_router.router import Router
+from llm_router.routing.endpoint import Endpoint
+from llm_router.routing.router import Router
 from llm_router.testing import HANG, Step, fail, say
 from llm_router.types import ChatRequest, Chunk, ToolCall, Usage
 from tests.scenarios.stage import HELLO, Stage

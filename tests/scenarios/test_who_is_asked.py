@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from llm_router.connections import Connection
+from llm_router.connections.record import Connection
 from llm_router.errors import ReplyFailedError, StatusError
-from llm_router.policies.latency import LatencyPolicy
-from llm_router.router import Router
+from llm_router.routing.policies.latency import LatencyPolicy
+from llm_router.routing.router import Router
 from llm_router.testing import HANG, Step, fail, say
 from llm_router.types import ChatRequest, Chunk
 from tests.scenarios.stage import HELLO, Stage

@@ -1,4 +1,4 @@
-"""Who sees and may do what: the table of `llm_router.access`, cell by cell."""
+"""Who sees and may do what: the table of `llm_router.connections.access`, cell by cell."""
 
 import re
 from dataclasses import replace
@@ -7,9 +7,9 @@ from typing import get_args
 
 import pytest
 
-from llm_router import access
-from llm_router.access import Action, Actor, Role, belongs, may, sees
-from llm_router.connections import Connection
+from llm_router.connections import access
+from llm_router.connections.access import Action, Actor, Role, belongs, may, sees
+from llm_router.connections.record import Connection
 
 ROLES: tuple[Role, ...] = get_args(Role)
 ACTIONS: tuple[Action, ...] = get_args(Action)

@@ -1,6 +1,6 @@
 """API keys: how they look, and what is kept of them."""
 
-from llm_router.store.keys import digest, key_id, make_key, matches
+from llm_router.store.key_format import digest, key_id, make_key, matches
 
 
 def test_a_new_key_is_found_by_its_id_and_known_by_its_digest() -> None:

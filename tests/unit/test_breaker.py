@@ -6,9 +6,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from llm_router.breaker import CircuitBreaker
 from llm_router.failures import CONSEQUENCES, Breaking, Failure, FailureClass
 from llm_router.options import BreakerOptions
+from llm_router.routing.breaker import CircuitBreaker
 
 OPTIONS = BreakerOptions(failures=3, rest=2.0, longest_rest=10.0, long_rest=900.0)
 DAYS = 86_400.0

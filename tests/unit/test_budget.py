@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.budget import Budget
+from llm_router.routing.budget import Budget
 
 
 @given(

@@ -2,9 +2,9 @@
 
 import pytest
 
-from llm_router.connections import Connection
+from llm_router.catalog.servers import SERVERS, api_root, find, provider_of
+from llm_router.connections.record import Connection
 from llm_router.errors import UnknownPluginError
-from llm_router.providers.catalog import SERVERS, api_root, find, provider_of
 
 
 def at(base_url: str, server: str = "") -> Connection:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from llm_router.imports import from_json
+from llm_router.catalog.servers import SERVERS, find
+from llm_router.discovery.files import from_json
 from llm_router.plugins import Plugins
-from llm_router.providers.catalog import SERVERS, find
 
 PAGES = Path(__file__).parents[2] / "docs" / "connections"
 INDEX = (PAGES / "README.md").read_text()

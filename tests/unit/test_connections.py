@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llm_router.connections import MANAGED, SECRETS, Connection
+from llm_router.connections.record import MANAGED, SECRETS, Connection
 from llm_router.errors import ConfigurationError
 
 SECRET = "sk-secret-0123456789"

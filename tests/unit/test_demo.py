@@ -6,10 +6,10 @@ import httpx2
 from fastapi import FastAPI
 
 from agent.demo import Demo, demo_router, store_found
-from llm_router.access import SYSTEM
-from llm_router.connection_store import Query
-from llm_router.connections import BETWEEN, Connection
-from llm_router.discovery import Found, Probe, find_connections
+from llm_router.connections.access import SYSTEM
+from llm_router.connections.record import BETWEEN, Connection
+from llm_router.connections.store import Query
+from llm_router.discovery.discover import Found, Probe, find_connections
 from llm_router.testing import InMemoryConnectionStore
 
 FILE = """[

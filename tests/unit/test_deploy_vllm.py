@@ -8,7 +8,7 @@ import pytest
 
 from deploy import places
 from deploy.vllm.suggest import measure, suggested
-from llm_router.connections import Connection
+from llm_router.connections.record import Connection
 from llm_router.testing.server import Fault, FaultyServer, Script
 
 README = places.ROOT / "deploy" / "vllm" / "README.md"

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from llm_router.connections import Connection
-from llm_router.discovery import Found, Probe, find_connections, find_offers
+from llm_router.connections.record import Connection
+from llm_router.discovery.discover import Found, Probe, find_connections, find_offers
 from llm_router.errors import ConfigurationError
 
 NOWHERE = Path("no/such/connections.json")

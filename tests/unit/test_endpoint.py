@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from llm_router.connections import Connection
-from llm_router.endpoint import Attempt, Endpoint, Mailbox
+from llm_router.connections.record import Connection
+from llm_router.routing.endpoint import Attempt, Endpoint, Mailbox
 from llm_router.testing import HANG, ManualClock, ScriptedProvider, Step
 from llm_router.types import ChatRequest, Chunk
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from llm_router.connections import Connection
-from llm_router.environment import from_environment, from_keys
+from llm_router.catalog.servers import api_root, find
+from llm_router.connections.record import Connection
+from llm_router.discovery.environment import from_environment, from_keys
 from llm_router.errors import ConfigurationError
-from llm_router.providers.catalog import api_root, find
 from llm_router.providers.openai_compatible import OpenAICompatible
 
 EVERYTHING = {

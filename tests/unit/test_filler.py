@@ -10,7 +10,7 @@ from livekit import rtc
 from livekit.agents import llm
 
 from agent.filler import LATE, Cover, FillerRule, mark_late, waits_since, without_marks
-from llm_router.phrases import Phrases
+from llm_router.routing.phrases import Phrases
 
 RATE = 1000
 ANSWER_LEVEL, PHRASE_LEVEL = 1000, 500

@@ -8,7 +8,7 @@ import pytest
 
 from llm_router.errors import AddressRefusedError, UnreachableError
 from llm_router.failures import FailureClass, classify
-from llm_router.guard import AddressGuard, Resolver
+from llm_router.net.guard import AddressGuard, Resolver
 
 EDITOR = AddressGuard()
 ADMIN = AddressGuard(allow_private=True)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.connection_store import NOT_ASKED, OK, Check, Kind
-from llm_router.connections import Connection, Status
+from llm_router.connections.health import ALIVE, Evidence, Verdict, given_up, judge, wait
+from llm_router.connections.record import Connection, Status
+from llm_router.connections.store import NOT_ASKED, OK, Check, Kind
 from llm_router.failures import FailureClass
-from llm_router.health import ALIVE, Evidence, Verdict, given_up, judge, wait
 from llm_router.options import HealthOptions
 
 START = datetime(2026, 5, 4, 9, tzinfo=UTC)

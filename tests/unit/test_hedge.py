@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.connections import Connection
-from llm_router.endpoint import Attempt, Endpoint, Mailbox
-from llm_router.hedge import (
+from llm_router.connections.record import Connection
+from llm_router.options import PatienceOptions, RouterOptions
+from llm_router.routing.endpoint import Attempt, Endpoint, Mailbox
+from llm_router.routing.hedge import (
     GiveUp,
     Patience,
     Race,
@@ -20,8 +21,7 @@ from llm_router.hedge import (
     usual_pause,
     usual_wait,
 )
-from llm_router.latency import Histogram
-from llm_router.options import PatienceOptions, RouterOptions
+from llm_router.routing.latency import Histogram
 from llm_router.testing import HANG, ManualClock, ScriptedProvider
 from llm_router.types import ChatRequest
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from llm_router.connections import Connection
-from llm_router.discovery import Probe, find_connections
+from llm_router.catalog.servers import api_root, find
+from llm_router.connections.record import Connection
+from llm_router.discovery.discover import Probe, find_connections
+from llm_router.discovery.files import from_compatible_data
 from llm_router.errors import ConfigurationError
-from llm_router.imports import from_compatible_data
-from llm_router.providers.catalog import api_root, find
 
 FILES = Path(__file__).parent / "imported"
 NOBODY_ELSE = Probe(local=())

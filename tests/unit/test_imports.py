@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from llm_router.connections import Connection
+from llm_router.connections.record import Connection
+from llm_router.discovery.files import from_compatible_data, from_json
 from llm_router.errors import ConfigurationError
-from llm_router.imports import from_compatible_data, from_json
 
 ONE = {"name": "a", "base_url": "http://a/v1", "model_name": "m"}
 

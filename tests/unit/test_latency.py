@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.latency import (
+from llm_router.routing.latency import (
     DOUBT,
     HALF_LIFE,
     SIZE_CLASSES,

@@ -9,10 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.connections import Connection
+from llm_router.connections.record import Connection
 from llm_router.errors import StoreError
-from llm_router.limits import MINUTE, SLOT, Amount, Counted, Limits, Period, counts, next_month
-from llm_router.tally import EVERY, Tally
+from llm_router.routing.limits import (
+    MINUTE,
+    SLOT,
+    Amount,
+    Counted,
+    Limits,
+    Period,
+    counts,
+    next_month,
+)
+from llm_router.sync.limits import EVERY, Tally
 from llm_router.testing import ManualClock
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from llm_router.clock import SystemClock
-from llm_router.connections import Connection
-from llm_router.endpoint import Endpoint
+from llm_router.connections.record import Connection
 from llm_router.errors import RouterError
 from llm_router.failures import Failure, FailureClass
-from llm_router.live import Live, told_apart
 from llm_router.options import BreakerOptions
-from llm_router.policies.priority import Priority
-from llm_router.pool import Pool
+from llm_router.routing.endpoint import Endpoint
+from llm_router.routing.policies.priority import Priority
+from llm_router.routing.pool import Pool
+from llm_router.sync.connections import Live, told_apart
 from llm_router.types import ChatRequest
 
 A = Connection(

@@ -10,8 +10,8 @@ from livekit.agents import APIConnectionError, APIStatusError, APITimeoutError, 
 
 from llm_router.errors import BrokenStreamError, StatusError, UnreachableError
 from llm_router.failures import FailureClass, classify
-from llm_router.providers._livekit_plugins import PLUGINS, goes_on
-from llm_router.providers.livekit_plugin import from_llm
+from llm_router.providers.livekit_plugin.plugins import PLUGINS, goes_on
+from llm_router.providers.livekit_plugin.provider import from_llm
 from llm_router.types import ChatRequest, Chunk, ToolCall
 from tests.contracts.asking import HELLO, WEATHER, collect, text
 

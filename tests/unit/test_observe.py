@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 
 from llm_router.failures import Failure, FailureClass
-from llm_router.observe import AttemptEvent, LogObserver, Observers, ReplyEvent
+from llm_router.routing.events import AttemptEvent, LogObserver, Observers, ReplyEvent
 from tests.events import REPLY
 
 ATTEMPT = AttemptEvent(

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from llm_router.catalog.prices import Price
 from llm_router.errors import StoreError
 from llm_router.failures import Failure, FailureClass
-from llm_router.observe import AttemptEvent, ReplyEvent
-from llm_router.observe.usage import WINDOW, UsageObserver
-from llm_router.prices import Price
+from llm_router.routing.events import AttemptEvent, ReplyEvent
 from llm_router.store.usage import Used
+from llm_router.telemetry.usage import WINDOW, UsageObserver
 from llm_router.testing import ManualClock
 from llm_router.types import Usage
 from tests.events import REPLY

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.providers._offline.rules import language
-from llm_router.providers.offline import OfflineProvider
+from llm_router.providers.offline.provider import OfflineProvider
+from llm_router.providers.offline.rules import language
 from llm_router.types import ChatRequest, Chunk, Message
 
 AFTERNOON = datetime(2026, 3, 3, 14, 5, tzinfo=UTC)

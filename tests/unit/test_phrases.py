@@ -2,7 +2,7 @@
 
 import pytest
 
-from llm_router.phrases import Phrases
+from llm_router.routing.phrases import Phrases
 
 PHRASES = Phrases(
     {

@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.connection_store import Change, Removal
-from llm_router.connections import Connection
-from llm_router.plan import make_plan
+from llm_router.connections.changes import make_plan
+from llm_router.connections.record import Connection
+from llm_router.connections.store import Change, Removal
 
 KEY = "sk-0123456789-wxyz"
 

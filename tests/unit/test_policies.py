@@ -2,8 +2,8 @@
 
 import pytest
 
-from llm_router.connections import Connection
-from llm_router.policies import (
+from llm_router.connections.record import Connection
+from llm_router.routing.policies import (
     affinity,
     cheapest,
     latency,
@@ -13,7 +13,7 @@ from llm_router.policies import (
     round_robin,
     weighted,
 )
-from llm_router.policies.base import Aim, Policy, Turn, standing
+from llm_router.routing.policies.base import Aim, Policy, Turn, standing
 from tests.shown import Shown
 
 AIM = Aim(size=0, target=0.8)

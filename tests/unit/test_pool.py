@@ -8,20 +8,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_router.connections import Connection
-from llm_router.endpoint import Endpoint
+from llm_router.connections.record import Connection
 from llm_router.failures import Failure, FailureClass
-from llm_router.latency import DOUBT
 from llm_router.plugins import Plugins
-from llm_router.policies.base import Aim, C, Standing, Turn
-from llm_router.policies.latency import LatencyPolicy
-from llm_router.policies.least_pending import LeastPending
-from llm_router.policies.priority import Priority
-from llm_router.pool import Pool, may_follow, prompt_characters
+from llm_router.routing.endpoint import Endpoint
+from llm_router.routing.latency import DOUBT
+from llm_router.routing.policies.base import Aim, C, Standing, Turn
+from llm_router.routing.policies.latency import LatencyPolicy
+from llm_router.routing.policies.least_pending import LeastPending
+from llm_router.routing.policies.priority import Priority
+from llm_router.routing.pool import Pool, may_follow, prompt_characters
 from llm_router.testing import HANG, ScriptedProvider
 from llm_router.types import ChatRequest
 
-POLICIES = Plugins("llm_router.policies", "policy")
+POLICIES = Plugins("llm_router.routing.policies", "policy")
 HELLO = ChatRequest(messages=[{"role": "user", "content": "hello"}])
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
 SILENT = Failure(FailureClass.SILENT, "no word by the deadline")

@@ -2,9 +2,9 @@
 
 import pytest
 
+from llm_router.catalog.presets import CLOUDS, PRESETS, preset_connections
+from llm_router.catalog.prices import price_of
 from llm_router.errors import ConfigurationError
-from llm_router.presets import CLOUDS, PRESETS, preset_connections
-from llm_router.prices import price_of
 
 KEYS = {cloud.key: f"sk-{name}" for name, cloud in CLOUDS.items()}
 

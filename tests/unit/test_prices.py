@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.connections import Connection
-from llm_router.prices import Price, cost, estimated, list_date, price_of
+from llm_router.catalog.prices import Price, cost, estimated, list_date, price_of
+from llm_router.connections.record import Connection
 from llm_router.types import Usage
 
 OPENAI = "https://api.openai.com/v1"

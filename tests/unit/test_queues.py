@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.latency import behind
-from llm_router.queues import Queue, read_queue
+from llm_router.routing.latency import behind
+from llm_router.sync.queue_metrics import Queue, read_queue
 
 VLLM = """\
 # HELP vllm:num_requests_running Number of requests in model execution batches.

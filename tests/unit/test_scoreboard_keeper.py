@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from llm_router.endpoint import Endpoint
 from llm_router.failures import Failure, FailureClass
-from llm_router.scoreboard.base import Entry, News, Note, ScoreboardError, key_of
-from llm_router.scoreboard.keeper import Keeper
-from llm_router.scoreboard.memory import InMemoryScoreboard
+from llm_router.routing.endpoint import Endpoint
+from llm_router.sync.scoreboard.base import Entry, News, Note, ScoreboardError, key_of
+from llm_router.sync.scoreboard.keeper import Keeper
+from llm_router.sync.scoreboard.memory import InMemoryScoreboard
 from llm_router.testing import ManualClock, ScriptedProvider
 from tests.contracts.boards import OPEN, A, fail, note, process
 

@@ -11,7 +11,7 @@ from agent.stt.base import STTOptions
 from agent.tts import load as load_tts
 from agent.tts.base import TTSOptions
 from llm_router import open_router
-from llm_router.connections import Connection
+from llm_router.connections.record import Connection
 from llm_router.errors import ConfigurationError
 from llm_router.integrations.livekit import RouterLLM
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_router.options import RouterOptions
-from llm_router.speech import SpeechClock, ends_sentence, seconds_to_say, whole_clauses
+from llm_router.routing.speech import SpeechClock, ends_sentence, seconds_to_say, whole_clauses
 
 
 @pytest.mark.parametrize(

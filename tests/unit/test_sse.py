@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_router.errors import BrokenStreamError
-from llm_router.providers._sse import Event, EventParser, TagSplitter
+from llm_router.providers._wire.sse import Event, EventParser, TagSplitter
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:

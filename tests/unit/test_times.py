@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.store.times import bucket_of, quantile
+from llm_router.store.time_buckets import bucket_of, quantile
 
 
 @given(st.floats(0.001, 180))

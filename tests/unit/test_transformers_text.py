@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.providers._transformers_text import Stops, Words
+from llm_router.providers.transformers.text import Stops, Words
 
 
 def utf8(tokens: Sequence[int]) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from llm_router.connections import Connection
+from llm_router.connections.record import Connection
 from llm_router.errors import ReplyFailedError, StatusError, UnknownPluginError
 from llm_router.types import Chunk, ToolCall, Usage
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from llm_router.connections import Connection
-from llm_router.webhooks import MOST_ATTEMPTS, about, new_secret, payload, signed, wait
+from llm_router.connections.record import Connection
+from llm_router.connections.webhooks import MOST_ATTEMPTS, about, new_secret, payload, signed, wait
 
 Verify = Callable[[str, Mapping[str, str], bytes], bool]
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)

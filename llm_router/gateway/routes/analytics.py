@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from llm_router.gateway.deps import Asking, Served
-from llm_router.gateway.figures import (
+from llm_router.gateway.schemas.usage import (
     ByConnection,
     Series,
     SeriesWanted,

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from llm_router.gateway.access_schemas import AuditPage, AuditWanted
 from llm_router.gateway.deps import Asking, Served
+from llm_router.gateway.schemas.access import AuditPage, AuditWanted
 
 router = APIRouter(prefix="/audit", tags=["audit"])
 

@@ -8,19 +8,19 @@ from typing import Any, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from llm_router import checkup
-from llm_router.access import Actor
-from llm_router.connection_store import Query
-from llm_router.connections import LONGEST, Connection, Status
+from llm_router.catalog import servers as catalog
+from llm_router.connections import rules
+from llm_router.connections.access import Actor
+from llm_router.connections.record import LONGEST, Connection, Status
+from llm_router.connections.store import Query
 from llm_router.errors import ConfigurationError, NotFoundError
 from llm_router.gateway.deps import Asking, Served, Services
-from llm_router.gateway.loading import Told
 from llm_router.gateway.openapi import problems
-from llm_router.gateway.schemas import Given
-from llm_router.gateway.vetting import vet
-from llm_router.providers import catalog
+from llm_router.gateway.schemas.connections import Given
+from llm_router.management import probe as checkup
+from llm_router.management.model_loads import Told
+from llm_router.management.vetting import vet
 from llm_router.providers.base import ModelKeeper, Provider
-from llm_router.store import rules
 
 BackendKind = Literal["local", "ollama", "vllm", "instructlab", "openai"]
 

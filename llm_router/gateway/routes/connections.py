@@ -5,12 +5,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Response
 
-from llm_router import connection_store
-from llm_router.access import Actor
-from llm_router.connections import Connection
+from llm_router.connections import rules
+from llm_router.connections import store as connection_store
+from llm_router.connections.access import Actor
+from llm_router.connections.record import Connection
 from llm_router.gateway.deps import Asking, Served, Services
 from llm_router.gateway.openapi import problems
-from llm_router.gateway.schemas import (
+from llm_router.gateway.schemas.connections import (
     ConnectionChanges,
     ConnectionPage,
     ConnectionShown,
@@ -18,8 +19,7 @@ from llm_router.gateway.schemas import (
     NewConnection,
     NewSecret,
 )
-from llm_router.gateway.vetting import Id, recognised, vet
-from llm_router.store import rules
+from llm_router.management.vetting import Id, recognised, vet
 
 router = APIRouter(prefix="/connections", tags=["connections"])
 

@@ -6,16 +6,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 
-from llm_router.connection_store import Query as Wanted
+from llm_router.connections import rules
+from llm_router.connections.changes import make_plan
+from llm_router.connections.store import Query as Wanted
+from llm_router.discovery.formats import Format, read, row
 from llm_router.errors import ConfigurationError, ConflictError, SealError
-from llm_router.formats import Format, read, row
 from llm_router.gateway.deps import Asking, Served
 from llm_router.gateway.openapi import problems
-from llm_router.gateway.plans import PlanShown
-from llm_router.gateway.schemas import ConnectionsAdded
-from llm_router.gateway.vetting import vet
-from llm_router.plan import make_plan
-from llm_router.store import rules
+from llm_router.gateway.schemas.changes import PlanShown
+from llm_router.gateway.schemas.connections import ConnectionsAdded
+from llm_router.management.vetting import vet
 
 router = APIRouter(prefix="/connections", tags=["files"])
 

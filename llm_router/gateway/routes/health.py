@@ -6,9 +6,9 @@ from fastapi import APIRouter, Query
 
 from llm_router.gateway.deps import Asking, Served
 from llm_router.gateway.openapi import problems
-from llm_router.gateway.schemas import PageWanted
-from llm_router.gateway.vetting import Id
-from llm_router.gateway.watching import ConnectionHealth
+from llm_router.gateway.schemas.connections import PageWanted
+from llm_router.gateway.schemas.health import ConnectionHealth
+from llm_router.management.vetting import Id
 
 router = APIRouter(prefix="/connections", tags=["connections"])
 

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 
-from llm_router.gateway.access_schemas import ApiKeyMade, ApiKeyPage, NewApiKey
 from llm_router.gateway.deps import Asking, Served
 from llm_router.gateway.openapi import problems
-from llm_router.gateway.schemas import PageWanted
+from llm_router.gateway.schemas.access import ApiKeyMade, ApiKeyPage, NewApiKey
+from llm_router.gateway.schemas.connections import PageWanted
 
 router = APIRouter(prefix="/keys", tags=["API keys"])
 

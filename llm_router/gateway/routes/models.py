@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path
 
-from llm_router.checkup import open_provider
-from llm_router.connections import Connection
+from llm_router.connections.record import Connection
 from llm_router.errors import (
     AddressRefusedError,
     ConfigurationError,
@@ -19,9 +18,10 @@ from llm_router.failures import classify
 from llm_router.gateway.deps import Asking, Served
 from llm_router.gateway.errors import Problem
 from llm_router.gateway.openapi import problems
-from llm_router.gateway.pulls import Pull
-from llm_router.gateway.schemas import MODEL_NAME, PullList, PullShown, PullWanted
-from llm_router.gateway.vetting import Id, opened
+from llm_router.gateway.schemas.connections import MODEL_NAME, PullList, PullShown, PullWanted
+from llm_router.management.model_pulls import Pull
+from llm_router.management.probe import open_provider
+from llm_router.management.vetting import Id, opened
 from llm_router.providers.base import ModelKeeper, Provider, PullProgress
 
 router = APIRouter(prefix="/connections/{connection_id}/models", tags=["connections"])

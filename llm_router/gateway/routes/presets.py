@@ -4,13 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
 
+from llm_router.catalog.presets import PRESETS, preset_connections
+from llm_router.connections import rules
 from llm_router.errors import ConfigurationError, NotFoundError
 from llm_router.gateway.deps import Asking, Served
 from llm_router.gateway.openapi import problems
-from llm_router.gateway.schemas import ConnectionsAdded, PresetKeys, PresetShown, Text
-from llm_router.gateway.vetting import vet
-from llm_router.presets import PRESETS, preset_connections
-from llm_router.store import rules
+from llm_router.gateway.schemas.connections import ConnectionsAdded, PresetKeys, PresetShown, Text
+from llm_router.management.vetting import vet
 
 router = APIRouter(prefix="/presets", tags=["presets"])
 

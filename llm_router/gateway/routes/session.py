@@ -4,8 +4,7 @@ from typing import Annotated, get_args
 
 from fastapi import APIRouter, Request, Response, Security
 
-from llm_router.access import Action, may
-from llm_router.gateway.access_schemas import Me, SignIn
+from llm_router.connections.access import Action, may
 from llm_router.gateway.deps import (
     COOKIE,
     Asking,
@@ -17,7 +16,8 @@ from llm_router.gateway.deps import (
 )
 from llm_router.gateway.openapi import problems
 from llm_router.gateway.rates import client_of
-from llm_router.store.access import ApiKey
+from llm_router.gateway.schemas.access import Me, SignIn
+from llm_router.store.api_keys import ApiKey
 
 router = APIRouter(tags=["session"])
 

@@ -10,17 +10,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Request
 from fastapi.responses import StreamingResponse
 
-from llm_router import checkup, generation
-from llm_router.access import Actor
-from llm_router.connection_store import OK, Check
-from llm_router.connections import Connection
+from llm_router.connections import rules
+from llm_router.connections.access import Actor
+from llm_router.connections.record import Connection
+from llm_router.connections.store import OK, Check
 from llm_router.gateway.deps import Asking, Served, Services
 from llm_router.gateway.openapi import problems
-from llm_router.gateway.schemas import FailureShown, ModelList, TestResult, TestWanted
-from llm_router.gateway.texts import GeneratedText, GenerateWanted
-from llm_router.gateway.vetting import Id, opened, vet
-from llm_router.generation import open_alone, require_flag
-from llm_router.store import rules
+from llm_router.gateway.schemas.connections import FailureShown, ModelList, TestResult, TestWanted
+from llm_router.gateway.schemas.texts import GeneratedText, GenerateWanted
+from llm_router.management import generate as generation
+from llm_router.management import probe as checkup
+from llm_router.management.generate import open_alone, require_flag
+from llm_router.management.vetting import Id, opened, vet
 
 router = APIRouter(prefix="/connections/{connection_id}", tags=["connections"])
 

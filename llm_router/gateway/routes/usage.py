@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from llm_router.gateway.deps import Asking, Served
-from llm_router.gateway.figures import ConnectionUsage, UsageWanted, groups, shown
 from llm_router.gateway.openapi import problems
-from llm_router.gateway.vetting import Id
+from llm_router.gateway.schemas.usage import ConnectionUsage, UsageWanted, groups, shown
+from llm_router.management.vetting import Id
 from llm_router.store.analytics import Analytics
 
 router = APIRouter(prefix="/connections", tags=["connections"])

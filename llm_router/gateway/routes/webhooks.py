@@ -5,11 +5,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 
-from llm_router import courier
 from llm_router.gateway.deps import Asking, Served
 from llm_router.gateway.openapi import problems
-from llm_router.gateway.schemas import PageWanted
-from llm_router.gateway.watching import (
+from llm_router.gateway.schemas.connections import PageWanted
+from llm_router.gateway.schemas.health import (
     DeliveryPage,
     DeliveryShown,
     NewWebhook,
@@ -18,6 +17,7 @@ from llm_router.gateway.watching import (
     WebhookPage,
     WebhookShown,
 )
+from llm_router.management import webhook_delivery as courier
 from llm_router.store.outbox import Delivery
 from llm_router.store.webhooks import Webhook
 

@@ -1,0 +1,366 @@
+"""Servers that speak the chat-completions wire, each a row: what is peculiar to it.
+
+A row says only what somebody saw or what a document states: `source` names the document it was
+taken from, and a fact from elsewhere has its own beside it. "Seen" means: tried against the engine
+itself. What no row says is done as OpenAI does. How each says that a request is too long, a key
+wrong or itself busy stands in one table for all, in `failures.py`.
+"""
+
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
+
+from llm_router.catalog.server import Server, body
+from llm_router.connections.record import Connection
+from llm_router.errors import UnknownPluginError
+
+__all__ = ["SERVERS", "Server", "api_root", "as_asked", "find"]
+
+# A template that does not know the switch ignores it, so it is safe for every model they serve.
+_NO_THINKING = body(chat_template_kwargs={"enable_thinking": False})
+_OPENAI_MODELS = {  # livekit-plugins-openai 1.8.9, llm.py; other models refuse the field
+    r"gpt-5\.\d": body(reasoning_effort="none"),
+    r"gpt-5(?!-chat|-pro)": body(reasoning_effort="minimal"),
+    r"(^|/)o[134](-|$)": body(reasoning_effort="low"),
+}
+
+_ROWS = (
+    # ── Engines one runs oneself ─────────────────────────────────────────────────────────────────
+    Server(
+        name="vllm",
+        title="vLLM",
+        source="docs.vllm.ai, serving/openai_compatible_server",
+        port=8000,
+        queue_paths=("/metrics",),  # docs.vllm.ai, usage/metrics
+        continuation="flags",  # seen, 0.32.0; without the flags it starts a new reply
+        extra_body=_NO_THINKING,  # docs.vllm.ai, features/reasoning_outputs
+    ),
+    Server(
+        name="sglang",
+        title="SGLang",
+        source="docs.sglang.ai, backend/openai_api_completions",
+        port=30000,  # docs.sglang.ai, server_arguments
+        queue_paths=("/metrics",),  # docs.sglang.ai, references/production_metrics
+        continuation="flags",  # sglang, entrypoints/openai/protocol.py: continue_final_message
+        extra_body=_NO_THINKING,  # docs.sglang.ai, separate_reasoning
+    ),
+    Server(
+        name="llama_cpp",
+        title="llama.cpp",
+        source="llama.cpp, tools/server/README.md",
+        port=8080,
+        queue_paths=("/metrics", "/slots"),  # the first only with --metrics
+        keeps_open=False,  # seen, build 11549: says keep-alive, and closes after each stream
+        continuation="flags",  # seen, llama-server; without the flags it repeats the prefix
+        extra_body=_NO_THINKING,
+    ),
+    Server(
+        name="llama_cpp_python",
+        title="llama-cpp-python",
+        source="llama-cpp-python.readthedocs.io, server",
+        port=8000,
+        empty_content="",  # seen, 0.3.36: answers 500 to null
+    ),
+    Server(
+        name="ollama",
+        title="Ollama",
+        source="docs.ollama.com, api/openai-compatibility",
+        provider="ollama",  # knows what is in memory, how much context it gets, and not to think
+        port=11434,
+        native_path="/api",
+        continuation="trailing",  # seen, 0.9.6
+        empty_content=None,  # seen, 0.9.6: an empty text loses the tool calls beside it
+        extra_body=body(reasoning_effort="none"),
+    ),
+    Server(
+        name="litellm",  # what lies behind is not known, so nothing is asked of it but words
+        title="LiteLLM",
+        source="docs.litellm.ai, proxy/user_keys",
+        port=4000,
+    ),
+    Server(
+        name="tgi",
+        title="TGI",
+        source="huggingface.co/docs/text-generation-inference, messages_api",
+        port=8080,
+        continuation="trailing",  # text-generation-inference 3: continues a last assistant message
+        max_tokens=1024,  # the same docs, launcher: a request that names none gets 100 in 2.x
+    ),
+    Server(
+        name="localai",
+        title="LocalAI",
+        source="localai.io, features/text-generation",
+        port=8080,
+    ),
+    Server(
+        name="instructlab",  # serves with vLLM or llama-cpp-python: only what both can do
+        title="InstructLab",
+        source="instructlab/dev-docs, docs/cli/ilab-model-serve-backend.md",
+        port=8000,
+        empty_content="",
+    ),
+    Server(
+        name="text_generation_webui",
+        title="text-generation-webui",
+        source="oobabooga/text-generation-webui, docs/12 - OpenAI API.md",
+        port=5000,
+        continuation="flags",
+        continue_body=body(continue_=True),  # its typing.py: "last bot message ... be continued"
+        max_tokens=1024,  # its typing.py: 512 unless asked
+    ),
+    Server(name="lm_studio", title="LM Studio", source="lmstudio.ai/docs, api/openai", port=1234),
+    # ── Services ─────────────────────────────────────────────────────────────────────────────────
+    Server(
+        name="groq",
+        title="Groq",
+        source="console.groq.com/docs/openai",
+        hosts=("api.groq.com",),
+        path="/openai/v1",
+        takes_names=False,  # "will result in a 400 error (yikes)"
+        max_tokens_field="max_completion_tokens",  # console.groq.com/docs/api-reference
+        continuation="trailing",  # console.groq.com/docs/prefilling
+        by_model={  # console.groq.com/docs/reasoning; other models refuse the field
+            "gpt-oss": body(reasoning_effort="low"),
+            "qwen3": body(reasoning_effort="none"),
+        },
+    ),
+    Server(
+        name="together",
+        title="Together",
+        source="docs.together.ai, docs/openai-api-compatibility",
+        hosts=("api.together.xyz", "api.together.ai"),
+    ),
+    Server(
+        name="openrouter",
+        title="OpenRouter",
+        source="openrouter.ai/docs, api-reference/overview",
+        hosts=("openrouter.ai",),
+        path="/api/v1",
+        by_model={  # openrouter.ai/docs, use-cases/reasoning-tokens; some models must think
+            "qwen3|glm|deepseek-(chat|v3)": body(reasoning={"enabled": False}),
+            "gpt-oss|gpt-5": body(reasoning={"effort": "low", "exclude": True}),
+        },
+    ),
+    Server(
+        name="mistral",
+        title="Mistral",
+        source="docs.mistral.ai/api",
+        hosts=("api.mistral.ai",),
+        rejects=frozenset({"stream_options"}),  # an extra input; usage comes without being asked
+        strict_order=True,  # avante.nvim #2695, SurfSense #287: code 3230 or a 500
+        seed_field="random_seed",
+        short_call_ids=True,  # "must be a-z, A-Z, 0-9, with a length of 9"
+        continuation="prefix",  # docs.mistral.ai, capabilities/completion: prefix
+    ),
+    Server(
+        name="deepseek_beta",
+        title="DeepSeek (beta)",
+        source="api-docs.deepseek.com, guides/chat_prefix_completion",
+        hosts=("api.deepseek.com/beta",),
+        path="/beta",
+        rejects=frozenset({"seed"}),
+        continuation="prefix",
+        extra_body=body(thinking={"type": "disabled"}),
+    ),
+    Server(
+        name="deepseek",
+        title="DeepSeek",
+        source="api-docs.deepseek.com, api/create-chat-completion",
+        hosts=("api.deepseek.com",),
+        rejects=frozenset({"seed"}),  # not among its fields
+        # guides/thinking_mode: on unless switched off
+        extra_body=body(thinking={"type": "disabled"}),
+    ),
+    Server(
+        name="moonshot",
+        title="Moonshot",
+        source="platform.moonshot.ai/docs, api/chat and api/partial",
+        hosts=("api.moonshot.ai", "api.moonshot.cn"),
+        max_tokens=1024,  # api/chat: 1024 unless asked; named, so that it is known
+        continuation="partial",
+        by_model={  # guide/kimi-k2-6: those that can stop thinking
+            r"kimi-k2\.[56]": body(thinking={"type": "disabled"}),
+        },
+    ),
+    Server(
+        name="dashscope",
+        title="DashScope",
+        source="alibabacloud.com/help, model-studio: OpenAI compatible, partial mode",
+        hosts=("dashscope.aliyuncs.com", "dashscope-intl.aliyuncs.com"),
+        path="/compatible-mode/v1",
+        continuation="partial",
+        # The same pages, deep thinking: on unless switched off since Qwen 3.5.
+        extra_body=body(enable_thinking=False),
+    ),
+    Server(
+        name="xai",
+        title="xAI",
+        source="docs.x.ai, developers/rest-api-reference",
+        hosts=("api.x.ai",),  # livekit/agents #2253: refuses strict tools
+        by_model={  # vercel/ai, @ai-sdk/xai: 4.3 takes none; the 4.20 models refuse the field
+            r"grok-4\.3": body(reasoning_effort="none"),
+            "grok-3-mini": body(reasoning_effort="low"),
+        },
+    ),
+    Server(
+        name="fireworks",
+        title="Fireworks",
+        source="docs.fireworks.ai, tools-sdks/openai-compatibility",
+        hosts=("api.fireworks.ai",),
+        path="/inference/v1",
+        by_model={  # docs.fireworks.ai, guides/reasoning
+            "gpt-oss": body(reasoning_effort="low"),
+            "glm-|qwen3-|deepseek-v3": body(reasoning_effort="none"),
+        },
+    ),
+    Server(
+        name="cerebras",
+        title="Cerebras",
+        source="inference-docs.cerebras.ai, resources/openai",
+        hosts=("api.cerebras.ai",),  # livekit/agents #3134: refuses strict tools
+        max_tokens_field="max_completion_tokens",
+        by_model={  # inference-docs.cerebras.ai, capabilities/reasoning
+            "gpt-oss": body(reasoning_effort="low"),
+            "zai-glm": body(reasoning_effort="none"),
+        },
+    ),
+    Server(
+        name="openai",
+        title="OpenAI",
+        source="platform.openai.com/docs, api-reference/chat",
+        hosts=("api.openai.com",),
+        organization_header="OpenAI-Organization",
+        takes_strict_tools=True,
+        max_tokens_field="max_completion_tokens",  # max_tokens is deprecated, and refused by o1 on
+        by_model=_OPENAI_MODELS,
+    ),
+    Server(
+        name="azure",
+        title="Azure OpenAI",
+        source="learn.microsoft.com/azure, openai/api-version-lifecycle",
+        hosts=(".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com"),
+        path="/openai/v1",
+        deployment_path="/openai/deployments/{deployment}",
+        key_header="api-key",
+        key_prefix="",
+        takes_strict_tools=True,
+        max_tokens_field="max_completion_tokens",
+        by_model=_OPENAI_MODELS,  # where the deployment bears the model's name
+    ),
+    Server(
+        name="gemini",
+        title="Gemini",
+        source="ai.google.dev/gemini-api/docs/openai",
+        hosts=("generativelanguage.googleapis.com",),
+        path="/v1beta/openai",
+        rejects=frozenset({"seed"}),  # an unknown name, answered with 400
+        by_model={  # "Reasoning cannot be turned off for Gemini 2.5 Pro or 3 models"
+            r"gemini-2\.5-flash": body(reasoning_effort="none"),
+            r"gemini-(2\.5-pro|[3-9])": body(reasoning_effort="low"),
+        },
+    ),
+    Server(
+        name="anthropic",  # strict is ignored, a temperature above 1 taken for 1; it does not think
+        title="Anthropic",
+        source="platform.claude.com/docs, api/openai-sdk",
+        hosts=("api.anthropic.com",),
+        # docs, api/models-list: the list is of its own API
+        list_headers=body(**{"x-api-key": "{key}", "anthropic-version": "2023-06-01"}),
+    ),
+    Server(name="unknown", title="an OpenAI-compatible server", source="nothing is known of it"),
+)
+
+PROVIDER = "openai_compatible"
+"""Who asks a server whose row names nobody else."""
+SERVERS: Mapping[str, Server] = MappingProxyType({row.name: row for row in _ROWS})
+
+# A version, or what takes its place in Azure's older addresses.
+_VERSIONED = re.compile(r"/(v\d[a-z0-9]*|deployments)(/|$)")
+
+
+def find(connection: Connection) -> Server:
+    """The row a connection names, else the one its address tells, else `unknown`.
+
+    A port tells only where a single engine is known to use it: taking one server for another would
+    ask it for what it cannot do. Raises UnknownPluginError, which lists the known names.
+    """
+    if connection.server:
+        if connection.server not in SERVERS:
+            raise UnknownPluginError("server", connection.server, sorted(SERVERS))
+        return SERVERS[connection.server]
+    return _at(connection.base_url)
+
+
+def provider_of(connection: Connection) -> str:
+    """Who is to speak to a connection that does not say so itself."""
+    if connection.server:
+        return SERVERS.get(connection.server, SERVERS["unknown"]).provider
+    return _at(connection.base_url).provider
+
+
+@functools.lru_cache(maxsize=1024)  # asked for the price of every attempt
+def _at(base_url: str) -> Server:
+    address = urlsplit(base_url)
+    for row in _ROWS:
+        if any(_is_at(address, host) for host in row.hosts):
+            return row
+    port = _port(address)
+    same_port = [row for row in _ROWS if row.port and row.port == port]
+    return same_port[0] if len(same_port) == 1 else SERVERS["unknown"]
+
+
+def _port(address: SplitResult) -> int | None:
+    try:
+        return address.port
+    except ValueError:  # no number, or too high a one: refused where the address is used
+        return None
+
+
+def _is_at(address: SplitResult, host: str) -> bool:
+    name, slash, path = host.partition("/")
+    here = address.hostname or ""
+    return (here.endswith(name) if name.startswith(".") else here == name) and (
+        f"{address.path}/".startswith(f"/{path}/") if slash else True
+    )
+
+
+def as_asked(connection: Connection, server: Server) -> Connection:
+    """The record in the terms of its server: who pays for it, and where its deployment stands.
+
+    Azure's older addresses name the deployment, and a dated version of the API; one that is given
+    whole is left as it is.
+    """
+    headers = dict(connection.headers)
+    if server.organization_header and connection.organization_id:
+        headers = {server.organization_header: connection.organization_id, **headers}
+    model = connection.deployment or connection.model_name
+    base_url, parts = connection.base_url, urlsplit(connection.base_url)
+    dated = server.deployment_path and connection.api_version[:1].isdigit()
+    if dated and model and not _VERSIONED.search(parts.path):
+        path = server.deployment_path.format(deployment=quote(model, safe=""))
+        query = urlencode({"api-version": connection.api_version})
+        base_url = f"{parts.scheme}://{parts.netloc}{path}?{query}"
+    return replace(connection, headers=headers, model_name=model, base_url=base_url)
+
+
+def api_root(base_url: str, server: Server) -> tuple[str, str]:
+    """The address below which the API's routes stand, without a last slash; and its query.
+
+    A version in the address is kept as it is; without one the server's own path is taken. An
+    address of the chat route itself is accepted and says everything.
+    """
+    parts = urlsplit(base_url)
+    given = parts.path.rstrip("/")
+    path = given.removesuffix("/chat/completions")
+    if server.native_path:
+        path = path.removesuffix(server.native_path)
+    if given.endswith("/chat/completions") or _VERSIONED.search(path):
+        pass
+    elif server.path.startswith(f"{path}/") or server.path == path:
+        path = server.path
+    else:
+        path += "/v1"
+    return f"{parts.scheme}://{parts.netloc}{path}", parts.query

@@ -1,0 +1,5 @@
+"""Defines a connection: its record, who may do what with it, and what its checks mean.
+
+Here belong the stored record, the port that every store implements, and the pure rules about both.
+Nothing here opens a database, a socket or a clock: `store` keeps connections, `sync` follows them.
+"""

@@ -1,0 +1,137 @@
+"""Connections that environment variables speak of: servers that are named, keys that are there."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from llm_router.catalog.presets import CLOUDS, cloud_connection
+from llm_router.catalog.servers import provider_of
+from llm_router.connections.record import Connection
+from llm_router.discovery.files import from_compatible_data
+from llm_router.errors import ConfigurationError
+
+_SERVERS = {
+    "vllm": ("VLLM_BASE_URL", "http://127.0.0.1:8000/v1"),
+    "ollama": ("OLLAMA_BASE_URL", "http://127.0.0.1:11434"),
+    "instructlab": ("INSTRUCTLAB_BASE_URL", "http://127.0.0.1:8000/v1"),
+}
+"""The variable of each server's address, and where it listens unless told otherwise."""
+_BACKENDS = ("local", "openai", *_SERVERS)
+_OTHER_KEYS = {"google": "GEMINI_API_KEY"}
+"""A second name under which people keep a cloud's key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A connection, the variable or file that speaks of it, and the models wished for where it
+    names none, best first.
+    """
+
+    connection: Connection
+    source: str
+    wishes: tuple[str, ...] = ()
+
+
+def from_environment(environ: Mapping[str, str]) -> list[Named]:
+    """What variables ask for, in order of priority.
+
+    LLM_BACKEND_TYPE picks one server and leaves the addresses and keys of the others alone; `local`
+    picks none, so that servers on this machine are looked for. Without it every address that is
+    named counts, and so does OPENAI_API_KEY. OPENAI_COMPATIBLE_DATA stands beside either.
+    Raises ConfigurationError, naming the variable, for what cannot be understood.
+    """
+    given = _given(environ)
+    chosen = given.get("LLM_BACKEND_TYPE", "").lower()
+    if chosen and chosen not in _BACKENDS:
+        raise ConfigurationError(f"LLM_BACKEND_TYPE: must be one of {', '.join(_BACKENDS)}")
+    named = [*(_backend(chosen, given) if chosen else _all_backends(given))]
+    if data := given.get("OPENAI_COMPATIBLE_DATA"):
+        rows = from_compatible_data(data, "OPENAI_COMPATIBLE_DATA", given)
+        named += [Named(row, "OPENAI_COMPATIBLE_DATA") for row in rows]
+    return [
+        replace(n, connection=replace(n.connection, priority=10 * place))
+        for place, n in enumerate(named)
+    ]
+
+
+def from_keys(environ: Mapping[str, str]) -> list[Named]:
+    """A connection for each cloud whose key is there, to choose from; nothing uses it unasked.
+
+    Raises ConfigurationError where Azure's endpoint is no address.
+    """
+    given = _given(environ)
+    found: list[Named] = []
+    for name, cloud in CLOUDS.items():
+        for variable in filter(None, (cloud.key, _OTHER_KEYS.get(name))):
+            if variable in given and not any(n.connection.name == name for n in found):
+                found.append(Named(cloud_connection(name, given[variable], given), variable))
+    if "AZURE_OPENAI_API_KEY" in given and "AZURE_OPENAI_ENDPOINT" in given:
+        found.append(_azure(given))
+    return found
+
+
+def _given(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: value.strip() for name, value in environ.items() if value.strip()}
+
+
+def _all_backends(given: Mapping[str, str]) -> Iterator[Named]:
+    for name, (variable, _) in _SERVERS.items():
+        if variable in given:
+            yield from _backend(name, given)
+    if "OPENAI_BASE_URL" in given or "OPENAI_API_KEY" in given:
+        yield from _backend("openai", given)
+
+
+def _backend(name: str, given: Mapping[str, str]) -> Iterator[Named]:
+    model = (given["DEFAULT_MODEL"],) if "DEFAULT_MODEL" in given else ()
+    if name == "openai":
+        yield _openai(given, model)
+    elif name != "local":
+        variable, usual = _SERVERS[name]
+        server = _server(given.get(variable, usual), variable, name, server=name)
+        yield Named(server, variable if variable in given else "LLM_BACKEND_TYPE", model)
+
+
+def _openai(given: Mapping[str, str], model: tuple[str, ...]) -> Named:
+    key = given.get("OPENAI_API_KEY")
+    if address := given.get("OPENAI_BASE_URL"):
+        server = _server(address, "OPENAI_BASE_URL", "openai", api_key=key)
+        return Named(server, "OPENAI_BASE_URL", model)
+    if not key:
+        raise ConfigurationError("LLM_BACKEND_TYPE=openai needs OPENAI_API_KEY or OPENAI_BASE_URL")
+    openai = cloud_connection("openai", key, given)
+    # Wished for, not named: DEFAULT_MODEL goes before it.
+    return Named(replace(openai, model_name=""), "OPENAI_API_KEY", (*model, openai.model_name))
+
+
+def _azure(given: Mapping[str, str]) -> Named:
+    """Azure names models by deployments of one's own; without one it must be filled in."""
+    deployments = (given.get(f"AZURE_OPENAI_{end}") for end in ("DEPLOYMENT", "DEPLOYMENT_NAME"))
+    deployment = next(filter(None, deployments), "")
+    version = given.get("AZURE_OPENAI_API_VERSION") or given.get("OPENAI_API_VERSION", "")
+    connection = _server(
+        given["AZURE_OPENAI_ENDPOINT"],
+        "AZURE_OPENAI_ENDPOINT",
+        "azure",
+        server="azure",
+        api_key=given["AZURE_OPENAI_API_KEY"],
+    )
+    return Named(
+        replace(
+            connection,
+            connection_type="azure",
+            model_name=deployment,
+            deployment=deployment,
+            api_version=version,
+        ),
+        "AZURE_OPENAI_API_KEY",
+    )
+
+
+def _server(
+    address: str, variable: str, name: str, *, server: str = "", api_key: str | None = None
+) -> Connection:
+    try:
+        made = Connection(name=name, base_url=address, server=server, api_key=api_key)
+        return replace(made, provider=provider_of(made))
+    except ConfigurationError:
+        raise ConfigurationError(f"{variable}: must look like http://host:port/v1") from None

@@ -1,0 +1,202 @@
+"""The formats connections are written in: the connections file, and OPENAI_COMPATIBLE_DATA.
+
+Every mistake is a ConfigurationError that names the source, the place and the remedy; nothing is
+half-imported. No message repeats a value, since it may be a key.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from llm_router.catalog.servers import provider_of
+from llm_router.connections.record import MANAGED, Connection
+from llm_router.errors import ConfigurationError
+
+_ADAPTER = TypeAdapter(Connection)
+_OWN_FIELDS = frozenset(field.name for field in fields(Connection)) - frozenset(MANAGED)
+_OTHER_FIELDS = frozenset({"model", "is_local"})
+"""What other programs' files say; see `_in_our_words`."""
+_DIAL = frozenset({"openai_compatible", "ollama"})
+_FROM_ENVIRONMENT = "env:"
+_STRING = r'"(?:[^"\\\n]|\\.)*"?'
+_COMMENT = re.compile(rf"{_STRING}|//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
+_COMMA = re.compile(rf"{_STRING}|,(?=\s*[\]}}])")
+"""People's files hold comments and a comma after the last entry; a string may look like either.
+
+What is left open goes on to the end, so that no file takes longer to read than it is long.
+"""
+
+_Row = Mapping[str, Any]
+
+
+def from_json(text: str, source: str, environ: Mapping[str, str]) -> tuple[Connection, ...]:
+    """The connections of a file: an object with `connections`, one connection, or an array.
+
+    `source` names the file in errors. `api_key` may be "env:NAME" for a variable of `environ`.
+    """
+    data = _parsed(text, source)
+    if isinstance(data, dict) and "connections" in data:
+        _known_only(data, {"connections"}, source)
+        data, source = data["connections"], f"{source}, connections"
+    rows = [data] if isinstance(data, dict) else data
+    if not isinstance(rows, list):
+        raise ConfigurationError(
+            f'{source}: must be {{"connections": [...]}}, an array, or one connection object'
+        )
+    places = [f"{source}[{index}]" for index in range(len(rows))]
+    found = [_connection(row, place, environ) for row, place in zip(rows, places, strict=True)]
+    _refuse_duplicates("id", zip(places, (c.id or None for c in found), strict=True))
+    _refuse_duplicates("name", zip(places, (c.name for c in found), strict=True))
+    return tuple(found)
+
+
+def from_compatible_data(
+    text: str, source: str, environ: Mapping[str, str]
+) -> tuple[Connection, ...]:
+    """One connection per model of `[{provider, baseUrl, apiKey, models: [{apiName, ...}]}]`.
+
+    The quotes that a `.env` file needs around it may have stayed on.
+    """
+    text = text.strip()
+    data = _parsed(text[1:-1] if text[:1] == text[-1:] == "'" else text, source)
+    if not isinstance(data, list):
+        raise ConfigurationError(f"{source}: must be an array of providers")
+    found: list[tuple[str, Connection]] = []
+    for index, row in enumerate(data):
+        place = f"{source}[{index}]"
+        _known_only(row, {"provider", "models", "apiKey", "baseUrl"}, place)
+        models = row.get("models")
+        if not isinstance(models, list) or not models:
+            raise ConfigurationError(
+                f'{place}, field "models": must be an array with a model in it'
+            )
+        for number, model in enumerate(models):
+            at = f"{place}, models[{number}]"
+            _known_only(model, {"apiName", "uiName", "supportsTools"}, at)
+            shown = model.get("uiName") or model.get("apiName")
+            own = {
+                "name": f"{row.get('provider') or 'openai-compatible'} {shown}",
+                "base_url": row.get("baseUrl"),
+                "api_key": row.get("apiKey") or None,
+                "model_name": model.get("apiName"),
+                "supports_tools": model.get("supportsTools", True),
+            }
+            found.append((at, _connection(own, at, environ)))
+    _refuse_duplicates("name", ((place, c.name) for place, c in found))
+    return tuple(connection for _, connection in found)
+
+
+def _parsed(text: str, source: str) -> Any:
+    text = text.removeprefix("\ufeff")
+    text = _COMMA.sub(_blanked, _COMMENT.sub(_blanked, text))
+    try:
+        return json.loads(
+            text, parse_constant=_no_such_number, object_pairs_hook=_without_duplicates
+        )
+    except json.JSONDecodeError as error:
+        raise ConfigurationError(
+            f"{source}, line {error.lineno}, column {error.colno}: not JSON ({error.msg})"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{source}: not JSON ({error})") from error
+
+
+def _blanked(found: re.Match[str]) -> str:
+    """Strings as they are; the rest as blanks, so that errors name the place in the file."""
+    text = found[0]
+    return text if text.startswith('"') else re.sub(r"[^\n]", " ", text)
+
+
+def _without_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f'"{twice}" stands twice in one object')
+    return row
+
+
+def _no_such_number(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _connection(row: Any, place: str, environ: Mapping[str, str]) -> Connection:
+    _known_only(row, _OWN_FIELDS | _OTHER_FIELDS, place)
+    own = _in_our_words(row, place)
+    key = own.get("api_key")
+    if isinstance(key, str) and key.startswith(_FROM_ENVIRONMENT):
+        own["api_key"] = _from_environment(key.removeprefix(_FROM_ENVIRONMENT), place, environ)
+    try:
+        # As JSON, where strict means its own types: an array for a tuple, but no "30" for 30.
+        connection = _ADAPTER.validate_json(json.dumps(own), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        where = f'{place}, field "{field}"' if field else place
+        raise ConfigurationError(f"{where}: {first['msg']}") from None
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{place}: {error}") from None
+    if connection.provider in _DIAL and not connection.base_url:
+        raise ConfigurationError(f'{place}, field "base_url": is missing, e.g. http://host:port/v1')
+    if "provider" in own:
+        return connection
+    return replace(connection, provider=provider_of(connection))
+
+
+def _in_our_words(row: _Row, place: str) -> dict[str, Any]:
+    """The row with the fields of other programs' files put into those of Connection."""
+    # People's files hold nulls for what they do not know, and blanks around what they pasted.
+    row = {n: v.strip() if isinstance(v, str) else v for n, v in row.items() if v is not None}
+    own = {name: value for name, value in row.items() if name not in _OTHER_FIELDS}
+    if "model" in row and "model_name" in row:
+        raise ConfigurationError(f'{place}: "model" and "model_name" mean the same; give one')
+    if "model" in row:
+        own["model_name"] = row["model"]
+    if not isinstance(row.get("id", ""), str):
+        raise ConfigurationError(f'{place}, field "id": must be a string')
+    if "name" not in row and "id" in row:
+        own["name"] = row["id"]
+    if "name" not in own:
+        raise ConfigurationError(f'{place}, field "name": is missing; give each connection a name')
+    is_local = row.get("is_local", False)
+    if not isinstance(is_local, bool):
+        raise ConfigurationError(f'{place}, field "is_local": must be true or false')
+    if is_local:
+        own.setdefault("connection_type", "local")
+    return own
+
+
+def _from_environment(name: str, place: str, environ: Mapping[str, str]) -> str:
+    if value := environ.get(name):
+        return value
+    raise ConfigurationError(
+        f'{place}, field "api_key": the variable {name} is not set; set it, or drop the connection'
+    )
+
+
+def _known_only(row: Any, known: Iterable[str], place: str) -> None:
+    if not isinstance(row, dict):
+        raise ConfigurationError(f"{place}: must be an object")
+    known = sorted(known)
+    for name in row:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f'did you mean "{close[0]}"?' if close else f"known: {', '.join(known)}"
+            raise ConfigurationError(f'{place}: unknown field "{name}"; {hint}')
+
+
+def _refuse_duplicates(field: str, placed: Iterable[tuple[str, Any]]) -> None:
+    seen: dict[Any, str] = {}
+    for place, value in placed:
+        if value is None:
+            continue
+        if value in seen:
+            raise ConfigurationError(
+                f'{place} has the same {field} "{value}" as {seen[value]}; give each its own'
+            )
+        seen[value] = place

@@ -1,0 +1,45 @@
+"""A text that is asked of one connection, as JSON."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from llm_router.connections.record import BETWEEN
+from llm_router.gateway.schemas.connections import Given
+from llm_router.management.generate import text_request
+from llm_router.types import ChatRequest
+
+
+class GenerateWanted(Given):
+    """Whatever is left out is as the connection has it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"prompt": "A haiku about tea.", "temperature": 0.7}]}
+    )
+    prompt: str = Field(min_length=1, max_length=200_000)
+    system: str = Field(default="", max_length=200_000, description="What it is told about itself.")
+    temperature: Annotated[float | None, Field(ge=0, le=2, strict=True)] = None
+    top_p: Annotated[float | None, Field(ge=0, le=1, strict=True)] = None
+    max_tokens: Annotated[int | None, Field(ge=1, le=BETWEEN["max_tokens"][1], strict=True)] = None
+
+    def request(self) -> ChatRequest:
+        return text_request(**self.model_dump())
+
+
+class UsageShown(BaseModel):
+    """Tokens, as the server counted them."""
+
+    model_config = ConfigDict(from_attributes=True)
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+
+
+class GeneratedText(BaseModel):
+    text: str
+    connection: str
+    model: str
+    finish_reason: str
+    usage: UsageShown | None = Field(description="None where the server did not say.")
+    first_word: float | None = Field(description="Seconds until the first word.")
+    duration: float = Field(description="Seconds until the text was whole.")

@@ -1,0 +1,7 @@
+"""Decides which endpoint answers a reply, and carries that decision out.
+
+Here belong the router, its attempts, and every rule they go by: order, hedging, failover, resume,
+breakers, latency, budgets and limits. The rules are pure; only `router`, `reply`, `attempt`,
+`mailbox` and `draining` await. Nothing here knows where connections are stored or who asks for a
+reply: no database, no HTTP framework, no LiveKit.
+"""

@@ -1,0 +1,46 @@
+"""Settling: what becomes of attempts once their reply has moved on."""
+
+import asyncio
+
+from llm_router.clock import Clock
+from llm_router.routing.endpoint import Attempt
+
+
+class Settling:
+    """Attempts nobody waits for any more, seen to their end without holding up a caller."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._attempts: set[Attempt] = set()
+        self._watching: set[asyncio.Task[None]] = set()
+        self._is_closing = False
+
+    def add(self, attempt: Attempt) -> None:
+        """One that was cancelled: it is closing its stream."""
+        self._attempts.add(attempt)
+        attempt.when_done(self._attempts.discard)
+
+    def watch(self, attempt: Attempt) -> None:
+        """A trial that lost: whether its endpoint has recovered is still worth knowing."""
+        attempt.detach()
+        self.add(attempt)
+        task = asyncio.create_task(self._watch(attempt))
+        self._watching.add(task)
+        task.add_done_callback(self._watching.discard)
+
+    async def aclose(self) -> None:
+        self._is_closing = True
+        for attempt in list(self._attempts):
+            attempt.cancel()
+            await attempt.wait()
+        for task in list(self._watching):
+            await task
+
+    async def _watch(self, attempt: Attempt) -> None:
+        timer = self._clock.call_at(attempt.silent_at, attempt.cancel)
+        await attempt.wait()
+        timer.cancel()
+        if attempt.first_word_at is not None:
+            attempt.finished()
+        elif not self._is_closing:
+            attempt.failed(attempt.failure or attempt.silence)

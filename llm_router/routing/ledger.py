@@ -1,0 +1,132 @@
+"""What came of one reply so far, kept for its observers and told to them."""
+
+from collections.abc import Iterable, Sequence
+from contextvars import copy_context
+
+from llm_router.catalog.prices import charged, estimated
+from llm_router.clock import Clock
+from llm_router.failures import Failure
+from llm_router.routing.endpoint import Attempt, Endpoint
+from llm_router.routing.events import AttemptEvent, Observer, Observers, ReplyEvent
+from llm_router.types import ChatRequest
+
+
+class Account:
+    """`running` are the attempts that were started and not yet reported, in order. `deadline`: as
+    in ReplyEvent.
+    """
+
+    def __init__(
+        self,
+        request: ChatRequest,
+        clock: Clock,
+        observers: Sequence[Observer],
+        *,
+        prompt_characters: int = 0,
+        deadline: float = 0.0,
+    ) -> None:
+        self._session_id, self._integration = request.session_id, request.integration or ""
+        self._prompt_characters, self._deadline, self._clock = prompt_characters, deadline, clock
+        self._prompt_tokens = estimated(prompt_characters, 0).prompt_tokens
+        self._observers, self._context = Observers(observers), copy_context()
+        self.started_at = clock.now()
+        self.attempts: list[Attempt] = []
+        self.running: dict[Attempt, None] = {}
+        self.failures: dict[Endpoint, Failure] = {}
+        self.winner: Attempt | None = None
+        self._given = [""]
+        self.resumes = 0
+        self.is_finished = self.is_last_resort = False
+        self._ended: list[AttemptEvent] = []
+        self.unasked: tuple[tuple[str, str], ...] = ()
+        self._first_word: float | None = None
+        self._first_clause: float | None = None
+
+    def started(self, attempt: Attempt) -> None:
+        self.attempts.append(attempt)
+        self.running[attempt] = None
+        attempt.endpoint.limits.asked(self._prompt_tokens, attempt.started_at)
+
+    def won(self, attempt: Attempt) -> None:
+        self.winner, attempt.heard = attempt, True
+        self.is_last_resort = attempt.endpoint.provider.last_resort and len(self.attempts) > 1
+        self._spoke()
+
+    @property
+    def given(self) -> str:
+        """All words given out so far. Joined when asked for: with each chunk would be quadratic."""
+        if len(self._given) > 1:
+            self._given = ["".join(self._given)]
+        return self._given[0]
+
+    def gave(self, text: str, *, is_clause: bool) -> None:
+        """The winner's next words are given out; `is_clause`: with them a voice can start."""
+        self._given.append(text)
+        if self.winner:
+            self.winner.given += len(text)
+        if is_clause and self._first_clause is None:
+            self._first_clause = self._elapsed()
+            if self.winner and not self.resumes:
+                self.winner.clause_given()
+
+    def nobody_left(self, unasked: Iterable[tuple[str, str]]) -> None:
+        """What comes now is the router's own phrase. `unasked`: who was not asked, and why."""
+        self.winner, self.is_last_resort, self.is_finished = None, True, True
+        self.unasked = tuple(unasked)
+
+    def phrased(self, text: str) -> None:
+        """The router's own phrase is given out, and ends the reply."""
+        self._spoke()
+        self.gave(text, is_clause=True)
+
+    def ended(self, attempt: Attempt, outcome: str, failure: Failure | None = None) -> None:
+        del self.running[attempt]
+        event = attempt.event(outcome, failure)
+        tokens = charged(event.usage, failure, self._prompt_characters, event.characters)
+        attempt.endpoint.limits.answered(
+            tokens.prompt_tokens + tokens.completion_tokens - self._prompt_tokens,
+            event.price.of(tokens) if event.price else 0.0,
+            self._clock.now(),
+        )
+        self._ended.append(event)
+        self._observers.attempt_ended(self._ended[-1])
+
+    def close(self) -> None:
+        self._context.run(self._observers.reply_ended, self.event)
+
+    @property
+    def event(self) -> ReplyEvent:
+        name = "" if self.winner is None else self.winner.name
+        asked = list(dict.fromkeys(a.name for a in self.attempts if a.role != "trial"))
+        before = asked[: asked.index(name)] if name in asked else asked
+        generated = sum(attempt.characters for attempt in self.attempts)
+        return ReplyEvent(
+            session_id=self._session_id,
+            integration=self._integration,
+            prompt_characters=self._prompt_characters,
+            deadline=self._deadline,
+            connection=name,
+            model=self.winner.endpoint.connection.model_name if self.winner else "",
+            started_at=self.started_at,
+            first_word=self._first_word,
+            first_clause=self._first_clause,
+            duration=self._elapsed(),
+            took_over_from=tuple(before),
+            attempts=len(self.attempts),
+            resumes=self.resumes,
+            last_resort=self.is_last_resort,
+            cancelled=not self.is_finished,
+            words=self.given.count(" ") + bool(self.given),
+            characters=len(self.given),
+            wasted=max(0, generated - len(self.given)),
+            failures=tuple((e.name, failure) for e, failure in self.failures.items()),
+            unasked=self.unasked,
+            tries=tuple(self._ended),
+        )
+
+    def _spoke(self) -> None:
+        if self._first_word is None:
+            self._first_word = self._elapsed()
+
+    def _elapsed(self) -> float:
+        return self._clock.now() - self.started_at

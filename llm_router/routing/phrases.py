@@ -1,0 +1,42 @@
+"""What is said when no model can: short, whole, in the caller's language."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from llm_router.routing.speech import ends_sentence
+
+_ENGLISH = {
+    "sorry": ("I'm sorry, I can't get to the answer right now. Could you say that again?",),
+    "closing": ("Sorry, I lost my thread there. Could you ask me that again?",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """Phrases by language code, then by occasion. What a language lacks is said in English.
+
+    The router needs two occasions. `sorry`: every connection failed before a word. `closing`: a
+    reply broke off and nothing could finish it; it follows words already spoken.
+    """
+
+    by_language: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+
+    def pick(self, occasion: str, language: str, turn: int) -> str:
+        """One phrase; successive turns get different ones where there is more than one.
+
+        Empty for an occasion that has no phrase, not even in English.
+        """
+        for phrases in (
+            self.by_language.get(language[:2].lower(), {}),
+            self.by_language.get("en", {}),
+            _ENGLISH,
+        ):
+            if known := phrases.get(occasion):
+                return known[turn % len(known)]
+        return ""
+
+    def closing(self, given: str, language: str) -> str:
+        """What ends a reply that broke off after `given`, spacing included."""
+        broken_off = "" if ends_sentence(given) else "…"
+        space = "" if given[-1:].isspace() else " "
+        return broken_off + space + self.pick("closing", language, 0)

@@ -1,0 +1,269 @@
+"""What to ask next when a stream dies after it has spoken, and how the two halves are joined.
+
+A server that can continue another's words is handed them (`ChatRequest.prefix`); one that cannot
+is asked in words. Either may repeat what was said, so the seam drops every start that is already
+there.
+"""
+
+import re
+from dataclasses import replace
+
+from llm_router.connections.record import Continuation
+from llm_router.types import ChatRequest
+
+ASK_TO_GO_ON = (
+    "(Your last message was cut off in transit. Go on from exactly where it stops: say only what "
+    "is still missing, repeat none of it, and do not mention this.)"
+)
+
+_LONGEST_TALK = 100
+"""Characters of a sentence within which talk about continuing must have come to its end."""
+_WEAK_OPENERS = ("okay", "ok", "right", "sorry", "apologies", "my apologies")
+_OPENERS = ("sure", "certainly", "of course", "absolutely")
+_GERUNDS = ("continuing", "continuation", "continued", "resuming", "going on", "picking up")
+_TALK_STARTS = (
+    *_OPENERS,
+    *_WEAK_OPENERS,
+    *_GERUNDS,
+    *(
+        who + verb
+        for who in ("let me ", "i'll ", "i will ", "i'm ", "i am ")
+        for verb in ("continu", "resum", "go on", "going on", "pick up", "picking up")
+    ),
+    *("here's the rest", "here is the rest", "the rest of ", "where i left", "where we left"),
+    *("as i was saying", "like i was saying"),
+)
+_OPENER = re.compile(
+    rf"\s*(({'|'.join(_OPENERS)})[,.!:]+|(as|like) i was saying,)(\s+|\Z)", re.IGNORECASE
+)
+_WEAK_OPENER = re.compile(
+    rf"\s*({'|'.join((*_OPENERS, *_WEAK_OPENERS))})\b[^.:!?…\n]{{0,40}}[.:!?…\s]*", re.IGNORECASE
+)
+# A bare "continue" or "pick up" is what a caller may be told to do, so it takes more than that.
+_TALK = re.compile(
+    rf"""
+    \s* (({"|".join(_WEAK_OPENERS)})\b [^.:!?…\n]{{0,40}}, \s*)?
+    (
+        here('s|\ is)\ the\ rest\b .{{0,60}}
+      | the\ rest\ of\ (the|my)\ (message|answer|reply|response)\b .{{0,60}}
+      | where\ (i|we)\ left\ off\b .{{0,60}}
+      | (as|like)\ i\ was\ saying
+      | (
+            (let\ me|i'll|i\ will|i'm|i\ am)\ (continu|resum|go\ on|going\ on|pick(ing)?\ up)\w*
+          | {"|".join(map(re.escape, _GERUNDS))}
+        )
+        (\s+(on|up))?
+        (
+            .{{0,60}} \b(
+                where\ (i|we|it|my)\b | left\ off | from\ there
+              | (my|the|that)\ (\w+\ )?(message|answer|sentence|reply|response|thought)
+            )\b .{{0,60}}
+          | [^.:!?…\n]{{0,60}} (?=:)
+          |
+        )
+    )
+    [.:!?…\s]*
+    """,
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
+_SENTENCE = re.compile(rf"\s*.{{0,{_LONGEST_TALK}}}?([.:!?…]+\s+|\s*\n\s*)(?=\S)", re.DOTALL)
+_SENTENCE_OVER = re.compile(r"[.!?:…][\"')\]”\u2019]*\s*$")
+_SMALL_WORDS = frozenset(
+    {
+        *("a", "an", "and", "as", "at", "but", "by", "for", "from", "in", "is", "it", "of", "on"),
+        *("or", "our", "so", "that", "the", "then", "they", "this", "to", "we", "with", "you"),
+        "your",
+    }
+)
+_SAID_TWICE = frozenset(
+    {
+        *("zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
+        *("no", "very", "so", "had", "that", "really", "bye"),
+    }
+)
+"""Words that are said twice in a row on purpose, so that one of them is no sign of a repetition."""
+_SHORTEST_REPEAT = 8
+_SHORTEST_FRAGMENT = 2
+_NO_SPACE_BEFORE = re.compile(r"[\s,.;:!?…)\]}'\u2019”%/-]")
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uff00-\uff65、。]")
+"""Scripts that put no spaces between words."""
+
+
+def resume_request(request: ChatRequest, given: str, continuation: Continuation) -> ChatRequest:
+    """The same question, asked so that the answer goes on after `given`."""
+    if continuation != "words":
+        return replace(request, prefix=given)
+    messages = [
+        *request.messages,
+        {"role": "assistant", "content": given},
+        {"role": "user", "content": ASK_TO_GO_ON},
+    ]
+    return replace(request, messages=messages, livekit_context=None)
+
+
+class Seam:
+    """Joins a continuation to the words already given out, which are never taken back.
+
+    `feed` returns what may be given out now; it holds text back while it could still turn out to
+    be a repetition or talk about continuing, so that the result is the same however the text is
+    cut into chunks. `flush` returns the rest at the end.
+    """
+
+    def __init__(self, given: str, continuation: Continuation) -> None:
+        self._given = given
+        self._in_words = continuation == "words"
+        self._mid_sentence = not _SENTENCE_OVER.search(given)
+        self._folded_given, _ = _fold(given)
+        self._starts = _word_starts(self._folded_given) if self._in_words else [0]
+        self._held = ""
+        self._joined = False
+
+    def feed(self, text: str) -> str:
+        if self._joined:
+            return text
+        if not self._given:
+            self._joined = bool(text.strip())
+            return text.lstrip()
+        self._held += text
+        return self._join(final=False)
+
+    def flush(self) -> str:
+        if self._joined or not self._given:
+            return ""
+        return self._join(final=True)
+
+    def _join(self, *, final: bool) -> str:
+        """What follows the words given; empty while more must come before that is known."""
+        answer_at = _answer_at(self._held, final=final) if self._in_words else 0
+        if answer_at is None:
+            return ""
+        text = self._held[answer_at:]
+        if not final and self._may_be_repeating(text):
+            return ""
+        repeated = self._repeated(text)
+        rest = text[repeated:]
+        lowers = self._in_words and self._mid_sentence
+        if lowers and not final and _may_be_small_word(rest):
+            return ""
+        self._joined, self._held = True, ""
+        if self._given[-1].isspace():
+            rest = rest.lstrip()
+        elif self._in_words and not repeated and self._needs_space(rest):
+            rest = " " + rest
+        return _lowered(rest) if lowers else rest
+
+    def _may_be_repeating(self, text: str) -> bool:
+        folded, _ = _fold(text)
+        # As long as the given words and no longer: the next character says whether its last word
+        # is a repetition or the start of a longer one.
+        return any(self._folded_given.startswith(folded, start) for start in self._starts)
+
+    def _repeated(self, text: str) -> int:
+        """How many characters at the start of `text` were already said."""
+        folded, positions = _fold(text)
+        for start in self._starts:  # the earliest start is the longest repetition
+            tail = self._folded_given[start:]
+            if not folded.startswith(tail):
+                continue
+            whole_words = len(folded) == len(tail) or not folded[len(tail)].isalnum()
+            if whole_words and self._is_repetition(tail, text):
+                return positions[len(tail)]
+            fragment = not whole_words and self._given[-1].isalnum()
+            if fragment and len(tail) >= _SHORTEST_FRAGMENT:
+                return positions[len(tail)]
+        return 0
+
+    def _is_repetition(self, tail: str, text: str) -> bool:
+        """Whether the end of what was said, come again, is a repetition rather than chance."""
+        if len(tail) >= _SHORTEST_REPEAT or " " in tail:
+            return True
+        if self._in_words:
+            word = tail.strip(".,;:!?…\"'()")
+            return not any(c.isdigit() for c in word) and word not in _SAID_TWICE
+        has_letters = any(c.isalpha() for c in tail)
+        return len(tail) >= _SHORTEST_FRAGMENT and has_letters and not text[0].isspace()
+
+    def _needs_space(self, rest: str) -> bool:
+        if not rest or _NO_SPACE_BEFORE.match(rest):
+            return False
+        return not (_UNSPACED.match(rest) or _UNSPACED.match(self._given[-1]))
+
+
+def _answer_at(text: str, *, final: bool) -> int | None:
+    """Where the answer proper begins, after any talk about continuing; None: more must come."""
+    text = text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    answer = at = 0
+    while True:
+        rest = text[at:]
+        if opener := _OPENER.match(rest):
+            if opener.end() == len(rest) and not final:
+                return None
+            answer = at = at + opener.end()
+            continue
+        if not rest.strip() or not _may_be_talk(rest):
+            return answer
+        sentence = _SENTENCE.match(rest)
+        if sentence is None and not final:
+            too_long = len(rest.strip(" \t\n.:!?…")) > _LONGEST_TALK
+            return answer if too_long else None
+        said = sentence[0] if sentence else rest
+        if _TALK.fullmatch(said):
+            answer = at = at + len(said)
+        elif _WEAK_OPENER.fullmatch(said):
+            at += len(said)  # talk only if talk follows
+        else:
+            return answer
+
+
+def _may_be_talk(text: str) -> bool:
+    text = text.lstrip().lower()
+    return any(text.startswith(start) or start.startswith(text) for start in _TALK_STARTS)
+
+
+def _lowered(rest: str) -> str:
+    """A small word in capitals in the middle of a sentence is a restart, not a name."""
+    word = re.match(r"\s*(\w+)", rest)
+    if word and word[1].lower() in _SMALL_WORDS:
+        at = word.start(1)
+        return rest[:at] + rest[at].lower() + rest[at + 1 :]
+    return rest
+
+
+def _may_be_small_word(rest: str) -> bool:
+    """Whether a word that a capital begins is not whole yet and may become a small one."""
+    word = rest.lstrip()
+    return (
+        word.isalpha()
+        and word[0].isupper()
+        and any(small.startswith(word.lower()) for small in _SMALL_WORDS)
+    )
+
+
+def _word_starts(folded: str) -> list[int]:
+    return [
+        i
+        for i in range(len(folded))
+        if i == 0 or folded[i - 1] == " " or _UNSPACED.match(folded[i])
+    ]
+
+
+def _fold(text: str) -> tuple[str, list[int]]:
+    """The text in lower case with single spaces and none at its ends, and for each of its
+    characters (and its end) where it stands in the original.
+    """
+    folded: list[str] = []
+    positions: list[int] = []
+    space = False
+    for index, character in enumerate(text):
+        if character.isspace():
+            space = bool(folded)
+            continue
+        if space:
+            folded.append(" ")
+            positions.append(index - 1)
+            space = False
+        # lower(), not casefold(): one character must stay one, or positions would drift.
+        folded.append(character.lower()[:1] or character)
+        positions.append(index)
+    positions.append(positions[-1] + 1 if positions else 0)
+    return "".join(folded), positions

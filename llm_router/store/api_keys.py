@@ -1,0 +1,212 @@
+"""API keys and sign-ins in the database: who asks."""
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from llm_router.clock import Clock, SystemClock
+from llm_router.connections.access import SYSTEM, Actor, AuditEntry, Role, may
+from llm_router.errors import ConfigurationError, ForbiddenError, NotFoundError
+from llm_router.store import audit
+from llm_router.store.database import Database
+from llm_router.store.key_format import NewKey, digest, key_id, make_key, matches
+from llm_router.store.tables import api_keys, counters, sign_ins
+
+SIGNED_IN_FOR = timedelta(hours=12)
+_NOTED_EVERY = timedelta(minutes=1)
+"""How exactly it is known when a key was last used: a write for each request costs too much."""
+_K = api_keys.c
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """A key as it is kept: all but the secret. `created_by` is the name of who made it."""
+
+    id: str
+    name: str
+    last4: str
+    role: Role
+    owner: str = ""
+    team: str = ""
+    created_by: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    def actor(self, origin: str) -> Actor:
+        return Actor(self.name, self.role, owner=self.owner, team=self.team, origin=origin)
+
+
+class ApiKeys:
+    """The keys of the gateway, and the sign-ins made with them. Every change is audited.
+
+    Raises ForbiddenError for who may not administer, and StoreError for what the database does.
+    """
+
+    def __init__(self, database: Database, clock: Clock | None = None) -> None:
+        self._database, self._clock = database, clock or SystemClock()
+
+    async def add(
+        self,
+        actor: Actor,
+        name: str,
+        role: Role,
+        *,
+        owner: str = "",
+        team: str = "",
+        expires_at: datetime | None = None,
+    ) -> tuple[ApiKey, str]:
+        """The key as it is kept, and the key itself, which is shown this once."""
+        _require_administrator(actor)
+        now = self._now()
+        if expires_at is not None and expires_at <= now:
+            raise ConfigurationError(f"API key {name!r}: expires_at has passed; give a later time")
+        made = make_key()
+        key = ApiKey(
+            id=made.id,
+            name=name,
+            last4=made.last_four,
+            role=role,
+            owner=owner,
+            team=team,
+            created_by=actor.name,
+            created_at=now,
+            expires_at=expires_at,
+        )
+        async with self._database.writing() as db:
+            await _add(db, actor, key, made)
+        return key, made.text
+
+    async def find(
+        self, actor: Actor, *, limit: int = 50, offset: int = 0
+    ) -> tuple[tuple[ApiKey, ...], int]:
+        """The latest first, revoked ones too, and how many there are in all."""
+        _require_administrator(actor)
+        wanted = select(api_keys).order_by(_K.created_at.desc(), _K.id)
+        async with self._database.reading() as db:
+            total = (await db.execute(select(func.count()).select_from(api_keys))).scalar_one()
+            rows = (await db.execute(wanted.limit(limit).offset(offset))).mappings().all()
+        return tuple(_key(row) for row in rows), total
+
+    async def revoke(self, actor: Actor, id_: str) -> None:
+        """From now on neither the key nor a sign-in made with it counts. Raises NotFoundError."""
+        _require_administrator(actor)
+        now = self._now()
+        revoked = update(api_keys).where(_K.id == id_, _K.revoked_at.is_(None))
+        async with self._database.writing() as db:
+            if (await db.execute(revoked.values(revoked_at=now))).rowcount == 0:
+                raise NotFoundError(f"there is no API key {id_[:100]!r} that could be revoked")
+            await db.execute(sign_ins.delete().where(sign_ins.c.api_key_id == id_))
+            await audit.write(db, [actor.did("revoke", ("api_key", id_), now)])
+
+    async def known(self, text: str) -> ApiKey | None:
+        """Whose key this is; None for one that is unknown, revoked or expired."""
+        if (name := key_id(text)) is None:
+            return None
+        kept = await self._one(select(api_keys).where(_K.id == name))
+        return _key(kept) if kept and matches(text, kept["hash"]) else None
+
+    async def sign_in(self, key: ApiKey, origin: str) -> tuple[str, datetime]:
+        """What stands for the key for a while, as a cookie does, and until when."""
+        now, cookie = self._now(), secrets.token_urlsafe(32)
+        until = min(filter(None, (now + SIGNED_IN_FOR, key.expires_at)))
+        row = {
+            "hash": digest(cookie), "api_key_id": key.id, "created_at": now, "expires_at": until,
+        }  # fmt: skip
+        async with self._database.writing() as db:
+            await db.execute(sign_ins.delete().where(sign_ins.c.expires_at <= now))
+            await db.execute(sign_ins.insert(), row)
+            await audit.write(db, [key.actor(origin).did("sign in", ("api_key", key.id), now)])
+        return cookie, until
+
+    async def signed_in(self, cookie: str) -> ApiKey | None:
+        """Who signed in and got this; None when it is unknown or over, or its key revoked."""
+        kept = select(api_keys).join(sign_ins, sign_ins.c.api_key_id == _K.id)
+        kept = kept.where(sign_ins.c.hash == digest(cookie), sign_ins.c.expires_at > self._now())
+        row = await self._one(kept)
+        return None if row is None else _key(row)
+
+    async def sign_out(self, cookie: str, actor: Actor) -> None:
+        this = sign_ins.c.hash == digest(cookie)
+        async with self._database.writing() as db:
+            key = (await db.execute(select(sign_ins.c.api_key_id).where(this))).scalar()
+            if key is not None:
+                await db.execute(sign_ins.delete().where(this))
+                await audit.write(db, [actor.did("sign out", ("api_key", key), self._now())])
+
+    async def add_first(self, keep: Callable[[str], None]) -> bool:
+        """Make an admin key if none works, so that nobody is locked out; whether one was made.
+
+        `keep` puts the key where a person finds it; the key counts once that is done. Processes
+        that start at once make one key.
+        """
+        now, made = self._now(), make_key()
+        admins = select(_K.id).where(_K.role == "admin", _works(now))
+        async with self._one_by_one() as db:
+            if (await db.execute(admins.limit(1))).first():
+                return False
+            key = ApiKey(
+                id=made.id,
+                name="first admin",
+                last4=made.last_four,
+                role="admin",
+                created_by=SYSTEM.name,
+                created_at=now,
+            )
+            await _add(db, SYSTEM, key, made)
+            keep(made.text)
+        return True
+
+    async def note(self, entry: AuditEntry) -> None:
+        """Write down what was done with a connection's key, which changes nothing stored."""
+        async with self._database.writing() as db:
+            await audit.write(db, [entry])
+
+    async def _one(self, wanted: Select[tuple[object, ...]]) -> RowMapping | None:
+        now = self._now()
+        async with self._database.reading() as db:
+            row = (await db.execute(wanted.where(_works(now)))).mappings().one_or_none()
+        if row and (row["last_used_at"] is None or row["last_used_at"] < now - _NOTED_EVERY):
+            used = update(api_keys).where(_K.id == row["id"]).values(last_used_at=now)
+            async with self._database.writing() as db:
+                await db.execute(used)
+        return row
+
+    @asynccontextmanager
+    async def _one_by_one(self) -> AsyncIterator[AsyncConnection]:
+        async with self._database.writing() as db:
+            if self._database.dialect == "postgresql":  # SQLite has one writer in any case
+                await db.execute(select(counters).with_for_update())
+            yield db
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.wall(), UTC)
+
+
+async def _add(db: AsyncConnection, actor: Actor, key: ApiKey, made: NewKey) -> None:
+    row = {field.name: getattr(key, field.name) for field in fields(ApiKey)}
+    await db.execute(api_keys.insert(), row | {"hash": made.digest})
+    what = {name: row[name] for name in ("name", "role", "owner", "team")}
+    await audit.write(db, [actor.did("add", ("api_key", key.id), key.created_at, after=what)])
+
+
+def _key(row: RowMapping) -> ApiKey:
+    return ApiKey(**{field.name: row[field.name] for field in fields(ApiKey)})
+
+
+def _works(now: datetime) -> ColumnElement[bool]:
+    return and_(_K.revoked_at.is_(None), or_(_K.expires_at.is_(None), _K.expires_at > now))
+
+
+def _require_administrator(actor: Actor) -> None:
+    if not may(actor, "administer"):
+        raise ForbiddenError(
+            f"{actor.name} may not administer API keys: its role is {actor.role}; ask an admin"
+        )

@@ -1,0 +1,329 @@
+"""ConnectionStore in a database."""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, collate, false, func, or_, select, true, update
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from llm_router.clock import Clock, SystemClock
+from llm_router.connections import rules
+from llm_router.connections.access import Actor, AuditEntry
+from llm_router.connections.health import given_up, judge
+from llm_router.connections.record import SECRETS, Connection
+from llm_router.connections.store import Change, Check, CheckPage, Page, Query, Removal, Step
+from llm_router.errors import ConfigurationError, SealError
+from llm_router.options import HealthOptions
+from llm_router.store import audit, outbox
+from llm_router.store import change_feed as feed
+from llm_router.store import check_history as history
+from llm_router.store.crypto import Vault
+from llm_router.store.database import Database, Dialect
+from llm_router.store.migrations import migrate
+from llm_router.store.sealing import place
+from llm_router.store.tables import connections, counters
+from llm_router.store.usage import touch
+
+_C = connections.c
+_REVISION = select(counters.c.value).where(counters.c.name == "connections")
+_SHOWN = tuple(field.name for field in fields(Connection) if field.name not in SECRETS)
+_TUPLES = ("tags", "header_names")
+
+
+@asynccontextmanager
+async def open_store(
+    url: str, vault: Vault, clock: Clock | None = None
+) -> AsyncIterator["SqlConnectionStore"]:
+    """A store over the database at `url`, brought up to date; closed at the end of the block."""
+    database = Database(url)
+    try:
+        await migrate(database)
+        yield SqlConnectionStore(database, vault, clock)
+    finally:
+        await database.aclose()
+
+
+class SqlConnectionStore:
+    """A `ConnectionStore`. The database, which stays open, must have been migrated.
+
+    Every change begins by taking hold of the revision. That is the queue in which writers wait for
+    each other, in any number of processes, so that none meets a deadlock or a half-made change.
+    """
+
+    def __init__(self, database: Database, vault: Vault, clock: Clock | None = None) -> None:
+        self.database = database
+        self.vault, self._clock = vault, clock or SystemClock()
+
+    async def add(self, actor: Actor, new: Sequence[Connection]) -> tuple[Connection, ...]:
+        return await self.apply(actor, new)
+
+    async def get(self, actor: Actor, connection_id: str, *, secrets: bool = False) -> Connection:
+        async with self.database.reading() as db:
+            row = await _row(db, connection_id)
+        connection = rules.found(actor, _connection(row), connection_id)
+        if not secrets or row is None:
+            return connection
+        rules.require(actor, "use", connection)
+        return self._opened(connection, row)
+
+    async def find(self, actor: Actor, query: Query, *, secrets: bool = False) -> Page:
+        if secrets:
+            rules.require(actor, "use")
+        wanted = and_(visible_to(actor), *_conditions(query, self.database.dialect))
+        rows = select(connections).where(wanted).limit(query.limit).offset(query.offset)
+        rows = _ordered(rows, query, self.database.dialect)
+        async with self.database.reading() as db:
+            count = select(func.count()).select_from(connections).where(wanted)
+            total = (await db.execute(count)).scalar_one()
+            found = (await db.execute(rows)).mappings().all()
+        items, unreadable = [], {}
+        for row in found:
+            try:
+                connection = record(row)
+                items.append(self._opened(connection, row) if secrets else connection)
+            except (SealError, ConfigurationError) as error:  # one bad row must not hide the rest
+                unreadable[row["id"]] = str(error)
+        return Page(tuple(items), total, unreadable)
+
+    async def change(
+        self,
+        actor: Actor,
+        connection_id: str,
+        changes: Mapping[str, Any],
+        *,
+        version: int | None = None,
+    ) -> Connection:
+        step = Change(id=connection_id, changes=changes, version=version)
+        (changed,) = await self.apply(actor, [step])
+        return changed
+
+    async def remove(self, actor: Actor, connection_id: str, *, version: int | None = None) -> None:
+        await self.apply(actor, [Removal(id=connection_id, version=version)])
+
+    async def apply(self, actor: Actor, steps: Sequence[Step]) -> tuple[Connection, ...]:
+        if not steps:
+            return ()
+        now, kept, entries = self._now(), list[Connection](), list[AuditEntry]()
+        async with self._changing() as db:
+            for step in steps:
+                entry: AuditEntry | None
+                if isinstance(step, Removal):
+                    entry = await self._remove(db, actor, step, now)
+                elif isinstance(step, Change):
+                    changed, entry = await self._change(db, actor, step, now)
+                    kept.append(changed)
+                else:
+                    added, entry = await self._add(db, actor, step, now)
+                    kept.append(added)
+                if entry:
+                    entries.append(entry)
+            if entries:
+                await _keep(db, entries)
+        return tuple(kept)
+
+    async def note_check(
+        self, actor: Actor, connection_id: str, check: Check, options: HealthOptions
+    ) -> Connection:
+        check = rules.fit(check)
+        async with self._changing() as db:
+            stored = rules.found(actor, _connection(await _row(db, connection_id)), connection_id)
+            rules.require(actor, "test", stored)
+            await history.keep(db, connection_id, check, options)
+            verdict = judge(stored, await history.evidence(db, stored, options), options)
+            if verdict.is_lasting:
+                verdict = given_up(stored, verdict, await _active(db))
+            if not (judged := rules.judged(actor, stored, verdict, self._now())):
+                return stored
+            new, entry = judged
+            values = {name: getattr(new, name) for name in rules.JUDGED}
+            await db.execute(update(connections).where(_C.id == connection_id).values(values))
+            await outbox.tell_of_status(db, stored, new, entry.at)
+            await _keep(db, [entry])
+        return new
+
+    async def checks(
+        self, actor: Actor, connection_id: str, *, limit: int = 50, offset: int = 0
+    ) -> CheckPage:
+        async with self.database.reading() as db:
+            rules.found(actor, _connection(await _row(db, connection_id)), connection_id)
+            return await history.page(db, connection_id, limit, offset)
+
+    async def touch(self, actor: Actor, used: Mapping[str, datetime]) -> None:
+        await touch(self.database, used, visible_to(actor))
+
+    async def audit(
+        self, actor: Actor, *, target: str | None = None, limit: int = 100, offset: int = 0
+    ) -> tuple[AuditEntry, ...]:
+        rules.require(actor, "administer")
+        async with self.database.reading() as db:
+            return await audit.read(db, target, limit, offset)
+
+    async def revision(self) -> int:
+        async with self.database.reading() as db:
+            return int((await db.execute(_REVISION)).scalar_one())
+
+    def changes(self) -> AsyncGenerator[int, None]:
+        return feed.revisions(self.database, self.revision)
+
+    async def _add(
+        self, db: AsyncConnection, actor: Actor, new: Connection, now: datetime
+    ) -> tuple[Connection, AuditEntry]:
+        admitted = rules.admitted(actor, new, now)
+        await _refuse_taken(db, admitted)
+        await db.execute(connections.insert(), self._row(admitted))
+        entry = rules.entry(actor, "add", admitted, rules.audited(None, admitted), now)
+        return admitted.without_secrets(), entry
+
+    async def _change(
+        self, db: AsyncConnection, actor: Actor, step: Change, now: datetime
+    ) -> tuple[Connection, AuditEntry | None]:
+        stored = rules.found(actor, _connection(await _row(db, step.id)), step.id)
+        new = rules.edited(actor, stored, step.changes, step.version, now)
+        if new is stored:
+            return stored, None
+        if (new.owner, new.name) != (stored.owner, stored.name):
+            await _refuse_taken(db, new)
+        row = self._row(new)
+        # When it was used meanwhile, and secrets that were not given, stay as they are.
+        kept = {"last_used_at", *(f"{name}_sealed" for name in SECRETS if name not in step.changes)}
+        values = {name: value for name, value in row.items() if name not in kept}
+        await db.execute(update(connections).where(_C.id == step.id).values(values))
+        await outbox.tell_of_status(db, stored, new, now)
+        changed = rules.audited(stored, new, step.changes)
+        return new.without_secrets(), rules.entry(actor, "edit", new, changed, now)
+
+    async def _remove(
+        self, db: AsyncConnection, actor: Actor, step: Removal, now: datetime
+    ) -> AuditEntry:
+        stored = rules.found(actor, _connection(await _row(db, step.id)), step.id)
+        rules.require(actor, "remove", stored)
+        rules.check_version(stored, step.version)
+        await db.execute(connections.delete().where(_C.id == step.id))
+        return rules.entry(actor, "remove", stored, rules.audited(stored, None), now)
+
+    @asynccontextmanager
+    async def _changing(self) -> AsyncIterator[AsyncConnection]:
+        async with self.database.writing() as db:
+            if self.database.dialect == "postgresql":  # SQLite has one writer in any case
+                await db.execute(_REVISION.with_for_update())
+            yield db
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.wall(), UTC)
+
+    def _row(self, connection: Connection) -> dict[str, Any]:
+        shown = connection.without_secrets()
+        row = {name: getattr(shown, name) for name in _SHOWN}
+        row |= {name: list(row[name]) for name in _TUPLES}
+        row["extra_body"] = dict(row["extra_body"])
+        headers = json.dumps(dict(connection.headers)) if connection.headers else None
+        row["api_key_sealed"] = self._sealed(connection.id, "api_key", connection.api_key)
+        row["headers_sealed"] = self._sealed(connection.id, "headers", headers)
+        row["search"] = rules.searched(shown)
+        return row
+
+    def _sealed(self, connection_id: str, field: str, text: str | None) -> str | None:
+        if text is None:
+            return None
+        return self.vault.seal(text, bound_to=place(connections, connection_id, field))
+
+    def _opened(self, connection: Connection, row: RowMapping) -> Connection:
+        texts = {
+            name: self.vault.open(sealed, bound_to=place(connections, connection.id, name))
+            for name in SECRETS
+            if (sealed := row[f"{name}_sealed"]) is not None
+        }
+        headers = json.loads(texts.get("headers", "{}"))
+        return replace(connection, api_key=texts.get("api_key"), headers=headers)
+
+
+def record(row: RowMapping) -> Connection:
+    """Without its secrets. Raises ConfigurationError for one that was written over by hand."""
+    values = {name: row[name] for name in _SHOWN}
+    return Connection(**values | {name: tuple(values[name]) for name in _TUPLES})
+
+
+def _connection(row: RowMapping | None) -> Connection | None:
+    return None if row is None else record(row)
+
+
+async def _row(db: AsyncConnection, connection_id: str) -> RowMapping | None:
+    wanted = select(connections).where(_C.id == connection_id)
+    return (await db.execute(wanted)).mappings().one_or_none()
+
+
+async def _active(db: AsyncConnection) -> list[Connection]:
+    rows = (await db.execute(select(connections).where(_C.is_active))).mappings()
+    active = []
+    for row in rows:
+        with suppress(ConfigurationError):  # written over by hand: it stands in for nobody
+            active.append(record(row))
+    return active
+
+
+async def _keep(db: AsyncConnection, entries: list[AuditEntry]) -> None:
+    """What every change ends with: it is written down, and others hear of it."""
+    await audit.write(db, entries)
+    raised = update(counters).where(counters.c.name == "connections")
+    raised = raised.values(value=counters.c.value + 1)
+    revision = await db.execute(raised.returning(counters.c.value))
+    await feed.ring(db, revision.scalar_one())
+
+
+async def _refuse_taken(db: AsyncConnection, connection: Connection) -> None:
+    """Nobody else can take it in between: writers come one after the other."""
+    taken = and_(_C.owner == connection.owner, _C.name == connection.name, _C.id != connection.id)
+    if connection.version == 1:
+        taken = or_(taken, _C.id == connection.id)
+    if found := (await db.execute(select(_C.id).where(taken))).scalars().all():
+        raise rules.taken(connection, "id" if connection.id in found else "name")
+
+
+# ── Queries ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def visible_to(actor: Actor) -> ColumnElement[bool]:
+    """`access.sees`, as a condition."""
+    if actor.role == "admin":
+        return true()
+    own = _C.owner == actor.owner if actor.owner else false()
+    shared = and_(_C.team == actor.team, _C.visibility != "private") if actor.team else false()
+    visible = or_(_C.visibility == "everyone", own, shared)
+    if actor.role != "worker":
+        return visible
+    if not actor.owner and not actor.team:
+        return _C.use_in_livekit
+    return and_(visible, _C.use_in_livekit)
+
+
+def _conditions(query: Query, dialect: Dialect) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [
+        _C[name] == value for name in rules.EXACT if (value := getattr(query, name)) is not None
+    ]
+    if query.text:
+        conditions.append(_C.search.contains(query.text.casefold(), autoescape=True))
+    items = func.json_each if dialect == "sqlite" else func.json_array_elements_text
+    for tag in query.tags:
+        item = items(_C.tags).table_valued("value")
+        conditions.append(select(item.c.value).where(item.c.value == tag).exists())
+    return conditions
+
+
+def _ordered(rows: Select[Any], query: Query, dialect: Dialect) -> Select[Any]:
+    """The same order everywhere: that of code points, whatever the database's language."""
+    column = _C["search" if query.sort == "name" else query.sort]
+    if query.sort in {"name", "status"}:
+        key: ColumnElement[Any] = _by_code_point(column, dialect)
+    else:
+        key = column
+    ordered = (key.desc() if query.descending else key.asc()).nulls_last()
+    return rows.order_by(ordered, _by_code_point(_C.id, dialect))
+
+
+def _by_code_point(column: ColumnElement[Any], dialect: Dialect) -> ColumnElement[Any]:
+    return collate(column, "BINARY" if dialect == "sqlite" else "C")

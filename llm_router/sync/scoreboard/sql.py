@@ -1,0 +1,108 @@
+"""A scoreboard in the store's database, for processes of many machines."""
+
+import zlib
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from sqlalchemy import func, select
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from llm_router.errors import StoreError
+from llm_router.routing.breaker import BreakerRecord
+from llm_router.store.database import Database
+from llm_router.store.statements import insert
+from llm_router.store.tables import scoreboard
+from llm_router.sync.scoreboard.base import (
+    KEPT_FOR,
+    Entry,
+    News,
+    Note,
+    ScoreboardError,
+    merge,
+    weights_from_json,
+    weights_to_json,
+)
+
+_C = scoreboard.c
+_BREAKER = tuple(BreakerRecord.__slots__)
+_WRITING = zlib.crc32(b"patchbay scoreboard")
+"""PostgreSQL's advisory lock that a writer holds: versions rise in the order they are kept in."""
+
+
+class SqlScoreboard:
+    """In a database that has been migrated; closing the board leaves it open."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def read(self, keys: Collection[str]) -> Mapping[str, Entry]:
+        async with self._told(), self._database.reading() as db:
+            return await _read(db, keys)
+
+    async def write(self, notes: Sequence[Note]) -> None:
+        if not notes:
+            return
+        async with self._told(), self._database.writing() as db:
+            if self._database.dialect == "postgresql":  # SQLite has one writer in any case
+                await db.execute(select(func.pg_advisory_xact_lock(_WRITING)))
+            known = await _read(db, {note.key for note in notes})
+            version = int((await db.execute(select(func.max(_C.version)))).scalar() or 0)
+            for note in notes:
+                known[note.key] = merge(known.get(note.key), note, version)
+                version = max(version, known[note.key].version)
+            row = insert(scoreboard, self._database.dialect)
+            new = {column.name: row.excluded[column.name] for column in _C}
+            row = row.on_conflict_do_update(index_elements=["key"], set_=new)
+            await db.execute(row, [_row(key, entry) for key, entry in sorted(known.items())])
+            old = max(note.at for note in notes) - KEPT_FOR
+            await db.execute(scoreboard.delete().where(_C.at < old))
+
+    async def news(self, since: int) -> News:
+        columns = _C.key, _C.version, *(_C[name] for name in _BREAKER)
+        async with self._told(), self._database.reading() as db:
+            found = await db.execute(select(*columns).where(_C.version > since))
+            rows = found.mappings().all()
+        breakers = {row["key"]: _breaker(row) for row in rows}
+        return News(breakers, max((row["version"] for row in rows), default=since))
+
+    async def aclose(self) -> None:
+        """Nothing to close: the database is its owner's."""
+
+    @asynccontextmanager
+    async def _told(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except StoreError as error:
+            raise ScoreboardError(f"scoreboard: {error}") from error
+        except (ValueError, TypeError) as error:
+            raise ScoreboardError(
+                f"scoreboard in {self._database.shown}: {error}; if this lasts, empty the table "
+                f"{scoreboard.name}: it fills anew"
+            ) from error
+
+
+async def _read(db: AsyncConnection, keys: Collection[str]) -> dict[str, Entry]:
+    rows = await db.execute(select(scoreboard).where(_C.key.in_(keys)))
+    return {row["key"]: _entry(row) for row in rows.mappings()}
+
+
+def _row(key: str, entry: Entry) -> dict[str, object]:
+    breaker = {name: getattr(entry.breaker, name) for name in _BREAKER}
+    weights = weights_to_json(entry.weights)
+    known = {"name": entry.name, "at": entry.at, "version": entry.version}
+    return {"key": key, "weights": weights, **known, **breaker}
+
+
+def _entry(row: RowMapping) -> Entry:
+    return Entry(
+        name=row["name"],
+        at=row["at"],
+        weights=weights_from_json(row["weights"]),
+        breaker=_breaker(row),
+        version=row["version"],
+    )
+
+
+def _breaker(row: RowMapping) -> BreakerRecord:
+    return BreakerRecord(**{name: row[name] for name in _BREAKER})

@@ -1,0 +1,117 @@
+"""Prometheus: what a dashboard draws and an alert watches."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+from llm_router.routing.events import AttemptEvent, EndpointState, ReplyEvent
+
+_TALK: Final = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 8.0)
+"""Seconds. Fine where a caller notices, which is between a fifth of a second and two."""
+_OFF: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_OPENNESS: Final = {"closed": 0.0, "half-open": 0.5, "open": 1.0}
+
+
+class PrometheusObserver:
+    """Keeps the `router_*` series in `registry`; make one for each process and registry.
+
+    Under prometheus-client's multiprocess mode the series of all processes add up, and a breaker
+    shows as whoever looked last has it.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = REGISTRY) -> None:
+        def histogram(name: str, what: str, buckets: Sequence[float]) -> Histogram:
+            return Histogram(name, what, ["connection"], registry=registry, buckets=buckets)
+
+        def counter(name: str, what: str, *labels: str) -> Counter:
+            return Counter(name, what, labels, registry=registry)
+
+        self._first_word = histogram(
+            "router_first_word_seconds",
+            "From the question to the first word, by who said it",
+            _TALK,
+        )
+        self._first_clause = histogram(
+            "router_first_clause_seconds", "From the question to the first whole clause", _TALK
+        )
+        self._gap = histogram(
+            "router_largest_gap_seconds", "Longest wait between two words of an attempt", _TALK
+        )
+        self._off = histogram(
+            "router_prediction_error_seconds",
+            "How far the first clause of an attempt came from when it was expected",
+            _OFF,
+        )
+        self._attempts = counter(
+            "router_attempts_total", "Attempts, by how they ended", "connection", "outcome"
+        )
+        self._replies = counter("router_replies_total", "Replies, by how they ended", "outcome")
+        self._hedges = counter(
+            "router_hedges_total", "Attempts started beside a slow one, by whether they won", "won"
+        )
+        self._resumes = counter(
+            "router_resumes_total", "Times another connection went on with a sentence"
+        )
+        self._last_resorts = counter(
+            "router_last_resorts_total", "Replies that no connection could give"
+        )
+        self._given = counter("router_given_characters_total", "Characters given out")
+        self._wasted = counter(
+            "router_wasted_characters_total", "Characters generated and not given out"
+        )
+        self._tokens = counter(
+            "router_tokens_total", "Tokens, as the servers counted them", "connection", "kind"
+        )
+        self._breaker = Gauge(
+            "router_breaker_open",
+            "0 closed, 0.5 half-open, 1 open",
+            ["connection"],
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._in_flight = Gauge(
+            "router_in_flight",
+            "Streams not yet at their end",
+            ["connection"],
+            registry=registry,
+            multiprocess_mode="sum",
+        )
+
+    def attempt_ended(self, event: AttemptEvent) -> None:
+        name = event.connection
+        self._attempts.labels(name, event.outcome).inc()
+        if event.role == "hedge":
+            self._hedges.labels(str(event.heard).lower()).inc()
+        if event.heard and event.largest_gap:
+            self._gap.labels(name).observe(event.largest_gap)
+        if event.first_clause is not None and event.predicted is not None:
+            self._off.labels(name).observe(abs(event.first_clause - event.predicted))
+        if event.usage:
+            self._tokens.labels(name, "prompt").inc(event.usage.prompt_tokens)
+            self._tokens.labels(name, "completion").inc(event.usage.completion_tokens)
+            self._tokens.labels(name, "cached").inc(event.usage.cached_tokens)
+
+    def reply_ended(self, event: ReplyEvent) -> None:
+        self._replies.labels(_outcome(event)).inc()
+        if event.first_word is not None:
+            self._first_word.labels(event.connection).observe(event.first_word)
+        if event.first_clause is not None:
+            self._first_clause.labels(event.connection).observe(event.first_clause)
+        self._resumes.inc(event.resumes)
+        self._last_resorts.inc(event.last_resort)
+        self._given.inc(event.characters)
+        self._wasted.inc(event.wasted)
+
+    def endpoints_are(self, states: Sequence[EndpointState]) -> None:
+        for state in states:
+            self._breaker.labels(state.connection).set(_OPENNESS[state.breaker])
+            self._in_flight.labels(state.connection).set(state.in_flight)
+
+
+def _outcome(event: ReplyEvent) -> str:
+    if event.cancelled:
+        return "cancelled"
+    if event.last_resort:
+        return "failed" if event.failed else "last resort"
+    return "answered"
