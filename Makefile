@@ -57,9 +57,9 @@ check-imports:
 check-page:
 	@$(PYTHON) -m deploy.page run check
 
-bench: ## measure: each script of bench/ prints its table
-	@set -e; for script in $(filter-out bench/_%,$(wildcard bench/*.py)); do \
-	echo "$$script"; $(BIN)/python "$$script" $(ARGS); done
+bench: ## measure: each package of bench/ prints its table
+	@set -e; for bench in $(patsubst bench/%/__main__.py,%,$(wildcard bench/*/__main__.py)); do \
+	echo "bench.$$bench"; $(BIN)/python -m "bench.$$bench" $(ARGS); done
 
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links

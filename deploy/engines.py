@@ -1,4 +1,4 @@
-"""The model engines that tests/live and bench/engines.py ask, each built once into the cache.
+"""The model engines that tests/live and bench/engines ask, each built once into the cache.
 
 They are for developing: whoever runs Patchbay brings model servers of their own.
 """

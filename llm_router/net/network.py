@@ -2,7 +2,7 @@
 
 httpx2's own network stops and starts reading from the socket around every piece, two system calls
 each, and sets a time limit that is not wanted; for a stream of single words that is a third of the
-client's work. Here bytes are taken as they come (`bench/overhead.py` compares the two).
+client's work. Here bytes are taken as they come (`bench/overhead` compares the two).
 """
 
 import asyncio

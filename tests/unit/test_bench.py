@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from bench._added import Times
-from bench._cases import CASES, FAULTS, HEALTHY, REPLY
-from bench._contenders import CONTENDERS
-from bench._first_word_page import Measured, added_table, case_table, write
-from bench._goals import COLD, WARM, missed, missed_added
-from bench._table import markdown_table, milliseconds, percent, seconds, text_table, times
-from bench._turn import Row, Turn, quantile
-from bench.first_word import arguments
+from bench.first_word.__main__ import arguments
+from bench.first_word.added import Times
+from bench.first_word.cases import CASES, FAULTS, HEALTHY, REPLY
+from bench.first_word.contenders import CONTENDERS
+from bench.first_word.goals import COLD, WARM, missed, missed_added
+from bench.first_word.page import Measured, added_table, case_table, write
+from bench.first_word.turn import Row, Turn, quantile
+from bench.report.table import markdown_table, milliseconds, percent, seconds, text_table, times
 
 WORDS = [word if place == 0 else f" {word}" for place, word in enumerate(REPLY.split())]
 HANG = next(case for case in CASES if case.name == "hang")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bench._engines_asking import Answer, WrongAnswerError, answers
-from bench._engines_page import HEAD, rows, write
+from bench.engines.asking import Answer, WrongAnswerError, answers
+from bench.engines.page import HEAD, rows, write
 from llm_router import Connection
 from llm_router.testing.server import FaultyServer, Script
 from tests.live.receptionist import ANSWERS

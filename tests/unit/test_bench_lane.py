@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bench._cases import BREAKS_AFTER, CASES, FAULTS, HEALTHY, REPLY, Case, script
-from bench._contenders import CONTENDERS, Contender, bare_stream
-from bench._lane import lane
-from bench._servers import model_server
+from bench.first_word.cases import BREAKS_AFTER, CASES, FAULTS, HEALTHY, REPLY, Case, script
+from bench.first_word.contenders import CONTENDERS, Contender, bare_stream
+from bench.first_word.lane import lane
+from bench.first_word.servers import model_server
 from bench.peers import _runner
 from bench.peers._runner import listen
 from llm_router.testing.server import Fault

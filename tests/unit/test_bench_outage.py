@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from bench._outage_clock import SwiftClock
-from bench._outage_contenders import BUDGETS, CONTENDERS, DEFAULT, budget_name
-from bench._outage_day import PROMPTS, SECONDS, SERVERS, Day, Fate, Fault, Question
-from bench._outage_kept import Kept
-from bench._outage_page import Run, table, write
-from bench._outage_server import Bill
-from bench._outage_stage import ASKS_AGAIN, HANGS_UP, PAUSE, Figures, play
+from bench.outage.clock import SwiftClock
+from bench.outage.contenders import BUDGETS, CONTENDERS, DEFAULT, budget_name
+from bench.outage.day import PROMPTS, SECONDS, SERVERS, Day, Fate, Fault, Question
+from bench.outage.page import Run, table, write
+from bench.outage.saved_days import Kept
+from bench.outage.server import Bill
+from bench.outage.stage import ASKS_AGAIN, HANGS_UP, PAUSE, Figures, play
 from llm_router.testing import ManualClock
 
 FIRST_WORDS = [0.15, 0.2, 0.4, 0.5, 0.6]

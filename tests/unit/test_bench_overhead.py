@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from bench._deciding import Choosing, bytes_of_an_endpoint, choosing, recording
-from bench._overhead_page import Figures, goals, tables, write
-from bench._streaming import Cost, Crowd
+from bench.overhead.deciding import Choosing, bytes_of_an_endpoint, choosing, recording
+from bench.overhead.page import Figures, goals, tables, write
+from bench.overhead.streaming import Cost, Crowd
 
 
 def figures(*, chunk: float = 110e-6, choice: float = 30e-6, bare: float = 100e-6) -> Figures:

@@ -8,10 +8,10 @@ from random import Random
 
 import pytest
 
-from bench._soak_calls import Load
-from bench._soak_figures import KINDS, Idle, Sample, Soak, goals, trend
-from bench._soak_page import tables, write
-from bench._soak_server import reply
+from bench.soak.calls import Load
+from bench.soak.figures import KINDS, Idle, Sample, Soak, goals, trend
+from bench.soak.page import tables, write
+from bench.soak.server import reply
 from llm_router.testing.server import Fault
 
 IDLE = Sample(at=0.0, megabytes=170.0, tasks=3, sockets=13, threads=4, objects=400, streams=0)

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-from bench._store_fill import kinds
-from bench._store_page import Stage, goals, tables, write
-from bench._store_questions import ANALYTICS, NOTING, WRITING, Answer, noting
+from bench.store.fill import kinds
+from bench.store.page import Stage, goals, tables, write
+from bench.store.questions import ANALYTICS, NOTING, WRITING, Answer, noting
 
 QUICK = [Answer(question, [0.05, 0.1]) for question in (*ANALYTICS, WRITING)]
 

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from agent.session import TurnOptions
-from bench._voice import (
+from bench.voice.__main__ import arguments
+from bench.voice.calls import Spoken
+from bench.voice.failing import FailingRow, Rescue, missed_failing
+from bench.voice.page import Measured, failing_table, waits_table, ways_table, write
+from bench.voice.recording import QUIETEST, Recording, lay
+from bench.voice.turns import STAGES, Row, Turn, missed, slowest, take_apart
+from bench.voice.variants import (
     FIRST_TOKEN,
     NAMES,
     OURS,
@@ -21,12 +27,6 @@ from bench._voice import (
     room_name,
     variant_of,
 )
-from bench._voice_calls import Spoken
-from bench._voice_failing import FailingRow, Rescue, missed_failing
-from bench._voice_page import Measured, failing_table, waits_table, ways_table, write
-from bench._voice_recording import QUIETEST, Recording, lay
-from bench._voice_turns import STAGES, Row, Turn, missed, slowest, take_apart
-from bench.voice_turn import arguments
 from config.settings import Settings
 from tests.voice.caller import RATE, Heard, longest_pause, sentence, withheld
 from tests.voice.replies import FAILINGS

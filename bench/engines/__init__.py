@@ -1,0 +1,1 @@
+"""Asks real model engines, direct and through the router."""

@@ -1,0 +1,1 @@
+"""Measures how soon the first word comes, and whether replies are whole, under faults."""

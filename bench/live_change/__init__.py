@@ -1,0 +1,1 @@
+"""Measures how soon a changed connection holds in another process."""

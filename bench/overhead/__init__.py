@@ -1,0 +1,1 @@
+"""Measures what the router adds to a reply while all is well."""

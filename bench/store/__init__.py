@@ -1,0 +1,1 @@
+"""Measures the store's questions on millions of attempts."""

@@ -1,0 +1,226 @@
+"""The worker that answers the calls of voice_turn.py, each as its room's name says.
+
+Of every call it writes down what happened when, on the clock that all processes of a machine share.
+What it must know comes from the environment: LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET, and
+the variables named here.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from livekit import rtc
+from livekit.agents import (
+    Agent,
+    AgentServer,
+    AgentSession,
+    JobContext,
+    JobProcess,
+    ModelSettings,
+    inference,
+    llm,
+    stt,
+)
+from livekit.agents.cli.log import setup_logging
+from livekit.agents.voice import room_io
+from livekit.plugins import openai
+
+from agent import stt as ears
+from agent import tts as voices
+from agent.assistant import Assistant
+from agent.session import (
+    Engines,
+    TurnOptions,
+    build_session,
+    load_phrases,
+    load_vad,
+    room_options,
+)
+from agent.stt.base import STTOptions, Utterances
+from agent.tts.base import TTSOptions
+from bench.voice.variants import GREETING, Variant, variant_of
+from llm_router import Connection, open_router
+from llm_router.integrations.livekit import RouterLLM
+
+MODEL_URL, SPARE_URL = "BENCH_MODEL_URL", "BENCH_SPARE_URL"
+NOTES, PORT = "BENCH_NOTES", "BENCH_WORKER_PORT"
+READY = "ready"
+"""The file in the folder NOTES that gets a line whenever a process is ready for a call."""
+AGENT = "voice-turn"
+
+_PHRASES = Path(__file__).parents[2] / "config" / "prompts" / "phrases.toml"
+_INSTRUCTIONS = "You answer the telephone of a small office."
+_NEVER = 3600.0  # s; only answers are to be heard, and no filler
+
+
+class _WithoutEarlyWords(Agent):
+    async def stt_node(
+        self, audio: AsyncIterable[rtc.AudioFrame], model_settings: ModelSettings
+    ) -> AsyncIterator[stt.SpeechEvent]:
+        async for event in Agent.default.stt_node(self, audio, model_settings):
+            if event.type is not stt.SpeechEventType.PREFLIGHT_TRANSCRIPT:
+                yield event
+
+
+class _StockAgent(_WithoutEarlyWords):
+    def __init__(self) -> None:
+        super().__init__(instructions=_INSTRUCTIONS)
+
+    get_time = Assistant.get_time
+
+    async def on_enter(self) -> None:
+        self.session.say(GREETING)
+
+
+class _LateAssistant(_WithoutEarlyWords, Assistant):
+    pass
+
+
+def _agent(variant: Variant) -> Agent:
+    if variant.stock:
+        return _StockAgent()
+    kind = Assistant if variant.early_words else _LateAssistant
+    return kind(
+        instructions=_INSTRUCTIONS,
+        phrases=load_phrases(_PHRASES),
+        language="en",
+        filler_after=_NEVER,
+        greeting=GREETING,
+    )
+
+
+def _session(variant: Variant, model: llm.LLM[Any], engines: Engines) -> AgentSession[None]:
+    if isinstance(model, RouterLLM) and not variant.stock:
+        session = build_session(model, engines, variant.turns)
+        session.options.preemptive_generation["preemptive_tts"] = variant.early_voice
+        return session
+    return AgentSession(
+        stt=engines.stt,
+        llm=model,
+        tts=engines.tts,
+        vad=engines.vad,
+        # What LiveKit chooses by itself in a worker that is not its cloud's.
+        turn_handling={
+            "turn_detection": inference.TurnDetector(version="v1-mini"),
+            "interruption": {"mode": "vad"},
+        },
+    )
+
+
+def _engines(variant: Variant, kept: Engines) -> Engines:
+    detector = inference.VAD() if variant.stock else load_vad(variant.turns)
+    heard_by = Utterances(kept.stt, detector) if variant.whole else kept.stt
+    return Engines(stt=heard_by, tts=kept.tts, vad=detector)
+
+
+def _options(variant: Variant) -> room_io.RoomOptions:
+    options = room_options()
+    options.audio_input = room_io.AudioInputOptions(
+        frame_size_ms=variant.frame_ms, noise_cancellation=None
+    )
+    return options
+
+
+# ── The process of a call ────────────────────────────────────────────────────────────────────────
+
+
+def _prewarm(process: JobProcess) -> None:
+    kept = Engines(
+        stt=ears.load("embedded", STTOptions()),
+        tts=voices.load("embedded", TTSOptions()),
+        vad=load_vad(TurnOptions()),
+    )
+    kept.stt.prewarm()
+    kept.tts.prewarm()
+    process.userdata["engines"] = kept
+    _note(READY, READY)
+
+
+async def _answer(ctx: JobContext) -> None:
+    variant = variant_of(ctx.room.name)
+    async with AsyncExitStack() as stack:
+        model = await (_adapter if variant.stock and variant.spare else _router)(variant, stack)
+        session = _session(variant, model, _engines(variant, ctx.proc.userdata["engines"]))
+        ctx.add_shutdown_callback(stack.pop_all().aclose)
+        _watch(session, ctx.room.name)
+        await session.start(_agent(variant), room=ctx.room, room_options=_options(variant))
+
+
+def _servers(variant: Variant) -> list[str]:
+    return [
+        os.environ[name] for name in ((MODEL_URL, SPARE_URL) if variant.spare else (MODEL_URL,))
+    ]
+
+
+async def _router(variant: Variant, stack: AsyncExitStack) -> RouterLLM:
+    servers = [
+        Connection(
+            name=url, base_url=url, model_name="faulty", priority=place, continuation="flags"
+        )
+        for place, url in enumerate(_servers(variant))
+    ]
+    router = await stack.enter_async_context(open_router(servers))
+    await router.warm()
+    return RouterLLM(router, session_id=variant.name)
+
+
+async def _adapter(variant: Variant, stack: AsyncExitStack) -> llm.FallbackAdapter:
+    models: list[llm.LLM[Any]] = []
+    for url in _servers(variant):
+        model = openai.LLM(model="faulty", base_url=url, api_key="unused")
+        stack.push_async_callback(model.aclose)
+        models.append(model)
+    adapter = llm.FallbackAdapter(models)
+    stack.push_async_callback(adapter.aclose)
+    return adapter
+
+
+def _watch(session: AgentSession[None], room: str) -> None:
+    def on_user(event: Any) -> None:
+        if event.new_state == "listening":
+            _note(room, "noticed")
+
+    def on_words(event: Any) -> None:
+        if event.is_final:
+            _note(room, "words")
+
+    session.on("user_state_changed", on_user)
+    session.on("user_input_transcribed", on_words)
+    session.on("agent_state_changed", lambda event: _note(room, event.new_state))
+
+
+def _note(file: str, what: str) -> None:
+    at = time.monotonic()
+    with (Path(os.environ[NOTES]) / file).open("a") as lines:
+        lines.write(json.dumps([at, what]) + "\n")
+
+
+# ── The worker ───────────────────────────────────────────────────────────────────────────────────
+
+
+async def _serve() -> None:
+    server = AgentServer(
+        setup_fnc=_prewarm,
+        # However busy the machine is, the call is taken.
+        load_fnc=lambda *_: 0.0,
+        load_threshold=float("inf"),
+        num_idle_processes=1,
+        host="127.0.0.1",
+        port=int(os.environ[PORT]),
+    )
+    server.rtc_session(_answer, agent_name=AGENT)
+    running = asyncio.create_task(server.run())
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    await asyncio.wait({running})
+    await server.aclose()
+
+
+if __name__ == "__main__":
+    setup_logging("INFO", devmode=False, console=False)
+    asyncio.run(_serve())
