@@ -18,7 +18,7 @@ from livekit.agents import (
 )
 from livekit.agents import function_tool as tool
 
-from agent.filler import Cover, FillerRule, mark_late, waits_since, without_marks
+from agent.filler import FillerRule, FillerVoice, mark_late, waits_since, without_marks
 from llm_router.routing.phrases import Phrases
 
 _AGAIN_AFTER = 5.0
@@ -59,7 +59,7 @@ class Assistant(Agent):
         self._phrases, self._language = phrases, language
         self._filler_after = filler_after
         self._greeting = greeting or phrases.pick("greeting", language, 0)
-        self._cover = Cover(FillerRule(phrases, language))
+        self._cover = FillerVoice(FillerRule(phrases, language))
         self._fell_silent = 0.0
 
     async def on_enter(self) -> None:

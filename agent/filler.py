@@ -91,7 +91,7 @@ async def without_marks(text: AsyncIterable[str]) -> AsyncIterator[str]:
             yield clean
 
 
-class Cover:
+class FillerVoice:
     """Covers the waits of one call. Phrases are synthesised once and kept."""
 
     def __init__(self, rule: FillerRule) -> None:

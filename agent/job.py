@@ -24,11 +24,11 @@ from agent.stt.base import STTOptions
 from agent.telemetry import send_traces, share_metrics
 from agent.tts.base import TTSOptions
 from config.settings import Settings, environment, load_settings
-from llm_router import stored_router as switchboard
+from llm_router import stored_router
 from llm_router.integrations.livekit import RouterLLM
 from llm_router.options import PatienceOptions, RouterOptions
 from llm_router.routing.events import Observer
-from llm_router.stored_router import Lines, open_switchboard
+from llm_router.stored_router import StoreOptions, open_stored_router
 from llm_router.telemetry.opentelemetry import OpenTelemetryObserver
 from llm_router.telemetry.prometheus import PrometheusObserver
 
@@ -44,7 +44,7 @@ def prewarm(process: JobProcess) -> None:
     process.userdata["engines"] = load_engines(settings)
     process.userdata["phrases"] = load_phrases(settings.phrases_file)
     process.userdata["instructions"] = settings.assistant_prompt_file.read_text(encoding="utf-8")
-    process.userdata["known"] = asyncio.run(switchboard.look(lines(settings), environment()))
+    process.userdata["known"] = asyncio.run(stored_router.look(lines(settings), environment()))
     process.userdata["observers"] = _observers(process, settings)
 
 
@@ -59,7 +59,7 @@ async def answer(ctx: JobContext) -> None:
         stack.callback(board.forget)
         teller = LoadTeller(board)
         router = await stack.enter_async_context(
-            open_switchboard(
+            open_stored_router(
                 lines(settings),
                 kept["known"],
                 policy=settings.router_policy,
@@ -102,8 +102,8 @@ def metrics_folder() -> Path:
 # ── What the settings mean to those who do not read them ────────────────────────────────────────
 
 
-def lines(settings: Settings) -> Lines:
-    return Lines(
+def lines(settings: Settings) -> StoreOptions:
+    return StoreOptions(
         database=settings.database_url.get_secret_value(),
         master_keys=settings.master_keys,
         master_key_file=settings.encryption_key_file,

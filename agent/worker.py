@@ -22,8 +22,7 @@ from agent.session import load_phrases
 from agent.telemetry import share_metrics
 from agent.tokens import VoiceServer
 from config.settings import Settings, SettingsError, environment, load_settings
-from llm_router import open_router
-from llm_router import stored_router as switchboard
+from llm_router import open_router, stored_router
 from llm_router.errors import ConfigurationError
 from llm_router.gateway.errors import Problem
 
@@ -138,8 +137,8 @@ async def _check(settings: Settings) -> None:
         raise SettingsError(f"ASSISTANT_PROMPT_FILE: there is no {settings.assistant_prompt_file}")
     job.load_engines(settings)
     lines = job.lines(settings)
-    await switchboard.set_up(lines)
-    known = await switchboard.look(lines, environment())
+    await stored_router.set_up(lines)
+    known = await stored_router.look(lines, environment())
     async with open_router(known.found.connections, policy=settings.router_policy):
         """A rehearsal: an unknown policy or provider is found out."""
     for line in known.asked.lines():

@@ -16,7 +16,7 @@ from llm_router.routing.limits import Counters
 from llm_router.routing.phrases import Phrases
 from llm_router.routing.pool import Pool
 from llm_router.routing.router import Router
-from llm_router.sync.connections import Live, Stored
+from llm_router.sync.connections import EndpointSet, StoreSubscription
 from llm_router.sync.limits import Tally
 from llm_router.sync.queues import QueueWatch
 from llm_router.sync.scoreboard.base import Scoreboard
@@ -31,7 +31,7 @@ _WATCH_EVERY = 1.0
 
 @asynccontextmanager
 async def open_router(
-    connections: Sequence[Connection] | Stored,
+    connections: Sequence[Connection] | StoreSubscription,
     *,
     policy: str | Mapping[str, str] = "latency",
     options: RouterOptions | None = None,
@@ -59,9 +59,9 @@ async def open_router(
     policies = {pool: POLICIES.load(name).create() for pool, name in named.items()}
     async with AsyncExitStack() as stack:
         pool = Pool([], policies["default"], options.target, by_pool=policies)
-        live = Live(pool, clock, options.breaker, guard)
+        live = EndpointSet(pool, clock, options.breaker, guard)
         stack.push_async_callback(live.aclose)
-        if isinstance(connections, Stored):
+        if isinstance(connections, StoreSubscription):
             await live.follow(connections)
         elif refused := live.put(_by_key(connections)):
             raise next(iter(refused.values()))

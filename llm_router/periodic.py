@@ -9,7 +9,7 @@ from llm_router.errors import StoreError
 _logger = logging.getLogger("llm_router")
 
 
-async def over_and_over(
+async def run_periodically(
     step: Callable[[], Awaitable[None]], clock: Clock, every: float, without: str
 ) -> None:
     """For ever. A database that is away is waited for; that is said once, as "`without` until it is

@@ -28,7 +28,7 @@ from llm_router.store.database import Database
 from llm_router.store.limits import SqlCounters
 from llm_router.store.opening import open_sealed_store
 from llm_router.store.usage import UsageLog
-from llm_router.sync.connections import ACTIVE, Stored, told_apart
+from llm_router.sync.connections import ACTIVE, StoreSubscription, told_apart
 from llm_router.sync.scoreboard.base import Scoreboard
 from llm_router.sync.scoreboard.sql import SqlScoreboard
 from llm_router.sync.scoreboard.sqlite import SqliteScoreboard
@@ -44,7 +44,7 @@ _CONNECTIONS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lines:
+class StoreOptions:
     """Where a process finds connections, and leaves what it learns and uses.
 
     `database`: its URL. `master_keys`: where there is none, those in `master_key_file`.
@@ -72,7 +72,7 @@ class Known:
         return self.found.unless(told_apart(self.stored))
 
 
-async def set_up(lines: Lines) -> None:
+async def set_up(lines: StoreOptions) -> None:
     """Bring the database up to date, and see to a master key, as the HTTP process does too:
     whichever comes first. A database that is away is not waited for.
 
@@ -88,7 +88,7 @@ async def set_up(lines: Lines) -> None:
         _logger.warning("calls go by what is found until the database is there: %s", _why(error))
 
 
-async def look(lines: Lines, environ: Mapping[str, str]) -> Known:
+async def look(lines: StoreOptions, environ: Mapping[str, str]) -> Known:
     """What there is to ask now; all that asking it takes is loaded.
 
     Raises ConfigurationError for a file or a variable that cannot be understood.
@@ -101,7 +101,7 @@ async def look(lines: Lines, environ: Mapping[str, str]) -> Known:
     return known
 
 
-async def _stored(lines: Lines) -> tuple[Connection, ...]:
+async def _stored(lines: StoreOptions) -> tuple[Connection, ...]:
     database = Database(lines.database)
     try:
         async with asyncio.timeout(_LOOK_WITHIN):
@@ -115,8 +115,8 @@ async def _stored(lines: Lines) -> tuple[Connection, ...]:
 
 
 @asynccontextmanager
-async def open_switchboard(
-    lines: Lines,
+async def open_stored_router(
+    lines: StoreOptions,
     known: Known,
     *,
     policy: str = "latency",
@@ -149,14 +149,14 @@ async def open_switchboard(
 
 
 async def _connections(
-    lines: Lines, known: Known, database: Database
-) -> Stored | Sequence[Connection]:
+    lines: StoreOptions, known: Known, database: Database
+) -> StoreSubscription | Sequence[Connection]:
     try:
         store = await _store(lines, database)
     except ConfigurationError as error:
         _logger.error("this call goes by what was found: %s", error)  # noqa: TRY400  it says all
         return known.found.connections
-    return Stored(
+    return StoreSubscription(
         store,
         WORKER,
         asked=lambda stored: known.found.unless(stored).connections,
@@ -165,13 +165,13 @@ async def _connections(
     )
 
 
-async def _store(lines: Lines, database: Database) -> SqlConnectionStore:
+async def _store(lines: StoreOptions, database: Database) -> SqlConnectionStore:
     keys, file = lines.master_keys, lines.master_key_file
     vault = await asyncio.to_thread(load_vault, keys, file, may_make=False)
     return SqlConnectionStore(database, vault)
 
 
-def _scoreboard(lines: Lines, database: Database) -> Scoreboard | None:
+def _scoreboard(lines: StoreOptions, database: Database) -> Scoreboard | None:
     match lines.scoreboard:
         case "off":
             return None

@@ -14,7 +14,7 @@ from llm_router.connections.access import WORKER
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
-from llm_router.sync.connections import Stored
+from llm_router.sync.connections import StoreSubscription
 
 URL, KEY = "BENCH_DATABASE_URL", "BENCH_MASTER_KEY"
 _LOOK_EVERY = 0.002
@@ -25,7 +25,7 @@ async def main() -> None:
     store = SqlConnectionStore(database, Vault([os.environ[KEY]]))
     seen = None
     try:
-        async with open_router(Stored(store, WORKER)) as router:
+        async with open_router(StoreSubscription(store, WORKER)) as router:
             while True:
                 asked = [endpoint.connection for endpoint in router.pool.endpoints]
                 if (now := {one.name: [one.priority, one.api_key] for one in asked}) != seen:

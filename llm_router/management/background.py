@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from llm_router.gateway.deps import Services
-from llm_router.management.checker import Checker, World
+from llm_router.management.checker import Checker, CheckerDeps
 from llm_router.management.webhook_delivery import Courier
 from llm_router.store.leases import Lease
-from llm_router.store.summaries import tend
+from llm_router.store.summaries import maintain
 from llm_router.store.usage import UsageLog
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ async def watching(served: Services, usage_kept_for: timedelta) -> AsyncIterator
     """
     seconds = _LOOKS * served.health.look_every
     lease = Lease(served.database, "health checks", served.clock, seconds)
-    world = World(
+    world = CheckerDeps(
         leads=lease.held,
         guard_of=served.dialled,
         answered_since=UsageLog(served.database).answered_since,
@@ -36,7 +36,9 @@ async def watching(served: Services, usage_kept_for: timedelta) -> AsyncIterator
     tasks = [
         asyncio.create_task(checker.run(), name="checker"),
         asyncio.create_task(courier.run(), name="courier"),
-        asyncio.create_task(tend(served.database, served.clock, usage_kept_for), name="summaries"),
+        asyncio.create_task(
+            maintain(served.database, served.clock, usage_kept_for), name="summaries"
+        ),
     ]
     for task in tasks:
         task.add_done_callback(_told)

@@ -27,7 +27,7 @@ from llm_router.failures import Failure, FailureClass
 from llm_router.management.probe import look, open_provider
 from llm_router.net.guard import AddressGuard
 from llm_router.options import HealthOptions
-from llm_router.periodic import over_and_over
+from llm_router.periodic import run_periodically
 from llm_router.providers.base import Provider
 
 _logger = logging.getLogger("llm_router")
@@ -52,7 +52,7 @@ async def _alone() -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class World:
+class CheckerDeps:
     """What a checker asks of others. The defaults are for one that is alone with a store."""
 
     leads: Callable[[], Awaitable[bool]] = _alone
@@ -78,13 +78,13 @@ class Checker:
         self,
         store: ConnectionStore,
         options: HealthOptions | None = None,
-        world: World | None = None,
+        world: CheckerDeps | None = None,
         *,
         clock: Clock | None = None,
         rng: Rng | None = None,
     ) -> None:
         self._store, self._options = store, options or HealthOptions()
-        self._world = world or World()
+        self._world = world or CheckerDeps()
         self._clock, self._rng = clock or SystemClock(), rng or SystemRng()
         self._known: dict[str, _Known] = {}
         self._revision: int | None = None
@@ -96,7 +96,7 @@ class Checker:
         """For ever. A store that is away is waited for."""
         every = self._options.look_every
         try:
-            await over_and_over(self.step, self._clock, every, "connections are not checked")
+            await run_periodically(self.step, self._clock, every, "connections are not checked")
         finally:
             for task in self._checking.values():
                 task.cancel()

@@ -15,7 +15,7 @@ from llm_router.connections.access import SYSTEM
 from llm_router.connections.webhooks import TRIAL, payload, signed, wait
 from llm_router.errors import AddressRefusedError, NotFoundError, SealError, StoreError
 from llm_router.net.guard import AddressGuard, guarded_transport
-from llm_router.periodic import over_and_over
+from llm_router.periodic import run_periodically
 from llm_router.store.database import Database
 from llm_router.store.leases import Lease
 from llm_router.store.outbox import Delivery, Outbox
@@ -113,7 +113,7 @@ class Courier:
 
     async def run(self) -> None:
         try:
-            await over_and_over(self.step, self._clock, _EVERY, "webhooks are told nothing")
+            await run_periodically(self.step, self._clock, _EVERY, "webhooks are told nothing")
         finally:
             await self._stop()
             await self._lease.let_go()

@@ -1,4 +1,4 @@
-"""Settling: what becomes of attempts once their reply has moved on."""
+"""Draining: what becomes of attempts once their reply has moved on."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from llm_router.clock import Clock
 from llm_router.routing.endpoint import Attempt
 
 
-class Settling:
+class Draining:
     """Attempts nobody waits for any more, seen to their end without holding up a caller."""
 
     def __init__(self, clock: Clock) -> None:

@@ -11,7 +11,7 @@ from llm_router.routing.events import AttemptEvent, Observer, Observers, ReplyEv
 from llm_router.types import ChatRequest
 
 
-class Account:
+class Ledger:
     """`running` are the attempts that were started and not yet reported, in order. `deadline`: as
     in ReplyEvent.
     """

@@ -1,6 +1,6 @@
 """Which endpoints may be asked, and in what order.
 
-Nothing is worked out anew for every request: a `_Line` keeps those that fit one kind of request in
+Nothing is worked out anew for every request: a `_RequestQueue` keeps those that fit one kind of request in
 order, endpoints tell when they change, and a plan puts only those in their new place.
 """
 
@@ -16,7 +16,7 @@ from llm_router.clock import Rng, SystemRng
 from llm_router.failures import Failure
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.latency import size_class
-from llm_router.routing.policies.base import Aim, Policy, Standing, Turn
+from llm_router.routing.policies.base import Policy, RankContext, RankedCandidates, RoutingContext
 from llm_router.types import ChatRequest
 
 _CHARACTERS_PER_TOKEN = 3.0
@@ -62,22 +62,22 @@ def prompt_characters(request: ChatRequest) -> int:
     return characters
 
 
-class _Line:
+class _RequestQueue:
     """Those that fit one kind of request, in order. `resting`: those whose breaker is not closed.
 
     They stand in tiers: the careful (`hedge="never"`) after those free to hedge, one of weight 0
     (drained) after its like, the last resorts at the end. The policy orders within each.
     """
 
-    def __init__(self, places: Mapping[Endpoint, int], policy: Policy, aim: Aim) -> None:
+    def __init__(self, places: Mapping[Endpoint, int], policy: Policy, aim: RankContext) -> None:
         self.aim, self.resting = aim, set[Endpoint]()
         self._places, self._policy = places, policy
         self._stale = set(places)
         self._at_a_limit: list[tuple[float, int, Endpoint]] = []
         """A heap, by when they may be asked again, which time alone tells."""
         self._again: dict[Endpoint, float] = {}
-        self._tiers = defaultdict[tuple[bool, bool, bool], Standing[Endpoint]](
-            lambda: Standing(lambda endpoint: policy.rank(endpoint, aim))
+        self._tiers = defaultdict[tuple[bool, bool, bool], RankedCandidates[Endpoint]](
+            lambda: RankedCandidates(lambda endpoint: policy.rank(endpoint, aim))
         )
 
     def note(self, changed: set[Endpoint]) -> None:
@@ -102,7 +102,7 @@ class _Line:
                 self.resting.add(endpoint)
                 self._tier(endpoint).discard(endpoint)
 
-    def ordered(self, turn: Turn, also: Sequence[Endpoint]) -> list[Endpoint]:
+    def ordered(self, turn: RoutingContext, also: Sequence[Endpoint]) -> list[Endpoint]:
         """All that are well, and `also` those, as the turn would have them."""
         for endpoint in also:
             self._tier(endpoint).put(endpoint, self._places[endpoint])
@@ -117,7 +117,7 @@ class _Line:
     def soonest_back(self) -> list[Endpoint]:
         return sorted(self.resting, key=lambda e: (e.breaker.opens_again_at(), self._places[e]))
 
-    def _tier(self, endpoint: Endpoint) -> Standing[Endpoint]:
+    def _tier(self, endpoint: Endpoint) -> RankedCandidates[Endpoint]:
         connection = endpoint.connection
         return self._tiers[
             endpoint.provider.last_resort, connection.hedge == "never", not connection.weight
@@ -142,7 +142,7 @@ class Pool:
     ) -> None:
         self._policy, self._by_pool, self._target = policy, by_pool or {}, target
         self._rng = rng or SystemRng()
-        self._lines: dict[tuple[object, ...], _Line] = {}
+        self._lines: dict[tuple[object, ...], _RequestQueue] = {}
         self._changed = set[Endpoint]()
         self._last: dict[str, str] = {}
         self.turns = 0
@@ -196,7 +196,7 @@ class Pool:
             return 1.0
         return min(1.0, (endpoint.predicted(0) or 0.0) / (2 * self._target))
 
-    def _line(self, request: ChatRequest, now: float) -> _Line:
+    def _line(self, request: ChatRequest, now: float) -> _RequestQueue:
         """The line for such a request, up to date."""
         if self._changed:
             for kept in self._lines.values():
@@ -214,14 +214,14 @@ class Pool:
         line.refresh(now)
         return line
 
-    def _new_line(self, request: ChatRequest, characters: int) -> _Line:
+    def _new_line(self, request: ChatRequest, characters: int) -> _RequestQueue:
         places = {
             endpoint: place
             for place, endpoint in enumerate(self.endpoints)
             if not any(_unfit(endpoint, request, characters))
         }
         policy = self._by_pool.get(request.pool or "", self._policy)
-        return _Line(places, policy, Aim(size_class(characters), self._target))
+        return _RequestQueue(places, policy, RankContext(size_class(characters), self._target))
 
     def _fade_one(self, now: float) -> None:
         """Time alone changes what is known of an endpoint too, and tells nobody: a plan looks after
@@ -230,10 +230,12 @@ class Pool:
         if self.endpoints:
             self.endpoints[self.turns % len(self.endpoints)].latency.fade(now)
 
-    def _turn(self, request: ChatRequest, aim: Aim) -> Turn:
+    def _turn(self, request: ChatRequest, aim: RankContext) -> RoutingContext:
         self.turns += 1
         session = request.session_id
-        return Turn(aim, session, self._last.get(session, ""), self.turns, self._rng.random())
+        return RoutingContext(
+            aim, session, self._last.get(session, ""), self.turns, self._rng.random()
+        )
 
     def __repr__(self) -> str:
         return "\n".join(repr(endpoint) for endpoint in self.endpoints) or "no connection"

@@ -14,7 +14,7 @@ from llm_router.errors import ReplyFailedError
 from llm_router.failures import Failure, FailureClass, failure_before_a_word
 from llm_router.options import RouterOptions
 from llm_router.routing.budget import Budget
-from llm_router.routing.draining import Settling
+from llm_router.routing.draining import Draining
 from llm_router.routing.endpoint import Attempt, Endpoint, Mailbox, Role
 from llm_router.routing.events import Observer, ReplyEvent
 from llm_router.routing.hedge import (
@@ -27,7 +27,7 @@ from llm_router.routing.hedge import (
     winning,
 )
 from llm_router.routing.latency import size_class
-from llm_router.routing.ledger import Account
+from llm_router.routing.ledger import Ledger
 from llm_router.routing.phrases import Phrases
 from llm_router.routing.pool import Pool, may_follow, prompt_characters
 from llm_router.routing.resume import Seam, resume_request
@@ -54,8 +54,8 @@ class Router:
         self.phrases = phrases or Phrases()
         self.budget = Budget(options.hedge_budget)
         self.observers = tuple(observers)
-        self.sorries = 0
-        self.settling = Settling(clock)
+        self.apologies = 0
+        self.settling = Draining(clock)
 
     def stream(self, request: ChatRequest, observers: Sequence[Observer] = ()) -> "Reply":
         """One reply, to be read with `async for`; `observers` are told of this one alone.
@@ -95,7 +95,7 @@ class Reply:
         self._router, self._request = router, request
         self._options, self._clock = router.options, router.clock
         characters = prompt_characters(request)
-        self._account = Account(
+        self._ledger = Ledger(
             request,
             router.clock,
             [*router.observers, *observers],
@@ -119,24 +119,24 @@ class Reply:
 
     @property
     def event(self) -> ReplyEvent:
-        return self._account.event
+        return self._ledger.event
 
     # ── The life of one reply ────────────────────────────────────────────────────────────────────
 
     async def _run(self) -> AsyncGenerator[Chunk, None]:
         total = self._request.total_deadline or self._options.total
-        self._ends_at = self._account.started_at + total
+        self._ends_at = self._ledger.started_at + total
         self._router.budget.deposit()
         try:
             while won := await self._race():
                 async with aclosing(self._speak(*won)) as chunks:
                     async for chunk in chunks:
                         yield chunk
-                if self._account.is_finished:
+                if self._ledger.is_finished:
                     return
-                if self._account.resumes == self._options.max_resumes or self._is_out_of_time:
+                if self._ledger.resumes == self._options.max_resumes or self._is_out_of_time:
                     break
-                self._account.resumes += 1
+                self._ledger.resumes += 1
             yield self._last_words()
         finally:
             self._close()
@@ -167,9 +167,9 @@ class Reply:
             if (event := await self._mailbox.get(step.until)) is None:
                 continue
             attempt, what = event
-            if attempt not in self._account.running:
+            if attempt not in self._ledger.running:
                 continue  # a late word of one that was given up on
-            if chunk := winning(what, self._account.given):
+            if chunk := winning(what, self._ledger.given):
                 self._prepare_to_move_on(attempt, race.queue)
                 return attempt, chunk
             if failure := failure_before_a_word(what):
@@ -183,8 +183,8 @@ class Reply:
     async def _speak(self, winner: Attempt, chunk: Chunk) -> AsyncGenerator[Chunk, None]:
         """Give out what the winner says, until it has finished or broken off."""
         self._win(winner)
-        seam = Seam(self._account.given, winner.endpoint.provider.continuation)
-        said_before, name = len(self._account.given), winner.name
+        seam = Seam(self._ledger.given, winner.endpoint.provider.continuation)
+        said_before, name = len(self._ledger.given), winner.name
         while True:
             is_whole = bool(chunk.finish_reason or chunk.tool_calls)
             text = seam.feed(chunk.text) + (seam.flush() if is_whole else "")
@@ -192,9 +192,9 @@ class Reply:
             if chunk.finish_reason and self._is_cut_short(said_before):
                 self._fail(winner, Failure(FailureClass.EMPTY, "nothing more came"))
                 return
-            self._account.is_finished = chunk.finish_reason is not None
+            self._ledger.is_finished = chunk.finish_reason is not None
             yield chunk.given_out(text, name)
-            if self._account.is_finished:
+            if self._ledger.is_finished:
                 break
             event = await self._next_of(winner)
             if isinstance(event, Chunk):
@@ -202,7 +202,7 @@ class Reply:
                 continue
             if self._gave_tool_calls:
                 # All that was asked for is out: what the server does after that harms nobody.
-                self._account.is_finished = True
+                self._ledger.is_finished = True
                 yield Chunk(finish_reason="tool_calls", connection=name)
             elif event is None and self._is_out_of_time:
                 self._stop(winner, "cancelled")  # it spoke on; the time was ours
@@ -218,35 +218,35 @@ class Reply:
 
     def _who_may_be_asked(self) -> tuple[list[Endpoint], Sequence[Endpoint]]:
         """Best first, and whose trial may run beside; none that failed or is being asked."""
-        asked = {*self._account.failures, *(attempt.endpoint for attempt in self._account.running)}
+        asked = {*self._ledger.failures, *(attempt.endpoint for attempt in self._ledger.running)}
         plan = self._router.pool.plan(self._request, self._clock.now(), without=asked)
         self._reasons = plan.reasons
-        if not self._account.failures and not self._account.given:
+        if not self._ledger.failures and not self._ledger.given:
             return plan.ready, plan.trials  # nothing yet that could rule one of them out
         ready = [e for e in plan.ready if self._may_ask(e)]
-        return ready, () if self._account.given else plan.trials
+        return ready, () if self._ledger.given else plan.trials
 
     def _may_ask(self, endpoint: Endpoint) -> bool:
         """Nobody is asked again after a failure, and none that the failures of others rule out."""
-        if self._account.given and endpoint.provider.last_resort:
+        if self._ledger.given and endpoint.provider.last_resort:
             return False
         may_move = self._options.move_on_refused_content
         return not any(
             endpoint is failed
             or (failure.kind is FailureClass.REFUSED_CONTENT and not may_move)
             or not may_follow(endpoint, failed, failure)
-            for failed, failure in self._account.failures.items()
+            for failed, failure in self._ledger.failures.items()
         )
 
     def _role(self, step: Start) -> Role:
-        if not self._account.attempts:
+        if not self._ledger.attempts:
             return "first"
-        return "resume" if self._account.given and step.why == "failover" else step.why
+        return "resume" if self._ledger.given and step.why == "failover" else step.why
 
     def _start(self, endpoint: Endpoint, role: Role) -> Attempt:
         request = self._request
-        if self._account.given:
-            request = resume_request(request, self._account.given, endpoint.provider.continuation)
+        if self._ledger.given:
+            request = resume_request(request, self._ledger.given, endpoint.provider.continuation)
         waits = patience(
             endpoint.latency.first_word(self._size), self._clock.now(), self._options.patience
         )
@@ -260,7 +260,7 @@ class Reply:
             mailbox=self._mailbox,
             clock=self._clock,
         )
-        self._account.started(attempt)
+        self._ledger.started(attempt)
         return attempt
 
     def _start_trials(self, endpoints: Sequence[Endpoint]) -> list[Attempt]:
@@ -271,12 +271,12 @@ class Reply:
     def _win(self, winner: Attempt) -> None:
         self._look_at = 0.0
         self._speech.taken_over(self._clock.now())
-        self._account.won(winner)
+        self._ledger.won(winner)
         self._router.pool.answered(self._request.session_id, winner.endpoint)
-        for attempt in [a for a in self._account.running if a is not winner]:
+        for attempt in [a for a in self._ledger.running if a is not winner]:
             if attempt.role == "trial":
                 self._router.settling.watch(attempt)
-                self._account.ended(attempt, "lost")
+                self._ledger.ended(attempt, "lost")
             elif attempt.is_late:
                 self._fail(attempt, attempt.silence)
             else:
@@ -289,35 +289,35 @@ class Reply:
         attempt.cut()
         attempt.cancel()
         self._router.settling.add(attempt)
-        self._account.ended(attempt, outcome)
+        self._ledger.ended(attempt, outcome)
 
     def _fail(self, attempt: Attempt, failure: Failure) -> None:
         attempt.failed(failure)
         attempt.cancel()
         self._router.settling.add(attempt)
-        self._account.failures[attempt.endpoint] = failure
-        self._account.ended(attempt, str(failure.kind), failure)
+        self._ledger.failures[attempt.endpoint] = failure
+        self._ledger.ended(attempt, str(failure.kind), failure)
 
     def _give_up(self) -> None:
-        for attempt in list(self._account.running):
+        for attempt in list(self._ledger.running):
             if attempt.is_late:
                 self._fail(attempt, attempt.silence)
             else:  # it had less time than it is due
                 self._stop(attempt, "cancelled")
-                self._account.failures[attempt.endpoint] = attempt.silence
+                self._ledger.failures[attempt.endpoint] = attempt.silence
 
     def _close(self) -> None:
         """The end, however it came. Awaits nothing, so that a barge-in is not held up."""
-        for attempt in list(self._account.running):
-            if attempt is self._account.winner and self._account.is_finished:
+        for attempt in list(self._ledger.running):
+            if attempt is self._ledger.winner and self._ledger.is_finished:
                 attempt.finished()
                 attempt.cancel()
                 self._router.settling.add(attempt)
-                self._account.ended(attempt, "won")
+                self._ledger.ended(attempt, "won")
             else:
                 self._stop(attempt, "cancelled")
         self._mailbox.close()
-        self._account.close()
+        self._ledger.close()
 
     # ── Waiting while somebody speaks ────────────────────────────────────────────────────────────
 
@@ -339,7 +339,7 @@ class Reply:
                 return what or _UNFINISHED
 
     def _patience_ends(self, winner: Attempt) -> float:
-        if self._account.is_finished:
+        if self._ledger.is_finished:
             return self._ends_at
         options, last_chunk = self._options, winner.useful_at
         ends_at = min(self._ends_at, winner.started_at + winner.endpoint.connection.timeout)
@@ -365,13 +365,13 @@ class Reply:
             if self._speech.heard(text, winner.useful_at):
                 self._look_at = 0.0
             can_start = self._speech.silent_from is not None or chunk.finish_reason is not None
-            self._account.gave(text, is_clause=can_start)
+            self._ledger.gave(text, is_clause=can_start)
 
     def _prepare_to_move_on(self, winner: Attempt, queue: Sequence[Endpoint]) -> None:
         """Over to the next that was not asked, else to one that was asked and is not late."""
-        asked = [a.endpoint for a in self._account.running if a is not winner and not a.is_late]
+        asked = [a.endpoint for a in self._ledger.running if a is not winner and not a.is_late]
         # Nobody, when moving on again would be the end of the reply.
-        spares = [*queue, *asked] if self._account.resumes < self._options.max_resumes else []
+        spares = [*queue, *asked] if self._ledger.resumes < self._options.max_resumes else []
         now, options = self._clock.now(), self._options.patience
         self._lead = wait_for_another(spares, self._size, now, options)
 
@@ -388,20 +388,20 @@ class Reply:
 
     def _is_cut_short(self, said_before: int) -> bool:
         """A continuation that adds nothing is an end only where the sentence was at its end."""
-        added = self._account.given[said_before:].strip() or self._gave_tool_calls
-        return bool(said_before) and not added and not ends_sentence(self._account.given)
+        added = self._ledger.given[said_before:].strip() or self._gave_tool_calls
+        return bool(said_before) and not added and not ends_sentence(self._ledger.given)
 
     def _last_words(self) -> Chunk:
         """What is said when nobody is left. Raises ReplyFailedError for readers without a word."""
         phrases, language = self._router.phrases, self._request.language
-        self._account.nobody_left(self._reasons)
-        if self._account.given:
-            text = phrases.closing(self._account.given, language)
+        self._ledger.nobody_left(self._reasons)
+        if self._ledger.given:
+            text = phrases.closing(self._ledger.given, language)
         elif self._request.speech:
-            text = phrases.pick("sorry", language, self._router.sorries)
-            self._router.sorries += 1
+            text = phrases.pick("sorry", language, self._router.apologies)
+            self._router.apologies += 1
         else:
-            failures = [(e.name, str(failure)) for e, failure in self._account.failures.items()]
-            raise ReplyFailedError([*failures, *self._account.unasked])
-        self._account.phrased(text)
+            failures = [(e.name, str(failure)) for e, failure in self._ledger.failures.items()]
+            raise ReplyFailedError([*failures, *self._ledger.unasked])
+        self._ledger.phrased(text)
         return Chunk(text=text, finish_reason="stop")

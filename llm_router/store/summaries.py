@@ -116,7 +116,9 @@ async def prune(database: Database, before: datetime, most: int = _PRUNED_AT_ONC
     return removed.rowcount == most
 
 
-async def tend(database: Database, clock: Clock, kept_for: timedelta = timedelta(days=30)) -> None:
+async def maintain(
+    database: Database, clock: Clock, kept_for: timedelta = timedelta(days=30)
+) -> None:
     """Sum up and prune for ever, in any number of processes, of which one does it at a time.
 
     Single attempts are there for `kept_for`, their sums for good. A database that is away is waited

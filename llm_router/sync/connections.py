@@ -42,7 +42,7 @@ ACTIVE = Query(is_active=True, limit=None)
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoreSubscription:
     """The active connections that `actor` may use in `store`, as they are at any time.
 
     A change holds from the next reply on; replies under way end on what they began with. While the
@@ -60,7 +60,7 @@ class Stored:
     guard: AddressGuard = field(default_factory=AddressGuard)
 
 
-class Live:
+class EndpointSet:
     """Puts endpoints into `pool`, and owns them. `limits`: of all that ever were, by key. `guard`:
     what is dialled for whichever of them.
     """
@@ -99,7 +99,7 @@ class Live:
             self._let_go(gone)
         return refused
 
-    async def follow(self, stored: Stored) -> None:
+    async def follow(self, stored: StoreSubscription) -> None:
         """Put what is stored, now and after each change. Raises StoreError if it cannot begin: the
         store is away, and nothing is known of it.
         """
@@ -156,13 +156,13 @@ class Live:
 
     # ── Following a store ────────────────────────────────────────────────────────────────────────
 
-    async def _follow(self, stored: Stored) -> None:
+    async def _follow(self, stored: StoreSubscription) -> None:
         async with aclosing(stored.store.changes()) as changes:
             async for _ in changes:
                 while not await self._heard(stored):
                     await self._clock.sleep(_TRIED_AGAIN_AFTER)
 
-    async def _heard(self, stored: Stored) -> bool:
+    async def _heard(self, stored: StoreSubscription) -> bool:
         known = {*self._endpoints.values()}
         try:
             await self._read(stored)
@@ -180,7 +180,7 @@ class Live:
             _logger.warning("connections stay as they are until the store is back: %s", why)
         self._is_away = True
 
-    async def _read(self, stored: Stored) -> None:
+    async def _read(self, stored: StoreSubscription) -> None:
         page = await stored.store.find(stored.actor, ACTIVE, secrets=True)
         as_known = page.unreadable.keys() & self._endpoints.keys()
         active = [*page.items, *(self._endpoints[key].connection for key in as_known)]
@@ -190,7 +190,7 @@ class Live:
         self._put_stored(stored, active, page.unreadable)
 
     def _put_stored(
-        self, stored: Stored, active: Sequence[Connection], unreadable: Mapping[str, str]
+        self, stored: StoreSubscription, active: Sequence[Connection], unreadable: Mapping[str, str]
     ) -> None:
         refused = self.put(_keyed(stored.asked(told_apart(active))))
         if refused:

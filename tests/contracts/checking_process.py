@@ -6,7 +6,7 @@ import asyncio
 import sys
 
 from llm_router.clock import SystemClock
-from llm_router.management.checker import Checker, World
+from llm_router.management.checker import Checker, CheckerDeps
 from llm_router.options import HealthOptions
 from llm_router.store.connections import open_store
 from llm_router.store.crypto import Vault
@@ -29,7 +29,7 @@ async def main(url: str, master_key: str) -> None:
             said = now
             return is_mine
 
-        await Checker(store, OPTIONS, World(leads=leads)).run()
+        await Checker(store, OPTIONS, CheckerDeps(leads=leads)).run()
 
 
 if __name__ == "__main__":

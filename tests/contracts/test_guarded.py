@@ -13,7 +13,7 @@ from llm_router.net.guard import AddressGuard
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate
-from llm_router.sync.connections import Stored
+from llm_router.sync.connections import StoreSubscription
 from llm_router.testing import InMemoryConnectionStore
 from llm_router.testing.server import FaultyServer, Script
 from llm_router.types import ChatRequest
@@ -75,7 +75,7 @@ async def test_of_connections_of_before_those_that_somebody_owns_are_guarded(
 
 async def answer(store: ConnectionStore, guard: AddressGuard) -> str:
     async with (
-        open_router(Stored(store, WORKER, guard=guard)) as router,
+        open_router(StoreSubscription(store, WORKER, guard=guard)) as router,
         aclosing(router.stream(HELLO)) as reply,
     ):
         return "".join([chunk.text async for chunk in reply])

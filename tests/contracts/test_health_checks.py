@@ -13,7 +13,7 @@ import pytest
 from llm_router.connections.access import SYSTEM
 from llm_router.connections.record import Connection
 from llm_router.connections.store import ConnectionStore
-from llm_router.management.checker import Checker, World
+from llm_router.management.checker import Checker, CheckerDeps
 from llm_router.options import HealthOptions
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
@@ -30,7 +30,7 @@ from tests.contracts.stores import ANNA, MASTER_KEY, VAULT, added
 OFTEN = HealthOptions(interval=0.0, patience=0.5)
 
 
-async def looked(store: ConnectionStore, world: World | None = None) -> None:
+async def looked(store: ConnectionStore, world: CheckerDeps | None = None) -> None:
     """One round, and its end."""
     checker = Checker(store, OFTEN, world)
     await checker.step()
@@ -89,7 +89,7 @@ async def test_a_word_shows_what_a_list_of_models_does_not(
 
 async def test_what_an_admin_vouches_for_is_called_and_nothing_else(files: Files) -> None:
     async with FaultyServer() as server, house_on(await files.new()) as house:
-        world = World(guard_of=house.served.dialled)
+        world = CheckerDeps(guard_of=house.served.dialled)
         admins = await added(house.store, base_url=server.base_url)
         somebodys = Connection(name="b", base_url=server.base_url, model_name="m")
         (annas,) = await house.store.add(ANNA, [somebodys])

@@ -16,7 +16,7 @@ from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
 from llm_router.store.limits import SqlCounters
 from llm_router.store.tables import limit_counts
-from llm_router.sync.connections import Stored
+from llm_router.sync.connections import StoreSubscription
 from llm_router.testing.server import FaultyServer, Script
 from llm_router.types import ChatRequest
 from tests.contracts.databases import Server, opened
@@ -118,7 +118,7 @@ async def test_what_one_router_has_used_up_the_next_does_not_ask_for(
         spare = await added(stores[0], name="b", base_url=b.base_url, priority=2)
         for store, asked in zip(stores, (4, 1), strict=True):
             counters = SqlCounters(store.database)
-            followed = Stored(store, WORKER)
+            followed = StoreSubscription(store, WORKER)
             async with open_router(followed, policy="priority", counters=counters) as router:
                 said = [await ask(router) for _ in range(asked)]
                 assert said[-1] == "two"
@@ -126,7 +126,7 @@ async def test_what_one_router_has_used_up_the_next_does_not_ask_for(
         assert len(a.requests) == 3
         await stores[0].remove(SYSTEM, spare.id)
         counters = SqlCounters(stores[1].database)
-        async with open_router(Stored(stores[1], WORKER), counters=counters) as router:
+        async with open_router(StoreSubscription(stores[1], WORKER), counters=counters) as router:
             with pytest.raises(ReplyFailedError) as failed:
                 await ask(router)
         assert failed.value.reasons == (("a", reason),)

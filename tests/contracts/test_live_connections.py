@@ -18,7 +18,7 @@ from llm_router.routing.router import Router
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
 from llm_router.store.tables import connections
-from llm_router.sync.connections import Stored
+from llm_router.sync.connections import StoreSubscription
 from llm_router.testing import InMemoryConnectionStore
 from llm_router.testing.server import FaultyServer, Script
 from llm_router.types import ChatRequest
@@ -40,7 +40,7 @@ class Told:
 
 @asynccontextmanager
 async def following(store: ConnectionStore) -> AsyncIterator[Router]:
-    async with open_router(Stored(store, WORKER), policy="priority") as router:
+    async with open_router(StoreSubscription(store, WORKER), policy="priority") as router:
         yield router
 
 

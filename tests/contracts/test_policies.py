@@ -13,7 +13,7 @@ from llm_router.clock import SystemRng
 from llm_router.connections.record import Connection
 from llm_router.plugins import Plugins
 from llm_router.routing.endpoint import Endpoint
-from llm_router.routing.policies.base import Aim, Policy, Turn, standing
+from llm_router.routing.policies.base import Policy, RankContext, RoutingContext, standing
 from llm_router.routing.pool import Pool
 from llm_router.testing import HANG, ScriptedProvider
 from llm_router.types import ChatRequest
@@ -39,14 +39,14 @@ SHOWN = st.builds(
 )
 CANDIDATES = st.lists(SHOWN, max_size=8, unique_by=lambda candidate: candidate.name)
 TURNS = st.builds(
-    Turn,
-    aim=st.builds(Aim, size=st.integers(0, 3), target=st.sampled_from([0.2, 0.8])),
+    RoutingContext,
+    aim=st.builds(RankContext, size=st.integers(0, 3), target=st.sampled_from([0.2, 0.8])),
     session_id=st.sampled_from(["", "s1", "s2"]),
     last=st.sampled_from(["", "connection 1", "connection 2", "gone"]),
     number=st.integers(1, 1_000_000),
     chance=st.floats(0, 1, exclude_max=True),
 )
-AIM = Aim(size=0, target=0.8)
+AIM = RankContext(size=0, target=0.8)
 SESSIONS = [f"session {number}" for number in range(4_000)]
 WEIGHTS = [(1, 1), (1, 9), (1, 3, 6), (0, 1, 1), (2.5,) * 7]
 
@@ -60,7 +60,7 @@ def load(name: str) -> Policy:
     return policy
 
 
-def order(policy: Policy, candidates: Sequence[Shown], turn: Turn) -> list[str]:
+def order(policy: Policy, candidates: Sequence[Shown], turn: RoutingContext) -> list[str]:
     return names(policy.choose(standing(policy, candidates, turn.aim), turn))
 
 
@@ -79,7 +79,7 @@ def test_there_are_policies() -> None:
 @given(candidates=CANDIDATES, turn=TURNS)
 @enough
 def test_everyone_is_ordered_and_nobody_twice(
-    name: str, candidates: list[Shown], turn: Turn
+    name: str, candidates: list[Shown], turn: RoutingContext
 ) -> None:
     assert sorted(order(load(name), candidates, turn)) == sorted(names(candidates))
 
@@ -88,7 +88,7 @@ def test_everyone_is_ordered_and_nobody_twice(
 @given(candidates=CANDIDATES, turn=TURNS)
 @enough
 def test_the_same_question_has_the_same_answer_and_changes_nothing(
-    name: str, candidates: list[Shown], turn: Turn
+    name: str, candidates: list[Shown], turn: RoutingContext
 ) -> None:
     policy = load(name)
     shown = standing(policy, candidates, turn.aim)
@@ -104,7 +104,7 @@ def test_the_same_question_has_the_same_answer_and_changes_nothing(
 @given(candidates=CANDIDATES, turn=TURNS)
 @enough
 def test_they_stand_by_rank_and_equals_as_they_were_listed(
-    name: str, candidates: list[Shown], turn: Turn
+    name: str, candidates: list[Shown], turn: RoutingContext
 ) -> None:
     policy = load(name)
     by_rank = sorted(candidates, key=lambda one: policy.rank(one, turn.aim))
@@ -122,7 +122,7 @@ def test_an_order_that_was_kept_is_the_order_made_afresh(
     name: str,
     candidates: list[Shown],
     changes: list[tuple[int, int | None, float | None]],
-    turn: Turn,
+    turn: RoutingContext,
 ) -> None:
     policy = load(name)
     kept, now = standing(policy, candidates, turn.aim), dict(enumerate(candidates))
@@ -173,7 +173,7 @@ def test_when_one_goes_only_its_own_sessions_move_each_to_its_second(
 ) -> None:
     policy, left = load(name), [c for place, c in enumerate(candidates) if place != gone]
     for session in sessions:
-        turn = Turn(AIM, session)
+        turn = RoutingContext(AIM, session)
         before, after = order(policy, candidates, turn), order(policy, left, turn)
         assert after == [one for one in before if one in names(left)]
 
@@ -185,7 +185,7 @@ def test_sessions_are_shared_by_weight_and_so_are_those_who_stand_in(
 ) -> None:
     policy = load(name)
     shown = standing(policy, arms(weights), AIM)
-    orders = [names(policy.choose(shown, Turn(AIM, session))) for session in SESSIONS]
+    orders = [names(policy.choose(shown, RoutingContext(AIM, session))) for session in SESSIONS]
     assert_shared(Counter(first for first, *_ in orders), weights)
     of_the_last = [second for first, second, *_ in orders if first == f"arm {len(weights) - 1}"]
     assert_shared(Counter(of_the_last), weights[:-1])
@@ -197,7 +197,9 @@ def test_turns_of_no_session_are_shared_by_weight_and_so_are_those_who_stand_in(
 ) -> None:
     policy, rng = load("weighted"), SystemRng(7)
     shown = standing(policy, arms(weights), AIM)
-    orders = [names(policy.choose(shown, Turn(AIM, chance=rng.random()))) for _ in range(4_000)]
+    orders = [
+        names(policy.choose(shown, RoutingContext(AIM, chance=rng.random()))) for _ in range(4_000)
+    ]
     assert_shared(Counter(first for first, *_ in orders), weights)
     of_the_last = [second for first, second, *_ in orders if first == f"arm {len(weights) - 1}"]
     assert_shared(Counter(of_the_last), weights[:-1])
@@ -205,7 +207,9 @@ def test_turns_of_no_session_are_shared_by_weight_and_so_are_those_who_stand_in(
 
 @sharing
 def test_a_session_keeps_its_arm_from_release_to_release(name: str) -> None:
-    orders = (order(load(name), arms([1, 1, 1]), Turn(AIM, f"call {n}")) for n in range(12))
+    orders = (
+        order(load(name), arms([1, 1, 1]), RoutingContext(AIM, f"call {n}")) for n in range(12)
+    )
     assert "".join(first[-1] for first, *_ in orders) == "211201112211"
 
 

@@ -20,7 +20,7 @@ from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate
 from llm_router.store.statements import Unit
-from llm_router.store.summaries import LEASE, prune, roll_up, summed_up_to, tend
+from llm_router.store.summaries import LEASE, maintain, prune, roll_up, summed_up_to
 from llm_router.store.tables import usage
 from llm_router.store.usage import APPENDING, UsageLog, Used, row
 from tests.contracts.databases import Postgres, Server, opened
@@ -350,7 +350,7 @@ class Steps(SystemClock):
 
 @asynccontextmanager
 async def tended(database: Database, clock: Steps) -> AsyncIterator[None]:
-    task = asyncio.create_task(tend(database, clock, kept_for=LASTS))
+    task = asyncio.create_task(maintain(database, clock, kept_for=LASTS))
     try:
         await clock.rest()
         yield

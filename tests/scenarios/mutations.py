@@ -104,7 +104,7 @@ MUTATIONS = (
         "a reply that is left leaves its streams open",
         "llm_router/routing/router.py",
         '                self._stop(attempt, "cancelled")\n        self._mailbox.close()',
-        '                self._account.ended(attempt, "cancelled")\n        self._mailbox.close()',
+        '                self._ledger.ended(attempt, "cancelled")\n        self._mailbox.close()',
     ),
     Mutation(
         "the deadline is ignored",
@@ -133,7 +133,7 @@ MUTATIONS = (
     Mutation(
         "resumes have no limit",
         "llm_router/routing/router.py",
-        "if self._account.resumes == self._options.max_resumes or self._is_out_of_time:",
+        "if self._ledger.resumes == self._options.max_resumes or self._is_out_of_time:",
         "if self._is_out_of_time:",
     ),
     Mutation(
@@ -157,8 +157,8 @@ MUTATIONS = (
     Mutation(
         "a continuation with nothing to add is a failure",
         "llm_router/routing/router.py",
-        "if chunk := winning(what, self._account.given):",
-        "if (chunk := winning(what, self._account.given)) and chunk.useful:",
+        "if chunk := winning(what, self._ledger.given):",
+        "if (chunk := winning(what, self._ledger.given)) and chunk.useful:",
     ),
     Mutation(
         "the silence after the first words is endured",
@@ -169,8 +169,8 @@ MUTATIONS = (
     Mutation(
         "the time for the whole reply is ignored",
         "llm_router/routing/router.py",
-        "        self._ends_at = self._account.started_at + total\n",
-        "        self._ends_at = self._account.started_at + total + 1e6\n",
+        "        self._ends_at = self._ledger.started_at + total\n",
+        "        self._ends_at = self._ledger.started_at + total + 1e6\n",
     ),
     Mutation(
         "an attempt cancelled before its first step stays in flight",

@@ -12,7 +12,7 @@ from llm_router.connections.access import SYSTEM, Actor
 from llm_router.connections.record import Connection
 from llm_router.connections.store import Check
 from llm_router.errors import AddressRefusedError, ConfigurationError, StoreError, UnreachableError
-from llm_router.management.checker import Checker, World
+from llm_router.management.checker import Checker, CheckerDeps
 from llm_router.net.guard import AddressGuard
 from llm_router.options import HealthOptions
 from llm_router.testing import (
@@ -92,7 +92,7 @@ class Ward:
         async def answered_since(_: str, __: datetime) -> bool:
             return self.answered
 
-        world = World(leads=leads, answered_since=answered_since, open=self._open)
+        world = CheckerDeps(leads=leads, answered_since=answered_since, open=self._open)
         return Checker(self.store, self.options, world, clock=self.clock, rng=SystemRng(7))
 
     async def _open(

@@ -9,7 +9,7 @@ import pytest
 from livekit import rtc
 from livekit.agents import llm
 
-from agent.filler import LATE, Cover, FillerRule, mark_late, waits_since, without_marks
+from agent.filler import LATE, FillerRule, FillerVoice, mark_late, waits_since, without_marks
 from llm_router.routing.phrases import Phrases
 
 RATE = 1000
@@ -155,7 +155,7 @@ async def spoken(voice: Voice, *pieces: str | asyncio.Event) -> list[rtc.AudioFr
             else:
                 yield piece
 
-    return [f async for f in Cover(FillerRule(PHRASES, "en")).speak(text(), voice)]
+    return [f async for f in FillerVoice(FillerRule(PHRASES, "en")).speak(text(), voice)]
 
 
 async def test_an_answer_without_a_mark_is_spoken_as_it_is() -> None:
@@ -173,7 +173,7 @@ async def test_a_phrase_is_heard_before_a_late_answer_and_after_it_no_more() -> 
         yield "Yes"
 
     heard: list[rtc.AudioFrame] = []
-    async for one in Cover(FillerRule(PHRASES, "en")).speak(text(), voice):
+    async for one in FillerVoice(FillerRule(PHRASES, "en")).speak(text(), voice):
         heard.append(one)
         if len(heard) == 2:
             go.set()
@@ -190,7 +190,7 @@ async def test_a_phrase_is_cut_with_a_fade_when_the_answer_is_there() -> None:
         yield "Yes"
 
     heard: list[rtc.AudioFrame] = []
-    async for one in Cover(FillerRule(PHRASES, "en")).speak(text(), voice):
+    async for one in FillerVoice(FillerRule(PHRASES, "en")).speak(text(), voice):
         heard.append(one)
         go.set()
     assert len(heard) < 50
@@ -213,6 +213,6 @@ async def test_a_voice_that_fails_is_not_hidden() -> None:
     async def text() -> AsyncIterator[str]:
         yield "Yes"
 
-    cover = Cover(FillerRule(PHRASES, "en"))
+    cover = FillerVoice(FillerRule(PHRASES, "en"))
     with pytest.raises(ConnectionError, match="the voice is gone"):
         assert [f async for f in cover.speak(text(), broken)] == []

@@ -13,10 +13,10 @@ from llm_router.routing.policies import (
     round_robin,
     weighted,
 )
-from llm_router.routing.policies.base import Aim, Policy, Turn, standing
+from llm_router.routing.policies.base import Policy, RankContext, RoutingContext, standing
 from tests.shown import Shown
 
-AIM = Aim(size=0, target=0.8)
+AIM = RankContext(size=0, target=0.8)
 LATENCY, PRIORITY, CHEAPEST = latency.create(), priority.create(), cheapest.create()
 LEAST_PENDING, P2C, ROUND_ROBIN = least_pending.create(), p2c.create(), round_robin.create()
 WEIGHTED, AFFINITY = weighted.create(), affinity.create()
@@ -45,7 +45,7 @@ def order(
     chance: float = 0.0,
     session_id: str = "",
 ) -> str:
-    turn = Turn(AIM, session_id, last, number, chance)
+    turn = RoutingContext(AIM, session_id, last, number, chance)
     return "".join(one.name for one in policy.choose(standing(policy, candidates, AIM), turn))
 
 
@@ -86,8 +86,11 @@ def test_latency_trusts_a_newcomer_or_it_would_never_be_tried() -> None:
 def test_latency_goes_by_the_size_of_the_prompt() -> None:
     short, even = Shown(Connection(name="a"), 0, (0.1, 0.7)), candidate("b", 0.4)
     for size, first in ((0, "a"), (1, "b")):
-        aim = Aim(size, 0.8)
-        assert LATENCY.choose(standing(LATENCY, [short, even], aim), Turn(aim))[0].name == first
+        aim = RankContext(size, 0.8)
+        assert (
+            LATENCY.choose(standing(LATENCY, [short, even], aim), RoutingContext(aim))[0].name
+            == first
+        )
 
 
 @pytest.mark.parametrize(("other", "first"), [(0.39, "a"), (0.37, "b"), (0.3, "b"), (0.5, "a")])

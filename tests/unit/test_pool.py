@@ -13,7 +13,7 @@ from llm_router.failures import Failure, FailureClass
 from llm_router.plugins import Plugins
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.latency import DOUBT
-from llm_router.routing.policies.base import Aim, C, Standing, Turn
+from llm_router.routing.policies.base import C, RankContext, RankedCandidates, RoutingContext
 from llm_router.routing.policies.latency import LatencyPolicy
 from llm_router.routing.policies.least_pending import LeastPending
 from llm_router.routing.policies.priority import Priority
@@ -236,9 +236,9 @@ class Curious(Priority):
     """Keeps what it was asked."""
 
     def __init__(self) -> None:
-        self.turns: list[Turn] = []
+        self.turns: list[RoutingContext] = []
 
-    def choose(self, standing: Standing[C], turn: Turn) -> list[C]:
+    def choose(self, standing: RankedCandidates[C], turn: RoutingContext) -> list[C]:
         self.turns.append(turn)
         return super().choose(standing, turn)
 
@@ -250,8 +250,8 @@ def test_a_policy_is_told_whose_turn_it_is_and_which() -> None:
     for session in ("s", "new"):
         only.plan(replace(HELLO, session_id=session), 0.0)
     assert policy.turns == [
-        Turn(Aim(0, 0.8), session_id="s", last="a", number=1, chance=0.5),
-        Turn(Aim(0, 0.8), session_id="new", last="", number=2, chance=0.5),
+        RoutingContext(RankContext(0, 0.8), session_id="s", last="a", number=1, chance=0.5),
+        RoutingContext(RankContext(0, 0.8), session_id="new", last="", number=2, chance=0.5),
     ]
 
 

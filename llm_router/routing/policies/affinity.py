@@ -6,23 +6,23 @@ cache to go back to, so it goes to whoever is least busy.
 """
 
 from llm_router.routing.policies.base import (
-    Aim,
     C,
-    Candidate,
+    CandidateView,
     Policy,
     Rank,
-    Standing,
-    Turn,
+    RankContext,
+    RankedCandidates,
+    RoutingContext,
     by_session,
     load,
 )
 
 
 class Affinity:
-    def rank(self, candidate: Candidate, aim: Aim) -> Rank:  # noqa: ARG002  load is the same for any prompt
+    def rank(self, candidate: CandidateView, aim: RankContext) -> Rank:  # noqa: ARG002  load is the same for any prompt
         return load(candidate), candidate.connection.priority
 
-    def choose(self, standing: Standing[C], turn: Turn) -> list[C]:
+    def choose(self, standing: RankedCandidates[C], turn: RoutingContext) -> list[C]:
         return by_session(standing, turn.session_id) if turn.session_id else standing.ordered()
 
 

@@ -2,7 +2,7 @@
 
 A policy is a module in this folder with `create() -> Policy`. It is pure: no clock, no chance of
 its own, nothing remembered. It says two things. `rank` is where an endpoint stands, whoever asks:
-the pool keeps a `Standing` sorted by it and touches only those that have changed, so that a turn
+the pool keeps a `RankedCandidates` sorted by it and touches only those that have changed, so that a turn
 costs the same with a thousand endpoints as with ten. `choose` is what one turn makes of it.
 """
 
@@ -19,7 +19,7 @@ Rank = tuple[float, ...]
 """Lower goes first; of two the same, the one the user listed first."""
 
 
-class Candidate(Protocol):
+class CandidateView(Protocol):
     """One endpoint as a policy sees it. Only those that may be asked are shown to it."""
 
     @property
@@ -33,12 +33,12 @@ class Candidate(Protocol):
         """Seconds to its first clause, with what is in flight; None: nothing was measured yet."""
 
 
-C = TypeVar("C", bound=Candidate)
+C = TypeVar("C", bound=CandidateView)
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
+class RankContext:
     """What many turns have in common: the size class of the prompt (see `latency.size_class`) and
     the seconds to the first clause that are wanted.
     """
@@ -48,12 +48,12 @@ class Aim:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class RoutingContext:
     """One turn: whose session, who answered it last (a connection's name or empty), how many turns
     there were, and a number in [0, 1) for what is left to chance.
     """
 
-    aim: Aim
+    aim: RankContext
     session_id: str = ""
     last: str = ""
     number: int = 0
@@ -61,10 +61,10 @@ class Turn:
 
 
 class Policy(Protocol):
-    def rank(self, candidate: Candidate, aim: Aim) -> Rank:
+    def rank(self, candidate: CandidateView, aim: RankContext) -> Rank:
         """Where it stands, whoever asks."""
 
-    def choose(self, standing: "Standing[C]", turn: Turn) -> list[C]:
+    def choose(self, standing: "RankedCandidates[C]", turn: RoutingContext) -> list[C]:
         """All of them, best first: the first is the primary, the rest hedges and failovers."""
 
 
@@ -74,7 +74,7 @@ class CreatePolicy(Protocol):
     def __call__(self) -> Policy: ...
 
 
-class Standing(Generic[C]):
+class RankedCandidates(Generic[C]):
     """Candidates sorted by rank, and kept so while they change one at a time."""
 
     _MOST_NOTES = 256
@@ -142,21 +142,21 @@ class Standing(Generic[C]):
         return len(self._candidates)
 
 
-def standing(policy: Policy, candidates: Iterable[C], aim: Aim) -> Standing[C]:
+def standing(policy: Policy, candidates: Iterable[C], aim: RankContext) -> RankedCandidates[C]:
     """Candidates, as the user listed them, put in order."""
-    sorted_: Standing[C] = Standing(lambda candidate: policy.rank(candidate, aim))
+    sorted_: RankedCandidates[C] = RankedCandidates(lambda candidate: policy.rank(candidate, aim))
     for place, candidate in enumerate(candidates):
         sorted_.put(candidate, place)
     return sorted_
 
 
-def load(candidate: Candidate) -> float:
+def load(candidate: CandidateView) -> float:
     """How busy it would be with one reply more, for its weight."""
     weight = candidate.connection.weight
     return (candidate.in_flight + 1) / weight if weight else math.inf
 
 
-def by_session(standing: Standing[C], session_id: str) -> list[C]:
+def by_session(standing: RankedCandidates[C], session_id: str) -> list[C]:
     """An order of its own for each session; over many sessions, those in front share by weight.
 
     Weighted rendezvous hashing (Thaler and Ravishankar, 1998; with the logarithm shares follow the

@@ -6,7 +6,15 @@ model has on the list; without one there either, it is free, as a machine of one
 """
 
 from llm_router.catalog.prices import price_of
-from llm_router.routing.policies.base import Aim, C, Candidate, Policy, Rank, Standing, Turn
+from llm_router.routing.policies.base import (
+    C,
+    CandidateView,
+    Policy,
+    Rank,
+    RankContext,
+    RankedCandidates,
+    RoutingContext,
+)
 
 _PROMPT_TOKENS = 3.0
 """Tokens read for each token written: the blend in which models are commonly compared. In a voice
@@ -14,7 +22,7 @@ call the prompt, with all that was said, outweighs the reply."""
 
 
 class Cheapest:
-    def rank(self, candidate: Candidate, aim: Aim) -> Rank:
+    def rank(self, candidate: CandidateView, aim: RankContext) -> Rank:
         connection, predicted = candidate.connection, candidate.predicted(aim.size) or 0.0
         if predicted > aim.target:
             return True, predicted
@@ -22,7 +30,7 @@ class Cheapest:
         blended = _PROMPT_TOKENS * price.input + price.output if price else 0.0
         return False, blended, connection.priority, predicted
 
-    def choose(self, standing: Standing[C], turn: Turn) -> list[C]:  # noqa: ARG002  a price is the same for all
+    def choose(self, standing: RankedCandidates[C], turn: RoutingContext) -> list[C]:  # noqa: ARG002  a price is the same for all
         return standing.ordered()
 
 

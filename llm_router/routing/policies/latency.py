@@ -5,7 +5,15 @@ fastest first. A session stays where it is, since its prompt is in that server's
 another of the same priority is better by a clear margin.
 """
 
-from llm_router.routing.policies.base import Aim, C, Candidate, Policy, Rank, Standing, Turn
+from llm_router.routing.policies.base import (
+    C,
+    CandidateView,
+    Policy,
+    Rank,
+    RankContext,
+    RankedCandidates,
+    RoutingContext,
+)
 
 _MARGIN = 0.75
 """Another must be predicted below this part of the current one's time to take the session over."""
@@ -14,10 +22,10 @@ _UNKNOWN = 0.0
 
 
 class LatencyPolicy:
-    def rank(self, candidate: Candidate, aim: Aim) -> Rank:
+    def rank(self, candidate: CandidateView, aim: RankContext) -> Rank:
         return _rank(candidate, candidate.predicted(aim.size) or _UNKNOWN, aim)
 
-    def choose(self, standing: Standing[C], turn: Turn) -> list[C]:
+    def choose(self, standing: RankedCandidates[C], turn: RoutingContext) -> list[C]:
         stays = standing.find(turn.last)
         if stays is None:
             return standing.ordered()
@@ -25,7 +33,7 @@ class LatencyPolicy:
         return standing.ordered_with(stays, _rank(stays, predicted, turn.aim))
 
 
-def _rank(candidate: Candidate, predicted: float, aim: Aim) -> Rank:
+def _rank(candidate: CandidateView, predicted: float, aim: RankContext) -> Rank:
     late = predicted > aim.target
     return late, 0.0 if late else candidate.connection.priority, predicted
 

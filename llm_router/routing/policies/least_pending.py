@@ -4,14 +4,23 @@ For servers of our own, whose queue is the thing to avoid. Weights stand for cap
 weighted least connections of the Linux Virtual Server: of two idle servers the larger goes first.
 """
 
-from llm_router.routing.policies.base import Aim, C, Candidate, Policy, Rank, Standing, Turn, load
+from llm_router.routing.policies.base import (
+    C,
+    CandidateView,
+    Policy,
+    Rank,
+    RankContext,
+    RankedCandidates,
+    RoutingContext,
+    load,
+)
 
 
 class LeastPending:
-    def rank(self, candidate: Candidate, aim: Aim) -> Rank:  # noqa: ARG002  load is the same for any prompt
+    def rank(self, candidate: CandidateView, aim: RankContext) -> Rank:  # noqa: ARG002  load is the same for any prompt
         return load(candidate), candidate.connection.priority
 
-    def choose(self, standing: Standing[C], turn: Turn) -> list[C]:  # noqa: ARG002  and for all sessions
+    def choose(self, standing: RankedCandidates[C], turn: RoutingContext) -> list[C]:  # noqa: ARG002  and for all sessions
         return standing.ordered()
 
 

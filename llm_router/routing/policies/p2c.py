@@ -5,14 +5,23 @@ all run to the same server (Mitzenmacher, "The power of two choices", 2001). The
 busy they are.
 """
 
-from llm_router.routing.policies.base import Aim, C, Candidate, Policy, Rank, Standing, Turn, load
+from llm_router.routing.policies.base import (
+    C,
+    CandidateView,
+    Policy,
+    Rank,
+    RankContext,
+    RankedCandidates,
+    RoutingContext,
+    load,
+)
 
 
 class PowerOfTwoChoices:
-    def rank(self, candidate: Candidate, aim: Aim) -> Rank:  # noqa: ARG002  load is the same for any prompt
+    def rank(self, candidate: CandidateView, aim: RankContext) -> Rank:  # noqa: ARG002  load is the same for any prompt
         return (load(candidate),)
 
-    def choose(self, standing: Standing[C], turn: Turn) -> list[C]:
+    def choose(self, standing: RankedCandidates[C], turn: RoutingContext) -> list[C]:
         ordered = standing.ordered()
         if len(ordered) <= 2:  # noqa: PLR2004  both are chosen
             return ordered

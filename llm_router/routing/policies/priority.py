@@ -1,13 +1,21 @@
 """`priority`: the user's order, whatever the clock says. For when one answer is simply better."""
 
-from llm_router.routing.policies.base import Aim, C, Candidate, Policy, Rank, Standing, Turn
+from llm_router.routing.policies.base import (
+    C,
+    CandidateView,
+    Policy,
+    Rank,
+    RankContext,
+    RankedCandidates,
+    RoutingContext,
+)
 
 
 class Priority:
-    def rank(self, candidate: Candidate, aim: Aim) -> Rank:  # noqa: ARG002  the user's order heeds no clock
+    def rank(self, candidate: CandidateView, aim: RankContext) -> Rank:  # noqa: ARG002  the user's order heeds no clock
         return (candidate.connection.priority,)
 
-    def choose(self, standing: Standing[C], turn: Turn) -> list[C]:  # noqa: ARG002  nor whose turn it is
+    def choose(self, standing: RankedCandidates[C], turn: RoutingContext) -> list[C]:  # noqa: ARG002  nor whose turn it is
         return standing.ordered()
 
 

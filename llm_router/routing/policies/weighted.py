@@ -9,13 +9,13 @@ import itertools
 from collections.abc import Sequence
 
 from llm_router.routing.policies.base import (
-    Aim,
     C,
-    Candidate,
+    CandidateView,
     Policy,
     Rank,
-    Standing,
-    Turn,
+    RankContext,
+    RankedCandidates,
+    RoutingContext,
     by_session,
 )
 
@@ -25,10 +25,10 @@ _BELOW_ONE = 1 - 2**-53
 
 
 class Weighted:
-    def rank(self, candidate: Candidate, aim: Aim) -> Rank:  # noqa: ARG002  weights hold for any prompt
+    def rank(self, candidate: CandidateView, aim: RankContext) -> Rank:  # noqa: ARG002  weights hold for any prompt
         return (-candidate.connection.weight,)
 
-    def choose(self, standing: Standing[C], turn: Turn) -> list[C]:
+    def choose(self, standing: RankedCandidates[C], turn: RoutingContext) -> list[C]:
         if turn.session_id:
             return by_session(standing, turn.session_id)
         ordered = standing.ordered()

@@ -15,7 +15,7 @@ from llm_router.options import BreakerOptions
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.policies.priority import Priority
 from llm_router.routing.pool import Pool
-from llm_router.sync.connections import Live, told_apart
+from llm_router.sync.connections import EndpointSet, told_apart
 from llm_router.types import ChatRequest
 
 A = Connection(
@@ -29,7 +29,7 @@ HELLO = ChatRequest(messages=[{"role": "user", "content": "hello"}])
 class Kept:
     def __init__(self) -> None:
         self.pool = Pool([], Priority(), 0.8)
-        self.live = Live(self.pool, SystemClock(), BreakerOptions())
+        self.live = EndpointSet(self.pool, SystemClock(), BreakerOptions())
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from llm_router import stored_router as switchboard
+from llm_router import stored_router
 from llm_router.connections.access import SYSTEM
 from llm_router.errors import ConfigurationError
 from llm_router.failures import FailureClass
@@ -19,7 +19,7 @@ from llm_router.routing.router import Router
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.crypto import load_vault
 from llm_router.store.tables import usage
-from llm_router.stored_router import Known, Lines, look, open_switchboard
+from llm_router.stored_router import Known, StoreOptions, look, open_stored_router
 from llm_router.testing.server import Fault, FaultyServer, Script
 from llm_router.types import ChatRequest
 from tests.contracts.databases import Server, opened
@@ -33,7 +33,7 @@ FOUND, STORED = Script(words=["found"]), Script(words=["stored"])
 class House:
     """A database, a server that a file names, and one to be stored."""
 
-    lines: Lines
+    lines: StoreOptions
     found: FaultyServer
     other: FaultyServer
     store: SqlConnectionStore
@@ -43,7 +43,7 @@ class House:
         self, known: Known | None = None, policy: str = "priority"
     ) -> AsyncIterator[Router]:
         known = known or await look(self.lines, {})
-        async with open_switchboard(self.lines, known, policy=policy) as router:
+        async with open_stored_router(self.lines, known, policy=policy) as router:
             yield router
 
     async def keep(self, **fields: Any) -> str:
@@ -56,11 +56,11 @@ class House:
         return (await added(self.store, **given)).id
 
 
-def settled(url: str, folder: Path, server: FaultyServer) -> Lines:
+def settled(url: str, folder: Path, server: FaultyServer) -> StoreOptions:
     """The folder's file names the server; its master key is made when it is needed."""
     row = {"name": "named", "base_url": server.base_url, "model_name": "m"}
     (folder / "connections.json").write_text(json.dumps([row]))
-    return Lines(
+    return StoreOptions(
         database=url,
         master_key_file=folder / "master.key",
         connections_file=folder / "connections.json",
@@ -74,7 +74,7 @@ async def house(server: Server, tmp_path: Path) -> AsyncIterator[House]:
         found = await stack.enter_async_context(FaultyServer(FOUND))
         other = await stack.enter_async_context(FaultyServer(STORED))
         lines = settled(url, tmp_path, found)
-        await switchboard.set_up(lines)
+        await stored_router.set_up(lines)
         database = await stack.enter_async_context(opened(url))
         vault = load_vault((), lines.master_key_file, may_make=False)
         yield House(lines, found, other, SqlConnectionStore(database, vault))
@@ -201,13 +201,13 @@ async def test_a_call_is_answered_while_the_database_is_away_by_whom_its_process
 ) -> None:
     async with FaultyServer(FOUND) as found, FaultyServer(STORED) as other:
         here = settled(f"sqlite:///{tmp_path}/here.sqlite3", tmp_path, found)
-        await switchboard.set_up(here)
+        await stored_router.set_up(here)
         async with opened(here.database) as database:
             vault = load_vault((), here.master_key_file)
             store = SqlConnectionStore(database, vault)
             await added(store, base_url=other.base_url, model_name="m", api_key=KEY)
         known = await look(here, {})
-        async with open_switchboard(replace(here, database=away), known) as router:
+        async with open_stored_router(replace(here, database=away), known) as router:
             assert await answer(router) == "stored"
     assert "connections stay as they are until the store is back" in caplog.text
     assert "usage of 1 attempts is lost" in caplog.text
@@ -258,7 +258,7 @@ async def test_without_the_master_key_a_call_goes_by_what_was_found(
         assert await answer(router) == "found"
     assert "put the file back" in caplog.text
     with pytest.raises(ConfigurationError, match="put the file back"):
-        await switchboard.set_up(house.lines)
+        await stored_router.set_up(house.lines)
 
 
 # ── What others are told ─────────────────────────────────────────────────────────────────────────
@@ -305,7 +305,7 @@ async def test_processes_that_start_at_once_on_an_empty_database_share_one_maste
 ) -> None:
     async with FaultyServer(FOUND) as found:
         lines = settled(await server.new(migrated=False), tmp_path, found)
-        await asyncio.gather(*(switchboard.set_up(lines) for _ in range(3)))
+        await asyncio.gather(*(stored_router.set_up(lines) for _ in range(3)))
         known = await look(lines, {})
     assert known.stored == ()
     text = lines.master_key_file.read_text()
