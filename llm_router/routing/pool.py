@@ -1,7 +1,7 @@
 """Which endpoints may be asked, and in what order.
 
-Nothing is worked out anew for every request: a `_RequestQueue` keeps those that fit one kind of request in
-order, endpoints tell when they change, and a plan puts only those in their new place.
+Nothing is worked out anew for every request: a `_RequestQueue` keeps those that fit one kind of
+request in order, endpoints tell when they change, and a plan puts only those in their new place.
 """
 
 import bisect

@@ -2,8 +2,8 @@
 
 A policy is a module in this folder with `create() -> Policy`. It is pure: no clock, no chance of
 its own, nothing remembered. It says two things. `rank` is where an endpoint stands, whoever asks:
-the pool keeps a `RankedCandidates` sorted by it and touches only those that have changed, so that a turn
-costs the same with a thousand endpoints as with ten. `choose` is what one turn makes of it.
+the pool keeps `RankedCandidates` sorted by it and touches only those that have changed, so that a
+turn costs the same with a thousand endpoints as with ten. `choose` is what one turn makes of it.
 """
 
 import bisect
