@@ -29,7 +29,8 @@ def folders() -> list[str]:
 def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Yields the line and text of each docstring, those below attributes included."""
     for node in ast.walk(tree):
-        for child in getattr(node, "body", None) or ():
+        body = getattr(node, "body", None)
+        for child in body if isinstance(body, list) else ():  # of a lambda: one expression
             if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
                 text = child.value.value
                 if isinstance(text, str):
