@@ -14,6 +14,7 @@ from llm_router.plugins import Plugins
 from llm_router.routing.events import EndpointState, LogObserver, Observer, Observers, Watcher
 from llm_router.routing.limits import Counters
 from llm_router.routing.phrases import Phrases
+from llm_router.routing.policies.base import CreatePolicy
 from llm_router.routing.pool import Pool
 from llm_router.routing.router import Router
 from llm_router.sync.connections import EndpointSet, StoreSubscription
@@ -24,7 +25,7 @@ from llm_router.sync.scoreboard.keeper import Keeper
 
 __all__ = ["POLICIES", "open_router"]
 
-POLICIES = Plugins("llm_router.routing.policies", "policy")
+POLICIES: Plugins[CreatePolicy] = Plugins("llm_router.routing.policies", "policy")
 _WATCH_EVERY = 1.0
 """Seconds between two looks at the endpoints for those who draw them."""
 
@@ -56,7 +57,7 @@ async def open_router(
     """
     clock, options = clock or SystemClock(), options or RouterOptions()
     named = {"default": policy} if isinstance(policy, str) else {"default": "latency", **policy}
-    policies = {pool: POLICIES.load(name).create() for pool, name in named.items()}
+    policies = {pool: POLICIES.load(name)() for pool, name in named.items()}
     async with AsyncExitStack() as stack:
         pool = Pool([], policies["default"], options.target, by_pool=policies)
         live = EndpointSet(pool, clock, options.breaker, guard)

@@ -3,11 +3,11 @@
 import logging
 from dataclasses import replace
 
-from agent.stt.base import Engine, STTOptions, as_stream
+from agent.stt.base import CreateEngine, Engine, STTOptions, as_stream
 from llm_router.errors import ConfigurationError
 from llm_router.plugins import Plugins
 
-_ENGINES = Plugins("agent.stt", "STT engine")
+ENGINES: Plugins[CreateEngine] = Plugins("agent.stt", "STT engine")
 _EMBEDDED = "embedded"
 _log = logging.getLogger(__name__)
 
@@ -23,15 +23,14 @@ def load(name: str, options: STTOptions, fallback: bool = True) -> Engine:
     engine cannot work with.
     """
     kind, _, plugin = name.partition(":")
-    engine: Engine = _ENGINES.load(kind).create(replace(options, plugin=plugin))
+    engine = ENGINES.load(kind)(replace(options, plugin=plugin))
     spare = _spare(options) if fallback and kind != _EMBEDDED else None
     return as_stream(engine, spare, options.timeout)
 
 
 def _spare(options: STTOptions) -> Engine | None:
     try:
-        spare: Engine = _ENGINES.load(_EMBEDDED).create(STTOptions(language=options.language))
+        return ENGINES.load(_EMBEDDED)(STTOptions(language=options.language))
     except ConfigurationError as reason:
         _log.warning("no embedded STT stands behind the chosen one: %s", reason)
         return None
-    return spare

@@ -1,7 +1,7 @@
 """What the engines share: their options, and how one stands in for another."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 from livekit.agents import inference, stt, vad
 
@@ -15,6 +15,12 @@ class STTOptions(EngineOptions):
     """`language` is the caller's."""
 
     kind: ClassVar[Literal["STT", "TTS"]] = "STT"
+
+
+class CreateEngine(Protocol):
+    """The type of each engine module's `create`."""
+
+    def __call__(self, options: STTOptions) -> Engine: ...
 
 
 class Utterances(stt.StreamAdapter):

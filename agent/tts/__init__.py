@@ -3,11 +3,11 @@
 import logging
 from dataclasses import replace
 
-from agent.tts.base import Engine, Speaker, TTSOptions, as_stream
+from agent.tts.base import CreateEngine, Engine, Speaker, TTSOptions, as_stream
 from llm_router.errors import ConfigurationError
 from llm_router.plugins import Plugins
 
-_ENGINES = Plugins("agent.tts", "TTS engine")
+ENGINES: Plugins[CreateEngine] = Plugins("agent.tts", "TTS engine")
 _EMBEDDED = "embedded"
 _log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ def load(name: str, options: TTSOptions, fallback: bool = True) -> Engine:
     engine cannot work with.
     """
     kind, _, plugin = name.partition(":")
-    engine: Engine = _ENGINES.load(kind).create(replace(options, plugin=plugin))
+    engine = ENGINES.load(kind)(replace(options, plugin=plugin))
     if kind == _EMBEDDED:  # a cut costs it nothing, so it may begin with the first clause
         return Speaker(engine, at_clauses=True)
     return as_stream(engine, _spare(options) if fallback else None, options.timeout)
@@ -31,8 +31,7 @@ def load(name: str, options: TTSOptions, fallback: bool = True) -> Engine:
 
 def _spare(options: TTSOptions) -> Engine | None:
     try:
-        spare: Engine = _ENGINES.load(_EMBEDDED).create(TTSOptions(language=options.language))
+        return ENGINES.load(_EMBEDDED)(TTSOptions(language=options.language))
     except ConfigurationError as reason:
         _log.warning("no embedded TTS stands behind the chosen one: %s", reason)
         return None
-    return spare

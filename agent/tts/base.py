@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 from livekit.agents import APIConnectOptions, tts
 from livekit.agents.tokenize import SentenceStream, SentenceTokenizer, TokenData
@@ -20,6 +20,12 @@ class TTSOptions(EngineOptions):
     kind: ClassVar[Literal["STT", "TTS"]] = "TTS"
     voice: str = ""
     """Empty: the engine's own choice for the language."""
+
+
+class CreateEngine(Protocol):
+    """The type of each engine module's `create`."""
+
+    def __call__(self, options: TTSOptions) -> Engine: ...
 
 
 # White space must follow, or "3.5" would be cut while it comes in; a point after a single letter, a

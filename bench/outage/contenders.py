@@ -36,7 +36,7 @@ class Patchbay:
             Endpoint(_connection(one, place), one, options.breaker)
             for place, one in enumerate(servers)
         ]
-        chosen = POLICIES.load(policy).create()
+        chosen = POLICIES.load(policy)()
         pool = Pool(endpoints, chosen, options.target, rng=SystemRng(number))
         self._router = Router(pool, options, clock=clock)
 

@@ -48,7 +48,7 @@ def choosing(
 def _choosing(policy: str, size: int, rounds: int, tell: Callable[[str], None]) -> Choosing:
     tell(f"choosing: {policy} among {size}")
     endpoints = _endpoints(size)
-    pool = Pool(endpoints, POLICIES.load(policy).create(), 0.8)
+    pool = Pool(endpoints, POLICIES.load(policy)(), 0.8)
     sessions, now = [_request(f"session {n}") for n in range(_SESSIONS)], count(0.0, 0.01)
     for request, endpoint in zip(sessions, endpoints * _SESSIONS, strict=False):
         pool.plan(request, 0.0)
@@ -67,7 +67,7 @@ def _choosing(policy: str, size: int, rounds: int, tell: Callable[[str], None]) 
 def recording(rounds: int) -> Sequence[float]:
     """Seconds that one sample takes, with telling the pool that its endpoint has changed."""
     endpoints = _endpoints(100)
-    pool = Pool(endpoints, POLICIES.load("latency").create(), 0.8)
+    pool = Pool(endpoints, POLICIES.load("latency")(), 0.8)
     pool.plan(_request("session"), 0.0)
     took, now = [], count(0.0, 0.01)
     for number in range(rounds):
@@ -81,7 +81,7 @@ def bytes_of_an_endpoint(number: int = 200) -> float:
     kept: list[Endpoint] = []
     with memory() as grown:
         kept += _endpoints(number)
-        pool = Pool(kept, POLICIES.load("latency").create(), 0.8)
+        pool = Pool(kept, POLICIES.load("latency")(), 0.8)
         pool.plan(_request("session"), 0.0)
     return grown[0] / number
 

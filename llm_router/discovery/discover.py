@@ -171,12 +171,10 @@ def _without_model(named: Named, *, answered: bool) -> str:
 
 async def _models(connection: Connection, within: float) -> Sequence[str] | None:
     """What the server offers, asked through the provider that will talk to it; None: no answer."""
-    module = PROVIDERS.load(connection.provider)
-    provider = module.create(connection, SystemClock())
+    provider = PROVIDERS.load(connection.provider)(connection, SystemClock())
     try:
         async with asyncio.timeout(within):
-            models: Sequence[str] = await provider.models()
-            return models
+            return await provider.models()
     except (UpstreamError, TimeoutError):
         return None
     finally:

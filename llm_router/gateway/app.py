@@ -15,7 +15,7 @@ from llm_router.gateway.openapi import describe, problems
 from llm_router.gateway.routes import backend
 from llm_router.plugins import Plugins
 
-ROUTES = Plugins("llm_router.gateway.routes", "route")
+ROUTES = Plugins("llm_router.gateway.routes", "route", attribute="router", instance_of=APIRouter)
 """Each module has `router`, an APIRouter whose paths are below /api."""
 LONGEST_BODY = 2_000_000
 """Bytes: a file of some thousand connections."""
@@ -67,7 +67,7 @@ def _life(served: Services, more: Lifespan | None) -> Lifespan:
 
 def _routes() -> APIRouter:
     """Every route of every module; whole paths first, so that no id is taken for `export`."""
-    found = [route for name in ROUTES.names() for route in ROUTES.load(name).router.routes]
+    found = [route for name in ROUTES.names() for route in ROUTES.load(name).routes]
     together = APIRouter()
     together.routes.extend(sorted(found, key=_has_a_blank))
     return together

@@ -111,11 +111,10 @@ async def open_provider(
     does.
     """
     # In a thread, since one that stands on a large library takes seconds to load.
-    module = await asyncio.to_thread(PROVIDERS.load, connection.provider)
+    create = await asyncio.to_thread(PROVIDERS.load, connection.provider)
     if model is not None:
         connection = replace(connection, model_name=model)
-    provider: Provider = module.create(connection, clock, guard)
-    return provider
+    return create(connection, clock, guard)
 
 
 async def look(provider: Provider, patience: float, *, for_a_word: bool = False) -> Failure | None:

@@ -14,8 +14,6 @@ from llm_router.net.guard import AddressGuard
 from llm_router.plugins import Plugins
 from llm_router.types import ChatRequest, Chunk
 
-PROVIDERS = Plugins("llm_router.providers", "provider")
-
 
 class Provider(Protocol):
     continuation: Continuation
@@ -86,3 +84,6 @@ class CreateProvider(Protocol):
     def __call__(
         self, connection: Connection, clock: Clock, guard: AddressGuard | None = None
     ) -> Provider: ...
+
+
+PROVIDERS: Plugins[CreateProvider] = Plugins("llm_router.providers", "provider")

@@ -132,9 +132,8 @@ class EndpointSet:
         if old and _asked(old.connection) == _asked(connection):
             old.set_up_as(connection)
             return old
-        module = PROVIDERS.load(connection.provider)
         guard = self._for_all or (self._for_guarded if connection.is_guarded else None)
-        provider = module.create(connection, self._clock, guard)
+        provider = PROVIDERS.load(connection.provider)(connection, self._clock, guard)
         now = self._clock.now()
         limits = self.limits.setdefault(key, Limits(connection, self._clock.wall() - now))
         endpoint = Endpoint(connection, provider, self._breaker, limits)

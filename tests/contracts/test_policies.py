@@ -4,23 +4,21 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import import_module
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llm_router.assembly import POLICIES
 from llm_router.clock import SystemRng
 from llm_router.connections.record import Connection
-from llm_router.plugins import Plugins
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.policies.base import Policy, RankContext, RoutingContext, standing
 from llm_router.routing.pool import Pool
 from llm_router.testing import HANG, ScriptedProvider
 from llm_router.types import ChatRequest
 from tests.shown import Shown
-
-POLICIES = Plugins("llm_router.routing.policies", "policy")
-
 
 CONNECTIONS = st.builds(
     Connection,
@@ -56,8 +54,7 @@ enough = settings(deadline=None, max_examples=50)
 
 
 def load(name: str) -> Policy:
-    policy: Policy = POLICIES.load(name).create()
-    return policy
+    return POLICIES.load(name)()
 
 
 def order(policy: Policy, candidates: Sequence[Shown], turn: RoutingContext) -> list[str]:
@@ -215,7 +212,7 @@ def test_a_session_keeps_its_arm_from_release_to_release(name: str) -> None:
 
 @every
 def test_a_policy_says_what_it_is_for(name: str) -> None:
-    described = POLICIES.load(name).__doc__ or ""
+    described = import_module(f"{POLICIES.package}.{name}").__doc__ or ""
     assert described.startswith(f"`{name}`"), "the first word of its docstring is its name"
 
 

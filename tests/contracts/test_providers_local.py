@@ -27,8 +27,7 @@ from tests.contracts.asking import HELLO, WEATHER, collect, text
 
 
 def make(connection: Connection) -> Provider:
-    provider: Provider = PROVIDERS.load(connection.provider).create(connection, SystemClock())
-    return provider
+    return PROVIDERS.load(connection.provider)(connection, SystemClock())
 
 
 def through_livekit(server: FaultyServer, **fields: Any) -> Connection:

@@ -12,18 +12,14 @@ from livekit.agents.stt import SpeechEvent, SpeechEventType
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGivenOr
 from livekit.agents.utils import AudioBuffer
 
-from agent.stt import load
+from agent.stt import ENGINES, load
 from agent.stt.base import STTOptions, as_stream
 from agent.stt.embedded import EmbeddedSTT
 from llm_router.errors import ConfigurationError, UnknownPluginError
-from llm_router.plugins import Plugins
 from tests.contracts.ears import RATE, SENTENCES, has_key_words, hear, push, samples, words
 from tests.contracts.speech import SpeechServer, serving, tasks_of_the_client
 
-NAMES = [
-    "livekit_plugin:openai" if name == "livekit_plugin" else name
-    for name in Plugins("agent.stt", "STT engine").names()
-]
+NAMES = ["livekit_plugin:openai" if name == "livekit_plugin" else name for name in ENGINES.names()]
 
 
 class Server(SpeechServer):

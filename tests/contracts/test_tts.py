@@ -14,18 +14,14 @@ from livekit.agents import APIConnectionError, APIConnectOptions, APIError, tts
 from livekit.agents.metrics import TTSMetrics
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 
-from agent.tts import load
+from agent.tts import ENGINES, load
 from agent.tts.base import Engine, TTSOptions, as_stream
 from agent.tts.embedded import create
 from llm_router.errors import ConfigurationError, UnknownPluginError
-from llm_router.plugins import Plugins
 from tests.contracts.speech import SpeechServer, serving, tasks_of_the_client
 from tests.contracts.voices import REPLY, say, seconds, sound
 
-NAMES = [
-    "livekit_plugin:openai" if name == "livekit_plugin" else name
-    for name in Plugins("agent.tts", "TTS engine").names()
-]
+NAMES = ["livekit_plugin:openai" if name == "livekit_plugin" else name for name in ENGINES.names()]
 BEEP_SECONDS = 0.5
 
 

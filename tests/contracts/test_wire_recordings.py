@@ -41,7 +41,7 @@ async def test_a_recorded_answer_is_read_as_the_live_one_was(
             base_url=url,
             model_name=MODEL,
         )
-        provider = PROVIDERS.load(kind.provider).create(connection, SystemClock())
+        provider = PROVIDERS.load(kind.provider)(connection, SystemClock())
         try:
             found = await answer(provider, exchange.request)
         finally:

@@ -53,9 +53,7 @@ def wire(request: pytest.FixtureRequest) -> str:
 
 
 def made(connection: Connection, clock: Clock | None = None) -> Provider:
-    module = PROVIDERS.load(connection.provider)
-    provider: Provider = module.create(connection, clock or SystemClock())
-    return provider
+    return PROVIDERS.load(connection.provider)(connection, clock or SystemClock())
 
 
 @asynccontextmanager

@@ -60,7 +60,7 @@ class Engine:
     async def provider(self, clock: Clock | None = None, **fields: Any) -> AsyncIterator[Provider]:
         """How Patchbay asks it; with a changed connection where fields are given."""
         connection = self.connection(**fields)
-        made = PROVIDERS.load(connection.provider).create(connection, clock or SystemClock())
+        made = PROVIDERS.load(connection.provider)(connection, clock or SystemClock())
         try:
             yield made
         finally:

@@ -7,7 +7,7 @@ import pytest
 
 from llm_router.catalog.servers import SERVERS, find
 from llm_router.discovery.files import from_json
-from llm_router.plugins import Plugins
+from llm_router.providers.base import PROVIDERS
 
 PAGES = Path(__file__).parents[2] / "docs" / "connections"
 INDEX = (PAGES / "README.md").read_text()
@@ -43,7 +43,7 @@ def test_what_a_page_adds_can_be_added(page: str) -> None:
     for block in blocks:
         keys = dict.fromkeys(re.findall(r"env:(\w+)", block), "sk-key")
         for connection in from_json(block, f"{page}.md", keys):
-            assert connection.provider in Plugins("llm_router.providers", "provider").names()
+            assert connection.provider in PROVIDERS.names()
             assert len(connection.api_key or "") in {0, len("sk-key")}
             if connection.provider == "openai_compatible":
                 found = page_of(find(connection).name)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llm_router.assembly import POLICIES
 from llm_router.connections.record import Connection
 from llm_router.failures import Failure, FailureClass
-from llm_router.plugins import Plugins
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.latency import DOUBT
 from llm_router.routing.policies.base import C, RankContext, RankedCandidates, RoutingContext
@@ -21,7 +21,6 @@ from llm_router.routing.pool import Pool, may_follow, prompt_characters
 from llm_router.testing import HANG, ScriptedProvider
 from llm_router.types import ChatRequest
 
-POLICIES = Plugins("llm_router.routing.policies", "policy")
 HELLO = ChatRequest(messages=[{"role": "user", "content": "hello"}])
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
 SILENT = Failure(FailureClass.SILENT, "no word by the deadline")
@@ -350,7 +349,7 @@ def change(whole: Pool, what: str, one: Endpoint, seconds: float, now: float) ->
 def test_a_plan_after_any_changes_is_the_plan_of_a_pool_that_starts_from_there(
     name: str, kinds: list[dict[str, Any]], changes: list[tuple[str, int, float]]
 ) -> None:
-    policy = POLICIES.load(name).create()
+    policy = POLICIES.load(name)()
     everyone = [endpoint(chr(97 + n), **kind) for n, kind in enumerate(kinds)]
     everyone.append(endpoint("z", last_resort=True))
     kept, now, answered = Pool(everyone, policy, 0.8, rng=Half()), 0.0, None
@@ -415,7 +414,7 @@ def first_asked(pool_: Pool, now: float, turns: int = 1) -> str:
 @pytest.mark.parametrize("policy", ["latency", "cheapest"])
 def test_one_whose_first_tries_failed_is_asked_first_again_after_a_minute(policy: str) -> None:
     a, b = endpoint("a", priority=0), endpoint("b", priority=1, price_out=1.0)
-    by_times = Pool([a, b], POLICIES.load(policy).create(), target=0.8)
+    by_times = Pool([a, b], POLICIES.load(policy)(), target=0.8)
     a.latency.record_failure(0, 0.0)
     a.latency.record_failure(0, 1.0)
     b.latency.record_first_clause(0, 0.4, 1.0)
