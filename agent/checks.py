@@ -17,7 +17,7 @@ from agent.job import stt_options, tts_options
 from agent.stt.base import Engine
 from agent.tokens import VoiceServer
 from config.settings import Settings, SettingsError, load_settings
-from llm_router.cli.finding import Finding
+from llm_router.cli.check import Finding
 from llm_router.errors import ConfigurationError
 from llm_router.gateway.errors import Problem
 

@@ -63,7 +63,7 @@ def over_api(
 
     def decorate(work: Work) -> Work:
         async def run(api_url: str | None, api_key_file: Path | None, out: Output, own: Any) -> Any:
-            from llm_router.cli.local import open_api  # noqa: PLC0415  a second, not for --help
+            from llm_router.cli.connect import open_api  # noqa: PLC0415  a second, not for --help
 
             async with open_api(api_url, api_key_file) as api:
                 return await work(Session(api, out), **own)

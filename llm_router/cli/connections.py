@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from llm_router.api_client import find_connection
-from llm_router.cli import given
+from llm_router.cli import arguments
+from llm_router.cli.arguments import HeadersFrom, KeyFrom, Sets
 from llm_router.cli.command import NO, NotDoneError, Session, over_api
-from llm_router.cli.given import HeadersFrom, KeyFrom, Sets
 from llm_router.cli.output import shown
 from llm_router.connections.record import ConnectionType
 from llm_router.connections.store import SortField
@@ -90,7 +90,7 @@ async def add(
     **plain: Any,
 ) -> None:
     """Add one. Its key is never given here: --key says where it is."""
-    new = given.fields({"name": name, **plain}, set_, key, header)
+    new = arguments.fields({"name": name, **plain}, set_, key, header)
     added = await session.api.ask("POST", "/connections", new)
     how = f"llm-router connections test {_quoted(added)}"
     _done(session, added, f"added {added['name']}; try it: {how}")
@@ -108,7 +108,7 @@ async def edit(
     **plain: Any,
 ) -> None:
     """Change some fields of one, and leave the rest."""
-    changes = given.fields({"name": rename, **plain}, set_, key, header)
+    changes = arguments.fields({"name": rename, **plain}, set_, key, header)
     if not changes:
         raise NotDoneError("nothing to change was given; `connections edit --help` lists what can")
     before = await find_connection(session.api, name)
@@ -134,7 +134,7 @@ async def deactivate(session: Session, name: Named) -> None:
 async def remove(session: Session, name: Named, *, yes: Yes = False) -> int | None:
     """Remove one. What it was used for stays in the usage log."""
     found = await find_connection(session.api, name)
-    if not given.confirm(f"Remove {found['name']} ({found['id']})?", yes=yes):
+    if not arguments.confirm(f"Remove {found['name']} ({found['id']})?", yes=yes):
         return NO
     params = {"version": found["version"]}
     await session.api.ask("DELETE", f"/connections/{found['id']}", params=params)

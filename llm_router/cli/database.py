@@ -22,15 +22,15 @@ async def migrate(
     ] = False,
 ) -> None:
     """Bring the database's tables up to date, in one transaction. Safe to repeat."""
-    from llm_router.cli import upkeep  # noqa: PLC0415  a second, not for --help
+    from llm_router.cli import maintenance  # noqa: PLC0415  a second, not for --help
 
     if sql:
-        text = upkeep.schema()
+        text = maintenance.schema()
         out.json({"sql": text})
         if not out.as_json:
             typer.echo(text)
         return
-    database, before, after = await upkeep.bring_up_to_date()
+    database, before, after = await maintenance.bring_up_to_date()
     out.json({"database": database, "before": before, "after": after})
     how = "was up to date" if before == after else f"was at {before or 'nothing'}"
     out.line(f"{database} {how}, and is at {after}")
@@ -44,10 +44,10 @@ async def rotate(out: Output) -> int | None:
     ENCRYPTION_KEYS), and restart the processes, so that all of them know both; then rotate; then
     the old one may go. Stopped anywhere, nothing is lost: run it again.
     """
-    from llm_router.cli import upkeep  # noqa: PLC0415  a second, not for --help
+    from llm_router.cli import maintenance  # noqa: PLC0415  a second, not for --help
 
     with out.progress("resealing") as told:
-        done = await upkeep.rotate(told)
+        done = await maintenance.rotate(told)
     for said in done.broken:
         out.say(said, "red")
     out.json({"resealed": done.rows, "broken": done.broken})

@@ -20,11 +20,11 @@ async def doctor(
     changed but what is known of their status. With --api-url the HTTP process is looked at instead.
     Ends with 1 if there is a fault.
     """
-    from llm_router.cli import checks  # noqa: PLC0415  a second, not for --help
+    from llm_router.cli import diagnostics  # noqa: PLC0415  a second, not for --help
 
     findings = []
     is_elsewhere = bool(api_url or load_section(ClientSettings).patchbay_api_url)
-    seen = checks.over_http(api_url, api_key_file) if is_elsewhere else checks.here()
+    seen = diagnostics.over_http(api_url, api_key_file) if is_elsewhere else diagnostics.here()
     async for finding in seen:
         findings.append(finding)
         style = {"ok": "green", "note": "yellow", "fault": "red"}[finding.state]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from config.settings import environment
-from llm_router.cli import given
+from llm_router.cli import arguments
 from llm_router.cli.command import NO, NotDoneError, Session, over_api
 from llm_router.cli.connections import Yes, app
 from llm_router.cli.output import shown
@@ -79,7 +79,7 @@ async def apply(
     todo = bool(plan["added"] or plan["changed"] or plan["removed"])
     _show(session, plan)
     if todo and not dry_run:
-        if not given.confirm("Do that?", yes=yes):
+        if not arguments.confirm("Do that?", yes=yes):
             return NO
         plan = await _planned(session, rows, {"prune": prune, "plan": plan["plan"]})
         session.out.say("done", "green")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import typer
 from typer.main import get_command
 
-from llm_router.cli import api_keys, connections, database, discover, doctor, files, presets, trying
+from llm_router.cli import api_keys, connections, database, discover, doctor, files, presets, probe
 from llm_router.cli.command import INTERRUPTED, NO, NOT_DONE, complain
 
 EPILOG = (
@@ -16,7 +16,7 @@ EPILOG = (
     f" answered with no); {NOT_DONE} not done, and standard error says why and what to do;"
     f" {INTERRUPTED} interrupted."
 )
-_OF_CONNECTIONS = (trying, files, discover)
+_OF_CONNECTIONS = (probe, files, discover)
 """Imported for the commands that they add to `connections`."""
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from config.settings import environment
-from llm_router.cli import given
+from llm_router.cli import arguments
 from llm_router.cli.command import NotDoneError, Session, over_api
 
 app = typer.Typer(help="Sets of connections that many want.", no_args_is_help=True)
@@ -39,5 +39,5 @@ def _keys(variables: dict[str, Any]) -> dict[str, str]:
     keys = {cloud: here.get(variable, "").strip() for cloud, variable in variables.items()}
     if sys.stdin.isatty():
         missing = [cloud for cloud, key in keys.items() if not key]
-        keys |= {cloud: given.secret("ask", f"the key of {cloud}") or "" for cloud in missing}
+        keys |= {cloud: arguments.secret("ask", f"the key of {cloud}") or "" for cloud in missing}
     return {cloud: key for cloud, key in keys.items() if key}  # the API says which are missing

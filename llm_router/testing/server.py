@@ -19,8 +19,8 @@ from llm_router.clock import Clock, SystemClock
 from llm_router.testing import _http
 from llm_router.testing._formats import format_of
 from llm_router.testing._http import Reset, Wire
-from llm_router.testing._play import Play, Received, forever
-from llm_router.testing._shelf import Shelf, is_chat
+from llm_router.testing._ollama_models import Shelf, is_chat
+from llm_router.testing._player import Play, Received, forever
 from llm_router.testing.script import Fault, Script
 
 __all__ = ["Behaviour", "Fault", "FaultyServer", "Received", "Script", "main"]
@@ -34,8 +34,8 @@ class FaultyServer:
 
     Whatever the fault, its lists of models answer well: a server may list them and yet say nothing.
     `pages` are what else it answers, by path: JSON, text, or None for what is not there.
-    `chats`: how other paths end at which scripts are played; `llm_router.testing.clouds` writes
-    what other vendors answer there.
+    `chats`: how other paths end at which scripts are played;
+    `llm_router.testing.vendor_replies` writes what other vendors answer there.
     """
 
     model = "faulty"

@@ -8,7 +8,8 @@ from typing import Any
 from llm_router.clock import SystemClock
 from llm_router.connections.record import Connection
 from llm_router.providers.livekit_plugin.provider import LiveKitProvider, create
-from llm_router.testing.clouds import (
+from llm_router.testing.server import FaultyServer, Script
+from llm_router.testing.vendor_replies import (
     CONVERSE,
     FRAMES,
     MESSAGES,
@@ -16,7 +17,6 @@ from llm_router.testing.clouds import (
     anthropic_error,
     bedrock,
 )
-from llm_router.testing.server import FaultyServer, Script
 from llm_router.types import ToolCall
 
 WORDS = ("We", " open", " at", " nine", ".")

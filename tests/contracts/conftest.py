@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from tests.contracts.commands import here, shell
+from tests.contracts.cli_shell import here, shell
 from tests.contracts.databases import (
     cluster,
     database,

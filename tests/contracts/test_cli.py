@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from llm_router.testing.server import Fault, FaultyServer, Script
-from tests.contracts.commands import KEY, Shell
+from tests.contracts.cli_shell import KEY, Shell
 from tests.contracts.threads import in_a_thread
 
 WORDS = "".join(Script().words)

@@ -9,9 +9,9 @@ import pytest
 from cryptography.fernet import Fernet
 
 from agent.checks import check
-from llm_router.cli.finding import CHECKS
+from llm_router.cli.check import CHECKS
 from llm_router.testing.server import Fault, FaultyServer, Script
-from tests.contracts.commands import KEY, Shell
+from tests.contracts.cli_shell import KEY, Shell
 from tests.contracts.threads import in_a_thread
 
 
@@ -97,7 +97,7 @@ def test_over_http_the_process_there_is_looked_at(shell: Shell) -> None:
 # ── What others add ──────────────────────────────────────────────────────────────────────────────
 
 PLUGIN = """
-from llm_router.cli.finding import Finding
+from llm_router.cli.check import Finding
 
 async def check():
     yield Finding("the lift", "fault", "it is stuck; call the caretaker")

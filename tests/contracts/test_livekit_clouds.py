@@ -19,11 +19,11 @@ from llm_router.errors import (
     UpstreamError,
 )
 from llm_router.failures import FailureClass, classify, failure_before_a_word
-from llm_router.testing.clouds import (
+from llm_router.testing.server import Fault, Script
+from llm_router.testing.vendor_replies import (
     anthropic_event,
     frame,
 )
-from llm_router.testing.server import Fault, Script
 from llm_router.types import ChatRequest, Chunk, Message, ToolCall
 from tests.contracts.asking import HELLO, WEATHER, collect, text
 from tests.contracts.clouds import CLOUDS, WORDS, Open, opened

@@ -18,7 +18,7 @@ from llm_router.routing.policies.base import Policy, RankContext, RoutingContext
 from llm_router.routing.pool import Pool
 from llm_router.testing import HANG, ScriptedProvider
 from llm_router.types import ChatRequest
-from tests.shown import Shown
+from tests.candidates import Shown
 
 CONNECTIONS = st.builds(
     Connection,

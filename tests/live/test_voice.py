@@ -11,8 +11,8 @@ from tests.live.engines import Engine, Engines
 from tests.live.kinds import KINDS
 from tests.live.receptionist import ANSWERS, INSTRUCTIONS, QUESTIONS, answer, ask
 from tests.voice.caller import Caller, longest_pause, withheld
-from tests.voice.house import House, running_house
-from tests.voice.listening import mistakes, spoken_words, words_of
+from tests.voice.recogniser import mistakes, spoken_words, words_of
+from tests.voice.stack import House, running_house
 from tests.wire.recording import listening_in
 
 ASKED, ANSWER = "discount", ANSWERS["discount"]

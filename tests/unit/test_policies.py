@@ -14,7 +14,7 @@ from llm_router.routing.policies import (
     weighted,
 )
 from llm_router.routing.policies.base import Policy, RankContext, RoutingContext, standing
-from tests.shown import Shown
+from tests.candidates import Shown
 
 AIM = RankContext(size=0, target=0.8)
 LATENCY, PRIORITY, CHEAPEST = latency.create(), priority.create(), cheapest.create()

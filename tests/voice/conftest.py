@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from llm_router.testing.server import Script
 from tests.contracts.databases import cluster
-from tests.voice.house import House, running_house
+from tests.voice.stack import House, running_house
 
 __all__ = ["cluster", "house", "shared_house"]
 

@@ -14,7 +14,7 @@ REPLY = (
     "Hospital parking."
 )
 """No word comes twice, so that a repetition cannot hide; all are known to the listener of
-listening.py; and the stream breaks off where a voice cannot: within a long clause."""
+recogniser.py; and the stream breaks off where a voice cannot: within a long clause."""
 _BREAKS_AFTER = 8  # words
 
 

@@ -2,8 +2,8 @@
 
 from llm_router.testing.server import Script
 from tests.voice.caller import AUDIBLE, sentence
-from tests.voice.house import House
 from tests.voice.replies import words
+from tests.voice.stack import House
 
 STORY = " ".join(f"This is sentence number {n} of a long story." for n in range(1, 25))
 LISTENING = "Of course."

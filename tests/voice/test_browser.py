@@ -13,8 +13,8 @@ from playwright.async_api import Page, async_playwright, expect
 from deploy import places
 from llm_router.testing.server import Fault, Script
 from tests.voice.caller import RATE, read_wav, sentence
-from tests.voice.house import House
 from tests.voice.replies import words
+from tests.voice.stack import House
 
 SPOKEN, TYPED = "We open at nine on Saturday.", "It is twelve euros."
 PICTURE = places.ROOT / "test-artifacts" / "page.png"

@@ -7,9 +7,9 @@ import pytest
 
 from llm_router.testing.server import Fault, Script
 from tests.voice.caller import Caller, longest_pause, sentence, withheld
-from tests.voice.house import PHRASES, House
-from tests.voice.listening import mistakes, spoken_words, words_in
+from tests.voice.recogniser import mistakes, spoken_words, words_in
 from tests.voice.replies import FAILINGS, REPLY, words
+from tests.voice.stack import PHRASES, House
 
 SHORT = "We are open until five."
 ANSWER = "We are next to the station, and the parking behind the house is free for you."

@@ -4,8 +4,8 @@ import functools
 
 from llm_router.testing.server import Script
 from tests.voice.caller import Caller, sentence
-from tests.voice.house import PHRASES, House
 from tests.voice.replies import words
+from tests.voice.stack import PHRASES, House
 
 ANSWER = "We open at nine."
 FILLERS = {p for key in ("filler.late", "filler.very_late") for p in PHRASES.by_language["en"][key]}

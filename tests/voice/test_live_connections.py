@@ -12,7 +12,7 @@ import pytest_asyncio
 from llm_router.testing.server import Fault, FaultyServer, Script
 from tests.contracts.databases import Postgres
 from tests.voice.caller import Caller
-from tests.voice.house import House, running_beside
+from tests.voice.stack import House, running_beside
 
 SPOKEN = Script(words=["We open at nine on Saturday morning,", " until noon."], gap=0.8)
 """The server is still speaking when a change is made, and the voice has enough to say meanwhile."""

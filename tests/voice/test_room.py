@@ -9,8 +9,8 @@ from livekit import rtc
 
 from llm_router.testing.server import Script
 from tests.voice.caller import Caller, sentence
-from tests.voice.house import House
 from tests.voice.replies import by_role, calling, words
+from tests.voice.stack import House
 
 OPEN = "We open at nine on Saturday."
 LATER = "It is later than you think."

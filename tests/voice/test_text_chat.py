@@ -4,8 +4,8 @@ import asyncio
 
 from llm_router.testing.server import Fault, Script
 from tests.voice.caller import sentence
-from tests.voice.house import House
 from tests.voice.replies import words
+from tests.voice.stack import House
 
 ANSWER = "It is twelve euros."
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from config.settings import StoreSettings, load_section
-from llm_router.cli.local import open_database
+from llm_router.cli.connect import open_database
 from llm_router.connections.access import SYSTEM
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate, schema_sql, standing

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from config.settings import SettingsError, StoreSettings, load_section
+from llm_router.cli.check import CHECKS, Finding
 from llm_router.cli.command import Session
-from llm_router.cli.finding import CHECKS, Finding
-from llm_router.cli.local import open_api
+from llm_router.cli.connect import open_api
 from llm_router.cli.output import Output
-from llm_router.cli.trying import ask
+from llm_router.cli.probe import ask
 from llm_router.errors import ApiError, ConfigurationError, RouterError, StoreError
 from llm_router.store.crypto import load_vault
 from llm_router.store.database import Database

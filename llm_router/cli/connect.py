@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 
 from config.settings import ClientSettings, StoreSettings, environment, load_section
 from llm_router.api_client import ApiClient
-from llm_router.cli.asgi import InProcess
+from llm_router.cli.asgi_transport import InProcess
 from llm_router.connections.access import SYSTEM
 from llm_router.errors import ConfigurationError, StoreError
 from llm_router.gateway.app import build_app
