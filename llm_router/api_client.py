@@ -8,7 +8,7 @@ from typing import Any, Self
 import httpx2
 from pydantic import TypeAdapter
 
-from llm_router.connections.record import ID, Connection
+from llm_router.connections.record import ID_PATTERN, Connection
 from llm_router.connections.store import Query
 from llm_router.errors import (
     ApiError,
@@ -158,7 +158,7 @@ async def find_connection(client: ApiClient, name_or_id: str) -> dict[str, Any]:
     if found:
         return found[0]
     absent = NotFoundError(f"there is no connection {name_or_id[:100]!r}; list them to see")
-    if not ID.fullmatch(name_or_id):
+    if not ID_PATTERN.fullmatch(name_or_id):
         raise absent
     try:
         by_id: dict[str, Any] = await client.ask("GET", f"/connections/{name_or_id}")

@@ -264,7 +264,7 @@ class _InDatabase:
     async def _used(self, record: Connection) -> Connection:
         """With its key, whose use is written down."""
         connection = await self._store.get(_OPERATOR, record.id, secrets=True)
-        used = _OPERATOR.did("use", ("connection", record.id), datetime.now(UTC))
+        used = _OPERATOR.audit_entry("use", ("connection", record.id), datetime.now(UTC))
         await ApiKeys(self._store.database).note(used)
         return connection
 

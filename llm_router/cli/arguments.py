@@ -13,7 +13,7 @@ import typer
 
 from config.settings import environment
 from llm_router.cli.command import NotDoneError
-from llm_router.connections.record import MANAGED, SECRETS, Connection
+from llm_router.connections.record import SECRET_FIELDS, STORE_MANAGED_FIELDS, Connection
 
 _WHERE = "ask (a hidden prompt), - (standard input), env:NAME (a variable) or none"
 KeyFrom = Annotated[
@@ -86,9 +86,9 @@ def confirm(question: str, *, yes: bool) -> bool:
 
 def _set(pair: str) -> tuple[str, Any]:
     name, value = _parted(pair, "--set", "FIELD=VALUE")
-    if name in SECRETS:
+    if name in SECRET_FIELDS:
         raise NotDoneError(f"--set {name}: secrets are not given here; use --key or --header")
-    if name in MANAGED and name != "owner":
+    if name in STORE_MANAGED_FIELDS and name != "owner":
         raise NotDoneError(f"--set {name}: that is kept by the store; nobody sets it")
     if name not in Connection.__dataclass_fields__:
         raise NotDoneError(f"--set {name}: there is no such field; `connections show` names them")

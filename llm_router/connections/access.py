@@ -49,7 +49,7 @@ class Actor:
     team: str = ""
     origin: str = ""
 
-    def did(
+    def audit_entry(
         self,
         action: str,
         to: tuple[str, str],
@@ -91,7 +91,7 @@ class Owned(Protocol):
     def use_in_livekit(self) -> bool: ...
 
 
-def sees(actor: Actor, connection: Owned) -> bool:
+def can_see(actor: Actor, connection: Owned) -> bool:
     """Whether it exists at all for the actor. `store/sql.py` says the same as a query."""
     if actor.role == "admin":
         return True
@@ -100,10 +100,10 @@ def sees(actor: Actor, connection: Owned) -> bool:
             return False
         if not actor.owner and not actor.team:
             return True
-    return connection.visibility == "everyone" or belongs(actor, connection)
+    return connection.visibility == "everyone" or owns(actor, connection)
 
 
-def belongs(actor: Actor, connection: Owned) -> bool:
+def owns(actor: Actor, connection: Owned) -> bool:
     """Whether it is the actor's own, or its team's and not kept private. No owner is nobody's."""
     if actor.owner and actor.owner == connection.owner:
         return True
@@ -111,15 +111,15 @@ def belongs(actor: Actor, connection: Owned) -> bool:
     return bool(actor.team) and actor.team == connection.team and shared
 
 
-def may(actor: Actor, action: Action, connection: Owned | None = None) -> bool:
+def may_act(actor: Actor, action: Action, connection: Owned | None = None) -> bool:
     """Without a connection: whether there can be one with which the actor may do this."""
     if action not in _MAY[actor.role]:
         return False
     if connection is None or actor.role == "admin":
         return True
     if action in _OWN_ONLY:
-        return belongs(actor, connection)
-    return action == "add" or sees(actor, connection)
+        return owns(actor, connection)
+    return action == "add" or can_see(actor, connection)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

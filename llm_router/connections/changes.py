@@ -1,4 +1,4 @@
-"""What must be done so that what is kept is what a file says. Plain decisions, no I/O."""
+"""What must be done so that what is stored is what a file says. Plain decisions, no I/O."""
 
 import hashlib
 import json
@@ -6,25 +6,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from llm_router.connections.record import MANAGED, SECRETS, Connection
+from llm_router.connections.record import SECRET_FIELDS, STORE_MANAGED_FIELDS, Connection
 from llm_router.connections.store import Change, Removal, Step
 
-_COMPARED = tuple(f.name for f in fields(Connection) if f.name not in {*MANAGED, *SECRETS, "id"})
+_COMPARED = tuple(
+    f.name
+    for f in fields(Connection)
+    if f.name not in {*STORE_MANAGED_FIELDS, *SECRET_FIELDS, "id"}
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
-    """One that is kept, and the fields for which the file has another value."""
+class PlannedChange:
+    """One that is stored, and the fields for which the file has another value."""
 
-    kept: Connection
+    stored: Connection
     values: Mapping[str, Any] = field(repr=False)
 
-    def shown(self) -> dict[str, tuple[Any, Any]]:
+    def for_display(self) -> dict[str, tuple[Any, Any]]:
         """Field -> before and after; of secrets, only that they change."""
         return {
-            name: ("set" if getattr(self.kept, name) else "none", "another")
-            if name in SECRETS
-            else (getattr(self.kept, name), value)
+            name: ("set" if getattr(self.stored, name) else "none", "another")
+            if name in SECRET_FIELDS
+            else (getattr(self.stored, name), value)
             for name, value in self.values.items()
         }
 
@@ -32,7 +36,7 @@ class Changed:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     added: tuple[Connection, ...] = ()
-    changed: tuple[Changed, ...] = ()
+    changed: tuple[PlannedChange, ...] = ()
     unchanged: tuple[Connection, ...] = ()
     removed: tuple[Connection, ...] = ()
 
@@ -42,7 +46,10 @@ class Plan:
         """
         return [
             *(Removal(id=c.id, version=c.version) for c in self.removed),
-            *(Change(id=c.kept.id, changes=c.values, version=c.kept.version) for c in self.changed),
+            *(
+                Change(id=c.stored.id, changes=c.values, version=c.stored.version)
+                for c in self.changed
+            ),
             *self.added,
         ]
 
@@ -50,24 +57,24 @@ class Plan:
         """Tells this plan from any other, so that what is done is what was shown."""
         said = {
             "added": [c.name for c in self.added],
-            "changed": [[c.kept.id, c.kept.version, sorted(c.values)] for c in self.changed],
+            "changed": [[c.stored.id, c.stored.version, sorted(c.values)] for c in self.changed],
             "removed": [[c.id, c.version] for c in self.removed],
         }
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
 
 def make_plan(
-    kept: Sequence[Connection], wanted: Sequence[Connection], owner: str, *, prune: bool = False
+    stored: Sequence[Connection], wanted: Sequence[Connection], owner: str, *, prune: bool = False
 ) -> Plan:
-    """From all that are `kept`, with their secrets, to those of a file.
+    """From all that are `stored`, with their secrets, to those of a file.
 
     One with an `id` is the one of that id, else the one of that name which `owner` has. What the
     file leaves out has its default; a key and headers that it leaves out stay as they are. `prune`:
     what `owner` has besides is removed.
     """
-    by_id = {c.id: c for c in kept}
-    by_name = {c.name: c for c in kept if c.owner == owner}
-    added, changed, unchanged = list[Connection](), list[Changed](), list[Connection]()
+    by_id = {c.id: c for c in stored}
+    by_name = {c.name: c for c in stored if c.owner == owner}
+    added, changed, unchanged = list[Connection](), list[PlannedChange](), list[Connection]()
     named: set[str] = set()
     for connection in wanted:
         place = by_id.get(connection.id) if connection.id else by_name.get(connection.name)
@@ -77,10 +84,10 @@ def make_plan(
         named.add(place.id)
         values = dict(_differences(place, connection))
         if values:
-            changed.append(Changed(place, values))
+            changed.append(PlannedChange(place, values))
         else:
             unchanged.append(place)
-    left = [c for c in kept if prune and c.owner == owner and c.id not in named]
+    left = [c for c in stored if prune and c.owner == owner and c.id not in named]
     return Plan(
         added=tuple(added),
         changed=tuple(changed),
@@ -89,11 +96,11 @@ def make_plan(
     )
 
 
-def _differences(kept: Connection, wanted: Connection) -> Iterator[tuple[str, Any]]:
+def _differences(stored: Connection, wanted: Connection) -> Iterator[tuple[str, Any]]:
     for name in _COMPARED:
-        if getattr(kept, name) != getattr(wanted, name):
+        if getattr(stored, name) != getattr(wanted, name):
             yield name, getattr(wanted, name)
-    if wanted.api_key is not None and wanted.api_key != kept.api_key:
+    if wanted.api_key is not None and wanted.api_key != stored.api_key:
         yield "api_key", wanted.api_key
-    if wanted.headers and wanted.headers != kept.headers:
+    if wanted.headers and wanted.headers != stored.headers:
         yield "headers", wanted.headers

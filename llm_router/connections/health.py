@@ -15,7 +15,7 @@ from llm_router.connections.store import NOT_ASKED, OK, Check
 from llm_router.failures import FailureClass
 from llm_router.options import HealthOptions
 
-ALIVE = (OK, FailureClass.RATE_LIMITED.value)
+ALIVE_OUTCOMES = (OK, FailureClass.RATE_LIMITED.value)
 _BROKEN: frozenset[Status] = frozenset({"error", "resting"})
 _NEW: frozenset[Status] = frozenset({"untested", "testing"})
 _SERVES = ("use_in_livekit", "use_in_mcp", "use_in_automation")
@@ -51,7 +51,7 @@ class Verdict:
     is_lasting: bool = False
 
 
-def judge(connection: Connection, evidence: Evidence, options: HealthOptions) -> Verdict:
+def assess(connection: Connection, evidence: Evidence, options: HealthOptions) -> Verdict:
     """What its checks make of it. One that is switched off stays as it is."""
     as_is = Verdict(connection.status, connection.status_reason)
     if not connection.is_active or not evidence.recent:
@@ -64,7 +64,9 @@ def judge(connection: Connection, evidence: Evidence, options: HealthOptions) ->
     return replace(as_is, is_lasting=status == "error" and _is_lasting(evidence, options))
 
 
-def given_up(connection: Connection, verdict: Verdict, others: Iterable[Connection]) -> Verdict:
+def deactivate_if_replaceable(
+    connection: Connection, verdict: Verdict, others: Iterable[Connection]
+) -> Verdict:
     """The same, deactivated if each integration it serves keeps one that is known to work, in its
     pool and for all who see it: never the last one standing, nor all of them when it is our own
     network that is down.
@@ -76,7 +78,7 @@ def given_up(connection: Connection, verdict: Verdict, others: Iterable[Connecti
     return verdict
 
 
-def wait(status: Status, latest: Check | None, options: HealthOptions) -> float:
+def delay_until_next_check(status: Status, latest: Check | None, options: HealthOptions) -> float:
     """Seconds from the beginning of the latest check to the next: fewer while in doubt."""
     if latest is None:
         return 0.0

@@ -145,9 +145,9 @@ class Connection:
         return replace(self, api_key=None, headers={}, api_key_last4=last4, header_names=names)
 
 
-SECRETS = ("api_key", "headers")
+SECRET_FIELDS = ("api_key", "headers")
 """Go in and never come out, but for whoever calls the server."""
-MANAGED = (
+STORE_MANAGED_FIELDS = (
     "owner", "is_guarded", "status", "status_reason", "api_key_last4", "header_names",
     "created_at", "updated_at", "last_used_at", "version",
 )  # fmt: skip
@@ -159,22 +159,22 @@ _SHOWABLE = 12
 
 # ── What can be wrong with a record ──────────────────────────────────────────────────────────────
 
-LONGEST = {
+MAX_LENGTHS = {
     "id": 100, "name": 200, "description": 2_000, "provider": 50, "server": 50, "base_url": 2_000,
     "model_name": 300, "organization_id": 200, "api_version": 50, "deployment": 200, "region": 50,
     "pool": 100, "owner": 200, "team": 200, "status_reason": 500,
 }  # fmt: skip
 """Characters. The tables have no limit of their own; these keep pages and logs readable."""
-BETWEEN = {
+NUMBER_RANGES = {
     "max_retries": (0, 10), "temperature": (0, 2), "top_p": (0, 1), "max_tokens": (1, 10**9),
     "context_length": (1, 10**9), "priority": (-(10**9), 10**9), "weight": (0, 10**6),
     "price_in": (0, 10**6), "price_out": (0, 10**6), "rate_limit_rpm": (1, 10**9),
     "rate_limit_tpm": (1, 10**9), "monthly_budget": (0, 10**9), "version": (0, 10**9),
 }  # fmt: skip
-LONGEST_TIMEOUT = 3_600.0
+MAX_TIMEOUT = 3_600.0
 _MOST_TAGS, _LONGEST_TAG = 50, 100
 _LONGEST_SECRET, _LONGEST_BODY = 20_000, 100_000
-ID = re.compile(r"[\w.:@+-]+", re.ASCII)
+ID_PATTERN = re.compile(r"[\w.:@+-]+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Would break a line of a log, or cannot be written as UTF-8."""
 _USER = re.compile(r"[^/?#]*//[^/?#]*@")
@@ -203,13 +203,13 @@ def _flaws(c: Connection) -> Iterator[str]:
 
 
 def _text_flaws(c: Connection) -> Iterator[str]:
-    for name, longest in LONGEST.items():
+    for name, longest in MAX_LENGTHS.items():
         text = getattr(c, name)
         if len(text) > longest:
             yield f"{name} must have at most {longest:,} characters"
         if (_CONTROL_BUT_LINES if name == "description" else _CONTROL).search(text):
             yield f"{name} must not contain control characters"
-    if c.id and not ID.fullmatch(c.id):
+    if c.id and not ID_PATTERN.fullmatch(c.id):
         yield "id must be of letters, digits and . : @ + _ -"
     if len(c.tags) > _MOST_TAGS or len(set(c.tags)) < len(c.tags):
         yield f"tags must differ, and be at most {_MOST_TAGS}"
@@ -218,9 +218,9 @@ def _text_flaws(c: Connection) -> Iterator[str]:
 
 
 def _number_flaws(c: Connection) -> Iterator[str]:
-    if not 0 < c.timeout <= LONGEST_TIMEOUT:
-        yield f"timeout must be above 0 s and at most {LONGEST_TIMEOUT:,.0f} s"
-    for name, (least, most) in BETWEEN.items():
+    if not 0 < c.timeout <= MAX_TIMEOUT:
+        yield f"timeout must be above 0 s and at most {MAX_TIMEOUT:,.0f} s"
+    for name, (least, most) in NUMBER_RANGES.items():
         value = getattr(c, name)
         if value is not None and not least <= value <= most:
             yield f"{name} must be from {least:,} to {most:,}"

@@ -10,7 +10,7 @@ from llm_router.connections.record import Connection, ConnectionType
 from llm_router.options import HealthOptions
 
 SortField = Literal["priority", "name", "status", "created_at", "updated_at", "last_used_at"]
-Kind = Literal["probe", "word", "test", "call"]
+CheckKind = Literal["probe", "word", "test", "call"]
 """How a check is made: the list of models, one token of an answer, somebody's test, or a caller's
 own reply."""
 
@@ -79,7 +79,7 @@ class Check:
 
     at: datetime
     """When it began."""
-    kind: Kind = "probe"
+    kind: CheckKind = "probe"
     outcome: str = "ok"
     """OK, NOT_ASKED or a failure class."""
     latency: float | None = None
@@ -148,7 +148,7 @@ class ConnectionStore(Protocol):
         it. Those added and changed, as they are kept.
         """
 
-    async def note_check(
+    async def record_check(
         self, actor: Actor, connection_id: str, check: Check, options: HealthOptions
     ) -> Connection:
         """Keep what was found out, and what follows for the status; the connection as it is then.

@@ -17,10 +17,10 @@ from llm_router.connections.record import Connection
 
 Event = Literal["connection.status_changed", "connection.deactivated", "connection.budget_reached"]
 EVENTS: tuple[Event, ...] = get_args(Event)
-TRIAL = "webhook.test"
+TEST_EVENT = "webhook.test"
 """The event that is sent when somebody asks for a test."""
 
-MOST_ATTEMPTS = 9
+MAX_ATTEMPTS = 9
 """The last comes thirty hours after the first."""
 _FIRST_WAIT, _FACTOR = 5.0, 4.0
 _JITTER = 0.2
@@ -34,13 +34,13 @@ def new_secret() -> str:
     return _SECRET_PREFIX + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
 
-def payload(event: str, at: datetime, data: Mapping[str, Any]) -> Payload:
+def make_payload(event: str, at: datetime, data: Mapping[str, Any]) -> Payload:
     """`id` stays the same however often it is sent, so that a receiver can tell."""
     time = at.astimezone(UTC).isoformat().replace("+00:00", "Z")
     return {"id": f"msg_{uuid4().hex}", "type": event, "timestamp": time, "data": dict(data)}
 
 
-def about(connection: Connection, **more: Any) -> Mapping[str, Any]:
+def event_data(connection: Connection, **more: Any) -> Mapping[str, Any]:
     """The data of an event: nothing secret, though the reason may name the host."""
     return {
         "connection_id": connection.id,
@@ -54,7 +54,7 @@ def about(connection: Connection, **more: Any) -> Mapping[str, Any]:
     }
 
 
-def signed(payload: Payload, secret: str, at: float) -> tuple[bytes, Mapping[str, str]]:
+def sign(payload: Payload, secret: str, at: float) -> tuple[bytes, Mapping[str, str]]:
     """The body of the request, and its headers. `at`: now, in seconds since 1970."""
     body = json.dumps(payload, separators=(",", ":")).encode()
     head = {"webhook-id": str(payload["id"]), "webhook-timestamp": str(int(at))}
@@ -66,9 +66,9 @@ def signed(payload: Payload, secret: str, at: float) -> tuple[bytes, Mapping[str
     }  # fmt: skip
 
 
-def wait(attempts: int, chance: float) -> float | None:
+def retry_delay(attempts: int, chance: float) -> float | None:
     """Seconds until the next try after so many; None: no more. `chance`: from 0 to 1."""
-    if attempts >= MOST_ATTEMPTS:
+    if attempts >= MAX_ATTEMPTS:
         return None
     spread = 1 + _JITTER * (2 * chance - 1)
     return _FIRST_WAIT * _FACTOR ** (attempts - 1) * spread

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from llm_router.catalog.servers import provider_of
 from llm_router.clock import SystemClock
-from llm_router.connections.record import BETWEEN, Connection
+from llm_router.connections.record import NUMBER_RANGES, Connection
 from llm_router.discovery.environment import Named, from_environment, from_keys
 from llm_router.discovery.files import from_json
 from llm_router.discovery.local_servers import USUAL_ADDRESSES, Sighting, look_around
@@ -228,7 +228,7 @@ def _found(named: Sequence[Named], warnings: Sequence[str]) -> Found:
         builtin = Connection(
             name=OFFLINE if OFFLINE not in names else "offline (built in)",
             provider=OFFLINE,
-            priority=min(max(_OFFLINE_PRIORITY, last + 1), BETWEEN["priority"][1]),
+            priority=min(max(_OFFLINE_PRIORITY, last + 1), NUMBER_RANGES["priority"][1]),
             hedge="never",
         )
         everyone.append(Named(builtin, BUILT_IN))

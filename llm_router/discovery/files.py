@@ -14,11 +14,13 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from llm_router.catalog.servers import provider_of
-from llm_router.connections.record import MANAGED, Connection
+from llm_router.connections.record import STORE_MANAGED_FIELDS, Connection
 from llm_router.errors import ConfigurationError
 
 _ADAPTER = TypeAdapter(Connection)
-_OWN_FIELDS = frozenset(field.name for field in fields(Connection)) - frozenset(MANAGED)
+_OWN_FIELDS = frozenset(field.name for field in fields(Connection)) - frozenset(
+    STORE_MANAGED_FIELDS
+)
 _OTHER_FIELDS = frozenset({"model", "is_local"})
 """What other programs' files say; see `_in_our_words`."""
 _DIAL = frozenset({"openai_compatible", "ollama"})

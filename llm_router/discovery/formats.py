@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from dotenv import dotenv_values
 
-from llm_router.connections.record import MANAGED, SECRETS, Connection
+from llm_router.connections.record import SECRET_FIELDS, STORE_MANAGED_FIELDS, Connection
 from llm_router.discovery.environment import from_environment
 from llm_router.discovery.files import from_compatible_data, from_json
 from llm_router.errors import ConfigurationError
@@ -47,7 +47,7 @@ def row(connection: Connection, *, secrets: bool = False) -> dict[str, Any]:
     """The connection as `from_json` reads it: what differs from a plain one; the rest goes without
     saying.
     """
-    kept_back = {*MANAGED, *(() if secrets else SECRETS)}
+    kept_back = {*STORE_MANAGED_FIELDS, *(() if secrets else SECRET_FIELDS)}
     shown = {name: getattr(connection, name) for name in Connection.__dataclass_fields__}
     return {
         name: value

@@ -15,7 +15,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 
 from llm_router.clock import Clock, SystemClock
-from llm_router.connections.access import Actor, may
+from llm_router.connections.access import Actor, may_act
 from llm_router.connections.record import Connection
 from llm_router.connections.store import ConnectionStore
 from llm_router.gateway.errors import Problem
@@ -79,7 +79,7 @@ class Services:
 
     def environment(self, actor: Actor) -> Mapping[str, str]:
         """An admin may use the keys of this process. Others could have them sent anywhere."""
-        return self.environ if may(actor, "give") else {}
+        return self.environ if may_act(actor, "give") else {}
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.clock.wall(), UTC)

@@ -13,9 +13,9 @@ from functools import partial
 
 from llm_router.clock import Clock, Rng, SystemClock, SystemRng
 from llm_router.connections.access import SYSTEM
-from llm_router.connections.health import wait
+from llm_router.connections.health import delay_until_next_check
 from llm_router.connections.record import Connection
-from llm_router.connections.store import NOT_ASKED, OK, Check, ConnectionStore, Kind, Query
+from llm_router.connections.store import NOT_ASKED, OK, Check, CheckKind, ConnectionStore, Query
 from llm_router.errors import (
     AddressRefusedError,
     ConfigurationError,
@@ -139,14 +139,16 @@ class Checker:
         if latest is None:
             return 0.0
         spread = 1 + self._options.jitter * (2 * self._rng.random() - 1)
-        return latest.at.timestamp() + spread * wait(connection.status, latest, self._options)
+        return latest.at.timestamp() + spread * delay_until_next_check(
+            connection.status, latest, self._options
+        )
 
     async def _check(self, connection_id: str) -> None:
         async with self._room:
             try:
                 connection = await self._store.get(SYSTEM, connection_id, secrets=True)
                 check = await self._looked_at(connection)
-                after = await self._store.note_check(SYSTEM, connection_id, check, self._options)
+                after = await self._store.record_check(SYSTEM, connection_id, check, self._options)
             except NotFoundError:
                 return
             except (StoreError, SealError) as error:
@@ -176,7 +178,7 @@ class Checker:
 
     async def _looked_at(self, connection: Connection) -> Check:
         at, started = datetime.fromtimestamp(self._clock.wall(), UTC), self._clock.now()
-        kind: Kind = "word" if self._options.ask_for_a_word else "probe"
+        kind: CheckKind = "word" if self._options.ask_for_a_word else "probe"
         try:
             failure = await self._look(connection)
         except AddressRefusedError as error:

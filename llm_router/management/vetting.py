@@ -35,7 +35,7 @@ async def opened(
     rules.require(actor, action, await served.store.get(actor, connection_id))
     connection = await served.store.get(actor, connection_id, secrets=True)
     await vet(served, actor, connection)
-    entry = actor.did(what, ("connection", connection_id), served.now())
+    entry = actor.audit_entry(what, ("connection", connection_id), served.now())
     await served.keys.note(entry)
     return connection
 

@@ -12,7 +12,7 @@ import httpx2
 
 from llm_router.clock import Clock, Rng, SystemClock, SystemRng
 from llm_router.connections.access import SYSTEM
-from llm_router.connections.webhooks import TRIAL, payload, signed, wait
+from llm_router.connections.webhooks import TEST_EVENT, make_payload, retry_delay, sign
 from llm_router.errors import AddressRefusedError, NotFoundError, SealError, StoreError
 from llm_router.net.guard import AddressGuard, guarded_transport
 from llm_router.periodic import run_periodically
@@ -40,7 +40,7 @@ async def attempt(
     hook: Webhook, secret: str, delivery: Delivery, guard: AddressGuard, clock: Clock
 ) -> Delivery:
     """Sent once, and what came of it: delivered, or still waiting with the error."""
-    body, headers = signed(delivery.payload, secret, clock.wall())
+    body, headers = sign(delivery.payload, secret, clock.wall())
     status, error = None, ""
     tls = await asyncio.to_thread(_tls)
     # One client for each: a webhook is told of something a few times a day.
@@ -75,11 +75,11 @@ async def attempt(
 async def try_out(hook: Webhook, secret: str, guard: AddressGuard, clock: Clock) -> Delivery:
     """An event of no meaning, sent once, for somebody who wants to see whether it arrives."""
     now = _time(clock)
-    said = payload(TRIAL, now, {"webhook_id": hook.id, "name": hook.name})
+    said = make_payload(TEST_EVENT, now, {"webhook_id": hook.id, "name": hook.name})
     trial = Delivery(
         id=0,
         webhook_id=hook.id,
-        event=TRIAL,
+        event=TEST_EVENT,
         payload=said,
         status="waiting",
         attempts=0,
@@ -154,7 +154,7 @@ class Courier:
                 await self._webhooks.switch_off(delivery.webhook_id)
 
     def _put_off(self, tried: Delivery) -> Delivery:
-        later = wait(tried.attempts, self._rng.random())
+        later = retry_delay(tried.attempts, self._rng.random())
         if later is None or tried.last_status == _GONE:
             _logger.warning(
                 "webhook %s: gave up on %s after %d tries: %s",

@@ -11,7 +11,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm_router.clock import Clock, SystemClock
-from llm_router.connections.access import SYSTEM, Actor, AuditEntry, Role, may
+from llm_router.connections.access import SYSTEM, Actor, AuditEntry, Role, may_act
 from llm_router.errors import ConfigurationError, ForbiddenError, NotFoundError
 from llm_router.store import audit
 from llm_router.store.database import Database
@@ -104,7 +104,7 @@ class ApiKeys:
             if (await db.execute(revoked.values(revoked_at=now))).rowcount == 0:
                 raise NotFoundError(f"there is no API key {id_[:100]!r} that could be revoked")
             await db.execute(sign_ins.delete().where(sign_ins.c.api_key_id == id_))
-            await audit.write(db, [actor.did("revoke", ("api_key", id_), now)])
+            await audit.write(db, [actor.audit_entry("revoke", ("api_key", id_), now)])
 
     async def known(self, text: str) -> ApiKey | None:
         """Whose key this is; None for one that is unknown, revoked or expired."""
@@ -123,7 +123,9 @@ class ApiKeys:
         async with self._database.writing() as db:
             await db.execute(sign_ins.delete().where(sign_ins.c.expires_at <= now))
             await db.execute(sign_ins.insert(), row)
-            await audit.write(db, [key.actor(origin).did("sign in", ("api_key", key.id), now)])
+            await audit.write(
+                db, [key.actor(origin).audit_entry("sign in", ("api_key", key.id), now)]
+            )
         return cookie, until
 
     async def signed_in(self, cookie: str) -> ApiKey | None:
@@ -139,7 +141,9 @@ class ApiKeys:
             key = (await db.execute(select(sign_ins.c.api_key_id).where(this))).scalar()
             if key is not None:
                 await db.execute(sign_ins.delete().where(this))
-                await audit.write(db, [actor.did("sign out", ("api_key", key), self._now())])
+                await audit.write(
+                    db, [actor.audit_entry("sign out", ("api_key", key), self._now())]
+                )
 
     async def add_first(self, keep: Callable[[str], None]) -> bool:
         """Make an admin key if none works, so that nobody is locked out; whether one was made.
@@ -194,7 +198,9 @@ async def _add(db: AsyncConnection, actor: Actor, key: ApiKey, made: NewKey) -> 
     row = {field.name: getattr(key, field.name) for field in fields(ApiKey)}
     await db.execute(api_keys.insert(), row | {"hash": made.digest})
     what = {name: row[name] for name in ("name", "role", "owner", "team")}
-    await audit.write(db, [actor.did("add", ("api_key", key.id), key.created_at, after=what)])
+    await audit.write(
+        db, [actor.audit_entry("add", ("api_key", key.id), key.created_at, after=what)]
+    )
 
 
 def _key(row: RowMapping) -> ApiKey:
@@ -206,7 +212,7 @@ def _works(now: datetime) -> ColumnElement[bool]:
 
 
 def _require_administrator(actor: Actor) -> None:
-    if not may(actor, "administer"):
+    if not may_act(actor, "administer"):
         raise ForbiddenError(
             f"{actor.name} may not administer API keys: its role is {actor.role}; ask an admin"
         )

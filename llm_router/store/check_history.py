@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from llm_router.connections.health import ALIVE, Evidence
+from llm_router.connections.health import ALIVE_OUTCOMES, Evidence
 from llm_router.connections.record import Connection
 from llm_router.connections.store import NOT_ASKED, Check, CheckPage
 from llm_router.options import HealthOptions
@@ -42,7 +42,7 @@ async def evidence(db: AsyncConnection, connection: Connection, options: HealthO
         wanted = wanted.where(_C.at >= connection.updated_at)
     recent = await _some(db, wanted.limit(max(options.fall, options.rise)))
     answered = await _some(db, wanted.where(_C.kind != "probe").limit(1))
-    alive = await _some(db, wanted.where(_C.outcome.in_(ALIVE)).limit(1))
+    alive = await _some(db, wanted.where(_C.outcome.in_(ALIVE_OUTCOMES)).limit(1))
     broken = wanted.where(_C.at > alive[0].at) if alive else wanted
     since = broken.with_only_columns(func.min(_C.at)).order_by(None)
     return Evidence(recent, next(iter(answered), None), (await db.execute(since)).scalar_one())

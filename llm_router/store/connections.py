@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from llm_router.clock import Clock, SystemClock
 from llm_router.connections import rules
 from llm_router.connections.access import Actor, AuditEntry
-from llm_router.connections.health import given_up, judge
-from llm_router.connections.record import SECRETS, Connection
+from llm_router.connections.health import assess, deactivate_if_replaceable
+from llm_router.connections.record import SECRET_FIELDS, Connection
 from llm_router.connections.store import Change, Check, CheckPage, Page, Query, Removal, Step
 from llm_router.errors import ConfigurationError, SealError
 from llm_router.options import HealthOptions
@@ -31,7 +31,7 @@ from llm_router.store.usage import touch
 
 _C = connections.c
 _REVISION = select(counters.c.value).where(counters.c.name == "connections")
-_SHOWN = tuple(field.name for field in fields(Connection) if field.name not in SECRETS)
+_SHOWN = tuple(field.name for field in fields(Connection) if field.name not in SECRET_FIELDS)
 _TUPLES = ("tags", "header_names")
 
 
@@ -65,7 +65,7 @@ class SqlConnectionStore:
     async def get(self, actor: Actor, connection_id: str, *, secrets: bool = False) -> Connection:
         async with self.database.reading() as db:
             row = await _row(db, connection_id)
-        connection = rules.found(actor, _connection(row), connection_id)
+        connection = rules.require_visible(actor, _connection(row), connection_id)
         if not secrets or row is None:
             return connection
         rules.require(actor, "use", connection)
@@ -126,21 +126,23 @@ class SqlConnectionStore:
                 await _keep(db, entries)
         return tuple(kept)
 
-    async def note_check(
+    async def record_check(
         self, actor: Actor, connection_id: str, check: Check, options: HealthOptions
     ) -> Connection:
-        check = rules.fit(check)
+        check = rules.trim_check(check)
         async with self._changing() as db:
-            stored = rules.found(actor, _connection(await _row(db, connection_id)), connection_id)
+            stored = rules.require_visible(
+                actor, _connection(await _row(db, connection_id)), connection_id
+            )
             rules.require(actor, "test", stored)
             await history.keep(db, connection_id, check, options)
-            verdict = judge(stored, await history.evidence(db, stored, options), options)
+            verdict = assess(stored, await history.evidence(db, stored, options), options)
             if verdict.is_lasting:
-                verdict = given_up(stored, verdict, await _active(db))
-            if not (judged := rules.judged(actor, stored, verdict, self._now())):
+                verdict = deactivate_if_replaceable(stored, verdict, await _active(db))
+            if not (judged := rules.apply_verdict(actor, stored, verdict, self._now())):
                 return stored
             new, entry = judged
-            values = {name: getattr(new, name) for name in rules.JUDGED}
+            values = {name: getattr(new, name) for name in rules.VERDICT_FIELDS}
             await db.execute(update(connections).where(_C.id == connection_id).values(values))
             await outbox.tell_of_status(db, stored, new, entry.at)
             await _keep(db, [entry])
@@ -150,7 +152,7 @@ class SqlConnectionStore:
         self, actor: Actor, connection_id: str, *, limit: int = 50, offset: int = 0
     ) -> CheckPage:
         async with self.database.reading() as db:
-            rules.found(actor, _connection(await _row(db, connection_id)), connection_id)
+            rules.require_visible(actor, _connection(await _row(db, connection_id)), connection_id)
             return await history.page(db, connection_id, limit, offset)
 
     async def touch(self, actor: Actor, used: Mapping[str, datetime]) -> None:
@@ -173,38 +175,41 @@ class SqlConnectionStore:
     async def _add(
         self, db: AsyncConnection, actor: Actor, new: Connection, now: datetime
     ) -> tuple[Connection, AuditEntry]:
-        admitted = rules.admitted(actor, new, now)
+        admitted = rules.prepare_new(actor, new, now)
         await _refuse_taken(db, admitted)
         await db.execute(connections.insert(), self._row(admitted))
-        entry = rules.entry(actor, "add", admitted, rules.audited(None, admitted), now)
+        entry = rules.audit_entry(actor, "add", admitted, rules.changed_facts(None, admitted), now)
         return admitted.without_secrets(), entry
 
     async def _change(
         self, db: AsyncConnection, actor: Actor, step: Change, now: datetime
     ) -> tuple[Connection, AuditEntry | None]:
-        stored = rules.found(actor, _connection(await _row(db, step.id)), step.id)
-        new = rules.edited(actor, stored, step.changes, step.version, now)
+        stored = rules.require_visible(actor, _connection(await _row(db, step.id)), step.id)
+        new = rules.apply_edit(actor, stored, step.changes, step.version, now)
         if new is stored:
             return stored, None
         if (new.owner, new.name) != (stored.owner, stored.name):
             await _refuse_taken(db, new)
         row = self._row(new)
         # When it was used meanwhile, and secrets that were not given, stay as they are.
-        kept = {"last_used_at", *(f"{name}_sealed" for name in SECRETS if name not in step.changes)}
+        kept = {
+            "last_used_at",
+            *(f"{name}_sealed" for name in SECRET_FIELDS if name not in step.changes),
+        }
         values = {name: value for name, value in row.items() if name not in kept}
         await db.execute(update(connections).where(_C.id == step.id).values(values))
         await outbox.tell_of_status(db, stored, new, now)
-        changed = rules.audited(stored, new, step.changes)
-        return new.without_secrets(), rules.entry(actor, "edit", new, changed, now)
+        changed = rules.changed_facts(stored, new, step.changes)
+        return new.without_secrets(), rules.audit_entry(actor, "edit", new, changed, now)
 
     async def _remove(
         self, db: AsyncConnection, actor: Actor, step: Removal, now: datetime
     ) -> AuditEntry:
-        stored = rules.found(actor, _connection(await _row(db, step.id)), step.id)
+        stored = rules.require_visible(actor, _connection(await _row(db, step.id)), step.id)
         rules.require(actor, "remove", stored)
         rules.check_version(stored, step.version)
         await db.execute(connections.delete().where(_C.id == step.id))
-        return rules.entry(actor, "remove", stored, rules.audited(stored, None), now)
+        return rules.audit_entry(actor, "remove", stored, rules.changed_facts(stored, None), now)
 
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator[AsyncConnection]:
@@ -224,7 +229,7 @@ class SqlConnectionStore:
         headers = json.dumps(dict(connection.headers)) if connection.headers else None
         row["api_key_sealed"] = self._sealed(connection.id, "api_key", connection.api_key)
         row["headers_sealed"] = self._sealed(connection.id, "headers", headers)
-        row["search"] = rules.searched(shown)
+        row["search"] = rules.search_text(shown)
         return row
 
     def _sealed(self, connection_id: str, field: str, text: str | None) -> str | None:
@@ -235,7 +240,7 @@ class SqlConnectionStore:
     def _opened(self, connection: Connection, row: RowMapping) -> Connection:
         texts = {
             name: self.vault.open(sealed, bound_to=place(connections, connection.id, name))
-            for name in SECRETS
+            for name in SECRET_FIELDS
             if (sealed := row[f"{name}_sealed"]) is not None
         }
         headers = json.loads(texts.get("headers", "{}"))
@@ -281,7 +286,7 @@ async def _refuse_taken(db: AsyncConnection, connection: Connection) -> None:
     if connection.version == 1:
         taken = or_(taken, _C.id == connection.id)
     if found := (await db.execute(select(_C.id).where(taken))).scalars().all():
-        raise rules.taken(connection, "id" if connection.id in found else "name")
+        raise rules.taken_error(connection, "id" if connection.id in found else "name")
 
 
 # ── Queries ──────────────────────────────────────────────────────────────────────────────────────
@@ -303,7 +308,9 @@ def visible_to(actor: Actor) -> ColumnElement[bool]:
 
 def _conditions(query: Query, dialect: Dialect) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [
-        _C[name] == value for name in rules.EXACT if (value := getattr(query, name)) is not None
+        _C[name] == value
+        for name in rules.EXACT_MATCH_FIELDS
+        if (value := getattr(query, name)) is not None
     ]
     if query.text:
         conditions.append(_C.search.contains(query.text.casefold(), autoescape=True))

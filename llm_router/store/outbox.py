@@ -12,7 +12,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm_router.connections.record import Connection
-from llm_router.connections.webhooks import Event, Payload, about, payload
+from llm_router.connections.webhooks import Event, Payload, event_data, make_payload
 from llm_router.store.database import Database
 from llm_router.store.tables import webhook_deliveries, webhooks
 
@@ -57,7 +57,7 @@ async def tell(
     )
     for hook in (await db.execute(wanted)).mappings():
         if event in hook["events"]:
-            said = payload(event, now, about(connection, **(data or {})))
+            said = make_payload(event, now, event_data(connection, **(data or {})))
             await put(db, hook["id"], said, now)
 
 

@@ -99,7 +99,9 @@ async def reseal(
     if stale:
         what = {"rows": done.rows, "broken": len(broken)}
         async with database.writing() as db:
-            await audit.write(db, [actor.did("reseal", ("master_key", ""), now, after=what)])
+            await audit.write(
+                db, [actor.audit_entry("reseal", ("master_key", ""), now, after=what)]
+            )
     return done
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm_router.clock import Clock, SystemClock
-from llm_router.connections.access import SYSTEM, Actor, may
+from llm_router.connections.access import SYSTEM, Actor, may_act
 from llm_router.connections.webhooks import Event, new_secret
 from llm_router.errors import ForbiddenError, NotFoundError, StaleError
 from llm_router.store import audit, outbox
@@ -55,7 +55,7 @@ class Webhooks:
 
     def require(self, actor: Actor) -> None:
         """Raises ForbiddenError for who may not administer."""
-        if not may(actor, "administer"):
+        if not may_act(actor, "administer"):
             raise ForbiddenError(
                 f"{actor.name} may not administer webhooks: its role is {actor.role}; ask an admin"
             )
@@ -87,7 +87,9 @@ class Webhooks:
         row = _row(hook) | {"secret_sealed": self._vault.seal(secret, bound_to=_place(hook.id))}
         async with self._database.writing() as db:
             await db.execute(webhooks.insert(), row)
-            await audit.write(db, [actor.did("add", _target(hook), now, after=_facts(hook))])
+            await audit.write(
+                db, [actor.audit_entry("add", _target(hook), now, after=_facts(hook))]
+            )
         return hook, secret
 
     async def find(
@@ -131,7 +133,7 @@ class Webhooks:
             await db.execute(update(webhooks).where(_W.id == new.id).values(_row(new)))
             before, after = _facts(stored), _facts(new)
             differ = [name for name in _EDITABLE if before[name] != after[name]]
-            entry = actor.did(
+            entry = actor.audit_entry(
                 "edit", _target(new), now,
                 before={name: before[name] for name in differ},
                 after={name: after[name] for name in differ},
@@ -145,7 +147,7 @@ class Webhooks:
         async with self._database.writing() as db:
             hook = _hook(await _found(db, webhook_id, for_update=True))
             await db.execute(webhooks.delete().where(_W.id == hook.id))
-            entry = actor.did("remove", _target(hook), self._now(), before=_facts(hook))
+            entry = actor.audit_entry("remove", _target(hook), self._now(), before=_facts(hook))
             await audit.write(db, [entry])
 
     async def deliveries(
@@ -170,7 +172,7 @@ class Webhooks:
         async with self._database.writing() as db:
             hook = _hook(await _found(db, delivery.webhook_id))
             id_ = await outbox.put(db, hook.id, delivery.payload, delivery.created_at, **values)
-            await audit.write(db, [actor.did("test", _target(hook), self._now())])
+            await audit.write(db, [actor.audit_entry("test", _target(hook), self._now())])
         return replace(delivery, id=id_)
 
     async def switch_off(self, webhook_id: str) -> None:

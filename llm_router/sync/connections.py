@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from llm_router.clock import Clock
 from llm_router.connections.access import Actor
-from llm_router.connections.record import MANAGED, Connection
+from llm_router.connections.record import STORE_MANAGED_FIELDS, Connection
 from llm_router.connections.store import ConnectionStore, Query
 from llm_router.errors import AddressRefusedError, ConfigurationError, RouterError, StoreError
 from llm_router.net.guard import AddressGuard
@@ -31,7 +31,8 @@ _ROUTERS_OWN = frozenset(
     {
         "name", "description", "tags", "is_active", "use_in_livekit", "use_in_mcp",
         "use_in_automation", "pool", "priority", "weight", "hedge", "price_in", "price_out",
-        "rate_limit_rpm", "rate_limit_tpm", "monthly_budget", "team", "visibility", *MANAGED,
+        "rate_limit_rpm", "rate_limit_tpm", "monthly_budget", "team", "visibility",
+        *STORE_MANAGED_FIELDS,
     }
 ) - {"is_guarded"}  # fmt: skip
 """What no provider is told: an endpoint goes on as it is when only these change."""

@@ -9,9 +9,14 @@ from typing import Any
 
 from llm_router.clock import Clock, SystemClock
 from llm_router.connections import rules
-from llm_router.connections.access import Actor, AuditEntry, sees
-from llm_router.connections.health import ALIVE, Evidence, given_up, judge
-from llm_router.connections.record import SECRETS, Connection
+from llm_router.connections.access import Actor, AuditEntry, can_see
+from llm_router.connections.health import (
+    ALIVE_OUTCOMES,
+    Evidence,
+    assess,
+    deactivate_if_replaceable,
+)
+from llm_router.connections.record import SECRET_FIELDS, Connection
 from llm_router.connections.store import (
     NOT_ASKED,
     Change,
@@ -51,7 +56,7 @@ class InMemoryConnectionStore:
     async def find(self, actor: Actor, query: Query, *, secrets: bool = False) -> Page:
         if secrets:
             rules.require(actor, "use")
-        found = [c for c in self._kept.values() if sees(actor, c) and _matches(query, c)]
+        found = [c for c in self._kept.values() if can_see(actor, c) and _matches(query, c)]
         found = _ordered(found, query)
         end = None if query.limit is None else query.offset + query.limit
         part = [_shown(c, secrets=secrets) for c in found[query.offset : end]]
@@ -91,46 +96,50 @@ class InMemoryConnectionStore:
         self, actor: Actor, step: Step, now: datetime
     ) -> tuple[Connection | None, AuditEntry | None]:
         if isinstance(step, Connection):
-            new = rules.admitted(actor, step, now)
+            new = rules.prepare_new(actor, step, now)
             if new.id in self._kept:
-                raise rules.taken(new, "id")
+                raise rules.taken_error(new, "id")
             _refuse_taken_name(self._kept, new)
             self._kept[new.id] = _whole(new)
-            return new, rules.entry(actor, "add", new, rules.audited(None, new), now)
+            return new, rules.audit_entry(actor, "add", new, rules.changed_facts(None, new), now)
         stored = self._seen(actor, step.id)
         if isinstance(step, Removal):
             rules.require(actor, "remove", stored)
             rules.check_version(stored, step.version)
             del self._kept[step.id]
             self._checks.pop(step.id, None)
-            return None, rules.entry(actor, "remove", stored, rules.audited(stored, None), now)
-        new = rules.edited(actor, stored, step.changes, step.version, now)
+            return None, rules.audit_entry(
+                actor, "remove", stored, rules.changed_facts(stored, None), now
+            )
+        new = rules.apply_edit(actor, stored, step.changes, step.version, now)
         if new is stored:
             return stored, None
         _refuse_taken_name(self._kept, new)
         before = self._kept[step.id]
-        kept = {name: getattr(before, name) for name in SECRETS if name not in step.changes}
+        kept = {name: getattr(before, name) for name in SECRET_FIELDS if name not in step.changes}
         self._kept[step.id] = _whole(replace(new, **kept))
-        return new, rules.entry(actor, "edit", new, rules.audited(stored, new, step.changes), now)
+        return new, rules.audit_entry(
+            actor, "edit", new, rules.changed_facts(stored, new, step.changes), now
+        )
 
-    async def note_check(
+    async def record_check(
         self, actor: Actor, connection_id: str, check: Check, options: HealthOptions
     ) -> Connection:
         stored = self._seen(actor, connection_id)
         rules.require(actor, "test", stored)
-        history = [rules.fit(check), *self._checks.get(connection_id, ())]
+        history = [rules.trim_check(check), *self._checks.get(connection_id, ())]
         history.sort(key=lambda one: one.at, reverse=True)
         oldest = check.at - options.kept_for
         history = [one for one in history if one.at >= oldest][: options.most_kept]
         self._checks[connection_id] = history
-        verdict = judge(stored, _evidence(stored, history), options)
+        verdict = assess(stored, _evidence(stored, history), options)
         if verdict.is_lasting:
             others = [c.without_secrets() for c in self._kept.values()]
-            verdict = given_up(stored, verdict, others)
-        if not (judged := rules.judged(actor, stored, verdict, self._now())):
+            verdict = deactivate_if_replaceable(stored, verdict, others)
+        if not (judged := rules.apply_verdict(actor, stored, verdict, self._now())):
             return stored
         new, entry = judged
-        values = {name: getattr(new, name) for name in rules.JUDGED}
+        values = {name: getattr(new, name) for name in rules.VERDICT_FIELDS}
         self._kept[connection_id] = replace(self._kept[connection_id], **values)
         self._keep(entry)
         return new
@@ -147,7 +156,7 @@ class InMemoryConnectionStore:
             kept = self._kept.get(connection_id)
             if (
                 kept
-                and sees(actor, kept)
+                and can_see(actor, kept)
                 and (kept.last_used_at is None or kept.last_used_at < when)
             ):
                 self._kept[connection_id] = replace(kept, last_used_at=when.astimezone(UTC))
@@ -171,7 +180,7 @@ class InMemoryConnectionStore:
 
     def _seen(self, actor: Actor, connection_id: str) -> Connection:
         kept = self._kept.get(connection_id)
-        return rules.found(actor, kept and kept.without_secrets(), connection_id)
+        return rules.require_visible(actor, kept and kept.without_secrets(), connection_id)
 
     def _keep(self, *entries: AuditEntry) -> None:
         self._audit += entries
@@ -197,7 +206,7 @@ def _evidence(connection: Connection, history: Sequence[Check]) -> Evidence:
     since = connection.updated_at
     counts = [c for c in history if c.outcome != NOT_ASKED and (since is None or c.at >= since)]
     answered = next((c for c in counts if c.kind != "probe"), None)
-    broken = [*takewhile(lambda c: c.outcome not in ALIVE, counts)]
+    broken = [*takewhile(lambda c: c.outcome not in ALIVE_OUTCOMES, counts)]
     return Evidence(counts, answered, broken[-1].at if broken else None)
 
 
@@ -205,23 +214,23 @@ def _refuse_taken_name(kept: Mapping[str, Connection], connection: Connection) -
     for other in kept.values():
         same = (other.owner, other.name) == (connection.owner, connection.name)
         if same and other.id != connection.id:
-            raise rules.taken(connection, "name")
+            raise rules.taken_error(connection, "name")
 
 
 def _matches(query: Query, connection: Connection) -> bool:
-    for name in rules.EXACT:
+    for name in rules.EXACT_MATCH_FIELDS:
         wanted = getattr(query, name)
         if wanted is not None and wanted != getattr(connection, name):
             return False
     if not set(query.tags) <= set(connection.tags):
         return False
-    return query.text.casefold() in rules.searched(connection)
+    return query.text.casefold() in rules.search_text(connection)
 
 
 def _ordered(connections: list[Connection], query: Query) -> list[Connection]:
     def key(connection: Connection) -> Any:
         if query.sort == "name":
-            return rules.searched(connection)
+            return rules.search_text(connection)
         return getattr(connection, query.sort)
 
     by_id = sorted(connections, key=lambda c: c.id)

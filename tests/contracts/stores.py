@@ -47,7 +47,7 @@ async def tried(
 ) -> Connection:
     """As it is after a test, which says at once what its status is."""
     check = Check(at=datetime.now(UTC), kind="test", outcome=outcome, detail=detail)
-    return await store.note_check(SYSTEM, connection_id, check, HealthOptions())
+    return await store.record_check(SYSTEM, connection_id, check, HealthOptions())
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])

@@ -111,7 +111,7 @@ async def test_how_a_connection_has_been_is_shown_a_page_at_a_time(each_house: H
     for number in range(3):
         at = begun + timedelta(minutes=number)
         check = Check(at=at, outcome="overloaded", detail="overloaded (HTTP 503)")
-        await each_house.store.note_check(SYSTEM, made["id"], check, HealthOptions())
+        await each_house.store.record_check(SYSTEM, made["id"], check, HealthOptions())
     shown = (await each_house.call("editor", "GET", f"{path}?limit=1&offset=1")).json()
     assert (shown["status"], shown["status_reason"]) == ("error", "overloaded (HTTP 503)")
     assert (shown["total"], len(shown["items"])) == (3, 1)

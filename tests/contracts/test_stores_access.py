@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llm_router.connections.access import SYSTEM, Action, Actor, may, sees
+from llm_router.connections.access import SYSTEM, Action, Actor, can_see, may_act
 from llm_router.connections.store import Check, ConnectionStore, Query
 from llm_router.errors import ConfigurationError, ForbiddenError, NotFoundError
 from llm_router.options import HealthOptions
@@ -44,7 +44,7 @@ async def test_every_store_shows_each_actor_what_it_sees(many: ConnectionStore) 
     everything = (await many.find(SYSTEM, Query(limit=None))).items
     assert len(everything) == len(MANY)
     for actor in EVERYBODY:
-        seen = {c.id for c in everything if sees(actor, c)}
+        seen = {c.id for c in everything if can_see(actor, c)}
         page = await many.find(actor, Query(limit=None))
         assert {c.id for c in page.items} == seen, actor.name
         assert page.total == len(seen)
@@ -52,13 +52,13 @@ async def test_every_store_shows_each_actor_what_it_sees(many: ConnectionStore) 
 
 async def test_what_is_not_seen_is_not_found_whatever_is_asked(many: ConnectionStore) -> None:
     everything = (await many.find(SYSTEM, Query(limit=None))).items
-    hidden = next(c for c in everything if not sees(CLEO, c))
+    hidden = next(c for c in everything if not can_see(CLEO, c))
     for attempt in (
         many.get(CLEO, hidden.id),
         many.get(CLEO, hidden.id, secrets=True),
         many.change(CLEO, hidden.id, {"priority": 1}),
         many.remove(CLEO, hidden.id),
-        many.note_check(CLEO, hidden.id, WELL, HealthOptions()),
+        many.record_check(CLEO, hidden.id, WELL, HealthOptions()),
         many.checks(CLEO, hidden.id),
     ):
         with pytest.raises(NotFoundError):
@@ -70,7 +70,7 @@ async def test_what_is_not_seen_is_not_found_whatever_is_asked(many: ConnectionS
 WELL = Check(at=datetime(2100, 1, 1, tzinfo=UTC), kind="test")
 ATTEMPTS: dict[Action, Any] = {
     "use": lambda store, actor, of: store.get(actor, of.id, secrets=True),
-    "test": lambda store, actor, of: store.note_check(actor, of.id, WELL, HealthOptions()),
+    "test": lambda store, actor, of: store.record_check(actor, of.id, WELL, HealthOptions()),
     "activate": lambda store, actor, of: store.change(actor, of.id, {"is_active": False}),
     "edit": lambda store, actor, of: store.change(actor, of.id, {"priority": 7}),
     "remove": lambda store, actor, of: store.remove(actor, of.id),
@@ -85,7 +85,7 @@ async def test_every_store_lets_each_actor_do_what_it_may(
     for number, actor in enumerate(EVERYBODY):
         of = await added(store, name=f"{number}", owner="ben", team="red", visibility="everyone")
         attempt = ATTEMPTS[action](store, actor, of)
-        if may(actor, action, of):
+        if may_act(actor, action, of):
             await attempt
         else:
             with pytest.raises(ForbiddenError, match=f"{actor.name} may not "):

@@ -42,7 +42,7 @@ async def test_checks_are_kept_and_shown_a_page_at_a_time_the_newest_first(
     kept, other = await added(store), await added(store, name="b")
     checks = series(since(kept), [OK, "overloaded", OK, OK, "unreachable"])
     for check in checks:
-        await store.note_check(SYSTEM, kept.id, check, OPTIONS)
+        await store.record_check(SYSTEM, kept.id, check, OPTIONS)
     page = await store.checks(SYSTEM, kept.id)
     assert (page.items, page.total) == (tuple(checks[::-1]), 5)
     page = await store.checks(SYSTEM, kept.id, limit=2, offset=1)
@@ -58,10 +58,10 @@ async def test_checks_that_are_too_old_or_too_many_go(store: ConnectionStore) ->
     options = HealthOptions(kept_for=timedelta(minutes=30), most_kept=20)
     checks = series(since(kept), [OK] * 50)
     for check in checks:
-        await store.note_check(SYSTEM, kept.id, check, options)
+        await store.record_check(SYSTEM, kept.id, check, options)
     assert (await store.checks(SYSTEM, kept.id, limit=99)).items == tuple(checks[:-21:-1])
     late = Check(at=checks[-1].at + timedelta(minutes=25))
-    await store.note_check(SYSTEM, kept.id, late, options)
+    await store.record_check(SYSTEM, kept.id, late, options)
     assert (await store.checks(SYSTEM, kept.id, limit=99)).items == (late, *checks[:-7:-1])
 
 
@@ -72,7 +72,7 @@ async def test_what_is_noted_is_judged_alike_in_every_store(store: ConnectionSto
     for each in (store, InMemoryConnectionStore()):
         kept = await added(each)
         after = [
-            await each.note_check(SYSTEM, kept.id, check, OPTIONS)
+            await each.record_check(SYSTEM, kept.id, check, OPTIONS)
             for check in series(since(kept), outcomes)
         ]
         found.append([(c.status, c.status_reason, c.version) for c in after])
@@ -84,14 +84,14 @@ async def test_what_is_noted_is_judged_alike_in_every_store(store: ConnectionSto
 async def test_an_edit_of_what_is_asked_begins_anew(store: ConnectionStore) -> None:
     kept = await added(store, api_key="sk-0123456789-wxyz")
     for check in series(since(kept), ["rejected key"] * 3):
-        broken = await store.note_check(SYSTEM, kept.id, check, OPTIONS)
+        broken = await store.record_check(SYSTEM, kept.id, check, OPTIONS)
     assert broken.status == "error"
     renamed = await store.change(SYSTEM, kept.id, {"name": "other"})
     assert (renamed.status, renamed.status_reason) == ("error", "rejected key (why)")
     mended = await store.change(SYSTEM, kept.id, {"api_key": "sk-another-9876543210"})
     assert (mended.status, mended.status_reason) == ("untested", "")
     late = since(mended) + timedelta(hours=1)
-    well = await store.note_check(SYSTEM, kept.id, Check(at=late), OPTIONS)
+    well = await store.record_check(SYSTEM, kept.id, Check(at=late), OPTIONS)
     assert (well.status, well.version) == ("active", mended.version)
 
 
@@ -99,7 +99,7 @@ async def test_switching_off_and_on_is_a_status_of_its_own(store: ConnectionStor
     kept = await added(store, ANNA)
     off = await store.change(ANNA, kept.id, {"is_active": False})
     assert (off.status, off.status_reason) == ("deactivated", "by anna")
-    tested = await store.note_check(SYSTEM, kept.id, Check(at=since(off), kind="test"), OPTIONS)
+    tested = await store.record_check(SYSTEM, kept.id, Check(at=since(off), kind="test"), OPTIONS)
     assert tested == off
     on = await store.change(ANNA, kept.id, {"is_active": True})
     assert (on.status, on.status_reason, on.version) == ("untested", "", 3)
@@ -109,7 +109,7 @@ async def test_switching_off_and_on_is_a_status_of_its_own(store: ConnectionStor
 async def broken_for_a_day(store: ConnectionStore, kept: Connection) -> Connection:
     for hour in (0, 1, 25):
         check = Check(at=since(kept) + hour * timedelta(hours=1), outcome="unreachable", detail="x")
-        after = await store.note_check(ANNA, kept.id, check, OPTIONS)
+        after = await store.record_check(ANNA, kept.id, check, OPTIONS)
     return after
 
 
@@ -120,11 +120,11 @@ async def test_what_stays_broken_is_switched_off_by_the_system_but_never_the_las
     assert (await broken_for_a_day(store, kept)).status == "error"
     for fields in ({"pool": "fast"}, {"use_in_mcp": False}, {"is_active": False}):
         spare = await added(store, ANNA, name=str(fields), **fields)
-        await store.note_check(ANNA, spare.id, Check(at=since(spare), kind="test"), OPTIONS)
+        await store.record_check(ANNA, spare.id, Check(at=since(spare), kind="test"), OPTIONS)
     assert (await broken_for_a_day(store, kept)).status == "error"
     spare = await added(store, ANNA, name="spare")
     assert (await broken_for_a_day(store, kept)).status == "error"  # nobody knows if it works
-    await store.note_check(ANNA, spare.id, Check(at=since(spare), kind="test"), OPTIONS)
+    await store.record_check(ANNA, spare.id, Check(at=since(spare), kind="test"), OPTIONS)
     revision = await store.revision()
     off = await broken_for_a_day(store, kept)
     assert (off.is_active, off.status, off.version) == (False, "deactivated", kept.version + 1)
@@ -143,7 +143,7 @@ async def test_every_way_to_fail_can_be_kept(store: ConnectionStore) -> None:
     for number, outcome in enumerate(FailureClass):
         at = since(kept) + number * MINUTE
         check = Check(at=at, outcome=outcome, detail="line\nbreak\x00")
-        await store.note_check(SYSTEM, kept.id, check, OPTIONS)
+        await store.record_check(SYSTEM, kept.id, check, OPTIONS)
     shown = (await store.checks(SYSTEM, kept.id)).items
     assert [check.outcome for check in shown] == [*FailureClass][::-1]
     assert {check.detail for check in shown} == {"line break"}

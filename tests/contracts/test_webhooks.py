@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from llm_router.connections.access import SYSTEM, Actor
 from llm_router.connections.store import OK, Check
-from llm_router.connections.webhooks import EVENTS, MOST_ATTEMPTS, Event
+from llm_router.connections.webhooks import EVENTS, MAX_ATTEMPTS, Event
 from llm_router.errors import ForbiddenError, NotFoundError, StaleError
 from llm_router.management.webhook_delivery import Courier, try_out
 from llm_router.net.guard import AddressGuard
@@ -53,7 +53,7 @@ class Post:
     async def tried(self, connection_id: str, outcome: str = OK, detail: str = "") -> None:
         at = datetime.fromtimestamp(self.clock.wall(), UTC)
         check = Check(at=at, kind="test", outcome=outcome, detail=detail)
-        await self.store.note_check(SYSTEM, connection_id, check, HealthOptions())
+        await self.store.record_check(SYSTEM, connection_id, check, HealthOptions())
 
     async def told(self, hook: Webhook) -> list[str]:
         """Events for it, the first one first."""
@@ -214,10 +214,10 @@ async def test_a_receiver_that_fails_twice_is_told_at_the_third_try_and_can_veri
 async def test_one_that_never_answers_well_is_given_up(post: Post) -> None:
     hook, _ = await post.hook()
     await post.tried((await added(post.store)).id)
-    for _ in range(MOST_ATTEMPTS + 2):
+    for _ in range(MAX_ATTEMPTS + 2):
         await post.deliver(after=100_000)
     (lost,) = await post.log(hook)
-    assert (lost.status, lost.attempts, lost.next_at) == ("given_up", MOST_ATTEMPTS, None)
+    assert (lost.status, lost.attempts, lost.next_at) == ("given_up", MAX_ATTEMPTS, None)
     assert lost.last_error == "no answer (ConnectError)"
 
 

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from llm_router.connections import access
-from llm_router.connections.access import Action, Actor, Role, belongs, may, sees
+from llm_router.connections.access import Action, Actor, Role, can_see, may_act, owns
 from llm_router.connections.record import Connection
 
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -49,11 +49,11 @@ def test_the_table_has_a_cell_for_every_role_and_action() -> None:
 def test_everybody_may_what_the_table_says(role: Role, action: Action) -> None:
     cell = CELLS[role, action]
     who = actor(role)
-    assert may(who, action) == (cell != "")
-    assert may(who, action, MINE) == (cell != "")
-    assert may(who, action, OTHERS) == (cell == "yes")
+    assert may_act(who, action) == (cell != "")
+    assert may_act(who, action, MINE) == (cell != "")
+    assert may_act(who, action, OTHERS) == (cell == "yes")
     if action not in {"add", "administer"} and role != "admin":
-        assert not may(who, action, HIDDEN)
+        assert not may_act(who, action, HIDDEN)
 
 
 @pytest.mark.parametrize(
@@ -71,35 +71,35 @@ def test_everybody_may_what_the_table_says(role: Role, action: Action) -> None:
 )
 def test_one_sees_ones_own_ones_teams_and_everyones(fields: dict[str, str], seen: bool) -> None:
     connection = Connection(name="a", **fields)  # type: ignore[arg-type]  # of several fields
-    assert sees(actor("viewer"), connection) is seen
-    assert sees(actor("admin"), connection)
+    assert can_see(actor("viewer"), connection) is seen
+    assert can_see(actor("admin"), connection)
 
 
 def test_nobodys_is_not_the_own_of_those_who_own_nothing() -> None:
     nobody = Actor("nobody", "editor")
-    assert not belongs(nobody, Connection(name="a", visibility="team"))
-    assert not sees(nobody, Connection(name="a", visibility="team"))
+    assert not owns(nobody, Connection(name="a", visibility="team"))
+    assert not can_see(nobody, Connection(name="a", visibility="team"))
 
 
 def test_a_teams_connection_that_everyone_sees_is_still_the_teams_to_edit() -> None:
     theirs = Connection(name="a", owner="zoe", team="red", visibility="everyone")
-    assert may(actor("editor"), "edit", theirs)
-    assert not may(Actor("ben", "editor", owner="ben", team="blue"), "edit", theirs)
+    assert may_act(actor("editor"), "edit", theirs)
+    assert not may_act(Actor("ben", "editor", owner="ben", team="blue"), "edit", theirs)
 
 
 @pytest.mark.parametrize("flagged", [True, False])
 def test_a_worker_sees_what_is_flagged_for_livekit_alone(flagged: bool) -> None:
     private = replace(HIDDEN, use_in_livekit=flagged)
-    assert sees(Actor("worker", "worker"), private) is flagged
-    assert not sees(Actor("worker of red", "worker", team="red"), private)
+    assert can_see(Actor("worker", "worker"), private) is flagged
+    assert not can_see(Actor("worker of red", "worker", team="red"), private)
     shared = replace(private, team="red", visibility="team")
-    assert sees(Actor("worker of red", "worker", team="red"), shared) is flagged
+    assert can_see(Actor("worker of red", "worker", team="red"), shared) is flagged
 
 
 def test_what_an_actor_did_says_who_what_to_what_and_from_where() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     who = Actor("anna", "editor", origin="10.0.0.1")
-    entry = who.did("revoke", ("api_key", "k1"), now, before={"revoked": False})
+    entry = who.audit_entry("revoke", ("api_key", "k1"), now, before={"revoked": False})
     assert (entry.actor, entry.role, entry.origin, entry.at) == ("anna", "editor", "10.0.0.1", now)
     assert (entry.action, entry.kind, entry.target) == ("revoke", "api_key", "k1")
     assert (entry.before, entry.after) == ({"revoked": False}, {})

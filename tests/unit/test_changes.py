@@ -22,8 +22,8 @@ def test_one_of_the_same_name_is_changed_and_a_new_one_added() -> None:
     plan = make_plan([a], [Connection(name="a", priority=3), Connection(name="b")], "anna")
     assert [c.name for c in plan.added] == ["b"]
     (changed,) = plan.changed
-    assert (changed.kept, changed.values) == (a, {"priority": 3})
-    assert changed.shown() == {"priority": (0, 3)}
+    assert (changed.stored, changed.values) == (a, {"priority": 3})
+    assert changed.for_display() == {"priority": (0, 3)}
 
 
 def test_one_with_an_id_may_be_renamed() -> None:
@@ -37,7 +37,7 @@ def test_a_key_that_the_file_leaves_out_stays_and_another_is_not_shown() -> None
     assert make_plan([a], [Connection(name="a")], "anna").unchanged == (a,)
     assert make_plan([a], [Connection(name="a", api_key=KEY)], "anna").unchanged == (a,)
     plan = make_plan([a], [Connection(name="a", api_key="sk-another-one")], "anna")
-    assert plan.changed[0].shown() == {"api_key": ("set", "another")}
+    assert plan.changed[0].for_display() == {"api_key": ("set", "another")}
     assert "sk-" not in repr(plan)
 
 

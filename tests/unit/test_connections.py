@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llm_router.connections.record import MANAGED, SECRETS, Connection
+from llm_router.connections.record import SECRET_FIELDS, STORE_MANAGED_FIELDS, Connection
 from llm_router.errors import ConfigurationError
 
 SECRET = "sk-secret-0123456789"
@@ -99,8 +99,8 @@ def test_without_secrets_it_says_what_they_are_called_and_how_the_key_ends() -> 
 
 def test_what_a_store_manages_is_a_field_and_no_secret() -> None:
     names = set(Connection.__slots__)
-    assert set(MANAGED) < names
-    assert set(SECRETS) < names - set(MANAGED)
+    assert set(STORE_MANAGED_FIELDS) < names
+    assert set(SECRET_FIELDS) < names - set(STORE_MANAGED_FIELDS)
 
 
 def test_times_with_a_zone_are_kept() -> None:

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from agent.demo import Demo, demo_router, store_found
 from llm_router.connections.access import SYSTEM
-from llm_router.connections.record import BETWEEN, Connection
+from llm_router.connections.record import NUMBER_RANGES, Connection
 from llm_router.connections.store import Query
 from llm_router.discovery.discover import Found, Probe, find_connections
 from llm_router.testing import InMemoryConnectionStore
@@ -48,7 +48,7 @@ async def test_what_is_stored_takes_the_place_of_what_was_found(tmp_path: Path) 
 async def test_the_built_in_responder_stands_behind_the_last_priority_there_is(
     tmp_path: Path,
 ) -> None:
-    last = Connection(id="1", name="last", priority=BETWEEN["priority"][1])
+    last = Connection(id="1", name="last", priority=NUMBER_RANGES["priority"][1])
     asked = (await found(tmp_path)).unless([last])
     assert [c.name for c in asked.connections] == ["last", "offline"]
 

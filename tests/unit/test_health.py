@@ -9,9 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.connections.health import ALIVE, Evidence, Verdict, given_up, judge, wait
+from llm_router.connections.health import (
+    ALIVE_OUTCOMES,
+    Evidence,
+    Verdict,
+    assess,
+    deactivate_if_replaceable,
+    delay_until_next_check,
+)
 from llm_router.connections.record import Connection, Status
-from llm_router.connections.store import NOT_ASKED, OK, Check, Kind
+from llm_router.connections.store import NOT_ASKED, OK, Check, CheckKind
 from llm_router.failures import FailureClass
 from llm_router.options import HealthOptions
 
@@ -33,13 +40,13 @@ def evidence(checks: Iterable[Check]) -> Evidence:
     recent = [*checks][::-1]
     broken = None
     for check in recent:
-        if check.outcome in ALIVE:
+        if check.outcome in ALIVE_OUTCOMES:
             break
         broken = check.at
     return Evidence(recent, next((c for c in recent if c.kind != "probe"), None), broken)
 
 
-def series(*outcomes: str, kind: Kind = "probe", every: timedelta = MINUTE) -> list[Check]:
+def series(*outcomes: str, kind: CheckKind = "probe", every: timedelta = MINUTE) -> list[Check]:
     return [
         Check(at=START + number * every, outcome=outcome, kind=kind, detail=f"{outcome} (why)")
         for number, outcome in enumerate(outcomes)
@@ -52,7 +59,7 @@ def statuses(
     """After each check in turn."""
     checks, found = series(*outcomes), list[Status]()
     for upto in range(1, len(checks) + 1):
-        status = judge(desk(status), evidence(checks[:upto]), options).status
+        status = assess(desk(status), evidence(checks[:upto]), options).status
         found.append(status)
     return found
 
@@ -104,7 +111,7 @@ def test_a_test_that_somebody_asks_for_is_enough() -> None:
     for outcome, status in ((OK, "active"), (DOWN, "error"), (LIMITED, "resting")):
         checks = evidence(series(outcome, kind="test"))
         for before in ("untested", "testing", "active", "error", "resting"):
-            assert judge(desk(before), checks, OPTIONS).status == status
+            assert assess(desk(before), checks, OPTIONS).status == status
 
 
 @pytest.mark.parametrize(
@@ -114,26 +121,26 @@ def test_a_test_that_somebody_asks_for_is_enough() -> None:
 def test_a_probe_does_not_clear_what_only_an_answer_can_show(outcome: str, status: Status) -> None:
     test = series(outcome, kind="test")
     later = [replace(check, at=check.at + MINUTE) for check in series(OK, OK, OK)]
-    assert judge(desk("error"), evidence([*test, *later]), OPTIONS).status == status
+    assert assess(desk("error"), evidence([*test, *later]), OPTIONS).status == status
     heard = Check(at=START + timedelta(hours=1), kind="call")
     answered = evidence([*test, *later, heard, replace(later[-1], at=heard.at + MINUTE)])
-    assert judge(desk("error"), answered, OPTIONS).status == "active"
+    assert assess(desk("error"), answered, OPTIONS).status == "active"
 
 
 def test_the_reason_is_that_of_the_last_check_and_changes_only_for_another_fault() -> None:
-    verdict = judge(desk("active"), evidence(series(OK, BUSY, BUSY, DOWN)), OPTIONS)
+    verdict = assess(desk("active"), evidence(series(OK, BUSY, BUSY, DOWN)), OPTIONS)
     assert verdict == Verdict("error", "unreachable (why)")
     broken = desk("error", status_reason=verdict.reason)
     for outcomes in ([DOWN] * 9, [BUSY, BUSY, DOWN], [DOWN, BUSY, BUSY], [BUSY, BUSY, OK]):
-        assert judge(broken, evidence(series(*outcomes)), OPTIONS).reason == verdict.reason
-    another = judge(broken, evidence(series(DOWN, BUSY, BUSY, BUSY)), OPTIONS)
+        assert assess(broken, evidence(series(*outcomes)), OPTIONS).reason == verdict.reason
+    another = assess(broken, evidence(series(DOWN, BUSY, BUSY, BUSY)), OPTIONS)
     assert another == Verdict("error", "overloaded (why)")
 
 
 def test_what_is_switched_off_or_was_not_checked_stays_as_it_is() -> None:
     off = desk("deactivated", is_active=False, status_reason="by anna")
-    assert judge(off, evidence(series(OK, OK, OK)), OPTIONS) == Verdict("deactivated", "by anna")
-    assert judge(desk("untested"), Evidence(), OPTIONS) == Verdict("untested")
+    assert assess(off, evidence(series(OK, OK, OK)), OPTIONS) == Verdict("deactivated", "by anna")
+    assert assess(desk("untested"), Evidence(), OPTIONS) == Verdict("untested")
 
 
 # ── Giving up ────────────────────────────────────────────────────────────────────────────────────
@@ -142,13 +149,13 @@ def test_what_is_switched_off_or_was_not_checked_stays_as_it_is() -> None:
 def test_it_is_lasting_once_nothing_has_been_well_for_so_long() -> None:
     hourly = timedelta(hours=1)
     day = series(OK, *[DOWN] * 25, every=hourly)
-    assert not judge(desk("error"), evidence(day[:-1]), OPTIONS).is_lasting
-    assert judge(desk("error"), evidence(day), OPTIONS).is_lasting
+    assert not assess(desk("error"), evidence(day[:-1]), OPTIONS).is_lasting
+    assert assess(desk("error"), evidence(day), OPTIONS).is_lasting
     never = replace(OPTIONS, deactivate_after=None)
-    assert not judge(desk("error"), evidence(day), never).is_lasting
-    for alive in ALIVE:
+    assert not assess(desk("error"), evidence(day), never).is_lasting
+    for alive in ALIVE_OUTCOMES:
         once = series(*[DOWN] * 20, alive, *[DOWN] * 20, every=hourly)
-        assert not judge(desk("error"), evidence(once), OPTIONS).is_lasting
+        assert not assess(desk("error"), evidence(once), OPTIONS).is_lasting
 
 
 ROOM = st.builds(
@@ -191,7 +198,7 @@ def test_the_last_one_standing_is_never_deactivated(room: list[Connection], whic
     before = served()
     for number, connection in enumerate(room):
         if connection.is_active and connection.status == "error":
-            verdict = given_up(connection, LASTING, room)
+            verdict = deactivate_if_replaceable(connection, LASTING, room)
             if verdict.status != "deactivated":
                 assert verdict == LASTING
                 continue
@@ -206,9 +213,11 @@ def test_the_last_one_standing_is_never_deactivated(room: list[Connection], whic
 
 def test_when_all_are_broken_it_may_be_our_own_network_and_none_is_given_up() -> None:
     room = [desk("error"), desk("error", id="b"), desk("error", id="c")]
-    assert all(given_up(one, LASTING, room) == LASTING for one in room)
+    assert all(deactivate_if_replaceable(one, LASTING, room) == LASTING for one in room)
     room.append(desk("active", id="d"))
-    assert all(given_up(one, LASTING, room).status == "deactivated" for one in room[:3])
+    assert all(
+        deactivate_if_replaceable(one, LASTING, room).status == "deactivated" for one in room[:3]
+    )
 
 
 # ── When to look ─────────────────────────────────────────────────────────────────────────────────
@@ -229,8 +238,8 @@ def test_when_all_are_broken_it_may_be_our_own_network_and_none_is_given_up() ->
 def test_it_is_looked_at_more_often_while_in_doubt(
     status: Status, outcome: str, seconds: float
 ) -> None:
-    assert wait(status, Check(at=START, outcome=outcome), OPTIONS) == seconds
+    assert delay_until_next_check(status, Check(at=START, outcome=outcome), OPTIONS) == seconds
 
 
 def test_what_was_never_checked_is_checked_at_once() -> None:
-    assert wait("untested", None, OPTIONS) == 0
+    assert delay_until_next_check("untested", None, OPTIONS) == 0

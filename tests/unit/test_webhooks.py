@@ -9,7 +9,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from llm_router.connections.record import Connection
-from llm_router.connections.webhooks import MOST_ATTEMPTS, about, new_secret, payload, signed, wait
+from llm_router.connections.webhooks import (
+    MAX_ATTEMPTS,
+    event_data,
+    make_payload,
+    new_secret,
+    retry_delay,
+    sign,
+)
 
 Verify = Callable[[str, Mapping[str, str], bytes], bool]
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -28,20 +35,20 @@ def manuals_verify(now: Callable[[], float]) -> Verify:
 
 def test_what_is_signed_is_verified_as_the_manual_says() -> None:
     secret, at, verify = new_secret(), NOON.timestamp(), manuals_verify(NOON.timestamp)
-    body, headers = signed(payload("x.y", NOON, {"name": "Hauptstraße"}), secret, at)
+    body, headers = sign(make_payload("x.y", NOON, {"name": "Hauptstraße"}), secret, at)
     assert verify(secret, headers, body)
     assert not verify(new_secret(), headers, body)
     assert not verify(secret, headers, body + b" ")
     for name in ("webhook-id", "webhook-timestamp"):
         assert not verify(secret, {**headers, name: headers[name] + "1"}, body)
-    old = signed(json.loads(body), secret, at - 600)
+    old = sign(json.loads(body), secret, at - 600)
     assert not verify(secret, old[1], old[0])
 
 
 def test_the_signature_is_that_of_the_reference_implementation() -> None:
     """As `standardwebhooks` 1.1.0 signs it, with the example secret of the specification."""
     said = {"id": "msg_p5jXN8AQM9LWM0D4loKWxJek", "test": 2432232314}
-    body, headers = signed(said, "whsec_MfKQ9r8GKYqUTwjUPD8ILPZIo2LaLaSw", 1614265330.9)
+    body, headers = sign(said, "whsec_MfKQ9r8GKYqUTwjUPD8ILPZIo2LaLaSw", 1614265330.9)
     assert body == b'{"id":"msg_p5jXN8AQM9LWM0D4loKWxJek","test":2432232314}'
     assert headers == {
         "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
@@ -68,7 +75,9 @@ def test_a_message_tells_no_secret() -> None:
         status_reason="rejected key (HTTP 401): check api_key",
     )
     berlin = NOON.astimezone(timezone(timedelta(hours=2)))
-    said = payload("connection.status_changed", berlin, about(connection, previous_status="active"))
+    said = make_payload(
+        "connection.status_changed", berlin, event_data(connection, previous_status="active")
+    )
     assert said["timestamp"] == "2026-05-04T12:00:00Z"
     assert said["data"]["previous_status"] == "active"
     assert said["data"]["reason"] == connection.status_reason
@@ -76,8 +85,8 @@ def test_a_message_tells_no_secret() -> None:
 
 
 def test_waits_grow_fourfold_with_chance_in_them_and_end() -> None:
-    waits = [wait(attempts, 0.5) for attempts in range(1, MOST_ATTEMPTS)]
+    waits = [retry_delay(attempts, 0.5) for attempts in range(1, MAX_ATTEMPTS)]
     assert waits[:4] == [5, 20, 80, 320]
     assert 24 < sum(filter(None, waits)) / 3600 < 36
-    assert wait(MOST_ATTEMPTS, 0.5) is None
-    assert (wait(1, 0.0), wait(1, 1.0)) == (4, 6)
+    assert retry_delay(MAX_ATTEMPTS, 0.5) is None
+    assert (retry_delay(1, 0.0), retry_delay(1, 1.0)) == (4, 6)

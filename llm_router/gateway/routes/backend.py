@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from llm_router.catalog import servers as catalog
 from llm_router.connections import rules
 from llm_router.connections.access import Actor
-from llm_router.connections.record import LONGEST, Connection, Status
+from llm_router.connections.record import MAX_LENGTHS, Connection, Status
 from llm_router.connections.store import Query
 from llm_router.errors import ConfigurationError, NotFoundError
 from llm_router.gateway.deps import Asking, Served, Services
@@ -32,7 +32,7 @@ class ModelToLoad(Given):
         protected_namespaces=(),
         json_schema_extra={"examples": [{"model_name_or_path": "qwen3:4b"}]},
     )
-    model_name_or_path: str = Field(min_length=1, max_length=LONGEST["model_name"])
+    model_name_or_path: str = Field(min_length=1, max_length=MAX_LENGTHS["model_name"])
 
 
 class LoadingShown(BaseModel):
@@ -121,7 +121,7 @@ async def load(asking: Asking, served: Served, wanted: ModelToLoad) -> LoadingSh
     model = wanted.model_name_or_path
     secret = await served.store.get(asking, connection.id, secrets=True)
     await vet(served, asking, secret)
-    await served.keys.note(asking.did("load", ("connection", connection.id), served.now()))
+    await served.keys.note(asking.audit_entry("load", ("connection", connection.id), served.now()))
 
     async def work(tell: Told) -> None:
         provider = await checkup.open_provider(

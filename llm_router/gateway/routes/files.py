@@ -110,7 +110,7 @@ async def apply(
     made = make_plan(page.items, wanted, asking.owner, prune=prune)
     if plan is not None and plan != made.digest():
         raise ConflictError("the connections have been changed since; look at the plan anew")
-    await vet(served, asking, *made.added, *(replace(c.kept, **c.values) for c in made.changed))
+    await vet(served, asking, *made.added, *(replace(c.stored, **c.values) for c in made.changed))
     if not dry_run:
         await served.store.apply(asking, made.steps())
     return PlanShown.of(made, applied=not dry_run)

@@ -4,7 +4,7 @@ from typing import Annotated, get_args
 
 from fastapi import APIRouter, Request, Response, Security
 
-from llm_router.connections.access import Action, may
+from llm_router.connections.access import Action, may_act
 from llm_router.gateway.deps import (
     COOKIE,
     Asking,
@@ -71,6 +71,6 @@ def _me(key: ApiKey) -> Me:
         role=key.role,
         owner=key.owner,
         team=key.team,
-        may=[action for action in get_args(Action) if may(actor, action)],
+        may=[action for action in get_args(Action) if may_act(actor, action)],
         expires_at=key.expires_at,
     )

@@ -91,7 +91,7 @@ async def _asked(
         latency=None if failure else result.latency,
         detail=str(failure or ""),
     )
-    await served.store.note_check(actor, connection.id, check, served.health)
+    await served.store.record_check(actor, connection.id, check, served.health)
     return TestResult(
         ok=failure is None,
         latency=result.latency,
@@ -144,7 +144,9 @@ async def generate(
     await vet(served, asking, connection)
     guard, database = served.guard(asking), served.database
     async with open_alone(connection, database, guard=guard, clock=served.clock) as router:
-        await served.keys.note(asking.did("generate", ("connection", connection_id), served.now()))
+        await served.keys.note(
+            asking.audit_entry("generate", ("connection", connection_id), served.now())
+        )
         said = await generation.generate(router, wanted.request())
     return GeneratedText(**asdict(said))
 

@@ -39,11 +39,11 @@ class PlanShown(BaseModel):
             added=[c.name for c in plan.added],
             changed=[
                 ConnectionPlanned(
-                    id=changed.kept.id,
-                    name=changed.kept.name,
+                    id=changed.stored.id,
+                    name=changed.stored.name,
                     fields={
                         name: FieldChanged(before=before, after=after)
-                        for name, (before, after) in changed.shown().items()
+                        for name, (before, after) in changed.for_display().items()
                     },
                 )
                 for changed in plan.changed

@@ -24,11 +24,11 @@ from pydantic import (
 )
 
 from llm_router.connections.record import (
-    BETWEEN,
-    LONGEST,
-    LONGEST_TIMEOUT,
-    MANAGED,
-    SECRETS,
+    MAX_LENGTHS,
+    MAX_TIMEOUT,
+    NUMBER_RANGES,
+    SECRET_FIELDS,
+    STORE_MANAGED_FIELDS,
     Connection,
     ConnectionType,
 )
@@ -52,7 +52,9 @@ _SHOWN_EXAMPLE: dict[str, JsonValue] = {
     "owner": "anna",
     "version": 3,
 }
-_SETTABLE = frozenset(f.name for f in fields(Connection)) - frozenset(MANAGED) - {"id"} | {"owner"}
+_SETTABLE = frozenset(f.name for f in fields(Connection)) - frozenset(STORE_MANAGED_FIELDS) - {
+    "id"
+} | {"owner"}
 _NUMBERS = frozenset({"int", "float", "bool"})
 
 
@@ -97,17 +99,17 @@ def _settable(*, needs_name: bool) -> dict[str, Any]:
         info: dict[str, Any] = {"description": _WORDS.get(name)}
         if any(kind in str(record.type) for kind in _NUMBERS):
             info["strict"] = True
-        if name in BETWEEN:
-            info["ge"], info["le"] = BETWEEN[name]
-        if name in LONGEST:
-            info["max_length"] = LONGEST[name]
+        if name in NUMBER_RANGES:
+            info["ge"], info["le"] = NUMBER_RANGES[name]
+        if name in MAX_LENGTHS:
+            info["max_length"] = MAX_LENGTHS[name]
         if name == "timeout":
-            info["gt"], info["le"] = 0, LONGEST_TIMEOUT
+            info["gt"], info["le"] = 0, MAX_TIMEOUT
         if not needs_name:
             default = None
-        if name in SECRETS or not needs_name:
+        if name in SECRET_FIELDS or not needs_name:
             info["json_schema_extra"] = _without_default
-        if name in SECRETS:
+        if name in SECRET_FIELDS:
             info["repr"] = False
         made[name] = (_HINTS[name], Field(default, **info))
     return made
@@ -140,7 +142,7 @@ class ConnectionChanges(_Changed):  # type: ignore[misc]  # its fields are those
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"priority": 10, "tags": ["gpu", "night"], "version": 3}]}
     )
-    version: Annotated[int | None, Field(ge=0, le=BETWEEN["version"][1], strict=True)] = None
+    version: Annotated[int | None, Field(ge=0, le=NUMBER_RANGES["version"][1], strict=True)] = None
 
 
 _Kept: Any = create_model(
@@ -148,7 +150,7 @@ _Kept: Any = create_model(
     **{
         record.name: (_HINTS[record.name], Field(description=_WORDS.get(record.name)))
         for record in fields(Connection)
-        if record.name not in SECRETS
+        if record.name not in SECRET_FIELDS
     },  # type: ignore[call-overload]  # fields by name, which the stubs do not foresee
 )
 
@@ -211,7 +213,7 @@ class NewSecret(Given):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"api_key": "sk-..."}]})
     api_key: SecretStr | None
-    version: Annotated[int | None, Field(ge=0, le=BETWEEN["version"][1], strict=True)] = None
+    version: Annotated[int | None, Field(ge=0, le=NUMBER_RANGES["version"][1], strict=True)] = None
 
 
 # ── Trying them ──────────────────────────────────────────────────────────────────────────────────

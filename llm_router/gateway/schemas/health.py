@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from llm_router.connections.record import Status
-from llm_router.connections.store import Kind
+from llm_router.connections.store import CheckKind
 from llm_router.connections.webhooks import Event
 from llm_router.gateway.schemas.connections import Given, Paged, Text
 from llm_router.store.outbox import Status as DeliveryStatus
@@ -33,7 +33,7 @@ class CheckShown(BaseModel):
 
     model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [_CHECK]})
     at: datetime
-    kind: Kind = Field(
+    kind: CheckKind = Field(
         description="probe: the list of models; word: one token of an answer; test: somebody's own"
         " test; call: the probe failed, but callers get replies."
     )

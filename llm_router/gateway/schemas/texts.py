@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from llm_router.connections.record import BETWEEN
+from llm_router.connections.record import NUMBER_RANGES
 from llm_router.gateway.schemas.connections import Given
 from llm_router.management.generate import text_request
 from llm_router.types import ChatRequest
@@ -20,7 +20,9 @@ class GenerateWanted(Given):
     system: str = Field(default="", max_length=200_000, description="What it is told about itself.")
     temperature: Annotated[float | None, Field(ge=0, le=2, strict=True)] = None
     top_p: Annotated[float | None, Field(ge=0, le=1, strict=True)] = None
-    max_tokens: Annotated[int | None, Field(ge=1, le=BETWEEN["max_tokens"][1], strict=True)] = None
+    max_tokens: Annotated[
+        int | None, Field(ge=1, le=NUMBER_RANGES["max_tokens"][1], strict=True)
+    ] = None
 
     def request(self) -> ChatRequest:
         return text_request(**self.model_dump())
