@@ -9,7 +9,7 @@ from datetime import date
 from importlib import resources
 from typing import Any
 
-from llm_router.catalog.servers import find
+from llm_router.catalog.servers import find_server
 from llm_router.connections.record import Connection
 from llm_router.failures import Failure, FailureClass
 from llm_router.types import Usage
@@ -25,7 +25,7 @@ _UNPAID = frozenset(
     }
 )  # fmt: skip
 """Turned away without a word, for which no server charges."""
-NOTHING = Usage()
+NO_USAGE = Usage()
 _SELLERS = {"gemini": "google", "deepseek_beta": "deepseek"}
 """Rows of the catalog that the price list knows under another name."""
 _DATED = re.compile(r"([-@]\d{8}|-\d{4}-\d{2}-\d{2}|-\d{4}|-latest)$")
@@ -42,10 +42,10 @@ class Price:
     long: "Price | None" = None
     """The price of a whole request whose prompt has more than `above` tokens."""
 
-    def of(self, usage: Usage) -> float:
+    def cost(self, usage: Usage) -> float:
         """US dollars. `cached_tokens` are part of `prompt_tokens`, as servers count them."""
         if self.long and self.above is not None and usage.prompt_tokens > self.above:
-            return self.long.of(usage)
+            return self.long.cost(usage)
         cached = min(usage.cached_tokens, usage.prompt_tokens)
         fresh = usage.prompt_tokens - cached
         spent = fresh * self.input + cached * self.cached + usage.completion_tokens * self.output
@@ -58,26 +58,26 @@ _FREE = Price(0.0, 0.0, 0.0)
 def cost(usage: Usage, connection: Connection) -> float:
     """In the currency of the connection's prices, or in US dollars by the list; 0: not known."""
     price = price_of(connection)
-    return price.of(usage) if price else 0.0
+    return price.cost(usage) if price else 0.0
 
 
-def estimated(prompt_characters: int, characters: int) -> Usage:
+def estimate_usage(prompt_characters: int, characters: int) -> Usage:
     """Tokens where the server did not count them, as of an attempt that was cut off."""
     asked, said = (-(-n // _CHARACTERS_PER_TOKEN) for n in (prompt_characters, characters))
     return Usage(prompt_tokens=asked, completion_tokens=said)
 
 
-def charged(
+def billable_usage(
     counted: Usage | None, failure: Failure | None, prompt_characters: int, characters: int
 ) -> Usage:
-    """The tokens of one attempt: as the server counted them, else NOTHING where it turned the
+    """The tokens of one attempt: as the server counted them, else NO_USAGE where it turned the
     attempt away, else estimated from the characters of the prompt and of the answer.
     """
     if counted:
         return counted
     if failure and failure.kind in _UNPAID and not characters:
-        return NOTHING
-    return estimated(prompt_characters, characters)
+        return NO_USAGE
+    return estimate_usage(prompt_characters, characters)
 
 
 def price_of(connection: Connection) -> Price | None:
@@ -114,7 +114,7 @@ def _seller(connection: Connection) -> str:
     """Who sends the bill: the type the user chose, else the server that is named or addressed."""
     if connection.connection_type in _list()[1]:
         return connection.connection_type
-    name = connection.server or find(connection).name
+    name = connection.server or find_server(connection).name
     return _SELLERS.get(name, name)
 
 

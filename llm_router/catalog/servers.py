@@ -17,7 +17,7 @@ from llm_router.catalog.server import Server, body
 from llm_router.connections.record import Connection
 from llm_router.errors import UnknownPluginError
 
-__all__ = ["SERVERS", "Server", "api_root", "as_asked", "find"]
+__all__ = ["SERVERS", "Server", "adapt", "api_root", "default_provider", "find_server"]
 
 # A template that does not know the switch ignores it, so it is safe for every model they serve.
 _NO_THINKING = body(chat_template_kwargs={"enable_thinking": False})
@@ -281,7 +281,7 @@ SERVERS: Mapping[str, Server] = MappingProxyType({row.name: row for row in _ROWS
 _VERSIONED = re.compile(r"/(v\d[a-z0-9]*|deployments)(/|$)")
 
 
-def find(connection: Connection) -> Server:
+def find_server(connection: Connection) -> Server:
     """The row a connection names, else the one its address tells, else `unknown`.
 
     A port tells only where a single engine is known to use it: taking one server for another would
@@ -294,7 +294,7 @@ def find(connection: Connection) -> Server:
     return _at(connection.base_url)
 
 
-def provider_of(connection: Connection) -> str:
+def default_provider(connection: Connection) -> str:
     """Who is to speak to a connection that does not say so itself."""
     if connection.server:
         return SERVERS.get(connection.server, SERVERS["unknown"]).provider
@@ -327,7 +327,7 @@ def _is_at(address: SplitResult, host: str) -> bool:
     )
 
 
-def as_asked(connection: Connection, server: Server) -> Connection:
+def adapt(connection: Connection, server: Server) -> Connection:
     """The record in the terms of its server: who pays for it, and where its deployment stands.
 
     Azure's older addresses name the deployment, and a dated version of the API; one that is given

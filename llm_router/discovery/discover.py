@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from llm_router.catalog.servers import provider_of
+from llm_router.catalog.servers import default_provider
 from llm_router.clock import SystemClock
 from llm_router.connections.record import NUMBER_RANGES, Connection
 from llm_router.discovery.environment import Named, from_environment, from_keys
@@ -214,7 +214,7 @@ def _seen(sighting: Sighting, model: str, place: int, taken: set[str]) -> Named:
         connection_type="local",
         priority=10 * place,
     )
-    connection = replace(connection, provider=provider_of(connection))
+    connection = replace(connection, provider=default_provider(connection))
     where = urlsplit(sighting.base_url).netloc
     return Named(connection, f"found at {where} ({sighting.title})")
 

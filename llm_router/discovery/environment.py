@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from llm_router.catalog.presets import CLOUDS, cloud_connection
-from llm_router.catalog.servers import provider_of
+from llm_router.catalog.servers import default_provider
 from llm_router.connections.record import Connection
 from llm_router.discovery.files import from_compatible_data
 from llm_router.errors import ConfigurationError
@@ -132,6 +132,6 @@ def _server(
 ) -> Connection:
     try:
         made = Connection(name=name, base_url=address, server=server, api_key=api_key)
-        return replace(made, provider=provider_of(made))
+        return replace(made, provider=default_provider(made))
     except ConfigurationError:
         raise ConfigurationError(f"{variable}: must look like http://host:port/v1") from None

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from llm_router.catalog.servers import provider_of
+from llm_router.catalog.servers import default_provider
 from llm_router.connections.record import STORE_MANAGED_FIELDS, Connection
 from llm_router.errors import ConfigurationError
 
@@ -147,7 +147,7 @@ def _connection(row: Any, place: str, environ: Mapping[str, str]) -> Connection:
         raise ConfigurationError(f'{place}, field "base_url": is missing, e.g. http://host:port/v1')
     if "provider" in own:
         return connection
-    return replace(connection, provider=provider_of(connection))
+    return replace(connection, provider=default_provider(connection))
 
 
 def _in_our_words(row: _Row, place: str) -> dict[str, Any]:

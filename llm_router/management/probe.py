@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from llm_router.catalog.servers import PROVIDER, find
+from llm_router.catalog.servers import PROVIDER, find_server
 from llm_router.clock import Clock, SystemClock
 from llm_router.connections.record import Connection
 from llm_router.discovery.local_servers import Sighting, identify
@@ -44,7 +44,7 @@ class Checkup:
         """What to look at where the server is another than the record has it; else empty."""
         if self.seen is None or not self.seen.server:
             return ""
-        asked_as = find(connection)
+        asked_as = find_server(connection)
         if self.seen.server == asked_as.name:
             return ""
         return (
@@ -86,7 +86,7 @@ async def _seen(
     connection: Connection, guard: AddressGuard | None, within: float
 ) -> Sighting | None:
     """None also for a service, which is known by its address."""
-    if connection.provider != PROVIDER or not within or find(connection).hosts:
+    if connection.provider != PROVIDER or not within or find_server(connection).hosts:
         return None
     return await identify(
         connection.base_url, api_key=connection.api_key, guard=guard, within=within

@@ -49,7 +49,7 @@ async def vet(served: Services, actor: Actor, *connections: Connection) -> None:
         if connection.provider not in known:
             raise UnknownPluginError("provider", connection.provider, known)
         if connection.provider == catalog.PROVIDER:
-            catalog.find(connection)
+            catalog.find_server(connection)
             _require_address(connection)
         if connection.base_url:
             await guard.check(connection.base_url)
@@ -64,7 +64,7 @@ async def recognised(served: Services, actor: Actor, connection: Connection) -> 
     left_open = connection.provider == catalog.PROVIDER and not connection.server
     if not (left_open and connection.base_url and served.identify_within):
         return connection
-    if catalog.find(connection).hosts:
+    if catalog.find_server(connection).hosts:
         return connection
     seen = await identify(
         connection.base_url,

@@ -60,7 +60,7 @@ class PullProgress:
 
 
 @runtime_checkable
-class ModelKeeper(Protocol):
+class ModelManager(Protocol):
     """What a provider is besides whose server fetches models, and throws them away, on request."""
 
     def pull(self, model: str) -> AsyncGenerator[PullProgress, None]:

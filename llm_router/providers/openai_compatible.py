@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from llm_router.catalog.servers import Server, api_root, as_asked, find
+from llm_router.catalog.servers import Server, adapt, api_root, find_server
 from llm_router.clock import Clock
 from llm_router.connections.record import Connection
 from llm_router.errors import BrokenStreamError, StatusError, UpstreamError
@@ -36,8 +36,8 @@ class OpenAICompatible:
     """A Provider (see `base.py`): one pool of connections to one server."""
 
     def __init__(self, connection: Connection, guard: AddressGuard | None = None) -> None:
-        self._server = find(connection)
-        self._connection = connection = as_asked(connection, self._server)
+        self._server = find_server(connection)
+        self._connection = connection = adapt(connection, self._server)
         self.continuation = connection.continuation or self._server.continuation
         self.last_resort = False
         root, query = api_root(connection.base_url, self._server)

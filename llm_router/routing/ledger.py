@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from contextvars import copy_context
 
-from llm_router.catalog.prices import charged, estimated
+from llm_router.catalog.prices import billable_usage, estimate_usage
 from llm_router.clock import Clock
 from llm_router.failures import Failure
 from llm_router.routing.endpoint import Attempt, Endpoint
@@ -27,7 +27,7 @@ class Ledger:
     ) -> None:
         self._session_id, self._integration = request.session_id, request.integration or ""
         self._prompt_characters, self._deadline, self._clock = prompt_characters, deadline, clock
-        self._prompt_tokens = estimated(prompt_characters, 0).prompt_tokens
+        self._prompt_tokens = estimate_usage(prompt_characters, 0).prompt_tokens
         self._observers, self._context = Observers(observers), copy_context()
         self.started_at = clock.now()
         self.attempts: list[Attempt] = []
@@ -82,10 +82,10 @@ class Ledger:
     def ended(self, attempt: Attempt, outcome: str, failure: Failure | None = None) -> None:
         del self.running[attempt]
         event = attempt.event(outcome, failure)
-        tokens = charged(event.usage, failure, self._prompt_characters, event.characters)
+        tokens = billable_usage(event.usage, failure, self._prompt_characters, event.characters)
         attempt.endpoint.limits.answered(
             tokens.prompt_tokens + tokens.completion_tokens - self._prompt_tokens,
-            event.price.of(tokens) if event.price else 0.0,
+            event.price.cost(tokens) if event.price else 0.0,
             self._clock.now(),
         )
         self._ended.append(event)

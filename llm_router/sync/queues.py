@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import httpx2
 
-from llm_router.catalog.servers import PROVIDER, find
+from llm_router.catalog.servers import PROVIDER, find_server
 from llm_router.clock import Clock
 from llm_router.discovery.local_servers import server_root
 from llm_router.routing.endpoint import Endpoint
@@ -55,7 +55,7 @@ class QueueWatch:
         connection = endpoint.connection
         if connection.provider != PROVIDER or connection.connection_type not in _OWN_TYPES:
             return
-        key, paths = connection.id or connection.name, find(connection).queue_paths
+        key, paths = connection.id or connection.name, find_server(connection).queue_paths
         if not paths or (spared := self._spared.get(key, 0)):
             self._spared[key] = spared - 1 if paths else 0
             return

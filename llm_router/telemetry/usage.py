@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 from uuid import uuid4
 
-from llm_router.catalog.prices import NOTHING, charged
+from llm_router.catalog.prices import NO_USAGE, billable_usage
 from llm_router.clock import Clock, SystemClock
 from llm_router.errors import StoreError
 from llm_router.routing.events import AttemptEvent, ReplyEvent
@@ -128,7 +128,7 @@ class UsageObserver:
 def _attempts(event: ReplyEvent, zero: float) -> Iterator[Used]:
     reply_id = uuid4().hex
     for attempt in event.tries:
-        tokens = charged(
+        tokens = billable_usage(
             attempt.usage, attempt.failure, event.prompt_characters, attempt.characters
         )
         yield Used(
@@ -150,8 +150,8 @@ def _attempts(event: ReplyEvent, zero: float) -> Iterator[Used]:
             tokens_in=tokens.prompt_tokens,
             tokens_out=tokens.completion_tokens,
             tokens_cached=tokens.cached_tokens,
-            is_estimated=not (attempt.usage or tokens is NOTHING),
-            cost=attempt.price.of(tokens) if attempt.price else None,
+            is_estimated=not (attempt.usage or tokens is NO_USAGE),
+            cost=attempt.price.cost(tokens) if attempt.price else None,
         )
 
 

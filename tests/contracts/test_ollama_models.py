@@ -17,7 +17,7 @@ from llm_router.errors import (
 from llm_router.failures import FailureClass
 from llm_router.management.probe import check_up
 from llm_router.net.guard import AddressGuard
-from llm_router.providers.base import ModelKeeper, PullProgress
+from llm_router.providers.base import ModelManager, PullProgress
 from llm_router.providers.ollama.provider import Ollama
 from llm_router.testing import ManualClock
 from llm_router.testing.server import FaultyServer
@@ -124,7 +124,7 @@ async def test_whoever_tries_one_that_is_still_being_loaded_is_told_that() -> No
 
 
 async def pulled(provider: Any, model: str) -> list[PullProgress]:
-    assert isinstance(provider, ModelKeeper)
+    assert isinstance(provider, ModelManager)
     async with aclosing(provider.pull(model)) as progress:
         return [step async for step in progress]
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from llm_router.catalog.servers import SERVERS, Server, api_root, as_asked, find
+from llm_router.catalog.servers import SERVERS, Server, adapt, api_root, find_server
 from llm_router.clock import SystemClock
 from llm_router.connections.record import Connection
 from llm_router.providers.openai_compatible import create
@@ -85,7 +85,7 @@ def test_a_host_of_a_row_leads_to_it(row: Server) -> None:
     for host in row.hosts:
         name = f"mine{host}" if host.startswith(".") else host
         connection = Connection(name="x", base_url=f"https://{name}")
-        assert find(connection) is row
+        assert find_server(connection) is row
         assert urlsplit(api_root(connection.base_url, row)[0]).path == row.path
 
 
@@ -215,5 +215,5 @@ async def test_azure_is_asked_by_its_present_api_otherwise(api_version: str) -> 
 def test_an_address_that_names_its_deployment_is_left_as_it_is() -> None:
     base_url = "https://x.openai.azure.com/openai/deployments/one?api-version=2024-06-01"
     connection = Connection(name="x", base_url=base_url, api_version="2024-10-21", deployment="two")
-    assert as_asked(connection, find(connection)).base_url == base_url
+    assert adapt(connection, find_server(connection)).base_url == base_url
     create(connection, SystemClock())

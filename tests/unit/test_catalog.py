@@ -2,7 +2,7 @@
 
 import pytest
 
-from llm_router.catalog.servers import SERVERS, api_root, find, provider_of
+from llm_router.catalog.servers import SERVERS, api_root, default_provider, find_server
 from llm_router.connections.record import Connection
 from llm_router.errors import UnknownPluginError
 
@@ -32,22 +32,22 @@ def at(base_url: str, server: str = "") -> Connection:
     ],
 )
 def test_an_address_tells_its_server(base_url: str, name: str) -> None:
-    assert find(at(base_url)).name == name
+    assert find_server(at(base_url)).name == name
 
 
 @pytest.mark.parametrize("port", [8000, 8080])
 def test_a_port_that_several_engines_use_tells_nothing(port: int) -> None:
-    assert find(at(f"http://localhost:{port}/v1")).name == "unknown"
+    assert find_server(at(f"http://localhost:{port}/v1")).name == "unknown"
 
 
 def test_what_the_connection_names_goes_before_its_address() -> None:
-    assert find(at("http://localhost:8000/v1", "vllm")).name == "vllm"
-    assert find(at("http://localhost:11434/v1", "litellm")).name == "litellm"
+    assert find_server(at("http://localhost:8000/v1", "vllm")).name == "vllm"
+    assert find_server(at("http://localhost:11434/v1", "litellm")).name == "litellm"
 
 
 def test_an_unknown_name_lists_the_known() -> None:
     with pytest.raises(UnknownPluginError, match=r"unknown server 'vlm'; known: .*vllm"):
-        find(at("http://localhost:8000/v1", "vlm"))
+        find_server(at("http://localhost:8000/v1", "vlm"))
 
 
 def test_a_server_nothing_is_known_of_is_asked_in_words() -> None:
@@ -93,12 +93,12 @@ def test_a_server_nothing_is_known_of_is_asked_in_words() -> None:
     ],
 )
 def test_all_ways_to_write_an_address_lead_to_the_same_place(base_url: str, root: str) -> None:
-    assert api_root(base_url, find(at(base_url))) == (root, "")
+    assert api_root(base_url, find_server(at(base_url))) == (root, "")
 
 
 def test_a_query_survives() -> None:
     base_url = "https://x.openai.azure.com/openai/deployments/small?api-version=2024-10-21"
-    root, query = api_root(base_url, find(at(base_url)))
+    root, query = api_root(base_url, find_server(at(base_url)))
     assert (root, query) == (base_url.partition("?")[0], "api-version=2024-10-21")
 
 
@@ -116,4 +116,4 @@ def test_a_server_with_an_api_of_its_own_is_spoken_to_by_that(
     server: str, base_url: str, provider: str
 ) -> None:
     connection = Connection(name="box", server=server, base_url=base_url)
-    assert provider_of(connection) == provider
+    assert default_provider(connection) == provider

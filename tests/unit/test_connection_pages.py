@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_router.catalog.servers import SERVERS, find
+from llm_router.catalog.servers import SERVERS, find_server
 from llm_router.discovery.files import from_json
 from llm_router.providers.base import PROVIDERS
 
@@ -46,7 +46,7 @@ def test_what_a_page_adds_can_be_added(page: str) -> None:
             assert connection.provider in PROVIDERS.names()
             assert len(connection.api_key or "") in {0, len("sk-key")}
             if connection.provider == "openai_compatible":
-                found = page_of(find(connection).name)
+                found = page_of(find_server(connection).name)
                 assert found == page or page in WITHOUT_A_ROW
 
 

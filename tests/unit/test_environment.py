@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from llm_router.catalog.servers import api_root, find
+from llm_router.catalog.servers import api_root, find_server
 from llm_router.connections.record import Connection
 from llm_router.discovery.environment import from_environment, from_keys
 from llm_router.errors import ConfigurationError
@@ -20,7 +20,7 @@ EVERYTHING = {
 
 
 def root(connection: Connection) -> str:
-    return api_root(connection.base_url, find(connection))[0]
+    return api_root(connection.base_url, find_server(connection))[0]
 
 
 def test_without_a_chosen_backend_every_server_that_is_named_counts() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_router.catalog.servers import api_root, find
+from llm_router.catalog.servers import api_root, find_server
 from llm_router.connections.record import Connection
 from llm_router.discovery.discover import Probe, find_connections
 from llm_router.discovery.files import from_compatible_data
@@ -21,7 +21,7 @@ async def read(name: str) -> list[Connection]:
 
 
 def root(connection: Connection) -> str:
-    return api_root(connection.base_url, find(connection))[0]
+    return api_root(connection.base_url, find_server(connection))[0]
 
 
 async def test_the_common_file_is_read_whole() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.catalog.prices import Price, cost, estimated, list_date, price_of
+from llm_router.catalog.prices import Price, cost, estimate_usage, list_date, price_of
 from llm_router.connections.record import Connection
 from llm_router.types import Usage
 
@@ -139,8 +139,8 @@ def test_the_list_says_when_it_was_read() -> None:
 
 @pytest.mark.parametrize(("characters", "counted"), [(0, 0), (1, 1), (4, 1), (4001, 1001)])
 def test_tokens_that_nobody_counted_are_estimated(characters: int, counted: int) -> None:
-    assert estimated(characters, 0) == Usage(prompt_tokens=counted)
-    assert estimated(0, characters) == Usage(completion_tokens=counted)
+    assert estimate_usage(characters, 0) == Usage(prompt_tokens=counted)
+    assert estimate_usage(0, characters) == Usage(completion_tokens=counted)
 
 
 tokens = st.integers(0, 2_000_000)

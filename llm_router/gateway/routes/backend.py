@@ -20,7 +20,7 @@ from llm_router.gateway.schemas.connections import Given
 from llm_router.management import probe as checkup
 from llm_router.management.model_loads import Told
 from llm_router.management.vetting import vet
-from llm_router.providers.base import ModelKeeper, Provider
+from llm_router.providers.base import ModelManager, Provider
 
 BackendKind = Literal["local", "ollama", "vllm", "instructlab", "openai"]
 
@@ -194,7 +194,7 @@ async def _editable(served: Services, actor: Actor) -> Connection:
 
 def _kind(connection: Connection) -> BackendKind:
     is_row = connection.provider == catalog.PROVIDER
-    name = catalog.find(connection).name if is_row else connection.provider
+    name = catalog.find_server(connection).name if is_row else connection.provider
     return _KINDS.get(name, "openai")
 
 
@@ -204,7 +204,7 @@ async def _make_ready(provider: Provider, model: str, tell: Told, *, is_listed: 
     `is_listed`: what the server can serve, it lists.
     """
     tell("looking for it", None)
-    if isinstance(provider, ModelKeeper):
+    if isinstance(provider, ModelManager):
         if not _lists(await provider.models(), model):
             async for step in provider.pull(model):
                 share = (step.completed or 0) / step.total if step.total else None

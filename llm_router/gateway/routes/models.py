@@ -22,7 +22,7 @@ from llm_router.gateway.schemas.connections import MODEL_NAME, PullList, PullSho
 from llm_router.management.model_pulls import Pull
 from llm_router.management.probe import open_provider
 from llm_router.management.vetting import Id, opened
-from llm_router.providers.base import ModelKeeper, Provider, PullProgress
+from llm_router.providers.base import ModelManager, Provider, PullProgress
 
 router = APIRouter(prefix="/connections/{connection_id}/models", tags=["connections"])
 
@@ -60,7 +60,7 @@ async def pull(
         await provider.aclose()
         return _shown(under_way)
     try:
-        steps = _steps(provider, _keeper(provider, connection).pull(model))
+        steps = _steps(provider, _model_manager(provider, connection).pull(model))
         begun = await served.pulls.start(connection_id, model, steps, served.now)
     except BaseException:
         await provider.aclose()
@@ -85,9 +85,9 @@ async def delete(asking: Asking, served: Served, connection_id: Id, name: Name) 
     connection = await opened(served, asking, connection_id, "delete model", "edit")
     provider = await open_provider(connection, served.clock, served.guard(asking))
     try:
-        keeper = _keeper(provider, connection)
+        manager = _model_manager(provider, connection)
         was_stopped = await served.pulls.stop(connection_id, name)
-        await keeper.delete(name)
+        await manager.delete(name)
     except AddressRefusedError:
         raise
     except UpstreamError as error:
@@ -99,8 +99,8 @@ async def delete(asking: Asking, served: Served, connection_id: Id, name: Name) 
         await provider.aclose()
 
 
-def _keeper(provider: Provider, connection: Connection) -> ModelKeeper:
-    if isinstance(provider, ModelKeeper):
+def _model_manager(provider: Provider, connection: Connection) -> ModelManager:
+    if isinstance(provider, ModelManager):
         return provider
     raise ConfigurationError(
         f"connection {connection.name!r}: its server fetches no models on request; an Ollama does,"

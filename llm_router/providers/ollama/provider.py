@@ -47,7 +47,7 @@ def create(connection: Connection, clock: Clock, guard: AddressGuard | None = No
 
 
 class Ollama:
-    """A Provider and a ModelKeeper (see `base.py`).
+    """A Provider and a ModelManager (see `base.py`).
 
     A model that is not in memory is loaded by a request of its own, which goes on when the reply
     that wanted it has long been given by somebody else: Ollama gives up loading with whoever asked
@@ -108,7 +108,7 @@ class Ollama:
             yield chunk
 
     def pull(self, model: str) -> AsyncGenerator[PullProgress, None]:
-        """See `base.ModelKeeper`. A name that begins with `http://` is pulled without TLS."""
+        """See `base.ModelManager`. A name that begins with `http://` is pulled without TLS."""
         self._check_registry(model)
         return self._pull(model)
 
