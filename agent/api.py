@@ -32,7 +32,7 @@ from llm_router.management.first_key import ensure_admin
 from llm_router.options import HealthOptions
 from llm_router.store.api_keys import ApiKeys
 from llm_router.store.connections import SqlConnectionStore
-from llm_router.store.opening import open_sealed_store
+from llm_router.store.sealed_store import open_sealed_store
 from llm_router.store.webhooks import Webhooks
 
 log = logging.getLogger("agent.api")  # as a program its __name__ says nothing

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from deploy import places
+from deploy import paths
 
 TAIL_LINES = 25
 SPINNER = "|/-\\"
@@ -52,7 +52,7 @@ class Step:
         command: Sequence[str | Path],
         *,
         remedy: str,
-        cwd: Path = places.ROOT,
+        cwd: Path = paths.ROOT,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         """Run a command to its end, its words going to the log.
@@ -92,7 +92,7 @@ class Step:
 def step(title: str) -> Iterator[Step]:
     """Show a step while its body works: a moving line on a terminal, plain lines elsewhere."""
     name = "-".join(title.lower().split())
-    log = places.logs_folder("setup") / f"{name}.log"
+    log = paths.logs_folder("setup") / f"{name}.log"
     log.unlink(missing_ok=True)
     started = time.monotonic()
     with busy(title):

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deploy import console, media_server, places, probes, setup
+from deploy import console, media_server, paths, probes, setup
 from deploy.supervisor import Service, ServiceError, Supervisor
 
-SERVER_CONFIG = places.ROOT / "deploy" / "livekit" / "demo.yaml"
+SERVER_CONFIG = paths.ROOT / "deploy" / "livekit" / "demo.yaml"
 STANDARD_URL = "ws://127.0.0.1:7880"
 DRAIN = 2  # s a call in progress gets to end when the demo is stopped
 
@@ -131,12 +131,12 @@ def port_problems(ports: Ports, *, own_server: bool) -> list[str]:
 
 def read_dotenv() -> dict[str, str]:
     """Return what .env says, read by the very package that the settings read it with."""
-    if not (places.ROOT / ".env").exists():
+    if not (paths.ROOT / ".env").exists():
         return {}
     script = "import dotenv, json; print(json.dumps(dotenv.dotenv_values('.env')))"
     answer = subprocess.run(
-        [places.VENV_PYTHON, "-c", script],
-        cwd=places.ROOT,
+        [paths.VENV_PYTHON, "-c", script],
+        cwd=paths.ROOT,
         capture_output=True,
         text=True,
         check=True,
@@ -183,7 +183,7 @@ def our_services(livekit: LiveKit, ports: Ports) -> tuple[Service, Service]:
     }
     if livekit.ours:
         environ["LIVEKIT_PUBLIC_URL"] = livekit.url
-    python = str(places.VENV_PYTHON)
+    python = str(paths.VENV_PYTHON)
     health = f"http://127.0.0.1:{ports.worker_port}/worker"
     worker = Service(
         "Worker",
@@ -235,7 +235,7 @@ async def serve(program: Path | None, livekit: LiveKit, ports: Ports) -> int:
     assert this is not None
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, this.cancel)
-    logs = places.logs_folder(f"demo-{ports.http_port}")
+    logs = paths.logs_folder(f"demo-{ports.http_port}")
     stack = Supervisor(logs)
     try:
         with console.busy("Starting"):

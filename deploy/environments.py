@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from deploy import console, places, stamps, toolchain
+from deploy import console, paths, stamps, toolchain
 
 _QUIET = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off")
 _OPTIONS = (*_QUIET, "--require-hashes", "--no-deps", "--no-build-isolation")
@@ -31,13 +31,13 @@ def provide(
     `finish` may change what was installed: it is given the site-packages. Raises StepError when it
     cannot be made; `instead` is what else the person could do.
     """
-    lock, build_lock = (places.LOCKS / f"{name}{which}.lock" for which in ("", "-build"))
+    lock, build_lock = (paths.LOCKS / f"{name}{which}.lock" for which in ("", "-build"))
     inputs = stamps.digest(
         f"{sys.version_info[:2]} {sys.base_prefix}",
         lock.read_bytes(),
         build_lock.read_bytes() if build_lock.exists() else b"",
     )
-    folder = places.cache_folder() / "environments" / f"{name}-{inputs[:16]}"
+    folder = paths.cache_folder() / "environments" / f"{name}-{inputs[:16]}"
     python, stamp = folder / "bin" / "python", folder / ".stamp"
     if stamps.is_fresh(stamp, inputs):
         return python

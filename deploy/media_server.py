@@ -4,9 +4,9 @@ import re
 import shutil
 from pathlib import Path
 
-from deploy import console, places, stamps, toolchain
+from deploy import console, paths, stamps, toolchain
 
-MODULE = places.ROOT / "deploy" / "servers" / "livekit-server"
+MODULE = paths.ROOT / "deploy" / "servers" / "livekit-server"
 PACKAGE = "github.com/livekit/livekit-server/cmd/server"
 
 
@@ -33,7 +33,7 @@ def provide() -> Path:
     if found and pin.allows(toolchain.version_of(found, "--version")):
         console.say(f"LiveKit server: {found}")
         return Path(found)
-    folder = places.cache_folder() / "livekit-server" / pin.version
+    folder = paths.cache_folder() / "livekit-server" / pin.version
     program, stamp = folder / "livekit-server", folder / "built-from"
     inputs = stamps.digest_files(MODULE, [MODULE / "go.mod", MODULE / "go.sum"])
     if program.exists() and stamps.is_fresh(stamp, inputs):

@@ -8,9 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deploy import console, places, stamps, toolchain
+from deploy import console, paths, stamps, toolchain
 
-SOURCE = places.ROOT / "web" / "widget"
+SOURCE = paths.ROOT / "web" / "widget"
 MODULES = SOURCE / "node_modules"
 MADE = {"node_modules", "dist"}
 

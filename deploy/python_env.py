@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from deploy import console, places, stamps, toolchain
+from deploy import console, paths, stamps, toolchain
 
-STAMPS = places.VENV / ".stamps"
+STAMPS = paths.VENV / ".stamps"
 
 
 def install() -> None:
@@ -21,10 +21,10 @@ def install_dev() -> None:
 
 
 def _install_locked(lock_name: str, title: str) -> None:
-    lock = places.ROOT / lock_name
+    lock = paths.ROOT / lock_name
     stamp = STAMPS / lock_name
     inputs = stamps.digest(_python_id(), lock.read_bytes())
-    if places.VENV_PYTHON.exists() and stamps.is_fresh(stamp, inputs):
+    if paths.VENV_PYTHON.exists() and stamps.is_fresh(stamp, inputs):
         console.say(f"{title}: up to date")
         return
     with console.step(title) as step:
@@ -35,29 +35,29 @@ def _install_locked(lock_name: str, title: str) -> None:
 
 def _install_project() -> None:
     """Register the checkout in .venv, so that its packages are found from any folder."""
-    project = places.ROOT / "pyproject.toml"
+    project = paths.ROOT / "pyproject.toml"
     stamp = STAMPS / "project"
-    inputs = stamps.digest(_python_id(), str(places.ROOT), project.read_bytes())
+    inputs = stamps.digest(_python_id(), str(paths.ROOT), project.read_bytes())
     if stamps.is_fresh(stamp, inputs):
         return
     with console.step("Patchbay itself") as step:
-        _pip(step, "--no-deps", "--no-build-isolation", "--editable", places.ROOT)
+        _pip(step, "--no-deps", "--no-build-isolation", "--editable", paths.ROOT)
         stamps.write(stamp, inputs)
 
 
 def _ensure_venv(step: console.Step) -> None:
     """Make .venv, anew if it belongs to another Python or was left half made."""
     stamp = STAMPS / "python"
-    if places.VENV_PYTHON.exists() and stamps.is_fresh(stamp, _python_id()):
+    if paths.VENV_PYTHON.exists() and stamps.is_fresh(stamp, _python_id()):
         return
-    toolchain.make_venv(places.VENV, step, clear=True)
+    toolchain.make_venv(paths.VENV, step, clear=True)
     stamps.write(stamp, _python_id())
 
 
 def _pip(step: console.Step, *words: str | Path) -> None:
     quiet = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
     step.run(
-        [places.VENV_PYTHON, "-m", "pip", "install", *quiet, *words],
+        [paths.VENV_PYTHON, "-m", "pip", "install", *quiet, *words],
         remedy=f"{toolchain.OFFLINE}; what was installed so far is kept",
     )
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploy import console, places
+from deploy import console, paths
 
 LOOK_EVERY = 0.1
 
@@ -121,7 +121,7 @@ class Supervisor:
             try:
                 process = await asyncio.create_subprocess_exec(
                     *service.command,
-                    cwd=places.ROOT,
+                    cwd=paths.ROOT,
                     env=dict(service.environ),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=output,

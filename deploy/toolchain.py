@@ -9,7 +9,7 @@ import venv
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy import console, places, stamps
+from deploy import console, paths, stamps
 from deploy.console import Step, StepError
 
 Version = tuple[int, ...]
@@ -30,7 +30,7 @@ def version_of(*command: str | Path) -> Version:
     """Ask a program for its version; empty when it cannot be run or answers nothing useful."""
     try:
         answer = subprocess.run(
-            command, capture_output=True, text=True, timeout=30, check=False, cwd=places.ROOT
+            command, capture_output=True, text=True, timeout=30, check=False, cwd=paths.ROOT
         )
     except (OSError, subprocess.TimeoutExpired):
         return ()
@@ -99,8 +99,8 @@ def npm() -> list[Path]:
     node, own = shutil.which("node"), shutil.which("npm")
     if node and own and node_will_do(version_of(node, "--version")):
         return [Path(own)]
-    lock = places.LOCKS / "node.lock"
-    folder = places.cache_folder() / "node" / stamps.digest(lock.read_bytes())[:16]
+    lock = paths.LOCKS / "node.lock"
+    folder = paths.cache_folder() / "node" / stamps.digest(lock.read_bytes())[:16]
     if not folder.is_dir():
         with console.step("Node") as step, stamps.staged(folder) as staging:
             fetch_wheel("node", staging, step)
@@ -113,7 +113,7 @@ def fetch_wheel(name: str, folder: Path, step: Step) -> None:
     """Unpack the wheel that deploy/locks/<name>.lock pins into `folder`, its hash checked."""
     with tempfile.TemporaryDirectory() as scratch:
         python = make_venv(Path(scratch) / "venv", step)
-        lock = places.LOCKS / f"{name}.lock"
+        lock = paths.LOCKS / f"{name}.lock"
         options = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "--no-compile"]
         step.run(
             [python, "-m", "pip", "install", *options, "--target", folder, "--requirement", lock],

@@ -42,7 +42,7 @@ from llm_router.management.generate import (
 from llm_router.routing.router import Router
 from llm_router.store.api_keys import ApiKeys
 from llm_router.store.connections import SqlConnectionStore
-from llm_router.store.opening import open_sealed_store
+from llm_router.store.sealed_store import open_sealed_store
 from llm_router.types import Integration
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.crypto import load_vault
 from llm_router.store.database import Database
 from llm_router.store.limits import SqlCounters
-from llm_router.store.opening import open_sealed_store
+from llm_router.store.sealed_store import open_sealed_store
 from llm_router.store.usage import UsageLog
 from llm_router.sync.connections import ACTIVE, StoreSubscription, told_apart
 from llm_router.sync.scoreboard.base import Scoreboard

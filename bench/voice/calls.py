@@ -17,7 +17,7 @@ from agent.tokens import mint_token
 from bench.voice.turns import Note, Turn, take_apart
 from bench.voice.variants import ANSWER, FIRST_TOKEN, GAP, Variant, room_name
 from bench.voice.worker import AGENT, MODEL_URL, NOTES, PORT, READY, SPARE_URL
-from deploy import media_server, places
+from deploy import media_server, paths
 from deploy.demo import LiveKit, free_ports, server_service
 from deploy.supervisor import Service, ServiceError, Supervisor
 from llm_router.testing.server import FaultyServer, Script
@@ -154,7 +154,7 @@ async def exchange() -> AsyncIterator[Exchange]:
         notes = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="voice-turn-")))
         model = await stack.enter_async_context(FaultyServer())
         spare = await stack.enter_async_context(FaultyServer())
-        logs = places.logs_folder("voice-turn")
+        logs = paths.logs_folder("voice-turn")
         processes = Supervisor(logs)
         stack.push_async_callback(processes.stop)
         await processes.start(server_service(program, livekit, ports))

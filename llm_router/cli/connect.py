@@ -20,7 +20,7 @@ from llm_router.store.api_keys import ApiKey, ApiKeys
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
-from llm_router.store.opening import open_sealed_database
+from llm_router.store.sealed_store import open_sealed_database
 from llm_router.store.webhooks import Webhooks
 
 

@@ -27,7 +27,7 @@ from llm_router.errors import ConfigurationError
 from llm_router.store import usage as log
 from llm_router.store.connections import visible_to
 from llm_router.store.database import Database, Dialect
-from llm_router.store.statements import Unit, beginning, written
+from llm_router.store.dialects import Unit, beginning, written
 from llm_router.store.summaries import MEASURES, SUMS, TABLES, summed_up_to, sums_of
 from llm_router.store.tables import (
     connections,

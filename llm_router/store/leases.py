@@ -9,7 +9,7 @@ from sqlalchemy import or_
 from llm_router.clock import Clock
 from llm_router.errors import StoreError
 from llm_router.store.database import Database
-from llm_router.store.statements import insert
+from llm_router.store.dialects import insert
 from llm_router.store.tables import leases
 
 _logger = logging.getLogger("llm_router")

@@ -11,7 +11,7 @@ from llm_router.routing.limits import MINUTE, SLOT, Amount, Counted, Period, mon
 from llm_router.store import outbox
 from llm_router.store.connections import record
 from llm_router.store.database import Database
-from llm_router.store.statements import insert
+from llm_router.store.dialects import insert
 from llm_router.store.tables import connections, limit_counts
 
 _C = limit_counts.c

@@ -30,7 +30,7 @@ from llm_router.clock import Clock
 from llm_router.errors import StoreError
 from llm_router.store import leases
 from llm_router.store.database import Database, Dialect
-from llm_router.store.statements import Unit, beginning, insert, written
+from llm_router.store.dialects import Unit, beginning, insert, written
 from llm_router.store.tables import (
     counters,
     times_daily,

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from deploy import places, stamps, toolchain
+from deploy import paths, stamps, toolchain
 from deploy.console import Step
 
-COMPOSE = places.ROOT / "docker-compose.yml"
+COMPOSE = paths.ROOT / "docker-compose.yml"
 CHECKER = Path(__file__).parent / "compose_check"
 KEYS = {"LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": "secret-of-the-test"}
 ALWAYS = {"livekit", "worker", "api"}
@@ -32,7 +32,7 @@ Load = Callable[..., "subprocess.CompletedProcess[str]"]
 def checker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checker, built once for its sources and kept in the cache."""
     sources = stamps.digest_files(CHECKER, CHECKER.iterdir())
-    folder = places.cache_folder() / "compose-check" / sources[:16]
+    folder = paths.cache_folder() / "compose-check" / sources[:16]
     if not folder.is_dir():
         with stamps.staged(folder) as staging:
             step = Step("compose check", tmp_path_factory.mktemp("logs") / "build.log")
@@ -131,7 +131,7 @@ def test_the_model_and_its_size_are_settings(load: Load) -> None:
 
 
 def test_the_named_livekit_configurations_are_shipped() -> None:
-    shipped = {file.stem for file in (places.ROOT / "deploy" / "livekit").glob("*.yaml")}
+    shipped = {file.stem for file in (paths.ROOT / "deploy" / "livekit").glob("*.yaml")}
     assert {"local", "public"} <= shipped
     assert "LIVEKIT_NETWORK:-local" in COMPOSE.read_text()
 

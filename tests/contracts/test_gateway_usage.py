@@ -9,7 +9,7 @@ from llm_router.store.analytics import Figures
 from llm_router.store.summaries import roll_up
 from llm_router.store.usage import UsageLog, Used
 from tests.contracts.gateway import ROLES, STRANGER, House, problem
-from tests.contracts.used import attempt
+from tests.contracts.usage_records import attempt
 
 ANALYTICS = ("/analytics/summary", "/analytics/timeseries", "/analytics/connections")
 DAY = timedelta(days=1)

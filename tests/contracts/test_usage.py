@@ -18,14 +18,14 @@ from llm_router.store import leases
 from llm_router.store.analytics import Analytics, By, Figures, Key, Span
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
+from llm_router.store.dialects import Unit
 from llm_router.store.migrations import migrate
-from llm_router.store.statements import Unit
 from llm_router.store.summaries import LEASE, maintain, prune, roll_up, summed_up_to
 from llm_router.store.tables import usage
 from llm_router.store.usage import APPENDING, UsageLog, Used, row
 from tests.contracts.databases import Postgres, Server, opened
 from tests.contracts.stores import ANNA, BEN, VAULT, VERA, added
-from tests.contracts.used import LASTS, MONDAY, attempt, attempts, counted
+from tests.contracts.usage_records import LASTS, MONDAY, attempt, attempts, counted
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ALL = Span(since=MONDAY, until=MONDAY + LASTS)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from deploy import console, engines, places, probes
+from deploy import console, engines, paths, probes
 from deploy.supervisor import Service, Supervisor
 from llm_router.clock import Clock, SystemClock
 from llm_router.connections.record import Connection
@@ -24,7 +24,7 @@ from tests.live.kinds import Kind, Start
 from tests.live.receptionist import FOLDER, MODEL
 from tests.live.slowed import slow_folder, slow_gguf
 
-_LOGS = places.ROOT / "test-artifacts" / "live" / os.environ.get("PYTEST_XDIST_WORKER", "")
+_LOGS = paths.ROOT / "test-artifacts" / "live" / os.environ.get("PYTEST_XDIST_WORKER", "")
 _LOOK_EVERY = 0.02
 
 

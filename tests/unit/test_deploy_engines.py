@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy import engines, places
+from deploy import engines, paths
 from tests.live.kinds import KINDS
 
 
@@ -17,8 +17,8 @@ def test_every_engine_is_pinned_and_has_a_kind_of_server() -> None:
     "lock", ["llama-cpp", "llama-cpp-python", "llama-cpp-python-build", "vllm"]
 )
 def test_a_lock_holds_what_was_asked_for_with_hashes_and_no_address(lock: str) -> None:
-    wanted = (places.LOCKS / f"{lock}.in").read_text().splitlines()
-    held = (places.LOCKS / f"{lock}.lock").read_text()
+    wanted = (paths.LOCKS / f"{lock}.in").read_text().splitlines()
+    held = (paths.LOCKS / f"{lock}.lock").read_text()
     for line in wanted:
         if not line.startswith("#"):
             package, _, version = line.partition("==")

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from deploy import places, setup
+from deploy import paths, setup
 
-DOCKERFILE = (places.ROOT / "deploy" / "Dockerfile").read_text()
+DOCKERFILE = (paths.ROOT / "deploy" / "Dockerfile").read_text()
 LOCK_FILES = [
-    places.ROOT / "requirements.lock",
-    places.ROOT / "requirements-dev.lock",
-    places.LOCKS / "go.lock",
-    places.LOCKS / "node.lock",
+    paths.ROOT / "requirements.lock",
+    paths.ROOT / "requirements-dev.lock",
+    paths.LOCKS / "go.lock",
+    paths.LOCKS / "node.lock",
 ]
 
 
@@ -25,14 +25,14 @@ def test_images_are_made_by_the_steps_of_set_up() -> None:
 def test_every_file_that_an_image_takes_is_there_and_let_through() -> None:
     let_through = {
         line[1:].rstrip("/")
-        for line in (places.ROOT / ".dockerignore").read_text().splitlines()
+        for line in (paths.ROOT / ".dockerignore").read_text().splitlines()
         if line.startswith("!")
     }
     copies = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)
     sources = [source.rstrip("/") for copy in copies for source in shlex.split(copy)]
     assert sources
     for source in sources:
-        assert (places.ROOT / source).exists(), source
+        assert (paths.ROOT / source).exists(), source
         assert any(f"{source}/".startswith(f"{folder}/") for folder in let_through), source
 
 
@@ -61,7 +61,7 @@ def test_developing_uses_the_versions_that_are_shipped() -> None:
 
 
 def test_recipes_of_set_up_call_nothing_but_python() -> None:
-    makefile = (places.ROOT / "Makefile").read_text()
+    makefile = (paths.ROOT / "Makefile").read_text()
     for target in ("help", "setup", "dev", "demo"):
         recipe = re.search(rf"^{target}:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
         assert recipe

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy import console, media_server, places, setup, stamps, toolchain
+from deploy import console, media_server, paths, setup, stamps, toolchain
 
 GO_MOD = """
 module servers
@@ -168,5 +168,5 @@ def test_a_failed_step_keeps_its_log_and_a_finished_one_does_not(
 
 
 def test_the_cache_follows_xdg_but_only_by_an_absolute_path() -> None:
-    assert places.cache_folder({"XDG_CACHE_HOME": "/var/cache/x"}) == Path("/var/cache/x/patchbay")
-    assert places.cache_folder({"XDG_CACHE_HOME": "relative"}) == places.cache_folder({})
+    assert paths.cache_folder({"XDG_CACHE_HOME": "/var/cache/x"}) == Path("/var/cache/x/patchbay")
+    assert paths.cache_folder({"XDG_CACHE_HOME": "relative"}) == paths.cache_folder({})

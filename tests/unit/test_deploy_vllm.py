@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from deploy import places
+from deploy import paths
 from deploy.vllm.suggest import measure, suggested
 from llm_router.connections.record import Connection
 from llm_router.testing.server import Fault, FaultyServer, Script
 
-README = places.ROOT / "deploy" / "vllm" / "README.md"
+README = paths.ROOT / "deploy" / "vllm" / "README.md"
 
 
 @pytest.mark.parametrize(
@@ -50,13 +50,13 @@ async def test_a_reply_without_a_word_counts_as_late() -> None:
 
 def test_a_server_that_is_not_there_is_said_so() -> None:
     command = [sys.executable, "-m", "deploy.vllm.suggest", "http://127.0.0.1:9/v1"]
-    done = subprocess.run(command, cwd=places.ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "is vLLM running" in done.stderr
 
 
 def test_the_container_and_the_command_have_the_same_flags_and_version() -> None:
-    compose = (places.ROOT / "docker-compose.yml").read_text()
+    compose = (paths.ROOT / "docker-compose.yml").read_text()
     service = compose.partition("\n  vllm:")[2].partition("\n  ollama:")[0]
     container = set(re.findall(r"^ +- (--[a-z-]+)", service, re.MULTILINE))
     image = re.search(r"image: vllm/vllm-openai:v(\S+)", service)

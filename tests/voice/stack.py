@@ -19,16 +19,16 @@ import pytest
 
 from agent.session import load_phrases
 from agent.tokens import VoiceServer, mint_token
-from deploy import console, media_server, page, places
+from deploy import console, media_server, page, paths
 from deploy.demo import LiveKit, Ports, free_ports, our_services, server_service
 from deploy.supervisor import Service, Supervisor
 from llm_router.testing.server import FaultyServer
 from tests.voice.caller import Caller, call
 
 GREETING = "Hello."
-_PROMPTS = places.ROOT / "config" / "prompts"
+_PROMPTS = paths.ROOT / "config" / "prompts"
 PHRASES = load_phrases(_PROMPTS / "phrases.toml")
-_LOGS = places.ROOT / "test-artifacts" / "voice"
+_LOGS = paths.ROOT / "test-artifacts" / "voice"
 _READY_WITHIN = 300.0
 """Seconds: the machine may be busy with anything."""
 
@@ -103,7 +103,7 @@ def _ours(service: Service, folder: Path, settings: Mapping[str, str]) -> Servic
         command=("env", "-C", str(folder), sys.executable, *service.command[1:]),
         environ={
             **kept,
-            "PYTHONPATH": str(places.ROOT),
+            "PYTHONPATH": str(paths.ROOT),
             "PYTHONDONTWRITEBYTECODE": "1",
             **settings,
         },

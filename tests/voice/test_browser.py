@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from playwright.async_api import Page, async_playwright, expect
 
-from deploy import places
+from deploy import paths
 from llm_router.testing.server import Fault, Script
 from tests.voice.caller import RATE, read_wav, sentence
 from tests.voice.replies import words
 from tests.voice.stack import House
 
 SPOKEN, TYPED = "We open at nine on Saturday.", "It is twelve euros."
-PICTURE = places.ROOT / "test-artifacts" / "page.png"
+PICTURE = paths.ROOT / "test-artifacts" / "page.png"
 AUDIBLE = 0.02
 """Root mean square of the agent's sound at its loudest, as the page itself measures it."""
 SOON = 30_000

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from llm_router.gateway.schemas.connections import Given, Text
 from llm_router.store.analytics import Figures, Key, Span
-from llm_router.store.statements import Unit
+from llm_router.store.dialects import Unit
 from llm_router.store.usage import Used
 from llm_router.types import Integration
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from llm_router.errors import StoreError
 from llm_router.routing.breaker import BreakerRecord
 from llm_router.store.database import Database
-from llm_router.store.statements import insert
+from llm_router.store.dialects import insert
 from llm_router.store.tables import scoreboard
 from llm_router.sync.scoreboard.base import (
     KEPT_FOR,
