@@ -27,7 +27,7 @@ from llm_router.errors import ConfigurationError, StoreError
 from llm_router.gateway import app as gateway
 from llm_router.gateway.deps import Services
 from llm_router.gateway.rates import RateLimit, open_counters
-from llm_router.management.background import watching
+from llm_router.management.background import run_background
 from llm_router.management.first_key import ensure_admin
 from llm_router.options import HealthOptions
 from llm_router.store.api_keys import ApiKeys
@@ -63,7 +63,16 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with voice, watching(served, timedelta(days=settings.usage_days)):
+        background = run_background(
+            served.database,
+            store,
+            served.webhooks,
+            addresses=served.addresses,
+            health=served.health,
+            clock=served.clock,
+            keep_usage_for=timedelta(days=settings.usage_days),
+        )
+        async with voice, background:
             yield
 
     served = Services(

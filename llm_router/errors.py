@@ -14,6 +14,7 @@
     ├── ApiError                    the management API was not reached, or did not do its part
     ├── NotFoundError               there is no such thing, or not for whoever asks
     ├── ForbiddenError              whoever asks sees it and may not do this to it
+    ├── BusyError                   too much of this is under way; says when to try again
     └── ConflictError               it cannot be done as things stand now
         ├── TakenError              the id or the name is in use
         └── StaleError              somebody else has changed it in between
@@ -107,6 +108,14 @@ class NotFoundError(RouterError):
 
 class ForbiddenError(RouterError):
     """The actor sees it, and its role does not allow this."""
+
+
+class BusyError(RouterError):
+    """Too much of this is under way already; `retry_after` (s) says when to try again."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class ConflictError(RouterError):

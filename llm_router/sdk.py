@@ -14,7 +14,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, TypedDict, Unpack
 
@@ -28,6 +27,7 @@ from llm_router.api_client import (
     params_of,
     refuse_several,
 )
+from llm_router.clock import SystemClock
 from llm_router.connections.access import SYSTEM
 from llm_router.connections.record import Connection, ConnectionType
 from llm_router.connections.store import Query
@@ -36,9 +36,10 @@ from llm_router.management.generate import (
     Generated,
     generate,
     open_alone,
-    require_flag,
     text_request,
 )
+from llm_router.management.opening import ConnectionOpener, require_flag
+from llm_router.management.vetting import AddressRules
 from llm_router.routing.router import Router
 from llm_router.store.api_keys import ApiKeys
 from llm_router.store.connections import SqlConnectionStore
@@ -263,9 +264,13 @@ class _InDatabase:
 
     async def _used(self, record: Connection) -> Connection:
         """With its key, whose use is written down."""
-        connection = await self._store.get(_OPERATOR, record.id, secrets=True)
-        used = _OPERATOR.audit_entry("use", ("connection", record.id), datetime.now(UTC))
-        await ApiKeys(self._store.database).note(used)
+        opener = ConnectionOpener(
+            store=self._store,
+            audit=ApiKeys(self._store.database),
+            addresses=AddressRules(),
+            clock=SystemClock(),
+        )
+        connection, _ = await opener.open(_OPERATOR, record.id, "use", action="use")
         return connection
 
 

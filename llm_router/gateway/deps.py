@@ -11,17 +11,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Path, Request, Security
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 
 from llm_router.clock import Clock, SystemClock
 from llm_router.connections.access import Actor, may_act
-from llm_router.connections.record import Connection
 from llm_router.connections.store import ConnectionStore
 from llm_router.gateway.errors import Problem
 from llm_router.gateway.rates import RateLimit, client_key, client_of
 from llm_router.management.model_loads import Loader
-from llm_router.management.model_pulls import Pulls
+from llm_router.management.model_pulls import ModelPulls, ServerModels
+from llm_router.management.opening import ConnectionOpener
+from llm_router.management.vetting import AddressRules
 from llm_router.net.guard import AddressGuard
 from llm_router.options import HealthOptions
 from llm_router.store.api_keys import ApiKey, ApiKeys
@@ -30,6 +31,16 @@ from llm_router.store.webhooks import Webhooks
 
 COOKIE = "patchbay_session"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+ConnectionId = Annotated[
+    str,
+    Path(
+        description="Of the connection.",
+        max_length=100,
+        pattern=r"^[A-Za-z0-9_.:@+-]+$",
+        examples=["6f0c7ad4-8a5e-4a8e-9f53-0d4a3f2b7c11"],
+    ),
+]
 
 _bearer = HTTPBearer(
     scheme_name="API key", auto_error=False, description="`Authorization: Bearer pb_...`"
@@ -67,15 +78,24 @@ class Services:
     identify_within: float = 1.5
     loader: Loader = field(default_factory=Loader)
     ready: Sequence[Callable[[], Awaitable[object]]] = ()
-    pulls: Pulls = field(default_factory=Pulls)
+    pulls: ModelPulls = field(default_factory=ModelPulls)
+
+    @property
+    def addresses(self) -> AddressRules:
+        return AddressRules(self.allowed_addresses)
+
+    @property
+    def opener(self) -> ConnectionOpener:
+        return ConnectionOpener(
+            store=self.store, audit=self.keys, addresses=self.addresses, clock=self.clock
+        )
+
+    @property
+    def models(self) -> ServerModels:
+        return ServerModels(self.opener, self.pulls)
 
     def guard(self, actor: Actor) -> AddressGuard:
-        """Which addresses the actor may have called: an admin, whatever can be reached."""
-        return AddressGuard(allow_private=actor.role == "admin", allowed=self.allowed_addresses)
-
-    def dialled(self, connection: Connection) -> AddressGuard:
-        """What may be called for it while nobody asks: as a call would."""
-        return AddressGuard(allow_private=not connection.is_guarded, allowed=self.allowed_addresses)
+        return self.addresses.for_actor(actor)
 
     def environment(self, actor: Actor) -> Mapping[str, str]:
         """An admin may use the keys of this process. Others could have them sent anywhere."""

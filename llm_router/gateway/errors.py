@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from llm_router.errors import (
     AddressRefusedError,
+    BusyError,
     ConfigurationError,
     ConflictError,
     ForbiddenError,
@@ -21,7 +22,9 @@ from llm_router.errors import (
     StaleError,
     StoreError,
     TakenError,
+    UpstreamError,
 )
+from llm_router.failures import classify
 
 log = logging.getLogger(__name__)
 
@@ -111,9 +114,14 @@ def problem_of(error: RouterError) -> Problem:
     if isinstance(error, ReplyFailedError):
         reasons = [[name, reason] for name, reason in error.reasons]
         return Problem(502, "The connection did not answer", str(error), reasons=reasons)
+    if isinstance(error, BusyError):
+        headers = {"Retry-After": f"{error.retry_after:.0f}"}
+        return Problem(429, "Too much is under way", str(error), headers)
     for kind, (status, title) in _TITLES.items():
         if isinstance(error, kind):
             return Problem(status, title, str(error))
+    if isinstance(error, UpstreamError):
+        return Problem(502, "The model server did not do it", str(classify(error)))
     raise error
 
 

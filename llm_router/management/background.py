@@ -1,4 +1,7 @@
-"""What the HTTP process does while nobody asks: it checks connections, tells webhooks, sums up."""
+"""Runs the work of the HTTP process that no request asks for.
+
+It checks the connections, delivers webhook events, and adds up old usage.
+"""
 
 import asyncio
 import logging
@@ -6,42 +9,56 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from llm_router.gateway.deps import Services
+from llm_router.clock import Clock
+from llm_router.connections.store import ConnectionStore
 from llm_router.management.checker import Checker, CheckerDeps
+from llm_router.management.vetting import AddressRules
 from llm_router.management.webhook_delivery import Courier
+from llm_router.options import HealthOptions
+from llm_router.store.database import Database
 from llm_router.store.leases import Lease
 from llm_router.store.summaries import maintain
 from llm_router.store.usage import UsageLog
+from llm_router.store.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
-_LOOKS = 4
-"""That a process may miss before another one checks in its place."""
+_MISSED_CHECKS = 4
+"""Rounds of checks that a process may miss before another process takes over."""
 
 
 @asynccontextmanager
-async def watching(served: Services, usage_kept_for: timedelta) -> AsyncIterator[None]:
-    """Beside the block, and ended with it. Of several processes one checks, one tells, and one sums
-    up what was used.
+async def run_background(
+    database: Database,
+    store: ConnectionStore,
+    webhooks: Webhooks,
+    *,
+    addresses: AddressRules,
+    health: HealthOptions,
+    clock: Clock,
+    keep_usage_for: timedelta,
+) -> AsyncIterator[None]:
+    """Runs the checker, the webhook delivery and the usage summaries beside the block.
+
+    The end of the block cancels them and waits for their end. Of several processes that share the
+    database, one at a time does each of the three. `keep_usage_for`: the age at which single
+    attempts are replaced by hourly sums.
     """
-    seconds = _LOOKS * served.health.look_every
-    lease = Lease(served.database, "health checks", served.clock, seconds)
-    world = CheckerDeps(
+    lease = Lease(database, "health checks", clock, _MISSED_CHECKS * health.look_every)
+    deps = CheckerDeps(
         leads=lease.held,
-        guard_of=served.dialled,
-        answered_since=UsageLog(served.database).answered_since,
+        guard_of=addresses.for_connection,
+        answered_since=UsageLog(database).answered_since,
     )
-    checker = Checker(served.store, served.health, world, clock=served.clock)
-    courier = Courier(served.database, served.webhooks, served.clock)
+    checker = Checker(store, health, deps, clock=clock)
+    courier = Courier(database, webhooks, clock)
     tasks = [
         asyncio.create_task(checker.run(), name="checker"),
         asyncio.create_task(courier.run(), name="courier"),
-        asyncio.create_task(
-            maintain(served.database, served.clock, usage_kept_for), name="summaries"
-        ),
+        asyncio.create_task(maintain(database, clock, keep_usage_for), name="summaries"),
     ]
     for task in tasks:
-        task.add_done_callback(_told)
+        task.add_done_callback(_log_failure)
     try:
         yield
     finally:
@@ -51,7 +68,7 @@ async def watching(served: Services, usage_kept_for: timedelta) -> AsyncIterator
         await lease.let_go()
 
 
-def _told(task: asyncio.Task[None]) -> None:
-    """A bug there must not go unseen, nor end the process that others ask."""
+def _log_failure(task: asyncio.Task[None]) -> None:
+    """Logs a bug that ended a task; the process goes on serving requests without that task."""
     if not task.cancelled() and (error := task.exception()):
         log.error("the %s ended, until the next start", task.get_name(), exc_info=error)

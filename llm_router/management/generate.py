@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from llm_router.assembly import open_router
 from llm_router.clock import Clock
 from llm_router.connections.record import Connection
-from llm_router.errors import ConflictError, ForbiddenError, ReplyFailedError
+from llm_router.errors import ConflictError, ReplyFailedError
 from llm_router.net.guard import AddressGuard
 from llm_router.options import RouterOptions
 from llm_router.routing.events import Observer
@@ -20,7 +20,7 @@ from llm_router.store.database import Database
 from llm_router.store.limits import SqlCounters
 from llm_router.store.usage import UsageLog
 from llm_router.telemetry.usage import UsageObserver
-from llm_router.types import ChatRequest, Integration, Usage
+from llm_router.types import ChatRequest, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,13 +124,3 @@ def text_request(
         max_tokens=max_tokens,
         integration="automation",
     )
-
-
-def require_flag(connection: Connection, integration: Integration) -> None:
-    """Raises ForbiddenError, naming the flag, for a connection that is not meant for this use."""
-    flag = f"use_in_{integration}"
-    if not getattr(connection, flag):
-        raise ForbiddenError(
-            f"connection {connection.name!r} is not for {integration}: its flag {flag} is off; set"
-            " it, or choose another connection"
-        )

@@ -1,50 +1,42 @@
-"""What the gateway looks at before a connection is kept or called, besides what the store does."""
+"""Vets connections before they are stored or called: their provider, and where they lead."""
 
-from dataclasses import replace
-from typing import Annotated
-
-from fastapi import Path
+from dataclasses import dataclass, replace
 
 from llm_router.catalog import servers as catalog
 from llm_router.catalog.presets import CLOUDS
-from llm_router.connections import rules
-from llm_router.connections.access import Action, Actor
+from llm_router.connections.access import Actor
 from llm_router.connections.record import Connection
 from llm_router.discovery.local_servers import identify
 from llm_router.errors import ConfigurationError, UnknownPluginError
-from llm_router.gateway.deps import Services
+from llm_router.net.guard import AddressGuard
 from llm_router.providers.base import PROVIDERS
 
-Id = Annotated[
-    str,
-    Path(
-        description="Of the connection.",
-        max_length=100,
-        pattern=r"^[A-Za-z0-9_.:@+-]+$",
-        examples=["6f0c7ad4-8a5e-4a8e-9f53-0d4a3f2b7c11"],
-    ),
-]
 
+@dataclass(frozen=True, slots=True)
+class AddressRules:
+    """Says which addresses an actor may have called, and which ones a stored connection may call.
 
-async def opened(
-    served: Services, actor: Actor, connection_id: str, what: str, action: Action = "test"
-) -> Connection:
-    """With its key, whose use is written down as `what`. Raises as the store and `vet` do, and
-    ForbiddenError unless the actor may take the `action`.
+    `allowed`: addresses that are open to everybody, as in `net.guard.AddressGuard`.
     """
-    rules.require(actor, action, await served.store.get(actor, connection_id))
-    connection = await served.store.get(actor, connection_id, secrets=True)
-    await vet(served, actor, connection)
-    entry = actor.audit_entry(what, ("connection", connection_id), served.now())
-    await served.keys.note(entry)
-    return connection
+
+    allowed: tuple[str, ...] = ()
+
+    def for_actor(self, actor: Actor) -> AddressGuard:
+        """Returns the guard for requests of `actor`; an admin may have any address called."""
+        return AddressGuard(allow_private=actor.role == "admin", allowed=self.allowed)
+
+    def for_connection(self, connection: Connection) -> AddressGuard:
+        """Returns the guard for background work, which may call what a voice call may."""
+        return AddressGuard(allow_private=not connection.is_guarded, allowed=self.allowed)
 
 
-async def vet(served: Services, actor: Actor, *connections: Connection) -> None:
-    """Raises AddressRefusedError for an address that the actor may not have called, and
-    ConfigurationError for a provider or a server that nobody knows.
+async def vet(guard: AddressGuard, *connections: Connection) -> None:
+    """Checks the provider, the server and the address of each connection.
+
+    Raises AddressRefusedError for an address that `guard` refuses, UnknownPluginError for a
+    provider that does not exist, and ConfigurationError for an unknown server or a missing address.
     """
-    guard, known = served.guard(actor), PROVIDERS.names()
+    known = PROVIDERS.names()
     for connection in connections:
         if connection.provider not in known:
             raise UnknownPluginError("provider", connection.provider, known)
@@ -55,22 +47,20 @@ async def vet(served: Services, actor: Actor, *connections: Connection) -> None:
             await guard.check(connection.base_url)
 
 
-async def recognised(served: Services, actor: Actor, connection: Connection) -> Connection:
-    """The same with what its server says of itself, where the record leaves that open.
+async def recognise(connection: Connection, guard: AddressGuard, within: float) -> Connection:
+    """Returns the connection with what its server says about itself, where the record is silent.
 
-    Asked only for an address alone that no service is known by. What is found is in the record, for
-    whoever added it to see and to correct; a server that does not answer leaves it as it is.
+    A server is asked only if the record holds an address alone that belongs to no known service,
+    and for at most `within` seconds; 0 asks none. The result is stored, so that its author can see
+    and correct it. A server that does not answer leaves the record unchanged.
     """
-    left_open = connection.provider == catalog.PROVIDER and not connection.server
-    if not (left_open and connection.base_url and served.identify_within):
+    is_open = connection.provider == catalog.PROVIDER and not connection.server
+    if not (is_open and connection.base_url and within):
         return connection
     if catalog.find_server(connection).hosts:
         return connection
     seen = await identify(
-        connection.base_url,
-        api_key=connection.api_key,
-        guard=served.guard(actor),
-        within=served.identify_within,
+        connection.base_url, api_key=connection.api_key, guard=guard, within=within
     )
     if seen is None:
         return connection

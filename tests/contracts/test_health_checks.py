@@ -89,7 +89,7 @@ async def test_a_word_shows_what_a_list_of_models_does_not(
 
 async def test_what_an_admin_vouches_for_is_called_and_nothing_else(files: Files) -> None:
     async with FaultyServer() as server, house_on(await files.new()) as house:
-        world = CheckerDeps(guard_of=house.served.dialled)
+        world = CheckerDeps(guard_of=house.served.addresses.for_connection)
         admins = await added(house.store, base_url=server.base_url)
         somebodys = Connection(name="b", base_url=server.base_url, model_name="m")
         (annas,) = await house.store.add(ANNA, [somebodys])

@@ -19,7 +19,6 @@ from llm_router.gateway.openapi import problems
 from llm_router.gateway.schemas.connections import Given
 from llm_router.management import probe as checkup
 from llm_router.management.model_loads import Told
-from llm_router.management.vetting import vet
 from llm_router.providers.base import ModelManager, Provider
 
 BackendKind = Literal["local", "ollama", "vllm", "instructlab", "openai"]
@@ -119,14 +118,10 @@ async def load(asking: Asking, served: Served, wanted: ModelToLoad) -> LoadingSh
     """
     connection = await _editable(served, asking)
     model = wanted.model_name_or_path
-    secret = await served.store.get(asking, connection.id, secrets=True)
-    await vet(served, asking, secret)
-    await served.keys.note(asking.audit_entry("load", ("connection", connection.id), served.now()))
+    secret, guard = await served.opener.open(asking, connection.id, "load", action="edit")
 
     async def work(tell: Told) -> None:
-        provider = await checkup.open_provider(
-            secret, served.clock, served.guard(asking), model=model
-        )
+        provider = await checkup.open_provider(secret, served.clock, guard, model=model)
         try:
             await _make_ready(provider, model, tell, is_listed=secret.provider == catalog.PROVIDER)
         finally:

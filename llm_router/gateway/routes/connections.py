@@ -9,7 +9,7 @@ from llm_router.connections import rules
 from llm_router.connections import store as connection_store
 from llm_router.connections.access import Actor
 from llm_router.connections.record import Connection
-from llm_router.gateway.deps import Asking, Served, Services
+from llm_router.gateway.deps import Asking, ConnectionId, Served, Services
 from llm_router.gateway.openapi import problems
 from llm_router.gateway.schemas.connections import (
     ConnectionChanges,
@@ -19,7 +19,7 @@ from llm_router.gateway.schemas.connections import (
     NewConnection,
     NewSecret,
 )
-from llm_router.management.vetting import Id, recognised, vet
+from llm_router.management.vetting import recognise, vet
 
 router = APIRouter(prefix="/connections", tags=["connections"])
 
@@ -66,8 +66,10 @@ async def add(
     """
     rules.require(asking, "add")
     new = Connection(**wanted.given())
-    await vet(served, asking, new)
-    (added,) = await served.store.add(asking, [await recognised(served, asking, new)])
+    await vet(served.guard(asking), new)
+    (added,) = await served.store.add(
+        asking, [await recognise(new, served.guard(asking), served.identify_within)]
+    )
     response.headers["Location"] = f"/api/connections/{added.id}"
     return added
 
@@ -78,7 +80,7 @@ async def add(
     operation_id="getConnection",
     responses=problems(404),
 )
-async def get(asking: Asking, served: Served, connection_id: Id) -> Connection:
+async def get(asking: Asking, served: Served, connection_id: ConnectionId) -> Connection:
     """One of them."""
     return await served.store.get(asking, connection_id)
 
@@ -90,7 +92,7 @@ async def get(asking: Asking, served: Served, connection_id: Id) -> Connection:
     responses=problems(404, 409),
 )
 async def change(
-    asking: Asking, served: Served, connection_id: Id, wanted: ConnectionChanges
+    asking: Asking, served: Served, connection_id: ConnectionId, wanted: ConnectionChanges
 ) -> Connection:
     """Put new values in the fields named, and leave the rest.
 
@@ -110,7 +112,7 @@ async def change(
     responses=problems(404, 409),
 )
 async def remove(
-    asking: Asking, served: Served, connection_id: Id, version: Version = None
+    asking: Asking, served: Served, connection_id: ConnectionId, version: Version = None
 ) -> None:
     """Remove it. Replies in flight finish on it; what it was used for stays in the usage log."""
     await served.store.remove(asking, connection_id, version=version)
@@ -122,7 +124,7 @@ async def remove(
     operation_id="activateConnection",
     responses=problems(404),
 )
-async def activate(asking: Asking, served: Served, connection_id: Id) -> Connection:
+async def activate(asking: Asking, served: Served, connection_id: ConnectionId) -> Connection:
     """Have it asked again, from the next turn on."""
     return await _changed(served, asking, connection_id, {"is_active": True})
 
@@ -133,7 +135,7 @@ async def activate(asking: Asking, served: Served, connection_id: Id) -> Connect
     operation_id="deactivateConnection",
     responses=problems(404),
 )
-async def deactivate(asking: Asking, served: Served, connection_id: Id) -> Connection:
+async def deactivate(asking: Asking, served: Served, connection_id: ConnectionId) -> Connection:
     """Have it asked no more, from the next turn on. Replies in flight finish."""
     return await _changed(served, asking, connection_id, {"is_active": False})
 
@@ -145,7 +147,10 @@ async def deactivate(asking: Asking, served: Served, connection_id: Id) -> Conne
     responses=problems(404, 409),
 )
 async def rotate_key(
-    asking: Asking, served: Served, connection_id: Id, wanted: Annotated[NewSecret, Body()]
+    asking: Asking,
+    served: Served,
+    connection_id: ConnectionId,
+    wanted: Annotated[NewSecret, Body()],
 ) -> Connection:
     """Put a new key in place of the old one, which is gone at once."""
     key = wanted.api_key and wanted.api_key.get_secret_value()
@@ -162,5 +167,5 @@ async def _changed(
     if _DECIDES_WHO_IS_ASKED & set(changes):
         stored = await served.store.get(actor, connection_id)
         rules.require(actor, "edit", stored)
-        await vet(served, actor, replace(stored, **changes))
+        await vet(served.guard(actor), replace(stored, **changes))
     return await served.store.change(actor, connection_id, changes, version=version)

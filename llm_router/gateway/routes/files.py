@@ -74,7 +74,7 @@ async def take_in(
     """
     rules.require(asking, "add")
     new = read(text, format, "the body", served.environment(asking))
-    await vet(served, asking, *new)
+    await vet(served.guard(asking), *new)
     return {"items": await served.store.add(asking, new)}
 
 
@@ -110,7 +110,9 @@ async def apply(
     made = make_plan(page.items, wanted, asking.owner, prune=prune)
     if plan is not None and plan != made.digest():
         raise ConflictError("the connections have been changed since; look at the plan anew")
-    await vet(served, asking, *made.added, *(replace(c.stored, **c.values) for c in made.changed))
+    await vet(
+        served.guard(asking), *made.added, *(replace(c.stored, **c.values) for c in made.changed)
+    )
     if not dry_run:
         await served.store.apply(asking, made.steps())
     return PlanShown.of(made, applied=not dry_run)

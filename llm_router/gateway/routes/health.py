@@ -4,11 +4,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from llm_router.gateway.deps import Asking, Served
+from llm_router.gateway.deps import Asking, ConnectionId, Served
 from llm_router.gateway.openapi import problems
 from llm_router.gateway.schemas.connections import PageWanted
 from llm_router.gateway.schemas.health import ConnectionHealth
-from llm_router.management.vetting import Id
 
 router = APIRouter(prefix="/connections", tags=["connections"])
 
@@ -20,7 +19,10 @@ router = APIRouter(prefix="/connections", tags=["connections"])
     responses=problems(404),
 )
 async def health(
-    asking: Asking, served: Served, connection_id: Id, wanted: Annotated[PageWanted, Query()]
+    asking: Asking,
+    served: Served,
+    connection_id: ConnectionId,
+    wanted: Annotated[PageWanted, Query()],
 ) -> dict[str, Any]:
     """Its status with the reason, and the checks that were made of it, the newest first."""
     connection = await served.store.get(asking, connection_id)

@@ -49,5 +49,5 @@ async def apply(
         raise ConfigurationError(f"keys: the preset {name} has no connection {strange[0][:50]!r}")
     keys = {cloud: key.get_secret_value() for cloud, key in given.items()}
     new = preset_connections(name, served.environment(asking), keys)
-    await vet(served, asking, *new)
+    await vet(served.guard(asking), *new)
     return {"items": await served.store.add(asking, new)}

@@ -10,18 +10,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Request
 from fastapi.responses import StreamingResponse
 
-from llm_router.connections import rules
 from llm_router.connections.access import Actor
 from llm_router.connections.record import Connection
 from llm_router.connections.store import OK, Check
-from llm_router.gateway.deps import Asking, Served, Services
+from llm_router.gateway.deps import Asking, ConnectionId, Served, Services
 from llm_router.gateway.openapi import problems
 from llm_router.gateway.schemas.connections import FailureShown, ModelList, TestResult, TestWanted
 from llm_router.gateway.schemas.texts import GeneratedText, GenerateWanted
 from llm_router.management import generate as generation
 from llm_router.management import probe as checkup
-from llm_router.management.generate import open_alone, require_flag
-from llm_router.management.vetting import Id, opened, vet
+from llm_router.management.generate import open_alone
 
 router = APIRouter(prefix="/connections/{connection_id}", tags=["connections"])
 
@@ -45,7 +43,7 @@ async def try_out(
     request: Request,
     asking: Asking,
     served: Served,
-    connection_id: Id,
+    connection_id: ConnectionId,
     wanted: Annotated[TestWanted | None, Body()] = None,
 ) -> TestResult | StreamingResponse:
     """Ask it one short question, with its own key.
@@ -54,7 +52,7 @@ async def try_out(
     wrong and what to do. The connection's status follows from it. With `Accept:
     application/x-ndjson` the words come as they are said, and the result after them.
     """
-    connection = await opened(served, asking, connection_id, "test")
+    connection, _ = await served.opener.open(asking, connection_id, "test")
 
     async def ask(heard: Callable[[str], object]) -> TestResult:
         return await _asked(served, asking, connection, wanted or TestWanted(), heard)
@@ -132,30 +130,24 @@ async def _after(first: str, lines: AsyncGenerator[str, None]) -> AsyncGenerator
 
 @router.post("/generate", operation_id="generateText", responses=problems(404, 409, 500, 502))
 async def generate(
-    asking: Asking, served: Served, connection_id: Id, wanted: GenerateWanted
+    asking: Asking, served: Served, connection_id: ConnectionId, wanted: GenerateWanted
 ) -> GeneratedText:
     """Have a text written by this one connection, with its own key, for a script or an automation.
 
     It must be flagged `use_in_automation`. What it uses counts against its limits and its budget.
     """
-    rules.require(asking, "use", await served.store.get(asking, connection_id))
-    connection = await served.store.get(asking, connection_id, secrets=True)
-    require_flag(connection, "automation")
-    await vet(served, asking, connection)
-    guard, database = served.guard(asking), served.database
-    async with open_alone(connection, database, guard=guard, clock=served.clock) as router:
-        await served.keys.note(
-            asking.audit_entry("generate", ("connection", connection_id), served.now())
-        )
+    connection, guard = await served.opener.open(
+        asking, connection_id, "generate", action="use", integration="automation"
+    )
+    database, clock = served.database, served.clock
+    async with open_alone(connection, database, guard=guard, clock=clock) as router:
         said = await generation.generate(router, wanted.request())
     return GeneratedText(**asdict(said))
 
 
 @router.get("/models", operation_id="listModels", responses=problems(404, 500))
-async def models(asking: Asking, served: Served, connection_id: Id) -> ModelList:
+async def models(asking: Asking, served: Served, connection_id: ConnectionId) -> ModelList:
     """The models that the connection's server offers, asked now, with its key."""
-    connection = await opened(served, asking, connection_id, "list models")
-    names, failure = await checkup.list_models(
-        connection, guard=served.guard(asking), clock=served.clock
-    )
+    connection, guard = await served.opener.open(asking, connection_id, "list models")
+    names, failure = await checkup.list_models(connection, guard=guard, clock=served.clock)
     return ModelList(models=names, failure=FailureShown.of(failure))

@@ -4,10 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from llm_router.gateway.deps import Asking, Served
+from llm_router.gateway.deps import Asking, ConnectionId, Served
 from llm_router.gateway.openapi import problems
 from llm_router.gateway.schemas.usage import ConnectionUsage, UsageWanted, groups, shown
-from llm_router.management.vetting import Id
 from llm_router.store.analytics import Analytics
 
 router = APIRouter(prefix="/connections", tags=["connections"])
@@ -15,7 +14,10 @@ router = APIRouter(prefix="/connections", tags=["connections"])
 
 @router.get("/{connection_id}/usage", operation_id="getConnectionUsage", responses=problems(404))
 async def usage(
-    asking: Asking, served: Served, connection_id: Id, wanted: Annotated[UsageWanted, Query()]
+    asking: Asking,
+    served: Served,
+    connection_id: ConnectionId,
+    wanted: Annotated[UsageWanted, Query()],
 ) -> ConnectionUsage:
     """What it was used for: in all, day by day or hour by hour, and attempt by attempt."""
     connection = await served.store.get(asking, connection_id)
