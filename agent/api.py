@@ -22,7 +22,7 @@ from limits.aio.storage import Storage
 from agent.demo import demo_router, store_found
 from agent.tokens import TokenOptions, VoiceServer, token_router
 from config.settings import MOST_CHECKS, Settings, SettingsError, environment, load_settings
-from llm_router.discovery.discover import Found, find_connections
+from llm_router.discovery.discover import DiscoveryResult, find_connections
 from llm_router.errors import ConfigurationError, StoreError
 from llm_router.gateway import app as gateway
 from llm_router.gateway.deps import Services
@@ -48,7 +48,7 @@ setting <code>PAGE_DIR</code> names.)</p></html>
 
 def build_app(
     settings: Settings,
-    found: Found,
+    found: DiscoveryResult,
     store: SqlConnectionStore,
     counters: Storage | None = None,
     *,
@@ -205,7 +205,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         await ensure_admin(ApiKeys(store.database), settings.admin_key_file)
         stored_now = await store_found(store, found) if settings.demo else 0
         if stored_now:
-            log.info("stored %s", ", ".join(c.name for c in found.named))
+            log.info("stored %s", ", ".join(c.name for c in found.configured))
         found = found.without_secrets()
         app = build_app(settings, found, store, counters, stored_now=stored_now)
         await _answer(settings, app, listener)

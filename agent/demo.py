@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from llm_router.connections.access import SYSTEM, WORKER
 from llm_router.connections.record import Connection
 from llm_router.connections.store import ConnectionStore, Query
-from llm_router.discovery.discover import Found
+from llm_router.discovery.discover import DiscoveryResult
 from llm_router.errors import ConflictError
 from llm_router.sync.connections import ACTIVE, told_apart
 
@@ -37,13 +37,13 @@ class Demo(BaseModel):
     """What the demo has found and does not ask, since others are stored."""
 
 
-async def store_found(store: ConnectionStore, found: Found) -> int:
+async def store_found(store: ConnectionStore, found: DiscoveryResult) -> int:
     """Store what was found, unless anything ever was stored here; how many those are."""
-    if not found.named or await store.revision():
+    if not found.configured or await store.revision():
         return 0
     described = [
         replace(c, description=c.description or f"Stored by the demo: {found.sources[c.name]}")
-        for c in found.named
+        for c in found.configured
     ]
     try:
         return len(await store.add(SYSTEM, described))
@@ -53,7 +53,7 @@ async def store_found(store: ConnectionStore, found: Found) -> int:
 
 def demo_router(
     store: ConnectionStore,
-    found: Found,
+    found: DiscoveryResult,
     *,
     agent_name: str,
     language: str,
@@ -69,7 +69,7 @@ def demo_router(
     async def demo() -> Demo:
         """What the page shows of the agent before a call."""
         page = await store.find(WORKER, ACTIVE)
-        asked = found.unless(told_apart(page.items))
+        asked = found.replaced_by(told_apart(page.items))
         shown = [c for c in asked.connections if c.is_active and c.use_in_livekit]
         if not is_demo:
             shown = [c for c in shown if not c.version or c.visibility == "everyone"]
@@ -77,7 +77,7 @@ def demo_router(
             agent_name=agent_name,
             language=language,
             connections=_described(shown, asked),
-            offline=asked.offline,
+            offline=asked.is_offline,
             stored_now=stored_now,
             unused=_described(await _unused(store, found), found) if is_demo and page.items else [],
         )
@@ -85,13 +85,13 @@ def demo_router(
     return router
 
 
-async def _unused(store: ConnectionStore, found: Found) -> Sequence[Connection]:
+async def _unused(store: ConnectionStore, found: DiscoveryResult) -> Sequence[Connection]:
     page = await store.find(SYSTEM, Query(limit=None))
     stored = {(c.provider, c.base_url, c.model_name) for c in page.items}
-    return [c for c in found.named if (c.provider, c.base_url, c.model_name) not in stored]
+    return [c for c in found.configured if (c.provider, c.base_url, c.model_name) not in stored]
 
 
-def _described(connections: Sequence[Connection], found: Found) -> list[DemoConnection]:
+def _described(connections: Sequence[Connection], found: DiscoveryResult) -> list[DemoConnection]:
     return [
         DemoConnection(
             name=c.name, model=c.model_name, provider=c.provider, source=found.sources[c.name]

@@ -141,7 +141,7 @@ async def _check(settings: Settings) -> None:
     known = await stored_router.look(lines, environment())
     async with open_router(known.found.connections, policy=settings.router_policy):
         """A rehearsal: an unknown policy or provider is found out."""
-    for line in known.asked.lines():
+    for line in known.asked.describe():
         _logger.info("connection %s", line)
     for warning in known.asked.warnings:
         _logger.warning(warning)

@@ -15,7 +15,7 @@ from pathlib import Path
 from llm_router.assembly import open_router
 from llm_router.connections.access import WORKER
 from llm_router.connections.record import Connection
-from llm_router.discovery.discover import Found, find_connections
+from llm_router.discovery.discover import DiscoveryResult, find_connections
 from llm_router.errors import ConfigurationError, RouterError, StoreError
 from llm_router.net.guard import AddressGuard
 from llm_router.options import RouterOptions
@@ -64,12 +64,12 @@ class StoreOptions:
 class Known:
     """What a process knows before it has a call."""
 
-    found: Found
+    found: DiscoveryResult
     stored: tuple[Connection, ...] = ()
 
     @property
-    def asked(self) -> Found:
-        return self.found.unless(told_apart(self.stored))
+    def asked(self) -> DiscoveryResult:
+        return self.found.replaced_by(told_apart(self.stored))
 
 
 async def set_up(lines: StoreOptions) -> None:
@@ -159,7 +159,7 @@ async def _connections(
     return StoreSubscription(
         store,
         WORKER,
-        asked=lambda stored: known.found.unless(stored).connections,
+        asked=lambda stored: known.found.replaced_by(stored).connections,
         known=known.stored,
         guard=AddressGuard(allowed=lines.allowed_addresses),
     )

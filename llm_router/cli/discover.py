@@ -10,7 +10,7 @@ from llm_router.cli.command import NotDoneError, Session, over_api
 from llm_router.cli.connections import app
 from llm_router.cli.files import add_all
 from llm_router.connections.record import Connection
-from llm_router.discovery.discover import Found, find_offers
+from llm_router.discovery.discover import DiscoveryResult, suggest_connections
 
 
 @over_api(app, "discover")
@@ -27,7 +27,7 @@ async def discover(
     No key is tried, and nothing is added unless you say so.
     """
     session.out.say("looking at the usual ports and the environment")
-    found = await find_offers(environment())
+    found = await suggest_connections(environment())
     for warning in found.warnings:
         session.out.say(warning, "yellow")
     kept = {item["name"] async for item in session.api.pages("/connections", {})}
@@ -41,14 +41,14 @@ async def discover(
         session.out.line(f"added {', '.join(item['name'] for item in added)}")
 
 
-def _show(session: Session, found: Found, kept: set[str]) -> None:
+def _show(session: Session, found: DiscoveryResult, kept: set[str]) -> None:
     columns = ("name", "model", "address", "found", "kept")
     offers = [_offer(c, found, kept) for c in found.connections]
     rows = [[offer[column] for column in columns] for offer in offers]
     session.out.table(columns, rows, "nothing was found; start a model server, or set a key")
 
 
-def _offer(connection: Connection, found: Found, kept: set[str]) -> dict[str, Any]:
+def _offer(connection: Connection, found: DiscoveryResult, kept: set[str]) -> dict[str, Any]:
     return {
         "name": connection.name,
         "model": connection.model_name,
@@ -58,7 +58,9 @@ def _offer(connection: Connection, found: Found, kept: set[str]) -> dict[str, An
     }
 
 
-def _wanted(names: list[str], found: Found, new: list[Connection]) -> tuple[Connection, ...]:
+def _wanted(
+    names: list[str], found: DiscoveryResult, new: list[Connection]
+) -> tuple[Connection, ...]:
     if names == ["all"]:
         return tuple(new)
     offered = {c.name: c for c in found.connections}

@@ -13,7 +13,7 @@ from llm_router.cli.command import NO, NotDoneError, Session, over_api
 from llm_router.cli.connections import Yes, app
 from llm_router.cli.output import shown
 from llm_router.connections.record import Connection
-from llm_router.discovery.formats import Format, read, row
+from llm_router.discovery.formats import Format, parse, to_row
 
 FromFile = Annotated[Path, typer.Argument(metavar="FILE", help="- is standard input.")]
 
@@ -114,7 +114,7 @@ def _show(session: Session, plan: dict[str, Any]) -> None:
 
 
 def _rows(connections: tuple[Connection, ...]) -> dict[str, Any]:
-    return {"connections": [row(c, secrets=True) for c in connections]}
+    return {"connections": [to_row(c, secrets=True) for c in connections]}
 
 
 def _read(file: Path, format_: Format) -> tuple[Connection, ...]:
@@ -126,4 +126,4 @@ def _read(file: Path, format_: Format) -> tuple[Connection, ...]:
         raise NotDoneError(f"{name}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise NotDoneError(f"{name}: is not UTF-8; save the file as UTF-8") from error
-    return read(text, format_, name, environment())
+    return parse(text, format_, name, environment())

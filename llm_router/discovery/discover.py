@@ -14,9 +14,13 @@ from urllib.parse import urlsplit
 from llm_router.catalog.servers import default_provider
 from llm_router.clock import SystemClock
 from llm_router.connections.record import NUMBER_RANGES, Connection
-from llm_router.discovery.environment import Named, from_environment, from_keys
-from llm_router.discovery.files import from_json
-from llm_router.discovery.local_servers import USUAL_ADDRESSES, Sighting, look_around
+from llm_router.discovery.environment import (
+    DiscoveredConnection,
+    read_environment,
+    suggest_from_keys,
+)
+from llm_router.discovery.files import parse_connections
+from llm_router.discovery.local_servers import DEFAULT_ADDRESSES, DetectedServer, find_local_servers
 from llm_router.errors import ConfigurationError, UpstreamError
 from llm_router.providers.base import PROVIDERS
 
@@ -31,18 +35,18 @@ _NO_CHAT = re.compile(r"embed|rerank|whisper|transcribe|tts|dall-e|moderation|im
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class DiscoveryOptions:
     """How servers are asked. `timeout`: seconds that all of them together may take.
 
     `local`: addresses looked at when nothing was configured; empty to look at none.
     """
 
     timeout: float = 1.5
-    local: tuple[str, ...] = USUAL_ADDRESSES
+    local: tuple[str, ...] = DEFAULT_ADDRESSES
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DiscoveryResult:
     """The connections in the order of their priority, and where each came from, in words."""
 
     connections: tuple[Connection, ...]
@@ -52,42 +56,42 @@ class Found:
     """What was named but cannot be used, and what to do about it."""
 
     @property
-    def named(self) -> tuple[Connection, ...]:
+    def configured(self) -> tuple[Connection, ...]:
         """Those that somebody set up or started: all but the built-in responder."""
         return tuple(c for c in self.connections if self.sources[c.name] != BUILT_IN)
 
-    def unless(self, stored: Sequence[Connection]) -> "Found":
+    def replaced_by(self, stored: Sequence[Connection]) -> "DiscoveryResult":
         """What is asked: those that are stored, with the built-in responder behind them; where
         there is none, what was found. Names must differ.
         """
-        return _found([Named(c, STORED) for c in stored], ()) if stored else self
+        return _found([DiscoveredConnection(c, STORED) for c in stored], ()) if stored else self
 
     @property
-    def offline(self) -> bool:
+    def is_offline(self) -> bool:
         """Whether nobody but the built-in responder is there to answer."""
         return all(c.provider == OFFLINE for c in self.connections if c.is_active)
 
-    def lines(self) -> list[str]:
+    def describe(self) -> list[str]:
         """One line a connection, for a log or a terminal; no key."""
         return [f"{_described(c)} ({self.sources[c.name]})" for c in self.connections]
 
-    def without_secrets(self) -> "Found":
+    def without_secrets(self) -> "DiscoveryResult":
         """For whoever keeps it to show it."""
         return replace(self, connections=tuple(c.without_secrets() for c in self.connections))
 
 
 async def find_connections(
-    file: Path, environ: Mapping[str, str], probe: Probe | None = None
-) -> Found:
+    file: Path, environ: Mapping[str, str], probe: DiscoveryOptions | None = None
+) -> DiscoveryResult:
     """Reads `file` if it is there, else `environ`, else looks for servers on this machine.
 
     Raises ConfigurationError for a file or a variable that cannot be understood. A server that is
     down is no error: it is kept, or named in `warnings` where its model is not known.
     """
-    probe = probe or Probe()
+    probe = probe or DiscoveryOptions()
     named = _from_file(file, environ)
     if named is None:
-        named = from_environment(environ)
+        named = read_environment(environ)
         if not named:
             return await _found_locally(probe)
     if not named:
@@ -95,18 +99,20 @@ async def find_connections(
     return await _with_models(named, probe)
 
 
-async def find_offers(environ: Mapping[str, str], probe: Probe | None = None) -> Found:
+async def suggest_connections(
+    environ: Mapping[str, str], probe: DiscoveryOptions | None = None
+) -> DiscoveryResult:
     """What could be added, for a person to choose from: keys in `environ`, servers found here.
 
     No key is tried, and nothing is added. Raises ConfigurationError where Azure's endpoint is no
     address.
     """
-    probe = probe or Probe()
+    probe = probe or DiscoveryOptions()
     seen, warnings = await _sighted(probe)
-    return _in_order([*seen, *from_keys(environ)], warnings)
+    return _in_order([*seen, *suggest_from_keys(environ)], warnings)
 
 
-def _from_file(file: Path, environ: Mapping[str, str]) -> list[Named] | None:
+def _from_file(file: Path, environ: Mapping[str, str]) -> list[DiscoveredConnection] | None:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -115,17 +121,22 @@ def _from_file(file: Path, environ: Mapping[str, str]) -> list[Named] | None:
         raise ConfigurationError(f"{file}: is not UTF-8; save it as UTF-8") from None
     except OSError as error:
         raise ConfigurationError(f"{file}: cannot be read ({error})") from error
-    return [Named(connection, str(file)) for connection in from_json(text, str(file), environ)]
+    return [
+        DiscoveredConnection(connection, str(file))
+        for connection in parse_connections(text, str(file), environ)
+    ]
 
 
-async def _with_models(named: Sequence[Named], probe: Probe) -> Found:
+async def _with_models(
+    named: Sequence[DiscoveredConnection], probe: DiscoveryOptions
+) -> DiscoveryResult:
     """Every connection gets a model: the one it names, one wished for, or the server's first."""
     unnamed = [n for n in named if _needs_model(n.connection)]
     # One server and one wish leave nothing to ask.
-    asked = unnamed if len(unnamed) > 1 else [n for n in unnamed if not n.wishes]
+    asked = unnamed if len(unnamed) > 1 else [n for n in unnamed if not n.preferred_models]
     answers = await asyncio.gather(*(_models(n.connection, probe.timeout) for n in asked))
     offered = dict(zip((n.connection.name for n in asked), answers, strict=True))
-    usable: list[Named] = []
+    usable: list[DiscoveredConnection] = []
     warnings: list[str] = []
     for n in named:
         if not _needs_model(n.connection):
@@ -141,15 +152,15 @@ def _needs_model(connection: Connection) -> bool:
     return connection.provider in _LIST_MODELS and not connection.model_name
 
 
-def _choice(named: Named, offered: Mapping[str, Sequence[str] | None]) -> str | None:
+def _choice(named: DiscoveredConnection, offered: Mapping[str, Sequence[str] | None]) -> str | None:
     models = offered.get(named.connection.name)
-    if listed := next((wish for wish in named.wishes if _lists(models, wish)), None):
+    if listed := next((wish for wish in named.preferred_models if _lists(models, wish)), None):
         return listed
     # A wish that nobody lists counts all the same: a proxy may know more models than it names.
-    free = (w for w in named.wishes if not any(_lists(m, w) for m in offered.values()))
+    free = (w for w in named.preferred_models if not any(_lists(m, w) for m in offered.values()))
     if unlisted := next(free, None):
         return unlisted
-    return _first_chat_model(models) if models else next(iter(named.wishes), None)
+    return _first_chat_model(models) if models else next(iter(named.preferred_models), None)
 
 
 def _lists(models: Sequence[str] | None, name: str) -> bool:
@@ -160,7 +171,7 @@ def _first_chat_model(models: Sequence[str]) -> str | None:
     return next((model for model in models if not _NO_CHAT.search(model)), None)
 
 
-def _without_model(named: Named, *, answered: bool) -> str:
+def _without_model(named: DiscoveredConnection, *, answered: bool) -> str:
     address = named.connection.base_url
     if answered:
         what = f"the server at {address} lists no chat model; load one there"
@@ -181,14 +192,14 @@ async def _models(connection: Connection, within: float) -> Sequence[str] | None
         await provider.aclose()
 
 
-async def _found_locally(probe: Probe) -> Found:
+async def _found_locally(probe: DiscoveryOptions) -> DiscoveryResult:
     return _found(*await _sighted(probe))
 
 
-async def _sighted(probe: Probe) -> tuple[list[Named], list[str]]:
-    named: list[Named] = []
+async def _sighted(probe: DiscoveryOptions) -> tuple[list[DiscoveredConnection], list[str]]:
+    named: list[DiscoveredConnection] = []
     warnings: list[str] = []
-    for sighting in await look_around(probe.local, probe.timeout):
+    for sighting in await find_local_servers(probe.local, probe.timeout):
         model = _first_chat_model(sighting.models)
         if model or sighting.server in _NAMELESS:
             named.append(
@@ -201,7 +212,9 @@ async def _sighted(probe: Probe) -> tuple[list[Named], list[str]]:
     return named, warnings
 
 
-def _seen(sighting: Sighting, model: str, place: int, taken: set[str]) -> Named:
+def _seen(
+    sighting: DetectedServer, model: str, place: int, taken: set[str]
+) -> DiscoveredConnection:
     name = sighting.server or "local"
     if name in taken:
         name = f"{name} {urlsplit(sighting.base_url).port}"
@@ -216,10 +229,10 @@ def _seen(sighting: Sighting, model: str, place: int, taken: set[str]) -> Named:
     )
     connection = replace(connection, provider=default_provider(connection))
     where = urlsplit(sighting.base_url).netloc
-    return Named(connection, f"found at {where} ({sighting.title})")
+    return DiscoveredConnection(connection, f"found at {where} ({sighting.title})")
 
 
-def _found(named: Sequence[Named], warnings: Sequence[str]) -> Found:
+def _found(named: Sequence[DiscoveredConnection], warnings: Sequence[str]) -> DiscoveryResult:
     """Everything in order, with the built-in responder behind it unless it was named already."""
     everyone = list(named)
     if not any(n.connection.provider == OFFLINE for n in everyone):
@@ -231,12 +244,12 @@ def _found(named: Sequence[Named], warnings: Sequence[str]) -> Found:
             priority=min(max(_OFFLINE_PRIORITY, last + 1), NUMBER_RANGES["priority"][1]),
             hedge="never",
         )
-        everyone.append(Named(builtin, BUILT_IN))
+        everyone.append(DiscoveredConnection(builtin, BUILT_IN))
     return _in_order(sorted(everyone, key=lambda n: n.connection.priority), warnings)
 
 
-def _in_order(named: Sequence[Named], warnings: Sequence[str]) -> Found:
-    return Found(
+def _in_order(named: Sequence[DiscoveredConnection], warnings: Sequence[str]) -> DiscoveryResult:
+    return DiscoveryResult(
         connections=tuple(n.connection for n in named),
         sources={n.connection.name: n.source for n in named},
         warnings=tuple(warnings),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from llm_router.catalog.presets import CLOUDS, cloud_connection
 from llm_router.catalog.servers import default_provider
 from llm_router.connections.record import Connection
-from llm_router.discovery.files import from_compatible_data
+from llm_router.discovery.files import parse_compatible_data
 from llm_router.errors import ConfigurationError
 
 _SERVERS = {
@@ -21,17 +21,17 @@ _OTHER_KEYS = {"google": "GEMINI_API_KEY"}
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class DiscoveredConnection:
     """A connection, the variable or file that speaks of it, and the models wished for where it
     names none, best first.
     """
 
     connection: Connection
     source: str
-    wishes: tuple[str, ...] = ()
+    preferred_models: tuple[str, ...] = ()
 
 
-def from_environment(environ: Mapping[str, str]) -> list[Named]:
+def read_environment(environ: Mapping[str, str]) -> list[DiscoveredConnection]:
     """What variables ask for, in order of priority.
 
     LLM_BACKEND_TYPE picks one server and leaves the addresses and keys of the others alone; `local`
@@ -45,25 +45,27 @@ def from_environment(environ: Mapping[str, str]) -> list[Named]:
         raise ConfigurationError(f"LLM_BACKEND_TYPE: must be one of {', '.join(_BACKENDS)}")
     named = [*(_backend(chosen, given) if chosen else _all_backends(given))]
     if data := given.get("OPENAI_COMPATIBLE_DATA"):
-        rows = from_compatible_data(data, "OPENAI_COMPATIBLE_DATA", given)
-        named += [Named(row, "OPENAI_COMPATIBLE_DATA") for row in rows]
+        rows = parse_compatible_data(data, "OPENAI_COMPATIBLE_DATA", given)
+        named += [DiscoveredConnection(row, "OPENAI_COMPATIBLE_DATA") for row in rows]
     return [
         replace(n, connection=replace(n.connection, priority=10 * place))
         for place, n in enumerate(named)
     ]
 
 
-def from_keys(environ: Mapping[str, str]) -> list[Named]:
+def suggest_from_keys(environ: Mapping[str, str]) -> list[DiscoveredConnection]:
     """A connection for each cloud whose key is there, to choose from; nothing uses it unasked.
 
     Raises ConfigurationError where Azure's endpoint is no address.
     """
     given = _given(environ)
-    found: list[Named] = []
+    found: list[DiscoveredConnection] = []
     for name, cloud in CLOUDS.items():
         for variable in filter(None, (cloud.key, _OTHER_KEYS.get(name))):
             if variable in given and not any(n.connection.name == name for n in found):
-                found.append(Named(cloud_connection(name, given[variable], given), variable))
+                found.append(
+                    DiscoveredConnection(cloud_connection(name, given[variable], given), variable)
+                )
     if "AZURE_OPENAI_API_KEY" in given and "AZURE_OPENAI_ENDPOINT" in given:
         found.append(_azure(given))
     return found
@@ -73,7 +75,7 @@ def _given(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value.strip() for name, value in environ.items() if value.strip()}
 
 
-def _all_backends(given: Mapping[str, str]) -> Iterator[Named]:
+def _all_backends(given: Mapping[str, str]) -> Iterator[DiscoveredConnection]:
     for name, (variable, _) in _SERVERS.items():
         if variable in given:
             yield from _backend(name, given)
@@ -81,29 +83,33 @@ def _all_backends(given: Mapping[str, str]) -> Iterator[Named]:
         yield from _backend("openai", given)
 
 
-def _backend(name: str, given: Mapping[str, str]) -> Iterator[Named]:
+def _backend(name: str, given: Mapping[str, str]) -> Iterator[DiscoveredConnection]:
     model = (given["DEFAULT_MODEL"],) if "DEFAULT_MODEL" in given else ()
     if name == "openai":
         yield _openai(given, model)
     elif name != "local":
         variable, usual = _SERVERS[name]
         server = _server(given.get(variable, usual), variable, name, server=name)
-        yield Named(server, variable if variable in given else "LLM_BACKEND_TYPE", model)
+        yield DiscoveredConnection(
+            server, variable if variable in given else "LLM_BACKEND_TYPE", model
+        )
 
 
-def _openai(given: Mapping[str, str], model: tuple[str, ...]) -> Named:
+def _openai(given: Mapping[str, str], model: tuple[str, ...]) -> DiscoveredConnection:
     key = given.get("OPENAI_API_KEY")
     if address := given.get("OPENAI_BASE_URL"):
         server = _server(address, "OPENAI_BASE_URL", "openai", api_key=key)
-        return Named(server, "OPENAI_BASE_URL", model)
+        return DiscoveredConnection(server, "OPENAI_BASE_URL", model)
     if not key:
         raise ConfigurationError("LLM_BACKEND_TYPE=openai needs OPENAI_API_KEY or OPENAI_BASE_URL")
     openai = cloud_connection("openai", key, given)
     # Wished for, not named: DEFAULT_MODEL goes before it.
-    return Named(replace(openai, model_name=""), "OPENAI_API_KEY", (*model, openai.model_name))
+    return DiscoveredConnection(
+        replace(openai, model_name=""), "OPENAI_API_KEY", (*model, openai.model_name)
+    )
 
 
-def _azure(given: Mapping[str, str]) -> Named:
+def _azure(given: Mapping[str, str]) -> DiscoveredConnection:
     """Azure names models by deployments of one's own; without one it must be filled in."""
     deployments = (given.get(f"AZURE_OPENAI_{end}") for end in ("DEPLOYMENT", "DEPLOYMENT_NAME"))
     deployment = next(filter(None, deployments), "")
@@ -115,7 +121,7 @@ def _azure(given: Mapping[str, str]) -> Named:
         server="azure",
         api_key=given["AZURE_OPENAI_API_KEY"],
     )
-    return Named(
+    return DiscoveredConnection(
         replace(
             connection,
             connection_type="azure",

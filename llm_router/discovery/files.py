@@ -36,7 +36,7 @@ What is left open goes on to the end, so that no file takes longer to read than 
 _Row = Mapping[str, Any]
 
 
-def from_json(text: str, source: str, environ: Mapping[str, str]) -> tuple[Connection, ...]:
+def parse_connections(text: str, source: str, environ: Mapping[str, str]) -> tuple[Connection, ...]:
     """The connections of a file: an object with `connections`, one connection, or an array.
 
     `source` names the file in errors. `api_key` may be "env:NAME" for a variable of `environ`.
@@ -57,7 +57,7 @@ def from_json(text: str, source: str, environ: Mapping[str, str]) -> tuple[Conne
     return tuple(found)
 
 
-def from_compatible_data(
+def parse_compatible_data(
     text: str, source: str, environ: Mapping[str, str]
 ) -> tuple[Connection, ...]:
     """One connection per model of `[{provider, baseUrl, apiKey, models: [{apiName, ...}]}]`.

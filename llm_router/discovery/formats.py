@@ -8,8 +8,8 @@ from typing import Any, Literal
 from dotenv import dotenv_values
 
 from llm_router.connections.record import SECRET_FIELDS, STORE_MANAGED_FIELDS, Connection
-from llm_router.discovery.environment import from_environment
-from llm_router.discovery.files import from_compatible_data, from_json
+from llm_router.discovery.environment import read_environment
+from llm_router.discovery.files import parse_compatible_data, parse_connections
 from llm_router.errors import ConfigurationError
 
 Format = Literal["connections", "openai_compatible", "env"]
@@ -18,7 +18,7 @@ Format = Literal["connections", "openai_compatible", "env"]
 _PLAIN = Connection(name="plain")
 
 
-def read(
+def parse(
     text: str, format_: Format, source: str, environ: Mapping[str, str]
 ) -> tuple[Connection, ...]:
     """All connections of a text. `source` names it in errors; "env:NAME" is taken from `environ`.
@@ -27,23 +27,25 @@ def read(
     """
     match format_:
         case "connections":
-            return from_json(text, source, environ)
+            return parse_connections(text, source, environ)
         case "openai_compatible":
-            return from_compatible_data(text, source, environ)
+            return parse_compatible_data(text, source, environ)
     given = dotenv_values(stream=StringIO(text), interpolate=False)
-    named = from_environment({name: value for name, value in given.items() if value})
+    named = read_environment({name: value for name, value in given.items() if value})
     if not named:
         raise ConfigurationError(
             f"{source}: names no server; set OLLAMA_BASE_URL, VLLM_BASE_URL, OPENAI_BASE_URL,"
             " OPENAI_API_KEY or OPENAI_COMPATIBLE_DATA in it"
         )
     return tuple(
-        replace(n.connection, model_name=n.connection.model_name or next(iter(n.wishes), ""))
+        replace(
+            n.connection, model_name=n.connection.model_name or next(iter(n.preferred_models), "")
+        )
         for n in named
     )
 
 
-def row(connection: Connection, *, secrets: bool = False) -> dict[str, Any]:
+def to_row(connection: Connection, *, secrets: bool = False) -> dict[str, Any]:
     """The connection as `from_json` reads it: what differs from a plain one; the rest goes without
     saying.
     """

@@ -13,7 +13,7 @@ import httpx2
 from llm_router.catalog.servers import SERVERS, api_root
 from llm_router.net.guard import AddressGuard, guarded_transport
 
-USUAL_ADDRESSES = (
+DEFAULT_ADDRESSES = (
     "http://127.0.0.1:8000",  # vLLM, llama-cpp-python, InstructLab
     "http://127.0.0.1:11434",  # Ollama
     "http://127.0.0.1:8080",  # llama.cpp, TGI, LocalAI
@@ -73,7 +73,7 @@ _PATHS = ("/chat/completions", "/v1", "/api")
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class DetectedServer:
     """A model server that was found. `server` is its row in the catalog; empty: not recognised."""
 
     base_url: str
@@ -91,7 +91,7 @@ class Sighting:
         return self.contexts.get(model) or self.contexts.get("")
 
 
-async def look_around(addresses: Sequence[str], within: float) -> list[Sighting]:
+async def find_local_servers(addresses: Sequence[str], within: float) -> list[DetectedServer]:
     """The model servers among `addresses` that answer within so many seconds, in that order.
 
     All are asked at once; no key is sent, and nothing but GET.
@@ -107,13 +107,13 @@ async def look_around(addresses: Sequence[str], within: float) -> list[Sighting]
     return [sighting for sighting in sightings if sighting]
 
 
-async def identify(
+async def identify_server(
     base_url: str,
     *,
     api_key: str | None = None,
     guard: AddressGuard | None = None,
     within: float,
-) -> Sighting | None:
+) -> DetectedServer | None:
     """The model server at an address, asked with its key; None: none answers in time.
 
     Nothing but GET is sent, to that address alone. Raises AddressRefusedError where `guard` will
@@ -131,7 +131,7 @@ async def identify(
 
 async def _looked_at(
     client: httpx2.AsyncClient, base_url: str, within: float, *, needs_models: bool = True
-) -> Sighting | None:
+) -> DetectedServer | None:
     try:
         async with asyncio.timeout(within):
             return await _look_at(client, base_url, needs_models=needs_models)
@@ -141,7 +141,7 @@ async def _looked_at(
 
 async def _look_at(
     client: httpx2.AsyncClient, base_url: str, *, needs_models: bool
-) -> Sighting | None:
+) -> DetectedServer | None:
     root = server_root(base_url)
     api, _ = api_root(base_url if urlsplit(base_url).path else root, SERVERS["unknown"])
     rows = _rows(await _answer(client, f"{api}/models"))
@@ -156,7 +156,7 @@ async def _look_at(
         if tokens := _deep(await _answer(client, root + path), names):
             contexts[""] = tokens
     models = (row.get("id") for row in rows or () if isinstance(row, Mapping))
-    return Sighting(
+    return DetectedServer(
         f"{root}/v1", server, tuple(m for m in models if isinstance(m, str) and m), contexts
     )
 

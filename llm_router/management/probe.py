@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from llm_router.catalog.servers import PROVIDER, find_server
 from llm_router.clock import Clock, SystemClock
 from llm_router.connections.record import Connection
-from llm_router.discovery.local_servers import Sighting, identify
+from llm_router.discovery.local_servers import DetectedServer, identify_server
 from llm_router.errors import AddressRefusedError, UpstreamError
 from llm_router.failures import Failure, FailureClass, classify, failure_before_a_word
 from llm_router.net.guard import AddressGuard
@@ -37,7 +37,7 @@ class Checkup:
     loading: bool = False
     """Whether its model had to be loaded first, which is part of the times then."""
     failure: Failure | None = None
-    seen: Sighting | None = None
+    seen: DetectedServer | None = None
     """What the server says it is, where that was asked."""
 
     def notice(self, connection: Connection) -> str:
@@ -84,11 +84,11 @@ async def check_up(
 
 async def _seen(
     connection: Connection, guard: AddressGuard | None, within: float
-) -> Sighting | None:
+) -> DetectedServer | None:
     """None also for a service, which is known by its address."""
     if connection.provider != PROVIDER or not within or find_server(connection).hosts:
         return None
-    return await identify(
+    return await identify_server(
         connection.base_url, api_key=connection.api_key, guard=guard, within=within
     )
 

@@ -6,7 +6,7 @@ from llm_router.catalog import servers as catalog
 from llm_router.catalog.presets import CLOUDS
 from llm_router.connections.access import Actor
 from llm_router.connections.record import Connection
-from llm_router.discovery.local_servers import identify
+from llm_router.discovery.local_servers import identify_server
 from llm_router.errors import ConfigurationError, UnknownPluginError
 from llm_router.net.guard import AddressGuard
 from llm_router.providers.base import PROVIDERS
@@ -59,7 +59,7 @@ async def recognise(connection: Connection, guard: AddressGuard, within: float) 
         return connection
     if catalog.find_server(connection).hosts:
         return connection
-    seen = await identify(
+    seen = await identify_server(
         connection.base_url, api_key=connection.api_key, guard=guard, within=within
     )
     if seen is None:

@@ -23,7 +23,7 @@ from pydantic import SecretStr
 from agent.api import build_app, listen
 from config.settings import Settings
 from llm_router.connections.record import Connection
-from llm_router.discovery.discover import Found
+from llm_router.discovery.discover import DiscoveryResult
 from llm_router.store.connections import open_store
 from tests.contracts.stores import VAULT
 
@@ -88,8 +88,8 @@ def settings_for(url: str, secret: str = SECRET, **changes: object) -> Settings:
     return base.model_copy(update={"page_dir": Path("no-such-page"), **changes})
 
 
-def found(*connections: Connection) -> Found:
-    return Found(connections, {c.name: f"source of {c.name}" for c in connections})
+def found(*connections: Connection) -> DiscoveryResult:
+    return DiscoveryResult(connections, {c.name: f"source of {c.name}" for c in connections})
 
 
 @asynccontextmanager

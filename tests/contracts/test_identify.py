@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from llm_router.discovery.local_servers import identify
+from llm_router.discovery.local_servers import identify_server
 from llm_router.errors import AddressRefusedError
 from llm_router.net.guard import AddressGuard
 from llm_router.testing.server import Fault, FaultyServer, Script
@@ -53,7 +53,7 @@ async def test_a_server_is_told_from_its_address_alone(
 ) -> None:
     async with FaultyServer(pages=pages) as server:
         root = server.base_url.removesuffix("/v1")
-        seen = await identify(root + end, within=5.0)
+        seen = await identify_server(root + end, within=5.0)
     assert seen
     assert (seen.server, seen.base_url) == (name, f"{root}/v1")
 
@@ -72,7 +72,7 @@ async def test_what_a_server_says_its_model_holds_is_kept(
     pages: Mapping[str, Any], tokens: int | None
 ) -> None:
     async with FaultyServer(pages=pages) as server:
-        seen = await identify(server.base_url, within=5.0)
+        seen = await identify_server(server.base_url, within=5.0)
     assert seen
     assert seen.context_length("m") == tokens
 
@@ -80,12 +80,12 @@ async def test_what_a_server_says_its_model_holds_is_kept(
 @pytest.mark.parametrize("pages", [REFUSED, REFUSED | {"/readyz": "", "/health/liveliness": "ok"}])
 async def test_what_says_too_little_is_not_guessed(pages: Mapping[str, Any]) -> None:
     async with FaultyServer(pages=pages) as server:
-        assert await identify(server.base_url, within=5.0) is None
+        assert await identify_server(server.base_url, within=5.0) is None
 
 
 async def test_the_key_goes_to_the_address_it_was_given_for() -> None:
     async with FaultyServer(pages=listing(owned_by="vllm")) as server:
-        await identify(server.base_url, api_key=KEY, within=5.0)
+        await identify_server(server.base_url, api_key=KEY, within=5.0)
         assert {headers["authorization"] for _, headers in server.visits} == {f"Bearer {KEY}"}
         assert server.requests == []
 
@@ -93,12 +93,12 @@ async def test_the_key_goes_to_the_address_it_was_given_for() -> None:
 async def test_an_address_that_is_refused_is_not_asked() -> None:
     async with FaultyServer() as server:
         with pytest.raises(AddressRefusedError):
-            await identify(server.base_url, guard=AddressGuard(), within=5.0)
+            await identify_server(server.base_url, guard=AddressGuard(), within=5.0)
         assert server.connections == 0
 
 
 async def test_nobody_at_an_address_is_nobody(unused_url: str) -> None:
-    assert await identify(unused_url, within=5.0) is None
+    assert await identify_server(unused_url, within=5.0) is None
 
 
 # --- Adding

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from llm_router.catalog.servers import SERVERS, find_server
-from llm_router.discovery.files import from_json
+from llm_router.discovery.files import parse_connections
 from llm_router.providers.base import PROVIDERS
 
 PAGES = Path(__file__).parents[2] / "docs" / "connections"
@@ -42,7 +42,7 @@ def test_what_a_page_adds_can_be_added(page: str) -> None:
     assert blocks
     for block in blocks:
         keys = dict.fromkeys(re.findall(r"env:(\w+)", block), "sk-key")
-        for connection in from_json(block, f"{page}.md", keys):
+        for connection in parse_connections(block, f"{page}.md", keys):
             assert connection.provider in PROVIDERS.names()
             assert len(connection.api_key or "") in {0, len("sk-key")}
             if connection.provider == "openai_compatible":

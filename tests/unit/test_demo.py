@@ -9,7 +9,7 @@ from agent.demo import Demo, demo_router, store_found
 from llm_router.connections.access import SYSTEM
 from llm_router.connections.record import NUMBER_RANGES, Connection
 from llm_router.connections.store import Query
-from llm_router.discovery.discover import Found, Probe, find_connections
+from llm_router.discovery.discover import DiscoveryOptions, DiscoveryResult, find_connections
 from llm_router.testing import InMemoryConnectionStore
 
 FILE = """[
@@ -19,12 +19,14 @@ FILE = """[
 DESK = Connection(id="1", name="desk", base_url="http://127.0.0.1:3/v1", model_name="o")
 
 
-async def found(folder: Path) -> Found:
+async def found(folder: Path) -> DiscoveryResult:
     (folder / "mine.json").write_text(FILE)
-    return await find_connections(folder / "mine.json", {}, Probe(local=()))
+    return await find_connections(folder / "mine.json", {}, DiscoveryOptions(local=()))
 
 
-async def told(found: Found, store: InMemoryConnectionStore, *, is_demo: bool = True) -> Demo:
+async def told(
+    found: DiscoveryResult, store: InMemoryConnectionStore, *, is_demo: bool = True
+) -> Demo:
     app = FastAPI()
     app.include_router(demo_router(store, found, agent_name="desk", language="en", is_demo=is_demo))
     transport = httpx2.ASGITransport(app=app)
@@ -38,18 +40,18 @@ def named(about: Demo) -> list[tuple[str, str]]:
 
 async def test_what_is_stored_takes_the_place_of_what_was_found(tmp_path: Path) -> None:
     there = await found(tmp_path)
-    assert there.unless([]) is there
-    asked = there.unless([DESK])
+    assert there.replaced_by([]) is there
+    asked = there.replaced_by([DESK])
     assert [c.name for c in asked.connections] == ["desk", "offline"]
     assert asked.sources == {"desk": "stored", "offline": "built in"}
-    assert [c.name for c in asked.named] == ["desk"]
+    assert [c.name for c in asked.configured] == ["desk"]
 
 
 async def test_the_built_in_responder_stands_behind_the_last_priority_there_is(
     tmp_path: Path,
 ) -> None:
     last = Connection(id="1", name="last", priority=NUMBER_RANGES["priority"][1])
-    asked = (await found(tmp_path)).unless([last])
+    asked = (await found(tmp_path)).replaced_by([last])
     assert [c.name for c in asked.connections] == ["last", "offline"]
 
 
@@ -69,7 +71,7 @@ async def test_where_nothing_is_found_nothing_is_stored_and_a_later_start_may(
     tmp_path: Path,
 ) -> None:
     store = InMemoryConnectionStore()
-    nothing = await find_connections(tmp_path / "none.json", {}, Probe(local=()))
+    nothing = await find_connections(tmp_path / "none.json", {}, DiscoveryOptions(local=()))
     assert await store_found(store, nothing) == 0
     assert await store_found(store, await found(tmp_path)) == 2
 

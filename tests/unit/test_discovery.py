@@ -11,11 +11,16 @@ from typing import Any
 import pytest
 
 from llm_router.connections.record import Connection
-from llm_router.discovery.discover import Found, Probe, find_connections, find_offers
+from llm_router.discovery.discover import (
+    DiscoveryOptions,
+    DiscoveryResult,
+    find_connections,
+    suggest_connections,
+)
 from llm_router.errors import ConfigurationError
 
 NOWHERE = Path("no/such/connections.json")
-QUIET = Probe(local=())
+QUIET = DiscoveryOptions(local=())
 EXAMPLE = Path(__file__).parents[2] / "config" / "connections.example.json"
 
 
@@ -83,7 +88,7 @@ def tags(*names: str) -> dict[str, Any]:
     return {"/api/tags": {"models": [{"name": name} for name in names]}}
 
 
-def only(found: Found) -> Connection:
+def only(found: DiscoveryResult) -> Connection:
     """The one connection beside the built-in responder."""
     first, last = found.connections
     assert last.provider == "offline"
@@ -92,13 +97,13 @@ def only(found: Found) -> Connection:
 
 async def from_file(
     tmp_path: Path, content: Any, environ: Mapping[str, str] | None = None
-) -> Found:
+) -> DiscoveryResult:
     file = tmp_path / "connections.json"
     file.write_text(content if isinstance(content, str) else json.dumps(content))
     return await find_connections(file, environ or {}, QUIET)
 
 
-async def from_environment(**environ: str) -> Found:
+async def from_environment(**environ: str) -> DiscoveryResult:
     return await find_connections(NOWHERE, environ, QUIET)
 
 
@@ -108,8 +113,8 @@ async def from_environment(**environ: str) -> Found:
 async def test_with_nothing_set_up_the_built_in_responder_is_there() -> None:
     found = await from_environment()
     assert [c.provider for c in found.connections] == ["offline"]
-    assert found.offline
-    assert found.lines() == ["offline: rules, no model (built in)"]
+    assert found.is_offline
+    assert found.describe() == ["offline: rules, no model (built in)"]
     assert found.warnings == ()
 
 
@@ -122,7 +127,7 @@ async def test_a_connection_of_the_file_says_where_it_is_from(tmp_path: Path) ->
     found = await from_file(tmp_path, [ONE])
     assert only(found).name == "a"
     assert found.sources["a"] == str(tmp_path / "connections.json")
-    assert not found.offline
+    assert not found.is_offline
 
 
 async def test_a_mistake_in_the_file_names_it(tmp_path: Path) -> None:
@@ -142,7 +147,7 @@ async def test_a_file_written_with_a_byte_order_mark_is_read(tmp_path: Path) -> 
 
 async def test_an_empty_file_leaves_the_built_in_responder_and_a_warning(tmp_path: Path) -> None:
     found = await from_file(tmp_path, {"connections": []}, {"OPENAI_API_KEY": "sk-secret"})
-    assert found.offline
+    assert found.is_offline
     assert "names no connection" in found.warnings[0]
 
 
@@ -201,11 +206,11 @@ async def test_a_key_alone_means_openai() -> None:
     assert connection.base_url == "https://api.openai.com/v1"
     assert connection.model_name
     assert "sk-secret" not in repr(found)
-    assert "sk-secret" not in "".join(found.lines())
+    assert "sk-secret" not in "".join(found.describe())
 
 
 async def test_empty_variables_are_not_set() -> None:
-    assert (await from_environment(OPENAI_API_KEY=" ", VLLM_BASE_URL="")).offline
+    assert (await from_environment(OPENAI_API_KEY=" ", VLLM_BASE_URL="")).is_offline
 
 
 @pytest.mark.parametrize("suffix", ["", "/", "/api", "/v1"])
@@ -234,7 +239,7 @@ async def test_a_server_that_is_down_is_kept_when_its_model_is_known() -> None:
 async def test_a_server_that_is_down_and_has_no_model_is_left_out_with_a_warning() -> None:
     address = await refused()
     found = await from_environment(VLLM_BASE_URL=address)
-    assert found.offline
+    assert found.is_offline
     (warning,) = found.warnings
     assert f"vllm (VLLM_BASE_URL) is left out: the server at {address} did not say" in warning
     assert "name a model" in warning
@@ -242,9 +247,9 @@ async def test_a_server_that_is_down_and_has_no_model_is_left_out_with_a_warning
 
 async def test_a_server_that_hangs_is_left_after_the_timeout() -> None:
     async with silent() as address:
-        probe = Probe(timeout=0.05, local=())
+        probe = DiscoveryOptions(timeout=0.05, local=())
         found = await find_connections(NOWHERE, {"VLLM_BASE_URL": address}, probe)
-    assert found.offline
+    assert found.is_offline
     assert "did not say" in found.warnings[0]
 
 
@@ -321,8 +326,8 @@ SERVERS = [
 ]
 
 
-async def locally(*addresses: str) -> Found:
-    return await find_connections(NOWHERE, {}, Probe(local=addresses))
+async def locally(*addresses: str) -> DiscoveryResult:
+    return await find_connections(NOWHERE, {}, DiscoveryOptions(local=addresses))
 
 
 @pytest.mark.parametrize(("server", "title", "pages"), SERVERS)
@@ -362,7 +367,7 @@ async def test_every_server_that_is_found_is_taken_in_order() -> None:
 async def test_a_web_server_that_serves_no_models_is_not_taken(pages: Mapping[str, Any]) -> None:
     async with web(pages) as site:
         found = await locally(site.root)
-    assert found.offline
+    assert found.is_offline
     assert found.warnings == ()
 
 
@@ -370,26 +375,30 @@ async def test_an_ollama_without_models_is_a_warning() -> None:
     pages = {"/v1/models": {"object": "list", "data": None}, "/api/version": {"version": "0.9"}}
     async with web(pages) as site:
         found = await locally(site.root)
-    assert found.offline
+    assert found.is_offline
     assert found.warnings == (f"Ollama runs at {site.root}/v1, but has no chat model yet",)
 
 
 async def test_a_silent_port_costs_no_more_than_the_timeout() -> None:
     async with silent() as address, web(models("m")) as site:
-        found = await find_connections(NOWHERE, {}, Probe(timeout=1.0, local=(address, site.root)))
+        found = await find_connections(
+            NOWHERE, {}, DiscoveryOptions(timeout=1.0, local=(address, site.root))
+        )
     assert only(found).model_name == "m"
 
 
 async def test_servers_on_this_machine_are_not_asked_when_one_is_named() -> None:
     async with web(models("m")) as site:
-        probe = Probe(local=(site.root,))
+        probe = DiscoveryOptions(local=(site.root,))
         await find_connections(NOWHERE, {"OPENAI_API_KEY": "k"}, probe)
     assert site.asked == []
 
 
 async def test_no_key_is_sent_to_a_server_that_was_merely_found() -> None:
     async with web(models("m")) as site:
-        await find_connections(NOWHERE, {"SOME_API_KEY": "sk-secret"}, Probe(local=(site.root,)))
+        await find_connections(
+            NOWHERE, {"SOME_API_KEY": "sk-secret"}, DiscoveryOptions(local=(site.root,))
+        )
     assert "authorization" not in "".join(site.headers).lower()
 
 
@@ -399,7 +408,7 @@ async def test_no_key_is_sent_to_a_server_that_was_merely_found() -> None:
 async def test_servers_found_here_and_keys_that_are_there_are_offered() -> None:
     environ = {"GROQ_API_KEY": "sk-secret", "VLLM_BASE_URL": "http://named:8000"}
     async with web(models("m", owner="vllm")) as site:
-        found = await find_offers(environ, Probe(local=(site.root,)))
+        found = await suggest_connections(environ, DiscoveryOptions(local=(site.root,)))
     assert [c.name for c in found.connections] == ["vllm", "groq"]
     assert found.sources["groq"] == "GROQ_API_KEY"
-    assert "sk-secret" not in "".join([*site.headers, *found.lines(), repr(found)])
+    assert "sk-secret" not in "".join([*site.headers, *found.describe(), repr(found)])

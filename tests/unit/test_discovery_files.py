@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llm_router.connections.record import Connection
-from llm_router.discovery.files import from_compatible_data, from_json
+from llm_router.discovery.files import parse_compatible_data, parse_connections
 from llm_router.errors import ConfigurationError
 
 ONE = {"name": "a", "base_url": "http://a/v1", "model_name": "m"}
@@ -15,12 +15,12 @@ ONE = {"name": "a", "base_url": "http://a/v1", "model_name": "m"}
 
 def read(content: Any, environ: Mapping[str, str] | None = None) -> tuple[Connection, ...]:
     text = content if isinstance(content, str) else json.dumps(content)
-    return from_json(text, "my.json", environ or {})
+    return parse_connections(text, "my.json", environ or {})
 
 
 def read_data(content: Any) -> tuple[Connection, ...]:
     text = content if isinstance(content, str) else json.dumps(content)
-    return from_compatible_data(text, "DATA", {"ACME_KEY": "sk-1"})
+    return parse_compatible_data(text, "DATA", {"ACME_KEY": "sk-1"})
 
 
 @pytest.mark.parametrize("content", [{"connections": [ONE]}, [ONE], ONE])

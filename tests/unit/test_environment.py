@@ -6,7 +6,7 @@ import pytest
 
 from llm_router.catalog.servers import api_root, find_server
 from llm_router.connections.record import Connection
-from llm_router.discovery.environment import from_environment, from_keys
+from llm_router.discovery.environment import read_environment, suggest_from_keys
 from llm_router.errors import ConfigurationError
 from llm_router.providers.openai_compatible import OpenAICompatible
 
@@ -24,7 +24,7 @@ def root(connection: Connection) -> str:
 
 
 def test_without_a_chosen_backend_every_server_that_is_named_counts() -> None:
-    named = from_environment(EVERYTHING)
+    named = read_environment(EVERYTHING)
     assert [n.connection.name for n in named] == ["vllm", "ollama", "openai"]
     assert [n.connection.priority for n in named] == [0, 10, 20]
 
@@ -70,26 +70,26 @@ def test_without_a_chosen_backend_every_server_that_is_named_counts() -> None:
 def test_a_chosen_backend_is_asked_where_it_is_named_or_usual(
     environ: Mapping[str, str], address: str, source: str
 ) -> None:
-    (named,) = from_environment({**environ, "DEFAULT_MODEL": "m"})
+    (named,) = read_environment({**environ, "DEFAULT_MODEL": "m"})
     assert root(named.connection) == address
     assert named.source == source
-    assert named.wishes[0] == "m"
+    assert named.preferred_models[0] == "m"
 
 
 @pytest.mark.parametrize("chosen", ["ollama", "vllm", "instructlab", "openai"])
 def test_a_chosen_backend_leaves_the_others_and_their_keys_alone(chosen: str) -> None:
-    (named,) = from_environment({**EVERYTHING, "LLM_BACKEND_TYPE": chosen})
+    (named,) = read_environment({**EVERYTHING, "LLM_BACKEND_TYPE": chosen})
     assert named.connection.name == chosen
     assert (named.connection.api_key is not None) == (chosen == "openai")
 
 
 def test_the_local_backend_names_no_server_so_that_they_are_looked_for() -> None:
-    assert from_environment({**EVERYTHING, "LLM_BACKEND_TYPE": "local"}) == []
+    assert read_environment({**EVERYTHING, "LLM_BACKEND_TYPE": "local"}) == []
 
 
 def test_an_unknown_backend_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigurationError) as caught:
-        from_environment({"LLM_BACKEND_TYPE": "olama"})
+        read_environment({"LLM_BACKEND_TYPE": "olama"})
     assert str(caught.value) == (
         "LLM_BACKEND_TYPE: must be one of local, openai, vllm, ollama, instructlab"
     )
@@ -97,12 +97,12 @@ def test_an_unknown_backend_is_refused_with_the_known_ones() -> None:
 
 def test_openai_without_a_key_or_an_address_says_what_is_missing() -> None:
     with pytest.raises(ConfigurationError, match="needs OPENAI_API_KEY or OPENAI_BASE_URL"):
-        from_environment({"LLM_BACKEND_TYPE": "openai"})
+        read_environment({"LLM_BACKEND_TYPE": "openai"})
 
 
 def test_a_wrong_address_names_its_variable_and_not_its_password() -> None:
     with pytest.raises(ConfigurationError) as caught:
-        from_environment({"VLLM_BASE_URL": "http://me:sk-secret@v:8000"})
+        read_environment({"VLLM_BASE_URL": "http://me:sk-secret@v:8000"})
     assert str(caught.value) == "VLLM_BASE_URL: must look like http://host:port/v1"
 
 
@@ -124,7 +124,7 @@ def test_a_wrong_address_names_its_variable_and_not_its_password() -> None:
 async def test_a_key_is_offered_as_a_connection_that_can_be_made(
     variable: str, name: str, host: str
 ) -> None:
-    (named,) = from_keys({variable: "sk-secret", "UNRELATED": "x"})
+    (named,) = suggest_from_keys({variable: "sk-secret", "UNRELATED": "x"})
     connection = named.connection
     assert (connection.name, connection.connection_type) == (name, name)
     assert (named.source, connection.api_key) == (variable, "sk-secret")
@@ -135,16 +135,16 @@ async def test_a_key_is_offered_as_a_connection_that_can_be_made(
 
 
 def test_two_names_of_one_key_are_one_offer() -> None:
-    (named,) = from_keys({"GEMINI_API_KEY": "a", "GOOGLE_API_KEY": "b"})
+    (named,) = suggest_from_keys({"GEMINI_API_KEY": "a", "GOOGLE_API_KEY": "b"})
     assert named.connection.api_key == "b"
 
 
 def test_no_key_is_no_offer() -> None:
-    assert from_keys({"OPENAI_API_KEY": " ", "AZURE_OPENAI_API_KEY": "k"}) == []
+    assert suggest_from_keys({"OPENAI_API_KEY": " ", "AZURE_OPENAI_API_KEY": "k"}) == []
 
 
 def test_azure_is_offered_with_its_endpoint_and_deployment() -> None:
-    (named,) = from_keys(
+    (named,) = suggest_from_keys(
         {
             "AZURE_OPENAI_API_KEY": "sk-secret",
             "AZURE_OPENAI_ENDPOINT": "https://mine.openai.azure.com/",
@@ -160,4 +160,4 @@ def test_azure_is_offered_with_its_endpoint_and_deployment() -> None:
 
 def test_a_wrong_azure_endpoint_names_its_variable() -> None:
     with pytest.raises(ConfigurationError, match="AZURE_OPENAI_ENDPOINT: must look like"):
-        from_keys({"AZURE_OPENAI_API_KEY": "k", "AZURE_OPENAI_ENDPOINT": "mine"})
+        suggest_from_keys({"AZURE_OPENAI_API_KEY": "k", "AZURE_OPENAI_ENDPOINT": "mine"})

@@ -6,12 +6,12 @@ import pytest
 
 from llm_router.catalog.servers import api_root, find_server
 from llm_router.connections.record import Connection
-from llm_router.discovery.discover import Probe, find_connections
-from llm_router.discovery.files import from_compatible_data
+from llm_router.discovery.discover import DiscoveryOptions, find_connections
+from llm_router.discovery.files import parse_compatible_data
 from llm_router.errors import ConfigurationError
 
 FILES = Path(__file__).parent / "imported"
-NOBODY_ELSE = Probe(local=())
+NOBODY_ELSE = DiscoveryOptions(local=())
 INVENTED = "invented-0123456789"
 
 
@@ -102,7 +102,7 @@ async def test_a_mistake_is_named_with_its_file_and_place(name: str, said: str) 
 @pytest.mark.parametrize("around", ["{}", "'{}'", "\ufeff{}", " \n{}\n"])
 def test_compatible_data_is_read_as_shells_and_files_hand_it_over(around: str) -> None:
     text = around.format((FILES / "openai_compatible_data.json").read_text())
-    big, small, local = from_compatible_data(text, "DATA", {})
+    big, small, local = parse_compatible_data(text, "DATA", {})
     assert [c.name for c in (big, small, local)] == [
         "Groq Llama 3.3 70B",
         "Groq Llama 3.1 8B",
@@ -119,6 +119,6 @@ def test_compatible_data_is_read_as_shells_and_files_hand_it_over(around: str) -
 def test_compatible_data_without_a_model_is_named_with_its_place() -> None:
     text = (FILES / "compatible_without_models.json").read_text()
     with pytest.raises(ConfigurationError) as caught:
-        from_compatible_data(text, "OPENAI_COMPATIBLE_DATA", {})
+        parse_compatible_data(text, "OPENAI_COMPATIBLE_DATA", {})
     assert str(caught.value).startswith('OPENAI_COMPATIBLE_DATA[0], field "models"')
     assert INVENTED not in str(caught.value)

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from llm_router.connections import rules
 from llm_router.connections.changes import make_plan
 from llm_router.connections.store import Query as Wanted
-from llm_router.discovery.formats import Format, read, row
+from llm_router.discovery.formats import Format, parse, to_row
 from llm_router.errors import ConfigurationError, ConflictError, SealError
 from llm_router.gateway.deps import Asking, Served
 from llm_router.gateway.openapi import problems
@@ -73,7 +73,7 @@ async def take_in(
     `"api_key": "env:NAME"` takes a variable of the HTTP process, for an admin.
     """
     rules.require(asking, "add")
-    new = read(text, format, "the body", served.environment(asking))
+    new = parse(text, format, "the body", served.environment(asking))
     await vet(served.guard(asking), *new)
     return {"items": await served.store.add(asking, new)}
 
@@ -103,7 +103,7 @@ async def apply(
     variable of the HTTP process, for an admin.
     """
     rules.require(asking, "add")
-    wanted = read(text, "connections", "the body", served.environment(asking))
+    wanted = parse(text, "connections", "the body", served.environment(asking))
     page = await served.store.find(asking, Wanted(limit=None), secrets=True)
     for said in page.unreadable.values():
         raise SealError(said)
@@ -123,6 +123,6 @@ async def give_out(asking: Asking, served: Served) -> JSONResponse:
     """All connections you see, as a file to import elsewhere. Keys and headers are left out."""
     page = await served.store.find(asking, Wanted(limit=None))
     return JSONResponse(
-        {"connections": [row(connection) for connection in page.items]},
+        {"connections": [to_row(connection) for connection in page.items]},
         headers={"Content-Disposition": 'attachment; filename="llm_connections.json"'},
     )
