@@ -12,7 +12,7 @@ from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
 from llm_router.store.tables import usage
-from llm_router.store.usage import Used, row
+from llm_router.store.usage import UsageRecord, to_row
 
 UNTIL = datetime(2026, 11, 1, tzinfo=UTC)
 LASTED = timedelta(days=30)
@@ -56,16 +56,16 @@ def kinds(seed: int) -> list[dict[str, Any]]:
     """Most are first tries that were heard; one in ten is a hedge, a failover or a failure."""
     rng = random.Random(seed)
     weights = [1 / (place + 1) for place in range(_USED)]
-    return [row(_kind(rng, rng.choices(range(_USED), weights)[0])) for _ in range(_KINDS)]
+    return [to_row(_kind(rng, rng.choices(range(_USED), weights)[0])) for _ in range(_KINDS)]
 
 
-def _kind(rng: random.Random, place: int) -> Used:
+def _kind(rng: random.Random, place: int) -> UsageRecord:
     role = rng.choices(["first", "hedge", "failover", "resume", "trial"], [90, 6, 2, 1, 1])[0]
     ended = ["won", "lost", "cancelled", "silent", "rate limited", "unreachable", "broken stream"]
     outcome = rng.choices(ended, [86, 5, 5, 1.5, 1, 1, 0.5])[0]
     spoke = outcome in {"won", "cancelled"}
     ttft = rng.lognormvariate(-1.3 + place / 40, 0.35) if spoke else None
-    return Used(
+    return UsageRecord(
         at=UNTIL,
         connection_id=connection_id(place),
         connection_name=f"connection {place}",

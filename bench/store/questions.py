@@ -19,9 +19,9 @@ from llm_router.routing.events import AttemptEvent, ReplyEvent
 from llm_router.store.analytics import Analytics, Span
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
-from llm_router.store.summaries import AT_ONCE, roll_up, summed_up_to
+from llm_router.store.summaries import ROLL_UP_BATCH, roll_up, summed_up_to
 from llm_router.store.tables import usage
-from llm_router.store.usage import UsageLog, Used
+from llm_router.store.usage import UsageLog, UsageRecord
 from llm_router.telemetry.usage import UsageObserver
 
 Ask = Callable[[], Awaitable[object]]
@@ -99,9 +99,9 @@ async def writing(
     database: Database, like: Sequence[Mapping[str, Any]], now: datetime, rounds: int
 ) -> list[Answer]:
     """Batches as busy processes write them, and the one attempt of a quiet call."""
-    log, names = UsageLog(database), Used.__slots__
+    log, names = UsageLog(database), UsageRecord.__slots__
     at = {"at": now - timedelta(seconds=1)}
-    batch = [Used(**{name: kind[name] for name in names} | at) for kind in like[:_BATCH]]
+    batch = [UsageRecord(**{name: kind[name] for name in names} | at) for kind in like[:_BATCH]]
     many = [await _timed(lambda: log.append(batch)) for _ in range(rounds)]
     one = [await _timed(lambda: log.append(batch[:1])) for _ in range(rounds)]
     return [Answer(WRITING, many), Answer("write one attempt", one)]
@@ -109,14 +109,14 @@ async def writing(
 
 async def summing_up(database: Database, tell: Progress) -> Answer:
     """All that is left; the last of it in the steps of the process that tends the log, timed."""
-    while (left := await waiting(database) - _STEPS_TIMED * AT_ONCE) > 0:
+    while (left := await waiting(database) - _STEPS_TIMED * ROLL_UP_BATCH) > 0:
         tell(f"{database.dialect}: {left:,} attempts to sum up")
         await roll_up(database, min(_LARGE_STEP, left))
     took: list[float] = []
     while True:
         start = perf_counter()
         if not await roll_up(database):
-            return Answer(f"sum up {AT_ONCE:,} attempts", took)
+            return Answer(f"sum up {ROLL_UP_BATCH:,} attempts", took)
         took.append(perf_counter() - start)
 
 
@@ -140,7 +140,7 @@ def noting() -> Answer:
     )  # fmt: skip
 
     class Nowhere:
-        async def append(self, attempts: Sequence[Used], *, again: bool = False) -> None:
+        async def append(self, attempts: Sequence[UsageRecord], *, again: bool = False) -> None:
             """Nothing is written."""
 
     observer = UsageObserver(Nowhere(), bound=_NOTED)

@@ -16,8 +16,8 @@ from llm_router.cli.probe import ask
 from llm_router.errors import ApiError, ConfigurationError, RouterError, StoreError
 from llm_router.store.crypto import load_vault
 from llm_router.store.database import Database
-from llm_router.store.migrations import standing
-from llm_router.store.sealing import holds_secrets, survey
+from llm_router.store.migrations import read_revisions
+from llm_router.store.sealing import holds_secrets, preview_reseal
 
 _AT_ONCE = 8
 """Connections that are tried side by side."""
@@ -57,15 +57,15 @@ async def _database() -> AsyncIterator[Finding]:
         return
     try:
         if _is_missing(database):
-            said = f"{database.shown} is not there yet; it is made at the first start"
+            said = f"{database.display_url} is not there yet; it is made at the first start"
             yield Finding("database", "note", said)
             return
-        current, newest = await standing(database)
+        current, newest = await read_revisions(database)
         if current != newest:
-            said = f"{database.shown} is at {current or 'nothing'}, and {newest} is due"
+            said = f"{database.display_url} is at {current or 'nothing'}, and {newest} is due"
             yield Finding("database", "fault", f"{said}; run `llm-router migrate`")
             return
-        yield Finding("database", "ok", f"{database.shown} answers, and is up to date")
+        yield Finding("database", "ok", f"{database.display_url} answers, and is up to date")
         yield await _master_key(database, settings)
     except StoreError as error:
         yield Finding("database", "fault", str(error))
@@ -86,7 +86,7 @@ async def _master_key(database: Database, settings: StoreSettings) -> Finding:
         vault = await asyncio.to_thread(load_vault, settings.master_keys, file, may_make=False)
     except ConfigurationError as error:
         return Finding(what, "fault", str(error))
-    seen = await survey(database, vault)
+    seen = await preview_reseal(database, vault)
     if seen.broken:
         more = f" (and {len(seen.broken) - 1} more)" if len(seen.broken) > 1 else ""
         return Finding(what, "fault", seen.broken[0] + more)

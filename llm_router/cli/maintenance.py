@@ -8,8 +8,8 @@ from config.settings import StoreSettings, load_section
 from llm_router.cli.connect import open_database
 from llm_router.connections.access import SYSTEM
 from llm_router.store.database import Database
-from llm_router.store.migrations import migrate, schema_sql, standing
-from llm_router.store.sealing import Resealed, reseal
+from llm_router.store.migrations import migrate, read_revisions, schema_sql
+from llm_router.store.sealing import ResealResult, reseal
 
 _OPERATOR = replace(SYSTEM, origin="cli")
 
@@ -23,15 +23,15 @@ async def bring_up_to_date() -> tuple[str, str | None, str | None]:
     """The database, without its password, and where its tables were and are."""
     database = _database()
     try:
-        before, _ = await standing(database)
+        before, _ = await read_revisions(database)
         await migrate(database)
-        after, _ = await standing(database)
+        after, _ = await read_revisions(database)
     finally:
         await database.aclose()
-    return database.shown, before, after
+    return database.display_url, before, after
 
 
-async def rotate(told: Callable[[int, int], object]) -> Resealed:
+async def rotate(told: Callable[[int, int], object]) -> ResealResult:
     async with open_database() as (database, vault):
         return await reseal(database, vault, _OPERATOR, datetime.now(UTC), told)
 

@@ -121,11 +121,11 @@ async def who_asks(
 ) -> ApiKey:
     """The key a request is made with. Raises Problem (401, 403, 429)."""
     if bearer:
-        key = await served.keys.known(bearer.credentials)
+        key = await served.keys.authenticate(bearer.credentials)
     elif cookie:
         if request.method not in _READING:
             refuse_other_sites(request)
-        key = await served.keys.signed_in(cookie)
+        key = await served.keys.authenticate_sign_in(cookie)
     else:
         key = None
     if key is None:

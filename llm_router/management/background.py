@@ -46,7 +46,7 @@ async def run_background(
     """
     lease = Lease(database, "health checks", clock, _MISSED_CHECKS * health.look_every)
     deps = CheckerDeps(
-        leads=lease.held,
+        leads=lease.acquire,
         guard_of=addresses.for_connection,
         answered_since=UsageLog(database).answered_since,
     )
@@ -65,7 +65,7 @@ async def run_background(
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-        await lease.let_go()
+        await lease.release()
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

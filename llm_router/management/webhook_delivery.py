@@ -116,11 +116,11 @@ class Courier:
             await run_periodically(self.step, self._clock, _EVERY, "webhooks are told nothing")
         finally:
             await self._stop()
-            await self._lease.let_go()
+            await self._lease.release()
 
     async def step(self) -> None:
         """Begin with what is due, if it is for this process to do. Raises StoreError."""
-        if not await self._lease.held():
+        if not await self._lease.acquire():
             return
         free = _AT_ONCE - len(self._sending)
         if free:
@@ -140,7 +140,7 @@ class Courier:
 
     async def _deliver(self, delivery: Delivery) -> None:
         try:
-            hook, secret = await self._webhooks.opened(SYSTEM, delivery.webhook_id)
+            hook, secret = await self._webhooks.get_with_secret(SYSTEM, delivery.webhook_id)
             tried = await attempt(hook, secret, delivery, _OF_ADMINS, self._clock)
         except NotFoundError:
             return  # removed in between, and its deliveries with it
@@ -148,10 +148,10 @@ class Courier:
             tried = replace(delivery, attempts=delivery.attempts + 1, last_error=str(error))
         if tried.status == "waiting":
             tried = self._put_off(tried)
-        await self._outbox.sent(tried)
+        await self._outbox.save_result(tried)
         if tried.last_status == _GONE:
             with suppress(NotFoundError):
-                await self._webhooks.switch_off(delivery.webhook_id)
+                await self._webhooks.deactivate(delivery.webhook_id)
 
     def _put_off(self, tried: Delivery) -> Delivery:
         later = retry_delay(tried.attempts, self._rng.random())

@@ -27,7 +27,7 @@ from llm_router.errors import ConfigurationError
 from llm_router.store import usage as log
 from llm_router.store.connections import visible_to
 from llm_router.store.database import Database, Dialect
-from llm_router.store.dialects import Unit, beginning, written
+from llm_router.store.dialects import TimeUnit, start_of, text_literal
 from llm_router.store.summaries import MEASURES, SUMS, TABLES, summed_up_to, sums_of
 from llm_router.store.tables import (
     connections,
@@ -35,9 +35,9 @@ from llm_router.store.tables import (
     usage_daily,
 )
 from llm_router.store.time_buckets import quantile
-from llm_router.store.usage import Used
+from llm_router.store.usage import UsageRecord
 
-By = Literal["at", "connection_id", "pool", "integration"]
+GroupBy = Literal["at", "connection_id", "pool", "integration"]
 
 _FILTERS = ("connection_id", "pool", "integration")
 _HOURS = timedelta(days=2)
@@ -58,7 +58,7 @@ class Span:
 
     since: datetime
     until: datetime
-    by: Unit | None = None
+    by: TimeUnit | None = None
     connection_id: str | None = None
     pool: str | None = None
     integration: str | None = None
@@ -72,7 +72,7 @@ class Span:
             raise ConfigurationError("by the hour, at most two days can be asked for")
 
     @property
-    def unit(self) -> Unit:
+    def unit(self) -> TimeUnit:
         return self.by or ("hour" if self.until - self.since <= _HOURS else "day")
 
     @property
@@ -113,7 +113,7 @@ class Figures:
     ttfc: Mapping[str, float] = field(default_factory=dict)
 
 
-Key = tuple[Any, ...]
+GroupKey = tuple[Any, ...]
 """The values of what was asked `by`, in that order."""
 
 
@@ -123,13 +123,17 @@ class Analytics:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def figures(self, actor: Actor, span: Span, by: Sequence[By] = ()) -> dict[Key, Figures]:
+    async def figures(
+        self, actor: Actor, span: Span, by: Sequence[GroupBy] = ()
+    ) -> dict[GroupKey, Figures]:
         """The figures of each group there is, in order; by nothing: of all, under the empty key.
 
         By `at`: when its hour or day began, as the span is by. Raises StoreError.
         """
-        wanted = _Wanted(actor, span, by, self._database.dialect)
-        folds = defaultdict[Key, _Fold](_Fold, {} if by else {(): _Fold()})
+        wanted = _Queries(actor, span, by, self._database.dialect)
+        folds = defaultdict[GroupKey, _Accumulator](
+            _Accumulator, {} if by else {(): _Accumulator()}
+        )
         async with self._snapshot() as db:
             mark = await summed_up_to(db)
             for each in await db.execute(wanted.sums(mark)):
@@ -166,10 +170,10 @@ class Analytics:
                     spent[connection_id] += cost or 0.0
         return spent
 
-    async def latest(self, connection_id: str, limit: int = 50) -> tuple[Used, ...]:
+    async def latest(self, connection_id: str, limit: int = 50) -> tuple[UsageRecord, ...]:
         """The last attempts on a connection, the newest first."""
         async with self._database.reading() as db:
-            return await log.latest(db, connection_id, limit)
+            return await log.read_latest(db, connection_id, limit)
 
     @asynccontextmanager
     async def _snapshot(self) -> AsyncIterator[AsyncConnection]:
@@ -183,10 +187,10 @@ class Analytics:
 # ── What is asked of the database ────────────────────────────────────────────────────────────────
 
 
-class _Wanted:
+class _Queries:
     """The two questions for one answer. Each gives the values of `by`, then what is told of it."""
 
-    def __init__(self, actor: Actor, span: Span, by: Sequence[By], dialect: Dialect) -> None:
+    def __init__(self, actor: Actor, span: Span, by: Sequence[GroupBy], dialect: Dialect) -> None:
         self._actor, self._span, self._by, self._dialect = actor, span, by, dialect
 
     def sums(self, mark: int) -> CompoundSelect[Any]:
@@ -208,14 +212,14 @@ class _Wanted:
         parts = [counted.where(*self._where(table)).group_by(*key)]
         for measure in MEASURES:
             bucket, latest = tail.c[f"{measure}_bucket"], self._columns(tail)
-            counted = select(*latest, written(measure), bucket, func.count())
+            counted = select(*latest, text_literal(measure), bucket, func.count())
             came = *self._where(tail), bucket.is_not(None)
             parts.append(counted.where(*came).group_by(*latest, bucket))
         return union_all(*parts)
 
     def _columns(self, source: FromClause) -> list[ColumnElement[Any]]:
         return [
-            beginning(self._span.unit, source.c.at, self._dialect)
+            start_of(self._span.unit, source.c.at, self._dialect)
             if name == "at" and isinstance(source, CTE)
             else source.c[name]
             for name in self._by
@@ -239,7 +243,7 @@ def _tail(mark: int) -> CTE:
     return select(usage).where(usage.c.id > mark).cte("tail").prefix_with("MATERIALIZED")
 
 
-def _floor(time: datetime, unit: Unit) -> datetime:
+def _floor(time: datetime, unit: TimeUnit) -> datetime:
     begun = time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     return begun if unit == "hour" else begun.replace(hour=0)
 
@@ -247,7 +251,7 @@ def _floor(time: datetime, unit: Unit) -> datetime:
 # ── What is made of the answers ──────────────────────────────────────────────────────────────────
 
 
-class _Fold:
+class _Accumulator:
     def __init__(self) -> None:
         self._sums: Counter[str] = Counter()
         self._outcomes: Counter[str] = Counter()

@@ -18,7 +18,7 @@ from llm_router.store.database import Database
 from llm_router.store.key_format import NewKey, digest, key_id, make_key, matches
 from llm_router.store.tables import api_keys, counters, sign_ins
 
-SIGNED_IN_FOR = timedelta(hours=12)
+SIGN_IN_LIFETIME = timedelta(hours=12)
 _NOTED_EVERY = timedelta(minutes=1)
 """How exactly it is known when a key was last used: a write for each request costs too much."""
 _K = api_keys.c
@@ -106,7 +106,7 @@ class ApiKeys:
             await db.execute(sign_ins.delete().where(sign_ins.c.api_key_id == id_))
             await audit.write(db, [actor.audit_entry("revoke", ("api_key", id_), now)])
 
-    async def known(self, text: str) -> ApiKey | None:
+    async def authenticate(self, text: str) -> ApiKey | None:
         """Whose key this is; None for one that is unknown, revoked or expired."""
         if (name := key_id(text)) is None:
             return None
@@ -116,7 +116,7 @@ class ApiKeys:
     async def sign_in(self, key: ApiKey, origin: str) -> tuple[str, datetime]:
         """What stands for the key for a while, as a cookie does, and until when."""
         now, cookie = self._now(), secrets.token_urlsafe(32)
-        until = min(filter(None, (now + SIGNED_IN_FOR, key.expires_at)))
+        until = min(filter(None, (now + SIGN_IN_LIFETIME, key.expires_at)))
         row = {
             "hash": digest(cookie), "api_key_id": key.id, "created_at": now, "expires_at": until,
         }  # fmt: skip
@@ -128,7 +128,7 @@ class ApiKeys:
             )
         return cookie, until
 
-    async def signed_in(self, cookie: str) -> ApiKey | None:
+    async def authenticate_sign_in(self, cookie: str) -> ApiKey | None:
         """Who signed in and got this; None when it is unknown or over, or its key revoked."""
         kept = select(api_keys).join(sign_ins, sign_ins.c.api_key_id == _K.id)
         kept = kept.where(sign_ins.c.hash == digest(cookie), sign_ins.c.expires_at > self._now())

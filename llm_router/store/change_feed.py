@@ -24,7 +24,7 @@ _TRIED_AGAIN_AFTER = 1.0
 
 
 @dataclass
-class _Bell:
+class _ChangeSignal:
     patience: float
     """Seconds to wait for it before looking all the same."""
     rung: asyncio.Event = field(default_factory=asyncio.Event)
@@ -44,14 +44,14 @@ class _Bell:
         self.rung.clear()
 
 
-async def ring(connection: AsyncConnection, revision: int) -> None:
+async def notify(connection: AsyncConnection, revision: int) -> None:
     """In the transaction of the change; it is heard when that is kept."""
     if connection.dialect.name == "postgresql":
         told = {"channel": CHANNEL, "revision": str(revision)}
         await connection.execute(text("SELECT pg_notify(:channel, :revision)"), told)
 
 
-async def revisions(
+async def follow_revisions(
     database: Database, read: Callable[[], Awaitable[int]]
 ) -> AsyncGenerator[int, None]:
     """As `ConnectionStore.changes` promises."""
@@ -59,7 +59,7 @@ async def revisions(
     is_away = False
     while True:
         try:
-            async with _bell(database) as bell:
+            async with _change_signal(database) as bell:
                 while not bell.is_cut:
                     revision = await read()
                     is_away = False
@@ -78,15 +78,15 @@ async def revisions(
 
 
 @asynccontextmanager
-async def _bell(database: Database) -> AsyncIterator[_Bell]:
+async def _change_signal(database: Database) -> AsyncIterator[_ChangeSignal]:
     if database.dialect == "sqlite":
-        yield _Bell(_ASKED_EVERY)
+        yield _ChangeSignal(_ASKED_EVERY)
         return
-    bell = _Bell(_ASKED_ALL_THE_SAME)
-    with database.told():
+    bell = _ChangeSignal(_ASKED_ALL_THE_SAME)
+    with database.translated_errors():
         connection = await database.engine.connect()
     try:
-        with database.told():
+        with database.translated_errors():
             driver: Any = (await connection.get_raw_connection()).driver_connection
             driver.add_termination_listener(bell.cut)
             await driver.add_listener(CHANNEL, bell.ring)

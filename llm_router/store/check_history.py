@@ -16,7 +16,7 @@ _LATEST_FIRST = _C.at.desc(), _C.id.desc()
 _NAMES = tuple(Check.__slots__)
 
 
-async def keep(
+async def add_check(
     db: AsyncConnection, connection_id: str, check: Check, options: HealthOptions
 ) -> None:
     """Add it, and remove those that are too old, or too many."""
@@ -28,7 +28,7 @@ async def keep(
     await db.execute(health_checks.delete().where(_C.id.in_(too_many.scalar_subquery())))
 
 
-async def page(db: AsyncConnection, connection_id: str, limit: int, offset: int) -> CheckPage:
+async def read_page(db: AsyncConnection, connection_id: str, limit: int, offset: int) -> CheckPage:
     wanted = _of(connection_id)
     count = wanted.with_only_columns(func.count())
     total = (await db.execute(count)).scalar_one()
@@ -36,7 +36,9 @@ async def page(db: AsyncConnection, connection_id: str, limit: int, offset: int)
     return CheckPage(tuple(_check(row) for row in rows.mappings()), total)
 
 
-async def evidence(db: AsyncConnection, connection: Connection, options: HealthOptions) -> Evidence:
+async def read_evidence(
+    db: AsyncConnection, connection: Connection, options: HealthOptions
+) -> Evidence:
     wanted = _of(connection.id).where(_C.outcome != NOT_ASKED).order_by(*_LATEST_FIRST)
     if connection.updated_at:
         wanted = wanted.where(_C.at >= connection.updated_at)

@@ -25,7 +25,7 @@ from llm_router.store import check_history as history
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database, Dialect
 from llm_router.store.migrations import migrate
-from llm_router.store.sealing import place
+from llm_router.store.sealing import seal_binding
 from llm_router.store.tables import connections, counters
 from llm_router.store.usage import touch
 
@@ -84,7 +84,7 @@ class SqlConnectionStore:
         items, unreadable = [], {}
         for row in found:
             try:
-                connection = record(row)
+                connection = connection_from_row(row)
                 items.append(self._opened(connection, row) if secrets else connection)
             except (SealError, ConfigurationError) as error:  # one bad row must not hide the rest
                 unreadable[row["id"]] = str(error)
@@ -135,8 +135,8 @@ class SqlConnectionStore:
                 actor, _connection(await _row(db, connection_id)), connection_id
             )
             rules.require(actor, "test", stored)
-            await history.keep(db, connection_id, check, options)
-            verdict = assess(stored, await history.evidence(db, stored, options), options)
+            await history.add_check(db, connection_id, check, options)
+            verdict = assess(stored, await history.read_evidence(db, stored, options), options)
             if verdict.is_lasting:
                 verdict = deactivate_if_replaceable(stored, verdict, await _active(db))
             if not (judged := rules.apply_verdict(actor, stored, verdict, self._now())):
@@ -144,7 +144,7 @@ class SqlConnectionStore:
             new, entry = judged
             values = {name: getattr(new, name) for name in rules.VERDICT_FIELDS}
             await db.execute(update(connections).where(_C.id == connection_id).values(values))
-            await outbox.tell_of_status(db, stored, new, entry.at)
+            await outbox.enqueue_status_change(db, stored, new, entry.at)
             await _keep(db, [entry])
         return new
 
@@ -153,7 +153,7 @@ class SqlConnectionStore:
     ) -> CheckPage:
         async with self.database.reading() as db:
             rules.require_visible(actor, _connection(await _row(db, connection_id)), connection_id)
-            return await history.page(db, connection_id, limit, offset)
+            return await history.read_page(db, connection_id, limit, offset)
 
     async def touch(self, actor: Actor, used: Mapping[str, datetime]) -> None:
         await touch(self.database, used, visible_to(actor))
@@ -170,7 +170,7 @@ class SqlConnectionStore:
             return int((await db.execute(_REVISION)).scalar_one())
 
     def changes(self) -> AsyncGenerator[int, None]:
-        return feed.revisions(self.database, self.revision)
+        return feed.follow_revisions(self.database, self.revision)
 
     async def _add(
         self, db: AsyncConnection, actor: Actor, new: Connection, now: datetime
@@ -198,7 +198,7 @@ class SqlConnectionStore:
         }
         values = {name: value for name, value in row.items() if name not in kept}
         await db.execute(update(connections).where(_C.id == step.id).values(values))
-        await outbox.tell_of_status(db, stored, new, now)
+        await outbox.enqueue_status_change(db, stored, new, now)
         changed = rules.changed_facts(stored, new, step.changes)
         return new.without_secrets(), rules.audit_entry(actor, "edit", new, changed, now)
 
@@ -235,11 +235,11 @@ class SqlConnectionStore:
     def _sealed(self, connection_id: str, field: str, text: str | None) -> str | None:
         if text is None:
             return None
-        return self.vault.seal(text, bound_to=place(connections, connection_id, field))
+        return self.vault.seal(text, bound_to=seal_binding(connections, connection_id, field))
 
     def _opened(self, connection: Connection, row: RowMapping) -> Connection:
         texts = {
-            name: self.vault.open(sealed, bound_to=place(connections, connection.id, name))
+            name: self.vault.open(sealed, bound_to=seal_binding(connections, connection.id, name))
             for name in SECRET_FIELDS
             if (sealed := row[f"{name}_sealed"]) is not None
         }
@@ -247,14 +247,14 @@ class SqlConnectionStore:
         return replace(connection, api_key=texts.get("api_key"), headers=headers)
 
 
-def record(row: RowMapping) -> Connection:
+def connection_from_row(row: RowMapping) -> Connection:
     """Without its secrets. Raises ConfigurationError for one that was written over by hand."""
     values = {name: row[name] for name in _SHOWN}
     return Connection(**values | {name: tuple(values[name]) for name in _TUPLES})
 
 
 def _connection(row: RowMapping | None) -> Connection | None:
-    return None if row is None else record(row)
+    return None if row is None else connection_from_row(row)
 
 
 async def _row(db: AsyncConnection, connection_id: str) -> RowMapping | None:
@@ -267,7 +267,7 @@ async def _active(db: AsyncConnection) -> list[Connection]:
     active = []
     for row in rows:
         with suppress(ConfigurationError):  # written over by hand: it stands in for nobody
-            active.append(record(row))
+            active.append(connection_from_row(row))
     return active
 
 
@@ -277,7 +277,7 @@ async def _keep(db: AsyncConnection, entries: list[AuditEntry]) -> None:
     raised = update(counters).where(counters.c.name == "connections")
     raised = raised.values(value=counters.c.value + 1)
     revision = await db.execute(raised.returning(counters.c.value))
-    await feed.ring(db, revision.scalar_one())
+    await feed.notify(db, revision.scalar_one())
 
 
 async def _refuse_taken(db: AsyncConnection, connection: Connection) -> None:

@@ -67,7 +67,7 @@ class Database:
         self.dialect: Dialect = (
             "sqlite" if self.url.drivername.startswith("sqlite") else "postgresql"
         )
-        self.shown = self.url.render_as_string(hide_password=True)
+        self.display_url = self.url.render_as_string(hide_password=True)
         self.engine = _engine(self.url, patience, most)
         self._writing = self.engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
         self._turn = asyncio.Lock()
@@ -75,14 +75,14 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """For questions only; what is written in it is given up."""
-        with self.told():
+        with self.translated_errors():
             async with self.engine.connect() as connection:
                 yield connection
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """A transaction: kept at the end of the block, given up if it raises or is cancelled."""
-        with self.told():
+        with self.translated_errors():
             async with AsyncExitStack() as stack:
                 if self.dialect == "sqlite":
                     # In turn here, so that only processes compete, which SQLite lets nobody win.
@@ -90,12 +90,12 @@ class Database:
                 yield await stack.enter_async_context(self._writing.begin())
 
     @contextmanager
-    def told(self) -> Iterator[None]:
+    def translated_errors(self) -> Iterator[None]:
         """Turns what the database does wrong into a StoreError."""
         try:
             yield
         except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            raise StoreError(f"database {self.shown}: {_reason(error)}") from error
+            raise StoreError(f"database {self.display_url}: {_reason(error)}") from error
 
     async def aclose(self) -> None:
         await self.engine.dispose()

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from llm_router.store.database import Dialect
 from llm_router.store.tables import UtcDateTime
 
-Unit = Literal["hour", "day"]
+TimeUnit = Literal["hour", "day"]
 
 _TEXT = {"hour": (13, ":00:00.000000"), "day": (10, " 00:00:00.000000")}
 """How much of SQLite's text of a time says which it is in, and how the beginning of it goes on."""
@@ -26,16 +26,18 @@ def insert(table: Table, dialect: Dialect) -> "sqlite.Insert | postgresql.Insert
     return made
 
 
-def beginning(unit: Unit, time: ColumnElement[Any], dialect: Dialect) -> ColumnElement[datetime]:
+def start_of(unit: TimeUnit, time: ColumnElement[Any], dialect: Dialect) -> ColumnElement[datetime]:
     """When the hour or the day (UTC) began that the time is in."""
     if dialect == "postgresql":
-        return type_coerce(func.date_trunc(written(unit), time, written("UTC")), UtcDateTime)
+        return type_coerce(
+            func.date_trunc(text_literal(unit), time, text_literal("UTC")), UtcDateTime
+        )
     length, rest = _TEXT[unit]
     begun = func.substr(time, literal_column("1"), literal_column(str(length)))
-    return type_coerce(begun.op("||")(written(rest)), UtcDateTime)
+    return type_coerce(begun.op("||")(text_literal(rest)), UtcDateTime)
 
 
-def written(constant: str) -> ColumnElement[str]:
+def text_literal(constant: str) -> ColumnElement[str]:
     """A text of our own, in the statement itself rather than beside it: to group by what it is part
     of, the database must see that it is the same each time.
     """

@@ -15,7 +15,9 @@ from llm_router.store.tables import leases
 _logger = logging.getLogger("llm_router")
 
 
-async def hold(database: Database, name: str, holder: str, now: datetime, seconds: float) -> bool:
+async def acquire(
+    database: Database, name: str, holder: str, now: datetime, seconds: float
+) -> bool:
     """Take or renew the lease for so long; False: another has it.
 
     By the wall clocks of those who share it, so what is done under it must bear being done twice.
@@ -33,7 +35,7 @@ async def hold(database: Database, name: str, holder: str, now: datetime, second
         return (await db.execute(taken)).first() is not None
 
 
-async def let_go(database: Database, name: str, holder: str) -> None:
+async def release(database: Database, name: str, holder: str) -> None:
     """So that the next one need not wait."""
     mine = leases.delete().where(leases.c.name == name, leases.c.holder == holder)
     async with database.writing() as db:
@@ -47,24 +49,24 @@ class Lease:
         self._database, self._name, self._clock, self._seconds = database, name, clock, seconds
         self._me, self._renew_at = uuid4().hex, 0.0
 
-    async def held(self) -> bool:
+    async def acquire(self) -> bool:
         """Whether the work is ours for now. Raises StoreError."""
         now = self._clock.wall()
         if now < self._renew_at:
             return True
         self._renew_at = 0.0
         at = datetime.fromtimestamp(now, UTC)
-        if not await hold(self._database, self._name, self._me, at, self._seconds):
+        if not await acquire(self._database, self._name, self._me, at, self._seconds):
             return False
         self._renew_at = now + self._seconds / 3
         return True
 
-    async def let_go(self) -> None:
+    async def release(self) -> None:
         """If it was ours when it was last asked for; a database that is away is not waited for."""
         if not self._renew_at:
             return
         self._renew_at = 0.0
         try:
-            await let_go(self._database, self._name, self._me)
+            await release(self._database, self._name, self._me)
         except StoreError:
             _logger.debug("the lease on %s is left to run out", self._name, exc_info=True)

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm_router.routing.limits import MINUTE, SLOT, Amount, Counted, Period, month_of
 from llm_router.store import outbox
-from llm_router.store.connections import record
+from llm_router.store.connections import connection_from_row
 from llm_router.store.database import Database
 from llm_router.store.dialects import insert
 from llm_router.store.tables import connections, limit_counts
@@ -70,10 +70,10 @@ async def _tell_of_budgets(db: AsyncConnection, counted: Mapping[str, Counted], 
     rows = select(connections, _C.cost).join(limit_counts, spent)
     rows = rows.where(connections.c.id.in_(names), connections.c.monthly_budget <= _C.cost)
     for row in (await db.execute(rows)).mappings():
-        connection, cost = record(row), row[_C.cost]
+        connection, cost = connection_from_row(row), row[_C.cost]
         if cost - added[connection.id] < row["monthly_budget"]:
             data = {"monthly_budget": row["monthly_budget"], "spent": cost}
-            await outbox.tell(db, "connection.budget_reached", connection, now, data)
+            await outbox.enqueue_event(db, "connection.budget_reached", connection, now, data)
 
 
 async def _read(db: AsyncConnection, names: list[str], at: float) -> Mapping[str, Counted]:

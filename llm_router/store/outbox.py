@@ -16,7 +16,7 @@ from llm_router.connections.webhooks import Event, Payload, event_data, make_pay
 from llm_router.store.database import Database
 from llm_router.store.tables import webhook_deliveries, webhooks
 
-Status = Literal["waiting", "delivered", "given_up"]
+DeliveryStatus = Literal["waiting", "delivered", "given_up"]
 _D, _W = webhook_deliveries.c, webhooks.c
 
 
@@ -28,7 +28,7 @@ class Delivery:
     webhook_id: str
     event: str
     payload: Payload
-    status: Status
+    status: DeliveryStatus
     attempts: int
     last_status: int | None = None
     last_error: str = ""
@@ -38,11 +38,11 @@ class Delivery:
 
 
 _NAMES = tuple(field.name for field in fields(Delivery))
-RESULT = ("status", "attempts", "last_status", "last_error", "next_at", "delivered_at")
+RESULT_FIELDS = ("status", "attempts", "last_status", "last_error", "next_at", "delivered_at")
 """What a try changes."""
 
 
-async def tell(
+async def enqueue_event(
     db: AsyncConnection,
     event: Event,
     connection: Connection,
@@ -58,21 +58,21 @@ async def tell(
     for hook in (await db.execute(wanted)).mappings():
         if event in hook["events"]:
             said = make_payload(event, now, event_data(connection, **(data or {})))
-            await put(db, hook["id"], said, now)
+            await enqueue(db, hook["id"], said, now)
 
 
-async def tell_of_status(
+async def enqueue_status_change(
     db: AsyncConnection, before: Connection, after: Connection, now: datetime
 ) -> None:
     if after.status == before.status:
         return
     data = {"previous_status": before.status}
-    await tell(db, "connection.status_changed", after, now, data)
+    await enqueue_event(db, "connection.status_changed", after, now, data)
     if after.status == "deactivated":
-        await tell(db, "connection.deactivated", after, now, data)
+        await enqueue_event(db, "connection.deactivated", after, now, data)
 
 
-async def put(
+async def enqueue(
     db: AsyncConnection, webhook_id: str, said: Payload, now: datetime, **more: Any
 ) -> int:
     """To be sent; its id. `more`: what is known of it already."""
@@ -100,9 +100,9 @@ class Outbox:
         async with self._database.reading() as db:
             return [_delivery(row) for row in (await db.execute(wanted)).mappings()]
 
-    async def sent(self, delivery: Delivery) -> None:
+    async def save_result(self, delivery: Delivery) -> None:
         """Keep what came of it."""
-        values = {name: getattr(delivery, name) for name in RESULT}
+        values = {name: getattr(delivery, name) for name in RESULT_FIELDS}
         by_id = update(webhook_deliveries).where(_D.id == delivery.id).values(values)
         async with self._database.writing() as db:
             await db.execute(by_id)
@@ -114,7 +114,7 @@ class Outbox:
             await db.execute(webhook_deliveries.delete().where(_D.id.in_(old)))
 
 
-async def page(
+async def read_page(
     db: AsyncConnection, webhook_id: str, limit: int, offset: int
 ) -> tuple[tuple[Delivery, ...], int]:
     """The latest first, and how many there are in all."""

@@ -22,7 +22,7 @@ from llm_router.store.tables import metadata
 
 _ENDING = "_sealed"
 
-SEALED: dict[Table, tuple[str, ...]] = {
+SEALED_COLUMNS: dict[Table, tuple[str, ...]] = {
     table: columns
     for table in metadata.tables.values()
     if (columns := tuple(column.name for column in table.c if column.name.endswith(_ENDING)))
@@ -30,7 +30,7 @@ SEALED: dict[Table, tuple[str, ...]] = {
 """Their columns by table; each of these tables has an `id`."""
 
 
-def place(table: Table, row_id: str, column: str) -> str:
+def seal_binding(table: Table, row_id: str, column: str) -> str:
     """What a value in that column is bound to, such as "llm_connections:7:api_key"."""
     return f"{table.name}:{row_id}:{column.removesuffix(_ENDING)}"
 
@@ -38,7 +38,7 @@ def place(table: Table, row_id: str, column: str) -> str:
 async def holds_secrets(database: Database) -> bool:
     """Whether anything is sealed, so that a master key that is missing was lost."""
     async with database.reading() as db:
-        for table, columns in SEALED.items():
+        for table, columns in SEALED_COLUMNS.items():
             for name in columns:
                 held = select(table.c.id).where(table.c[name].is_not(None)).limit(1)
                 if (await db.execute(held)).first():
@@ -47,7 +47,7 @@ async def holds_secrets(database: Database) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Resealed:
+class ResealResult:
     """`rows` were sealed anew; `broken` says of each that cannot be opened why, and stays as it
     was.
     """
@@ -56,17 +56,17 @@ class Resealed:
     broken: tuple[str, ...] = ()
 
 
-async def survey(database: Database, vault: Vault) -> Resealed:
+async def preview_reseal(database: Database, vault: Vault) -> ResealResult:
     """What `reseal` would do, with nothing done; and of all rows, those that cannot be opened."""
     stale, broken = 0, list[str]()
-    for table in SEALED:
+    for table in SEALED_COLUMNS:
         for row in await _rows(database, table):
             stale += _needs_it(vault, table, row)
             try:
                 _open(vault, table, row)
             except SealError as error:
                 broken.append(str(error))
-    return Resealed(stale, tuple(broken))
+    return ResealResult(stale, tuple(broken))
 
 
 async def reseal(
@@ -75,7 +75,7 @@ async def reseal(
     actor: Actor,
     now: datetime,
     told: Callable[[int, int], object] = lambda _done, _of: None,
-) -> Resealed:
+) -> ResealResult:
     """Seal again whatever is not under the first key of `vault`, which holds the old keys too.
 
     Row by row: killed anywhere, it leaves each row whole under either key, and goes on where it was
@@ -84,7 +84,7 @@ async def reseal(
     """
     stale = [
         (table, row["id"])
-        for table in SEALED
+        for table in SEALED_COLUMNS
         for row in await _rows(database, table)
         if _needs_it(vault, table, row)
     ]
@@ -95,7 +95,7 @@ async def reseal(
         except SealError as error:
             broken.append(str(error))
         told(number, len(stale))
-    done = Resealed(len(stale) - len(broken), tuple(broken))
+    done = ResealResult(len(stale) - len(broken), tuple(broken))
     if stale:
         what = {"rows": done.rows, "broken": len(broken)}
         async with database.writing() as db:
@@ -111,8 +111,8 @@ async def _reseal_row(database: Database, vault: Vault, table: Table, row_id: st
         # As it is by now, and so that nobody writes it in between.
         row = await _one(db, table, row_id)
         values = {
-            name: vault.reseal(row[name], bound_to=place(table, row_id, name))
-            for name in SEALED[table]
+            name: vault.reseal(row[name], bound_to=seal_binding(table, row_id, name))
+            for name in SEALED_COLUMNS[table]
             if row and row[name] is not None and vault.needs_resealing(row[name])
         }
         if values:
@@ -131,14 +131,16 @@ async def _rows(database: Database, table: Table) -> Sequence[RowMapping]:
 
 
 def _open(vault: Vault, table: Table, row: RowMapping) -> None:
-    for name in SEALED[table]:
+    for name in SEALED_COLUMNS[table]:
         if row[name] is not None:
-            vault.open(row[name], bound_to=place(table, row["id"], name))
+            vault.open(row[name], bound_to=seal_binding(table, row["id"], name))
 
 
 def _columns(table: Table) -> list[Any]:
-    return [table.c.id, *(table.c[name] for name in SEALED[table])]
+    return [table.c.id, *(table.c[name] for name in SEALED_COLUMNS[table])]
 
 
 def _needs_it(vault: Vault, table: Table, row: RowMapping) -> bool:
-    return any(row[name] is not None and vault.needs_resealing(row[name]) for name in SEALED[table])
+    return any(
+        row[name] is not None and vault.needs_resealing(row[name]) for name in SEALED_COLUMNS[table]
+    )

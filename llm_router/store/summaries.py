@@ -30,7 +30,7 @@ from llm_router.clock import Clock
 from llm_router.errors import StoreError
 from llm_router.store import leases
 from llm_router.store.database import Database, Dialect
-from llm_router.store.dialects import Unit, beginning, insert, written
+from llm_router.store.dialects import TimeUnit, insert, start_of, text_literal
 from llm_router.store.tables import (
     counters,
     times_daily,
@@ -39,7 +39,7 @@ from llm_router.store.tables import (
     usage_daily,
     usage_hourly,
 )
-from llm_router.store.usage import APPENDING
+from llm_router.store.usage import APPEND_LOCK
 
 _logger = logging.getLogger("llm_router")
 
@@ -52,16 +52,16 @@ SUMS = (
 
 _ZERO: ColumnElement[float] = literal_column("0.0", Float)
 _Columns = Mapping[str, ColumnElement[Any]]
-TABLES: Mapping[Unit, tuple[Table, Table]] = {
+TABLES: Mapping[TimeUnit, tuple[Table, Table]] = {
     "hour": (usage_hourly, times_hourly),
     "day": (usage_daily, times_daily),
 }
 """Sums, and times."""
-AT_ONCE = 5_000
+ROLL_UP_BATCH = 5_000
 """Attempts in one transaction: others who write wait for it, for a fraction of a second."""
 _PRUNED_AT_ONCE = 5_000
 _EVERY = 30.0
-LEASE = "usage summaries"
+LEASE_NAME = "usage summaries"
 _LEASE_FOR = 4 * _EVERY
 
 
@@ -87,11 +87,11 @@ def sums_of(attempts: FromClause) -> _Columns:
     }
 
 
-async def roll_up(database: Database, most: int = AT_ONCE) -> bool:
+async def roll_up(database: Database, most: int = ROLL_UP_BATCH) -> bool:
     """Add the next attempts to the summaries. False: there was none left."""
     async with database.writing() as db:
         if database.dialect == "postgresql":
-            await db.execute(select(func.pg_advisory_xact_lock(APPENDING)))
+            await db.execute(select(func.pg_advisory_xact_lock(APPEND_LOCK)))
         done = await summed_up_to(db)
         last = (await db.execute(select(func.max(usage.c.id)))).scalar_one()
         upto = min(last or 0, done + most)
@@ -144,7 +144,7 @@ async def _step(database: Database, clock: Clock, me: str, kept_for: timedelta) 
     def now() -> datetime:
         return datetime.fromtimestamp(clock.wall(), UTC)
 
-    while await leases.hold(database, LEASE, me, now(), _LEASE_FOR):
+    while await leases.acquire(database, LEASE_NAME, me, now(), _LEASE_FOR):
         if not await roll_up(database) and not await prune(database, now() - kept_for):
             return
         await asyncio.sleep(0)
@@ -152,7 +152,7 @@ async def _step(database: Database, clock: Clock, me: str, kept_for: timedelta) 
 
 async def _let_go(database: Database, me: str) -> None:
     try:
-        await leases.let_go(database, LEASE, me)
+        await leases.release(database, LEASE_NAME, me)
     except StoreError:
         _logger.debug("the lease is left to run out", exc_info=True)
 
@@ -163,12 +163,12 @@ async def _let_go(database: Database, me: str) -> None:
 def _additions(done: int, upto: int, dialect: Dialect) -> Iterator[Insert]:
     these = usage.c.id > done, usage.c.id <= upto
     for unit, (sums, times) in TABLES.items():
-        at = beginning(unit, usage.c.at, dialect)
+        at = start_of(unit, usage.c.at, dialect)
         summed = {**sums_of(usage), "connection_name": func.max(usage.c.connection_name)}
         yield _addition(sums, {**_key(sums), "at": at}, summed, these, dialect)
         for measure in MEASURES:
             bucket = usage.c[f"{measure}_bucket"]
-            key = {**_key(times), "at": at, "measure": written(measure), "bucket": bucket}
+            key = {**_key(times), "at": at, "measure": text_literal(measure), "bucket": bucket}
             came = *these, bucket.is_not(None)
             yield _addition(times, key, {"attempts": func.count()}, came, dialect)
 

@@ -209,7 +209,7 @@ usage = Table(
 _SUMMED_BY = ("connection_id", "pool", "integration")
 
 
-def _summary(name: str, told_apart: Sequence[Column[Any]], *columns: Column[Any]) -> Table:
+def _summary_table(name: str, told_apart: Sequence[Column[Any]], *columns: Column[Any]) -> Table:
     """`at`: when the hour or the day begins, which is in UTC. `told_apart`: what is never added up
     with another.
     """
@@ -220,9 +220,9 @@ def _summary(name: str, told_apart: Sequence[Column[Any]], *columns: Column[Any]
     return Table(name, metadata, at, *told_apart, *by, *columns, index, sqlite_with_rowid=False)
 
 
-def _sums(name: str) -> Table:
+def _sums_table(name: str) -> Table:
     """Replies, hedges won and lost, and failovers are counts by role and outcome."""
-    return _summary(
+    return _summary_table(
         name,
         [_text("role", key=True), _text("outcome", key=True)],
         _text("model", key=True),
@@ -239,9 +239,9 @@ def _sums(name: str) -> Table:
     )
 
 
-def _times(name: str) -> Table:
+def _times_table(name: str) -> Table:
     """Histograms: summed over any hours and connections, they still give quantiles."""
-    return _summary(
+    return _summary_table(
         name,
         [
             _text("measure", key=True),  # ttft, ttfc
@@ -252,10 +252,10 @@ def _times(name: str) -> Table:
 
 
 # What "usage" in `counters` says has been added: the attempts up to that id.
-usage_hourly = _sums("llm_connection_usage_hourly")
-usage_daily = _sums("llm_connection_usage_daily")
-times_hourly = _times("llm_connection_times_hourly")
-times_daily = _times("llm_connection_times_daily")
+usage_hourly = _sums_table("llm_connection_usage_hourly")
+usage_daily = _sums_table("llm_connection_usage_daily")
+times_hourly = _times_table("llm_connection_times_hourly")
+times_daily = _times_table("llm_connection_times_daily")
 
 # What connections have used of their own limits, in every process together.
 limit_counts = Table(

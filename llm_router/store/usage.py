@@ -13,13 +13,13 @@ from llm_router.store.database import Database
 from llm_router.store.tables import connections, usage
 from llm_router.store.time_buckets import bucket_of
 
-APPENDING = zlib.crc32(b"patchbay usage")
+APPEND_LOCK = zlib.crc32(b"patchbay usage")
 """PostgreSQL's advisory lock that those who append share. Whoever holds it alone sees every row up
 to the last: ids are given out in one order and kept in another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Used:
+class UsageRecord:
     """One attempt, as it is kept. Times in seconds.
 
     `role` and `outcome` are those of `observe.AttemptEvent`. `silence_avoided`: see
@@ -49,7 +49,7 @@ class Used:
     cost: float | None = None
 
 
-_NAMES = tuple(field.name for field in fields(Used))
+_NAMES = tuple(field.name for field in fields(UsageRecord))
 
 
 class UsageLog:
@@ -59,7 +59,7 @@ class UsageLog:
         self._database = database
         self._noted: dict[str, datetime] = {}  # what `touch` was told
 
-    async def append(self, attempts: Sequence[Used], *, again: bool = False) -> None:
+    async def append(self, attempts: Sequence[UsageRecord], *, again: bool = False) -> None:
         """All of them or none. `again`: they may be there already, from a call that failed or was
         cancelled, since a database can go away between keeping something and saying so.
 
@@ -69,9 +69,9 @@ class UsageLog:
             return
         async with self._database.writing() as db:
             if self._database.dialect == "postgresql":
-                await db.execute(select(func.pg_advisory_xact_lock_shared(APPENDING)))
+                await db.execute(select(func.pg_advisory_xact_lock_shared(APPEND_LOCK)))
             if not (again and await _has(db, attempts[0])):
-                await db.execute(usage.insert(), [row(attempt) for attempt in attempts])
+                await db.execute(usage.insert(), [to_row(attempt) for attempt in attempts])
         uses = {one: at for one, at in _last_uses(attempts).items() if self._noted.get(one) != at}
         await touch(self._database, uses, true())
         self._noted |= uses
@@ -84,7 +84,7 @@ class UsageLog:
             return (await db.execute(select(c.id).where(*won).limit(1))).first() is not None
 
 
-def row(attempt: Used) -> dict[str, Any]:
+def to_row(attempt: UsageRecord) -> dict[str, Any]:
     values = {name: getattr(attempt, name) for name in _NAMES}
     values["ttft_bucket"] = bucket_of(attempt.ttft)
     values["ttfc_bucket"] = bucket_of(attempt.ttfc)
@@ -108,20 +108,22 @@ async def touch(
             await db.execute(one.where(within).values(last_used_at=when))
 
 
-def _last_uses(attempts: Sequence[Used]) -> Mapping[str, datetime]:
+def _last_uses(attempts: Sequence[UsageRecord]) -> Mapping[str, datetime]:
     """To the minute: a busy connection's row is not written anew every second."""
     by_time = sorted(attempts, key=lambda attempt: attempt.at)
     return {one.connection_id: one.at.replace(second=0, microsecond=0) for one in by_time}
 
 
-async def latest(db: AsyncConnection, connection_id: str, limit: int) -> tuple[Used, ...]:
+async def read_latest(
+    db: AsyncConnection, connection_id: str, limit: int
+) -> tuple[UsageRecord, ...]:
     """Of one connection, the newest first."""
     wanted = select(usage).where(usage.c.connection_id == connection_id)
     wanted = wanted.order_by(usage.c.at.desc(), usage.c.id.desc()).limit(limit)
     rows = (await db.execute(wanted)).mappings()
-    return tuple(Used(**{name: each[name] for name in _NAMES}) for each in rows)
+    return tuple(UsageRecord(**{name: each[name] for name in _NAMES}) for each in rows)
 
 
-async def _has(db: AsyncConnection, attempt: Used) -> bool:
+async def _has(db: AsyncConnection, attempt: UsageRecord) -> bool:
     same = usage.c.at == attempt.at, usage.c.reply_id == attempt.reply_id
     return (await db.execute(select(usage.c.id).where(*same).limit(1))).first() is not None

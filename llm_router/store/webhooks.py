@@ -18,7 +18,7 @@ from llm_router.store import audit, outbox
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
 from llm_router.store.outbox import Delivery
-from llm_router.store.sealing import place
+from llm_router.store.sealing import seal_binding
 from llm_router.store.tables import webhooks
 
 _W = webhooks.c
@@ -156,26 +156,26 @@ class Webhooks:
         """The latest first, and how many are kept in all."""
         await self.get(actor, webhook_id)
         async with self._database.reading() as db:
-            return await outbox.page(db, webhook_id, limit, offset)
+            return await outbox.read_page(db, webhook_id, limit, offset)
 
-    async def opened(self, actor: Actor, webhook_id: str) -> tuple[Webhook, str]:
+    async def get_with_secret(self, actor: Actor, webhook_id: str) -> tuple[Webhook, str]:
         """With its secret, for whoever sends. Raises SealError."""
         self.require(actor)
         async with self._database.reading() as db:
             row = await _found(db, webhook_id)
         return _hook(row), self._vault.open(row["secret_sealed"], bound_to=_place(webhook_id))
 
-    async def noted(self, actor: Actor, delivery: Delivery) -> Delivery:
+    async def add_delivery(self, actor: Actor, delivery: Delivery) -> Delivery:
         """Write down one that was not made by an event; with its id."""
         self.require(actor)
-        values = {name: getattr(delivery, name) for name in outbox.RESULT}
+        values = {name: getattr(delivery, name) for name in outbox.RESULT_FIELDS}
         async with self._database.writing() as db:
             hook = _hook(await _found(db, delivery.webhook_id))
-            id_ = await outbox.put(db, hook.id, delivery.payload, delivery.created_at, **values)
+            id_ = await outbox.enqueue(db, hook.id, delivery.payload, delivery.created_at, **values)
             await audit.write(db, [actor.audit_entry("test", _target(hook), self._now())])
         return replace(delivery, id=id_)
 
-    async def switch_off(self, webhook_id: str) -> None:
+    async def deactivate(self, webhook_id: str) -> None:
         """Its receiver says that it is gone for good."""
         await self.change(SYSTEM, webhook_id, {"is_active": False})
 
@@ -194,7 +194,7 @@ async def _found(db: AsyncConnection, webhook_id: str, *, for_update: bool = Fal
 
 
 def _place(webhook_id: str) -> str:
-    return place(webhooks, webhook_id, "secret_sealed")
+    return seal_binding(webhooks, webhook_id, "secret_sealed")
 
 
 def _target(hook: Webhook) -> tuple[str, str]:

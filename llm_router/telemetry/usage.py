@@ -13,7 +13,7 @@ from llm_router.catalog.prices import NO_USAGE, billable_usage
 from llm_router.clock import Clock, SystemClock
 from llm_router.errors import StoreError
 from llm_router.routing.events import AttemptEvent, ReplyEvent
-from llm_router.store.usage import Used
+from llm_router.store.usage import UsageRecord
 
 _logger = logging.getLogger("llm_router")
 
@@ -28,7 +28,7 @@ _STOP_WITHIN = 5.0
 
 
 class Log(Protocol):
-    async def append(self, attempts: Sequence[Used], *, again: bool = False) -> None:
+    async def append(self, attempts: Sequence[UsageRecord], *, again: bool = False) -> None:
         """As `store.usage.UsageLog` does it."""
 
 
@@ -45,8 +45,8 @@ class UsageObserver:
 
     def __init__(self, log: Log, clock: Clock | None = None, *, bound: int = _BOUND) -> None:
         self._log, self._clock = log, clock or SystemClock()
-        self._waiting: deque[Used] = deque(maxlen=bound)
-        self._batch: list[Used] = []
+        self._waiting: deque[UsageRecord] = deque(maxlen=bound)
+        self._batch: list[UsageRecord] = []
         self._again = self._is_away = False
         self._something, self._enough = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -125,13 +125,13 @@ class UsageObserver:
         return True
 
 
-def _attempts(event: ReplyEvent, zero: float) -> Iterator[Used]:
+def _attempts(event: ReplyEvent, zero: float) -> Iterator[UsageRecord]:
     reply_id = uuid4().hex
     for attempt in event.tries:
         tokens = billable_usage(
             attempt.usage, attempt.failure, event.prompt_characters, attempt.characters
         )
-        yield Used(
+        yield UsageRecord(
             at=datetime.fromtimestamp(zero + attempt.started_at, UTC),
             connection_id=attempt.connection_id,
             connection_name=attempt.connection,

@@ -22,7 +22,7 @@ async def main(url: str, master_key: str) -> None:
 
         async def leads() -> bool:
             nonlocal said
-            is_mine = await lease.held()
+            is_mine = await lease.acquire()
             now = "leads" if is_mine else "waits"
             if now != said:
                 print(now, flush=True)

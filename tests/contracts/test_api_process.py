@@ -14,7 +14,7 @@ from config.settings import SettingsError
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate
 from llm_router.store.summaries import summed_up_to
-from llm_router.store.usage import UsageLog, Used
+from llm_router.store.usage import UsageLog, UsageRecord
 from tests.contracts.api_process import (
     KEYS,
     SECRET,
@@ -161,7 +161,7 @@ async def test_the_demo_stores_what_it_found_at_its_first_start_alone(tmp_path: 
 async def test_what_calls_have_used_is_summed_up_beside_the_answers(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/used.sqlite3"
     when = datetime.now(UTC)
-    attempt = Used(
+    attempt = UsageRecord(
         at=when, connection_id="", connection_name="a", reply_id="1", role="first", outcome="won",
         duration=1.0,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from llm_router.connections.store import Query
 from llm_router.store.connections import SqlConnectionStore, open_store
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
-from llm_router.store.sealing import survey
+from llm_router.store.sealing import preview_reseal
 from llm_router.testing.server import Fault, FaultyServer, Script
 from tests.contracts.cli_process import command, environ, ran, started
 from tests.contracts.databases import Server, opened
@@ -161,7 +161,7 @@ async def test_a_database_is_brought_up_to_date_once(server: Server, tmp_path: P
 
 
 async def resealed(database: Database) -> int:
-    return ROWS - (await survey(database, BOTH)).rows
+    return ROWS - (await preview_reseal(database, BOTH)).rows
 
 
 @pytest.mark.timeout(300)

@@ -26,7 +26,7 @@ from tests.contracts.databases import PASSWORD, Postgres, Server, opened
     ],
 )
 def test_a_url_may_be_written_in_several_ways(url: str, meant: str) -> None:
-    assert Database(url).shown == meant
+    assert Database(url).display_url == meant
 
 
 @pytest.mark.parametrize(

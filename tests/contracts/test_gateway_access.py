@@ -11,7 +11,7 @@ from llm_router.errors import ConfigurationError
 from llm_router.gateway.deps import COOKIE
 from llm_router.gateway.rates import RateLimit
 from llm_router.management.first_key import ensure_admin
-from llm_router.store.api_keys import SIGNED_IN_FOR, ApiKeys
+from llm_router.store.api_keys import SIGN_IN_LIFETIME, ApiKeys
 from llm_router.testing import ManualClock
 from tests.contracts.databases import Files, Server, opened
 from tests.contracts.gateway import HOST, PUBLIC, House, house_on, problem
@@ -63,11 +63,11 @@ async def test_a_key_ends_when_it_was_said_to(files: Files) -> None:
         key, text = await keys.add(SYSTEM, "anna", "viewer", expires_at=until)
         cookie, ends = await keys.sign_in(key, "here")
         assert ends == until
-        assert await keys.known(text)
-        assert await keys.signed_in(cookie)
+        assert await keys.authenticate(text)
+        assert await keys.authenticate_sign_in(cookie)
         clock.advance(3_600)
-        assert await keys.known(text) is None
-        assert await keys.signed_in(cookie) is None
+        assert await keys.authenticate(text) is None
+        assert await keys.authenticate_sign_in(cookie) is None
         with pytest.raises(ConfigurationError, match="has passed"):
             await keys.add(SYSTEM, "ben", "viewer", expires_at=until)
 
@@ -78,10 +78,10 @@ async def test_a_session_ends_by_itself(files: Files) -> None:
         keys = ApiKeys(database, clock)
         key, _ = await keys.add(SYSTEM, "anna", "viewer")
         cookie, _ = await keys.sign_in(key, "here")
-        clock.advance(SIGNED_IN_FOR.total_seconds() - 1)
-        assert await keys.signed_in(cookie)
+        clock.advance(SIGN_IN_LIFETIME.total_seconds() - 1)
+        assert await keys.authenticate_sign_in(cookie)
         clock.advance(1)
-        assert await keys.signed_in(cookie) is None
+        assert await keys.authenticate_sign_in(cookie) is None
 
 
 async def test_it_is_kept_to_the_minute_when_a_key_was_used(files: Files) -> None:
@@ -91,7 +91,7 @@ async def test_it_is_kept_to_the_minute_when_a_key_was_used(files: Files) -> Non
         _, text = await keys.add(SYSTEM, "anna", "viewer")
 
         async def last_used() -> datetime | None:
-            await keys.known(text)
+            await keys.authenticate(text)
             ((key,), _) = await keys.find(SYSTEM)
             return key.last_used_at
 
@@ -104,7 +104,7 @@ async def test_it_is_kept_to_the_minute_when_a_key_was_used(files: Files) -> Non
 
 @pytest.mark.parametrize("text", ["", "pb_0123456789ab_" + "0" * 64, "pb_\ud83d", "sk-x"])
 async def test_what_is_no_key_is_nobodys(house: House, text: str) -> None:
-    assert await house.served.keys.known(text) is None
+    assert await house.served.keys.authenticate(text) is None
 
 
 # ── The first key ────────────────────────────────────────────────────────────────────────────────
@@ -119,7 +119,7 @@ async def test_where_no_admin_key_works_one_is_made_for_its_owner_alone(
         await ensure_admin(keys, file)
         text = file.read_text().strip()
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        key = await keys.known(text)
+        key = await keys.authenticate(text)
         assert key is not None
         assert key.role == "admin"
 
@@ -128,7 +128,7 @@ async def test_where_no_admin_key_works_one_is_made_for_its_owner_alone(
 
         await keys.revoke(SYSTEM, key.id)
         await ensure_admin(keys, file)
-        assert await keys.known(file.read_text().strip())
+        assert await keys.authenticate(file.read_text().strip())
 
 
 async def test_a_key_nobody_could_find_is_not_made(files: Files, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from llm_router.store.analytics import Figures
 from llm_router.store.summaries import roll_up
-from llm_router.store.usage import UsageLog, Used
+from llm_router.store.usage import UsageLog, UsageRecord
 from tests.contracts.gateway import ROLES, STRANGER, House, problem
 from tests.contracts.usage_records import attempt
 
@@ -15,7 +15,7 @@ ANALYTICS = ("/analytics/summary", "/analytics/timeseries", "/analytics/connecti
 DAY = timedelta(days=1)
 
 
-async def used(house: House, *attempts: Used) -> dict[str, Any]:
+async def used(house: House, *attempts: UsageRecord) -> dict[str, Any]:
     """A connection of the team, with these attempts and one that has just been made."""
     made = await house.connection(team="red", visibility="team", monthly_budget=20.0)
     now = house.served.now()

@@ -18,7 +18,7 @@ from llm_router.options import HealthOptions
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
 from llm_router.store.leases import Lease
-from llm_router.store.usage import UsageLog, Used
+from llm_router.store.usage import UsageLog, UsageRecord
 from llm_router.testing import ManualClock
 from llm_router.testing.server import Fault, FaultyServer, Script
 from tests.contracts import checking_process
@@ -104,7 +104,7 @@ async def test_what_an_admin_vouches_for_is_called_and_nothing_else(files: Files
 
 async def test_a_reply_that_a_caller_got_since_counts(database: Database) -> None:
     log, now = UsageLog(database), datetime.now(UTC)
-    used = Used(
+    used = UsageRecord(
         at=now, connection_id="a", connection_name="a", reply_id="r", role="first",
         outcome="won", duration=1.0,
     )  # fmt: skip
@@ -124,18 +124,18 @@ async def test_a_lease_is_one_holders_until_it_lets_go_or_is_not_heard_of(
     clock = ManualClock()
     one, other = (Lease(database, "work", clock, seconds=30) for _ in range(2))
     another = Lease(database, "another work", clock, seconds=30)
-    assert await one.held()
-    assert not await other.held()
-    assert await another.held()
+    assert await one.acquire()
+    assert not await other.acquire()
+    assert await another.acquire()
     for _ in range(20):
         clock.advance(9)
-        assert await one.held()
-        assert not await other.held()
+        assert await one.acquire()
+        assert not await other.acquire()
     clock.advance(31)
-    assert await other.held()
-    assert not await one.held()
-    await other.let_go()
-    assert await one.held()
+    assert await other.acquire()
+    assert not await one.acquire()
+    await other.release()
+    assert await one.acquire()
 
 
 @asynccontextmanager

@@ -13,7 +13,13 @@ from llm_router.errors import SealError
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
-from llm_router.store.sealing import SEALED, Resealed, holds_secrets, place, reseal
+from llm_router.store.sealing import (
+    SEALED_COLUMNS,
+    ResealResult,
+    holds_secrets,
+    reseal,
+    seal_binding,
+)
 from llm_router.store.tables import connections, webhooks
 from tests.contracts.stores import HEADERS, KEY, added, connection
 
@@ -23,7 +29,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def add_webhook(database: Database, vault: Vault) -> None:
-    bound_to = place(webhooks, "w", "secret_sealed")
+    bound_to = seal_binding(webhooks, "w", "secret_sealed")
     row: dict[str, Any] = {
         "id": "w", "name": "w", "url": "https://host", "events": [], "is_active": True,
         "owner": "", "team": "", "created_at": NOW, "updated_at": NOW, "version": 1,
@@ -34,9 +40,9 @@ async def add_webhook(database: Database, vault: Vault) -> None:
 
 
 def test_the_sealed_columns_are_found_by_their_name() -> None:
-    assert SEALED[connections] == ("api_key_sealed", "headers_sealed")
-    assert SEALED[webhooks] == ("secret_sealed",)
-    assert place(webhooks, "7", "secret_sealed") == "webhooks:7:secret"
+    assert SEALED_COLUMNS[connections] == ("api_key_sealed", "headers_sealed")
+    assert SEALED_COLUMNS[webhooks] == ("secret_sealed",)
+    assert seal_binding(webhooks, "7", "secret_sealed") == "webhooks:7:secret"
 
 
 async def test_a_rotation_cut_short_is_finished_later(database: Database) -> None:
@@ -47,8 +53,8 @@ async def test_a_rotation_cut_short_is_finished_later(database: Database) -> Non
     await both.change(SYSTEM, "a", {"api_key": KEY})  # as far as it came the first time
     told: list[tuple[int, int]] = []
     done = await reseal(database, BOTH, SYSTEM, NOW, lambda *said: told.append(said))
-    assert (done, told) == (Resealed(3), [(1, 3), (2, 3), (3, 3)])
-    assert await reseal(database, BOTH, SYSTEM, NOW) == Resealed(0)
+    assert (done, told) == (ResealResult(3), [(1, 3), (2, 3), (3, 3)])
+    assert await reseal(database, BOTH, SYSTEM, NOW) == ResealResult(0)
     page = await new.find(SYSTEM, Query(), secrets=True)
     assert {c.id: (c.api_key, c.headers) for c in page.items} == {
         "a": (KEY, HEADERS), "b": (f"{KEY}b", HEADERS), "c": (f"{KEY}c", HEADERS),
@@ -60,10 +66,10 @@ async def test_a_rotation_cut_short_is_finished_later(database: Database) -> Non
 
 async def test_what_a_webhook_signs_with_is_resealed_as_well(database: Database) -> None:
     await add_webhook(database, OLD)
-    assert await reseal(database, BOTH, SYSTEM, NOW) == Resealed(1)
+    assert await reseal(database, BOTH, SYSTEM, NOW) == ResealResult(1)
     async with database.reading() as db:
         sealed = (await db.execute(webhooks.select())).mappings().one()["secret_sealed"]
-    opened = NEW.open(sealed, bound_to=place(webhooks, "w", "secret_sealed"))
+    opened = NEW.open(sealed, bound_to=seal_binding(webhooks, "w", "secret_sealed"))
     assert opened == "whsec-0123456789"
 
 

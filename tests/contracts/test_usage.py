@@ -15,14 +15,14 @@ from llm_router.clock import SystemClock
 from llm_router.connections.access import SYSTEM
 from llm_router.errors import ConfigurationError
 from llm_router.store import leases
-from llm_router.store.analytics import Analytics, By, Figures, Key, Span
+from llm_router.store.analytics import Analytics, Figures, GroupBy, GroupKey, Span
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
-from llm_router.store.dialects import Unit
+from llm_router.store.dialects import TimeUnit
 from llm_router.store.migrations import migrate
-from llm_router.store.summaries import LEASE, maintain, prune, roll_up, summed_up_to
+from llm_router.store.summaries import LEASE_NAME, maintain, prune, roll_up, summed_up_to
 from llm_router.store.tables import usage
-from llm_router.store.usage import APPENDING, UsageLog, Used, row
+from llm_router.store.usage import APPEND_LOCK, UsageLog, UsageRecord, to_row
 from tests.contracts.databases import Postgres, Server, opened
 from tests.contracts.stores import ANNA, BEN, VAULT, VERA, added
 from tests.contracts.usage_records import LASTS, MONDAY, attempt, attempts, counted
@@ -31,7 +31,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ALL = Span(since=MONDAY, until=MONDAY + LASTS)
 
 
-async def written(database: Database, some: Sequence[Used]) -> Analytics:
+async def written(database: Database, some: Sequence[UsageRecord]) -> Analytics:
     await UsageLog(database).append(some)
     return Analytics(database)
 
@@ -46,20 +46,23 @@ async def rows(database: Database) -> int:
         return int((await db.execute(select(func.count()).select_from(usage))).scalar_one())
 
 
-def plain(figures: dict[Key, Figures]) -> dict[Key, Figures]:
+def plain(figures: dict[GroupKey, Figures]) -> dict[GroupKey, Figures]:
     return {key: replace(one, ttft={}, ttfc={}) for key, one in figures.items()}
 
 
 def expected(
-    some: Sequence[Used], by: Sequence[By], unit: Unit, wanted: Callable[[Used], bool]
-) -> dict[Key, Figures]:
-    groups: dict[Key, list[Used]] = defaultdict(list)
+    some: Sequence[UsageRecord],
+    by: Sequence[GroupBy],
+    unit: TimeUnit,
+    wanted: Callable[[UsageRecord], bool],
+) -> dict[GroupKey, Figures]:
+    groups: dict[GroupKey, list[UsageRecord]] = defaultdict(list)
     for one in filter(wanted, some):
         groups[tuple(_value(one, name, unit) for name in by)].append(one)
     return {key: counted(groups[key]) for key in sorted(groups)}
 
 
-def _value(one: Used, name: str, unit: Unit) -> Any:
+def _value(one: UsageRecord, name: str, unit: TimeUnit) -> Any:
     if name != "at":
         return getattr(one, name)
     begun = one.at.replace(minute=0, second=0, microsecond=0)
@@ -72,7 +75,7 @@ def _value(one: Used, name: str, unit: Unit) -> Any:
 @pytest.mark.parametrize("by", [[], ["connection_id"], ["pool", "integration"], ["at"]])
 @pytest.mark.parametrize(("unit", "lasts"), [("hour", 47 * HOUR), ("day", 6 * DAY - 4 * HOUR)])
 async def test_figures_are_right_however_much_is_summed_up(
-    database: Database, by: list[By], unit: Unit, lasts: timedelta
+    database: Database, by: list[GroupBy], unit: TimeUnit, lasts: timedelta
 ) -> None:
     some = attempts()
     analytics = await written(database, some)
@@ -101,7 +104,7 @@ async def test_figures_are_right_however_much_is_summed_up(
     ],
 )
 def test_a_span_is_of_whole_hours_or_days(
-    lasts: timedelta, by: Unit | None, whole: tuple[int, int]
+    lasts: timedelta, by: TimeUnit | None, whole: tuple[int, int]
 ) -> None:
     since = MONDAY + 10 * HOUR + HOUR / 3
     span = Span(since=since, until=since + lasts, by=by)
@@ -116,7 +119,7 @@ async def test_figures_are_of_those_asked_for(database: Database, asked: dict[st
     analytics = await written(database, some)
     await roll_up(database, 200)
 
-    def is_meant(one: Used) -> bool:
+    def is_meant(one: UsageRecord) -> bool:
         return all(getattr(one, name) == value for name, value in asked.items())
 
     right = expected(some, (), "day", is_meant)
@@ -271,8 +274,8 @@ async def test_an_attempt_that_is_kept_after_a_later_one_is_not_passed_over(
     waits = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
     async with opened(url) as mine, opened(url) as yours:
         async with mine.writing() as db:
-            await db.execute(select(func.pg_advisory_xact_lock_shared(APPENDING)))
-            await db.execute(usage.insert(), row(attempt()))
+            await db.execute(select(func.pg_advisory_xact_lock_shared(APPEND_LOCK)))
+            await db.execute(usage.insert(), to_row(attempt()))
             await UsageLog(yours).append([attempt(reply_id="later")])
             rolling = asyncio.create_task(roll_up(yours))
             while not (rolling.done() or (await db.execute(waits)).scalar_one()):
@@ -362,7 +365,7 @@ async def tended(database: Database, clock: Steps) -> AsyncIterator[None]:
 async def test_one_tends_the_log_and_the_next_when_that_one_is_gone(database: Database) -> None:
     analytics, clock = await written(database, attempts(30)), Steps(MONDAY + 4 * LASTS)
     before = await analytics.figures(SYSTEM, ALL)
-    assert await leases.hold(database, LEASE, "another", clock.time, 40)
+    assert await leases.acquire(database, LEASE_NAME, "another", clock.time, 40)
     async with tended(database, clock):
         assert await rows(database) == 30
         await clock.step()
@@ -370,8 +373,8 @@ async def test_one_tends_the_log_and_the_next_when_that_one_is_gone(database: Da
         await clock.step()  # a minute later: the other has not renewed its lease
         assert await rows(database) == 1
         assert await analytics.figures(SYSTEM, ALL) == before
-        assert not await leases.hold(database, LEASE, "another", clock.time, 60)
-    assert await leases.hold(database, LEASE, "another", clock.time, 60)  # let go at once
+        assert not await leases.acquire(database, LEASE_NAME, "another", clock.time, 60)
+    assert await leases.acquire(database, LEASE_NAME, "another", clock.time, 60)  # let go at once
 
 
 async def test_who_tends_waits_for_a_database_that_is_away(
@@ -391,14 +394,14 @@ async def test_who_tends_waits_for_a_database_that_is_away(
 
 
 async def test_a_lease_is_for_one_until_it_runs_out_or_is_let_go(database: Database) -> None:
-    assert await leases.hold(database, "work", "a", MONDAY, 60)
-    assert not await leases.hold(database, "work", "b", MONDAY, 60)
-    assert await leases.hold(database, "other work", "b", MONDAY, 60)
+    assert await leases.acquire(database, "work", "a", MONDAY, 60)
+    assert not await leases.acquire(database, "work", "b", MONDAY, 60)
+    assert await leases.acquire(database, "other work", "b", MONDAY, 60)
     later = MONDAY + timedelta(seconds=50)
-    assert await leases.hold(database, "work", "a", later, 60)  # renewed
-    assert not await leases.hold(database, "work", "b", later + timedelta(seconds=59), 60)
-    assert await leases.hold(database, "work", "b", later + timedelta(seconds=60), 60)
-    await leases.let_go(database, "work", "a")  # not its own any more
-    assert not await leases.hold(database, "work", "a", later + timedelta(seconds=61), 60)
-    await leases.let_go(database, "work", "b")
-    assert await leases.hold(database, "work", "a", later + timedelta(seconds=61), 60)
+    assert await leases.acquire(database, "work", "a", later, 60)  # renewed
+    assert not await leases.acquire(database, "work", "b", later + timedelta(seconds=59), 60)
+    assert await leases.acquire(database, "work", "b", later + timedelta(seconds=60), 60)
+    await leases.release(database, "work", "a")  # not its own any more
+    assert not await leases.acquire(database, "work", "a", later + timedelta(seconds=61), 60)
+    await leases.release(database, "work", "b")
+    assert await leases.acquire(database, "work", "a", later + timedelta(seconds=61), 60)

@@ -141,7 +141,7 @@ async def test_a_budget_that_is_reached_is_told_once(post: Post) -> None:
 
 async def test_no_table_holds_a_webhooks_secret_that_can_be_read(post: Post) -> None:
     hook, secret = await post.hook()
-    assert (await post.webhooks.opened(SYSTEM, hook.id)) == (hook, secret)
+    assert (await post.webhooks.get_with_secret(SYSTEM, hook.id)) == (hook, secret)
     async with post.database.reading() as db:
         rows = [str((await db.execute(table.select())).all()) for table in metadata.sorted_tables]
     assert hook.id in "".join(rows)
@@ -168,7 +168,7 @@ async def test_webhooks_are_for_those_who_administer_and_each_change_is_audited(
         for attempt in (
             post.webhooks.find(actor),
             post.webhooks.get(actor, hook.id),
-            post.webhooks.opened(actor, hook.id),
+            post.webhooks.get_with_secret(actor, hook.id),
             post.webhooks.add(actor, "x", CLOSED, EVENTS),
             post.webhooks.change(actor, hook.id, {}),
             post.webhooks.remove(actor, hook.id),

@@ -7,30 +7,30 @@ from random import Random
 from typing import Any
 
 from llm_router.store.analytics import Figures
-from llm_router.store.usage import Used
+from llm_router.store.usage import UsageRecord
 
 MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 LASTS = timedelta(days=9)
 NAMES = {"1": "cellar", "2": "cloud", "3": "spare"}
 
 
-def attempt(**facts: Any) -> Used:
+def attempt(**facts: Any) -> UsageRecord:
     known: dict[str, Any] = {
         "at": MONDAY,
         "connection_id": "1",
         "connection_name": "cellar",
         "reply_id": "r",
     }
-    return Used(**known | {"role": "first", "outcome": "won", "duration": 1.0} | facts)
+    return UsageRecord(**known | {"role": "first", "outcome": "won", "duration": 1.0} | facts)
 
 
-def attempts(number: int = 400, seed: int = 7) -> list[Used]:
+def attempts(number: int = 400, seed: int = 7) -> list[UsageRecord]:
     """Of three connections over nine days, in no order."""
     rng = Random(seed)
     return [_drawn(rng, place) for place in range(number)]
 
 
-def _drawn(rng: Random, place: int) -> Used:
+def _drawn(rng: Random, place: int) -> UsageRecord:
     connection_id = rng.choice([*NAMES])
     outcome = rng.choice(["won", "won", "won", "lost", "cancelled", "silent", "unreachable"])
     spoke = outcome in {"won", "cancelled"}
@@ -57,7 +57,7 @@ def _drawn(rng: Random, place: int) -> Used:
     )
 
 
-def counted(some: Sequence[Used]) -> Figures:
+def counted(some: Sequence[UsageRecord]) -> Figures:
     """The figures of these, but for the quantiles: the plain way."""
     roles = Counter(one.role for one in some)
     hedges_won = sum(one.role == "hedge" and one.heard for one in some)

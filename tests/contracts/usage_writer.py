@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import count
 
 from llm_router.routing.events import AttemptEvent
-from llm_router.store.usage import UsageLog, Used
+from llm_router.store.usage import UsageLog, UsageRecord
 from llm_router.telemetry.usage import UsageObserver
 from tests.contracts.databases import opened
 from tests.events import REPLY
@@ -30,7 +30,7 @@ class Telling:
     def __init__(self, log: UsageLog) -> None:
         self._log, self._kept = log, 0
 
-    async def append(self, attempts: Sequence[Used], *, again: bool = False) -> None:
+    async def append(self, attempts: Sequence[UsageRecord], *, again: bool = False) -> None:
         await self._log.append(attempts, again=again)
         self._kept += len(attempts)
         print(self._kept, flush=True)

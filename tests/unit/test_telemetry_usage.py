@@ -12,7 +12,7 @@ from llm_router.catalog.prices import Price
 from llm_router.errors import StoreError
 from llm_router.failures import Failure, FailureClass
 from llm_router.routing.events import AttemptEvent, ReplyEvent
-from llm_router.store.usage import Used
+from llm_router.store.usage import UsageRecord
 from llm_router.telemetry.usage import WINDOW, UsageObserver
 from llm_router.testing import ManualClock
 from llm_router.types import Usage
@@ -34,12 +34,12 @@ class Kept:
     """A log in memory, which can be away."""
 
     def __init__(self) -> None:
-        self.rows: list[Used] = []
+        self.rows: list[UsageRecord] = []
         self.batches: list[tuple[int, bool]] = []
         self.is_away = False
         self.written = asyncio.Event()
 
-    async def append(self, attempts: Sequence[Used], *, again: bool = False) -> None:
+    async def append(self, attempts: Sequence[UsageRecord], *, again: bool = False) -> None:
         self.batches.append((len(attempts), again))
         if self.is_away:
             raise StoreError("database d: it is away")
@@ -57,7 +57,7 @@ def failed(kind: FailureClass = FailureClass.SILENT, **facts: Any) -> AttemptEve
     return replace(FIRST, **ended | none | facts)  # type: ignore[arg-type]  # fields by name
 
 
-def rows_of(*replies: ReplyEvent) -> list[Used]:
+def rows_of(*replies: ReplyEvent) -> list[UsageRecord]:
     kept, clock = Kept(), ManualClock(now=102.0)
 
     async def main() -> None:
@@ -76,7 +76,7 @@ def rows_of(*replies: ReplyEvent) -> list[Used]:
 def test_an_attempt_is_written_with_all_that_is_known_of_it() -> None:
     [row] = rows_of(reply())
     assert row.at.timestamp() == ManualClock(now=100.0).wall()
-    assert row == Used(
+    assert row == UsageRecord(
         at=row.at, connection_id="id-a", connection_name="a", model="m", pool="night",
         integration="livekit", session_id="s", reply_id=row.reply_id, role="first", outcome="won",
         heard=True, ttft=0.25, ttfc=0.5, duration=2.0, tokens_in=1000, tokens_out=200,

@@ -29,7 +29,7 @@ async def sign_in(request: Request, served: Served, wanted: SignIn, response: Re
     """Exchange an API key for a cookie that counts for twelve hours, or until the key does not."""
     if "origin" in request.headers:
         refuse_other_sites(request)
-    key = await served.keys.known(wanted.api_key.get_secret_value().strip())
+    key = await served.keys.authenticate(wanted.api_key.get_secret_value().strip())
     if key is None:
         raise await unknown(request, served)
     cookie, until = await served.keys.sign_in(key, client_of(request))

@@ -102,9 +102,9 @@ async def try_out(asking: Asking, served: Served, webhook_id: WebhookId) -> Deli
     A receiver that fails is no error of this request: `status` is `given_up` then, and `last_error`
     says why.
     """
-    hook, secret = await served.webhooks.opened(asking, webhook_id)
+    hook, secret = await served.webhooks.get_with_secret(asking, webhook_id)
     tried = await courier.try_out(hook, secret, served.guard(asking), served.clock)
-    return await served.webhooks.noted(asking, tried)
+    return await served.webhooks.add_delivery(asking, tried)
 
 
 @router.get(

@@ -10,7 +10,7 @@ from llm_router.connections.record import Status
 from llm_router.connections.store import CheckKind
 from llm_router.connections.webhooks import Event
 from llm_router.gateway.schemas.connections import Given, Paged, Text
-from llm_router.store.outbox import Status as DeliveryStatus
+from llm_router.store.outbox import DeliveryStatus
 
 _CHECK: dict[str, Any] = {
     "at": "2026-05-04T09:30:00Z", "kind": "probe", "outcome": "unreachable", "latency": None,

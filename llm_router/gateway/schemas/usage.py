@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from llm_router.gateway.schemas.connections import Given, Text
-from llm_router.store.analytics import Figures, Key, Span
-from llm_router.store.dialects import Unit
-from llm_router.store.usage import Used
+from llm_router.store.analytics import Figures, GroupKey, Span
+from llm_router.store.dialects import TimeUnit
+from llm_router.store.usage import UsageRecord
 from llm_router.types import Integration
 
-_USUAL: Mapping[Unit | None, timedelta] = {
+_USUAL: Mapping[TimeUnit | None, timedelta] = {
     "hour": timedelta(days=1),
     "day": timedelta(days=30),
     None: timedelta(days=7),
@@ -37,7 +37,9 @@ class SpanWanted(Given):
     pool: Text | None = None
     integration: Integration | None = None
 
-    def span(self, now: datetime, by: Unit | None = None, connection_id: str | None = None) -> Span:
+    def span(
+        self, now: datetime, by: TimeUnit | None = None, connection_id: str | None = None
+    ) -> Span:
         until = _within(self.until or now)
         return Span(
             since=_within(self.since or until - _USUAL[by]),
@@ -54,7 +56,7 @@ def _within(time: datetime) -> datetime:
 
 
 class SeriesWanted(SpanWanted):
-    bucket: Unit = Field(
+    bucket: TimeUnit = Field(
         default="day", description="Of UTC. By the hour, at most two days can be asked for."
     )
 
@@ -72,7 +74,7 @@ class Group(BaseModel):
     figures: Figures
 
 
-def groups(found: Mapping[Key, Figures], *by: str) -> list[Group]:
+def groups(found: Mapping[GroupKey, Figures], *by: str) -> list[Group]:
     return [
         Group(**dict(zip(by, key, strict=True)), figures=figures) for key, figures in found.items()
     ]
@@ -93,7 +95,7 @@ class Series(BaseModel):
 
     since: datetime
     until: datetime
-    bucket: Unit
+    bucket: TimeUnit
     items: Sequence[Group]
 
 
@@ -140,5 +142,5 @@ class ConnectionUsage(Series):
     latest: Sequence[UsedShown] = Field(description="The last attempts, the newest first.")
 
 
-def shown(attempts: Sequence[Used]) -> list[Any]:
+def shown(attempts: Sequence[UsageRecord]) -> list[Any]:
     return [UsedShown.model_validate(attempt) for attempt in attempts]

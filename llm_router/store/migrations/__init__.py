@@ -46,20 +46,20 @@ async def migrate(database: Database) -> None:
         current = await connection.run_sync(_current)
         if current and not await asyncio.to_thread(_knows, current):
             raise StoreError(
-                f"database {database.shown}: it is at {current!r}, which this version does not"
-                " know; a newer Patchbay has changed it, so run that one"
+                f"database {database.display_url}: it is at {current!r}, which this version does"
+                " not know; a newer Patchbay has changed it, so run that one"
             )
         async with _alone_with_alembic():
             await connection.run_sync(_upgrade)
 
 
-async def standing(database: Database) -> tuple[str | None, str | None]:
+async def read_revisions(database: Database) -> tuple[str | None, str | None]:
     """Where the tables are, None on an empty database, and where they should be. Only looks."""
     async with database.reading() as connection:
         return await connection.run_sync(_current), await asyncio.to_thread(_newest)
 
 
-async def new_step(database: Database, what_for: str) -> list[Script | None]:
+async def write_migration(database: Database, what_for: str) -> list[Script | None]:
     """Write a migration from the database, which must be up to date, to what `tables.py` says."""
 
     def write(connection: Connection) -> list[Script | None]:

@@ -5,7 +5,7 @@ import sys
 import tempfile
 
 from llm_router.store.database import Database
-from llm_router.store.migrations import migrate, new_step
+from llm_router.store.migrations import migrate, write_migration
 
 
 async def _write(what_for: str) -> None:
@@ -13,7 +13,7 @@ async def _write(what_for: str) -> None:
         database = Database(f"sqlite:///{folder}/now.sqlite3")
         try:
             await migrate(database)
-            await new_step(database, what_for)
+            await write_migration(database, what_for)
         finally:
             await database.aclose()
 

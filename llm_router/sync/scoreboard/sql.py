@@ -77,8 +77,8 @@ class SqlScoreboard:
             raise ScoreboardError(f"scoreboard: {error}") from error
         except (ValueError, TypeError) as error:
             raise ScoreboardError(
-                f"scoreboard in {self._database.shown}: {error}; if this lasts, empty the table "
-                f"{scoreboard.name}: it fills anew"
+                f"scoreboard in {self._database.display_url}: {error}; if this lasts, empty the "
+                f"table {scoreboard.name}: it fills anew"
             ) from error
 
 
