@@ -1,4 +1,4 @@
-"""How a script's words look on the wires that the faulty server speaks."""
+"""Encodes a script for the wires that the faulty server speaks: chat completions and Ollama's."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,26 +10,29 @@ Messages = Sequence[Mapping[str, Any]]
 
 
 class Format(Protocol):
-    """Each member is what goes over the wire; what a wire cannot say is left out."""
+    """One wire: each member returns bytes or a JSON body to send."""
 
     content_type: str
     blank: bytes
-    """A sign of life that says nothing."""
+    """A keep-alive: bytes without content."""
     garbage: bytes
+    """A message that cannot be parsed."""
 
     def opening(self) -> Iterator[bytes]: ...
-    def thought(self, text: str) -> bytes: ...
+    def reasoning(self, text: str) -> bytes: ...
     def word(self, text: str) -> bytes: ...
-    def calls(self, script: Script) -> Iterator[bytes]: ...
+    def tool_calls(self, script: Script) -> Iterator[bytes]: ...
     def ending(self, script: Script, body: Mapping[str, Any], words: int) -> Iterator[bytes]: ...
-    def error(self, script: Script) -> bytes:
-        """Told inside a 200."""
+    def error_event(self, script: Script) -> bytes:
+        """Encodes an error inside a stream whose status was 200."""
 
-    def refusal(self, script: Script) -> Mapping[str, Any]:
-        """The body of an HTTP status."""
+    def error_body(self, script: Script) -> Mapping[str, Any]:
+        """Returns the body that goes with an HTTP error status."""
 
-    def whole(self, script: Script, messages: Messages, words: Sequence[str]) -> dict[str, Any]:
-        """For a client that asked for no stream."""
+    def completion(
+        self, script: Script, messages: Messages, words: Sequence[str]
+    ) -> dict[str, Any]:
+        """Returns the whole reply, for a client that did not ask for a stream."""
 
 
 class ChatCompletions:
@@ -40,13 +43,13 @@ class ChatCompletions:
     def opening(self) -> Iterator[bytes]:
         yield event(chunk({"role": "assistant", "content": ""}))
 
-    def thought(self, text: str) -> bytes:
+    def reasoning(self, text: str) -> bytes:
         return event(chunk({"reasoning_content": text}))
 
     def word(self, text: str) -> bytes:
         return event(chunk({"content": text}))
 
-    def calls(self, script: Script) -> Iterator[bytes]:
+    def tool_calls(self, script: Script) -> Iterator[bytes]:
         return (event(chunk(delta)) for delta in script.call_deltas())
 
     def ending(self, script: Script, body: Mapping[str, Any], words: int) -> Iterator[bytes]:
@@ -57,18 +60,20 @@ class ChatCompletions:
             yield event({**chunk({}), "choices": [], "usage": used})
         yield event("[DONE]")
 
-    def error(self, script: Script) -> bytes:
+    def error_event(self, script: Script) -> bytes:
         return event(script.error())
 
-    def refusal(self, script: Script) -> Mapping[str, Any]:
+    def error_body(self, script: Script) -> Mapping[str, Any]:
         return script.error()
 
-    def whole(self, script: Script, messages: Messages, words: Sequence[str]) -> dict[str, Any]:
+    def completion(
+        self, script: Script, messages: Messages, words: Sequence[str]
+    ) -> dict[str, Any]:
         return completion(script, messages, words)
 
 
-class OllamaLines:
-    """Ollama's own: /api/chat, a JSON object a line."""
+class OllamaChat:
+    """Ollama's native wire at /api/chat: one JSON object a line."""
 
     content_type = "application/x-ndjson"
     blank = b"\n"
@@ -77,71 +82,74 @@ class OllamaLines:
     def opening(self) -> Iterator[bytes]:
         yield self.word("")
 
-    def thought(self, text: str) -> bytes:
+    def reasoning(self, text: str) -> bytes:
         return _line({"message": {"role": "assistant", "content": "", "thinking": text}})
 
     def word(self, text: str) -> bytes:
         return _line({"message": {"role": "assistant", "content": text}})
 
-    def calls(self, script: Script) -> Iterator[bytes]:
-        """Whole, and without an id; one that is cut ends in the middle of its line."""
-        said = [
+    def tool_calls(self, script: Script) -> Iterator[bytes]:
+        """Yields each call whole and without an id; HALF_TOOL_CALL cuts the last line in half."""
+        lines = [
             _line({"message": {"role": "assistant", "content": "", "tool_calls": [call]}})
             for call in self._calls(script)
         ]
         if script.fault is Fault.HALF_TOOL_CALL:
-            said[-1] = said[-1][: len(said[-1]) // 2]
-        return iter(said)
+            lines[-1] = lines[-1][: len(lines[-1]) // 2]
+        return iter(lines)
 
     def ending(self, script: Script, body: Mapping[str, Any], words: int) -> Iterator[bytes]:
         if script.finish_reason:
             asked = usage(body.get("messages", []), words)
             yield _line({"message": _EMPTY, **self._end(script, asked)})
 
-    def error(self, script: Script) -> bytes:
-        return _line(self.refusal(script))
+    def error_event(self, script: Script) -> bytes:
+        return _line(self.error_body(script))
 
-    def refusal(self, script: Script) -> Mapping[str, Any]:
+    def error_body(self, script: Script) -> Mapping[str, Any]:
         return {"error": script.error()["error"]["message"]}
 
-    def whole(self, script: Script, messages: Messages, words: Sequence[str]) -> dict[str, Any]:
+    def completion(
+        self, script: Script, messages: Messages, words: Sequence[str]
+    ) -> dict[str, Any]:
         message = {"role": "assistant", "content": "".join(words)}
         calls = {"tool_calls": calls} if (calls := self._calls(script)) else {}
         return {"message": message | calls, **self._end(script, usage(messages, len(words)))}
 
     def _calls(self, script: Script) -> list[dict[str, Any]]:
-        whole = script.whole_calls()
+        calls = script.complete_calls()
         if script.fault is Fault.BROKEN_TOOL_JSON:
-            return [{"function": {"name": c.name, "arguments": c.arguments[:9]}} for c in whole]
-        return [{"function": {"name": c.name, "arguments": json.loads(c.arguments)}} for c in whole]
+            return [{"function": {"name": c.name, "arguments": c.arguments[:9]}} for c in calls]
+        return [{"function": {"name": c.name, "arguments": json.loads(c.arguments)}} for c in calls]
 
     def _end(self, script: Script, used: Mapping[str, Any]) -> dict[str, Any]:
         reason = "length" if script.finish_reason == "length" else "stop"
         counts = {"prompt_eval_count": "prompt_tokens", "eval_count": "completion_tokens"}
-        told = {name: used[ours] for name, ours in counts.items()}
-        return {"done": True, "done_reason": reason, "load_duration": 0, **told}
+        totals = {ollamas: used[openais] for ollamas, openais in counts.items()}
+        return {"done": True, "done_reason": reason, "load_duration": 0, **totals}
 
 
 _EMPTY = {"role": "assistant", "content": ""}
 
 
-class OllamaPlain(OllamaLines):
-    """/api/generate, which has no message around its words."""
+class OllamaGenerate(OllamaChat):
+    """Ollama's wire at /api/generate, with the text in `response` instead of in a message."""
 
     def word(self, text: str) -> bytes:
         return _line({"response": text})
 
 
-def format_of(path: str) -> Format:
+def format_for(path: str) -> Format:
+    """Selects the wire that a client expects at this path."""
     if path.endswith("/api/chat"):
-        return OllamaLines()
-    return OllamaPlain() if path.endswith("/api/generate") else ChatCompletions()
+        return OllamaChat()
+    return OllamaGenerate() if path.endswith("/api/generate") else ChatCompletions()
 
 
-def json_line(said: Mapping[str, Any]) -> bytes:
-    """Characters are not escaped, so that they can be cut in half."""
-    return f"{json.dumps(said, ensure_ascii=False)}\n".encode()
+def json_line(body: Mapping[str, Any]) -> bytes:
+    """Encodes one line of NDJSON; characters stay unescaped, so that they can be cut in half."""
+    return f"{json.dumps(body, ensure_ascii=False)}\n".encode()
 
 
-def _line(said: Mapping[str, Any]) -> bytes:
-    return json_line({"model": "faulty", "done": False, **said})
+def _line(body: Mapping[str, Any]) -> bytes:
+    return json_line({"model": "faulty", "done": False, **body})

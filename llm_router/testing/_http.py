@@ -1,4 +1,4 @@
-"""Just enough HTTP/1.1 to misbehave in: every byte is sent when and how the script says."""
+"""A minimal HTTP/1.1 server side in which every byte is sent when and how a script says."""
 
 import asyncio
 import json
@@ -10,11 +10,12 @@ from http import HTTPStatus
 from typing import Any
 
 _BODY_LIMIT = 1 << 24  # bytes
-_TOP_TWO_BITS, _WITHIN = 0b1100_0000, 0b1000_0000  # of a UTF-8 byte that begins no character
+_TOP_TWO_BITS = 0b1100_0000
+_CONTINUATION = 0b1000_0000  # the top two bits of a UTF-8 byte that does not begin a character
 
 
 class Reset(Exception):  # noqa: N818  a way to end a connection, not an error
-    """Drop the connection without a farewell."""
+    """Asks the server to drop the connection with a TCP reset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,38 +26,41 @@ class Request:
     body: bytes
 
     def json(self) -> dict[str, Any]:
-        """The body; an empty object for one that is none."""
+        """Returns the body as a JSON object, empty if the body is not one."""
         try:
-            said = json.loads(self.body)
+            body = json.loads(self.body)
         except ValueError:
             return {}
-        return said if isinstance(said, dict) else {}
+        return body if isinstance(body, dict) else {}
 
 
 class Wire(asyncio.StreamReaderProtocol):
-    """One connection. `gone` is set as soon as the client has closed its side."""
+    """The server's side of one connection, request after request.
 
-    def __init__(self, connected: Callable[["Wire"], None]) -> None:
-        self.gone = asyncio.Event()
-        self._connected = connected
+    `client_closed` is set as soon as the client has closed its side.
+    """
+
+    def __init__(self, on_connect: Callable[["Wire"], None]) -> None:
+        self.client_closed = asyncio.Event()
+        self._on_connect = on_connect
         super().__init__(asyncio.StreamReader(), self._begin)
 
     def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
-        # Asyncio sees to it for sockets it has made itself; else words wait for each other.
+        # asyncio sets this only on sockets it has made itself; without it small writes are delayed.
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._connected(self)
+        self._on_connect(self)
 
     def eof_received(self) -> bool:
-        self.gone.set()
+        self.client_closed.set()
         return bool(super().eof_received())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.gone.set()
+        self.client_closed.set()
         super().connection_lost(exc)
 
     async def request(self) -> Request | None:
-        """The next request; None when the client is done, or sends what is none."""
+        """Reads the next request; None when the client has left, or did not send valid HTTP."""
         try:
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             first, *lines = head.removesuffix("\r\n\r\n").split("\r\n")
@@ -72,12 +76,12 @@ class Wire(asyncio.StreamReaderProtocol):
             return None
 
     async def send_head(self, status: int, headers: Mapping[str, str]) -> None:
-        """The head of an answer whose body comes in chunks."""
+        """Sends the head of a response whose body follows in chunks."""
         await self._send_head(status, {**headers, "transfer-encoding": "chunked"})
 
     async def send_chunk(self, data: bytes, *, cut: bool = False) -> None:
-        """`cut`: every character of several bytes is torn apart, each part a chunk of its own."""
-        for part in _torn(data) if cut else [data]:
+        """Sends one chunk; with `cut`, splits every multi-byte character between two chunks."""
+        for part in _split_characters(data) if cut else [data]:
             self._writer.write(b"%x\r\n%b\r\n" % (len(part), part))
             await self._writer.drain()
 
@@ -89,20 +93,20 @@ class Wire(asyncio.StreamReaderProtocol):
         self, status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
     ) -> None:
         data = json.dumps(body).encode()
-        told = {"content-type": "application/json", "content-length": str(len(data))}
-        await self._send_head(status, told | dict(headers or {}))
+        usual = {"content-type": "application/json", "content-length": str(len(data))}
+        await self._send_head(status, usual | dict(headers or {}))
         self._writer.write(data)
         await self._writer.drain()
 
     async def send_page(self, page: Any) -> None:
-        """A 200: text as it is, all else as JSON."""
+        """Answers 200 with a text unchanged, or with any other value as JSON."""
         data = (page if isinstance(page, str) else json.dumps(page)).encode()
         await self._send_head(200, {"content-length": str(len(data))})
         self._writer.write(data)
         await self._writer.drain()
 
     def reset(self) -> None:
-        """Close so that the client sees a reset, not an end."""
+        """Closes the connection so that the client sees a reset instead of an end of stream."""
         sock = self._writer.get_extra_info("socket")
         if sock and sock.fileno() != -1:  # the client may have left first
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -119,6 +123,6 @@ class Wire(asyncio.StreamReaderProtocol):
         await self._writer.drain()
 
 
-def _torn(data: bytes) -> list[bytes]:
-    places = [place for place, byte in enumerate(data) if byte & _TOP_TWO_BITS == _WITHIN]
-    return [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True)]
+def _split_characters(data: bytes) -> list[bytes]:
+    cuts = [at for at, byte in enumerate(data) if byte & _TOP_TWO_BITS == _CONTINUATION]
+    return [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]

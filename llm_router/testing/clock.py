@@ -1,4 +1,4 @@
-"""Time that a test owns: it stands still while anything runs, and jumps when everything waits."""
+"""A clock that tests control: time stands still while code runs and jumps when all of it waits."""
 
 import asyncio
 import selectors
@@ -9,17 +9,20 @@ from llm_router.clock import Timer
 
 T = TypeVar("T")
 
-_ZERO_AT = 1_700_000_000.0
-"""What a wall clock shows at this clock's zero."""
-_HAIR = 2e-9
-"""Past a timer's moment rather than a rounding error before it."""
+_WALL_AT_ZERO = 1_700_000_000.0
+"""Wall-clock time at this clock's zero (s since the epoch)."""
+_PAST_TIMER = 2e-9
+"""Added to each jump (s), so that rounding never leaves the clock just before a timer."""
 
 
 class ManualClock:
-    """A Clock for pure code (`advance`) and, with `run`, the time of a whole event loop.
+    """A `Clock` that a test moves: by `advance`, or as the time of an event loop in `run`.
 
-    In `run` an hour of sleeping takes no time, and the order of events is that of their timers.
-    `deadlock_after`: real seconds that a thread has to wake a loop on which everybody waits.
+    In `run` an hour of sleep takes no real time, and events happen in the order of their timers.
+    asyncio's own timers, such as `asyncio.timeout`, follow this clock too.
+
+    `now`: the first time shown (s). `deadlock_after`: the real time (s) in which a thread must
+    wake a loop that has no timer set, before `run` reports a deadlock.
     """
 
     def __init__(self, now: float = 0.0, *, deadlock_after: float = 5.0) -> None:
@@ -30,9 +33,10 @@ class ManualClock:
         return self._now
 
     def wall(self) -> float:
-        return _ZERO_AT + self._now
+        return _WALL_AT_ZERO + self._now
 
     def advance(self, seconds: float) -> None:
+        """Moves the clock forward, for code that runs without an event loop."""
         self._now += seconds
 
     async def sleep(self, seconds: float) -> None:
@@ -42,9 +46,9 @@ class ManualClock:
         return asyncio.get_running_loop().call_at(when, callback)
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
-        """Run on a loop whose time is this clock's.
+        """Runs `main` on a new event loop whose time is this clock's, and returns its result.
 
-        Raises RuntimeError when every task waits for something that no timer will bring.
+        Raises RuntimeError when every task waits and no timer is set that could wake one.
         """
         with asyncio.Runner(loop_factory=lambda: _JumpingLoop(self)) as runner:
             return runner.run(main)
@@ -66,11 +70,11 @@ class _JumpingSelector(selectors.SelectSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
-            # No timer is set: only a thread could still wake this loop.
+            # Without a timer, only a thread can still wake this loop.
             if ready := super().select(self._clock.deadlock_after):
                 return ready
             raise RuntimeError("every task waits, and no timer is set that could wake one")
         ready = super().select(0)
         if not ready and timeout > 0:
-            self._clock.advance(timeout + _HAIR)
+            self._clock.advance(timeout + _PAST_TIMER)
         return ready

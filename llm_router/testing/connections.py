@@ -1,4 +1,4 @@
-"""A store of connections in memory, for tests and for trying things out."""
+"""A store of connections in memory, for tests and experiments."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -31,14 +31,18 @@ from llm_router.options import HealthOptions
 
 
 class InMemoryConnectionStore:
-    """A `ConnectionStore` that forgets all when it goes; it passes the same tests as the others."""
+    """A `ConnectionStore` that holds its connections in memory only.
+
+    It passes the contract tests of the SQL stores: roles, versions, audit log, health checks and
+    the change feed behave the same.
+    """
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._kept: dict[str, Connection] = {}
-        """With their secrets."""
+        self._connections: dict[str, Connection] = {}
+        """Every connection by id, with its secrets."""
         self._checks: dict[str, list[Check]] = {}
-        """The newest first."""
+        """Health checks by connection id, the newest first."""
         self._audit: list[AuditEntry] = []
         self._revision = 0
         self._changed = asyncio.Event()
@@ -47,20 +51,20 @@ class InMemoryConnectionStore:
         return await self.apply(actor, new)
 
     async def get(self, actor: Actor, connection_id: str, *, secrets: bool = False) -> Connection:
-        connection = self._seen(actor, connection_id)
+        connection = self._visible(actor, connection_id)
         if secrets:
             rules.require(actor, "use", connection)
-            return self._kept[connection_id]
+            return self._connections[connection_id]
         return connection
 
     async def find(self, actor: Actor, query: Query, *, secrets: bool = False) -> Page:
         if secrets:
             rules.require(actor, "use")
-        found = [c for c in self._kept.values() if can_see(actor, c) and _matches(query, c)]
+        found = [c for c in self._connections.values() if can_see(actor, c) and _matches(query, c)]
         found = _ordered(found, query)
         end = None if query.limit is None else query.offset + query.limit
-        part = [_shown(c, secrets=secrets) for c in found[query.offset : end]]
-        return Page(tuple(part), len(found))
+        items = [c if secrets else c.without_secrets() for c in found[query.offset : end]]
+        return Page(tuple(items), len(found))
 
     async def change(
         self,
@@ -78,35 +82,39 @@ class InMemoryConnectionStore:
         await self.apply(actor, [Removal(id=connection_id, version=version)])
 
     async def apply(self, actor: Actor, steps: Sequence[Step]) -> tuple[Connection, ...]:
-        now, before, done, entries = self._now(), (self._kept, self._checks), list[Connection](), []
-        self._kept, self._checks = dict(self._kept), dict(self._checks)
+        now = self._now()
+        before = (self._connections, self._checks)
+        results: list[Connection] = []
+        entries: list[AuditEntry] = []
+        self._connections = dict(self._connections)
+        self._checks = dict(self._checks)
         try:
             for step in steps:
-                connection, entry = self._take(actor, step, now)
-                done += [connection.without_secrets()] if connection else []
+                connection, entry = self._apply_step(actor, step, now)
+                results += [connection.without_secrets()] if connection else []
                 entries += [entry] if entry else []
         except BaseException:
-            self._kept, self._checks = before
+            self._connections, self._checks = before
             raise
         if entries:
-            self._keep(*entries)
-        return tuple(done)
+            self._record(*entries)
+        return tuple(results)
 
-    def _take(
+    def _apply_step(
         self, actor: Actor, step: Step, now: datetime
     ) -> tuple[Connection | None, AuditEntry | None]:
         if isinstance(step, Connection):
             new = rules.prepare_new(actor, step, now)
-            if new.id in self._kept:
+            if new.id in self._connections:
                 raise rules.taken_error(new, "id")
-            _refuse_taken_name(self._kept, new)
-            self._kept[new.id] = _whole(new)
+            _refuse_taken_name(self._connections, new)
+            self._connections[new.id] = _with_hints(new)
             return new, rules.audit_entry(actor, "add", new, rules.changed_facts(None, new), now)
-        stored = self._seen(actor, step.id)
+        stored = self._visible(actor, step.id)
         if isinstance(step, Removal):
             rules.require(actor, "remove", stored)
             rules.check_version(stored, step.version)
-            del self._kept[step.id]
+            del self._connections[step.id]
             self._checks.pop(step.id, None)
             return None, rules.audit_entry(
                 actor, "remove", stored, rules.changed_facts(stored, None), now
@@ -114,10 +122,12 @@ class InMemoryConnectionStore:
         new = rules.apply_edit(actor, stored, step.changes, step.version, now)
         if new is stored:
             return stored, None
-        _refuse_taken_name(self._kept, new)
-        before = self._kept[step.id]
-        kept = {name: getattr(before, name) for name in SECRET_FIELDS if name not in step.changes}
-        self._kept[step.id] = _whole(replace(new, **kept))
+        _refuse_taken_name(self._connections, new)
+        before = self._connections[step.id]
+        secrets = {
+            name: getattr(before, name) for name in SECRET_FIELDS if name not in step.changes
+        }
+        self._connections[step.id] = _with_hints(replace(new, **secrets))
         return new, rules.audit_entry(
             actor, "edit", new, rules.changed_facts(stored, new, step.changes), now
         )
@@ -125,7 +135,7 @@ class InMemoryConnectionStore:
     async def record_check(
         self, actor: Actor, connection_id: str, check: Check, options: HealthOptions
     ) -> Connection:
-        stored = self._seen(actor, connection_id)
+        stored = self._visible(actor, connection_id)
         rules.require(actor, "test", stored)
         history = [rules.trim_check(check), *self._checks.get(connection_id, ())]
         history.sort(key=lambda one: one.at, reverse=True)
@@ -134,32 +144,31 @@ class InMemoryConnectionStore:
         self._checks[connection_id] = history
         verdict = assess(stored, _evidence(stored, history), options)
         if verdict.is_lasting:
-            others = [c.without_secrets() for c in self._kept.values()]
+            others = [c.without_secrets() for c in self._connections.values()]
             verdict = deactivate_if_replaceable(stored, verdict, others)
         if not (judged := rules.apply_verdict(actor, stored, verdict, self._now())):
             return stored
         new, entry = judged
         values = {name: getattr(new, name) for name in rules.VERDICT_FIELDS}
-        self._kept[connection_id] = replace(self._kept[connection_id], **values)
-        self._keep(entry)
+        self._connections[connection_id] = replace(self._connections[connection_id], **values)
+        self._record(entry)
         return new
 
     async def checks(
         self, actor: Actor, connection_id: str, *, limit: int = 50, offset: int = 0
     ) -> CheckPage:
-        self._seen(actor, connection_id)
+        self._visible(actor, connection_id)
         history = self._checks.get(connection_id, [])
         return CheckPage(tuple(history[offset : offset + limit]), len(history))
 
     async def touch(self, actor: Actor, used: Mapping[str, datetime]) -> None:
         for connection_id, when in used.items():
-            kept = self._kept.get(connection_id)
-            if (
-                kept
-                and can_see(actor, kept)
-                and (kept.last_used_at is None or kept.last_used_at < when)
-            ):
-                self._kept[connection_id] = replace(kept, last_used_at=when.astimezone(UTC))
+            stored = self._connections.get(connection_id)
+            if not stored or not can_see(actor, stored):
+                continue
+            if stored.last_used_at is None or stored.last_used_at < when:
+                touched = replace(stored, last_used_at=when.astimezone(UTC))
+                self._connections[connection_id] = touched
 
     async def audit(
         self, actor: Actor, *, target: str | None = None, limit: int = 100, offset: int = 0
@@ -178,11 +187,12 @@ class InMemoryConnectionStore:
             if seen == self._revision:
                 await changed.wait()
 
-    def _seen(self, actor: Actor, connection_id: str) -> Connection:
-        kept = self._kept.get(connection_id)
-        return rules.require_visible(actor, kept and kept.without_secrets(), connection_id)
+    def _visible(self, actor: Actor, connection_id: str) -> Connection:
+        """Returns a connection without secrets. Raises NotFoundError if `actor` may not see it."""
+        stored = self._connections.get(connection_id)
+        return rules.require_visible(actor, stored and stored.without_secrets(), connection_id)
 
-    def _keep(self, *entries: AuditEntry) -> None:
+    def _record(self, *entries: AuditEntry) -> None:
         self._audit += entries
         self._revision += 1
         self._changed.set()
@@ -192,14 +202,10 @@ class InMemoryConnectionStore:
         return datetime.fromtimestamp(self._clock.wall(), UTC)
 
 
-def _shown(connection: Connection, *, secrets: bool) -> Connection:
-    return connection if secrets else connection.without_secrets()
-
-
-def _whole(connection: Connection) -> Connection:
-    """With its secrets in it, and what stands for them."""
-    shown = connection.without_secrets()
-    return replace(connection, api_key_last4=shown.api_key_last4, header_names=shown.header_names)
+def _with_hints(connection: Connection) -> Connection:
+    """Adds the hints that stand in for its secrets: the key's last characters, the header names."""
+    public = connection.without_secrets()
+    return replace(connection, api_key_last4=public.api_key_last4, header_names=public.header_names)
 
 
 def _evidence(connection: Connection, history: Sequence[Check]) -> Evidence:
@@ -210,8 +216,8 @@ def _evidence(connection: Connection, history: Sequence[Check]) -> Evidence:
     return Evidence(counts, answered, broken[-1].at if broken else None)
 
 
-def _refuse_taken_name(kept: Mapping[str, Connection], connection: Connection) -> None:
-    for other in kept.values():
+def _refuse_taken_name(stored: Mapping[str, Connection], connection: Connection) -> None:
+    for other in stored.values():
         same = (other.owner, other.name) == (connection.owner, connection.name)
         if same and other.id != connection.id:
             raise rules.taken_error(connection, "name")

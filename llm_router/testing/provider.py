@@ -1,4 +1,4 @@
-"""A provider that does what its script says, without a network."""
+"""A provider that plays scripts in place of a model, without a network."""
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
@@ -8,13 +8,16 @@ from llm_router.connections.record import Continuation
 from llm_router.types import ChatRequest, Chunk
 
 FOREVER = float("inf")
-_A_YEAR = 365 * 86_400.0
-"""Stands for ever: a timer at infinity would never let time jump."""
+_LONGEST_WAIT = 365 * 86_400.0
+"""A wait of `FOREVER` lasts a year (s): a timer at infinity would stop a `ManualClock`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """After `after` seconds, give out a chunk, raise an error, or (with neither) do nothing."""
+    """One step of a script: waits `after` seconds, then yields `chunk` or raises `error`.
+
+    A step without both only waits.
+    """
 
     after: float = 0.0
     chunk: Chunk | None = None
@@ -22,12 +25,17 @@ class Step:
 
 
 HANG = Step(after=FOREVER)
+"""A step that never ends: the stream hangs until it is closed."""
 
 
 def say(
     text: str, *, first: float = 0.15, gap: float = 0.02, finish: str | None = "stop"
 ) -> list[Step]:
-    """The text word by word; `finish=None` leaves the stream open-ended for more steps."""
+    """Makes the steps that stream a text word by word.
+
+    `first`: time to the first word (s); `gap`: time between two words (s); `finish`: the finish
+    reason, or None to leave the end to further steps.
+    """
     words = [word + " " for word in text.split(" ")]
     words[-1] = words[-1].rstrip(" ")
     steps = [Step(first if i == 0 else gap, Chunk(text=word)) for i, word in enumerate(words)]
@@ -35,14 +43,15 @@ def say(
 
 
 def fail(error: Exception, after: float = 0.0) -> list[Step]:
+    """Makes the steps that raise `error` after `after` seconds."""
     return [Step(after, error=error)]
 
 
 @dataclass
 class ScriptedProvider:
-    """One script for each request in turn; the last one serves all that follow.
+    """A `Provider` that answers each request with the next of its `scripts`.
 
-    `requests` are those received; `open` counts streams and probes that have not ended.
+    The last script answers all further requests. Time passes on `clock`.
     """
 
     scripts: Sequence[Sequence[Step]]
@@ -50,11 +59,15 @@ class ScriptedProvider:
     last_resort: bool = False
     clock: Clock = field(default_factory=SystemClock)
     probe_step: Step = Step()
-    """What a probe meets: a wait, an error, or nothing."""
+    """The step that a probe plays: a wait, an error, or nothing."""
     requests: list[ChatRequest] = field(default_factory=list)
+    """The requests received so far."""
     open: int = 0
+    """Number of streams and probes that have not ended."""
     probes: int = 0
+    """Number of probes received."""
     warmed: int = 0
+    """Number of calls of `warm`."""
     closed: bool = False
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
@@ -64,9 +77,9 @@ class ScriptedProvider:
         try:
             for step in script:
                 if step.after:
-                    await self.clock.sleep(min(step.after, _A_YEAR))
+                    await self.clock.sleep(min(step.after, _LONGEST_WAIT))
                 if step.error:
-                    # One object for all replies: without the traceback of those before.
+                    # The error is raised once a reply: drop the traceback of earlier replies.
                     raise step.error.with_traceback(None)
                 if step.chunk:
                     yield step.chunk
@@ -80,7 +93,7 @@ class ScriptedProvider:
         self.probes += 1
         self.open += 1
         try:
-            await self.clock.sleep(min(self.probe_step.after, _A_YEAR))
+            await self.clock.sleep(min(self.probe_step.after, _LONGEST_WAIT))
         finally:
             self.open -= 1
         if self.probe_step.error:

@@ -1,4 +1,4 @@
-"""What a faulty server does with one request: a script, and the events it makes of it."""
+"""Scripts for the faulty server: the reply to one request, its timing and its fault."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,23 +23,27 @@ _LOOKUP = ToolCall("call_0", "lookup", '{"query": "opening hours"}')
 
 
 class Fault(StrEnum):
-    """Ways to fail a caller. The script's `after` says how many words come before some of them."""
+    """Ways in which a reply fails.
+
+    `RESET_AFTER`, `STALL_AFTER`, `ERROR_EVENT` and `GARBAGE_LINE` strike after the script's
+    `after` words.
+    """
 
     NONE = "none"
-    REFUSE = "refuse"  # nobody listens; if only some requests refuse, these are reset at once
+    REFUSE = "refuse"  # the port is closed; where only some requests refuse, those are reset
     HANG_BEFORE_HEADERS = "hang_before_headers"
     HEADERS_THEN_NOTHING = "headers_then_nothing"
     ROLE_ONLY = "role_only"
     KEEP_ALIVES_ONLY = "keep_alives_only"
     REASONING_ENDLESS = "reasoning_endless"
-    STATUS = "status"  # answers `status`, with OpenAI's words for it
+    STATUS = "status"  # answers with the HTTP status `status` and OpenAI's error for it
     RESET_BEFORE_WORD = "reset_before_word"
     RESET_AFTER = "reset_after"
     STALL_AFTER = "stall_after"
-    DRIP = "drip"  # a word a second
-    ERROR_EVENT = "error_event"  # after `after` words, inside the 200
+    DRIP = "drip"  # sends one word a second
+    ERROR_EVENT = "error_event"  # sends an error inside a stream whose status was 200
     GARBAGE_LINE = "garbage_line"
-    SPLIT_UTF8 = "split_utf8"  # no failure: every character is cut between two chunks
+    SPLIT_UTF8 = "split_utf8"  # not a failure: cuts every multi-byte character between two chunks
     NO_FINISH_REASON = "no_finish_reason"
     EMPTY = "empty"
     LENGTH_WITH_NOTHING = "length_with_nothing"
@@ -52,35 +56,38 @@ _BREAK_CALLS = frozenset({Fault.HALF_TOOL_CALL, Fault.BROKEN_TOOL_JSON})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """One reply. Times are in seconds; `first_token_after` counts from the request's arrival."""
+    """One reply of a `FaultyServer`. Times are in seconds."""
 
     words: Sequence[str] = ("Hello", " there", ",", " how", " can", " I", " help", " you", "?")
-    """Tokens, with their spaces."""
+    """Tokens of the text, with their spaces."""
     reasoning: Sequence[str] = ()
-    """Tokens thought aloud before the first word."""
+    """Tokens of reasoning, sent before the first word."""
     tool_calls: Sequence[ToolCall] = ()
     first_token_after: float = 0.0
+    """Time from the request's arrival to the first token."""
     gap: float = 0.0
-    """Between two tokens."""
+    """Time between two tokens."""
     fault: Fault = Fault.NONE
     after: int = 3
+    """Number of words before the fault, for the faults that come in mid-reply."""
     status: int = 503
+    """HTTP status of `Fault.STATUS`."""
     retry_after: str | None = None
-    """The header as it is sent: seconds or an HTTP date."""
+    """Value of the Retry-After header sent with `status`: seconds or an HTTP date."""
     continues: bool = False
-    """A trailing assistant message is continued: only the words after it are said."""
+    """Whether a trailing assistant message is continued, so that only the rest is sent."""
     raw: Sequence[bytes] | None = None
-    """Sent as it is, piece by piece, in place of all the above but the times; `reset_after` and
-    `stall_after` strike when the last piece is sent."""
+    """Bytes to send unchanged, piece by piece, in place of all of the above but the times.
+    `RESET_AFTER` and `STALL_AFTER` strike after the last piece."""
     content_type: str | None = None
-    """In place of the one that the wire has."""
+    """Content type to send in place of the wire's own."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Of an answer, besides the usual."""
+    """Headers to send in addition to the usual ones."""
     error_body: Mapping[str, Any] | None = None
-    """What is sent with `status`, in place of the wire's own error."""
+    """Body to send with `status`, in place of the wire's own error."""
 
-    def words_after(self, messages: Sequence[Mapping[str, Any]]) -> list[str]:
-        """The words still to be said, where the last message may be the beginning of them."""
+    def remaining_words(self, messages: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Returns the words to send; those already in a trailing assistant message are left out."""
         if self.fault in {Fault.EMPTY, Fault.LENGTH_WITH_NOTHING}:
             return []
         last = messages[-1] if messages else {}
@@ -94,20 +101,20 @@ class Script:
         return [word for word in rest if word]
 
     def error(self) -> dict[str, Any]:
-        """The error object of `status`, as OpenAI writes it unless another was given."""
+        """Returns the body that goes with `status`: `error_body`, or OpenAI's error object."""
         if self.error_body is not None:
             return dict(self.error_body)
         code, kind, message = _ERRORS.get(self.status, _UNNAMED)
         return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
-    def whole_calls(self) -> Sequence[ToolCall]:
-        """The tool calls as they were meant."""
+    def complete_calls(self) -> Sequence[ToolCall]:
+        """Returns the tool calls before a fault breaks them."""
         return self.tool_calls or ([_LOOKUP] if self.fault in _BREAK_CALLS else [])
 
     def call_deltas(self) -> Iterator[dict[str, Any]]:
-        """The tool calls in pieces, as vLLM sends them: the name first, then the arguments."""
+        """Yields the tool calls in pieces like vLLM's: the name first, then the arguments."""
         broken = self.fault in _BREAK_CALLS
-        for index, call in enumerate(self.whole_calls()):
+        for index, call in enumerate(self.complete_calls()):
             function = {"name": call.name, "arguments": ""}
             yield _piece(index, {"id": call.id, "type": "function", "function": function})
             half = len(call.arguments) // 2
@@ -121,7 +128,7 @@ class Script:
             return None
         if self.fault is Fault.LENGTH_WITH_NOTHING:
             return "length"
-        return "tool_calls" if self.whole_calls() else "stop"
+        return "tool_calls" if self.complete_calls() else "stop"
 
 
 def _piece(index: int, call: dict[str, Any]) -> dict[str, Any]:
@@ -129,12 +136,13 @@ def _piece(index: int, call: dict[str, Any]) -> dict[str, Any]:
 
 
 def event(body: Mapping[str, Any] | str) -> bytes:
-    """One server-sent event. Characters are not escaped, so that they can be cut in half."""
+    """Encodes one server-sent event. Characters stay unescaped, so that they can be cut in half."""
     text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
     return f"data: {text}\n\n".encode()
 
 
 def chunk(delta: Mapping[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
+    """Returns one chunk of a streamed chat completion."""
     choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
     return {"id": "chatcmpl-0", "object": "chat.completion.chunk", "choices": [choice]}
 
@@ -142,7 +150,7 @@ def chunk(delta: Mapping[str, Any], finish_reason: str | None = None) -> dict[st
 def completion(
     script: Script, messages: Sequence[Mapping[str, Any]], words: Sequence[str]
 ) -> dict[str, Any]:
-    """The whole reply in one object, for a client that asked for no stream."""
+    """Returns the whole reply as one object, for a client that did not ask for a stream."""
     calls: dict[int, dict[str, Any]] = {}
     for delta in script.call_deltas():
         piece = delta["tool_calls"][0]
@@ -162,11 +170,11 @@ def completion(
 
 
 def usage(messages: Sequence[Mapping[str, Any]], words: int) -> dict[str, Any]:
-    """Tokens counted in words: honest enough for a server that has no tokenizer."""
-    asked = sum(len(str(message.get("content") or "").split()) for message in messages)
+    """Returns token counts that count each word as a token: this server has no tokenizer."""
+    prompt = sum(len(str(message.get("content") or "").split()) for message in messages)
     return {
-        "prompt_tokens": asked,
+        "prompt_tokens": prompt,
         "completion_tokens": words,
-        "total_tokens": asked + words,
+        "total_tokens": prompt + words,
         "prompt_tokens_details": {"cached_tokens": 0},
     }

@@ -1,8 +1,7 @@
-"""FaultyServer: a model server on a real socket that fails on request.
+"""`FaultyServer`: a model server on a real socket that fails on request.
 
-It speaks chat completions below /v1, and Ollama's own wire below /api.
-
-For trying an agent or a router offline, in tests or by hand:
+It speaks chat completions below /v1 and Ollama's native wire below /api. Use it to try an agent
+or a router offline, in tests or by hand:
 
     python -m llm_router.testing.server --first-token 0.15 --fault stall_after --after 5
 """
@@ -17,28 +16,35 @@ from typing import Any, Self
 
 from llm_router.clock import Clock, SystemClock
 from llm_router.testing import _http
-from llm_router.testing._formats import format_of
+from llm_router.testing._formats import format_for
 from llm_router.testing._http import Reset, Wire
-from llm_router.testing._ollama_models import Shelf, is_chat
-from llm_router.testing._player import Play, Received, forever
+from llm_router.testing._ollama_models import OllamaModels, is_chat
+from llm_router.testing._player import ReceivedRequest, ScriptPlayer, forever
 from llm_router.testing.script import Fault, Script
 
-__all__ = ["Behaviour", "Fault", "FaultyServer", "Received", "Script", "main"]
+__all__ = ["Behaviour", "Fault", "FaultyServer", "ReceivedRequest", "Script", "main"]
 
 Behaviour = Script | Callable[[int], Script]
-"""One script for all requests, or the script of the n-th (from 0)."""
+"""The script for every request, or a function from a request's number (from 0) to its script."""
 
 
 class FaultyServer:
-    """Serves on `host` while the `async with` block lasts; `base_url` is its address.
+    """A model server that runs while its `async with` block lasts; `base_url` is its address.
 
-    Whatever the fault, its lists of models answer well: a server may list them and yet say nothing.
-    `pages` are what else it answers, by path: JSON, text, or None for what is not there.
-    `chats`: how other paths end at which scripts are played;
-    `llm_router.testing.vendor_replies` writes what other vendors answer there.
+        async with FaultyServer(Script(fault=Fault.STALL_AFTER, after=5)) as server:
+            ...  # send requests to server.base_url
+        assert server.requests[0].messages[-1]["content"] == "Hello?"
+
+    Lists of models are answered whatever the fault: a server may list its models and still fail to
+    reply.
+
+    `pages`: answers to other paths, as JSON or text, or None for a path to answer with 404.
+    `chat_paths`: endings of further paths at which scripts are played;
+    `llm_router.testing.vendor_replies` encodes the replies of other vendors for them.
     """
 
     model = "faulty"
+    """Name of the model it lists."""
 
     def __init__(
         self,
@@ -48,22 +54,26 @@ class FaultyServer:
         port: int = 0,
         clock: Clock | None = None,
         pages: Mapping[str, Any] | None = None,
-        chats: tuple[str, ...] = (),
+        chat_paths: tuple[str, ...] = (),
     ) -> None:
-        self._behaviour, self.pages = behaviour or Script(), dict(pages or {})
-        self._host, self._port, self._chats = host, port, chats
+        self.pages = dict(pages or {})
+        self._behaviour = behaviour or Script()
+        self._host = host
+        self._port = port
+        self._chat_paths = chat_paths
         self._clock = clock or SystemClock()
         self._server: asyncio.Server | None = None
         self._reserved: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Condition()
-        self.requests: list[Received] = []
-        self.shelf = Shelf(self._clock, [f"{self.model}:latest"])
-        """What its side of Ollama keeps."""
-        self.visits: list[tuple[str, Mapping[str, str]]] = []
-        """What else was asked for: path and headers, names in lower case."""
+        self.requests: list[ReceivedRequest] = []
+        """The chat requests received so far."""
+        self.other_requests: list[tuple[str, Mapping[str, str]]] = []
+        """Path and headers of the other requests received so far; header names in lower case."""
+        self.ollama = OllamaModels(self._clock, [f"{self.model}:latest"])
+        """The models of its Ollama side, on disk and in memory."""
         self.connections = 0
-        """Accepted so far: a client that keeps its pool warm opens few."""
+        """Number of connections accepted so far; a client with a warm pool opens few."""
 
     @property
     def base_url(self) -> str:
@@ -71,22 +81,25 @@ class FaultyServer:
 
     @property
     def words_sent(self) -> int:
-        """Words of all replies so far: what a fleet generated for what a caller heard."""
+        """Number of words sent in all replies so far, those included that a client gave up."""
         return sum(request.words_sent for request in self.requests)
 
     async def behave(self, behaviour: Behaviour) -> None:
-        """From the next request on. Replies that have begun go on as they were."""
+        """Changes the behaviour from the next request on. Replies in flight are not affected."""
         self._behaviour = behaviour
-        await self._listen_or_not()
+        await self._open_or_close_port()
 
-    async def received(self, number: int = 0) -> Received:
-        """The chat request of that number, once it has come."""
+    async def received(self, number: int = 0) -> ReceivedRequest:
+        """Waits for the chat request of this number (from 0) and returns it."""
         async with self._changed:
             await self._changed.wait_for(lambda: len(self.requests) > number)
         return self.requests[number]
 
     async def disconnected(self, number: int = 0) -> float | None:
-        """When the client left request `number`; None if its reply was sent to the end."""
+        """Waits for the end of reply `number` and returns when the client disconnected.
+
+        The time is the clock's (s); None if the reply was sent to its end.
+        """
         request = await self.received(number)
         async with self._changed:
             await self._changed.wait_for(
@@ -95,10 +108,10 @@ class FaultyServer:
         return request.disconnected_at
 
     async def __aenter__(self) -> Self:
-        # Bound but not listening, the port is ours and refuses whoever knocks.
-        self._reserved = self._bound()
+        # A bound socket that does not listen reserves the port and refuses connections.
+        self._reserved = self._bind()
         self._port = self._reserved.getsockname()[1]
-        await self._listen_or_not()
+        await self._open_or_close_port()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -110,68 +123,78 @@ class FaultyServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _bound(self) -> socket.socket:
+    def _bind(self) -> socket.socket:
         bound = socket.socket()
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((self._host, self._port))
         return bound
 
-    async def _listen_or_not(self) -> None:
+    async def _open_or_close_port(self) -> None:
         refuses = isinstance(self._behaviour, Script) and self._behaviour.fault is Fault.REFUSE
         if refuses and self._server:
             self._server.close()
-            self._server, self._reserved = None, self._bound()
+            self._server = None
+            self._reserved = self._bind()
         elif not refuses and self._reserved:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: Wire(self._connected), sock=self._reserved
+                lambda: Wire(self._on_connect), sock=self._reserved
             )
-            self._reserved = None  # it is the server's now
+            self._reserved = None  # the server owns it now
 
-    def _connected(self, wire: Wire) -> None:
+    def _on_connect(self, wire: Wire) -> None:
         self.connections += 1
         task = asyncio.create_task(self._serve(wire))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, wire: Wire) -> None:
-        """One connection, request after request."""
+        """Answers the requests of one connection, one after another."""
         try:
-            while asked := await wire.request():
-                await self._answer(asked, wire)
+            while request := await wire.request():
+                await self._answer(request, wire)
         except (Reset, ConnectionError):
             wire.reset()
         finally:
             wire.close()
 
-    async def _answer(self, asked: _http.Request, wire: Wire) -> None:
-        path = asked.path.partition("?")[0]
-        if not (is_chat(asked) or path.endswith(self._chats)):
-            self.visits.append((asked.path, asked.headers))
+    async def _answer(self, request: _http.Request, wire: Wire) -> None:
+        path = request.path.partition("?")[0]
+        wants_words = is_chat(request) or path.endswith(self._chat_paths)
+        if not wants_words:
+            self.other_requests.append((request.path, request.headers))
         if (page := self.pages.get(path)) is not None:
             await wire.send_page(page)
         elif path.endswith("/models") and path not in self.pages:
             model = {"id": self.model, "object": "model", "owned_by": "patchbay"}
             await wire.send_json(200, {"object": "list", "data": [model]})
-        elif is_chat(asked) or path.endswith(self._chats):
-            number = len(self.requests)
-            request = Received(number, asked.path, asked.headers, asked.json(), self._clock.now())
-            self.requests.append(request)
-            await self._tell()
-            said = self._behaviour
-            script = said if isinstance(said, Script) else said(number)
-            play = Play(script, request, wire, format_of(asked.path), self._clock)
-            await self._until_gone(play.run(), request, wire)
-        elif "/api/" in asked.path:
-            await self.shelf.answer(asked, wire)
+        elif wants_words:
+            await self._reply(request, wire)
+        elif "/api/" in request.path:
+            await self.ollama.answer(request, wire)
         else:
             await wire.send_json(404, {"error": {"message": "no such route", "code": "not_found"}})
 
-    async def _until_gone(
-        self, reply: Coroutine[Any, Any, None], request: Received, wire: Wire
+    async def _reply(self, request: _http.Request, wire: Wire) -> None:
+        received = ReceivedRequest(
+            number=len(self.requests),
+            path=request.path,
+            headers=request.headers,
+            body=request.json(),
+            at=self._clock.now(),
+        )
+        self.requests.append(received)
+        await self._notify()
+        behaviour = self._behaviour
+        script = behaviour if isinstance(behaviour, Script) else behaviour(received.number)
+        player = ScriptPlayer(script, received, wire, format_for(request.path), self._clock)
+        await self._run_until_disconnect(player.run(), received, wire)
+
+    async def _run_until_disconnect(
+        self, reply: Coroutine[Any, Any, None], request: ReceivedRequest, wire: Wire
     ) -> None:
-        """Reply for as long as somebody listens, as engines do."""
+        """Runs a reply until it ends or the client disconnects, like a real engine."""
         replying = asyncio.create_task(reply)
-        leaving = asyncio.create_task(wire.gone.wait())
+        leaving = asyncio.create_task(wire.client_closed.wait())
         try:
             await asyncio.wait({replying, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if not replying.done():
@@ -188,9 +211,9 @@ class FaultyServer:
             replying.cancel()
             leaving.cancel()
             await asyncio.gather(replying, leaving, return_exceptions=True)
-            await self._tell()
+            await self._notify()
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
 
@@ -200,29 +223,31 @@ def _arguments() -> argparse.Namespace:
         prog="python -m llm_router.testing.server",
         description="A model server that fails on request: chat completions, and Ollama's wire."
         " Prints its base URL.",
-        epilog=f"faults: {', '.join(Fault)}. The first letters of one are enough.",
+        epilog=f"faults: {', '.join(Fault)}. The first letters of a fault are enough.",
     )
     seconds: dict[str, Any] = {"type": float, "default": 0.0, "metavar": "S"}
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0: any free one")
-    parser.add_argument("--first-token", **seconds, help="seconds until the first word")
-    parser.add_argument("--gap", **seconds, help="seconds between two words")
-    parser.add_argument("--words", default="".join(Script().words), help="what it says")
-    parser.add_argument("--fault", type=_fault, default=Fault.NONE, metavar="FAULT")
-    parser.add_argument("--after", type=int, default=3, metavar="N", help="words before it fails")
-    parser.add_argument("--one-in", type=int, default=1, metavar="N", help="fail only one in N")
-    parser.add_argument("--status", type=int, metavar="CODE", help="answer this; implies a fault")
-    parser.add_argument("--retry-after", metavar="VALUE", help="sent with --status")
-    parser.add_argument("--continues", action="store_true", help="go on with a trailing message")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0: any free port")
+    count: dict[str, Any] = {"type": int, "metavar": "N"}
+    add = parser.add_argument
+    add("--first-token", **seconds, help="seconds until the first word")
+    add("--gap", **seconds, help="seconds between two words")
+    add("--words", default="".join(Script().words), help="text to send")
+    add("--fault", type=_fault, default=Fault.NONE, metavar="FAULT")
+    add("--after", **count, default=3, help="words to send before the fault")
+    add("--one-in", **count, default=1, help="fail only one request in N")
+    add("--status", type=int, metavar="CODE", help="HTTP status to answer with; sets the fault")
+    add("--retry-after", metavar="VALUE", help="Retry-After header to send with --status")
+    add("--continues", action="store_true", help="continue a trailing assistant message")
     return parser.parse_args()
 
 
 def _fault(name: str) -> Fault:
     name = name.replace("-", "_")
-    meant = [fault for fault in Fault if fault == name or fault.startswith(name)]
-    if name not in meant and len(meant) != 1:
+    matches = [fault for fault in Fault if fault == name or fault.startswith(name)]
+    if name not in matches and len(matches) != 1:
         raise argparse.ArgumentTypeError(f"{name!r} is not one of: {', '.join(Fault)}")
-    return Fault(name) if name in meant else meant[0]
+    return Fault(name) if name in matches else matches[0]
 
 
 def _behaviour(args: argparse.Namespace) -> Behaviour:
@@ -246,7 +271,7 @@ def _behaviour(args: argparse.Namespace) -> Behaviour:
 
 async def _serve_forever(args: argparse.Namespace) -> None:
     async with FaultyServer(_behaviour(args), host=args.host, port=args.port) as server:
-        print(server.base_url, flush=True)  # noqa: T201  what whoever started it waits for
+        print(server.base_url, flush=True)  # noqa: T201  the program's output
         await forever()
 
 

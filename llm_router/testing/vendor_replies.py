@@ -1,7 +1,7 @@
-"""What Anthropic and Amazon Bedrock answer, byte for byte, for a `FaultyServer` to send.
+"""Replies of Anthropic and Amazon Bedrock, byte for byte, for a `FaultyServer` to send.
 
-Written after their documents: platform.claude.com/docs, build-with-claude/streaming, and
-docs.aws.amazon.com, ConverseStream, with its frames as in smithy.io, aws/amazon-eventstream.
+Sources: platform.claude.com/docs, build-with-claude/streaming; docs.aws.amazon.com,
+ConverseStream; smithy.io, aws/amazon-eventstream for Bedrock's frames.
 """
 
 import json
@@ -13,17 +13,20 @@ from typing import Any
 from llm_router.types import ToolCall
 
 MESSAGES, CONVERSE = "/v1/messages", "/converse-stream"
-"""How the paths end, for `FaultyServer(chats=...)`."""
+"""Path endings of their chat routes, for `FaultyServer(chat_paths=...)`."""
 FRAMES = "application/vnd.amazon.eventstream"
-"""The content type of Bedrock's answers."""
+"""Content type of Bedrock's answers."""
 _STRING = 7
-"""The type of a header's value in a frame."""
+"""Type code of a string header in a frame."""
 
 
 def anthropic(
     words: Sequence[str] = (), calls: Sequence[ToolCall] = (), *, stop: str | None = "end_turn"
 ) -> list[bytes]:
-    """Events of the Messages API. `stop` None: it ends without a word on why."""
+    """Encodes a reply as events of the Messages API.
+
+    `stop` is the stop reason; None leaves out the events that end a reply.
+    """
     return list(_anthropic(words, calls, stop))
 
 
@@ -39,15 +42,15 @@ def _anthropic(
     yield anthropic_event("ping")
     blocks: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
     if words:
-        said = [{"type": "text_delta", "text": word} for word in words]
-        blocks.append(({"type": "text", "text": ""}, said))
+        texts = [{"type": "text_delta", "text": word} for word in words]
+        blocks.append(({"type": "text", "text": ""}, texts))
     for call in calls:
         half = len(call.arguments) // 2
         pieces = [call.arguments[:half], call.arguments[half:]]
-        begun = {"type": "tool_use", "id": call.id, "name": call.name, "input": {}}
-        blocks.append((begun, [{"type": "input_json_delta", "partial_json": p} for p in pieces]))
-    for index, (begun, deltas) in enumerate(blocks):
-        yield anthropic_event("content_block_start", index=index, content_block=begun)
+        block = {"type": "tool_use", "id": call.id, "name": call.name, "input": {}}
+        blocks.append((block, [{"type": "input_json_delta", "partial_json": p} for p in pieces]))
+    for index, (content, deltas) in enumerate(blocks):
+        yield anthropic_event("content_block_start", index=index, content_block=content)
         for delta in deltas:
             yield anthropic_event("content_block_delta", index=index, delta=delta)
         yield anthropic_event("content_block_stop", index=index)
@@ -68,7 +71,10 @@ def anthropic_error(kind: str, message: str) -> dict[str, Any]:
 def bedrock(
     words: Sequence[str] = (), calls: Sequence[ToolCall] = (), *, stop: str | None = "end_turn"
 ) -> list[bytes]:
-    """Frames of ConverseStream. `stop` None: it ends without a word on why."""
+    """Encodes a reply as frames of ConverseStream.
+
+    `stop` is the stop reason; None leaves out the frames that end a reply.
+    """
     return list(_bedrock(words, calls, stop))
 
 
@@ -79,9 +85,9 @@ def _bedrock(words: Sequence[str], calls: Sequence[ToolCall], stop: str | None) 
     if words:
         yield frame("contentBlockStop", {"contentBlockIndex": 0})
     for index, call in enumerate(calls, start=1):
-        use = {"toolUseId": call.id, "name": call.name}
-        begun = {"contentBlockIndex": index, "start": {"toolUse": use}}
-        yield frame("contentBlockStart", begun)
+        tool_use = {"toolUseId": call.id, "name": call.name}
+        start = {"contentBlockIndex": index, "start": {"toolUse": tool_use}}
+        yield frame("contentBlockStart", start)
         half = len(call.arguments) // 2
         for piece in (call.arguments[:half], call.arguments[half:]):
             delta = {"contentBlockIndex": index, "delta": {"toolUse": {"input": piece}}}
@@ -94,14 +100,14 @@ def _bedrock(words: Sequence[str], calls: Sequence[ToolCall], stop: str | None) 
 
 
 def frame(kind: str, payload: Mapping[str, Any], *, exception: bool = False) -> bytes:
-    """One message of an event stream: lengths, checksum, headers, payload, checksum."""
-    what = "exception" if exception else "event"
+    """Encodes one message of an event stream: lengths, checksum, headers, payload, checksum."""
+    message_type = "exception" if exception else "event"
     headers = b"".join(
         _header(name, value)
         for name, value in (
-            (f":{what}-type", kind),
+            (f":{message_type}-type", kind),
             (":content-type", "application/json"),
-            (":message-type", what),
+            (":message-type", message_type),
         )
     )
     body = json.dumps(payload).encode()
@@ -111,5 +117,6 @@ def frame(kind: str, payload: Mapping[str, Any], *, exception: bool = False) -> 
 
 
 def _header(name: str, value: str) -> bytes:
-    told, said = name.encode(), value.encode()
-    return struct.pack("!B", len(told)) + told + struct.pack("!BH", _STRING, len(said)) + said
+    key = name.encode()
+    data = value.encode()
+    return struct.pack("!B", len(key)) + key + struct.pack("!BH", _STRING, len(data)) + data

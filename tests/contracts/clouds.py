@@ -93,7 +93,7 @@ class Open:
 @asynccontextmanager
 async def opened(name: str, **fields: Any) -> AsyncIterator[Open]:
     cloud = CLOUDS[name]
-    async with FaultyServer(cloud.script(*WORDS), chats=(cloud.chats,)) as server:
+    async with FaultyServer(cloud.script(*WORDS), chat_paths=(cloud.chats,)) as server:
         root = server.base_url.removesuffix("/v1")
         given = {"name": "mine", "provider": "livekit_plugin", "base_url": root, **cloud.fields}
         provider = create(Connection(**{**given, **fields}), SystemClock())

@@ -24,7 +24,7 @@ class Receiver:
                 status = self.answers[min(len(self.heard), len(self.answers) - 1)]
                 self.heard.append(asked)
                 if not status:
-                    await wire.gone.wait()
+                    await wire.client_closed.wait()
                     return
                 headers = {"location": self.location} if self.location else {}
                 await wire.send_json(status, {}, headers)

@@ -61,7 +61,7 @@ async def test_a_model_that_is_being_fetched_is_not_begun_again_and_can_be_stopp
     open_house: House,
 ) -> None:
     async with FaultyServer() as server:
-        server.shelf.pull_gap = 30.0
+        server.ollama.pull_gap = 30.0
         path = await kept(open_house, server)
         for _ in range(2):
             answer = await open_house.call("editor", "POST", f"{path}/pull", {"model": "big"})
@@ -73,7 +73,7 @@ async def test_a_model_that_is_being_fetched_is_not_begun_again_and_can_be_stopp
 
 async def test_too_many_at_once_are_asked_to_come_again(open_house: House) -> None:
     async with FaultyServer() as server:
-        server.shelf.pull_gap = 30.0
+        server.ollama.pull_gap = 30.0
         path = await kept(open_house, server)
         for number in range(4):
             await open_house.call("editor", "POST", f"{path}/pull", {"model": f"m{number}"})
@@ -85,7 +85,7 @@ async def test_too_many_at_once_are_asked_to_come_again(open_house: House) -> No
 async def test_what_is_under_way_ends_with_the_application(files: Files) -> None:
     served: list[Services] = []
     async with FaultyServer() as server:
-        server.shelf.pull_gap = 30.0
+        server.ollama.pull_gap = 30.0
         async with house_on(await files.new(), allowed_addresses=("127.0.0.0/8",)) as house:
             path = await kept(house, server)
             await house.call("editor", "POST", f"{path}/pull", {"model": "big"})
@@ -108,10 +108,10 @@ async def test_why_a_model_was_not_fetched_is_told_in_the_server_s_own_words(
 async def test_a_model_is_deleted_by_its_whole_name(open_house: House) -> None:
     async with FaultyServer() as server:
         path = await kept(open_house, server)
-        server.shelf.models.append("hf.co/user/model:Q4")
+        server.ollama.models.append("hf.co/user/model:Q4")
         gone = await open_house.call("editor", "DELETE", f"{path}/hf.co/user/model:Q4")
         assert gone.status_code == 204
-        assert server.shelf.models == ["faulty:latest"]
+        assert server.ollama.models == ["faulty:latest"]
         again = await open_house.call("editor", "DELETE", f"{path}/hf.co/user/model:Q4")
         assert "hf.co/user/model:Q4" in problem(again, 404)["detail"]
 

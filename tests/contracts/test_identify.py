@@ -86,7 +86,8 @@ async def test_what_says_too_little_is_not_guessed(pages: Mapping[str, Any]) -> 
 async def test_the_key_goes_to_the_address_it_was_given_for() -> None:
     async with FaultyServer(pages=listing(owned_by="vllm")) as server:
         await identify_server(server.base_url, api_key=KEY, within=5.0)
-        assert {headers["authorization"] for _, headers in server.visits} == {f"Bearer {KEY}"}
+        keys = {headers["authorization"] for _, headers in server.other_requests}
+        assert keys == {f"Bearer {KEY}"}
         assert server.requests == []
 
 
@@ -116,7 +117,7 @@ async def test_what_was_said_by_hand_stands(asking_house: House) -> None:
     async with FaultyServer(pages=listing(owned_by="vllm", max_model_len=4096)) as server:
         fields: dict[str, Any] = {"model_name": "mine", "context_length": 512}
         made = await asking_house.connection(base_url=server.base_url, server="tgi", **fields)
-        assert server.visits == []
+        assert server.other_requests == []
         other = await asking_house.connection(name="b", base_url=server.base_url, **fields)
     assert (made["server"], other["server"]) == ("tgi", "vllm")
     assert (other["model_name"], other["context_length"]) == ("mine", 512)

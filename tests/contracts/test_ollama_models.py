@@ -45,7 +45,7 @@ async def test_a_model_in_memory_is_asked_at_once_and_not_loaded_again() -> None
         for _ in range(3):
             chunks = await read(provider)
     assert not any(chunk.loading for chunk in chunks)
-    assert len(server.shelf.loads) == 1
+    assert len(server.ollama.load_requests) == 1
 
 
 async def test_a_model_is_loaded_with_what_it_is_used_with() -> None:
@@ -55,20 +55,20 @@ async def test_a_model_is_loaded_with_what_it_is_used_with() -> None:
     }
     async with served(**OLLAMA, **fields) as (server, provider):
         await provider.warm()
-        assert server.shelf.loads[0]["keep_alive"] == "1h"
-        assert server.shelf.loads[0]["options"] == {"num_ctx": 512, "num_gpu": 0}
+        assert server.ollama.load_requests[0]["keep_alive"] == "1h"
+        assert server.ollama.load_requests[0]["options"] == {"num_ctx": 512, "num_gpu": 0}
 
 
 @pytest.mark.parametrize("keep_alive", [0, "0", "0s", "0m"])
 async def test_one_that_is_not_kept_is_not_unloaded_in_place_of_loaded(keep_alive: Any) -> None:
     async with served(**OLLAMA, extra_body={"keep_alive": keep_alive}) as (server, provider):
         await provider.warm()
-        assert "keep_alive" not in server.shelf.loads[0]
+        assert "keep_alive" not in server.ollama.load_requests[0]
 
 
 async def test_a_model_that_is_being_loaded_says_so_before_its_first_word() -> None:
     async with served(**OLLAMA) as (server, provider):
-        server.shelf.loads_for = 0.4
+        server.ollama.load_time = 0.4
         chunks = await read(provider)
     assert chunks[0] == Chunk(loading=True)
     assert text(chunks) == TEXT
@@ -76,22 +76,22 @@ async def test_a_model_that_is_being_loaded_says_so_before_its_first_word() -> N
 
 async def test_it_goes_on_being_loaded_when_nobody_waits_for_its_words_any_more() -> None:
     async with served(**OLLAMA) as (server, provider):
-        server.shelf.loads_for = 0.4
+        server.ollama.load_time = 0.4
         for _ in range(2):
             async with aclosing(provider.stream(REQUEST)) as stream:
                 assert (await anext(stream)).loading
         await provider.warm()
-        assert server.shelf.loaded == {"tiny"}
-        assert len(server.shelf.loads) == 1
+        assert server.ollama.loaded == {"tiny"}
+        assert len(server.ollama.load_requests) == 1
         assert not (await read(provider))[0].loading
 
 
 async def test_closing_the_provider_gives_up_loading() -> None:
     async with served(**OLLAMA) as (server, provider):
-        server.shelf.loads_for = 60.0
+        server.ollama.load_time = 60.0
         async with aclosing(provider.stream(REQUEST)) as stream:
             assert (await anext(stream)).loading
-    assert server.shelf.loaded == set()
+    assert server.ollama.loaded == set()
 
 
 async def test_a_server_that_hangs_does_not_pass_for_one_that_loads() -> None:
@@ -112,7 +112,7 @@ async def test_a_model_that_fails_to_load_says_why() -> None:
 
 async def test_whoever_tries_one_that_is_still_being_loaded_is_told_that() -> None:
     async with FaultyServer() as server:
-        server.shelf.loads_for = 60.0
+        server.ollama.load_time = 60.0
         connection = Connection(name="box", base_url=server.base_url, timeout=0.5, **OLLAMA)
         result = await check_up(connection, "Hi?")
     assert result.failure

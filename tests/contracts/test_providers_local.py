@@ -263,7 +263,7 @@ async def test_no_server_is_told_of_the_room(server: FaultyServer) -> None:
     await collect(provider)
     await provider.models()
     await provider.aclose()
-    for received in (server.requests[0].headers, server.visits[0][1]):
+    for received in (server.requests[0].headers, server.other_requests[0][1]):
         assert "secret" not in "".join(v for n, v in received.items() if n != "authorization")
     assert server.requests[0].headers["x-team"] == "a"
 

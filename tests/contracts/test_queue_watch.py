@@ -31,8 +31,8 @@ async def routed(*connections: Connection, poll: float = 0.01) -> AsyncIterator[
 
 async def looked(server: FaultyServer, times: int = 2) -> None:
     """Until the server has been looked at so many times more: then the last look is heeded."""
-    until = len(server.visits) + times
-    while len(server.visits) < until:  # noqa: ASYNC110  a server's own list, which tells nobody
+    until = len(server.other_requests) + times
+    while len(server.other_requests) < until:  # noqa: ASYNC110  a server's own list, which tells nobody
         await asyncio.sleep(0.001)
 
 
@@ -83,8 +83,8 @@ async def test_llama_cpp_without_metrics_is_asked_for_its_slots() -> None:
         routed(local("one", one, server="llama_cpp", api_key="k")) as router,
     ):
         await looked(one, 3)
-        assert {path for path, _ in one.visits} >= {"/metrics", "/slots"}
-        assert {headers.get("authorization") for _, headers in one.visits} == {"Bearer k"}
+        assert {path for path, _ in one.other_requests} >= {"/metrics", "/slots"}
+        assert {headers.get("authorization") for _, headers in one.other_requests} == {"Bearer k"}
         assert router.pool.endpoints[0]._waiting == 1
 
 
@@ -94,7 +94,7 @@ async def test_only_servers_of_one_s_own_are_looked_at_and_only_when_told_to() -
         other = local("other", two, server="unknown")
         async with routed(cloud, other, local("own", three)):
             await looked(three, 1)
-        assert one.visits == two.visits == []
+        assert one.other_requests == two.other_requests == []
         async with routed(local("own", one), poll=0.0) as router:
             await answered_by(router)
-        assert one.visits == []
+        assert one.other_requests == []

@@ -10,7 +10,7 @@ from llm_router.catalog.servers import SERVERS, Server, adapt, api_root, find_se
 from llm_router.clock import SystemClock
 from llm_router.connections.record import Connection
 from llm_router.providers.openai_compatible import create
-from llm_router.testing.server import FaultyServer, Received
+from llm_router.testing.server import FaultyServer, ReceivedRequest
 from llm_router.types import ChatRequest, Message
 from tests.contracts.wire import HISTORY, KEY, REQUEST, opened, read
 
@@ -60,7 +60,7 @@ MODELS = {  # a name that each pattern of `by_model` is meant for, and what is t
 }
 
 
-async def asked(row: Server, request: ChatRequest, **fields: Any) -> Received:
+async def asked(row: Server, request: ChatRequest, **fields: Any) -> ReceivedRequest:
     """What a server of that row receives at an address that names no path."""
     async with FaultyServer() as server:
         root = server.base_url.removesuffix("/v1")
@@ -106,7 +106,7 @@ async def test_models_are_listed_where_the_server_lists_them(row: Server) -> Non
         root = server.base_url.removesuffix("/v1")
         async with opened(root, server=row.name) as provider:
             assert await provider.models() == [server.model]
-        ((path, headers),) = server.visits
+        ((path, headers),) = server.other_requests
     assert path == f"{row.path}/models"
     shown = row.list_headers or {row.key_header: f"{row.key_prefix}{KEY}"}
     for name, value in shown.items():
