@@ -40,7 +40,7 @@ class Server:
     """The path of its own API, which people give in place of `path`."""
     deployment_path: str = ""
     """In place of `path` for a connection with a dated `api_version`, which goes into the query."""
-    keeps_open: bool = True
+    keep_alive: bool = True
     """Whether a connection can be used for another question. One that closes unannounced would be
     taken for one that is not there."""
     key_header: str = "Authorization"
@@ -52,9 +52,9 @@ class Server:
     # What it takes.
     rejects: frozenset[str] = frozenset()
     """Fields of the body that it refuses or does not understand: never sent."""
-    takes_strict_tools: bool = False
+    accepts_strict_tools: bool = False
     """Whether `strict` may stand in a tool. Many servers refuse what they do not know."""
-    takes_names: bool = True
+    accepts_names: bool = True
     """Whether a message may say who speaks, in `name`."""
     strict_order: bool = False
     """System messages stand at the head alone, and after a tool's result comes the assistant."""
@@ -80,7 +80,7 @@ class Server:
     """The same for models whose name holds this pattern, where others would refuse it; the first
     that fits."""
 
-    def keeps_quiet(self, model: str) -> Mapping[str, Any]:
+    def no_thinking_fields(self, model: str) -> Mapping[str, Any]:
         """What to send so that this model speaks without thinking at length."""
         fits = (said for part, said in self.by_model.items() if re.search(part, model.lower()))
         return {**self.extra_body, **next(fits, {})}

@@ -53,7 +53,7 @@ _ROWS = (
         source="llama.cpp, tools/server/README.md",
         port=8080,
         queue_paths=("/metrics", "/slots"),  # the first only with --metrics
-        keeps_open=False,  # seen, build 11549: says keep-alive, and closes after each stream
+        keep_alive=False,  # seen, build 11549: says keep-alive, and closes after each stream
         continuation="flags",  # seen, llama-server; without the flags it repeats the prefix
         extra_body=_NO_THINKING,
     ),
@@ -119,7 +119,7 @@ _ROWS = (
         source="console.groq.com/docs/openai",
         hosts=("api.groq.com",),
         path="/openai/v1",
-        takes_names=False,  # "will result in a 400 error (yikes)"
+        accepts_names=False,  # "will result in a 400 error (yikes)"
         max_tokens_field="max_completion_tokens",  # console.groq.com/docs/api-reference
         continuation="trailing",  # console.groq.com/docs/prefilling
         by_model={  # console.groq.com/docs/reasoning; other models refuse the field
@@ -233,7 +233,7 @@ _ROWS = (
         source="platform.openai.com/docs, api-reference/chat",
         hosts=("api.openai.com",),
         organization_header="OpenAI-Organization",
-        takes_strict_tools=True,
+        accepts_strict_tools=True,
         max_tokens_field="max_completion_tokens",  # max_tokens is deprecated, and refused by o1 on
         by_model=_OPENAI_MODELS,
     ),
@@ -246,7 +246,7 @@ _ROWS = (
         deployment_path="/openai/deployments/{deployment}",
         key_header="api-key",
         key_prefix="",
-        takes_strict_tools=True,
+        accepts_strict_tools=True,
         max_tokens_field="max_completion_tokens",
         by_model=_OPENAI_MODELS,  # where the deployment bears the model's name
     ),

@@ -1,7 +1,7 @@
-"""What the router asks of a provider.
+"""Defines the port that each provider implements.
 
 A provider is a module in this folder with `create(connection, clock, guard) -> Provider`. It speaks
-one wire and knows nothing of deadlines, retries or other endpoints: those are the router's.
+one wire protocol and knows nothing of deadlines, retries or other endpoints: the router owns those.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -17,41 +17,45 @@ from llm_router.types import ChatRequest, Chunk
 
 class Provider(Protocol):
     continuation: Continuation
-    """How this server continues words another one has said (see `Connection.continuation`)."""
+    """How this server continues a reply that another server began (`Connection.continuation`)."""
     last_resort: bool
-    """It always answers, but not as a model would: asked only when every other endpoint has failed
-    or the turn's deadline has come, and never to finish another's sentence."""
+    """Whether it always answers, but without a model. The router uses such a provider only when
+    every other endpoint has failed or the turn's deadline has passed, and never to resume a reply
+    that another endpoint began."""
 
     async def warm(self) -> None:
-        """Open what the first call would otherwise wait for (DNS, TLS, a pool, the model itself).
+        """Prepares for the first request: DNS, TLS, the connection pool, the model itself.
 
-        Costs the server no generation. Raises nothing: a server that is down shows when asked.
+        Generates no tokens. Raises nothing: the first request reports a server that is down.
         """
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        """One answer, chunk by chunk, as soon as each arrives.
+        """Yields the chunks of one reply as each arrives.
 
-        The last chunks carry `finish_reason` and `usage` where the server gives them; an answer
-        that ends without a finish reason raises BrokenStreamError. Tool calls come whole, in one
-        chunk, with arguments that parse. With `request.prefix` the answer goes on after those words
-        by the server's own means; a provider whose `continuation` is `words` ignores it.
-        Where the model has to be loaded first, a chunk that says so comes before that, at once.
-        Raises UpstreamError and its children only. Closing the generator, or cancelling the task
+        The last chunks carry `finish_reason` and, where the server sends it, `usage`. A reply that
+        ends without a finish reason raises BrokenStreamError. Tool calls come complete, in one
+        chunk, with arguments that parse. With `request.prefix` the reply continues that text by
+        the server's own means; a provider whose `continuation` is `words` ignores the prefix.
+        If the model must be loaded first, a chunk with `loading` set comes at once.
+        Raises only UpstreamError and its subclasses. Closing the generator, or cancelling the task
         that reads it, closes the connection so that the server stops generating.
         """
 
     async def probe(self) -> None:
-        """A cheap question (list of models); raises UpstreamError when it is not answered."""
+        """Sends a cheap request, such as for the list of models.
+
+        Raises UpstreamError when the server does not answer it.
+        """
 
     async def models(self) -> Sequence[str]:
-        """Names of the models the server offers; may raise UpstreamError."""
+        """Returns the names of the models that the server offers. May raise UpstreamError."""
 
     async def aclose(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class PullProgress:
-    """How far a model has come; `total` and `completed` are bytes of the layer called `digest`."""
+    """Progress of a download; `total` and `completed` are bytes of the layer named `digest`."""
 
     status: str
     digest: str = ""
@@ -61,24 +65,24 @@ class PullProgress:
 
 @runtime_checkable
 class ModelManager(Protocol):
-    """What a provider is besides whose server fetches models, and throws them away, on request."""
+    """A provider whose server downloads and deletes models on request."""
 
     def pull(self, model: str) -> AsyncGenerator[PullProgress, None]:
-        """Fetch a model; the last progress says `success`. Closing the generator stops it.
+        """Downloads a model; the last progress has the status `success`.
 
-        Raises UpstreamError: StatusError where the server says in its own words why not, and
-        AddressRefusedError for a registry that may not be called.
+        Closing the generator stops the download. Raises UpstreamError: StatusError for an error
+        that the server reports, AddressRefusedError for a registry that may not be contacted.
         """
 
     async def delete(self, model: str) -> None:
-        """Raises UpstreamError: StatusError 404 for a model that is not there."""
+        """Deletes a model. Raises UpstreamError: StatusError 404 for an unknown model."""
 
 
 class CreateProvider(Protocol):
     """The type of each provider module's `create`.
 
-    With a `guard` nothing is dialled that it refuses; a provider that cannot promise that raises
-    AddressRefusedError.
+    With a `guard` the provider connects to no address that the guard refuses; a provider that
+    cannot promise this raises AddressRefusedError.
     """
 
     def __call__(

@@ -31,7 +31,7 @@ class OneSentence:
 
     def __init__(self, said: str = SENTENCE, *, context_length: int | None = 100) -> None:
         self.context_length = context_length
-        self.ends = frozenset({END})
+        self.end_tokens = frozenset({END})
         self.has_chat = True
         self.steps: threading.Semaphore | None = None
         """Where set, each step waits for it."""
@@ -44,16 +44,16 @@ class OneSentence:
         self._words = ["", *self._tokens(said)]
 
     def chat_prompt(
-        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any], *, goes_on: bool
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any], *, continues: bool
     ) -> str | None:
         self.messages = messages
         if not self.has_chat:
             return None
         shown = "|".join(f"{m['role']}:{m['content']}" for m in messages)
-        return f"{len(tools)} tools|{shown}" + ("" if goes_on else "|assistant:")
+        return f"{len(tools)} tools|{shown}" + ("" if continues else "|assistant:")
 
-    def encode(self, prompt: str, *, has_marks: bool) -> list[int]:
-        assert has_marks is self.has_chat
+    def encode(self, prompt: str, *, has_special_tokens: bool) -> list[int]:
+        assert has_special_tokens is self.has_chat
         self.prompts.append(prompt)
         tokens = self._tokens(prompt)
         self._words += tokens

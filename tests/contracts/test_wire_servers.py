@@ -137,7 +137,7 @@ async def test_an_answer_is_as_long_as_it_need_be(row: Server) -> None:
 @every_row
 async def test_tools_and_calls_are_told_so_that_the_server_takes_them(row: Server) -> None:
     body = (await asked(row, saying(*HISTORY, tools=[TOOL]))).body
-    assert ("strict" in body["tools"][0]["function"]) is row.takes_strict_tools
+    assert ("strict" in body["tools"][0]["function"]) is row.accepts_strict_tools
     made, answered = body["messages"][2], body["messages"][3]
     assert made["content"] == row.empty_content
     (call,) = made["tool_calls"]
@@ -155,7 +155,7 @@ async def test_messages_stand_in_an_order_that_the_server_takes(row: Server) -> 
     else:
         assert roles == ["system", "user", "assistant", "tool", "user", "system"]
     assert messages[-1]["content"] == "The caller is in a hurry."
-    assert any("name" in message for message in messages) is row.takes_names
+    assert any("name" in message for message in messages) is row.accepts_names
 
 
 @every_row

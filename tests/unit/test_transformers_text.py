@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.providers.transformers.text import Stops, Words
+from llm_router.providers.transformers.text import StopFilter, TokenDecoder
 
 
 def utf8(tokens: Sequence[int]) -> str:
@@ -21,12 +21,12 @@ def pieces_of_a_sentence(tokens: Sequence[int]) -> str:
 
 @given(st.text(alphabet="aé€😀 ", max_size=20), st.text(alphabet="aé€😀 ", max_size=20))
 def test_characters_come_out_whole_whatever_their_bytes(before: str, said: str) -> None:
-    words = Words(utf8, list(before.encode()))
+    words = TokenDecoder(utf8, list(before.encode()))
     assert "".join(words.feed(byte) for byte in said.encode()) == said
 
 
 def test_a_space_that_only_the_word_before_shows_is_said() -> None:
-    words = Words(pieces_of_a_sentence, [0, 1])
+    words = TokenDecoder(pieces_of_a_sentence, [0, 1])
     assert [words.feed(token) for token in (2, 3)] == [" at", " nine"]
 
 
@@ -38,7 +38,7 @@ def test_a_space_that_only_the_word_before_shows_is_said() -> None:
 def test_what_is_said_ends_before_the_first_stop_however_it_is_cut(
     text: str, stops: list[str], size: int
 ) -> None:
-    reader, said = Stops(stops), ""
+    reader, said = StopFilter(stops), ""
     for place in range(0, len(text), size):
         said += reader.feed(text[place : place + size])
         if reader.reached:
@@ -54,4 +54,4 @@ def test_what_is_said_ends_before_the_first_stop_however_it_is_cut(
 
 @pytest.mark.parametrize("stops", [[], [""]])
 def test_nothing_is_held_back_where_nothing_stops(stops: list[str]) -> None:
-    assert Stops(stops).feed("words") == "words"
+    assert StopFilter(stops).feed("words") == "words"

@@ -1,5 +1,6 @@
-"""Shares what several providers need on the way to a server.
+"""Code that several providers share.
 
-Here belong HTTP with its errors, server-sent events, bodies of requests and replies, and the wait
-while a model is loaded.
+Here belong HTTP and its errors, server-sent events, bodies of requests and replies, prompts for
+models without a chat format, and the background load of a model. The underscore keeps this package
+out of the provider names.
 """

@@ -1,4 +1,4 @@
-"""HTTP to one model server, and what it means when that goes wrong."""
+"""Sends HTTP requests to one model server and translates failures into UpstreamError."""
 
 import asyncio
 import functools
@@ -29,21 +29,22 @@ from llm_router.providers._wire.reply import status_error
 
 _WIRE_ERRORS = (httpx2.HTTPError, OSError)
 
-_CONNECT = 3.0  # s; a server that takes longer to shake hands is none for a voice
+_CONNECT_TIMEOUT = 3.0  # s; a server that takes longer to connect is too slow for a voice call
 _KEEP_ALIVE = 120.0  # s; longer than a caller's pause for thought
-_ERROR_TIME = 0.3  # s that the body of an error may take: it comes with its head, or never
-_ERROR_LIMIT, _JSON_LIMIT = 1 << 16, 1 << 22  # bytes
-_SHORT_KEY = 8  # a key this short ("ollama", "none") is a word, not a secret
+_ERROR_TIMEOUT = 0.3  # s for the body of an error: it arrives with the headers, or never
+_ERROR_LIMIT = 1 << 16  # bytes
+_JSON_LIMIT = 1 << 22  # bytes
+_SHORT_KEY = 8  # characters; a key this short ("ollama", "none") is a placeholder, not a secret
 
-_OK, _NOT_OK = 200, 300
-_AS_EVER: Mapping[str, str | None] = MappingProxyType({})
+_SUCCESS = range(200, 300)
+_NO_OVERRIDES: Mapping[str, str | None] = MappingProxyType({})
 
 
-class Http:
-    """One pool of connections to the server at `address`.
+class HttpClient:
+    """A pool of connections to the server at `address`.
 
-    It waits for an answer as long as it is let, and never asks twice. With a `guard` nothing is
-    dialled that it refuses.
+    It sets no deadline for a response and never retries. With a `guard` it connects to no address
+    that the guard refuses.
     """
 
     def __init__(
@@ -54,12 +55,12 @@ class Http:
         guard: AddressGuard | None = None,
     ) -> None:
         self._api_key = connection.api_key
-        # No upper bound: a request that waits here for another's end would be dead air.
+        # No upper bound: a request that waits here for a free connection is silence in the call.
         limits = httpx2.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE)
         tls = _tls() if address.scheme == "https" else _no_tls()
         self._client = httpx2.AsyncClient(
             headers=dict(headers),
-            timeout=httpx2.Timeout(None, connect=_CONNECT),
+            timeout=httpx2.Timeout(None, connect=_CONNECT_TIMEOUT),
             limits=limits,
             verify=tls,
             transport=_transport(guard, tls, limits),
@@ -70,22 +71,23 @@ class Http:
         await self._client.aclose()
 
     @asynccontextmanager
-    async def ask(
+    async def open_response(
         self,
         method: str,
         url: httpx2.URL,
         body: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str | None] = _AS_EVER,
+        headers: Mapping[str, str | None] = _NO_OVERRIDES,
     ) -> AsyncIterator[httpx2.Response]:
-        """The answer from its first byte on. Leaving early closes its TCP connection.
+        """Yields the response once its headers have arrived.
 
-        `headers` come in place of those of every request; None leaves one out.
-        Raises UnreachableError without one, and StatusError for one that is no success.
+        Leaving the block early closes the TCP connection. `headers` override the client's own;
+        None removes one. Raises UnreachableError when no response comes, and StatusError for a
+        status outside 200 to 299.
         """
         request = self._client.build_request(
             method,
             url,
-            # Escaped to ASCII, so that half an emoji in a message still makes a body.
+            # Escaped to ASCII, so that half an emoji in a message can still be encoded.
             content=None if body is None else json.dumps(body).encode(),
             headers=None if body is None else {"content-type": "application/json"},
         )
@@ -100,76 +102,83 @@ class Http:
                 f"no answer from {request.url.netloc.decode()} ({_reason(error)})"
             ) from error
         try:
-            if not _OK <= response.status_code < _NOT_OK:
-                raise await self._refusal(response)
+            if response.status_code not in _SUCCESS:
+                raise await self._status_error(response)
             yield response
         finally:
             with suppress(*_WIRE_ERRORS):
                 await response.aclose()
 
     @asynccontextmanager
-    async def ask_for_stream(
+    async def open_stream(
         self, method: str, url: httpx2.URL, body: Mapping[str, Any]
     ) -> AsyncIterator[AsyncGenerator[bytes, None]]:
-        """The body of the answer, piece by piece. Raises as `ask` does, and BrokenStreamError where
-        reading it fails.
+        """Yields the response's body, piece by piece.
+
+        Raises like `open_response`, and BrokenStreamError when reading the body fails.
         """
         async with (
-            self.ask(method, url, body) as response,
-            aclosing(_pieces(response)) as pieces,
+            self.open_response(method, url, body) as response,
+            aclosing(_body_pieces(response)) as pieces,
         ):
             try:
                 yield pieces
             except _WIRE_ERRORS as error:
-                raise _broke_off(error) from error
+                raise _broken(error) from error
 
-    async def ask_json(
+    async def request_json(
         self,
         method: str,
         url: httpx2.URL,
         body: Mapping[str, Any] | None = None,
         *,
         within: float | None = None,
-        headers: Mapping[str, str | None] = _AS_EVER,
+        headers: Mapping[str, str | None] = _NO_OVERRIDES,
     ) -> Any:
-        """A whole answer. Raises as `ask` does, UnreachableError if it takes longer than `within`
-        seconds, and BrokenStreamError for what is not JSON.
+        """Returns the decoded body of a response, or None where it is empty.
+
+        Raises like `open_response`, UnreachableError after `within` seconds, and
+        BrokenStreamError for a body that is not JSON.
         """
         try:
-            async with asyncio.timeout(within), self.ask(method, url, body, headers) as response:
-                said = await _read(response, _JSON_LIMIT)
+            async with (
+                asyncio.timeout(within),
+                self.open_response(method, url, body, headers) as response,
+            ):
+                payload = await _read_body(response, _JSON_LIMIT)
         except TimeoutError as error:
             raise UnreachableError(f"no answer from {url.path} in time") from error
         try:
-            return json.loads(said) if said else None
+            return json.loads(payload) if payload else None
         except (ValueError, RecursionError) as error:
             raise BrokenStreamError(f"the answer from {url.path} is not JSON") from error
 
-    async def _refusal(self, response: httpx2.Response) -> StatusError:
+    async def _status_error(self, response: httpx2.Response) -> StatusError:
         body = b""
         with suppress(UpstreamError, TimeoutError):
-            async with asyncio.timeout(_ERROR_TIME):
-                body = await _read(response, _ERROR_LIMIT)
+            async with asyncio.timeout(_ERROR_TIMEOUT):
+                body = await _read_body(response, _ERROR_LIMIT)
         text = body.decode(errors="replace")
+        # Some servers repeat a wrong key in their error.
         if (key := self._api_key) and len(key) > _SHORT_KEY:
             text = text.replace(key, "[api_key]")
         try:
-            said = json.loads(text)
+            payload = json.loads(text)
         except (ValueError, RecursionError):
-            said = text
-        return status_error(response.status_code, said, response.headers)
+            payload = text
+        return status_error(response.status_code, payload, response.headers)
 
 
-def _pieces(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
-    # Unpacking costs time for every chunk, and nobody was asked to pack.
+def _body_pieces(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
+    # Decompression costs time for every chunk, and the request asked for none.
     encoded = "content-encoding" in response.headers
     return response.aiter_bytes() if encoded else response.aiter_raw()
 
 
-async def one_more(pieces: AsyncGenerator[bytes, None], within: float) -> bytes:
-    """The next piece of a reply that is whole already; empty when nothing more comes.
+async def next_piece(pieces: AsyncGenerator[bytes, None], within: float) -> bytes:
+    """Returns the next piece of a reply that is already complete; empty when none comes in time.
 
-    A server that forgets to end the body, or breaks off, costs a moment, never the reply.
+    A server that does not end the body, or breaks off, costs `within` seconds, never the reply.
     """
     with suppress(TimeoutError, *_WIRE_ERRORS):
         async with asyncio.timeout(within):
@@ -177,16 +186,19 @@ async def one_more(pieces: AsyncGenerator[bytes, None], within: float) -> bytes:
     return b""
 
 
-def _broke_off(error: Exception) -> BrokenStreamError:
+def _broken(error: Exception) -> BrokenStreamError:
     return BrokenStreamError(f"the answer broke off ({_reason(error)})")
 
 
-def address_of(connection: Connection, url: str) -> httpx2.URL:
-    """`url`, made of the connection's address. Raises ConfigurationError where that is none."""
+def parse_url(connection: Connection, url: str) -> httpx2.URL:
+    """Parses `url`, which was built from the connection's `base_url`.
+
+    Raises ConfigurationError where `base_url` is missing or no address.
+    """
     if not connection.base_url:
         raise ConfigurationError(f"connection {connection.name!r}: base_url is missing")
     try:
-        _ = urlsplit(connection.base_url).port  # the HTTP library finds a bad one out too late
+        _ = urlsplit(connection.base_url).port  # the HTTP library reports a bad port too late
         return httpx2.URL(url)
     except (httpx2.InvalidURL, ValueError) as error:
         raise ConfigurationError(
@@ -194,20 +206,23 @@ def address_of(connection: Connection, url: str) -> httpx2.URL:
         ) from error
 
 
-def headers_of(
+def request_headers(
     connection: Connection, accept: str, key_header: str = "Authorization", prefix: str = "Bearer "
 ) -> dict[str, str]:
-    """What every request carries. The connection's own headers have the last word."""
+    """Returns the headers of every request. The connection's own headers take precedence.
+
+    Raises ConfigurationError for a key or header that HTTP cannot carry.
+    """
     headers = {
         "User-Agent": f"patchbay/{_version()}",
         "Accept": accept,
-        "Accept-Encoding": "identity",  # a compressor would hold words back
+        "Accept-Encoding": "identity",  # a compressor would buffer words
     }
     if connection.api_key:
         headers[key_header] = prefix + connection.api_key.strip()
     headers |= connection.headers
     for name, value in headers.items():
-        # Checked here, because the HTTP library names a bad value, key or not, in its error.
+        # Checked here, because the HTTP library puts a bad value, even a key, into its error.
         if not re.fullmatch(r"[\w-]+", name, re.ASCII) or not re.fullmatch(r"[ -~\t]*", value):
             which = "api_key" if name == key_header else f"header {name!r}"
             raise ConfigurationError(
@@ -222,7 +237,7 @@ def _transport(
 ) -> httpx2.AsyncBaseTransport | None:
     if guard:
         return guarded_transport(guard, verify=tls, limits=limits)
-    # None: httpx2's own, which knows of proxies.
+    # None selects httpx2's own transport, which supports proxies.
     return None if getproxies() else Transport(Network(), tls, limits)
 
 
@@ -236,31 +251,31 @@ def _version() -> str:
 
 @functools.cache
 def _tls() -> ssl.SSLContext:
-    """One for all connections: reading the system's certificates takes tens of milliseconds."""
+    """Shared by all connections: reading the system's certificates takes tens of milliseconds."""
     return httpx2.create_ssl_context()
 
 
 @functools.cache
 def _no_tls() -> ssl.SSLContext:
-    """For plain HTTP: trusts nobody, and costs nothing to make."""
+    """Makes a context for plain HTTP, cheaply: it holds no certificates and trusts none."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-async def _read(response: httpx2.Response, limit: int) -> bytes:
-    """A body that is no stream; past `limit` bytes the rest is left."""
+async def _read_body(response: httpx2.Response, limit: int) -> bytes:
+    """Reads a body to its end, or until it has more than `limit` bytes."""
     body = bytearray()
     try:
-        async with aclosing(_pieces(response)) as pieces:
+        async with aclosing(_body_pieces(response)) as pieces:
             async for piece in pieces:
                 body += piece
                 if len(body) > limit:
                     break
     except _WIRE_ERRORS as error:
-        raise _broke_off(error) from error
+        raise _broken(error) from error
     return bytes(body)
 
 
 def _reason(error: Exception) -> str:
-    """The kind of a transport error. Its text only where it speaks of the network alone."""
+    """Names a transport error; adds its text only where that describes nothing but the network."""
     kind = type(error).__name__
     return f"{kind}: {error}" if isinstance(error, httpx2.ConnectError) and str(error) else kind

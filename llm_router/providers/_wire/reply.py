@@ -1,4 +1,4 @@
-"""What is answered: chunks out of a chat-completions stream, in all the ways servers write it."""
+"""Parses chat-completions replies, in the variants that servers write, and error bodies."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,35 +11,36 @@ from llm_router.errors import BrokenStreamError, StatusError
 from llm_router.providers._wire.sse import LIMIT, Event, EventParser, TagSplitter
 from llm_router.types import Chunk, Message, ToolCall, Usage
 
-_DETAIL_LENGTH, _CODE_LENGTH = 500, 60
+_DETAIL_LENGTH = 500  # characters
+_CODE_LENGTH = 60  # characters
 _decode = json.JSONDecoder().raw_decode
-"""`json.loads` without its search for white space on both sides, a quarter of its time."""
+"""Decodes like `json.loads`, without its search for white space, a quarter of its time."""
 _CUT_SHORT = frozenset({"length", "content_filter"})
 
 
-class Reply:
-    """One answer, from its bytes.
+class ChatReplyParser:
+    """Parses one reply, streamed or not, from its bytes.
 
-    Words and reasoning are given out as they come. Everything that is only true of the whole (the
-    finish reason, the usage, the tool calls) is in the last chunk, which `close` gives: some
-    servers write a finish reason into every event.
-    Raises BrokenStreamError for what makes no sense, StatusError for an error told in the answer.
+    Text and reasoning are returned as they arrive. The finish reason, the usage and the tool calls
+    hold for the whole reply and come in the last chunk, which `close` returns: some servers write
+    a finish reason into every event.
+    Raises BrokenStreamError for malformed data, StatusError for an error inside the reply.
     """
 
-    def __init__(self, taken_ids: Iterable[str] = ()) -> None:
+    def __init__(self, known_ids: Iterable[str] = ()) -> None:
         self.finish_reason = ""
         self.is_done = False
-        """Whether the server has said that nothing more comes."""
+        """Whether the server has announced the end of the reply."""
         self._usage: Usage | None = None
-        self._calls = ToolCalls(taken_ids)
+        self._calls = ToolCallAssembler(known_ids)
         self._events = EventParser()
-        self._thoughts = TagSplitter("think")
-        self._body: bytearray | None = None  # of an answer that is no stream
+        self._reasoning_tags = TagSplitter("think")
+        self._body: bytearray | None = None  # of a reply that is not streamed
         self._begun = False
-        self._half = ""
+        self._high_surrogate = ""
 
     def feed(self, data: bytes) -> list[Chunk]:
-        """What `data` brings to say or to think; often nothing."""
+        """Returns the chunks of text and reasoning that `data` completes; often none."""
         if not self._begun:
             data = data.lstrip()
             self._begin(data)
@@ -51,20 +52,20 @@ class Reply:
         return self._chunks(self._events.feed(data))
 
     def close(self) -> list[Chunk]:
-        """The rest, with the last chunk. Call it when the answer has ended."""
+        """Returns the remaining chunks, with the last one. Call it when the reply has ended."""
         if self._body is None:
             chunks = self._chunks(self._events.close())
         else:
             chunks = self._chunks([Event("", self._body.decode(errors="replace"))])
         if not self.finish_reason:
             raise BrokenStreamError("the answer ended without a finish reason")
-        words, reasoning = self._thoughts.close()
+        text, reasoning = self._reasoning_tags.close()
         calls = self._calls.close(self.finish_reason)
-        chunks.append(Chunk(words, reasoning, calls, self.finish_reason, self._usage))
+        chunks.append(Chunk(text, reasoning, calls, self.finish_reason, self._usage))
         return chunks
 
     def _begin(self, data: bytes) -> None:
-        """Tell a stream from a plain answer by its first byte: content types are not reliable."""
+        """Tells a stream from plain JSON by the first byte: content types are not reliable."""
         self._begun = bool(data)
         if data.startswith(b"<"):
             raise BrokenStreamError("the answer is a web page; does base_url lead to the API?")
@@ -81,18 +82,18 @@ class Reply:
         if self.is_done or not data:
             return None
         try:
-            said, end = _decode(data)
+            payload, end = _decode(data)
         except (ValueError, RecursionError) as error:
             raise BrokenStreamError("the answer holds an event that is not JSON") from error
-        if isinstance(said, list) and len(said) == 1:
-            said = said[0]
-        if not isinstance(said, dict) or end < len(data):
+        if isinstance(payload, list) and len(payload) == 1:
+            payload = payload[0]
+        if not isinstance(payload, dict) or end < len(data):
             raise BrokenStreamError("the answer holds an event that is not a JSON object")
-        if said.get("error") or said.get("object") == "error" or event.name == "error":
-            raise status_error(0, said)
-        if "usage" in said or "x_groq" in said:
-            self._note_usage(said)
-        choices = said.get("choices")
+        if payload.get("error") or payload.get("object") == "error" or event.name == "error":
+            raise status_error(0, payload)
+        if "usage" in payload or "x_groq" in payload:
+            self._note_usage(payload)
+        choices = payload.get("choices")
         if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
             return None
         return self._choice(choices[0])
@@ -105,26 +106,26 @@ class Reply:
             return None
         if calls := delta.get("tool_calls"):
             self._calls.add(calls)
-        text, thought = _parts(delta.get("content"))
+        text, reasoning = _parts(delta.get("content"))
         if "reasoning_content" in delta or "reasoning" in delta:
-            thought += _text(delta.get("reasoning_content")) or _text(delta.get("reasoning"))
+            reasoning += _text(delta.get("reasoning_content")) or _text(delta.get("reasoning"))
         if text:
-            if self._half or _is_half(text[-1]):
+            if self._high_surrogate or _is_high_surrogate(text[-1]):
                 text = self._whole(text)
-            text, more = self._thoughts.feed(text)
-            thought += more
-        return Chunk(text, thought) if text or thought else None
+            text, more = self._reasoning_tags.feed(text)
+            reasoning += more
+        return Chunk(text, reasoning) if text or reasoning else None
 
     def _whole(self, text: str) -> str:
-        """Characters that a server cut in half (JSON escapes them as two) put together again."""
-        text, self._half = self._half + text, ""
-        if _is_half(text[-1]):
-            text, self._half = text[:-1], text[-1]
+        """Joins characters that a server split into two surrogates, as JSON escapes them."""
+        text, self._high_surrogate = self._high_surrogate + text, ""
+        if _is_high_surrogate(text[-1]):
+            text, self._high_surrogate = text[:-1], text[-1]
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
-    def _note_usage(self, said: dict[str, Any]) -> None:
-        usage = said.get("usage")
-        if not usage and isinstance(groq := said.get("x_groq"), dict):
+    def _note_usage(self, payload: dict[str, Any]) -> None:
+        usage = payload.get("usage")
+        if not usage and isinstance(groq := payload.get("x_groq"), dict):
             usage = groq.get("usage")
         if isinstance(usage, dict):
             details = usage.get("prompt_tokens_details")
@@ -136,13 +137,13 @@ class Reply:
             )
 
 
-class ToolCalls:
-    """Calls put together from their pieces, and given out only when all of them are whole."""
+class ToolCallAssembler:
+    """Assembles tool calls from their pieces; returns them only when all are complete."""
 
-    def __init__(self, taken_ids: Iterable[str]) -> None:
-        self._taken = set(taken_ids)
-        self._calls: list[_Call] = []
-        self._at: dict[int, _Call] = {}
+    def __init__(self, known_ids: Iterable[str]) -> None:
+        self._known_ids = set(known_ids)
+        self._calls: list[_PartialCall] = []
+        self._by_index: dict[int, _PartialCall] = {}
         self._size = 0
 
     def add(self, pieces: Any) -> None:
@@ -164,14 +165,14 @@ class ToolCalls:
             arguments = json.dumps(arguments)
         index = piece.get("index")
         if isinstance(index, int):
-            call = self._at.get(index)
+            call = self._by_index.get(index)
         else:
             call = self._calls[-1] if self._calls else None
         if call is None or call.is_followed_by(call_id, name, _text(arguments)):
-            call = _Call()
+            call = _PartialCall()
             self._calls.append(call)
             if isinstance(index, int):
-                self._at[index] = call
+                self._by_index[index] = call
         call.id = call.id or call_id
         call.name = call.name or name
         call.arguments += _text(arguments)
@@ -183,7 +184,7 @@ class ToolCalls:
             raise BrokenStreamError("the answer ends in a tool call that it does not hold")
         return tuple(self._whole(call) for call in self._calls)
 
-    def _whole(self, call: "_Call") -> ToolCall:
+    def _whole(self, call: "_PartialCall") -> ToolCall:
         arguments = call.arguments.strip()
         if arguments in {"", "null"}:
             arguments = "{}"
@@ -192,24 +193,26 @@ class ToolCalls:
         return ToolCall(self._unique(call.id), call.name, arguments)
 
     def _unique(self, wanted: str) -> str:
-        """An id no other call of the conversation has; some servers begin at call_0 every time."""
+        """Returns an id that is new in the conversation: some servers restart at call_0."""
         unique, number = wanted, 0
-        while not unique or unique in self._taken:
+        while not unique or unique in self._known_ids:
             number += 1
             unique = f"{wanted or 'call'}_{number}"
-        self._taken.add(unique)
+        self._known_ids.add(unique)
         return unique
 
 
-class _Call:
+class _PartialCall:
     def __init__(self) -> None:
-        self.id, self.name, self.arguments = "", "", ""
+        self.id = ""
+        self.name = ""
+        self.arguments = ""
 
     def is_followed_by(self, call_id: str, name: str, arguments: str) -> bool:
-        """Whether a piece that came to this call's place begins another one.
+        """Returns whether a piece with this call's index begins another call.
 
-        Servers that send calls whole may give all of them one index, or none; others repeat the
-        name, or invent a new id, for every piece of one call.
+        Servers that send complete calls may give all of them the same index, or none; others
+        repeat the name, or make up a new id, for every piece of one call.
         """
         if not name or (call_id and call_id == self.id):
             return False
@@ -218,17 +221,19 @@ class _Call:
         return arguments.lstrip().startswith("{") and _is_object(self.arguments)
 
 
-def taken_call_ids(messages: Sequence[Message]) -> set[str]:
-    """The ids that calls of this conversation already have."""
+def known_call_ids(messages: Sequence[Message]) -> set[str]:
+    """Returns the ids of the tool calls in the conversation."""
     calls = (call for message in messages for call in message.get("tool_calls") or ())
     return {str(call.get("id")) for call in calls}
 
 
-def status_error(status: int, said: Any, headers: Mapping[str, str] | None = None) -> StatusError:
-    """The error a server tells of, in any of the usual shapes; `said` is JSON or plain text."""
-    if isinstance(said, list) and said:
-        said = said[0]
-    error = said.get("error", said) if isinstance(said, dict) else said
+def status_error(
+    status: int, payload: Any, headers: Mapping[str, str] | None = None
+) -> StatusError:
+    """Builds the error from a body in any of the usual shapes; `payload` is JSON or plain text."""
+    if isinstance(payload, list) and payload:
+        payload = payload[0]
+    error = payload.get("error", payload) if isinstance(payload, dict) else payload
     if not isinstance(error, dict):
         error = {"message": error}
     detail = error.get("message") or error.get("detail") or ""
@@ -242,13 +247,13 @@ def status_error(status: int, said: Any, headers: Mapping[str, str] | None = Non
 
 
 def _label(value: Any) -> str:
-    """A code as it may be shown: one word, so that no sentence of anybody's is in an error."""
+    """Returns a code only if it is one short word, so that no one's sentence is in an error."""
     text = str(value) if isinstance(value, str | int) else ""
     return text if len(text) <= _CODE_LENGTH and not any(c.isspace() for c in text) else ""
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds from now, by the server's own clock where it gives one."""
+    """Returns the seconds to wait, by the server's own clock where the reply has a date."""
     value = headers.get("retry-after", "").strip()
     with suppress(ValueError):
         seconds = float(value)
@@ -261,22 +266,22 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def _is_half(character: str) -> bool:
+def _is_high_surrogate(character: str) -> bool:
     return "\ud800" <= character <= "\udbff"
 
 
 def _parts(content: Any) -> tuple[str, str]:
-    """Text and thoughts of a content that may also be a list of typed parts (Mistral)."""
+    """Returns text and reasoning of a content, which may be a list of typed parts (Mistral)."""
     if isinstance(content, str):
         return content, ""
-    text, thought = "", ""
+    text, reasoning = "", ""
     for part in content if isinstance(content, list) else ():
         if isinstance(part, dict) and part.get("type") == "thinking":
             inner = part.get("thinking")
-            thought += inner if isinstance(inner, str) else _parts(inner)[0]
+            reasoning += inner if isinstance(inner, str) else _parts(inner)[0]
         elif isinstance(part, dict):
             text += _text(part.get("text"))
-    return text, thought
+    return text, reasoning
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What is asked: the body of a chat-completions request, as a given server takes it."""
+"""Builds the body of a chat-completions request in the form that a given server accepts."""
 
 import hashlib
 import json
@@ -11,21 +11,21 @@ from llm_router.connections.record import Connection, Continuation
 from llm_router.errors import ConfigurationError
 from llm_router.types import ChatRequest, Message
 
-# What a message may carry to any server; the rest is one vendor's own and another one's 400.
+# Fields that every server accepts; others belong to one vendor, and another answers 400 to them.
 _FIELDS = ("content", "name", "tool_call_id")
-_SHORT_ID = 9
+_SHORT_ID = 9  # characters
 
 
 def text_of(message: Message) -> str:
-    """Its words alone, however they are parted."""
+    """Returns the text of a message, whether it is one string or a list of parts."""
     content = message.get("content")
     if isinstance(content, str):
         return content
     return "\n".join(str(p["text"]) for p in content or () if p.get("text"))
 
 
-def function_called(call: Mapping[str, Any]) -> dict[str, Any]:
-    """Name and arguments of a call, these as an object, for who takes no text for one."""
+def function_call(call: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns name and arguments of a call, the arguments as an object instead of JSON text."""
     function = call["function"]
     arguments: Any = {}
     with suppress(ValueError):
@@ -33,8 +33,11 @@ def function_called(call: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": function["name"], "arguments": arguments}
 
 
-def trailing_or_words(connection: Connection) -> Continuation:
-    """For who can do nothing else. Raises ConfigurationError where another way is asked for."""
+def basic_continuation(connection: Connection) -> Continuation:
+    """Returns the continuation of a provider that supports only `trailing` and `words`.
+
+    Raises ConfigurationError where the connection names another one.
+    """
     match connection.continuation or "trailing":
         case "trailing" | "words" as continuation:
             return continuation
@@ -47,12 +50,12 @@ def trailing_or_words(connection: Connection) -> Continuation:
 def build_body(
     request: ChatRequest, connection: Connection, server: Server, continuation: Continuation
 ) -> dict[str, Any]:
-    """A fresh body; nothing in it is shared with the request's own objects that it changes.
+    """Returns a new body; the request's own objects stay unchanged.
 
-    The connection's `extra_body` has the last word; a None in it takes the field out.
+    The connection's `extra_body` takes precedence; a None in it removes the field.
     """
     messages = [_message(message, server) for message in request.messages]
-    most = _first(request.max_tokens, connection.max_tokens)
+    max_tokens = _first(request.max_tokens, connection.max_tokens)
     body: dict[str, Any] = {
         "model": connection.model_name or None,
         "messages": _in_order(messages) if server.strict_order else messages,
@@ -60,7 +63,7 @@ def build_body(
         "stream_options": {"include_usage": True},
         "temperature": _first(request.temperature, connection.temperature),
         "top_p": _first(request.top_p, connection.top_p),
-        server.max_tokens_field: _first(most, server.max_tokens),
+        server.max_tokens_field: _first(max_tokens, server.max_tokens),
         "stop": list(request.stop) or None,
         server.seed_field: request.seed,
         "response_format": request.response_format,
@@ -71,20 +74,20 @@ def build_body(
     for field in server.rejects:
         body.pop(field, None)
     _continue(body, request.prefix.rstrip(), continuation, server)
-    body |= {**server.keeps_quiet(connection.model_name), **connection.extra_body}
+    body |= {**server.no_thinking_fields(connection.model_name), **connection.extra_body}
     return {name: value for name, value in body.items() if value is not None}
 
 
-def _first(asked: float | None, default: float | None) -> float | None:
-    return default if asked is None else asked
+def _first(requested: float | None, default: float | None) -> float | None:
+    return default if requested is None else requested
 
 
 def _message(message: Message, server: Server) -> dict[str, Any]:
     role = message["role"]
-    # Every server knows `system`; `developer` is OpenAI's younger name for the same.
+    # Every server accepts `system`; `developer` is OpenAI's newer name for the same role.
     clean: dict[str, Any] = {"role": "system" if role == "developer" else role}
     clean |= {name: message[name] for name in _FIELDS if message.get(name) is not None}
-    if not server.takes_names:
+    if not server.accepts_names:
         clean.pop("name", None)
     if calls := message.get("tool_calls"):
         clean["tool_calls"] = [_call(call, server) for call in calls]
@@ -98,14 +101,16 @@ def _message(message: Message, server: Server) -> dict[str, Any]:
 
 
 def _in_order(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same where no system message may stand after the head, and no word of the caller's
-    right after a tool's result: the first is said by the caller, before the second stands a word.
+    """Reorders roles for servers with `strict_order`.
+
+    A system message after the first user message becomes a user message. Between a tool's result
+    and a user message a short assistant message is inserted.
     """
     ordered: list[dict[str, Any]] = []
     for message in messages:
         before = ordered[-1]["role"] if ordered else "system"
         if message["role"] == "system" and before != "system":
-            message = {**message, "role": "user"}  # noqa: PLW2901  a copy: the caller's stays
+            message = {**message, "role": "user"}  # noqa: PLW2901  a copy: the original is unchanged
         if message["role"] == "user" and before == "tool":
             ordered.append({"role": "assistant", "content": "OK."})
         ordered.append(message)
@@ -122,7 +127,7 @@ def _call(call: Mapping[str, Any], server: Server) -> dict[str, Any]:
 
 
 def _call_id(given: str, server: Server) -> str:
-    """The same id for the same call in every request, in a form the server accepts."""
+    """Returns an id that the server accepts; the same input always gives the same id."""
     if not server.short_call_ids or (len(given) == _SHORT_ID and given.isalnum()):
         return given
     return hashlib.sha256(given.encode()).hexdigest()[:_SHORT_ID]
@@ -130,7 +135,7 @@ def _call_id(given: str, server: Server) -> str:
 
 def _tool(tool: Mapping[str, Any], server: Server) -> dict[str, Any]:
     clean = dict(tool)
-    if not server.takes_strict_tools and isinstance(clean.get("function"), Mapping):
+    if not server.accepts_strict_tools and isinstance(clean.get("function"), Mapping):
         clean["function"] = {k: v for k, v in clean["function"].items() if k != "strict"}
     return clean
 
@@ -138,7 +143,10 @@ def _tool(tool: Mapping[str, Any], server: Server) -> dict[str, Any]:
 def _continue(
     body: dict[str, Any], prefix: str, continuation: Continuation, server: Server
 ) -> None:
-    """Ask for what comes after `prefix`, whose last space is gone: a cut there reads badly."""
+    """Adds `prefix` to the body as the beginning of the reply.
+
+    `prefix` must not end in a space: models continue a trailing space badly.
+    """
     if not prefix or continuation == "words":
         return
     last: dict[str, Any] = {"role": "assistant", "content": prefix}

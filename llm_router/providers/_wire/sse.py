@@ -1,7 +1,7 @@
-"""What comes over the wire, byte by byte: server-sent events, and thoughts among the words.
+"""Parses server-sent events, and separates reasoning from text.
 
-Both are fed what has arrived and answer at once with what can be known from it, so that how a
-network cuts a stream into pieces never changes what is read from it.
+Both parsers are incremental: they take the bytes that have arrived and return what these complete.
+How the network splits a stream therefore never changes the result.
 """
 
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from llm_router.errors import BrokenStreamError
 
 LIMIT = 1 << 20
-"""Bytes one line or event may have. A reply's events have hundreds; past this it is no reply."""
+"""The most bytes of one line or event. The events of a reply have hundreds."""
 
 _DATA = b"data: "
 
@@ -22,17 +22,17 @@ class Event(NamedTuple):
 
 
 class EventParser:
-    """Server-sent events out of bytes that may be cut anywhere, characters and line ends included.
+    """Parses server-sent events from bytes that may be split anywhere, even inside a character.
 
-    As the standard says (https://html.spec.whatwg.org/multipage/server-sent-events.html), but an
-    event that the end of the stream completes is given out too: some servers leave off the last
-    blank line. Raises BrokenStreamError for a line or event above `limit` bytes, and for bytes that
-    are not UTF-8.
+    Follows https://html.spec.whatwg.org/multipage/server-sent-events.html with one exception: an
+    event that only the end of the stream completes is returned too, since some servers omit the
+    last blank line. Raises BrokenStreamError for a line or event above `limit` bytes, and for bytes
+    that are not UTF-8.
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
-        self._line = bytearray()  # a line whose end has not come yet
+        self._line = bytearray()  # a line whose end has not arrived yet
         self._data: list[bytes] = []
         self._size = 0
         self._name = b""
@@ -40,24 +40,24 @@ class EventParser:
         self._at_start = True
 
     def feed(self, data: bytes) -> list[Event]:
-        """The events that `data` completes."""
+        """Returns the events that `data` completes."""
         if not data:
             return []
         if self._after_cr or b"\r" in data:
             data = self._without_cr(data)
-        if self._is_one_event(data):  # nearly always, and so at less than half the cost
+        if self._is_one_event(data):  # the usual case, at less than half the cost
             self._check(len(data))
             self._at_start = False
             return [Event("", _text(data[len(_DATA) : -2]))]
         if b"\n" not in data:
-            self._keep(data)
+            self._buffer(data)
             return []
         lines = data.split(b"\n")
         if self._line:
             lines[0] = bytes(self._line) + lines[0]
             self._line.clear()
         if rest := lines.pop():
-            self._keep(rest)
+            self._buffer(rest)
         events: list[Event] = []
         for line in lines:
             if line:
@@ -69,19 +69,19 @@ class EventParser:
         return events
 
     def close(self) -> list[Event]:
-        """The event, if any, that only the end of the stream completes."""
+        """Returns the event, if any, that only the end of the stream completes."""
         if self._line:
             self._read(bytes(self._line))
             self._line.clear()
         return [self._event()] if self._data else []
 
     def _is_one_event(self, data: bytes) -> bool:
-        """Whether it is a whole event of one line, with nothing left over from before."""
+        """Returns whether `data` is one complete event of one line, with nothing pending."""
         is_whole = data.startswith(_DATA) and data.find(b"\n") == len(data) - 2
         return is_whole and data.endswith(b"\n") and not (self._line or self._data or self._name)
 
     def _without_cr(self, data: bytes) -> bytes:
-        """With LF for every line end; the LF of a CRLF may come with the next piece."""
+        """Replaces every line end by LF; the LF of a CRLF may arrive with the next piece."""
         if self._after_cr and data.startswith(b"\n"):
             data = data[1:]
             if not data:
@@ -90,7 +90,7 @@ class EventParser:
         self._after_cr = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
-    def _keep(self, data: bytes) -> None:
+    def _buffer(self, data: bytes) -> None:
         self._line += data
         self._check(len(self._line))
 
@@ -125,44 +125,45 @@ def _text(data: bytes) -> str:
 
 
 class TagSplitter:
-    """Parts `<tag>...</tag>` from the words around it; tags may be cut anywhere.
+    """Separates the text inside `<tag>...</tag>` from the text around it; tags may be split.
 
-    A closing tag that nothing opened is dropped: some chat templates open the thoughts themselves.
+    A closing tag without an opening one is dropped: some chat templates write the opening tag
+    into the prompt.
     """
 
     def __init__(self, tag: str) -> None:
         self._open, self._close = f"<{tag}>", f"</{tag}>"
         self._inside = False
-        self._held = ""  # the end of a text that may be the start of a tag
+        self._withheld = ""  # the end of a text that may be the start of a tag
 
     def feed(self, text: str) -> tuple[str, str]:
-        """The words around and inside in `text`, and in what was held back before it."""
-        if not self._inside and not self._held and "<" not in text:
+        """Returns the text outside and inside the tags, as far as `text` decides it."""
+        if not self._inside and not self._withheld and "<" not in text:
             return text, ""
-        words: list[str] = []
-        reasoning: list[str] = []
-        text, self._held = self._held + text, ""
+        outside: list[str] = []
+        inside: list[str] = []
+        text, self._withheld = self._withheld + text, ""
         while text:
             before, tag, text = self._cut(text)
-            (reasoning if self._inside else words).append(before)
+            (inside if self._inside else outside).append(before)
             if tag:
                 self._inside = tag == self._open
-        return "".join(words), "".join(reasoning)
+        return "".join(outside), "".join(inside)
 
     def close(self) -> tuple[str, str]:
-        """What was held back in vain."""
-        held, self._held = self._held, ""
-        return ("", held) if self._inside else (held, "")
+        """Returns text that was withheld as a possible tag and is none: outside, inside."""
+        withheld, self._withheld = self._withheld, ""
+        return ("", withheld) if self._inside else (withheld, "")
 
     def _cut(self, text: str) -> tuple[str, str, str]:
-        """What is before the next tag, the tag, and the rest; holds back what may become a tag."""
+        """Splits at the next tag: before, tag, after. Withholds the possible start of a tag."""
         start = text.find("<")
         while start >= 0:
             for tag in (self._open, self._close):
                 if text.startswith(tag, start):
                     return text[:start], tag, text[start + len(tag) :]
                 if tag.startswith(text[start:]):
-                    self._held = text[start:]
+                    self._withheld = text[start:]
                     return text[:start], "", ""
             start = text.find("<", start + 1)
         return text, "", ""

@@ -228,15 +228,15 @@ class _CallIds:
     """Gives every tool call an id that the conversation does not know yet."""
 
     def __init__(self, request: ChatRequest) -> None:
-        self._taken = {c["id"] for m in request.messages for c in m.get("tool_calls") or ()}
+        self._known_ids = {c["id"] for m in request.messages for c in m.get("tool_calls") or ()}
         if isinstance(request.livekit_context, llm.ChatContext):
             items = request.livekit_context.items
-            self._taken |= {i.call_id for i in items if isinstance(i, llm.FunctionCall)}
+            self._known_ids |= {i.call_id for i in items if isinstance(i, llm.FunctionCall)}
 
     def fresh(self, given: str) -> str:
         # Kept where it can be: some plugins know their own calls again by it.
-        fresh = given if given and given not in self._taken else f"call_{uuid4().hex}"
-        self._taken.add(fresh)
+        fresh = given if given and given not in self._known_ids else f"call_{uuid4().hex}"
+        self._known_ids.add(fresh)
         return fresh
 
 

@@ -1,6 +1,7 @@
-"""Speaks Ollama's own API, which tells whether a model is in memory yet.
+"""Speaks Ollama's own API, which reports whether a model is in memory.
 
-Here belong Ollama's requests and replies; its OpenAI-compatible API needs none of this.
+`provider` sends the requests, `request` builds their bodies and `reply` parses the answers.
+Ollama's OpenAI-compatible API needs none of this.
 """
 
 from llm_router.providers.ollama.provider import create

@@ -1,33 +1,33 @@
-"""What is asked of Ollama: bodies of its own API (docs.ollama.com/api)."""
+"""Builds request bodies of Ollama's own API (docs.ollama.com/api)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llm_router.connections.record import Connection
 from llm_router.errors import StatusError
-from llm_router.providers._wire.plain import NEXT_TURN, plain_prompt
-from llm_router.providers._wire.request import function_called, text_of
+from llm_router.providers._wire.request import function_call, text_of
+from llm_router.providers._wire.text_prompt import NEXT_TURN, text_prompt
 from llm_router.types import ChatRequest, Message
 
-_BESIDE_OPTIONS = frozenset(
+_TOP_LEVEL_FIELDS = frozenset(
     {"think", "keep_alive", "format", "raw", "template", "truncate", "shift", "logprobs"}
 )
-"""Of an `extra_body`: what stands beside `options`; all else goes into them."""
+"""Fields of `extra_body` that belong beside `options` in the body; others belong into them."""
 
 
-def is_plain(connection: Connection) -> bool:
-    """Whether the model is one without a chat format, which `extra_body: {"raw": true}` says."""
+def is_raw(connection: Connection) -> bool:
+    """Returns whether `extra_body` has `{"raw": true}`: the model has no chat format."""
     return bool(connection.extra_body.get("raw"))
 
 
 def chat_body(request: ChatRequest, connection: Connection, prefix: str) -> dict[str, Any]:
-    """A fresh body for /api/chat, or of a plain model for /api/generate.
+    """Returns a new body for /api/chat, or for /api/generate where the model has no chat format.
 
-    The connection's `extra_body` has the last word; a None in it takes the field out.
+    The connection's `extra_body` takes precedence; a None in it removes the field.
     """
     body: dict[str, Any] = {"model": connection.model_name, "stream": True, "think": False}
-    if is_plain(connection):
-        body["prompt"] = plain_prompt(request.messages, prefix)
+    if is_raw(connection):
+        body["prompt"] = text_prompt(request.messages, prefix)
         stop = [*request.stop, *([NEXT_TURN] if len(request.messages) > 1 else [])]
     else:
         body["messages"] = _messages(request.messages)
@@ -44,34 +44,35 @@ def chat_body(request: ChatRequest, connection: Connection, prefix: str) -> dict
         stop=stop or None,
         seed=request.seed,
     )
-    body |= {k: v for k, v in connection.extra_body.items() if k in _BESIDE_OPTIONS}
+    body |= {k: v for k, v in connection.extra_body.items() if k in _TOP_LEVEL_FIELDS}
     return {name: value for name, value in body.items() if value is not None}
 
 
 def load_body(connection: Connection) -> dict[str, Any]:
-    """Has the model loaded, and nothing said, with the options that it would be loaded again for
-    if they differed later.
+    """Returns a body that loads the model and generates nothing.
+
+    It holds the options of later requests, since Ollama reloads a model when they differ.
     """
     body: dict[str, Any] = {"model": connection.model_name, "messages": [], "stream": False}
     body["options"] = _options(connection)
     keep_alive = connection.extra_body.get("keep_alive")
     if keep_alive is not None and any(digit in str(keep_alive) for digit in "123456789"):
-        body["keep_alive"] = keep_alive  # one of zero would be the order to unload it
+        body["keep_alive"] = keep_alive  # zero would unload the model
     return body
 
 
-def _options(connection: Connection, **asked: Any) -> dict[str, Any]:
+def _options(connection: Connection, **overrides: Any) -> dict[str, Any]:
     options: dict[str, Any] = {
         "temperature": connection.temperature,
         "top_p": connection.top_p,
         "num_predict": connection.max_tokens,
         "num_ctx": connection.context_length,
     }
-    options |= {name: value for name, value in asked.items() if value is not None}
+    options |= {name: value for name, value in overrides.items() if value is not None}
     for name, value in connection.extra_body.items():
         if name == "options" and isinstance(value, Mapping):
             options |= value
-        elif name not in _BESIDE_OPTIONS:
+        elif name not in _TOP_LEVEL_FIELDS:
             options[name] = value
     return {name: value for name, value in options.items() if value is not None}
 
@@ -86,7 +87,7 @@ def _format(wanted: Mapping[str, Any] | None) -> Any:
 
 
 def _tools(request: ChatRequest) -> list[Mapping[str, Any]]:
-    """Ollama knows no `tool_choice`: a tool that may not be chosen is not shown to the model."""
+    """Returns the tools that the model may choose: Ollama's API has no `tool_choice`."""
     choice = request.tool_choice
     if choice == "none":
         return []
@@ -114,7 +115,7 @@ def _message(message: Message, names: Mapping[str, str]) -> dict[str, Any]:
     if images := _images(message):
         clean["images"] = images
     if calls := message.get("tool_calls"):
-        clean["tool_calls"] = [{"function": function_called(call)} for call in calls]
+        clean["tool_calls"] = [{"function": function_call(call)} for call in calls]
     if role == "tool" and (name := message.get("name") or names.get(message["tool_call_id"])):
         clean["tool_name"] = name
     return clean
@@ -127,7 +128,7 @@ def _images(message: Message) -> list[str]:
 
 
 def _image(url: str) -> str:
-    """The picture itself, in base64; Ollama fetches none. Raises StatusError for an address."""
+    """Returns the base64 data of a picture. Raises StatusError for an address to fetch."""
     head, comma, data = url.partition(",")
     if not (head.startswith("data:") and head.endswith(";base64") and comma):
         raise StatusError(400, code="image_address", detail="Ollama fetches no images")

@@ -1,6 +1,7 @@
 """Runs a Hugging Face model inside this process.
 
-`engine` is the one module that imports torch; `text` turns tokens into words.
+`provider` schedules replies on threads, `text` turns tokens into text and tool calls, and `engine`
+runs the model. Only `engine` imports torch, and only when a model is loaded.
 """
 
 from llm_router.providers.transformers.provider import create

@@ -1,31 +1,36 @@
-"""A model on its way into memory."""
+"""Loads a model in the background, independently of the requests that wait for it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 
-class Loading:
-    """One task that has a model loaded: it goes on when those who wait for it leave, and what it
-    failed with is told to whoever asks next.
+class ModelLoad:
+    """Owns the task that loads a model.
+
+    The task continues when the requests that wait for it are cancelled. Its error is raised by the
+    next call of `wait`.
     """
 
     def __init__(self, load: Callable[[], Awaitable[None]]) -> None:
         self._load = load
         self._task: asyncio.Task[None] | None = None
 
-    def begin(self) -> "asyncio.Task[None]":
-        """The one under way; a new one where the last has ended."""
+    def start(self) -> "asyncio.Task[None]":
+        """Returns the running task, or starts a new one where the last has ended."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="load a model")
-            self._task.add_done_callback(_heard)
+            self._task.add_done_callback(_retrieve_error)
         return self._task
 
     @property
     def has_ended(self) -> bool:
         return self._task is not None and self._task.done()
 
-    async def outcome(self) -> None:
-        """Once it has ended. Raises what it raised; nothing where it was given up."""
+    async def wait(self) -> None:
+        """Waits for the task to end and raises its error; returns if it was cancelled.
+
+        Cancelling the wait does not cancel the task.
+        """
         if task := self._task:
             await asyncio.wait({task})
             if not task.cancelled() and (error := task.exception()):
@@ -40,6 +45,7 @@ class Loading:
         await self._load()
 
 
-def _heard(task: "asyncio.Task[None]") -> None:
+def _retrieve_error(task: "asyncio.Task[None]") -> None:
+    """Keeps asyncio from logging an error that no `wait` has raised yet."""
     if not task.cancelled():
         task.exception()

@@ -1,4 +1,4 @@
-"""A conversation as one text, for models that were taught no chat format."""
+"""Writes a conversation as one text, for models without a chat format."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,14 @@ from llm_router.types import Message
 
 CALLER, ASSISTANT = "User:", "Assistant:"
 NEXT_TURN = f"\n{CALLER}"
-"""Where the model would go on to speak for the caller."""
+"""The text at which the model would begin to speak for the caller: a stop sequence."""
 
 
-def plain_prompt(messages: Sequence[Message], prefix: str) -> str:
-    """What the model goes on with. A single message is taken as it stands; a longer conversation is
-    written down as a dialogue, which a model continues as such.
+def text_prompt(messages: Sequence[Message], prefix: str) -> str:
+    """Returns the text that the model is to continue.
+
+    A single message is passed on unchanged. A longer conversation is written as a dialogue that
+    ends in the assistant's turn, followed by `prefix`.
     """
     if len(messages) == 1:
         return text_of(messages[0]) + prefix
