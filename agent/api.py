@@ -21,7 +21,7 @@ from limits.aio.storage import Storage
 
 from agent.demo import demo_router, store_found
 from agent.tokens import TokenOptions, VoiceServer, token_router
-from config.settings import MOST_CHECKS, Settings, SettingsError, environment, load_settings
+from config.settings import MAX_CHECKS, Settings, SettingsError, environment, load_settings
 from llm_router.discovery.discover import DiscoveryResult, find_connections
 from llm_router.errors import ConfigurationError, StoreError
 from llm_router.gateway import app as gateway
@@ -126,7 +126,7 @@ def _health(settings: Settings) -> HealthOptions:
         deactivate_after=hours if settings.auto_deactivate else None,
         ask_for_a_word=settings.health_check_with_a_word,
         kept_for=timedelta(days=settings.health_history_days),
-        most_kept=MOST_CHECKS,
+        most_kept=MAX_CHECKS,
     )
 
 

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
-STATE = Path("~/.local/state/patchbay")
+STATE_FOLDER = Path("~/.local/state/patchbay")
 """Where what is kept between starts has its place unless told otherwise."""
-SHORTEST_SECRET = 32
+MIN_SECRET_LENGTH = 32
 """Characters: what HMAC-SHA256, which signs LiveKit's tokens, can use."""
 
 
@@ -32,7 +32,7 @@ def _address(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _shape(pattern: str, words: str) -> AfterValidator:
+def _matching(pattern: str, words: str) -> AfterValidator:
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
             raise ValueError(f"should be {words}")
@@ -49,17 +49,19 @@ def _origin(value: str) -> str:
     return value.lower()
 
 
-def _personal(value: Path | str) -> Path:
+def _expand_user(value: Path | str) -> Path:
     return Path(os.path.expanduser(value))  # noqa: PTH111  pathlib's raises where there is no home
 
 
 def _database(url: SecretStr) -> SecretStr:
-    text = url.get_secret_value() or f"sqlite:///{STATE}/patchbay.sqlite3"
+    text = url.get_secret_value() or f"sqlite:///{STATE_FOLDER}/patchbay.sqlite3"
     if not re.match(r"(sqlite:///|postgres(ql)?(\+\w+)?://[^/]+/)[^/]|sqlite:////", text):
         raise ValueError(
             "should look like sqlite:///path/to/file or postgresql://user:password@host/name"
         )
-    return SecretStr(re.sub(r"^sqlite:///(~/.*)", lambda m: f"sqlite:///{_personal(m[1])}", text))
+    return SecretStr(
+        re.sub(r"^sqlite:///(~/.*)", lambda m: f"sqlite:///{_expand_user(m[1])}", text)
+    )
 
 
 def _redis(url: SecretStr | None) -> SecretStr | None:
@@ -68,7 +70,7 @@ def _redis(url: SecretStr | None) -> SecretStr | None:
     return url
 
 
-def _opened(value: str) -> str:
+def _allowed_address(value: str) -> str:
     """A host name, `*.ending` or network that may be called; as `guard.AddressGuard` takes it."""
     try:
         return str(ip_network(value, strict=False))
@@ -80,10 +82,10 @@ def _opened(value: str) -> str:
     return value.lower()
 
 
-def _long_enough(secret: SecretStr) -> SecretStr:
-    if len(secret.get_secret_value()) < SHORTEST_SECRET:
+def _check_secret_length(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value()) < MIN_SECRET_LENGTH:
         raise ValueError(
-            f"should have at least {SHORTEST_SECRET} characters; make one with"
+            f"should have at least {MIN_SECRET_LENGTH} characters; make one with"
             " python -c 'import secrets; print(secrets.token_urlsafe(32))'"
         )
     return secret
@@ -104,20 +106,21 @@ def _lower(value: Any) -> Any:
 
 
 def _file_or_off(value: Any) -> Any:
-    return value if value in {None, "off"} else _personal(value)
+    return value if value in {None, "off"} else _expand_user(value)
 
 
 LiveKitUrl = Annotated[str, _address("ws", "wss", "http", "https")]
 HttpUrl = Annotated[str, _address("http", "https")]
 AgentName = Annotated[
-    str, _shape(r"[A-Za-z0-9_.-]{1,64}", "1 to 64 letters, digits, points, dashes or underscores")
+    str,
+    _matching(r"[A-Za-z0-9_.-]{1,64}", "1 to 64 letters, digits, points, dashes or underscores"),
 ]
 Language = Annotated[
-    str, _shape(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", "a language code such as en or pt-BR")
+    str, _matching(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", "a language code such as en or pt-BR")
 ]
 RateLimit = Annotated[
     str,
-    _shape(
+    _matching(
         r"[1-9]\d{0,5}/(second|minute|hour|day)",
         "a number per second, minute, hour or day, such as 10/minute",
     ),
@@ -134,11 +137,11 @@ Origins = Annotated[
 ]
 
 
-Opened = Annotated[
-    tuple[Annotated[str, AfterValidator(_opened)], ...], NoDecode, BeforeValidator(split)
+AllowedAddresses = Annotated[
+    tuple[Annotated[str, AfterValidator(_allowed_address)], ...], NoDecode, BeforeValidator(split)
 ]
-PersonalFile = Annotated[Path, AfterValidator(_personal)]
-LiveKitSecret = Annotated[SecretStr, AfterValidator(_long_enough)]
+UserFile = Annotated[Path, AfterValidator(_expand_user)]
+LiveKitSecret = Annotated[SecretStr, AfterValidator(_check_secret_length)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database)]
 RedisUrl = Annotated[SecretStr | None, AfterValidator(_redis)]
 FileOrOff = Annotated[Literal["off"] | Path | None, BeforeValidator(_file_or_off)]

@@ -16,8 +16,9 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.field_types import (
-    STATE,
+    STATE_FOLDER,
     AgentName,
+    AllowedAddresses,
     BackendType,
     DatabaseUrl,
     Delay,
@@ -27,13 +28,12 @@ from config.field_types import (
     LiveKitSecret,
     LiveKitUrl,
     LogLevel,
-    Opened,
     Origins,
-    PersonalFile,
     Port,
     RateLimit,
     RedisUrl,
     Seconds,
+    UserFile,
     split,
 )
 
@@ -93,11 +93,11 @@ class AgentSettings(_Section):
     """Fillers, apologies and hand-over lines, by language."""
 
 
-_LEAST_TO_JUDGE = 0.25
+_MIN_TURN_SILENCE = 0.25
 """Seconds of silence without which LiveKit's detector refuses to start."""
 
 
-class VoiceSettings(_Section):
+class SpeechSettings(_Section):
     """Ears, voice and turns"""
 
     stt_engine: str = "embedded"
@@ -140,9 +140,9 @@ class VoiceSettings(_Section):
 
     @model_validator(mode="after")
     def _turns_can_end(self) -> Self:
-        if self.turn_detection == "v1-mini" and self.vad_min_silence < _LEAST_TO_JUDGE:
+        if self.turn_detection == "v1-mini" and self.vad_min_silence < _MIN_TURN_SILENCE:
             raise ValueError(
-                f"VAD_MIN_SILENCE={self.vad_min_silence:g} should be at least {_LEAST_TO_JUDGE}"
+                f"VAD_MIN_SILENCE={self.vad_min_silence:g} should be at least {_MIN_TURN_SILENCE}"
                 " with TURN_DETECTION=v1-mini; for less, set TURN_DETECTION=vad"
             )
         return _in_order(self, "endpointing_min_delay", "endpointing_max_delay")
@@ -256,7 +256,7 @@ class HttpSettings(_Section):
     """The built page."""
 
 
-MOST_CHECKS = 10_000
+MAX_CHECKS = 10_000
 """That are kept of one connection; `llm_router.options.HealthOptions` is told."""
 
 
@@ -270,11 +270,11 @@ class StoreSettings(_Section):
     encryption_keys: SecretStr | None = None
     """Master keys that seal the connections' own keys, parted by commas: the first seals, all open.
     Empty: those in ENCRYPTION_KEY_FILE."""
-    encryption_key_file: PersonalFile = STATE / "master.key"
+    encryption_key_file: UserFile = STATE_FOLDER / "master.key"
     """Master keys, one a line. Made at first start if there is none; keep a copy elsewhere."""
-    admin_key_file: PersonalFile = STATE / "admin.key"
+    admin_key_file: UserFile = STATE_FOLDER / "admin.key"
     """Where the first admin's API key is written while there is no admin key that works."""
-    allowed_addresses: Opened = ()
+    allowed_addresses: AllowedAddresses = ()
     """Where connections of people other than admins may lead, besides the public internet: networks
     such as 10.0.0.0/8, host names, *.endings, parted by commas. Admins may name any address."""
     usage_days: Annotated[int, Field(ge=1, le=3650)] = 30
@@ -305,7 +305,7 @@ class StoreSettings(_Section):
     @model_validator(mode="after")
     def _history_tells_how_long(self) -> Self:
         hours = self.auto_deactivate_after
-        kept = min(self.health_history_days * 24, MOST_CHECKS * self.health_check_interval / 3600)
+        kept = min(self.health_history_days * 24, MAX_CHECKS * self.health_check_interval / 3600)
         if self.auto_deactivate and hours > kept:
             raise ValueError(
                 f"AUTO_DEACTIVATE_AFTER={hours:g} should be at most {kept:.0f}, as long as checks"
@@ -338,7 +338,7 @@ class ClientSettings(_Section):
 class Settings(
     LiveKitSettings,
     AgentSettings,
-    VoiceSettings,
+    SpeechSettings,
     RouterSettings,
     WorkerSettings,
     HttpSettings,
@@ -384,11 +384,11 @@ def _explain(error: ValidationError, fields: Mapping[str, FieldInfo]) -> str:
         elif problem["type"] == "missing":
             lines.append(f"{name.upper()} is not set: {fields[name].description}")
         else:
-            lines.append(f"{name.upper()}{_given(problem['input'], fields[name])} {message}")
+            lines.append(f"{name.upper()}{_shown_value(problem['input'], fields[name])} {message}")
     return "\n".join(dict.fromkeys(lines))
 
 
-def _given(value: object, field: FieldInfo) -> str:
+def _shown_value(value: object, field: FieldInfo) -> str:
     if SecretStr in {field.annotation, *get_args(field.annotation)}:
         return " (a secret, not shown)"
     # An address may carry a password.

@@ -16,7 +16,7 @@ TAIL_LINES = 25
 SPINNER = "|/-\\"
 
 
-class Failure(Exception):  # noqa: N818 - what a person is told, before any of its kinds
+class ReportedError(Exception):
     """Something a person must be told instead of a traceback."""
 
     def report(self) -> str:
@@ -24,7 +24,7 @@ class Failure(Exception):  # noqa: N818 - what a person is told, before any of i
         return str(self)
 
 
-class StepError(Failure):
+class StepError(ReportedError):
     """A step failed: the message says what, `remedy` what to do next, `log` where the rest is."""
 
     def __init__(self, message: str, remedy: str, log: Path | None = None) -> None:

@@ -26,7 +26,7 @@ STANDARD_URL = "ws://127.0.0.1:7880"
 DRAIN = 2  # s a call in progress gets to end when the demo is stopped
 
 
-class DemoError(console.Failure):
+class DemoError(console.ReportedError):
     """A setting stands in the way; the message says which and what to set instead."""
 
 
@@ -40,7 +40,7 @@ class Ports:
     worker_port: int = 8081
 
 
-WHO_LISTENS = {
+LISTENERS = {
     "livekit_port": ("the LiveKit server", socket.SOCK_STREAM),
     "livekit_udp_port": ("the LiveKit server's sound", socket.SOCK_DGRAM),
     "http_port": ("the page", socket.SOCK_STREAM),
@@ -64,7 +64,7 @@ def free_ports() -> Ports:
 
     Held open side by side while they are chosen, so that no two are the same.
     """
-    held = {name: socket.socket(socket.AF_INET, kind) for name, (_, kind) in WHO_LISTENS.items()}
+    held = {name: socket.socket(socket.AF_INET, kind) for name, (_, kind) in LISTENERS.items()}
     for one in held.values():
         one.bind(("127.0.0.1", 0))
     ports = Ports(**{name: one.getsockname()[1] for name, one in held.items()})
@@ -76,7 +76,7 @@ def free_ports() -> Ports:
 def read_ports(values: Mapping[str, str]) -> Ports:
     """Return the ports that the settings name. Raises DemoError for what is no port."""
     chosen: dict[str, int] = {}
-    for name in WHO_LISTENS:
+    for name in LISTENERS:
         given = values.get(name.upper(), "").strip()
         if not given:
             continue
@@ -111,7 +111,7 @@ def choose_livekit(values: Mapping[str, str], ports: Ports) -> LiveKit:
 
 def port_problems(ports: Ports, *, own_server: bool) -> list[str]:
     """Return a line for each port that cannot be used, with the variable that changes it."""
-    used = {n: part for n, part in WHO_LISTENS.items() if own_server or n not in SERVER_PORTS}
+    used = {n: part for n, part in LISTENERS.items() if own_server or n not in SERVER_PORTS}
     problems = []
     seen: dict[tuple[int, socket.SocketKind], str] = {}
     for name, (who, kind) in used.items():
@@ -121,7 +121,7 @@ def port_problems(ports: Ports, *, own_server: bool) -> list[str]:
             problems.append(
                 f"{other} and {variable} are both {port}. Choose another for one of them."
             )
-        elif why := probes.why_not_free(port, kind):
+        elif why := probes.port_problem(port, kind):
             problems.append(
                 f"Port {port} for {who} {why}. Choose another, for example: "
                 f"{variable}={port % 60000 + 1000} make demo"
@@ -144,7 +144,7 @@ def read_dotenv() -> dict[str, str]:
     return {name: value or "" for name, value in json.loads(answer.stdout).items()}
 
 
-def server_service(program: Path, livekit: LiveKit, ports: Ports) -> Service:
+def livekit_service(program: Path, livekit: LiveKit, ports: Ports) -> Service:
     """Return the LiveKit server, on loopback and told nothing by the person's environment."""
     inherited = {n: v for n, v in os.environ.items() if not n.startswith("LIVEKIT_")}
     environ = {
@@ -165,7 +165,7 @@ def server_service(program: Path, livekit: LiveKit, ports: Ports) -> Service:
     )
 
 
-def our_services(livekit: LiveKit, ports: Ports) -> tuple[Service, Service]:
+def patchbay_services(livekit: LiveKit, ports: Ports) -> tuple[Service, Service]:
     """Return the worker and the HTTP process."""
     environ = {
         # A person's own machine is busy with other things too, and has one caller.
@@ -197,7 +197,7 @@ def our_services(livekit: LiveKit, ports: Ports) -> tuple[Service, Service]:
     return worker, page
 
 
-def who_answers(about: Any) -> list[str]:
+def describe_connections(about: Any) -> list[str]:
     """Return the lines that say which connections are asked, from what /api/demo tells."""
     if not isinstance(about, dict):
         return []
@@ -240,12 +240,12 @@ async def serve(program: Path | None, livekit: LiveKit, ports: Ports) -> int:
     try:
         with console.busy("Starting"):
             if program:
-                await stack.start(server_service(program, livekit, ports))
-            await stack.start(*our_services(livekit, ports))
+                await stack.start(livekit_service(program, livekit, ports))
+            await stack.start(*patchbay_services(livekit, ports))
         address = f"http://127.0.0.1:{ports.http_port}"
         about = await asyncio.to_thread(probes.get_json, f"{address}/api/demo")
         console.say(f"\nReady after {time.monotonic() - started:.0f} s: {address}\n")
-        for line in [*who_answers(about), f"\nLogs: {logs}", "Ctrl-C stops everything."]:
+        for line in [*describe_connections(about), f"\nLogs: {logs}", "Ctrl-C stops everything."]:
             console.say(line)
         await stack.watch()
     except asyncio.CancelledError:
@@ -260,7 +260,7 @@ async def serve(program: Path | None, livekit: LiveKit, ports: Ports) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Set up, start, and stay until stopped."""
-    variables = ", ".join(name.upper() for name in WHO_LISTENS)
+    variables = ", ".join(name.upper() for name in LISTENERS)
     parser = argparse.ArgumentParser(
         prog="python -m deploy.demo",
         description=__doc__,
@@ -269,7 +269,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--no-setup", action="store_true", help="do not look whether set-up is due")
     steps = () if parser.parse_args(arguments).no_setup else ("venv", "page")
-    return setup.reported(lambda: start(steps))
+    return setup.report_failures(lambda: start(steps))
 
 
 def start(steps: Sequence[str]) -> int:

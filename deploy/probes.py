@@ -43,7 +43,7 @@ def get_json(url: str) -> Any:
         return None
 
 
-def why_not_free(port: int, kind: socket.SocketKind) -> str | None:
+def port_problem(port: int, kind: socket.SocketKind) -> str | None:
     """Return what keeps a loopback port from being opened, in words, or None if nothing does."""
     with socket.socket(socket.AF_INET, kind) as listener:
         if kind is socket.SOCK_STREAM:

@@ -21,7 +21,7 @@ STEPS: dict[str, tuple[str, Callable[[], object]]] = {
 ALL = ("venv", "server", "page")
 
 
-def chosen(words: Iterable[str]) -> list[str]:
+def ordered_steps(words: Iterable[str]) -> list[str]:
     """Return the steps to take, each once, in the order they build on each other."""
     wanted = set(words) or {"all"}
     if "all" in wanted:
@@ -49,16 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "step", nargs="*", choices=[*STEPS, "all", []], metavar="step", help="see below"
     )
-    steps = chosen(parser.parse_args(arguments).step)
-    return reported(lambda: run(steps))
+    steps = ordered_steps(parser.parse_args(arguments).step)
+    return report_failures(lambda: run(steps))
 
 
-def reported(work: Callable[[], int | None]) -> int:
+def report_failures(work: Callable[[], int | None]) -> int:
     """Do the work and return the exit code; tell a failure or an interruption in words."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         return work() or 0
-    except console.Failure as failure:
+    except console.ReportedError as failure:
         console.say(failure.report())
         return 1
     except KeyboardInterrupt:

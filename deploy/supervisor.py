@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deploy import console, paths
 
-LOOK_EVERY = 0.1
+POLL_INTERVAL = 0.1
 
 
 class ServiceError(Exception):
@@ -61,7 +61,7 @@ class Running:
         for _ in range(10):
             if not self.signal_group(0):
                 break
-            await asyncio.sleep(LOOK_EVERY / 2)
+            await asyncio.sleep(POLL_INTERVAL / 2)
 
     def signal_group(self, number: int) -> bool:
         """Send a signal to the service and all it has started; False when none of them is left."""
@@ -97,7 +97,7 @@ class Supervisor:
             for waiter in ends:
                 waiter.cancel()
         for waiter in done:
-            raise ends[waiter].error(_how_it_ended(waiter.result()))
+            raise ends[waiter].error(_describe_exit(waiter.result()))
 
     def kill(self) -> None:
         """End all services at once, as a crash would; `stop` clears up after them."""
@@ -141,11 +141,11 @@ async def _until_ready(running: Running) -> None:
         async with asyncio.timeout(service.ready_within):
             while not await asyncio.to_thread(service.ready, running.log):
                 if running.process.returncode is not None:
-                    raise running.error(_how_it_ended(running.process.returncode))
-                await asyncio.sleep(LOOK_EVERY)
+                    raise running.error(_describe_exit(running.process.returncode))
+                await asyncio.sleep(POLL_INTERVAL)
     except TimeoutError:
         raise running.error(f"was not ready after {service.ready_within:.0f} s") from None
 
 
-def _how_it_ended(code: int) -> str:
+def _describe_exit(code: int) -> str:
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"

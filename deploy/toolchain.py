@@ -37,7 +37,7 @@ def version_of(*command: str | Path) -> Version:
     return parse_version(answer.stdout)
 
 
-def node_will_do(version: Version) -> bool:
+def is_node_supported(version: Version) -> bool:
     """Tell whether Vite runs on this Node: 20 from .19 on, 22 from .12 on, and all later ones."""
     return (20, 19) <= version < (21,) or version >= (22, 12)
 
@@ -97,7 +97,7 @@ def npm() -> list[Path]:
     Raises StepError when it has to be fetched and cannot be.
     """
     node, own = shutil.which("node"), shutil.which("npm")
-    if node and own and node_will_do(version_of(node, "--version")):
+    if node and own and is_node_supported(version_of(node, "--version")):
         return [Path(own)]
     lock = paths.LOCKS / "node.lock"
     folder = paths.cache_folder() / "node" / stamps.digest(lock.read_bytes())[:16]

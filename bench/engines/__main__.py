@@ -17,7 +17,7 @@ from bench.engines.asking import answers
 from bench.engines.page import HEAD, Found, rows, write
 from bench.report.table import progress, text_table
 from deploy import engines
-from deploy.setup import reported
+from deploy.setup import report_failures
 from tests.live.engines import running
 from tests.live.kinds import KINDS, SERVERS
 
@@ -69,7 +69,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     chosen = _arguments()
     logging.getLogger("llm_router").setLevel(logging.CRITICAL)
-    return reported(lambda: _run(chosen))
+    return report_failures(lambda: _run(chosen))
 
 
 def _run(chosen: argparse.Namespace) -> int:

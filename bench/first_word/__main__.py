@@ -28,7 +28,7 @@ from bench.peers.fallback_adapter import fallback_adapter
 from bench.peers.patchbay import patchbay
 from bench.report.pulse import go_first, pulse
 from bench.report.table import progress
-from deploy.setup import reported
+from deploy.setup import report_failures
 
 PAGE = Path(__file__).parents[2] / "docs" / "bench" / "first_word.md"
 _ADDING: Sequence[tuple[str, Opens]] = (
@@ -150,7 +150,7 @@ def _chosen_cases(chosen: argparse.Namespace) -> Sequence[Case]:
 def main() -> int:
     chosen = arguments()
     contenders = [one for one in CONTENDERS if one.product in chosen.contenders]
-    return reported(lambda: _run(chosen, contenders))
+    return report_failures(lambda: _run(chosen, contenders))
 
 
 def _run(chosen: argparse.Namespace, contenders: Sequence[Contender]) -> int:

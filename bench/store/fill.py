@@ -76,7 +76,7 @@ def _kind(rng: random.Random, place: int) -> UsageRecord:
         reply_id=f"{rng.getrandbits(128):032x}",
         role=role,
         outcome=outcome,
-        heard=spoke,
+        delivered=spoke,
         ttft=ttft,
         ttfc=ttft and ttft * rng.uniform(1.2, 2.0),
         duration=rng.uniform(0.5, 6.0),

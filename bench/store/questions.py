@@ -21,7 +21,7 @@ from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
 from llm_router.store.summaries import ROLL_UP_BATCH, roll_up, summed_up_to
 from llm_router.store.tables import usage
-from llm_router.store.usage import UsageLog, UsageRecord
+from llm_router.store.usage import UsageLog, UsageRecord, from_row
 from llm_router.telemetry.usage import UsageObserver
 
 Ask = Callable[[], Awaitable[object]]
@@ -99,9 +99,8 @@ async def writing(
     database: Database, like: Sequence[Mapping[str, Any]], now: datetime, rounds: int
 ) -> list[Answer]:
     """Batches as busy processes write them, and the one attempt of a quiet call."""
-    log, names = UsageLog(database), UsageRecord.__slots__
-    at = {"at": now - timedelta(seconds=1)}
-    batch = [UsageRecord(**{name: kind[name] for name in names} | at) for kind in like[:_BATCH]]
+    log, at = UsageLog(database), now - timedelta(seconds=1)
+    batch = [replace(from_row(kind), at=at) for kind in like[:_BATCH]]
     many = [await _timed(lambda: log.append(batch)) for _ in range(rounds)]
     one = [await _timed(lambda: log.append(batch[:1])) for _ in range(rounds)]
     return [Answer(WRITING, many), Answer("write one attempt", one)]

@@ -25,7 +25,7 @@ from bench.voice.page import Measured, failing_table, waits_table, ways_table, w
 from bench.voice.recording import record
 from bench.voice.turns import Row, missed
 from bench.voice.variants import NAMES, OURS, VARIANTS, Variant
-from deploy.console import Failure
+from deploy.console import ReportedError
 from deploy.supervisor import ServiceError
 
 PAGE = Path(__file__).parents[2] / "docs" / "bench" / "voice_turn.md"
@@ -123,7 +123,7 @@ def main() -> int:
     wanted = bool(chosen.write or chosen.record)
     try:
         found = asyncio.run(run(variants, chosen, recorded=wanted))
-    except Failure as failure:
+    except ReportedError as failure:
         print(failure.report(), file=sys.stderr)
         return 2
     except ServiceError as error:

@@ -18,7 +18,7 @@ from bench.voice.turns import Note, Turn, take_apart
 from bench.voice.variants import ANSWER, FIRST_TOKEN, GAP, Variant, room_name
 from bench.voice.worker import AGENT, MODEL_URL, NOTES, PORT, READY, SPARE_URL
 from deploy import media_server, paths
-from deploy.demo import LiveKit, free_ports, server_service
+from deploy.demo import LiveKit, free_ports, livekit_service
 from deploy.supervisor import Service, ServiceError, Supervisor
 from llm_router.testing.server import FaultyServer, Script
 from tests.voice.caller import AUDIBLE, RATE, Caller, Sentence, call, read_wav, sentence
@@ -157,7 +157,7 @@ async def exchange() -> AsyncIterator[Exchange]:
         logs = paths.logs_folder("voice-turn")
         processes = Supervisor(logs)
         stack.push_async_callback(processes.stop)
-        await processes.start(server_service(program, livekit, ports))
+        await processes.start(livekit_service(program, livekit, ports))
         told = {
             MODEL_URL: model.base_url,
             SPARE_URL: spare.base_url,

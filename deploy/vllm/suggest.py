@@ -34,7 +34,7 @@ def p95(times: Sequence[float]) -> float:
     return statistics.quantiles(times, n=20, method="inclusive")[-1]
 
 
-def suggested(measured: Mapping[int, Sequence[float]], target: float) -> int | None:
+def suggest_max_callers(measured: Mapping[int, Sequence[float]], target: float) -> int | None:
     """The most callers whose first word comes in time 95 times of 100, and with any fewer as well;
     None: not even one's does.
     """
@@ -42,7 +42,7 @@ def suggested(measured: Mapping[int, Sequence[float]], target: float) -> int | N
     return max(in_time, default=None)
 
 
-def doubled(most: int) -> Iterator[int]:
+def powers_of_two(most: int) -> Iterator[int]:
     callers = 1
     while callers <= most:
         yield callers
@@ -73,7 +73,7 @@ async def measure(
     numbers, measured = itertools.count(), dict[int, list[float]]()
     try:
         await first_word(provider, next(numbers))  # warms it
-        for callers in doubled(most):
+        for callers in powers_of_two(most):
             times: list[float] = []
             for _ in range(rounds):
                 asked = (first_word(provider, next(numbers)) for _ in range(callers))
@@ -114,7 +114,7 @@ def main() -> int:
     except RouterError as error:
         print(f"{args.base_url}: {error}; is vLLM running, with that model?", file=sys.stderr)
         return 1
-    callers = suggested(measured, args.target)
+    callers = suggest_max_callers(measured, args.target)
     if callers is None:
         print(f"not even one caller is answered within {args.target:.2f} s: take a smaller model")
         return 1

@@ -76,7 +76,7 @@ def sums_of(attempts: FromClause) -> _Columns:
     c = attempts.c
     return {
         "attempts": func.count(),
-        "heard": func.count().filter(c.heard),
+        "heard": func.count().filter(c["heard"]),
         "duration": func.sum(c.duration),
         "silence_avoided": func.coalesce(func.sum(c.silence_avoided), _ZERO),
         "tokens_in": func.sum(c.tokens_in),

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, select, true, update
+from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm_router.store.database import Database
@@ -37,7 +38,8 @@ class UsageRecord:
     reply_id: str
     role: str
     outcome: str
-    heard: bool = False
+    delivered: bool = False
+    """Whether the caller was given any part of it, a tool call included. Column `heard`."""
     ttft: float | None = None
     ttfc: float | None = None
     duration: float
@@ -50,6 +52,8 @@ class UsageRecord:
 
 
 _NAMES = tuple(field.name for field in fields(UsageRecord))
+_COLUMNS = {"delivered": "heard"}
+"""Column of each field whose column has another name."""
 
 
 class UsageLog:
@@ -85,10 +89,14 @@ class UsageLog:
 
 
 def to_row(attempt: UsageRecord) -> dict[str, Any]:
-    values = {name: getattr(attempt, name) for name in _NAMES}
+    values = {_COLUMNS.get(name, name): getattr(attempt, name) for name in _NAMES}
     values["ttft_bucket"] = bucket_of(attempt.ttft)
     values["ttfc_bucket"] = bucket_of(attempt.ttfc)
     return values
+
+
+def from_row(row: Mapping[str, Any] | RowMapping) -> UsageRecord:
+    return UsageRecord(**{name: row[_COLUMNS.get(name, name)] for name in _NAMES})
 
 
 async def touch(
@@ -121,7 +129,7 @@ async def read_latest(
     wanted = select(usage).where(usage.c.connection_id == connection_id)
     wanted = wanted.order_by(usage.c.at.desc(), usage.c.id.desc()).limit(limit)
     rows = (await db.execute(wanted)).mappings()
-    return tuple(UsageRecord(**{name: each[name] for name in _NAMES}) for each in rows)
+    return tuple(from_row(each) for each in rows)
 
 
 async def _has(db: AsyncConnection, attempt: UsageRecord) -> bool:

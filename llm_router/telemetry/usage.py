@@ -142,7 +142,7 @@ def _attempts(event: ReplyEvent, zero: float) -> Iterator[UsageRecord]:
             reply_id=reply_id,
             role=attempt.role,
             outcome=attempt.outcome,
-            heard=attempt.heard,
+            delivered=attempt.heard,
             ttft=attempt.first_word,
             ttfc=attempt.first_clause,
             duration=attempt.duration,

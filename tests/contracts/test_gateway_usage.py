@@ -21,7 +21,7 @@ async def used(house: House, *attempts: UsageRecord) -> dict[str, Any]:
     now = house.served.now()
     new = attempt(
         at=now, connection_id=made["id"], connection_name="desk", pool="default", ttft=0.25,
-        integration="livekit", cost=0.5, session_id="call-1", heard=True,
+        integration="livekit", cost=0.5, session_id="call-1", delivered=True,
     )  # fmt: skip
     await UsageLog(house.served.database).append([new, *attempts])
     return made

@@ -45,7 +45,7 @@ def _drawn(rng: Random, place: int) -> UsageRecord:
         integration=rng.choice(["livekit", "mcp"]),
         role=rng.choice(["first", "first", "hedge", "failover", "resume", "trial"]),
         outcome=outcome,
-        heard=spoke and rng.random() < 0.9,
+        delivered=spoke and rng.random() < 0.9,
         ttft=ttft,
         ttfc=ttft and 2 * ttft,
         silence_avoided=rng.choice([None, 0.5, 3.25]),
@@ -60,7 +60,7 @@ def _drawn(rng: Random, place: int) -> UsageRecord:
 def counted(some: Sequence[UsageRecord]) -> Figures:
     """The figures of these, but for the quantiles: the plain way."""
     roles = Counter(one.role for one in some)
-    hedges_won = sum(one.role == "hedge" and one.heard for one in some)
+    hedges_won = sum(one.role == "hedge" and one.delivered for one in some)
     ended_well = {"won", "lost", "cancelled"}
     return Figures(
         requests=roles["first"],

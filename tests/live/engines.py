@@ -202,7 +202,7 @@ def marks(*kinds: Kind) -> list[pytest.MarkDecorator]:
 def _provided(kind: Kind) -> Path:
     try:
         return engines.PROVIDE[kind.engine]()
-    except console.Failure as failure:
+    except console.ReportedError as failure:
         pytest.fail(failure.report(), pytrace=False)
 
 

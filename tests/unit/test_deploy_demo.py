@@ -39,8 +39,8 @@ def test_a_taken_udp_port_is_seen() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as media:
         media.bind(("127.0.0.1", 0))
         port = media.getsockname()[1]
-        assert probes.why_not_free(port, socket.SOCK_DGRAM) == "is taken"
-    assert probes.why_not_free(port, socket.SOCK_DGRAM) is None
+        assert probes.port_problem(port, socket.SOCK_DGRAM) == "is taken"
+    assert probes.port_problem(port, socket.SOCK_DGRAM) is None
 
 
 def test_two_parts_on_one_port_are_told_apart() -> None:
@@ -77,28 +77,28 @@ def test_a_server_named_by_halves_says_what_is_missing() -> None:
 
 def test_found_connections_are_told_in_order() -> None:
     row = {"name": "local", "model": "tiny", "provider": "openai_compatible", "source": "a file"}
-    lines = demo.who_answers({"connections": [row], "offline": False})
+    lines = demo.describe_connections({"connections": [row], "offline": False})
     assert lines[1].split() == ["local", "tiny", "a", "file"]
     assert len(lines) == 2
 
 
 def test_what_was_stored_at_this_start_and_what_is_not_asked_is_told() -> None:
     row = {"name": "cloud", "model": "big", "provider": "openai_compatible", "source": "a key"}
-    lines = demo.who_answers({"connections": [], "offline": False, "stored_now": 2})
+    lines = demo.describe_connections({"connections": [], "offline": False, "stored_now": 2})
     assert lines[1].startswith("What was found is stored now.")
-    lines = demo.who_answers({"connections": [], "offline": False, "unused": [row]})
+    lines = demo.describe_connections({"connections": [], "offline": False, "unused": [row]})
     assert lines[1].startswith("Found, but not asked")
     assert lines[2].split() == ["cloud", "big", "a", "key"]
 
 
 def test_without_a_model_it_says_how_to_connect_one() -> None:
-    lines = demo.who_answers({"connections": [], "offline": True})
+    lines = demo.describe_connections({"connections": [], "offline": True})
     assert "OPENAI_BASE_URL" in " ".join(lines)
 
 
 @pytest.mark.parametrize("about", [None, [], "text"])
 def test_an_answer_that_tells_nothing_is_passed_over(about: object) -> None:
-    assert demo.who_answers(about) == []
+    assert demo.describe_connections(about) == []
 
 
 @pytest.mark.parametrize(

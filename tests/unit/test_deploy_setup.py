@@ -49,7 +49,7 @@ def test_a_program_that_is_not_there_has_no_version(tmp_path: Path) -> None:
     ],
 )
 def test_only_a_node_that_vite_supports_will_do(version: tuple[int, ...], will_do: bool) -> None:
-    assert toolchain.node_will_do(version) is will_do
+    assert toolchain.is_node_supported(version) is will_do
 
 
 def test_a_server_of_another_line_than_the_pinned_one_is_passed_over() -> None:
@@ -67,9 +67,9 @@ def test_the_shipped_go_mod_names_a_server_and_a_go() -> None:
 
 
 def test_steps_are_taken_once_and_in_the_order_they_build_on_each_other() -> None:
-    assert setup.chosen(["page", "venv", "page"]) == ["venv", "page"]
-    assert setup.chosen(["dev", "all"]) == ["venv", "server", "page", "dev"]
-    assert setup.chosen([]) == ["venv", "server", "page"]
+    assert setup.ordered_steps(["page", "venv", "page"]) == ["venv", "page"]
+    assert setup.ordered_steps(["dev", "all"]) == ["venv", "server", "page", "dev"]
+    assert setup.ordered_steps([]) == ["venv", "server", "page"]
 
 
 def test_an_unknown_step_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from deploy import paths
-from deploy.vllm.suggest import measure, suggested
+from deploy.vllm.suggest import measure, suggest_max_callers
 from llm_router.connections.record import Connection
 from llm_router.testing.server import Fault, FaultyServer, Script
 
@@ -27,7 +27,7 @@ README = paths.ROOT / "deploy" / "vllm" / "README.md"
 def test_the_most_callers_that_are_answered_in_time(
     measured: dict[int, list[float]], callers: int | None
 ) -> None:
-    assert suggested(measured, 0.5) == callers
+    assert suggest_max_callers(measured, 0.5) == callers
 
 
 async def test_callers_are_doubled_until_it_is_too_slow() -> None:
@@ -45,7 +45,7 @@ async def test_a_reply_without_a_word_counts_as_late() -> None:
     async with FaultyServer(Script(fault=Fault.EMPTY)) as server:
         connection = Connection(name="x", base_url=server.base_url, server="vllm")
         measured = await measure(connection, target=1.0, most=8, rounds=1)
-    assert suggested(measured, 1.0) is None
+    assert suggest_max_callers(measured, 1.0) is None
 
 
 def test_a_server_that_is_not_there_is_said_so() -> None:

@@ -79,7 +79,7 @@ def test_an_attempt_is_written_with_all_that_is_known_of_it() -> None:
     assert row == UsageRecord(
         at=row.at, connection_id="id-a", connection_name="a", model="m", pool="night",
         integration="livekit", session_id="s", reply_id=row.reply_id, role="first", outcome="won",
-        heard=True, ttft=0.25, ttfc=0.5, duration=2.0, tokens_in=1000, tokens_out=200,
+        delivered=True, ttft=0.25, ttfc=0.5, duration=2.0, tokens_in=1000, tokens_out=200,
         tokens_cached=400, cost=(600 + 200 + 2000) / 1e6,
     )  # fmt: skip
 

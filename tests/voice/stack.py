@@ -20,7 +20,7 @@ import pytest
 from agent.session import load_phrases
 from agent.tokens import VoiceServer, mint_token
 from deploy import console, media_server, page, paths
-from deploy.demo import LiveKit, Ports, free_ports, our_services, server_service
+from deploy.demo import LiveKit, Ports, free_ports, livekit_service, patchbay_services
 from deploy.supervisor import Service, Supervisor
 from llm_router.testing.server import FaultyServer
 from tests.voice.caller import Caller, call
@@ -91,7 +91,7 @@ def _provided() -> Path:
     try:
         page.build()
         return media_server.provide()
-    except console.Failure as failure:
+    except console.ReportedError as failure:
         pytest.fail(failure.report(), pytrace=False)
 
 
@@ -168,7 +168,7 @@ async def running_house(folder: Path, **settings: str) -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
         processes = Supervisor(_LOGS)
         stack.push_async_callback(processes.stop)
-        await processes.start(server_service(program, livekit, ports))
+        await processes.start(livekit_service(program, livekit, ports))
         # Nobody but the server we started knows this secret: a stranger on the port is found out.
         async with VoiceServer(livekit.url, livekit.key, livekit.secret) as voice:
             await voice.check()
@@ -198,6 +198,6 @@ async def _moved_in(
     async with FaultyServer() as first, FaultyServer() as spare:
         _write_connections(folder, first, spare)
         settings = {**_settings(livekit, ports, folder), **settings}
-        services = our_services(livekit, ports)
+        services = patchbay_services(livekit, ports)
         await processes.start(*(_ours(service, folder, settings) for service in services))
         yield House(livekit, ports, first, spare, settings)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.engines import version
-from deploy.setup import reported
+from deploy.setup import report_failures
 from tests.live.engines import Engine, running
 from tests.live.exchanges import EXCHANGES, Exchange
 from tests.live.kinds import KINDS, SERVERS, Kind
@@ -56,7 +56,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("server", nargs="+", choices=[kind.name for kind in SERVERS])
     chosen = [KINDS[name] for name in parser.parse_args().server]
-    return reported(lambda: asyncio.run(_record_all(chosen)))
+    return report_failures(lambda: asyncio.run(_record_all(chosen)))
 
 
 async def _record_all(kinds: Sequence[Kind]) -> int:

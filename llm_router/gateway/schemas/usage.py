@@ -119,7 +119,7 @@ class UsedShown(BaseModel):
     reply_id: str = Field(description="The attempts of one reply share it.")
     role: str = Field(description="Why it was started: first, hedge, failover, resume or trial.")
     outcome: str = Field(description="won, lost, cancelled, or a failure class.")
-    heard: bool
+    delivered: bool = Field(description="Whether the caller was given any part of it.")
     ttft: float | None = Field(description="To the first word; null: there was none.")
     ttfc: float | None = Field(description="To the first clause.")
     duration: float
