@@ -1,13 +1,33 @@
-"""Fakes that are part of the product: test your own agents offline, and in no time.
+"""Fakes to test your own agent offline: no network, no keys and no waiting.
 
-`ScriptedProvider`, `ManualClock` and `InMemoryConnectionStore` need no network;
-`llm_router.testing.server.FaultyServer` is a model server on a real socket that fails in every way
-we know of.
+Patchbay's own tests use them. A whole test:
+
+    from llm_router import ChatRequest
+    from llm_router.testing import HANG, ManualClock, ScriptedProvider, open_scripted_router, say
+
+    def test_the_spare_answers_when_the_first_server_hangs():
+        clock = ManualClock()
+        first = ScriptedProvider([[HANG]], clock=clock)
+        spare = ScriptedProvider([say("We open at nine.")], clock=clock)
+        question = [{"role": "user", "content": "When do you open?"}]
+
+        async def ask():
+            async with open_scripted_router({"first": first, "spare": spare}, clock) as router:
+                reply = router.stream(ChatRequest(messages=question, speech=True))
+                return "".join([chunk.text async for chunk in reply])
+
+        assert clock.run(ask()) == "We open at nine."  # at once, however long the wait
+        assert first.open == 0  # the stream that hung was closed
+
+`llm_router.integrations.livekit.RouterLLM` takes such a router for tests of an AgentSession.
+`InMemoryConnectionStore` is a store of connections without a database. For code that speaks HTTP,
+`llm_router.testing.server.FaultyServer` is a model server on a real socket that fails on request.
 """
 
 from llm_router.testing.clock import ManualClock
 from llm_router.testing.connections import InMemoryConnectionStore
 from llm_router.testing.provider import HANG, ScriptedProvider, Step, fail, say
+from llm_router.testing.router import open_scripted_router
 
 __all__ = [
     "HANG",
@@ -16,5 +36,6 @@ __all__ = [
     "ScriptedProvider",
     "Step",
     "fail",
+    "open_scripted_router",
     "say",
 ]
