@@ -1,4 +1,4 @@
-"""Assistant: what the agent is told, its tools, and the waits it covers."""
+"""Defines the agent of a call: its greeting, its tools, and its fillers for late answers."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable
@@ -18,33 +18,39 @@ from livekit.agents import (
 )
 from livekit.agents import function_tool as tool
 
-from agent.filler import FillerRule, FillerVoice, mark_late, waits_since, without_marks
+from agent.filler import FillerRule, FillerVoice, mark_late, waiting_since, without_marks
 from llm_router.routing.phrases import Phrases
 
-_AGAIN_AFTER = 5.0
-"""Seconds from one filler to the next, should the answer still not be there."""
+_FILLER_INTERVAL = 5.0
+"""Seconds from one filler to the next while the answer has not come."""
 
-_HEARD_WITHIN = 5.0
-"""Seconds. A page takes the sound within 0.1 s; some clients never do."""
+_AUDIBLE_TIMEOUT = 5.0
+"""Seconds to wait for the caller's client to subscribe to the agent's audio.
+
+A page does so within 0.1 s; some clients never do.
+"""
 
 
-async def can_be_heard(session: AgentSession[Any]) -> None:
-    """Until the caller's side takes the agent's sound, or has been given time enough to.
+async def wait_until_audible(session: AgentSession[Any]) -> None:
+    """Waits until the caller's client has subscribed to the agent's audio, for 5 s at most.
 
-    To be awaited before the first words and before they are interrupted: in LiveKit 1.8.9, speech
-    that is interrupted while it waits for this takes the wait itself down with it, and the agent is
-    mute for the rest of the call.
+    Await it before the agent's first words, and before interrupting them: in LiveKit 1.8.9, speech
+    that is interrupted while it waits for the subscription cancels LiveKit's own wait as well, and
+    the agent is mute for the rest of the call.
     """
     try:
         subscribed = session.room_io.subscribed_fut
-    except RuntimeError:  # a session without a room, which has nobody to wait for
+    except RuntimeError:  # a session without a room has no client to wait for
         return
     if subscribed:
-        await asyncio.wait({subscribed}, timeout=_HEARD_WITHIN)
+        await asyncio.wait({subscribed}, timeout=_AUDIBLE_TIMEOUT)
 
 
 class Assistant(Agent):
-    """`filler_after`: seconds without a word of the answer before a filler is said."""
+    """The agent of one call.
+
+    `filler_after` is the time (s) without a word of the answer after which a filler is said.
+    """
 
     def __init__(
         self,
@@ -56,31 +62,32 @@ class Assistant(Agent):
         greeting: str = "",
     ) -> None:
         super().__init__(instructions=instructions)
-        self._phrases, self._language = phrases, language
+        self._phrases = phrases
+        self._language = language
         self._filler_after = filler_after
         self._greeting = greeting or phrases.pick("greeting", language, 0)
-        self._cover = FillerVoice(FillerRule(phrases, language))
-        self._fell_silent = 0.0
+        self._filler_voice = FillerVoice(FillerRule(phrases, language))
+        self._caller_stopped_at = 0.0
 
     async def on_enter(self) -> None:
-        self.session.on("user_state_changed", self._note_turn)
-        await can_be_heard(self.session)
+        self.session.on("user_state_changed", self._on_user_state)
+        await wait_until_audible(self.session)
         if self._greeting:
             self.session.say(self._greeting)
 
-    def _note_turn(self, event: Any) -> None:
+    def _on_user_state(self, event: Any) -> None:
         if event.old_state == "speaking":
-            self._fell_silent = asyncio.get_running_loop().time()
+            self._caller_stopped_at = asyncio.get_running_loop().time()
 
-    # ── The voice: a late answer is covered ──────────────────────────────────────────────────────
+    # ── Fillers for late answers ─────────────────────────────────────────────────────────────────
 
     async def llm_node(
         self, chat_ctx: llm.ChatContext, tools: list[llm.Tool], model_settings: ModelSettings
     ) -> AsyncGenerator[llm.ChatChunk | str, None]:
         now = asyncio.get_running_loop().time()
-        began = waits_since(self._fell_silent, now, self._filler_after)
+        began = waiting_since(self._caller_stopped_at, now, self._filler_after)
         chunks = Agent.default.llm_node(self, chat_ctx, tools, model_settings)
-        async for chunk in mark_late(chunks, began + self._filler_after, _AGAIN_AFTER):  # type: ignore[arg-type]  # the default node yields ChatChunks
+        async for chunk in mark_late(chunks, began + self._filler_after, _FILLER_INTERVAL):  # type: ignore[arg-type]  # the default node yields ChatChunks
             yield chunk
 
     async def tts_node(
@@ -89,7 +96,7 @@ class Assistant(Agent):
         def synthesize(words: AsyncIterable[str]) -> AsyncGenerator[rtc.AudioFrame, None]:
             return Agent.default.tts_node(self, words, model_settings)
 
-        async for frame in self._cover.speak(text, synthesize):
+        async for frame in self._filler_voice.speak(text, synthesize):
             yield frame
 
     def transcription_node(
@@ -100,7 +107,7 @@ class Assistant(Agent):
     # ── Tools ────────────────────────────────────────────────────────────────────────────────────
 
     @tool
-    async def get_time(self, context: RunContext[None], time_zone: str = "") -> str:  # noqa: ARG002  LiveKit hands it in
+    async def get_time(self, context: RunContext[None], time_zone: str = "") -> str:  # noqa: ARG002  LiveKit passes it
         """Tells the current date and time.
 
         Args:

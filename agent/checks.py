@@ -14,7 +14,7 @@ from livekit.agents.stt import SpeechEventType
 
 from agent import stt, tts
 from agent.job import stt_options, tts_options
-from agent.stt.base import Engine
+from agent.speech.stt import STTEngine
 from agent.tokens import VoiceServer
 from config.settings import Settings, SettingsError, load_settings
 from llm_router.cli.check import Finding
@@ -87,7 +87,7 @@ async def _ears(settings: Settings, sound: list[rtc.AudioFrame]) -> Finding:
     return Finding(what, "ok", f"heard {' '.join(heard)!r}" if heard else "listened")
 
 
-async def _listen(engine: Engine, sound: list[rtc.AudioFrame], heard: list[str]) -> None:
+async def _listen(engine: STTEngine, sound: list[rtc.AudioFrame], heard: list[str]) -> None:
     async with engine.stream(conn_options=_ONCE) as stream:
         for frame in sound:
             stream.push_frame(frame)

@@ -1,9 +1,9 @@
-"""What is said while the answer is late.
+"""Says a short filler phrase while an answer is late.
 
-`llm_node` marks in the stream of text that the answer is late; the mark opens the voice's segment
-early (`tts_node` would else start with the first word). There the wait is covered with a short
-phrase, which is cut as soon as the answer can be heard. The mark is neither said nor shown, and the
-phrase is no part of the transcript or the history.
+`llm_node` puts a mark into the stream of text when the answer is late. The mark starts the TTS
+segment early: without it, `tts_node` would start with the first word. There `FillerVoice` plays a
+short phrase, which is cut as soon as the answer has sound. The mark is neither spoken nor shown,
+and the phrase is part of neither the transcript nor the history.
 """
 
 import asyncio
@@ -16,26 +16,35 @@ from livekit.agents import llm
 
 from llm_router.routing.phrases import Phrases
 
-LATE = "\u2060\n"
-"""A word joiner, which has no sound and no shape, on a line of its own: LiveKit's markdown filter
-holds back a line until it can be sure of it, and the end of the line makes it sure."""
+LATE_MARK = "\u2060\n"
+"""Mark of a late answer: a word joiner, which has no sound and no shape, on a line of its own.
+
+LiveKit's markdown filter holds back a line until its end, so the mark ends its line.
+"""
 _FADE = 0.05
-_AHEAD = 0.2
-"""Seconds of sound handed over before they are due; less and a busy machine would stutter."""
+"""Seconds in which a phrase that is cut fades out."""
+_LEAD = 0.2
+"""Seconds of sound passed on before they are due; with less, a busy machine would stutter."""
+_MAX_MARKS = 8
+"""Marks that may wait while a phrase is spoken; more add nothing."""
 
 Synthesize = Callable[[AsyncIterable[str]], AsyncGenerator[rtc.AudioFrame, None]]
 
 
 class FillerRule:
-    """What to say at the first mark of a turn, and what later; never the same twice in a row."""
+    """Chooses the phrase for each mark of a turn; never the same phrase twice in a row."""
 
     def __init__(self, phrases: Phrases, language: str) -> None:
-        self._phrases, self._language = phrases, language
+        self._phrases = phrases
+        self._language = language
         self._said = {"filler.late": 0, "filler.very_late": 0}
         self._last = ""
 
     def phrase(self, marks_before: int) -> str:
-        """Empty where the phrase file has none that differs from the last."""
+        """Returns the next phrase, or "" where the phrase file has none that differs from the last.
+
+        `marks_before` counts the turn's earlier marks that got a phrase.
+        """
         occasion = "filler.very_late" if marks_before else "filler.late"
         for _ in range(2):
             said = self._said[occasion]
@@ -47,18 +56,23 @@ class FillerRule:
         return ""
 
 
-def waits_since(fell_silent: float, asked: float, late_after: float) -> float:
-    """Since when a caller waits for the answer: since they fell silent; where that is so long ago
-    that they typed the question, or a tool has answered since, from when the model was asked.
+def waiting_since(stopped_at: float, asked_at: float, late_after: float) -> float:
+    """Returns the time (loop time, s) from which the caller has been waiting for the answer.
+
+    That is `stopped_at`, when the caller stopped speaking. If that was `late_after` seconds or more
+    before the model was asked, the question was typed or a tool has answered since: then the wait
+    began at `asked_at`.
     """
-    return fell_silent if asked - fell_silent < late_after else asked
+    return stopped_at if asked_at - stopped_at < late_after else asked_at
 
 
 async def mark_late(
     chunks: AsyncGenerator[llm.ChatChunk, None], late_at: float, again_after: float
 ) -> AsyncGenerator[llm.ChatChunk | str, None]:
-    """The chunks, with a mark at `late_at` (loop time, s) and every `again_after` seconds from then
-    on, as long as nothing that answers has come.
+    """Yields the chunks, with marks among them until the first chunk that holds an answer.
+
+    The first mark comes at `late_at` (loop time, s), the next ones `again_after` seconds apart.
+    Closing this generator closes `chunks`.
     """
     loop = asyncio.get_running_loop()
     upcoming: asyncio.Future[llm.ChatChunk] | None = None
@@ -68,7 +82,7 @@ async def mark_late(
                 upcoming = upcoming or asyncio.ensure_future(anext(chunks))
                 done, _ = await asyncio.wait({upcoming}, timeout=max(0.0, late_at - loop.time()))
                 if not done:
-                    yield LATE
+                    yield LATE_MARK
                     late_at = loop.time() + again_after
                     continue
                 chunk, upcoming = upcoming.result(), None
@@ -86,34 +100,38 @@ async def mark_late(
 
 
 async def without_marks(text: AsyncIterable[str]) -> AsyncIterator[str]:
+    """Yields the text without its late marks."""
     async for piece in text:
-        if clean := piece.replace(LATE, ""):
+        if clean := piece.replace(LATE_MARK, ""):
             yield clean
 
 
 class FillerVoice:
-    """Covers the waits of one call. Phrases are synthesised once and kept."""
+    """Speaks the answers of one call, with a filler phrase wherever one is late.
+
+    Each phrase is synthesized once and its sound is used again.
+    """
 
     def __init__(self, rule: FillerRule) -> None:
         self._rule = rule
-        self._kept: dict[str, list[rtc.AudioFrame]] = {}
+        self._sounds: dict[str, list[rtc.AudioFrame]] = {}
 
     async def speak(
         self, text: AsyncIterable[str], synthesize: Synthesize
     ) -> AsyncGenerator[rtc.AudioFrame, None]:
-        """The sound of `text`, with a phrase wherever a mark says that it is late."""
-        marks = asyncio.Queue[None](maxsize=8)
-        async with aclosing(synthesize(_without_marks_told(text, marks))) as frames:
+        """Yields the sound of `text`, with a phrase wherever a mark says that it is late."""
+        marks = asyncio.Queue[None](maxsize=_MAX_MARKS)
+        async with aclosing(synthesize(_collect_marks(text, marks))) as frames:
             first = asyncio.ensure_future(_next(frames))
             try:
-                covered = 0
+                fillers = 0
                 while not first.done():
                     mark = asyncio.ensure_future(marks.get())
                     await asyncio.wait({first, mark}, return_when=asyncio.FIRST_COMPLETED)
                     late = mark.done()
                     mark.cancel()
-                    if late and not first.done() and (phrase := self._rule.phrase(covered)):
-                        covered += 1
+                    if late and not first.done() and (phrase := self._rule.phrase(fillers)):
+                        fillers += 1
                         async for frame in self._paced(
                             await self._sound(phrase, synthesize), first
                         ):
@@ -127,30 +145,30 @@ class FillerVoice:
                 sound = await _next(frames)
 
     async def _sound(self, phrase: str, synthesize: Synthesize) -> list[rtc.AudioFrame]:
-        if phrase not in self._kept:
-            self._kept[phrase] = [frame async for frame in synthesize(_one(phrase))]
-        return self._kept[phrase]
+        if phrase not in self._sounds:
+            self._sounds[phrase] = [frame async for frame in synthesize(_one(phrase))]
+        return self._sounds[phrase]
 
     @staticmethod
     async def _paced(
         phrase: list[rtc.AudioFrame], answer: "asyncio.Future[rtc.AudioFrame | None]"
     ) -> AsyncIterator[rtc.AudioFrame]:
-        """The phrase at talking speed, so that it can still be cut when the answer is there."""
+        """Yields the phrase at the speed of speech, so that it can be cut when the answer comes."""
         loop = asyncio.get_running_loop()
-        due = loop.time() - _AHEAD
+        due = loop.time() - _LEAD
         for frame in phrase:
             if answer.done() and answer.result() is not None:
                 yield _faded(frame)
                 return
             yield frame
             due += frame.duration
-            # A turn that ends in a tool call has no sound to wait for: the phrase is said out.
+            # A turn that ends in a tool call has no sound to wait for: the phrase is said in full.
             if not answer.done():
                 await asyncio.wait({answer}, timeout=max(0.0, due - loop.time()))
 
 
 def _faded(frame: rtc.AudioFrame) -> rtc.AudioFrame:
-    """The beginning of a frame, let down to nothing: a cut that does not click."""
+    """Returns the beginning of a frame, faded to silence: a cut that does not click."""
     channels = frame.num_channels
     length = min(frame.samples_per_channel, int(_FADE * frame.sample_rate))
     samples = np.frombuffer(frame.data, dtype=np.int16).reshape(-1, channels)[:length]
@@ -160,13 +178,14 @@ def _faded(frame: rtc.AudioFrame) -> rtc.AudioFrame:
     )
 
 
-async def _without_marks_told(
+async def _collect_marks(
     text: AsyncIterable[str], marks: asyncio.Queue[None]
 ) -> AsyncIterator[str]:
+    """Yields the text without its marks, and puts each mark into the queue unless it is full."""
     async for piece in text:
-        if LATE in piece and not marks.full():
+        if LATE_MARK in piece and not marks.full():
             marks.put_nowait(None)
-        if clean := piece.replace(LATE, ""):
+        if clean := piece.replace(LATE_MARK, ""):
             yield clean
 
 

@@ -1,84 +1,105 @@
-"""One call and the process it has to itself: what is loaded before it rings, and its life."""
+"""Runs one call in a process of its own: loads what it needs before it rings, then answers it."""
 
 import asyncio
 import os
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from livekit.agents import JobContext, JobProcess, telemetry
+from opentelemetry.sdk.trace import TracerProvider
 from pydantic import SecretStr
 
 from agent import stt, tts
 from agent.assistant import Assistant
-from agent.load import LoadBoard, LoadTeller
-from agent.session import (
-    Engines,
-    RouteNotes,
-    TurnOptions,
-    build_session,
-    load_phrases,
-    load_vad,
-    room_options,
-)
-from agent.stt.base import STTOptions
+from agent.load import LoadBoard, LoadReporter
+from agent.phrase_file import load_phrases
+from agent.route_notes import RouteNotes
+from agent.session import Engines, TurnOptions, build_session, load_vad, room_options
+from agent.speech.stt import STTOptions
+from agent.speech.tts import TTSOptions
 from agent.telemetry import send_traces, share_metrics
-from agent.tts.base import TTSOptions
 from config.settings import Settings, environment, load_settings
 from llm_router import stored_router
 from llm_router.integrations.livekit import RouterLLM
 from llm_router.options import PatienceOptions, RouterOptions
 from llm_router.routing.events import Observer
-from llm_router.stored_router import StoreOptions, open_stored_router
+from llm_router.routing.phrases import Phrases
+from llm_router.stored_router import Known, StoreOptions, open_stored_router
 from llm_router.telemetry.opentelemetry import OpenTelemetryObserver
 from llm_router.telemetry.prometheus import PrometheusObserver
 
 FOLDER = "PATCHBAY_WORKER_FOLDER"
-"""Variable by which the worker tells its call processes where to leave what it should know: how
-full the models are, and what is counted."""
+"""Environment variable that names the worker's folder, in which its call processes leave their load
+and their metrics."""
+_RESOURCES = "patchbay"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobResources:
+    """Everything that a process loads before its call, so that the caller need not wait for it."""
+
+    settings: Settings
+    engines: Engines
+    phrases: Phrases
+    instructions: str
+    known: Known
+    """Connections as they were when the process started."""
+    tracing: TracerProvider | None
+    observers: tuple[Observer, ...]
 
 
 def prewarm(process: JobProcess) -> None:
-    """Load, in a process that waits for its call, all that the call would else wait for."""
+    """Loads the resources of the call that the process will answer; see `resources_of`."""
     settings = load_settings()
-    process.userdata["settings"] = settings
-    process.userdata["engines"] = load_engines(settings)
-    process.userdata["phrases"] = load_phrases(settings.phrases_file)
-    process.userdata["instructions"] = settings.assistant_prompt_file.read_text(encoding="utf-8")
-    process.userdata["known"] = asyncio.run(stored_router.look(lines(settings), environment()))
-    process.userdata["observers"] = _observers(process, settings)
+    process.userdata[_RESOURCES] = JobResources(
+        settings=settings,
+        engines=load_engines(settings),
+        phrases=load_phrases(settings.phrases_file),
+        instructions=settings.assistant_prompt_file.read_text(encoding="utf-8"),
+        known=asyncio.run(stored_router.look(store_options(settings), environment())),
+        tracing=_start_tracing(settings),
+        observers=_observers(settings),
+    )
+
+
+def resources_of(process: JobProcess) -> JobResources:
+    """Returns what `prewarm` has loaded in this process."""
+    resources: JobResources = process.userdata[_RESOURCES]
+    return resources
 
 
 async def answer(ctx: JobContext) -> None:
-    """One call, from the first ring to the last word."""
-    kept = ctx.proc.userdata
-    settings: Settings = kept["settings"]
+    """Answers one call; LiveKit's shutdown callback closes everything that was opened for it."""
+    resources = resources_of(ctx.proc)
+    settings = resources.settings
     board = load_board()
     async with AsyncExitStack() as stack:
-        if traces := kept.get("traces"):
-            stack.push_async_callback(asyncio.to_thread, traces.shutdown)
-        stack.callback(board.forget)
-        teller = LoadTeller(board)
+        if resources.tracing:
+            stack.push_async_callback(asyncio.to_thread, resources.tracing.shutdown)
+        stack.callback(board.remove)
+        reporter = LoadReporter(board)
         router = await stack.enter_async_context(
             open_stored_router(
-                lines(settings),
-                kept["known"],
+                store_options(settings),
+                resources.known,
                 policy=settings.router_policy,
                 options=_router_options(settings),
-                phrases=kept["phrases"],
-                observers=[teller, *kept["observers"]],
+                phrases=resources.phrases,
+                observers=[reporter, *resources.observers],
             )
         )
-        teller.saturation = router.saturation
-        # Its servers' TLS is open by the time the caller has been greeted.
+        reporter.saturation = router.saturation
+        # By the time the caller has been greeted, TLS to the model servers is open.
         warming = asyncio.create_task(router.warm())
-        stack.push_async_callback(_cancelled, warming)
+        stack.push_async_callback(_cancel, warming)
         llm = RouterLLM(router, session_id=ctx.room.name, language=settings.agent_language)
-        session = build_session(llm, kept["engines"], _turns(settings))
+        session = build_session(llm, resources.engines, _turn_options(settings))
         stack.push_async_callback(RouteNotes(session, ctx.room).aclose)
         ctx.add_shutdown_callback(stack.pop_all().aclose)
         assistant = Assistant(
-            instructions=kept["instructions"],
-            phrases=kept["phrases"],
+            instructions=resources.instructions,
+            phrases=resources.phrases,
             language=settings.agent_language,
             filler_after=settings.filler_after,
             greeting=settings.agent_greeting or "",
@@ -86,23 +107,25 @@ async def answer(ctx: JobContext) -> None:
         await session.start(assistant, room=ctx.room, room_options=room_options())
 
 
-async def _cancelled(task: "asyncio.Task[None]") -> None:
+async def _cancel(task: "asyncio.Task[None]") -> None:
     task.cancel()
     await asyncio.wait({task})
 
 
 def load_board() -> LoadBoard:
+    """Opens the board on which this worker's call processes report their load."""
     return LoadBoard(Path(os.environ[FOLDER]) / "load")
 
 
 def metrics_folder() -> Path:
+    """Returns the folder in which this worker's processes keep their metrics."""
     return Path(os.environ[FOLDER]) / "metrics"
 
 
-# ── What the settings mean to those who do not read them ────────────────────────────────────────
+# ── Options made from the settings ───────────────────────────────────────────────────────────────
 
 
-def lines(settings: Settings) -> StoreOptions:
+def store_options(settings: Settings) -> StoreOptions:
     return StoreOptions(
         database=settings.database_url.get_secret_value(),
         master_keys=settings.master_keys,
@@ -114,10 +137,11 @@ def lines(settings: Settings) -> StoreOptions:
 
 
 def load_engines(settings: Settings) -> Engines:
+    """Loads and prewarms the speech engines. Raises ConfigurationError if one cannot work."""
     engines = Engines(
         stt=stt.load(settings.stt_engine, stt_options(settings)),
         tts=tts.load(settings.tts_engine, tts_options(settings)),
-        vad=load_vad(_turns(settings)),
+        vad=load_vad(_turn_options(settings)),
     )
     engines.stt.prewarm()
     engines.tts.prewarm()
@@ -147,19 +171,23 @@ def _secret(value: SecretStr | None) -> str | None:
     return value.get_secret_value() if value else None
 
 
-def _observers(process: JobProcess, settings: Settings) -> list[Observer]:
-    """Those that are asked for; the others cost nothing."""
+def _start_tracing(settings: Settings) -> TracerProvider | None:
+    endpoint = settings.otel_exporter_otlp_endpoint
+    return send_traces(endpoint) if endpoint else None
+
+
+def _observers(settings: Settings) -> tuple[Observer, ...]:
+    """Makes the observers that the settings ask for; one that is off costs nothing."""
     observers: list[Observer] = []
     if settings.prometheus_port:
         share_metrics(metrics_folder())
         observers.append(PrometheusObserver())
     if settings.otel_exporter_otlp_endpoint:
-        process.userdata["traces"] = send_traces(settings.otel_exporter_otlp_endpoint)
         observers.append(OpenTelemetryObserver(telemetry.tracer))
-    return observers
+    return tuple(observers)
 
 
-def _turns(settings: Settings) -> TurnOptions:
+def _turn_options(settings: Settings) -> TurnOptions:
     return TurnOptions(
         detection=settings.turn_detection,
         vad_engine=settings.vad_engine,

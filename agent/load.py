@@ -1,77 +1,82 @@
-"""How full the models are, told by the processes that hold calls to the worker that accepts them.
+"""Reports how busy the models are, from the processes that hold calls to the worker.
 
-LiveKit's own measure is this machine's processor, which a saturated model server elsewhere does not
-touch: a worker would go on accepting calls that nobody can answer.
+LiveKit's own measure is the processor of this machine, which a saturated model server elsewhere
+does not load: the worker would go on accepting calls that no model can answer.
 """
 
 import contextlib
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from livekit.agents import AgentServer
 from livekit.agents.worker import _DefaultLoadCalc
 
+from llm_router.clock import Clock, SystemClock
 from llm_router.routing.events import AttemptEvent, ReplyEvent
 
 _STALE_AFTER = 30.0
-"""Seconds after which what a process said no longer counts: it may be gone."""
+"""Seconds after which a process's report no longer counts: the process may be gone."""
 
 
 class LoadBoard:
-    """A folder with one small file for each process, saying how full it finds the models: from 0
-    (idle) to 1 (none may be asked).
+    """A folder with one small file per process, each holding that process's load of the models.
+
+    A load is a number from 0 (idle) to 1 (no model may be called).
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
         self._folder = folder
+        self._clock = clock or SystemClock()
 
-    def tell(self, load: float) -> None:
-        with contextlib.suppress(OSError):  # a full disk must not end a call
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._mine.write_text(f"{load:.3f}")
-
-    def forget(self) -> None:
+    def report(self, load: float) -> None:
+        """Writes this process's load. A disk that is full is ignored: it must not end a call."""
         with contextlib.suppress(OSError):
-            self._mine.unlink(missing_ok=True)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._own_file.write_text(f"{load:.3f}")
+
+    def remove(self) -> None:
+        """Removes this process's report."""
+        with contextlib.suppress(OSError):
+            self._own_file.unlink(missing_ok=True)
 
     def read(self) -> float:
-        """The worst that any process has told lately."""
-        worst = 0.0
+        """Returns the highest load that any process has reported in the last 30 s, or 0."""
+        highest = 0.0
         with contextlib.suppress(OSError):
             for file in self._folder.iterdir():
-                # Half written or gone by now: that process speaks again soon.
+                # A file that is half written or just removed: its process will report again.
                 with contextlib.suppress(OSError, ValueError):
-                    if time.time() - file.stat().st_mtime < _STALE_AFTER:
-                        worst = max(worst, float(file.read_text()))
-        return worst
+                    if self._clock.wall() - file.stat().st_mtime < _STALE_AFTER:
+                        highest = max(highest, float(file.read_text()))
+        return highest
 
     @property
-    def _mine(self) -> Path:
+    def _own_file(self) -> Path:
         return self._folder / str(os.getpid())
 
 
-class LoadTeller:
-    """Observer: after each reply, tells the board how full the models are now."""
+class LoadReporter:
+    """Observer that reports to the board, after each reply, how busy the models are."""
 
     def __init__(self, board: LoadBoard) -> None:
         self._board = board
         self.saturation: Callable[[], float] = lambda: 0.0
-        """The router's own; it is there only after its observers."""
+        """The router's saturation; set later, since a router is made after its observers."""
 
     def attempt_ended(self, event: AttemptEvent) -> None:
-        """Nothing: a reply is told of as a whole."""
+        """Does nothing: one report per reply is enough."""
 
-    def reply_ended(self, event: ReplyEvent) -> None:  # noqa: ARG002  what counts is the state now
-        self._board.tell(self.saturation())
+    def reply_ended(self, event: ReplyEvent) -> None:  # noqa: ARG002  only the router's state counts
+        self._board.report(self.saturation())
 
 
 def measure_load(board: LoadBoard, limit: float) -> Callable[[AgentServer], float]:
-    """The worker's load: the processor's or the models', whichever is worse.
+    """Makes the worker's load function: the processor's load or the models', the higher of the two.
 
-    A limit of 0 takes every call: LiveKit sends none to a worker whose load is 1, whatever its
-    threshold, which is wrong for a machine that does other things too.
+    With a limit of 0 the load is always 0, so every call is accepted: LiveKit sends none to a
+    worker whose load is 1, whatever its threshold, which is wrong for a machine that does other
+    work too.
     """
 
     def load(server: AgentServer) -> float:

@@ -1,4 +1,4 @@
-"""The worker, `python -m agent.worker start`: takes calls from LiveKit, one process for each."""
+"""Runs the worker, `python -m agent.worker start`: one process for each call that LiveKit sends."""
 
 import argparse
 import asyncio
@@ -18,7 +18,7 @@ from livekit.agents.types import NOT_GIVEN
 
 from agent import job
 from agent.load import measure_load
-from agent.session import load_phrases
+from agent.phrase_file import load_phrases
 from agent.telemetry import share_metrics
 from agent.tokens import VoiceServer
 from config.settings import Settings, SettingsError, environment, load_settings
@@ -27,8 +27,9 @@ from llm_router.errors import ConfigurationError
 from llm_router.gateway.errors import Problem
 
 _logger = logging.getLogger("agent")
-_NOT_THERE_YET = 503
-_WARM_WITHIN = 60.0  # s
+_UNREACHABLE = 503
+_WARM_UP_TIMEOUT = 60.0
+"""Seconds in which a call process must have loaded its resources; a busy machine needs long."""
 
 
 def build_server(settings: Settings) -> AgentServer:
@@ -39,15 +40,14 @@ def build_server(settings: Settings) -> AgentServer:
         num_idle_processes=settings.worker_idle_processes,
         job_memory_limit_mb=settings.job_memory_limit_mb,
         drain_timeout=settings.worker_drain_timeout,
-        # A busy machine takes its time to warm a process up.
-        initialize_process_timeout=_WARM_WITHIN,
+        initialize_process_timeout=_WARM_UP_TIMEOUT,
         host=settings.worker_host,
         port=settings.worker_port,
         ws_url=settings.livekit_url,
         api_key=settings.livekit_api_key,
         api_secret=settings.livekit_api_secret.get_secret_value(),
-        # The machine's proxy is for what lies beyond it.
-        http_proxy=None if _is_here(settings.livekit_url) else NOT_GIVEN,
+        # A proxy is only for servers on other machines.
+        http_proxy=None if _is_local(settings.livekit_url) else NOT_GIVEN,
         prometheus_port=settings.prometheus_port,
         prometheus_multiproc_dir=str(job.metrics_folder()) if settings.prometheus_port else None,
     )
@@ -55,7 +55,7 @@ def build_server(settings: Settings) -> AgentServer:
     return server
 
 
-def _is_here(url: str) -> bool:
+def _is_local(url: str) -> bool:
     host = urlsplit(url).hostname or ""
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
@@ -63,21 +63,21 @@ def _is_here(url: str) -> bool:
 
 
 async def serve(settings: Settings) -> None:
-    """Take calls until told to stop; then let those under way end, within the drain timeout.
+    """Takes calls until a signal comes, then waits up to the drain timeout for open calls to end.
 
-    A second signal ends the process at once. Raises Problem when LiveKit refuses our keys.
+    A second signal ends the process at once. Raises Problem when LiveKit refuses the keys.
     """
     secret = settings.livekit_api_secret.get_secret_value()
     async with VoiceServer(settings.livekit_url, settings.livekit_api_key, secret) as voice:
         try:
             await voice.check()
         except Problem as problem:
-            if problem.status != _NOT_THERE_YET:
+            if problem.status != _UNREACHABLE:
                 raise
             _logger.warning("%s Waiting for it.", problem.detail)
     server = build_server(settings)
     stop = asyncio.Event()
-    _on_signals(stop)
+    _handle_signals(stop)
     running = asyncio.create_task(server.run())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -89,7 +89,7 @@ async def serve(settings: Settings) -> None:
     await running
 
 
-def _on_signals(stop: asyncio.Event) -> None:
+def _handle_signals(stop: asyncio.Event) -> None:
     def on_signal() -> None:
         if stop.is_set():
             os._exit(1)
@@ -111,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings()
         setup_logging(settings.log_level, devmode=sys.stderr.isatty(), console=False)
-        logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each look
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs every check for migrations
         asyncio.run(_check(settings))
         with tempfile.TemporaryDirectory(prefix="patchbay-worker-") as folder:
             os.environ[job.FOLDER] = folder
@@ -128,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _check(settings: Settings) -> None:
-    """Find out here, once, what every call's process would stumble over.
+    """Checks the settings once, here, before every call's process would fail on them.
 
     Raises ConfigurationError or SettingsError.
     """
@@ -136,11 +136,11 @@ async def _check(settings: Settings) -> None:
     if not settings.assistant_prompt_file.is_file():
         raise SettingsError(f"ASSISTANT_PROMPT_FILE: there is no {settings.assistant_prompt_file}")
     job.load_engines(settings)
-    lines = job.lines(settings)
-    await stored_router.set_up(lines)
-    known = await stored_router.look(lines, environment())
+    options = job.store_options(settings)
+    await stored_router.set_up(options)
+    known = await stored_router.look(options, environment())
     async with open_router(known.found.connections, policy=settings.router_policy):
-        """A rehearsal: an unknown policy or provider is found out."""
+        """Opened and closed only to find an unknown policy or provider."""
     for line in known.asked.describe():
         _logger.info("connection %s", line)
     for warning in known.asked.warnings:

@@ -1,36 +1,40 @@
-"""Ears: a module here is an engine, found by its name."""
+"""Loads speech-to-text engines; each module here is an engine, found by its name.
+
+What engines share belongs to `agent.speech`: engines do not import each other.
+"""
 
 import logging
 from dataclasses import replace
 
-from agent.stt.base import CreateEngine, Engine, STTOptions, as_stream
+from agent.speech.stt import CreateSTT, STTEngine, STTOptions, as_stream
 from llm_router.errors import ConfigurationError
 from llm_router.plugins import Plugins
 
-ENGINES: Plugins[CreateEngine] = Plugins("agent.stt", "STT engine")
+ENGINES: Plugins[CreateSTT] = Plugins("agent.stt", "STT engine")
 _EMBEDDED = "embedded"
 _log = logging.getLogger(__name__)
 
 
-def load(name: str, options: STTOptions, fallback: bool = True) -> Engine:
-    """A streaming STT, called by its module's name, or `livekit_plugin:<name>`.
+def load(name: str, options: STTOptions, fallback: bool = True) -> STTEngine:
+    """Loads a streaming STT by the name of its module, or as `livekit_plugin:<name>`.
 
-    Unless it is the embedded engine itself, that one stands behind it, so that a dead service is
-    not a deaf agent; without it (another language than English, package not installed) this is
-    said in the log. Closing what is returned closes all of it.
+    With `fallback`, the embedded engine takes over when the loaded one fails, so a call goes on
+    without the service. If the embedded engine cannot be loaded (it knows only English, and its
+    package may be missing), a warning is logged and there is no fallback. Closing the returned
+    engine closes all of them.
 
-    Raises UnknownPluginError, which lists the engines, and ConfigurationError for options the
+    Raises UnknownPluginError, which lists the engines, and ConfigurationError for options that the
     engine cannot work with.
     """
     kind, _, plugin = name.partition(":")
     engine = ENGINES.load(kind)(replace(options, plugin=plugin))
-    spare = _spare(options) if fallback and kind != _EMBEDDED else None
+    spare = _load_spare(options) if fallback and kind != _EMBEDDED else None
     return as_stream(engine, spare, options.timeout)
 
 
-def _spare(options: STTOptions) -> Engine | None:
+def _load_spare(options: STTOptions) -> STTEngine | None:
     try:
         return ENGINES.load(_EMBEDDED)(STTOptions(language=options.language))
     except ConfigurationError as reason:
-        _log.warning("no embedded STT stands behind the chosen one: %s", reason)
+        _log.warning("the STT engine has no embedded one as its fallback: %s", reason)
         return None

@@ -1,10 +1,10 @@
-"""Any LiveKit STT plugin, as `livekit_plugin:<name>`: deepgram, assemblyai, speechmatics, ..."""
+"""Transcribes with a LiveKit STT plugin, `livekit_plugin:<name>`: deepgram, assemblyai, ..."""
 
-from agent.engines import from_plugin
-from agent.stt.base import Engine, STTOptions
+from agent.speech.engine import from_plugin
+from agent.speech.stt import STTEngine, STTOptions
 
 
-def create(options: STTOptions) -> Engine:
-    """Raises ConfigurationError when the plugin is missing or refuses the options."""
-    engine: Engine = from_plugin(options)
+def create(options: STTOptions) -> STTEngine:
+    """Makes the engine. Raises ConfigurationError if the plugin is missing or refuses them."""
+    engine: STTEngine = from_plugin(options)
     return engine

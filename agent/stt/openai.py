@@ -1,4 +1,7 @@
-"""Any server that speaks OpenAI's `/audio/transcriptions`: OpenAI, speaches, vLLM, whisper.cpp."""
+"""Transcribes with any server that has OpenAI's `/audio/transcriptions`.
+
+OpenAI, speaches, vLLM and whisper.cpp have it.
+"""
 
 import asyncio
 
@@ -7,34 +10,35 @@ from livekit.agents.types import NOT_GIVEN, NotGivenOr
 from livekit.agents.utils import AudioBuffer
 from livekit.plugins import openai
 
-from agent.stt.base import Engine, STTOptions
+from agent.speech.stt import STTEngine, STTOptions
 from llm_router.errors import ConfigurationError
 
 _OPENAI = "https://api.openai.com/v1"
 _MODEL = "gpt-4o-mini-transcribe"
 
 
-def create(options: STTOptions) -> Engine:
-    """Raises ConfigurationError without a key, unless `base_url` names a server of your own."""
+def create(options: STTOptions) -> STTEngine:
+    """Makes the engine. Raises ConfigurationError if neither a key nor a `base_url` is given."""
     if not options.api_key and not options.base_url:
         raise ConfigurationError(
             "STT engine 'openai' needs an api_key, or the base_url of a server"
         )
-    return _PromptSTT(
+    return _TimedSTT(
         model=options.model or _MODEL,
         language=options.language,
-        # Both are always given: left out, the client takes them from the environment, and a key
-        # meant for OpenAI would go to whatever server base_url names.
+        # Both are always set: otherwise the client reads them from the environment, and a key
+        # meant for OpenAI would go to the server that base_url names.
         base_url=options.base_url or _OPENAI,
         api_key=options.api_key or "none",
         use_realtime=False,
     )
 
 
-class _PromptSTT(openai.STT):
-    """LiveKit's, held to its timeout, and closed whole.
+class _TimedSTT(openai.STT):
+    """LiveKit's plugin, which keeps to its timeout and closes its client.
 
-    The plugin spends `conn_options.timeout` on connecting alone and then waits 30 s for words.
+    By itself the plugin applies `conn_options.timeout` to connecting only, and then waits 30 s for
+    the transcript.
     """
 
     async def _recognize_impl(

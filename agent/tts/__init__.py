@@ -1,37 +1,41 @@
-"""Voices: a module here is an engine, found by its name."""
+"""Loads text-to-speech engines; each module here is an engine, found by its name.
+
+What engines share belongs to `agent.speech`: engines do not import each other.
+"""
 
 import logging
 from dataclasses import replace
 
-from agent.tts.base import CreateEngine, Engine, Speaker, TTSOptions, as_stream
+from agent.speech.tts import CreateTTS, StreamingTTS, TTSEngine, TTSOptions, as_stream
 from llm_router.errors import ConfigurationError
 from llm_router.plugins import Plugins
 
-ENGINES: Plugins[CreateEngine] = Plugins("agent.tts", "TTS engine")
+ENGINES: Plugins[CreateTTS] = Plugins("agent.tts", "TTS engine")
 _EMBEDDED = "embedded"
 _log = logging.getLogger(__name__)
 
 
-def load(name: str, options: TTSOptions, fallback: bool = True) -> Engine:
-    """A streaming TTS, called by its module's name, or `livekit_plugin:<name>`.
+def load(name: str, options: TTSOptions, fallback: bool = True) -> TTSEngine:
+    """Loads a streaming TTS by the name of its module, or as `livekit_plugin:<name>`.
 
-    Unless it is the embedded engine itself, that one stands behind it, so that a dead service is
-    not a dumb agent; without it (a language it does not speak, package not installed) this is said
-    in the log. Closing what is returned closes all of it.
+    With `fallback`, the embedded engine speaks when the loaded one fails, so a call goes on without
+    the service. If the embedded engine cannot be loaded (it may not know the language, and its
+    package may be missing), a warning is logged and there is no fallback. Closing the returned
+    engine closes all of them.
 
-    Raises UnknownPluginError, which lists the engines, and ConfigurationError for options the
+    Raises UnknownPluginError, which lists the engines, and ConfigurationError for options that the
     engine cannot work with.
     """
     kind, _, plugin = name.partition(":")
     engine = ENGINES.load(kind)(replace(options, plugin=plugin))
-    if kind == _EMBEDDED:  # a cut costs it nothing, so it may begin with the first clause
-        return Speaker(engine, at_clauses=True)
-    return as_stream(engine, _spare(options) if fallback else None, options.timeout)
+    if kind == _EMBEDDED:  # it starts at once on any text, so it need not wait for a whole sentence
+        return StreamingTTS(engine, at_clauses=True)
+    return as_stream(engine, _load_spare(options) if fallback else None, options.timeout)
 
 
-def _spare(options: TTSOptions) -> Engine | None:
+def _load_spare(options: TTSOptions) -> TTSEngine | None:
     try:
         return ENGINES.load(_EMBEDDED)(TTSOptions(language=options.language))
     except ConfigurationError as reason:
-        _log.warning("no embedded TTS stands behind the chosen one: %s", reason)
+        _log.warning("the TTS engine has no embedded one as its fallback: %s", reason)
         return None

@@ -15,7 +15,7 @@ from livekit.agents import APIConnectOptions, APIError, tts
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 from livekit.agents.utils import shortuuid
 
-from agent.tts.base import TTSOptions
+from agent.speech.tts import TTSOptions
 from llm_router.errors import ConfigurationError
 
 try:

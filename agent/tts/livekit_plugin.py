@@ -1,10 +1,10 @@
-"""Any LiveKit TTS plugin, as `livekit_plugin:<name>`: cartesia, elevenlabs, deepgram, ..."""
+"""Speaks with a LiveKit TTS plugin, `livekit_plugin:<name>`: cartesia, elevenlabs, ..."""
 
-from agent.engines import from_plugin
-from agent.tts.base import Engine, TTSOptions
+from agent.speech.engine import from_plugin
+from agent.speech.tts import TTSEngine, TTSOptions
 
 
-def create(options: TTSOptions) -> Engine:
-    """Raises ConfigurationError when the plugin is missing or refuses the options."""
-    engine: Engine = from_plugin(options, voice=options.voice, voice_id=options.voice)
+def create(options: TTSOptions) -> TTSEngine:
+    """Makes the engine. Raises ConfigurationError if the plugin is missing or refuses them."""
+    engine: TTSEngine = from_plugin(options, voice=options.voice, voice_id=options.voice)
     return engine

@@ -34,16 +34,16 @@ from livekit.plugins import openai
 from agent import stt as ears
 from agent import tts as voices
 from agent.assistant import Assistant
+from agent.phrase_file import load_phrases
 from agent.session import (
     Engines,
     TurnOptions,
     build_session,
-    load_phrases,
     load_vad,
     room_options,
 )
-from agent.stt.base import STTOptions, Utterances
-from agent.tts.base import TTSOptions
+from agent.speech.stt import StreamingSTT, STTOptions
+from agent.speech.tts import TTSOptions
 from bench.voice.variants import GREETING, Variant, variant_of
 from llm_router import Connection, open_router
 from llm_router.integrations.livekit import RouterLLM
@@ -115,7 +115,7 @@ def _session(variant: Variant, model: llm.LLM[Any], engines: Engines) -> AgentSe
 
 def _engines(variant: Variant, kept: Engines) -> Engines:
     detector = inference.VAD() if variant.stock else load_vad(variant.turns)
-    heard_by = Utterances(kept.stt, detector) if variant.whole else kept.stt
+    heard_by = StreamingSTT(kept.stt, detector) if variant.whole else kept.stt
     return Engines(stt=heard_by, tts=kept.tts, vad=detector)
 
 

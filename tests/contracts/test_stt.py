@@ -1,4 +1,4 @@
-"""What every STT engine keeps to, and what happens when one is dead."""
+"""Tests what every STT engine promises, and the fallback for a dead one."""
 
 import asyncio
 import json
@@ -12,18 +12,26 @@ from livekit.agents.stt import SpeechEvent, SpeechEventType
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGivenOr
 from livekit.agents.utils import AudioBuffer
 
+from agent.speech.stt import STTOptions, as_stream
 from agent.stt import ENGINES, load
-from agent.stt.base import STTOptions, as_stream
 from agent.stt.embedded import EmbeddedSTT
 from llm_router.errors import ConfigurationError, UnknownPluginError
-from tests.contracts.ears import RATE, SENTENCES, has_key_words, hear, push, samples, words
-from tests.contracts.speech import SpeechServer, serving, tasks_of_the_client
+from tests.contracts.speech_server import SpeechServer, client_tasks, serving
+from tests.contracts.stt_sentences import (
+    RATE,
+    SENTENCES,
+    has_key_words,
+    push,
+    samples,
+    transcribe,
+    words,
+)
 
 NAMES = ["livekit_plugin:openai" if name == "livekit_plugin" else name for name in ENGINES.names()]
 
 
 class Server(SpeechServer):
-    """Answers each HTTP request as `answer` says: a status and a JSON body."""
+    """Answers each HTTP request with the status and JSON body that `answer` returns."""
 
     def __init__(
         self, answer: Callable[[], Awaitable[tuple[int, object]]], *, keeps_alive: bool = False
@@ -32,8 +40,8 @@ class Server(SpeechServer):
         self.answer = answer
 
     async def respond(self, writer: asyncio.StreamWriter, body: bytes) -> None:
-        status, said = await self.answer()
-        raw = json.dumps(said).encode()
+        status, content = await self.answer()
+        raw = json.dumps(content).encode()
         writer.write(
             b"HTTP/1.1 %d x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
             b"connection: %b\r\n\r\n%b"
@@ -62,9 +70,9 @@ async def options() -> AsyncIterator[STTOptions]:
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_an_engine_gives_the_words_of_a_sentence(name: str, options: STTOptions) -> None:
-    ears = load(name, options, fallback=False)
-    events = await hear(ears, "what_time")
-    await ears.aclose()
+    engine = load(name, options, fallback=False)
+    events = await transcribe(engine, "what_time")
+    await engine.aclose()
     assert has_key_words(words(events), "what_time")
     kinds = [event.type for event in events]
     assert kinds.index(SpeechEventType.START_OF_SPEECH) < kinds.index(
@@ -73,32 +81,32 @@ async def test_an_engine_gives_the_words_of_a_sentence(name: str, options: STTOp
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_an_engine_streams_and_each_stream_is_heard(name: str, options: STTOptions) -> None:
-    ears = load(name, options)
-    assert ears.capabilities.streaming
+async def test_an_engine_transcribes_stream_after_stream(name: str, options: STTOptions) -> None:
+    engine = load(name, options)
+    assert engine.capabilities.streaming
     for _ in range(2):
-        assert has_key_words(words(await hear(ears, "what_time")), "what_time")
-    await ears.aclose()
+        assert has_key_words(words(await transcribe(engine, "what_time")), "what_time")
+    await engine.aclose()
 
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_stream_closed_in_mid_word_leaves_no_task(name: str, options: STTOptions) -> None:
-    before = tasks_of_the_client()
-    ears = load(name, options)
-    async with ears.stream() as stream:
+    before = client_tasks()
+    engine = load(name, options)
+    async with engine.stream() as stream:
         push(stream, samples("what_time")[: 2 * RATE])
         await anext(stream)
-    await ears.aclose()
-    assert tasks_of_the_client() == before
+    await engine.aclose()
+    assert client_tasks() == before
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_the_length_of_what_was_heard_is_counted_once(name: str, options: STTOptions) -> None:
+async def test_the_length_of_the_audio_is_counted_once(name: str, options: STTOptions) -> None:
     counted: list[STTMetrics] = []
-    ears = load(name, options)
-    ears.on("metrics_collected", counted.append)
-    await hear(ears, "what_time")
-    await ears.aclose()
+    engine = load(name, options)
+    engine.on("metrics_collected", counted.append)
+    await transcribe(engine, "what_time")
+    await engine.aclose()
     assert len(counted) == 1
     assert 1.5 < counted[0].audio_duration < 4
 
@@ -111,21 +119,25 @@ def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
 # Engines behind a network
 
 
-async def test_a_refused_utterance_is_heard_by_the_embedded_engine(unused_url: str) -> None:
-    ears = load("openai", STTOptions(base_url=unused_url))
-    assert has_key_words(words(await hear(ears, "cancel_appointment")), "cancel_appointment")
-    await ears.aclose()
+async def test_the_embedded_engine_transcribes_a_refused_utterance(unused_url: str) -> None:
+    engine = load("openai", STTOptions(base_url=unused_url))
+    assert has_key_words(
+        words(await transcribe(engine, "cancel_appointment")), "cancel_appointment"
+    )
+    await engine.aclose()
 
 
-@pytest.mark.timeout(20)  # the plugin by itself waits 30 s for an answer
+@pytest.mark.timeout(20)  # by itself the plugin waits 30 s for an answer
 @pytest.mark.parametrize("answer", [failing, hanging])
-async def test_an_unanswered_utterance_is_heard_by_the_embedded_engine(
+async def test_the_embedded_engine_transcribes_an_unanswered_utterance(
     answer: Callable[[], Awaitable[tuple[int, object]]],
 ) -> None:
     async with serving(Server(answer)) as url:
-        ears = load("openai", STTOptions(base_url=url, timeout=0.2))
-        assert has_key_words(words(await hear(ears, "cancel_appointment")), "cancel_appointment")
-        await ears.aclose()
+        engine = load("openai", STTOptions(base_url=url, timeout=0.2))
+        assert has_key_words(
+            words(await transcribe(engine, "cancel_appointment")), "cancel_appointment"
+        )
+        await engine.aclose()
 
 
 class Broken(stt.STT[Any]):
@@ -157,39 +169,39 @@ class BrokenStream(stt.RecognizeStream):
         raise APIConnectionError
 
 
-async def test_a_stream_that_breaks_goes_on_in_the_embedded_engine() -> None:
-    before = tasks_of_the_client()
-    ears = as_stream(Broken(), EmbeddedSTT(), timeout=1)
+async def test_the_embedded_engine_takes_over_a_stream_that_breaks() -> None:
+    before = client_tasks()
+    engine = as_stream(Broken(), EmbeddedSTT(), timeout=1)
     changed = asyncio.Event()
-    ears.on("stt_availability_changed", lambda _: changed.set())
-    async with ears.stream() as stream:
+    engine.on("stt_availability_changed", lambda _: changed.set())
+    async with engine.stream() as stream:
         push(stream, bytes(RATE))
         await changed.wait()
         push(stream, samples("cancel_appointment"))
         stream.end_input()
-        heard = words([event async for event in stream])
-    await ears.aclose()
-    assert has_key_words(heard, "cancel_appointment")
-    assert tasks_of_the_client() == before
+        transcript = words([event async for event in stream])
+    await engine.aclose()
+    assert has_key_words(transcript, "cancel_appointment")
+    assert client_tasks() == before
 
 
 async def test_without_a_fallback_a_dead_service_is_an_error(unused_url: str) -> None:
-    ears = load("openai", STTOptions(base_url=unused_url), fallback=False)
-    async with ears.stream(conn_options=APIConnectOptions(max_retry=0)) as stream:
+    engine = load("openai", STTOptions(base_url=unused_url), fallback=False)
+    async with engine.stream(conn_options=APIConnectOptions(max_retry=0)) as stream:
         push(stream, samples("what_time"))
         with pytest.raises(APIError):
             _ = [event async for event in stream]
-    await ears.aclose()
+    await engine.aclose()
 
 
 async def test_a_language_without_a_spare_still_has_its_engine(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with serving(Server(saying_what_time)) as url:
-        ears = load("openai", STTOptions(base_url=url, language="de"))
-        assert words(await hear(ears, "what_time")) == SENTENCES["what_time"]["text"]
-        await ears.aclose()
-    assert "no embedded STT stands behind" in caplog.text
+        engine = load("openai", STTOptions(base_url=url, language="de"))
+        assert words(await transcribe(engine, "what_time")) == SENTENCES["what_time"]["text"]
+        await engine.aclose()
+    assert "the STT engine has no embedded one as its fallback" in caplog.text
 
 
 async def test_a_key_for_openai_does_not_go_to_another_server(
@@ -198,9 +210,9 @@ async def test_a_key_for_openai_does_not_go_to_another_server(
     monkeypatch.setenv("OPENAI_API_KEY", "sk-for-openai")
     server = Server(saying_what_time)
     async with serving(server) as url:
-        ears = load("openai", STTOptions(base_url=url), fallback=False)
-        await hear(ears, "what_time")
-        await ears.aclose()
+        engine = load("openai", STTOptions(base_url=url), fallback=False)
+        await transcribe(engine, "what_time")
+        await engine.aclose()
     assert server.heads
     assert "sk-for-openai" not in "".join(server.heads)
 
@@ -208,10 +220,10 @@ async def test_a_key_for_openai_does_not_go_to_another_server(
 async def test_closing_an_engine_closes_its_connections() -> None:
     server = Server(saying_what_time, keeps_alive=True)
     async with serving(server) as url:
-        ears = load("openai", STTOptions(base_url=url))
-        await hear(ears, "what_time")
+        engine = load("openai", STTOptions(base_url=url))
+        await transcribe(engine, "what_time")
         assert not server.hung_up.is_set()
-        await ears.aclose()
+        await engine.aclose()
         await server.hung_up.wait()
 
 

@@ -1,4 +1,4 @@
-"""What the embedded STT hears, and how it lasts."""
+"""Tests what the embedded STT transcribes, and how it recovers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,28 +8,36 @@ from livekit import rtc
 from livekit.agents import APIError
 from livekit.agents.stt import SpeechEvent, SpeechEventType, STTError
 
+from agent.speech.stt import STTOptions
 from agent.stt import load
-from agent.stt.base import STTOptions
 from agent.stt.embedded import EmbeddedSTT
 from llm_router.errors import ConfigurationError
-from tests.contracts.ears import RATE, SENTENCES, has_key_words, hear, push, samples, words
+from tests.contracts.stt_sentences import (
+    RATE,
+    SENTENCES,
+    has_key_words,
+    push,
+    samples,
+    transcribe,
+    words,
+)
 
 
 @pytest.fixture
-async def ears() -> AsyncIterator[EmbeddedSTT]:
+async def engine() -> AsyncIterator[EmbeddedSTT]:
     engine = EmbeddedSTT()
     yield engine
     await engine.aclose()
 
 
 @pytest.mark.parametrize("name", SENTENCES)
-async def test_the_key_words_of_a_sentence_are_heard(ears: EmbeddedSTT, name: str) -> None:
-    heard = words(await hear(ears, name))
-    assert has_key_words(heard, name), heard
+async def test_the_key_words_of_a_sentence_are_transcribed(engine: EmbeddedSTT, name: str) -> None:
+    transcript = words(await transcribe(engine, name))
+    assert has_key_words(transcript, name), transcript
 
 
-async def test_a_flush_ends_the_utterance_and_the_stream_goes_on(ears: EmbeddedSTT) -> None:
-    async with ears.stream() as stream:
+async def test_a_flush_ends_the_utterance_and_the_stream_goes_on(engine: EmbeddedSTT) -> None:
+    async with engine.stream() as stream:
         for name in ("what_time", "stop_please"):
             push(stream, samples(name))
             stream.flush()
@@ -39,8 +47,10 @@ async def test_a_flush_ends_the_utterance_and_the_stream_goes_on(ears: EmbeddedS
             assert has_key_words(words(events), name)
 
 
-async def test_the_words_are_shown_as_they_come_and_told_in_the_pause(ears: EmbeddedSTT) -> None:
-    events = await hear(ears, "my_bill")
+async def test_interim_transcripts_come_first_and_a_preflight_one_in_the_pause(
+    engine: EmbeddedSTT,
+) -> None:
+    events = await transcribe(engine, "my_bill")
     kinds = [event.type for event in events]
     assert kinds.index(SpeechEventType.INTERIM_TRANSCRIPT) < kinds.index(
         SpeechEventType.PREFLIGHT_TRANSCRIPT
@@ -56,15 +66,15 @@ async def test_the_words_are_shown_as_they_come_and_told_in_the_pause(ears: Embe
 
 @pytest.mark.parametrize("name", SENTENCES)
 async def test_an_early_answer_is_to_the_words_that_become_final(
-    ears: EmbeddedSTT, name: str
+    engine: EmbeddedSTT, name: str
 ) -> None:
-    events = await hear(ears, name)
+    events = await transcribe(engine, name)
     early = [event for event in events if event.type is SpeechEventType.PREFLIGHT_TRANSCRIPT]
     assert early[-1].alternatives[0].text == words(events)
 
 
-async def test_an_utterance_goes_on_after_a_rest(ears: EmbeddedSTT) -> None:
-    async with ears.stream() as stream:
+async def test_an_utterance_continues_after_a_rest(engine: EmbeddedSTT) -> None:
+    async with engine.stream() as stream:
         push(stream, samples("what_time") + samples("stop_please"))  # a second apart
         stream.end_input()
         events = [event async for event in stream]
@@ -73,59 +83,61 @@ async def test_an_utterance_goes_on_after_a_rest(ears: EmbeddedSTT) -> None:
     assert has_key_words(words(events), "stop_please")
 
 
-async def test_words_come_with_how_sure_they_are(ears: EmbeddedSTT) -> None:
-    final = [event for event in await hear(ears, "my_bill") if event.type == "final_transcript"]
+async def test_words_come_with_their_confidence(engine: EmbeddedSTT) -> None:
+    final = [
+        event for event in await transcribe(engine, "my_bill") if event.type == "final_transcript"
+    ]
     assert 0.5 < final[0].alternatives[0].confidence <= 1
 
 
-async def test_silence_is_no_speech(ears: EmbeddedSTT) -> None:
-    async with ears.stream() as stream:
+async def test_silence_is_no_speech(engine: EmbeddedSTT) -> None:
+    async with engine.stream() as stream:
         push(stream, bytes(10 * RATE))
         stream.end_input()
         assert [event async for event in stream] == []
 
 
-async def test_streams_side_by_side_do_not_hear_each_other(ears: EmbeddedSTT) -> None:
+async def test_streams_side_by_side_do_not_mix(engine: EmbeddedSTT) -> None:
     names = ["what_time", "cancel_appointment", "real_person"]
-    heard = await asyncio.gather(*(hear(ears, name) for name in names))
-    for name, events in zip(names, heard, strict=True):
+    transcripts = await asyncio.gather(*(transcribe(engine, name) for name in names))
+    for name, events in zip(names, transcripts, strict=True):
         assert has_key_words(words(events), name)
 
 
-async def test_a_stream_cut_off_in_mid_word_does_not_disturb_the_next(ears: EmbeddedSTT) -> None:
-    async with ears.stream() as stream:
+async def test_a_stream_cut_off_in_mid_word_does_not_disturb_the_next(engine: EmbeddedSTT) -> None:
+    async with engine.stream() as stream:
         push(stream, samples("cancel_appointment")[: 3 * RATE])
         await anext(stream)
-    assert has_key_words(words(await hear(ears, "what_time")), "what_time")
+    assert has_key_words(words(await transcribe(engine, "what_time")), "what_time")
 
 
-async def test_a_whole_utterance_at_another_rate_is_heard(ears: EmbeddedSTT) -> None:
+async def test_a_whole_utterance_at_another_rate_is_transcribed(engine: EmbeddedSTT) -> None:
     pcm = samples("what_time")
     resampler = rtc.AudioResampler(RATE, 48_000)
     frames = [*resampler.push(bytearray(pcm)), *resampler.flush()]
-    event = await ears.recognize(frames)
+    event = await engine.recognize(frames)
     assert has_key_words(event.alternatives[0].text, "what_time")
 
 
-async def test_a_decoder_that_fails_is_replaced(ears: EmbeddedSTT) -> None:
+async def test_a_decoder_that_fails_is_replaced(engine: EmbeddedSTT) -> None:
     errors: list[STTError] = []
-    ears.on("error", errors.append)
-    ears.prewarm()
+    engine.on("error", errors.append)
+    engine.prewarm()
 
     def spoil() -> None:
         """Leaves an utterance open in the decoder, so that the stream cannot begin one."""
-        ears._idle[0].start()
+        engine._idle[0].start()
 
-    await asyncio.wrap_future(ears._thread.submit(spoil))
-    heard = words(await hear(ears, "what_time"))
-    assert "saturday" in heard.split()
+    await asyncio.wrap_future(engine._thread.submit(spoil))
+    transcript = words(await transcribe(engine, "what_time"))
+    assert "saturday" in transcript.split()
     assert [error.recoverable for error in errors] == [True]
     assert isinstance(errors[0].error, APIError)
 
 
-async def test_the_loop_goes_on_while_the_decoder_works(ears: EmbeddedSTT) -> None:
-    with ears.lend() as ear:
-        hearing = asyncio.ensure_future(ears.ask(ear, ear.hear, samples("cancel_appointment")))
+async def test_the_loop_runs_while_the_decoder_works(engine: EmbeddedSTT) -> None:
+    with engine.lend() as ear:
+        hearing = asyncio.ensure_future(engine.ask(ear, ear.hear, samples("cancel_appointment")))
         steps = 0
         while not hearing.done():
             await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What every TTS engine keeps to, and what happens when one is dead."""
+"""Tests what every TTS engine promises, and the fallback for a dead one."""
 
 import asyncio
 import io
@@ -14,19 +14,19 @@ from livekit.agents import APIConnectionError, APIConnectOptions, APIError, tts
 from livekit.agents.metrics import TTSMetrics
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 
+from agent.speech.tts import TTSEngine, TTSOptions, as_stream
 from agent.tts import ENGINES, load
-from agent.tts.base import Engine, TTSOptions, as_stream
 from agent.tts.embedded import create
 from llm_router.errors import ConfigurationError, UnknownPluginError
-from tests.contracts.speech import SpeechServer, serving, tasks_of_the_client
-from tests.contracts.voices import REPLY, say, seconds, sound
+from tests.contracts.speech_server import SpeechServer, client_tasks, serving
+from tests.contracts.tts_replies import REPLY, seconds, sound, synthesize
 
 NAMES = ["livekit_plugin:openai" if name == "livekit_plugin" else name for name in ENGINES.names()]
 BEEP_SECONDS = 0.5
 
 
 def beep() -> bytes:
-    """A WAV file at 22.05 kHz, which is not the rate that the plugin takes for granted."""
+    """Makes a WAV file at 22.05 kHz, which is not the rate that the plugin assumes."""
     rate = 22_050
     tone = (int(9000 * math.sin(k / 8)) for k in range(int(BEEP_SECONDS * rate)))
     file = io.BytesIO()
@@ -64,7 +64,7 @@ async def failing_after_one(writer: asyncio.StreamWriter, text: str) -> None:
 
 
 class Server(SpeechServer):
-    """Answers each text as told."""
+    """Answers each text with `answer`."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(keeps_alive=True)
@@ -80,24 +80,24 @@ async def options() -> AsyncIterator[TTSOptions]:
         yield TTSOptions(base_url=url, api_key="key")
 
 
-def speakers_of(voice: Engine) -> list[str]:
-    """Fills with the engine that spoke each piece."""
+def speakers_of(engine: TTSEngine) -> list[str]:
+    """Returns a list that fills with the label of the engine that spoke each piece."""
     spoke: list[str] = []
 
     def note(metrics: TTSMetrics) -> None:
         spoke.append(metrics.label)
 
-    voice.on("metrics_collected", note)
+    engine.on("metrics_collected", note)
     return spoke
 
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_an_engine_speaks_at_the_rate_it_states(name: str, options: TTSOptions) -> None:
-    voice = load(name, options)
-    frames = await say(voice, REPLY)
-    await voice.aclose()
+    engine = load(name, options)
+    frames = await synthesize(engine, REPLY)
+    await engine.aclose()
     assert {(frame.sample_rate, frame.num_channels) for frame in frames} == {
-        (voice.sample_rate, voice.num_channels)
+        (engine.sample_rate, engine.num_channels)
     }
     assert seconds(frames) > 1
     assert any(sound(frames))
@@ -107,36 +107,36 @@ async def test_an_engine_speaks_at_the_rate_it_states(name: str, options: TTSOpt
 async def test_a_short_first_sentence_is_spoken_before_the_next_is_written(
     name: str, options: TTSOptions
 ) -> None:
-    voice = load(name, options)
-    assert voice.capabilities.streaming
-    async with voice.stream() as stream:
+    engine = load(name, options)
+    assert engine.capabilities.streaming
+    async with engine.stream() as stream:
         stream.push_text("Sure. ")
         first = await anext(stream)
         stream.push_text("I can help with that.")
         stream.end_input()
         rest = [audio.frame async for audio in stream]
-    await voice.aclose()
+    await engine.aclose()
     assert first.frame.duration > 0
     assert seconds(rest) > 0.5
 
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_reply_cut_short_leaves_no_task(name: str, options: TTSOptions) -> None:
-    before = tasks_of_the_client()
-    voice = load(name, options)
-    async with voice.stream() as stream:
+    before = client_tasks()
+    engine = load(name, options)
+    async with engine.stream() as stream:
         stream.push_text(REPLY)
         await anext(stream)
-    await voice.aclose()
-    assert tasks_of_the_client() == before
+    await engine.aclose()
+    assert client_tasks() == before
 
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_each_sentence_is_counted_once(name: str, options: TTSOptions) -> None:
-    voice = load(name, options)
-    spoke = speakers_of(voice)
-    await say(voice, REPLY)
-    await voice.aclose()
+    engine = load(name, options)
+    spoke = speakers_of(engine)
+    await synthesize(engine, REPLY)
+    await engine.aclose()
     assert len(spoke) == 3
 
 
@@ -149,37 +149,37 @@ def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
 
 
 async def test_a_wav_is_played_at_its_own_rate(options: TTSOptions) -> None:
-    voice = load("openai", options, fallback=False)
-    frames = await say(voice, "Sure.")
-    await voice.aclose()
+    engine = load("openai", options, fallback=False)
+    frames = await synthesize(engine, "Sure.")
+    await engine.aclose()
     assert seconds(frames) == pytest.approx(BEEP_SECONDS, abs=0.03)
 
 
-@pytest.mark.timeout(20)  # the plugin by itself waits 30 s for a sound
+@pytest.mark.timeout(20)  # by itself the plugin waits 30 s for audio
 @pytest.mark.parametrize("answer", [failing, hanging])
-async def test_the_embedded_engine_speaks_for_one_that_does_not(answer: Answer) -> None:
+async def test_the_embedded_engine_speaks_for_an_engine_that_fails(answer: Answer) -> None:
     async with serving(Server(answer)) as url:
-        voice = load("openai", TTSOptions(base_url=url, timeout=0.2))
-        spoke = speakers_of(voice)
-        frames = await say(voice, REPLY)
-        await voice.aclose()
+        engine = load("openai", TTSOptions(base_url=url, timeout=0.2))
+        spoke = speakers_of(engine)
+        frames = await synthesize(engine, REPLY)
+        await engine.aclose()
     assert seconds(frames) > 2
     assert spoke == ["agent.tts.embedded.EmbeddedTTS"] * 3
 
 
 async def test_the_embedded_engine_speaks_for_a_refused_connection(unused_url: str) -> None:
-    voice = load("openai", TTSOptions(base_url=unused_url, voice="ash"))
-    frames = await say(voice, REPLY)
-    await voice.aclose()
+    engine = load("openai", TTSOptions(base_url=unused_url, voice="ash"))
+    frames = await synthesize(engine, REPLY)
+    await engine.aclose()
     assert seconds(frames) > 2
 
 
 async def test_a_reply_is_finished_when_its_engine_dies_after_the_first_sentence() -> None:
     async with serving(Server(failing_after_one)) as url:
-        voice = load("openai", TTSOptions(base_url=url))
-        spoke = speakers_of(voice)
-        frames = await say(voice, REPLY)
-        await voice.aclose()
+        engine = load("openai", TTSOptions(base_url=url))
+        spoke = speakers_of(engine)
+        frames = await synthesize(engine, REPLY)
+        await engine.aclose()
     assert [label.rsplit(".", 1)[1] for label in spoke] == [
         "_OwnedTTS",
         "EmbeddedTTS",
@@ -213,32 +213,32 @@ class BrokenStream(tts.SynthesizeStream):
 
 
 async def test_a_reply_that_a_stream_breaks_is_spoken_by_the_embedded_engine() -> None:
-    before = tasks_of_the_client()
-    voice = as_stream(Broken(), create(TTSOptions()), timeout=1)
-    frames = await say(voice, REPLY)
-    await voice.aclose()
+    before = client_tasks()
+    engine = as_stream(Broken(), create(TTSOptions()), timeout=1)
+    frames = await synthesize(engine, REPLY)
+    await engine.aclose()
     assert {frame.sample_rate for frame in frames} == {24_000}
     assert seconds(frames) > 2
-    assert tasks_of_the_client() == before
+    assert client_tasks() == before
 
 
 async def test_without_a_fallback_a_dead_service_is_an_error(unused_url: str) -> None:
-    voice = load("openai", TTSOptions(base_url=unused_url), fallback=False)
-    async with voice.stream(conn_options=APIConnectOptions(max_retry=0)) as stream:
+    engine = load("openai", TTSOptions(base_url=unused_url), fallback=False)
+    async with engine.stream(conn_options=APIConnectOptions(max_retry=0)) as stream:
         stream.push_text(REPLY)
         stream.end_input()
         with pytest.raises(APIError):
             await anext(stream)
-    await voice.aclose()
+    await engine.aclose()
 
 
 async def test_a_language_without_a_spare_still_has_its_engine(
     options: TTSOptions, caplog: pytest.LogCaptureFixture
 ) -> None:
-    voice = load("openai", TTSOptions(base_url=options.base_url, language="xx"))
-    assert seconds(await say(voice, REPLY)) > 1
-    await voice.aclose()
-    assert "no embedded TTS stands behind" in caplog.text
+    engine = load("openai", TTSOptions(base_url=options.base_url, language="xx"))
+    assert seconds(await synthesize(engine, REPLY)) > 1
+    await engine.aclose()
+    assert "the TTS engine has no embedded one as its fallback" in caplog.text
 
 
 async def test_a_key_for_openai_does_not_go_to_another_server(
@@ -247,9 +247,9 @@ async def test_a_key_for_openai_does_not_go_to_another_server(
     monkeypatch.setenv("OPENAI_API_KEY", "sk-for-openai")
     server = Server(beeping)
     async with serving(server) as url:
-        voice = load("openai", TTSOptions(base_url=url), fallback=False)
-        await say(voice, REPLY)
-        await voice.aclose()
+        engine = load("openai", TTSOptions(base_url=url), fallback=False)
+        await synthesize(engine, REPLY)
+        await engine.aclose()
     assert server.heads
     assert "sk-for-openai" not in "".join(server.heads)
 
@@ -257,10 +257,10 @@ async def test_a_key_for_openai_does_not_go_to_another_server(
 async def test_closing_an_engine_closes_its_connections() -> None:
     server = Server(beeping)
     async with serving(server) as url:
-        voice = load("openai", TTSOptions(base_url=url))
-        await say(voice, REPLY)
+        engine = load("openai", TTSOptions(base_url=url))
+        await synthesize(engine, REPLY)
         assert not server.hung_up.is_set()
-        await voice.aclose()
+        await engine.aclose()
         await server.hung_up.wait()
 
 

@@ -1,4 +1,4 @@
-"""What covers a late answer: when it begins, what it says, and that it is cut for the answer."""
+"""Tests fillers: when a late answer is marked, which phrase is said, and how it is cut."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
@@ -9,7 +9,14 @@ import pytest
 from livekit import rtc
 from livekit.agents import llm
 
-from agent.filler import LATE, FillerRule, FillerVoice, mark_late, waits_since, without_marks
+from agent.filler import (
+    LATE_MARK,
+    FillerRule,
+    FillerVoice,
+    mark_late,
+    waiting_since,
+    without_marks,
+)
 from llm_router.routing.phrases import Phrases
 
 RATE = 1000
@@ -19,7 +26,7 @@ PHRASES = Phrases(
 )
 
 
-# ── What is said ─────────────────────────────────────────────────────────────────────────────────
+# ── Choice of phrases ────────────────────────────────────────────────────────────────────────────
 
 
 def test_no_phrase_is_said_twice_in_a_row() -> None:
@@ -34,15 +41,15 @@ def test_the_only_phrase_of_a_language_is_not_repeated() -> None:
     assert [rule.phrase(0) for _ in range(3)] == ["One.", "", ""]
 
 
-# ── When it is said ──────────────────────────────────────────────────────────────────────────────
+# ── Marks ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_wait_begins_when_the_caller_falls_silent_and_not_when_the_model_is_asked() -> None:
-    assert waits_since(10.0, asked=10.8, late_after=1.2) == 10.0
+def test_a_wait_begins_when_the_caller_stops_speaking_not_when_the_model_is_asked() -> None:
+    assert waiting_since(10.0, asked_at=10.8, late_after=1.2) == 10.0
 
 
-def test_a_typed_question_or_a_tools_result_is_waited_for_from_when_the_model_is_asked() -> None:
-    assert waits_since(10.0, asked=25.0, late_after=1.2) == 25.0
+def test_after_a_typed_question_or_a_tool_the_wait_begins_when_the_model_is_asked() -> None:
+    assert waiting_since(10.0, asked_at=25.0, late_after=1.2) == 25.0
 
 
 def chunk(text: str) -> llm.ChatChunk:
@@ -52,7 +59,7 @@ def chunk(text: str) -> llm.ChatChunk:
 async def marked(
     *pieces: llm.ChatChunk | asyncio.Event, late_in: float, again_after: float = 60.0
 ) -> AsyncIterator[llm.ChatChunk | str]:
-    """The pieces as they come out of `mark_late`; an event is waited for."""
+    """Yields the pieces as `mark_late` does; the answer waits at each event among them."""
 
     async def answer() -> AsyncGenerator[llm.ChatChunk, None]:
         for piece in pieces:
@@ -80,10 +87,10 @@ async def test_a_late_answer_is_marked_until_its_first_word() -> None:
     out: list[llm.ChatChunk | str] = []
     async for piece in marked(chunk(""), go, chunk("Yes"), late_in=0, again_after=0):
         out.append(piece)
-        if shown(out).count(LATE) == 3:
+        if shown(out).count(LATE_MARK) == 3:
             go.set()
     texts = [text for text in shown(out) if text]
-    assert texts[:3] == [LATE] * 3
+    assert texts[:3] == [LATE_MARK] * 3
     assert texts[-1] == "Yes"
 
 
@@ -93,10 +100,10 @@ async def test_a_pause_within_the_answer_is_not_marked() -> None:
     async for piece in marked(chunk("Yes"), pause, chunk(" sir"), late_in=60, again_after=0):
         out.append(piece)
         pause.set()
-    assert LATE not in shown(out)
+    assert LATE_MARK not in shown(out)
 
 
-async def test_who_stops_listening_closes_the_answer_behind_the_mark() -> None:
+async def test_closing_the_marked_stream_closes_the_answer() -> None:
     closed = asyncio.Event()
 
     async def answer() -> AsyncGenerator[llm.ChatChunk, None]:
@@ -107,20 +114,20 @@ async def test_who_stops_listening_closes_the_answer_behind_the_mark() -> None:
             closed.set()
 
     stream = mark_late(answer(), 0.0, 60.0)
-    assert await anext(stream) == LATE
+    assert await anext(stream) == LATE_MARK
     await stream.aclose()
     assert closed.is_set()
 
 
 async def test_marks_are_not_shown() -> None:
     async def text() -> AsyncIterator[str]:
-        for piece in (LATE, "Yes", f"{LATE} sir"):
+        for piece in (LATE_MARK, "Yes", f"{LATE_MARK} sir"):
             yield piece
 
     assert [piece async for piece in without_marks(text())] == ["Yes", " sir"]
 
 
-# ── How it sounds ────────────────────────────────────────────────────────────────────────────────
+# ── Sound ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def frame(level: int, seconds: float = 0.1) -> rtc.AudioFrame:
@@ -129,7 +136,7 @@ def frame(level: int, seconds: float = 0.1) -> rtc.AudioFrame:
 
 
 class Voice:
-    """Speaks a frame for each piece of text; a phrase is `frames` long."""
+    """Fake TTS that speaks one frame for each piece of text, and `frames` for a phrase."""
 
     def __init__(self, frames: int = 2) -> None:
         self.said: list[str] = []
@@ -158,53 +165,53 @@ async def spoken(voice: Voice, *pieces: str | asyncio.Event) -> list[rtc.AudioFr
     return [f async for f in FillerVoice(FillerRule(PHRASES, "en")).speak(text(), voice)]
 
 
-async def test_an_answer_without_a_mark_is_spoken_as_it_is() -> None:
+async def test_an_answer_without_a_mark_is_spoken_unchanged() -> None:
     voice = Voice()
     assert levels(await spoken(voice, "Yes", " sir")) == [ANSWER_LEVEL, ANSWER_LEVEL]
     assert voice.said == ["Yes", " sir"]
 
 
-async def test_a_phrase_is_heard_before_a_late_answer_and_after_it_no_more() -> None:
+async def test_a_phrase_is_played_before_a_late_answer_and_not_after_it() -> None:
     voice, go = Voice(), asyncio.Event()
 
     async def text() -> AsyncIterator[str]:
-        yield LATE
+        yield LATE_MARK
         await go.wait()
         yield "Yes"
 
-    heard: list[rtc.AudioFrame] = []
+    played: list[rtc.AudioFrame] = []
     async for one in FillerVoice(FillerRule(PHRASES, "en")).speak(text(), voice):
-        heard.append(one)
-        if len(heard) == 2:
+        played.append(one)
+        if len(played) == 2:
             go.set()
-    assert levels(heard)[:2] == [PHRASE_LEVEL] * 2
-    assert levels(heard)[-1] == ANSWER_LEVEL
+    assert levels(played)[:2] == [PHRASE_LEVEL] * 2
+    assert levels(played)[-1] == ANSWER_LEVEL
 
 
-async def test_a_phrase_is_cut_with_a_fade_when_the_answer_is_there() -> None:
+async def test_a_phrase_is_cut_with_a_fade_when_the_answer_comes() -> None:
     voice, go = Voice(frames=50), asyncio.Event()
 
     async def text() -> AsyncIterator[str]:
-        yield LATE
+        yield LATE_MARK
         await go.wait()
         yield "Yes"
 
-    heard: list[rtc.AudioFrame] = []
+    played: list[rtc.AudioFrame] = []
     async for one in FillerVoice(FillerRule(PHRASES, "en")).speak(text(), voice):
-        heard.append(one)
+        played.append(one)
         go.set()
-    assert len(heard) < 50
-    fade = np.frombuffer(heard[-2].data, np.int16)
+    assert len(played) < 50
+    fade = np.frombuffer(played[-2].data, np.int16)
     assert fade[0] == PHRASE_LEVEL
     assert fade[-1] == 0
-    assert levels(heard)[-1] == ANSWER_LEVEL
+    assert levels(played)[-1] == ANSWER_LEVEL
 
 
 async def test_a_turn_that_ends_without_words_still_ends() -> None:
-    assert levels(await spoken(Voice(), LATE)) in ([], [PHRASE_LEVEL] * 2)
+    assert levels(await spoken(Voice(), LATE_MARK)) in ([], [PHRASE_LEVEL] * 2)
 
 
-async def test_a_voice_that_fails_is_not_hidden() -> None:
+async def test_a_failing_voice_is_not_hidden() -> None:
     async def broken(text: AsyncIterable[str]) -> AsyncGenerator[rtc.AudioFrame, None]:
         async for _ in text:
             raise ConnectionError("the voice is gone")
@@ -213,6 +220,6 @@ async def test_a_voice_that_fails_is_not_hidden() -> None:
     async def text() -> AsyncIterator[str]:
         yield "Yes"
 
-    cover = FillerVoice(FillerRule(PHRASES, "en"))
+    filler = FillerVoice(FillerRule(PHRASES, "en"))
     with pytest.raises(ConnectionError, match="the voice is gone"):
-        assert [f async for f in cover.speak(text(), broken)] == []
+        assert [f async for f in filler.speak(text(), broken)] == []

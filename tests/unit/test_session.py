@@ -1,21 +1,22 @@
-"""What a call is put together from: the phrase file, and a session that stays on this machine."""
+"""Tests how a call is built: its phrases, and a session that contacts no other machine."""
 
 from pathlib import Path
 
 import pytest
 from livekit.agents import inference
 
-from agent.session import Engines, TurnOptions, build_session, load_phrases, load_vad, room_options
+from agent.phrase_file import load_phrases
+from agent.session import Engines, TurnOptions, build_session, load_vad, room_options
+from agent.speech.stt import STTOptions
+from agent.speech.tts import TTSOptions
 from agent.stt import load as load_stt
-from agent.stt.base import STTOptions
 from agent.tts import load as load_tts
-from agent.tts.base import TTSOptions
 from llm_router import open_router
 from llm_router.connections.record import Connection
 from llm_router.errors import ConfigurationError
 from llm_router.integrations.livekit import RouterLLM
 
-OURS = Path(__file__).parents[2] / "config" / "prompts" / "phrases.toml"
+SHIPPED = Path(__file__).parents[2] / "config" / "prompts" / "phrases.toml"
 OCCASIONS = ("greeting", "goodbye", "sorry", "closing", "filler.late", "filler.very_late")
 
 
@@ -32,10 +33,11 @@ def test_phrases_are_found_by_language_and_occasion(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("occasion", OCCASIONS)
-def test_our_own_file_has_a_phrase_for_every_occasion_in_every_language(occasion: str) -> None:
-    phrases = load_phrases(OURS)
-    lacking = [code for code, said in phrases.by_language.items() if not said.get(occasion)]
-    assert lacking == []
+def test_the_shipped_file_has_a_phrase_for_every_occasion_in_every_language(occasion: str) -> None:
+    phrases = load_phrases(SHIPPED)
+    languages = phrases.by_language.items()
+    missing = [code for code, by_occasion in languages if not by_occasion.get(occasion)]
+    assert missing == []
 
 
 @pytest.mark.parametrize(
@@ -48,19 +50,19 @@ def test_our_own_file_has_a_phrase_for_every_occasion_in_every_language(occasion
         ("[en]\nfiller.late = [1]", "en.filler.late should be a list"),
     ],
 )
-def test_a_phrase_file_that_cannot_be_used_says_where(
+def test_an_invalid_phrase_file_is_refused_with_the_place(
     tmp_path: Path, text: str, named: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=named):
         load_phrases(write(tmp_path, text))
 
 
-def test_a_phrase_file_that_is_not_there_is_named() -> None:
+def test_a_missing_phrase_file_is_named() -> None:
     with pytest.raises(ConfigurationError, match=r"PHRASES_FILE: there is no gone\.toml"):
         load_phrases(Path("gone.toml"))
 
 
-async def test_a_session_retries_nothing_and_asks_no_cloud() -> None:
+async def test_a_session_retries_nothing_and_uses_no_cloud() -> None:
     engines = Engines(
         stt=load_stt("embedded", STTOptions(language="en")),
         tts=load_tts("embedded", TTSOptions(language="en")),

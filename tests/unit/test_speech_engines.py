@@ -1,4 +1,4 @@
-"""The rules of the ears and voices that need neither sound nor network."""
+"""Tests those rules of STT and TTS engines that need neither sound nor network."""
 
 import asyncio
 from collections.abc import Iterable
@@ -7,30 +7,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.stt.base import STTOptions
-from agent.stt.embedded import SpeechGate
-from agent.tts.base import Cutter, TTSOptions
+from agent.speech.splitter import TextSplitter
+from agent.speech.stt import STTOptions
+from agent.speech.tts import TTSOptions
+from agent.stt.embedded.gate import SpeechGate
 from llm_router.errors import ConfigurationError
 
 SPEECH, SILENCE = 0.9, 0.05
 
 
 def steps(gate: SpeechGate, *parts: tuple[float, float]) -> list[str]:
-    """What the gate says to stretches of (seconds, probability), repetitions left out."""
-    said: list[str] = []
+    """Feeds the gate stretches of (seconds, probability); returns its steps without repetitions."""
+    given: list[str] = []
     for seconds, probability in parts:
         for _ in range(round(seconds / 0.032)):
             step = gate.step(probability)
-            if not said or said[-1] != step:
-                said.append(step)
-    return said
+            if not given or given[-1] != step:
+                given.append(step)
+    return given
 
 
 def test_silence_is_not_decoded() -> None:
     assert steps(SpeechGate(), (10, SILENCE)) == ["closed"]
 
 
-def test_a_pause_is_told_once_and_then_its_silence_is_left_out() -> None:
+def test_a_pause_comes_once_and_its_silence_is_not_decoded() -> None:
     assert steps(SpeechGate(), (1, SPEECH), (1, SILENCE)) == [
         "opens",
         "speech",
@@ -41,9 +42,9 @@ def test_a_pause_is_told_once_and_then_its_silence_is_left_out() -> None:
     ]
 
 
-def test_an_utterance_that_rests_goes_on_with_clear_speech() -> None:
-    told = steps(SpeechGate(), (1, SPEECH), (1, SILENCE), (0.1, 0.4), (1, SPEECH), (1, SILENCE))
-    assert told[4:] == [
+def test_an_utterance_at_rest_resumes_with_clear_speech() -> None:
+    given = steps(SpeechGate(), (1, SPEECH), (1, SILENCE), (0.1, 0.4), (1, SPEECH), (1, SILENCE))
+    assert given[4:] == [
         "rests",
         "silence",
         "resumes",
@@ -55,16 +56,16 @@ def test_an_utterance_that_rests_goes_on_with_clear_speech() -> None:
     ]
 
 
-def test_each_pause_of_an_utterance_is_told() -> None:
-    told = steps(SpeechGate(), (1, SPEECH), (0.2, SILENCE), (1, SPEECH), (0.2, SILENCE))
-    assert told.count("pause") == 2
+def test_each_pause_of_an_utterance_is_a_step() -> None:
+    given = steps(SpeechGate(), (1, SPEECH), (0.2, SILENCE), (1, SPEECH), (0.2, SILENCE))
+    assert given.count("pause") == 2
 
 
 def test_a_soft_syllable_does_not_count_as_silence() -> None:
     assert steps(SpeechGate(), (1, SPEECH), (2, 0.4)) == ["opens", "speech"]
 
 
-def test_an_utterance_that_nobody_ends_is_given_up() -> None:
+def test_an_utterance_without_an_end_times_out() -> None:
     assert steps(SpeechGate(), (1, SPEECH), (1.52, SILENCE))[-1] == "over"
 
 
@@ -75,7 +76,7 @@ def test_a_closed_gate_opens_again() -> None:
     assert steps(gate, (1, SILENCE), (1, SPEECH)) == ["closed", "opens", "speech"]
 
 
-def test_one_that_was_closed_at_rest_opens_anew() -> None:
+def test_a_gate_closed_at_rest_opens_again() -> None:
     gate = SpeechGate()
     steps(gate, (1, SPEECH), (1, SILENCE))
     gate.close()
@@ -83,7 +84,7 @@ def test_one_that_was_closed_at_rest_opens_anew() -> None:
 
 
 async def pieces(chunks: Iterable[str], *, at_clauses: bool) -> list[str]:
-    stream = Cutter(at_clauses=at_clauses).stream()
+    stream = TextSplitter(at_clauses=at_clauses).stream()
     for chunk in chunks:
         stream.push_text(chunk)
     stream.end_input()
@@ -107,11 +108,11 @@ async def pieces(chunks: Iterable[str], *, at_clauses: bool) -> list[str]:
         ("", []),
     ],
 )
-async def test_a_text_is_cut_at_its_sentences(text: str, expected: list[str]) -> None:
+async def test_a_text_is_split_at_its_sentences(text: str, expected: list[str]) -> None:
     assert await pieces([text], at_clauses=False) == expected
 
 
-async def test_a_text_is_cut_at_its_clauses_for_a_voice_that_costs_nothing() -> None:
+async def test_a_text_is_split_at_its_clauses_for_an_engine_that_starts_at_once() -> None:
     text = "Sure, I can help: we open at 9:30, and close at 1,000."
     assert await pieces([text], at_clauses=True) == [
         "Sure, ",
@@ -122,7 +123,7 @@ async def test_a_text_is_cut_at_its_clauses_for_a_voice_that_costs_nothing() -> 
 
 
 async def test_a_short_sentence_is_given_before_the_next_begins() -> None:
-    stream = Cutter(at_clauses=False).stream()
+    stream = TextSplitter(at_clauses=False).stream()
     for chunk in ("Su", "re", ".", " "):
         stream.push_text(chunk)
     assert (await anext(stream)).token == "Sure. "
@@ -138,8 +139,8 @@ def test_the_pieces_joined_are_the_text(chunks: list[str], at_clauses: bool) -> 
 
 
 @given(st.text(alphabet="ab1 .,!?…\n。"), st.booleans())
-def test_a_text_cut_whole_is_the_same_text(text: str, at_clauses: bool) -> None:
-    assert "".join(Cutter(at_clauses=at_clauses).tokenize(text)) == text
+def test_a_text_split_at_once_is_the_same_text(text: str, at_clauses: bool) -> None:
+    assert "".join(TextSplitter(at_clauses=at_clauses).tokenize(text)) == text
 
 
 @pytest.mark.parametrize("options", [STTOptions, TTSOptions])
@@ -153,4 +154,4 @@ def test_options_that_cannot_work_are_refused(
     options: type[STTOptions | TTSOptions], wrong: dict[str, float | str]
 ) -> None:
     with pytest.raises(ConfigurationError):
-        options(**wrong)  # type: ignore[arg-type]  # two shapes of one table
+        options(**wrong)  # type: ignore[arg-type]  # the table mixes two types

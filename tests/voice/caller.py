@@ -15,7 +15,7 @@ import numpy as np
 from livekit import rtc
 from numpy.typing import NDArray
 
-from agent.session import REPLY_TOPIC
+from agent.route_notes import REPLY_TOPIC
 
 RATE = 48_000
 _FRAME = RATE // 100

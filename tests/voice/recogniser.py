@@ -9,7 +9,7 @@ import numpy as np
 import pocketsphinx  # type: ignore[import-untyped]  # ships no types
 from livekit import rtc
 
-from agent.stt._decoder import FIRST_MEAN, RATE
+from agent.stt.embedded.decoder import FIRST_MEAN, RATE
 from tests.voice import caller
 
 _VOCABULARY = """

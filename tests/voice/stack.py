@@ -17,7 +17,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from agent.session import load_phrases
+from agent.phrase_file import load_phrases
 from agent.tokens import VoiceServer, mint_token
 from deploy import console, media_server, page, paths
 from deploy.demo import LiveKit, Ports, free_ports, livekit_service, patchbay_services

@@ -5,7 +5,7 @@ import pytest
 from livekit import rtc
 
 from agent import tts
-from agent.tts.base import TTSOptions
+from agent.speech.tts import TTSOptions
 from tests.voice.caller import RATE, Heard
 from tests.voice.recogniser import mistakes, spoken_words, words_in, words_of
 from tests.voice.replies import REPLY

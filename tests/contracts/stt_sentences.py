@@ -1,4 +1,4 @@
-"""What the tests of STT engines share: sentences to hear, and what was heard."""
+"""Holds what tests of STT engines share: recorded sentences, and checks of their transcripts."""
 
 import tomllib
 import wave
@@ -8,7 +8,7 @@ from livekit import rtc
 from livekit.agents import stt
 from livekit.agents.stt import SpeechEvent, SpeechEventType
 
-from agent.stt.base import Engine
+from agent.speech.stt import STTEngine
 
 FOLDER = Path(__file__).parents[1] / "voice" / "sentences"
 SENTENCES = tomllib.loads((FOLDER / "sentences.toml").read_text())
@@ -16,7 +16,7 @@ RATE, FRAME = 16_000, 320  # 20 ms
 
 
 def samples(name: str) -> bytes:
-    """The sentence, with half a second of silence around it."""
+    """Returns the recorded sentence with half a second of silence on either side."""
     with wave.open(str(FOLDER / f"{name}.wav")) as wav:
         assert wav.getframerate() == RATE
         speech: bytes = wav.readframes(wav.getnframes())
@@ -29,8 +29,8 @@ def push(stream: stt.RecognizeStream, pcm: bytes) -> None:
         stream.push_frame(frame)
 
 
-async def hear(ears: Engine, name: str) -> list[SpeechEvent]:
-    async with ears.stream() as stream:
+async def transcribe(engine: STTEngine, name: str) -> list[SpeechEvent]:
+    async with engine.stream() as stream:
         push(stream, samples(name))
         stream.end_input()
         return [event async for event in stream]

@@ -1,14 +1,14 @@
-"""What the tests of TTS engines share: a reply to say, and its sound."""
+"""Holds what tests of TTS engines share: a reply to speak, and measures of its sound."""
 
 from livekit import rtc
 
-from agent.tts.base import Engine
+from agent.speech.tts import TTSEngine
 
 REPLY = "Sure. I can help with that. When would you like to come?"
 
 
-async def say(voice: Engine, text: str) -> list[rtc.AudioFrame]:
-    async with voice.stream() as stream:
+async def synthesize(engine: TTSEngine, text: str) -> list[rtc.AudioFrame]:
+    async with engine.stream() as stream:
         stream.push_text(text)
         stream.end_input()
         return [audio.frame async for audio in stream]

@@ -1,4 +1,4 @@
-"""What the tests of ears and voices share: a server that speaks HTTP, and the client's tasks."""
+"""Serves speech over HTTP for tests of STT and TTS engines, and lists the tasks of the client."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -8,13 +8,13 @@ from typing import Any
 
 
 class SpeechServer(ABC):
-    """Keeps what it is asked; how it answers is its child's."""
+    """Records the requests it receives; a subclass decides how it answers."""
 
     def __init__(self, *, keeps_alive: bool) -> None:
         self.keeps_alive = keeps_alive
         self.heads: list[str] = []
         self.hung_up = asyncio.Event()
-        """A client has closed its connection."""
+        """Set once a client has closed its connection."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
@@ -30,13 +30,13 @@ class SpeechServer(ABC):
         """Writes the whole HTTP answer to a request with this body."""
 
 
-def tasks_of_the_client() -> set[asyncio.Task[Any]]:
-    """All that run, but for those of the server here."""
-    ours = ("SpeechServer.serve", "serving.<locals>.accept")
+def client_tasks() -> set[asyncio.Task[Any]]:
+    """Returns every running task except those of the server in this module."""
+    own = ("SpeechServer.serve", "serving.<locals>.accept")
     return {
         task
         for task in asyncio.all_tasks()
-        if getattr(task.get_coro(), "__qualname__", "") not in ours
+        if getattr(task.get_coro(), "__qualname__", "") not in own
     }
 
 
@@ -52,7 +52,7 @@ async def serving(server: SpeechServer) -> AsyncIterator[str]:
         except (asyncio.IncompleteReadError, ConnectionError):
             server.hung_up.set()
         except asyncio.CancelledError:
-            pass  # the end of the test
+            pass  # the test has ended
         finally:
             writer.close()
 

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from livekit import rtc
@@ -17,11 +17,12 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGive
 from livekit.agents.utils import AudioBuffer, shortuuid
 from livekit.local_inference import VAD, VAD_WINDOW_SAMPLES
 
-from agent.stt.base import STTOptions
+from agent.speech.stt import STTOptions
 from llm_router.errors import ConfigurationError
 
 try:
-    from agent.stt._decoder import RATE, Decoder
+    from agent.stt.embedded.decoder import RATE, Decoder
+    from agent.stt.embedded.gate import SpeechGate
 except ModuleNotFoundError as missing:
     raise ConfigurationError(
         "STT engine 'embedded' needs pocketsphinx: pip install 'patchbay[embedded]'"
@@ -30,7 +31,6 @@ except ModuleNotFoundError as missing:
 T = TypeVar("T")
 
 _WINDOW_BYTES = VAD_WINDOW_SAMPLES * 2
-_WINDOW_SECONDS = VAD_WINDOW_SAMPLES / RATE
 _BEFORE_BYTES = int(0.3 * RATE) * 2
 _INTERIM_SECONDS = 0.3
 _LANGUAGE = LanguageCode("en")
@@ -43,53 +43,6 @@ def create(options: STTOptions) -> "EmbeddedSTT":
             f"STT engine 'embedded' hears English only, not {options.language!r}; choose another"
         )
     return EmbeddedSTT()
-
-
-Window = Literal["closed", "opens", "speech", "pause", "rests", "silence", "resumes", "over"]
-
-
-class SpeechGate:
-    """When speech begins, pauses and ends, told from one probability per window of 32 ms.
-
-    Silence costs as much to decode as speech and adds no word: only what may hold words passes.
-    """
-
-    OPENS, CLOSES = 0.5, 0.35
-    """Probabilities; the gap keeps a soft syllable from ending a word."""
-    PAUSE = 0.12
-    """Seconds of silence after which the words so far are worth an early answer."""
-    TAIL = 0.2
-    """Seconds of silence that still pass, for the last consonant; then the words are settled."""
-    GIVEN_UP = 1.5
-    """Seconds of silence that end an utterance which nobody else has ended (by a flush)."""
-
-    def __init__(self) -> None:
-        self.is_open = self.is_resting = self._paused = False
-        self._silence = 0.0
-
-    def step(self, probability: float) -> Window:
-        """What this window is. After `over`, or when an utterance ends otherwise, call `close`."""
-        if not self.is_open:
-            self.is_open = probability >= self.OPENS
-            return "opens" if self.is_open else "closed"
-        if probability >= (self.OPENS if self.is_resting else self.CLOSES):
-            resumes, self.is_resting = self.is_resting, False
-            self._silence, self._paused = 0.0, False
-            return "resumes" if resumes else "speech"
-        self._silence += _WINDOW_SECONDS
-        if self._silence >= self.GIVEN_UP:
-            return "over"
-        if self._silence > self.TAIL:
-            rests, self.is_resting = not self.is_resting, True
-            return "rests" if rests else "silence"
-        if self._silence < self.PAUSE or self._paused:
-            return "speech"
-        self._paused = True
-        return "pause"
-
-    def close(self) -> None:
-        self.is_open = self.is_resting = self._paused = False
-        self._silence = 0.0
 
 
 class _Ear:

@@ -1,4 +1,4 @@
-"""What ears and voices share: their options, and LiveKit's plugins as engines."""
+"""Holds the options common to STT and TTS engines, and makes engines of LiveKit's plugins."""
 
 import importlib
 import inspect
@@ -12,22 +12,22 @@ from llm_router.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
-    """What an engine may be told; it leaves out what it has no use for.
+    """Options of a speech engine; each engine ignores those that it has no use for.
 
-    Raises ConfigurationError for what no engine could work with.
+    Raises ConfigurationError for values that no engine could work with.
     """
 
     kind: ClassVar[Literal["STT", "TTS"]]
     language: str = "en"
-    """Of the words, as a tag such as `en` or `pt-BR`."""
+    """Language of the words, as a tag such as `en` or `pt-BR`."""
     model: str = ""
-    """Empty: the engine's own choice."""
+    """Name of the model; empty: the engine's default."""
     base_url: str = ""
     api_key: str | None = field(default=None, repr=False)
     timeout: float = 3.0
-    """Seconds a network engine may be silent before the embedded one steps in."""
+    """Seconds of silence of an engine behind a network before the embedded one replaces it."""
     plugin: str = ""
-    """What follows the colon in `livekit_plugin:<name>`; filled in by `load`."""
+    """The part after the colon in `livekit_plugin:<name>`; set by `load`."""
 
     def __post_init__(self) -> None:
         if self.timeout <= 0:
@@ -36,13 +36,17 @@ class EngineOptions:
             raise ConfigurationError(f"{self.kind}: base_url must look like http://host:port/v1")
 
 
-def from_plugin(options: EngineOptions, **also: str) -> Any:
-    """The plugin's `STT` or `TTS`, given those options (and `also`) that its constructor takes.
+def from_plugin(options: EngineOptions, **more: str) -> Any:
+    """Makes the `STT` or `TTS` of the LiveKit plugin that `options.plugin` names.
 
-    It finds the rest itself. Raises ConfigurationError when the plugin is not installed, has none
-    of that kind, or refuses the options.
+    It passes on those of the options, and of `more`, that are set and that the plugin's constructor
+    takes; the plugin reads the rest from its own environment variables.
+
+    Raises ConfigurationError if the plugin is not installed, has no engine of this kind, or refuses
+    the options.
     """
-    kind, name = options.kind, options.plugin
+    kind = options.kind
+    name = options.plugin
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ConfigurationError("name the plugin after a colon, as in livekit_plugin:deepgram")
     try:
@@ -59,10 +63,10 @@ def from_plugin(options: EngineOptions, **also: str) -> Any:
         "language": options.language,
         "base_url": options.base_url,
         "api_key": options.api_key,
-        **also,
+        **more,
     }
-    taken = inspect.signature(make).parameters
+    accepted = inspect.signature(make).parameters
     try:
-        return make(**{key: value for key, value in offered.items() if value and key in taken})
+        return make(**{key: value for key, value in offered.items() if value and key in accepted})
     except (TypeError, ValueError) as refused:
         raise ConfigurationError(f"livekit.plugins.{name}.{kind} refused its options") from refused

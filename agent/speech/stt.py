@@ -1,0 +1,72 @@
+"""Holds what STT engines share: their options, streaming, and the fallback to another engine."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+from livekit.agents import inference, stt, vad
+
+from agent.speech.engine import EngineOptions
+
+STTEngine = stt.STT[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class STTOptions(EngineOptions):
+    """Options of an STT engine; `language` is the caller's."""
+
+    kind: ClassVar[Literal["STT", "TTS"]] = "STT"
+
+
+class CreateSTT(Protocol):
+    """The type of each engine module's `create`."""
+
+    def __call__(self, options: STTOptions) -> STTEngine: ...
+
+
+class StreamingSTT(stt.StreamAdapter):
+    """Streams with an engine that takes whole utterances, and owns that engine."""
+
+    def __init__(self, engine: STTEngine, detector: vad.VAD) -> None:
+        super().__init__(stt=engine, vad=detector)
+        self._recognize_metrics_needed = False  # the engine reports its own; twice would bill twice
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        await self.wrapped_stt.aclose()
+
+
+class STTFallback(stt.FallbackAdapter):
+    """Tries several engines, best first: when one fails, the next takes over. It owns them.
+
+    Each engine gets a single attempt: the caller would wait through a retry, while the next engine
+    is ready at once.
+    """
+
+    def __init__(self, engines: list[STTEngine], timeout: float) -> None:
+        super().__init__(engines, attempt_timeout=timeout, max_retry_per_stt=0)
+
+    def prewarm(self) -> None:
+        """Prewarms every engine: the moment of a failure is the wrong one to load a model."""
+        for engine in self._stt_instances:
+            engine.prewarm()
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        for engine in self._stt_instances:
+            await engine.aclose()
+
+
+def as_stream(engine: STTEngine, spare: STTEngine | None, timeout: float) -> STTEngine:
+    """Makes the engine a stream, with the spare, which must stream by itself, as its fallback.
+
+    For an engine that takes whole utterances no word is lost: the spare gets the same utterance
+    that the engine failed on. For an engine that streams, LiveKit moves the stream to the spare,
+    and the words spoken up to the failure are lost. `timeout` is per attempt (s).
+    """
+    if engine.capabilities.streaming:
+        return engine if spare is None else STTFallback([engine, spare], timeout)
+    detector = inference.VAD()
+    streaming = StreamingSTT(engine, detector)
+    if spare is None:
+        return streaming
+    return StreamingSTT(STTFallback([streaming, spare], timeout), detector)

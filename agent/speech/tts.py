@@ -1,0 +1,83 @@
+"""Holds what TTS engines share: their options, streaming, and the fallback to another engine."""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Protocol
+
+from livekit.agents import APIConnectOptions, tts
+from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
+
+from agent.speech.engine import EngineOptions
+from agent.speech.splitter import TextSplitter
+
+TTSEngine = tts.TTS[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TTSOptions(EngineOptions):
+    """Options of a TTS engine; `language` is that of the words to speak."""
+
+    kind: ClassVar[Literal["STT", "TTS"]] = "TTS"
+    voice: str = ""
+    """Name of the voice; empty: the engine's default for the language."""
+
+
+class CreateTTS(Protocol):
+    """The type of each engine module's `create`."""
+
+    def __call__(self, options: TTSOptions) -> TTSEngine: ...
+
+
+class StreamingTTS(tts.StreamAdapter):
+    """Streams with an engine that takes whole texts, and owns that engine."""
+
+    def __init__(self, engine: TTSEngine, *, at_clauses: bool) -> None:
+        super().__init__(tts=engine, sentence_tokenizer=TextSplitter(at_clauses=at_clauses))
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        await self._wrapped_tts.aclose()
+
+
+class TTSFallback(tts.FallbackAdapter):
+    """Tries several engines, best first: when one fails, the next speaks. It owns them.
+
+    Each engine gets a single attempt of `timeout` seconds: the caller would hear silence through a
+    retry, while the next engine is ready at once.
+    """
+
+    def __init__(self, engines: list[TTSEngine], timeout: float) -> None:
+        super().__init__(engines, max_retry_per_tts=0)
+        self._timeout = timeout
+
+    def synthesize(
+        self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
+    ) -> tts.FallbackChunkedStream:
+        return super().synthesize(text, conn_options=self._within_timeout(conn_options))
+
+    def stream(
+        self, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
+    ) -> tts.FallbackSynthesizeStream:
+        return super().stream(conn_options=self._within_timeout(conn_options))
+
+    def _within_timeout(self, conn_options: APIConnectOptions) -> APIConnectOptions:
+        return replace(conn_options, timeout=min(self._timeout, conn_options.timeout))
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        for engine in self._tts_instances:
+            await engine.aclose()
+
+
+def as_stream(engine: TTSEngine, spare: TTSEngine | None, timeout: float) -> TTSEngine:
+    """Makes the engine a stream that speaks from its first sentence on, with a spare as fallback.
+
+    For an engine that takes whole texts, the spare speaks each sentence that the engine fails on,
+    so a reply is finished even if the engine fails in the middle. For an engine that streams,
+    LiveKit moves a reply to the spare only while none of it has been played.
+    """
+    if not engine.capabilities.streaming:
+        speaker = engine if spare is None else TTSFallback([engine, spare], timeout)
+        return StreamingTTS(speaker, at_clauses=False)
+    if spare is None:
+        return engine
+    return TTSFallback([engine, StreamingTTS(spare, at_clauses=True)], timeout)

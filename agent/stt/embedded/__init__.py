@@ -1,0 +1,9 @@
+"""Transcribes English with pocketsphinx: no key, no download and no network.
+
+`decoder` wraps pocketsphinx's C interface, `gate` finds speech among silence, `engine` is the STT
+that LiveKit uses.
+"""
+
+from agent.stt.embedded.engine import EmbeddedSTT, create
+
+__all__ = ["EmbeddedSTT", "create"]

@@ -1,0 +1,75 @@
+"""Finds the stretches of audio that may hold words, from probabilities alone."""
+
+from typing import Literal
+
+from livekit.local_inference import VAD_WINDOW_SAMPLES
+
+from agent.stt.embedded.decoder import RATE
+
+WINDOW_SECONDS = VAD_WINDOW_SAMPLES / RATE
+
+Step = Literal["closed", "opens", "speech", "pause", "rests", "silence", "resumes", "over"]
+
+
+class SpeechGate:
+    """Finds where speech begins, pauses and ends, from one probability per window of 32 ms.
+
+    Silence takes as long to decode as speech and adds no words, so the gate lets through only what
+    may hold words.
+    """
+
+    OPENS = 0.5
+    """Probability of speech from which a closed or resting gate opens."""
+    CLOSES = 0.35
+    """Probability of speech below which a window counts as silence while the gate is open.
+
+    It is lower than `OPENS` so that a soft syllable does not end a word.
+    """
+    PAUSE = 0.12
+    """Seconds of silence after which the words so far are worth an early answer."""
+    TAIL = 0.2
+    """Seconds of silence that still pass, for the last consonant; then the words are settled."""
+    TIMEOUT = 1.5
+    """Seconds of silence that end an utterance, unless a flush has ended it before."""
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self.is_resting = False
+        self._paused = False
+        self._silence = 0.0
+
+    def step(self, probability: float) -> Step:
+        """Classifies the next window by its probability of speech.
+
+        Call `close` after `over`, and when an utterance ends for another reason.
+        """
+        if not self.is_open:
+            self.is_open = probability >= self.OPENS
+            return "opens" if self.is_open else "closed"
+        if probability >= (self.OPENS if self.is_resting else self.CLOSES):
+            resumes = self.is_resting
+            self.is_resting = False
+            self._paused = False
+            self._silence = 0.0
+            return "resumes" if resumes else "speech"
+        self._silence += WINDOW_SECONDS
+        return self._silent_step()
+
+    def _silent_step(self) -> Step:
+        if self._silence >= self.TIMEOUT:
+            return "over"
+        if self._silence > self.TAIL:
+            rests = not self.is_resting
+            self.is_resting = True
+            return "rests" if rests else "silence"
+        if self._silence < self.PAUSE or self._paused:
+            return "speech"
+        self._paused = True
+        return "pause"
+
+    def close(self) -> None:
+        """Ends the utterance: the next window of speech opens the gate again."""
+        self.is_open = False
+        self.is_resting = False
+        self._paused = False
+        self._silence = 0.0
