@@ -11,7 +11,13 @@ from llm_router.errors import ConfigurationError
 from llm_router.net.guard import AddressGuard
 from llm_router.options import RouterOptions
 from llm_router.plugins import Plugins
-from llm_router.routing.events import EndpointState, LogObserver, Observer, Observers, Watcher
+from llm_router.routing.events import (
+    EndpointObserver,
+    EndpointState,
+    LogObserver,
+    Observer,
+    Observers,
+)
 from llm_router.routing.limits import Counters
 from llm_router.routing.phrases import Phrases
 from llm_router.routing.policies.base import CreatePolicy
@@ -86,7 +92,7 @@ async def open_router(
                 queues = QueueWatch(lambda: router.pool.endpoints, options.queue_poll, clock)
                 stack.push_async_callback(queues.aclose)
                 starting.create_task(queues.start())
-        if any(isinstance(observer, Watcher) for observer in observers):
+        if any(isinstance(observer, EndpointObserver) for observer in observers):
             watching = asyncio.create_task(_watch(router, Observers(observers)))
             stack.push_async_callback(_end, watching)
         stack.push_async_callback(router.aclose)
@@ -110,12 +116,12 @@ async def _watch(router: Router, observers: Observers) -> None:
             now = router.clock.now()
             states = [e.state(now) for e in router.pool.endpoints]
             gone = names - {state.connection for state in states}
-            observers.endpoints_are([*states, *map(_idle, sorted(gone))])
+            observers.endpoints_sampled([*states, *map(_idle, sorted(gone))])
             names = {state.connection for state in states}
             await router.clock.sleep(_WATCH_EVERY)
     finally:
         states = [e.state(router.clock.now()) for e in router.pool.endpoints]
-        observers.endpoints_are([replace(state, in_flight=0) for state in states])
+        observers.endpoints_sampled([replace(state, in_flight=0) for state in states])
 
 
 def _idle(name: str) -> EndpointState:

@@ -67,7 +67,7 @@ class Turn:
         for at, text in [*self.pieces, *end]:
             if voice.silent_from is not None:
                 longest = max(longest, at - voice.silent_from)
-            voice.heard(text, at)
+            voice.feed(text, at)
         return longest
 
 

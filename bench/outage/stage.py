@@ -146,7 +146,7 @@ class Caller:
             self._first_word = now - self._started
         self._text += text
         begun = self._speech.silent_from
-        if not self._speech.heard(text, now):
+        if not self._speech.feed(text, now):
             return  # half a clause: the voice goes on waiting
         if begun is None:
             self._figures.before += max(0.0, now - self._started - PAUSE)

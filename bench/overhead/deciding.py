@@ -52,7 +52,7 @@ def _choosing(policy: str, size: int, rounds: int, tell: Callable[[str], None]) 
     sessions, now = [_request(f"session {n}") for n in range(_SESSIONS)], count(0.0, 0.01)
     for request, endpoint in zip(sessions, endpoints * _SESSIONS, strict=False):
         pool.plan(request, 0.0)
-        pool.answered(request.session_id, endpoint)
+        pool.record_answer(request.session_id, endpoint)
     after_a_reply, new_session = [], []
     for number in range(rounds):
         _reply(endpoints[number * 7 % size], next(now))

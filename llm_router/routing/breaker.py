@@ -9,13 +9,13 @@ from llm_router.options import BreakerOptions
 
 State = Literal["closed", "open", "half-open"]
 FOREVER = float("inf")
-_MOST_DOUBLINGS = 30
-"""Past any longest rest; an endpoint that is down for days must not overflow a float."""
+_MAX_DOUBLINGS = 30
+"""More than any longest rest needs; an endpoint that is down for days must not overflow a float."""
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerRecord:
-    """What one breaker can tell another of the same connection."""
+    """The state of one breaker, as processes share it for the same connection."""
 
     is_open: bool = False
     open_until: float = 0.0
@@ -26,23 +26,23 @@ class BreakerRecord:
 
 
 class CircuitBreaker:
-    """Whether an endpoint may be asked. Time is an argument; nothing here awaits.
+    """Decides whether an endpoint may be asked. Time is an argument; nothing here awaits.
 
-    A result reported by an attempt that began before the last change of state belongs to the past
-    and changes nothing: that is what `generation` is for.
+    Results of attempts that began before the last change of state are out of date and change
+    nothing: each attempt reports with the `generation` that it saw at its start.
     """
 
     def __init__(self, options: BreakerOptions | None = None) -> None:
         self._options = options or BreakerOptions()
-        self._in_a_row = 0
+        self._failures_in_a_row = 0
         self._openings = 0
         self._open_until = 0.0
         self._is_open = False
         self._trial_until = 0.0
         self.generation = 0
         self.reason = ""
-        self.told: Callable[[], None] = lambda: None
-        """Called when it has opened or closed; that an open one is half-open, time alone tells."""
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when it opens or closes. Time alone half-opens it, so nothing is called then."""
 
     def state(self, now: float) -> State:
         if not self._is_open:
@@ -50,11 +50,11 @@ class CircuitBreaker:
         return "open" if now < self._open_until else "half-open"
 
     def opens_again_at(self) -> float:
-        """When an open breaker becomes half-open; infinity: when the connection is changed."""
+        """Returns when an open breaker half-opens; infinity: when the connection is changed."""
         return self._open_until
 
     def take_trial(self, now: float) -> bool:
-        """Whether one live request may find out if the endpoint is well; one at a time."""
+        """Returns whether one live request may probe the endpoint now; one probe at a time."""
         if self.state(now) != "half-open" or now < self._trial_until:
             return False
         self._trial_until = now + self._options.rest
@@ -63,11 +63,13 @@ class CircuitBreaker:
     def succeeded(self, generation: int) -> None:
         if generation != self.generation:
             return
-        self._in_a_row = 0
+        self._failures_in_a_row = 0
         if self._is_open:
-            self._is_open, self._openings, self.reason = False, 0, ""
+            self._is_open = False
+            self._openings = 0
+            self.reason = ""
             self.generation += 1
-            self.told()
+            self.on_change()
 
     def failed(self, failure: Failure, now: float, generation: int) -> None:
         if generation != self.generation:
@@ -84,9 +86,9 @@ class CircuitBreaker:
             case "opens until changed":
                 self._open(FOREVER, failure)
             case "counts":
-                self._in_a_row += 1
-                if self._is_open or self._in_a_row >= self._options.failures:
-                    doubled = self._options.rest * 2 ** min(self._openings, _MOST_DOUBLINGS)
+                self._failures_in_a_row += 1
+                if self._is_open or self._failures_in_a_row >= self._options.failures:
+                    doubled = self._options.rest * 2 ** min(self._openings, _MAX_DOUBLINGS)
                     rest = min(doubled, self._options.longest_rest)
                     self._openings += 1
                     self._open(now + max(rest, failure.retry_after or 0.0), failure)
@@ -99,23 +101,30 @@ class CircuitBreaker:
         return BreakerRecord(True, self._open_until, self._openings, self.reason)
 
     def adopt(self, found: BreakerRecord) -> None:
-        """Take over what another process has found out; what is in flight here is the past then."""
-        self._is_open, self._open_until = found.is_open, found.open_until
-        self._openings, self.reason = found.openings, found.reason
-        self._in_a_row = 0
+        """Takes over the state that another process has found.
+
+        Results of attempts in flight here are out of date from then on.
+        """
+        self._is_open = found.is_open
+        self._open_until = found.open_until
+        self._openings = found.openings
+        self.reason = found.reason
+        self._failures_in_a_row = 0
         self.generation += 1
-        self.told()
+        self.on_change()
 
     def _open(self, until: float, failure: Failure) -> None:
         # One that is open until the connection is changed stays so, whatever fails meanwhile.
         if not self._is_open or until > self._open_until:
-            self._open_until, self.reason = until, str(failure.kind)
-        self._is_open, self._in_a_row = True, 0
+            self._open_until = until
+            self.reason = str(failure.kind)
+        self._is_open = True
+        self._failures_in_a_row = 0
         self.generation += 1
-        self.told()
+        self.on_change()
 
     def __repr__(self) -> str:
         if not self._is_open:
-            return f"CircuitBreaker(closed, {self._in_a_row} failed in a row)"
+            return f"CircuitBreaker(closed, {self._failures_in_a_row} failed in a row)"
         until = "changed" if self._open_until == FOREVER else f"{self._open_until:.1f} s"
         return f"CircuitBreaker(open until {until}, {self.reason})"

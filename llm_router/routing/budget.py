@@ -1,26 +1,32 @@
-"""What hedges may cost: a token bucket fed by ordinary requests.
+"""The hedge budget: a token bucket that ordinary requests fill.
 
-After Finagle's RetryBudget: every request deposits a fraction of a token, every hedge withdraws a
-whole one, so that hedges stay below that fraction of the traffic, however bad things are.
+After Finagle's RetryBudget: every request deposits a fraction of a token and every hedge withdraws
+a whole one, so that hedges stay below that fraction of the traffic, however bad things are.
 """
 
 
 class Budget:
-    """`ratio`: hedges allowed per ordinary request. `reserve`: tokens to start with, so that the
-    first calls of a process are covered before anything was earned; also the most that is kept.
+    """`ratio`: hedges allowed per ordinary request. `reserve`: tokens at the start, which cover the
+    first calls of a process before anything is earned; also the most tokens that are saved up.
     """
 
     def __init__(self, ratio: float = 0.05, reserve: float = 3.0) -> None:
-        self.ratio, self._cap = ratio, reserve
+        self.ratio = ratio
+        self._cap = reserve
         self._tokens = reserve
 
     def deposit(self) -> None:
         self._tokens = min(self._cap, self._tokens + self.ratio)
 
-    def withdraw(self) -> bool:
-        """Whether a hedge may be started now; if so, it is paid for."""
+    @property
+    def has_token(self) -> bool:
+        """Whether `withdraw` would pay for a hedge now."""
         # A hair below one, or twenty deposits of 0.05 would not make a token.
-        if self._tokens < 1 - 1e-9:
+        return self._tokens >= 1 - 1e-9
+
+    def withdraw(self) -> bool:
+        """Pays for a hedge. Returns whether there was a token; if not, nothing changes."""
+        if not self.has_token:
             return False
         self._tokens -= 1
         return True

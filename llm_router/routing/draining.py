@@ -1,13 +1,13 @@
-"""Draining: what becomes of attempts once their reply has moved on."""
+"""Draining: ends the attempts that their reply no longer reads."""
 
 import asyncio
 
 from llm_router.clock import Clock
-from llm_router.routing.endpoint import Attempt
+from llm_router.routing.attempt import Attempt
 
 
 class Draining:
-    """Attempts nobody waits for any more, seen to their end without holding up a caller."""
+    """Waits for cancelled attempts and trials to close their streams, without delaying a caller."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -16,12 +16,12 @@ class Draining:
         self._is_closing = False
 
     def add(self, attempt: Attempt) -> None:
-        """One that was cancelled: it is closing its stream."""
+        """Holds a cancelled attempt until its stream is closed."""
         self._attempts.add(attempt)
         attempt.when_done(self._attempts.discard)
 
     def watch(self, attempt: Attempt) -> None:
-        """A trial that lost: whether its endpoint has recovered is still worth knowing."""
+        """Lets a trial that lost its race run on, until it shows whether its endpoint is well."""
         attempt.detach()
         self.add(attempt)
         task = asyncio.create_task(self._watch(attempt))
@@ -29,6 +29,7 @@ class Draining:
         task.add_done_callback(self._watching.discard)
 
     async def aclose(self) -> None:
+        """Cancels what still runs and waits until every stream is closed."""
         self._is_closing = True
         for attempt in list(self._attempts):
             attempt.cancel()

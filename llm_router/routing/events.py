@@ -1,4 +1,4 @@
-"""Observers are told frozen facts; they answer nothing and cannot reach in."""
+"""Events: frozen facts that observers receive. Observers return nothing and cannot interfere."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -16,20 +16,20 @@ _Facts = TypeVar("_Facts")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptEvent:
-    """One try has ended. Times in seconds from its start; None: it never came so far.
+    """One attempt has ended. Times in seconds from its start; None: it did not come that far.
 
     `outcome` is `won`, `lost` (another was first), `cancelled`, or a failure class.
     """
 
     connection: str
     connection_id: str = ""
-    """Empty for one that no store keeps."""
+    """Empty for a connection that is not stored."""
     pool: str = ""
-    """Of its connection."""
+    """Pool of its connection."""
     model: str = ""
     provider: str = ""
     server: str = ""
-    """`host:port` of its address, without a password that may stand in it."""
+    """`host:port` of its address, without any password in it."""
     role: str
     outcome: str
     failure: Failure | None
@@ -38,40 +38,41 @@ class AttemptEvent:
     first_word: float | None
     first_clause: float | None = None
     predicted: float | None = None
-    """What was expected for `first_clause` when it started; None: nothing had been measured, or
-    most of what was had failed."""
+    """The expected `first_clause` when it started; None: nothing had been measured, or most of the
+    measured attempts had failed."""
     largest_gap: float = 0.0
     """The longest wait between two useful chunks."""
     duration: float
     characters: int
-    """Generated. What was not given out was paid for in vain."""
+    """Generated. Characters not given out were paid for in vain."""
     given: int = 0
     """Characters given out."""
-    heard: bool = False
-    """Whether anything of it was given out, if only a tool call."""
+    delivered: bool = False
+    """Whether its reply gave out anything of it, if only a tool call: it won the race for the first
+    word, though its outcome may be a failure that came later."""
     finish_reason: str | None = None
     usage: Usage | None = None
-    """Tokens, as the server counted them; None: it did not say, or was cut off before it did."""
+    """Tokens, as the server counted them; None: it sent no count, or was cut off before it did."""
     price: Price | None = None
-    """None: not known."""
+    """None: unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyEvent:
-    """One reply has ended. `connection` gave the last words; empty: the last resort spoke.
+    """One reply has ended. `connection` gave the last words; empty: the router's own phrase did.
 
-    `first_word`, `first_clause` and `duration` are in seconds from the call; `took_over_from`
-    names, in order, the connections that were asked before the one that answered; `wasted` counts
-    characters generated and not given out; `tries` are the attempts that have ended, in the order
-    in which they did.
+    `first_word`, `first_clause` and `duration` are in seconds from the call. `took_over_from`
+    names, in order, the connections that were asked before the one that answered. `wasted` counts
+    characters generated and not given out. `tries` are the attempts that have ended, in order of
+    their end.
     """
 
     session_id: str
     integration: str = ""
-    """Empty: the request did not say for whom it was."""
+    """Empty: the request named none."""
     prompt_characters: int = 0
     deadline: float = 0.0
-    """Seconds from the call by which something was to be said, whatever happened."""
+    """Seconds from the call within which a first word, or an apology, was due."""
     connection: str
     model: str
     started_at: float = 0.0
@@ -85,25 +86,25 @@ class ReplyEvent:
     last_resort: bool
     cancelled: bool
     words: int = 0
-    """Parted by spaces."""
+    """Separated by spaces."""
     characters: int
     wasted: int
     failures: Sequence[tuple[str, Failure]]
     unasked: Sequence[tuple[str, str]] = ()
-    """Where nobody answered: the connections that were not asked, and why."""
+    """If every connection failed: the connections that were not asked, and why."""
     tries: Sequence[AttemptEvent] = ()
 
     @property
     def failed(self) -> bool:
-        """Whether nothing was said at all: a reader of text got ReplyFailedError, which says why
-        nobody answered, where a caller would have heard a phrase.
+        """Whether nothing was given out: a reader of text got ReplyFailedError, which names the
+        reasons, where a voice would have spoken a phrase.
         """
         return self.last_resort and not (self.connection or self.characters)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointState:
-    """How one connection is at the moment, for those who draw it over time."""
+    """The present state of one connection, for observers that chart it over time."""
 
     connection: str
     breaker: Literal["closed", "open", "half-open"]
@@ -111,10 +112,11 @@ class EndpointState:
 
 
 class Observer(Protocol):
-    """Called on the loop, so it must return at once; what it raises is logged and dropped.
+    """Receives events. Called on the event loop, so it must return at once; an exception that it
+    raises is logged and dropped.
 
-    `reply_ended` is called with the context variables of whoever asked, so that what it writes
-    down stands under their trace.
+    `reply_ended` runs with the context variables of the caller of `Router.stream`, so that what it
+    records belongs to that caller's trace.
     """
 
     def attempt_ended(self, event: AttemptEvent) -> None: ...
@@ -123,15 +125,17 @@ class Observer(Protocol):
 
 
 @runtime_checkable
-class Watcher(Protocol):
-    """An observer that also draws the endpoints over time. The same rules hold for it."""
+class EndpointObserver(Protocol):
+    """An observer that also charts the endpoints over time. The same rules hold for it."""
 
-    def endpoints_are(self, states: Sequence[EndpointState]) -> None:
-        """Told once a second, and at the end with nothing in flight."""
+    def endpoints_sampled(self, states: Sequence[EndpointState]) -> None:
+        """Receives the state of every endpoint once a second, and once more when the router closes,
+        with nothing in flight.
+        """
 
 
 class LogObserver:
-    """One line a reply; a warning for each failure, with what to do about it."""
+    """Logs one line for each reply, and a warning for each failure with what to do about it."""
 
     def attempt_ended(self, event: AttemptEvent) -> None:
         if event.failure is None:
@@ -143,38 +147,38 @@ class LogObserver:
         if event.last_resort:
             reasons = [(name, str(failure.kind)) for name, failure in event.failures]
             said = "; ".join(f"{name}: {why}" for name, why in [*reasons, *event.unasked])
-            end = "whoever asked was told so" if event.failed else "the last resort spoke"
+            end = "its reader got an error" if event.failed else "the last resort spoke"
             _logger.error("no connection could answer (%s): %s", said or "none", end)
             return
         first = "no word" if event.first_word is None else f"first word {event.first_word:.3f} s"
         over = f", took over from {', '.join(event.took_over_from)}" if event.took_over_from else ""
         how = " (cancelled)" if event.cancelled else ""
-        _logger.info("%s answered, %s%s%s", event.connection or "nobody", first, over, how)
+        _logger.info("%s answered, %s%s%s", event.connection or "no connection", first, over, how)
 
 
 class Observers:
-    """Many told as one; a fault in one neither reaches the reply nor the others."""
+    """Passes each event to many observers; a fault in one harms neither the reply nor the rest."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = tuple(observers)
 
     def attempt_ended(self, event: AttemptEvent) -> None:
         for observer in self._observers:
-            _tell(observer.attempt_ended, event)
+            _notify(observer.attempt_ended, event)
 
     def reply_ended(self, event: ReplyEvent) -> None:
         for observer in self._observers:
-            _tell(observer.reply_ended, event)
+            _notify(observer.reply_ended, event)
 
-    def endpoints_are(self, states: Sequence[EndpointState]) -> None:
+    def endpoints_sampled(self, states: Sequence[EndpointState]) -> None:
         for observer in self._observers:
-            if isinstance(observer, Watcher):
-                _tell(observer.endpoints_are, states)
+            if isinstance(observer, EndpointObserver):
+                _notify(observer.endpoints_sampled, states)
 
 
-def _tell(tell: Callable[[_Facts], None], facts: _Facts) -> None:
+def _notify(method: Callable[[_Facts], None], facts: _Facts) -> None:
     try:
-        tell(facts)
+        method(facts)
     except Exception:  # an observer's fault must not cost a word
-        observer = getattr(tell, "__self__", tell)
+        observer = getattr(method, "__self__", method)
         _logger.exception("observer %s failed", type(observer).__name__)

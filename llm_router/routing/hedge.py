@@ -1,10 +1,10 @@
 """When to start the next attempt, and when to give up.
 
-Two moments, both counted from the start of an attempt. At `hedge_after` the next one may start if
-the hedge budget allows (a high quantile: Dean and Barroso, "The tail at scale", CACM 2013). At
-`silent_after` it starts in any case: the endpoint is late beyond what it has shown before, as it is
-at once if it says that it has to load its model first. The late one runs on: whoever has the first
-useful chunk wins.
+Two moments count from the start of an attempt. At `hedge_after` the next one may start if the hedge
+budget allows it (a high quantile: Dean and Barroso, "The tail at scale", CACM 2013). At
+`silent_after` the next one starts in any case: the endpoint is later than it has ever shown before.
+An endpoint that reports that it has to load its model first counts as late at once. A late attempt
+runs on: the first useful chunk wins, from any attempt.
 """
 
 import math
@@ -13,35 +13,41 @@ from dataclasses import dataclass
 from typing import Literal
 
 from llm_router.options import PatienceOptions, RouterOptions
-from llm_router.routing.endpoint import Attempt, Endpoint, Event
+from llm_router.routing.attempt import Attempt
+from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.latency import Histogram
+from llm_router.routing.mailbox import Event
 from llm_router.routing.speech import ends_sentence
 from llm_router.types import Chunk
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
+    """Seconds from the start of an attempt to a hedge, and to the moment at which it is late."""
+
     hedge_after: float
     silent_after: float
 
 
 def patience(first_word: Histogram, now: float, options: PatienceOptions) -> Patience:
+    """Returns how long to wait for an endpoint with these times to first word."""
     median = first_word.quantile(0.5)
     if median is None or math.isinf(median) or first_word.count(now) < options.samples:
         return Patience(options.cold_hedge, options.cold_silent)
     usual = first_word.quantile(0.9) or 0.0
     late = max(median * options.stretch, usual if usual <= median * options.spread else 0.0)
     silent = min(max(late + options.slack, options.shortest), options.longest)
-    # Of the waits that ended: one hang in ten would else put the p95 at for ever, and no hedge
+    # Of the waits that ended: one hang in ten would otherwise put the p95 at infinity, and no hedge
     # would start before the endpoint is late.
     high = first_word.quantile(options.hedge_quantile * first_word.share_ended) or math.inf
     return Patience(min(high + options.slack, silent), silent)
 
 
 def usual_pause(pauses: Histogram, now: float, options: RouterOptions) -> float:
-    """Seconds for which the words of a healthy reply may stop at this endpoint; 0: not known yet.
+    """Returns the seconds for which a healthy reply of this endpoint may pause; 0: not known yet.
 
-    The longest allowed where most pauses outlasted us: who is never waited for is never known.
+    It is the longest pause allowed where the router gave up on most pauses before their end:
+    without waiting once, it would never learn how long they last.
     """
     if pauses.count(now) < options.patience.samples:
         return 0.0
@@ -50,15 +56,17 @@ def usual_pause(pauses: Histogram, now: float, options: RouterOptions) -> float:
 
 
 def usual_wait(first_word: Histogram, options: PatienceOptions) -> float:
-    """Seconds a first word takes more often than not."""
+    """Returns the median seconds to a first word; a long wait where it is unknown or infinite."""
     median = first_word.quantile(0.5)
     return options.cold_silent if median is None or math.isinf(median) else median
 
 
-def wait_for_another(
+def takeover_lead(
     spares: Iterable[Endpoint], size: int, now: float, options: PatienceOptions
 ) -> float | None:
-    """Seconds that whoever of these would take over usually needs; None: nobody well could."""
+    """Usual time to first word of the first healthy spare (s), or None where there is no such
+    spare.
+    """
     for endpoint in spares:
         if endpoint.breaker.state(now) == "closed" and not endpoint.provider.last_resort:
             return usual_wait(endpoint.latency.first_word(size), options)
@@ -66,8 +74,10 @@ def wait_for_another(
 
 
 def winning(event: Event, given: str) -> Chunk | None:
-    """The chunk with which an attempt wins: a useful one; or, from a continuation that ends at
-    once, the end, where the words given out so far are whole sentences.
+    """Returns the chunk with which an attempt wins its race, or None if the event wins nothing.
+
+    A useful chunk wins. So does the end of a continuation that adds nothing, where the words given
+    out so far are whole sentences.
     """
     if isinstance(event, Chunk) and event.useful:
         return event
@@ -77,113 +87,166 @@ def winning(event: Event, given: str) -> Chunk | None:
 
 @dataclass(frozen=True, slots=True)
 class Start:
+    """Start an attempt on `endpoint`, then report it with `Race.started`.
+
+    A hedge costs one token of the hedge budget.
+    """
+
     endpoint: Endpoint
-    why: Literal["hedge", "failover"]
+    reason: Literal["hedge", "failover"]
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """Call `attempt.late()`: it has passed its time without a useful chunk, or loads its model."""
+
+    attempt: Attempt
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
+    """Wait for the next event, until `until` (s, router's clock) at most."""
+
     until: float
 
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    pass
+    """End the race: no endpoint can answer in time any more."""
 
 
-Step = Start | Wait | GiveUp
+Step = Start | Late | Wait | GiveUp
 
 _GRACE = 1.0
-"""Seconds for a last resort, which is asked when the deadline has come, to say its first word."""
+"""Seconds for a last resort that is asked at the deadline to say its first word."""
 
 
 class Race:
-    """Who is asked for one first word. `next_step` is asked until it says wait or give up.
+    """Decides which endpoints are asked for one first word, and when.
 
-    `queue` is the order to go by; `budget` answers whether a hedge is paid for; at most
-    `most` attempts are started.
+    `next_step` says what to do next. The caller carries the step out, reports what came of it, and
+    asks again, until the step is Wait or GiveUp. A race reads no clock, awaits nothing and changes
+    nothing but itself.
+
+    `queue` lists the endpoints to ask, best first. At most `max_attempts` attempts are started.
+    From `give_up_at` (s, router's clock) on, only a last resort is still asked.
     """
 
-    def __init__(
-        self, queue: Sequence[Endpoint], budget: Callable[[], bool], *, most: int, give_up_at: float
-    ) -> None:
-        self.queue = list(queue)
-        self._budget, self._left, self._give_up_at = budget, most, give_up_at
+    def __init__(self, queue: Sequence[Endpoint], *, max_attempts: int, give_up_at: float) -> None:
+        self._queue = list(queue)
+        self._attempts_left = max_attempts
+        self._give_up_at = give_up_at
         self._running: list[Attempt] = []
         self._hedged: set[Attempt] = set()
-        self._is_owed = self._in_grace = False
+        """Attempts for which a hedge was decided, started or not: it is considered once."""
+        self._owes_replacement = False
+        self._is_in_grace = False
+
+    @property
+    def queue(self) -> Sequence[Endpoint]:
+        """Endpoints that were not asked so far, best first."""
+        return tuple(self._queue)
+
+    @property
+    def has_only_last_resorts(self) -> bool:
+        """Whether every endpoint left in the queue is a last resort; true of an empty queue."""
+        return all(endpoint.provider.last_resort for endpoint in self._queue)
+
+    def retain(self, is_eligible: Callable[[Endpoint], bool]) -> None:
+        """Drops the endpoints that a failure elsewhere has ruled out."""
+        self._queue = [endpoint for endpoint in self._queue if is_eligible(endpoint)]
+
+    def requeue(self, queue: Sequence[Endpoint]) -> None:
+        """Replaces the endpoints left to ask."""
+        self._queue = list(queue)
 
     def started(self, attempt: Attempt) -> None:
         self._running.append(attempt)
 
     def ended(self, attempt: Attempt) -> None:
-        """It failed. Beside an older one that is still waited for, the next takes its place."""
+        """Removes a failed attempt.
+
+        If an older attempt is still waited for, the next endpoint takes the place of this one.
+        """
         if attempt not in self._running:
             return
-        self._is_owed = self._is_spare(attempt)
+        self._owes_replacement = self._is_spare(attempt)
         self._running.remove(attempt)
 
-    def next_step(self, now: float) -> Step:
-        self._drop_those_gone(now)
-        for attempt in self._running:
-            if not attempt.is_late and (attempt.is_loading or now >= attempt.silent_at):
-                attempt.late()
-                self._is_owed = self._is_owed or (attempt.is_loading and self._is_spare(attempt))
+    def next_step(self, now: float, *, may_hedge: bool) -> Step:
+        """Returns what to do at the time `now`; `may_hedge`: the budget pays for a hedge now."""
+        self._drop_unavailable(now)
+        if attempt := self._overdue(now):
+            if attempt.is_loading and self._is_spare(attempt):
+                self._owes_replacement = True
+            return Late(attempt)
         on_time = [attempt for attempt in self._running if not attempt.is_late]
-        # A trial may win, but nothing is put off for it.
-        asked = [attempt for attempt in on_time if attempt.role != "trial"]
+        # A trial may win, but nothing waits for it.
+        awaited = [attempt for attempt in on_time if attempt.role != "trial"]
         out_of_time = now >= self._give_up_at
-        if (not asked or out_of_time) and (endpoint := self._next(out_of_time=out_of_time)):
+        if (not awaited or out_of_time) and (endpoint := self._failover(out_of_time=out_of_time)):
             if out_of_time:
-                self._give_up_at, self._in_grace = now + _GRACE, True
+                self._give_up_at = now + _GRACE
+                self._is_in_grace = True
             return self._start(endpoint, "failover")
         if out_of_time or not self._running:
             return GiveUp()
-        if self._is_owed and (endpoint := self._next_hedge(now)):
+        if self._owes_replacement and (endpoint := self._hedge(now)):
             return self._start(endpoint, "failover")
-        for attempt in asked:
+        for attempt in awaited:
             if attempt not in self._hedged and now >= attempt.hedge_at:
                 self._hedged.add(attempt)
-                if (endpoint := self._next_hedge(now)) and self._budget():
+                if (endpoint := self._hedge(now)) and may_hedge:
                     return self._start(endpoint, "hedge")
         return Wait(min([self._give_up_at, *map(self._next_moment, on_time)]))
+
+    def _overdue(self, now: float) -> Attempt | None:
+        """The first running attempt that has become late and is not marked as such yet."""
+        for attempt in self._running:
+            if not attempt.is_late and (attempt.is_loading or now >= attempt.silent_at):
+                return attempt
+        return None
 
     def _is_spare(self, attempt: Attempt) -> bool:
         """Whether it was started beside an older one, so that another may take its place."""
         return attempt is not self._running[0] and attempt.role != "trial"
 
-    def _drop_those_gone(self, now: float) -> None:
-        """At a limit, or removed, since they were put in the queue."""
-        while self.queue and not self.queue[0].may_start(now):
-            del self.queue[0]
+    def _drop_unavailable(self, now: float) -> None:
+        """Drops endpoints that came to a limit, or were removed, while they were in the queue."""
+        while self._queue and not self._queue[0].may_start(now):
+            del self._queue[0]
 
     def _next_moment(self, attempt: Attempt) -> float:
-        decided = attempt in self._hedged or attempt.role == "trial"
-        return attempt.silent_at if decided else attempt.hedge_at
+        is_decided = attempt in self._hedged or attempt.role == "trial"
+        return attempt.silent_at if is_decided else attempt.hedge_at
 
-    def _next(self, *, out_of_time: bool) -> Endpoint | None:
-        """A last resort is no failover: it waits until nobody else can still answer in time."""
-        if not self.queue or (out_of_time and self._in_grace):
+    def _failover(self, *, out_of_time: bool) -> Endpoint | None:
+        """The endpoint to fail over to, or None.
+
+        A last resort is no failover: it waits until no other endpoint can answer in time.
+        """
+        if not self._queue or (out_of_time and self._is_in_grace):
             return None
-        endpoint = self.queue[0]
+        endpoint = self._queue[0]
         if endpoint.provider.last_resort:
             return endpoint if out_of_time or not self._running else None
-        if self._left > 0 and not out_of_time:
+        if self._attempts_left > 0 and not out_of_time:
             return endpoint
-        # Out of tries, or of time: only a last resort may still be asked.
-        resort = next((e for e in self.queue if e.provider.last_resort), None)
+        # Out of attempts, or of time: only a last resort may still be asked.
+        resort = next((e for e in self._queue if e.provider.last_resort), None)
         return resort if resort and (out_of_time or not self._running) else None
 
-    def _next_hedge(self, now: float) -> Endpoint | None:
-        if not self.queue or self._left <= 0:
+    def _hedge(self, now: float) -> Endpoint | None:
+        """The endpoint to start beside a running attempt, or None."""
+        if not self._queue or self._attempts_left <= 0:
             return None
-        endpoint = self.queue[0]
+        endpoint = self._queue[0]
         if endpoint.connection.hedge == "never" or endpoint.provider.last_resort:
             return None
         return endpoint if endpoint.breaker.state(now) == "closed" else None
 
-    def _start(self, endpoint: Endpoint, why: Literal["hedge", "failover"]) -> Start:
-        self._is_owed = False
-        self.queue.remove(endpoint)
-        self._left -= 1
-        return Start(endpoint, why)
+    def _start(self, endpoint: Endpoint, reason: Literal["hedge", "failover"]) -> Start:
+        self._owes_replacement = False
+        self._queue.remove(endpoint)
+        self._attempts_left -= 1
+        return Start(endpoint, reason)

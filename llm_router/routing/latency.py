@@ -1,14 +1,14 @@
-"""How long an endpoint takes: decayed histograms that know what they have not seen.
+"""How long an endpoint takes: decayed histograms with censored samples.
 
-Weights decay forwards (Cormode et al., "Forward decay", ICDE 2009): a new sample simply weighs
-more, so recording touches one bucket. Quantiles are read with the product-limit estimator of Kaplan
-and Meier (1958): a wait that was cut off (a barge-in, a lost race) says "at least this long" and
-takes nothing from the slower half. A failure counts as the slowest wait there is, so that a server
-that fails fast never looks fast.
+Weights decay forwards (Cormode et al., "Forward decay", ICDE 2009): a new sample weighs more than
+an old one, so recording touches one bucket. Quantiles are read with the product-limit estimator of
+Kaplan and Meier (1958): a wait that was cut off (a barge-in, a lost race) says "at least this long"
+and takes nothing from the slower half. A failure counts as an infinite wait, so that a server that
+fails fast never looks fast.
 
-What is known fades. A prediction holds until its samples weigh next to nothing, and one that says
-"never", because too many waits failed or were cut off, for a minute: an endpoint that met a few
-failures is asked again, and one that goes on failing pays for it with one caller a minute.
+Measurements expire. A prediction holds until its samples weigh next to nothing. An infinite one,
+because too many waits failed or were cut off, holds for a minute: an endpoint that met a few
+failures is asked again, and one that still fails costs one caller a minute.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from collections.abc import Callable, Mapping
 HALF_LIFE = 600.0
 """Seconds until a sample weighs half."""
 ENOUGH = 0.5
-"""Samples that weigh less than this together say nothing."""
+"""Total weight of samples below which they are ignored."""
 DOUBT = 60.0
 """Seconds from the last sample for which an infinite prediction holds."""
 _SHORTEST, _GROWTH, _BUCKETS = 0.001, 1.1, 124
 """Buckets from 1 ms, each a tenth wider than the one before, to about 2 minutes."""
 _FAILED = _BUCKETS - 1
-"""The bucket of waits that never end."""
+"""The bucket of infinite waits."""
 _LOG_GROWTH = math.log(_GROWTH)
 _RESCALE = math.log(1e9)
-"""How far weights may grow, as an exponent: rescaled long before a float overflows."""
+"""Exponent to which weights may grow before they are rescaled, long before a float overflows."""
 
 SIZE_CLASSES = (2_000, 8_000, 32_000)
-"""Characters of prompt that part one size class from the next."""
+"""Characters of prompt at which one size class ends and the next begins."""
 
 
 _SIZES = range(len(SIZE_CLASSES) + 1)
@@ -40,26 +40,27 @@ _NEAREST = [sorted(_SIZES, key=lambda other: (abs(other - size), other)) for siz
 
 
 def size_class(characters: int) -> int:
+    """Returns the size class of a prompt: 0 for the shortest."""
     return bisect.bisect_left(SIZE_CLASSES, characters)
 
 
 def under_load(seconds: float, in_flight: int) -> float:
-    """What to expect of an endpoint that is busy with so many replies, from what it usually takes.
+    """Returns the expected seconds of an endpoint with replies in flight, from its usual seconds.
 
-    Each counts as one bucket of the histogram, the least difference that was measured at all: just
-    enough that equals share the work before the first sample shows their load. How a server really
-    slows down is in its samples (Little's law is no help: batching servers serve side by side, and
-    a vendor's are busy with other people's replies).
+    Each reply in flight adds one bucket of the histogram, the smallest difference it can measure:
+    just enough that equal endpoints share the work before the first sample shows their load. How a
+    server really slows down is in its samples (Little's law does not help: batching servers work
+    on requests side by side, and a vendor's are busy with other customers' replies).
     """
     return seconds * (1 + (_GROWTH - 1) * in_flight)
 
 
 def behind(seconds: float, waiting: int) -> float:
-    """What to expect where so many requests wait at the server already.
+    """Returns the expected seconds at a server where requests wait already, from its usual seconds.
 
-    Each is served before us, and counts as one more of the server's usual times: less than it will
-    be, since a reply takes longer than its first clause, but a queue is known for what it is at
-    once, not when its waits have been suffered.
+    Each waiting request is served first and adds the usual seconds once. That is an underestimate,
+    since a reply takes longer than its first clause, but it shows a queue at once, before any
+    sample has measured it.
     """
     return seconds * (1 + waiting)
 
@@ -80,7 +81,7 @@ class Histogram:
         self.forget()
 
     def forget(self) -> None:
-        """Nothing was measured."""
+        """Drops every sample."""
         self._seen: dict[int, float] = {}
         self._cut: dict[int, float] = {}
         self._weight = 0.0
@@ -89,8 +90,9 @@ class Histogram:
         self._cache: dict[float, float | None] = {}
 
     def fades_at(self) -> float:
-        """From when on what was measured says too little to go by its median; infinity: it says
-        nothing yet.
+        """Returns when the samples weigh too little for their median to be used.
+
+        Infinity: there are no samples.
         """
         if self._landmark is None or self._weight <= 0:
             return math.inf
@@ -102,10 +104,11 @@ class Histogram:
         self._add(self._seen, seconds, now)
 
     def at_least(self, seconds: float, now: float) -> None:
-        """A wait that was cut off after so long (a censored sample)."""
+        """Records a wait that was cut off after so many seconds (a censored sample)."""
         self._add(self._cut, seconds, now)
 
     def failed(self, now: float) -> None:
+        """Records an infinite wait."""
         self._add(self._seen, math.inf, now)
 
     def __bool__(self) -> bool:
@@ -113,20 +116,20 @@ class Histogram:
         return self._weight > 0
 
     def count(self, now: float) -> float:
-        """Samples, the old ones weighing less."""
+        """Returns the weight of all samples; an old sample weighs less than one."""
         if self._landmark is None:
             return 0.0
         return self._weight * math.exp(-self._rate * (now - self._landmark))
 
     @property
     def share_ended(self) -> float:
-        """The part of all waits that did not end in a failure; 1 before anything was measured."""
+        """Share of waits that did not end in a failure; 1 before anything was measured."""
         return 1.0 - self._seen.get(_FAILED, 0.0) / self._weight if self._weight else 1.0
 
     def quantile(self, q: float) -> float | None:
-        """The time by which a part `q` of all waits ended; None before anything was measured.
+        """Returns the seconds within which a share `q` of all waits ended.
 
-        Infinity where fewer than that part ever ended.
+        None before anything was measured; infinity where fewer than that share ever ended.
         """
         if q not in self._cache:
             self._cache[q] = self._estimate(q)
@@ -136,9 +139,11 @@ class Histogram:
         at_risk = self._weight
         if at_risk <= 0:
             return None
-        alive, cuts = 1.0, self._cut
+        alive = 1.0
+        cuts = self._cut
         for index in sorted(self._seen.keys() | cuts.keys() if cuts else self._seen):
-            seen, cut = self._seen.get(index, 0.0), cuts.get(index, 0.0)
+            seen = self._seen.get(index, 0.0)
+            cut = cuts.get(index, 0.0)
             if seen:
                 alive *= max(0.0, 1 - seen / at_risk)
                 if alive <= 1 - q + 1e-9:
@@ -151,7 +156,7 @@ class Histogram:
         return math.inf
 
     def weights(self, now: float) -> dict[int, float]:
-        """What each bucket weighs now: first of the waits seen to their end, then of the others."""
+        """Returns the present weight of each bucket: waits that ended, then waits cut off."""
         if self._landmark is None:
             return {}
         faded = math.exp(-self._rate * (now - self._landmark))
@@ -159,7 +164,7 @@ class Histogram:
         return weights | {_BUCKETS + bucket: count * faded for bucket, count in self._cut.items()}
 
     def add_weight(self, bucket: int, weight: float, now: float) -> None:
-        """Add to one bucket of `weights` what somebody else has measured."""
+        """Adds samples that another process has measured to one bucket of `weights`."""
         counts = self._seen if bucket < _BUCKETS else self._cut
         self._add_to(counts, bucket % _BUCKETS, weight, now)
 
@@ -172,7 +177,8 @@ class Histogram:
         growth = self._rate * (now - self._landmark)
         if growth > _RESCALE:
             self._rescale(math.exp(-growth))
-            self._landmark, growth = now, 0.0
+            self._landmark = now
+            growth = 0.0
         weight *= math.exp(growth)
         counts[bucket] = counts.get(bucket, 0.0) + weight
         self._weight += weight
@@ -192,14 +198,14 @@ _HISTOGRAMS = 2 * (len(SIZE_CLASSES) + 1) + 1
 WEIGHTS = _HISTOGRAMS * _EACH
 """Numbers in all of `Latency.weights`."""
 LAYOUT = (_SHORTEST, _GROWTH, _BUCKETS, SIZE_CLASSES, HALF_LIFE, _HISTOGRAMS)
-"""What those numbers mean: they can be added to others of the same layout only."""
+"""The meaning of those numbers: only weights of the same layout can be added."""
 Weights = Mapping[int, float]
-"""Samples by histogram and bucket; what is left out is 0. They add up: since all decay alike, the
-sum of what several processes measured is what one that measured it all would know."""
+"""Samples by histogram and bucket; a missing key is 0. They add up: since all decay alike, the sum
+of several processes' weights is what one process with all their samples would have."""
 
 
 def by_histogram(weights: Weights) -> list[dict[int, float]]:
-    """The weights that belong together, for each histogram that has any."""
+    """Splits weights by histogram, leaving out histograms that have none."""
     parts: dict[int, dict[int, float]] = {}
     for key, weight in weights.items():
         parts.setdefault(key // _EACH, {})[key] = weight
@@ -207,11 +213,11 @@ def by_histogram(weights: Weights) -> list[dict[int, float]]:
 
 
 class Latency:
-    """What is known of one endpoint's times: to the first word and clause, by size of the prompt;
-    and the longest `pauses` of its replies, whatever the prompt.
+    """The measured times of one endpoint: to the first word and clause, by size of the prompt; and
+    the longest pause of each reply, for all prompts together (`pauses`).
 
-    A size class with no sample of its own borrows from the nearest that has one, of two as near
-    from the smaller.
+    A size class without samples borrows from the nearest that has some; of two as near, from the
+    smaller.
     """
 
     def __init__(self) -> None:
@@ -219,11 +225,11 @@ class Latency:
         self._first_clause = [Histogram() for _ in range(len(SIZE_CLASSES) + 1)]
         self.pauses = Histogram()
         self.samples = 0
-        """Recorded here so far: what has grown since it was last looked at is worth sharing."""
-        self.told: Callable[[], None] = lambda: None
+        """Recorded in this process so far; a grown number means that there is news to share."""
+        self.on_change: Callable[[], None] = lambda: None
         """Called after each change."""
         self._fades_at = -math.inf
-        """No clause time fades before; at once: it has to be worked out anew."""
+        """No clause time expires before then; minus infinity: to be worked out again."""
 
     def first_word(self, size: int) -> Histogram:
         return self._nearest(self._first_word, size)
@@ -233,52 +239,52 @@ class Latency:
 
     def record_first_word(self, size: int, seconds: float, now: float) -> None:
         self._first_word[size].record(seconds, now)
-        self._changed()
+        self._recorded()
 
     def record_first_clause(self, size: int, seconds: float, now: float) -> None:
         self._first_clause[size].record(seconds, now)
-        self._changed()
+        self._recorded()
 
     def record_at_least(self, size: int, seconds: float, now: float) -> None:
         self._first_word[size].at_least(seconds, now)
         self._first_clause[size].at_least(seconds, now)
-        self._changed()
+        self._recorded()
 
     def record_no_clause(self, size: int, seconds: float, now: float) -> None:
-        """Words came, and after so long there was no clause among them."""
+        """Records that words came, but no whole clause within so many seconds."""
         self._first_clause[size].at_least(seconds, now)
-        self._changed()
+        self._recorded()
 
     def record_pause(self, seconds: float, now: float) -> None:
-        """The longest between two chunks of a whole reply."""
+        """Records the longest pause between two chunks of a whole reply."""
         self.pauses.record(seconds, now)
-        self._changed()
+        self._recorded()
 
     def record_stall(self, seconds: float, now: float) -> None:
-        """A pause that lasted at least so long: nobody waited for its end."""
+        """Records a pause that lasted at least so many seconds: the router gave up on it."""
         self.pauses.at_least(seconds, now)
-        self._changed()
+        self._recorded()
 
     def record_failure(self, size: int, now: float) -> None:
         self._first_word[size].failed(now)
         self._first_clause[size].failed(now)
-        self._changed()
+        self._recorded()
 
     def fade(self, now: float) -> None:
-        """Forget the clause times that say too little by now, so that they are measured anew.
+        """Drops the clause times whose samples are too old, so that they are measured again.
 
-        Those of first words stay: who goes by them asks how much they weigh.
+        Times to first word stay: their readers check how much they weigh.
         """
         if now < self._fades_at:
             return
         for histogram in self._first_clause:
             if now >= histogram.fades_at():
                 histogram.forget()
-                self.told()
+                self.on_change()
         self._fades_at = min(histogram.fades_at() for histogram in self._first_clause)
 
     def weights(self, now: float) -> Weights:
-        """All that is known, as it weighs now; buckets that weigh nothing are left out."""
+        """Returns all samples at their present weight, leaving out empty buckets."""
         return {
             place * _EACH + bucket: weight
             for place, histogram in enumerate(self._all())
@@ -287,12 +293,12 @@ class Latency:
         }
 
     def add_weights(self, weights: Weights, now: float) -> None:
-        """Add what somebody else has measured."""
+        """Adds samples that another process has measured."""
         histograms = self._all()
         for key, weight in weights.items():
             place, bucket = divmod(key, _EACH)
             histograms[place].add_weight(bucket, weight, now)
-        self._learnt()
+        self._updated()
 
     def _all(self) -> list[Histogram]:
         return [*self._first_word, *self._first_clause, self.pauses]
@@ -304,10 +310,10 @@ class Latency:
                 return histograms[place]
         return histograms[size]
 
-    def _changed(self) -> None:
+    def _recorded(self) -> None:
         self.samples += 1
-        self._learnt()
+        self._updated()
 
-    def _learnt(self) -> None:
+    def _updated(self) -> None:
         self._fades_at = -math.inf
-        self.told()
+        self.on_change()

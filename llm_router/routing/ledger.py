@@ -1,4 +1,4 @@
-"""What came of one reply so far, kept for its observers and told to them."""
+"""Ledger: the record of one reply, from which its observers get their events."""
 
 from collections.abc import Iterable, Sequence
 from contextvars import copy_context
@@ -6,14 +6,16 @@ from contextvars import copy_context
 from llm_router.catalog.prices import billable_usage, estimate_usage
 from llm_router.clock import Clock
 from llm_router.failures import Failure
-from llm_router.routing.endpoint import Attempt, Endpoint
+from llm_router.routing.attempt import Attempt
+from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.events import AttemptEvent, Observer, Observers, ReplyEvent
 from llm_router.types import ChatRequest
 
 
 class Ledger:
-    """`running` are the attempts that were started and not yet reported, in order. `deadline`: as
-    in ReplyEvent.
+    """Records the attempts of one reply and the words that it gave out.
+
+    `running`: attempts started and not reported as ended, in order. `deadline`: as in ReplyEvent.
     """
 
     def __init__(
@@ -25,10 +27,14 @@ class Ledger:
         prompt_characters: int = 0,
         deadline: float = 0.0,
     ) -> None:
-        self._session_id, self._integration = request.session_id, request.integration or ""
-        self._prompt_characters, self._deadline, self._clock = prompt_characters, deadline, clock
+        self._session_id = request.session_id
+        self._integration = request.integration or ""
+        self._prompt_characters = prompt_characters
         self._prompt_tokens = estimate_usage(prompt_characters, 0).prompt_tokens
-        self._observers, self._context = Observers(observers), copy_context()
+        self._deadline = deadline
+        self._clock = clock
+        self._observers = Observers(observers)
+        self._context = copy_context()
         self.started_at = clock.now()
         self.attempts: list[Attempt] = []
         self.running: dict[Attempt, None] = {}
@@ -36,7 +42,8 @@ class Ledger:
         self.winner: Attempt | None = None
         self._given = [""]
         self.resumes = 0
-        self.is_finished = self.is_last_resort = False
+        self.is_finished = False
+        self.is_last_resort = False
         self._ended: list[AttemptEvent] = []
         self.unasked: tuple[tuple[str, str], ...] = ()
         self._first_word: float | None = None
@@ -45,22 +52,23 @@ class Ledger:
     def started(self, attempt: Attempt) -> None:
         self.attempts.append(attempt)
         self.running[attempt] = None
-        attempt.endpoint.limits.asked(self._prompt_tokens, attempt.started_at)
+        attempt.endpoint.limits.request_started(self._prompt_tokens, attempt.started_at)
 
     def won(self, attempt: Attempt) -> None:
-        self.winner, attempt.heard = attempt, True
+        self.winner = attempt
+        attempt.delivered = True
         self.is_last_resort = attempt.endpoint.provider.last_resort and len(self.attempts) > 1
-        self._spoke()
+        self._note_first_word()
 
     @property
     def given(self) -> str:
-        """All words given out so far. Joined when asked for: with each chunk would be quadratic."""
+        """All words given out so far. Joined when read: joining with each chunk is quadratic."""
         if len(self._given) > 1:
             self._given = ["".join(self._given)]
         return self._given[0]
 
     def gave(self, text: str, *, is_clause: bool) -> None:
-        """The winner's next words are given out; `is_clause`: with them a voice can start."""
+        """Records words of the winner given out; `is_clause`: with them a voice can start."""
         self._given.append(text)
         if self.winner:
             self.winner.given += len(text)
@@ -69,21 +77,27 @@ class Ledger:
             if self.winner and not self.resumes:
                 self.winner.clause_given()
 
-    def nobody_left(self, unasked: Iterable[tuple[str, str]]) -> None:
-        """What comes now is the router's own phrase. `unasked`: who was not asked, and why."""
-        self.winner, self.is_last_resort, self.is_finished = None, True, True
+    def all_failed(self, unasked: Iterable[tuple[str, str]]) -> None:
+        """Records that only the router's own phrase is left.
+
+        `unasked`: connections that were not asked, and why.
+        """
+        self.winner = None
+        self.is_last_resort = True
+        self.is_finished = True
         self.unasked = tuple(unasked)
 
     def phrased(self, text: str) -> None:
-        """The router's own phrase is given out, and ends the reply."""
-        self._spoke()
+        """Records that the router's own phrase was given out; it ends the reply."""
+        self._note_first_word()
         self.gave(text, is_clause=True)
 
     def ended(self, attempt: Attempt, outcome: str, failure: Failure | None = None) -> None:
+        """Counts an attempt towards its connection's limits and reports it to the observers."""
         del self.running[attempt]
         event = attempt.event(outcome, failure)
         tokens = billable_usage(event.usage, failure, self._prompt_characters, event.characters)
-        attempt.endpoint.limits.answered(
+        attempt.endpoint.limits.request_ended(
             tokens.prompt_tokens + tokens.completion_tokens - self._prompt_tokens,
             event.price.cost(tokens) if event.price else 0.0,
             self._clock.now(),
@@ -92,6 +106,7 @@ class Ledger:
         self._observers.attempt_ended(self._ended[-1])
 
     def close(self) -> None:
+        """Reports the reply to its observers, in the context variables of its caller."""
         self._context.run(self._observers.reply_ended, self.event)
 
     @property
@@ -124,7 +139,7 @@ class Ledger:
             tries=tuple(self._ended),
         )
 
-    def _spoke(self) -> None:
+    def _note_first_word(self) -> None:
         if self._first_word is None:
             self._first_word = self._elapsed()
 

@@ -1,4 +1,4 @@
-"""What is said when no model can: short, whole, in the caller's language."""
+"""Phrases for when no model can answer: short, whole, in the caller's language."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ _ENGLISH = {
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """Phrases by language code, then by occasion. What a language lacks is said in English.
+    """Phrases by language code, then by occasion; English stands in for a missing phrase.
 
     The router needs two occasions. `sorry`: every connection failed before a word. `closing`: a
     reply broke off and nothing could finish it; it follows words already spoken.
@@ -22,7 +22,7 @@ class Phrases:
     by_language: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
 
     def pick(self, occasion: str, language: str, turn: int) -> str:
-        """One phrase; successive turns get different ones where there is more than one.
+        """Returns a phrase; successive turns get different ones where there are several.
 
         Empty for an occasion that has no phrase, not even in English.
         """
@@ -36,7 +36,7 @@ class Phrases:
         return ""
 
     def closing(self, given: str, language: str) -> str:
-        """What ends a reply that broke off after `given`, spacing included."""
+        """Returns the end of a reply that broke off after `given`, spacing included."""
         broken_off = "" if ends_sentence(given) else "…"
         space = "" if given[-1:].isspace() else " "
         return broken_off + space + self.pick("closing", language, 0)

@@ -1,7 +1,7 @@
-"""Which endpoints may be asked, and in what order.
+"""Pool: the live endpoints of one router, and the order in which a request asks them.
 
-Nothing is worked out anew for every request: a `_RequestQueue` keeps those that fit one kind of
-request in order, endpoints tell when they change, and a plan puts only those in their new place.
+Nothing is sorted again for every request. A `_RequestQueue` holds the endpoints that fit one kind
+of request in order; endpoints report when they change, and a plan moves only those.
 """
 
 import bisect
@@ -10,26 +10,30 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from urllib.parse import urlsplit
 
 from llm_router.clock import Rng, SystemRng
-from llm_router.failures import Failure
+from llm_router.routing.eligibility import (
+    CHARACTERS_PER_TOKEN,
+    has_image,
+    obstacles,
+    prompt_characters,
+)
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.latency import size_class
 from llm_router.routing.policies.base import Policy, RankContext, RankedCandidates, RoutingContext
 from llm_router.types import ChatRequest
 
-_CHARACTERS_PER_TOKEN = 3.0
-"""On the safe side for English; a prompt is taken to be a little longer than it is."""
-_SESSIONS_KEPT = 10_000
-_LINES_KEPT = 32
-"""Kinds of request; each costs a list of endpoints. Calls of one agent are of a handful."""
+_MAX_SESSIONS = 10_000
+_MAX_QUEUES = 32
+"""Kinds of request, each of which costs a list of endpoints. An agent's calls are of a handful."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Who is asked for one reply. `ready`: best first. `trials`: rested endpoints that one live
-    request beside another's may bring back.
+    """The endpoints to ask for one reply.
+
+    `ready`: best first. `trials`: endpoints with a half-open breaker, which may be probed beside
+    the first attempt.
     """
 
     ready: list[Endpoint]
@@ -41,49 +45,45 @@ class Plan:
 
     @property
     def reasons(self) -> Iterator[tuple[str, str]]:
-        """For each of the others, why it may not be asked. Worked out when read: few do."""
+        """Name of each endpoint left out, and why. Worked out when read, which is rare."""
         asked = {*self.ready, *self.trials, *self._without}
         characters = prompt_characters(self._request)
         for endpoint in self._pool.endpoints:
             if endpoint not in asked:
                 limit = endpoint.limits.reached(self._now)
                 other = f"at {limit.reason}" if limit else f"resting: {endpoint.breaker.reason}"
-                yield endpoint.name, next(_unfit(endpoint, self._request, characters), other)
-
-
-def prompt_characters(request: ChatRequest) -> int:
-    characters = 0
-    for message in request.messages:
-        content = message.get("content")
-        if isinstance(content, str):
-            characters += len(content)
-        elif isinstance(content, list):
-            characters += sum(len(part.get("text", "")) for part in content)
-    return characters
+                yield endpoint.name, next(obstacles(endpoint, self._request, characters), other)
 
 
 class _RequestQueue:
-    """Those that fit one kind of request, in order. `resting`: those whose breaker is not closed.
+    """The endpoints that fit one kind of request, in order. `resting`: breaker not closed.
 
-    They stand in tiers: the careful (`hedge="never"`) after those free to hedge, one of weight 0
-    (drained) after its like, the last resorts at the end. The policy orders within each.
+    They stand in tiers, in this order: endpoints free to hedge, then those with `hedge="never"`,
+    then the last resorts; within each, endpoints of weight 0 (drained) come last. The policy orders
+    within a tier.
     """
 
-    def __init__(self, places: Mapping[Endpoint, int], policy: Policy, aim: RankContext) -> None:
-        self.aim, self.resting = aim, set[Endpoint]()
-        self._places, self._policy = places, policy
+    def __init__(
+        self, places: Mapping[Endpoint, int], policy: Policy, rank_context: RankContext
+    ) -> None:
+        self.rank_context = rank_context
+        self.resting = set[Endpoint]()
+        self._places = places
+        self._policy = policy
         self._stale = set(places)
         self._at_a_limit: list[tuple[float, int, Endpoint]] = []
-        """A heap, by when they may be asked again, which time alone tells."""
-        self._again: dict[Endpoint, float] = {}
+        """A heap by the time at which they may be asked again: no change announces it."""
+        self._free_at: dict[Endpoint, float] = {}
         self._tiers = defaultdict[tuple[bool, bool, bool], RankedCandidates[Endpoint]](
-            lambda: RankedCandidates(lambda endpoint: policy.rank(endpoint, aim))
+            lambda: RankedCandidates(lambda endpoint: policy.rank(endpoint, rank_context))
         )
 
-    def note(self, changed: set[Endpoint]) -> None:
+    def mark_stale(self, changed: set[Endpoint]) -> None:
+        """Notes endpoints that `refresh` has to place again; those of other queues are ignored."""
         self._stale |= changed & self._places.keys()
 
     def refresh(self, now: float) -> None:
+        """Places every stale endpoint: at its rank, among the resting, or with those at a limit."""
         while self._at_a_limit and self._at_a_limit[0][0] <= now:
             self._stale.add(heapq.heappop(self._at_a_limit)[2])
         while self._stale:
@@ -91,10 +91,10 @@ class _RequestQueue:
             if limit := endpoint.limits.reached(now):
                 self.resting.discard(endpoint)
                 self._tier(endpoint).discard(endpoint)
-                if self._again.get(endpoint) != limit.until:
-                    self._again[endpoint] = limit.until
-                    waits = limit.until, self._places[endpoint], endpoint
-                    heapq.heappush(self._at_a_limit, waits)
+                if self._free_at.get(endpoint) != limit.until:
+                    self._free_at[endpoint] = limit.until
+                    waiting = limit.until, self._places[endpoint], endpoint
+                    heapq.heappush(self._at_a_limit, waiting)
             elif endpoint.breaker.state(now) == "closed":
                 self.resting.discard(endpoint)
                 self._tier(endpoint).put(endpoint, self._places[endpoint])
@@ -102,11 +102,12 @@ class _RequestQueue:
                 self.resting.add(endpoint)
                 self._tier(endpoint).discard(endpoint)
 
-    def ordered(self, turn: RoutingContext, also: Sequence[Endpoint]) -> list[Endpoint]:
-        """All that are well, and `also` those, as the turn would have them."""
+    def ordered(self, context: RoutingContext, also: Sequence[Endpoint]) -> list[Endpoint]:
+        """Returns the healthy endpoints and those in `also`, in the policy's order."""
         for endpoint in also:
             self._tier(endpoint).put(endpoint, self._places[endpoint])
-        tiers = [self._policy.choose(tier, turn) for _, tier in sorted(self._tiers.items()) if tier]
+        choose = self._policy.choose
+        tiers = [choose(tier, context) for _, tier in sorted(self._tiers.items()) if tier]
         ordered = tiers[0] if tiers else []  # each copy of a thousand is a fifth of a plan
         for tier in tiers[1:]:
             ordered += tier
@@ -115,6 +116,7 @@ class _RequestQueue:
         return ordered
 
     def soonest_back(self) -> list[Endpoint]:
+        """Returns the resting endpoints, the one whose breaker half-opens first at the front."""
         return sorted(self.resting, key=lambda e: (e.breaker.opens_again_at(), self._places[e]))
 
     def _tier(self, endpoint: Endpoint) -> RankedCandidates[Endpoint]:
@@ -125,10 +127,10 @@ class _RequestQueue:
 
 
 class Pool:
-    """The live endpoints, and which session was answered by whom.
+    """The live endpoints, and the connection that answered each session last.
 
-    `by_pool`: the policies of pools that have one of their own; a request that names no such pool
-    is served by `policy`. `target`: seconds to the first clause that are wanted.
+    `by_pool`: policies of the pools that have one of their own; `policy` serves every other
+    request. `target`: wanted seconds to the first clause.
     """
 
     def __init__(
@@ -140,53 +142,57 @@ class Pool:
         by_pool: Mapping[str, Policy] | None = None,
         rng: Rng | None = None,
     ) -> None:
-        self._policy, self._by_pool, self._target = policy, by_pool or {}, target
+        self._policy = policy
+        self._by_pool = by_pool or {}
+        self._target = target
         self._rng = rng or SystemRng()
-        self._lines: dict[tuple[object, ...], _RequestQueue] = {}
+        self._queues: dict[tuple[object, ...], _RequestQueue] = {}
         self._changed = set[Endpoint]()
-        self._last: dict[str, str] = {}
+        self._last_connections: dict[str, str] = {}
         self.turns = 0
-        self.put(endpoints)
+        """Plans made so far."""
+        self.set_endpoints(endpoints)
 
-    def put(self, endpoints: Sequence[Endpoint]) -> None:
-        """These are the ones, set up as they are now, from the next plan on."""
+    def set_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
+        """Replaces the endpoints, as configured now, from the next plan on."""
         self.endpoints = tuple(endpoints)
         self._contexts = sorted({e.connection.context_length or 0 for e in endpoints})
-        self._lines.clear()
+        self._queues.clear()
         for endpoint in endpoints:
             endpoint.watch(partial(self._changed.add, endpoint))
 
     def plan(self, request: ChatRequest, now: float, *, without: Collection[Endpoint] = ()) -> Plan:
-        """`without`: those that have failed this reply, or are being asked for it already."""
+        """Plans a reply; `without`: endpoints that have failed it or are being asked already."""
         self._fade_one(now)
-        line = self._line(request, now)
-        resting = [e for e in line.soonest_back() if e not in without] if line.resting else []
+        queue = self._queue(request, now)
+        resting = [e for e in queue.soonest_back() if e not in without] if queue.resting else []
         half_open = [e for e in resting if e.breaker.state(now) == "half-open"]
         trials = [e for e in half_open if e.connection.hedge == "allowed"]
-        # One that is never asked beside another has no trial: it comes back by a failover.
+        # An endpoint that is never asked beside another has no trial: a failover brings it back.
         careful = [e for e in half_open if e.connection.hedge == "never"]
-        ready = line.ordered(self._turn(request, line.aim), careful)
+        ready = queue.ordered(self._routing_context(request, queue.rank_context), careful)
         if without:
             ready = [e for e in ready if e not in without]
         if all(e.provider.last_resort or e in careful for e in ready):
-            # Nobody well is left: those that rest are asked all the same, rather than giving up.
+            # No healthy endpoint is left: ask the resting ones rather than give up.
             last = [e for e in ready if e not in resting]
-            ready, trials = [e for e in resting if not e.provider.last_resort] + last, []
+            ready = [e for e in resting if not e.provider.last_resort] + last
+            trials = []
         return Plan(ready, trials, self, request, now, without)
 
-    def answered(self, session_id: str, endpoint: Endpoint) -> None:
-        """The session stays there, as far as the policy heeds it."""
+    def record_answer(self, session_id: str, endpoint: Endpoint) -> None:
+        """Remembers where a session was answered, for policies that prefer to stay there."""
         if not session_id:
             return
-        self._last.pop(session_id, None)
-        self._last[session_id] = endpoint.name
-        if len(self._last) > _SESSIONS_KEPT:
-            del self._last[next(iter(self._last))]
+        self._last_connections.pop(session_id, None)
+        self._last_connections[session_id] = endpoint.name
+        if len(self._last_connections) > _MAX_SESSIONS:
+            del self._last_connections[next(iter(self._last_connections))]
 
     def saturation(self, now: float) -> float:
-        """How little room the models have for another call, from 0 (idle) to 1 (none may be asked).
+        """Returns how busy the models are, from 0 (idle) to 1 (no endpoint may be asked).
 
-        0.5: the best of them is predicted to need all of the wanted time to its first clause.
+        0.5: the best endpoint is predicted to need all of the wanted time to its first clause.
         """
         models = [e for e in self.endpoints if not e.provider.last_resort]
         return min((self._load(endpoint, now) for endpoint in models), default=0.0)
@@ -196,92 +202,49 @@ class Pool:
             return 1.0
         return min(1.0, (endpoint.predicted(0) or 0.0) / (2 * self._target))
 
-    def _line(self, request: ChatRequest, now: float) -> _RequestQueue:
-        """The line for such a request, up to date."""
+    def _queue(self, request: ChatRequest, now: float) -> _RequestQueue:
+        """Returns the queue for this kind of request, up to date."""
         if self._changed:
-            for kept in self._lines.values():
-                kept.note(self._changed)
+            for each in self._queues.values():
+                each.mark_stale(self._changed)
             self._changed.clear()
         characters = prompt_characters(request)
-        too_short = bisect.bisect_left(self._contexts, characters / _CHARACTERS_PER_TOKEN)
-        needs = bool(request.tools), bool(request.response_format), _has_image(request)
+        too_short = bisect.bisect_left(self._contexts, characters / CHARACTERS_PER_TOKEN)
+        needs = bool(request.tools), bool(request.response_format), has_image(request)
         kind = request.integration, request.pool, needs, too_short, size_class(characters)
-        line = self._lines.get(kind)
-        if line is None:
-            line = self._lines[kind] = self._new_line(request, characters)
-            if len(self._lines) > _LINES_KEPT:
-                del self._lines[next(iter(self._lines))]
-        line.refresh(now)
-        return line
+        queue = self._queues.get(kind)
+        if queue is None:
+            queue = self._new_queue(request, characters)
+            self._queues[kind] = queue
+            if len(self._queues) > _MAX_QUEUES:
+                del self._queues[next(iter(self._queues))]
+        queue.refresh(now)
+        return queue
 
-    def _new_line(self, request: ChatRequest, characters: int) -> _RequestQueue:
+    def _new_queue(self, request: ChatRequest, characters: int) -> _RequestQueue:
         places = {
             endpoint: place
             for place, endpoint in enumerate(self.endpoints)
-            if not any(_unfit(endpoint, request, characters))
+            if not any(obstacles(endpoint, request, characters))
         }
         policy = self._by_pool.get(request.pool or "", self._policy)
         return _RequestQueue(places, policy, RankContext(size_class(characters), self._target))
 
     def _fade_one(self, now: float) -> None:
-        """Time alone changes what is known of an endpoint too, and tells nobody: a plan looks after
-        one of them, the next plan after the next.
+        """Lets old measurements of one endpoint expire; the next plan takes the next endpoint.
+
+        Time alone makes them too old, and no change announces it.
         """
         if self.endpoints:
             self.endpoints[self.turns % len(self.endpoints)].latency.fade(now)
 
-    def _turn(self, request: ChatRequest, aim: RankContext) -> RoutingContext:
+    def _routing_context(self, request: ChatRequest, rank_context: RankContext) -> RoutingContext:
         self.turns += 1
         session = request.session_id
+        last_connection = self._last_connections.get(session, "")
         return RoutingContext(
-            aim, session, self._last.get(session, ""), self.turns, self._rng.random()
+            rank_context, session, last_connection, self.turns, self._rng.random()
         )
 
     def __repr__(self) -> str:
         return "\n".join(repr(endpoint) for endpoint in self.endpoints) or "no connection"
-
-
-def may_follow(endpoint: Endpoint, failed: Endpoint, failure: Failure) -> bool:
-    """Whether a failure at one endpoint leaves it sensible to ask another."""
-    match failure.consequence.next:
-        case "longer context":
-            have, had = endpoint.connection.context_length, failed.connection.context_length
-            return have is None or had is None or have > had
-        case "another kind":
-            return _kind(endpoint) != _kind(failed)
-        case "none":
-            return False
-    return True
-
-
-def _kind(endpoint: Endpoint) -> tuple[str, str]:
-    connection = endpoint.connection
-    return connection.provider, connection.server or urlsplit(connection.base_url).netloc
-
-
-def _unfit(endpoint: Endpoint, request: ChatRequest, characters: int) -> Iterator[str]:
-    """Why the endpoint cannot serve the request, the plainest reason first."""
-    connection = endpoint.connection
-    if not connection.is_active:
-        yield "not active"
-    if request.integration and not getattr(connection, f"use_in_{request.integration}"):
-        yield f"not flagged for {request.integration}"
-    if request.pool is not None and connection.pool != request.pool:
-        yield f"not in pool {request.pool!r}"
-    able = connection.capabilities
-    if request.tools and not able.tools:
-        yield "does not support tools"
-    if request.response_format and not able.json:
-        yield "does not support JSON output"
-    if not able.images and _has_image(request):
-        yield "does not support images"
-    if able.context_length and characters / _CHARACTERS_PER_TOKEN > able.context_length:
-        yield f"the prompt is longer than its {able.context_length} tokens"
-
-
-def _has_image(request: ChatRequest) -> bool:
-    for message in request.messages:
-        content = message.get("content")
-        if isinstance(content, list) and any(part.get("type") == "image_url" for part in content):
-            return True
-    return False

@@ -1,8 +1,8 @@
-"""What to ask next when a stream dies after it has spoken, and how the two halves are joined.
+"""How a reply is continued when its stream breaks after some words, and how the halves are joined.
 
-A server that can continue another's words is handed them (`ChatRequest.prefix`); one that cannot
-is asked in words. Either may repeat what was said, so the seam drops every start that is already
-there.
+A server that can continue another's words gets them as `ChatRequest.prefix`; any other server is
+asked in words. Either may repeat what was said, so the seam drops every beginning that repeats the
+end of the words given out.
 """
 
 import re
@@ -16,18 +16,18 @@ ASK_TO_GO_ON = (
     "is still missing, repeat none of it, and do not mention this.)"
 )
 
-_LONGEST_TALK = 100
-"""Characters of a sentence within which talk about continuing must have come to its end."""
+_LONGEST_REMARK = 100
+"""Characters within which a sentence about continuing must end to be recognised as one."""
 _WEAK_OPENERS = ("okay", "ok", "right", "sorry", "apologies", "my apologies")
 _OPENERS = ("sure", "certainly", "of course", "absolutely")
 _GERUNDS = ("continuing", "continuation", "continued", "resuming", "going on", "picking up")
-_TALK_STARTS = (
+_REMARK_STARTS = (
     *_OPENERS,
     *_WEAK_OPENERS,
     *_GERUNDS,
     *(
-        who + verb
-        for who in ("let me ", "i'll ", "i will ", "i'm ", "i am ")
+        subject + verb
+        for subject in ("let me ", "i'll ", "i will ", "i'm ", "i am ")
         for verb in ("continu", "resum", "go on", "going on", "pick up", "picking up")
     ),
     *("here's the rest", "here is the rest", "the rest of ", "where i left", "where we left"),
@@ -39,8 +39,8 @@ _OPENER = re.compile(
 _WEAK_OPENER = re.compile(
     rf"\s*({'|'.join((*_OPENERS, *_WEAK_OPENERS))})\b[^.:!?…\n]{{0,40}}[.:!?…\s]*", re.IGNORECASE
 )
-# A bare "continue" or "pick up" is what a caller may be told to do, so it takes more than that.
-_TALK = re.compile(
+# A bare "continue" or "pick up" may be an instruction to the caller, so it takes more than that.
+_REMARK = re.compile(
     rf"""
     \s* (({"|".join(_WEAK_OPENERS)})\b [^.:!?…\n]{{0,40}}, \s*)?
     (
@@ -66,7 +66,7 @@ _TALK = re.compile(
     """,
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
-_SENTENCE = re.compile(rf"\s*.{{0,{_LONGEST_TALK}}}?([.:!?…]+\s+|\s*\n\s*)(?=\S)", re.DOTALL)
+_SENTENCE = re.compile(rf"\s*.{{0,{_LONGEST_REMARK}}}?([.:!?…]+\s+|\s*\n\s*)(?=\S)", re.DOTALL)
 _SENTENCE_OVER = re.compile(r"[.!?:…][\"')\]”\u2019]*\s*$")
 _SMALL_WORDS = frozenset(
     {
@@ -81,16 +81,16 @@ _SAID_TWICE = frozenset(
         *("no", "very", "so", "had", "that", "really", "bye"),
     }
 )
-"""Words that are said twice in a row on purpose, so that one of them is no sign of a repetition."""
+"""Words said twice in a row on purpose, so that a second one is no sign of a repetition."""
 _SHORTEST_REPEAT = 8
 _SHORTEST_FRAGMENT = 2
 _NO_SPACE_BEFORE = re.compile(r"[\s,.;:!?…)\]}'\u2019”%/-]")
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uff00-\uff65、。]")
-"""Scripts that put no spaces between words."""
+"""Scripts without spaces between words."""
 
 
 def resume_request(request: ChatRequest, given: str, continuation: Continuation) -> ChatRequest:
-    """The same question, asked so that the answer goes on after `given`."""
+    """Returns the request, changed so that its answer continues after the words in `given`."""
     if continuation != "words":
         return replace(request, prefix=given)
     messages = [
@@ -104,9 +104,9 @@ def resume_request(request: ChatRequest, given: str, continuation: Continuation)
 class Seam:
     """Joins a continuation to the words already given out, which are never taken back.
 
-    `feed` returns what may be given out now; it holds text back while it could still turn out to
-    be a repetition or talk about continuing, so that the result is the same however the text is
-    cut into chunks. `flush` returns the rest at the end.
+    `feed` returns the text that may be given out now. It holds text back while that could still
+    turn out to be a repetition, or a remark about continuing, so that the result is the same
+    however the text is cut into chunks. `flush` returns the rest at the end.
     """
 
     def __init__(self, given: str, continuation: Continuation) -> None:
@@ -133,7 +133,7 @@ class Seam:
         return self._join(final=True)
 
     def _join(self, *, final: bool) -> str:
-        """What follows the words given; empty while more must come before that is known."""
+        """Returns the text that follows the words given; empty while it cannot be known yet."""
         answer_at = _answer_at(self._held, final=final) if self._in_words else 0
         if answer_at is None:
             return ""
@@ -159,7 +159,7 @@ class Seam:
         return any(self._folded_given.startswith(folded, start) for start in self._starts)
 
     def _repeated(self, text: str) -> int:
-        """How many characters at the start of `text` were already said."""
+        """Counts the characters at the start of `text` that were said already."""
         folded, positions = _fold(text)
         for start in self._starts:  # the earliest start is the longest repetition
             tail = self._folded_given[start:]
@@ -174,7 +174,7 @@ class Seam:
         return 0
 
     def _is_repetition(self, tail: str, text: str) -> bool:
-        """Whether the end of what was said, come again, is a repetition rather than chance."""
+        """Returns whether the return of the last words is a repetition rather than chance."""
         if len(tail) >= _SHORTEST_REPEAT or " " in tail:
             return True
         if self._in_words:
@@ -190,7 +190,7 @@ class Seam:
 
 
 def _answer_at(text: str, *, final: bool) -> int | None:
-    """Where the answer proper begins, after any talk about continuing; None: more must come."""
+    """Returns the offset of the answer after any remark about continuing; None: more must come."""
     text = text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     answer = at = 0
     while True:
@@ -200,28 +200,28 @@ def _answer_at(text: str, *, final: bool) -> int | None:
                 return None
             answer = at = at + opener.end()
             continue
-        if not rest.strip() or not _may_be_talk(rest):
+        if not rest.strip() or not _may_be_remark(rest):
             return answer
         sentence = _SENTENCE.match(rest)
         if sentence is None and not final:
-            too_long = len(rest.strip(" \t\n.:!?…")) > _LONGEST_TALK
+            too_long = len(rest.strip(" \t\n.:!?…")) > _LONGEST_REMARK
             return answer if too_long else None
         said = sentence[0] if sentence else rest
-        if _TALK.fullmatch(said):
+        if _REMARK.fullmatch(said):
             answer = at = at + len(said)
         elif _WEAK_OPENER.fullmatch(said):
-            at += len(said)  # talk only if talk follows
+            at += len(said)  # a remark only if another remark follows
         else:
             return answer
 
 
-def _may_be_talk(text: str) -> bool:
+def _may_be_remark(text: str) -> bool:
     text = text.lstrip().lower()
-    return any(text.startswith(start) or start.startswith(text) for start in _TALK_STARTS)
+    return any(text.startswith(start) or start.startswith(text) for start in _REMARK_STARTS)
 
 
 def _lowered(rest: str) -> str:
-    """A small word in capitals in the middle of a sentence is a restart, not a name."""
+    """Lowers a capital on a small word in the middle of a sentence: a restart, not a name."""
     word = re.match(r"\s*(\w+)", rest)
     if word and word[1].lower() in _SMALL_WORDS:
         at = word.start(1)
@@ -230,7 +230,7 @@ def _lowered(rest: str) -> str:
 
 
 def _may_be_small_word(rest: str) -> bool:
-    """Whether a word that a capital begins is not whole yet and may become a small one."""
+    """Returns whether an unfinished word with a capital may become a small word."""
     word = rest.lstrip()
     return (
         word.isalpha()
@@ -248,8 +248,8 @@ def _word_starts(folded: str) -> list[int]:
 
 
 def _fold(text: str) -> tuple[str, list[int]]:
-    """The text in lower case with single spaces and none at its ends, and for each of its
-    characters (and its end) where it stands in the original.
+    """Returns the text in lower case with single spaces and none at its ends, and for each of its
+    characters (and its end) the position in the original.
     """
     folded: list[str] = []
     positions: list[int] = []

@@ -8,18 +8,18 @@ _CHARACTERS_PER_SECOND = {
     "de": 14.0, "en": 15.0, "es": 16.0, "fr": 15.5, "it": 15.5, "nl": 14.5, "pt": 15.0,
     "ja": 7.5, "ko": 8.0, "zh": 5.0,
 }  # fmt: skip
-"""Talking speed, from syllables a second (Pellegrino et al., Language 87, 2011) and the letters a
-syllable takes in each script. For deadlines: a little fast rather than slow is the safe side."""
+"""Talking speed by language, from syllables a second (Pellegrino et al., Language 87, 2011) and the
+letters a syllable takes in each script. A little fast is the safe side for deadlines."""
 _DEFAULT_SPEED = 15.0
 
 _CLAUSE_END = re.compile(r"[.!?;:,…][\"')\]]*(?=\s|$)|[。！？；：，、]|\n")
 _MAY_END = re.compile(r"[.!?;:,…。！？；：，、\n]")
-"""Without one of these, words end no clause, and what waits need not be searched again."""
+"""Without one of these characters new words end no clause, and the search is skipped."""
 _CLAUSE_WORDS = 10
 _CLAUSE_LENGTH = 80
-"""Characters that are a clause whatever they are: not every script parts words by spaces."""
-_PAUSES = 0.1
-"""How much of its talk a voice may be silent for in the long run: a slow speaker, no drip."""
+"""Characters that always make a clause: not every script separates words by spaces."""
+_PAUSE_SHARE = 0.1
+"""Share of its talking time for which a voice may pause in the long run: slow, but no drip."""
 _WORD = re.compile(r"\S+ +")
 _SENTENCE_END = re.compile(r"[.!?…。！？][\"')\]]*\s*$")
 
@@ -33,7 +33,9 @@ def _speed(language: str) -> float:
 
 
 def whole_clauses(text: str) -> str:
-    """What a voice can say of it already: up to where a clause ends, or all of about ten words."""
+    """Returns the part that a voice can say already: up to the last end of a clause, or all of it
+    from about ten words on.
+    """
     end = 0
     for match in _CLAUSE_END.finditer(text):
         end = match.end()
@@ -47,10 +49,10 @@ def ends_sentence(text: str) -> bool:
 
 
 class SpeechClock:
-    """When the voice will run out of what it was given.
+    """Works out when the voice will have said all the words it was given.
 
-    It starts to speak with the first whole clause. `silent_from` is None until then. Of the pauses
-    whoever gives the words has let it make, its talk wins some back (see `_PAUSES`).
+    It starts to speak with the first whole clause; `silent_from` (s, router's clock) is None until
+    then. Pauses that the speaker lets it make add up, and its talk pays some back (`_PAUSE_SHARE`).
     """
 
     def __init__(self, language: str) -> None:
@@ -60,12 +62,16 @@ class SpeechClock:
         self._paused = 0.0
         self._given_since = 0.0
 
-    def taken_over(self, now: float) -> None:
-        """Another gives the words from now on; the pauses until then were not its own."""
-        self._paused, self._given_since = 0.0, now
+    def take_over(self, now: float) -> None:
+        """Starts a new speaker, whose predecessor's pauses are not counted against it."""
+        self._paused = 0.0
+        self._given_since = now
 
-    def heard(self, text: str, now: float) -> bool:
-        """Words were given to the voice, which says a clause once it is whole. Whether one is."""
+    def feed(self, text: str, now: float) -> bool:
+        """Gives words to the voice, which says each clause once it is whole.
+
+        Returns whether a clause became whole.
+        """
         self._waiting += text
         if not (_MAY_END.search(text) or self._is_long()):
             return False
@@ -76,12 +82,12 @@ class SpeechClock:
         talk = len(whole) / self._speed
         if self.silent_from is not None:
             pause = max(0.0, now - max(self.silent_from, self._given_since))
-            self._paused = max(0.0, self._paused + pause - _PAUSES * talk)
+            self._paused = max(0.0, self._paused + pause - _PAUSE_SHARE * talk)
         self.silent_from = max(now, self.silent_from or 0.0) + talk
         return True
 
     def _is_long(self) -> bool:
-        """Whether what waits may be a clause by its length alone."""
+        """Whether the words not said yet may be a clause by their length alone."""
         waiting = self._waiting
         return waiting.count(" ") >= _CLAUSE_WORDS or len(waiting) >= _CLAUSE_LENGTH
 
@@ -94,19 +100,21 @@ class SpeechClock:
         usual_pause: float = 0.0,
         options: RouterOptions,
     ) -> float:
-        """When more words must be there, if another is to take over (who needs `lead` seconds for
-        its first word) before the voice falls silent. Words put it off; only a whole clause, which
-        shows how long the voice was silent, may bring it nearer. A pause that is usual for whoever
-        gives them (`usual_pause`) is no stall.
+        """Returns when more words must be here for a spare to take over before the voice falls
+        silent; the spare needs `lead` seconds for its first word.
 
-        Until a clause is whole, a voice cannot start: the clause has a deadline of its own. Many
-        short pauses are as bad as a long one: what was paused is borne once. Where nobody could
-        take over (`lead` is None), a slow voice is better than none.
+        Words move this moment further away; only a whole clause, which shows how long the voice was
+        silent, may bring it nearer. A pause of `usual_pause` seconds is usual for this speaker and
+        no stall.
+
+        Until a clause is whole a voice cannot start, so that clause has a deadline of its own. Many
+        short pauses are as bad as a long one, so they share one allowance. Without a spare (`lead`
+        is None) a slow voice is better than none.
         """
         if lead is None:
             return last_chunk + options.first_word_deadline
         if self.silent_from is None:
             stalls_at = last_chunk + max(options.clause_stall, usual_pause)
             return min(first_word + options.first_clause, stalls_at)
-        still_borne = max(0.0, max(options.spoken_stall, usual_pause) - self._paused)
-        return max(last_chunk + still_borne, self.silent_from - lead)
+        allowance = max(0.0, max(options.spoken_stall, usual_pause) - self._paused)
+        return max(last_chunk + allowance, self.silent_from - lead)

@@ -95,7 +95,7 @@ class EndpointSet:
             except (ConfigurationError, AddressRefusedError) as error:
                 refused[key] = error
         self._endpoints = after
-        self._pool.put([*after.values()])
+        self._pool.set_endpoints([*after.values()])
         for gone in {*before.values()} - {*after.values()}:
             self._let_go(gone)
         return refused
@@ -131,7 +131,7 @@ class EndpointSet:
 
     def _endpoint(self, key: str, connection: Connection, old: Endpoint | None) -> Endpoint:
         if old and _asked(old.connection) == _asked(connection):
-            old.set_up_as(connection)
+            old.reconfigure(connection)
             return old
         guard = self._for_all or (self._for_guarded if connection.is_guarded else None)
         provider = PROVIDERS.load(connection.provider)(connection, self._clock, guard)

@@ -68,7 +68,7 @@ class QueueWatch:
                 break
         else:
             self._spared[key] = _SELDOM
-        endpoint.queued(queue.waiting if queue else 0)
+        endpoint.set_queue_length(queue.waiting if queue else 0)
 
 
 async def _asked(client: httpx2.AsyncClient, url: str, headers: dict[str, str]) -> Queue | None:

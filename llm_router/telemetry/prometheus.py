@@ -82,8 +82,8 @@ class PrometheusObserver:
         name = event.connection
         self._attempts.labels(name, event.outcome).inc()
         if event.role == "hedge":
-            self._hedges.labels(str(event.heard).lower()).inc()
-        if event.heard and event.largest_gap:
+            self._hedges.labels(str(event.delivered).lower()).inc()
+        if event.delivered and event.largest_gap:
             self._gap.labels(name).observe(event.largest_gap)
         if event.first_clause is not None and event.predicted is not None:
             self._off.labels(name).observe(abs(event.first_clause - event.predicted))
@@ -103,7 +103,7 @@ class PrometheusObserver:
         self._given.inc(event.characters)
         self._wasted.inc(event.wasted)
 
-    def endpoints_are(self, states: Sequence[EndpointState]) -> None:
+    def endpoints_sampled(self, states: Sequence[EndpointState]) -> None:
         for state in states:
             self._breaker.labels(state.connection).set(_OPENNESS[state.breaker])
             self._in_flight.labels(state.connection).set(state.in_flight)

@@ -142,7 +142,7 @@ def _attempts(event: ReplyEvent, zero: float) -> Iterator[UsageRecord]:
             reply_id=reply_id,
             role=attempt.role,
             outcome=attempt.outcome,
-            delivered=attempt.heard,
+            delivered=attempt.delivered,
             ttft=attempt.first_word,
             ttfc=attempt.first_clause,
             duration=attempt.duration,
@@ -163,7 +163,7 @@ def silence_avoided(attempt: AttemptEvent, reply: ReplyEvent) -> float | None:
     silent, and nothing is counted.
     """
     failed = [e for e in reply.tries if e.failure and e.started_at <= attempt.started_at]
-    if not attempt.heard or attempt.first_word is None or attempt.role == "first" or not failed:
+    if not attempt.delivered or attempt.first_word is None or attempt.role == "first" or not failed:
         return None
     asked_at = attempt.started_at if attempt.role == "resume" else reply.started_at
     waited = attempt.started_at + attempt.first_word - asked_at

@@ -21,7 +21,7 @@ def prewarm(_: JobProcess) -> None:
     share_metrics(FOLDER)
     observer = PrometheusObserver()
     observer.reply_ended(REPLY)
-    observer.endpoints_are([EndpointState(connection="a", breaker="open", in_flight=2)])
+    observer.endpoints_sampled([EndpointState(connection="a", breaker="open", in_flight=2)])
 
 
 async def answer(_: JobContext) -> None:

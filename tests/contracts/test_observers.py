@@ -20,7 +20,7 @@ def test_an_attempt_is_told_with_its_times_its_tokens_and_who_it_was() -> None:
     assert first.first_word == pytest.approx(0.15, abs=1e-6)
     assert first.first_clause == pytest.approx(0.15 + 6 * 0.02, abs=1e-6)
     assert first.largest_gap == pytest.approx(0.02, abs=1e-6)
-    assert (first.characters, first.given, first.heard) == (len(ANSWER), len(ANSWER), True)
+    assert (first.characters, first.given, first.delivered) == (len(ANSWER), len(ANSWER), True)
     assert first.predicted is None
     assert second.predicted == pytest.approx(first.first_clause, rel=0.1)
 
@@ -62,14 +62,14 @@ def test_a_stall_shows_as_the_largest_gap_and_what_nobody_heard_as_waste() -> No
     told = Scene(stalls, SPARE).ask()
     [gone] = [event for event in told.attempts if event.connection == "a"]
     assert gone.largest_gap == pytest.approx(0.3, abs=1e-6)
-    assert gone.heard
+    assert gone.delivered
     assert told.replies[0].resumes == 1
     slow = Scene(say(ANSWER, first=0.31), say(ANSWER, first=0.05)).ask()
     [lost] = [event for event in slow.attempts if event.outcome == "lost"]
-    assert (lost.heard, lost.given) == (False, 0)
+    assert (lost.delivered, lost.given) == (False, 0)
 
 
 def test_an_interrupted_attempt_says_how_much_was_heard_of_it() -> None:
     [event] = Scene(COUNTED).ask(stop_after=3).attempts
-    assert (event.outcome, event.heard) == ("cancelled", True)
+    assert (event.outcome, event.delivered) == ("cancelled", True)
     assert event.given == len("We open at ")

@@ -14,7 +14,7 @@ from llm_router.assembly import POLICIES
 from llm_router.clock import SystemRng
 from llm_router.connections.record import Connection
 from llm_router.routing.endpoint import Endpoint
-from llm_router.routing.policies.base import Policy, RankContext, RoutingContext, standing
+from llm_router.routing.policies.base import Policy, RankContext, RoutingContext, rank_candidates
 from llm_router.routing.pool import Pool
 from llm_router.testing import HANG, ScriptedProvider
 from llm_router.types import ChatRequest
@@ -38,10 +38,10 @@ SHOWN = st.builds(
 CANDIDATES = st.lists(SHOWN, max_size=8, unique_by=lambda candidate: candidate.name)
 TURNS = st.builds(
     RoutingContext,
-    aim=st.builds(RankContext, size=st.integers(0, 3), target=st.sampled_from([0.2, 0.8])),
+    rank_context=st.builds(RankContext, size=st.integers(0, 3), target=st.sampled_from([0.2, 0.8])),
     session_id=st.sampled_from(["", "s1", "s2"]),
-    last=st.sampled_from(["", "connection 1", "connection 2", "gone"]),
-    number=st.integers(1, 1_000_000),
+    last_connection=st.sampled_from(["", "connection 1", "connection 2", "gone"]),
+    turn_number=st.integers(1, 1_000_000),
     chance=st.floats(0, 1, exclude_max=True),
 )
 AIM = RankContext(size=0, target=0.8)
@@ -58,7 +58,7 @@ def load(name: str) -> Policy:
 
 
 def order(policy: Policy, candidates: Sequence[Shown], turn: RoutingContext) -> list[str]:
-    return names(policy.choose(standing(policy, candidates, turn.aim), turn))
+    return names(policy.choose(rank_candidates(policy, candidates, turn.rank_context), turn))
 
 
 def names(candidates: Sequence[Shown]) -> list[str]:
@@ -88,7 +88,7 @@ def test_the_same_question_has_the_same_answer_and_changes_nothing(
     name: str, candidates: list[Shown], turn: RoutingContext
 ) -> None:
     policy = load(name)
-    shown = standing(policy, candidates, turn.aim)
+    shown = rank_candidates(policy, candidates, turn.rank_context)
     before = shown.ordered()
     first = policy.choose(shown, turn)
     assert shown.ordered() == before
@@ -104,8 +104,8 @@ def test_they_stand_by_rank_and_equals_as_they_were_listed(
     name: str, candidates: list[Shown], turn: RoutingContext
 ) -> None:
     policy = load(name)
-    by_rank = sorted(candidates, key=lambda one: policy.rank(one, turn.aim))
-    assert standing(policy, candidates, turn.aim).ordered() == by_rank
+    by_rank = sorted(candidates, key=lambda one: policy.rank(one, turn.rank_context))
+    assert rank_candidates(policy, candidates, turn.rank_context).ordered() == by_rank
 
 
 @every
@@ -122,7 +122,7 @@ def test_an_order_that_was_kept_is_the_order_made_afresh(
     turn: RoutingContext,
 ) -> None:
     policy = load(name)
-    kept, now = standing(policy, candidates, turn.aim), dict(enumerate(candidates))
+    kept, now = rank_candidates(policy, candidates, turn.rank_context), dict(enumerate(candidates))
     for place, in_flight, time in changes:
         policy.choose(kept, turn)  # what it notes of this must not outlive a change
         if place >= len(candidates):
@@ -181,7 +181,7 @@ def test_sessions_are_shared_by_weight_and_so_are_those_who_stand_in(
     name: str, weights: Sequence[float]
 ) -> None:
     policy = load(name)
-    shown = standing(policy, arms(weights), AIM)
+    shown = rank_candidates(policy, arms(weights), AIM)
     orders = [names(policy.choose(shown, RoutingContext(AIM, session))) for session in SESSIONS]
     assert_shared(Counter(first for first, *_ in orders), weights)
     of_the_last = [second for first, second, *_ in orders if first == f"arm {len(weights) - 1}"]
@@ -193,7 +193,7 @@ def test_turns_of_no_session_are_shared_by_weight_and_so_are_those_who_stand_in(
     weights: Sequence[float],
 ) -> None:
     policy, rng = load("weighted"), SystemRng(7)
-    shown = standing(policy, arms(weights), AIM)
+    shown = rank_candidates(policy, arms(weights), AIM)
     orders = [
         names(policy.choose(shown, RoutingContext(AIM, chance=rng.random()))) for _ in range(4_000)
     ]

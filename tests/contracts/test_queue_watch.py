@@ -85,7 +85,7 @@ async def test_llama_cpp_without_metrics_is_asked_for_its_slots() -> None:
         await looked(one, 3)
         assert {path for path, _ in one.other_requests} >= {"/metrics", "/slots"}
         assert {headers.get("authorization") for _, headers in one.other_requests} == {"Bearer k"}
-        assert router.pool.endpoints[0]._waiting == 1
+        assert router.pool.endpoints[0]._queue_length == 1
 
 
 async def test_only_servers_of_one_s_own_are_looked_at_and_only_when_told_to() -> None:

@@ -77,7 +77,7 @@ def test_prometheus_counts_words_that_nobody_heard() -> None:
 async def test_prometheus_draws_breakers_and_streams_in_flight_while_a_router_is_open() -> None:
     registry = CollectorRegistry()
     observer = PrometheusObserver(registry)
-    observer.endpoints_are([EndpointState(connection="x", breaker="half-open", in_flight=3)])
+    observer.endpoints_sampled([EndpointState(connection="x", breaker="half-open", in_flight=3)])
     assert measured(registry) == {
         "router_breaker_open{connection=x}": 0.5,
         "router_in_flight{connection=x}": 3,

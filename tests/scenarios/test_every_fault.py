@@ -59,7 +59,7 @@ def longest_pause(heard: Heard) -> float:
         if chunk.text:
             if voice.silent_from is not None:
                 longest = max(longest, at - voice.silent_from)
-            voice.heard(chunk.text, at)
+            voice.feed(chunk.text, at)
     return longest
 
 

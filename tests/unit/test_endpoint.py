@@ -4,19 +4,23 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from llm_router.connections.record import Connection
-from llm_router.routing.endpoint import Attempt, Endpoint, Mailbox
+from llm_router.routing.attempt import Attempt
+from llm_router.routing.endpoint import Endpoint
+from llm_router.routing.mailbox import Mailbox
 from llm_router.testing import HANG, ManualClock, ScriptedProvider, Step
 from llm_router.types import ChatRequest, Chunk
 
 WORD = Step(0.0, Chunk(text="word"))
 
 
-def played(*script: Step, limit: int, act: Callable[[Attempt, Mailbox], Awaitable[None]]) -> None:
+def played(
+    *script: Step, limit: int, act: Callable[[Attempt, Mailbox[Attempt]], Awaitable[None]]
+) -> None:
     """One attempt that plays the script into a mailbox, while `act` goes on."""
     clock = ManualClock()
 
     async def main() -> None:
-        mailbox = Mailbox(clock, limit)
+        mailbox = Mailbox[Attempt](clock, limit)
         attempt = Attempt(
             Endpoint(Connection(name="a"), ScriptedProvider([script], clock=clock)),
             ChatRequest(messages=[]),
@@ -37,7 +41,7 @@ def played(*script: Step, limit: int, act: Callable[[Attempt, Mailbox], Awaitabl
 
 
 def test_a_reader_that_is_slow_slows_the_attempt_down() -> None:
-    async def act(attempt: Attempt, mailbox: Mailbox) -> None:
+    async def act(attempt: Attempt, mailbox: Mailbox[Attempt]) -> None:
         come = [attempt.characters]
         for _ in range(6):
             assert await mailbox.get(1.0)
@@ -49,7 +53,7 @@ def test_a_reader_that_is_slow_slows_the_attempt_down() -> None:
 
 
 def test_what_has_come_is_read_even_when_its_time_is_over() -> None:
-    async def act(attempt: Attempt, mailbox: Mailbox) -> None:
+    async def act(attempt: Attempt, mailbox: Mailbox[Attempt]) -> None:
         assert await mailbox.get(0.0) == (attempt, WORD.chunk)
         assert await mailbox.get(0.0) is None
 
@@ -60,7 +64,7 @@ def test_each_wait_ends_at_its_own_time_whatever_the_one_before_was_for() -> Non
     clock = ManualClock()
 
     async def main() -> None:
-        mailbox = Mailbox(clock)
+        mailbox = Mailbox[Attempt](clock)
         for until in (5.0, 6.0, 6.5):
             assert await mailbox.get(until) is None
             assert until <= clock.now() < until + 0.001
@@ -72,7 +76,7 @@ def test_each_wait_ends_at_its_own_time_whatever_the_one_before_was_for() -> Non
 
 
 def test_a_wait_may_end_before_the_one_that_a_word_cut_short_would_have() -> None:
-    async def act(_: Attempt, mailbox: Mailbox) -> None:
+    async def act(_: Attempt, mailbox: Mailbox[Attempt]) -> None:
         assert await mailbox.get(50.0)
         assert await mailbox.get(9.0) is None
         assert asyncio.get_running_loop().time() < 10.0

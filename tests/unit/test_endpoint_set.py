@@ -54,7 +54,7 @@ def used(endpoint: Endpoint) -> Endpoint:
     now = SystemClock().now()
     endpoint.latency.record_first_word(0, 0.3, now)
     endpoint.breaker.failed(REJECTED, now, endpoint.breaker.generation)
-    endpoint.limits.asked(1, now)
+    endpoint.limits.request_started(1, now)
     assert known(endpoint) == (True, True)
     return endpoint
 
@@ -100,7 +100,7 @@ async def test_one_that_is_asked_differently_keeps_what_is_still_true(
 
 async def test_a_limit_that_is_raised_lets_go_at_once(kept: Kept) -> None:
     [one] = put(kept, replace(A, rate_limit_rpm=1))
-    one.limits.asked(1, SystemClock().now())
+    one.limits.request_started(1, SystemClock().now())
     assert kept.pool.plan(HELLO, SystemClock().now()).ready == []
     put(kept, replace(A, rate_limit_rpm=2))
     assert kept.pool.plan(HELLO, SystemClock().now()).ready == [one]

@@ -79,12 +79,14 @@ def test_the_last_resort_is_an_error_that_says_who_failed_how_and_who_was_not_as
     assert lines(log) == [("ERROR", f"no connection could answer ({said}): the last resort spoke")]
 
 
-def test_a_reader_who_got_an_error_heard_no_last_resort(log: pytest.LogCaptureFixture) -> None:
+def test_an_error_to_a_reader_is_logged_as_one_and_not_as_a_last_resort(
+    log: pytest.LogCaptureFixture,
+) -> None:
     event = replace(REPLY, connection="", characters=0, last_resort=True, failures=())
     assert event.failed
     LogObserver().reply_ended(event)
     assert lines(log) == [
-        ("ERROR", "no connection could answer (none): whoever asked was told so"),
+        ("ERROR", "no connection could answer (none): its reader got an error"),
     ]
 
 

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from llm_router.connections.record import Connection
 from llm_router.options import PatienceOptions, RouterOptions
-from llm_router.routing.endpoint import Attempt, Endpoint, Mailbox
+from llm_router.routing.attempt import Attempt
+from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.hedge import (
     GiveUp,
+    Late,
     Patience,
     Race,
-    Start,
     Step,
     Wait,
     patience,
@@ -22,6 +23,7 @@ from llm_router.routing.hedge import (
     usual_wait,
 )
 from llm_router.routing.latency import Histogram
+from llm_router.routing.mailbox import Mailbox
 from llm_router.testing import HANG, ManualClock, ScriptedProvider
 from llm_router.types import ChatRequest
 
@@ -137,14 +139,14 @@ class Course:
         names: str,
         *,
         hedges: int = 9,
-        most: int = 9,
+        max_attempts: int = 9,
         give_up_at: float = 100.0,
         careful: str = "",
         resort: str = "",
     ) -> None:
         self.clock = ManualClock()
         self.hedges_left = hedges
-        self.mailbox = Mailbox(self.clock)
+        self.mailbox = Mailbox[Attempt](self.clock)
         self.attempts: dict[str, Attempt] = {}
         endpoints = [
             Endpoint(
@@ -153,21 +155,23 @@ class Course:
             )
             for name in names
         ]
-        self.race = Race(endpoints, self._pays, most=most, give_up_at=give_up_at)
-
-    def _pays(self) -> bool:
-        self.hedges_left -= 1
-        return self.hedges_left >= 0
+        self.race = Race(endpoints, max_attempts=max_attempts, give_up_at=give_up_at)
 
     def at(self, now: float) -> str:
         """All that happens at that time: starts as `hedge b`, then `wait 3` or `give up`."""
         self.clock.advance(now - self.clock.now())
         said = []
-        while isinstance(step := self.race.next_step(now), Start):
-            said.append(f"{step.why} {step.endpoint.name}")
-            attempt = self._start(step.endpoint)
-            self.race.started(attempt)
-        return ", ".join([*said, self._told(step)])
+        while not isinstance(step := self._next_step(now), Wait | GiveUp):
+            if isinstance(step, Late):
+                step.attempt.late()
+                continue
+            self.hedges_left -= step.reason == "hedge"
+            said.append(f"{step.reason} {step.endpoint.name}")
+            self.race.started(self._start(step.endpoint))
+        return ", ".join([*said, f"wait {step.until:g}" if isinstance(step, Wait) else "give up"])
+
+    def _next_step(self, now: float) -> Step:
+        return self.race.next_step(now, may_hedge=self.hedges_left > 0)
 
     def fails(self, name: str) -> None:
         self.race.ended(self.attempts[name])
@@ -185,10 +189,6 @@ class Course:
         )
         self.attempts[endpoint.name] = attempt
         return attempt
-
-    @staticmethod
-    def _told(step: Step) -> str:
-        return f"wait {step.until:g}" if isinstance(step, Wait) else "give up"
 
     def run(self, script: Callable[["Course"], None]) -> None:
         async def main() -> None:
@@ -307,14 +307,14 @@ def test_no_more_are_started_than_allowed() -> None:
         course.fails("b")
         assert course.at(0) == "give up"
 
-    Course("abc", most=2).run(script)
+    Course("abc", max_attempts=2).run(script)
 
 
 def test_one_that_came_to_its_limit_or_left_in_the_meantime_is_passed_over() -> None:
     def script(course: Course) -> None:
         course.at(0)
         limited, gone, _ = course.race.queue
-        limited.set_up_as(Connection(name="b", monthly_budget=0.0))
+        limited.reconfigure(Connection(name="b", monthly_budget=0.0))
         gone.withdraw(lambda: None)
         assert course.at(1) == "hedge d, wait 2"
 
@@ -384,7 +384,7 @@ def test_a_last_resort_is_asked_when_the_tries_are_used_up() -> None:
         course.fails("a")
         assert course.at(0) == "failover z, wait 1"
 
-    Course("abz", resort="z", most=1).run(script)
+    Course("abz", resort="z", max_attempts=1).run(script)
 
 
 def test_a_last_resort_is_not_asked_while_a_model_may_still_answer() -> None:
@@ -392,7 +392,7 @@ def test_a_last_resort_is_not_asked_while_a_model_may_still_answer() -> None:
         course.at(0)
         assert course.at(2) == "wait 100"
 
-    Course("abz", resort="z", most=1).run(script)
+    Course("abz", resort="z", max_attempts=1).run(script)
 
 
 def test_the_last_try_allowed_may_be_a_hedge() -> None:
@@ -401,7 +401,7 @@ def test_the_last_try_allowed_may_be_a_hedge() -> None:
         assert course.at(1) == "hedge b, wait 2"
         assert course.at(2) == "wait 3"
 
-    Course("abc", most=2).run(script)
+    Course("abc", max_attempts=2).run(script)
 
 
 def test_a_last_resort_alone_is_simply_asked() -> None:
@@ -412,7 +412,9 @@ def test_a_last_resort_alone_is_simply_asked() -> None:
 
 
 def test_nobody_to_ask_is_given_up_at_once() -> None:
-    assert isinstance(Race([], lambda: True, most=4, give_up_at=math.inf).next_step(0.0), GiveUp)
+    assert isinstance(
+        Race([], max_attempts=4, give_up_at=math.inf).next_step(0.0, may_hedge=True), GiveUp
+    )
 
 
 @given(
@@ -424,7 +426,7 @@ def test_nobody_to_ask_is_given_up_at_once() -> None:
 def test_any_race_ends_in_bounds(
     endpoints: int, most: int, hedges: int, events: list[tuple[float, str]]
 ) -> None:
-    course = Course("abcde"[:endpoints], most=most, hedges=hedges, give_up_at=6.0)
+    course = Course("abcde"[:endpoints], max_attempts=most, hedges=hedges, give_up_at=6.0)
 
     def script(course: Course) -> None:
         now, over = 0.0, False

@@ -200,7 +200,7 @@ def test_a_reply_in_flight_weighs_as_much_as_the_least_difference_that_is_measur
 
 def test_whoever_watches_is_told_of_each_change() -> None:
     latency, told = Latency(), list[int]()
-    latency.told = lambda: told.append(latency.samples)
+    latency.on_change = lambda: told.append(latency.samples)
     latency.record_first_word(0, 0.1, 0.0)
     latency.record_first_clause(0, 0.4, 0.0)
     latency.record_at_least(0, 0.4, 0.0)
@@ -231,7 +231,7 @@ def test_pauses_are_known_to_others_too() -> None:
 
 def test_who_is_told_of_a_change_finds_it_made() -> None:
     latency, found = Latency(), list[float | None]()
-    latency.told = lambda: found.append(latency.first_clause(0).quantile(0.5))
+    latency.on_change = lambda: found.append(latency.first_clause(0).quantile(0.5))
     latency.record_first_clause(0, 0.4, 0.0)
     latency.record_failure(1, 0.0)
     latency.record_at_least(0, 9.0, 0.0)
@@ -280,7 +280,7 @@ def test_a_few_failures_among_many_answers_are_not_forgotten_after_a_minute() ->
 def test_who_watches_is_told_of_what_fades_and_of_nothing_else() -> None:
     latency, told = Latency(), list[str]()
     latency.record_failure(0, 0.0)
-    latency.told = lambda: told.append("told")
+    latency.on_change = lambda: told.append("told")
     latency.fade(DOUBT - 1)
     assert told == []
     latency.fade(DOUBT)

@@ -47,16 +47,16 @@ def until(one: Limits, now: float) -> float:
 def test_one_without_limits_is_never_at_one() -> None:
     one = limits(price_out=1e6)
     for _ in range(1_000):
-        one.asked(10**6, 0.0)
-        one.answered(10**6, 1e6, 0.0)
+        one.request_started(10**6, 0.0)
+        one.request_ended(10**6, 1e6, 0.0)
     assert one.reached(0.0) is None
 
 
 def test_so_many_requests_and_no_more() -> None:
     one = limits(rate_limit_rpm=2)
-    one.asked(0, 1.0)
+    one.request_started(0, 1.0)
     assert one.reached(1.0) is None
-    one.asked(0, 7.0)
+    one.request_started(0, 7.0)
     assert reason(one, 7.0) == "its limit of 2 requests a minute"
     assert until(one, 7.0) == pytest.approx(SLOT + MINUTE, abs=0.01)
     assert one.reached(until(one, 7.0)) is None
@@ -70,7 +70,7 @@ def test_no_sixty_seconds_see_more_requests_than_the_limit(limit: int, pauses: l
         if reached := one.reached(now):
             assert now < reached.until <= now + MINUTE + SLOT + 0.01
         else:
-            one.asked(0, now)
+            one.request_started(0, now)
             started.append(now)
     for first in started:
         assert sum(first <= moment < first + MINUTE for moment in started) <= limit
@@ -87,24 +87,24 @@ def test_one_at_its_limit_may_be_asked_again_at_the_moment_that_was_told(
             assert one.reached(reached.until - 0.01)
             assert one.reached(reached.until) is None
         else:
-            one.asked(60, now)
+            one.request_started(60, now)
 
 
 def test_a_prompts_tokens_count_at_once_and_are_put_right_at_the_end() -> None:
     one = limits(rate_limit_tpm=100)
-    one.asked(100, 0.0)
+    one.request_started(100, 0.0)
     assert reason(one, 0.0) == "its limit of 100 tokens a minute"
-    one.answered(-40, 0.0, 1.0)
+    one.request_ended(-40, 0.0, 1.0)
     assert one.reached(1.0) is None
-    one.answered(40, 0.0, 2.0)
+    one.request_ended(40, 0.0, 2.0)
     assert one.reached(2.0)
 
 
 def test_a_budget_holds_until_the_month_is_over() -> None:
     one = limits(monthly_budget=2.5)
-    one.answered(0, 2.0, 0.0)
+    one.request_ended(0, 2.0, 0.0)
     assert one.reached(0.0) is None
-    one.answered(0, 0.5, 0.0)
+    one.request_ended(0, 0.5, 0.0)
     assert reason(one, 86_400.0) == "its monthly budget of 2.5"
     end = until(one, 0.0)
     assert end == pytest.approx(DECEMBER - NOON, abs=0.01)
@@ -117,16 +117,16 @@ def test_no_budget_at_all_is_a_budget_too() -> None:
 
 def test_a_budget_set_in_the_middle_of_a_month_knows_what_was_spent() -> None:
     one = limits()
-    one.answered(0, 2.0, 0.0)
+    one.request_ended(0, 2.0, 0.0)
     one.connection = Connection(name="a", monthly_budget=2.0)
     assert one.reached(0.0)
 
 
 def test_of_several_limits_the_one_that_holds_longest_is_told() -> None:
     one = limits(rate_limit_rpm=1, monthly_budget=1.0)
-    one.asked(0, 0.0)
+    one.request_started(0, 0.0)
     assert "requests" in reason(one, 0.0)
-    one.answered(0, 1.0, 0.0)
+    one.request_ended(0, 1.0, 0.0)
     assert "budget" in reason(one, 0.0)
 
 
@@ -140,7 +140,7 @@ def test_reaching_a_limit_is_logged_once_and_not_for_every_turn(
     one = limits(rate_limit_rpm=1)
     with caplog.at_level(logging.WARNING, "llm_router"):
         for second in range(4):
-            one.asked(0, float(second))
+            one.request_started(0, float(second))
     (said,) = caplog.messages
     assert said.startswith("connection a is at its limit of 1 requests a minute: not asked for")
 
@@ -192,7 +192,7 @@ def test_several_processes_pass_a_limit_by_no_more_than_they_start_between_two_s
         for who, what in steps:
             now = clock.now()
             if what == "ask" and processes[who].reached(now) is None:
-                processes[who].asked(0, now)
+                processes[who].request_started(0, now)
                 started.append(now)
                 recent = sum(now - MINUTE < moment for moment in started)
                 overshoot = max(overshoot, recent - limit)
@@ -222,7 +222,7 @@ def test_what_others_spent_counts_from_the_start() -> None:
     mine, yours = (Limits(connection, clock.wall()) for _ in range(2))
 
     async def main() -> None:
-        mine.answered(0, 1.0, 0.0)
+        mine.request_ended(0, 1.0, 0.0)
         await Tally(sums, {"a": mine}, clock).step()
         tally = Tally(sums, {"a": yours}, clock)
         await tally.start()
@@ -241,7 +241,7 @@ def test_what_is_counted_travels_by_itself() -> None:
         tallies = [Tally(sums, {"a": one}, clock) for one in both]
         for tally in tallies:
             await tally.start()
-        both[0].asked(0, clock.now())
+        both[0].request_started(0, clock.now())
         await clock.sleep(2.5 * EVERY)
         assert both[1].reached(clock.now())
         for tally in tallies:
@@ -260,10 +260,10 @@ def test_nothing_counted_is_lost_while_the_store_is_away_and_that_is_logged_once
         tally = Tally(sums, {"a": one}, clock)
         sums.away = True
         for _ in range(2):
-            one.asked(5, 0.0)
+            one.request_started(5, 0.0)
             await tally.step()
         assert one.reached(0.0) is None
-        one.asked(5, 0.0)
+        one.request_started(5, 0.0)
         assert one.reached(0.0), "what it has counted itself it heeds"
         sums.away = False
         await tally.aclose()

@@ -13,7 +13,7 @@ from llm_router.routing.policies import (
     round_robin,
     weighted,
 )
-from llm_router.routing.policies.base import Policy, RankContext, RoutingContext, standing
+from llm_router.routing.policies.base import Policy, RankContext, RoutingContext, rank_candidates
 from tests.candidates import Shown
 
 AIM = RankContext(size=0, target=0.8)
@@ -46,7 +46,9 @@ def order(
     session_id: str = "",
 ) -> str:
     turn = RoutingContext(AIM, session_id, last, number, chance)
-    return "".join(one.name for one in policy.choose(standing(policy, candidates, AIM), turn))
+    return "".join(
+        one.name for one in policy.choose(rank_candidates(policy, candidates, AIM), turn)
+    )
 
 
 def test_priority_goes_by_the_users_order_whatever_the_clock_says() -> None:
@@ -88,7 +90,9 @@ def test_latency_goes_by_the_size_of_the_prompt() -> None:
     for size, first in ((0, "a"), (1, "b")):
         aim = RankContext(size, 0.8)
         assert (
-            LATENCY.choose(standing(LATENCY, [short, even], aim), RoutingContext(aim))[0].name
+            LATENCY.choose(rank_candidates(LATENCY, [short, even], aim), RoutingContext(aim))[
+                0
+            ].name
             == first
         )
 

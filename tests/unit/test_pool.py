@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from llm_router.assembly import POLICIES
 from llm_router.connections.record import Connection
 from llm_router.failures import Failure, FailureClass
+from llm_router.routing.eligibility import may_follow, prompt_characters
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.latency import DOUBT
 from llm_router.routing.policies.base import C, RankContext, RankedCandidates, RoutingContext
 from llm_router.routing.policies.latency import LatencyPolicy
 from llm_router.routing.policies.least_pending import LeastPending
 from llm_router.routing.policies.priority import Priority
-from llm_router.routing.pool import Pool, may_follow, prompt_characters
+from llm_router.routing.pool import Pool
 from llm_router.testing import HANG, ScriptedProvider
 from llm_router.types import ChatRequest
 
@@ -152,7 +153,7 @@ def test_one_at_its_own_limit_is_not_asked_even_when_nobody_else_is_left() -> No
     one, other = endpoint("a", rate_limit_rpm=1), rest(endpoint("b", monthly_budget=0.0))
     both = pool(one, other, endpoint("z", last_resort=True))
     assert names(both.plan(HELLO, 0.0).ready) == "az"
-    one.limits.asked(1, 0.0)
+    one.limits.request_started(1, 0.0)
     plan = both.plan(HELLO, 0.0)
     assert (names(plan.ready), plan.trials) == ("z", [])
     assert list(plan.reasons) == [
@@ -165,7 +166,7 @@ def test_one_at_its_own_limit_is_not_asked_even_when_nobody_else_is_left() -> No
 
 def test_one_at_its_own_limit_has_no_trial_either() -> None:
     one = rest(endpoint("a", rate_limit_rpm=1))
-    one.limits.asked(1, 0.0)
+    one.limits.request_started(1, 0.0)
     plan = pool(one, endpoint("b")).plan(HELLO, 30.0)
     assert (names(plan.ready), plan.trials) == ("b", [])
 
@@ -174,7 +175,7 @@ def test_a_thousand_at_their_limits_come_back_each_in_its_time() -> None:
     everyone = [endpoint(f"e{n}", rate_limit_rpm=1) for n in range(1_000)]
     many = pool(*everyone)
     for number, one in enumerate(everyone):
-        one.limits.asked(1, number / 100)
+        one.limits.request_started(1, number / 100)
     assert many.plan(HELLO, 10.0).ready == []
     assert many.plan(HELLO, 65.5).ready == everyone[:500]
     assert many.plan(HELLO, 70.5).ready == everyone
@@ -184,11 +185,11 @@ def test_others_put_in_their_place_are_asked_from_the_next_plan_on() -> None:
     one, other = endpoint("a"), endpoint("b", context_length=10)
     changing = pool(one)
     assert names(changing.plan(HELLO, 0.0).ready) == "a"
-    changing.put([other, one])
+    changing.set_endpoints([other, one])
     assert names(changing.plan(HELLO, 0.0).ready) == "ba"
     rest(other)
     assert names(changing.plan(HELLO, 0.0).ready) == "a", "it is listened to"
-    changing.put([other])
+    changing.set_endpoints([other])
     assert names(changing.plan(HELLO, 0.0).ready) == "b"
 
 
@@ -206,10 +207,10 @@ def test_a_session_stays_where_it_was_answered() -> None:
     for who in (one, other):
         who.latency.record_first_clause(0, 0.2, 0.0)
     mine = replace(HELLO, session_id="mine")
-    both.answered("mine", other)
+    both.record_answer("mine", other)
     assert names(both.plan(mine, 0.0).ready) == "ba"
     assert names(both.plan(replace(HELLO, session_id="yours"), 0.0).ready) == "ab"
-    both.answered("", other)
+    both.record_answer("", other)
     assert names(both.plan(HELLO, 0.0).ready) == "ab", "no session, nowhere to stay"
 
 
@@ -219,7 +220,7 @@ def test_the_oldest_of_very_many_sessions_is_forgotten() -> None:
     for who in (one, other):
         who.latency.record_first_clause(0, 0.2, 0.0)
     for number in range(10_001):
-        both.answered(f"s{number}", other)
+        both.record_answer(f"s{number}", other)
     assert names(both.plan(replace(HELLO, session_id="s0"), 0.0).ready) == "ab"
     assert names(both.plan(replace(HELLO, session_id="s1"), 0.0).ready) == "ba"
 
@@ -245,12 +246,16 @@ class Curious(Priority):
 def test_a_policy_is_told_whose_turn_it_is_and_which() -> None:
     policy, one = Curious(), endpoint("a")
     only = Pool([one], policy, target=0.8, rng=Half())
-    only.answered("s", one)
+    only.record_answer("s", one)
     for session in ("s", "new"):
         only.plan(replace(HELLO, session_id=session), 0.0)
     assert policy.turns == [
-        RoutingContext(RankContext(0, 0.8), session_id="s", last="a", number=1, chance=0.5),
-        RoutingContext(RankContext(0, 0.8), session_id="new", last="", number=2, chance=0.5),
+        RoutingContext(
+            RankContext(0, 0.8), session_id="s", last_connection="a", turn_number=1, chance=0.5
+        ),
+        RoutingContext(
+            RankContext(0, 0.8), session_id="new", last_connection="", turn_number=2, chance=0.5
+        ),
     ]
 
 
@@ -338,9 +343,9 @@ def change(whole: Pool, what: str, one: Endpoint, seconds: float, now: float) ->
         case "idle":
             one.in_flight = 0
         case "spend":
-            one.limits.asked(1, now)
+            one.limits.request_started(1, now)
         case "answer":
-            whole.answered("mine", one)
+            whole.record_answer("mine", one)
 
 
 @pytest.mark.parametrize("name", POLICIES.names())
@@ -364,7 +369,7 @@ def test_a_plan_after_any_changes_is_the_plan_of_a_pool_that_starts_from_there(
     fresh = Pool(everyone, policy, 0.8, rng=Half())
     fresh.turns = kept.turns - len(REQUESTS)
     if answered:
-        fresh.answered("mine", answered)
+        fresh.record_answer("mine", answered)
     for plan, request in zip(plans, REQUESTS, strict=True):
         expected = fresh.plan(request, now)
         assert names(plan.ready) == names(expected.ready)

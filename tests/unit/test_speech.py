@@ -61,38 +61,38 @@ def test_a_sentence_that_is_not_over(text: str) -> None:
 
 def test_the_voice_is_silent_until_it_has_a_clause() -> None:
     clock = SpeechClock("en")
-    clock.heard("We open", 1.0)
-    clock.heard(" at nine", 2.0)
+    clock.feed("We open", 1.0)
+    clock.feed(" at nine", 2.0)
     assert clock.silent_from is None
-    clock.heard(".", 3.0)
+    clock.feed(".", 3.0)
     assert clock.silent_from == pytest.approx(3.0 + len("We open at nine.") / 15)
 
 
 def test_words_that_come_while_it_speaks_follow_on() -> None:
     clock = SpeechClock("en")
-    clock.heard("x" * 29 + ".", 0.0)
-    clock.heard("x" * 14 + ".", 1.0)
+    clock.feed("x" * 29 + ".", 0.0)
+    clock.feed("x" * 14 + ".", 1.0)
     assert clock.silent_from == pytest.approx(3.0)
 
 
 def test_half_a_clause_is_not_said_until_it_is_whole() -> None:
     clock = SpeechClock("en")
-    clock.heard("x" * 29 + ". And then", 0.0)
+    clock.feed("x" * 29 + ". And then", 0.0)
     assert clock.silent_from == pytest.approx(2.0)
-    clock.heard(" home.", 1.0)
+    clock.feed(" home.", 1.0)
     assert clock.silent_from == pytest.approx(2.0 + len(" And then home.") / 15)
 
 
 def test_words_without_punctuation_are_said_by_the_ten() -> None:
     clock = SpeechClock("en")
-    clock.heard("Yes. " + "word " * 10, 0.0)
+    clock.feed("Yes. " + "word " * 10, 0.0)
     assert clock.silent_from == pytest.approx(55 / 15)
 
 
 def test_words_that_come_after_a_silence_start_anew() -> None:
     clock = SpeechClock("en")
-    clock.heard("x" * 29 + ".", 0.0)
-    clock.heard("x" * 14 + ".", 10.0)
+    clock.feed("x" * 29 + ".", 0.0)
+    clock.feed("x" * 14 + ".", 10.0)
     assert clock.silent_from == pytest.approx(11.0)
 
 
@@ -103,7 +103,7 @@ def test_the_voice_never_runs_out_earlier_than_it_would_have(
     clock, now, before = SpeechClock("en"), 0.0, None
     for text, pause in given_out:
         now += pause
-        clock.heard(text, now)
+        clock.feed(text, now)
         if clock.silent_from not in (before, None):
             assert clock.silent_from >= now
         assert before is None or (clock.silent_from or 0.0) >= before
@@ -115,14 +115,14 @@ OPTIONS = RouterOptions(first_clause=2.0, clause_stall=0.6, spoken_stall=0.7)
 
 def test_a_clause_is_due_some_time_after_the_first_word() -> None:
     clock = SpeechClock("en")
-    clock.heard("We", 1.0)
+    clock.feed("We", 1.0)
     due = clock.more_due(first_word=1.0, last_chunk=2.5, lead=0.2, options=OPTIONS)
     assert due == 3.0, "however many words drip in between"
 
 
 def test_before_the_first_clause_the_next_word_is_due_soon() -> None:
     clock = SpeechClock("en")
-    clock.heard("We", 1.0)
+    clock.feed("We", 1.0)
     due = clock.more_due(first_word=1.0, last_chunk=1.0, lead=0.2, options=OPTIONS)
     assert due == 1.6
 
@@ -130,7 +130,7 @@ def test_before_the_first_clause_the_next_word_is_due_soon() -> None:
 @pytest.mark.parametrize(("usual", "expected"), [(0.9, 1.9), (0.1, 1.6)])
 def test_a_pause_that_is_usual_for_a_server_is_no_stall(usual: float, expected: float) -> None:
     clock = SpeechClock("en")
-    clock.heard("We", 1.0)
+    clock.feed("We", 1.0)
     due = clock.more_due(
         first_word=1.0, last_chunk=1.0, lead=0.2, usual_pause=usual, options=OPTIONS
     )
@@ -139,21 +139,21 @@ def test_a_pause_that_is_usual_for_a_server_is_no_stall(usual: float, expected: 
 
 def test_a_voice_that_has_run_out_bears_the_usual_pause_too() -> None:
     clock = SpeechClock("en")
-    clock.heard("Yes.", 0.0)
+    clock.feed("Yes.", 0.0)
     due = clock.more_due(first_word=0.0, last_chunk=5.0, lead=0.4, usual_pause=0.9, options=OPTIONS)
     assert due == pytest.approx(5.9)
 
 
 def test_more_is_due_before_the_voice_runs_out_by_as_much_as_the_next_one_needs() -> None:
     clock = SpeechClock("en")
-    clock.heard("x" * 149 + ".", 0.0)
+    clock.feed("x" * 149 + ".", 0.0)
     due = clock.more_due(first_word=0.0, last_chunk=0.0, lead=0.4, options=OPTIONS)
     assert due == pytest.approx(10.0 - 0.4)
 
 
 def test_a_voice_that_has_run_out_bears_a_short_stall() -> None:
     clock = SpeechClock("en")
-    clock.heard("Yes.", 0.0)
+    clock.feed("Yes.", 0.0)
     due = clock.more_due(first_word=0.0, last_chunk=5.0, lead=0.4, options=OPTIONS)
     assert due == 5.7
 
@@ -162,7 +162,7 @@ def drips(clock: SpeechClock, pause: float, times: int) -> float:
     """Clauses of 0.4 s, each `pause` s after the voice has fallen silent. When the last came."""
     now = 0.0
     for _ in range(times):
-        clock.heard("x" * 5 + ",", now)
+        clock.feed("x" * 5 + ",", now)
         now = (clock.silent_from or 0.0) + pause
     return now - pause - 0.4
 
@@ -184,8 +184,8 @@ def test_a_slow_speaker_is_no_drip() -> None:
 def test_whoever_takes_over_is_not_blamed_for_the_pauses_before_it() -> None:
     clock = SpeechClock("en")
     last = drips(clock, 0.25, 4)
-    clock.taken_over(last + 1.0)
-    clock.heard("x" * 5 + ",", last + 1.0)
+    clock.take_over(last + 1.0)
+    clock.feed("x" * 5 + ",", last + 1.0)
     due = clock.more_due(first_word=0.0, last_chunk=last + 1.0, lead=0.0, options=OPTIONS)
     assert due == pytest.approx(last + 1.7)
 
@@ -196,7 +196,7 @@ def test_however_it_is_cut_all_that_is_whole_is_said_at_once(pieces: list[str]) 
     for piece in pieces:
         waiting += piece
         whole = whole_clauses(waiting)
-        assert clock.heard(piece, 0.0) == bool(whole)
+        assert clock.feed(piece, 0.0) == bool(whole)
         waiting = waiting[len(whole) :]
 
 
@@ -210,6 +210,6 @@ def test_words_that_make_no_clause_whole_put_off_when_more_are_due(
     clock, now, due = SpeechClock("en"), 0.0, 0.0
     for text, pause in given_out:
         now += pause
-        is_whole, before = clock.heard(text, now), due
+        is_whole, before = clock.feed(text, now), due
         due = clock.more_due(first_word=given_out[0][1], last_chunk=now, lead=lead, options=OPTIONS)
         assert due >= before or is_whole

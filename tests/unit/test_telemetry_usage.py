@@ -22,7 +22,7 @@ PRICE = Price(input=1.0, cached=0.5, output=10.0)
 FIRST = AttemptEvent(
     connection="a", connection_id="id-a", pool="night", model="m", role="first", outcome="won",
     failure=None, started_at=100.0, first_word=0.25, first_clause=0.5, duration=2.0,
-    characters=400, given=400, heard=True, usage=Usage(1000, 200, 400), price=PRICE,
+    characters=400, given=400, delivered=True, usage=Usage(1000, 200, 400), price=PRICE,
 )  # fmt: skip
 ASKED = replace(
     REPLY, started_at=100.0, first_word=0.25, duration=2.0, deadline=4.0, integration="livekit",
@@ -52,7 +52,7 @@ def reply(*tries: AttemptEvent, **facts: Any) -> ReplyEvent:
 
 
 def failed(kind: FailureClass = FailureClass.SILENT, **facts: Any) -> AttemptEvent:
-    ended = {"outcome": str(kind), "failure": Failure(kind, "as told"), "heard": False}
+    ended = {"outcome": str(kind), "failure": Failure(kind, "as told"), "delivered": False}
     none = {"first_word": None, "first_clause": None, "usage": None, "characters": 0, "given": 0}
     return replace(FIRST, **ended | none | facts)  # type: ignore[arg-type]  # fields by name
 
@@ -90,7 +90,7 @@ def test_the_attempts_of_a_reply_share_its_id_and_no_other_has_it() -> None:
 
 
 def test_tokens_of_a_hedge_that_was_cut_off_are_estimated_and_paid() -> None:
-    lost = replace(FIRST, role="hedge", outcome="lost", heard=False, usage=None, characters=41)
+    lost = replace(FIRST, role="hedge", outcome="lost", delivered=False, usage=None, characters=41)
     [_, row] = rows_of(reply(FIRST, lost))
     assert (row.tokens_in, row.tokens_out, row.is_estimated) == (1000, 11, True)
     assert row.cost == pytest.approx((1000 + 110) / 1e6)
@@ -135,7 +135,10 @@ def spoke(role: Any, started_at: float = 100.5) -> AttemptEvent:
         ([failed(failure=None, outcome="lost"), spoke("hedge")], [None, None]),
         # It broke off in the middle of its words, and another went on.
         (
-            [failed(FailureClass.BROKEN_STREAM, heard=True, first_word=0.25), spoke("resume", 101)],
+            [
+                failed(FailureClass.BROKEN_STREAM, delivered=True, first_word=0.25),
+                spoke("resume", 101),
+            ],
             [None, 3.75],
         ),
         ([failed(started_at=101.0, role="hedge"), FIRST], [None, None]),

@@ -1,8 +1,8 @@
-"""`affinity`: a session always at the same endpoint, where its prompt is in the cache.
+"""`affinity`: each session always goes to the same endpoint, where its prompt is in the cache.
 
-For our own servers with long prompts, when several processes serve one session: each finds the same
-endpoint without asking the others. Weights share the sessions out. A turn of no session has no
-cache to go back to, so it goes to whoever is least busy.
+For your own servers with long prompts, when several processes serve one session: each process finds
+the same endpoint without asking the others. Weights share the sessions out. A turn without a
+session has no cache to return to, so it goes to the least busy endpoint.
 """
 
 from llm_router.routing.policies.base import (
@@ -19,11 +19,11 @@ from llm_router.routing.policies.base import (
 
 
 class Affinity:
-    def rank(self, candidate: CandidateView, aim: RankContext) -> Rank:  # noqa: ARG002  load is the same for any prompt
+    def rank(self, candidate: CandidateView, context: RankContext) -> Rank:  # noqa: ARG002  load does not depend on the prompt
         return load(candidate), candidate.connection.priority
 
-    def choose(self, standing: RankedCandidates[C], turn: RoutingContext) -> list[C]:
-        return by_session(standing, turn.session_id) if turn.session_id else standing.ordered()
+    def choose(self, ranked: RankedCandidates[C], context: RoutingContext) -> list[C]:
+        return by_session(ranked, context.session_id) if context.session_id else ranked.ordered()
 
 
 def create() -> Policy:

@@ -1,9 +1,10 @@
-"""What the router asks of a policy, and the order that is kept between two turns.
+"""The port of a policy, and the sorted candidates that live on between two turns.
 
-A policy is a module in this folder with `create() -> Policy`. It is pure: no clock, no chance of
-its own, nothing remembered. It says two things. `rank` is where an endpoint stands, whoever asks:
-the pool keeps `RankedCandidates` sorted by it and touches only those that have changed, so that a
-turn costs the same with a thousand endpoints as with ten. `choose` is what one turn makes of it.
+A policy is a module in this folder with `create() -> Policy`. It is pure: it reads no clock, draws
+no random number and remembers nothing. It decides in two steps. `rank` orders endpoints for every
+turn alike: the pool stores `RankedCandidates` sorted by it and moves only the endpoints that have
+changed, so that a turn costs the same with a thousand endpoints as with ten. `choose` adapts that
+order to one turn.
 """
 
 import bisect
@@ -16,21 +17,24 @@ from typing import Generic, Protocol, TypeVar
 from llm_router.connections.record import Connection
 
 Rank = tuple[float, ...]
-"""Lower goes first; of two the same, the one the user listed first."""
+"""Lower goes first; of two equal ranks, the endpoint that the user listed first."""
 
 
 class CandidateView(Protocol):
-    """One endpoint as a policy sees it. Only those that may be asked are shown to it."""
+    """One endpoint as a policy sees it. A policy sees only endpoints that may be asked."""
 
     @property
     def connection(self) -> Connection: ...
 
     @property
     def in_flight(self) -> int:
-        """Replies it is busy with."""
+        """Replies it is generating."""
 
     def predicted(self, size: int) -> float | None:
-        """Seconds to its first clause, with what is in flight; None: nothing was measured yet."""
+        """Returns the expected seconds to its first clause at its present load; None: unmeasured.
+
+        `size`: size class of the prompt.
+        """
 
 
 C = TypeVar("C", bound=CandidateView)
@@ -39,8 +43,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RankContext:
-    """What many turns have in common: the size class of the prompt (see `latency.size_class`) and
-    the seconds to the first clause that are wanted.
+    """The facts that many turns share: the size class of the prompt (see `latency.size_class`) and
+    the wanted seconds to the first clause (`target`).
     """
 
     size: int
@@ -49,23 +53,25 @@ class RankContext:
 
 @dataclass(frozen=True, slots=True)
 class RoutingContext:
-    """One turn: whose session, who answered it last (a connection's name or empty), how many turns
-    there were, and a number in [0, 1) for what is left to chance.
+    """One turn.
+
+    `last_connection`: name of the connection that answered the session last, or empty.
+    `turn_number`: turns of the pool so far. `chance`: a random number in [0, 1).
     """
 
-    aim: RankContext
+    rank_context: RankContext
     session_id: str = ""
-    last: str = ""
-    number: int = 0
+    last_connection: str = ""
+    turn_number: int = 0
     chance: float = 0.0
 
 
 class Policy(Protocol):
-    def rank(self, candidate: CandidateView, aim: RankContext) -> Rank:
-        """Where it stands, whoever asks."""
+    def rank(self, candidate: CandidateView, context: RankContext) -> Rank:
+        """Returns the rank of an endpoint, which is the same for every session."""
 
     def choose(self, standing: "RankedCandidates[C]", turn: RoutingContext) -> list[C]:
-        """All of them, best first: the first is the primary, the rest hedges and failovers."""
+        """Returns all candidates, best first: the primary, then the hedges and failovers."""
 
 
 class CreatePolicy(Protocol):
@@ -75,25 +81,27 @@ class CreatePolicy(Protocol):
 
 
 class RankedCandidates(Generic[C]):
-    """Candidates sorted by rank, and kept so while they change one at a time."""
+    """Candidates sorted by rank, which stay sorted while they change one at a time."""
 
-    _MOST_NOTES = 256
+    _MAX_CACHED = 256
 
     def __init__(self, rank: Callable[[C], Rank]) -> None:
         self._rank = rank
-        self._keys: list[Rank] = []  # its rank, and last its place
+        self._keys: list[Rank] = []
+        """For each candidate its rank, with its place at the end."""
         self._candidates: list[C] = []
         self._key_of: dict[str, Rank] = {}
-        self._notes: dict[str, object] = {}
+        self._cache: dict[str, object] = {}
 
     def put(self, candidate: C, place: int) -> None:
-        """Take it in, or note that it has changed. `place` is where the user listed it."""
-        name, key = candidate.connection.name, (*self._rank(candidate), place)
+        """Adds a candidate, or moves one that has changed. `place`: where the user listed it."""
+        name = candidate.connection.name
+        key = (*self._rank(candidate), place)
         old = self._key_of.get(name)
         if key == old:
             return
         if old is None:
-            self._notes.clear()
+            self._cache.clear()
         else:
             self._drop(old)
         at = bisect.bisect(self._keys, key)
@@ -103,7 +111,7 @@ class RankedCandidates(Generic[C]):
 
     def discard(self, candidate: C) -> None:
         if key := self._key_of.pop(candidate.connection.name, None):
-            self._notes.clear()
+            self._cache.clear()
             self._drop(key)
 
     def find(self, name: str) -> C | None:
@@ -114,22 +122,24 @@ class RankedCandidates(Generic[C]):
         return self._candidates.copy()
 
     def ordered_with(self, candidate: C, rank: Rank) -> list[C]:
-        """The order if this one ranked so."""
+        """Returns the order that would result if this candidate had that rank."""
         old = self._key_of[candidate.connection.name]
-        was, at = bisect.bisect_left(self._keys, old), bisect.bisect(self._keys, (*rank, old[-1]))
+        was = bisect.bisect_left(self._keys, old)
+        at = bisect.bisect(self._keys, (*rank, old[-1]))
         ordered = self._candidates.copy()
         ordered.insert(at - (was < at), ordered.pop(was))
         return ordered
 
-    def once(self, key: str, work_out: Callable[[], T]) -> T:
-        """What `work_out` gives, noted until somebody comes or goes: it must heed nothing of a
-        candidate that changes.
+    def cached(self, key: str, compute: Callable[[], T]) -> T:
+        """Returns the result of `compute`, cached until a candidate is added or removed.
+
+        The result must depend on nothing about a candidate that may change.
         """
-        if key not in self._notes:
-            if len(self._notes) >= self._MOST_NOTES:
-                del self._notes[next(iter(self._notes))]
-            self._notes[key] = work_out()
-        return self._notes[key]  # type: ignore[return-value]  # one key, one kind of value
+        if key not in self._cache:
+            if len(self._cache) >= self._MAX_CACHED:
+                del self._cache[next(iter(self._cache))]
+            self._cache[key] = compute()
+        return self._cache[key]  # type: ignore[return-value]  # one key, one kind of value
 
     def _drop(self, key: Rank) -> None:
         at = bisect.bisect_left(self._keys, key)
@@ -142,39 +152,42 @@ class RankedCandidates(Generic[C]):
         return len(self._candidates)
 
 
-def standing(policy: Policy, candidates: Iterable[C], aim: RankContext) -> RankedCandidates[C]:
-    """Candidates, as the user listed them, put in order."""
-    sorted_: RankedCandidates[C] = RankedCandidates(lambda candidate: policy.rank(candidate, aim))
+def rank_candidates(
+    policy: Policy, candidates: Iterable[C], context: RankContext
+) -> RankedCandidates[C]:
+    """Ranks candidates given in the user's order."""
+    ranked: RankedCandidates[C] = RankedCandidates(lambda each: policy.rank(each, context))
     for place, candidate in enumerate(candidates):
-        sorted_.put(candidate, place)
-    return sorted_
+        ranked.put(candidate, place)
+    return ranked
 
 
 def load(candidate: CandidateView) -> float:
-    """How busy it would be with one reply more, for its weight."""
+    """Returns the load with one reply more, relative to the weight."""
     weight = candidate.connection.weight
     return (candidate.in_flight + 1) / weight if weight else math.inf
 
 
-def by_session(standing: RankedCandidates[C], session_id: str) -> list[C]:
-    """An order of its own for each session; over many sessions, those in front share by weight.
+def by_session(ranked: RankedCandidates[C], session_id: str) -> list[C]:
+    """Returns a different order for each session; the first places are shared out by weight.
 
-    Weighted rendezvous hashing (Thaler and Ravishankar, 1998; with the logarithm shares follow the
-    weights exactly): every process finds the same order, and when one goes, its sessions alone
-    move, each to the second of its own order.
+    Weighted rendezvous hashing (Thaler and Ravishankar, 1998; with the logarithm, shares follow the
+    weights exactly): every process finds the same order, and when an endpoint goes, only its
+    sessions move, each to the second endpoint of its own order.
     """
 
-    def work_out() -> list[C]:
+    def compute() -> list[C]:
         session = _number(session_id)
-        names = standing.once("names", lambda: [(_number(c.connection.name), c) for c in standing])
+        names = ranked.cached("names", lambda: [(_number(c.connection.name), c) for c in ranked])
         by_distance = sorted(names, key=lambda n: _distance(session ^ n[0], n[1].connection.weight))
         return [candidate for _, candidate in by_distance]
 
-    return standing.once(f"session {session_id}", work_out).copy()
+    return ranked.cached(f"session {session_id}", compute).copy()
 
 
-_MIX, _ALL_BITS = 0xD1B54A32D192ED03, 2**64 - 1
-"""An odd multiplier without pattern (Steele and Vigna, 2021): each bit stirs all those above it."""
+_MIX = 0xD1B54A32D192ED03
+"""An odd multiplier without pattern (Steele and Vigna, 2021): each bit affects all higher bits."""
+_ALL_BITS = 2**64 - 1
 
 
 def _number(text: str) -> int:
@@ -183,7 +196,7 @@ def _number(text: str) -> int:
 
 
 def _distance(pair: int, weight: float) -> float:
-    """Exponentially distributed, the less the more weight: the least of all is the first."""
+    """Returns an exponentially distributed distance, smaller for more weight; least goes first."""
     mixed = pair * _MIX & _ALL_BITS
     mixed = (mixed ^ mixed >> 32) * _MIX & _ALL_BITS
     return -math.log((mixed + 1) / 2**64) / weight if weight else math.inf

@@ -1,6 +1,6 @@
-"""`least_pending`: the one with the fewest replies in flight for its weight.
+"""`least_pending`: the endpoint with the fewest replies in flight for its weight.
 
-For servers of our own, whose queue is the thing to avoid. Weights stand for capacity, as in the
+For your own servers, whose queue is the thing to avoid. Weights stand for capacity, as in the
 weighted least connections of the Linux Virtual Server: of two idle servers the larger goes first.
 """
 
@@ -17,11 +17,11 @@ from llm_router.routing.policies.base import (
 
 
 class LeastPending:
-    def rank(self, candidate: CandidateView, aim: RankContext) -> Rank:  # noqa: ARG002  load is the same for any prompt
+    def rank(self, candidate: CandidateView, context: RankContext) -> Rank:  # noqa: ARG002  load does not depend on the prompt
         return load(candidate), candidate.connection.priority
 
-    def choose(self, standing: RankedCandidates[C], turn: RoutingContext) -> list[C]:  # noqa: ARG002  and for all sessions
-        return standing.ordered()
+    def choose(self, ranked: RankedCandidates[C], context: RoutingContext) -> list[C]:  # noqa: ARG002  nor on the session
+        return ranked.ordered()
 
 
 def create() -> Policy:

@@ -1,8 +1,8 @@
-"""`p2c`: two by chance, the less busy of them first.
+"""`p2c`: two endpoints drawn at random, the less busy of them first.
 
-Nearly as even as asking the least busy, but processes that know only of their own replies do not
-all run to the same server (Mitzenmacher, "The power of two choices", 2001). The rest follow by how
-busy they are.
+Nearly as even as asking the least busy endpoint, but processes that know only their own replies do
+not all choose the same server (Mitzenmacher, "The power of two choices", 2001). The rest follow,
+the least busy first.
 """
 
 from llm_router.routing.policies.base import (
@@ -18,15 +18,15 @@ from llm_router.routing.policies.base import (
 
 
 class PowerOfTwoChoices:
-    def rank(self, candidate: CandidateView, aim: RankContext) -> Rank:  # noqa: ARG002  load is the same for any prompt
+    def rank(self, candidate: CandidateView, context: RankContext) -> Rank:  # noqa: ARG002  load does not depend on the prompt
         return (load(candidate),)
 
-    def choose(self, standing: RankedCandidates[C], turn: RoutingContext) -> list[C]:
-        ordered = standing.ordered()
-        if len(ordered) <= 2:  # noqa: PLR2004  both are chosen
+    def choose(self, ranked: RankedCandidates[C], context: RoutingContext) -> list[C]:
+        ordered = ranked.ordered()
+        if len(ordered) <= 2:  # noqa: PLR2004  two: both are drawn
             return ordered
         # What is left of the number after the first choice is as good as a second number.
-        first, left = divmod(turn.chance * len(ordered), 1)
+        first, left = divmod(context.chance * len(ordered), 1)
         second = int(left * (len(ordered) - 1))
         if second >= first:
             second += 1

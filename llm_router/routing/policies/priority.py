@@ -1,4 +1,4 @@
-"""`priority`: the user's order, whatever the clock says. For when one answer is simply better."""
+"""`priority`: the user's order, however slow. For when one model's answers are simply better."""
 
 from llm_router.routing.policies.base import (
     C,
@@ -12,11 +12,11 @@ from llm_router.routing.policies.base import (
 
 
 class Priority:
-    def rank(self, candidate: CandidateView, aim: RankContext) -> Rank:  # noqa: ARG002  the user's order heeds no clock
+    def rank(self, candidate: CandidateView, context: RankContext) -> Rank:  # noqa: ARG002  the user's order is the same for any prompt
         return (candidate.connection.priority,)
 
-    def choose(self, standing: RankedCandidates[C], turn: RoutingContext) -> list[C]:  # noqa: ARG002  nor whose turn it is
-        return standing.ordered()
+    def choose(self, ranked: RankedCandidates[C], context: RoutingContext) -> list[C]:  # noqa: ARG002  and for any session
+        return ranked.ordered()
 
 
 def create() -> Policy:

@@ -1,4 +1,4 @@
-"""`round_robin`: everyone in turn. For equal servers, and for comparing them on equal shares."""
+"""`round_robin`: each endpoint in turn. For equal servers, and to compare servers fairly."""
 
 from llm_router.routing.policies.base import (
     C,
@@ -12,12 +12,12 @@ from llm_router.routing.policies.base import (
 
 
 class RoundRobin:
-    def rank(self, candidate: CandidateView, aim: RankContext) -> Rank:  # noqa: ARG002  as the user listed them
+    def rank(self, candidate: CandidateView, context: RankContext) -> Rank:  # noqa: ARG002  all rank the same: as the user listed them
         return ()
 
-    def choose(self, standing: RankedCandidates[C], turn: RoutingContext) -> list[C]:
-        ordered = standing.ordered()
-        first = turn.number % len(ordered) if ordered else 0
+    def choose(self, ranked: RankedCandidates[C], context: RoutingContext) -> list[C]:
+        ordered = ranked.ordered()
+        first = context.turn_number % len(ordered) if ordered else 0
         return ordered[first:] + ordered[:first]
 
 

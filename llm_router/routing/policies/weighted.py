@@ -1,7 +1,7 @@
 """`weighted`: shares by weight; for A/B splits, and for servers of unequal size.
 
-A session belongs to one arm for good, whoever else is up and in every process. A turn of no session
-goes where chance sends it.
+A session belongs to one arm for good, in every process and whichever other endpoints are up. A turn
+without a session goes to a random endpoint.
 """
 
 import bisect
@@ -20,22 +20,22 @@ from llm_router.routing.policies.base import (
 )
 
 _DRAWS = 4
-"""So many are drawn: the first, and by weight too those most likely to stand in for it."""
+"""Endpoints drawn by weight: the first, and those most likely to stand in for it."""
 _BELOW_ONE = 1 - 2**-53
 
 
 class Weighted:
-    def rank(self, candidate: CandidateView, aim: RankContext) -> Rank:  # noqa: ARG002  weights hold for any prompt
+    def rank(self, candidate: CandidateView, context: RankContext) -> Rank:  # noqa: ARG002  weights do not depend on the prompt
         return (-candidate.connection.weight,)
 
-    def choose(self, standing: RankedCandidates[C], turn: RoutingContext) -> list[C]:
-        if turn.session_id:
-            return by_session(standing, turn.session_id)
-        ordered = standing.ordered()
-        sums = standing.once(
+    def choose(self, ranked: RankedCandidates[C], context: RoutingContext) -> list[C]:
+        if context.session_id:
+            return by_session(ranked, context.session_id)
+        ordered = ranked.ordered()
+        sums = ranked.cached(
             "sums", lambda: [*itertools.accumulate(c.connection.weight for c in ordered)]
         )
-        drawn = _draw(sums, turn.chance)
+        drawn = _draw(sums, context.chance)
         first = [ordered[place] for place in drawn]
         for place in sorted(drawn, reverse=True):
             del ordered[place]
@@ -43,10 +43,9 @@ class Weighted:
 
 
 def _draw(sums: Sequence[float], chance: float) -> list[int]:
-    """Different places, each as likely as its weight. `sums` holds the weights, each added to those
-    before it.
+    """Draws different places, each as likely as its weight. `sums` holds the cumulative weights.
 
-    What a draw leaves of the number is as good as a new one.
+    The rest of `chance` after a draw is as random as a new number, and serves for the next draw.
     """
     drawn: dict[int, tuple[float, float]] = {}
     left = sums[-1] if sums else 0.0

@@ -1,0 +1,121 @@
+"""AttemptGroup: starts the attempts of one reply and settles each of them exactly once."""
+
+from collections.abc import Iterable
+
+from llm_router.clock import Clock
+from llm_router.failures import Failure
+from llm_router.options import PatienceOptions
+from llm_router.routing.attempt import Attempt, Role
+from llm_router.routing.draining import Draining
+from llm_router.routing.endpoint import Endpoint
+from llm_router.routing.hedge import patience
+from llm_router.routing.ledger import Ledger
+from llm_router.routing.mailbox import Mailbox
+from llm_router.routing.resume import resume_request
+from llm_router.types import ChatRequest
+
+
+class AttemptGroup:
+    """The attempts of one reply, from their start to what their end means for their endpoints.
+
+    Settling awaits nothing, so that a caller who interrupts is not delayed: an attempt is
+    cancelled, charged to its endpoint's latency and breaker, entered in the ledger, and left to
+    `Draining`. `size` is the size class of the prompt (see `latency.size_class`).
+    """
+
+    def __init__(
+        self,
+        request: ChatRequest,
+        ledger: Ledger,
+        *,
+        size: int,
+        options: PatienceOptions,
+        draining: Draining,
+        clock: Clock,
+    ) -> None:
+        self._request = request
+        self._ledger = ledger
+        self._size = size
+        self._options = options
+        self._draining = draining
+        self._clock = clock
+        self.mailbox: Mailbox[Attempt] = Mailbox(clock)
+
+    def start(self, endpoint: Endpoint, role: Role) -> Attempt:
+        """Starts an attempt; after words were given out, one that continues them."""
+        request = self._request
+        if self._ledger.given:
+            request = resume_request(request, self._ledger.given, endpoint.provider.continuation)
+        first_word = endpoint.latency.first_word(self._size)
+        waits = patience(first_word, self._clock.now(), self._options)
+        attempt = Attempt(
+            endpoint,
+            request,
+            role=role,
+            size=self._size,
+            hedge_after=waits.hedge_after,
+            silent_after=waits.silent_after,
+            mailbox=self.mailbox,
+            clock=self._clock,
+        )
+        self._ledger.started(attempt)
+        return attempt
+
+    def start_trials(self, endpoints: Iterable[Endpoint]) -> list[Attempt]:
+        """Probes half-open endpoints beside the first attempt.
+
+        They cost no hedge token: what they cost is bounded by how seldom a breaker is half-open.
+        """
+        now = self._clock.now()
+        return [self.start(e, "trial") for e in endpoints if e.breaker.take_trial(now)]
+
+    def win(self, winner: Attempt) -> None:
+        """Settles every attempt but the winner."""
+        self._ledger.won(winner)
+        for attempt in [a for a in self._ledger.running if a is not winner]:
+            if attempt.role == "trial":
+                self._draining.watch(attempt)
+                self._ledger.ended(attempt, "lost")
+            elif attempt.is_late:
+                self.fail(attempt, attempt.silence)
+            else:
+                is_slower = attempt.started_at < winner.started_at
+                if is_slower and not winner.endpoint.provider.last_resort:
+                    attempt.overtaken()
+                self.stop(attempt, "lost")
+
+    def stop(self, attempt: Attempt, outcome: str) -> None:
+        """Ends an attempt that is not to blame."""
+        attempt.cut()
+        attempt.cancel()
+        self._draining.add(attempt)
+        self._ledger.ended(attempt, outcome)
+
+    def fail(self, attempt: Attempt, failure: Failure) -> None:
+        """Ends an attempt whose failure counts against its endpoint, for this reply at least."""
+        attempt.failed(failure)
+        attempt.cancel()
+        self._draining.add(attempt)
+        self._ledger.failures[attempt.endpoint] = failure
+        self._ledger.ended(attempt, str(failure.kind), failure)
+
+    def give_up(self) -> None:
+        """Ends every attempt, because the time for a first word is over."""
+        for attempt in list(self._ledger.running):
+            if attempt.is_late:
+                self.fail(attempt, attempt.silence)
+            else:  # it had less time than it is due
+                self.stop(attempt, "cancelled")
+                self._ledger.failures[attempt.endpoint] = attempt.silence
+
+    def close(self) -> None:
+        """Ends every attempt, because the reply is over: finished, left or cancelled."""
+        for attempt in list(self._ledger.running):
+            if attempt is self._ledger.winner and self._ledger.is_finished:
+                attempt.finished()
+                attempt.cancel()
+                self._draining.add(attempt)
+                self._ledger.ended(attempt, "won")
+            else:
+                self.stop(attempt, "cancelled")
+        self.mailbox.close()

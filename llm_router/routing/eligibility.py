@@ -1,0 +1,82 @@
+"""Whether an endpoint may serve a request: what it can do, and what earlier failures rule out."""
+
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+from llm_router.failures import Failure, FailureClass
+from llm_router.routing.endpoint import Endpoint
+from llm_router.types import ChatRequest
+
+CHARACTERS_PER_TOKEN = 3.0
+"""On the safe side for English: a prompt is taken to be a little longer than it is."""
+
+
+def prompt_characters(request: ChatRequest) -> int:
+    """Counts the characters of text in all messages."""
+    characters = 0
+    for message in request.messages:
+        content = message.get("content")
+        if isinstance(content, str):
+            characters += len(content)
+        elif isinstance(content, list):
+            characters += sum(len(part.get("text", "")) for part in content)
+    return characters
+
+
+def has_image(request: ChatRequest) -> bool:
+    for message in request.messages:
+        content = message.get("content")
+        if isinstance(content, list) and any(part.get("type") == "image_url" for part in content):
+            return True
+    return False
+
+
+def obstacles(endpoint: Endpoint, request: ChatRequest, characters: int) -> Iterator[str]:
+    """Yields each reason for which the endpoint cannot serve the request, the plainest first."""
+    connection = endpoint.connection
+    if not connection.is_active:
+        yield "not active"
+    if request.integration and not getattr(connection, f"use_in_{request.integration}"):
+        yield f"not flagged for {request.integration}"
+    if request.pool is not None and connection.pool != request.pool:
+        yield f"not in pool {request.pool!r}"
+    able = connection.capabilities
+    if request.tools and not able.tools:
+        yield "does not support tools"
+    if request.response_format and not able.json:
+        yield "does not support JSON output"
+    if not able.images and has_image(request):
+        yield "does not support images"
+    if able.context_length and characters / CHARACTERS_PER_TOKEN > able.context_length:
+        yield f"the prompt is longer than its {able.context_length} tokens"
+
+
+def may_ask(
+    endpoint: Endpoint, failures: Mapping[Endpoint, Failure], *, move_on_refused_content: bool
+) -> bool:
+    """Returns whether neither its own failure in this reply nor another's rules it out."""
+    return not any(
+        endpoint is failed
+        or (failure.kind is FailureClass.REFUSED_CONTENT and not move_on_refused_content)
+        or not may_follow(endpoint, failed, failure)
+        for failed, failure in failures.items()
+    )
+
+
+def may_follow(endpoint: Endpoint, failed: Endpoint, failure: Failure) -> bool:
+    """Returns whether a failure at one endpoint leaves it sensible to ask another."""
+    match failure.consequence.next:
+        case "longer context":
+            have = endpoint.connection.context_length
+            had = failed.connection.context_length
+            return have is None or had is None or have > had
+        case "another kind":
+            return _kind(endpoint) != _kind(failed)
+        case "none":
+            return False
+    return True
+
+
+def _kind(endpoint: Endpoint) -> tuple[str, str]:
+    connection = endpoint.connection
+    return connection.provider, connection.server or urlsplit(connection.base_url).netloc

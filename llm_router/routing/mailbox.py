@@ -1,0 +1,90 @@
+"""Mailbox: the queue between the attempts of one reply and its single reader."""
+
+import asyncio
+from collections import deque
+from typing import Generic, TypeVar
+
+from llm_router.clock import Clock, Timer
+from llm_router.failures import Failure
+from llm_router.types import Chunk
+
+Event = Chunk | Failure | None
+"""One report of an attempt: a chunk, a failure, or None at the end of its stream."""
+
+Sender = TypeVar("Sender")
+
+
+class Mailbox(Generic[Sender]):
+    """Holds events in order of arrival. Bounded: a slow reader slows the senders down.
+
+    `limit` is the number of events at which senders pause, until half of them have been read.
+    """
+
+    def __init__(self, clock: Clock, limit: int = 256) -> None:
+        self._clock = clock
+        self._limit = limit
+        self._items: deque[tuple[Sender, Event]] = deque()
+        self._reader: asyncio.Future[None] | None = None
+        self._timer: Timer | None = None
+        self._timer_at = 0.0
+        self._room = asyncio.Event()
+
+    def post(self, sender: Sender, event: Event) -> bool:
+        """Adds an event. False: the mailbox is full, so await `room` before the next one."""
+        self._items.append((sender, event))
+        self._wake()
+        if len(self._items) < self._limit:
+            return True
+        self._room.clear()
+        return False
+
+    async def room(self) -> None:
+        """Waits until a full mailbox has been read down to half of its limit."""
+        await self._room.wait()
+
+    async def get(self, until: float) -> tuple[Sender, Event] | None:
+        """Returns the next event, or None once the clock has reached `until` without one.
+
+        An event that is already here is returned even if `until` has passed.
+        """
+        while not self._items:
+            if not self._wake_by(until):
+                return None
+            self._reader = asyncio.get_running_loop().create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+        item = self._items.popleft()
+        if len(self._items) == self._limit // 2:
+            self._room.set()
+        return item
+
+    def close(self) -> None:
+        """Cancels the timer; nothing is read after this."""
+        if self._timer:
+            self._timer.cancel()
+
+    def _wake_by(self, until: float) -> bool:
+        """Makes sure that a timer wakes the reader by `until`. False: that time has passed.
+
+        One timer serves many waits, because each chunk moves their end further away. When it fires
+        early, the reader checks the time and sets it again.
+        """
+        if self._timer and self._timer_at <= until:
+            return True
+        if until <= self._clock.now():
+            return False
+        if self._timer:
+            self._timer.cancel()
+        self._timer = self._clock.call_at(until, self._on_timer)
+        self._timer_at = until
+        return True
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._reader and not self._reader.done():
+            self._reader.set_result(None)

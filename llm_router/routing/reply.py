@@ -1,0 +1,294 @@
+"""Reply: one answer under way. Here awaiting, failing and deciding meet.
+
+A reply takes three steps, and may repeat them: a *race* for the first useful chunk, *speaking* what
+the winner says, and, when the winner breaks off, a race for the endpoint that continues. All
+waiting is in `Mailbox.get`; every decision is a plain function of the time.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
+
+from llm_router.errors import ReplyFailedError
+from llm_router.failures import Failure, FailureClass, failure_before_a_word
+from llm_router.routing.attempt import Attempt, Role
+from llm_router.routing.attempts import AttemptGroup
+from llm_router.routing.eligibility import may_ask, prompt_characters
+from llm_router.routing.endpoint import Endpoint
+from llm_router.routing.events import Observer, ReplyEvent
+from llm_router.routing.hedge import GiveUp, Late, Race, Start, takeover_lead, winning
+from llm_router.routing.latency import size_class
+from llm_router.routing.ledger import Ledger
+from llm_router.routing.resume import Seam
+from llm_router.routing.speech import ends_sentence
+from llm_router.routing.stall import StallDetector
+from llm_router.routing.state import RouterState
+from llm_router.types import ChatRequest, Chunk
+
+_UNFINISHED = Failure(FailureClass.BROKEN_STREAM, "ended without a finish reason")
+_USAGE_AFTER_END = 0.2
+"""Seconds to wait for the token counts that some servers send after the last word."""
+_CHECK_NOW = 0.0
+"""A deadline that has passed: the next wait works out a new one."""
+
+
+class Reply:
+    """One reply, read with `async for`. `event` describes it so far and is complete at its end."""
+
+    def __init__(
+        self, router: RouterState, request: ChatRequest, observers: Sequence[Observer]
+    ) -> None:
+        self._router = router
+        self._request = request
+        self._options = router.options
+        self._clock = router.clock
+        characters = prompt_characters(request)
+        self._size = size_class(characters)
+        self._ledger = Ledger(
+            request,
+            router.clock,
+            [*router.observers, *observers],
+            prompt_characters=characters,
+            deadline=self._first_word_deadline(),
+        )
+        self._attempts = AttemptGroup(
+            request,
+            self._ledger,
+            size=self._size,
+            options=router.options.patience,
+            draining=router.draining,
+            clock=router.clock,
+        )
+        self._mailbox = self._attempts.mailbox
+        self._stall = StallDetector(request, router.options)
+        self._reasons: Iterable[tuple[str, str]] = ()
+        self._ends_at = self._ledger.started_at
+        self._check_at = _CHECK_NOW
+        self._gave_tool_calls = False
+        self._chunks = self._run()
+
+    def __aiter__(self) -> AsyncIterator[Chunk]:
+        return self._chunks
+
+    async def aclose(self) -> None:
+        await self._chunks.aclose()
+
+    @property
+    def event(self) -> ReplyEvent:
+        return self._ledger.event
+
+    # ── The life of one reply ────────────────────────────────────────────────────────────────────
+
+    async def _run(self) -> AsyncGenerator[Chunk, None]:
+        total = self._request.total_deadline or self._options.total
+        self._ends_at = self._ledger.started_at + total
+        self._router.budget.deposit()
+        try:
+            while won := await self._race():
+                async with aclosing(self._speak(*won)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+                if self._ledger.is_finished:
+                    return
+                if self._ledger.resumes == self._options.max_resumes or self._is_out_of_time:
+                    break
+                self._ledger.resumes += 1
+            yield self._last_words()
+        finally:
+            # Awaits nothing, so that a caller who interrupts is not delayed.
+            self._attempts.close()
+            self._ledger.close()
+
+    async def _race(self) -> tuple[Attempt, Chunk] | None:
+        """Starts attempts, one after another or side by side, until one has a useful chunk.
+
+        Returns that attempt and its chunk; None: no endpoint could have one in time.
+        """
+        ready, trials = self._eligible()
+        race = Race(
+            ready,
+            max_attempts=self._options.max_attempts,
+            give_up_at=min(self._clock.now() + self._first_word_deadline(), self._ends_at),
+        )
+        while True:
+            now = self._clock.now()
+            step = race.next_step(now, may_hedge=self._router.budget.has_token)
+            if isinstance(step, GiveUp):
+                self._attempts.give_up()
+                return None
+            if isinstance(step, Late):
+                step.attempt.late()
+                continue
+            if isinstance(step, Start):
+                self._start(race, step, trials)
+                trials = ()
+                continue
+            posted = await self._mailbox.get(step.until)
+            if posted is None:
+                continue
+            attempt, event = posted
+            if attempt not in self._ledger.running:
+                continue  # a late report of an attempt that was given up
+            if chunk := winning(event, self._ledger.given):
+                self._prepare_takeover(attempt, race.queue)
+                return attempt, chunk
+            if failure := failure_before_a_word(event):
+                self._fail_over(race, attempt, failure)
+
+    def _start(self, race: Race, step: Start, trials: Sequence[Endpoint]) -> None:
+        if step.reason == "hedge":
+            self._router.budget.withdraw()
+        race.started(self._attempts.start(step.endpoint, self._role(step)))
+        for trial in self._attempts.start_trials(trials):
+            race.started(trial)
+
+    def _fail_over(self, race: Race, attempt: Attempt, failure: Failure) -> None:
+        race.ended(attempt)
+        self._attempts.fail(attempt, failure)
+        race.retain(self._may_ask)
+        if race.has_only_last_resorts:
+            # No healthy endpoint is left: ask those with an open breaker before giving up.
+            ready, _ = self._eligible()
+            race.requeue(ready)
+
+    async def _speak(self, winner: Attempt, chunk: Chunk) -> AsyncGenerator[Chunk, None]:
+        """Yields what the winner says, until it has finished or broken off."""
+        self._attempts.win(winner)
+        self._router.pool.record_answer(self._request.session_id, winner.endpoint)
+        seam = Seam(self._ledger.given, winner.endpoint.provider.continuation)
+        given_before = len(self._ledger.given)
+        name = winner.name
+        while True:
+            is_whole = bool(chunk.finish_reason or chunk.tool_calls)
+            text = seam.feed(chunk.text) + (seam.flush() if is_whole else "")
+            self._give(text, chunk, winner)
+            if chunk.finish_reason and self._is_cut_short(given_before):
+                self._attempts.fail(winner, Failure(FailureClass.EMPTY, "nothing more came"))
+                return
+            self._ledger.is_finished = chunk.finish_reason is not None
+            yield chunk.given_out(text, name)
+            if self._ledger.is_finished:
+                break
+            event = await self._next_event(winner)
+            if isinstance(event, Chunk):
+                chunk = event
+                continue
+            if self._gave_tool_calls:
+                # All that was asked for is out: what the server does after that does no harm.
+                self._ledger.is_finished = True
+                yield Chunk(finish_reason="tool_calls", connection=name)
+            elif event is None and self._is_out_of_time:
+                self._attempts.stop(winner, "cancelled")  # the reply's time ran out, not its words
+            else:
+                self._attempts.fail(winner, event or self._stall.failure())
+            return
+        self._check_at = _CHECK_NOW
+        self._ends_at = self._clock.now() + _USAGE_AFTER_END
+        while isinstance(event := await self._next_event(winner), Chunk):
+            if event.usage:
+                yield Chunk(usage=event.usage, connection=name)
+
+    def _last_words(self) -> Chunk:
+        """Returns the phrase that ends a reply which no endpoint can finish.
+
+        Raises ReplyFailedError for a reader of text who got no word.
+        """
+        phrases = self._router.phrases
+        language = self._request.language
+        self._ledger.all_failed(self._reasons)
+        if self._ledger.given:
+            text = phrases.closing(self._ledger.given, language)
+        elif self._request.speech:
+            text = phrases.pick("sorry", language, self._router.apologies)
+            self._router.apologies += 1
+        else:
+            failures = [(e.name, str(failure)) for e, failure in self._ledger.failures.items()]
+            raise ReplyFailedError([*failures, *self._ledger.unasked])
+        self._ledger.phrased(text)
+        return Chunk(text=text, finish_reason="stop")
+
+    # ── Endpoints that may be asked ──────────────────────────────────────────────────────────────
+
+    def _eligible(self) -> tuple[Sequence[Endpoint], Sequence[Endpoint]]:
+        """Returns the endpoints to ask, best first, and those to probe beside the first.
+
+        Leaves out the endpoints that have failed this reply or are being asked already.
+        """
+        asked = {*self._ledger.failures, *(attempt.endpoint for attempt in self._ledger.running)}
+        plan = self._router.pool.plan(self._request, self._clock.now(), without=asked)
+        self._reasons = plan.reasons
+        if not self._ledger.failures and not self._ledger.given:
+            return plan.ready, plan.trials  # nothing yet that could rule one of them out
+        ready = [endpoint for endpoint in plan.ready if self._may_ask(endpoint)]
+        return ready, () if self._ledger.given else plan.trials
+
+    def _may_ask(self, endpoint: Endpoint) -> bool:
+        if self._ledger.given and endpoint.provider.last_resort:
+            return False  # it cannot continue another's words
+        may_move = self._options.move_on_refused_content
+        return may_ask(endpoint, self._ledger.failures, move_on_refused_content=may_move)
+
+    def _role(self, step: Start) -> Role:
+        if not self._ledger.attempts:
+            return "first"
+        return "resume" if self._ledger.given and step.reason == "failover" else step.reason
+
+    def _prepare_takeover(self, winner: Attempt, queue: Sequence[Endpoint]) -> None:
+        """Works out how soon another endpoint could take over from the winner.
+
+        The next would be an endpoint that was not asked, else one that was asked and is not late.
+        """
+        asked = [a.endpoint for a in self._ledger.running if a is not winner and not a.is_late]
+        # No spare where another takeover would exceed the resumes allowed.
+        spares = [*queue, *asked] if self._ledger.resumes < self._options.max_resumes else []
+        now = self._clock.now()
+        self._stall.take_over(takeover_lead(spares, self._size, now, self._options.patience), now)
+        self._check_at = _CHECK_NOW
+
+    # ── Waiting for the winner's next words ──────────────────────────────────────────────────────
+
+    async def _next_event(self, winner: Attempt) -> Chunk | Failure | None:
+        """Returns the winner's next chunk or failure; None: it did not come in time.
+
+        The deadline is worked out when the timer fires and when a clause is whole, not for every
+        chunk: any other words only move it further away.
+        """
+        while True:
+            posted = await self._mailbox.get(self._check_at)
+            if posted is None:
+                self._check_at = self._due_at(winner)
+                if self._clock.now() >= self._check_at:
+                    return None
+                continue
+            attempt, event = posted
+            if attempt is winner:
+                return event or _UNFINISHED
+
+    def _due_at(self, winner: Attempt) -> float:
+        if self._ledger.is_finished:
+            return self._ends_at
+        times_out_at = winner.started_at + winner.endpoint.connection.timeout
+        due_at = self._stall.due_at(winner, self._clock.now())
+        return min(due_at, times_out_at, self._ends_at)
+
+    def _give(self, text: str, chunk: Chunk, winner: Attempt) -> None:
+        self._gave_tool_calls = self._gave_tool_calls or bool(chunk.tool_calls)
+        if text:
+            if self._stall.feed(text, winner.useful_at):
+                self._check_at = _CHECK_NOW
+            can_speak = self._stall.is_speaking or chunk.finish_reason is not None
+            self._ledger.gave(text, is_clause=can_speak)
+
+    def _is_cut_short(self, given_before: int) -> bool:
+        """Whether a continuation ended without adding anything to an unfinished sentence."""
+        added = self._ledger.given[given_before:].strip() or self._gave_tool_calls
+        return bool(given_before) and not added and not ends_sentence(self._ledger.given)
+
+    def _first_word_deadline(self) -> float:
+        options = self._options
+        usual = options.first_word_deadline if self._request.speech else options.text_deadline
+        wanted = self._request.first_word_deadline
+        return usual if wanted is None else wanted
+
+    @property
+    def _is_out_of_time(self) -> bool:
+        return self._clock.now() >= self._ends_at

@@ -1,0 +1,59 @@
+"""When a reply that has begun counts as stalled, so that another endpoint must take over."""
+
+from llm_router.failures import Failure, FailureClass
+from llm_router.options import RouterOptions
+from llm_router.routing.attempt import Attempt
+from llm_router.routing.hedge import usual_pause
+from llm_router.routing.speech import SpeechClock
+from llm_router.types import ChatRequest
+
+
+class StallDetector:
+    """Works out when the next words of one reply are due. Reads no clock.
+
+    A reader of text bears a pause of `RouterOptions.stall`. A voice bears silence upstream for as
+    long as it still has words to say, less the time that a spare needs to take over.
+    """
+
+    def __init__(self, request: ChatRequest, options: RouterOptions) -> None:
+        self._is_spoken = request.speech
+        self._options = options
+        self._speech = SpeechClock(request.language)
+        self._lead: float | None = None
+
+    def take_over(self, lead: float | None, now: float) -> None:
+        """Starts afresh for a new speaker; its predecessor's pauses are not counted against it.
+
+        `lead`: seconds that the next spare needs for its first word; None: there is no spare.
+        """
+        self._lead = lead
+        self._speech.take_over(now)
+
+    def feed(self, text: str, now: float) -> bool:
+        """Records words given out. Returns whether they complete a clause."""
+        return self._speech.feed(text, now)
+
+    @property
+    def is_speaking(self) -> bool:
+        """Whether a voice can speak already: a clause has been completed."""
+        return self._speech.silent_from is not None
+
+    def due_at(self, speaker: Attempt, now: float) -> float:
+        """Returns when the speaker's next words must be here (s, router's clock)."""
+        last_chunk = speaker.useful_at
+        options = self._options
+        if not self._is_spoken:
+            return last_chunk + options.stall
+        return self._speech.more_due(
+            first_word=speaker.first_word_at or last_chunk,
+            last_chunk=last_chunk,
+            lead=self._lead,
+            usual_pause=usual_pause(speaker.endpoint.latency.pauses, now, options),
+            options=options,
+        )
+
+    def failure(self) -> Failure:
+        """Returns what it means that the words did not come in time."""
+        if self._is_spoken and not self.is_speaking:
+            return Failure(FailureClass.DRIPPING, "no whole clause in time")
+        return Failure(FailureClass.STALLED, "stopped in the middle")
