@@ -122,21 +122,3 @@ def _log_bug(task: asyncio.Task[None]) -> None:
             task.get_name(),
             exc_info=error,
         )
-
-
-async def run_periodically(
-    step: Callable[[], Awaitable[None]], clock: Clock, every: float, without: str
-) -> None:
-    """For ever. A database that is away is waited for; that is said once, as "`without` until it is
-    back".
-    """
-    is_away = False
-    while True:
-        try:
-            await step()
-            is_away = False
-        except StoreError as error:
-            if not is_away:
-                _logger.warning("%s until it is back: %s", without, error)
-            is_away = True
-        await clock.sleep(every)

@@ -3,10 +3,8 @@
 It checks the connections, delivers webhook events, and adds up old usage.
 """
 
-import asyncio
-import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 from llm_router.clock import Clock
@@ -17,11 +15,9 @@ from llm_router.management.webhook_delivery import Courier
 from llm_router.options import HealthOptions
 from llm_router.store.database import Database
 from llm_router.store.leases import Lease
-from llm_router.store.summaries import maintain
+from llm_router.store.summaries import UsageMaintenance
 from llm_router.store.usage import UsageLog
 from llm_router.store.webhooks import Webhooks
-
-log = logging.getLogger(__name__)
 
 _MISSED_CHECKS = 4
 """Rounds of checks that a process may miss before another process takes over."""
@@ -52,23 +48,10 @@ async def run_background(
     )
     checker = Checker(store, health, deps, clock=clock)
     courier = Courier(database, webhooks, clock)
-    tasks = [
-        asyncio.create_task(checker.run(), name="checker"),
-        asyncio.create_task(courier.run(), name="courier"),
-        asyncio.create_task(maintain(database, clock, keep_usage_for), name="summaries"),
-    ]
-    for task in tasks:
-        task.add_done_callback(_log_failure)
-    try:
+    summaries = UsageMaintenance(database, clock, keep_usage_for)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(lease.release)
+        for work in (checker, courier, summaries):
+            stack.push_async_callback(work.aclose)
+            work.start()
         yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        await lease.release()
-
-
-def _log_failure(task: asyncio.Task[None]) -> None:
-    """Logs a bug that ended a task; the process goes on serving requests without that task."""
-    if not task.cancelled() and (error := task.exception()):
-        log.error("the %s ended, until the next start", task.get_name(), exc_info=error)

@@ -27,7 +27,7 @@ from llm_router.failures import Failure, FailureClass
 from llm_router.management.probe import look, open_provider
 from llm_router.net.guard import AddressGuard
 from llm_router.options import HealthOptions
-from llm_router.periodic import run_periodically
+from llm_router.periodic import OutageLog, PeriodicTask
 from llm_router.providers.base import Provider
 
 _logger = logging.getLogger("llm_router")
@@ -72,7 +72,10 @@ class _Known:
 
 
 class Checker:
-    """To be run as a task; in any number of processes, of which one leads at a time."""
+    """Runs from `start` to `aclose`, in any number of processes, of which one leads at a time.
+
+    A store that cannot be read is tried again at the next step.
+    """
 
     def __init__(
         self,
@@ -91,17 +94,24 @@ class Checker:
         self._checking: dict[str, asyncio.Task[None]] = {}
         self._room = asyncio.Semaphore(self._options.concurrency)
         self._told: set[str] = set()
+        outage = OutageLog(
+            "connections are not checked until the database answers again",
+            "connections are checked again",
+        )
+        self._task = PeriodicTask(
+            self.step, self._clock, self._options.look_every, outage, name="checker"
+        )
 
-    async def run(self) -> None:
-        """For ever. A store that is away is waited for."""
-        every = self._options.look_every
-        try:
-            await run_periodically(self.step, self._clock, every, "connections are not checked")
-        finally:
-            for task in self._checking.values():
-                task.cancel()
-            if self._checking:
-                await asyncio.wait([*self._checking.values()])
+    def start(self) -> None:
+        self._task.start()
+
+    async def aclose(self) -> None:
+        """Ends the steps and cancels the checks that are running."""
+        await self._task.aclose()
+        for task in self._checking.values():
+            task.cancel()
+        if self._checking:
+            await asyncio.wait([*self._checking.values()])
 
     async def step(self) -> None:
         """Begin with what is due, if this process leads. Raises StoreError."""

@@ -15,7 +15,7 @@ from llm_router.connections.access import SYSTEM
 from llm_router.connections.webhooks import TEST_EVENT, make_payload, retry_delay, sign
 from llm_router.errors import AddressRefusedError, NotFoundError, SealError, StoreError
 from llm_router.net.guard import AddressGuard, guarded_transport
-from llm_router.periodic import run_periodically
+from llm_router.periodic import OutageLog, PeriodicTask
 from llm_router.store.database import Database
 from llm_router.store.leases import Lease
 from llm_router.store.outbox import Delivery, Outbox
@@ -90,7 +90,7 @@ async def try_out(hook: Webhook, secret: str, guard: AddressGuard, clock: Clock)
 
 
 class Courier:
-    """To be run as a task in any number of processes, of which one delivers at a time.
+    """Runs from `start` to `aclose`, in any number of processes, of which one delivers at a time.
 
     Deliveries to one webhook go one after the other, so that a receiver that hangs holds up no
     other. A database that is away is waited for.
@@ -110,13 +110,23 @@ class Courier:
         self._spoiled: set[str] = set()
         """Where a bug was met, which would be met again with every look, until the next start."""
         self._prune_at = 0.0
+        outage = OutageLog(
+            "nothing is sent to webhooks until the database answers again",
+            "webhooks are sent to again",
+        )
+        self._task = PeriodicTask(self.step, self._clock, _EVERY, outage, name="webhook delivery")
 
-    async def run(self) -> None:
-        try:
-            await run_periodically(self.step, self._clock, _EVERY, "webhooks are told nothing")
-        finally:
-            await self._stop()
-            await self._lease.release()
+    def start(self) -> None:
+        self._task.start()
+
+    async def aclose(self) -> None:
+        """Ends the steps, cancels the deliveries that are running and gives the lease back."""
+        await self._task.aclose()
+        for task in [*self._sending]:
+            task.cancel()
+        if self._sending:
+            await asyncio.wait([*self._sending])
+        await self._lease.release()
 
     async def step(self) -> None:
         """Begin with what is due, if it is for this process to do. Raises StoreError."""
@@ -173,12 +183,6 @@ class Courier:
             case Exception() as error:
                 _logger.error("a bug in telling webhook %s", webhook_id, exc_info=error)
                 self._spoiled.add(webhook_id)
-
-    async def _stop(self) -> None:
-        for task in [*self._sending]:
-            task.cancel()
-        if self._sending:
-            await asyncio.wait([*self._sending])
 
 
 @functools.cache

@@ -7,11 +7,9 @@ often this is run, by how many, or where it is cut off.
 """
 
 import asyncio
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 from sqlalchemy import (
     ColumnElement,
@@ -27,10 +25,10 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm_router.clock import Clock
-from llm_router.errors import StoreError
-from llm_router.store import leases
+from llm_router.periodic import OutageLog, PeriodicTask
 from llm_router.store.database import Database, Dialect
 from llm_router.store.dialects import TimeUnit, insert, start_of, text_literal
+from llm_router.store.leases import Lease
 from llm_router.store.tables import (
     counters,
     times_daily,
@@ -40,8 +38,6 @@ from llm_router.store.tables import (
     usage_hourly,
 )
 from llm_router.store.usage import APPEND_LOCK
-
-_logger = logging.getLogger("llm_router")
 
 MEASURES = ("ttft", "ttfc")
 SUMS = (
@@ -116,45 +112,39 @@ async def prune(database: Database, before: datetime, most: int = _PRUNED_AT_ONC
     return removed.rowcount == most
 
 
-async def maintain(
-    database: Database, clock: Clock, kept_for: timedelta = timedelta(days=30)
-) -> None:
-    """Sum up and prune for ever, in any number of processes, of which one does it at a time.
+class UsageMaintenance:
+    """Sums up and prunes the usage log, from `start` to `aclose`.
 
-    Single attempts are there for `kept_for`, their sums for good. A database that is away is waited
-    for. To be run as a task, and cancelled.
+    Any number of processes may do it; a lease lets one of them work at a time. Attempts stay in the
+    log for `retention`, their sums for good.
     """
-    me, is_away = uuid4().hex, False
-    try:
-        while True:
-            try:
-                await _step(database, clock, me, kept_for)
-                is_away = False
-            except StoreError as error:
-                if not is_away:
-                    _logger.warning("usage is not summed up until it is back: %s", error)
-                is_away = True
-            await clock.sleep(_EVERY)
-    finally:
-        if not is_away:
-            await _let_go(database, me)
 
+    def __init__(
+        self, database: Database, clock: Clock, retention: timedelta = timedelta(days=30)
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._retention = retention
+        self._lease = Lease(database, LEASE_NAME, clock, _LEASE_FOR)
+        outage = OutageLog(
+            "usage is not summed up until the database answers again", "usage is summed up again"
+        )
+        self._task = PeriodicTask(self._step, clock, _EVERY, outage, name="usage summaries")
 
-async def _step(database: Database, clock: Clock, me: str, kept_for: timedelta) -> None:
-    def now() -> datetime:
-        return datetime.fromtimestamp(clock.wall(), UTC)
+    def start(self) -> None:
+        self._task.start()
 
-    while await leases.acquire(database, LEASE_NAME, me, now(), _LEASE_FOR):
-        if not await roll_up(database) and not await prune(database, now() - kept_for):
-            return
-        await asyncio.sleep(0)
+    async def aclose(self) -> None:
+        """Ends the work and gives the lease back, so that another process need not wait for it."""
+        await self._task.aclose()
+        await self._lease.release()
 
-
-async def _let_go(database: Database, me: str) -> None:
-    try:
-        await leases.release(database, LEASE_NAME, me)
-    except StoreError:
-        _logger.debug("the lease is left to run out", exc_info=True)
+    async def _step(self) -> None:
+        while await self._lease.acquire():
+            before = datetime.fromtimestamp(self._clock.wall(), UTC) - self._retention
+            if not await roll_up(self._database) and not await prune(self._database, before):
+                return
+            await asyncio.sleep(0)
 
 
 # ── What is added ────────────────────────────────────────────────────────────────────────────────

@@ -29,7 +29,8 @@ async def main(url: str, master_key: str) -> None:
             said = now
             return is_mine
 
-        await Checker(store, OPTIONS, CheckerDeps(leads=leads)).run()
+        Checker(store, OPTIONS, CheckerDeps(leads=leads)).start()
+        await asyncio.Event().wait()  # until the process is killed
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text
 
-from llm_router.clock import SystemClock
+from llm_router.clock import SystemClock, Timer
 from llm_router.connections.access import SYSTEM
 from llm_router.errors import ConfigurationError
 from llm_router.store import leases
@@ -20,7 +20,7 @@ from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
 from llm_router.store.dialects import TimeUnit
 from llm_router.store.migrations import migrate
-from llm_router.store.summaries import LEASE_NAME, maintain, prune, roll_up, summed_up_to
+from llm_router.store.summaries import LEASE_NAME, UsageMaintenance, prune, roll_up, summed_up_to
 from llm_router.store.tables import usage
 from llm_router.store.usage import APPEND_LOCK, UsageLog, UsageRecord, to_row
 from tests.contracts.databases import Postgres, Server, opened
@@ -327,39 +327,40 @@ async def test_a_roll_up_that_is_cut_short_leaves_nothing_and_is_done_later(
 
 
 class Steps(SystemClock):
-    """Stops before each rest, until it is told to go on."""
+    """Stops at each pause until `step` ends it; its time is later by as much as the pause lasts."""
 
     def __init__(self, now: datetime) -> None:
         self.time = now
-        self._rests, self._go = asyncio.Event(), asyncio.Event()
+        self._pauses = asyncio.Event()
+        self._end_pause: Callable[[], None] = lambda: None
 
     def wall(self) -> float:
         return self.time.timestamp()
 
-    async def sleep(self, seconds: float) -> None:
-        self.time += timedelta(seconds=seconds)
-        self._rests.set()
-        await self._go.wait()
-        self._go.clear()
+    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
+        self.time += timedelta(seconds=round(when - self.now()))
+        self._end_pause = callback
+        self._pauses.set()
+        return super().call_at(when, callback)
 
     async def step(self) -> None:
-        self._go.set()
-        await self.rest()
+        self._end_pause()
+        await self.paused()
 
-    async def rest(self) -> None:
-        await self._rests.wait()
-        self._rests.clear()
+    async def paused(self) -> None:
+        await self._pauses.wait()
+        self._pauses.clear()
 
 
 @asynccontextmanager
 async def tended(database: Database, clock: Steps) -> AsyncIterator[None]:
-    task = asyncio.create_task(maintain(database, clock, kept_for=LASTS))
+    maintenance = UsageMaintenance(database, clock, retention=LASTS)
+    maintenance.start()
     try:
-        await clock.rest()
+        await clock.paused()
         yield
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        await maintenance.aclose()
 
 
 async def test_one_tends_the_log_and_the_next_when_that_one_is_gone(database: Database) -> None:

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import select
 
+from llm_router.clock import Timer
 from llm_router.connections.access import SYSTEM, Actor
 from llm_router.connections.store import OK, Check
 from llm_router.connections.webhooks import EVENTS, MAX_ATTEMPTS, Event
@@ -251,12 +252,12 @@ async def test_a_receiver_that_hangs_holds_up_no_other(post: Post) -> None:
         hook, _ = await post.hook(well.url)
         for name in "abc":
             await post.tried((await added(post.store, name=name)).id)
-        running = asyncio.create_task(Courier(post.database, post.webhooks, Hurried()).run())
+        courier = Courier(post.database, post.webhooks, Hurried())
+        courier.start()
         while {each.status for each in await post.log(hook)} != {"delivered"}:  # noqa: ASYNC110  it tells nobody
             await asyncio.sleep(0.01)
         assert (len(hangs.heard), len(well.heard)) == (1, 3)
-        running.cancel()
-        await asyncio.wait([running])
+        await courier.aclose()
 
 
 async def test_what_was_not_known_to_have_arrived_is_sent_again_after_a_restart(
@@ -265,11 +266,10 @@ async def test_what_was_not_known_to_have_arrived_is_sent_again_after_a_restart(
     async with receiving(0, 200) as receiver:
         hook, _ = await post.hook(receiver.url)
         await post.tried((await added(post.store)).id)
-        ended = asyncio.create_task(post.courier.run())
+        post.courier.start()
         while not receiver.heard:  # noqa: ASYNC110  a receiver tells nobody what it hears
             await asyncio.sleep(0.01)
-        ended.cancel()
-        await asyncio.wait([ended])
+        await post.courier.aclose()
         (waiting,) = await post.log(hook)
         assert (waiting.status, waiting.attempts) == ("waiting", 0)
         post.courier = Courier(post.database, post.webhooks, post.clock)
@@ -331,6 +331,7 @@ class Hurried(ManualClock):
     def __init__(self) -> None:
         super().__init__(now=60)
 
-    async def sleep(self, seconds: float) -> None:
+    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
+        seconds = when - self.now()
         self.advance(seconds)
-        await asyncio.sleep(seconds / 100)
+        return asyncio.get_running_loop().call_later(seconds / 100, callback)

@@ -1,6 +1,5 @@
 """Hours of health checks on a clock that jumps: servers that die, come back, hang or stay away."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -77,12 +76,12 @@ class Ward:
 
     @asynccontextmanager
     async def watched(self, checker: Checker | None = None) -> AsyncIterator[None]:
-        task = asyncio.create_task((checker or self.checker()).run())
+        checker = checker or self.checker()
+        checker.start()
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            await checker.aclose()
         assert all(server.closed and not server.open for server in self.servers.values())
 
     def checker(self) -> Checker:
