@@ -124,9 +124,9 @@ def _health(settings: Settings) -> HealthOptions:
         interval=settings.health_check_interval,
         fall=settings.health_failures,
         deactivate_after=hours if settings.auto_deactivate else None,
-        ask_for_a_word=settings.health_check_with_a_word,
-        kept_for=timedelta(days=settings.health_history_days),
-        most_kept=MAX_CHECKS,
+        generate_token=settings.health_check_with_a_word,
+        retention=timedelta(days=settings.health_history_days),
+        max_stored=MAX_CHECKS,
     )
 
 

@@ -1,4 +1,4 @@
-"""The only door to time and chance."""
+"""Clock and Rng: the only access to time and chance, so that tests can replace both."""
 
 import asyncio
 import random
@@ -13,24 +13,24 @@ class Timer(Protocol):
 
 class Clock(Protocol):
     def now(self) -> float:
-        """Seconds on a clock that never goes back; its zero means nothing."""
+        """Returns seconds on a clock that never goes back; its zero has no meaning."""
 
     def wall(self) -> float:
-        """Seconds since 1970: what processes can tell each other. It may jump when it is set."""
+        """Returns seconds since 1970, comparable between processes. Jumps when the clock is set."""
 
     async def sleep(self, seconds: float) -> None: ...
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
-        """Call back once `now()` has reached `when`, unless cancelled before."""
+        """Calls `callback` once `now()` has reached `when`, unless the timer is cancelled first."""
 
 
 class Rng(Protocol):
     def random(self) -> float:
-        """A number in [0, 1)."""
+        """Returns a number in [0, 1)."""
 
 
 class SystemClock:
-    """The running loop's clock, so that a loop whose time jumps takes everything with it."""
+    """Reads the running event loop's clock, so that a loop whose time jumps moves everything on."""
 
     def now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -1,63 +1,83 @@
-"""Everything the router raises.
+"""Every exception that the router raises on purpose.
 
     RouterError
-    ├── ConfigurationError          what was given cannot work; nothing was started
-    │   └── UnknownPluginError      no such provider, policy, route or engine; lists the known
-    ├── UpstreamError               what a provider did wrong; `failures.classify` says what of it
+    ├── ConfigurationError          a value that was given cannot work; nothing was started
+    │   └── UnknownPluginError      no plugin has this name; lists the known names
+    ├── UpstreamError               a provider's fault; `failures.classify` says what follows
     │   ├── UnreachableError        no byte of an answer came
-    │   │   └── AddressRefusedError the address may not be called by who asks for it
+    │   │   └── AddressRefusedError the address is not allowed for this user
     │   ├── StatusError             an HTTP status other than 2xx, or an error object in the answer
-    │   └── BrokenStreamError       the answer began and then made no sense or stopped
-    ├── SealError                   a sealed value cannot be opened: which, and what to do
-    ├── ReplyFailedError            every endpoint failed, or none was eligible
+    │   └── BrokenStreamError       the answer began, then broke off or made no sense
+    ├── SealError                   a sealed value cannot be opened with the present keys
+    ├── ReplyFailedError            no connection could answer a request
     ├── StoreError                  the database could not be read or written
-    ├── ApiError                    the management API was not reached, or did not do its part
-    ├── NotFoundError               there is no such thing, or not for whoever asks
-    ├── ForbiddenError              whoever asks sees it and may not do this to it
+    ├── ApiError                    the management API was not reached, or refused
+    ├── NotFoundError               it does not exist, or this user may not see it
+    ├── ForbiddenError              this user may see it, but not do this to it
     ├── BusyError                   too much of this is under way; says when to try again
-    └── ConflictError               it cannot be done as things stand now
+    └── ConflictError               it cannot be done in the present state
         ├── TakenError              the id or the name is in use
-        └── StaleError              somebody else has changed it in between
+        └── StaleError              it has been changed since it was read
 
-The message is the docstring: what happened, at which connection, what to do next. Never a key,
-never a caller's words.
+Each docstring says when the error is raised and what to do; each message says what happened, at
+which connection, and what to do next. Neither holds a key or a caller's words.
 """
 
 from collections.abc import Sequence
 
 
 class RouterError(Exception):
-    """Base of everything the router raises on purpose."""
+    """Base of the exceptions that the router raises on purpose. Catch it to catch them all."""
 
 
 class ConfigurationError(RouterError):
-    """What was given cannot work; nothing was started."""
+    """Raised when a setting, a connection or an argument cannot work; nothing was started.
+
+    The message names the value. Correct it and try again.
+    """
 
 
 class UnknownPluginError(ConfigurationError):
+    """Raised when no provider, policy or engine has the given name.
+
+    The message lists the `known` names. Choose one of them, or install the one that is missing.
+    """
+
     def __init__(self, kind: str, name: str, known: Sequence[str]) -> None:
         super().__init__(f"unknown {kind} {name!r}; known: {', '.join(known) or 'none'}")
-        self.kind, self.name, self.known = kind, name, tuple(known)
+        self.kind = kind
+        self.name = name
+        self.known = tuple(known)
 
 
 class UpstreamError(RouterError):
-    """What one provider did wrong."""
+    """Raised by a provider when its server did something wrong.
+
+    A reply never raises it: the router classifies it and asks the next endpoint.
+    """
 
 
 class UnreachableError(UpstreamError):
-    """Refused, unresolved, TLS failed, or closed before a byte of the answer."""
+    """Raised when the server refused, was not found, failed TLS, or closed before it answered.
+
+    Check that it runs, and that base_url is right.
+    """
 
 
 class AddressRefusedError(UnreachableError):
-    """The address may not be called by who asks for it; nothing was sent there."""
+    """Raised when the user may not call the address; nothing was sent there.
+
+    Use a public address, or ask an admin to allow this one.
+    """
 
 
 class StatusError(UpstreamError):
-    """An HTTP status other than 2xx, or an error object where an answer was due.
+    """Raised for an HTTP status other than 2xx, or an error object in place of an answer.
 
     `status` is 0 when the error came inside a 200. `code` and `kind` are the server's own words
-    for it (OpenAI's `error.code`, `error.type`); `detail` is its message, kept for classifying and
-    never shown to a caller. `retry_after` is in seconds.
+    for it (OpenAI's `error.code`, `error.type`); `detail` is its message, used to classify the
+    error and never shown to a caller. `retry_after` (s): when the server says to try again.
+    `failures.ADVICE` says what to do about each class.
     """
 
     def __init__(
@@ -71,47 +91,76 @@ class StatusError(UpstreamError):
     ) -> None:
         what = f"HTTP {status}" if status else "an error inside a 200"
         super().__init__(f"{what}{f' ({code or kind})' if code or kind else ''}")
-        self.status, self.code, self.kind, self.detail = status, code, kind, detail
+        self.status = status
+        self.code = code
+        self.kind = kind
+        self.detail = detail
         self.retry_after = retry_after
 
 
 class BrokenStreamError(UpstreamError):
-    """The answer began, then broke off, turned into garbage or carried half a tool call."""
+    """Raised when an answer broke off, turned into garbage or held half a tool call.
+
+    If it happens often, check the server's log and any proxy in between.
+    """
 
 
 class SealError(RouterError):
-    """A sealed value cannot be opened here. Names its place, never the value or a key."""
+    """Raised when a sealed value cannot be opened with the keys of this process.
+
+    The message names the value's place, never the value or a key. Add the key that sealed it, or
+    enter the value again.
+    """
 
 
 class ReplyFailedError(RouterError):
-    """No endpoint gave an answer; `reasons` says for each connection why."""
+    """Raised to a reader of text when no connection could answer; a voice speaks a phrase instead.
+
+    `reasons` says for each connection why it failed or was not asked, and what to do about it.
+    """
 
     def __init__(self, reasons: Sequence[tuple[str, str]]) -> None:
-        said = (
-            "; ".join(f"{name}: {reason}" for name, reason in reasons) or "no connection is set up"
-        )
-        super().__init__(f"no connection could answer ({said})")
+        listed = "; ".join(f"{name}: {reason}" for name, reason in reasons)
+        super().__init__(f"no connection could answer ({listed or 'no connection is set up'})")
         self.reasons = tuple(reasons)
 
 
 class StoreError(RouterError):
-    """The database could not be read or written; says which, why, and what to do."""
+    """Raised when the database could not be read or written.
+
+    The message names the database and the reason. Try again once it is reachable; calls in progress
+    do not need it.
+    """
 
 
 class ApiError(RouterError):
-    """The management API was not reached, does not know the key, or did not do its part."""
+    """Raised by a client of the management API that did not reach it or was refused.
+
+    The message holds the address and the API's own explanation. Check the URL, the API key and the
+    server's log.
+    """
 
 
 class NotFoundError(RouterError):
-    """There is no such thing, or it is not for this actor to know of; the two look the same."""
+    """Raised when something does not exist, or the user may not see it; the two are the same to
+    the user.
+
+    List what there is, and check the name or id.
+    """
 
 
 class ForbiddenError(RouterError):
-    """The actor sees it, and its role does not allow this."""
+    """Raised when the user may see something and its role does not allow the action.
+
+    Ask its owner or an admin.
+    """
 
 
 class BusyError(RouterError):
-    """Too much of this is under way already; `retry_after` (s) says when to try again."""
+    """Raised when too much of the same work is under way.
+
+    Try again after `retry_after` seconds.
+    """
 
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
@@ -119,11 +168,17 @@ class BusyError(RouterError):
 
 
 class ConflictError(RouterError):
-    """It cannot be done as things stand now."""
+    """Raised when an action is impossible in the present state; the message says why.
+
+    Read the state again, then decide.
+    """
 
 
 class TakenError(ConflictError):
-    """The id or the name is in use; `field` says which of them."""
+    """Raised when an id or a name is in use; `field` says which of them.
+
+    Choose another.
+    """
 
     def __init__(self, message: str, field: str) -> None:
         super().__init__(message)
@@ -131,7 +186,10 @@ class TakenError(ConflictError):
 
 
 class StaleError(ConflictError):
-    """What was to be changed has been changed since; `current` is the version it has now."""
+    """Raised when something was changed after it was read; `current` is its version now.
+
+    Read it again and repeat the change.
+    """
 
     def __init__(self, message: str, current: int) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""All that is known of errors: the classes, how each is recognised, and what follows from it."""
+"""Failure classes: how each is recognised in a server's error, and what follows from it."""
 
 import re
 from dataclasses import dataclass
@@ -10,6 +10,8 @@ from llm_router.types import Chunk
 
 
 class FailureClass(StrEnum):
+    """The closed set of ways in which an attempt can fail."""
+
     UNREACHABLE = "unreachable"
     OVERLOADED = "overloaded"
     RATE_LIMITED = "rate limited"
@@ -35,7 +37,9 @@ Breaking = Literal["counts", "rests", "opens long", "opens until changed", "neve
 
 @dataclass(frozen=True, slots=True)
 class Consequence:
-    """What a failure means for the others and for the endpoint it happened at."""
+    """The consequence of a failure: which endpoints may be asked next (`next`), what the breaker of
+    the failed endpoint does, and whether an operator has to act.
+    """
 
     next: Next
     breaker: Breaking
@@ -72,12 +76,12 @@ ADVICE: dict[FailureClass, str] = {
     FailureClass.LOADING: "wait until the model is loaded, and have the server keep it",
     FailureClass.BUG: "this is a fault in the software: please report it with its traceback",
 }
-"""What a person can do about a failure, where there is something to do."""
+"""The remedy for each failure class that a person can do something about."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One failure, ready to be acted on and shown: `reason` names no key and no caller's words."""
+    """One classified failure, fit to be shown: `reason` holds no key and no caller's words."""
 
     kind: FailureClass
     reason: str
@@ -89,7 +93,7 @@ class Failure:
 
     @property
     def advice(self) -> str:
-        """Empty where a person can do nothing."""
+        """The remedy for a person; empty where there is none."""
         return ADVICE.get(self.kind, "")
 
     def __str__(self) -> str:
@@ -102,8 +106,8 @@ def _words(pattern: str) -> re.Pattern[str]:
 
 _INSIDE_200 = 0
 _BY_WORDS: tuple[tuple[FailureClass, frozenset[int], re.Pattern[str]], ...] = (
-    # Servers disagree on the status for these, so what they say comes first; so does the order:
-    # a rate limit often comes with the way to the billing page, and is none the less for it.
+    # Servers disagree on the status for these classes, so their wording is matched first. The order
+    # matters: a rate limit that mentions the billing page is still a rate limit.
     (
         FailureClass.OUT_OF_CREDIT,
         frozenset({_INSIDE_200, 400, 403, 429}),
@@ -156,11 +160,11 @@ _BY_WORDS: tuple[tuple[FailureClass, frozenset[int], re.Pattern[str]], ...] = (
             r"(invalid|incorrect|expired).{0,12}api.?key|"
             r"api.?key.{0,12}(not valid|invalid|expired|missing)|"
             r"\b(authentication.?error|unauthorized|unauthenticated)\b|"
-            r"no.?connected.?db"  # LiteLLM's proxy has nowhere to look the key up
+            r"no.?connected.?db"  # LiteLLM's proxy without a database of keys
         ),
     ),
     (
-        # By a 429 too: Mistral, Moonshot and TGI mean their own load by it, and no limit of ours.
+        # By a 429 too: Mistral, Moonshot and TGI report their own load with it, not our limit.
         FailureClass.OVERLOADED,
         frozenset({_INSIDE_200, 429}),
         _words(r"overload|capacity|queue.{0,20}full|unavailable"),
@@ -172,7 +176,7 @@ _BY_STATUS = {
     402: FailureClass.OUT_OF_CREDIT,
     403: FailureClass.REJECTED_KEY,
     404: FailureClass.MODEL_MISSING,
-    408: FailureClass.OVERLOADED,  # a gateway whose own server was too slow
+    408: FailureClass.OVERLOADED,  # from a gateway whose own server was too slow
     413: FailureClass.TOO_LONG,
     429: FailureClass.RATE_LIMITED,
 }
@@ -180,7 +184,7 @@ _BAD_REQUEST, _SERVER_ERROR, _NO_STATUS = 400, 500, 600
 
 
 def classify(error: BaseException) -> Failure:
-    """What an error from a provider means. Anything unknown is a bug of ours."""
+    """Classifies an exception that a provider raised. Any unknown exception is a bug of ours."""
     match error:
         case StatusError():
             return Failure(_classify_status(error), str(error), error.retry_after)
@@ -203,13 +207,15 @@ def _classify_status(error: StatusError) -> FailureClass:
 
 
 def _status_inside_a_200(code: str) -> int:
-    """The status that an error event gives as its code, as vLLM, OpenRouter and Gemini do."""
+    """Returns the status that an error event gives as its code, as vLLM, OpenRouter and Gemini do;
+    0 if the code is no status.
+    """
     status = int(code) if code.isascii() and code.isdigit() else _INSIDE_200
     return status if _BAD_REQUEST <= status < _NO_STATUS else _INSIDE_200
 
 
 def failure_before_a_word(event: Chunk | Failure | None) -> Failure | None:
-    """What an event that is not a useful chunk says of an attempt; None: nothing yet."""
+    """Returns the failure that an event without a useful chunk amounts to; None: no failure yet."""
     match event:
         case Failure():
             return event

@@ -1,4 +1,4 @@
-"""The words every module of the router speaks."""
+"""The data types that every module of the router shares: requests, chunks, usage."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Integration = Literal["livekit", "mcp", "automation"]
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A whole call: `arguments` is the JSON text of an object, already checked to parse."""
+    """A complete tool call. `arguments` is the JSON text of an object, already parsed once."""
 
     id: str
     name: str
@@ -31,9 +31,9 @@ class Usage:
 class Chunk(NamedTuple):
     """One step of a reply. Any field may be empty.
 
-    `reasoning` is what a model thinks aloud; it is never spoken. `connection` names who gave the
-    chunk; providers leave it empty, the router fills it in. A tuple, because that is made in a
-    third of the time that a frozen dataclass takes, and two are made for every word.
+    `reasoning` is the model's reasoning text, which is never spoken. `connection` names the
+    connection that gave the chunk; providers leave it empty, the router fills it in. A tuple,
+    because creating one takes a third of the time of a frozen dataclass, and each word needs two.
     """
 
     text: str = ""
@@ -43,40 +43,40 @@ class Chunk(NamedTuple):
     usage: Usage | None = None
     connection: str = ""
     loading: bool = False
-    """The model is being loaded: the words come after that, and the wait is nobody's fault."""
+    """The model is being loaded: words come after that, and the wait counts against no endpoint."""
 
     @property
     def useful(self) -> bool:
-        """Whether a caller gets anything from it: words that can be said, or a complete tool call.
+        """Whether it holds words that can be spoken, or a complete tool call.
 
         A role, reasoning, white space, usage and keep-alives are not progress.
         """
         return bool(self.tool_calls) or (bool(self.text) and not self.text.isspace())
 
     def given_out(self, text: str, connection: str) -> "Chunk":
-        """The same with these words, by this connection."""
+        """Returns a copy with other text and the name of its connection."""
         _, reasoning, tool_calls, finish_reason, usage, *_ = self
         return Chunk(text, reasoning, tool_calls, finish_reason, usage, connection)
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a connection can do, or what a request needs."""
+    """The features that a connection has, or that a request needs."""
 
     tools: bool = True
     images: bool = False
     json: bool = True
     context_length: int | None = None
-    """Tokens; None: not known (of a connection) or not stated (of a request)."""
+    """Tokens; None: unknown (of a connection) or not stated (of a request)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
-    """What is asked of the router, whoever answers it.
+    """A chat request to the router, independent of the endpoint that will answer it.
 
     Deadlines are in seconds from the call of `Router.stream`; None leaves them to the router's
-    options. `prefix` is set by the router alone, when it asks an endpoint to go on with words that
-    another one has already given out.
+    options. Only the router sets `prefix`: the words given out already, which the endpoint is to
+    continue.
     """
 
     messages: Sequence[Message]
@@ -89,7 +89,7 @@ class ChatRequest:
     stop: Sequence[str] = ()
     seed: int | None = None
     speech: bool = False
-    """A voice says the words at talking speed; False for readers of text."""
+    """True: a voice says the words at talking speed; False: they are read as text."""
     language: str = "en"
     session_id: str = ""
     integration: Integration | None = None
@@ -98,5 +98,5 @@ class ChatRequest:
     total_deadline: float | None = None
     prefix: str = ""
     livekit_context: Any = None
-    """The `livekit.agents.llm.ChatContext` the messages came from, for providers that want it."""
+    """The `livekit.agents.llm.ChatContext` of the messages, for providers that use it."""
     livekit_tools: Sequence[Any] = ()

@@ -40,7 +40,7 @@ async def run_background(
     database, one at a time does each of the three. `keep_usage_for`: the age at which single
     attempts are replaced by hourly sums.
     """
-    lease = Lease(database, "health checks", clock, _MISSED_CHECKS * health.look_every)
+    lease = Lease(database, "health checks", clock, _MISSED_CHECKS * health.poll_interval)
     deps = CheckerDeps(
         leads=lease.acquire,
         guard_of=addresses.for_connection,

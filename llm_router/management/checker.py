@@ -99,7 +99,7 @@ class Checker:
             "connections are checked again",
         )
         self._task = PeriodicTask(
-            self.step, self._clock, self._options.look_every, outage, name="checker"
+            self.step, self._clock, self._options.poll_interval, outage, name="checker"
         )
 
     def start(self) -> None:
@@ -188,7 +188,7 @@ class Checker:
 
     async def _looked_at(self, connection: Connection) -> Check:
         at, started = datetime.fromtimestamp(self._clock.wall(), UTC), self._clock.now()
-        kind: CheckKind = "word" if self._options.ask_for_a_word else "probe"
+        kind: CheckKind = "word" if self._options.generate_token else "probe"
         try:
             failure = await self._look(connection)
         except AddressRefusedError as error:
@@ -209,6 +209,6 @@ class Checker:
             return Failure(FailureClass.BAD_REQUEST, str(error))
         try:
             patience = min(self._options.patience, connection.timeout)
-            return await look(provider, patience, for_a_word=self._options.ask_for_a_word)
+            return await look(provider, patience, for_a_word=self._options.generate_token)
         finally:
             await provider.aclose()

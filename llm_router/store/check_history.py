@@ -22,9 +22,9 @@ async def add_check(
     """Add it, and remove those that are too old, or too many."""
     row = {name: getattr(check, name) for name in _NAMES}
     await db.execute(health_checks.insert(), row | {"connection_id": connection_id})
-    await db.execute(health_checks.delete().where(_C.at < check.at - options.kept_for))
+    await db.execute(health_checks.delete().where(_C.at < check.at - options.retention))
     too_many = _of(connection_id).with_only_columns(_C.id).order_by(*_LATEST_FIRST)
-    too_many = too_many.offset(options.most_kept).limit(_REMOVED_AT_ONCE)
+    too_many = too_many.offset(options.max_stored).limit(_REMOVED_AT_ONCE)
     await db.execute(health_checks.delete().where(_C.id.in_(too_many.scalar_subquery())))
 
 

@@ -139,8 +139,8 @@ class InMemoryConnectionStore:
         rules.require(actor, "test", stored)
         history = [rules.trim_check(check), *self._checks.get(connection_id, ())]
         history.sort(key=lambda one: one.at, reverse=True)
-        oldest = check.at - options.kept_for
-        history = [one for one in history if one.at >= oldest][: options.most_kept]
+        oldest = check.at - options.retention
+        history = [one for one in history if one.at >= oldest][: options.max_stored]
         self._checks[connection_id] = history
         verdict = assess(stored, _evidence(stored, history), options)
         if verdict.is_lasting:

@@ -12,7 +12,7 @@ from llm_router.store.connections import open_store
 from llm_router.store.crypto import Vault
 from llm_router.store.leases import Lease
 
-OPTIONS = HealthOptions(interval=0.05, look_every=0.02)
+OPTIONS = HealthOptions(interval=0.05, poll_interval=0.02)
 
 
 async def main(url: str, master_key: str) -> None:

@@ -76,7 +76,7 @@ async def test_a_word_shows_what_a_list_of_models_does_not(
 ) -> None:
     async with FaultyServer(script) as server, house_on(await files.new()) as house:
         kept = await added(house.store, base_url=server.base_url)
-        options = replace(OFTEN, ask_for_a_word=True)
+        options = replace(OFTEN, generate_token=True)
         checker = Checker(house.store, options)
         await checker.step()
         await checker.settled()

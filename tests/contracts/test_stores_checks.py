@@ -55,7 +55,7 @@ async def test_checks_are_kept_and_shown_a_page_at_a_time_the_newest_first(
 
 async def test_checks_that_are_too_old_or_too_many_go(store: ConnectionStore) -> None:
     kept = await added(store)
-    options = HealthOptions(kept_for=timedelta(minutes=30), most_kept=20)
+    options = HealthOptions(retention=timedelta(minutes=30), max_stored=20)
     checks = series(since(kept), [OK] * 50)
     for check in checks:
         await store.record_check(SYSTEM, kept.id, check, options)

@@ -354,7 +354,7 @@ def test_a_word_is_asked_for_only_where_its_cost_is_allowed() -> None:
         async with ward.watched():
             await ward.after(HOUR)
         assert server.requests == []
-        ward.options = replace(ward.options, ask_for_a_word=True)
+        ward.options = replace(ward.options, generate_token=True)
         server.scripts = [fail(UnreachableError("gone"))]
         async with ward.watched():
             await ward.after(HOUR)
@@ -367,7 +367,7 @@ def test_a_word_is_asked_for_only_where_its_cost_is_allowed() -> None:
 
 def test_old_checks_go() -> None:
     async def scenario(ward: Ward) -> None:
-        ward.options = HealthOptions(kept_for=timedelta(hours=2), most_kept=100)
+        ward.options = HealthOptions(retention=timedelta(hours=2), max_stored=100)
         server = await ward.add("a")
         async with ward.watched():
             await ward.after(4 * HOUR)
