@@ -1,7 +1,6 @@
 """How often one may ask: counted here, or in Redis for all processes together."""
 
 import ipaddress
-import logging
 import math
 import time
 
@@ -14,8 +13,7 @@ from limits.errors import StorageError
 
 from llm_router.errors import ConfigurationError
 from llm_router.gateway.errors import Problem
-
-log = logging.getLogger(__name__)
+from llm_router.periodic import OutageLog
 
 
 class RateLimit:
@@ -24,20 +22,20 @@ class RateLimit:
     def __init__(self, rate: str, storage: Storage | None = None) -> None:
         self._limit = parse(rate)
         self._limiter = FixedWindowRateLimiter(storage or MemoryStorage())
-        self._is_away = False
+        self._outage = OutageLog(
+            "requests are not limited until Redis answers again", "requests are limited again"
+        )
 
     async def hit(self, who: str, title: str = "Too many requests") -> None:
         """Counts one more. Raises Problem (429) beyond the limit."""
         try:
             within = await self._limiter.hit(self._limit, who)
+            self._outage.succeeded()
             if within:
-                self._is_away = False
                 return
             stats = await self._limiter.get_window_stats(self._limit, who)
         except StorageError as error:
-            if not self._is_away:  # once, not for every request
-                log.warning("requests are not limited: Redis does not answer (%s)", error)
-            self._is_away = True
+            self._outage.failed(error)
             return
         wait = max(1, math.ceil(stats.reset_time - time.time()))
         raise Problem(429, title, f"Try again in {wait} s.", {"Retry-After": str(wait)})

@@ -1,7 +1,6 @@
 """Hearing of changes: PostgreSQL tells (LISTEN), SQLite is asked twice a second."""
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -11,9 +10,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm_router.errors import StoreError
+from llm_router.periodic import OutageLog
 from llm_router.store.database import Database
-
-_logger = logging.getLogger("llm_router")
 
 CHANNEL = "llm_connections"
 _ASKED_EVERY = 0.5
@@ -56,24 +54,23 @@ async def follow_revisions(
 ) -> AsyncGenerator[int, None]:
     """As `ConnectionStore.changes` promises."""
     seen: int | None = None
-    is_away = False
+    outage = OutageLog(
+        "changes of connections are not noticed until the database answers again",
+        "changes of connections are noticed again",
+    )
     while True:
         try:
             async with _change_signal(database) as bell:
                 while not bell.is_cut:
                     revision = await read()
-                    is_away = False
+                    outage.succeeded()
                     # Not only a later one: a database put back from a copy is a change too.
                     if revision != seen:
                         seen = revision
                         yield revision
                     await bell.wait()
         except StoreError as error:
-            if not is_away:
-                _logger.warning(
-                    "changes of connections are not heard of until it is back: %s", error
-                )
-            is_away = True
+            outage.failed(error)
         await asyncio.sleep(_TRIED_AGAIN_AFTER)
 
 
