@@ -20,7 +20,8 @@ from fastapi.staticfiles import StaticFiles
 from limits.aio.storage import Storage
 
 from agent.demo import demo_router, store_found
-from agent.tokens import TokenOptions, VoiceServer, token_router
+from agent.livekit_server import LiveKitError, LiveKitServer
+from agent.tokens import TokenOptions, problem_of, token_router
 from config.settings import MAX_CHECKS, Settings, SettingsError, environment, load_settings
 from llm_router.discovery.discover import DiscoveryResult, find_connections
 from llm_router.errors import ConfigurationError, StoreError
@@ -58,7 +59,7 @@ def build_app(
     connections this start of the demo has stored.
     """
     secret = settings.livekit_api_secret.get_secret_value()
-    voice = VoiceServer(settings.livekit_url, settings.livekit_api_key, secret)
+    livekit = LiveKitServer(settings.livekit_url, settings.livekit_api_key, secret)
     server_url = settings.livekit_public_url or settings.livekit_url
 
     @asynccontextmanager
@@ -72,7 +73,7 @@ def build_app(
             clock=served.clock,
             keep_usage_for=timedelta(days=settings.usage_days),
         )
-        async with voice, background:
+        async with livekit, background:
             yield
 
     served = Services(
@@ -84,7 +85,7 @@ def build_app(
         requests=RateLimit(settings.api_rate_limit, counters),
         allowed_addresses=settings.allowed_addresses,
         environ=environment(),
-        ready=[voice.check],
+        ready=[lambda: _check_livekit(livekit)],
     )
     headers = _security_headers(server_url, settings.allowed_origins)
     app = gateway.build_app(served, headers=headers, lifespan=lifespan)
@@ -104,7 +105,7 @@ def build_app(
         rate_limit=RateLimit(settings.token_rate_limit, counters),
         allowed_origins=settings.allowed_origins,
     )
-    app.include_router(token_router(options, voice))
+    app.include_router(token_router(options, livekit))
     shown = demo_router(
         store,
         found,
@@ -116,6 +117,13 @@ def build_app(
     app.include_router(shown)
     _add_page(app, settings)
     return app
+
+
+async def _check_livekit(livekit: LiveKitServer) -> None:
+    try:
+        await livekit.check()
+    except LiveKitError as error:
+        raise problem_of(error) from None
 
 
 def _health(settings: Settings) -> HealthOptions:

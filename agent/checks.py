@@ -14,12 +14,11 @@ from livekit.agents.stt import SpeechEventType
 
 from agent import stt, tts
 from agent.job import stt_options, tts_options
+from agent.livekit_server import LiveKitError, LiveKitServer
 from agent.speech.stt import STTEngine
-from agent.tokens import VoiceServer
 from config.settings import Settings, SettingsError, load_settings
 from llm_router.cli.check import Finding
 from llm_router.errors import ConfigurationError
-from llm_router.gateway.errors import Problem
 
 _WORD = "Hello."
 _WITHIN = 60.0
@@ -41,13 +40,13 @@ async def check() -> AsyncIterator[Finding]:
 
 async def _livekit(settings: Settings) -> Finding:
     secret = settings.livekit_api_secret.get_secret_value()
-    server = VoiceServer(settings.livekit_url, settings.livekit_api_key, secret)
+    server = LiveKitServer(settings.livekit_url, settings.livekit_api_key, secret)
     try:
         async with server:
             await server.check()
-    except Problem as problem:
-        return Finding("LiveKit", "fault", f"{settings.livekit_url}: {problem.detail}")
-    return Finding("LiveKit", "ok", f"{settings.livekit_url} answers and takes our keys")
+    except LiveKitError as error:
+        return Finding("LiveKit", "fault", f"{settings.livekit_url}: {error}")
+    return Finding("LiveKit", "ok", f"{settings.livekit_url} answers and accepts the keys")
 
 
 async def _voice(settings: Settings, sound: list[rtc.AudioFrame]) -> Finding:

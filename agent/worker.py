@@ -17,17 +17,15 @@ from livekit.agents.cli.log import setup_logging
 from livekit.agents.types import NOT_GIVEN
 
 from agent import job
+from agent.livekit_server import LiveKitRefusedError, LiveKitServer, LiveKitUnavailableError
 from agent.load import measure_load
 from agent.phrase_file import load_phrases
 from agent.telemetry import share_metrics
-from agent.tokens import VoiceServer
 from config.settings import Settings, SettingsError, environment, load_settings
 from llm_router import open_router, stored_router
 from llm_router.errors import ConfigurationError
-from llm_router.gateway.errors import Problem
 
 _logger = logging.getLogger("agent")
-_UNREACHABLE = 503
 _WARM_UP_TIMEOUT = 60.0
 """Seconds in which a call process must have loaded its resources; a busy machine needs long."""
 
@@ -65,16 +63,15 @@ def _is_local(url: str) -> bool:
 async def serve(settings: Settings) -> None:
     """Takes calls until a signal comes, then waits up to the drain timeout for open calls to end.
 
-    A second signal ends the process at once. Raises Problem when LiveKit refuses the keys.
+    A second signal ends the process at once. Raises LiveKitRefusedError if LiveKit refuses the
+    keys; a LiveKit that is away is waited for.
     """
     secret = settings.livekit_api_secret.get_secret_value()
-    async with VoiceServer(settings.livekit_url, settings.livekit_api_key, secret) as voice:
+    async with LiveKitServer(settings.livekit_url, settings.livekit_api_key, secret) as livekit:
         try:
-            await voice.check()
-        except Problem as problem:
-            if problem.status != _UNREACHABLE:
-                raise
-            _logger.warning("%s Waiting for it.", problem.detail)
+            await livekit.check()
+        except LiveKitUnavailableError as error:
+            _logger.warning("%s Waiting for it.", error)
     server = build_server(settings)
     stop = asyncio.Event()
     _handle_signals(stop)
@@ -118,11 +115,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             if settings.prometheus_port:
                 share_metrics(job.metrics_folder())
             asyncio.run(serve(settings))
-    except (SettingsError, ConfigurationError) as error:
-        print(error, file=sys.stderr)  # noqa: T201  what a command line does
-        return 2
-    except Problem as problem:
-        print(f"{problem.title}: {problem.detail}", file=sys.stderr)  # noqa: T201  the same
+    except (SettingsError, ConfigurationError, LiveKitRefusedError) as error:
+        print(error, file=sys.stderr)  # noqa: T201  a command line reports its errors there
         return 2
     return 0
 

@@ -219,8 +219,8 @@ async def test_refused_keys_are_said_so(livekit: FakeLiveKit, path: str) -> None
 @pytest.mark.parametrize(
     ("status", "text", "said"),
     [
-        (404, "<html>not here</html>", "no LiveKit server"),
-        (200, "<html>hello</html>", "no LiveKit server"),
+        (404, "<html>not here</html>", "is not LiveKit"),
+        (200, "<html>hello</html>", "is not LiveKit"),
         (500, "", "LiveKit answered 500"),
     ],
 )

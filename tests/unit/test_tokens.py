@@ -1,4 +1,4 @@
-"""The pure parts of the token route: what a token says, and what a visitor may wish for."""
+"""Tests the token route's parts: what a token grants, and what a visitor may choose."""
 
 import asyncio
 
@@ -10,11 +10,10 @@ from livekit import api
 from livekit.protocol.agent import Job, JobState, JobStatus
 from livekit.protocol.agent_dispatch import AgentDispatch, AgentDispatchState
 
-from agent import tokens
+from agent.livekit_server import LiveKitServer, LiveKitUnavailableError, is_serving
 from agent.tokens import (
     PUBLIC_PREFIX,
     TokenOptions,
-    VoiceServer,
     display_name,
     mint_token,
     room_for,
@@ -40,7 +39,7 @@ def token(ttl: int = 600, now: float = NOW) -> str:
 
 
 def claims(text: str) -> api.access_token.Claims:
-    # Verified with the key but not by today's date, which the tests do not depend on.
+    # The signature is verified; the times are not, so that the tests do not depend on today's date.
     jwt.decode(
         text,
         SECRET,
@@ -52,15 +51,15 @@ def claims(text: str) -> api.access_token.Claims:
 
 
 def test_a_token_names_visitor_room_and_agent() -> None:
-    said = claims(token())
-    assert (said.identity, said.name) == ("visitor-1", "Ada")
-    assert said.room_config is not None
-    assert [agent.agent_name for agent in said.room_config.agents] == ["desk"]
+    granted = claims(token())
+    assert (granted.identity, granted.name) == ("visitor-1", "Ada")
+    assert granted.room_config is not None
+    assert [agent.agent_name for agent in granted.room_config.agents] == ["desk"]
 
 
 def test_a_token_grants_talking_in_one_room_and_nothing_else() -> None:
-    said = claims(token())
-    assert said.video == api.VideoGrants(
+    granted = claims(token())
+    assert granted.video == api.VideoGrants(
         room_join=True,
         room="web-1",
         can_publish=True,
@@ -68,43 +67,43 @@ def test_a_token_grants_talking_in_one_room_and_nothing_else() -> None:
         can_publish_data=True,
         can_subscribe=True,
     )
-    assert said.sip is None or not (said.sip.admin or said.sip.call)
-    assert not said.metadata
-    assert not said.attributes
+    assert granted.sip is None or not (granted.sip.admin or granted.sip.call)
+    assert not granted.metadata
+    assert not granted.attributes
 
 
-def test_a_token_is_good_from_now_until_its_time_is_up() -> None:
+def test_a_token_is_valid_from_now_until_it_expires() -> None:
     raw = jwt.decode(token(ttl=60), options={"verify_signature": False})
     assert (raw["nbf"], raw["exp"]) == (1_800_000_000, 1_800_000_060)
 
 
-def test_a_token_is_the_same_for_the_same_words() -> None:
+def test_the_same_arguments_make_the_same_token() -> None:
     assert token() == token()
 
 
-def test_a_public_room_can_be_wished_for() -> None:
+def test_a_public_room_can_be_requested() -> None:
     assert room_for("web-lobby_2") == "web-lobby_2"
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "requested",
     [None, "", "call-1", "lobby", "web-a b", "web-../x", "web-" + "a" * 61, "web-ä", "web-a\n"],
 )
-def test_any_other_wish_leads_to_a_fresh_room(wish: str | None) -> None:
-    room = room_for(wish)
-    assert room != wish
+def test_any_other_request_gets_a_new_room(requested: str | None) -> None:
+    room = room_for(requested)
+    assert room != requested
     assert room.startswith(PUBLIC_PREFIX)
 
 
-def test_fresh_rooms_are_long_and_never_the_same() -> None:
+def test_new_rooms_are_long_and_never_the_same() -> None:
     rooms = {room_for(None) for _ in range(100)}
     assert len(rooms) == 100
     assert all(len(room) >= len(PUBLIC_PREFIX) + 20 for room in rooms)
 
 
 @given(st.text())
-def test_every_room_is_public_and_well_formed(wish: str) -> None:
-    room = room_for(wish)
+def test_every_room_is_public_and_well_formed(requested: str) -> None:
+    room = room_for(requested)
     assert room.startswith(PUBLIC_PREFIX)
     assert room.isascii()
     assert room.replace("-", "").replace("_", "").isalnum()
@@ -119,19 +118,19 @@ def test_a_name_is_one_short_line() -> None:
 
 
 @given(st.text())
-def test_every_name_can_be_printed(wish: str) -> None:
-    name = display_name(wish)
+def test_every_name_can_be_printed(requested: str) -> None:
+    name = display_name(requested)
     assert name.isprintable()
     assert len(name) <= 64
     assert display_name(name) == name
 
 
-def test_an_ipv6_line_counts_as_one_client() -> None:
+def test_an_ipv6_network_counts_as_one_client() -> None:
     assert client_key("2001:db8:1:2::1") == client_key("2001:db8:1:2:ffff::9")
     assert client_key("2001:db8:1:2::1") != client_key("2001:db8:1:3::1")
 
 
-def test_ipv4_addresses_are_told_apart_however_they_are_written() -> None:
+def test_ipv4_addresses_are_distinguished_in_either_notation() -> None:
     assert client_key("::ffff:192.0.2.1") == client_key("192.0.2.1")
     assert client_key("192.0.2.1") != client_key("192.0.2.2")
 
@@ -147,7 +146,7 @@ def dispatch(*statuses: JobStatus, name: str = "desk", deleted_at: int = 0) -> A
 
 
 @pytest.mark.parametrize(
-    ("there", "serves"),
+    ("existing", "serves"),
     [
         (dispatch(), True),
         (dispatch(JobStatus.JS_PENDING), True),
@@ -158,25 +157,25 @@ def dispatch(*statuses: JobStatus, name: str = "desk", deleted_at: int = 0) -> A
         (dispatch(JobStatus.JS_RUNNING, name="other"), False),
     ],
 )
-def test_a_dispatch_serves_until_its_agent_has_gone(there: AgentDispatch, serves: bool) -> None:
-    assert tokens._serves(there, "desk") is serves
+def test_a_dispatch_serves_until_its_agent_has_left(existing: AgentDispatch, serves: bool) -> None:
+    assert is_serving(existing, "desk") is serves
 
 
-async def test_a_voice_server_that_says_nothing_is_not_waited_for() -> None:
+async def test_a_livekit_that_does_not_answer_times_out() -> None:
     hung_up = asyncio.Event()
 
-    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(1024):
             pass
         writer.close()
         await writer.wait_closed()
         hung_up.set()
 
-    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(never_answer, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        async with VoiceServer(f"ws://127.0.0.1:{port}", KEY, SECRET, timeout=0.05) as voice:
-            with pytest.raises(Problem, match="503"):
-                await voice.check()
+        async with LiveKitServer(f"ws://127.0.0.1:{port}", KEY, SECRET, timeout=0.05) as livekit:
+            with pytest.raises(LiveKitUnavailableError, match="Nothing answers"):
+                await livekit.check()
             await hung_up.wait()
 
 

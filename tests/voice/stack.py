@@ -17,8 +17,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from agent.livekit_server import LiveKitServer
 from agent.phrase_file import load_phrases
-from agent.tokens import VoiceServer, mint_token
+from agent.tokens import mint_token
 from deploy import console, media_server, page, paths
 from deploy.demo import LiveKit, Ports, free_ports, livekit_service, patchbay_services
 from deploy.supervisor import Service, Supervisor
@@ -170,8 +171,8 @@ async def running_house(folder: Path, **settings: str) -> AsyncIterator[House]:
         stack.push_async_callback(processes.stop)
         await processes.start(livekit_service(program, livekit, ports))
         # Nobody but the server we started knows this secret: a stranger on the port is found out.
-        async with VoiceServer(livekit.url, livekit.key, livekit.secret) as voice:
-            await voice.check()
+        async with LiveKitServer(livekit.url, livekit.key, livekit.secret) as server:
+            await server.check()
         yield await stack.enter_async_context(
             _moved_in(livekit, ports, folder, processes, **settings)
         )

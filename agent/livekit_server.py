@@ -1,0 +1,118 @@
+"""Calls LiveKit's server API: whether the server works, and which agents are in a room."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Self
+
+import aiohttp
+from google.protobuf.message import DecodeError
+from livekit import api
+from livekit.protocol.agent import JobStatus
+from livekit.protocol.agent_dispatch import AgentDispatch
+
+log = logging.getLogger(__name__)
+
+_TIMEOUT = 4.0
+"""Seconds for one request to LiveKit; a person is waiting."""
+
+
+class LiveKitError(Exception):
+    """LiveKit cannot do its part. The message says what to do next and holds no key."""
+
+
+class LiveKitUnavailableError(LiveKitError):
+    """LiveKit does not answer, or fails; it may work again later."""
+
+
+class LiveKitRefusedError(LiveKitError):
+    """LiveKit refuses the keys, or the server at LIVEKIT_URL is not LiveKit; a setting is wrong."""
+
+
+class LiveKitServer:
+    """LiveKit's server API as the HTTP process and the worker need it; use it in `async with`.
+
+    Every method raises LiveKitUnavailableError or LiveKitRefusedError, within `timeout` seconds
+    for each request.
+    """
+
+    def __init__(self, url: str, api_key: str, api_secret: str, timeout: float = _TIMEOUT) -> None:
+        self._url = url
+        self._key = api_key
+        self._secret = api_secret
+        self._timeout = timeout
+        self._dispatching = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        self._api = api.LiveKitAPI(self._url, self._key, self._secret)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._api.aclose()
+
+    async def check(self) -> None:
+        """Returns once LiveKit has answered and accepted the keys."""
+        await self._room_exists("-")
+
+    async def ensure_agent(self, room: str, agent_name: str) -> None:
+        """Calls the agent into a room that exists, unless it is there or on its way.
+
+        A room that does not exist yet gets the agent by the token of the visitor who creates it.
+        """
+        if not await self._room_exists(room):
+            return
+        # One at a time: two visitors of one room must not call two agents.
+        async with self._translated_errors(), self._dispatching:
+            dispatches = await self._api.agent_dispatch.list_dispatch(room)
+            if not any(is_serving(dispatch, agent_name) for dispatch in dispatches):
+                await self._api.agent_dispatch.create_dispatch(
+                    api.CreateAgentDispatchRequest(agent_name=agent_name, room=room)
+                )
+
+    async def _room_exists(self, room: str) -> bool:
+        # Checked first because LiveKit does not answer a request for an absent room's dispatches.
+        async with self._translated_errors():
+            answer = await self._api.room.list_rooms(api.ListRoomsRequest(names=[room]))
+        return bool(answer.rooms)
+
+    @asynccontextmanager
+    async def _translated_errors(self) -> AsyncIterator[None]:
+        try:
+            # livekit-api 1.2 has a timeout option of its own but ignores it.
+            async with asyncio.timeout(self._timeout):
+                yield
+        except (aiohttp.ClientError, TimeoutError) as error:
+            log.warning("LiveKit at %s does not answer: %s", self._url, type(error).__name__)
+            raise LiveKitUnavailableError(
+                "Nothing answers at LIVEKIT_URL: start livekit-server there, or correct the"
+                " setting. The log has the address."
+            ) from None
+        except api.ServerError as error:
+            log.warning("LiveKit at %s answers %d (%s)", self._url, error.status, error.code)
+            raise _error_for(error.status) from None
+        except DecodeError:
+            log.warning("the server at %s is not LiveKit", self._url)
+            raise _error_for(404) from None
+
+
+def is_serving(dispatch: AgentDispatch, agent_name: str) -> bool:
+    """Returns whether this dispatch has the agent in the room, or on its way there."""
+    if dispatch.agent_name != agent_name or dispatch.state.deleted_at:
+        return False
+    ended = (JobStatus.JS_SUCCESS, JobStatus.JS_FAILED, JobStatus.JS_CANCELLED)
+    jobs = dispatch.state.jobs
+    return not jobs or any(job.state.status not in ended for job in jobs)
+
+
+def _error_for(status: int) -> LiveKitError:
+    if status in {401, 403}:
+        return LiveKitRefusedError(
+            "LiveKit refuses the keys: LIVEKIT_API_KEY and LIVEKIT_API_SECRET must be a pair from"
+            " the LiveKit server's own configuration."
+        )
+    if status == 404:  # noqa: PLR2004  the answer of any other web server
+        return LiveKitRefusedError("The server at LIVEKIT_URL is not LiveKit: correct the setting.")
+    return LiveKitUnavailableError(
+        f"LiveKit answered {status}. Try again in a moment; if it stays so, its log says why."
+    )
