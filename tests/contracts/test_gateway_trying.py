@@ -182,4 +182,4 @@ async def test_a_plugin_that_dials_by_itself_is_for_admins(house: House) -> None
     made = await house.connection(**fields)
     path = f"/connections/{made['id']}/test"
     refused = problem(await house.call("editor", "POST", path), 403)
-    assert "dials by itself" in refused["detail"]
+    assert "connects by itself" in refused["detail"]

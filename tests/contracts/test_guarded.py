@@ -121,4 +121,4 @@ async def test_what_a_provider_dials_past_any_guard_is_left_out_and_the_others_a
         store = await kept(server, "127.0.0.1")
         await added(store, ANNA, "b", provider="livekit_plugin", server="openai")
         assert await answer(store, AddressGuard(allowed=("127.0.0.1",))) == "well"
-    assert "a LiveKit plugin dials by itself" in caplog.text
+    assert "a LiveKit plugin connects by itself" in caplog.text

@@ -389,5 +389,5 @@ def test_missing_packages_are_named_with_how_to_install_them() -> None:
 
 
 def test_who_may_not_have_anything_called_cannot_have_files_read() -> None:
-    with pytest.raises(AddressRefusedError, match="an administrator can ask it"):
+    with pytest.raises(AddressRefusedError, match="an administrator can use it"):
         create(connection(), SystemClock(), AddressGuard())

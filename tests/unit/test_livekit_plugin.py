@@ -10,7 +10,7 @@ from livekit.agents import APIConnectionError, APIStatusError, APITimeoutError, 
 
 from llm_router.errors import BrokenStreamError, StatusError, UnreachableError
 from llm_router.failures import FailureClass, classify
-from llm_router.providers.livekit_plugin.plugins import PLUGINS, goes_on
+from llm_router.providers.livekit_plugin.plugins import PLUGINS, can_continue
 from llm_router.providers.livekit_plugin.provider import from_llm
 from llm_router.types import ChatRequest, Chunk, ToolCall
 from tests.contracts.asking import HELLO, WEATHER, collect, text
@@ -258,7 +258,7 @@ def test_every_extra_that_is_named_is_there_and_pinned() -> None:
 
 
 @pytest.mark.parametrize(
-    ("plugin", "model", "goes"),
+    ("plugin", "model", "continues"),
     [
         ("anthropic", "claude-3-5-haiku-latest", True),
         ("anthropic", "claude-sonnet-4-20250514", True),
@@ -274,6 +274,6 @@ def test_every_extra_that_is_named_is_there_and_pinned() -> None:
     ],
 )
 def test_only_models_that_are_known_to_go_on_are_asked_to(
-    plugin: str, model: str, goes: bool
+    plugin: str, model: str, continues: bool
 ) -> None:
-    assert goes_on(PLUGINS[plugin], model) is goes
+    assert can_continue(PLUGINS[plugin], model) is continues

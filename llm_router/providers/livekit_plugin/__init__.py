@@ -1,6 +1,7 @@
-"""Asks any LiveKit `llm.LLM`: a plugin that the connection names, or an object.
+"""Uses any LiveKit `llm.LLM`: a plugin that the connection names, or an object.
 
-Here belong the rows of known plugins and the translation of LiveKit's chat, tools and errors.
+`provider` runs the requests and `plugins` lists how each plugin differs. `chat` translates the
+conversation and the tools, `errors` the errors; `bedrock` holds the AWS session.
 """
 
 from llm_router.providers.livekit_plugin.provider import create

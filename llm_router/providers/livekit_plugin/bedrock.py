@@ -1,4 +1,4 @@
-"""The AWS session behind LiveKit's Bedrock plugin: asked once, and kept open between answers."""
+"""An AWS session for LiveKit's Bedrock plugin: one client for all replies, without retries."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -10,22 +10,23 @@ from botocore.config import Config
 from llm_router.connections.record import Connection
 from llm_router.errors import ConfigurationError
 
-_CONNECT = 3.0  # s; a server that takes longer to shake hands is none for a voice
+_CONNECT_TIMEOUT = 3.0  # s; a server that takes longer to connect is too slow for a voice call
 _SERVICE = "bedrock-runtime"
 
 
 class Session(AioSession):  # type: ignore[misc]  # aiobotocore has no types
-    """The plugin opens a client for every answer, which costs a tenth of a second of this loop and
-    a TLS handshake, and lets it retry four times behind the router's back. This one hands out one
-    client that asks once; `aclose` closes it.
+    """Shares one client, which never retries, between all replies; `aclose` closes it.
+
+    By itself the plugin opens a client for every reply, which blocks the event loop for a tenth of
+    a second and costs a TLS handshake, and lets that client retry four times.
     """
 
     def __init__(self, connection: Connection) -> None:
         super().__init__()
-        # "our": botocore's own session keeps a `_config` and more.
+        # "our": botocore's session has attributes named `_config`, `_client` and so on.
         self._our_endpoint = connection.base_url.rstrip("/") or None
         self._our_config = Config(
-            connect_timeout=_CONNECT,
+            connect_timeout=_CONNECT_TIMEOUT,
             read_timeout=connection.timeout,
             retries={"total_max_attempts": 1},
             max_pool_connections=1000,
@@ -37,9 +38,9 @@ class Session(AioSession):  # type: ignore[misc]  # aiobotocore has no types
         if connection.api_key:
             self.set_credentials(*_credentials(connection))
 
-    def create_client(self, *_: Any, **__: Any) -> "_Shared":
-        """The one client, whatever is asked for; leaving the block leaves it open."""
-        return _Shared(self)
+    def create_client(self, *_: Any, **__: Any) -> "_SharedClient":
+        """Returns the shared client for any service; leaving its block keeps it open."""
+        return _SharedClient(self)
 
     async def client(self) -> Any:
         async with self._our_lock:
@@ -57,26 +58,28 @@ class Session(AioSession):  # type: ignore[misc]  # aiobotocore has no types
         await self._our_client_open.aclose()
 
 
-class _Shared:
-    """What the plugin takes for a client of its own. Leaving the block leaves the client open, and
-    closes an answer that was not read to its end, so that the model stops.
+class _SharedClient:
+    """Stands in for the client that the plugin opens for each reply.
+
+    Leaving the block keeps the real client open and closes a reply that was not read to its end,
+    so that the model stops.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._answer: Any = None
+        self._reply: Any = None
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._answer is not None:
-            self._answer.close()
+        if self._reply is not None:
+            self._reply.close()
 
-    async def converse_stream(self, **asked: Any) -> Any:
+    async def converse_stream(self, **params: Any) -> Any:
         client = await self._session.client()
-        response = await client.converse_stream(**asked)
-        self._answer = response["stream"]
+        response = await client.converse_stream(**params)
+        self._reply = response["stream"]
         return response
 
 

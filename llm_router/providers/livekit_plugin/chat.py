@@ -1,4 +1,4 @@
-"""A request in LiveKit's terms: chat context and tools."""
+"""Translates a request into LiveKit's chat context and tools."""
 
 import hashlib
 import re
@@ -9,26 +9,26 @@ from livekit.agents import llm
 
 from llm_router.types import ChatRequest, Message
 
-_LONGEST_ID = 9
-"""Characters that every vendor takes for the id of a call."""
+_ID_LENGTH = 9
+"""The length of call ids that every vendor accepts, in characters."""
 
 
 def chat_context(
     request: ChatRequest, prefix: str, *, call_id: str = ".*", ends_with_user: bool = False
 ) -> llm.ChatContext:
-    """The request's own context where it has one, else one made of its messages.
+    """Returns the request's own context if it has one, else one made of its messages.
 
-    What one vendor leaves in a history and another rejects is put right: what it attached to an
-    item (`extra`) is left out, and ids of calls that do not look like `call_id` are replaced, the
-    same by the same. `prefix` becomes a last message of the assistant's; with `ends_with_user`, one
-    that is last already is followed by a word of the caller's.
+    Parts of a history that only one vendor accepts are corrected: vendors' attachments (`extra`)
+    are removed, and call ids that do not match `call_id` are replaced, equal ids by equal ones.
+    `prefix` becomes a last assistant message. With `ends_with_user` a history that ends with an
+    assistant message gets a short user message after it.
     """
     given = request.livekit_context
     if isinstance(given, llm.ChatContext):
         items = list(given.items)
     else:
         items = [i for message in request.messages for i in _items(message)]
-    context = llm.ChatContext([_fitting(item, call_id) for item in items])
+    context = llm.ChatContext([_corrected(item, call_id) for item in items])
     last = context.items[-1] if context.items else None
     if prefix:
         context.add_message(role="assistant", content=prefix)
@@ -38,16 +38,16 @@ def chat_context(
 
 
 def tools(request: ChatRequest) -> list[Any]:
-    """LiveKit's own tools where the request has them, else ones that only describe."""
-    return list(request.livekit_tools) or [_described(tool) for tool in request.tools]
+    """Returns the request's LiveKit tools, else tools that only describe themselves."""
+    return list(request.livekit_tools) or [_description_of(tool) for tool in request.tools]
 
 
-def _fitting(item: llm.ChatItem, call_id: str) -> llm.ChatItem:
-    """A copy, where anything must change."""
+def _corrected(item: llm.ChatItem, call_id: str) -> llm.ChatItem:
+    """Returns the item itself, or a corrected copy of it."""
     changes: dict[str, Any] = {"extra": {}} if getattr(item, "extra", None) else {}
     given = getattr(item, "call_id", None)
     if given is not None and not re.fullmatch(call_id, given):
-        changes["call_id"] = hashlib.sha256(given.encode()).hexdigest()[:_LONGEST_ID]
+        changes["call_id"] = hashlib.sha256(given.encode()).hexdigest()[:_ID_LENGTH]
     return item.model_copy(update=changes) if changes else item
 
 
@@ -90,7 +90,7 @@ def _text(content: Sequence[Mapping[str, Any]] | None) -> str:
     return "\n".join(str(part["text"]) for part in content or () if part.get("text"))
 
 
-def _described(tool: Mapping[str, Any]) -> llm.RawFunctionTool[..., Any]:
+def _description_of(tool: Mapping[str, Any]) -> llm.RawFunctionTool[..., Any]:
     function = tool["function"]
     schema = {
         "name": function["name"],
@@ -101,5 +101,5 @@ def _described(tool: Mapping[str, Any]) -> llm.RawFunctionTool[..., Any]:
 
 
 async def _never_run() -> Never:
-    """A model is only told of the tool; whoever asked the router runs it."""
+    """Fails when called: the router's user runs the tools, the model only sees descriptions."""
     raise RuntimeError("the router runs no tools")

@@ -1,4 +1,4 @@
-"""What LiveKit's plugins and the vendors' libraries raise, in the router's words."""
+"""Translates errors of LiveKit's plugins and the vendors' libraries into UpstreamError."""
 
 import re
 from collections.abc import Mapping
@@ -9,49 +9,54 @@ from livekit.agents import APIConnectionError, APIError, APIStatusError, llm
 from llm_router.errors import BrokenStreamError, UnreachableError, UpstreamError
 from llm_router.providers._wire.reply import status_error
 
-_LEAST_STATUS = 400
-_AWS_INSIDE = {
+_FIRST_ERROR_STATUS = 400
+_AWS_STREAM_STATUS = {
     "internalserverexception": 500,
     "serviceunavailableexception": 503,
     "throttlingexception": 429,
     "validationexception": 400,
 }
-"""The status of an error that Bedrock tells in a stream; of another, the stream is broken."""
+"""The status of errors that Bedrock sends inside a stream; any other one is a broken stream."""
+_GEMINI_BLOCKED = ("generation blocked by gemini", '{"block_reason')
 
 
-def in_our_words(error: APIError, *, begun: bool) -> UpstreamError:
-    """No message of LiveKit's is shown: it may hold the server's, and that the caller's words."""
+def from_livekit(error: APIError, *, begun: bool) -> UpstreamError:
+    """Translates an error of LiveKit's; `begun`: the reply had already started.
+
+    LiveKit's message is never passed on: it may hold the server's, and that the caller's words.
+    """
     cause = error.__cause__
-    if isinstance(told := getattr(cause, "response", None), Mapping):
-        return _of_aws(told)
-    said = error.body if isinstance(error.body, Mapping) else getattr(cause, "body", None)
-    if isinstance(error, APIConnectionError) and not isinstance(said, Mapping):
+    response = getattr(cause, "response", None)
+    if isinstance(response, Mapping):
+        return _from_aws(response)
+    detail = error.body if isinstance(error.body, Mapping) else getattr(cause, "body", None)
+    if isinstance(error, APIConnectionError) and not isinstance(detail, Mapping):
         return transport_error(type(cause or error).__name__, begun=begun)
-    if not isinstance(said, Mapping | str) or not said:
-        said = error.body or error.message
+    if not isinstance(detail, Mapping | str) or not detail:
+        detail = error.body or error.message
     status = error.status_code if isinstance(error, APIStatusError) else 0
-    headers = _of_google(cause) or getattr(told, "headers", None)
-    if str(error.message).startswith(_BLOCKED):
-        said = {"error": {"code": "content_filter"}}
-    return status_error(status if status >= _LEAST_STATUS else 0, said, headers)
+    headers = _google_headers(cause) or getattr(response, "headers", None)
+    if str(error.message).startswith(_GEMINI_BLOCKED):
+        detail = {"error": {"code": "content_filter"}}
+    return status_error(status if status >= _FIRST_ERROR_STATUS else 0, detail, headers)
 
 
-def of_vendor(error: Exception) -> UpstreamError:
-    """An error of a vendor's own library, which no plugin has put into LiveKit's words."""
+def from_vendor(error: Exception) -> UpstreamError:
+    """Translates an error of a vendor's own library that the plugin has not translated."""
     if isinstance(status := getattr(error, "status_code", None), int):
-        said = getattr(error, "body", None)
+        detail = getattr(error, "body", None)
         headers = getattr(getattr(error, "response", None), "headers", None)
-        return status_error(status, said or "", headers)
+        return status_error(status, detail or "", headers)
     return UnreachableError(f"no answer ({type(error).__name__})")
 
 
-def finished_with_nothing(error: APIError) -> str | None:
-    """The finish reason of an answer that held nothing, where a plugin makes an error of that."""
+def empty_reply_reason(error: APIError) -> str | None:
+    """Returns the finish reason of an empty reply, which some plugins report as an error."""
     return "stop" if error.message == "no response generated" else None
 
 
-def keep_cause(event: llm.LLMError) -> None:
-    """LiveKit raises an error anew and so loses the vendor's, which alone knows Retry-After."""
+def restore_cause(event: llm.LLMError) -> None:
+    """Restores the vendor's error, which alone holds Retry-After: LiveKit re-raises without it."""
     event.error.__cause__ = event.error.__cause__ or event.error.__context__
 
 
@@ -61,21 +66,18 @@ def transport_error(kind: str, *, begun: bool) -> UpstreamError:
     return UnreachableError(f"no answer ({kind})")
 
 
-_BLOCKED = ("generation blocked by gemini", '{"block_reason')
-
-
-def _of_aws(told: Mapping[str, Any]) -> UpstreamError:
-    """A ClientError of botocore's: refused, or told in the middle of a stream."""
-    error, meta = told.get("Error") or {}, told.get("ResponseMetadata") or {}
+def _from_aws(response: Mapping[str, Any]) -> UpstreamError:
+    """Translates botocore's ClientError: a refused request, or an error inside a stream."""
+    error, meta = response.get("Error") or {}, response.get("ResponseMetadata") or {}
     code = str(error.get("Code", ""))
     status = meta.get("HTTPStatusCode")
-    if not isinstance(status, int) or status < _LEAST_STATUS:
-        status = _AWS_INSIDE.get(code.lower(), 0)
-    said = {"error": {"code": code, "message": error.get("Message", "")}}
-    return status_error(status, said, meta.get("HTTPHeaders"))
+    if not isinstance(status, int) or status < _FIRST_ERROR_STATUS:
+        status = _AWS_STREAM_STATUS.get(code.lower(), 0)
+    detail = {"error": {"code": code, "message": error.get("Message", "")}}
+    return status_error(status, detail, meta.get("HTTPHeaders"))
 
 
-def _of_google(cause: BaseException | None) -> Mapping[str, str]:
-    """Gemini tells in the body when to come again."""
-    waits = re.search(r"'retryDelay': '([\d.]+)s'", str(getattr(cause, "details", "")))
-    return {"retry-after": waits[1]} if waits else {}
+def _google_headers(cause: BaseException | None) -> Mapping[str, str]:
+    """Returns the retry delay as a header: Gemini sends it in the body."""
+    delay = re.search(r"'retryDelay': '([\d.]+)s'", str(getattr(cause, "details", "")))
+    return {"retry-after": delay[1]} if delay else {}

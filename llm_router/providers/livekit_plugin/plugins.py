@@ -1,8 +1,8 @@
-"""What is peculiar to each of LiveKit's plugins, as read in their sources, version 1.8.9.
+"""Lists how each of LiveKit's plugins differs, as read in their sources, version 1.8.9.
 
-Each is made from a connection's fields, asked with a request's options in its own words, and
-watched for how its answers end: LiveKit's chunks do not say that, and an answer that was cut off
-looks like one that is whole.
+A row says how the plugin is constructed from a connection's fields, how it takes a request's
+options, and how to observe the finish reason of its replies: LiveKit's chunks hold none, so a reply
+that was cut off would look complete.
 """
 
 import importlib
@@ -18,7 +18,7 @@ from llm_router.connections.record import Connection
 from llm_router.errors import ConfigurationError
 
 _OLDER_CLAUDE = r"claude-(3|(opus|sonnet|haiku)-4(-[0-5])?(-\d{8}|-latest|-v\d.*|$))"
-"""Models that go on with a last message of the assistant's; newer ones refuse it."""
+"""Models that continue a last assistant message; newer ones refuse one."""
 _OPENAI_OPTIONS = {
     "temperature": "temperature",
     "top_p": "top_p",
@@ -28,59 +28,62 @@ _OPENAI_OPTIONS = {
 }
 _CALL_ID = r"[A-Za-z0-9_-]{1,64}"
 
+OnFinish = Callable[[str | None], None]
+"""Takes the finish reason of a reply; may be called often, with None for events without one."""
+ObserveFinish = Callable[[Any, OnFinish], None]
+"""Makes a stream that has not started call `on_finish` with each finish reason that it reads."""
 
-Tell = Callable[[str | None], None]
-"""Told why an answer ends, or nothing, as often as one likes."""
-Listen = Callable[[Any, Tell], None]
 
+def _wrap(method: str, finish_reason: Callable[..., str | None]) -> ObserveFinish:
+    """Observes the arguments of the stream's `method`, which receives each event.
 
-def _at(method: str, finish: Callable[..., str | None]) -> Listen:
-    """Listens at the method of a stream that sees each event; `finish` reads its arguments."""
+    `finish_reason` takes the same arguments and returns the reason, if they hold one.
+    """
 
-    def listen(stream: Any, tell: Tell) -> None:
+    def observe(stream: Any, on_finish: OnFinish) -> None:
         parse = getattr(stream, method)
 
-        def overheard(*args: Any) -> Any:
-            tell(finish(*args))
+        def observed(*args: Any) -> Any:
+            on_finish(finish_reason(*args))
             return parse(*args)
 
-        setattr(stream, method, overheard)
+        setattr(stream, method, observed)
 
-    return listen
+    return observe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
-    """The defaults are for a plugin that nothing is known of."""
+    """Describes one plugin; the defaults are for an unknown one."""
 
     extra: str = ""
-    """What installs it: `pip install 'patchbay[<extra>]'`."""
+    """The extra that installs it: `pip install 'patchbay[<extra>]'`."""
     construct: Callable[[Connection], Mapping[str, Any]] = lambda _: {}
-    """Arguments in place of fields that it spells in a way of its own; None: not to be given."""
+    """Returns constructor arguments that replace the usual ones; None removes an argument."""
     options: Mapping[str, str] = field(
         default_factory=lambda: {"temperature": "temperature", "top_p": "top_p"}
     )
-    """A request's options, and what it calls them."""
-    ask: Callable[[llm.LLMStream, dict[str, Any]], None] | None = None
-    """Puts the options into a stream that has not begun, where `chat` drops them."""
-    nested: str = ""
-    """The argument of `chat` that holds the options."""
+    """A request's options, each with the plugin's name for it."""
+    set_options: Callable[[llm.LLMStream, dict[str, Any]], None] | None = None
+    """Puts the options into a stream that has not started, for a plugin whose `chat` drops them."""
+    options_argument: str = ""
+    """The argument of `chat` that holds the options; empty: each option is an argument."""
     continues: str = r"(?!)"
-    """The models that go on with a last message of the assistant's, as a pattern."""
+    """A pattern of the models that continue a last assistant message."""
     ends_with_user: bool = False
-    """Refuses a last message of the assistant's, unless it is to go on with it."""
+    """Whether a history may end with an assistant message only if the model continues it."""
     call_id: str = _CALL_ID
-    """The ids of calls that it takes."""
+    """A pattern of the call ids that the vendor accepts."""
     prepare: Callable[[llm.LLM[Any], llm.ChatContext], None] | None = None
-    """Makes a history of other vendors' acceptable."""
-    listen: Listen | None = None
-    """Overhears, in a stream that has not begun, why the answer ends; None: that is not known."""
-    lists: bool = False
-    """Its vendor's library lists models as OpenAI's does."""
+    """Makes a history acceptable that holds other vendors' messages."""
+    observe_finish: ObserveFinish | None = None
+    """Observes the finish reason in a stream that has not started; None: it cannot be known."""
+    lists_models: bool = False
+    """Whether the vendor's library lists models as OpenAI's does."""
     warm: Callable[[Any], Awaitable[Any]] | None = None
-    """Opens what its own `prewarm` does not."""
+    """Opens connections that the plugin's own `prewarm` does not."""
     close: Callable[[Any], Awaitable[None]] | None = None
-    """Closes what the plugin itself leaves open."""
+    """Closes clients that the plugin itself leaves open."""
 
 
 # ── Amazon Bedrock ───────────────────────────────────────────────────────────────────────────────
@@ -98,11 +101,11 @@ def _bedrock(connection: Connection) -> Mapping[str, Any]:
     }
 
 
-def _put_into_bedrock(stream: llm.LLMStream, options: dict[str, Any]) -> None:
+def _set_bedrock_options(stream: llm.LLMStream, options: dict[str, Any]) -> None:
     if not getattr(stream._llm, "_supports_sampling_params", True):  # noqa: SLF001  LiveKit's own judgement of the model
         options = {k: v for k, v in options.items() if k not in {"temperature", "topP"}}
-    asked: Any = stream
-    asked._opts["inferenceConfig"] |= options  # noqa: SLF001  `chat` has no argument for them
+    untyped: Any = stream
+    untyped._opts["inferenceConfig"] |= options  # noqa: SLF001  `chat` has no argument for them
 
 
 def _bedrock_finish(_: str, chunk: Mapping[str, Any]) -> str | None:
@@ -130,8 +133,8 @@ def _google(connection: Connection) -> Mapping[str, Any]:
 
 
 _NOT_SIGNED = b"skip_thought_signature_validator"
-"""ai.google.dev/gemini-api/docs/thought-signatures: stands for the signature of a call that another
-vendor's model made; without one Gemini 3 answers 400."""
+"""Replaces the signature of a call that another vendor's model made; without one Gemini 3 answers
+400 (ai.google.dev/gemini-api/docs/thought-signatures)."""
 
 
 def _sign(model: llm.LLM[Any], context: llm.ChatContext) -> None:
@@ -141,25 +144,25 @@ def _sign(model: llm.LLM[Any], context: llm.ChatContext) -> None:
             signatures.setdefault(item.call_id, _NOT_SIGNED)
 
 
-def _listen_to_gemini(stream: Any, tell: Tell) -> None:
-    """Its stream reads the end where nobody can look; so the library's answer is passed on."""
+def _observe_gemini(stream: Any, on_finish: OnFinish) -> None:
+    """Wraps the stream's client: the plugin reads finish reasons in no method of its own."""
     client = stream._client  # noqa: SLF001  of the google plugin
 
-    async def asked(**request: Any) -> AsyncIterator[Any]:
-        return overheard(await client.aio.models.generate_content_stream(**request))
+    async def generate(**request: Any) -> AsyncIterator[Any]:
+        return observed(await client.aio.models.generate_content_stream(**request))
 
-    async def overheard(answer: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        async for response in answer:
+    async def observed(responses: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for response in responses:
             for candidate in response.candidates or ():
-                tell(candidate.finish_reason and candidate.finish_reason.name.lower())
+                on_finish(candidate.finish_reason and candidate.finish_reason.name.lower())
             yield response
 
-    models = SimpleNamespace(generate_content_stream=asked)
+    models = SimpleNamespace(generate_content_stream=generate)
     stream._client = SimpleNamespace(aio=SimpleNamespace(models=models))  # noqa: SLF001  of the google plugin
 
 
 def _mistral(_: Connection) -> Mapping[str, Any]:
-    # The other one, for conversations, is slower, and keeps what callers say on the server.
+    # The other mode, for conversations, is slower and stores the callers' words on the server.
     return {"api_mode": "chat_completions"}
 
 
@@ -174,28 +177,28 @@ def _openai(extra: str = "") -> Plugin:
     return Plugin(
         extra=extra,
         options=_OPENAI_OPTIONS,
-        listen=_at("_parse_choice", _openai_finish),
-        lists=True,
-        close=lambda made: made._client.close(),  # noqa: SLF001  the plugin has no way to
+        observe_finish=_wrap("_parse_choice", _openai_finish),
+        lists_models=True,
+        close=lambda model: model._client.close(),  # noqa: SLF001  the plugin has no way to
     )
 
 
 PLUGINS: Mapping[str, Plugin] = {
     "anthropic": Plugin(
         extra="anthropic",
-        # Its library takes them no more as arguments; in the body they count.
+        # Its library no longer takes them as arguments; the body may hold them.
         options={
             "temperature": "temperature",
             "top_p": "top_p",
             "max_tokens": "max_tokens",
             "stop": "stop_sequences",
         },
-        nested="extra_body",
+        options_argument="extra_body",
         continues=f"^{_OLDER_CLAUDE}",
         ends_with_user=True,
-        listen=_at("_parse_event", _anthropic_finish),
-        lists=True,
-        close=lambda made: made._client.close(),  # noqa: SLF001  the plugin has no way to
+        observe_finish=_wrap("_parse_event", _anthropic_finish),
+        lists_models=True,
+        close=lambda model: model._client.close(),  # noqa: SLF001  the plugin has no way to
     ),
     "aws": Plugin(
         extra="bedrock",
@@ -206,12 +209,12 @@ PLUGINS: Mapping[str, Plugin] = {
             "max_tokens": "maxTokens",
             "stop": "stopSequences",
         },
-        ask=_put_into_bedrock,
+        set_options=_set_bedrock_options,
         continues=rf"anthropic\.{_OLDER_CLAUDE}",
         ends_with_user=True,
-        listen=_at("_parse_chunk", _bedrock_finish),
-        warm=lambda made: made._session.client(),  # noqa: SLF001  it is ours
-        close=lambda made: made._session.aclose(),  # noqa: SLF001  the same
+        observe_finish=_wrap("_parse_chunk", _bedrock_finish),
+        warm=lambda model: model._session.client(),  # noqa: SLF001  our own session
+        close=lambda model: model._session.aclose(),  # noqa: SLF001  the same
     ),
     "google": Plugin(
         extra="google",
@@ -224,8 +227,8 @@ PLUGINS: Mapping[str, Plugin] = {
             "seed": "seed",
         },
         prepare=_sign,
-        listen=_listen_to_gemini,
-        close=lambda made: made._client.aio.aclose(),  # noqa: SLF001  the plugin has no way to
+        observe_finish=_observe_gemini,
+        close=lambda model: model._client.aio.aclose(),  # noqa: SLF001  the plugin has no way to
     ),
     "groq": _openai("groq"),
     "mistralai": Plugin(
@@ -237,7 +240,7 @@ PLUGINS: Mapping[str, Plugin] = {
     "openai": _openai(),
 }
 _UNKNOWN = Plugin()
-_OTHER_NAMES = {"bedrock": "aws", "mistral": "mistralai"}
+_ALIASES = {"bedrock": "aws", "mistral": "mistralai"}
 _BY_TYPE = {
     "anthropic": "anthropic",
     "bedrock": "aws",
@@ -248,13 +251,13 @@ _BY_TYPE = {
 VERSION = "1.8.9"
 
 
-def name_of(connection: Connection) -> str:
-    """The plugin that a connection names, else the one of its type.
+def plugin_name(connection: Connection) -> str:
+    """Returns the plugin that a connection names, else the one of its type.
 
-    Raises ConfigurationError where there is none.
+    Raises ConfigurationError if neither names a plugin.
     """
     name = connection.server or _BY_TYPE.get(connection.connection_type, "")
-    name = _OTHER_NAMES.get(name, name)
+    name = _ALIASES.get(name, name)
     if not name.isidentifier():
         raise ConfigurationError(
             f"connection {connection.name!r}: server must name a LiveKit plugin,"
@@ -264,11 +267,12 @@ def name_of(connection: Connection) -> str:
 
 
 def load(connection: Connection) -> tuple[Plugin, type[llm.LLM[Any]]]:
-    """What is known of the plugin, and its language model.
+    """Returns the plugin's row and its class of language model.
 
-    Raises ConfigurationError where it is not installed, saying what to install.
+    Raises ConfigurationError, with the package to install, if the plugin is not installed, and if
+    it has no language model.
     """
-    name = name_of(connection)
+    name = plugin_name(connection)
     row, who = PLUGINS.get(name, _UNKNOWN), f"connection {connection.name!r}"
     try:
         module = importlib.import_module(f"livekit.plugins.{name}")
@@ -280,11 +284,12 @@ def load(connection: Connection) -> tuple[Plugin, type[llm.LLM[Any]]]:
             f"{who}: LiveKit plugin {name!r} needs the module {error.name}; install it:"
             f" pip install {package}"
         ) from error
-    made_of = getattr(module, "LLM", None)
-    if not (isinstance(made_of, type) and issubclass(made_of, llm.LLM)):
+    llm_class = getattr(module, "LLM", None)
+    if not (isinstance(llm_class, type) and issubclass(llm_class, llm.LLM)):
         raise ConfigurationError(f"{who}: LiveKit plugin {name!r} has no language model")
-    return row, made_of
+    return row, llm_class
 
 
-def goes_on(row: Plugin, model: str) -> bool:
+def can_continue(row: Plugin, model: str) -> bool:
+    """Returns whether the model continues a last assistant message."""
     return bool(re.search(row.continues, model.lower()))

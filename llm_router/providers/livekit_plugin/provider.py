@@ -1,7 +1,7 @@
-"""Any LiveKit `llm.LLM` as a provider: a plugin named by the connection, or an object one has.
+"""Adapts any LiveKit `llm.LLM` as a provider: a plugin named by the connection, or an object.
 
-LiveKit's LLMs retry, speak of no finish reason and raise their own errors; here each is asked once,
-and its answers and errors are put into the router's words.
+LiveKit's LLMs retry, report no finish reason and raise errors of their own. The provider sends each
+request once and translates replies and errors into the router's types.
 """
 
 import inspect
@@ -25,18 +25,18 @@ from llm_router.errors import (
 from llm_router.net.guard import AddressGuard
 from llm_router.providers.livekit_plugin.chat import chat_context, tools
 from llm_router.providers.livekit_plugin.errors import (
-    finished_with_nothing,
-    in_our_words,
-    keep_cause,
-    of_vendor,
+    empty_reply_reason,
+    from_livekit,
+    from_vendor,
+    restore_cause,
     transport_error,
 )
-from llm_router.providers.livekit_plugin.plugins import Plugin, goes_on, load, name_of
+from llm_router.providers.livekit_plugin.plugins import Plugin, can_continue, load, plugin_name
 from llm_router.types import ChatRequest, Chunk, ToolCall, Usage
 
 _Continuation = Literal["words", "trailing"]
 
-_REPLY_TIMEOUT = 60.0
+_REPLY_TIMEOUT = 60.0  # s
 _MAX_TOKENS_SPELLINGS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _FINISH = {
     "end_turn": "stop",
@@ -50,7 +50,7 @@ _FINISH = {
     "content_filtered": "content_filter",
     "guardrail_intervened": "content_filter",
 }
-"""Vendors' reasons for the end of an answer, in OpenAI's words."""
+"""Vendors' finish reasons, each with OpenAI's name for it."""
 
 
 def create(
@@ -58,48 +58,48 @@ def create(
     clock: Clock,  # noqa: ARG001  part of every provider's `create`; deadlines are the router's
     guard: AddressGuard | None = None,
 ) -> "LiveKitProvider":
-    """The LLM of `livekit.plugins.<connection.server>`, made from the connection's fields; without
-    `server`, the one of its `connection_type`.
+    """Constructs the LLM of `livekit.plugins.<connection.server>` from the connection's fields.
 
-    Raises ConfigurationError when the plugin is not installed, refuses its arguments, or has no
-    argument for a field that is set: nothing is dropped silently.
+    Without `server` the `connection_type` selects the plugin. Raises ConfigurationError when the
+    plugin is not installed, refuses its arguments, or has no argument for a field that is set: no
+    field is dropped silently.
     """
     if guard and not guard.allow_private and (connection.base_url or not connection.api_key):
         raise AddressRefusedError(
-            f"connection {connection.name!r}: a LiveKit plugin dials by itself, past any check of"
-            " where its address leads, and without a key uses this machine's; an administrator"
-            " can ask it"
+            f"connection {connection.name!r}: a LiveKit plugin connects by itself, so this router"
+            " cannot check where its address leads, and without a key it uses this machine's;"
+            " an administrator can use it"
         )
-    row, made_of = load(connection)
-    usual = "trailing" if goes_on(row, connection.model_name) else "words"
+    row, llm_class = load(connection)
+    usual = "trailing" if can_continue(row, connection.model_name) else "words"
     match connection.continuation or usual:
         case "words" | "trailing" as continuation:
             return LiveKitProvider(
-                _construct(connection, row, made_of),
+                _construct(connection, row, llm_class),
                 row,
                 continuation=continuation,
                 timeout=connection.timeout,
                 owned=True,
             )
     raise ConfigurationError(
-        f"connection {connection.name!r}: continuation {connection.continuation!r} cannot be "
-        'asked for through a LiveKit plugin; use "words" or "trailing"'
+        f"connection {connection.name!r}: a LiveKit plugin does not support the continuation "
+        f'{connection.continuation!r}; use "words" or "trailing"'
     )
 
 
 def from_llm(
     model: llm.LLM[Any], *, continuation: _Continuation = "words", timeout: float = _REPLY_TIMEOUT
 ) -> "LiveKitProvider":
-    """A provider that asks an LLM of yours. You close the LLM; the provider does not.
+    """Returns a provider over an LLM object, which the caller closes; the provider does not.
 
-    `timeout`: seconds, handed to the LLM, most of which take it for one read. `continuation`:
-    "trailing" if the model goes on with a last message of the assistant's, else "words".
+    `timeout` (s) is passed to the LLM; most plugins apply it to a single read. `continuation` is
+    "trailing" if the model continues a last assistant message, else "words".
     """
     return LiveKitProvider(model, Plugin(), continuation=continuation, timeout=timeout, owned=False)
 
 
 class LiveKitProvider:
-    """A request's options are passed on as far as the plugin has words for them."""
+    """Implements Provider (`base.py`); drops the options of a request that the plugin lacks."""
 
     def __init__(
         self,
@@ -112,32 +112,34 @@ class LiveKitProvider:
     ) -> None:
         self.continuation: Continuation = continuation
         self.last_resort = False
-        self._llm, self._row, self._owned = model, row, owned
+        self._llm = model
+        self._row = row
+        self._owned = owned
         self._options = APIConnectOptions(max_retry=0, timeout=timeout)
-        model.on("error", keep_cause)
+        model.on("error", restore_cause)
 
     async def warm(self) -> None:
         self._llm.prewarm()
         if self._row.warm:
-            with suppress(Exception):  # what is wrong shows when it is asked
+            with suppress(Exception):  # the first request reports what is wrong
                 await self._row.warm(self._llm)
 
     async def probe(self) -> None:
-        """A plugin's own token-free request; one that has none is taken to be well."""
+        """Sends the plugin's token-free request; a plugin without one counts as healthy."""
         try:
             await self._llm._prewarm_impl()  # noqa: SLF001  LiveKit's only cheap question, and `prewarm` swallows its answer
         except Exception as error:  # noqa: BLE001  each vendor's library raises errors of its own
-            raise of_vendor(error) from None
+            raise from_vendor(error) from None
 
     async def models(self) -> Sequence[str]:
-        """Where a plugin cannot list any, the one it asks."""
-        if not self._row.lists:
+        """Returns the vendor's models, or only the configured one if the plugin lists none."""
+        if not self._row.lists_models:
             return (self._llm.model,)
         try:
             listing = cast("Any", self._llm)._client.models.list()  # noqa: SLF001  of the vendor's library
             return [model.id async for model in listing]
         except Exception as error:  # noqa: BLE001  each vendor's library raises errors of its own
-            raise of_vendor(error) from None
+            raise from_vendor(error) from None
 
     async def aclose(self) -> None:
         if self._owned:
@@ -146,23 +148,23 @@ class LiveKitProvider:
                 await self._row.close(self._llm)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        calls = _CallIds(request)
+        calls = _CallIdAllocator(request)
         begun = useful = called = False
         stream: llm.LLMStream | None = None
         try:
-            stream = self._ask(request)
-            ending = _Ending(stream, self._row)
+            stream = self._start(request)
+            ending = _FinishReason(stream, self._row)
             async for event in stream:
                 begun = True
                 chunk = _chunk(event, calls)
                 useful, called = useful or chunk.useful, called or bool(chunk.tool_calls)
                 yield chunk
         except APIError as error:
-            if useful or (reason := finished_with_nothing(error)) is None:
-                raise in_our_words(error, begun=begun) from None
+            if useful or (reason := empty_reply_reason(error)) is None:
+                raise from_livekit(error, begun=begun) from None
             yield Chunk(finish_reason=reason)
             return
-        except OSError as error:  # timeouts included; some plugins let them through
+        except OSError as error:  # timeouts included; some plugins do not translate them
             raise transport_error(type(error).__name__, begun=begun) from None
         finally:
             if stream is not None:
@@ -171,15 +173,17 @@ class LiveKitProvider:
             raise BrokenStreamError("the answer ended before it began")
         yield Chunk(finish_reason=ending.reason(called=called))
 
-    def _ask(self, request: ChatRequest) -> llm.LLMStream:
-        row, given = self._row, _options_of(request, self._row)
-        extra: Any = {row.nested: given} if row.nested and given else given
-        going_on = self.continuation == "trailing" and bool(request.prefix.strip())
+    def _start(self, request: ChatRequest) -> llm.LLMStream:
+        row = self._row
+        options = _options_of(request, row)
+        nested = row.options_argument and options
+        extra: Any = {row.options_argument: options} if nested else options
+        continues = self.continuation == "trailing" and bool(request.prefix.strip())
         context = chat_context(
             request,
-            request.prefix.rstrip() if going_on else "",
+            request.prefix.rstrip() if continues else "",
             call_id=row.call_id,
-            ends_with_user=row.ends_with_user and not going_on,
+            ends_with_user=row.ends_with_user and not continues,
         )
         if row.prepare:
             row.prepare(self._llm, context)
@@ -189,43 +193,48 @@ class LiveKitProvider:
             tools=tools(request),
             conn_options=self._options,
             tool_choice=NOT_GIVEN if choice is None else cast("llm.ToolChoice", choice),
-            extra_kwargs=NOT_GIVEN if row.ask or not extra else extra,
+            extra_kwargs=NOT_GIVEN if row.set_options or not extra else extra,
         )
-        if row.ask:
-            row.ask(stream, given)
+        if row.set_options:
+            row.set_options(stream, options)
         return stream
 
 
-class _Ending:
-    """How an answer ends, overheard where its plugin reads it: LiveKit's chunks do not say."""
+class _FinishReason:
+    """Records the finish reason that the plugin reads: LiveKit's chunks hold none."""
 
     def __init__(self, stream: llm.LLMStream, row: Plugin) -> None:
-        self._stream, self._told = stream, ""
-        self._is_heard = row.listen is not None
-        if row.listen:
-            row.listen(stream, self._tell)
+        self._stream = stream
+        self._observed = ""
+        self._is_observed = row.observe_finish is not None
+        if row.observe_finish:
+            row.observe_finish(stream, self._on_finish)
 
-    def _tell(self, reason: str | None) -> None:
-        self._told = reason or self._told
+    def _on_finish(self, reason: str | None) -> None:
+        self._observed = reason or self._observed
 
     def reason(self, *, called: bool) -> str:
-        """Raises BrokenStreamError for an answer that was cut off, or a call that got lost."""
-        if self._is_heard and not self._told:
+        """Returns the reason under OpenAI's name; `called`: the reply held a tool call.
+
+        Raises BrokenStreamError for a reply that was cut off and for a tool call that was lost.
+        """
+        if self._is_observed and not self._observed:
             raise BrokenStreamError("the answer ended without a finish reason")
-        reason = _FINISH.get(self._told, self._told) or "stop"
+        reason = _FINISH.get(self._observed, self._observed) or "stop"
         if getattr(self._stream, "_tool_call_id", None) or (reason == "tool_calls" and not called):
-            raise BrokenStreamError(f"the answer ended inside a tool call ({self._told})")
+            raise BrokenStreamError(f"the answer ended inside a tool call ({self._observed})")
         return "tool_calls" if called else reason
 
 
 def _options_of(request: ChatRequest, row: Plugin) -> dict[str, Any]:
-    asked = {name: getattr(request, name) for name in row.options}
-    asked["stop"] = list(request.stop) or None
-    return {row.options[n]: v for n, v in asked.items() if n in row.options and v is not None}
+    """Returns the options that the request sets, under the plugin's names."""
+    values = {name: getattr(request, name) for name in row.options}
+    values["stop"] = list(request.stop) or None
+    return {row.options[n]: v for n, v in values.items() if n in row.options and v is not None}
 
 
-class _CallIds:
-    """Gives every tool call an id that the conversation does not know yet."""
+class _CallIdAllocator:
+    """Gives every tool call an id that is new in the conversation."""
 
     def __init__(self, request: ChatRequest) -> None:
         self._known_ids = {c["id"] for m in request.messages for c in m.get("tool_calls") or ()}
@@ -233,14 +242,15 @@ class _CallIds:
             items = request.livekit_context.items
             self._known_ids |= {i.call_id for i in items if isinstance(i, llm.FunctionCall)}
 
-    def fresh(self, given: str) -> str:
-        # Kept where it can be: some plugins know their own calls again by it.
-        fresh = given if given and given not in self._known_ids else f"call_{uuid4().hex}"
-        self._known_ids.add(fresh)
-        return fresh
+    def allocate(self, wanted: str) -> str:
+        # Unchanged where possible: some plugins recognise their own calls by the id.
+        is_new = wanted and wanted not in self._known_ids
+        call_id = wanted if is_new else f"call_{uuid4().hex}"
+        self._known_ids.add(call_id)
+        return call_id
 
 
-def _chunk(event: llm.ChatChunk, ids: _CallIds) -> Chunk:
+def _chunk(event: llm.ChatChunk, ids: _CallIdAllocator) -> Chunk:
     delta, usage = event.delta, event.usage
     return Chunk(
         text=(delta.content or "") if delta else "",
@@ -251,36 +261,36 @@ def _chunk(event: llm.ChatChunk, ids: _CallIds) -> Chunk:
     )
 
 
-def _call(call: llm.FunctionToolCall, ids: _CallIds) -> ToolCall:
+def _call(call: llm.FunctionToolCall, ids: _CallIdAllocator) -> ToolCall:
     arguments = call.arguments or "{}"
     try:
-        whole = isinstance(json.loads(arguments), dict)
+        is_object = isinstance(json.loads(arguments), dict)
     except ValueError:
-        whole = False
-    if not whole:
+        is_object = False
+    if not is_object:
         raise BrokenStreamError(f"a call of {call.name} with arguments that are no JSON object")
-    return ToolCall(ids.fresh(call.call_id), call.name, arguments)
+    return ToolCall(ids.allocate(call.call_id), call.name, arguments)
 
 
-def _construct(connection: Connection, row: Plugin, made_of: type[llm.LLM[Any]]) -> llm.LLM[Any]:
-    accepted = inspect.signature(made_of.__init__).parameters
+def _construct(connection: Connection, row: Plugin, llm_class: type[llm.LLM[Any]]) -> llm.LLM[Any]:
+    accepted = inspect.signature(llm_class.__init__).parameters
     options = _arguments(connection, row, accepted)
     try:
-        made = made_of(**options)
-    except Exception as error:  # noqa: BLE001  each plugin objects in its own way
+        model = llm_class(**options)
+    except Exception as error:  # noqa: BLE001  each plugin raises errors of its own
         reason = f"{type(error).__name__}: {error}"
         if connection.api_key:
             reason = reason.replace(connection.api_key, "...")
         raise ConfigurationError(
-            f"connection {connection.name!r}: LiveKit plugin {name_of(connection)!r}: {reason}"
+            f"connection {connection.name!r}: LiveKit plugin {plugin_name(connection)!r}: {reason}"
         ) from None
-    _keep_rooms_private(made)
-    return made
+    _remove_livekit_headers(model)
+    return model
 
 
-def _keep_rooms_private(made: llm.LLM[Any]) -> None:
-    """LiveKit tells every server that speaks OpenAI's wire which room, job and agent asks."""
-    http = getattr(getattr(made, "_client", None), "_client", None)
+def _remove_livekit_headers(model: llm.LLM[Any]) -> None:
+    """Keeps room, job and agent private: LiveKit sends them to every OpenAI-compatible server."""
+    http = getattr(getattr(model, "_client", None), "_client", None)
     if isinstance(http, httpx2.AsyncClient):
         hooks = http.event_hooks
         http.event_hooks = {**hooks, "request": [*hooks["request"], _without_livekit]}
@@ -292,9 +302,12 @@ async def _without_livekit(request: httpx2.Request) -> None:
 
 
 def _arguments(connection: Connection, row: Plugin, accepted: Mapping[str, Any]) -> dict[str, Any]:
-    """The constructor's arguments; raises ConfigurationError for a set field it cannot take."""
+    """Returns the constructor's arguments.
+
+    Raises ConfigurationError for a field that is set and for which it has no argument.
+    """
     limit = next((n for n in _MAX_TOKENS_SPELLINGS if n in accepted), _MAX_TOKENS_SPELLINGS[0])
-    given = {
+    arguments = {
         "model": connection.model_name or None,
         "api_key": connection.api_key,
         "base_url": connection.base_url or None,
@@ -305,14 +318,14 @@ def _arguments(connection: Connection, row: Plugin, accepted: Mapping[str, Any])
         "extra_body": dict(connection.extra_body) or None,
         **row.construct(connection),
     }
-    options = {name: value for name, value in given.items() if value is not None}
+    options = {name: value for name, value in arguments.items() if value is not None}
     if refused := sorted(options.keys() - accepted.keys()):
         raise ConfigurationError(
-            f"connection {connection.name!r}: LiveKit plugin {name_of(connection)!r} takes no "
+            f"connection {connection.name!r}: LiveKit plugin {plugin_name(connection)!r} takes no "
             f"{', '.join(refused)}; leave it out"
         )
     if "max_retries" in accepted:
         options["max_retries"] = 0
     if "_strict_tool_schema" in accepted:
-        options["_strict_tool_schema"] = False  # older models and other servers answer it with 400
+        options["_strict_tool_schema"] = False  # older models and other servers answer 400 to it
     return options

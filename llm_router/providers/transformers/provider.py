@@ -45,7 +45,7 @@ def create(
     if guard and not guard.allow_private:
         raise AddressRefusedError(
             f"{who}: a model in this process reads this machine's files; an administrator can"
-            " ask it"
+            " use it"
         )
     if not connection.model_name or connection.base_url:
         raise ConfigurationError(
