@@ -1,4 +1,4 @@
-"""Who may do what with which connection, and what is written down of it. Plain decisions, no I/O.
+"""Decides which actor may do what with which connection, and shapes the audit log. No I/O.
 
 | role     | read | use | test | activate | add | edit | remove | give | administer |
 | -------- | ---- | --- | ---- | -------- | --- | ---- | ------ | ---- | ---------- |
@@ -8,9 +8,10 @@
 | editor   | yes  | yes | yes  | own      | yes | own  | own    |      |            |
 | admin    | yes  | yes | yes  | yes      | yes | yes  | yes    | yes  | yes        |
 
-Everything but `add` and `administer` also asks that the connection can be seen. `own`: one's own
-or one's team's. `use` opens its keys to call its server, `give` hands it to another owner or team,
-`administer` is for keys, webhooks and the audit log.
+Every action but `add` and `administer` also requires that the actor can see the connection. `own`:
+only on connections of the actor or of its team. `use` decrypts the connection's keys to call its
+server, `give` transfers it to another owner or team, `administer` covers API keys, webhooks and the
+audit log.
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ Role = Literal["viewer", "worker", "operator", "editor", "admin"]
 Action = Literal["read", "use", "test", "activate", "add", "edit", "remove", "give", "administer"]
 Visibility = Literal["private", "team", "everyone"]
 
-_MAY: Mapping[Role, frozenset[Action]] = {
+_ALLOWED: Mapping[Role, frozenset[Action]] = {
     "viewer": frozenset({"read"}),
     "worker": frozenset({"read", "use"}),
     "operator": frozenset({"read", "use", "test", "activate"}),
@@ -36,11 +37,11 @@ _OWN_ONLY: frozenset[Action] = frozenset({"activate", "edit", "remove"})
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Whoever asks: a person, a program with an API key, or the product itself.
+    """The author of a request: a person, a program with an API key, or the product itself.
 
-    `name` is how the audit log calls it and `origin` where the request came from ("cli", an
-    address). What belongs to `owner` is its own; it shares what its `team` shares. A worker with
-    neither serves every call, so it sees all that is flagged for LiveKit.
+    `name` identifies it in the audit log, `origin` says where the request came from ("cli", an
+    address). It owns the connections of `owner` and shares those of `team`. A worker with neither
+    serves every call, so it sees every connection with `use_in_livekit`.
     """
 
     name: str
@@ -58,7 +59,10 @@ class Actor:
         before: Mapping[str, Any] | None = None,
         after: Mapping[str, Any] | None = None,
     ) -> "AuditEntry":
-        """What the audit log says of it. `to`: a kind ("connection", "api_key", ...) and an id."""
+        """Makes the audit log's entry for an action of this actor.
+
+        `to` is the kind ("connection", "api_key", ...) and the id of the object acted on.
+        """
         return AuditEntry(
             at=at,
             actor=self.name,
@@ -73,13 +77,13 @@ class Actor:
 
 
 SYSTEM = Actor("system", "admin", origin="patchbay")
-"""The product itself: set-up, background work, and commands of whoever has the database."""
+"""The product itself: set-up, background work, and commands run with access to the database."""
 WORKER = Actor("worker", "worker", origin="patchbay")
-"""The calls: they use what is flagged for LiveKit, whoever it belongs to."""
+"""Voice calls: they use every connection with `use_in_livekit`, of any owner."""
 
 
 class Owned(Protocol):
-    """What access depends on; a Connection is one."""
+    """The fields that access depends on; `Connection` has them."""
 
     @property
     def owner(self) -> str: ...
@@ -92,7 +96,10 @@ class Owned(Protocol):
 
 
 def can_see(actor: Actor, connection: Owned) -> bool:
-    """Whether it exists at all for the actor. `store/sql.py` says the same as a query."""
+    """Returns whether the actor may know that the connection exists.
+
+    `store.connections.visible_to` is the same rule as an SQL condition.
+    """
     if actor.role == "admin":
         return True
     if actor.role == "worker":
@@ -104,7 +111,10 @@ def can_see(actor: Actor, connection: Owned) -> bool:
 
 
 def owns(actor: Actor, connection: Owned) -> bool:
-    """Whether it is the actor's own, or its team's and not kept private. No owner is nobody's."""
+    """Returns whether the connection is the actor's, or its team's and not private.
+
+    A connection without an owner belongs to no actor.
+    """
     if actor.owner and actor.owner == connection.owner:
         return True
     shared = connection.visibility != "private"
@@ -112,8 +122,11 @@ def owns(actor: Actor, connection: Owned) -> bool:
 
 
 def may_act(actor: Actor, action: Action, connection: Owned | None = None) -> bool:
-    """Without a connection: whether there can be one with which the actor may do this."""
-    if action not in _MAY[actor.role]:
+    """Returns whether the actor may do this with the connection.
+
+    Without a connection: whether the actor's role allows it for any connection.
+    """
+    if action not in _ALLOWED[actor.role]:
         return False
     if connection is None or actor.role == "admin":
         return True
@@ -124,11 +137,11 @@ def may_act(actor: Actor, action: Action, connection: Owned | None = None) -> bo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """One thing done: who, what, when, from where, and what it changed, without secrets.
+    """One action in the audit log: its actor, time and origin, and what it changed.
 
-    `action` is "add", "edit", ... and `kind` what it was done to: "connection", "api_key", ....
-    `before` and `after` hold the fields that differ; a secret shows as "set", "changed" or
-    "removed", never as itself.
+    `action` is "add", "edit", ...; `kind` and `target` name the object: "connection", "api_key",
+    ..., and its id. `before` and `after` hold the fields that differ; a secret shows as "set",
+    "changed" or "removed", never as its value.
     """
 
     at: datetime

@@ -1,4 +1,4 @@
-"""What must be done so that what is stored is what a file says. Plain decisions, no I/O."""
+"""Plans the steps that bring stored connections in line with a file. No I/O."""
 
 import hashlib
 import json
@@ -18,13 +18,13 @@ _COMPARED = tuple(
 
 @dataclass(frozen=True, slots=True)
 class PlannedChange:
-    """One that is stored, and the fields for which the file has another value."""
+    """A stored connection, and the fields for which the file has another value."""
 
     stored: Connection
     values: Mapping[str, Any] = field(repr=False)
 
     def for_display(self) -> dict[str, tuple[Any, Any]]:
-        """Field -> before and after; of secrets, only that they change."""
+        """Maps each field to its value before and after; of a secret it shows only the change."""
         return {
             name: ("set" if getattr(self.stored, name) else "none", "another")
             if name in SECRET_FIELDS
@@ -41,8 +41,10 @@ class Plan:
     removed: tuple[Connection, ...] = ()
 
     def steps(self) -> list[Step]:
-        """In an order that lets a new one have the name of one that goes. Whatever was edited since
-        the plan was made is stale.
+        """Lists the steps for `ConnectionStore.apply`, removals first.
+
+        So an added connection can take the name of a removed one. A connection that was edited
+        after the plan was made causes StaleError.
         """
         return [
             *(Removal(id=c.id, version=c.version) for c in self.removed),
@@ -54,45 +56,45 @@ class Plan:
         ]
 
     def digest(self) -> str:
-        """Tells this plan from any other, so that what is done is what was shown."""
-        said = {
+        """Returns a hash that identifies this plan, so that the plan shown is the plan applied."""
+        content = {
             "added": [c.name for c in self.added],
             "changed": [[c.stored.id, c.stored.version, sorted(c.values)] for c in self.changed],
             "removed": [[c.id, c.version] for c in self.removed],
         }
-        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
 def make_plan(
     stored: Sequence[Connection], wanted: Sequence[Connection], owner: str, *, prune: bool = False
 ) -> Plan:
-    """From all that are `stored`, with their secrets, to those of a file.
+    """Compares the stored connections, with their secrets, to the `wanted` ones of a file.
 
-    One with an `id` is the one of that id, else the one of that name which `owner` has. What the
-    file leaves out has its default; a key and headers that it leaves out stay as they are. `prune`:
-    what `owner` has besides is removed.
+    A wanted connection with an `id` matches the stored one of that id, else the stored one of that
+    name and `owner`. A field missing from the file has its default; a missing key or missing
+    headers stay unchanged. With `prune`, all other connections of `owner` are removed.
     """
     by_id = {c.id: c for c in stored}
     by_name = {c.name: c for c in stored if c.owner == owner}
     added, changed, unchanged = list[Connection](), list[PlannedChange](), list[Connection]()
-    named: set[str] = set()
+    matched: set[str] = set()
     for connection in wanted:
-        place = by_id.get(connection.id) if connection.id else by_name.get(connection.name)
-        if place is None:
+        match = by_id.get(connection.id) if connection.id else by_name.get(connection.name)
+        if match is None:
             added.append(connection)
             continue
-        named.add(place.id)
-        values = dict(_differences(place, connection))
+        matched.add(match.id)
+        values = dict(_differences(match, connection))
         if values:
-            changed.append(PlannedChange(place, values))
+            changed.append(PlannedChange(match, values))
         else:
-            unchanged.append(place)
-    left = [c for c in stored if prune and c.owner == owner and c.id not in named]
+            unchanged.append(match)
+    removed = [c for c in stored if prune and c.owner == owner and c.id not in matched]
     return Plan(
         added=tuple(added),
         changed=tuple(changed),
         unchanged=tuple(unchanged),
-        removed=tuple(left),
+        removed=tuple(removed),
     )
 
 

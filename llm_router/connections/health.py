@@ -1,8 +1,8 @@
-"""How a connection is: what its checks say of it, and what follows. Plain decisions, no I/O.
+"""Derives a connection's status from its health checks. No I/O.
 
-A status changes on several checks in a row, so that one lost packet changes nothing (the soft and
-hard states of Nagios). What counts is what came since the connection was last edited: whoever
-mends it, or switches it on, starts it afresh.
+A status changes only after several checks in a row agree, so that one lost packet changes nothing
+(the soft and hard states of Nagios). Only checks made since the last edit count: editing or
+activating a connection starts a new history.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,23 +18,23 @@ from llm_router.options import HealthOptions
 ALIVE_OUTCOMES = (OK, FailureClass.RATE_LIMITED.value)
 _BROKEN: frozenset[Status] = frozenset({"error", "resting"})
 _NEW: frozenset[Status] = frozenset({"untested", "testing"})
-_SERVES = ("use_in_livekit", "use_in_mcp", "use_in_automation")
-_UNSEEN_BY_A_PROBE = frozenset(
+_INTEGRATION_FLAGS = ("use_in_livekit", "use_in_mcp", "use_in_automation")
+_INVISIBLE_TO_PROBES = frozenset(
     {
         FailureClass.OUT_OF_CREDIT, FailureClass.MODEL_MISSING, FailureClass.TOO_LONG,
         FailureClass.BAD_REQUEST, FailureClass.REFUSED_CONTENT, FailureClass.SILENT,
         FailureClass.STALLED, FailureClass.DRIPPING, FailureClass.EMPTY,
     }
 )  # fmt: skip
-"""A server may list its models and yet not answer: only an answer shows that this is over."""
+"""Failures that only a real reply can disprove: a server may list its models and yet not answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The checks of a connection since it was last edited, but for those that were NOT_ASKED.
+    """The checks of a connection since its last edit, without those that were NOT_ASKED.
 
-    `recent`: the last ones, the newest first. `answered`: the last that was no probe.
-    `broken_since`: when the first was of those since which none has found it ALIVE.
+    `recent`: the latest checks, newest first. `answered`: the latest check that was not a probe.
+    `broken_since`: time of the first check after the latest outcome in `ALIVE_OUTCOMES`.
     """
 
     recent: Sequence[Check] = ()
@@ -44,7 +44,11 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`is_lasting`: it has been broken for so long that it may be deactivated, if it is a spare."""
+    """A status, its reason, and whether the fault is lasting.
+
+    `is_lasting`: the connection has failed for so long that it may be deactivated, provided that
+    another one replaces it.
+    """
 
     status: Status
     reason: str = ""
@@ -52,34 +56,37 @@ class Verdict:
 
 
 def assess(connection: Connection, evidence: Evidence, options: HealthOptions) -> Verdict:
-    """What its checks make of it. One that is switched off stays as it is."""
-    as_is = Verdict(connection.status, connection.status_reason)
+    """Returns the status that follows from the checks; an inactive connection keeps its own."""
+    current = Verdict(connection.status, connection.status_reason)
     if not connection.is_active or not evidence.recent:
-        return as_is
-    status, latest = _status(connection.status, evidence, options), evidence.recent[0]
+        return current
+    status = _status(connection.status, evidence, options)
+    latest = evidence.recent[0]
     if status == "active":
         return Verdict(status)
-    if status != connection.status or _is_another_fault(as_is, evidence, options):
-        as_is = Verdict(status, latest.detail or latest.outcome)
-    return replace(as_is, is_lasting=status == "error" and _is_lasting(evidence, options))
+    if status != connection.status or _is_another_fault(current, evidence, options):
+        current = Verdict(status, latest.detail or latest.outcome)
+    return replace(current, is_lasting=status == "error" and _is_lasting(evidence, options))
 
 
 def deactivate_if_replaceable(
     connection: Connection, verdict: Verdict, others: Iterable[Connection]
 ) -> Verdict:
-    """The same, deactivated if each integration it serves keeps one that is known to work, in its
-    pool and for all who see it: never the last one standing, nor all of them when it is our own
-    network that is down.
+    """Returns a verdict of "deactivated" if every integration of the connection has a replacement.
+
+    A replacement is known to work, is in the same pool and visible to the same actors. So the last
+    working connection is never deactivated, and none is when our own network is down. Otherwise
+    returns `verdict`.
     """
-    standing = [other for other in others if _stands_in_for(other, connection)]
-    served = [flag for flag in _SERVES if getattr(connection, flag)]
-    if all(any(getattr(other, flag) for other in standing) for flag in served):
+    replacements = [other for other in others if _can_replace(other, connection)]
+    served = [flag for flag in _INTEGRATION_FLAGS if getattr(connection, flag)]
+    if all(any(getattr(other, flag) for other in replacements) for flag in served):
         return Verdict("deactivated", f"broken for too long: {verdict.reason}")
     return verdict
 
 
 def delay_until_next_check(status: Status, latest: Check | None, options: HealthOptions) -> float:
-    """Seconds from the beginning of the latest check to the next: fewer while in doubt."""
+    """Returns the seconds from the start of the latest check to the next; fewer while in doubt."""
     if latest is None:
         return 0.0
     contradicts = (latest.outcome == OK) != (status == "active")
@@ -90,10 +97,10 @@ def delay_until_next_check(status: Status, latest: Check | None, options: Health
 def _status(status: Status, evidence: Evidence, options: HealthOptions) -> Status:
     latest = evidence.recent[0]
     if latest.outcome == OK:
-        well = sum(1 for _ in takewhile(lambda check: check.outcome == OK, evidence.recent))
-        is_enough = well >= (1 if status in _NEW else options.rise) and not _is_hidden(evidence)
+        in_a_row = sum(1 for _ in takewhile(lambda check: check.outcome == OK, evidence.recent))
+        is_enough = in_a_row >= (1 if status in _NEW else options.rise) and not _is_hidden(evidence)
         return "active" if is_enough or latest.kind == "test" else status
-    # Whoever asked for a test has seen what came of it: that is enough.
+    # A person who asked for a test has seen its result, so one is enough.
     needed = 1 if latest.kind == "test" else options.fall
     last = evidence.recent[:needed]
     if len(last) < needed or any(check.outcome == OK for check in last):
@@ -105,16 +112,19 @@ def _status(status: Status, evidence: Evidence, options: HealthOptions) -> Statu
 
 
 def _is_hidden(evidence: Evidence) -> bool:
-    """Whether what is wrong is nothing that a probe, which went well, could have seen."""
+    """Returns whether the latest real reply failed in a way that a probe cannot see."""
     last = evidence.answered
-    return last is not None and last.outcome in _UNSEEN_BY_A_PROBE
+    return last is not None and last.outcome in _INVISIBLE_TO_PROBES
 
 
-def _is_another_fault(as_is: Verdict, evidence: Evidence, options: HealthOptions) -> bool:
-    """As often in a row as a status takes, so that the reason does not go back and forth either."""
+def _is_another_fault(current: Verdict, evidence: Evidence, options: HealthOptions) -> bool:
+    """Returns whether a broken connection now fails for another reason.
+
+    It takes as many checks in a row as a change of status, so that the reason does not flap.
+    """
     last = [check.outcome for check in evidence.recent[: options.fall]]
     is_one = len(last) == options.fall and len({*last}) == 1 and last[0] != OK
-    return is_one and as_is.status in _BROKEN and not as_is.reason.startswith(last[0])
+    return is_one and current.status in _BROKEN and not current.reason.startswith(last[0])
 
 
 def _is_lasting(evidence: Evidence, options: HealthOptions) -> bool:
@@ -123,11 +133,11 @@ def _is_lasting(evidence: Evidence, options: HealthOptions) -> bool:
     return evidence.recent[0].at - evidence.broken_since >= options.deactivate_after
 
 
-def _stands_in_for(other: Connection, connection: Connection) -> bool:
+def _can_replace(other: Connection, connection: Connection) -> bool:
     if other.id == connection.id or not other.is_active or other.status != "active":
         return False
-    whose = connection.owner, connection.team, connection.visibility
-    is_seen = other.visibility == "everyone" or whose == (
+    audience = connection.owner, connection.team, connection.visibility
+    is_visible = other.visibility == "everyone" or audience == (
         other.owner, other.team, other.visibility,
     )  # fmt: skip
-    return is_seen and other.pool == connection.pool
+    return is_visible and other.pool == connection.pool

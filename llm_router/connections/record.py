@@ -1,4 +1,4 @@
-"""Connection, the record a user manages, and what can be wrong with one."""
+"""Defines Connection, the record a user manages, and checks that its fields are valid."""
 
 import json
 import re
@@ -13,10 +13,10 @@ from llm_router.errors import ConfigurationError
 from llm_router.types import Capabilities
 
 Continuation = Literal["flags", "trailing", "prefix", "partial", "words"]
-"""How a server goes on with words it did not say itself.
+"""The way a server continues a reply that another server began.
 
-`flags`: vLLM's `continue_final_message`; `trailing`: a last assistant message is continued;
-`prefix`, `partial`: the same with that mark on the message; `words`: it is asked to, in words.
+`flags`: by vLLM's `continue_final_message`; `trailing`: it continues a last assistant message;
+`prefix`, `partial`: the same, with that mark on the message; `words`: by an instruction in words.
 """
 ConnectionType = Literal[
     "local", "remote", "aws_spot", "openai", "anthropic", "google", "groq", "together", "azure",
@@ -32,95 +32,95 @@ class Connection:
     Raises ConfigurationError for a record that cannot work, naming the connection and the field.
     """
 
-    # Which it is. A store gives the id; one that is given already is kept.
+    # Identity. A store makes an id where none is given.
     id: str = ""
     name: str
     description: str = ""
     tags: tuple[str, ...] = ()
 
-    # Where and how it is asked.
+    # Server and wire.
     connection_type: ConnectionType = "remote"
-    """What the user sees and filters by; `server` decides how it is asked."""
+    """For display and filtering only; `server` decides how requests are made."""
     provider: str = "openai_compatible"
     """The module in `llm_router/providers` that speaks the wire."""
     server: str = ""
-    """The row of `providers/catalog.py`; empty: found from the address."""
+    """The row of `catalog/servers.py`; empty: derived from the address."""
     base_url: str = ""
     model_name: str = ""
     api_key: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """May carry secrets, so a store treats them as it does the key."""
+    """May carry secrets, so a store encrypts them as it does the key."""
     organization_id: str = ""
-    """OpenAI."""
+    """For OpenAI."""
     api_version: str = ""
-    """Azure."""
+    """For Azure."""
     deployment: str = ""
-    """Azure."""
+    """For Azure."""
     region: str = ""
-    """Bedrock."""
+    """For Bedrock."""
     timeout: float = 60.0
-    """Seconds a whole reply may take."""
+    """Time limit of a whole reply (s)."""
     max_retries: int = 0
-    """For clients that ask one connection alone; the router asks the next one instead."""
+    """For clients of this connection alone; the router tries the next connection instead."""
     extra_body: Mapping[str, Any] = field(default_factory=dict)
 
-    # What is asked of the model unless a request says otherwise.
+    # Defaults of a request.
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
 
-    # What it can do.
+    # Capabilities.
     context_length: int | None = None
     supports_tools: bool = True
     supports_images: bool = False
     supports_json: bool = True
     continuation: Continuation | None = None
-    """None: as the catalog says of the server."""
+    """None: the catalog's value for the server."""
 
-    # When it is asked.
+    # Routing.
     is_active: bool = True
     use_in_livekit: bool = True
     use_in_mcp: bool = True
     use_in_automation: bool = True
     pool: str = "default"
     priority: int = 0
-    """Lower goes first."""
+    """Lower values are tried first."""
     weight: float = 1.0
     hedge: Literal["allowed", "never"] = "allowed"
-    """`never`: it is asked only when those before it have failed."""
+    """`never`: only tried after the connections before it have failed."""
 
-    # What it costs and may cost. Of limits, None: there is none.
+    # Prices and limits. A limit of None means unlimited.
     price_in: float | None = None
-    """Per million tokens of the prompt. None: by the list of prices; 0: free."""
+    """Price per million prompt tokens. None: from the price list; 0: free."""
     price_out: float | None = None
-    """The same of the answer."""
+    """Price per million completion tokens, in the same way."""
     rate_limit_rpm: int | None = None
-    """Requests a minute."""
+    """Requests per minute."""
     rate_limit_tpm: int | None = None
-    """Tokens a minute."""
+    """Tokens per minute."""
     monthly_budget: float | None = None
     """In the currency of the prices."""
 
-    # Whose it is.
+    # Ownership.
     owner: str = ""
     team: str = ""
     visibility: Visibility = "private"
 
-    # What a store keeps of it.
+    # Set by the store.
     is_guarded: bool = False
-    """Somebody who is no admin said where it leads: only the public internet is dialled for it, and
-    what the operator opened."""
+    """True if someone other than an admin chose the address: then only the public internet and
+    the addresses that the operator allowed are dialled."""
     status: Status = "untested"
     status_reason: str = ""
     api_key_last4: str | None = None
-    """Stands for the key where that is not shown. None: there is no key; empty: it is too short."""
+    """Last characters of the key, for display. None: there is no key; empty: it is too short."""
     header_names: tuple[str, ...] = ()
-    """Stand for the headers in the same way."""
+    """Names of the headers, for display without their values."""
     created_at: datetime | None = None
     updated_at: datetime | None = None
     last_used_at: datetime | None = None
     version: int = 0
-    """Rises with every edit; 0: not stored."""
+    """Increases with every edit; 0: not stored."""
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -138,7 +138,7 @@ class Connection:
         )
 
     def without_secrets(self) -> "Connection":
-        """The same with what stands for its key and headers in their place."""
+        """Returns a copy with `api_key_last4` and `header_names` in place of key and headers."""
         key = self.api_key
         last4 = self.api_key_last4 if key is None else key[-4:] if len(key) >= _SHOWABLE else ""
         names = tuple(sorted(self.headers)) or self.header_names
@@ -146,37 +146,43 @@ class Connection:
 
 
 SECRET_FIELDS = ("api_key", "headers")
-"""Go in and never come out, but for whoever calls the server."""
+"""Fields that a store encrypts; only callers of the server may read them."""
 STORE_MANAGED_FIELDS = (
     "owner", "is_guarded", "status", "status_reason", "api_key_last4", "header_names",
     "created_at", "updated_at", "last_used_at", "version",
 )  # fmt: skip
-"""Said by a store alone: no file and no edit may set them. (An admin may give another owner.)"""
+"""Fields that only a store sets: no file and no edit may. (An admin may change the owner.)"""
 
 _SHOWABLE = 12
-"""Characters from which four of a key tell nothing of use."""
+"""Length of a key (characters) from which its last four may be shown."""
 
 
-# ── What can be wrong with a record ──────────────────────────────────────────────────────────────
+# ── Validation ───────────────────────────────────────────────────────────────────────────────────
 
 MAX_LENGTHS = {
     "id": 100, "name": 200, "description": 2_000, "provider": 50, "server": 50, "base_url": 2_000,
     "model_name": 300, "organization_id": 200, "api_version": 50, "deployment": 200, "region": 50,
     "pool": 100, "owner": 200, "team": 200, "status_reason": 500,
 }  # fmt: skip
-"""Characters. The tables have no limit of their own; these keep pages and logs readable."""
+"""Maximum length of each text (characters), so that pages and logs stay readable.
+
+The tables themselves have no limit.
+"""
 NUMBER_RANGES = {
     "max_retries": (0, 10), "temperature": (0, 2), "top_p": (0, 1), "max_tokens": (1, 10**9),
     "context_length": (1, 10**9), "priority": (-(10**9), 10**9), "weight": (0, 10**6),
     "price_in": (0, 10**6), "price_out": (0, 10**6), "rate_limit_rpm": (1, 10**9),
     "rate_limit_tpm": (1, 10**9), "monthly_budget": (0, 10**9), "version": (0, 10**9),
 }  # fmt: skip
-MAX_TIMEOUT = 3_600.0
-_MOST_TAGS, _LONGEST_TAG = 50, 100
-_LONGEST_SECRET, _LONGEST_BODY = 20_000, 100_000
+"""Smallest and largest value of each number."""
+MAX_TIMEOUT = 3_600.0  # s
+_MAX_TAGS = 50
+_MAX_TAG_LENGTH = 100
+_MAX_SECRET_LENGTH = 20_000
+_MAX_BODY_SIZE = 100_000  # bytes
 ID_PATTERN = re.compile(r"[\w.:@+-]+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""Would break a line of a log, or cannot be written as UTF-8."""
+"""Characters that would break a line of a log, or cannot be written as UTF-8."""
 _USER = re.compile(r"[^/?#]*//[^/?#]*@")
 _KEY_IN_QUERY = re.compile(
     r"\?.*\b((api|access|auth|subscription)[_-]?)?(key|token)=", re.IGNORECASE | re.DOTALL
@@ -185,7 +191,7 @@ _CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def _flaws(c: Connection) -> Iterator[str]:
-    """What keeps it from working, never with a value that may be secret."""
+    """Yields a message for each invalid field; never with a value that may be secret."""
     yield from _text_flaws(c)
     if c.base_url:
         yield from _address_flaws(c.base_url)
@@ -193,41 +199,44 @@ def _flaws(c: Connection) -> Iterator[str]:
     secrets = (c.api_key or "", *c.headers, *c.headers.values())
     if any(_CONTROL.search(text.strip()) for text in secrets):
         yield "api_key and headers must not contain control characters"
-    if len(c.api_key or "") + sum(len(n) + len(v) for n, v in c.headers.items()) > _LONGEST_SECRET:
-        yield f"api_key and headers must have at most {_LONGEST_SECRET:,} characters together"
+    if (
+        len(c.api_key or "") + sum(len(n) + len(v) for n, v in c.headers.items())
+        > _MAX_SECRET_LENGTH
+    ):
+        yield f"api_key and headers must have at most {_MAX_SECRET_LENGTH:,} characters together"
     if c.extra_body and not _fits(c.extra_body):
-        yield f"extra_body must be JSON of at most {_LONGEST_BODY:,} bytes"
+        yield f"extra_body must be JSON of at most {_MAX_BODY_SIZE:,} bytes"
     for name in ("created_at", "updated_at", "last_used_at"):
-        if (when := getattr(c, name)) and when.tzinfo is None:
+        if (time := getattr(c, name)) and time.tzinfo is None:
             yield f"{name} needs a time zone"
 
 
 def _text_flaws(c: Connection) -> Iterator[str]:
-    for name, longest in MAX_LENGTHS.items():
+    for name, max_length in MAX_LENGTHS.items():
         text = getattr(c, name)
-        if len(text) > longest:
-            yield f"{name} must have at most {longest:,} characters"
+        if len(text) > max_length:
+            yield f"{name} must have at most {max_length:,} characters"
         if (_CONTROL_BUT_LINES if name == "description" else _CONTROL).search(text):
             yield f"{name} must not contain control characters"
     if c.id and not ID_PATTERN.fullmatch(c.id):
         yield "id must be of letters, digits and . : @ + _ -"
-    if len(c.tags) > _MOST_TAGS or len(set(c.tags)) < len(c.tags):
-        yield f"tags must differ, and be at most {_MOST_TAGS}"
-    if not all(0 < len(tag) <= _LONGEST_TAG and not _CONTROL.search(tag) for tag in c.tags):
-        yield f"tags must have 1 to {_LONGEST_TAG} characters each and no control characters"
+    if len(c.tags) > _MAX_TAGS or len(set(c.tags)) < len(c.tags):
+        yield f"tags must differ, and be at most {_MAX_TAGS}"
+    if not all(0 < len(tag) <= _MAX_TAG_LENGTH and not _CONTROL.search(tag) for tag in c.tags):
+        yield f"tags must have 1 to {_MAX_TAG_LENGTH} characters each and no control characters"
 
 
 def _number_flaws(c: Connection) -> Iterator[str]:
     if not 0 < c.timeout <= MAX_TIMEOUT:
         yield f"timeout must be above 0 s and at most {MAX_TIMEOUT:,.0f} s"
-    for name, (least, most) in NUMBER_RANGES.items():
+    for name, (low, high) in NUMBER_RANGES.items():
         value = getattr(c, name)
-        if value is not None and not least <= value <= most:
-            yield f"{name} must be from {least:,} to {most:,}"
+        if value is not None and not low <= value <= high:
+            yield f"{name} must be from {low:,} to {high:,}"
 
 
 def _address_flaws(address: str) -> Iterator[str]:
-    # Before it is taken apart: `urlsplit` keeps what it has seen.
+    # Checked before parsing, since `urlsplit` caches its argument.
     if _USER.match(address):
         yield (
             "base_url must not contain a user name or password, which would be shown; put them "
@@ -250,6 +259,6 @@ def _address_flaws(address: str) -> Iterator[str]:
 def _fits(body: Mapping[str, Any]) -> bool:
     try:
         text = json.dumps(body, allow_nan=False, ensure_ascii=False)
-        return len(text.encode()) <= _LONGEST_BODY  # half an emoji is no UTF-8
+        return len(text.encode()) <= _MAX_BODY_SIZE  # fails for a lone surrogate
     except (TypeError, ValueError, RecursionError):
         return False

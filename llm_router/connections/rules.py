@@ -1,4 +1,4 @@
-"""What becomes of a record that an actor adds or changes: decisions every store shares. No I/O."""
+"""Decides how an actor's additions and edits change records, for every store alike. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -36,30 +36,30 @@ _TARGET_FIELDS = frozenset(SECRET_FIELDS) | {
     "provider", "server", "base_url", "model_name", "organization_id", "api_version",
     "deployment", "region",
 }  # fmt: skip
-"""What was found out of one holds no longer when these change."""
+"""Fields that identify the server and model: editing one invalidates the results of checks."""
 
 EXACT_MATCH_FIELDS = (
     "name", "connection_type", "use_in_livekit", "use_in_mcp", "use_in_automation", "is_active",
     "pool",
 )  # fmt: skip
-"""What of a Query asks for one value of the field of that name."""
+"""Fields of a Query that must equal the connection's field of the same name."""
 
 VERDICT_FIELDS = ("status", "status_reason", "is_active", "updated_at", "version")
-"""What `judged` changes."""
-_REASON = MAX_LENGTHS["status_reason"]
+"""Fields that `apply_verdict` may change."""
+_MAX_REASON_LENGTH = MAX_LENGTHS["status_reason"]
 
 Facts = dict[str, Any]
 
 
 def require_visible(actor: Actor, connection: Connection | None, connection_id: str) -> Connection:
-    """Raises NotFoundError for none, and alike for one the actor does not see."""
+    """Returns the connection; raises NotFoundError if it is None or the actor may not see it."""
     if connection is None or not can_see(actor, connection):
         raise NotFoundError(f"there is no connection {connection_id[:100]!r}")
     return connection
 
 
 def require(actor: Actor, action: Action, connection: Connection | None = None) -> None:
-    """Raises ForbiddenError unless the actor may."""
+    """Raises ForbiddenError unless the actor may do this with the connection."""
     if may_act(actor, action, connection):
         return
     what = f"connection {connection.name!r}" if connection else "connections"
@@ -70,7 +70,10 @@ def require(actor: Actor, action: Action, connection: Connection | None = None) 
 
 
 def prepare_new(actor: Actor, connection: Connection, now: datetime) -> Connection:
-    """The new record as it is kept, with its secrets."""
+    """Returns the record to store for a new connection, with its secrets.
+
+    Raises ForbiddenError where the actor may not add it.
+    """
     require(actor, "add", connection)
     is_admin = may_act(actor, "give")
     owner = connection.owner if is_admin and connection.owner else actor.owner
@@ -101,9 +104,10 @@ def apply_edit(
     version: int | None,
     now: datetime,
 ) -> Connection:
-    """The next version of `stored`, which is without secrets; those that are given are in it.
+    """Returns the next version of `stored`, with the secrets among `changes`.
 
-    What changes nothing gives `stored` itself.
+    `stored` is without secrets. Returns `stored` itself if nothing changes. Raises ForbiddenError,
+    StaleError, and ConfigurationError for a field that may not be edited.
     """
     require(actor, "activate" if set(changes) <= {"is_active"} else "edit", stored)
     check_version(stored, version)
@@ -111,14 +115,14 @@ def apply_edit(
         raise ConfigurationError(f"connection {stored.name!r}: there is no field {unknown[0]!r}")
     if fixed := sorted(set(changes) & _FIXED):
         raise ConfigurationError(f"connection {stored.name!r}: {fixed[0]} cannot be edited")
-    _check_giving(actor, stored, changes)
-    # What stands for a secret is worked out anew from the one that replaces it.
-    forgotten: Facts = {}
+    _check_transfer(actor, stored, changes)
+    # The display forms of a secret are derived again from its new value.
+    reset: Facts = {}
     if "api_key" in changes:
-        forgotten["api_key_last4"] = None
+        reset["api_key_last4"] = None
     if "headers" in changes:
-        forgotten["header_names"] = ()
-    new = replace(stored, **forgotten, **changes)
+        reset["header_names"] = ()
+    new = replace(stored, **reset, **changes)
     new = replace(new, is_guarded=_guarded(actor, stored, new, changes))
     if new == stored:
         return stored
@@ -129,15 +133,16 @@ def apply_edit(
 
 
 def trim_check(check: Check) -> Check:
-    """As it may be kept: servers answer with whole pages."""
+    """Shortens the detail of a check to one line, since servers may answer with whole pages."""
     return replace(check, detail=to_one_line(check.detail))
 
 
 def apply_verdict(
     actor: Actor, stored: Connection, verdict: Verdict, now: datetime
 ) -> tuple[Connection, AuditEntry] | None:
-    """What becomes of `stored`, and the entry for it; None: nothing. One that is deactivated was
-    edited, by the product itself, whoever found out what was wrong.
+    """Returns the record with its new status, and the audit entry; None if the status stays.
+
+    A deactivation counts as an edit by the system, whatever actor made the check.
     """
     values: Facts = {"status": verdict.status, "status_reason": to_one_line(verdict.reason)}
     before = {name: getattr(stored, name) for name in values}
@@ -155,7 +160,7 @@ def check_version(stored: Connection, version: int | None) -> None:
     """Raises StaleError unless `version`, where given, is the one that is stored."""
     if version is not None and version != stored.version:
         raise StaleError(
-            f"connection {stored.name!r} has been changed since version {version}; look at"
+            f"connection {stored.name!r} has been changed since version {version}; read"
             f" version {stored.version} and change that",
             stored.version,
         )
@@ -167,9 +172,9 @@ def taken_error(connection: Connection, field: Literal["id", "name"]) -> TakenEr
 
 
 def search_text(connection: Connection) -> str:
-    """What `Query.text` is looked for in, and what names are ordered by."""
-    said = (connection.name, connection.description, connection.model_name, connection.base_url)
-    return "\n".join(text.casefold() for text in said)
+    """Returns the text that `Query.text` is searched in and that sorting by name compares."""
+    texts = (connection.name, connection.description, connection.model_name, connection.base_url)
+    return "\n".join(text.casefold() for text in texts)
 
 
 def audit_entry(
@@ -182,7 +187,7 @@ def audit_entry(
 def changed_facts(
     before: Connection | None, after: Connection | None, changes: Mapping[str, Any] | None = None
 ) -> tuple[Facts, Facts]:
-    """The fields that differ, before and after; of secrets, only that they were set or changed."""
+    """Returns the fields that differ, before and after; of secrets only that they changed."""
     old, new = _facts(before), _facts(after)
     for name in SECRET_FIELDS:
         if changes is not None and name in changes:
@@ -194,15 +199,15 @@ def changed_facts(
     )
 
 
-def to_one_line(reason: str, longest: int = _REASON) -> str:
-    """What somebody else said, fit for a record: servers answer with whole pages."""
-    return " ".join("".join(c if c.isprintable() else " " for c in reason).split())[:longest]
+def to_one_line(reason: str, max_length: int = _MAX_REASON_LENGTH) -> str:
+    """Shortens a foreign text to one printable line, since servers may answer with whole pages."""
+    return " ".join("".join(c if c.isprintable() else " " for c in reason).split())[:max_length]
 
 
 def _with_new_status(
     actor: Actor, stored: Connection, new: Connection, changes: Mapping[str, Any]
 ) -> Connection:
-    """With the status that follows from the edit alone."""
+    """Sets the status that follows from the edit alone."""
     if stored.is_active and not new.is_active:
         return replace(new, status="deactivated", status_reason=to_one_line(f"by {actor.name}"))
     if new.is_active and (not stored.is_active or _TARGET_FIELDS & set(changes)):
@@ -223,7 +228,7 @@ def _facts(connection: Connection | None) -> Facts:
     return facts
 
 
-def _check_giving(actor: Actor, stored: Connection, changes: Mapping[str, Any]) -> None:
+def _check_transfer(actor: Actor, stored: Connection, changes: Mapping[str, Any]) -> None:
     owner, team = changes.get("owner", stored.owner), changes.get("team", stored.team)
     if owner != stored.owner:
         require(actor, "give", stored)
@@ -234,12 +239,18 @@ def _check_giving(actor: Actor, stored: Connection, changes: Mapping[str, Any]) 
 def _check_destination(
     actor: Actor, stored: Connection, new: Connection, changes: Mapping[str, Any]
 ) -> None:
-    """Whoever may edit must not have the key of others sent to a server of their own."""
+    """Raises ConfigurationError if an edit would send an existing secret to another server.
+
+    Otherwise a person with the right to edit could have it sent to a server of their own.
+    """
     if may_act(actor, "give") or _destination(new) == _destination(stored):
         return
-    kept = [("api_key", stored.api_key_last4 is not None), ("headers", bool(stored.header_names))]
-    for name, is_kept in kept:
-        if is_kept and name not in changes:
+    secrets = {
+        "api_key": stored.api_key_last4 is not None,
+        "headers": bool(stored.header_names),
+    }
+    for name, is_set in secrets.items():
+        if is_set and name not in changes:
             raise ConfigurationError(
                 f"connection {stored.name!r}: {name} was given for another server; give it again"
                 " with the new address"
@@ -247,7 +258,10 @@ def _check_destination(
 
 
 def _guarded(actor: Actor, stored: Connection, new: Connection, changes: Mapping[str, Any]) -> bool:
-    """An admin who names the address vouches for it, though it be the one that is there."""
+    """Returns whether the edited connection is dialled through the address guard.
+
+    An admin who sets the address vouches for it, even if it stays the same.
+    """
     if may_act(actor, "give"):
         return stored.is_guarded and not {"base_url", "provider", "server"} & set(changes)
     return stored.is_guarded or _destination(new) != _destination(stored)
@@ -255,5 +269,5 @@ def _guarded(actor: Actor, stored: Connection, new: Connection, changes: Mapping
 
 def _destination(connection: Connection) -> tuple[str, ...]:
     parts = urlsplit(connection.base_url)
-    named = "" if connection.base_url else connection.server
-    return connection.provider, named, parts.scheme, parts.netloc.lower(), connection.region
+    server = "" if connection.base_url else connection.server
+    return connection.provider, server, parts.scheme, parts.netloc.lower(), connection.region

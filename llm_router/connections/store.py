@@ -1,4 +1,4 @@
-"""ConnectionStore, the port of whatever keeps connections: what it is asked and what it answers."""
+"""Defines ConnectionStore, the port of every connection store, and the types of its methods."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,17 +11,17 @@ from llm_router.options import HealthOptions
 
 SortField = Literal["priority", "name", "status", "created_at", "updated_at", "last_used_at"]
 CheckKind = Literal["probe", "word", "test", "call"]
-"""How a check is made: the list of models, one token of an answer, somebody's test, or a caller's
-own reply."""
+"""Way a check is made: by the list of models, by one token of a reply, as a test on a person's
+request, or by a caller's own reply."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """Which connections are wanted; what is None or empty asks nothing.
+    """Filter, order and page of a search; a field that is None or empty does not filter.
 
-    `tags`: those that have all of them. `text`: stands somewhere in the name, the description, the
-    model or the address, in capitals or not. `limit` None: all. What has no date comes last, and
-    of equals the one with the smaller id comes first.
+    `tags`: the connection has all of them. `text`: occurs in the name, description, model or
+    address, in any case. `limit` None: no limit. Connections without a date sort last; ties are
+    sorted by id.
     """
 
     name: str | None = None
@@ -41,10 +41,10 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Part of what was found; `total` is how many there are in all.
+    """One page of connections; `total` counts all that match.
 
-    `unreadable`: those of this part that are left out, since their secrets were asked for and
-    cannot be opened, or somebody has written over the row by hand; id -> why.
+    `unreadable` maps the ids of connections left out of this page to the reason: their secrets were
+    requested and cannot be decrypted, or the row was edited by hand and is invalid.
     """
 
     items: tuple[Connection, ...]
@@ -54,7 +54,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """New values for some fields of one connection; `version`: of the record they are based on."""
+    """New values for some fields of one connection, based on its record of `version`."""
 
     id: str
     changes: Mapping[str, Any] = field(repr=False)
@@ -68,17 +68,18 @@ class Removal:
 
 
 Step = Connection | Change | Removal
-"""One thing of several to be done together; a record is one to add."""
+"""One step of `ConnectionStore.apply`; a record means: add it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One look at how a connection is. `latency` in seconds; `detail` names no key and no caller's
-    words.
+    """One health check of a connection. `latency` in seconds.
+
+    `detail` names no key and no caller's words.
     """
 
     at: datetime
-    """When it began."""
+    """Time at which it began."""
     kind: CheckKind = "probe"
     outcome: str = "ok"
     """OK, NOT_ASKED or a failure class."""
@@ -86,42 +87,46 @@ class Check:
     detail: str = ""
 
 
-OK, NOT_ASKED = "ok", "not asked"
-"""`not asked`: the address may not be called in its owner's name; it says nothing of the server."""
+OK = "ok"
+NOT_ASKED = "not asked"
+"""Outcome where the owner may not call the address; it says nothing about the server."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckPage:
-    """Part of the history, the newest first; `total` is how many there are in all."""
+    """One page of the check history, newest first; `total` counts all checks."""
 
     items: tuple[Check, ...]
     total: int
 
 
 class ConnectionStore(Protocol):
-    """Keeps connections for any number of processes at once.
+    """Stores connections for any number of processes at once.
 
-    What an actor does not see is not there for it. Every change and its entry in the audit log are
-    kept together or not at all; a call that is cancelled is done or not done, never half. Changes
-    wait for each other, so none fails for another that goes on at the same time.
+    A connection that an actor may not see does not exist for it. A change and its entry in the
+    audit log are committed together or not at all; a cancelled call is done or not done, never
+    half. Changes wait for each other, so none fails because of a concurrent one.
 
-    Raises NotFoundError, ForbiddenError, TakenError and StaleError for what cannot be done,
-    ConfigurationError for a record that cannot work, StoreError for what the database does, and
-    SealError where secrets are asked for that cannot be opened.
+    Raises NotFoundError, ForbiddenError, TakenError and StaleError for a change that is refused,
+    ConfigurationError for an invalid record, StoreError for a fault of the database, and SealError
+    for secrets that cannot be decrypted.
     """
 
     async def add(self, actor: Actor, connections: Sequence[Connection]) -> tuple[Connection, ...]:
-        """All of them or none, as they are kept, without secrets.
+        """Adds all of them or none; returns the stored records without secrets.
 
-        They belong to the actor, unless an admin says to whom. The id, if given, must be new, and
-        so must the name among its owner's.
+        The actor becomes their owner, unless an admin names another. An id, if given, must be new,
+        and so must the name among the owner's connections.
         """
 
     async def get(self, actor: Actor, connection_id: str, *, secrets: bool = False) -> Connection:
-        """`secrets`: with its key and headers, for an actor who may use it."""
+        """Returns one connection, with `secrets` also its key and headers, for an actor with `use`."""
 
     async def find(self, actor: Actor, query: Query, *, secrets: bool = False) -> Page:
-        """Those the actor sees. With `secrets`, one that cannot be opened is left out and named."""
+        """Returns the page of matching connections that the actor may see.
+
+        With `secrets`, a connection that cannot be decrypted is left out and named in the page.
+        """
 
     async def change(
         self,
@@ -131,12 +136,12 @@ class ConnectionStore(Protocol):
         *,
         version: int | None = None,
     ) -> Connection:
-        """Put new values in the fields named; without secrets, as it is kept then.
+        """Sets the fields named in `changes`; returns the stored record without secrets.
 
-        With the `version` the change is based on, StaleError if there has been another since.
-        Whoever may activate may set `is_active` alone. One that moves to another host must be
-        given its secrets again, unless by an admin: else whoever may edit could have them sent to
-        a server of their own.
+        Raises StaleError if `version` is given and no longer the current one. The right to
+        activate suffices for setting `is_active` alone. A change of host must come with the secrets
+        again, unless made by an admin: otherwise a person with the right to edit could have them
+        sent to a server of their own.
         """
 
     async def remove(
@@ -144,17 +149,18 @@ class ConnectionStore(Protocol):
     ) -> None: ...
 
     async def apply(self, actor: Actor, steps: Sequence[Step]) -> tuple[Connection, ...]:
-        """All of these, one after the other, or none: each as `add`, `change` and `remove` would do
-        it. Those added and changed, as they are kept.
+        """Applies all steps in order, or none, each as `add`, `change` or `remove` would.
+
+        Returns the stored records that were added or changed, without secrets.
         """
 
     async def record_check(
         self, actor: Actor, connection_id: str, check: Check, options: HealthOptions
     ) -> Connection:
-        """Keep what was found out, and what follows for the status; the connection as it is then.
+        """Stores a check and the status that follows from it; returns the resulting record.
 
-        That is no edit, so `version` stays: a check must not make stale what a person is typing.
-        The revision rises if the status changes. Only being deactivated is an edit, by the system.
+        This is not an edit, so `version` stays: a check must not make a person's open edit stale.
+        The revision increases if the status changes. Only a deactivation is an edit, by the system.
         """
 
     async def checks(
@@ -162,20 +168,26 @@ class ConnectionStore(Protocol):
     ) -> CheckPage: ...
 
     async def touch(self, actor: Actor, used: Mapping[str, datetime]) -> None:
-        """Note when connections were last used: id -> when. Neither `version` nor the revision
-        rises, and nothing is audited: that is what the usage log is for. Unknown ids are passed
-        over.
+        """Sets the time of last use of each connection in `used`, which maps ids to times.
+
+        Neither `version` nor the revision increases, and nothing is audited: the usage log records
+        each use. Unknown ids are ignored.
         """
 
     async def audit(
         self, actor: Actor, *, target: str | None = None, limit: int = 100, offset: int = 0
     ) -> tuple[AuditEntry, ...]:
-        """The latest entries first; `target`: about that id only. For those who administer."""
+        """Lists the audit log, newest entries first, or only the entries about the id `target`.
+
+        Raises ForbiddenError unless the actor may administer.
+        """
 
     async def revision(self) -> int:
-        """Rises with every change that somebody else should know of."""
+        """Returns a number that increases with every change that other processes must notice."""
 
     def changes(self) -> AsyncGenerator[int, None]:
-        """The revision as it is, then each later one that is seen: within a second, though some
-        may be passed over. A database that is away is waited for. Close it when done.
+        """Yields the current revision, then later ones within a second of each change.
+
+        May skip revisions that were quickly followed by others. Waits while the database is
+        unavailable. Close it when done.
         """

@@ -53,7 +53,7 @@ _PROBLEM = {
         {
             "title": "It has been changed in between",
             "status": 409,
-            "detail": "connection 'cellar' has been changed since version 3; look at version 4 and"
+            "detail": "connection 'cellar' has been changed since version 3; read version 4 and"
             " change that",
             "current_version": 4,
         }

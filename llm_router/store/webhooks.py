@@ -122,7 +122,7 @@ class Webhooks:
             stored = _hook(await _found(db, webhook_id, for_update=True))
             if version is not None and version != stored.version:
                 raise StaleError(
-                    f"webhook {stored.name!r} has been changed since version {version}; look at"
+                    f"webhook {stored.name!r} has been changed since version {version}; read"
                     f" version {stored.version} and change that",
                     stored.version,
                 )
