@@ -120,7 +120,7 @@ class ConnectionStore(Protocol):
         """
 
     async def get(self, actor: Actor, connection_id: str, *, secrets: bool = False) -> Connection:
-        """Returns one connection, with `secrets` also its key and headers, for an actor with `use`."""
+        """Returns one connection; `secrets` adds its key and headers, if the actor may use it."""
 
     async def find(self, actor: Actor, query: Query, *, secrets: bool = False) -> Page:
         """Returns the page of matching connections that the actor may see.

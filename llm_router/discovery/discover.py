@@ -1,7 +1,7 @@
-"""Where the connections come from: the store, a file, the environment, or servers found here.
+"""Finds connections in a file, in the environment, or by searching this machine for servers.
 
-The first of the four that names any is taken, and the built-in offline responder always comes
-last, so that there is an answer before anything is set up.
+The first of these sources that names a connection is used. Stored connections replace them all. The
+built-in offline responder always comes last, so that there is a reply before anything is set up.
 """
 
 import asyncio
@@ -25,20 +25,24 @@ from llm_router.errors import ConfigurationError, UpstreamError
 from llm_router.providers.base import PROVIDERS
 
 OFFLINE = "offline"
-STORED, BUILT_IN = "stored", "built in"
-"""Sources."""
+STORED = "stored"
+"""Source of a stored connection."""
+BUILT_IN = "built in"
+"""Source of the offline responder, where no connection names it."""
 _OFFLINE_PRIORITY = 10_000
-_NAMELESS = frozenset({"llama_cpp", "llama_cpp_python"})
-"""Servers that answer with the one model they hold, whatever name is asked for."""
-_LIST_MODELS = frozenset({"openai_compatible", "ollama"})
-_NO_CHAT = re.compile(r"embed|rerank|whisper|transcribe|tts|dall-e|moderation|image", re.IGNORECASE)
+_SINGLE_MODEL = frozenset({"llama_cpp", "llama_cpp_python"})
+"""Servers that reply with their only model, whatever name a request gives."""
+_MODEL_LISTING_PROVIDERS = frozenset({"openai_compatible", "ollama"})
+_NOT_CHAT = re.compile(
+    r"embed|rerank|whisper|transcribe|tts|dall-e|moderation|image", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
 class DiscoveryOptions:
-    """How servers are asked. `timeout`: seconds that all of them together may take.
+    """Options of a search. `timeout`: time limit (s) for all servers together.
 
-    `local`: addresses looked at when nothing was configured; empty to look at none.
+    `local`: addresses to search when nothing was configured; empty: none.
     """
 
     timeout: float = 1.5
@@ -47,69 +51,70 @@ class DiscoveryOptions:
 
 @dataclass(frozen=True, slots=True)
 class DiscoveryResult:
-    """The connections in the order of their priority, and where each came from, in words."""
+    """Connections in order of priority, with the source of each in words."""
 
     connections: tuple[Connection, ...]
     sources: Mapping[str, str]
     """Connection name -> "OLLAMA_BASE_URL", "found at 127.0.0.1:11434 (Ollama)", ..."""
     warnings: tuple[str, ...] = ()
-    """What was named but cannot be used, and what to do about it."""
+    """Connections that were named but cannot be used, each with a remedy."""
 
     @property
     def configured(self) -> tuple[Connection, ...]:
-        """Those that somebody set up or started: all but the built-in responder."""
+        """All connections but the built-in responder."""
         return tuple(c for c in self.connections if self.sources[c.name] != BUILT_IN)
 
     def replaced_by(self, stored: Sequence[Connection]) -> "DiscoveryResult":
-        """What is asked: those that are stored, with the built-in responder behind them; where
-        there is none, what was found. Names must differ.
+        """Returns the stored connections, the built-in responder last; self if none are stored.
+
+        The names of the stored connections must differ.
         """
-        return _found([DiscoveredConnection(c, STORED) for c in stored], ()) if stored else self
+        return _result([DiscoveredConnection(c, STORED) for c in stored], ()) if stored else self
 
     @property
     def is_offline(self) -> bool:
-        """Whether nobody but the built-in responder is there to answer."""
+        """Whether the built-in responder is the only active connection."""
         return all(c.provider == OFFLINE for c in self.connections if c.is_active)
 
     def describe(self) -> list[str]:
-        """One line a connection, for a log or a terminal; no key."""
-        return [f"{_described(c)} ({self.sources[c.name]})" for c in self.connections]
+        """Describes each connection in one line, without its key, for a log or a terminal."""
+        return [f"{_describe(c)} ({self.sources[c.name]})" for c in self.connections]
 
     def without_secrets(self) -> "DiscoveryResult":
-        """For whoever keeps it to show it."""
+        """Returns a copy that may be shown to users."""
         return replace(self, connections=tuple(c.without_secrets() for c in self.connections))
 
 
 async def find_connections(
-    file: Path, environ: Mapping[str, str], probe: DiscoveryOptions | None = None
+    file: Path, environ: Mapping[str, str], options: DiscoveryOptions | None = None
 ) -> DiscoveryResult:
-    """Reads `file` if it is there, else `environ`, else looks for servers on this machine.
+    """Reads `file` if it exists, else `environ`, else searches this machine for servers.
 
-    Raises ConfigurationError for a file or a variable that cannot be understood. A server that is
-    down is no error: it is kept, or named in `warnings` where its model is not known.
+    Raises ConfigurationError for an invalid file or variable. A server that is down is no error: it
+    is included, or named in `warnings` where its model is not known.
     """
-    probe = probe or DiscoveryOptions()
+    options = options or DiscoveryOptions()
     named = _from_file(file, environ)
     if named is None:
         named = read_environment(environ)
         if not named:
-            return await _found_locally(probe)
+            return await _search_locally(options)
     if not named:
-        return _found([], [f"{file} names no connection"])
-    return await _with_models(named, probe)
+        return _result([], [f"{file} names no connection"])
+    return await _with_models(named, options)
 
 
 async def suggest_connections(
-    environ: Mapping[str, str], probe: DiscoveryOptions | None = None
+    environ: Mapping[str, str], options: DiscoveryOptions | None = None
 ) -> DiscoveryResult:
-    """What could be added, for a person to choose from: keys in `environ`, servers found here.
+    """Suggests connections to add, from keys in `environ` and servers on this machine.
 
-    No key is tried, and nothing is added. Raises ConfigurationError where Azure's endpoint is no
-    address.
+    No key is tried, and nothing is added. Raises ConfigurationError if Azure's endpoint is not a
+    valid address.
     """
-    probe = probe or DiscoveryOptions()
-    seen, warnings = await _sighted(probe)
-    return _in_order([*seen, *suggest_from_keys(environ)], warnings)
+    options = options or DiscoveryOptions()
+    detected, warnings = await _detect(options)
+    return _in_order([*detected, *suggest_from_keys(environ)], warnings)
 
 
 def _from_file(file: Path, environ: Mapping[str, str]) -> list[DiscoveredConnection] | None:
@@ -128,36 +133,42 @@ def _from_file(file: Path, environ: Mapping[str, str]) -> list[DiscoveredConnect
 
 
 async def _with_models(
-    named: Sequence[DiscoveredConnection], probe: DiscoveryOptions
+    named: Sequence[DiscoveredConnection], options: DiscoveryOptions
 ) -> DiscoveryResult:
-    """Every connection gets a model: the one it names, one wished for, or the server's first."""
+    """Gives every connection a model: its own, a preferred one, or the server's first for chat."""
     unnamed = [n for n in named if _needs_model(n.connection)]
-    # One server and one wish leave nothing to ask.
-    asked = unnamed if len(unnamed) > 1 else [n for n in unnamed if not n.preferred_models]
-    answers = await asyncio.gather(*(_models(n.connection, probe.timeout) for n in asked))
-    offered = dict(zip((n.connection.name for n in asked), answers, strict=True))
+    # A single server with a preferred model need not be asked.
+    to_ask = unnamed if len(unnamed) > 1 else [n for n in unnamed if not n.preferred_models]
+    answers = await asyncio.gather(*(_models(n.connection, options.timeout) for n in to_ask))
+    offered = dict(zip((n.connection.name for n in to_ask), answers, strict=True))
     usable: list[DiscoveredConnection] = []
     warnings: list[str] = []
     for n in named:
         if not _needs_model(n.connection):
             usable.append(n)
-        elif (model := _choice(n, offered)) or n.connection.server in _NAMELESS:
+        elif (model := _choose_model(n, offered)) or n.connection.server in _SINGLE_MODEL:
             usable.append(replace(n, connection=replace(n.connection, model_name=model or "")))
         else:
             warnings.append(_without_model(n, answered=offered[n.connection.name] is not None))
-    return _found(usable, warnings)
+    return _result(usable, warnings)
 
 
 def _needs_model(connection: Connection) -> bool:
-    return connection.provider in _LIST_MODELS and not connection.model_name
+    return connection.provider in _MODEL_LISTING_PROVIDERS and not connection.model_name
 
 
-def _choice(named: DiscoveredConnection, offered: Mapping[str, Sequence[str] | None]) -> str | None:
+def _choose_model(
+    named: DiscoveredConnection, offered: Mapping[str, Sequence[str] | None]
+) -> str | None:
     models = offered.get(named.connection.name)
-    if listed := next((wish for wish in named.preferred_models if _lists(models, wish)), None):
+    if listed := next((name for name in named.preferred_models if _lists(models, name)), None):
         return listed
-    # A wish that nobody lists counts all the same: a proxy may know more models than it names.
-    free = (w for w in named.preferred_models if not any(_lists(m, w) for m in offered.values()))
+    # A preferred model that no server lists still counts: a proxy may know more than it lists.
+    free = (
+        name
+        for name in named.preferred_models
+        if not any(_lists(models, name) for models in offered.values())
+    )
     if unlisted := next(free, None):
         return unlisted
     return _first_chat_model(models) if models else next(iter(named.preferred_models), None)
@@ -168,20 +179,20 @@ def _lists(models: Sequence[str] | None, name: str) -> bool:
 
 
 def _first_chat_model(models: Sequence[str]) -> str | None:
-    return next((model for model in models if not _NO_CHAT.search(model)), None)
+    return next((model for model in models if not _NOT_CHAT.search(model)), None)
 
 
 def _without_model(named: DiscoveredConnection, *, answered: bool) -> str:
     address = named.connection.base_url
     if answered:
-        what = f"the server at {address} lists no chat model; load one there"
+        problem = f"the server at {address} lists no chat model; load one there"
     else:
-        what = f"the server at {address} did not say which models it has; start it"
-    return f"{named.connection.name} ({named.source}) is left out: {what}, or name a model"
+        problem = f"the server at {address} did not say which models it has; start it"
+    return f"{named.connection.name} ({named.source}) is left out: {problem}, or name a model"
 
 
 async def _models(connection: Connection, within: float) -> Sequence[str] | None:
-    """What the server offers, asked through the provider that will talk to it; None: no answer."""
+    """Lists the server's models through the connection's provider; None: it did not answer."""
     provider = PROVIDERS.load(connection.provider)(connection, SystemClock())
     try:
         async with asyncio.timeout(within):
@@ -192,60 +203,59 @@ async def _models(connection: Connection, within: float) -> Sequence[str] | None
         await provider.aclose()
 
 
-async def _found_locally(probe: DiscoveryOptions) -> DiscoveryResult:
-    return _found(*await _sighted(probe))
+async def _search_locally(options: DiscoveryOptions) -> DiscoveryResult:
+    return _result(*await _detect(options))
 
 
-async def _sighted(probe: DiscoveryOptions) -> tuple[list[DiscoveredConnection], list[str]]:
-    named: list[DiscoveredConnection] = []
+async def _detect(options: DiscoveryOptions) -> tuple[list[DiscoveredConnection], list[str]]:
+    found: list[DiscoveredConnection] = []
     warnings: list[str] = []
-    for sighting in await find_local_servers(probe.local, probe.timeout):
-        model = _first_chat_model(sighting.models)
-        if model or sighting.server in _NAMELESS:
-            named.append(
-                _seen(sighting, model or "", len(named), {n.connection.name for n in named})
-            )
+    for detected in await find_local_servers(options.local, options.timeout):
+        model = _first_chat_model(detected.models)
+        if model or detected.server in _SINGLE_MODEL:
+            taken = {one.connection.name for one in found}
+            found.append(_local_connection(detected, model or "", len(found), taken))
         else:
             warnings.append(
-                f"{sighting.title} runs at {sighting.base_url}, but has no chat model yet"
+                f"{detected.title} runs at {detected.base_url}, but has no chat model yet"
             )
-    return named, warnings
+    return found, warnings
 
 
-def _seen(
-    sighting: DetectedServer, model: str, place: int, taken: set[str]
+def _local_connection(
+    detected: DetectedServer, model: str, place: int, taken: set[str]
 ) -> DiscoveredConnection:
-    name = sighting.server or "local"
+    name = detected.server or "local"
     if name in taken:
-        name = f"{name} {urlsplit(sighting.base_url).port}"
+        name = f"{name} {urlsplit(detected.base_url).port}"
     connection = Connection(
         name=name,
-        base_url=sighting.base_url,
+        base_url=detected.base_url,
         model_name=model,
-        server=sighting.server,
-        context_length=sighting.context_length(model),
+        server=detected.server,
+        context_length=detected.context_length(model),
         connection_type="local",
         priority=10 * place,
     )
     connection = replace(connection, provider=default_provider(connection))
-    where = urlsplit(sighting.base_url).netloc
-    return DiscoveredConnection(connection, f"found at {where} ({sighting.title})")
+    where = urlsplit(detected.base_url).netloc
+    return DiscoveredConnection(connection, f"found at {where} ({detected.title})")
 
 
-def _found(named: Sequence[DiscoveredConnection], warnings: Sequence[str]) -> DiscoveryResult:
-    """Everything in order, with the built-in responder behind it unless it was named already."""
-    everyone = list(named)
-    if not any(n.connection.provider == OFFLINE for n in everyone):
-        names = {n.connection.name for n in everyone}
-        last = max((n.connection.priority for n in everyone), default=0)
+def _result(named: Sequence[DiscoveredConnection], warnings: Sequence[str]) -> DiscoveryResult:
+    """Sorts the connections and appends the built-in responder unless one of them uses it."""
+    found = list(named)
+    if not any(n.connection.provider == OFFLINE for n in found):
+        names = {n.connection.name for n in found}
+        last = max((n.connection.priority for n in found), default=0)
         builtin = Connection(
             name=OFFLINE if OFFLINE not in names else "offline (built in)",
             provider=OFFLINE,
             priority=min(max(_OFFLINE_PRIORITY, last + 1), NUMBER_RANGES["priority"][1]),
             hedge="never",
         )
-        everyone.append(DiscoveredConnection(builtin, BUILT_IN))
-    return _in_order(sorted(everyone, key=lambda n: n.connection.priority), warnings)
+        found.append(DiscoveredConnection(builtin, BUILT_IN))
+    return _in_order(sorted(found, key=lambda n: n.connection.priority), warnings)
 
 
 def _in_order(named: Sequence[DiscoveredConnection], warnings: Sequence[str]) -> DiscoveryResult:
@@ -256,7 +266,7 @@ def _in_order(named: Sequence[DiscoveredConnection], warnings: Sequence[str]) ->
     )
 
 
-def _described(connection: Connection) -> str:
+def _describe(connection: Connection) -> str:
     if connection.provider == OFFLINE:
         return f"{connection.name}: rules, no model"
     at = f" at {connection.base_url}" if connection.base_url else ""

@@ -1,4 +1,4 @@
-"""Connections that environment variables speak of: servers that are named, keys that are there."""
+"""Reads connections from environment variables: addresses of servers, and keys of clouds."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -14,16 +14,17 @@ _SERVERS = {
     "ollama": ("OLLAMA_BASE_URL", "http://127.0.0.1:11434"),
     "instructlab": ("INSTRUCTLAB_BASE_URL", "http://127.0.0.1:8000/v1"),
 }
-"""The variable of each server's address, and where it listens unless told otherwise."""
+"""Variable of each server's address, and the address it listens on by default."""
 _BACKENDS = ("local", "openai", *_SERVERS)
 _OTHER_KEYS = {"google": "GEMINI_API_KEY"}
-"""A second name under which people keep a cloud's key."""
+"""Another common variable for a cloud's key."""
 
 
 @dataclass(frozen=True, slots=True)
 class DiscoveredConnection:
-    """A connection, the variable or file that speaks of it, and the models wished for where it
-    names none, best first.
+    """A connection, and the variable, file or address that it was found in.
+
+    `preferred_models`: models to use, best first, if the connection names none.
     """
 
     connection: Connection
@@ -32,12 +33,12 @@ class DiscoveredConnection:
 
 
 def read_environment(environ: Mapping[str, str]) -> list[DiscoveredConnection]:
-    """What variables ask for, in order of priority.
+    """Reads the connections that variables name, in order of priority.
 
-    LLM_BACKEND_TYPE picks one server and leaves the addresses and keys of the others alone; `local`
-    picks none, so that servers on this machine are looked for. Without it every address that is
-    named counts, and so does OPENAI_API_KEY. OPENAI_COMPATIBLE_DATA stands beside either.
-    Raises ConfigurationError, naming the variable, for what cannot be understood.
+    LLM_BACKEND_TYPE selects one server and ignores the addresses and keys of the others; `local`
+    selects none, so that this machine is searched. Without it every address counts, and so does
+    OPENAI_API_KEY. OPENAI_COMPATIBLE_DATA is added in either case. Raises ConfigurationError, which
+    names the variable, for an invalid value.
     """
     given = _given(environ)
     chosen = given.get("LLM_BACKEND_TYPE", "").lower()
@@ -54,9 +55,9 @@ def read_environment(environ: Mapping[str, str]) -> list[DiscoveredConnection]:
 
 
 def suggest_from_keys(environ: Mapping[str, str]) -> list[DiscoveredConnection]:
-    """A connection for each cloud whose key is there, to choose from; nothing uses it unasked.
+    """Suggests a connection for each cloud whose key is set; a person chooses which to add.
 
-    Raises ConfigurationError where Azure's endpoint is no address.
+    Raises ConfigurationError if Azure's endpoint is not a valid address.
     """
     given = _given(environ)
     found: list[DiscoveredConnection] = []
@@ -103,14 +104,17 @@ def _openai(given: Mapping[str, str], model: tuple[str, ...]) -> DiscoveredConne
     if not key:
         raise ConfigurationError("LLM_BACKEND_TYPE=openai needs OPENAI_API_KEY or OPENAI_BASE_URL")
     openai = cloud_connection("openai", key, given)
-    # Wished for, not named: DEFAULT_MODEL goes before it.
+    # Preferred only, since DEFAULT_MODEL takes precedence.
     return DiscoveredConnection(
         replace(openai, model_name=""), "OPENAI_API_KEY", (*model, openai.model_name)
     )
 
 
 def _azure(given: Mapping[str, str]) -> DiscoveredConnection:
-    """Azure names models by deployments of one's own; without one it must be filled in."""
+    """Makes a connection for Azure, where each account names its models as deployments.
+
+    The model is left empty, for the person to fill in, if no deployment is set.
+    """
     deployments = (given.get(f"AZURE_OPENAI_{end}") for end in ("DEPLOYMENT", "DEPLOYMENT_NAME"))
     deployment = next(filter(None, deployments), "")
     version = given.get("AZURE_OPENAI_API_VERSION") or given.get("OPENAI_API_VERSION", "")

@@ -1,7 +1,7 @@
-"""The formats connections are written in: the connections file, and OPENAI_COMPATIBLE_DATA.
+"""Parses the JSON formats of connections: the connections file, and OPENAI_COMPATIBLE_DATA.
 
-Every mistake is a ConfigurationError that names the source, the place and the remedy; nothing is
-half-imported. No message repeats a value, since it may be a key.
+Every mistake raises ConfigurationError, which names the source, the place and the remedy; nothing
+is imported in part. No message repeats a value, since it may be a key.
 """
 
 import difflib
@@ -22,28 +22,29 @@ _OWN_FIELDS = frozenset(field.name for field in fields(Connection)) - frozenset(
     STORE_MANAGED_FIELDS
 )
 _OTHER_FIELDS = frozenset({"model", "is_local"})
-"""What other programs' files say; see `_in_our_words`."""
-_DIAL = frozenset({"openai_compatible", "ollama"})
+"""Fields in other programs' files; see `_to_own_fields`."""
+_NEED_ADDRESS = frozenset({"openai_compatible", "ollama"})
 _FROM_ENVIRONMENT = "env:"
 _STRING = r'"(?:[^"\\\n]|\\.)*"?'
 _COMMENT = re.compile(rf"{_STRING}|//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _COMMA = re.compile(rf"{_STRING}|,(?=\s*[\]}}])")
-"""People's files hold comments and a comma after the last entry; a string may look like either.
+"""Patterns of comments and trailing commas, which hand-written files contain.
 
-What is left open goes on to the end, so that no file takes longer to read than it is long.
+Both match whole strings first, since a string may contain either. An unclosed string or comment
+extends to the end of its line or file, so that the time to parse grows only linearly.
 """
 
 _Row = Mapping[str, Any]
 
 
 def parse_connections(text: str, source: str, environ: Mapping[str, str]) -> tuple[Connection, ...]:
-    """The connections of a file: an object with `connections`, one connection, or an array.
+    """Parses the connections of a file: an object with `connections`, one connection, or an array.
 
     `source` names the file in errors. `api_key` may be "env:NAME" for a variable of `environ`.
     """
     data = _parsed(text, source)
     if isinstance(data, dict) and "connections" in data:
-        _known_only(data, {"connections"}, source)
+        _refuse_unknown_fields(data, {"connections"}, source)
         data, source = data["connections"], f"{source}, connections"
     rows = [data] if isinstance(data, dict) else data
     if not isinstance(rows, list):
@@ -60,9 +61,9 @@ def parse_connections(text: str, source: str, environ: Mapping[str, str]) -> tup
 def parse_compatible_data(
     text: str, source: str, environ: Mapping[str, str]
 ) -> tuple[Connection, ...]:
-    """One connection per model of `[{provider, baseUrl, apiKey, models: [{apiName, ...}]}]`.
+    """Parses `[{provider, baseUrl, apiKey, models: [{apiName, ...}]}]`, one connection per model.
 
-    The quotes that a `.env` file needs around it may have stayed on.
+    Accepts the text with the quotes that a `.env` file needs around it.
     """
     text = text.strip()
     data = _parsed(text[1:-1] if text[:1] == text[-1:] == "'" else text, source)
@@ -71,7 +72,7 @@ def parse_compatible_data(
     found: list[tuple[str, Connection]] = []
     for index, row in enumerate(data):
         place = f"{source}[{index}]"
-        _known_only(row, {"provider", "models", "apiKey", "baseUrl"}, place)
+        _refuse_unknown_fields(row, {"provider", "models", "apiKey", "baseUrl"}, place)
         models = row.get("models")
         if not isinstance(models, list) or not models:
             raise ConfigurationError(
@@ -79,7 +80,7 @@ def parse_compatible_data(
             )
         for number, model in enumerate(models):
             at = f"{place}, models[{number}]"
-            _known_only(model, {"apiName", "uiName", "supportsTools"}, at)
+            _refuse_unknown_fields(model, {"apiName", "uiName", "supportsTools"}, at)
             shown = model.get("uiName") or model.get("apiName")
             own = {
                 "name": f"{row.get('provider') or 'openai-compatible'} {shown}",
@@ -98,7 +99,7 @@ def _parsed(text: str, source: str) -> Any:
     text = _COMMA.sub(_blanked, _COMMENT.sub(_blanked, text))
     try:
         return json.loads(
-            text, parse_constant=_no_such_number, object_pairs_hook=_without_duplicates
+            text, parse_constant=_refuse_constant, object_pairs_hook=_without_duplicates
         )
     except json.JSONDecodeError as error:
         raise ConfigurationError(
@@ -109,7 +110,7 @@ def _parsed(text: str, source: str) -> Any:
 
 
 def _blanked(found: re.Match[str]) -> str:
-    """Strings as they are; the rest as blanks, so that errors name the place in the file."""
+    """Replaces all but strings with blanks, so that errors still name the right place."""
     text = found[0]
     return text if text.startswith('"') else re.sub(r"[^\n]", " ", text)
 
@@ -118,23 +119,23 @@ def _without_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     row = dict(pairs)
     if len(row) < len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f'"{twice}" stands twice in one object')
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f'"{duplicate}" occurs twice in one object')
     return row
 
 
-def _no_such_number(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _connection(row: Any, place: str, environ: Mapping[str, str]) -> Connection:
-    _known_only(row, _OWN_FIELDS | _OTHER_FIELDS, place)
-    own = _in_our_words(row, place)
+    _refuse_unknown_fields(row, _OWN_FIELDS | _OTHER_FIELDS, place)
+    own = _to_own_fields(row, place)
     key = own.get("api_key")
     if isinstance(key, str) and key.startswith(_FROM_ENVIRONMENT):
         own["api_key"] = _from_environment(key.removeprefix(_FROM_ENVIRONMENT), place, environ)
     try:
-        # As JSON, where strict means its own types: an array for a tuple, but no "30" for 30.
+        # Validated as JSON, so that strict accepts an array for a tuple but not "30" for 30.
         connection = _ADAPTER.validate_json(json.dumps(own), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
@@ -143,16 +144,16 @@ def _connection(row: Any, place: str, environ: Mapping[str, str]) -> Connection:
         raise ConfigurationError(f"{where}: {first['msg']}") from None
     except ConfigurationError as error:
         raise ConfigurationError(f"{place}: {error}") from None
-    if connection.provider in _DIAL and not connection.base_url:
+    if connection.provider in _NEED_ADDRESS and not connection.base_url:
         raise ConfigurationError(f'{place}, field "base_url": is missing, e.g. http://host:port/v1')
     if "provider" in own:
         return connection
     return replace(connection, provider=default_provider(connection))
 
 
-def _in_our_words(row: _Row, place: str) -> dict[str, Any]:
-    """The row with the fields of other programs' files put into those of Connection."""
-    # People's files hold nulls for what they do not know, and blanks around what they pasted.
+def _to_own_fields(row: _Row, place: str) -> dict[str, Any]:
+    """Translates the fields of other programs' files to those of Connection."""
+    # Hand-written files contain nulls for unknown values, and blanks around pasted ones.
     row = {n: v.strip() if isinstance(v, str) else v for n, v in row.items() if v is not None}
     own = {name: value for name, value in row.items() if name not in _OTHER_FIELDS}
     if "model" in row and "model_name" in row:
@@ -181,7 +182,7 @@ def _from_environment(name: str, place: str, environ: Mapping[str, str]) -> str:
     )
 
 
-def _known_only(row: Any, known: Iterable[str], place: str) -> None:
+def _refuse_unknown_fields(row: Any, known: Iterable[str], place: str) -> None:
     if not isinstance(row, dict):
         raise ConfigurationError(f"{place}: must be an object")
     known = sorted(known)

@@ -1,4 +1,4 @@
-"""Connections as text: every format that is taken in, and the one that is given out."""
+"""Reads connections from every supported format, and writes them in the format of the file."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,13 +15,13 @@ from llm_router.errors import ConfigurationError
 Format = Literal["connections", "openai_compatible", "env"]
 """`connections`: llm_connections.json; `openai_compatible`: the JSON of OPENAI_COMPATIBLE_DATA;
 `env`: lines of a .env file."""
-_PLAIN = Connection(name="plain")
+_DEFAULTS = Connection(name="defaults")
 
 
 def parse(
     text: str, format_: Format, source: str, environ: Mapping[str, str]
 ) -> tuple[Connection, ...]:
-    """All connections of a text. `source` names it in errors; "env:NAME" is taken from `environ`.
+    """Parses all connections of a text. `environ` resolves "env:NAME"; `source` is for errors.
 
     Raises ConfigurationError, which names the place and the remedy.
     """
@@ -46,13 +46,14 @@ def parse(
 
 
 def to_row(connection: Connection, *, secrets: bool = False) -> dict[str, Any]:
-    """The connection as `from_json` reads it: what differs from a plain one; the rest goes without
-    saying.
+    """Returns the fields that differ from their defaults, as `parse_connections` reads them.
+
+    With `secrets` also the key and the headers.
     """
-    kept_back = {*STORE_MANAGED_FIELDS, *(() if secrets else SECRET_FIELDS)}
-    shown = {name: getattr(connection, name) for name in Connection.__dataclass_fields__}
+    left_out = {*STORE_MANAGED_FIELDS, *(() if secrets else SECRET_FIELDS)}
+    values = {name: getattr(connection, name) for name in Connection.__dataclass_fields__}
     return {
         name: value
-        for name, value in shown.items()
-        if name not in kept_back and value != getattr(_PLAIN, name)
+        for name, value in values.items()
+        if name not in left_out and value != getattr(_DEFAULTS, name)
     }

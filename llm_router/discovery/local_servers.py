@@ -1,4 +1,4 @@
-"""Tells which model server, if any, answers at an address."""
+"""Identifies the model server at an address, by its list of models and its own routes."""
 
 import asyncio
 import json
@@ -22,27 +22,27 @@ DEFAULT_ADDRESSES = (
     "http://127.0.0.1:5000",  # text-generation-webui
     "http://127.0.0.1:4000",  # LiteLLM
 )
-"""Where model servers listen unless told otherwise, in the order they are preferred."""
+"""Default addresses of model servers, in order of preference."""
 
-_LONGEST_ANSWER = 1 << 20  # bytes
+_MAX_RESPONSE_SIZE = 1 << 20  # bytes
 _OK = 200
 
-_OWNERS = {
+_SERVER_BY_OWNER = {
     "vllm": "vllm",
     "sglang": "sglang",
     "llamacpp": "llama_cpp",
     "library": "ollama",
     "me": "llama_cpp_python",
 }
-"""`owned_by` in the list of models, and the server that says so."""
+"""Server by the value of `owned_by` in its list of models."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Sign:
-    """A path that a server alone answers, and the JSON field to find there (none: any answer),
-    with a dot where it is one of the rows of another.
+class _Fingerprint:
+    """A route that only one server has, and a JSON field of its response (empty: any response).
 
-    `with_models`: others answer there, too, so it counts only beside a list of models.
+    A field "a.b" means field b of a row of the list a. `with_models`: other servers have the route,
+    too, so it counts only together with a list of models.
     """
 
     server: str
@@ -51,60 +51,61 @@ class _Sign:
     with_models: bool = False
 
 
-_SIGNS = (
-    _Sign("ollama", "/api/version", "version"),
-    _Sign("llama_cpp", "/props", "default_generation_settings"),
-    _Sign("tgi", "/info", "model_id"),
-    _Sign("lm_studio", "/api/v0/models", "data.state"),
-    _Sign("text_generation_webui", "/v1/internal/model/info", "model_name"),
-    _Sign("litellm", "/health/liveliness", with_models=True),
-    _Sign("localai", "/readyz", with_models=True),
+_FINGERPRINTS = (
+    _Fingerprint("ollama", "/api/version", "version"),
+    _Fingerprint("llama_cpp", "/props", "default_generation_settings"),
+    _Fingerprint("tgi", "/info", "model_id"),
+    _Fingerprint("lm_studio", "/api/v0/models", "data.state"),
+    _Fingerprint("text_generation_webui", "/v1/internal/model/info", "model_name"),
+    _Fingerprint("litellm", "/health/liveliness", with_models=True),
+    _Fingerprint("localai", "/readyz", with_models=True),
 )
-_CONTEXTS = ("max_model_len", "context_length", "context_window", "max_context_length")
-"""What the rows of a list of models call it: vLLM and SGLang, Together and OpenRouter, Groq,
-Mistral."""
-_CONTEXT_OF_ALL = {
+_CONTEXT_FIELDS = ("max_model_len", "context_length", "context_window", "max_context_length")
+"""Field of the context length in a list of models: of vLLM and SGLang, Together and OpenRouter,
+Groq, Mistral."""
+_CONTEXT_OF_SERVER = {
     "llama_cpp": ("/props", ("default_generation_settings", "n_ctx")),
     "tgi": ("/info", ("max_total_tokens",)),
 }
-"""Where a server says it of whatever it serves."""
-_PATHS = ("/chat/completions", "/v1", "/api")
-"""What people give after the root of a server."""
+"""Route and field by which a server states one context length for all of its models."""
+_API_PATHS = ("/chat/completions", "/v1", "/api")
+"""Ends of an address that belong to the API, not to the root of the server."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetectedServer:
-    """A model server that was found. `server` is its row in the catalog; empty: not recognised."""
+    """A model server that responded. `server` is its row in the catalog; empty: not recognised."""
 
     base_url: str
     server: str
     models: tuple[str, ...]
     contexts: Mapping[str, int] = field(default_factory=dict)
-    """Tokens that a model holds, by its name; under the empty name, those of all others."""
+    """Context length (tokens) by model; the empty name stands for all other models."""
 
     @property
     def title(self) -> str:
         return SERVERS[self.server or "unknown"].title
 
     def context_length(self, model: str) -> int | None:
-        """None: the server does not say."""
+        """Returns the context length of a model (tokens), or None if it is unknown."""
         return self.contexts.get(model) or self.contexts.get("")
 
 
 async def find_local_servers(addresses: Sequence[str], within: float) -> list[DetectedServer]:
-    """The model servers among `addresses` that answer within so many seconds, in that order.
+    """Returns the model servers among `addresses`, in that order.
 
-    All are asked at once; no key is sent, and nothing but GET.
+    Requests all addresses at once, without a key and only by GET, and waits up to `within` seconds
+    for each.
     """
     async with httpx2.AsyncClient(
-        # Not through a proxy, whatever the environment says: the servers are on this machine.
+        # Without a proxy from the environment: the servers are on this machine.
         trust_env=False,
-        # Plain HTTP: the system's certificates need not be read.
+        # A bare context saves loading the system's certificates: all addresses are plain HTTP.
         verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         timeout=within,
     ) as client:
-        sightings = await asyncio.gather(*(_looked_at(client, url, within) for url in addresses))
-    return [sighting for sighting in sightings if sighting]
+        servers = await asyncio.gather(*(_detect(client, url, within) for url in addresses))
+    return [server for server in servers if server]
 
 
 async def identify_server(
@@ -114,10 +115,10 @@ async def identify_server(
     guard: AddressGuard | None = None,
     within: float,
 ) -> DetectedServer | None:
-    """The model server at an address, asked with its key; None: none answers in time.
+    """Returns the model server at an address, or None if none responds within `within` seconds.
 
-    Nothing but GET is sent, to that address alone. Raises AddressRefusedError where `guard` will
-    not have it called.
+    Sends only GET requests, with the key, to that address alone. Raises AddressRefusedError if
+    `guard` refuses the address.
     """
     headers = {"Authorization": f"Bearer {api_key.strip()}"} if api_key else {}
     async with httpx2.AsyncClient(
@@ -126,34 +127,34 @@ async def identify_server(
         timeout=within,
         follow_redirects=False,
     ) as client:
-        return await _looked_at(client, base_url, within, needs_models=False)
+        return await _detect(client, base_url, within, needs_models=False)
 
 
-async def _looked_at(
+async def _detect(
     client: httpx2.AsyncClient, base_url: str, within: float, *, needs_models: bool = True
 ) -> DetectedServer | None:
     try:
         async with asyncio.timeout(within):
-            return await _look_at(client, base_url, needs_models=needs_models)
+            return await _inspect(client, base_url, needs_models=needs_models)
     except TimeoutError:
         return None
 
 
-async def _look_at(
+async def _inspect(
     client: httpx2.AsyncClient, base_url: str, *, needs_models: bool
 ) -> DetectedServer | None:
     root = server_root(base_url)
     api, _ = api_root(base_url if urlsplit(base_url).path else root, SERVERS["unknown"])
-    rows = _rows(await _answer(client, f"{api}/models"))
+    rows = _rows(await _get(client, f"{api}/models"))
     if rows is None and needs_models:
         return None
-    server = _owner(rows or ()) or await _by_signs(client, root, listed=rows is not None)
+    server = _owner(rows or ()) or await _match_fingerprints(client, root, listed=rows is not None)
     if rows is None and not server:
         return None
     contexts = _contexts(rows or ())
-    if server in _CONTEXT_OF_ALL:
-        path, names = _CONTEXT_OF_ALL[server]
-        if tokens := _deep(await _answer(client, root + path), names):
+    if server in _CONTEXT_OF_SERVER:
+        path, names = _CONTEXT_OF_SERVER[server]
+        if tokens := _nested_int(await _get(client, root + path), names):
             contexts[""] = tokens
     models = (row.get("id") for row in rows or () if isinstance(row, Mapping))
     return DetectedServer(
@@ -162,16 +163,16 @@ async def _look_at(
 
 
 def server_root(base_url: str) -> str:
-    """The address of the server itself, whose own routes stand beside the API's."""
+    """Returns the root address of a server, where its routes outside the API begin."""
     parts = urlsplit(base_url)
     path = parts.path.rstrip("/")
-    for end in _PATHS:
+    for end in _API_PATHS:
         path = path.removesuffix(end)
     return f"{parts.scheme}://{parts.netloc}{path}"
 
 
 def _rows(listed: Any) -> Sequence[Any] | None:
-    """The rows of a list of models; None for what is none."""
+    """Returns the rows of a list of models, or None if `listed` is not one."""
     if not isinstance(listed, Mapping) or "data" not in listed:
         return None
     rows = listed["data"] or []  # null: Ollama without a model
@@ -180,37 +181,39 @@ def _rows(listed: Any) -> Sequence[Any] | None:
 
 def _owner(rows: Sequence[Any]) -> str:
     owners = (row.get("owned_by") for row in rows if isinstance(row, Mapping))
-    return next((_OWNERS[o] for o in owners if isinstance(o, str) and o in _OWNERS), "")
+    return next(
+        (_SERVER_BY_OWNER[o] for o in owners if isinstance(o, str) and o in _SERVER_BY_OWNER), ""
+    )
 
 
 def _contexts(rows: Sequence[Any]) -> dict[str, int]:
     found: dict[str, int] = {}
     for row in rows:
         if isinstance(row, Mapping) and isinstance(name := row.get("id"), str):
-            told = (row.get(field) for field in _CONTEXTS)
-            if tokens := next((t for t in told if isinstance(t, int) and t > 0), None):
+            values = (row.get(field) for field in _CONTEXT_FIELDS)
+            if tokens := next((v for v in values if isinstance(v, int) and v > 0), None):
                 found[name] = tokens
     return found
 
 
-def _deep(said: Any, names: Sequence[str]) -> int | None:
+def _nested_int(value: Any, names: Sequence[str]) -> int | None:
     for name in names:
-        said = said.get(name) if isinstance(said, Mapping) else None
-    return said if isinstance(said, int) and said > 0 else None
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, int) and value > 0 else None
 
 
-async def _by_signs(client: httpx2.AsyncClient, root: str, *, listed: bool) -> str:
-    signs = [sign for sign in _SIGNS if listed or not sign.with_models]
-    answers = await asyncio.gather(*(_answer(client, root + sign.path) for sign in signs))
-    for sign, answer in zip(signs, answers, strict=True):
-        if _holds(answer, sign.field):
-            return sign.server
+async def _match_fingerprints(client: httpx2.AsyncClient, root: str, *, listed: bool) -> str:
+    prints = [one for one in _FINGERPRINTS if listed or not one.with_models]
+    answers = await asyncio.gather(*(_get(client, root + one.path) for one in prints))
+    for one, answer in zip(prints, answers, strict=True):
+        if _holds(answer, one.field):
+            return one.server
     return ""
 
 
 def _holds(answer: Any, field: str) -> bool:
     if not field:
-        # Not what a web page answers at every path.
+        # A web page may answer at every path, which proves nothing.
         is_page = isinstance(answer, str) and answer.lstrip().startswith("<")
         return answer is not None and not is_page
     name, _, of_a_row = field.partition(".")
@@ -222,8 +225,8 @@ def _holds(answer: Any, field: str) -> bool:
     )
 
 
-async def _answer(client: httpx2.AsyncClient, url: str) -> Any:
-    """The JSON, or failing that the text, of a 200; None for anything else."""
+async def _get(client: httpx2.AsyncClient, url: str) -> Any:
+    """Returns the JSON of a 200 response, or else its text; None for any other result."""
     try:
         async with client.stream("GET", url) as response:
             if response.status_code != _OK:
@@ -231,7 +234,7 @@ async def _answer(client: httpx2.AsyncClient, url: str) -> Any:
             body = b""
             async for piece in response.aiter_bytes():
                 body += piece
-                if len(body) > _LONGEST_ANSWER:
+                if len(body) > _MAX_RESPONSE_SIZE:
                     return None
     except (httpx2.HTTPError, OSError):
         return None

@@ -1,11 +1,11 @@
-"""Which addresses a connection or a webhook may lead to, so that nobody borrows our network.
+"""Checks the addresses of connections and webhooks, as a defence against SSRF.
 
-Whoever may edit a `base_url` could otherwise have this server ask what only it can reach: a
-neighbour behind the firewall, itself, or its cloud's metadata service with the keys of the machine.
-An address is judged twice: as it is written, and by where it leads once a connection is dialled.
-The second look is the one that counts. A name may answer differently to each question (DNS
-rebinding), so the very address that was judged is dialled; redirects are new connections and are
-judged like all others.
+Without it, a person who may edit a `base_url` could make this server send requests that only it can
+send: to a neighbour behind the firewall, to itself, or to its cloud's metadata service with the
+machine's keys. An address is checked twice: as written, and as resolved when a connection is
+dialled. The second check is the one that protects. A name may resolve differently each time (DNS
+rebinding), so the very address that was checked is dialled; redirects are new connections and are
+checked like all others.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ from llm_router.errors import AddressRefusedError
 from llm_router.net.network import Network, Transport
 
 Resolver = Callable[[str], Awaitable[Sequence[str]]]
-"""From a host name to its addresses. Raises OSError where there are none."""
+"""Resolves a host name to its addresses. Raises OSError if there are none."""
 
-_DNS = 2.0  # s; a name server that takes longer is none for a voice
-_ALLOW = "an administrator can allow it"
+_DNS_TIMEOUT = 2.0  # s; a slower name server is of no use to a voice call
+_REMEDY = "an administrator can allow it"
 
 _METADATA = frozenset(
     ip_address(text)
@@ -41,14 +41,16 @@ _METADATA = frozenset(
         "168.63.129.16",  # Azure's wire server: a public address, but only on the machine itself
     )
 )
-_INSIDE = frozenset({"localhost", "metadata", "instance-data", "ip6-localhost", "ip6-loopback"})
-_INSIDE_ENDINGS = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
-_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
-_NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+)){0,3}")
+_LOCAL_NAMES = frozenset(
+    {"localhost", "metadata", "instance-data", "ip6-localhost", "ip6-loopback"}
+)
+_LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
+_HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
+_NUMERIC_HOST = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+)){0,3}")
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
-_FIRST_FREE_PORT = 1024
+_FIRST_UNPRIVILEGED_PORT = 1024
 _WEB_PORTS = frozenset({80, 443})
 
 _Address = IPv4Address | IPv6Address
@@ -59,17 +61,17 @@ async def system_resolver(host: str) -> Sequence[str]:
     try:
         found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except UnicodeError as error:  # a label too long for the name system
-        raise OSError(f"{host[:100]!r} is no host name") from error
+        raise OSError(f"{host[:100]!r} is not a host name") from error
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
 @dataclass(frozen=True, slots=True)
 class AddressGuard:
-    """What one person may have called. Everything here raises AddressRefusedError, saying why.
+    """The addresses that one person's connections may lead to.
 
-    `allow_private`: whatever HTTP can reach; for an admin who said so. `allowed`: host names,
-    `*.endings` and networks in CIDR form that the operator opened to all. `resolve`: looks names
-    up.
+    Every check raises AddressRefusedError with the reason. `allow_private`: allows any address, for
+    admins. `allowed`: host names, `*.suffixes` and CIDR networks that the operator allowed for all.
+    `resolve`: resolves names.
     """
 
     allow_private: bool = False
@@ -77,47 +79,47 @@ class AddressGuard:
     resolve: Resolver = system_resolver
 
     def check_url(self, url: str) -> tuple[str, int]:
-        """Judges an address as written, without asking any name server. The host and the port."""
+        """Checks an address as written, without DNS; returns its host and port."""
         shown = re.sub(r"//[^/?#]*@", "//...@", url)[:200]
         host, port, has_user = _parts(url, shown)
         if not self.allow_private and not self._is_open(host):
             if has_user:
                 raise AddressRefusedError(f"{shown}: a user name in the address is not allowed")
-            if port < _FIRST_FREE_PORT and port not in _WEB_PORTS:
-                raise AddressRefusedError(f"{shown}: port {port} is no web server's; {_ALLOW}")
+            if port < _FIRST_UNPRIVILEGED_PORT and port not in _WEB_PORTS:
+                raise AddressRefusedError(f"{shown}: port {port} is no web server's; {_REMEDY}")
         self.check_host(host)
         return host, port
 
     def check_host(self, host: str) -> None:
-        """Judges a host name, or an address in any spelling a system would take."""
+        """Checks a host name, or an IP address in any notation that a system accepts."""
         if self.allow_private or self._is_open(host):
             return
         if address := _as_address(host):
             self.check_address(address, host)
-        elif _NUMBER.fullmatch(host) or not _NAME.fullmatch(host):
-            raise AddressRefusedError(f"{host[:100]!r} is no host name")
-        elif host in _INSIDE or host.endswith(_INSIDE_ENDINGS):
-            raise AddressRefusedError(f"{host} is a name of this network; {_ALLOW}")
+        elif _NUMERIC_HOST.fullmatch(host) or not _HOST_NAME.fullmatch(host):
+            raise AddressRefusedError(f"{host[:100]!r} is not a host name")
+        elif host in _LOCAL_NAMES or host.endswith(_LOCAL_SUFFIXES):
+            raise AddressRefusedError(f"{host} is a name of this network; {_REMEDY}")
 
     def check_address(self, address: _Address, host: str) -> None:
-        """Judges where `host` leads."""
+        """Checks an IP address that `host` resolves to."""
         if self.allow_private or any(address in net for net in _networks(self.allowed)):
             return
-        if why := _why_not(address):
-            leads = host if host == str(address) else f"{host} ({address})"
-            raise AddressRefusedError(f"{leads} is {why}; {_ALLOW}")
+        if reason := _refusal(address):
+            target = host if host == str(address) else f"{host} ({address})"
+            raise AddressRefusedError(f"{target} is {reason}; {_REMEDY}")
 
     async def addresses(self, host: str) -> Sequence[str]:
-        """Where `host` leads, all of it allowed, in the order to try.
+        """Resolves a host to its addresses, in the order to try them; all of them are allowed.
 
         One refused address among several refuses the host: honest names do not mix them. Raises
-        OSError where the name leads nowhere, TimeoutError after 2 s.
+        OSError if the name does not resolve, TimeoutError after 2 s.
         """
         host = host.lower().rstrip(".")
         self.check_host(host)
         if literal := _as_address(host):
             return [str(literal)]
-        async with asyncio.timeout(_DNS):
+        async with asyncio.timeout(_DNS_TIMEOUT):
             found = await self.resolve(host)
         if not found:
             raise OSError(f"{host} has no address")
@@ -127,9 +129,9 @@ class AddressGuard:
         return found
 
     async def check(self, url: str) -> None:
-        """Judges an address as written and where it leads now, for whoever types it in.
+        """Checks an address as written and as resolved now, when a person enters it.
 
-        A name that leads nowhere passes: its server may be down today. Dialling judges again.
+        A name that does not resolve passes: its server may be down today. Dialling checks again.
         """
         host, _ = self.check_url(url)
         with suppress(OSError):
@@ -148,16 +150,16 @@ def guarded_transport(
     verify: ssl.SSLContext | bool = True,
     limits: httpx2.Limits | None = None,
 ) -> httpx2.AsyncBaseTransport:
-    """A transport for `httpx2.AsyncClient(transport=...)` that dials only what `guard` allows.
+    """Makes a transport for `httpx2.AsyncClient` that dials only addresses allowed by `guard`.
 
-    Names are looked up once for each new connection, never for a request on one that is open. No
-    proxy is used, whatever the environment says: it would do the looking up.
+    Names are resolved once for each new connection, not for requests on an open one. Proxies from
+    the environment are ignored: a proxy would resolve the names itself.
     """
     return Transport(_GuardedNetwork(guard), verify, limits or httpx2.Limits())
 
 
 class _GuardedNetwork(httpcore2.AsyncNetworkBackend):
-    """Looks a name up, judges every address, and dials exactly those, one after the other."""
+    """Resolves a name, checks every address, and dials exactly those, one after the other."""
 
     def __init__(self, guard: AddressGuard) -> None:
         self._guard = guard
@@ -174,13 +176,15 @@ class _GuardedNetwork(httpcore2.AsyncNetworkBackend):
         try:
             async with asyncio.timeout(timeout):
                 addresses = await self._guard.addresses(host)
-                return await self._first(addresses, port, timeout, local_address, socket_options)
+                return await self._dial_first(
+                    addresses, port, timeout, local_address, socket_options
+                )
         except TimeoutError as error:
             raise httpcore2.ConnectTimeout(f"{host} was not reached in time") from error
         except OSError as error:
             raise httpcore2.ConnectError(f"{host}: {error}") from error
 
-    async def _first(
+    async def _dial_first(
         self,
         addresses: Sequence[str],
         port: int,
@@ -188,7 +192,10 @@ class _GuardedNetwork(httpcore2.AsyncNetworkBackend):
         local_address: str | None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None,
     ) -> httpcore2.AsyncNetworkStream:
-        """Each gets an equal share of the time, so that a dead one does not use up all of it."""
+        """Dials the addresses in turn until one connects.
+
+        Each has an equal share of the time, so that a dead address does not use up all of it.
+        """
         share = None if limit is None else limit / len(addresses)
         *others, last = addresses
         for address in others:
@@ -202,28 +209,30 @@ class _GuardedNetwork(httpcore2.AsyncNetworkBackend):
 
 
 def _parts(url: str, shown: str) -> tuple[str, int, bool]:
-    """Host, port, whether a user name stands before them. Read by the parser that will dial."""
+    """Returns host, port and whether there is a user name, as the dialling parser reads them."""
     try:
-        parsed, other = httpx2.URL(url), urlsplit(url)
+        parsed = httpx2.URL(url)
+        other = urlsplit(url)
         _ = other.port
     except (httpx2.InvalidURL, ValueError):
-        raise AddressRefusedError(f"{shown} is no address") from None
+        raise AddressRefusedError(f"{shown} is not a valid address") from None
     if parsed.scheme not in {"http", "https"} or not parsed.raw_host:
         raise AddressRefusedError(f"{shown} must look like http://host:port/v1")
-    # Where two parsers see two hosts, one of them is being fooled.
-    host, again = parsed.raw_host.decode("ascii").lower(), (other.hostname or "").lower()
-    if "\\" in url or (again.isascii() and again != host):
+    # If two parsers see two hosts, the address is meant to fool one of them.
+    host = parsed.raw_host.decode("ascii").lower()
+    other_host = (other.hostname or "").lower()
+    if "\\" in url or (other_host.isascii() and other_host != host):
         raise AddressRefusedError(f"{shown} can be read in two ways")
     port = parsed.port or (443 if parsed.scheme == "https" else 80)
     return host.rstrip("."), port, bool(parsed.userinfo)
 
 
 def _as_address(host: str) -> _Address | None:
-    """The address that a host spells, be it decimal, octal, hexadecimal or cut short."""
+    """Parses an IP address, also in decimal, octal, hexadecimal or short notation."""
     try:
         return ip_address(host.strip("[]"))
     except ValueError:
-        if not _NUMBER.fullmatch(host):
+        if not _NUMERIC_HOST.fullmatch(host):
             return None
     try:
         return IPv4Address(socket.inet_aton(host))
@@ -231,13 +240,13 @@ def _as_address(host: str) -> _Address | None:
         return None
 
 
-def _why_not(address: _Address) -> str | None:
-    """What stands against calling an address; None: nothing."""
+def _refusal(address: _Address) -> str | None:
+    """Returns the reason to refuse an address, or None if it is public."""
     if address in _METADATA:
         return "a cloud's metadata service"
     if isinstance(address, IPv6Address):
         if inner := _embedded(address):
-            return _why_not(inner)
+            return _refusal(inner)
         if address not in _GLOBAL_UNICAST:
             return "not on the public internet"
     if address.is_multicast or not address.is_global:
@@ -246,7 +255,7 @@ def _why_not(address: _Address) -> str | None:
 
 
 def _embedded(address: IPv6Address) -> IPv4Address | None:
-    """The IPv4 address that a mapped, a 6to4 or a NAT64 one leads to."""
+    """Returns the IPv4 address within a mapped, 6to4 or NAT64 address."""
     if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour

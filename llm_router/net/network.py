@@ -1,8 +1,9 @@
-"""TCP and TLS for httpx2, straight on asyncio: the seam where the transport could be another.
+"""Provides TCP and TLS for httpx2 directly on asyncio.
 
-httpx2's own network stops and starts reading from the socket around every piece, two system calls
-each, and sets a time limit that is not wanted; for a stream of single words that is a third of the
-client's work. Here bytes are taken as they come (`bench/overhead` compares the two).
+httpx2's own network pauses and resumes the socket around every read, two system calls each, and
+sets a timer that is not needed; for a stream of single words that is a third of the client's work.
+Here bytes are taken as they arrive (`bench/overhead` compares the two). A different transport would
+replace this module.
 """
 
 import asyncio
@@ -18,14 +19,12 @@ import httpcore2
 import httpx2
 from aiohappyeyeballs import AddrInfoType, start_connection
 
-_MOST_UNREAD = 1 << 18
-"""Bytes from which on the sender is held up."""
+_HIGH_WATER = 1 << 18
+"""Unread bytes above which reading from the socket pauses."""
 
 
 class Transport(httpx2.AsyncHTTPTransport):
-    """httpx2's transport over a network of one's own. No proxy is used, whatever the environment
-    says.
-    """
+    """httpx2's transport over a given network backend, without proxies from the environment."""
 
     def __init__(
         self,
@@ -35,10 +34,10 @@ class Transport(httpx2.AsyncHTTPTransport):
     ) -> None:
         context = httpx2.create_ssl_context(verify=verify)
         super().__init__(verify=context, limits=limits)
-        # httpx2 has no way to hand its pool a network, so the pool is replaced. Should another
-        # version keep it elsewhere, this must fail, not dial by another way.
+        # httpx2 accepts no network backend, so its pool is replaced. If another version has its
+        # pool elsewhere, this must fail, rather than dial without the given backend.
         if not isinstance(self._pool, httpcore2.AsyncConnectionPool):
-            raise TypeError("this version of httpx2 keeps its connections elsewhere")
+            raise TypeError("this version of httpx2 has its connection pool elsewhere")
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=context,
             max_connections=limits.max_connections,
@@ -49,7 +48,7 @@ class Transport(httpx2.AsyncHTTPTransport):
 
 
 class Network(httpcore2.AsyncNetworkBackend):
-    """Dials by asyncio. Raises what httpcore2 promises of a network."""
+    """Dials with asyncio. Raises the exceptions of httpcore2's network interface."""
 
     async def connect_tcp(
         self,
@@ -61,7 +60,7 @@ class Network(httpcore2.AsyncNetworkBackend):
     ) -> httpcore2.AsyncNetworkStream:
         try:
             async with asyncio.timeout(timeout):
-                wire = await _dialled(host, port, local_address)
+                wire = await _dial(host, port, local_address)
         except TimeoutError as error:
             raise httpcore2.ConnectTimeout(f"{host} was not reached in time") from error
         except (OSError, UnicodeError) as error:  # a label too long for the name system
@@ -75,28 +74,28 @@ class Network(httpcore2.AsyncNetworkBackend):
 
 
 _IPV4 = 4
-_SECOND_FAMILY = 0.25
-"""Seconds after which the other of IPv6 and IPv4 is dialled as well (RFC 8305)."""
+_HAPPY_EYEBALLS_DELAY = 0.25
+"""Delay (s) before the other of IPv6 and IPv4 is dialled as well (RFC 8305)."""
 
 
-async def _dialled(host: str, port: int, local_address: str | None) -> "_Wire":
+async def _dial(host: str, port: int, local_address: str | None) -> "_Wire":
     loop = asyncio.get_running_loop()
     found = await _addresses(host, port)
     local = await _addresses(local_address, 0) if local_address else None
-    # Not asyncio's own way of this: in 3.11 it leaves sockets open when it is cancelled.
-    dialled = await start_connection(
-        found, local_addr_infos=local, happy_eyeballs_delay=_SECOND_FAMILY, interleave=1
+    # asyncio's own version leaves sockets open when it is cancelled, in Python 3.11.
+    connected = await start_connection(
+        found, local_addr_infos=local, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY, interleave=1
     )
     try:
-        _, wire = await loop.create_connection(_Wire, sock=dialled)
+        _, wire = await loop.create_connection(_Wire, sock=connected)
     except BaseException:
-        dialled.close()
+        connected.close()
         raise
     return wire
 
 
 async def _addresses(host: str, port: int) -> Sequence[AddrInfoType]:
-    """A name is looked up in a thread; an address needs none."""
+    """Resolves a name in a thread; an IP address needs no thread."""
     try:
         address = ip_address(host)
     except ValueError:
@@ -129,7 +128,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
             raise httpcore2.WriteTimeout from error
 
     async def aclose(self) -> None:
-        # Whoever closes has read all that was wanted: a farewell would only hold the socket open.
+        # All wanted bytes have been read: a graceful close would only hold the socket open.
         self._wire.transport.abort()
         await asyncio.sleep(0)  # the socket is closed by then
 
@@ -147,12 +146,12 @@ class _Stream(httpcore2.AsyncNetworkStream):
                 )
         except TimeoutError as error:
             wire.transport.abort()
-            raise httpcore2.ConnectTimeout("TLS was not agreed on in time") from error
+            raise httpcore2.ConnectTimeout("the TLS handshake was not finished in time") from error
         except OSError as error:  # ssl.SSLError is one
             wire.transport.abort()
             raise httpcore2.ConnectError(str(error)) from error
         if secured is None:
-            raise httpcore2.ConnectError("the connection was closed while TLS was agreed on")
+            raise httpcore2.ConnectError("the connection was closed during the TLS handshake")
         wire.transport = secured
         return self
 
@@ -165,71 +164,72 @@ class _Stream(httpcore2.AsyncNetworkStream):
 
 
 class _Wire(asyncio.Protocol):
-    """What has come and was not read yet, for one reader and one writer."""
+    """Buffer of received bytes, with flow control, for one reader and one writer."""
 
     transport: asyncio.Transport
 
     def __init__(self) -> None:
         self._pieces: deque[bytes] = deque()
         self._unread = 0
-        self._is_held_up = False
-        self._ended: Exception | None = None
-        self._is_over = False
+        self._is_paused = False
+        self._error: Exception | None = None
+        self._is_closed = False
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
-        self._may_write = True
+        self._can_write = True
 
-    # ── What asyncio tells ───────────────────────────────────────────────────────────────────────
+    # ── Called by asyncio ────────────────────────────────────────────────────────────────────────
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  a stream's is no other
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  the transport of a stream
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
         self._pieces.append(data)
         self._unread += len(data)
-        if self._unread > _MOST_UNREAD:
-            self._is_held_up = True
+        if self._unread > _HIGH_WATER:
+            self._is_paused = True
             self.transport.pause_reading()
         _wake(self._reader)
 
     def eof_received(self) -> None:
-        self._is_over = True
+        self._is_closed = True
         _wake(self._reader)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._is_over, self._ended = True, exc
+        self._is_closed = True
+        self._error = exc
         _wake(self._reader)
         _wake(self._writer)
 
     def pause_writing(self) -> None:
-        self._may_write = False
+        self._can_write = False
 
     def resume_writing(self) -> None:
-        self._may_write = True
+        self._can_write = True
         _wake(self._writer)
 
-    # ── What the client asks ─────────────────────────────────────────────────────────────────────
+    # ── Called by the client ─────────────────────────────────────────────────────────────────────
 
     @property
     def is_readable(self) -> bool:
-        """Whether a read would return at once; of an idle connection: whether it is of no use.
+        """Whether a read would return at once, which means that an idle connection is closed.
 
-        The socket is looked at too: the loop may not have come to tell of its end.
+        Polls the socket as well, since the loop may not have reported its end yet.
         """
-        return bool(self._pieces) or self._is_over or self._has_news()
+        return bool(self._pieces) or self._is_closed or self._is_socket_readable()
 
-    def _has_news(self) -> bool:
+    def _is_socket_readable(self) -> bool:
         poll = select.poll()
         poll.register(self.transport.get_extra_info("socket"), select.POLLIN)
         return bool(poll.poll(0))
 
     async def read(self, limit: int) -> bytes:
-        """The next piece, of at most `limit` bytes; empty at the end."""
+        """Returns the next bytes, at most `limit`; empty at the end."""
         while not self._pieces:
-            if self._is_over:
-                if self._ended:
-                    raise httpcore2.ReadError(str(self._ended)) from self._ended
+            if self._is_closed:
+                if self._error:
+                    raise httpcore2.ReadError(str(self._error)) from self._error
                 return b""
             self._reader = asyncio.get_running_loop().create_future()
             try:
@@ -241,25 +241,25 @@ class _Wire(asyncio.Protocol):
             self._pieces.appendleft(piece[limit:])
             piece = piece[:limit]
         self._unread -= len(piece)
-        if self._is_held_up and self._unread <= _MOST_UNREAD // 2:
-            self._is_held_up = False
+        if self._is_paused and self._unread <= _HIGH_WATER // 2:
+            self._is_paused = False
             self.transport.resume_reading()
         return piece
 
     async def write(self, data: bytes) -> None:
-        if self._is_over:
+        if self._is_closed:
             raise httpcore2.WriteError("the connection is closed")
         self.transport.write(data)
-        while not self._may_write:
+        while not self._can_write:
             self._writer = asyncio.get_running_loop().create_future()
             try:
                 await self._writer
             finally:
                 self._writer = None
-            if self._is_over:
+            if self._is_closed:
                 raise httpcore2.WriteError("the connection was lost")
 
 
-def _wake(waiting: "asyncio.Future[None] | None") -> None:
-    if waiting and not waiting.done():
-        waiting.set_result(None)
+def _wake(waiter: "asyncio.Future[None] | None") -> None:
+    if waiter and not waiter.done():
+        waiter.set_result(None)

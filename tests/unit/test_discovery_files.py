@@ -56,7 +56,7 @@ def test_a_key_is_taken_from_the_named_variable() -> None:
     ("content", "said"),
     [
         ('[\n  {"name" "a"}\n]', "line 2, column 11: not JSON"),
-        ('[{"name": "a", "timeout": NaN}]', "NaN is no JSON number"),
+        ('[{"name": "a", "timeout": NaN}]', "NaN is not a JSON number"),
         ("5", 'must be {"connections": [...]}'),
         ({"connections": [ONE], "version": 1}, 'unknown field "version"; known: connections'),
         ({"connections": {"a": 1}}, "connections"),

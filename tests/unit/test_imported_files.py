@@ -79,7 +79,7 @@ async def test_a_file_that_is_not_utf_8_is_told_so(tmp_path: Path, encoding: str
     ("name", "said"),
     [
         ("duplicate_ids.json", ', connections[2] has the same id "one" as '),
-        ("field_twice.json", ': not JSON ("base_url" stands twice in one object)'),
+        ("field_twice.json", ': not JSON ("base_url" occurs twice in one object)'),
         ("missing_address.json", ', connections[0], field "base_url": is missing, e.g. http://'),
         ("missing_name.json", ', connections[0], field "name": is missing; give each'),
         (
