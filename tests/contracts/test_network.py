@@ -67,10 +67,10 @@ async def test_all_that_is_sent_arrives_in_pieces_no_larger_than_asked(
         assert read == LOTS
 
 
-async def test_a_sender_that_is_not_read_is_held_up() -> None:
+async def test_a_sender_that_is_not_read_is_paused() -> None:
     async with served(send_lots) as stream:
         wire = stream._wire  # type: ignore[attr-defined]  # what the test is about
-        while not wire._is_held_up:  # noqa: ASYNC110  nobody tells of it
+        while not wire._is_paused:  # noqa: ASYNC110  nobody tells of it
             await asyncio.sleep(0)
         held = wire._unread
         for _ in range(100):
