@@ -1,4 +1,4 @@
-"""Sets of connections that many want, and the clouds they are made of."""
+"""Lists ready-made sets of connections, and the cloud vendors that they use."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,9 +11,9 @@ from llm_router.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cloud:
-    """A vendor: how it is reached, and the variable in which people keep its key.
+    """Describes a vendor: its address, and the environment variable that usually holds its key.
 
-    The models are quick ones that do not think at length before they speak.
+    The models are fast ones that answer without long reasoning.
     """
 
     connection_type: ConnectionType
@@ -21,7 +21,7 @@ class Cloud:
     base_url: str
     model: str
     region: str = ""
-    """Its variable and its default, as in "AWS_REGION=us-east-1"; stands in the address."""
+    """The region's variable and default, as in "AWS_REGION=us-east-1"; part of the address."""
     extra_body: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -75,7 +75,7 @@ CLOUDS: Mapping[str, Cloud] = MappingProxyType(
 
 
 def cloud_connection(name: str, api_key: str, environ: Mapping[str, str]) -> Connection:
-    """A connection to the cloud of that name, which is the connection's own name, too."""
+    """Returns a connection to the cloud `name`; the connection has the same name."""
     cloud = CLOUDS[name]
     variable, _, usual = cloud.region.partition("=")
     region = environ.get(variable) or usual
@@ -92,7 +92,7 @@ def cloud_connection(name: str, api_key: str, environ: Mapping[str, str]) -> Con
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """`servers` on one's own machine first, then `clouds`; each is asked in this order."""
+    """A set of connections: `servers` on the user's machine, then `clouds`, in this order."""
 
     title: str
     description: str
@@ -101,7 +101,7 @@ class Preset:
 
     @property
     def keys(self) -> Mapping[str, str]:
-        """Cloud -> the variable its key is taken from."""
+        """Maps each cloud to the environment variable of its key."""
         return {name: CLOUDS[name].key for name in self.clouds}
 
 
@@ -144,10 +144,10 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 def preset_connections(
     name: str, environ: Mapping[str, str], keys: Mapping[str, str] | None = None
 ) -> tuple[Connection, ...]:
-    """The connections of a preset, in order of priority.
+    """Returns the connections of a preset, in order of priority.
 
     A cloud's key is taken from `keys`, by the cloud's name, else from `environ`. Raises
-    ConfigurationError for an unknown preset, and where keys are missing, naming all of them.
+    ConfigurationError for an unknown preset, and for missing keys, naming all of them.
     """
     if name not in PRESETS:
         raise ConfigurationError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}")
@@ -159,5 +159,5 @@ def preset_connections(
             " set these variables, or give the keys"
         )
     clouds = [cloud_connection(cloud, key, environ) for cloud, key in found.items()]
-    everyone = (*preset.servers, *clouds)
-    return tuple(replace(c, priority=10 * place) for place, c in enumerate(everyone))
+    connections = (*preset.servers, *clouds)
+    return tuple(replace(c, priority=10 * place) for place, c in enumerate(connections))

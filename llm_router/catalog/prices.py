@@ -1,4 +1,8 @@
-"""What a reply costs: the connection's own prices, else the list prices in `prices.toml`."""
+"""Computes the cost of a reply by the connection's own prices, else by those in `prices.toml`.
+
+The list is a dated copy of genai-prices, not that library itself: importing it takes 0.2 s and
+11 MB in the process of every call, and some of its prices change with the hour of the request.
+"""
 
 import functools
 import re
@@ -16,7 +20,7 @@ from llm_router.types import Usage
 
 _MILLION = 1_000_000
 _CHARACTERS_PER_TOKEN = 4
-"""Of English, by the rule of thumb that vendors give."""
+"""An average for English text, as vendors publish it."""
 _UNPAID = frozenset(
     {
         FailureClass.UNREACHABLE, FailureClass.OVERLOADED, FailureClass.RATE_LIMITED,
@@ -24,26 +28,26 @@ _UNPAID = frozenset(
         FailureClass.TOO_LONG, FailureClass.BAD_REQUEST, FailureClass.BUG,
     }
 )  # fmt: skip
-"""Turned away without a word, for which no server charges."""
+"""Failures of a request that no server charges for if it sent no text."""
 NO_USAGE = Usage()
 _SELLERS = {"gemini": "google", "deepseek_beta": "deepseek"}
-"""Rows of the catalog that the price list knows under another name."""
+"""Servers of the catalog that have another name in the price list."""
 _DATED = re.compile(r"([-@]\d{8}|-\d{4}-\d{2}-\d{2}|-\d{4}|-latest)$")
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars per million tokens. `cached`: for what the seller still had of the prompt."""
+    """Prices in US dollars per million tokens; `cached` is for prompt tokens from a cache."""
 
     input: float
     cached: float
     output: float
     above: int | None = None
     long: "Price | None" = None
-    """The price of a whole request whose prompt has more than `above` tokens."""
+    """The prices of a whole request whose prompt has more than `above` tokens."""
 
     def cost(self, usage: Usage) -> float:
-        """US dollars. `cached_tokens` are part of `prompt_tokens`, as servers count them."""
+        """Returns US dollars. `cached_tokens` are part of `prompt_tokens`, as servers count."""
         if self.long and self.above is not None and usage.prompt_tokens > self.above:
             return self.long.cost(usage)
         cached = min(usage.cached_tokens, usage.prompt_tokens)
@@ -56,22 +60,27 @@ _FREE = Price(0.0, 0.0, 0.0)
 
 
 def cost(usage: Usage, connection: Connection) -> float:
-    """In the currency of the connection's prices, or in US dollars by the list; 0: not known."""
+    """Returns the cost in the currency of the connection's prices, or in US dollars by the list.
+
+    Returns 0 where no price is known.
+    """
     price = price_of(connection)
     return price.cost(usage) if price else 0.0
 
 
 def estimate_usage(prompt_characters: int, characters: int) -> Usage:
-    """Tokens where the server did not count them, as of an attempt that was cut off."""
-    asked, said = (-(-n // _CHARACTERS_PER_TOKEN) for n in (prompt_characters, characters))
-    return Usage(prompt_tokens=asked, completion_tokens=said)
+    """Estimates tokens from characters, for an attempt whose server has not counted them."""
+    prompt, completion = (-(-n // _CHARACTERS_PER_TOKEN) for n in (prompt_characters, characters))
+    return Usage(prompt_tokens=prompt, completion_tokens=completion)
 
 
 def billable_usage(
     counted: Usage | None, failure: Failure | None, prompt_characters: int, characters: int
 ) -> Usage:
-    """The tokens of one attempt: as the server counted them, else NO_USAGE where it turned the
-    attempt away, else estimated from the characters of the prompt and of the answer.
+    """Returns the tokens to charge for one attempt.
+
+    These are the server's own count if there is one, NO_USAGE if the server refused the request,
+    else an estimate from the characters of the prompt and the reply.
     """
     if counted:
         return counted
@@ -81,20 +90,21 @@ def billable_usage(
 
 
 def price_of(connection: Connection) -> Price | None:
-    """None where the connection names none and its model is not on the list, as of a machine of
-    one's own. A price it does name holds for prompts of any length; 0 is free.
+    """Returns the connection's own price, else the list price, else None.
 
-    A model is found by its name, then by that name without its date, as in
-    "gpt-4.1-mini-2025-04-14".
+    The connection's own price holds for prompts of any length; 0 is free. If it sets only one of
+    input and output, the list decides the other. The list is searched for the model's name, then
+    for that name without its date, as in "gpt-4.1-mini-2025-04-14".
     """
-    listed, of_input, of_output = _listed(connection), connection.price_in, connection.price_out
-    if of_input is None and of_output is None:
+    listed = _listed(connection)
+    price_in, price_out = connection.price_in, connection.price_out
+    if price_in is None and price_out is None:
         return listed
     usual = listed or _FREE
     return Price(
-        input=usual.input if of_input is None else of_input,
-        cached=usual.cached if of_input is None else of_input,
-        output=usual.output if of_output is None else of_output,
+        input=usual.input if price_in is None else price_in,
+        cached=usual.cached if price_in is None else price_in,
+        output=usual.output if price_out is None else price_out,
     )
 
 
@@ -106,12 +116,12 @@ def _listed(connection: Connection) -> Price | None:
 
 
 def list_date() -> date:
-    """The day on which the list prices were read."""
+    """Returns the day on which the list prices were taken."""
     return _list()[0]
 
 
 def _seller(connection: Connection) -> str:
-    """Who sends the bill: the type the user chose, else the server that is named or addressed."""
+    """Returns the vendor that bills: the connection's type, else its server or address."""
     if connection.connection_type in _list()[1]:
         return connection.connection_type
     name = connection.server or find_server(connection).name

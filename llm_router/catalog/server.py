@@ -1,4 +1,4 @@
-"""What can be peculiar to a server that speaks the chat-completions wire."""
+"""Defines the properties in which servers that speak chat completions differ."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from llm_router.connections.record import Continuation
 
 
 def body(**fields: Any) -> Mapping[str, Any]:
-    """Fields of a request's body."""
+    """Returns fields of a request's body, read-only."""
     return MappingProxyType(fields)
 
 
@@ -19,68 +19,73 @@ _CONTINUE = body(continue_final_message=True, add_generation_prompt=False)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """What to know before asking a server; the defaults are OpenAI's own ways."""
+    """Describes one kind of server; the defaults describe OpenAI's own."""
 
     name: str
     title: str
-    """What people call it."""
+    """The name in texts for people."""
     source: str
     """The document that this row was checked against."""
 
-    # Where it stands, and how it knows who asks.
+    # Address and authentication.
     hosts: tuple[str, ...] = ()
-    """`api.x.com`; `.x.com` for all below it; `api.x.com/beta` where the path matters."""
+    """`api.x.com`; `.x.com` for all its subdomains; `api.x.com/beta` where the path matters."""
     port: int | None = None
-    """Its usual port. Two rows with one port: the port tells nothing."""
+    """The usual port. A port that several rows share identifies none of them."""
     provider: str = "openai_compatible"
-    """Who speaks to it best, where a record does not say; another name is one of its own API."""
+    """The provider to use unless the connection names one; a different one speaks a native API."""
     path: str = "/v1"
-    """Where the API stands when the address does not say."""
+    """The path of the API if the connection's address has none."""
     native_path: str = ""
-    """The path of its own API, which people give in place of `path`."""
+    """The path of the server's native API, which people may give instead of `path`."""
     deployment_path: str = ""
-    """In place of `path` for a connection with a dated `api_version`, which goes into the query."""
+    """Replaces `path` for a connection with a dated `api_version`, which goes into the query."""
     keep_alive: bool = True
-    """Whether a connection can be used for another question. One that closes unannounced would be
-    taken for one that is not there."""
+    """Whether a TCP connection can be reused. A server that closes one unannounced would be taken
+    for an unreachable one."""
     key_header: str = "Authorization"
     key_prefix: str = "Bearer "
     organization_header: str = ""
     list_headers: Mapping[str, str] = field(default_factory=dict)
-    """What the list of models is asked with in place of the key's header; `{key}` is the key."""
+    """Headers that replace the key's header in requests for the list of models; `{key}` is the
+    key."""
 
-    # What it takes.
+    # The request's body.
     rejects: frozenset[str] = frozenset()
-    """Fields of the body that it refuses or does not understand: never sent."""
+    """Fields of the body that the server refuses or does not understand; never sent."""
     accepts_strict_tools: bool = False
-    """Whether `strict` may stand in a tool. Many servers refuse what they do not know."""
+    """Whether a tool may have the field `strict`. Many servers refuse unknown fields."""
     accepts_names: bool = True
-    """Whether a message may say who speaks, in `name`."""
+    """Whether a message may name its speaker, in `name`."""
     strict_order: bool = False
-    """System messages stand at the head alone, and after a tool's result comes the assistant."""
+    """Whether system messages must come first and an assistant message must follow each tool
+    result."""
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     max_tokens: int | None = None
-    """Asked for where nobody says, since its own default would cut a spoken answer short."""
+    """Sent where neither request nor connection sets a limit: the server's own default would cut
+    a spoken reply short."""
     seed_field: str = "seed"
     empty_content: str | None = None
-    """What an assistant message that only calls tools has for content."""
+    """The content of an assistant message that only calls tools."""
     short_call_ids: bool = False
-    """Ids of tool calls must be nine letters and digits."""
+    """Whether ids of tool calls must be nine letters and digits."""
 
     queue_paths: tuple[str, ...] = ()
-    """Where its own routes tell how busy it is; the first that does."""
+    """Routes that report the server's load; the first one that answers is used."""
 
-    # How it goes on with another's words, and keeps its thoughts to itself.
+    # Continuation of a partial reply, and reasoning.
     continuation: Continuation = "words"
     continue_body: Mapping[str, Any] = field(default_factory=lambda: _CONTINUE)
-    """What `flags` puts into the body."""
+    """Fields that the continuation `flags` adds to the body."""
     extra_body: Mapping[str, Any] = field(default_factory=dict)
-    """Keeps a model from thinking at length before it speaks; the connection's own goes on top."""
+    """Fields that switch long reasoning off; the connection's own `extra_body` takes precedence."""
     by_model: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """The same for models whose name holds this pattern, where others would refuse it; the first
-    that fits."""
+    """The same for models whose name matches a pattern, where other models would refuse the
+    fields; the first match counts."""
 
     def no_thinking_fields(self, model: str) -> Mapping[str, Any]:
-        """What to send so that this model speaks without thinking at length."""
-        fits = (said for part, said in self.by_model.items() if re.search(part, model.lower()))
-        return {**self.extra_body, **next(fits, {})}
+        """Returns the fields that make this model answer without long reasoning."""
+        matches = (
+            fields for part, fields in self.by_model.items() if re.search(part, model.lower())
+        )
+        return {**self.extra_body, **next(matches, {})}

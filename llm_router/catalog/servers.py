@@ -1,9 +1,8 @@
-"""Servers that speak the chat-completions wire, each a row: what is peculiar to it.
+"""Lists the servers that speak chat completions, one row for each, with its differences.
 
-A row says only what somebody saw or what a document states: `source` names the document it was
-taken from, and a fact from elsewhere has its own beside it. "Seen" means: tried against the engine
-itself. What no row says is done as OpenAI does. How each says that a request is too long, a key
-wrong or itself busy stands in one table for all, in `failures.py`.
+A row holds only observed or documented facts: `source` names the document, and a fact from another
+source has that beside it. "Seen" means tried against the engine itself. Where a row says nothing,
+the server behaves like OpenAI's. The errors of all servers are in one table in `failures.py`.
 """
 
 import functools
@@ -19,7 +18,7 @@ from llm_router.errors import UnknownPluginError
 
 __all__ = ["SERVERS", "Server", "adapt", "api_root", "default_provider", "find_server"]
 
-# A template that does not know the switch ignores it, so it is safe for every model they serve.
+# Templates without this switch ignore it, so it is safe for every model of these servers.
 _NO_THINKING = body(chat_template_kwargs={"enable_thinking": False})
 _OPENAI_MODELS = {  # livekit-plugins-openai 1.8.9, llm.py; other models refuse the field
     r"gpt-5\.\d": body(reasoning_effort="none"),
@@ -28,7 +27,7 @@ _OPENAI_MODELS = {  # livekit-plugins-openai 1.8.9, llm.py; other models refuse 
 }
 
 _ROWS = (
-    # ── Engines one runs oneself ─────────────────────────────────────────────────────────────────
+    # ── Engines that users run themselves ────────────────────────────────────────────────────────
     Server(
         name="vllm",
         title="vLLM",
@@ -68,7 +67,7 @@ _ROWS = (
         name="ollama",
         title="Ollama",
         source="docs.ollama.com, api/openai-compatibility",
-        provider="ollama",  # knows what is in memory, how much context it gets, and not to think
+        provider="ollama",  # its own API controls memory, context length and reasoning
         port=11434,
         native_path="/api",
         continuation="trailing",  # seen, 0.9.6
@@ -76,7 +75,7 @@ _ROWS = (
         extra_body=body(reasoning_effort="none"),
     ),
     Server(
-        name="litellm",  # what lies behind is not known, so nothing is asked of it but words
+        name="litellm",  # the server behind it is unknown, so no special feature is used
         title="LiteLLM",
         source="docs.litellm.ai, proxy/user_keys",
         port=4000,
@@ -87,7 +86,7 @@ _ROWS = (
         source="huggingface.co/docs/text-generation-inference, messages_api",
         port=8080,
         continuation="trailing",  # text-generation-inference 3: continues a last assistant message
-        max_tokens=1024,  # the same docs, launcher: a request that names none gets 100 in 2.x
+        max_tokens=1024,  # the same docs, launcher: 100 is the default in 2.x
     ),
     Server(
         name="localai",
@@ -96,7 +95,7 @@ _ROWS = (
         port=8080,
     ),
     Server(
-        name="instructlab",  # serves with vLLM or llama-cpp-python: only what both can do
+        name="instructlab",  # serves with vLLM or llama-cpp-python: only features of both
         title="InstructLab",
         source="instructlab/dev-docs, docs/cli/ilab-model-serve-backend.md",
         port=8000,
@@ -139,7 +138,7 @@ _ROWS = (
         source="openrouter.ai/docs, api-reference/overview",
         hosts=("openrouter.ai",),
         path="/api/v1",
-        by_model={  # openrouter.ai/docs, use-cases/reasoning-tokens; some models must think
+        by_model={  # openrouter.ai/docs, use-cases/reasoning-tokens; some models always reason
             "qwen3|glm|deepseek-(chat|v3)": body(reasoning={"enabled": False}),
             "gpt-oss|gpt-5": body(reasoning={"effort": "low", "exclude": True}),
         },
@@ -149,7 +148,7 @@ _ROWS = (
         title="Mistral",
         source="docs.mistral.ai/api",
         hosts=("api.mistral.ai",),
-        rejects=frozenset({"stream_options"}),  # an extra input; usage comes without being asked
+        rejects=frozenset({"stream_options"}),  # refused as an extra input; usage always comes
         strict_order=True,  # avante.nvim #2695, SurfSense #287: code 3230 or a 500
         seed_field="random_seed",
         short_call_ids=True,  # "must be a-z, A-Z, 0-9, with a length of 9"
@@ -179,9 +178,9 @@ _ROWS = (
         title="Moonshot",
         source="platform.moonshot.ai/docs, api/chat and api/partial",
         hosts=("api.moonshot.ai", "api.moonshot.cn"),
-        max_tokens=1024,  # api/chat: 1024 unless asked; named, so that it is known
+        max_tokens=1024,  # api/chat: the default; sent, so that it is explicit
         continuation="partial",
-        by_model={  # guide/kimi-k2-6: those that can stop thinking
+        by_model={  # guide/kimi-k2-6: the models whose reasoning can be switched off
             r"kimi-k2\.[56]": body(thinking={"type": "disabled"}),
         },
     ),
@@ -200,7 +199,7 @@ _ROWS = (
         title="xAI",
         source="docs.x.ai, developers/rest-api-reference",
         hosts=("api.x.ai",),  # livekit/agents #2253: refuses strict tools
-        by_model={  # vercel/ai, @ai-sdk/xai: 4.3 takes none; the 4.20 models refuse the field
+        by_model={  # vercel/ai, @ai-sdk/xai: 4.3 accepts none; the 4.20 models refuse the field
             r"grok-4\.3": body(reasoning_effort="none"),
             "grok-3-mini": body(reasoning_effort="low"),
         },
@@ -248,7 +247,7 @@ _ROWS = (
         key_prefix="",
         accepts_strict_tools=True,
         max_tokens_field="max_completion_tokens",
-        by_model=_OPENAI_MODELS,  # where the deployment bears the model's name
+        by_model=_OPENAI_MODELS,  # where the deployment is named after its model
     ),
     Server(
         name="gemini",
@@ -263,29 +262,29 @@ _ROWS = (
         },
     ),
     Server(
-        name="anthropic",  # strict is ignored, a temperature above 1 taken for 1; it does not think
+        name="anthropic",  # strict is ignored, a temperature above 1 is lowered to 1; no reasoning
         title="Anthropic",
         source="platform.claude.com/docs, api/openai-sdk",
         hosts=("api.anthropic.com",),
-        # docs, api/models-list: the list is of its own API
+        # docs, api/models-list: the list belongs to the native API
         list_headers=body(**{"x-api-key": "{key}", "anthropic-version": "2023-06-01"}),
     ),
-    Server(name="unknown", title="an OpenAI-compatible server", source="nothing is known of it"),
+    Server(name="unknown", title="an OpenAI-compatible server", source="none: all is assumed"),
 )
 
 PROVIDER = "openai_compatible"
-"""Who asks a server whose row names nobody else."""
+"""The provider of a server whose row names no other."""
 SERVERS: Mapping[str, Server] = MappingProxyType({row.name: row for row in _ROWS})
 
-# A version, or what takes its place in Azure's older addresses.
+# A version, or `deployments`, which replaces it in Azure's older addresses.
 _VERSIONED = re.compile(r"/(v\d[a-z0-9]*|deployments)(/|$)")
 
 
 def find_server(connection: Connection) -> Server:
-    """The row a connection names, else the one its address tells, else `unknown`.
+    """Returns the row that the connection names, else the one of its address, else `unknown`.
 
-    A port tells only where a single engine is known to use it: taking one server for another would
-    ask it for what it cannot do. Raises UnknownPluginError, which lists the known names.
+    A port identifies a server only if no other row has it: a wrong row would send requests that
+    the server cannot serve. Raises UnknownPluginError, which lists the known names.
     """
     if connection.server:
         if connection.server not in SERVERS:
@@ -295,13 +294,13 @@ def find_server(connection: Connection) -> Server:
 
 
 def default_provider(connection: Connection) -> str:
-    """Who is to speak to a connection that does not say so itself."""
+    """Returns the provider for a connection that names none."""
     if connection.server:
         return SERVERS.get(connection.server, SERVERS["unknown"]).provider
     return _at(connection.base_url).provider
 
 
-@functools.lru_cache(maxsize=1024)  # asked for the price of every attempt
+@functools.lru_cache(maxsize=1024)  # called for the price of every attempt
 def _at(base_url: str) -> Server:
     address = urlsplit(base_url)
     for row in _ROWS:
@@ -315,7 +314,7 @@ def _at(base_url: str) -> Server:
 def _port(address: SplitResult) -> int | None:
     try:
         return address.port
-    except ValueError:  # no number, or too high a one: refused where the address is used
+    except ValueError:  # not a number, or too high; reported where the address is used
         return None
 
 
@@ -328,10 +327,10 @@ def _is_at(address: SplitResult, host: str) -> bool:
 
 
 def adapt(connection: Connection, server: Server) -> Connection:
-    """The record in the terms of its server: who pays for it, and where its deployment stands.
+    """Returns the connection with its server's organization header and deployment address.
 
-    Azure's older addresses name the deployment, and a dated version of the API; one that is given
-    whole is left as it is.
+    Azure's older addresses hold the deployment and a dated version of the API; a complete one is
+    left unchanged.
     """
     headers = dict(connection.headers)
     if server.organization_header and connection.organization_id:
@@ -347,10 +346,10 @@ def adapt(connection: Connection, server: Server) -> Connection:
 
 
 def api_root(base_url: str, server: Server) -> tuple[str, str]:
-    """The address below which the API's routes stand, without a last slash; and its query.
+    """Returns the address of the API's root, without a trailing slash, and its query.
 
-    A version in the address is kept as it is; without one the server's own path is taken. An
-    address of the chat route itself is accepted and says everything.
+    A version in the address is preserved; without one the server's own path is added. The address
+    of the chat route itself is accepted and leaves nothing to add.
     """
     parts = urlsplit(base_url)
     given = parts.path.rstrip("/")

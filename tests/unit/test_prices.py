@@ -1,4 +1,4 @@
-"""What a reply costs."""
+"""Tests of list prices, the connection's own prices, and estimated tokens."""
 
 from datetime import date
 from typing import Any
@@ -24,12 +24,12 @@ def test_a_listed_model_costs_its_list_price() -> None:
     assert cost(usage, at(OPENAI, "gpt-4.1-mini")) == pytest.approx(0.4 + 0.8)
 
 
-def test_what_the_seller_had_kept_costs_less() -> None:
+def test_cached_tokens_cost_less() -> None:
     usage = Usage(prompt_tokens=1_000_000, completion_tokens=0, cached_tokens=600_000)
     assert cost(usage, at(OPENAI, "gpt-4.1-mini")) == pytest.approx(0.4 * 0.4 + 0.6 * 0.1)
 
 
-def test_kept_tokens_cost_what_all_do_where_no_other_price_is_listed() -> None:
+def test_cached_tokens_cost_the_full_price_if_no_other_is_listed() -> None:
     usage = Usage(prompt_tokens=1_000_000, cached_tokens=1_000_000)
     groq = at("https://api.groq.com/openai/v1", "llama-3.3-70b-versatile")
     assert cost(usage, groq) == pytest.approx(0.59)
@@ -44,7 +44,7 @@ def test_a_long_prompt_makes_the_whole_request_dearer(prompt: int, spent: float)
     assert cost(usage, haiku) == pytest.approx(spent)
 
 
-def test_the_connections_own_prices_go_before_the_list() -> None:
+def test_the_connections_own_prices_take_precedence_over_the_list() -> None:
     usage = Usage(prompt_tokens=1_000_000, completion_tokens=1_000_000, cached_tokens=500_000)
     own = at(OPENAI, "gpt-4.1-mini", price_in=1.0, price_out=2.0)
     assert cost(usage, own) == pytest.approx(3.0)
@@ -61,18 +61,20 @@ def test_a_listed_model_can_be_free() -> None:
     ("named", "price"),
     [({"price_in": 0.0}, Price(0, 0, 1.6)), ({"price_out": 9.0}, Price(0.4, 0.1, 9))],
 )
-def test_a_price_that_is_not_named_is_by_the_list(named: dict[str, Any], price: Price) -> None:
+def test_a_price_that_the_connection_lacks_comes_from_the_list(
+    named: dict[str, Any], price: Price
+) -> None:
     assert price_of(at(OPENAI, "gpt-4.1-mini", **named)) == price
 
 
-def test_of_a_model_that_is_not_listed_what_is_not_named_is_free() -> None:
+def test_a_missing_price_of_an_unlisted_model_is_free() -> None:
     assert price_of(at("http://host/v1", "mine", price_out=2.0)) == Price(0, 0, 2)
 
 
 @pytest.mark.parametrize(
     "model", ["gpt-4.1-mini-2025-04-14", "gpt-4.1-mini-20250414", "gpt-4.1-mini-latest"]
 )
-def test_a_dated_model_costs_what_the_model_does(model: str) -> None:
+def test_a_dated_model_costs_the_same_as_the_model(model: str) -> None:
     assert price_of(at(OPENAI, model)) == MINI
 
 
@@ -99,7 +101,7 @@ def test_the_seller_is_the_type_the_server_or_the_address(connection: Connection
     assert price_of(connection) == MINI
 
 
-def test_the_same_model_on_a_machine_of_ones_own_costs_nothing() -> None:
+def test_the_same_model_on_the_users_own_machine_costs_nothing() -> None:
     own = at("http://gpu-box:8000/v1", "openai/gpt-oss-120b", connection_type="local")
     rented = at("https://api.groq.com/openai/v1", "openai/gpt-oss-120b")
     assert price_of(own) is None
@@ -117,6 +119,9 @@ def test_the_same_model_on_a_machine_of_ones_own_costs_nothing() -> None:
         ("https://api.mistral.ai/v1", "mistral-medium-latest"),
         ("https://api.x.ai/v1", "grok-4.7"),
         ("https://api.together.xyz/v1", "zai-org/GLM-5.3-Flash"),
+        ("https://api.fireworks.ai/inference/v1", "accounts/fireworks/models/glm-5p3-flash"),
+        ("https://api.cerebras.ai/v1", "gpt-oss-120b"),
+        ("https://api.moonshot.ai/v1", "kimi-k2.6"),
     ],
 )
 def test_each_sellers_models_are_found_at_its_address(base_url: str, model: str) -> None:
@@ -133,12 +138,12 @@ def test_a_plugins_model_is_found_by_the_plugins_name() -> None:
     assert price_of(claude) == Price(1, 0.1, 5)
 
 
-def test_the_list_says_when_it_was_read() -> None:
+def test_the_list_is_dated() -> None:
     assert list_date() >= date(2026, 11, 21)
 
 
 @pytest.mark.parametrize(("characters", "counted"), [(0, 0), (1, 1), (4, 1), (4001, 1001)])
-def test_tokens_that_nobody_counted_are_estimated(characters: int, counted: int) -> None:
+def test_tokens_without_a_count_are_estimated(characters: int, counted: int) -> None:
     assert estimate_usage(characters, 0) == Usage(prompt_tokens=counted)
     assert estimate_usage(0, characters) == Usage(completion_tokens=counted)
 
@@ -147,7 +152,7 @@ tokens = st.integers(0, 2_000_000)
 
 
 @given(prompt=tokens, completion=tokens, cached=tokens)
-def test_a_cost_is_never_negative_and_kept_tokens_never_dearer(
+def test_a_cost_is_never_negative_and_cached_tokens_never_cost_more(
     prompt: int, completion: int, cached: int
 ) -> None:
     model = at(OPENAI, "gpt-5.4")
