@@ -28,7 +28,7 @@ class Period(NamedTuple):
 
 
 class Amount(NamedTuple):
-    """What was used in one period."""
+    """The requests, tokens and cost of one period."""
 
     requests: int = 0
     tokens: int = 0

@@ -1,7 +1,7 @@
-"""What an endpoint may do to one request: every fault we know of, at any moment.
+"""Acts: everything an endpoint may do to one request, every known fault at any moment.
 
-All endpoints know the same answer to a question, so that it can be told exactly whether words were
-lost or said twice, whoever said them.
+All endpoints know the same answer to a question, so that a lost or repeated word is found exactly,
+whichever endpoints said the words.
 """
 
 import re
@@ -61,7 +61,7 @@ BEFORE: Mapping[str, Sequence[Step]] = {
     "half a tool call": [Step(0.2, error=BrokenStreamError("cut inside a tool call"))],
     "bug": [Step(0.02, error=ZeroDivisionError("a fault of ours"))],
 }
-"""Without a word."""
+"""Faults before the first word."""
 
 _SAYS_NOTHING = ("empty", "blank")
 
@@ -75,7 +75,7 @@ AMID: Mapping[str, Sequence[Step]] = {
     "bug amid": [Step(0.02, error=ZeroDivisionError("a fault of ours"))],
     "cut by length": [Step(0.02, Chunk(finish_reason="length"))],
 }
-"""After some words, or before the first."""
+"""Faults after some words, or before the first."""
 
 _USED = Chunk(usage=Usage(10, 20, 0))
 _STOP = Step(0.0, Chunk(finish_reason="stop"))
@@ -87,7 +87,7 @@ AFTER: Mapping[str, Sequence[Step]] = {
     "break after": [_STOP, Step(0.02, error=_BROKEN)],
     "talk after": [_STOP, *[Step(0.05, Chunk(text="and more", finish_reason="stop"))] * 99],
 }
-"""Once all words are out; none of these harms the reply."""
+"""Behaviour after the last word; none of it harms the reply."""
 
 TOOL: Mapping[str, Sequence[Step]] = {
     "tool call": [Step(0.02, Chunk(finish_reason="tool_calls"))],
@@ -95,7 +95,7 @@ TOOL: Mapping[str, Sequence[Step]] = {
     "tool call, then stalls": [HANG],
     "tool call, then ends": [],
 }
-"""After a tool call, which comes after some words or before the first."""
+"""Behaviour after a tool call, which comes after some words or before the first."""
 
 _ENDS = {**AMID, **AFTER, **TOOL}
 _SLOW = {"slow": 2.5, "tail": 4.0}
@@ -111,12 +111,16 @@ _STYLES: Mapping[_Style, Callable[[str, int], str]] = {
     "sure": lambda answer, at: "Sure, continuing: " + answer[at:],
     "of course": lambda answer, at: "Of course! Here is the rest: " + answer[at:],
 }
-"""How one that is asked in words goes on from a place in the answer."""
+"""Ways in which an endpoint that is asked in words continues from a place in the answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """`cut`: words before the fault; `style`: how it goes on; `pieces`: words come in halves."""
+    """The behaviour at one request.
+
+    `first`, `gap`: seconds to the first chunk and between chunks. `cut`: words before the fault.
+    `style`: how it continues. `pieces`: words come in halves.
+    """
 
     fault: str
     first: float
@@ -142,7 +146,7 @@ def draw(rng: Random, faults: Sequence[str]) -> Act:
 
 
 def answer(rng: Random) -> str:
-    """Words that differ all, so that none said twice goes unseen; some with no pause between."""
+    """Returns different words, so that a repeated one is noticed; sometimes without spaces."""
     if rng.random() < 0.1:
         return "".join(rng.sample(_UNSPACED, rng.randint(3, 20))) + "。"
     chosen = rng.sample(_WORDS, rng.randint(1, len(_WORDS)))
@@ -174,7 +178,7 @@ def perform(
             yield Step(0.0, chunk)
     if act.fault in BEFORE:
         given = given_before(request, continuation)
-        # Of one that is asked to go on, an empty answer may mean that nothing was missing.
+        # An empty answer to a request to continue may mean that nothing was missing.
         yield from BEFORE["reset" if given and act.fault in _SAYS_NOTHING else act.fault]
         return
     if act.fault == "ends without a reason" and not act.cut and given_before(request, continuation):
@@ -197,21 +201,21 @@ def _what_is_left(act: Act, whole: str, request: ChatRequest, continuation: Cont
     given = given_before(request, continuation)
     if not given:
         return whole
-    # One that is cut amid a repetition leaves it open what it would have said.
+    # A stream cut amid a repetition does not show the words that it would have said.
     style = "goes on" if act.fault in TOOL or act.fault == "cut by length" else act.style
     if continuation != "words":
-        # The providers ask without the last space; some servers say the words before it again.
+        # Providers send the prefix without its last space; some servers repeat the words before it.
         return whole if style == "starts over" else whole[len(given.rstrip()) :]
     at = len(given)
     while (
         0 < at < len(whole) and whole[at - 1].isalpha() and whole[at].isalpha() and whole.isascii()
     ):
-        at -= 1  # it says a word that was cut from the beginning
+        at -= 1  # it repeats from its beginning a word that was cut
     return _STYLES[style](whole, at).lstrip()
 
 
 def given_before(request: ChatRequest, continuation: Continuation) -> str:
-    """What the endpoint is told was already said."""
+    """Returns the words that the request says were given out already."""
     if continuation != "words":
         return request.prefix
     return str(request.messages[-2]["content"]) if len(request.messages) > 1 else ""

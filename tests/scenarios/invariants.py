@@ -1,4 +1,4 @@
-"""What must hold of every call, whatever its endpoints do. Each check yields what is wrong."""
+"""The invariants of every call, whatever its endpoints do. Each check yields its violations."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -7,49 +7,49 @@ from llm_router.routing.events import AttemptEvent
 from llm_router.routing.phrases import Phrases
 from llm_router.routing.speech import seconds_to_say
 from tests.scenarios import acts
-from tests.scenarios.simulation import RESORT_WORDS, Part, Record, Told, Visit
+from tests.scenarios.simulation import RESORT_WORDS, Part, Record, TurnResult, Visit
 
-_HAIR = 0.001
+_TOLERANCE = 0.001
 GRACE = 1.0
-"""Seconds that a last resort has once the deadline has come."""
+"""Seconds that a last resort has from the deadline on."""
 CLOSES_WITHIN = 0.1
 _USAGE_WAIT = 0.2
 
 
 def violations(record: Record) -> Iterator[str]:
-    """Empty when all is well; each line begins with the name of the check that it failed."""
-    for told in record.told:
+    """Yields each violation, beginning with the name of the check."""
+    for result in record.results:
         for check in OF_A_REPLY:
-            for wrong in check(told, record):
-                yield f"{check.__name__}: {wrong} [{told.turn.id}]"
+            for wrong in check(result, record):
+                yield f"{check.__name__}: {wrong} [{result.turn.id}]"
     for check_all in OF_A_RUN:
         for wrong in check_all(record):
             yield f"{check_all.__name__}: {wrong}"
 
 
-# ── What the caller hears ────────────────────────────────────────────────────────────────────────
+# ── What the caller hears ─────────────────────────────────────────────────────────────────────────
 
 
-def something_comes_by_the_deadline(told: Told, record: Record) -> Iterator[str]:
-    if told.was_cut:
+def something_comes_by_the_deadline(result: TurnResult, record: Record) -> Iterator[str]:
+    if result.was_cut:
         return
-    due = _deadline(told, record) + GRACE + _HAIR
-    first = next((at for at, c in zip(told.at, told.chunks, strict=True) if c.useful), None)
-    if first is None and told.error is None:
+    due = _deadline(result, record) + GRACE + _TOLERANCE
+    first = next((at for at, c in result.timed if c.useful), None)
+    if first is None and result.error is None:
         yield "the reply ended without a word, a tool call or an error"
-    elif (told.ended_at - told.asked_at if first is None else first) > due:
+    elif (result.ended_at - result.asked_at if first is None else first) > due:
         yield f"first sign after {first} s, due by {due:.3f} s"
 
 
-def no_silence_is_long(told: Told, record: Record) -> Iterator[str]:
-    """Nor amid a reply, from when its words are said: another goes on, or a phrase closes it."""
-    request, options = told.turn.request, record.schedule.options
-    if told.was_cut or told.turn.dawdles:
+def no_silence_is_long(result: TurnResult, record: Record) -> Iterator[str]:
+    """Checks the silences within a reply too: another endpoint continues, or a phrase closes it."""
+    request, options = result.turn.request, record.schedule.options
+    if result.was_cut or result.turn.dawdles:
         return
     borne = options.first_word_deadline if request.speech else options.stall
-    most = borne + _deadline(told, record) + GRACE
+    most = borne + _deadline(result, record) + GRACE
     silent_from: float | None = None
-    for at, chunk in zip(told.at, told.chunks, strict=True):
+    for at, chunk in result.timed:
         if not (chunk.useful or chunk.finish_reason):
             continue
         if silent_from is not None and at - silent_from > most:
@@ -58,127 +58,133 @@ def no_silence_is_long(told: Told, record: Record) -> Iterator[str]:
         silent_from = max(at, silent_from or 0.0) + talk
 
 
-def the_words_are_the_answer(told: Told, record: Record) -> Iterator[str]:
-    """In order, none lost, none twice, whoever says them; what is added at the end is known."""
-    heard, answer = told.text, told.turn.answer
-    whole = heard == answer
-    finish = next((c.finish_reason for c in told.chunks if c.finish_reason), None)
-    if not heard or whole or heard in {RESORT_WORDS, _sorry(told)}:
+def the_words_are_the_answer(result: TurnResult, record: Record) -> Iterator[str]:
+    """Checks that no word is lost, repeated or out of order, whichever endpoints say them.
+
+    Only known phrases may be added at the end.
+    """
+    received = result.text
+    answer = result.turn.answer
+    whole = received == answer
+    finish = next((c.finish_reason for c in result.chunks if c.finish_reason), None)
+    if not received or whole or received in {RESORT_WORDS, _sorry(result)}:
         return
-    if told.was_cut and RESORT_WORDS.startswith(heard):
+    if result.was_cut and RESORT_WORDS.startswith(received):
         return
-    if any(heard == answer[:at] + _closing(answer[:at], told) for at in range(1, len(answer) + 1)):
+    if any(
+        received == answer[:at] + _closing(answer[:at], result) for at in range(1, len(answer) + 1)
+    ):
         return
-    if not answer.startswith(heard):
-        yield f"heard {heard!r} for {answer!r}"
-    elif not (told.was_cut or finish in {"length", "tool_calls"} or _has_tool_call(told)):
-        yield f"the reply ended ({finish}) after {heard!r} of {answer!r}"
+    if not answer.startswith(received):
+        yield f"received {received!r} for {answer!r}"
+    elif not (result.was_cut or finish in {"length", "tool_calls"} or _has_tool_call(result)):
+        yield f"the reply ended ({finish}) after {received!r} of {answer!r}"
 
 
-def it_ends_once(told: Told, record: Record) -> Iterator[str]:
-    """One finish reason, and after it nothing but the token counts."""
-    ends = [i for i, chunk in enumerate(told.chunks) if chunk.finish_reason]
-    if len(ends) > 1 or (not ends and not told.was_cut and not told.error):
+def it_ends_once(result: TurnResult, record: Record) -> Iterator[str]:
+    """Checks that there is one finish reason, and only token counts after it."""
+    ends = [i for i, chunk in enumerate(result.chunks) if chunk.finish_reason]
+    if len(ends) > 1 or (not ends and not result.was_cut and not result.error):
         yield f"{len(ends)} finish reasons"
-    for chunk in told.chunks[ends[0] + 1 :] if ends else ():
+    for chunk in result.chunks[ends[0] + 1 :] if ends else ():
         if chunk.text or chunk.tool_calls or chunk.reasoning or not chunk.usage:
             yield f"{chunk} after the end"
 
 
-def a_tool_call_is_given_once(told: Told, record: Record) -> Iterator[str]:
-    calls = [(c.connection, call.id) for c in told.chunks for call in c.tool_calls]
+def a_tool_call_is_given_once(result: TurnResult, record: Record) -> Iterator[str]:
+    calls = [(c.connection, call.id) for c in result.chunks for call in c.tool_calls]
     if len(calls) > 1:
         yield f"tool calls {calls}"
-    given_at = next((at for at, c in zip(told.at, told.chunks, strict=True) if c.tool_calls), None)
+    given_at = next((at for at, c in result.timed if c.tool_calls), None)
     if given_at is None:
         return
-    for visit in told.visits:
-        if visit.opened_at - told.asked_at > given_at:
+    for visit in result.visits:
+        if visit.opened_at - result.asked_at > given_at:
             yield f"{_name(visit)} was asked after a tool call was out"
-    for at, chunk in zip(told.at, told.chunks, strict=True):
+    for at, chunk in result.timed:
         if at > given_at and chunk.connection not in {calls[0][0], ""}:
             yield f"{chunk.connection} spoke after a tool call of {calls[0][0]}"
 
 
-def nothing_is_raised_into_the_voice(told: Told, record: Record) -> Iterator[str]:
-    if told.error and told.turn.request.speech:
-        yield f"raised {told.error!r} into the voice"
-    if told.error and told.chunks:
-        yield f"raised {told.error!r} after something was given"
+def nothing_is_raised_into_the_voice(result: TurnResult, record: Record) -> Iterator[str]:
+    if result.error and result.turn.request.speech:
+        yield f"raised {result.error!r} into the voice"
+    if result.error and result.chunks:
+        yield f"raised {result.error!r} after something was given"
 
 
-def one_good_endpoint_is_enough(told: Told, record: Record) -> Iterator[str]:
-    """With one that answers well, and as many tries as there are endpoints, replies are whole."""
-    request = told.turn.request
+def one_good_endpoint_is_enough(result: TurnResult, record: Record) -> Iterator[str]:
+    """Checks that replies are whole where one endpoint always answers well and may be reached."""
+    request = result.turn.request
     hurried = request.first_word_deadline is not None or request.total_deadline is not None
-    if told.was_cut or hurried or not any(_is_rock(part) for part in record.schedule.parts):
+    if result.was_cut or hurried or not any(_is_rock(part) for part in record.schedule.parts):
         return
-    finish = [c.finish_reason for c in told.chunks if c.finish_reason]
-    if told.text != told.turn.answer and finish != ["length"] and not _has_tool_call(told):
-        yield f"there was a good endpoint, and the caller got {told.error or told.text!r}"
+    finish = [c.finish_reason for c in result.chunks if c.finish_reason]
+    if result.text != result.turn.answer and finish != ["length"] and not _has_tool_call(result):
+        yield f"there was a good endpoint, and the caller got {result.error or result.text!r}"
 
 
-def it_ends_in_time(told: Told, record: Record) -> Iterator[str]:
-    total = told.turn.request.total_deadline
-    if total is None or told.turn.dawdles:
+def it_ends_in_time(result: TurnResult, record: Record) -> Iterator[str]:
+    total = result.turn.request.total_deadline
+    if total is None or result.turn.dawdles:
         return
-    if told.ended_at - told.asked_at > total + GRACE + _USAGE_WAIT + _HAIR:
-        yield f"took {told.ended_at - told.asked_at:.3f} s of {total:.3f} s"
+    if result.ended_at - result.asked_at > total + GRACE + _USAGE_WAIT + _TOLERANCE:
+        yield f"took {result.ended_at - result.asked_at:.3f} s of {total:.3f} s"
 
 
-# ── What it costs ────────────────────────────────────────────────────────────────────────────────
+# ── What it costs ─────────────────────────────────────────────────────────────────────────────────
 
 
-def streams_close_with_their_reply(told: Told, record: Record) -> Iterator[str]:
-    """Within 100 ms, but for a trial that lost: that one is watched until it is late."""
-    watched = {e.connection for e in told.attempts if e.role == "trial" and e.outcome == "lost"}
-    for visit in told.visits:
+def streams_close_with_their_reply(result: TurnResult, record: Record) -> Iterator[str]:
+    """Checks that streams close within 100 ms. A trial that lost may run on until it is late."""
+    watched = {e.connection for e in result.attempts if e.role == "trial" and e.outcome == "lost"}
+    for visit in result.visits:
         if visit.closed_at is None:
             yield f"the stream of {_name(visit)} was not closed"
-        elif visit.closed_at > told.ended_at + CLOSES_WITHIN and _name(visit) not in watched:
-            yield f"{_name(visit)} was closed {visit.closed_at - told.ended_at:.3f} s late"
+        elif visit.closed_at > result.ended_at + CLOSES_WITHIN and _name(visit) not in watched:
+            yield f"{_name(visit)} was closed {visit.closed_at - result.ended_at:.3f} s late"
 
 
-def a_cancelled_reply_returns_at_once(told: Told, record: Record) -> Iterator[str]:
-    if told.was_cut and told.ended_at > told.cut_at + _HAIR:
-        yield f"took {told.ended_at - told.cut_at:.3f} s to be cancelled"
+def a_cancelled_reply_returns_at_once(result: TurnResult, record: Record) -> Iterator[str]:
+    if result.was_cut and result.ended_at > result.cut_at + _TOLERANCE:
+        yield f"took {result.ended_at - result.cut_at:.3f} s to be cancelled"
 
 
-def each_is_asked_within_what_it_allows(told: Told, record: Record) -> Iterator[str]:
-    resort_may = told.asked_at + _deadline(told, record) - _HAIR
-    for visit in told.visits:
+def each_is_asked_within_what_it_allows(result: TurnResult, record: Record) -> Iterator[str]:
+    resort_may = result.asked_at + _deadline(result, record) - _TOLERANCE
+    for visit in result.visits:
         connection, request = visit.part.connection, visit.request
         given = acts.given_before(request, visit.part.continuation)
-        if not told.turn.answer.startswith(given) and given:
-            yield f"{connection.name} was told to go on after {given!r}"
+        if not result.turn.answer.startswith(given) and given:
+            yield f"{connection.name} was asked to continue {given!r}"
         if not connection.is_active or (request.tools and not connection.supports_tools):
             yield f"{connection.name} was asked what it cannot do"
         length = len(request.messages[0]["content"]) / 3
         if connection.context_length and length > connection.context_length:
             yield f"{connection.name} was asked more than it can hold"
-        busy = [_name(v) for v in told.visits if _is_open(v, visit.opened_at)]
+        busy = [_name(v) for v in result.visits if _is_open(v, visit.opened_at)]
         if visit.part.last_resort and visit.opened_at < resort_may and busy:
             yield f"the last resort was asked while {busy} could still answer"
         if visit.part.last_resort and given:
             yield "the last resort was asked to go on"
 
 
-def nobody_is_asked_after_failing(told: Told, record: Record) -> Iterator[str]:
+def a_failed_endpoint_is_not_asked_again(result: TurnResult, record: Record) -> Iterator[str]:
     failed_at: dict[str, float] = {}
-    for at, event in zip(told.attempted_at, told.attempts, strict=True):
+    for at, event in zip(result.attempted_at, result.attempts, strict=True):
         if event.failure:
             if event.connection in failed_at:
                 yield f"{event.connection} failed twice in one reply"
             failed_at[event.connection] = at
-    for visit in told.visits:
+    for visit in result.visits:
         if visit.opened_at > failed_at.get(_name(visit), float("inf")):
             yield f"{_name(visit)} was asked again after it had failed"
 
 
-def attempts_are_few(told: Told, record: Record) -> Iterator[str]:
+def attempts_are_few(result: TurnResult, record: Record) -> Iterator[str]:
     options = record.schedule.options
-    asked = [event for event in told.attempts if event.role != "trial"]
-    resumes = told.replies[0].resumes if told.replies else 0
+    asked = [event for event in result.attempts if event.role != "trial"]
+    resumes = result.replies[0].resumes if result.replies else 0
     resorts = sum(part.last_resort for part in record.schedule.parts)
     if len(asked) > options.max_attempts * (resumes + 1) + resorts:
         yield f"{len(asked)} attempts, {resumes} resumes"
@@ -191,9 +197,9 @@ def attempts_are_few(told: Told, record: Record) -> Iterator[str]:
 
 
 def hedges_are_paid_for(record: Record) -> Iterator[str]:
-    hedges = sum(e.role == "hedge" for told in record.told for e in told.attempts)
-    allowed = 3 + record.schedule.options.hedge_budget * len(record.told)
-    if hedges > allowed + _HAIR:
+    hedges = sum(e.role == "hedge" for result in record.results for e in result.attempts)
+    allowed = 3 + record.schedule.options.hedge_budget * len(record.results)
+    if hedges > allowed + _TOLERANCE:
         yield f"{hedges} hedges, {allowed:.2f} allowed"
 
 
@@ -206,31 +212,31 @@ def nothing_is_left_behind(record: Record) -> Iterator[str]:
 
 
 def breakers_blame_no_innocent(record: Record) -> Iterator[str]:
-    """A caller's fault, a barge-in or a lost race says nothing of an endpoint's health."""
+    """Checks that a caller's fault, a barge-in or a lost race never counts against an endpoint."""
     for part, endpoint in zip(record.schedule.parts, record.endpoints, strict=True):
         if part.character == "innocent" and repr(endpoint.breaker) != _BLAMELESS:
             yield f"{endpoint!r}"
 
 
-# ── What is reported ─────────────────────────────────────────────────────────────────────────────
+# ── What is reported ──────────────────────────────────────────────────────────────────────────────
 
 
-def every_attempt_is_reported_once(told: Told, record: Record) -> Iterator[str]:
-    if not told.visits and not told.attempts and told.was_cut:
+def every_attempt_is_reported_once(result: TurnResult, record: Record) -> Iterator[str]:
+    if not result.visits and not result.attempts and result.was_cut:
         return  # cancelled before it began
-    reported = Counter(event.connection for event in told.attempts)
-    visited = Counter(_name(visit) for visit in told.visits)
+    reported = Counter(event.connection for event in result.attempts)
+    visited = Counter(_name(visit) for visit in result.visits)
     if missing := visited - reported:
         yield f"{missing} asked and not reported"
-    if len(told.replies) != 1:
-        yield f"{len(told.replies)} reply events"
-    elif told.replies[0].attempts != len(told.attempts):
-        yield f"{told.replies[0].attempts} attempts, {len(told.attempts)} reported"
-    for event in told.attempts:
+    if len(result.replies) != 1:
+        yield f"{len(result.replies)} reply events"
+    elif result.replies[0].attempts != len(result.attempts):
+        yield f"{result.replies[0].attempts} attempts, {len(result.attempts)} reported"
+    for event in result.attempts:
         ended_by_us = event.outcome in {"won", "lost", "cancelled"}
         if ended_by_us != (event.failure is None):
             yield f"outcome {event.outcome} with {event.failure}"
-    yield from _roles(told.attempts)
+    yield from _roles(result.attempts)
 
 
 def _roles(attempts: list[AttemptEvent]) -> Iterator[str]:
@@ -238,27 +244,27 @@ def _roles(attempts: list[AttemptEvent]) -> Iterator[str]:
         yield f"roles {[e.role for e in attempts]}"
 
 
-def the_report_is_what_was_heard(told: Told, record: Record) -> Iterator[str]:
-    for event in told.replies:
-        finished = any(chunk.finish_reason for chunk in told.chunks) or told.error is not None
+def the_report_is_what_was_received(result: TurnResult, record: Record) -> Iterator[str]:
+    for event in result.replies:
+        finished = any(chunk.finish_reason for chunk in result.chunks) or result.error is not None
         if event.cancelled == finished:
             yield f"reported cancelled={event.cancelled}"
-        if not told.was_cut and event.characters != len(told.text):
-            yield f"{event.characters} characters reported, {len(told.text)} heard"
-        first = next((at for at, c in zip(told.at, told.chunks, strict=True) if c.useful), None)
+        if not result.was_cut and event.characters != len(result.text):
+            yield f"{event.characters} characters reported, {len(result.text)} received"
+        first = next((at for at, c in result.timed if c.useful), None)
         if first is not None and (
-            event.first_word is None or abs(event.first_word - first) > _HAIR
+            event.first_word is None or abs(event.first_word - first) > _TOLERANCE
         ):
-            yield f"first word after {event.first_word} s reported, {first:.3f} s heard"
-        won = [e.connection for e in told.attempts if e.outcome == "won"]
-        last = told.chunks[-1].connection if told.chunks else ""
+            yield f"first word after {event.first_word} s reported, {first:.3f} s received"
+        won = [e.connection for e in result.attempts if e.outcome == "won"]
+        last = result.chunks[-1].connection if result.chunks else ""
         if not event.cancelled and not (
             won == ([last] if last else []) and event.connection == last
         ):
             yield f"{last!r} spoke last; {won} won, {event.connection!r} reported"
 
 
-Check = Callable[[Told, Record], Iterator[str]]
+Check = Callable[[TurnResult, Record], Iterator[str]]
 OF_A_REPLY: tuple[Check, ...] = (
     something_comes_by_the_deadline,
     no_silence_is_long,
@@ -271,10 +277,10 @@ OF_A_REPLY: tuple[Check, ...] = (
     streams_close_with_their_reply,
     a_cancelled_reply_returns_at_once,
     each_is_asked_within_what_it_allows,
-    nobody_is_asked_after_failing,
+    a_failed_endpoint_is_not_asked_again,
     attempts_are_few,
     every_attempt_is_reported_once,
-    the_report_is_what_was_heard,
+    the_report_is_what_was_received,
 )
 OF_A_RUN: tuple[Callable[[Record], Iterator[str]], ...] = (
     hedges_are_paid_for,
@@ -285,24 +291,24 @@ OF_A_RUN: tuple[Callable[[Record], Iterator[str]], ...] = (
 _BLAMELESS = "CircuitBreaker(closed, 0 failed in a row)"
 
 
-def _deadline(told: Told, record: Record) -> float:
-    """Seconds from the question by which a caller is promised a word."""
-    request, options = told.turn.request, record.schedule.options
+def _deadline(result: TurnResult, record: Record) -> float:
+    """Returns the seconds from the question within which a caller is promised a word."""
+    request, options = result.turn.request, record.schedule.options
     usual = options.first_word_deadline if request.speech else options.text_deadline
     asked = usual if request.first_word_deadline is None else request.first_word_deadline
     return min(asked, request.total_deadline or options.total)
 
 
-def _closing(given: str, told: Told) -> str:
-    return Phrases().closing(given, told.turn.request.language)
+def _closing(given: str, result: TurnResult) -> str:
+    return Phrases().closing(given, result.turn.request.language)
 
 
-def _sorry(told: Told) -> str:
-    return Phrases().pick("sorry", told.turn.request.language, 0)
+def _sorry(result: TurnResult) -> str:
+    return Phrases().pick("sorry", result.turn.request.language, 0)
 
 
-def _has_tool_call(told: Told) -> bool:
-    return any(chunk.tool_calls for chunk in told.chunks)
+def _has_tool_call(result: TurnResult) -> bool:
+    return any(chunk.tool_calls for chunk in result.chunks)
 
 
 def _name(visit: Visit) -> str:

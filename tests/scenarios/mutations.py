@@ -1,10 +1,10 @@
-"""Proof that the scenarios can fail: the router is broken on purpose, one place at a time.
+"""Shows that the scenarios can fail: breaks the router on purpose, one place at a time.
 
     python tests/scenarios/mutations.py [NAME ...]
 
-Each mutation is made in a copy of the code in a temporary folder, where the scenarios run; printed
-is who noticed. Ends with status 1 if one of them went unnoticed. The README beside this file keeps
-the last result. Takes a few seconds for each mutation.
+Each mutation is made in a copy of the code in a temporary folder, where the scenarios run. Prints
+the checks and tests that noticed it, and ends with status 1 if one mutation went unnoticed. The
+README beside this file records the latest result. Takes a few seconds for each mutation.
 """
 
 import os
@@ -24,7 +24,7 @@ _FAILED = re.compile(r"^(?:FAILED|ERROR) \S+::(\w+)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """`old`, which stands in `file` once, becomes `new`."""
+    """One change: `old`, which `file` contains once, becomes `new`."""
 
     name: str
     file: str
@@ -52,7 +52,7 @@ MUTATIONS = (
         "(endpoint := self._hedge(now))",
     ),
     Mutation(
-        "an endpoint that must never be hedged is",
+        "an endpoint that must never be a hedge is one",
         "llm_router/routing/hedge.py",
         'if endpoint.connection.hedge == "never" or endpoint.provider.last_resort:',
         "if endpoint.provider.last_resort:",
@@ -64,7 +64,7 @@ MUTATIONS = (
         "text = chunk.text",
     ),
     Mutation(
-        "what others say is given out beside the winner",
+        "words of other attempts are given out beside the winner's",
         "llm_router/routing/reply.py",
         "            if attempt is winner:\n                return event",
         "            if True:\n                return event",
@@ -89,7 +89,7 @@ MUTATIONS = (
         "            self.endpoint.latency.record_at_least(",
     ),
     Mutation(
-        "a wait that was cut off is forgotten",
+        "a wait that was cut off is not recorded",
         "llm_router/routing/attempt.py",
         "            self.endpoint.latency.record_at_least(self.size, now - self.started_at, now)",
         "            _ = now",
@@ -113,13 +113,13 @@ MUTATIONS = (
         "out_of_time = False",
     ),
     Mutation(
-        "the last resort is asked when its turn comes, and not last",
+        "the last resort is asked in its turn, and not last",
         "llm_router/routing/hedge.py",
         "            return endpoint if out_of_time or not self._running else None\n",
         "            return endpoint\n",
     ),
     Mutation(
-        "what a server says after the end is given out",
+        "words that a server sends after the end are given out",
         "llm_router/routing/reply.py",
         "            if event.usage:\n                yield Chunk(usage=event.usage, ",
         "            if True:\n                yield event._replace(",
@@ -143,7 +143,7 @@ MUTATIONS = (
         "",
     ),
     Mutation(
-        "those that rest are not asked when all others have failed",
+        "endpoints with an open breaker are not asked when all others have failed",
         "llm_router/routing/reply.py",
         "            race.requeue(ready)\n",
         "            assert ready is not None\n",
@@ -161,7 +161,7 @@ MUTATIONS = (
         "if (chunk := winning(event, self._ledger.given)) and chunk.useful:",
     ),
     Mutation(
-        "the silence after the first words is endured",
+        "silence after the first words is no stall",
         "llm_router/routing/reply.py",
         "        return min(due_at, times_out_at, self._ends_at)\n",
         "        return min(times_out_at, self._ends_at)\n",
@@ -180,7 +180,7 @@ MUTATIONS = (
         "lambda _: None if self._clock.now() == self.started_at else self._on_end(_))\n",
     ),
     Mutation(
-        "a last resort that speaks blames those it did not wait for",
+        "a last resort that speaks counts against the endpoints it did not wait for",
         "llm_router/routing/attempts.py",
         "if is_slower and not winner.endpoint.provider.last_resort:",
         "if is_slower:",
@@ -204,13 +204,13 @@ MUTATIONS = (
         "usual_pause=0.0,",
     ),
     Mutation(
-        "what a caller has waited is waited once more",
+        "a caller who has waited once waits again",
         "llm_router/routing/attempt.py",
         "(0.0 if self._is_repeated_question() else hedge_after)",
         "hedge_after",
     ),
     Mutation(
-        "it is forgotten who answered a session",
+        "the endpoint that answered a session is forgotten",
         "llm_router/routing/reply.py",
         "        self._router.pool.record_answer(self._request.session_id, winner.endpoint)\n",
         "",
@@ -223,25 +223,25 @@ MUTATIONS = (
         "",
     ),
     Mutation(
-        "who was not asked is not told",
+        "the connections that were not asked are not reported",
         "llm_router/routing/ledger.py",
         "        self.unasked = tuple(unasked)\n",
         "",
     ),
     Mutation(
-        "requests earn no hedges",
+        "requests deposit nothing in the hedge budget",
         "llm_router/routing/reply.py",
         "        self._router.budget.deposit()\n",
         "",
     ),
     Mutation(
-        "a reader of text is left to a stall for ever",
+        "a stall never ends for a reader of text",
         "llm_router/routing/stall.py",
         "            return last_chunk + options.stall\n",
         "            return last_chunk + 1e9\n",
     ),
     Mutation(
-        "a rate limit is not rested out",
+        "a rate limit does not open the breaker",
         "llm_router/failures.py",
         'FailureClass.RATE_LIMITED: Consequence("any", "rests")',
         'FailureClass.RATE_LIMITED: Consequence("any", "never")',
@@ -250,7 +250,10 @@ MUTATIONS = (
 
 
 def apply(mutation: Mutation, root: Path) -> None:
-    """Raises ValueError where the code has moved on: the mutation must follow it."""
+    """Makes the change below `root`.
+
+    Raises ValueError if the code has changed, so that the mutation must be adapted.
+    """
     file = root / mutation.file
     text = file.read_text(encoding="utf-8")
     if text.count(mutation.old) != 1:
@@ -258,8 +261,8 @@ def apply(mutation: Mutation, root: Path) -> None:
     file.write_text(text.replace(mutation.old, mutation.new), encoding="utf-8")
 
 
-def who_notices(mutation: Mutation) -> list[str]:
-    """The invariants and tests that fail; empty: nobody noticed."""
+def noticed_by(mutation: Mutation) -> list[str]:
+    """Returns the invariants and tests that fail; empty: the mutation went unnoticed."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
         for name in ("llm_router", "tests/scenarios"):
@@ -288,7 +291,7 @@ def who_notices(mutation: Mutation) -> list[str]:
 
 
 def _scenarios(root: Path) -> list[str]:
-    """The simulation first: a broken invariant says more than tests of single faults do."""
+    """Lists the test files, the simulation first: a broken invariant says more than one fault."""
     files = (root / "tests/scenarios").glob("test_*.py")
     others = [file for file in files if file.stem != "test_mutations"]
     others.sort(key=lambda file: (file.stem != "test_simulation", file.stem))
@@ -301,10 +304,10 @@ def main(names: list[str]) -> int:
     for mutation in MUTATIONS:
         if names and mutation.name not in names:
             continue
-        noticed = who_notices(mutation)
+        noticed = noticed_by(mutation)
         unnoticed += not noticed
         shown = ", ".join(noticed[:3]) + (f" and {len(noticed) - 3} more" if noticed[3:] else "")
-        print(f"| {mutation.name} | {shown or '**nobody**'} |", flush=True)
+        print(f"| {mutation.name} | {shown or '**nothing**'} |", flush=True)
     return 1 if unnoticed else 0
 
 

@@ -1,8 +1,8 @@
-"""Whole calls drawn by chance and played on a jumping clock; what happened is recorded.
+"""Draws whole calls at random, plays them on a jumping clock, and records everything that happened.
 
-A schedule is one router, its endpoints with what each will do to every request, and callers who ask
-at the same time and one after another. The same seed and number draw the same schedule.
-`invariants.py` says what must hold of the record.
+A schedule is one router, its endpoints with the behaviour of each at every request, and callers who
+ask at the same time and one after another. The same seed and number draw the same schedule.
+`invariants.py` checks the record.
 """
 
 import asyncio
@@ -30,10 +30,10 @@ RESORT_WORDS = "Nobody can answer you now."
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """An endpoint: what the user says of it, and what it does, request after request.
+    """An endpoint: its connection, and its behaviour, request after request.
 
-    `character`: `innocent` does nothing but answer quickly and refuse what the caller is to blame
-    for; `rock` answers well, always; `any` does what comes.
+    `character`: `innocent` answers quickly, or refuses a request that is the caller's own fault;
+    `rock` always answers well; `any` does anything.
     """
 
     connection: Connection
@@ -50,12 +50,12 @@ class Turn:
     request: ChatRequest
     answer: str
     pause: float
-    """Before it is asked."""
+    """Seconds before it is asked."""
     cancel_after: float | None = None
     leave_after: int | None = None
     """Chunks after which the reader leaves the loop."""
     dawdles: float = 0.0
-    """Between two chunks."""
+    """Seconds that the reader takes between two chunks."""
 
     @property
     def id(self) -> str:
@@ -64,6 +64,8 @@ class Turn:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
+    """One simulated run: a router, its endpoints and its callers."""
+
     parts: tuple[Part, ...]
     calls: tuple[tuple[Turn, ...], ...]
     options: RouterOptions
@@ -81,8 +83,8 @@ class Visit:
 
 
 @dataclass(kw_only=True)
-class Told:
-    """What one turn's reader and observer were told."""
+class TurnResult:
+    """The chunks that the reader of one turn received, and the events that its observer got."""
 
     turn: Turn
     asked_at: float
@@ -102,11 +104,18 @@ class Told:
     def text(self) -> str:
         return "".join(chunk.text for chunk in self.chunks)
 
+    @property
+    def timed(self) -> Iterator[tuple[float, Chunk]]:
+        """Each chunk after its time (s from the question)."""
+        return zip(self.at, self.chunks, strict=True)
+
 
 @dataclass(kw_only=True, repr=False)
 class Record:
+    """Everything that happened in one run."""
+
     schedule: Schedule
-    told: list[Told]
+    results: list[TurnResult]
     endpoints: Sequence[Endpoint]
     unclosed: int
     """Streams open when the router was closed."""
@@ -118,7 +127,7 @@ def question_id(request: ChatRequest) -> str:
     return words.split(" ", 1)[0]
 
 
-# ── Drawing ──────────────────────────────────────────────────────────────────────────────────────
+# ── Drawing ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def draw(seed: str) -> Schedule:
@@ -212,30 +221,33 @@ def _turn(rng: Random, name: str, session: str) -> Turn:
     return turn
 
 
-# ── Playing ──────────────────────────────────────────────────────────────────────────────────────
+# ── Playing ───────────────────────────────────────────────────────────────────────────────────────
 
 
 class Actor:
-    """The provider of one part. Counts what is open, and tells each turn of its visits."""
+    """The provider of one part. Counts its open streams and records each request with its turn."""
 
-    def __init__(self, part: Part, told: dict[str, Told], clock: ManualClock) -> None:
-        self.continuation, self.last_resort = part.continuation, part.last_resort
+    def __init__(self, part: Part, results: dict[str, TurnResult], clock: ManualClock) -> None:
+        self.continuation = part.continuation
+        self.last_resort = part.last_resort
         self.open = 0
-        self._part, self._told, self._clock = part, told, clock
+        self._part = part
+        self._results = results
+        self._clock = clock
         self._visits = 0
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        told = self._told[question_id(request)]
+        result = self._results[question_id(request)]
         visit = Visit(part=self._part, request=request, opened_at=self._clock.now())
-        told.visits.append(visit)
+        result.visits.append(visit)
         self._visits += 1
         self.open += 1
         try:
-            for step in self._steps(request, told.turn.answer):
+            for step in self._steps(request, result.turn.answer):
                 if step.after:
                     await self._clock.sleep(min(step.after, 365 * 86_400))
                 if step.error:
-                    raise step.error.with_traceback(None)  # it is raised time and again
+                    raise step.error.with_traceback(None)  # the same object is raised many times
                 if step.chunk:
                     yield step.chunk
         finally:
@@ -253,7 +265,7 @@ class Actor:
         """Nothing to open."""
 
     async def probe(self) -> None:
-        """Well."""
+        """Always healthy."""
 
     async def models(self) -> Sequence[str]:
         return []
@@ -262,18 +274,19 @@ class Actor:
         """Nothing to close."""
 
 
-class _Ear:
+class _TurnObserver:
     """The observer of one turn."""
 
-    def __init__(self, told: Told, clock: ManualClock) -> None:
-        self._told, self._clock = told, clock
+    def __init__(self, result: TurnResult, clock: ManualClock) -> None:
+        self._result = result
+        self._clock = clock
 
     def attempt_ended(self, event: AttemptEvent) -> None:
-        self._told.attempts.append(event)
-        self._told.attempted_at.append(self._clock.now())
+        self._result.attempts.append(event)
+        self._result.attempted_at.append(self._clock.now())
 
     def reply_ended(self, event: ReplyEvent) -> None:
-        self._told.replies.append(event)
+        self._result.replies.append(event)
 
 
 def play(schedule: Schedule) -> Record:
@@ -282,20 +295,20 @@ def play(schedule: Schedule) -> Record:
 
 
 async def _play(schedule: Schedule, clock: ManualClock) -> Record:
-    told: dict[str, Told] = {}
-    actors = [Actor(part, told, clock) for part in schedule.parts]
+    results: dict[str, TurnResult] = {}
+    actors = [Actor(part, results, clock) for part in schedule.parts]
     endpoints = [
         Endpoint(part.connection, actor, schedule.options.breaker)
         for part, actor in zip(schedule.parts, actors, strict=True)
     ]
     policy = {"latency": latency, "priority": priority}[schedule.policy].create()
     router = Router(Pool(endpoints, policy, schedule.options.target), schedule.options, clock=clock)
-    await asyncio.gather(*(_call(router, turns, told, clock) for turns in schedule.calls))
+    await asyncio.gather(*(_call(router, turns, results, clock) for turns in schedule.calls))
     await router.aclose()
     await asyncio.sleep(0)  # for the callbacks of the tasks that ended last
     return Record(
         schedule=schedule,
-        told=list(told.values()),
+        results=list(results.values()),
         endpoints=endpoints,
         unclosed=sum(actor.open for actor in actors),
         tasks_left=len(asyncio.all_tasks()) - 1,
@@ -303,39 +316,43 @@ async def _play(schedule: Schedule, clock: ManualClock) -> Record:
 
 
 async def _call(
-    router: Router, turns: Sequence[Turn], told: dict[str, Told], clock: ManualClock
+    router: Router, turns: Sequence[Turn], results: dict[str, TurnResult], clock: ManualClock
 ) -> None:
     for turn in turns:
         await clock.sleep(turn.pause)
-        one = told[turn.id] = Told(turn=turn, asked_at=clock.now())
+        one = results[turn.id] = TurnResult(turn=turn, asked_at=clock.now())
         reading = asyncio.create_task(_read(router, one, clock))
         await asyncio.wait({reading}, timeout=turn.cancel_after)
         if not reading.done():
-            one.was_cut, one.cut_at = True, clock.now()
+            one.was_cut = True
+            one.cut_at = clock.now()
             reading.cancel()
         with suppress(asyncio.CancelledError):
             await reading
         one.ended_at = clock.now()
 
 
-async def _read(router: Router, told: Told, clock: ManualClock) -> None:
-    turn = told.turn
+async def _read(router: Router, result: TurnResult, clock: ManualClock) -> None:
+    turn = result.turn
     try:
-        async with aclosing(router.stream(turn.request, observers=[_Ear(told, clock)])) as reply:
+        async with aclosing(
+            router.stream(turn.request, observers=[_TurnObserver(result, clock)])
+        ) as reply:
             async for chunk in reply:
-                told.chunks.append(chunk)
-                told.at.append(clock.now() - told.asked_at)
-                if len(told.chunks) == turn.leave_after:
-                    told.was_cut, told.cut_at = True, clock.now()
+                result.chunks.append(chunk)
+                result.at.append(clock.now() - result.asked_at)
+                if len(result.chunks) == turn.leave_after:
+                    result.was_cut = True
+                    result.cut_at = clock.now()
                     break
                 if turn.dawdles:
                     await clock.sleep(turn.dawdles)
     except ReplyFailedError as error:
-        told.error = error
+        result.error = error
 
 
 def describe(record: Record) -> str:
-    """The schedule and what became of it, for the person who reads a failed check."""
+    """Describes the schedule and its results for the reader of a failed check."""
     lines = [f"{record.schedule.options}", f"policy {record.schedule.policy}"]
     for part in record.schedule.parts:
         c = part.connection
@@ -345,15 +362,15 @@ def describe(record: Record) -> str:
             f"tools {c.supports_tools}, active {c.is_active}, last resort {part.last_resort}"
         )
         lines += [f"  {act}" for act in part.acts]
-    for told in record.told:
-        lines.append(f"{told.turn}")
-        lines.append(f"  asked at {told.asked_at:.3f}, cut {told.was_cut}, error {told.error!r}")
-        lines += [
-            f"  {at:.3f} {_short(chunk)}" for at, chunk in zip(told.at, told.chunks, strict=True)
-        ]
+    for result in record.results:
+        lines.append(f"{result.turn}")
+        lines.append(
+            f"  asked at {result.asked_at:.3f}, cut {result.was_cut}, error {result.error!r}"
+        )
+        lines += [f"  {at:.3f} {_short(chunk)}" for at, chunk in result.timed]
         lines += [
             f"  {e.connection} ({e.role}) {e.started_at:.3f} to {at:.3f}: {e.failure or e.outcome}"
-            for at, e in zip(told.attempted_at, told.attempts, strict=True)
+            for at, e in zip(result.attempted_at, result.attempts, strict=True)
         ]
     return "\n".join([*lines, *map(repr, record.endpoints)])
 

@@ -1,4 +1,4 @@
-"""A router over scripted providers, on a clock that jumps."""
+"""A router over scripted providers, on a clock that jumps in place of waiting."""
 
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
@@ -20,8 +20,8 @@ HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}], "speec
 
 
 @dataclass
-class Heard:
-    """What one caller got: the chunks and, for each, when it came (s from the start)."""
+class Received:
+    """The chunks that one caller received and, for each, its time (s from the start)."""
 
     chunks: list[Chunk] = field(default_factory=list)
     at: list[float] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Heard:
 
 
 class Stage:
-    """Endpoints `a`, `b`, `c`… in that priority, each with its scripts."""
+    """Endpoints `a`, `b`, `c`… in that priority, each with its scripts; observes every reply."""
 
     def __init__(self, *scripts: Sequence[Sequence[Step]]) -> None:
         self.clock = ManualClock()
@@ -53,7 +53,7 @@ class Stage:
         self.options = RouterOptions()
         self.policy: Policy = Priority()
         self.router = ""
-        """How the router describes itself once all has been asked."""
+        """The router's repr after the last turn."""
 
     def attempt_ended(self, event: AttemptEvent) -> None:
         self.events.append(event)
@@ -62,7 +62,7 @@ class Stage:
         self.replies.append(event)
 
     def be_of_different_kinds(self) -> None:
-        """From here on, no two of them are one kind of server."""
+        """Makes every endpoint another kind of server, by its address."""
         self.connections = [
             replace(one, base_url=f"http://{one.name}.test/v1") for one in self.connections
         ]
@@ -84,17 +84,17 @@ class Stage:
         *,
         turns: int = 1,
         pause: float = 1.0,
-        stop_when: Callable[[Heard], bool] | None = None,
+        stop_when: Callable[[Received], bool] | None = None,
         **request: Any,
-    ) -> list[Heard]:
-        """Ask so many times, one after another; afterwards every stream must be closed."""
-        heard: list[Heard] = []
+    ) -> list[Received]:
+        """Asks `turns` times, one after another; checks that every stream is closed at the end."""
+        received: list[Received] = []
 
         async def main() -> None:
             router = self.open_router()
             for _ in range(turns):
-                one = Heard()
-                heard.append(one)
+                one = Received()
+                received.append(one)
                 start = self.clock.now()
                 asked = ChatRequest(**(HELLO | request))
                 async with aclosing(router.stream(asked)) as reply:
@@ -109,4 +109,4 @@ class Stage:
 
         self.clock.run(main())
         assert [provider.open for provider in self.providers] == [0] * len(self.providers)
-        return heard
+        return received

@@ -1,5 +1,5 @@
-"""Every fault of the list, one after the other: with a healthy spare, with a spare that fails too,
-and with nobody else. The clock jumps; what only bytes can show is in `test_faults_on_the_wire.py`.
+"""Every known fault, one after the other: with a healthy spare, with a spare that fails too, and
+with no healthy endpoint. Faults that need real bytes are in `test_faults_on_the_wire.py`.
 """
 
 import logging
@@ -11,7 +11,7 @@ from llm_router.routing.speech import SpeechClock
 from llm_router.testing import Step, say
 from llm_router.types import Chunk
 from tests.scenarios import acts
-from tests.scenarios.stage import Heard, Stage
+from tests.scenarios.stage import Received, Stage
 
 ANSWER = "We open at nine in the morning, Monday to Friday, and we close at six."
 HEAD = "We open at nine in the morning, Monday to"
@@ -39,23 +39,24 @@ LONGEST_PAUSE = 0.7
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
-    """Faults on purpose need no line of log each."""
+    """Silences the log of deliberate faults."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
 
 
 def staged(*scripts: Sequence[Step]) -> Stage:
-    """Each on a server of another kind: one may take what another calls a bad request."""
+    """Puts each script on another kind of server, which may accept another's bad request."""
     stage = Stage(*([script] for script in scripts))
     stage.be_of_different_kinds()
     return stage
 
 
-def longest_pause(heard: Heard) -> float:
-    """Seconds without sound once the voice has begun."""
-    voice, longest = SpeechClock("en"), 0.0
-    for chunk, at in zip(heard.chunks, heard.at, strict=True):
+def longest_pause(received: Received) -> float:
+    """Returns the longest silence (s) after the voice has begun."""
+    voice = SpeechClock("en")
+    longest = 0.0
+    for chunk, at in zip(received.chunks, received.at, strict=True):
         if chunk.text:
             if voice.silent_from is not None:
                 longest = max(longest, at - voice.silent_from)
@@ -65,27 +66,30 @@ def longest_pause(heard: Heard) -> float:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_one_healthy_spare_is_enough(fault: str) -> None:
-    [heard] = staged(FAULTS[fault], SPARE).ask()
-    assert heard.text == ANSWER
-    assert heard.first_word_at <= ONE_FAULT
-    assert longest_pause(heard) <= LONGEST_PAUSE
+    [received] = staged(FAULTS[fault], SPARE).ask()
+    assert received.text == ANSWER
+    assert received.first_word_at <= ONE_FAULT
+    assert longest_pause(received) <= LONGEST_PAUSE
 
 
 @pytest.mark.parametrize("first", FAULTS)
 def test_a_spare_that_fails_too_is_passed_over(first: str) -> None:
     for second in FAULTS:
-        [heard] = staged(FAULTS[first], FAULTS[second], SPARE).ask()
-        assert heard.text == ANSWER, second
-        assert heard.first_word_at <= TWO_FAULTS, second
-        assert longest_pause(heard) <= LONGEST_PAUSE, second
+        [received] = staged(FAULTS[first], FAULTS[second], SPARE).ask()
+        assert received.text == ANSWER, second
+        assert received.first_word_at <= TWO_FAULTS, second
+        assert longest_pause(received) <= LONGEST_PAUSE, second
 
 
 @pytest.mark.parametrize("first", FAULTS)
-def test_with_nobody_well_something_whole_is_said_in_time(first: str) -> None:
+def test_without_a_healthy_endpoint_something_whole_is_said_in_time(first: str) -> None:
     for second in FAULTS:
         stage = staged(FAULTS[first], FAULTS[second])
-        [heard] = stage.ask()
-        assert heard.first_word_at <= stage.options.first_word_deadline + 1e-6, second
-        assert [c.finish_reason for c in heard.chunks if c.finish_reason] == ["stop"], second
-        begun = heard.text.partition("…")[0]
-        assert ANSWER.startswith(begun.rstrip()) or "sorry" in heard.text, (second, heard.text)
+        [received] = stage.ask()
+        assert received.first_word_at <= stage.options.first_word_deadline + 1e-6, second
+        assert [c.finish_reason for c in received.chunks if c.finish_reason] == ["stop"], second
+        begun = received.text.partition("…")[0]
+        assert ANSWER.startswith(begun.rstrip()) or "sorry" in received.text, (
+            second,
+            received.text,
+        )

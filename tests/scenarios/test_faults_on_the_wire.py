@@ -1,5 +1,5 @@
-"""Every fault of `llm_router.testing.server`, as bytes on a socket: what a scripted provider cannot
-show. Waits are short here, so that what hangs does not hold up the tests.
+"""Every fault of `llm_router.testing.server` as bytes on a socket, which a scripted provider cannot
+show. Deadlines are short, so that hanging servers do not delay the tests.
 """
 
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Hours of health checks on a clock that jumps: servers that die, come back, hang or stay away."""
+"""Hours of health checks on a clock that jumps: servers that die, recover, hang or stay down."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,7 +32,7 @@ HOUR = 3_600.0
 
 
 class Store(InMemoryConnectionStore):
-    """One that can be away for a while."""
+    """A store that can be unavailable for a while."""
 
     is_away = False
 
@@ -43,8 +43,8 @@ class Store(InMemoryConnectionStore):
 
 
 @dataclass
-class Ward:
-    """A checker over servers `a`, `b`, ... Time is in seconds since it began."""
+class CheckerStage:
+    """A checker over servers `a`, `b`, ... Times in seconds since its start."""
 
     clock: ManualClock = field(default_factory=ManualClock)
     options: HealthOptions = field(default_factory=HealthOptions)
@@ -91,8 +91,8 @@ class Ward:
         async def answered_since(_: str, __: datetime) -> bool:
             return self.answered
 
-        world = CheckerDeps(leads=leads, answered_since=answered_since, open=self._open)
-        return Checker(self.store, self.options, world, clock=self.clock, rng=SystemRng(7))
+        deps = CheckerDeps(leads=leads, answered_since=answered_since, open=self._open)
+        return Checker(self.store, self.options, deps, clock=self.clock, rng=SystemRng(7))
 
     async def _open(
         self, connection: Connection, _: Clock, __: AddressGuard | None
@@ -107,112 +107,112 @@ class Ward:
 
 
 def test_a_server_that_dies_and_returns_is_noticed_both_times_and_no_more() -> None:
-    async def scenario(ward: Ward) -> None:
-        server = await ward.add("a")
-        async with ward.watched():
-            await ward.after(6)
-            assert await ward.status() == "active"
-            await ward.after(HOUR)
+    async def scenario(stage: CheckerStage) -> None:
+        server = await stage.add("a")
+        async with stage.watched():
+            await stage.after(6)
+            assert await stage.status() == "active"
+            await stage.after(HOUR)
             probes = server.probes
             assert 55 <= probes <= 65  # one a minute
             server.probe_step = DOWN
-            await ward.after(60 + 2 * 15 + 20)
-            broken = await ward.found("a")
+            await stage.after(60 + 2 * 15 + 20)
+            broken = await stage.found("a")
             assert broken.status == "error"
             assert broken.status_reason.startswith("unreachable (no answer from desk:8000)")
-            await ward.after(HOUR)
+            await stage.after(HOUR)
             server.probe_step = WELL
-            await ward.after(60 + 15 + 20)
-            assert await ward.status() == "active"
-            await ward.after(HOUR)
-        changes = [entry.after["status"] for entry in await ward.store.audit(SYSTEM, limit=99)
+            await stage.after(60 + 15 + 20)
+            assert await stage.status() == "active"
+            await stage.after(HOUR)
+        changes = [entry.after["status"] for entry in await stage.store.audit(SYSTEM, limit=99)
                    if entry.action == "set status"]  # fmt: skip
         assert changes == ["active", "error", "active"]
-        assert (await ward.found("a")).version == 1
-        assert {check.outcome for check in await ward.history()} == {"ok", "unreachable"}
+        assert (await stage.found("a")).version == 1
+        assert {check.outcome for check in await stage.history()} == {"ok", "unreachable"}
 
     run(scenario)
 
 
 def test_a_packet_that_is_lost_changes_nothing() -> None:
-    async def scenario(ward: Ward) -> None:
-        server = await ward.add("a")
-        async with ward.watched():
-            await ward.after(6)
-            revision = await ward.store.revision()
+    async def scenario(stage: CheckerStage) -> None:
+        server = await stage.add("a")
+        async with stage.watched():
+            await stage.after(6)
+            revision = await stage.store.revision()
             for _ in range(50):
                 server.probe_step = DOWN
-                await ward.after(25)  # two checks at most
+                await stage.after(25)  # two checks at most
                 server.probe_step = WELL
-                await ward.after(60)
-        assert await ward.store.revision() == revision
-        assert sum(check.outcome != "ok" for check in await ward.history()) >= 10
+                await stage.after(60)
+        assert await stage.store.revision() == revision
+        assert sum(check.outcome != "ok" for check in await stage.history()) >= 10
 
     run(scenario)
 
 
-def test_one_that_stays_broken_is_switched_off_by_the_system_and_back_on_by_a_person() -> None:
-    async def scenario(ward: Ward) -> None:
-        ward.options = SOON
-        server, _ = await ward.add("a"), await ward.add("b")
-        async with ward.watched():
-            await ward.after(HOUR)
+def test_a_broken_connection_is_deactivated_by_the_system_and_activated_by_a_person() -> None:
+    async def scenario(stage: CheckerStage) -> None:
+        stage.options = SOON
+        server, _ = await stage.add("a"), await stage.add("b")
+        async with stage.watched():
+            await stage.after(HOUR)
             server.probe_step = DOWN
-            await ward.after(4 * HOUR)
-            assert await ward.status() == "error"
-            await ward.after(HOUR / 2)
-            off = await ward.found("a")
+            await stage.after(4 * HOUR)
+            assert await stage.status() == "error"
+            await stage.after(HOUR / 2)
+            off = await stage.found("a")
             assert (off.is_active, off.status, off.version) == (False, "deactivated", 2)
             assert off.status_reason.startswith("broken for too long: unreachable")
-            (entry, *_) = await ward.store.audit(SYSTEM, target="a")
+            (entry, *_) = await stage.store.audit(SYSTEM, target="a")
             assert (entry.actor, entry.action) == ("system", "deactivate")
             assert entry.after["is_active"] is False
             probes = server.probes
-            await ward.after(HOUR)
-            assert server.probes == probes  # nobody asks what is switched off
+            await stage.after(HOUR)
+            assert server.probes == probes  # a deactivated connection is not checked
 
-            await ward.store.change(ANNA, "a", {"is_active": True})
-            await ward.after(4 * HOUR)
-            assert await ward.status() == "error"  # four hours of its own, from here on
+            await stage.store.change(ANNA, "a", {"is_active": True})
+            await stage.after(4 * HOUR)
+            assert await stage.status() == "error"  # four hours of its own, from here on
             server.probe_step = WELL
-            await ward.after(HOUR / 2)
-            assert await ward.status() == "active"
-            assert await ward.status("b") == "active"
+            await stage.after(HOUR / 2)
+            assert await stage.status() == "active"
+            assert await stage.status("b") == "active"
 
     run(scenario)
 
 
-def test_when_nothing_answers_nothing_is_switched_off() -> None:
-    async def scenario(ward: Ward) -> None:
-        ward.options = SOON
-        servers = [await ward.add(name) for name in "abc"]
-        async with ward.watched():
-            await ward.after(HOUR)
+def test_when_no_server_answers_none_is_deactivated() -> None:
+    async def scenario(stage: CheckerStage) -> None:
+        stage.options = SOON
+        servers = [await stage.add(name) for name in "abc"]
+        async with stage.watched():
+            await stage.after(HOUR)
             for server in servers:
                 server.probe_step = DOWN
-            await ward.after(9 * HOUR)
-            assert [await ward.status(name) for name in "abc"] == ["error"] * 3
+            await stage.after(9 * HOUR)
+            assert [await stage.status(name) for name in "abc"] == ["error"] * 3
             # Once one of them is back it stands in for the others.
             servers[1].probe_step = WELL
-            await ward.after(HOUR)
-            assert [await ward.status(name) for name in "abc"] == [
+            await stage.after(HOUR)
+            assert [await stage.status(name) for name in "abc"] == [
                 "deactivated", "active", "deactivated",
             ]  # fmt: skip
 
     run(scenario)
 
 
-def test_servers_that_hang_are_given_up_on_and_only_so_many_are_asked_at_once() -> None:
-    async def scenario(ward: Ward) -> None:
+def test_checks_of_hanging_servers_time_out_and_only_so_many_run_at_once() -> None:
+    async def scenario(stage: CheckerStage) -> None:
         names = [f"n{number}" for number in range(20)]
         for name in names:
-            (await ward.add(name)).probe_step = HANG
-        async with ward.watched():
-            await ward.after(5 * 60)
-        assert ward.most_at_once == ward.options.concurrency
+            (await stage.add(name)).probe_step = HANG
+        async with stage.watched():
+            await stage.after(5 * 60)
+        assert stage.most_at_once == stage.options.concurrency
         for name in names:
-            assert await ward.status(name) == "error"
-            check = (await ward.history(name))[0]
+            assert await stage.status(name) == "error"
+            check = (await stage.history(name))[0]
             assert (check.outcome, check.detail[:34]) == (
                 "unreachable", "unreachable (no answer after 10 s)",
             )  # fmt: skip
@@ -221,97 +221,97 @@ def test_servers_that_hang_are_given_up_on_and_only_so_many_are_asked_at_once() 
 
 
 def test_checks_do_not_come_in_step() -> None:
-    async def scenario(ward: Ward) -> None:
+    async def scenario(stage: CheckerStage) -> None:
         for name in "abcdefgh":
-            await ward.add(name)
-        async with ward.watched():
-            await ward.after(2 * HOUR)
-        last = {(await ward.history(name))[0].at for name in "abcdefgh"}
+            await stage.add(name)
+        async with stage.watched():
+            await stage.after(2 * HOUR)
+        last = {(await stage.history(name))[0].at for name in "abcdefgh"}
         assert len(last) > 4
 
     run(scenario)
 
 
-def test_what_is_edited_is_checked_at_once() -> None:
-    async def scenario(ward: Ward) -> None:
-        ward.options = HealthOptions(interval=600)
-        server = await ward.add("a")
-        async with ward.watched():
-            await ward.after(30)
+def test_an_edited_connection_is_checked_at_once() -> None:
+    async def scenario(stage: CheckerStage) -> None:
+        stage.options = HealthOptions(interval=600)
+        server = await stage.add("a")
+        async with stage.watched():
+            await stage.after(30)
             assert server.probes == 1
-            await ward.store.change(ANNA, "a", {"model_name": "another"})
-            assert await ward.status() == "untested"
-            await ward.after(6)
-            assert (server.probes, await ward.status()) == (2, "active")
-            await ward.store.remove(ANNA, "a")
-            await ward.after(HOUR)
+            await stage.store.change(ANNA, "a", {"model_name": "another"})
+            assert await stage.status() == "untested"
+            await stage.after(6)
+            assert (server.probes, await stage.status()) == (2, "active")
+            await stage.store.remove(ANNA, "a")
+            await stage.after(HOUR)
             assert server.probes == 2
 
     run(scenario)
 
 
-def test_what_is_edited_while_it_is_checked_is_checked_again() -> None:
-    async def scenario(ward: Ward) -> None:
-        server = await ward.add("a")
+def test_a_connection_edited_during_its_check_is_checked_again() -> None:
+    async def scenario(stage: CheckerStage) -> None:
+        server = await stage.add("a")
         server.probe_step = Step(after=8)
-        async with ward.watched():
-            await ward.after(6)
-            await ward.store.change(ANNA, "a", {"model_name": "another"})
-            await ward.after(4)
-            assert await ward.status() == "untested"  # that was of the one before
-            await ward.after(14)
-            assert (server.probes, await ward.status()) == (2, "active")
+        async with stage.watched():
+            await stage.after(6)
+            await stage.store.change(ANNA, "a", {"model_name": "another"})
+            await stage.after(4)
+            assert await stage.status() == "untested"  # that was of the one before
+            await stage.after(14)
+            assert (server.probes, await stage.status()) == (2, "active")
 
     run(scenario)
 
 
-def test_who_takes_over_goes_on_where_the_other_was() -> None:
-    async def scenario(ward: Ward) -> None:
-        server = await ward.add("a")
-        async with ward.watched():
-            await ward.after(31)
+def test_a_second_checker_continues_where_the_first_one_stopped() -> None:
+    async def scenario(stage: CheckerStage) -> None:
+        server = await stage.add("a")
+        async with stage.watched():
+            await stage.after(31)
         assert server.probes == 1
-        async with ward.watched():
-            await ward.after(15)
+        async with stage.watched():
+            await stage.after(15)
             assert server.probes == 1  # not due yet
-            await ward.after(30)
+            await stage.after(30)
             assert server.probes == 2
-            ward.leads = False
-            await ward.after(HOUR)
+            stage.leads = False
+            await stage.after(HOUR)
             assert server.probes == 2
-            ward.leads = True
-            await ward.after(6)
+            stage.leads = True
+            await stage.after(6)
             assert server.probes == 3
 
     run(scenario)
 
 
-def test_a_store_that_is_away_is_waited_for() -> None:
-    async def scenario(ward: Ward) -> None:
-        server = await ward.add("a")
-        async with ward.watched():
-            await ward.after(6)
-            ward.store.is_away = True
-            await ward.after(HOUR)
+def test_a_store_that_is_unavailable_is_waited_for() -> None:
+    async def scenario(stage: CheckerStage) -> None:
+        server = await stage.add("a")
+        async with stage.watched():
+            await stage.after(6)
+            stage.store.is_away = True
+            await stage.after(HOUR)
             probes = server.probes
-            ward.store.is_away = False
-            await ward.after(HOUR)
+            stage.store.is_away = False
+            await stage.after(HOUR)
             assert server.probes > probes + 50
 
     run(scenario)
 
 
 def test_an_address_its_owner_may_not_have_called_says_nothing_of_the_server() -> None:
-    async def scenario(ward: Ward) -> None:
-        await ward.add("a")
-        ward.refused.add("a")
-        async with ward.watched():
-            await ward.after(HOUR)
-            assert await ward.status() == "untested"
-            ward.refused.clear()
-            await ward.after(HOUR)
-        assert await ward.status() == "active"
-        first = (await ward.history())[-1]
+    async def scenario(stage: CheckerStage) -> None:
+        await stage.add("a")
+        stage.refused.add("a")
+        async with stage.watched():
+            await stage.after(HOUR)
+            assert await stage.status() == "untested"
+            stage.refused.clear()
+            await stage.after(HOUR)
+        assert await stage.status() == "active"
+        first = (await stage.history())[-1]
         assert (first.outcome, first.detail) == (
             "not asked", "10.0.0.5 is not on the public internet",
         )  # fmt: skip
@@ -320,66 +320,66 @@ def test_an_address_its_owner_may_not_have_called_says_nothing_of_the_server() -
 
 
 def test_a_record_that_cannot_be_asked_is_an_error_that_says_so() -> None:
-    async def scenario(ward: Ward) -> None:
-        server = await ward.add("a", provider="broken")
-        async with ward.watched():
-            await ward.after(60)
-            assert await ward.status() == "error"
-            await ward.store.change(ANNA, "a", {"provider": "openai_compatible"})
-            await ward.after(6)
-        assert (await ward.status(), server.probes) == ("active", 1)
-        assert "base_url is missing" in (await ward.history())[-1].detail
+    async def scenario(stage: CheckerStage) -> None:
+        server = await stage.add("a", provider="broken")
+        async with stage.watched():
+            await stage.after(60)
+            assert await stage.status() == "error"
+            await stage.store.change(ANNA, "a", {"provider": "openai_compatible"})
+            await stage.after(6)
+        assert (await stage.status(), server.probes) == ("active", 1)
+        assert "base_url is missing" in (await stage.history())[-1].detail
 
     run(scenario)
 
 
-def test_one_that_may_not_list_its_models_but_answers_callers_is_well() -> None:
-    async def scenario(ward: Ward) -> None:
-        server = await ward.add("a")
-        server.probe_step, ward.answered = DOWN, True
-        async with ward.watched():
-            await ward.after(HOUR)
-            assert await ward.status() == "active"
-            ward.answered = False
-            await ward.after(HOUR)
-            assert await ward.status() == "error"
-        assert {check.kind for check in await ward.history()} == {"call", "probe"}
+def test_a_server_that_refuses_its_model_list_but_answers_callers_is_healthy() -> None:
+    async def scenario(stage: CheckerStage) -> None:
+        server = await stage.add("a")
+        server.probe_step, stage.answered = DOWN, True
+        async with stage.watched():
+            await stage.after(HOUR)
+            assert await stage.status() == "active"
+            stage.answered = False
+            await stage.after(HOUR)
+            assert await stage.status() == "error"
+        assert {check.kind for check in await stage.history()} == {"call", "probe"}
 
     run(scenario)
 
 
-def test_a_word_is_asked_for_only_where_its_cost_is_allowed() -> None:
-    async def scenario(ward: Ward) -> None:
-        server = await ward.add("a")
-        async with ward.watched():
-            await ward.after(HOUR)
+def test_a_token_is_generated_only_where_its_cost_is_allowed() -> None:
+    async def scenario(stage: CheckerStage) -> None:
+        server = await stage.add("a")
+        async with stage.watched():
+            await stage.after(HOUR)
         assert server.requests == []
-        ward.options = replace(ward.options, generate_token=True)
+        stage.options = replace(stage.options, generate_token=True)
         server.scripts = [fail(UnreachableError("gone"))]
-        async with ward.watched():
-            await ward.after(HOUR)
-        assert await ward.status() == "error"
+        async with stage.watched():
+            await stage.after(HOUR)
+        assert await stage.status() == "error"
         assert {request.max_tokens for request in server.requests} == {1}
-        assert {check.kind for check in await ward.history()} == {"probe", "word"}
+        assert {check.kind for check in await stage.history()} == {"probe", "word"}
 
     run(scenario)
 
 
-def test_old_checks_go() -> None:
-    async def scenario(ward: Ward) -> None:
-        ward.options = HealthOptions(retention=timedelta(hours=2), max_stored=100)
-        server = await ward.add("a")
-        async with ward.watched():
-            await ward.after(4 * HOUR)
-            assert len(await ward.history()) == 100
+def test_old_checks_are_deleted() -> None:
+    async def scenario(stage: CheckerStage) -> None:
+        stage.options = HealthOptions(retention=timedelta(hours=2), max_stored=100)
+        server = await stage.add("a")
+        async with stage.watched():
+            await stage.after(4 * HOUR)
+            assert len(await stage.history()) == 100
             server.probe_step = DOWN
-            await ward.after(HOUR)
-            history = await ward.history()
+            await stage.after(HOUR)
+            history = await stage.history()
             assert history[0].at - history[-1].at <= timedelta(hours=2)
 
     run(scenario)
 
 
 def run(scenario: Any) -> None:
-    ward = Ward()
-    ward.clock.run(scenario(ward))
+    stage = CheckerStage()
+    stage.clock.run(scenario(stage))

@@ -1,4 +1,4 @@
-"""The mutations keep up with the code; whether they are noticed, `mutations.py` itself shows."""
+"""Checks that the mutations still apply to the code; `mutations.py` shows that they are noticed."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Ten thousand calls drawn by chance: whatever their endpoints do, the invariants hold.
+"""Ten thousand calls drawn at random: whatever their endpoints do, the invariants hold.
 
 SIMULATION_SEED draws other calls, SIMULATION_SCHEDULES more or fewer of them, and SIMULATION_ONLY
 plays a single one again: the number that a failure names.
@@ -24,7 +24,7 @@ BATCH = 500
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
-    """A hundred thousand failures on purpose need no hundred thousand lines of log."""
+    """Silences the log of a hundred thousand deliberate failures."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
@@ -62,14 +62,14 @@ def test_every_kind_of_fault_outcome_and_reader_is_drawn() -> None:
         seen.update(f"last resort {part.last_resort}" for part in record.schedule.parts)
         seen.update(act.fault for part in record.schedule.parts for act in part.acts)
         seen.update("open" for e in record.endpoints if e.breaker.generation)
-        for told in record.told:
-            seen.update([f"speech {told.turn.request.speech}", f"cut {told.was_cut}"])
-            seen.update(f"raised {type(told.error).__name__}" for _ in (1,) if told.error)
-            seen.update(f"role {event.role}" for event in told.attempts)
-            seen.update(f"outcome {event.outcome}" for event in told.attempts)
-            seen.update(f"resumes {reply.resumes}" for reply in told.replies)
-            seen.update(f"last resort spoke {reply.last_resort}" for reply in told.replies)
-            seen.update("tool call" for chunk in told.chunks if chunk.tool_calls)
+        for result in record.results:
+            seen.update([f"speech {result.turn.request.speech}", f"cut {result.was_cut}"])
+            seen.update(f"raised {type(result.error).__name__}" for _ in (1,) if result.error)
+            seen.update(f"role {event.role}" for event in result.attempts)
+            seen.update(f"outcome {event.outcome}" for event in result.attempts)
+            seen.update(f"resumes {reply.resumes}" for reply in result.replies)
+            seen.update(f"last resort spoke {reply.last_resort}" for reply in result.replies)
+            seen.update("tool call" for chunk in result.chunks if chunk.tool_calls)
     wanted = {*acts.ALL, "innocent", "rock", "any", "last resort True", "open", "tool call"}
     wanted |= {"speech True", "speech False", "cut True", "cut False", "raised ReplyFailedError"}
     wanted |= {f"role {role}" for role in ("first", "hedge", "failover", "resume", "trial")}

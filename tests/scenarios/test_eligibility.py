@@ -1,4 +1,4 @@
-"""Who is asked at all, and that what a request says of itself reaches every decision."""
+"""Which endpoints a request may ask, and that each of its fields reaches the decision it is for."""
 
 import asyncio
 from contextlib import aclosing
@@ -23,41 +23,41 @@ def asked(s: Stage) -> list[str]:
     return [event.connection for event in s.events]
 
 
-# ── Who may be asked ─────────────────────────────────────────────────────────────────────────────
+# ── Eligible endpoints ────────────────────────────────────────────────────────────────────────────
 
 
-def test_when_nobody_may_be_asked_each_connection_is_named_with_its_reason() -> None:
+def test_when_no_connection_may_be_asked_each_is_named_with_its_reason() -> None:
     s = Stage([say(ANSWER)], [say(ANSWER)], [fail(StatusError(500))])
     s.connections[0] = replace(s.connections[0], use_in_automation=False)
     s.connections[1] = replace(s.connections[1], is_active=False)
-    with pytest.raises(ReplyFailedError) as told:
+    with pytest.raises(ReplyFailedError) as raised:
         s.ask(speech=False, integration="automation")
     for why in ("a: not flagged for automation", "b: not active", "c: overloaded"):
-        assert why in str(told.value)
+        assert why in str(raised.value)
     assert s.replies[0].unasked == (("a", "not flagged for automation"), ("b", "not active"))
     assert asked(s) == ["c"]
 
 
-def test_only_the_pool_that_is_named_is_asked() -> None:
+def test_only_connections_of_the_named_pool_are_asked() -> None:
     s = Stage([say(ANSWER)], [say(ANSWER)])
     s.connections[1] = replace(s.connections[1], pool="night")
     s.ask(pool="night")
     assert asked(s) == ["b"]
 
 
-def test_one_at_its_own_limit_is_asked_no_more_and_every_attempt_counts() -> None:
+def test_a_connection_at_its_own_limit_is_asked_no_more_and_every_attempt_counts() -> None:
     s = Stage([say(ANSWER)], [say(ANSWER)])
     s.connections[0] = replace(s.connections[0], rate_limit_rpm=2)
     s.ask(turns=3)
     assert asked(s) == ["a", "a", "b"]
 
 
-# ── A session stays ──────────────────────────────────────────────────────────────────────────────
+# ── A session stays ───────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(("session", "third"), [("a call", "b"), ("", "a")])
-def test_a_session_stays_with_whoever_answered_it_last(session: str, third: str) -> None:
-    """The first answers, then the newcomer, which is trusted to be fast; then both are equals."""
+def test_a_session_stays_with_the_endpoint_that_answered_it_last(session: str, third: str) -> None:
+    """The first one answers, then the unmeasured one, trusted to be fast; then both are equal."""
     s = Stage([say(ANSWER, first=0.2)], [say(ANSWER, first=0.2)])
     s.connections = [Connection(name=name) for name in ("a", "b")]
     s.policy = LatencyPolicy()
@@ -65,11 +65,11 @@ def test_a_session_stays_with_whoever_answered_it_last(session: str, third: str)
     assert asked(s) == ["a", "b", third]
 
 
-# ── A question that is taken back and asked again ────────────────────────────────────────────────
+# ── A question that is cancelled and asked again ──────────────────────────────────────────────────
 
 
 async def take_back(router: Router, s: Stage, asked_for: float, still_open: float) -> None:
-    """A question taken back after so long; LiveKit does so just after it has asked anew."""
+    """Asks and cancels after `asked_for` seconds; LiveKit cancels just after it has asked again."""
     asking = asyncio.create_task(ask_until(router, s, asked_for + still_open, session_id="a call"))
     await s.clock.sleep(asked_for)
     if not still_open:
@@ -81,7 +81,7 @@ async def take_back(router: Router, s: Stage, asked_for: float, still_open: floa
     ("asked_for", "again_as", "hedge"),
     [(0.3, "a call", 0.0), (0.3, "another", 0.25), (0.3, "", 0.25), (0.1, "a call", 0.25)],
 )
-def test_what_a_caller_has_waited_is_not_waited_once_more(
+def test_a_caller_who_has_waited_once_does_not_wait_again(
     asked_for: float, again_as: str, hedge: float, still_open: float
 ) -> None:
     s = Stage([[HANG]], [say(ANSWER, first=0.2)])
@@ -114,7 +114,7 @@ def test_a_new_question_long_after_one_without_an_answer_is_asked_as_ever() -> N
     assert asked(s) == ["a", "a"]
 
 
-# ── What is known of a server ────────────────────────────────────────────────────────────────────
+# ── Measurements of a server ──────────────────────────────────────────────────────────────────────
 
 
 def test_a_server_that_fails_fast_is_not_taken_for_a_fast_one() -> None:
@@ -146,7 +146,7 @@ def test_a_short_prompt_is_not_waited_for_as_long_as_long_ones_take() -> None:
     assert first_words[-1] <= s.options.patience.shortest + 0.1 + 1e-6
 
 
-# ── The caller's language ────────────────────────────────────────────────────────────────────────
+# ── The caller's language ─────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(("language", "soonest", "latest"), [("en", 1.0, 2.0), ("ja", 2.8, 4.0)])
@@ -155,5 +155,5 @@ def test_a_stall_is_noticed_by_the_talking_speed_of_the_language(
 ) -> None:
     head = "\u6771\u4eac" * 14 + "\u3002"  # 29 characters: 1.9 s in English, 3.9 s in Japanese
     s = Stage([[Step(0.1, Chunk(text=head)), HANG]], [say("\u7d42\u308f\u308a\u3002")])
-    [heard] = s.ask(language=language)
-    assert soonest < heard.at[1] < latest
+    [received] = s.ask(language=language)
+    assert soonest < received.at[1] < latest
