@@ -1,4 +1,4 @@
-"""The offline responder: what it understands, and what it says to it."""
+"""Tests of the offline responder: its rules, its sums and its replies."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_router.providers.offline.provider import OfflineProvider
-from llm_router.providers.offline.rules import language
+from llm_router.providers.offline.rules import load_language
 from llm_router.types import ChatRequest, Chunk, Message
 
 AFTERNOON = datetime(2026, 3, 3, 14, 5, tzinfo=UTC)
@@ -37,13 +37,13 @@ def tool(name: str, **parameters: Any) -> Mapping[str, Any]:
     return {"type": "function", "function": {"name": name, "parameters": parameters}}
 
 
-def topic(heard: str, code: str = "en") -> str | None:
-    rule = language(code).rule(heard)
+def topic(utterance: str, code: str = "en") -> str | None:
+    rule = load_language(code).match(utterance)
     return rule.topic if rule else None
 
 
 @pytest.mark.parametrize(
-    ("heard", "expected"),
+    ("utterance", "expected"),
     [
         ("hello", "greeting"),
         ("Hello!", "greeting"),
@@ -54,8 +54,8 @@ def topic(heard: str, code: str = "en") -> str | None:
         ("what day is it today", "date"),
         ("what time do you open on saturday", "opening hours"),
         ("can i speak to someone about my bill please", "human please"),
-        ("hello i would like to book an appointment for monday morning", "booking"),
-        ("where is your office and is there parking nearby", "where is it"),
+        ("hello i would like to book an appointment for monday morning", "facts"),
+        ("where is your office and is there parking nearby", "facts"),
         ("stop please wait a moment", "wait"),
         ("yes", "yes"),
         ("no thank you", "no"),
@@ -66,25 +66,25 @@ def topic(heard: str, code: str = "en") -> str | None:
         ("tell me a joke", "joke"),
     ],
 )
-def test_a_phrase_leads_to_its_topic(heard: str, expected: str) -> None:
-    assert topic(heard) == expected
+def test_a_phrase_leads_to_its_topic(utterance: str, expected: str) -> None:
+    assert topic(utterance) == expected
 
 
 @pytest.mark.parametrize(
-    ("heard", "expected"),
+    ("utterance", "expected"),
     [
-        ("wether forcast", "weather"),
-        ("i need an apointment", "booking"),
+        ("wether forcast", "facts"),
+        ("i need an apointment", "facts"),
         ("goodby", "goodbye"),
         ("can you repead that", "repeat"),
     ],
 )
-def test_a_word_that_was_nearly_heard_counts(heard: str, expected: str) -> None:
-    assert topic(heard) == expected
+def test_a_similar_word_matches(utterance: str, expected: str) -> None:
+    assert topic(utterance) == expected
 
 
 @pytest.mark.parametrize(
-    "heard",
+    "utterance",
     [
         "what is the capital of france",
         "no idea what you mean by that",
@@ -92,12 +92,12 @@ def test_a_word_that_was_nearly_heard_counts(heard: str, expected: str) -> None:
         "...",
     ],
 )
-def test_what_no_rule_fits_is_not_forced_into_one(heard: str) -> None:
-    assert topic(heard) is None
+def test_an_utterance_without_a_matching_rule_has_no_topic(utterance: str) -> None:
+    assert topic(utterance) is None
 
 
 @pytest.mark.parametrize(
-    ("code", "heard", "expected"),
+    ("code", "utterance", "expected"),
     [
         ("de", "Guten Tag", "greeting"),
         ("de", "wie spät ist es", "time"),
@@ -110,12 +110,12 @@ def test_what_no_rule_fits_is_not_forced_into_one(heard: str) -> None:
         ("it", "quando aprite domani", "opening hours"),
     ],
 )
-def test_other_languages_have_their_own_phrases(code: str, heard: str, expected: str) -> None:
-    assert topic(heard, code) == expected
+def test_other_languages_have_their_own_phrases(code: str, utterance: str, expected: str) -> None:
+    assert topic(utterance, code) == expected
 
 
 @pytest.mark.parametrize(
-    ("heard", "expected"),
+    ("utterance", "expected"),
     [
         ("what is 12 times 7", "12 times 7 is 84."),
         ("what is twelve times seven", "12 times 7 is 84."),
@@ -134,12 +134,12 @@ def test_other_languages_have_their_own_phrases(code: str, heard: str, expected:
         ("a hundred times a thousand", "100 times 1000 is 100000."),
     ],
 )
-async def test_sums_are_worked_out(heard: str, expected: str) -> None:
-    assert await answer(user(heard)) == expected
+async def test_sums_are_solved(utterance: str, expected: str) -> None:
+    assert await answer(user(utterance)) == expected
 
 
 @pytest.mark.parametrize(
-    ("code", "heard", "expected"),
+    ("code", "utterance", "expected"),
     [
         ("de", "was ist siebenundzwanzig plus drei", "27 plus 3 ist 30."),
         ("de", "drei geteilt durch vier", "3 geteilt durch 4 ist 0,75."),
@@ -149,55 +149,55 @@ async def test_sums_are_worked_out(heard: str, expected: str) -> None:
         ("it", "venti per tre", "20 per 3 fa 60."),
     ],
 )
-async def test_sums_are_worked_out_in_other_languages(code: str, heard: str, expected: str) -> None:
-    assert await answer(user(heard), language=code) == expected
+async def test_sums_are_solved_in_other_languages(code: str, utterance: str, expected: str) -> None:
+    assert await answer(user(utterance), language=code) == expected
 
 
 @pytest.mark.parametrize(
-    "heard",
+    "utterance",
     ["call 555-1234", "open 24/7", "2026-03-03", "seven five", "9" * 20 + " plus 1", "plus"],
 )
-def test_numbers_that_are_no_sum_are_left_alone(heard: str) -> None:
-    assert language("en").sum(heard) is None
+def test_numbers_that_are_no_sum_are_not_solved(utterance: str) -> None:
+    assert load_language("en").solve_sum(utterance) is None
 
 
 @given(a=st.integers(0, 10**6), b=st.integers(0, 10**6))
 def test_written_sums_are_right(a: int, b: int) -> None:
-    assert language("en").sum(f"{a} plus {b}") == f"{a} plus {b} is {a + b}."
+    assert load_language("en").solve_sum(f"{a} plus {b}") == f"{a} plus {b} is {a + b}."
 
 
 @given(st.text(max_size=200), st.sampled_from(LANGUAGES))
-def test_nothing_that_is_heard_breaks_it(heard: str, code: str) -> None:
-    spoken = language(code)
-    spoken.rule(heard)
-    spoken.sum(heard)
+def test_no_utterance_raises_an_error(utterance: str, code: str) -> None:
+    spoken = load_language(code)
+    spoken.match(utterance)
+    spoken.solve_sum(utterance)
 
 
-async def test_it_tells_the_time_it_is_given() -> None:
+async def test_it_tells_the_time_of_its_clock() -> None:
     assert await answer(user("what time is it")) == "It is 2:05 PM."
     assert await answer(user("wie spät ist es"), language="de-DE") == "Es ist 14 Uhr 5."
 
 
-async def test_it_tells_the_date_it_is_given() -> None:
+async def test_it_tells_the_date_of_its_clock() -> None:
     assert await answer(user("what day is it")) == "Today is Tuesday, March 3, 2026."
 
 
 async def test_an_unknown_question_is_answered_with_how_to_connect_a_model() -> None:
-    said = await answer(user("what is the capital of france"))
-    assert "what is the capital of france" in said
-    assert "no language model" in said
-    assert "OPENAI_BASE_URL" in said
+    reply = await answer(user("what is the capital of france"))
+    assert "what is the capital of france" in reply
+    assert "no language model" in reply
+    assert "OPENAI_BASE_URL" in reply
 
 
 async def test_in_speech_the_variable_is_pronounceable() -> None:
-    said = await answer(user("what is the capital of france"), speech=True)
-    assert "OpenAI base URL" in said
-    assert "_" not in said
+    reply = await answer(user("what is the capital of france"), speech=True)
+    assert "OpenAI base URL" in reply
+    assert "_" not in reply
 
 
 async def test_a_long_question_is_quoted_in_part_only() -> None:
-    said = await answer(user("who " * 100))
-    assert said.count("who") == 12
+    reply = await answer(user("who " * 100))
+    assert reply.count("who") == 12
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
@@ -212,28 +212,28 @@ async def test_the_same_conversation_gets_the_same_answer() -> None:
     assert await answer(*conversation) == await answer(*conversation)
 
 
-async def test_without_a_word_from_the_caller_it_welcomes() -> None:
-    said = await answer({"role": "system", "content": "Greet the caller."})
-    assert said in language("en").phrases["welcome"]
+async def test_a_first_turn_without_an_utterance_is_welcomed() -> None:
+    reply = await answer({"role": "system", "content": "Greet the caller."})
+    assert reply in load_language("en").phrases["welcome"]
 
 
-async def test_silence_is_met_with_a_question() -> None:
+async def test_an_empty_utterance_is_answered_with_a_question() -> None:
     assert (
         await answer(user("hello"), assistant("Hi!"), user("  "))
-        in (language("en").phrases["silence"])
+        in (load_language("en").phrases["silence"])
     )
 
 
-async def test_it_repeats_what_was_said_last() -> None:
-    said = await answer(user("hi"), assistant("We open at nine."), user("can you repeat that"))
-    assert said == "We open at nine."
+async def test_it_repeats_the_last_reply() -> None:
+    reply = await answer(user("hi"), assistant("We open at nine."), user("can you repeat that"))
+    assert reply == "We open at nine."
 
 
 async def test_an_unknown_language_is_answered_in_english() -> None:
     assert await answer(user("xyzzy"), language="tools") == await answer(user("xyzzy"))
 
 
-async def test_words_come_one_by_one_and_then_the_end() -> None:
+async def test_words_come_one_by_one_before_the_finish_reason() -> None:
     *words, last = await chunks(user("what time is it"))
     assert [chunk.text for chunk in words] == ["It", " is", " 2:05", " PM."]
     assert last.finish_reason == "stop"
@@ -247,12 +247,12 @@ async def test_parts_of_a_message_are_read() -> None:
 
 
 @pytest.mark.parametrize("cut", [0, 1, 7, 30])
-async def test_its_own_words_are_continued_to_the_letter(cut: int) -> None:
+async def test_its_own_reply_is_continued_exactly(cut: int) -> None:
     whole = await answer(user("what can you do"))
     assert whole[:cut] + await answer(user("what can you do"), prefix=whole[:cut]) == whole
 
 
-async def test_the_words_of_another_are_brought_to_an_end() -> None:
+async def test_a_reply_that_another_model_began_is_ended() -> None:
     rest = await answer(user("where is paris"), prefix="Paris is the")
     assert rest == " sorry, I lost my thread there. Could you ask me that again?"
     rest = await answer(user("where is paris"), prefix="Paris is in France. ")
@@ -260,15 +260,15 @@ async def test_the_words_of_another_are_brought_to_an_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("heard", "name"),
+    ("utterance", "name"),
     [
         ("what time is it", "get_time"),
         ("what day is it", "get_current_datetime"),
         ("bye", "end_call"),
     ],
 )
-async def test_an_offered_tool_is_called(heard: str, name: str) -> None:
-    first, last = await chunks(user(heard), tools=[tool("lookup"), tool(name)])
+async def test_an_offered_tool_is_called(utterance: str, name: str) -> None:
+    first, last = await chunks(user(utterance), tools=[tool("lookup"), tool(name)])
     assert [(call.name, call.arguments) for call in first.tool_calls] == [(name, "{}")]
     assert last.finish_reason == "tool_calls"
 
@@ -281,13 +281,13 @@ async def test_an_offered_tool_is_called(heard: str, name: str) -> None:
         {"tools": [tool("get_time")], "tool_choice": "none"},
     ],
 )
-async def test_without_a_fitting_tool_it_answers_itself(fields: Any) -> None:
+async def test_without_a_matching_tool_it_answers_itself(fields: Any) -> None:
     assert await answer(user("what time is it"), **fields) == "It is 2:05 PM."
 
 
 async def test_no_tool_is_called_in_the_middle_of_an_answer() -> None:
-    said = await answer(user("what time is it"), tools=[tool("get_time")], prefix="It is")
-    assert said == " 2:05 PM."
+    reply = await answer(user("what time is it"), tools=[tool("get_time")], prefix="It is")
+    assert reply == " 2:05 PM."
 
 
 def called(name: str, result: str, call_id: str = "call_offline_1") -> Sequence[Message]:
@@ -310,48 +310,50 @@ async def test_a_call_id_is_not_used_twice() -> None:
 
 
 @pytest.mark.parametrize(
-    ("result", "said"),
+    ("result", "reply"),
     [
         ("14:05", "It is 14:05."),
         ('{"time": "14:05"}', "It is 14:05."),
         ("2026-03-03T09:30:00+00:00", "It is 9:30 AM."),
         ("It is half past two.", "It is half past two."),
-        ('{"error": "no clock"}', language("en").phrases["tool_failed"]),
-        ("", language("en").phrases["tool_failed"]),
+        ('{"error": "no clock"}', load_language("en").phrases["tool_failed"]),
+        ("", load_language("en").phrases["tool_failed"]),
     ],
 )
-async def test_a_tools_result_is_told(result: str, said: str) -> None:
+async def test_a_tools_result_is_spoken(result: str, reply: str) -> None:
     offered = [tool("get_time")]
-    assert await answer(user("what time is it"), *called("get_time", result), tools=offered) == said
+    assert (
+        await answer(user("what time is it"), *called("get_time", result), tools=offered) == reply
+    )
 
 
-async def test_a_date_from_a_tool_is_told_as_a_date() -> None:
-    said = await answer(user("what date is it"), *called("get_date", "2026-03-03"))
-    assert said == "Today is Tuesday, March 3, 2026."
+async def test_a_date_from_a_tool_is_spoken_as_a_date() -> None:
+    reply = await answer(user("what date is it"), *called("get_date", "2026-03-03"))
+    assert reply == "Today is Tuesday, March 3, 2026."
 
 
 async def test_after_hanging_up_it_says_goodbye() -> None:
-    said = await answer(user("bye"), *called("end_call", "ok"), tools=[tool("end_call")])
-    rule = language("en").named("goodbye")
+    reply = await answer(user("bye"), *called("end_call", "ok"), tools=[tool("end_call")])
+    rule = load_language("en").rule("goodbye")
     assert rule is not None
-    assert said in rule.say
+    assert reply in rule.answers
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_every_rule_can_be_reached_and_answers(code: str) -> None:
-    spoken = language(code)
-    for rule in spoken._rules:
-        assert any(spoken.rule(" ".join(phrase)) == rule for phrase in rule.hear), rule.topic
-        assert rule.say or rule.topic in {"time", "date", "repeat"}, rule.topic
-        for text in rule.say:
-            text.format(setting="", heard="")
+    spoken = load_language(code)
+    for rule in spoken.rules:
+        assert any(spoken.match(" ".join(pattern)) == rule for pattern in rule.patterns), rule.topic
+        assert rule.answers or rule.topic in {"time", "date", "repeat"}, rule.topic
+        for text in rule.answers:
+            text.format(setting="", quote="")
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
-async def test_every_hour_can_be_told(code: str) -> None:
-    spoken = language(code)
+async def test_every_hour_can_be_spoken(code: str) -> None:
+    spoken = load_language(code)
     for hour in range(24):
         for minute in (0, 7):
             moment = datetime(2026, 12, 31, hour, minute, tzinfo=UTC)
-            assert str((hour - 1) % 12 + 1 if code == "en" else hour) in spoken.time(moment)
-            assert "2026" in spoken.date(moment)
+            assert str((hour - 1) % 12 + 1 if code == "en" else hour) in spoken.format_time(moment)
+            assert "2026" in spoken.format_date(moment)

@@ -1,7 +1,7 @@
-"""A provider with no model: a few dozen rules that can always answer.
+"""Implements a provider without a model: a few dozen rules that can always answer.
 
-It is the last in line when every server is down, and the first voice of a fresh installation. It
-knows the time, the date, sums and small talk, and says plainly what it cannot know.
+It is the last resort when every server is down, and answers a fresh installation that has no model
+yet. It knows the time, the date, sums and small talk, and says plainly what it cannot know.
 """
 
 import json
@@ -13,43 +13,44 @@ from typing import Any
 from llm_router.clock import Clock
 from llm_router.connections.record import Connection, Continuation
 from llm_router.net.guard import AddressGuard
-from llm_router.providers.offline.rules import Language, Rule, language, tool_names
+from llm_router.providers.offline.rules import Rule, load_language, tool_names
 from llm_router.types import ChatRequest, Chunk, Message, ToolCall, Usage
 
 _WORD = re.compile(r"\s*\S+")
-_LONGEST_TURN = 1000
-"""Characters of what was heard; the end of it counts."""
-_LONGEST_QUOTE = 12
-_WORDS_OF_A_SENTENCE = 3
-_LENGTH_OF_A_DATE = len("2026-01-31")
+_MAX_UTTERANCE = 1000
+"""The last characters of an utterance that are read."""
+_MAX_QUOTE = 12  # words
+_MIN_SENTENCE = 3
+"""Words of a tool's result that is spoken unchanged."""
+_DATE_LENGTH = len("2026-01-31")
 
 
-def _wall_clock() -> datetime:
+def _local_time() -> datetime:
     return datetime.now(UTC).astimezone()
 
 
 def create(
-    connection: Connection,  # noqa: ARG001  every provider's signature; nothing is asked here,
-    clock: Clock,  # noqa: ARG001  awaited
-    guard: AddressGuard | None = None,  # noqa: ARG001  or dialled
+    connection: Connection,  # noqa: ARG001  part of every provider's `create`; this one sends no
+    clock: Clock,  # noqa: ARG001  request, waits for nothing
+    guard: AddressGuard | None = None,  # noqa: ARG001  and connects to no address
 ) -> "OfflineProvider":
     return OfflineProvider()
 
 
 class OfflineProvider:
-    """Answers by rule, at once; the same conversation always gets the same answers.
+    """Implements Provider by rules; the same conversation always gets the same reply.
 
-    `now` gives the local time that is told to callers.
+    `now` returns the local time that replies name.
     """
 
     continuation: Continuation = "trailing"
     last_resort = True
 
-    def __init__(self, now: Callable[[], datetime] = _wall_clock) -> None:
+    def __init__(self, now: Callable[[], datetime] = _local_time) -> None:
         self._now = now
 
     async def warm(self) -> None:
-        language("en")  # reads the table, so that no caller waits for it
+        load_language("en")  # reads the table before the first caller needs it
 
     async def probe(self) -> None: ...
 
@@ -59,12 +60,12 @@ class OfflineProvider:
     async def aclose(self) -> None: ...
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        turn = _Turn(request, self._now())
+        reply = _Reply(request, self._now())
         prompt = sum(len(_text(message).split()) for message in request.messages)
-        call = turn.tool_call()
+        call = reply.tool_call()
         if call:
             yield Chunk(tool_calls=(call,))
-        text = "" if call else turn.words()
+        text = "" if call else reply.text()
         for word in _WORD.findall(text):
             yield Chunk(text=word)
         yield Chunk(
@@ -73,16 +74,17 @@ class OfflineProvider:
         )
 
 
-class _Turn:
-    """One request, read: who said what last, and the answer to it."""
+class _Reply:
+    """Finds the reply to one request: a tool call or a text."""
 
     def __init__(self, request: ChatRequest, now: datetime) -> None:
-        self._request, self._now = request, now
-        self._language: Language = language(request.language)
-        said = [message for message in request.messages if message.get("role") == "user"]
-        self._number = len(said)
-        self._heard = _text(said[-1])[-_LONGEST_TURN:].strip() if said else ""
-        self._last_answer = next(
+        self._request = request
+        self._now = now
+        self._language = load_language(request.language)
+        users = [message for message in request.messages if message.get("role") == "user"]
+        self._turn = len(users)
+        self._utterance = _text(users[-1])[-_MAX_UTTERANCE:].strip() if users else ""
+        self._last_reply = next(
             (
                 text
                 for message in reversed(request.messages)
@@ -93,82 +95,86 @@ class _Turn:
         self._result = _tool_result(request.messages)
 
     def tool_call(self) -> ToolCall | None:
-        """The offered tool that does what was asked; never in the middle of an answer."""
+        """Returns a call of an offered tool that serves the utterance, or None.
+
+        Never calls a tool after another one's result, nor while it continues a reply.
+        """
         request = self._request
         if request.prefix or request.tool_choice == "none" or self._result is not None:
             return None
-        rule = self._language.rule(self._heard)
+        rule = self._language.match(self._utterance)
         offered = [tool.get("function", {}) for tool in request.tools]
         for name in tool_names(rule.topic) if rule else ():
             for function in offered:
                 required = (function.get("parameters") or {}).get("required")
                 if function.get("name", "").lower() == name and not required:
-                    return ToolCall(_free_id(request.messages), function["name"], "{}")
+                    return ToolCall(_new_id(request.messages), function["name"], "{}")
         return None
 
-    def words(self) -> str:
-        """The answer, or with a prefix what is left of it."""
-        answer, prefix = self._answer(), self._request.prefix
-        if answer.startswith(prefix):
-            return answer[len(prefix) :]
+    def text(self) -> str:
+        """Returns the reply, or the rest of it after the request's prefix."""
+        reply, prefix = self._whole_text(), self._request.prefix
+        if reply.startswith(prefix):
+            return reply[len(prefix) :]
         cut_off: str = self._language.phrases["cut_off"]
         if prefix.rstrip().endswith((".", "!", "?")):
             cut_off = cut_off[0].upper() + cut_off[1:]
         return cut_off if prefix[-1].isspace() else f" {cut_off}"
 
-    def _answer(self) -> str:
+    def _whole_text(self) -> str:
         phrases = self._language.phrases
         if self._result is not None:
-            return self._told(*self._result)
-        if not self._number:
-            return self._pick(phrases["welcome"])
-        if not self._heard:
-            return self._pick(phrases["silence"])
-        if solved := self._language.sum(self._heard):
+            return self._describe(*self._result)
+        if not self._turn:
+            return self._choose(phrases["welcome"])
+        if not self._utterance:
+            return self._choose(phrases["silence"])
+        if solved := self._language.solve_sum(self._utterance):
             return solved
-        rule = self._language.rule(self._heard)
-        return self._by_rule(rule) if rule else self._pick(phrases["unknown"])
+        rule = self._language.match(self._utterance)
+        return self._by_rule(rule) if rule else self._choose(phrases["unknown"])
 
     def _by_rule(self, rule: Rule) -> str:
         match rule.topic:
             case "time":
-                return self._language.time(self._now)
+                return self._language.format_time(self._now)
             case "date":
-                return self._language.date(self._now)
+                return self._language.format_date(self._now)
             case "repeat":
-                return self._last_answer or str(self._language.phrases["no_repeat"])
-        return self._pick(rule.say)
+                return self._last_reply or str(self._language.phrases["no_repeat"])
+        return self._choose(rule.answers)
 
-    def _told(self, tool: str, result: str) -> str:
-        """A tool's result as something to say."""
+    def _describe(self, tool: str, result: str) -> str:
+        """Puts a tool's result into a sentence."""
         phrases = self._language.phrases
-        if tool in tool_names("goodbye") and (rule := self._language.named("goodbye")):
-            return self._pick(rule.say)
+        if tool in tool_names("goodbye") and (rule := self._language.rule("goodbye")):
+            return self._choose(rule.answers)
         if not result or result.lower().startswith("error"):
             return str(phrases["tool_failed"])
-        asked = self._language.rule(self._heard)
+        rule = self._language.match(self._utterance)
         if moment := _moment(result):
-            wants_date = len(result) <= _LENGTH_OF_A_DATE or (asked and asked.topic == "date")
-            return self._language.date(moment) if wants_date else self._language.time(moment)
-        if len(result.split()) >= _WORDS_OF_A_SENTENCE:
+            is_date = len(result) <= _DATE_LENGTH or (rule and rule.topic == "date")
+            language = self._language
+            return language.format_date(moment) if is_date else language.format_time(moment)
+        if len(result.split()) >= _MIN_SENTENCE:
             return result
         template: str = phrases["tool_result"]
         return template.format(result=result.rstrip("."))
 
-    def _pick(self, variants: Sequence[str]) -> str:
-        """By turn, but never the words just said while there are others."""
-        first = max(self._number - 1, 0)
+    def _choose(self, variants: Sequence[str]) -> str:
+        """Returns the variants in turn, but not the last reply if there is another one."""
+        first = max(self._turn - 1, 0)
         for offset in range(len(variants)):
             text = self._filled(variants[(first + offset) % len(variants)])
-            if text != self._last_answer:
+            if text != self._last_reply:
                 return text
         return self._filled(variants[0])
 
     def _filled(self, template: str) -> str:
         spoken: str = self._language.phrases["spoken_setting"]
-        heard = " ".join(self._heard.split()[:_LONGEST_QUOTE]).rstrip(".,;:!? ")
+        quote = " ".join(self._utterance.split()[:_MAX_QUOTE]).rstrip(".,;:!? ")
         setting = spoken if self._request.speech else "OPENAI_BASE_URL"
-        return template.format(setting=setting, heard=heard)
+        return template.format(setting=setting, quote=quote)
 
 
 def _text(message: Message) -> str:
@@ -180,7 +186,7 @@ def _text(message: Message) -> str:
 
 
 def _tool_result(messages: Sequence[Message]) -> tuple[str, str] | None:
-    """Name and words of the tool result that waits to be told."""
+    """Returns name and text of the tool result that the reply must pass on, or None."""
     last = next(
         (m for m in reversed(messages) if m.get("role") not in {"system", "developer"}), None
     )
@@ -195,11 +201,11 @@ def _tool_result(messages: Sequence[Message]) -> tuple[str, str] | None:
         ),
         "",
     )
-    return name, _plain(_text(last).strip())
+    return name, _spoken(_text(last).strip())
 
 
-def _plain(result: str) -> str:
-    """A JSON result's values in words; any other text as it is."""
+def _spoken(result: str) -> str:
+    """Returns the values of a JSON result as text; any other text unchanged."""
     try:
         value: Any = json.loads(result)
     except ValueError:
@@ -220,7 +226,7 @@ def _moment(result: str) -> datetime | None:
         return None
 
 
-def _free_id(messages: Sequence[Message]) -> str:
+def _new_id(messages: Sequence[Message]) -> str:
     used = {call.get("id") for m in messages for call in m.get("tool_calls") or ()}
     number = len(used) + 1
     while f"call_offline_{number}" in used:

@@ -1,4 +1,4 @@
-"""Text as a recogniser or a keyboard gives it, made comparable."""
+"""Normalizes text from a recogniser or a keyboard for comparison."""
 
 import re
 import unicodedata
@@ -8,9 +8,10 @@ _WORD = re.compile(r"\w+")
 
 
 def fold(text: str) -> str:
-    """Lower case, without accents and apostrophes."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(c for c in plain if not unicodedata.combining(c)).translate(_APOSTROPHES)
+    """Returns the text in lower case, without accents and apostrophes."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    letters = "".join(c for c in decomposed if not unicodedata.combining(c))
+    return letters.translate(_APOSTROPHES)
 
 
 def words(text: str) -> list[str]:
