@@ -1,4 +1,4 @@
-"""A router for language models that a voice stands on: raced, failed over, resumed.
+"""A router for the language models of voice agents: it hedges, fails over and resumes replies.
 
 async with open_router([Connection(name="a", base_url="http://host/v1")]) as router:
     async for chunk in router.stream(ChatRequest(messages=[...], speech=True)):

@@ -1,4 +1,4 @@
-"""The management API, asked over HTTP. What it refuses is raised as the error it was there."""
+"""A client of the management API over HTTP. It raises the errors that the API raised itself."""
 
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -20,9 +20,10 @@ from llm_router.errors import (
     RouterError,
 )
 
-_CONNECT_WITHIN, _ANSWER_WITHIN = 5.0, 60.0
-_RECORD = TypeAdapter(Connection)
-_PAGE = 200
+_CONNECT_TIMEOUT = 5.0  # s
+_ANSWER_TIMEOUT = 60.0  # s
+_CONNECTION = TypeAdapter(Connection)
+_PAGE_SIZE = 200
 _ERRORS: Mapping[int, type[RouterError]] = {
     400: ConfigurationError,
     403: ForbiddenError,
@@ -31,24 +32,26 @@ _ERRORS: Mapping[int, type[RouterError]] = {
     413: ConfigurationError,
     422: ConfigurationError,
 }
-_UNAUTHORIZED, _OK_BELOW = 401, 300
+_UNAUTHORIZED = 401
+_FIRST_NOT_OK = 300
 NDJSON = "application/x-ndjson"
 
 
 class ApiClient:
-    """At `url`, with an API key. Close it, or use it within `async with`.
+    """A client of the API at `url`, with an API key. Close it, or use it within `async with`.
 
-    `transport`: another way to it than a socket.
+    `transport` replaces the network, for example by an application in the same process.
     """
 
     def __init__(
         self, url: str, key: str = "", *, transport: httpx2.AsyncBaseTransport | None = None
     ) -> None:
-        self.shown = url.rstrip("/").removesuffix("/api")
+        self.url = url.rstrip("/").removesuffix("/api")
+        """Address of the HTTP process, as error messages name it."""
         self._client = httpx2.AsyncClient(
-            base_url=f"{self.shown}/",
+            base_url=f"{self.url}/",
             headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=httpx2.Timeout(_ANSWER_WITHIN, connect=_CONNECT_WITHIN),
+            timeout=httpx2.Timeout(_ANSWER_TIMEOUT, connect=_CONNECT_TIMEOUT),
             transport=transport,
         )
 
@@ -61,19 +64,24 @@ class ApiClient:
     async def aclose(self) -> None:
         await self._client.aclose()
 
-    async def ask(
+    async def request(
         self,
         method: str,
         path: str,
         body: Any = None,
         *,
         params: Mapping[str, Any] | None = None,
-        within: float = _ANSWER_WITHIN,
+        timeout: float = _ANSWER_TIMEOUT,  # noqa: ASYNC109  handed to httpx2, which says what timed out
     ) -> Any:
-        """The JSON of the answer. Raises ApiError, and what the API itself refuses with."""
+        """Sends a request and returns the JSON of the answer, or None where it has no body.
+
+        Parameters that are None or empty are left out; `timeout` is in seconds. Raises ApiError
+        where the API does not answer, else the error that stands for the answer's status:
+        ConfigurationError, ForbiddenError, NotFoundError, ConflictError or ReplyFailedError.
+        """
         try:
             answer = await self._client.request(
-                method, f"api{path}", json=body, params=_said(params), timeout=within
+                method, f"api{path}", json=body, params=_given(params), timeout=timeout
             )
         except httpx2.HTTPError as error:
             raise self._unreachable(error) from error
@@ -81,24 +89,24 @@ class ApiClient:
         try:
             return answer.json() if answer.content else None
         except ValueError as error:
-            raise self._no_patchbay(answer) from error
+            raise self._not_patchbay(answer) from error
 
-    async def ready(self) -> None:
-        """Returns when all that the HTTP process needs answers. Raises ApiError."""
+    async def check_ready(self) -> None:
+        """Raises ApiError unless the HTTP process, its database and LiveKit answer."""
         try:
             answer = await self._client.get("readyz")
         except httpx2.HTTPError as error:
             raise self._unreachable(error) from error
         self._raise_for(answer)
 
-    async def lines(self, path: str, body: Any) -> AsyncGenerator[dict[str, Any], None]:
-        """Each line of an answer that comes bit by bit. Raises as `ask` does."""
-        asked = self._client.stream(
-            "POST", f"api{path}", json=body, headers={"Accept": NDJSON}, timeout=_ANSWER_WITHIN
+    async def stream_lines(self, path: str, body: Any) -> AsyncGenerator[dict[str, Any], None]:
+        """Posts `body` and yields each line of the NDJSON answer. Raises as `request` does."""
+        request = self._client.stream(
+            "POST", f"api{path}", json=body, headers={"Accept": NDJSON}, timeout=_ANSWER_TIMEOUT
         )
         try:
-            async with asked as answer:
-                if answer.status_code >= _OK_BELOW:
+            async with request as answer:
+                if answer.status_code >= _FIRST_NOT_OK:
                     await answer.aread()
                 self._raise_for(answer)
                 async for line in answer.aiter_lines():
@@ -106,89 +114,97 @@ class ApiClient:
         except httpx2.HTTPError as error:
             raise self._unreachable(error) from error
 
-    async def pages(self, path: str, params: Mapping[str, Any]) -> AsyncGenerator[Any, None]:
-        """Every item of a list, page after page."""
+    async def list_items(self, path: str, params: Mapping[str, Any]) -> AsyncGenerator[Any, None]:
+        """Yields every item of a list, page after page. Raises the errors of `request`."""
         offset = 0
         while True:
-            here = {**params, "limit": _PAGE, "offset": offset}
-            page = await self.ask("GET", path, params=here)
+            window = {"limit": _PAGE_SIZE, "offset": offset}
+            page = await self.request("GET", path, params={**params, **window})
             for item in page["items"]:
                 yield item
-            offset += _PAGE
+            offset += _PAGE_SIZE
             if offset >= page["total"]:
                 return
 
     def _raise_for(self, answer: httpx2.Response) -> None:
-        if answer.status_code < _OK_BELOW:
+        if answer.status_code < _FIRST_NOT_OK:
             return
         if answer.headers.get("content-type") != "application/problem+json":
-            raise self._no_patchbay(answer)
+            raise self._not_patchbay(answer)
         problem, status = answer.json(), answer.status_code
         if status == _UNAUTHORIZED:
             raise ApiError(
-                f"{self.shown}: the API key is missing, or does not count there; put one that works"
-                " into PATCHBAY_API_KEY"
+                f"{self.url}: the API key is missing or not valid there; put a valid key into"
+                " PATCHBAY_API_KEY"
             )
         if "reasons" in problem:
             raise ReplyFailedError([(name, reason) for name, reason in problem["reasons"]])
         if kind := _ERRORS.get(status):
             raise kind(problem["detail"])
-        raise ApiError(f"{self.shown}: {problem['title']}: {problem['detail']}")
+        raise ApiError(f"{self.url}: {problem['title']}: {problem['detail']}")
 
     def _unreachable(self, error: httpx2.HTTPError) -> ApiError:
         return ApiError(
-            f"{self.shown}: does not answer ({type(error).__name__}); start the HTTP process there"
+            f"{self.url}: does not answer ({type(error).__name__}); start the HTTP process there"
             " (python -m agent.api), or correct the address"
         )
 
-    def _no_patchbay(self, answer: httpx2.Response) -> ApiError:
+    def _not_patchbay(self, answer: httpx2.Response) -> ApiError:
         return ApiError(
-            f"{self.shown}: answers {answer.status_code}, but not as Patchbay does; correct the"
-            " address"
+            f"{self.url}: answers {answer.status_code}, but is not Patchbay; correct the address"
         )
 
 
 async def find_connection(client: ApiClient, name_or_id: str) -> dict[str, Any]:
-    """The one of that name, else of that id, as JSON. Raises NotFoundError, and ConflictError where
-    several owners have one of that name.
+    """Finds a connection by its name, else by its id, and returns it as the API shows it.
+
+    Raises NotFoundError where there is none, ConflictError where several owners have a connection
+    of that name, and the errors of `ApiClient.request`.
     """
-    page = await client.ask("GET", "/connections", params={"name": name_or_id})
+    page = await client.request("GET", "/connections", params={"name": name_or_id})
     found: list[dict[str, Any]] = page["items"]
-    refuse_several(name_or_id, [(item["id"], item["owner"]) for item in found])
+    require_unique_name(name_or_id, [(item["id"], item["owner"]) for item in found])
     if found:
         return found[0]
-    absent = NotFoundError(f"there is no connection {name_or_id[:100]!r}; list them to see")
+    missing = NotFoundError(
+        f"there is no connection {name_or_id[:100]!r}; list the connections to see their names"
+    )
     if not ID_PATTERN.fullmatch(name_or_id):
-        raise absent
+        raise missing
     try:
-        by_id: dict[str, Any] = await client.ask("GET", f"/connections/{name_or_id}")
+        by_id: dict[str, Any] = await client.request("GET", f"/connections/{name_or_id}")
     except NotFoundError:
-        raise absent from None
+        raise missing from None
     return by_id
 
 
-def refuse_several(name: str, found: Sequence[tuple[str, str]]) -> None:
-    """`found`: the id and the owner of each connection that is called so."""
+def require_unique_name(name: str, found: Sequence[tuple[str, str]]) -> None:
+    """Raises ConflictError where several connections have this name.
+
+    `found`: id and owner of each connection of the name.
+    """
     if len(found) > 1:
-        said = ", ".join(f"{id_} (of {owner or 'nobody'})" for id_, owner in found)
-        raise ConflictError(f"{len(found)} connections are called {name!r}; give one's id: {said}")
+        choices = ", ".join(f"{id_} (owner: {owner or 'none'})" for id_, owner in found)
+        raise ConflictError(
+            f"{len(found)} connections are called {name!r}; give the id of one: {choices}"
+        )
 
 
-def connection_of(shown: Mapping[str, Any]) -> Connection:
-    """The record that the API shows, which is without secrets."""
-    fields = {name: shown[name] for name in Connection.__dataclass_fields__ if name in shown}
-    return _RECORD.validate_python(fields)
+def parse_connection(item: Mapping[str, Any]) -> Connection:
+    """Returns the record, without secrets, that a JSON object of the API stands for."""
+    fields = {name: item[name] for name in Connection.__dataclass_fields__ if name in item}
+    return _CONNECTION.validate_python(fields)
 
 
-def params_of(query: Query) -> dict[str, Any]:
-    """A query as the API is asked it; how many there are is left to `pages`."""
-    said = asdict(query)
-    said["tag"], said["order"] = said.pop("tags"), "desc" if said.pop("descending") else "asc"
-    return {name: value for name, value in said.items() if name not in {"limit", "offset"}}
+def query_params(query: Query) -> dict[str, Any]:
+    """Returns a query as parameters of the API, without limit and offset."""
+    params = asdict(query)
+    params["tag"] = params.pop("tags")
+    params["order"] = "desc" if params.pop("descending") else "asc"
+    return {name: value for name, value in params.items() if name not in {"limit", "offset"}}
 
 
-def _said(params: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What is None, or no tag at all, is not asked."""
+def _given(params: Mapping[str, Any] | None) -> dict[str, Any]:
     return {
         name: value for name, value in (params or {}).items() if value not in (None, (), [], "")
     }

@@ -1,13 +1,13 @@
-"""Stored connections for scripts, over the database or over HTTP, with one face.
+"""Stored connections for scripts: one interface over the database and over HTTP.
 
     async with await get_connection("Local Ollama") as ollama:
         answer = await ollama.generate("A haiku about tea.", temperature=0.7)
         print(answer.text, answer.usage, answer.duration)
 
-Without an address it goes by the settings: PATCHBAY_API_URL with PATCHBAY_API_KEY, else
-DATABASE_URL. Over the database whoever runs the script is an admin: the machine is theirs. Over
-HTTP the role of the API key holds, and no key of a connection comes out: there the HTTP process
-does what `generate` asks for, and a LLM for LiveKit cannot be made.
+Without an address the settings decide: PATCHBAY_API_URL with PATCHBAY_API_KEY, else DATABASE_URL.
+Over the database a script has the rights of an admin, since the machine holds the master key. Over
+HTTP it has the role of its API key, and the keys of connections stay on the server: the HTTP
+process carries out `generate`, and an LLM for LiveKit cannot be made.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from pydantic import TypeAdapter
 from config.settings import ClientSettings, StoreSettings, load_section
 from llm_router.api_client import (
     ApiClient,
-    connection_of,
     find_connection,
-    params_of,
-    refuse_several,
+    parse_connection,
+    query_params,
+    require_unique_name,
 )
 from llm_router.clock import SystemClock
 from llm_router.connections.access import SYSTEM
@@ -54,20 +54,20 @@ __all__ = ["ConnectionManager", "Generated", "ManagedConnection", "get_connectio
 _OPERATOR = replace(SYSTEM, origin="sdk")
 _INTEGRATIONS: tuple[Integration, ...] = ("livekit", "mcp", "automation")
 _GENERATED = TypeAdapter(Generated)
-_SLACK = 10.0
-"""Seconds the HTTP process may take beyond what its connection may."""
+_HTTP_OVERHEAD = 10.0
+"""Time that the HTTP process may take in addition to its connection's timeout (s)."""
 
 
-class Flags(TypedDict, total=False):
-    """What a connection must be meant for."""
+class UseFlags(TypedDict, total=False):
+    """The uses that a connection must be meant for."""
 
     use_in_livekit: bool
     use_in_mcp: bool
     use_in_automation: bool
 
 
-class Wanted(Flags, total=False):
-    """As in `connections.Query`; what is left out asks nothing."""
+class ConnectionFilter(UseFlags, total=False):
+    """Conditions on connections; see `connections.store.Query`."""
 
     connection_type: ConnectionType
     is_active: bool
@@ -76,8 +76,8 @@ class Wanted(Flags, total=False):
     text: str
 
 
-class Asked(TypedDict, total=False):
-    """Whatever is left out is as the connection has it."""
+class GenerateOptions(TypedDict, total=False):
+    """Options of one text. The connection's own values stand in for those left out."""
 
     system: str
     temperature: float | None
@@ -86,11 +86,12 @@ class Asked(TypedDict, total=False):
 
 
 class ConnectionManager:
-    """The connections at `url`: that of a database, or of the management API with an `api_key`.
+    """The connections at `url`: of a database, or of the management API with an `api_key`.
 
-    Opened when first used. Close it, or use it within `async with`; what came out of it ends then.
-    `master_keys` or `key_file` open what a database has sealed; else the settings say where they
-    are. Raises what `llm_router.errors` lists; ConfigurationError for an address that is neither.
+    It opens when first used. Close it, or use it within `async with`; the connections it returned
+    are closed with it. `master_keys` or `key_file` open the secrets of a database; without them the
+    settings name both. Raises the errors of `llm_router.errors`: ConfigurationError for an address
+    that is neither a database nor HTTP.
     """
 
     def __init__(
@@ -101,9 +102,12 @@ class ConnectionManager:
         master_keys: Sequence[str] = (),
         key_file: Path | None = None,
     ) -> None:
-        self._url, self._api_key = url, api_key
-        self._master_keys, self._key_file = tuple(master_keys), key_file
-        self._stack, self._turn = AsyncExitStack(), asyncio.Lock()
+        self._url = url
+        self._api_key = api_key
+        self._master_keys = tuple(master_keys)
+        self._key_file = key_file
+        self._stack = AsyncExitStack()
+        self._opening = asyncio.Lock()
         self._source: _Source | None = None
 
     async def __aenter__(self) -> Self:
@@ -116,15 +120,19 @@ class ConnectionManager:
         self._source = None
         await self._stack.aclose()
 
-    async def get_connections(self, **wanted: Unpack[Wanted]) -> "list[ManagedConnection]":
-        """Those that are as wanted, by priority."""
+    async def get_connections(
+        self, **conditions: Unpack[ConnectionFilter]
+    ) -> "list[ManagedConnection]":
+        """Returns the connections that meet all conditions, by priority."""
         source = await self._opened()
-        found = await source.find(Query(**wanted, limit=None))
+        found = await source.find(Query(**conditions, limit=None))
         return [ManagedConnection(record, source, self) for record in found]
 
-    async def get_connection(self, name: str, **flags: Unpack[Flags]) -> "ManagedConnection":
-        """The one of that name, or of that id. Raises NotFoundError, and ForbiddenError for one
-        without a flag that is asked for, which it names.
+    async def get_connection(self, name: str, **flags: Unpack[UseFlags]) -> "ManagedConnection":
+        """Returns the connection of this name or id.
+
+        Raises NotFoundError where there is none, ConflictError where several have the name, and
+        ForbiddenError, naming the flag, for a connection that is not meant for a required use.
         """
         source = await self._opened()
         record = await source.get(name)
@@ -134,7 +142,7 @@ class ConnectionManager:
         return ManagedConnection(record, source, self)
 
     async def _opened(self) -> "_Source":
-        async with self._turn:
+        async with self._opening:
             if self._source is None:
                 self._source = await self._open()
             return self._source
@@ -147,7 +155,7 @@ class ConnectionManager:
         if url is None or not url.startswith(("http://", "https://")):
             return await self._open_database(url)
         api = ApiClient(url, key if key is not None else load_section(ClientSettings).api_key)
-        return _OverHttp(await self._stack.enter_async_context(api))
+        return _HttpSource(await self._stack.enter_async_context(api))
 
     async def _open_database(self, url: str | None) -> "_Source":
         settings = load_section(StoreSettings)
@@ -158,18 +166,19 @@ class ConnectionManager:
                 self._key_file or settings.encryption_key_file,
             )
         )
-        return _InDatabase(store)
+        return _DatabaseSource(store)
 
 
 class ManagedConnection:
-    """A stored connection that can be asked. `record` is all that is known of it, but its secrets.
+    """A stored connection to generate texts or run a call with. `record` holds all but its secrets.
 
-    Closing it closes the manager it came from.
+    Closing it closes the manager that returned it.
     """
 
     def __init__(self, record: Connection, source: "_Source", manager: ConnectionManager) -> None:
         self.record = record
-        self._source, self._manager = source, manager
+        self._source = source
+        self._manager = manager
 
     @property
     def id(self) -> str:
@@ -179,21 +188,21 @@ class ManagedConnection:
     def name(self) -> str:
         return self.record.name
 
-    async def generate(self, prompt: str, **asked: Unpack[Asked]) -> Generated:
-        """The whole answer. What it used counts against the connection's limits and its budget.
+    async def generate(self, prompt: str, **options: Unpack[GenerateOptions]) -> Generated:
+        """Generates a text and returns it whole. Its use counts against limits and budget.
 
-        Raises ForbiddenError without the flag use_in_automation, ConflictError where it is switched
-        off, at a limit or out of budget, and ReplyFailedError, with the reason, where it gave no
-        answer.
+        Raises ForbiddenError without the flag use_in_automation, ConflictError where the connection
+        is switched off, at a limit or out of budget, and ReplyFailedError, with the reason, where
+        its server failed to answer.
         """
         require_flag(self.record, "automation")
-        return await self._source.generate(self.record, prompt, asked)
+        return await self._source.generate(self.record, prompt, options)
 
     def create_llm_instance(self, *, session_id: str = "", language: str = "en") -> "RouterLLM":
-        """A `livekit.agents.llm.LLM` for an AgentSession, with this connection behind it. Close it.
+        """Makes a `livekit.agents.llm.LLM` over this connection, for an AgentSession. Close it.
 
-        Raises ForbiddenError without the flag use_in_livekit, and over HTTP, where the key that it
-        needs stays on the server.
+        Raises ForbiddenError without the flag use_in_livekit, and always over HTTP, where the
+        connection's key stays on the server.
         """
         require_flag(self.record, "livekit")
         return self._source.create_llm(self.record, session_id, language)
@@ -212,9 +221,12 @@ class ManagedConnection:
 
 
 async def get_connection(
-    name: str, url: str | None = None, *, api_key: str | None = None, **flags: Unpack[Flags]
+    name: str, url: str | None = None, *, api_key: str | None = None, **flags: Unpack[UseFlags]
 ) -> ManagedConnection:
-    """As `ConnectionManager.get_connection`, with a manager of its own: close what you get."""
+    """Returns one connection from a manager of its own; close the connection after use.
+
+    Arguments and errors are those of `ConnectionManager` and `ConnectionManager.get_connection`.
+    """
     manager = ConnectionManager(url, api_key=api_key)
     try:
         return await manager.get_connection(name, **flags)
@@ -223,7 +235,7 @@ async def get_connection(
         raise
 
 
-# ── Where they are ───────────────────────────────────────────────────────────────────────────────
+# ── Sources: the database, or the API over HTTP ──────────────────────────────────────────────────
 
 
 class _Source(Protocol):
@@ -231,12 +243,14 @@ class _Source(Protocol):
 
     async def get(self, name_or_id: str) -> Connection: ...
 
-    async def generate(self, record: Connection, prompt: str, asked: Asked) -> Generated: ...
+    async def generate(
+        self, record: Connection, prompt: str, options: GenerateOptions
+    ) -> Generated: ...
 
     def create_llm(self, record: Connection, session_id: str, language: str) -> "RouterLLM": ...
 
 
-class _InDatabase:
+class _DatabaseSource:
     def __init__(self, store: SqlConnectionStore) -> None:
         self._store = store
 
@@ -245,12 +259,14 @@ class _InDatabase:
 
     async def get(self, name_or_id: str) -> Connection:
         found = await self.find(Query(name=name_or_id))
-        refuse_several(name_or_id, [(c.id, c.owner) for c in found])
+        require_unique_name(name_or_id, [(c.id, c.owner) for c in found])
         return found[0] if found else await self._store.get(_OPERATOR, name_or_id)
 
-    async def generate(self, record: Connection, prompt: str, asked: Asked) -> Generated:
-        async with open_alone(await self._used(record), self._store.database) as router:
-            return await generate(router, text_request(prompt, **asked))
+    async def generate(
+        self, record: Connection, prompt: str, options: GenerateOptions
+    ) -> Generated:
+        async with self._router(record) as router:
+            return await generate(router, text_request(prompt, **options))
 
     def create_llm(self, record: Connection, session_id: str, language: str) -> "RouterLLM":
         from llm_router.integrations.livekit import RouterLLM  # noqa: PLC0415  it takes seconds
@@ -259,11 +275,7 @@ class _InDatabase:
 
     @asynccontextmanager
     async def _router(self, record: Connection) -> AsyncIterator[Router]:
-        async with open_alone(await self._used(record), self._store.database) as router:
-            yield router
-
-    async def _used(self, record: Connection) -> Connection:
-        """With its key, whose use is written down."""
+        """Opens the connection with its key, notes the use in the audit log, routes to it alone."""
         opener = ConnectionOpener(
             store=self._store,
             audit=ApiKeys(self._store.database),
@@ -271,27 +283,32 @@ class _InDatabase:
             clock=SystemClock(),
         )
         connection, _ = await opener.open(_OPERATOR, record.id, "use", action="use")
-        return connection
+        async with open_alone(connection, self._store.database) as router:
+            yield router
 
 
-class _OverHttp:
+class _HttpSource:
     def __init__(self, api: ApiClient) -> None:
         self._api = api
 
     async def find(self, query: Query) -> list[Connection]:
-        items = self._api.pages("/connections", params_of(query))
-        return [connection_of(item) async for item in items]
+        items = self._api.list_items("/connections", query_params(query))
+        return [parse_connection(item) async for item in items]
 
     async def get(self, name_or_id: str) -> Connection:
-        return connection_of(await find_connection(self._api, name_or_id))
+        return parse_connection(await find_connection(self._api, name_or_id))
 
-    async def generate(self, record: Connection, prompt: str, asked: Asked) -> Generated:
-        path, body = f"/connections/{record.id}/generate", {"prompt": prompt, **asked}
-        said = await self._api.ask("POST", path, body, within=record.timeout + _SLACK)
-        return _GENERATED.validate_python(said)
+    async def generate(
+        self, record: Connection, prompt: str, options: GenerateOptions
+    ) -> Generated:
+        path = f"/connections/{record.id}/generate"
+        body = {"prompt": prompt, **options}
+        timeout = record.timeout + _HTTP_OVERHEAD
+        answer = await self._api.request("POST", path, body, timeout=timeout)
+        return _GENERATED.validate_python(answer)
 
-    def create_llm(self, record: Connection, session_id: str, language: str) -> "RouterLLM":  # noqa: ARG002  there is none
+    def create_llm(self, record: Connection, session_id: str, language: str) -> "RouterLLM":  # noqa: ARG002  it always refuses
         raise ForbiddenError(
-            f"connection {record.name!r} was found over HTTP, and its key does not leave the"
-            " server; open ConnectionManager with the URL of the database, or use generate()"
+            f"connection {record.name!r} was found over HTTP, and its key stays on the server;"
+            " open ConnectionManager with the URL of the database, or use generate()"
         )

@@ -1,4 +1,4 @@
-"""`python -m llm_router.cli`, the same as `llm-router`."""
+"""Runs `llm-router` as `python -m llm_router.cli`."""
 
 import sys
 

@@ -1,56 +1,64 @@
-"""`llm-router api-keys create|list|revoke`: who may ask the management API."""
+"""`llm-router api-keys create|list|revoke`: the keys that give access to the management API."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 
-from llm_router.cli.command import Session, over_api
+from llm_router.cli.command import CommandContext, api_command
 from llm_router.connections.access import Role
 
-app = typer.Typer(help="Keys of the management API itself.", no_args_is_help=True)
+app = typer.Typer(help="Manage keys of the management API.", no_args_is_help=True)
 
 
-@over_api(app, "create")
+@api_command(app, "create")
 async def create(
-    session: Session,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose it is.")],
+    context: CommandContext,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the key's holder.")],
     *,
-    role: Annotated[Role, typer.Option(help="What it may do; see docs/api.md.")],
-    team: Annotated[str, typer.Option(help="With whom it shares.")] = "",
+    role: Annotated[Role, typer.Option(help="What the key may do; see docs/api.md.")],
+    team: Annotated[str, typer.Option(help="Team that the holder shares connections with.")] = "",
     owner: Annotated[
-        str | None, typer.Option(help="Whose connections; NAME's, unless given.")
+        str | None, typer.Option(help="Owner of the connections it adds. [default: NAME]")
     ] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="For how long it counts.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="Days until the key expires.")] = None,
 ) -> None:
-    """Make a key. It is shown this once, alone on standard output; only its digest is kept."""
-    until = datetime.now(UTC) + timedelta(days=days) if days else None
+    """Create a key and print it.
+
+    The key is printed this once, alone on standard output; only its digest is stored.
+    """
+    expiry = datetime.now(UTC) + timedelta(days=days) if days else None
     body = {
         "name": name,
         "role": role,
         "team": team,
         "owner": owner,
-        "expires_at": until and until.isoformat(),
+        "expires_at": expiry and expiry.isoformat(),
     }
-    made = await session.api.ask("POST", "/keys", body)
-    session.out.json(made)
-    session.out.say(f"key {made['id']} of {name} ({role}); keep it, it is not shown again:")
-    session.out.line(made["key"])
+    key = await context.api.request("POST", "/keys", body)
+    context.out.json(key)
+    context.out.print_note(
+        f"created key {key['id']} for {name} ({role}); save it, it is not shown again:"
+    )
+    context.out.print_line(key["key"])
 
 
-@over_api(app, "list")
-async def list_(session: Session) -> None:
-    """List them, the latest first. The keys themselves are not kept."""
-    found = [item async for item in session.api.pages("/keys", {})]
-    session.out.json(found)
+@api_command(app, "list")
+async def list_(context: CommandContext) -> None:
+    """List the keys, the latest first, without the keys themselves."""
+    items = [item async for item in context.api.list_items("/keys", {})]
+    context.out.json(items)
     columns = ("id", "name", "role", "team", "last4", "created_at", "expires_at", "revoked_at")
-    rows = [[item[column] for column in columns] for item in found]
-    session.out.table(columns, rows, "there is none")
+    rows = [[item[column] for column in columns] for item in items]
+    context.out.print_table(columns, rows, "there are no keys")
 
 
-@over_api(app, "revoke")
-async def revoke(session: Session, key_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
-    """Revoke one, and end every session that began with it."""
-    await session.api.ask("DELETE", f"/keys/{key_id}")
-    session.out.line(f"revoked {key_id}")
-    session.out.json({"revoked": key_id})
+@api_command(app, "revoke")
+async def revoke(
+    context: CommandContext,
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the key.")],
+) -> None:
+    """Revoke a key, and end every session that was opened with it."""
+    await context.api.request("DELETE", f"/keys/{key_id}")
+    context.out.print_line(f"revoked {key_id}")
+    context.out.json({"revoked": key_id})

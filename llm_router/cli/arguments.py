@@ -1,7 +1,7 @@
-"""What is given on the command line: fields, and where secrets are. Never the secrets themselves.
+"""Arguments that several commands share: fields of a connection, and sources of secrets.
 
-Arguments can be read by everybody on the machine while a command runs, and stay in the shell's
-history; so a key is asked for, piped in, or taken from a variable.
+A secret is never an argument itself: other users of the machine can read arguments while a command
+runs, and the shell's history keeps them. So an argument names where to read the secret.
 """
 
 import json
@@ -12,94 +12,118 @@ from typing import Annotated, Any
 import typer
 
 from config.settings import environment
-from llm_router.cli.command import NotDoneError
+from llm_router.cli.command import CommandError
 from llm_router.connections.record import SECRET_FIELDS, STORE_MANAGED_FIELDS, Connection
 
-_WHERE = "ask (a hidden prompt), - (standard input), env:NAME (a variable) or none"
-KeyFrom = Annotated[
-    str | None, typer.Option("--key", metavar="WHERE", help=f"Where its API key is: {_WHERE}.")
+_SOURCES = "ask (a hidden prompt), - (standard input), env:NAME (a variable) or none"
+KeySource = Annotated[
+    str | None,
+    typer.Option("--key", metavar="WHERE", help=f"Where to read its API key: {_SOURCES}."),
 ]
-HeadersFrom = Annotated[
+HeaderSources = Annotated[
     list[str] | None,
-    typer.Option("--header", metavar="NAME=WHERE", help="A header to send; WHERE as for --key."),
+    typer.Option(
+        "--header",
+        metavar="NAME=WHERE",
+        help="Send this header; WHERE as for --key. Repeat the option for more headers.",
+    ),
 ]
-Sets = Annotated[
+FieldValues = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="FIELD=VALUE",
-        help="Any other field, such as --set timeout=20 or --set 'extra_body={\"seed\": 1}';"
-        " null takes a value away.",
+        help="Set any other field, such as --set timeout=20 or --set 'extra_body={\"seed\": 1}';"
+        " null clears it. Repeat the option for more fields.",
     ),
 ]
 
 
-def secret(where: str, what: str) -> str | None:
-    """The secret that `where` speaks of; None: there is to be none."""
-    if where == "none":
+def read_secret(source: str, label: str) -> str | None:
+    """Reads a secret from the `source` that an argument names; None for the source "none".
+
+    `label` names the secret in prompts and errors. Raises CommandError where the source has none.
+    """
+    if source == "none":
         return None
-    if where == "ask":
+    if source == "ask":
         if not sys.stdin.isatty():
-            raise NotDoneError(f"{what}: nobody is there to be asked; give - or env:NAME")
-        return str(typer.prompt(what, hide_input=True, err=True)).strip()
-    if where == "-":
+            raise CommandError(
+                f"{label}: cannot ask, since standard input is not a terminal; give - or env:NAME"
+            )
+        return str(typer.prompt(label, hide_input=True, err=True)).strip()
+    if source == "-":
         if text := sys.stdin.readline().strip():
             return text
-        raise NotDoneError(f"{what}: standard input is empty; pipe it in, or give env:NAME")
-    if where.startswith("env:"):
-        name = where.removeprefix("env:")
+        raise CommandError(f"{label}: standard input is empty; pipe it in, or give env:NAME")
+    if source.startswith("env:"):
+        name = source.removeprefix("env:")
         if text := environment().get(name, "").strip():
             return text
-        raise NotDoneError(f"{what}: the variable {name} is not set; set it, or give - or ask")
-    # Not repeated: it is likely to be the secret.
-    raise NotDoneError(
-        f"{what}: say where it is: {_WHERE}. If what you gave was the secret itself, others may"
+        raise CommandError(f"{label}: the variable {name} is not set; set it, or give - or ask")
+    # The message does not repeat `source`, which may well be the secret.
+    raise CommandError(
+        f"{label}: name where to read it: {_SOURCES}. If you gave the secret itself, others may"
         " have seen it: have it replaced"
     )
 
 
-def fields(
-    plain: Mapping[str, Any],
-    sets: Sequence[str] | None = None,
+def collect_fields(
+    options: Mapping[str, Any],
+    assignments: Sequence[str] | None = None,
     key: str | None = None,
     headers: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """The fields of a connection that were given; those of `plain` that are None were not."""
-    given = {name: value for name, value in plain.items() if value not in (None, [], ())}
-    given |= dict(_set(pair) for pair in sets or ())
+    """Returns the fields of a connection that the arguments set, with their secrets read.
+
+    `options`: values by field, None where not given; `assignments`, `key` and `headers`: the
+    arguments of --set, --key and --header. Raises CommandError for one that makes no sense.
+    """
+    fields = {name: value for name, value in options.items() if value not in (None, [], ())}
+    fields |= dict(_parse_assignment(pair) for pair in assignments or ())
     if key is not None:
-        given["api_key"] = secret(key, "the API key")
+        fields["api_key"] = read_secret(key, "the API key")
     if headers:
-        pairs = [_parted(pair, "--header", "NAME=WHERE") for pair in headers]
-        given["headers"] = {name: secret(where, f"header {name}") or "" for name, where in pairs}
-    return given
+        pairs = [_split_pair(pair, "--header", "NAME=WHERE") for pair in headers]
+        fields["headers"] = {
+            name: read_secret(source, f"header {name}") or "" for name, source in pairs
+        }
+    return fields
 
 
 def confirm(question: str, *, yes: bool) -> bool:
-    """Raises NotDoneError where nobody is there to be asked."""
+    """Asks a yes-or-no question; `yes` answers it.
+
+    Raises CommandError if standard input is not a terminal.
+    """
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise NotDoneError("nobody is there to be asked; to go ahead, add --yes")
+        raise CommandError(
+            "cannot ask for confirmation, since standard input is not a terminal; to go ahead, add"
+            " --yes"
+        )
     return typer.confirm(question, err=True)
 
 
-def _set(pair: str) -> tuple[str, Any]:
-    name, value = _parted(pair, "--set", "FIELD=VALUE")
+def _parse_assignment(pair: str) -> tuple[str, Any]:
+    name, value = _split_pair(pair, "--set", "FIELD=VALUE")
     if name in SECRET_FIELDS:
-        raise NotDoneError(f"--set {name}: secrets are not given here; use --key or --header")
+        raise CommandError(f"--set {name}: secrets are not set here; use --key or --header")
     if name in STORE_MANAGED_FIELDS and name != "owner":
-        raise NotDoneError(f"--set {name}: that is kept by the store; nobody sets it")
+        raise CommandError(f"--set {name}: the store sets this field itself")
     if name not in Connection.__dataclass_fields__:
-        raise NotDoneError(f"--set {name}: there is no such field; `connections show` names them")
+        raise CommandError(
+            f"--set {name}: there is no such field; `connections show` lists the fields"
+        )
     try:
         return name, json.loads(value)
     except ValueError:
         return name, value
 
 
-def _parted(pair: str, option: str, shape: str) -> tuple[str, str]:
+def _split_pair(pair: str, option: str, shape: str) -> tuple[str, str]:
     name, sign, value = pair.partition("=")
     if not sign or not name:
-        raise NotDoneError(f"{option}: must look like {shape}")
+        raise CommandError(f"{option}: must look like {shape}")
     return name.strip(), value

@@ -1,6 +1,7 @@
-"""An application of this very process as a transport of httpx2, whose answers come bit by bit.
+"""An httpx2 transport to an ASGI application in the same process, with streamed answers.
 
-httpx2's own waits for the whole answer, so that words would all come at its end.
+httpx2's own `ASGITransport` waits for the whole answer, so that streamed words would all come at
+its end.
 """
 
 import asyncio
@@ -11,10 +12,12 @@ import httpx2
 from starlette.types import ASGIApp
 
 _CLIENT = ("cli", 0)
-"""What the audit log says of where a request came from."""
+"""Address of the client, as the audit log records it."""
 
 
-class InProcess(httpx2.AsyncBaseTransport):
+class StreamingASGITransport(httpx2.AsyncBaseTransport):
+    """Sends each request to `app` and streams its answer."""
+
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
@@ -24,19 +27,20 @@ class InProcess(httpx2.AsyncBaseTransport):
 
 
 class _Call(httpx2.AsyncByteStream):
-    """One request, and its answer as it comes. It owns the task in which the application runs."""
+    """One request and its streamed answer. It owns the task in which the application runs."""
 
     def __init__(self, app: ASGIApp, request: httpx2.Request, body: bytes) -> None:
         self._body: bytes | None = body
-        # No bound: an answer is as long as it is, and is read as it comes.
+        # Unbounded: an answer that is not read would block the application at its end.
         self._messages: asyncio.Queue[MutableMapping[str, Any] | None] = asyncio.Queue()
-        self._left = asyncio.Event()
+        self._disconnected = asyncio.Event()
         self._task = asyncio.create_task(self._run(app, _scope(request)))
 
     async def response(self) -> httpx2.Response:
+        """Waits for the head of the answer. Raises the application's error if it fails first."""
         try:
             while (start := await self._messages.get()) is None:
-                await self._task  # raises what went wrong
+                await self._task  # raises the application's error
         except BaseException:
             await self.aclose()
             raise
@@ -51,7 +55,7 @@ class _Call(httpx2.AsyncByteStream):
         await self._task
 
     async def aclose(self) -> None:
-        self._left.set()
+        self._disconnected.set()
         self._task.cancel()
         await asyncio.wait([self._task])
 
@@ -63,7 +67,7 @@ class _Call(httpx2.AsyncByteStream):
 
     async def _receive(self) -> MutableMapping[str, Any]:
         if self._body is None:
-            await self._left.wait()
+            await self._disconnected.wait()
             return {"type": "http.disconnect"}
         body, self._body = self._body, None
         return {"type": "http.request", "body": body, "more_body": False}

@@ -1,10 +1,10 @@
-"""What `llm-router doctor` is told. More checks come from packages that name them as entry points:
+"""The interface of a check for `llm-router doctor`. Packages add checks as entry points:
 
     [project.entry-points."patchbay.checks"]
     agent = "agent.checks:check"
 
-That is how the doctor looks at LiveKit and the audio engines, which are the agent's own, without
-knowing the agent.
+So the doctor checks LiveKit and the audio engines, which belong to the agent, without knowing the
+agent.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -12,16 +12,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 CHECKS = "patchbay.checks"
-"""The group of those entry points. Each is a `Check`."""
+"""Group of the entry points. Each names a `Check`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`said` is what was seen; of a fault, what to do about it as well. A note is no fault."""
+    """The result of one check."""
 
-    what: str
+    subject: str
+    """Name of the checked part, such as "database"."""
     state: Literal["ok", "note", "fault"]
-    said: str
+    """Only a fault fails the command; a note is for information."""
+    message: str
+    """Describes what was found and, for a fault, what to do about it."""
 
 
 Check = Callable[[], AsyncIterator[Finding]]
+"""A check yields any number of findings. An exception becomes a fault of its own."""

@@ -1,4 +1,4 @@
-"""What every command has in common: its options, its errors in one line, its exit code."""
+"""Shared parts of all commands: common options, errors in one line, exit codes."""
 
 import asyncio
 import functools
@@ -19,59 +19,60 @@ from llm_router.api_client import ApiClient
 from llm_router.cli.output import Output
 from llm_router.errors import RouterError
 
-NO, NOT_DONE, INTERRUPTED = 1, 2, 130
-"""Exit codes beside 0; `main.EPILOG` says what each means."""
+EXIT_NO, EXIT_FAILED, EXIT_INTERRUPTED = 1, 2, 130
+"""Exit codes in addition to 0; `main.EPILOG` says what each means."""
 
-AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ApiUrl = Annotated[
     str | None,
     typer.Option(
         "--api-url",
         metavar="URL",
-        help="Ask the HTTP process there, with the key in PATCHBAY_API_KEY, in place of the"
-        " database. [PATCHBAY_API_URL]",
+        help="Use the HTTP process at this address, with the key in PATCHBAY_API_KEY, instead of"
+        " the database. [env: PATCHBAY_API_URL]",
     ),
 ]
 ApiKeyFile = Annotated[
     Path | None,
-    typer.Option("--api-key-file", metavar="FILE", help="Where the API key is, if not there."),
+    typer.Option("--api-key-file", metavar="FILE", help="Read the API key from this file instead."),
 ]
 
 
-class NotDoneError(Exception):
-    """It could not be done as it was asked for: what, and what to do next."""
+class CommandError(Exception):
+    """A command cannot be carried out; the message says why and what to do next."""
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """What a command works with."""
+class CommandContext:
+    """The API and the output of one run of a command."""
 
     api: ApiClient
     out: Output
 
 
 Work = Callable[..., Awaitable[int | None]]
+"""The body of a command; returns its exit code, or None for 0."""
 
 
-def over_api(
+def api_command(
     app: typer.Typer, name: str, options: Mapping[str, Any] = MappingProxyType({})
 ) -> Callable[[Work], Work]:
-    """A command on the API: its first argument is the Session, the others are its own.
+    """Registers a command that uses the API; its first argument is the CommandContext.
 
-    `options`: more of them, which it shares with others, by name; None where they are not given.
+    `options`: options that it shares with other commands, by name; None where not given.
     """
 
     def decorate(work: Work) -> Work:
         async def run(api_url: str | None, api_key_file: Path | None, out: Output, own: Any) -> Any:
-            from llm_router.cli.connect import open_api  # noqa: PLC0415  a second, not for --help
+            from llm_router.cli.connect import open_api  # noqa: PLC0415  takes a second; --help skips it
 
             async with open_api(api_url, api_key_file) as api:
-                return await work(Session(api, out), **own)
+                return await work(CommandContext(api, out), **own)
 
         def command(
             *, json: bool, api_url: str | None, api_key_file: Path | None, **own: Any
         ) -> None:
-            finish(run(api_url, api_key_file, Output(as_json=json), own))
+            run_and_exit(run(api_url, api_key_file, Output(as_json=json), own))
 
         common = {**options, "json": AsJson, "api_url": ApiUrl, "api_key_file": ApiKeyFile}
         _register(app, name, work, command, common)
@@ -80,12 +81,12 @@ def over_api(
     return decorate
 
 
-def on_this_machine(app: typer.Typer, name: str) -> Callable[[Work], Work]:
-    """A command on what is here, such as the database itself: its first argument is the Output."""
+def local_command(app: typer.Typer, name: str) -> Callable[[Work], Work]:
+    """Registers a command on this machine itself; its first argument is the Output."""
 
     def decorate(work: Work) -> Work:
         def command(*, json: bool, **own: Any) -> None:
-            finish(work(Output(as_json=json), **own))
+            run_and_exit(work(Output(as_json=json), **own))
 
         _register(app, name, work, command, {"json": AsJson})
         return work
@@ -93,39 +94,39 @@ def on_this_machine(app: typer.Typer, name: str) -> Callable[[Work], Work]:
     return decorate
 
 
-def finish(work: Awaitable[int | None]) -> None:
-    """Does it, and ends the process with the code that says what came of it."""
+def run_and_exit(work: Awaitable[int | None]) -> None:
+    """Runs a command's work, prints its error if it fails, and ends the process with its code."""
 
-    async def running() -> int | None:
+    async def main() -> int | None:
         if this := asyncio.current_task():
-            # Not left to asyncio.run: a signal that comes just before the loop goes to sleep would
-            # be seen when the loop next wakes, which may be half a minute later.
+            # asyncio.run's own handler notices a signal only when the loop wakes: one that comes
+            # just before the loop goes to sleep could wait for half a minute.
             with suppress(NotImplementedError):  # on Windows
                 asyncio.get_running_loop().add_signal_handler(signal.SIGINT, this.cancel)
         return await work
 
-    # What is made or refused on the way, such as a first master key, is said; the rest is noise.
+    # Warnings are printed, such as the creation of a first master key; the rest is not.
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        code = asyncio.run(running()) or 0
-    except (RouterError, SettingsError, NotDoneError) as error:
-        complain(str(error))
-        code = NOT_DONE
+        code = asyncio.run(main()) or 0
+    except (RouterError, SettingsError, CommandError) as error:
+        print_error(str(error))
+        code = EXIT_FAILED
     except (asyncio.CancelledError, KeyboardInterrupt):
-        code = INTERRUPTED
+        code = EXIT_INTERRUPTED
     raise typer.Exit(code)
 
 
-def complain(text: str) -> None:
-    """One line on standard error."""
-    said = "; ".join(line.strip() for line in text.splitlines() if line.strip())
-    Output(as_json=False).say(f"llm-router: {said}", "red")
+def print_error(text: str) -> None:
+    """Prints an error as one line on standard error."""
+    line = "; ".join(line.strip() for line in text.splitlines() if line.strip())
+    Output(as_json=False).print_note(f"llm-router: {line}", "red")
 
 
 def _register(
     app: typer.Typer, name: str, work: Work, command: Callable[..., None], common: dict[str, Any]
 ) -> None:
-    """With the options of `work`, but for its first argument, and the common ones behind them."""
+    """Registers `command` with the parameters of `work` after its first, and the `common` ones."""
     _, *own = inspect.signature(work, eval_str=True).parameters.values()
     keyword, rest = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD
     by_name = [p.replace(kind=keyword) for p in own if p.kind is not rest]
@@ -136,6 +137,6 @@ def _register(
         for option, kind in common.items()
     ]
     functools.update_wrapper(command, work)
-    command.__signature__ = inspect.Signature([*by_name, *shared])  # type: ignore[attr-defined]  # what Typer looks at
+    command.__signature__ = inspect.Signature([*by_name, *shared])  # type: ignore[attr-defined]  # Typer reads the signature
     command.__annotations__ = {p.name: p.annotation for p in (*by_name, *shared)}
     app.command(name)(command)

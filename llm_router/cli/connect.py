@@ -1,4 +1,4 @@
-"""Where the commands find the API: over HTTP, or in this process, over the database."""
+"""Connects the commands to the API: over HTTP, or in this process over the database."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 
 from config.settings import ClientSettings, StoreSettings, environment, load_section
 from llm_router.api_client import ApiClient
-from llm_router.cli.asgi_transport import InProcess
+from llm_router.cli.asgi_transport import StreamingASGITransport
 from llm_router.connections.access import SYSTEM
 from llm_router.errors import ConfigurationError, StoreError
 from llm_router.gateway.app import build_app
@@ -26,7 +26,11 @@ from llm_router.store.webhooks import Webhooks
 
 @asynccontextmanager
 async def open_api(url: str | None, key_file: Path | None) -> AsyncIterator[ApiClient]:
-    """The API at `url` or where the settings say, else over the database."""
+    """Opens a client of the API at `url`, else at PATCHBAY_API_URL, else over the database.
+
+    Raises ConfigurationError for a `key_file` that cannot be read, and the errors of
+    `open_database`.
+    """
     settings = load_section(ClientSettings)
     if address := url or settings.patchbay_api_url:
         key = _read_key(key_file) if key_file else settings.api_key
@@ -34,24 +38,25 @@ async def open_api(url: str | None, key_file: Path | None) -> AsyncIterator[ApiC
             yield api
         return
     async with open_database() as (database, vault):
-        app = _build(database, vault)
-        async with ApiClient("http://patchbay", transport=InProcess(app)) as api:
+        transport = StreamingASGITransport(_build_app(database, vault))
+        async with ApiClient("http://patchbay", transport=transport) as api:
             yield api
 
 
 @asynccontextmanager
 async def open_database() -> AsyncIterator[tuple[Database, Vault]]:
-    """The database of the settings, brought up to date, and what opens its secrets."""
+    """Opens the database that the settings name, migrated, and the vault for its secrets."""
     settings = load_section(StoreSettings)
     url = settings.database_url.get_secret_value()
-    keys, key_file = settings.master_keys, settings.encryption_key_file
-    async with open_sealed_database(url, keys, key_file) as opened:
+    async with open_sealed_database(
+        url, settings.master_keys, settings.encryption_key_file
+    ) as opened:
         yield opened
 
 
-def _build(database: Database, vault: Vault) -> FastAPI:
+def _build_app(database: Database, vault: Vault) -> FastAPI:
     settings = load_section(StoreSettings)
-    served = Services(
+    services = Services(
         database=database,
         store=SqlConnectionStore(database, vault),
         keys=ApiKeys(database),
@@ -63,12 +68,12 @@ def _build(database: Database, vault: Vault) -> FastAPI:
         id="", name=SYSTEM.name, last4="", role=SYSTEM.role, created_by=SYSTEM.name,
         created_at=datetime.now(UTC),
     )  # fmt: skip
-    app = build_app(served)
+    app = build_app(services)
     app.dependency_overrides[who_asks] = lambda: operator
 
     @app.exception_handler(StoreError)
-    async def told(_: Request, error: StoreError) -> JSONResponse:
-        # Whose machine it is may know which database, and why.
+    async def explain(_: Request, error: StoreError) -> JSONResponse:
+        # Unlike a caller over HTTP, the operator of this machine may see which database failed.
         return Problem(503, "The database does not answer", str(error)).response()
 
     return app

@@ -7,49 +7,63 @@ import typer
 
 from llm_router.api_client import find_connection
 from llm_router.cli import arguments
-from llm_router.cli.arguments import HeadersFrom, KeyFrom, Sets
-from llm_router.cli.command import NO, NotDoneError, Session, over_api
-from llm_router.cli.output import shown
+from llm_router.cli.arguments import FieldValues, HeaderSources, KeySource
+from llm_router.cli.command import EXIT_NO, CommandContext, CommandError, api_command
+from llm_router.cli.output import format_value
 from llm_router.connections.record import ConnectionType
 from llm_router.connections.store import SortField
 from llm_router.types import Integration
 
-app = typer.Typer(help="Connections to language models.", no_args_is_help=True)
+app = typer.Typer(help="Manage connections to language models.", no_args_is_help=True)
 
-Named = Annotated[str, typer.Argument(metavar="NAME", help="Its name, or its id.")]
-Type = Annotated[ConnectionType | None, typer.Option("--type", help="What it is.")]
-Tags = Annotated[list[str] | None, typer.Option("--tag", help="May be given again.")]
-Pool = Annotated[str | None, typer.Option()]
+ConnectionName = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name or id of the connection.")
+]
+Type = Annotated[ConnectionType | None, typer.Option("--type", help="Type of the connection.")]
+Tags = Annotated[list[str] | None, typer.Option("--tag", help="Tag; repeat it for more tags.")]
+Pool = Annotated[str | None, typer.Option(help="Pool of connections.")]
 FIELDS: Mapping[str, Any] = {
-    "base_url": Annotated[str | None, typer.Option(help="Such as http://10.0.0.5:8000/v1.")],
-    "model_name": Annotated[str | None, typer.Option("--model", help="As its server calls it.")],
+    "base_url": Annotated[
+        str | None, typer.Option(help="Address, such as http://10.0.0.5:8000/v1.")
+    ],
+    "model_name": Annotated[
+        str | None, typer.Option("--model", help="Model, by the name its server uses.")
+    ],
     "connection_type": Type,
-    "server": Annotated[str | None, typer.Option(help="Its kind, where the address hides it.")],
-    "provider": Annotated[str | None, typer.Option(help="Who speaks the wire.")],
-    "priority": Annotated[int | None, typer.Option(help="Lower goes first.")],
+    "server": Annotated[
+        str | None, typer.Option(help="Kind of server, if the address does not show it.")
+    ],
+    "provider": Annotated[
+        str | None, typer.Option(help="Provider that speaks the server's wire protocol.")
+    ],
+    "priority": Annotated[int | None, typer.Option(help="Priority; the lowest is tried first.")],
     "pool": Pool,
     "tags": Tags,
 }
-"""What is often set, by the name it has in the record; --set is for all else."""
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+"""Options for frequent fields, by the field's name in the record; --set is for the others."""
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 _COLUMNS = ("name", "type", "model", "address", "pool", "priority", "status", "key", "id")
 
 
-@over_api(app, "list")
+@api_command(app, "list")
 async def list_(
-    session: Session,
+    context: CommandContext,
     *,
     connection_type: Type = None,
     tag: Tags = None,
     pool: Pool = None,
-    use: Annotated[Integration | None, typer.Option(help="Those meant for it.")] = None,
-    active: Annotated[bool | None, typer.Option("--active/--inactive")] = None,
-    text: Annotated[str, typer.Option(help="Somewhere in name, model or address.")] = "",
-    sort: Annotated[SortField, typer.Option()] = "priority",
+    use: Annotated[
+        Integration | None, typer.Option(help="Use that the connection is meant for.")
+    ] = None,
+    active: Annotated[
+        bool | None, typer.Option("--active/--inactive", help="Switched on, or off.")
+    ] = None,
+    text: Annotated[str, typer.Option(help="Text in the name, model or address.")] = "",
+    sort: Annotated[SortField, typer.Option(help="Field to sort by.")] = "priority",
 ) -> None:
-    """List them."""
-    wanted = {
+    """List the connections, or those that match all the options given."""
+    conditions = {
         "connection_type": connection_type,
         "tag": tag,
         "pool": pool,
@@ -58,116 +72,118 @@ async def list_(
         "sort": sort,
         **({f"use_in_{use}": True} if use else {}),
     }
-    found = [item async for item in session.api.pages("/connections", wanted)]
-    session.out.json(found)
+    items = [item async for item in context.api.list_items("/connections", conditions)]
+    context.out.json(items)
     rows = [
         (
             item["name"], item["connection_type"], item["model_name"], item["base_url"],
-            item["pool"], item["priority"], item["status"], _key(item), item["id"],
+            item["pool"], item["priority"], item["status"], _key_hint(item), item["id"],
         )
-        for item in found
+        for item in items
     ]  # fmt: skip
-    empty = "there is none; `llm-router connections discover` shows what could be added"
-    session.out.table(_COLUMNS, rows, empty)
+    empty = "no connections; `llm-router connections discover` shows some that you can add"
+    context.out.print_table(_COLUMNS, rows, empty)
 
 
-@over_api(app, "show")
-async def show(session: Session, name: Named) -> None:
-    """Show all that is known of one, but its secrets."""
-    found = await find_connection(session.api, name)
-    session.out.json(found)
-    session.out.facts(found)
+@api_command(app, "show")
+async def show(context: CommandContext, name: ConnectionName) -> None:
+    """Show all fields of a connection, except its secrets."""
+    found = await find_connection(context.api, name)
+    context.out.json(found)
+    context.out.print_fields(found)
 
 
-@over_api(app, "add", FIELDS)
+@api_command(app, "add", FIELDS)
 async def add(
-    session: Session,
-    name: Annotated[str, typer.Argument(metavar="NAME")],
+    context: CommandContext,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name for the connection.")],
     *,
-    key: KeyFrom = None,
-    header: HeadersFrom = None,
-    set_: Sets = None,
-    **plain: Any,
+    key: KeySource = None,
+    header: HeaderSources = None,
+    set_: FieldValues = None,
+    **options: Any,
 ) -> None:
-    """Add one. Its key is never given here: --key says where it is."""
-    new = arguments.fields({"name": name, **plain}, set_, key, header)
-    added = await session.api.ask("POST", "/connections", new)
-    how = f"llm-router connections test {_quoted(added)}"
-    _done(session, added, f"added {added['name']}; try it: {how}")
+    """Add a connection. Its key is not an argument: --key says where to read it."""
+    new = arguments.collect_fields({"name": name, **options}, set_, key, header)
+    added = await context.api.request("POST", "/connections", new)
+    command = f"llm-router connections test {_quoted_name(added)}"
+    _print_done(context, added, f"added {added['name']}; try it: {command}")
 
 
-@over_api(app, "edit", FIELDS)
+@api_command(app, "edit", FIELDS)
 async def edit(
-    session: Session,
-    name: Named,
+    context: CommandContext,
+    name: ConnectionName,
     *,
-    rename: Annotated[str | None, typer.Option("--name", help="A new name.")] = None,
-    key: KeyFrom = None,
-    header: HeadersFrom = None,
-    set_: Sets = None,
-    **plain: Any,
+    rename: Annotated[str | None, typer.Option("--name", help="New name.")] = None,
+    key: KeySource = None,
+    header: HeaderSources = None,
+    set_: FieldValues = None,
+    **options: Any,
 ) -> None:
-    """Change some fields of one, and leave the rest."""
-    changes = arguments.fields({"name": rename, **plain}, set_, key, header)
+    """Change the given fields of a connection and leave the others unchanged."""
+    changes = arguments.collect_fields({"name": rename, **options}, set_, key, header)
     if not changes:
-        raise NotDoneError("nothing to change was given; `connections edit --help` lists what can")
-    before = await find_connection(session.api, name)
+        raise CommandError(
+            "there is nothing to change; `llm-router connections edit --help` lists the options"
+        )
+    before = await find_connection(context.api, name)
     body = {**changes, "version": before["version"]}
-    after = await session.api.ask("PATCH", f"/connections/{before['id']}", body)
-    session.out.table(("field", "before", "after"), _differences(before, after), "as it was")
-    session.out.json(after)
+    after = await context.api.request("PATCH", f"/connections/{before['id']}", body)
+    context.out.print_table(("field", "before", "after"), _diff(before, after), "no change")
+    context.out.json(after)
 
 
-@over_api(app, "activate")
-async def activate(session: Session, name: Named) -> None:
-    """Have one asked again, from the next turn on."""
-    await _switch(session, name, "activate")
+@api_command(app, "activate")
+async def activate(context: CommandContext, name: ConnectionName) -> None:
+    """Switch a connection on again, from the next turn on."""
+    await _switch(context, name, "activate")
 
 
-@over_api(app, "deactivate")
-async def deactivate(session: Session, name: Named) -> None:
-    """Have one asked no more, from the next turn on. Replies in flight finish."""
-    await _switch(session, name, "deactivate")
+@api_command(app, "deactivate")
+async def deactivate(context: CommandContext, name: ConnectionName) -> None:
+    """Switch a connection off from the next turn on. Replies in flight finish."""
+    await _switch(context, name, "deactivate")
 
 
-@over_api(app, "remove")
-async def remove(session: Session, name: Named, *, yes: Yes = False) -> int | None:
-    """Remove one. What it was used for stays in the usage log."""
-    found = await find_connection(session.api, name)
+@api_command(app, "remove")
+async def remove(context: CommandContext, name: ConnectionName, *, yes: Yes = False) -> int | None:
+    """Remove a connection. Its past use stays in the usage log."""
+    found = await find_connection(context.api, name)
     if not arguments.confirm(f"Remove {found['name']} ({found['id']})?", yes=yes):
-        return NO
+        return EXIT_NO
     params = {"version": found["version"]}
-    await session.api.ask("DELETE", f"/connections/{found['id']}", params=params)
-    _done(session, {"removed": found["id"]}, f"removed {found['name']}")
+    await context.api.request("DELETE", f"/connections/{found['id']}", params=params)
+    _print_done(context, {"removed": found["id"]}, f"removed {found['name']}")
     return None
 
 
-async def _switch(session: Session, name: str, how: str) -> None:
-    found = await find_connection(session.api, name)
-    after = await session.api.ask("POST", f"/connections/{found['id']}/{how}")
-    _done(session, after, f"{after['name']} is {'on' if after['is_active'] else 'off'}")
+async def _switch(context: CommandContext, name: str, action: str) -> None:
+    found = await find_connection(context.api, name)
+    after = await context.api.request("POST", f"/connections/{found['id']}/{action}")
+    _print_done(context, after, f"{after['name']} is {'on' if after['is_active'] else 'off'}")
 
 
-def _done(session: Session, answer: Any, said: str) -> None:
-    session.out.line(said)
-    session.out.json(answer)
+def _print_done(context: CommandContext, answer: Any, line: str) -> None:
+    context.out.print_line(line)
+    context.out.json(answer)
 
 
-def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str, str]]:
-    kept = {"version", "updated_at"}
+def _diff(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str, str]]:
+    always_changed = {"version", "updated_at"}
     return [
-        (name, shown(before[name]), shown(value))
+        (name, format_value(before[name]), format_value(value))
         for name, value in after.items()
-        if value != before[name] and name not in kept
+        if value != before[name] and name not in always_changed
     ]
 
 
-def _key(item: dict[str, Any]) -> str:
+def _key_hint(item: dict[str, Any]) -> str:
     if not item["api_key_set"]:
         return "-"
     return f"...{item['api_key_last4']}" if item["api_key_last4"] else "set"
 
 
-def _quoted(item: dict[str, Any]) -> str:
+def _quoted_name(item: dict[str, Any]) -> str:
     name = str(item["name"])
     return name if name.isalnum() else f"'{name}'"

@@ -1,28 +1,31 @@
-"""`llm-router migrate` and `llm-router keys rotate`: work on the database itself, where it is."""
+"""`llm-router migrate` and `llm-router keys rotate`: work on the database itself."""
 
 from typing import Annotated
 
 import typer
 
-from llm_router.cli.command import NO, on_this_machine
+from llm_router.cli.command import EXIT_NO, local_command
 from llm_router.cli.output import Output
 
-keys = typer.Typer(help="The master key that seals secrets.", no_args_is_help=True)
+keys = typer.Typer(help="Manage the master key that seals stored secrets.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
-    on_this_machine(app, "migrate")(migrate)
+    local_command(app, "migrate")(migrate)
 
 
 async def migrate(
     out: Output,
     *,
     sql: Annotated[
-        bool, typer.Option("--sql", help="Only print the SQL of the whole schema.")
+        bool, typer.Option("--sql", help="Print the SQL of the whole schema instead.")
     ] = False,
 ) -> None:
-    """Bring the database's tables up to date, in one transaction. Safe to repeat."""
-    from llm_router.cli import maintenance  # noqa: PLC0415  a second, not for --help
+    """Create the database's tables or bring them up to date.
+
+    All changes are made in one transaction. Running it again changes nothing.
+    """
+    from llm_router.cli import maintenance  # noqa: PLC0415  takes a second; --help skips it
 
     if sql:
         text = maintenance.schema()
@@ -32,27 +35,30 @@ async def migrate(
         return
     database, before, after = await maintenance.bring_up_to_date()
     out.json({"database": database, "before": before, "after": after})
-    how = "was up to date" if before == after else f"was at {before or 'nothing'}"
-    out.line(f"{database} {how}, and is at {after}")
+    if before == after:
+        out.print_line(f"{database} is up to date at version {after}")
+    else:
+        out.print_line(f"updated {database} from {before or 'no tables'} to version {after}")
 
 
-@on_this_machine(keys, "rotate")
+@local_command(keys, "rotate")
 async def rotate(out: Output) -> int | None:
-    """Seal every secret again with the first master key.
+    """Seal every stored secret again, with the first master key.
 
     First put the new key above the old one in ENCRYPTION_KEY_FILE (or before it in
-    ENCRYPTION_KEYS), and restart the processes, so that all of them know both; then rotate; then
-    the old one may go. Stopped anywhere, nothing is lost: run it again.
+    ENCRYPTION_KEYS) and restart the processes, so that all of them know both keys. Then run this
+    command, and remove the old key. If the command is stopped, nothing is lost: run it again.
     """
-    from llm_router.cli import maintenance  # noqa: PLC0415  a second, not for --help
+    from llm_router.cli import maintenance  # noqa: PLC0415  takes a second; --help skips it
 
-    with out.progress("resealing") as told:
-        done = await maintenance.rotate(told)
-    for said in done.broken:
-        out.say(said, "red")
-    out.json({"resealed": done.rows, "broken": done.broken})
-    if done.broken:
-        out.line(f"resealed {done.rows} rows; {len(done.broken)} could not be opened", "red")
+    with out.progress("resealing") as on_progress:
+        result = await maintenance.rotate(on_progress)
+    for reason in result.broken:
+        out.print_note(reason, "red")
+    out.json({"resealed": result.rows, "broken": result.broken})
+    count = f"resealed {result.rows} rows"
+    if result.broken:
+        out.print_line(f"{count}; {len(result.broken)} could not be opened", "red")
     else:
-        out.line(f"resealed {done.rows} rows; all are under the first master key now", "green")
-    return NO if done.broken else None
+        out.print_line(f"{count}; all of them use the first master key now", "green")
+    return EXIT_NO if result.broken else None

@@ -1,4 +1,4 @@
-"""What `llm-router doctor` looks at: this machine, or an HTTP process elsewhere."""
+"""The checks of `llm-router doctor`: of this machine, or of an HTTP process elsewhere."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,46 +9,47 @@ from typing import Any
 
 from config.settings import SettingsError, StoreSettings, load_section
 from llm_router.cli.check import CHECKS, Finding
-from llm_router.cli.command import Session
+from llm_router.cli.command import CommandContext
 from llm_router.cli.connect import open_api
 from llm_router.cli.output import Output
-from llm_router.cli.probe import ask
+from llm_router.cli.probe import probe_connection
 from llm_router.errors import ApiError, ConfigurationError, RouterError, StoreError
 from llm_router.store.crypto import load_vault
 from llm_router.store.database import Database
 from llm_router.store.migrations import read_revisions
 from llm_router.store.sealing import holds_secrets, preview_reseal
 
-_AT_ONCE = 8
-"""Connections that are tried side by side."""
+_CONCURRENT_PROBES = 8
 
 
-async def here() -> AsyncIterator[Finding]:
+async def check_here() -> AsyncIterator[Finding]:
+    """Checks the database, its connections, and what other packages check on this machine."""
     is_ready = True
-    async for finding in _database():
+    async for finding in _check_database():
         is_ready = is_ready and finding.state == "ok"
         yield finding
     if is_ready:
-        async for finding in _connections(None, None):
+        async for finding in _check_connections(None, None):
             yield finding
-    async for finding in _more_checks():
+    async for finding in _run_other_checks():
         yield finding
 
 
-async def over_http(url: str | None, key_file: Path | None) -> AsyncIterator[Finding]:
+async def check_over_http(url: str | None, key_file: Path | None) -> AsyncIterator[Finding]:
+    """Checks the HTTP process at `url`, or the one that the settings name, and its connections."""
     async with open_api(url, key_file) as api:
         try:
-            await api.ready()
+            await api.check_ready()
         except ApiError as error:
             yield Finding("HTTP process", "fault", str(error))
         else:
-            said = f"{api.shown} is ready: database and LiveKit answer"
-            yield Finding("HTTP process", "ok", said)
-    async for finding in _connections(url, key_file):
+            message = f"{api.url} is ready: database and LiveKit answer"
+            yield Finding("HTTP process", "ok", message)
+    async for finding in _check_connections(url, key_file):
         yield finding
 
 
-async def _database() -> AsyncIterator[Finding]:
+async def _check_database() -> AsyncIterator[Finding]:
     try:
         settings = load_section(StoreSettings)
         database = Database(settings.database_url.get_secret_value())
@@ -57,16 +58,17 @@ async def _database() -> AsyncIterator[Finding]:
         return
     try:
         if _is_missing(database):
-            said = f"{database.display_url} is not there yet; it is made at the first start"
-            yield Finding("database", "note", said)
+            message = f"{database.display_url} does not exist yet; the first start creates it"
+            yield Finding("database", "note", message)
             return
         current, newest = await read_revisions(database)
         if current != newest:
-            said = f"{database.display_url} is at {current or 'nothing'}, and {newest} is due"
-            yield Finding("database", "fault", f"{said}; run `llm-router migrate`")
+            versions = f"has {f'version {current}' if current else 'no tables'}, needs {newest}"
+            message = f"{database.display_url} {versions}; run `llm-router migrate`"
+            yield Finding("database", "fault", message)
             return
-        yield Finding("database", "ok", f"{database.display_url} answers, and is up to date")
-        yield await _master_key(database, settings)
+        yield Finding("database", "ok", f"{database.display_url} answers and is up to date")
+        yield await _check_master_key(database, settings)
     except StoreError as error:
         yield Finding("database", "fault", str(error))
     finally:
@@ -74,70 +76,73 @@ async def _database() -> AsyncIterator[Finding]:
 
 
 def _is_missing(database: Database) -> bool:
-    """Looked at first, since opening it would make it."""
+    """Returns whether a SQLite file does not exist. Opening the database would create it."""
     return database.dialect == "sqlite" and not Path(database.url.database or "").exists()
 
 
-async def _master_key(database: Database, settings: StoreSettings) -> Finding:
-    what, file = "master key", settings.encryption_key_file
+async def _check_master_key(database: Database, settings: StoreSettings) -> Finding:
+    subject = "master key"
+    file = settings.encryption_key_file
     if not (settings.master_keys or file.exists() or await holds_secrets(database)):
-        return Finding(what, "note", f"there is none yet; {file} is made at the first start")
+        return Finding(subject, "note", f"there is none yet; the first start creates {file}")
     try:
         vault = await asyncio.to_thread(load_vault, settings.master_keys, file, may_make=False)
     except ConfigurationError as error:
-        return Finding(what, "fault", str(error))
-    seen = await preview_reseal(database, vault)
-    if seen.broken:
-        more = f" (and {len(seen.broken) - 1} more)" if len(seen.broken) > 1 else ""
-        return Finding(what, "fault", seen.broken[0] + more)
-    if seen.rows:
-        said = f"{seen.rows} rows are sealed under an older key; run `llm-router keys rotate`"
-        return Finding(what, "note", said)
-    return Finding(what, "ok", "opens all that is sealed")
+        return Finding(subject, "fault", str(error))
+    preview = await preview_reseal(database, vault)
+    if preview.broken:
+        more = f" (and {len(preview.broken) - 1} more)" if len(preview.broken) > 1 else ""
+        return Finding(subject, "fault", preview.broken[0] + more)
+    if preview.rows:
+        message = f"{preview.rows} rows are sealed with an older key; run `llm-router keys rotate`"
+        return Finding(subject, "note", message)
+    return Finding(subject, "ok", "opens every sealed secret")
 
 
-async def _connections(url: str | None, key_file: Path | None) -> AsyncIterator[Finding]:
+async def _check_connections(url: str | None, key_file: Path | None) -> AsyncIterator[Finding]:
     try:
         async with open_api(url, key_file) as api:
-            session = Session(api, Output(as_json=True))
-            active = [item async for item in api.pages("/connections", {"is_active": True})]
+            context = CommandContext(api, Output(as_json=True))
+            active = [item async for item in api.list_items("/connections", {"is_active": True})]
             if not active:
-                said = "there is none that is on; `llm-router connections discover` finds some"
-                yield Finding("connections", "note", said)
-            turn = asyncio.Semaphore(_AT_ONCE)
-            asked = [asyncio.create_task(_ask(session, item, turn)) for item in active]
+                message = "none is switched on; `llm-router connections discover` finds some"
+                yield Finding("connections", "note", message)
+            slots = asyncio.Semaphore(_CONCURRENT_PROBES)
+            probes = [asyncio.create_task(_probe(context, item, slots)) for item in active]
             try:
-                for each in asyncio.as_completed(asked):
-                    yield await each
+                for probe in asyncio.as_completed(probes):
+                    yield await probe
             finally:
-                for task in asked:
+                for task in probes:
                     task.cancel()
-                if asked:
-                    await asyncio.wait(asked)
+                if probes:
+                    await asyncio.wait(probes)
     except RouterError as error:
         yield Finding("connections", "fault", str(error))
 
 
-async def _ask(session: Session, item: dict[str, Any], turn: asyncio.Semaphore) -> Finding:
-    what = f"connection {item['name']}"
+async def _probe(
+    context: CommandContext, item: dict[str, Any], slots: asyncio.Semaphore
+) -> Finding:
+    subject = f"connection {item['name']}"
     try:
-        async with turn:
-            result = await ask(session, item["id"])
+        async with slots:
+            result = await probe_connection(context, item["id"])
     except RouterError as error:
-        return Finding(what, "fault", str(error))
+        return Finding(subject, "fault", str(error))
     if failure := result["failure"]:
         advice = failure["advice"] or "wait, and try again"
-        return Finding(what, "fault", f"{failure['kind']} ({failure['reason']}): {advice}")
-    return Finding(what, "ok", f"first word after {result['first_word'] or 0:.2f} s")
+        return Finding(subject, "fault", f"{failure['kind']} ({failure['reason']}): {advice}")
+    return Finding(subject, "ok", f"first word after {result['first_word'] or 0:.2f} s")
 
 
-async def _more_checks() -> AsyncIterator[Finding]:
+async def _run_other_checks() -> AsyncIterator[Finding]:
     for entry in entry_points(group=CHECKS):
         try:
             check = entry.load()
             async with aclosing(check()) as findings:
                 async for finding in findings:
                     yield finding
-        except Exception as error:  # noqa: BLE001  a check of others must not end all checks
-            said = f"the check itself failed ({type(error).__name__}: {error}); report it"
-            yield Finding(entry.name, "fault", said)
+        except Exception as error:  # noqa: BLE001  a bug of one package's check must not stop the others
+            message = f"the check itself failed ({type(error).__name__}: {error}); report this"
+            yield Finding(entry.name, "fault", message)

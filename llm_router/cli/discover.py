@@ -1,4 +1,4 @@
-"""`llm-router connections discover`: what could be added, and what of it is."""
+"""`llm-router connections discover`: finds connections that can be added, and adds those named."""
 
 import sys
 from typing import Annotated, Any
@@ -6,71 +6,75 @@ from typing import Annotated, Any
 import typer
 
 from config.settings import environment
-from llm_router.cli.command import NotDoneError, Session, over_api
+from llm_router.cli.command import CommandContext, CommandError, api_command
 from llm_router.cli.connections import app
-from llm_router.cli.files import add_all
+from llm_router.cli.files import add_connections
 from llm_router.connections.record import Connection
 from llm_router.discovery.discover import DiscoveryResult, suggest_connections
 
 
-@over_api(app, "discover")
+@api_command(app, "discover")
 async def discover(
-    session: Session,
+    context: CommandContext,
     *,
     add: Annotated[
         list[str] | None,
-        typer.Option("--add", metavar="NAME", help="Add this one; may be given again. all: all."),
+        typer.Option(
+            "--add", metavar="NAME", help="Add this one, or `all`; repeat it to add more."
+        ),
     ] = None,
 ) -> None:
-    """Show model servers that run here, and keys in the environment; add those you name.
+    """Find model servers on this machine and keys in the environment; add the ones you name.
 
-    No key is tried, and nothing is added unless you say so.
+    No key is tried out, and nothing is added unless you name it or, on a terminal, confirm it.
     """
-    session.out.say("looking at the usual ports and the environment")
+    context.out.print_note("searching the usual ports and the environment")
     found = await suggest_connections(environment())
     for warning in found.warnings:
-        session.out.say(warning, "yellow")
-    kept = {item["name"] async for item in session.api.pages("/connections", {})}
-    new = [c for c in found.connections if c.name not in kept]
-    _show(session, found, kept)
-    wanted = _wanted(add, found, new) if add else _asked_for(session, new)
-    added = await add_all(session, wanted)
-    offers = [_offer(c, found, kept) for c in found.connections]
-    session.out.json({"found": offers, "added": added})
+        context.out.print_note(warning, "yellow")
+    stored = {item["name"] async for item in context.api.list_items("/connections", {})}
+    offers = [_offer(c, found, stored) for c in found.connections]
+    _print_offers(context, offers)
+    new = [c for c in found.connections if c.name not in stored]
+    chosen = _select(add, found, new) if add else _confirm_each(context, new)
+    added = await add_connections(context, chosen)
+    context.out.json({"found": offers, "added": added})
     if added:
-        session.out.line(f"added {', '.join(item['name'] for item in added)}")
+        context.out.print_line(f"added {', '.join(item['name'] for item in added)}")
 
 
-def _show(session: Session, found: DiscoveryResult, kept: set[str]) -> None:
-    columns = ("name", "model", "address", "found", "kept")
-    offers = [_offer(c, found, kept) for c in found.connections]
+def _print_offers(context: CommandContext, offers: list[dict[str, Any]]) -> None:
+    columns = ("name", "model", "address", "source", "stored")
     rows = [[offer[column] for column in columns] for offer in offers]
-    session.out.table(columns, rows, "nothing was found; start a model server, or set a key")
+    empty = "found nothing; start a model server, or set a key in the environment"
+    context.out.print_table(columns, rows, empty)
 
 
-def _offer(connection: Connection, found: DiscoveryResult, kept: set[str]) -> dict[str, Any]:
+def _offer(connection: Connection, found: DiscoveryResult, stored: set[str]) -> dict[str, Any]:
     return {
         "name": connection.name,
         "model": connection.model_name,
         "address": connection.base_url,
-        "found": found.sources[connection.name],
-        "kept": connection.name in kept,
+        "source": found.sources[connection.name],
+        "stored": connection.name in stored,
     }
 
 
-def _wanted(
+def _select(
     names: list[str], found: DiscoveryResult, new: list[Connection]
 ) -> tuple[Connection, ...]:
+    """Selects the new connections with these names. Raises CommandError for a name not found."""
     if names == ["all"]:
         return tuple(new)
     offered = {c.name: c for c in found.connections}
-    if strange := [name for name in names if name not in offered]:
+    if unknown := [name for name in names if name not in offered]:
         known = ", ".join(offered) or "nothing"
-        raise NotDoneError(f"--add {strange[0]}: that was not found; there is: {known}")
+        raise CommandError(f"--add {unknown[0]}: no such connection was found; found: {known}")
     return tuple(c for c in new if c.name in names)
 
 
-def _asked_for(session: Session, new: list[Connection]) -> tuple[Connection, ...]:
-    if session.out.as_json or not sys.stdin.isatty():
+def _confirm_each(context: CommandContext, new: list[Connection]) -> tuple[Connection, ...]:
+    """Asks about each new connection on a terminal; selects none elsewhere."""
+    if context.out.as_json or not sys.stdin.isatty():
         return ()
     return tuple(c for c in new if typer.confirm(f"Add {c.name}?", err=True))

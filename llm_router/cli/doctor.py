@@ -1,36 +1,38 @@
-"""`llm-router doctor`: what is wrong here, and what to do about it."""
+"""`llm-router doctor`: finds faults of this installation and says what to do about each."""
 
 import typer
 
 from config.settings import ClientSettings, load_section
-from llm_router.cli.command import NO, ApiKeyFile, ApiUrl, on_this_machine
+from llm_router.cli.command import EXIT_NO, ApiKeyFile, ApiUrl, local_command
 from llm_router.cli.output import Output
 
 
 def register(app: typer.Typer) -> None:
-    on_this_machine(app, "doctor")(doctor)
+    local_command(app, "doctor")(doctor)
 
 
 async def doctor(
     out: Output, *, api_url: ApiUrl = None, api_key_file: ApiKeyFile = None
 ) -> int | None:
-    """Look at the database, the master key, LiveKit, the audio engines, and ask each connection.
+    """Check the database, the master key, LiveKit, the audio engines and each connection.
 
-    Each active connection is asked one short question, which a cloud may charge for. Nothing is
-    changed but what is known of their status. With --api-url the HTTP process is looked at instead.
-    Ends with 1 if there is a fault.
+    Each active connection is asked one short question, which a cloud may charge for. Only the
+    status of connections is changed. With --api-url the HTTP process there is checked instead.
+    Exits with 1 if there is a fault.
     """
-    from llm_router.cli import diagnostics  # noqa: PLC0415  a second, not for --help
+    from llm_router.cli import diagnostics  # noqa: PLC0415  takes a second; --help skips it
 
     findings = []
-    is_elsewhere = bool(api_url or load_section(ClientSettings).patchbay_api_url)
-    seen = diagnostics.over_http(api_url, api_key_file) if is_elsewhere else diagnostics.here()
-    async for finding in seen:
+    if api_url or load_section(ClientSettings).patchbay_api_url:
+        checks = diagnostics.check_over_http(api_url, api_key_file)
+    else:
+        checks = diagnostics.check_here()
+    async for finding in checks:
         findings.append(finding)
         style = {"ok": "green", "note": "yellow", "fault": "red"}[finding.state]
-        out.line(f"{finding.state:<6}{finding.what}: {finding.said}", style)
+        out.print_line(f"{finding.state:<6}{finding.subject}: {finding.message}", style)
+    out.json([{"subject": f.subject, "state": f.state, "message": f.message} for f in findings])
     faults = sum(finding.state == "fault" for finding in findings)
-    out.json([{"what": f.what, "state": f.state, "said": f.said} for f in findings])
-    said = f"{faults} {'fault' if faults == 1 else 'faults'}" if faults else "no fault"
-    out.say(said, "red" if faults else "green")
-    return NO if faults else None
+    summary = f"{faults} {'fault' if faults == 1 else 'faults'}" if faults else "no faults"
+    out.print_note(summary, "red" if faults else "green")
+    return EXIT_NO if faults else None

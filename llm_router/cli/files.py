@@ -1,4 +1,4 @@
-"""`llm-router connections import|export|apply`: connections as files."""
+"""`llm-router connections import|export|apply`: reads and writes connections as files."""
 
 import json
 import sys
@@ -9,111 +9,133 @@ import typer
 
 from config.settings import environment
 from llm_router.cli import arguments
-from llm_router.cli.command import NO, NotDoneError, Session, over_api
+from llm_router.cli.command import EXIT_NO, CommandContext, CommandError, api_command
 from llm_router.cli.connections import Yes, app
-from llm_router.cli.output import shown
+from llm_router.cli.output import format_value
 from llm_router.connections.record import Connection
 from llm_router.discovery.formats import Format, parse, to_row
 
-FromFile = Annotated[Path, typer.Argument(metavar="FILE", help="- is standard input.")]
+InputFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="File to read; - reads standard input.")
+]
 
 
-@over_api(app, "import")
-async def take_in(
-    session: Session,
-    file: FromFile,
+@api_command(app, "import")
+async def import_(
+    context: CommandContext,
+    file: InputFile,
     *,
     format_: Annotated[
         Format,
         typer.Option(
             "--format",
-            help="connections: llm_connections.json; openai_compatible: what"
-            " OPENAI_COMPATIBLE_DATA holds; env: a .env file.",
+            help="Format of the file. connections: as in llm_connections.json; openai_compatible:"
+            " the value of OPENAI_COMPATIBLE_DATA; env: a .env file.",
         ),
     ] = "connections",
 ) -> None:
-    """Add all connections of a file, or none. In it "env:NAME" stands for a variable set here."""
-    added = await add_all(session, _read(file, format_))
-    session.out.json(added)
-    session.out.line(f"added {', '.join(item['name'] for item in added)}")
+    """Add all connections of a file, or none.
+
+    In the file, "env:NAME" stands for the value of an environment variable.
+    """
+    added = await add_connections(context, _read(file, format_))
+    context.out.json(added)
+    context.out.print_line(f"added {', '.join(item['name'] for item in added)}")
 
 
-@over_api(app, "export")
+@api_command(app, "export")
 async def export(
-    session: Session,
-    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="None: shown.")] = None,
+    context: CommandContext,
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE", help="File to write. [default: standard output]"),
+    ] = None,
 ) -> None:
-    """Write all connections into a file to import elsewhere, without keys and headers."""
-    given_out = await session.api.ask("GET", "/connections/export")
+    """Write all connections, without keys and headers, to a file that `import` can read."""
+    exported = await context.api.request("GET", "/connections/export")
     if file is None:
-        session.out.document(given_out)
+        context.out.print_json(exported)
         return
-    text = json.dumps(given_out, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(exported, indent=2, ensure_ascii=False) + "\n"
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise NotDoneError(f"{file}: cannot be written ({error.strerror}); name another") from error
-    session.out.line(f"{len(given_out['connections'])} connections are in {file}, without keys")
+        raise CommandError(
+            f"{file}: cannot be written ({error.strerror}); name another file"
+        ) from error
+    count = len(exported["connections"])
+    context.out.print_line(f"wrote {count} connections to {file}, without keys")
 
 
-@over_api(app, "apply")
+@api_command(app, "apply")
 async def apply(
-    session: Session,
+    context: CommandContext,
     *,
     file: Annotated[
-        Path, typer.Option("-f", "--file", metavar="FILE", help="- is standard input.")
+        Path,
+        typer.Option("-f", "--file", metavar="FILE", help="File to read; - reads standard input."),
     ],
     prune: Annotated[
-        bool, typer.Option("--prune", help="Remove what is yours and not in the file.")
+        bool, typer.Option("--prune", help="Remove your connections that are not in the file.")
     ] = False,
     yes: Yes = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False,
 ) -> int | None:
-    """Have what a file says, all of it or nothing; the plan is shown first.
+    """Make the stored connections match a file: show the plan, then apply all of it or nothing.
 
-    Done twice, it does nothing the second time. What the file leaves out has its default, but keys
-    and headers stay as they are.
+    Applying a file again changes nothing. Fields that the file leaves out get their defaults, but
+    keys and headers stay.
     """
-    rows = _rows(_read(file, "connections"))
-    plan = await _planned(session, rows, {"prune": prune, "dry_run": True})
-    todo = bool(plan["added"] or plan["changed"] or plan["removed"])
-    _show(session, plan)
-    if todo and not dry_run:
-        if not arguments.confirm("Do that?", yes=yes):
-            return NO
-        plan = await _planned(session, rows, {"prune": prune, "plan": plan["plan"]})
-        session.out.say("done", "green")
-    session.out.json(plan)
+    body = _to_body(_read(file, "connections"))
+    plan = await _request_plan(context, body, {"prune": prune, "dry_run": True})
+    has_changes = bool(plan["added"] or plan["changed"] or plan["removed"])
+    _print_plan(context, plan)
+    if has_changes and not dry_run:
+        if not arguments.confirm("Apply this plan?", yes=yes):
+            return EXIT_NO
+        plan = await _request_plan(context, body, {"prune": prune, "plan": plan["plan"]})
+        context.out.print_note("applied", "green")
+    context.out.json(plan)
     return None
 
 
-async def add_all(session: Session, new: tuple[Connection, ...]) -> list[dict[str, Any]]:
-    """All of them or none, as they are kept."""
+async def add_connections(
+    context: CommandContext, new: tuple[Connection, ...]
+) -> list[dict[str, Any]]:
+    """Adds all of them or none, and returns them as the API shows them."""
     if not new:
         return []
-    answer = await session.api.ask("POST", "/connections/import", _rows(new))
+    answer = await context.api.request("POST", "/connections/import", _to_body(new))
     items: list[dict[str, Any]] = answer["items"]
     return items
 
 
-async def _planned(session: Session, rows: Any, params: dict[str, Any]) -> dict[str, Any]:
-    said = {name: str(value).lower() for name, value in params.items()}
-    plan: dict[str, Any] = await session.api.ask("POST", "/connections/apply", rows, params=said)
+async def _request_plan(
+    context: CommandContext, body: Any, options: dict[str, Any]
+) -> dict[str, Any]:
+    params = {name: str(value).lower() for name, value in options.items()}
+    plan: dict[str, Any] = await context.api.request(
+        "POST", "/connections/apply", body, params=params
+    )
     return plan
 
 
-def _show(session: Session, plan: dict[str, Any]) -> None:
+def _print_plan(context: CommandContext, plan: dict[str, Any]) -> None:
     rows: list[tuple[str, str, str]] = [("added", name, "") for name in plan["added"]]
     for changed in plan["changed"]:
         fields = changed["fields"].items()
-        said = [f"{name}: {shown(v['before'])} -> {shown(v['after'])}" for name, v in fields]
-        rows.append(("changed", changed["name"], "; ".join(said)))
+        diffs = [
+            f"{name}: {format_value(diff['before'])} -> {format_value(diff['after'])}"
+            for name, diff in fields
+        ]
+        rows.append(("changed", changed["name"], "; ".join(diffs)))
     rows += [("removed", name, "") for name in plan["removed"]]
     rows += [("unchanged", name, "") for name in plan["unchanged"]]
-    session.out.table(("what", "connection", "fields"), rows, "the file names no connection")
+    empty = "the file holds no connections"
+    context.out.print_table(("change", "connection", "fields"), rows, empty)
 
 
-def _rows(connections: tuple[Connection, ...]) -> dict[str, Any]:
+def _to_body(connections: tuple[Connection, ...]) -> dict[str, Any]:
     return {"connections": [to_row(c, secrets=True) for c in connections]}
 
 
@@ -123,7 +145,7 @@ def _read(file: Path, format_: Format) -> tuple[Connection, ...]:
         data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         text = data.decode("utf-8-sig")
     except OSError as error:
-        raise NotDoneError(f"{name}: cannot be read ({error.strerror})") from error
+        raise CommandError(f"{name}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise NotDoneError(f"{name}: is not UTF-8; save the file as UTF-8") from error
+        raise CommandError(f"{name}: is not UTF-8; save the file as UTF-8") from error
     return parse(text, format_, name, environment())

@@ -1,4 +1,4 @@
-"""What is done to the database as a whole, on its machine."""
+"""Work on the database as a whole: its schema, its migrations, the key that seals its secrets."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,12 +15,15 @@ _OPERATOR = replace(SYSTEM, origin="cli")
 
 
 def schema() -> str:
-    """As SQL, in the words of the database that the settings name."""
+    """Returns the whole schema as SQL, in the dialect of the database that the settings name."""
     return schema_sql(_database().dialect)
 
 
 async def bring_up_to_date() -> tuple[str, str | None, str | None]:
-    """The database, without its password, and where its tables were and are."""
+    """Migrates the database to the newest version.
+
+    Returns its URL without the password, and the versions before and after.
+    """
     database = _database()
     try:
         before, _ = await read_revisions(database)
@@ -31,9 +34,10 @@ async def bring_up_to_date() -> tuple[str, str | None, str | None]:
     return database.display_url, before, after
 
 
-async def rotate(told: Callable[[int, int], object]) -> ResealResult:
+async def rotate(on_progress: Callable[[int, int], object]) -> ResealResult:
+    """Seals every stored secret with the first master key; see `reseal`."""
     async with open_database() as (database, vault):
-        return await reseal(database, vault, _OPERATOR, datetime.now(UTC), told)
+        return await reseal(database, vault, _OPERATOR, datetime.now(UTC), on_progress)
 
 
 def _database() -> Database:

@@ -1,7 +1,7 @@
-"""What the commands say: tables for people, columns for pipes, JSON for programs.
+"""Output of the commands: tables on a terminal, tab-separated columns in a pipe, or JSON.
 
-Answers go to standard output and all else to standard error, so that either can be piped alone.
-Colour and lines are for terminals; NO_COLOR does without.
+Results go to standard output and all else to standard error, so that either can be piped alone.
+Only a terminal gets colour and drawn tables; NO_COLOR turns colour off.
 """
 
 import json
@@ -21,48 +21,54 @@ _STYLES = {
     "fault": "red", "removed": "red", "changed": "yellow", "resting": "yellow", "note": "yellow",
     "deactivated": "dim", "untested": "dim", "unchanged": "dim", "no": "dim",
 }  # fmt: skip
-"""Of a cell that says just this."""
+"""Style of a cell by its whole text."""
 
 
 class Output:
-    """A command says what it has to say twice: as JSON and for people. Only one of them is heard,
-    so that with `as_json` there is one JSON text on standard output and nothing else.
+    """Prints a command's results, either for people or as JSON.
+
+    A command calls both kinds of methods, and only one kind prints: with `as_json` there is one
+    JSON text on standard output and nothing else.
     """
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self._out, self._err = Console(highlight=False), Console(stderr=True, highlight=False)
+        self._out = Console(highlight=False)
+        self._err = Console(stderr=True, highlight=False)
 
     def json(self, data: Any) -> None:
+        """Prints the result as JSON, if JSON is wanted."""
         if self.as_json:
-            self.document(data)
+            self.print_json(data)
 
-    def document(self, data: Any) -> None:
-        """JSON that is wanted in any case."""
+    def print_json(self, data: Any) -> None:
+        """Prints JSON in either case."""
         typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
 
-    def line(self, text: str, style: str = "") -> None:
-        """One line, on standard output."""
+    def print_line(self, text: str, style: str = "") -> None:
+        """Prints one line on standard output."""
         if not self.as_json:
             self._print(self._out, text, style)
 
-    def say(self, text: str, style: str = "") -> None:
-        """The same on standard error."""
+    def print_note(self, text: str, style: str = "") -> None:
+        """Prints one line on standard error."""
         if not self.as_json:
             self._print(self._err, text, style)
 
-    def word(self, text: str) -> None:
-        """A piece of a text that comes bit by bit."""
+    def print_text(self, text: str) -> None:
+        """Prints a piece of a streamed text at once, without a line end."""
         if not self.as_json:
             typer.echo(printable(text, keep="\n"), nl=False)
             sys.stdout.flush()
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> None:
-        """`empty`: what is said where there is no row."""
+    def print_table(
+        self, columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: str
+    ) -> None:
+        """Prints a table, or the note `empty` if it has no rows."""
         if self.as_json:
             return
         if not rows:
-            self.say(empty)
+            self.print_note(empty)
         elif self._out.is_terminal:
             table = Table(box=None, pad_edge=False, header_style="bold")
             for column in columns:
@@ -72,15 +78,15 @@ class Output:
             self._out.print(table)
         else:
             for cells in (columns, *rows):
-                typer.echo("\t".join(shown(cell) for cell in cells))
+                typer.echo("\t".join(format_value(cell) for cell in cells))
 
-    def facts(self, facts: Mapping[str, Any]) -> None:
-        """Names and values, one a line."""
-        self.table(("field", "value"), [*facts.items()], "")
+    def print_fields(self, fields: Mapping[str, Any]) -> None:
+        """Prints names and values, one a line."""
+        self.print_table(("field", "value"), [*fields.items()], "")
 
     @contextmanager
-    def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
-        """Tell it how many are done, and of how many. Drawn on a terminal alone."""
+    def progress(self, task: str) -> Iterator[Callable[[int, int], None]]:
+        """Draws a progress bar on a terminal; yields a callback for the numbers done and in all."""
         bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -90,16 +96,16 @@ class Output:
             disable=self.as_json or not self._err.is_terminal,
         )
         with bar:
-            task = bar.add_task(what, total=None)
-            yield lambda done, of: bar.update(task, completed=done, total=of)
+            task_id = bar.add_task(task, total=None)
+            yield lambda done, total: bar.update(task_id, completed=done, total=total)
 
     @staticmethod
     def _print(console: Console, text: str, style: str) -> None:
         console.print(Text(printable(text), style=style), soft_wrap=True)
 
 
-def shown(value: Any) -> str:
-    """One line for a person."""
+def format_value(value: Any) -> str:
+    """Formats any JSON value as one line for people."""
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):
@@ -107,17 +113,20 @@ def shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list | tuple):
-        return ", ".join(map(shown, value)) or "-"
+        return ", ".join(map(format_value, value)) or "-"
     if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False) if value else "-"
     return printable(str(value))
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Without what could steer a terminal: servers and other people wrote it."""
+    """Replaces characters that could steer a terminal by blanks, but those in `keep`.
+
+    Texts come from servers and other people, who are not trusted.
+    """
     return "".join(c if c.isprintable() or c in keep else " " for c in text)
 
 
 def _cell(value: Any) -> Text:
-    text = shown(value)
+    text = format_value(value)
     return Text(text, style=_STYLES.get(text, ""))

@@ -1,4 +1,4 @@
-"""`llm-router presets list|apply`."""
+"""`llm-router presets list|apply`: ready-made sets of connections."""
 
 import sys
 from typing import Annotated, Any
@@ -7,37 +7,44 @@ import typer
 
 from config.settings import environment
 from llm_router.cli import arguments
-from llm_router.cli.command import NotDoneError, Session, over_api
+from llm_router.cli.command import CommandContext, CommandError, api_command
 
-app = typer.Typer(help="Sets of connections that many want.", no_args_is_help=True)
+app = typer.Typer(help="Add ready-made sets of connections.", no_args_is_help=True)
 
 
-@over_api(app, "list")
-async def list_(session: Session) -> None:
-    """List them, with the variables their keys are taken from."""
-    found = await session.api.ask("GET", "/presets")
-    session.out.json(found)
+@api_command(app, "list")
+async def list_(context: CommandContext) -> None:
+    """List the presets, with the environment variables that their keys are read from."""
+    presets = await context.api.request("GET", "/presets")
+    context.out.json(presets)
     columns = ("name", "connections", "keys", "description")
-    rows = [(p["name"], p["connections"], [*p["keys"].values()], p["description"]) for p in found]
-    session.out.table(columns, rows, "there is none")
+    rows = [(p["name"], p["connections"], [*p["keys"].values()], p["description"]) for p in presets]
+    context.out.print_table(columns, rows, "there are no presets")
 
 
-@over_api(app, "apply")
-async def apply(session: Session, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
-    """Add all connections of one, or none. Keys come from the environment, or you are asked."""
-    presets = {p["name"]: p for p in await session.api.ask("GET", "/presets")}
+@api_command(app, "apply")
+async def apply(
+    context: CommandContext,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the preset.")],
+) -> None:
+    """Add all connections of a preset, or none.
+
+    Keys are read from the environment; on a terminal, a prompt asks for those that are missing.
+    """
+    presets = {p["name"]: p for p in await context.api.request("GET", "/presets")}
     if name not in presets:
-        raise NotDoneError(f"there is no preset {name!r}; known: {', '.join(presets)}")
-    keys = _keys(presets[name]["keys"])
-    answer = await session.api.ask("POST", f"/presets/{name}/apply", {"keys": keys})
-    session.out.json(answer["items"])
-    session.out.line(f"added {', '.join(item['name'] for item in answer['items'])}")
+        raise CommandError(f"there is no preset {name!r}; known: {', '.join(presets)}")
+    keys = _read_keys(presets[name]["keys"])
+    answer = await context.api.request("POST", f"/presets/{name}/apply", {"keys": keys})
+    context.out.json(answer["items"])
+    context.out.print_line(f"added {', '.join(item['name'] for item in answer['items'])}")
 
 
-def _keys(variables: dict[str, Any]) -> dict[str, str]:
-    here = environment()
-    keys = {cloud: here.get(variable, "").strip() for cloud, variable in variables.items()}
+def _read_keys(variables: dict[str, Any]) -> dict[str, str]:
+    values = environment()
+    keys = {cloud: values.get(variable, "").strip() for cloud, variable in variables.items()}
     if sys.stdin.isatty():
         missing = [cloud for cloud, key in keys.items() if not key]
-        keys |= {cloud: arguments.secret("ask", f"the key of {cloud}") or "" for cloud in missing}
-    return {cloud: key for cloud, key in keys.items() if key}  # the API says which are missing
+        for cloud in missing:
+            keys[cloud] = arguments.read_secret("ask", f"the key of {cloud}") or ""
+    return {cloud: key for cloud, key in keys.items() if key}  # the API names those missing

@@ -1,4 +1,4 @@
-"""RouterLLM: the router as LiveKit's `llm.LLM`."""
+"""`RouterLLM`: LiveKit's `llm.LLM` over a router."""
 
 import asyncio
 import dataclasses
@@ -18,16 +18,18 @@ from llm_router.types import ChatRequest, Chunk
 _logger = logging.getLogger("llm_router")
 
 ROUTE = "patchbay"
-"""The key under which a reply's route stands in the `extra` of LiveKit's messages and chunks."""
+"""Key of a reply's route in the `extra` of LiveKit's messages and chunks."""
 
 
 class RouterLLM(llm.LLM[Any]):
-    """What an AgentSession talks to; one for each call.
+    """The language model of one call's AgentSession, answered by a router.
 
     `model` and `provider` name the connection that answered last. LiveKit's own retries are off:
-    the router has already asked everyone, and a retry would say words twice. Nothing that goes
-    wrong is raised into the voice pipeline, where it would be silence. Closing this leaves the
-    router open, unless it was given unopened.
+    the router has already tried every endpoint, and a retry would speak words twice. No error is
+    raised into the voice pipeline, where it would be silence: a phrase is spoken instead.
+
+    `router` is a router that is open, and stays so when this is closed; or a context manager that
+    is entered on first use and left on close.
     """
 
     def __init__(
@@ -38,9 +40,13 @@ class RouterLLM(llm.LLM[Any]):
         language: str = "en",
     ) -> None:
         super().__init__()
-        self._router, self._session_id, self._language = router, session_id, language
-        self._own, self._opening = AsyncExitStack(), asyncio.Lock()
-        self._model, self._connection = "", "patchbay"
+        self._router = router
+        self._session_id = session_id
+        self._language = language
+        self._stack = AsyncExitStack()
+        self._opening = asyncio.Lock()
+        self._model = ""
+        self._connection = "patchbay"
 
     @property
     def model(self) -> str:
@@ -56,13 +62,13 @@ class RouterLLM(llm.LLM[Any]):
         chat_ctx: llm.ChatContext,
         tools: list[llm.Tool] | None = None,
         conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
-        parallel_tool_calls: NotGivenOr[bool] = NOT_GIVEN,  # noqa: ARG002  servers differ; left to them
+        parallel_tool_calls: NotGivenOr[bool] = NOT_GIVEN,  # noqa: ARG002  LiveKit's signature; servers differ, and each uses its own default
         tool_choice: NotGivenOr[llm.ToolChoice] = NOT_GIVEN,
-        extra_kwargs: NotGivenOr[dict[str, Any]] = NOT_GIVEN,  # noqa: ARG002  meant for one vendor; a connection's extra_body is the place
+        extra_kwargs: NotGivenOr[dict[str, Any]] = NOT_GIVEN,  # noqa: ARG002  LiveKit's signature; a connection's extra_body serves each vendor's own fields
     ) -> llm.LLMStream:
         messages, _ = chat_ctx.to_provider_format("openai")
         schemas = []
-        if tools:  # to look for tools where there are none costs a fifth of what a turn adds
+        if tools:  # parsing an empty list costs a fifth of the router's overhead in a turn
             schemas = llm.ToolContext(tools).parse_function_tools("openai", strict=False)
         request = ChatRequest(
             messages=messages,
@@ -88,30 +94,31 @@ class RouterLLM(llm.LLM[Any]):
 
     @property
     def router(self) -> Router:
-        """As it was given. One that was given unopened is to be had from `opened`."""
+        """The router. Raises RuntimeError while a context manager is not entered; see `opened`."""
         if not isinstance(self._router, Router):
-            raise RuntimeError("this router is opened when it is first asked")  # noqa: TRY004  not a caller's mistake of type
+            raise RuntimeError("this router opens on its first request; await opened()")  # noqa: TRY004  not an error of the caller's types
         return self._router
 
     async def opened(self) -> Router:
-        """The router. One that is still to be opened is, and is then this object's own."""
+        """Returns the router, and enters its context manager first where that is still to do."""
         if isinstance(self._router, Router):
             return self._router
         async with self._opening:
             if not isinstance(self._router, Router):
-                self._router = await self._own.enter_async_context(self._router)
+                self._router = await self._stack.enter_async_context(self._router)
             return self._router
 
     async def aclose(self) -> None:
         await super().aclose()
-        await self._own.aclose()
+        await self._stack.aclose()
 
-    def answered_by(self, event: ReplyEvent) -> None:
+    def note_answer(self, event: ReplyEvent) -> None:
+        """Remembers the connection that answered, for `model` and `provider`."""
         self._model, self._connection = event.model, event.connection or "patchbay"
 
 
 class _RouterStream(llm.LLMStream):
-    # The attempts have spans of their own; LiveKit's "attempt" would be one around all of them.
+    # Each attempt has a span of its own; LiveKit's attempt span would enclose all of them.
     _llm_attempt_span_name: ClassVar[str | None] = None
 
     def __init__(
@@ -123,32 +130,34 @@ class _RouterStream(llm.LLMStream):
         tools: list[llm.Tool],
         conn_options: APIConnectOptions,
     ) -> None:
-        # The base starts its tasks at once, so our own fields come first.
-        self._router_llm, self._request = router_llm, request
+        # The base class starts its tasks at once, so these fields are set before.
+        self._router_llm = router_llm
+        self._request = request
         self._id = utils.shortuuid("reply_")
         super().__init__(router_llm, chat_ctx=chat_ctx, tools=tools, conn_options=conn_options)
         self._retry_on_chunk_sent = False
 
     async def _run(self) -> None:
         router: Router | None = None
-        given, told_of = "", None
+        given = ""
+        route_sent_for = None
         try:
             router = await self._router_llm.opened()
             async with aclosing(router.stream(self._request, observers=[self])) as reply:
                 async for chunk in reply:
                     given += chunk.text
                     extra = None
-                    if chunk.useful and chunk.connection != told_of:
-                        told_of = chunk.connection
+                    if chunk.useful and chunk.connection != route_sent_for:
+                        route_sent_for = chunk.connection
                         extra = {ROUTE: _route(reply.event)}
-                        self._router_llm.answered_by(reply.event)
+                        self._router_llm.note_answer(reply.event)
                     self._send(chunk, extra)
-        except Exception:  # a fault of our own must not be heard as silence either
-            _logger.exception("the router failed; the caller is asked to say it again")
+        except Exception:  # a bug of the router must not become silence in the call either
+            _logger.exception("the router failed; the caller is asked to repeat the question")
             phrases = router.phrases if router else Phrases()
             language = self._request.language
-            said = phrases.closing(given, language) if given else phrases.pick("sorry", language, 0)
-            self._send(Chunk(text=said, finish_reason="stop"), None)
+            text = phrases.closing(given, language) if given else phrases.pick("sorry", language, 0)
+            self._send(Chunk(text=text, finish_reason="stop"), None)
 
     def _send(self, chunk: Chunk, extra: dict[str, Any] | None) -> None:
         usage = None
@@ -171,13 +180,13 @@ class _RouterStream(llm.LLMStream):
         if delta or usage:
             self._event_ch.send_nowait(llm.ChatChunk(id=self._id, delta=delta, usage=usage))
 
-    # ── Observer: what went wrong on the way, as LiveKit's listeners expect to be told ───────────
+    # ── Observer: emits failed attempts as LiveKit's error events ────────────────────────────────
 
     def attempt_ended(self, event: AttemptEvent) -> None:
         if event.failure is None:
             return
         error = APIConnectionError(f"connection {event.connection}: {event.failure}")
-        # Recoverable always: even the last resort has answered, and the call goes on.
+        # Always recoverable: at worst the last resort answers, and the call continues.
         self._llm.emit(
             "error",
             llm.LLMError(
@@ -186,11 +195,11 @@ class _RouterStream(llm.LLMStream):
         )
 
     def reply_ended(self, event: ReplyEvent) -> None:
-        """Nothing to add: LiveKit's own metrics follow from the chunks."""
+        """Does nothing: LiveKit computes its own metrics from the chunks."""
 
 
 def _route(event: ReplyEvent) -> dict[str, Any]:
-    """What a page shows under an answer; JSON, since it becomes part of the message."""
+    """Returns the route for a page to show under an answer; JSON, as part of the message."""
     first = event.first_word
     return {
         "connection": event.connection,

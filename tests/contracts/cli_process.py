@@ -1,4 +1,4 @@
-"""`llm-router` as a process of its own."""
+"""Runs `llm-router` as a process of its own."""
 
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -14,7 +14,7 @@ def command(*arguments: str) -> tuple[str, ...]:
 
 
 def environ(folder: Path, **variables: str) -> Mapping[str, str]:
-    """As `processes.environ`, at a wide terminal."""
+    """Returns `processes.environ` for a wide terminal."""
     return processes.environ(folder, TERM="xterm", COLUMNS="200", **variables)
 
 
@@ -29,7 +29,7 @@ async def started(folder: Path, *arguments: str, **variables: str) -> AsyncItera
 async def ran(
     folder: Path, *arguments: str, typed: str = "", **variables: str
 ) -> tuple[int | None, str, str]:
-    """The exit code, and what was said on either stream."""
+    """Runs a command; returns its exit code, standard output and standard error."""
     async with started(folder, *arguments, **variables) as process:
         out, err = await process.communicate(typed.encode())
     return process.returncode, out.decode(), err.decode()

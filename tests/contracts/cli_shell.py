@@ -1,4 +1,4 @@
-"""What the tests of the command line share: it is run in this process, over each of two places."""
+"""Runs the command line in this process, over a database and over HTTP, for its tests."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -18,21 +18,21 @@ KEY = "sk-0123456789-wxyz"
 
 @dataclass(frozen=True)
 class Shell:
-    """Where commands are typed: `environ` is all they know."""
+    """Runs commands with `environ` as their environment."""
 
     environ: Mapping[str, str]
 
     def __call__(
         self, *arguments: str, typed: str = "", code: int | None = 0, **environ: str
     ) -> Result:
-        """What was said; the exit code must be `code`, unless that is None."""
-        here = dict.fromkeys(UNWANTED, "") | {**self.environ} | environ
-        said = CliRunner().invoke(build(), arguments, input=typed, env=here)
-        if said.exception and not isinstance(said.exception, SystemExit):
-            raise said.exception
-        assert code in {None, said.exit_code}, said.output
-        assert KEY not in said.output
-        return said
+        """Runs one command and returns its result; the exit code must be `code`, unless None."""
+        env = dict.fromkeys(UNWANTED, "") | {**self.environ} | environ
+        result = CliRunner().invoke(build(), arguments, input=typed, env=env)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert code in {None, result.exit_code}, result.output
+        assert KEY not in result.output
+        return result
 
     def json(self, *arguments: str, **more: Any) -> Any:
         return json.loads(self(*arguments, "--json", **more).stdout)
@@ -62,11 +62,11 @@ def here(tmp_path: Path) -> Shell:
 
 @pytest.fixture(params=["sqlite", "http"])
 def shell(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shell]:
-    """Over a database of its own, and over HTTP as an admin."""
+    """Runs commands over a database of its own, and over HTTP as an admin."""
     if request.param == "sqlite":
         yield over_sqlite(tmp_path)
         return
     with in_a_thread(api_on_a_socket(f"sqlite:///{tmp_path}/there.sqlite3")) as api:
-        where = {"PATCHBAY_API_URL": api.url, "PATCHBAY_API_KEY": api.keys["admin"]}
-        # A database that cannot be opened: nothing may look at it.
-        yield Shell({**where, "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"})
+        settings = {"PATCHBAY_API_URL": api.url, "PATCHBAY_API_KEY": api.keys["admin"]}
+        # A database that cannot be opened: no command may use it.
+        yield Shell({**settings, "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"})

@@ -1,4 +1,4 @@
-"""The commands, over a database and over HTTP: they do the same, and say the same."""
+"""Commands do and print the same over a database and over HTTP."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -23,10 +23,10 @@ def names(shell: Shell, *filters: str) -> list[str]:
     return [item["name"] for item in shell.json("connections", "list", *filters)]
 
 
-# ── One by one ───────────────────────────────────────────────────────────────────────────────────
+# ── Connections ──────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_empty_list_says_what_to_do_next(shell: Shell) -> None:
+def test_an_empty_list_names_the_next_step(shell: Shell) -> None:
     said = shell("connections", "list")
     assert said.stdout == ""
     assert "connections discover" in said.stderr
@@ -77,12 +77,12 @@ def test_a_key_on_the_command_line_is_refused_and_not_repeated(shell: Shell) -> 
 
 
 @pytest.mark.parametrize(
-    ("where", "said"),
+    ("where", "message"),
     [("-", "standard input is empty"), ("env:MINE", "variable MINE is not set"),
-     ("ask", "nobody is there to be asked")],
+     ("ask", "standard input is not a terminal")],
 )  # fmt: skip
-def test_a_key_that_is_not_there_is_said_so(here: Shell, where: str, said: str) -> None:
-    assert said in here("connections", "add", "a", "--key", where, code=2).stderr
+def test_a_missing_key_is_reported(here: Shell, where: str, message: str) -> None:
+    assert message in here("connections", "add", "a", "--key", where, code=2).stderr
 
 
 def test_a_header_is_a_secret_too(shell: Shell) -> None:
@@ -99,17 +99,17 @@ def test_an_edit_shows_what_it_changed(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pair", "said"),
-    [("nothing=1", "no such field"), ("version=1", "kept by the store"), ("x", "FIELD=VALUE"),
+    ("pair", "message"),
+    [("nothing=1", "no such field"), ("version=1", "the store sets"), ("x", "FIELD=VALUE"),
      ("priority=much", "priority"), ("timeout=-1", "timeout")],
 )  # fmt: skip
-def test_a_field_that_makes_no_sense_is_named(shell: Shell, pair: str, said: str) -> None:
+def test_an_invalid_field_is_named(shell: Shell, pair: str, message: str) -> None:
     refused = shell("connections", "add", "a", "--provider", "offline", "--set", pair, code=2)
-    assert said in refused.stderr
+    assert message in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
 
 
-def test_one_is_switched_off_and_on_and_removed_when_that_is_meant(shell: Shell) -> None:
+def test_a_connection_is_switched_off_and_on_and_removed_once_confirmed(shell: Shell) -> None:
     shell.add("a")
     assert shell("connections", "deactivate", "a").stdout == "a is off\n"
     assert names(shell, "--inactive") == ["a"]
@@ -119,7 +119,7 @@ def test_one_is_switched_off_and_on_and_removed_when_that_is_meant(shell: Shell)
     assert "there is no connection 'a'" in shell("connections", "show", "a", code=2).stderr
 
 
-def test_a_test_says_the_words_and_the_times(shell: Shell, server: FaultyServer) -> None:
+def test_a_test_prints_the_words_and_the_times(shell: Shell, server: FaultyServer) -> None:
     shell("connections", "add", "a", "--base-url", server.base_url, "--model", "m")
     words, said = shell("connections", "test", "a").stdout.splitlines()
     assert words == WORDS.strip()
@@ -129,7 +129,7 @@ def test_a_test_says_the_words_and_the_times(shell: Shell, server: FaultyServer)
     assert server.requests[-1].body["max_tokens"] == 5
 
 
-def test_a_test_that_fails_says_what_to_do_and_ends_with_1(shell: Shell) -> None:
+def test_a_failed_test_says_what_to_do_and_exits_with_1(shell: Shell) -> None:
     with in_a_thread(FaultyServer(Script(fault=Fault.STATUS, status=401))) as server:
         words = ("--base-url", server.base_url, "--model", "m", "--key", "env:MINE")
         shell("connections", "add", "a", *words, MINE=KEY)
@@ -148,7 +148,7 @@ def written(folder: Path, *rows: Mapping[str, object], name: str = "mine.json") 
     return str(file)
 
 
-def test_a_file_is_taken_in_and_given_out_again_without_keys(shell: Shell, tmp_path: Path) -> None:
+def test_a_file_is_imported_and_exported_again_without_keys(shell: Shell, tmp_path: Path) -> None:
     row = {"name": "a", "provider": "offline", "api_key": "env:MINE", "priority": 5}
     said = shell("connections", "import", written(tmp_path, row), MINE=KEY)
     assert said.stdout == "added a\n"
@@ -170,13 +170,13 @@ def test_a_mistake_in_a_file_is_named_with_its_place(shell: Shell, tmp_path: Pat
     assert "cannot be read" in shell("connections", "import", "none.json", code=2).stderr
 
 
-def test_each_format_is_taken_in(shell: Shell) -> None:
+def test_a_dotenv_file_is_imported(shell: Shell) -> None:
     typed = "LLM_BACKEND_TYPE=ollama\nOLLAMA_BASE_URL=http://127.0.0.1:9\nDEFAULT_MODEL=m\n"
     shell("connections", "import", "-", "--format", "env", typed=typed)
     assert names(shell) == ["ollama"]
 
 
-def test_a_plan_is_shown_and_done_as_a_whole_when_that_is_meant(
+def test_a_plan_is_shown_and_applied_as_a_whole_once_confirmed(
     shell: Shell, tmp_path: Path
 ) -> None:
     for name in "abc":
@@ -188,7 +188,7 @@ def test_a_plan_is_shown_and_done_as_a_whole_when_that_is_meant(
     ]
     words = ("connections", "apply", "-f", written(tmp_path, *rows), "--prune")
     plan = [
-        "what\tconnection\tfields", "added\tnew\t-",
+        "change\tconnection\tfields", "added\tnew\t-",
         "changed\tb\tpriority: 0 -> 9; api_key: none -> another",
         "removed\tc\t-", "unchanged\ta\t-",
     ]  # fmt: skip
@@ -199,7 +199,7 @@ def test_a_plan_is_shown_and_done_as_a_whole_when_that_is_meant(
     assert sorted(names(shell)) == ["a", "b", "c"]
     assert shell(*words, "--yes").stdout.splitlines() == plan
     assert sorted(names(shell)) == ["a", "b", "new"]
-    # Once more does nothing, and need not be asked about.
+    # Applying it again changes nothing, and needs no confirmation.
     again = shell.json(*words)
     assert (again["added"], again["changed"], again["removed"]) == ([], [], [])
     assert sorted(again["unchanged"]) == ["a", "b", "new"]
@@ -219,33 +219,33 @@ def test_without_prune_nothing_is_removed_and_without_a_key_the_key_stays(
     assert shell.json("connections", "show", "a")["api_key_last4"] == "wxyz"
 
 
-def test_a_plan_of_which_a_part_cannot_be_done_is_not_done_at_all(
+def test_a_plan_with_one_step_that_cannot_be_applied_changes_nothing(
     shell: Shell, tmp_path: Path
 ) -> None:
     shell.add("a")
-    kept = shell.json("connections", "show", "a")
+    before = shell.json("connections", "show", "a")
     taken = {"id": "another", "name": "a", "provider": "offline"}
     new = {"name": "new", "provider": "offline"}
     file = written(tmp_path, new, taken)
     said = shell("connections", "apply", "-f", file, "--yes", code=2)
     assert "there is a connection of name 'a' already" in said.stderr
-    assert shell.json("connections", "list") == [kept]
+    assert shell.json("connections", "list") == [before]
 
 
-# ── What there is to begin with ──────────────────────────────────────────────────────────────────
+# ── Discovery, presets and API keys ──────────────────────────────────────────────────────────────
 
 
-def test_what_is_found_is_shown_and_added_only_if_named(shell: Shell) -> None:
+def test_discovered_connections_are_listed_and_added_only_if_named(shell: Shell) -> None:
     said = shell("connections", "discover", OPENAI_API_KEY=KEY)
     assert "openai\tgpt-4.1-mini\thttps://api.openai.com/v1\tOPENAI_API_KEY\tno" in said.stdout
     assert names(shell) == []
     wrong = shell("connections", "discover", "--add", "none", OPENAI_API_KEY=KEY, code=2)
-    assert "that was not found; there is:" in wrong.stderr
+    assert "no such connection was found; found:" in wrong.stderr
     shell("connections", "discover", "--add", "openai", OPENAI_API_KEY=KEY)
     assert names(shell) == ["openai"]
     again = shell.json("connections", "discover", "--add", "openai", OPENAI_API_KEY=KEY)
     assert again["added"] == []
-    assert [offer["kept"] for offer in again["found"] if offer["name"] == "openai"] == [True]
+    assert [offer["stored"] for offer in again["found"] if offer["name"] == "openai"] == [True]
 
 
 def test_a_preset_takes_its_keys_from_the_environment(shell: Shell) -> None:
@@ -260,7 +260,7 @@ def test_a_preset_takes_its_keys_from_the_environment(shell: Shell) -> None:
     assert "there is no preset 'x'" in shell("presets", "apply", "x", code=2).stderr
 
 
-def test_api_keys_are_made_shown_once_listed_and_revoked(shell: Shell) -> None:
+def test_an_api_key_is_created_printed_once_listed_and_revoked(shell: Shell) -> None:
     made = shell("api-keys", "create", "anna", "--role", "editor", "--days", "7")
     assert made.stdout.startswith("pb_")
     assert len(made.stdout.splitlines()) == 1

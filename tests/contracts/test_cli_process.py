@@ -1,4 +1,4 @@
-"""`llm-router` as a person and a script meet it: a real process, at a terminal or in a pipe."""
+"""`llm-router` as a real process, at a terminal and in a pipe."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ ROWS = 300
 async def at_a_terminal(
     folder: Path, *arguments: str, asked: str = "", typed: str = "", **variables: str
 ) -> str:
-    """All that a person sees, who types so when it is `asked`."""
+    """Runs a command at a terminal and returns the screen; types `typed` at the prompt `asked`."""
     mine, its = pty.openpty()
     process = await asyncio.create_subprocess_exec(
         *command(*arguments),
@@ -62,7 +62,7 @@ async def at_a_terminal(
     return seen
 
 
-# ── What is seen ─────────────────────────────────────────────────────────────────────────────────
+# ── Output ───────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_help_states_the_exit_codes_and_the_variables(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ async def test_help_states_the_exit_codes_and_the_variables(tmp_path: Path) -> N
         (("api-keys", "create", "a"), "Missing option '--role'"),
     ],
 )
-async def test_what_cannot_be_understood_is_said_in_one_line(
+async def test_invalid_arguments_are_reported_in_one_line(
     tmp_path: Path, arguments: tuple[str, ...], said: str
 ) -> None:
     code, out, err = await ran(tmp_path, *arguments)
@@ -93,7 +93,7 @@ async def test_what_cannot_be_understood_is_said_in_one_line(
     assert len(err.splitlines()) == 1
 
 
-async def test_a_database_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
+async def test_a_database_that_does_not_answer_is_reported_in_one_line(tmp_path: Path) -> None:
     url = "postgresql://me:pg-secret@127.0.0.1:1/none"
     code, _, err = await ran(tmp_path, "connections", "list", DATABASE_URL=url)
     assert code == 2
@@ -102,7 +102,7 @@ async def test_a_database_that_is_not_there_is_said_in_one_line(tmp_path: Path) 
     assert len(err.splitlines()) == 1
 
 
-async def test_a_terminal_gets_colour_and_a_pipe_and_no_color_do_not(tmp_path: Path) -> None:
+async def test_only_a_terminal_without_no_color_gets_colour(tmp_path: Path) -> None:
     words = ("connections", "add", "a", "--provider", "offline")
     await ran(tmp_path, *words)
     coloured = await at_a_terminal(tmp_path, "connections", "list")
@@ -116,9 +116,9 @@ async def test_a_terminal_gets_colour_and_a_pipe_and_no_color_do_not(tmp_path: P
     assert piped.splitlines()[1].split("\t")[0] == "a"
 
 
-async def test_a_key_is_asked_for_and_not_shown(tmp_path: Path) -> None:
+async def test_a_key_typed_at_the_prompt_is_not_shown(tmp_path: Path) -> None:
     words = ("connections", "add", "a", "--provider", "offline", "--key", "ask")
-    # The blank at its end comes when what is typed is not shown any more.
+    # The prompt's last blank is printed once the terminal no longer echoes.
     seen = await at_a_terminal(tmp_path, *words, asked="the API key: ", typed=KEY)
     assert "added a" in seen
     assert KEY not in seen
@@ -126,7 +126,7 @@ async def test_a_key_is_asked_for_and_not_shown(tmp_path: Path) -> None:
     assert "...wxyz" in out
 
 
-async def test_words_come_as_they_are_said_and_ctrl_c_ends_it_quietly(tmp_path: Path) -> None:
+async def test_words_are_streamed_and_ctrl_c_ends_the_command_quietly(tmp_path: Path) -> None:
     async with FaultyServer(Script(fault=Fault.STALL_AFTER)) as server:
         await ran(tmp_path, "connections", "add", "a", "--base-url", server.base_url)
         async with started(tmp_path, "connections", "test", "a") as process:
@@ -139,10 +139,10 @@ async def test_words_come_as_they_are_said_and_ctrl_c_ends_it_quietly(tmp_path: 
         assert await server.disconnected() is not None
 
 
-# ── Upkeep ───────────────────────────────────────────────────────────────────────────────────────
+# ── Maintenance ──────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_the_schema_is_printed_for_those_who_apply_it_by_hand(tmp_path: Path) -> None:
+async def test_the_schema_is_printed_as_sql(tmp_path: Path) -> None:
     code, out, _ = await ran(tmp_path, "migrate", "--sql")
     assert code == 0
     assert "CREATE TABLE llm_connections" in out
@@ -155,9 +155,9 @@ async def test_the_schema_is_printed_for_those_who_apply_it_by_hand(tmp_path: Pa
 async def test_a_database_is_brought_up_to_date_once(server: Server, tmp_path: Path) -> None:
     url = await server.new(migrated=False)
     _, out, _ = await ran(tmp_path, "migrate", DATABASE_URL=url)
-    assert "was at nothing, and is at 0" in out
+    assert "from no tables to version 0" in out
     _, out, _ = await ran(tmp_path, "migrate", DATABASE_URL=url)
-    assert "was up to date" in out
+    assert "is up to date at version 0" in out
 
 
 async def resealed(database: Database) -> int:
@@ -165,7 +165,7 @@ async def resealed(database: Database) -> int:
 
 
 @pytest.mark.timeout(300)
-async def test_a_rotation_that_is_killed_in_its_midst_loses_nothing_and_goes_on(
+async def test_a_rotation_that_is_killed_loses_nothing_and_continues(
     server: Server, tmp_path: Path
 ) -> None:
     url = await server.new()

@@ -1,4 +1,4 @@
-"""`llm-router doctor`: what is wrong is found, and what to do about it is said."""
+"""`llm-router doctor` finds each fault and says what to do about it."""
 
 import json
 import tomllib
@@ -15,86 +15,86 @@ from tests.contracts.cli_shell import KEY, Shell
 from tests.contracts.threads import in_a_thread
 
 
-def found(shell: Shell, what: str, **environ: str) -> dict[str, Any]:
-    """What it says of one thing. It ends with 1 if anything is a fault, be it another."""
-    said = shell("doctor", "--json", code=None, **environ)
-    findings = json.loads(said.stdout)
-    assert said.exit_code == any(f["state"] == "fault" for f in findings)
-    (one,) = [finding for finding in findings if finding["what"].startswith(what)]
+def finding_on(shell: Shell, subject: str, **environ: str) -> dict[str, Any]:
+    """Runs the doctor and returns its finding on `subject`; the exit code is 1 for any fault."""
+    result = shell("doctor", "--json", code=None, **environ)
+    findings = json.loads(result.stdout)
+    assert result.exit_code == any(f["state"] == "fault" for f in findings)
+    (one,) = [finding for finding in findings if finding["subject"].startswith(subject)]
     return dict(one)
 
 
-def test_before_the_first_start_nothing_is_made_and_nothing_is_a_fault(
+def test_before_the_first_start_there_is_no_fault_and_no_file_is_created(
     here: Shell, tmp_path: Path
 ) -> None:
-    seen = found(here, "database")
-    assert seen["state"] == "note"
-    assert "made at the first start" in seen["said"]
+    finding = finding_on(here, "database")
+    assert finding["state"] == "note"
+    assert "the first start creates it" in finding["message"]
     assert not [*tmp_path.glob("*.sqlite3")]
 
 
-def test_a_house_in_order_says_so(here: Shell) -> None:
+def test_a_sound_installation_has_no_fault(here: Shell) -> None:
     here.add("a", "--key", "env:MINE", MINE=KEY)
-    said = here("doctor", code=None).stdout.splitlines()
-    assert any(line.startswith("ok    connection a: first word after 0.") for line in said)
-    assert any(line.startswith("ok    database: sqlite") for line in said)
-    assert "ok    master key: opens all that is sealed" in said
+    lines = here("doctor", code=None).stdout.splitlines()
+    assert any(line.startswith("ok    connection a: first word after 0.") for line in lines)
+    assert any(line.startswith("ok    database: sqlite") for line in lines)
+    assert "ok    master key: opens every sealed secret" in lines
 
 
-def test_each_connection_that_does_not_work_is_named_with_what_to_do(here: Shell) -> None:
+def test_each_connection_that_does_not_work_is_named_with_advice(here: Shell) -> None:
     with in_a_thread(FaultyServer(Script(fault=Fault.STATUS, status=401))) as server:
         here("connections", "add", "a", "--base-url", server.base_url, "--model", "m")
         here.add("rules")
         here.add("off", "--set", "is_active=false")
-        findings = {f["what"]: f for f in here.json("doctor", code=None)}
+        findings = {f["subject"]: f for f in here.json("doctor", code=None)}
     assert findings["connection a"]["state"] == "fault"
-    assert "check api_key" in findings["connection a"]["said"]
+    assert "check api_key" in findings["connection a"]["message"]
     assert findings["connection rules"]["state"] == "ok"
     assert "connection off" not in findings
 
 
-def test_a_master_key_that_is_not_the_one_is_a_fault(here: Shell) -> None:
+def test_a_wrong_master_key_is_a_fault(here: Shell) -> None:
     here.add("a", "--key", "env:MINE", MINE=KEY)
     other, first = Fernet.generate_key().decode(), here.environ["ENCRYPTION_KEYS"]
-    seen = found(here, "master key", ENCRYPTION_KEYS=other)
-    assert seen["state"] == "fault"
-    assert "put that key back" in seen["said"]
-    missing = found(here, "master key", ENCRYPTION_KEYS="")
-    assert "put the file back from a copy" in missing["said"]
-    before = found(here, "master key", ENCRYPTION_KEYS=f"{other},{first}")
+    finding = finding_on(here, "master key", ENCRYPTION_KEYS=other)
+    assert finding["state"] == "fault"
+    assert "put that key back" in finding["message"]
+    missing = finding_on(here, "master key", ENCRYPTION_KEYS="")
+    assert "put the file back from a copy" in missing["message"]
+    before = finding_on(here, "master key", ENCRYPTION_KEYS=f"{other},{first}")
     assert before["state"] == "note"
-    assert "keys rotate" in before["said"]
+    assert "keys rotate" in before["message"]
 
 
-def test_tables_that_are_behind_are_a_fault(here: Shell, tmp_path: Path) -> None:
+def test_outdated_tables_are_a_fault(here: Shell, tmp_path: Path) -> None:
     (tmp_path / "here.sqlite3").touch()
-    seen = found(here, "database")
-    assert seen["state"] == "fault"
-    assert "run `llm-router migrate`" in seen["said"]
+    finding = finding_on(here, "database")
+    assert finding["state"] == "fault"
+    assert "run `llm-router migrate`" in finding["message"]
 
 
-def test_settings_that_make_no_sense_are_a_fault(here: Shell) -> None:
-    seen = found(here, "database", DATABASE_URL="mysql://host/name")
-    assert seen["state"] == "fault"
-    assert "DATABASE_URL" in seen["said"]
+def test_invalid_settings_are_a_fault(here: Shell) -> None:
+    finding = finding_on(here, "database", DATABASE_URL="mysql://host/name")
+    assert finding["state"] == "fault"
+    assert "DATABASE_URL" in finding["message"]
 
 
-def test_over_http_the_process_there_is_looked_at(shell: Shell) -> None:
+def test_over_http_the_process_there_is_checked(shell: Shell) -> None:
     if "PATCHBAY_API_URL" not in shell.environ:
         shell.add("a")
-        assert found(shell, "connection a")["state"] == "ok"
+        assert finding_on(shell, "connection a")["state"] == "ok"
         return
     shell.add("a")
     findings = shell.json("doctor")
-    assert [(f["what"], f["state"]) for f in findings] == [
+    assert [(f["subject"], f["state"]) for f in findings] == [
         ("HTTP process", "ok"), ("connection a", "ok"),
     ]  # fmt: skip
-    nobody = shell.json("doctor", code=1, PATCHBAY_API_URL="http://127.0.0.1:1")
-    assert nobody[0]["state"] == "fault"
-    assert "start the HTTP process" in nobody[0]["said"]
+    unreachable = shell.json("doctor", code=1, PATCHBAY_API_URL="http://127.0.0.1:1")
+    assert unreachable[0]["state"] == "fault"
+    assert "start the HTTP process" in unreachable[0]["message"]
 
 
-# ── What others add ──────────────────────────────────────────────────────────────────────────────
+# ── Checks of packages ───────────────────────────────────────────────────────────────────────────
 
 PLUGIN = """
 from llm_router.cli.check import Finding
@@ -105,7 +105,7 @@ async def check():
 """
 
 
-def test_what_a_package_checks_is_part_of_it_and_may_fail(
+def test_a_package_adds_a_check_whose_error_is_a_fault_of_its_own(
     here: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "lifts.py").write_text(PLUGIN)
@@ -115,13 +115,12 @@ def test_what_a_package_checks_is_part_of_it_and_may_fail(
     (metadata / "entry_points.txt").write_text("[patchbay.checks]\nlifts = lifts:check\n")
     monkeypatch.syspath_prepend(tmp_path)
     findings = here.json("doctor", code=1)
-    assert {"what": "the lift", "state": "fault", "said": "it is stuck; call the caretaker"} in (
-        findings
-    )
-    assert "ValueError: lost" in found(here, "lifts")["said"]
+    stuck = {"subject": "the lift", "state": "fault", "message": "it is stuck; call the caretaker"}
+    assert stuck in findings
+    assert "ValueError: lost" in finding_on(here, "lifts")["message"]
 
 
-def test_the_agent_names_its_checks() -> None:
+def test_the_agent_registers_its_checks() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     entry = project["entry-points"][CHECKS]["agent"]
     assert entry == f"{check.__module__}:{check.__name__}"
@@ -136,15 +135,15 @@ async def test_the_agents_voice_speaks_to_its_ears(
         "LIVEKIT_API_SECRET": "s" * 32,
     }.items():
         monkeypatch.setenv(name, value)
-    findings = {f.what: f async for f in check()}
+    findings = {f.subject: f async for f in check()}
     assert findings["LiveKit"].state == "fault"
-    assert "start livekit-server there" in findings["LiveKit"].said
+    assert "start livekit-server there" in findings["LiveKit"].message
     assert findings["voice embedded"].state == "ok"
-    assert "s of speech" in findings["voice embedded"].said
+    assert "s of speech" in findings["voice embedded"].message
     assert findings["ears embedded"].state == "ok"
 
 
-async def test_engines_that_cannot_work_are_named_with_their_settings(
+async def test_a_broken_engine_is_named_with_its_settings(
     unused_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {
@@ -152,13 +151,13 @@ async def test_engines_that_cannot_work_are_named_with_their_settings(
         "LIVEKIT_API_SECRET": "s" * 32,
         "TTS_ENGINE": "openai",
         "TTS_BASE_URL": unused_url,
-        "STT_ENGINE": "nobody",
+        "STT_ENGINE": "none",
     }.items():
         monkeypatch.setenv(name, value)
-    findings = {f.what: f async for f in check()}
+    findings = {f.subject: f async for f in check()}
     assert findings["voice openai"].state == "fault"
-    assert "TTS_..." in findings["voice openai"].said
-    assert "known: embedded" in findings["ears nobody"].said
+    assert "TTS_..." in findings["voice openai"].message
+    assert "known: embedded" in findings["ears none"].message
 
 
 async def test_an_agent_without_its_settings_says_which_are_missing(
@@ -167,4 +166,4 @@ async def test_an_agent_without_its_settings_says_which_are_missing(
     monkeypatch.delenv("LIVEKIT_API_KEY", raising=False)
     (finding,) = [finding async for finding in check()]
     assert finding.state == "fault"
-    assert "LIVEKIT_API_KEY is not set" in finding.said
+    assert "LIVEKIT_API_KEY is not set" in finding.message

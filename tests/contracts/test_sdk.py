@@ -1,4 +1,4 @@
-"""Connections for scripts: over a database and over HTTP, with one face."""
+"""The SDK does the same over a database and over HTTP."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -17,7 +17,7 @@ from llm_router.errors import (
     NotFoundError,
     ReplyFailedError,
 )
-from llm_router.sdk import ConnectionManager, Flags, get_connection
+from llm_router.sdk import ConnectionManager, UseFlags, get_connection
 from llm_router.store.analytics import Analytics
 from llm_router.store.connections import SqlConnectionStore, open_store
 from llm_router.testing.server import Fault, FaultyServer, Script
@@ -31,7 +31,7 @@ WORDS = "".join(Script().words)
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SqlConnectionStore]:
-    """What either way leads to."""
+    """The store that both ways lead to."""
     async with open_store(f"sqlite:///{tmp_path}/here.sqlite3", VAULT) as store:
         yield store
 
@@ -54,7 +54,7 @@ async def manager(request: pytest.FixtureRequest, url: str) -> AsyncIterator[Con
         yield manager
 
 
-async def test_connections_are_found_by_what_they_are_for(
+async def test_connections_are_found_by_their_conditions(
     store: SqlConnectionStore, manager: ConnectionManager
 ) -> None:
     for place, name in enumerate("abc"):
@@ -66,22 +66,22 @@ async def test_connections_are_found_by_what_they_are_for(
     assert len(await manager.get_connections()) == 3
 
 
-async def test_one_is_found_by_its_name_or_its_id(
+async def test_a_connection_is_found_by_name_or_id(
     store: SqlConnectionStore, manager: ConnectionManager
 ) -> None:
-    kept = await added(store, name="Local Ollama", api_key=KEY)
+    stored = await added(store, name="Local Ollama", api_key=KEY)
     by_name = await manager.get_connection("Local Ollama", use_in_livekit=True)
-    assert by_name.record == kept
-    assert (await manager.get_connection(kept.id)).record == kept
+    assert by_name.record == stored
+    assert (await manager.get_connection(stored.id)).record == stored
     assert "KEY" not in repr(by_name)
     with pytest.raises(NotFoundError, match="there is no connection 'none'"):
         await manager.get_connection("none")
     await store.add(SYSTEM, [Connection(name="Local Ollama", owner="anna")])
-    with pytest.raises(ConflictError, match=f"give one's id.*{kept.id}"):
+    with pytest.raises(ConflictError, match=f"give the id of one.*{stored.id}"):
         await manager.get_connection("Local Ollama")
 
 
-FLAGS: tuple[Flags, ...] = (
+FLAGS: tuple[UseFlags, ...] = (
     {"use_in_livekit": True},
     {"use_in_mcp": True},
     {"use_in_automation": True},
@@ -90,7 +90,7 @@ FLAGS: tuple[Flags, ...] = (
 
 @pytest.mark.parametrize("flags", FLAGS, ids=lambda flags: next(iter(flags)))
 async def test_a_flag_that_is_off_is_named(
-    store: SqlConnectionStore, manager: ConnectionManager, flags: Flags
+    store: SqlConnectionStore, manager: ConnectionManager, flags: UseFlags
 ) -> None:
     (flag,) = flags
     off: dict[str, Any] = {flag: False}
@@ -106,12 +106,12 @@ async def test_a_flag_that_is_off_is_named(
             connection.create_llm_instance()
 
 
-async def test_a_text_is_written_counted_and_paid(
+async def test_a_text_is_generated_counted_and_paid(
     store: SqlConnectionStore, manager: ConnectionManager
 ) -> None:
     async with FaultyServer() as server:
         where = {"base_url": server.base_url, "model_name": "m", "api_key": KEY}
-        kept = await added(store, SYSTEM, "a", price_out=10.0, **where)
+        stored = await added(store, SYSTEM, "a", price_out=10.0, **where)
         connection = await manager.get_connection("a")
         said = await connection.generate("Hi?", system="Be brief.", temperature=0.7, max_tokens=9)
         asked = await server.received()
@@ -122,13 +122,13 @@ async def test_a_text_is_written_counted_and_paid(
     assert 0 < said.first_word <= said.duration
     assert asked.headers["authorization"] == f"Bearer {KEY}"
     assert (asked.body["temperature"], asked.body["max_tokens"]) == (0.7, 9)
-    (used,) = await Analytics(store.database).latest(kept.id, 5)
+    (used,) = await Analytics(store.database).latest(stored.id, 5)
     assert (used.integration, used.outcome) == ("automation", "won")
     assert used.cost == pytest.approx(said.usage.completion_tokens * 10e-6)
 
 
 @pytest.mark.parametrize("fault", [Fault.REFUSE, Fault.STALL_AFTER, Fault.EMPTY])
-async def test_no_answer_is_an_error_with_the_reason(
+async def test_a_failed_reply_is_an_error_with_its_reason(
     store: SqlConnectionStore, manager: ConnectionManager, fault: Fault
 ) -> None:
     async with FaultyServer(Script(fault=fault)) as server:
@@ -140,7 +140,7 @@ async def test_no_answer_is_an_error_with_the_reason(
     assert reason
 
 
-async def test_a_budget_that_is_spent_holds_here_too(
+async def test_a_spent_budget_refuses_a_text(
     store: SqlConnectionStore, manager: ConnectionManager
 ) -> None:
     async with FaultyServer() as server:
@@ -170,7 +170,7 @@ async def test_over_a_database_it_is_an_llm_for_livekit(
     assert model.provider == "a"
 
 
-async def test_over_http_the_key_that_it_needs_does_not_come_out(
+async def test_over_http_no_llm_is_made_since_the_key_stays_on_the_server(
     store: SqlConnectionStore, url: str
 ) -> None:
     await added(store, name="a", api_key=KEY)
@@ -183,7 +183,7 @@ async def test_over_http_the_key_that_it_needs_does_not_come_out(
             connection.create_llm_instance()
 
 
-# ── Who asks ─────────────────────────────────────────────────────────────────────────────────────
+# ── Access ───────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_over_http_the_role_of_the_key_holds(store: SqlConnectionStore, url: str) -> None:
@@ -198,12 +198,12 @@ async def test_over_http_the_role_of_the_key_holds(store: SqlConnectionStore, ur
             await get_connection("a", api.url, api_key="pb_wrong")
 
 
-async def test_an_api_that_is_not_there_is_said_so(unused_url: str) -> None:
+async def test_an_api_that_does_not_answer_is_reported(unused_url: str) -> None:
     with pytest.raises(ApiError, match=r"does not answer .*; start the HTTP process there"):
         await get_connection("a", unused_url, api_key="")
 
 
-async def test_another_server_is_told_from_the_api() -> None:
+async def test_a_server_that_is_not_patchbay_is_reported() -> None:
     async with FaultyServer() as server:
-        with pytest.raises(ApiError, match="but not as Patchbay does; correct the address"):
+        with pytest.raises(ApiError, match="but is not Patchbay; correct the address"):
             await get_connection("a", server.base_url.removesuffix("/v1"), api_key="")

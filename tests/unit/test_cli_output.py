@@ -1,13 +1,13 @@
-"""What the command line shows, and what it must not let through."""
+"""The command line's output for people, programs and terminals."""
 
 from typing import Any
 
 import pytest
 
-from llm_router.cli.output import Output, printable, shown
+from llm_router.cli.output import Output, format_value, printable
 
 
-def test_what_could_steer_a_terminal_is_taken_out() -> None:
+def test_characters_that_could_steer_a_terminal_are_removed() -> None:
     assert printable("a\x1b[31mb\x07c\u202ed\ne") == "a [31mb c d e"
     assert printable("a\nb", keep="\n") == "a\nb"
     assert printable("Größe 大 🎈") == "Größe 大 🎈"
@@ -21,23 +21,23 @@ def test_what_could_steer_a_terminal_is_taken_out() -> None:
         ("two\nlines", "two lines"),
     ],
 )  # fmt: skip
-def test_every_value_fits_into_one_line(value: Any, text: str) -> None:
-    assert shown(value) == text
+def test_every_value_is_formatted_as_one_line(value: Any, text: str) -> None:
+    assert format_value(value) == text
 
 
-def test_a_command_is_heard_by_people_or_by_programs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_prints_for_people_or_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     for as_json in (False, True):
         out = Output(as_json=as_json)
-        out.line("a line")
-        out.word("a word\n")
-        out.table(("name",), [("a\tb",)], "none")
-        out.say("aside")
+        out.print_line("a line")
+        out.print_text("a word\n")
+        out.print_table(("name",), [("a\tb",)], "none")
+        out.print_note("aside")
         out.json({"name": "a"})
     said = capsys.readouterr()
     assert said.out == 'a line\na word\nname\na b\n{\n  "name": "a"\n}\n'
     assert said.err == "aside\n"
 
 
-def test_markup_in_a_value_is_a_value(capsys: pytest.CaptureFixture[str]) -> None:
-    Output(as_json=False).line("[red]not red[/red]")
+def test_markup_in_a_value_is_printed_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
+    Output(as_json=False).print_line("[red]not red[/red]")
     assert capsys.readouterr().out == "[red]not red[/red]\n"
