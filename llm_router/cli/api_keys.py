@@ -19,7 +19,7 @@ async def create(
     role: Annotated[Role, typer.Option(help="What the key may do; see docs/api.md.")],
     team: Annotated[str, typer.Option(help="Team that the holder shares connections with.")] = "",
     owner: Annotated[
-        str | None, typer.Option(help="Owner of the connections it adds. [default: NAME]")
+        str | None, typer.Option(help="Owner of the connections it adds; NAME unless given.")
     ] = None,
     days: Annotated[int | None, typer.Option(min=1, help="Days until the key expires.")] = None,
 ) -> None:

@@ -29,7 +29,7 @@ ApiUrl = Annotated[
         "--api-url",
         metavar="URL",
         help="Use the HTTP process at this address, with the key in PATCHBAY_API_KEY, instead of"
-        " the database. [env: PATCHBAY_API_URL]",
+        " the database. Also set by PATCHBAY_API_URL.",
     ),
 ]
 ApiKeyFile = Annotated[

@@ -27,7 +27,7 @@ FIELDS: Mapping[str, Any] = {
         str | None, typer.Option(help="Address, such as http://10.0.0.5:8000/v1.")
     ],
     "model_name": Annotated[
-        str | None, typer.Option("--model", help="Model, by the name its server uses.")
+        str | None, typer.Option("--model", help="Name of the model on its server.")
     ],
     "connection_type": Type,
     "server": Annotated[
@@ -62,7 +62,7 @@ async def list_(
     text: Annotated[str, typer.Option(help="Text in the name, model or address.")] = "",
     sort: Annotated[SortField, typer.Option(help="Field to sort by.")] = "priority",
 ) -> None:
-    """List the connections, or those that match all the options given."""
+    """List the connections that match all the options given."""
     conditions = {
         "connection_type": connection_type,
         "tag": tag,

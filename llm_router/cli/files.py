@@ -48,7 +48,7 @@ async def export(
     context: CommandContext,
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="FILE", help="File to write. [default: standard output]"),
+        typer.Argument(metavar="FILE", help="File to write; standard output unless given."),
     ] = None,
 ) -> None:
     """Write all connections, without keys and headers, to a file that `import` can read."""
