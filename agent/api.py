@@ -1,4 +1,4 @@
-"""The HTTP process, `python -m agent.api`: the page, its tokens, and the management API."""
+"""Runs the HTTP process, `python -m agent.api`: the page, its tokens, and the management API."""
 
 import argparse
 import asyncio
@@ -36,14 +36,14 @@ from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.sealed_store import open_sealed_store
 from llm_router.store.webhooks import Webhooks
 
-log = logging.getLogger("agent.api")  # as a program its __name__ says nothing
+log = logging.getLogger("agent.api")  # run as a program, its __name__ is __main__
 
 _GRACE = 5
-"""Seconds that answers under way may take after the process was told to stop."""
+"""Seconds that requests may take to finish after the signal to stop."""
 _NO_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Patchbay</title>
 <h1>The page is not built yet</h1>
-<p>Run <code>make setup</code>, then start this process again. (It looks in the folder that the
-setting <code>PAGE_DIR</code> names.)</p></html>
+<p>Run <code>make setup</code>, then start this process again. (The page is
+read from the folder that the setting <code>PAGE_DIR</code> names.)</p></html>
 """
 
 
@@ -55,8 +55,10 @@ def build_app(
     *,
     stored_now: int = 0,
 ) -> FastAPI:
-    """`counters`: where requests are counted; None: in this process. `stored_now`: how many
-    connections this start of the demo has stored.
+    """Builds the app with its routes and its background work.
+
+    Requests are counted in `counters`, or in this process if it is None. `stored_now` is the number
+    of connections that the demo has stored at this start.
     """
     secret = settings.livekit_api_secret.get_secret_value()
     livekit = LiveKitServer(settings.livekit_url, settings.livekit_api_key, secret)
@@ -106,7 +108,7 @@ def build_app(
         allowed_origins=settings.allowed_origins,
     )
     app.include_router(token_router(options, livekit))
-    shown = demo_router(
+    demo = demo_router(
         store,
         found,
         agent_name=settings.agent_name,
@@ -114,7 +116,7 @@ def build_app(
         is_demo=settings.demo,
         stored_now=stored_now,
     )
-    app.include_router(shown)
+    app.include_router(demo)
     _add_page(app, settings)
     return app
 
@@ -139,7 +141,7 @@ def _health(settings: Settings) -> HealthOptions:
 
 
 def _add_page(app: FastAPI, settings: Settings) -> None:
-    # Mounted last: it answers for every path that nothing else took.
+    # Mounted last: it answers every path that no route has matched.
     if (settings.page_dir / "index.html").is_file():
         app.mount("/", StaticFiles(directory=settings.page_dir, html=True))
         return
@@ -162,7 +164,7 @@ def _security_headers(server_url: str, allowed_origins: Sequence[str]) -> Mappin
         "frame-ancestors": " ".join(["'self'", *allowed_origins]),
     }
     return {
-        "Content-Security-Policy": "; ".join(f"{name} {what}" for name, what in policy.items()),
+        "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
@@ -170,8 +172,10 @@ def _security_headers(server_url: str, allowed_origins: Sequence[str]) -> Mappin
 
 
 def _livekit_sources(server_url: str) -> Sequence[str]:
-    """Where the page may connect: LiveKit's WebSocket, and the HTTP with which it explains a
-    refused one. LiveKit Cloud hands callers on to its regions' own hosts.
+    """Lists the addresses to which the page may connect, for `connect-src`.
+
+    These are LiveKit's WebSocket, and its HTTP, which explains why a WebSocket was refused. LiveKit
+    Cloud redirects callers to the hosts of its regions.
     """
     parts = urlsplit(server_url)
     secure = "s" if parts.scheme in {"wss", "https"} else ""
@@ -181,24 +185,25 @@ def _livekit_sources(server_url: str) -> Sequence[str]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises SettingsError, naming the variable to change."""
+    """Opens a listening socket. Raises SettingsError, naming the variable to change."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            what = f"port {port} is taken: stop what uses it, or set HTTP_PORT to another"
+            reason = f"port {port} is taken: stop its program, or set HTTP_PORT to another"
         elif error.errno == errno.EACCES:
-            what = f"port {port} is not allowed here: set HTTP_PORT to one above 1023"
+            reason = f"port {port} is not allowed here: set HTTP_PORT to one above 1023"
         else:
-            what = f"cannot listen on {host} ({error.strerror}): correct HTTP_HOST"
-        raise SettingsError(what) from error
+            reason = f"cannot listen on {host} ({error.strerror}): correct HTTP_HOST"
+        raise SettingsError(reason) from error
 
 
 async def serve(settings: Settings, listener: socket.socket) -> None:
-    """Answers on `listener` until the process is told to stop.
+    """Serves HTTP on `listener` until SIGINT or SIGTERM.
 
-    Raises ConfigurationError, and StoreError for a database that is not there.
+    Raises ConfigurationError for settings that cannot work, and StoreError for a database that
+    cannot be reached.
     """
     found = await find_connections(settings.connections_file, environment())
     for warning in found.warnings:
@@ -216,10 +221,10 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
             log.info("stored %s", ", ".join(c.name for c in found.configured))
         found = found.without_secrets()
         app = build_app(settings, found, store, counters, stored_now=stored_now)
-        await _answer(settings, app, listener)
+        await _serve_app(settings, app, listener)
 
 
-async def _answer(settings: Settings, app: FastAPI, listener: socket.socket) -> None:
+async def _serve_app(settings: Settings, app: FastAPI, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     config = uvicorn.Config(
         app,
@@ -236,8 +241,8 @@ async def _answer(settings: Settings, app: FastAPI, listener: socket.socket) -> 
 
 
 class _Server(uvicorn.Server):
-    """Told to stop, it ends as if by itself. Uvicorn's own raises the signal again, and with that
-    whatever is still to be closed would be broken off.
+    """Returns normally after a signal. Uvicorn's own server raises the signal again at the end,
+    which would interrupt the closing of everything else.
     """
 
     @contextmanager
@@ -256,19 +261,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         " .env.example lists and explains them (HTTP_PORT, LIVEKIT_URL, ...).",
     )
     parser.parse_args(argv)
-    # Until it serves; from then on `_Server` is told.
+    # Until it serves; from then on `_Server` handles the signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         settings = load_settings()
         logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s %(message)s")
-        # Their lines repeat whole addresses and what servers say, and either may hold a key.
+        # Their log lines repeat whole addresses and servers' answers; either may hold a key.
         for library in ("httpx2", "httpcore2"):
             logging.getLogger(library).setLevel(logging.WARNING)
-        logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each look
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs every check for migrations
         with listen(settings.http_host, settings.http_port) as listener:
             asyncio.run(serve(settings, listener))
     except (SettingsError, ConfigurationError, StoreError) as error:
-        print(error, file=sys.stderr)  # noqa: T201  what a command line does
+        print(error, file=sys.stderr)  # noqa: T201  a command line reports its errors there
         return 2
     except KeyboardInterrupt:
         return 0

@@ -1,4 +1,4 @@
-"""Who answers, as the page and `make demo` are told, and what the demo stores when it begins."""
+"""Lists the connections in use for the page, and stores what the demo has discovered."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,26 +19,26 @@ class DemoConnection(BaseModel):
     model: str
     provider: str
     source: str
-    """In words: where it was found."""
+    """Where it was found, in words."""
 
 
 class Demo(BaseModel):
-    """What the page shows of the agent before a call."""
+    """The agent's name, language and connections, which the page shows before a call."""
 
     agent_name: str
     language: str
     connections: list[DemoConnection]
-    """In the order in which they are asked, as far as the page may name them."""
+    """The connections that the page may name, in the order in which they are tried."""
     offline: bool
-    """No model is connected: the built-in responder answers."""
+    """True if no model is connected, so that the built-in responder answers."""
     stored_now: int = 0
-    """How many the demo has stored at this start."""
+    """Number of connections that the demo has stored at this start."""
     unused: list[DemoConnection] = []
-    """What the demo has found and does not ask, since others are stored."""
+    """Connections that the demo has found and does not use, because others are stored."""
 
 
 async def store_found(store: ConnectionStore, found: DiscoveryResult) -> int:
-    """Store what was found, unless anything ever was stored here; how many those are."""
+    """Stores what was found and returns how many; does nothing if anything was ever stored."""
     if not found.configured or await store.revision():
         return 0
     described = [
@@ -47,7 +47,7 @@ async def store_found(store: ConnectionStore, found: DiscoveryResult) -> int:
     ]
     try:
         return len(await store.add(SYSTEM, described))
-    except ConflictError:  # another process of the demo was first
+    except ConflictError:  # another process of the demo stored them first
         return 0
 
 
@@ -60,14 +60,16 @@ def demo_router(
     is_demo: bool = False,
     stored_now: int = 0,
 ) -> APIRouter:
-    """`is_demo`: whoever looks may know every connection; else those found, and those stored for
-    everyone.
+    """Makes the route `GET /api/demo`.
+
+    With `is_demo` it lists every connection. Otherwise it lists those that were found, and of the
+    stored ones those that are visible to everyone.
     """
     router = APIRouter(tags=["calls"])
 
-    @router.get("/api/demo", operation_id="showDemo")
+    @router.get("/api/demo", operation_id="getDemo")
     async def demo() -> Demo:
-        """What the page shows of the agent before a call."""
+        """Describes the agent: its name, its language and the connections that answer."""
         page = await store.find(WORKER, ACTIVE)
         asked = found.replaced_by(told_apart(page.items))
         shown = [c for c in asked.connections if c.is_active and c.use_in_livekit]

@@ -1,4 +1,4 @@
-"""What the worker and its call processes tell Prometheus and OpenTelemetry."""
+"""Exports the metrics and traces of the worker and its call processes."""
 
 import fcntl
 import os
@@ -13,25 +13,25 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from prometheus_client import values
 
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-_held: list[int] = []
-"""Locks on the slots that this process has taken; the system lets go of them when it ends."""
+_locks: list[int] = []
+"""File descriptors of the slots that this process has locked; they are freed when it ends."""
 
 
 def share_metrics(folder: Path) -> None:
-    """Make this process's series come out at the worker's metrics port, added to the others'.
+    """Adds this process's series to those that the worker serves at its metrics port.
 
     Call it before the first series is made, in the worker and in each of its processes.
 
-    prometheus-client would name the files of a process after its number and keep them for ever; a
-    worker that has taken ten thousand calls would read ten thousand sets of files each time it is
-    asked. Here a process takes the lowest slot that nobody holds and counts on where the slot's
-    last holder stopped, so there are as many files as there were processes at once.
+    prometheus-client would name a process's files by its id and never delete them; a worker that
+    has had ten thousand calls would read ten thousand sets of files for each scrape. Here a process
+    takes the lowest free slot and continues the counts of that slot's last process, so there are
+    only as many files as there were processes at the same time.
     """
     slots = folder / "slots"
     slots.mkdir(parents=True, exist_ok=True)
     slot = next(number for number in count() if _take(slots / str(number)))
     os.environ[_FOLDER] = str(folder)
-    values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]  # their own way (client_python issue 509), untyped
+    values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]  # prometheus-client's own advice (its issue 509); the function has no types
 
 
 def _take(slot: Path) -> bool:
@@ -41,15 +41,15 @@ def _take(slot: Path) -> bool:
     except BlockingIOError:
         os.close(handle)
         return False
-    _held.append(handle)
+    _locks.append(handle)
     return True
 
 
 def send_traces(endpoint: str) -> TracerProvider:
-    """Send this process's traces, LiveKit's and ours, to a collector that speaks OTLP over HTTP.
+    """Sends this process's traces, LiveKit's included, to a collector by OTLP over HTTP.
 
-    Without what was said: LiveKit takes the words out. Shut the provider down at the end, in a
-    thread, or the last seconds are lost.
+    Traces hold no words of the call: LiveKit removes them. Shut the provider down at the end, in a
+    thread, or the last seconds of traces are lost.
     """
     provider = TracerProvider(resource=Resource.create({"service.name": "patchbay-worker"}))
     exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces")

@@ -1,6 +1,6 @@
-"""A voice with no key, no download and no network: espeak-ng, whose library is in a wheel.
+"""Speaks with espeak-ng, whose library is in a wheel: no key, no download and no network.
 
-It sounds like a robot and is never late: under a millisecond to its first sound.
+It sounds like a robot and has its first sound ready in under a millisecond.
 """
 
 import asyncio
@@ -26,22 +26,27 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 _VOICES = {"en": "en-us", "no": "nb", "zh": "cmn"}
-"""Languages that espeak-ng knows by another name."""
-_WORDS_A_MINUTE, _PITCH = 165, 45  # of espeak-ng's own 175 and 50: easier to follow on a telephone
+"""espeak-ng's names of languages whose tag differs."""
+_WORDS_PER_MINUTE = 165
+_PITCH = 45
+"""Slower and lower than espeak-ng's defaults, 175 and 50: easier to follow on a telephone."""
 
-# From espeak-ng's speak_lib.h
-_SYNCHRONOUS, _DONT_EXIT = 2, 0x8000
-_UTF8, _END_PAUSE = 1, 0x1000
-_PARAMETER_RATE, _PARAMETER_PITCH = 1, 3
+# Constants of espeak-ng's speak_lib.h
+_SYNCHRONOUS = 2
+_DONT_EXIT = 0x8000
+_UTF8 = 1
+_END_PAUSE = 0x1000
+_PARAMETER_RATE = 1
+_PARAMETER_PITCH = 3
 _Callback = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
 )
 
 
 def create(options: TTSOptions) -> "EmbeddedTTS":
-    """The voice that is named, or one for the language. The first in a process takes 30 ms.
+    """Makes an engine with the named voice, or with one for the language.
 
-    Raises ConfigurationError when espeak-ng has no such voice.
+    The first in a process takes 30 ms. Raises ConfigurationError if espeak-ng has no such voice.
     """
     espeak = _espeak()
     tag = options.language.lower()
@@ -57,7 +62,7 @@ def create(options: TTSOptions) -> "EmbeddedTTS":
 
 
 class Espeak:
-    """The library. What it knows belongs to the process, so one thread makes every call."""
+    """Wraps the library. Its state belongs to the process, so one thread makes every call."""
 
     def __init__(self) -> None:
         self._library = ctypes.CDLL(espeakng_loader.get_library_path())
@@ -66,23 +71,23 @@ class Espeak:
         if self.sample_rate <= 0:
             raise ConfigurationError("espeak-ng does not start: its data is missing or damaged")
         self._take: Callable[[bytes], bool] = lambda _: False
-        self._callback = _Callback(self._on_samples)  # the library holds no more than its address
+        self._callback = _Callback(self._on_samples)  # the library holds only its address
         self._library.espeak_SetSynthCallback(self._callback)
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="espeak-ng")
 
     def choose(self, voice: str) -> bool:
-        """Whether there is such a voice; if so, it speaks from now on."""
+        """Selects a voice for all later calls; returns False if there is no such voice."""
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             return False
-        self._library.espeak_SetParameter(_PARAMETER_RATE, _WORDS_A_MINUTE, 0)
+        self._library.espeak_SetParameter(_PARAMETER_RATE, _WORDS_PER_MINUTE, 0)
         self._library.espeak_SetParameter(_PARAMETER_PITCH, _PITCH, 0)
         return True
 
     def say(self, text: str, voice: str, take: Callable[[bytes], bool]) -> None:
-        """Gives `take` 16-bit mono samples, 60 ms at a time, until it answers False.
+        """Calls `take` with 16-bit mono samples, 60 ms at a time, until it returns False.
 
-        The pause that the last mark calls for is part of it, so clauses said one by one sound like
-        the whole sentence. Raises RuntimeError when espeak-ng fails.
+        The sound ends with the pause of the last punctuation mark, so clauses spoken one by one
+        sound like the whole sentence. Raises RuntimeError if espeak-ng fails.
         """
         raw = text.encode("utf-8", "ignore") + b"\0"
         if not self.choose(voice):
@@ -105,12 +110,12 @@ _start = functools.cache(Espeak)
 
 
 def _espeak() -> Espeak:
-    with _starting:  # a cache alone would let two threads start it twice
+    with _starting:  # the cache alone would let two threads start it twice
         return _start()
 
 
 class EmbeddedTTS(tts.TTS[Any]):
-    """Takes whole texts; `Speaker` makes a stream of it."""
+    """TTS that takes whole texts; `StreamingTTS` makes a stream of it."""
 
     def __init__(self, espeak: Espeak, voice: str) -> None:
         super().__init__(
@@ -118,7 +123,8 @@ class EmbeddedTTS(tts.TTS[Any]):
             sample_rate=espeak.sample_rate,
             num_channels=1,
         )
-        self.espeak, self.voice = espeak, voice
+        self.espeak = espeak
+        self.voice = voice
 
     @property
     def model(self) -> str:
@@ -137,10 +143,11 @@ class EmbeddedTTS(tts.TTS[Any]):
 class _Speech(tts.ChunkedStream):
     def __init__(self, engine: EmbeddedTTS, text: str, conn_options: APIConnectOptions) -> None:
         super().__init__(tts=engine, input_text=text, conn_options=conn_options)
-        self._espeak, self._voice = engine.espeak, engine.voice
+        self._espeak = engine.espeak
+        self._voice = engine.voice
 
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
-        """Cancelled, it leaves at once, and the thread stops within the next 60 ms of speech."""
+        """Synthesizes the text. Cancelled, it returns at once; the thread stops within 60 ms."""
         output_emitter.initialize(
             request_id=shortuuid(),
             sample_rate=self._espeak.sample_rate,
@@ -149,10 +156,10 @@ class _Speech(tts.ChunkedStream):
             frame_size_ms=20,
         )
         loop = asyncio.get_running_loop()
-        left = threading.Event()
+        cancelled = threading.Event()
 
         def take(samples: bytes) -> bool:
-            if left.is_set():
+            if cancelled.is_set():
                 return False
             loop.call_soon_threadsafe(output_emitter.push, samples)
             return True
@@ -164,5 +171,5 @@ class _Speech(tts.ChunkedStream):
         except RuntimeError as failure:
             raise APIError(str(failure)) from failure
         finally:
-            left.set()
+            cancelled.set()
         output_emitter.flush()

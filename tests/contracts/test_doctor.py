@@ -126,7 +126,7 @@ def test_the_agent_registers_its_checks() -> None:
     assert entry == f"{check.__module__}:{check.__name__}"
 
 
-async def test_the_agents_voice_speaks_to_its_ears(
+async def test_the_agents_tts_engine_speaks_to_its_stt_engine(
     unused_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {
@@ -138,9 +138,9 @@ async def test_the_agents_voice_speaks_to_its_ears(
     findings = {f.subject: f async for f in check()}
     assert findings["LiveKit"].state == "fault"
     assert "start livekit-server there" in findings["LiveKit"].message
-    assert findings["voice embedded"].state == "ok"
-    assert "s of speech" in findings["voice embedded"].message
-    assert findings["ears embedded"].state == "ok"
+    assert findings["TTS embedded"].state == "ok"
+    assert "s of speech" in findings["TTS embedded"].message
+    assert findings["STT embedded"].state == "ok"
 
 
 async def test_a_broken_engine_is_named_with_its_settings(
@@ -155,9 +155,9 @@ async def test_a_broken_engine_is_named_with_its_settings(
     }.items():
         monkeypatch.setenv(name, value)
     findings = {f.subject: f async for f in check()}
-    assert findings["voice openai"].state == "fault"
-    assert "TTS_..." in findings["voice openai"].message
-    assert "known: embedded" in findings["ears none"].message
+    assert findings["TTS openai"].state == "fault"
+    assert "TTS_..." in findings["TTS openai"].message
+    assert "known: embedded" in findings["STT none"].message
 
 
 async def test_an_agent_without_its_settings_says_which_are_missing(

@@ -136,13 +136,15 @@ async def test_a_decoder_that_fails_is_replaced(engine: EmbeddedSTT) -> None:
 
 
 async def test_the_loop_runs_while_the_decoder_works(engine: EmbeddedSTT) -> None:
-    with engine.lend() as ear:
-        hearing = asyncio.ensure_future(engine.ask(ear, ear.hear, samples("cancel_appointment")))
+    with engine.lend() as decoder:
+        decoding = asyncio.ensure_future(
+            engine.run(decoder, decoder.process, samples("cancel_appointment"))
+        )
         steps = 0
-        while not hearing.done():
+        while not decoding.done():
             await asyncio.sleep(0)
             steps += 1
-    assert steps > 100  # a handful, with the interpreter lock held
+    assert steps > 100  # with the interpreter lock held there are a handful
 
 
 async def test_a_closed_engine_leaves_no_thread() -> None:

@@ -1,6 +1,6 @@
-"""Ears with no key, no download and no network: pocketsphinx, whose English model is in its wheel.
+"""Implements LiveKit's STT with pocketsphinx, whose English model is in its wheel.
 
-It decodes while the caller speaks, so that the words are there some milliseconds after the end.
+It decodes while the caller speaks, so the words are ready some milliseconds after the end.
 """
 
 import asyncio
@@ -37,54 +37,59 @@ _LANGUAGE = LanguageCode("en")
 
 
 def create(options: STTOptions) -> "EmbeddedSTT":
-    """Raises ConfigurationError for a language other than English."""
+    """Makes the engine. Raises ConfigurationError for a language other than English."""
     if options.language.lower().split("-")[0] != "en":
         raise ConfigurationError(
-            f"STT engine 'embedded' hears English only, not {options.language!r}; choose another"
+            f"STT engine 'embedded' knows English only, not {options.language!r}; choose another"
         )
     return EmbeddedSTT()
 
 
-class _Ear:
-    """A decoder on loan to one stream. Every method runs on the engine's decoder thread."""
+class _LentDecoder:
+    """A decoder lent to one stream. Every method runs on the engine's decoder thread."""
 
     def __init__(self, idle: list[Decoder]) -> None:
         self._idle = idle
         self._decoder: Decoder | None = None
-        self._listening = False
+        self._in_utterance = False
 
-    def hear(self, pcm: bytes) -> str:
-        """Takes 16 kHz mono 16-bit samples; begins an utterance if none has begun.
+    def process(self, pcm: bytes) -> str:
+        """Decodes 16 kHz mono 16-bit samples, and begins an utterance if none has begun.
 
-        Gives what was heard of it so far; that may still change.
+        Returns the words of the utterance so far; they may still change.
         """
         if self._decoder is None:
             self._decoder = self._idle.pop() if self._idle else Decoder()
-        if not self._listening:
+        if not self._in_utterance:
             self._decoder.start()
-            self._listening = True
-        self._decoder.hear(pcm)
+            self._in_utterance = True
+        self._decoder.process(pcm)
         return self._decoder.words()
 
     def settle(self) -> tuple[str, list[float]]:
-        """Ends the utterance: its words, now for good, and how sure the decoder is of each."""
-        if self._decoder is None or not self._listening:
+        """Ends the utterance; returns its final words and the confidence in each, 0 to 1."""
+        if self._decoder is None or not self._in_utterance:
             return "", []
         self._decoder.end()
-        self._listening = False
-        return self._decoder.words(), self._decoder.sure()
+        self._in_utterance = False
+        return self._decoder.words(), self._decoder.confidences()
 
-    def whole(self, frame: rtc.AudioFrame) -> tuple[str, list[float]]:
-        self.hear(_samples(frame))
+    def recognize(self, frame: rtc.AudioFrame) -> tuple[str, list[float]]:
+        """Decodes a whole utterance; returns its words and the confidence in each, 0 to 1."""
+        self.process(_samples(frame))
         return self.settle()
 
     def give_back(self) -> None:
-        """One decoder waits for the next stream; a second one's memory is worth more than 0.3 s."""
-        decoder, self._decoder = self._decoder, None
+        """Returns the decoder for the next stream, unless another one is idle already.
+
+        One idle decoder is enough: the memory of a second is worth more than the 0.3 s it saves.
+        """
+        decoder = self._decoder
+        self._decoder = None
         if decoder is None or self._idle:
             return
-        with suppress(RuntimeError):  # cut off in a state it cannot leave: dropped
-            if self._listening:
+        with suppress(RuntimeError):  # it cannot leave its state and is dropped
+            if self._in_utterance:
                 decoder.end()
             self._idle.append(decoder)
 
@@ -93,7 +98,7 @@ class _Ear:
 
 
 def _samples(frame: rtc.AudioFrame) -> bytes:
-    """The frame's first channel at 16 kHz."""
+    """Returns the samples of the frame's first channel, at 16 kHz."""
     mono = np.frombuffer(frame.data, np.int16).reshape(-1, frame.num_channels)[:, 0].tobytes()
     if frame.sample_rate == RATE:
         return mono
@@ -104,10 +109,10 @@ def _samples(frame: rtc.AudioFrame) -> bytes:
 
 
 class EmbeddedSTT(stt.STT[Any]):
-    """English, streaming; the words are final as soon as the stream is flushed.
+    """Streaming STT for English; the words are final as soon as the stream is flushed.
 
-    Each open stream has a decoder to itself, so that calls in one process never hear each other;
-    one decoder is kept for the next stream. All decode on one thread, which `aclose` ends.
+    Each open stream has a decoder of its own, so the calls of one process never mix; one idle
+    decoder is reserved for the next stream. All of them decode on one thread, which `aclose` ends.
     """
 
     def __init__(self) -> None:
@@ -130,10 +135,9 @@ class EmbeddedSTT(stt.STT[Any]):
         return "embedded"
 
     def prewarm(self) -> None:
-        """Loads the first decoder on its thread; later calls do nothing.
+        """Starts loading the first decoder on the decoder thread; later calls do nothing.
 
-        Call it before the call begins: loading takes 0.3 s, and without this the caller's first
-        word sets it off.
+        Loading takes 0.3 s. Without it, the caller's first word would have to wait for that.
         """
         if not self._is_warm:
             self._is_warm = True
@@ -156,31 +160,33 @@ class EmbeddedSTT(stt.STT[Any]):
         language: NotGivenOr[str] = NOT_GIVEN,  # noqa: ARG002  the model knows one language
         conn_options: APIConnectOptions,  # noqa: ARG002  there is nothing to connect to
     ) -> stt.SpeechEvent:
-        with self.lend() as ear:
-            words, sure = await self.ask(ear, ear.whole, rtc.combine_audio_frames(buffer))
-        return _transcript(stt.SpeechEventType.FINAL_TRANSCRIPT, words, sure)
+        with self.lend() as decoder:
+            words, confidences = await self.run(
+                decoder, decoder.recognize, rtc.combine_audio_frames(buffer)
+            )
+        return _transcript(stt.SpeechEventType.FINAL_TRANSCRIPT, words, confidences)
 
     @contextmanager
-    def lend(self) -> Iterator[_Ear]:
-        """An ear for one stream; taken back with the block, whatever it was in the midst of."""
-        ear = _Ear(self._idle)
+    def lend(self) -> Iterator[_LentDecoder]:
+        """Lends a decoder to one stream, until the end of the block, even amid an utterance."""
+        decoder = _LentDecoder(self._idle)
         try:
-            yield ear
+            yield decoder
         finally:
-            with suppress(RuntimeError):  # the engine was closed first; the decoder goes with it
-                self._thread.submit(ear.give_back)
+            with suppress(RuntimeError):  # the engine was closed first, and its decoders with it
+                self._thread.submit(decoder.give_back)
 
-    async def ask(self, ear: _Ear, work: Callable[..., T], *arguments: object) -> T:
-        """Runs one of the ear's methods on the decoder thread.
+    async def run(self, decoder: _LentDecoder, method: Callable[..., T], *arguments: object) -> T:
+        """Runs one of the decoder's methods on the decoder thread.
 
-        A decoder that fails is dropped and APIError raised, on which LiveKit runs the stream again,
-        with another decoder. Cancelled, the caller leaves at once and the thread finishes the step.
+        If it fails, the decoder is dropped and APIError raised: LiveKit then runs the stream again,
+        with another decoder. Cancellation returns at once, while the thread finishes the method.
         """
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._thread, work, *arguments)
+            return await loop.run_in_executor(self._thread, method, *arguments)
         except RuntimeError as failure:
-            ear.discard()
+            decoder.discard()
             raise APIError(
                 "the embedded recogniser failed; another decoder takes over"
             ) from failure
@@ -197,42 +203,48 @@ class _Stream(stt.RecognizeStream):
         self._engine = engine
 
     async def _run(self) -> None:
-        with self._engine.lend() as ear, VAD() as detector:
-            listener = _Listener(self._engine, ear, detector, self._event_ch.send_nowait)
+        with self._engine.lend() as decoder, VAD() as detector:
+            transcriber = _Transcriber(self._engine, decoder, detector, self._event_ch.send_nowait)
             async for item in self._input_ch:
                 if isinstance(item, rtc.AudioFrame):
-                    await listener.take(bytes(item.data))
+                    await transcriber.push(bytes(item.data))
                 else:  # a flush: the turn is over
-                    await listener.finish()
-            await listener.finish()
+                    await transcriber.finish()
+            await transcriber.finish()
 
 
-class _Listener:
-    """Audio in, events out, for one run of a stream."""
+class _Transcriber:
+    """Turns the audio of one run of a stream into STT events."""
 
     def __init__(
         self,
         engine: EmbeddedSTT,
-        ear: _Ear,
+        decoder: _LentDecoder,
         detector: VAD,
         send: Callable[[stt.SpeechEvent], None],
     ) -> None:
-        self._engine, self._ear, self._detector, self._send = engine, ear, detector, send
+        self._engine = engine
+        self._decoder = decoder
+        self._detector = detector
+        self._send = send
         self._gate = SpeechGate()
-        self._waiting = b""  # less than a window
-        self._before = b""  # what came just before speech: the detector notices it late
+        self._partial = b""  # less than a window
+        self._before = b""  # audio just before speech, whose beginning the detector misses
         self._begin()
 
     def _begin(self) -> None:
-        self._settled = self._unsettled = ""
-        self._sure: list[float] = []  # of each word that is settled
-        self._shown = ""
-        self._seconds = self._seconds_shown = 0.0
+        self._settled = ""
+        self._unsettled = ""
+        self._confidences: list[float] = []  # one for each settled word
+        self._sent = ""
+        self._seconds = 0.0
+        self._seconds_sent = 0.0
 
-    async def take(self, pcm: bytes) -> None:
-        self._waiting += pcm
-        while len(self._waiting) >= _WINDOW_BYTES:
-            window, self._waiting = self._waiting[:_WINDOW_BYTES], self._waiting[_WINDOW_BYTES:]
+    async def push(self, pcm: bytes) -> None:
+        self._partial += pcm
+        while len(self._partial) >= _WINDOW_BYTES:
+            window = self._partial[:_WINDOW_BYTES]
+            self._partial = self._partial[_WINDOW_BYTES:]
             await self._window(window)
 
     async def finish(self) -> None:
@@ -244,7 +256,7 @@ class _Listener:
         self._gate.close()
         if self._settled:
             final = stt.SpeechEventType.FINAL_TRANSCRIPT
-            self._send(_transcript(final, self._settled, self._sure))
+            self._send(_transcript(final, self._settled, self._confidences))
         self._send(stt.SpeechEvent(stt.SpeechEventType.END_OF_SPEECH))
         usage = stt.RecognitionUsage(audio_duration=self._seconds)
         self._send(stt.SpeechEvent(stt.SpeechEventType.RECOGNITION_USAGE, recognition_usage=usage))
@@ -257,46 +269,51 @@ class _Listener:
             case "opens" | "resumes" as step:
                 if step == "opens":
                     self._send(stt.SpeechEvent(stt.SpeechEventType.START_OF_SPEECH))
-                before, self._before = self._before, b""
-                await self._hear(before + window)
+                before = self._before
+                self._before = b""
+                await self._decode(before + window)
             case "speech":
-                await self._hear(window)
-                if self._seconds - self._seconds_shown >= _INTERIM_SECONDS:
-                    self._show(stt.SpeechEventType.INTERIM_TRANSCRIPT)
+                await self._decode(window)
+                if self._seconds - self._seconds_sent >= _INTERIM_SECONDS:
+                    self._send_words(stt.SpeechEventType.INTERIM_TRANSCRIPT)
             case "pause":
-                await self._hear(window)
-                self._show(stt.SpeechEventType.PREFLIGHT_TRANSCRIPT)
+                await self._decode(window)
+                self._send_words(stt.SpeechEventType.PREFLIGHT_TRANSCRIPT)
             case "rests":
                 self._before = window
                 await self._settle()
-                if self._settled != self._shown:  # else the early answer is to these very words
-                    self._show(stt.SpeechEventType.PREFLIGHT_TRANSCRIPT)
+                if self._settled != self._sent:  # else the early answer is to the same words
+                    self._send_words(stt.SpeechEventType.PREFLIGHT_TRANSCRIPT)
             case "over":
                 await self.finish()
 
-    async def _hear(self, pcm: bytes) -> None:
-        self._unsettled = await self._engine.ask(self._ear, self._ear.hear, pcm)
+    async def _decode(self, pcm: bytes) -> None:
+        self._unsettled = await self._engine.run(self._decoder, self._decoder.process, pcm)
         self._seconds += len(pcm) / 2 / RATE
 
     async def _settle(self) -> None:
-        words, sure = await self._engine.ask(self._ear, self._ear.settle)
-        self._settled, self._unsettled = f"{self._settled} {words}".strip(), ""
-        self._sure += sure
+        words, confidences = await self._engine.run(self._decoder, self._decoder.settle)
+        self._settled = f"{self._settled} {words}".strip()
+        self._unsettled = ""
+        self._confidences += confidences
 
-    def _show(self, kind: stt.SpeechEventType) -> None:
-        """An interim transcript only when it is news: after a preflight it would call it stale."""
-        self._seconds_shown = self._seconds
+    def _send_words(self, kind: stt.SpeechEventType) -> None:
+        """Sends the words so far. An interim transcript is sent only if its words are new.
+
+        After a preflight transcript, an interim one with the same words would make it stale.
+        """
+        self._seconds_sent = self._seconds
         words = f"{self._settled} {self._unsettled}".strip()
-        is_news = words != self._shown or kind is stt.SpeechEventType.PREFLIGHT_TRANSCRIPT
-        if words and is_news:
-            self._shown = words
+        is_new = words != self._sent or kind is stt.SpeechEventType.PREFLIGHT_TRANSCRIPT
+        if words and is_new:
+            self._sent = words
             self._send(_transcript(kind, words))
 
 
 def _transcript(
-    kind: stt.SpeechEventType, words: str, sure: Sequence[float] = ()
+    kind: stt.SpeechEventType, words: str, confidences: Sequence[float] = ()
 ) -> stt.SpeechEvent:
-    """`sure`: how sure the decoder is of each word."""
-    confidence = min(1.0, sum(sure) / len(sure)) if sure else 0.0
+    """Makes an event of the words; its confidence is the mean of theirs, or 0 without any."""
+    confidence = min(1.0, sum(confidences) / len(confidences)) if confidences else 0.0
     data = stt.SpeechData(language=_LANGUAGE, text=words, confidence=confidence)
     return stt.SpeechEvent(kind, request_id=shortuuid(), alternatives=[data])
