@@ -67,30 +67,30 @@ def build_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         background = run_background(
-            served.database,
+            services.database,
             store,
-            served.webhooks,
-            addresses=served.addresses,
-            health=served.health,
-            clock=served.clock,
+            services.webhooks,
+            addresses=services.addresses,
+            health=services.health,
+            clock=services.clock,
             keep_usage_for=timedelta(days=settings.usage_days),
         )
         async with livekit, background:
             yield
 
-    served = Services(
+    services = Services(
         database=store.database,
         store=store,
         keys=ApiKeys(store.database),
         webhooks=Webhooks(store.database, store.vault),
         health=_health(settings),
-        requests=RateLimit(settings.api_rate_limit, counters),
+        request_limit=RateLimit(settings.api_rate_limit, counters),
         allowed_addresses=settings.allowed_addresses,
         environ=environment(),
-        ready=[lambda: _check_livekit(livekit)],
+        readiness_checks=[lambda: _check_livekit(livekit)],
     )
     headers = _security_headers(server_url, settings.allowed_origins)
-    app = gateway.build_app(served, headers=headers, lifespan=lifespan)
+    app = gateway.build_app(services, headers=headers, lifespan=lifespan)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.allowed_origins,

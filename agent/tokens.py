@@ -62,7 +62,11 @@ async def _read_body(request: Request) -> TokenRequest:
     async for piece in request.stream():
         body += piece
         if len(body) > MAX_BODY_BYTES:
-            raise Problem(413, "The request is too long", f"Send at most {MAX_BODY_BYTES} bytes.")
+            raise Problem(
+                413,
+                "body-too-large",
+                f"The body is too long: send at most {MAX_BODY_BYTES} bytes.",
+            )
     try:
         return TokenRequest.model_validate_json(body or b"{}")
     except ValidationError as error:
@@ -126,8 +130,8 @@ def display_name(requested: str | None) -> str:
 def problem_of(error: LiveKitError) -> Problem:
     """Makes the HTTP answer for an error of LiveKit: 502 for a wrong setting, 503 for an outage."""
     if isinstance(error, LiveKitUnavailableError):
-        return Problem(503, "The voice server does not answer", str(error))
-    return Problem(502, "The voice server refuses this service", str(error))
+        return Problem(503, "voice-server-unavailable", str(error))
+    return Problem(502, "voice-server-refused", str(error))
 
 
 class _Gate:
@@ -139,7 +143,7 @@ class _Gate:
 
     async def __call__(self, request: Request) -> None:
         self._check_origin(request)
-        await self._limit.hit(client_key(client_of(request)), "Too many calls from here")
+        await self._limit.hit(client_key(client_of(request)))
 
     def _check_origin(self, request: Request) -> None:
         # Without an Origin header it is no browser, or a page of this server itself.
@@ -147,8 +151,9 @@ class _Gate:
         if origin and origin not in self._allowed | own_origins(request):
             raise Problem(
                 403,
-                "This site may not call here",
-                "Its origin must be listed in the setting ALLOWED_ORIGINS.",
+                "origin-not-allowed",
+                "This site may not call here: its origin must be listed in the setting"
+                " ALLOWED_ORIGINS.",
             )
 
 

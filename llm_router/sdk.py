@@ -35,8 +35,9 @@ from llm_router.errors import ForbiddenError
 from llm_router.management.generate import (
     Generated,
     generate,
-    open_alone,
+    open_single_router,
     text_request,
+    usage_logged,
 )
 from llm_router.management.opening import ConnectionOpener, require_flag
 from llm_router.management.vetting import AddressRules
@@ -283,7 +284,11 @@ class _DatabaseSource:
             clock=SystemClock(),
         )
         connection, _ = await opener.open(_OPERATOR, record.id, "use", action="use")
-        async with open_alone(connection, self._store.database) as router:
+        database = self._store.database
+        async with (
+            usage_logged(database) as usage,
+            open_single_router(connection, database, observers=[usage]) as router,
+        ):
             yield router
 
 

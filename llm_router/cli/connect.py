@@ -14,7 +14,7 @@ from llm_router.cli.asgi_transport import StreamingASGITransport
 from llm_router.connections.access import SYSTEM
 from llm_router.errors import ConfigurationError, StoreError
 from llm_router.gateway.app import build_app
-from llm_router.gateway.deps import Services, who_asks
+from llm_router.gateway.deps import Services, authenticate
 from llm_router.gateway.errors import Problem
 from llm_router.store.api_keys import ApiKey, ApiKeys
 from llm_router.store.connections import SqlConnectionStore
@@ -38,8 +38,11 @@ async def open_api(url: str | None, key_file: Path | None) -> AsyncIterator[ApiC
             yield api
         return
     async with open_database() as (database, vault):
-        transport = StreamingASGITransport(_build_app(database, vault))
-        async with ApiClient("http://patchbay", transport=transport) as api:
+        app = _build_app(database, vault)
+        async with (
+            app.router.lifespan_context(app),
+            ApiClient("http://patchbay", transport=StreamingASGITransport(app)) as api,
+        ):
             yield api
 
 
@@ -69,12 +72,12 @@ def _build_app(database: Database, vault: Vault) -> FastAPI:
         created_at=datetime.now(UTC),
     )  # fmt: skip
     app = build_app(services)
-    app.dependency_overrides[who_asks] = lambda: operator
+    app.dependency_overrides[authenticate] = lambda: operator
 
     @app.exception_handler(StoreError)
     async def explain(_: Request, error: StoreError) -> JSONResponse:
         # Unlike a caller over HTTP, the operator of this machine may see which database failed.
-        return Problem(503, "The database does not answer", str(error)).response()
+        return Problem(503, "database-unavailable", str(error)).response()
 
     return app
 

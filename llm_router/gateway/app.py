@@ -1,4 +1,4 @@
-"""The management API as one FastAPI application."""
+"""Builds the management API as one FastAPI application."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -17,77 +17,76 @@ from llm_router.plugins import Plugins
 
 ROUTES = Plugins("llm_router.gateway.routes", "route", attribute="router", instance_of=APIRouter)
 """Each module has `router`, an APIRouter whose paths are below /api."""
-LONGEST_BODY = 2_000_000
+MAX_BODY = 2_000_000
 """Bytes: a file of some thousand connections."""
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def build_app(
-    served: Services,
+    services: Services,
     *,
     headers: Mapping[str, str] = API_HEADERS,
     lifespan: Lifespan | None = None,
 ) -> FastAPI:
-    """The application; `served` stays open as long as it runs. `headers` go on every answer."""
+    """Builds the application; its lifespan closes `services`. `headers` go on every answer."""
     app = FastAPI(
         title="Patchbay",
         version=_version(),
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
-        lifespan=_life(served, lifespan),
+        lifespan=_lifespan(services, lifespan),
         redirect_slashes=False,
     )
-    app.state.services = served
+    app.state.services = services
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's own way
-    app.add_middleware(BodyLimit, longest=LONGEST_BODY)
+    app.add_middleware(BodyLimit, max_bytes=MAX_BODY)
     app.add_middleware(SecurityHeaders, headers=headers)
     answer_with_problems(app)
     app.include_router(_routes(), prefix="/api")
     app.include_router(backend.bare)
-    _add_status(app, served)
+    _add_status(app, services)
     return app
 
 
-def _life(served: Services, more: Lifespan | None) -> Lifespan:
-    """What goes on beside the requests ends with the application."""
+def _lifespan(services: Services, inner: Lifespan | None) -> Lifespan:
+    """Returns the lifespan that runs `inner` and closes the services after it."""
 
     @asynccontextmanager
-    async def life(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(served.pulls.aclose)
-            stack.push_async_callback(served.loader.aclose)
-            if more:
-                await stack.enter_async_context(more(app))
+            stack.push_async_callback(services.aclose)
+            if inner:
+                await stack.enter_async_context(inner(app))
             yield
 
-    return life
+    return lifespan
 
 
 def _routes() -> APIRouter:
-    """Every route of every module; whole paths first, so that no id is taken for `export`."""
+    """Returns every route of every module; fixed paths first, so that `export` is not an id."""
     found = [route for name in ROUTES.names() for route in ROUTES.load(name).routes]
     together = APIRouter()
-    together.routes.extend(sorted(found, key=_has_a_blank))
+    together.routes.extend(sorted(found, key=_has_parameter))
     return together
 
 
-def _has_a_blank(route: Any) -> bool:
+def _has_parameter(route: Any) -> bool:
     return isinstance(route, APIRoute) and "{" in route.path
 
 
-def _add_status(app: FastAPI, served: Services) -> None:
-    @app.get("/healthz", tags=["status"], operation_id="isAlive")
+def _add_status(app: FastAPI, services: Services) -> None:
+    @app.get("/healthz", tags=["status"], operation_id="getLiveness")
     async def healthz() -> dict[str, str]:
-        """The process is alive."""
+        """Answer as long as the process is alive."""
         return {"status": "ok"}
 
-    @app.get("/readyz", tags=["status"], operation_id="isReady", responses=problems(502))
+    @app.get("/readyz", tags=["status"], operation_id="getReadiness", responses=problems(502))
     async def readyz() -> dict[str, str]:
-        """Everything it needs answers: the database, and the voice server where there is one."""
-        await served.store.revision()
-        for check in served.ready:
+        """Answer if all that the process needs works: the database, and the voice server if any."""
+        await services.store.revision()
+        for check in services.readiness_checks:
             await check()
         return {"status": "ready"}
 

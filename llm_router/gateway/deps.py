@@ -1,36 +1,41 @@
-"""What the routes stand on, and who asks.
+"""Provides what routes depend on: the services of the process, and the authenticated actor.
 
-A program shows its API key in every request, as `Authorization: Bearer pb_...`. A browser signs in
-with one once and gets a cookie. That cookie is out of reach of scripts (httponly), and no other
-site can make use of it: it is not sent along from elsewhere (SameSite=Strict), and what changes
-something counts only if `Origin`, which browsers set themselves, names this very site.
+A program sends its API key with every request, as `Authorization: Bearer pb_...`. A browser signs
+in with a key once and gets a cookie. Scripts cannot read that cookie (httponly), and other sites
+cannot use it: the browser does not send it along from elsewhere (SameSite=Strict), and a request
+that changes something counts only if `Origin`, which browsers set themselves, names this very site.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Annotated
 
 from fastapi import Depends, Path, Request, Security
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 
 from llm_router.clock import Clock, SystemClock
-from llm_router.connections.access import Actor, may_act
+from llm_router.connections.access import Actor
 from llm_router.connections.store import ConnectionStore
 from llm_router.gateway.errors import Problem
 from llm_router.gateway.rates import RateLimit, client_key, client_of
-from llm_router.management.model_loads import Loader
+from llm_router.management.backend import Backend
+from llm_router.management.editing import ConnectionEditor
+from llm_router.management.generate import TextGenerator
+from llm_router.management.model_loads import ModelLoader
 from llm_router.management.model_pulls import ModelPulls, ServerModels
 from llm_router.management.opening import ConnectionOpener
+from llm_router.management.probe import ConnectionProber
 from llm_router.management.vetting import AddressRules
-from llm_router.net.guard import AddressGuard
+from llm_router.management.webhooks import WebhookEditor
 from llm_router.options import HealthOptions
 from llm_router.store.api_keys import ApiKey, ApiKeys
 from llm_router.store.database import Database
 from llm_router.store.webhooks import Webhooks
 
 COOKIE = "patchbay_session"
-_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 ConnectionId = Annotated[
     str,
@@ -49,20 +54,19 @@ session_cookie = APIKeyCookie(
     name=COOKIE,
     scheme_name="Session",
     auto_error=False,
-    description="What `POST /api/session` sets. To change something, send `Origin` as well.",
+    description="Set by `POST /api/session`. To change something, send `Origin` as well.",
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """One for the process; a route gets it as `Served`.
+    """The services of the process, which a route gets as `Deps`. `aclose` ends what they started.
 
-    `database` is the one that keeps keys, usage and the audit log, for routes with queries of their
-    own. `requests` and `refusals` say how often one key may ask, and how often one address may ask
-    with no valid key. `environ` is where presets and imports of an admin find keys.
-    `identify_within`: seconds in which a server may tell what it is; 0: none is asked. `ready`:
-    what must be well, besides the database, for /readyz; each raises Problem or RouterError if it
-    is not.
+    `database` keeps API keys, usage and the audit log. `request_limit` counts the requests of each
+    key, `unauthenticated_limit` those of each address without a valid key. `environ` holds the
+    variables from which presets and imports of an admin take keys. `identify_within`: seconds that
+    a new connection's server has to say what it is; 0 asks none. `readiness_checks`: what must work
+    for /readyz besides the database; each raises Problem or RouterError if it does not.
     """
 
     database: Database
@@ -71,14 +75,14 @@ class Services:
     webhooks: Webhooks
     health: HealthOptions = field(default_factory=HealthOptions)
     clock: Clock = field(default_factory=SystemClock)
-    requests: RateLimit = field(default_factory=lambda: RateLimit("600/minute"))
-    refusals: RateLimit = field(default_factory=lambda: RateLimit("60/minute"))
+    request_limit: RateLimit = field(default_factory=lambda: RateLimit("600/minute"))
+    unauthenticated_limit: RateLimit = field(default_factory=lambda: RateLimit("60/minute"))
     allowed_addresses: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     identify_within: float = 1.5
-    loader: Loader = field(default_factory=Loader)
-    ready: Sequence[Callable[[], Awaitable[object]]] = ()
-    pulls: ModelPulls = field(default_factory=ModelPulls)
+    readiness_checks: Sequence[Callable[[], Awaitable[object]]] = ()
+    model_loader: ModelLoader = field(default_factory=ModelLoader)
+    model_pulls: ModelPulls = field(default_factory=ModelPulls)
 
     @property
     def addresses(self) -> AddressRules:
@@ -91,82 +95,109 @@ class Services:
         )
 
     @property
+    def editor(self) -> ConnectionEditor:
+        return ConnectionEditor(
+            self.store,
+            self.addresses,
+            environ=self.environ,
+            identify_within=self.identify_within,
+        )
+
+    @property
+    def prober(self) -> ConnectionProber:
+        return ConnectionProber(self.opener, self.health, self.identify_within)
+
+    @property
     def models(self) -> ServerModels:
-        return ServerModels(self.opener, self.pulls)
+        return ServerModels(self.opener, self.model_pulls)
 
-    def guard(self, actor: Actor) -> AddressGuard:
-        return self.addresses.for_actor(actor)
+    @property
+    def backend(self) -> Backend:
+        return Backend(self.opener, self.model_loader)
 
-    def environment(self, actor: Actor) -> Mapping[str, str]:
-        """An admin may use the keys of this process. Others could have them sent anywhere."""
-        return self.environ if may_act(actor, "give") else {}
+    @property
+    def webhook_editor(self) -> WebhookEditor:
+        return WebhookEditor(self.webhooks, self.addresses, self.clock)
+
+    @cached_property
+    def generator(self) -> TextGenerator:
+        """The one generator of the process, which keeps routers open between requests."""
+        return TextGenerator(self.opener, self.database)
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.clock.wall(), UTC)
 
-
-def services(request: Request) -> Services:
-    served: Services = request.app.state.services
-    return served
-
-
-Served = Annotated[Services, Depends(services)]
+    async def aclose(self) -> None:
+        """Cancels pulls and loads of models, and closes the routers of the generator."""
+        await self.model_pulls.aclose()
+        await self.model_loader.aclose()
+        await self.generator.aclose()
 
 
-async def who_asks(
+def get_services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Deps = Annotated[Services, Depends(get_services)]
+
+
+async def authenticate(
     request: Request,
-    served: Served,
+    deps: Deps,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
     cookie: Annotated[str | None, Security(session_cookie)],
 ) -> ApiKey:
-    """The key a request is made with. Raises Problem (401, 403, 429)."""
+    """Returns the API key of the request, or of its session. Raises Problem (401, 403, 429)."""
     if bearer:
-        key = await served.keys.authenticate(bearer.credentials)
+        key = await deps.keys.authenticate(bearer.credentials)
     elif cookie:
-        if request.method not in _READING:
-            refuse_other_sites(request)
-        key = await served.keys.authenticate_sign_in(cookie)
+        if request.method not in _READ_METHODS:
+            require_own_origin(request)
+        key = await deps.keys.authenticate_sign_in(cookie)
     else:
         key = None
     if key is None:
-        raise await unknown(request, served)
-    await served.requests.hit(key.id)
+        raise await unauthorized(request, deps)
+    await deps.request_limit.hit(key.id)
     return key
 
 
-Key = Annotated[ApiKey, Depends(who_asks)]
+CurrentKey = Annotated[ApiKey, Depends(authenticate)]
 
 
-def actor(request: Request, key: Key) -> Actor:
+def get_actor(request: Request, key: CurrentKey) -> Actor:
     return key.actor(origin=client_of(request))
 
 
-Asking = Annotated[Actor, Depends(actor)]
-"""Who asks; a route that takes it answers nobody else."""
+CurrentActor = Annotated[Actor, Depends(get_actor)]
+"""The authenticated actor; a route that takes it refuses all other requests."""
 
 
-async def unknown(request: Request, served: Services) -> Problem:
-    """What somebody without a valid key or session is answered (401). Raises Problem (429)."""
-    await served.refusals.hit(client_key(client_of(request)))
+async def unauthorized(request: Request, services: Services) -> Problem:
+    """Returns the 401 for a request without a valid key or session. Raises Problem (429)."""
+    await services.unauthenticated_limit.hit(client_key(client_of(request)))
     return Problem(
         401,
-        "Who are you?",
-        "Send an API key that works as `Authorization: Bearer pb_...`, or sign in with one.",
+        "unauthenticated",
+        "No valid API key: send one that works as `Authorization: Bearer pb_...`, or sign in with"
+        " one.",
         {"WWW-Authenticate": "Bearer"},
     )
 
 
-def refuse_other_sites(request: Request) -> None:
-    """Raises Problem (403) unless the page that asks is of this very site."""
+def require_own_origin(request: Request) -> None:
+    """Raises Problem (403) unless the page that sends the request is of this very site."""
     if request.headers.get("origin", "").lower() not in own_origins(request):
         raise Problem(
             403,
-            "Another site asks in your name",
-            "With a session, Origin must be this site. Programs use an API key instead.",
+            "cross-origin",
+            "Another site asks in your name: with a session, Origin must be this site. Programs use"
+            " an API key instead.",
         )
 
 
 def own_origins(request: Request) -> frozenset[str]:
-    """What `Origin` says of a page of this very site; which scheme, a proxy may hide."""
+    """Returns `Origin` of a page of this very site, in both schemes: a proxy may hide which."""
     host = request.headers.get("host", "").lower()
     return frozenset({f"http://{host}", f"https://{host}"})

@@ -1,7 +1,12 @@
-"""Every error leaves as application/problem+json (RFC 9457): what went wrong, what to do next."""
+"""Answers every error as application/problem+json (RFC 9457): what went wrong, what to do next.
+
+`title` is the standard phrase of the HTTP status. `type` is a URI that names the exact problem;
+docs/api.md lists them all.
+"""
 
 import logging
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -28,111 +33,137 @@ from llm_router.failures import classify
 
 log = logging.getLogger(__name__)
 
-_RETRY_AFTER = 2
+PROBLEM_JSON = "application/problem+json"
+NO_TYPE = "about:blank"
+"""The type of a problem that its status says all about (RFC 9457, section 4.2.1)."""
+_DATABASE_RETRY_AFTER = 2
 """Seconds after which a database that did not answer is worth another try."""
-_TITLES: Mapping[type[RouterError], tuple[int, str]] = {
-    NotFoundError: (404, "There is no such thing"),
-    ForbiddenError: (403, "You may not do this"),
-    AddressRefusedError: (403, "This address may not be called"),
-    ConflictError: (409, "Not as things stand now"),
-    ConfigurationError: (422, "This cannot work"),
-    SealError: (500, "A stored secret cannot be opened"),
+_PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""As RFC 9110 has them; older versions of Python have the phrases of older standards."""
+_PLAIN: Mapping[type[RouterError], tuple[int, str]] = {
+    NotFoundError: (404, "not-found"),
+    ForbiddenError: (403, "forbidden"),
+    AddressRefusedError: (403, "address-refused"),
+    ConflictError: (409, "conflict"),
+    ConfigurationError: (422, "invalid-configuration"),
+    SealError: (500, "secret-unreadable"),
 }
 
 
-class Problem(HTTPException):
-    """What went wrong, for whoever asked.
+def type_uri(kind: str) -> str:
+    return f"/problems/{kind}"
 
-    `detail` says what to do next and holds no key and no word of a caller. `more` are further
-    members of the document, such as `errors` or `current_version`.
+
+class Problem(HTTPException):
+    """An error as the HTTP API answers it.
+
+    `kind` names the exact problem and makes its `type` URI; empty: the status says it all. `detail`
+    says what went wrong and what to do next, and holds no key and no word of a caller. `members`
+    are further members of the document, such as `errors` or `current_version`.
     """
 
     def __init__(
         self,
         status: int,
-        title: str,
+        kind: str,
         detail: str,
         headers: Mapping[str, str] | None = None,
-        **more: Any,
+        **members: Any,
     ) -> None:
         super().__init__(status, detail, dict(headers or {}))
-        self.title, self.more = title, more
+        self.kind = kind
+        self.members = members
 
     def __str__(self) -> str:
-        return f"{self.status} {self.title}"
+        return f"{self.status} {self.title}: {self.detail}"
 
     @property
     def status(self) -> int:
         return self.status_code
 
+    @property
+    def title(self) -> str:
+        return _PHRASES.get(self.status) or HTTPStatus(self.status).phrase
+
     def response(self) -> JSONResponse:
-        said = {"title": self.title, "status": self.status, "detail": self.detail}
+        document = {
+            "type": type_uri(self.kind) if self.kind else NO_TYPE,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
         return JSONResponse(
-            said | self.more, self.status, self.headers, media_type="application/problem+json"
+            document | self.members, self.status, self.headers, media_type=PROBLEM_JSON
         )
 
 
 def answer_with_problems(app: FastAPI) -> None:
+    """Installs handlers that turn every exception into a problem document."""
+
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> JSONResponse:
         if isinstance(error, Problem):
             return error.response()
-        what = f"HTTP {error.status_code}"
-        return Problem(error.status_code, error.detail or what, what, error.headers).response()
+        detail = error.detail or f"HTTP {error.status_code}"
+        return Problem(error.status_code, "", detail, error.headers).response()
 
     @app.exception_handler(RouterError)
-    async def refused(_: Request, error: RouterError) -> JSONResponse:
+    async def router_error(_: Request, error: RouterError) -> JSONResponse:
         return problem_of(error).response()
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def validation_error(_: Request, error: RequestValidationError) -> JSONResponse:
         return invalid_request(error.errors()).response()
 
     @app.exception_handler(Exception)
     async def bug(_: Request, __: Exception) -> JSONResponse:
         return Problem(
-            500, "Something broke here", "The log of the HTTP process says what."
+            500, "internal-error", "Something broke here; the log of the HTTP process says what."
         ).response()
 
 
 def problem_of(error: RouterError) -> Problem:
-    """Raises `error` itself where nobody foresaw it here: a bug, for the log."""
-    if isinstance(error, StoreError):
-        # Where the database is, is nobody's business but the log's.
-        log.warning("%s", error)
-        return Problem(
-            503,
-            "The database does not answer",
-            "Try again in a moment; if it stays so, the log of the HTTP process says why.",
-            {"Retry-After": str(_RETRY_AFTER)},
-        )
-    if isinstance(error, StaleError):
-        title = "It has been changed in between"
-        return Problem(409, title, str(error), current_version=error.current)
-    if isinstance(error, TakenError):
-        return Problem(409, "It is in use already", str(error), field=error.field)
-    if isinstance(error, ReplyFailedError):
-        reasons = [[name, reason] for name, reason in error.reasons]
-        return Problem(502, "The connection did not answer", str(error), reasons=reasons)
-    if isinstance(error, BusyError):
-        headers = {"Retry-After": f"{error.retry_after:.0f}"}
-        return Problem(429, "Too much is under way", str(error), headers)
-    for kind, (status, title) in _TITLES.items():
-        if isinstance(error, kind):
-            return Problem(status, title, str(error))
+    """Returns the problem of a foreseen error; raises `error` itself for any other, as a bug."""
+    match error:
+        case StoreError():
+            # The log alone says where the database is.
+            log.warning("%s", error)
+            return Problem(
+                503,
+                "database-unavailable",
+                "The database does not answer. Try again in a moment; if it stays so, the log of"
+                " the HTTP process says why.",
+                {"Retry-After": str(_DATABASE_RETRY_AFTER)},
+            )
+        case StaleError():
+            return Problem(409, "stale-version", str(error), current_version=error.current)
+        case TakenError():
+            return Problem(409, f"{error.field}-taken", str(error), field=error.field)
+        case BusyError():
+            headers = {"Retry-After": f"{error.retry_after:.0f}"}
+            return Problem(429, "busy", str(error), headers)
+        case ReplyFailedError():
+            reasons = [[name, reason] for name, reason in error.reasons]
+            return Problem(502, "reply-failed", str(error), reasons=reasons)
+    for error_type, (status, kind) in _PLAIN.items():
+        if isinstance(error, error_type):
+            return Problem(status, kind, str(error))
     if isinstance(error, UpstreamError):
-        return Problem(502, "The model server did not do it", str(classify(error)))
+        return Problem(502, "model-server-failed", str(classify(error)))
     raise error
 
 
 def invalid_request(errors: Sequence[Mapping[str, Any]]) -> Problem:
-    """Places and rules only: what was given may be a key or a caller's words."""
+    """Returns the 422 for a request that fails validation.
+
+    It holds places and rules only: the values may be a key or a caller's words.
+    """
     faults = [{"field": _place(error["loc"]), "message": error["msg"]} for error in errors]
-    said = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
-    return Problem(422, "The request is not as it should be", said, errors=faults)
+    detail = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
+    return Problem(422, "invalid-request", detail, errors=faults)
 
 
 def _place(loc: Sequence[str | int]) -> str:
-    """The field; what it is a part of goes without saying."""
+    """Returns the path of the field, without the part of the request that it is in."""
     inner = loc[1:] if loc and loc[0] in {"body", "query", "path"} else loc
     return ".".join(map(str, inner)) or "body"

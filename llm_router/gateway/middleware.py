@@ -1,4 +1,4 @@
-"""What stands around every route: headers that all answers carry, and a limit for bodies."""
+"""Wraps every route: headers that all answers carry, and a limit for bodies."""
 
 from collections.abc import Mapping
 
@@ -12,45 +12,50 @@ API_HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-"""For an application that serves no page."""
+"""The headers of an application that serves no page."""
 
 
 class SecurityHeaders:
-    """Puts `headers` on every answer that does not set them itself."""
+    """Adds `headers` to every answer that does not set them itself."""
 
     def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
-        self.app, self.headers = app, headers
+        self.app = app
+        self.headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                given = MutableHeaders(scope=message)
+                present = MutableHeaders(scope=message)
                 for name, value in self.headers.items():
-                    given.setdefault(name, value)
+                    present.setdefault(name, value)
                 if scope["path"].startswith("/api/"):
-                    # What a person may see is not for a cache that others share.
-                    given.setdefault("Cache-Control", "no-store")
+                    # A shared cache must not keep what one person may see.
+                    present.setdefault("Cache-Control", "no-store")
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
 
 
 class BodyLimit:
-    """Refuses bodies of more than `longest` bytes as they come in, with a Problem (413)."""
+    """Refuses bodies of more than `max_bytes` while they arrive, with a Problem (413)."""
 
-    def __init__(self, app: ASGIApp, longest: int) -> None:
-        self.app, self.longest = app, longest
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self.app = app
+        self.max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        taken = 0
+        received = 0
 
-        async def receive_within() -> Message:
-            nonlocal taken
+        async def receive_within_limit() -> Message:
+            nonlocal received
             message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > self.longest:
-                most = f"Send at most {self.longest:,} bytes."
-                raise Problem(413, "The request is too long", most)
+            received += len(message.get("body", b""))
+            if received > self.max_bytes:
+                raise Problem(
+                    413,
+                    "body-too-large",
+                    f"The body is too long: send at most {self.max_bytes:,} bytes.",
+                )
             return message
 
-        await self.app(scope, receive_within, send)
+        await self.app(scope, receive_within_limit, send)

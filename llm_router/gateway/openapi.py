@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI writes, and every way in which a request can be refused."""
+"""Writes the OpenAPI document: FastAPI's own, with every problem that a request can meet."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,29 +6,35 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-PROBLEM_JSON = "application/problem+json"
+from llm_router.gateway.errors import PROBLEM_JSON, type_uri
+
 _REASONS = {
-    400: "The body is no JSON text",
-    401: "No API key or session, or one that counts no more",
-    403: "The role of who asks does not allow it, or the address must not be called",
-    404: "There is none, or it is not for you to know of",
-    409: "It has been changed in between, the name is in use, or it cannot be asked now",
+    400: "The body is not JSON",
+    401: "There is no valid API key or session",
+    403: "The role of the API key does not allow it, or the address must not be called",
+    404: "It does not exist, or you may not see it",
+    409: "It was changed meanwhile, its name is in use, or it cannot be done now",
     413: "The body is too long",
-    422: "The request is not as it should be; the document says where",
-    429: "Too many requests; Retry-After says when to come again",
+    422: "The request is invalid; the document says where",
+    429: "Too many requests; Retry-After says when to try again",
     500: "A stored key cannot be opened; the document says which, and what to do",
-    502: "Whoever was asked for it, a model or the voice server, does not do it",
-    503: "The database, or the voice server, does not answer; try again in a moment",
+    502: "The model server or the voice server failed",
+    503: "The database or the voice server does not answer; try again in a moment",
 }
 _PROBLEM = {
     "title": "Problem",
     "description": "RFC 9457: what went wrong, and what to do next.",
     "type": "object",
-    "required": ["title", "status", "detail"],
+    "required": ["type", "title", "status", "detail"],
     "properties": {
-        "title": {"type": "string"},
+        "type": {
+            "type": "string",
+            "format": "uri-reference",
+            "description": "Names the exact problem; docs/api.md lists them all.",
+        },
+        "title": {"type": "string", "description": "The phrase of the HTTP status."},
         "status": {"type": "integer"},
-        "detail": {"type": "string"},
+        "detail": {"type": "string", "description": "What went wrong, and what to do next."},
         "errors": {
             "type": "array",
             "description": "Of a 422: each field, and what is wrong with it.",
@@ -46,12 +52,13 @@ _PROBLEM = {
         "field": {"type": "string", "description": "Of a 409: the field whose value is in use."},
         "current_version": {
             "type": "integer",
-            "description": "Of a 409: the version that the connection has by now.",
+            "description": "Of a 409: the version that the connection has now.",
         },
     },
     "examples": [
         {
-            "title": "It has been changed in between",
+            "type": type_uri("stale-version"),
+            "title": "Conflict",
             "status": 409,
             "detail": "connection 'cellar' has been changed since version 3; read version 4 and"
             " change that",
@@ -60,22 +67,22 @@ _PROBLEM = {
     ],
 }
 _DESCRIPTION = """\
-Connections to language models: kept, shared, tried and switched while calls go on.
+Manages connections to language models while calls go on: stores, shares, probes and switches them.
 
 Programs send an API key, `Authorization: Bearer pb_...`; browsers sign in with one at
-`POST /api/session`. What you may do follows from the key's role; what you do not see answers 404.
+`POST /api/session`. The role of the key decides what you may do; what you may not see answers 404.
 Every error is a problem document (RFC 9457).
 """
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For `responses=` of a route: how it can refuse, beyond what any route can."""
+    """Returns `responses=` of a route for the problems that it has beyond those of every route."""
     content = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": _REASONS[status], "content": content} for status in statuses}
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """The document, made once. Where it lists routes, those of the page are left out."""
+    """Returns the document, which is made once."""
     if not app.openapi_schema:
         document = get_openapi(
             title=app.title,
@@ -96,6 +103,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 
 def _common(operation: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the problems that follow from the operation's security, body and parameters."""
     statuses = {503}
     if "security" in operation:
         statuses |= {401, 403, 429}
@@ -103,7 +111,7 @@ def _common(operation: Mapping[str, Any]) -> dict[str, Any]:
         statuses |= {400, 413, 422}
     if "parameters" in operation:
         statuses.add(422)
-    given = operation["responses"]
-    own = {code for code in given if PROBLEM_JSON in given[code].get("content", {})}
-    return {str(code): said for code, said in problems(*sorted(statuses)).items()
+    responses = operation["responses"]
+    own = {code for code in responses if PROBLEM_JSON in responses[code].get("content", {})}
+    return {str(code): response for code, response in problems(*sorted(statuses)).items()
             if str(code) not in own}  # fmt: skip

@@ -1,4 +1,4 @@
-"""How often one may ask: counted here, or in Redis for all processes together."""
+"""Limits the rate of requests, counted in this process or in Redis for all processes together."""
 
 import ipaddress
 import math
@@ -17,7 +17,10 @@ from llm_router.periodic import OutageLog
 
 
 class RateLimit:
-    """`rate` is such as `10/minute`, for each who asks. Redis that is away limits nobody."""
+    """Limits each client to a `rate` such as `10/minute`.
+
+    While Redis does not answer, requests are not limited.
+    """
 
     def __init__(self, rate: str, storage: Storage | None = None) -> None:
         self._limit = parse(rate)
@@ -26,23 +29,28 @@ class RateLimit:
             "requests are not limited until Redis answers again", "requests are limited again"
         )
 
-    async def hit(self, who: str, title: str = "Too many requests") -> None:
-        """Counts one more. Raises Problem (429) beyond the limit."""
+    async def hit(self, client: str) -> None:
+        """Counts one more request of `client`. Raises Problem (429) beyond the limit."""
         try:
-            within = await self._limiter.hit(self._limit, who)
+            is_within = await self._limiter.hit(self._limit, client)
             self._outage.succeeded()
-            if within:
+            if is_within:
                 return
-            stats = await self._limiter.get_window_stats(self._limit, who)
+            stats = await self._limiter.get_window_stats(self._limit, client)
         except StorageError as error:
             self._outage.failed(error)
             return
         wait = max(1, math.ceil(stats.reset_time - time.time()))
-        raise Problem(429, title, f"Try again in {wait} s.", {"Retry-After": str(wait)})
+        raise Problem(
+            429,
+            "rate-limited",
+            f"Too many requests: try again in {wait} s.",
+            {"Retry-After": str(wait)},
+        )
 
 
 def open_counters(redis_url: str | None) -> Storage:
-    """Where requests are counted. Raises ConfigurationError where Redis cannot be spoken to."""
+    """Opens the counters. Raises ConfigurationError for a URL that no Redis client understands."""
     if redis_url is None:
         return MemoryStorage()
     try:
@@ -57,12 +65,12 @@ def open_counters(redis_url: str | None) -> Storage:
 
 
 def client_of(request: Request) -> str:
-    """The address a request came from."""
+    """Returns the address that a request came from."""
     return request.client.host if request.client else "local"
 
 
 def client_key(host: str) -> str:
-    """What counts as one client: an IPv4 address, or the /64 that one IPv6 line is given."""
+    """Returns what counts as one client: an IPv4 address, or the /64 of an IPv6 site."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -11,7 +11,7 @@ from llm_router.clock import Clock
 from llm_router.connections.store import ConnectionStore
 from llm_router.management.checker import Checker, CheckerDeps
 from llm_router.management.vetting import AddressRules
-from llm_router.management.webhook_delivery import Courier
+from llm_router.management.webhook_delivery import WebhookSender
 from llm_router.options import HealthOptions
 from llm_router.store.database import Database
 from llm_router.store.leases import Lease
@@ -47,11 +47,11 @@ async def run_background(
         answered_since=UsageLog(database).answered_since,
     )
     checker = Checker(store, health, deps, clock=clock)
-    courier = Courier(database, webhooks, clock)
+    sender = WebhookSender(database, webhooks, clock)
     summaries = UsageMaintenance(database, clock, keep_usage_for)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(lease.release)
-        for work in (checker, courier, summaries):
+        for work in (checker, sender, summaries):
             stack.push_async_callback(work.aclose)
             work.start()
         yield

@@ -1,7 +1,7 @@
-"""Checks every active connection now and then, so that a fault is known before a caller meets it.
+"""Checks every active connection periodically, so that a fault is known before a caller meets it.
 
-The use of keys that this takes is in the history of checks, not in the audit log, which it would
-fill with a row a minute for each connection.
+A check uses the connection's key. That is recorded in the history of checks, not in the audit log,
+which it would fill with a row a minute for each connection.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from llm_router.errors import (
     StoreError,
 )
 from llm_router.failures import Failure, FailureClass
-from llm_router.management.probe import look, open_provider
+from llm_router.management.probe import check_provider, open_provider
 from llm_router.net.guard import AddressGuard
 from llm_router.options import HealthOptions
 from llm_router.periodic import OutageLog, PeriodicTask
@@ -34,107 +34,108 @@ _logger = logging.getLogger("llm_router")
 
 OpenProvider = Callable[[Connection, Clock, AddressGuard | None], Awaitable[Provider]]
 GuardOf = Callable[[Connection], AddressGuard | None]
-"""What may be called for it."""
+"""Returns the guard with which a connection's server is called."""
 AnsweredSince = Callable[[str, datetime], Awaitable[bool]]
-"""Whether the connection of that id has answered a caller since then."""
+"""Returns whether the connection of that id has answered a caller since that time."""
 
 
-def _anything(_: Connection) -> AddressGuard | None:
+def _no_guard(_: Connection) -> AddressGuard | None:
     return None
 
 
-async def _never(_: str, __: datetime) -> bool:
+async def _never_answered(_: str, __: datetime) -> bool:
     return False
 
 
-async def _alone() -> bool:
+async def _always_leads() -> bool:
     return True
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckerDeps:
-    """What a checker asks of others. The defaults are for one that is alone with a store."""
+    """What a checker needs from outside. The defaults are for one that is alone with a store."""
 
-    leads: Callable[[], Awaitable[bool]] = _alone
-    """Whether it is for this process to check, now. May raise StoreError."""
-    guard_of: GuardOf = _anything
-    answered_since: AnsweredSince = _never
+    leads: Callable[[], Awaitable[bool]] = _always_leads
+    """Returns whether this process may check now. May raise StoreError."""
+    guard_of: GuardOf = _no_guard
+    answered_since: AnsweredSince = _never_answered
     open: OpenProvider = open_provider
 
 
 @dataclass
-class _Known:
-    """A connection as it was read, and when it is to be checked next."""
+class _Schedule:
+    """One version of a connection, and the time of its next check."""
 
     version: int
     due: float
-    """Wall time."""
+    """Wall time (s)."""
 
 
 class Checker:
-    """Runs from `start` to `aclose`, in any number of processes, of which one leads at a time.
+    """Checks the active connections from `start` to `aclose`.
 
-    A store that cannot be read is tried again at the next step.
+    Any number of processes may have one; one of them leads at a time, and the others wait.
     """
 
     def __init__(
         self,
         store: ConnectionStore,
         options: HealthOptions | None = None,
-        world: CheckerDeps | None = None,
+        deps: CheckerDeps | None = None,
         *,
         clock: Clock | None = None,
         rng: Rng | None = None,
     ) -> None:
-        self._store, self._options = store, options or HealthOptions()
-        self._world = world or CheckerDeps()
-        self._clock, self._rng = clock or SystemClock(), rng or SystemRng()
-        self._known: dict[str, _Known] = {}
+        self._store = store
+        self._options = options or HealthOptions()
+        self._deps = deps or CheckerDeps()
+        self._clock = clock or SystemClock()
+        self._rng = rng or SystemRng()
+        self._schedules: dict[str, _Schedule] = {}
         self._revision: int | None = None
-        self._checking: dict[str, asyncio.Task[None]] = {}
-        self._room = asyncio.Semaphore(self._options.concurrency)
-        self._told: set[str] = set()
+        self._checks: dict[str, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(self._options.concurrency)
+        self._warned: set[str] = set()
         outage = OutageLog(
             "connections are not checked until the database answers again",
             "connections are checked again",
         )
-        self._task = PeriodicTask(
-            self.step, self._clock, self._options.poll_interval, outage, name="checker"
-        )
+        every = self._options.poll_interval
+        self._task = PeriodicTask(self.step, self._clock, every, outage, name="checker")
 
     def start(self) -> None:
+        """Starts the task that checks. While the store is away, it waits."""
         self._task.start()
 
     async def aclose(self) -> None:
-        """Ends the steps and cancels the checks that are running."""
+        """Cancels the checks under way and waits for their end."""
         await self._task.aclose()
-        for task in self._checking.values():
-            task.cancel()
-        if self._checking:
-            await asyncio.wait([*self._checking.values()])
+        for check in self._checks.values():
+            check.cancel()
+        await self.wait_for_checks()
 
     async def step(self) -> None:
-        """Begin with what is due, if this process leads. Raises StoreError."""
-        if not await self._world.leads():
-            self._known, self._revision = {}, None  # others go on by what is stored
+        """Starts the checks that are due, if this process leads. Raises StoreError."""
+        if not await self._deps.leads():
+            self._schedules, self._revision = {}, None  # a later lead begins with what is stored
             return
         if (revision := await self._store.revision()) != self._revision:
             active = (await self._store.find(SYSTEM, Query(is_active=True, limit=None))).items
-            self._known = {one.id: await self._as_known(one) for one in active}
+            self._schedules = {one.id: await self._schedule(one) for one in active}
             self._revision = revision
-        for connection_id, known in self._known.items():
-            if known.due <= self._clock.wall() and connection_id not in self._checking:
+        for connection_id, schedule in self._schedules.items():
+            if schedule.due <= self._clock.wall() and connection_id not in self._checks:
                 task = asyncio.create_task(self._check(connection_id), name="health check")
-                self._checking[connection_id] = task
-                task.add_done_callback(partial(self._checked, connection_id))
+                self._checks[connection_id] = task
+                task.add_done_callback(partial(self._forget, connection_id))
 
-    async def settled(self) -> None:
-        """Until every check that has begun is done."""
-        while self._checking:
-            await asyncio.wait([*self._checking.values()])
+    async def wait_for_checks(self) -> None:
+        """Returns when every check that has begun is done."""
+        while self._checks:
+            await asyncio.wait([*self._checks.values()])
 
-    async def _as_known(self, connection: Connection) -> _Known:
-        before = self._known.get(connection.id)
+    async def _schedule(self, connection: Connection) -> _Schedule:
+        before = self._schedules.get(connection.id)
         if before and before.version == connection.version:
             return before
         latest = None
@@ -142,8 +143,8 @@ class Checker:
             history = await self._store.checks(SYSTEM, connection.id, limit=1)
             latest = next(iter(history.items), None)
         if latest and connection.updated_at and latest.at < connection.updated_at:
-            latest = None  # it was edited since
-        return _Known(connection.version, self._due(connection, latest))
+            latest = None  # the connection was edited since
+        return _Schedule(connection.version, self._due(connection, latest))
 
     def _due(self, connection: Connection, latest: Check | None) -> float:
         if latest is None:
@@ -154,61 +155,62 @@ class Checker:
         )
 
     async def _check(self, connection_id: str) -> None:
-        async with self._room:
+        async with self._slots:
             try:
                 connection = await self._store.get(SYSTEM, connection_id, secrets=True)
-                check = await self._looked_at(connection)
+                check = await self._probe(connection)
                 after = await self._store.record_check(SYSTEM, connection_id, check, self._options)
             except NotFoundError:
                 return
             except (StoreError, SealError) as error:
-                self._put_off(connection_id, str(error))
+                self._postpone(connection_id, str(error))
                 return
             except Exception:
                 # A bug at one connection must not end the checks of all others.
                 _logger.exception("a bug in checking connection %s", connection_id)
-                self._put_off(connection_id, "")
+                self._postpone(connection_id, "")
                 return
-        self._told.discard(connection_id)
-        known = self._known.get(connection_id)
-        if (
-            known and known.version == connection.version
-        ):  # else it was edited meanwhile, and is due
-            known.due = self._due(after, check)
+        self._warned.discard(connection_id)
+        schedule = self._schedules.get(connection_id)
+        # One that was edited meanwhile stays due.
+        if schedule and schedule.version == connection.version:
+            schedule.due = self._due(after, check)
 
-    def _put_off(self, connection_id: str, why: str) -> None:
-        if why and connection_id not in self._told:
-            self._told.add(connection_id)
-            _logger.warning("connection %s could not be checked: %s", connection_id, why)
-        if known := self._known.get(connection_id):
-            known.due = self._clock.wall() + self._options.interval
+    def _postpone(self, connection_id: str, reason: str) -> None:
+        if reason and connection_id not in self._warned:
+            self._warned.add(connection_id)
+            _logger.warning("connection %s could not be checked: %s", connection_id, reason)
+        if schedule := self._schedules.get(connection_id):
+            schedule.due = self._clock.wall() + self._options.interval
 
-    def _checked(self, connection_id: str, _: asyncio.Task[None]) -> None:
-        del self._checking[connection_id]
+    def _forget(self, connection_id: str, _: asyncio.Task[None]) -> None:
+        del self._checks[connection_id]
 
-    async def _looked_at(self, connection: Connection) -> Check:
-        at, started = datetime.fromtimestamp(self._clock.wall(), UTC), self._clock.now()
+    async def _probe(self, connection: Connection) -> Check:
+        at = datetime.fromtimestamp(self._clock.wall(), UTC)
+        started = self._clock.now()
         kind: CheckKind = "word" if self._options.generate_token else "probe"
         try:
-            failure = await self._look(connection)
+            failure = await self._failure(connection)
         except AddressRefusedError as error:
             return Check(at=at, outcome=NOT_ASKED, detail=str(error))
         if failure is None:
             return Check(at=at, kind=kind, latency=self._clock.now() - started)
         # A key that may not list models, or a gateway without a list, can answer all the same.
         since = datetime.fromtimestamp(at.timestamp() - 2 * self._options.interval, UTC)
-        if await self._world.answered_since(connection.id, since):
+        if await self._deps.answered_since(connection.id, since):
             return Check(at=at, kind="call", outcome=OK, detail=f"it answers callers; {failure}")
         return Check(at=at, kind=kind, outcome=failure.kind, detail=str(failure))
 
-    async def _look(self, connection: Connection) -> Failure | None:
-        guard = self._world.guard_of(connection)
+    async def _failure(self, connection: Connection) -> Failure | None:
+        guard = self._deps.guard_of(connection)
         try:
-            provider = await self._world.open(connection, self._clock, guard)
+            provider = await self._deps.open(connection, self._clock, guard)
         except ConfigurationError as error:
             return Failure(FailureClass.BAD_REQUEST, str(error))
         try:
-            patience = min(self._options.patience, connection.timeout)
-            return await look(provider, patience, for_a_word=self._options.generate_token)
+            timeout = min(self._options.patience, connection.timeout)
+            for_a_word = self._options.generate_token
+            return await check_provider(provider, timeout, for_a_word=for_a_word)
         finally:
             await provider.aclose()

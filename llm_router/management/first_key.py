@@ -1,4 +1,4 @@
-"""The key to begin with: without one, a fresh installation could be used by nobody, or by all."""
+"""Makes the first admin key; without one, a new installation would be closed, or open to all."""
 
 import logging
 import os
@@ -12,11 +12,12 @@ log = logging.getLogger(__name__)
 
 
 async def ensure_admin(keys: ApiKeys, file: Path) -> None:
-    """See to it that an admin key works. One that is made is written to `file`, which its owner
-    alone can read; the log names the file, never the key. Raises ConfigurationError where the file
-    cannot be written, with no key made.
+    """Makes an admin key unless one is valid, and writes it to `file`.
+
+    The file is readable by its owner alone; the log names the file, never the key. Raises
+    ConfigurationError if the file cannot be written; no key is made then.
     """
-    if await keys.add_first(lambda text: _keep(file, text)):
+    if await keys.add_first(lambda text: _save(file, text)):
         log.warning(
             "made an admin key for the management API, since there was none that works: it is in"
             " %s; sign in with it, make keys for others, then delete the file",
@@ -24,7 +25,7 @@ async def ensure_admin(keys: ApiKeys, file: Path) -> None:
         )
 
 
-def _keep(file: Path, text: str) -> None:
+def _save(file: Path, text: str) -> None:
     try:
         _write(file, text)
     except OSError as error:
@@ -35,7 +36,7 @@ def _keep(file: Path, text: str) -> None:
 
 
 def _write(file: Path, text: str) -> None:
-    """Whole or not at all, in place of one that was there."""
+    """Replaces the file as a whole, or leaves it as it was."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # O_EXCL, 0600
     try:

@@ -1,4 +1,4 @@
-"""One model loaded in the background, and how far that is."""
+"""Loads one model in the background, and reports its progress."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,8 +11,12 @@ from llm_router.failures import classify
 
 
 @dataclass(frozen=True, slots=True)
-class Loading:
-    """`progress`: from 0 to 1, where the server says; `detail`: what is going on, or went wrong."""
+class ModelLoad:
+    """One model that is being loaded, or was.
+
+    `progress` is from 0 to 1, or None if the server does not say; `detail` is the present step, or
+    the reason of a failure.
+    """
 
     connection_id: str
     model: str
@@ -21,55 +25,56 @@ class Loading:
     detail: str = ""
 
 
-Told = Callable[[str, float | None], None]
-"""What is going on, and how far it is."""
+Progress = Callable[[str, float | None], None]
+"""Reports the present step and the share that is done."""
 
 
-class Loader:
-    """Does one thing at a time, and remembers the last. `aclose` gives it up."""
+class ModelLoader:
+    """Loads one model at a time, and remembers the latest; `aclose` cancels the load."""
 
     def __init__(self) -> None:
-        self.latest: Loading | None = None
+        self.latest: ModelLoad | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(
-        self, connection_id: str, model: str, work: Callable[[Told], Awaitable[None]]
-    ) -> Loading:
-        """Raises ConflictError while another is on its way."""
+        self, connection_id: str, model: str, work: Callable[[Progress], Awaitable[None]]
+    ) -> ModelLoad:
+        """Starts `work` as a task. Raises ConflictError while another load is running."""
         if self._task and not self._task.done():
-            on_its_way = self.latest.model if self.latest else ""
-            raise ConflictError(f"{on_its_way!r} is being loaded; wait until that is done")
-        self.latest = Loading(connection_id, model)
+            running = self.latest.model if self.latest else ""
+            raise ConflictError(f"{running!r} is being loaded; wait until that is done")
+        self.latest = ModelLoad(connection_id, model)
         self._task = asyncio.create_task(self._run(work), name=f"load {model[:100]}")
         return self.latest
 
     async def wait(self) -> None:
-        """Until nothing is on its way."""
+        """Returns when no load is running."""
         if self._task:
             await asyncio.wait([self._task])
 
     async def aclose(self) -> None:
+        """Cancels a running load and waits for its end."""
         if self._task:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
 
-    async def _run(self, work: Callable[[Told], Awaitable[None]]) -> None:
+    async def _run(self, work: Callable[[Progress], Awaitable[None]]) -> None:
         try:
-            await work(self._tell)
+            await work(self._report)
         except UpstreamError as error:
-            self._put(state="failed", detail=str(classify(error)))
+            self._update(state="failed", detail=str(classify(error)))
         except RouterError as error:
-            self._put(state="failed", detail=str(error))
+            self._update(state="failed", detail=str(error))
         except BaseException:
-            self._put(state="failed", detail="it was given up")
+            self._update(state="failed", detail="it was given up")
             raise
         else:
-            self._put(state="ready", progress=1.0, detail="")
+            self._update(state="ready", progress=1.0, detail="")
 
-    def _tell(self, detail: str, progress: float | None) -> None:
-        self._put(detail=detail, progress=progress)
+    def _report(self, detail: str, progress: float | None) -> None:
+        self._update(detail=detail, progress=progress)
 
-    def _put(self, **changes: object) -> None:
+    def _update(self, **changes: object) -> None:
         if self.latest:
             self.latest = replace(self.latest, **changes)  # type: ignore[arg-type]  # by name

@@ -31,7 +31,7 @@ _RETRY_AFTER = 60.0
 _NOT_FOUND = 404
 
 _NOT_STARTED = PullProgress("")
-State = Literal["pulling", "done", "failed", "stopped"]
+PullState = Literal["pulling", "done", "failed", "stopped"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Pull:
     model: str
     started_at: datetime
     finished_at: datetime | None = None
-    state: State = "pulling"
+    state: PullState = "pulling"
     progress: PullProgress = _NOT_STARTED
     error: str = ""
 

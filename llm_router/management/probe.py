@@ -1,33 +1,41 @@
-"""One short question to one connection, for whoever wants to know whether it works."""
+"""Probes one connection: asks it one short question, for its models, and what server it is."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from llm_router.catalog.servers import PROVIDER, find_server
 from llm_router.clock import Clock, SystemClock
+from llm_router.connections.access import Actor
 from llm_router.connections.record import Connection
+from llm_router.connections.store import OK, Check
 from llm_router.discovery.local_servers import DetectedServer, identify_server
 from llm_router.errors import AddressRefusedError, UpstreamError
 from llm_router.failures import Failure, FailureClass, classify, failure_before_a_word
+from llm_router.management.opening import ConnectionOpener
 from llm_router.net.guard import AddressGuard
+from llm_router.options import HealthOptions
 from llm_router.providers.base import PROVIDERS, Provider
 from llm_router.types import ChatRequest, Usage
 
-_PATIENCE = 30.0
+_ANSWER_TIMEOUT = 30.0
 """Seconds; a person is waiting."""
-_LIST_WITHIN = 5.0
+_LIST_TIMEOUT = 5.0
 """Seconds for the list of models, which is good to have."""
-_NOBODY_THERE = frozenset({FailureClass.UNREACHABLE, FailureClass.SILENT})
-_A_WORD = ChatRequest(messages=[{"role": "user", "content": "Hi"}], max_tokens=1)
-_LONGEST_ANSWER = 10_000
-"""Characters, after which no more is read: a server need not heed max_tokens."""
+_NO_SERVER = frozenset({FailureClass.UNREACHABLE, FailureClass.SILENT})
+_ONE_TOKEN = ChatRequest(messages=[{"role": "user", "content": "Hi"}], max_tokens=1)
+_MAX_ANSWER = 10_000
+"""Characters after which reading stops: a server need not heed max_tokens."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Checkup:
-    """Times are in seconds since the question. What came before a `failure` is kept."""
+class ProbeResult:
+    """The result of one probe. Times are in seconds since the question.
+
+    What came before a `failure` stays in the other fields.
+    """
 
     latency: float = 0.0
     first_word: float | None = None
@@ -35,25 +43,15 @@ class Checkup:
     usage: Usage | None = None
     models: Sequence[str] = ()
     loading: bool = False
-    """Whether its model had to be loaded first, which is part of the times then."""
+    """True if the server had to load its model first; the times then include that."""
     failure: Failure | None = None
-    seen: DetectedServer | None = None
-    """What the server says it is, where that was asked."""
-
-    def notice(self, connection: Connection) -> str:
-        """What to look at where the server is another than the record has it; else empty."""
-        if self.seen is None or not self.seen.server:
-            return ""
-        asked_as = find_server(connection)
-        if self.seen.server == asked_as.name:
-            return ""
-        return (
-            f"it looks like {self.seen.title}, and is asked as {asked_as.title}; if that is wrong,"
-            f' set server to "{self.seen.server}"'
-        )
+    detected: DetectedServer | None = None
+    """The server as it describes itself; None if it was not asked or did not say."""
+    notice: str = ""
+    """A hint if the server looks like another one than the record names, else empty."""
 
 
-async def check_up(
+async def probe(
     connection: Connection,
     prompt: str,
     *,
@@ -61,42 +59,36 @@ async def check_up(
     identify_within: float = 0.0,
     guard: AddressGuard | None = None,
     clock: Clock | None = None,
-    heard: Callable[[str], object] = lambda _: None,
-) -> Checkup:
-    """Ask it once, then for its models, then what it is, which may take so many seconds (0: it is
-    not asked); takes 35 s at most, and those. `heard` is told the words as they come.
+    on_text: Callable[[str], object] = lambda _: None,
+) -> ProbeResult:
+    """Asks the connection once, then for its models, then which server it is.
 
-    Raises ConfigurationError for a record that cannot be asked at all, and AddressRefusedError
-    where `guard` will not have it called; all else that goes wrong is in the answer.
+    Takes 35 s at most, and `identify_within` (s) more for the last step, which 0 leaves out.
+    `on_text` is called with each piece of text as it arrives. Raises ConfigurationError for a
+    record that cannot be asked at all, and AddressRefusedError for an address that `guard` refuses;
+    every other failure is part of the result.
     """
     clock = clock or SystemClock()
     provider = await open_provider(connection, clock, guard)
     request = ChatRequest(messages=[{"role": "user", "content": prompt}], max_tokens=max_tokens)
     try:
-        answer = await _ask(provider, request, connection.timeout, clock, heard)
-        if answer.failure is None or answer.failure.kind not in _NOBODY_THERE:
-            answer.models, _ = await _models(provider, connection.timeout)
-            answer.seen = await _seen(connection, guard, identify_within)
+        result = await _ask(provider, request, connection.timeout, clock, on_text)
+        if result.failure is None or result.failure.kind not in _NO_SERVER:
+            result.models, _ = await _models(provider, connection.timeout)
+            result.detected = await _detect(connection, guard, identify_within)
+            result.notice = _notice(connection, result.detected)
     finally:
         await provider.aclose()
-    return answer
-
-
-async def _seen(
-    connection: Connection, guard: AddressGuard | None, within: float
-) -> DetectedServer | None:
-    """None also for a service, which is known by its address."""
-    if connection.provider != PROVIDER or not within or find_server(connection).hosts:
-        return None
-    return await identify_server(
-        connection.base_url, api_key=connection.api_key, guard=guard, within=within
-    )
+    return result
 
 
 async def list_models(
     connection: Connection, *, guard: AddressGuard | None = None, clock: Clock | None = None
 ) -> tuple[Sequence[str], Failure | None]:
-    """What the server offers, or why it did not say. Raises as `check_up` does."""
+    """Returns the models that the server offers, or the reason why it listed none.
+
+    Raises as `probe` does.
+    """
     provider = await open_provider(connection, clock or SystemClock(), guard)
     try:
         return await _models(provider, connection.timeout)
@@ -107,22 +99,26 @@ async def list_models(
 async def open_provider(
     connection: Connection, clock: Clock, guard: AddressGuard | None, *, model: str | None = None
 ) -> Provider:
-    """Who speaks to its server, for `model` in place of its own; to be closed. Raises as `check_up`
-    does.
+    """Creates the connection's provider, for `model` in place of its own; the caller closes it.
+
+    Raises as `probe` does.
     """
-    # In a thread, since one that stands on a large library takes seconds to load.
+    # In a thread, because a provider that stands on a large library takes seconds to load.
     create = await asyncio.to_thread(PROVIDERS.load, connection.provider)
     if model is not None:
         connection = replace(connection, model_name=model)
     return create(connection, clock, guard)
 
 
-async def look(provider: Provider, patience: float, *, for_a_word: bool = False) -> Failure | None:
-    """Whether it answers a question that costs nothing, or, `for_a_word`, begins to answer one that
-    costs a token. Raises AddressRefusedError.
+async def check_provider(
+    provider: Provider, within: float, *, for_a_word: bool = False
+) -> Failure | None:
+    """Returns None if the server answers a free request `within` so many s, else the failure.
+
+    `for_a_word`: asks for one token instead, which costs that token. Raises AddressRefusedError.
     """
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(within):
             if for_a_word:
                 return await _first_sign(provider)
             await provider.probe()
@@ -131,14 +127,90 @@ async def look(provider: Provider, patience: float, *, for_a_word: bool = False)
         raise
     except TimeoutError:
         kind = FailureClass.SILENT if for_a_word else FailureClass.UNREACHABLE
-        return Failure(kind, f"no answer after {patience:g} s")
+        return Failure(kind, f"no answer after {within:g} s")
     except UpstreamError as error:
         return classify(error)
 
 
+class ConnectionProber:
+    """Probes stored connections for an actor; a probe decides the connection's status.
+
+    Every method raises what `ConnectionOpener.open` raises.
+    """
+
+    def __init__(
+        self, opener: ConnectionOpener, health: HealthOptions, identify_within: float
+    ) -> None:
+        self._opener = opener
+        self._health = health
+        self._identify_within = identify_within
+
+    async def probe(
+        self,
+        actor: Actor,
+        connection_id: str,
+        prompt: str,
+        *,
+        max_tokens: int | None = None,
+        on_text: Callable[[str], object] = lambda _: None,
+    ) -> ProbeResult:
+        """Probes the connection and records the result in its health history."""
+        connection, guard = await self._opener.open(actor, connection_id, "test")
+        started_at = datetime.fromtimestamp(self._opener.clock.wall(), UTC)
+        result = await probe(
+            connection,
+            prompt,
+            max_tokens=max_tokens,
+            identify_within=self._identify_within,
+            guard=guard,
+            clock=self._opener.clock,
+            on_text=on_text,
+        )
+        failure = result.failure
+        check = Check(
+            at=started_at,
+            kind="test",
+            outcome=failure.kind if failure else OK,
+            latency=None if failure else result.latency,
+            detail=str(failure or ""),
+        )
+        await self._opener.store.record_check(actor, connection.id, check, self._health)
+        return result
+
+    async def list_models(
+        self, actor: Actor, connection_id: str
+    ) -> tuple[Sequence[str], Failure | None]:
+        """Returns the models that the server offers, or the reason why it listed none."""
+        connection, guard = await self._opener.open(actor, connection_id, "list models")
+        return await list_models(connection, guard=guard, clock=self._opener.clock)
+
+
+async def _detect(
+    connection: Connection, guard: AddressGuard | None, within: float
+) -> DetectedServer | None:
+    """Asks the server which one it is; a service that is known by its address is not asked."""
+    if connection.provider != PROVIDER or not within or find_server(connection).hosts:
+        return None
+    return await identify_server(
+        connection.base_url, api_key=connection.api_key, guard=guard, within=within
+    )
+
+
+def _notice(connection: Connection, detected: DetectedServer | None) -> str:
+    if detected is None or not detected.server:
+        return ""
+    configured = find_server(connection)
+    if detected.server == configured.name:
+        return ""
+    return (
+        f"it looks like {detected.title}, and is asked as {configured.title}; if that is wrong,"
+        f' set server to "{detected.server}"'
+    )
+
+
 async def _first_sign(provider: Provider) -> Failure | None:
-    """A model that is cut off while it still thinks is well, too."""
-    async with aclosing(provider.stream(_A_WORD)) as chunks:
+    """Reads up to the first sign of life; a model that is cut off while it reasons is well, too."""
+    async with aclosing(provider.stream(_ONE_TOKEN)) as chunks:
         async for chunk in chunks:
             if chunk.useful or chunk.reasoning or chunk.finish_reason == "length":
                 return None
@@ -147,8 +219,8 @@ async def _first_sign(provider: Provider) -> Failure | None:
     return failure_before_a_word(None)
 
 
-async def _models(provider: Provider, patience: float) -> tuple[Sequence[str], Failure | None]:
-    within = min(_LIST_WITHIN, patience)
+async def _models(provider: Provider, within: float) -> tuple[Sequence[str], Failure | None]:
+    within = min(_LIST_TIMEOUT, within)
     try:
         async with asyncio.timeout(within):
             return await provider.models(), None
@@ -163,48 +235,49 @@ async def _models(provider: Provider, patience: float) -> tuple[Sequence[str], F
 async def _ask(
     provider: Provider,
     request: ChatRequest,
-    patience: float,
+    within: float,
     clock: Clock,
-    heard: Callable[[str], object],
-) -> Checkup:
-    answer, started = Checkup(), clock.now()
-    within = min(_PATIENCE, patience)
+    on_text: Callable[[str], object],
+) -> ProbeResult:
+    result = ProbeResult()
+    started = clock.now()
+    within = min(_ANSWER_TIMEOUT, within)
     try:
         async with asyncio.timeout(within):
-            await _read(provider, request, answer, lambda: clock.now() - started, heard)
+            await _read(provider, request, result, lambda: clock.now() - started, on_text)
     except AddressRefusedError:
         raise
     except TimeoutError:
-        kind = FailureClass.LOADING if answer.loading else FailureClass.SILENT
-        kind = FailureClass.STALLED if answer.text else kind
-        answer.failure = Failure(kind, f"the answer was not whole after {within:g} s")
+        kind = FailureClass.LOADING if result.loading else FailureClass.SILENT
+        kind = FailureClass.STALLED if result.text else kind
+        result.failure = Failure(kind, f"the answer was not whole after {within:g} s")
     except UpstreamError as error:
-        answer.failure = classify(error)
-    answer.latency = clock.now() - started
-    return answer
+        result.failure = classify(error)
+    result.latency = clock.now() - started
+    return result
 
 
 async def _read(
     provider: Provider,
     request: ChatRequest,
-    answer: Checkup,
+    result: ProbeResult,
     elapsed: Callable[[], float],
-    heard: Callable[[str], object],
+    on_text: Callable[[str], object],
 ) -> None:
     async with aclosing(provider.stream(request)) as chunks:
         async for chunk in chunks:
-            answer.text += chunk.text
+            result.text += chunk.text
             if chunk.text:
-                heard(chunk.text)
-            answer.usage = chunk.usage or answer.usage
-            answer.loading = answer.loading or chunk.loading
-            if answer.first_word is not None:
-                if len(answer.text) >= _LONGEST_ANSWER:
+                on_text(chunk.text)
+            result.usage = chunk.usage or result.usage
+            result.loading = result.loading or chunk.loading
+            if result.first_word is not None:
+                if len(result.text) >= _MAX_ANSWER:
                     return
             elif chunk.useful:
-                answer.first_word = elapsed()
+                result.first_word = elapsed()
             elif failure := failure_before_a_word(chunk):
-                answer.failure = failure
+                result.failure = failure
                 return
-    if answer.first_word is None:
-        answer.failure = failure_before_a_word(None)
+    if result.first_word is None:
+        result.failure = failure_before_a_word(None)

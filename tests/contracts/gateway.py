@@ -87,10 +87,7 @@ async def house_on(
             for role in ROLES:
                 await house.person(role, role)
             await house.person(STRANGER, "editor", team="blue")
-            try:
-                yield house
-            finally:
-                await served.loader.aclose()
+            yield house
 
 
 @pytest.fixture

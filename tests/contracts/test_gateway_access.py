@@ -197,7 +197,7 @@ async def test_a_wrong_key_signs_nobody_in(house: House) -> None:
 
 
 async def test_one_key_may_ask_only_so_often_and_does_not_use_up_anothers(files: Files) -> None:
-    async with house_on(await files.new(), requests=RateLimit("2/hour")) as house:
+    async with house_on(await files.new(), request_limit=RateLimit("2/hour")) as house:
         for _ in range(2):
             assert (await house.call("viewer", "GET", "/me")).status_code == 200
         refused = await house.call("viewer", "GET", "/me")
@@ -207,7 +207,7 @@ async def test_one_key_may_ask_only_so_often_and_does_not_use_up_anothers(files:
 
 
 async def test_guessing_keys_is_slowed_down_and_who_has_one_is_not(files: Files) -> None:
-    async with house_on(await files.new(), refusals=RateLimit("2/hour")) as house:
+    async with house_on(await files.new(), unauthenticated_limit=RateLimit("2/hour")) as house:
         house.keys["guess"] = "pb_0123456789ab_" + "0" * 64
         statuses = [(await house.call("guess", "GET", "/me")).status_code for _ in range(3)]
         sign_in = await house.client.post("/api/session", json={"api_key": "pb_wrong"})

@@ -29,7 +29,7 @@ async def backend(house: House, who: str = "editor") -> dict[str, Any]:
 
 async def loaded(house: House) -> dict[str, Any]:
     """Once the loading has come to an end."""
-    await house.served.loader.wait()
+    await house.served.model_loader.wait()
     return await backend(house)
 
 
@@ -128,7 +128,7 @@ async def test_one_model_is_loaded_at_a_time(open_house: House) -> None:
         assert first.status_code == 202
         assert "'new' is being loaded" in problem(second, 409)["detail"]
         assert (await backend(open_house))["status"] == "loading"
-        await open_house.served.loader.aclose()
+        await open_house.served.model_loader.aclose()
     assert (await backend(open_house))["loading"]["detail"] == "it was given up"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llm_router.connections.access import SYSTEM
-from llm_router.gateway.app import LONGEST_BODY
+from llm_router.gateway.app import MAX_BODY
 from tests.contracts.gateway import HOST, PUBLIC, House, problem
 
 KEY = "sk-0123456789-wxyz"
@@ -264,7 +264,7 @@ async def test_who_may_not_edit_cannot_have_an_address_looked_at(house: House) -
 
 
 async def test_a_body_that_is_too_long_is_refused(house: House) -> None:
-    body = {"name": "a", "description": "x" * LONGEST_BODY}
+    body = {"name": "a", "description": "x" * MAX_BODY}
     problem(await house.call("editor", "POST", "/connections", body), 413)
 
 

@@ -90,7 +90,7 @@ async def test_what_is_under_way_ends_with_the_application(files: Files) -> None
             path = await kept(house, server)
             await house.call("editor", "POST", f"{path}/pull", {"model": "big"})
             served.append(house.served)
-        ((pull,),) = [served[0].pulls.of(path.split("/")[2])]
+        ((pull,),) = [served[0].model_pulls.of(path.split("/")[2])]
         assert pull.state == "stopped"
 
 

@@ -42,7 +42,9 @@ class Asked:
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[Asked]:
     url = f"sqlite:///{tmp_path}/api.sqlite3"
-    with in_a_thread(api_on_a_socket(url, requests=UNLIMITED, refusals=UNLIMITED)) as api:
+    with in_a_thread(
+        api_on_a_socket(url, request_limit=UNLIMITED, unauthenticated_limit=UNLIMITED)
+    ) as api:
         yield Asked(api)
 
 
@@ -93,5 +95,7 @@ async def test_the_document_reads_well(house: House) -> None:
                 assert list(answer["content"]) == ["application/problem+json"]
     schemas = document["components"]["schemas"]
     assert "HTTPValidationError" not in schemas
-    assert schemas["NewConnection"]["properties"]["priority"]["description"] == "Lower goes first."
-    assert {"api_key", "headers"}.isdisjoint(schemas["ConnectionShown"]["properties"])
+    assert (
+        schemas["ConnectionCreate"]["properties"]["priority"]["description"] == "Lower goes first."
+    )
+    assert {"api_key", "headers"}.isdisjoint(schemas["ConnectionRead"]["properties"])

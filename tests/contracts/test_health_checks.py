@@ -30,11 +30,11 @@ from tests.contracts.stores import ANNA, MASTER_KEY, VAULT, added
 OFTEN = HealthOptions(interval=0.0, patience=0.5)
 
 
-async def looked(store: ConnectionStore, world: CheckerDeps | None = None) -> None:
+async def looked(store: ConnectionStore, deps: CheckerDeps | None = None) -> None:
     """One round, and its end."""
-    checker = Checker(store, OFTEN, world)
+    checker = Checker(store, OFTEN, deps)
     await checker.step()
-    await checker.settled()
+    await checker.wait_for_checks()
 
 
 async def test_a_real_server_that_dies_and_returns(store: ConnectionStore) -> None:
@@ -79,7 +79,7 @@ async def test_a_word_shows_what_a_list_of_models_does_not(
         options = replace(OFTEN, generate_token=True)
         checker = Checker(house.store, options)
         await checker.step()
-        await checker.settled()
+        await checker.wait_for_checks()
         (check,) = (await house.store.checks(SYSTEM, kept.id)).items
         assert (check.kind, check.outcome) == ("word", outcome)
         assert (await server.received()).body["max_tokens"] == 1
@@ -89,11 +89,11 @@ async def test_a_word_shows_what_a_list_of_models_does_not(
 
 async def test_what_an_admin_vouches_for_is_called_and_nothing_else(files: Files) -> None:
     async with FaultyServer() as server, house_on(await files.new()) as house:
-        world = CheckerDeps(guard_of=house.served.addresses.for_connection)
+        deps = CheckerDeps(guard_of=house.served.addresses.for_connection)
         admins = await added(house.store, base_url=server.base_url)
         somebodys = Connection(name="b", base_url=server.base_url, model_name="m")
         (annas,) = await house.store.add(ANNA, [somebodys])
-        await looked(house.store, world)
+        await looked(house.store, deps)
         found = {}
         for one in (admins, annas):
             (check,) = (await house.store.checks(SYSTEM, one.id)).items

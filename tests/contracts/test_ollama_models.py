@@ -15,7 +15,7 @@ from llm_router.errors import (
     UpstreamError,
 )
 from llm_router.failures import FailureClass
-from llm_router.management.probe import check_up
+from llm_router.management.probe import probe
 from llm_router.net.guard import AddressGuard
 from llm_router.providers.base import ModelManager, PullProgress
 from llm_router.providers.ollama.provider import Ollama
@@ -114,7 +114,7 @@ async def test_whoever_tries_one_that_is_still_being_loaded_is_told_that() -> No
     async with FaultyServer() as server:
         server.ollama.load_time = 60.0
         connection = Connection(name="box", base_url=server.base_url, timeout=0.5, **OLLAMA)
-        result = await check_up(connection, "Hi?")
+        result = await probe(connection, "Hi?")
     assert result.failure
     assert result.failure.kind is FailureClass.LOADING
     assert "until the model is loaded" in result.failure.advice

@@ -29,13 +29,13 @@ from llm_router.connections.access import SYSTEM
 from llm_router.connections.record import Connection
 from llm_router.connections.store import Query
 from llm_router.errors import ReplyFailedError
-from llm_router.gateway.schemas.access import SignIn
 from llm_router.gateway.schemas.connections import (
-    ConnectionChanges,
-    NewConnection,
-    NewSecret,
-    PresetKeys,
+    ConnectionCreate,
+    ConnectionKeyUpdate,
+    ConnectionUpdate,
 )
+from llm_router.gateway.schemas.presets import PresetApply
+from llm_router.gateway.schemas.session import SessionCreate
 from llm_router.routing.events import Observer
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.crypto import load_vault
@@ -379,10 +379,10 @@ def test_a_body_with_a_key_in_it_does_not_show_it() -> None:
     key = new_key()
     secrets = {"api_key": key, "headers": {"X-Key": key}}
     bodies = (
-        NewConnection.model_validate({"name": "a", **secrets}),
-        ConnectionChanges.model_validate(secrets),
-        NewSecret.model_validate({"api_key": key}),
-        PresetKeys.model_validate({"keys": {"openai": key}}),
-        SignIn.model_validate({"api_key": key}),
+        ConnectionCreate.model_validate({"name": "a", **secrets}),
+        ConnectionUpdate.model_validate(secrets),
+        ConnectionKeyUpdate.model_validate({"api_key": key}),
+        PresetApply.model_validate({"keys": {"openai": key}}),
+        SessionCreate.model_validate({"api_key": key}),
     )
     assert key not in repr(bodies)

@@ -14,7 +14,7 @@ from llm_router.connections.access import SYSTEM, Actor
 from llm_router.connections.store import OK, Check
 from llm_router.connections.webhooks import EVENTS, MAX_ATTEMPTS, Event
 from llm_router.errors import ForbiddenError, NotFoundError, StaleError
-from llm_router.management.webhook_delivery import Courier, try_out
+from llm_router.management.webhook_delivery import WebhookSender, send_test
 from llm_router.net.guard import AddressGuard
 from llm_router.options import HealthOptions
 from llm_router.routing.limits import Amount, Period, month_of
@@ -36,7 +36,7 @@ ANYWHERE = AddressGuard(allow_private=True)
 
 @dataclass
 class Post:
-    """A store, its webhooks, and a courier whose time is told by hand."""
+    """A store, its webhooks, and a sender whose time is told by hand."""
 
     database: Database
     clock: ManualClock
@@ -44,7 +44,7 @@ class Post:
     def __post_init__(self) -> None:
         self.store = SqlConnectionStore(self.database, VAULT, self.clock)
         self.webhooks = Webhooks(self.database, VAULT, self.clock)
-        self.courier = Courier(self.database, self.webhooks, self.clock)
+        self.sender = WebhookSender(self.database, self.webhooks, self.clock)
 
     async def hook(
         self, url: str = CLOSED, events: Sequence[Event] = EVENTS, **more: str
@@ -65,8 +65,8 @@ class Post:
 
     async def deliver(self, after: float = 0.0) -> None:
         self.clock.advance(after)
-        await self.courier.step()
-        await self.courier.settled()
+        await self.sender.step()
+        await self.sender.wait_for_deliveries()
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ async def test_a_receiver_that_hangs_holds_up_no_other(post: Post) -> None:
         hook, _ = await post.hook(well.url)
         for name in "abc":
             await post.tried((await added(post.store, name=name)).id)
-        courier = Courier(post.database, post.webhooks, Hurried())
+        courier = WebhookSender(post.database, post.webhooks, Hurried())
         courier.start()
         while {each.status for each in await post.log(hook)} != {"delivered"}:  # noqa: ASYNC110  it tells nobody
             await asyncio.sleep(0.01)
@@ -266,20 +266,20 @@ async def test_what_was_not_known_to_have_arrived_is_sent_again_after_a_restart(
     async with receiving(0, 200) as receiver:
         hook, _ = await post.hook(receiver.url)
         await post.tried((await added(post.store)).id)
-        post.courier.start()
+        post.sender.start()
         while not receiver.heard:  # noqa: ASYNC110  a receiver tells nobody what it hears
             await asyncio.sleep(0.01)
-        await post.courier.aclose()
+        await post.sender.aclose()
         (waiting,) = await post.log(hook)
         assert (waiting.status, waiting.attempts) == ("waiting", 0)
-        post.courier = Courier(post.database, post.webhooks, post.clock)
+        post.sender = WebhookSender(post.database, post.webhooks, post.clock)
         await post.deliver()
     first, again = receiver.heard
     assert first.headers["webhook-id"] == again.headers["webhook-id"]
     assert (await post.log(hook))[0].status == "delivered"
 
 
-async def test_of_two_couriers_one_delivers_until_it_dies(server: Server) -> None:
+async def test_of_two_senders_one_delivers_until_it_dies(server: Server) -> None:
     url, clock = await server.new(), ManualClock()
     async with receiving() as receiver, opened(url) as one, opened(url) as other:
         first, second = Post(one, clock), Post(other, clock)
@@ -312,11 +312,11 @@ async def test_a_webhook_is_tried_at_once_within_what_its_admin_may_have_called(
 ) -> None:
     async with receiving(204) as receiver:
         hook, secret = await post.hook(receiver.url)
-        refused = await try_out(hook, secret, AddressGuard(), post.clock)
+        refused = await send_test(hook, secret, AddressGuard(), post.clock)
         assert (refused.status, refused.last_status) == ("given_up", None)
         assert "an administrator can allow it" in refused.last_error
         assert receiver.heard == []
-        arrived = await try_out(hook, secret, ANYWHERE, post.clock)
+        arrived = await send_test(hook, secret, ANYWHERE, post.clock)
     assert (arrived.status, arrived.event, arrived.last_status) == (
         "delivered",
         "webhook.test",

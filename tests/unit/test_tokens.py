@@ -1,6 +1,7 @@
 """Tests the token route's parts: what a token grants, and what a visitor may choose."""
 
 import asyncio
+import json
 
 import jwt
 import pytest
@@ -180,11 +181,16 @@ async def test_a_livekit_that_does_not_answer_times_out() -> None:
 
 
 def test_a_problem_is_an_rfc_9457_document() -> None:
-    answer = Problem(429, "Too many", "Wait.", {"Retry-After": "3"}).response()
+    answer = Problem(429, "rate-limited", "Wait.", {"Retry-After": "3"}).response()
     assert answer.status_code == 429
     assert answer.media_type == "application/problem+json"
     assert answer.headers["retry-after"] == "3"
-    assert bytes(answer.body) == b'{"title":"Too many","status":429,"detail":"Wait."}'
+    assert json.loads(bytes(answer.body)) == {
+        "type": "/problems/rate-limited",
+        "title": "Too Many Requests",
+        "status": 429,
+        "detail": "Wait.",
+    }
 
 
 def test_the_secret_does_not_show_in_the_options_repr() -> None:

@@ -1,21 +1,21 @@
-"""What was done, by whom, when and from where. For admins."""
+"""Route for the audit log: each action with its actor, its time and its origin. For admins."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from llm_router.gateway.deps import Asking, Served
-from llm_router.gateway.schemas.access import AuditPage, AuditWanted
+from llm_router.gateway.deps import CurrentActor, Deps
+from llm_router.gateway.schemas.audit import AuditPage, AuditQuery
 
 router = APIRouter(prefix="/audit", tags=["audit"])
 
 
-@router.get("", response_model=AuditPage, operation_id="listAudit")
-async def find(
-    asking: Asking, served: Served, wanted: Annotated[AuditWanted, Query()]
+@router.get("", response_model=AuditPage, operation_id="listAuditEntries")
+async def list_entries(
+    actor: CurrentActor, deps: Deps, params: Annotated[AuditQuery, Query()]
 ) -> dict[str, Any]:
-    """The latest entries first."""
-    items = await served.store.audit(
-        asking, target=wanted.target, limit=wanted.limit, offset=wanted.offset
+    """Lists the audit log, the latest entries first."""
+    items = await deps.store.audit(
+        actor, target=params.target, limit=params.limit, offset=params.offset
     )
-    return {"items": items, "limit": wanted.limit, "offset": wanted.offset}
+    return {"items": items, "limit": params.limit, "offset": params.offset}

@@ -1,30 +1,25 @@
-"""Connections as files: taken in, in every format we know, and given out, without keys."""
+"""Routes that import connections from files of every known format, and export them without keys."""
 
-from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 
-from llm_router.connections import rules
-from llm_router.connections.changes import make_plan
-from llm_router.connections.store import Query as Wanted
-from llm_router.discovery.formats import Format, parse, to_row
-from llm_router.errors import ConfigurationError, ConflictError, SealError
-from llm_router.gateway.deps import Asking, Served
+from llm_router.discovery.formats import Format
+from llm_router.errors import ConfigurationError
+from llm_router.gateway.deps import CurrentActor, Deps
 from llm_router.gateway.openapi import problems
-from llm_router.gateway.schemas.changes import PlanShown
-from llm_router.gateway.schemas.connections import ConnectionsAdded
-from llm_router.management.vetting import vet
+from llm_router.gateway.schemas.files import ConnectionApplyResult, ConnectionImportResult
 
 router = APIRouter(prefix="/connections", tags=["files"])
 
+_SOURCE = "the body"
 _BODY = {
     "required": True,
     "content": {
         "application/json": {
             "schema": {
-                "description": "Comments, and a comma after the last entry, may stay.",
+                "description": "Comments, and a comma after the last entry, are allowed.",
                 "type": ["object", "array"],
             },
             "example": {
@@ -41,26 +36,29 @@ _BODY = {
 }
 
 
-async def _text(request: Request) -> str:
+async def _read_text(request: Request) -> str:
     try:
         return (await request.body()).decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ConfigurationError("the body: is not UTF-8; save the file as UTF-8") from None
+        raise ConfigurationError(f"{_SOURCE}: is not UTF-8; save the file as UTF-8") from None
+
+
+Text = Annotated[str, Depends(_read_text)]
 
 
 @router.post(
     "/import",
     status_code=201,
-    response_model=ConnectionsAdded,
+    response_model=ConnectionImportResult,
     operation_id="importConnections",
     responses=problems(400, 409, 413, 422),
     openapi_extra={"requestBody": _BODY},
 )
-async def take_in(
-    asking: Asking,
-    served: Served,
-    text: Annotated[str, Depends(_text)],
-    format: Annotated[  # noqa: A002  what the query calls it
+async def import_file(
+    actor: CurrentActor,
+    deps: Deps,
+    text: Text,
+    format: Annotated[  # noqa: A002  the name of the query parameter
         Format,
         Query(
             description="`connections`: llm_connections.json; `openai_compatible`: the JSON of"
@@ -68,14 +66,11 @@ async def take_in(
         ),
     ] = "connections",
 ) -> dict[str, Any]:
-    """Add all connections of a file, or none: a mistake is named with its place and its remedy.
+    """Creates all connections of a file, or none: an error names its place and its remedy.
 
     `"api_key": "env:NAME"` takes a variable of the HTTP process, for an admin.
     """
-    rules.require(asking, "add")
-    new = parse(text, format, "the body", served.environment(asking))
-    await vet(served.guard(asking), *new)
-    return {"items": await served.store.add(asking, new)}
+    return {"items": await deps.editor.import_file(actor, text, format, _SOURCE)}
 
 
 @router.post(
@@ -84,45 +79,34 @@ async def take_in(
     responses=problems(400, 409, 413, 422),
     openapi_extra={"requestBody": _BODY},
 )
-async def apply(
-    asking: Asking,
-    served: Served,
-    text: Annotated[str, Depends(_text)],
+async def apply_file(
+    actor: CurrentActor,
+    deps: Deps,
+    text: Text,
     *,
-    prune: Annotated[bool, Query(description="Remove what you have and the file has not.")] = False,
+    prune: Annotated[bool, Query(description="Delete what you have and the file lacks.")] = False,
     dry_run: Annotated[bool, Query(description="Only show what would be done.")] = False,
     plan: Annotated[
         str | None,
         Query(max_length=100, description="Of the plan that was shown; 409 if it is another now."),
     ] = None,
-) -> PlanShown:
-    """Have what a file says, all of it or nothing. Done twice, it does nothing the second time.
+) -> ConnectionApplyResult:
+    """Makes your connections those of a file, all at once. Done twice, it does nothing more.
 
-    Connections are told apart by their id, else by their name among your own. What the file leaves
-    out has its default, but a key and headers stay as they are. `"api_key": "env:NAME"` takes a
+    A connection is found by its id, else by its name among your own. A field that the file leaves
+    out gets its default, but a key and headers stay as they are. `"api_key": "env:NAME"` takes a
     variable of the HTTP process, for an admin.
     """
-    rules.require(asking, "add")
-    wanted = parse(text, "connections", "the body", served.environment(asking))
-    page = await served.store.find(asking, Wanted(limit=None), secrets=True)
-    for said in page.unreadable.values():
-        raise SealError(said)
-    made = make_plan(page.items, wanted, asking.owner, prune=prune)
-    if plan is not None and plan != made.digest():
-        raise ConflictError("the connections have been changed since; look at the plan anew")
-    await vet(
-        served.guard(asking), *made.added, *(replace(c.stored, **c.values) for c in made.changed)
+    made = await deps.editor.apply_file(
+        actor, text, _SOURCE, prune=prune, dry_run=dry_run, expected_plan=plan
     )
-    if not dry_run:
-        await served.store.apply(asking, made.steps())
-    return PlanShown.of(made, applied=not dry_run)
+    return ConnectionApplyResult.of(made, applied=not dry_run)
 
 
 @router.get("/export", operation_id="exportConnections")
-async def give_out(asking: Asking, served: Served) -> JSONResponse:
-    """All connections you see, as a file to import elsewhere. Keys and headers are left out."""
-    page = await served.store.find(asking, Wanted(limit=None))
+async def export_file(actor: CurrentActor, deps: Deps) -> JSONResponse:
+    """Returns all connections that you may see as a file, without keys and headers."""
     return JSONResponse(
-        {"connections": [to_row(connection) for connection in page.items]},
+        {"connections": await deps.editor.export(actor)},
         headers={"Content-Disposition": 'attachment; filename="llm_connections.json"'},
     )

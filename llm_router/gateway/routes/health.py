@@ -1,39 +1,37 @@
-"""How a connection is, and how that is known."""
+"""Route for the health of a connection."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from llm_router.gateway.deps import Asking, ConnectionId, Served
+from llm_router.gateway.deps import ConnectionId, CurrentActor, Deps
 from llm_router.gateway.openapi import problems
-from llm_router.gateway.schemas.connections import PageWanted
-from llm_router.gateway.schemas.health import ConnectionHealth
+from llm_router.gateway.schemas.base import PageQuery
+from llm_router.gateway.schemas.health import ConnectionHealthRead
 
 router = APIRouter(prefix="/connections", tags=["connections"])
 
 
 @router.get(
     "/{connection_id}/health",
-    response_model=ConnectionHealth,
+    response_model=ConnectionHealthRead,
     operation_id="getConnectionHealth",
     responses=problems(404),
 )
-async def health(
-    asking: Asking,
-    served: Served,
+async def get_health(
+    actor: CurrentActor,
+    deps: Deps,
     connection_id: ConnectionId,
-    wanted: Annotated[PageWanted, Query()],
+    params: Annotated[PageQuery, Query()],
 ) -> dict[str, Any]:
-    """Its status with the reason, and the checks that were made of it, the newest first."""
-    connection = await served.store.get(asking, connection_id)
-    page = await served.store.checks(
-        asking, connection_id, limit=wanted.limit, offset=wanted.offset
-    )
+    """Returns the status of a connection with its reason, and its checks, the newest first."""
+    connection = await deps.store.get(actor, connection_id)
+    page = await deps.store.checks(actor, connection_id, limit=params.limit, offset=params.offset)
     return {
         "status": connection.status,
         "status_reason": connection.status_reason,
         "items": page.items,
         "total": page.total,
-        "limit": wanted.limit,
-        "offset": wanted.offset,
+        "limit": params.limit,
+        "offset": params.offset,
     }

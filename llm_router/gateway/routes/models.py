@@ -1,14 +1,17 @@
 """Routes for the models on a connection's server, which an Ollama pulls and deletes."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Body, Path
 
-from llm_router.gateway.deps import Asking, ConnectionId, Served
+from llm_router.gateway.deps import ConnectionId, CurrentActor, Deps
 from llm_router.gateway.openapi import problems
-from llm_router.gateway.schemas.connections import MODEL_NAME, PullList, PullShown, PullWanted
-from llm_router.management.model_pulls import Pull
+from llm_router.gateway.schemas.models import (
+    MODEL_NAME,
+    ModelPullCreate,
+    ModelPullList,
+    ModelPullRead,
+)
 
 router = APIRouter(prefix="/connections/{connection_id}/models", tags=["connections"])
 
@@ -19,54 +22,34 @@ Name = Annotated[
 ]  # fmt: skip
 
 
-@router.post(
-    "/pull",
-    status_code=202,
-    response_model=PullShown,
-    operation_id="pullModel",
-    responses=problems(404, 500),
-)
+@router.post("/pull", status_code=202, operation_id="pullModel", responses=problems(404, 500))
 async def pull(
-    asking: Asking,
-    served: Served,
+    actor: CurrentActor,
+    deps: Deps,
     connection_id: ConnectionId,
-    wanted: Annotated[PullWanted | None, Body()] = None,
-) -> Mapping[str, Any]:
-    """Have the connection's server fetch a model, in the background; its own unless named.
+    body: Annotated[ModelPullCreate | None, Body()] = None,
+) -> ModelPullRead:
+    """Has the connection's server pull a model in the background; its own, unless one is named.
 
-    One that is being fetched already is not begun again. `GET` tells how far it is.
+    A pull that runs already is not started again. `GET` shows its progress.
     """
-    model = wanted.model if wanted else None
-    return _shown(await served.models.pull(asking, connection_id, model))
+    model = body.model if body else None
+    return ModelPullRead.of(await deps.models.pull(actor, connection_id, model))
 
 
-@router.get("/pull", response_model=PullList, operation_id="listPulls", responses=problems(404))
-async def pulls(asking: Asking, served: Served, connection_id: ConnectionId) -> Mapping[str, Any]:
-    """How far the models are that this HTTP process has had fetched, the latest first."""
-    found = await served.models.pulls(asking, connection_id)
-    return {"items": [_shown(pull) for pull in found]}
+@router.get("/pull", operation_id="listModelPulls", responses=problems(404))
+async def list_pulls(actor: CurrentActor, deps: Deps, connection_id: ConnectionId) -> ModelPullList:
+    """Lists the pulls that this HTTP process has started, the latest first."""
+    pulls = await deps.models.pulls(actor, connection_id)
+    return ModelPullList(items=[ModelPullRead.of(pull) for pull in pulls])
 
 
 @router.delete(
     "/{name:path}", status_code=204, operation_id="deleteModel", responses=problems(404, 500, 502)
 )
-async def delete(asking: Asking, served: Served, connection_id: ConnectionId, name: Name) -> None:
-    """Have the connection's server throw a model away, for all who use it there; one that is being
-    fetched is fetched no further.
+async def delete(actor: CurrentActor, deps: Deps, connection_id: ConnectionId, name: Name) -> None:
+    """Deletes a model from the connection's server, for all who use that server.
+
+    A pull of that model is stopped.
     """
-    await served.models.delete(asking, connection_id, name)
-
-
-def _shown(pull: Pull) -> Mapping[str, Any]:
-    progress = pull.progress
-    return {
-        "model": pull.model,
-        "state": pull.state,
-        "status": progress.status,
-        "digest": progress.digest,
-        "total": progress.total,
-        "completed": progress.completed,
-        "error": pull.error,
-        "started_at": pull.started_at,
-        "finished_at": pull.finished_at,
-    }
+    await deps.models.delete(actor, connection_id, name)

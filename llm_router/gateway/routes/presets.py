@@ -1,25 +1,24 @@
-"""Sets of connections that many want, added at one go."""
+"""Routes for presets: sets of connections that many want, created together."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
 
-from llm_router.catalog.presets import PRESETS, preset_connections
-from llm_router.connections import rules
-from llm_router.errors import ConfigurationError, NotFoundError
-from llm_router.gateway.deps import Asking, Served
+from llm_router.catalog.presets import PRESETS
+from llm_router.gateway.deps import CurrentActor, Deps
 from llm_router.gateway.openapi import problems
-from llm_router.gateway.schemas.connections import ConnectionsAdded, PresetKeys, PresetShown, Text
-from llm_router.management.vetting import vet
+from llm_router.gateway.schemas.base import ShortText
+from llm_router.gateway.schemas.files import ConnectionImportResult
+from llm_router.gateway.schemas.presets import PresetApply, PresetRead
 
 router = APIRouter(prefix="/presets", tags=["presets"])
 
 
 @router.get("", operation_id="listPresets")
-async def presets(_: Asking) -> list[PresetShown]:
-    """What there is to choose from."""
+async def list_presets(_: CurrentActor) -> list[PresetRead]:
+    """Lists the presets."""
     return [
-        PresetShown(
+        PresetRead(
             name=name,
             title=preset.title,
             description=preset.description,
@@ -33,21 +32,17 @@ async def presets(_: Asking) -> list[PresetShown]:
 @router.post(
     "/{name}/apply",
     status_code=201,
-    response_model=ConnectionsAdded,
+    response_model=ConnectionImportResult,
     operation_id="applyPreset",
     responses=problems(404, 409),
 )
-async def apply(
-    asking: Asking, served: Served, name: Text, wanted: Annotated[PresetKeys | None, Body()] = None
+async def apply_preset(
+    actor: CurrentActor,
+    deps: Deps,
+    name: ShortText,
+    body: Annotated[PresetApply | None, Body()] = None,
 ) -> dict[str, Any]:
-    """Add all connections of a preset, or none: a key that is missing is said so."""
-    rules.require(asking, "add")
-    if name not in PRESETS:
-        raise NotFoundError(f"there is no preset {name!r}; known: {', '.join(PRESETS)}")
-    given = wanted.keys if wanted else {}
-    if strange := sorted(set(given) - set(PRESETS[name].keys)):
-        raise ConfigurationError(f"keys: the preset {name} has no connection {strange[0][:50]!r}")
-    keys = {cloud: key.get_secret_value() for cloud, key in given.items()}
-    new = preset_connections(name, served.environment(asking), keys)
-    await vet(served.guard(asking), *new)
-    return {"items": await served.store.add(asking, new)}
+    """Creates all connections of a preset, or none: the answer names a key that is missing."""
+    given = body.keys if body else {}
+    keys = {connection: key.get_secret_value() for connection, key in given.items()}
+    return {"items": await deps.editor.apply_preset(actor, name, keys)}

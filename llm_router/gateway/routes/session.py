@@ -1,4 +1,4 @@
-"""Who asks: signing in and out with a browser, and what one may do."""
+"""Routes with which a browser signs in and out, and any client reads what it may do."""
 
 from typing import Annotated, get_args
 
@@ -7,16 +7,16 @@ from fastapi import APIRouter, Request, Response, Security
 from llm_router.connections.access import Action, may_act
 from llm_router.gateway.deps import (
     COOKIE,
-    Asking,
-    Key,
-    Served,
-    refuse_other_sites,
+    CurrentActor,
+    CurrentKey,
+    Deps,
+    require_own_origin,
     session_cookie,
-    unknown,
+    unauthorized,
 )
 from llm_router.gateway.openapi import problems
 from llm_router.gateway.rates import client_of
-from llm_router.gateway.schemas.access import Me, SignIn
+from llm_router.gateway.schemas.session import MeRead, SessionCreate
 from llm_router.store.api_keys import ApiKey
 
 router = APIRouter(tags=["session"])
@@ -25,14 +25,14 @@ _PATH = "/api"
 
 
 @router.post("/session", status_code=201, operation_id="signIn", responses=problems(401, 403, 429))
-async def sign_in(request: Request, served: Served, wanted: SignIn, response: Response) -> Me:
-    """Exchange an API key for a cookie that counts for twelve hours, or until the key does not."""
+async def sign_in(request: Request, deps: Deps, body: SessionCreate, response: Response) -> MeRead:
+    """Exchanges an API key for a cookie that is valid for twelve hours, or as long as the key."""
     if "origin" in request.headers:
-        refuse_other_sites(request)
-    key = await served.keys.authenticate(wanted.api_key.get_secret_value().strip())
+        require_own_origin(request)
+    key = await deps.keys.authenticate(body.api_key.get_secret_value().strip())
     if key is None:
-        raise await unknown(request, served)
-    cookie, until = await served.keys.sign_in(key, client_of(request))
+        raise await unauthorized(request, deps)
+    cookie, until = await deps.keys.sign_in(key, client_of(request))
     response.set_cookie(
         COOKIE,
         cookie,
@@ -47,26 +47,26 @@ async def sign_in(request: Request, served: Served, wanted: SignIn, response: Re
 
 @router.delete("/session", status_code=204, operation_id="signOut")
 async def sign_out(
-    asking: Asking,
-    served: Served,
+    actor: CurrentActor,
+    deps: Deps,
     response: Response,
     cookie: Annotated[str | None, Security(session_cookie)],
 ) -> None:
-    """End the session; its cookie counts no more, wherever it is kept."""
+    """Ends the session; its cookie is no longer valid, even where a copy of it is stored."""
     if cookie:
-        await served.keys.sign_out(cookie, asking)
+        await deps.keys.sign_out(cookie, actor)
     response.delete_cookie(COOKIE, path=_PATH, httponly=True, samesite="strict")
 
 
-@router.get("/me", operation_id="whoAmI")
-async def me(key: Key) -> Me:
-    """Whose key or session this is, and what it may do."""
+@router.get("/me", operation_id="getMe")
+async def get_me(key: CurrentKey) -> MeRead:
+    """Returns the API key of the request or session, and what it may do."""
     return _me(key)
 
 
-def _me(key: ApiKey) -> Me:
+def _me(key: ApiKey) -> MeRead:
     actor = key.actor("")
-    return Me(
+    return MeRead(
         name=key.name,
         role=key.role,
         owner=key.owner,

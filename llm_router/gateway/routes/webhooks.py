@@ -1,23 +1,22 @@
-"""Webhooks: who is told what happens to connections. For admins."""
+"""Routes with which an admin manages webhooks, which report events of connections."""
 
 from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 
-from llm_router.gateway.deps import Asking, Served
+from llm_router.gateway.deps import CurrentActor, Deps
 from llm_router.gateway.openapi import problems
-from llm_router.gateway.schemas.connections import PageWanted
-from llm_router.gateway.schemas.health import (
-    DeliveryPage,
-    DeliveryShown,
-    NewWebhook,
-    WebhookChanges,
-    WebhookMade,
+from llm_router.gateway.schemas.base import PageQuery
+from llm_router.gateway.schemas.webhooks import (
+    WebhookCreate,
+    WebhookCreateResult,
+    WebhookDeliveryPage,
+    WebhookDeliveryRead,
     WebhookPage,
-    WebhookShown,
+    WebhookRead,
+    WebhookUpdate,
 )
-from llm_router.management import webhook_delivery as courier
 from llm_router.store.outbox import Delivery
 from llm_router.store.webhooks import Webhook
 
@@ -29,95 +28,91 @@ WebhookId = Annotated[
 
 
 @router.get("", response_model=WebhookPage, operation_id="listWebhooks")
-async def find(
-    asking: Asking, served: Served, wanted: Annotated[PageWanted, Query()]
+async def list_webhooks(
+    actor: CurrentActor, deps: Deps, params: Annotated[PageQuery, Query()]
 ) -> dict[str, Any]:
-    """All webhooks, the latest first."""
-    items, total = await served.webhooks.find(asking, limit=wanted.limit, offset=wanted.offset)
-    return {"items": items, "total": total, "limit": wanted.limit, "offset": wanted.offset}
+    """Lists all webhooks, the latest first."""
+    items, total = await deps.webhooks.find(actor, limit=params.limit, offset=params.offset)
+    return {"items": items, "total": total, "limit": params.limit, "offset": params.offset}
 
 
-@router.post("", status_code=201, operation_id="addWebhook")
-async def add(
-    asking: Asking, served: Served, wanted: NewWebhook, response: Response
-) -> WebhookMade:
-    """Add one. The answer shows its secret, this once."""
-    served.webhooks.require(asking)
-    await served.guard(asking).check(wanted.url)
-    hook, secret = await served.webhooks.add(
-        asking, wanted.name, wanted.url, wanted.events, owner=wanted.owner, team=wanted.team
+@router.post("", status_code=201, operation_id="createWebhook")
+async def create(
+    actor: CurrentActor, deps: Deps, body: WebhookCreate, response: Response
+) -> WebhookCreateResult:
+    """Creates a webhook. The answer shows its secret, this once."""
+    webhook, secret = await deps.webhook_editor.create(
+        actor, body.name, body.url, body.events, owner=body.owner, team=body.team
     )
-    response.headers["Location"] = f"/api/webhooks/{hook.id}"
-    return WebhookMade(**asdict(hook), secret=secret)
+    response.headers["Location"] = f"/api/webhooks/{webhook.id}"
+    return WebhookCreateResult(**asdict(webhook), secret=secret)
 
 
 @router.get(
     "/{webhook_id}",
-    response_model=WebhookShown,
+    response_model=WebhookRead,
     operation_id="getWebhook",
     responses=problems(404),
 )
-async def get(asking: Asking, served: Served, webhook_id: WebhookId) -> Webhook:
-    """One of them."""
-    return await served.webhooks.get(asking, webhook_id)
+async def get(actor: CurrentActor, deps: Deps, webhook_id: WebhookId) -> Webhook:
+    """Returns one webhook."""
+    return await deps.webhooks.get(actor, webhook_id)
 
 
 @router.patch(
     "/{webhook_id}",
-    response_model=WebhookShown,
-    operation_id="changeWebhook",
+    response_model=WebhookRead,
+    operation_id="updateWebhook",
     responses=problems(404, 409),
 )
-async def change(
-    asking: Asking, served: Served, webhook_id: WebhookId, wanted: WebhookChanges
+async def update(
+    actor: CurrentActor, deps: Deps, webhook_id: WebhookId, body: WebhookUpdate
 ) -> Webhook:
-    """Put new values in the fields named, and leave the rest. The secret stays; for another, make
-    another webhook.
+    """Changes the fields named, and leaves the rest.
 
-    One that is switched off is told nothing; what waits for it is sent when it is on again.
+    The secret stays; for another one, create another webhook. A webhook that is not active gets no
+    events; those that wait for it are sent once it is active again.
     """
-    served.webhooks.require(asking)
-    if wanted.url:
-        await served.guard(asking).check(wanted.url)
-    return await served.webhooks.change(asking, webhook_id, wanted.given(), version=wanted.version)
+    return await deps.webhook_editor.update(actor, webhook_id, body.values(), version=body.version)
 
 
 @router.delete(
-    "/{webhook_id}", status_code=204, operation_id="removeWebhook", responses=problems(404)
+    "/{webhook_id}", status_code=204, operation_id="deleteWebhook", responses=problems(404)
 )
-async def remove(asking: Asking, served: Served, webhook_id: WebhookId) -> None:
-    """Remove it, its secret and the log of its deliveries. What waits is not sent."""
-    await served.webhooks.remove(asking, webhook_id)
+async def delete(actor: CurrentActor, deps: Deps, webhook_id: WebhookId) -> None:
+    """Deletes a webhook, its secret and the log of its deliveries; those that wait are not sent."""
+    await deps.webhooks.remove(actor, webhook_id)
 
 
 @router.post(
     "/{webhook_id}/test",
-    response_model=DeliveryShown,
+    response_model=WebhookDeliveryRead,
     operation_id="testWebhook",
     responses=problems(404),
 )
-async def try_out(asking: Asking, served: Served, webhook_id: WebhookId) -> Delivery:
-    """Send it a `webhook.test` event now, once, and see what it answers.
+async def test(actor: CurrentActor, deps: Deps, webhook_id: WebhookId) -> Delivery:
+    """Sends a `webhook.test` event now, once, and returns what the receiver answered.
 
     A receiver that fails is no error of this request: `status` is `given_up` then, and `last_error`
     says why.
     """
-    hook, secret = await served.webhooks.get_with_secret(asking, webhook_id)
-    tried = await courier.try_out(hook, secret, served.guard(asking), served.clock)
-    return await served.webhooks.add_delivery(asking, tried)
+    return await deps.webhook_editor.test(actor, webhook_id)
 
 
 @router.get(
     "/{webhook_id}/deliveries",
-    response_model=DeliveryPage,
-    operation_id="listDeliveries",
+    response_model=WebhookDeliveryPage,
+    operation_id="listWebhookDeliveries",
     responses=problems(404),
 )
-async def deliveries(
-    asking: Asking, served: Served, webhook_id: WebhookId, wanted: Annotated[PageWanted, Query()]
+async def list_deliveries(
+    actor: CurrentActor,
+    deps: Deps,
+    webhook_id: WebhookId,
+    params: Annotated[PageQuery, Query()],
 ) -> dict[str, Any]:
-    """What it was told, is to be told, and could not be told; for 30 days, the latest first."""
-    items, total = await served.webhooks.deliveries(
-        asking, webhook_id, limit=wanted.limit, offset=wanted.offset
+    """Lists the deliveries of the last 30 days with their results, the latest first."""
+    items, total = await deps.webhooks.deliveries(
+        actor, webhook_id, limit=params.limit, offset=params.offset
     )
-    return {"items": items, "total": total, "limit": wanted.limit, "offset": wanted.offset}
+    return {"items": items, "total": total, "limit": params.limit, "offset": params.offset}

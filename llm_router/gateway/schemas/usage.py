@@ -1,30 +1,29 @@
-"""What the routes of usage and analytics take and answer."""
+"""Defines usage and analytics as JSON."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from llm_router.gateway.schemas.connections import Given, Text
+from llm_router.gateway.schemas.base import ShortText, StrictModel
 from llm_router.store.analytics import Figures, GroupKey, Span
 from llm_router.store.dialects import TimeUnit
-from llm_router.store.usage import UsageRecord
 from llm_router.types import Integration
 
-_USUAL: Mapping[TimeUnit | None, timedelta] = {
+_DEFAULT_SPANS: Mapping[TimeUnit | None, timedelta] = {
     "hour": timedelta(days=1),
     "day": timedelta(days=30),
     None: timedelta(days=7),
 }
-"""For how long, unless somebody says."""
-_FIRST, _LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-"""Nothing was used before or will have been after; nearer the ends of the calendar, sums of times
-fail."""
+"""Unless the query says otherwise."""
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+_LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+"""No attempt is outside; nearer the ends of the calendar, sums of times fail."""
 
 
-class SpanWanted(Given):
-    """Of which attempts."""
+class UsageQuery(StrictModel):
+    """Selects attempts."""
 
     since: AwareDatetime | None = Field(
         default=None,
@@ -34,7 +33,7 @@ class SpanWanted(Given):
     until: AwareDatetime | None = Field(
         default=None, description="Rounded up in the same way; now, unless given."
     )
-    pool: Text | None = None
+    pool: ShortText | None = None
     integration: Integration | None = None
 
     def span(
@@ -42,7 +41,7 @@ class SpanWanted(Given):
     ) -> Span:
         until = _within(self.until or now)
         return Span(
-            since=_within(self.since or until - _USUAL[by]),
+            since=_within(self.since or until - _DEFAULT_SPANS[by]),
             until=until,
             by=by,
             connection_id=connection_id,
@@ -52,63 +51,68 @@ class SpanWanted(Given):
 
 
 def _within(time: datetime) -> datetime:
-    return min(max(time, _FIRST), _LAST)
+    return min(max(time, _EARLIEST), _LATEST)
 
 
-class SeriesWanted(SpanWanted):
+class UsageTimeseriesQuery(UsageQuery):
     bucket: TimeUnit = Field(
         default="day", description="Of UTC. By the hour, at most two days can be asked for."
     )
 
 
-class Group(BaseModel):
-    """The figures of one group of attempts: those that began in the hour or day that began `at`, or
-    were on that connection, or in that pool, or for that integration.
+class UsageGroup(BaseModel):
+    """The figures of one group of attempts.
+
+    The group has the field that it is grouped by: the start of its hour or day in `at`, its
+    connection, its pool or its integration.
     """
 
     at: datetime | None = None
     connection_id: str | None = None
-    name: str | None = Field(default=None, description="Of the connection, now or at its end.")
+    name: str | None = Field(
+        default=None, description="Of the connection, now or when it was removed."
+    )
     pool: str | None = None
     integration: str | None = None
     figures: Figures
 
 
-def groups(found: Mapping[GroupKey, Figures], *by: str) -> list[Group]:
+def groups(found: Mapping[GroupKey, Figures], *by: str) -> list[UsageGroup]:
     return [
-        Group(**dict(zip(by, key, strict=True)), figures=figures) for key, figures in found.items()
+        UsageGroup(**dict(zip(by, key, strict=True)), figures=figures)
+        for key, figures in found.items()
     ]
 
 
-class Summary(BaseModel):
+class UsageSummary(BaseModel):
     since: datetime
     until: datetime
     figures: Figures
-    pools: Sequence[Group]
-    integrations: Sequence[Group] = Field(
-        description="`livekit`, `mcp`, `automation`, or empty where a request did not say."
+    pools: Sequence[UsageGroup]
+    integrations: Sequence[UsageGroup] = Field(
+        description="`livekit`, `mcp`, `automation`, or empty if the request did not say."
     )
 
 
-class Series(BaseModel):
+class UsageTimeseries(BaseModel):
     """Hours or days with no attempt are left out."""
 
     since: datetime
     until: datetime
     bucket: TimeUnit
-    items: Sequence[Group]
+    items: Sequence[UsageGroup]
 
 
-class ByConnection(BaseModel):
-    """The most used first."""
+class UsageByConnection(BaseModel):
+    """The figures of each connection, the most used first."""
 
     since: datetime
     until: datetime
-    items: Sequence[Group]
+    items: Sequence[UsageGroup]
 
 
-class UsedShown(BaseModel):
-    """One attempt. Times in seconds."""
+class AttemptRead(BaseModel):
+    """One attempt. Times are in seconds."""
 
     model_config = ConfigDict(from_attributes=True)
     at: datetime
@@ -131,16 +135,12 @@ class UsedShown(BaseModel):
     cost: float | None = Field(description="null: no price is known.")
 
 
-class UsageWanted(SeriesWanted):
+class ConnectionUsageQuery(UsageTimeseriesQuery):
     latest: Annotated[int, Field(ge=0, le=500, description="How many single attempts.")] = 50
 
 
-class ConnectionUsage(Series):
+class ConnectionUsageRead(UsageTimeseries):
     figures: Figures
     spent_this_month: float = Field(description="Since the month (UTC) began.")
     monthly_budget: float | None
-    latest: Sequence[UsedShown] = Field(description="The last attempts, the newest first.")
-
-
-def shown(attempts: Sequence[UsageRecord]) -> list[Any]:
-    return [UsedShown.model_validate(attempt) for attempt in attempts]
+    latest: Sequence[AttemptRead] = Field(description="The last attempts, the newest first.")

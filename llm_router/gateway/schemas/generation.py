@@ -1,34 +1,34 @@
-"""A text that is asked of one connection, as JSON."""
+"""Defines the generation of a text by one connection as JSON."""
 
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from llm_router.connections.record import NUMBER_RANGES
-from llm_router.gateway.schemas.connections import Given
+from llm_router.gateway.schemas.base import StrictModel
 from llm_router.management.generate import text_request
 from llm_router.types import ChatRequest
 
 
-class GenerateWanted(Given):
-    """Whatever is left out is as the connection has it."""
+class TextCreate(StrictModel):
+    """A request for a text; fields that are left out are those of the connection."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"prompt": "A haiku about tea.", "temperature": 0.7}]}
     )
     prompt: str = Field(min_length=1, max_length=200_000)
-    system: str = Field(default="", max_length=200_000, description="What it is told about itself.")
+    system: str = Field(default="", max_length=200_000, description="The system message.")
     temperature: Annotated[float | None, Field(ge=0, le=2, strict=True)] = None
     top_p: Annotated[float | None, Field(ge=0, le=1, strict=True)] = None
     max_tokens: Annotated[
         int | None, Field(ge=1, le=NUMBER_RANGES["max_tokens"][1], strict=True)
     ] = None
 
-    def request(self) -> ChatRequest:
+    def to_chat_request(self) -> ChatRequest:
         return text_request(**self.model_dump())
 
 
-class UsageShown(BaseModel):
+class TokenUsageRead(BaseModel):
     """Tokens, as the server counted them."""
 
     model_config = ConfigDict(from_attributes=True)
@@ -37,11 +37,12 @@ class UsageShown(BaseModel):
     cached_tokens: int
 
 
-class GeneratedText(BaseModel):
+class TextResult(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
     text: str
     connection: str
     model: str
     finish_reason: str
-    usage: UsageShown | None = Field(description="None where the server did not say.")
+    usage: TokenUsageRead | None = Field(description="null if the server did not say.")
     first_word: float | None = Field(description="Seconds until the first word.")
     duration: float = Field(description="Seconds until the text was whole.")

@@ -10,7 +10,7 @@ from llm_router.connections.access import SYSTEM
 from llm_router.connections.record import Connection
 from llm_router.errors import AddressRefusedError
 from llm_router.failures import FailureClass
-from llm_router.management.probe import check_up, list_models
+from llm_router.management.probe import list_models, probe
 from llm_router.net.guard import AddressGuard
 from llm_router.store.tables import connections
 from llm_router.testing.server import Fault, FaultyServer, Script
@@ -96,7 +96,7 @@ async def test_a_server_that_hangs_is_given_up_on_and_left(
     fault: Fault, kind: FailureClass, text: str
 ) -> None:
     async with FaultyServer(Script(fault=fault)) as server:
-        result = await check_up(connection(server.base_url, timeout=0.2), "Hi?")
+        result = await probe(connection(server.base_url, timeout=0.2), "Hi?")
         assert await server.disconnected() is not None
     assert result.failure
     assert (result.failure.kind, result.text) == (kind, text)
@@ -105,7 +105,7 @@ async def test_a_server_that_hangs_is_given_up_on_and_left(
 async def test_a_server_that_will_not_stop_is_read_only_so_far() -> None:
     endless = Script(words=["word "] * 20_000)
     async with FaultyServer(endless) as server:
-        result = await check_up(connection(server.base_url), "Hi?")
+        result = await probe(connection(server.base_url), "Hi?")
         assert await server.disconnected() is not None
     assert result.failure is None
     assert 10_000 <= len(result.text) < 20_000
@@ -171,7 +171,7 @@ async def test_what_the_guard_refuses_is_not_dialled() -> None:
     async with FaultyServer() as server:
         inside = connection(server.base_url)
         with pytest.raises(AddressRefusedError):
-            await check_up(inside, "Hi?", guard=AddressGuard())
+            await probe(inside, "Hi?", guard=AddressGuard())
         with pytest.raises(AddressRefusedError):
             await list_models(inside, guard=AddressGuard())
         assert server.connections == 0
