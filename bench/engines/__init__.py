@@ -1,1 +1,1 @@
-"""Asks real model engines, direct and through the router."""
+"""Asks real model engines, directly and through the router."""

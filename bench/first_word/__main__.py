@@ -1,9 +1,10 @@
-"""How soon a caller hears the first word, and whether the reply is whole, when a server fails.
+"""Measures how soon a caller gets the first word when a server fails, and whether the reply is
+whole.
 
-Two model servers in processes of their own: the first fails, the second is well, or fails too. Our
-router, LiveKit's FallbackAdapter, LiteLLM's Router and pydantic-ai's FallbackModel answer the same
-question side by side, each at servers of its own. The last two live in environments of their own,
-which are made when they are missing.
+The first of two model servers fails; the second is healthy, or fails too. Our router, LiveKit's
+FallbackAdapter, LiteLLM's Router and pydantic-ai's FallbackModel answer the same question side by
+side, each at servers of its own. The last two live in environments of their own, which are created
+if they are missing.
 
     python -m bench.first_word --turns 6 --faults hang tail
 """
@@ -12,165 +13,125 @@ import argparse
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from bench.first_word.added import Times, first_words
-from bench.first_word.cases import CASES, FAULTS, HEALTHY, Case, strikes_both
-from bench.first_word.contenders import CONTENDERS, Contender, Opens, bare_stream
-from bench.first_word.goals import missed, missed_added
-from bench.first_word.lane import python_of
-from bench.first_word.page import Measured, added_table, case_table, versions_line, write
-from bench.first_word.rounds import play
+from bench.first_word.added_time import Times, measure_first_words
+from bench.first_word.cases import CASES, FAULTS, HEALTHY, Case, strike_both
+from bench.first_word.contender_process import provide_python
+from bench.first_word.contenders import CONTENDERS, Contender
+from bench.first_word.goals import run_goals
+from bench.first_word.page import Results, added_table, case_table, make_page
+from bench.first_word.schedule import run_cases
 from bench.first_word.turn import Row
+from bench.peers.bare_stream import bare_stream
 from bench.peers.fallback_adapter import fallback_adapter
 from bench.peers.patchbay import patchbay
-from bench.report.pulse import go_first, pulse
-from bench.report.table import progress
+from bench.peers.runner import OpenContender
+from bench.report.command import BenchParser, finish, terminal_progress
+from bench.report.page import list_versions
+from bench.report.scheduling import use_realtime_priority, watch_scheduling_delay
 from deploy.setup import report_failures
 
-PAGE = Path(__file__).parents[2] / "docs" / "bench" / "first_word.md"
-_ADDING: Sequence[tuple[str, Opens]] = (
+_ADDED_TIME: Sequence[tuple[str, OpenContender]] = (
     ("bare httpx2", bare_stream),
     ("Patchbay", patchbay),
     ("FallbackAdapter", fallback_adapter(5.0)),
 )
-_FEWEST_TURNS = 4  # the goals tell a router's first three hung turns from the rest
+_FEWEST_TURNS = 4
+"""The goals treat the first three hung turns of a router apart from the rest."""
 
 
-class _Results:
-    """Rows as they come, each contender at its own pace; a fault's table is printed once all have
-    met it.
-    """
+class _Printer:
+    """Collects the rows and prints the table of a case once all contenders have met it."""
 
     def __init__(self, cases: Sequence[Case], contenders: Sequence[Contender]) -> None:
-        self._places = {one.name: place for place, one in enumerate(contenders)}
+        self._order = {one.name: place for place, one in enumerate(contenders)}
         self._rows: dict[str, list[Row]] = {case.name: [] for case in cases}
-        self._tell, self._known = progress(), 0
+        self._progress = terminal_progress()
 
     def add(self, row: Row) -> None:
-        of_case = self._rows[row.case.name]
-        of_case.append(row)
-        of_case.sort(key=lambda row: self._places[row.contender])
-        self._known += 1
-        self._tell("")
-        if len(of_case) == len(self._places):
+        rows = self._rows[row.case.name]
+        rows.append(row)
+        rows.sort(key=lambda one: self._order[one.contender])
+        self._progress("")
+        if len(rows) == len(self._order):
             also = ", the spare too" if row.case.strikes_both else ""
-            print(f"{row.case.title}{also}\n{case_table(of_case)}\n", flush=True)
-        self._tell(f"{self._known} of {len(self._places) * len(self._rows)} known")
+            print(f"{row.case.title}{also}\n{case_table(rows).text}\n", flush=True)
+        self._progress(f"{len(self.rows)} of {len(self._order) * len(self._rows)} rows")
 
     @property
     def rows(self) -> Sequence[Row]:
-        return [row for of_case in self._rows.values() for row in of_case]
+        return [row for rows in self._rows.values() for row in rows]
 
 
 async def measure(
     cases: Sequence[Case], contenders: Sequence[Contender], turns: int, rounds: int
-) -> Measured:
-    """Prints each table as soon as it is known."""
-    results, times, tell = _Results(cases, contenders), list[Times](), progress()
-    async with pulse() as felt:
-        met = await play(cases, contenders, turns, results.add)
+) -> Results:
+    """Prints each table as soon as it is complete."""
+    printer = _Printer(cases, contenders)
+    times: Sequence[Times] = []
+    progress = terminal_progress()
+    async with watch_scheduling_delay() as delay:
+        versions = await run_cases(cases, contenders, turns, printer.add)
         if rounds:
-            times += await first_words(_ADDING, rounds, tell)
-            tell("")
-            print(f"time added to the first word when healthy\n{added_table(times)}\n")
-    return Measured(results.rows, times, met, felt.longest_wait)
-
-
-def shortfalls(found: Measured, *, required: bool) -> Sequence[str]:
-    """The goals that this run missed, in words."""
-    return [
-        *(missed(found.rows) if required else []),
-        *missed_added(found.times, required=required),
-    ]
+            times = await measure_first_words(_ADDED_TIME, rounds, progress)
+            progress("")
+            print(f"time added to the first word when healthy\n{added_table(times).text}\n")
+    return Results(printer.rows, times, versions, delay.longest)
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = BenchParser("bench.first_word", __doc__, page="first_word.md")
     names = [case.name for case in (HEALTHY, *FAULTS)]
     products = list(dict.fromkeys(contender.product for contender in CONTENDERS))
-    parser.add_argument(
-        "--turns", type=_at_least(_FEWEST_TURNS), default=60, metavar="N",
-        help="turns of each contender with each fault (default: %(default)s, about half an hour)",
+    parser.add_number(
+        "--turns", 60, "turns of each contender with each fault; about half an hour",
+        least=_FEWEST_TURNS,
     )  # fmt: skip
-    parser.add_argument(
-        "--rounds", type=_at_least(0), default=200, metavar="N",
-        help="first words that tell what is added when healthy (default: %(default)s; 0: none)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--faults", nargs="+", choices=names, default=names, metavar="FAULT",
-        help=f"only these of: {', '.join(names)}",
-    )  # fmt: skip
-    parser.add_argument(
-        "--spare-well", action="store_true", help="leave out the runs in which the spare fails too"
+    parser.add_number(
+        "--rounds", 200, "first words to measure the time added when healthy", least=0
     )
+    parser.add_choice("--faults", names)
+    parser.add_choice("--contenders", products)
     parser.add_argument(
-        "--contenders", nargs="+", choices=products, default=products, metavar="NAME",
-        help=f"only these of: {', '.join(map(repr, products))}",
-    )  # fmt: skip
-    parser.add_argument(
-        "--realtime", action="store_true",
-        help="go before everybody else on this machine (Linux, root): figures that can be trusted "
-        "while it is busy",
-    )  # fmt: skip
-    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name} and its picture")
-    parser.add_argument(
-        "--check", action="store_true", help="exit with 1 if a required goal was missed"
+        "--healthy-spare", action="store_true", help="leave out the cases in which the spare fails"
     )
+    parser.add_realtime()
     chosen = parser.parse_args(words)
     everything = chosen.faults == names and chosen.contenders == products
-    everything = everything and chosen.rounds and not chosen.spare_well
-    if chosen.write and not everything:
+    if chosen.write and not (everything and chosen.rounds and not chosen.healthy_spare):
         parser.error(
-            "--write shows everything: leave out --faults, --contenders, --spare-well, --rounds 0"
+            "--write shows everything: leave out --faults, --contenders, --healthy-spare, "
+            "--rounds 0"
         )
     return chosen
 
 
-def _at_least(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        if (value := int(text)) < least:
-            raise argparse.ArgumentTypeError(f"{value} is below {least}")
-        return value
-
-    return number
-
-
-def _chosen_cases(chosen: argparse.Namespace) -> Sequence[Case]:
+def _select_cases(chosen: argparse.Namespace) -> Sequence[Case]:
     names = {*chosen.faults}
-    if not chosen.spare_well:
-        names |= {strikes_both(case).name for case in FAULTS if case.name in names}
+    if not chosen.healthy_spare:
+        names |= {strike_both(case).name for case in FAULTS if case.name in names}
     return [case for case in CASES if case.name in names]
 
 
 def main() -> int:
     chosen = arguments()
+    return report_failures(lambda: _run(chosen))
+
+
+def _run(chosen: argparse.Namespace) -> int:
     contenders = [one for one in CONTENDERS if one.product in chosen.contenders]
-    return report_failures(lambda: _run(chosen, contenders))
-
-
-def _run(chosen: argparse.Namespace, contenders: Sequence[Contender]) -> int:
     for environment in dict.fromkeys(one.environment for one in contenders):
-        python_of(environment)  # made now, before anything is measured
-    logging.disable(logging.CRITICAL)  # faults are what is wanted here
+        provide_python(environment)  # created now, before the measuring begins
+    logging.disable(logging.CRITICAL)  # faults are intended here
     if chosen.realtime:
-        go_first()
-    found = asyncio.run(measure(_chosen_cases(chosen), contenders, chosen.turns, chosen.rounds))
-    found = replace(found, realtime=chosen.realtime)
-    print(f"Measured with {versions_line(found.versions)}.")
-    print(f"A busy machine kept this process waiting for up to {found.longest_wait:.2f} s.")
-    if chosen.write:
-        write(PAGE, found)
-        print(f"written: {PAGE} and its pictures")
-    for what in shortfalls(found, required=False):
-        print(f"short of the aim: {what}")
-    for what in (failures := shortfalls(found, required=True)):
-        print(f"MISSED: {what}")
-    return 1 if failures and chosen.check else 0
+        use_realtime_priority()
+    results = asyncio.run(measure(_select_cases(chosen), contenders, chosen.turns, chosen.rounds))
+    results = replace(results, realtime=chosen.realtime)
+    print(f"Measured with {list_versions(results.versions)}.")
+    print(f"The machine held up this process for up to {results.delay:.2f} s.")
+    return finish(chosen, lambda: make_page(results), run_goals(results.rows, results.times))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One turn as a caller's agent gets it, and the figures of many."""
+"""A turn as a caller's agent receives it, and the figures of many turns."""
 
 import math
 from collections import Counter
@@ -7,19 +7,21 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Self
 
-from bench.first_word.cases import REPLY, Case
+from bench.first_word.cases import Case
+from bench.report.quantiles import quantile
+from bench.servers.reply import REPLY
 from llm_router.routing.speech import SpeechClock
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Pieces of text, each with when it came; all times in seconds from the question."""
+    """`pieces`: the text, each piece with its arrival; all times in seconds from the question."""
 
     pieces: Sequence[tuple[float, str]]
     ended: float
-    """When the reply was over, well or not, or the caller hung up."""
+    """The end of the reply, whole or not, or the moment at which the caller hung up."""
     ending: str = "ended"
-    """Or "hung up", or the name of what the contender raised."""
+    """Or "hung up", or the name of the exception that the contender raised."""
 
     @property
     def text(self) -> str:
@@ -27,7 +29,7 @@ class Turn:
 
     @property
     def first_word(self) -> float:
-        """Infinity: none ever came."""
+        """Time to the first word (s); infinity if none came."""
         return next((at for at, text in self.pieces if text.strip()), math.inf)
 
     @property
@@ -36,13 +38,13 @@ class Turn:
 
     @property
     def repeats(self) -> bool:
-        """Whether a word of the reply was said twice."""
-        heard = Counter(self.text.split())
-        return any(heard[word] > 1 for word in REPLY.split())
+        """Whether a word of the reply came twice."""
+        words = Counter(self.text.split())
+        return any(words[word] > 1 for word in REPLY.split())
 
     @property
     def outcome(self) -> str:
-        """What the caller got: "whole", or the most that can be said for it."""
+        """Describes the result for the caller: "whole", or the mildest description that is true."""
         if self.is_whole:
             return "whole"
         if self.ending == "hung up":
@@ -55,14 +57,15 @@ class Turn:
 
     @property
     def longest_gap(self) -> float:
-        """Between two pieces; with the wait for more that never came."""
-        at = [at for at, _ in self.pieces] + ([] if self.is_whole else [self.ended])
-        return max((b - a for a, b in pairwise(at)), default=0.0)
+        """Longest wait between two pieces (s), the wait for missing words included."""
+        times = [at for at, _ in self.pieces] + ([] if self.is_whole else [self.ended])
+        return max((later - earlier for earlier, later in pairwise(times)), default=0.0)
 
     @property
     def longest_silence(self) -> float:
-        """Of a voice that says the pieces at talking speed, once it has begun."""
-        voice, longest = SpeechClock("en"), 0.0
+        """Longest silence (s) of a voice that speaks the pieces, once it has begun."""
+        voice = SpeechClock("en")
+        longest = 0.0
         end = [] if self.is_whole else [(self.ended, "")]
         for at, text in [*self.pieces, *end]:
             if voice.silent_from is not None:
@@ -71,14 +74,9 @@ class Turn:
         return longest
 
 
-def quantile(values: Sequence[float], q: float) -> float:
-    """By nearest rank: always one of the values, so that "never" needs no arithmetic."""
-    return sorted(values)[max(0, math.ceil(q * len(values) - 1e-9) - 1)]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One contender's turns with one fault. `generated`: words its servers said meanwhile."""
+    """A contender's turns with one fault. `generated`: words that its servers sent meanwhile."""
 
     case: Case
     contender: str
@@ -89,7 +87,7 @@ class Row:
         return quantile([turn.first_word for turn in self.turns], q)
 
     def after(self, turns: int) -> Self:
-        """Without the first turns; what was generated cannot be told apart and stays."""
+        """Returns the row without the first turns; `generated` cannot be split and stays."""
         return replace(self, turns=self.turns[turns:])
 
     @property
@@ -102,26 +100,26 @@ class Row:
 
     @property
     def whole(self) -> float:
-        """From 0 to 1."""
+        """Share of whole replies, from 0 to 1."""
         return sum(turn.is_whole for turn in self.turns) / len(self.turns)
 
     @property
     def outcomes(self) -> Mapping[str, int]:
-        """How many turns came to what, most frequent first."""
+        """Number of turns by outcome, most frequent first."""
         return dict(Counter(turn.outcome for turn in self.turns).most_common())
 
     @property
     def repeats(self) -> int:
-        """Replies in which a word was said twice."""
+        """Number of replies in which a word came twice."""
         return sum(turn.repeats for turn in self.turns)
 
     @property
     def once(self) -> float:
-        """The share without a repetition, from 0 to 1."""
+        """Share of replies without a repetition, from 0 to 1."""
         return 1 - self.repeats / len(self.turns)
 
     @property
     def cost(self) -> float:
-        """Words generated per word heard; infinity where none was."""
-        heard = sum(len(turn.text.split()) for turn in self.turns)
-        return self.generated / heard if heard else math.inf
+        """Words generated per word received; infinity if none was received."""
+        received = sum(len(turn.text.split()) for turn in self.turns)
+        return self.generated / received if received else math.inf

@@ -1,1 +1,1 @@
-"""Measures how soon a changed connection holds in another process."""
+"""Measures how soon a changed connection takes effect in another process."""

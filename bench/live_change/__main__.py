@@ -1,10 +1,9 @@
-"""How soon a change of a connection holds for the calls of another process, on both databases:
-from the moment it is kept until the next turn would go by it.
+"""Measures how soon a change of a connection takes effect for the calls of another process, on both
+databases: from the moment it is stored until it would decide the next turn.
 
     python -m bench.live_change --rounds 50
 """
 
-import argparse
 import asyncio
 import json
 import os
@@ -12,9 +11,7 @@ import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from random import Random
-from statistics import median
 from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any
@@ -22,7 +19,8 @@ from typing import Any
 from cryptography.fernet import Fernet
 
 from bench.live_change.follower import KEY, URL
-from bench.report.table import Progress, machine, markdown_table, progress, seconds, text_table
+from bench.live_change.page import delays_table, make_goals, make_page
+from bench.report.command import BenchParser, Progress, finish, terminal_progress
 from llm_router.connections.access import SYSTEM
 from llm_router.connections.record import Connection
 from llm_router.connections.store import ConnectionStore
@@ -32,62 +30,64 @@ from llm_router.store.migrations import migrate
 from tests.contracts.databases import opened, running_postgres
 from tests.contracts.processes import ROOT, child
 
-PAGE = Path(__file__).parents[2] / "docs" / "bench" / "live_change.md"
-GOAL = 2.0
-"""Seconds, at most."""
-HEAD = ("", "p50, s", "longest, s", "")
-_WITHIN = 60.0
-"""Seconds for a change to be seen at all."""
-Asked = Mapping[str, Any]
-Told = Callable[[], Awaitable[tuple[float, Asked]]]
+_TIMEOUT = 60.0
+"""Seconds for a change to take effect at all."""
+Connections = Mapping[str, Any]
+"""Priority and key of each connection, by name."""
+NextReport = Callable[[], Awaitable[tuple[float, Connections]]]
+"""Waits for the follower's next report: the moment (s, monotonic) and its connections."""
 
 
 @asynccontextmanager
-async def following(url: str, key: str) -> AsyncIterator[Told]:
-    """Another process that follows the store; what it tells, one change after the other."""
-    command, env = (
-        (sys.executable, "-m", "bench.live_change.follower"),
-        {**os.environ, URL: url, KEY: key},
-    )
+async def start_follower(url: str, key: str) -> AsyncIterator[NextReport]:
+    """Runs another process that follows the store while the block runs."""
+    command = (sys.executable, "-m", "bench.live_change.follower")
+    env = {**os.environ, URL: url, KEY: key}
     async with child(*command, cwd=ROOT, env=env, stdout=PIPE) as process:
 
-        async def told() -> tuple[float, Asked]:
+        async def next_report() -> tuple[float, Connections]:
             assert process.stdout
-            async with asyncio.timeout(_WITHIN):
-                moment, asked = json.loads(await process.stdout.readline())
-            return moment, asked
+            async with asyncio.timeout(_TIMEOUT):
+                moment, connections = json.loads(await process.stdout.readline())
+            return moment, connections
 
-        yield told
+        yield next_report
 
 
-async def measure(url: str, rounds: int, tell: Progress) -> dict[str, list[float]]:
-    """Seconds for each kind of change."""
-    key, rng = Fernet.generate_key().decode(), Random(1)
+async def measure(url: str, rounds: int, progress: Progress) -> dict[str, list[float]]:
+    """Returns the delays in seconds, by kind of change."""
+    key = Fernet.generate_key().decode()
+    rng = Random(1)
+    delays: dict[str, list[float]] = {}
     async with opened(url) as database:
         await migrate(database)
         store = SqlConnectionStore(database, Vault([key]))
-        async with following(url, key) as told:
-            await told()
-            took: dict[str, list[float]] = {}
+        async with start_follower(url, key) as next_report:
+            await next_report()
             for number in range(rounds):
-                tell(f"{database.dialect}: {number} of {rounds} rounds")
+                progress(f"{database.dialect}: {number} of {rounds} rounds")
                 for kind, change, expected in _changes(store, number):
-                    await asyncio.sleep(rng.random())  # at any moment between two looks
+                    await asyncio.sleep(rng.random())  # at any moment between two polls
                     await change
-                    kept = monotonic()
-                    seen, asked = await told()
-                    while asked != expected:
-                        seen, asked = await told()
-                    took.setdefault(kind, []).append(max(0.0, seen - kept))
-    tell("")
-    return took
+                    stored = monotonic()
+                    moment, connections = await next_report()
+                    while connections != expected:
+                        moment, connections = await next_report()
+                    delays.setdefault(kind, []).append(max(0.0, moment - stored))
+    progress("")
+    return delays
 
 
-def _changes(store: ConnectionStore, number: int) -> Sequence[tuple[str, Awaitable[object], Asked]]:
-    """What is done, and what is asked after it."""
-    id_, old, new = f"id-{number}", f"sk-old-{number:08}", f"sk-new-{number:08}"
+def _changes(
+    store: ConnectionStore, number: int
+) -> Sequence[tuple[str, Awaitable[object], Connections]]:
+    """Returns each kind of change, and the connections that calls use after it."""
+    id_ = f"id-{number}"
+    old = f"sk-old-{number:08}"
+    new = f"sk-new-{number:08}"
     made = Connection(id=id_, name="desk", provider="offline", api_key=old)
-    off, on = {"is_active": False}, {"is_active": True}
+    off = {"is_active": False}
+    on = {"is_active": True}
     return (
         ("added", store.add(SYSTEM, [made]), {"desk": [0, old]}),
         ("priority", store.change(SYSTEM, id_, {"priority": 7}), {"desk": [7, old]}),
@@ -98,57 +98,22 @@ def _changes(store: ConnectionStore, number: int) -> Sequence[tuple[str, Awaitab
     )
 
 
-def rows(took: Mapping[str, Sequence[float]]) -> list[list[str]]:
-    return [[kind, seconds(median(times)), seconds(max(times)), ""] for kind, times in took.items()]
-
-
-def write(found: Mapping[str, Mapping[str, Sequence[float]]], rounds: int) -> None:
-    tables = [f"## {name}\n\n{markdown_table(HEAD, rows(took))}" for name, took in found.items()]
-    intro = _INTRO.format(goal=GOAL, where=machine(), rounds=rounds)
-    PAGE.write_text("\n\n".join([intro, *tables]) + "\n", encoding="utf-8")
-
-
-_INTRO = """\
-# A change while calls go on
-
-From the moment a change is kept to the moment the next turn of a call in another process goes by
-it. PostgreSQL tells the process at once; SQLite cannot, and is asked twice a second. Promised are
-{goal:g} seconds. Written by `python -m bench.live_change --write`.
-
-Measured on {where}; {rounds} changes of each kind, at any moment."""
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--rounds", type=int, default=20, metavar="N",
-        help="changes of each kind (default: %(default)s, about 3 minutes)",
-    )  # fmt: skip
-    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
-    parser.add_argument("--check", action="store_true", help=f"exit with 1 if one took {GOAL:g} s")
-    chosen = parser.parse_args()
-    if chosen.rounds < 1:
-        parser.error("--rounds must be at least 1")
-    return chosen
-
-
 def main() -> int:
-    chosen, tell = _arguments(), progress()
+    parser = BenchParser("bench.live_change", __doc__, page="live_change.md")
+    parser.add_number("--rounds", 20, "changes of each kind; about 3 minutes")
+    chosen = parser.parse_args()
+    progress = terminal_progress()
     with TemporaryDirectory(prefix="patchbay-live-") as folder, running_postgres() as server:
         urls = {
             "SQLite": f"sqlite:///{folder}/store.sqlite3",
             "PostgreSQL": asyncio.run(server.new(migrated=False)),
         }
-        found = {name: asyncio.run(measure(url, chosen.rounds, tell)) for name, url in urls.items()}
-    for name, took in found.items():
-        print(f"{name}\n{text_table(HEAD, rows(took))}\n")
-    if chosen.write:
-        write(found, chosen.rounds)
-        print(f"written: {PAGE}")
-    slowest = max(time for took in found.values() for times in took.values() for time in times)
-    return 1 if chosen.check and slowest > GOAL else 0
+        by_database = {
+            name: asyncio.run(measure(url, chosen.rounds, progress)) for name, url in urls.items()
+        }
+    for name, delays in by_database.items():
+        print(f"{name}\n{delays_table(delays).text}\n")
+    return finish(chosen, lambda: make_page(by_database, chosen.rounds), make_goals(by_database))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""A process that follows the connections of a store as a call does, and tells when it sees what.
+"""A process that follows the connections of a store as a call does, and reports their changes.
 
-For each change a line on standard output: JSON of the moment (monotonic, in seconds) and of all
-that is asked from then on.
+It prints a line for each change: JSON of the moment (monotonic, in seconds), and of the priority
+and key of each connection from then on.
 """
 
 import asyncio
@@ -17,21 +17,22 @@ from llm_router.store.database import Database
 from llm_router.sync.connections import StoreSubscription
 
 URL, KEY = "BENCH_DATABASE_URL", "BENCH_MASTER_KEY"
-_LOOK_EVERY = 0.002
+_POLL_INTERVAL = 0.002  # s
 
 
 async def main() -> None:
     database = Database(os.environ[URL])
     store = SqlConnectionStore(database, Vault([os.environ[KEY]]))
-    seen = None
+    reported = None
     try:
         async with open_router(StoreSubscription(store, WORKER)) as router:
             while True:
-                asked = [endpoint.connection for endpoint in router.pool.endpoints]
-                if (now := {one.name: [one.priority, one.api_key] for one in asked}) != seen:
-                    print(json.dumps([monotonic(), now]), flush=True)
-                    seen = now
-                await asyncio.sleep(_LOOK_EVERY)
+                connections = [endpoint.connection for endpoint in router.pool.endpoints]
+                current = {one.name: [one.priority, one.api_key] for one in connections}
+                if current != reported:
+                    print(json.dumps([monotonic(), current]), flush=True)
+                    reported = current
+                await asyncio.sleep(_POLL_INTERVAL)
     finally:
         await database.aclose()
 

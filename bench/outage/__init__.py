@@ -1,1 +1,1 @@
-"""Plays a day of faults in simulated time, for the router and for its peers."""
+"""Simulates a day of calls in which everything goes wrong."""

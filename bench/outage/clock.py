@@ -1,4 +1,4 @@
-"""A clock that jumps like `ManualClock`, for runs without a single socket: cheaper by a third."""
+"""A clock that jumps like `ManualClock`, for runs without sockets: a third faster."""
 
 import asyncio
 import heapq
@@ -15,19 +15,21 @@ class _Call:
     __slots__ = ("args", "callback")
 
     def __init__(self, callback: Callable[..., object] | None, args: tuple[Any, ...]) -> None:
-        self.callback, self.args = callback, args
+        self.callback = callback
+        self.args = args
 
     def cancel(self) -> None:
-        self.callback, self.args = None, ()
+        self.callback = None
+        self.args = ()
 
     def cancelled(self) -> bool:
         return self.callback is None
 
 
 class SwiftClock:
-    """The router's clock and, as much of one as tasks, futures and timers need, an event loop.
+    """The router's clock, and as much of an event loop as tasks, futures and timers need.
 
-    Nothing is selected and no context kept: whoever waits for a thread or a socket waits for ever.
+    It has no selector and no contexts: a task that waits for a thread or a socket waits for ever.
     """
 
     def __init__(self) -> None:
@@ -46,19 +48,19 @@ class SwiftClock:
         await asyncio.sleep(seconds)
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
-        """Until `main` ends. Raises RuntimeError when everybody waits and no timer is set."""
+        """Runs until `main` ends. Raises RuntimeError when all tasks wait and no timer is set."""
         asyncio._set_running_loop(self)  # type: ignore[arg-type]  # noqa: SLF001  made for other loops
         try:
             task = self.create_task(main)
             while True:
-                self._run_what_is_ready()
+                self._run_ready()
                 if task.done():
                     return task.result()
                 self._jump()
         finally:
             asyncio._set_running_loop(None)  # noqa: SLF001  made for other loops
 
-    def _run_what_is_ready(self) -> None:
+    def _run_ready(self) -> None:
         while self._soon:
             call = self._soon.popleft()
             if call.callback:
@@ -73,7 +75,7 @@ class SwiftClock:
                 return
         raise RuntimeError("every task waits, and no timer is set that could wake one")
 
-    # ── What asyncio asks of a loop ──────────────────────────────────────────────────────────────
+    # ── What asyncio expects of a loop ────────────────────────────────────────────────────────────
 
     def time(self) -> float:
         return self._now
@@ -110,5 +112,5 @@ class SwiftClock:
         return asyncio.Task(coro, loop=self, name=name, context=context)  # type: ignore[arg-type]  # as above
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """A task failed and nobody looked: a bench that is wrong must not go on."""
+        """Raises the failure of a task that no other task awaited: a wrong bench must not go on."""
         raise RuntimeError(context["message"]) from context.get("exception")

@@ -1,11 +1,11 @@
-"""Who goes through the day: the router by each policy and hedge budget, and the peers."""
+"""The contenders: the router with each policy and hedge budget, and the peers."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from bench.outage.peers import PEERS
 from bench.outage.server import SimulatedServer
-from bench.outage.stage import Opens
+from bench.outage.simulation import OpenContender
 from llm_router.assembly import POLICIES
 from llm_router.clock import Clock, SystemRng
 from llm_router.connections.record import Connection
@@ -21,7 +21,7 @@ DEFAULT_POLICY = "latency"
 
 
 class Patchbay:
-    """The router itself, nothing of it modelled, over simulated servers."""
+    """The real router over simulated servers."""
 
     def __init__(
         self,
@@ -33,8 +33,8 @@ class Patchbay:
     ) -> None:
         options = replace(RouterOptions(), hedge_budget=budget)
         endpoints = [
-            Endpoint(_connection(one, place), one, options.breaker)
-            for place, one in enumerate(servers)
+            Endpoint(_connection(server, place), server, options.breaker)
+            for place, server in enumerate(servers)
         ]
         chosen = POLICIES.load(policy)()
         pool = Pool(endpoints, chosen, options.target, rng=SystemRng(number))
@@ -47,14 +47,14 @@ class Patchbay:
         await self._router.aclose()
 
 
-def _connection(one: SimulatedServer, place: int) -> Connection:
-    server = one.server
+def _connection(simulated: SimulatedServer, place: int) -> Connection:
+    server = simulated.server
     return Connection(
         name=server.name, priority=place, price_in=server.price_in, price_out=server.price_out
     )
 
 
-def patchbay(policy: str = DEFAULT_POLICY, budget: float = DEFAULT) -> Opens:
+def patchbay(policy: str = DEFAULT_POLICY, budget: float = DEFAULT) -> OpenContender:
     return lambda servers, clock, number: Patchbay(servers, clock, number, policy, budget)
 
 
@@ -62,7 +62,7 @@ def budget_name(budget: float) -> str:
     return f"{DEFAULT_POLICY}, hedges {budget:.0%}"
 
 
-CONTENDERS: dict[str, Opens] = (
+CONTENDERS: dict[str, OpenContender] = (
     {policy: patchbay(policy) for policy in POLICIES.names()}
     | {budget_name(b): patchbay(budget=b) for b in BUDGETS if b != DEFAULT}
     | PEERS

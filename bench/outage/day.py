@@ -1,9 +1,10 @@
-"""A day of traffic, drawn from a seed: who asks when, how each server is doing at that time, and
-what each would do with each question.
+"""A day of traffic, drawn from a seed: the questions, the state of each server at any time, and the
+outcome of each question at each server.
 
 Every draw belongs to a question and a server, not to an order of events, so that all contenders
-meet the same luck (common random numbers). The shapes: log-normal bodies, a Pareto tail, slower in
-busy hours; brown-outs that a vendor's servers share; slow patches and outages of single servers.
+meet the same luck (common random numbers). The distributions: log-normal bodies, a Pareto tail,
+slower in busy hours; brown-outs that a vendor's servers share; slow patches and outages of single
+servers.
 """
 
 import math
@@ -16,19 +17,20 @@ import numpy as np
 
 SECONDS = 86_400.0
 TRIES = 3
-"""How often one question may be put to one server with luck of its own each time."""
-_SLOT = 10.0  # s; the state of a server changes in such steps
+"""Requests of one question to one server that have draws of their own."""
+_SLOT = 10.0  # s; the state of a server changes in steps of this length
 _BLOCK = 1024  # questions drawn at once
-_BLOCKS_KEPT = 16
+_BLOCKS_CACHED = 16
 
 Fault = Literal["none", "hangs", "503", "refused", "empty", "breaks", "stalls", "drips"]
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """`median`, `spread` (of the logarithm): seconds to the first word of a short prompt; `tail`:
-    the share of replies that are far slower; `pace`: seconds a word. `limit`: requests allowed, as
-    a multiple of a day's mean traffic; 0: any number. Prices: dollars for a million tokens.
+    """A model server. `median`, `spread` (of the logarithm): of the seconds to the first word of a
+    short prompt; `tail`: the share of replies that are far slower; `pace`: seconds a word. `limit`:
+    requests allowed, as a multiple of a day's mean traffic; 0: any number. Prices: dollars for a
+    million tokens.
     """
 
     name: str
@@ -49,7 +51,7 @@ SERVERS = (
     Server("south-2", "south", 0.52, 0.40, 0.030, 0.011, 1.5, 0.15, 0.60),
     Server("own", "own", 0.75, 0.20, 0.004, 0.030, 0.0, 0.10, 0.10),
 )
-"""In the user's order."""
+"""The servers in the user's order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +59,13 @@ class Prompt:
     characters: int
     share: float
     slower: float
-    """How much longer the first word takes."""
+    """Factor by which the first word takes longer."""
 
 
 PROMPTS = (Prompt(1_500, 0.35, 1.0), Prompt(5_000, 0.45, 1.12), Prompt(20_000, 0.20, 1.5))
 _RUSH_HOURS = ((10.0, 2.0), (15.0, 2.5), (19.5, 1.5))
-"""Hour, and how many hours it is wide."""
-_QUIET = 0.12  # the traffic at night, of that of the busiest hour
+"""Hour of each rush, and its width in hours."""
+_QUIET = 0.12  # traffic at night, as a share of the busiest hour
 _SLOWER_IN_A_RUSH = 0.25
 _LONGEST_TAIL = 30.0
 
@@ -75,7 +77,7 @@ _ORDINARY: Mapping[Fault, float] = {
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """From `start` to `end` (s) these servers are so much slower, and fail so often."""
+    """A time, from `start` to `end` (s), in which some servers are slower or fail more often."""
 
     start: float
     end: float
@@ -85,7 +87,7 @@ class Episode:
 
 
 class State:
-    """How a server is doing."""
+    """The state of a server: its slowness and its faults."""
 
     def __init__(self, episodes: Sequence[Episode] = ()) -> None:
         self.slower = 1.0
@@ -105,7 +107,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`words`: how many the answer has; its first clause ends with word `clause`."""
+    """A caller's question. `words`: of its answer, whose first clause ends with word `clause`."""
 
     number: int
     at: float
@@ -116,11 +118,11 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
-    """What one server does with one question.
+class Outcome:
+    """The behaviour of one server for one question.
 
-    `first_word`: seconds to it; `pace`: seconds for each after it; `strikes_after`: the share of
-    the words that come before a fault that cuts them off.
+    `first_word`: seconds to it; `pace`: seconds for each word after it; `strikes_after`: the share
+    of the words before a fault that cuts off the rest.
     """
 
     first_word: float
@@ -130,7 +132,7 @@ class Fate:
 
 
 class Day:
-    """`replies` questions in one day. The same seed is the same day."""
+    """A day of `replies` questions. The same seed is the same day."""
 
     def __init__(self, replies: int, seed: int = 1) -> None:
         rng = np.random.default_rng(seed)
@@ -144,7 +146,7 @@ class Day:
         self._blocks: dict[int, list[list[list[list[float]]]]] = {}
 
     def questions(self) -> Iterator[Question]:
-        """In the order in which they are asked."""
+        """Yields the questions in the order in which they are asked."""
         for number in range(self.replies):
             yield Question(
                 number,
@@ -156,22 +158,22 @@ class Day:
             )
 
     def rate(self, server: int) -> float:
-        """Requests a second that it allows; 0: any number."""
+        """Returns the requests a second that the server allows; 0: any number."""
         return SERVERS[server].limit * self.replies / SECONDS
 
-    def fate(self, question: Question, server: int, again: int, now: float) -> Fate:
-        """If asked now, for the first time or `again`."""
-        body, tail, which, where = self._luck(question.number)[server][again % TRIES]
+    def outcome(self, question: Question, server: int, retry: int, now: float) -> Outcome:
+        """Returns the outcome of a request at this time: the first one, or a retry."""
+        body, tail, fault, where = self._draws(question.number)[server][retry % TRIES]
         one = SERVERS[server]
         state = self._states[server][min(int(now / _SLOT), len(self._states[server]) - 1)]
         slower = state.slower * (1 + _SLOWER_IN_A_RUSH * rush(now)) * question.prompt.slower
         if tail < one.tail:
             slower *= min(2.5 * (tail / one.tail) ** (-1 / 1.5), _LONGEST_TAIL)
         first_word = one.median * math.exp(one.spread * body) * slower
-        return Fate(first_word, one.pace * state.slower, state.fault(which), where)
+        return Outcome(first_word, one.pace * state.slower, state.fault(fault), where)
 
-    def _luck(self, number: int) -> list[list[list[float]]]:
-        """By server and try: a normal number and three in [0, 1)."""
+    def _draws(self, number: int) -> list[list[list[float]]]:
+        """Returns, by server and try, a normal number and three in [0, 1)."""
         block, place = divmod(number, _BLOCK)
         drawn = self._blocks.get(block)
         if drawn is None:
@@ -179,46 +181,46 @@ class Day:
             numbers = rng.random((_BLOCK, len(SERVERS), TRIES, 4))
             numbers[..., 0] = rng.standard_normal((_BLOCK, len(SERVERS), TRIES))
             drawn = self._blocks[block] = numbers.tolist()
-            if len(self._blocks) > _BLOCKS_KEPT:
+            if len(self._blocks) > _BLOCKS_CACHED:
                 del self._blocks[next(iter(self._blocks))]
         return drawn[place]
 
 
 def rush(seconds: float) -> float:
-    """How busy the hour is, from 0 to 1."""
+    """Returns how busy the time of day is, from 0 to 1."""
     hour = seconds / 3600
     return max(math.exp(-(((hour - at) / wide) ** 2)) for at, wide in _RUSH_HOURS)
 
 
 def episodes(seed: int) -> list[Episode]:
-    """What goes wrong that day. Every kind happens; when, how long and how badly is drawn."""
+    """Draws the episodes of a day. Every kind happens; its time, length and severity are drawn."""
     rng = random.Random(f"episodes {seed}")
     found: list[Episode] = []
 
-    def happen(servers: Sequence[int], minutes: tuple[float, float], **how: object) -> None:
+    def add(servers: Sequence[int], minutes: tuple[float, float], **effects: object) -> None:
         lasts = 60 * rng.uniform(*minutes)
         start = rng.uniform(0, SECONDS - lasts)
-        found.append(Episode(start, start + lasts, servers, **how))  # type: ignore[arg-type]  # Episode's own
+        found.append(Episode(start, start + lasts, servers, **effects))  # type: ignore[arg-type]  # the fields of Episode
 
     everyone = range(len(SERVERS))
     for vendor in sorted({server.vendor for server in SERVERS}):
         of_vendor = [place for place in everyone if SERVERS[place].vendor == vendor]
         for _ in range(2):
             hangs = {"hangs": rng.uniform(0.02, 0.2)}
-            happen(of_vendor, (8, 30), slower=rng.uniform(2.0, 5.0), faults=hangs)
-        happen(of_vendor, (2, 6), faults={"503": 0.95})
+            add(of_vendor, (8, 30), slower=rng.uniform(2.0, 5.0), faults=hangs)
+        add(of_vendor, (2, 6), faults={"503": 0.95})
     for place in everyone:
         for _ in range(10):
-            happen([place], (1, 4), slower=rng.uniform(1.8, 3.0))
+            add([place], (1, 4), slower=rng.uniform(1.8, 3.0))
         for fault, minutes in (("hangs", (2, 6)), ("refused", (1, 4)), ("empty", (2, 5))):
-            happen([place], minutes, faults={fault: rng.uniform(0.5, 1.0)})
+            add([place], minutes, faults={fault: rng.uniform(0.5, 1.0)})
         for fault in ("breaks", "stalls", "drips"):
-            happen([place], (3, 8), faults={fault: rng.uniform(0.1, 0.4)})
+            add([place], (3, 8), faults={fault: rng.uniform(0.1, 0.4)})
     return found
 
 
 def _states(found: Sequence[Episode]) -> list[list[State]]:
-    """By server and slot of the day."""
+    """Returns the states by server and slot of the day."""
     ordinary = State()
     by_server: list[list[State]] = []
     for place in range(len(SERVERS)):
@@ -234,14 +236,14 @@ def _states(found: Sequence[Episode]) -> list[list[State]]:
 
 
 def _arrivals(replies: int, rng: np.random.Generator) -> tuple[list[float], list[int]]:
-    """When each question comes, in order, and of which call. Calls begin by the hour's traffic; a
-    caller asks about eight times, a question every 8 to 25 seconds.
+    """Draws the time of each question, in order, and its call. Calls begin by the traffic of the
+    hour; a caller asks about eight times, a question every 8 to 25 seconds.
     """
     minutes = np.arange(0, SECONDS + 60, 60)
     rates = [_QUIET + (1 - _QUIET) * rush(minute) for minute in minutes[1:]]
     traffic = np.cumsum([0.0, *rates])
     turns = rng.geometric(1 / 8, replies + 100)
-    # Some more than are wanted: questions past midnight are another day's.
+    # Some more than needed, because questions past midnight are dropped.
     turns = turns[: np.searchsorted(np.cumsum(turns), 1.03 * replies + 50)]
     begins = np.interp(rng.random(len(turns)) * traffic[-1], traffic, minutes)
     calls = np.repeat(np.arange(len(turns)), turns)

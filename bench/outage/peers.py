@@ -1,8 +1,8 @@
-"""The peers' algorithms, modelled from their sources: who is asked next, after what, when.
+"""The peers' algorithms, modelled on their sources: which server they ask next, after what, when.
 
-Left out of all: their own work between the steps, jitter of their pauses (its mean is taken), and
-what tells servers apart but for their times and faults.
-A timeout is httpx's read timeout, as all of them set it: so long without a byte.
+All models leave out the peer's own work between the steps, the jitter of its pauses (the mean is
+taken), and all differences between servers but their times and faults. A timeout is httpx's read
+timeout, as all of them set it: the longest time without a byte.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from bench.outage.server import SimulatedServer
-from bench.outage.stage import Opens
+from bench.outage.simulation import OpenContender
 from llm_router.clock import Clock
 from llm_router.errors import RouterError, StatusError, UnreachableError
 from llm_router.types import ChatRequest, Chunk
@@ -34,29 +34,30 @@ async def _read(server: SimulatedServer, request: ChatRequest, timeout: float) -
 
 class _Peer:
     def __init__(self, servers: Sequence[SimulatedServer], clock: Clock) -> None:
-        self._servers, self._clock = servers, clock
+        self._servers = servers
+        self._clock = clock
 
     async def aclose(self) -> None:
-        """Most have nothing left to do."""
+        """Does nothing, because most peers have nothing to close."""
 
 
 class OneProvider(_Peer):
-    """No router: LiveKit's plugin asks the first server, again after a failure.
+    """No router: LiveKit's plugin asks the first server, and again after a failure.
 
-    livekit/agents/llm/llm.py `LLMStream._main_task`, types.py `APIConnectOptions`: 10 s, and three
-    more tries, after 0.1 s, then every 2 s; none once a word was given out.
+    livekit/agents/llm/llm.py `LLMStream._main_task`, types.py `APIConnectOptions`: a timeout of
+    10 s, and three more tries, after 0.1 s, then every 2 s; none after the first word.
     """
 
     async def reply(self, request: ChatRequest) -> Chunks:
         for pause in (0.1, 2.0, 2.0, None):
-            said = False
+            started = False
             try:
                 async with aclosing(self._attempt(request)) as chunks:
                     async for chunk in chunks:
-                        said = said or chunk.useful
+                        started = started or chunk.useful
                         yield chunk
             except _FAILURES:
-                if said or pause is None:
+                if started or pause is None:
                     raise
             else:
                 return
@@ -67,9 +68,11 @@ class OneProvider(_Peer):
 
 
 class FallbackAdapter(OneProvider):
-    """livekit/agents/llm/fallback_adapter.py: in order, each for `timeout` seconds. One that failed
-    is left out until a second request, of the same words in the background, was answered whole. The
-    session tries the adapter again as it would any model (see `OneProvider`).
+    """LiveKit's FallbackAdapter (livekit/agents/llm/fallback_adapter.py).
+
+    Asks the servers in order, each for `timeout` seconds. A failed server is left out until a
+    second request, with the same messages in the background, was answered whole. The session
+    retries the adapter like any model (see `OneProvider`).
     """
 
     def __init__(
@@ -87,15 +90,15 @@ class FallbackAdapter(OneProvider):
         all_failed = not any(self._available.values())
         for server in self._servers:
             if self._available[server] or all_failed:
-                said = False
+                started = False
                 try:
                     async with aclosing(_read(server, request, self._timeout)) as chunks:
                         async for chunk in chunks:
-                            said = said or chunk.useful
+                            started = started or chunk.useful
                             yield chunk
                 except _FAILURES:
                     self._available[server] = False
-                    if said:
+                    if started:
                         raise
                 else:
                     return
@@ -124,10 +127,13 @@ class FallbackAdapter(OneProvider):
 
 
 class LiteLLM(_Peer):
-    """litellm/router_python_core.py `async_function_with_retries`: one that is not cooling down,
-    two more tries at once, none while all cool down. router_utils/cooldown_handlers.py: it cools
-    down after a 429 for its Retry-After, else for 5 s when more than half of five requests or more
-    in this minute failed; refused connections do not count. `choose` is the strategy.
+    """LiteLLM's Router.
+
+    litellm/router_python_core.py `async_function_with_retries`: asks a server that is not cooling
+    down, and two more at once after failures; fails while all cool down.
+    router_utils/cooldown_handlers.py: a server cools down after a 429 for its Retry-After, else for
+    5 s when more than half of at least five requests in this minute failed; refused connections do
+    not count.
     """
 
     def __init__(
@@ -140,23 +146,25 @@ class LiteLLM(_Peer):
         by_latency: bool = False,
     ) -> None:
         super().__init__(servers, clock)
-        self._timeout, self._by_latency = timeout, by_latency
+        self._timeout = timeout
+        self._by_latency = by_latency
         self._chance = random.Random(number)
-        self._rests_until = dict.fromkeys(servers, 0.0)
+        self._cools_down_until = dict.fromkeys(servers, 0.0)
         self._minutes: dict[SimulatedServer, tuple[int, int, int]] = {}
         self._waits = {server: deque[float](maxlen=10) for server in servers}
 
     async def reply(self, request: ChatRequest) -> Chunks:
         for tries_left in (2, 1, 0):
-            started = self._clock.now()
-            well = [s for s in self._servers if self._rests_until[s] <= started]
-            if not well:
+            asked_at = self._clock.now()
+            available = [s for s in self._servers if self._cools_down_until[s] <= asked_at]
+            if not available:
                 raise UnreachableError("all cool down")
-            server, first_word = self._choose(well), None
+            server = self._choose(available)
+            first_word = None
             try:
                 async with aclosing(_read(server, request, self._timeout)) as chunks:
                     async for chunk in chunks:
-                        first_word = first_word or self._clock.now() - started
+                        first_word = first_word or self._clock.now() - asked_at
                         yield chunk
             except _FAILURES as failure:
                 self._count(server, failed=not isinstance(failure, UnreachableError))
@@ -168,14 +176,15 @@ class LiteLLM(_Peer):
                 self._waits[server].append(first_word or 0.0)
                 return
 
-    def _choose(self, well: Sequence[SimulatedServer]) -> SimulatedServer:
-        """router_strategy/simple_shuffle.py; lowest_latency.py: the lowest mean of the last ten
-        times to the first token. A timeout is noted in another list than streams are chosen by.
+    def _choose(self, available: Sequence[SimulatedServer]) -> SimulatedServer:
+        """Chooses at random (router_strategy/simple_shuffle.py), or by the lowest mean of the last
+        ten times to the first token (lowest_latency.py). Timeouts are recorded in another list,
+        which does not affect the choice for streams.
         """
         if not self._by_latency:
-            return self._chance.choice(well)
-        mean = {s: sum(self._waits[s]) / (len(self._waits[s]) or 1) for s in well}
-        return self._chance.choice([s for s in well if mean[s] == min(mean.values())])
+            return self._chance.choice(available)
+        mean = {s: sum(self._waits[s]) / (len(self._waits[s]) or 1) for s in available}
+        return self._chance.choice([s for s in available if mean[s] == min(mean.values())])
 
     def _count(self, server: SimulatedServer, *, failed: bool) -> None:
         minute = int(self._clock.now() / 60)
@@ -188,16 +197,18 @@ class LiteLLM(_Peer):
         now = self._clock.now()
         _, requests, failures = self._minutes[server]
         if isinstance(failure, StatusError) and failure.status == 429:
-            self._rests_until[server] = now + (failure.retry_after or 5.0)
+            self._cools_down_until[server] = now + (failure.retry_after or 5.0)
         elif requests >= 5 and failures / requests > 0.5:
-            self._rests_until[server] = now + 5.0
+            self._cools_down_until[server] = now + 5.0
 
 
 class FallbackModel(_Peer):
-    """pydantic_ai/models/fallback.py, _fallback.py `request_stream_until_first_event`: in order,
-    the next one on an error before the first event; `timeout` is `first_event_timeout`. Below it,
-    openai/_base_client.py asks each server twice more: after 0.5 s and 1 s, less up to a quarter,
-    or as Retry-After says.
+    """pydantic-ai's FallbackModel.
+
+    pydantic_ai/models/fallback.py, _fallback.py `request_stream_until_first_event`: asks the
+    servers in order, the next one after an error before the first event; `timeout` is
+    `first_event_timeout`. Below it, openai/_base_client.py asks each server twice more: after 0.5 s
+    and 1 s, less up to a quarter, or as Retry-After says.
     """
 
     def __init__(
@@ -229,13 +240,13 @@ class FallbackModel(_Peer):
             except (StatusError, UnreachableError) as failure:
                 if pause is None:
                     raise
-                told = failure.retry_after if isinstance(failure, StatusError) else None
-                await self._clock.sleep(told or pause * 0.875)
+                retry_after = failure.retry_after if isinstance(failure, StatusError) else None
+                await self._clock.sleep(retry_after or pause * 0.875)
             else:
                 return
 
 
-PEERS: dict[str, Opens] = {
+PEERS: dict[str, OpenContender] = {
     "FallbackAdapter": lambda servers, clock, _: FallbackAdapter(servers, clock, 5.0),
     "FallbackAdapter, 1 s": lambda servers, clock, _: FallbackAdapter(servers, clock, 1.0),
     "LiteLLM": lambda servers, clock, number: LiteLLM(servers, clock, number, 600.0),
@@ -247,4 +258,5 @@ PEERS: dict[str, Opens] = {
     "pydantic-ai, 1 s": lambda servers, clock, _: FallbackModel(servers, clock, 1.0),
     "one provider": lambda servers, clock, _: OneProvider(servers, clock),
 }
-"""As they come, and with the one setting that makes them give up on a silent server after 1 s."""
+"""Each peer with its defaults, and with the setting that limits the wait for a silent server to
+1 s."""

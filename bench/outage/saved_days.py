@@ -1,5 +1,5 @@
-"""Days that were played, kept in a folder: a run that was broken off goes on where it was, and a
-page can be made of days from several runs.
+"""Simulated days, saved in a folder, so that an interrupted run can be resumed and a page can show
+days from several runs.
 """
 
 import json
@@ -8,31 +8,33 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.outage.server import Bill
-from bench.outage.stage import Figures
+from bench.outage.simulation import Figures
 
 
-class Kept:
-    """One file for each contender, seed and length. What is in the folder belongs to one state of
-    the code: empty it when the router or the day has changed.
+class SavedDays:
+    """A file for each contender, seed and number of replies.
+
+    All files belong to the same version of the code: empty the folder when the router or the day
+    has changed.
     """
 
     def __init__(self, folder: Path, seed: int) -> None:
         self._folder = folder / f"seed-{seed}"
 
-    def put(self, day: Figures) -> None:
+    def save(self, day: Figures) -> None:
         path = self._path(day.contender, day.replies)
         path.parent.mkdir(parents=True, exist_ok=True)
         facts = asdict(day) | {"first_words": [round(wait, 4) for wait in day.first_words]}
-        written = path.with_suffix(".part")
-        written.write_text(json.dumps(facts), encoding="utf-8")
-        written.replace(path)
+        partial = path.with_suffix(".part")
+        partial.write_text(json.dumps(facts), encoding="utf-8")
+        partial.replace(path)
 
     def find(self, contender: str, replies: int) -> Figures | None:
         path = self._path(contender, replies)
         return _read(path) if path.exists() else None
 
     def longest(self, contender: str) -> Figures | None:
-        """Its day with the most replies."""
+        """Returns the contender's day with the most replies."""
         lengths = [int(path.stem) for path in (self._folder / contender).glob("*.json")]
         return self.find(contender, max(lengths)) if lengths else None
 
@@ -42,5 +44,6 @@ class Kept:
 
 def _read(path: Path) -> Figures:
     facts = json.loads(path.read_text(encoding="utf-8"))
-    waits, bill = array("d", facts.pop("first_words")), Bill(**facts.pop("bill"))
+    waits = array("d", facts.pop("first_words"))
+    bill = Bill(**facts.pop("bill"))
     return Figures(**facts, first_words=waits, bill=bill)

@@ -1,29 +1,30 @@
-"""Servers that do with each question what the day says, and the bill for it."""
+"""Simulated servers that behave as the day determines, and the bill for their work."""
 
 import math
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from bench.outage.day import PROMPTS, SECONDS, SERVERS, Day, Fate, Question, Server
+from bench.outage.day import PROMPTS, SECONDS, SERVERS, Day, Outcome, Question, Server
 from llm_router.clock import Clock
 from llm_router.connections.record import Continuation
 from llm_router.errors import BrokenStreamError, StatusError, UnreachableError
 from llm_router.types import ChatRequest, Chunk
 
-_WORD = 6  # characters of each, its space included: 0.4 s at talking speed
-_TOKENS_OF_A_WORD, _CHARACTERS_OF_A_TOKEN = 1.3, 4.0
-_BATCH = 0.15  # s of words that come at once, to save steps; no router takes that for a stall
-_BURST = 60.0  # s of its limit that a server lets pass at once: it counts by the minute
+_WORD = 6  # characters of a word, its space included: 0.4 s at talking speed
+_TOKENS_OF_A_WORD = 1.3
+_CHARACTERS_OF_A_TOKEN = 4.0
+_BATCH = 0.15  # s of words that are sent at once, to save steps; too short to seem a stall
+_BURST = 60.0  # s of its limit that a server admits at once: it counts by the minute
 _DRIP = 1.0  # s between two words
-_NO = 0.06  # s until a server has refused
-_HAIR = 1e-6  # words; against a rounding error
+_REFUSAL = 0.06  # s until a server has refused
+_ROUNDING = 1e-6  # words
 _MESSAGES = {p: ({"role": "user", "content": "x" * p.characters},) for p in PROMPTS}
 
 
 @dataclass(slots=True)
 class Bill:
-    """`requests` that were sent, `generated` words, and the `cost` of prompts and words, in
+    """The work of the servers: requests, generated words, and the cost of prompts and words in
     dollars.
     """
 
@@ -42,19 +43,21 @@ def price(server: Server, question: Question, words: int) -> float:
 
 
 def words_in(text: str) -> int:
-    """Of an answer, or of its beginning."""
+    """Counts the words of an answer, or of its beginning."""
     return -(-len(text) // _WORD)
 
 
-class Asked:
-    """A question on its way, and how often each server was asked. Servers find it where the request
-    carries what is meant for them.
+class PendingQuestion:
+    """A question in flight, and the number of requests to each server.
+
+    Servers find it in the request's `livekit_context`.
     """
 
     def __init__(self, day: Day, question: Question) -> None:
         self.question = question
         self.text = answer(question.words, question.clause)
-        self._day, self._tries = day, [0] * len(SERVERS)
+        self._day = day
+        self._tries = [0] * len(SERVERS)
 
     def request(self) -> ChatRequest:
         return ChatRequest(
@@ -64,79 +67,85 @@ class Asked:
             livekit_context=self,
         )
 
-    def fate(self, server: int, now: float) -> Fate:
+    def outcome(self, server: int, now: float) -> Outcome:
         self._tries[server] += 1
-        return self._day.fate(self.question, server, self._tries[server] - 1, now)
+        return self._day.outcome(self.question, server, self._tries[server] - 1, now)
 
 
 @cache
 def answer(words: int, clause: int) -> str:
-    """No two words alike, or a seam would take one for a repetition."""
-    said = [f"w{number:04d} " for number in range(words)]
-    said[clause - 1] = f"w{clause:03d}, "
-    said[-1] = f"w{words:03d}."
-    return "".join(said)
+    """Returns an answer of different words, because a resumed reply drops repeated ones."""
+    spoken = [f"w{number:04d} " for number in range(words)]
+    spoken[clause - 1] = f"w{clause:03d}, "
+    spoken[-1] = f"w{words:03d}."
+    return "".join(spoken)
 
 
 class SimulatedServer:
-    """A provider that does what the day says of its server, and writes the bill."""
+    """A provider that behaves as the day determines, and adds to the bill."""
 
     continuation: Continuation = "trailing"
     last_resort = False
 
     def __init__(self, place: int, day: Day, clock: Clock, bill: Bill) -> None:
-        self.server, self._place, self._clock, self._bill = SERVERS[place], place, clock, bill
+        self.server = SERVERS[place]
+        self._place = place
+        self._clock = clock
+        self._bill = bill
         self._rate = day.rate(place)
-        self._tokens, self._filled_at = 0.0, -math.inf
+        self._tokens = 0.0
+        self._filled_at = -math.inf
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        asked: Asked = request.livekit_context
-        fate = asked.fate(self._place, self._clock.now())
+        pending: PendingQuestion = request.livekit_context
+        outcome = pending.outcome(self._place, self._clock.now())
         self._bill.requests += 1
-        await self._admit(fate)
-        given, words = words_in(request.prefix), asked.question.words
-        is_cut = fate.fault in {"breaks", "stalls"}
-        end = given + max(1, int(fate.strikes_after * (words - given))) if is_cut else words
-        pace = _DRIP if fate.fault == "drips" else fate.pace
+        await self._admit(outcome)
+        given = words_in(request.prefix)
+        words = pending.question.words
+        is_cut = outcome.fault in {"breaks", "stalls"}
+        end = given + max(1, int(outcome.strikes_after * (words - given))) if is_cut else words
+        pace = _DRIP if outcome.fault == "drips" else outcome.pace
         began = math.inf
         try:
-            await self._clock.sleep(fate.first_word)
-            if fate.fault == "empty":
+            await self._clock.sleep(outcome.first_word)
+            if outcome.fault == "empty":
                 yield Chunk(finish_reason="stop")
                 return
             began = self._clock.now()
-            at, upto = given, given + 1
+            at = given
+            upto = given + 1
             while True:
                 finish = "stop" if upto == end and not is_cut else None
-                yield Chunk(text=asked.text[_WORD * at : _WORD * upto], finish_reason=finish)
+                yield Chunk(text=pending.text[_WORD * at : _WORD * upto], finish_reason=finish)
                 if upto == end:
                     break
-                at, upto = upto, _batch_end(upto, pace, asked.question.clause, end)
+                at, upto = upto, _batch_end(upto, pace, pending.question.clause, end)
                 await self._clock.sleep(pace * (upto - at))
-            if fate.fault == "stalls":
+            if outcome.fault == "stalls":
                 await self._clock.sleep(SECONDS)
             if is_cut:
                 raise BrokenStreamError("reset")
         finally:
-            # Words go on being generated until nobody listens.
-            spoke = self._clock.now() - began
-            made = min(end - given, int(spoke / pace + _HAIR) + 1) if spoke >= 0 else 0
-            self._bill.add(self.server, asked.question, made)
+            # The server generates words until the client closes the stream.
+            spent = self._clock.now() - began
+            made = min(end - given, int(spent / pace + _ROUNDING) + 1) if spent >= 0 else 0
+            self._bill.add(self.server, pending.question, made)
 
-    async def _admit(self, fate: Fate) -> None:
-        if (wait := self._over_the_limit(self._clock.now())) > 0:
-            await self._clock.sleep(_NO)
+    async def _admit(self, outcome: Outcome) -> None:
+        if (wait := self._wait_for_limit(self._clock.now())) > 0:
+            await self._clock.sleep(_REFUSAL)
             raise StatusError(429, retry_after=math.ceil(wait))
-        if fate.fault == "hangs":
+        if outcome.fault == "hangs":
             await self._clock.sleep(SECONDS)
-        if fate.fault == "503":
-            await self._clock.sleep(_NO)
+        if outcome.fault == "503":
+            await self._clock.sleep(_REFUSAL)
             raise StatusError(503)
-        if fate.fault == "refused":
+        if outcome.fault == "refused":
             raise UnreachableError("refused")
 
-    def _over_the_limit(self, now: float) -> float:
-        """Seconds until another request is allowed; 0: this one is (a token bucket)."""
+    def _wait_for_limit(self, now: float) -> float:
+        """Returns the seconds until a request is allowed (a token bucket); 0 if this one is."""
         if not self._rate:
             return 0.0
         most = max(1.0, self._rate * _BURST)
@@ -148,20 +157,20 @@ class SimulatedServer:
         return 0.0
 
     async def warm(self) -> None:
-        """Nothing to open."""
+        """Does nothing: no connection to open."""
 
     async def probe(self) -> None:
-        """Nobody asks."""
+        """Does nothing: this bench probes no server."""
 
     async def models(self) -> Sequence[str]:
         return [self.server.name]
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """Does nothing: no connection to close."""
 
 
 def _batch_end(upto: int, pace: float, clause: int, end: int) -> int:
-    """The word up to which the next chunk goes. The first clause is a chunk's end, as a voice can
-    begin with it.
+    """Returns the word at which the next chunk ends. The first clause ends a chunk, because a voice
+    can begin with it.
     """
     return min(upto + max(1, int(_BATCH / pace)), clause if upto < clause else end, end)

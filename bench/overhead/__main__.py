@@ -1,66 +1,45 @@
-"""What the router costs while all is well: on the way of a reply, in deciding, and in memory.
+"""Measures the cost of the router while all is well: in a reply, in choosing, and in memory.
 
 python -m bench.overhead --rounds 100
 """
 
-import argparse
 import asyncio
 import logging
 import sys
-from pathlib import Path
 
-from bench.overhead.deciding import bytes_of_an_endpoint, choosing, recording
-from bench.overhead.page import Figures, goals, micro, tables, write
-from bench.overhead.streaming import bytes_of_a_reply, costs, crowds
-from bench.report.table import progress
+from bench.overhead.deciding import bytes_of_an_endpoint, measure_choosing, measure_recording
+from bench.overhead.page import Figures, make_goals, make_page
+from bench.overhead.streaming import bytes_of_a_reply, measure_costs, measure_crowds
+from bench.report.command import BenchParser, finish, terminal_progress
 
-PAGE = Path(__file__).parents[2] / "docs" / "bench" / "overhead.md"
 _FEWEST_ROUNDS = 20
 
 
 def measure(rounds: int) -> Figures:
-    tell = progress()
-    found = Figures(
-        costs=asyncio.run(costs(rounds, tell)),
-        crowds=asyncio.run(crowds(tell)),
-        choosing=choosing(rounds, tell),
-        recording=recording(10 * rounds),
+    progress = terminal_progress()
+    figures = Figures(
+        costs=asyncio.run(measure_costs(rounds, progress)),
+        crowds=asyncio.run(measure_crowds(progress)),
+        choosing=measure_choosing(rounds, progress),
+        recording=measure_recording(10 * rounds),
         endpoint_bytes=bytes_of_an_endpoint(),
         reply_bytes=asyncio.run(bytes_of_a_reply()),
     )
-    tell("")
-    return found
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--rounds", type=int, default=400, metavar="N",
-        help="first words of each contender, choices of each policy (default: %(default)s, "
-        "about 3 minutes)",
-    )  # fmt: skip
-    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name} and its picture")
-    parser.add_argument("--check", action="store_true", help="exit with 1 if a goal was missed")
-    chosen = parser.parse_args()
-    if chosen.rounds < _FEWEST_ROUNDS:
-        parser.error(f"--rounds {chosen.rounds} is below {_FEWEST_ROUNDS}")
-    return chosen
+    progress("")
+    return figures
 
 
 def main() -> int:
-    chosen = _arguments()
+    parser = BenchParser("bench.overhead", __doc__, page="overhead.md")
+    parser.add_number(
+        "--rounds", 400, "first words of each contender, choices of each policy; about 3 minutes",
+        least=_FEWEST_ROUNDS,
+    )  # fmt: skip
+    chosen = parser.parse_args()
     logging.getLogger("llm_router").setLevel(logging.CRITICAL)
-    found = measure(chosen.rounds)
-    print(tables(found))
-    if chosen.write:
-        write(PAGE, found)
-        print(f"written: {PAGE} and its picture")
-    missed = [goal for goal in goals(found) if not goal.is_met]
-    for goal in missed:
-        print(f"MISSED: {goal.says}: {micro(goal.measured)} µs, not {micro(goal.limit)} µs")
-    return 1 if missed and chosen.check else 0
+    figures = measure(chosen.rounds)
+    print(make_page(figures).text)
+    return finish(chosen, lambda: make_page(figures), make_goals(figures))
 
 
 if __name__ == "__main__":

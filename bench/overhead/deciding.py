@@ -1,4 +1,4 @@
-"""What it costs to decide: choosing among many endpoints, recording a sample, remembering them."""
+"""The cost of deciding: choosing among many endpoints, recording a sample, and memory."""
 
 import gc
 import random
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import count
 from time import perf_counter
 
-from bench.first_word.turn import quantile
+from bench.report.command import Progress
 from llm_router.assembly import POLICIES
 from llm_router.connections.record import Connection
 from llm_router.routing.endpoint import Endpoint
@@ -27,10 +27,10 @@ _MESSAGES = [
 
 @dataclass(frozen=True, slots=True)
 class Choosing:
-    """Seconds that one policy takes to order so many endpoints.
+    """Seconds that a policy takes to rank so many endpoints.
 
-    `after_a_reply`: another reply has ended since, and its endpoint's times and load have changed;
-    `new_session`: a session that was never seen before.
+    `after_a_reply`: after another reply has ended and changed the times and the load of its
+    endpoint; `new_session`: for a session without history.
     """
 
     policy: str
@@ -39,23 +39,29 @@ class Choosing:
     new_session: Sequence[float]
 
 
-def choosing(
-    rounds: int, tell: Callable[[str], None], sizes: Sequence[int] = SIZES
+def measure_choosing(
+    rounds: int, progress: Progress, sizes: Sequence[int] = SIZES
 ) -> list[Choosing]:
-    return [_choosing(policy, size, rounds, tell) for policy in POLICIES.names() for size in sizes]
+    choosing = []
+    for policy in POLICIES.names():
+        for size in sizes:
+            progress(f"choosing: {policy} among {size}")
+            choosing.append(_measure_policy(policy, size, rounds))
+    return choosing
 
 
-def _choosing(policy: str, size: int, rounds: int, tell: Callable[[str], None]) -> Choosing:
-    tell(f"choosing: {policy} among {size}")
+def _measure_policy(policy: str, size: int, rounds: int) -> Choosing:
     endpoints = _endpoints(size)
     pool = Pool(endpoints, POLICIES.load(policy)(), 0.8)
-    sessions, now = [_request(f"session {n}") for n in range(_SESSIONS)], count(0.0, 0.01)
+    sessions = [_request(f"session {n}") for n in range(_SESSIONS)]
+    now = count(0.0, 0.01)
     for request, endpoint in zip(sessions, endpoints * _SESSIONS, strict=False):
         pool.plan(request, 0.0)
         pool.record_answer(request.session_id, endpoint)
-    after_a_reply, new_session = [], []
+    after_a_reply = []
+    new_session = []
     for number in range(rounds):
-        _reply(endpoints[number * 7 % size], next(now))
+        _finish_reply(endpoints[number * 7 % size], next(now))
         request = sessions[number % _SESSIONS]
         after_a_reply.append(_seconds(lambda: pool.plan(request, 0.0)))  # noqa: B023  called at once
     for number in range(max(10, rounds // 50)):
@@ -64,31 +70,35 @@ def _choosing(policy: str, size: int, rounds: int, tell: Callable[[str], None]) 
     return Choosing(policy, size, after_a_reply, new_session)
 
 
-def recording(rounds: int) -> Sequence[float]:
-    """Seconds that one sample takes, with telling the pool that its endpoint has changed."""
+def measure_recording(rounds: int) -> Sequence[float]:
+    """Measures the seconds that one sample takes, its notice to the pool included."""
     endpoints = _endpoints(100)
     pool = Pool(endpoints, POLICIES.load("latency")(), 0.8)
     pool.plan(_request("session"), 0.0)
-    took, now = [], count(0.0, 0.01)
+    took = []
+    now = count(0.0, 0.01)
     for number in range(rounds):
-        latency, moment = endpoints[number % 100].latency, next(now)
+        latency = endpoints[number % 100].latency
+        moment = next(now)
         took.append(_seconds(lambda: latency.record_first_clause(0, 0.4, moment)))  # noqa: B023  called at once
     return took
 
 
 def bytes_of_an_endpoint(number: int = 200) -> float:
-    """Memory of one that was measured with prompts of every size, without its HTTP client."""
-    kept: list[Endpoint] = []
-    with memory() as grown:
-        kept += _endpoints(number)
-        pool = Pool(kept, POLICIES.load("latency")(), 0.8)
+    """Returns the memory of an endpoint that was measured with prompts of every size, without its
+    HTTP client.
+    """
+    endpoints: list[Endpoint] = []
+    with measure_memory() as grown:
+        endpoints += _endpoints(number)
+        pool = Pool(endpoints, POLICIES.load("latency")(), 0.8)
         pool.plan(_request("session"), 0.0)
     return grown[0] / number
 
 
 @contextmanager
-def memory() -> Iterator[list[float]]:
-    """Bytes by which what is in use has grown when the block ends."""
+def measure_memory() -> Iterator[list[float]]:
+    """Appends to the list, when the block ends, the bytes by which memory in use has grown."""
     gc.collect()
     tracemalloc.start()
     grown: list[float] = []
@@ -98,10 +108,6 @@ def memory() -> Iterator[list[float]]:
         grown.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
-
-
-def median(values: Sequence[float]) -> float:
-    return quantile(values, 0.5)
 
 
 def _endpoints(number: int) -> list[Endpoint]:
@@ -129,8 +135,8 @@ def _request(session: str) -> ChatRequest:
 _REQUEST = ChatRequest(messages=_MESSAGES, speech=True, integration="livekit")
 
 
-def _reply(endpoint: Endpoint, now: float) -> None:
-    """What one reply changes at its endpoint."""
+def _finish_reply(endpoint: Endpoint, now: float) -> None:
+    """Changes the endpoint as a reply does."""
     endpoint.in_flight += 1
     endpoint.latency.record_first_word(0, 0.3, now)
     endpoint.latency.record_first_clause(0, 0.6, now)

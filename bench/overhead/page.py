@@ -1,29 +1,29 @@
-"""The figures of the overhead bench, what was promised of them, and the page made of them."""
+"""The figures, the goals and the page of this bench."""
 
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import matplotlib as mpl
-
-mpl.use("agg")  # no display is needed
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-
-from bench.first_word.contenders import versions
-from bench.first_word.turn import quantile
-from bench.overhead.deciding import SIZES, Choosing, median
+from bench.overhead.deciding import SIZES, Choosing
 from bench.overhead.streaming import TOKEN_RATE, Cost, Crowd
-from bench.report.table import machine, markdown_table, milliseconds, percent, text_table
+from bench.peers.runner import versions
+from bench.report.goals import Goal
+from bench.report.page import Page, Picture, Section, list_versions, load
+from bench.report.picture import COLOURS, draw_bars, draw_lines, figure
+from bench.report.quantiles import median, quantile
+from bench.report.table import Table, microseconds, milliseconds, percent
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
-"""Okabe and Ito, "Color universal design" (2008)."""
+_PACKAGES = ("patchbay", "livekit-agents", "livekit-plugins-openai", "openai", "httpx2")
+_CHOICE = 50e-6
+"""Seconds that choosing among the most endpoints may take."""
+_REFERENCE_CHUNK = 126e-6
+"""Seconds of work for a chunk of bare httpx2 on the machine that the promises were made for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """`reply_bytes`: of a reply in flight, by contender."""
+    """`reply_bytes`: memory of a reply in flight, by contender."""
 
     costs: Sequence[Cost]
     crowds: Sequence[Crowd]
@@ -43,250 +43,196 @@ class Figures:
         return self.costs[0]
 
     @property
-    def slower(self) -> float:
-        """How many times longer this machine takes for a chunk than that of the promises."""
-        return max(1.0, median(self.bare.chunk) / _YARDSTICK)
-
-    @property
     def ours(self) -> Cost:
         return self.costs[-1]
 
-
-_CHOICE = 50e-6
-"""Seconds that choosing among the most endpoints may take."""
-_YARDSTICK = 126e-6
-"""Seconds of work for each chunk of bare httpx2 on the machine that the promises were made for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """What is measured and how much was promised that it takes at most, in seconds; and how many
-    times slower this machine is than the one of the promise.
-    """
-
-    says: str
-    measured: float
-    promised: float
-    slower: float
-
     @property
-    def limit(self) -> float:
-        return self.promised * self.slower
-
-    @property
-    def is_met(self) -> bool:
-        return self.measured <= self.limit
-
-    @property
-    def cells(self) -> list[str]:
-        return [
-            self.says,
-            micro(self.promised),
-            micro(self.limit),
-            micro(self.measured),
-            "reached" if self.is_met else "MISSED",
-        ]
+    def slowdown(self) -> float:
+        """Time that this machine takes for a chunk over that of the reference; at least 1."""
+        return max(1.0, median(self.bare.chunk) / _REFERENCE_CHUNK)
 
 
-def goals(found: Figures) -> list[Goal]:
-    most = [one for one in found.choosing if one.endpoints == max(SIZES)]
-    default = next(one for one in most if one.policy == "latency")
-    slowest = max(most, key=lambda one: median(one.after_a_reply))
+def make_goals(figures: Figures) -> list[Goal]:
+    """Returns the goals in microseconds, with limits for the speed of this machine."""
+    largest = [one for one in figures.choosing if one.endpoints == max(SIZES)]
+    default = next(one for one in largest if one.policy == "latency")
+    slowest = max(largest, key=lambda one: median(one.after_a_reply))
     among = f"choosing among {max(SIZES):,}"
-    first_word = quantile(found.ours.worked, 0.99) - quantile(found.bare.worked, 0.99)
+    first_word = quantile(figures.ours.worked, 0.99) - quantile(figures.bare.worked, 0.99)
     promises = (
         ("work added to the first word, p99", first_word, 1e-3),
-        ("work added to each chunk", _added(found.ours, found.bare), 20e-6),
+        ("work added to each chunk", _added(figures.ours, figures.bare), 20e-6),
         (f"{among}, latency", median(default.after_a_reply), _CHOICE),
         (f"{among}, slowest policy ({slowest.policy})", median(slowest.after_a_reply), _CHOICE),
-        ("recording a sample", median(found.recording), 5e-6),
+        ("recording a sample", median(figures.recording), 5e-6),
     )
-    return [Goal(*promise, found.slower) for promise in promises]
+    return [
+        Goal(name, measured * 1e6, promised * figures.slowdown * 1e6, "µs", ",.1f")
+        for name, measured, promised in promises
+    ]
 
 
 def _added(ours: Cost, bare: Cost) -> float:
-    """To each chunk. Round by round, since what else a machine does changes all the time."""
+    """Returns the work added to each chunk, compared round by round, because the machine's other
+    work changes all the time.
+    """
     return median([our - its for our, its in zip(ours.chunk, bare.chunk, strict=True)])
 
 
-def micro(value: float) -> str:
-    """Of a time in seconds."""
-    return f"{value * 1e6:,.1f}"
+def make_page(figures: Figures) -> Page:
+    return Page(
+        title="Overhead",
+        summary="The cost of the router while all is well, over the HTTP client alone: at the same "
+        "server in another process, side by side in every round.",
+        command="bench.overhead --write",
+        conditions=f"{load()}; {list_versions(versions(_PACKAGES))}.\n\n{_WORK}",
+        pictures=[
+            Picture(
+                "Choosing by number of endpoints; work of each chunk; how busy a core is; memory",
+                partial(_draw, figures),
+            )
+        ],
+        sections=[
+            Section("Goals", [_GOALS, _goals(figures)]),
+            Section("One reply", [_ONE_REPLY, _one_reply(figures)]),
+            Section("Many replies at once", [_MANY_REPLIES, _many_replies(figures)]),
+            Section("Choosing", [_CHOOSING, _choosing(figures)]),
+            Section("Memory", [_MEMORY, _memory(figures)]),
+        ],
+    )
 
 
-def sections(found: Figures) -> list[tuple[str, Sequence[str], list[list[str]]]]:
-    """Title, head and rows of each table."""
-    return [
-        (
-            "Goals",
-            ("", "promised µs", "here µs", "measured µs", ""),
-            [goal.cells for goal in goals(found)],
-        ),
-        (
-            "One reply",
-            (
-                "",
-                "first word p50 ms",
-                "p99 ms",
-                "work p50 ms",
-                "work p99 ms",
-                "chunk work µs",
-                "over bare µs",
-                "",
-            ),
-            [
-                [
-                    one.name,
-                    *(milliseconds(quantile(one.passed, q)) for q in (0.5, 0.99)),
-                    *(milliseconds(quantile(one.worked, q)) for q in (0.5, 0.99)),
-                    micro(median(one.chunk)),
-                    micro(_added(one, found.bare)),
-                    "",
-                ]
-                for one in found.costs
-            ],
-        ),
-        (
-            "Many replies at once",
-            ("", "replies", "core busy", "chunk work µs", "late ms", ""),
-            [
-                [
-                    one.name,
-                    str(one.replies),
-                    percent(one.busy),
-                    micro(one.chunk),
-                    milliseconds(one.late),
-                    "",
-                ]
-                for one in found.crowds
-            ],
-        ),
-        (
-            "Choosing",
-            ("policy", "endpoints", "p50 µs", "p99 µs", "new session p50 µs", ""),
-            [
-                [
-                    one.policy,
-                    f"{one.endpoints:,}",
-                    micro(median(one.after_a_reply)),
-                    micro(quantile(one.after_a_reply, 0.99)),
-                    micro(median(one.new_session)),
-                    "",
-                ]
-                for one in found.choosing
-            ],
-        ),
-        (
-            "Memory",
-            ("", "kB", ""),
-            [[what, f"{size:.1f}", ""] for what, size in found.kilobytes.items()],
-        ),
+def _goals(figures: Figures) -> Table:
+    rows = [
+        [
+            goal.name,
+            f"{goal.limit / figures.slowdown:,.1f}",
+            f"{goal.limit:,.1f}",
+            f"{goal.measured:,.1f}",
+            goal.verdict,
+        ]
+        for goal in make_goals(figures)
     ]
+    return Table(("", "promised µs", "here µs", "measured µs", ""), rows, last_is_text=True)
 
 
-def tables(found: Figures) -> str:
-    return "\n\n".join(
-        f"{title}\n{text_table(head, rows)}" for title, head, rows in sections(found)
-    )
-
-
-def write(page: Path, found: Figures) -> None:
-    """The page, and beside it a picture of the same name."""
-    picture = page.with_suffix(".png")
-    page.parent.mkdir(parents=True, exist_ok=True)
-    intro = _INTRO.format(
-        picture=picture.name,
-        where=machine(),
-        load=os.getloadavg()[0],
-        versions=versions(),
-        rate=TOKEN_RATE,
-    )
-    parts = [
-        f"## {title}\n\n{_SAYS[title]}\n\n{markdown_table(head, rows)}"
-        for title, head, rows in sections(found)
+def _one_reply(figures: Figures) -> Table:
+    rows = [
+        [
+            one.name,
+            *(milliseconds(quantile(one.elapsed, q)) for q in (0.5, 0.99)),
+            *(milliseconds(quantile(one.worked, q)) for q in (0.5, 0.99)),
+            microseconds(median(one.chunk)),
+            microseconds(_added(one, figures.bare)),
+        ]
+        for one in figures.costs
     ]
-    page.write_text("\n\n".join([intro, *parts]) + "\n", encoding="utf-8")
-    _draw(picture, found)
+    head = (
+        "", "first word p50 ms", "p99 ms", "work p50 ms", "work p99 ms", "chunk work µs",
+        "over bare µs",
+    )  # fmt: skip
+    return Table(head, rows)
 
 
-def _draw(path: Path, found: Figures) -> None:
-    figure, (choosing, chunks, crowds, memory) = plt.subplots(
-        1, 4, layout="constrained", facecolor="white", figsize=(18, 4.4)
-    )
-    for colour, policy in zip(_COLOURS, dict.fromkeys(c.policy for c in found.choosing)):  # noqa: B905  colours to spare
-        of = [one for one in found.choosing if one.policy == policy]
-        values = [median(one.after_a_reply) * 1e6 for one in of]
-        choosing.plot([one.endpoints for one in of], values, "o-", color=colour, label=policy)
-    goal = _CHOICE * found.slower * 1e6
-    choosing.axhline(goal, color="#888888", linestyle="--", label="goal here")
-    choosing.set(xscale="log", ylim=(0, None), xlabel="endpoints", title="choosing, p50 in µs")
-    choosing.legend(frameon=False, fontsize=8, ncols=2)
-    names = [one.name for one in found.costs]
-    _bars(chunks, names, [median(one.chunk) * 1e6 for one in found.costs])
-    chunks.set(title="work of each chunk, p50 in µs")
-    for name in dict.fromkeys(one.name for one in found.crowds):
-        crowd = [one for one in found.crowds if one.name == name]
-        busy = [one.busy * 100 for one in crowd]
-        colour = _COLOURS[names.index(name)]
-        crowds.plot([one.replies for one in crowd], busy, "o-", color=colour, label=name)
-    crowds.set(xlabel="replies at once", ylim=(0, 105), title="core busy, in percent")
-    crowds.legend(frameon=False)
-    _bars(memory, list(found.kilobytes), found.kilobytes.values())
-    memory.set(title="memory, in kB")
-    for axis in (choosing, chunks, crowds, memory):
-        axis.grid(axis="y", color="#dddddd")
-        axis.set_axisbelow(True)
-        axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+def _many_replies(figures: Figures) -> Table:
+    rows = [
+        [
+            one.name,
+            str(one.replies),
+            percent(one.busy),
+            microseconds(one.chunk),
+            milliseconds(one.late),
+        ]
+        for one in figures.crowds
+    ]
+    return Table(("", "replies", "core busy", "chunk work µs", "late ms"), rows)
 
 
-def _bars(axis: Axes, names: Sequence[str], values: Iterable[float]) -> None:
-    axis.bar(range(len(names)), list(values), color=_COLOURS[: len(names)])
-    axis.set_xticks(range(len(names)), [name.replace(", ", "\n") for name in names])
+def _choosing(figures: Figures) -> Table:
+    rows = [
+        [
+            one.policy,
+            f"{one.endpoints:,}",
+            microseconds(median(one.after_a_reply)),
+            microseconds(quantile(one.after_a_reply, 0.99)),
+            microseconds(median(one.new_session)),
+        ]
+        for one in figures.choosing
+    ]
+    return Table(("policy", "endpoints", "p50 µs", "p99 µs", "new session p50 µs"), rows)
 
 
-_SAYS = {
-    "Goals": (
-        "What is promised, and whether this run kept it. The promises are for a machine on which a "
-        f"chunk of bare httpx2 is {_YARDSTICK * 1e6:.0f} µs of work; **here** is the same at the "
-        "speed of this one, by what such a chunk took in this run. What is added is what the "
-        "router takes more than a bare httpx2 stream from the same server; below zero, it takes "
-        "less, since its client reads from the socket by a shorter way."
-    ),
-    "One reply": (
-        "Time to the first word of a one-word reply, and the work of each chunk of a long one. "
-        "“Our network” is `llm_router/net/network.py`, which is all that the second has of ours. "
-        "“Our provider” is the HTTP client with our parser; “router” is all of it, as "
-        "`router.stream` gives it out: raced, metered and watched. **Over bare**: the median, over "
-        "all rounds, of what a chunk took more than the first row's in the same round."
-    ),
-    "Many replies at once": (
-        "At as many words a second each as a model gives. **Core busy**: the part of one core that "
-        "this process used. **Late**: by how much the last reply ended after its last word was "
-        "due, the server's own lateness included."
-    ),
-    "Choosing": (
-        "From the request to the whole order, after a reply has ended and changed the times of its "
-        "endpoint. **New session**: one that was never seen; `affinity` and `weighted` draw up an "
-        "order of its own for it once, a hash for each endpoint, and remember it."
-    ),
-    "Memory": (
-        "As `tracemalloc` counts it. An endpoint has been measured with prompts of every size; its "
-        "HTTP client is not in it. A reply in flight waits for its first word."
-    ),
-}
-_INTRO = """\
-# Overhead
+def _memory(figures: Figures) -> Table:
+    return Table(("", "kB"), [[name, f"{size:.1f}"] for name, size in figures.kilobytes.items()])
 
-What the router costs while all is well: over the HTTP client alone, at the same server in another \
-process, side by side in every round. Written by `python -m bench.overhead --write`.
 
-![Choosing by number of endpoints; work of each chunk; how busy a core is; memory]({picture})
+def _draw(figures: Figures, path: Path) -> None:
+    by_policy: dict[str, list[Choosing]] = {}
+    for one in figures.choosing:
+        by_policy.setdefault(one.policy, []).append(one)
+    names = [one.name for one in figures.costs]
+    with figure(path, (18, 4.4), columns=4) as (choosing, chunks, busy, memory):
+        draw_lines(
+            choosing,
+            "choosing, p50 in µs; dashed: the goal here",
+            {
+                policy: (
+                    [one.endpoints for one in of_policy],
+                    [median(one.after_a_reply) * 1e6 for one in of_policy],
+                )
+                for policy, of_policy in by_policy.items()
+            },
+            limit=_CHOICE * figures.slowdown * 1e6,
+            xscale="log",
+            ylim=(0, None),
+            xlabel="endpoints",
+        )
+        choosing.legend(frameon=False, fontsize=8, ncols=2)
+        work = {one.name: median(one.chunk) * 1e6 for one in figures.costs}
+        draw_bars(chunks, "work of each chunk, p50 in µs", work)
+        crowds = {
+            name: [one for one in figures.crowds if one.name == name]
+            for name in dict.fromkeys(one.name for one in figures.crowds)
+        }
+        draw_lines(
+            busy,
+            "core busy, in percent",
+            {
+                name: ([one.replies for one in crowd], [one.busy * 100 for one in crowd])
+                for name, crowd in crowds.items()
+            },
+            colours=[COLOURS[names.index(name)] for name in crowds],
+            xlabel="replies at once",
+            ylim=(0, 105),
+        )
+        busy.legend(frameon=False)
+        draw_bars(memory, "memory, in kB", figures.kilobytes)
 
-Measured on {where}; load {load:.1f} over the last minute; {versions}. Many replies: {rate:g} \
-words a second each.
 
-**Work** is processor time of the measured process. Unlike the time passed, which stands beside \
-it, it holds no waiting for others; but on a loaded machine it takes longer too, so compare the \
-rows of one run."""
+_WORK = """\
+**Work** is processor time of the measured process. Unlike the elapsed time beside it, it contains \
+no waiting for other processes; but on a loaded machine it takes longer too, so compare the rows \
+of one run."""
+_GOALS = f"""\
+The promises, and whether this run met them. The promises are for a machine on which a chunk of \
+bare httpx2 is {_REFERENCE_CHUNK * 1e6:.0f} µs of work; **here** is the same at the speed of this \
+machine, by the work of such a chunk in this run. Added work is the router's work minus that of a \
+bare httpx2 stream from the same server; below zero, the router takes less, because its client \
+reads from the socket by a shorter way."""
+_ONE_REPLY = """\
+Time to the first word of a one-word reply, and the work of each chunk of a long one. “Our \
+network” is `llm_router/net/network.py`; the second row has nothing else of ours. “Our provider” \
+is the HTTP client with our parser; “router” is the whole, as `router.stream` yields it: raced, \
+metered and observed. **Over bare**: the median, over all rounds, of the work of a chunk beyond \
+that of the first row in the same round."""
+_MANY_REPLIES = f"""\
+Each reply at {TOKEN_RATE:g} words a second, like a model's. **Core busy**: the share of one core \
+that this process used. **Late**: the delay of the end of the last reply after its last word was \
+due, the server's own delay included."""
+_CHOOSING = """\
+From the request to the whole order, after a reply has ended and changed the times of its \
+endpoint. **New session**: one without history; `affinity` and `weighted` compute its order once, \
+a hash for each endpoint, and remember it."""
+_MEMORY = """\
+As `tracemalloc` counts it. An endpoint has been measured with prompts of every size; its HTTP \
+client is not included. A reply in flight waits for its first word."""

@@ -1,34 +1,40 @@
-"""What the router costs on the way of a reply, over the HTTP client alone at the same server.
+"""The cost of the router in a reply, over the HTTP client alone at the same server.
 
-Everyone gets the same words from one server in another process. Work is the processor time of this
-process: while one reply runs alone it is that reply's, and a busy machine does not blur it.
+All contenders get the same words from one server in another process. Work is the processor time of
+this process: while one reply runs alone it is that reply's, and a busy machine does not blur it.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from time import perf_counter, process_time
 
 import httpx2
 
-from bench.first_word.contenders import Opens, Speaker, bare_stream
-from bench.first_word.servers import ModelServer, model_server
-from bench.overhead.deciding import memory
+from bench.overhead.deciding import measure_memory
+from bench.peers.bare_stream import bare_stream
+from bench.peers.runner import Ask, OpenContender
+from bench.report.command import Progress
+from bench.servers.model_server import ModelServer, model_server
 from llm_router import ChatRequest, Connection, open_router
 from llm_router.clock import SystemClock
 from llm_router.net.network import Network, Transport
 from llm_router.providers.openai_compatible import create
 
-AT_ONCE = (1, 10, 50, 100, 200)
+CROWD_SIZES = (1, 10, 50, 100, 200)
 """Replies that run side by side."""
 TOKEN_RATE = 40.0
-"""Words in a second of each of those."""
-_WORDS_AT_ONCE = 60
-_WORDS, _APART = 60, 0.002  # of a reply whose chunks are counted; s, so that each arrives alone
-_ALL_WAIT = 1.0  # s until all requests have surely been sent
-_UNCOUNTED = 5
-"""Replies at first, in which everything is imported and connected."""
+"""Words a second of each of those."""
+_CROWD_WORDS = 60
+_WORDS = 60
+"""Words of a reply whose chunks are measured."""
+_GAP = 0.002
+"""Seconds between them, so that each arrives alone."""
+_ALL_SENT = 1.0
+"""Seconds after which all requests have surely been sent."""
+_WARM_UP = 5
+"""Replies that do not count, in which everything is imported and connected."""
 _REQUEST = ChatRequest(
     messages=[
         {"role": "system", "content": "You answer the telephone of a small restaurant."},
@@ -40,19 +46,19 @@ _REQUEST = ChatRequest(
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one contender, a value for each reply: seconds to the first word, passed and worked; then
-    seconds of work for a chunk.
+    """A contender's values, one for each reply: seconds to the first word, elapsed and of work;
+    then seconds of work for a chunk.
     """
 
     name: str
-    passed: list[float] = field(default_factory=list)
+    elapsed: list[float] = field(default_factory=list)
     worked: list[float] = field(default_factory=list)
     chunk: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """So many replies at once. `busy`: the share of one core that was used. `late`: seconds by
+    """Replies at the same time. `busy`: the share of one core that was used. `late`: seconds by
     which the slowest reply ended after its server's last word was due.
     """
 
@@ -64,41 +70,41 @@ class Crowd:
 
 
 @asynccontextmanager
-async def bare_on_our_network(base_urls: Sequence[str]) -> AsyncIterator[Speaker]:
-    """The same client as ours, down to the socket."""
+async def bare_on_our_network(base_urls: Sequence[str]) -> AsyncIterator[Ask]:
+    """Opens httpx2 on the network that our provider uses."""
     transport = Transport(Network(), False, httpx2.Limits())
-    async with bare_stream(base_urls, transport) as speaker:
-        yield speaker
+    async with bare_stream(base_urls, transport) as ask:
+        yield ask
 
 
 @asynccontextmanager
-async def provider_alone(base_urls: Sequence[str]) -> AsyncIterator[Speaker]:
+async def provider_alone(base_urls: Sequence[str]) -> AsyncIterator[Ask]:
     provider = create(_connection(base_urls[0]), SystemClock())
 
-    async def speak() -> AsyncGenerator[str, None]:
+    async def ask() -> AsyncGenerator[str, None]:
         async with aclosing(provider.stream(_REQUEST)) as chunks:
             async for chunk in chunks:
                 if chunk.text:
                     yield chunk.text
 
-    yield speak
+    yield ask
     await provider.aclose()
 
 
 @asynccontextmanager
-async def routed(base_urls: Sequence[str]) -> AsyncIterator[Speaker]:
+async def routed(base_urls: Sequence[str]) -> AsyncIterator[Ask]:
     async with open_router([_connection(url) for url in base_urls]) as router:
 
-        async def speak() -> AsyncGenerator[str, None]:
+        async def ask() -> AsyncGenerator[str, None]:
             async with aclosing(router.stream(_REQUEST)) as chunks:
                 async for chunk in chunks:
                     if chunk.text:
                         yield chunk.text
 
-        yield speak
+        yield ask
 
 
-CONTENDERS: Mapping[str, Opens] = {
+CONTENDERS: Mapping[str, OpenContender] = {
     "bare httpx2": bare_stream,
     "httpx2, our network": bare_on_our_network,
     "our provider": provider_alone,
@@ -106,50 +112,52 @@ CONTENDERS: Mapping[str, Opens] = {
 }
 
 
-async def costs(rounds: int, tell: Callable[[str], None]) -> list[Cost]:
-    """All of them in turn; who begins changes from round to round."""
-    async with _speaking() as (server, speakers):
-        found = [Cost(name) for name in speakers]
-        for what, saying, measured in (
-            ("to the first word", {"words": ["Yes."]}, _first_word),
-            ("of each chunk", {"words": [" word"] * _WORDS, "gap": _APART}, _chunk),
+async def measure_costs(rounds: int, progress: Progress) -> list[Cost]:
+    """Asks all contenders in turn; the first one changes every round."""
+    async with _contenders() as (server, asks):
+        costs = [Cost(name) for name in asks]
+        for what, reply, measure in (
+            ("to the first word", {"words": ["Yes."]}, _measure_first_word),
+            ("of each chunk", {"words": [" word"] * _WORDS, "gap": _GAP}, _measure_chunk),
         ):
-            await server.behave(saying)
-            replies = rounds if measured is _first_word else max(rounds // 4, 5)
-            for number in range(-_UNCOUNTED, replies):
-                tell(f"cost {what}: {max(number, 0) + 1} of {replies}")
-                for place in range(len(found)):
-                    cost = found[(place + number) % len(found)]
-                    await measured(speakers[cost.name], cost if number >= 0 else Cost(""))
-    return found
+            await server.behave(reply)
+            replies = rounds if measure is _measure_first_word else max(rounds // 4, 5)
+            for number in range(-_WARM_UP, replies):
+                progress(f"cost {what}: {max(number, 0) + 1} of {replies}")
+                for place in range(len(costs)):
+                    cost = costs[(place + number) % len(costs)]
+                    await measure(asks[cost.name], cost if number >= 0 else Cost(""))
+    return costs
 
 
-async def crowds(tell: Callable[[str], None]) -> list[Crowd]:
-    found = []
-    async with _speaking() as (server, speakers):
-        await server.behave({"words": [" word"] * _WORDS_AT_ONCE, "gap": 1 / TOKEN_RATE})
-        for replies in AT_ONCE:
+async def measure_crowds(progress: Progress) -> list[Crowd]:
+    crowds = []
+    async with _contenders() as (server, asks):
+        await server.behave({"words": [" word"] * _CROWD_WORDS, "gap": 1 / TOKEN_RATE})
+        for replies in CROWD_SIZES:
             for name in ("bare httpx2", "router"):
-                tell(f"{replies} replies at once: {name}")
-                await asyncio.gather(*(_all_of(speakers[name]) for _ in range(replies)))
-                found.append(await _crowd(name, speakers[name], replies))
-    return found
+                progress(f"{replies} replies at once: {name}")
+                await asyncio.gather(*(_read_all(asks[name]) for _ in range(replies)))
+                crowds.append(await _measure_crowd(name, asks[name], replies))
+    return crowds
 
 
 async def bytes_of_a_reply(number: int = 100) -> dict[str, float]:
-    """Memory of a reply that waits for its first word, of the HTTP client alone and of ours."""
-    found = {}
-    async with _speaking() as (server, speakers):
+    """Returns the memory of a reply that waits for its first word, of the HTTP client alone and of
+    the router.
+    """
+    sizes = {}
+    async with _contenders() as (server, asks):
         for name in ("bare httpx2", "router"):
             await server.behave({"words": ["Yes."]})
-            await asyncio.gather(*(_all_of(speakers[name]) for _ in range(number)))
-            await server.behave({"words": ["Yes."], "first_token_after": 2 * _ALL_WAIT})
-            with memory() as grown:
-                waiting = [asyncio.create_task(_all_of(speakers[name])) for _ in range(number)]
-                await asyncio.sleep(_ALL_WAIT)
-            found[name] = grown[0] / number
+            await asyncio.gather(*(_read_all(asks[name]) for _ in range(number)))
+            await server.behave({"words": ["Yes."], "first_token_after": 2 * _ALL_SENT})
+            with measure_memory() as grown:
+                waiting = [asyncio.create_task(_read_all(asks[name])) for _ in range(number)]
+                await asyncio.sleep(_ALL_SENT)
+            sizes[name] = grown[0] / number
             await asyncio.gather(*waiting)
-    return found
+    return sizes
 
 
 def _connection(url: str) -> Connection:
@@ -157,46 +165,50 @@ def _connection(url: str) -> Connection:
 
 
 @asynccontextmanager
-async def _speaking() -> AsyncIterator[tuple[ModelServer, dict[str, Speaker]]]:
+async def _contenders() -> AsyncIterator[tuple[ModelServer, dict[str, Ask]]]:
+    """Opens all contenders over one server."""
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(model_server(0.0))
-        yield (
-            server,
-            {
-                name: await stack.enter_async_context(opens([server.base_url]))
-                for name, opens in CONTENDERS.items()
-            },
-        )
+        asks = {
+            name: await stack.enter_async_context(open_contender([server.base_url]))
+            for name, open_contender in CONTENDERS.items()
+        }
+        yield server, asks
 
 
-async def _first_word(speaker: Speaker, cost: Cost) -> None:
-    start, worked = perf_counter(), process_time()
-    async with aclosing(speaker()) as reply:
+async def _measure_first_word(ask: Ask, cost: Cost) -> None:
+    start = perf_counter()
+    worked = process_time()
+    async with aclosing(ask()) as reply:
         await anext(reply)
-        cost.passed.append(perf_counter() - start)
+        cost.elapsed.append(perf_counter() - start)
         cost.worked.append(process_time() - worked)
         async for _ in reply:
             pass  # to its end, so that its connection can be used again
 
 
-async def _chunk(speaker: Speaker, cost: Cost) -> None:
-    async with aclosing(speaker()) as reply:
+async def _measure_chunk(ask: Ask, cost: Cost) -> None:
+    async with aclosing(ask()) as reply:
         await anext(reply)
-        worked, chunks = process_time(), 0
+        worked = process_time()
+        chunks = 0
         async for _ in reply:
             chunks += 1
-            if chunks == _WORDS - 2:  # what its end costs belongs to no chunk
+            if chunks == _WORDS - 2:  # the cost of the reply's end belongs to no chunk
                 cost.chunk.append((process_time() - worked) / chunks)
 
 
-async def _all_of(speaker: Speaker) -> int:
-    async with aclosing(speaker()) as reply:
+async def _read_all(ask: Ask) -> int:
+    """Returns the number of pieces."""
+    async with aclosing(ask()) as reply:
         return len([piece async for piece in reply])
 
 
-async def _crowd(name: str, speaker: Speaker, replies: int) -> Crowd:
-    start, worked = perf_counter(), process_time()
-    chunks = sum(await asyncio.gather(*(_all_of(speaker) for _ in range(replies))))
-    passed, work = perf_counter() - start, process_time() - worked
-    due = (_WORDS_AT_ONCE - 1) / TOKEN_RATE
-    return Crowd(name, replies, work / passed, work / chunks, passed - due)
+async def _measure_crowd(name: str, ask: Ask, replies: int) -> Crowd:
+    start = perf_counter()
+    work_start = process_time()
+    chunks = sum(await asyncio.gather(*(_read_all(ask) for _ in range(replies))))
+    elapsed = perf_counter() - start
+    work = process_time() - work_start
+    due = (_CROWD_WORDS - 1) / TOKEN_RATE
+    return Crowd(name, replies, work / elapsed, work / chunks, elapsed - due)

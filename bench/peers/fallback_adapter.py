@@ -10,32 +10,33 @@ from livekit.agents import llm
 from livekit.plugins import openai
 from openai import AsyncClient
 
-from bench.peers._runner import MESSAGES, MODEL, Opens, Speaker, run
+from bench.peers.runner import MESSAGES, MODEL, Ask, OpenContender, run
 
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Certificates are not read: the servers speak plain HTTP, and reading them for each new adapter
-would keep the processor from everybody else."""
+"""Loads no certificates: the servers speak plain HTTP, and loading them for each new adapter would
+take the processor from the other contenders."""
 
 
-def through_livekit(model: llm.LLM[Any]) -> Speaker:
+def ask_through_livekit(model: llm.LLM[Any]) -> Ask:
+    """Returns a function that asks the model as a voice session does."""
     context = llm.ChatContext.empty()
     for message in MESSAGES:
         context.add_message(
             role="user" if message["role"] == "user" else "system", content=message["content"]
         )
 
-    async def speak() -> AsyncGenerator[str, None]:
+    async def ask() -> AsyncGenerator[str, None]:
         async with model.chat(chat_ctx=context) as stream:
             async for chunk in stream:
                 if chunk.delta and chunk.delta.content:
                     yield chunk.delta.content
 
-    return speak
+    return ask
 
 
-def fallback_adapter(attempt_timeout: float) -> Opens:
+def fallback_adapter(attempt_timeout: float) -> OpenContender:
     @asynccontextmanager
-    async def opens(addresses: Sequence[str]) -> AsyncIterator[Speaker]:
+    async def open_adapter(addresses: Sequence[str]) -> AsyncIterator[Ask]:
         async with AsyncExitStack() as stack:
             models: list[llm.LLM[Any]] = []
             for url in addresses:
@@ -46,9 +47,9 @@ def fallback_adapter(attempt_timeout: float) -> Opens:
                 models.append(openai.LLM(model=MODEL, client=client))
             adapter = llm.FallbackAdapter(models, attempt_timeout=attempt_timeout)
             stack.push_async_callback(adapter.aclose)
-            yield through_livekit(adapter)
+            yield ask_through_livekit(adapter)
 
-    return opens
+    return open_adapter
 
 
 if __name__ == "__main__":

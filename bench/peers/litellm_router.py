@@ -5,11 +5,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
-from bench.peers._runner import MESSAGES, MODEL, Speaker, run
+from bench.peers.runner import MESSAGES, MODEL, Ask, OpenContender, run
 
-os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # read at import; else it fetches one
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # read at import; else it downloads one
 
-import litellm  # type: ignore[import-not-found]  # in an environment of its own
+import litellm  # type: ignore[import-not-found]  # has an environment of its own
 
 litellm.telemetry = False
 litellm.suppress_debug_info = True
@@ -21,7 +21,7 @@ def _deployment(group: str, address: str, **more: Any) -> dict[str, Any]:
 
 
 def default(addresses: Sequence[str]) -> Any:
-    """Two groups and `fallbacks`, as its documentation begins."""
+    """Sets up two groups and `fallbacks`, like the first example of its documentation."""
     primary, spare = addresses
     return litellm.Router(
         model_list=[_deployment("voice", primary), _deployment("spare", spare)],
@@ -30,8 +30,8 @@ def default(addresses: Sequence[str]) -> Any:
 
 
 def tuned(addresses: Sequence[str]) -> Any:
-    """One group in `order`, so that a server that failed cools down: the next turns go round it.
-    No retries, for a server that hung would hang again.
+    """Sets up one group in `order`, so that a failed server cools down and the next turns avoid it;
+    without retries, because a server that hung would hang again.
     """
     return litellm.Router(
         model_list=[_deployment("voice", url, order=n) for n, url in enumerate(addresses, 1)],
@@ -42,23 +42,23 @@ def tuned(addresses: Sequence[str]) -> Any:
     )
 
 
-def _opens(build: Any) -> Any:
+def _contender(build: Any) -> OpenContender:
     @asynccontextmanager
-    async def opens(addresses: Sequence[str]) -> AsyncIterator[Speaker]:
+    async def open_router(addresses: Sequence[str]) -> AsyncIterator[Ask]:
         router = build(addresses)
 
-        async def speak() -> AsyncGenerator[str, None]:
+        async def ask() -> AsyncGenerator[str, None]:
             stream = await router.acompletion(model="voice", messages=MESSAGES, stream=True)
             async with aclosing(stream):
                 async for chunk in stream:
                     if chunk.choices and (content := chunk.choices[0].delta.content):
                         yield content
 
-        yield speak
+        yield ask
         router.discard()
 
-    return opens
+    return open_router
 
 
 if __name__ == "__main__":
-    run({"default": _opens(default), "tuned": _opens(tuned)}, ["litellm"])
+    run({"default": _contender(default), "tuned": _contender(tuned)}, ["litellm"])

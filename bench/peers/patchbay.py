@@ -1,22 +1,22 @@
-"""Patchbay's router, as an agent uses it: through LiveKit's `llm.LLM`."""
+"""Patchbay's router, used as an agent uses it: through LiveKit's `llm.LLM`."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from bench.peers._runner import MODEL, Speaker, run
-from bench.peers.fallback_adapter import through_livekit
+from bench.peers.fallback_adapter import ask_through_livekit
+from bench.peers.runner import MODEL, Ask, run
 from llm_router import Connection, open_router
 from llm_router.integrations.livekit import RouterLLM
 
 
 @asynccontextmanager
-async def patchbay(addresses: Sequence[str]) -> AsyncIterator[Speaker]:
+async def patchbay(addresses: Sequence[str]) -> AsyncIterator[Ask]:
     connections = [
-        Connection(name=url, base_url=url, model_name=MODEL, priority=i, continuation="flags")
-        for i, url in enumerate(addresses)
+        Connection(name=url, base_url=url, model_name=MODEL, priority=place, continuation="flags")
+        for place, url in enumerate(addresses)
     ]
     async with open_router(connections) as router:
-        yield through_livekit(RouterLLM(router))
+        yield ask_through_livekit(RouterLLM(router))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Prints what every bench prints: tables, pages, pictures, goals.
+"""Everything that all benches share: goals, tables, pages, pictures, and the command line.
 
-Nothing here knows which bench it serves.
+A bench supplies the rows, the columns and the sentences of its page. Nothing here knows which
+bench it serves, and nothing here measures a model or a router.
 """

@@ -1,63 +1,64 @@
-"""What every bench prints: tables for a terminal and for a page, and where it was measured."""
+"""Tables for a terminal and for a page, and the formats of their figures."""
 
 import math
-import os
-import platform
-import sys
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-
-Progress = Callable[[str], None]
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 
-def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns side by side; the first and the last to the left, figures to the right."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of cells below a head. The first column is aligned to the left, the others to the right.
 
-    def line(cells: Sequence[str]) -> str:
-        last = len(cells) - 1
-        padded = [
-            cell.ljust(width) if place in {0, last} else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    `last_is_text`: the last column is aligned to the left, too.
+    """
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    last_is_text: bool = False
+
+    @property
+    def text(self) -> str:
+        widths = [max(map(len, column)) for column in zip(self.head, *self.rows, strict=True)]
+        rule = ["─" * width for width in widths]
+        return "\n".join(self._line(row, widths) for row in (self.head, rule, *self.rows))
+
+    @property
+    def markdown(self) -> str:
+        marks = ["---" if self._is_left(n) else "---:" for n in range(len(self.head))]
+        return "\n".join(f"| {' | '.join(row)} |" for row in (self.head, marks, *self.rows))
+
+    def _line(self, row: Sequence[str], widths: Sequence[int]) -> str:
+        cells = [
+            cell.ljust(width) if self._is_left(column) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        return "  ".join(padded).rstrip()
+        return "  ".join(cells).rstrip()
 
-    return "\n".join([line(head), line(["─" * width for width in widths]), *map(line, rows)])
-
-
-def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    marks = ["---", *["---:"] * (len(head) - 2), "---"]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, marks, *rows])
+    def _is_left(self, column: int) -> bool:
+        return column == 0 or (self.last_is_text and column == len(self.head) - 1)
 
 
 def seconds(value: float) -> str:
-    """Infinity is a wait that never ended."""
+    """Formats a time in seconds: "never" for infinity, "–" for NaN (not measured)."""
+    if math.isnan(value):
+        return "–"
     return "never" if math.isinf(value) else f"{value:.2f}"
 
 
 def milliseconds(value: float) -> str:
-    """Of a time in seconds."""
-    return f"{value * 1000:.2f}"
+    """Formats a time in seconds as milliseconds."""
+    return f"{value * 1e3:.2f}"
+
+
+def microseconds(value: float) -> str:
+    """Formats a time in seconds as microseconds."""
+    return f"{value * 1e6:,.1f}"
 
 
 def percent(share: float) -> str:
     return f"{share:.0%}"
 
 
-def times(value: float) -> str:
+def ratio(value: float) -> str:
+    """Formats a ratio: "–" for infinity (a division by zero)."""
     return "–" if math.isinf(value) else f"{value:.2f}"
-
-
-def machine() -> str:
-    """Where this ran, and when (UTC)."""
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    today = datetime.now(UTC).date().isoformat()
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    return f"{cores} cores, {platform.machine()}, {platform.system()}, {python}, {today}"
-
-
-def progress() -> Progress:
-    """Tells how far it is, on one line of a terminal; without a terminal, nothing."""
-    if not sys.stderr.isatty():
-        return lambda _: None
-    return lambda said: print(f"\r\x1b[K{said}", end="", file=sys.stderr, flush=True)

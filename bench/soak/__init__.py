@@ -1,1 +1,1 @@
-"""Runs the router under faults for half an hour and counts what it still holds afterwards."""
+"""Measures what a router holds after a long run of faults."""

@@ -1,5 +1,5 @@
-"""Turns at a steady rate, as calls make them: through LiveKit's stream layer, with tools, and with
-callers who interrupt.
+"""Turns at a steady rate, as in calls: through LiveKit's stream layer, with tools, and with callers
+who interrupt.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ from random import Random
 from livekit.agents import function_tool, llm, telemetry
 from prometheus_client import CollectorRegistry
 
-from bench.report.table import Progress
-from bench.soak.server import continues
+from bench.report.command import Progress
+from bench.soak.servers import continues
 from llm_router import Connection, open_router
 from llm_router.integrations.livekit import RouterLLM
 from llm_router.routing.breaker import BreakerRecord
@@ -25,13 +25,15 @@ from llm_router.telemetry.opentelemetry import OpenTelemetryObserver
 from llm_router.telemetry.prometheus import PrometheusObserver
 
 _TURNS_OF_A_CALL = 6
-_INTERRUPTED, _HANGS_UP_AFTER = 0.25, 10.0
-"""Share of the turns that a caller cuts short, and seconds after which every caller has enough."""
-_NOBODY = "http://127.0.0.1:9/v1"
-"""The discard port, at which no model server listens: it is refused as long as the run lasts."""
-_MENDED_EVERY = 10.0  # s
-_LONG = 60.0
-"""Seconds of rest that a breaker takes by itself at most; a longer one waits for a person."""
+_INTERRUPTED = 0.25
+"""Share of the turns that the caller interrupts."""
+_HANG_UP_AFTER = 10.0
+"""Seconds after which every caller hangs up."""
+_UNREACHABLE = "http://127.0.0.1:9/v1"
+"""The discard port, which refuses connections as long as the run lasts."""
+_KEYS_RENEWED_EVERY = 10.0  # s
+_LONGEST_BACKOFF = 60.0
+"""Seconds that a breaker stays open by itself at most; a longer time waits for a person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,22 +44,21 @@ class Load:
     rate: float
     seed: int
 
-    def warming_up(self) -> "Load":
-        """Of the same kind, by other callers, a fifth as long."""
+    def warm_up(self) -> "Load":
+        """Returns a load of the same kind, by other callers, a fifth as long."""
         return replace(self, seconds=self.seconds / 5, seed=self.seed + 1)
 
-    @property
-    def says(self) -> str:
+    def __str__(self) -> str:
         return f"{self.seconds / 60:g} minutes of {self.rate:g} turns a second"
 
 
 @function_tool
 async def lookup(query: str) -> str:
     """Looks something up."""
-    return f"nothing is known of {query}"
+    return f"no result for {query}"
 
 
-class Tally:
+class OutcomeCounter:
     """An observer that counts how attempts and replies ended."""
 
     def __init__(self) -> None:
@@ -75,12 +76,12 @@ class Tally:
             self.replies["ended in a phrase" if event.last_resort else "answered"] += 1
 
 
-class House:
-    """What a worker's process has all the time, whatever routers it opens and closes."""
+class WorkerProcess:
+    """The parts of a worker's process that outlive a router: connections, scoreboard, observers."""
 
     def __init__(self, base_urls: Sequence[str], folder: Path) -> None:
         self._connections = [
-            Connection(name="nobody", base_url=_NOBODY, model_name="none", priority=-1),
+            Connection(name="unreachable", base_url=_UNREACHABLE, model_name="none", priority=-1),
             *(
                 Connection(
                     name=f"server {place + 1}",
@@ -92,49 +93,50 @@ class House:
                 for place, url in enumerate(base_urls)
             ),
         ]
-        self._board = SqliteScoreboard(folder / "scoreboard.sqlite")
+        self._scoreboard = SqliteScoreboard(folder / "scoreboard.sqlite")
         self._observers: list[Observer] = [
             PrometheusObserver(CollectorRegistry()),
             OpenTelemetryObserver(telemetry.tracer),
         ]
 
     @asynccontextmanager
-    async def router(self, tally: Tally) -> AsyncIterator[Router]:
+    async def router(self, counter: OutcomeCounter) -> AsyncIterator[Router]:
         async with open_router(
-            self._connections, observers=[*self._observers, tally], scoreboard=self._board
+            self._connections, observers=[*self._observers, counter], scoreboard=self._scoreboard
         ) as router:
             yield router
 
     async def aclose(self) -> None:
-        await self._board.aclose()
+        await self._scoreboard.aclose()
 
 
-async def calls(router: Router, load: Load, tell: Progress) -> int:
-    """Begin so many turns; returns how many when the last has ended.
+async def make_calls(router: Router, load: Load, progress: Progress) -> int:
+    """Makes the turns of the load and returns their number when the last has ended.
 
-    What a turn raises is raised here: none may.
+    Raises what a turn raises: none may.
     """
     rng = Random(load.seed)
     loop = asyncio.get_running_loop()
-    began, number = loop.time(), 0
-    mending = asyncio.create_task(_mend(router))
+    began = loop.time()
+    number = 0
+    renewing = asyncio.create_task(_renew_keys(router))
     try:
         async with asyncio.TaskGroup() as turns:
             while (due := number / load.rate) < load.seconds:
                 await asyncio.sleep(began + due - loop.time())
                 session = f"call {number // _TURNS_OF_A_CALL}"
-                cut = rng.uniform(0.0, 2.0) if rng.random() < _INTERRUPTED else _HANGS_UP_AFTER
+                cut = rng.uniform(0.0, 2.0) if rng.random() < _INTERRUPTED else _HANG_UP_AFTER
                 turns.create_task(_turn(RouterLLM(router, session_id=session), cut))
                 number += 1
-                tell(f"{due / 60:.1f} of {load.seconds / 60:.1f} minutes, {number} turns")
+                progress(f"{due / 60:.1f} of {load.seconds / 60:.1f} minutes, {number} turns")
     finally:
-        mending.cancel()
-        await asyncio.wait([mending])
+        renewing.cancel()
+        await asyncio.wait([renewing])
     return number
 
 
 async def _turn(model: RouterLLM, cut_after: float) -> None:
-    """A question, and the answer to its tool's result where a tool is asked for."""
+    """Asks a question; if the reply calls a tool, also asks with its result."""
     context = llm.ChatContext.empty()
     context.add_message(role="system", content="You answer the telephone of a small restaurant.")
     context.add_message(role="user", content="I booked a table for tonight. Is all right with it?")
@@ -150,7 +152,7 @@ async def _turn(model: RouterLLM, cut_after: float) -> None:
                 context.insert([asked, result])
                 await _read(model, context)
     except TimeoutError:
-        pass  # the caller spoke up
+        pass  # the caller interrupted
 
 
 async def _read(model: RouterLLM, context: llm.ChatContext) -> list[llm.FunctionToolCall]:
@@ -159,13 +161,14 @@ async def _read(model: RouterLLM, context: llm.ChatContext) -> list[llm.Function
     return [call for delta in deltas for call in delta.tool_calls]
 
 
-async def _mend(router: Router) -> None:
-    """Now and then somebody renews the keys, or half an hour of random faults would leave only
-    servers that wait for it.
+async def _renew_keys(router: Router) -> None:
+    """Closes, from time to time, the breakers that wait for a person, as a renewed key does.
+
+    Otherwise half an hour of random faults would leave only servers that wait.
     """
     while True:
-        await asyncio.sleep(_MENDED_EVERY)
+        await asyncio.sleep(_KEYS_RENEWED_EVERY)
         now = router.clock.now()
         for endpoint in router.pool.endpoints:
-            if endpoint.breaker.opens_again_at() > now + _LONG:
+            if endpoint.breaker.opens_again_at() > now + _LONGEST_BACKOFF:
                 endpoint.breaker.adopt(BreakerRecord())

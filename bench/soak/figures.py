@@ -1,4 +1,4 @@
-"""What one process holds, sampled while it works, and whether that stays the same."""
+"""Samples of what a process holds while it works, and the goals for them."""
 
 import asyncio
 import gc
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.report.goals import Goal
 from bench.soak.calls import Load
 
 _MEGABYTE = 1e6
@@ -38,15 +39,15 @@ class Sample:
 KINDS = ("megabytes", "tasks", "sockets", "threads", "objects", "streams")
 
 
-def sample(at: float, streams: int) -> Sample:
-    # Only what cannot be freed is of interest. After `gc.freeze` this takes milliseconds.
+def take_sample(at: float, streams: int) -> Sample:
+    # Only objects that cannot be freed matter. After `gc.freeze` this takes milliseconds.
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return Sample(
         at=at,
         megabytes=pages * resource.getpagesize() / _MEGABYTE,
         tasks=len(asyncio.all_tasks()),
-        sockets=len(os.listdir("/proc/self/fd")) - 1,  # noqa: PTH208  its own handle is one of them
+        sockets=len(os.listdir("/proc/self/fd")) - 1,  # noqa: PTH208  Path.iterdir would hide that its own handle is one of them
         threads=threading.active_count(),
         objects=len(gc.get_objects()),
         streams=streams,
@@ -55,8 +56,8 @@ def sample(at: float, streams: int) -> Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idle:
-    """Without traffic: `closed`, before the router was opened and after it was closed; `open`,
-    before its first turn and after its last.
+    """Samples without traffic. `closed`: before the router was opened and after it was closed;
+    `open`: before its first turn and after its last.
     """
 
     closed: tuple[Sample, Sample]
@@ -77,65 +78,55 @@ class Soak:
 
     @property
     def settled(self) -> Sequence[Sample]:
-        """Without the first quarter, in which caches fill."""
+        """The samples without the first quarter, in which caches fill."""
         return self.samples[len(self.samples) // 4 :]
 
     def growth(self, kind: str) -> float:
-        """From the first settled sample to the last, along their trend."""
+        """Returns the growth from the first settled sample to the last, along their trend."""
         times = [one.at for one in self.settled]
         return trend(times, self.column(kind)) * (times[-1] - times[0])
 
 
 def trend(times: Sequence[float], values: Sequence[float]) -> float:
-    """The median of the slopes between all pairs (Theil 1950, Sen 1968): a few wild samples, such
-    as the moments when many speak at once, do not turn it.
+    """Returns the median of the slopes between all pairs (Theil 1950, Sen 1968).
+
+    A few outliers do not change it, such as moments in which many speak at once.
     """
     pairs = itertools.combinations(zip(times, values, strict=True), 2)
     return statistics.median((b - a) / (u - t) for (t, a), (u, b) in pairs)
 
 
-@dataclass(frozen=True, slots=True)
-class Goal:
-    says: str
-    measured: float
-    limit: float
-
-    @property
-    def is_met(self) -> bool:
-        return self.measured <= self.limit
+_CACHED = 500
+"""Objects that stay in caches, however long a run is."""
 
 
-_ONCE = 500
-"""Objects that caches keep, however long it runs."""
-
-
-def goals(found: Soak) -> list[Goal]:
-    """None of them may be more than its limit. What grows under traffic is judged in a long run
-    only: in a short one, a spell of faults looks like growth.
+def make_goals(soak: Soak) -> list[Goal]:
+    """Returns the goals. Growth in traffic is judged in a long run only: in a short one, a spell of
+    faults looks the same.
     """
-    before, after = found.idle.closed
-    opened, rested = found.idle.open
-    left_over = max(0, after.objects - before.objects - _ONCE)
+    before, after = soak.idle.closed
+    opened, rested = soak.idle.open
+    left_over = max(0, after.objects - before.objects - _CACHED)
     left = [
         Goal("tasks left when the traffic has ended", rested.tasks - opened.tasks, 0),
         Goal("tasks left when the router is closed", after.tasks - before.tasks, 0),
         Goal("sockets left when the router is closed", after.sockets - before.sockets, 0),
         Goal("threads left when the router is closed", after.threads - before.threads, 0),
         Goal("replies left open at the servers", rested.streams, 0),
-        Goal("objects left by a turn", left_over / found.turns, 1.0),
-        Goal("growth of memory, MB", found.growth("megabytes"), 3.0),
+        Goal("objects left by a turn", left_over / soak.turns, 1.0),
+        Goal("growth of memory", soak.growth("megabytes"), 3.0, "MB"),
     ]
-    if found.load.seconds < _LONG_ENOUGH:
+    if soak.load.seconds < _LONG_ENOUGH:
         return left
-    return [*left, *(_steady(found, kind) for kind in KINDS if kind != "megabytes")]
+    return [*left, *(_growth_goal(soak, kind) for kind in KINDS if kind != "megabytes")]
 
 
-def _steady(found: Soak, kind: str) -> Goal:
-    """Something that only grows does so by twice the range of its middle half."""
-    lower, _, upper = statistics.quantiles(found.column(kind), n=4)
-    return Goal(f"growth of {kind}, beside their usual range", found.growth(kind), upper - lower)
+def _growth_goal(soak: Soak, kind: str) -> Goal:
+    """Limits growth to the range of the middle half; steady growth is twice that."""
+    lower, _, upper = statistics.quantiles(soak.column(kind), n=4)
+    return Goal(f"growth of {kind}, against their usual range", soak.growth(kind), upper - lower)
 
 
-def usual(found: Soak, kind: str) -> float:
-    """The median in traffic."""
-    return statistics.median(found.column(kind))
+def usual(soak: Soak, kind: str) -> float:
+    """Returns the median in traffic."""
+    return statistics.median(soak.column(kind))

@@ -1,18 +1,15 @@
-"""The figures of the soak bench, and the page made of them."""
+"""The page of this bench."""
 
 from collections import Counter
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-import matplotlib as mpl
+from bench.report.goals import goals_table
+from bench.report.page import Page, Picture, Section
+from bench.report.picture import COLOURS, GREY, add_grid, figure
+from bench.report.table import Table
+from bench.soak.figures import KINDS, Soak, make_goals, usual
 
-mpl.use("agg")  # no display is needed
-from matplotlib import pyplot as plt
-
-from bench.report.table import machine, markdown_table, text_table
-from bench.soak.figures import KINDS, Soak, goals, usual
-
-_BLUE = "#0072B2"
 _TITLES = {
     "megabytes": "resident memory, MB",
     "tasks": "asyncio tasks",
@@ -23,128 +20,67 @@ _TITLES = {
 }
 
 
-def sections(found: Soak) -> list[tuple[str, Sequence[str], list[list[str]]]]:
-    """Title, head and rows of each table."""
-    closed, opened = found.idle.closed, found.idle.open
-    return [
-        (
-            "Goals",
-            ("", "measured", "at most", ""),
-            [
-                [
-                    goal.says,
-                    f"{goal.measured:.2f}",
-                    f"{goal.limit:g}",
-                    "kept" if goal.is_met else "MISSED",
-                ]
-                for goal in goals(found)
-            ],
-        ),
-        (
-            "What was held",
-            ("", "closed", "idle", "in traffic", "idle after", "closed after", ""),
-            [
-                [
-                    _TITLES[kind],
-                    *(
-                        f"{value:,.0f}"
-                        for value in (
-                            getattr(closed[0], kind),
-                            getattr(opened[0], kind),
-                            usual(found, kind),
-                            getattr(opened[1], kind),
-                            getattr(closed[1], kind),
-                        )
-                    ),
-                    "",
-                ]
-                for kind in KINDS
-            ],
-        ),
-        ("How replies ended", ("", "replies", ""), _counted(found.replies)),
-        ("How attempts ended", ("", "attempts", ""), _counted(found.attempts)),
-    ]
-
-
-def _counted(counter: Counter[str]) -> list[list[str]]:
-    return [[what, f"{number:,}", ""] for what, number in counter.most_common()]
-
-
-def tables(found: Soak) -> str:
-    return "\n\n".join(
-        f"{title}\n{text_table(head, rows)}" for title, head, rows in sections(found)
+def make_page(soak: Soak) -> Page:
+    return Page(
+        title="Soak",
+        summary="Whether a router holds no more after a long run of faults than before.",
+        command="bench.soak --minutes 30 --write",
+        conditions=f"{soak.load}, {soak.turns:,} turns, {len(soak.samples)} samples, seed "
+        f"{soak.load.seed}.\n\n{_METHOD}",
+        pictures=[Picture("What the process held, minute by minute", partial(_draw, soak))],
+        sections=[
+            Section("Goals", [_GOALS, goals_table(make_goals(soak))]),
+            Section("Resources held", [_HELD, _held(soak)]),
+            Section("How replies ended", [_REPLIES, _counts("replies", soak.replies)]),
+            Section("How attempts ended", [_ATTEMPTS, _counts("attempts", soak.attempts)]),
+        ],
     )
 
 
-def write(page: Path, found: Soak) -> None:
-    """The page, and beside it a picture of the same name."""
-    picture = page.with_suffix(".png")
-    page.parent.mkdir(parents=True, exist_ok=True)
-    intro = _INTRO.format(
-        picture=picture.name,
-        where=machine(),
-        load=found.load.says,
-        turns=found.turns,
-        seed=found.load.seed,
-        samples=len(found.samples),
-    )
-    parts = [
-        f"## {title}\n\n{_SAYS[title]}\n\n{markdown_table(head, rows)}"
-        for title, head, rows in sections(found)
-    ]
-    page.write_text("\n\n".join([intro, *parts]) + "\n", encoding="utf-8")
-    _draw(picture, found)
+def _held(soak: Soak) -> Table:
+    closed, opened = soak.idle.closed, soak.idle.open
+    rows = []
+    for kind in KINDS:
+        idle = [getattr(one, kind) for one in (closed[0], opened[0], opened[1], closed[1])]
+        values = [*idle[:2], usual(soak, kind), *idle[2:]]
+        rows.append([_TITLES[kind], *(f"{value:,.0f}" for value in values)])
+    return Table(("", "closed", "idle", "in traffic", "idle after", "closed after"), rows)
 
 
-def _draw(path: Path, found: Soak) -> None:
-    figure, axes = plt.subplots(
-        2, 3, layout="constrained", facecolor="white", figsize=(14, 6), sharex=True
-    )
-    minutes = [one.at / 60 for one in found.samples]
-    for axis, kind in zip(axes.flat, KINDS, strict=True):
-        values = [getattr(one, kind) for one in found.samples]
-        axis.plot(minutes, values, color=_BLUE, linewidth=0.8)
-        axis.axhline(usual(found, kind), color="#888888", linestyle="--", linewidth=1)
-        axis.set(title=_TITLES[kind], ylim=(0, 1.25 * max(1, *values)))
-        axis.grid(axis="y", color="#dddddd")
-        axis.set_axisbelow(True)
-        axis.spines[["top", "right"]].set_visible(False)
-    for axis in axes[-1]:
-        axis.set_xlabel("minutes")
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+def _counts(name: str, counter: Counter[str]) -> Table:
+    return Table(("", name), [[what, f"{number:,}"] for what, number in counter.most_common()])
 
 
-_SAYS = {
-    "Goals": (
-        "What is left is compared exactly. Growth is the trend of the samples, without the first "
-        "quarter, from the first to the last: the median of the slopes between all pairs (Theil "
-        "and Sen), so that moments in which many speak at once do not count as growth. It may be "
-        "no more than the range of the middle half of the samples: something that only grows does "
-        "so by twice that. Runs of less than ten minutes are judged by what is left alone."
-    ),
-    "What was held": (
-        "**Closed**: before the router was opened and after it was closed; **idle**: it is open "
-        "and nobody asks; **in traffic**: the median. HTTP connections are kept open for the next "
-        "question, so idle after the traffic there are more sockets than before it."
-    ),
-    "How replies ended": (
-        "A reply that **ended in a phrase** had nobody left to give or to finish it. **Resumed** "
-        "counts the times that another server went on with a sentence."
-    ),
-    "How attempts ended": "The faults did strike: by what the router took them for.",
-}
-_INTRO = """\
-# Soak
+def _draw(soak: Soak, path: Path) -> None:
+    minutes = [one.at / 60 for one in soak.samples]
+    with figure(path, (14, 6), rows=2, columns=3, sharex=True) as axes:
+        for axis, kind in zip(axes, KINDS, strict=True):
+            values = [getattr(one, kind) for one in soak.samples]
+            axis.plot(minutes, values, color=COLOURS[0], linewidth=0.8)
+            axis.axhline(usual(soak, kind), color=GREY, linestyle="--", linewidth=1)
+            axis.set(title=_TITLES[kind], ylim=(0, 1.25 * max(1, *values)))
+            add_grid(axis)
+        for axis in axes[3:]:
+            axis.set_xlabel("minutes")
 
-Whether a router that has survived a long run of faults holds no more than it did before. Written \
-by `python -m bench.soak --minutes 30 --write`.
 
-![What the process held, minute by minute]({picture})
-
-{load}, {turns:,} turns, {samples} samples, seed {seed}, on {where}. A quarter of the turns is \
-interrupted by the caller, some ask for a tool. Three model servers in another process fail by \
-chance, in spells, in all the ways `llm_router.testing.server` knows; a fourth is never there. The \
-router is opened as a call's process opens it: LiveKit's stream layer before it, a scoreboard, \
-Prometheus and OpenTelemetry behind it. Rejected keys are put right every ten seconds, else soon \
-nobody would be asked."""
+_METHOD = """\
+A quarter of the turns is interrupted by the caller, some ask for a tool. Three model servers in \
+another process fail at random, in spells, in all the ways that `llm_router.testing.server` knows; \
+a fourth is never there. The router is opened as in a call's process: behind LiveKit's stream \
+layer, with a scoreboard, Prometheus and OpenTelemetry. Rejected keys are renewed every ten \
+seconds; otherwise all servers would soon be out of use."""
+_GOALS = """\
+Leftovers are compared exactly. Growth is the trend of the samples, without the first quarter, \
+from the first to the last: the median of the slopes between all pairs (Theil and Sen), so that \
+moments in which many speak at once do not count as growth. It may be no more than the range of \
+the middle half of the samples: a figure that only grows does so by twice that. Runs of less than \
+ten minutes are judged by leftovers and memory alone."""
+_HELD = """\
+**Closed**: before the router was opened and after it was closed; **idle**: it is open and has no \
+traffic; **in traffic**: the median. HTTP connections stay open for the next question, so idle \
+after the traffic there are more sockets than before it."""
+_REPLIES = """\
+A reply **ended in a phrase** when no server was left to give or to finish it. **Resumed** counts \
+how often another server continued a sentence."""
+_ATTEMPTS = "The faults did strike: attempts by the failure that the router saw."

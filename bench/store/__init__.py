@@ -1,1 +1,1 @@
-"""Measures the store's questions on millions of attempts."""
+"""Measures the store's queries on millions of attempts."""

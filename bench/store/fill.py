@@ -1,11 +1,11 @@
-"""A database full of attempts, as a busy installation has it after so many days."""
+"""Fills a database with attempts, like that of a busy installation after 30 days."""
 
 import random
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bench.report.table import Progress
+from bench.report.command import Progress
 from llm_router.connections.access import SYSTEM
 from llm_router.connections.record import Connection
 from llm_router.store.connections import SqlConnectionStore
@@ -15,17 +15,21 @@ from llm_router.store.tables import usage
 from llm_router.store.usage import UsageRecord, to_row
 
 UNTIL = datetime(2026, 11, 1, tzinfo=UTC)
-LASTED = timedelta(days=30)
+PERIOD = timedelta(days=30)
 VIEWER_TEAM = "red"
-_CONNECTIONS, _USED = 100, 24
-"""There are more than are asked."""
-_KINDS = 20_000
-"""Different attempts; the rest are like them at another time."""
-_AT_ONCE = 50_000
+_CONNECTIONS = 100
+_USED = 24
+"""Connections that have attempts."""
+_SAMPLES = 20_000
+"""Different attempts; the others repeat them at another time."""
+_BATCH = 50_000
 _COLUMNS = tuple(column.name for column in usage.columns if column.name != "id")
 _REST = tuple(name for name in _COLUMNS if name != "at")
+_OUTCOMES = (
+    "won", "lost", "cancelled", "silent", "rate limited", "unreachable", "broken stream",
+)  # fmt: skip
 _AT = "%Y-%m-%d %H:%M:%S.%f"
-"""As SQLAlchemy has SQLite keep it."""
+"""The format in which SQLAlchemy stores times in SQLite."""
 
 
 async def add_connections(database: Database, vault: Vault) -> SqlConnectionStore:
@@ -52,17 +56,29 @@ def connection_id(place: int) -> str:
     return f"6f0c7ad4-8a5e-4a8e-9f53-{place:012}"
 
 
-def kinds(seed: int) -> list[dict[str, Any]]:
-    """Most are first tries that were heard; one in ten is a hedge, a failover or a failure."""
+def draw_attempts(seed: int) -> list[dict[str, Any]]:
+    """Draws attempts: most are first attempts that won; one in ten is a hedge, a failover or a
+    failure.
+    """
     rng = random.Random(seed)
     weights = [1 / (place + 1) for place in range(_USED)]
-    return [to_row(_kind(rng, rng.choices(range(_USED), weights)[0])) for _ in range(_KINDS)]
+    return [
+        to_row(_draw_attempt(rng, rng.choices(range(_USED), weights)[0])) for _ in range(_SAMPLES)
+    ]
 
 
-def _kind(rng: random.Random, place: int) -> UsageRecord:
+def _draw_attempt(rng: random.Random, place: int) -> UsageRecord:
     role = rng.choices(["first", "hedge", "failover", "resume", "trial"], [90, 6, 2, 1, 1])[0]
-    ended = ["won", "lost", "cancelled", "silent", "rate limited", "unreachable", "broken stream"]
-    outcome = rng.choices(ended, [86, 5, 5, 1.5, 1, 1, 0.5])[0]
+    outcomes = [
+        "won",
+        "lost",
+        "cancelled",
+        "silent",
+        "rate limited",
+        "unreachable",
+        "broken stream",
+    ]
+    outcome = rng.choices(outcomes, [86, 5, 5, 1.5, 1, 1, 0.5])[0]
     spoke = outcome in {"won", "cancelled"}
     ttft = rng.lognormvariate(-1.3 + place / 40, 0.35) if spoke else None
     return UsageRecord(
@@ -90,30 +106,34 @@ def _kind(rng: random.Random, place: int) -> UsageRecord:
 
 
 async def fill(
-    database: Database, numbers: range, in_all: int, like: Sequence[dict[str, Any]], tell: Progress
+    database: Database,
+    numbers: range,
+    total: int,
+    samples: Sequence[dict[str, Any]],
+    progress: Progress,
 ) -> datetime:
-    """The attempts of these numbers, of so many in all, in the order of time. When the last of them
-    was made.
+    """Writes the attempts of these numbers, of `total` in the whole period, in order of time.
+    Returns the time of the last one.
 
-    Indexes are made anew at the end: kept up row by row, those of millions take an hour.
+    Indexes are created again at the end: updated row by row, those of millions take an hour.
     """
-    step = LASTED / in_all
+    step = PERIOD / total
     async with database.writing() as db:
         for index in usage.indexes:
             await db.run_sync(index.drop)
-    rest = [tuple(kind[name] for name in _REST) for kind in like]
-    for begin in range(numbers.start, numbers.stop, _AT_ONCE):
-        tell(f"{database.dialect}: {begin:,} of {in_all:,} attempts")
-        some = range(begin, min(begin + _AT_ONCE, numbers.stop))
-        rows = ((UNTIL - LASTED + place * step, *rest[place % len(rest)]) for place in some)
+    rest = [tuple(sample[name] for name in _REST) for sample in samples]
+    for begin in range(numbers.start, numbers.stop, _BATCH):
+        progress(f"{database.dialect}: {begin:,} of {total:,} attempts")
+        batch = range(begin, min(begin + _BATCH, numbers.stop))
+        rows = ((UNTIL - PERIOD + place * step, *rest[place % len(rest)]) for place in batch)
         await (_fill_sqlite if database.dialect == "sqlite" else _copy)(database, rows)
     for index in usage.indexes:
-        tell(f"{database.dialect}: {index.name}")
+        progress(f"{database.dialect}: {index.name}")
         async with database.writing() as db:
             await db.run_sync(index.create)
     if database.dialect == "postgresql":
         await _vacuum(database)
-    return UNTIL - LASTED + numbers.stop * step
+    return UNTIL - PERIOD + numbers.stop * step
 
 
 async def _fill_sqlite(database: Database, rows: Iterator[tuple[Any, ...]]) -> None:
@@ -132,7 +152,7 @@ async def _copy(database: Database, rows: Iterator[tuple[Any, ...]]) -> None:
 
 
 async def _vacuum(database: Database) -> None:
-    """As PostgreSQL does by itself after a while."""
+    """Does at once what PostgreSQL does by itself after a while."""
     async with database.engine.connect() as db:
-        alone = await db.execution_options(isolation_level="AUTOCOMMIT")
-        await alone.exec_driver_sql("VACUUM ANALYZE")
+        autocommit = await db.execution_options(isolation_level="AUTOCOMMIT")
+        await autocommit.exec_driver_sql("VACUUM ANALYZE")

@@ -1,1 +1,1 @@
-"""Measures the time from a caller's last sound to the agent's first, in a real room."""
+"""Measures how long a caller waits for the agent's voice, and what a failing model changes."""

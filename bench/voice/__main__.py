@@ -1,10 +1,10 @@
-"""How long a caller waits for the agent's voice, and where the time goes.
+"""Measures how long a caller waits for the agent's voice, and where the time goes.
 
 A caller in a real room says recorded sentences; a model answers with its first token after 150 ms.
-The wait runs from the last sound of the caller to the first sound of the agent that reaches them:
-codecs, network and jitter buffers are in it. LiveKit's default settings and ours are measured in
-one run, turn about, and so are ours with each setting taken away. Then the first of two model
-servers fails in every way, at the first question of a call.
+The wait runs from the last sound of the caller to the first sound of the agent that reaches the
+caller: it includes codecs, network and jitter buffers. LiveKit's default settings and ours are
+measured in one run, in turn, and so are ours with each setting taken away. Then the first of two
+model servers fails in every way, at the first question of a call.
 
     python -m bench.voice --turns 4 --rounds 1 --variants stock ours
 """
@@ -17,84 +17,65 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.report.pulse import go_first, pulse
-from bench.report.table import progress
-from bench.voice.calls import exchange, measure
-from bench.voice.failing import measure_failing, missed_failing
-from bench.voice.page import Measured, failing_table, waits_table, ways_table, write
+from bench.report.command import BenchParser, finish, terminal_progress
+from bench.report.scheduling import use_realtime_priority, watch_scheduling_delay
+from bench.voice.calls import measure, open_exchange
+from bench.voice.failing import measure_failing
+from bench.voice.page import Results, failing_table, make_page, stages_table, waits_table
 from bench.voice.recording import record
-from bench.voice.turns import Row, missed
+from bench.voice.turns import Row
 from bench.voice.variants import NAMES, OURS, VARIANTS, Variant
 from deploy.console import ReportedError
 from deploy.supervisor import ServiceError
 
-PAGE = Path(__file__).parents[2] / "docs" / "bench" / "voice_turn.md"
 _RECORDED = 3  # turns
 
 
 async def run(
     variants: Sequence[Variant], chosen: argparse.Namespace, *, recorded: bool
-) -> Measured:
-    """The turns of each variant, those with a failing model, and at wish a further call of ours
-    that counts for nothing.
+) -> Results:
+    """Measures the turns of each variant and those with a failing model. `recorded`: also records
+    one more call of ours, which is in no figure.
     """
     this = asyncio.current_task()
     assert this is not None
-    # What was started is also stopped when this program is.
+    # The servers and the worker are stopped, too, when this program is.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
-    tell = progress()
-    tell("starting the LiveKit server and the worker")
-    busy = os.getloadavg()[0]
-    async with exchange() as at, pulse() as felt:
-        heard = await measure(at, variants, chosen.turns, chosen.rounds, tell)
-        failing = await measure_failing(at, chosen.failing_turns, tell)
-        tell("recording")
-        recording = await record(at, OURS, _RECORDED) if recorded else None
-    tell("")
-    return Measured(
-        rows=[Row(variant=one, turns=heard[one.name]) for one in variants],
+    progress = terminal_progress()
+    progress("starting the LiveKit server and the worker")
+    load = os.getloadavg()[0]
+    async with open_exchange() as exchange, watch_scheduling_delay() as delay:
+        turns = await measure(exchange, variants, chosen.turns, chosen.rounds, progress)
+        failing = await measure_failing(exchange, chosen.failing_turns, progress)
+        progress("recording")
+        recording = await record(exchange, OURS, _RECORDED) if recorded else None
+    progress("")
+    return Results(
+        rows=[Row(variant=one, turns=turns[one.name]) for one in variants],
         failing=failing,
         recording=recording,
-        load=(busy, os.getloadavg()[0]),
-        longest_wait=felt.longest_wait,
+        load=(load, os.getloadavg()[0]),
+        delay=delay.longest,
         realtime=chosen.realtime,
     )
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = BenchParser("bench.voice", __doc__, page="voice_turn.md")
+    parser.add_number("--turns", 8, "turns of each variant; about 9 minutes with all variants")
+    parser.add_number(
+        "--rounds", 3, "rounds over which they are spread; each has a call of every variant"
     )
-    parser.add_argument(
-        "--turns", type=_positive, default=8, metavar="N",
-        help="turns of each variant (default: %(default)s, about 9 minutes with all variants)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--rounds", type=_positive, default=3, metavar="N",
-        help="rounds to spread them over; in each, every variant has a call (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--variants", nargs="+", choices=NAMES, default=NAMES, metavar="NAME",
-        help=f"only these of: {', '.join(NAMES)}",
-    )  # fmt: skip
-    parser.add_argument(
-        "--failing-turns", type=_not_negative, default=3, metavar="N",
-        help="turns of ours for each way in which a model fails, and about half as many of "
-        "LiveKit's (default: %(default)s, about 10 minutes; 0: none)",
+    parser.add_choice("--variants", NAMES)
+    parser.add_number(
+        "--failing-turns", 3, "turns of ours with each way in which a model fails, and about half "
+        "as many of LiveKit's; about 10 minutes; 0: none", least=0,
     )  # fmt: skip
     parser.add_argument(
         "--record", type=Path, metavar="FILE",
         help="save one more call of ours as WAV: left the caller, right the agent",
     )  # fmt: skip
-    parser.add_argument(
-        "--realtime", action="store_true",
-        help="go before everybody else on this machine (Linux, root): figures that can be trusted "
-        "while it is busy",
-    )  # fmt: skip
-    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name} and its picture")
-    parser.add_argument(
-        "--check", action="store_true", help="exit with 1 if ours makes a caller wait too long"
-    )
+    parser.add_realtime()
     chosen = parser.parse_args(words)
     if chosen.write and set(chosen.variants) != set(NAMES):
         parser.error("--write shows everything: leave out --variants")
@@ -105,26 +86,16 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     return chosen
 
 
-def _not_negative(text: str) -> int:
-    return 0 if text == "0" else _positive(text)
-
-
-def _positive(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{value} is below 1")
-    return value
-
-
 def main() -> int:
     chosen = arguments()
     variants = [one for one in VARIANTS if one.name in chosen.variants]
     if chosen.realtime:
-        go_first()
-    wanted = bool(chosen.write or chosen.record)
+        use_realtime_priority()
+    recorded = bool(chosen.write or chosen.record)
     try:
-        found = asyncio.run(run(variants, chosen, recorded=wanted))
-    except ReportedError as failure:
-        print(failure.report(), file=sys.stderr)
+        results = asyncio.run(run(variants, chosen, recorded=recorded))
+    except ReportedError as error:
+        print(error.report(), file=sys.stderr)
         return 2
     except ServiceError as error:
         print(error, file=sys.stderr)
@@ -132,23 +103,15 @@ def main() -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("Stopped; nothing was written.", file=sys.stderr)
         return 130
-    print(f"{waits_table(found.rows)}\n\n{ways_table(found.rows)}")
-    if found.failing:
-        print(
-            f"\nOurs, and LiveKit's defaults with FallbackAdapter:\n{failing_table(found.failing)}"
-        )
-    print(f"A busy machine kept the caller waiting for up to {found.longest_wait:.2f} s.")
-    if found.recording and chosen.record:
-        found.recording.save(chosen.record)
+    print(f"{waits_table(results.rows).text}\n\n{stages_table(results.rows).text}")
+    if results.failing:
+        print("\nOurs, and LiveKit's defaults with FallbackAdapter:")
+        print(failing_table(results.failing).text)
+    print(f"The machine held up the caller for up to {results.delay:.2f} s.")
+    if results.recording and chosen.record:
+        results.recording.save(chosen.record)
         print(f"recorded: {chosen.record}")
-    if chosen.write:
-        write(PAGE, found)
-        print(f"written: {PAGE} and its picture")
-    shortfalls = [what for row in found.rows if row.variant == OURS for what in missed(row)]
-    shortfalls += missed_failing(found.failing)
-    for what in shortfalls:
-        print(f"MISSED: {what}")
-    return 1 if shortfalls and chosen.check else 0
+    return finish(chosen, lambda: make_page(results), results.goals)
 
 
 if __name__ == "__main__":

@@ -8,15 +8,16 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.tokens import mint_token
-from bench.voice.turns import Note, Turn, take_apart
+from bench.report.command import Progress
+from bench.voice.turns import Event, Turn, find_stages
 from bench.voice.variants import ANSWER, FIRST_TOKEN, GAP, Variant, room_name
-from bench.voice.worker import AGENT, MODEL_URL, NOTES, PORT, READY, SPARE_URL
+from bench.voice.worker import AGENT, EVENTS, MODEL_URL, PORT, READY, SPARE_URL
 from deploy import media_server, paths
 from deploy.demo import LiveKit, free_ports, livekit_service
 from deploy.supervisor import Service, ServiceError, Supervisor
@@ -33,13 +34,13 @@ SENTENCES = (
     "yes_thank_you",
     "real_person",
 )
-HANGS_UP = 10.0  # s without an answer
-_LOOK_EVERY = 0.05  # s
+HANG_UP_AFTER = 10.0  # s without an answer
+_POLL_INTERVAL = 0.05  # s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spoken:
-    """A turn as it went by on the clock: the sentence, from when to when (s), what came of it."""
+    """A spoken sentence, its begin and end (loop time, s), and the turn that followed."""
 
     sentence: Sentence
     began: float
@@ -49,20 +50,20 @@ class Spoken:
 
 @dataclass(slots=True)
 class Exchange:
-    """All that runs, for calls one after another."""
+    """The running servers and the worker, for calls one after another."""
 
     livekit: LiveKit
     model: FaultyServer
     spare: FaultyServer
-    notes: Path
+    events: Path
     logs: Path
     _calls: int = 0
 
     @asynccontextmanager
     async def call(self, variant: Variant) -> AsyncIterator["Call"]:
-        """A call that `variant` has answered and greeted; the worker has come to rest.
+        """Opens a call that `variant` has answered and greeted, once the worker is idle again.
 
-        Raises ServiceError, also within the block, when the agent does not do its part.
+        Raises ServiceError, also within the block, when the agent does not answer.
         """
         self._calls += 1
         room = room_name(variant, self._calls)
@@ -80,51 +81,48 @@ class Exchange:
             async with call(self.livekit.url, token) as caller:
                 await caller.until(lambda me: me.first_sound(0.0), 30)
                 await caller.silence()
-                await self._worker_at_rest()
-                yield Call(caller, self.model, self.notes / room)
-        except AssertionError as broken:
+                await self._wait_for_idle_worker()
+                yield Call(caller, self.model, self.events / room)
+        except AssertionError as error:
             raise ServiceError(
-                f"{variant.title}: the call broke off. {broken}. Log: {self.logs}"
-            ) from broken
+                f"{variant.title}: the call broke off. {error}. Log: {self.logs}"
+            ) from error
 
-    async def be_well(self) -> None:
-        """The model answers as it should, from the next request on."""
+    async def make_healthy(self) -> None:
+        """Makes the model answer without faults from the next request on."""
         await self.model.behave(Script(words=words(ANSWER), first_token_after=FIRST_TOKEN, gap=GAP))
 
-    async def _worker_at_rest(self) -> None:
-        """It starts a process for the next call, which takes the processor for a while."""
-        while len(_read(self.notes / READY)) <= self._calls:  # noqa: ASYNC110  a file tells nobody that it grew
-            await asyncio.sleep(_LOOK_EVERY)
+    async def _wait_for_idle_worker(self) -> None:
+        """Waits until the process for the next call has started, which takes the processor."""
+        while len(_read_events(self.events / READY)) <= self._calls:  # noqa: ASYNC110  a file has no event for its growth
+            await asyncio.sleep(_POLL_INTERVAL)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
+    """A call of one caller."""
+
     caller: Caller
     _model: FaultyServer
-    _notes: Path
+    _events: Path
 
     async def turn(self, name: str) -> Spoken:
-        """Say a sentence, wait for the answer and hear it out."""
+        """Says a sentence and waits for the end of the answer."""
         spoken = await self.say(name)
         await self.caller.silence()
         return spoken
 
     async def say(self, name: str) -> Spoken:
-        """Say a sentence and wait for the answer to begin."""
+        """Says a sentence and waits for the answer to begin."""
         said = sentence(name)
         length = len(await asyncio.to_thread(read_wav, said.file)) / RATE
         ended = await self.caller.say(said)
         began = ended - length
-        heard = await self._first_sound(ended)
+        audible = await self._first_sound(ended)
+        requests = [request.at for request in self._model.requests]
         turn = Turn(
-            stages=take_apart(
-                began,
-                ended,
-                heard,
-                _read(self._notes),
-                [asked.at for asked in self._model.requests],
-            ),
-            asked=sum(began <= asked.at <= heard for asked in self._model.requests),
+            stages=find_stages(began, ended, audible, _read_events(self._events), requests),
+            requests=sum(began <= at <= audible for at in requests),
             talked_over=any(
                 began < sound.at <= ended and sound.rms > AUDIBLE for sound in self.caller.heard
             ),
@@ -133,15 +131,17 @@ class Call:
 
     async def _first_sound(self, since: float) -> float:
         try:
-            found: float = await self.caller.until(lambda me: me.first_sound(since), HANGS_UP)
+            at: float = await self.caller.until(lambda me: me.first_sound(since), HANG_UP_AFTER)
         except AssertionError:  # it never came
             return math.inf
-        return found
+        return at
 
 
 @asynccontextmanager
-async def exchange() -> AsyncIterator[Exchange]:
-    """Start everything; stop it whatever happens. Raises ServiceError for what does not start."""
+async def open_exchange() -> AsyncIterator[Exchange]:
+    """Runs the servers and the worker while the block runs. Raises ServiceError if one does not
+    start.
+    """
     program = await asyncio.to_thread(media_server.provide)
     ports = free_ports()
     livekit = LiveKit(
@@ -151,30 +151,30 @@ async def exchange() -> AsyncIterator[Exchange]:
         ours=True,
     )
     async with AsyncExitStack() as stack:
-        notes = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="voice-turn-")))
+        events = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="voice-turn-")))
         model = await stack.enter_async_context(FaultyServer())
         spare = await stack.enter_async_context(FaultyServer())
         logs = paths.logs_folder("voice-turn")
         processes = Supervisor(logs)
         stack.push_async_callback(processes.stop)
         await processes.start(livekit_service(program, livekit, ports))
-        told = {
+        variables = {
             MODEL_URL: model.base_url,
             SPARE_URL: spare.base_url,
-            NOTES: str(notes),
+            EVENTS: str(events),
             PORT: str(ports.worker_port),
         }
-        await processes.start(_worker(livekit, told))
-        yield Exchange(livekit, model, spare, notes, logs)
+        await processes.start(_worker(livekit, variables))
+        yield Exchange(livekit, model, spare, events, logs)
 
 
-def _worker(livekit: LiveKit, told: Mapping[str, str]) -> Service:
+def _worker(livekit: LiveKit, variables: Mapping[str, str]) -> Service:
     environ = {
         **{name: value for name, value in os.environ.items() if not name.startswith("LIVEKIT_")},
         "LIVEKIT_URL": livekit.url,
         "LIVEKIT_API_KEY": livekit.key,
         "LIVEKIT_API_SECRET": livekit.secret,
-        **told,
+        **variables,
     }
     return Service(
         "Bench worker",
@@ -184,42 +184,43 @@ def _worker(livekit: LiveKit, told: Mapping[str, str]) -> Service:
     )
 
 
-def _read(notes: Path) -> Sequence[Note]:
-    if not notes.exists():
+def _read_events(file: Path) -> Sequence[Event]:
+    if not file.exists():
         return []
-    # The last line may still be on its way.
-    whole, _, _ = notes.read_text().rpartition("\n")
-    return [(at, what) for at, what in map(json.loads, whole.splitlines())]
+    # The last line may be incomplete.
+    whole, _, _ = file.read_text().rpartition("\n")
+    return [(at, event) for at, event in map(json.loads, whole.splitlines())]
 
 
 # ── The rounds ───────────────────────────────────────────────────────────────────────────────────
 
 
 async def measure(
-    at: Exchange,
+    exchange: Exchange,
     variants: Sequence[Variant],
     turns: int,
     rounds: int,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> Mapping[str, Sequence[Turn]]:
-    """So many turns of each variant, by its name: in every round a call of each, in turn, so that
-    whatever else the machine does hits all alike.
+    """Returns so many turns of each variant, by its name.
+
+    Every round has a call of each, in turn, so that the machine's other work affects all alike.
     """
-    await at.be_well()
-    heard: dict[str, list[Turn]] = {variant.name: [] for variant in variants}
+    await exchange.make_healthy()
+    taken: dict[str, list[Turn]] = {variant.name: [] for variant in variants}
     for number in range(rounds):
         first = number % len(variants)
         for variant in [*variants[first:], *variants[:first]]:
-            done = heard[variant.name]
+            done = taken[variant.name]
             due = turns * (number + 1) // rounds
             if len(done) == due:
                 continue
-            async with at.call(variant) as line:
+            async with exchange.call(variant) as own:
                 while len(done) < due:
                     progress(
                         f"round {number + 1} of {rounds}, {variant.title}:"
                         f" turn {len(done) + 1} of {turns}"
                     )
-                    spoken = await line.turn(SENTENCES[len(done) % len(SENTENCES)])
+                    spoken = await own.turn(SENTENCES[len(done) % len(SENTENCES)])
                     done.append(spoken.turn)
-    return heard
+    return taken

@@ -1,26 +1,30 @@
-"""Calls in which the first of two model servers fails: how long until the caller hears the answer,
-and how well they hear it to its end.
-"""
+"""Calls in which the first of two model servers fails: the wait for the answer, and its quality."""
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.first_word.turn import quantile
-from bench.voice.calls import HANGS_UP, SENTENCES, Call, Exchange
+from bench.report.command import Progress
+from bench.report.goals import Goal
+from bench.report.quantiles import quantile
+from bench.voice.calls import HANG_UP_AFTER, SENTENCES, Call, Exchange
 from bench.voice.turns import Turn
 from bench.voice.variants import OURS_FAILING, STOCK_FAILING, Variant
 from tests.voice.caller import longest_pause
 from tests.voice.replies import FAILINGS, REPLY
 
-_LOOK_EVERY = 0.05  # s
+_POLL_INTERVAL = 0.05  # s
+SLOW = 0.95
+"""The quantile of the waits of all faults together that has a limit."""
+LONGEST_WAIT = 1.30  # s
+LONGEST_PAUSE = 0.70  # s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rescue:
-    """`pause`: seconds without a sound within the answer, at most. `whole`: every word came, once,
-    by the transcript.
+class Answer:
+    """The answer to one turn. `pause`: the longest time without a sound within it (s). `whole`:
+    every word came, once, by the transcript.
     """
 
     turn: Turn
@@ -30,101 +34,90 @@ class Rescue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailingRow:
-    """What became of a fault; `failing` is its name in FAILINGS."""
+    """The answers with one fault; `failing` is its name in FAILINGS."""
 
     failing: str
     variant: Variant
-    rescues: Sequence[Rescue]
+    answers: Sequence[Answer]
 
     def wait(self, q: float) -> float:
-        return wait([self], q)
+        return wait_of([self], q)
 
     @property
     def pause(self) -> float:
-        """The longest; infinity: no answer came to its end."""
-        return max((rescue.pause for rescue in self.rescues if rescue.whole), default=math.inf)
+        """The longest pause (s); infinity if no answer was whole."""
+        return max((answer.pause for answer in self.answers if answer.whole), default=math.inf)
 
     @property
     def whole(self) -> int:
-        return sum(rescue.whole for rescue in self.rescues)
+        return sum(answer.whole for answer in self.answers)
 
 
-def wait(rows: Sequence[FailingRow], q: float) -> float:
-    """Of all turns of the rows together; not a number: the agent talked the caller down in each."""
-    turns = [rescue.turn for row in rows for rescue in row.rescues]
+def wait_of(rows: Sequence[FailingRow], q: float) -> float:
+    """Returns a quantile of the waits of all rows together; NaN if the agent talked over the caller
+    every time.
+    """
+    turns = [answer.turn for row in rows for answer in row.answers]
     waits = [turn.wait for turn in turns if not turn.talked_over]
     return quantile(waits, q) if waits else math.nan
 
 
 async def measure_failing(
-    at: Exchange, turns: int, progress: Callable[[str], None]
+    exchange: Exchange, turns: int, progress: Progress
 ) -> Sequence[FailingRow]:
-    """So many turns of each fault with our settings, and about half as many with LiveKit's, which
-    take longer; each is the first of its call, when nothing is known of the servers yet.
+    """Takes so many turns of each fault with our settings, and about half as many with LiveKit's,
+    which take longer. Each is the first of its call, before anything is known of the servers.
     """
-    heard: Mapping[tuple[str, Variant], list[Rescue]] = {
+    answers: Mapping[tuple[str, Variant], list[Answer]] = {
         (failing, variant): [] for failing in FAILINGS for variant in (OURS_FAILING, STOCK_FAILING)
     }
     for number in range(turns):
-        for (failing, variant), done in heard.items():
+        for (failing, variant), done in answers.items():
             if variant.stock and 2 * len(done) >= turns:
                 continue
             progress(f"{variant.title}, the model {FAILINGS[failing].title}: turn {number + 1}")
-            async with at.call(variant) as line:
-                await FAILINGS[failing].begin(at.model, at.spare)
-                done.append(await _rescue(line, SENTENCES[number % len(SENTENCES)]))
+            async with exchange.call(variant) as call:
+                await FAILINGS[failing].begin(exchange.model, exchange.spare)
+                done.append(await _take_turn(call, SENTENCES[number % len(SENTENCES)]))
     return [
-        FailingRow(failing=failing, variant=variant, rescues=rescues)
-        for (failing, variant), rescues in heard.items()
-        if rescues
+        FailingRow(failing=failing, variant=variant, answers=done)
+        for (failing, variant), done in answers.items()
+        if done
     ]
 
 
-async def _rescue(line: Call, name: str) -> Rescue:
-    caller, loop = line.caller, asyncio.get_running_loop()
-    spoken = await line.say(name)
+async def _take_turn(call: Call, name: str) -> Answer:
+    caller = call.caller
+    loop = asyncio.get_running_loop()
+    spoken = await call.say(name)
 
     def is_whole() -> bool:
         return caller.said(by_agent=True, since=spoken.began) == REPLY
 
     last_sound = spoken.ended
-    while not is_whole() and loop.time() < last_sound + HANGS_UP:
-        await asyncio.sleep(_LOOK_EVERY)
+    while not is_whole() and loop.time() < last_sound + HANG_UP_AFTER:
+        await asyncio.sleep(_POLL_INTERVAL)
         if sound := caller.sound(spoken.ended):
             last_sound = sound[-1].at
     if is_whole():
         await caller.silence()
     pause = longest_pause(caller.sound(spoken.ended))
-    return Rescue(turn=spoken.turn, pause=pause, whole=is_whole())
+    return Answer(turn=spoken.turn, pause=pause, whole=is_whole())
 
 
-# ── What is promised ─────────────────────────────────────────────────────────────────────────────
-
-SLOW, LONGEST_WAIT, LONGEST_PAUSE = 0.95, 1.30, 0.70
-"""The quantile of the waits of all faults together, and seconds that ours may take."""
-
-
-def missed_failing(rows: Sequence[FailingRow]) -> Sequence[str]:
-    """Each goal that our settings miss, with the fault to blame."""
+def failing_goals(rows: Sequence[FailingRow]) -> list[Goal]:
+    """Returns the goals of our settings, each miss with its fault; none if nothing was measured."""
     ours = [row for row in rows if row.variant == OURS_FAILING]
     if not ours:
         return []
-    shortfalls = []
-    if not (slow := wait(ours, SLOW)) <= LONGEST_WAIT:
-        worst = max(ours, key=lambda row: row.wait(SLOW))
-        shortfalls.append(
-            f"with a failing model, p95 is {slow:.2f} s and not {LONGEST_WAIT:.2f} s; "
-            f"longest when it {FAILINGS[worst.failing].title}"
-        )
+    worst = FAILINGS[max(ours, key=lambda row: row.wait(SLOW)).failing].title
+    hint = f"longest when it {worst}"
+    goals = [Goal("p95 with a failing model", wait_of(ours, SLOW), LONGEST_WAIT, "s", hint=hint)]
     for row in ours:
         title = FAILINGS[row.failing].title
-        if row.whole < len(row.rescues):
-            shortfalls.append(
-                f"when the model {title}, only {row.whole} of {len(row.rescues)} answers are whole"
-            )
-        elif row.pause > LONGEST_PAUSE:
-            shortfalls.append(
-                f"when the model {title}, a pause is {row.pause:.2f} s "
-                f"and not {LONGEST_PAUSE:.2f} s"
-            )
-    return shortfalls
+        broken = len(row.answers) - row.whole
+        goals.append(Goal(f"broken answers when the model {title}", broken, 0, form="g"))
+        if not broken:
+            name = f"longest pause when the model {title}"
+            goals.append(Goal(name, row.pause, LONGEST_PAUSE, "s"))
+    return goals

@@ -1,4 +1,4 @@
-"""A call recorded as its caller heard it: left what they said, right the agent."""
+"""A call, recorded at the caller: left the caller, right the agent."""
 
 import asyncio
 import wave
@@ -15,16 +15,16 @@ from tests.voice.caller import RATE, Samples, read_wav
 
 _FRAME_MS = 10
 _LATE = 0.05
-"""Seconds by which a frame may come later or earlier than its place before it moves there."""
+"""Seconds by which a frame may be early or late and still follow the one before it."""
 QUIETEST = -70.0  # dB of full scale
 
 Frame = tuple[float, Samples]
-"""Samples at RATE, and when the first of them was to be heard (s)."""
+"""The moment of the first sample (s), and samples at RATE."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """`samples`: 16 bit at RATE, a row for each moment from `start` (s), left and right."""
+    """`samples`: 16 bit at RATE from `start` (s), in rows of left and right."""
 
     start: float
     samples: Samples
@@ -38,7 +38,7 @@ class Recording:
             out.writeframes(self.samples.tobytes())
 
     def loudness(self, since: float, until: float) -> NDArray[np.float64]:
-        """Of both sides in every 10 ms, a row each, in dB of full scale."""
+        """Returns the loudness of both sides, a row for every 10 ms, in dB of full scale."""
         step = RATE * _FRAME_MS // 1000
         first, last = (round((at - self.start) * RATE) for at in (since, until))
         part = self.samples[max(0, first) : last].astype(np.float64) / 2**15
@@ -48,11 +48,10 @@ class Recording:
         return decibels
 
 
-def lay(frames: Iterable[Frame], start: float, length: int) -> Samples:
-    """The frames in their places on a track that begins at `start` and has `length` samples.
+def lay_track(frames: Iterable[Frame], start: float, length: int) -> Samples:
+    """Returns the frames as a track that begins at `start` and has `length` samples.
 
-    One follows on the other, for they come unevenly; where more is missing than that, there is
-    silence.
+    Frames arrive unevenly, so each follows the one before it; larger gaps are silence.
     """
     track = np.zeros(length, np.int16)
     place = 0
@@ -67,15 +66,15 @@ def lay(frames: Iterable[Frame], start: float, length: int) -> Samples:
     return track
 
 
-async def record(at: Exchange, variant: Variant, turns: int) -> Recording:
-    """A call of a few turns; its first and last moments are silent."""
+async def record(exchange: Exchange, variant: Variant, turns: int) -> Recording:
+    """Records a call of a few turns; its first and last moments are silent."""
     loop = asyncio.get_running_loop()
-    await at.be_well()
-    async with at.call(variant) as line:
+    await exchange.make_healthy()
+    async with exchange.call(variant) as call:
         start = loop.time()
-        spoken = [await line.turn(SENTENCES[n % len(SENTENCES)]) for n in range(turns)]
+        spoken = [await call.turn(SENTENCES[n % len(SENTENCES)]) for n in range(turns)]
         length = round((loop.time() - start) * RATE)
-        frames = [(h.at, h.samples) for h in line.caller.heard if h.at > start]
+        frames = [(one.at, one.samples) for one in call.caller.heard if one.at > start]
     said = [(one.began, read_wav(one.sentence.file)) for one in spoken]
-    sides = [lay(side, start, length) for side in (said, frames)]
+    sides = [lay_track(side, start, length) for side in (said, frames)]
     return Recording(start=start, samples=np.stack(sides, axis=1), spoken=spoken)

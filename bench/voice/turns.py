@@ -1,89 +1,96 @@
-"""What became of a caller's turn, stage by stage, and the figures of many turns."""
+"""A caller's turn, stage by stage, and the figures of many turns."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.first_word.turn import quantile
+from bench.report.goals import Goal
+from bench.report.quantiles import median, quantile
 from bench.voice.variants import FIRST_TOKEN, Variant
 
 STAGES: Mapping[str, str] = {
     "noticed": "end noticed",
     "words": "words final",
     "decided": "turn decided",
-    "asked": "model asked",
+    "requested": "model asked",
     "first_word": "its first word",
     "speaking": "voice made",
-    "heard": "heard",
+    "audible": "heard",
 }
-"""In the order of a conversation in which nothing is done early."""
-_NOTES = {"noticed": "noticed", "words": "words", "thinking": "decided", "speaking": "speaking"}
+"""Titles of the stages, in the order of a conversation in which nothing is done early."""
+_EVENTS = {"noticed": "noticed", "words": "words", "thinking": "decided", "speaking": "speaking"}
+"""Stages by the worker's event."""
 
-Note = tuple[float, str]
-"""When, in seconds, and what the worker saw."""
+Event = tuple[float, str]
+"""The moment (s) and the name of an event in the worker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """`stages`: seconds from the caller's last sound; not there: not seen. `asked`: how often the
-    model was asked, the answers thrown away included. `talked_over`: the agent spoke while the
-    caller did, so that there was nothing to wait for.
+    """A caller's turn. `stages`: seconds from the caller's last sound; absent: not observed.
+    `requests`: requests to the model, those for discarded answers included. `talked_over`: the
+    agent spoke while the caller did, so there was nothing to wait for.
     """
 
     stages: Mapping[str, float]
-    asked: int
+    requests: int
     talked_over: bool = False
 
     @property
     def wait(self) -> float:
-        """Infinity: no answer was heard."""
-        return self.stages.get("heard", math.inf)
+        """Seconds until the answer was audible; infinity if it never was."""
+        return self.stages.get("audible", math.inf)
 
 
-def take_apart(
-    began: float, ended: float, heard: float, notes: Sequence[Note], asked: Sequence[float]
+def find_stages(
+    began: float,
+    ended: float,
+    audible: float,
+    events: Sequence[Event],
+    requests: Sequence[float],
 ) -> Mapping[str, float]:
-    """The stages of a turn that was spoken from `began` to `ended`.
+    """Returns the stages of a turn that was spoken from `began` to `ended`.
 
-    Of what happened more than once, since the caller paused and went on, the last counts: it led to
-    the answer. `asked`: when the model was asked; its first word takes it as long as ever.
+    Of an event that occurred more than once, because the caller paused, the last counts: it led to
+    the answer. `requests`: their moments; the model's first word follows after FIRST_TOKEN.
     """
     at: dict[str, float] = {}
-    for when, what in notes:
-        if what in _NOTES and began <= when <= heard:
-            at[_NOTES[what]] = when
-    if questions := [when for when in asked if began <= when <= at.get("speaking", heard)]:
-        at["asked"] = questions[-1]
-        at["first_word"] = questions[-1] + FIRST_TOKEN
-    if heard < math.inf:
-        at["heard"] = heard
+    for moment, event in events:
+        if event in _EVENTS and began <= moment <= audible:
+            at[_EVENTS[event]] = moment
+    until = at.get("speaking", audible)
+    if own := [moment for moment in requests if began <= moment <= until]:
+        at["requested"] = own[-1]
+        at["first_word"] = own[-1] + FIRST_TOKEN
+    if audible < math.inf:
+        at["audible"] = audible
     return {stage: at[stage] - ended for stage in STAGES if stage in at}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A variant's turns."""
+    """The turns of a variant."""
 
     variant: Variant
     turns: Sequence[Turn]
 
     @property
     def waited(self) -> Sequence[Turn]:
-        """The shortest wait first."""
+        """The turns that have a wait, shortest first."""
         return sorted((turn for turn in self.turns if not turn.talked_over), key=lambda t: t.wait)
 
     def wait(self, q: float) -> float:
-        """Not a number: the agent talked the caller down every time."""
+        """Returns a quantile of the waits; NaN if the agent talked over the caller every time."""
         waits = [turn.wait for turn in self.waited]
         return quantile(waits, q) if waits else math.nan
 
     def stage(self, name: str) -> float:
-        """The median of the turns that had it; not a number where none had."""
-        seen = [turn.stages[name] for turn in self.waited if name in turn.stages]
-        return quantile(seen, 0.5) if seen else math.nan
+        """Returns the median of a stage; NaN if no turn had it."""
+        times = [turn.stages[name] for turn in self.waited if name in turn.stages]
+        return median(times) if times else math.nan
 
     def turn_at(self, q: float) -> Turn | None:
-        """The turn whose wait is `wait(q)`."""
+        """Returns the turn whose wait is `wait(q)`."""
         return next((turn for turn in self.waited if turn.wait == self.wait(q)), None)
 
     @property
@@ -91,32 +98,28 @@ class Row:
         return sum(turn.talked_over for turn in self.turns)
 
     @property
-    def asked(self) -> float:
-        """Times that the model was asked in a turn, on average."""
-        return sum(turn.asked for turn in self.turns) / len(self.turns)
+    def requests(self) -> float:
+        """Requests to the model in a turn, on average."""
+        return sum(turn.requests for turn in self.turns) / len(self.turns)
 
 
-# ── What is promised ─────────────────────────────────────────────────────────────────────────────
-
-GOALS: Mapping[float, float] = {0.5: 0.70, 0.95: 1.30}
-"""Seconds that our own settings may let a caller wait, by quantile."""
+WAIT_LIMITS: Mapping[float, float] = {0.5: 0.70, 0.95: 1.30}
+"""Limits of a caller's wait with our settings (s), by quantile."""
 
 
-def missed(ours: Row) -> Sequence[str]:
-    """Each goal that our settings miss, with the stage that took the longest."""
+def wait_goals(ours: Row) -> list[Goal]:
     return [
-        f"p{q * 100:.0f} is {ours.wait(q):.2f} s and not {limit:.2f} s; {slowest(ours.turn_at(q))}"
-        for q, limit in GOALS.items()
-        if not ours.wait(q) <= limit
+        Goal(f"p{q * 100:.0f}", ours.wait(q), limit, "s", hint=slowest_stage(ours.turn_at(q)))
+        for q, limit in WAIT_LIMITS.items()
     ]
 
 
-def slowest(turn: Turn | None) -> str:
-    """Which stage a turn spent the longest on, counted from the one that came before it."""
+def slowest_stage(turn: Turn | None) -> str:
+    """Describes the stage that took the longest, counted from the one before it."""
     if turn is None or not turn.stages:
-        return "no stage was seen"
+        return "no stage was observed"
     in_order = sorted(turn.stages.items(), key=lambda stage: stage[1])
     starts = [0.0, *(max(at, 0.0) for _, at in in_order)]
     spent = {name: at - start for (name, at), start in zip(in_order, starts, strict=False)}
     longest = max(spent, key=lambda name: spent[name])
-    return f"longest on the way to '{STAGES[longest]}': {spent[longest]:.2f} s"
+    return f"the longest stage ends at '{STAGES[longest]}': {spent[longest]:.2f} s"

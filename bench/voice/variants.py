@@ -1,4 +1,4 @@
-"""The ways to hold a conversation that voice_turn.py compares: each is a row."""
+"""The variants of a conversation that this bench compares."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -7,17 +7,22 @@ from agent.session import TurnOptions
 
 GREETING = "Hello."
 ANSWER = "We open at nine, every day."
-"""What the model says, whatever it is asked; a token a word."""
-FIRST_TOKEN, GAP = 0.15, 0.02  # s
+"""The model's answer to every question; a token a word."""
+FIRST_TOKEN = 0.15
+"""Seconds to the model's first token."""
+GAP = 0.02
+"""Seconds between two tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """`stock`: LiveKit's own turn handling, only kept away from its cloud; otherwise
-    `build_session` with `turns`. `whole`: the recogniser waits for the end of an utterance.
-    `early_words`: it hands over what it has as soon as the caller pauses. `early_voice`: the answer
-    is turned into sound while the end of the turn is still being decided. `spare`: a second model
-    server stands behind the first: through our router, or with `stock` LiveKit's FallbackAdapter.
+    """The settings of a conversation.
+
+    `stock`: LiveKit's own turn handling, without its cloud; otherwise `build_session` with `turns`.
+    `whole`: the recogniser waits for the end of an utterance. `early_words`: it emits its words as
+    soon as the caller pauses. `early_voice`: the answer is turned into sound while the end of the
+    turn is still being decided. `spare`: there is a second model server, behind our router, or with
+    `stock` behind LiveKit's FallbackAdapter.
     """
 
     name: str
@@ -84,7 +89,7 @@ _BY_NAME = {one.name: one for one in (*VARIANTS, OURS_FAILING, STOCK_FAILING)}
 
 
 def room_name(variant: Variant, call: int) -> str:
-    """Tells the worker which variant is wanted."""
+    """Returns a room's name, which carries the variant for the worker."""
     return f"{variant.name}-{call}"
 
 

@@ -1,7 +1,7 @@
-"""The worker that answers the calls of voice_turn.py, each as its room's name says.
+"""The worker that answers the calls of this bench, each with the variant in its room's name.
 
-Of every call it writes down what happened when, on the clock that all processes of a machine share.
-What it must know comes from the environment: LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET, and
+It records the events of every call with their moments, on the clock that all processes of a machine
+share. Its settings come from the environment: LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET, and
 the variables named here.
 """
 
@@ -31,8 +31,8 @@ from livekit.agents.cli.log import setup_logging
 from livekit.agents.voice import room_io
 from livekit.plugins import openai
 
-from agent import stt as ears
-from agent import tts as voices
+from agent import stt as stt_engines
+from agent import tts as tts_engines
 from agent.assistant import Assistant
 from agent.phrase_file import load_phrases
 from agent.session import (
@@ -48,15 +48,18 @@ from bench.voice.variants import GREETING, Variant, variant_of
 from llm_router import Connection, open_router
 from llm_router.integrations.livekit import RouterLLM
 
-MODEL_URL, SPARE_URL = "BENCH_MODEL_URL", "BENCH_SPARE_URL"
-NOTES, PORT = "BENCH_NOTES", "BENCH_WORKER_PORT"
+MODEL_URL = "BENCH_MODEL_URL"
+SPARE_URL = "BENCH_SPARE_URL"
+EVENTS = "BENCH_EVENTS"
+"""The folder of the files with events, one for each room."""
+PORT = "BENCH_WORKER_PORT"
 READY = "ready"
-"""The file in the folder NOTES that gets a line whenever a process is ready for a call."""
+"""The file in the folder EVENTS that gets a line whenever a process is ready for a call."""
 AGENT = "voice-turn"
 
 _PHRASES = Path(__file__).parents[2] / "config" / "prompts" / "phrases.toml"
 _INSTRUCTIONS = "You answer the telephone of a small office."
-_NEVER = 3600.0  # s; only answers are to be heard, and no filler
+_NEVER = 3600.0  # s; this bench measures answers, without fillers
 
 
 class _WithoutEarlyWords(Agent):
@@ -105,7 +108,7 @@ def _session(variant: Variant, model: llm.LLM[Any], engines: Engines) -> AgentSe
         llm=model,
         tts=engines.tts,
         vad=engines.vad,
-        # What LiveKit chooses by itself in a worker that is not its cloud's.
+        # LiveKit's own choice in a worker outside its cloud.
         turn_handling={
             "turn_detection": inference.TurnDetector(version="v1-mini"),
             "interruption": {"mode": "vad"},
@@ -113,10 +116,10 @@ def _session(variant: Variant, model: llm.LLM[Any], engines: Engines) -> AgentSe
     )
 
 
-def _engines(variant: Variant, kept: Engines) -> Engines:
+def _engines(variant: Variant, loaded: Engines) -> Engines:
     detector = inference.VAD() if variant.stock else load_vad(variant.turns)
-    heard_by = StreamingSTT(kept.stt, detector) if variant.whole else kept.stt
-    return Engines(stt=heard_by, tts=kept.tts, vad=detector)
+    recogniser = StreamingSTT(loaded.stt, detector) if variant.whole else loaded.stt
+    return Engines(stt=recogniser, tts=loaded.tts, vad=detector)
 
 
 def _options(variant: Variant) -> room_io.RoomOptions:
@@ -131,15 +134,15 @@ def _options(variant: Variant) -> room_io.RoomOptions:
 
 
 def _prewarm(process: JobProcess) -> None:
-    kept = Engines(
-        stt=ears.load("embedded", STTOptions()),
-        tts=voices.load("embedded", TTSOptions()),
+    engines = Engines(
+        stt=stt_engines.load("embedded", STTOptions()),
+        tts=tts_engines.load("embedded", TTSOptions()),
         vad=load_vad(TurnOptions()),
     )
-    kept.stt.prewarm()
-    kept.tts.prewarm()
-    process.userdata["engines"] = kept
-    _note(READY, READY)
+    engines.stt.prewarm()
+    engines.tts.prewarm()
+    process.userdata["engines"] = engines
+    _record(READY, READY)
 
 
 async def _answer(ctx: JobContext) -> None:
@@ -184,21 +187,21 @@ async def _adapter(variant: Variant, stack: AsyncExitStack) -> llm.FallbackAdapt
 def _watch(session: AgentSession[None], room: str) -> None:
     def on_user(event: Any) -> None:
         if event.new_state == "listening":
-            _note(room, "noticed")
+            _record(room, "noticed")
 
     def on_words(event: Any) -> None:
         if event.is_final:
-            _note(room, "words")
+            _record(room, "words")
 
     session.on("user_state_changed", on_user)
     session.on("user_input_transcribed", on_words)
-    session.on("agent_state_changed", lambda event: _note(room, event.new_state))
+    session.on("agent_state_changed", lambda event: _record(room, event.new_state))
 
 
-def _note(file: str, what: str) -> None:
+def _record(file: str, event: str) -> None:
     at = time.monotonic()
-    with (Path(os.environ[NOTES]) / file).open("a") as lines:
-        lines.write(json.dumps([at, what]) + "\n")
+    with (Path(os.environ[EVENTS]) / file).open("a") as lines:
+        lines.write(json.dumps([at, event]) + "\n")
 
 
 # ── The worker ───────────────────────────────────────────────────────────────────────────────────
@@ -207,7 +210,7 @@ def _note(file: str, what: str) -> None:
 async def _serve() -> None:
     server = AgentServer(
         setup_fnc=_prewarm,
-        # However busy the machine is, the call is taken.
+        # Accepts the call on a busy machine, too.
         load_fnc=lambda *_: 0.0,
         load_threshold=float("inf"),
         num_idle_processes=1,

@@ -1,6 +1,4 @@
-"""The simulated day: that it is what it says, that the router in it is the real one, and that the
-peers do what their sources say.
-"""
+"""The simulated day: its traffic, the real router in it, and the peers as their sources say."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -10,18 +8,18 @@ import pytest
 
 from bench.outage.clock import SwiftClock
 from bench.outage.contenders import BUDGETS, CONTENDERS, DEFAULT, budget_name
-from bench.outage.day import PROMPTS, SECONDS, SERVERS, Day, Fate, Fault, Question
-from bench.outage.page import Run, table, write
-from bench.outage.saved_days import Kept
+from bench.outage.day import PROMPTS, SECONDS, SERVERS, Day, Fault, Outcome, Question
+from bench.outage.page import Run, days_table, make_page
+from bench.outage.saved_days import SavedDays
 from bench.outage.server import Bill
-from bench.outage.stage import ASKS_AGAIN, HANGS_UP, PAUSE, Figures, play
+from bench.outage.simulation import ASK_AGAIN_AFTER, HANG_UP_AFTER, PAUSE, Figures, simulate
 from llm_router.testing import ManualClock
 
 FIRST_WORDS = [0.15, 0.2, 0.4, 0.5, 0.6]
 
 
 class Staged(Day):
-    """Questions a minute apart; servers answer in their own time, but for those with a fault."""
+    """Questions a minute apart; servers have fixed times, and the given faults."""
 
     def __init__(self, faults: Mapping[int, Fault], questions: int = 1) -> None:
         super().__init__(questions)
@@ -34,12 +32,12 @@ class Staged(Day):
     def rate(self, server: int) -> float:
         return 0.0
 
-    def fate(self, question: Question, server: int, again: int, now: float) -> Fate:
-        return Fate(FIRST_WORDS[server], 0.02, self._faults.get(server, "none"), 0.5)
+    def outcome(self, question: Question, server: int, retry: int, now: float) -> Outcome:
+        return Outcome(FIRST_WORDS[server], 0.02, self._faults.get(server, "none"), 0.5)
 
 
 def day_of(contender: str, faults: Mapping[int, Fault], questions: int = 1) -> Figures:
-    return play(contender, CONTENDERS[contender], Staged(faults, questions), SwiftClock())
+    return simulate(contender, CONTENDERS[contender], Staged(faults, questions), SwiftClock())
 
 
 # ── The day ──────────────────────────────────────────────────────────────────────────────────────
@@ -62,10 +60,10 @@ def test_questions_come_in_order_and_more_of_them_in_the_rush_than_at_night() ->
 def test_luck_belongs_to_a_question_and_a_server_and_not_to_the_order_of_asking() -> None:
     one, other = Day(5_000), Day(5_000)
     questions = list(one.questions())
-    forwards = [one.fate(q, 2, 0, 43_200.0) for q in questions]
-    backwards = [other.fate(q, 2, 0, 43_200.0) for q in reversed(questions)]
+    forwards = [one.outcome(q, 2, 0, 43_200.0) for q in questions]
+    backwards = [other.outcome(q, 2, 0, 43_200.0) for q in reversed(questions)]
     assert forwards == backwards[::-1]
-    assert one.fate(questions[7], 1, 0, 0.0) != one.fate(questions[7], 1, 1, 0.0)
+    assert one.outcome(questions[7], 1, 0, 0.0) != one.outcome(questions[7], 1, 1, 0.0)
 
 
 def test_servers_of_a_vendor_are_slow_together() -> None:
@@ -73,7 +71,8 @@ def test_servers_of_a_vendor_are_slow_together() -> None:
     question = next(iter(day.questions()))
     moments = range(0, int(SECONDS), 60)
     slow = [
-        [day.fate(question, s, 0, m).pace > 1.5 * SERVERS[s].pace for m in moments] for s in (0, 1)
+        [day.outcome(question, s, 0, m).pace > 1.5 * SERVERS[s].pace for m in moments]
+        for s in (0, 1)
     ]
     together = sum(a and b for a, b in zip(*slow, strict=True))
     assert 10 < together < len(moments) / 2
@@ -84,8 +83,8 @@ def test_servers_of_a_vendor_are_slow_together() -> None:
 
 @pytest.mark.parametrize("contender", ["latency", "p2c", "LiteLLM, 1 s"])
 def test_a_day_on_the_swift_clock_is_the_day_on_the_jumping_clock(contender: str) -> None:
-    swift = play(contender, CONTENDERS[contender], Day(400), SwiftClock())
-    jumping = play(contender, CONTENDERS[contender], Day(400), ManualClock())
+    swift = simulate(contender, CONTENDERS[contender], Day(400), SwiftClock())
+    jumping = simulate(contender, CONTENDERS[contender], Day(400), ManualClock())
     assert list(swift.first_words) == pytest.approx(list(jumping.first_words), abs=1e-6)
     assert (swift.before, swift.within) == pytest.approx((jumping.before, jumping.within), abs=1e-4)
     assert (swift.bill.requests, swift.whole) == (jumping.bill.requests, jumping.whole)
@@ -101,14 +100,14 @@ def test_the_router_leaves_a_hung_server_and_the_reply_is_whole() -> None:
     assert (figures.whole, figures.bill.requests) == (1, 2)
 
 
-def test_the_router_goes_on_where_a_reply_broke_off() -> None:
+def test_the_router_resumes_a_reply_that_broke_off() -> None:
     figures = day_of("latency", {0: "breaks"})
     assert (figures.whole, figures.silence) == (1, 0.0)
-    assert figures.heard == figures.bill.generated == 20
+    assert figures.received == figures.bill.generated == 20
 
 
-def test_every_question_of_a_bad_day_is_accounted_for() -> None:
-    figures = play("latency", CONTENDERS["latency"], Day(1_000), SwiftClock())
+def test_every_question_of_a_bad_day_is_counted() -> None:
+    figures = simulate("latency", CONTENDERS["latency"], Day(1_000), SwiftClock())
     assert figures.replies == 1_000
     assert 0 < figures.whole <= 1_000
     assert figures.bill.requests >= 1_000
@@ -128,16 +127,16 @@ def test_fallback_adapter_waits_for_its_timeout_once_then_leaves_the_server_out(
 def test_fallback_adapter_loses_a_reply_that_broke_off() -> None:
     figures = day_of("FallbackAdapter, 1 s", {0: "breaks"})
     assert figures.whole == 0
-    assert figures.within == pytest.approx(ASKS_AGAIN)
+    assert figures.within == pytest.approx(ASK_AGAIN_AFTER)
 
 
 def test_an_empty_reply_is_an_answer_to_fallback_adapter() -> None:
     figures = day_of("FallbackAdapter", {0: "empty"})
     assert list(figures.first_words) == [float("inf")]
-    assert figures.before == pytest.approx(HANGS_UP - PAUSE)
+    assert figures.before == pytest.approx(HANG_UP_AFTER - PAUSE)
 
 
-def test_pydantic_ai_waits_for_a_silent_server_unless_told_not_to() -> None:
+def test_pydantic_ai_waits_for_a_silent_server_unless_a_setting_limits_it() -> None:
     assert list(day_of("pydantic-ai", {0: "hangs"}).first_words) == [float("inf")]
     assert list(day_of("pydantic-ai, 1 s", {0: "hangs"}).first_words) == pytest.approx([1.0 + 0.2])
 
@@ -164,14 +163,14 @@ def test_one_provider_is_asked_again_and_again() -> None:
     assert figures.bill.requests == 4
 
 
-# ── What is heard and paid ───────────────────────────────────────────────────────────────────────
+# ── Silence and cost ────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_drip_is_heard_as_silence() -> None:
+def test_a_drip_sounds_like_silence() -> None:
     figures = day_of("one provider", {0: "drips"})
     assert figures.before == pytest.approx(0.15 + 4 * 1.0 - PAUSE)
-    # The next clause would take ten words: long before, the caller asks whether anybody is there.
-    assert figures.within == pytest.approx(ASKS_AGAIN)
+    # The next clause would take ten words: long before, the caller speaks.
+    assert figures.within == pytest.approx(ASK_AGAIN_AFTER)
 
 
 def test_a_server_is_paid_for_the_words_it_made_until_it_was_left() -> None:
@@ -181,13 +180,13 @@ def test_a_server_is_paid_for_the_words_it_made_until_it_was_left() -> None:
     assert 20 <= dripped.bill.generated <= 21
 
 
-def test_nobody_pays_for_a_refusal() -> None:
+def test_a_refusal_costs_nothing() -> None:
     assert day_of("latency", {0: "503"}).bill.cost == pytest.approx(
         day_of("latency", {0: "refused"}).bill.cost
     )
 
 
-# ── Days that are kept ───────────────────────────────────────────────────────────────────────────
+# ── Saved days ───────────────────────────────────────────────────────────────────────────────────
 
 
 def a_day(contender: str, replies: int) -> Figures:
@@ -195,23 +194,27 @@ def a_day(contender: str, replies: int) -> Figures:
     return Figures(contender, waits, 1.5, 0.5, replies, 60, Bill(4, 61, 0.002), 0.001)
 
 
-def test_a_day_that_was_kept_is_the_day_that_was_played(tmp_path: Path) -> None:
-    kept, played = Kept(tmp_path, seed=1), a_day("latency, hedges 0%", 3)
-    kept.put(played)
-    found = kept.find("latency, hedges 0%", 3)
+def test_a_saved_day_is_the_day_that_was_simulated(tmp_path: Path) -> None:
+    saved, simulated = SavedDays(tmp_path, seed=1), a_day("latency, hedges 0%", 3)
+    saved.save(simulated)
+    found = saved.find("latency, hedges 0%", 3)
     assert found is not None
-    assert list(found.first_words) == played.first_words
-    assert (found.bill, found.silence, found.lost) == (played.bill, played.silence, played.lost)
-    assert kept.find("latency, hedges 0%", 4) is None
-    assert Kept(tmp_path, seed=2).find("latency, hedges 0%", 3) is None
+    assert list(found.first_words) == simulated.first_words
+    assert (found.bill, found.silence, found.lost) == (
+        simulated.bill,
+        simulated.silence,
+        simulated.lost,
+    )
+    assert saved.find("latency, hedges 0%", 4) is None
+    assert SavedDays(tmp_path, seed=2).find("latency, hedges 0%", 3) is None
 
 
 def test_of_several_days_the_longest_is_shown(tmp_path: Path) -> None:
-    kept = Kept(tmp_path, seed=1)
-    assert kept.longest("p2c") is None
+    saved = SavedDays(tmp_path, seed=1)
+    assert saved.longest("p2c") is None
     for replies in (9, 100, 20):
-        kept.put(a_day("p2c", replies))
-    longest = kept.longest("p2c")
+        saved.save(a_day("p2c", replies))
+    longest = saved.longest("p2c")
     assert longest is not None
     assert longest.replies == 100
 
@@ -225,11 +228,11 @@ def test_the_page_shows_every_contender_and_the_chosen_budget(tmp_path: Path) ->
         for place, name in enumerate(CONTENDERS)
     ]
     page = tmp_path / "outage.md"
-    write(page, Run(days, 1))
+    make_page(Run(days, 1)).write(page)
     shown = page.read_text(encoding="utf-8")
     assert page.with_suffix(".png").stat().st_size > 0
     assert f"**{DEFAULT:.0%}**" in shown
     assert "| LiteLLM | 3 |" in shown, "how many replies its day had"
     for name in CONTENDERS:
         assert f"| {name} |" in shown or any(name == budget_name(b) for b in BUDGETS)
-        assert name in table(days)
+        assert name in days_table(days).text

@@ -1,4 +1,4 @@
-"""The soak bench: that every fault is drawn, that growth is seen, and that a leak is named."""
+"""The soak bench: it draws every fault, sees growth, and names a leak."""
 
 import math
 from collections import Counter
@@ -9,9 +9,9 @@ from random import Random
 import pytest
 
 from bench.soak.calls import Load
-from bench.soak.figures import KINDS, Idle, Sample, Soak, goals, trend
-from bench.soak.page import tables, write
-from bench.soak.server import reply
+from bench.soak.figures import KINDS, Idle, Sample, Soak, make_goals, trend
+from bench.soak.page import make_page
+from bench.soak.servers import draw_reply
 from llm_router.testing.server import Fault
 
 IDLE = Sample(at=0.0, megabytes=170.0, tasks=3, sockets=13, threads=4, objects=400, streams=0)
@@ -19,7 +19,7 @@ LOAD = Load(seconds=1800.0, rate=5.0, seed=7)
 
 
 def soaked(*, leak: str = "", seconds: float = 1800.0) -> Soak:
-    """Half an hour in which everything goes up and down; `leak` also goes up and up."""
+    """Returns half an hour in which every figure varies; `leak` also grows steadily."""
     rng = Random(7)
     samples = []
     for number in range(200):
@@ -37,15 +37,15 @@ def soaked(*, leak: str = "", seconds: float = 1800.0) -> Soak:
     )
 
 
-def missed(found: Soak) -> list[str]:
-    return [goal.says for goal in goals(found) if not goal.is_met]
+def missed(soak: Soak) -> list[str]:
+    return [goal.name for goal in make_goals(soak) if not goal.is_met]
 
 
-# ── What is drawn ────────────────────────────────────────────────────────────────────────────────
+# ── Faults ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_the_servers_fail_in_every_way_there_is_and_ask_for_tools() -> None:
-    drawn = [reply("7", number, question=True) for number in range(3000)]
+    drawn = [draw_reply("7", number, question=True) for number in range(3000)]
     assert {script.fault for script in drawn} == set(Fault)
     assert any(script.tool_calls for script in drawn)
     assert Counter(script.fault for script in drawn)[Fault.NONE] > len(drawn) / 3
@@ -53,29 +53,29 @@ def test_the_servers_fail_in_every_way_there_is_and_ask_for_tools() -> None:
 
 def test_a_seed_draws_the_same_faults_every_time() -> None:
     def faults(seed: str) -> list[Fault]:
-        return [reply(seed, number, question=True).fault for number in range(200)]
+        return [draw_reply(seed, number, question=True).fault for number in range(200)]
 
     assert faults("7") == faults("7")
     assert faults("7") != faults("8")
 
 
-# ── What is seen ─────────────────────────────────────────────────────────────────────────────────
+# ── Goals ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_trend_is_seen_through_moments_that_are_not_like_the_rest() -> None:
+def test_outliers_do_not_change_a_trend() -> None:
     times = [float(place) for place in range(50)]
     values = [2.0 * at + (500.0 if place % 7 == 3 else 0.0) for place, at in enumerate(times)]
     assert math.isclose(trend(times, values), 2.0, abs_tol=0.5)
 
 
-def test_what_goes_up_and_down_has_not_grown() -> None:
+def test_a_figure_that_varies_has_not_grown() -> None:
     assert [what for what in missed(soaked()) if "memory" not in what] == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_whatever_grows_in_traffic_is_named(kind: str) -> None:
-    says = "memory" if kind == "megabytes" else kind
-    assert f"growth of {says}" in " ".join(missed(soaked(leak=kind)))
+def test_a_figure_that_grows_in_traffic_is_named(kind: str) -> None:
+    name = "memory" if kind == "megabytes" else kind
+    assert f"growth of {name}" in " ".join(missed(soaked(leak=kind)))
 
 
 def test_a_short_run_is_not_blamed_for_a_spell_of_faults() -> None:
@@ -91,13 +91,13 @@ def test_a_short_run_is_not_blamed_for_a_spell_of_faults() -> None:
         ({"objects": 9901}, "objects left by a turn"),
     ],
 )
-def test_whatever_a_closed_router_leaves_is_named(left: dict[str, int], named: str) -> None:
+def test_leftovers_of_a_closed_router_are_named(left: dict[str, int], named: str) -> None:
     found = soaked(seconds=30.0)
     idle = replace(found.idle, closed=(IDLE, replace(IDLE, **left)))
     assert missed(replace(found, idle=idle)) == [named]
 
 
-def test_what_goes_on_after_the_last_turn_is_named() -> None:
+def test_work_after_the_last_turn_is_named() -> None:
     found = soaked(seconds=30.0)
     idle = replace(found.idle, open=(IDLE, replace(IDLE, tasks=4, streams=1)))
     assert missed(replace(found, idle=idle)) == [
@@ -106,15 +106,15 @@ def test_what_goes_on_after_the_last_turn_is_named() -> None:
     ]
 
 
-# ── What is shown ────────────────────────────────────────────────────────────────────────────────
+# ── The page ─────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_the_page_shows_what_the_terminal_shows_and_a_picture(tmp_path: Path) -> None:
-    page, found = tmp_path / "soak.md", soaked(leak="tasks")
-    write(page, found)
+    page, found = tmp_path / "soak.md", make_page(soaked(leak="tasks"))
+    found.write(page)
     shown = page.read_text(encoding="utf-8")
     assert "![" in shown
     assert page.with_suffix(".png").stat().st_size > 0
     for cell in ("MISSED", "1,500", "growth of tasks"):
         assert cell in shown
-        assert cell in tables(found)
+        assert cell in found.text

@@ -1,4 +1,4 @@
-"""What the voice bench makes of a conversation, and of many."""
+"""The voice bench: stages of a turn, figures of many, goals, the recording and the page."""
 
 import math
 import wave
@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from agent.session import TurnOptions
+from bench.report.goals import Goal
 from bench.voice.__main__ import arguments
 from bench.voice.calls import Spoken
-from bench.voice.failing import FailingRow, Rescue, missed_failing
-from bench.voice.page import Measured, failing_table, waits_table, ways_table, write
-from bench.voice.recording import QUIETEST, Recording, lay
-from bench.voice.turns import STAGES, Row, Turn, missed, slowest, take_apart
+from bench.voice.failing import Answer, FailingRow, failing_goals
+from bench.voice.page import Results, failing_table, make_page, stages_table, waits_table
+from bench.voice.recording import QUIETEST, Recording, lay_track
+from bench.voice.turns import STAGES, Row, Turn, find_stages, slowest_stage, wait_goals
 from bench.voice.variants import (
     FIRST_TOKEN,
     NAMES,
@@ -33,7 +34,11 @@ from tests.voice.replies import FAILINGS
 
 
 def a_turn(wait: float, **stages: float) -> Turn:
-    return Turn(stages={**stages, "heard": wait}, asked=1)
+    return Turn(stages={**stages, "audible": wait}, requests=1)
+
+
+def missed(goals: list[Goal]) -> list[str]:
+    return [str(goal) for goal in goals if not goal.is_met]
 
 
 # ── Variants ─────────────────────────────────────────────────────────────────────────────────────
@@ -66,11 +71,11 @@ def test_ours_is_what_the_settings_are_by_default() -> None:
         (["--write", "--variants", "ours"], "leave out --variants"),
         (["--check", "--variants", "stock"], "name it in --variants"),
         (["--turns", "0"], "0 is below 1"),
-        (["--failing-turns", "-1"], "-1 is below 1"),
+        (["--failing-turns", "-1"], "-1 is below 0"),
         (["--write", "--failing-turns", "0"], "leave out --failing-turns"),
     ],
 )
-def test_what_cannot_work_is_refused_with_advice(
+def test_arguments_that_cannot_work_are_refused_with_advice(
     words: list[str], advice: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
@@ -82,62 +87,67 @@ def test_what_cannot_work_is_refused_with_advice(
 
 
 def test_stages_count_from_the_last_sound() -> None:
-    notes = [(10.4, "noticed"), (10.45, "words"), (10.5, "thinking"), (10.6, "speaking")]
-    stages = take_apart(8.0, 10.0, 10.7, notes, [10.25])
+    events = [(10.4, "noticed"), (10.45, "words"), (10.5, "thinking"), (10.6, "speaking")]
+    stages = find_stages(8.0, 10.0, 10.7, events, [10.25])
     assert stages == pytest.approx(
         {
             "noticed": 0.4,
             "words": 0.45,
             "decided": 0.5,
-            "asked": 0.25,
+            "requested": 0.25,
             "first_word": 0.25 + FIRST_TOKEN,
             "speaking": 0.6,
-            "heard": 0.7,
+            "audible": 0.7,
         }
     )
 
 
 def test_after_a_pause_within_the_turn_the_last_of_each_counts() -> None:
-    notes = [(9.0, "noticed"), (9.1, "words"), (10.4, "noticed"), (10.5, "words")]
-    stages = take_apart(8.0, 10.0, 11.0, notes, [9.2, 10.3])
+    events = [(9.0, "noticed"), (9.1, "words"), (10.4, "noticed"), (10.5, "words")]
+    stages = find_stages(8.0, 10.0, 11.0, events, [9.2, 10.3])
     assert stages["noticed"] == pytest.approx(0.4)
     assert stages["words"] == pytest.approx(0.5)
-    assert stages["asked"] == pytest.approx(0.3)
+    assert stages["requested"] == pytest.approx(0.3)
 
 
-def test_what_belongs_to_other_turns_is_left_out() -> None:
-    notes = [(7.0, "words"), (10.6, "speaking"), (12.0, "noticed"), (12.5, "listening")]
-    stages = take_apart(8.0, 10.0, 10.7, notes, [7.5, 10.65])
-    assert set(stages) == {"speaking", "heard"}
+def test_events_of_other_turns_are_left_out() -> None:
+    events = [(7.0, "words"), (10.6, "speaking"), (12.0, "noticed"), (12.5, "listening")]
+    stages = find_stages(8.0, 10.0, 10.7, events, [7.5, 10.65])
+    assert set(stages) == {"speaking", "audible"}
 
 
 def test_a_turn_without_an_answer_waits_for_ever() -> None:
-    stages = take_apart(8.0, 10.0, math.inf, [(10.4, "noticed")], [])
+    stages = find_stages(8.0, 10.0, math.inf, [(10.4, "noticed")], [])
     assert stages == pytest.approx({"noticed": 0.4})
-    assert Turn(stages=stages, asked=0).wait == math.inf
+    assert Turn(stages=stages, requests=0).wait == math.inf
 
 
 # ── Many turns ───────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_turn_without_an_answer_is_in_the_figures() -> None:
-    row = Row(variant=OURS, turns=[a_turn(0.6), Turn(stages={}, asked=1)])
+    row = Row(variant=OURS, turns=[a_turn(0.6), Turn(stages={}, requests=1)])
     assert (row.wait(0.5), row.wait(1)) == (0.6, math.inf)
 
 
 def test_a_turn_that_was_talked_over_counts_and_is_no_wait() -> None:
-    over = Turn(stages={"heard": 0.01}, asked=2, talked_over=True)
+    over = Turn(stages={"audible": 0.01}, requests=2, talked_over=True)
     row = Row(variant=OURS, turns=[over, a_turn(0.6)])
-    assert (row.talked_over, row.wait(0.5), row.stage("heard"), row.asked) == (1, 0.6, 0.6, 1.5)
+    assert (row.talked_over, row.wait(0.5), row.stage("audible"), row.requests) == (
+        1,
+        0.6,
+        0.6,
+        1.5,
+    )
 
 
 def test_a_caller_who_was_always_talked_over_reaches_no_goal() -> None:
-    row = Row(variant=OURS, turns=[Turn(stages={"heard": 0.01}, asked=1, talked_over=True)])
+    row = Row(variant=OURS, turns=[Turn(stages={"audible": 0.01}, requests=1, talked_over=True)])
     assert math.isnan(row.wait(0.5))
-    assert len(missed(row)) == 2
+    assert len(missed(wait_goals(row))) == 2
 
 
-def test_the_turn_at_a_quantile_is_the_one_that_waited_so_long() -> None:
+def test_the_turn_at_a_quantile_has_that_wait() -> None:
     row = Row(variant=OURS, turns=[a_turn(0.1 * n) for n in (3, 1, 2)])
     turn = row.turn_at(0.5)
     assert turn
@@ -145,52 +155,52 @@ def test_the_turn_at_a_quantile_is_the_one_that_waited_so_long() -> None:
 
 
 def test_goals_that_are_reached_are_not_missed() -> None:
-    assert missed(Row(variant=OURS, turns=[a_turn(0.70)] * 10 + [a_turn(1.30)])) == []
+    assert missed(wait_goals(Row(variant=OURS, turns=[a_turn(0.70)] * 10 + [a_turn(1.30)]))) == []
 
 
 def test_a_missed_goal_names_the_stage_that_took_the_longest() -> None:
     slow = a_turn(1.0, noticed=0.3, words=0.35, decided=0.85)
-    problem, *rest = missed(Row(variant=OURS, turns=[slow]))
+    problem, *rest = missed(wait_goals(Row(variant=OURS, turns=[slow])))
     assert not rest
-    assert "p50 is 1.00 s" in problem
+    assert "p50: 1.00 s" in problem
     assert f"'{STAGES['decided']}': 0.50 s" in problem
 
 
-def test_what_was_done_before_the_end_of_the_turn_took_no_time() -> None:
-    assert slowest(a_turn(0.5, asked=-0.8, noticed=0.4)).endswith("0.40 s")
+def test_a_stage_before_the_end_of_the_turn_took_no_time() -> None:
+    assert slowest_stage(a_turn(0.5, requested=-0.8, noticed=0.4)).endswith("0.40 s")
 
 
 # ── Failing models ───────────────────────────────────────────────────────────────────────────────
 
 
-def rescued(
+def answered(
     wait: float, pause: float = 0.4, failing: str = "hang", variant: Variant = OURS_FAILING
 ) -> FailingRow:
-    rescue = Rescue(turn=a_turn(wait), pause=pause, whole=True)
-    return FailingRow(failing=failing, variant=variant, rescues=[rescue])
+    answer = Answer(turn=a_turn(wait), pause=pause, whole=True)
+    return FailingRow(failing=failing, variant=variant, answers=[answer])
 
 
 def broken_off(failing: str = "stall", variant: Variant = OURS_FAILING) -> FailingRow:
-    rescue = Rescue(turn=a_turn(0.5), pause=9.0, whole=False)
-    return FailingRow(failing=failing, variant=variant, rescues=[rescue])
+    answer = Answer(turn=a_turn(0.5), pause=9.0, whole=False)
+    return FailingRow(failing=failing, variant=variant, answers=[answer])
 
 
 def test_whole_answers_in_time_and_without_a_pause_miss_nothing() -> None:
-    assert missed_failing([rescued(1.30, 0.70), rescued(1.0, failing="drip")]) == []
+    assert missed(failing_goals([answered(1.30, 0.70), answered(1.0, failing="drip")])) == []
 
 
 def test_what_livekits_defaults_miss_is_not_held_against_ours() -> None:
-    assert missed_failing([rescued(math.inf, 5.0, variant=STOCK_FAILING)]) == []
+    assert missed(failing_goals([answered(math.inf, 5.0, variant=STOCK_FAILING)])) == []
 
 
 def test_an_answer_that_comes_too_late_names_the_fault() -> None:
-    (problem,) = missed_failing([rescued(1.0), rescued(2.0, failing="drip")])
-    assert "p95 is 2.00 s" in problem
+    (problem,) = missed(failing_goals([answered(1.0), answered(2.0, failing="drip")]))
+    assert "p95 with a failing model: 2.00 s" in problem
     assert FAILINGS["drip"].title in problem
 
 
 def test_a_long_pause_names_the_fault() -> None:
-    (problem,) = missed_failing([rescued(1.0, 0.9, failing="stall")])
+    (problem,) = missed(failing_goals([answered(1.0, 0.9, failing="stall")]))
     assert "0.90 s" in problem
     assert FAILINGS["stall"].title in problem
 
@@ -198,31 +208,32 @@ def test_a_long_pause_names_the_fault() -> None:
 def test_an_answer_that_breaks_off_has_no_longest_pause_and_misses_the_goal() -> None:
     row = broken_off()
     assert row.pause == math.inf
-    (problem,) = missed_failing([row])
-    assert "only 0 of 1" in problem
+    (problem,) = missed(failing_goals([row]))
+    assert "broken answers" in problem
+    assert ": 1, at most 0" in problem
 
 
 def test_failing_models_are_set_side_by_side() -> None:
-    rows = [rescued(0.9), broken_off("hang", STOCK_FAILING), rescued(1.1, failing="drip")]
-    hang, drip, total = (line.split("  ") for line in failing_table(rows).splitlines()[2:])
+    rows = [answered(0.9), broken_off("hang", STOCK_FAILING), answered(1.1, failing="drip")]
+    hang, drip, total = (line.split("  ") for line in failing_table(rows).text.splitlines()[2:])
     assert [cell.strip() for cell in hang if cell][-5:] == ["1 of 1", "0.50", "0.50", "–", "0 of 1"]
     assert [cell.strip() for cell in drip if cell][-4:] == ["–"] * 4
     assert [cell.strip() for cell in total if cell][-5] == "2 of 2"
 
 
-def heard(*frames: tuple[float, bool]) -> list[Heard]:
+def sounds(*frames: tuple[float, bool]) -> list[Heard]:
     return [Heard(at, 1000.0 if loud else 0.0, frame(0)) for at, loud in frames]
 
 
 def test_a_pause_is_counted_in_sound_and_not_by_the_clock() -> None:
     frames = [(0.00, True), (0.01, False), (0.02, False), (0.03, True), (2.0, False), (2.01, True)]
-    sound = heard(*frames)
+    sound = sounds(*frames)
     assert longest_pause(sound) == pytest.approx(0.02)
     assert withheld(sound) == pytest.approx(1.97)
 
 
 def test_sound_without_a_pause_has_none() -> None:
-    assert longest_pause(heard((0.0, True), (0.01, True))) == 0
+    assert longest_pause(sounds((0.0, True), (0.01, True))) == 0
     assert longest_pause([]) == 0
     assert withheld([]) == 0
 
@@ -236,19 +247,19 @@ def frame(value: int, seconds: float = 0.01) -> "np.ndarray[tuple[int], np.dtype
 
 def test_frames_that_come_unevenly_follow_on_one_another() -> None:
     frames = [(5.0, frame(1)), (5.03, frame(2)), (5.031, frame(3))]
-    track = lay(frames, 5.0, RATE // 10)
+    track = lay_track(frames, 5.0, RATE // 10)
     assert track[: 3 * 480].tolist() == [*[1] * 480, *[2] * 480, *[3] * 480]
     assert not track[3 * 480 :].any()
 
 
 def test_a_frame_that_is_much_too_late_goes_where_it_belongs() -> None:
-    track = lay([(5.0, frame(1)), (5.2, frame(2))], 5.0, RATE)
+    track = lay_track([(5.0, frame(1)), (5.2, frame(2))], 5.0, RATE)
     assert track[RATE // 5 : RATE // 5 + 480].tolist() == [2] * 480
     assert not track[480 : RATE // 5].any()
 
 
 def test_what_lies_beyond_the_track_is_cut_off() -> None:
-    track = lay([(4.0, frame(1)), (5.095, frame(2))], 5.0, RATE // 10)
+    track = lay_track([(4.0, frame(1)), (5.095, frame(2))], 5.0, RATE // 10)
     assert track.tolist() == [*[0] * 4560, *[2] * 240]
 
 
@@ -283,29 +294,29 @@ def some_rows(waits: Mapping[str, float]) -> list[Row]:
 
 def test_waits_are_set_against_stock() -> None:
     rows = some_rows({STOCK.name: 1.2, OURS.name: 0.6})
-    line = next(line for line in waits_table(rows).splitlines() if line.startswith("ours  "))
+    line = next(line for line in waits_table(rows).text.splitlines() if line.startswith("ours  "))
     assert line.split()[1:5] == ["0.60", "0.60", "0.60", "0.50"]
-    assert "p50 ≤ 0.70 ✓" in line
+    assert "p50 ≤ 0.7 s ✓" in line
 
 
 def test_tables_need_neither_stock_nor_ours() -> None:
-    rows = [Row(variant=VARIANTS[-1], turns=[Turn(stages={}, asked=0)])]
-    assert "never" in waits_table(rows)
-    assert "–" in ways_table(rows)
+    rows = [Row(variant=VARIANTS[-1], turns=[Turn(stages={}, requests=0)])]
+    assert "never" in waits_table(rows).text
+    assert "–" in stages_table(rows).text
 
 
 def test_the_page_names_every_variant_and_shows_a_picture(tmp_path: Path) -> None:
-    turn = a_turn(0.3, noticed=0.1, asked=-0.05)
+    turn = a_turn(0.3, noticed=0.1, requested=-0.05)
     spoken = Spoken(sentence=sentence("parking"), began=100.1, ended=100.5, turn=turn)
     recording = Recording(start=99.0, samples=np.zeros((3 * RATE, 2), np.int16), spoken=[spoken])
-    found = Measured(
+    results = Results(
         rows=some_rows({}),
-        failing=[rescued(0.9), broken_off("hang", STOCK_FAILING)],
+        failing=[answered(0.9), broken_off("hang", STOCK_FAILING)],
         recording=recording,
         load=(0.5, 1.5),
-        longest_wait=0.0,
+        delay=0.0,
     )
-    write(tmp_path / "voice.md", found)
+    make_page(results).write(tmp_path / "voice.md")
     page = (tmp_path / "voice.md").read_text()
     assert all(page.count(f"| {variant.title} |") >= 2 for variant in VARIANTS)
     assert FAILINGS["hang"].title in page

@@ -1,6 +1,6 @@
-"""Model servers that fail by chance, in a process of their own.
+"""Model servers that fail at random, in a process of their own.
 
-As a program: as many as there are seeds. It prints their addresses, one a line; each line on its
+As a program: one server for each seed. It prints their addresses, one a line. Each line on its
 input is answered with the number of replies that are still being sent. It ends with its input.
 """
 
@@ -12,42 +12,44 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import Random
 
-from bench.first_word.cases import GAP, REPLY
+from bench.servers.reply import GAP, REPLY
 from llm_router.testing.server import Behaviour, Fault, FaultyServer, Script
 from llm_router.types import ToolCall
 
 _ROOT = Path(__file__).parents[2]
 _WORDS = [" " * bool(place) + word for place, word in enumerate(f"Grüß Gott! {REPLY}".split())]
-"""With letters of two bytes, which one of the faults cuts in half."""
+"""The words of a reply, with letters of two bytes, which one of the faults cuts in half."""
 _SPELL = 12
-"""Requests for which a server has the same trouble, or none."""
+"""Requests for which a server has the same fault, or none."""
 _STATUSES = (400, 401, 402, 404, 429, 500, 503, 529)
 _LOOKUP = ToolCall("call_0", "lookup", '{"query": "a table for two"}')
 _TOOL_SHARE = 0.15
-"""Of the questions that a server answers with a tool call."""
+"""Share of the questions that a server answers with a tool call."""
 
 
 def continues(place: int) -> bool:
-    """Every other server goes on with the words of another; the rest are asked to, in words."""
+    """Returns whether the server continues another's words by a flag; the rest by a request."""
     return place % 2 == 0
 
 
-def reply(seed: str, number: int, *, question: bool, place: int = 0) -> Script:
-    """What a server does with its `number`-th request: the same for the same seed.
+def draw_reply(seed: str, number: int, *, question: bool, place: int = 0) -> Script:
+    """Returns the reply to a server's `number`-th request, the same for the same seed.
 
-    `question`: the caller asks, and no tool's result is waited for.
+    `question`: the request is a caller's question, not a tool's result.
     """
-    spell, here = Random(f"{seed}/{number // _SPELL}"), Random(f"{seed}/{number}")
-    trouble, share = spell.choice(list(Fault)), spell.choice((0.0, 0.1, 0.5, 1.0))
-    fault = trouble if here.random() < share else Fault.NONE
-    calls = question and here.random() < _TOOL_SHARE
+    spell = Random(f"{seed}/{number // _SPELL}")
+    own = Random(f"{seed}/{number}")
+    fault_of_spell = spell.choice(list(Fault))
+    share = spell.choice((0.0, 0.1, 0.5, 1.0))
+    fault = fault_of_spell if own.random() < share else Fault.NONE
+    calls = question and own.random() < _TOOL_SHARE
     return Script(
         words=() if calls else _WORDS,
         tool_calls=[_LOOKUP] if calls else (),
-        first_token_after=here.choice((0.05, 0.15, 0.15, 0.3, 1.5)),
+        first_token_after=own.choice((0.05, 0.15, 0.15, 0.3, 1.5)),
         gap=GAP,
         fault=fault,
-        after=here.randrange(20),
+        after=own.randrange(20),
         status=spell.choice(_STATUSES),
         retry_after=spell.choice((None, "1", "3")),
         continues=continues(place),
@@ -55,13 +57,14 @@ def reply(seed: str, number: int, *, question: bool, place: int = 0) -> Script:
 
 
 class SoakServers:
-    """The servers of another process."""
+    """The servers in another process."""
 
     def __init__(self, process: Process, base_urls: Sequence[str]) -> None:
-        self._process, self.base_urls = process, base_urls
+        self.base_urls = base_urls
+        self._process = process
 
     async def streams(self) -> int:
-        """Replies that are still being sent: what a client that was cancelled must have closed."""
+        """Returns how many replies are being sent; cancelled clients must leave none."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(b"\n")
@@ -69,7 +72,7 @@ class SoakServers:
 
 
 @asynccontextmanager
-async def soak_servers(seeds: Sequence[str]) -> AsyncIterator[SoakServers]:
+async def start_servers(seeds: Sequence[str]) -> AsyncIterator[SoakServers]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", __name__, *seeds, stdin=PIPE, stdout=PIPE, cwd=_ROOT
     )
@@ -86,7 +89,7 @@ async def soak_servers(seeds: Sequence[str]) -> AsyncIterator[SoakServers]:
 def _behaviour(server: FaultyServer, seed: str, place: int) -> Behaviour:
     def script(number: int) -> Script:
         question = server.requests[number].messages[-1]["role"] == "user"
-        return reply(seed, number, question=question, place=place)
+        return draw_reply(seed, number, question=question, place=place)
 
     return script
 

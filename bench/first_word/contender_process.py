@@ -1,4 +1,4 @@
-"""A contender with two model servers of its own, all in processes of their own."""
+"""A contender with two model servers, all in processes of their own."""
 
 import asyncio
 import json
@@ -9,24 +9,25 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.first_word.cases import CASES, HEALTHY, PRIMARY_FIRST_WORD, SPARE_FIRST_WORD, Case
+from bench.first_word.cases import CASES, HEALTHY, Case
 from bench.first_word.contenders import Contender
-from bench.first_word.servers import ModelServer, model_server
 from bench.first_word.turn import Row, Turn
+from bench.servers.model_server import ModelServer, model_server
+from bench.servers.reply import PRIMARY_FIRST_WORD, SPARE_FIRST_WORD
 from deploy import environments
 
 _ROOT = Path(__file__).parents[2]
 CALLERS = 3
-"""At once. A cold contender is new for each of them; a warm one is shared."""
-_ANSWERS = 60.0
+"""Callers who ask at once. A cold contender is new for each of them; a warm one is shared."""
+_ANSWER_TIMEOUT = 60.0
 """Seconds for any command; the longest turn is far below."""
-_LINE = 1 << 24  # bytes of an answer, at most
+_LONGEST_ANSWER = 1 << 24  # bytes
 _REHEARSED = [case for case in CASES if case.name in {"status_500", "hang"}]
-"""Played once, uncounted: what a library imports at its first failure is nobody's first word."""
+"""Cases that are run once, uncounted: imports at a library's first failure must delay no turn."""
 
 
-class Lane:
-    """Plays faults to one contender. `versions`: of the packages it stands on."""
+class ContenderProcess:
+    """Runs cases against one contender. `versions`: of the packages that it uses."""
 
     def __init__(
         self, contender: Contender, process: Process, servers: Sequence[ModelServer]
@@ -37,58 +38,57 @@ class Lane:
         self._primary, self._spare = servers
 
     async def rehearse(self) -> None:
-        self.versions = await self._answer()
+        self.versions = await self._read_answer()
         for case in [HEALTHY, *_REHEARSED]:
             await self._behave(case)
             await self._open(1)
-            await self._ask(1)
+            await self._take_turns(1)
 
-    async def play(self, case: Case, turns: int) -> Row:
-        """So many turns with this fault, CALLERS at once."""
+    async def run(self, case: Case, turns: int) -> Row:
+        """Takes so many turns with this fault, CALLERS at once."""
         warm = self.contender.healthy_turns
         await self._behave(HEALTHY)
         if warm:
             await self._open(1)
-            await self._rounds(warm)
+            await self._take_all_turns(warm)
         sent = await self._words_sent()
         await self._behave(case)
-        heard = await self._rounds(turns)
+        taken = await self._take_all_turns(turns)
         await self._open(0)
         generated = await self._words_sent() - sent
         await self._behave(HEALTHY)
-        return Row(case=case, contender=self.contender.name, turns=heard, generated=generated)
+        return Row(case=case, contender=self.contender.name, turns=taken, generated=generated)
 
-    async def _rounds(self, turns: int) -> Sequence[Turn]:
-        heard: list[Turn] = []
-        while len(heard) < turns:
-            callers = min(CALLERS, turns - len(heard))
+    async def _take_all_turns(self, turns: int) -> Sequence[Turn]:
+        taken: list[Turn] = []
+        while len(taken) < turns:
+            callers = min(CALLERS, turns - len(taken))
             if not self.contender.healthy_turns:
                 await self._open(callers)
-            heard += await self._ask(callers)
-        return heard
+            taken += await self._take_turns(callers)
+        return taken
 
     async def _open(self, times: int) -> None:
-        """Anew; what that takes is nobody's first word."""
+        """Opens the contender anew; the time for that is part of no turn."""
         addresses = [self._primary.base_url, self._spare.base_url]
-        opening = {"open": self.contender.setting, "addresses": addresses, "times": times}
-        await self._tell(opening)
+        await self._send({"open": self.contender.setting, "addresses": addresses, "times": times})
 
-    async def _ask(self, callers: int) -> Sequence[Turn]:
-        return [Turn(**turn) for turn in await self._tell({"callers": callers})]
+    async def _take_turns(self, callers: int) -> Sequence[Turn]:
+        return [Turn(**turn) for turn in await self._send({"callers": callers})]
 
-    async def _tell(self, command: Mapping[str, Any]) -> Any:
+    async def _send(self, command: Mapping[str, Any]) -> Any:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(command).encode() + b"\n")
-        return await self._answer()
+        return await self._read_answer()
 
-    async def _answer(self) -> Any:
+    async def _read_answer(self) -> Any:
         assert self._process.stdout is not None
         try:
-            async with asyncio.timeout(_ANSWERS):
+            async with asyncio.timeout(_ANSWER_TIMEOUT):
                 return json.loads(await self._process.stdout.readline())
         except (TimeoutError, ValueError) as error:
             raise RuntimeError(
-                f"{self.contender.name} did not answer; what it printed last tells why. "
+                f"{self.contender.name} did not answer; its last output says why. "
                 f"Run it alone: --contenders {self.contender.product!r}"
             ) from error
 
@@ -100,8 +100,10 @@ class Lane:
         return await self._primary.words_sent() + await self._spare.words_sent()
 
 
-def python_of(environment: str | None) -> Path:
-    """The Python of a peer's environment, made if it is missing; ours for None."""
+def provide_python(environment: str | None) -> Path:
+    """Returns the Python of a peer's environment, which is created if it is missing; ours for
+    None.
+    """
     if environment is None:
         return Path(sys.executable)
     return environments.provide(
@@ -112,17 +114,17 @@ def python_of(environment: str | None) -> Path:
 
 
 @asynccontextmanager
-async def lane(contender: Contender) -> AsyncIterator[Lane]:
-    """A lane for as long as the block lasts, rehearsed and ready to play."""
+async def start_contender(contender: Contender) -> AsyncIterator[ContenderProcess]:
+    """Runs the processes while the block runs; the contender is rehearsed and ready."""
     async with model_server(PRIMARY_FIRST_WORD) as primary, model_server(SPARE_FIRST_WORD) as spare:
-        program = [str(python_of(contender.environment)), "-m", contender.module]
+        program = [str(provide_python(contender.environment)), "-m", contender.module]
         process = await asyncio.create_subprocess_exec(
-            *program, stdin=PIPE, stdout=PIPE, cwd=_ROOT, limit=_LINE
+            *program, stdin=PIPE, stdout=PIPE, cwd=_ROOT, limit=_LONGEST_ANSWER
         )
         try:
-            opened = Lane(contender, process, [primary, spare])
-            await opened.rehearse()
-            yield opened
+            started = ContenderProcess(contender, process, [primary, spare])
+            await started.rehearse()
+            yield started
         finally:
             assert process.stdin is not None
             process.stdin.close()

@@ -1,4 +1,4 @@
-"""The same question to a real engine, direct and through the router, turn about."""
+"""The same question to a real engine, directly and through the router, in turn."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import httpx2
 
-from bench.report.table import Progress
+from bench.report.command import Progress
 from llm_router import Connection, open_router
 from tests.live.exchanges import LONG
 from tests.live.receptionist import ANSWERS, ask
@@ -18,12 +18,12 @@ _QUESTION, _ANSWER = ask(LONG), ANSWERS[LONG]
 
 
 class WrongAnswerError(Exception):
-    """The engine did not say what the model knows: its times would mean nothing."""
+    """The engine did not give the answer that the model knows, so its times would mean nothing."""
 
 
 @dataclass(slots=True)
 class Answer:
-    """One answer; times in seconds from the question."""
+    """An answer; times in seconds from the question."""
 
     started: float = field(default_factory=perf_counter)
     first_byte: float = 0.0
@@ -33,8 +33,8 @@ class Answer:
     text: str = ""
     pieces: int = 0
 
-    def hear(self, text: str) -> None:
-        """Something came; `text` is what of it can be said."""
+    def receive(self, text: str) -> None:
+        """Records the arrival of data; `text`: the words in it, if any."""
         now = perf_counter() - self.started
         self.first_byte = self.first_byte or now
         if text:
@@ -45,7 +45,7 @@ class Answer:
 
     @property
     def rate(self) -> float:
-        """Pieces in a second after the first; each is a token."""
+        """Pieces a second after the first; each is a token."""
         return (self.pieces - 1) / (self.last_word - self.first_word)
 
 
@@ -54,7 +54,7 @@ Ask = Callable[[Answer], Awaitable[None]]
 
 @asynccontextmanager
 async def _direct(connection: Connection) -> AsyncIterator[Ask]:
-    """The HTTP client alone, with as little reading as gives the words."""
+    """Opens the HTTP client alone, with as little parsing as yields the words."""
     url = f"{connection.base_url}/chat/completions"
     body = {
         "model": connection.model_name,
@@ -66,54 +66,55 @@ async def _direct(connection: Connection) -> AsyncIterator[Ask]:
     headers = {"Authorization": f"Bearer {connection.api_key}"}
     async with httpx2.AsyncClient(timeout=None, headers=headers) as client:
 
-        async def hear(answer: Answer) -> None:
+        async def ask(answer: Answer) -> None:
             async with client.stream("POST", url, json=body) as response:
-                answer.hear("")
+                answer.receive("")
                 async for line in response.aiter_lines():
                     if line.startswith("data: {"):
                         for choice in json.loads(line[len("data: ") :])["choices"]:
-                            answer.hear(choice["delta"].get("content") or "")
+                            answer.receive(choice["delta"].get("content") or "")
 
-        yield hear
+        yield ask
 
 
 @asynccontextmanager
 async def _routed(connection: Connection) -> AsyncIterator[Ask]:
     async with open_router([connection]) as router:
 
-        async def hear(answer: Answer) -> None:
+        async def ask(answer: Answer) -> None:
             async with aclosing(router.stream(_QUESTION)) as chunks:
                 async for chunk in chunks:
-                    answer.hear(chunk.text)
+                    answer.receive(chunk.text)
 
-        yield hear
-
-
-Way = Callable[[Connection], AbstractAsyncContextManager[Ask]]
-WAYS: Mapping[str, Way] = MappingProxyType({"direct": _direct, "router": _routed})
+        yield ask
 
 
-async def answers(
-    connection: Connection, warm_up: int, runs: int, tell: Progress
+OpenClient = Callable[[Connection], AbstractAsyncContextManager[Ask]]
+CLIENTS: Mapping[str, OpenClient] = MappingProxyType({"direct": _direct, "router": _routed})
+
+
+async def collect_answers(
+    connection: Connection, warm_up: int, runs: int, progress: Progress
 ) -> Mapping[str, Sequence[Answer]]:
-    """By way. Who begins changes from run to run; those of the warm-up are not counted.
+    """Returns the answers by client, without those of the warm-up. The first client changes every
+    run.
 
     Raises WrongAnswerError for an answer that is not the one the model knows.
     """
-    found: dict[str, list[Answer]] = {way: [] for way in WAYS}
+    answers: dict[str, list[Answer]] = {client: [] for client in CLIENTS}
     async with AsyncExitStack() as stack:
         asks = {
-            way: await stack.enter_async_context(opened(connection)) for way, opened in WAYS.items()
+            client: await stack.enter_async_context(open_client(connection))
+            for client, open_client in CLIENTS.items()
         }
         for number in range(-warm_up, runs):
-            tell(f"{connection.name}: {max(number, 0) + 1} of {runs}")
-            order = sorted(WAYS, reverse=number % 2 == 0)
-            for way in order:
+            progress(f"{connection.name}: {max(number, 0) + 1} of {runs}")
+            for client in sorted(CLIENTS, reverse=number % 2 == 0):
                 answer = Answer()
-                await asks[way](answer)
+                await asks[client](answer)
                 answer.end = perf_counter() - answer.started
                 if answer.text != _ANSWER:
-                    raise WrongAnswerError(f"{connection.name}, {way}: {answer.text!r}")
+                    raise WrongAnswerError(f"{connection.name}, {client}: {answer.text!r}")
                 if number >= 0:
-                    found[way].append(answer)
-    return found
+                    answers[client].append(answer)
+    return answers

@@ -1,4 +1,4 @@
-"""What the servers of the first-word bench play, and how a contender is heard."""
+"""The model servers and the contenders of the benches."""
 
 import ast
 import asyncio
@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.first_word.cases import BREAKS_AFTER, CASES, FAULTS, HEALTHY, REPLY, Case, script
-from bench.first_word.contenders import CONTENDERS, Contender, bare_stream
-from bench.first_word.lane import lane
-from bench.first_word.servers import model_server
-from bench.peers import _runner
-from bench.peers._runner import listen
+from bench.first_word.cases import CASES, FAULTS, HEALTHY, Case
+from bench.first_word.contender_process import start_contender
+from bench.first_word.contenders import CONTENDERS, Contender
+from bench.peers import runner
+from bench.peers.bare_stream import bare_stream
+from bench.peers.runner import take_turn
+from bench.servers.model_server import model_server
+from bench.servers.reply import BREAKS_AFTER, REPLY, script
 from llm_router.testing.server import Fault
 
 ROOT = Path(__file__).parents[2]
@@ -32,81 +34,81 @@ def test_the_reply_has_a_character_that_can_be_cut_in_half() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_every_fault_changes_what_a_server_does_and_little_else(case: Case) -> None:
-    healthy, ill = script(0.15, {}), script(0.15, case.primary)
+    healthy, faulty = script(0.15, {}), script(0.15, case.primary)
     assert "".join(healthy.words) == REPLY
     assert healthy.fault is Fault.NONE
-    assert (ill == healthy) == (case is HEALTHY)
-    assert (ill.gap, ill.after) == (healthy.gap, BREAKS_AFTER)
-    assert script(0.15, case.spare) == (ill if case.strikes_both else healthy)
+    assert (faulty == healthy) == (case is HEALTHY)
+    assert (faulty.gap, faulty.after) == (healthy.gap, BREAKS_AFTER)
+    assert script(0.15, case.spare) == (faulty if case.strikes_both else healthy)
 
 
-def test_every_way_to_fail_is_played_with_a_spare_that_is_well_and_one_that_is_not() -> None:
-    played = {script(0.0, case.primary).fault for case in CASES}
-    assert played == set(Fault)
+def test_every_fault_is_run_with_a_healthy_spare_and_with_a_failing_one() -> None:
+    run = {script(0.0, case.primary).fault for case in CASES}
+    assert run == set(Fault)
     names = {case.name for case in CASES}
     assert len(names) == len(CASES)
     assert all(f"{case.name}_both" in names for case in FAULTS)
 
 
 async def test_a_model_server_fails_one_request_in_so_many_and_counts_its_words() -> None:
-    async with model_server(0.0) as server, bare_stream([server.base_url]) as speaker:
+    async with model_server(0.0) as server, bare_stream([server.base_url]) as ask:
         await server.behave({"fault": Fault.RESET_AFTER}, one_in=2)
-        heard = [_text(await listen(speaker)) for _ in range(2)]
-        assert heard == [REPLY, " ".join(REPLY.split()[:BREAKS_AFTER])]
+        replies = [_text(await take_turn(ask)) for _ in range(2)]
+        assert replies == [REPLY, " ".join(REPLY.split()[:BREAKS_AFTER])]
         assert await server.words_sent() == 40 + BREAKS_AFTER
 
 
-async def test_nobody_listens_where_that_is_the_fault() -> None:
-    async with model_server(0.0) as server, bare_stream([server.base_url]) as speaker:
+async def test_a_server_refuses_connections_where_that_is_the_fault() -> None:
+    async with model_server(0.0) as server, bare_stream([server.base_url]) as ask:
         await server.behave({"fault": Fault.REFUSE})
-        assert (await listen(speaker))["ending"] == "ConnectError"
+        assert (await take_turn(ask))["ending"] == "ConnectError"
 
 
-async def test_a_contender_that_raises_has_said_what_it_said() -> None:
-    async def speak() -> AsyncGenerator[str, None]:
+async def test_the_words_before_an_error_of_a_contender_count() -> None:
+    async def ask() -> AsyncGenerator[str, None]:
         yield "Yes,"
         raise ConnectionError
 
-    heard = await listen(speak)
-    assert (_text(heard), heard["ending"]) == ("Yes,", "ConnectionError")
+    turn = await take_turn(ask)
+    assert (_text(turn), turn["ending"]) == ("Yes,", "ConnectionError")
 
 
 async def test_a_contender_s_own_time_limit_is_no_hang_up() -> None:
-    async def speak() -> AsyncGenerator[str, None]:
+    async def ask() -> AsyncGenerator[str, None]:
         yield "Yes,"
         raise TimeoutError
 
-    assert (await listen(speak))["ending"] == "TimeoutError"
+    assert (await take_turn(ask))["ending"] == "TimeoutError"
 
 
-async def test_a_caller_who_hears_nothing_hangs_up_and_the_reply_is_closed() -> None:
+async def test_a_caller_without_a_word_hangs_up_and_the_reply_is_closed() -> None:
     closed = asyncio.Event()
 
-    async def speak() -> AsyncGenerator[str, None]:
+    async def ask() -> AsyncGenerator[str, None]:
         try:
             await asyncio.get_running_loop().create_future()
             yield ""
         finally:
             closed.set()
 
-    heard = await listen(speak, patience=0.01)
-    assert (heard["pieces"], heard["ending"]) == ([], "hung up")
+    turn = await take_turn(ask, patience=0.01)
+    assert (turn["pieces"], turn["ending"]) == ([], "hung up")
     assert closed.is_set()
 
 
-async def test_a_lane_plays_a_fault_to_a_contender_in_a_process_of_its_own() -> None:
+async def test_a_case_is_run_against_a_contender_in_a_process_of_its_own() -> None:
     ours = next(one for one in CONTENDERS if one.product == "Patchbay" and not one.healthy_turns)
-    async with lane(ours) as own:
-        row = await own.play(HANG, turns=4)
+    async with start_contender(ours) as process:
+        row = await process.run(HANG, turns=4)
     assert [turn.outcome for turn in row.turns] == ["whole"] * 4
     assert row.generated == 4 * 40
-    assert set(own.versions) == {"patchbay", "httpx2"}
+    assert set(process.versions) == {"patchbay", "httpx2"}
 
 
 async def test_a_contender_that_ends_is_named() -> None:
     broken = Contender("A broken one", "bench.peers.none_such")
     with pytest.raises(RuntimeError, match="A broken one, cold did not answer"):
-        async with lane(broken):
+        async with start_contender(broken):
             pass
 
 
@@ -116,8 +118,8 @@ def test_a_peer_needs_nothing_of_ours_but_the_runner() -> None:
     for module in apart:
         assert _imports(module) & {"bench", "llm_router", "deploy", "agent"} == {"bench"}
         source = (ROOT / f"{module.replace('.', '/')}.py").read_text()
-        assert set(re.findall(r"from (bench\S*)", source)) == {_runner.__name__}
-    assert _imports(_runner.__name__) <= sys.stdlib_module_names
+        assert set(re.findall(r"from (bench\S*)", source)) == {runner.__name__}
+    assert _imports(runner.__name__) <= sys.stdlib_module_names
 
 
 @pytest.mark.parametrize("name", sorted({one.environment for one in CONTENDERS if one.environment}))
@@ -130,7 +132,7 @@ def test_a_peer_s_lock_carries_hashes_and_no_address(name: str) -> None:
 
 
 def _imports(module: str) -> set[str]:
-    """The top-level packages that it names."""
+    """Returns the top-level packages that a module imports."""
     tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text())
     found = set()
     for node in ast.walk(tree):
@@ -141,7 +143,7 @@ def _imports(module: str) -> set[str]:
     return found
 
 
-def _text(heard: dict[str, object]) -> str:
-    pieces = heard["pieces"]
+def _text(turn: dict[str, object]) -> str:
+    pieces = turn["pieces"]
     assert isinstance(pieces, list)
     return "".join(text for _, text in pieces)

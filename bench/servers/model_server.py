@@ -1,8 +1,7 @@
-"""Model servers in processes of their own, so that nothing they do delays whoever is measured.
+"""A model server in a process of its own, so that its work delays no measurement.
 
-As a program: one server. It prints its address; each line of JSON on its input changes how it
-behaves from the next request on; each is answered with the words sent so far. It ends with its
-input.
+As a program: it prints its address. Each line of JSON on its input changes its behaviour from the
+next request on, and is answered with the number of words sent so far. It ends with its input.
 """
 
 import asyncio
@@ -14,26 +13,28 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.first_word.cases import script
+from bench.servers.reply import script
 from llm_router.testing.server import Behaviour, FaultyServer
 
 _ROOT = Path(__file__).parents[2]
 
 
 class ModelServer:
-    """One server in another process. `first_word`: seconds it takes to when it is well."""
+    """A server in another process. `first_word`: seconds to its first word while it is healthy."""
 
     def __init__(self, process: Process, base_url: str, first_word: float) -> None:
-        self._process, self.base_url, self._first_word = process, base_url, first_word
+        self.base_url = base_url
+        self._process = process
+        self._first_word = first_word
 
     async def behave(self, changes: Mapping[str, Any], *, one_in: int = 1) -> None:
-        """Change one reply in `one_in` so, from the next request on; the rest are as usual."""
-        await self._tell({"first_word": self._first_word, "changes": changes, "one_in": one_in})
+        """Changes one reply in `one_in`, from the next request on; the others stay healthy."""
+        await self._send({"first_word": self._first_word, "changes": changes, "one_in": one_in})
 
     async def words_sent(self) -> int:
-        return await self._tell({})
+        return await self._send({})
 
-    async def _tell(self, command: Mapping[str, Any]) -> int:
+    async def _send(self, command: Mapping[str, Any]) -> int:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(command).encode() + b"\n")
@@ -42,7 +43,7 @@ class ModelServer:
 
 @asynccontextmanager
 async def model_server(first_word: float) -> AsyncIterator[ModelServer]:
-    """A server that is well and ready, for as long as the block lasts."""
+    """Runs a healthy server while the block runs."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", __name__, stdin=PIPE, stdout=PIPE, cwd=_ROOT
     )
@@ -59,10 +60,11 @@ async def model_server(first_word: float) -> AsyncIterator[ModelServer]:
 
 
 def _behaviour(first_word: float, changes: Mapping[str, Any], one_in: int) -> Behaviour:
-    well, ill = script(first_word, {}), script(first_word, changes)
+    healthy = script(first_word, {})
+    faulty = script(first_word, changes)
     if one_in == 1:
-        return ill  # plain, so that nobody listens where that is the fault
-    return lambda number: well if (number + 1) % one_in else ill
+        return faulty  # not a function: a server that refuses connections must know at once
+    return lambda number: healthy if (number + 1) % one_in else faulty
 
 
 async def _serve() -> None:

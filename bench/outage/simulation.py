@@ -1,4 +1,4 @@
-"""One contender's day: callers who ask and listen, and what came of it."""
+"""The day of one contender: callers who ask and listen, and the figures of their replies."""
 
 import asyncio
 import math
@@ -10,29 +10,31 @@ from typing import Protocol
 
 from bench.outage.clock import SwiftClock
 from bench.outage.day import SERVERS, Day
-from bench.outage.server import Asked, Bill, SimulatedServer, price, words_in
+from bench.outage.server import Bill, PendingQuestion, SimulatedServer, price, words_in
 from llm_router.clock import Clock
 from llm_router.errors import RouterError
 from llm_router.routing.speech import SpeechClock
 from llm_router.testing import ManualClock
 from llm_router.types import ChatRequest, Chunk
 
-REPLIES_OF_A_PROCESS = 50_000
-"""In a day: 0.6 questions a second, twice that in a rush."""
+PROCESS_REPLIES = 50_000
+"""Replies of a process in a day: 0.6 questions a second, twice that in a rush."""
 PAUSE = 0.7
-"""Seconds: a longer gap before an answer is heard as trouble (Kendrick and Torreira, "The timing
-and construction of preference", 2015)."""
-HANGS_UP = 6.0  # s until a caller leaves who hears nothing at all
-ASKS_AGAIN = 3.0  # s of silence in the middle of a reply until the caller speaks
+"""Seconds before an answer that callers accept; a longer gap sounds like trouble (Kendrick and
+Torreira, "The timing and construction of preference", 2015)."""
+HANG_UP_AFTER = 6.0
+"""Seconds without any word after which a caller hangs up."""
+ASK_AGAIN_AFTER = 3.0
+"""Seconds of silence in the middle of a reply after which the caller speaks."""
 
 
 @dataclass(slots=True)
 class Figures:
-    """What a day was like with one contender. Times in seconds.
+    """The figures of a contender's day. Times in seconds.
 
     `first_words`: of every reply, sorted; infinity where none came. `before`, `within`: silence
-    beyond a pause until the voice could begin, and after it had begun. `heard`: words. `cheapest`:
-    what the whole answers would cost at the cheapest server.
+    beyond a pause until the voice could begin, and after it had begun. `received`: words.
+    `cheapest`: the cost of the whole answers at the cheapest server.
     """
 
     contender: str
@@ -40,7 +42,7 @@ class Figures:
     before: float = 0.0
     within: float = 0.0
     whole: int = 0
-    heard: int = 0
+    received: int = 0
     bill: Bill = field(default_factory=Bill)
     cheapest: float = 0.0
 
@@ -50,29 +52,29 @@ class Figures:
 
     @property
     def silence(self) -> float:
-        """Seconds in 1,000 replies."""
+        """Seconds of silence in 1,000 replies."""
         return (self.before + self.within) / self.replies * 1000
 
     @property
     def lost(self) -> float:
-        """The share of replies that never came, or not to their end."""
+        """Share of replies that never came, or not to their end."""
         return 1 - self.whole / self.replies
 
     @property
-    def dearness(self) -> float:
-        """What was paid over what the same answers cost at the cheapest server."""
+    def relative_cost(self) -> float:
+        """The cost over that of the same answers at the cheapest server."""
         return self.bill.cost / self.cheapest
 
     def first_word(self, quantile: float) -> float:
         return self.first_words[min(int(quantile * self.replies), self.replies - 1)]
 
     def later_than(self, seconds: float) -> float:
-        """The share of first words."""
+        """Returns the share of first words later than this."""
         return sum(wait > seconds for wait in self.first_words) / self.replies
 
 
 class Reply(Protocol):
-    """Chunks as a caller is given them. A RouterError or TimeoutError: no more will come."""
+    """The chunks for a caller. A RouterError or TimeoutError ends them."""
 
     def __aiter__(self) -> AsyncIterator[Chunk]: ...
 
@@ -80,44 +82,50 @@ class Reply(Protocol):
 
 
 class Contender(Protocol):
-    """One process that answers calls."""
+    """A process that answers calls."""
 
     def reply(self, request: ChatRequest) -> Reply: ...
 
     async def aclose(self) -> None: ...
 
 
-Opens = Callable[[Sequence[SimulatedServer], Clock, int], Contender]
-"""A process of that number, over servers in the user's order."""
+OpenContender = Callable[[Sequence[SimulatedServer], Clock, int], Contender]
+"""Opens a process over servers in the user's order; the number is that of the process."""
 
 
-def play(name: str, opens: Opens, day: Day, clock: SwiftClock | ManualClock) -> Figures:
-    """The day's questions, shared out among as many processes as it takes."""
+def simulate(
+    name: str, open_contender: OpenContender, day: Day, clock: SwiftClock | ManualClock
+) -> Figures:
+    """Runs the day's questions, divided among as many processes as needed."""
     figures = Figures(name)
-    clock.run(_play(opens, day, clock, figures))
+    clock.run(_simulate(open_contender, day, clock, figures))
     figures.first_words = array("d", sorted(figures.first_words))
     return figures
 
 
-async def _play(opens: Opens, day: Day, clock: Clock, figures: Figures) -> None:
+async def _simulate(
+    open_contender: OpenContender, day: Day, clock: Clock, figures: Figures
+) -> None:
     servers = [SimulatedServer(place, day, clock, figures.bill) for place in range(len(SERVERS))]
-    many = max(1, round(day.replies / REPLIES_OF_A_PROCESS))
-    processes = [opens(servers, clock, number) for number in range(many)]
+    many = max(1, round(day.replies / PROCESS_REPLIES))
+    processes = [open_contender(servers, clock, number) for number in range(many)]
     async with asyncio.TaskGroup() as calls:
         for question in day.questions():
             await clock.sleep(question.at - clock.now())
-            asked = Asked(day, question)
-            caller = Caller(asked, clock, figures)
-            calls.create_task(caller.listen(processes[question.call % many].reply(asked.request())))
+            pending = PendingQuestion(day, question)
+            reply = processes[question.call % many].reply(pending.request())
+            calls.create_task(Caller(pending, clock, figures).listen(reply))
     for process in processes:
         await process.aclose()
 
 
 class Caller:
-    """Who asked: listens until the reply ends, or there was silence for too long."""
+    """Listens until the reply ends, or until the silence is too long."""
 
-    def __init__(self, asked: Asked, clock: Clock, figures: Figures) -> None:
-        self._asked, self._clock, self._figures = asked, clock, figures
+    def __init__(self, pending: PendingQuestion, clock: Clock, figures: Figures) -> None:
+        self._pending = pending
+        self._clock = clock
+        self._figures = figures
         self._started = clock.now()
         self._speech = SpeechClock("en")
         self._text = ""
@@ -127,18 +135,19 @@ class Caller:
     async def listen(self, reply: Reply) -> None:
         is_finished = False
         try:
-            async with asyncio.timeout_at(self._started + HANGS_UP) as patience, aclosing(reply):
+            hang_up_at = self._started + HANG_UP_AFTER
+            async with asyncio.timeout_at(hang_up_at) as hang_up, aclosing(reply):
                 async for chunk in reply:
-                    self._hears(chunk.text)
+                    self._receive(chunk.text)
                     is_finished = is_finished or chunk.finish_reason is not None
                     if self._text:
                         words_until = self._speech.silent_from or self._clock.now()
-                        patience.reschedule(words_until + ASKS_AGAIN)
+                        hang_up.reschedule(words_until + ASK_AGAIN_AFTER)
         except (RouterError, TimeoutError):
             is_finished = False
-        self._note(is_finished=is_finished)
+        self._record(is_finished=is_finished)
 
-    def _hears(self, text: str) -> None:
+    def _receive(self, text: str) -> None:
         if not text:
             return
         now = self._clock.now()
@@ -147,21 +156,21 @@ class Caller:
         self._text += text
         begun = self._speech.silent_from
         if not self._speech.feed(text, now):
-            return  # half a clause: the voice goes on waiting
+            return  # half a clause: the voice waits for the rest
         if begun is None:
             self._figures.before += max(0.0, now - self._started - PAUSE)
         else:
             self._silence += max(0.0, now - begun)
 
-    def _note(self, *, is_finished: bool) -> None:
+    def _record(self, *, is_finished: bool) -> None:
         figures = self._figures
         if self._speech.silent_from is None:
-            figures.before += HANGS_UP - PAUSE  # not a clause: the voice never began
+            figures.before += HANG_UP_AFTER - PAUSE  # not one clause came: the voice never began
         elif not is_finished:
-            self._silence += ASKS_AGAIN
+            self._silence += ASK_AGAIN_AFTER
         figures.within += self._silence
         figures.first_words.append(self._first_word)
-        figures.heard += words_in(self._text)
-        figures.whole += self._text == self._asked.text
-        question = self._asked.question
+        figures.received += words_in(self._text)
+        figures.whole += self._text == self._pending.text
+        question = self._pending.question
         figures.cheapest += min(price(server, question, question.words) for server in SERVERS)
