@@ -1,4 +1,4 @@
-"""What every policy promises, whichever modules the folder holds."""
+"""The contract of a policy, for every module in the folder."""
 
 import math
 from collections import Counter
@@ -36,7 +36,7 @@ SHOWN = st.builds(
     times=st.tuples(TIMES, TIMES, TIMES, TIMES),
 )
 CANDIDATES = st.lists(SHOWN, max_size=8, unique_by=lambda candidate: candidate.name)
-TURNS = st.builds(
+CONTEXTS = st.builds(
     RoutingContext,
     rank_context=st.builds(RankContext, size=st.integers(0, 3), target=st.sampled_from([0.2, 0.8])),
     session_id=st.sampled_from(["", "s1", "s2"]),
@@ -44,7 +44,7 @@ TURNS = st.builds(
     turn_number=st.integers(1, 1_000_000),
     chance=st.floats(0, 1, exclude_max=True),
 )
-AIM = RankContext(size=0, target=0.8)
+RANK_CONTEXT = RankContext(size=0, target=0.8)
 SESSIONS = [f"session {number}" for number in range(4_000)]
 WEIGHTS = [(1, 1), (1, 9), (1, 3, 6), (0, 1, 1), (2.5,) * 7]
 
@@ -57,8 +57,8 @@ def load(name: str) -> Policy:
     return POLICIES.load(name)()
 
 
-def order(policy: Policy, candidates: Sequence[Shown], turn: RoutingContext) -> list[str]:
-    return names(policy.choose(rank_candidates(policy, candidates, turn.rank_context), turn))
+def order(policy: Policy, candidates: Sequence[Shown], context: RoutingContext) -> list[str]:
+    return names(policy.choose(rank_candidates(policy, candidates, context.rank_context), context))
 
 
 def names(candidates: Sequence[Shown]) -> list[str]:
@@ -73,68 +73,70 @@ def test_there_are_policies() -> None:
 
 
 @every
-@given(candidates=CANDIDATES, turn=TURNS)
+@given(candidates=CANDIDATES, context=CONTEXTS)
 @enough
-def test_everyone_is_ordered_and_nobody_twice(
-    name: str, candidates: list[Shown], turn: RoutingContext
+def test_each_candidate_is_ordered_exactly_once(
+    name: str, candidates: list[Shown], context: RoutingContext
 ) -> None:
-    assert sorted(order(load(name), candidates, turn)) == sorted(names(candidates))
+    assert sorted(order(load(name), candidates, context)) == sorted(names(candidates))
 
 
 @every
-@given(candidates=CANDIDATES, turn=TURNS)
+@given(candidates=CANDIDATES, context=CONTEXTS)
 @enough
 def test_the_same_question_has_the_same_answer_and_changes_nothing(
-    name: str, candidates: list[Shown], turn: RoutingContext
+    name: str, candidates: list[Shown], context: RoutingContext
 ) -> None:
     policy = load(name)
-    shown = rank_candidates(policy, candidates, turn.rank_context)
+    shown = rank_candidates(policy, candidates, context.rank_context)
     before = shown.ordered()
-    first = policy.choose(shown, turn)
+    first = policy.choose(shown, context)
     assert shown.ordered() == before
-    assert policy.choose(shown, turn) == first, "asked again"
+    assert policy.choose(shown, context) == first, "asked again"
     first.clear()
-    assert names(policy.choose(shown, turn)) == order(load(name), candidates, turn), "asked afresh"
+    afresh = order(load(name), candidates, context)
+    assert names(policy.choose(shown, context)) == afresh, "asked afresh"
 
 
 @every
-@given(candidates=CANDIDATES, turn=TURNS)
+@given(candidates=CANDIDATES, context=CONTEXTS)
 @enough
-def test_they_stand_by_rank_and_equals_as_they_were_listed(
-    name: str, candidates: list[Shown], turn: RoutingContext
+def test_candidates_are_sorted_by_rank_and_equals_as_listed(
+    name: str, candidates: list[Shown], context: RoutingContext
 ) -> None:
     policy = load(name)
-    by_rank = sorted(candidates, key=lambda one: policy.rank(one, turn.rank_context))
-    assert rank_candidates(policy, candidates, turn.rank_context).ordered() == by_rank
+    by_rank = sorted(candidates, key=lambda one: policy.rank(one, context.rank_context))
+    assert rank_candidates(policy, candidates, context.rank_context).ordered() == by_rank
 
 
 @every
 @given(
     candidates=CANDIDATES,
     changes=st.lists(st.tuples(st.integers(0, 7), st.none() | st.integers(0, 9), TIMES)),
-    turn=TURNS,
+    context=CONTEXTS,
 )
 @enough
-def test_an_order_that_was_kept_is_the_order_made_afresh(
+def test_an_order_that_was_updated_equals_a_new_one(
     name: str,
     candidates: list[Shown],
     changes: list[tuple[int, int | None, float | None]],
-    turn: RoutingContext,
+    context: RoutingContext,
 ) -> None:
     policy = load(name)
-    kept, now = rank_candidates(policy, candidates, turn.rank_context), dict(enumerate(candidates))
+    updated = rank_candidates(policy, candidates, context.rank_context)
+    now = dict(enumerate(candidates))
     for place, in_flight, time in changes:
-        policy.choose(kept, turn)  # what it notes of this must not outlive a change
+        policy.choose(updated, context)  # results cached here must not outlive a change
         if place >= len(candidates):
             continue
         if in_flight is None:
-            kept.discard(candidates[place])
+            updated.discard(candidates[place])
             now.pop(place, None)
         else:
             now[place] = replace(candidates[place], in_flight=in_flight, times=[time] * 4)
-            kept.put(now[place], place)
+            updated.put(now[place], place)
     afresh = [now[place] for place in sorted(now)]
-    assert names(policy.choose(kept, turn)) == order(policy, afresh, turn)
+    assert names(policy.choose(updated, context)) == order(policy, afresh, context)
 
 
 @every
@@ -165,37 +167,40 @@ def test_a_weight_of_nothing_drains_an_endpoint_while_there_are_others(
     gone=st.integers(0, 7),
 )
 @enough
-def test_when_one_goes_only_its_own_sessions_move_each_to_its_second(
+def test_when_an_endpoint_goes_only_its_sessions_move_each_to_its_second(
     name: str, candidates: list[Shown], sessions: list[str], gone: int
 ) -> None:
     policy, left = load(name), [c for place, c in enumerate(candidates) if place != gone]
     for session in sessions:
-        turn = RoutingContext(AIM, session)
-        before, after = order(policy, candidates, turn), order(policy, left, turn)
+        context = RoutingContext(RANK_CONTEXT, session)
+        before, after = order(policy, candidates, context), order(policy, left, context)
         assert after == [one for one in before if one in names(left)]
 
 
 @sharing
 @pytest.mark.parametrize("weights", WEIGHTS)
-def test_sessions_are_shared_by_weight_and_so_are_those_who_stand_in(
+def test_sessions_are_shared_by_weight_among_first_and_second_endpoints(
     name: str, weights: Sequence[float]
 ) -> None:
     policy = load(name)
-    shown = rank_candidates(policy, arms(weights), AIM)
-    orders = [names(policy.choose(shown, RoutingContext(AIM, session))) for session in SESSIONS]
+    shown = rank_candidates(policy, arms(weights), RANK_CONTEXT)
+    orders = [
+        names(policy.choose(shown, RoutingContext(RANK_CONTEXT, session))) for session in SESSIONS
+    ]
     assert_shared(Counter(first for first, *_ in orders), weights)
     of_the_last = [second for first, second, *_ in orders if first == f"arm {len(weights) - 1}"]
     assert_shared(Counter(of_the_last), weights[:-1])
 
 
 @pytest.mark.parametrize("weights", WEIGHTS)
-def test_turns_of_no_session_are_shared_by_weight_and_so_are_those_who_stand_in(
+def test_turns_without_a_session_are_shared_by_weight_among_first_and_second_endpoints(
     weights: Sequence[float],
 ) -> None:
     policy, rng = load("weighted"), SystemRng(7)
-    shown = rank_candidates(policy, arms(weights), AIM)
+    shown = rank_candidates(policy, arms(weights), RANK_CONTEXT)
     orders = [
-        names(policy.choose(shown, RoutingContext(AIM, chance=rng.random()))) for _ in range(4_000)
+        names(policy.choose(shown, RoutingContext(RANK_CONTEXT, chance=rng.random())))
+        for _ in range(4_000)
     ]
     assert_shared(Counter(first for first, *_ in orders), weights)
     of_the_last = [second for first, second, *_ in orders if first == f"arm {len(weights) - 1}"]
@@ -203,15 +208,16 @@ def test_turns_of_no_session_are_shared_by_weight_and_so_are_those_who_stand_in(
 
 
 @sharing
-def test_a_session_keeps_its_arm_from_release_to_release(name: str) -> None:
+def test_a_session_has_the_same_arm_in_every_release(name: str) -> None:
     orders = (
-        order(load(name), arms([1, 1, 1]), RoutingContext(AIM, f"call {n}")) for n in range(12)
+        order(load(name), arms([1, 1, 1]), RoutingContext(RANK_CONTEXT, f"call {n}"))
+        for n in range(12)
     )
     assert "".join(first[-1] for first, *_ in orders) == "211201112211"
 
 
 @every
-def test_a_policy_says_what_it_is_for(name: str) -> None:
+def test_a_policys_docstring_begins_with_its_name(name: str) -> None:
     described = import_module(f"{POLICIES.package}.{name}").__doc__ or ""
     assert described.startswith(f"`{name}`"), "the first word of its docstring is its name"
 
@@ -221,7 +227,7 @@ def arms(weights: Sequence[float]) -> list[Shown]:
 
 
 def assert_shared(counts: Counter[str], weights: Sequence[float]) -> None:
-    """Within four and a half standard deviations of a binomial: by chance once in 100,000 times."""
+    """Checks each share within 4.5 standard deviations of a binomial: a false alarm in 100,000."""
     turns = counts.total()
     assert turns >= 500
     for place, weight in enumerate(weights):

@@ -1,4 +1,4 @@
-"""The circuit breaker: by example, and against a model of it over any run of events."""
+"""The circuit breaker, by example and against a model over any run of events."""
 
 import math
 
@@ -15,7 +15,7 @@ DAYS = 86_400.0
 
 
 def failing(kind: FailureClass, retry_after: float | None = None) -> Failure:
-    return Failure(kind, "as told", retry_after)
+    return Failure(kind, "a reason", retry_after)
 
 
 def kinds_that(breaker: Breaking) -> list[FailureClass]:
@@ -26,7 +26,7 @@ SILENT = failing(FailureClass.SILENT)
 
 
 def opened(times: int = 1) -> tuple[CircuitBreaker, float]:
-    """A breaker that has opened so many times with no success between, and the time now."""
+    """Returns a breaker that has opened `times` times without a success, and the time now (s)."""
     breaker, now = CircuitBreaker(OPTIONS), 0.0
     for _ in range(OPTIONS.failures):
         breaker.failed(SILENT, now, breaker.generation)
@@ -66,7 +66,7 @@ def test_one_trial_at_a_time() -> None:
     assert not breaker.take_trial(1.0), "still resting"
     assert breaker.take_trial(2.0)
     assert not breaker.take_trial(3.9), "the first may still be under way"
-    assert breaker.take_trial(4.0), "the first was lost; somebody else may try"
+    assert breaker.take_trial(4.0), "the first was lost; another may try"
 
 
 def test_a_good_trial_closes_it_and_a_bad_one_doubles_the_rest() -> None:
@@ -142,7 +142,7 @@ def test_an_overloaded_server_that_names_a_time_is_left_alone_until_then() -> No
     assert breaker.opens_again_at() == 30.0
 
 
-def test_what_began_before_the_last_change_belongs_to_the_past() -> None:
+def test_results_of_attempts_begun_before_the_last_change_are_ignored() -> None:
     breaker, _ = opened()
     stale = breaker.generation - 1
     breaker.succeeded(stale)
@@ -163,7 +163,7 @@ def test_it_shows_its_state() -> None:
 
 
 class AnyRun(RuleBasedStateMachine):
-    """Any run of results, of now and of the past, leaves it in the state a plain model says."""
+    """Compares the breaker with a plain model, over any run of present and outdated results."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -183,7 +183,8 @@ class AnyRun(RuleBasedStateMachine):
         self.breaker.succeeded(self.breaker.generation)
         self.in_a_row = 0
         if self.open_until is not None:
-            self.openings, self.open_until = 0, None
+            self.openings = 0
+            self.open_until = None
 
     @rule(kind=st.sampled_from(kinds_that("counts")))
     def fails(self, kind: FailureClass) -> None:
@@ -213,26 +214,27 @@ class AnyRun(RuleBasedStateMachine):
 
     @precondition(lambda self: self.breaker.generation > 0)
     @rule(kind=st.sampled_from(FailureClass), back=st.integers(1, 5))
-    def a_result_of_the_past_arrives(self, kind: FailureClass, back: int) -> None:
+    def an_outdated_result_arrives(self, kind: FailureClass, back: int) -> None:
         before, generation = repr(self.breaker), self.breaker.generation
         self.breaker.failed(failing(kind, 5.0), self.now, generation - back)
         self.breaker.succeeded(generation - back)
         assert (repr(self.breaker), self.breaker.generation) == (before, generation)
 
     @rule()
-    def somebody_would_try(self) -> None:
+    def a_trial_is_asked_for(self) -> None:
         free = self._state() == "half-open" and self.now >= self.trial_over
         assert self.breaker.take_trial(self.now) == free
         if free:
             self.trial_over = self.now + OPTIONS.rest
 
     @invariant()
-    def it_is_as_the_model_says(self) -> None:
+    def the_state_is_that_of_the_model(self) -> None:
         assert self.breaker.state(self.now) == self._state()
 
     def _opens(self, seconds: float) -> None:
         before = -math.inf if self.open_until is None else self.open_until
-        self.open_until, self.in_a_row = max(before, self.now + seconds), 0
+        self.open_until = max(before, self.now + seconds)
+        self.in_a_row = 0
 
     def _state(self) -> str:
         if self.open_until is None:

@@ -1,4 +1,4 @@
-"""What hedges may cost."""
+"""The hedge budget, by example and over any run of requests and hedges."""
 
 import pytest
 from hypothesis import given
@@ -12,13 +12,16 @@ from llm_router.routing.budget import Budget
     st.floats(0.0, 1.0),
     st.floats(0.0, 10.0),
 )
-def test_hedges_never_exceed_their_part_of_the_requests(
+def test_hedges_never_exceed_their_share_of_the_requests(
     asks: list[bool], ratio: float, reserve: float
 ) -> None:
     budget, requests, hedges = Budget(ratio, reserve), 0, 0
     for hedge in asks:
         if hedge:
-            hedges += budget.withdraw()
+            had_token = budget.has_token
+            is_paid = budget.withdraw()
+            assert is_paid == had_token
+            hedges += is_paid
         else:
             requests += 1
             budget.deposit()
@@ -48,7 +51,7 @@ def test_a_quiet_day_saves_up_no_more_than_the_reserve() -> None:
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.05])
-def test_without_a_reserve_nobody_hedges(ratio: float) -> None:
+def test_without_a_reserve_there_is_no_hedge(ratio: float) -> None:
     budget = Budget(ratio, reserve=0.0)
     budget.deposit()
     assert not budget.withdraw()

@@ -1,4 +1,4 @@
-"""What the log says of a reply, and what a faulty observer can break: nothing."""
+"""The log of a reply, and observers: a faulty one breaks nothing."""
 
 import logging
 from dataclasses import FrozenInstanceError, replace
@@ -29,7 +29,7 @@ class Faulty:
         raise ValueError(event.connection)
 
 
-class Told:
+class Recorder:
     def __init__(self) -> None:
         self.events: list[AttemptEvent | ReplyEvent] = []
 
@@ -66,15 +66,15 @@ def test_a_reply_is_one_line(log: pytest.LogCaptureFixture, event: ReplyEvent, l
     assert lines(log) == [("INFO", line)]
 
 
-def test_the_last_resort_is_an_error_that_says_who_failed_how_and_who_was_not_asked_why(
+def test_the_last_resort_is_an_error_that_names_each_connection_and_its_reason(
     log: pytest.LogCaptureFixture,
 ) -> None:
     failures = (
         ("a", Failure(FailureClass.SILENT, "no word by the deadline")),
         ("b", Failure(FailureClass.REJECTED_KEY, "HTTP 401")),
     )
-    told = replace(TAKEN_OVER, last_resort=True, failures=failures, unasked=(("c", "not active"),))
-    LogObserver().reply_ended(told)
+    event = replace(TAKEN_OVER, last_resort=True, failures=failures, unasked=(("c", "not active"),))
+    LogObserver().reply_ended(event)
     said = "a: silent; b: rejected key; c: not active"
     assert lines(log) == [("ERROR", f"no connection could answer ({said}): the last resort spoke")]
 
@@ -109,13 +109,13 @@ def test_a_reply_in_which_anything_was_given_has_not_failed(answered: dict[str, 
 def test_a_failure_is_a_warning_or_an_error_where_a_person_must_act(
     log: pytest.LogCaptureFixture, kind: FailureClass, level: str
 ) -> None:
-    LogObserver().attempt_ended(replace(ATTEMPT, failure=Failure(kind, "as told")))
+    LogObserver().attempt_ended(replace(ATTEMPT, failure=Failure(kind, "a reason")))
     [(at, line)] = lines(log)
     assert at == level
-    assert line.startswith(f"connection a: {kind} (as told)")
+    assert line.startswith(f"connection a: {kind} (a reason)")
 
 
-def test_an_attempt_that_went_well_is_no_line(log: pytest.LogCaptureFixture) -> None:
+def test_a_successful_attempt_logs_nothing(log: pytest.LogCaptureFixture) -> None:
     LogObserver().attempt_ended(ATTEMPT)
     assert lines(log) == []
 
@@ -123,17 +123,15 @@ def test_an_attempt_that_went_well_is_no_line(log: pytest.LogCaptureFixture) -> 
 def test_a_faulty_observer_reaches_neither_the_reply_nor_the_others(
     log: pytest.LogCaptureFixture,
 ) -> None:
-    told = Told()
-    observers = Observers([Faulty(), told])
+    recorder = Recorder()
+    observers = Observers([Faulty(), recorder])
     observers.attempt_ended(ATTEMPT)
     observers.reply_ended(TAKEN_OVER)
-    assert told.events == [ATTEMPT, TAKEN_OVER]
+    assert recorder.events == [ATTEMPT, TAKEN_OVER]
     assert [line for _, line in lines(log)] == ["observer Faulty failed"] * 2
 
 
 @pytest.mark.parametrize(("event", "field"), [(ATTEMPT, "outcome"), (TAKEN_OVER, "connection")])
-def test_an_observer_cannot_change_what_it_is_told(
-    event: AttemptEvent | ReplyEvent, field: str
-) -> None:
+def test_an_observer_cannot_change_an_event(event: AttemptEvent | ReplyEvent, field: str) -> None:
     with pytest.raises(FrozenInstanceError):
         setattr(event, field, "another")

@@ -1,4 +1,4 @@
-"""What each error means. The words are what the servers really say, shortened."""
+"""The failure class of each error. The texts are those of real servers, shortened."""
 
 import pytest
 
@@ -73,7 +73,9 @@ TOO_LONG = [
 
 
 @pytest.mark.parametrize(("status", "said"), TOO_LONG)
-def test_a_request_that_is_too_long_is_known_in_every_servers_words(status: int, said: str) -> None:
+def test_a_request_that_is_too_long_is_recognised_in_every_servers_words(
+    status: int, said: str
+) -> None:
     error = StatusError(status, kind="invalid_request_error", detail=said)
     assert classify(error).kind is FailureClass.TOO_LONG
 
@@ -82,7 +84,7 @@ def test_a_request_that_is_too_long_is_known_in_every_servers_words(status: int,
     "code",
     ["context_length_exceeded", "exceed_context_size_error", "model_context_window_exceeded"],
 )
-def test_a_request_that_is_too_long_is_known_by_its_code(code: str) -> None:
+def test_a_request_that_is_too_long_is_recognised_by_its_code(code: str) -> None:
     assert classify(StatusError(400, code=code)).kind is FailureClass.TOO_LONG
     assert classify(StatusError(400, kind=code)).kind is FailureClass.TOO_LONG
 
@@ -102,7 +104,9 @@ def test_a_request_that_is_too_long_is_known_by_its_code(code: str) -> None:
         (0, "insufficient_quota", ""),
     ],
 )
-def test_an_empty_account_is_known_whatever_the_status(status: int, code: str, said: str) -> None:
+def test_an_empty_account_is_recognised_whatever_the_status(
+    status: int, code: str, said: str
+) -> None:
     error = StatusError(status, code=code, detail=said)
     assert classify(error).kind is FailureClass.OUT_OF_CREDIT
 
@@ -126,7 +130,7 @@ GEMINI = """You exceeded your current quota, please check your plan and billing 
         (0, "Too many requests"),
     ],
 )
-def test_a_rate_limit_is_none_the_less_for_the_way_to_the_cashier(status: int, said: str) -> None:
+def test_a_rate_limit_that_mentions_billing_is_still_a_rate_limit(status: int, said: str) -> None:
     error = StatusError(status, kind="tokens", detail=said)
     assert classify(error).kind is FailureClass.RATE_LIMITED
 
@@ -151,7 +155,9 @@ def test_a_rate_limit_is_none_the_less_for_the_way_to_the_cashier(status: int, s
         (0, "model_not_found", ""),
     ],
 )
-def test_a_missing_model_is_known_whatever_the_status(status: int, code: str, said: str) -> None:
+def test_a_missing_model_is_recognised_whatever_the_status(
+    status: int, code: str, said: str
+) -> None:
     error = StatusError(status, code=code, detail=said)
     assert classify(error).kind is FailureClass.MODEL_MISSING
 
@@ -186,7 +192,7 @@ def test_refused_content_closes_no_connection(status: int, code: str, said: str)
         "This model's temperature must be between 0 and 2",
     ],
 )
-def test_a_request_that_one_kind_of_server_cannot_take_is_just_bad(said: str) -> None:
+def test_a_request_that_one_kind_of_server_cannot_take_is_a_bad_request(said: str) -> None:
     error = StatusError(400, kind="invalid_request_error", detail=said)
     assert classify(error).kind is FailureClass.BAD_REQUEST
 
@@ -200,7 +206,7 @@ def test_a_request_that_one_kind_of_server_cannot_take_is_just_bad(said: str) ->
         ("EngineCore encountered an issue", FailureClass.BROKEN_STREAM),
     ],
 )
-def test_an_error_inside_a_200_is_known_by_its_words(said: str, kind: FailureClass) -> None:
+def test_an_error_inside_a_200_is_recognised_by_its_words(said: str, kind: FailureClass) -> None:
     assert classify(StatusError(0, detail=said)).kind is kind
 
 
@@ -223,7 +229,7 @@ def test_an_error_inside_a_200_is_known_by_its_words(said: str, kind: FailureCla
         ("server_error", "", FailureClass.BROKEN_STREAM),
     ],
 )
-def test_an_error_inside_a_200_is_known_by_its_code(
+def test_an_error_inside_a_200_is_recognised_by_its_code(
     code: str, said: str, kind: FailureClass
 ) -> None:
     assert classify(StatusError(0, code=code, detail=said)).kind is kind
@@ -237,7 +243,7 @@ def test_an_error_inside_a_200_is_known_by_its_code(
         ("3505", "Service tier capacity exceeded for this model."),  # Mistral
     ],
 )
-def test_a_429_that_speaks_of_the_servers_own_load_counts_against_it(code: str, said: str) -> None:
+def test_a_429_about_the_servers_own_load_counts_against_it(code: str, said: str) -> None:
     assert classify(StatusError(429, code=code, detail=said)).kind is FailureClass.OVERLOADED
 
 
@@ -249,7 +255,7 @@ def test_a_429_that_speaks_of_the_servers_own_load_counts_against_it(code: str, 
         ("400", "No connected db."),  # LiteLLM's proxy
     ],
 )
-def test_a_rejected_key_is_known_behind_a_400(code: str, said: str) -> None:
+def test_a_rejected_key_is_recognised_behind_a_400(code: str, said: str) -> None:
     assert classify(StatusError(400, code=code, detail=said)).kind is FailureClass.REJECTED_KEY
 
 
@@ -261,11 +267,11 @@ def test_a_rejected_key_is_known_behind_a_400(code: str, said: str) -> None:
         (ZeroDivisionError("ours"), FailureClass.BUG),
     ],
 )
-def test_other_errors_are_known_by_their_type(error: Exception, kind: FailureClass) -> None:
+def test_other_errors_are_recognised_by_their_type(error: Exception, kind: FailureClass) -> None:
     assert classify(error).kind is kind
 
 
-def test_retry_after_is_kept() -> None:
+def test_retry_after_is_part_of_the_failure() -> None:
     assert classify(StatusError(429, retry_after=2.5)).retry_after == 2.5
     assert classify(StatusError(503, retry_after=30.0)).retry_after == 30.0
 
@@ -281,16 +287,16 @@ def test_every_class_has_its_consequence() -> None:
     assert set(CONSEQUENCES) == set(FailureClass)
 
 
-def test_advice_is_given_where_there_is_something_to_do() -> None:
+def test_advice_is_given_where_a_person_can_act() -> None:
     assert str(Failure(FailureClass.REJECTED_KEY, "HTTP 401")).endswith(": check api_key")
     assert str(Failure(FailureClass.EMPTY, "nothing came")) == "empty (nothing came)"
-    told = {kind for kind, consequence in CONSEQUENCES.items() if consequence.tell_operator}
-    assert told <= set(ADVICE), "an operator who is told is told what to do"
+    alerting = {kind for kind, consequence in CONSEQUENCES.items() if consequence.tell_operator}
+    assert alerting <= set(ADVICE), "an operator who is alerted learns the remedy"
 
 
 @pytest.mark.parametrize("kind", FailureClass)
 def test_the_table_of_consequences(kind: FailureClass) -> None:
-    """Written out once more, so that a change to the table is a choice and no slip."""
+    """Repeats the table, so that a change to it is deliberate."""
     callers_own = {FailureClass.TOO_LONG, FailureClass.BAD_REQUEST, FailureClass.REFUSED_CONTENT}
     until_changed = {FailureClass.REJECTED_KEY, FailureClass.MODEL_MISSING}
     consequence = CONSEQUENCES[kind]

@@ -1,4 +1,4 @@
-"""How long an endpoint is waited for, and who is started next."""
+"""The waits for a first word, and the race that decides which endpoint is asked next."""
 
 import math
 from collections.abc import Callable
@@ -50,11 +50,11 @@ def measured(*seconds: float, failures: int = 0, cut: tuple[float, ...] = ()) ->
     [measured(), measured(0.1, 0.1), measured(failures=9), measured(0.1, failures=9)],
     ids=["nothing measured", "too little measured", "all failed", "nearly all failed"],
 )
-def test_an_endpoint_that_shows_nothing_is_waited_for_as_a_stranger(histogram: Histogram) -> None:
+def test_an_unmeasured_endpoint_gets_the_default_wait(histogram: Histogram) -> None:
     assert patience(histogram, 0.0, OPTIONS) == COLD
 
 
-def test_what_was_measured_long_ago_is_no_measure() -> None:
+def test_old_measurements_are_not_used() -> None:
     assert patience(measured(0.1, 0.1, 0.1), 3_600.0, OPTIONS) == COLD
 
 
@@ -66,7 +66,7 @@ def test_a_steady_endpoint_is_late_a_little_past_its_usual_time() -> None:
     assert waits.silent_after == pytest.approx(median * 1.3 + 0.03)
 
 
-def test_three_samples_are_enough_to_go_by() -> None:
+def test_measurements_are_used_from_three_samples_on() -> None:
     assert patience(measured(0.1, 0.1), 0.0, OPTIONS) == COLD
     assert patience(measured(0.1, 0.1, 0.1), 0.0, OPTIONS) != COLD
 
@@ -106,7 +106,7 @@ def test_whatever_was_measured_both_moments_are_in_bounds_and_in_order(
     assert OPTIONS.shortest <= waits.silent_after <= OPTIONS.longest
 
 
-def test_the_usual_wait_of_a_stranger_is_taken_to_be_long() -> None:
+def test_the_usual_wait_of_an_unmeasured_endpoint_is_taken_to_be_long() -> None:
     assert usual_wait(measured(), OPTIONS) == OPTIONS.cold_silent
     assert usual_wait(measured(0.1, failures=9), OPTIONS) == OPTIONS.cold_silent
     assert usual_wait(measured(0.3), OPTIONS) == pytest.approx(0.3, rel=0.1)
@@ -120,7 +120,7 @@ def test_a_server_that_sends_its_words_in_bursts_is_given_its_usual_pause() -> N
     assert usual_pause(measured(5.0, 5.0, 5.0), 0.0, RouterOptions()) == longest
 
 
-def test_who_was_never_waited_for_is_waited_for_the_longest_or_would_never_be_known() -> None:
+def test_a_server_given_up_at_every_pause_gets_the_longest_wait_so_that_it_is_measured() -> None:
     outlasted = measured(cut=(0.25, 0.25, 0.25))
     assert usual_pause(outlasted, 0.0, RouterOptions()) == RouterOptions().longest_stall
 
@@ -129,7 +129,7 @@ def test_who_was_never_waited_for_is_waited_for_the_longest_or_would_never_be_kn
 
 
 class Course:
-    """Endpoints that never answer, and a race among them on a clock that jumps.
+    """A race among endpoints that never answer, on a clock that jumps.
 
     Every attempt may be hedged after 1 s and is late after 2 s.
     """
@@ -158,17 +158,17 @@ class Course:
         self.race = Race(endpoints, max_attempts=max_attempts, give_up_at=give_up_at)
 
     def at(self, now: float) -> str:
-        """All that happens at that time: starts as `hedge b`, then `wait 3` or `give up`."""
+        """Carries out every step at that time; returns them as `hedge b, wait 3` or `give up`."""
         self.clock.advance(now - self.clock.now())
-        said = []
+        steps = []
         while not isinstance(step := self._next_step(now), Wait | GiveUp):
             if isinstance(step, Late):
                 step.attempt.late()
                 continue
             self.hedges_left -= step.reason == "hedge"
-            said.append(f"{step.reason} {step.endpoint.name}")
+            steps.append(f"{step.reason} {step.endpoint.name}")
             self.race.started(self._start(step.endpoint))
-        return ", ".join([*said, f"wait {step.until:g}" if isinstance(step, Wait) else "give up"])
+        return ", ".join([*steps, f"wait {step.until:g}" if isinstance(step, Wait) else "give up"])
 
     def _next_step(self, now: float) -> Step:
         return self.race.next_step(now, may_hedge=self.hedges_left > 0)
@@ -227,7 +227,7 @@ def test_without_budget_the_next_waits_until_the_first_is_late() -> None:
     Course("abc", hedges=0).run(script)
 
 
-def test_one_that_is_late_runs_on_and_is_told_to_its_breaker_once() -> None:
+def test_a_late_attempt_runs_on_and_counts_once_against_its_endpoint() -> None:
     def script(course: Course) -> None:
         course.at(0)
         for now in (2, 2.5, 3):
@@ -237,7 +237,7 @@ def test_one_that_is_late_runs_on_and_is_told_to_its_breaker_once() -> None:
     Course("a").run(script)
 
 
-def test_while_one_loads_its_model_the_next_is_asked_at_once_and_it_counts_for_nothing() -> None:
+def test_while_an_endpoint_loads_its_model_the_next_is_asked_and_no_failure_is_counted() -> None:
     def script(course: Course) -> None:
         course.at(0)
         course.attempts["a"].is_loading = True
@@ -248,7 +248,7 @@ def test_while_one_loads_its_model_the_next_is_asked_at_once_and_it_counts_for_n
     Course("abc").run(script)
 
 
-def test_one_that_loads_its_model_is_waited_for_where_nobody_else_is_left() -> None:
+def test_an_endpoint_that_loads_its_model_is_waited_for_where_no_other_is_left() -> None:
     def script(course: Course) -> None:
         course.at(0)
         course.attempts["a"].is_loading = True
@@ -267,7 +267,7 @@ def test_a_failure_starts_the_next_at_once_and_costs_no_hedge() -> None:
     Course("ab").run(script)
 
 
-def test_a_failure_beside_one_that_is_on_time_starts_nobody() -> None:
+def test_a_failure_beside_an_attempt_that_is_on_time_starts_no_other() -> None:
     def script(course: Course) -> None:
         course.at(0)
         course.at(1)
@@ -299,7 +299,7 @@ def test_two_hung_servers_cost_two_deadlines() -> None:
     Course("abc", hedges=0).run(script)
 
 
-def test_no_more_are_started_than_allowed() -> None:
+def test_no_more_attempts_are_started_than_allowed() -> None:
     def script(course: Course) -> None:
         course.at(0)
         course.fails("a")
@@ -310,7 +310,7 @@ def test_no_more_are_started_than_allowed() -> None:
     Course("abc", max_attempts=2).run(script)
 
 
-def test_one_that_came_to_its_limit_or_left_in_the_meantime_is_passed_over() -> None:
+def test_an_endpoint_that_reached_its_limit_or_was_removed_meanwhile_is_passed_over() -> None:
     def script(course: Course) -> None:
         course.at(0)
         limited, gone, _ = course.race.queue
@@ -321,7 +321,7 @@ def test_one_that_came_to_its_limit_or_left_in_the_meantime_is_passed_over() -> 
     Course("abcd").run(script)
 
 
-def test_when_all_have_failed_nobody_is_waited_for() -> None:
+def test_when_all_have_failed_the_race_is_given_up() -> None:
     def script(course: Course) -> None:
         course.at(0)
         course.fails("a")
@@ -330,7 +330,7 @@ def test_when_all_have_failed_nobody_is_waited_for() -> None:
     Course("a").run(script)
 
 
-def test_all_late_are_waited_for_until_the_turn_has_no_time_left() -> None:
+def test_late_attempts_are_waited_for_until_the_deadline() -> None:
     def script(course: Course) -> None:
         course.at(0)
         assert course.at(2) == "wait 4"
@@ -339,7 +339,7 @@ def test_all_late_are_waited_for_until_the_turn_has_no_time_left() -> None:
     Course("a", give_up_at=4.0).run(script)
 
 
-def test_out_of_time_no_model_is_started_any_more() -> None:
+def test_past_the_deadline_no_model_is_started() -> None:
     def script(course: Course) -> None:
         course.at(0)
         assert course.at(4) == "give up"
@@ -348,17 +348,17 @@ def test_out_of_time_no_model_is_started_any_more() -> None:
     Course("abc", give_up_at=4.0).run(script)
 
 
-def test_a_careful_connection_is_no_hedge_but_a_failover() -> None:
+def test_a_connection_with_hedge_never_is_a_failover_only() -> None:
     def script(course: Course) -> None:
         course.at(0)
         assert course.at(1) == "wait 2"
-        assert course.hedges_left == 9, "and what is not started is not paid for"
+        assert course.hedges_left == 9, "a hedge that is not started is not paid for"
         assert course.at(2) == "failover b, wait 3"
 
     Course("ab", careful="b").run(script)
 
 
-def test_a_last_resort_waits_for_everyone_to_fail() -> None:
+def test_a_last_resort_waits_until_every_endpoint_has_failed() -> None:
     def script(course: Course) -> None:
         course.at(0)
         assert course.at(1) == "wait 2"
@@ -378,7 +378,7 @@ def test_a_last_resort_is_asked_when_time_is_up_and_given_a_moment() -> None:
     Course("abz", resort="z", hedges=0, give_up_at=4.0).run(script)
 
 
-def test_a_last_resort_is_asked_when_the_tries_are_used_up() -> None:
+def test_a_last_resort_is_asked_when_the_attempts_are_used_up() -> None:
     def script(course: Course) -> None:
         course.at(0)
         course.fails("a")
@@ -395,7 +395,7 @@ def test_a_last_resort_is_not_asked_while_a_model_may_still_answer() -> None:
     Course("abz", resort="z", max_attempts=1).run(script)
 
 
-def test_the_last_try_allowed_may_be_a_hedge() -> None:
+def test_the_last_attempt_allowed_may_be_a_hedge() -> None:
     def script(course: Course) -> None:
         course.at(0)
         assert course.at(1) == "hedge b, wait 2"
@@ -411,10 +411,45 @@ def test_a_last_resort_alone_is_simply_asked() -> None:
     Course("z", resort="z").run(script)
 
 
-def test_nobody_to_ask_is_given_up_at_once() -> None:
+def test_a_race_without_endpoints_is_given_up_at_once() -> None:
     assert isinstance(
         Race([], max_attempts=4, give_up_at=math.inf).next_step(0.0, may_hedge=True), GiveUp
     )
+
+
+def test_deciding_changes_nothing_but_the_race() -> None:
+    def script(course: Course) -> None:
+        course.at(0)
+        attempt = course.attempts["a"]
+        before = repr(attempt.endpoint)
+        assert course.race.next_step(2.0, may_hedge=True) == Late(attempt)
+        assert not attempt.is_late, "the caller carries the step out"
+        assert repr(attempt.endpoint) == before
+
+    Course("ab").run(script)
+
+
+def test_endpoints_that_a_failure_rules_out_are_not_asked_in_this_race() -> None:
+    def script(course: Course) -> None:
+        course.at(0)
+        course.fails("a")
+        course.race.retain(lambda endpoint: endpoint.name != "b")
+        assert not course.race.has_only_last_resorts
+        assert course.at(0) == "failover c, wait 1"
+        assert course.race.has_only_last_resorts
+
+    Course("abcz", resort="z").run(script)
+
+
+def test_a_race_goes_on_with_the_endpoints_that_replace_its_queue() -> None:
+    def script(course: Course) -> None:
+        course.at(0)
+        course.fails("a")
+        _, other = course.race.queue
+        course.race.requeue([other])
+        assert course.at(0) == "failover c, wait 1"
+
+    Course("abc").run(script)
 
 
 @given(

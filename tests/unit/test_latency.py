@@ -1,4 +1,4 @@
-"""The histograms, against Kaplan and Meier's estimator done by hand on the same samples."""
+"""The histograms, compared with a direct Kaplan-Meier estimate of the same samples."""
 
 import math
 from fractions import Fraction
@@ -21,7 +21,7 @@ from llm_router.routing.latency import (
 Sample = tuple[Literal["seen", "cut", "failed"], float]
 QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 GRID = [0.004 * 1.5**step for step in range(22)]
-"""4 ms to 20 s, each in a bucket of its own."""
+"""4 ms to 20 s, each in its own bucket."""
 SAMPLES: st.SearchStrategy[list[Sample]] = st.lists(
     st.tuples(st.sampled_from(["seen", "seen", "cut", "failed"]), st.sampled_from(GRID)),
     max_size=60,
@@ -47,7 +47,7 @@ def filled(samples: list[Sample]) -> Histogram:
 
 
 def by_hand(samples: list[Sample], q: float) -> float | None:
-    """The first time at which no more than 1 - q of all waits are still going on."""
+    """Returns the first time at which no more than 1 - q of all waits have not ended."""
     if not samples:
         return None
     alive = Fraction(1)
@@ -88,7 +88,7 @@ def test_a_higher_quantile_is_never_a_shorter_time(samples: list[Sample], qs: li
     st.floats(0.0, 400.0),
     st.floats(0.0, 600.0),
 )
-def test_a_wait_cut_off_or_a_failure_never_makes_it_look_faster(
+def test_a_wait_cut_off_or_a_failure_never_makes_an_endpoint_seem_faster(
     seen: list[tuple[float, float]],
     kind: Literal["cut", "failed"],
     seconds: float,
@@ -112,13 +112,13 @@ def test_nothing_is_known_before_anything_was_measured() -> None:
     assert Histogram().count(0.0) == 0.0
 
 
-def test_an_endpoint_that_callers_always_interrupt_does_not_look_fast() -> None:
+def test_an_endpoint_that_callers_always_interrupt_is_not_taken_for_a_fast_one() -> None:
     interrupted: list[Sample] = [("cut", 1.0)] * 9
     histogram = filled([("seen", 0.2), *interrupted])
     assert histogram.quantile(0.5) == math.inf
 
 
-def test_a_server_that_fails_fast_does_not_look_fast() -> None:
+def test_a_server_that_fails_fast_is_not_taken_for_a_fast_one() -> None:
     failed: list[Sample] = [("failed", 0.0)] * 6
     seen: list[Sample] = [("seen", 0.2)] * 4
     histogram = filled(failed + seen)
@@ -135,7 +135,7 @@ def test_samples_fade_by_half_in_a_half_life() -> None:
     )
 
 
-def test_what_is_new_outweighs_what_is_old() -> None:
+def test_new_samples_outweigh_old_ones() -> None:
     histogram = Histogram(half_life=600.0)
     for _ in range(100):
         histogram.record(2.0, 0.0)
@@ -145,7 +145,7 @@ def test_what_is_new_outweighs_what_is_old() -> None:
 
 
 @given(st.lists(st.sampled_from([1.0, 600.0, 20_000.0, 1e6, 1e9]), min_size=1, max_size=8))
-def test_however_long_nobody_calls_the_numbers_hold(pauses: list[float]) -> None:
+def test_the_numbers_hold_however_long_no_call_comes(pauses: list[float]) -> None:
     histogram, now = Histogram(), 0.0
     for pause in pauses:
         now += pause
@@ -180,7 +180,7 @@ def test_a_failure_and_a_cut_wait_count_for_word_and_clause_alike() -> None:
     assert latency.first_word(0).count(0.0) == latency.first_clause(0).count(0.0) == 2.0
 
 
-def test_word_and_clause_are_told_apart() -> None:
+def test_word_and_clause_are_measured_apart() -> None:
     latency = Latency()
     latency.record_first_word(0, 0.1, 0.0)
     latency.record_first_clause(0, 0.8, 0.0)
@@ -198,9 +198,9 @@ def test_a_reply_in_flight_weighs_as_much_as_the_least_difference_that_is_measur
     assert under_load(expected, 1) == pytest.approx(second.quantile(0.5))
 
 
-def test_whoever_watches_is_told_of_each_change() -> None:
-    latency, told = Latency(), list[int]()
-    latency.on_change = lambda: told.append(latency.samples)
+def test_on_change_is_called_after_each_change() -> None:
+    latency, calls = Latency(), list[int]()
+    latency.on_change = lambda: calls.append(latency.samples)
     latency.record_first_word(0, 0.1, 0.0)
     latency.record_first_clause(0, 0.4, 0.0)
     latency.record_at_least(0, 0.4, 0.0)
@@ -209,7 +209,7 @@ def test_whoever_watches_is_told_of_each_change() -> None:
     latency.record_pause(0.1, 0.0)
     latency.record_stall(0.4, 0.0)
     latency.add_weights({0: 1.0}, 0.0)
-    assert told == [1, 2, 3, 4, 5, 6, 7, 7]
+    assert calls == [1, 2, 3, 4, 5, 6, 7, 7]
 
 
 def test_words_that_make_no_clause_leave_the_first_word_as_fast_as_it_was() -> None:
@@ -221,7 +221,7 @@ def test_words_that_make_no_clause_leave_the_first_word_as_fast_as_it_was() -> N
     assert latency.first_clause(0).quantile(0.5) == math.inf
 
 
-def test_pauses_are_known_to_others_too() -> None:
+def test_pauses_are_shared_with_other_processes_too() -> None:
     mine, others = Latency(), Latency()
     mine.record_pause(0.5, 0.0)
     others.add_weights(mine.weights(0.0), 0.0)
@@ -229,7 +229,7 @@ def test_pauses_are_known_to_others_too() -> None:
     assert others.first_word(0).quantile(0.5) is None
 
 
-def test_who_is_told_of_a_change_finds_it_made() -> None:
+def test_on_change_is_called_once_the_change_is_made() -> None:
     latency, found = Latency(), list[float | None]()
     latency.on_change = lambda: found.append(latency.first_clause(0).quantile(0.5))
     latency.record_first_clause(0, 0.4, 0.0)
@@ -264,7 +264,7 @@ def test_a_prediction_of_never_holds_for_a_minute_after_the_last_sample(kind: st
     assert known(latency, 2.0 + DOUBT - 1) == math.inf
     assert known(latency, 2.0 + DOUBT) is None
     latency.record_first_clause(0, 0.4, 100.0)
-    assert known(latency, 100.0) == pytest.approx(0.4, rel=0.1), "measured anew"
+    assert known(latency, 100.0) == pytest.approx(0.4, rel=0.1), "measured again"
 
 
 def test_a_few_failures_among_many_answers_are_not_forgotten_after_a_minute() -> None:
@@ -277,13 +277,13 @@ def test_a_few_failures_among_many_answers_are_not_forgotten_after_a_minute() ->
     assert latency.first_clause(0).count(0.0) == 7.0
 
 
-def test_who_watches_is_told_of_what_fades_and_of_nothing_else() -> None:
-    latency, told = Latency(), list[str]()
+def test_on_change_is_called_when_samples_expire_and_not_otherwise() -> None:
+    latency, calls = Latency(), list[str]()
     latency.record_failure(0, 0.0)
-    latency.on_change = lambda: told.append("told")
+    latency.on_change = lambda: calls.append("changed")
     latency.fade(DOUBT - 1)
-    assert told == []
+    assert calls == []
     latency.fade(DOUBT)
     latency.fade(DOUBT)
-    assert told == ["told"]
-    assert latency.first_word(0).count(0.0) == 1.0, "who goes by first words weighs them"
+    assert calls == ["changed"]
+    assert latency.first_word(0).count(0.0) == 1.0, "times to first word stay"

@@ -1,4 +1,4 @@
-"""Limits of a connection's own: when they are reached, and when they let go."""
+"""The limits of a connection: when they are reached, and when it may be asked again."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -44,7 +44,7 @@ def until(one: Limits, now: float) -> float:
     return reached.until
 
 
-def test_one_without_limits_is_never_at_one() -> None:
+def test_a_connection_without_limits_never_reaches_one() -> None:
     one = limits(price_out=1e6)
     for _ in range(1_000):
         one.request_started(10**6, 0.0)
@@ -52,7 +52,7 @@ def test_one_without_limits_is_never_at_one() -> None:
     assert one.reached(0.0) is None
 
 
-def test_so_many_requests_and_no_more() -> None:
+def test_a_limit_on_requests_is_reached_and_expires() -> None:
     one = limits(rate_limit_rpm=2)
     one.request_started(0, 1.0)
     assert one.reached(1.0) is None
@@ -77,7 +77,7 @@ def test_no_sixty_seconds_see_more_requests_than_the_limit(limit: int, pauses: l
 
 
 @given(pauses=PAUSES)
-def test_one_at_its_limit_may_be_asked_again_at_the_moment_that_was_told(
+def test_a_connection_at_its_limit_may_be_asked_again_at_the_time_it_named(
     pauses: list[float],
 ) -> None:
     one, now = limits(rate_limit_rpm=2, rate_limit_tpm=100), 0.0
@@ -90,7 +90,7 @@ def test_one_at_its_limit_may_be_asked_again_at_the_moment_that_was_told(
             one.request_started(60, now)
 
 
-def test_a_prompts_tokens_count_at_once_and_are_put_right_at_the_end() -> None:
+def test_a_prompts_tokens_count_at_once_and_are_corrected_at_the_end() -> None:
     one = limits(rate_limit_tpm=100)
     one.request_started(100, 0.0)
     assert reason(one, 0.0) == "its limit of 100 tokens a minute"
@@ -111,18 +111,18 @@ def test_a_budget_holds_until_the_month_is_over() -> None:
     assert one.reached(end) is None
 
 
-def test_no_budget_at_all_is_a_budget_too() -> None:
+def test_a_budget_of_zero_is_a_budget() -> None:
     assert reason(limits(monthly_budget=0.0), 0.0) == "its monthly budget of 0"
 
 
-def test_a_budget_set_in_the_middle_of_a_month_knows_what_was_spent() -> None:
+def test_a_budget_set_in_the_middle_of_a_month_counts_all_that_was_spent_in_it() -> None:
     one = limits()
     one.request_ended(0, 2.0, 0.0)
     one.connection = Connection(name="a", monthly_budget=2.0)
     assert one.reached(0.0)
 
 
-def test_of_several_limits_the_one_that_holds_longest_is_told() -> None:
+def test_of_several_limits_the_longest_is_named() -> None:
     one = limits(rate_limit_rpm=1, monthly_budget=1.0)
     one.request_started(0, 0.0)
     assert "requests" in reason(one, 0.0)
@@ -149,23 +149,23 @@ def test_reaching_a_limit_is_logged_once_and_not_for_every_turn(
 
 
 class Sums:
-    """Counters in memory; `away`: they cannot be reached."""
+    """Counters in memory; `is_away`: they cannot be reached."""
 
     def __init__(self) -> None:
-        self.kept: dict[tuple[str, Period], Amount] = {}
-        self.away = False
+        self.total: dict[tuple[str, Period], Amount] = {}
+        self.is_away = False
 
     async def exchange(
         self, counted: Mapping[str, Counted], wanted: Iterable[str], at: float
     ) -> Mapping[str, Counted]:
-        if self.away:
+        if self.is_away:
             raise StoreError("database sqlite: away")
         for name, periods in counted.items():
             for period, amount in periods.items():
                 key = name, period
-                self.kept[key] = self.kept.get(key, Amount()).plus(amount)
+                self.total[key] = self.total.get(key, Amount()).plus(amount)
         return {
-            name: {p: a for (n, p), a in self.kept.items() if n == name and counts(p, at)}
+            name: {p: a for (n, p), a in self.total.items() if n == name and counts(p, at)}
             for name in wanted
         }
 
@@ -177,7 +177,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_several_processes_pass_a_limit_by_no_more_than_they_start_between_two_steps(
+def test_several_processes_exceed_a_limit_by_no_more_than_they_start_between_two_steps(
     steps: list[tuple[int, str]],
 ) -> None:
     clock, sums, limit = ManualClock(), Sums(), 4
@@ -199,24 +199,24 @@ def test_several_processes_pass_a_limit_by_no_more_than_they_start_between_two_s
             elif what == "wait":
                 clock.advance(3.0)
             elif what in {"away", "back"}:
-                sums.away = what == "away"
+                sums.is_away = what == "away"
             elif what == "step":
                 await tallies[who].step()
-        sums.away = False
+        sums.is_away = False
         for tally in [*tallies, *tallies]:
             await tally.step()
 
     clock.run(main())
-    assert overshoot <= 2 * limit, "each alone keeps to the limit"
-    assert sum(amount.requests for (_, p), amount in sums.kept.items() if p.unit == "month") == len(
-        started
-    )
+    assert overshoot <= 2 * limit, "each process alone stays within the limit"
+    assert sum(
+        amount.requests for (_, p), amount in sums.total.items() if p.unit == "month"
+    ) == len(started)
     for one in processes:
         recent = sum(moment // SLOT * SLOT + SLOT + MINUTE > clock.now() for moment in started)
         assert (one.reached(clock.now()) is not None) == (recent >= limit)
 
 
-def test_what_others_spent_counts_from_the_start() -> None:
+def test_amounts_that_other_processes_spent_count_from_the_start() -> None:
     clock, sums = ManualClock(), Sums()
     connection = Connection(name="a", monthly_budget=1.0)
     mine, yours = (Limits(connection, clock.wall()) for _ in range(2))
@@ -232,7 +232,7 @@ def test_what_others_spent_counts_from_the_start() -> None:
     clock.run(main())
 
 
-def test_what_is_counted_travels_by_itself() -> None:
+def test_counts_are_exchanged_periodically() -> None:
     clock, sums = ManualClock(), Sums()
     connection = Connection(name="a", rate_limit_rpm=1)
     both = [Limits(connection, clock.wall()) for _ in range(2)]
@@ -250,7 +250,7 @@ def test_what_is_counted_travels_by_itself() -> None:
     clock.run(main())
 
 
-def test_nothing_counted_is_lost_while_the_store_is_away_and_that_is_logged_once(
+def test_no_count_is_lost_while_the_store_is_unavailable_and_that_is_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     clock, sums = ManualClock(), Sums()
@@ -258,18 +258,18 @@ def test_nothing_counted_is_lost_while_the_store_is_away_and_that_is_logged_once
 
     async def main() -> None:
         tally = Tally(sums, {"a": one}, clock)
-        sums.away = True
+        sums.is_away = True
         for _ in range(2):
             one.request_started(5, 0.0)
             await tally.step()
         assert one.reached(0.0) is None
         one.request_started(5, 0.0)
-        assert one.reached(0.0), "what it has counted itself it heeds"
-        sums.away = False
+        assert one.reached(0.0), "its own counts apply meanwhile"
+        sums.is_away = False
         await tally.aclose()
 
     with caplog.at_level(logging.INFO, "llm_router"):
         clock.run(main())
-    assert {amount for (_, _), amount in sums.kept.items()} == {Amount(3, 15)}
+    assert {amount for (_, _), amount in sums.total.items()} == {Amount(3, 15)}
     assert sum("heeds the limits it knows of" in line for line in caplog.messages) == 1
     assert caplog.messages[-1] == "limits are counted together again"

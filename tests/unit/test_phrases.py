@@ -1,4 +1,4 @@
-"""What is said when no model can."""
+"""The phrases for when no model can answer."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def test_successive_turns_get_different_phrases() -> None:
     assert picked == ["Entschuldigung.", "Noch einmal, bitte."] * 2
 
 
-def test_what_a_language_lacks_is_said_in_the_english_that_was_given() -> None:
+def test_a_phrase_that_a_language_lacks_is_said_in_the_given_english() -> None:
     assert PHRASES.pick("closing", "de", 0) == "Where was I?"
     assert PHRASES.pick("closing", "xx", 0) == "Where was I?"
 
@@ -47,5 +47,5 @@ def test_a_reply_that_broke_off_is_closed_after_its_last_word(given: str, closin
     assert PHRASES.closing(given, "en") == closing
 
 
-def test_an_occasion_nobody_knows_is_silent() -> None:
+def test_an_unknown_occasion_has_no_phrase() -> None:
     assert PHRASES.pick("greeting", "de", 0) == ""

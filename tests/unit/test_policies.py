@@ -1,4 +1,4 @@
-"""What is particular to each policy; what they share is in `contracts`."""
+"""The order of each policy; the promises that all share are tested in `contracts`."""
 
 import pytest
 
@@ -16,7 +16,7 @@ from llm_router.routing.policies import (
 from llm_router.routing.policies.base import Policy, RankContext, RoutingContext, rank_candidates
 from tests.candidates import Shown
 
-AIM = RankContext(size=0, target=0.8)
+RANK_CONTEXT = RankContext(size=0, target=0.8)
 LATENCY, PRIORITY, CHEAPEST = latency.create(), priority.create(), cheapest.create()
 LEAST_PENDING, P2C, ROUND_ROBIN = least_pending.create(), p2c.create(), round_robin.create()
 WEIGHTED, AFFINITY = weighted.create(), affinity.create()
@@ -45,13 +45,13 @@ def order(
     chance: float = 0.0,
     session_id: str = "",
 ) -> str:
-    turn = RoutingContext(AIM, session_id, last, number, chance)
+    turn = RoutingContext(RANK_CONTEXT, session_id, last, number, chance)
     return "".join(
-        one.name for one in policy.choose(rank_candidates(policy, candidates, AIM), turn)
+        one.name for one in policy.choose(rank_candidates(policy, candidates, RANK_CONTEXT), turn)
     )
 
 
-def test_priority_goes_by_the_users_order_whatever_the_clock_says() -> None:
+def test_priority_is_the_users_order_however_slow() -> None:
     slow, fast = candidate("a", 9.0, priority=1), candidate("b", 0.1, priority=2)
     assert order(PRIORITY, fast, slow, last="b") == "ab"
 
@@ -65,7 +65,7 @@ def test_latency_keeps_the_users_order_while_it_is_fast_enough() -> None:
     assert order(LATENCY, faster, slower) == "ab"
 
 
-def test_latency_puts_those_too_slow_after_the_others_the_fastest_first() -> None:
+def test_latency_puts_endpoints_that_miss_the_target_last_the_fastest_of_them_first() -> None:
     assert (
         order(
             LATENCY,
@@ -81,7 +81,7 @@ def test_latency_puts_the_fastest_first_among_equals() -> None:
     assert order(LATENCY, candidate("a", 0.5), candidate("b", 0.2)) == "ba"
 
 
-def test_latency_trusts_a_newcomer_or_it_would_never_be_tried() -> None:
+def test_latency_trusts_an_unmeasured_endpoint_or_it_would_never_be_tried() -> None:
     assert order(LATENCY, candidate("a", 0.2), candidate("b", None)) == "ba"
 
 
@@ -116,7 +116,7 @@ def test_cheapest_goes_by_the_price_of_a_prompt_and_its_reply() -> None:
     assert order(CHEAPEST, reads_dear, writes_dear, candidate("c", prices=(9, 9))) == "bac"
 
 
-def test_cheapest_goes_by_the_list_where_a_connection_names_no_price() -> None:
+def test_cheapest_uses_the_price_list_where_a_connection_has_no_price() -> None:
     mini = Connection(name="a", connection_type="openai", model_name="gpt-4.1-mini")
     nano = Connection(name="b", connection_type="openai", model_name="gpt-4.1-nano")
     mine = Connection(name="c", model_name="of-my-own")
@@ -185,7 +185,7 @@ def test_weighted_survives_weights_that_do_not_add_up_exactly(chance: float) -> 
     assert sorted(order(WEIGHTED, *arms, chance=chance)) == ["a", "b", "c"]
 
 
-def test_affinity_sends_a_turn_of_no_session_to_the_least_busy() -> None:
+def test_affinity_sends_a_turn_without_a_session_to_the_least_busy() -> None:
     assert order(AFFINITY, candidate("a", in_flight=2), candidate("b", in_flight=1)) == "ba"
 
 

@@ -1,4 +1,4 @@
-"""Who may be asked, in what order, and why the others may not."""
+"""The plan of a pool: endpoints to ask, their order, and the reasons against the others."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -73,7 +73,7 @@ def names(endpoints: list[Endpoint]) -> str:
         ),
     ],
 )
-def test_one_that_cannot_serve_is_left_out_with_the_reason(
+def test_an_endpoint_that_cannot_serve_is_left_out_with_the_reason(
     connection: Mapping[str, Any], request_: Mapping[str, Any], reason: str
 ) -> None:
     request = replace(HELLO, **request_)
@@ -95,7 +95,7 @@ def test_one_that_cannot_serve_is_left_out_with_the_reason(
         ({"context_length": 10}, {"messages": [{"role": "user", "content": "x" * 30}]}),
     ],
 )
-def test_what_a_request_does_not_need_rules_nobody_out(
+def test_features_that_a_request_does_not_need_rule_no_endpoint_out(
     connection: Mapping[str, Any], request_: Mapping[str, Any]
 ) -> None:
     assert names(pool(endpoint(**connection)).plan(replace(HELLO, **request_), 0.0).ready) == "a"
@@ -121,7 +121,7 @@ def test_the_policys_order_holds_within_each_kind() -> None:
     assert names(plan.ready) == "abnz"
 
 
-def test_one_that_rests_is_left_out_and_then_tried_beside_the_first() -> None:
+def test_an_open_breaker_leaves_an_endpoint_out_until_its_trial_beside_the_first() -> None:
     both = pool(rest(endpoint("a")), endpoint("b"))
     plan = both.plan(HELLO, 1.0)
     assert (names(plan.ready), names(plan.trials)) == ("b", "")
@@ -130,14 +130,14 @@ def test_one_that_rests_is_left_out_and_then_tried_beside_the_first() -> None:
     assert (names(plan.ready), names(plan.trials), [*plan.reasons]) == ("b", "a", [])
 
 
-def test_a_careful_one_comes_back_by_a_failover_since_it_has_no_trial() -> None:
+def test_an_endpoint_with_hedge_never_has_no_trial_and_comes_back_by_a_failover() -> None:
     both = pool(rest(endpoint("a", hedge="never")), endpoint("b"), endpoint("z", last_resort=True))
     assert names(both.plan(HELLO, 1.0).ready) == "bz"
     plan = both.plan(HELLO, 2.0)
     assert (names(plan.ready), names(plan.trials)) == ("baz", "")
 
 
-def test_when_all_rest_they_are_asked_all_the_same_the_soonest_back_first() -> None:
+def test_when_every_breaker_is_open_all_are_asked_the_soonest_back_first() -> None:
     everyone = pool(
         rest(endpoint("a"), REJECTED),
         rest(endpoint("b"), now=0.5),
@@ -149,7 +149,7 @@ def test_when_all_rest_they_are_asked_all_the_same_the_soonest_back_first() -> N
         assert (names(plan.ready), plan.trials, [*plan.reasons]) == ("cbaz", [], [])
 
 
-def test_one_at_its_own_limit_is_not_asked_even_when_nobody_else_is_left() -> None:
+def test_an_endpoint_at_its_own_limit_is_not_asked_even_when_no_other_is_left() -> None:
     one, other = endpoint("a", rate_limit_rpm=1), rest(endpoint("b", monthly_budget=0.0))
     both = pool(one, other, endpoint("z", last_resort=True))
     assert names(both.plan(HELLO, 0.0).ready) == "az"
@@ -164,7 +164,7 @@ def test_one_at_its_own_limit_is_not_asked_even_when_nobody_else_is_left() -> No
     assert names(both.plan(HELLO, 70.0).ready) == "az"
 
 
-def test_one_at_its_own_limit_has_no_trial_either() -> None:
+def test_an_endpoint_at_its_own_limit_has_no_trial_either() -> None:
     one = rest(endpoint("a", rate_limit_rpm=1))
     one.limits.request_started(1, 0.0)
     plan = pool(one, endpoint("b")).plan(HELLO, 30.0)
@@ -181,19 +181,19 @@ def test_a_thousand_at_their_limits_come_back_each_in_its_time() -> None:
     assert many.plan(HELLO, 70.5).ready == everyone
 
 
-def test_others_put_in_their_place_are_asked_from_the_next_plan_on() -> None:
+def test_replaced_endpoints_are_asked_from_the_next_plan_on() -> None:
     one, other = endpoint("a"), endpoint("b", context_length=10)
     changing = pool(one)
     assert names(changing.plan(HELLO, 0.0).ready) == "a"
     changing.set_endpoints([other, one])
     assert names(changing.plan(HELLO, 0.0).ready) == "ba"
     rest(other)
-    assert names(changing.plan(HELLO, 0.0).ready) == "a", "it is listened to"
+    assert names(changing.plan(HELLO, 0.0).ready) == "a", "its changes are noticed"
     changing.set_endpoints([other])
     assert names(changing.plan(HELLO, 0.0).ready) == "b"
 
 
-def test_nobody_who_can_is_an_empty_plan_with_reasons() -> None:
+def test_a_plan_without_an_able_endpoint_is_empty_and_has_reasons() -> None:
     plan = pool(endpoint("a", is_active=False), rest(endpoint("z", last_resort=True))).plan(
         HELLO, 0.0
     )
@@ -226,25 +226,25 @@ def test_the_oldest_of_very_many_sessions_is_forgotten() -> None:
 
 
 class Half:
-    """Chance that is always the same."""
+    """An Rng that always returns the same number."""
 
     def random(self) -> float:
         return 0.5
 
 
-class Curious(Priority):
-    """Keeps what it was asked."""
+class Recording(Priority):
+    """A policy that records its turns."""
 
     def __init__(self) -> None:
         self.turns: list[RoutingContext] = []
 
-    def choose(self, standing: RankedCandidates[C], turn: RoutingContext) -> list[C]:
-        self.turns.append(turn)
-        return super().choose(standing, turn)
+    def choose(self, ranked: RankedCandidates[C], context: RoutingContext) -> list[C]:
+        self.turns.append(context)
+        return super().choose(ranked, context)
 
 
-def test_a_policy_is_told_whose_turn_it_is_and_which() -> None:
-    policy, one = Curious(), endpoint("a")
+def test_a_policy_gets_the_session_its_last_connection_and_the_turns_number() -> None:
+    policy, one = Recording(), endpoint("a")
     only = Pool([one], policy, target=0.8, rng=Half())
     only.record_answer("s", one)
     for session in ("s", "new"):
@@ -259,12 +259,12 @@ def test_a_policy_is_told_whose_turn_it_is_and_which() -> None:
     ]
 
 
-def test_an_idle_pool_has_room() -> None:
+def test_an_idle_pool_is_not_saturated() -> None:
     assert pool().saturation(0.0) == 0.0
     assert pool(endpoint("a"), endpoint("z", last_resort=True)).saturation(0.0) == 0.0
 
 
-def test_saturation_is_half_where_the_best_takes_all_of_the_wanted_time() -> None:
+def test_saturation_is_half_where_the_best_takes_all_of_the_target_time() -> None:
     one, other = endpoint("a"), endpoint("b")
     for who, seconds in ((one, 0.8), (other, 5.0)):
         who.latency.record_first_clause(0, seconds, 0.0)
@@ -273,7 +273,7 @@ def test_saturation_is_half_where_the_best_takes_all_of_the_wanted_time() -> Non
     assert pool(one, other).saturation(0.0) == pytest.approx(1.0, rel=0.1)
 
 
-def test_a_pool_whose_models_all_rest_has_no_room() -> None:
+def test_a_pool_whose_breakers_are_all_open_is_saturated() -> None:
     everyone = pool(rest(endpoint("a")), endpoint("z", last_resort=True))
     assert everyone.saturation(1.0) == 1.0
 
@@ -287,19 +287,19 @@ def test_a_pool_may_have_a_policy_of_its_own() -> None:
     assert names(both.plan(replace(HELLO, pool="default"), 0.0).ready) == "ab"
 
 
-def test_those_left_out_by_the_caller_are_neither_asked_nor_accounted_for() -> None:
+def test_endpoints_that_the_caller_leaves_out_are_neither_asked_nor_given_a_reason() -> None:
     one, other, away = endpoint("a"), endpoint("b"), endpoint("c", is_active=False)
     plan = pool(one, other, away).plan(HELLO, 0.0, without={one})
     assert (names(plan.ready), [*plan.reasons]) == ("b", [("c", "not active")])
 
 
-def test_when_all_but_those_left_out_rest_they_are_asked_all_the_same() -> None:
+def test_endpoints_with_an_open_breaker_are_asked_when_all_healthy_ones_are_left_out() -> None:
     well, resting = endpoint("a"), rest(endpoint("b"))
     plan = pool(well, resting, endpoint("z", last_resort=True)).plan(HELLO, 1.0, without={well})
     assert names(plan.ready) == "bz"
 
 
-# ── The order that is kept, and the one made afresh ──────────────────────────────────────────────
+# ── The stored order, compared with a new one ────────────────────────────────────────────────────
 
 KINDS: list[dict[str, Any]] = [
     {},
@@ -351,23 +351,23 @@ def change(whole: Pool, what: str, one: Endpoint, seconds: float, now: float) ->
 @pytest.mark.parametrize("name", POLICIES.names())
 @given(kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=8), changes=CHANGES)
 @settings(deadline=None, max_examples=40)
-def test_a_plan_after_any_changes_is_the_plan_of_a_pool_that_starts_from_there(
+def test_a_plan_after_any_changes_equals_that_of_a_new_pool(
     name: str, kinds: list[dict[str, Any]], changes: list[tuple[str, int, float]]
 ) -> None:
     policy = POLICIES.load(name)()
     everyone = [endpoint(chr(97 + n), **kind) for n, kind in enumerate(kinds)]
     everyone.append(endpoint("z", last_resort=True))
-    kept, now, answered = Pool(everyone, policy, 0.8, rng=Half()), 0.0, None
+    long_lived, now, answered = Pool(everyone, policy, 0.8, rng=Half()), 0.0, None
     for what, who, seconds in changes:
         one = everyone[who % len(everyone)]
         now += seconds if what == "wait" else 0.0
         answered = one if what == "answer" else answered
-        change(kept, what, one, seconds, now)
+        change(long_lived, what, one, seconds, now)
         for request in REQUESTS[: who % 3]:
-            kept.plan(request, now)
-    plans = [kept.plan(request, now) for request in REQUESTS]
+            long_lived.plan(request, now)
+    plans = [long_lived.plan(request, now) for request in REQUESTS]
     fresh = Pool(everyone, policy, 0.8, rng=Half())
-    fresh.turns = kept.turns - len(REQUESTS)
+    fresh.turns = long_lived.turns - len(REQUESTS)
     if answered:
         fresh.record_answer("mine", answered)
     for plan, request in zip(plans, REQUESTS, strict=True):
@@ -376,7 +376,7 @@ def test_a_plan_after_any_changes_is_the_plan_of_a_pool_that_starts_from_there(
         assert names(plan.trials) == names(expected.trials)
 
 
-def test_more_kinds_of_request_than_are_kept_are_answered_as_well() -> None:
+def test_more_kinds_of_request_than_the_pool_has_queues_for_are_planned_too() -> None:
     lengths = range(1, 60)
     everyone = pool(*(endpoint(f"e{n}", context_length=n) for n in lengths))
     for _ in range(2):
@@ -401,9 +401,11 @@ def test_more_kinds_of_request_than_are_kept_are_answered_as_well() -> None:
         (FailureClass.BAD_REQUEST, {"provider": "offline"}, True),
     ],
 )
-def test_who_may_follow_a_failure(kind: FailureClass, other: dict[str, Any], may: bool) -> None:
+def test_an_endpoint_may_follow_a_failure_elsewhere_or_not(
+    kind: FailureClass, other: dict[str, Any], may: bool
+) -> None:
     failed = endpoint("a", base_url="http://one.test/v1", context_length=4_000)
-    assert may_follow(endpoint("b", **other), failed, Failure(kind, "as told")) is may
+    assert may_follow(endpoint("b", **other), failed, Failure(kind, "a reason")) is may
 
 
 def test_a_pool_shows_its_endpoints() -> None:
@@ -412,12 +414,14 @@ def test_a_pool_shows_its_endpoints() -> None:
 
 
 def first_asked(pool_: Pool, now: float, turns: int = 1) -> str:
-    """Who is at the front, each time that so many turns are planned."""
+    """Plans so many turns and returns the first endpoint of each."""
     return "".join(pool_.plan(HELLO, now).ready[0].name for _ in range(turns))
 
 
 @pytest.mark.parametrize("policy", ["latency", "cheapest"])
-def test_one_whose_first_tries_failed_is_asked_first_again_after_a_minute(policy: str) -> None:
+def test_an_endpoint_whose_first_attempts_failed_is_asked_first_again_after_a_minute(
+    policy: str,
+) -> None:
     a, b = endpoint("a", priority=0), endpoint("b", priority=1, price_out=1.0)
     by_times = Pool([a, b], POLICIES.load(policy)(), target=0.8)
     a.latency.record_failure(0, 0.0)
@@ -427,7 +431,7 @@ def test_one_whose_first_tries_failed_is_asked_first_again_after_a_minute(policy
     assert first_asked(by_times, 1.0 + DOUBT, turns=4).endswith("aaa")
 
 
-def test_one_that_goes_on_failing_is_asked_first_once_a_minute_and_no_more() -> None:
+def test_an_endpoint_that_still_fails_is_asked_first_once_a_minute_and_no_more() -> None:
     a, b = endpoint("a", priority=0), endpoint("b", priority=1)
     by_times = Pool([a, b], LatencyPolicy(), target=0.8)
     asked = ""

@@ -1,4 +1,4 @@
-"""The seam between the words already given out and those of whoever goes on."""
+"""The seam between the words already given out and their continuation."""
 
 from itertools import pairwise
 
@@ -18,10 +18,10 @@ NUMBERED = [
     *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "theta", "kappa", "lambda", "omega"),
     *("sigma", "tau"),
 ]
-"""Words that differ and of which none begins another, so that a restart is unmistakable."""
+"""Different words of which none begins another, so that a restart is unmistakable."""
 
 
-def heard(said: str, *chunks: str, by: Continuation = "words") -> str:
+def joined(said: str, *chunks: str, by: Continuation = "words") -> str:
     seam = Seam(said, by)
     return said + "".join(map(seam.feed, chunks)) + seam.flush()
 
@@ -33,7 +33,7 @@ def cut(text: str, places: list[int]) -> list[str]:
 
 # ── However the text is cut ──────────────────────────────────────────────────────────────────────
 
-TALK = st.sampled_from(
+REMARKS = st.sampled_from(
     [
         *("", "", "Sure! ", "Sure, ", "Certainly: ", "Sure, continuing from where I left off: "),
         *(
@@ -62,7 +62,7 @@ RESTARTS = st.sampled_from(["", "", SAID, "at nine in the ", "the ", "We open at
 @given(
     GIVEN,
     st.sampled_from([*EXACT, "words"]),
-    st.tuples(TALK, TALK, TALK, RESTARTS, ANSWERS).map("".join),
+    st.tuples(REMARKS, REMARKS, REMARKS, RESTARTS, ANSWERS).map("".join),
     st.lists(st.integers(0, 160), max_size=12),
 )
 @example("We can", "words", "cannot do", [3])
@@ -73,14 +73,14 @@ RESTARTS = st.sampled_from(["", "", SAID, "at nine in the ", "the ", "We open at
 def test_a_continuation_joins_the_same_however_it_is_cut(
     said: str, by: Continuation, text: str, places: list[int]
 ) -> None:
-    assert heard(said, *cut(text, places), by=by) == heard(said, text, by=by)
+    assert joined(said, *cut(text, places), by=by) == joined(said, text, by=by)
 
 
-@given(GIVEN, st.sampled_from([*EXACT, "words"]), TALK, ANSWERS)
-def test_what_was_given_is_never_taken_back(
+@given(GIVEN, st.sampled_from([*EXACT, "words"]), REMARKS, ANSWERS)
+def test_words_given_out_are_never_taken_back(
     said: str, by: Continuation, talk: str, answer: str
 ) -> None:
-    assert heard(said, talk + answer, by=by).startswith(said)
+    assert joined(said, talk + answer, by=by).startswith(said)
 
 
 # ── Asked in words ───────────────────────────────────────────────────────────────────────────────
@@ -95,19 +95,19 @@ def test_a_restart_at_any_word_repeats_nothing(
     if letters:  # the stream died inside the next word
         said += " " + NUMBERED[words_said][: letters + 1]
     again = data.draw(st.integers(0, words_said - (0 if letters else 1)))
-    assert heard(said, " ".join(NUMBERED[again:])) == whole
+    assert joined(said, " ".join(NUMBERED[again:])) == whole
 
 
 @given(st.lists(st.sampled_from(["lorem", "ipsum", "dolor", "amet", "erat"]), min_size=1))
 def test_a_continuation_that_repeats_nothing_is_given_whole(words: list[str]) -> None:
-    assert heard(SAID, " ".join(words)) == f"{SAID} {' '.join(words)}"
+    assert joined(SAID, " ".join(words)) == f"{SAID} {' '.join(words)}"
 
 
 @pytest.mark.parametrize(
     "again", [WHOLE, f"Sure! {WHOLE}", WHOLE.upper(), f"at  nine in\nthe {REST}"]
 )
 def test_a_model_that_starts_over_is_cut_to_what_is_missing(again: str) -> None:
-    assert heard(SAID, again).lower() == WHOLE.lower()
+    assert joined(SAID, again).lower() == WHOLE.lower()
 
 
 @pytest.mark.parametrize(
@@ -125,8 +125,8 @@ def test_a_model_that_starts_over_is_cut_to_what_is_missing(again: str) -> None:
     ],
 )
 @pytest.mark.parametrize("rest", [REST, WHOLE])
-def test_talk_about_continuing_is_not_said(talk: str, rest: str) -> None:
-    assert heard(SAID, *(f"{talk}{rest}"[i : i + 4] for i in range(0, 200, 4))) == WHOLE
+def test_remarks_about_continuing_are_not_said(talk: str, rest: str) -> None:
+    assert joined(SAID, *(f"{talk}{rest}"[i : i + 4] for i in range(0, 200, 4))) == WHOLE
 
 
 @pytest.mark.parametrize(
@@ -141,8 +141,8 @@ def test_talk_about_continuing_is_not_said(talk: str, rest: str) -> None:
         ("We are", "okay. And you?"),
     ],
 )
-def test_an_answer_that_only_sounds_like_talk_is_said(said: str, rest: str) -> None:
-    assert heard(said, *(word + " " for word in rest.split(" "))).strip() == f"{said} {rest}"
+def test_an_answer_that_only_sounds_like_a_remark_is_said(said: str, rest: str) -> None:
+    assert joined(said, *(word + " " for word in rest.split(" "))).strip() == f"{said} {rest}"
 
 
 @pytest.mark.parametrize(
@@ -170,12 +170,12 @@ def test_an_answer_that_only_sounds_like_talk_is_said(said: str, rest: str) -> N
     ],
 )
 def test_the_seam_reads_well(said: str, rest: str, whole: str) -> None:
-    assert heard(said, rest) == whole
+    assert joined(said, rest) == whole
 
 
 @pytest.mark.parametrize("last", ["A", "The", "sure", "Okay", "I'll", "at"])
-def test_what_is_still_held_back_at_the_end_is_said(last: str) -> None:
-    assert heard("We met", last).lower() == f"we met {last.lower()}"
+def test_text_still_held_back_at_the_end_is_said(last: str) -> None:
+    assert joined("We met", last).lower() == f"we met {last.lower()}"
 
 
 def test_an_ordinary_continuation_is_not_held_back() -> None:
@@ -185,7 +185,7 @@ def test_an_ordinary_continuation_is_not_held_back() -> None:
     ]
 
 
-def test_words_flow_as_soon_as_the_talk_is_over() -> None:
+def test_words_flow_as_soon_as_the_remark_is_over() -> None:
     seam = Seam(SAID, "words")
     chunks = ["Sure", "! ", "Let me", " continue", ":", " morning", ", and"]
     assert [seam.feed(chunk) for chunk in chunks] == ["", "", "", "", "", " morning", ", and"]
@@ -201,51 +201,51 @@ def test_words_flow_as_soon_as_the_talk_is_over() -> None:
     st.text(" abcABC,.", min_size=1).filter(str.strip),
     st.sampled_from(EXACT),
 )
-def test_an_exact_continuation_is_left_as_it_is(said: str, rest: str, by: Continuation) -> None:
-    assert heard(said, rest, by=by) == said + rest
+def test_an_exact_continuation_is_not_changed(said: str, rest: str, by: Continuation) -> None:
+    assert joined(said, rest, by=by) == said + rest
 
 
 @pytest.mark.parametrize("by", EXACT)
 @pytest.mark.parametrize("said", ["Yes", "No, no", SAID, "We open at ni", "We open. We"])
-def test_a_server_that_repeats_the_prefix_is_not_heard_twice(said: str, by: Continuation) -> None:
-    assert heard(said, f"{said}xt week, perhaps.", by=by) == f"{said}xt week, perhaps."
-    assert heard(said, f"{said}, perhaps.", by=by) == f"{said}, perhaps."
+def test_a_prefix_that_the_server_repeats_is_given_once(said: str, by: Continuation) -> None:
+    assert joined(said, f"{said}xt week, perhaps.", by=by) == f"{said}xt week, perhaps."
+    assert joined(said, f"{said}, perhaps.", by=by) == f"{said}, perhaps."
 
 
 @pytest.mark.parametrize("by", EXACT)
-def test_exact_words_that_happen_to_come_twice_are_kept(by: Continuation) -> None:
-    assert heard("no", " no, not at all", by=by) == "no no, not at all"
-    assert heard("1", "1 percent", by=by) == "11 percent"
+def test_words_of_an_exact_continuation_that_come_twice_by_chance_stay(by: Continuation) -> None:
+    assert joined("no", " no, not at all", by=by) == "no no, not at all"
+    assert joined("1", "1 percent", by=by) == "11 percent"
 
 
 def test_a_repeated_prefix_may_end_in_a_mark() -> None:
-    assert heard("Yes.", "Yes. Of course.", by="flags") == "Yes. Of course."
+    assert joined("Yes.", "Yes. Of course.", by="flags") == "Yes. Of course."
 
 
 def test_a_space_at_the_cut_is_not_doubled() -> None:
-    assert heard("We open ", " at nine.", by="flags") == "We open at nine."
+    assert joined("We open ", " at nine.", by="flags") == "We open at nine."
 
 
 # ── A first reply, and the request ───────────────────────────────────────────────────────────────
 
 
 def test_a_first_reply_loses_only_the_space_before_it() -> None:
-    assert heard("", " \n", " We open", " at nine. ") == "We open at nine. "
+    assert joined("", " \n", " We open", " at nine. ") == "We open at nine. "
 
 
 @pytest.mark.parametrize("by", EXACT)
-def test_a_server_that_can_continue_is_handed_the_words(by: Continuation) -> None:
+def test_a_server_that_can_continue_gets_the_words_as_a_prefix(by: Continuation) -> None:
     request = ChatRequest(messages=[{"role": "user", "content": "When?"}])
     asked = resume_request(request, SAID, by)
     assert asked.prefix == SAID
     assert asked.messages == request.messages
 
 
-def test_any_other_is_asked_in_words() -> None:
+def test_any_other_server_is_asked_in_words() -> None:
     request = ChatRequest(messages=[{"role": "user", "content": "When?"}], livekit_context=object())
     asked = resume_request(request, SAID, "words")
     assert asked.prefix == ""
-    assert asked.livekit_context is None, "it does not hold what was added"
+    assert asked.livekit_context is None, "it does not hold the added messages"
     assert list(asked.messages) == [
         {"role": "user", "content": "When?"},
         {"role": "assistant", "content": SAID},

@@ -1,4 +1,4 @@
-"""How long words take to say, where a clause ends, and when the voice runs out."""
+"""The time that words take to say, the end of a clause, and when the voice runs out of words."""
 
 import pytest
 from hypothesis import given
@@ -89,7 +89,7 @@ def test_words_without_punctuation_are_said_by_the_ten() -> None:
     assert clock.silent_from == pytest.approx(55 / 15)
 
 
-def test_words_that_come_after_a_silence_start_anew() -> None:
+def test_words_after_a_silence_start_from_their_own_time() -> None:
     clock = SpeechClock("en")
     clock.feed("x" * 29 + ".", 0.0)
     clock.feed("x" * 14 + ".", 10.0)
@@ -159,7 +159,10 @@ def test_a_voice_that_has_run_out_bears_a_short_stall() -> None:
 
 
 def drips(clock: SpeechClock, pause: float, times: int) -> float:
-    """Clauses of 0.4 s, each `pause` s after the voice has fallen silent. When the last came."""
+    """Feeds clauses of 0.4 s, each `pause` s after the voice has fallen silent.
+
+    Returns the time of the last one.
+    """
     now = 0.0
     for _ in range(times):
         clock.feed("x" * 5 + ",", now)
@@ -169,7 +172,7 @@ def drips(clock: SpeechClock, pause: float, times: int) -> float:
 
 def test_many_short_pauses_are_borne_no_longer_than_a_long_one() -> None:
     clock = SpeechClock("en")
-    last = drips(clock, 0.25, 4)  # 0.75 s of pauses, of which the talk wins 0.16 s back
+    last = drips(clock, 0.25, 4)  # 0.75 s of pauses, of which the talk pays 0.16 s back
     due = clock.more_due(first_word=0.0, last_chunk=last, lead=0.0, options=OPTIONS)
     assert due == pytest.approx(max(clock.silent_from or 0.0, last + 0.7 - 0.75 + 3 * 0.04))
 
@@ -181,7 +184,7 @@ def test_a_slow_speaker_is_no_drip() -> None:
     assert due == pytest.approx(last + 0.7)
 
 
-def test_whoever_takes_over_is_not_blamed_for_the_pauses_before_it() -> None:
+def test_pauses_before_a_takeover_do_not_count_against_the_new_speaker() -> None:
     clock = SpeechClock("en")
     last = drips(clock, 0.25, 4)
     clock.take_over(last + 1.0)
@@ -191,7 +194,7 @@ def test_whoever_takes_over_is_not_blamed_for_the_pauses_before_it() -> None:
 
 
 @given(st.lists(st.text('ab ,.\n"…。', max_size=12), max_size=30))
-def test_however_it_is_cut_all_that_is_whole_is_said_at_once(pieces: list[str]) -> None:
+def test_every_whole_clause_is_said_at_once_however_the_text_is_cut(pieces: list[str]) -> None:
     clock, waiting = SpeechClock("en"), ""
     for piece in pieces:
         waiting += piece

@@ -1,4 +1,4 @@
-"""The words every module speaks."""
+"""The shared data types, connections and errors."""
 
 import pytest
 
@@ -43,12 +43,12 @@ def test_a_connection_does_not_show_its_key_nor_its_headers() -> None:
     assert "sk-secret" not in repr(connection)
 
 
-def test_a_connection_says_what_it_can() -> None:
+def test_a_connection_lists_its_capabilities() -> None:
     able = Connection(name="a", supports_tools=False, context_length=4_096).capabilities
     assert (able.tools, able.images, able.json, able.context_length) == (False, False, True, 4_096)
 
 
-def test_errors_say_what_happened_in_few_words() -> None:
+def test_errors_describe_themselves_in_few_words() -> None:
     assert str(StatusError(503)) == "HTTP 503"
     assert str(StatusError(429, code="slow_down", kind="limit")) == "HTTP 429 (slow_down)"
     assert str(StatusError(0, kind="overloaded")) == "an error inside a 200 (overloaded)"

@@ -1,4 +1,4 @@
-"""What attempts tell their reply, and how long it waits to be told."""
+"""The mailbox between attempts and their reply: order, bounds, and the end of each wait."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,7 +16,7 @@ WORD = Step(0.0, Chunk(text="word"))
 def played(
     *script: Step, limit: int, act: Callable[[Attempt, Mailbox[Attempt]], Awaitable[None]]
 ) -> None:
-    """One attempt that plays the script into a mailbox, while `act` goes on."""
+    """Runs `act` beside one attempt that plays the script into a mailbox."""
     clock = ManualClock()
 
     async def main() -> None:
@@ -45,14 +45,14 @@ def test_a_reader_that_is_slow_slows_the_attempt_down() -> None:
         come = [attempt.characters]
         for _ in range(6):
             assert await mailbox.get(1.0)
-            await asyncio.sleep(0.1)  # until nothing more happens: time jumps
+            await asyncio.sleep(0.1)  # time jumps once nothing else can run
             come.append(attempt.characters)
         assert come == [16, 16, 24, 24, 32, 32, 40], "four words, then two for every two read"
 
     played(*[WORD] * 40, limit=4, act=act)
 
 
-def test_what_has_come_is_read_even_when_its_time_is_over() -> None:
+def test_an_event_that_is_here_is_read_even_when_the_wait_is_over() -> None:
     async def act(attempt: Attempt, mailbox: Mailbox[Attempt]) -> None:
         assert await mailbox.get(0.0) == (attempt, WORD.chunk)
         assert await mailbox.get(0.0) is None
@@ -60,7 +60,7 @@ def test_what_has_come_is_read_even_when_its_time_is_over() -> None:
     played(WORD, HANG, limit=4, act=act)
 
 
-def test_each_wait_ends_at_its_own_time_whatever_the_one_before_was_for() -> None:
+def test_each_wait_ends_at_its_own_time_whatever_the_one_before() -> None:
     clock = ManualClock()
 
     async def main() -> None:
@@ -68,14 +68,14 @@ def test_each_wait_ends_at_its_own_time_whatever_the_one_before_was_for() -> Non
         for until in (5.0, 6.0, 6.5):
             assert await mailbox.get(until) is None
             assert until <= clock.now() < until + 0.001
-        assert await mailbox.get(6.0) is None, "a time that is over"
+        assert await mailbox.get(6.0) is None, "a time that has passed"
         assert clock.now() < 6.501
         mailbox.close()
 
     clock.run(main())
 
 
-def test_a_wait_may_end_before_the_one_that_a_word_cut_short_would_have() -> None:
+def test_a_wait_may_end_before_an_earlier_longer_wait_would_have() -> None:
     async def act(_: Attempt, mailbox: Mailbox[Attempt]) -> None:
         assert await mailbox.get(50.0)
         assert await mailbox.get(9.0) is None
