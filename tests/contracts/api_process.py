@@ -1,4 +1,4 @@
-"""`python -m agent.api` as a process of its own, on a real socket."""
+"""Runs `python -m agent.api` as a process of its own, on a real socket."""
 
 import asyncio
 import json
@@ -24,15 +24,15 @@ STATE = ".local/state/patchbay"
 async def process(
     folder: Path, *arguments: str, module: str = "agent.api", **variables: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The process, started in `folder` with these variables and no others."""
+    """Starts the process in `folder` with these environment variables and no others."""
     env = environ(folder, **variables)
     options = {"cwd": folder, "env": env, "stdout": PIPE, "stderr": PIPE}
     async with child(sys.executable, "-m", module, *arguments, **options) as started:
         yield started
 
 
-def nobody_else(folder: Path, **fields: str) -> dict[str, str]:
-    """Variables for a process with a free port, no LiveKit and one connection, `desk`."""
+def isolated_environ(folder: Path, **fields: str) -> dict[str, str]:
+    """Returns variables for a process with a free port, no LiveKit and one connection, `desk`."""
     desk = {"name": "desk", "provider": "offline", **fields}
     (folder / "mine.json").write_text(json.dumps([desk]))
     with listen("127.0.0.1", 0) as closed:
@@ -41,7 +41,7 @@ def nobody_else(folder: Path, **fields: str) -> dict[str, str]:
 
 
 async def address(running: asyncio.subprocess.Process) -> str:
-    """Where it says it serves."""
+    """Waits for the log line that says where the process serves, and returns its URL."""
     assert running.stderr is not None
     while line := (await running.stderr.readline()).decode():
         if "serving http://" in line:
@@ -51,7 +51,7 @@ async def address(running: asyncio.subprocess.Process) -> str:
 
 @dataclass
 class Serving:
-    """A process that can be asked. `log`: what it has said so far."""
+    """A process that serves HTTP. `log` holds the lines that it has logged so far."""
 
     running: asyncio.subprocess.Process
     url: str = ""
@@ -75,7 +75,7 @@ class Serving:
 async def serving(
     folder: Path, *, module: str = "agent.api", **variables: str
 ) -> AsyncIterator[Serving]:
-    """As `process`, from when it serves; whatever it logs is read, however much."""
+    """Starts the process and waits until it serves; reads all that it logs until the end."""
     async with process(folder, module=module, **KEYS, **variables) as running:
         here, ready = Serving(running), asyncio.Event()
         reading = asyncio.create_task(here.read_log(ready))
@@ -89,5 +89,5 @@ async def serving(
 
 
 def admin_key(folder: Path) -> str:
-    """The key that a first start makes."""
+    """Returns the admin key that the first start has made."""
     return (folder / STATE / "admin.key").read_text().strip()

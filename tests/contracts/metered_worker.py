@@ -1,6 +1,6 @@
-"""A LiveKit worker whose idle processes count a reply each: `metered_worker.py FOLDER PORT`.
+"""Runs a LiveKit worker whose idle processes count one reply each: `metered_worker.py FOLDER PORT`.
 
-It finds no LiveKit server and needs none: processes and metrics are there before the first call.
+It needs no LiveKit server: processes and metrics exist before the first call.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ def prewarm(_: JobProcess) -> None:
 
 
 async def answer(_: JobContext) -> None:
-    """Nobody calls."""
+    """Is never called: there is no LiveKit server."""
 
 
 def main() -> None:

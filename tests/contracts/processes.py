@@ -1,4 +1,4 @@
-"""Programs that a test runs beside itself."""
+"""Runs programs as child processes of a test."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def environ(folder: Path, **variables: str) -> Mapping[str, str]:
-    """These variables and no others; `folder` is home."""
+    """Returns these environment variables, a PATH, and `folder` as HOME; no others."""
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
@@ -23,7 +23,7 @@ def environ(folder: Path, **variables: str) -> Mapping[str, str]:
 
 @asynccontextmanager
 async def child(*command: str, **options: Any) -> AsyncIterator[Process]:
-    """As asyncio starts it; killed at the end of the block unless it has ended."""
+    """Starts a child process; kills it at the end of the block unless it has ended."""
     process = await asyncio.create_subprocess_exec(*command, **options)
     try:
         yield process

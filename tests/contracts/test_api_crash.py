@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.contracts.api_process import Serving, admin_key, nobody_else, serving
+from tests.contracts.api_process import Serving, admin_key, isolated_environ, serving
 from tests.contracts.databases import Server
 
 WRITERS, IMPORTERS = 10, 5
@@ -21,7 +21,7 @@ KILLED_AFTER = 2000
 
 
 def variables(folder: Path, url: str) -> dict[str, str]:
-    return {**nobody_else(folder), "DATABASE_URL": url, "API_RATE_LIMIT": "100000/second"}
+    return {**isolated_environ(folder), "DATABASE_URL": url, "API_RATE_LIMIT": "100000/second"}
 
 
 def person(process: Serving, folder: Path) -> httpx2.AsyncClient:

@@ -1,4 +1,4 @@
-"""`python -m agent.api` as a person and a supervisor meet it: a real process on a real socket."""
+"""Tests `python -m agent.api` as a person and a supervisor use it: a process on a real socket."""
 
 import asyncio
 import signal
@@ -21,7 +21,7 @@ from tests.contracts.api_process import (
     STATE,
     address,
     admin_key,
-    nobody_else,
+    isolated_environ,
     process,
 )
 from tests.contracts.databases import opened
@@ -58,7 +58,7 @@ async def test_wrong_settings_end_the_process_with_one_readable_line(tmp_path: P
     ]
 
 
-async def test_connections_that_make_no_sense_end_the_process_and_name_the_file(
+async def test_an_invalid_connections_file_ends_the_process_and_is_named(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "mine.json").write_text("[")
@@ -70,10 +70,10 @@ async def test_connections_that_make_no_sense_end_the_process_and_name_the_file(
 
 
 @pytest.mark.parametrize(("trusted", "statuses"), [("", [503, 429]), ("127.0.0.1", [503, 503])])
-async def test_only_a_trusted_proxy_may_say_whom_it_speaks_for(
+async def test_only_a_trusted_proxy_may_name_the_client(
     tmp_path: Path, trusted: str, statuses: list[int]
 ) -> None:
-    variables = {**KEYS, **nobody_else(tmp_path), "TOKEN_RATE_LIMIT": "1/hour"}
+    variables = {**KEYS, **isolated_environ(tmp_path), "TOKEN_RATE_LIMIT": "1/hour"}
     async with process(tmp_path, **variables, TRUSTED_PROXIES=trusted) as running:
         async with httpx2.AsyncClient(base_url=await address(running)) as client:
             answers = [
@@ -85,10 +85,10 @@ async def test_only_a_trusted_proxy_may_say_whom_it_speaks_for(
     assert [answer.status_code for answer in answers] == statuses
 
 
-async def test_a_first_start_makes_a_key_to_begin_with_and_tells_only_where_it_is(
+async def test_the_first_start_makes_an_admin_key_and_logs_only_its_place(
     tmp_path: Path,
 ) -> None:
-    async with process(tmp_path, **KEYS, **nobody_else(tmp_path)) as running:
+    async with process(tmp_path, **KEYS, **isolated_environ(tmp_path)) as running:
         base = await address(running)
         key = admin_key(tmp_path)
         async with httpx2.AsyncClient(base_url=base) as client:
@@ -104,8 +104,8 @@ async def test_a_first_start_makes_a_key_to_begin_with_and_tells_only_where_it_i
     assert made.status_code == 201
     assert key not in err.decode()
 
-    # The next start finds all of it, and makes nothing anew.
-    async with process(tmp_path, **KEYS, **nobody_else(tmp_path)) as running:
+    # The next start finds all of it and makes no second key.
+    async with process(tmp_path, **KEYS, **isolated_environ(tmp_path)) as running:
         async with httpx2.AsyncClient(base_url=await address(running)) as client:
             again = (await client.get("/api/connections", headers=headers)).json()
         running.send_signal(signal.SIGTERM)
@@ -114,10 +114,10 @@ async def test_a_first_start_makes_a_key_to_begin_with_and_tells_only_where_it_i
     assert "made a" not in err.decode()
 
 
-async def test_a_master_key_that_is_lost_ends_the_process_rather_than_making_another(
+async def test_a_lost_master_key_ends_the_process_instead_of_making_another(
     tmp_path: Path,
 ) -> None:
-    variables = {**KEYS, **nobody_else(tmp_path)}
+    variables = {**KEYS, **isolated_environ(tmp_path)}
     state = tmp_path / STATE
     async with process(tmp_path, **variables) as running:
         base = await address(running)
@@ -136,29 +136,29 @@ async def test_a_database_that_cannot_be_opened_ends_the_process_with_what_to_do
     tmp_path: Path,
 ) -> None:
     (tmp_path / "none.sqlite3").write_text("no database at all, but a text of some length" * 9)
-    variables = {**KEYS, **nobody_else(tmp_path), "DATABASE_URL": "sqlite:///none.sqlite3"}
+    variables = {**KEYS, **isolated_environ(tmp_path), "DATABASE_URL": "sqlite:///none.sqlite3"}
     async with process(tmp_path, **variables) as running:
         _, err = await running.communicate()
     assert running.returncode == 2
     assert "not a database; name another file" in err.decode().splitlines()[-1]
 
 
-async def test_the_demo_stores_what_it_found_at_its_first_start_alone(tmp_path: Path) -> None:
-    variables = {**KEYS, **nobody_else(tmp_path), "DEMO": "true"}
-    told = []
+async def test_the_demo_stores_what_it_found_at_its_first_start_only(tmp_path: Path) -> None:
+    variables = {**KEYS, **isolated_environ(tmp_path), "DEMO": "true"}
+    answers = []
     for _ in range(2):
         async with process(tmp_path, **variables) as running:
             async with httpx2.AsyncClient(base_url=await address(running)) as client:
-                told.append((await client.get("/api/demo")).json())
+                answers.append((await client.get("/api/demo")).json())
             running.send_signal(signal.SIGTERM)
             await running.communicate()
-    assert [about["stored_now"] for about in told] == [1, 0]
-    for about in told:
-        shown = [(c["name"], c["source"]) for c in about["connections"]]
-        assert shown == [("desk", "stored")]
+    assert [answer["stored_now"] for answer in answers] == [1, 0]
+    for answer in answers:
+        listed = [(c["name"], c["source"]) for c in answer["connections"]]
+        assert listed == [("desk", "stored")]
 
 
-async def test_what_calls_have_used_is_summed_up_beside_the_answers(tmp_path: Path) -> None:
+async def test_usage_is_summed_up_while_the_process_serves(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/used.sqlite3"
     when = datetime.now(UTC)
     attempt = UsageRecord(
@@ -168,12 +168,12 @@ async def test_what_calls_have_used_is_summed_up_beside_the_answers(tmp_path: Pa
     async with opened(url) as database:
         await migrate(database)
         await UsageLog(database).append([attempt])
-        variables = {**KEYS, **nobody_else(tmp_path), "DATABASE_URL": url}
+        variables = {**KEYS, **isolated_environ(tmp_path), "DATABASE_URL": url}
         async with process(tmp_path, **variables) as running:
             await address(running)
             async with asyncio.timeout(60):
                 while not await mark(database):  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)  # the process tells nobody
+                    await asyncio.sleep(0.05)  # the process sends no notice of it
             running.send_signal(signal.SIGTERM)
             await running.communicate()
     assert running.returncode == 0
@@ -185,10 +185,10 @@ async def mark(database: Database) -> int:
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-async def test_the_process_serves_until_it_is_told_to_stop(
+async def test_the_process_serves_until_a_signal_stops_it(
     tmp_path: Path, stop: signal.Signals
 ) -> None:
-    async with process(tmp_path, **KEYS, **nobody_else(tmp_path)) as running:
+    async with process(tmp_path, **KEYS, **isolated_environ(tmp_path)) as running:
         base = await address(running)
         async with httpx2.AsyncClient(base_url=base) as client:
             paths = ("/healthz", "/readyz", "/api/demo", "/")
@@ -205,23 +205,26 @@ async def test_the_process_serves_until_it_is_told_to_stop(
         probe.connect(("127.0.0.1", int(base.rsplit(":", 1)[1])))
 
 
-async def test_the_process_checks_connections_and_tells_webhooks(tmp_path: Path) -> None:
-    async with process(tmp_path, **KEYS, **nobody_else(tmp_path)) as running, receiving() as told:
+async def test_the_process_checks_connections_and_calls_webhooks(tmp_path: Path) -> None:
+    async with (
+        process(tmp_path, **KEYS, **isolated_environ(tmp_path)) as running,
+        receiving() as receiver,
+    ):
         base = await address(running)
         key = (tmp_path / ".local/state/patchbay/admin.key").read_text().strip()
         headers = {"Authorization": f"Bearer {key}"}
         async with httpx2.AsyncClient(base_url=f"{base}/api", headers=headers) as client:
             events = ["connection.status_changed"]
-            hook = {"name": "pager", "url": told.url, "events": events}
+            hook = {"name": "pager", "url": receiver.url, "events": events}
             assert (await client.post("/webhooks", json=hook)).status_code == 201
             row = {"name": "a", "provider": "offline"}
             made = (await client.post("/connections", json=row)).json()
-            while not told.heard:  # noqa: ASYNC110
+            while not receiver.heard:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             health = (await client.get(f"/connections/{made['id']}/health")).json()
         running.send_signal(signal.SIGTERM)
         _, err = await running.communicate()
     assert running.returncode == 0
     assert (health["status"], health["items"][0]["outcome"]) == ("active", "ok")
-    assert told.heard[0].json()["data"]["connection_id"] == made["id"]
+    assert receiver.heard[0].json()["data"]["connection_id"] == made["id"]
     assert "Traceback" not in err.decode()

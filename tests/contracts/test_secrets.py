@@ -44,7 +44,7 @@ from llm_router.telemetry.opentelemetry import OpenTelemetryObserver
 from llm_router.telemetry.prometheus import PrometheusObserver
 from llm_router.types import ChatRequest
 from tests.contracts import searched_api
-from tests.contracts.api_process import STATE, Serving, admin_key, nobody_else, serving
+from tests.contracts.api_process import STATE, Serving, admin_key, isolated_environ, serving
 from tests.contracts.cli_process import ran
 from tests.contracts.databases import Server, opened
 from tests.contracts.observed import Told
@@ -293,7 +293,7 @@ async def test_no_key_is_found_anywhere_whichever_way_it_came_in(
     keys, lost = {door: new_key() for door in DOORS}, new_key()
     stay = {keys[name] for name in IN_THE_ENVIRONMENT}
     url = await server.new(migrated=False)
-    variables = nobody_else(tmp_path, api_key=keys["connections file"]) | {
+    variables = isolated_environ(tmp_path, api_key=keys["connections file"]) | {
         "DATABASE_URL": url,
         "LOG_LEVEL": "DEBUG",
         "API_RATE_LIMIT": "100000/second",

@@ -46,7 +46,7 @@ async def test_a_recorded_answer_is_read_as_the_live_one_was(
             found = await answer(provider, exchange.request)
         finally:
             await provider.aclose()
-    assert found.is_as(exchange.expected(kind)), found
+    assert found.matches(exchange.expected(kind)), found
     assert exchange.kill_after in found.text
 
 

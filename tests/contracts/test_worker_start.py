@@ -1,4 +1,4 @@
-"""`python -m agent.worker start` with settings that cannot work: one readable message, and 2."""
+"""Tests `python -m agent.worker start` with invalid settings: one readable message and status 2."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ SECRET = "a-secret-of-more-than-thirty-two-characters"
 
 
 def start(folder: Path, settings: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """The worker, started in `folder` with these settings over ones that work."""
+    """Runs the worker in `folder` with these settings in place of ones that work."""
     connections = folder / "connections.json"
     if not connections.exists():
         connections.write_text('[{"name": "desk", "provider": "offline"}]')
@@ -22,7 +22,7 @@ def start(folder: Path, settings: Mapping[str, str]) -> subprocess.CompletedProc
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
         "PYTHONPATH": str(ROOT),
-        "LIVEKIT_URL": "ws://127.0.0.1:9",  # where nobody listens
+        "LIVEKIT_URL": "ws://127.0.0.1:9",  # nothing listens there
         "LIVEKIT_API_KEY": "key",
         "LIVEKIT_API_SECRET": SECRET,
         "CONNECTIONS_FILE": str(connections),
@@ -41,7 +41,7 @@ def start(folder: Path, settings: Mapping[str, str]) -> subprocess.CompletedProc
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "expected"),
     [
         ({"STT_ENGINE": "parrot"}, ["STT", "parrot", "embedded", "openai"]),
         ({"TTS_ENGINE": "parrot"}, ["TTS", "parrot", "embedded", "openai"]),
@@ -50,18 +50,18 @@ def start(folder: Path, settings: Mapping[str, str]) -> subprocess.CompletedProc
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_a_wrong_setting_is_named_with_what_would_be_right(
-    tmp_path: Path, settings: Mapping[str, str], said: list[str]
+def test_a_wrong_setting_is_named_with_the_valid_values(
+    tmp_path: Path, settings: Mapping[str, str], expected: list[str]
 ) -> None:
     ended = start(tmp_path, settings)
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr
-    assert [word for word in said if word not in ended.stderr] == []
+    assert [word for word in expected if word not in ended.stderr] == []
     assert SECRET not in ended.stderr
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("content", "expected"),
     [
         ("{not json", ["connections.json", "JSON"]),
         (
@@ -70,12 +70,12 @@ def test_a_wrong_setting_is_named_with_what_would_be_right(
         ),
     ],
 )
-def test_a_connections_file_that_cannot_be_used_is_named(
-    tmp_path: Path, written: str, said: list[str]
+def test_an_invalid_connections_file_is_named(
+    tmp_path: Path, content: str, expected: list[str]
 ) -> None:
-    (tmp_path / "connections.json").write_text(written)
+    (tmp_path / "connections.json").write_text(content)
     ended = start(tmp_path, {})
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr
-    assert [word for word in said if word not in ended.stderr] == []
+    assert [word for word in expected if word not in ended.stderr] == []
     assert "sk-secret-of-mine" not in ended.stderr

@@ -1,7 +1,7 @@
-"""Each server is started once for all tests here, which share one loop.
+"""Starts each model server once for all tests here, which share one event loop.
 
-What is light runs always: llama.cpp, and Ollama where it was built before. The rest is marked
-`live`; `make test-live` builds and runs it all.
+Tests of light servers always run: llama.cpp, and Ollama where it is built already. The others are
+marked `live`; `make test-live` builds their servers and runs everything.
 """
 
 from collections.abc import AsyncIterator
@@ -14,8 +14,9 @@ import pytest_asyncio
 from tests.live.engines import Engine, Engines, marks
 from tests.live.kinds import KINDS, SERVERS
 
-_BUILDING, _STARTING = 1200, 300
-"""Seconds: on a fresh machine the first test waits for its server, and a heavy one to be built."""
+_BUILD_TIMEOUT = 1200
+_START_TIMEOUT = 300
+"""Seconds for one test: the first one waits until its server starts, or is built if it is heavy."""
 _SERVERS = [pytest.param(kind, id=kind.name, marks=marks(kind)) for kind in SERVERS]
 
 
@@ -24,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
             is_heavy = item.get_closest_marker("live")
-            item.add_marker(pytest.mark.timeout(_BUILDING if is_heavy else _STARTING))
+            item.add_marker(pytest.mark.timeout(_BUILD_TIMEOUT if is_heavy else _START_TIMEOUT))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -45,5 +46,5 @@ async def slow_engine(request: pytest.FixtureRequest, all_engines: Engines) -> E
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def spare(all_engines: Engines) -> Engine:
-    """The server that stands in where another fails."""
+    """The server that takes over when another fails."""
     return await all_engines.get(KINDS["llama_cpp"])

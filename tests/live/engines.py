@@ -1,4 +1,4 @@
-"""Real model servers, started here for as long as a test needs them."""
+"""Runs real model servers for as long as a test needs them."""
 
 import asyncio
 import math
@@ -25,16 +25,19 @@ from tests.live.receptionist import FOLDER, MODEL
 from tests.live.slowed import slow_folder, slow_gguf
 
 _LOGS = paths.ROOT / "test-artifacts" / "live" / os.environ.get("PYTEST_XDIST_WORKER", "")
-_LOOK_EVERY = 0.02
+_POLL_INTERVAL = 0.02
+"""Seconds from one look at a server's metrics or log to the next."""
 
 
 class Engine:
-    """One server of a kind, with the receptionist in it. `slow`: with idle layers."""
+    """One server of a kind, which serves the tiny receptionist; `slow` adds idle layers to it."""
 
     def __init__(self, kind: Kind, program: Path, folder: Path, *, slow: bool = False) -> None:
-        self.kind, self.slow = kind, slow
+        self.kind = kind
+        self.slow = slow
         self.key = secrets.token_hex(16)
-        self._program, self._folder = program, folder
+        self._program = program
+        self._folder = folder
         self._model = folder / Path(kind.model).name
         self._port = _free_port()
         self._processes: Supervisor | None = None
@@ -58,7 +61,7 @@ class Engine:
 
     @asynccontextmanager
     async def provider(self, clock: Clock | None = None, **fields: Any) -> AsyncIterator[Provider]:
-        """How Patchbay asks it; with a changed connection where fields are given."""
+        """Opens the provider for the connection to this server, with `fields` changed in it."""
         connection = self.connection(**fields)
         made = PROVIDERS.load(connection.provider)(connection, clock or SystemClock())
         try:
@@ -66,10 +69,10 @@ class Engine:
         finally:
             await made.aclose()
 
-    # ── Its life ─────────────────────────────────────────────────────────────────────────────────
+    # ── Process ──────────────────────────────────────────────────────────────────────────────────
 
     async def run(self) -> None:
-        """Start it unless it runs; once more at the same address after it was killed."""
+        """Starts the server unless it runs; after a kill, at the same address again."""
         if self._processes:
             return
         if not self._model.exists():
@@ -94,7 +97,7 @@ class Engine:
             await asyncio.to_thread(self.kind.prepare, start)
 
     def kill(self) -> None:
-        """SIGKILL, at once."""
+        """Kills the server with SIGKILL."""
         assert self._processes
         self._processes.kill()
 
@@ -107,31 +110,32 @@ class Engine:
         await self.stop()
         await self.run()
 
-    # ── What it says of itself ───────────────────────────────────────────────────────────────────
+    # ── Metrics and log ──────────────────────────────────────────────────────────────────────────
 
     async def work(self, task: Awaitable[object], within: float = 20.0) -> float:
-        """How much work the server says that was: tokens, or seconds where it counts none.
+        """Awaits the task; returns how much work the server reports for it.
 
-        Infinity: it does not come to say that it works on nothing any more.
+        That is a number of tokens, or of seconds for a server that counts no tokens. It is infinity
+        if the server does not report the end of its work `within` that many seconds.
         """
         metrics = self.kind.metrics
-        before = self._metric(metrics.made) if metrics else float(len(self._read_log()))
+        before = self._metric(metrics.generated) if metrics else float(len(self._read_log()))
         await task
         try:
             async with asyncio.timeout(within):
-                # It has to be asked: it tells nobody by itself.
+                # The server sends no notice: its metrics or log must be read again and again.
                 while (done := await asyncio.to_thread(self._done_since, before)) is None:  # noqa: ASYNC110
-                    await asyncio.sleep(_LOOK_EVERY)
+                    await asyncio.sleep(_POLL_INTERVAL)
         except TimeoutError:
             return math.inf
         return done
 
     def _done_since(self, before: float) -> float | None:
         if metrics := self.kind.metrics:
-            busy = self._metric(metrics.in_work)
-            return None if busy else self._metric(metrics.made) - before
-        told = re.findall(self.kind.tells_the_end, self._read_log()[int(before) :])
-        return _seconds(told[-1]) if told else None
+            busy = self._metric(metrics.running)
+            return None if busy else self._metric(metrics.generated) - before
+        ends = re.findall(self.kind.end_of_request, self._read_log()[int(before) :])
+        return _seconds(ends[-1]) if ends else None
 
     def _metric(self, name: str) -> float:
         lines = self.get("/metrics").splitlines()
@@ -154,15 +158,16 @@ class Engine:
         return f"http://127.0.0.1:{self._port}{path}"
 
     def _make_model(self) -> None:
-        original, layers = FOLDER / self.kind.model, self.kind.idle_layers if self.slow else 0
+        original = FOLDER / self.kind.model
+        layers = self.kind.idle_layers if self.slow else 0
         write = slow_folder if original.is_dir() else slow_gguf
         write(original, self._model, layers)
 
 
 @asynccontextmanager
 async def running(kind: Kind, folder: Path, *, slow: bool = False) -> AsyncIterator[Engine]:
-    """A server of that kind, built if it was not yet, until the end of the block."""
-    program = await asyncio.to_thread(_provided, kind)
+    """Runs a server of that kind until the end of the block; builds it first if necessary."""
+    program = await asyncio.to_thread(_build, kind)
     engine = Engine(kind, program, folder, slow=slow)
     try:
         await engine.run()
@@ -172,14 +177,15 @@ async def running(kind: Kind, folder: Path, *, slow: bool = False) -> AsyncItera
 
 
 class Engines:
-    """Servers by kind and pace, each started when it is first asked for."""
+    """Starts servers, by kind and speed, when they are first requested."""
 
     def __init__(self, stack: AsyncExitStack, folder: Path) -> None:
-        self._stack, self._folder = stack, folder
+        self._stack = stack
+        self._folder = folder
         self._started: dict[tuple[str, bool], Engine] = {}
 
     async def get(self, kind: Kind, *, slow: bool = False) -> Engine:
-        """A running one: started again if a test has killed it."""
+        """Returns a running server; starts it again if a test has killed it."""
         key = (kind.name, slow)
         if key not in self._started:
             folder = self._folder / f"{kind.name}-{slow}"
@@ -191,15 +197,15 @@ class Engines:
 
 
 def marks(*kinds: Kind) -> list[pytest.MarkDecorator]:
-    """Of a test that needs servers of these kinds: `live` unless all of them are light.
+    """Returns the marks of a test with servers of these kinds: `live` unless all are light.
 
-    llama.cpp is; and Ollama, where it was built before.
+    llama.cpp is light, and Ollama where it is built already.
     """
     light = {"llama_cpp", *(["ollama"] if engines.is_ollama_built() else [])}
     return [] if {kind.engine for kind in kinds} <= light else [pytest.mark.live]
 
 
-def _provided(kind: Kind) -> Path:
+def _build(kind: Kind) -> Path:
     try:
         return engines.PROVIDE[kind.engine]()
     except console.ReportedError as failure:
@@ -207,7 +213,7 @@ def _provided(kind: Kind) -> Path:
 
 
 def _seconds(duration: str) -> float:
-    """Of a time as Go writes it (1m2.5s, 320ms, 12µs); 0 for what is none."""
+    """Converts a duration as Go prints it (1m2.5s, 320ms, 12µs) to seconds; 0 for other text."""
     units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6}
     parts = re.findall(r"([\d.]+)(h|ms|m|µs|s)", duration)
     return sum(float(value) * units[unit] for value, unit in parts)

@@ -1,6 +1,6 @@
-"""What every server is asked, and what it is expected to answer.
+"""Lists the requests that every server gets, with the answer expected of it.
 
-The live tests ask the servers themselves, the wire tests what was recorded of them.
+The live tests send them to the servers themselves, the wire tests to recordings of the servers.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,7 +28,10 @@ _CUT_AT = len("We are open Monday to Friday from nine")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """`fields` change the connection; `kill_after`: the server is killed once that was heard."""
+    """A request with its expected answer.
+
+    `fields` change the connection. The server is killed once it has sent the text `kill_after`.
+    """
 
     name: str
     request: ChatRequest

@@ -1,6 +1,6 @@
-"""The kinds of servers: a row each, with how one is started and what was seen of it.
+"""Lists the kinds of model servers: how each is started, and how its behaviour differs.
 
-A row says where a server differs; the tests say what is asked of all.
+A row holds only the differences; the tests hold what is expected of every server.
 """
 
 import subprocess
@@ -17,7 +17,7 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a command line is made of. `model`: a GGUF file or a Hugging Face folder."""
+    """Values for a server's command line; `model` is a GGUF file or a Hugging Face folder."""
 
     program: Path
     model: Path
@@ -27,46 +27,48 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
-    """Of those at /metrics: which counts requests in work, and which the tokens made so far."""
+    """Names of two metrics at /metrics."""
 
-    in_work: str
-    made: str
+    running: str
+    """Requests in progress."""
+    generated: str
+    """Tokens generated so far."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     name: str
     engine: str
-    """What is started: its place in `deploy.engines.PROVIDE`."""
+    """Key of its program in `deploy.engines.PROVIDE`."""
     server: str = ""
-    """Its row in the catalog, where it has one."""
+    """Name of its row in the catalog, if it has one."""
     provider: str = "openai_compatible"
     model: str = "tiny.gguf"
-    """What it loads, below tests/live/model."""
+    """The model that it loads, below tests/live/model."""
     idle_layers: int
-    """That make it slow: between 40 and 100 words a second on a quiet machine."""
+    """Layers that make it slow: 40 to 100 words per second on a quiet machine."""
     command: Callable[[Start], Sequence[str]] | None
-    """None: it is no server, and runs in the process that asks it."""
+    """None if it is no server but runs in the caller's process."""
     environ: Mapping[str, str] = field(default_factory=dict)
     health: str = "/health"
-    """A route that answers 200 as soon as questions may be asked."""
+    """Route that answers 200 once the server accepts requests."""
     ready_within: float = 60.0
     prepare: Callable[[Start], None] | None = None
-    """What is done once it runs."""
+    """Called once the server runs."""
     metrics: Metrics | None = None
-    tells_the_end: str = ""
-    """Without metrics, the line of its log that says a request has ended or its caller has gone; a
-    group holds for how long it was worked on."""
+    end_of_request: str = ""
+    """For a server without metrics: pattern of the log line written when a request has ended or its
+    client has left. Its group, if any, is the duration of the work."""
 
     counts_tokens: bool = True
     continues: bool = True
     tool_call: Expected = TOOL_CALL
     unknown_model: Expected | None = FailureClass.MODEL_MISSING
-    """None: it answers whatever the name is."""
+    """None if it answers under any model name."""
     wrong_key: Expected | None = FailureClass.REJECTED_KEY
-    """None: it takes no keys."""
+    """None if it checks no keys."""
     too_long: Expected | None = FailureClass.TOO_LONG
-    """None: it answers something, having cut the question."""
+    """None if it cuts the prompt and answers."""
 
 
 def _llama_cpp(start: Start) -> Sequence[str]:
@@ -89,7 +91,7 @@ def _ollama(start: Start) -> Sequence[str]:
         "OLLAMA_HOST": f"127.0.0.1:{start.port}",
         "OLLAMA_MODELS": home,
         "HOME": home,
-        # Tests leave in mid-word, which can cost a place for good: docs/connections/ollama.md
+        # Tests cancel requests, and each can occupy a slot for good: docs/connections/ollama.md
         "OLLAMA_NUM_PARALLEL": 8,
         "OLLAMA_DEBUG": 1,
     }
@@ -97,7 +99,7 @@ def _ollama(start: Start) -> Sequence[str]:
     return ["env", *environ, str(start.program), "serve"]
 
 
-def _give_ollama_the_model(start: Start) -> None:
+def _create_ollama_model(start: Start) -> None:
     recipe = (FOLDER / "Modelfile").read_text().replace("FROM ./tiny.gguf", f"FROM {start.model}")
     file = start.model.with_name("Modelfile")
     file.write_text(recipe)
@@ -126,8 +128,8 @@ _OLLAMA = Kind(
     idle_layers=10,
     command=_ollama,
     health="/api/version",
-    prepare=_give_ollama_the_model,
-    tells_the_end=r"\| 200 \| +(\S+) \|.* POST .*/v1/chat/completions",
+    prepare=_create_ollama_model,
+    end_of_request=r"\| 200 \| +(\S+) \|.* POST .*/v1/chat/completions",
     wrong_key=None,
     too_long=None,
 )
@@ -139,7 +141,7 @@ _ROWS = (
         idle_layers=40,
         command=_llama_cpp,
         metrics=Metrics(
-            in_work="llamacpp:requests_processing", made="llamacpp:tokens_predicted_total"
+            running="llamacpp:requests_processing", generated="llamacpp:tokens_predicted_total"
         ),
         unknown_model=None,
     ),
@@ -148,7 +150,7 @@ _ROWS = (
         _OLLAMA,
         name="ollama_native",
         provider="ollama",
-        tells_the_end=r"\| 200 \| +(\S+) \|.* POST .*/api/chat",
+        end_of_request=r"\| 200 \| +(\S+) \|.* POST .*/api/chat",
     ),
     Kind(
         name="llama_cpp_python",
@@ -157,7 +159,7 @@ _ROWS = (
         idle_layers=40,
         command=_llama_cpp_python,
         health="/docs",
-        tells_the_end="Disconnected from client",
+        end_of_request="Disconnected from client",
         counts_tokens=False,
         continues=False,
         tool_call=TOOL_AS_TEXT,
@@ -175,11 +177,13 @@ _ROWS = (
             "HF_HUB_OFFLINE": "1",
             "VLLM_CPU_KVCACHE_SPACE": "1",
             "VLLM_NO_USAGE_STATS": "1",
-            "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the machine is not its own
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # other programs share the machine
             "OMP_NUM_THREADS": "1",
         },
         ready_within=600.0,
-        metrics=Metrics(in_work="vllm:num_requests_running", made="vllm:generation_tokens_total"),
+        metrics=Metrics(
+            running="vllm:num_requests_running", generated="vllm:generation_tokens_total"
+        ),
     ),
     Kind(
         name="transformers",

@@ -1,20 +1,24 @@
-"""llama.cpp's own HTTP server, run by the Python of its environment (see `deploy/engines.py`)."""
+"""Runs llama.cpp's HTTP server, in the environment that `deploy/engines.py` builds for it."""
 
 import signal
 import sys
 
-import xllamacpp  # type: ignore[import-not-found]  # of that environment
+import xllamacpp  # type: ignore[import-not-found]  # installed in that environment only
 
 
 def main(model: str, port: str, key: str) -> None:
     options = xllamacpp.CommonParams()
     options.model.path = model
     options.model_alias = {"tiny-receptionist"}
-    options.hostnames, options.port = ["127.0.0.1"], int(port)
+    options.hostnames = ["127.0.0.1"]
+    options.port = int(port)
     options.api_keys = [key]
-    options.n_ctx, options.n_parallel = 4096, 2
-    options.cpuparams.n_threads = options.cpuparams_batch.n_threads = 1
-    options.endpoint_metrics, options.ui = True, False
+    options.n_ctx = 4096
+    options.n_parallel = 2
+    options.cpuparams.n_threads = 1
+    options.cpuparams_batch.n_threads = 1
+    options.endpoint_metrics = True
+    options.ui = False
     server = xllamacpp.Server(options)
     print(server.listening_address, flush=True)
     signal.pause()

@@ -1,6 +1,6 @@
-"""What the tiny model in `model/` knows: questions, and its answers to them word for word.
+"""Holds the questions that the tiny model in `model/` knows, and its answers word for word.
 
-At temperature 0 every server gives the same ones.
+At temperature 0 every server gives the same answers.
 """
 
 import json
@@ -26,7 +26,7 @@ AFTER_TOOL: str = _HUMAN["tool_reply"]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A tool call without its id, its arguments as `json.dumps` writes them."""
+    """A tool call without its id; its arguments are formatted by `json.dumps`."""
 
     name: str
     arguments: str
@@ -42,11 +42,11 @@ _TOOLS: Sequence[Mapping[str, Any]] = [
         "type": "function",
         "function": {
             "name": name,
-            "description": what,
+            "description": description,
             "parameters": {"type": "object", "properties": properties},
         },
     }
-    for name, what, properties in (
+    for name, description, properties in (
         ("end_call", "Hang up.", {}),
         (TOOL_CALL.name, "Connect the caller with a person.", {"reason": {"type": "string"}}),
     )
@@ -54,17 +54,17 @@ _TOOLS: Sequence[Mapping[str, Any]] = [
 
 
 def ask(name: str, prefix: str = "") -> ChatRequest:
-    """One of the questions, by its name; with a `prefix`, for the rest of the answer."""
+    """Makes the request for a question by its name; with a `prefix`, for the rest of an answer."""
     return _request([{"role": "user", "content": QUESTIONS[name]}], prefix=prefix)
 
 
 def ask_for_a_person() -> ChatRequest:
-    """To be answered by a tool call."""
+    """Makes a request that the model answers with a tool call."""
     return _request([{"role": "user", "content": QUESTIONS["human"]}], tools=_TOOLS)
 
 
 def ask_after_the_call() -> ChatRequest:
-    """The tool was called and has answered: an assistant's message without words is in between."""
+    """Makes a request with the tool's result, after an assistant's message without words."""
     function = {"name": TOOL_CALL.name, "arguments": TOOL_CALL.arguments}
     call = {"id": "call_1", "type": "function", "function": function}
     messages: list[Mapping[str, Any]] = [
@@ -76,7 +76,7 @@ def ask_after_the_call() -> ChatRequest:
 
 
 def ask_too_much() -> ChatRequest:
-    """More than the model's 2048 tokens."""
+    """Makes a request of more tokens than the model's 2048."""
     return _request([{"role": "user", "content": "Are you open on Sunday? " * 600}])
 
 
@@ -87,7 +87,7 @@ def _request(messages: Sequence[Mapping[str, Any]], **fields: Any) -> ChatReques
 
 @dataclass(slots=True)
 class Answer:
-    """What came of a question. `failure`: what broke it off, after `text` was said."""
+    """The answer to a request. `failure` is what interrupted it, after `text` had come."""
 
     text: str = ""
     calls: tuple[Call, ...] = ()
@@ -96,8 +96,8 @@ class Answer:
     failure: FailureClass | None = None
     pieces: int = 0
 
-    def is_as(self, expected: Expected | None) -> bool:
-        """Whether it is that text, call or failure and nothing else; None: it is whole."""
+    def matches(self, expected: Expected | None) -> bool:
+        """Returns whether it is just this text, call or failure; for None, if it is complete."""
         match expected:
             case FailureClass():
                 return self.failure is expected
@@ -119,8 +119,9 @@ async def answer(
     after: str = "",
     then: Callable[[], object] = lambda: None,
 ) -> Answer:
-    """All that it answers. As soon as `after` was heard, `then` is called, once."""
-    found, called = Answer(), not after
+    """Collects the provider's answer; calls `then` once, when the text `after` has come."""
+    found = Answer()
+    called = not after
     try:
         async for chunk in provider.stream(request):
             found.text += chunk.text

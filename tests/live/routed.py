@@ -1,4 +1,4 @@
-"""A router over real servers, and servers whose answers break off where a test wants it."""
+"""Routes over real servers, and over providers that break off their answers where a test wants."""
 
 import re
 from collections.abc import AsyncGenerator, Sequence
@@ -17,31 +17,34 @@ from llm_router.routing.router import Router
 from llm_router.types import ChatRequest, Chunk
 
 PATIENT = RouterOptions(patience=PatienceOptions(cold_hedge=20.0, cold_silent=20.0))
-"""Nobody is asked because another is slow: the machine may be busy with anything."""
+"""Starts no second attempt because the first is slow: the machine may be busy."""
 _WORD = re.compile(r"\s*\S+")
 
 
 class CutShort:
-    """A Provider that passes on what another says, and breaks off after so many words.
+    """Provider that passes on another's answer and breaks off after the given number of words.
 
-    The rest is heard and kept back: a server must not be left in mid-word hundreds of times (what
-    that does to Ollama is told in docs/connections/ollama.md).
+    It reads the rest of the answer and drops it: a server must not be interrupted hundreds of times
+    (docs/connections/ollama.md says what that does to Ollama).
     """
 
     def __init__(self, provider: Provider, words: int) -> None:
-        self._provider, self._words = provider, words
-        self.continuation, self.last_resort = provider.continuation, provider.last_resort
+        self._provider = provider
+        self._words = words
+        self.continuation = provider.continuation
+        self.last_resort = provider.last_resort
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        said, whole = "", ""
+        sent = ""
+        whole = ""
         async with aclosing(self._provider.stream(request)) as stream:
             async for chunk in stream:
                 whole += chunk.text
                 if (allowed := first_words(whole, self._words)) == whole:
-                    said = whole
+                    sent = whole
                     yield chunk
-        if said != (allowed := first_words(whole, self._words)):
-            yield Chunk(allowed[len(said) :])
+        if sent != (allowed := first_words(whole, self._words)):
+            yield Chunk(allowed[len(sent) :])
         raise BrokenStreamError("cut short by a test")
 
     async def warm(self) -> None:
@@ -54,17 +57,17 @@ class CutShort:
         return await self._provider.models()
 
     async def aclose(self) -> None:
-        """The other stays open: it is not ours."""
+        """Does nothing: the other provider belongs to the test."""
 
 
 def first_words(text: str, count: int) -> str:
-    """The text up to the end of that word; all of it if there are no more."""
+    """Returns the first `count` words of the text; all of it if it has no more."""
     words = [*_WORD.finditer(text)]
     return text if len(words) <= count else text[: words[count - 1].end()]
 
 
 class Routed:
-    """Asks providers in their order, by way of a router. `attempts`: connection and outcome."""
+    """Routes requests to providers in the given order; `attempts` holds connection and outcome."""
 
     def __init__(self, *providers: Provider) -> None:
         endpoints = [
@@ -79,7 +82,7 @@ class Routed:
         self.attempts.append((event.connection, event.outcome))
 
     def reply_ended(self, event: ReplyEvent) -> None:
-        """Told as every observer is."""
+        """Does nothing: the attempts are enough."""
 
     async def answer(self, request: ChatRequest) -> str:
         try:

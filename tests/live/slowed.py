@@ -1,7 +1,8 @@
-"""The receptionist, slower: copies of the model with idle layers, which add nothing to its words.
+"""Makes slower copies of the tiny receptionist, with idle layers that change none of its words.
 
-An idle layer is one of the model's own whose last weights are zero: it costs its time and changes
-no word. Only a slow model can be cut off in the middle of a word, whatever else the machine does.
+An idle layer is a copy of one of the model's layers whose last weights are zero: it takes time and
+changes no word. Only a slow model can be interrupted reliably amid an answer, whatever else the
+machine does.
 """
 
 import json
@@ -14,11 +15,11 @@ import gguf
 import numpy as np
 
 _ADDS = ("attn_output", "ffn_down", "o_proj", "down_proj")
-"""The weights through which a layer adds to the words; without them it is idle."""
+"""The weights through which a layer changes the output; with zeros there it is idle."""
 
 
 def slow_gguf(model: Path, slower: Path, idle_layers: int) -> None:
-    """Write a GGUF model anew, with that many layers more."""
+    """Writes a copy of a GGUF model with that many more layers."""
     reader = gguf.GGUFReader(model)
     key = "llama.block_count"
     layers = int(reader.fields[key].contents())
@@ -41,7 +42,7 @@ def slow_gguf(model: Path, slower: Path, idle_layers: int) -> None:
 
 
 def slow_folder(model: Path, slower: Path, idle_layers: int) -> None:
-    """Write a Hugging Face folder anew, with that many layers more."""
+    """Writes a copy of a Hugging Face folder with that many more layers."""
     shutil.copytree(model, slower, ignore=shutil.ignore_patterns("model.safetensors"))
     config = json.loads((model / "config.json").read_text())
     layers = config["num_hidden_layers"]

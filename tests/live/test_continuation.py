@@ -1,4 +1,4 @@
-"""An answer cut after every possible word goes on to the exact same text, from each to each."""
+"""Tests that an answer cut after any word is continued exactly, by every server for every other."""
 
 import itertools
 
@@ -10,7 +10,7 @@ from tests.live.receptionist import ANSWERS, answer, ask
 from tests.live.routed import CutShort, Routed
 
 CUT = ("hours", "coffee", "bus")
-"""Two sentences each, or letters of several bytes and signs that are no words."""
+"""Answers of two sentences, or with letters of several bytes and signs that are no words."""
 PAIRS = [
     pytest.param(first, second, id=f"{first.name}-{second.name}", marks=marks(first, second))
     for first, second in itertools.product(KINDS.values(), KINDS.values())
@@ -19,10 +19,11 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("first", "second"), PAIRS)
-async def test_whoever_goes_on_says_exactly_what_was_missing(
+async def test_a_server_continues_with_exactly_the_missing_words(
     all_engines: Engines, first: Kind, second: Kind
 ) -> None:
-    begins, ends = await all_engines.get(first), await all_engines.get(second)
+    begins = await all_engines.get(first)
+    ends = await all_engines.get(second)
     async with begins.provider() as beginning, ends.provider() as ending:
         assert ending.continuation != "words"
         await answer(beginning, ask("hello"))  # its model is in memory from here on

@@ -1,4 +1,4 @@
-"""What every real server is asked, and what it answers: word for word, or with which failure."""
+"""Tests the answers of every real server: word for word, or with the expected failure."""
 
 from contextlib import aclosing
 
@@ -12,11 +12,11 @@ from tests.live.kinds import SERVERS
 from tests.live.receptionist import ANSWERS, answer, ask
 
 
-async def test_every_answer_is_whole_word_for_word(engine: Engine) -> None:
+async def test_every_answer_is_complete_word_for_word(engine: Engine) -> None:
     async with engine.provider() as provider:
         for name, expected in ANSWERS.items():
             found = await answer(provider, ask(name))
-            assert found.is_as(expected), (name, found)
+            assert found.matches(expected), (name, found)
             assert found.finish_reason == "stop"
             assert found.pieces > 1
 
@@ -28,7 +28,7 @@ async def test_tokens_are_counted(engine: Engine) -> None:
     assert usage is None or (usage.prompt_tokens > 20 and usage.completion_tokens > 100)
 
 
-ASKED = [
+EXCHANGES_BY_KIND = [
     pytest.param(kind, exchange, id=f"{kind.name}-{exchange.name}", marks=marks(kind))
     for kind in SERVERS
     for exchange in EXCHANGES.values()
@@ -36,11 +36,11 @@ ASKED = [
 ]
 
 
-@pytest.mark.parametrize(("engine", "exchange"), ASKED, indirect=["engine"])
-async def test_it_answers_as_was_seen_of_it(engine: Engine, exchange: Exchange) -> None:
+@pytest.mark.parametrize(("engine", "exchange"), EXCHANGES_BY_KIND, indirect=["engine"])
+async def test_it_answers_as_its_kind_says(engine: Engine, exchange: Exchange) -> None:
     async with engine.provider(**exchange.fields) as provider:
         found = await answer(provider, exchange.request)
-    assert found.is_as(exchange.expected(engine.kind)), found
+    assert found.matches(exchange.expected(engine.kind)), found
 
 
 async def test_its_models_are_listed(engine: Engine) -> None:
@@ -50,35 +50,35 @@ async def test_its_models_are_listed(engine: Engine) -> None:
     assert [name.removesuffix(":latest") for name in names] == ["tiny-receptionist"]
 
 
-async def test_a_caller_who_leaves_ends_the_work(slow_engine: Engine) -> None:
+async def test_a_closed_stream_ends_the_servers_work(slow_engine: Engine) -> None:
     async with slow_engine.provider() as provider:
 
-        async def leave_at_the_first_word() -> None:
+        async def close_at_the_first_word() -> None:
             async with aclosing(provider.stream(ask(LONG))) as stream:
                 async for chunk in stream:
                     if chunk.text:
                         break
 
         whole = await slow_engine.work(answer(provider, ask(LONG)))
-        assert await slow_engine.work(leave_at_the_first_word()) < whole / 2
+        assert await slow_engine.work(close_at_the_first_word()) < whole / 2
         again = await answer(provider, ask("hours"))
-    assert again.is_as(ANSWERS["hours"]), again
+    assert again.matches(ANSWERS["hours"]), again
 
 
-async def test_a_server_killed_in_the_middle_of_an_answer_and_started_again(
+async def test_a_server_killed_amid_an_answer_works_again_after_a_restart(
     slow_engine: Engine,
 ) -> None:
     async with slow_engine.provider() as provider:
         cut = await answer(provider, ask(LONG), after="three", then=slow_engine.kill)
-        assert cut.is_as(FailureClass.BROKEN_STREAM), cut
+        assert cut.matches(FailureClass.BROKEN_STREAM), cut
         assert "three" in cut.text
         assert ANSWERS[LONG].startswith(cut.text)
         assert cut.text != ANSWERS[LONG]
         await slow_engine.stop()
         gone = await answer(provider, ask("hours"))
-        assert gone.is_as(FailureClass.UNREACHABLE), gone
+        assert gone.matches(FailureClass.UNREACHABLE), gone
         with pytest.raises(UnreachableError):
             await provider.probe()
         await slow_engine.run()
         back = await answer(provider, ask("hours"))
-    assert back.is_as(ANSWERS["hours"]), back
+    assert back.matches(ANSWERS["hours"]), back

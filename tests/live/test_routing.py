@@ -1,4 +1,4 @@
-"""A real server fails behind the router, and another one stands in: the answer is whole."""
+"""Tests that an answer is complete when a real server fails behind the router."""
 
 from contextlib import aclosing
 from typing import Any
@@ -13,7 +13,7 @@ from tests.live.receptionist import ANSWERS, answer, ask
 from tests.live.routed import PATIENT, Routed
 
 
-async def test_another_one_finishes_the_answer_of_a_server_that_was_killed(
+async def test_a_spare_finishes_the_answer_of_a_killed_server(
     slow_engine: Engine, spare: Engine
 ) -> None:
     async with slow_engine.provider() as provider:
@@ -22,25 +22,25 @@ async def test_another_one_finishes_the_answer_of_a_server_that_was_killed(
         slow_engine.connection(name="first"),
         spare.connection(name="spare", priority=1, hedge="never"),
     ]
-    said: dict[str, str] = {}
+    texts: dict[str, str] = {}
     async with (
         open_router(connections, policy="priority", options=PATIENT) as router,
         aclosing(router.stream(ask(LONG))) as reply,
     ):
         async for chunk in reply:
-            said[chunk.connection] = said.get(chunk.connection, "") + chunk.text
+            texts[chunk.connection] = texts.get(chunk.connection, "") + chunk.text
             if "three" in chunk.text:
                 slow_engine.kill()
     await slow_engine.stop()
-    assert "".join(said.values()) == ANSWERS[LONG]
-    assert [*said] == ["first", "spare"]
-    assert len(said["first"]) < len(said["spare"])
+    assert "".join(texts.values()) == ANSWERS[LONG]
+    assert [*texts] == ["first", "spare"]
+    assert len(texts["first"]) < len(texts["spare"])
 
 
 @pytest.mark.parametrize(
     ("field", "value"), [("model_name", "nobody"), ("api_key", "wrong")], ids=["model", "key"]
 )
-async def test_another_one_answers_where_a_server_refuses_the(
+async def test_a_spare_answers_where_a_server_refuses_the(
     engine: Engine, spare: Engine, field: str, value: Any
 ) -> None:
     refused = {"model_name": engine.kind.unknown_model, "api_key": engine.kind.wrong_key}[field]
@@ -50,9 +50,7 @@ async def test_another_one_answers_where_a_server_refuses_the(
     assert routed.attempts[0] == ("0", refused or "won")
 
 
-async def test_another_one_answers_while_a_server_restarts(
-    slow_engine: Engine, spare: Engine
-) -> None:
+async def test_a_spare_answers_while_a_server_restarts(slow_engine: Engine, spare: Engine) -> None:
     async with slow_engine.provider() as first, spare.provider() as second:
         await slow_engine.stop()
         down = Routed(first, second)

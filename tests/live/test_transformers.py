@@ -1,7 +1,7 @@
-"""The one part of the in-process provider that needs torch: a real model, whose answers are known.
+"""Tests the part of the in-process provider that needs torch, with a model whose answers are known.
 
-`TINY_MODEL` is the model's folder, beside its qa.json; this folder's own unless set. `TINY_DEVICE`
-is where it runs, as torch calls it: `cpu` unless set.
+The environment variable `TINY_MODEL` names the model's folder, beside its qa.json; its default is
+`model/hf` here. `TINY_DEVICE` names torch's device; its default is `cpu`.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="session")
 async def packages(all_engines: Engines) -> None:
-    """torch and transformers can be imported: from another environment if not from this one."""
+    """Makes torch and transformers importable, from the environment built for them if necessary."""
     if not importlib.util.find_spec("torch"):
         await all_engines.get(KINDS["transformers"])
 
@@ -42,26 +42,26 @@ async def packages(all_engines: Engines) -> None:
 @pytest.fixture(scope="module")
 def known() -> dict[str, Any]:
     """Questions, and the answers to them word for word."""
-    said: dict[str, Any] = json.loads((FOLDER.parent / "qa.json").read_text(encoding="utf-8"))
-    return said
+    content: dict[str, Any] = json.loads((FOLDER.parent / "qa.json").read_text(encoding="utf-8"))
+    return content
 
 
-def here(folder: Path, **extra: Any) -> Transformers:
-    made = Connection(
+def open_model(folder: Path, **extra: Any) -> Transformers:
+    connection = Connection(
         name="here",
         provider="transformers",
         model_name=str(folder),
         temperature=0.0,
         extra_body={"device": DEVICE, "dtype": "bfloat16", **extra},
     )
-    return create(made, SystemClock())
+    return create(connection, SystemClock())
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def provider() -> AsyncIterator[Transformers]:
-    made = here(FOLDER)
-    yield made
-    await made.aclose()
+    opened = open_model(FOLDER)
+    yield opened
+    await opened.aclose()
 
 
 def ask(question: str, **fields: Any) -> ChatRequest:
@@ -78,7 +78,7 @@ def text(chunks: Sequence[Chunk]) -> str:
 
 
 def cuts(words: str) -> Iterator[str]:
-    """What was said when a server died, after each word but the last."""
+    """Yields the beginnings of the text that end after each word but the last."""
     for place, character in enumerate(words.rstrip()):
         if character == " ":
             yield words[:place]
@@ -95,13 +95,13 @@ async def test_every_answer_is_given_word_for_word(
         assert chunks[-1].usage.completion_tokens > 0
 
 
-async def test_an_answer_cut_after_any_word_goes_on_to_the_same_end(
+async def test_an_answer_cut_after_any_word_is_continued_to_the_same_end(
     provider: Transformers, known: dict[str, Any]
 ) -> None:
     for item in known["items"][:8]:
-        for said in cuts(item["reply"]):
-            rest = await read(provider, ask(item["ask"][0], prefix=said))
-            assert said + text(rest) == item["reply"]
+        for beginning in cuts(item["reply"]):
+            rest = await read(provider, ask(item["ask"][0], prefix=beginning))
+            assert beginning + text(rest) == item["reply"]
 
 
 async def test_a_tool_is_called_as_the_template_says(
@@ -121,7 +121,7 @@ async def test_a_tool_is_called_as_the_template_says(
     assert text(chunks) == ""
 
 
-async def test_leaving_ends_the_thread_and_the_next_is_answered(
+async def test_a_closed_stream_ends_the_thread_and_the_next_is_answered(
     provider: Transformers, known: dict[str, Any]
 ) -> None:
     async with aclosing(provider.stream(ask("Please count to fifty"))) as chunks:
@@ -139,20 +139,20 @@ async def test_a_prompt_that_is_too_long_is_refused(provider: Transformers) -> N
     assert classify(caught.value).kind is FailureClass.TOO_LONG
 
 
-async def test_a_folder_that_is_not_there_is_a_missing_model() -> None:
-    provider = here(FOLDER / "no-such-folder")
+async def test_a_missing_folder_is_a_missing_model() -> None:
+    provider = open_model(FOLDER / "no-such-folder")
     with pytest.raises(StatusError) as caught:
         await read(provider, ask("Hello"))
     await provider.aclose()
     assert classify(caught.value).kind is FailureClass.MODEL_MISSING
 
 
-async def test_a_model_without_a_chat_template_goes_on_with_a_text(
+async def test_a_model_without_a_chat_template_continues_a_text(
     tmp_path: Path, known: dict[str, Any]
 ) -> None:
     folder = tmp_path / "plain"
     shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("chat_template.jinja"))
-    provider = here(folder)
+    provider = open_model(folder)
     first = known["items"][0]
     asked = f"<|im_start|>user\n{first['ask'][0]}<|im_end|>\n<|im_start|>assistant\n"
     assert text(await read(provider, ask(asked))) == first["reply"]

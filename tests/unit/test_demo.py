@@ -1,4 +1,4 @@
-"""What is asked, of what is stored and what is found; and what the demo makes of it."""
+"""Tests which connections the demo stores, and which ones the page lists."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ async def found(folder: Path) -> DiscoveryResult:
     return await find_connections(folder / "mine.json", {}, DiscoveryOptions(local=()))
 
 
-async def told(
+async def demo_page(
     found: DiscoveryResult, store: InMemoryConnectionStore, *, is_demo: bool = True
 ) -> Demo:
     app = FastAPI()
@@ -34,11 +34,11 @@ async def told(
         return Demo.model_validate((await client.get("/api/demo")).json())
 
 
-def named(about: Demo) -> list[tuple[str, str]]:
-    return [(c.name, c.source) for c in about.connections]
+def listed(demo: Demo) -> list[tuple[str, str]]:
+    return [(c.name, c.source) for c in demo.connections]
 
 
-async def test_what_is_stored_takes_the_place_of_what_was_found(tmp_path: Path) -> None:
+async def test_stored_connections_replace_those_that_were_found(tmp_path: Path) -> None:
     there = await found(tmp_path)
     assert there.replaced_by([]) is there
     asked = there.replaced_by([DESK])
@@ -62,12 +62,12 @@ async def test_the_demo_stores_what_it_found_once(tmp_path: Path) -> None:
     assert [(c.name, c.api_key) for c in page.items] == [("cellar", "sk-1"), ("cloud", None)]
     assert page.items[0].description == f"Stored by the demo: {tmp_path}/mine.json"
     assert await store_found(store, there) == 0
-    for connection in page.items:  # what was taken away on purpose does not come back
+    for connection in page.items:  # connections removed on purpose do not come back
         await store.remove(SYSTEM, connection.id)
     assert await store_found(store, there) == 0
 
 
-async def test_where_nothing_is_found_nothing_is_stored_and_a_later_start_may(
+async def test_with_nothing_found_nothing_is_stored_until_a_later_start(
     tmp_path: Path,
 ) -> None:
     store = InMemoryConnectionStore()
@@ -76,38 +76,38 @@ async def test_where_nothing_is_found_nothing_is_stored_and_a_later_start_may(
     assert await store_found(store, await found(tmp_path)) == 2
 
 
-async def test_the_page_is_told_who_is_asked_at_the_moment(tmp_path: Path) -> None:
+async def test_the_page_lists_the_connections_in_use_now(tmp_path: Path) -> None:
     store, there = InMemoryConnectionStore(), await found(tmp_path)
     source = str(tmp_path / "mine.json")
     by_the_file = [("cellar", source), ("cloud", source), ("offline", "built in")]
-    assert named(await told(there, store)) == by_the_file
+    assert listed(await demo_page(there, store)) == by_the_file
     await store_found(store, there)
-    assert named(await told(there, store)) == [
+    assert listed(await demo_page(there, store)) == [
         ("cellar", "stored"),
         ("cloud", "stored"),
         ("offline", "built in"),
     ]
     for connection in (await store.find(SYSTEM, Query())).items:
         await store.change(SYSTEM, connection.id, {"is_active": False})
-    assert named(await told(there, store)) == by_the_file
+    assert listed(await demo_page(there, store)) == by_the_file
 
 
-async def test_the_demo_names_what_it_found_and_does_not_ask(tmp_path: Path) -> None:
+async def test_the_demo_lists_connections_that_it_found_and_does_not_use(tmp_path: Path) -> None:
     store, there = InMemoryConnectionStore(), await found(tmp_path)
-    assert (await told(there, store)).unused == []
+    assert (await demo_page(there, store)).unused == []
     await store.add(SYSTEM, [DESK, there.connections[0]])
-    assert [c.name for c in (await told(there, store)).unused] == ["cloud"]
+    assert [c.name for c in (await demo_page(there, store)).unused] == ["cloud"]
 
 
-async def test_outside_the_demo_strangers_are_told_only_what_is_for_everyone(
+async def test_outside_the_demo_only_connections_visible_to_everyone_are_listed(
     tmp_path: Path,
 ) -> None:
     store, there = InMemoryConnectionStore(), await found(tmp_path)
-    assert len((await told(there, store, is_demo=False)).connections) == 3
+    assert len((await demo_page(there, store, is_demo=False)).connections) == 3
     await store.add(SYSTEM, [DESK])
-    about = await told(there, store, is_demo=False)
-    assert named(about) == [("offline", "built in")]
-    assert not about.offline
-    assert about.unused == []
+    demo = await demo_page(there, store, is_demo=False)
+    assert listed(demo) == [("offline", "built in")]
+    assert not demo.offline
+    assert demo.unused == []
     await store.change(SYSTEM, "1", {"visibility": "everyone"})
-    assert named(await told(there, store, is_demo=False))[0] == ("desk", "stored")
+    assert listed(await demo_page(there, store, is_demo=False))[0] == ("desk", "stored")

@@ -46,7 +46,7 @@ async def _record(engine: Engine, exchange: Exchange) -> Recording | None:
         found = await answer(
             provider, exchange.request, after=exchange.kill_after, then=engine.kill
         )
-    if found.is_as(exchange.expected(engine.kind)):
+    if found.matches(exchange.expected(engine.kind)):
         return recording
     print(f"NOT AS EXPECTED: {exchange.name}: {found}")
     return None
