@@ -1,4 +1,4 @@
-"""What the documents say of the code is true of it."""
+"""Checks that the documents agree with the code."""
 
 import re
 from pathlib import Path
