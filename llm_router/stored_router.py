@@ -126,7 +126,7 @@ async def open_stored_router(
 ) -> AsyncIterator[Router]:
     """The router of one call. At the end of the block its last usage is written down."""
     async with AsyncExitStack() as stack:
-        database = Database(lines.database, most=_CONNECTIONS)
+        database = Database(lines.database, max_connections=_CONNECTIONS)
         stack.push_async_callback(database.aclose)
         usage = UsageObserver(UsageLog(database))
         stack.push_async_callback(usage.aclose)
@@ -167,7 +167,7 @@ async def _connections(
 
 async def _store(lines: StoreOptions, database: Database) -> SqlConnectionStore:
     keys, file = lines.master_keys, lines.master_key_file
-    vault = await asyncio.to_thread(load_vault, keys, file, may_make=False)
+    vault = await asyncio.to_thread(load_vault, keys, file, may_create=False)
     return SqlConnectionStore(database, vault)
 
 

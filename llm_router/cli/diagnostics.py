@@ -86,7 +86,7 @@ async def _check_master_key(database: Database, settings: StoreSettings) -> Find
     if not (settings.master_keys or file.exists() or await holds_secrets(database)):
         return Finding(subject, "note", f"there is none yet; the first start creates {file}")
     try:
-        vault = await asyncio.to_thread(load_vault, settings.master_keys, file, may_make=False)
+        vault = await asyncio.to_thread(load_vault, settings.master_keys, file, may_create=False)
     except ConfigurationError as error:
         return Finding(subject, "fault", str(error))
     preview = await preview_reseal(database, vault)

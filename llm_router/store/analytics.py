@@ -1,7 +1,7 @@
-"""What connections did and cost, over any time: from the summaries, and the log's last attempts.
+"""Computes what connections did and cost over a span of time.
 
-What is not summed up yet comes from the log itself. Nothing is counted twice and nothing is missed,
-since that part begins where the summaries end.
+The figures come from the summaries, and for attempts not summarized yet from the usage log itself.
+No attempt is counted twice or missed, since that part begins where the summaries end.
 """
 
 from collections import Counter, defaultdict
@@ -46,14 +46,14 @@ _QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """Which attempts are asked about: those that began from `begins` until `ends`, on connections
-    that are named, or else on all that are seen. None asks nothing.
+    """Selection of attempts: those that began from `begins` until `ends`.
 
-    `since` and `until` are rounded down and up to whole hours or days (UTC), as `by` says. Unless
-    given it is the hour for up to two days, and the day beyond: a month of hours is more than can
-    be added up while somebody waits.
+    They are filtered by connection, pool and integration where given, and otherwise cover every
+    connection that the actor may see. `since` and `until` are rounded down and up to whole hours or
+    days (UTC), as `by` says. `by` defaults to the hour for up to two days, and to the day beyond: a
+    month of hours takes too long to sum while a person waits.
 
-    Raises ConfigurationError for what cannot be answered.
+    Raises ConfigurationError for an invalid or too long span.
     """
 
     since: datetime
@@ -69,7 +69,7 @@ class Span:
         if self.since >= self.until:
             raise ConfigurationError("since must be before until")
         if self.by == "hour" and self.until - self.since > _HOURS:
-            raise ConfigurationError("by the hour, at most two days can be asked for")
+            raise ConfigurationError("by the hour, a span may be at most two days")
 
     @property
     def unit(self) -> TimeUnit:
@@ -87,12 +87,12 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What came of attempts. Times in seconds, quantiles to 5 %; `cost` in the prices' currency.
+    """Totals of attempts. Times in seconds, quantiles to 5 %; `cost` in the prices' currency.
 
-    `requests` were made of the router: each has one attempt that came first. Of `outcomes`, `won`
-    and `lost` speak for themselves, `cancelled` was cut off, and the rest are failure classes.
-    `estimated`: attempts whose tokens the server did not count. `ttft`, `ttfc` (to the first word,
-    to the first clause) are of the attempts that came so far; quantile -> seconds.
+    `requests` counts requests to the router, each of which has one first attempt. `outcomes` are
+    `won`, `lost`, `cancelled`, and the failure classes. `estimated`: attempts whose tokens the
+    server did not count. `ttft` and `ttfc` map quantiles to the time to first word and to first
+    clause (s), of the attempts that got so far.
     """
 
     requests: int = 0
@@ -114,11 +114,14 @@ class Figures:
 
 
 GroupKey = tuple[Any, ...]
-"""The values of what was asked `by`, in that order."""
+"""Values of the columns of `by`, in that order."""
 
 
 class Analytics:
-    """Answers for whoever may see the connections; of what was removed, for admins alone."""
+    """Queries usage on behalf of an actor, who sees the figures of the connections it may see.
+
+    Only admins see the figures of removed connections.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -126,38 +129,38 @@ class Analytics:
     async def figures(
         self, actor: Actor, span: Span, by: Sequence[GroupBy] = ()
     ) -> dict[GroupKey, Figures]:
-        """The figures of each group there is, in order; by nothing: of all, under the empty key.
+        """Returns the figures of each group, sorted by key; without `by`, one group with key ().
 
-        By `at`: when its hour or day began, as the span is by. Raises StoreError.
+        The value of `at` is the start of the hour or day, as the span's unit. Raises StoreError.
         """
-        wanted = _Queries(actor, span, by, self._database.dialect)
-        folds = defaultdict[GroupKey, _Accumulator](
+        queries = _Queries(actor, span, by, self._database.dialect)
+        groups = defaultdict[GroupKey, _Accumulator](
             _Accumulator, {} if by else {(): _Accumulator()}
         )
         async with self._snapshot() as db:
             mark = await summed_up_to(db)
-            for each in await db.execute(wanted.sums(mark)):
+            for each in await db.execute(queries.sums(mark)):
                 *_, role, outcome = key = each[: len(by) + 2]
-                folds[tuple(key[:-2])].add(role, outcome, each[len(key) :])
-            for each in await db.execute(wanted.times(mark)):
+                groups[tuple(key[:-2])].add(role, outcome, each[len(key) :])
+            for each in await db.execute(queries.times(mark)):
                 *key, measure, bucket, count = each
-                folds[tuple(key)].times[measure][bucket] += count
-        return {key: folds[key].figures() for key in sorted(folds)}
+                groups[tuple(key)].times[measure][bucket] += count
+        return {key: groups[key].figures() for key in sorted(groups)}
 
     async def names(self, connection_ids: Sequence[str]) -> dict[str, str]:
-        """As they are called, or were when they were removed."""
+        """Returns the name of each connection; of a removed one, its last name."""
         daily = select(usage_daily.c.connection_id, func.max(usage_daily.c.connection_name))
         daily = daily.where(usage_daily.c.connection_id.in_(connection_ids))
-        kept = select(connections.c.id, connections.c.name)
+        current = select(connections.c.id, connections.c.name)
         async with self._database.reading() as db:
-            once = await db.execute(daily.group_by(usage_daily.c.connection_id))
-            now = await db.execute(kept.where(connections.c.id.in_(connection_ids)))
-        return {row[0]: row[1] for row in [*once, *now]}
+            past = await db.execute(daily.group_by(usage_daily.c.connection_id))
+            present = await db.execute(current.where(connections.c.id.in_(connection_ids)))
+        return {row[0]: row[1] for row in [*past, *present]}
 
     async def spent_this_month(
         self, connection_ids: Sequence[str], now: datetime
     ) -> dict[str, float]:
-        """What each has cost since the month (UTC) began, in the currency of its prices."""
+        """Returns the cost of each connection this month (UTC), in the currency of its prices."""
         month = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         spent = dict.fromkeys(connection_ids, 0.0)
         async with self._snapshot() as db:
@@ -171,30 +174,33 @@ class Analytics:
         return spent
 
     async def latest(self, connection_id: str, limit: int = 50) -> tuple[UsageRecord, ...]:
-        """The last attempts on a connection, the newest first."""
+        """Returns the latest attempts on a connection, newest first."""
         async with self._database.reading() as db:
             return await log.read_latest(db, connection_id, limit)
 
     @asynccontextmanager
     async def _snapshot(self) -> AsyncIterator[AsyncConnection]:
-        """In which the summaries and where they end belong together."""
+        """Opens a transaction in which the summaries and their end position are consistent."""
         async with self._database.reading() as db:
             if self._database.dialect == "postgresql":
                 await db.execution_options(isolation_level="REPEATABLE READ")
             yield db
 
 
-# ── What is asked of the database ────────────────────────────────────────────────────────────────
+# ── Queries ──────────────────────────────────────────────────────────────────────────────────────
 
 
 class _Queries:
-    """The two questions for one answer. Each gives the values of `by`, then what is told of it."""
+    """Builds the two queries behind one result. Their first columns are the values of `by`."""
 
     def __init__(self, actor: Actor, span: Span, by: Sequence[GroupBy], dialect: Dialect) -> None:
-        self._actor, self._span, self._by, self._dialect = actor, span, by, dialect
+        self._actor = actor
+        self._span = span
+        self._by = by
+        self._dialect = dialect
 
     def sums(self, mark: int) -> CompoundSelect[Any]:
-        """The values of `by`, role, outcome, and `SUMS`."""
+        """Selects the values of `by`, role, outcome, and `SUMS`."""
         (table, _), tail = TABLES[self._span.unit], _tail(mark)
         key = *self._columns(table), table.c.role, table.c.outcome
         summed = select(*key, *(func.sum(table.c[name]) for name in SUMS))
@@ -205,7 +211,7 @@ class _Queries:
         )
 
     def times(self, mark: int) -> CompoundSelect[Any]:
-        """The values of `by`, measure, bucket, and how many."""
+        """Selects the values of `by`, measure, bucket, and number of attempts."""
         (_, table), tail = TABLES[self._span.unit], _tail(mark)
         key = *self._columns(table), table.c.measure, table.c.bucket
         counted = select(*key, func.sum(table.c.attempts))
@@ -213,8 +219,8 @@ class _Queries:
         for measure in MEASURES:
             bucket, latest = tail.c[f"{measure}_bucket"], self._columns(tail)
             counted = select(*latest, text_literal(measure), bucket, func.count())
-            came = *self._where(tail), bucket.is_not(None)
-            parts.append(counted.where(*came).group_by(*latest, bucket))
+            measured = *self._where(tail), bucket.is_not(None)
+            parts.append(counted.where(*measured).group_by(*latest, bucket))
         return union_all(*parts)
 
     def _columns(self, source: FromClause) -> list[ColumnElement[Any]]:
@@ -227,57 +233,62 @@ class _Queries:
 
     def _where(self, source: FromClause) -> list[ColumnElement[bool]]:
         c, span = source.c, self._span
-        asked = {name: getattr(span, name) for name in _FILTERS}
+        filters = {name: getattr(span, name) for name in _FILTERS}
         where = [c.at >= span.begins, c.at < span.ends]
-        where += [c[name] == value for name, value in asked.items() if value is not None]
+        where += [c[name] == value for name, value in filters.items() if value is not None]
         if self._actor.role != "admin":
-            seen = select(connections.c.id).where(visible_to(self._actor))
-            where.append(c.connection_id.in_(seen))
+            visible = select(connections.c.id).where(visible_to(self._actor))
+            where.append(c.connection_id.in_(visible))
         return where
 
 
 def _tail(mark: int) -> CTE:
-    """The log after the summaries. First and alone: by their ids, these are few; by their times or
-    connections, the database might think them fewer and read all of the log.
+    """Selects the part of the log after the summaries, as a materialized CTE.
+
+    Selected by id first, these are few rows. By time or connection, the database's planner may
+    underestimate them and read the whole log.
     """
     return select(usage).where(usage.c.id > mark).cte("tail").prefix_with("MATERIALIZED")
 
 
 def _floor(time: datetime, unit: TimeUnit) -> datetime:
-    begun = time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    return begun if unit == "hour" else begun.replace(hour=0)
+    hour = time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    return hour if unit == "hour" else hour.replace(hour=0)
 
 
-# ── What is made of the answers ──────────────────────────────────────────────────────────────────
+# ── Results ──────────────────────────────────────────────────────────────────────────────────────
 
 
 class _Accumulator:
+    """Adds up the rows of one group."""
+
     def __init__(self) -> None:
         self._sums: Counter[str] = Counter()
         self._outcomes: Counter[str] = Counter()
         self._roles: Counter[str] = Counter()
-        self._heard: Counter[str] = Counter()
+        self._delivered: Counter[str] = Counter()
         self.times: dict[str, Counter[int]] = {measure: Counter() for measure in MEASURES}
 
     def add(self, role: str, outcome: str, sums: Sequence[Any]) -> None:
-        told = dict(zip(SUMS, sums, strict=True))
-        for name, value in told.items():
+        values = dict(zip(SUMS, sums, strict=True))
+        for name, value in values.items():
             self._sums[name] += value  # PostgreSQL's sums may be Decimal; Figures has plain numbers
-        self._outcomes[outcome] += told["attempts"]
-        self._roles[role] += told["attempts"]
-        self._heard[role] += told["heard"]
+        self._outcomes[outcome] += values["attempts"]
+        self._roles[role] += values["attempts"]
+        self._delivered[role] += values["heard"]
 
     def figures(self) -> Figures:
-        sums, ended_well = self._sums, ("won", "lost", "cancelled")
+        sums = self._sums
+        no_failure = ("won", "lost", "cancelled")
         return Figures(
             requests=self._roles["first"],
             attempts=int(sums["attempts"]),
             outcomes=dict(sorted(self._outcomes.items())),
-            failed=sum(n for outcome, n in self._outcomes.items() if outcome not in ended_well),
+            failed=sum(n for outcome, n in self._outcomes.items() if outcome not in no_failure),
             failovers=self._roles["failover"],
             resumes=self._roles["resume"],
-            hedges_won=self._heard["hedge"],
-            hedges_lost=self._roles["hedge"] - self._heard["hedge"],
+            hedges_won=self._delivered["hedge"],
+            hedges_lost=self._roles["hedge"] - self._delivered["hedge"],
             silence_avoided=float(sums["silence_avoided"]),
             tokens_in=int(sums["tokens_in"]),
             tokens_out=int(sums["tokens_out"]),

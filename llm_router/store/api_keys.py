@@ -1,4 +1,4 @@
-"""API keys and sign-ins in the database: who asks."""
+"""Stores API keys and sign-ins, and authenticates requests by them."""
 
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -19,14 +19,14 @@ from llm_router.store.key_format import NewKey, digest, key_id, make_key, matche
 from llm_router.store.tables import api_keys, counters, sign_ins
 
 SIGN_IN_LIFETIME = timedelta(hours=12)
-_NOTED_EVERY = timedelta(minutes=1)
-"""How exactly it is known when a key was last used: a write for each request costs too much."""
+_LAST_USED_PRECISION = timedelta(minutes=1)
+"""Precision of `last_used_at`: a write for each request would cost too much."""
 _K = api_keys.c
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """A key as it is kept: all but the secret. `created_by` is the name of who made it."""
+    """A stored key, without its secret. `created_by` is the name of the actor who made it."""
 
     id: str
     name: str
@@ -45,13 +45,14 @@ class ApiKey:
 
 
 class ApiKeys:
-    """The keys of the gateway, and the sign-ins made with them. Every change is audited.
+    """The API keys of the gateway, and the sign-ins made with them. Every change is audited.
 
-    Raises ForbiddenError for who may not administer, and StoreError for what the database does.
+    Raises ForbiddenError for an actor who may not administer, and StoreError for a database fault.
     """
 
     def __init__(self, database: Database, clock: Clock | None = None) -> None:
-        self._database, self._clock = database, clock or SystemClock()
+        self._database = database
+        self._clock = clock or SystemClock()
 
     async def add(
         self,
@@ -63,7 +64,7 @@ class ApiKeys:
         team: str = "",
         expires_at: datetime | None = None,
     ) -> tuple[ApiKey, str]:
-        """The key as it is kept, and the key itself, which is shown this once."""
+        """Adds a key; returns its record and its text, which can never be read again."""
         _require_administrator(actor)
         now = self._now()
         if expires_at is not None and expires_at <= now:
@@ -87,16 +88,16 @@ class ApiKeys:
     async def find(
         self, actor: Actor, *, limit: int = 50, offset: int = 0
     ) -> tuple[tuple[ApiKey, ...], int]:
-        """The latest first, revoked ones too, and how many there are in all."""
+        """Lists keys, newest first, revoked ones included, and the number of all keys."""
         _require_administrator(actor)
-        wanted = select(api_keys).order_by(_K.created_at.desc(), _K.id)
+        query = select(api_keys).order_by(_K.created_at.desc(), _K.id)
         async with self._database.reading() as db:
             total = (await db.execute(select(func.count()).select_from(api_keys))).scalar_one()
-            rows = (await db.execute(wanted.limit(limit).offset(offset))).mappings().all()
+            rows = (await db.execute(query.limit(limit).offset(offset))).mappings().all()
         return tuple(_key(row) for row in rows), total
 
     async def revoke(self, actor: Actor, id_: str) -> None:
-        """From now on neither the key nor a sign-in made with it counts. Raises NotFoundError."""
+        """Revokes a key and ends all sign-ins made with it. Raises NotFoundError."""
         _require_administrator(actor)
         now = self._now()
         revoked = update(api_keys).where(_K.id == id_, _K.revoked_at.is_(None))
@@ -107,15 +108,16 @@ class ApiKeys:
             await audit.write(db, [actor.audit_entry("revoke", ("api_key", id_), now)])
 
     async def authenticate(self, text: str) -> ApiKey | None:
-        """Whose key this is; None for one that is unknown, revoked or expired."""
+        """Returns the record of a key, or None if it is unknown, revoked or expired."""
         if (name := key_id(text)) is None:
             return None
-        kept = await self._one(select(api_keys).where(_K.id == name))
-        return _key(kept) if kept and matches(text, kept["hash"]) else None
+        row = await self._find_valid(select(api_keys).where(_K.id == name))
+        return _key(row) if row and matches(text, row["hash"]) else None
 
     async def sign_in(self, key: ApiKey, origin: str) -> tuple[str, datetime]:
-        """What stands for the key for a while, as a cookie does, and until when."""
-        now, cookie = self._now(), secrets.token_urlsafe(32)
+        """Starts a sign-in; returns its cookie and the time at which it expires."""
+        now = self._now()
+        cookie = secrets.token_urlsafe(32)
         until = min(filter(None, (now + SIGN_IN_LIFETIME, key.expires_at)))
         row = {
             "hash": digest(cookie), "api_key_id": key.id, "created_at": now, "expires_at": until,
@@ -129,10 +131,10 @@ class ApiKeys:
         return cookie, until
 
     async def authenticate_sign_in(self, cookie: str) -> ApiKey | None:
-        """Who signed in and got this; None when it is unknown or over, or its key revoked."""
-        kept = select(api_keys).join(sign_ins, sign_ins.c.api_key_id == _K.id)
-        kept = kept.where(sign_ins.c.hash == digest(cookie), sign_ins.c.expires_at > self._now())
-        row = await self._one(kept)
+        """Returns the key of a sign-in, or None if it is unknown or expired, or its key revoked."""
+        query = select(api_keys).join(sign_ins, sign_ins.c.api_key_id == _K.id)
+        query = query.where(sign_ins.c.hash == digest(cookie), sign_ins.c.expires_at > self._now())
+        row = await self._find_valid(query)
         return None if row is None else _key(row)
 
     async def sign_out(self, cookie: str, actor: Actor) -> None:
@@ -145,15 +147,16 @@ class ApiKeys:
                     db, [actor.audit_entry("sign out", ("api_key", key), self._now())]
                 )
 
-    async def add_first(self, keep: Callable[[str], None]) -> bool:
-        """Make an admin key if none works, so that nobody is locked out; whether one was made.
+    async def add_first(self, save: Callable[[str], None]) -> bool:
+        """Adds an admin key if no valid one exists; returns whether one was added.
 
-        `keep` puts the key where a person finds it; the key counts once that is done. Processes
-        that start at once make one key.
+        `save` puts the key where a person finds it; the key is committed after that. Processes that
+        start at the same time add only one key.
         """
-        now, made = self._now(), make_key()
-        admins = select(_K.id).where(_K.role == "admin", _works(now))
-        async with self._one_by_one() as db:
+        now = self._now()
+        made = make_key()
+        admins = select(_K.id).where(_K.role == "admin", _is_valid(now))
+        async with self._exclusive() as db:
             if (await db.execute(admins.limit(1))).first():
                 return False
             key = ApiKey(
@@ -165,26 +168,28 @@ class ApiKeys:
                 created_at=now,
             )
             await _add(db, SYSTEM, key, made)
-            keep(made.text)
+            save(made.text)
         return True
 
     async def note(self, entry: AuditEntry) -> None:
-        """Write down what was done with a connection's key, which changes nothing stored."""
+        """Writes an entry about an action that changes nothing stored, such as a use of a key."""
         async with self._database.writing() as db:
             await audit.write(db, [entry])
 
-    async def _one(self, wanted: Select[tuple[object, ...]]) -> RowMapping | None:
+    async def _find_valid(self, query: Select[tuple[object, ...]]) -> RowMapping | None:
         now = self._now()
         async with self._database.reading() as db:
-            row = (await db.execute(wanted.where(_works(now)))).mappings().one_or_none()
-        if row and (row["last_used_at"] is None or row["last_used_at"] < now - _NOTED_EVERY):
+            row = (await db.execute(query.where(_is_valid(now)))).mappings().one_or_none()
+        if row and (
+            row["last_used_at"] is None or row["last_used_at"] < now - _LAST_USED_PRECISION
+        ):
             used = update(api_keys).where(_K.id == row["id"]).values(last_used_at=now)
             async with self._database.writing() as db:
                 await db.execute(used)
         return row
 
     @asynccontextmanager
-    async def _one_by_one(self) -> AsyncIterator[AsyncConnection]:
+    async def _exclusive(self) -> AsyncIterator[AsyncConnection]:
         async with self._database.writing() as db:
             if self._database.dialect == "postgresql":  # SQLite has one writer in any case
                 await db.execute(select(counters).with_for_update())
@@ -197,9 +202,9 @@ class ApiKeys:
 async def _add(db: AsyncConnection, actor: Actor, key: ApiKey, made: NewKey) -> None:
     row = {field.name: getattr(key, field.name) for field in fields(ApiKey)}
     await db.execute(api_keys.insert(), row | {"hash": made.digest})
-    what = {name: row[name] for name in ("name", "role", "owner", "team")}
+    facts = {name: row[name] for name in ("name", "role", "owner", "team")}
     await audit.write(
-        db, [actor.audit_entry("add", ("api_key", key.id), key.created_at, after=what)]
+        db, [actor.audit_entry("add", ("api_key", key.id), key.created_at, after=facts)]
     )
 
 
@@ -207,7 +212,7 @@ def _key(row: RowMapping) -> ApiKey:
     return ApiKey(**{field.name: row[field.name] for field in fields(ApiKey)})
 
 
-def _works(now: datetime) -> ColumnElement[bool]:
+def _is_valid(now: datetime) -> ColumnElement[bool]:
     return and_(_K.revoked_at.is_(None), or_(_K.expires_at.is_(None), _K.expires_at > now))
 
 

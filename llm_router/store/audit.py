@@ -1,4 +1,4 @@
-"""The audit log in the database: written in the transaction of what it tells of."""
+"""Writes and reads the audit log. Entries are written in the transaction of the audited change."""
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -8,7 +8,7 @@ from llm_router.store.tables import audit_log
 
 
 async def write(connection: AsyncConnection, entries: list[AuditEntry]) -> None:
-    """In the transaction of what was done. The entries come from `Actor.did`."""
+    """Writes entries, made by `Actor.audit_entry`, in the transaction of `connection`."""
     rows = [{name: getattr(entry, name) for name in AuditEntry.__slots__} for entry in entries]
     await connection.execute(audit_log.insert(), rows)
 
@@ -16,9 +16,9 @@ async def write(connection: AsyncConnection, entries: list[AuditEntry]) -> None:
 async def read(
     connection: AsyncConnection, target: str | None, limit: int, offset: int = 0
 ) -> tuple[AuditEntry, ...]:
-    """The latest first."""
-    wanted = select(audit_log).order_by(audit_log.c.id.desc()).limit(limit).offset(offset)
+    """Returns the latest entries first, or only those about the id `target`."""
+    query = select(audit_log).order_by(audit_log.c.id.desc()).limit(limit).offset(offset)
     if target is not None:
-        wanted = wanted.where(audit_log.c.target == target)
-    rows = (await connection.execute(wanted)).mappings()
+        query = query.where(audit_log.c.target == target)
+    rows = (await connection.execute(query)).mappings()
     return tuple(AuditEntry(**{name: row[name] for name in AuditEntry.__slots__}) for row in rows)

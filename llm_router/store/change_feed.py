@@ -1,4 +1,4 @@
-"""Hearing of changes: PostgreSQL tells (LISTEN), SQLite is asked twice a second."""
+"""Follows the revision of the connections: PostgreSQL notifies (LISTEN), SQLite is polled."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -14,82 +14,83 @@ from llm_router.periodic import OutageLog
 from llm_router.store.database import Database
 
 CHANNEL = "llm_connections"
-_ASKED_EVERY = 0.5
-"""Seconds; a look costs a fraction of a millisecond."""
-_ASKED_ALL_THE_SAME = 5.0
-"""Seconds after which PostgreSQL is asked though it told nothing: a line may be dead unnoticed."""
-_TRIED_AGAIN_AFTER = 1.0
+_SQLITE_POLL_INTERVAL = 0.5
+"""Seconds between reads, each of which takes a fraction of a millisecond."""
+_POSTGRESQL_POLL_INTERVAL = 5.0
+"""Seconds after which the revision is read without a notification: a connection may die unnoticed.
+"""
+_RETRY_DELAY = 1.0  # s
 
 
 @dataclass
 class _ChangeSignal:
-    patience: float
-    """Seconds to wait for it before looking all the same."""
-    rung: asyncio.Event = field(default_factory=asyncio.Event)
-    is_cut: bool = False
+    poll_interval: float
+    """Seconds to wait for a notification before the revision is read without one."""
+    event: asyncio.Event = field(default_factory=asyncio.Event)
+    is_disconnected: bool = False
 
-    def ring(self, *_: object) -> None:
-        self.rung.set()
+    def notify(self, *_: object) -> None:
+        self.event.set()
 
-    def cut(self, *_: object) -> None:
-        self.is_cut = True
-        self.rung.set()
+    def disconnect(self, *_: object) -> None:
+        self.is_disconnected = True
+        self.event.set()
 
     async def wait(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(self.patience):
-                await self.rung.wait()
-        self.rung.clear()
+            async with asyncio.timeout(self.poll_interval):
+                await self.event.wait()
+        self.event.clear()
 
 
 async def notify(connection: AsyncConnection, revision: int) -> None:
-    """In the transaction of the change; it is heard when that is kept."""
+    """Notifies listeners in the transaction of the change; they hear it when that is committed."""
     if connection.dialect.name == "postgresql":
-        told = {"channel": CHANNEL, "revision": str(revision)}
-        await connection.execute(text("SELECT pg_notify(:channel, :revision)"), told)
+        parameters = {"channel": CHANNEL, "revision": str(revision)}
+        await connection.execute(text("SELECT pg_notify(:channel, :revision)"), parameters)
 
 
 async def follow_revisions(
     database: Database, read: Callable[[], Awaitable[int]]
 ) -> AsyncGenerator[int, None]:
-    """As `ConnectionStore.changes` promises."""
-    seen: int | None = None
+    """Implements `ConnectionStore.changes`."""
+    latest: int | None = None
     outage = OutageLog(
         "changes of connections are not noticed until the database answers again",
         "changes of connections are noticed again",
     )
     while True:
         try:
-            async with _change_signal(database) as bell:
-                while not bell.is_cut:
+            async with _change_signal(database) as signal:
+                while not signal.is_disconnected:
                     revision = await read()
                     outage.succeeded()
-                    # Not only a later one: a database put back from a copy is a change too.
-                    if revision != seen:
-                        seen = revision
+                    # An earlier revision counts too: a database may be restored from a copy.
+                    if revision != latest:
+                        latest = revision
                         yield revision
-                    await bell.wait()
+                    await signal.wait()
         except StoreError as error:
             outage.failed(error)
-        await asyncio.sleep(_TRIED_AGAIN_AFTER)
+        await asyncio.sleep(_RETRY_DELAY)
 
 
 @asynccontextmanager
 async def _change_signal(database: Database) -> AsyncIterator[_ChangeSignal]:
     if database.dialect == "sqlite":
-        yield _ChangeSignal(_ASKED_EVERY)
+        yield _ChangeSignal(_SQLITE_POLL_INTERVAL)
         return
-    bell = _ChangeSignal(_ASKED_ALL_THE_SAME)
+    signal = _ChangeSignal(_POSTGRESQL_POLL_INTERVAL)
     with database.translated_errors():
         connection = await database.engine.connect()
     try:
         with database.translated_errors():
             driver: Any = (await connection.get_raw_connection()).driver_connection
-            driver.add_termination_listener(bell.cut)
-            await driver.add_listener(CHANNEL, bell.ring)
-        yield bell
+            driver.add_termination_listener(signal.disconnect)
+            await driver.add_listener(CHANNEL, signal.notify)
+        yield signal
     finally:
-        # Not back to the others: it would go on listening.
-        with suppress(Exception):  # it may be gone already, and is given up either way
+        # Not returned to the pool, where it would go on listening.
+        with suppress(Exception):  # it may be closed already, and is discarded either way
             await connection.invalidate()
         await connection.close()

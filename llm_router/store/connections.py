@@ -1,4 +1,4 @@
-"""ConnectionStore in a database."""
+"""Implements ConnectionStore in a database."""
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -31,7 +31,7 @@ from llm_router.store.usage import touch
 
 _C = connections.c
 _REVISION = select(counters.c.value).where(counters.c.name == "connections")
-_SHOWN = tuple(field.name for field in fields(Connection) if field.name not in SECRET_FIELDS)
+_COLUMNS = tuple(field.name for field in fields(Connection) if field.name not in SECRET_FIELDS)
 _TUPLES = ("tags", "header_names")
 
 
@@ -39,7 +39,7 @@ _TUPLES = ("tags", "header_names")
 async def open_store(
     url: str, vault: Vault, clock: Clock | None = None
 ) -> AsyncIterator["SqlConnectionStore"]:
-    """A store over the database at `url`, brought up to date; closed at the end of the block."""
+    """Opens a store over the database at `url`, migrates it, and closes it after the block."""
     database = Database(url)
     try:
         await migrate(database)
@@ -49,15 +49,16 @@ async def open_store(
 
 
 class SqlConnectionStore:
-    """A `ConnectionStore`. The database, which stays open, must have been migrated.
+    """A `ConnectionStore` over a migrated database, which its owner closes.
 
-    Every change begins by taking hold of the revision. That is the queue in which writers wait for
-    each other, in any number of processes, so that none meets a deadlock or a half-made change.
+    Every change begins by locking the revision. So writers wait for each other, in any number of
+    processes, and none meets a deadlock or a half-made change.
     """
 
     def __init__(self, database: Database, vault: Vault, clock: Clock | None = None) -> None:
         self.database = database
-        self.vault, self._clock = vault, clock or SystemClock()
+        self.vault = vault
+        self._clock = clock or SystemClock()
 
     async def add(self, actor: Actor, new: Sequence[Connection]) -> tuple[Connection, ...]:
         return await self.apply(actor, new)
@@ -74,11 +75,11 @@ class SqlConnectionStore:
     async def find(self, actor: Actor, query: Query, *, secrets: bool = False) -> Page:
         if secrets:
             rules.require(actor, "use")
-        wanted = and_(visible_to(actor), *_conditions(query, self.database.dialect))
-        rows = select(connections).where(wanted).limit(query.limit).offset(query.offset)
+        matching = and_(visible_to(actor), *_conditions(query, self.database.dialect))
+        rows = select(connections).where(matching).limit(query.limit).offset(query.offset)
         rows = _ordered(rows, query, self.database.dialect)
         async with self.database.reading() as db:
-            count = select(func.count()).select_from(connections).where(wanted)
+            count = select(func.count()).select_from(connections).where(matching)
             total = (await db.execute(count)).scalar_one()
             found = (await db.execute(rows)).mappings().all()
         items, unreadable = [], {}
@@ -108,7 +109,9 @@ class SqlConnectionStore:
     async def apply(self, actor: Actor, steps: Sequence[Step]) -> tuple[Connection, ...]:
         if not steps:
             return ()
-        now, kept, entries = self._now(), list[Connection](), list[AuditEntry]()
+        now = self._now()
+        results: list[Connection] = []
+        entries: list[AuditEntry] = []
         async with self._changing() as db:
             for step in steps:
                 entry: AuditEntry | None
@@ -116,15 +119,15 @@ class SqlConnectionStore:
                     entry = await self._remove(db, actor, step, now)
                 elif isinstance(step, Change):
                     changed, entry = await self._change(db, actor, step, now)
-                    kept.append(changed)
+                    results.append(changed)
                 else:
                     added, entry = await self._add(db, actor, step, now)
-                    kept.append(added)
+                    results.append(added)
                 if entry:
                     entries.append(entry)
             if entries:
-                await _keep(db, entries)
-        return tuple(kept)
+                await _finish(db, entries)
+        return tuple(results)
 
     async def record_check(
         self, actor: Actor, connection_id: str, check: Check, options: HealthOptions
@@ -139,13 +142,13 @@ class SqlConnectionStore:
             verdict = assess(stored, await history.read_evidence(db, stored, options), options)
             if verdict.is_lasting:
                 verdict = deactivate_if_replaceable(stored, verdict, await _active(db))
-            if not (judged := rules.apply_verdict(actor, stored, verdict, self._now())):
+            if not (changed := rules.apply_verdict(actor, stored, verdict, self._now())):
                 return stored
-            new, entry = judged
+            new, entry = changed
             values = {name: getattr(new, name) for name in rules.VERDICT_FIELDS}
             await db.execute(update(connections).where(_C.id == connection_id).values(values))
             await outbox.enqueue_status_change(db, stored, new, entry.at)
-            await _keep(db, [entry])
+            await _finish(db, [entry])
         return new
 
     async def checks(
@@ -191,12 +194,12 @@ class SqlConnectionStore:
         if (new.owner, new.name) != (stored.owner, stored.name):
             await _refuse_taken(db, new)
         row = self._row(new)
-        # When it was used meanwhile, and secrets that were not given, stay as they are.
-        kept = {
+        # The time of last use and secrets that were not given stay unchanged.
+        unchanged = {
             "last_used_at",
             *(f"{name}_sealed" for name in SECRET_FIELDS if name not in step.changes),
         }
-        values = {name: value for name, value in row.items() if name not in kept}
+        values = {name: value for name, value in row.items() if name not in unchanged}
         await db.execute(update(connections).where(_C.id == step.id).values(values))
         await outbox.enqueue_status_change(db, stored, new, now)
         changed = rules.changed_facts(stored, new, step.changes)
@@ -223,7 +226,7 @@ class SqlConnectionStore:
 
     def _row(self, connection: Connection) -> dict[str, Any]:
         shown = connection.without_secrets()
-        row = {name: getattr(shown, name) for name in _SHOWN}
+        row = {name: getattr(shown, name) for name in _COLUMNS}
         row |= {name: list(row[name]) for name in _TUPLES}
         row["extra_body"] = dict(row["extra_body"])
         headers = json.dumps(dict(connection.headers)) if connection.headers else None
@@ -248,8 +251,8 @@ class SqlConnectionStore:
 
 
 def connection_from_row(row: RowMapping) -> Connection:
-    """Without its secrets. Raises ConfigurationError for one that was written over by hand."""
-    values = {name: row[name] for name in _SHOWN}
+    """Makes a record without secrets. Raises ConfigurationError for a row edited by hand."""
+    values = {name: row[name] for name in _COLUMNS}
     return Connection(**values | {name: tuple(values[name]) for name in _TUPLES})
 
 
@@ -258,30 +261,30 @@ def _connection(row: RowMapping | None) -> Connection | None:
 
 
 async def _row(db: AsyncConnection, connection_id: str) -> RowMapping | None:
-    wanted = select(connections).where(_C.id == connection_id)
-    return (await db.execute(wanted)).mappings().one_or_none()
+    query = select(connections).where(_C.id == connection_id)
+    return (await db.execute(query)).mappings().one_or_none()
 
 
 async def _active(db: AsyncConnection) -> list[Connection]:
     rows = (await db.execute(select(connections).where(_C.is_active))).mappings()
     active = []
     for row in rows:
-        with suppress(ConfigurationError):  # written over by hand: it stands in for nobody
+        with suppress(ConfigurationError):  # a row edited by hand replaces no other
             active.append(connection_from_row(row))
     return active
 
 
-async def _keep(db: AsyncConnection, entries: list[AuditEntry]) -> None:
-    """What every change ends with: it is written down, and others hear of it."""
+async def _finish(db: AsyncConnection, entries: list[AuditEntry]) -> None:
+    """Ends a change: writes its audit entries, and increases and announces the revision."""
     await audit.write(db, entries)
-    raised = update(counters).where(counters.c.name == "connections")
-    raised = raised.values(value=counters.c.value + 1)
-    revision = await db.execute(raised.returning(counters.c.value))
+    increase = update(counters).where(counters.c.name == "connections")
+    increase = increase.values(value=counters.c.value + 1)
+    revision = await db.execute(increase.returning(counters.c.value))
     await feed.notify(db, revision.scalar_one())
 
 
 async def _refuse_taken(db: AsyncConnection, connection: Connection) -> None:
-    """Nobody else can take it in between: writers come one after the other."""
+    """Raises TakenError for an id or name in use; writers take turns, so none can take it later."""
     taken = and_(_C.owner == connection.owner, _C.name == connection.name, _C.id != connection.id)
     if connection.version == 1:
         taken = or_(taken, _C.id == connection.id)
@@ -293,7 +296,7 @@ async def _refuse_taken(db: AsyncConnection, connection: Connection) -> None:
 
 
 def visible_to(actor: Actor) -> ColumnElement[bool]:
-    """`access.sees`, as a condition."""
+    """Returns the condition for the connections that the actor may see, as `access.can_see`."""
     if actor.role == "admin":
         return true()
     own = _C.owner == actor.owner if actor.owner else false()
@@ -322,7 +325,7 @@ def _conditions(query: Query, dialect: Dialect) -> list[ColumnElement[bool]]:
 
 
 def _ordered(rows: Select[Any], query: Query, dialect: Dialect) -> Select[Any]:
-    """The same order everywhere: that of code points, whatever the database's language."""
+    """Sorts by code point, so that the order does not depend on the database's locale."""
     column = _C["search" if query.sort == "name" else query.sort]
     if query.sort in {"name", "status"}:
         key: ColumnElement[Any] = _by_code_point(column, dialect)

@@ -1,4 +1,4 @@
-"""Secrets at rest: sealed, bound to their place, and opened by whoever holds the master key."""
+"""Encrypts secrets at rest with the master keys, each bound to its place in the database."""
 
 import json
 import logging
@@ -19,33 +19,33 @@ _HEADER = (
     "# Keep a copy somewhere else. To change it, put a new line above the old one, restart what\n"
     "# runs, and then: llm-router keys rotate\n"
 )
-_NO_KEY = (
-    "is no master key (32 bytes in URL-safe base64); make one with "
+_INVALID_KEY = (
+    "is not a master key (32 bytes in URL-safe base64); make one with "
     "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
 )
 
 
 class Vault:
-    """Seals texts with the first of `keys` and opens what any of them has sealed (MultiFernet).
+    """Seals (encrypts) texts with the first of `keys` and opens them with any (MultiFernet).
 
-    A value is bound to its place, such as "llm_connections:7:api_key", so that one copied into
-    another row is refused. Fernet itself has no associated data; the place is therefore sealed
-    beside the text, and compared on opening. `source` says where the keys are, for errors.
-    Raises ConfigurationError for keys that are none.
+    A value is bound to its place, such as "llm_connections:7:api_key", so that a value copied into
+    another row is refused. Fernet itself has no associated data; so the place is sealed together
+    with the text, and compared on opening. `source` names the origin of the keys in errors. Raises
+    ConfigurationError for invalid keys.
     """
 
     def __init__(self, keys: Sequence[str], *, source: str = "the master keys") -> None:
         if not keys:
             raise ConfigurationError(f"{source}: there is none; give at least one")
         self._source = source
-        self._ciphers = [_cipher(key, place, source) for place, key in enumerate(keys, start=1)]
+        self._ciphers = [_cipher(key, number, source) for number, key in enumerate(keys, start=1)]
         self._all = MultiFernet(self._ciphers)
 
     def seal(self, text: str, *, bound_to: str) -> str:
         return self._all.encrypt(json.dumps({"for": bound_to, "text": text}).encode()).decode()
 
     def open(self, sealed: str, *, bound_to: str) -> str:
-        """Raises SealError for what was changed, moved, or sealed under a key that is not here."""
+        """Decrypts a value; raises SealError if it was changed or moved, or its key is missing."""
         try:
             inside = json.loads(self._all.decrypt(sealed.encode()))
             place, text = inside["for"], str(inside["text"])
@@ -62,7 +62,7 @@ class Vault:
         return text
 
     def needs_resealing(self, sealed: str) -> bool:
-        """Whether another key than the first has sealed it. Says nothing of who can open it."""
+        """Returns whether the value was not sealed with the first key, whether or not it opens."""
         try:
             self._ciphers[0].decrypt(sealed.encode())
         except (InvalidToken, ValueError):
@@ -70,9 +70,9 @@ class Vault:
         return False
 
     def reseal(self, sealed: str, *, bound_to: str) -> str:
-        """The same value under the first key. Raises SealError as `open` does.
+        """Seals the same value with the first key. Raises SealError as `open` does.
 
-        Rotation may stop anywhere and be run again: while both keys are held, either form opens.
+        A rotation may stop anywhere and be run again: with both keys, either form opens.
         """
         return self.seal(self.open(sealed, bound_to=bound_to), bound_to=bound_to)
 
@@ -80,33 +80,33 @@ class Vault:
         return f"<Vault of {len(self._ciphers)} keys>"
 
 
-def load_vault(keys: Sequence[str], key_file: Path, *, may_make: bool = True) -> Vault:
-    """The vault of `keys`, or, where none is given, of those in `key_file`, one a line.
+def load_vault(keys: Sequence[str], key_file: Path, *, may_create: bool = True) -> Vault:
+    """Makes a vault of `keys`, or without any, of the keys in `key_file`, one a line.
 
-    Where there is neither, a key is made and written to the file, which its owner alone can read;
-    the log says so. Processes that start at once end up with the same key. With `may_make` False,
-    right where a database already holds sealed values, a missing file is a ConfigurationError.
+    If there is neither, a key is made and written to the file, readable only by its owner, and the
+    log says so. Processes that start at the same time get the same key. With `may_create` False,
+    for a database that already has sealed values, a missing file is a ConfigurationError.
 
-    Reads and writes files: call it before the loop runs, or in a thread.
+    Blocks on file access: call it before the loop runs, or in a thread.
     """
     if keys:
         return Vault(keys)
     try:
         if not key_file.exists():
-            if not may_make:
+            if not may_create:
                 raise ConfigurationError(
                     f"the master key {key_file} is not there, and the database holds keys sealed"
                     " under it; put the file back from a copy, or name where it is"
                 )
             _make_key_file(key_file)
         lines = key_file.read_text(encoding="ascii").splitlines()
-        open_to_all = key_file.stat().st_mode & 0o077
+        is_shared = key_file.stat().st_mode & 0o077
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"the master key {key_file} cannot be read or made ({error}); let this user write"
             " there, name another file, or give the key itself"
         ) from error
-    if open_to_all and os.name == "posix":
+    if is_shared and os.name == "posix":
         _logger.warning(
             "the master key %s can be read by other users; chmod 600 closes it", key_file
         )
@@ -114,16 +114,16 @@ def load_vault(keys: Sequence[str], key_file: Path, *, may_make: bool = True) ->
     return Vault(found, source=str(key_file))
 
 
-def _cipher(key: str, place: int, source: str) -> Fernet:
+def _cipher(key: str, number: int, source: str) -> Fernet:
     try:
         return Fernet(key)
     except ValueError:
-        # Not chained, and not quoted: it may be a key with one letter wrong.
-        raise ConfigurationError(f"{source}: number {place} {_NO_KEY}") from None
+        # Neither chained nor quoted: it may be a key with a typing error.
+        raise ConfigurationError(f"{source}: number {number} {_INVALID_KEY}") from None
 
 
 def _make_key_file(path: Path) -> None:
-    """Written whole under another name, then linked: whoever comes second finds it complete."""
+    """Writes the file under another name, then links it, so that others find it complete."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # O_EXCL, 0600
     try:
@@ -131,7 +131,7 @@ def _make_key_file(path: Path) -> None:
             file.write(f"{_HEADER}{Fernet.generate_key().decode()}\n")
             file.flush()
             os.fsync(file.fileno())
-        with suppress(FileExistsError):  # another process was first: its key is the one
+        with suppress(FileExistsError):  # another process was first; its key counts
             path.hardlink_to(draft)
             _logger.warning(
                 "made a master key for the API keys in the database: %s; keep a copy of this file,"
@@ -143,6 +143,6 @@ def _make_key_file(path: Path) -> None:
     if os.name == "posix":
         folder = os.open(path.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)  # the name, too, is there after a power cut
+            os.fsync(folder)  # makes the name survive a power cut, too
         finally:
             os.close(folder)

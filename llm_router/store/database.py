@@ -1,4 +1,4 @@
-"""One database by one URL: SQLite in a file, or PostgreSQL. How it is opened, read and written."""
+"""Opens one database by URL, SQLite in a file or PostgreSQL, and runs its transactions."""
 
 import asyncio
 import os
@@ -22,12 +22,12 @@ from llm_router.errors import ConfigurationError, StoreError
 Dialect = Literal["sqlite", "postgresql"]
 
 _BEGIN = "sqlite_begin"
-_OPEN_AGAIN_AFTER = 0.02
-"""Seconds between tries while another process makes the file, which SQLite does not wait for."""
-_KEPT_OPEN = 5
-"""Connections for whoever asks next."""
-_CONNECT_WITHIN = 10
-"""Seconds PostgreSQL may take to answer at all."""
+_SQLITE_RETRY_DELAY = 0.02
+"""Seconds between attempts while another process makes the file: SQLite does not wait for that."""
+_POOL_SIZE = 5
+"""Idle connections that stay open for the next query."""
+_CONNECT_TIMEOUT = 10
+"""Time limit (s) for connecting to PostgreSQL."""
 _REMEDIES = {
     "no such table": "run `llm-router migrate`",
     "no such column": "run `llm-router migrate`",
@@ -48,50 +48,50 @@ _REMEDIES = {
     "gaierror": "check the address in the URL",
     "Timeout": "check that it runs and is not overloaded",
 }
-"""What to do, by a word of the error's kind or text."""
+"""Remedy by a word of the error's type or message."""
 
 
 class Database:
-    """Opened when first used. Any number of processes may use it at once, and be killed.
+    """A database that opens at its first use. Processes may share it and be killed at any time.
 
-    A SQLite file is made with its folder if need be; only its owner can read what is made. It is
-    written by one at a time; others wait their turn for up to `patience` seconds. Times out and
-    faults are StoreError, which names the database without its password. A URL that cannot work
-    is a ConfigurationError.
+    A SQLite file and its folder are made if missing, readable only by their owner. SQLite has one
+    writer at a time; others wait for up to `patience` seconds. Raises StoreError for timeouts and
+    faults, which names the database without its password, and ConfigurationError for an invalid
+    URL.
 
-    `most`: connections to it that are open at once; whoever follows changes keeps one.
+    `max_connections`: connections open at once; each subscriber to changes holds one.
     """
 
-    def __init__(self, url: str, *, patience: float = 30.0, most: int = 15) -> None:
-        self.url = _understood(url)
+    def __init__(self, url: str, *, patience: float = 30.0, max_connections: int = 15) -> None:
+        self.url = _parse_url(url)
         self.dialect: Dialect = (
             "sqlite" if self.url.drivername.startswith("sqlite") else "postgresql"
         )
         self.display_url = self.url.render_as_string(hide_password=True)
-        self.engine = _engine(self.url, patience, most)
+        self.engine = _engine(self.url, patience, max_connections)
         self._writing = self.engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
-        self._turn = asyncio.Lock()
+        self._write_lock = asyncio.Lock()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """For questions only; what is written in it is given up."""
+        """Opens a transaction for reading only; it is always rolled back."""
         with self.translated_errors():
             async with self.engine.connect() as connection:
                 yield connection
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction: kept at the end of the block, given up if it raises or is cancelled."""
+        """Opens a transaction: commits after the block, rolls back on an error or cancellation."""
         with self.translated_errors():
             async with AsyncExitStack() as stack:
                 if self.dialect == "sqlite":
-                    # In turn here, so that only processes compete, which SQLite lets nobody win.
-                    await stack.enter_async_context(self._turn)
+                    # A lock within the process, since SQLite is unfair to competing writers.
+                    await stack.enter_async_context(self._write_lock)
                 yield await stack.enter_async_context(self._writing.begin())
 
     @contextmanager
     def translated_errors(self) -> Iterator[None]:
-        """Turns what the database does wrong into a StoreError."""
+        """Raises StoreError in place of any error of the database."""
         try:
             yield
         except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
@@ -101,12 +101,12 @@ class Database:
         await self.engine.dispose()
 
 
-def _understood(url: str) -> URL:
-    """The URL with the driver we use, whichever way it was written."""
+def _parse_url(url: str) -> URL:
+    """Parses a URL and sets the driver that we use."""
     try:
         parsed = make_url(url)
     except ArgumentError:
-        # Not chained and not quoted: it may hold a password.
+        # Neither chained nor quoted: the URL may hold a password.
         raise ConfigurationError(
             "the database URL must look like sqlite:///path/to/file or "
             "postgresql://user:password@host/name"
@@ -129,20 +129,20 @@ def _understood(url: str) -> URL:
     )
 
 
-def _engine(url: URL, patience: float, most: int) -> AsyncEngine:
-    kept = min(most, _KEPT_OPEN)
+def _engine(url: URL, patience: float, max_connections: int) -> AsyncEngine:
+    pool_size = min(max_connections, _POOL_SIZE)
     common: Mapping[str, Any] = {
         "hide_parameters": True,  # they may be secret; an error must not show them
         "pool_timeout": patience,
-        "pool_size": kept,
-        "max_overflow": most - kept,
+        "pool_size": pool_size,
+        "max_overflow": max_connections - pool_size,
     }
     if url.drivername.startswith("postgresql"):
         return create_async_engine(
             url,
-            pool_pre_ping=True,  # a restarted server must not cost somebody a request
+            pool_pre_ping=True,  # so that a restart of the server fails no request
             connect_args={
-                "timeout": _CONNECT_WITHIN,
+                "timeout": _CONNECT_TIMEOUT,
                 "server_settings": {"application_name": "patchbay"},
             },
             **common,
@@ -151,12 +151,12 @@ def _engine(url: URL, patience: float, most: int) -> AsyncEngine:
 
     async def connect() -> aiosqlite.Connection:
         connection = aiosqlite.Connection(lambda: _open(path, patience), iter_chunk_size=64)
-        thread = connection._thread  # noqa: SLF001  it tells nobody else when it is done
+        thread = connection._thread  # noqa: SLF001  the only way to wait for its end
         thread.daemon = True  # as SQLAlchemy does: no exit is held up
         try:
             return await connection
         except BaseException:
-            # What it says last it says to the loop, which may be closed right after this.
+            # The thread reports its end to the loop, which may be closed right after this.
             await asyncio.to_thread(thread.join)
             raise
 
@@ -171,8 +171,10 @@ def _begin(connection: SyncConnection) -> None:
 
 class _Connection(sqlite3.Connection):
     def close(self) -> None:
-        """Gives up what is under way first: SQLite would wait with that for every statement that
-        somebody still holds on to, and the file would stay locked.
+        """Rolls back before closing.
+
+        Otherwise SQLite would wait for every statement that is still referenced, and the file would
+        stay locked.
         """
         with suppress(sqlite3.Error):  # closed already, or broken
             self.rollback()
@@ -180,7 +182,7 @@ class _Connection(sqlite3.Connection):
 
 
 def _open(path: Path, patience: float) -> sqlite3.Connection:
-    """In the connection's own thread."""
+    """Opens a connection; runs in the connection's own thread."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
@@ -196,16 +198,16 @@ def _open(path: Path, patience: float) -> sqlite3.Connection:
 
 
 def _set_up(db: sqlite3.Connection, patience: float) -> None:
-    for left in range(int(patience / _OPEN_AGAIN_AFTER), -1, -1):
+    for left in range(int(patience / _SQLITE_RETRY_DELAY), -1, -1):
         try:
             db.execute("PRAGMA journal_mode = WAL")  # readers and a writer, side by side
-            # What was acknowledged is there after a power cut, not only after a killed process.
+            # Committed data survives a power cut, not only a killed process.
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA foreign_keys = ON")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not left:
                 raise
-            threading.Event().wait(_OPEN_AGAIN_AFTER)
+            threading.Event().wait(_SQLITE_RETRY_DELAY)
         else:
             return
 
@@ -214,8 +216,9 @@ def _reason(error: Exception) -> str:
     cause: BaseException = error
     if isinstance(error, DBAPIError) and error.orig is not None:
         cause = error.orig.__cause__ or error.orig
-    said = str(cause).partition("\n")[0] or "no answer"
+    message = str(cause).partition("\n")[0] or "no answer"
     kinds = " ".join(kind.__name__ for kind in type(cause).__mro__)
-    told = f"{said} {kinds}"
-    remedy = next((do for word, do in _REMEDIES.items() if word in told), "see the database's log")
-    return f"{said}; {remedy}"
+    searched = f"{message} {kinds}"
+    remedies = (remedy for word, remedy in _REMEDIES.items() if word in searched)
+    remedy = next(remedies, "see the database's log")
+    return f"{message}; {remedy}"

@@ -1,4 +1,4 @@
-"""What SQLite and PostgreSQL say differently."""
+"""Builds the expressions that differ between SQLite and PostgreSQL."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -12,33 +12,34 @@ from llm_router.store.tables import UtcDateTime
 
 TimeUnit = Literal["hour", "day"]
 
-_TEXT = {"hour": (13, ":00:00.000000"), "day": (10, " 00:00:00.000000")}
-"""How much of SQLite's text of a time says which it is in, and how the beginning of it goes on."""
+_START_TEXT = {"hour": (13, ":00:00.000000"), "day": (10, " 00:00:00.000000")}
+"""Length of the prefix of SQLite's time text that names the unit, and the rest at its start."""
 
 
 def insert(table: Table, dialect: Dialect) -> "sqlite.Insert | postgresql.Insert":
-    """One that knows `on_conflict_do_update`."""
-    of: dict[str, Callable[[Table], Any]] = {
+    """Makes an INSERT that supports `on_conflict_do_update`."""
+    constructors: dict[str, Callable[[Table], Any]] = {
         "sqlite": sqlite.insert,
         "postgresql": postgresql.insert,
     }
-    made: sqlite.Insert | postgresql.Insert = of[dialect](table)
-    return made
+    statement: sqlite.Insert | postgresql.Insert = constructors[dialect](table)
+    return statement
 
 
 def start_of(unit: TimeUnit, time: ColumnElement[Any], dialect: Dialect) -> ColumnElement[datetime]:
-    """When the hour or the day (UTC) began that the time is in."""
+    """Returns the start of the hour or day (UTC) that contains the time."""
     if dialect == "postgresql":
         return type_coerce(
             func.date_trunc(text_literal(unit), time, text_literal("UTC")), UtcDateTime
         )
-    length, rest = _TEXT[unit]
-    begun = func.substr(time, literal_column("1"), literal_column(str(length)))
-    return type_coerce(begun.op("||")(text_literal(rest)), UtcDateTime)
+    length, rest = _START_TEXT[unit]
+    prefix = func.substr(time, literal_column("1"), literal_column(str(length)))
+    return type_coerce(prefix.op("||")(text_literal(rest)), UtcDateTime)
 
 
 def text_literal(constant: str) -> ColumnElement[str]:
-    """A text of our own, in the statement itself rather than beside it: to group by what it is part
-    of, the database must see that it is the same each time.
+    """Inlines a constant text into the statement instead of binding it as a parameter.
+
+    To group by an expression that contains it, the database must see that it is always the same.
     """
     return literal_column(f"'{constant}'", Text)

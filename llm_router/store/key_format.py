@@ -1,9 +1,8 @@
-"""API keys of the gateway: how they look, and what is kept of them.
+"""Defines the format of the gateway's API keys, and the digest that is stored of them.
 
-A key is `pb_<id>_<secret>`. The id finds its row; the secret is 256 random bits. Of the key only a
-SHA-256 is kept: a slow hash protects words that people choose and others can guess, which nobody
-can do with 256 bits, and it would cost every request its time. The whole key is seen once, when it
-is made.
+A key is `pb_<id>_<secret>`. The id finds its row; the secret is 256 random bits. Only a SHA-256 of
+the key is stored: a slow hash protects passwords that others can guess, which is impossible for 256
+bits, and would delay every request. The whole key is shown once, when it is made.
 """
 
 import hashlib
@@ -17,7 +16,7 @@ _SHAPE = re.compile(r"pb_([0-9a-f]{12})_[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key that was just made: `text` is for its owner, once; the rest is for the table."""
+    """A new key: `text` is shown to its owner once; the other fields are stored."""
 
     text: str = field(repr=False)
     id: str
@@ -32,7 +31,7 @@ def make_key() -> NewKey:
 
 
 def key_id(text: str) -> str | None:
-    """The id in a key, by which its row is found; None for what is no key at all."""
+    """Returns the id within a key, which finds its row, or None if the text is not a key."""
     shaped = _SHAPE.fullmatch(text)
     return shaped[1] if shaped else None
 
@@ -41,6 +40,6 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-def matches(text: str, kept: str) -> bool:
-    """Whether `text` is the key whose digest was kept. Takes as long for a near miss as for any."""
-    return hmac.compare_digest(digest(text), kept)
+def matches(text: str, stored: str) -> bool:
+    """Returns whether `text` has the stored digest, in time that does not depend on its content."""
+    return hmac.compare_digest(digest(text), stored)

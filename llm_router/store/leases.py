@@ -1,4 +1,4 @@
-"""Leases: which of several processes does a work that one must do."""
+"""Leases in the database: one of several processes holds each piece of work at a time."""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -18,55 +18,62 @@ _logger = logging.getLogger("llm_router")
 async def acquire(
     database: Database, name: str, holder: str, now: datetime, seconds: float
 ) -> bool:
-    """Take or renew the lease for so long; False: another has it.
+    """Takes or renews the lease for `seconds`; returns False if another holder has it.
 
-    By the wall clocks of those who share it, so what is done under it must bear being done twice.
+    It relies on the processes' wall clocks, so the work under it must tolerate being done twice.
     """
     row = insert(leases, database.dialect).values(
         name=name, holder=holder, until=now + timedelta(seconds=seconds)
     )
     free = or_(leases.c.holder == holder, leases.c.until <= now)
-    taken = row.on_conflict_do_update(
+    upsert = row.on_conflict_do_update(
         index_elements=["name"],
         set_={"holder": row.excluded.holder, "until": row.excluded.until},
         where=free,
     ).returning(leases.c.name)
     async with database.writing() as db:
-        return (await db.execute(taken)).first() is not None
+        return (await db.execute(upsert)).first() is not None
 
 
 async def release(database: Database, name: str, holder: str) -> None:
-    """So that the next one need not wait."""
-    mine = leases.delete().where(leases.c.name == name, leases.c.holder == holder)
+    """Releases the lease, so that the next holder need not wait."""
+    own = leases.delete().where(leases.c.name == name, leases.c.holder == holder)
     async with database.writing() as db:
-        await db.execute(mine)
+        await db.execute(own)
 
 
 class Lease:
-    """This process's claim to a work: asked for before each step, renewed in good time."""
+    """This process's claim to a piece of work: acquired before each step, renewed in time."""
 
     def __init__(self, database: Database, name: str, clock: Clock, seconds: float) -> None:
-        self._database, self._name, self._clock, self._seconds = database, name, clock, seconds
-        self._me, self._renew_at = uuid4().hex, 0.0
+        self._database = database
+        self._name = name
+        self._clock = clock
+        self._seconds = seconds
+        self._holder = uuid4().hex
+        self._renew_at = 0.0
 
     async def acquire(self) -> bool:
-        """Whether the work is ours for now. Raises StoreError."""
+        """Returns whether this process holds the lease, taking or renewing it when due.
+
+        Raises StoreError.
+        """
         now = self._clock.wall()
         if now < self._renew_at:
             return True
         self._renew_at = 0.0
         at = datetime.fromtimestamp(now, UTC)
-        if not await acquire(self._database, self._name, self._me, at, self._seconds):
+        if not await acquire(self._database, self._name, self._holder, at, self._seconds):
             return False
         self._renew_at = now + self._seconds / 3
         return True
 
     async def release(self) -> None:
-        """If it was ours when it was last asked for; a database that is away is not waited for."""
+        """Releases the lease if it was held; does not wait for an unavailable database."""
         if not self._renew_at:
             return
         self._renew_at = 0.0
         try:
-            await release(self._database, self._name, self._me)
+            await release(self._database, self._name, self._holder)
         except StoreError:
             _logger.debug("the lease on %s is left to run out", self._name, exc_info=True)

@@ -1,4 +1,4 @@
-"""What connections have used of their own limits, in every process together."""
+"""Counts the use of connections against their limits, over all processes."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -16,12 +16,12 @@ from llm_router.store.tables import connections, limit_counts
 
 _C = limit_counts.c
 _AMOUNTS = Amount._fields
-_KEPT_FOR = 10 * MINUTE
-"""Slots that are older go; months stay."""
+_SLOT_RETENTION = 10 * MINUTE
+"""Age at which slots are removed; months stay."""
 
 
 class SqlCounters:
-    """`limits.Counters` in a database that has been migrated."""
+    """Implements `routing.limits.Counters` in a migrated database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -31,7 +31,7 @@ class SqlCounters:
     ) -> Mapping[str, Counted]:
         rows = [
             {"connection_id": name, **period._asdict(), **amount._asdict()}
-            # In one order: two that add to the same rows wait for each other only one way.
+            # Sorted, so that two writers to the same rows cannot deadlock.
             for name, periods in sorted(counted.items())
             for period, amount in sorted(periods.items())
         ]
@@ -39,9 +39,9 @@ class SqlCounters:
         if rows:
             async with self._database.writing() as db:
                 await self._add(db, rows)
-                old = and_(_C.unit == "slot", _C.begins < at - _KEPT_FOR)
+                old = and_(_C.unit == "slot", _C.begins < at - _SLOT_RETENTION)
                 await db.execute(limit_counts.delete().where(old))
-                await _tell_of_budgets(db, counted, at)
+                await _enqueue_budget_events(db, counted, at)
                 return await _read(db, names, at)
         if not names:
             return {}
@@ -55,9 +55,12 @@ class SqlCounters:
         await db.execute(row.on_conflict_do_update(index_elements=keys, set_=total), rows)
 
 
-async def _tell_of_budgets(db: AsyncConnection, counted: Mapping[str, Counted], at: float) -> None:
-    """Those that were reached by what has just been added: each once, since rows are added to one
-    after the other.
+async def _enqueue_budget_events(
+    db: AsyncConnection, counted: Mapping[str, Counted], at: float
+) -> None:
+    """Enqueues an event for each budget reached by the amounts just added.
+
+    Each budget causes one event, since writers add to a row one after the other.
     """
     month, now = month_of(at), datetime.fromtimestamp(at, UTC)
     added = {name: periods[month].cost for name, periods in counted.items() if month in periods}
@@ -79,9 +82,9 @@ async def _tell_of_budgets(db: AsyncConnection, counted: Mapping[str, Counted], 
 async def _read(db: AsyncConnection, names: list[str], at: float) -> Mapping[str, Counted]:
     recent = and_(_C.unit == "slot", _C.begins > at - MINUTE - SLOT)
     month = and_(_C.unit == "month", _C.begins == month_of(at).begins)
-    wanted = select(limit_counts).where(_C.connection_id.in_(names), or_(recent, month))
+    query = select(limit_counts).where(_C.connection_id.in_(names), or_(recent, month))
     known: dict[str, dict[Period, Amount]] = defaultdict(dict)
-    for row in (await db.execute(wanted)).mappings():
+    for row in (await db.execute(query)).mappings():
         period = Period(row["unit"], row["begins"])
         known[row["connection_id"]][period] = Amount(*(row[name] for name in _AMOUNTS))
     return known

@@ -1,5 +1,7 @@
-"""What webhooks are still to be told, and were: written in the transaction of what it tells of, so
-that neither is there without the other, whatever ends in between.
+"""Stores webhook deliveries (transactional outbox).
+
+A delivery is written in the transaction of the change it reports, so that both are committed or
+neither is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +24,7 @@ _D, _W = webhook_deliveries.c, webhooks.c
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One event for one webhook. `last_status` is of HTTP; `last_error` says why it failed."""
+    """One event for one webhook, with the HTTP status and error of the latest attempt."""
 
     id: int
     webhook_id: str
@@ -39,7 +41,7 @@ class Delivery:
 
 _NAMES = tuple(field.name for field in fields(Delivery))
 RESULT_FIELDS = ("status", "attempts", "last_status", "last_error", "next_at", "delivered_at")
-"""What a try changes."""
+"""Fields that an attempt changes."""
 
 
 async def enqueue_event(
@@ -49,21 +51,22 @@ async def enqueue_event(
     now: datetime,
     data: Mapping[str, Any] | None = None,
 ) -> None:
-    """To every webhook that wants to know of this event and this connection."""
-    wanted = select(webhooks).where(
+    """Adds a delivery for every active webhook that subscribes to this event and connection."""
+    query = select(webhooks).where(
         _W.is_active,
         _W.owner.in_(["", connection.owner]),
         _W.team.in_(["", connection.team]),
     )
-    for hook in (await db.execute(wanted)).mappings():
+    for hook in (await db.execute(query)).mappings():
         if event in hook["events"]:
-            said = make_payload(event, now, event_data(connection, **(data or {})))
-            await enqueue(db, hook["id"], said, now)
+            payload = make_payload(event, now, event_data(connection, **(data or {})))
+            await enqueue(db, hook["id"], payload, now)
 
 
 async def enqueue_status_change(
     db: AsyncConnection, before: Connection, after: Connection, now: datetime
 ) -> None:
+    """Adds deliveries for a change of status and for a deactivation; none if the status stays."""
     if after.status == before.status:
         return
     data = {"previous_status": before.status}
@@ -73,43 +76,43 @@ async def enqueue_status_change(
 
 
 async def enqueue(
-    db: AsyncConnection, webhook_id: str, said: Payload, now: datetime, **more: Any
+    db: AsyncConnection, webhook_id: str, payload: Payload, now: datetime, **values: Any
 ) -> int:
-    """To be sent; its id. `more`: what is known of it already."""
+    """Adds a delivery to send and returns its id. `values` replace those of a new delivery."""
     row = {
-        "webhook_id": webhook_id, "event": said["type"], "payload": dict(said), "attempts": 0,
+        "webhook_id": webhook_id, "event": payload["type"], "payload": dict(payload), "attempts": 0,
         "status": "waiting", "last_error": "", "created_at": now, "next_at": now,
     }  # fmt: skip
-    added = await db.execute(webhook_deliveries.insert().returning(_D.id), row | more)
+    added = await db.execute(webhook_deliveries.insert().returning(_D.id), row | values)
     return int(added.scalar_one())
 
 
 class Outbox:
-    """The deliveries in a database that has been migrated. Raises StoreError."""
+    """The deliveries in a migrated database. Raises StoreError."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def due(self, now: datetime, limit: int, busy: Sequence[str]) -> Sequence[Delivery]:
-        """The one that has waited longest for each webhook that is active and not `busy`."""
+        """Returns the oldest due delivery of each active webhook that is not in `busy`."""
         of_active = _D.webhook_id.in_(select(_W.id).where(_W.is_active, _W.id.not_in(busy)))
         is_due = (_D.status == "waiting", _D.next_at <= now, of_active)
-        place = func.row_number().over(partition_by=_D.webhook_id, order_by=(_D.next_at, _D.id))
-        ranked = select(webhook_deliveries, place.label("place")).where(*is_due).subquery()
-        wanted = select(ranked).where(ranked.c.place == 1).order_by(ranked.c.next_at).limit(limit)
+        rank = func.row_number().over(partition_by=_D.webhook_id, order_by=(_D.next_at, _D.id))
+        ranked = select(webhook_deliveries, rank.label("rank")).where(*is_due).subquery()
+        query = select(ranked).where(ranked.c.rank == 1).order_by(ranked.c.next_at).limit(limit)
         async with self._database.reading() as db:
-            return [_delivery(row) for row in (await db.execute(wanted)).mappings()]
+            return [_delivery(row) for row in (await db.execute(query)).mappings()]
 
     async def save_result(self, delivery: Delivery) -> None:
-        """Keep what came of it."""
+        """Stores the result of an attempt."""
         values = {name: getattr(delivery, name) for name in RESULT_FIELDS}
         by_id = update(webhook_deliveries).where(_D.id == delivery.id).values(values)
         async with self._database.writing() as db:
             await db.execute(by_id)
 
-    async def prune(self, before: datetime, most: int = 1_000) -> None:
-        """Remove some of those that were made before then and wait no more."""
-        old = select(_D.id).where(_D.status != "waiting", _D.created_at < before).limit(most)
+    async def prune(self, before: datetime, limit: int = 1_000) -> None:
+        """Removes up to `limit` finished deliveries that were created before that time."""
+        old = select(_D.id).where(_D.status != "waiting", _D.created_at < before).limit(limit)
         async with self._database.writing() as db:
             await db.execute(webhook_deliveries.delete().where(_D.id.in_(old)))
 
@@ -117,10 +120,10 @@ class Outbox:
 async def read_page(
     db: AsyncConnection, webhook_id: str, limit: int, offset: int
 ) -> tuple[tuple[Delivery, ...], int]:
-    """The latest first, and how many there are in all."""
-    wanted = select(webhook_deliveries).where(_D.webhook_id == webhook_id)
-    total = (await db.execute(wanted.with_only_columns(func.count()))).scalar_one()
-    rows = wanted.order_by(_D.created_at.desc(), _D.id.desc()).limit(limit).offset(offset)
+    """Returns a page of deliveries, newest first, and the number of all."""
+    query = select(webhook_deliveries).where(_D.webhook_id == webhook_id)
+    total = (await db.execute(query.with_only_columns(func.count()))).scalar_one()
+    rows = query.order_by(_D.created_at.desc(), _D.id.desc()).limit(limit).offset(offset)
     return tuple(_delivery(row) for row in (await db.execute(rows)).mappings()), total
 
 

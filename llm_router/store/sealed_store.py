@@ -1,4 +1,4 @@
-"""The store of connections, from plain settings: its database, and the keys that seal secrets."""
+"""Opens the store of connections, with its database and master keys, from plain settings."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -17,7 +17,7 @@ from llm_router.store.sealing import holds_secrets
 async def open_sealed_store(
     url: str, keys: Sequence[str], key_file: Path, clock: Clock | None = None
 ) -> AsyncIterator[SqlConnectionStore]:
-    """A store over the database at `url`, opened as by `open_sealed_database`."""
+    """Opens a store over the database at `url`, as `open_sealed_database` does."""
     async with open_sealed_database(url, keys, key_file) as (database, vault):
         yield SqlConnectionStore(database, vault, clock)
 
@@ -26,17 +26,15 @@ async def open_sealed_store(
 async def open_sealed_database(
     url: str, keys: Sequence[str], key_file: Path
 ) -> AsyncIterator[tuple[Database, Vault]]:
-    """The database at `url`, brought up to date, and what opens its secrets; closed at the end of
-    the block.
+    """Opens the database at `url`, migrated, with its vault; closes it after the block.
 
-    `keys`: master keys, the first of which seals. Where there is none they are read from
-    `key_file`, which is made unless the database holds sealed values already. Raises
-    ConfigurationError and StoreError.
+    `keys`: master keys, of which the first seals. Without any they are read from `key_file`, which
+    is made unless the database already has sealed values. Raises ConfigurationError and StoreError.
     """
     database = Database(url)
     try:
         await migrate(database)
-        may_make = not await holds_secrets(database)
-        yield database, await asyncio.to_thread(load_vault, keys, key_file, may_make=may_make)
+        may_create = not await holds_secrets(database)
+        yield database, await asyncio.to_thread(load_vault, keys, key_file, may_create=may_create)
     finally:
         await database.aclose()

@@ -1,7 +1,7 @@
-"""The sealed columns, all of them, wherever they are: found by their name, and resealed.
+"""Finds all sealed columns by their name, and reseals them when the master key is rotated.
 
-A column whose name ends in `_sealed` holds what `crypto.Vault` has sealed, bound to its place. So a
-table that is added with such a column, as webhooks have, is part of every rotation by itself.
+A column whose name ends in `_sealed` holds values sealed by `crypto.Vault` and bound to their
+place. So a new table with such a column is part of every rotation without further code.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,29 +27,30 @@ SEALED_COLUMNS: dict[Table, tuple[str, ...]] = {
     for table in metadata.tables.values()
     if (columns := tuple(column.name for column in table.c if column.name.endswith(_ENDING)))
 }
-"""Their columns by table; each of these tables has an `id`."""
+"""Sealed columns by table; each of these tables has an `id`."""
 
 
 def seal_binding(table: Table, row_id: str, column: str) -> str:
-    """What a value in that column is bound to, such as "llm_connections:7:api_key"."""
+    """Returns the place that a value is bound to, such as "llm_connections:7:api_key"."""
     return f"{table.name}:{row_id}:{column.removesuffix(_ENDING)}"
 
 
 async def holds_secrets(database: Database) -> bool:
-    """Whether anything is sealed, so that a master key that is missing was lost."""
+    """Returns whether any value is sealed, which means that a missing master key was lost."""
     async with database.reading() as db:
         for table, columns in SEALED_COLUMNS.items():
             for name in columns:
-                held = select(table.c.id).where(table.c[name].is_not(None)).limit(1)
-                if (await db.execute(held)).first():
+                sealed = select(table.c.id).where(table.c[name].is_not(None)).limit(1)
+                if (await db.execute(sealed)).first():
                     return True
     return False
 
 
 @dataclass(frozen=True, slots=True)
 class ResealResult:
-    """`rows` were sealed anew; `broken` says of each that cannot be opened why, and stays as it
-    was.
+    """Result of resealing: the number of `rows` sealed again, and a reason for each broken one.
+
+    A row is `broken` if it cannot be opened; it stays unchanged.
     """
 
     rows: int
@@ -57,11 +58,12 @@ class ResealResult:
 
 
 async def preview_reseal(database: Database, vault: Vault) -> ResealResult:
-    """What `reseal` would do, with nothing done; and of all rows, those that cannot be opened."""
-    stale, broken = 0, list[str]()
+    """Returns what `reseal` would do, without doing it, and the broken ones among all rows."""
+    stale = 0
+    broken: list[str] = []
     for table in SEALED_COLUMNS:
         for row in await _rows(database, table):
-            stale += _needs_it(vault, table, row)
+            stale += _is_stale(vault, table, row)
             try:
                 _open(vault, table, row)
             except SealError as error:
@@ -74,19 +76,19 @@ async def reseal(
     vault: Vault,
     actor: Actor,
     now: datetime,
-    told: Callable[[int, int], object] = lambda _done, _of: None,
+    on_progress: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> ResealResult:
-    """Seal again whatever is not under the first key of `vault`, which holds the old keys too.
+    """Reseals all values that are not sealed with the first key of `vault`.
 
-    Row by row: killed anywhere, it leaves each row whole under either key, and goes on where it was
-    when it is run again. It may run beside all else. `told` hears of each row that is done with,
-    and of how many there are.
+    `vault` must have the old keys, too. Each row is a transaction of its own: if the process is
+    killed, every row is whole under either key, and the next run continues. Other processes may
+    run meanwhile. `on_progress` is called after each row, with the number done and the total.
     """
     stale = [
         (table, row["id"])
         for table in SEALED_COLUMNS
         for row in await _rows(database, table)
-        if _needs_it(vault, table, row)
+        if _is_stale(vault, table, row)
     ]
     broken: list[str] = []
     for number, (table, row_id) in enumerate(stale, start=1):
@@ -94,22 +96,22 @@ async def reseal(
             await _reseal_row(database, vault, table, row_id)
         except SealError as error:
             broken.append(str(error))
-        told(number, len(stale))
-    done = ResealResult(len(stale) - len(broken), tuple(broken))
+        on_progress(number, len(stale))
+    result = ResealResult(len(stale) - len(broken), tuple(broken))
     if stale:
-        what = {"rows": done.rows, "broken": len(broken)}
+        facts = {"rows": result.rows, "broken": len(broken)}
         async with database.writing() as db:
             await audit.write(
-                db, [actor.audit_entry("reseal", ("master_key", ""), now, after=what)]
+                db, [actor.audit_entry("reseal", ("master_key", ""), now, after=facts)]
             )
-    return done
+    return result
 
 
 async def _reseal_row(database: Database, vault: Vault, table: Table, row_id: str) -> None:
     by_id = table.c.id == row_id
     async with database.writing() as db:
-        # As it is by now, and so that nobody writes it in between.
-        row = await _one(db, table, row_id)
+        # Read again and locked, so that no other process writes it meanwhile.
+        row = await _lock_row(db, table, row_id)
         values = {
             name: vault.reseal(row[name], bound_to=seal_binding(table, row_id, name))
             for name in SEALED_COLUMNS[table]
@@ -119,15 +121,15 @@ async def _reseal_row(database: Database, vault: Vault, table: Table, row_id: st
             await db.execute(update(table).where(by_id).values(values))
 
 
-async def _one(db: AsyncConnection, table: Table, row_id: str) -> RowMapping | None:
-    wanted = select(*_columns(table)).where(table.c.id == row_id).with_for_update()
-    return (await db.execute(wanted)).mappings().one_or_none()
+async def _lock_row(db: AsyncConnection, table: Table, row_id: str) -> RowMapping | None:
+    query = select(*_columns(table)).where(table.c.id == row_id).with_for_update()
+    return (await db.execute(query)).mappings().one_or_none()
 
 
 async def _rows(database: Database, table: Table) -> Sequence[RowMapping]:
     async with database.reading() as db:
-        wanted = select(*_columns(table)).order_by(table.c.id)
-        return (await db.execute(wanted)).mappings().all()
+        query = select(*_columns(table)).order_by(table.c.id)
+        return (await db.execute(query)).mappings().all()
 
 
 def _open(vault: Vault, table: Table, row: RowMapping) -> None:
@@ -140,7 +142,7 @@ def _columns(table: Table) -> list[Any]:
     return [table.c.id, *(table.c[name] for name in SEALED_COLUMNS[table])]
 
 
-def _needs_it(vault: Vault, table: Table, row: RowMapping) -> bool:
+def _is_stale(vault: Vault, table: Table, row: RowMapping) -> bool:
     return any(
         row[name] is not None and vault.needs_resealing(row[name]) for name in SEALED_COLUMNS[table]
     )

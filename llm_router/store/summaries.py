@@ -1,9 +1,8 @@
-"""The usage log summed up by hour and by day, and pruned: what questions about long times are
-answered from.
+"""Sums up the usage log by hour and by day, and prunes it. Long spans are queried from the sums.
 
-Attempts are added in the order of their ids, each exactly once: a counter says how far that has
-come, and rises in the transaction that adds. So it does not matter when an attempt is written, how
-often this is run, by how many, or where it is cut off.
+Attempts are added in the order of their ids, each exactly once: a counter stores the last id added,
+and increases in the transaction that adds. So it does not matter when an attempt is written, how
+often and by how many processes this runs, or where it is interrupted.
 """
 
 import asyncio
@@ -44,7 +43,7 @@ SUMS = (
     "attempts", "heard", "duration", "silence_avoided", "tokens_in", "tokens_out", "tokens_cached",
     "estimated", "cost",
 )  # fmt: skip
-"""What is kept of many attempts."""
+"""Columns that are summed over attempts."""
 
 _ZERO: ColumnElement[float] = literal_column("0.0", Float)
 _Columns = Mapping[str, ColumnElement[Any]]
@@ -52,23 +51,23 @@ TABLES: Mapping[TimeUnit, tuple[Table, Table]] = {
     "hour": (usage_hourly, times_hourly),
     "day": (usage_daily, times_daily),
 }
-"""Sums, and times."""
+"""Tables of sums and of times, by unit."""
 ROLL_UP_BATCH = 5_000
-"""Attempts in one transaction: others who write wait for it, for a fraction of a second."""
-_PRUNED_AT_ONCE = 5_000
-_EVERY = 30.0
+"""Attempts per transaction, during which other writers wait for a fraction of a second."""
+_PRUNE_BATCH = 5_000
+_INTERVAL = 30.0  # s
 LEASE_NAME = "usage summaries"
-_LEASE_FOR = 4 * _EVERY
+_LEASE_SECONDS = 4 * _INTERVAL
 
 
 async def summed_up_to(db: AsyncConnection) -> int:
-    """The id of the last attempt that is in the summaries."""
-    mark = select(counters.c.value).where(counters.c.name == "usage")
-    return int((await db.execute(mark)).scalar_one())
+    """Returns the id of the last attempt that is in the summaries."""
+    query = select(counters.c.value).where(counters.c.name == "usage")
+    return int((await db.execute(query)).scalar_one())
 
 
 def sums_of(attempts: FromClause) -> _Columns:
-    """`SUMS`, of rows of the log."""
+    """Returns the expressions of `SUMS` over rows of the log."""
     c = attempts.c
     return {
         "attempts": func.count(),
@@ -83,33 +82,33 @@ def sums_of(attempts: FromClause) -> _Columns:
     }
 
 
-async def roll_up(database: Database, most: int = ROLL_UP_BATCH) -> bool:
-    """Add the next attempts to the summaries. False: there was none left."""
+async def roll_up(database: Database, limit: int = ROLL_UP_BATCH) -> bool:
+    """Adds the next attempts to the summaries; returns False if there were none."""
     async with database.writing() as db:
         if database.dialect == "postgresql":
             await db.execute(select(func.pg_advisory_xact_lock(APPEND_LOCK)))
         done = await summed_up_to(db)
         last = (await db.execute(select(func.max(usage.c.id)))).scalar_one()
-        upto = min(last or 0, done + most)
-        if upto <= done:
+        end = min(last or 0, done + limit)
+        if end <= done:
             return False
-        for statement in _additions(done, upto, database.dialect):
+        for statement in _additions(done, end, database.dialect):
             await db.execute(statement)
-        raised = update(counters).where(counters.c.name == "usage").values(value=upto)
-        await db.execute(raised)
+        mark = update(counters).where(counters.c.name == "usage").values(value=end)
+        await db.execute(mark)
     return True
 
 
-async def prune(database: Database, before: datetime, most: int = _PRUNED_AT_ONCE) -> bool:
-    """Remove attempts that began before then and are in the summaries. False: none is left.
+async def prune(database: Database, before: datetime, limit: int = _PRUNE_BATCH) -> bool:
+    """Removes attempts that began before that time and are in the summaries.
 
-    The last one stays: SQLite would give its id to another.
+    Returns whether more may be left. The last attempt stays, since SQLite would reuse its id.
     """
     async with database.writing() as db:
         mark = await summed_up_to(db)
-        old = select(usage.c.id).where(usage.c.at < before, usage.c.id < mark).limit(most)
+        old = select(usage.c.id).where(usage.c.at < before, usage.c.id < mark).limit(limit)
         removed = await db.execute(usage.delete().where(usage.c.id.in_(old)))
-    return removed.rowcount == most
+    return removed.rowcount == limit
 
 
 class UsageMaintenance:
@@ -125,11 +124,11 @@ class UsageMaintenance:
         self._database = database
         self._clock = clock
         self._retention = retention
-        self._lease = Lease(database, LEASE_NAME, clock, _LEASE_FOR)
+        self._lease = Lease(database, LEASE_NAME, clock, _LEASE_SECONDS)
         outage = OutageLog(
             "usage is not summed up until the database answers again", "usage is summed up again"
         )
-        self._task = PeriodicTask(self._step, clock, _EVERY, outage, name="usage summaries")
+        self._task = PeriodicTask(self._step, clock, _INTERVAL, outage, name="usage summaries")
 
     def start(self) -> None:
         self._task.start()
@@ -147,20 +146,20 @@ class UsageMaintenance:
             await asyncio.sleep(0)
 
 
-# ── What is added ────────────────────────────────────────────────────────────────────────────────
+# ── Statements ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _additions(done: int, upto: int, dialect: Dialect) -> Iterator[Insert]:
-    these = usage.c.id > done, usage.c.id <= upto
+def _additions(done: int, end: int, dialect: Dialect) -> Iterator[Insert]:
+    batch = usage.c.id > done, usage.c.id <= end
     for unit, (sums, times) in TABLES.items():
         at = start_of(unit, usage.c.at, dialect)
         summed = {**sums_of(usage), "connection_name": func.max(usage.c.connection_name)}
-        yield _addition(sums, {**_key(sums), "at": at}, summed, these, dialect)
+        yield _addition(sums, {**_key(sums), "at": at}, summed, batch, dialect)
         for measure in MEASURES:
             bucket = usage.c[f"{measure}_bucket"]
             key = {**_key(times), "at": at, "measure": text_literal(measure), "bucket": bucket}
-            came = *these, bucket.is_not(None)
-            yield _addition(times, key, {"attempts": func.count()}, came, dialect)
+            measured = *batch, bucket.is_not(None)
+            yield _addition(times, key, {"attempts": func.count()}, measured, dialect)
 
 
 def _key(table: Table) -> dict[str, ColumnElement[Any]]:
@@ -174,10 +173,10 @@ def _addition(
     where: Sequence[ColumnElement[bool]],
     dialect: Dialect,
 ) -> Insert:
-    grouped = [column for name, column in key.items() if name != "measure"]  # that is but a word
-    picked = select(*key.values(), *summed.values()).where(*where).group_by(*grouped)
-    new = insert(table, dialect).from_select([*key, *summed], picked)
-    more = {name: table.c[name] + new.excluded[name] for name in summed}
-    if "connection_name" in more:
-        more["connection_name"] = new.excluded.connection_name
-    return new.on_conflict_do_update(index_elements=[*key], set_=more)
+    grouped = [column for name, column in key.items() if name != "measure"]  # a constant
+    selected = select(*key.values(), *summed.values()).where(*where).group_by(*grouped)
+    new = insert(table, dialect).from_select([*key, *summed], selected)
+    updates = {name: table.c[name] + new.excluded[name] for name in summed}
+    if "connection_name" in updates:
+        updates["connection_name"] = new.excluded.connection_name
+    return new.on_conflict_do_update(index_elements=[*key], set_=updates)

@@ -1,7 +1,7 @@
-"""Every table, for SQLite and PostgreSQL alike. `migrations/` makes them; a test compares the two.
+"""Defines all tables, for SQLite and PostgreSQL. `migrations/` makes them; a test compares both.
 
-Texts have no length of their own: records check theirs. Times are aware and in UTC. Columns whose
-name ends in `_sealed` hold what `crypto.Vault` has sealed, bound to "<table>:<id>:<field>".
+Text columns have no maximum length: records check their own. Times are aware and in UTC. A column
+whose name ends in `_sealed` holds values sealed by `crypto.Vault`, bound to "<table>:<id>:<field>".
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ from sqlalchemy.types import TypeDecorator
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware time, kept in UTC. SQLite has no zones, so there it is put back on reading."""
+    """An aware time, stored in UTC. SQLite has no zones, so there UTC is set again on reading."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -59,7 +59,7 @@ metadata = MetaData(
 )
 
 _Number = BigInteger().with_variant(Integer, "sqlite")
-"""Rises by itself; SQLite does that for its own integer only."""
+"""Autoincrementing number; SQLite supports that for its INTEGER only."""
 
 
 def _number() -> Column[Any]:
@@ -133,14 +133,14 @@ connections = Table(
     _time("updated_at"),
     _time("last_used_at", known=False),
     Column("version", Integer, nullable=False),
-    # And what only the store looks at.
+    # Columns for the store alone.
     Column("api_key_sealed", Text),
     Column("headers_sealed", Text),
-    Column("search", Text, nullable=False),  # the name first, folded to one case,
+    Column("search", Text, nullable=False),  # casefolded, the name first
     UniqueConstraint("owner", "name"),
 )
 
-# "connections": the revision, which every change of a connection raises before all else.
+# "connections": the revision, which every change of a connection increases first.
 # "usage": the id of the last attempt that is in the summaries.
 counters = Table(
     "store_counters",
@@ -149,7 +149,7 @@ counters = Table(
     Column("value", BigInteger, nullable=False),
 )
 
-# Who of several processes does a work that one must do.
+# The holder of each piece of work that only one process may do.
 leases = Table(
     "store_leases",
     metadata,
@@ -173,7 +173,7 @@ health_checks = Table(
 )
 
 # ── Usage ────────────────────────────────────────────────────────────────────────────────────────
-# No foreign key on the connection: what was used and paid stays when it is removed.
+# No foreign key on the connection: usage and cost stay when it is removed.
 
 usage = Table(
     "llm_connection_usage",
@@ -190,17 +190,17 @@ usage = Table(
     _text("role"),  # of the attempt: first, hedge, failover, resume, trial
     _text("outcome"),  # won, lost, cancelled, or a failure class
     _flag("heard"),
-    Column("ttft", Float),  # s; none: it never came so far
+    Column("ttft", Float),  # s; null: no first word
     Column("ttfc", Float),
-    Column("ttft_bucket", SmallInteger),  # of `times.bucket_of`
+    Column("ttft_bucket", SmallInteger),  # of `time_buckets.bucket_of`
     Column("ttfc_bucket", SmallInteger),
     Column("duration", Float, nullable=False),
-    Column("silence_avoided", Float),  # s, on the attempt that spoke in place of one that did not
+    Column("silence_avoided", Float),  # s, on the attempt that replaced a silent one
     Column("tokens_in", Integer, nullable=False),
     Column("tokens_out", Integer, nullable=False),
     Column("tokens_cached", Integer, nullable=False),
-    _flag("is_estimated"),  # the tokens; the server did not count them
-    Column("cost", Float),  # none: no price is known
+    _flag("is_estimated"),  # tokens were not counted by the server
+    Column("cost", Float),  # null: unknown price
     Index(None, "at"),  # pruning
     Index(None, "connection_id", "at"),
     Index(None, "session_id", "at"),
@@ -209,19 +209,17 @@ usage = Table(
 _SUMMED_BY = ("connection_id", "pool", "integration")
 
 
-def _summary_table(name: str, told_apart: Sequence[Column[Any]], *columns: Column[Any]) -> Table:
-    """`at`: when the hour or the day begins, which is in UTC. `told_apart`: what is never added up
-    with another.
-    """
+def _summary_table(name: str, key: Sequence[Column[Any]], *columns: Column[Any]) -> Table:
+    """Makes a summary table. `at`: start of the hour or day (UTC); `key`: further key columns."""
     at = Column("at", UtcDateTime, primary_key=True)
-    by = (_text(key, key=True) for key in _SUMMED_BY)
+    by = (_text(name, key=True) for name in _SUMMED_BY)
     index = Index(None, "connection_id", "at")
-    # In the order of the key, since stretches of time are read, and added up by what comes next.
-    return Table(name, metadata, at, *told_apart, *by, *columns, index, sqlite_with_rowid=False)
+    # Rows are stored in the order of the key: queries read a time range and group by what follows.
+    return Table(name, metadata, at, *key, *by, *columns, index, sqlite_with_rowid=False)
 
 
 def _sums_table(name: str) -> Table:
-    """Replies, hedges won and lost, and failovers are counts by role and outcome."""
+    """Makes a table of sums. Replies, hedges and failovers are counts by role and outcome."""
     return _summary_table(
         name,
         [_text("role", key=True), _text("outcome", key=True)],
@@ -240,7 +238,7 @@ def _sums_table(name: str) -> Table:
 
 
 def _times_table(name: str) -> Table:
-    """Histograms: summed over any hours and connections, they still give quantiles."""
+    """Makes a table of histograms, whose sums over hours and connections still give quantiles."""
     return _summary_table(
         name,
         [
@@ -251,18 +249,18 @@ def _times_table(name: str) -> Table:
     )
 
 
-# What "usage" in `counters` says has been added: the attempts up to that id.
+# They contain the attempts up to the id "usage" in `counters`.
 usage_hourly = _sums_table("llm_connection_usage_hourly")
 usage_daily = _sums_table("llm_connection_usage_daily")
 times_hourly = _times_table("llm_connection_times_hourly")
 times_daily = _times_table("llm_connection_times_daily")
 
-# What connections have used of their own limits, in every process together.
+# Use of connections against their limits, over all processes.
 limit_counts = Table(
     "llm_connection_limit_counts",
     metadata,
     _text("connection_id", key=True),
-    _text("unit", key=True),  # slot, month: see `limits.Period`
+    _text("unit", key=True),  # slot, month: see `routing.limits.Period`
     Column("begins", Float, primary_key=True, autoincrement=False),  # s since 1970
     Column("requests", BigInteger, nullable=False),
     Column("tokens", BigInteger, nullable=False),
@@ -275,7 +273,7 @@ scoreboard = Table(
     metadata,
     _text("key", key=True),
     _text("name"),
-    Column("at", Float, nullable=False),  # s since 1970, as in `scoreboard.base.Note`
+    Column("at", Float, nullable=False),  # s since 1970, as in `sync.scoreboard.base.Note`
     Column("weights", JSON, nullable=False),
     _flag("is_open"),
     Column("open_until", Float, nullable=False),
@@ -291,7 +289,7 @@ scoreboard = Table(
 api_keys = Table(
     "api_keys",
     metadata,
-    _text("id", key=True),  # the part of the key that is no secret
+    _text("id", key=True),  # the public part of the key
     _text("name"),
     _text("hash"),
     _text("last4"),
@@ -393,7 +391,7 @@ chat_messages = Table(
     Column("place", Integer, nullable=False),
     _text("role"),
     Column("content", JSON, nullable=False),
-    Column("route", JSON, nullable=False),  # who answered, how soon, whom it took over from
+    Column("route", JSON, nullable=False),  # connection, latency, failovers
     _time("created_at"),
     UniqueConstraint("session_id", "place"),
 )

@@ -1,13 +1,17 @@
-"""Times as they are kept for good: by bucket, so that their sums still tell quantiles.
+"""Defines the buckets of stored times, so that sums of histograms still give quantiles.
 
-Not the histograms of `latency.py`, which decay and may change their layout with any release.
+The histograms of `routing/latency.py` are not stored: they decay, and may change their layout with
+any release.
 """
 
 import math
 from collections.abc import Mapping
 
-_SHORTEST, _GROWTH, _LAST = 0.001, 1.1, 130
-"""From 1 ms, each bucket a tenth wider than the one before, to more than 3 minutes."""
+_SHORTEST = 0.001  # s
+_GROWTH = 1.1
+"""Each bucket is a tenth wider than the one before."""
+_LAST = 130
+"""The last bucket, which ends at more than 3 minutes."""
 
 
 def bucket_of(seconds: float | None) -> int | None:
@@ -19,7 +23,7 @@ def bucket_of(seconds: float | None) -> int | None:
 
 
 def quantile(counts: Mapping[int, int], q: float) -> float:
-    """The time within which a part `q` of them came, in seconds and to 5 %. There must be one."""
+    """Returns the quantile `q` (s), accurate to 5 %. `counts` maps buckets to counts, not empty."""
     left = max(1, math.ceil(q * sum(counts.values())))
     for bucket in sorted(counts):
         left -= counts[bucket]

@@ -1,4 +1,4 @@
-"""The usage log: one row for each attempt, appended to and never changed."""
+"""Stores the usage log: one row per attempt, appended and never changed."""
 
 import zlib
 from collections.abc import Mapping, Sequence
@@ -15,16 +15,16 @@ from llm_router.store.tables import connections, usage
 from llm_router.store.time_buckets import bucket_of
 
 APPEND_LOCK = zlib.crc32(b"patchbay usage")
-"""PostgreSQL's advisory lock that those who append share. Whoever holds it alone sees every row up
-to the last: ids are given out in one order and kept in another."""
+"""PostgreSQL's advisory lock, shared by all that append. Its exclusive holder sees every row up to
+the last id: PostgreSQL assigns ids in one order and commits them in another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageRecord:
-    """One attempt, as it is kept. Times in seconds.
+    """One attempt in the usage log. Times in seconds.
 
-    `role` and `outcome` are those of `observe.AttemptEvent`. `silence_avoided`: see
-    `observe.usage`. `cost` in the currency of the connection's prices; None: no price is known.
+    `role` and `outcome` are those of `routing.events.AttemptEvent`. `silence_avoided`: see
+    `telemetry.usage`. `cost` in the currency of the connection's prices; None: unknown price.
     `is_estimated`: the server did not count the tokens.
     """
 
@@ -57,17 +57,17 @@ _COLUMNS = {"delivered": "heard"}
 
 
 class UsageLog:
-    """In a database that has been migrated."""
+    """The usage log in a migrated database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._noted: dict[str, datetime] = {}  # what `touch` was told
+        self._last_uses: dict[str, datetime] = {}  # last passed to `touch`
 
     async def append(self, attempts: Sequence[UsageRecord], *, again: bool = False) -> None:
-        """All of them or none. `again`: they may be there already, from a call that failed or was
-        cancelled, since a database can go away between keeping something and saying so.
+        """Appends all attempts or none. Raises StoreError.
 
-        Raises StoreError.
+        `again`: they may be stored already, by a call that failed or was cancelled, since a
+        database can disconnect between committing and confirming.
         """
         if not attempts:
             return
@@ -76,12 +76,14 @@ class UsageLog:
                 await db.execute(select(func.pg_advisory_xact_lock_shared(APPEND_LOCK)))
             if not (again and await _has(db, attempts[0])):
                 await db.execute(usage.insert(), [to_row(attempt) for attempt in attempts])
-        uses = {one: at for one, at in _last_uses(attempts).items() if self._noted.get(one) != at}
+        uses = {
+            one: at for one, at in _last_uses(attempts).items() if self._last_uses.get(one) != at
+        }
         await touch(self._database, uses, true())
-        self._noted |= uses
+        self._last_uses |= uses
 
     async def answered_since(self, connection_id: str, since: datetime) -> bool:
-        """Whether a caller has got a reply from it that was begun since then."""
+        """Returns whether a caller got a reply from the connection that began since then."""
         c = usage.c
         won = c.connection_id == connection_id, c.at >= since, c.outcome == "won"
         async with self._database.reading() as db:
@@ -104,20 +106,20 @@ async def touch(
     used: Mapping[str, datetime],
     within: ColumnElement[bool],
 ) -> None:
-    """Note when connections were last used: of those `within`, the ones not used since.
+    """Sets the time of last use of connections that match `within`, unless a later one is stored.
 
-    Each by itself, so that it holds no row while it waits for another.
+    Each update is a transaction of its own, which waits while holding no other row.
     """
     c = connections.c
-    for connection_id, when in used.items():
-        earlier = or_(c.last_used_at.is_(None), c.last_used_at < when)
+    for connection_id, time in used.items():
+        earlier = or_(c.last_used_at.is_(None), c.last_used_at < time)
         one = update(connections).where(c.id == connection_id, earlier)
         async with database.writing() as db:
-            await db.execute(one.where(within).values(last_used_at=when))
+            await db.execute(one.where(within).values(last_used_at=time))
 
 
 def _last_uses(attempts: Sequence[UsageRecord]) -> Mapping[str, datetime]:
-    """To the minute: a busy connection's row is not written anew every second."""
+    """Rounds to the minute, so that a busy connection's row is not written every second."""
     by_time = sorted(attempts, key=lambda attempt: attempt.at)
     return {one.connection_id: one.at.replace(second=0, microsecond=0) for one in by_time}
 
@@ -125,10 +127,10 @@ def _last_uses(attempts: Sequence[UsageRecord]) -> Mapping[str, datetime]:
 async def read_latest(
     db: AsyncConnection, connection_id: str, limit: int
 ) -> tuple[UsageRecord, ...]:
-    """Of one connection, the newest first."""
-    wanted = select(usage).where(usage.c.connection_id == connection_id)
-    wanted = wanted.order_by(usage.c.at.desc(), usage.c.id.desc()).limit(limit)
-    rows = (await db.execute(wanted)).mappings()
+    """Returns the latest attempts on one connection, newest first."""
+    query = select(usage).where(usage.c.connection_id == connection_id)
+    query = query.order_by(usage.c.at.desc(), usage.c.id.desc()).limit(limit)
+    rows = (await db.execute(query)).mappings()
     return tuple(from_row(each) for each in rows)
 
 

@@ -1,4 +1,4 @@
-"""Webhooks in the database: whom to tell of what, and the secrets to sign it with."""
+"""Stores webhooks: their addresses, subscriptions and signing secrets."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -27,7 +27,7 @@ _EDITABLE = ("name", "url", "events", "is_active", "owner", "team")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """Who is told of what. `owner`, `team`: only of connections of theirs; empty: of all."""
+    """A subscription to events of the connections of `owner` and `team`; empty: of all."""
 
     id: str
     name: str
@@ -45,16 +45,18 @@ _NAMES = tuple(field.name for field in fields(Webhook))
 
 
 class Webhooks:
-    """For those who administer; every change is audited, without the secret.
+    """The webhooks in a migrated database, for administrators. Every change is audited.
 
     Raises ForbiddenError, NotFoundError, StaleError and StoreError.
     """
 
     def __init__(self, database: Database, vault: Vault, clock: Clock | None = None) -> None:
-        self._database, self._vault, self._clock = database, vault, clock or SystemClock()
+        self._database = database
+        self._vault = vault
+        self._clock = clock or SystemClock()
 
     def require(self, actor: Actor) -> None:
-        """Raises ForbiddenError for who may not administer."""
+        """Raises ForbiddenError for an actor who may not administer."""
         if not may_act(actor, "administer"):
             raise ForbiddenError(
                 f"{actor.name} may not administer webhooks: its role is {actor.role}; ask an admin"
@@ -70,7 +72,7 @@ class Webhooks:
         owner: str = "",
         team: str = "",
     ) -> tuple[Webhook, str]:
-        """As it is kept, and its secret, which is shown this once."""
+        """Adds a webhook; returns its record and its secret, which only the sender reads again."""
         self.require(actor)
         now = self._now()
         hook = Webhook(
@@ -84,7 +86,7 @@ class Webhooks:
             updated_at=now,
         )
         secret = new_secret()
-        row = _row(hook) | {"secret_sealed": self._vault.seal(secret, bound_to=_place(hook.id))}
+        row = _row(hook) | {"secret_sealed": self._vault.seal(secret, bound_to=_binding(hook.id))}
         async with self._database.writing() as db:
             await db.execute(webhooks.insert(), row)
             await audit.write(
@@ -95,18 +97,18 @@ class Webhooks:
     async def find(
         self, actor: Actor, *, limit: int = 50, offset: int = 0
     ) -> tuple[tuple[Webhook, ...], int]:
-        """The latest first, and how many there are in all."""
+        """Lists webhooks, newest first, and the number of all."""
         self.require(actor)
-        wanted = select(webhooks).order_by(_W.created_at.desc(), _W.id).limit(limit).offset(offset)
+        query = select(webhooks).order_by(_W.created_at.desc(), _W.id).limit(limit).offset(offset)
         async with self._database.reading() as db:
             total = (await db.execute(select(func.count()).select_from(webhooks))).scalar_one()
-            rows = (await db.execute(wanted)).mappings().all()
+            rows = (await db.execute(query)).mappings().all()
         return tuple(_hook(row) for row in rows), total
 
     async def get(self, actor: Actor, webhook_id: str) -> Webhook:
         self.require(actor)
         async with self._database.reading() as db:
-            return _hook(await _found(db, webhook_id))
+            return _hook(await _get_row(db, webhook_id))
 
     async def change(
         self,
@@ -119,7 +121,7 @@ class Webhooks:
         self.require(actor)
         now = self._now()
         async with self._database.writing() as db:
-            stored = _hook(await _found(db, webhook_id, for_update=True))
+            stored = _hook(await _get_row(db, webhook_id, for_update=True))
             if version is not None and version != stored.version:
                 raise StaleError(
                     f"webhook {stored.name!r} has been changed since version {version}; read"
@@ -142,10 +144,10 @@ class Webhooks:
         return new
 
     async def remove(self, actor: Actor, webhook_id: str) -> None:
-        """Its deliveries go with it; those that wait are not sent."""
+        """Removes a webhook and its deliveries; waiting ones are not sent."""
         self.require(actor)
         async with self._database.writing() as db:
-            hook = _hook(await _found(db, webhook_id, for_update=True))
+            hook = _hook(await _get_row(db, webhook_id, for_update=True))
             await db.execute(webhooks.delete().where(_W.id == hook.id))
             entry = actor.audit_entry("remove", _target(hook), self._now(), before=_facts(hook))
             await audit.write(db, [entry])
@@ -153,47 +155,47 @@ class Webhooks:
     async def deliveries(
         self, actor: Actor, webhook_id: str, *, limit: int = 50, offset: int = 0
     ) -> tuple[tuple[Delivery, ...], int]:
-        """The latest first, and how many are kept in all."""
+        """Lists the deliveries of a webhook, newest first, and the number of all."""
         await self.get(actor, webhook_id)
         async with self._database.reading() as db:
             return await outbox.read_page(db, webhook_id, limit, offset)
 
     async def get_with_secret(self, actor: Actor, webhook_id: str) -> tuple[Webhook, str]:
-        """With its secret, for whoever sends. Raises SealError."""
+        """Returns a webhook with its secret, for sending. Raises SealError."""
         self.require(actor)
         async with self._database.reading() as db:
-            row = await _found(db, webhook_id)
-        return _hook(row), self._vault.open(row["secret_sealed"], bound_to=_place(webhook_id))
+            row = await _get_row(db, webhook_id)
+        return _hook(row), self._vault.open(row["secret_sealed"], bound_to=_binding(webhook_id))
 
     async def add_delivery(self, actor: Actor, delivery: Delivery) -> Delivery:
-        """Write down one that was not made by an event; with its id."""
+        """Stores a delivery made as a test, without an event; returns it with its id."""
         self.require(actor)
         values = {name: getattr(delivery, name) for name in outbox.RESULT_FIELDS}
         async with self._database.writing() as db:
-            hook = _hook(await _found(db, delivery.webhook_id))
+            hook = _hook(await _get_row(db, delivery.webhook_id))
             id_ = await outbox.enqueue(db, hook.id, delivery.payload, delivery.created_at, **values)
             await audit.write(db, [actor.audit_entry("test", _target(hook), self._now())])
         return replace(delivery, id=id_)
 
     async def deactivate(self, webhook_id: str) -> None:
-        """Its receiver says that it is gone for good."""
+        """Deactivates a webhook whose receiver says that it is gone for good."""
         await self.change(SYSTEM, webhook_id, {"is_active": False})
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.wall(), UTC)
 
 
-async def _found(db: AsyncConnection, webhook_id: str, *, for_update: bool = False) -> RowMapping:
-    wanted = select(webhooks).where(_W.id == webhook_id)
+async def _get_row(db: AsyncConnection, webhook_id: str, *, for_update: bool = False) -> RowMapping:
+    query = select(webhooks).where(_W.id == webhook_id)
     if for_update:
-        wanted = wanted.with_for_update()
-    row = (await db.execute(wanted)).mappings().one_or_none()
+        query = query.with_for_update()
+    row = (await db.execute(query)).mappings().one_or_none()
     if row is None:
         raise NotFoundError(f"there is no webhook {webhook_id[:100]!r}")
     return row
 
 
-def _place(webhook_id: str) -> str:
+def _binding(webhook_id: str) -> str:
     return seal_binding(webhooks, webhook_id, "secret_sealed")
 
 

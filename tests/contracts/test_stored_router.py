@@ -76,7 +76,7 @@ async def house(server: Server, tmp_path: Path) -> AsyncIterator[House]:
         lines = settled(url, tmp_path, found)
         await stored_router.set_up(lines)
         database = await stack.enter_async_context(opened(url))
-        vault = load_vault((), lines.master_key_file, may_make=False)
+        vault = load_vault((), lines.master_key_file, may_create=False)
         yield House(lines, found, other, SqlConnectionStore(database, vault))
 
 

@@ -104,7 +104,7 @@ def test_a_vault_shows_nothing_of_its_keys() -> None:
     "wrong", ["", "short", OLD[:-2], "é" * 44], ids=["empty", "short", "cut", "not ASCII"]
 )
 def test_a_key_that_is_none_is_refused_and_not_repeated(wrong: str) -> None:
-    with pytest.raises(ConfigurationError, match="number 2 is no master key") as caught:
+    with pytest.raises(ConfigurationError, match="number 2 is not a master key") as caught:
         Vault([OLD, wrong])
     assert not wrong or wrong not in str(caught.value)
     assert caught.value.__cause__ is None
@@ -152,7 +152,7 @@ def test_a_file_may_hold_several_keys_the_first_of_which_seals(tmp_path: Path) -
 def test_a_key_is_not_made_where_one_was_lost(tmp_path: Path) -> None:
     file = tmp_path / "master.key"
     with pytest.raises(ConfigurationError, match="put the file back") as caught:
-        load_vault((), file, may_make=False)
+        load_vault((), file, may_create=False)
     assert str(file) in str(caught.value)
     assert not file.exists()
 

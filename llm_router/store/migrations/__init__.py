@@ -1,7 +1,7 @@
-"""The history of the tables, and the way along it: `migrate` and `schema_sql`.
+"""Migrates the tables: `migrate` brings a database up to date, `schema_sql` prints the SQL.
 
-A new step: change `tables.py`, then `python -m llm_router.store.migrations "what it is for"`, and
-read what was written. The contract tests hold tables and migrations together.
+To add a migration, change `tables.py`, run `python -m llm_router.store.migrations "its purpose"`,
+and review the file that was written. The contract tests compare tables and migrations.
 """
 
 import asyncio
@@ -22,18 +22,18 @@ from llm_router.errors import StoreError
 from llm_router.store.database import Database, Dialect
 
 _LOCK = zlib.crc32(b"patchbay migrations")
-"""PostgreSQL's advisory locks have numbers for names."""
+"""Number of PostgreSQL's advisory lock for migrations."""
 _ALEMBIC = threading.Lock()
-"""Alembic keeps what it works on in globals, and lets go of the loop in between."""
-_ALEMBIC_LOOKED_AT_EVERY = 0.01
+"""Lock around Alembic, whose state is global while the loop runs other tasks."""
+_ALEMBIC_POLL_INTERVAL = 0.01  # s
 
 
 async def migrate(database: Database) -> None:
-    """Bring the tables up to date; on a database that is, one look.
+    """Brings the tables up to date; an up-to-date database costs one query.
 
-    Safe when processes start at once, on an empty database too: one does it, the others wait. All
-    of it is one transaction, so one that is interrupted leaves the database as it was. StoreError
-    for a database that a newer Patchbay has changed.
+    Safe when several processes start at once, also on an empty database: one migrates, the others
+    wait. All migrations are one transaction, so an interruption leaves the database unchanged.
+    Raises StoreError for a database that a newer Patchbay has migrated.
     """
     newest = await asyncio.to_thread(_newest)
     async with database.reading() as connection:
@@ -49,32 +49,32 @@ async def migrate(database: Database) -> None:
                 f"database {database.display_url}: it is at {current!r}, which this version does"
                 " not know; a newer Patchbay has changed it, so run that one"
             )
-        async with _alone_with_alembic():
+        async with _alembic_lock():
             await connection.run_sync(_upgrade)
 
 
 async def read_revisions(database: Database) -> tuple[str | None, str | None]:
-    """Where the tables are, None on an empty database, and where they should be. Only looks."""
+    """Returns the database's revision, None if it is empty, and the newest one. Changes nothing."""
     async with database.reading() as connection:
         return await connection.run_sync(_current), await asyncio.to_thread(_newest)
 
 
-async def write_migration(database: Database, what_for: str) -> list[Script | None]:
-    """Write a migration from the database, which must be up to date, to what `tables.py` says."""
+async def write_migration(database: Database, purpose: str) -> list[Script | None]:
+    """Writes the migration from an up-to-date database to the state of `tables.py`."""
 
     def write(connection: Connection) -> list[Script | None]:
         config = _config()
         config.attributes["connection"] = connection
         number = f"{int(_newest() or 0) + 1:04}"
-        written = command.revision(config, what_for, autogenerate=True, rev_id=number)
+        written = command.revision(config, purpose, autogenerate=True, rev_id=number)
         return written if isinstance(written, list) else [written]
 
-    async with database.reading() as connection, _alone_with_alembic():
+    async with database.reading() as connection, _alembic_lock():
         return await connection.run_sync(write)
 
 
 def schema_sql(dialect: Dialect) -> str:
-    """What `migrate` does on an empty database, as SQL, for those who apply it by hand."""
+    """Returns the SQL of `migrate` for an empty database, for applying it by hand."""
     written = io.StringIO()
     config = _config()
     config.output_buffer = written
@@ -85,7 +85,7 @@ def schema_sql(dialect: Dialect) -> str:
 
 def _config() -> Config:
     config = Config()
-    # Doubled, since the option may refer to others by %(name)s.
+    # Doubled, since %(name)s in an option refers to another one.
     config.set_main_option("script_location", str(files(__name__)).replace("%", "%%"))
     config.set_main_option("file_template", "v%%(rev)s_%%(slug)s")
     return config
@@ -111,10 +111,10 @@ def _upgrade(connection: Connection) -> None:
 
 
 @asynccontextmanager
-async def _alone_with_alembic() -> AsyncIterator[None]:
-    # A thread's lock, since there may be several loops; it is only held while tables are made.
+async def _alembic_lock() -> AsyncIterator[None]:
+    # A thread lock, since there may be several loops; it is only held during a migration.
     while not _ALEMBIC.acquire(blocking=False):  # noqa: ASYNC110  an Event belongs to one loop
-        await asyncio.sleep(_ALEMBIC_LOOKED_AT_EVERY)
+        await asyncio.sleep(_ALEMBIC_POLL_INTERVAL)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""For developers: write the next migration from what has changed in `tables.py`."""
+"""Writes the next migration from the changes in `tables.py`, for developers."""
 
 import asyncio
 import sys
@@ -8,16 +8,16 @@ from llm_router.store.database import Database
 from llm_router.store.migrations import migrate, write_migration
 
 
-async def _write(what_for: str) -> None:
+async def _write(purpose: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         database = Database(f"sqlite:///{folder}/now.sqlite3")
         try:
             await migrate(database)
-            await write_migration(database, what_for)
+            await write_migration(database, purpose)
         finally:
             await database.aclose()
 
 
-if len(sys.argv) != 2:  # noqa: PLR2004  the program and one word of its own
-    sys.exit('usage: python -m llm_router.store.migrations "what it is for"')
+if len(sys.argv) != 2:  # noqa: PLR2004  the program and its one argument
+    sys.exit('usage: python -m llm_router.store.migrations "its purpose"')
 asyncio.run(_write(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""Run by alembic: on the connection it is given, or into a text of SQL."""
+"""Configures Alembic, which runs this file, for a connection or for SQL output."""
 
 from typing import Any, Literal
 
@@ -7,8 +7,8 @@ from alembic import context
 from llm_router.store.tables import UtcDateTime, metadata
 
 
-def _rendered(kind: str, what: Any, _: object) -> str | Literal[False]:
-    """Written into a new migration, which must not depend on types that change later."""
+def _render_type(kind: str, what: Any, _: object) -> str | Literal[False]:
+    """Renders a type for a new migration, which must not depend on types that change later."""
     if kind == "type" and isinstance(what, UtcDateTime):
         return "sa.DateTime(timezone=True)"
     return False
@@ -17,7 +17,7 @@ def _rendered(kind: str, what: Any, _: object) -> str | Literal[False]:
 given = context.config.attributes
 if "connection" in given:
     context.configure(
-        connection=given["connection"], target_metadata=metadata, render_item=_rendered
+        connection=given["connection"], target_metadata=metadata, render_item=_render_type
     )
 else:
     context.configure(

@@ -1,4 +1,4 @@
-"""How each check was made: a server that lists its models may yet not answer."""
+"""Adds the kind of each check: a server may list its models and yet not reply."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,6 +1,6 @@
-"""A price that is not named is by the list; 0 is free.
+"""Lets a price be null, which means: by the price list; 0 now means free.
 
-Until now 0 stood for both, so what has no price at all is taken to be by the list, as it was.
+Before, 0 meant both. So a connection whose prices are both 0 gets null, which charges it as before.
 """
 
 import sqlalchemy as sa
@@ -14,7 +14,7 @@ _TABLE, _PRICES = "llm_connections", ("price_in", "price_out")
 
 def upgrade() -> None:
     for price in _PRICES:
-        _may_be_missing(price)
+        _set_nullable(price)
     op.execute(
         f"UPDATE {_TABLE} SET price_in = NULL, price_out = NULL"  # noqa: S608  our own names
         " WHERE price_in = 0 AND price_out = 0"
@@ -25,17 +25,17 @@ def downgrade() -> None:
     for price in _PRICES:
         op.execute(f"UPDATE {_TABLE} SET {price} = 0 WHERE {price} IS NULL")  # noqa: S608  the same
     for price in _PRICES:
-        _may_be_missing(price, missing=False)
+        _set_nullable(price, nullable=False)
 
 
-def _may_be_missing(column: str, *, missing: bool = True) -> None:
+def _set_nullable(column: str, *, nullable: bool = True) -> None:
     if op.get_context().dialect.name == "postgresql":
-        op.alter_column(_TABLE, column, existing_type=sa.Float(), nullable=missing)
+        op.alter_column(_TABLE, column, existing_type=sa.Float(), nullable=nullable)
         return
-    # SQLite cannot alter a column; and a new table in place of the old one would, as the old one
-    # goes, take along the rows of others that refer to it.
+    # SQLite cannot alter a column, and dropping the table for a new one would delete the rows of
+    # other tables that refer to it.
     op.alter_column(_TABLE, column, new_column_name=f"{column}_before")
-    default = None if missing else sa.text("0")
-    op.add_column(_TABLE, sa.Column(column, sa.Float(), nullable=missing, server_default=default))
+    default = None if nullable else sa.text("0")
+    op.add_column(_TABLE, sa.Column(column, sa.Float(), nullable=nullable, server_default=default))
     op.execute(f"UPDATE {_TABLE} SET {column} = {column}_before")  # noqa: S608  the same
     op.drop_column(_TABLE, f"{column}_before")

@@ -1,4 +1,4 @@
-"""Connections that are dialled through the guard: an admin did not say where they lead."""
+"""Marks connections whose address no admin chose, which are dialled through the guard."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,7 @@ def upgrade() -> None:
         "llm_connections",
         sa.Column("is_guarded", sa.Boolean(), nullable=False, server_default=sa.true()),
     )
-    # Who added the others is not kept; what belongs to nobody, only an admin could add.
+    # Only an admin could add a connection without an owner; who added the others is unknown.
     op.execute("UPDATE llm_connections SET is_guarded = false WHERE owner = ''")
 
 

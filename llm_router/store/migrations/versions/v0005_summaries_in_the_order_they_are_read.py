@@ -1,5 +1,6 @@
-"""Summaries stand in the order in which they are added up: what a page groups by comes first, so
-that no sorting is left. A page takes a third less time, one by the hour more than half.
+"""Reorders the keys of the summaries: the columns that queries group by come first.
+
+So the database need not sort. A page takes a third less time, a page by the hour more than half.
 """
 
 from collections.abc import Sequence
@@ -14,21 +15,21 @@ down_revision: str | None = "0004"
 _BY = ("connection_id", "pool", "integration")
 _SUMS = (("at", "role", "outcome", *_BY, "model"), ("at", *_BY, "model", "role", "outcome"))
 _TIMES = (("at", "measure", "bucket", *_BY), ("at", *_BY, "measure", "bucket"))
-"""The key as it is from now on, and as it was."""
+"""Primary keys after and before this migration."""
 
 
 def upgrade() -> None:
-    _put_in_order(0)
+    _set_order(0)
 
 
 def downgrade() -> None:
-    _put_in_order(1)
+    _set_order(1)
 
 
-def _put_in_order(which: int) -> None:
+def _set_order(index: int) -> None:
     for unit in ("hourly", "daily"):
-        _reorder(f"llm_connection_usage_{unit}", _SUMS[which], _sums())
-        _reorder(f"llm_connection_times_{unit}", _TIMES[which], _times())
+        _reorder(f"llm_connection_usage_{unit}", _SUMS[index], _sums())
+        _reorder(f"llm_connection_times_{unit}", _TIMES[index], _times())
 
 
 def _reorder(table: str, key: Sequence[str], rest: Sequence[sa.Column[Any]]) -> None:
@@ -37,7 +38,7 @@ def _reorder(table: str, key: Sequence[str], rest: Sequence[sa.Column[Any]]) -> 
         op.drop_constraint(name, table, type_="primary")
         op.create_primary_key(name, table, [*key])
         return
-    # SQLite keeps such a table in the order of its key, so it is written anew.
+    # SQLite stores such a table in the order of its key, so it is rewritten.
     columns = [*map(_key, key), *rest]
     op.create_table(
         f"{table}_new",
