@@ -39,7 +39,7 @@ NO_TYPE = "about:blank"
 _DATABASE_RETRY_AFTER = 2
 """Seconds after which a database that did not answer is worth another try."""
 _PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
-"""As RFC 9110 has them; older versions of Python have the phrases of older standards."""
+"""The phrases of RFC 9110; older versions of Python have the phrases of older standards."""
 _PLAIN: Mapping[type[RouterError], tuple[int, str]] = {
     NotFoundError: (404, "not-found"),
     ForbiddenError: (403, "forbidden"),

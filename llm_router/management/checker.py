@@ -53,7 +53,7 @@ async def _always_leads() -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckerDeps:
-    """What a checker needs from outside. The defaults are for one that is alone with a store."""
+    """The functions that a checker needs; the defaults suit one that is alone with a store."""
 
     leads: Callable[[], Awaitable[bool]] = _always_leads
     """Returns whether this process may check now. May raise StoreError."""

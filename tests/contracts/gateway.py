@@ -104,12 +104,15 @@ async def each_house(request: pytest.FixtureRequest, files: Files) -> AsyncItera
         yield house
 
 
-def problem(answer: httpx2.Response, status: int) -> Mapping[str, Any]:
-    """The problem document that `answer` must be."""
+def problem(answer: httpx2.Response, status: int, kind: str | None = None) -> Mapping[str, Any]:
+    """Checks that `answer` is a problem document, of this `kind` if one is named; returns it."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     document: Mapping[str, Any] = answer.json()
     assert document["status"] == status
     assert document["title"]
     assert document["detail"]
+    assert document["type"].startswith("/problems/") or document["type"] == "about:blank"
+    if kind:
+        assert document["type"] == f"/problems/{kind}"
     return document

@@ -14,6 +14,7 @@ from tests.contracts.gateway import PUBLIC, House, house_on, problem
 
 KEY = "sk-0123456789-wxyz"
 MINE = "sk-of-the-process-itself"
+RULES = {"name": "a", "provider": "offline", "base_url": "", "model_name": ""}
 
 
 @pytest.fixture
@@ -171,3 +172,48 @@ async def test_an_unknown_preset_or_connection_is_said_so(house: House) -> None:
     refused = await house.call("editor", "POST", "/presets/production/apply", strange)
     assert "moon" in problem(refused, 422)["detail"]
     assert KEY not in refused.text
+
+
+# ── A file applied as a whole ────────────────────────────────────────────────────────────────────
+
+
+async def applied(house: House, who: str, *rows: dict[str, Any], **params: Any) -> Any:
+    return await house.call(who, "POST", "/connections/apply", [*rows], params=params)
+
+
+async def test_a_plan_that_is_out_of_date_is_refused(each_house: House) -> None:
+    row = {"name": "a", "provider": "offline", "priority": 4}
+    await each_house.connection(**RULES)
+    shown = (await applied(each_house, "editor", row, dry_run=True)).json()
+    assert shown["applied"] is False
+    (changed,) = shown["changed"]
+    assert changed["fields"] == {"priority": {"before": 0, "after": 4}}
+    await each_house.call("editor", "PATCH", f"/connections/{changed['id']}", {"priority": 2})
+    refused = problem(await applied(each_house, "editor", row, plan=shown["plan"]), 409)
+    assert "look at the plan anew" in refused["detail"]
+    again = (await applied(each_house, "editor", row, dry_run=True)).json()
+    assert (await applied(each_house, "editor", row, plan=again["plan"])).json()["applied"]
+
+
+async def test_what_others_have_is_neither_changed_nor_pruned(each_house: House) -> None:
+    theirs = await each_house.connection("admin", name="a", visibility="everyone")
+    row = {"name": "a", "provider": "offline"}
+    plan = (await applied(each_house, "editor", row, prune=True)).json()
+    assert (plan["added"], plan["removed"]) == (["a"], [])
+    assert (await each_house.store.get(SYSTEM, theirs["id"])).version == 1
+    assert (await each_house.store.find(SYSTEM, Query())).total == 2
+
+
+async def test_one_that_is_switched_off_by_a_file_says_so(each_house: House) -> None:
+    made = await each_house.connection(**RULES)
+    await applied(each_house, "editor", {"name": "a", "provider": "offline", "is_active": False})
+    kept = await each_house.store.get(SYSTEM, made["id"])
+    assert (kept.status, kept.status_reason) == ("deactivated", "by editor")
+
+
+async def test_an_address_that_may_not_be_called_keeps_all_of_it_from_being_done(
+    each_house: House,
+) -> None:
+    rows = {"name": "a", "provider": "offline"}, {"name": "b", "base_url": "http://169.254.169.254"}
+    problem(await applied(each_house, "editor", *rows), 403)
+    assert (await each_house.store.find(SYSTEM, Query())).total == 0

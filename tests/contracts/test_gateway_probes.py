@@ -1,5 +1,6 @@
 """Trying a connection, against servers on real sockets that do well or fail."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.contracts.gateway import House, house_on, problem
 
 KEY = "sk-0123456789-wxyz"
 WORDS = "".join(Script().words)
+STREAM = {"Accept": "application/x-ndjson"}
 
 
 @pytest.fixture
@@ -149,6 +151,32 @@ async def test_a_key_that_was_tampered_with_is_said_so_and_entered_again(house: 
     assert "enter the value again" in broken["detail"]
     await house.call("editor", "POST", f"{path}/rotate-key", {"api_key": KEY})
     assert (await house.call("editor", "POST", f"{path}/test")).json()["ok"] is True
+
+
+# ── A test as a stream ───────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_words_of_a_test_are_streamed_and_the_result_comes_at_the_end(
+    open_house: House,
+) -> None:
+    async with FaultyServer() as server:
+        made = await open_house.connection(base_url=server.base_url)
+        path = f"/connections/{made['id']}/test"
+        answer = await open_house.call("editor", "POST", path, {}, headers=STREAM)
+    assert answer.headers["content-type"].startswith("application/x-ndjson")
+    *said, last = map(json.loads, answer.text.splitlines())
+    assert len(said) > 3
+    assert "".join(line["text"] for line in said) == WORDS
+    assert (last["result"]["ok"], last["result"]["text"]) == (True, WORDS)
+    after = (await open_house.call("editor", "GET", f"/connections/{made['id']}")).json()
+    assert after["status"] == "active"
+
+
+async def test_a_test_that_is_refused_is_a_problem_in_a_stream_too(open_house: House) -> None:
+    made = await open_house.connection(base_url="http://93.184.215.14/v1")
+    await open_house.store.change(SYSTEM, made["id"], {"base_url": "http://10.0.0.1/v1"})
+    path = f"/connections/{made['id']}/test"
+    problem(await open_house.call("editor", "POST", path, {}, headers=STREAM), 403)
 
 
 # ── Where it may lead ────────────────────────────────────────────────────────────────────────────

@@ -182,6 +182,7 @@ async def used(person: Person) -> None:
             tried = await person.ask(200, "POST", f"{path}/test")
             assert tried["failure"]["kind"] == "rejected key"
             await person.ask(200, "GET", f"{path}/models")
+            await person.ask(502, "POST", f"{path}/generate", json={"prompt": "Hi?"})
 
 
 async def refused(person: Person, key: str) -> None:
