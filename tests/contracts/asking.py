@@ -1,4 +1,4 @@
-"""Asking a provider, whatever it speaks."""
+"""Requests for tests of any provider, and a helper that collects the reply."""
 
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -20,7 +20,7 @@ WEATHER = {
 async def collect(
     provider: Provider, request: ChatRequest = HELLO, into: list[Chunk] | None = None
 ) -> list[Chunk]:
-    """All chunks; those before an error are in `into`."""
+    """Returns all chunks; `into` also holds those before an error."""
     chunks = [] if into is None else into
     async with aclosing(provider.stream(request)) as stream:
         async for chunk in stream:

@@ -1,4 +1,4 @@
-"""The clouds that LiveKit's plugins lead to, as servers of ours that answer like them."""
+"""Test servers that answer like the clouds that LiveKit's plugins connect to."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -24,7 +24,7 @@ WORDS = ("We", " open", " at", " nine", ".")
 
 @dataclass(frozen=True)
 class Cloud:
-    """A vendor: its connection, and how its server answers."""
+    """A vendor: its connection, and the format of its server's replies."""
 
     name: str
     chats: str
@@ -39,8 +39,8 @@ class Cloud:
         return self.sending(pieces, **fields)
 
     def sending(self, pieces: Sequence[bytes], **fields: Any) -> Script:
-        told = {"x-amzn-requestid": "r1", "request-id": "r1"}
-        return Script(raw=pieces, content_type=self.content_type, headers=told, **fields)
+        headers = {"x-amzn-requestid": "r1", "request-id": "r1"}
+        return Script(raw=pieces, content_type=self.content_type, headers=headers, **fields)
 
     def refusal(self, status: int, kind: str, message: str) -> Mapping[str, Any]:
         if self.name == "anthropic":
@@ -86,8 +86,8 @@ class Open:
         return self.server.requests[number].body
 
     def system(self) -> str:
-        told = self.body()["system"]
-        return "\n".join(part["text"] for part in told)
+        parts = self.body()["system"]
+        return "\n".join(part["text"] for part in parts)
 
 
 @asynccontextmanager

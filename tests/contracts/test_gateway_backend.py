@@ -8,7 +8,7 @@ import pytest
 from llm_router.testing.server import FaultyServer
 from tests.contracts.databases import Files
 from tests.contracts.gateway import PUBLIC, House, house_on, problem
-from tests.contracts.wire import answering
+from tests.contracts.wire import raw_server
 
 MODELS = {"/v1/models": {"object": "list", "data": [{"id": "old"}, {"id": "new"}]}}
 
@@ -119,7 +119,7 @@ async def test_a_server_that_is_down_is_said_so(open_house: House, unused_url: s
 
 
 async def test_one_model_is_loaded_at_a_time(open_house: House) -> None:
-    async with answering(hold=True) as url:
+    async with raw_server(hold=True) as url:
         await open_house.connection(base_url=url, model_name="old")
         first, second = [
             await open_house.call("editor", "POST", "/backend/load", {"model_name_or_path": name})

@@ -11,7 +11,7 @@ from llm_router.net.guard import AddressGuard
 from llm_router.testing.server import Fault, FaultyServer, Script
 from tests.contracts.databases import Files
 from tests.contracts.gateway import House, house_on, problem
-from tests.contracts.wire import answering
+from tests.contracts.wire import raw_server
 
 KEY = "sk-0123456789-wxyz"
 
@@ -140,7 +140,7 @@ async def test_a_server_that_is_down_is_added_all_the_same(
 
 async def test_a_server_that_hangs_holds_nobody_up(files: Files) -> None:
     options: dict[str, Any] = {"allowed_addresses": ("127.0.0.0/8",), "identify_within": 0.05}
-    async with house_on(await files.new(), **options) as house, answering(hold=True) as address:
+    async with house_on(await files.new(), **options) as house, raw_server(hold=True) as address:
         made = await house.connection(base_url=address)
     assert made["server"] == ""
 

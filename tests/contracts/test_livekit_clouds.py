@@ -1,5 +1,6 @@
-"""Anthropic and Amazon Bedrock through LiveKit's plugins, against servers of ours that answer as
-their documents say: nobody here has an account with either.
+"""Tests Anthropic and Amazon Bedrock through LiveKit's plugins.
+
+The servers are test servers that answer as the vendors' documents say; no account was used.
 """
 
 import asyncio
@@ -37,10 +38,10 @@ async def cloud(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
         yield made
 
 
-# --- Answers
+# --- Replies
 
 
-async def test_words_come_with_their_end_and_their_usage(cloud: Open) -> None:
+async def test_text_comes_with_a_finish_reason_and_usage(cloud: Open) -> None:
     chunks = await collect(cloud.provider)
     assert text(chunks) == "".join(WORDS)
     assert chunks[-1].finish_reason == "stop"
@@ -49,7 +50,7 @@ async def test_words_come_with_their_end_and_their_usage(cloud: Open) -> None:
     assert len(cloud.server.requests) == 1
 
 
-async def test_a_tool_call_comes_whole_and_once(cloud: Open) -> None:
+async def test_a_tool_call_comes_complete_and_once(cloud: Open) -> None:
     await cloud.behave(calls=[CALL])
     chunks = await collect(cloud.provider, replace(HELLO, tools=[WEATHER]))
     assert [call for chunk in chunks for call in chunk.tool_calls] == [CALL]
@@ -61,12 +62,12 @@ async def test_a_tool_call_comes_whole_and_once(cloud: Open) -> None:
     ("stop", "reason"),
     [("max_tokens", "length"), ("stop_sequence", "stop"), ("refusal", "content_filter")],
 )
-async def test_the_end_is_told_in_the_router_s_words(cloud: Open, stop: str, reason: str) -> None:
+async def test_the_finish_reason_has_openais_name(cloud: Open, stop: str, reason: str) -> None:
     await cloud.behave(*WORDS, stop=stop)
     assert (await collect(cloud.provider))[-1].finish_reason == reason
 
 
-async def test_an_empty_answer_is_known_as_one(cloud: Open) -> None:
+async def test_an_empty_reply_is_recognised(cloud: Open) -> None:
     await cloud.behave()
     chunks = await collect(cloud.provider)
     assert not any(chunk.useful for chunk in chunks)
@@ -75,33 +76,33 @@ async def test_an_empty_answer_is_known_as_one(cloud: Open) -> None:
     assert failure.kind is FailureClass.EMPTY
 
 
-async def test_an_answer_that_stops_without_saying_why_is_broken(cloud: Open) -> None:
+async def test_a_reply_without_a_finish_reason_is_broken(cloud: Open) -> None:
     await cloud.behave(*WORDS[:2], stop=None)
-    heard: list[Chunk] = []
+    chunks: list[Chunk] = []
     with pytest.raises(BrokenStreamError):
-        await collect(cloud.provider, into=heard)
-    assert text(heard) == "We open"
+        await collect(cloud.provider, into=chunks)
+    assert text(chunks) == "We open"
 
 
 async def test_a_reset_in_the_middle_is_a_broken_stream(cloud: Open) -> None:
     await cloud.behave(*WORDS, stop=None, fault=Fault.RESET_AFTER)
-    heard: list[Chunk] = []
+    chunks: list[Chunk] = []
     with pytest.raises(BrokenStreamError):
-        await collect(cloud.provider, into=heard)
-    assert text(heard) == "".join(WORDS)
+        await collect(cloud.provider, into=chunks)
+    assert text(chunks) == "".join(WORDS)
 
 
 @pytest.mark.parametrize("stop", ["max_tokens", "tool_use", None])
-async def test_half_a_tool_call_is_not_given_out(cloud: Open, stop: str | None) -> None:
+async def test_an_incomplete_tool_call_is_not_yielded(cloud: Open, stop: str | None) -> None:
     whole = cloud.cloud.says((), [CALL], stop=stop)
     # Without the second half of the arguments and the end of their block.
     pieces = [p for p in whole if b'Rome"' not in p and b"lockStop" not in p and b"_stop" not in p]
     pieces += [p for p in whole if b"message_delta" in p or b"messageStop" in p]
     await cloud.server.behave(cloud.cloud.sending(pieces))
-    heard: list[Chunk] = []
+    chunks: list[Chunk] = []
     with pytest.raises(BrokenStreamError):
-        await collect(cloud.provider, replace(HELLO, tools=[WEATHER]), into=heard)
-    assert not any(chunk.tool_calls for chunk in heard)
+        await collect(cloud.provider, replace(HELLO, tools=[WEATHER]), into=chunks)
+    assert not any(chunk.tool_calls for chunk in chunks)
 
 
 # --- Refusals
@@ -135,7 +136,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("name", "status", "kind", "message", "meant"), REFUSALS)
-async def test_a_refusal_is_told_as_what_it_is_and_asked_once(
+async def test_a_refusal_is_classified_and_not_retried(
     name: str, status: int, kind: str, message: str, meant: FailureClass
 ) -> None:
     async with opened(name) as cloud:
@@ -159,27 +160,27 @@ INSIDE = [
 
 
 @pytest.mark.parametrize(("name", "event", "kind"), INSIDE)
-async def test_an_error_inside_an_answer_is_no_end(name: str, event: bytes, kind: str) -> None:
+async def test_an_error_inside_a_reply_does_not_end_it(name: str, event: bytes, kind: str) -> None:
     async with opened(name) as cloud:
         pieces = [*cloud.cloud.says(WORDS[:2], (), stop=None), event]
         await cloud.server.behave(cloud.cloud.sending(pieces))
-        heard: list[Chunk] = []
+        chunks: list[Chunk] = []
         with pytest.raises(UpstreamError) as caught:
-            await collect(cloud.provider, into=heard)
-    assert text(heard) == "We open"
+            await collect(cloud.provider, into=chunks)
+    assert text(chunks) == "We open"
     assert classify(caught.value).kind == kind
 
 
-async def test_nobody_there_is_unreachable(cloud: Open) -> None:
+async def test_an_address_without_a_server_is_unreachable(cloud: Open) -> None:
     await cloud.server.behave(Script(fault=Fault.REFUSE))
     with pytest.raises(UnreachableError):
         await collect(cloud.provider)
 
 
-# --- Leaving
+# --- Closing
 
 
-async def test_leaving_an_answer_makes_the_server_stop(cloud: Open) -> None:
+async def test_closing_a_reply_makes_the_server_stop(cloud: Open) -> None:
     await cloud.behave(*WORDS, stop=None, fault=Fault.STALL_AFTER)
     async with aclosing(cloud.provider.stream(HELLO)) as stream:
         async for chunk in stream:
@@ -198,13 +199,13 @@ async def test_cancelling_makes_the_server_stop(cloud: Open) -> None:
     assert await cloud.server.disconnected(0) is not None
 
 
-async def test_a_connection_is_kept_between_answers(cloud: Open) -> None:
+async def test_a_tcp_connection_is_reused_between_replies(cloud: Open) -> None:
     for _ in range(3):
         await collect(cloud.provider)
     assert cloud.server.connections == 1
 
 
-# --- What is asked
+# --- Requests
 
 FOREIGN = "functions.weather:0"
 HISTORY: list[Message] = [
@@ -227,7 +228,7 @@ HISTORY: list[Message] = [
 ]
 
 
-async def test_a_history_of_another_vendor_s_is_put_right(cloud: Open) -> None:
+async def test_a_history_of_another_vendor_is_corrected(cloud: Open) -> None:
     await collect(cloud.provider, ChatRequest(messages=HISTORY, tools=[WEATHER]))
     assert cloud.system() == "Be kind."
     messages = cloud.body()["messages"]
@@ -245,12 +246,12 @@ async def test_a_history_of_another_vendor_s_is_put_right(cloud: Open) -> None:
     assert made.isalnum()
 
 
-async def test_livekit_s_own_history_is_left_as_it_was(cloud: Open) -> None:
+async def test_livekits_own_history_stays_unchanged(cloud: Open) -> None:
     context = llm.ChatContext.empty()
     context.add_message(role="user", content="Weather?")
     call = llm.FunctionCall(call_id=FOREIGN, name="weather", arguments="{}", extra={"google": "x"})
-    told = llm.FunctionCallOutput(call_id=FOREIGN, name="weather", output="sunny", is_error=False)
-    context.items += [call, told]
+    result = llm.FunctionCallOutput(call_id=FOREIGN, name="weather", output="sunny", is_error=False)
+    context.items += [call, result]
     await collect(
         cloud.provider, ChatRequest(messages=[], livekit_context=context, tools=[WEATHER])
     )
@@ -258,7 +259,7 @@ async def test_livekit_s_own_history_is_left_as_it_was(cloud: Open) -> None:
     assert (call.call_id, call.extra) == (FOREIGN, {"google": "x"})
 
 
-async def test_an_older_claude_goes_on_with_another_s_words(cloud: Open) -> None:
+async def test_an_older_claude_continues_another_models_reply(cloud: Open) -> None:
     assert cloud.provider.continuation == "trailing"
     await collect(cloud.provider, replace(HELLO, prefix="We open "))
     last = cloud.body()["messages"][-1]
@@ -274,7 +275,7 @@ async def test_a_newer_model_is_asked_in_words(name: str, model: str) -> None:
         assert cloud.body()["messages"][-1]["role"] == "user"
 
 
-async def test_what_a_request_asks_for_reaches_the_server(cloud: Open) -> None:
+async def test_the_options_of_a_request_reach_the_server(cloud: Open) -> None:
     request = replace(HELLO, temperature=0.3, top_p=0.9, max_tokens=7, stop=["."])
     await collect(cloud.provider, request)
     body = cloud.body()
@@ -282,11 +283,11 @@ async def test_what_a_request_asks_for_reaches_the_server(cloud: Open) -> None:
         assert (body["temperature"], body["top_p"], body["max_tokens"]) == (0.3, 0.9, 7)
         assert (body["stop_sequences"], body["stream"]) == (["."], True)
     else:
-        told = {"temperature": 0.3, "topP": 0.9, "maxTokens": 7, "stopSequences": ["."]}
-        assert body["inferenceConfig"] == told
+        expected = {"temperature": 0.3, "topP": 0.9, "maxTokens": 7, "stopSequences": ["."]}
+        assert body["inferenceConfig"] == expected
 
 
-async def test_the_key_is_shown_and_nothing_of_the_room(cloud: Open) -> None:
+async def test_the_key_is_sent_and_nothing_about_the_room(cloud: Open) -> None:
     await collect(cloud.provider)
     headers = cloud.server.requests[0].headers
     if cloud.cloud.name == "anthropic":
@@ -312,7 +313,7 @@ async def test_anthropic_lists_its_models() -> None:
 
 
 @pytest.mark.parametrize("key", ["AKIDEXAMPLE", ":", "a:b:c:d"])
-async def test_half_a_pair_of_keys_is_refused_by_name(key: str) -> None:
+async def test_half_a_pair_of_keys_is_refused_with_the_name(key: str) -> None:
     with pytest.raises(ConfigurationError, match="ACCESS_KEY_ID:SECRET_ACCESS_KEY") as caught:
         async with opened("bedrock", api_key=key):
             pass

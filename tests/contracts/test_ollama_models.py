@@ -25,11 +25,11 @@ from llm_router.types import Chunk
 from tests.contracts.wire import (
     REQUEST,
     TEXT,
-    answering,
+    connect,
     http,
-    opened,
+    raw_server,
     read,
-    served,
+    serve,
     text,
 )
 
@@ -40,7 +40,7 @@ OLLAMA: dict[str, Any] = {"provider": "ollama", "model_name": "tiny"}
 
 
 async def test_a_model_in_memory_is_asked_at_once_and_not_loaded_again() -> None:
-    async with served(**OLLAMA) as (server, provider):
+    async with serve(**OLLAMA) as (server, provider):
         await provider.warm()
         for _ in range(3):
             chunks = await read(provider)
@@ -53,7 +53,7 @@ async def test_a_model_is_loaded_with_what_it_is_used_with() -> None:
         "context_length": 512,
         "extra_body": {"keep_alive": "1h", "num_gpu": 0},
     }
-    async with served(**OLLAMA, **fields) as (server, provider):
+    async with serve(**OLLAMA, **fields) as (server, provider):
         await provider.warm()
         assert server.ollama.load_requests[0]["keep_alive"] == "1h"
         assert server.ollama.load_requests[0]["options"] == {"num_ctx": 512, "num_gpu": 0}
@@ -61,13 +61,13 @@ async def test_a_model_is_loaded_with_what_it_is_used_with() -> None:
 
 @pytest.mark.parametrize("keep_alive", [0, "0", "0s", "0m"])
 async def test_one_that_is_not_kept_is_not_unloaded_in_place_of_loaded(keep_alive: Any) -> None:
-    async with served(**OLLAMA, extra_body={"keep_alive": keep_alive}) as (server, provider):
+    async with serve(**OLLAMA, extra_body={"keep_alive": keep_alive}) as (server, provider):
         await provider.warm()
         assert "keep_alive" not in server.ollama.load_requests[0]
 
 
 async def test_a_model_that_is_being_loaded_says_so_before_its_first_word() -> None:
-    async with served(**OLLAMA) as (server, provider):
+    async with serve(**OLLAMA) as (server, provider):
         server.ollama.load_time = 0.4
         chunks = await read(provider)
     assert chunks[0] == Chunk(loading=True)
@@ -75,7 +75,7 @@ async def test_a_model_that_is_being_loaded_says_so_before_its_first_word() -> N
 
 
 async def test_it_goes_on_being_loaded_when_nobody_waits_for_its_words_any_more() -> None:
-    async with served(**OLLAMA) as (server, provider):
+    async with serve(**OLLAMA) as (server, provider):
         server.ollama.load_time = 0.4
         for _ in range(2):
             async with aclosing(provider.stream(REQUEST)) as stream:
@@ -87,7 +87,7 @@ async def test_it_goes_on_being_loaded_when_nobody_waits_for_its_words_any_more(
 
 
 async def test_closing_the_provider_gives_up_loading() -> None:
-    async with served(**OLLAMA) as (server, provider):
+    async with serve(**OLLAMA) as (server, provider):
         server.ollama.load_time = 60.0
         async with aclosing(provider.stream(REQUEST)) as stream:
             assert (await anext(stream)).loading
@@ -95,7 +95,7 @@ async def test_closing_the_provider_gives_up_loading() -> None:
 
 
 async def test_a_server_that_hangs_does_not_pass_for_one_that_loads() -> None:
-    async with answering(hold=True) as url, opened(url, **OLLAMA) as provider:
+    async with raw_server(hold=True) as url, connect(url, **OLLAMA) as provider:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1.5):
                 assert await read(provider) == []
@@ -103,7 +103,7 @@ async def test_a_server_that_hangs_does_not_pass_for_one_that_loads() -> None:
 
 async def test_a_model_that_fails_to_load_says_why() -> None:
     said = json.dumps({"error": "model requires more system memory (9 GiB)"}).encode()
-    async with answering(http("500 Oh", said)) as url, opened(url, **OLLAMA) as provider:
+    async with raw_server(http("500 Oh", said)) as url, connect(url, **OLLAMA) as provider:
         for _ in range(2):
             with pytest.raises(StatusError) as caught:
                 await read(provider)
@@ -130,7 +130,7 @@ async def pulled(provider: Any, model: str) -> list[PullProgress]:
 
 
 async def test_a_pull_tells_how_far_it_is() -> None:
-    async with served(**OLLAMA) as (_, provider):
+    async with serve(**OLLAMA) as (_, provider):
         steps = await pulled(provider, "new:1b")
         assert "new:1b" in await provider.models()
     layer = [step for step in steps if step.digest]
@@ -140,7 +140,7 @@ async def test_a_pull_tells_how_far_it_is() -> None:
 
 
 async def test_an_error_in_the_middle_of_a_pull_is_one() -> None:
-    async with served(**OLLAMA) as (_, provider):
+    async with serve(**OLLAMA) as (_, provider):
         with pytest.raises(StatusError) as caught:
             await pulled(provider, "missing")
     assert caught.value.detail == "pull model manifest: file does not exist"
@@ -148,13 +148,13 @@ async def test_an_error_in_the_middle_of_a_pull_is_one() -> None:
 
 async def test_a_pull_that_just_ends_is_none() -> None:
     said = http("200 OK", b'{"status": "pulling"}\n')
-    async with answering(said) as url, opened(url, **OLLAMA) as provider:
+    async with raw_server(said) as url, connect(url, **OLLAMA) as provider:
         with pytest.raises(BrokenStreamError):
             await pulled(provider, "new")
 
 
 async def test_a_model_is_deleted_once() -> None:
-    async with served(**OLLAMA) as (_, provider):
+    async with serve(**OLLAMA) as (_, provider):
         assert isinstance(provider, Ollama)
         await provider.delete("faulty:latest")
         assert await provider.models() == []
@@ -164,7 +164,7 @@ async def test_a_model_is_deleted_once() -> None:
 
 
 async def test_what_is_in_memory_can_be_told() -> None:
-    async with served(**OLLAMA) as (_, provider):
+    async with serve(**OLLAMA) as (_, provider):
         assert isinstance(provider, Ollama)
         assert await provider.loaded() == []
         await provider.warm()

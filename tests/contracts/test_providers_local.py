@@ -1,6 +1,6 @@
-"""What every provider promises, kept by the two that speak no wire of ours.
+"""Tests the provider contract for the two providers without a wire of their own.
 
-The LiveKit provider is asked through LiveKit's own OpenAI plugin, over a real socket.
+The LiveKit provider runs LiveKit's own OpenAI plugin over a real socket.
 """
 
 import asyncio
@@ -58,10 +58,10 @@ async def provider(request: pytest.FixtureRequest, server: FaultyServer) -> Asyn
     await made.aclose()
 
 
-# --- every provider --------------------------------------------------------------------------
+# --- Every provider --------------------------------------------------------------------------
 
 
-async def test_an_answer_has_words_a_finish_reason_and_usage(provider: Provider) -> None:
+async def test_a_reply_has_text_a_finish_reason_and_usage(provider: Provider) -> None:
     chunks = await collect(provider)
     assert sum(chunk.useful for chunk in chunks) > 1
     assert [c.finish_reason for c in chunks if c.finish_reason] == ["stop"]
@@ -70,12 +70,14 @@ async def test_an_answer_has_words_a_finish_reason_and_usage(provider: Provider)
     assert all(chunk.connection == "" for chunk in chunks)
 
 
-async def test_it_can_be_asked_again_and_at_the_same_time(provider: Provider) -> None:
+async def test_it_serves_requests_one_after_another_and_at_the_same_time(
+    provider: Provider,
+) -> None:
     answers = await asyncio.gather(*(collect(provider) for _ in range(5)))
     assert len({text(answer) for answer in answers}) == 1
 
 
-async def test_an_answer_may_be_left_after_its_first_word(provider: Provider) -> None:
+async def test_a_reply_may_be_closed_after_its_first_word(provider: Provider) -> None:
     async with aclosing(provider.stream(HELLO)) as stream:
         async for chunk in stream:
             if chunk.useful:
@@ -83,7 +85,7 @@ async def test_an_answer_may_be_left_after_its_first_word(provider: Provider) ->
     assert text(await collect(provider))
 
 
-async def test_warming_and_probing_a_healthy_one_raises_nothing(provider: Provider) -> None:
+async def test_warming_and_probing_a_healthy_provider_raises_nothing(provider: Provider) -> None:
     await provider.warm()
     await provider.probe()
 
@@ -104,7 +106,7 @@ async def plugin(server: FaultyServer) -> AsyncIterator[Provider]:
     await made.aclose()
 
 
-async def test_a_tool_call_comes_whole_and_once(server: FaultyServer, plugin: Provider) -> None:
+async def test_a_tool_call_comes_complete_and_once(server: FaultyServer, plugin: Provider) -> None:
     call = ToolCall("call_0", "weather", '{"city": "Rome"}')
     await server.behave(Script(words=(), tool_calls=[call]))
     chunks = await collect(plugin, ChatRequest(messages=HELLO.messages, tools=[WEATHER]))
@@ -128,15 +130,15 @@ async def test_the_conversation_and_its_options_reach_the_server(
     request = ChatRequest(messages=messages, tools=[WEATHER], tool_choice="auto", temperature=0.2)
     await collect(plugin, request)
     body = server.requests[0].body
-    system, asked, called, told = body["messages"]
+    system, question, called, result = body["messages"]
     assert (system["role"], system["content"]) == ("system", "Be brief.")
-    assert {part["type"] for part in asked["content"]} == {"text", "image_url"}
-    assert called["tool_calls"][0]["id"] == told["tool_call_id"] == "call_7"
-    assert told["content"] == "sunny"
+    assert {part["type"] for part in question["content"]} == {"text", "image_url"}
+    assert called["tool_calls"][0]["id"] == result["tool_call_id"] == "call_7"
+    assert result["content"] == "sunny"
     assert (body["temperature"], body["tool_choice"]) == (0.2, "auto")
 
 
-async def test_a_call_id_the_conversation_knows_is_replaced(
+async def test_a_call_id_that_the_conversation_has_is_replaced(
     server: FaultyServer, plugin: Provider
 ) -> None:
     again = ToolCall("call_0", "weather", "{}")
@@ -156,23 +158,25 @@ async def test_a_call_id_the_conversation_knows_is_replaced(
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 404, 429, 500, 503])
-async def test_a_status_is_told_as_the_server_gave_it(
+async def test_a_status_is_reported_unchanged(
     server: FaultyServer, plugin: Provider, status: int
 ) -> None:
     await server.behave(Script(fault=Fault.STATUS, status=status))
     with pytest.raises(StatusError) as caught:
         await collect(plugin)
-    told = Script(fault=Fault.STATUS, status=status).error()["error"]
+    sent = Script(fault=Fault.STATUS, status=status).error()["error"]
     error = caught.value
     assert error.status == status
-    assert (error.code, error.kind, error.detail) == (told["code"], told["type"], told["message"])
-    assert told["message"] not in str(error)
-    assert len(server.requests) == 1, "asked again by itself"
+    assert (error.code, error.kind, error.detail) == (
+        sent["code"],
+        sent["type"],
+        sent["message"],
+    )
+    assert sent["message"] not in str(error)
+    assert len(server.requests) == 1, "sent again by the plugin"
 
 
-async def test_a_rest_that_the_server_asks_for_is_told(
-    server: FaultyServer, plugin: Provider
-) -> None:
+async def test_retry_after_is_reported(server: FaultyServer, plugin: Provider) -> None:
     await server.behave(Script(fault=Fault.STATUS, status=429, retry_after="7"))
     with pytest.raises(StatusError) as caught:
         await collect(plugin)
@@ -206,31 +210,33 @@ async def test_a_reset_after_some_words_is_a_broken_stream(
     server: FaultyServer, plugin: Provider
 ) -> None:
     await server.behave(Script(fault=Fault.RESET_AFTER, after=2))
-    heard: list[Chunk] = []
+    chunks: list[Chunk] = []
     with pytest.raises(BrokenStreamError):
-        await collect(plugin, into=heard)
-    assert text(heard) == "Hello there"
+        await collect(plugin, into=chunks)
+    assert text(chunks) == "Hello there"
 
 
-async def test_an_error_inside_a_200_is_no_end(server: FaultyServer, plugin: Provider) -> None:
+async def test_an_error_inside_a_200_does_not_end_the_reply(
+    server: FaultyServer, plugin: Provider
+) -> None:
     await server.behave(Script(fault=Fault.ERROR_EVENT, after=2))
     with pytest.raises(UpstreamError):
         await collect(plugin)
 
 
 @pytest.mark.parametrize("fault", [Fault.NO_FINISH_REASON, Fault.HALF_TOOL_CALL])
-async def test_an_answer_that_is_cut_off_is_no_answer(
+async def test_a_reply_that_is_cut_off_is_broken(
     server: FaultyServer, plugin: Provider, fault: Fault
 ) -> None:
     await server.behave(Script(fault=fault))
-    heard: list[Chunk] = []
+    chunks: list[Chunk] = []
     with pytest.raises(BrokenStreamError):
-        await collect(plugin, into=heard)
-    assert text(heard) == "".join(Script().words)
-    assert not any(chunk.tool_calls or chunk.finish_reason for chunk in heard)
+        await collect(plugin, into=chunks)
+    assert text(chunks) == "".join(Script().words)
+    assert not any(chunk.tool_calls or chunk.finish_reason for chunk in chunks)
 
 
-async def test_a_tool_call_that_the_plugin_loses_is_missed(
+async def test_a_tool_call_that_the_plugin_loses_is_an_error(
     server: FaultyServer, plugin: Provider
 ) -> None:
     piece = {"index": 0, "id": "c1", "function": {"name": "weather", "arguments": '{"ci'}}
@@ -240,24 +246,24 @@ async def test_a_tool_call_that_the_plugin_loses_is_missed(
         await collect(plugin, ChatRequest(messages=HELLO.messages, tools=[WEATHER]))
 
 
-async def test_an_answer_that_ran_out_of_room_says_so(
+async def test_a_reply_that_reached_its_limit_ends_with_length(
     server: FaultyServer, plugin: Provider
 ) -> None:
     await server.behave(Script(raw=[event(chunk({"content": "We"}, "length")), event("[DONE]")]))
     assert (await collect(plugin))[-1].finish_reason == "length"
 
 
-async def test_what_a_request_asks_for_reaches_the_server(
+async def test_the_options_of_a_request_reach_the_server(
     server: FaultyServer, plugin: Provider
 ) -> None:
     asked = ChatRequest(messages=HELLO.messages, top_p=0.9, max_tokens=7, stop=["."], seed=3)
     await collect(plugin, asked)
     body = server.requests[0].body
-    told = [body[name] for name in ("top_p", "max_completion_tokens", "stop", "seed")]
-    assert told == [0.9, 7, ["."], 3]
+    options = [body[name] for name in ("top_p", "max_completion_tokens", "stop", "seed")]
+    assert options == [0.9, 7, ["."], 3]
 
 
-async def test_no_server_is_told_of_the_room(server: FaultyServer) -> None:
+async def test_no_server_learns_of_the_room(server: FaultyServer) -> None:
     headers = {"X-LiveKit-Room-ID": "RM_secret", "X-LiveKit-Job-ID": "AJ_secret", "X-Team": "a"}
     provider = make(through_livekit(server, headers=headers))
     await collect(provider)
@@ -268,7 +274,7 @@ async def test_no_server_is_told_of_the_room(server: FaultyServer) -> None:
     assert server.requests[0].headers["x-team"] == "a"
 
 
-async def test_a_key_that_is_refused_is_told_from_a_server_that_is_down() -> None:
+async def test_a_refused_key_differs_from_a_server_that_is_down() -> None:
     async with FaultyServer(pages={"/v1/models": None}) as faulty:
         provider = make(through_livekit(faulty))
         with pytest.raises(StatusError) as caught:
@@ -277,7 +283,7 @@ async def test_a_key_that_is_refused_is_told_from_a_server_that_is_down() -> Non
     assert caught.value.status == 404
 
 
-async def test_leaving_an_answer_makes_the_server_stop(
+async def test_closing_a_reply_makes_the_server_stop(
     server: FaultyServer, plugin: Provider
 ) -> None:
     await server.behave(Script(fault=Fault.STALL_AFTER, after=1))
@@ -298,14 +304,14 @@ async def test_cancelling_makes_the_server_stop(server: FaultyServer, plugin: Pr
     assert await server.disconnected(0) is not None
 
 
-# --- making one from a connection ------------------------------------------------------------
+# --- Creating one from a connection ------------------------------------------------------------
 
 
 def named(server: str, **fields: Any) -> Connection:
     return Connection(name="mine", provider="livekit_plugin", server=server, **fields)
 
 
-async def test_a_plugin_that_is_not_installed_says_what_to_install() -> None:
+async def test_a_missing_plugin_is_named_with_the_package_to_install() -> None:
     with pytest.raises(ConfigurationError, match="pip install livekit-plugins-no-such-thing") as e:
         make(named("no_such_thing"))
     assert "'mine'" in str(e.value)
@@ -318,7 +324,7 @@ async def test_a_name_that_cannot_be_a_plugin_is_refused(server: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "plugin"), [("openai", "openai"), ("groq", "groq")])
-async def test_without_a_name_the_type_names_the_plugin(kind: Any, plugin: str) -> None:
+async def test_without_a_server_the_type_selects_the_plugin(kind: Any, plugin: str) -> None:
     with pytest.raises(ConfigurationError, match=f"LiveKit plugin '{plugin}'"):
         make(named("", connection_type=kind, region="", api_key="", model_name="m"))
 
@@ -328,13 +334,13 @@ async def test_a_plugin_without_a_language_model_is_refused() -> None:
         make(named("silero"))
 
 
-async def test_what_a_plugin_objects_to_is_told_without_the_key() -> None:
+async def test_a_plugins_error_is_reported_without_the_key() -> None:
     with pytest.raises(ConfigurationError, match="LiveKit plugin 'openai'") as caught:
         make(named("openai", api_key="", model_name="m"))
     assert "API key" in str(caught.value)
 
 
-async def test_a_continuation_that_a_plugin_cannot_do_is_refused() -> None:
+async def test_a_continuation_that_plugins_lack_is_refused() -> None:
     with pytest.raises(ConfigurationError, match='use "words" or "trailing"'):
         make(named("openai", api_key="sk-secret", continuation="flags"))
 

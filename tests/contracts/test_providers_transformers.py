@@ -1,6 +1,6 @@
-"""A model in this process: everything but torch itself, which tests/live runs.
+"""Tests the provider of models in this process, without torch, which tests/live runs.
 
-The engine here knows one sentence. A word is a token, and it is never ahead of `steps`.
+The engine here repeats one sentence. A word is a token, and each token takes one of `steps`.
 """
 
 import asyncio
@@ -27,14 +27,14 @@ END = 0
 
 
 class OneSentence:
-    """An Engine of words: prompts are the messages' own, and so are tokens."""
+    """An Engine whose tokens are words and whose prompts are the messages' texts."""
 
     def __init__(self, said: str = SENTENCE, *, context_length: int | None = 100) -> None:
         self.context_length = context_length
         self.end_tokens = frozenset({END})
         self.has_chat = True
         self.steps: threading.Semaphore | None = None
-        """Where set, each step waits for it."""
+        """If set, each token waits for it."""
         self.begun = threading.Event()
         self.generated = 0
         self.prompts: list[str] = []
@@ -105,10 +105,10 @@ def text(chunks: Sequence[Chunk]) -> str:
     return "".join(chunk.text for chunk in chunks)
 
 
-# --- Answers
+# --- Replies
 
 
-async def test_an_answer_has_words_a_finish_reason_and_usage() -> None:
+async def test_a_reply_has_text_a_finish_reason_and_usage() -> None:
     async with running() as provider:
         await provider.warm()
         chunks = await read(provider)
@@ -119,7 +119,7 @@ async def test_an_answer_has_words_a_finish_reason_and_usage() -> None:
 
 
 @pytest.mark.parametrize("cut", range(1, 8))
-async def test_words_that_another_said_are_gone_on_with(cut: int) -> None:
+async def test_a_prefix_is_continued(cut: int) -> None:
     words = re.findall(r"\s*[^\s.]+|\.", SENTENCE)
     prefix = "".join(words[:cut])
     async with running() as provider:
@@ -127,14 +127,14 @@ async def test_words_that_another_said_are_gone_on_with(cut: int) -> None:
     assert text(chunks) == "".join(words[cut:])
 
 
-async def test_a_space_at_the_end_of_what_was_said_is_not_handed_on() -> None:
+async def test_a_space_at_the_end_of_a_prefix_is_removed() -> None:
     engine = OneSentence()
     async with running(engine) as provider:
         await read(provider, ChatRequest(messages=HELLO.messages, prefix="We open "))
     assert engine.prompts[0].endswith("|assistant:We open")
 
 
-async def test_a_model_that_was_taught_no_chat_goes_on_with_a_text() -> None:
+async def test_a_model_without_a_chat_template_continues_a_text() -> None:
     engine = OneSentence()
     engine.has_chat = False
     async with running(engine) as provider:
@@ -147,7 +147,7 @@ async def test_a_model_that_was_taught_no_chat_goes_on_with_a_text() -> None:
     ]
 
 
-async def test_an_answer_that_is_cut_for_its_length_says_so() -> None:
+async def test_a_reply_that_reaches_its_limit_ends_with_length() -> None:
     async with running(max_tokens=3) as provider:
         chunks = await read(provider)
         assert (text(chunks), chunks[-1].finish_reason) == ("We open at", "length")
@@ -155,13 +155,13 @@ async def test_an_answer_that_is_cut_for_its_length_says_so() -> None:
         assert (text(chunks), chunks[-1].finish_reason) == (SENTENCE, "stop")
 
 
-async def test_an_answer_ends_before_words_to_stop_at() -> None:
+async def test_a_reply_ends_before_a_stop_sequence() -> None:
     async with running() as provider:
         chunks = await read(provider, ChatRequest(messages=HELLO.messages, stop=["nine in"]))
     assert (text(chunks), chunks[-1].finish_reason) == ("We open at ", "stop")
 
 
-async def test_thoughts_are_never_among_the_words() -> None:
+async def test_reasoning_in_tags_is_never_part_of_the_text() -> None:
     async with running(OneSentence("<think>well</think>At nine.")) as provider:
         chunks = await read(provider)
     assert text(chunks) == "At nine."
@@ -172,7 +172,7 @@ CALL = '{"name": "hours", "arguments": {"day": "Monday"}}'
 TOOLS = [{"type": "function", "function": {"name": "hours", "parameters": {}}}]
 
 
-async def test_tool_calls_come_whole_where_tools_were_offered() -> None:
+async def test_tool_calls_are_parsed_if_tools_were_offered() -> None:
     said = f"One moment.<tool_call>\n{CALL}\n</tool_call><tool_call>{CALL}</tool_call>"
     async with running(OneSentence(said)) as provider:
         chunks = await read(provider, ChatRequest(messages=HELLO.messages, tools=TOOLS))
@@ -184,14 +184,14 @@ async def test_tool_calls_come_whole_where_tools_were_offered() -> None:
     assert chunks[-1].finish_reason == "tool_calls"
 
 
-async def test_half_a_tool_call_is_a_broken_stream() -> None:
+async def test_an_incomplete_tool_call_is_a_broken_stream() -> None:
     async with running(OneSentence(f"<tool_call>{CALL[:20]}")) as provider:
         with pytest.raises(Exception, match="cut or no JSON") as caught:
             await read(provider, ChatRequest(messages=HELLO.messages, tools=TOOLS))
     assert classify(caught.value).kind is FailureClass.BROKEN_STREAM
 
 
-async def test_the_history_is_put_as_templates_take_it() -> None:
+async def test_the_history_has_the_form_that_templates_expect() -> None:
     engine = OneSentence()
     made = {"id": "c", "function": {"name": "hours", "arguments": '{"day": 1}'}, "extra": 1}
     said: list[dict[str, Any]] = [
@@ -225,7 +225,7 @@ WARM = {"temperature": 0.5, "top_p": 0.9}
         ({"extra_body": {"top_k": 4, "device": "cpu"}}, {"seed": 3}, {"top_k": 4, "seed": 3}),
     ],
 )
-async def test_options_are_put_into_the_words_of_generate(
+async def test_options_get_the_names_of_generate(
     fields: dict[str, Any], asked: dict[str, Any], options: dict[str, Any]
 ) -> None:
     engine = OneSentence()
@@ -234,7 +234,7 @@ async def test_options_are_put_into_the_words_of_generate(
     assert engine.options == {"max_new_tokens": 88, **options}
 
 
-async def test_a_prompt_without_room_for_an_answer_is_too_long() -> None:
+async def test_a_prompt_without_room_for_a_reply_is_too_long() -> None:
     async with running(OneSentence(context_length=12)) as provider:
         with pytest.raises(StatusError) as caught:
             await read(provider)
@@ -244,14 +244,14 @@ async def test_a_prompt_without_room_for_an_answer_is_too_long() -> None:
 # --- Threads
 
 
-async def test_leaving_an_answer_ends_its_thread_within_a_step() -> None:
+async def test_closing_a_reply_ends_its_thread_within_a_token() -> None:
     engine = OneSentence()
     engine.steps = threading.Semaphore(2)
     async with running(engine) as provider:
         async with aclosing(provider.stream(HELLO)) as chunks:
-            heard = [await anext(chunks) for _ in range(3)]
+            received = [await anext(chunks) for _ in range(3)]
         engine.steps.release(100)
-    assert [chunk.text for chunk in heard] == ["", "We", " open"]
+    assert [chunk.text for chunk in received] == ["", "We", " open"]
     assert engine.generated <= 3, "the step under way, if one was, and none after it"
 
 
@@ -268,7 +268,7 @@ async def test_cancelling_ends_the_thread_too() -> None:
     assert engine.generated <= 2
 
 
-async def test_a_thread_waits_for_a_reader_that_is_slow() -> None:
+async def test_a_thread_waits_for_a_slow_reader() -> None:
     engine = OneSentence("word " * 500, context_length=None)
     async with running(engine, max_tokens=400) as provider:
         async with aclosing(provider.stream(HELLO)) as chunks:
@@ -278,7 +278,7 @@ async def test_a_thread_waits_for_a_reader_that_is_slow() -> None:
         assert asked < 100
 
 
-async def test_a_second_answer_waits_for_the_first_and_one_too_many_is_refused() -> None:
+async def test_a_second_reply_waits_for_the_first_and_one_too_many_is_refused() -> None:
     engine = OneSentence()
     engine.steps = threading.Semaphore(0)
     async with running(engine, extra_body={"waiting": 1}) as provider:
@@ -292,7 +292,7 @@ async def test_a_second_answer_waits_for_the_first_and_one_too_many_is_refused()
     assert classify(caught.value).kind is FailureClass.OVERLOADED
 
 
-async def test_one_that_waits_in_vain_never_begins() -> None:
+async def test_a_waiting_reply_that_is_closed_never_starts() -> None:
     engine = OneSentence()
     engine.steps = threading.Semaphore(0)
     async with running(engine) as provider:
@@ -307,7 +307,7 @@ async def test_one_that_waits_in_vain_never_begins() -> None:
     assert len(engine.prompts) == 1
 
 
-async def test_what_breaks_in_the_thread_is_raised_where_it_is_read() -> None:
+async def test_an_error_in_the_thread_is_raised_to_the_reader() -> None:
     class Broken(OneSentence):
         def generate(self, *_: Any) -> None:
             raise ZeroDivisionError
@@ -322,7 +322,7 @@ async def test_what_breaks_in_the_thread_is_raised_where_it_is_read() -> None:
 # --- Loading
 
 
-async def test_a_model_is_loaded_once_and_says_so_to_whoever_waits() -> None:
+async def test_a_model_is_loaded_once_and_every_waiting_reply_says_so() -> None:
     loads: list[OneSentence] = []
     gate = threading.Event()
 
@@ -341,7 +341,7 @@ async def test_a_model_is_loaded_once_and_says_so_to_whoever_waits() -> None:
     await provider.aclose()
 
 
-async def test_a_model_that_is_not_there_is_missing() -> None:
+async def test_an_unknown_model_is_missing() -> None:
     def load() -> OneSentence:
         raise StatusError(404, code="model_not_found")
 
@@ -354,31 +354,33 @@ async def test_a_model_that_is_not_there_is_missing() -> None:
     await provider.aclose()
 
 
-# --- Records that cannot work
+# --- Invalid connections
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "reason"),
     [
         ({"base_url": "http://box"}, "it has no base_url"),
         ({"model_name": ""}, "runs model_name, a folder or a name on the hub"),
     ],
 )
-def test_a_record_that_cannot_work_says_why(fields: dict[str, Any], told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told):
+def test_an_invalid_connection_is_refused_with_the_reason(
+    fields: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=reason):
         create(connection(**fields), SystemClock())
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "reason"),
     [
         ({"continuation": "flags"}, 'use "trailing" or "words"'),
         ({"extra_body": {"parallel": 0}}, "parallel in extra_body must be a number from 1 up"),
         ({"extra_body": {"waiting": "4"}}, "waiting in extra_body must be a number from 0 up"),
     ],
 )
-def test_a_setting_that_cannot_work_says_why(fields: dict[str, Any], told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told):
+def test_an_invalid_setting_is_refused_with_the_reason(fields: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ConfigurationError, match=reason):
         Transformers(connection(**fields), OneSentence)
 
 
@@ -388,6 +390,6 @@ def test_missing_packages_are_named_with_how_to_install_them() -> None:
         create(connection(), SystemClock())
 
 
-def test_who_may_not_have_anything_called_cannot_have_files_read() -> None:
+def test_a_guarded_connection_cannot_read_files() -> None:
     with pytest.raises(AddressRefusedError, match="an administrator can use it"):
         create(connection(), SystemClock(), AddressGuard())

@@ -1,6 +1,6 @@
-"""What a provider makes of an answer, whole or broken.
+"""Tests of how providers parse replies, complete or broken.
 
-What is said byte for byte here is chat completions; Ollama's is in test_wire_ollama.py.
+Replies given in bytes are chat completions here; Ollama's are in test_wire_ollama.py.
 """
 
 import json
@@ -18,33 +18,33 @@ from llm_router.types import Chunk, ToolCall, Usage
 from tests.contracts.wire import (
     REQUEST,
     WORDS,
-    answer,
     call,
     delta,
     read_until_broken,
-    said,
-    served,
+    reply_to,
+    serve,
+    sse,
     text,
 )
 
 
-async def test_words_come_one_by_one_and_the_last_chunk_says_how_it_ended(wire: str) -> None:
-    chunks = await answer(Script(), provider=wire)
+async def test_words_come_one_by_one_and_the_last_chunk_has_the_finish_reason(wire: str) -> None:
+    chunks = await reply_to(Script(), provider=wire)
     assert [chunk.text for chunk in chunks[:-1]] == list(WORDS)
     assert chunks[-1] == Chunk(finish_reason="stop", usage=Usage(6, len(WORDS), 0))
 
 
-async def test_a_word_is_given_out_before_the_next_one_is_there(wire: str) -> None:
+async def test_a_word_is_yielded_before_the_next_one_arrives(wire: str) -> None:
     async with (
-        served(Script(fault=Fault.STALL_AFTER, after=1), provider=wire) as (_, provider),
+        serve(Script(fault=Fault.STALL_AFTER, after=1), provider=wire) as (_, provider),
         aclosing(provider.stream(REQUEST)) as stream,
     ):
         assert (await anext(stream)).text == WORDS[0]
 
 
-async def test_characters_cut_between_chunks_come_out_whole(wire: str) -> None:
+async def test_characters_split_between_chunks_are_joined(wire: str) -> None:
     words = ["Ça", " coûte", " 5", " €", " 😀"]
-    chunks = await answer(Script(words=words, fault=Fault.SPLIT_UTF8), provider=wire)
+    chunks = await reply_to(Script(words=words, fault=Fault.SPLIT_UTF8), provider=wire)
     assert [chunk.text for chunk in chunks[:-1]] == words
 
 
@@ -53,13 +53,13 @@ async def test_an_emoji_escaped_in_two_halves_is_one_character() -> None:
         '{"choices":[{"delta":{"content":"a\\ud83d"}}]}',
         '{"choices":[{"delta":{"content":"\\ude00b"}}]}',
     ]
-    chunks = await answer(said(*halves, delta("stop")))
+    chunks = await reply_to(sse(*halves, delta("stop")))
     assert [chunk.text for chunk in chunks] == ["a", "😀b", ""]
 
 
 @pytest.mark.parametrize("fault", [Fault.EMPTY, Fault.LENGTH_WITH_NOTHING])
-async def test_an_empty_reply_is_told_as_it_is(fault: Fault, wire: str) -> None:
-    (chunk,) = await answer(Script(fault=fault), provider=wire)
+async def test_an_empty_reply_is_reported_as_empty(fault: Fault, wire: str) -> None:
+    (chunk,) = await reply_to(Script(fault=fault), provider=wire)
     assert not chunk.useful
     assert chunk.finish_reason == ("stop" if fault is Fault.EMPTY else "length")
 
@@ -78,15 +78,15 @@ async def test_an_empty_reply_is_told_as_it_is(fault: Fault, wire: str) -> None:
     ],
     ids=["reasoning_content", "reasoning", "tags", "parts"],
 )
-async def test_reasoning_is_never_among_the_words(thinking: list[dict[str, Any]]) -> None:
-    chunks = await answer(said(*thinking, delta(content="Yes."), delta("stop")))
+async def test_reasoning_is_never_part_of_the_text(thinking: list[dict[str, Any]]) -> None:
+    chunks = await reply_to(sse(*thinking, delta(content="Yes."), delta("stop")))
     assert text(chunks) == "Yes."
     assert "".join(chunk.reasoning for chunk in chunks) == "let me see"
     assert not any(chunk.useful for chunk in chunks if chunk.reasoning)
 
 
 @pytest.mark.parametrize(
-    ("told", "usage"),
+    ("event", "usage"),
     [
         ({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}, Usage(3, 2, 0)),
         ({"usage": {"prompt_tokens_details": {"cached_tokens": 8}}}, Usage(0, 0, 8)),
@@ -97,35 +97,35 @@ async def test_reasoning_is_never_among_the_words(thinking: list[dict[str, Any]]
     ],
 )
 async def test_usage_is_read_wherever_a_server_puts_it(
-    told: dict[str, Any], usage: Usage | None
+    event: dict[str, Any], usage: Usage | None
 ) -> None:
-    chunks = await answer(said(delta(content="Hi"), delta("stop"), told))
+    chunks = await reply_to(sse(delta(content="Hi"), delta("stop"), event))
     assert chunks[-1].usage == usage
 
 
-async def test_a_finish_reason_in_every_event_ends_nothing_early() -> None:
-    chunks = await answer(said(delta("stop", content="Hello"), delta("stop", content=" you")))
+async def test_a_finish_reason_in_every_event_does_not_end_the_reply_early() -> None:
+    chunks = await reply_to(sse(delta("stop", content="Hello"), delta("stop", content=" you")))
     assert text(chunks) == "Hello you"
     assert [chunk.finish_reason for chunk in chunks] == [None, None, "stop"]
 
 
 @pytest.mark.parametrize("fault", [Fault.STALL_AFTER, Fault.RESET_AFTER])
 @pytest.mark.parametrize("done", [True, False])
-async def test_a_whole_reply_is_whole_however_the_connection_ends(
+async def test_a_complete_reply_is_valid_however_the_connection_ends(
     fault: Fault, *, done: bool
 ) -> None:
-    raw = said(delta(content="Hello"), delta("stop"), done=done).raw
-    chunks = await answer(Script(raw=raw, fault=fault))
+    raw = sse(delta(content="Hello"), delta("stop"), done=done).raw
+    chunks = await reply_to(Script(raw=raw, fault=fault))
     assert text(chunks) == "Hello"
     assert chunks[-1].finish_reason == "stop"
 
 
-async def test_an_answer_that_is_no_stream_is_accepted() -> None:
+async def test_a_reply_that_is_not_streamed_is_accepted() -> None:
     message = {"role": "assistant", "content": "Hello", "tool_calls": [call("f", "{}", id="c1")]}
     whole = {"choices": [{"message": message, "finish_reason": "stop"}], "usage": {}}
     raw = json.dumps(whole, indent=1).encode()
     script = Script(raw=[b"\n", raw[:20], raw[20:]], content_type="application/json")
-    chunks = await answer(script)
+    chunks = await reply_to(script)
     assert text(chunks) == "Hello"
     assert chunks[-1].tool_calls == (ToolCall("c1", "f", "{}"),)
 
@@ -135,14 +135,14 @@ async def test_an_answer_that_is_no_stream_is_accepted() -> None:
     [
         Script(raw=[b'{"error": {"code": "overloaded", "type": "server", "message": "busy"}}']),
         Script(raw=[b'[{"error": {"code": "overloaded", "type": "server", "message": "busy"}}]']),
-        said({"error": {"code": "overloaded", "type": "server", "message": "busy"}}),
-        said({"object": "error", "code": "overloaded", "type": "server", "message": "busy"}),
+        sse({"error": {"code": "overloaded", "type": "server", "message": "busy"}}),
+        sse({"object": "error", "code": "overloaded", "type": "server", "message": "busy"}),
         Script(raw=[b'event: error\ndata: {"code": "overloaded", "message": "busy"}\n\n']),
     ],
 )
-async def test_an_error_told_inside_a_200_is_an_error(script: Script) -> None:
+async def test_an_error_inside_a_200_is_an_error(script: Script) -> None:
     with pytest.raises(StatusError) as caught:
-        await answer(script)
+        await reply_to(script)
     assert (caught.value.status, caught.value.code) == (0, "overloaded")
     assert caught.value.detail == "busy"
 
@@ -150,11 +150,11 @@ async def test_an_error_told_inside_a_200_is_an_error(script: Script) -> None:
 @pytest.mark.parametrize(
     "script",
     [
-        said(delta(content="Hello")),
-        said(delta(content="Hello"), done=False),
-        said("[]"),
-        said("7"),
-        said(),
+        sse(delta(content="Hello")),
+        sse(delta(content="Hello"), done=False),
+        sse("[]"),
+        sse("7"),
+        sse(),
         Script(raw=[]),
         Script(raw=[b"<html>502 Bad Gateway</html>"], content_type="text/html"),
         Script(raw=[b"upstream connect error"], content_type="text/plain"),
@@ -164,9 +164,9 @@ async def test_an_error_told_inside_a_200_is_an_error(script: Script) -> None:
         Script(raw=[b"data: " + b"x" * 65536] * 17),
     ],
 )
-async def test_an_answer_that_breaks_off_or_makes_no_sense_is_broken(script: Script) -> None:
+async def test_a_reply_that_breaks_off_or_is_malformed_is_broken(script: Script) -> None:
     with pytest.raises(BrokenStreamError):
-        await answer(script)
+        await reply_to(script)
 
 
 @pytest.mark.parametrize(
@@ -180,22 +180,22 @@ async def test_an_answer_that_breaks_off_or_makes_no_sense_is_broken(script: Scr
 )
 async def test_a_stream_that_a_fault_breaks_is_broken(fault: Fault, wire: str) -> None:
     with pytest.raises(BrokenStreamError):
-        await answer(Script(fault=fault), provider=wire)
+        await reply_to(Script(fault=fault), provider=wire)
 
 
-async def test_an_error_in_the_middle_of_an_answer_is_one(wire: str) -> None:
+async def test_an_error_in_the_middle_of_a_reply_is_an_error(wire: str) -> None:
     with pytest.raises(StatusError) as caught:
-        await answer(Script(fault=Fault.ERROR_EVENT), provider=wire)
+        await reply_to(Script(fault=Fault.ERROR_EVENT), provider=wire)
     assert (caught.value.status, caught.value.detail) == (0, "The engine is overloaded")
 
 
-async def test_thoughts_are_never_among_the_words(wire: str) -> None:
-    chunks = await answer(Script(reasoning=["let me", " see"]), provider=wire)
+async def test_reasoning_in_tags_is_never_part_of_the_text(wire: str) -> None:
+    chunks = await reply_to(Script(reasoning=["let me", " see"]), provider=wire)
     assert text(chunks) == "".join(WORDS)
     assert "".join(chunk.reasoning for chunk in chunks) == "let me see"
 
 
-async def test_what_was_said_before_a_stream_broke_is_not_lost(wire: str) -> None:
-    async with served(Script(fault=Fault.RESET_AFTER, after=3), provider=wire) as (_, provider):
-        heard = await read_until_broken(provider)
-    assert [chunk.text for chunk in heard] == list(WORDS[:3])
+async def test_text_from_before_a_stream_broke_is_not_lost(wire: str) -> None:
+    async with serve(Script(fault=Fault.RESET_AFTER, after=3), provider=wire) as (_, provider):
+        chunks = await read_until_broken(provider)
+    assert [chunk.text for chunk in chunks] == list(WORDS[:3])

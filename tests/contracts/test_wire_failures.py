@@ -1,4 +1,4 @@
-"""What a provider tells of refusals and of a network that fails."""
+"""Tests of the errors that providers raise for refusals and network failures."""
 
 import json
 
@@ -13,13 +13,13 @@ from llm_router.testing.server import Fault, FaultyServer, Script
 from tests.contracts.wire import (
     KEY,
     SECRET_WORDS,
-    answer,
-    answering,
+    connect,
     http,
-    opened,
+    raw_server,
     read,
-    said,
-    served,
+    reply_to,
+    serve,
+    sse,
 )
 
 # --- Refusals
@@ -39,19 +39,19 @@ from tests.contracts.wire import (
         (418, "error"),
     ],
 )
-async def test_a_refusal_keeps_the_server_s_own_words_for_it(status: int, code: str) -> None:
+async def test_a_refusal_keeps_the_servers_error_code(status: int, code: str) -> None:
     with pytest.raises(StatusError) as caught:
-        await answer(Script(fault=Fault.STATUS, status=status))
+        await reply_to(Script(fault=Fault.STATUS, status=status))
     assert (caught.value.status, caught.value.code) == (status, code)
     assert caught.value.detail
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 404, 418, 429, 500, 503, 529])
-async def test_a_refusal_is_told_with_its_status(status: int, wire: str) -> None:
+async def test_a_refusal_has_its_status(status: int, wire: str) -> None:
     with pytest.raises(StatusError) as caught:
-        await answer(Script(fault=Fault.STATUS, status=status), provider=wire)
-    told = Script(fault=Fault.STATUS, status=status).error()["error"]["message"]
-    assert (caught.value.status, caught.value.detail) == (status, told)
+        await reply_to(Script(fault=Fault.STATUS, status=status), provider=wire)
+    detail = Script(fault=Fault.STATUS, status=status).error()["error"]["message"]
+    assert (caught.value.status, caught.value.detail) == (status, detail)
     assert caught.value.retry_after is None
 
 
@@ -78,8 +78,8 @@ async def test_retry_after_is_seconds_from_now(
     headers: list[str], seconds: float | None, wire: str
 ) -> None:
     async with (
-        answering(http("429 Slow", b"{}", *headers)) as url,
-        opened(url, provider=wire) as provider,
+        raw_server(http("429 Slow", b"{}", *headers)) as url,
+        connect(url, provider=wire) as provider,
     ):
         with pytest.raises(StatusError) as caught:
             await read(provider)
@@ -104,7 +104,10 @@ async def test_retry_after_is_seconds_from_now(
 async def test_errors_are_read_in_every_shape(
     body: bytes, code: str, kind: str, detail: str, wire: str
 ) -> None:
-    async with answering(http("400 Bad", body)) as url, opened(url, provider=wire) as provider:
+    async with (
+        raw_server(http("400 Bad", body)) as url,
+        connect(url, provider=wire) as provider,
+    ):
         with pytest.raises(StatusError) as caught:
             await read(provider)
     error = caught.value
@@ -112,9 +115,12 @@ async def test_errors_are_read_in_every_shape(
 
 
 @pytest.mark.parametrize("body", [b"", b'{"error": "half', b"x" * 200_000])
-async def test_an_error_whose_body_never_ends_is_still_told(body: bytes, wire: str) -> None:
+async def test_an_error_whose_body_never_ends_is_still_reported(body: bytes, wire: str) -> None:
     head = b"HTTP/1.1 503 Busy\r\ncontent-length: 9999999\r\n\r\n"
-    async with answering(head, body, hold=True) as url, opened(url, provider=wire) as provider:
+    async with (
+        raw_server(head, body, hold=True) as url,
+        connect(url, provider=wire) as provider,
+    ):
         with pytest.raises(StatusError) as caught:
             await read(provider)
     assert caught.value.status == 503
@@ -124,7 +130,7 @@ async def test_an_error_whose_body_never_ends_is_still_told(body: bytes, wire: s
 async def test_redirects_are_not_followed(wire: str) -> None:
     async with FaultyServer() as elsewhere:
         moved = http("307 Moved", b"", f"location: {elsewhere.base_url}/chat/completions")
-        async with answering(moved) as url, opened(url, provider=wire) as provider:
+        async with raw_server(moved) as url, connect(url, provider=wire) as provider:
             with pytest.raises(StatusError) as caught:
                 await read(provider)
         assert caught.value.status == 307
@@ -136,27 +142,27 @@ async def test_redirects_are_not_followed(wire: str) -> None:
 
 async def test_a_refused_server_is_unreachable(wire: str) -> None:
     with pytest.raises(UnreachableError):
-        await answer(Script(fault=Fault.REFUSE), provider=wire)
+        await reply_to(Script(fault=Fault.REFUSE), provider=wire)
 
 
 async def test_a_connection_closed_before_a_byte_of_the_answer_is_unreachable(wire: str) -> None:
-    async with served(lambda _: Script(fault=Fault.REFUSE), provider=wire) as (server, provider):
+    async with serve(lambda _: Script(fault=Fault.REFUSE), provider=wire) as (server, provider):
         with pytest.raises(UnreachableError):
             await read(provider)
         assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("url", ["http://no-such-host.invalid/v1", "http://127.0.0.1:1/v1"])
-async def test_an_address_with_nobody_behind_it_is_unreachable(url: str, wire: str) -> None:
-    async with opened(url, provider=wire) as provider:
+async def test_an_address_without_a_server_is_unreachable(url: str, wire: str) -> None:
+    async with connect(url, provider=wire) as provider:
         with pytest.raises(UnreachableError):
             await read(provider)
 
 
 async def test_a_server_without_tls_is_unreachable_over_https(wire: str) -> None:
     async with (
-        answering(b"220 what?\r\n", greets=True) as url,
-        opened(url.replace("http:", "https:"), provider=wire) as provider,
+        raw_server(b"220 what?\r\n", greets=True) as url,
+        connect(url.replace("http:", "https:"), provider=wire) as provider,
     ):
         with pytest.raises(UnreachableError):
             await read(provider)
@@ -166,8 +172,8 @@ async def test_a_server_without_tls_is_unreachable_over_https(wire: str) -> None
     "answer_",
     [b"SSH-2.0-OpenSSH_9.2\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n"],
 )
-async def test_what_does_not_speak_http_is_an_upstream_error(answer_: bytes, wire: str) -> None:
-    async with answering(answer_) as url, opened(url, provider=wire) as provider:
+async def test_an_answer_that_is_not_http_is_an_upstream_error(answer_: bytes, wire: str) -> None:
+    async with raw_server(answer_) as url, connect(url, provider=wire) as provider:
         with pytest.raises(UpstreamError):
             await read(provider)
 
@@ -175,13 +181,15 @@ async def test_what_does_not_speak_http_is_an_upstream_error(answer_: bytes, wir
 @pytest.mark.parametrize(
     "script",
     [
-        said({"error": {"code": f"{KEY} {SECRET_WORDS}", "message": SECRET_WORDS}}),
-        said(f"not JSON: {SECRET_WORDS}"),
+        sse({"error": {"code": f"{KEY} {SECRET_WORDS}", "message": SECRET_WORDS}}),
+        sse(f"not JSON: {SECRET_WORDS}"),
     ],
 )
-async def test_no_error_carries_what_a_server_says_of_key_and_caller(script: Script) -> None:
+async def test_no_error_repeats_the_key_or_the_callers_words_from_a_servers_text(
+    script: Script,
+) -> None:
     with pytest.raises(UpstreamError) as caught:
-        await answer(script)
+        await reply_to(script)
     assert_nothing_shown(caught.value)
 
 
@@ -194,9 +202,9 @@ async def test_no_error_carries_what_a_server_says_of_key_and_caller(script: Scr
         Script(fault=Fault.GARBAGE_LINE),
     ],
 )
-async def test_no_error_carries_the_key_or_the_caller_s_words(script: Script, wire: str) -> None:
+async def test_no_error_holds_the_key_or_the_callers_words(script: Script, wire: str) -> None:
     with pytest.raises(UpstreamError) as caught:
-        await answer(script, provider=wire)
+        await reply_to(script, provider=wire)
     assert_nothing_shown(caught.value)
 
 
@@ -206,9 +214,12 @@ def assert_nothing_shown(error: UpstreamError) -> None:
         assert SECRET_WORDS not in shown
 
 
-async def test_a_key_that_a_server_repeats_is_struck_out(wire: str) -> None:
+async def test_a_key_that_a_server_repeats_is_removed(wire: str) -> None:
     body = json.dumps({"error": {"message": f"Incorrect key {KEY}"}}).encode()
-    async with answering(http("401 No", body)) as url, opened(url, provider=wire) as provider:
+    async with (
+        raw_server(http("401 No", body)) as url,
+        connect(url, provider=wire) as provider,
+    ):
         with pytest.raises(StatusError) as caught:
             await read(provider)
     assert KEY not in caught.value.detail

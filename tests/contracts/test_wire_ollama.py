@@ -1,4 +1,4 @@
-"""Ollama's own wire: what is asked, how lines are read, and how a model comes into memory."""
+"""Tests of Ollama's own API: requests, replies and errors."""
 
 import json
 from collections.abc import Mapping
@@ -19,13 +19,13 @@ from tests.contracts.wire import (
     HISTORY,
     REQUEST,
     TEXT,
-    answer,
-    answering,
+    connect,
+    create,
     http,
-    made,
-    opened,
+    raw_server,
     read,
-    served,
+    reply_to,
+    serve,
     text,
 )
 
@@ -35,21 +35,21 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
 OTHER = {"type": "function", "function": {"name": "g", "parameters": {}}}
 
 
-async def asked(request: ChatRequest = REQUEST, **fields: Any) -> dict[str, Any]:
-    """What the server receives for a request."""
-    async with served(**OLLAMA, **fields) as (server, provider):
+async def request_body(request: ChatRequest = REQUEST, **fields: Any) -> dict[str, Any]:
+    """Returns the body that the server receives for a request."""
+    async with serve(**OLLAMA, **fields) as (server, provider):
         await read(provider, request)
         return dict(server.requests[0].body)
 
 
 async def options(request: ChatRequest = REQUEST, **fields: Any) -> Mapping[str, Any]:
-    told: Mapping[str, Any] = (await asked(request, **fields))["options"]
-    return told
+    sent: Mapping[str, Any] = (await request_body(request, **fields))["options"]
+    return sent
 
 
-def lines(*said: Any) -> Script:
-    """An answer of these lines."""
-    text = "".join(f"{one if isinstance(one, str) else json.dumps(one)}\n" for one in said)
+def lines(*objects: Any) -> Script:
+    """Returns a reply of these lines."""
+    text = "".join(f"{one if isinstance(one, str) else json.dumps(one)}\n" for one in objects)
     return Script(raw=[text.encode()])
 
 
@@ -58,23 +58,23 @@ def message(done: str | None = None, **fields: Any) -> dict[str, Any]:
     return {"message": {"role": "assistant", "content": "", **fields}, **end}
 
 
-# --- What is asked
+# --- Requests
 
 
 @pytest.mark.parametrize("end", ["", "/", "/api", "/api/", "/api/chat", "/v1", "/v1/"])
-async def test_every_way_to_write_the_address_leads_to_the_same_request(end: str) -> None:
+async def test_every_spelling_of_the_address_gives_the_same_request(end: str) -> None:
     async with FaultyServer() as server:
         root = server.base_url.removesuffix("/v1")
-        async with opened(root + end, **OLLAMA) as provider:
+        async with connect(root + end, **OLLAMA) as provider:
             assert text(await read(provider)) == TEXT
             assert await provider.models() == ["faulty:latest"]
-        async with opened(f"{root}/box/ollama{end}", **OLLAMA) as provider:
+        async with connect(f"{root}/box/ollama{end}", **OLLAMA) as provider:
             await read(provider)
     assert [r.path for r in server.requests] == ["/api/chat", "/box/ollama/api/chat"]
 
 
-async def test_an_unset_option_is_not_sent_and_nothing_is_thought_aloud() -> None:
-    assert await asked() == {
+async def test_an_unset_option_is_not_sent_and_reasoning_is_off() -> None:
+    assert await request_body() == {
         "model": "tiny",
         "messages": [dict(message) for message in REQUEST.messages],
         "stream": True,
@@ -83,7 +83,7 @@ async def test_an_unset_option_is_not_sent_and_nothing_is_thought_aloud() -> Non
     }
 
 
-async def test_options_are_put_into_ollama_s_words() -> None:
+async def test_options_get_ollamas_names() -> None:
     request = ChatRequest(
         messages=REQUEST.messages, temperature=0.0, max_tokens=5, stop=["."], seed=7
     )
@@ -98,7 +98,7 @@ async def test_options_are_put_into_ollama_s_words() -> None:
     }
 
 
-async def test_the_extra_body_has_the_last_word_wherever_it_belongs() -> None:
+async def test_the_extra_body_takes_precedence_inside_and_beside_options() -> None:
     extra = {
         "keep_alive": "1h",
         "think": True,
@@ -106,26 +106,26 @@ async def test_the_extra_body_has_the_last_word_wherever_it_belongs() -> None:
         "temperature": None,
         "options": {"num_ctx": 512},
     }
-    body = await asked(extra_body=extra, temperature=0.9, context_length=8192)
+    body = await request_body(extra_body=extra, temperature=0.9, context_length=8192)
     assert (body["keep_alive"], body["think"]) == ("1h", True)
     assert body["options"] == {"top_k": 40, "num_ctx": 512}
 
 
 @pytest.mark.parametrize(
-    ("wanted", "told"),
+    ("wanted", "sent"),
     [
         ({"type": "json_object"}, "json"),
         ({"type": "json_schema", "json_schema": {"schema": {"type": "x"}}}, {"type": "x"}),
         ({"type": "text"}, None),
     ],
 )  # fmt: skip
-async def test_the_wish_for_json_is_told_as_a_format(wanted: dict[str, Any], told: Any) -> None:
-    body = await asked(ChatRequest(messages=REQUEST.messages, response_format=wanted))
-    assert body.get("format") == told
+async def test_a_response_format_becomes_ollamas_format(wanted: dict[str, Any], sent: Any) -> None:
+    body = await request_body(ChatRequest(messages=REQUEST.messages, response_format=wanted))
+    assert body.get("format") == sent
 
 
-async def test_the_history_keeps_its_tool_calls_and_loses_what_vendors_added() -> None:
-    body = await asked(ChatRequest(messages=HISTORY))
+async def test_the_history_keeps_its_tool_calls_and_loses_vendors_extras() -> None:
+    body = await request_body(ChatRequest(messages=HISTORY))
     assert body["messages"] == [
         {"role": "system", "content": "Be kind."},
         {"role": "user", "content": "Open?"},
@@ -139,16 +139,16 @@ async def test_the_history_keeps_its_tool_calls_and_loses_what_vendors_added() -
     ]
 
 
-async def test_a_picture_goes_beside_the_words() -> None:
+async def test_a_picture_is_sent_beside_the_text() -> None:
     seen = {"role": "user", "content": [{"type": "text", "text": "What is this?"}, PICTURE]}
-    body = await asked(ChatRequest(messages=[seen]))
+    body = await request_body(ChatRequest(messages=[seen]))
     assert body["messages"] == [{"role": "user", "content": "What is this?", "images": ["QUJD"]}]
 
 
-async def test_a_picture_by_address_is_for_another_kind_of_server() -> None:
+async def test_a_picture_by_address_is_refused() -> None:
     away = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
     with pytest.raises(StatusError) as caught:
-        await answer(
+        await reply_to(
             Script(), ChatRequest(messages=[{"role": "user", "content": [away]}]), **OLLAMA
         )
     assert classify(caught.value).consequence.next == "another kind"
@@ -163,22 +163,22 @@ async def test_a_picture_by_address_is_for_another_kind_of_server() -> None:
         ({"type": "function", "function": {"name": "g"}}, ["g"]),
     ],
 )
-async def test_a_tool_that_may_not_be_chosen_is_not_shown(choice: Any, shown: list[str]) -> None:
+async def test_a_tool_that_may_not_be_chosen_is_not_sent(choice: Any, shown: list[str]) -> None:
     request = ChatRequest(messages=REQUEST.messages, tools=[TOOL, OTHER], tool_choice=choice)
-    tools = (await asked(request)).get("tools", [])
+    tools = (await request_body(request)).get("tools", [])
     assert [tool["function"]["name"] for tool in tools] == shown
 
 
-async def test_words_to_go_on_with_are_the_last_message() -> None:
+async def test_a_prefix_becomes_the_last_message() -> None:
     request = ChatRequest(messages=REQUEST.messages, prefix="Hello there, ")
-    body = await asked(request)
+    body = await request_body(request)
     assert body["messages"][-1] == {"role": "assistant", "content": "Hello there,"}
-    assert len((await asked(request, continuation="words"))["messages"]) == 1
+    assert len((await request_body(request, continuation="words"))["messages"]) == 1
 
 
-async def test_a_continuation_that_ollama_has_not_is_refused() -> None:
+async def test_a_continuation_that_ollama_lacks_is_refused() -> None:
     with pytest.raises(ConfigurationError, match='use "trailing" or "words"'):
-        made(Connection(name="box", base_url="http://box", continuation="flags", **OLLAMA))
+        create(Connection(name="box", base_url="http://box", continuation="flags", **OLLAMA))
 
 
 @pytest.mark.parametrize(
@@ -193,11 +193,11 @@ async def test_a_continuation_that_ollama_has_not_is_refused() -> None:
     ],
     ids=["a text", "a dialogue"],
 )
-async def test_a_model_without_a_chat_format_goes_on_with_a_text(
+async def test_a_model_without_a_chat_format_continues_a_text(
     said: list[tuple[str, str]], prompt: str, stop: list[str] | None
 ) -> None:
     messages = [{"role": role, "content": content} for role, content in said]
-    async with served(**OLLAMA, extra_body={"raw": True}) as (server, provider):
+    async with serve(**OLLAMA, extra_body={"raw": True}) as (server, provider):
         chunks = await read(provider, ChatRequest(messages=messages, prefix=" a time"))
         asked = server.requests[0]
     assert text(chunks) == TEXT
@@ -206,14 +206,14 @@ async def test_a_model_without_a_chat_format_goes_on_with_a_text(
     assert asked.body["options"].get("stop") == stop
 
 
-# --- How lines are read
+# --- Replies
 
 
-async def test_tool_calls_come_whole_each_with_an_id_of_its_own() -> None:
+async def test_tool_calls_are_complete_with_an_id_each() -> None:
     calls = [{"function": {"name": "f", "arguments": {"x": n}}} for n in (1, 2)]
     script = lines(message(tool_calls=calls[:1]), message(tool_calls=calls[1:]), message("stop"))
     known = [{**HISTORY[2], "tool_calls": [{**HISTORY[2]["tool_calls"][0], "id": "call_1"}]}]
-    chunks = await answer(script, ChatRequest(messages=[*REQUEST.messages, *known]), **OLLAMA)
+    chunks = await reply_to(script, ChatRequest(messages=[*REQUEST.messages, *known]), **OLLAMA)
     assert chunks[-1].tool_calls == (
         ToolCall("call_2", "f", '{"x": 1}'),
         ToolCall("call_3", "f", '{"x": 2}'),
@@ -222,35 +222,35 @@ async def test_tool_calls_come_whole_each_with_an_id_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("reason", ["stop", "length", "load", "unload"])
-async def test_it_is_told_how_an_answer_ended(reason: str) -> None:
-    (*_, last) = await answer(lines(message(content="Hi"), message(reason)), **OLLAMA)
+async def test_the_finish_reason_is_reported(reason: str) -> None:
+    (*_, last) = await reply_to(lines(message(content="Hi"), message(reason)), **OLLAMA)
     assert last.finish_reason == reason
 
 
-async def test_tokens_are_those_that_the_server_counted() -> None:
+async def test_usage_is_the_servers_count() -> None:
     counted = {"prompt_eval_count": 12, "eval_count": 3, "eval_duration": 5}
-    chunks = await answer(lines({**message("stop", content="Hi"), **counted}), **OLLAMA)
+    chunks = await reply_to(lines({**message("stop", content="Hi"), **counted}), **OLLAMA)
     assert (text(chunks), chunks[-1].usage) == ("Hi", Usage(12, 3, 0))
 
 
-async def test_tags_around_thoughts_are_read_where_a_model_writes_them_itself() -> None:
+async def test_tags_around_reasoning_in_the_text_are_read() -> None:
     script = lines(message(content="<think>hm</th"), message("stop", content="ink>Yes."))
-    chunks = await answer(script, **OLLAMA)
+    chunks = await reply_to(script, **OLLAMA)
     assert text(chunks) == "Yes."
     assert "".join(chunk.reasoning for chunk in chunks) == "hm"
 
 
-async def test_a_line_may_be_cut_anywhere_and_the_last_may_lack_its_end() -> None:
+async def test_a_line_may_be_split_anywhere_and_the_last_may_lack_its_end() -> None:
     whole = lines(message(content="für "), message("stop", content="5 €")).raw
     assert whole is not None
     data = whole[0].decode().encode()[:-1]
     script = Script(raw=[data[place : place + 1] for place in range(len(data))])
-    assert text(await answer(script, **OLLAMA)) == "für 5 €"
+    assert text(await reply_to(script, **OLLAMA)) == "für 5 €"
 
 
-async def test_a_whole_reply_is_whole_however_the_connection_ends() -> None:
+async def test_a_complete_reply_is_valid_however_the_connection_ends() -> None:
     raw = lines(message(content="Hello"), message("stop")).raw
-    chunks = await answer(Script(raw=raw, fault=Fault.STALL_AFTER), **OLLAMA)
+    chunks = await reply_to(Script(raw=raw, fault=Fault.STALL_AFTER), **OLLAMA)
     assert (text(chunks), chunks[-1].finish_reason) == ("Hello", "stop")
 
 
@@ -267,14 +267,17 @@ async def test_a_whole_reply_is_whole_however_the_connection_ends() -> None:
         Script(raw=[]),
     ],
 )
-async def test_what_makes_no_sense_is_a_broken_stream(script: Script) -> None:
+async def test_a_malformed_reply_is_a_broken_stream(script: Script) -> None:
     with pytest.raises(BrokenStreamError):
-        await answer(script, **OLLAMA)
+        await reply_to(script, **OLLAMA)
 
 
-async def test_a_model_that_is_not_there_is_missing_with_what_to_do() -> None:
+async def test_an_unknown_model_is_missing_with_advice() -> None:
     said = json.dumps({"error": 'model "nope" not found, try pulling it first'}).encode()
-    async with answering(http("404 Not Found", said)) as url, opened(url, **OLLAMA) as provider:
+    async with (
+        raw_server(http("404 Not Found", said)) as url,
+        connect(url, **OLLAMA) as provider,
+    ):
         with pytest.raises(StatusError) as caught:
             await read(provider)
     failure = classify(caught.value)

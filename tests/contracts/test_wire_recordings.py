@@ -1,4 +1,4 @@
-"""What was recorded of real servers (`tests/wire`), read again: as it came, and cut otherwise."""
+"""Parses recordings of real servers (`tests/wire`) as they arrived, and split differently."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,7 +15,7 @@ from tests.wire.recording import load, recorded, replaying
 Cut = Callable[[Sequence[bytes]], Sequence[bytes]]
 
 
-def as_it_came(pieces: Sequence[bytes]) -> Sequence[bytes]:
+def as_recorded(pieces: Sequence[bytes]) -> Sequence[bytes]:
     return pieces
 
 
@@ -27,9 +27,9 @@ def byte_by_byte(pieces: Sequence[bytes]) -> Sequence[bytes]:
     return [bytes([byte]) for byte in b"".join(pieces)]
 
 
-@pytest.mark.parametrize("cut", [as_it_came, all_at_once, byte_by_byte])
+@pytest.mark.parametrize("cut", [as_recorded, all_at_once, byte_by_byte])
 @pytest.mark.parametrize(("kind_name", "exchange_name"), recorded())
-async def test_a_recorded_answer_is_read_as_the_live_one_was(
+async def test_a_recorded_reply_is_parsed_like_the_live_one(
     kind_name: str, exchange_name: str, cut: Cut
 ) -> None:
     kind, exchange = KINDS[kind_name], EXCHANGES[exchange_name]
@@ -50,7 +50,7 @@ async def test_a_recorded_answer_is_read_as_the_live_one_was(
     assert exchange.kill_after in found.text
 
 
-def test_every_kind_of_server_was_recorded_in_every_exchange() -> None:
+def test_every_kind_of_server_has_every_recording() -> None:
     wanted = {
         (kind.name, exchange.name)
         for kind in SERVERS

@@ -1,4 +1,4 @@
-"""Every row of the catalog, by what a server of that name receives."""
+"""Tests every row of the catalog by the request that a server of that name receives."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,7 +12,7 @@ from llm_router.connections.record import Connection
 from llm_router.providers.openai_compatible import create
 from llm_router.testing.server import FaultyServer, ReceivedRequest
 from llm_router.types import ChatRequest, Message
-from tests.contracts.wire import HISTORY, KEY, REQUEST, opened, read
+from tests.contracts.wire import HISTORY, KEY, REQUEST, connect, read
 
 ROWS = list(SERVERS.values())
 every_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -24,7 +24,7 @@ ORDER: list[Message] = [
     {"role": "user", "content": "And on Sunday?", "name": "ann"},
     {"role": "system", "content": "The caller is in a hurry."},
 ]
-MODELS = {  # a name that each pattern of `by_model` is meant for, and what is to be sent for it
+MODELS = {  # an example for each pattern of `by_model`, and the fields to be sent for it
     ("groq", "openai/gpt-oss-20b"): {"reasoning_effort": "low"},
     ("groq", "qwen/qwen3.6-27b"): {"reasoning_effort": "none"},
     ("groq", "llama-3.3-70b-versatile"): {},
@@ -61,10 +61,10 @@ MODELS = {  # a name that each pattern of `by_model` is meant for, and what is t
 
 
 async def asked(row: Server, request: ChatRequest, **fields: Any) -> ReceivedRequest:
-    """What a server of that row receives at an address that names no path."""
+    """Returns the request that a server of that row receives, at an address without a path."""
     async with FaultyServer() as server:
         root = server.base_url.removesuffix("/v1")
-        async with opened(root, server=row.name, **fields) as provider:
+        async with connect(root, server=row.name, **fields) as provider:
             await read(provider, request)
         return server.requests[0]
 
@@ -74,14 +74,14 @@ def saying(*messages: Message, **fields: Any) -> ChatRequest:
 
 
 @every_row
-def test_a_row_says_where_it_is_from(row: Server) -> None:
+def test_a_row_names_its_source(row: Server) -> None:
     assert row.source
     assert row.title
     assert not set(row.rejects) & {"model", "messages", "stream"}
 
 
 @every_row
-def test_a_host_of_a_row_leads_to_it(row: Server) -> None:
+def test_a_host_of_a_row_identifies_it(row: Server) -> None:
     for host in row.hosts:
         name = f"mine{host}" if host.startswith(".") else host
         connection = Connection(name="x", base_url=f"https://{name}")
@@ -90,21 +90,21 @@ def test_a_host_of_a_row_leads_to_it(row: Server) -> None:
 
 
 @every_row
-async def test_the_api_is_found_and_the_key_shown_the_server_s_way(row: Server) -> None:
+async def test_the_api_and_the_key_are_where_the_server_expects_them(row: Server) -> None:
     received = await asked(row, REQUEST, organization_id="org-1")
     assert received.path == f"{row.path}/chat/completions"
     assert received.headers[row.key_header.lower()] == f"{row.key_prefix}{KEY}"
     others = {"authorization", "api-key", "x-api-key"} - {row.key_header.lower()}
     assert not others & set(received.headers)
-    told = {name for name, value in received.headers.items() if value == "org-1"}
-    assert told == {row.organization_header.lower()} - {""}
+    organizations = {name for name, value in received.headers.items() if value == "org-1"}
+    assert organizations == {row.organization_header.lower()} - {""}
 
 
 @every_row
-async def test_models_are_listed_where_the_server_lists_them(row: Server) -> None:
+async def test_models_are_listed_at_the_servers_route(row: Server) -> None:
     async with FaultyServer() as server:
         root = server.base_url.removesuffix("/v1")
-        async with opened(root, server=row.name) as provider:
+        async with connect(root, server=row.name) as provider:
             assert await provider.models() == [server.model]
         ((path, headers),) = server.other_requests
     assert path == f"{row.path}/models"
@@ -115,7 +115,7 @@ async def test_models_are_listed_where_the_server_lists_them(row: Server) -> Non
 
 
 @every_row
-async def test_nothing_is_sent_that_the_server_rejects(row: Server) -> None:
+async def test_no_field_is_sent_that_the_server_rejects(row: Server) -> None:
     request = saying(seed=3, stop=["."], temperature=0.5, top_p=0.9, max_tokens=7)
     body = (await asked(row, request)).body
     assert not row.rejects & set(body)
@@ -129,13 +129,13 @@ async def test_nothing_is_sent_that_the_server_rejects(row: Server) -> None:
 
 
 @every_row
-async def test_an_answer_is_as_long_as_it_need_be(row: Server) -> None:
+async def test_a_reply_limit_is_sent_if_the_servers_default_is_short(row: Server) -> None:
     assert (await asked(row, REQUEST)).body.get(row.max_tokens_field) == row.max_tokens
     assert (await asked(row, REQUEST, max_tokens=9)).body[row.max_tokens_field] == 9
 
 
 @every_row
-async def test_tools_and_calls_are_told_so_that_the_server_takes_them(row: Server) -> None:
+async def test_tools_and_calls_have_the_form_that_the_server_accepts(row: Server) -> None:
     body = (await asked(row, saying(*HISTORY, tools=[TOOL]))).body
     assert ("strict" in body["tools"][0]["function"]) is row.accepts_strict_tools
     made, answered = body["messages"][2], body["messages"][3]
@@ -147,7 +147,7 @@ async def test_tools_and_calls_are_told_so_that_the_server_takes_them(row: Serve
 
 
 @every_row
-async def test_messages_stand_in_an_order_that_the_server_takes(row: Server) -> None:
+async def test_messages_have_an_order_that_the_server_accepts(row: Server) -> None:
     messages = (await asked(row, saying(*ORDER))).body["messages"]
     roles = [message["role"] for message in messages]
     if row.strict_order:
@@ -159,7 +159,7 @@ async def test_messages_stand_in_an_order_that_the_server_takes(row: Server) -> 
 
 
 @every_row
-async def test_another_s_words_are_continued_the_server_s_way(row: Server) -> None:
+async def test_another_servers_reply_is_continued_in_the_servers_form(row: Server) -> None:
     before = (await asked(row, REQUEST)).body
     body = (await asked(row, saying(prefix=f"{PREFIX} "))).body
     added = {name: body[name] for name in body.keys() - before.keys()}
@@ -174,7 +174,7 @@ async def test_another_s_words_are_continued_the_server_s_way(row: Server) -> No
 
 
 @pytest.mark.parametrize(("case", "quiet"), MODELS.items(), ids=" ".join)
-async def test_a_model_is_kept_from_thinking_at_length_where_it_can_be(
+async def test_a_models_reasoning_is_switched_off_where_possible(
     case: tuple[str, str], quiet: dict[str, Any]
 ) -> None:
     name, model = case
@@ -186,7 +186,7 @@ async def test_a_model_is_kept_from_thinking_at_length_where_it_can_be(
     assert {field: body[field] for field in body.keys() - plain} == own
 
 
-def test_every_pattern_of_a_model_has_an_example() -> None:
+def test_every_model_pattern_has_an_example() -> None:
     for row in ROWS:
         for pattern, quiet in row.by_model.items():
             names = [m for (name, m), said in MODELS.items() if name == row.name and said == quiet]
@@ -197,7 +197,7 @@ def test_every_pattern_of_a_model_has_an_example() -> None:
 # --- Azure's older addresses
 
 
-async def test_a_dated_version_of_the_api_leads_to_the_deployment() -> None:
+async def test_a_dated_api_version_selects_the_deployments_address() -> None:
     fields = {"api_version": "2024-10-21", "deployment": "small one", "model_name": "gpt-4.1"}
     received = await asked(SERVERS["azure"], REQUEST, **fields)
     way = "/openai/deployments/small%20one/chat/completions?api-version=2024-10-21"
@@ -206,13 +206,13 @@ async def test_a_dated_version_of_the_api_leads_to_the_deployment() -> None:
 
 
 @pytest.mark.parametrize("api_version", ["", "preview", "v1"])
-async def test_azure_is_asked_by_its_present_api_otherwise(api_version: str) -> None:
+async def test_azure_is_otherwise_asked_by_its_current_api(api_version: str) -> None:
     fields = {"api_version": api_version, "deployment": "small"}
     received = await asked(SERVERS["azure"], REQUEST, **fields)
     assert (received.path, received.body["model"]) == ("/openai/v1/chat/completions", "small")
 
 
-def test_an_address_that_names_its_deployment_is_left_as_it_is() -> None:
+def test_an_address_with_a_deployment_stays_unchanged() -> None:
     base_url = "https://x.openai.azure.com/openai/deployments/one?api-version=2024-06-01"
     connection = Connection(name="x", base_url=base_url, api_version="2024-10-21", deployment="two")
     assert adapt(connection, find_server(connection)).base_url == base_url

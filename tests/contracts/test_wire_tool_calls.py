@@ -1,6 +1,6 @@
-"""Tool calls come out of a provider once and whole, or not at all.
+"""Tests that providers yield tool calls once and complete, or not at all.
 
-What is said byte for byte here is chat completions; Ollama's is in test_wire_ollama.py.
+Replies given in bytes are chat completions here; Ollama's are in test_wire_ollama.py.
 """
 
 from typing import Any
@@ -12,13 +12,13 @@ from llm_router.types import ChatRequest, ToolCall
 from tests.contracts.wire import (
     HISTORY,
     TEXT,
-    answer,
     call,
     calls,
     delta,
     read_until_broken,
-    said,
-    served,
+    reply_to,
+    serve,
+    sse,
     text,
 )
 
@@ -72,23 +72,23 @@ from tests.contracts.wire import (
     ],
 )
 @pytest.mark.parametrize("finish", ["tool_calls", "stop"])
-async def test_tool_calls_come_once_and_whole(
+async def test_tool_calls_come_once_and_complete(
     pieces: list[dict[str, Any]], made: list[tuple[str, str, str]], finish: str
 ) -> None:
-    chunks = await answer(said(*pieces, delta(finish)))
+    chunks = await reply_to(sse(*pieces, delta(finish)))
     assert [chunk.tool_calls for chunk in chunks if chunk.tool_calls] == [
         tuple(ToolCall(*parts) for parts in made)
     ]
 
 
-async def test_a_call_id_already_in_the_conversation_is_made_new() -> None:
+async def test_a_call_id_that_the_conversation_has_is_replaced() -> None:
     request = ChatRequest(messages=HISTORY)
-    chunks = await answer(said(calls(call("f", "{}", id="call_abc")), delta("stop")), request)
+    chunks = await reply_to(sse(calls(call("f", "{}", id="call_abc")), delta("stop")), request)
     assert chunks[-1].tool_calls[0].id == "call_abc_1"
 
 
-async def test_words_before_a_tool_call_are_said(wire: str) -> None:
-    chunks = await answer(Script(tool_calls=[ToolCall("c", "f", '{"x": 1}')]), provider=wire)
+async def test_text_before_a_tool_call_is_yielded(wire: str) -> None:
+    chunks = await reply_to(Script(tool_calls=[ToolCall("c", "f", '{"x": 1}')]), provider=wire)
     assert text(chunks) == TEXT
     ((call_,),) = [chunk.tool_calls for chunk in chunks if chunk.tool_calls]
     assert (call_.name, call_.arguments) == ("f", '{"x": 1}')
@@ -97,24 +97,24 @@ async def test_words_before_a_tool_call_are_said(wire: str) -> None:
 
 
 @pytest.mark.parametrize("fault", [Fault.HALF_TOOL_CALL, Fault.BROKEN_TOOL_JSON])
-async def test_of_a_call_that_a_fault_cuts_nothing_is_given_out(fault: Fault, wire: str) -> None:
-    async with served(Script(words=(), fault=fault), provider=wire) as (_, provider):
+async def test_a_tool_call_that_a_fault_cuts_is_not_yielded(fault: Fault, wire: str) -> None:
+    async with serve(Script(words=(), fault=fault), provider=wire) as (_, provider):
         assert text(await read_until_broken(provider)) == ""
 
 
 @pytest.mark.parametrize(
     "script",
     [
-        said(calls(call("f", "{}", id="a")), delta("length")),
-        said(calls(call("f", "{}", id="a"), finish="content_filter")),
-        said(calls(call("f", "{}", id="a"))),
-        said(calls(call("f", '{"x": 1}', id="a"), call("g", '{"y"', id="b")), delta("stop")),
-        said(calls(call("f", "[1]", id="a")), delta("tool_calls")),
-        said(calls(call(None, "{}", id="a")), delta("tool_calls")),
-        said(calls({"id": "a"}), delta("tool_calls")),
-        said(delta(tool_calls="f()"), delta("tool_calls")),
-        said(delta("tool_calls")),
-        said(*[calls(call("f", "x" * 65536, index=0))] * 17, delta("tool_calls")),
+        sse(calls(call("f", "{}", id="a")), delta("length")),
+        sse(calls(call("f", "{}", id="a"), finish="content_filter")),
+        sse(calls(call("f", "{}", id="a"))),
+        sse(calls(call("f", '{"x": 1}', id="a"), call("g", '{"y"', id="b")), delta("stop")),
+        sse(calls(call("f", "[1]", id="a")), delta("tool_calls")),
+        sse(calls(call(None, "{}", id="a")), delta("tool_calls")),
+        sse(calls({"id": "a"}), delta("tool_calls")),
+        sse(delta(tool_calls="f()"), delta("tool_calls")),
+        sse(delta("tool_calls")),
+        sse(*[calls(call("f", "x" * 65536, index=0))] * 17, delta("tool_calls")),
     ],
     ids=[
         "out of tokens",
@@ -129,6 +129,6 @@ async def test_of_a_call_that_a_fault_cuts_nothing_is_given_out(fault: Fault, wi
         "endless",
     ],
 )
-async def test_of_a_call_that_is_cut_nothing_is_given_out(script: Script) -> None:
-    async with served(script) as (_, provider):
+async def test_a_tool_call_that_is_cut_is_not_yielded(script: Script) -> None:
+    async with serve(script) as (_, provider):
         assert await read_until_broken(provider) == []

@@ -1,4 +1,4 @@
-"""What the tests of the wire share: asking a server, and servers that answer byte for byte."""
+"""Helpers of the wire tests: providers, servers, and servers that send given bytes."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from llm_router.testing.server import Behaviour, FaultyServer, Script
 from llm_router.types import ChatRequest, Chunk
 
 WITHOUT_A_WIRE = {"offline", "livekit_plugin", "transformers"}
-"""They dial nothing, or not by themselves: test_providers_local.py."""
+"""Providers that open no connection themselves; test_providers_local.py tests them."""
 WIRES = sorted({*PROVIDERS.names()} - WITHOUT_A_WIRE)
 KEY = "sk-very-secret-0123456789"
 SECRET_WORDS = "my card number is four two"
@@ -48,19 +48,19 @@ HISTORY: list[dict[str, Any]] = [
 
 @pytest.fixture(params=WIRES)
 def wire(request: pytest.FixtureRequest) -> str:
-    """Each provider that speaks to a server by itself, by name."""
+    """The name of each provider that opens its connections itself."""
     return str(request.param)
 
 
-def made(connection: Connection, clock: Clock | None = None) -> Provider:
+def create(connection: Connection, clock: Clock | None = None) -> Provider:
     return PROVIDERS.load(connection.provider)(connection, clock or SystemClock())
 
 
 @asynccontextmanager
-async def opened(base_url: str, **fields: Any) -> AsyncIterator[Provider]:
-    """What speaks chat completions, unless `provider` says otherwise."""
+async def connect(base_url: str, **fields: Any) -> AsyncIterator[Provider]:
+    """Yields a provider for the address: of chat completions, unless `provider` names another."""
     fields = {"name": "box", "model_name": "tiny", "api_key": KEY, **fields}
-    provider = made(Connection(base_url=base_url, **fields))
+    provider = create(Connection(base_url=base_url, **fields))
     try:
         yield provider
     finally:
@@ -68,16 +68,21 @@ async def opened(base_url: str, **fields: Any) -> AsyncIterator[Provider]:
 
 
 @asynccontextmanager
-async def served(
+async def serve(
     behaviour: Behaviour | None = None, **fields: Any
 ) -> AsyncIterator[tuple[FaultyServer, Provider]]:
-    async with FaultyServer(behaviour) as server, opened(server.base_url, **fields) as provider:
+    async with (
+        FaultyServer(behaviour) as server,
+        connect(server.base_url, **fields) as provider,
+    ):
         yield server, provider
 
 
 @asynccontextmanager
-async def answering(*pieces: bytes, hold: bool = False, greets: bool = False) -> AsyncIterator[str]:
-    """A server that sends these bytes, whatever was asked; `greets`: before it was asked."""
+async def raw_server(
+    *pieces: bytes, hold: bool = False, greets: bool = False
+) -> AsyncIterator[str]:
+    """Yields a server that sends these bytes to any request; `greets`: before the request."""
     done = asyncio.Event()
     serving: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
@@ -117,7 +122,7 @@ async def read(provider: Provider, request: ChatRequest = REQUEST) -> list[Chunk
 
 
 async def read_until_broken(provider: Provider) -> list[Chunk]:
-    """What comes before the stream breaks; fails when it does not."""
+    """Returns the chunks before the stream breaks; fails if it does not break."""
     chunks = []
     try:
         async for chunk in provider.stream(REQUEST):
@@ -131,15 +136,15 @@ def text(chunks: Sequence[Chunk]) -> str:
     return "".join(chunk.text for chunk in chunks)
 
 
-async def body_of(request: ChatRequest, **fields: Any) -> dict[str, Any]:
-    """What the server receives for a request."""
-    async with served(**fields) as (server, provider):
+async def request_body(request: ChatRequest, **fields: Any) -> dict[str, Any]:
+    """Returns the body that the server receives for a request."""
+    async with serve(**fields) as (server, provider):
         await read(provider, request)
         return dict(server.requests[0].body)
 
 
-def said(*bodies: Any, done: bool = True) -> Script:
-    """A stream of these events, byte for byte."""
+def sse(*bodies: Any, done: bool = True) -> Script:
+    """Returns a server-sent stream of these events, byte for byte."""
     lines = [body if isinstance(body, str) else json.dumps(body) for body in bodies]
     return Script(raw=[f"data: {x}\n\n".encode() for x in [*lines, *(["[DONE]"] * done)]])
 
@@ -156,6 +161,6 @@ def call(name: str | None = None, arguments: Any = None, **fields: Any) -> dict[
     return {**fields, "function": {"name": name, "arguments": arguments}}
 
 
-async def answer(script: Script, request: ChatRequest = REQUEST, **fields: Any) -> list[Chunk]:
-    async with served(script, **fields) as (_, provider):
+async def reply_to(script: Script, request: ChatRequest = REQUEST, **fields: Any) -> list[Chunk]:
+    async with serve(script, **fields) as (_, provider):
         return await read(provider, request)

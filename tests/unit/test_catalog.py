@@ -1,4 +1,4 @@
-"""Which server an address means, and where its API stands."""
+"""Tests of how an address identifies its server and the root of its API."""
 
 import pytest
 
@@ -31,26 +31,26 @@ def at(base_url: str, server: str = "") -> Connection:
         ("https://example.com/v1", "unknown"),
     ],
 )
-def test_an_address_tells_its_server(base_url: str, name: str) -> None:
+def test_an_address_identifies_its_server(base_url: str, name: str) -> None:
     assert find_server(at(base_url)).name == name
 
 
 @pytest.mark.parametrize("port", [8000, 8080])
-def test_a_port_that_several_engines_use_tells_nothing(port: int) -> None:
+def test_a_port_that_several_engines_use_identifies_none(port: int) -> None:
     assert find_server(at(f"http://localhost:{port}/v1")).name == "unknown"
 
 
-def test_what_the_connection_names_goes_before_its_address() -> None:
+def test_the_connections_server_takes_precedence_over_its_address() -> None:
     assert find_server(at("http://localhost:8000/v1", "vllm")).name == "vllm"
     assert find_server(at("http://localhost:11434/v1", "litellm")).name == "litellm"
 
 
-def test_an_unknown_name_lists_the_known() -> None:
+def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UnknownPluginError, match=r"unknown server 'vlm'; known: .*vllm"):
         find_server(at("http://localhost:8000/v1", "vlm"))
 
 
-def test_a_server_nothing_is_known_of_is_asked_in_words() -> None:
+def test_an_unknown_server_is_asked_to_continue_in_words() -> None:
     assert SERVERS["unknown"].continuation == "words"
     assert not SERVERS["unknown"].extra_body
 
@@ -92,11 +92,11 @@ def test_a_server_nothing_is_known_of_is_asked_in_words() -> None:
         ("https://open.bigmodel.cn/api/paas/v4", "https://open.bigmodel.cn/api/paas/v4"),
     ],
 )
-def test_all_ways_to_write_an_address_lead_to_the_same_place(base_url: str, root: str) -> None:
+def test_every_spelling_of_an_address_has_the_same_root(base_url: str, root: str) -> None:
     assert api_root(base_url, find_server(at(base_url))) == (root, "")
 
 
-def test_a_query_survives() -> None:
+def test_a_query_in_the_address_is_preserved() -> None:
     base_url = "https://x.openai.azure.com/openai/deployments/small?api-version=2024-10-21"
     root, query = api_root(base_url, find_server(at(base_url)))
     assert (root, query) == (base_url.partition("?")[0], "api-version=2024-10-21")
@@ -112,7 +112,7 @@ def test_a_query_survives() -> None:
         ("", "https://api.openai.com/v1", "openai_compatible"),
     ],
 )
-def test_a_server_with_an_api_of_its_own_is_spoken_to_by_that(
+def test_a_server_with_a_native_api_gets_its_own_provider(
     server: str, base_url: str, provider: str
 ) -> None:
     connection = Connection(name="box", server=server, base_url=base_url)

@@ -1,4 +1,4 @@
-"""Every server of the catalog has a page, and what a page says to add can be added."""
+"""Tests that every server of the catalog has a page, and that its connections are valid."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ INDEX = (PAGES / "README.md").read_text()
 SHARED = {"deepseek_beta": "deepseek", "unknown": "other"}
 WRITTEN = sorted(page.stem for page in PAGES.glob("*.md") if page.name != "README.md")
 WITHOUT_A_ROW = {"bedrock", "transformers"}
-"""Asked by another wire."""
+"""Connections of another provider."""
 _JSON = re.compile(r"```json\n(.*?)```", re.DOTALL)
 
 
@@ -23,7 +23,7 @@ def page_of(row: str) -> str:
 
 
 @pytest.mark.parametrize("row", sorted(SERVERS))
-def test_the_index_leads_to_every_server(row: str) -> None:
+def test_the_index_links_to_every_server(row: str) -> None:
     assert f"({page_of(row)}.md)" in INDEX
 
 
@@ -32,12 +32,12 @@ def test_every_server_has_a_page(row: str) -> None:
     assert page_of(row) in WRITTEN
 
 
-def test_what_is_written_is_in_the_index() -> None:
+def test_every_page_is_in_the_index() -> None:
     assert [page for page in WRITTEN if f"({page}.md)" not in INDEX] == []
 
 
 @pytest.mark.parametrize("page", WRITTEN)
-def test_what_a_page_adds_can_be_added(page: str) -> None:
+def test_the_connections_of_a_page_are_valid(page: str) -> None:
     blocks = _JSON.findall((PAGES / f"{page}.md").read_text())
     assert blocks
     for block in blocks:
@@ -51,7 +51,7 @@ def test_what_a_page_adds_can_be_added(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", WRITTEN)
-def test_a_page_is_short_and_says_its_traps(page: str) -> None:
+def test_a_page_is_short_and_names_its_traps(page: str) -> None:
     text = (PAGES / f"{page}.md").read_text()
     assert len(text.splitlines()) < 45
     assert "raps" in text

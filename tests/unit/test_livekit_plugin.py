@@ -1,4 +1,4 @@
-"""The LiveKit provider over LLMs written here, which do what no server can be made to do."""
+"""Tests the LiveKit provider with scripted LLMs, for behaviour that no server can produce."""
 
 import tomllib
 from importlib.metadata import version
@@ -19,7 +19,7 @@ PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 
 class OwnLLM(llm.LLM[Any]):
-    """Does what it is told: chunks are given out, errors raised, one after another."""
+    """Follows a script: yields each chunk and raises each error, in order."""
 
     def __init__(self, *script: llm.ChatChunk | Exception) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ def calling(name: str, arguments: str, call_id: str = "c1", **extra: Any) -> llm
     return llm.ChatChunk(id="1", delta=llm.ChoiceDelta(tool_calls=[call]))
 
 
-async def test_an_llm_of_ones_own_is_asked_once_and_left_open() -> None:
+async def test_an_llm_object_is_asked_once_and_not_closed() -> None:
     own = OwnLLM(said("Hello"), said(" there"))
     provider = from_llm(own)
     chunks = await collect(provider)
@@ -80,7 +80,7 @@ async def test_an_llm_of_ones_own_is_asked_once_and_left_open() -> None:
     assert not own.closed
 
 
-async def test_no_retry_is_made_behind_the_routers_back() -> None:
+async def test_livekits_retries_are_switched_off() -> None:
     own = OwnLLM(APIConnectionError())
     with pytest.raises(UnreachableError):
         await collect(from_llm(own))
@@ -91,7 +91,9 @@ async def test_no_retry_is_made_behind_the_routers_back() -> None:
     "error",
     [APIConnectionError("sk-secret"), APITimeoutError("sk-secret"), TimeoutError("sk-secret")],
 )
-async def test_a_lost_connection_is_told_by_what_had_come(error: Exception) -> None:
+async def test_a_lost_connection_is_unreachable_before_text_and_broken_after(
+    error: Exception,
+) -> None:
     with pytest.raises(UnreachableError) as before:
         await collect(from_llm(OwnLLM(error)))
     with pytest.raises(BrokenStreamError) as after:
@@ -99,7 +101,7 @@ async def test_a_lost_connection_is_told_by_what_had_come(error: Exception) -> N
     assert "sk-secret" not in f"{before.value}{after.value}"
 
 
-async def test_a_status_without_a_body_is_told() -> None:
+async def test_a_status_without_a_body_is_reported() -> None:
     with pytest.raises(StatusError) as caught:
         await collect(from_llm(OwnLLM(APIStatusError("the caller said x", status_code=503))))
     assert (caught.value.status, caught.value.detail) == (503, "the caller said x")
@@ -117,12 +119,12 @@ async def test_an_answer_that_ends_before_it_began_is_a_broken_stream() -> None:
 
 
 @pytest.mark.parametrize("arguments", ['{"city": "Ro', "[1]", '"Rome"'])
-async def test_half_a_tool_call_is_never_given_out(arguments: str) -> None:
+async def test_an_incomplete_tool_call_is_never_yielded(arguments: str) -> None:
     own = OwnLLM(said("One moment."), calling("weather", arguments))
-    heard: list[Chunk] = []
+    chunks: list[Chunk] = []
     with pytest.raises(BrokenStreamError):
-        await collect(from_llm(own), into=heard)
-    assert not any(chunk.tool_calls for chunk in heard)
+        await collect(from_llm(own), into=chunks)
+    assert not any(chunk.tool_calls for chunk in chunks)
     assert own.streams[0].was_closed
 
 
@@ -132,7 +134,7 @@ async def test_empty_arguments_are_an_empty_object() -> None:
     assert chunks[-1].finish_reason == "tool_calls"
 
 
-async def test_calls_that_share_an_id_get_one_each() -> None:
+async def test_calls_with_the_same_id_get_different_ones() -> None:
     own = OwnLLM(calling("weather", "{}"), calling("weather", "{}"), calling("weather", "{}", ""))
     ids = [call.id for chunk in await collect(from_llm(own)) for call in chunk.tool_calls]
     assert ids[0] == "c1"
@@ -140,7 +142,7 @@ async def test_calls_that_share_an_id_get_one_each() -> None:
     assert all(ids)
 
 
-async def test_livekits_own_context_and_tools_are_handed_over_without_a_vendors_extras() -> None:
+async def test_livekits_context_and_tools_are_passed_on_without_vendors_extras() -> None:
     context = llm.ChatContext.empty()
     context.add_message(role="user", content="hello", extra={"vendor": "mark"})
     context.items.append(
@@ -164,7 +166,7 @@ async def describe(city: str) -> str:
 
 
 @pytest.mark.parametrize(("way", "last"), [("trailing", "We open"), ("words", "hello")])
-async def test_a_prefix_is_continued_where_the_llm_can(way: Any, last: str) -> None:
+async def test_a_prefix_is_passed_on_only_with_trailing_continuation(way: Any, last: str) -> None:
     own = OwnLLM(said(" at nine."))
     provider = from_llm(own, continuation=way)
     await collect(provider, ChatRequest(messages=HELLO.messages, prefix="We open "))
@@ -172,14 +174,14 @@ async def test_a_prefix_is_continued_where_the_llm_can(way: Any, last: str) -> N
     assert own.asked[0]["chat_ctx"].items[-1].text_content == last
 
 
-async def test_what_is_not_said_of_an_option_is_left_to_the_llm() -> None:
+async def test_an_unset_option_is_left_to_the_llm() -> None:
     own = OwnLLM(said("Hello"))
     await collect(from_llm(own))
     assert not own.asked[0]["extra_kwargs"]
     assert not own.asked[0]["tool_choice"]
 
 
-async def test_a_tool_that_only_describes_keeps_its_schema() -> None:
+async def test_a_described_tool_keeps_its_schema() -> None:
     own = OwnLLM(said("Hello"))
     await collect(from_llm(own), ChatRequest(messages=HELLO.messages, tools=[WEATHER]))
     (tool,) = own.asked[0]["tools"]
@@ -188,7 +190,7 @@ async def test_a_tool_that_only_describes_keeps_its_schema() -> None:
         await tool()
 
 
-async def test_an_llm_that_has_no_cheap_question_is_taken_to_be_well() -> None:
+async def test_an_llm_without_a_cheap_request_counts_as_healthy() -> None:
     provider = from_llm(OwnLLM())
     await provider.warm()
     await provider.probe()
@@ -199,12 +201,12 @@ async def test_an_llm_that_has_no_cheap_question_is_taken_to_be_well() -> None:
 
 
 class GoogleError(Exception):
-    """As google.genai.errors.ClientError is, for what is read of it."""
+    """Has the attributes of google.genai.errors.ClientError that the provider reads."""
 
     details: ClassVar[Any] = {"error": {"details": [{"@type": "RetryInfo", "retryDelay": "38.5s"}]}}
 
 
-async def test_gemini_s_own_time_to_come_again_is_heeded() -> None:
+async def test_geminis_retry_delay_is_read() -> None:
     error = APIStatusError("gemini llm: client error", status_code=429, body="quota RESOURCE")
     error.__cause__ = GoogleError()
     with pytest.raises(StatusError) as caught:
@@ -213,7 +215,7 @@ async def test_gemini_s_own_time_to_come_again_is_heeded() -> None:
     assert classify(caught.value).kind is FailureClass.RATE_LIMITED
 
 
-async def test_what_gemini_says_of_a_key_is_read_from_its_body() -> None:
+async def test_geminis_error_about_a_key_is_read_from_its_body() -> None:
     said = "API key not valid. Please pass a valid API key. INVALID_ARGUMENT"
     error = APIStatusError("gemini llm: client error", status_code=400, body=said)
     with pytest.raises(StatusError) as caught:
@@ -225,18 +227,18 @@ async def test_what_gemini_says_of_a_key_is_read_from_its_body() -> None:
     "message",
     ["generation blocked by gemini: FinishReason.SAFETY", '{"block_reason":"PROHIBITED_CONTENT"}'],
 )
-async def test_what_gemini_will_not_say_is_refused_content(message: str) -> None:
+async def test_a_reply_that_gemini_blocks_is_refused_content(message: str) -> None:
     with pytest.raises(StatusError) as caught:
         await collect(from_llm(OwnLLM(APIStatusError(message, status_code=-1))))
     assert classify(caught.value).kind is FailureClass.REFUSED_CONTENT
 
 
-async def test_an_answer_of_thoughts_alone_is_empty() -> None:
+async def test_a_reply_of_reasoning_alone_is_empty() -> None:
     chunks = await collect(from_llm(OwnLLM(APIStatusError("no response generated"))))
     assert [chunk.finish_reason for chunk in chunks] == ["stop"]
 
 
-async def test_calls_of_another_vendor_s_are_signed_for_gemini() -> None:
+async def test_calls_of_another_vendor_are_signed_for_gemini() -> None:
     own = OwnLLM()
     own._thought_signatures = {"c1": b"mine"}  # type: ignore[attr-defined]  # of the google plugin
     calls = [llm.FunctionCall(call_id=name, name="f", arguments="{}") for name in ("c1", "c2")]
@@ -250,7 +252,7 @@ async def test_calls_of_another_vendor_s_are_signed_for_gemini() -> None:
 # --- The table of plugins
 
 
-def test_every_extra_that_is_named_is_there_and_pinned() -> None:
+def test_every_named_extra_exists_and_is_pinned() -> None:
     extras = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]
     for name, row in PLUGINS.items():
         if row.extra:
@@ -273,7 +275,7 @@ def test_every_extra_that_is_named_is_there_and_pinned() -> None:
         ("openai", "gpt-4.1", False),
     ],
 )
-def test_only_models_that_are_known_to_go_on_are_asked_to(
+def test_only_models_known_to_continue_a_reply_get_a_prefix(
     plugin: str, model: str, continues: bool
 ) -> None:
     assert can_continue(PLUGINS[plugin], model) is continues

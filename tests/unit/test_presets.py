@@ -1,4 +1,4 @@
-"""Sets of connections that many want."""
+"""Tests of the ready-made sets of connections."""
 
 import pytest
 
@@ -17,7 +17,7 @@ KEYS = {cloud.key: f"sk-{name}" for name, cloud in CLOUDS.items()}
         ("multi-cloud", ["openai", "anthropic", "google", "bedrock"]),
     ],
 )
-def test_a_preset_is_asked_in_its_order(preset: str, names: list[str]) -> None:
+def test_a_preset_sets_the_order_of_its_connections(preset: str, names: list[str]) -> None:
     connections = preset_connections(preset, KEYS)
     assert [c.name for c in connections] == names
     assert [c.priority for c in connections] == [10 * place for place in range(len(names))]
@@ -29,7 +29,7 @@ def test_the_local_preset_needs_no_key_and_stays_on_this_machine() -> None:
     assert all(c.connection_type == "local" and c.api_key is None for c in connections)
 
 
-def test_a_given_key_goes_before_the_environments() -> None:
+def test_a_given_key_takes_precedence_over_the_environment() -> None:
     connections = preset_connections("production", KEYS, {"openai": "sk-given"})
     assert [c.api_key for c in connections] == ["sk-anthropic", "sk-given", "sk-groq"]
 
@@ -40,22 +40,22 @@ def test_every_missing_key_is_named_at_once() -> None:
     assert "Production needs ANTHROPIC_API_KEY, GROQ_API_KEY" in str(caught.value)
 
 
-def test_an_unknown_preset_lists_the_known() -> None:
+def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigurationError, match="known: local-dev, production, multi-cloud"):
         preset_connections("prod", KEYS)
 
 
-def test_the_region_of_the_environment_stands_in_bedrocks_address() -> None:
+def test_bedrocks_address_holds_the_region_of_the_environment() -> None:
     bedrock = preset_connections("multi-cloud", {**KEYS, "AWS_REGION": "eu-west-1"})[-1]
     assert bedrock.region == "eu-west-1"
     assert bedrock.base_url == "https://bedrock-runtime.eu-west-1.amazonaws.com/openai/v1"
 
 
-def test_every_preset_says_what_it_is() -> None:
+def test_every_preset_has_a_title_and_a_description() -> None:
     assert all(preset.title and preset.description for preset in PRESETS.values())
 
 
-def test_a_cloud_whose_prices_are_listed_is_offered_with_a_model_that_is() -> None:
+def test_every_clouds_model_has_a_list_price() -> None:
     connections = preset_connections("production", KEYS) + preset_connections("multi-cloud", KEYS)
     for connection in connections:
         assert price_of(connection) or connection.connection_type == "bedrock", connection.name

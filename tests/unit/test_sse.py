@@ -1,4 +1,4 @@
-"""What is read from a stream must not depend on how the network cut it."""
+"""Tests that the parsed stream does not depend on how the network split it."""
 
 import re
 from itertools import pairwise
@@ -22,7 +22,7 @@ def parse(pieces: list[bytes], limit: int = 1 << 20) -> list[Event]:
 
 
 def by_the_book(text: str) -> list[Event]:
-    """The standard's algorithm, over the whole text at once."""
+    """Applies the standard's algorithm to the whole text at once."""
     events, name, data = [], "", list[str]()
     for line in [*re.split(r"\r\n|\r|\n", text), ""]:
         if not line:
@@ -56,18 +56,18 @@ CUTS = st.lists(st.integers(0, 400), max_size=40)
 
 
 @given(STREAMS, CUTS)
-def test_events_do_not_depend_on_where_the_stream_is_cut(text: str, places: list[int]) -> None:
+def test_events_do_not_depend_on_how_the_stream_is_split(text: str, places: list[int]) -> None:
     assert parse(cut(text.encode(), places)) == by_the_book(text)
 
 
 @given(STREAMS)
-def test_events_come_out_of_single_bytes(text: str) -> None:
+def test_events_are_parsed_from_single_bytes(text: str) -> None:
     data = text.encode()
     assert parse([data[i : i + 1] for i in range(len(data))]) == by_the_book(text)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_an_event_is_given_out_by_the_bytes_that_end_it(end: str) -> None:
+def test_an_event_is_returned_with_the_bytes_that_end_it(end: str) -> None:
     parser = EventParser()
     assert parser.feed(f"data: one{end}".encode()) == []
     assert parser.feed(end.encode()) == [Event("", "one")]
@@ -85,7 +85,7 @@ def test_comments_and_keep_alives_are_no_events() -> None:
     assert parse([b": ping\n\n", b":\n\n", b"\n\n\n"]) == []
 
 
-def test_a_stream_that_leaves_off_the_last_blank_line_loses_nothing() -> None:
+def test_a_stream_without_the_last_blank_line_loses_nothing() -> None:
     assert parse([b"data: [DONE]"]) == [Event("", "[DONE]")]
 
 
@@ -100,7 +100,7 @@ def test_a_stream_that_leaves_off_the_last_blank_line_loses_nothing() -> None:
     ],
     ids=["long line", "no field", "many lines", "many empty lines", "in one piece"],
 )
-def test_an_endless_event_is_an_error_and_not_memory(pieces: list[bytes]) -> None:
+def test_an_endless_event_is_an_error_instead_of_memory(pieces: list[bytes]) -> None:
     with pytest.raises(BrokenStreamError, match="more than 100 bytes"):
         parse(pieces, limit=100)
 
@@ -109,7 +109,7 @@ def test_long_streams_of_short_events_are_no_error() -> None:
     assert len(parse([b"data: xxxxxxxx\n\n"] * 100, limit=100)) == 100
 
 
-def test_bytes_that_are_no_text_are_an_error() -> None:
+def test_bytes_that_are_not_utf_8_are_an_error() -> None:
     with pytest.raises(BrokenStreamError, match="UTF-8"):
         parse([b"data: \xc3\x28\n\n"])
 
@@ -133,7 +133,7 @@ def split(pieces: list[str]) -> tuple[str, str]:
         ("A<think>b</think>C<think>d</think>E", "ACE", "bd"),
     ],
 )
-def test_thoughts_are_parted_from_words(text: str, words: str, thought: str) -> None:
+def test_reasoning_is_separated_from_text(text: str, words: str, thought: str) -> None:
     assert split([text]) == (words, thought)
     assert split(list(text)) == (words, thought)
 
@@ -144,13 +144,13 @@ PIECES = st.lists(
 
 
 @given(PIECES, CUTS)
-def test_thoughts_do_not_depend_on_where_the_text_is_cut(text: str, places: list[int]) -> None:
+def test_reasoning_does_not_depend_on_how_the_text_is_split(text: str, places: list[int]) -> None:
     edges = sorted({0, len(text), *(place % (len(text) + 1) for place in places)})
     pieces = [text[a:b] for a, b in pairwise(edges)]
     assert split(pieces) == split([text])
 
 
-def test_words_are_not_held_back_when_no_tag_can_begin_in_them() -> None:
+def test_text_without_the_start_of_a_tag_is_not_withheld() -> None:
     splitter = TagSplitter("think")
     assert splitter.feed("Hello") == ("Hello", "")
     assert splitter.feed(" a < b") == (" a < b", "")

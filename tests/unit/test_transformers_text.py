@@ -1,4 +1,4 @@
-"""Tokens into words, and where words stop."""
+"""Tests of decoding tokens and of stop sequences."""
 
 from collections.abc import Sequence
 
@@ -10,22 +10,22 @@ from llm_router.providers.transformers.text import StopFilter, TokenDecoder
 
 
 def utf8(tokens: Sequence[int]) -> str:
-    """A tokenizer whose tokens are bytes."""
+    """Decodes tokens that are bytes."""
     return bytes(tokens).decode(errors="replace")
 
 
 def pieces_of_a_sentence(tokens: Sequence[int]) -> str:
-    """One that, as SentencePiece does, says no space before its first token."""
+    """Decodes like SentencePiece, which writes no space before its first token."""
     return " ".join(("We", "open", "at", "nine")[token] for token in tokens)
 
 
 @given(st.text(alphabet="aé€😀 ", max_size=20), st.text(alphabet="aé€😀 ", max_size=20))
-def test_characters_come_out_whole_whatever_their_bytes(before: str, said: str) -> None:
+def test_characters_are_complete_however_many_tokens_they_have(before: str, said: str) -> None:
     words = TokenDecoder(utf8, list(before.encode()))
     assert "".join(words.feed(byte) for byte in said.encode()) == said
 
 
-def test_a_space_that_only_the_word_before_shows_is_said() -> None:
+def test_a_space_that_depends_on_the_word_before_is_decoded() -> None:
     words = TokenDecoder(pieces_of_a_sentence, [0, 1])
     assert [words.feed(token) for token in (2, 3)] == [" at", " nine"]
 
@@ -35,7 +35,7 @@ def test_a_space_that_only_the_word_before_shows_is_said() -> None:
     st.lists(st.text(alphabet="ab.", min_size=1, max_size=3), max_size=3),
     st.integers(1, 4),
 )
-def test_what_is_said_ends_before_the_first_stop_however_it_is_cut(
+def test_text_ends_before_the_first_stop_however_it_is_split(
     text: str, stops: list[str], size: int
 ) -> None:
     reader, said = StopFilter(stops), ""
@@ -53,5 +53,5 @@ def test_what_is_said_ends_before_the_first_stop_however_it_is_cut(
 
 
 @pytest.mark.parametrize("stops", [[], [""]])
-def test_nothing_is_held_back_where_nothing_stops(stops: list[str]) -> None:
+def test_nothing_is_withheld_without_stops(stops: list[str]) -> None:
     assert StopFilter(stops).feed("words") == "words"

@@ -2,7 +2,7 @@
 
 A row says how the plugin is constructed from a connection's fields, how it takes a request's
 options, and how to observe the finish reason of its replies: LiveKit's chunks hold none, so a reply
-that was cut off would look complete.
+that was cut off would seem complete.
 """
 
 import importlib
