@@ -81,7 +81,7 @@ ADVICE: dict[FailureClass, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One classified failure, fit to be shown: `reason` holds no key and no caller's words."""
+    """A classified failure, fit to be shown: `reason` holds no key and no caller's words."""
 
     kind: FailureClass
     reason: str

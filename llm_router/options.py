@@ -6,7 +6,7 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class PatienceOptions:
-    """How long to wait for a first word (s). `cold_*` hold until an endpoint has been measured."""
+    """Waits for a first word (s). `cold_*` hold until an endpoint has been measured."""
 
     hedge_quantile: float = 0.95
     cold_hedge: float = 0.25
@@ -26,7 +26,7 @@ class PatienceOptions:
 
 @dataclass(frozen=True, slots=True)
 class BreakerOptions:
-    """When a circuit breaker opens (failures in a row), and for how long (s)."""
+    """Failures in a row that open a circuit breaker, and the lengths of its openings (s)."""
 
     failures: int = 3
     rest: float = 2.0
@@ -73,7 +73,7 @@ class RouterOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthOptions:
-    """How connections are checked in the background, and what follows. Times in seconds."""
+    """Background checks of connections, and their consequences. Times in seconds."""
 
     interval: float = 60.0
     poll_interval: float = 5.0

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 Message = Mapping[str, Any]
-"""One chat message in OpenAI form."""
+"""A chat message in OpenAI form."""
 
 Integration = Literal["livekit", "mcp", "automation"]
 
@@ -29,7 +29,7 @@ class Usage:
 
 
 class Chunk(NamedTuple):
-    """One step of a reply. Any field may be empty.
+    """A step of a reply. Any field may be empty.
 
     `reasoning` is the model's reasoning text, which is never spoken. `connection` names the
     connection that gave the chunk; providers leave it empty, the router fills it in. A tuple,
@@ -47,7 +47,7 @@ class Chunk(NamedTuple):
 
     @property
     def useful(self) -> bool:
-        """Whether it holds words that can be spoken, or a complete tool call.
+        """True if it holds words that can be spoken, or a complete tool call.
 
         A role, reasoning, white space, usage and keep-alives are not progress.
         """

@@ -27,7 +27,7 @@ the first attempt."""
 
 
 class Attempt:
-    """One try. Reports its findings to the endpoint's latency and breaker, each fact once.
+    """A try. Reports its findings to the endpoint's latency and breaker, each fact once.
 
     Runs as a task of its own from the moment it is made. Its maker must `cancel` it or let it
     end, and `wait` for it; `Draining` does that for attempts that no reply reads any more.
@@ -66,7 +66,7 @@ class Attempt:
         self.given = 0
         """Characters that the reply gave out."""
         self.delivered = False
-        """Whether the reply gave out anything of it, if only a tool call."""
+        """True if the reply gave out anything of it, if only a tool call."""
         self._largest_gap = 0.0
         self._leading_space = ""
         self._finish_reason: str | None = None

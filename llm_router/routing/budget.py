@@ -20,7 +20,7 @@ class Budget:
 
     @property
     def has_token(self) -> bool:
-        """Whether `withdraw` would pay for a hedge now."""
+        """True if `withdraw` would pay for a hedge now."""
         # A hair below one, or twenty deposits of 0.05 would not make a token.
         return self._tokens >= 1 - 1e-9
 

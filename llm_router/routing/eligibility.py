@@ -1,4 +1,4 @@
-"""Whether an endpoint may serve a request: what it can do, and what earlier failures rule out."""
+"""Decides whether an endpoint may serve a request, by its abilities and by earlier failures."""
 
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit

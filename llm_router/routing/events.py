@@ -16,7 +16,7 @@ _Facts = TypeVar("_Facts")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptEvent:
-    """One attempt has ended. Times in seconds from its start; None: it did not come that far.
+    """The end of an attempt. Times in seconds from its start; None: it did not come that far.
 
     `outcome` is `won`, `lost` (another was first), `cancelled`, or a failure class.
     """
@@ -48,7 +48,7 @@ class AttemptEvent:
     given: int = 0
     """Characters given out."""
     delivered: bool = False
-    """Whether its reply gave out anything of it, if only a tool call: it won the race for the first
+    """True if its reply gave out anything of it, if only a tool call: it won the race for the first
     word, though its outcome may be a failure that came later."""
     finish_reason: str | None = None
     usage: Usage | None = None
@@ -59,7 +59,7 @@ class AttemptEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyEvent:
-    """One reply has ended. `connection` gave the last words; empty: the router's own phrase did.
+    """The end of a reply. `connection` gave the last words; empty: the router's own phrase did.
 
     `first_word`, `first_clause` and `duration` are in seconds from the call. `took_over_from`
     names, in order, the connections that were asked before the one that answered. `wasted` counts
@@ -91,12 +91,12 @@ class ReplyEvent:
     wasted: int
     failures: Sequence[tuple[str, Failure]]
     unasked: Sequence[tuple[str, str]] = ()
-    """If every connection failed: the connections that were not asked, and why."""
+    """The connections that were not asked, and why; filled in if every connection failed."""
     tries: Sequence[AttemptEvent] = ()
 
     @property
     def failed(self) -> bool:
-        """Whether nothing was given out: a reader of text got ReplyFailedError, which names the
+        """True if nothing was given out: a reader of text got ReplyFailedError, which names the
         reasons, where a voice would have spoken a phrase.
         """
         return self.last_resort and not (self.connection or self.characters)

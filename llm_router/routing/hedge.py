@@ -1,4 +1,4 @@
-"""When to start the next attempt, and when to give up.
+"""Decides when to start the next attempt, and when to give up.
 
 Two moments count from the start of an attempt. At `hedge_after` the next one may start if the hedge
 budget allows it (a high quantile: Dean and Barroso, "The tail at scale", CACM 2013). At
@@ -149,7 +149,7 @@ class Race:
 
     @property
     def has_only_last_resorts(self) -> bool:
-        """Whether every endpoint left in the queue is a last resort; true of an empty queue."""
+        """True if every endpoint left in the queue is a last resort, or none is left."""
         return all(endpoint.provider.last_resort for endpoint in self._queue)
 
     def retain(self, is_eligible: Callable[[Endpoint], bool]) -> None:
@@ -208,7 +208,7 @@ class Race:
         return None
 
     def _is_spare(self, attempt: Attempt) -> bool:
-        """Whether it was started beside an older one, so that another may take its place."""
+        """Returns whether it was started beside an older one, so that another may replace it."""
         return attempt is not self._running[0] and attempt.role != "trial"
 
     def _drop_unavailable(self, now: float) -> None:

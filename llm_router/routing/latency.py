@@ -1,4 +1,4 @@
-"""How long an endpoint takes: decayed histograms with censored samples.
+"""Measured times of an endpoint: decayed histograms with censored samples.
 
 Weights decay forwards (Cormode et al., "Forward decay", ICDE 2009): a new sample weighs more than
 an old one, so recording touches one bucket. Quantiles are read with the product-limit estimator of
@@ -112,7 +112,7 @@ class Histogram:
         self._add(self._seen, math.inf, now)
 
     def __bool__(self) -> bool:
-        """Whether anything was measured."""
+        """Returns whether anything was measured."""
         return self._weight > 0
 
     def count(self, now: float) -> float:

@@ -1,4 +1,4 @@
-"""How much of its own limits a connection has used: requests and tokens a minute, cost a month.
+"""The limits that a connection's user sets: requests and tokens a minute, cost a month.
 
 Unlike an open breaker, a limit is the user's own decision, mostly about money: a connection at a
 limit is not asked, even when no other is left.
@@ -14,7 +14,7 @@ from llm_router.connections.record import Connection
 _logger = logging.getLogger("llm_router")
 
 SLOT = 5.0
-"""Seconds that are counted together. A minute is any sixty seconds, and up to a slot more."""
+"""Length (s) of the periods counted together. A minute is any sixty seconds, up to a slot more."""
 MINUTE = 60.0
 _EPSILON = 0.001
 """Seconds added to the end of a period, so that a rounding error never falls before it."""
@@ -99,7 +99,7 @@ class Limits:
 
     @property
     def is_limited(self) -> bool:
-        """Whether its user has set any limit."""
+        """True if its user has set any limit."""
         return self._has_rate_limit or self.connection.monthly_budget is not None
 
     @property

@@ -9,7 +9,7 @@ from llm_router.failures import Failure
 from llm_router.types import Chunk
 
 Event = Chunk | Failure | None
-"""One report of an attempt: a chunk, a failure, or None at the end of its stream."""
+"""A report of an attempt: a chunk, a failure, or None at the end of its stream."""
 
 Sender = TypeVar("Sender")
 

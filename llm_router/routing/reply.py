@@ -1,4 +1,4 @@
-"""Reply: one answer under way. Here awaiting, failing and deciding meet.
+"""Reply: an answer in progress. Here awaiting, failing and deciding meet.
 
 A reply takes three steps, and may repeat them: a *race* for the first useful chunk, *speaking* what
 the winner says, and, when the winner breaks off, a race for the endpoint that continues. All
@@ -32,7 +32,7 @@ _CHECK_NOW = 0.0
 
 
 class Reply:
-    """One reply, read with `async for`. `event` describes it so far and is complete at its end."""
+    """A reply, read with `async for`. `event` describes it so far and is complete at its end."""
 
     def __init__(
         self, router: RouterState, request: ChatRequest, observers: Sequence[Observer]
@@ -279,7 +279,7 @@ class Reply:
             self._ledger.gave(text, is_clause=can_speak)
 
     def _is_cut_short(self, given_before: int) -> bool:
-        """Whether a continuation ended without adding anything to an unfinished sentence."""
+        """Returns whether a continuation ended without adding to an unfinished sentence."""
         added = self._ledger.given[given_before:].strip() or self._gave_tool_calls
         return bool(given_before) and not added and not ends_sentence(self._ledger.given)
 

@@ -1,4 +1,4 @@
-"""How a reply is continued when its stream breaks after some words, and how the halves are joined.
+"""Continues a reply whose stream broke after some words, and joins the two halves.
 
 A server that can continue another's words gets them as `ChatRequest.prefix`; any other server is
 asked in words. Either may repeat what was said, so the seam drops every beginning that repeats the

@@ -87,7 +87,7 @@ class SpeechClock:
         return True
 
     def _is_long(self) -> bool:
-        """Whether the words not said yet may be a clause by their length alone."""
+        """Returns whether the words not said yet may be a clause by their length alone."""
         waiting = self._waiting
         return waiting.count(" ") >= _CLAUSE_WORDS or len(waiting) >= _CLAUSE_LENGTH
 

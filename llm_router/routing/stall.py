@@ -1,4 +1,4 @@
-"""When a reply that has begun counts as stalled, so that another endpoint must take over."""
+"""Stall detection: the moment at which another endpoint must take over a reply that has begun."""
 
 from llm_router.failures import Failure, FailureClass
 from llm_router.options import RouterOptions
@@ -35,7 +35,7 @@ class StallDetector:
 
     @property
     def is_speaking(self) -> bool:
-        """Whether a voice can speak already: a clause has been completed."""
+        """True once a voice can speak: a clause has been completed."""
         return self._speech.silent_from is not None
 
     def due_at(self, speaker: Attempt, now: float) -> float:

@@ -11,7 +11,7 @@ from tests.scenarios.simulation import RESORT_WORDS, Part, Record, TurnResult, V
 
 _TOLERANCE = 0.001
 GRACE = 1.0
-"""Seconds that a last resort has from the deadline on."""
+"""Time that a last resort has from the deadline on (s)."""
 CLOSES_WITHIN = 0.1
 _USAGE_WAIT = 0.2
 

@@ -24,7 +24,7 @@ _FAILED = re.compile(r"^(?:FAILED|ERROR) \S+::(\w+)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """One change: `old`, which `file` contains once, becomes `new`."""
+    """A change: `old`, which `file` contains once, becomes `new`."""
 
     name: str
     file: str

@@ -45,7 +45,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """One request and how its reader behaves. Times in seconds."""
+    """A request and the behaviour of its reader. Times in seconds."""
 
     request: ChatRequest
     answer: str
@@ -55,7 +55,7 @@ class Turn:
     leave_after: int | None = None
     """Chunks after which the reader leaves the loop."""
     dawdles: float = 0.0
-    """Seconds that the reader takes between two chunks."""
+    """Pause of the reader between two chunks (s)."""
 
     @property
     def id(self) -> str:
@@ -64,7 +64,7 @@ class Turn:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """One simulated run: a router, its endpoints and its callers."""
+    """A simulated run: a router, its endpoints and its callers."""
 
     parts: tuple[Part, ...]
     calls: tuple[tuple[Turn, ...], ...]

@@ -1,4 +1,4 @@
-"""Which endpoints a request may ask, and that each of its fields reaches the decision it is for."""
+"""The endpoints that a request may ask; each of its fields reaches the decision it is for."""
 
 import asyncio
 from contextlib import aclosing

@@ -21,7 +21,7 @@ Rank = tuple[float, ...]
 
 
 class CandidateView(Protocol):
-    """One endpoint as a policy sees it. A policy sees only endpoints that may be asked."""
+    """An endpoint as a policy sees it. A policy sees only endpoints that may be asked."""
 
     @property
     def connection(self) -> Connection: ...
@@ -53,7 +53,7 @@ class RankContext:
 
 @dataclass(frozen=True, slots=True)
 class RoutingContext:
-    """One turn.
+    """The facts about a single turn.
 
     `last_connection`: name of the connection that answered the session last, or empty.
     `turn_number`: turns of the pool so far. `chance`: a random number in [0, 1).
