@@ -26,7 +26,7 @@ from tests.live.slowed import slow_folder, slow_gguf
 
 _LOGS = paths.ROOT / "test-artifacts" / "live" / os.environ.get("PYTEST_XDIST_WORKER", "")
 _POLL_INTERVAL = 0.02
-"""Seconds from one look at a server's metrics or log to the next."""
+"""Seconds between two readings of a server's metrics or log."""
 
 
 class Engine:

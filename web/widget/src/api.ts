@@ -1,74 +1,75 @@
-/** The two HTTP routes of the agent's server, and the checking of everything that comes from outside. */
+/** Calls the two HTTP routes of the agent's server, and checks everything that comes from outside. */
 
 import type { Reply } from "./transcript";
 
 const TIMEOUT_MS = 10_000;
 
-/** What opens the door of one room. */
-export interface Pass {
+/** LiveKit's address, and a token to join one room there. */
+export interface RoomToken {
   readonly serverUrl: string;
   readonly token: string;
 }
 
-export interface Brain {
+/** A connected language model. */
+export interface Model {
   readonly name: string;
   readonly model: string;
 }
 
 export interface Demo {
   readonly language: string;
-  /** The connected models, without the built-in responder that stands behind them. */
-  readonly brains: readonly Brain[];
+  /** The connected models, without the built-in responder that is their last resort. */
+  readonly models: readonly Model[];
   /** True when no model is connected and the built-in responder answers. */
   readonly offline: boolean;
 }
 
-/** Nothing that speaks our protocol answered. */
+/** No server answered, or one that does not speak our protocol. */
 export class Unreachable extends Error {}
 
-/** The server answered, and said no. */
+/** The server refused the request. */
 export class Refused extends Error {
   constructor(
     readonly status: number,
     readonly detail: string,
-    /** Seconds until another try makes sense, if the server says so. */
+    /** Seconds until another try makes sense; null if the server does not say. */
     readonly retryAfter: number | null,
   ) {
     super(`refused with ${status}`);
   }
 }
 
-/** Asks for a way into a fresh room. Throws {@link Refused} or {@link Unreachable}. */
-export async function requestPass(server: string): Promise<Pass> {
+/** Requests a token for a new room. Throws {@link Refused} or {@link Unreachable}. */
+export async function requestToken(server: string): Promise<RoomToken> {
   const body = await requestJson(`${server}/token`, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: "{}",
   });
   if (!isRecord(body) || typeof body.server_url !== "string" || typeof body.participant_token !== "string") {
-    throw new Unreachable("the token route gave no pass");
+    throw new Unreachable("the answer of the token route holds no token");
   }
   return { serverUrl: body.server_url, token: body.participant_token };
 }
 
-/** Asks which models answer. Throws {@link Refused} or {@link Unreachable}. */
+/** Requests the list of connected models. Throws {@link Refused} or {@link Unreachable}. */
 export async function requestDemo(server: string): Promise<Demo> {
   const body = await requestJson(`${server}/api/demo`, {});
   if (!isRecord(body) || !Array.isArray(body.connections)) {
-    throw new Unreachable("the demo route did not describe itself");
+    throw new Unreachable("the answer of the demo route holds no connections");
   }
   return {
     language: typeof body.language === "string" ? body.language : "en",
     offline: body.offline === true,
-    brains: body.connections
+    models: body.connections
       .filter(isRecord)
       .filter((each) => each.provider !== "offline")
       .map((each) => ({ name: text(each.name), model: text(each.model) }))
-      .filter((brain) => brain.name !== ""),
+      .filter((model) => model.name !== ""),
   };
 }
 
-/** Reads the note that follows an answer; null for anything that is not one. */
+/** Parses the note that follows an answer; returns null for any other text. */
 export function parseReply(json: string): Reply | null {
   let body: unknown;
   try {

@@ -1,4 +1,4 @@
-/** One call: a LiveKit room from the first knock to the hang-up. Knows nothing of the page. */
+/** Runs one call: a LiveKit room from joining it to hanging up. Knows nothing of the page. */
 
 import {
   ConnectionState,
@@ -14,20 +14,21 @@ import {
   Track,
 } from "livekit-client";
 
-import { parseReply, Refused, requestPass, Unreachable } from "./api";
+import { parseReply, Refused, requestToken, Unreachable } from "./api";
 import type { Reply, Segment } from "./transcript";
 import { HUNG_UP_BY_AGENT, HUNG_UP_BY_CALLER, type Microphone, type Notice, type Phase, type Trouble, trouble } from "./words";
 
-/** How long the agent may take to arrive, and to come back when it has dropped out. */
-const ARRIVES_MS = 15_000;
-const RETURNS_MS = 5_000;
+/** Time in which the agent must join the room. */
+const JOIN_TIMEOUT_MS = 15_000;
+/** Time in which the agent must return after it has dropped out. */
+const RETURN_TIMEOUT_MS = 5_000;
 
 const CHAT = "lk.chat";
 const TRANSCRIPTION = "lk.transcription";
 const REPLY = "patchbay.reply";
 const AGENT_STATE = "lk.agent.state";
 
-/** Agent states in which it takes words in; `initializing` is not one of them. */
+/** Agent states in which it accepts words; `initializing` is not one of them. */
 const READY: Readonly<Record<string, Phase>> = {
   idle: "listening",
   listening: "listening",
@@ -35,13 +36,15 @@ const READY: Readonly<Record<string, Phase>> = {
   speaking: "speaking",
 };
 
-/** What a call tells its owner. After `ended` nothing more comes. */
+/** Callbacks of a call. None is called after the phase `ended`. */
 export interface CallEvents {
   phase(phase: Phase): void;
   microphone(state: Microphone): void;
-  heard(segment: Segment): void;
-  answered(reply: Reply): void;
-  /** null takes the last notice back. */
+  /** The caller's words or the agent's, as far as they are transcribed. */
+  segment(segment: Segment): void;
+  /** The agent has finished an answer. */
+  reply(reply: Reply): void;
+  /** null removes the last notice. */
   notice(notice: Notice | null): void;
   sound(from: "caller" | "agent", track: MediaStreamTrack, live: boolean): void;
 }
@@ -56,7 +59,7 @@ export class Call {
   #phase: Phase = "connecting";
   #agentTimer: ReturnType<typeof setTimeout> | undefined;
 
-  /** With `voice` the microphone opens with the call, and what is said while connecting is kept for the agent. */
+  /** With `voice` the microphone opens at once, and words spoken while connecting are recorded for the agent. */
   constructor(server: string, voice: boolean, events: CallEvents) {
     this.#server = server;
     this.#voice = voice;
@@ -65,34 +68,34 @@ export class Call {
     this.#listen();
   }
 
-  /** Whether the agent is there and takes words in; text sent earlier would be lost. */
+  /** True once the agent is in the room and accepts words; text sent earlier would be lost. */
   get ready(): boolean {
     return this.#phase === "listening" || this.#phase === "thinking" || this.#phase === "speaking";
   }
 
-  /** Joins the room. Never throws: what goes wrong ends the call with a notice. */
+  /** Joins the room. Never throws: an error ends the call with a notice. */
   async open(): Promise<void> {
     this.#events.phase("connecting");
     try {
-      const pass = await requestPass(this.#server);
+      const access = await requestToken(this.#server);
       if (this.#over) return;
-      const joined = this.#room.connect(pass.serverUrl, pass.token);
+      const joined = this.#room.connect(access.serverUrl, access.token);
       if (this.#voice) void this.setMicrophone(true);
       await joined;
     } catch (error) {
       this.#end(joinNotice(error));
       return;
     }
-    // Only from here on: a failed join says more by its error than by the disconnect that goes with it.
+    // Registered only now: the error of a failed join says more than the disconnect that comes with it.
     this.#room.on(RoomEvent.Disconnected, (reason) => this.#end(disconnectNotice(reason)));
-    this.#expectAgent(ARRIVES_MS, "agent-absent");
+    this.#expectAgent(JOIN_TIMEOUT_MS, "agent-absent");
     this.#follow();
   }
 
-  /** Switches the microphone. Never throws: a refusal becomes a notice, and the call goes on without. */
+  /** Switches the microphone. Never throws: a refusal becomes a notice, and the call continues without it. */
   async setMicrophone(on: boolean): Promise<void> {
     this.#events.microphone(on ? "asking" : "off");
-    // Another try makes an earlier refusal old news.
+    // A new try replaces the notice of an earlier refusal.
     if (on && this.#phase !== "reconnecting") this.#events.notice(null);
     try {
       await this.#room.localParticipant.setMicrophoneEnabled(on);
@@ -102,15 +105,15 @@ export class Call {
     this.#reportMicrophone();
   }
 
-  /** Sends typed text to the agent; rejects if it could not be handed over. */
+  /** Sends typed text to the agent; rejects if it could not be sent. */
   async send(text: string): Promise<void> {
     await this.#room.localParticipant.sendText(text, { topic: CHAT });
   }
 
-  /** Plays the agent's voice after the browser held it back; needs a click or key press. */
+  /** Plays the agent's voice after the browser has blocked it; needs a click or key press. */
   unblockSound(): void {
     if (this.#room.canPlaybackAudio) return;
-    // Refused again means still no gesture: the notice stays, the next press tries again.
+    // If it is refused again, the notice stays and the next press tries again.
     void this.#room.startAudio().catch(() => undefined);
   }
 
@@ -139,7 +142,7 @@ export class Call {
       .on(RoomEvent.AudioPlaybackStatusChanged, () => this.#onPlayback());
   }
 
-  /** Shows where the agent stands, once it is there. */
+  /** Follows the agent's state once it is in the room. */
   #follow(): void {
     if (this.#over || this.#room.state !== ConnectionState.Connected) return;
     const phase = READY[this.#agent()?.attributes[AGENT_STATE] ?? ""];
@@ -163,9 +166,9 @@ export class Call {
       this.#end(HUNG_UP_BY_AGENT);
       return;
     }
-    // It did not say goodbye: a crashed agent may be replaced by another one.
+    // The agent did not hang up: another one may replace a crashed agent.
     this.#enter("connecting");
-    this.#expectAgent(RETURNS_MS, "agent-lost");
+    this.#expectAgent(RETURN_TIMEOUT_MS, "agent-lost");
   }
 
   #onConnection(state: ConnectionState): void {
@@ -175,12 +178,12 @@ export class Call {
     } else if (state === ConnectionState.Connected && this.#phase === "reconnecting") {
       this.#events.notice(null);
       this.#enter("connecting");
-      this.#expectAgent(RETURNS_MS, "agent-lost");
+      this.#expectAgent(RETURN_TIMEOUT_MS, "agent-lost");
       this.#follow();
     }
   }
 
-  /** The agent may speak on several tracks (its voice, and sentences played beside it): all are played. */
+  /** Plays a track of the agent, which may have several: its voice, and sentences played beside it. */
   #onTrack(track: RemoteTrack, live: boolean): void {
     if (track.kind !== Track.Kind.Audio) return;
     if (live) track.attach();
@@ -213,19 +216,19 @@ export class Call {
     try {
       for await (const piece of reader) {
         text += piece;
-        if (!this.#over) this.#events.heard({ id, who, text, final: false });
+        if (!this.#over) this.#events.segment({ id, who, text, final: false });
       }
     } catch {
-      // The sender left in mid-sentence: what has come stands as it is.
+      // The sender left in mid-sentence: the text so far is all of it.
     }
-    // The agent's words come as one stream that ends with them; each partial of the caller's is a stream of its own.
+    // The agent's words are one stream, which ends with them; each partial of the caller's is a separate stream.
     const final = who === "agent" || reader.info.attributes?.["lk.transcription_final"] === "true";
-    if (!this.#over) this.#events.heard({ id, who, text, final });
+    if (!this.#over) this.#events.segment({ id, who, text, final });
   }
 
   async #onReply(reader: TextStreamReader): Promise<void> {
     const reply = parseReply(await reader.readAll().catch(() => ""));
-    if (reply && !this.#over) this.#events.answered(reply);
+    if (reply && !this.#over) this.#events.reply(reply);
   }
 
   #enter(phase: Phase): void {
@@ -240,7 +243,7 @@ export class Call {
     this.#events.microphone("off");
     this.#events.notice(notice);
     this.#enter("ended");
-    // The call is over for the page either way; a server that is gone cannot be told goodbye.
+    // The call is over for the page either way: an unreachable server cannot be notified.
     void this.#room.disconnect().catch(() => undefined);
   }
 }

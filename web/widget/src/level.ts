@@ -1,10 +1,10 @@
-/** How loud some audio tracks are together, measured and never played from here. */
+/** Measures the combined loudness of audio tracks, without playing them. */
 
-/** Long enough that samples taken every 40 ms leave no gap at 48 kHz. */
+/** Samples in one window: enough that reading every 40 ms leaves no gap at 48 kHz. */
 const WINDOW = 2048;
 
 export class Level {
-  /** The largest loudness {@link read} has seen, 0 to 1. */
+  /** The highest loudness that {@link read} has returned, 0 to 1. */
   peak = 0;
 
   #context: AudioContext | null = null;
@@ -14,7 +14,7 @@ export class Level {
 
   add(track: MediaStreamTrack): void {
     if (this.#sources.has(track)) return;
-    // Made late: browsers refuse an audio context before the first click or key.
+    // Created late: browsers refuse an audio context before the first click or key.
     this.#context ??= new AudioContext();
     this.#analyser ??= new AnalyserNode(this.#context, { fftSize: WINDOW });
     void this.#context.resume();
@@ -28,7 +28,7 @@ export class Level {
     this.#sources.delete(track);
   }
 
-  /** The loudness of the last 40 ms, as root mean square of samples between -1 and 1. */
+  /** Returns the loudness of the last 40 ms, as root mean square of samples between -1 and 1. */
   read(): number {
     if (!this.#analyser || this.#sources.size === 0) return 0;
     this.#analyser.getFloatTimeDomainData(this.#samples);
@@ -37,7 +37,7 @@ export class Level {
     return level;
   }
 
-  /** Lets go of the audio device; the peak is kept, and a later {@link add} starts afresh. */
+  /** Releases the audio device. The peak stays, and a later {@link add} opens the device again. */
   close(): void {
     for (const track of [...this.#sources.keys()]) this.remove(track);
     void this.#context?.close();
@@ -52,7 +52,7 @@ export function rootMeanSquare(samples: Float32Array): number {
   return samples.length === 0 ? 0 : Math.sqrt(sum / samples.length);
 }
 
-/** Loudness as the eye should see it: 0 to 1, quiet speech clearly visible. */
+/** Scales a loudness for display: 0 to 1, with quiet speech clearly visible. */
 export function visible(level: number): number {
   return Math.min(1, Math.sqrt(level * 4));
 }

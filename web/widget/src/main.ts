@@ -1,17 +1,17 @@
-/** Wires the parts together: presses go to the call, what the call tells goes to the view. */
+/** Wires the parts together: passes presses to the call, and the call's events to the view. */
 
 import "./style.css";
 
 import { requestDemo } from "./api";
 import { Call, type CallEvents } from "./call";
 import { Level, visible } from "./level";
-import { answered, delivered, hear, type Messages, nextPending, settle, type } from "./transcript";
+import { addReply, addSegment, addTyped, finalize, markSent, type Messages, nextPending } from "./transcript";
 import { View } from "./view";
-import { BRAIN_UNKNOWN, brainLine, type Microphone, type Phase, trouble } from "./words";
+import { MODELS_UNKNOWN, modelLine, type Microphone, type Phase, trouble } from "./words";
 
 declare global {
   interface Window {
-    /** For tests and for the curious: where the call stands, and the loudest the agent has been (RMS, 0 to 1). */
+    /** For tests and debugging: the phase of the call, and the agent's highest loudness (RMS, 0 to 1). */
     patchbay?: { readonly state: Phase; readonly peak: number };
   }
 }
@@ -26,10 +26,10 @@ class Widget {
   #sampling: ReturnType<typeof setInterval> | undefined;
   #phase: Phase = "idle";
   #microphone: Microphone = "off";
-  #talked = false;
+  #usesVoice = false;
   #messages: Messages = [];
   #typed = 0;
-  #delivering = false;
+  #sending = false;
 
   constructor(root: HTMLElement, server: string) {
     this.#server = server;
@@ -37,10 +37,10 @@ class Widget {
       talk: () => this.#talk(),
       say: (text) => this.#say(text),
       hangUp: () => this.#call?.hangUp(),
-      restart: () => this.#start(this.#talked),
-      touched: () => this.#call?.unblockSound(),
+      restart: () => this.#start(this.#usesVoice),
+      onGesture: () => this.#call?.unblockSound(),
     });
-    void this.#askBrain();
+    void this.#loadModels();
   }
 
   get state(): Phase {
@@ -52,7 +52,7 @@ class Widget {
   }
 
   #talk(): void {
-    this.#talked = true;
+    this.#usesVoice = true;
     if (this.#call) void this.#call.setMicrophone(this.#microphone === "off");
     else this.#start(true);
   }
@@ -60,14 +60,14 @@ class Widget {
   #say(text: string): void {
     this.#view.clearText();
     this.#typed += 1;
-    this.#write(type(this.#messages, `typed-${this.#typed}`, text));
-    if (this.#call) void this.#deliver();
+    this.#write(addTyped(this.#messages, `typed-${this.#typed}`, text));
+    if (this.#call) void this.#sendPending();
     else this.#start(false);
   }
 
   #start(voice: boolean): void {
     this.#view.notice(null);
-    this.#talked = voice;
+    this.#usesVoice = voice;
     this.#call = new Call(this.#server, voice, this.#events());
     this.#sampling = setInterval(() => this.#sample(), SAMPLE_EVERY_MS);
     void this.#call.open();
@@ -80,8 +80,8 @@ class Widget {
         this.#microphone = state;
         this.#view.microphone(state);
       },
-      heard: (segment) => this.#write(hear(this.#messages, segment)),
-      answered: (reply) => this.#write(answered(this.#messages, reply)),
+      segment: (segment) => this.#write(addSegment(this.#messages, segment)),
+      reply: (reply) => this.#write(addReply(this.#messages, reply)),
       notice: (notice) => this.#view.notice(notice),
       sound: (from, track, live) => (live ? this.#levels[from].add(track) : this.#levels[from].remove(track)),
     };
@@ -91,7 +91,7 @@ class Widget {
     this.#phase = phase;
     this.#view.phase(phase);
     if (phase === "ended") this.#finish();
-    else void this.#deliver();
+    else void this.#sendPending();
   }
 
   #finish(): void {
@@ -100,28 +100,28 @@ class Widget {
     this.#levels.caller.close();
     this.#levels.agent.close();
     this.#view.levels(0, 0);
-    this.#write(settle(this.#messages));
-    void this.#askBrain();
+    this.#write(finalize(this.#messages));
+    void this.#loadModels();
   }
 
   #sample(): void {
     this.#view.levels(visible(this.#levels.caller.read()), visible(this.#levels.agent.read()));
   }
 
-  /** Sends what was typed, in order, as soon as the agent is there to read it. */
-  async #deliver(): Promise<void> {
-    if (this.#delivering) return;
-    this.#delivering = true;
+  /** Sends the typed messages, in order, once the agent is ready for them. */
+  async #sendPending(): Promise<void> {
+    if (this.#sending) return;
+    this.#sending = true;
     try {
       for (let next = nextPending(this.#messages); next && this.#call?.ready; next = nextPending(this.#messages)) {
         await this.#call.send(next.text);
-        this.#write(delivered(this.#messages, next.id));
+        this.#write(markSent(this.#messages, next.id));
       }
     } catch {
-      // The message stays pending; a call that broke down tells its own story.
+      // The message stays pending; a call that has ended shows its own notice.
       if (this.#call) this.#view.notice(trouble("message-not-sent"));
     } finally {
-      this.#delivering = false;
+      this.#sending = false;
     }
   }
 
@@ -130,18 +130,18 @@ class Widget {
     this.#view.transcript(messages);
   }
 
-  async #askBrain(): Promise<void> {
+  async #loadModels(): Promise<void> {
     try {
       const demo = await requestDemo(this.#server);
-      this.#view.brain(brainLine(demo));
+      this.#view.models(modelLine(demo));
       this.#view.language(demo.language);
     } catch {
-      this.#view.brain(BRAIN_UNKNOWN);
+      this.#view.models(MODELS_UNKNOWN);
     }
   }
 }
 
-/** Puts the widget into an element. `server` is the address of the agent's HTTP server; empty means the page's own. */
+/** Puts the widget into an element. `server` is the address of the agent's HTTP server; empty: the page's own. */
 export function mount(root: HTMLElement, server = ""): void {
   const widget = new Widget(root, server);
   window.patchbay = {

@@ -1,4 +1,4 @@
-/** The page's skeleton. Fixed text only: whatever comes from outside is put in by the view, as text. */
+/** The page's markup. It holds fixed text only: the view adds text from outside, as text. */
 
 const MICROPHONE_ICON = `
   <svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.8" stroke-linecap="round" aria-hidden="true">
@@ -22,7 +22,7 @@ const MARK = `
 export const MARKUP = `
   <header class="pb-header">
     <h1>${MARK} Patchbay</h1>
-    <p id="brain" data-testid="brain" class="pb-brain"></p>
+    <p id="models" data-testid="models" class="pb-models"></p>
     <p class="pb-hint" hidden></p>
   </header>
 

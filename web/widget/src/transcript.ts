@@ -1,39 +1,39 @@
-/** What has been said, as plain data: every function takes the messages and gives new ones back. */
+/** Holds the conversation as plain data: every function takes the messages and returns new ones. */
 
-export type Who = "caller" | "agent";
+export type Speaker = "caller" | "agent";
 
-/** Which connection gave an answer, as the agent reports it once the answer has been spoken. */
+/** The agent's note on an answer: the connection that gave it, sent once it has been spoken. */
 export interface Reply {
   readonly connection: string;
   readonly model: string;
-  /** From the question to the first speakable word; null when no word came. */
+  /** Time from the question to the first speakable word; null if no word came. */
   readonly firstWordMs: number | null;
   readonly tookOverFrom: readonly string[];
-  /** True when no connection answered and a prepared sentence was spoken in its place. */
+  /** True if no connection answered and a prepared sentence was spoken instead. */
   readonly lastResort: boolean;
 }
 
-/** The text of one stretch of speech so far: whole, not what was added. */
+/** The whole text so far of one stretch of speech. */
 export interface Segment {
   readonly id: string;
-  readonly who: Who;
+  readonly who: Speaker;
   readonly text: string;
   readonly final: boolean;
 }
 
 export interface Message extends Segment {
-  /** Typed, and still waiting for the agent to be there. */
+  /** Typed, and not sent yet because the agent is not ready. */
   readonly pending: boolean;
   readonly reply: Reply | null;
 }
 
 export type Messages = readonly Message[];
 
-/** Older messages are forgotten, so that a page left open for days stays light. */
+/** Number of messages after which the oldest are dropped, so that a page left open for days stays light. */
 export const MAX_MESSAGES = 300;
 
-/** Takes in a partial or a final. A late partial never undoes a final, and silence leaves no message behind. */
-export function hear(messages: Messages, segment: Segment): Messages {
+/** Adds or updates a stretch of speech. A late partial never replaces a final, and silence leaves no message. */
+export function addSegment(messages: Messages, segment: Segment): Messages {
   const known = messages.find((message) => message.id === segment.id);
   if (known?.final) return messages;
   if (segment.text.trim() === "") {
@@ -43,29 +43,29 @@ export function hear(messages: Messages, segment: Segment): Messages {
   return append(messages, { ...segment, pending: false, reply: null });
 }
 
-/** Adds what the caller typed; it is pending until {@link delivered}. */
-export function type(messages: Messages, id: string, text: string): Messages {
+/** Adds a typed message, which is pending until {@link markSent}. */
+export function addTyped(messages: Messages, id: string, text: string): Messages {
   return append(messages, { id, who: "caller", text, final: true, pending: true, reply: null });
 }
 
-export function delivered(messages: Messages, id: string): Messages {
+export function markSent(messages: Messages, id: string): Messages {
   const message = messages.find((each) => each.id === id);
   return message ? replace(messages, { ...message, pending: false }) : messages;
 }
 
-/** The typed message that is next to be sent, oldest first. */
+/** Returns the oldest typed message that has not been sent. */
 export function nextPending(messages: Messages): Message | undefined {
   return messages.find((message) => message.pending);
 }
 
-/** Notes who answered on the last answer that has no note yet; without one, nothing changes. */
-export function answered(messages: Messages, reply: Reply): Messages {
+/** Adds the note to the last answer that has none; changes nothing if every answer has one. */
+export function addReply(messages: Messages, reply: Reply): Messages {
   const answer = messages.findLast((message) => message.who === "agent" && message.reply === null);
   return answer ? replace(messages, { ...answer, reply }) : messages;
 }
 
-/** The call is over: what was left half heard is all there will be. */
-export function settle(messages: Messages): Messages {
+/** Makes every message final, at the end of the call. */
+export function finalize(messages: Messages): Messages {
   return messages.map((message) => (message.final ? message : { ...message, final: true }));
 }
 

@@ -1,21 +1,22 @@
-/** The page as a person meets it: shows what it is told, and reports what is pressed. The only module that touches the DOM. */
+/** Shows the page and reports presses. The only module that touches the DOM. */
 
 import { MARKUP } from "./markup";
 import type { Message, Messages } from "./transcript";
 import { MICROPHONE, type Microphone, type Notice, PHASES, type Phase, replyNote } from "./words";
 
-export interface Intents {
+/** Callbacks for a person's actions. */
+export interface Actions {
   talk(): void;
   say(text: string): void;
   hangUp(): void;
   restart(): void;
   /** Any click or key press on the page. */
-  touched(): void;
+  onGesture(): void;
 }
 
 const SPEAKERS = { caller: "You", agent: "Agent" } as const;
 
-/** Within this many pixels of its end the conversation follows what is new. */
+/** Distance from its end (px) within which the conversation scrolls with new messages. */
 const FOLLOW_WITHIN = 80;
 
 export class View {
@@ -23,11 +24,11 @@ export class View {
   readonly #shown = new Map<string, { message: Message; element: HTMLElement }>();
   #atEnd = true;
 
-  constructor(root: HTMLElement, intents: Intents) {
+  constructor(root: HTMLElement, actions: Actions) {
     this.#root = root;
     root.classList.add("patchbay");
     root.innerHTML = MARKUP;
-    this.#connect(intents);
+    this.#connect(actions);
     this.phase("idle");
     this.microphone("off");
   }
@@ -40,7 +41,7 @@ export class View {
     const restart = this.#find("#restart");
     end.hidden = phase === "idle" || phase === "ended";
     restart.hidden = phase !== "ended";
-    // The one takes the other's place: who stood on the button that went stays where the action is.
+    // One button replaces the other: the focus moves to the new one.
     if (focused === end && end.hidden) restart.focus();
     if (focused === restart && restart.hidden) end.focus();
   }
@@ -52,14 +53,14 @@ export class View {
     this.#find("#talk-caption").textContent = MICROPHONE[state];
   }
 
-  brain(line: { text: string; hint: string }): void {
-    this.#find("#brain").textContent = line.text;
+  models(line: { text: string; hint: string }): void {
+    this.#find("#models").textContent = line.text;
     const hint = this.#find(".pb-hint");
     hint.textContent = line.hint;
     hint.hidden = line.hint === "";
   }
 
-  /** The language the conversation is held in, so that a screen reader pronounces it well. */
+  /** Sets the language of the conversation, so that a screen reader pronounces it well. */
   language(tag: string): void {
     this.#find("#log").lang = tag;
   }
@@ -71,7 +72,7 @@ export class View {
     this.#find("#notice").textContent = notice?.text ?? "";
   }
 
-  /** Loudness of both sides, 0 to 1. */
+  /** Shows the loudness of both sides, 0 to 1. */
   levels(caller: number, agent: number): void {
     this.#root.style.setProperty("--caller-level", caller.toFixed(2));
     this.#root.style.setProperty("--agent-level", agent.toFixed(2));
@@ -88,34 +89,34 @@ export class View {
     this.#find<HTMLInputElement>("#text").value = "";
   }
 
-  #connect(intents: Intents): void {
-    this.#find("#talk").addEventListener("click", () => intents.talk());
-    this.#find("#end").addEventListener("click", () => intents.hangUp());
-    this.#find("#restart").addEventListener("click", () => intents.restart());
+  #connect(actions: Actions): void {
+    this.#find("#talk").addEventListener("click", () => actions.talk());
+    this.#find("#end").addEventListener("click", () => actions.hangUp());
+    this.#find("#restart").addEventListener("click", () => actions.restart());
     this.#find("form").addEventListener("submit", (event) => {
       event.preventDefault();
       const text = this.#find<HTMLInputElement>("#text").value.trim();
-      if (text) intents.say(text);
+      if (text) actions.say(text);
     });
     const scroll = this.#find(".pb-scroll");
     scroll.addEventListener("scroll", () => {
       this.#atEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < FOLLOW_WITHIN;
     });
     new ResizeObserver(() => this.#followEnd()).observe(scroll);
-    document.addEventListener("pointerup", () => intents.touched());
-    document.addEventListener("keyup", () => intents.touched());
+    document.addEventListener("pointerup", () => actions.onGesture());
+    document.addEventListener("keyup", () => actions.onGesture());
   }
 
-  /** What is new stays in sight, unless the reader has scrolled back. */
+  /** Scrolls to new messages, unless the reader has scrolled back. */
   #followEnd(): void {
     const scroll = this.#find(".pb-scroll");
     if (this.#atEnd) scroll.scrollTop = scroll.scrollHeight;
   }
 
   #drop(messages: Messages): void {
-    const kept = new Set(messages.map((message) => message.id));
+    const ids = new Set(messages.map((message) => message.id));
     for (const [id, { element }] of this.#shown) {
-      if (kept.has(id)) continue;
+      if (ids.has(id)) continue;
       element.remove();
       this.#shown.delete(id);
     }
@@ -129,7 +130,7 @@ export class View {
       element = this.#row();
       this.#find("#log").append(element);
     } else if (!shown?.message.final && message.final) {
-      // A screen reader announces what is added. Partials are hidden from it, so the final comes as a new element.
+      // A screen reader announces added elements. Partials are hidden from it, so a final comes as a new element.
       const fresh = this.#row();
       element.replaceWith(fresh);
       element = fresh;

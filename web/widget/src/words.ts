@@ -1,4 +1,4 @@
-/** Every sentence the page says to a person, in one place. */
+/** Holds every sentence that the page shows to a person. */
 
 import type { Demo } from "./api";
 import type { Reply } from "./transcript";
@@ -28,7 +28,7 @@ export type Trouble =
 
 export interface Notice {
   readonly text: string;
-  /** "end" is the plain news that a call is over; "trouble" is something to act on. */
+  /** "end": the call is over; "trouble": something that a person can act on. */
   readonly tone: "end" | "trouble";
 }
 
@@ -71,7 +71,7 @@ const TROUBLES: Readonly<Record<Trouble, string>> = {
   "message-not-sent": "Your message could not be sent. It is kept, and goes out with the next one.",
 };
 
-/** `detail` and `retryAfter` (s) are what the server said itself, where it did. */
+/** Makes a notice. `detail` and `retryAfter` (s) come from the server's answer, if it gave them. */
 export function trouble(kind: Trouble, detail = "", retryAfter: number | null = null): Notice {
   if (kind === "too-many-calls" && retryAfter !== null) {
     const text = `Too many calls were started from here. Wait ${seconds(retryAfter)}, then start again.`;
@@ -83,7 +83,7 @@ export function trouble(kind: Trouble, detail = "", retryAfter: number | null = 
 export const HUNG_UP_BY_AGENT: Notice = { text: "The agent has hung up. Goodbye!", tone: "end" };
 export const HUNG_UP_BY_CALLER: Notice = { text: "You have hung up. Goodbye!", tone: "end" };
 
-/** The quiet line under an answer: who gave it, how fast, and whom it took over from. */
+/** Returns the line under an answer: its connection, its time to first word, and the failed connections before it. */
 export function replyNote(reply: Reply): string {
   const parts = [reply.connection];
   if (reply.firstWordMs !== null) parts.push(`first word ${Math.round(reply.firstWordMs)} ms`);
@@ -92,27 +92,27 @@ export function replyNote(reply: Reply): string {
   return parts.filter(Boolean).join(" · ");
 }
 
-/** How many models are called by name before "and 3 more". */
+/** Number of models that are named before "and 3 more". */
 const NAMED = 3;
 
-/** The line that says which brain answers, and what to do when none is connected. */
-export function brainLine(demo: Demo): { text: string; hint: string } {
+/** Returns the line that names the models, and a hint on how to connect one if there is none. */
+export function modelLine(demo: Demo): { text: string; hint: string } {
   if (demo.offline) {
     return {
       text: "No model is connected: the built-in offline responder answers.",
       hint: "To connect one, start Ollama or another local server, or set OPENAI_BASE_URL and OPENAI_API_KEY, then restart.",
     };
   }
-  // Not every model is for everyone to know of.
-  if (demo.brains.length === 0) return { text: "A connected model answers.", hint: "" };
-  const names = demo.brains.map(({ name, model }) => (model && model !== name ? `${name} (${model})` : name));
+  // Models that are not visible to everyone are not named.
+  if (demo.models.length === 0) return { text: "A connected model answers.", hint: "" };
+  const names = demo.models.map(({ name, model }) => (model && model !== name ? `${name} (${model})` : name));
   const more = names.length - NAMED;
   const shown = more > 1 ? [...names.slice(0, NAMED), `${more} more`] : names;
   const choice = names.length === 2 ? "whichever is quicker" : "whichever is quickest";
   return { text: names.length === 1 ? `${names[0]} answers.` : `${list(shown)} answer, ${choice}.`, hint: "" };
 }
 
-export const BRAIN_UNKNOWN = { text: "Which model answers is not known: the server did not say.", hint: "" };
+export const MODELS_UNKNOWN = { text: "Which model answers is not known: the server did not say.", hint: "" };
 
 function list(names: readonly string[]): string {
   const last = names.at(-1) ?? "";

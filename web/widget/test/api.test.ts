@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 
 import { afterEach, expect, test } from "vitest";
 
-import { parseReply, Refused, requestDemo, requestPass, Unreachable } from "../src/api";
+import { parseReply, Refused, requestDemo, requestToken, Unreachable } from "../src/api";
 
 let server: Server | undefined;
 
@@ -14,7 +14,7 @@ afterEach(() => {
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
-/** Starts a server on a free loopback port and gives its address. */
+/** Starts a server on a free loopback port and returns its address. */
 async function serve(answer: Answer): Promise<string> {
   const started = createServer(answer);
   server = started;
@@ -29,37 +29,37 @@ function json(status: number, body: unknown, headers: Record<string, string> = {
   };
 }
 
-test("a pass is asked for with a JSON post", async () => {
+test("a token is requested with a JSON post", async () => {
   const seen: string[] = [];
   const url = await serve((request, response) => {
     seen.push(`${request.method} ${request.url} ${request.headers["content-type"]}`);
     json(201, { server_url: "ws://voice", participant_token: "t" })(request, response);
   });
-  expect(await requestPass(url)).toEqual({ serverUrl: "ws://voice", token: "t" });
+  expect(await requestToken(url)).toEqual({ serverUrl: "ws://voice", token: "t" });
   expect(seen).toEqual(["POST /token application/json"]);
 });
 
-test("a refusal carries what the server said", async () => {
+test("a refusal carries the server's detail", async () => {
   const url = await serve(json(429, { title: "Too many", detail: "Ten a minute." }, { "retry-after": "20" }));
-  const refusal = await requestPass(url).catch((error: unknown) => error);
+  const refusal = await requestToken(url).catch((error: unknown) => error);
   expect(refusal).toBeInstanceOf(Refused);
   expect(refusal).toMatchObject({ status: 429, detail: "Ten a minute.", retryAfter: 20 });
 });
 
 test("a refusal without a readable body is still a refusal", async () => {
   const url = await serve((_, response) => response.writeHead(403).end("<html>"));
-  expect(await requestPass(url).catch((error: unknown) => error)).toMatchObject({ status: 403, detail: "", retryAfter: null });
+  expect(await requestToken(url).catch((error: unknown) => error)).toMatchObject({ status: 403, detail: "", retryAfter: null });
 });
 
 test("a dead server is unreachable", async () => {
   const url = await serve(json(200, {}));
   await new Promise((resolve) => server?.close(resolve));
-  await expect(requestPass(url)).rejects.toBeInstanceOf(Unreachable);
+  await expect(requestToken(url)).rejects.toBeInstanceOf(Unreachable);
 });
 
-test.each([[null], [[]], ["text"], [{ server_url: 1, participant_token: "t" }]])("%j is no pass", async (body) => {
+test.each([[null], [[]], ["text"], [{ server_url: 1, participant_token: "t" }]])("%j is no token", async (body) => {
   const url = await serve(json(200, body));
-  await expect(requestPass(url)).rejects.toBeInstanceOf(Unreachable);
+  await expect(requestToken(url)).rejects.toBeInstanceOf(Unreachable);
 });
 
 test("the built-in responder is not counted among the models", async () => {
@@ -70,7 +70,7 @@ test("the built-in responder is not counted among the models", async () => {
       connections: [{ name: "local", model: "tiny", provider: "openai_compatible" }, { name: "offline", provider: "offline" }, 7],
     }),
   );
-  expect(await requestDemo(url)).toEqual({ language: "de", offline: false, brains: [{ name: "local", model: "tiny" }] });
+  expect(await requestDemo(url)).toEqual({ language: "de", offline: false, models: [{ name: "local", model: "tiny" }] });
 });
 
 test("a note is read as the agent sends it", () => {
@@ -82,7 +82,7 @@ test.each(["", "not json", "null", "[]", "{}", '{"connection":7}'])("%j is no no
   expect(parseReply(text)).toBeNull();
 });
 
-test("a note with odd parts keeps what can be read", () => {
+test("a note with odd parts keeps its readable parts", () => {
   expect(parseReply('{"connection":"a","first_word_ms":null,"took_over_from":[1,"b"]}')).toEqual({
     connection: "a",
     model: "",

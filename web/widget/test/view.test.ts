@@ -1,8 +1,8 @@
 // @vitest-environment happy-dom
 import { beforeEach, expect, test } from "vitest";
 
-import { delivered, hear, type, type Who } from "../src/transcript";
-import { type Intents, View } from "../src/view";
+import { addSegment, addTyped, markSent, type Speaker } from "../src/transcript";
+import { type Actions, View } from "../src/view";
 
 const REPLY = { connection: "local", model: "tiny", firstWordMs: 212, tookOverFrom: ["openai"], lastResort: false };
 
@@ -16,7 +16,7 @@ function one(selector: string): HTMLElement {
   return found[0] as HTMLElement;
 }
 
-function segment(id: string, who: Who, text: string, final: boolean) {
+function segment(id: string, who: Speaker, text: string, final: boolean) {
   return { id, who, text, final };
 }
 
@@ -24,23 +24,23 @@ beforeEach(() => {
   pressed = [];
   root = document.createElement("div");
   document.body.replaceChildren(root);
-  const intents: Intents = {
+  const actions: Actions = {
     talk: () => pressed.push("talk"),
     say: (text) => pressed.push(`say ${text}`),
     hangUp: () => pressed.push("hang up"),
     restart: () => pressed.push("restart"),
-    touched: () => undefined,
+    onGesture: () => undefined,
   };
-  view = new View(root, intents);
+  view = new View(root, actions);
 });
 
-test("a partial is kept from the screen reader and its final comes as a new element", () => {
-  let messages = hear([], segment("a", "agent", "We open", false));
+test("a partial is hidden from the screen reader and its final comes as a new element", () => {
+  let messages = addSegment([], segment("a", "agent", "We open", false));
   view.transcript(messages);
   const partial = one(".pb-message");
   expect(partial.getAttribute("aria-hidden")).toBe("true");
 
-  messages = hear(messages, segment("a", "agent", "We open at nine.", true));
+  messages = addSegment(messages, segment("a", "agent", "We open at nine.", true));
   view.transcript(messages);
   const final = one(".pb-message");
   expect(final).not.toBe(partial);
@@ -49,7 +49,7 @@ test("a partial is kept from the screen reader and its final comes as a new elem
 });
 
 test("a note that comes later leaves the message in place, so that it is not announced again", () => {
-  const messages = hear([], segment("a", "agent", "Fine.", true));
+  const messages = addSegment([], segment("a", "agent", "Fine.", true));
   view.transcript(messages);
   const before = one(".pb-message");
   view.transcript(messages.map((message) => ({ ...message, reply: REPLY })));
@@ -58,33 +58,33 @@ test("a note that comes later leaves the message in place, so that it is not ann
   expect(one(".pb-note").getAttribute("aria-live")).toBe("off");
 });
 
-test("what is said is shown as text, whatever it holds", () => {
-  view.transcript(hear([], segment("a", "agent", "<img src=x onerror=alert(1)>", true)));
+test("speech is shown as text, even if it holds markup", () => {
+  view.transcript(addSegment([], segment("a", "agent", "<img src=x onerror=alert(1)>", true)));
   expect(root.querySelector("img")).toBeNull();
   expect(one(".pb-text").textContent).toBe("<img src=x onerror=alert(1)>");
 });
 
-test("a typed message says that it waits until it is delivered", () => {
-  const messages = type([], "one", "hello");
+test("a typed message says that it waits until it is sent", () => {
+  const messages = addTyped([], "one", "hello");
   view.transcript(messages);
   expect(one(".pb-note").textContent).toBe("waiting for the agent");
-  view.transcript(delivered(messages, "one"));
+  view.transcript(markSent(messages, "one"));
   expect(one(".pb-note").hidden).toBe(true);
 });
 
 test("messages that are gone leave the page", () => {
-  view.transcript(hear([], segment("a", "caller", "uh", false)));
+  view.transcript(addSegment([], segment("a", "caller", "uh", false)));
   view.transcript([]);
   expect(root.querySelector(".pb-message")).toBeNull();
 });
 
-test("the talk button tells whether the microphone is on", () => {
+test("the talk button shows whether the microphone is on", () => {
   expect(one("#talk").getAttribute("aria-pressed")).toBe("false");
   view.microphone("on");
   expect(one("#talk").getAttribute("aria-pressed")).toBe("true");
 });
 
-test("when the call ends, the focus passes from the button that goes to the one that comes", () => {
+test("when the call ends, the focus moves from the end button to the restart button", () => {
   view.notice({ text: "Gone.", tone: "end" });
   view.phase("listening");
   one("#end").focus();
@@ -94,7 +94,7 @@ test("when the call ends, the focus passes from the button that goes to the one 
   expect(document.activeElement).toBe(one("#end"));
 });
 
-test("presses and typed words reach their owner, an empty message does not", () => {
+test("presses and typed words are reported, an empty message is not", () => {
   one("#talk").click();
   const submit = () => one("form").dispatchEvent(new Event("submit", { cancelable: true }));
   submit();

@@ -1,19 +1,19 @@
 import { expect, test } from "vitest";
 
 import type { Reply } from "../src/transcript";
-import { brainLine, replyNote, trouble } from "../src/words";
+import { modelLine, replyNote, trouble } from "../src/words";
 
 const REPLY: Reply = { connection: "vllm-local", model: "tiny", firstWordMs: 212.4, tookOverFrom: [], lastResort: false };
 
 function demo(...names: string[]) {
-  return { language: "en", offline: false, brains: names.map((name) => ({ name, model: "" })) };
+  return { language: "en", offline: false, models: names.map((name) => ({ name, model: "" })) };
 }
 
 test("an answer names its connection and its first word", () => {
   expect(replyNote(REPLY)).toBe("vllm-local · first word 212 ms");
 });
 
-test("a takeover names all that were left behind", () => {
+test("a takeover names every connection that failed", () => {
   const note = replyNote({ ...REPLY, firstWordMs: null, tookOverFrom: ["openai", "groq"] });
   expect(note).toBe("vllm-local · took over from openai and groq");
 });
@@ -22,18 +22,18 @@ test("a prepared sentence does not pass for a model's answer", () => {
   expect(replyNote({ ...REPLY, connection: "", firstWordMs: null, lastResort: true })).toBe("no connection answered in time");
 });
 
-test("with no model the page says who answers and what to do", () => {
-  const line = brainLine({ ...demo(), offline: true });
+test("without a model the page names the built-in responder and says what to do", () => {
+  const line = modelLine({ ...demo(), offline: true });
   expect(line.text).toBe("No model is connected: the built-in offline responder answers.");
   expect(line.hint).toContain("OPENAI_BASE_URL");
 });
 
-test("models that are not for everyone to know of are not named, and not denied", () => {
-  expect(brainLine(demo())).toEqual({ text: "A connected model answers.", hint: "" });
+test("models that are not visible to everyone are neither named nor denied", () => {
+  expect(modelLine(demo())).toEqual({ text: "A connected model answers.", hint: "" });
 });
 
 test("one model is named with what it runs", () => {
-  const line = brainLine({ language: "en", offline: false, brains: [{ name: "local", model: "Qwen3-8B" }] });
+  const line = modelLine({ language: "en", offline: false, models: [{ name: "local", model: "Qwen3-8B" }] });
   expect(line).toEqual({ text: "local (Qwen3-8B) answers.", hint: "" });
 });
 
@@ -43,16 +43,16 @@ test.each([
   [["a", "b", "c", "d"], "a, b, c and d answer, whichever is quickest."],
   [["a", "b", "c", "d", "e"], "a, b, c and 2 more answer, whichever is quickest."],
 ])("of %j no list grows too long", (names, text) => {
-  expect(brainLine(demo(...names)).text).toBe(text);
+  expect(modelLine(demo(...names)).text).toBe(text);
 });
 
-test("a refusal passes on how long to wait", () => {
+test("a refusal says how long to wait", () => {
   expect(trouble("too-many-calls", "", 37).text).toContain("Wait 37 seconds");
   expect(trouble("too-many-calls", "", 600).text).toContain("Wait 10 minutes");
   expect(trouble("too-many-calls").text).toContain("Wait a minute");
 });
 
-test("a refusal passes on what the server said", () => {
+test("a refusal repeats the server's detail", () => {
   expect(trouble("token-refused", "The agent is closed on Sundays.").text).toBe(
     "The server did not let the call begin. The agent is closed on Sundays.",
   );
