@@ -40,7 +40,7 @@ _DATABASE_RETRY_AFTER = 2
 """Seconds after which a database that did not answer is worth another try."""
 _PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
 """The phrases of RFC 9110; older versions of Python have the phrases of older standards."""
-_PLAIN: Mapping[type[RouterError], tuple[int, str]] = {
+PLAIN_PROBLEMS: Mapping[type[RouterError], tuple[int, str]] = {
     NotFoundError: (404, "not-found"),
     ForbiddenError: (403, "forbidden"),
     AddressRefusedError: (403, "address-refused"),
@@ -145,7 +145,7 @@ def problem_of(error: RouterError) -> Problem:
         case ReplyFailedError():
             reasons = [[name, reason] for name, reason in error.reasons]
             return Problem(502, "reply-failed", str(error), reasons=reasons)
-    for error_type, (status, kind) in _PLAIN.items():
+    for error_type, (status, kind) in PLAIN_PROBLEMS.items():
         if isinstance(error, error_type):
             return Problem(status, kind, str(error))
     if isinstance(error, UpstreamError):
