@@ -1,4 +1,4 @@
-"""A candidate that policies can be shown, without an endpoint behind it."""
+"""A candidate for policies to rank, without an endpoint behind it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from llm_router.connections.record import Connection
 
 
 @dataclass(frozen=True)
-class Shown:
-    """`times`: what is predicted for each size class, in seconds."""
+class FakeCandidate:
+    """A candidate with fixed facts. `times`: predicted time to first word by size class (s)."""
 
     connection: Connection
     in_flight: int = 0

@@ -1,8 +1,8 @@
-"""How many processes `pytest -n auto` takes."""
+"""Sets the number of processes of `pytest -n auto`."""
 
 import os
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: many tests wait for a process to start or to answer."""
+    """Returns one more than the number of cores: many tests wait for other processes."""
     return (os.cpu_count() or 1) + 1

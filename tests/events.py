@@ -1,4 +1,4 @@
-"""A reply that went well, for tests that tell observers of one; `replace` what matters."""
+"""The event of a successful reply, for tests of observers to copy with `dataclasses.replace`."""
 
 from llm_router.routing.events import ReplyEvent
 

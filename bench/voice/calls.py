@@ -79,8 +79,8 @@ class Exchange:
         )
         try:
             async with call(self.livekit.url, token) as caller:
-                await caller.until(lambda me: me.first_sound(0.0), 30)
-                await caller.silence()
+                await caller.wait_until(lambda me: me.first_sound(0.0), 30)
+                await caller.wait_for_silence()
                 await self._wait_for_idle_worker()
                 yield Call(caller, self.model, self.events / room)
         except AssertionError as error:
@@ -109,7 +109,7 @@ class Call:
     async def turn(self, name: str) -> Spoken:
         """Says a sentence and waits for the end of the answer."""
         spoken = await self.say(name)
-        await self.caller.silence()
+        await self.caller.wait_for_silence()
         return spoken
 
     async def say(self, name: str) -> Spoken:
@@ -124,14 +124,16 @@ class Call:
             stages=find_stages(began, ended, audible, _read_events(self._events), requests),
             requests=sum(began <= at <= audible for at in requests),
             talked_over=any(
-                began < sound.at <= ended and sound.rms > AUDIBLE for sound in self.caller.heard
+                began < sound.at <= ended and sound.rms > AUDIBLE for sound in self.caller.frames
             ),
         )
         return Spoken(sentence=said, began=began, ended=ended, turn=turn)
 
     async def _first_sound(self, since: float) -> float:
         try:
-            at: float = await self.caller.until(lambda me: me.first_sound(since), HANG_UP_AFTER)
+            at: float = await self.caller.wait_until(
+                lambda me: me.first_sound(since), HANG_UP_AFTER
+            )
         except AssertionError:  # it never came
             return math.inf
         return at

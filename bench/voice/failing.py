@@ -12,7 +12,7 @@ from bench.voice.calls import HANG_UP_AFTER, SENTENCES, Call, Exchange
 from bench.voice.turns import Turn
 from bench.voice.variants import OURS_FAILING, STOCK_FAILING, Variant
 from tests.voice.caller import longest_pause
-from tests.voice.replies import FAILINGS, REPLY
+from tests.voice.replies import FAILURE_CASES, REPLY
 
 _POLL_INTERVAL = 0.05  # s
 SLOW = 0.95
@@ -34,7 +34,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailingRow:
-    """The answers with one fault; `failing` is its name in FAILINGS."""
+    """The answers with one fault; `failing` is its name in FAILURE_CASES."""
 
     failing: str
     variant: Variant
@@ -69,15 +69,19 @@ async def measure_failing(
     which take longer. Each is the first of its call, before anything is known of the servers.
     """
     answers: Mapping[tuple[str, Variant], list[Answer]] = {
-        (failing, variant): [] for failing in FAILINGS for variant in (OURS_FAILING, STOCK_FAILING)
+        (failing, variant): []
+        for failing in FAILURE_CASES
+        for variant in (OURS_FAILING, STOCK_FAILING)
     }
     for number in range(turns):
         for (failing, variant), done in answers.items():
             if variant.stock and 2 * len(done) >= turns:
                 continue
-            progress(f"{variant.title}, the model {FAILINGS[failing].title}: turn {number + 1}")
+            progress(
+                f"{variant.title}, the model {FAILURE_CASES[failing].title}: turn {number + 1}"
+            )
             async with exchange.call(variant) as call:
-                await FAILINGS[failing].begin(exchange.model, exchange.spare)
+                await FAILURE_CASES[failing].apply(exchange.model, exchange.spare)
                 done.append(await _take_turn(call, SENTENCES[number % len(SENTENCES)]))
     return [
         FailingRow(failing=failing, variant=variant, answers=done)
@@ -92,7 +96,7 @@ async def _take_turn(call: Call, name: str) -> Answer:
     spoken = await call.say(name)
 
     def is_whole() -> bool:
-        return caller.said(by_agent=True, since=spoken.began) == REPLY
+        return caller.transcript(by_agent=True, since=spoken.began) == REPLY
 
     last_sound = spoken.ended
     while not is_whole() and loop.time() < last_sound + HANG_UP_AFTER:
@@ -100,7 +104,7 @@ async def _take_turn(call: Call, name: str) -> Answer:
         if sound := caller.sound(spoken.ended):
             last_sound = sound[-1].at
     if is_whole():
-        await caller.silence()
+        await caller.wait_for_silence()
     pause = longest_pause(caller.sound(spoken.ended))
     return Answer(turn=spoken.turn, pause=pause, whole=is_whole())
 
@@ -110,11 +114,11 @@ def failing_goals(rows: Sequence[FailingRow]) -> list[Goal]:
     ours = [row for row in rows if row.variant == OURS_FAILING]
     if not ours:
         return []
-    worst = FAILINGS[max(ours, key=lambda row: row.wait(SLOW)).failing].title
+    worst = FAILURE_CASES[max(ours, key=lambda row: row.wait(SLOW)).failing].title
     hint = f"longest when it {worst}"
     goals = [Goal("p95 with a failing model", wait_of(ours, SLOW), LONGEST_WAIT, "s", hint=hint)]
     for row in ours:
-        title = FAILINGS[row.failing].title
+        title = FAILURE_CASES[row.failing].title
         broken = len(row.answers) - row.whole
         goals.append(Goal(f"broken answers when the model {title}", broken, 0, form="g"))
         if not broken:

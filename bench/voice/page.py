@@ -21,7 +21,7 @@ from bench.voice.picture import draw
 from bench.voice.recording import Recording
 from bench.voice.turns import STAGES, Row, wait_goals
 from bench.voice.variants import ANSWER, FIRST_TOKEN, GAP, OURS, OURS_FAILING, STOCK, STOCK_FAILING
-from tests.voice.replies import FAILINGS, REPLY
+from tests.voice.replies import FAILURE_CASES, REPLY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +75,12 @@ def stages_table(rows: Sequence[Row]) -> Table:
 def failing_table(rows: Sequence[FailingRow]) -> Table:
     """A row for each fault: ours, then LiveKit's."""
     ways = (OURS_FAILING, STOCK_FAILING)
-    measured = [name for name in FAILINGS if any(row.failing == name for row in rows)]
+    measured = [name for name in FAILURE_CASES if any(row.failing == name for row in rows)]
     cells = [
-        [FAILINGS[name].title, *_failing_cells([row for row in rows if row.failing == name], ways)]
+        [
+            FAILURE_CASES[name].title,
+            *_failing_cells([row for row in rows if row.failing == name], ways),
+        ]
         for name in measured
     ]
     if measured:

@@ -13,7 +13,7 @@ from bench.voice.failing import LONGEST_WAIT, SLOW, FailingRow
 from bench.voice.recording import QUIETEST, Recording
 from bench.voice.turns import STAGES, WAIT_LIMITS, Row
 from bench.voice.variants import OURS_FAILING, STOCK_FAILING
-from tests.voice.replies import FAILINGS
+from tests.voice.replies import FAILURE_CASES
 
 _BLUE, _ORANGE, _GREEN, _PINK, _YELLOW, _SKY, _BLACK, _ = COLOURS
 _MARKS = {
@@ -74,7 +74,7 @@ def _draw_failing(axis: Axes, rows: Sequence[FailingRow]) -> None:
     for name, variant, offset, shape, colour in ways:
         answers = [
             (place + offset, answer)
-            for place, failing in enumerate(FAILINGS)
+            for place, failing in enumerate(FAILURE_CASES)
             for row in rows
             if (row.failing, row.variant) == (failing, variant)
             for answer in row.answers
@@ -90,7 +90,7 @@ def _draw_failing(axis: Axes, rows: Sequence[FailingRow]) -> None:
     axis.axvline(LONGEST_WAIT, color="#bbbbbb", linestyle=":", zorder=0)
     _label(
         axis,
-        [one.title for one in FAILINGS.values()],
+        [one.title for one in FAILURE_CASES.values()],
         "The same wait when the first model server fails",
         "seconds from the caller's last sound to the agent's first; dotted: the limit of our p95",
     )

@@ -74,7 +74,7 @@ async def record(exchange: Exchange, variant: Variant, turns: int) -> Recording:
         start = loop.time()
         spoken = [await call.turn(SENTENCES[n % len(SENTENCES)]) for n in range(turns)]
         length = round((loop.time() - start) * RATE)
-        frames = [(one.at, one.samples) for one in call.caller.heard if one.at > start]
+        frames = [(one.at, one.samples) for one in call.caller.frames if one.at > start]
     said = [(one.began, read_wav(one.sentence.file)) for one in spoken]
     sides = [lay_track(side, start, length) for side in (said, frames)]
     return Recording(start=start, samples=np.stack(sides, axis=1), spoken=spoken)

@@ -1,4 +1,4 @@
-"""The server that fails on request must fail as it says, and count rightly; users lean on it."""
+"""FaultyServer fails as its script says and counts correctly; users rely on it."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ def words(response: httpx2.Response) -> Sequence[str]:
     return [delta["content"] for delta in deltas if delta.get("content")]
 
 
-async def test_it_says_its_words_and_counts_them() -> None:
+async def test_it_sends_its_words_and_counts_them() -> None:
     async with serving() as (server, client):
         response = await ask(client)
         assert words(response) == list(Script().words)
@@ -45,7 +45,7 @@ async def test_it_says_its_words_and_counts_them() -> None:
         assert server.words_sent == len(Script().words)
 
 
-async def test_it_records_what_it_was_asked() -> None:
+async def test_it_records_its_requests() -> None:
     async with serving() as (server, client):
         await ask(client, seed=1)
         request = await server.received(0)
@@ -73,7 +73,7 @@ async def test_its_behaviour_changes_while_it_runs() -> None:
         assert (await ask(client)).status_code == 200
 
 
-async def test_it_continues_words_only_where_it_was_told_to() -> None:
+async def test_it_continues_words_only_if_its_script_says_so() -> None:
     messages = [*ASKED["messages"], {"role": "assistant", "content": "Hello th"}]
     async with serving(Script(continues=True)) as (server, client):
         assert words(await ask(client, messages=messages))[:2] == ["ere", ","]
@@ -81,7 +81,7 @@ async def test_it_continues_words_only_where_it_was_told_to() -> None:
         assert words(await ask(client, messages=messages))[:2] == ["Hello", " there"]
 
 
-async def test_a_client_that_asks_for_no_stream_gets_one_object() -> None:
+async def test_a_client_without_a_stream_gets_one_object() -> None:
     script = Script(tool_calls=[ToolCall("c", "f", '{"x": 1}')])
     async with serving(script) as (_, client):
         choice = (await ask(client, stream=False)).json()["choices"][0]
@@ -100,26 +100,26 @@ async def test_it_stops_generating_when_the_client_leaves() -> None:
         assert server.words_sent < 5000
 
 
-async def test_a_reply_sent_to_its_end_was_not_left() -> None:
+async def test_a_complete_reply_has_no_disconnect() -> None:
     async with serving() as (server, client):
         await ask(client)
         assert await server.disconnected(0) is None
 
 
 @pytest.mark.parametrize("fault", [Fault.RESET_AFTER, Fault.HALF_TOOL_CALL])
-async def test_a_reset_is_the_server_s_doing(fault: Fault) -> None:
+async def test_a_reset_by_the_server_has_no_disconnect(fault: Fault) -> None:
     async with serving(Script(fault=fault)) as (server, client):
         with pytest.raises(httpx2.TransportError):
             await ask(client)
         assert await server.disconnected(0) is None
 
 
-async def test_what_is_not_there_is_not_found() -> None:
+async def test_an_unknown_path_is_not_found() -> None:
     async with serving() as (_, client):
         assert (await client.get("/embeddings")).status_code == 404
 
 
-async def test_it_runs_as_a_program_of_its_own() -> None:
+async def test_it_runs_as_a_program() -> None:
     program = [sys.executable, "-m", "llm_router.testing.server"]
     options = ["--words", "One two three", "--fault", "error", "--after", "2", "--one-in", "2"]
     process = await asyncio.create_subprocess_exec(*program, *options, stdout=-1)

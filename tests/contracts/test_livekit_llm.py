@@ -1,4 +1,4 @@
-"""RouterLLM is a LiveKit LLM: what an AgentSession relies on, over real sockets."""
+"""RouterLLM behaves as an AgentSession expects of a LiveKit LLM, over real sockets."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -28,7 +28,7 @@ PHRASES = Phrases({"en": {"sorry": [SORRY], "closing": [CLOSING]}})
 
 @asynccontextmanager
 async def talking(*behaviours: Behaviour) -> AsyncIterator[tuple[RouterLLM, list[FaultyServer]]]:
-    """A RouterLLM over servers that behave so; `a` is asked first, then `b`."""
+    """Opens a RouterLLM over servers with these behaviours; `a` is the primary, `b` its spare."""
     servers = [FaultyServer(behaviour) for behaviour in behaviours]
     async with AsyncExitStack() as stack:
         for server in servers:
@@ -66,7 +66,7 @@ async def get_weather(context: RunContext[None], city: str) -> str:
     return f"Sunny in {city}"
 
 
-# ── What one stream gives ────────────────────────────────────────────────────────────────────────
+# ── One stream ───────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_words_come_in_chunks_of_one_reply() -> None:
@@ -105,10 +105,10 @@ async def test_the_route_comes_with_the_words() -> None:
     assert routes[0]["took_over_from"] == ["a"]
 
 
-# ── What it tells, and what it leaves to the router ──────────────────────────────────────────────
+# ── Metrics, errors and observers ────────────────────────────────────────────────────────────────
 
 
-async def test_one_reply_is_measured_once_whoever_failed_on_the_way() -> None:
+async def test_one_reply_is_measured_once_despite_a_failed_attempt() -> None:
     measured: list[LLMMetrics] = []
     async with talking(Script(fault=Fault.EMPTY), Script()) as (model, _):
         model.on("metrics_collected", measured.append)
@@ -118,7 +118,7 @@ async def test_one_reply_is_measured_once_whoever_failed_on_the_way() -> None:
     assert measured[0].metadata.model_name == "model-b"
 
 
-async def test_a_failure_on_the_way_is_told_as_one_the_call_survives() -> None:
+async def test_a_failed_attempt_is_emitted_as_a_recoverable_error() -> None:
     errors: list[llm.LLMError] = []
     async with talking(Script(fault=Fault.STATUS), Script()) as (model, _):
         model.on("error", errors.append)
@@ -127,32 +127,32 @@ async def test_a_failure_on_the_way_is_told_as_one_the_call_survives() -> None:
     assert "connection a" in str(errors[0].error)
 
 
-async def test_whose_call_it_is_and_in_which_language_reaches_the_router() -> None:
-    told: list[ReplyEvent] = []
+async def test_session_and_language_reach_the_router() -> None:
+    events: list[ReplyEvent] = []
 
-    class Told:
+    class Recorder:
         def attempt_ended(self, event: AttemptEvent) -> None:
-            """Nobody is asked."""
+            """There is no attempt."""
 
         def reply_ended(self, event: ReplyEvent) -> None:
-            told.append(event)
+            events.append(event)
 
     german = Phrases({"de": {"sorry": ["Wie bitte?"]}})
     desk = Connection(name="desk", provider="offline", use_in_livekit=False)
-    async with open_router([desk], phrases=german, observers=[Told()]) as router:
+    async with open_router([desk], phrases=german, observers=[Recorder()]) as router:
         chunks = await read(RouterLLM(router, session_id="call", language="de"))
     assert text_of(chunks) == "Wie bitte?"
-    assert told[0].session_id == "call"
-    assert told[0].unasked == (("desk", "not flagged for livekit"),)
+    assert events[0].session_id == "call"
+    assert events[0].unasked == (("desk", "not flagged for livekit"),)
 
 
-async def test_nothing_is_asked_again_by_livekit() -> None:
+async def test_livekit_does_not_retry() -> None:
     async with talking(Script(fault=Fault.STATUS, status=400)) as (model, servers):
         assert text_of(await read(model)) == SORRY
     assert len(servers[0].requests) == 1
 
 
-async def test_a_stream_that_is_left_is_closed_at_the_server() -> None:
+async def test_an_abandoned_stream_is_closed_at_the_server() -> None:
     async with talking(Script(gap=0.05, words=[" on"] * 1000)) as (model, servers):
         async with model.chat(chat_ctx=context()) as stream:
             async for chunk in stream:
@@ -162,13 +162,15 @@ async def test_a_stream_that_is_left_is_closed_at_the_server() -> None:
 
 
 class FaultyRouter(Router):
-    """Has a fault in its own code, not in a server's."""
+    """A router with a bug of its own."""
 
     def stream(self, request: ChatRequest, observers: Sequence[Observer] = ()) -> Reply:
         raise ZeroDivisionError
 
 
-async def test_a_fault_of_our_own_is_no_silence(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_bug_of_the_router_does_not_become_silence(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with talking(Script()) as (model, _):
         pool, options = model.router.pool, model.router.options
         router = FaultyRouter(pool, options, clock=SystemClock(), phrases=PHRASES)
@@ -204,8 +206,8 @@ async def test_a_session_uses_a_tool_and_answers() -> None:
     assert called["tool_calls"][0]["id"] == answered["tool_call_id"] == "call_7"
 
 
-async def test_a_session_counts_each_reply_once_under_who_gave_it() -> None:
-    """A loser of a race and a server that broke off are no tokens of the caller's."""
+async def test_a_session_counts_each_reply_once_for_its_model() -> None:
+    """Tokens of lost and broken attempts are not counted."""
     cases: Sequence[tuple[Script, str]] = [
         (Script(), "model-a"),
         (Script(fault=Fault.HANG_BEFORE_HEADERS), "model-b"),  # hedged: its loser is cut
@@ -243,7 +245,7 @@ async def test_a_session_survives_the_loss_of_every_server() -> None:
         assert said.event().item.text_content == ANSWER
 
 
-async def test_the_assistant_tells_the_time_and_leaves_no_mark_of_a_wait() -> None:
+async def test_a_wait_marker_does_not_appear_in_the_answer() -> None:
     async with talking(Script()) as (model, servers), AgentSession[None](llm=model) as session:
 
         def script(number: int) -> Script:

@@ -18,7 +18,7 @@ from llm_router.routing.policies.base import Policy, RankContext, RoutingContext
 from llm_router.routing.pool import Pool
 from llm_router.testing import HANG, ScriptedProvider
 from llm_router.types import ChatRequest
-from tests.candidates import Shown
+from tests.candidates import FakeCandidate
 
 CONNECTIONS = st.builds(
     Connection,
@@ -30,7 +30,7 @@ CONNECTIONS = st.builds(
 )
 TIMES = st.none() | st.sampled_from([0.0, 0.1, 0.6, 0.8, 5.0, math.inf])
 SHOWN = st.builds(
-    Shown,
+    FakeCandidate,
     connection=CONNECTIONS,
     in_flight=st.integers(0, 9),
     times=st.tuples(TIMES, TIMES, TIMES, TIMES),
@@ -57,11 +57,13 @@ def load(name: str) -> Policy:
     return POLICIES.load(name)()
 
 
-def order(policy: Policy, candidates: Sequence[Shown], context: RoutingContext) -> list[str]:
+def order(
+    policy: Policy, candidates: Sequence[FakeCandidate], context: RoutingContext
+) -> list[str]:
     return names(policy.choose(rank_candidates(policy, candidates, context.rank_context), context))
 
 
-def names(candidates: Sequence[Shown]) -> list[str]:
+def names(candidates: Sequence[FakeCandidate]) -> list[str]:
     return [candidate.name for candidate in candidates]
 
 
@@ -76,7 +78,7 @@ def test_there_are_policies() -> None:
 @given(candidates=CANDIDATES, context=CONTEXTS)
 @enough
 def test_each_candidate_is_ordered_exactly_once(
-    name: str, candidates: list[Shown], context: RoutingContext
+    name: str, candidates: list[FakeCandidate], context: RoutingContext
 ) -> None:
     assert sorted(order(load(name), candidates, context)) == sorted(names(candidates))
 
@@ -85,7 +87,7 @@ def test_each_candidate_is_ordered_exactly_once(
 @given(candidates=CANDIDATES, context=CONTEXTS)
 @enough
 def test_the_same_question_has_the_same_answer_and_changes_nothing(
-    name: str, candidates: list[Shown], context: RoutingContext
+    name: str, candidates: list[FakeCandidate], context: RoutingContext
 ) -> None:
     policy = load(name)
     shown = rank_candidates(policy, candidates, context.rank_context)
@@ -102,7 +104,7 @@ def test_the_same_question_has_the_same_answer_and_changes_nothing(
 @given(candidates=CANDIDATES, context=CONTEXTS)
 @enough
 def test_candidates_are_sorted_by_rank_and_equals_as_listed(
-    name: str, candidates: list[Shown], context: RoutingContext
+    name: str, candidates: list[FakeCandidate], context: RoutingContext
 ) -> None:
     policy = load(name)
     by_rank = sorted(candidates, key=lambda one: policy.rank(one, context.rank_context))
@@ -118,7 +120,7 @@ def test_candidates_are_sorted_by_rank_and_equals_as_listed(
 @enough
 def test_an_order_that_was_updated_equals_a_new_one(
     name: str,
-    candidates: list[Shown],
+    candidates: list[FakeCandidate],
     changes: list[tuple[int, int | None, float | None]],
     context: RoutingContext,
 ) -> None:
@@ -168,7 +170,7 @@ def test_a_weight_of_nothing_drains_an_endpoint_while_there_are_others(
 )
 @enough
 def test_when_an_endpoint_goes_only_its_sessions_move_each_to_its_second(
-    name: str, candidates: list[Shown], sessions: list[str], gone: int
+    name: str, candidates: list[FakeCandidate], sessions: list[str], gone: int
 ) -> None:
     policy, left = load(name), [c for place, c in enumerate(candidates) if place != gone]
     for session in sessions:
@@ -222,8 +224,8 @@ def test_a_policys_docstring_begins_with_its_name(name: str) -> None:
     assert described.startswith(f"`{name}`"), "the first word of its docstring is its name"
 
 
-def arms(weights: Sequence[float]) -> list[Shown]:
-    return [Shown(Connection(name=f"arm {n}", weight=w)) for n, w in enumerate(weights)]
+def arms(weights: Sequence[float]) -> list[FakeCandidate]:
+    return [FakeCandidate(Connection(name=f"arm {n}", weight=w)) for n, w in enumerate(weights)]
 
 
 def assert_shared(counts: Counter[str], weights: Sequence[float]) -> None:

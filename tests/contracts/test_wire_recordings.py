@@ -10,7 +10,7 @@ from llm_router.providers.base import PROVIDERS
 from tests.live.exchanges import EXCHANGES
 from tests.live.kinds import KINDS, SERVERS
 from tests.live.receptionist import MODEL, answer
-from tests.wire.recording import load, recorded, replaying
+from tests.wire.recording import list_recordings, load_recording, replay_server
 
 Cut = Callable[[Sequence[bytes]], Sequence[bytes]]
 
@@ -28,12 +28,12 @@ def byte_by_byte(pieces: Sequence[bytes]) -> Sequence[bytes]:
 
 
 @pytest.mark.parametrize("cut", [as_recorded, all_at_once, byte_by_byte])
-@pytest.mark.parametrize(("kind_name", "exchange_name"), recorded())
+@pytest.mark.parametrize(("kind_name", "exchange_name"), list_recordings())
 async def test_a_recorded_reply_is_parsed_like_the_live_one(
     kind_name: str, exchange_name: str, cut: Cut
 ) -> None:
     kind, exchange = KINDS[kind_name], EXCHANGES[exchange_name]
-    async with replaying(load(kind_name, exchange_name).cut(cut)) as url:
+    async with replay_server(load_recording(kind_name, exchange_name).cut(cut)) as url:
         connection = Connection(
             name="recorded",
             provider=kind.provider,
@@ -57,4 +57,4 @@ def test_every_kind_of_server_has_every_recording() -> None:
         for exchange in EXCHANGES.values()
         if exchange.is_for(kind)
     }
-    assert wanted == {*recorded()}
+    assert wanted == {*list_recordings()}

@@ -10,10 +10,10 @@ import pytest
 from tests.live.engines import Engine, Engines
 from tests.live.kinds import KINDS
 from tests.live.receptionist import ANSWERS, INSTRUCTIONS, QUESTIONS, answer, ask
-from tests.voice.caller import Caller, longest_pause, withheld
-from tests.voice.recogniser import mistakes, spoken_words, words_of
-from tests.voice.stack import House, running_house
-from tests.wire.recording import listening_in
+from tests.voice.caller import Caller, longest_delay, longest_pause
+from tests.voice.recogniser import count_mistakes, recognise_known_words, spoken_words
+from tests.voice.stack import VoiceStack, running_stack
+from tests.wire.recording import recording_proxy
 
 ASKED, ANSWER = "discount", ANSWERS["discount"]
 LAST_WORD = "repairs"
@@ -79,24 +79,24 @@ async def test_every_word_is_spoken_once_when_a_server_is_killed_in_mid_sentence
         await answer(provider, ask(ASKED))  # the first answer of all takes several times as long
     killed = KilledAfter(first, LAST_WORD)
     async with (
-        listening_in(first.base_url, lambda _: killed.receive) as url,
-        running_house(tmp_path, **_settings(tmp_path, first, url, spare)) as house,
+        recording_proxy(first.base_url, lambda _: killed.receive) as url,
+        running_stack(tmp_path, **_settings(tmp_path, first, url, spare)) as stack,
     ):
-        await _check_whole_answer(house)
+        await _check_whole_answer(stack)
     await first.stop()
     assert killed.happened
 
 
-async def _check_whole_answer(house: House) -> None:
-    async with house.call() as caller:
+async def _check_whole_answer(stack: VoiceStack) -> None:
+    async with stack.call() as caller:
         for name in (*BEFORE, ASKED):
             asked = await _ask(caller, name)
         sound = caller.sound(since=asked)
     assert caller.routes[-1]["connection"] == "spare"
     assert not caller.routes[-1]["last_resort"]
-    words = await asyncio.to_thread(words_of, ANSWER, sound)
-    assert mistakes(words, spoken_words(ANSWER)) <= MAX_MISTAKES, words
-    assert longest_pause(sound) <= LONGEST_PAUSE + withheld(sound)
+    words = await asyncio.to_thread(recognise_known_words, ANSWER, sound)
+    assert count_mistakes(words, spoken_words(ANSWER)) <= MAX_MISTAKES, words
+    assert longest_pause(sound) <= LONGEST_PAUSE + longest_delay(sound)
 
 
 async def _ask(caller: Caller, name: str) -> float:
@@ -104,6 +104,6 @@ async def _ask(caller: Caller, name: str) -> float:
     asked = asyncio.get_running_loop().time()
     notes = len(caller.routes)
     await caller.type(QUESTIONS[name])
-    await caller.until(lambda me: len(me.routes) > notes)
-    assert await caller.hear_out(asked) == ANSWERS[name]
+    await caller.wait_until(lambda me: len(me.routes) > notes)
+    assert await caller.wait_for_answer(asked) == ANSWERS[name]
     return asked

@@ -29,8 +29,8 @@ from bench.voice.variants import (
     variant_of,
 )
 from config.settings import Settings
-from tests.voice.caller import RATE, Heard, longest_pause, sentence, withheld
-from tests.voice.replies import FAILINGS
+from tests.voice.caller import RATE, SoundFrame, longest_delay, longest_pause, sentence
+from tests.voice.replies import FAILURE_CASES
 
 
 def a_turn(wait: float, **stages: float) -> Turn:
@@ -196,13 +196,13 @@ def test_what_livekits_defaults_miss_is_not_held_against_ours() -> None:
 def test_an_answer_that_comes_too_late_names_the_fault() -> None:
     (problem,) = missed(failing_goals([answered(1.0), answered(2.0, failing="drip")]))
     assert "p95 with a failing model: 2.00 s" in problem
-    assert FAILINGS["drip"].title in problem
+    assert FAILURE_CASES["drip"].title in problem
 
 
 def test_a_long_pause_names_the_fault() -> None:
     (problem,) = missed(failing_goals([answered(1.0, 0.9, failing="stall")]))
     assert "0.90 s" in problem
-    assert FAILINGS["stall"].title in problem
+    assert FAILURE_CASES["stall"].title in problem
 
 
 def test_an_answer_that_breaks_off_has_no_longest_pause_and_misses_the_goal() -> None:
@@ -221,21 +221,21 @@ def test_failing_models_are_set_side_by_side() -> None:
     assert [cell.strip() for cell in total if cell][-5] == "2 of 2"
 
 
-def sounds(*frames: tuple[float, bool]) -> list[Heard]:
-    return [Heard(at, 1000.0 if loud else 0.0, frame(0)) for at, loud in frames]
+def sounds(*frames: tuple[float, bool]) -> list[SoundFrame]:
+    return [SoundFrame(at, 1000.0 if loud else 0.0, frame(0)) for at, loud in frames]
 
 
 def test_a_pause_is_counted_in_sound_and_not_by_the_clock() -> None:
     frames = [(0.00, True), (0.01, False), (0.02, False), (0.03, True), (2.0, False), (2.01, True)]
     sound = sounds(*frames)
     assert longest_pause(sound) == pytest.approx(0.02)
-    assert withheld(sound) == pytest.approx(1.97)
+    assert longest_delay(sound) == pytest.approx(1.97)
 
 
 def test_sound_without_a_pause_has_none() -> None:
     assert longest_pause(sounds((0.0, True), (0.01, True))) == 0
     assert longest_pause([]) == 0
-    assert withheld([]) == 0
+    assert longest_delay([]) == 0
 
 
 # ── The recording ────────────────────────────────────────────────────────────────────────────────
@@ -319,6 +319,6 @@ def test_the_page_names_every_variant_and_shows_a_picture(tmp_path: Path) -> Non
     make_page(results).write(tmp_path / "voice.md")
     page = (tmp_path / "voice.md").read_text()
     assert all(page.count(f"| {variant.title} |") >= 2 for variant in VARIANTS)
-    assert FAILINGS["hang"].title in page
+    assert FAILURE_CASES["hang"].title in page
     assert "0.5 before and 1.5 at the end" in " ".join(page.split())
     assert (tmp_path / "voice.png").read_bytes().startswith(b"\x89PNG")

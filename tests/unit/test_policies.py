@@ -14,7 +14,7 @@ from llm_router.routing.policies import (
     weighted,
 )
 from llm_router.routing.policies.base import Policy, RankContext, RoutingContext, rank_candidates
-from tests.candidates import Shown
+from tests.candidates import FakeCandidate
 
 RANK_CONTEXT = RankContext(size=0, target=0.8)
 LATENCY, PRIORITY, CHEAPEST = latency.create(), priority.create(), cheapest.create()
@@ -30,16 +30,16 @@ def candidate(
     in_flight: int = 0,
     weight: float = 1.0,
     prices: tuple[float, float] = (0.0, 0.0),
-) -> Shown:
+) -> FakeCandidate:
     connection = Connection(
         name=name, priority=priority, weight=weight, price_in=prices[0], price_out=prices[1]
     )
-    return Shown(connection, in_flight, [predicted] * 4)
+    return FakeCandidate(connection, in_flight, [predicted] * 4)
 
 
 def order(
     policy: Policy,
-    *candidates: Shown,
+    *candidates: FakeCandidate,
     last: str = "",
     number: int = 1,
     chance: float = 0.0,
@@ -86,7 +86,7 @@ def test_latency_trusts_an_unmeasured_endpoint_or_it_would_never_be_tried() -> N
 
 
 def test_latency_goes_by_the_size_of_the_prompt() -> None:
-    short, even = Shown(Connection(name="a"), 0, (0.1, 0.7)), candidate("b", 0.4)
+    short, even = FakeCandidate(Connection(name="a"), 0, (0.1, 0.7)), candidate("b", 0.4)
     for size, first in ((0, "a"), (1, "b")):
         aim = RankContext(size, 0.8)
         assert (
@@ -120,7 +120,9 @@ def test_cheapest_uses_the_price_list_where_a_connection_has_no_price() -> None:
     mini = Connection(name="a", connection_type="openai", model_name="gpt-4.1-mini")
     nano = Connection(name="b", connection_type="openai", model_name="gpt-4.1-nano")
     mine = Connection(name="c", model_name="of-my-own")
-    assert order(CHEAPEST, *(Shown(one, 0, [0.2] * 4) for one in (mini, nano, mine))) == "cba"
+    assert (
+        order(CHEAPEST, *(FakeCandidate(one, 0, [0.2] * 4) for one in (mini, nano, mine))) == "cba"
+    )
 
 
 def test_cheapest_pays_for_speed_only_where_the_cheap_is_late() -> None:

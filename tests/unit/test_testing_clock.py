@@ -1,4 +1,4 @@
-"""The clock that tests own."""
+"""ManualClock, as a clock and as the time of an event loop."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ import pytest
 from llm_router.testing import ManualClock
 
 
-def test_time_stands_still_until_it_is_moved() -> None:
+def test_time_stands_still_until_it_is_advanced() -> None:
     clock = ManualClock(now=5.0)
     assert clock.now() == 5.0
     clock.advance(2.5)
@@ -20,7 +20,7 @@ def test_a_day_of_sleep_takes_no_time_and_a_day() -> None:
     assert clock.now() == pytest.approx(86_400.0)
 
 
-def test_a_run_returns_what_its_main_returns_and_raises_what_it_raises() -> None:
+def test_a_run_returns_the_result_and_raises_the_error_of_its_main() -> None:
     async def answer() -> int:
         return 42
 
@@ -59,7 +59,7 @@ def test_asyncios_own_timers_are_on_the_same_clock() -> None:
     assert clock.now() == pytest.approx(30.0)
 
 
-def test_a_call_comes_at_its_moment_unless_cancelled() -> None:
+def test_a_callback_runs_at_its_time_unless_cancelled() -> None:
     clock = ManualClock(now=10.0)
     called: list[float] = []
 
@@ -72,7 +72,7 @@ def test_a_call_comes_at_its_moment_unless_cancelled() -> None:
     assert called == [12.0]
 
 
-def test_work_that_is_ready_goes_before_time_moves() -> None:
+def test_ready_work_runs_before_time_moves() -> None:
     clock = ManualClock()
     steps: list[float] = []
 
@@ -88,7 +88,7 @@ def test_work_that_is_ready_goes_before_time_moves() -> None:
     assert steps == [0.0] * 100
 
 
-def test_a_run_in_which_everybody_waits_for_ever_says_so() -> None:
+def test_a_run_in_which_every_task_waits_for_ever_raises() -> None:
     async def main() -> None:
         await asyncio.Event().wait()
 

@@ -1,4 +1,4 @@
-"""The provider that plays a script."""
+"""ScriptedProvider."""
 
 import traceback
 
@@ -6,7 +6,7 @@ from llm_router.testing import ManualClock, ScriptedProvider, fail
 from llm_router.types import ChatRequest
 
 
-def test_an_error_raised_time_and_again_brings_no_traceback_of_before() -> None:
+def test_an_error_raised_again_carries_no_earlier_traceback() -> None:
     clock = ManualClock()
     provider = ScriptedProvider([fail(ConnectionError("down"))], clock=clock)
 

@@ -1,4 +1,4 @@
-"""A caller in a real room: speaks recorded sentences, listens, reads along and types."""
+"""A caller in a real room: speaks recorded sentences, records the agent, reads and types."""
 
 import asyncio
 import itertools
@@ -21,7 +21,7 @@ RATE = 48_000
 _FRAME = RATE // 100
 _SENTENCES = Path(__file__).parent / "sentences"
 AUDIBLE = 150.0
-"""RMS of 16-bit samples above which a frame counts as sound; the codec's own noise is below 20."""
+"""RMS of 16-bit samples above which a frame counts as sound; the codec's noise is below 20."""
 TRANSCRIPTION, CHAT, STATE = "lk.transcription", "lk.chat", "lk.agent.state"
 
 Samples = NDArray[np.int16]
@@ -29,15 +29,18 @@ Samples = NDArray[np.int16]
 
 @dataclass(frozen=True)
 class Sentence:
-    """A recording, and the words in it that the recogniser hears best."""
+    """A recorded sentence, with the words of it that the recogniser recognises best."""
 
     file: Path
     key_words: tuple[str, ...]
 
-    def is_heard_in(self, text: str) -> bool:
-        """At least half of the key words: sound that went through a call loses one now and then."""
-        heard = [word in text.lower() for word in self.key_words]
-        return sum(heard) >= len(heard) / 2
+    def is_recognised_in(self, text: str) -> bool:
+        """Returns whether a transcript has at least half of the key words.
+
+        Sound that goes through a call loses one now and then.
+        """
+        found = [word in text.lower() for word in self.key_words]
+        return sum(found) >= len(found) / 2
 
 
 def sentence(name: str) -> Sentence:
@@ -46,8 +49,8 @@ def sentence(name: str) -> Sentence:
 
 
 @dataclass
-class Line:
-    """One piece of transcript; `by_agent` or by this caller."""
+class TranscriptLine:
+    """One piece of transcript, by the agent or by this caller."""
 
     by_agent: bool
     text: str
@@ -56,28 +59,32 @@ class Line:
 
 
 @dataclass
-class Heard:
-    """10 ms of the agent's sound, how loud they are, and when they came (loop time, s)."""
+class SoundFrame:
+    """10 ms of the agent's sound, with its loudness and time of arrival (loop time, s)."""
 
     at: float
     rms: float
     samples: Samples = field(repr=False)
 
 
-def longest_pause(sound: list[Heard]) -> float:
-    """Seconds without an audible sound, at most, counted in the sound itself: WebRTC hands over
-    10 ms after 10 ms, silence included, so that what a busy listener took late is no pause.
+def longest_pause(sound: list[SoundFrame]) -> float:
+    """Returns the longest silence (s), counted in frames and not in times of arrival.
+
+    WebRTC delivers a frame for every 10 ms, silence included, so that frames which a busy receiver
+    took late do not count as a pause.
     """
-    longest = now = 0
-    for heard in sound:
-        now = 0 if heard.rms > AUDIBLE else now + 1
-        longest = max(longest, now)
+    longest = current = 0
+    for frame in sound:
+        current = 0 if frame.rms > AUDIBLE else current + 1
+        longest = max(longest, current)
     return longest * _FRAME / RATE
 
 
-def withheld(sound: list[Heard]) -> float:
-    """Seconds between two frames, at most. They come by the clock whatever the agent does, so this
-    is how long the machine kept the listener, and with it the agent, from a processor.
+def longest_delay(sound: list[SoundFrame]) -> float:
+    """Returns the longest time between two frames (s).
+
+    Frames arrive regularly whatever the agent does, so this is how long the machine gave this
+    process, and with it the agent, no processor.
     """
     return max((b.at - a.at for a, b in itertools.pairwise(sound)), default=0.0)
 
@@ -85,8 +92,8 @@ def withheld(sound: list[Heard]) -> float:
 @dataclass
 class Caller:
     room: rtc.Room
-    lines: list[Line] = field(default_factory=list)
-    heard: list[Heard] = field(default_factory=list)
+    lines: list[TranscriptLine] = field(default_factory=list)
+    frames: list[SoundFrame] = field(default_factory=list)
     routes: list[dict[str, Any]] = field(default_factory=list)
     _microphone: "asyncio.Queue[tuple[Samples, asyncio.Future[float]]]" = field(
         default_factory=lambda: asyncio.Queue(maxsize=4)
@@ -94,16 +101,16 @@ class Caller:
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
-    # ── What a person does ───────────────────────────────────────────────────────────────────────
+    # ── Actions of a caller ──────────────────────────────────────────────────────────────────────
 
-    async def hear_out(self, since: float) -> str:
-        """Until the agent has answered what was asked before that moment; the words of it."""
-        await self.until(lambda me: me.said(by_agent=True, since=since))
-        await self.silence()
-        return self.said(by_agent=True, since=since)
+    async def wait_for_answer(self, since: float) -> str:
+        """Waits for the agent's answer to a question asked at `since`, and returns its words."""
+        await self.wait_until(lambda me: me.transcript(by_agent=True, since=since))
+        await self.wait_for_silence()
+        return self.transcript(by_agent=True, since=since)
 
     async def say(self, what: Sentence) -> float:
-        """Speak a recording; returns when its last sound has left (loop time, s)."""
+        """Speaks a recording; returns the time at which its last sound was sent (loop time, s)."""
         done: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         await self._microphone.put((read_wav(what.file), done))
         return await done
@@ -111,8 +118,11 @@ class Caller:
     async def type(self, text: str) -> None:
         await self.room.local_participant.send_text(text, topic=CHAT)
 
-    async def until(self, what: Callable[["Caller"], Any], within: float = 20.0) -> Any:
-        """Wait until something holds; its value. Fails with what was there instead."""
+    async def wait_until(self, what: Callable[["Caller"], Any], within: float = 20.0) -> Any:
+        """Waits until `what` returns a true value, and returns it.
+
+        Fails with the state of the call after `within` seconds.
+        """
         async with self._changed:
             try:
                 async with asyncio.timeout(within):
@@ -121,21 +131,21 @@ class Caller:
             except TimeoutError:
                 raise AssertionError(
                     f"never came; state {self.state!r}, lines {self.lines}, routes {self.routes},"
-                    f" {len(self.heard)} frames heard"
+                    f" {len(self.frames)} frames received"
                 ) from None
             return found
 
-    async def silence(self, seconds: float = 0.6) -> None:
-        """Until the agent has been quiet for so long and listens."""
+    async def wait_for_silence(self, seconds: float = 0.6) -> None:
+        """Waits until the agent listens and has been silent for `seconds`."""
         loop = asyncio.get_running_loop()
         while True:
-            await self.until(lambda me: me.state == "listening")
-            last = next((h.at for h in reversed(self.heard) if h.rms > AUDIBLE), 0.0)
+            await self.wait_until(lambda me: me.state == "listening")
+            last = next((h.at for h in reversed(self.frames) if h.rms > AUDIBLE), 0.0)
             if (rest := last + seconds - loop.time()) <= 0:
                 return
             await asyncio.sleep(rest)
 
-    # ── What a person notices ────────────────────────────────────────────────────────────────────
+    # ── Perceptions of a caller ──────────────────────────────────────────────────────────────────
 
     @property
     def agent(self) -> rtc.RemoteParticipant | None:
@@ -148,28 +158,28 @@ class Caller:
     def state(self) -> str:
         return self.agent.attributes.get(STATE, "") if self.agent else ""
 
-    def said(self, *, by_agent: bool, since: float = 0.0) -> str:
-        """The final lines of one side, from a moment on."""
+    def transcript(self, *, by_agent: bool, since: float = 0.0) -> str:
+        """Returns the final lines of one side after `since` (loop time, s), as one text."""
         lines = (one for one in self.lines if one.is_final and one.at > since)
         return " ".join(one.text for one in lines if one.by_agent == by_agent)
 
     def first_sound(self, since: float) -> float | None:
-        return next((h.at for h in self.heard if h.at > since and h.rms > AUDIBLE), None)
+        return next((h.at for h in self.frames if h.at > since and h.rms > AUDIBLE), None)
 
-    def sound(self, since: float) -> list[Heard]:
-        """All that came from a moment on, from the first audible 10 ms to the last."""
-        came = [h for h in self.heard if h.at > since]
-        audible = [place for place, h in enumerate(came) if h.rms > AUDIBLE]
-        return came[audible[0] : audible[-1] + 1] if audible else []
+    def sound(self, since: float) -> list[SoundFrame]:
+        """Returns the frames after `since` (loop time, s), from the first audible to the last."""
+        frames = [frame for frame in self.frames if frame.at > since]
+        audible = [place for place, frame in enumerate(frames) if frame.rms > AUDIBLE]
+        return frames[audible[0] : audible[-1] + 1] if audible else []
 
-    # ── Plumbing ─────────────────────────────────────────────────────────────────────────────────
+    # ── Connection ───────────────────────────────────────────────────────────────────────────────
 
     def _own(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
 
@@ -181,7 +191,7 @@ class Caller:
             "participant_disconnected",
             "disconnected",
         ):
-            self.room.on(event, lambda *_: self._own(self._tell()))
+            self.room.on(event, lambda *_: self._own(self._notify()))
         self.room.register_text_stream_handler(
             TRANSCRIPTION, lambda reader, who: self._own(self._read(reader, who))
         )
@@ -197,29 +207,29 @@ class Caller:
             async for event in stream:
                 samples = np.frombuffer(event.frame.data, np.int16).copy()
                 rms = float(np.sqrt((samples.astype(np.float32) ** 2).mean()))
-                self.heard.append(Heard(asyncio.get_running_loop().time(), rms, samples))
+                self.frames.append(SoundFrame(asyncio.get_running_loop().time(), rms, samples))
                 if rms > AUDIBLE:
-                    await self._tell()
+                    await self._notify()
         finally:
             await stream.aclose()
 
     async def _read(self, reader: rtc.TextStreamReader, who: str) -> None:
         by_agent = who != self.room.local_participant.identity
         attributes = reader.info.attributes or {}
-        line = Line(by_agent, "", False, asyncio.get_running_loop().time())
+        line = TranscriptLine(by_agent, "", False, asyncio.get_running_loop().time())
         self.lines.append(line)
         async for piece in reader:
             line.text += piece
-            await self._tell()
+            await self._notify()
         line.is_final = by_agent or attributes.get("lk.transcription_final") == "true"
-        await self._tell()
+        await self._notify()
 
     async def _read_route(self, reader: rtc.TextStreamReader) -> None:
         self.routes.append(json.loads(await reader.read_all()))
-        await self._tell()
+        await self._notify()
 
     async def _speak(self, source: rtc.AudioSource) -> None:
-        """A microphone that is always open: room noise, and now and then a sentence."""
+        """Sends room noise without a pause, and each sentence of `say` in its place."""
         loop, noise = asyncio.get_running_loop(), np.random.default_rng(0)
         due = loop.time()
         sentence, done = np.zeros(0, np.int16), None
@@ -239,7 +249,7 @@ class Caller:
 
 @asynccontextmanager
 async def call(url: str, token: str, *, microphone: bool = True) -> AsyncIterator[Caller]:
-    """Join, wait until the agent is there and listens; hang up at the end."""
+    """Joins a room, waits until the agent is there, and hangs up at the end."""
     caller = Caller(rtc.Room())
     caller._attach()
     await caller.room.connect(url, token)
@@ -251,7 +261,9 @@ async def call(url: str, token: str, *, microphone: bool = True) -> AsyncIterato
                 rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE),
             )
             caller._own(caller._speak(source))
-        await caller.until(lambda me: me.state in {"listening", "speaking", "thinking", "idle"}, 30)
+        await caller.wait_until(
+            lambda me: me.state in {"listening", "speaking", "thinking", "idle"}, 30
+        )
         yield caller
     finally:
         for task in list(caller._tasks):
@@ -263,7 +275,7 @@ async def call(url: str, token: str, *, microphone: bool = True) -> AsyncIterato
 
 
 def read_wav(file: Path) -> Samples:
-    """Its samples at RATE, up to the last audible one, so that they end when the speech does."""
+    """Reads a recording's samples at RATE, up to the last audible one, where the speech ends."""
     with wave.open(str(file)) as recording:
         resampler = rtc.AudioResampler(
             recording.getframerate(), RATE, quality=rtc.AudioResamplerQuality.HIGH

@@ -1,4 +1,4 @@
-"""One house for all tests here: they share its processes and sockets, and so one loop."""
+"""Shares one voice stack, and so one event loop, between all tests of this folder."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,12 +8,12 @@ import pytest_asyncio
 
 from llm_router.testing.server import Script
 from tests.contracts.databases import cluster
-from tests.voice.stack import House, running_house
+from tests.voice.stack import VoiceStack, running_stack
 
-__all__ = ["cluster", "house", "shared_house"]
+__all__ = ["cluster", "shared_stack", "stack"]
 
 _STARTING = 600
-"""Seconds: on a fresh machine the first test waits for the LiveKit server to be built."""
+"""Time limit (s): on a fresh machine the first test waits for the LiveKit server to be built."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,15 +24,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def shared_house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    async with running_house(tmp_path_factory.mktemp("house")) as house:
-        yield house
+async def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[VoiceStack]:
+    async with running_stack(tmp_path_factory.mktemp("stack")) as stack:
+        yield stack
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def house(shared_house: House) -> House:
-    """Everything, with both model servers well and nothing asked of them yet."""
-    await shared_house.behave(Script())
-    shared_house.first.requests.clear()
-    shared_house.spare.requests.clear()
-    return shared_house
+async def stack(shared_stack: VoiceStack) -> VoiceStack:
+    """The voice stack, with both model servers well and without requests so far."""
+    await shared_stack.behave(Script())
+    shared_stack.first.requests.clear()
+    shared_stack.spare.requests.clear()
+    return shared_stack

@@ -1,4 +1,4 @@
-"""Which words a recording of the agent holds, by the recogniser that also hears the callers."""
+"""Recognises the words in a recording of the agent, with the recogniser of the embedded STT."""
 
 import difflib
 import re
@@ -20,33 +20,37 @@ _VOCABULARY = """
     question | rabbit | river | saturday | sharp | shopping | street | telephone | thousand
     | tomorrow | warm | water | wednesday | whenever | winter | yesterday
 """
-"""The recogniser is lost on the free speech of espeak-ng, a voice it was never trained on. Told
-that it will hear some of these words, however many and in whatever order, it hears them all: of 126
-that were tried these are the ones which it took for no other, nor any other for them."""
-_ASTRAY = 1e-5
-"""How likely a word is another than the next: enough to hear that it is, if it is."""
+"""The words to recognise. The recogniser was never trained on espeak-ng's voice and cannot follow
+its free speech. With a grammar of these words, in any number and order, it recognises them all: of
+126 words tried, these were never confused with another."""
+_UNEXPECTED = 1e-5
+"""Probability of a word other than the next one; enough to recognise such a word if it is there."""
 
 
-def words_in(sound: Sequence[caller.Heard]) -> list[str]:
-    """The words, in order. Takes a tenth of the time that the sound does."""
+def recognise_words(sound: Sequence[caller.SoundFrame]) -> list[str]:
+    """Returns the words of the vocabulary in a recording, in order.
+
+    It takes a tenth of the recording's duration.
+    """
     decoder = _decoder()
     grammar = f"#JSGF V1.0; grammar words; public <said> = ({_VOCABULARY})+;"
     decoder.add_jsgf_string("words", grammar)
     return _decoded(decoder, sound)
 
 
-def words_of(text: str, sound: Sequence[caller.Heard]) -> list[str]:
-    """The words where it is known what was to be said: any of the text's may be left out or come
-    again, but each is expected after the one before it.
+def recognise_known_words(text: str, sound: Sequence[caller.SoundFrame]) -> list[str]:
+    """Returns the words in a recording of a known text.
+
+    Any word of the text may be missing or repeated, but each is expected after the one before it.
     """
     words, decoder = spoken_words(text), _decoder()
     end = len(words)
     follows = [
-        (at, place + 1, 1.0 if place == at else _ASTRAY, word)
+        (at, place + 1, 1.0 if place == at else _UNEXPECTED, word)
         for at in range(end + 1)
         for place, word in enumerate(words)
     ]
-    ends = [(at, end, _ASTRAY) for at in range(end)]
+    ends = [(at, end, _UNEXPECTED) for at in range(end)]
     decoder.add_fsg("words", decoder.create_fsg("words", 0, end, [*follows, *ends]))
     return _decoded(decoder, sound)
 
@@ -55,10 +59,10 @@ def _decoder() -> Any:
     return pocketsphinx.Decoder(samprate=RATE, loglevel="FATAL", lm=None, cmninit=FIRST_MEAN)
 
 
-def _decoded(decoder: Any, sound: Sequence[caller.Heard]) -> list[str]:
+def _decoded(decoder: Any, sound: Sequence[caller.SoundFrame]) -> list[str]:
     decoder.activate_search("words")
     resampler = rtc.AudioResampler(caller.RATE, RATE)
-    raw = bytearray(np.concatenate([heard.samples for heard in sound]).tobytes())
+    raw = bytearray(np.concatenate([frame.samples for frame in sound]).tobytes())
     decoder.start_utt()
     for frame in [*resampler.push(raw), *resampler.flush()]:
         decoder.process_raw(bytes(frame.data))
@@ -71,11 +75,11 @@ def spoken_words(text: str) -> list[str]:
     return re.findall(r"\w+", text.lower())
 
 
-def mistakes(heard: Sequence[str], said: Sequence[str]) -> int:
-    """Words that are missing, too many, or taken for another."""
-    compared = difflib.SequenceMatcher(None, heard, said, autojunk=False)
+def count_mistakes(recognised: Sequence[str], spoken: Sequence[str]) -> int:
+    """Counts the words that are missing, added, or recognised as another."""
+    compared = difflib.SequenceMatcher(None, recognised, spoken, autojunk=False)
     return sum(
-        max(to - at, said_to - said_at)
-        for what, at, to, said_at, said_to in compared.get_opcodes()
-        if what != "equal"
+        max(end - start, spoken_end - spoken_start)
+        for kind, start, end, spoken_start, spoken_end in compared.get_opcodes()
+        if kind != "equal"
     )

@@ -1,4 +1,4 @@
-"""What the model servers say, and how the first of two fails while the spare is well."""
+"""Replies of the model servers, and the ways in which the first fails while the spare is well."""
 
 import re
 from collections.abc import Mapping
@@ -13,18 +13,18 @@ REPLY = (
     "Wednesday morning, public library. Saturday evening football garden music street. "
     "Hospital parking."
 )
-"""No word comes twice, so that a repetition cannot hide; all are known to the listener of
-recogniser.py; and the stream breaks off where a voice cannot: within a long clause."""
+"""No word comes twice, so that a repetition shows. All are in the vocabulary of recogniser.py. The
+stream breaks off within a long clause, where a voice cannot pause."""
 _BREAKS_AFTER = 8  # words
 
 
 def words(text: str) -> list[str]:
-    """A text as the tokens of a reply, with their spaces."""
+    """Splits a text into the tokens of a reply, with their spaces."""
     return re.findall(r"\s*\S+", text)
 
 
 def by_role(server: FaultyServer, question: Script, result: Script) -> Behaviour:
-    """Answers a question in one way and a tool's result in the other."""
+    """Returns a behaviour that answers a question with one script, a tool's result with another."""
 
     def script(number: int) -> Script:
         after_tool = server.requests[number].messages[-1]["role"] == "tool"
@@ -47,22 +47,24 @@ _WELL = _says(_SPARE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failing:
-    """How the first server fails a question, and how the spare answers it."""
+class FailureCase:
+    """A failure of the first server at a question, and the spare's answer to it."""
 
     title: str
     first: Script
     spare: Script = _WELL
 
-    async def begin(self, first: FaultyServer, spare: FaultyServer) -> None:
-        """From the next request on. A tool's result is answered well by both."""
+    async def apply(self, first: FaultyServer, spare: FaultyServer) -> None:
+        """Sets both servers' behaviour from the next request on; both answer tool results well."""
         await first.behave(by_role(first, self.first, _says(_PRIMARY)))
         await spare.behave(by_role(spare, self.spare, _WELL))
 
 
-FAILINGS: Mapping[str, Failing] = {
-    "hang": Failing(title="hangs before headers", first=Script(fault=Fault.HANG_BEFORE_HEADERS)),
-    "keep_alives": Failing(
+FAILURE_CASES: Mapping[str, FailureCase] = {
+    "hang": FailureCase(
+        title="hangs before headers", first=Script(fault=Fault.HANG_BEFORE_HEADERS)
+    ),
+    "keep_alives": FailureCase(
         title="a role and keep-alives, never a word",
         first=Script(
             raw=[event(chunk({"role": "assistant", "content": ""})), *[b": keep-alive\n\n"] * 100],
@@ -70,21 +72,21 @@ FAILINGS: Mapping[str, Failing] = {
             fault=Fault.STALL_AFTER,
         ),
     ),
-    "drip": Failing(title="drips, a word a second", first=_says(_PRIMARY, fault=Fault.DRIP)),
-    "stall": Failing(
+    "drip": FailureCase(title="drips, a word a second", first=_says(_PRIMARY, fault=Fault.DRIP)),
+    "stall": FailureCase(
         title="stalls in mid-sentence", first=_says(_PRIMARY, fault=Fault.STALL_AFTER)
     ),
-    "reset": Failing(
+    "reset": FailureCase(
         title="is reset in mid-sentence", first=_says(_PRIMARY, fault=Fault.RESET_AFTER)
     ),
-    "error_event": Failing(
+    "error_event": FailureCase(
         title="sends an error in mid-sentence", first=_says(_PRIMARY, fault=Fault.ERROR_EVENT)
     ),
-    "no_finish_reason": Failing(
+    "no_finish_reason": FailureCase(
         title="ends in mid-sentence, without a finish reason",
         first=_says(_PRIMARY, words=words(REPLY)[:_BREAKS_AFTER], fault=Fault.NO_FINISH_REASON),
     ),
-    "half_tool_call": Failing(
+    "half_tool_call": FailureCase(
         title="breaks off within a tool call",
         first=Script(
             words=[],

@@ -1,5 +1,5 @@
-"""The whole path, started once for all tests here: a real LiveKit server, worker and HTTP process,
-and two model servers that do as each test says.
+"""Runs the whole voice stack for tests: a real LiveKit server, a worker, an HTTP process and two
+scripted model servers.
 """
 
 import asyncio
@@ -31,12 +31,12 @@ _PROMPTS = paths.ROOT / "config" / "prompts"
 PHRASES = load_phrases(_PROMPTS / "phrases.toml")
 _LOGS = paths.ROOT / "test-artifacts" / "voice"
 _READY_WITHIN = 300.0
-"""Seconds: the machine may be busy with anything."""
+"""Time limit (s); long, since the machine may be busy."""
 
 
 @dataclass(frozen=True)
-class House:
-    """All that runs. `first` is asked before `spare`."""
+class VoiceStack:
+    """The running stack. The router prefers the model server `first` to `spare`."""
 
     livekit: LiveKit
     ports: Ports
@@ -45,7 +45,7 @@ class House:
     settings: Mapping[str, str] = field(repr=False)
 
     async def manage(self, method: str, path: str, body: Any = None) -> Any:
-        """Ask the management API as its first admin; what it answers."""
+        """Sends a request to the management API as its first admin; returns the answer's JSON."""
         file = Path(self.settings["ADMIN_KEY_FILE"])
         key = (await asyncio.to_thread(file.read_text)).strip()
         address = f"http://127.0.0.1:{self.ports.http_port}/api{path}"
@@ -56,7 +56,7 @@ class House:
         return answer.json() if answer.content else None
 
     async def behave(self, first: Any, spare: Any = None) -> None:
-        """From the next request on; the spare does as the first unless told otherwise."""
+        """Sets the servers' behaviour from the next request on; `spare` defaults to `first`."""
         await self.first.behave(first)
         await self.spare.behave(first if spare is None else spare)
 
@@ -66,7 +66,7 @@ class House:
 
     @asynccontextmanager
     async def call(self, *, microphone: bool = True, greeted: bool = True) -> AsyncIterator[Caller]:
-        """A call in its own room: once the agent has greeted, or as soon as it is there."""
+        """Starts a call in a room of its own, and waits for the agent's greeting if `greeted`."""
         token = mint_token(
             api_key=self.livekit.key,
             api_secret=self.livekit.secret,
@@ -79,16 +79,16 @@ class House:
         )
         async with call(self.livekit.url, token, microphone=microphone) as caller:
             if greeted:
-                await caller.until(lambda me: me.said(by_agent=True) == GREETING, 30)
-                await caller.silence()
+                await caller.wait_until(lambda me: me.transcript(by_agent=True) == GREETING, 30)
+                await caller.wait_for_silence()
             yield caller
 
 
 # ── Processes ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _provided() -> Path:
-    """The LiveKit server's program, with the page built. Fails as set-up would, with its words."""
+def _build_programs() -> Path:
+    """Builds the page and the LiveKit server, and returns its program; fails with the report."""
     try:
         page.build()
         return media_server.provide()
@@ -96,14 +96,16 @@ def _provided() -> Path:
         pytest.fail(failure.report(), pytrace=False)
 
 
-def _ours(service: Service, folder: Path, settings: Mapping[str, str]) -> Service:
-    """The service on this interpreter, in a folder without a .env, with these settings only."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+def _isolated(service: Service, folder: Path, settings: Mapping[str, str]) -> Service:
+    """Returns the service on this interpreter, in a folder without .env, with these settings."""
+    inherited = {
+        name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ
+    }
     return replace(
         service,
         command=("env", "-C", str(folder), sys.executable, *service.command[1:]),
         environ={
-            **kept,
+            **inherited,
             "PYTHONPATH": str(paths.ROOT),
             "PYTHONDONTWRITEBYTECODE": "1",
             **settings,
@@ -142,22 +144,23 @@ def _settings(livekit: LiveKit, ports: Ports, folder: Path) -> dict[str, str]:
         "PAGE_DIR": str(page.SOURCE / "dist"),
         "HTTP_PORT": str(ports.http_port),
         "WORKER_PORT": str(ports.worker_port),
-        # The machine may be busy with anything, and each test is a call.
+        # The machine may be busy, and each test is a call.
         "WORKER_LOAD_LIMIT": "0",
         "WORKER_IDLE_PROCESSES": "2",
         "WORKER_DRAIN_TIMEOUT": "1",
-        # Nothing that one test's servers did is held against the next one's.
+        # Failures of one test's servers must not count against the next test's.
         "SCOREBOARD_FILE": "off",
         "TOKEN_RATE_LIMIT": "1000/minute",
     }
 
 
 @asynccontextmanager
-async def running_house(folder: Path, **settings: str) -> AsyncIterator[House]:
-    """All of it, stopped at the end, with these settings besides. What the processes log is kept in
-    test-artifacts/voice.
+async def running_stack(folder: Path, **settings: str) -> AsyncIterator[VoiceStack]:
+    """Starts the stack, with `settings` in addition to the usual ones, and stops it at the end.
+
+    The processes write their logs to test-artifacts/voice.
     """
-    program = await asyncio.to_thread(_provided)
+    program = await asyncio.to_thread(_build_programs)
     _LOGS.mkdir(parents=True, exist_ok=True)
     ports = free_ports()
     livekit = LiveKit(
@@ -170,35 +173,40 @@ async def running_house(folder: Path, **settings: str) -> AsyncIterator[House]:
         processes = Supervisor(_LOGS)
         stack.push_async_callback(processes.stop)
         await processes.start(livekit_service(program, livekit, ports))
-        # Nobody but the server we started knows this secret: a stranger on the port is found out.
+        # Only the server started here knows this secret, so another one on the port is detected.
         async with LiveKitServer(livekit.url, livekit.key, livekit.secret) as server:
             await server.check()
         yield await stack.enter_async_context(
-            _moved_in(livekit, ports, folder, processes, **settings)
+            _serving(livekit, ports, folder, processes, **settings)
         )
 
 
 @asynccontextmanager
-async def running_beside(house: House, folder: Path, **settings: str) -> AsyncIterator[House]:
-    """Another worker and HTTP process at the same LiveKit server, with these settings besides."""
+async def running_beside(
+    stack: VoiceStack, folder: Path, **settings: str
+) -> AsyncIterator[VoiceStack]:
+    """Starts another worker and HTTP process at the same LiveKit server, with more `settings`."""
     logs = _LOGS / folder.name
     logs.mkdir(parents=True, exist_ok=True)
     processes = Supervisor(logs)
     try:
-        async with _moved_in(house.livekit, free_ports(), folder, processes, **settings) as beside:
+        async with _serving(stack.livekit, free_ports(), folder, processes, **settings) as beside:
             yield beside
     finally:
         await processes.stop()
 
 
 @asynccontextmanager
-async def _moved_in(
+async def _serving(
     livekit: LiveKit, ports: Ports, folder: Path, processes: Supervisor, **settings: str
-) -> AsyncIterator[House]:
-    """The worker, the HTTP process and two model servers; `processes` stops the former."""
+) -> AsyncIterator[VoiceStack]:
+    """Starts the worker, the HTTP process and two model servers.
+
+    The caller stops `processes`, which runs the first two.
+    """
     async with FaultyServer() as first, FaultyServer() as spare:
         _write_connections(folder, first, spare)
         settings = {**_settings(livekit, ports, folder), **settings}
         services = patchbay_services(livekit, ports)
-        await processes.start(*(_ours(service, folder, settings) for service in services))
-        yield House(livekit, ports, first, spare, settings)
+        await processes.start(*(_isolated(service, folder, settings) for service in services))
+        yield VoiceStack(livekit, ports, first, spare, settings)

@@ -1,4 +1,4 @@
-"""The page in a real browser, talking to the real agent with a recording for a microphone."""
+"""The page in a real browser calls the real agent, with a recording for a microphone."""
 
 import shutil
 import wave
@@ -14,16 +14,16 @@ from deploy import paths
 from llm_router.testing.server import Fault, Script
 from tests.voice.caller import RATE, read_wav, sentence
 from tests.voice.replies import words
-from tests.voice.stack import House
+from tests.voice.stack import VoiceStack
 
 SPOKEN, TYPED = "We open at nine on Saturday.", "It is twelve euros."
 PICTURE = paths.ROOT / "test-artifacts" / "page.png"
 AUDIBLE = 0.02
-"""Root mean square of the agent's sound at its loudest, as the page itself measures it."""
+"""Threshold for the highest RMS of the agent's sound, as the page measures it."""
 SOON = 30_000
 _BEFORE = 5
-"""Seconds of silence before the recording speaks: it starts when the microphone is opened, and
-the call has to be up by then."""
+"""Silence before the recording's speech (s): the recording starts when the microphone is opened,
+and the call must be established by then."""
 _FLAGS = [
     "--no-sandbox",  # containers run as root
     "--disable-gpu",
@@ -34,7 +34,7 @@ _FLAGS = [
 
 
 def microphone(name: str, folder: Path) -> list[str]:
-    """Flags for a microphone that says a sentence once."""
+    """Returns the browser flags for a microphone that plays a sentence once."""
     recording = folder / "microphone.wav"
     silence = np.zeros(_BEFORE * RATE, np.int16)
     with wave.open(str(recording), "wb") as file:
@@ -50,8 +50,8 @@ def microphone(name: str, folder: Path) -> list[str]:
 
 
 @asynccontextmanager
-async def browser(house: House, profile: Path, flags: list[str]) -> AsyncIterator[Page]:
-    """The agent's page, in the system's own Chromium."""
+async def browser(stack: VoiceStack, profile: Path, flags: list[str]) -> AsyncIterator[Page]:
+    """Opens the agent's page in the system's Chromium."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         pytest.fail("Chromium is not installed: apt install chromium", pytrace=False)
@@ -68,16 +68,18 @@ async def browser(house: House, profile: Path, flags: list[str]) -> AsyncIterato
             errors: list[str] = []
             page.on("pageerror", lambda error: errors.append(str(error)))
             page.set_default_timeout(SOON)
-            await page.goto(f"http://127.0.0.1:{house.ports.http_port}/")
+            await page.goto(f"http://127.0.0.1:{stack.ports.http_port}/")
             yield page
             assert errors == []
         finally:
             await context.close()
 
 
-async def test_a_visitor_speaks_and_types_and_is_answered(house: House, tmp_path: Path) -> None:
-    await house.behave(Script(words=words(SPOKEN), fault=Fault.EMPTY), Script(words=words(SPOKEN)))
-    async with browser(house, tmp_path, microphone("what_time", tmp_path)) as page:
+async def test_a_visitor_speaks_and_types_and_gets_answers(
+    stack: VoiceStack, tmp_path: Path
+) -> None:
+    await stack.behave(Script(words=words(SPOKEN), fault=Fault.EMPTY), Script(words=words(SPOKEN)))
+    async with browser(stack, tmp_path, microphone("what_time", tmp_path)) as page:
         await page.get_by_test_id("talk").click()
         log = page.get_by_test_id("log")
         mine = log.locator("[data-who=caller][data-final=true]")
@@ -87,7 +89,7 @@ async def test_a_visitor_speaks_and_types_and_is_answered(house: House, tmp_path
         await expect(answer.locator(".pb-note")).to_contain_text("spare", timeout=SOON)
         assert await page.evaluate("window.patchbay.peak") > AUDIBLE
 
-        await house.behave(Script(words=words(TYPED)))
+        await stack.behave(Script(words=words(TYPED)))
         await page.get_by_test_id("text").fill("What is the fee?")
         await page.get_by_test_id("send").click()
         await expect(mine.last).to_contain_text("What is the fee?", timeout=SOON)
@@ -97,11 +99,11 @@ async def test_a_visitor_speaks_and_types_and_is_answered(house: House, tmp_path
         await page.screenshot(path=PICTURE)
 
 
-async def test_a_visitor_without_a_microphone_is_told_so_and_types(
-    house: House, tmp_path: Path
+async def test_a_visitor_without_a_microphone_sees_a_notice_and_types(
+    stack: VoiceStack, tmp_path: Path
 ) -> None:
-    await house.behave(Script(words=words(TYPED)))
-    async with browser(house, tmp_path, []) as page:
+    await stack.behave(Script(words=words(TYPED)))
+    async with browser(stack, tmp_path, []) as page:
         await page.get_by_test_id("talk").click()
         notice = page.get_by_test_id("notice")
         await expect(notice).to_contain_text("go on by typing", timeout=SOON)
@@ -109,4 +111,4 @@ async def test_a_visitor_without_a_microphone_is_told_so_and_types(
         await page.get_by_test_id("send").click()
         answer = page.get_by_test_id("log").locator("[data-who=agent]").filter(has_text=TYPED)
         await expect(answer.locator(".pb-text")).to_have_text(TYPED, timeout=SOON)
-    assert house.first.requests[-1].messages[-1]["content"] == "What is the fee?"
+    assert stack.first.requests[-1].messages[-1]["content"] == "What is the fee?"

@@ -1,4 +1,4 @@
-"""The listener hears what the voice says, and what it says too often or not at all."""
+"""The recogniser finds the words of the voice, with those repeated, swapped or left out."""
 
 import numpy as np
 import pytest
@@ -6,12 +6,17 @@ from livekit import rtc
 
 from agent import tts
 from agent.speech.tts import TTSOptions
-from tests.voice.caller import RATE, Heard
-from tests.voice.recogniser import mistakes, spoken_words, words_in, words_of
+from tests.voice.caller import RATE, SoundFrame
+from tests.voice.recogniser import (
+    count_mistakes,
+    recognise_known_words,
+    recognise_words,
+    spoken_words,
+)
 from tests.voice.replies import REPLY
 
 
-async def said(text: str) -> list[Heard]:
+async def speak(text: str) -> list[SoundFrame]:
     voice = tts.load("embedded", TTSOptions())
     resampler = rtc.AudioResampler(voice.sample_rate, RATE)
     async with voice.stream() as stream:
@@ -20,7 +25,7 @@ async def said(text: str) -> list[Heard]:
         frames = [part async for audio in stream for part in resampler.push(audio.frame)]
     await voice.aclose()
     frames += resampler.flush()
-    return [Heard(0.0, 0.0, np.frombuffer(frame.data, np.int16)) for frame in frames]
+    return [SoundFrame(0.0, 0.0, np.frombuffer(frame.data, np.int16)) for frame in frames]
 
 
 @pytest.mark.parametrize(
@@ -34,8 +39,8 @@ async def said(text: str) -> list[Heard]:
     ],
     ids=["as it is", "a word twice", "a word left out", "two words swapped", "all of it twice"],
 )
-async def test_every_word_that_the_voice_says_is_heard(text: str) -> None:
-    assert words_in(await said(text)) == spoken_words(text)
+async def test_every_word_of_the_vocabulary_is_recognised(text: str) -> None:
+    assert recognise_words(await speak(text)) == spoken_words(text)
 
 
 KNOWN = "Students get ten percent off all repairs when they show their card."
@@ -52,12 +57,12 @@ KNOWN = "Students get ten percent off all repairs when they show their card."
     ],
     ids=["as it is", "a word twice", "two words twice", "a word left out", "all of it twice"],
 )
-async def test_of_a_known_text_every_word_is_heard_whatever_it_is(text: str) -> None:
-    assert words_of(KNOWN, await said(text)) == spoken_words(text)
+async def test_every_word_of_a_known_text_is_recognised(text: str) -> None:
+    assert recognise_known_words(KNOWN, await speak(text)) == spoken_words(text)
 
 
 @pytest.mark.parametrize(
-    ("heard", "count"),
+    ("recognised", "count"),
     [
         ("one two three", 0),
         ("one three", 1),
@@ -66,7 +71,5 @@ async def test_of_a_known_text_every_word_is_heard_whatever_it_is(text: str) -> 
         ("", 3),
     ],
 )
-async def test_mistakes_are_words_missing_too_many_or_taken_for_another(
-    heard: str, count: int
-) -> None:
-    assert mistakes(heard.split(), ["one", "two", "three"]) == count
+async def test_mistakes_are_missing_added_or_confused_words(recognised: str, count: int) -> None:
+    assert count_mistakes(recognised.split(), ["one", "two", "three"]) == count

@@ -1,43 +1,45 @@
-"""Typing in the room of a call."""
+"""Text chat in the room of a call."""
 
 import asyncio
 
 from llm_router.testing.server import Fault, Script
 from tests.voice.caller import sentence
 from tests.voice.replies import words
-from tests.voice.stack import House
+from tests.voice.stack import VoiceStack
 
 ANSWER = "It is twelve euros."
 
 
-async def test_a_typed_question_is_answered_in_writing(house: House) -> None:
-    await house.behave(Script(words=words(ANSWER), fault=Fault.EMPTY), Script(words=words(ANSWER)))
-    async with house.call(microphone=False) as caller:
+async def test_a_typed_question_is_answered_in_writing(stack: VoiceStack) -> None:
+    await stack.behave(Script(words=words(ANSWER), fault=Fault.EMPTY), Script(words=words(ANSWER)))
+    async with stack.call(microphone=False) as caller:
         await caller.type("What is the fee?")
-        route = await caller.until(lambda me: me.routes and me.routes[0])
-        await caller.until(lambda me: ANSWER in me.said(by_agent=True))
-    assert house.spare.requests[-1].messages[-1]["content"] == "What is the fee?"
+        route = await caller.wait_until(lambda me: me.routes and me.routes[0])
+        await caller.wait_until(lambda me: ANSWER in me.transcript(by_agent=True))
+    assert stack.spare.requests[-1].messages[-1]["content"] == "What is the fee?"
     assert route["connection"] == "spare"
 
 
-async def test_a_question_typed_before_the_greeting_is_answered_too(house: House) -> None:
-    await house.behave(Script(words=words(ANSWER)))
-    async with house.call(microphone=False, greeted=False) as caller:
+async def test_a_question_typed_before_the_greeting_is_answered_too(stack: VoiceStack) -> None:
+    await stack.behave(Script(words=words(ANSWER)))
+    async with stack.call(microphone=False, greeted=False) as caller:
         asked = asyncio.get_running_loop().time()
         await caller.type("What is the fee?")
-        await caller.until(lambda me: me.said(by_agent=True, since=asked).endswith(ANSWER))
-        await caller.until(lambda me: me.first_sound(since=asked))
+        await caller.wait_until(
+            lambda me: me.transcript(by_agent=True, since=asked).endswith(ANSWER)
+        )
+        await caller.wait_until(lambda me: me.first_sound(since=asked))
 
 
-async def test_typing_and_speaking_are_one_conversation(house: House) -> None:
-    await house.behave(Script(words=words(ANSWER)))
-    async with house.call() as caller:
+async def test_typing_and_speaking_are_one_conversation(stack: VoiceStack) -> None:
+    await stack.behave(Script(words=words(ANSWER)))
+    async with stack.call() as caller:
         await caller.type("What is the fee?")
-        await caller.until(lambda me: ANSWER in me.said(by_agent=True))
-        await caller.silence()
+        await caller.wait_until(lambda me: ANSWER in me.transcript(by_agent=True))
+        await caller.wait_for_silence()
         asked = await caller.say(sentence("what_time"))
-        await caller.until(lambda me: me.said(by_agent=True, since=asked))
-        assert caller.said(by_agent=True, since=asked) == ANSWER
-    said = [message["content"] for message in house.first.requests[-1].messages]
+        await caller.wait_until(lambda me: me.transcript(by_agent=True, since=asked))
+        assert caller.transcript(by_agent=True, since=asked) == ANSWER
+    said = [message["content"] for message in stack.first.requests[-1].messages]
     assert said[-3:-1] == ["What is the fee?", ANSWER]
-    assert sentence("what_time").is_heard_in(said[-1])
+    assert sentence("what_time").is_recognised_in(said[-1])

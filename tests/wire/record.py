@@ -1,8 +1,8 @@
-"""Record what a real server sends for every exchange, and keep it in tests/wire/<server>/.
+"""Records the bytes that a real server sends in every exchange, in tests/wire/<server>/.
 
     python tests/wire/record.py llama_cpp
 
-Builds the server first if it is not there yet. What it answers is checked before it is kept.
+Builds the server first if it is missing. An answer is checked before it is saved.
 """
 
 import argparse
@@ -18,11 +18,14 @@ from tests.live.engines import Engine, running
 from tests.live.exchanges import EXCHANGES, Exchange
 from tests.live.kinds import KINDS, SERVERS, Kind
 from tests.live.receptionist import answer
-from tests.wire.recording import Recording, listening_in
+from tests.wire.recording import Recording, recording_proxy
 
 
 async def record(kind: Kind) -> bool:
-    """Whether all was as expected; what was not is not kept."""
+    """Records every exchange of a server; returns whether all answers were as expected.
+
+    An unexpected answer is not saved.
+    """
     as_expected = True
     for slow in (False, True):
         with tempfile.TemporaryDirectory() as folder:
@@ -32,7 +35,7 @@ async def record(kind: Kind) -> bool:
                         continue
                     recording = await _record(engine, exchange)
                     if recording:
-                        print(f"kept: {recording.save(kind.name, name)}")
+                        print(f"saved: {recording.save(kind.name, name)}")
                     as_expected &= recording is not None
     return as_expected
 
@@ -40,7 +43,7 @@ async def record(kind: Kind) -> bool:
 async def _record(engine: Engine, exchange: Exchange) -> Recording | None:
     recording = Recording(f"{engine.kind.name} {version(engine.kind.engine)}")
     async with (
-        listening_in(engine.base_url, recording.begin) as url,
+        recording_proxy(engine.base_url, recording.start_answer) as url,
         engine.provider(base_url=url, **exchange.fields) as provider,
     ):
         found = await answer(

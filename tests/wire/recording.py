@@ -1,4 +1,4 @@
-"""What a server sent, byte for byte, in the pieces in which it came; and a server that sends it."""
+"""Recordings of the bytes that a server sent, piece by piece, and a server that replays them."""
 
 import asyncio
 import json
@@ -13,32 +13,32 @@ from urllib.parse import urlsplit
 FOLDER = Path(__file__).parent
 
 
-Hear = Callable[[bytes], object]
+OnPiece = Callable[[bytes], object]
 
 
 @dataclass(slots=True)
 class Recording:
-    """`server`: which, in which version. What it sent to each request in turn, with the route that
-    was asked.
-    """
+    """The answers of one server to the requests of one exchange."""
 
     server: str
+    """Name and version of the server."""
     answers: list[tuple[str, list[bytes]]] = field(default_factory=list)
+    """Route and received pieces of each request's answer, in order."""
 
-    def begin(self, route: str) -> Hear:
-        """Another request; whoever is told what comes of it."""
+    def start_answer(self, route: str) -> OnPiece:
+        """Starts the answer to another request; returns the callback for each piece of it."""
         pieces: list[bytes] = []
         self.answers.append((route, pieces))
         return pieces.append
 
     def cut(self, cut: Callable[[Sequence[bytes]], Sequence[bytes]]) -> "Recording":
-        """The same bytes in other pieces."""
+        """Returns a recording of the same bytes, in other pieces."""
         return Recording(self.server, [(route, [*cut(pieces)]) for route, pieces in self.answers])
 
     def save(self, kind: str, exchange: str) -> Path:
         file = FOLDER / kind / f"{exchange}.json"
         file.parent.mkdir(exist_ok=True)
-        # A character may be cut between two pieces: its halves are kept as escapes.
+        # A character may be cut between two pieces: its halves are saved as escapes.
         answers = [
             [route, [piece.decode(errors="surrogateescape") for piece in pieces]]
             for route, pieces in self.answers
@@ -47,27 +47,28 @@ class Recording:
         return file
 
 
-def recorded() -> Sequence[tuple[str, str]]:
-    """Kind and exchange of each recording there is."""
+def list_recordings() -> Sequence[tuple[str, str]]:
+    """Lists the kind of server and the exchange of each recording."""
     return sorted((file.parent.name, file.stem) for file in FOLDER.glob("*/*.json"))
 
 
-def load(kind: str, exchange: str) -> Recording:
-    kept = json.loads((FOLDER / kind / f"{exchange}.json").read_text())
+def load_recording(kind: str, exchange: str) -> Recording:
+    saved = json.loads((FOLDER / kind / f"{exchange}.json").read_text())
     answers = [
         (route, [piece.encode(errors="surrogateescape") for piece in pieces])
-        for route, pieces in kept["answers"]
+        for route, pieces in saved["answers"]
     ]
-    return Recording(kept["server"], answers)
+    return Recording(saved["server"], answers)
 
 
 @asynccontextmanager
-async def replaying(recording: Recording) -> AsyncIterator[str]:
-    """The address of a server that sends what was recorded, to whoever asks the same route; after
-    the last answer it hangs up.
+async def replay_server(recording: Recording) -> AsyncIterator[str]:
+    """Runs a server that replays a recording to requests of the same routes; yields its address.
+
+    It closes the connection after the last answer.
     """
-    left = [*recording.answers]
-    _, last = left[-1]
+    remaining = [*recording.answers]
+    _, last = remaining[-1]
 
     async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         pieces: Sequence[bytes] = ()
@@ -75,8 +76,8 @@ async def replaying(recording: Recording) -> AsyncIterator[str]:
             head = await reader.readuntil(b"\r\n\r\n")
             if length := re.search(rb"content-length: *(\d+)", head, re.IGNORECASE):
                 await reader.readexactly(int(length[1]))
-            place = [route for route, _ in left].index(_route(head))
-            _, pieces = left.pop(place)
+            place = [route for route, _ in remaining].index(_route(head))
+            _, pieces = remaining.pop(place)
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()
@@ -86,28 +87,32 @@ async def replaying(recording: Recording) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def listening_in(base_url: str, begin: Callable[[str], Hear]) -> AsyncIterator[str]:
-    """An address that leads to that one. For each request `begin` is told its route, and whom it
-    returns what comes of it, piece by piece.
+async def recording_proxy(
+    base_url: str, on_request: Callable[[str], OnPiece]
+) -> AsyncIterator[str]:
+    """Runs a proxy to `base_url` and yields its address.
+
+    It calls `on_request` with the route of each request, and the callback that this returns with
+    each piece of the answer.
     """
     address = urlsplit(base_url)
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        hear: Hear = bytes  # nothing was asked yet
+        on_piece: OnPiece = bytes  # ignores pieces until the first request
 
-        def ask(piece: bytes) -> None:
-            nonlocal hear
+        def pass_request(piece: bytes) -> None:
+            nonlocal on_piece
             if route := _route(piece):
-                hear = begin(route)
+                on_piece = on_request(route)
 
-        def tell(piece: bytes) -> None:
-            hear(piece)
+        def pass_answer(piece: bytes) -> None:
+            on_piece(piece)
 
-        with suppress(ConnectionError):  # it was killed
+        with suppress(ConnectionError):  # the server was killed
             theirs, ours = await asyncio.open_connection(address.hostname, address.port)
             both = [
-                asyncio.create_task(_pass_on(reader, ours, ask)),
-                asyncio.create_task(_pass_on(theirs, writer, tell)),
+                asyncio.create_task(_relay(reader, ours, pass_request)),
+                asyncio.create_task(_relay(theirs, writer, pass_answer)),
             ]
             try:
                 await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
@@ -120,19 +125,19 @@ async def listening_in(base_url: str, begin: Callable[[str], Hear]) -> AsyncIter
 
 
 def _route(request: bytes) -> str:
-    """Of a request's head; empty for what is none."""
+    """Returns the route in the head of a request; empty for bytes that do not begin one."""
     found = re.match(rb"[A-Z]+ (\S+) HTTP/1.1\r\n", request)
     return found[1].decode() if found else ""
 
 
-async def _pass_on(
+async def _relay(
     source: asyncio.StreamReader,
     target: asyncio.StreamWriter,
-    hear: Hear,
+    on_piece: OnPiece,
 ) -> None:
     with suppress(ConnectionError):
         while piece := await source.read(1 << 16):
-            hear(piece)
+            on_piece(piece)
             target.write(piece)
             await target.drain()
 
@@ -142,7 +147,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @asynccontextmanager
 async def _serving(serve: Serve) -> AsyncIterator[int]:
-    """The port where each connection is served, and then closed; all of them at the end."""
+    """Runs a server that closes each connection once served; yields its port."""
     serving: set[asyncio.Task[None]] = set()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
