@@ -11,7 +11,8 @@ from llm_router.connections.record import Connection
 from llm_router.connections.store import ConnectionStore, Query
 from llm_router.discovery.discover import DiscoveryResult
 from llm_router.errors import ConflictError
-from llm_router.sync.connections import ACTIVE, told_apart
+from llm_router.sync.names import disambiguate
+from llm_router.sync.subscription import ACTIVE
 
 
 class DemoConnection(BaseModel):
@@ -71,7 +72,7 @@ def demo_router(
     async def demo() -> Demo:
         """Describes the agent: its name, its language and the connections that answer."""
         page = await store.find(WORKER, ACTIVE)
-        asked = found.replaced_by(told_apart(page.items))
+        asked = found.replaced_by(disambiguate(page.items))
         shown = [c for c in asked.connections if c.is_active and c.use_in_livekit]
         if not is_demo:
             shown = [c for c in shown if not c.version or c.visibility == "everyone"]

@@ -25,7 +25,7 @@ from llm_router.integrations.livekit import RouterLLM
 from llm_router.options import PatienceOptions, RouterOptions
 from llm_router.routing.events import Observer
 from llm_router.routing.phrases import Phrases
-from llm_router.stored_router import Known, StoreOptions, open_stored_router
+from llm_router.stored_router import KnownConnections, StoreOptions, open_stored_router
 from llm_router.telemetry.opentelemetry import OpenTelemetryObserver
 from llm_router.telemetry.prometheus import PrometheusObserver
 
@@ -43,7 +43,7 @@ class JobResources:
     engines: Engines
     phrases: Phrases
     instructions: str
-    known: Known
+    known: KnownConnections
     """Connections as they were when the process started."""
     tracing: TracerProvider | None
     observers: tuple[Observer, ...]
@@ -57,7 +57,7 @@ def prewarm(process: JobProcess) -> None:
         engines=load_engines(settings),
         phrases=load_phrases(settings.phrases_file),
         instructions=settings.assistant_prompt_file.read_text(encoding="utf-8"),
-        known=asyncio.run(stored_router.look(store_options(settings), environment())),
+        known=asyncio.run(stored_router.load_known(store_options(settings), environment())),
         tracing=_start_tracing(settings),
         observers=_observers(settings),
     )

@@ -131,13 +131,13 @@ async def _check(settings: Settings) -> None:
         raise SettingsError(f"ASSISTANT_PROMPT_FILE: there is no {settings.assistant_prompt_file}")
     job.load_engines(settings)
     options = job.store_options(settings)
-    await stored_router.set_up(options)
-    known = await stored_router.look(options, environment())
+    await stored_router.prepare_database(options)
+    known = await stored_router.load_known(options, environment())
     async with open_router(known.found.connections, policy=settings.router_policy):
         """Opened and closed only to find an unknown policy or provider."""
-    for line in known.asked.describe():
+    for line in known.selected.describe():
         _logger.info("connection %s", line)
-    for warning in known.asked.warnings:
+    for warning in known.selected.warnings:
         _logger.warning(warning)
 
 

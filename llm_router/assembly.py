@@ -1,9 +1,8 @@
-"""open_router: plain options in, the object graph out, closed together."""
+"""open_router: builds a router and everything it needs from plain values, and closes it all."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 
 from llm_router.clock import Clock, SystemClock
 from llm_router.connections.record import Connection
@@ -13,7 +12,6 @@ from llm_router.options import RouterOptions
 from llm_router.plugins import Plugins
 from llm_router.routing.events import (
     EndpointObserver,
-    EndpointState,
     LogObserver,
     Observer,
     Observers,
@@ -23,17 +21,17 @@ from llm_router.routing.phrases import Phrases
 from llm_router.routing.policies.base import CreatePolicy
 from llm_router.routing.pool import Pool
 from llm_router.routing.router import Router
-from llm_router.sync.connections import EndpointSet, StoreSubscription
-from llm_router.sync.limits import Tally
-from llm_router.sync.queues import QueueWatch
+from llm_router.sync.endpoints import EndpointSet
+from llm_router.sync.limits import LimitSync
+from llm_router.sync.queues import QueueMonitor
 from llm_router.sync.scoreboard.base import Scoreboard
-from llm_router.sync.scoreboard.keeper import Keeper
+from llm_router.sync.scoreboard.sync import ScoreboardSync
+from llm_router.sync.subscription import StoreFollower, StoreSubscription
+from llm_router.telemetry.endpoint_states import EndpointReporter
 
 __all__ = ["POLICIES", "open_router"]
 
 POLICIES: Plugins[CreatePolicy] = Plugins("llm_router.routing.policies", "policy")
-_WATCH_EVERY = 1.0
-"""Seconds between two looks at the endpoints for those who draw them."""
 
 
 @asynccontextmanager
@@ -49,29 +47,53 @@ async def open_router(
     guard: AddressGuard | None = None,
     clock: Clock | None = None,
 ) -> AsyncIterator[Router]:
-    """A router over `connections`; the end of the block closes it, its streams and HTTP clients.
+    """Opens a router over `connections`.
 
-    `policy` orders them: a name, or names by the pool that a request asks for, of which `default`
-    serves the rest.
-    With a `scoreboard`, which stays open, it starts from what other processes have learnt and tells
-    them what it learns; with `counters`, their limits are kept together with other processes; with
-    a `guard`, nothing is dialled that it refuses.
+    The end of the block closes it, with its streams, background tasks and HTTP clients.
 
-    Raises ConfigurationError, with nothing started, for an unknown policy or provider (listing the
-    known) and for connections that share a name or an id. Of stored ones, those that cannot be
-    used are left out and logged; StoreError if the store cannot be read to begin with.
+    `policy` orders the endpoints: the name of one policy, or names by the pool that a request
+    chooses, where `default` serves every other pool. With a `scoreboard`, the router starts from
+    what other processes have measured and shares its own measurements; the caller closes the
+    scoreboard. With `counters`, the connections' limits are counted together with other processes.
+    With a `guard`, only addresses that it allows are dialled.
+
+    Raises ConfigurationError, with nothing started, for an unknown policy or provider (the message
+    lists the known ones) and for connections that share a name or an id. Stored connections that
+    cannot be used are left out and logged. Raises StoreError if the store cannot be read at the
+    start.
     """
-    clock, options = clock or SystemClock(), options or RouterOptions()
-    named = {"default": policy} if isinstance(policy, str) else {"default": "latency", **policy}
-    policies = {pool: POLICIES.load(name)() for pool, name in named.items()}
+    clock = clock or SystemClock()
+    options = options or RouterOptions()
+    names = {"default": policy} if isinstance(policy, str) else {"default": "latency", **policy}
+    policies = {pool: POLICIES.load(name)() for pool, name in names.items()}
     async with AsyncExitStack() as stack:
         pool = Pool([], policies["default"], options.target, by_pool=policies)
-        live = EndpointSet(pool, clock, options.breaker, guard)
-        stack.push_async_callback(live.aclose)
+        guarded = connections.guard if isinstance(connections, StoreSubscription) else None
+        endpoints = EndpointSet(pool, clock, options.breaker, guard=guard, guarded=guarded)
+        stack.push_async_callback(endpoints.aclose)
         if isinstance(connections, StoreSubscription):
-            await live.follow(connections)
-        elif refused := live.put(_by_key(connections)):
+            follower = StoreFollower(connections, endpoints, clock)
+            stack.push_async_callback(follower.aclose)
+            await follower.start()
+        elif refused := endpoints.set_connections(_by_key(connections)):
             raise next(iter(refused.values()))
+        async with asyncio.TaskGroup() as starting:  # side by side, since a caller may be waiting
+            if scoreboard:
+                scoreboard_sync = ScoreboardSync(scoreboard, lambda: pool.endpoints, clock)
+                stack.push_async_callback(scoreboard_sync.aclose)
+                starting.create_task(scoreboard_sync.start())
+            if counters:
+                limit_sync = LimitSync(counters, endpoints.limits, clock)
+                stack.push_async_callback(limit_sync.aclose)
+                starting.create_task(limit_sync.start())
+        if options.queue_poll:
+            queues = QueueMonitor(lambda: pool.endpoints, options.queue_poll, clock)
+            stack.push_async_callback(queues.aclose)
+            queues.start()
+        if any(isinstance(observer, EndpointObserver) for observer in observers):
+            reporter = EndpointReporter(lambda: pool.endpoints, Observers(observers), clock)
+            stack.push_async_callback(reporter.aclose)
+            reporter.start()
         router = Router(
             pool,
             options,
@@ -79,56 +101,19 @@ async def open_router(
             phrases=phrases,
             observers=(LogObserver(), *observers),
         )
-        async with asyncio.TaskGroup() as starting:  # side by side: a caller waits
-            if scoreboard:
-                keeper = Keeper(scoreboard, lambda: router.pool.endpoints, clock)
-                stack.push_async_callback(keeper.aclose)
-                starting.create_task(keeper.start())
-            if counters:
-                tally = Tally(counters, live.limits, clock)
-                stack.push_async_callback(tally.aclose)
-                starting.create_task(tally.start())
-            if options.queue_poll:
-                queues = QueueWatch(lambda: router.pool.endpoints, options.queue_poll, clock)
-                stack.push_async_callback(queues.aclose)
-                starting.create_task(queues.start())
-        if any(isinstance(observer, EndpointObserver) for observer in observers):
-            watching = asyncio.create_task(_watch(router, Observers(observers)))
-            stack.push_async_callback(_end, watching)
         stack.push_async_callback(router.aclose)
         yield router
 
 
 def _by_key(connections: Sequence[Connection]) -> dict[str, Connection]:
-    for what in ("name", "id"):
-        given = [value for connection in connections if (value := getattr(connection, what))]
-        if twice := {value for value in given if given.count(value) > 1}:
+    """Returns the connections by id, or by name where they have none.
+
+    Raises ConfigurationError if two of them share a name or an id.
+    """
+    for field in ("name", "id"):
+        given = [value for connection in connections if (value := getattr(connection, field))]
+        if repeated := {value for value in given if given.count(value) > 1}:
             raise ConfigurationError(
-                f"two connections have the {what} {min(twice)!r}; {what}s must differ"
+                f"two connections have the {field} {min(repeated)!r}; {field}s must differ"
             )
     return {connection.id or connection.name: connection for connection in connections}
-
-
-async def _watch(router: Router, observers: Observers) -> None:
-    names: set[str] = set()
-    try:
-        while True:
-            now = router.clock.now()
-            states = [e.state(now) for e in router.pool.endpoints]
-            gone = names - {state.connection for state in states}
-            observers.endpoints_sampled([*states, *map(_idle, sorted(gone))])
-            names = {state.connection for state in states}
-            await router.clock.sleep(_WATCH_EVERY)
-    finally:
-        states = [e.state(router.clock.now()) for e in router.pool.endpoints]
-        observers.endpoints_sampled([replace(state, in_flight=0) for state in states])
-
-
-def _idle(name: str) -> EndpointState:
-    """What is drawn last of one that was removed."""
-    return EndpointState(connection=name, breaker="closed", in_flight=0)
-
-
-async def _end(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.wait([task])

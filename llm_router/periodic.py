@@ -37,8 +37,9 @@ class OutageLog:
 class PeriodicTask:
     """Runs `step` every `every` seconds, in a task that it owns from `start` to `aclose`.
 
-    Steps never overlap. A step that raises StoreError is repeated at the next turn and logged to
-    `outage`. Any other exception is a bug: it is logged and ends the task, but not the process.
+    Steps never overlap. With an `outage` log, a step may raise StoreError: it is logged there, and
+    the next step begins after the usual pause. Any other exception is a bug: it is logged and ends
+    the task, but not the process.
     """
 
     def __init__(
@@ -46,9 +47,9 @@ class PeriodicTask:
         step: Callable[[], Awaitable[None]],
         clock: Clock,
         every: float,
-        outage: OutageLog,
         *,
         name: str,
+        outage: OutageLog | None = None,
     ) -> None:
         self._step = step
         self._clock = clock
@@ -68,13 +69,24 @@ class PeriodicTask:
         """Begins the next step now instead of at the end of the pause."""
         self._wake.set()
 
+    async def step_once(self) -> None:
+        """Runs one step now, after the one that may be running. Logs StoreError as an outage."""
+        async with self._stepping:
+            try:
+                await self._step()
+            except StoreError as error:
+                self._failed(error)
+            else:
+                if self._outage:
+                    self._outage.succeeded()
+
     async def step_within(self, seconds: float) -> None:
         """Runs one step now and cancels it after `seconds`, which is logged as an outage too."""
         try:
             async with asyncio.timeout(seconds):
-                await self._step_once()
+                await self.step_once()
         except TimeoutError as error:
-            self._outage.failed(error)
+            self._failed(error)
 
     async def aclose(self, *, last_step_within: float | None = None) -> None:
         """Cancels the task and waits for its end.
@@ -94,17 +106,13 @@ class PeriodicTask:
         if delay:
             await self._pause(delay)
         while True:
-            await self._step_once()
+            await self.step_once()
             await self._pause(self._every)
 
-    async def _step_once(self) -> None:
-        async with self._stepping:
-            try:
-                await self._step()
-            except StoreError as error:
-                self._outage.failed(error)
-            else:
-                self._outage.succeeded()
+    def _failed(self, error: Exception) -> None:
+        if self._outage is None:
+            raise error
+        self._outage.failed(error)
 
     async def _pause(self, seconds: float) -> None:
         timer = self._clock.call_at(self._clock.now() + seconds, self._wake.set)

@@ -1,8 +1,9 @@
-"""Which models a call may ask, and what it has in common with other processes: one database.
+"""Opens a router over a store, for any process that routes: a worker's calls, the HTTP process.
 
-What is stored is asked, as it is at any time. While nothing is, what a file, the environment or
-this machine offers is asked. A database that is away costs no call a word: each goes on with what
-its process knew.
+The connections are those in the database, followed as they change. While none is stored, those that
+a file, the environment or this machine offers take their place. Through the database a router
+shares limits, usage and measurements with other processes. A database that does not answer delays
+no reply: each router goes on with what its process knows.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_router.assembly import open_router
+from llm_router.clock import Clock
 from llm_router.connections.access import WORKER
 from llm_router.connections.record import Connection
 from llm_router.discovery.discover import DiscoveryResult, find_connections
@@ -28,87 +30,95 @@ from llm_router.store.database import Database
 from llm_router.store.limits import SqlCounters
 from llm_router.store.sealed_store import open_sealed_store
 from llm_router.store.usage import UsageLog
-from llm_router.sync.connections import ACTIVE, StoreSubscription, told_apart
+from llm_router.sync.names import disambiguate
 from llm_router.sync.scoreboard.base import Scoreboard
 from llm_router.sync.scoreboard.sql import SqlScoreboard
 from llm_router.sync.scoreboard.sqlite import SqliteScoreboard
+from llm_router.sync.subscription import ACTIVE, StoreSubscription
 from llm_router.telemetry.usage import UsageObserver
 
-_logger = logging.getLogger("agent")
+_logger = logging.getLogger("llm_router")
 
-_SET_UP_WITHIN = 15.0
-_LOOK_WITHIN = 5.0
-"""Seconds that a database may take before a call: LiveKit ends a process that is not ready soon."""
-_CONNECTIONS = 2
-"""To the database, for each call: one hears of changes, the other is for all the rest."""
+_PREPARE_WITHIN = 15.0
+_READ_WITHIN = 5.0
+"""Seconds that a database may take before the process is ready: LiveKit ends a call's process that
+takes long to start."""
+_DATABASE_CONNECTIONS = 2
+"""Connections of each router to the database: one listens for changes, the other does the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreOptions:
-    """Where a process finds connections, and leaves what it learns and uses.
-
-    `database`: its URL. `master_keys`: where there is none, those in `master_key_file`.
-    `scoreboard`: None: in the database; "off": none. `allowed_addresses`: see
-    `guard.AddressGuard`.
-    """
+    """The places where a router finds connections and shares what it learns and uses."""
 
     database: str = field(repr=False)
+    """URL of the database."""
     master_keys: tuple[str, ...] = field(default=(), repr=False)
+    """Keys that open the stored API keys; empty: those in `master_key_file`."""
     master_key_file: Path
     connections_file: Path
     scoreboard: Path | str | None = None
+    """File of the scoreboard. None: it is in the database; "off": measurements are not shared."""
     allowed_addresses: tuple[str, ...] = ()
+    """Addresses that guarded connections may use besides public ones (see `net.guard`)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What a process knows before it has a call."""
+class KnownConnections:
+    """Connections that a process knows before it opens a router."""
 
     found: DiscoveryResult
+    """Connections from a file, the environment or this machine."""
     stored: tuple[Connection, ...] = ()
 
     @property
-    def asked(self) -> DiscoveryResult:
-        return self.found.replaced_by(told_apart(self.stored))
+    def selected(self) -> DiscoveryResult:
+        """The connections that a router opened now would use."""
+        return self.found.replaced_by(disambiguate(self.stored))
 
 
-async def set_up(lines: StoreOptions) -> None:
-    """Bring the database up to date, and see to a master key, as the HTTP process does too:
-    whichever comes first. A database that is away is not waited for.
+async def prepare_database(options: StoreOptions) -> None:
+    """Migrates the database and makes the master key, unless another process has done so.
 
-    Raises ConfigurationError for one that cannot be, and for a master key that is lost.
+    A database that does not answer within 15 s is logged and left alone. Raises ConfigurationError
+    for one that cannot be migrated and for a master key that is lost.
     """
     try:
         async with (
-            asyncio.timeout(_SET_UP_WITHIN),
-            open_sealed_store(lines.database, lines.master_keys, lines.master_key_file),
+            asyncio.timeout(_PREPARE_WITHIN),
+            open_sealed_store(options.database, options.master_keys, options.master_key_file),
         ):
             pass
     except (StoreError, TimeoutError) as error:
-        _logger.warning("calls go by what is found until the database is there: %s", _why(error))
+        _logger.warning(
+            "the database cannot be prepared; until it answers, only connections from a file, the "
+            "environment or this machine are used: %s",
+            _reason(error),
+        )
 
 
-async def look(lines: StoreOptions, environ: Mapping[str, str]) -> Known:
-    """What there is to ask now; all that asking it takes is loaded.
+async def load_known(options: StoreOptions, environ: Mapping[str, str]) -> KnownConnections:
+    """Finds and reads the connections, and imports and loads what their providers need.
 
-    Raises ConfigurationError for a file or a variable that cannot be understood.
+    Waits at most 5 s for the database. Raises ConfigurationError for a file or a variable that
+    cannot be understood.
     """
-    found = await find_connections(lines.connections_file, environ)
-    known = Known(found, await _stored(lines))
-    with suppress(RouterError):  # the call itself says so
-        async with open_router(known.asked.connections):
-            """A rehearsal: what it loads, no call waits for."""
+    found = await find_connections(options.connections_file, environ)
+    known = KnownConnections(found, await _read_stored(options))
+    with suppress(RouterError):  # the same error is raised when the real router opens
+        async with open_router(known.selected.connections):
+            """Opened and closed only to load now what the first reply would wait for."""
     return known
 
 
-async def _stored(lines: StoreOptions) -> tuple[Connection, ...]:
-    database = Database(lines.database)
+async def _read_stored(options: StoreOptions) -> tuple[Connection, ...]:
+    database = Database(options.database)
     try:
-        async with asyncio.timeout(_LOOK_WITHIN):
-            store = await _store(lines, database)
+        async with asyncio.timeout(_READ_WITHIN):
+            store = await _open_store(options, database)
             return (await store.find(WORKER, ACTIVE, secrets=True)).items
     except (ConfigurationError, StoreError, TimeoutError) as error:
-        _logger.warning("what is stored is not known yet: %s", _why(error))
+        _logger.warning("the stored connections are not known yet: %s", _reason(error))
         return ()
     finally:
         await database.aclose()
@@ -116,63 +126,104 @@ async def _stored(lines: StoreOptions) -> tuple[Connection, ...]:
 
 @asynccontextmanager
 async def open_stored_router(
-    lines: StoreOptions,
-    known: Known,
+    store_options: StoreOptions,
+    known: KnownConnections,
     *,
     policy: str = "latency",
     options: RouterOptions | None = None,
     phrases: Phrases | None = None,
     observers: Sequence[Observer] = (),
 ) -> AsyncIterator[Router]:
-    """The router of one call. At the end of the block its last usage is written down."""
+    """Opens a router over the stored connections that calls may use, or those found elsewhere.
+
+    It has database connections of its own and works while the database does not answer.
+    """
     async with AsyncExitStack() as stack:
-        database = Database(lines.database, max_connections=_CONNECTIONS)
+        database = Database(store_options.database, max_connections=_DATABASE_CONNECTIONS)
         stack.push_async_callback(database.aclose)
-        usage = UsageObserver(UsageLog(database))
-        stack.push_async_callback(usage.aclose)
-        usage.start()
-        scoreboard = _scoreboard(lines, database)
+        scoreboard = _open_scoreboard(store_options, database)
         if scoreboard:
             stack.push_async_callback(scoreboard.aclose)
         router = await stack.enter_async_context(
-            open_router(
-                await _connections(lines, known, database),
+            open_shared_router(
+                await _select_connections(store_options, known, database),
+                database,
                 policy=policy,
                 options=options,
                 phrases=phrases,
-                observers=[*observers, usage],
+                observers=observers,
                 scoreboard=scoreboard,
-                counters=SqlCounters(database),
             )
         )
         yield router
 
 
-async def _connections(
-    lines: StoreOptions, known: Known, database: Database
+@asynccontextmanager
+async def open_shared_router(
+    connections: Sequence[Connection] | StoreSubscription,
+    database: Database,
+    *,
+    policy: str = "latency",
+    options: RouterOptions | None = None,
+    phrases: Phrases | None = None,
+    observers: Sequence[Observer] = (),
+    scoreboard: Scoreboard | None = None,
+    guard: AddressGuard | None = None,
+    clock: Clock | None = None,
+) -> AsyncIterator[Router]:
+    """Opens a router that records its usage and counts its limits in `database`.
+
+    The end of the block closes the router and writes the rest of its usage. The caller closes the
+    database and the scoreboard. Arguments and errors are those of `assembly.open_router`.
+    """
+    usage = UsageObserver(UsageLog(database), clock)
+    usage.start()
+    try:
+        async with open_router(
+            connections,
+            policy=policy,
+            options=options,
+            phrases=phrases,
+            observers=[*observers, usage],
+            scoreboard=scoreboard,
+            counters=SqlCounters(database),
+            guard=guard,
+            clock=clock,
+        ) as router:
+            yield router
+    finally:
+        await usage.aclose()
+
+
+async def _select_connections(
+    options: StoreOptions, known: KnownConnections, database: Database
 ) -> StoreSubscription | Sequence[Connection]:
     try:
-        store = await _store(lines, database)
+        store = await _open_store(options, database)
     except ConfigurationError as error:
-        _logger.error("this call goes by what was found: %s", error)  # noqa: TRY400  it says all
+        _logger.error(  # noqa: TRY400  the message says it all
+            "the stored connections cannot be used, only those from a file, the environment or "
+            "this machine: %s",
+            error,
+        )
         return known.found.connections
     return StoreSubscription(
         store,
         WORKER,
-        asked=lambda stored: known.found.replaced_by(stored).connections,
-        known=known.stored,
-        guard=AddressGuard(allowed=lines.allowed_addresses),
+        select=lambda stored: known.found.replaced_by(stored).connections,
+        last_known=known.stored,
+        guard=AddressGuard(allowed=options.allowed_addresses),
     )
 
 
-async def _store(lines: StoreOptions, database: Database) -> SqlConnectionStore:
-    keys, file = lines.master_keys, lines.master_key_file
-    vault = await asyncio.to_thread(load_vault, keys, file, may_create=False)
+async def _open_store(options: StoreOptions, database: Database) -> SqlConnectionStore:
+    keys = options.master_keys
+    vault = await asyncio.to_thread(load_vault, keys, options.master_key_file, may_create=False)
     return SqlConnectionStore(database, vault)
 
 
-def _scoreboard(lines: StoreOptions, database: Database) -> Scoreboard | None:
-    match lines.scoreboard:
+def _open_scoreboard(options: StoreOptions, database: Database) -> Scoreboard | None:
+    match options.scoreboard:
         case "off":
             return None
         case None:
@@ -181,5 +232,5 @@ def _scoreboard(lines: StoreOptions, database: Database) -> Scoreboard | None:
             return SqliteScoreboard(Path(file))
 
 
-def _why(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return str(error) or "it gave no answer in time"

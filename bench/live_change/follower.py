@@ -14,7 +14,7 @@ from llm_router.connections.access import WORKER
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
-from llm_router.sync.connections import StoreSubscription
+from llm_router.sync.subscription import StoreSubscription
 
 URL, KEY = "BENCH_DATABASE_URL", "BENCH_MASTER_KEY"
 _POLL_INTERVAL = 0.002  # s

@@ -100,8 +100,9 @@ class Checker:
             "connections are not checked until the database answers again",
             "connections are checked again",
         )
-        every = self._options.poll_interval
-        self._task = PeriodicTask(self.step, self._clock, every, outage, name="checker")
+        self._task = PeriodicTask(
+            self.step, self._clock, self._options.poll_interval, name="checker", outage=outage
+        )
 
     def start(self) -> None:
         """Starts the task that checks. While the store is away, it waits."""

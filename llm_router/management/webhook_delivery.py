@@ -118,7 +118,7 @@ class WebhookSender:
             "webhooks are sent to again",
         )
         self._task = PeriodicTask(
-            self.step, self._clock, _POLL_EVERY, outage, name="webhook delivery"
+            self.step, self._clock, _POLL_EVERY, name="webhook delivery", outage=outage
         )
 
     def start(self) -> None:

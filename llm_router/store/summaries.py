@@ -128,7 +128,9 @@ class UsageMaintenance:
         outage = OutageLog(
             "usage is not summed up until the database answers again", "usage is summed up again"
         )
-        self._task = PeriodicTask(self._step, clock, _INTERVAL, outage, name="usage summaries")
+        self._task = PeriodicTask(
+            self._step, clock, _INTERVAL, name="usage summaries", outage=outage
+        )
 
     def start(self) -> None:
         self._task.start()

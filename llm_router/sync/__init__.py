@@ -1,6 +1,7 @@
 """Keeps the endpoints of a process in step with what other processes know.
 
-Here belong the followers of the store, of shared limits, of a server's queue, and the scoreboard
-that carries what was learnt from one call to the next. Nothing here decides whom to ask: that is
-`routing`.
+Here belong the endpoint set of a router (`endpoints`), the follower of a store (`subscription`,
+`names`), the exchange of limits (`limits`), the polling of servers' queues (`queues`,
+`queue_metrics`) and the `scoreboard`, which carries measurements from one call to the next. Nothing
+here decides which endpoint gets a request: that is `routing`.
 """

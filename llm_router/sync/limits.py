@@ -1,84 +1,62 @@
-"""Keeps what one process counts for the connections' limits in step with the others."""
+"""Shares what one process has counted towards its connections' limits with other processes."""
 
-import asyncio
-import logging
 from collections.abc import Mapping
 
 from llm_router.clock import Clock
-from llm_router.errors import StoreError
+from llm_router.periodic import OutageLog, PeriodicTask
 from llm_router.routing.limits import Counters, Limits
 
-_logger = logging.getLogger("llm_router")
-
 EVERY = 1.0
-"""Seconds between two exchanges: by what each of the other processes starts within them, a limit
-may be passed."""
+"""Seconds between two exchanges. Within them a limit may be passed by what each of the other
+processes starts."""
 _START_WITHIN = 0.25
-"""Seconds that a router waits to hear what was spent before it; later it hears all the same."""
+"""Seconds that a router waits for what was spent before it started. A store that is slower answers
+at a later exchange."""
 _STOP_WITHIN = 2.0
-_TOO_SLOW = "the store gave no answer in time"
 
 
-class Tally:
-    """Made and closed by `open_router`. `limits`: by the connection's id, as it is at the time.
+class LimitSync:
+    """Exchanges counts with other processes, from `start` to `aclose`.
 
-    When the store fails that is logged once, what is counted is kept for when it is back, and each
-    process heeds what it knows.
+    `limits` are looked up by connection id at each exchange. While the store fails, counts are held
+    back for a later exchange and each process enforces the totals it knows.
     """
 
     def __init__(self, counters: Counters, limits: Mapping[str, Limits], clock: Clock) -> None:
-        self._counters, self._limits, self._clock = counters, limits, clock
-        self._is_alone = False
-        self._stepping = asyncio.Lock()
-        self._task: asyncio.Task[None] | None = None
+        self._counters = counters
+        self._limits = limits
+        self._clock = clock
+        outage = OutageLog(
+            "each process enforces the limits it knows of until the store answers again",
+            "limits are counted together again",
+        )
+        self._task = PeriodicTask(self._exchange, clock, EVERY, name="limits", outage=outage)
 
     async def start(self) -> None:
-        await self._step_within(_START_WITHIN)
-        self._task = asyncio.create_task(self._run(), name="limits")
-
-    async def aclose(self) -> None:
-        """Tell what is left, if the store takes it soon."""
-        if self._task:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-        await self._step_within(_STOP_WITHIN)
+        """Makes the first exchange, for at most 0.25 s, and starts the task for the others."""
+        await self._task.step_within(_START_WITHIN)
+        self._task.start(delay=EVERY)
 
     async def step(self) -> None:
-        """Tell what was counted here, and hear what was counted elsewhere."""
-        async with self._stepping:
-            limits = dict(self._limits)
-            wall = self._clock.wall()
-            counted = {name: told for name, one in limits.items() if (told := one.take())}
-            limited = [name for name, one in limits.items() if one.is_limited]
-            try:
-                known = await self._counters.exchange(counted, limited, wall)
-            except BaseException as error:
-                for one in limits.values():
-                    one.put_back()
-                if not isinstance(error, StoreError):
-                    raise
-                self._went_wrong(str(error))
-                return
-            now = self._clock.now()
-            for name, one in limits.items():
-                one.confirmed(known.get(name, {}), wall - now, now)
-        if self._is_alone:
-            self._is_alone = False
-            _logger.info("limits are counted together again")
+        """Makes one exchange now. A store that fails is logged."""
+        await self._task.step_once()
 
-    async def _run(self) -> None:
-        while True:
-            await self._clock.sleep(EVERY)
-            await self.step()
+    async def aclose(self) -> None:
+        """Ends the task with a last exchange, for which the store has 2 s."""
+        await self._task.aclose(last_step_within=_STOP_WITHIN)
 
-    async def _step_within(self, seconds: float) -> None:
+    async def _exchange(self) -> None:
+        """Adds the counts of this process and reads the totals of all. Raises StoreError."""
+        all_limits = dict(self._limits)
+        wall = self._clock.wall()
+        counted = {key: taken for key, limits in all_limits.items() if (taken := limits.take())}
+        limited = [key for key, limits in all_limits.items() if limits.is_limited]
         try:
-            async with asyncio.timeout(seconds):
-                await self.step()
-        except TimeoutError:
-            self._went_wrong(_TOO_SLOW)
-
-    def _went_wrong(self, why: str) -> None:
-        if not self._is_alone:
-            self._is_alone = True
-            _logger.warning("%s; until then this process heeds the limits it knows of", why)
+            totals = await self._counters.exchange(counted, limited, wall)
+        except BaseException:  # a cancelled exchange must not lose counts either
+            for limits in all_limits.values():
+                limits.put_back()
+            raise
+        now = self._clock.now()
+        for key, limits in all_limits.items():
+            limits.confirmed(totals.get(key, {}), wall - now, now)

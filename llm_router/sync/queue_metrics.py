@@ -1,4 +1,4 @@
-"""How busy a server says it is: read out of its metrics. Pure."""
+"""Reads the length of a server's request queue out of its metrics. Pure."""
 
 import json
 import re
@@ -18,15 +18,16 @@ _SAMPLE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """Requests, whoever's they are."""
+    """Requests of all clients: those that are being answered, and those that wait."""
 
     running: int
     waiting: int
 
 
 def read_queue(text: str) -> Queue | None:
-    """From Prometheus's text (vLLM, SGLang, llama.cpp), or llama.cpp's list of slots; None: neither
-    says it. Of several models or engines behind one address, all.
+    """Reads Prometheus's text format (vLLM, SGLang, llama.cpp) or llama.cpp's list of slots.
+
+    Returns the sum over all models and engines at the address, or None if the text shows no queue.
     """
     if text.lstrip().startswith("["):
         return _from_slots(text)
@@ -51,13 +52,13 @@ def read_queue(text: str) -> Queue | None:
 
 
 def _from_slots(text: str) -> Queue | None:
-    """Slots tell nothing of who waits; where all are taken, the next one will."""
+    """Counts busy slots. They do not show how many requests wait: 1 if all are busy, else 0."""
     try:
         slots = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    told = [s["is_processing"] for s in slots if isinstance(s, Mapping) and "is_processing" in s]
-    if not told:
+    busy = [s["is_processing"] for s in slots if isinstance(s, Mapping) and "is_processing" in s]
+    if not busy:
         return None
-    running = sum(map(bool, told))
-    return Queue(running, int(running == len(told)))
+    running = sum(map(bool, busy))
+    return Queue(running, int(running == len(busy)))

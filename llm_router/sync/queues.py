@@ -1,4 +1,4 @@
-"""Looks at the queues of servers that serve nobody else, every few seconds and beside the calls."""
+"""Reads the request queues of the user's own model servers, every few seconds beside the calls."""
 
 import asyncio
 import ssl
@@ -9,77 +9,82 @@ import httpx2
 from llm_router.catalog.servers import PROVIDER, find_server
 from llm_router.clock import Clock
 from llm_router.discovery.local_servers import server_root
+from llm_router.periodic import PeriodicTask
 from llm_router.routing.endpoint import Endpoint
 from llm_router.sync.queue_metrics import Queue, read_queue
 
 _OWN_TYPES = frozenset({"local", "remote", "aws_spot"})
-_WITHIN = 1.0
-"""Seconds that a look may take."""
-_LONGEST = 1 << 20  # bytes of metrics
-_SELDOM = 10
-"""Looks that a server which has told nothing is spared."""
+"""Connection types of servers that are not shared with other customers of a vendor."""
+_TIMEOUT = 1.0
+"""Seconds for one request."""
+_MAX_BYTES = 1 << 20
+_SKIPPED_POLLS = 10
+"""Polls that a server is left out of after it has published no queue."""
 _OK = 200
 
 
-class QueueWatch:
-    """Made and closed by `open_router`. A server that tells nothing counts as having no queue, and
-    is looked at more seldom.
+class QueueMonitor:
+    """Polls the servers of `endpoints` every `every` seconds, from `start` to `aclose`.
+
+    A server that publishes no queue counts as having none, and is polled less often.
     """
 
     def __init__(
         self, endpoints: Callable[[], Sequence[Endpoint]], every: float, clock: Clock
     ) -> None:
-        self._endpoints, self._every, self._clock = endpoints, every, clock
-        self._spared: dict[str, int] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._endpoints = endpoints
+        self._skip: dict[str, int] = {}
+        self._client: httpx2.AsyncClient | None = None
+        self._task = PeriodicTask(self._poll, clock, every, name="queues")
 
-    async def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="queues")
+    def start(self) -> None:
+        self._task.start()
 
     async def aclose(self) -> None:
-        if self._task:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._task.aclose()
+        if self._client:
+            await self._client.aclose()
 
-    async def _run(self) -> None:
-        async with httpx2.AsyncClient(
-            timeout=_WITHIN,
-            follow_redirects=False,
-            verify=await asyncio.to_thread(ssl.create_default_context),
-        ) as client:
-            while True:
-                await asyncio.gather(*(self._look(client, e) for e in self._endpoints()))
-                await self._clock.sleep(self._every)
+    async def _poll(self) -> None:
+        if self._client is None:
+            tls = await asyncio.to_thread(ssl.create_default_context)  # takes tens of milliseconds
+            self._client = httpx2.AsyncClient(timeout=_TIMEOUT, follow_redirects=False, verify=tls)
+        client = self._client
+        await asyncio.gather(*(self._poll_one(client, e) for e in self._endpoints()))
 
-    async def _look(self, client: httpx2.AsyncClient, endpoint: Endpoint) -> None:
+    async def _poll_one(self, client: httpx2.AsyncClient, endpoint: Endpoint) -> None:
         connection = endpoint.connection
         if connection.provider != PROVIDER or connection.connection_type not in _OWN_TYPES:
             return
-        key, paths = connection.id or connection.name, find_server(connection).queue_paths
-        if not paths or (spared := self._spared.get(key, 0)):
-            self._spared[key] = spared - 1 if paths else 0
+        paths = find_server(connection).queue_paths
+        if not paths:
+            return
+        key = connection.id or connection.name
+        if skip := self._skip.get(key, 0):
+            self._skip[key] = skip - 1
             return
         headers = {"Authorization": f"Bearer {connection.api_key}"} if connection.api_key else {}
         root = server_root(connection.base_url)
         queue: Queue | None = None
         for path in paths:
-            queue = await _asked(client, root + path, headers)
+            queue = await _fetch(client, root + path, headers)
             if queue:
                 break
         else:
-            self._spared[key] = _SELDOM
+            self._skip[key] = _SKIPPED_POLLS
         endpoint.set_queue_length(queue.waiting if queue else 0)
 
 
-async def _asked(client: httpx2.AsyncClient, url: str, headers: dict[str, str]) -> Queue | None:
+async def _fetch(client: httpx2.AsyncClient, url: str, headers: dict[str, str]) -> Queue | None:
+    """Returns the queue that the page at `url` shows; None where it shows none or fails."""
     try:
-        async with asyncio.timeout(_WITHIN), client.stream("GET", url, headers=headers) as answer:
+        async with asyncio.timeout(_TIMEOUT), client.stream("GET", url, headers=headers) as answer:
             if answer.status_code != _OK:
                 return None
             body = bytearray()
             async for piece in answer.aiter_bytes():
                 body += piece
-                if len(body) > _LONGEST:
+                if len(body) > _MAX_BYTES:
                     return None
     except (httpx2.HTTPError, OSError, TimeoutError):
         return None

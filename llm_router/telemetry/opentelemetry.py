@@ -1,7 +1,7 @@
-"""OpenTelemetry: a span for each reply, under the turn it answers, and one for each attempt.
+"""OpenTelemetry: a span for each reply, below the turn that it answers, and one for each attempt.
 
-The attributes are those of the semantic conventions for generative AI where they have a name for
-it, and `router.*` where not. No span carries a word of the caller or of the model.
+Attributes have the names of the semantic conventions for generative AI where there are any, and
+`router.*` elsewhere. No span carries a word of the caller or of the model.
 """
 
 from opentelemetry import context, trace
@@ -16,9 +16,10 @@ _Attributes = dict[str, AttributeValue | None]
 
 
 class OpenTelemetryObserver:
-    """Draws both when the reply has ended, so that nothing is spent on them while it runs.
+    """Makes the spans when the reply has ended, so that they cost nothing while it runs.
 
-    `tracer`: None asks OpenTelemetry's own provider. Where nothing is recorded, little is done.
+    `tracer`: None takes one of OpenTelemetry's global provider. Where no spans are recorded,
+    next to nothing is done.
     """
 
     def __init__(self, tracer: Tracer | None = None, clock: Clock | None = None) -> None:
@@ -26,29 +27,29 @@ class OpenTelemetryObserver:
         self._clock = clock or SystemClock()
 
     def attempt_ended(self, event: AttemptEvent) -> None:
-        """Nothing: its reply brings it along."""
+        """Does nothing: the event of its reply contains the attempt."""
 
     def reply_ended(self, event: ReplyEvent) -> None:
-        # What the wall clock showed at the zero of the router's.
+        # The wall time at the zero of the router's clock.
         zero = self._clock.wall() - event.started_at - event.duration
         reply = self._tracer.start_span(
             "router.reply", start_time=_nanoseconds(zero + event.started_at)
         )
         if reply.is_recording():
-            reply.set_attributes(_known(_reply_attributes(event)))
+            reply.set_attributes(_without_none(_reply_attributes(event)))
             if event.last_resort:
                 reply.set_status(Status(StatusCode.ERROR, "no connection could answer"))
-            under = trace.set_span_in_context(reply)
+            parent = trace.set_span_in_context(reply)
             for attempt in event.tries:
-                self._draw(attempt, under, zero)
+                self._add_span(attempt, parent, zero)
         reply.end(_nanoseconds(zero + event.started_at + event.duration))
 
-    def _draw(self, event: AttemptEvent, under: context.Context, zero: float) -> None:
+    def _add_span(self, event: AttemptEvent, parent: context.Context, zero: float) -> None:
         span = self._tracer.start_span(
             f"chat {event.model}".rstrip(),
-            under,
+            parent,
             kind=SpanKind.CLIENT,
-            attributes=_known(_attempt_attributes(event)),
+            attributes=_without_none(_attempt_attributes(event)),
             start_time=_nanoseconds(zero + event.started_at),
         )
         if event.failure:
@@ -110,7 +111,7 @@ def _tokens(usage: Usage | None) -> _Attributes:
     }
 
 
-def _known(attributes: _Attributes) -> dict[str, AttributeValue]:
+def _without_none(attributes: _Attributes) -> dict[str, AttributeValue]:
     return {name: value for name, value in attributes.items() if value is not None}
 
 

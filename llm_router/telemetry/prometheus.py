@@ -1,4 +1,4 @@
-"""Prometheus: what a dashboard draws and an alert watches."""
+"""Prometheus: the series for dashboards and alerts."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -7,51 +7,72 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 
 from llm_router.routing.events import AttemptEvent, EndpointState, ReplyEvent
 
-_TALK: Final = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 8.0)
-"""Seconds. Fine where a caller notices, which is between a fifth of a second and two."""
-_OFF: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-_OPENNESS: Final = {"closed": 0.0, "half-open": 0.5, "open": 1.0}
+_SPEECH_BUCKETS: Final = (
+    0.1,
+    0.15,
+    0.2,
+    0.25,
+    0.3,
+    0.4,
+    0.5,
+    0.6,
+    0.8,
+    1.0,
+    1.2,
+    1.5,
+    2.0,
+    3.0,
+    4.0,
+    8.0,
+)
+"""Seconds. Narrow where a caller notices a difference: between 0.2 s and 2 s."""
+_ERROR_BUCKETS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_BREAKER_VALUES: Final = {"closed": 0.0, "half-open": 0.5, "open": 1.0}
 
 
 class PrometheusObserver:
-    """Keeps the `router_*` series in `registry`; make one for each process and registry.
+    """Updates the `router_*` series in `registry`; make one for each process and registry.
 
-    Under prometheus-client's multiprocess mode the series of all processes add up, and a breaker
-    shows as whoever looked last has it.
+    In prometheus-client's multiprocess mode the series of all processes are summed up, and a
+    breaker has the value that a process set last.
     """
 
     def __init__(self, registry: CollectorRegistry | None = REGISTRY) -> None:
-        def histogram(name: str, what: str, buckets: Sequence[float]) -> Histogram:
-            return Histogram(name, what, ["connection"], registry=registry, buckets=buckets)
+        def histogram(name: str, text: str, buckets: Sequence[float]) -> Histogram:
+            return Histogram(name, text, ["connection"], registry=registry, buckets=buckets)
 
-        def counter(name: str, what: str, *labels: str) -> Counter:
-            return Counter(name, what, labels, registry=registry)
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=registry)
 
         self._first_word = histogram(
             "router_first_word_seconds",
-            "From the question to the first word, by who said it",
-            _TALK,
+            "Seconds from the request to the first word, by the connection that answered",
+            _SPEECH_BUCKETS,
         )
         self._first_clause = histogram(
-            "router_first_clause_seconds", "From the question to the first whole clause", _TALK
+            "router_first_clause_seconds",
+            "Seconds from the request to the first whole clause",
+            _SPEECH_BUCKETS,
         )
         self._gap = histogram(
-            "router_largest_gap_seconds", "Longest wait between two words of an attempt", _TALK
+            "router_largest_gap_seconds",
+            "Longest wait between two words of an attempt, in seconds",
+            _SPEECH_BUCKETS,
         )
-        self._off = histogram(
+        self._prediction_error = histogram(
             "router_prediction_error_seconds",
-            "How far the first clause of an attempt came from when it was expected",
-            _OFF,
+            "Seconds between the expected and the actual first clause of an attempt",
+            _ERROR_BUCKETS,
         )
         self._attempts = counter(
-            "router_attempts_total", "Attempts, by how they ended", "connection", "outcome"
+            "router_attempts_total", "Attempts, by outcome", "connection", "outcome"
         )
-        self._replies = counter("router_replies_total", "Replies, by how they ended", "outcome")
+        self._replies = counter("router_replies_total", "Replies, by outcome", "outcome")
         self._hedges = counter(
             "router_hedges_total", "Attempts started beside a slow one, by whether they won", "won"
         )
         self._resumes = counter(
-            "router_resumes_total", "Times another connection went on with a sentence"
+            "router_resumes_total", "Replies continued by another connection, each time counted"
         )
         self._last_resorts = counter(
             "router_last_resorts_total", "Replies that no connection could give"
@@ -72,7 +93,7 @@ class PrometheusObserver:
         )
         self._in_flight = Gauge(
             "router_in_flight",
-            "Streams not yet at their end",
+            "Attempts whose stream has not ended",
             ["connection"],
             registry=registry,
             multiprocess_mode="sum",
@@ -86,7 +107,7 @@ class PrometheusObserver:
         if event.delivered and event.largest_gap:
             self._gap.labels(name).observe(event.largest_gap)
         if event.first_clause is not None and event.predicted is not None:
-            self._off.labels(name).observe(abs(event.first_clause - event.predicted))
+            self._prediction_error.labels(name).observe(abs(event.first_clause - event.predicted))
         if event.usage:
             self._tokens.labels(name, "prompt").inc(event.usage.prompt_tokens)
             self._tokens.labels(name, "completion").inc(event.usage.completion_tokens)
@@ -105,7 +126,7 @@ class PrometheusObserver:
 
     def endpoints_sampled(self, states: Sequence[EndpointState]) -> None:
         for state in states:
-            self._breaker.labels(state.connection).set(_OPENNESS[state.breaker])
+            self._breaker.labels(state.connection).set(_BREAKER_VALUES[state.breaker])
             self._in_flight.labels(state.connection).set(state.in_flight)
 
 

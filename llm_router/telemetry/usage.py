@@ -1,4 +1,4 @@
-"""Writes down every attempt in the usage log, beside the calls."""
+"""Writes every attempt to the usage log, beside the calls."""
 
 import asyncio
 import logging
@@ -11,121 +11,120 @@ from uuid import uuid4
 
 from llm_router.catalog.prices import NO_USAGE, billable_usage
 from llm_router.clock import Clock, SystemClock
-from llm_router.errors import StoreError
+from llm_router.periodic import OutageLog, PeriodicTask
 from llm_router.routing.events import AttemptEvent, ReplyEvent
 from llm_router.store.usage import UsageRecord
 
 _logger = logging.getLogger("llm_router")
 
 WINDOW = 1.0
-"""Seconds for which attempts are gathered, at most: what a process that is killed may lose."""
+"""Seconds for which attempts are gathered at most, and so what a killed process may lose. A write
+that failed is repeated after the same time."""
 _BATCH = 500
-"""Attempts that are written at once, and sooner than the window ends."""
+"""Attempts in one write. As many are written before the window ends."""
 _BOUND = 20_000
-"""Attempts that wait while the database is away."""
-_TRIED_AGAIN_AFTER = 1.0
+"""Attempts that wait at most while the log cannot be written."""
 _STOP_WITHIN = 5.0
 
 
-class Log(Protocol):
+class UsageSink(Protocol):
+    """The part of `store.usage.UsageLog` that an observer needs."""
+
     async def append(self, attempts: Sequence[UsageRecord], *, again: bool = False) -> None:
-        """As `store.usage.UsageLog` does it."""
+        """Adds the attempts, all or none. `again`: they may have been added already.
+
+        Raises StoreError.
+        """
 
 
 class UsageObserver:
-    """An Observer; one for each process. Begin with `start`, and end with `aclose`.
+    """An observer that records usage, from `start` to `aclose`; one for each router.
 
-    The attempts of a reply are noted when it has ended, and written within `WINDOW` seconds; so
-    much is lost if the process is killed, and nothing if it is closed. While the log cannot be
-    written, the last `bound` attempts wait, older ones are dropped, and both are logged.
+    The attempts of a reply are written within `WINDOW` seconds of its end. A process that is killed
+    loses as much, and one that is closed loses nothing. While the log cannot be written, the last
+    `bound` attempts wait in memory and older ones are dropped; both are logged.
 
-    What no server counted, as of a hedge that was cut off, is estimated from the characters of the
-    prompt and of the answer, and marked so.
+    Tokens that no server has counted, such as those of a hedge that was cut off, are estimated from
+    the characters of the prompt and of the answer, and marked as estimates.
     """
 
-    def __init__(self, log: Log, clock: Clock | None = None, *, bound: int = _BOUND) -> None:
-        self._log, self._clock = log, clock or SystemClock()
+    def __init__(self, log: UsageSink, clock: Clock | None = None, *, bound: int = _BOUND) -> None:
+        self._log = log
+        self._clock = clock or SystemClock()
         self._waiting: deque[UsageRecord] = deque(maxlen=bound)
         self._batch: list[UsageRecord] = []
-        self._again = self._is_away = False
-        self._something, self._enough = asyncio.Event(), asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._again = False
+        self._outage = OutageLog(
+            "usage waits in memory until the usage log can be written again",
+            "the usage log is written again",
+        )
+        self._task = PeriodicTask(
+            self._write, self._clock, WINDOW, name="usage log", outage=self._outage
+        )
         self.dropped = 0
-        """Attempts, since the start."""
+        """Attempts dropped since the start."""
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="usage log")
+        self._task.start(delay=WINDOW)
 
     async def aclose(self) -> None:
-        """Write what is left, if the log takes it within a few seconds."""
-        if self._task:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        """Ends the task and writes the rest, trying for at most 5 s. Logs what is lost."""
+        await self._task.aclose()
         with suppress(TimeoutError):
             async with asyncio.timeout(_STOP_WITHIN):
-                while self._waiting or self._batch:
-                    if not await self._write():
-                        await self._clock.sleep(_TRIED_AGAIN_AFTER)
-        if left := len(self._waiting) + len(self._batch):
-            _logger.error("usage of %d attempts is lost: the log could not be written", left)
+                while self._unwritten():
+                    await self._task.step_once()
+                    if self._outage.is_out:
+                        await self._clock.sleep(WINDOW)
+        if unwritten := self._unwritten():
+            _logger.error("usage of %d attempts is lost: the log could not be written", unwritten)
 
     def attempt_ended(self, event: AttemptEvent) -> None:
-        """Nothing: its reply brings it along."""
+        """Does nothing: the event of its reply contains the attempt."""
 
     def reply_ended(self, event: ReplyEvent) -> None:
-        # What the wall clock showed at the zero of the router's.
+        # The wall time at the zero of the router's clock.
         zero = self._clock.wall() - event.started_at - event.duration
-        for used in _attempts(event, zero):
+        for record in _records(event, zero):
             if len(self._waiting) == self._waiting.maxlen:
-                self._drop()
-            self._waiting.append(used)
-        self._tell()
+                self._count_dropped()
+            self._waiting.append(record)
+        self._wake_for_batch()
 
-    def _tell(self) -> None:
-        if self._waiting:
-            self._something.set()
-        if len(self._waiting) >= _BATCH:
-            self._enough.set()
+    def _wake_for_batch(self) -> None:
+        if len(self._waiting) >= _BATCH and not self._outage.is_out:
+            self._task.wake()
 
-    def _drop(self) -> None:
-        """The oldest leaves as the next one comes."""
+    def _count_dropped(self) -> None:
         if not self.dropped:
             _logger.error("the usage log is too far behind: the oldest attempts are dropped")
         self.dropped += 1
 
-    async def _run(self) -> None:
-        while True:
-            await self._something.wait()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(WINDOW):
-                    await self._enough.wait()
-            while not await self._write():
-                await self._clock.sleep(_TRIED_AGAIN_AFTER)
-            self._something.clear()
-            self._enough.clear()
-            self._tell()
+    def _unwritten(self) -> int:
+        return len(self._waiting) + len(self._batch)
 
-    async def _write(self) -> bool:
-        """A batch that failed is tried again as it was: it may have been kept after all."""
+    async def _write(self) -> None:
+        """Writes one batch, if anything waits. Raises StoreError.
+
+        A batch that failed is repeated as it was: it may have been written after all.
+        """
         if not self._batch:
-            some = range(min(_BATCH, len(self._waiting)))
-            self._batch = [self._waiting.popleft() for _ in some]
-        again, self._again = self._again, True
-        try:
-            await self._log.append(self._batch, again=again)
-        except StoreError as error:
-            if not self._is_away:
-                _logger.warning("usage waits in memory until the log is back: %s", error)
-            self._is_away = True
-            return False
-        self._batch, self._again = [], False
-        if self._is_away:
-            _logger.info("the usage log is back; %d attempts were dropped so far", self.dropped)
-        self._is_away = False
-        return True
+            size = min(_BATCH, len(self._waiting))
+            self._batch = [self._waiting.popleft() for _ in range(size)]
+        if not self._batch:
+            return
+        again = self._again
+        self._again = True
+        await self._log.append(self._batch, again=again)
+        self._batch = []
+        self._again = False
+        if self._outage.is_out and self.dropped:
+            _logger.warning("usage of %d attempts was dropped so far", self.dropped)
+        self._outage.succeeded()
+        self._wake_for_batch()
 
 
-def _attempts(event: ReplyEvent, zero: float) -> Iterator[UsageRecord]:
+def _records(event: ReplyEvent, zero: float) -> Iterator[UsageRecord]:
     reply_id = uuid4().hex
     for attempt in event.tries:
         tokens = billable_usage(
@@ -156,11 +155,11 @@ def _attempts(event: ReplyEvent, zero: float) -> Iterator[UsageRecord]:
 
 
 def silence_avoided(attempt: AttemptEvent, reply: ReplyEvent) -> float | None:
-    """Seconds from the words of one that spoke in place of one that failed until the deadline, by
-    when something would have been said in any case; None: it replaced nobody.
+    """Returns the seconds of silence that a failover, hedge or resume spared the caller.
 
-    A careful figure: where the other was but slower, nobody knows for how long it would have kept
-    silent, and nothing is counted.
+    They run from its first word to the deadline, at which something would have been said in any
+    case. None: the attempt replaced no failed one. An attempt that replaced a slow one counts
+    nothing, since it is unknown for how long that one would have been silent.
     """
     failed = [e for e in reply.tries if e.failure and e.started_at <= attempt.started_at]
     if not attempt.delivered or attempt.first_word is None or attempt.role == "first" or not failed:

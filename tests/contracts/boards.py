@@ -8,8 +8,8 @@ from llm_router.connections.record import Connection
 from llm_router.failures import Failure, FailureClass
 from llm_router.routing.breaker import BreakerRecord
 from llm_router.routing.endpoint import Endpoint
-from llm_router.sync.scoreboard.base import Note, Scoreboard
-from llm_router.sync.scoreboard.keeper import Keeper
+from llm_router.sync.scoreboard.base import Report, Scoreboard
+from llm_router.sync.scoreboard.sync import ScoreboardSync
 from llm_router.testing import ScriptedProvider
 
 NOW = 1_700_000_000.0
@@ -25,17 +25,17 @@ def note(
     at: float = NOW,
     weights: Mapping[int, float] | None = None,
     breaker: BreakerRecord | None = None,
-) -> Note:
-    return Note(key=key, name=key, at=at, weights=weights or {}, breaker=breaker)
+) -> Report:
+    return Report(key=key, name=key, at=at, weights=weights or {}, breaker=breaker)
 
 
 @asynccontextmanager
 async def process(
     board: Scoreboard, clock: Clock, connection: Connection = A
-) -> AsyncIterator[tuple[Endpoint, Keeper]]:
+) -> AsyncIterator[tuple[Endpoint, ScoreboardSync]]:
     """What a call's process has: an endpoint of its own, kept in step."""
     endpoint = Endpoint(connection, ScriptedProvider([]))
-    keeper = Keeper(board, lambda: [endpoint], clock, start_within=PATIENCE)
+    keeper = ScoreboardSync(board, lambda: [endpoint], clock, start_within=PATIENCE)
     await keeper.start()
     try:
         yield endpoint, keeper

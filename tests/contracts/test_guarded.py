@@ -13,7 +13,7 @@ from llm_router.net.guard import AddressGuard
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate
-from llm_router.sync.connections import StoreSubscription
+from llm_router.sync.subscription import StoreSubscription
 from llm_router.testing import InMemoryConnectionStore
 from llm_router.testing.server import FaultyServer, Script
 from llm_router.types import ChatRequest

@@ -16,7 +16,7 @@ from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
 from llm_router.store.limits import SqlCounters
 from llm_router.store.tables import limit_counts
-from llm_router.sync.connections import StoreSubscription
+from llm_router.sync.subscription import StoreSubscription
 from llm_router.testing.server import FaultyServer, Script
 from llm_router.types import ChatRequest
 from tests.contracts.databases import Server, opened

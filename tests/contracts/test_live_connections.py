@@ -18,7 +18,7 @@ from llm_router.routing.router import Router
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
 from llm_router.store.tables import connections
-from llm_router.sync.connections import StoreSubscription
+from llm_router.sync.subscription import StoreSubscription
 from llm_router.testing import InMemoryConnectionStore
 from llm_router.testing.server import FaultyServer, Script
 from llm_router.types import ChatRequest
@@ -213,7 +213,7 @@ async def test_what_is_known_holds_while_the_store_is_away(
     async with following(store) as router:
         store.away = True
         await added(store, name="b")
-        await until(lambda: "until the store is back" in caplog.text)
+        await until(lambda: "until the store answers again" in caplog.text)
         await added(store, name="c")
         assert [e.name for e in router.pool.endpoints] == ["a"]
         store.away = False

@@ -16,11 +16,11 @@ from llm_router.failures import Failure, FailureClass
 from llm_router.routing.breaker import BreakerRecord
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.latency import HALF_LIFE, Latency
-from llm_router.sync.scoreboard.base import Scoreboard, key_of, merge
-from llm_router.sync.scoreboard.keeper import Keeper
+from llm_router.sync.scoreboard.base import Scoreboard, fingerprint, merge
 from llm_router.sync.scoreboard.memory import InMemoryScoreboard
 from llm_router.sync.scoreboard.sql import SqlScoreboard
 from llm_router.sync.scoreboard.sqlite import SqliteScoreboard
+from llm_router.sync.scoreboard.sync import ScoreboardSync
 from llm_router.testing import ScriptedProvider
 from tests.contracts.boards import NOW, OPEN, PATIENCE, A, fail, note, process
 from tests.contracts.databases import Server, opened
@@ -99,7 +99,7 @@ def test_what_three_measured_together_is_what_one_would_know(
 async def test_an_empty_board_knows_nothing(boards: Boards) -> None:
     board = boards()
     assert await board.read({"a"}) == {}
-    assert (await board.news(0)).breakers == {}
+    assert (await board.breaker_changes(0)).breakers == {}
 
 
 async def test_what_one_writes_another_reads(boards: Boards) -> None:
@@ -142,17 +142,17 @@ async def test_fading_is_not_lost_to_many_small_notes(boards: Boards) -> None:
 async def test_news_are_told_once(boards: Boards) -> None:
     board = boards()
     await boards().write([note(breaker=OPEN)])
-    news = await board.news(0)
+    news = await board.breaker_changes(0)
     assert news.breakers == {"a": OPEN}
-    assert (await board.news(news.version)).breakers == {}
+    assert (await board.breaker_changes(news.version)).breakers == {}
     await boards().write([note("b", breaker=OPEN)])
-    assert set((await board.news(news.version)).breakers) == {"b"}
+    assert set((await board.breaker_changes(news.version)).breakers) == {"b"}
 
 
 async def test_times_alone_are_no_news(boards: Boards) -> None:
     board = boards()
     await board.write([note(weights={1: 1.0})])
-    assert (await board.news(0)).breakers == {}
+    assert (await board.breaker_changes(0)).breakers == {}
 
 
 async def test_of_two_openings_the_longer_holds_and_a_closing_ends_it(boards: Boards) -> None:
@@ -160,9 +160,9 @@ async def test_of_two_openings_the_longer_holds_and_a_closing_ends_it(boards: Bo
     longer = BreakerRecord(True, NOW + 60.0, 3, "overloaded")
     await board.write([note(breaker=longer)])
     await board.write([note(breaker=OPEN)])
-    assert (await board.news(0)).breakers == {"a": longer}
+    assert (await board.breaker_changes(0)).breakers == {"a": longer}
     await board.write([note(breaker=BreakerRecord())])
-    assert (await board.news(0)).breakers == {"a": BreakerRecord()}
+    assert (await board.breaker_changes(0)).breakers == {"a": BreakerRecord()}
 
 
 async def test_notes_of_many_at_once_are_all_kept_and_their_versions_rise(boards: Boards) -> None:
@@ -196,7 +196,7 @@ async def test_nothing_is_counted_twice_however_many_calls_pass_it_on(boards: Bo
             endpoint.latency.record_first_word(0, 0.3, clock.now())
             await keeper.step()
             await keeper.step()
-    [entry] = (await boards().read({key_of(A)})).values()
+    [entry] = (await boards().read({fingerprint(A)})).values()
     assert sum(entry.weights.values()) == pytest.approx(4, rel=0.01)
 
 
@@ -205,25 +205,25 @@ async def test_what_an_endpoint_took_over_from_the_one_before_it_is_not_told_aga
 ) -> None:
     clock, endpoint = SystemClock(), Endpoint(A, ScriptedProvider([]))
     endpoint.latency.add_weights({40: 5.0}, clock.now())
-    keeper = Keeper(boards(), lambda: [endpoint], clock, start_within=PATIENCE)
+    keeper = ScoreboardSync(boards(), lambda: [endpoint], clock, start_within=PATIENCE)
     await keeper.start()
     endpoint.latency.record_first_word(0, 0.3, clock.now())
     await keeper.aclose()
-    [entry] = (await boards().read({key_of(A)})).values()
+    [entry] = (await boards().read({fingerprint(A)})).values()
     assert sum(entry.weights.values()) == pytest.approx(1, rel=0.01)
 
 
 async def test_a_start_weighs_no_more_than_a_call_can_outweigh(boards: Boards) -> None:
     clock = SystemClock()
     board = boards()
-    await board.write([note(key_of(A), clock.wall(), {40: 10_000.0, 41: 30_000.0})])
+    await board.write([note(fingerprint(A), clock.wall(), {40: 10_000.0, 41: 30_000.0})])
     async with process(boards(), clock) as (endpoint, _):
         assert endpoint.latency.first_word(0).count(clock.now()) == pytest.approx(20, rel=0.01)
 
 
 async def test_what_is_too_old_is_forgotten(boards: Boards) -> None:
     clock = SystemClock()
-    await boards().write([note(key_of(A), clock.wall() - 10 * HALF_LIFE, {40: 100.0})])
+    await boards().write([note(fingerprint(A), clock.wall() - 10 * HALF_LIFE, {40: 100.0})])
     async with process(boards(), clock) as (endpoint, _):
         assert endpoint.predicted(0) is None
 

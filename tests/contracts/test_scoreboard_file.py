@@ -13,7 +13,7 @@ import pytest
 
 from llm_router.clock import SystemClock
 from llm_router.routing.latency import WEIGHTS
-from llm_router.sync.scoreboard.base import ScoreboardError, key_of
+from llm_router.sync.scoreboard.base import ScoreboardError, fingerprint
 from llm_router.sync.scoreboard.sqlite import SqliteScoreboard
 from tests.contracts.boards import NOW, OPEN, A, note, process
 
@@ -30,7 +30,7 @@ async def opened(path: Path, patience: float = 1.0) -> AsyncIterator[SqliteScore
 async def test_only_its_owner_can_read_the_file_and_no_secret_is_in_it(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "board.sqlite3"
     async with opened(path) as board:
-        await board.write([note(key_of(A), weights={1: 1.0}, breaker=OPEN)])
+        await board.write([note(fingerprint(A), weights={1: 1.0}, breaker=OPEN)])
         files = list(path.parent.iterdir())
         assert len(files) > 1  # the log beside the file counts too
         assert {file.stat().st_mode & 0o077 for file in files} == {0}
@@ -61,7 +61,7 @@ async def test_a_file_that_is_no_board_is_an_error_that_says_which_and_what_to_d
     path = tmp_path / "board.sqlite3"
     spoil(path)
     async with opened(path) as board:
-        for attempt in (board.read({"a"}), board.write([note()]), board.news(0)):
+        for attempt in (board.read({"a"}), board.write([note()]), board.breaker_changes(0)):
             with pytest.raises(ScoreboardError, match=r"board\.sqlite3: .*delete the file"):
                 await attempt
 
@@ -113,11 +113,11 @@ async def test_a_file_deleted_in_between_is_begun_again_by_all(
     path = tmp_path / "board.sqlite3"
     async with opened(path) as mine, opened(path) as yours:
         await mine.write([note(breaker=OPEN)])
-        known = await yours.news(0)
+        known = await yours.breaker_changes(0)
         delete(path, rest)
         async with opened(path) as fresh:
             await fresh.write([note("b", at=NOW + 1.0, breaker=OPEN)])
-            assert set((await yours.news(known.version)).breakers) == {"b"}
+            assert set((await yours.breaker_changes(known.version)).breakers) == {"b"}
             await mine.write([note("c", weights={1: 1.0})])
             assert set(await fresh.read({"a", "b", "c"})) == {"b", "c"}
 
@@ -139,8 +139,8 @@ from llm_router.clock import SystemClock
 from llm_router.connections.record import Connection
 from llm_router.routing.endpoint import Endpoint
 from llm_router.failures import Failure, FailureClass
-from llm_router.sync.scoreboard.base import Note
-from llm_router.sync.scoreboard.keeper import Keeper
+from llm_router.sync.scoreboard.base import Report
+from llm_router.sync.scoreboard.sync import ScoreboardSync
 from llm_router.sync.scoreboard.sqlite import SqliteScoreboard
 from llm_router.testing import ScriptedProvider
 
@@ -148,7 +148,7 @@ A = Connection(name="a", base_url="http://127.0.0.1:1/v1", model_name="m", api_k
 
 async def fail(board):
     clock, endpoint = SystemClock(), Endpoint(A, ScriptedProvider([]))
-    keeper = Keeper(board, lambda: [endpoint], clock)
+    keeper = ScoreboardSync(board, lambda: [endpoint], clock)
     await keeper.start()
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
@@ -159,7 +159,7 @@ async def fail(board):
 
 async def write(board, times=200):
     for number in range(times):
-        await board.write([Note(key="a", name="a", at=1.7e9, weights={1: 1.0})])
+        await board.write([Report(key="a", name="a", at=1.7e9, weights={1: 1.0})])
         if number == 0:
             print("ready", flush=True)
 
@@ -221,11 +221,11 @@ async def test_a_process_killed_while_it_writes_harms_nobody(tmp_path: Path) -> 
             writer = await start("write_on", path)
             before = (await board.read({"a"}))["a"].weights[1]
             while (await board.read({"a"}))["a"].weights[1] < before + 20:
-                await board.news(0)
+                await board.breaker_changes(0)
             writer.send_signal(signal.SIGKILL)
             assert await writer.wait() == -signal.SIGKILL
             await board.write([note(breaker=OPEN)])
-            assert (await board.news(0)).breakers == {"a": OPEN}
+            assert (await board.breaker_changes(0)).breakers == {"a": OPEN}
     db = sqlite3.connect(path)
     assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     db.close()

@@ -19,7 +19,7 @@ from llm_router.routing.router import Router
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.crypto import load_vault
 from llm_router.store.tables import usage
-from llm_router.stored_router import Known, StoreOptions, look, open_stored_router
+from llm_router.stored_router import KnownConnections, StoreOptions, load_known, open_stored_router
 from llm_router.testing.server import Fault, FaultyServer, Script
 from llm_router.types import ChatRequest
 from tests.contracts.databases import Server, opened
@@ -40,9 +40,9 @@ class House:
 
     @asynccontextmanager
     async def call(
-        self, known: Known | None = None, policy: str = "priority"
+        self, known: KnownConnections | None = None, policy: str = "priority"
     ) -> AsyncIterator[Router]:
-        known = known or await look(self.lines, {})
+        known = known or await load_known(self.lines, {})
         async with open_stored_router(self.lines, known, policy=policy) as router:
             yield router
 
@@ -74,7 +74,7 @@ async def house(server: Server, tmp_path: Path) -> AsyncIterator[House]:
         found = await stack.enter_async_context(FaultyServer(FOUND))
         other = await stack.enter_async_context(FaultyServer(STORED))
         lines = settled(url, tmp_path, found)
-        await stored_router.set_up(lines)
+        await stored_router.prepare_database(lines)
         database = await stack.enter_async_context(opened(url))
         vault = load_vault((), lines.master_key_file, may_create=False)
         yield House(lines, found, other, SqlConnectionStore(database, vault))
@@ -115,7 +115,7 @@ async def test_what_is_found_is_asked_while_nothing_is_stored_and_at_no_other_ti
 async def test_a_call_asks_what_is_stored_by_then_whatever_its_process_knew(
     house: House,
 ) -> None:
-    known = await look(house.lines, {})
+    known = await load_known(house.lines, {})
     await house.keep()
     async with house.call(known) as router:
         await until(lambda: names(router) == ["a", "offline"])
@@ -201,15 +201,15 @@ async def test_a_call_is_answered_while_the_database_is_away_by_whom_its_process
 ) -> None:
     async with FaultyServer(FOUND) as found, FaultyServer(STORED) as other:
         here = settled(f"sqlite:///{tmp_path}/here.sqlite3", tmp_path, found)
-        await stored_router.set_up(here)
+        await stored_router.prepare_database(here)
         async with opened(here.database) as database:
             vault = load_vault((), here.master_key_file)
             store = SqlConnectionStore(database, vault)
             await added(store, base_url=other.base_url, model_name="m", api_key=KEY)
-        known = await look(here, {})
+        known = await load_known(here, {})
         async with open_stored_router(replace(here, database=away), known) as router:
             assert await answer(router) == "stored"
-    assert "connections stay as they are until the store is back" in caplog.text
+    assert "connections stay as they are until the store answers again" in caplog.text
     assert "usage of 1 attempts is lost" in caplog.text
     assert KEY not in caplog.text
     assert "pg-secret" not in caplog.text
@@ -219,15 +219,15 @@ async def test_a_process_that_finds_no_tables_knows_what_was_found(
     server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with FaultyServer(FOUND) as found:
-        known = await look(settled(await server.new(migrated=False), tmp_path, found), {})
-    assert [c.name for c in known.asked.connections] == ["named", "offline"]
-    assert "what is stored is not known yet" in caplog.text
+        known = await load_known(settled(await server.new(migrated=False), tmp_path, found), {})
+    assert [c.name for c in known.selected.connections] == ["named", "offline"]
+    assert "the stored connections are not known yet" in caplog.text
 
 
 async def test_a_call_that_began_without_the_database_follows_it_once_it_is_there(
     house: House,
 ) -> None:
-    known = await look(house.lines, {})
+    known = await load_known(house.lines, {})
     await house.keep()
     async with house.store.database.writing() as db:
         await db.execute(text("ALTER TABLE llm_connections RENAME TO elsewhere"))
@@ -245,7 +245,7 @@ async def test_a_call_goes_on_without_its_scoreboard(
         assert await answer(router) == "found"
         async with house.store.database.writing() as db:
             await db.execute(text("DROP TABLE scoreboard"))
-        await until(lambda: "this process learns alone" in caplog.text)
+        await until(lambda: "this process knows only its own measurements" in caplog.text)
         assert await answer(router) == "found"
 
 
@@ -258,7 +258,7 @@ async def test_without_the_master_key_a_call_goes_by_what_was_found(
         assert await answer(router) == "found"
     assert "put the file back" in caplog.text
     with pytest.raises(ConfigurationError, match="put the file back"):
-        await stored_router.set_up(house.lines)
+        await stored_router.prepare_database(house.lines)
 
 
 # ── What others are told ─────────────────────────────────────────────────────────────────────────
@@ -305,8 +305,8 @@ async def test_processes_that_start_at_once_on_an_empty_database_share_one_maste
 ) -> None:
     async with FaultyServer(FOUND) as found:
         lines = settled(await server.new(migrated=False), tmp_path, found)
-        await asyncio.gather(*(stored_router.set_up(lines) for _ in range(3)))
-        known = await look(lines, {})
+        await asyncio.gather(*(stored_router.prepare_database(lines) for _ in range(3)))
+        known = await load_known(lines, {})
     assert known.stored == ()
     text = lines.master_key_file.read_text()
     assert sum(not line.startswith("#") for line in text.splitlines()) == 1

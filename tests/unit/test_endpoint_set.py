@@ -1,4 +1,4 @@
-"""What an endpoint keeps when its connection changes, and when its provider is closed."""
+"""EndpointSet: what endpoints inherit when a connection changes, and when providers are closed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,8 @@ from llm_router.options import BreakerOptions
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.policies.priority import Priority
 from llm_router.routing.pool import Pool
-from llm_router.sync.connections import EndpointSet, told_apart
+from llm_router.sync.endpoints import EndpointSet
+from llm_router.sync.names import disambiguate
 from llm_router.types import ChatRequest
 
 A = Connection(
@@ -26,26 +27,26 @@ REJECTED = Failure(FailureClass.REJECTED_KEY, "HTTP 401")
 HELLO = ChatRequest(messages=[{"role": "user", "content": "hello"}])
 
 
-class Kept:
+class Fixture:
     def __init__(self) -> None:
         self.pool = Pool([], Priority(), 0.8)
-        self.live = EndpointSet(self.pool, SystemClock(), BreakerOptions())
+        self.endpoints = EndpointSet(self.pool, SystemClock(), BreakerOptions())
+
+    def set(self, *connections: Connection) -> list[Endpoint]:
+        by_id = {connection.id: connection for connection in connections}
+        assert self.endpoints.set_connections(by_id) == {}
+        return list(self.pool.endpoints)
 
 
 @pytest.fixture
-async def kept() -> AsyncIterator[Kept]:
-    kept = Kept()
-    yield kept
-    await kept.live.aclose()
+async def fixture() -> AsyncIterator[Fixture]:
+    fixture = Fixture()
+    yield fixture
+    await fixture.endpoints.aclose()
 
 
-def put(kept: Kept, *connections: Connection) -> list[Endpoint]:
-    assert kept.live.put({connection.id: connection for connection in connections}) == {}
-    return list(kept.pool.endpoints)
-
-
-def known(endpoint: Endpoint) -> tuple[bool, bool]:
-    """Whether it remembers its times, and that it rests."""
+def state(endpoint: Endpoint) -> tuple[bool, bool]:
+    """Returns whether its latency is measured, and whether its breaker is open."""
     is_measured = endpoint.latency.first_word(0).quantile(0.5) is not None
     return is_measured, endpoint.breaker.state(SystemClock().now()) == "open"
 
@@ -55,7 +56,7 @@ def used(endpoint: Endpoint) -> Endpoint:
     endpoint.latency.record_first_word(0, 0.3, now)
     endpoint.breaker.failed(REJECTED, now, endpoint.breaker.generation)
     endpoint.limits.request_started(1, now)
-    assert known(endpoint) == (True, True)
+    assert state(endpoint) == (True, True)
     return endpoint
 
 
@@ -63,15 +64,15 @@ def used(endpoint: Endpoint) -> Endpoint:
     "change",
     [{"priority": 7}, {"name": "renamed"}, {"weight": 0.0}, {"tags": ("t",)}, {"price_in": 2.0}],
 )
-async def test_one_that_is_asked_in_the_same_way_goes_on_as_it_is(
-    kept: Kept, change: dict[str, Any]
+async def test_an_endpoint_stays_when_nothing_changes_that_its_provider_sees(
+    fixture: Fixture, change: dict[str, Any]
 ) -> None:
-    [before] = put(kept, A)
+    [before] = fixture.set(A)
     used(before)
-    [after] = put(kept, replace(A, **change))
+    [after] = fixture.set(replace(A, **change))
     assert after is before
     assert after.connection == replace(A, **change)
-    assert known(after) == (True, True)
+    assert state(after) == (True, True)
     assert after.price is None or after.price.input == 2.0
 
 
@@ -87,66 +88,66 @@ async def test_one_that_is_asked_in_the_same_way_goes_on_as_it_is(
         ({"timeout": 5.0}, (True, True)),
     ],
 )
-async def test_one_that_is_asked_differently_keeps_what_is_still_true(
-    kept: Kept, change: dict[str, Any], keeps: tuple[bool, bool]
+async def test_a_new_endpoint_inherits_what_is_still_true(
+    fixture: Fixture, change: dict[str, Any], keeps: tuple[bool, bool]
 ) -> None:
-    [before] = put(kept, replace(A, rate_limit_rpm=1))
+    [before] = fixture.set(replace(A, rate_limit_rpm=1))
     used(before)
-    [after] = put(kept, replace(A, rate_limit_rpm=1, **change))
+    [after] = fixture.set(replace(A, rate_limit_rpm=1, **change))
     assert after is not before
-    assert known(after) == keeps
-    assert after.limits.reached(SystemClock().now()), "what was used was used"
+    assert state(after) == keeps
+    assert after.limits.reached(SystemClock().now()), "usage is not forgotten"
 
 
-async def test_a_limit_that_is_raised_lets_go_at_once(kept: Kept) -> None:
-    [one] = put(kept, replace(A, rate_limit_rpm=1))
+async def test_a_raised_limit_takes_effect_at_once(fixture: Fixture) -> None:
+    [one] = fixture.set(replace(A, rate_limit_rpm=1))
     one.limits.request_started(1, SystemClock().now())
-    assert kept.pool.plan(HELLO, SystemClock().now()).ready == []
-    put(kept, replace(A, rate_limit_rpm=2))
-    assert kept.pool.plan(HELLO, SystemClock().now()).ready == [one]
+    assert fixture.pool.plan(HELLO, SystemClock().now()).ready == []
+    fixture.set(replace(A, rate_limit_rpm=2))
+    assert fixture.pool.plan(HELLO, SystemClock().now()).ready == [one]
 
 
 async def closed(endpoint: Endpoint) -> bool:
-    """Whether its provider answers nothing more, not even that nobody listens at its address."""
+    """Returns whether its provider is closed: it no longer reports an unreachable address."""
     try:
         await endpoint.provider.probe()
     except RouterError:
         return False
     except RuntimeError:
         return True
-    raise AssertionError("nobody listens there")
+    raise AssertionError("no server listens there")
 
 
-async def test_a_removed_one_is_closed_after_its_last_attempt(kept: Kept) -> None:
-    one, other = put(kept, A, B)
+async def test_a_removed_endpoint_is_closed_after_its_last_attempt(fixture: Fixture) -> None:
+    one, other = fixture.set(A, B)
     one.in_flight += 2
-    assert put(kept, B) == [other]
+    assert fixture.set(B) == [other]
     assert not one.may_start(SystemClock().now())
     one.in_flight -= 1
     await asyncio.sleep(0)
     assert not await closed(one)
     one.in_flight -= 1
-    await asyncio.wait([task for task in asyncio.all_tasks() if task.get_name() == "leaving a"])
+    await asyncio.wait([task for task in asyncio.all_tasks() if task.get_name() == "closing a"])
     assert await closed(one)
     assert not await closed(other)
 
 
-async def test_the_end_waits_for_no_attempt(kept: Kept) -> None:
-    one, other = put(kept, A, B)
+async def test_closing_the_set_waits_for_no_attempt(fixture: Fixture) -> None:
+    one, other = fixture.set(A, B)
     one.in_flight += 1
-    put(kept, B)
-    await kept.live.aclose()
+    fixture.set(B)
+    await fixture.endpoints.aclose()
     assert await closed(one)
     assert await closed(other)
 
 
-async def test_one_whom_no_provider_serves_is_left_out(kept: Kept) -> None:
-    refused = kept.live.put({"1": replace(A, provider="telepathy"), "2": B})
-    assert [endpoint.name for endpoint in kept.pool.endpoints] == ["b"]
+async def test_a_connection_without_a_provider_is_left_out(fixture: Fixture) -> None:
+    refused = fixture.endpoints.set_connections({"1": replace(A, provider="telepathy"), "2": B})
+    assert [endpoint.name for endpoint in fixture.pool.endpoints] == ["b"]
     assert "telepathy" in str(refused["1"])
 
 
-def test_names_that_several_have_given_are_told_apart() -> None:
+def test_names_that_several_owners_have_given_are_made_distinct() -> None:
     named = [
         Connection(id="1", name="a", owner="anna"),
         Connection(id="2", name="a", owner="ben"),
@@ -156,8 +157,8 @@ def test_names_that_several_have_given_are_told_apart() -> None:
         Connection(id="6", name="n" * 200, owner="anna" * 50),
         Connection(id="7", name="n" * 200, owner="ben" * 50),
     ]
-    apart = told_apart(named)
-    names = [connection.name for connection in apart]
-    assert names[:5] == ["a (anna)", "a (2)", "a (of nobody)", "a (ben)", "b"]
+    renamed = disambiguate(named)
+    names = [connection.name for connection in renamed]
+    assert names[:5] == ["a (anna)", "a (2)", "a (no owner)", "a (ben)", "b"]
     assert len(set(names)) == len(names)
-    assert [connection.id for connection in apart] == [connection.id for connection in named]
+    assert [connection.id for connection in renamed] == [connection.id for connection in named]

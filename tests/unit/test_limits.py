@@ -21,7 +21,7 @@ from llm_router.routing.limits import (
     counts,
     next_month,
 )
-from llm_router.sync.limits import EVERY, Tally
+from llm_router.sync.limits import EVERY, LimitSync
 from llm_router.testing import ManualClock
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
@@ -183,7 +183,7 @@ def test_several_processes_exceed_a_limit_by_no_more_than_they_start_between_two
     clock, sums, limit = ManualClock(), Sums(), 4
     zero = clock.wall()
     processes = [Limits(Connection(name="a", rate_limit_rpm=limit), zero) for _ in range(3)]
-    tallies = [Tally(sums, {"a": one}, clock) for one in processes]
+    tallies = [LimitSync(sums, {"a": one}, clock) for one in processes]
     started: list[float] = []
     overshoot = 0
 
@@ -223,8 +223,8 @@ def test_amounts_that_other_processes_spent_count_from_the_start() -> None:
 
     async def main() -> None:
         mine.request_ended(0, 1.0, 0.0)
-        await Tally(sums, {"a": mine}, clock).step()
-        tally = Tally(sums, {"a": yours}, clock)
+        await LimitSync(sums, {"a": mine}, clock).step()
+        tally = LimitSync(sums, {"a": yours}, clock)
         await tally.start()
         assert yours.reached(clock.now())
         await tally.aclose()
@@ -238,7 +238,7 @@ def test_counts_are_exchanged_periodically() -> None:
     both = [Limits(connection, clock.wall()) for _ in range(2)]
 
     async def main() -> None:
-        tallies = [Tally(sums, {"a": one}, clock) for one in both]
+        tallies = [LimitSync(sums, {"a": one}, clock) for one in both]
         for tally in tallies:
             await tally.start()
         both[0].request_started(0, clock.now())
@@ -257,7 +257,7 @@ def test_no_count_is_lost_while_the_store_is_unavailable_and_that_is_logged_once
     one = Limits(Connection(name="a", rate_limit_rpm=3), clock.wall())
 
     async def main() -> None:
-        tally = Tally(sums, {"a": one}, clock)
+        tally = LimitSync(sums, {"a": one}, clock)
         sums.is_away = True
         for _ in range(2):
             one.request_started(5, 0.0)
@@ -271,5 +271,5 @@ def test_no_count_is_lost_while_the_store_is_unavailable_and_that_is_logged_once
     with caplog.at_level(logging.INFO, "llm_router"):
         clock.run(main())
     assert {amount for (_, _), amount in sums.total.items()} == {Amount(3, 15)}
-    assert sum("heeds the limits it knows of" in line for line in caplog.messages) == 1
+    assert sum("enforces the limits it knows of" in line for line in caplog.messages) == 1
     assert caplog.messages[-1] == "limits are counted together again"

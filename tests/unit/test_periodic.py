@@ -27,7 +27,7 @@ class Steps:
         self.began: list[float] = []
         self.ended = 0
         self.work: Callable[[], Awaitable[None]] | None = None
-        self.task = PeriodicTask(self.step, clock, EVERY, OutageLog(DOWN, UP), name="steps")
+        self.task = PeriodicTask(self.step, clock, EVERY, name="steps", outage=OutageLog(DOWN, UP))
 
     async def step(self) -> None:
         self.began.append(round(self.clock.now(), 3))

@@ -1,4 +1,4 @@
-"""From events to rows of the usage log; and that none is lost that need not be."""
+"""UsageObserver: from events to rows of the usage log, without loss."""
 
 import asyncio
 import logging
@@ -30,19 +30,19 @@ ASKED = replace(
 )  # fmt: skip
 
 
-class Kept:
-    """A log in memory, which can be away."""
+class MemoryLog:
+    """A usage log in memory. It fails while `is_broken` is set."""
 
     def __init__(self) -> None:
         self.rows: list[UsageRecord] = []
         self.batches: list[tuple[int, bool]] = []
-        self.is_away = False
+        self.is_broken = False
         self.written = asyncio.Event()
 
     async def append(self, attempts: Sequence[UsageRecord], *, again: bool = False) -> None:
         self.batches.append((len(attempts), again))
-        if self.is_away:
-            raise StoreError("database d: it is away")
+        if self.is_broken:
+            raise StoreError("database d: it is down")
         self.rows += attempts
         self.written.set()
 
@@ -52,28 +52,28 @@ def reply(*tries: AttemptEvent, **facts: Any) -> ReplyEvent:
 
 
 def failed(kind: FailureClass = FailureClass.SILENT, **facts: Any) -> AttemptEvent:
-    ended = {"outcome": str(kind), "failure": Failure(kind, "as told"), "delivered": False}
+    ended = {"outcome": str(kind), "failure": Failure(kind, "as given"), "delivered": False}
     none = {"first_word": None, "first_clause": None, "usage": None, "characters": 0, "given": 0}
     return replace(FIRST, **ended | none | facts)  # type: ignore[arg-type]  # fields by name
 
 
 def rows_of(*replies: ReplyEvent) -> list[UsageRecord]:
-    kept, clock = Kept(), ManualClock(now=102.0)
+    log, clock = MemoryLog(), ManualClock(now=102.0)
 
     async def main() -> None:
-        observer = UsageObserver(kept, clock)
+        observer = UsageObserver(log, clock)
         for each in replies:
             observer.reply_ended(each)
         await observer.aclose()
 
     clock.run(main())
-    return kept.rows
+    return log.rows
 
 
 # ── What is written ──────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_attempt_is_written_with_all_that_is_known_of_it() -> None:
+def test_an_attempt_is_written_with_all_its_facts() -> None:
     [row] = rows_of(reply())
     assert row.at.timestamp() == ManualClock(now=100.0).wall()
     assert row == UsageRecord(
@@ -105,18 +105,18 @@ def test_tokens_of_a_hedge_that_was_cut_off_are_estimated_and_paid() -> None:
         (FailureClass.RATE_LIMITED, 0),
     ],
 )
-def test_a_server_that_turned_it_away_is_not_paid(kind: FailureClass, tokens: int) -> None:
+def test_a_request_that_a_server_refused_costs_nothing(kind: FailureClass, tokens: int) -> None:
     [row] = rows_of(reply(failed(kind)))
     assert (row.tokens_in, row.is_estimated) == (tokens, bool(tokens))
     assert row.cost == pytest.approx(tokens / 1e6)
 
 
-def test_where_no_price_is_known_no_cost_is_told() -> None:
+def test_without_a_price_there_is_no_cost() -> None:
     [row] = rows_of(reply(replace(FIRST, price=None)))
     assert row.cost is None
 
 
-# ── The silence that nobody heard ────────────────────────────────────────────────────────────────
+# ── Silence avoided ──────────────────────────────────────────────────────────────────────────────
 
 
 def spoke(role: Any, started_at: float = 100.5) -> AttemptEvent:
@@ -131,9 +131,9 @@ def spoke(role: Any, started_at: float = 100.5) -> AttemptEvent:
         ([failed(), spoke("hedge")], [None, 3.25]),
         ([failed(), spoke("failover", 105.0)], [None, 0.0]),
         ([failed(), failed(role="hedge"), spoke("failover")], [None, None, 3.25]),
-        # The one before it was only slower: nobody knows by how much.
+        # The one before it was only slower, and it is unknown by how much.
         ([failed(failure=None, outcome="lost"), spoke("hedge")], [None, None]),
-        # It broke off in the middle of its words, and another went on.
+        # It broke off in the middle of its words, and another continued them.
         (
             [
                 failed(FailureClass.BROKEN_STREAM, delivered=True, first_word=0.25),
@@ -144,7 +144,7 @@ def spoke(role: Any, started_at: float = 100.5) -> AttemptEvent:
         ([failed(started_at=101.0, role="hedge"), FIRST], [None, None]),
     ],
 )
-def test_silence_is_avoided_by_who_spoke_in_place_of_one_that_failed(
+def test_silence_is_avoided_by_the_attempt_that_replaced_a_failed_one(
     tries: list[AttemptEvent], avoided: list[float | None]
 ) -> None:
     assert [row.silence_avoided for row in rows_of(reply(*tries))] == avoided
@@ -154,48 +154,50 @@ def test_silence_is_avoided_by_who_spoke_in_place_of_one_that_failed(
 
 
 def test_attempts_are_written_together_within_the_window() -> None:
-    kept, clock = Kept(), ManualClock()
+    log, clock = MemoryLog(), ManualClock()
 
     async def main() -> None:
-        observer = UsageObserver(kept, clock)
+        observer = UsageObserver(log, clock)
         observer.start()
         observer.reply_ended(reply())
         await clock.sleep(WINDOW / 2)
         observer.reply_ended(reply())
-        assert kept.batches == []
+        assert log.batches == []
         await clock.sleep(WINDOW / 2 + 0.01)
-        assert kept.batches == [(2, False)]
+        assert log.batches == [(2, False)]
         await clock.sleep(10 * WINDOW)
-        assert kept.batches == [(2, False)]  # nothing is written where there is nothing
+        assert log.batches == [(2, False)]  # no empty batch is written
         await observer.aclose()
 
     clock.run(main())
 
 
-def test_many_at_once_do_not_wait_for_the_window() -> None:
-    kept, clock = Kept(), ManualClock()
+def test_a_full_batch_does_not_wait_for_the_window() -> None:
+    log, clock = MemoryLog(), ManualClock()
 
     async def main() -> None:
-        observer = UsageObserver(kept, clock)
+        observer = UsageObserver(log, clock)
         observer.start()
         for _ in range(501):
             observer.reply_ended(reply())
-        await kept.written.wait()
+        await log.written.wait()
         assert clock.now() < WINDOW / 2
-        assert len(kept.rows) == 500
+        assert len(log.rows) == 500
         await clock.sleep(WINDOW + 0.01)
-        assert len(kept.rows) == 501
+        assert len(log.rows) == 501
         await observer.aclose()
 
     clock.run(main())
 
 
-def test_nothing_is_lost_on_a_clean_stop_whatever_it_was_about_to_do() -> None:
+def test_nothing_is_lost_on_a_clean_stop_at_any_moment() -> None:
     for steps in range(12):
-        kept, clock = Kept(), ManualClock()
+        log, clock = MemoryLog(), ManualClock()
 
-        async def main(kept: Kept = kept, clock: ManualClock = clock, steps: int = steps) -> None:
-            observer = UsageObserver(kept, clock)
+        async def main(
+            log: MemoryLog = log, clock: ManualClock = clock, steps: int = steps
+        ) -> None:
+            observer = UsageObserver(log, clock)
             observer.start()
             for _ in range(750):
                 observer.reply_ended(reply())
@@ -204,61 +206,61 @@ def test_nothing_is_lost_on_a_clean_stop_whatever_it_was_about_to_do() -> None:
             await observer.aclose()
 
         clock.run(main())
-        assert len(kept.rows) == 750
+        assert len(log.rows) == 750
 
 
-def test_a_log_that_is_away_is_waited_for_and_told_that_a_batch_may_be_there(
+def test_a_failed_batch_is_repeated_as_one_that_may_have_been_written(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    kept, clock = Kept(), ManualClock()
+    log, clock = MemoryLog(), ManualClock()
     caplog.set_level(logging.INFO, "llm_router")
 
     async def main() -> None:
-        observer = UsageObserver(kept, clock)
+        observer = UsageObserver(log, clock)
         observer.start()
-        kept.is_away = True
+        log.is_broken = True
         observer.reply_ended(reply())
         await clock.sleep(3.5 * WINDOW)
         observer.reply_ended(reply())
-        kept.is_away = False
-        await kept.written.wait()
-        # As it was: what came meanwhile is another batch.
-        assert kept.batches[-1] == (1, True)
+        log.is_broken = False
+        await log.written.wait()
+        # Unchanged: attempts that came meanwhile are another batch.
+        assert log.batches[-1] == (1, True)
         await clock.sleep(2 * WINDOW)
-        assert kept.batches[-1] == (1, False)
-        assert len(kept.rows) == 2
+        assert log.batches[-1] == (1, False)
+        assert len(log.rows) == 2
         await observer.aclose()
 
     clock.run(main())
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
-def test_of_more_than_can_wait_the_oldest_are_dropped_counted_and_logged(
+def test_beyond_the_bound_the_oldest_attempts_are_dropped_counted_and_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    kept, clock = Kept(), ManualClock()
+    log, clock = MemoryLog(), ManualClock()
 
     async def main() -> None:
-        observer = UsageObserver(kept, clock, bound=10)
+        observer = UsageObserver(log, clock, bound=10)
         for number in range(25):
             observer.reply_ended(reply(session_id=str(number)))
         assert observer.dropped == 15
         await observer.aclose()
 
     clock.run(main())
-    assert [row.session_id for row in kept.rows] == [str(number) for number in range(15, 25)]
+    assert [row.session_id for row in log.rows] == [str(number) for number in range(15, 25)]
     assert ["dropped" in record.getMessage() for record in caplog.records] == [True]
 
 
-def test_a_log_that_stays_away_holds_up_no_exit_and_the_loss_is_told(
+def test_a_log_that_stays_broken_does_not_delay_the_exit_and_the_loss_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    kept, clock = Kept(), ManualClock()
+    log, clock = MemoryLog(), ManualClock()
 
     async def main() -> None:
-        observer = UsageObserver(kept, clock)
+        observer = UsageObserver(log, clock)
         observer.start()
-        kept.is_away = True
+        log.is_broken = True
         observer.reply_ended(reply())
         await observer.aclose()
         assert clock.now() < 10

@@ -1,10 +1,10 @@
-"""The scoreboard: what one process has learnt of a connection, known to the others.
+"""The scoreboard: shares what each process has measured of a connection with the others.
 
-Each call runs in a process of its own, which dies with the call. What it learnt is noted here, and
-the next call starts from it. A note is an addition, never a replacement: samples decay alike
-wherever they are kept, so notes may come from any number of processes, in any order, and their sum
-is what one process would know that had seen it all. Of two findings about a breaker the later
-holds, but of two openings the longer.
+Each call runs in a process of its own, which ends with the call. The process reports its
+measurements here, and the next call starts from them. A report is an addition, never a replacement:
+samples decay alike in every place, so reports may come from any number of processes, in any order,
+and their sum is what one process would know that had measured all of it. Of two reports about a
+breaker the later one holds, but of two openings the longer one.
 """
 
 import hashlib
@@ -15,25 +15,25 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from llm_router.connections.record import Connection
-from llm_router.errors import RouterError
+from llm_router.errors import StoreError
 from llm_router.routing.breaker import BreakerRecord
 from llm_router.routing.latency import HALF_LIFE, LAYOUT, WEIGHTS, Weights
 
-_NOTHING = 1e-3
-"""Samples that weigh less than this are forgotten."""
-KEPT_FOR = 30 * 86_400.0
-"""Seconds after which a connection nobody has used is forgotten."""
+_NEGLIGIBLE = 1e-3
+"""Samples that weigh less than this are dropped."""
+RETENTION = 30 * 86_400.0
+"""Seconds after which a connection that was not used is dropped."""
 
 
-class ScoreboardError(RouterError):
-    """The scoreboard cannot be read or written; says where it is, why, and what to do."""
+class ScoreboardError(StoreError):
+    """The scoreboard cannot be read or written. The message says where, why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
-    """What one process has found out about one connection since it last wrote a note.
+class Report:
+    """Measurements that one process has made of one connection since its last report.
 
-    Times are on the wall clock, in seconds since 1970. `breaker` is None while it has not changed.
+    `at` is wall time (s since 1970). `breaker` is None unless it has changed.
     """
 
     key: str
@@ -45,9 +45,9 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """What the board holds of one connection: all notes together, as they weigh at `at`.
+    """The sum of all reports about one connection, with the weights that they have at `at`.
 
-    `version` is that of the breaker, rising over the whole board; 0: nobody has spoken of it.
+    `version` is that of the breaker and rises over the whole board; 0: no report has mentioned it.
     """
 
     name: str
@@ -58,38 +58,39 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class News:
-    """The breakers that have changed, and the version up to which this is known."""
+class BreakerChanges:
+    """Breakers that have changed, by key, and the version up to which they are complete."""
 
     breakers: Mapping[str, BreakerRecord]
     version: int
 
 
 class Scoreboard(Protocol):
-    """Every method raises ScoreboardError and nothing else for what the board itself does.
+    """A place where reports are added up.
 
-    None blocks the loop. A call that is cancelled leaves the board whole; a note that was being
+    Every method raises ScoreboardError, and no other exception, when the board fails. No method
+    blocks the loop. A call that is cancelled leaves the board consistent; a report that was being
     written then may or may not be on it.
     """
 
     async def read(self, keys: Collection[str]) -> Mapping[str, Entry]:
-        """What is known of these; a key nobody has written of is missing."""
+        """Returns the entries of these keys; keys without any report are left out."""
 
-    async def write(self, notes: Sequence[Note]) -> None:
-        """Add the notes, all of them or none."""
+    async def write(self, reports: Sequence[Report]) -> None:
+        """Adds the reports, all of them or none."""
 
-    async def news(self, since: int) -> News:
-        """The breakers noted after `since`, a version; 0: all of them."""
+    async def breaker_changes(self, since: int) -> BreakerChanges:
+        """Returns the breakers whose version is above `since`; 0: all of them."""
 
     async def aclose(self) -> None: ...
 
 
-def key_of(connection: Connection) -> str:
-    """Stands for the connection as it is set up: one that was changed starts afresh.
+def fingerprint(connection: Connection) -> str:
+    """Returns the scoreboard's key for the connection as configured: a changed one starts afresh.
 
-    A digest, because an address, a header or a key may be secret.
+    It is a digest (BLAKE2b), because an address, a header or a key may be secret.
     """
-    asked = [
+    identity = [
         LAYOUT,
         connection.name,
         connection.provider,
@@ -98,13 +99,16 @@ def key_of(connection: Connection) -> str:
         connection.api_key,
         sorted(connection.headers.items()),
     ]
-    return hashlib.blake2b(json.dumps(asked).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(json.dumps(identity).encode(), digest_size=16).hexdigest()
 
 
-def faded(weights: Weights, seconds: float) -> dict[int, float]:
-    """What samples weigh so much later. A clock that was set back makes nothing younger."""
+def decayed(weights: Weights, seconds: float) -> dict[int, float]:
+    """Returns the weights of the samples `seconds` later. Negative: a clock was set back, and they
+    stay as they are.
+    """
     factor = 0.5 ** (max(0.0, seconds) / HALF_LIFE)
-    return {key: weight * factor for key, weight in weights.items() if weight * factor >= _NOTHING}
+    later = {key: weight * factor for key, weight in weights.items()}
+    return {key: weight for key, weight in later.items() if weight >= _NEGLIGIBLE}
 
 
 def weights_to_json(weights: Weights) -> dict[str, float]:
@@ -113,8 +117,9 @@ def weights_to_json(weights: Weights) -> dict[str, float]:
 
 
 def weights_from_json(found: Any) -> Weights:
-    """A board may have been written by anybody: what cannot be a weight is a ValueError or a
-    TypeError.
+    """Reads the weights from a board, which another program may have written.
+
+    Raises ValueError or TypeError for values that cannot be weights.
     """
     weights = {int(key): float(weight) for key, weight in dict(found).items()}
     if not all(0 <= key < WEIGHTS and 0 <= w < math.inf for key, w in weights.items()):
@@ -122,23 +127,23 @@ def weights_from_json(found: Any) -> Weights:
     return weights
 
 
-def merge(entry: Entry | None, note: Note, last_version: int) -> Entry:
-    """The entry with the note added. `last_version` is the highest on the board."""
+def merge(entry: Entry | None, report: Report, last_version: int) -> Entry:
+    """Returns the entry with the report added. `last_version` is the highest on the board."""
     if entry is None:
-        entry = Entry(name=note.name, at=note.at, weights={})
-    at = max(entry.at, note.at)
-    weights = faded(entry.weights, at - entry.at)
-    for key, weight in faded(note.weights, at - note.at).items():
+        entry = Entry(name=report.name, at=report.at, weights={})
+    at = max(entry.at, report.at)
+    weights = decayed(entry.weights, at - entry.at)
+    for key, weight in decayed(report.weights, at - report.at).items():
         weights[key] = weights.get(key, 0.0) + weight
     merged = replace(entry, at=at, weights=weights)
-    if note.breaker is None:
+    if report.breaker is None:
         return merged
-    # At least the time in ms: versions go on rising on a board that was lost and begun again.
-    version = max(last_version + 1, int(note.at * 1000))
-    return replace(merged, breaker=_later(entry.breaker, note.breaker), version=version)
+    # At least the time in ms, so that versions keep rising on a board that was lost and made anew.
+    version = max(last_version + 1, int(report.at * 1000))
+    return replace(merged, breaker=_merged(entry.breaker, report.breaker), version=version)
 
 
-def _later(before: BreakerRecord, now: BreakerRecord) -> BreakerRecord:
+def _merged(before: BreakerRecord, now: BreakerRecord) -> BreakerRecord:
     if before.is_open and now.is_open and before.open_until > now.open_until:
         return replace(before, openings=max(before.openings, now.openings))
     return now

@@ -1,8 +1,8 @@
-"""A scoreboard for routers that share a process, and for tests."""
+"""A scoreboard in memory, for routers that share a process and for tests."""
 
 from collections.abc import Collection, Mapping, Sequence
 
-from llm_router.sync.scoreboard.base import Entry, News, Note, merge
+from llm_router.sync.scoreboard.base import BreakerChanges, Entry, Report, merge
 
 
 class InMemoryScoreboard:
@@ -12,16 +12,16 @@ class InMemoryScoreboard:
     async def read(self, keys: Collection[str]) -> Mapping[str, Entry]:
         return {key: entry for key, entry in self._entries.items() if key in keys}
 
-    async def write(self, notes: Sequence[Note]) -> None:
-        for note in notes:
-            self._entries[note.key] = merge(self._entries.get(note.key), note, self._version)
+    async def write(self, reports: Sequence[Report]) -> None:
+        for report in reports:
+            self._entries[report.key] = merge(self._entries.get(report.key), report, self._version)
 
-    async def news(self, since: int) -> News:
+    async def breaker_changes(self, since: int) -> BreakerChanges:
         changed = {key: e.breaker for key, e in self._entries.items() if e.version > since}
-        return News(changed, self._version)
+        return BreakerChanges(changed, self._version)
 
     async def aclose(self) -> None:
-        """Nothing to close: what was noted stays for those who still use it."""
+        """Does nothing: the entries stay for other users of the board."""
 
     @property
     def _version(self) -> int:

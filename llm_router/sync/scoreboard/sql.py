@@ -14,10 +14,10 @@ from llm_router.store.database import Database
 from llm_router.store.dialects import insert
 from llm_router.store.tables import scoreboard
 from llm_router.sync.scoreboard.base import (
-    KEPT_FOR,
+    RETENTION,
+    BreakerChanges,
     Entry,
-    News,
-    Note,
+    Report,
     ScoreboardError,
     merge,
     weights_from_json,
@@ -26,51 +26,52 @@ from llm_router.sync.scoreboard.base import (
 
 _C = scoreboard.c
 _BREAKER = tuple(BreakerRecord.__slots__)
-_WRITING = zlib.crc32(b"patchbay scoreboard")
-"""PostgreSQL's advisory lock that a writer holds: versions rise in the order they are kept in."""
+_WRITE_LOCK = zlib.crc32(b"patchbay scoreboard")
+"""The advisory lock that a writer holds on PostgreSQL, so that versions are committed in rising
+order."""
 
 
 class SqlScoreboard:
-    """In a database that has been migrated; closing the board leaves it open."""
+    """A board in a migrated database, which stays open when the board is closed."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def read(self, keys: Collection[str]) -> Mapping[str, Entry]:
-        async with self._told(), self._database.reading() as db:
+        async with self._translated_errors(), self._database.reading() as db:
             return await _read(db, keys)
 
-    async def write(self, notes: Sequence[Note]) -> None:
-        if not notes:
+    async def write(self, reports: Sequence[Report]) -> None:
+        if not reports:
             return
-        async with self._told(), self._database.writing() as db:
+        async with self._translated_errors(), self._database.writing() as db:
             if self._database.dialect == "postgresql":  # SQLite has one writer in any case
-                await db.execute(select(func.pg_advisory_xact_lock(_WRITING)))
-            known = await _read(db, {note.key for note in notes})
+                await db.execute(select(func.pg_advisory_xact_lock(_WRITE_LOCK)))
+            known = await _read(db, {report.key for report in reports})
             version = int((await db.execute(select(func.max(_C.version)))).scalar() or 0)
-            for note in notes:
-                known[note.key] = merge(known.get(note.key), note, version)
-                version = max(version, known[note.key].version)
+            for report in reports:
+                known[report.key] = merge(known.get(report.key), report, version)
+                version = max(version, known[report.key].version)
             row = insert(scoreboard, self._database.dialect)
             new = {column.name: row.excluded[column.name] for column in _C}
             row = row.on_conflict_do_update(index_elements=["key"], set_=new)
             await db.execute(row, [_row(key, entry) for key, entry in sorted(known.items())])
-            old = max(note.at for note in notes) - KEPT_FOR
+            old = max(report.at for report in reports) - RETENTION
             await db.execute(scoreboard.delete().where(_C.at < old))
 
-    async def news(self, since: int) -> News:
+    async def breaker_changes(self, since: int) -> BreakerChanges:
         columns = _C.key, _C.version, *(_C[name] for name in _BREAKER)
-        async with self._told(), self._database.reading() as db:
+        async with self._translated_errors(), self._database.reading() as db:
             found = await db.execute(select(*columns).where(_C.version > since))
             rows = found.mappings().all()
         breakers = {row["key"]: _breaker(row) for row in rows}
-        return News(breakers, max((row["version"] for row in rows), default=since))
+        return BreakerChanges(breakers, max((row["version"] for row in rows), default=since))
 
     async def aclose(self) -> None:
-        """Nothing to close: the database is its owner's."""
+        """Does nothing: the database belongs to the caller."""
 
     @asynccontextmanager
-    async def _told(self) -> AsyncIterator[None]:
+    async def _translated_errors(self) -> AsyncIterator[None]:
         try:
             yield
         except StoreError as error:
@@ -78,7 +79,7 @@ class SqlScoreboard:
         except (ValueError, TypeError) as error:
             raise ScoreboardError(
                 f"scoreboard in {self._database.display_url}: {error}; if this lasts, empty the "
-                f"table {scoreboard.name}: it fills anew"
+                f"table {scoreboard.name}: it fills again"
             ) from error
 
 

@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 from llm_router.routing.breaker import BreakerRecord
 from llm_router.sync.scoreboard.base import (
-    KEPT_FOR,
+    RETENTION,
+    BreakerChanges,
     Entry,
-    News,
-    Note,
+    Report,
     ScoreboardError,
     merge,
     weights_from_json,
@@ -42,16 +42,17 @@ CREATE INDEX IF NOT EXISTS endpoints_by_version ON endpoints (version);
 _COLUMNS = "name, at, weights, is_open, open_until, openings, reason, version"
 _LOAD = f"SELECT {_COLUMNS} FROM endpoints WHERE key = ?"  # noqa: S608  names of our own
 _SAVE = f"INSERT OR REPLACE INTO endpoints (key, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  names of our own
-_OPEN_AGAIN_AFTER = 0.02
-"""Seconds between tries while another process sets the file up, which SQLite does not wait for."""
+_RETRY_OPEN_AFTER = 0.02
+"""Seconds between two attempts to open the file while another process sets it up, for which SQLite
+does not wait."""
 
 
 class SqliteScoreboard:
-    """Any number of processes may have the file open, and any of them may be killed.
+    """A board in the file `path`. Any number of processes may have it open; any may be killed.
 
-    `path`'s folder is made if need be; only its owner can read what is made. All work is done in
-    one thread of this object's own. `patience`: seconds to wait for another process's write. A file
-    that was deleted is begun again.
+    The folder is made if needed, and only its owner can read the file. All work is done in one
+    thread that this object owns. `patience`: seconds to wait for another process's write. A file
+    that was deleted is made again.
     """
 
     def __init__(self, path: Path, *, patience: float = 1.0) -> None:
@@ -64,11 +65,11 @@ class SqliteScoreboard:
         wanted = frozenset(keys)
         return await self._in_thread(lambda db: _read(db, wanted))
 
-    async def write(self, notes: Sequence[Note]) -> None:
-        await self._in_thread(lambda db: _write(db, notes))
+    async def write(self, reports: Sequence[Report]) -> None:
+        await self._in_thread(lambda db: _write(db, reports))
 
-    async def news(self, since: int) -> News:
-        return await self._in_thread(lambda db: _news(db, since))
+    async def breaker_changes(self, since: int) -> BreakerChanges:
+        return await self._in_thread(lambda db: _breaker_changes(db, since))
 
     async def aclose(self) -> None:
         loop = asyncio.get_running_loop()
@@ -83,7 +84,8 @@ class SqliteScoreboard:
             return await loop.run_in_executor(self._thread, self._do, work)
         except (sqlite3.Error, OSError, ValueError, TypeError) as error:
             raise ScoreboardError(
-                f"scoreboard {self._path}: {error}; if this lasts, delete the file: it is made anew"
+                f"scoreboard {self._path}: {error}; if this lasts, delete the file: it is "
+                "made again"
             ) from error
 
     # ── In the thread ────────────────────────────────────────────────────────────────────────────
@@ -96,7 +98,7 @@ class SqliteScoreboard:
         try:
             return work(self._db)
         except BaseException:
-            self._close()  # a fresh start next time heals whatever can be healed
+            self._close()  # the next call opens it afresh, which may help
             raise
 
     def _open(self) -> sqlite3.Connection:
@@ -114,7 +116,7 @@ class SqliteScoreboard:
         return db
 
     def _set_up(self, db: sqlite3.Connection) -> None:
-        tries = int(self._patience / _OPEN_AGAIN_AFTER)
+        tries = int(self._patience / _RETRY_OPEN_AFTER)
         for left in range(tries, -1, -1):
             try:
                 db.execute("PRAGMA journal_mode = WAL")  # readers and a writer, side by side
@@ -123,7 +125,7 @@ class SqliteScoreboard:
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not left:
                     raise
-                threading.Event().wait(_OPEN_AGAIN_AFTER)
+                threading.Event().wait(_RETRY_OPEN_AFTER)
             else:
                 return
 
@@ -149,16 +151,16 @@ def _read(db: sqlite3.Connection, keys: Collection[str]) -> dict[str, Entry]:
     return found
 
 
-def _write(db: sqlite3.Connection, notes: Sequence[Note]) -> None:
+def _write(db: sqlite3.Connection, reports: Sequence[Report]) -> None:
     db.execute("BEGIN IMMEDIATE")
     try:
-        known = _read(db, {note.key for note in notes})
+        known = _read(db, {report.key for report in reports})
         version = _version(db)
-        for note in notes:
-            entry = known[note.key] = merge(known.get(note.key), note, version)
+        for report in reports:
+            entry = known[report.key] = merge(known.get(report.key), report, version)
             version = max(version, entry.version)
-            db.execute(_SAVE, (note.key, *_row(entry)))
-            db.execute("DELETE FROM endpoints WHERE at < ?", (note.at - KEPT_FOR,))
+            db.execute(_SAVE, (report.key, *_row(entry)))
+            db.execute("DELETE FROM endpoints WHERE at < ?", (report.at - RETENTION,))
         db.execute("COMMIT")
     except BaseException:
         with suppress(sqlite3.Error):
@@ -166,7 +168,7 @@ def _write(db: sqlite3.Connection, notes: Sequence[Note]) -> None:
         raise
 
 
-def _news(db: sqlite3.Connection, since: int) -> News:
+def _breaker_changes(db: sqlite3.Connection, since: int) -> BreakerChanges:
     rows = db.execute(
         "SELECT key, is_open, open_until, openings, reason, version FROM endpoints"
         " WHERE version > ?",
@@ -176,7 +178,7 @@ def _news(db: sqlite3.Connection, since: int) -> News:
     for key, *breaker, its_version in rows:
         breakers[key] = _breaker(breaker)
         version = max(version, its_version)
-    return News(breakers, version)
+    return BreakerChanges(breakers, version)
 
 
 def _version(db: sqlite3.Connection) -> int:
