@@ -1,4 +1,4 @@
-"""What the value of a setting may look like: each kind checked, with words for what is due."""
+"""Defines the types of settings, each with its check and an error that says what is expected."""
 
 import os
 import re
@@ -11,9 +11,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 STATE_FOLDER = Path("~/.local/state/patchbay")
-"""Where what is kept between starts has its place unless told otherwise."""
+"""Default folder of files that persist between starts."""
 MIN_SECRET_LENGTH = 32
-"""Characters: what HMAC-SHA256, which signs LiveKit's tokens, can use."""
+"""Characters, as HMAC-SHA256 needs, which signs LiveKit's tokens."""
 
 
 def _address(*schemes: str) -> AfterValidator:
@@ -21,7 +21,7 @@ def _address(*schemes: str) -> AfterValidator:
         try:
             parts = urlsplit(value)
             fits = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-            # Addresses are shown in logs and errors.
+            # An address must hold no password, since logs and errors show it.
             fits = fits and "@" not in parts.netloc
         except ValueError:
             fits = False
@@ -32,10 +32,10 @@ def _address(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _matching(pattern: str, words: str) -> AfterValidator:
+def _matching(pattern: str, expected: str) -> AfterValidator:
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
-            raise ValueError(f"should be {words}")
+            raise ValueError(f"should be {expected}")
         return value
 
     return AfterValidator(check)
@@ -45,12 +45,12 @@ def _origin(value: str) -> str:
     value = value.rstrip("/")
     parts = urlsplit(value)
     if parts.scheme not in {"http", "https"} or value != f"{parts.scheme}://{parts.netloc}":
-        raise ValueError("should be origins such as https://www.example.org, parted by commas")
+        raise ValueError("should be origins such as https://www.example.org, separated by commas")
     return value.lower()
 
 
 def _expand_user(value: Path | str) -> Path:
-    return Path(os.path.expanduser(value))  # noqa: PTH111  pathlib's raises where there is no home
+    return Path(os.path.expanduser(value))  # noqa: PTH111  pathlib's raises without a home folder
 
 
 def _database(url: SecretStr) -> SecretStr:
@@ -71,13 +71,14 @@ def _redis(url: SecretStr | None) -> SecretStr | None:
 
 
 def _allowed_address(value: str) -> str:
-    """A host name, `*.ending` or network that may be called; as `guard.AddressGuard` takes it."""
+    """Checks a host name, `*.suffix` or network for `net.guard.AddressGuard`."""
     try:
         return str(ip_network(value, strict=False))
     except ValueError:
         if not re.fullmatch(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", value):
             raise ValueError(
-                "should be networks such as 10.0.0.0/8, host names or *.endings, parted by commas"
+                "should be networks such as 10.0.0.0/8, host names or *.suffixes, separated by"
+                " commas"
             ) from None
     return value.lower()
 

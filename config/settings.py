@@ -1,7 +1,8 @@
-"""Every setting, typed, with its default and its reason; `load_settings()` reads them.
+"""Defines every setting with its type, default and description; `load_settings()` reads them.
 
-They come from the environment and from a `.env` file; the environment wins. An empty value means
-"not set". Which engines, policies and providers exist is not known here: their loaders say so.
+They come from the environment and from a `.env` file; the environment takes precedence. An empty
+value means "not set". Names of engines, policies and providers are checked by their loaders, not
+here.
 """
 
 import os
@@ -43,13 +44,14 @@ ENV_FILE = Path(".env")
 
 
 class SettingsError(Exception):
-    """What was set cannot work; says which variable, what it was (never a secret), what is due."""
+    """A setting is invalid. The message names the variable, its value unless secret, and a fix."""
 
 
-def _in_order(section: _S, least: str, most: str) -> _S:
-    low, high = getattr(section, least), getattr(section, most)
+def _check_order(section: _S, lower: str, upper: str) -> _S:
+    low = getattr(section, lower)
+    high = getattr(section, upper)
     if low > high:
-        raise ValueError(f"{least.upper()}={low:g} should not be above {most.upper()}={high:g}")
+        raise ValueError(f"{lower.upper()}={low:g} should not be above {upper.upper()}={high:g}")
     return section
 
 
@@ -66,77 +68,79 @@ class _Section(BaseSettings):
 
 
 class LiveKitSettings(_Section):
-    """LiveKit, which carries the calls"""
+    """LiveKit, the media server of the calls"""
 
     livekit_url: LiveKitUrl = "ws://127.0.0.1:7880"
-    """Where the worker and the HTTP process reach LiveKit."""
+    """Address at which the worker and the HTTP process reach LiveKit."""
     livekit_public_url: LiveKitUrl | None = None
-    """Where browsers reach LiveKit, if that is another address than LIVEKIT_URL."""
+    """Address at which browsers reach LiveKit, if not LIVEKIT_URL."""
     livekit_api_key: str
-    """A key from the LiveKit server's own configuration."""
+    """API key from the LiveKit server's own configuration."""
     livekit_api_secret: LiveKitSecret
-    """The secret of that key, 32 characters or more."""
+    """Secret of that key, 32 characters or more."""
 
 
 class AgentSettings(_Section):
     """The agent"""
 
     agent_name: AgentName = "patchbay"
-    """The name under which the worker registers and is sent to calls."""
+    """Name under which the worker registers with LiveKit, which dispatches calls to it."""
     agent_language: Language = "en"
-    """What the agent hears, speaks and apologises in."""
+    """Language of the agent, as a code such as en: it understands, speaks and apologises in it."""
     agent_greeting: str | None = None
-    """Its first words. Empty: the greeting in PHRASES_FILE."""
+    """The agent's first words. Empty: the greeting in PHRASES_FILE."""
     assistant_prompt_file: Path = Path("config/prompts/assistant.md")
-    """What the assistant is told about itself."""
+    """File with the system prompt of the assistant."""
     phrases_file: Path = Path("config/prompts/phrases.toml")
-    """Fillers, apologies and hand-over lines, by language."""
+    """File with the fillers, apologies and hand-over phrases of each language."""
 
 
 _MIN_TURN_SILENCE = 0.25
-"""Seconds of silence without which LiveKit's detector refuses to start."""
+"""Shortest silence (s) with which LiveKit's v1-mini detector starts."""
 
 
 class SpeechSettings(_Section):
-    """Ears, voice and turns"""
+    """Speech to text (STT), text to speech (TTS) and turn taking"""
 
     stt_engine: str = "embedded"
-    """Speech to text: embedded (English, no key), openai (any server that speaks its wire),
-    livekit_plugin:<name>."""
+    """STT engine: embedded (runs here; English; no key), openai (any server with OpenAI's audio
+    API), or livekit_plugin:<name>."""
     stt_base_url: HttpUrl | None = None
-    """Address of the openai engine's server."""
+    """Address of the STT server, for the engine openai."""
     stt_api_key: SecretStr | None = None
-    """The engine's key, where it wants one."""
+    """API key of the STT engine, if it needs one."""
     stt_model: str | None = None
-    """The engine's model. Empty: its own default."""
+    """Model of the STT engine. Empty: the engine's default."""
     tts_engine: str = "embedded"
-    """Text to speech: embedded (no key), openai (any server that speaks its wire),
+    """TTS engine: embedded (runs here; no key), openai (any server with OpenAI's audio API), or
     livekit_plugin:<name>."""
     tts_base_url: HttpUrl | None = None
-    """Address of the openai engine's server."""
+    """Address of the TTS server, for the engine openai."""
     tts_api_key: SecretStr | None = None
-    """The engine's key, where it wants one."""
+    """API key of the TTS engine, if it needs one."""
     tts_model: str | None = None
-    """The engine's model. Empty: its own default."""
+    """Model of the TTS engine. Empty: the engine's default."""
     tts_voice: str | None = None
-    """The engine's voice. Empty: one for AGENT_LANGUAGE."""
+    """Voice of the TTS engine. Empty: one for AGENT_LANGUAGE."""
     vad_engine: Literal["native", "silero"] = "native"
-    """What tells speech from silence: native (LiveKit's own, 8 MB a process) or silero (the plugin,
-    25 MB)."""
+    """Voice activity detector (VAD), which tells speech from silence: native (LiveKit's own, 8 MB
+    of memory per process) or silero (the plugin, 25 MB)."""
     vad_min_silence: Seconds = 0.25
-    """Seconds of silence that end a stretch of speech; v1-mini needs 0.25 to judge by."""
+    """Seconds of silence that end a stretch of speech; TURN_DETECTION=v1-mini needs 0.25 or
+    more."""
     turn_detection: Literal["v1-mini", "vad"] = "v1-mini"
-    """What tells a pause from the end of a turn: v1-mini (a model that runs here) or vad (silence
+    """Detector of the end of a caller's turn: v1-mini (a model that runs here) or vad (silence
     alone)."""
     endpointing_min_delay: Delay = 0.2
-    """Seconds to wait after speech when the turn sounds finished."""
+    """Seconds to wait after speech that sounds finished before the agent replies."""
     endpointing_max_delay: Delay = 0.9
-    """Seconds to wait when it does not. Longer lets people think aloud."""
+    """Seconds to wait after speech that sounds unfinished. A longer wait lets people think
+    aloud."""
     preemptive_generation: bool = True
-    """Ask the model while the end of the turn is still being decided: a faster answer, at the price
-    of answers thrown away."""
+    """Start generating the reply before the end of the turn is certain: faster, but some replies
+    are paid for and discarded."""
     filler_after: Seconds = 1.2
-    """Seconds without a word of the answer before a short filler is spoken."""
+    """Seconds without a word of the reply before the agent speaks a short filler."""
 
     @model_validator(mode="after")
     def _turns_can_end(self) -> Self:
@@ -145,7 +149,7 @@ class SpeechSettings(_Section):
                 f"VAD_MIN_SILENCE={self.vad_min_silence:g} should be at least {_MIN_TURN_SILENCE}"
                 " with TURN_DETECTION=v1-mini; for less, set TURN_DETECTION=vad"
             )
-        return _in_order(self, "endpointing_min_delay", "endpointing_max_delay")
+        return _check_order(self, "endpointing_min_delay", "endpointing_max_delay")
 
 
 _CONNECTIONS_FILE = Path("config/connections.json")
@@ -155,180 +159,184 @@ class RouterSettings(_Section):
     """The router and its connections"""
 
     router_policy: str = "latency"
-    """Which connection is asked first: a module of llm_router/policies."""
+    """Policy that ranks the connections: a module of llm_router/routing/policies."""
     connections_file: Path = _CONNECTIONS_FILE
-    """Where connections are written down, for as long as none is stored. If this file is there, the
-    servers named below are not looked at."""
+    """File of connections, used as long as none is stored in the database. If it exists, the
+    servers named below are ignored."""
     first_word_deadline_min: Seconds = 0.2
-    """Seconds: the next connection is never started earlier, however fast the first has been."""
+    """Shortest wait (s) for the first word before the next connection is tried."""
     first_word_deadline_max: Seconds = 2.0
-    """Seconds: the next connection is started by then, however slow the first has been."""
+    """Longest wait (s) for the first word before the next connection is tried."""
     reply_deadline: Seconds = 60.0
-    """Seconds a whole answer may take."""
+    """Time limit (s) of a whole reply."""
     scoreboard_file: FileOrOff = None
-    """Where calls note what they learn of the connections, for all others to know: who is down, who
-    is slow. Empty: in the database. A file: for one machine whose database is far away. off: each
-    call learns for itself."""
+    """Scoreboard by which calls share which connections are down or slow. Empty: in the database. A
+    path: in that file, for one machine with a distant database. off: calls share nothing."""
     hedge_budget: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """Share of answers for which a second connection may be asked before the first has failed.
-    0: never."""
+    """Share of replies, from 0 to 1, for which a second connection may be tried before the first
+    has failed. 0: never."""
     queue_poll: Annotated[float, Field(ge=0)] = 0
-    """Seconds between two looks at the queues of model servers that are yours alone (vLLM, SGLang,
-    llama.cpp with --metrics): who has callers waiting is asked later. 0: none."""
+    """Seconds between reads of the queue length of model servers that serve only you (vLLM, SGLang,
+    llama.cpp with --metrics). Servers with a queue are tried later. 0: off."""
     llm_backend_type: BackendType | None = None
-    """The one server to use, as older set-ups name it: its address and key below count, those of
-    the others do not. local: whatever is found on this machine. Empty: all that are named."""
+    """The only server to use, for compatibility with older set-ups: the address and key of the
+    other servers below are ignored. local: servers found on this machine. Empty: all servers
+    below."""
     vllm_base_url: HttpUrl | None = None
-    """A vLLM server."""
+    """Address of a vLLM server."""
     ollama_base_url: HttpUrl | None = None
-    """An Ollama server."""
+    """Address of an Ollama server."""
     instructlab_base_url: HttpUrl | None = None
-    """An InstructLab server, which LLM_BACKEND_TYPE=instructlab also finds without it."""
+    """Address of an InstructLab server. LLM_BACKEND_TYPE=instructlab works without it, too."""
     openai_base_url: HttpUrl | None = None
-    """A server that speaks OpenAI's wire. Empty, with a key: OpenAI's own."""
+    """Address of a server with OpenAI's API. Empty, with a key: OpenAI's own."""
     openai_api_key: SecretStr | None = None
-    """The key for it."""
+    """API key for it."""
     openai_compatible_data: SecretStr | None = None
-    """Several servers at once, as JSON: [{"provider", "baseUrl", "apiKey", "models": [{"apiName",
-    "uiName", "supportsTools"}]}]. Secret, since it holds keys."""
+    """Several servers, as JSON: [{"provider", "baseUrl", "apiKey", "models": [{"apiName", "uiName",
+    "supportsTools"}]}]. Secret, since it holds keys."""
     default_model: str | None = None
-    """The model to ask for. Empty: the first that the server lists."""
+    """Model to use. Empty: the first chat model that the server lists."""
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
-        is_wished_for = self.connections_file != _CONNECTIONS_FILE
-        if is_wished_for and not self.connections_file.is_file():
+        is_chosen = self.connections_file != _CONNECTIONS_FILE
+        if is_chosen and not self.connections_file.is_file():
             raise ValueError(
                 f"CONNECTIONS_FILE={self.connections_file}: there is no such file; correct it, or"
-                " leave it out to use the servers that are named or found"
+                " remove it to use the servers that are named or found"
             )
-        return _in_order(self, "first_word_deadline_min", "first_word_deadline_max")
+        return _check_order(self, "first_word_deadline_min", "first_word_deadline_max")
 
 
 class WorkerSettings(_Section):
     """The worker process"""
 
     worker_host: str = "127.0.0.1"
-    """Where the worker answers health checks."""
+    """Host on which the worker answers health checks."""
     worker_port: Port = 8081
-    """The port of those."""
+    """Port on which the worker answers health checks."""
     worker_idle_processes: Annotated[int, Field(ge=0, le=64)] = 1
-    """Processes kept warm, so that a call does not wait for one."""
+    """Processes started in advance, so that a call does not wait for one."""
     worker_load_limit: Annotated[float, Field(ge=0, le=1)] = 0.7
-    """No more calls are taken above this load, from 0 to 1: the processor's or the models',
-    whichever is worse. 0: every call is taken."""
+    """Load, from 0 to 1, above which the worker accepts no more calls: that of the processor or of
+    the models, whichever is higher. 0: it accepts every call."""
     worker_drain_timeout: Annotated[int, Field(ge=0)] = 60
-    """Seconds that calls may go on after the worker was told to stop."""
+    """Seconds for which calls may continue after the worker was asked to stop."""
     job_memory_limit_mb: Annotated[int, Field(ge=0)] = 1024
-    """A call's process is ended above this many MB, so that one leak does not take the others
-    along. 0: never."""
+    """Memory (MB) above which a call's process is ended, so that a leak does not end other calls.
+    0: unlimited."""
     prometheus_port: Port | None = None
-    """The port of the worker's metrics. Empty: none."""
+    """Port of the worker's Prometheus metrics. Empty: none."""
     otel_exporter_otlp_endpoint: HttpUrl | None = None
-    """A collector of traces that speaks OTLP over HTTP, such as http://127.0.0.1:4318. What is said
-    in a call is left out. Empty: no traces."""
+    """OTLP/HTTP collector for traces, such as http://127.0.0.1:4318. Traces hold no words of a
+    call. Empty: no traces."""
     log_level: LogLevel = "INFO"
-    """How much is logged, by the HTTP process too: DEBUG, INFO, WARNING or ERROR."""
+    """Log level of the worker and the HTTP process: DEBUG, INFO, WARNING or ERROR."""
 
 
 class HttpSettings(_Section):
-    """The HTTP process: page and tokens"""
+    """The HTTP process: web page, tokens and management API"""
 
     demo: bool = False
-    """A person's own machine, as `make demo` has it: what was found is stored at first start, and
-    the page names every connection. Elsewhere nothing is added unasked, and the page names what was
-    found and what is stored for everyone."""
+    """True for one person's own machine, as set by `make demo`: connections that are found are
+    stored at the first start, and the page names all connections. Otherwise nothing is stored
+    unasked, and the page names only connections that were found or are stored for everyone."""
 
     http_host: str = "127.0.0.1"
-    """Where it listens. 0.0.0.0: also for other machines."""
+    """Address on which it listens. 0.0.0.0: also reachable from other machines."""
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8787
-    """Its port. 0: any free one."""
+    """Port on which it listens. 0: any free port."""
     token_ttl: Annotated[int, Field(ge=30, le=86400)] = 600
-    """Seconds in which a token can be used to join; a call may last longer."""
+    """Seconds for which a token lets its holder join a call; the call may last longer."""
     token_rate_limit: RateLimit = "10/minute"  # noqa: S105  a rate, no secret
-    """Tokens that one address may ask for: a number per second, minute, hour or day."""
+    """Tokens that one client address may request, per second, minute, hour or day."""
     allowed_origins: Origins = ()
-    """Sites that may embed the page or ask for tokens, parted by commas. Empty: this one only."""
+    """Origins of sites that may embed the page or request tokens, separated by commas. Empty: only
+    its own."""
     trusted_proxies: str | None = None
-    """Addresses or networks of proxies whose X-Forwarded-For is believed, parted by commas. Empty:
-    none."""
+    """Addresses or networks of proxies whose X-Forwarded-For is trusted, separated by commas.
+    Empty: none."""
     page_dir: Path = Path("web/widget/dist")
-    """The built page."""
+    """Folder of the built web page."""
 
 
 MAX_CHECKS = 10_000
-"""That are kept of one connection; `llm_router.options.HealthOptions` is told."""
+"""Health checks stored per connection; the value for `llm_router.options.HealthOptions`."""
 
 
 class StoreSettings(_Section):
-    """Stored connections, and the API that manages them"""
+    """The database of connections, and their health checks"""
 
     database_url: DatabaseUrl = SecretStr("")
-    """Where connections, API keys, usage and the audit log are kept: sqlite:///path/to/file or
+    """Database of connections, API keys, usage and the audit log: sqlite:///path/to/file or
     postgresql://user:password@host/name. Empty: the file ~/.local/state/patchbay/patchbay.sqlite3.
     """
     encryption_keys: SecretStr | None = None
-    """Master keys that seal the connections' own keys, parted by commas: the first seals, all open.
-    Empty: those in ENCRYPTION_KEY_FILE."""
+    """Master keys that encrypt the connections' API keys, separated by commas: the first encrypts,
+    all decrypt. Empty: the keys in ENCRYPTION_KEY_FILE."""
     encryption_key_file: UserFile = STATE_FOLDER / "master.key"
-    """Master keys, one a line. Made at first start if there is none; keep a copy elsewhere."""
+    """File of master keys, one a line. Made at the first start if missing; keep a copy
+    elsewhere."""
     admin_key_file: UserFile = STATE_FOLDER / "admin.key"
-    """Where the first admin's API key is written while there is no admin key that works."""
+    """File to which an admin API key is written when there is no valid admin key."""
     allowed_addresses: AllowedAddresses = ()
-    """Where connections of people other than admins may lead, besides the public internet: networks
-    such as 10.0.0.0/8, host names, *.endings, parted by commas. Admins may name any address."""
+    """Private addresses that connections of non-admins may lead to, besides the public internet:
+    networks such as 10.0.0.0/8, host names, *.suffixes, separated by commas. Admins may use any
+    address."""
     usage_days: Annotated[int, Field(ge=1, le=3650)] = 30
-    """Days for which single attempts are kept; their sums by hour and day stay for good."""
+    """Days for which single attempts stay in the usage log; their sums by hour and day stay
+    forever."""
     api_rate_limit: RateLimit = "600/minute"
-    """Requests that one API key may make: a number per second, minute, hour or day."""
+    """Requests that one API key may make, per second, minute, hour or day."""
     redis_url: RedisUrl = None
-    """A Redis server, such as redis://127.0.0.1:6379/0, that counts requests for several HTTP
-    processes together. Empty: each counts for itself."""
+    """Redis server, such as redis://127.0.0.1:6379/0, that counts requests of several HTTP
+    processes together. Empty: each process counts its own."""
 
     health_check_interval: Annotated[float, Field(ge=10, le=86_400)] = 60.0
-    """Seconds between two checks of a connection that is in use; one HTTP process does them for
-    all. They ask for the list of models, which costs nothing."""
+    """Seconds between health checks of an active connection, which one of the HTTP processes makes.
+    They request the list of models, which costs nothing."""
     health_check_with_a_word: bool = False
-    """Check by one token of an answer instead. Sees more (a model that is missing, an empty
+    """Check by requesting one token of a reply instead. It detects more (a missing model, an empty
     account), and costs that token."""
     health_failures: Annotated[int, Field(ge=1, le=100)] = 3
-    """Checks in a row that fail before the status of a connection is error. One that goes well
-    again needs two."""
+    """Failed checks in a row after which a connection has the status error. Two successful checks
+    in a row restore it."""
     auto_deactivate: bool = True
-    """Switch a connection off that has failed for AUTO_DEACTIVATE_AFTER without a break, if another
-    one that works takes its place: never the last."""
+    """Deactivate a connection that has failed for AUTO_DEACTIVATE_AFTER hours without a break, if a
+    working connection replaces it. The last working connection is never deactivated."""
     auto_deactivate_after: Annotated[float, Field(ge=1, le=720)] = 24.0
-    """Hours of that."""
+    """Hours of failures after which a connection may be deactivated."""
     health_history_days: Annotated[float, Field(ge=1, le=365)] = 7.0
-    """For how long checks are kept, and at most 10,000 of each connection."""
+    """Days for which health checks are stored, at most 10,000 per connection."""
 
     @model_validator(mode="after")
-    def _history_tells_how_long(self) -> Self:
+    def _history_is_long_enough(self) -> Self:
         hours = self.auto_deactivate_after
-        kept = min(self.health_history_days * 24, MAX_CHECKS * self.health_check_interval / 3600)
-        if self.auto_deactivate and hours > kept:
+        history = min(self.health_history_days * 24, MAX_CHECKS * self.health_check_interval / 3600)
+        if self.auto_deactivate and hours > history:
             raise ValueError(
-                f"AUTO_DEACTIVATE_AFTER={hours:g} should be at most {kept:.0f}, as long as checks"
-                " are kept; raise HEALTH_HISTORY_DAYS or HEALTH_CHECK_INTERVAL, or set"
-                " AUTO_DEACTIVATE=false"
+                f"AUTO_DEACTIVATE_AFTER={hours:g} should be at most {history:.0f}, the hours for"
+                " which checks are stored; raise HEALTH_HISTORY_DAYS or HEALTH_CHECK_INTERVAL, or"
+                " set AUTO_DEACTIVATE=false"
             )
         return self
 
     @property
     def master_keys(self) -> tuple[str, ...]:
-        """Those of ENCRYPTION_KEYS, as text."""
+        """The keys of ENCRYPTION_KEYS, as text."""
         keys = self.encryption_keys.get_secret_value() if self.encryption_keys else ""
         return tuple(split(keys))
 
 
 class ClientSettings(_Section):
-    """The command line and scripts, where the management API is elsewhere"""
+    """The command line and scripts, if the management API runs elsewhere"""
 
     patchbay_api_url: HttpUrl | None = None
-    """The HTTP process that `llm-router` and `llm_router.sdk` ask. Empty: they open DATABASE_URL
-    themselves."""
+    """Address of the HTTP process for `llm-router` and `llm_router.sdk`. Empty: they open
+    DATABASE_URL themselves."""
     patchbay_api_key: SecretStr | None = None
-    """The API key they ask with."""
+    """API key for that address."""
 
     @property
     def api_key(self) -> str:
@@ -345,30 +353,30 @@ class Settings(
     StoreSettings,
     ClientSettings,
 ):
-    """All of them. A field is its variable in small letters."""
+    """All settings. The name of a field is that of its variable in lower case."""
 
 
 def load_settings(env_file: Path = ENV_FILE) -> Settings:
-    """All settings. Raises SettingsError, which lists everything that is wrong."""
+    """Reads all settings. Raises SettingsError, which lists every invalid one."""
     return load_section(Settings, env_file)
 
 
 def load_section(section: type[_S], env_file: Path = ENV_FILE) -> _S:
-    """One section alone, for a command that needs no more. Raises SettingsError."""
+    """Reads one section, for a command that needs no more. Raises SettingsError."""
     read: Callable[..., _S] = section
     try:
         return read(_env_file=env_file)
     except ValidationError as error:
-        # Not chained: the cause would print what was given, secrets included.
+        # Not chained: the cause would print the values, secrets included.
         raise SettingsError(_explain(error, section.model_fields)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{env_file} cannot be read ({error}); correct or remove it") from error
 
 
 def environment(env_file: Path = ENV_FILE) -> Mapping[str, str]:
-    """What is set, as text, under the variables' own names; holds secrets.
+    """Returns all variables of the environment and the file, as text; holds secrets.
 
-    For the search for connections, whose records may name variables that are no settings.
+    For the search for connections, which may name variables that are not settings.
     """
     sources = (dotenv_values(env_file), os.environ)
     return {name: value for source in sources for name, value in source.items() if value}
@@ -391,5 +399,5 @@ def _explain(error: ValidationError, fields: Mapping[str, FieldInfo]) -> str:
 def _shown_value(value: object, field: FieldInfo) -> str:
     if SecretStr in {field.annotation, *get_args(field.annotation)}:
         return " (a secret, not shown)"
-    # An address may carry a password.
+    # An address may contain a password.
     return "=" + re.sub(r"//[^/@]*@", "//...@", str(value))

@@ -1,4 +1,4 @@
-"""What is set, what is refused, and the file that shows it all."""
+"""Tests of the settings: defaults, refusals, and the example file."""
 
 import os
 from pathlib import Path
@@ -51,7 +51,7 @@ def test_every_default_would_be_accepted_if_it_were_typed(tmp_path: Path) -> Non
     assert load_settings(typed) == load_settings(NO_FILE)
 
 
-def test_every_variable_has_its_reason() -> None:
+def test_every_variable_has_a_description() -> None:
     assert all(field.description for field in Settings.model_fields.values())
 
 
@@ -83,15 +83,15 @@ def test_the_database_is_a_file_of_the_users_own_unless_it_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HOME", "/home/jo")
-    kept = "sqlite:////home/jo/.local/state/patchbay/patchbay.sqlite3"
-    assert load_settings(NO_FILE).database_url.get_secret_value() == kept
+    default = "sqlite:////home/jo/.local/state/patchbay/patchbay.sqlite3"
+    assert load_settings(NO_FILE).database_url.get_secret_value() == default
     monkeypatch.setenv("DATABASE_URL", "postgresql://me:pw-secret@db/patchbay")
     settings = load_settings(NO_FILE)
     assert settings.database_url.get_secret_value().endswith("@db/patchbay")
     assert "pw-secret" not in repr(settings)
 
 
-def test_what_everybody_may_have_called_is_networks_and_names(
+def test_allowed_addresses_are_networks_and_names(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ALLOWED_ADDRESSES", "10.1.2.3/8, Box.lan,*.corp.example")
@@ -166,10 +166,10 @@ def test_all_wrong_values_come_in_one_error(monkeypatch: pytest.MonkeyPatch) -> 
     assert {line.split("=")[0] for line in message.splitlines()} == {"VAD_ENGINE", "HTTP_PORT"}
 
 
-def test_a_missing_key_is_named_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_key_is_named_with_its_description(monkeypatch: pytest.MonkeyPatch) -> None:
     message = refusal(monkeypatch, LIVEKIT_API_KEY="")
     assert message == (
-        "LIVEKIT_API_KEY is not set: A key from the LiveKit server's own configuration."
+        "LIVEKIT_API_KEY is not set: API key from the LiveKit server's own configuration."
     )
 
 
