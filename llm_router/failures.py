@@ -180,7 +180,9 @@ _BY_STATUS = {
     413: FailureClass.TOO_LONG,
     429: FailureClass.RATE_LIMITED,
 }
-_BAD_REQUEST, _SERVER_ERROR, _NO_STATUS = 400, 500, 600
+_BAD_REQUEST = 400
+_SERVER_ERROR = 500
+_NO_STATUS = 600
 
 
 def classify(error: BaseException) -> Failure:

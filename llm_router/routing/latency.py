@@ -23,8 +23,12 @@ ENOUGH = 0.5
 """Total weight of samples below which they are ignored."""
 DOUBT = 60.0
 """Seconds from the last sample for which an infinite prediction holds."""
-_SHORTEST, _GROWTH, _BUCKETS = 0.001, 1.1, 124
-"""Buckets from 1 ms, each a tenth wider than the one before, to about 2 minutes."""
+_SHORTEST = 0.001
+"""Upper end of the first bucket (s)."""
+_GROWTH = 1.1
+"""Width of each bucket, relative to the one before."""
+_BUCKETS = 124
+"""Number of buckets; they reach about 2 minutes."""
 _FAILED = _BUCKETS - 1
 """The bucket of infinite waits."""
 _LOG_GROWTH = math.log(_GROWTH)

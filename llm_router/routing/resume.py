@@ -145,7 +145,8 @@ class Seam:
         lowers = self._in_words and self._mid_sentence
         if lowers and not final and _may_be_small_word(rest):
             return ""
-        self._joined, self._held = True, ""
+        self._joined = True
+        self._held = ""
         if self._given[-1].isspace():
             rest = rest.lstrip()
         elif self._in_words and not repeated and self._needs_space(rest):
@@ -154,8 +155,8 @@ class Seam:
 
     def _may_be_repeating(self, text: str) -> bool:
         folded, _ = _fold(text)
-        # As long as the given words and no longer: the next character says whether its last word
-        # is a repetition or the start of a longer one.
+        # True also while the text is just as long as the given words: only the next character
+        # shows whether its last word is a repetition or the start of a longer word.
         return any(self._folded_given.startswith(folded, start) for start in self._starts)
 
     def _repeated(self, text: str) -> int:

@@ -25,7 +25,7 @@ class PowerOfTwoChoices:
         ordered = ranked.ordered()
         if len(ordered) <= 2:  # noqa: PLR2004  two: both are drawn
             return ordered
-        # What is left of the number after the first choice is as good as a second number.
+        # The rest of the number after the first choice is as random as a second number.
         first, left = divmod(context.chance * len(ordered), 1)
         second = int(left * (len(ordered) - 1))
         if second >= first:
