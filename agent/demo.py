@@ -72,15 +72,15 @@ def demo_router(
     async def demo() -> Demo:
         """Describes the agent: its name, its language and the connections that answer."""
         page = await store.find(WORKER, ACTIVE)
-        asked = found.replaced_by(disambiguate(page.items))
-        shown = [c for c in asked.connections if c.is_active and c.use_in_livekit]
+        active = found.replaced_by(disambiguate(page.items))
+        visible = [c for c in active.connections if c.is_active and c.use_in_livekit]
         if not is_demo:
-            shown = [c for c in shown if not c.version or c.visibility == "everyone"]
+            visible = [c for c in visible if not c.version or c.visibility == "everyone"]
         return Demo(
             agent_name=agent_name,
             language=language,
-            connections=_described(shown, asked),
-            offline=asked.is_offline,
+            connections=_described(visible, active),
+            offline=active.is_offline,
             stored_now=stored_now,
             unused=_described(await _unused(store, found), found) if is_demo and page.items else [],
         )

@@ -37,7 +37,7 @@ class FillerRule:
     def __init__(self, phrases: Phrases, language: str) -> None:
         self._phrases = phrases
         self._language = language
-        self._said = {"filler.late": 0, "filler.very_late": 0}
+        self._uses = {"filler.late": 0, "filler.very_late": 0}
         self._last = ""
 
     def phrase(self, marks_before: int) -> str:
@@ -47,9 +47,9 @@ class FillerRule:
         """
         occasion = "filler.very_late" if marks_before else "filler.late"
         for _ in range(2):
-            said = self._said[occasion]
-            self._said[occasion] += 1
-            phrase = self._phrases.pick(occasion, self._language, said)
+            uses = self._uses[occasion]
+            self._uses[occasion] += 1
+            phrase = self._phrases.pick(occasion, self._language, uses)
             if phrase != self._last:
                 self._last = phrase
                 return phrase

@@ -1,4 +1,4 @@
-"""Runs one call in a process of its own: loads what it needs before it rings, then answers it."""
+"""Runs one call in its own process: loads what it needs beforehand, then answers it."""
 
 import asyncio
 import os

@@ -1,7 +1,7 @@
 """Reports how busy the models are, from the processes that hold calls to the worker.
 
 LiveKit's own measure is the processor of this machine, which a saturated model server elsewhere
-does not load: the worker would go on accepting calls that no model can answer.
+does not load: the worker would keep accepting calls that no model can answer.
 """
 
 import contextlib

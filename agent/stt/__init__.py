@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 def load(name: str, options: STTOptions, fallback: bool = True) -> STTEngine:
     """Loads a streaming STT by the name of its module, or as `livekit_plugin:<name>`.
 
-    With `fallback`, the embedded engine takes over when the loaded one fails, so a call goes on
+    With `fallback`, the embedded engine takes over when the loaded one fails, so a call continues
     without the service. If the embedded engine cannot be loaded (it knows only English, and its
     package may be missing), a warning is logged and there is no fallback. Closing the returned
     engine closes all of them.

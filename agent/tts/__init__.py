@@ -18,9 +18,9 @@ _log = logging.getLogger(__name__)
 def load(name: str, options: TTSOptions, fallback: bool = True) -> TTSEngine:
     """Loads a streaming TTS by the name of its module, or as `livekit_plugin:<name>`.
 
-    With `fallback`, the embedded engine speaks when the loaded one fails, so a call goes on without
-    the service. If the embedded engine cannot be loaded (it may not know the language, and its
-    package may be missing), a warning is logged and there is no fallback. Closing the returned
+    With `fallback`, the embedded engine speaks when the loaded one fails, so a call continues
+    without the service. If the embedded engine cannot be loaded (it may not know the language, and
+    its package may be missing), a warning is logged and there is no fallback. Closing the returned
     engine closes all of them.
 
     Raises UnknownPluginError, which lists the engines, and ConfigurationError for options that the

@@ -154,6 +154,6 @@ async def test_a_model_without_a_chat_template_continues_a_text(
     shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("chat_template.jinja"))
     provider = open_model(folder)
     first = known["items"][0]
-    asked = f"<|im_start|>user\n{first['ask'][0]}<|im_end|>\n<|im_start|>assistant\n"
-    assert text(await read(provider, ask(asked))) == first["reply"]
+    prompt = f"<|im_start|>user\n{first['ask'][0]}<|im_end|>\n<|im_start|>assistant\n"
+    assert text(await read(provider, ask(prompt))) == first["reply"]
     await provider.aclose()

@@ -15,7 +15,8 @@ from tests.voice.recogniser import count_mistakes, recognise_known_words, spoken
 from tests.voice.stack import VoiceStack, running_stack
 from tests.wire.recording import recording_proxy
 
-ASKED, ANSWER = "discount", ANSWERS["discount"]
+QUESTION = "discount"
+ANSWER = ANSWERS[QUESTION]
 LAST_WORD = "repairs"
 """A word of "Students get ten percent off all repairs when they show their card."."""
 BEFORE = ("hello", "who", "lock")
@@ -76,7 +77,7 @@ async def test_every_word_is_spoken_once_when_a_server_is_killed_in_mid_sentence
 ) -> None:
     first = await all_engines.get(KINDS[name], slow=True)
     async with first.provider() as provider:
-        await answer(provider, ask(ASKED))  # the first answer of all takes several times as long
+        await answer(provider, ask(QUESTION))  # the first answer of all takes several times as long
     killed = KilledAfter(first, LAST_WORD)
     async with (
         recording_proxy(first.base_url, lambda _: killed.receive) as url,
@@ -89,7 +90,7 @@ async def test_every_word_is_spoken_once_when_a_server_is_killed_in_mid_sentence
 
 async def _check_whole_answer(stack: VoiceStack) -> None:
     async with stack.call() as caller:
-        for name in (*BEFORE, ASKED):
+        for name in (*BEFORE, QUESTION):
             asked = await _ask(caller, name)
         sound = caller.sound(since=asked)
     assert caller.routes[-1]["connection"] == "spare"

@@ -41,18 +41,18 @@ def listed(demo: Demo) -> list[tuple[str, str]]:
 async def test_stored_connections_replace_those_that_were_found(tmp_path: Path) -> None:
     there = await found(tmp_path)
     assert there.replaced_by([]) is there
-    asked = there.replaced_by([DESK])
-    assert [c.name for c in asked.connections] == ["desk", "offline"]
-    assert asked.sources == {"desk": "stored", "offline": "built in"}
-    assert [c.name for c in asked.configured] == ["desk"]
+    active = there.replaced_by([DESK])
+    assert [c.name for c in active.connections] == ["desk", "offline"]
+    assert active.sources == {"desk": "stored", "offline": "built in"}
+    assert [c.name for c in active.configured] == ["desk"]
 
 
 async def test_the_built_in_responder_stands_behind_the_last_priority_there_is(
     tmp_path: Path,
 ) -> None:
     last = Connection(id="1", name="last", priority=NUMBER_RANGES["priority"][1])
-    asked = (await found(tmp_path)).replaced_by([last])
-    assert [c.name for c in asked.connections] == ["last", "offline"]
+    active = (await found(tmp_path)).replaced_by([last])
+    assert [c.name for c in active.connections] == ["last", "offline"]
 
 
 async def test_the_demo_stores_what_it_found_once(tmp_path: Path) -> None:
