@@ -1,5 +1,6 @@
-"""A process that checks connections: `checking_process.py URL MASTER_KEY`. Says when it is refused
-the lead for the first time, and when it has it.
+"""Runs a process that checks connections: `checking_process.py URL MASTER_KEY`.
+
+It prints "waits" when it is first refused the lead, and "leads" once it has it.
 """
 
 import asyncio

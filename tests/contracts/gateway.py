@@ -1,4 +1,4 @@
-"""What the tests of the management API share: the application, and somebody of each role."""
+"""Shares the management API among its tests: the application, and an API key of each role."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -24,14 +24,14 @@ HOST = "http://patchbay.test"
 PUBLIC = "http://93.184.215.14/v1"
 """An address of the public internet; nothing in these tests calls it."""
 CLOSED = "http://127.0.0.1:9/hook"
-"""Where nobody listens."""
+"""An address at which no server listens."""
 ROLES: tuple[Role, ...] = get_args(Role)
 STRANGER = "stranger"
 
 
 @dataclass
 class House:
-    """The API on a database of its own. Everybody named in `keys` is of the team `red`."""
+    """The API on a database of its own. Every actor named in `keys` is of the team `red`."""
 
     app: FastAPI
     served: Services
@@ -51,7 +51,7 @@ class House:
         return await self.client.request(method, f"/api{path}", json=json, headers=headers, **more)
 
     async def person(self, name: str, role: Role, team: str = "red") -> None:
-        """Somebody who may ask from now on, by a key of that name."""
+        """Creates an API key of that name, with which the actor of that name asks from now on."""
         owner = "" if role in {"admin", "worker"} else name
         _, self.keys[name] = await self.served.keys.add(SYSTEM, name, role, owner=owner, team=team)
 
@@ -67,7 +67,7 @@ class House:
 async def house_on(
     url: str, store: ConnectionStore | None = None, **options: Any
 ) -> AsyncIterator[House]:
-    """`store`: in place of the one in the database. `options`: of Services."""
+    """Opens the API. `store` replaces the one in the database; `options` are those of Services."""
     async with opened(url) as database:
         served = Services(
             database=database,
@@ -98,7 +98,7 @@ async def house(files: Files) -> AsyncIterator[House]:
 
 @pytest.fixture(params=["memory", "sqlite"])
 async def each_house(request: pytest.FixtureRequest, files: Files) -> AsyncIterator[House]:
-    """With each kind of store in turn."""
+    """Runs the test with each kind of store in turn."""
     store = InMemoryConnectionStore() if request.param == "memory" else None
     async with house_on(await files.new(), store) as house:
         yield house

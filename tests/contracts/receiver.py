@@ -1,4 +1,4 @@
-"""A receiver of webhooks on a real socket, which answers as it is told."""
+"""Provides a receiver of webhooks on a real socket, with scripted answers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -10,19 +10,22 @@ from llm_router.testing._http import Request, Wire
 
 @dataclass
 class Receiver:
-    """`answers`: one status for each request in turn; the last for all others. 0: never."""
+    """A receiver that answers each request in turn with one of `answers`, then with the last.
+
+    An answer is an HTTP status; 0 never answers.
+    """
 
     answers: Sequence[int] = (204,)
     url: str = ""
     location: str = ""
-    """Where a redirect leads."""
-    heard: list[Request] = field(default_factory=list)
+    """The target of a redirect."""
+    requests: list[Request] = field(default_factory=list)
 
     async def serve(self, wire: Wire) -> None:
         try:
-            while asked := await wire.request():
-                status = self.answers[min(len(self.heard), len(self.answers) - 1)]
-                self.heard.append(asked)
+            while request := await wire.request():
+                status = self.answers[min(len(self.requests), len(self.answers) - 1)]
+                self.requests.append(request)
                 if not status:
                     await wire.client_closed.wait()
                     return

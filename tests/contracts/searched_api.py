@@ -1,9 +1,9 @@
-"""The HTTP process, `python -m agent.api`, which on SIGUSR1 says what of its memory holds a key.
+"""Runs the HTTP process, `python -m agent.api`, which on SIGUSR1 searches its memory for keys.
 
-Looked at is everything that can be reached from what the garbage collector knows of and from what
-is running. What looks like `KEY` is one. It is told on standard output, a line for each, `<key>
-<kind of its holder>`, and "searched" at the end. What a person has put into the environment of the
-process stays there, and is told as of kind `environment`.
+It searches everything that can be reached from the garbage collector and from the running frames.
+A text like `KEY` is a key. Each one is printed on standard output as `<key> <type of its holder>`,
+and "searched" at the end. Variables of the process stay in its environment; the type of their
+holder is printed as `environment`.
 """
 
 import gc
@@ -20,8 +20,8 @@ KEY = re.compile(r"hush-[0-9a-f]{32}")
 _KEY_IN_BYTES = re.compile(KEY.pattern.encode())
 
 
-def held() -> Iterator[tuple[str, str]]:
-    """Each key, and the kind of what holds it."""
+def find_keys() -> Iterator[tuple[str, str]]:
+    """Yields each key with the type of its holder."""
     gc.collect()
     todo: list[Any] = [*_running(), *gc.get_objects()]
     seen: set[int] = set()
@@ -58,12 +58,12 @@ def _kind(holder: object) -> str:
     return type(holder).__name__
 
 
-def _tell(*_: object) -> None:
-    for key, kind in {*held()}:
+def _print_keys(*_: object) -> None:
+    for key, kind in {*find_keys()}:
         print(key, kind)
     print("searched", flush=True)
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGUSR1, _tell)
+    signal.signal(signal.SIGUSR1, _print_keys)
     sys.exit(main([]))

@@ -136,7 +136,7 @@ async def test_an_empty_request_gets_a_call_of_its_own(livekit: FakeLiveKit) -> 
     assert livekit.dispatches == []  # the token itself brings the agent to a new room
 
 
-async def test_browsers_are_told_the_public_address(livekit: FakeLiveKit) -> None:
+async def test_browsers_get_the_public_address(livekit: FakeLiveKit) -> None:
     settings = settings_for(livekit.url, livekit_public_url="wss://voice.example.org")
     async with browser(settings) as client:
         answer = await client.post("/token")
@@ -349,7 +349,7 @@ async def test_health_says_alive_and_readiness_says_that_calls_can_be_made(
         assert (await client.get("/readyz")).json() == {"status": "ready"}
 
 
-async def test_the_page_is_told_which_brain_answers(livekit: FakeLiveKit) -> None:
+async def test_the_page_is_shown_the_connections_that_answer(livekit: FakeLiveKit) -> None:
     unused = Connection(name="unused", use_in_livekit=False)
     async with browser(settings_for(livekit.url), VLLM, unused) as client:
         connected = (await client.get("/api/demo")).json()

@@ -1,4 +1,4 @@
-"""The HTTP process is killed in the middle, and started again: what it acknowledged is there."""
+"""Tests that a killed HTTP process has all that it acknowledged when it is started again."""
 
 import asyncio
 import itertools
@@ -30,14 +30,12 @@ def person(process: Serving, folder: Path) -> httpx2.AsyncClient:
 
 
 class Writers:
-    """Some add connections and change them, and some import files of them, without a pause, until
-    the process is gone.
-    """
+    """Clients that create, change and import connections without a pause until the process ends."""
 
     def __init__(self, process: Serving, client: httpx2.AsyncClient) -> None:
         self._process, self._client = process, client
         self.acknowledged: dict[str, int] = {}
-        """Of each connection, the priority that was last said to be kept."""
+        """The last acknowledged priority of each connection."""
         self.writes = 0
 
     async def write(self) -> None:
@@ -66,12 +64,12 @@ class Writers:
     async def _say(self, method: str, path: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         answer = await self._client.request(method, path, json=body)
         assert answer.status_code in {200, 201}, answer.text
-        kept: list[dict[str, Any]] = answer.json().get("items", [answer.json()])
-        self.acknowledged |= {one["id"]: one["priority"] for one in kept}
-        before, self.writes = self.writes, self.writes + len(kept)
+        stored: list[dict[str, Any]] = answer.json().get("items", [answer.json()])
+        self.acknowledged |= {one["id"]: one["priority"] for one in stored}
+        before, self.writes = self.writes, self.writes + len(stored)
         if before < KILLED_AFTER <= self.writes:
             await self._process.kill()
-        return kept
+        return stored
 
 
 def _row(name: str) -> dict[str, str]:
@@ -94,7 +92,7 @@ async def everything(client: httpx2.AsyncClient) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.timeout(300)
-async def test_what_was_acknowledged_is_there_after_a_kill(server: Server, tmp_path: Path) -> None:
+async def test_an_acknowledged_write_survives_a_kill(server: Server, tmp_path: Path) -> None:
     settings = variables(tmp_path, await server.new())
     async with (
         serving(tmp_path, **settings) as process,
@@ -108,25 +106,25 @@ async def test_what_was_acknowledged_is_there_after_a_kill(server: Server, tmp_p
         serving(tmp_path, **settings) as process,
         person(process, tmp_path) as client,
     ):
-        kept = await everything(client)
-        assert writers.acknowledged.keys() <= kept.keys()
-        lost = {i: p for i, p in writers.acknowledged.items() if kept[i]["priority"] < p}
+        stored = await everything(client)
+        assert writers.acknowledged.keys() <= stored.keys()
+        lost = {i: p for i, p in writers.acknowledged.items() if stored[i]["priority"] < p}
         assert lost == {}
-        # What was being written may have been kept and not yet acknowledged.
-        assert len(kept) <= len(writers.acknowledged) + WRITERS + IMPORTERS * IN_A_FILE
+        # The last writes may be stored and not yet acknowledged.
+        assert len(stored) <= len(writers.acknowledged) + WRITERS + IMPORTERS * IN_A_FILE
         # A file is there as a whole or not at all.
-        names = [connection["name"] for connection in kept.values()]
+        names = [connection["name"] for connection in stored.values()]
         files = Counter(name.rpartition(" ")[0] for name in names if name.startswith("importer"))
         assert set(files.values()) == {IN_A_FILE}
-        one = next(id_ for id_, row in kept.items() if row["name"].startswith("writer"))
+        one = next(id_ for id_, row in stored.items() if row["name"].startswith("writer"))
         assert (await client.post(f"/connections/{one}/test")).json()["ok"] is True
         audit = (await client.get("/audit", params={"target": one})).json()["items"]
         edits = [entry for entry in audit if entry["action"] == "edit"]
-        assert len(edits) == kept[one]["version"] - 1
+        assert len(edits) == stored[one]["version"] - 1
 
 
 @pytest.mark.timeout(300)
-async def test_processes_may_start_at_once_where_there_is_nothing_yet(
+async def test_processes_may_start_at_once_on_an_empty_database(
     server: Server, tmp_path: Path
 ) -> None:
     settings = variables(tmp_path, await server.new(migrated=False))

@@ -219,12 +219,12 @@ async def test_the_process_checks_connections_and_calls_webhooks(tmp_path: Path)
             assert (await client.post("/webhooks", json=hook)).status_code == 201
             row = {"name": "a", "provider": "offline"}
             made = (await client.post("/connections", json=row)).json()
-            while not receiver.heard:  # noqa: ASYNC110
+            while not receiver.requests:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             health = (await client.get(f"/connections/{made['id']}/health")).json()
         running.send_signal(signal.SIGTERM)
         _, err = await running.communicate()
     assert running.returncode == 0
     assert (health["status"], health["items"][0]["outcome"]) == ("active", "ok")
-    assert receiver.heard[0].json()["data"]["connection_id"] == made["id"]
+    assert receiver.requests[0].json()["data"]["connection_id"] == made["id"]
     assert "Traceback" not in err.decode()

@@ -1,4 +1,4 @@
-"""API keys, sessions, limits and the audit log over HTTP."""
+"""Tests API keys, sessions, limits and the audit log over HTTP."""
 
 import stat
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,7 @@ async def signed_in(house: House, who: str = "editor") -> dict[str, str]:
 # ── Keys ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_key_is_shown_once_and_only_its_digest_is_kept(house: House) -> None:
+async def test_a_key_is_shown_once_and_only_its_digest_is_stored(house: House) -> None:
     wanted = {"name": "anna", "role": "editor", "team": "red"}
     made = (await house.call("admin", "POST", "/keys", wanted)).json()
     assert made["key"].endswith(made["last4"])
@@ -43,7 +43,7 @@ async def test_a_key_is_shown_once_and_only_its_digest_is_kept(house: House) -> 
     assert (await house.connection("anna"))["owner"] == "anna"
 
 
-async def test_a_revoked_key_counts_no_more_nor_a_session_made_with_it(house: House) -> None:
+async def test_a_revoked_key_is_refused_and_so_is_its_session(house: House) -> None:
     wanted = {"name": "anna", "role": "viewer"}
     made = (await house.call("admin", "POST", "/keys", wanted)).json()
     house.keys["anna"] = made["key"]
@@ -84,7 +84,7 @@ async def test_a_session_ends_by_itself(files: Files) -> None:
         assert await keys.authenticate_sign_in(cookie) is None
 
 
-async def test_it_is_kept_to_the_minute_when_a_key_was_used(files: Files) -> None:
+async def test_the_last_use_of_a_key_is_noted_to_the_minute(files: Files) -> None:
     clock = ManualClock()
     async with opened(await files.new()) as database:
         keys = ApiKeys(database, clock)
@@ -103,7 +103,7 @@ async def test_it_is_kept_to_the_minute_when_a_key_was_used(files: Files) -> Non
 
 
 @pytest.mark.parametrize("text", ["", "pb_0123456789ab_" + "0" * 64, "pb_\ud83d", "sk-x"])
-async def test_what_is_no_key_is_nobodys(house: House, text: str) -> None:
+async def test_a_text_that_is_no_key_is_refused(house: House, text: str) -> None:
     assert await house.served.keys.authenticate(text) is None
 
 
@@ -131,7 +131,7 @@ async def test_where_no_admin_key_works_one_is_made_for_its_owner_alone(
         assert await keys.authenticate(file.read_text().strip())
 
 
-async def test_a_key_nobody_could_find_is_not_made(files: Files, tmp_path: Path) -> None:
+async def test_a_key_that_could_not_be_saved_is_not_made(files: Files, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     async with opened(await files.new()) as database:
         keys = ApiKeys(database)
@@ -187,7 +187,7 @@ async def test_another_site_cannot_sign_a_browser_in(house: House) -> None:
     problem(await house.client.post("/api/session", json=wanted, headers=evil), 403)
 
 
-async def test_a_wrong_key_signs_nobody_in(house: House) -> None:
+async def test_a_wrong_key_does_not_sign_in(house: House) -> None:
     answer = await house.client.post("/api/session", json={"api_key": "pb_wrong"})
     problem(answer, 401)
     assert "set-cookie" not in answer.headers
@@ -261,7 +261,7 @@ def spoil(file: Path) -> None:
         file.with_name(file.name + suffix).unlink(missing_ok=True)
 
 
-async def test_a_database_that_is_away_is_said_so_without_its_address(house: House) -> None:
+async def test_a_database_that_is_away_is_a_problem_without_its_address(house: House) -> None:
     await house.served.database.engine.dispose()
     path = Path(str(house.served.database.url.database))
     spoil(path)

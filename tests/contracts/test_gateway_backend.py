@@ -1,4 +1,4 @@
-"""The routes of programs that know one backend, below /api and at the root."""
+"""Tests the routes of programs that know one backend, below /api and at the root."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,7 +15,7 @@ MODELS = {"/v1/models": {"object": "list", "data": [{"id": "old"}, {"id": "new"}
 
 @pytest.fixture
 async def open_house(files: Files) -> AsyncIterator[House]:
-    """Where the operator has opened this machine to everybody."""
+    """Opens an API in which every actor may have this machine called."""
     async with house_on(await files.new(), allowed_addresses=("127.0.0.0/8",)) as house:
         yield house
 
@@ -28,7 +28,7 @@ async def backend(house: House, who: str = "editor") -> dict[str, Any]:
 
 
 async def loaded(house: House) -> dict[str, Any]:
-    """Once the loading has come to an end."""
+    """Waits for the end of the load, and returns the backend."""
     await house.served.model_loader.wait()
     return await backend(house)
 
@@ -93,7 +93,7 @@ async def test_the_routes_answer_at_the_root_as_well(house: House) -> None:
 # --- Loading
 
 
-async def test_a_model_that_the_server_has_is_asked_from_then_on(open_house: House) -> None:
+async def test_a_loaded_model_is_used_from_then_on(open_house: House) -> None:
     async with FaultyServer(pages=MODELS) as server:
         made = await open_house.connection(base_url=server.base_url, model_name="old")
         said = await load(open_house, "new")
@@ -103,7 +103,7 @@ async def test_a_model_that_the_server_has_is_asked_from_then_on(open_house: Hou
     assert (after["model_name"], after["version"]) == ("new", made["version"] + 1)
 
 
-async def test_a_model_that_the_server_has_not_leaves_the_one_there_was(open_house: House) -> None:
+async def test_a_model_that_the_server_lacks_leaves_the_present_one(open_house: House) -> None:
     async with FaultyServer(pages=MODELS) as server:
         await open_house.connection(base_url=server.base_url, model_name="old")
         said = await load(open_house, "nothing")
@@ -111,7 +111,9 @@ async def test_a_model_that_the_server_has_not_leaves_the_one_there_was(open_hou
     assert said["loading"]["detail"] == "the server does not serve 'nothing'; it serves: old, new"
 
 
-async def test_a_server_that_is_down_is_said_so(open_house: House, unused_url: str) -> None:
+async def test_a_server_that_is_down_fails_the_load_with_advice(
+    open_house: House, unused_url: str
+) -> None:
     await open_house.connection(base_url=unused_url, model_name="old")
     said = await load(open_house, "new")
     assert said["loading"]["detail"].startswith("unreachable")
@@ -132,7 +134,7 @@ async def test_one_model_is_loaded_at_a_time(open_house: House) -> None:
     assert (await backend(open_house))["loading"]["detail"] == "it was given up"
 
 
-async def test_loading_is_written_down(open_house: House) -> None:
+async def test_a_load_is_in_the_audit_log(open_house: House) -> None:
     async with FaultyServer(pages=MODELS) as server:
         made = await open_house.connection(base_url=server.base_url)
         await load(open_house, "new")
@@ -140,7 +142,7 @@ async def test_loading_is_written_down(open_house: House) -> None:
     assert {entry["action"] for entry in entries} >= {"load"}
 
 
-async def test_another_s_backend_is_not_to_be_changed(house: House) -> None:
+async def test_the_backend_of_another_owner_cannot_be_changed(house: House) -> None:
     await house.connection("admin", visibility="everyone")
     for method, path, body in (
         ("POST", "/backend/load", {"model_name_or_path": "m"}),
@@ -162,6 +164,6 @@ async def test_settings_that_are_named_change_and_the_rest_stays(house: House) -
 
 
 @pytest.mark.parametrize("body", [{"temperature": 3}, {"max_tokens": 0}, {"model": "m"}])
-async def test_settings_without_sense_are_refused(house: House, body: dict[str, Any]) -> None:
+async def test_invalid_settings_are_refused(house: House, body: dict[str, Any]) -> None:
     await house.connection()
     problem(await house.call("editor", "PATCH", "/backend/config", body), 422)

@@ -1,4 +1,4 @@
-"""Connections over HTTP: what goes in, what comes out, and what is refused."""
+"""Tests connections over HTTP: requests, answers and problems."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from tests.contracts.gateway import HOST, PUBLIC, House, problem
 KEY = "sk-0123456789-wxyz"
 
 
-async def test_what_is_added_comes_back_with_what_the_store_says_of_it(each_house: House) -> None:
+async def test_a_new_connection_comes_back_with_the_fields_of_the_store(each_house: House) -> None:
     fields: dict[str, Any] = {
         "tags": ["a", "b"],
         "temperature": 0.5,
@@ -30,7 +30,7 @@ async def test_what_is_added_comes_back_with_what_the_store_says_of_it(each_hous
     assert {"api_key", "headers"}.isdisjoint(made)
 
 
-async def test_where_it_is_now_is_said_when_it_is_added(house: House) -> None:
+async def test_the_answer_names_the_location_of_a_new_connection(house: House) -> None:
     body = {"name": "desk", "base_url": PUBLIC}
     answer = await house.call("editor", "POST", "/connections", body)
     assert answer.headers["location"] == f"/api/connections/{answer.json()['id']}"
@@ -41,8 +41,13 @@ async def test_a_change_leaves_the_rest_alone(each_house: House) -> None:
     made = await each_house.connection(api_key=KEY, description="d", top_p=0.4)
     path = f"/connections/{made['id']}"
     changed = await each_house.call("editor", "PATCH", path, {"priority": 7, "top_p": None})
-    kept = {"priority": 7, "top_p": None, "version": 2, "updated_at": changed.json()["updated_at"]}
-    assert changed.json() == made | kept
+    changes = {
+        "priority": 7,
+        "top_p": None,
+        "version": 2,
+        "updated_at": changed.json()["updated_at"],
+    }
+    assert changed.json() == made | changes
 
 
 async def test_a_change_of_an_older_version_is_refused_with_the_present_one(
@@ -57,7 +62,7 @@ async def test_a_change_of_an_older_version_is_refused_with_the_present_one(
     assert problem(gone, 409)["current_version"] == 2
 
 
-async def test_of_many_changes_at_once_one_is_kept_and_the_others_are_told(
+async def test_of_many_changes_at_once_one_wins_and_the_others_are_stale(
     each_house: House,
 ) -> None:
     path = f"/connections/{(await each_house.connection())['id']}"
@@ -144,7 +149,7 @@ async def test_a_refusal_never_repeats_a_key(house: House) -> None:
         problem(answer, 422)
 
 
-# ── Looking for them ─────────────────────────────────────────────────────────────────────────────
+# ── Lists ─────────────────────────────────────────────────────────────────────────────
 
 
 async def test_connections_are_found_by_what_is_asked_of_them(each_house: House) -> None:
@@ -212,8 +217,8 @@ async def test_a_key_is_replaced_and_taken_away(each_house: House) -> None:
         "editor", "POST", f"{path}/rotate-key", {"api_key": "sk-abcdefghij-1234"}
     )
     assert new.json()["api_key_last4"] == "1234"
-    kept = await each_house.store.get(SYSTEM, made["id"], secrets=True)
-    assert kept.api_key == "sk-abcdefghij-1234"
+    stored = await each_house.store.get(SYSTEM, made["id"], secrets=True)
+    assert stored.api_key == "sk-abcdefghij-1234"
     stale = {"api_key": "sk-other", "version": 1}
     problem(await each_house.call("editor", "POST", f"{path}/rotate-key", stale), 409)
     gone = await each_house.call("editor", "POST", f"{path}/rotate-key", {"api_key": None})
@@ -253,7 +258,7 @@ async def test_an_address_inside_is_for_admins(house: House, url: str) -> None:
     assert [item["base_url"] for item in listed] == [PUBLIC]
 
 
-async def test_who_may_not_edit_cannot_have_an_address_looked_at(house: House) -> None:
+async def test_an_actor_who_may_not_edit_cannot_have_an_address_vetted(house: House) -> None:
     path = f"/connections/{(await house.connection(visibility='everyone'))['id']}"
     for who in ("viewer", "operator", "stranger"):
         answer = await house.call(who, "PATCH", path, {"base_url": INSIDE[0]})

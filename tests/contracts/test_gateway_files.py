@@ -1,4 +1,4 @@
-"""Presets, and connections as files, over HTTP."""
+"""Tests presets, and connections as files, over HTTP."""
 
 import json
 from collections.abc import AsyncIterator
@@ -19,12 +19,12 @@ RULES = {"name": "a", "provider": "offline", "base_url": "", "model_name": ""}
 
 @pytest.fixture
 async def keyed(files: Files) -> AsyncIterator[House]:
-    """Where the HTTP process itself has a key in its environment."""
+    """Opens an API whose process has a key in its environment."""
     async with house_on(await files.new(), environ={"OPENAI_API_KEY": MINE}) as house:
         yield house
 
 
-async def taken_in(
+async def import_text(
     house: House, text: str | bytes, who: str = "editor", **params: str
 ) -> httpx2.Response:
     headers = {"Authorization": f"Bearer {house.keys[who]}", "Content-Type": "text/plain"}
@@ -38,12 +38,12 @@ async def names(house: House) -> list[str]:
     return [connection.name for connection in page.items]
 
 
-async def test_a_file_with_comments_and_a_mark_at_its_start_is_taken_in(each_house: House) -> None:
+async def test_a_file_with_comments_and_a_byte_order_mark_is_imported(each_house: House) -> None:
     first = {"id": "cellar", "base_url": f"{PUBLIC}/", "model": "m", "api_key": KEY}
     second = {"name": "b", "provider": "offline"}
     rows = f"[{json.dumps(first)}, // ours\n{json.dumps(second)},]"
     text = f'\ufeff{{"connections": {rows}}}'
-    answer = await taken_in(each_house, text)
+    answer = await import_text(each_house, text)
     assert answer.status_code == 201, answer.text
     assert [item["name"] for item in answer.json()["items"]] == ["cellar", "b"]
     assert answer.json()["items"][0]["id"] == "cellar"
@@ -54,7 +54,7 @@ async def test_a_file_with_comments_and_a_mark_at_its_start_is_taken_in(each_hou
 async def test_each_model_of_a_provider_becomes_a_connection(house: House) -> None:
     models = [{"apiName": "m1", "uiName": "One"}, {"apiName": "m2", "supportsTools": False}]
     data = [{"provider": "box", "baseUrl": PUBLIC, "apiKey": KEY, "models": models}]
-    answer = await taken_in(house, json.dumps(data), format="openai_compatible")
+    answer = await import_text(house, json.dumps(data), format="openai_compatible")
     assert answer.status_code == 201, answer.text
     assert await names(house) == ["box m2", "box One"] or await names(house) == [
         "box One",
@@ -62,9 +62,9 @@ async def test_each_model_of_a_provider_becomes_a_connection(house: House) -> No
     ]
 
 
-async def test_lines_of_an_env_file_are_taken_in(house: House) -> None:
+async def test_lines_of_an_env_file_are_imported(house: House) -> None:
     text = f"# mine\nLLM_BACKEND_TYPE=vllm\nVLLM_BASE_URL={PUBLIC}\nDEFAULT_MODEL='qwen'\n"
-    answer = await taken_in(house, text, format="env")
+    answer = await import_text(house, text, format="env")
     (item,) = answer.json()["items"]
     assert (item["name"], item["base_url"], item["model_name"]) == ("vllm", PUBLIC, "qwen")
 
@@ -83,34 +83,34 @@ async def test_lines_of_an_env_file_are_taken_in(house: House) -> None:
         (b"\xff\xfe", "connections", "is not UTF-8"),
     ],
 )
-async def test_a_mistake_is_named_and_nothing_is_taken_in(
+async def test_an_error_is_named_and_nothing_is_imported(
     house: House, text: str | bytes, format_: str, said: str
 ) -> None:
-    assert said in problem(await taken_in(house, text, format=format_), 422)["detail"]
+    assert said in problem(await import_text(house, text, format=format_), 422)["detail"]
     assert await names(house) == []
 
 
-async def test_of_a_file_with_one_name_that_is_in_use_nothing_is_taken_in(
+async def test_of_a_file_with_one_name_that_is_in_use_nothing_is_imported(
     each_house: House,
 ) -> None:
     await each_house.connection(name="b")
     rows = [{"name": name, "base_url": PUBLIC} for name in ("a", "b")]
-    assert problem(await taken_in(each_house, json.dumps(rows)), 409)["field"] == "name"
+    assert problem(await import_text(each_house, json.dumps(rows)), 409)["field"] == "name"
     assert await names(each_house) == ["b"]
 
 
 async def test_a_variable_of_the_process_is_for_admins(keyed: House) -> None:
     text = json.dumps({"name": "a", "base_url": PUBLIC, "api_key": "env:OPENAI_API_KEY"})
-    refused = await taken_in(keyed, text)
+    refused = await import_text(keyed, text)
     assert "OPENAI_API_KEY" in problem(refused, 422)["detail"]
     assert await names(keyed) == []
-    answer = await taken_in(keyed, text, "admin")
+    answer = await import_text(keyed, text, "admin")
     assert MINE not in answer.text
-    kept = await keyed.store.get(SYSTEM, answer.json()["items"][0]["id"], secrets=True)
-    assert kept.api_key == MINE
+    stored = await keyed.store.get(SYSTEM, answer.json()["items"][0]["id"], secrets=True)
+    assert stored.api_key == MINE
 
 
-async def test_what_is_given_out_can_be_taken_in_again_without_its_keys(house: House) -> None:
+async def test_an_export_can_be_imported_again_without_its_keys(house: House) -> None:
     fields: dict[str, Any] = {"tags": ["a"], "priority": 4, "extra_body": {"seed": 1}}
     made = await house.connection(**fields, api_key=KEY, headers={"X-Secret": "hdr-012345"})
     out = await house.call("editor", "GET", "/connections/export")
@@ -120,9 +120,9 @@ async def test_what_is_given_out_can_be_taken_in_again_without_its_keys(house: H
     (row,) = out.json()["connections"]
     assert row.items() >= {**fields, "id": made["id"], "name": "desk"}.items()
     await house.call("editor", "DELETE", f"/connections/{made['id']}")
-    (back,) = (await taken_in(house, out.content)).json()["items"]
-    told_anew = {"created_at", "updated_at", "api_key_set", "api_key_last4", "header_names"}
-    assert {n for n, value in back.items() if value != made[n]} == told_anew
+    (back,) = (await import_text(house, out.content)).json()["items"]
+    changed = {"created_at", "updated_at", "api_key_set", "api_key_last4", "header_names"}
+    assert {n for n, value in back.items() if value != made[n]} == changed
 
 
 # ── Presets ──────────────────────────────────────────────────────────────────────────────────────
@@ -155,8 +155,8 @@ async def test_a_key_of_the_process_serves_the_presets_of_admins_alone(keyed: Ho
     refused = await keyed.call("editor", "POST", path, {"keys": keys})
     assert "OPENAI_API_KEY" in problem(refused, 422)["detail"]
     answer = await keyed.call("admin", "POST", path, {"keys": keys})
-    kept = await keyed.store.get(SYSTEM, answer.json()["items"][1]["id"], secrets=True)
-    assert kept.api_key == MINE
+    stored = await keyed.store.get(SYSTEM, answer.json()["items"][1]["id"], secrets=True)
+    assert stored.api_key == MINE
 
 
 async def test_a_preset_of_this_machine_is_for_admins(house: House) -> None:
@@ -165,7 +165,7 @@ async def test_a_preset_of_this_machine_is_for_admins(house: House) -> None:
     assert [item["name"] for item in answer.json()["items"]] == ["ollama", "llama.cpp"]
 
 
-async def test_an_unknown_preset_or_connection_is_said_so(house: House) -> None:
+async def test_an_unknown_preset_or_connection_is_named(house: House) -> None:
     unknown = await house.call("editor", "POST", "/presets/moon/apply")
     assert "known: local-dev" in problem(unknown, 404)["detail"]
     strange = {"keys": {"moon": KEY}}
@@ -195,7 +195,7 @@ async def test_a_plan_that_is_out_of_date_is_refused(each_house: House) -> None:
     assert (await applied(each_house, "editor", row, plan=again["plan"])).json()["applied"]
 
 
-async def test_what_others_have_is_neither_changed_nor_pruned(each_house: House) -> None:
+async def test_connections_of_others_are_neither_changed_nor_pruned(each_house: House) -> None:
     theirs = await each_house.connection("admin", name="a", visibility="everyone")
     row = {"name": "a", "provider": "offline"}
     plan = (await applied(each_house, "editor", row, prune=True)).json()
@@ -204,14 +204,14 @@ async def test_what_others_have_is_neither_changed_nor_pruned(each_house: House)
     assert (await each_house.store.find(SYSTEM, Query())).total == 2
 
 
-async def test_one_that_is_switched_off_by_a_file_says_so(each_house: House) -> None:
+async def test_a_connection_that_a_file_switches_off_says_so(each_house: House) -> None:
     made = await each_house.connection(**RULES)
     await applied(each_house, "editor", {"name": "a", "provider": "offline", "is_active": False})
-    kept = await each_house.store.get(SYSTEM, made["id"])
-    assert (kept.status, kept.status_reason) == ("deactivated", "by editor")
+    stored = await each_house.store.get(SYSTEM, made["id"])
+    assert (stored.status, stored.status_reason) == ("deactivated", "by editor")
 
 
-async def test_an_address_that_may_not_be_called_keeps_all_of_it_from_being_done(
+async def test_one_refused_address_refuses_the_whole_file(
     each_house: House,
 ) -> None:
     rows = {"name": "a", "provider": "offline"}, {"name": "b", "base_url": "http://169.254.169.254"}

@@ -1,4 +1,4 @@
-"""Models that a connection's server is told to fetch and to throw away."""
+"""Tests pulling and deleting models at a connection's server over HTTP."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ from tests.contracts.gateway import House, house_on, problem
 
 @pytest.fixture
 async def open_house(files: Files) -> Any:
-    """Where the operator has opened this machine to everybody."""
+    """Opens an API in which every actor may have this machine called."""
     async with house_on(await files.new(), allowed_addresses=("127.0.0.0/8",)) as house:
         yield house
 
 
-async def kept(house: House, server: FaultyServer, **fields: Any) -> str:
+async def models_path(house: House, server: FaultyServer, **fields: Any) -> str:
     made = await house.connection(
         base_url=server.base_url, provider="ollama", model_name="tiny", **fields
     )
@@ -26,7 +26,7 @@ async def kept(house: House, server: FaultyServer, **fields: Any) -> str:
 
 
 async def ended(house: House, path: str) -> dict[str, Any]:
-    """The latest pull, once it is over."""
+    """Waits for the end of the latest pull, and returns it."""
     while True:
         answer = await house.call("editor", "GET", f"{path}/pull")
         latest: dict[str, Any] = answer.json()["items"][0]
@@ -34,11 +34,11 @@ async def ended(house: House, path: str) -> dict[str, Any]:
             return latest
 
 
-async def test_a_model_is_fetched_in_the_background_and_it_is_told_how_far(
+async def test_a_model_is_pulled_in_the_background_with_its_progress(
     open_house: House,
 ) -> None:
     async with FaultyServer() as server:
-        path = await kept(open_house, server)
+        path = await models_path(open_house, server)
         answer = await open_house.call("editor", "POST", f"{path}/pull", {"model": "qwen3:4b"})
         assert answer.status_code == 202
         assert (answer.json()["model"], answer.json()["state"]) == ("qwen3:4b", "pulling")
@@ -52,17 +52,17 @@ async def test_a_model_is_fetched_in_the_background_and_it_is_told_how_far(
 
 async def test_the_connection_s_own_model_is_meant_unless_one_is_named(open_house: House) -> None:
     async with FaultyServer() as server:
-        path = await kept(open_house, server)
+        path = await models_path(open_house, server)
         await open_house.call("editor", "POST", f"{path}/pull")
         assert (await ended(open_house, path))["model"] == "tiny"
 
 
-async def test_a_model_that_is_being_fetched_is_not_begun_again_and_can_be_stopped(
+async def test_a_running_pull_is_not_started_again_and_can_be_stopped(
     open_house: House,
 ) -> None:
     async with FaultyServer() as server:
         server.ollama.pull_gap = 30.0
-        path = await kept(open_house, server)
+        path = await models_path(open_house, server)
         for _ in range(2):
             answer = await open_house.call("editor", "POST", f"{path}/pull", {"model": "big"})
             assert answer.json()["state"] == "pulling"
@@ -71,34 +71,34 @@ async def test_a_model_that_is_being_fetched_is_not_begun_again_and_can_be_stopp
         assert (await ended(open_house, path))["state"] == "stopped"
 
 
-async def test_too_many_at_once_are_asked_to_come_again(open_house: House) -> None:
+async def test_too_many_pulls_are_refused_with_a_time_to_retry(open_house: House) -> None:
     async with FaultyServer() as server:
         server.ollama.pull_gap = 30.0
-        path = await kept(open_house, server)
+        path = await models_path(open_house, server)
         for number in range(4):
             await open_house.call("editor", "POST", f"{path}/pull", {"model": f"m{number}"})
         answer = await open_house.call("editor", "POST", f"{path}/pull", {"model": "m4"})
         assert answer.headers["retry-after"] == "60"
-        problem(answer, 429)
+        problem(answer, 429, "busy")
 
 
-async def test_what_is_under_way_ends_with_the_application(files: Files) -> None:
+async def test_a_running_pull_ends_with_the_application(files: Files) -> None:
     served: list[Services] = []
     async with FaultyServer() as server:
         server.ollama.pull_gap = 30.0
         async with house_on(await files.new(), allowed_addresses=("127.0.0.0/8",)) as house:
-            path = await kept(house, server)
+            path = await models_path(house, server)
             await house.call("editor", "POST", f"{path}/pull", {"model": "big"})
             served.append(house.served)
         ((pull,),) = [served[0].model_pulls.of(path.split("/")[2])]
         assert pull.state == "stopped"
 
 
-async def test_why_a_model_was_not_fetched_is_told_in_the_server_s_own_words(
+async def test_a_failed_pull_has_the_reason_in_the_server_s_own_words(
     open_house: House,
 ) -> None:
     async with FaultyServer() as server:
-        path = await kept(open_house, server)
+        path = await models_path(open_house, server)
         await open_house.call("editor", "POST", f"{path}/pull", {"model": "missing"})
         failed = await ended(open_house, path)
     assert failed["state"] == "failed"
@@ -107,7 +107,7 @@ async def test_why_a_model_was_not_fetched_is_told_in_the_server_s_own_words(
 
 async def test_a_model_is_deleted_by_its_whole_name(open_house: House) -> None:
     async with FaultyServer() as server:
-        path = await kept(open_house, server)
+        path = await models_path(open_house, server)
         server.ollama.models.append("hf.co/user/model:Q4")
         gone = await open_house.call("editor", "DELETE", f"{path}/hf.co/user/model:Q4")
         assert gone.status_code == 204
@@ -122,7 +122,7 @@ async def test_a_server_that_is_down_deletes_nothing(house: House, unused_url: s
     assert "is the server running" in problem(answer, 502)["detail"]
 
 
-async def test_a_server_that_keeps_no_models_is_said_to_be_none(house: House) -> None:
+async def test_a_server_that_pulls_no_models_is_a_problem(house: House) -> None:
     made = await house.connection(provider="offline", base_url="")
     path = f"/connections/{made['id']}/models/pull"
     answer = await house.call("editor", "POST", path, {"model": "m"})
@@ -130,15 +130,15 @@ async def test_a_server_that_keeps_no_models_is_said_to_be_none(house: House) ->
 
 
 @pytest.mark.parametrize("model", ["", "two words", "a\nb", "x" * 301])
-async def test_what_is_no_name_of_a_model_is_refused(house: House, model: str) -> None:
+async def test_an_invalid_model_name_is_refused(house: House, model: str) -> None:
     made = await house.connection(provider="ollama")
     path = f"/connections/{made['id']}/models/pull"
     problem(await house.call("editor", "POST", path, {"model": model}), 422)
 
 
-async def test_a_registry_of_one_s_own_is_for_admins(open_house: House) -> None:
+async def test_a_private_registry_is_for_admins(open_house: House) -> None:
     async with FaultyServer() as server:
-        path = await kept(open_house, server)
+        path = await models_path(open_house, server)
         wanted = {"model": "10.0.0.7:5000/library/model"}
         refused = await open_house.call("editor", "POST", f"{path}/pull", wanted)
         assert "an administrator can pull" in problem(refused, 403)["detail"]

@@ -1,4 +1,4 @@
-"""The OpenAPI document, and requests made up from it: nothing breaks, all is as it is declared."""
+"""Tests the OpenAPI document, and the API with requests generated from it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +18,11 @@ from tests.contracts.threads import Api, api_on_a_socket, in_a_thread
 UNLIMITED = RateLimit("1000000/second")
 FOR_ADMINS = ("/api/keys", "/api/audit", "/api/webhooks")
 EXAMPLE = "6f0c7ad4-8a5e-4a8e-9f53-0d4a3f2b7c11"
-"""The id that the document gives as its example."""
+"""The example id of the document."""
 
 
 class Asked:
-    """The API on a real socket, in a thread of its own: schemathesis knows no asyncio."""
+    """The API on a real socket, in a thread of its own, because schemathesis knows no asyncio."""
 
     def __init__(self, api: Api) -> None:
         self.url, self._keys = api.url, api.keys
@@ -32,7 +32,7 @@ class Asked:
         return {"Authorization": f"Bearer {self._keys[who]}"}
 
     def add_example(self) -> None:
-        """So that there is a connection of that id, if the last request took it away."""
+        """Creates the connection of that id, in case the last request deleted it."""
         row = {"id": EXAMPLE, "name": "example", "provider": "offline"}
         headers = self.headers("")
         answer = httpx2.post(f"{self.url}/api/connections/import", json=row, headers=headers)
@@ -49,7 +49,7 @@ def api(tmp_path: Path) -> Iterator[Asked]:
 
 
 def requests_are_answered_as_declared(operation: Any, api: Asked) -> None:
-    """A few requests to one operation, some as they should be and some not."""
+    """Sends some valid and some invalid requests to one operation."""
     headers = api.headers(operation.path)
 
     @settings(
@@ -81,7 +81,7 @@ def test_no_request_breaks_it_and_every_answer_is_as_declared(api: Asked) -> Non
 
 
 async def test_the_document_reads_well(house: House) -> None:
-    """Whoever writes a client finds a name, a sentence, a tag and the refusals at each route."""
+    """Checks that each route has a name, a description, a tag and its problems."""
     document = (await house.client.get("/api/openapi.json")).json()
     operations = [o for path in document["paths"].values() for o in path.values()]
     names = [operation["operationId"] for operation in operations]

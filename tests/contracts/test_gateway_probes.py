@@ -1,4 +1,4 @@
-"""Trying a connection, against servers on real sockets that do well or fail."""
+"""Tests probes of connections, against servers on real sockets that work or fail."""
 
 import json
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ STREAM = {"Accept": "application/x-ndjson"}
 
 @pytest.fixture
 async def open_house(files: Files) -> AsyncIterator[House]:
-    """Where the operator has opened this machine to everybody."""
+    """Opens an API in which every actor may have this machine called."""
     async with house_on(await files.new(), allowed_addresses=("127.0.0.0/8",)) as house:
         yield house
 
@@ -34,7 +34,7 @@ def connection(base_url: str, **fields: Any) -> Connection:
     return Connection(name="desk", base_url=base_url, model_name="m", api_key=KEY, **fields)
 
 
-async def test_a_server_that_answers_shows_its_words_its_times_and_its_models(
+async def test_a_working_server_shows_its_words_times_and_models(
     open_house: House,
 ) -> None:
     async with FaultyServer() as server:
@@ -67,7 +67,7 @@ async def test_a_server_that_answers_shows_its_words_its_times_and_its_models(
         (Script(fault=Fault.EMPTY), "empty", "", "error"),
     ],
 )
-async def test_a_server_that_fails_is_said_so_with_what_to_do(
+async def test_a_failing_server_is_a_failure_with_advice(
     open_house: House, script: Script, kind: str, said: str, status: str
 ) -> None:
     async with FaultyServer(script) as server:
@@ -94,7 +94,7 @@ async def test_a_server_that_fails_is_said_so_with_what_to_do(
         (Fault.STALL_AFTER, FailureClass.STALLED, "Hello there,"),
     ],
 )
-async def test_a_server_that_hangs_is_given_up_on_and_left(
+async def test_a_server_that_hangs_is_given_up_and_disconnected(
     fault: Fault, kind: FailureClass, text: str
 ) -> None:
     async with FaultyServer(Script(fault=fault)) as server:
@@ -104,7 +104,7 @@ async def test_a_server_that_hangs_is_given_up_on_and_left(
     assert (result.failure.kind, result.text) == (kind, text)
 
 
-async def test_a_server_that_will_not_stop_is_read_only_so_far() -> None:
+async def test_an_endless_answer_is_read_up_to_a_limit() -> None:
     endless = Script(words=["word "] * 20_000)
     async with FaultyServer(endless) as server:
         result = await probe(connection(server.base_url), "Hi?")
@@ -113,7 +113,7 @@ async def test_a_server_that_will_not_stop_is_read_only_so_far() -> None:
     assert 10_000 <= len(result.text) < 20_000
 
 
-async def test_the_models_of_a_server_are_listed_or_it_is_said_why_not(
+async def test_the_models_of_a_server_are_listed_or_the_failure_is(
     open_house: House, unused_url: str
 ) -> None:
     async with FaultyServer() as server:
@@ -129,7 +129,7 @@ async def test_the_models_of_a_server_are_listed_or_it_is_said_why_not(
     assert listed.json()["failure"]["kind"] == "unreachable"
 
 
-async def test_trying_a_connection_that_is_switched_off_leaves_its_status(house: House) -> None:
+async def test_a_test_of_an_inactive_connection_leaves_its_status(house: House) -> None:
     made = await house.connection(provider="offline", base_url="", is_active=False)
     path = f"/connections/{made['id']}"
     assert (await house.call("editor", "POST", f"{path}/test")).json()["ok"] is True
@@ -142,7 +142,9 @@ async def test_a_question_without_bounds_is_refused(house: House, body: dict[str
     problem(await house.call("editor", "POST", f"/connections/{made['id']}/test", body), 422)
 
 
-async def test_a_key_that_was_tampered_with_is_said_so_and_entered_again(house: House) -> None:
+async def test_a_key_that_was_tampered_with_is_a_problem_until_it_is_entered_again(
+    house: House,
+) -> None:
     made = await house.connection(provider="offline", base_url="", api_key=KEY)
     path = f"/connections/{made['id']}"
     async with house.served.database.writing() as db:
@@ -179,23 +181,23 @@ async def test_a_test_that_is_refused_is_a_problem_in_a_stream_too(open_house: H
     problem(await open_house.call("editor", "POST", path, {}, headers=STREAM), 403)
 
 
-# ── Where it may lead ────────────────────────────────────────────────────────────────────────────
+# ── Addresses ────────────────────────────────────────────────────────────────────────────
 
 
-async def test_who_may_not_have_an_address_called_cannot_try_it(house: House) -> None:
+async def test_an_actor_who_may_not_call_an_address_cannot_test_it(house: House) -> None:
     async with FaultyServer() as server:
         inside = connection(server.base_url, owner="editor")
-        (kept,) = await house.store.add(SYSTEM, [inside])
+        (stored,) = await house.store.add(SYSTEM, [inside])
         for method, what in (("POST", "test"), ("GET", "models")):
-            path = f"/connections/{kept.id}/{what}"
+            path = f"/connections/{stored.id}/{what}"
             refused = problem(await house.call("editor", method, path), 403)
             assert "an administrator can allow it" in refused["detail"]
             assert (await house.call("admin", method, path)).status_code == 200
         assert len(server.requests) == 1
-    assert (await house.store.get(SYSTEM, kept.id)).status == "active"  # by the admin's test
+    assert (await house.store.get(SYSTEM, stored.id)).status == "active"  # by the admin's test
 
 
-async def test_what_the_guard_refuses_is_not_dialled() -> None:
+async def test_an_address_that_the_guard_refuses_is_not_dialled() -> None:
     async with FaultyServer() as server:
         inside = connection(server.base_url)
         with pytest.raises(AddressRefusedError):

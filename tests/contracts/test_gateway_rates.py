@@ -1,4 +1,4 @@
-"""Rate limits that several HTTP processes count together, in a real Redis."""
+"""Tests rate limits that several HTTP processes count together, in a real Redis."""
 
 import asyncio
 import shutil
@@ -59,7 +59,7 @@ async def test_several_processes_count_together(redis_url: str) -> None:
         await close(one)
 
 
-async def test_redis_that_is_away_limits_nobody() -> None:
+async def test_without_redis_requests_are_not_limited() -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
     counters = open_counters(f"redis://127.0.0.1:{port}/0")

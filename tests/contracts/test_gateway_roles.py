@@ -1,4 +1,4 @@
-"""Every role at every route: who may, cell by cell."""
+"""Tests every role at every route, cell by cell."""
 
 from typing import Any
 
@@ -61,16 +61,17 @@ ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
     ("GET", "/analytics/timeseries"): (EVERYBODY, None, 200),
     ("GET", "/analytics/connections"): (EVERYBODY, None, 200),
 }
-"""Who may, what is sent, and what is answered then. The connection is the team's own, and one whose
-server keeps no models.
+"""The roles that may, the body that is sent, and the status of the answer.
+
+The connection is the team's own, and its server pulls no models.
 """
 OF_A_CONNECTION = sorted(key for key in ALLOWED if "{connection_id}" in key[1])
 FREE = {("POST", "/api/session"), ("GET", "/healthz"), ("GET", "/readyz")}
-"""Nobody needs a key for these."""
+"""Routes that need no key."""
 
 
 async def filled(house: House, path: str) -> str:
-    """The path with ids in it, of things that are there."""
+    """Returns the path with the ids of things that exist."""
     path = path.replace("{name:path}", "library/m:latest")
     if "{connection_id}" in path:
         made = await house.connection(
@@ -78,8 +79,8 @@ async def filled(house: House, path: str) -> str:
         )
         return path.replace("{connection_id}", made["id"])
     if path.startswith("/backend"):
-        nobody = "http://nobody.invalid/v1"  # what is loaded there is looked for in the background
-        await house.connection(base_url=nobody, team="red", visibility="team")
+        absent = "http://absent.invalid/v1"  # a load there fails in the background
+        await house.connection(base_url=absent, team="red", visibility="team")
     if "{webhook_id}" in path:
         made = (await house.call("admin", "POST", "/webhooks", HOOK)).json()
         return path.replace("{webhook_id}", made["id"])
@@ -101,13 +102,15 @@ async def test_the_table_names_every_route_there_is(house: House) -> None:
 
 
 def _as_documented(routes: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Without how much of the path a parameter takes."""
+    """Returns the routes without the converters of their parameters."""
     return {(method, path.replace(":path}", "}")) for method, path in routes}
 
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("route", sorted(ALLOWED), ids=" ".join)
-async def test_who_may(house: House, route: tuple[str, str], role: Role) -> None:
+async def test_a_role_may_what_the_table_says(
+    house: House, route: tuple[str, str], role: Role
+) -> None:
     method, path = route
     may, body, status = ALLOWED[route]
     answer = await house.call(role, method, await filled(house, path), body)
@@ -118,7 +121,7 @@ async def test_who_may(house: House, route: tuple[str, str], role: Role) -> None
 
 
 @pytest.mark.parametrize("route", sorted(ALLOWED), ids=" ".join)
-async def test_nobody_may_without_a_key(house: House, route: tuple[str, str]) -> None:
+async def test_every_route_needs_a_key(house: House, route: tuple[str, str]) -> None:
     method, path = route
     path = await filled(house, path)
     cookie = {"Cookie": "patchbay_session=no", "Origin": HOST}
@@ -129,7 +132,7 @@ async def test_nobody_may_without_a_key(house: House, route: tuple[str, str]) ->
 
 
 @pytest.mark.parametrize("route", OF_A_CONNECTION, ids=" ".join)
-async def test_a_connection_of_another_team_is_not_there(
+async def test_a_connection_of_another_team_is_not_found(
     house: House, route: tuple[str, str]
 ) -> None:
     (method, path), body = route, ALLOWED[route][1]

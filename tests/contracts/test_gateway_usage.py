@@ -1,4 +1,4 @@
-"""Usage and analytics over HTTP: what they say, and to whom."""
+"""Tests usage and analytics over HTTP: their figures, and the roles that see them."""
 
 from datetime import timedelta
 from typing import Any
@@ -28,14 +28,14 @@ async def used(house: House, *attempts: UsageRecord) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", [*ANALYTICS, "/connections/{id}/usage"])
-async def test_every_role_may_look_and_nobody_without_a_key(house: House, path: str) -> None:
+async def test_every_role_may_read_usage_and_a_key_is_needed(house: House, path: str) -> None:
     path = path.replace("{id}", (await used(house))["id"])
     for role in ROLES:
         assert (await house.call(role, "GET", path)).status_code == 200
     problem(await house.call("", "GET", path), 401)
 
 
-async def test_nobody_hears_of_what_is_not_theirs(house: House) -> None:
+async def test_usage_of_others_is_not_shown(house: House) -> None:
     made = await used(house)
     problem(await house.call(STRANGER, "GET", f"/connections/{made['id']}/usage"), 404)
     summary = (await house.call(STRANGER, "GET", "/analytics/summary")).json()

@@ -1,4 +1,4 @@
-"""Webhooks and health over HTTP: added, changed, tried, and what came of them looked at."""
+"""Tests webhooks and health over HTTP: created, changed, tested, and their logs read."""
 
 from datetime import timedelta
 from typing import Any
@@ -82,7 +82,7 @@ async def test_a_test_shows_what_the_receiver_answers(house: House) -> None:
         "delivered", 204, "webhook.test",
     )  # fmt: skip
     assert (failed["status"], failed["last_error"]) == ("given_up", "HTTP 500")
-    first = receiver.heard[0]
+    first = receiver.requests[0]
     verify = manuals_verify(lambda: float(first.headers["webhook-timestamp"]))
     assert verify(made["secret"], first.headers, first.body)
     log = (await house.call("admin", "GET", f"{path}/deliveries")).json()

@@ -1,4 +1,4 @@
-"""The checker against real servers, real databases and other processes like it."""
+"""Tests the checker against real servers, real databases and other processes like it."""
 
 import asyncio
 import sys
@@ -30,31 +30,31 @@ from tests.contracts.stores import ANNA, MASTER_KEY, VAULT, added
 OFTEN = HealthOptions(interval=0.0, patience=0.5)
 
 
-async def looked(store: ConnectionStore, deps: CheckerDeps | None = None) -> None:
-    """One round, and its end."""
+async def check_once(store: ConnectionStore, deps: CheckerDeps | None = None) -> None:
+    """Runs one round of checks to its end."""
     checker = Checker(store, OFTEN, deps)
     await checker.step()
     await checker.wait_for_checks()
 
 
-async def test_a_real_server_that_dies_and_returns(store: ConnectionStore) -> None:
+async def test_a_real_server_that_dies_and_returns_is_noticed(store: ConnectionStore) -> None:
     async with FaultyServer() as server:
-        kept = await added(store, base_url=server.base_url, api_key="sk-0123456789-wxyz")
-        await looked(store)
-        assert (await store.get(SYSTEM, kept.id)).status == "active"
-        assert server.requests == []  # nobody's words were sent
+        stored = await added(store, base_url=server.base_url, api_key="sk-0123456789-wxyz")
+        await check_once(store)
+        assert (await store.get(SYSTEM, stored.id)).status == "active"
+        assert server.requests == []  # no caller's words were sent
         await server.behave(Script(fault=Fault.REFUSE))
         for _ in range(3):
-            await looked(store)
-        broken = await store.get(SYSTEM, kept.id)
-        assert (broken.status, broken.version) == ("error", kept.version)
+            await check_once(store)
+        broken = await store.get(SYSTEM, stored.id)
+        assert (broken.status, broken.version) == ("error", stored.version)
         assert broken.status_reason.startswith("unreachable (")
         assert broken.status_reason.endswith("is the server running, and is base_url right?")
         await server.behave(Script())
         for _ in range(2):
-            await looked(store)
-        assert (await store.get(SYSTEM, kept.id)).status == "active"
-    history = (await store.checks(SYSTEM, kept.id)).items
+            await check_once(store)
+        assert (await store.get(SYSTEM, stored.id)).status == "active"
+    history = (await store.checks(SYSTEM, stored.id)).items
     assert [check.outcome for check in history] == ["ok"] * 2 + ["unreachable"] * 3 + ["ok"]
     assert all(check.latency is not None for check in history if check.outcome == "ok")
     assert "sk-0123" not in repr(history)
@@ -75,25 +75,25 @@ async def test_a_word_shows_what_a_list_of_models_does_not(
     files: Files, script: Script, outcome: str
 ) -> None:
     async with FaultyServer(script) as server, house_on(await files.new()) as house:
-        kept = await added(house.store, base_url=server.base_url)
+        stored = await added(house.store, base_url=server.base_url)
         options = replace(OFTEN, generate_token=True)
         checker = Checker(house.store, options)
         await checker.step()
         await checker.wait_for_checks()
-        (check,) = (await house.store.checks(SYSTEM, kept.id)).items
+        (check,) = (await house.store.checks(SYSTEM, stored.id)).items
         assert (check.kind, check.outcome) == ("word", outcome)
         assert (await server.received()).body["max_tokens"] == 1
         if script.fault is not Fault.NONE:
-            await server.disconnected()  # and no more is read than it takes
+            await server.disconnected()  # and no more is read than needed
 
 
-async def test_what_an_admin_vouches_for_is_called_and_nothing_else(files: Files) -> None:
+async def test_a_private_address_is_called_only_if_an_admin_vouches_for_it(files: Files) -> None:
     async with FaultyServer() as server, house_on(await files.new()) as house:
         deps = CheckerDeps(guard_of=house.served.addresses.for_connection)
         admins = await added(house.store, base_url=server.base_url)
-        somebodys = Connection(name="b", base_url=server.base_url, model_name="m")
-        (annas,) = await house.store.add(ANNA, [somebodys])
-        await looked(house.store, deps)
+        private = Connection(name="b", base_url=server.base_url, model_name="m")
+        (annas,) = await house.store.add(ANNA, [private])
+        await check_once(house.store, deps)
         found = {}
         for one in (admins, annas):
             (check,) = (await house.store.checks(SYSTEM, one.id)).items
@@ -102,7 +102,7 @@ async def test_what_an_admin_vouches_for_is_called_and_nothing_else(files: Files
         assert server.connections == 1
 
 
-async def test_a_reply_that_a_caller_got_since_counts(database: Database) -> None:
+async def test_a_reply_to_a_caller_counts_as_a_sign_of_health(database: Database) -> None:
     log, now = UsageLog(database), datetime.now(UTC)
     used = UsageRecord(
         at=now, connection_id="a", connection_name="a", reply_id="r", role="first",
@@ -118,7 +118,7 @@ async def test_a_reply_that_a_caller_got_since_counts(database: Database) -> Non
 # ── One of several ───────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_lease_is_one_holders_until_it_lets_go_or_is_not_heard_of(
+async def test_a_lease_belongs_to_one_holder_until_it_is_released_or_runs_out(
     database: Database,
 ) -> None:
     clock = ManualClock()
@@ -160,14 +160,14 @@ async def test_of_two_processes_one_checks_and_the_other_takes_over_when_it_is_k
         assert await said(one) == "leads"
         async with checking(url) as other:
             assert await said(other) == "waits"
-            kept = await added(store, ANNA, provider="offline", base_url="")
-            await more_checks(store, kept.id, 3)
+            stored = await added(store, ANNA, provider="offline", base_url="")
+            await more_checks(store, stored.id, 3)
             one.kill()
             await one.wait()
             assert await said(other) == "leads"
-            before = (await store.checks(SYSTEM, kept.id)).total
-            await more_checks(store, kept.id, before + 3)
-    assert (await store.get(SYSTEM, kept.id)).status == "active"
+            before = (await store.checks(SYSTEM, stored.id)).total
+            await more_checks(store, stored.id, before + 3)
+    assert (await store.get(SYSTEM, stored.id)).status == "active"
     await store.database.aclose()
 
 

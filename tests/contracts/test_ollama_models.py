@@ -1,4 +1,4 @@
-"""How a model of Ollama's comes into memory, and how it is fetched and thrown away."""
+"""Tests how an Ollama loads, pulls and deletes models."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ async def test_a_model_in_memory_is_asked_at_once_and_not_loaded_again() -> None
     assert len(server.ollama.load_requests) == 1
 
 
-async def test_a_model_is_loaded_with_what_it_is_used_with() -> None:
+async def test_a_model_is_loaded_with_the_options_of_its_requests() -> None:
     fields: dict[str, Any] = {
         "context_length": 512,
         "extra_body": {"keep_alive": "1h", "num_gpu": 0},
@@ -60,7 +60,9 @@ async def test_a_model_is_loaded_with_what_it_is_used_with() -> None:
 
 
 @pytest.mark.parametrize("keep_alive", [0, "0", "0s", "0m"])
-async def test_one_that_is_not_kept_is_not_unloaded_in_place_of_loaded(keep_alive: Any) -> None:
+async def test_a_keep_alive_of_zero_does_not_unload_the_model_instead_of_loading_it(
+    keep_alive: Any,
+) -> None:
     async with serve(**OLLAMA, extra_body={"keep_alive": keep_alive}) as (server, provider):
         await provider.warm()
         assert "keep_alive" not in server.ollama.load_requests[0]
@@ -74,7 +76,7 @@ async def test_a_model_that_is_being_loaded_says_so_before_its_first_word() -> N
     assert text(chunks) == TEXT
 
 
-async def test_it_goes_on_being_loaded_when_nobody_waits_for_its_words_any_more() -> None:
+async def test_loading_continues_when_its_request_is_gone() -> None:
     async with serve(**OLLAMA) as (server, provider):
         server.ollama.load_time = 0.4
         for _ in range(2):
@@ -86,7 +88,7 @@ async def test_it_goes_on_being_loaded_when_nobody_waits_for_its_words_any_more(
         assert not (await read(provider))[0].loading
 
 
-async def test_closing_the_provider_gives_up_loading() -> None:
+async def test_closing_the_provider_cancels_loading() -> None:
     async with serve(**OLLAMA) as (server, provider):
         server.ollama.load_time = 60.0
         async with aclosing(provider.stream(REQUEST)) as stream:
@@ -110,7 +112,7 @@ async def test_a_model_that_fails_to_load_says_why() -> None:
             assert "more system memory" in caught.value.detail
 
 
-async def test_whoever_tries_one_that_is_still_being_loaded_is_told_that() -> None:
+async def test_a_probe_of_a_model_that_is_being_loaded_says_so() -> None:
     async with FaultyServer() as server:
         server.ollama.load_time = 60.0
         connection = Connection(name="box", base_url=server.base_url, timeout=0.5, **OLLAMA)
@@ -120,7 +122,7 @@ async def test_whoever_tries_one_that_is_still_being_loaded_is_told_that() -> No
     assert "until the model is loaded" in result.failure.advice
 
 
-# --- Keeping models
+# --- Pulling and deleting
 
 
 async def pulled(provider: Any, model: str) -> list[PullProgress]:
@@ -129,7 +131,7 @@ async def pulled(provider: Any, model: str) -> list[PullProgress]:
         return [step async for step in progress]
 
 
-async def test_a_pull_tells_how_far_it_is() -> None:
+async def test_a_pull_reports_its_progress() -> None:
     async with serve(**OLLAMA) as (_, provider):
         steps = await pulled(provider, "new:1b")
         assert "new:1b" in await provider.models()
@@ -139,14 +141,14 @@ async def test_a_pull_tells_how_far_it_is() -> None:
     assert (steps[0].status, steps[-1].status) == ("pulling manifest", "success")
 
 
-async def test_an_error_in_the_middle_of_a_pull_is_one() -> None:
+async def test_an_error_in_the_middle_of_a_pull_is_raised() -> None:
     async with serve(**OLLAMA) as (_, provider):
         with pytest.raises(StatusError) as caught:
             await pulled(provider, "missing")
     assert caught.value.detail == "pull model manifest: file does not exist"
 
 
-async def test_a_pull_that_just_ends_is_none() -> None:
+async def test_a_pull_that_breaks_off_is_an_error() -> None:
     said = http("200 OK", b'{"status": "pulling"}\n')
     async with raw_server(said) as url, connect(url, **OLLAMA) as provider:
         with pytest.raises(BrokenStreamError):
@@ -163,7 +165,7 @@ async def test_a_model_is_deleted_once() -> None:
     assert caught.value.status == 404
 
 
-async def test_what_is_in_memory_can_be_told() -> None:
+async def test_the_models_in_memory_are_listed() -> None:
     async with serve(**OLLAMA) as (_, provider):
         assert isinstance(provider, Ollama)
         assert await provider.loaded() == []
@@ -185,7 +187,7 @@ async def test_what_is_in_memory_can_be_told() -> None:
         ("evil.example/user/model", False),
     ],
 )
-async def test_a_registry_of_one_s_own_is_for_who_may_have_anything_called(
+async def test_a_private_registry_needs_a_guard_that_allows_any_address(
     model: str, *, allowed: bool
 ) -> None:
     connection = Connection(name="box", base_url="http://127.0.0.1:1", **OLLAMA)

@@ -1,4 +1,4 @@
-"""A key goes in through every door, is used, is refused, and is then looked for everywhere.
+"""Sends a key through every door, has it used and refused, and then searches for it everywhere.
 
 A new door is a function in `DOORS`.
 """
@@ -56,13 +56,13 @@ def new_key() -> str:
 
 @dataclass
 class Person:
-    """Somebody who asks the API, and keeps all that it said."""
+    """A client of the API that records all answers."""
 
     client: httpx2.AsyncClient
     box: str
-    """The address of a server to which connections may lead."""
+    """The address of a server that connections may use."""
     folder: Path
-    """Where commands are run."""
+    """The folder in which commands run."""
     said: list[str] = field(default_factory=list)
 
     async def ask(self, status: int, method: str, path: str, **body: Any) -> Any:
@@ -146,7 +146,7 @@ async def _typed(person: Person, key: str) -> None:
 
 
 async def _by_start(_: Person, __: str) -> None:
-    """It was there when the process began."""
+    """The key is there when the process starts."""
 
 
 DOORS: dict[str, Door] = {
@@ -171,11 +171,11 @@ NO_SECRET = {
     "tables": "imported",
     "files": "The master key",
 }
-"""What is found in each place."""
+"""A text, which is no secret, that each place must hold."""
 
 
 async def used(person: Person) -> None:
-    """Each connection is asked, by a server that says back what it was sent."""
+    """Has each connection asked; its server repeats what it was sent."""
     for row in (await person.ask(200, "GET", "/connections", params={"limit": 200}))["items"]:
         if row["base_url"] == person.box:
             path = f"/connections/{row['id']}"
@@ -186,7 +186,7 @@ async def used(person: Person) -> None:
 
 
 async def refused(person: Person, key: str) -> None:
-    """Requests with a key in them that cannot be."""
+    """Sends requests that hold a key and are refused."""
     taken = await person.add(name="taken")
     path, stale = f"/connections/{taken}", {"api_key": key, "version": 77}
     row = {"name": "taken", "base_url": person.box, "api_key": key}
@@ -217,25 +217,25 @@ async def refused(person: Person, key: str) -> None:
     await person.ask(401, "POST", "/session", json={"api_key": key})
 
 
-async def looked_at(person: Person) -> None:
-    """All that there is to read."""
+async def read_all(person: Person) -> None:
+    """Reads all that there is to read."""
     for path in ("/connections", "/connections/export", "/audit", "/keys", "/me", "/openapi.json"):
         await person.ask(200, "GET", path)
 
 
-# ── Where they are looked for ────────────────────────────────────────────────────────────────────
+# ── The searches ────────────────────────────────────────────────────────────────────
 
-_LOOKED_AGAIN = 30
-"""Times, a second apart: a check gives up sooner, whatever its server does."""
+_MAX_SEARCHES = 30
+"""Searches, a second apart: checks and idle routers release their keys sooner."""
 
 
 async def in_memory(process: Serving, known: set[str]) -> set[tuple[str, str]]:
-    """Each key that stays in the memory of the process, and the kind of what holds it.
+    """Returns each key that stays in the memory of the process, and the type of its holder.
 
-    A check of a connection that was just changed holds the key it asks with, for as long as it
-    takes; so it is looked again when there is another than those `known` to stay.
+    A check holds its key while it runs, and a router until it was idle for a while. So the search
+    is repeated while there are keys other than those `known` to stay.
     """
-    for _ in range(_LOOKED_AGAIN):
+    for _ in range(_MAX_SEARCHES):
         found = await _in_memory_now(process)
         if {key for key, _ in found} <= known:
             break
@@ -260,7 +260,7 @@ async def in_tables(url: str) -> str:
 
 
 def in_files(folder: Path) -> str:
-    """But those in which a person or the first start has put a key to be read."""
+    """Returns the text of all files, without the two that are meant to hold a key."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     own = {folder / "mine.json", folder / STATE / "admin.key"}
     return "".join(path.read_bytes().decode("latin-1") for path in files if path not in own)
@@ -268,7 +268,7 @@ def in_files(folder: Path) -> str:
 
 @asynccontextmanager
 async def box() -> AsyncIterator[str]:
-    """A server that refuses every key, and repeats what it was sent in every way it can."""
+    """Runs a server that refuses every key, and repeats what it was sent in every way it can."""
 
     async def refuse(request: web.Request) -> web.Response:
         sent = " ".join(request.headers.values())
@@ -311,7 +311,7 @@ async def test_no_key_is_found_anywhere_whichever_way_it_came_in(
                 await go_through(person, keys[door])
             await used(person)
             await refused(person, lost)
-            await looked_at(person)
+            await read_all(person)
         memory = await in_memory(process, stay)
         await process.kill()
     places = {
@@ -324,25 +324,27 @@ async def test_no_key_is_found_anywhere_whichever_way_it_came_in(
     assert {place: [k for k in everything if k in found] for place, found in places.items()} == {
         place: [] for place in places
     }
-    # Looked for in the right way: what is no secret is found.
+    # The searches work: they find what is no secret.
     assert [place for place, found in places.items() if NO_SECRET[place] not in found] == []
-    # What is set for the process stays there, and in its settings.
+    # A variable of the process stays in its environment and its settings.
     assert {key for key, _ in memory} == stay
     assert {kind for _, kind in memory} <= {"environment", "SecretStr"}
-    await all_are_kept(url, tmp_path, {key for door, key in keys.items() if door not in NOT_STORED})
+    await all_are_stored(
+        url, tmp_path, {key for door, key in keys.items() if door not in NOT_STORED}
+    )
 
 
-async def all_are_kept(url: str, folder: Path, keys: set[str]) -> None:
+async def all_are_stored(url: str, folder: Path, keys: set[str]) -> None:
     vault = await asyncio.to_thread(load_vault, (), folder / STATE / "master.key")
     async with opened(url) as database:
         page = await SqlConnectionStore(database, vault).find(
             SYSTEM, Query(limit=None), secrets=True
         )
-    kept = {secret for c in page.items for secret in (c.api_key, *c.headers.values())}
-    assert keys <= kept
+    stored = {secret for c in page.items for secret in (c.api_key, *c.headers.values())}
+    assert keys <= stored
 
 
-async def test_nothing_that_is_told_of_a_reply_holds_a_key(
+async def test_no_observer_of_a_reply_gets_a_key(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     keys = [new_key() for _ in range(2)]
@@ -364,7 +366,7 @@ async def test_nothing_that_is_told_of_a_reply_holds_a_key(
                 async with aclosing(router.stream(asked)) as reply:
                     _ = [chunk async for chunk in reply]
             shown = repr((one, other, router))
-    told = {
+    reports = {
         "error": str(caught.value),
         "log": caplog.text,
         "spans": "".join(span.to_json() for span in spans.get_finished_spans()),
@@ -372,8 +374,8 @@ async def test_nothing_that_is_told_of_a_reply_holds_a_key(
         "facts": repr((mailbox.attempts, mailbox.replies)),
         "repr": shown,
     }
-    assert [place for place, text in told.items() if any(key in text for key in keys)] == []
-    assert [place for place, text in told.items() if "plain" not in text] == []
+    assert [place for place, text in reports.items() if any(key in text for key in keys)] == []
+    assert [place for place, text in reports.items() if "plain" not in text] == []
 
 
 def test_a_body_with_a_key_in_it_does_not_show_it() -> None:

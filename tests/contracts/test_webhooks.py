@@ -1,4 +1,4 @@
-"""Webhooks: whom an event is written down for, and how it reaches a receiver on a real socket."""
+"""Tests webhooks: which of them get an event, and how it reaches a receiver on a real socket."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ ANYWHERE = AddressGuard(allow_private=True)
 
 @dataclass
 class Post:
-    """A store, its webhooks, and a sender whose time is told by hand."""
+    """A store, its webhooks, and a sender on a manual clock."""
 
     database: Database
     clock: ManualClock
@@ -56,8 +56,8 @@ class Post:
         check = Check(at=at, kind="test", outcome=outcome, detail=detail)
         await self.store.record_check(SYSTEM, connection_id, check, HealthOptions())
 
-    async def told(self, hook: Webhook) -> list[str]:
-        """Events for it, the first one first."""
+    async def events(self, hook: Webhook) -> list[str]:
+        """Returns the names of the events for a webhook, the oldest first."""
         return [each.event for each in (await self.log(hook))[::-1]]
 
     async def log(self, hook: Webhook) -> Sequence[Delivery]:
@@ -74,27 +74,27 @@ def post(database: Database) -> Post:
     return Post(database, ManualClock())
 
 
-# ── What is written down ─────────────────────────────────────────────────────────────────────────
+# ── Events in the outbox ─────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_change_of_status_is_told_to_those_who_want_to_know(post: Post) -> None:
+async def test_a_change_of_status_goes_to_the_webhooks_that_subscribe_to_it(post: Post) -> None:
     everything, _ = await post.hook()
     only_off, _ = await post.hook(events=["connection.deactivated"])
     annas, _ = await post.hook(owner="anna")
     of_blue, _ = await post.hook(team="blue")
     off, _ = await post.hook()
     await post.webhooks.change(SYSTEM, off.id, {"is_active": False})
-    kept, other = await added(post.store, ANNA, team="red"), await added(post.store, BEN)
-    await post.tried(kept.id)
-    await post.tried(kept.id)  # as it was
+    connection, other = await added(post.store, ANNA, team="red"), await added(post.store, BEN)
+    await post.tried(connection.id)
+    await post.tried(connection.id)  # as it was
     await post.tried(other.id, "overloaded", "overloaded (HTTP 503)")
-    await post.store.change(ANNA, kept.id, {"priority": 5})
-    await post.store.change(ANNA, kept.id, {"is_active": False})
+    await post.store.change(ANNA, connection.id, {"priority": 5})
+    await post.store.change(ANNA, connection.id, {"is_active": False})
     changed = "connection.status_changed"
-    assert await post.told(everything) == [changed, changed, changed, "connection.deactivated"]
-    assert await post.told(only_off) == ["connection.deactivated"]
-    assert await post.told(annas) == [changed, changed, "connection.deactivated"]
-    assert await post.told(of_blue) == await post.told(off) == []
+    assert await post.events(everything) == [changed, changed, changed, "connection.deactivated"]
+    assert await post.events(only_off) == ["connection.deactivated"]
+    assert await post.events(annas) == [changed, changed, "connection.deactivated"]
+    assert await post.events(of_blue) == await post.events(off) == []
     data = [each.payload["data"] for each in (await post.log(everything))[::-1]]
     assert [(d["previous_status"], d["status"], d["reason"]) for d in data[:3]] == [
         ("untested", "active", ""),
@@ -103,25 +103,27 @@ async def test_a_change_of_status_is_told_to_those_who_want_to_know(post: Post) 
     ]
 
 
-async def test_what_is_told_is_kept_with_what_it_tells_of_or_neither_is(post: Post) -> None:
+async def test_an_event_is_stored_with_its_change_or_neither_is(post: Post) -> None:
     hook, _ = await post.hook()
-    kept = await added(post.store)
+    connection = await added(post.store)
     with pytest.raises(StaleError):
-        await post.store.change(SYSTEM, kept.id, {"is_active": False}, version=9)
-    assert await post.told(hook) == []
+        await post.store.change(SYSTEM, connection.id, {"is_active": False}, version=9)
+    assert await post.events(hook) == []
     for steps in range(0, 40, 2):
-        is_active = not (await post.store.get(SYSTEM, kept.id)).is_active
-        told = len(await post.told(hook))
-        task = asyncio.create_task(post.store.change(SYSTEM, kept.id, {"is_active": is_active}))
+        is_active = not (await post.store.get(SYSTEM, connection.id)).is_active
+        before = len(await post.events(hook))
+        task = asyncio.create_task(
+            post.store.change(SYSTEM, connection.id, {"is_active": is_active})
+        )
         for _ in range(steps):
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
-        is_done = (await post.store.get(SYSTEM, kept.id)).is_active == is_active
-        assert (len(await post.told(hook)) > told) == is_done
+        is_done = (await post.store.get(SYSTEM, connection.id)).is_active == is_active
+        assert (len(await post.events(hook)) > before) == is_done
 
 
-async def test_a_budget_that_is_reached_is_told_once(post: Post) -> None:
+async def test_a_budget_that_is_reached_is_one_event(post: Post) -> None:
     hook, _ = await post.hook(events=["connection.budget_reached"])
     limited = await added(post.store, monthly_budget=1.0)
     free = await added(post.store, name="b")
@@ -132,12 +134,15 @@ async def test_a_budget_that_is_reached_is_told_once(post: Post) -> None:
         await counters.exchange({limited.id: counted, free.id: counted}, [], at)
 
     await spend(0.75)
-    assert await post.told(hook) == []
+    assert await post.events(hook) == []
     await spend(0.5)
     await spend(0.5)
-    (told,) = await post.log(hook)
-    assert told.payload["data"]["connection_id"] == limited.id
-    assert (told.payload["data"]["monthly_budget"], told.payload["data"]["spent"]) == (1.0, 1.25)
+    (reached,) = await post.log(hook)
+    assert reached.payload["data"]["connection_id"] == limited.id
+    assert (reached.payload["data"]["monthly_budget"], reached.payload["data"]["spent"]) == (
+        1.0,
+        1.25,
+    )
 
 
 async def test_no_table_holds_a_webhooks_secret_that_can_be_read(post: Post) -> None:
@@ -150,7 +155,7 @@ async def test_no_table_holds_a_webhooks_secret_that_can_be_read(post: Post) -> 
     assert secret not in repr((hook, post.webhooks))
 
 
-async def test_webhooks_are_for_those_who_administer_and_each_change_is_audited(
+async def test_webhooks_are_for_admins_and_each_change_is_audited(
     post: Post,
 ) -> None:
     hook, _ = await post.hook()
@@ -179,10 +184,10 @@ async def test_webhooks_are_for_those_who_administer_and_each_change_is_audited(
                 await attempt
 
 
-# ── What reaches a receiver ──────────────────────────────────────────────────────────────────────
+# ── Deliveries ──────────────────────────────────────────────────────────────────────
 
 
-async def test_a_receiver_that_fails_twice_is_told_at_the_third_try_and_can_verify_it(
+async def test_a_receiver_that_fails_twice_gets_the_third_try_and_can_verify_it(
     post: Post,
 ) -> None:
     async with receiving(500, 503, 200) as receiver:
@@ -193,7 +198,7 @@ async def test_a_receiver_that_fails_twice_is_told_at_the_third_try_and_can_veri
         assert (waiting.status, waiting.attempts, waiting.last_status) == ("waiting", 1, 500)
         assert waiting.last_error == "HTTP 500"
         await post.deliver()
-        assert len(receiver.heard) == 1  # not due yet
+        assert len(receiver.requests) == 1  # not due yet
         await post.deliver(after=6)
         await post.deliver(after=24)
         await post.deliver(after=10**6)
@@ -201,18 +206,18 @@ async def test_a_receiver_that_fails_twice_is_told_at_the_third_try_and_can_veri
     assert (done.status, done.attempts, done.last_status) == ("delivered", 3, 200)
     assert done.last_error == ""
     assert done.delivered_at
-    assert len(receiver.heard) == 3
+    assert len(receiver.requests) == 3
     verify = manuals_verify(now=lambda: post.clock.wall() - 10**6)
-    assert len({asked.headers["webhook-id"] for asked in receiver.heard}) == 1
-    assert len({asked.headers["webhook-timestamp"] for asked in receiver.heard}) == 3
-    last = receiver.heard[-1]
+    assert len({asked.headers["webhook-id"] for asked in receiver.requests}) == 1
+    assert len({asked.headers["webhook-timestamp"] for asked in receiver.requests}) == 3
+    last = receiver.requests[-1]
     assert verify(secret, last.headers, last.body)
     assert not verify(secret, last.headers, last.body.replace(b"active", b"broken"))
     assert json.loads(last.body) == done.payload
     assert last.headers["content-type"] == "application/json"
 
 
-async def test_one_that_never_answers_well_is_given_up(post: Post) -> None:
+async def test_a_delivery_that_always_fails_is_given_up(post: Post) -> None:
     hook, _ = await post.hook()
     await post.tried((await added(post.store)).id)
     for _ in range(MAX_ATTEMPTS + 2):
@@ -228,19 +233,19 @@ async def test_a_redirect_is_not_followed(post: Post) -> None:
         hook, _ = await post.hook(receiver.url)
         await post.tried((await added(post.store)).id)
         await post.deliver()
-        assert inside.heard == []
+        assert inside.requests == []
     (waiting,) = await post.log(hook)
     assert "redirects are not followed" in waiting.last_error
 
 
-async def test_a_receiver_that_is_gone_for_good_is_told_no_more(post: Post) -> None:
+async def test_a_receiver_that_is_gone_for_good_gets_nothing_more(post: Post) -> None:
     async with receiving(410) as receiver:
         hook, _ = await post.hook(receiver.url)
         await post.tried((await added(post.store)).id)
         await post.deliver()
         await post.tried((await added(post.store, name="b")).id)
         await post.deliver(after=10**6)
-    assert len(receiver.heard) == 1
+    assert len(receiver.requests) == 1
     assert not (await post.webhooks.get(SYSTEM, hook.id)).is_active
     (entry, *_) = await post.store.audit(SYSTEM, target=hook.id)
     assert (entry.actor, entry.after) == ("system", {"is_active": False})
@@ -252,29 +257,29 @@ async def test_a_receiver_that_hangs_holds_up_no_other(post: Post) -> None:
         hook, _ = await post.hook(well.url)
         for name in "abc":
             await post.tried((await added(post.store, name=name)).id)
-        courier = WebhookSender(post.database, post.webhooks, Hurried())
-        courier.start()
-        while {each.status for each in await post.log(hook)} != {"delivered"}:  # noqa: ASYNC110  it tells nobody
+        sender = WebhookSender(post.database, post.webhooks, Hurried())
+        sender.start()
+        while {each.status for each in await post.log(hook)} != {"delivered"}:  # noqa: ASYNC110  there is no event to await
             await asyncio.sleep(0.01)
-        assert (len(hangs.heard), len(well.heard)) == (1, 3)
-        await courier.aclose()
+        assert (len(hangs.requests), len(well.requests)) == (1, 3)
+        await sender.aclose()
 
 
-async def test_what_was_not_known_to_have_arrived_is_sent_again_after_a_restart(
+async def test_a_delivery_without_a_result_is_sent_again_after_a_restart(
     post: Post,
 ) -> None:
     async with receiving(0, 200) as receiver:
         hook, _ = await post.hook(receiver.url)
         await post.tried((await added(post.store)).id)
         post.sender.start()
-        while not receiver.heard:  # noqa: ASYNC110  a receiver tells nobody what it hears
+        while not receiver.requests:  # noqa: ASYNC110  there is no event to await
             await asyncio.sleep(0.01)
         await post.sender.aclose()
         (waiting,) = await post.log(hook)
         assert (waiting.status, waiting.attempts) == ("waiting", 0)
         post.sender = WebhookSender(post.database, post.webhooks, post.clock)
         await post.deliver()
-    first, again = receiver.heard
+    first, again = receiver.requests
     assert first.headers["webhook-id"] == again.headers["webhook-id"]
     assert (await post.log(hook))[0].status == "delivered"
 
@@ -287,15 +292,15 @@ async def test_of_two_senders_one_delivers_until_it_dies(server: Server) -> None
         await first.deliver()
         await first.tried((await added(first.store)).id)
         await second.deliver()
-        assert receiver.heard == []
+        assert receiver.requests == []
         await first.deliver()
-        assert len(receiver.heard) == 1
+        assert len(receiver.requests) == 1
         await first.tried((await added(first.store, name="b")).id)
-        await second.deliver(after=60)  # and nothing more is heard of the first
-        assert len(receiver.heard) == 2
+        await second.deliver(after=60)  # the first has died
+        assert len(receiver.requests) == 2
 
 
-async def test_the_log_of_deliveries_is_kept_for_thirty_days(post: Post) -> None:
+async def test_the_log_of_deliveries_lasts_thirty_days(post: Post) -> None:
     async with receiving() as receiver:
         hook, _ = await post.hook(receiver.url)
         await post.tried((await added(post.store)).id)
@@ -307,7 +312,7 @@ async def test_the_log_of_deliveries_is_kept_for_thirty_days(post: Post) -> None
         assert (await db.execute(select(webhook_deliveries))).all() == []
 
 
-async def test_a_webhook_is_tried_at_once_within_what_its_admin_may_have_called(
+async def test_a_test_event_is_sent_at_once_and_only_to_an_allowed_address(
     post: Post,
 ) -> None:
     async with receiving(204) as receiver:
@@ -315,18 +320,18 @@ async def test_a_webhook_is_tried_at_once_within_what_its_admin_may_have_called(
         refused = await send_test(hook, secret, AddressGuard(), post.clock)
         assert (refused.status, refused.last_status) == ("given_up", None)
         assert "an administrator can allow it" in refused.last_error
-        assert receiver.heard == []
+        assert receiver.requests == []
         arrived = await send_test(hook, secret, ANYWHERE, post.clock)
     assert (arrived.status, arrived.event, arrived.last_status) == (
         "delivered",
         "webhook.test",
         204,
     )
-    assert json.loads(receiver.heard[0].body)["data"] == {"webhook_id": hook.id, "name": "pager"}
+    assert json.loads(receiver.requests[0].body)["data"] == {"webhook_id": hook.id, "name": "pager"}
 
 
 class Hurried(ManualClock):
-    """Its second is a hundredth."""
+    """A clock whose second lasts a hundredth."""
 
     def __init__(self) -> None:
         super().__init__(now=60)

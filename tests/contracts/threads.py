@@ -1,4 +1,4 @@
-"""What runs beside a test that is not asynchronous itself: in a thread, with a loop of its own."""
+"""Runs an async context beside a test that is not asynchronous: in a thread with its own loop."""
 
 import asyncio
 import threading
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @contextmanager
 def in_a_thread(opening: AbstractAsyncContextManager[T]) -> Iterator[T]:
-    """What it opens is open until the end of the block."""
+    """Enters the context in a thread, and leaves it at the end of the block."""
     opened: Future[tuple[T, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def hold() -> None:
@@ -63,7 +63,7 @@ class Api:
 
 @asynccontextmanager
 async def api_on_a_socket(url: str, **options: Any) -> AsyncIterator[Api]:
-    """`url`: of its database. `options`: of Services."""
+    """Serves the API over the database at `url`, with these options of Services."""
     async with opened(url) as database:
         await migrate(database)
     listener = listen("127.0.0.1", 0)

@@ -1,4 +1,4 @@
-"""How messages are signed, and when they are tried again."""
+"""Tests how messages are signed, and the delays between tries."""
 
 import json
 import re
@@ -23,17 +23,17 @@ NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 
 def manuals_verify(now: Callable[[], float]) -> Verify:
-    """What the manual tells a receiver to do, at another time than it is."""
+    """Returns the `verify` of docs/api.md, with its own clock."""
     manual = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
     (code,) = re.findall(r"```python\n(import base64.*?)```", manual, re.DOTALL)
-    told: dict[str, Any] = {}
-    exec(code, told)
-    told["time"] = SimpleNamespace(time=now)
-    verified: Verify = told["verify"]
+    namespace: dict[str, Any] = {}
+    exec(code, namespace)
+    namespace["time"] = SimpleNamespace(time=now)
+    verified: Verify = namespace["verify"]
     return verified
 
 
-def test_what_is_signed_is_verified_as_the_manual_says() -> None:
+def test_a_signed_message_passes_the_check_in_the_manual() -> None:
     secret, at, verify = new_secret(), NOON.timestamp(), manuals_verify(NOON.timestamp)
     body, headers = sign(make_payload("x.y", NOON, {"name": "Hauptstraße"}), secret, at)
     assert verify(secret, headers, body)
@@ -46,7 +46,7 @@ def test_what_is_signed_is_verified_as_the_manual_says() -> None:
 
 
 def test_the_signature_is_that_of_the_reference_implementation() -> None:
-    """As `standardwebhooks` 1.1.0 signs it, with the example secret of the specification."""
+    """Compares with `standardwebhooks` 1.1.0 and the example secret of the specification."""
     said = {"id": "msg_p5jXN8AQM9LWM0D4loKWxJek", "test": 2432232314}
     body, headers = sign(said, "whsec_MfKQ9r8GKYqUTwjUPD8ILPZIo2LaLaSw", 1614265330.9)
     assert body == b'{"id":"msg_p5jXN8AQM9LWM0D4loKWxJek","test":2432232314}'
