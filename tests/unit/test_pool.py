@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from llm_router.assembly import POLICIES
 from llm_router.connections.record import Connection
 from llm_router.failures import Failure, FailureClass
-from llm_router.routing.eligibility import may_follow, prompt_characters
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.latency import DOUBT
 from llm_router.routing.policies.base import C, RankContext, RankedCandidates, RoutingContext
@@ -99,16 +98,6 @@ def test_features_that_a_request_does_not_need_rule_no_endpoint_out(
     connection: Mapping[str, Any], request_: Mapping[str, Any]
 ) -> None:
     assert names(pool(endpoint(**connection)).plan(replace(HELLO, **request_), 0.0).ready) == "a"
-
-
-def test_text_is_counted_in_messages_of_either_form() -> None:
-    messages: list[Mapping[str, Any]] = [
-        {"role": "system", "content": "12345"},
-        {"role": "user", "content": [{"type": "text", "text": "678"}, PICTURE]},
-        {"role": "assistant", "content": None, "tool_calls": []},
-        {"role": "assistant"},
-    ]
-    assert prompt_characters(ChatRequest(messages=messages)) == 8
 
 
 def test_the_policys_order_holds_within_each_kind() -> None:
@@ -383,29 +372,6 @@ def test_more_kinds_of_request_than_the_pool_has_queues_for_are_planned_too() ->
         for length in lengths:
             request = replace(HELLO, messages=[{"role": "user", "content": "x" * 3 * length}])
             assert len(everyone.plan(request, 0.0).ready) == len(lengths) - length + 1
-
-
-@pytest.mark.parametrize(
-    ("kind", "other", "may"),
-    [
-        (FailureClass.SILENT, {}, True),
-        (FailureClass.BUG, {}, True),
-        (FailureClass.CANCELLED, {}, False),
-        (FailureClass.TOO_LONG, {"context_length": 8_000}, True),
-        (FailureClass.TOO_LONG, {"context_length": 4_000}, False),
-        (FailureClass.TOO_LONG, {"context_length": 2_000}, False),
-        (FailureClass.TOO_LONG, {}, True),
-        (FailureClass.BAD_REQUEST, {"base_url": "http://one.test/v1"}, False),
-        (FailureClass.BAD_REQUEST, {"base_url": "http://two.test/v1"}, True),
-        (FailureClass.BAD_REQUEST, {"base_url": "http://one.test/v1", "server": "vllm"}, True),
-        (FailureClass.BAD_REQUEST, {"provider": "offline"}, True),
-    ],
-)
-def test_an_endpoint_may_follow_a_failure_elsewhere_or_not(
-    kind: FailureClass, other: dict[str, Any], may: bool
-) -> None:
-    failed = endpoint("a", base_url="http://one.test/v1", context_length=4_000)
-    assert may_follow(endpoint("b", **other), failed, Failure(kind, "a reason")) is may
 
 
 def test_a_pool_shows_its_endpoints() -> None:
