@@ -12,7 +12,7 @@ process carries out `generate`, and an LLM for LiveKit cannot be made.
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, TypedDict, Unpack
@@ -34,7 +34,7 @@ from llm_router.connections.store import Query
 from llm_router.errors import ForbiddenError
 from llm_router.management.generate import (
     Generated,
-    generate,
+    TextGenerator,
     open_single_router,
     text_request,
     usage_logged,
@@ -167,7 +167,7 @@ class ConnectionManager:
                 self._key_file or settings.encryption_key_file,
             )
         )
-        return _DatabaseSource(store)
+        return await self._stack.enter_async_context(aclosing(_DatabaseSource(store)))
 
 
 class ManagedConnection:
@@ -196,7 +196,6 @@ class ManagedConnection:
         is switched off, at a limit or out of budget, and ReplyFailedError, with the reason, where
         its server failed to answer.
         """
-        require_flag(self.record, "automation")
         return await self._source.generate(self.record, prompt, options)
 
     def create_llm_instance(self, *, session_id: str = "", language: str = "en") -> "RouterLLM":
@@ -254,6 +253,16 @@ class _Source(Protocol):
 class _DatabaseSource:
     def __init__(self, store: SqlConnectionStore) -> None:
         self._store = store
+        self._opener = ConnectionOpener(
+            store=store,
+            audit=ApiKeys(store.database),
+            addresses=AddressRules(),
+            clock=SystemClock(),
+        )
+        self._texts = TextGenerator(self._opener, store.database)
+
+    async def aclose(self) -> None:
+        await self._texts.aclose()
 
     async def find(self, query: Query) -> list[Connection]:
         return [*(await self._store.find(_OPERATOR, query)).items]
@@ -266,8 +275,7 @@ class _DatabaseSource:
     async def generate(
         self, record: Connection, prompt: str, options: GenerateOptions
     ) -> Generated:
-        async with self._router(record) as router:
-            return await generate(router, text_request(prompt, **options))
+        return await self._texts.generate(_OPERATOR, record.id, text_request(prompt, **options))
 
     def create_llm(self, record: Connection, session_id: str, language: str) -> "RouterLLM":
         from llm_router.integrations.livekit import RouterLLM  # noqa: PLC0415  it takes seconds
@@ -277,13 +285,7 @@ class _DatabaseSource:
     @asynccontextmanager
     async def _router(self, record: Connection) -> AsyncIterator[Router]:
         """Opens the connection with its key, notes the use in the audit log, routes to it alone."""
-        opener = ConnectionOpener(
-            store=self._store,
-            audit=ApiKeys(self._store.database),
-            addresses=AddressRules(),
-            clock=SystemClock(),
-        )
-        connection, _ = await opener.open(_OPERATOR, record.id, "use", action="use")
+        connection, _ = await self._opener.open(_OPERATOR, record.id, "use", action="use")
         database = self._store.database
         async with (
             usage_logged(database) as usage,
