@@ -27,7 +27,7 @@ class StreamingASGITransport(httpx2.AsyncBaseTransport):
 
 
 class _Call(httpx2.AsyncByteStream):
-    """One request and its streamed answer. It owns the task in which the application runs."""
+    """A request and its streamed answer. It owns the task in which the application runs."""
 
     def __init__(self, app: ASGIApp, request: httpx2.Request, body: bytes) -> None:
         self._body: bytes | None = body

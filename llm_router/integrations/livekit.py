@@ -139,13 +139,13 @@ class _RouterStream(llm.LLMStream):
 
     async def _run(self) -> None:
         router: Router | None = None
-        given = ""
+        spoken = ""
         route_sent_for = None
         try:
             router = await self._router_llm.opened()
             async with aclosing(router.stream(self._request, observers=[self])) as reply:
                 async for chunk in reply:
-                    given += chunk.text
+                    spoken += chunk.text
                     extra = None
                     if chunk.useful and chunk.connection != route_sent_for:
                         route_sent_for = chunk.connection
@@ -156,7 +156,9 @@ class _RouterStream(llm.LLMStream):
             _logger.exception("the router failed; the caller is asked to repeat the question")
             phrases = router.phrases if router else Phrases()
             language = self._request.language
-            text = phrases.closing(given, language) if given else phrases.pick("sorry", language, 0)
+            text = (
+                phrases.closing(spoken, language) if spoken else phrases.pick("sorry", language, 0)
+            )
             self._send(Chunk(text=text, finish_reason="stop"), None)
 
     def _send(self, chunk: Chunk, extra: dict[str, Any] | None) -> None:

@@ -10,7 +10,7 @@ Messages = Sequence[Mapping[str, Any]]
 
 
 class Format(Protocol):
-    """One wire: each member returns bytes or a JSON body to send."""
+    """A wire format. Each member returns bytes or a JSON body to send."""
 
     content_type: str
     blank: bytes
@@ -100,8 +100,8 @@ class OllamaChat:
 
     def ending(self, script: Script, body: Mapping[str, Any], words: int) -> Iterator[bytes]:
         if script.finish_reason:
-            asked = usage(body.get("messages", []), words)
-            yield _line({"message": _EMPTY, **self._end(script, asked)})
+            used = usage(body.get("messages", []), words)
+            yield _line({"message": _EMPTY, **self._end(script, used)})
 
     def error_event(self, script: Script) -> bytes:
         return _line(self.error_body(script))

@@ -31,7 +31,7 @@ class ReceivedRequest:
     """Time of arrival."""
     words_sent: int = 0
     is_finished: bool = False
-    """Whether the script was played to its end."""
+    """True once the script was played to its end."""
     disconnected_at: float | None = None
     """Time at which the client disconnected before that, or None."""
 

@@ -14,7 +14,7 @@ _LONGEST_WAIT = 365 * 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a script: waits `after` seconds, then yields `chunk` or raises `error`.
+    """A step of a script: waits `after` seconds, then yields `chunk` or raises `error`.
 
     A step without both only waits.
     """

@@ -56,7 +56,7 @@ _BREAK_CALLS = frozenset({Fault.HALF_TOOL_CALL, Fault.BROKEN_TOOL_JSON})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """One reply of a `FaultyServer`. Times are in seconds."""
+    """A reply of a `FaultyServer`. Times are in seconds."""
 
     words: Sequence[str] = ("Hello", " there", ",", " how", " can", " I", " help", " you", "?")
     """Tokens of the text, with their spaces."""
@@ -75,7 +75,7 @@ class Script:
     retry_after: str | None = None
     """Value of the Retry-After header sent with `status`: seconds or an HTTP date."""
     continues: bool = False
-    """Whether a trailing assistant message is continued, so that only the rest is sent."""
+    """Continues a trailing assistant message: only the rest of the words is sent."""
     raw: Sequence[bytes] | None = None
     """Bytes to send unchanged, piece by piece, in place of all of the above but the times.
     `RESET_AFTER` and `STALL_AFTER` strike after the last piece."""
@@ -91,10 +91,11 @@ class Script:
         if self.fault in {Fault.EMPTY, Fault.LENGTH_WITH_NOTHING}:
             return []
         last = messages[-1] if messages else {}
-        said = last.get("content") if last.get("role") == "assistant" else None
-        if not (self.continues and isinstance(said, str) and "".join(self.words).startswith(said)):
+        prefix = last.get("content") if last.get("role") == "assistant" else None
+        text = "".join(self.words)
+        if not (self.continues and isinstance(prefix, str) and text.startswith(prefix)):
             return list(self.words)
-        left, rest = len(said), []
+        left, rest = len(prefix), []
         for word in self.words:
             rest.append(word[left:])
             left = max(0, left - len(word))

@@ -27,16 +27,16 @@ def names(shell: Shell, *filters: str) -> list[str]:
 
 
 def test_an_empty_list_names_the_next_step(shell: Shell) -> None:
-    said = shell("connections", "list")
-    assert said.stdout == ""
-    assert "connections discover" in said.stderr
+    result = shell("connections", "list")
+    assert result.stdout == ""
+    assert "connections discover" in result.stderr
     assert shell.json("connections", "list") == []
 
 
 def test_a_connection_is_added_listed_in_columns_and_shown(shell: Shell) -> None:
     words = ("--base-url", "http://host:8000/v1", "--model", "m", "--tag", "gpu", "--tag", "eu")
-    said = shell("connections", "add", "cellar", *words, "--priority", "3", "--set", "timeout=20")
-    assert said.stdout == "added cellar; try it: llm-router connections test cellar\n"
+    result = shell("connections", "add", "cellar", *words, "--priority", "3", "--set", "timeout=20")
+    assert result.stdout == "added cellar; try it: llm-router connections test cellar\n"
     header, row = (line.split("\t") for line in shell("connections", "list").stdout.splitlines())
     listed = dict(zip(header, row, strict=True))
     assert listed | {"id": ""} == {
@@ -68,9 +68,9 @@ def test_a_key_is_piped_in_or_taken_from_a_variable(shell: Shell, where: str) ->
 
 
 def test_a_key_on_the_command_line_is_refused_and_not_repeated(shell: Shell) -> None:
-    said = shell("connections", "add", "a", "--key", KEY, code=2)
-    assert "have it replaced" in said.stderr
-    assert len(said.stderr.splitlines()) == 1
+    result = shell("connections", "add", "a", "--key", KEY, code=2)
+    assert "have it replaced" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
     refused = shell("connections", "add", "a", "--set", f"api_key={KEY}", code=2)
     assert "use --key or --header" in refused.stderr
     assert names(shell) == []
@@ -92,8 +92,8 @@ def test_a_header_is_a_secret_too(shell: Shell) -> None:
 
 def test_an_edit_shows_what_it_changed(shell: Shell) -> None:
     shell.add("a")
-    said = shell("connections", "edit", "a", "--name", "b", "--priority", "7")
-    assert said.stdout.splitlines() == ["field\tbefore\tafter", "name\ta\tb", "priority\t0\t7"]
+    result = shell("connections", "edit", "a", "--name", "b", "--priority", "7")
+    assert result.stdout.splitlines() == ["field\tbefore\tafter", "name\ta\tb", "priority\t0\t7"]
     assert names(shell) == ["b"]
     assert "nothing to change" in shell("connections", "edit", "b", code=2).stderr
 
@@ -121,9 +121,9 @@ def test_a_connection_is_switched_off_and_on_and_removed_once_confirmed(shell: S
 
 def test_a_test_prints_the_words_and_the_times(shell: Shell, server: FaultyServer) -> None:
     shell("connections", "add", "a", "--base-url", server.base_url, "--model", "m")
-    words, said = shell("connections", "test", "a").stdout.splitlines()
+    words, summary = shell("connections", "test", "a").stdout.splitlines()
     assert words == WORDS.strip()
-    assert said.startswith("a works: first word after 0.")
+    assert summary.startswith("a works: first word after 0.")
     result = shell.json("connections", "test", "a", "--prompt", "Hi?", "--max-tokens", "5")
     assert (result["ok"], result["text"]) == (True, WORDS)
     assert server.requests[-1].body["max_tokens"] == 5
@@ -133,9 +133,9 @@ def test_a_failed_test_says_what_to_do_and_exits_with_1(shell: Shell) -> None:
     with in_a_thread(FaultyServer(Script(fault=Fault.STATUS, status=401))) as server:
         words = ("--base-url", server.base_url, "--model", "m", "--key", "env:MINE")
         shell("connections", "add", "a", *words, MINE=KEY)
-        said = shell("connections", "test", "a", code=1)
-        assert said.stdout.startswith("a does not work: rejected key")
-        assert "check api_key" in said.stdout
+        result = shell("connections", "test", "a", code=1)
+        assert result.stdout.startswith("a does not work: rejected key")
+        assert "check api_key" in result.stdout
         assert shell.json("connections", "test", "a", code=1)["failure"]["kind"] == "rejected key"
 
 
@@ -150,8 +150,8 @@ def written(folder: Path, *rows: Mapping[str, object], name: str = "mine.json") 
 
 def test_a_file_is_imported_and_exported_again_without_keys(shell: Shell, tmp_path: Path) -> None:
     row = {"name": "a", "provider": "offline", "api_key": "env:MINE", "priority": 5}
-    said = shell("connections", "import", written(tmp_path, row), MINE=KEY)
-    assert said.stdout == "added a\n"
+    result = shell("connections", "import", written(tmp_path, row), MINE=KEY)
+    assert result.stdout == "added a\n"
     plain = {"name": "a", "provider": "offline", "priority": 5}
     (shown,) = shell.json("connections", "export")["connections"]
     assert shown | plain == shown
@@ -164,8 +164,8 @@ def test_a_file_is_imported_and_exported_again_without_keys(shell: Shell, tmp_pa
 def test_a_mistake_in_a_file_is_named_with_its_place(shell: Shell, tmp_path: Path) -> None:
     good = {"name": "a", "provider": "offline"}
     file = written(tmp_path, good, {"name": "b", "adress": "http://host"})
-    said = shell("connections", "import", file, code=2)
-    assert f'{file}, connections[1]: unknown field "adress"' in said.stderr
+    result = shell("connections", "import", file, code=2)
+    assert f'{file}, connections[1]: unknown field "adress"' in result.stderr
     assert names(shell) == []
     assert "cannot be read" in shell("connections", "import", "none.json", code=2).stderr
 
@@ -227,8 +227,8 @@ def test_a_plan_with_one_step_that_cannot_be_applied_changes_nothing(
     taken = {"id": "another", "name": "a", "provider": "offline"}
     new = {"name": "new", "provider": "offline"}
     file = written(tmp_path, new, taken)
-    said = shell("connections", "apply", "-f", file, "--yes", code=2)
-    assert "there is a connection of name 'a' already" in said.stderr
+    result = shell("connections", "apply", "-f", file, "--yes", code=2)
+    assert "there is a connection of name 'a' already" in result.stderr
     assert shell.json("connections", "list") == [before]
 
 
@@ -236,8 +236,8 @@ def test_a_plan_with_one_step_that_cannot_be_applied_changes_nothing(
 
 
 def test_discovered_connections_are_listed_and_added_only_if_named(shell: Shell) -> None:
-    said = shell("connections", "discover", OPENAI_API_KEY=KEY)
-    assert "openai\tgpt-4.1-mini\thttps://api.openai.com/v1\tOPENAI_API_KEY\tno" in said.stdout
+    result = shell("connections", "discover", OPENAI_API_KEY=KEY)
+    assert "openai\tgpt-4.1-mini\thttps://api.openai.com/v1\tOPENAI_API_KEY\tno" in result.stdout
     assert names(shell) == []
     wrong = shell("connections", "discover", "--add", "none", OPENAI_API_KEY=KEY, code=2)
     assert "no such connection was found; found:" in wrong.stderr

@@ -68,14 +68,14 @@ async def at_a_terminal(
 async def test_help_states_the_exit_codes_and_the_variables(tmp_path: Path) -> None:
     code, out, _ = await ran(tmp_path, "--help")
     assert code == 0
-    said = " ".join(out.split())
-    assert "Exit codes: 0 done; 1 done, and the answer is no" in said
-    assert "DATABASE_URL" in said
+    text = " ".join(out.split())
+    assert "Exit codes: 0 done; 1 done, and the answer is no" in text
+    assert "DATABASE_URL" in text
     assert not (tmp_path / ".local").exists()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("nonsense",), "No such command 'nonsense'"),
         (("connections", "show"), "Missing argument"),
@@ -84,12 +84,12 @@ async def test_help_states_the_exit_codes_and_the_variables(tmp_path: Path) -> N
     ],
 )
 async def test_invalid_arguments_are_reported_in_one_line(
-    tmp_path: Path, arguments: tuple[str, ...], said: str
+    tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     code, out, err = await ran(tmp_path, *arguments)
     assert (code, out) == (2, "")
     assert err.startswith("llm-router: ")
-    assert said in err
+    assert message in err
     assert len(err.splitlines()) == 1
 
 

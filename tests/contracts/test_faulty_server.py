@@ -137,6 +137,6 @@ async def test_it_runs_as_a_program() -> None:
 async def test_its_help_names_every_fault() -> None:
     program = [sys.executable, "-m", "llm_router.testing.server", "--help"]
     process = await asyncio.create_subprocess_exec(*program, stdout=-1)
-    said, _ = await process.communicate()
+    output, _ = await process.communicate()
     assert process.returncode == 0
-    assert all(fault in said.decode() for fault in Fault)
+    assert all(fault in output.decode() for fault in Fault)

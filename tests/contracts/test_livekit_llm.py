@@ -199,8 +199,8 @@ async def test_a_session_uses_a_tool_and_answers() -> None:
         result: RunResult[None] = await session.run(user_input="What is the weather in Graz?")
         result.expect.next_event().is_function_call(name="get_weather", arguments={"city": "Graz"})
         result.expect.next_event().is_function_call_output(output="Sunny in Graz")
-        said = result.expect.next_event().is_message(role="assistant")
-        assert said.event().item.text_content == "It is sunny."
+        message = result.expect.next_event().is_message(role="assistant")
+        assert message.event().item.text_content == "It is sunny."
         result.expect.no_more_events()
     *_, called, answered = servers[0].requests[-1].messages
     assert called["tool_calls"][0]["id"] == answered["tool_call_id"] == "call_7"
@@ -236,13 +236,13 @@ async def test_a_session_survives_the_loss_of_every_server() -> None:
         await session.start(Agent(instructions="Be brief."))
         for _ in range(5):  # one more than LiveKit's own patience with errors
             result: RunResult[None] = await session.run(user_input="Hello?")
-            said = result.expect.next_event().is_message(role="assistant")
-            assert said.event().item.text_content == SORRY
+            message = result.expect.next_event().is_message(role="assistant")
+            assert message.event().item.text_content == SORRY
         for server in servers:
             await server.behave(Script())
         result = await session.run(user_input="And now?")
-        said = result.expect.next_event().is_message(role="assistant")
-        assert said.event().item.text_content == ANSWER
+        message = result.expect.next_event().is_message(role="assistant")
+        assert message.event().item.text_content == ANSWER
 
 
 async def test_a_wait_marker_does_not_appear_in_the_answer() -> None:
@@ -263,5 +263,5 @@ async def test_a_wait_marker_does_not_appear_in_the_answer() -> None:
         output = result.expect.next_event(type="function_call_output").event().item
         assert output.is_error
         assert "Atlantis/Harbour is not the name of a time zone" in output.output
-        said = result.expect.next_event().is_message(role="assistant")
-        assert said.event().item.text_content == "No idea."
+        message = result.expect.next_event().is_message(role="assistant")
+        assert message.event().item.text_content == "No idea."

@@ -113,18 +113,23 @@ async def test_a_text_is_generated_counted_and_paid(
         where = {"base_url": server.base_url, "model_name": "m", "api_key": KEY}
         stored = await added(store, SYSTEM, "a", price_out=10.0, **where)
         connection = await manager.get_connection("a")
-        said = await connection.generate("Hi?", system="Be brief.", temperature=0.7, max_tokens=9)
+        answer = await connection.generate("Hi?", system="Be brief.", temperature=0.7, max_tokens=9)
         asked = await server.received()
-    assert (said.text, said.connection, said.model, said.finish_reason) == (WORDS, "a", "m", "stop")
-    assert said.usage is not None
-    assert said.usage.completion_tokens > 0
-    assert said.first_word is not None
-    assert 0 < said.first_word <= said.duration
+    assert (answer.text, answer.connection, answer.model, answer.finish_reason) == (
+        WORDS,
+        "a",
+        "m",
+        "stop",
+    )
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens > 0
+    assert answer.first_word is not None
+    assert 0 < answer.first_word <= answer.duration
     assert asked.headers["authorization"] == f"Bearer {KEY}"
     assert (asked.body["temperature"], asked.body["max_tokens"]) == (0.7, 9)
     (used,) = await Analytics(store.database).latest(stored.id, 5)
     assert (used.integration, used.outcome) == ("automation", "won")
-    assert used.cost == pytest.approx(said.usage.completion_tokens * 10e-6)
+    assert used.cost == pytest.approx(answer.usage.completion_tokens * 10e-6)
 
 
 @pytest.mark.parametrize("fault", [Fault.REFUSE, Fault.STALL_AFTER, Fault.EMPTY])
@@ -164,9 +169,9 @@ async def test_over_a_database_it_is_an_llm_for_livekit(
             chat = llm.ChatContext.empty()
             chat.add_message(role="user", content="Hi?")
             async with model.chat(chat_ctx=chat) as stream:
-                said = [chunk.delta.content or "" async for chunk in stream if chunk.delta]
+                words = [chunk.delta.content or "" async for chunk in stream if chunk.delta]
             await model.aclose()
-    assert "".join(said) == WORDS
+    assert "".join(words) == WORDS
     assert model.provider == "a"
 
 

@@ -33,9 +33,9 @@ def test_a_command_prints_for_people_or_for_programs(capsys: pytest.CaptureFixtu
         out.print_table(("name",), [("a\tb",)], "none")
         out.print_note("aside")
         out.json({"name": "a"})
-    said = capsys.readouterr()
-    assert said.out == 'a line\na word\nname\na b\n{\n  "name": "a"\n}\n'
-    assert said.err == "aside\n"
+    captured = capsys.readouterr()
+    assert captured.out == 'a line\na word\nname\na b\n{\n  "name": "a"\n}\n'
+    assert captured.err == "aside\n"
 
 
 def test_markup_in_a_value_is_printed_unchanged(capsys: pytest.CaptureFixture[str]) -> None:

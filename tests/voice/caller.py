@@ -50,7 +50,7 @@ def sentence(name: str) -> Sentence:
 
 @dataclass
 class TranscriptLine:
-    """One piece of transcript, by the agent or by this caller."""
+    """A piece of transcript, by the agent or by this caller."""
 
     by_agent: bool
     text: str
