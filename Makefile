@@ -1,4 +1,4 @@
-# Everything a person types. Recipes of set-up call nothing but Python, so a bare machine will do.
+# All commands for people. Set-up calls only Python, so it runs on a bare machine.
 PYTHON ?= python3
 UV ?= uv
 DOCKER ?= docker
@@ -17,16 +17,16 @@ help: ## show this list
 setup: ## make everything ready: packages, LiveKit server, web page
 	@$(PYTHON) -m deploy.setup
 
-dev: ## add what developing needs to it
+dev: ## set-up for development: linters, types and tests as well
 	@$(PYTHON) -m deploy.setup dev
 
-demo: ## set up, start everything and talk to it in the browser; Ctrl-C ends it
+demo: ## set up and start everything, to talk to it in the browser; Ctrl-C stops it
 	@$(PYTHON) -m deploy.demo $(ARGS)
 
 test: setup dev ## run the tests; ARGS="-k breaker" to choose
 ifeq ($(strip $(ARGS)),)
 	$(BIN)/python -m pytest -n auto --dist worksteal --ignore tests/voice
-	$(BIN)/python -m pytest tests/voice # alone: a caller hears how busy a machine is
+	$(BIN)/python -m pytest tests/voice # alone: a busy machine would be audible in the calls
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif
@@ -79,7 +79,7 @@ lock: ## renew the lock files (needs uv); ARGS="--upgrade" for newer versions
 	$(COMPILE) $(ARGS) deploy/locks/litellm.in --output-file deploy/locks/litellm.lock
 	$(COMPILE) $(ARGS) deploy/locks/pydantic-ai.in --output-file deploy/locks/pydantic-ai.lock
 
-# The stack in containers. PROFILES="vllm sip" adds to it; what a profile brings is then also used.
+# The stack in containers. PROFILES="vllm sip" adds services, which the others then use.
 COMPOSE = $(DOCKER) compose $(PROFILES:%=--profile %)
 EVERYTHING = $(DOCKER) compose --profile "*"
 ifneq (,$(filter sip scale,$(PROFILES)))

@@ -1,4 +1,4 @@
-"""Set-up and the demo, in plain Python: nothing here may import what set-up installs."""
+"""Set-up and the demo, in plain Python: imports no package that set-up installs."""
 
 import sys
 

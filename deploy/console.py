@@ -1,4 +1,4 @@
-"""What a person sees while set-up works: a line for each step, and a failed step's last words."""
+"""Prints the progress of set-up: a line for each step, and the end of a failed step's log."""
 
 import os
 import signal
@@ -17,15 +17,15 @@ SPINNER = "|/-\\"
 
 
 class ReportedError(Exception):
-    """Something a person must be told instead of a traceback."""
+    """An error that is reported to the person in words, without a traceback."""
 
     def report(self) -> str:
-        """Return what they should read."""
+        """Returns the report to print."""
         return str(self)
 
 
 class StepError(ReportedError):
-    """A step failed: the message says what, `remedy` what to do next, `log` where the rest is."""
+    """A failed step: its message, its `remedy`, and the `log` with the details."""
 
     def __init__(self, message: str, remedy: str, log: Path | None = None) -> None:
         super().__init__(message)
@@ -33,7 +33,7 @@ class StepError(ReportedError):
         self.log = log
 
     def report(self) -> str:
-        """Return the failure as a person should read it, with the end of the log."""
+        """Returns the message, the end of the log, and the remedy."""
         lines = [f"Failed: {self}"]
         if self.log and (end := tail(self.log)):
             lines += ["", *(f"    {line}" for line in end), "", f"The whole log: {self.log}"]
@@ -41,7 +41,7 @@ class StepError(ReportedError):
 
 
 class Step:
-    """One piece of work under way, with its log."""
+    """A running step of set-up, with its log."""
 
     def __init__(self, title: str, log: Path) -> None:
         self.title = title
@@ -55,18 +55,18 @@ class Step:
         cwd: Path = paths.ROOT,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        """Run a command to its end, its words going to the log.
+        """Runs a command to its end; its output goes to the log.
 
-        Raises StepError with `remedy` when it cannot start or ends with anything but 0. Whatever
-        interrupts the wait ends the command first, and all that it has started.
+        Raises StepError with `remedy` if it cannot start or its exit code is not 0. If the wait is
+        interrupted, kills the command and its children first.
         """
-        words = [str(word) for word in command]
+        arguments = [str(argument) for argument in command]
         with self.log.open("ab") as output:
-            output.write(f"$ {' '.join(words)}\n".encode())
+            output.write(f"$ {' '.join(arguments)}\n".encode())
             output.flush()
             try:
                 process = subprocess.Popen(
-                    words,
+                    arguments,
                     cwd=cwd,
                     env={**os.environ, **(environ or {})},
                     stdin=subprocess.DEVNULL,
@@ -75,7 +75,9 @@ class Step:
                     start_new_session=True,
                 )
             except OSError as error:
-                raise StepError(f"{self.title}: {words[0]}: {error}", remedy, self.log) from error
+                raise StepError(
+                    f"{self.title}: {arguments[0]}: {error}", remedy, self.log
+                ) from error
             try:
                 code = process.wait()
             except BaseException:
@@ -84,13 +86,13 @@ class Step:
                 process.wait()
                 raise
         if code:
-            program = Path(words[0]).name
+            program = Path(arguments[0]).name
             raise StepError(f"{self.title}: {program} ended with {code}", remedy, self.log)
 
 
 @contextmanager
 def step(title: str) -> Iterator[Step]:
-    """Show a step while its body works: a moving line on a terminal, plain lines elsewhere."""
+    """Shows a step while its body runs: a moving line on a terminal, plain lines elsewhere."""
     name = "-".join(title.lower().split())
     log = paths.logs_folder("setup") / f"{name}.log"
     log.unlink(missing_ok=True)
@@ -98,23 +100,23 @@ def step(title: str) -> Iterator[Step]:
     with busy(title):
         yield Step(title, log)
     say(f"{title}: done in {time.monotonic() - started:.0f} s")
-    log.unlink(missing_ok=True)  # only a failed step's log is worth keeping
+    log.unlink(missing_ok=True)  # only the log of a failed step is useful
 
 
 @contextmanager
 def busy(title: str) -> Iterator[None]:
-    """Show that something goes on until the body ends."""
+    """Shows activity until the body ends."""
     with _ticking(title) if sys.stdout.isatty() else _announced(title):
         yield
 
 
 def say(line: str) -> None:
-    """Print a line at once, also into a pipe."""
+    """Prints a line and flushes it, also into a pipe."""
     print(line, flush=True)
 
 
 def tail(file: Path, lines: int = TAIL_LINES) -> list[str]:
-    """Return the last lines of a log, or none if there is no log."""
+    """Returns the last lines of a log, or an empty list if there is no log."""
     try:
         return file.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
     except OSError:

@@ -1,6 +1,6 @@
-"""Patchbay on this machine, for this machine: a LiveKit server, the worker and the page.
+"""Runs Patchbay on this machine alone: a LiveKit server, the worker and the web page.
 
-Everything listens on loopback. Settings come from the environment and from .env, as everywhere.
+All of them listen on loopback. Settings come from the environment and from .env, as everywhere.
 """
 
 import argparse
@@ -23,16 +23,16 @@ from deploy.supervisor import Service, ServiceError, Supervisor
 
 SERVER_CONFIG = paths.ROOT / "deploy" / "livekit" / "demo.yaml"
 STANDARD_URL = "ws://127.0.0.1:7880"
-DRAIN = 2  # s a call in progress gets to end when the demo is stopped
+DRAIN = 2  # s; time for a call in progress to end when the demo is stopped
 
 
 class DemoError(console.ReportedError):
-    """A setting stands in the way; the message says which and what to set instead."""
+    """A setting prevents the start; the message names it and says what to set instead."""
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where each part listens; the field's name in capitals is the variable that moves it."""
+    """Port of each part; the name of its variable is the field's in capitals."""
 
     livekit_port: int = 7880
     livekit_udp_port: int = 7882
@@ -42,16 +42,16 @@ class Ports:
 
 LISTENERS = {
     "livekit_port": ("the LiveKit server", socket.SOCK_STREAM),
-    "livekit_udp_port": ("the LiveKit server's sound", socket.SOCK_DGRAM),
+    "livekit_udp_port": ("the LiveKit server's audio", socket.SOCK_DGRAM),
     "http_port": ("the page", socket.SOCK_STREAM),
-    "worker_port": ("the worker's health", socket.SOCK_STREAM),
+    "worker_port": ("the worker's health checks", socket.SOCK_STREAM),
 }
 SERVER_PORTS = {"livekit_port", "livekit_udp_port"}
 
 
 @dataclass(frozen=True)
 class LiveKit:
-    """The server to use: the person's own, or one that the demo starts with keys of its own."""
+    """The LiveKit server to use: the person's own, or (`ours`) one that the demo starts."""
 
     url: str
     key: str
@@ -60,21 +60,21 @@ class LiveKit:
 
 
 def free_ports() -> Ports:
-    """Ports that nobody listens on, for tests and benches.
+    """Chooses free ports, for tests and benches.
 
-    Held open side by side while they are chosen, so that no two are the same.
+    All are bound at the same time, so that no two are the same.
     """
-    held = {name: socket.socket(socket.AF_INET, kind) for name, (_, kind) in LISTENERS.items()}
-    for one in held.values():
+    sockets = {name: socket.socket(socket.AF_INET, kind) for name, (_, kind) in LISTENERS.items()}
+    for one in sockets.values():
         one.bind(("127.0.0.1", 0))
-    ports = Ports(**{name: one.getsockname()[1] for name, one in held.items()})
-    for one in held.values():
+    ports = Ports(**{name: one.getsockname()[1] for name, one in sockets.items()})
+    for one in sockets.values():
         one.close()
     return ports
 
 
 def read_ports(values: Mapping[str, str]) -> Ports:
-    """Return the ports that the settings name. Raises DemoError for what is no port."""
+    """Reads the ports from settings. Raises DemoError for an invalid port."""
     chosen: dict[str, int] = {}
     for name in LISTENERS:
         given = values.get(name.upper(), "").strip()
@@ -87,9 +87,9 @@ def read_ports(values: Mapping[str, str]) -> Ports:
 
 
 def choose_livekit(values: Mapping[str, str], ports: Ports) -> LiveKit:
-    """Return the server that the settings name, or one of our own if they name none.
+    """Returns the LiveKit server of the settings, or one of our own if they name none.
 
-    Raises DemoError when they name one by halves.
+    Raises DemoError if only some of its settings are given.
     """
     names = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
     url, key, secret = (values.get(name, "").strip() for name in names)
@@ -110,27 +110,27 @@ def choose_livekit(values: Mapping[str, str], ports: Ports) -> LiveKit:
 
 
 def port_problems(ports: Ports, *, own_server: bool) -> list[str]:
-    """Return a line for each port that cannot be used, with the variable that changes it."""
-    used = {n: part for n, part in LISTENERS.items() if own_server or n not in SERVER_PORTS}
+    """Describes each port that cannot be used, with the variable that changes it."""
+    used = {n: value for n, value in LISTENERS.items() if own_server or n not in SERVER_PORTS}
     problems = []
     seen: dict[tuple[int, socket.SocketKind], str] = {}
-    for name, (who, kind) in used.items():
+    for name, (part, kind) in used.items():
         variable, port = name.upper(), getattr(ports, name)
         other = seen.setdefault((port, kind), variable)
         if other != variable:
             problems.append(
                 f"{other} and {variable} are both {port}. Choose another for one of them."
             )
-        elif why := probes.port_problem(port, kind):
+        elif problem := probes.port_problem(port, kind):
             problems.append(
-                f"Port {port} for {who} {why}. Choose another, for example: "
+                f"Port {port} for {part} {problem}. Choose another, for example: "
                 f"{variable}={port % 60000 + 1000} make demo"
             )
     return problems
 
 
 def read_dotenv() -> dict[str, str]:
-    """Return what .env says, read by the very package that the settings read it with."""
+    """Reads .env with the package that reads it for the settings, in the virtual environment."""
     if not (paths.ROOT / ".env").exists():
         return {}
     script = "import dotenv, json; print(json.dumps(dotenv.dotenv_values('.env')))"
@@ -145,11 +145,11 @@ def read_dotenv() -> dict[str, str]:
 
 
 def livekit_service(program: Path, livekit: LiveKit, ports: Ports) -> Service:
-    """Return the LiveKit server, on loopback and told nothing by the person's environment."""
+    """Returns the LiveKit server on loopback, without LIVEKIT_ variables of the environment."""
     inherited = {n: v for n, v in os.environ.items() if not n.startswith("LIVEKIT_")}
     environ = {
         **inherited,
-        "LIVEKIT_KEYS": f"{livekit.key}: {livekit.secret}",  # a flag would show in every `ps`
+        "LIVEKIT_KEYS": f"{livekit.key}: {livekit.secret}",  # a flag would be visible in `ps`
         "LIVEKIT_PORT": str(ports.livekit_port),
         "UDP_PORT": str(ports.livekit_udp_port),
         "NODE_IP": "",
@@ -166,9 +166,9 @@ def livekit_service(program: Path, livekit: LiveKit, ports: Ports) -> Service:
 
 
 def patchbay_services(livekit: LiveKit, ports: Ports) -> tuple[Service, Service]:
-    """Return the worker and the HTTP process."""
+    """Returns the worker and the HTTP process."""
     environ = {
-        # A person's own machine is busy with other things too, and has one caller.
+        # A person's own machine also runs other programs, and has only one caller.
         "WORKER_LOAD_LIMIT": "0",
         "DEMO": "true",
         **os.environ,
@@ -198,23 +198,23 @@ def patchbay_services(livekit: LiveKit, ports: Ports) -> tuple[Service, Service]
 
 
 def describe_connections(about: Any) -> list[str]:
-    """Return the lines that say which connections are asked, from what /api/demo tells."""
+    """Describes the connections in use, from the response of /api/demo."""
     if not isinstance(about, dict):
         return []
-    lines = ["Who answers, the first that can:", *_rows(about.get("connections", []))]
+    lines = ["Connections, in order of priority:", *_rows(about.get("connections", []))]
     if about.get("stored_now"):
         lines += [
-            "What was found is stored now. From here on the store is what counts, and can be",
-            "changed while calls go on: docs/api.md.",
+            "The connections that were found are stored now. From here on, change them in the",
+            "store, also during calls: see docs/api.md.",
         ]
     if unused := about.get("unused"):
         lines += [
-            "Found, but not asked, since others are stored. To add them, see docs/api.md:",
+            "Found but not used, since others are stored. To add them, see docs/api.md:",
             *_rows(unused),
         ]
     if about.get("offline"):
         lines += [
-            "No model is connected, so the built-in responder answers. To connect one, set",
+            "No model is connected, so the built-in responder replies. To connect one, set",
             "VLLM_BASE_URL, OLLAMA_BASE_URL or OPENAI_BASE_URL in .env and start again.",
         ]
     return lines
@@ -229,7 +229,7 @@ def _rows(connections: Any) -> list[str]:
 
 
 async def serve(program: Path | None, livekit: LiveKit, ports: Ports) -> int:
-    """Run everything until a signal comes (0) or something fails (1); leave no process behind."""
+    """Runs everything until a signal (returns 0) or a failure (1); leaves no process behind."""
     started = time.monotonic()
     this = asyncio.current_task()
     assert this is not None
@@ -259,7 +259,7 @@ async def serve(program: Path | None, livekit: LiveKit, ports: Ports) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Set up, start, and stay until stopped."""
+    """Sets up, starts everything, and runs until stopped."""
     variables = ", ".join(name.upper() for name in LISTENERS)
     parser = argparse.ArgumentParser(
         prog="python -m deploy.demo",
@@ -267,15 +267,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=f"Ports: {variables}. A LiveKit server of your own: LIVEKIT_URL, LIVEKIT_API_KEY, "
         "LIVEKIT_API_SECRET. Ctrl-C stops everything.",
     )
-    parser.add_argument("--no-setup", action="store_true", help="do not look whether set-up is due")
+    parser.add_argument("--no-setup", action="store_true", help="skip the steps of set-up")
     steps = () if parser.parse_args(arguments).no_setup else ("venv", "page")
     return setup.report_failures(lambda: start(steps))
 
 
 def start(steps: Sequence[str]) -> int:
-    """Take the steps of set-up, read the settings and serve.
+    """Runs the steps of set-up, reads the settings and serves.
 
-    Raises DemoError or console.StepError before anything of the demo is started.
+    Raises DemoError or console.StepError before any process is started.
     """
     setup.run(steps)
     values = {**read_dotenv(), **{name: value for name, value in os.environ.items() if value}}

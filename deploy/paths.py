@@ -1,4 +1,4 @@
-"""Where things lie: the checkout, and the cache that outlives it."""
+"""Paths in the checkout and in the user's cache."""
 
 import os
 from collections.abc import Mapping
@@ -11,16 +11,16 @@ LOCKS = ROOT / "deploy" / "locks"
 
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return Patchbay's folder in the user's cache, which may not exist yet.
+    """Returns Patchbay's folder in the user's cache, which may not exist yet.
 
-    XDG_CACHE_HOME counts only as an absolute path, as its specification demands.
+    XDG_CACHE_HOME is ignored unless absolute, as its specification demands.
     """
-    named = Path(environ.get("XDG_CACHE_HOME", ""))
-    return (named if named.is_absolute() else Path.home() / ".cache") / "patchbay"
+    cache = Path(environ.get("XDG_CACHE_HOME", ""))
+    return (cache if cache.is_absolute() else Path.home() / ".cache") / "patchbay"
 
 
 def logs_folder(name: str) -> Path:
-    """Return (and make) the folder for one kind of logs."""
+    """Makes and returns the folder for one kind of logs."""
     folder = cache_folder() / "logs" / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -1,4 +1,4 @@
-"""Is a port free, does a server answer: asked by the demo and by containers' health checks."""
+"""Checks ports and HTTP addresses, for the demo and for the health checks of containers."""
 
 import errno
 import http.client
@@ -12,9 +12,10 @@ TIMEOUT = 2.0
 
 
 def get(url: str) -> tuple[int, bytes]:
-    """GET a plain http address and return its status and body, past any proxy.
+    """Requests a plain http address without a proxy; returns its status and body.
 
-    Raises OSError or http.client.HTTPException when there is no whole answer within 2 s a read.
+    Raises OSError or http.client.HTTPException if a read takes more than 2 s or the response is
+    incomplete.
     """
     parts = urllib.parse.urlsplit(url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=TIMEOUT)
@@ -27,7 +28,7 @@ def get(url: str) -> tuple[int, bytes]:
 
 
 def answers(url: str) -> bool:
-    """Tell whether the address answers 200."""
+    """Returns whether the address responds with 200."""
     try:
         return get(url)[0] == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
@@ -35,7 +36,7 @@ def answers(url: str) -> bool:
 
 
 def get_json(url: str) -> Any:
-    """Return the JSON the address answers with, or None if it answers anything else."""
+    """Returns the JSON of the response, or None for any other response."""
     try:
         status, body = get(url)
         return json.loads(body) if status == http.HTTPStatus.OK else None
@@ -44,10 +45,10 @@ def get_json(url: str) -> Any:
 
 
 def port_problem(port: int, kind: socket.SocketKind) -> str | None:
-    """Return what keeps a loopback port from being opened, in words, or None if nothing does."""
+    """Describes why a loopback port cannot be opened, or returns None if it can."""
     with socket.socket(socket.AF_INET, kind) as listener:
         if kind is socket.SOCK_STREAM:
-            # Ports whose last connections are still fading out count as free, as for the servers.
+            # Ports with connections in TIME_WAIT count as free, as they do for the servers.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("127.0.0.1", port))

@@ -1,4 +1,4 @@
-"""The virtual environment .venv: the locked packages, each hash checked, and the project itself."""
+"""Makes the virtual environment .venv from the lock file, each hash checked, with the project."""
 
 import sys
 from pathlib import Path
@@ -9,13 +9,13 @@ STAMPS = paths.VENV / ".stamps"
 
 
 def install() -> None:
-    """Bring .venv to requirements.lock, and the project into it as an editable install."""
+    """Installs requirements.lock into .venv, and the project as an editable install."""
     _install_locked("requirements.lock", "Python packages")
     _install_project()
 
 
 def install_dev() -> None:
-    """Add what developing needs: linters, types, tests."""
+    """Installs the packages for development as well: linters, types, tests."""
     _install_locked("requirements-dev.lock", "Development packages")
     _install_project()
 
@@ -34,7 +34,7 @@ def _install_locked(lock_name: str, title: str) -> None:
 
 
 def _install_project() -> None:
-    """Register the checkout in .venv, so that its packages are found from any folder."""
+    """Registers the checkout in .venv, so that its packages are importable from any folder."""
     project = paths.ROOT / "pyproject.toml"
     stamp = STAMPS / "project"
     inputs = stamps.digest(_python_id(), str(paths.ROOT), project.read_bytes())
@@ -46,7 +46,7 @@ def _install_project() -> None:
 
 
 def _ensure_venv(step: console.Step) -> None:
-    """Make .venv, anew if it belongs to another Python or was left half made."""
+    """Makes .venv, again if it belongs to another Python or is incomplete."""
     stamp = STAMPS / "python"
     if paths.VENV_PYTHON.exists() and stamps.is_fresh(stamp, _python_id()):
         return
@@ -54,11 +54,11 @@ def _ensure_venv(step: console.Step) -> None:
     stamps.write(stamp, _python_id())
 
 
-def _pip(step: console.Step, *words: str | Path) -> None:
+def _pip(step: console.Step, *arguments: str | Path) -> None:
     quiet = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
     step.run(
-        [paths.VENV_PYTHON, "-m", "pip", "install", *quiet, *words],
-        remedy=f"{toolchain.OFFLINE}; what was installed so far is kept",
+        [paths.VENV_PYTHON, "-m", "pip", "install", *quiet, *arguments],
+        remedy=f"{toolchain.OFFLINE}; packages installed so far stay installed",
     )
 
 

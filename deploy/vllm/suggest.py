@@ -1,8 +1,8 @@
-"""Measure how many callers a model server answers in time, and suggest vLLM's --max-num-seqs.
+"""Measures how many callers a model server answers in time, and suggests vLLM's --max-num-seqs.
 
 python -m deploy.vllm.suggest http://127.0.0.1:8000/v1 --model NAME
 
-A key, where it wants one, is taken from VLLM_API_KEY, as vLLM does itself.
+The API key, if it needs one, is read from VLLM_API_KEY, as vLLM does.
 """
 
 import argparse
@@ -28,51 +28,54 @@ _TASK = (
 
 
 def p95(times: Sequence[float]) -> float:
-    """The time within which 95 of 100 come."""
+    """Returns the 95th percentile."""
     if len(times) == 1:
         return times[0]
     return statistics.quantiles(times, n=20, method="inclusive")[-1]
 
 
 def suggest_max_callers(measured: Mapping[int, Sequence[float]], target: float) -> int | None:
-    """The most callers whose first word comes in time 95 times of 100, and with any fewer as well;
-    None: not even one's does.
+    """Returns the most callers at once whose p95 time to first word is within `target` (s).
+
+    Any smaller number is within the target, too. Returns None if even one caller is not.
     """
     in_time = itertools.takewhile(lambda n: p95(measured[n]) <= target, sorted(measured))
     return max(in_time, default=None)
 
 
-def powers_of_two(most: int) -> Iterator[int]:
+def powers_of_two(limit: int) -> Iterator[int]:
     callers = 1
-    while callers <= most:
+    while callers <= limit:
         yield callers
         callers *= 2
 
 
 async def first_word(provider: Provider, number: int) -> float:
-    """Seconds until it begins to speak; the whole reply is heard, as it is on the phone."""
+    """Measures the time to first word (s), and reads the whole reply, as a call does."""
     clock = SystemClock()
-    started, heard = clock.now(), None
+    started = clock.now()
+    elapsed: float | None = None
     question = ChatRequest(
         messages=[{"role": "user", "content": _TASK.format(number)}], max_tokens=80
     )
     async with aclosing(provider.stream(question)) as chunks:
         async for chunk in chunks:
-            if heard is None and chunk.useful:
-                heard = clock.now() - started
-    return heard if heard is not None else float("inf")
+            if elapsed is None and chunk.useful:
+                elapsed = clock.now() - started
+    return elapsed if elapsed is not None else float("inf")
 
 
 async def measure(
     connection: Connection, *, target: float, most: int, rounds: int
 ) -> dict[int, list[float]]:
-    """First-word times by the number of callers, up to the first that is too slow. Raises
-    RouterError for a server that does not answer.
+    """Measures times to first word by number of callers, up to the first number that is too slow.
+
+    Raises RouterError for a server that does not answer.
     """
     provider = create(connection, SystemClock())
     numbers, measured = itertools.count(), dict[int, list[float]]()
     try:
-        await first_word(provider, next(numbers))  # warms it
+        await first_word(provider, next(numbers))  # warms up the server
         for callers in powers_of_two(most):
             times: list[float] = []
             for _ in range(rounds):

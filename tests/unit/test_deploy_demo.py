@@ -75,19 +75,19 @@ def test_a_server_named_by_halves_says_what_is_missing() -> None:
         demo.choose_livekit({"LIVEKIT_URL": "wss://calls.example"}, demo.Ports())
 
 
-def test_found_connections_are_told_in_order() -> None:
+def test_found_connections_are_listed_in_order() -> None:
     row = {"name": "local", "model": "tiny", "provider": "openai_compatible", "source": "a file"}
     lines = demo.describe_connections({"connections": [row], "offline": False})
     assert lines[1].split() == ["local", "tiny", "a", "file"]
     assert len(lines) == 2
 
 
-def test_what_was_stored_at_this_start_and_what_is_not_asked_is_told() -> None:
+def test_connections_stored_at_this_start_and_unused_ones_are_listed() -> None:
     row = {"name": "cloud", "model": "big", "provider": "openai_compatible", "source": "a key"}
     lines = demo.describe_connections({"connections": [], "offline": False, "stored_now": 2})
-    assert lines[1].startswith("What was found is stored now.")
+    assert lines[1].startswith("The connections that were found are stored now.")
     lines = demo.describe_connections({"connections": [], "offline": False, "unused": [row]})
-    assert lines[1].startswith("Found, but not asked")
+    assert lines[1].startswith("Found but not used")
     assert lines[2].split() == ["cloud", "big", "a", "key"]
 
 
@@ -97,7 +97,7 @@ def test_without_a_model_it_says_how_to_connect_one() -> None:
 
 
 @pytest.mark.parametrize("about", [None, [], "text"])
-def test_an_answer_that_tells_nothing_is_passed_over(about: object) -> None:
+def test_an_empty_or_invalid_response_is_ignored(about: object) -> None:
     assert demo.describe_connections(about) == []
 
 
