@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable
-from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -19,6 +18,7 @@ from livekit.agents import (
 from livekit.agents import function_tool as tool
 
 from agent.filler import FillerRule, FillerVoice, mark_late, waiting_since, without_marks
+from llm_router.clock import utc_now
 from llm_router.routing.phrases import Phrases
 
 _FILLER_INTERVAL = 5.0
@@ -117,7 +117,7 @@ class Assistant(Agent):
             zone = ZoneInfo(time_zone) if time_zone else None
         except (ZoneInfoNotFoundError, ValueError):
             raise ToolError(f"{time_zone} is not the name of a time zone") from None
-        return datetime.now(zone).astimezone(zone).strftime("%A, %d %B %Y, %H:%M")
+        return utc_now().astimezone(zone).strftime("%A, %d %B %Y, %H:%M")
 
     @tool
     async def end_call(self, context: RunContext[None]) -> None:

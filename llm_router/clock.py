@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Protocol
 
 
@@ -51,3 +52,13 @@ class SystemRng:
 
     def random(self) -> float:
         return self._random.random()
+
+
+def utc_now(clock: Clock | None = None) -> datetime:
+    """Returns the wall time of the clock, by default the system's, in UTC."""
+    return datetime.fromtimestamp((clock or SystemClock()).wall(), UTC)
+
+
+async def checkpoint() -> None:
+    """Lets every other task that is ready run one step."""
+    await asyncio.sleep(0)

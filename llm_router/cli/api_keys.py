@@ -1,11 +1,12 @@
 """`llm-router api-keys create|list|revoke`: the keys that give access to the management API."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated
 
 import typer
 
 from llm_router.cli.command import CommandContext, api_command
+from llm_router.clock import utc_now
 from llm_router.connections.access import Role
 
 app = typer.Typer(help="Manage keys of the management API.", no_args_is_help=True)
@@ -27,7 +28,7 @@ async def create(
 
     The key is printed this once, alone on standard output; only its digest is stored.
     """
-    expiry = datetime.now(UTC) + timedelta(days=days) if days else None
+    expiry = utc_now() + timedelta(days=days) if days else None
     body = {
         "name": name,
         "role": role,

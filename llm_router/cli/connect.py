@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -11,6 +10,7 @@ from fastapi.responses import JSONResponse
 from config.settings import ClientSettings, StoreSettings, environment, load_section
 from llm_router.api_client import ApiClient
 from llm_router.cli.asgi_transport import StreamingASGITransport
+from llm_router.clock import utc_now
 from llm_router.connections.access import SYSTEM
 from llm_router.errors import ConfigurationError, StoreError
 from llm_router.gateway.app import build_app
@@ -69,7 +69,7 @@ def _build_app(database: Database, vault: Vault) -> FastAPI:
     )
     operator = ApiKey(
         id="", name=SYSTEM.name, last4="", role=SYSTEM.role, created_by=SYSTEM.name,
-        created_at=datetime.now(UTC),
+        created_at=utc_now(),
     )  # fmt: skip
     app = build_app(services)
     app.dependency_overrides[authenticate] = lambda: operator

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from config.settings import StoreSettings, load_section
 from llm_router.cli.connect import open_database
+from llm_router.clock import utc_now
 from llm_router.connections.access import SYSTEM
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate, read_revisions, schema_sql
@@ -37,7 +37,7 @@ async def bring_up_to_date() -> tuple[str, str | None, str | None]:
 async def rotate(on_progress: Callable[[int, int], object]) -> ResealResult:
     """Seals every stored secret with the first master key; see `reseal`."""
     async with open_database() as (database, vault):
-        return await reseal(database, vault, _OPERATOR, datetime.now(UTC), on_progress)
+        return await reseal(database, vault, _OPERATOR, utc_now(), on_progress)
 
 
 def _database() -> Database:

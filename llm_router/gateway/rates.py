@@ -2,7 +2,6 @@
 
 import ipaddress
 import math
-import time
 
 from fastapi import Request
 from limits import parse
@@ -11,6 +10,7 @@ from limits.aio.strategies import FixedWindowRateLimiter
 from limits.errors import ConfigurationError as UnreadableError
 from limits.errors import StorageError
 
+from llm_router.clock import SystemClock
 from llm_router.errors import ConfigurationError
 from llm_router.gateway.errors import Problem
 from llm_router.periodic import OutageLog
@@ -40,7 +40,7 @@ class RateLimit:
         except StorageError as error:
             self._outage.failed(error)
             return
-        wait = max(1, math.ceil(stats.reset_time - time.time()))
+        wait = max(1, math.ceil(stats.reset_time - SystemClock().wall()))
         raise Problem(
             429,
             "rate-limited",

@@ -3,13 +3,13 @@
 import asyncio
 import dataclasses
 import logging
-import time
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from typing import Any, ClassVar
 
 from livekit.agents import APIConnectionError, APIConnectOptions, llm, utils
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGivenOr
 
+from llm_router.clock import SystemClock
 from llm_router.routing.events import AttemptEvent, ReplyEvent
 from llm_router.routing.phrases import Phrases
 from llm_router.routing.router import Router
@@ -192,7 +192,7 @@ class _RouterStream(llm.LLMStream):
         self._llm.emit(
             "error",
             llm.LLMError(
-                timestamp=time.time(), label=self._llm.label, error=error, recoverable=True
+                timestamp=SystemClock().wall(), label=self._llm.label, error=error, recoverable=True
             ),
         )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from llm_router.clock import checkpoint
 from llm_router.connections.access import Actor
 from llm_router.connections.record import Connection
 from llm_router.errors import (
@@ -90,7 +91,7 @@ class ModelPulls:
             del self._tasks[key]
 
         task.add_done_callback(finish)
-        await asyncio.sleep(0)  # a task cancelled before its first step would not close `steps`
+        await checkpoint()  # a task cancelled before its first step would not close `steps`
         return pull
 
     async def stop(self, connection_id: str, model: str) -> bool:

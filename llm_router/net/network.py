@@ -19,6 +19,8 @@ import httpcore2
 import httpx2
 from aiohappyeyeballs import AddrInfoType, start_connection
 
+from llm_router.clock import SystemClock, checkpoint
+
 _HIGH_WATER = 1 << 18
 """Unread bytes above which reading from the socket pauses."""
 
@@ -70,7 +72,7 @@ class Network(httpcore2.AsyncNetworkBackend):
         return _Stream(wire)
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        await SystemClock().sleep(seconds)
 
 
 _IPV4 = 4
@@ -130,7 +132,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
     async def aclose(self) -> None:
         # All wanted bytes have been read: a graceful close would only hold the socket open.
         self._wire.transport.abort()
-        await asyncio.sleep(0)  # the socket is closed by then
+        await checkpoint()  # the socket is closed by then
 
     async def start_tls(
         self,

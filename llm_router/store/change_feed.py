@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from llm_router.clock import SystemClock
 from llm_router.errors import StoreError
 from llm_router.periodic import OutageLog
 from llm_router.store.database import Database
@@ -72,7 +73,7 @@ async def follow_revisions(
                     await signal.wait()
         except StoreError as error:
             outage.failed(error)
-        await asyncio.sleep(_RETRY_DELAY)
+        await SystemClock().sleep(_RETRY_DELAY)
 
 
 @asynccontextmanager

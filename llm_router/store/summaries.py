@@ -5,7 +5,6 @@ and increases in the transaction that adds. So it does not matter when an attemp
 often and by how many processes this runs, or where it is interrupted.
 """
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from llm_router.clock import Clock
+from llm_router.clock import Clock, checkpoint
 from llm_router.periodic import OutageLog, PeriodicTask
 from llm_router.store.database import Database, Dialect
 from llm_router.store.dialects import TimeUnit, insert, start_of, text_literal
@@ -145,7 +144,7 @@ class UsageMaintenance:
             before = datetime.fromtimestamp(self._clock.wall(), UTC) - self._retention
             if not await roll_up(self._database) and not await prune(self._database, before):
                 return
-            await asyncio.sleep(0)
+            await checkpoint()
 
 
 # ── Statements ───────────────────────────────────────────────────────────────────────────────────

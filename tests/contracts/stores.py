@@ -1,12 +1,12 @@
 """What the tests of stores share: who asks, what is kept, and a store of each kind."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
 
+from llm_router.clock import utc_now
 from llm_router.connections.access import SYSTEM, Actor
 from llm_router.connections.record import Connection
 from llm_router.connections.store import OK, Check, ConnectionStore
@@ -46,7 +46,7 @@ async def tried(
     store: ConnectionStore, connection_id: str, outcome: str = OK, detail: str = ""
 ) -> Connection:
     """As it is after a test, which says at once what its status is."""
-    check = Check(at=datetime.now(UTC), kind="test", outcome=outcome, detail=detail)
+    check = Check(at=utc_now(), kind="test", outcome=outcome, detail=detail)
     return await store.record_check(SYSTEM, connection_id, check, HealthOptions())
 
 

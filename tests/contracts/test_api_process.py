@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import socket
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx2
@@ -11,6 +10,7 @@ import pytest
 
 from agent.api import listen
 from config.settings import SettingsError
+from llm_router.clock import utc_now
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate
 from llm_router.store.summaries import summed_up_to
@@ -160,7 +160,7 @@ async def test_the_demo_stores_what_it_found_at_its_first_start_only(tmp_path: P
 
 async def test_usage_is_summed_up_while_the_process_serves(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/used.sqlite3"
-    when = datetime.now(UTC)
+    when = utc_now()
     attempt = UsageRecord(
         at=when, connection_id="", connection_name="a", reply_id="1", role="first", outcome="won",
         duration=1.0,

@@ -2,13 +2,14 @@
 
 import sqlite3
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import StatementError
 
+from llm_router.clock import utc_now
 from llm_router.errors import ConfigurationError, StoreError
 from llm_router.store.database import Database
 from llm_router.store.tables import api_keys, leases, sign_ins
@@ -134,7 +135,7 @@ async def test_a_time_comes_back_aware_and_in_utc(database: Database) -> None:
 
 
 async def test_a_time_without_a_zone_is_refused(database: Database) -> None:
-    naive = datetime.now(UTC).replace(tzinfo=None)
+    naive = utc_now().replace(tzinfo=None)
     with pytest.raises(StoreError) as caught:
         async with database.writing() as db:
             await db.execute(leases.insert().values(name="a", holder="b", until=naive))
@@ -143,7 +144,7 @@ async def test_a_time_without_a_zone_is_refused(database: Database) -> None:
 
 
 async def test_a_row_goes_with_what_it_belongs_to(database: Database) -> None:
-    now = datetime.now(UTC)
+    now = utc_now()
     common = {"name": "", "owner": "", "team": "", "created_at": now}
     key = {"id": "k", "hash": "h", "last4": "", "role": "viewer", "created_by": "", **common}
     async with database.writing() as db:

@@ -6,10 +6,10 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 
+from llm_router.clock import utc_now
 from llm_router.connections.access import SYSTEM
 from llm_router.connections.record import Connection
 from llm_router.connections.store import ConnectionStore
@@ -103,7 +103,7 @@ async def test_a_private_address_is_called_only_if_an_admin_vouches_for_it(files
 
 
 async def test_a_reply_to_a_caller_counts_as_a_sign_of_health(database: Database) -> None:
-    log, now = UsageLog(database), datetime.now(UTC)
+    log, now = UsageLog(database), utc_now()
     used = UsageRecord(
         at=now, connection_id="a", connection_name="a", reply_id="r", role="first",
         outcome="won", duration=1.0,

@@ -13,6 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
+from llm_router.clock import checkpoint
 from llm_router.errors import StoreError
 from llm_router.store import migrations
 from llm_router.store.connections import open_store
@@ -58,7 +59,7 @@ async def test_a_migration_that_is_cut_short_leaves_nothing_and_is_then_done(
         for steps in range(0, 200, 20):
             task = asyncio.create_task(migrate(database))
             for _ in range(steps):
-                await asyncio.sleep(0)
+                await checkpoint()
             task.cancel()
             await asyncio.wait([task])
             async with database.reading() as db:

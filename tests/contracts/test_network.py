@@ -13,7 +13,7 @@ import httpcore2
 import httpx2
 import pytest
 
-from llm_router.clock import SystemClock
+from llm_router.clock import SystemClock, checkpoint
 from llm_router.connections.record import Connection
 from llm_router.net.network import Network, Transport
 from llm_router.providers.openai_compatible import create
@@ -70,11 +70,11 @@ async def test_all_that_is_sent_arrives_in_pieces_no_larger_than_asked(
 async def test_a_sender_that_is_not_read_is_paused() -> None:
     async with served(send_lots) as stream:
         wire = stream._wire  # type: ignore[attr-defined]  # what the test is about
-        while not wire._is_paused:  # noqa: ASYNC110  nobody tells of it
-            await asyncio.sleep(0)
+        while not wire._is_paused:  # nobody tells of it
+            await checkpoint()
         held = wire._unread
         for _ in range(100):
-            await asyncio.sleep(0)
+            await checkpoint()
         assert wire._unread == held < len(LOTS)
         rest = 0
         while piece := await stream.read(1 << 16):
@@ -98,7 +98,7 @@ async def test_a_write_waits_until_the_other_side_has_room(secured: bool, tmp_pa
 
         writing = asyncio.create_task(write_all())
         for _ in range(100):
-            await asyncio.sleep(0)
+            await checkpoint()
         assert not writing.done()
         may_read.set()
         await writing
@@ -178,7 +178,7 @@ async def test_dialling_can_be_cancelled_at_any_moment_and_leaves_no_socket(host
         for turns in range(40):
             dialling = asyncio.create_task(Network().connect_tcp(host, port))
             for _ in range(turns):
-                await asyncio.sleep(0)
+                await checkpoint()
             dialling.cancel()
             with suppress(asyncio.CancelledError):
                 await (await dialling).aclose()
@@ -186,7 +186,7 @@ async def test_dialling_can_be_cancelled_at_any_moment_and_leaves_no_socket(host
         await stream.write(b"the last")
         await stream.aclose()
         for _ in range(40):  # that many turns, and those before it have come, too
-            await asyncio.sleep(0)
+            await checkpoint()
         while not visits.empty():
             await visits.get_nowait().wait()
     gc.collect()  # a socket that was left open warns now, and a warning fails the test

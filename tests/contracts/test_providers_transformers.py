@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from llm_router.clock import SystemClock
+from llm_router.clock import SystemClock, checkpoint
 from llm_router.connections.record import Connection
 from llm_router.errors import AddressRefusedError, ConfigurationError, StatusError
 from llm_router.failures import FailureClass, classify
@@ -284,7 +284,7 @@ async def test_a_second_reply_waits_for_the_first_and_one_too_many_is_refused() 
     async with running(engine, extra_body={"waiting": 1}) as provider:
         await provider.warm()
         first, second = (asyncio.create_task(read(provider)) for _ in range(2))
-        await asyncio.sleep(0)
+        await checkpoint()
         with pytest.raises(StatusError) as caught:
             await read(provider)
         engine.steps.release(100)
@@ -298,7 +298,7 @@ async def test_a_waiting_reply_that_is_closed_never_starts() -> None:
     async with running(engine) as provider:
         await provider.warm()
         first, second = (asyncio.create_task(read(provider)) for _ in range(2))
-        await asyncio.sleep(0)
+        await checkpoint()
         second.cancel()
         with pytest.raises(asyncio.CancelledError):
             await second

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from llm_router.clock import checkpoint, utc_now
 from llm_router.connections.access import SYSTEM
 from llm_router.connections.record import Connection
 from llm_router.connections.store import ConnectionStore, Page, Query
@@ -19,12 +20,12 @@ NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 async def test_what_is_added_is_kept_with_an_id_a_version_and_its_times(
     store: ConnectionStore,
 ) -> None:
-    before = datetime.now(UTC)
+    before = utc_now()
     kept = await added(store)
     assert kept.id
     assert kept.created_at is not None
     assert kept.created_at == kept.updated_at
-    assert before - timedelta(seconds=1) <= kept.created_at <= datetime.now(UTC)
+    assert before - timedelta(seconds=1) <= kept.created_at <= utc_now()
     assert kept.created_at.utcoffset() == timedelta(0)
     assert (kept.version, kept.status, kept.last_used_at) == (1, "untested", None)
     assert await store.get(SYSTEM, kept.id) == kept
@@ -357,7 +358,7 @@ async def test_a_cancelled_change_is_done_or_not_done(store: ConnectionStore) ->
     for steps in range(40):
         task = asyncio.create_task(store.change(SYSTEM, kept.id, {"priority": steps + 1}))
         for _ in range(steps):
-            await asyncio.sleep(0)
+            await checkpoint()
         task.cancel()
         await asyncio.wait([task])
     found = await store.get(SYSTEM, kept.id)

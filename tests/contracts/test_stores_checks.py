@@ -1,9 +1,10 @@
 """Checks and what follows from them: the same in every store."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from random import Random
 
+from llm_router.clock import utc_now
 from llm_router.connections.access import SYSTEM
 from llm_router.connections.record import Connection
 from llm_router.connections.store import OK, Check, ConnectionStore
@@ -19,7 +20,7 @@ OUTCOMES = (OK, OK, "unreachable", "overloaded", "rate limited", "not asked", "m
 
 def since(connection: Connection) -> datetime:
     """Later than the edit that begins its evidence."""
-    return (connection.updated_at or datetime.now(UTC)) + MINUTE
+    return (connection.updated_at or utc_now()) + MINUTE
 
 
 def series(begin: datetime, outcomes: Sequence[str]) -> list[Check]:

@@ -12,6 +12,7 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import text, update
 
+from llm_router.clock import checkpoint
 from llm_router.connections.access import SYSTEM
 from llm_router.connections.record import Connection
 from llm_router.connections.store import Query
@@ -196,7 +197,7 @@ async def test_whoever_stops_listening_leaves_no_connection_behind(postgres: Pos
         waiting = asyncio.ensure_future(anext(changes := store.changes()))
         await waiting
         waiting = asyncio.ensure_future(anext(changes))
-        await asyncio.sleep(0)
+        await checkpoint()
         waiting.cancel()
         await asyncio.wait([waiting])
         await changes.aclose()

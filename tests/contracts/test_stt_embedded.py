@@ -11,6 +11,7 @@ from livekit.agents.stt import SpeechEvent, SpeechEventType, STTError
 from agent.speech.stt import STTOptions
 from agent.stt import load
 from agent.stt.embedded import EmbeddedSTT
+from llm_router.clock import checkpoint
 from llm_router.errors import ConfigurationError
 from tests.contracts.stt_sentences import (
     RATE,
@@ -142,7 +143,7 @@ async def test_the_loop_runs_while_the_decoder_works(engine: EmbeddedSTT) -> Non
         )
         steps = 0
         while not decoding.done():
-            await asyncio.sleep(0)
+            await checkpoint()
             steps += 1
     assert steps > 100  # with the interpreter lock held there are a handful
 

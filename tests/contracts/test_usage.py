@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text
 
-from llm_router.clock import SystemClock, Timer
+from llm_router.clock import SystemClock, Timer, checkpoint
 from llm_router.connections.access import SYSTEM
 from llm_router.errors import ConfigurationError
 from llm_router.store import leases
@@ -317,7 +317,7 @@ async def test_a_roll_up_that_is_cut_short_leaves_nothing_and_is_done_later(
     for steps in range(0, 60, 6):
         task = asyncio.create_task(roll_up(database))
         for _ in range(steps):
-            await asyncio.sleep(0)
+            await checkpoint()
         task.cancel()
         await asyncio.wait([task])
         assert await analytics.figures(SYSTEM, ALL, ["at", "connection_id"]) == before

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import select
 
-from llm_router.clock import Timer
+from llm_router.clock import Timer, checkpoint
 from llm_router.connections.access import SYSTEM, Actor
 from llm_router.connections.store import OK, Check
 from llm_router.connections.webhooks import EVENTS, MAX_ATTEMPTS, Event
@@ -116,7 +116,7 @@ async def test_an_event_is_stored_with_its_change_or_neither_is(post: Post) -> N
             post.store.change(SYSTEM, connection.id, {"is_active": is_active})
         )
         for _ in range(steps):
-            await asyncio.sleep(0)
+            await checkpoint()
         task.cancel()
         await asyncio.wait([task])
         is_done = (await post.store.get(SYSTEM, connection.id)).is_active == is_active

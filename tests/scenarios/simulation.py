@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
+from llm_router.clock import checkpoint
 from llm_router.connections.record import Connection, Continuation
 from llm_router.errors import ReplyFailedError
 from llm_router.options import RouterOptions
@@ -305,7 +306,7 @@ async def _play(schedule: Schedule, clock: ManualClock) -> Record:
     router = Router(Pool(endpoints, policy, schedule.options.target), schedule.options, clock=clock)
     await asyncio.gather(*(_call(router, turns, results, clock) for turns in schedule.calls))
     await router.aclose()
-    await asyncio.sleep(0)  # for the callbacks of the tasks that ended last
+    await checkpoint()  # for the callbacks of the tasks that ended last
     return Record(
         schedule=schedule,
         results=list(results.values()),

@@ -1,11 +1,12 @@
 """What a connection's record refuses, and what it shows of its secrets."""
 
 import math
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pytest
 
+from llm_router.clock import utc_now
 from llm_router.connections.record import SECRET_FIELDS, STORE_MANAGED_FIELDS, Connection
 from llm_router.errors import ConfigurationError
 
@@ -104,5 +105,5 @@ def test_what_a_store_manages_is_a_field_and_no_secret() -> None:
 
 
 def test_times_with_a_zone_are_kept() -> None:
-    now = datetime.now(UTC)
+    now = utc_now()
     assert Connection(name="a", created_at=now).created_at == now

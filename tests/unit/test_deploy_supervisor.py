@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.supervisor import Service, ServiceError, Supervisor
+from llm_router.clock import checkpoint
 
 # Each stand-in says when it is ready, and where its child is when it has one.
 STEADY = "import signal; print('ready', flush=True); signal.pause()"
@@ -77,7 +78,7 @@ async def test_a_service_that_will_not_stop_is_killed(stack: Supervisor, tmp_pat
 async def test_a_second_stop_order_is_obeyed_at_once(stack: Supervisor) -> None:
     await stack.start(service("Stubborn", STUBBORN, stop_within=3600))
     stopping = asyncio.create_task(stack.stop())
-    await asyncio.sleep(0)
+    await checkpoint()
     stopping.cancel()
     await stopping
 
@@ -123,7 +124,7 @@ async def test_a_cancelled_watch_leaves_the_services_running(
     await stack.start(service("One", PARENT))
     child = int((tmp_path / "one.log").read_text().split()[1])
     watch = asyncio.create_task(stack.watch())
-    await asyncio.sleep(0)
+    await checkpoint()
     watch.cancel()
     with pytest.raises(asyncio.CancelledError):
         await watch

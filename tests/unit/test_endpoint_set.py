@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llm_router.clock import SystemClock
+from llm_router.clock import SystemClock, checkpoint
 from llm_router.connections.record import Connection
 from llm_router.errors import RouterError
 from llm_router.failures import Failure, FailureClass
@@ -124,7 +124,7 @@ async def test_a_removed_endpoint_is_closed_after_its_last_attempt(fixture: Fixt
     assert fixture.set(B) == [other]
     assert not one.may_start(SystemClock().now())
     one.in_flight -= 1
-    await asyncio.sleep(0)
+    await checkpoint()
     assert not await closed(one)
     one.in_flight -= 1
     await asyncio.wait([task for task in asyncio.all_tasks() if task.get_name() == "closing a"])

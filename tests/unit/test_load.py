@@ -1,19 +1,19 @@
 """Tests how the processes that hold calls report the load of the models to the worker."""
 
 import os
-import time
 from pathlib import Path
 
 from livekit.agents import AgentServer
 
 from agent.load import LoadBoard, LoadReporter, measure_load
+from llm_router.clock import SystemClock
 from tests.events import REPLY
 
 
 def reported_by_another(folder: Path, load: str, age: float = 0.0) -> None:
     file = folder / "another"
     file.write_text(load)
-    then = time.time() - age
+    then = SystemClock().wall() - age
     os.utime(file, (then, then))
 
 

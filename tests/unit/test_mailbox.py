@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from llm_router.clock import SystemClock
 from llm_router.connections.record import Connection
 from llm_router.routing.attempt import Attempt
 from llm_router.routing.endpoint import Endpoint
@@ -45,7 +46,7 @@ def test_a_reader_that_is_slow_slows_the_attempt_down() -> None:
         come = [attempt.characters]
         for _ in range(6):
             assert await mailbox.get(1.0)
-            await asyncio.sleep(0.1)  # time jumps once nothing else can run
+            await SystemClock().sleep(0.1)  # time jumps once nothing else can run
             come.append(attempt.characters)
         assert come == [16, 16, 24, 24, 32, 32, 40], "four words, then two for every two read"
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from llm_router.catalog.prices import Price
+from llm_router.clock import checkpoint
 from llm_router.errors import StoreError
 from llm_router.failures import Failure, FailureClass
 from llm_router.routing.events import AttemptEvent, ReplyEvent
@@ -202,7 +203,7 @@ def test_nothing_is_lost_on_a_clean_stop_at_any_moment() -> None:
             for _ in range(750):
                 observer.reply_ended(reply())
             for _ in range(steps):
-                await asyncio.sleep(0)
+                await checkpoint()
             await observer.aclose()
 
         clock.run(main())

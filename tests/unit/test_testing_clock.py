@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from llm_router.clock import checkpoint
 from llm_router.testing import ManualClock
 
 
@@ -78,7 +79,7 @@ def test_ready_work_runs_before_time_moves() -> None:
 
     async def busy() -> None:
         for _ in range(100):
-            await asyncio.sleep(0)
+            await checkpoint()
             steps.append(clock.now())
 
     async def main() -> None:

@@ -3,10 +3,10 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from llm_router.clock import utc_now
 from llm_router.errors import BrokenStreamError, StatusError
 from llm_router.providers._wire.sse import LIMIT, Event, EventParser, TagSplitter
 from llm_router.types import Chunk, Message, ToolCall, Usage
@@ -260,7 +260,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return seconds if 0 <= seconds < float("inf") else 0.0
     try:
         until = parsedate_to_datetime(value)
-        now = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
+        now = parsedate_to_datetime(headers["date"]) if "date" in headers else utc_now()
         return max(0.0, (until - now).total_seconds())
     except (ValueError, TypeError):
         return None

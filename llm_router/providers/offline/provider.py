@@ -7,10 +7,10 @@ yet. It knows the time, the date, sums and small talk, and says plainly what it 
 import json
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from llm_router.clock import Clock
+from llm_router.clock import Clock, utc_now
 from llm_router.connections.record import Connection, Continuation
 from llm_router.net.guard import AddressGuard
 from llm_router.providers.offline.rules import Rule, load_language, tool_names
@@ -26,7 +26,7 @@ _DATE_LENGTH = len("2026-01-31")
 
 
 def _local_time() -> datetime:
-    return datetime.now(UTC).astimezone()
+    return utc_now().astimezone()
 
 
 def create(

@@ -18,6 +18,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, text
 
+from llm_router.clock import SystemClock
 from llm_router.errors import StoreError
 from llm_router.store.database import Database, Dialect
 
@@ -113,8 +114,8 @@ def _upgrade(connection: Connection) -> None:
 @asynccontextmanager
 async def _alembic_lock() -> AsyncIterator[None]:
     # A thread lock, since there may be several loops; it is only held during a migration.
-    while not _ALEMBIC.acquire(blocking=False):  # noqa: ASYNC110  an Event belongs to one loop
-        await asyncio.sleep(_ALEMBIC_POLL_INTERVAL)
+    while not _ALEMBIC.acquire(blocking=False):  # an Event belongs to one loop
+        await SystemClock().sleep(_ALEMBIC_POLL_INTERVAL)
     try:
         yield
     finally:
