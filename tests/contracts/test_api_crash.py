@@ -124,7 +124,7 @@ async def test_an_acknowledged_write_survives_a_kill(server: Server, tmp_path: P
 
 
 @pytest.mark.timeout(300)
-async def test_processes_may_start_at_once_on_an_empty_database(
+async def test_processes_may_start_at_the_same_time_on_an_empty_database(
     server: Server, tmp_path: Path
 ) -> None:
     settings = variables(tmp_path, await server.new(migrated=False))

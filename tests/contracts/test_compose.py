@@ -144,7 +144,7 @@ def test_the_named_livekit_configurations_are_shipped() -> None:
         ("      livekit: {condition", "      livekitt: {condition"),
     ],
 )
-def test_a_slip_in_the_file_is_caught(load: Load, right: str, wrong: str) -> None:
+def test_a_mistake_in_the_file_is_found(load: Load, right: str, wrong: str) -> None:
     text = COMPOSE.read_text()
     assert right in text
     answer = load(text.replace(right, wrong, 1), **KEYS, COMPOSE_PROFILES="*")

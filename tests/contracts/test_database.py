@@ -40,7 +40,7 @@ def test_a_url_may_be_written_in_several_ways(url: str, meant: str) -> None:
         ("sqlite:///file:a?mode=ro", "must name a file"),
     ],
 )
-def test_a_url_that_cannot_work_is_refused_without_showing_it(url: str, said: str) -> None:
+def test_an_invalid_url_is_refused_without_showing_it(url: str, said: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Database(url)
     assert said in str(caught.value)
@@ -63,19 +63,19 @@ async def test_a_database_without_tables_says_how_to_make_them(server: Server) -
     assert "llm-router migrate" in await complaint(await server.new(migrated=False))
 
 
-async def test_a_wrong_password_is_told_and_not_shown(postgres: Postgres) -> None:
+async def test_a_wrong_password_is_reported_and_not_shown(postgres: Postgres) -> None:
     said = await complaint(postgres.url("migrated", password="sk-wrong"))
     assert "check the user and the password" in said
     assert "sk-wrong" not in said
 
 
-async def test_a_database_that_is_not_there_is_told(postgres: Postgres) -> None:
+async def test_a_missing_database_is_reported(postgres: Postgres) -> None:
     said = await complaint(postgres.url("nowhere"))
     assert "check the database's name" in said
     assert PASSWORD not in said
 
 
-async def test_a_server_that_is_down_is_told(unused_url: str) -> None:
+async def test_a_server_that_is_down_is_reported(unused_url: str) -> None:
     said = await complaint(unused_url.replace("http://", "postgresql://u:sk-secret@"))
     assert "check that it runs, and the address" in said
     assert "sk-secret" not in said
@@ -88,7 +88,7 @@ def garbage(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "remedy"), [(garbage, "name another file"), (Path.mkdir, "name another file")]
 )
-async def test_a_file_that_is_no_database_is_told(
+async def test_a_file_that_is_not_a_database_is_reported(
     tmp_path: Path, spoil: Callable[[Path], None], remedy: str
 ) -> None:
     path = tmp_path / "store.sqlite3"
@@ -98,7 +98,9 @@ async def test_a_file_that_is_no_database_is_told(
     assert remedy in said
 
 
-async def test_a_file_held_for_too_long_is_told_and_then_works_again(tmp_path: Path) -> None:
+async def test_a_lock_held_for_too_long_is_reported_and_the_file_works_afterwards(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "store.sqlite3"
     async with opened(f"sqlite:///{path}", patience=0.05) as database:
         await write(database, "CREATE TABLE t (x INTEGER)")
@@ -117,7 +119,7 @@ async def write(database: Database, *statements: str) -> None:
             await db.execute(text(statement))
 
 
-async def test_what_raises_is_given_up(database: Database) -> None:
+async def test_a_transaction_that_raises_is_rolled_back(database: Database) -> None:
     with pytest.raises(StoreError):
         await write(database, "INSERT INTO store_counters VALUES ('x', 1)", "nonsense")
     async with database.reading() as db:
@@ -143,7 +145,7 @@ async def test_a_time_without_a_zone_is_refused(database: Database) -> None:
     assert "without a zone" in str(caught.value)
 
 
-async def test_a_row_goes_with_what_it_belongs_to(database: Database) -> None:
+async def test_a_row_is_deleted_with_its_parent(database: Database) -> None:
     now = utc_now()
     common = {"name": "", "owner": "", "team": "", "created_at": now}
     key = {"id": "k", "hash": "h", "last4": "", "role": "viewer", "created_by": "", **common}
@@ -155,7 +157,7 @@ async def test_a_row_goes_with_what_it_belongs_to(database: Database) -> None:
         assert (await db.execute(sign_ins.select())).all() == []
 
 
-async def test_a_connection_that_is_given_up_lets_go_of_the_file_at_once(tmp_path: Path) -> None:
+async def test_an_invalidated_connection_unlocks_the_file_at_once(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/a.db"
     async with opened(url, patience=0.2) as mine, opened(url, patience=0.2) as yours:
         await write(mine, "CREATE TABLE t (i INTEGER)", "INSERT INTO t VALUES (1), (2)")

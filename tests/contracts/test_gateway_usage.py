@@ -98,7 +98,7 @@ async def test_a_summary_is_of_the_time_that_is_asked_for(house: House) -> None:
         {"pol": "default"},
     ],
 )
-async def test_what_cannot_be_answered_is_refused(house: House, asked: dict[str, str]) -> None:
+async def test_an_invalid_span_is_refused(house: House, asked: dict[str, str]) -> None:
     problem(await house.call("admin", "GET", "/analytics/timeseries", params=asked), 422)
 
 

@@ -70,7 +70,7 @@ def client(
     return httpx2.AsyncClient(transport=transport, timeout=timeout, follow_redirects=True)
 
 
-async def test_a_name_that_turns_inward_after_it_was_saved_is_not_dialled() -> None:
+async def test_a_name_that_later_resolves_to_a_private_address_is_not_dialled() -> None:
     async with name_server([PUBLIC], ["127.0.0.1"]) as names, site() as secret:
         url = f"http://rebind.example:{secret.port}/v1/models"
         await replace(EDITOR, resolve=names.resolve).check(url)
@@ -82,7 +82,7 @@ async def test_a_name_that_turns_inward_after_it_was_saved_is_not_dialled() -> N
             assert (await http.get(url)).text == "ok"
 
 
-async def test_the_address_that_was_judged_is_the_one_that_is_dialled() -> None:
+async def test_the_checked_address_is_the_dialled_one() -> None:
     guard = AddressGuard(allowed=("127.0.0.2",))
     async with (
         name_server(["127.0.0.2"], ["127.0.0.1"]) as names,
@@ -96,7 +96,7 @@ async def test_the_address_that_was_judged_is_the_one_that_is_dialled() -> None:
         assert f"Host: rebind.example:{judged.port}" in judged.heads[0]
 
 
-async def test_an_open_connection_asks_no_name_server_again() -> None:
+async def test_an_open_connection_needs_no_further_dns_query() -> None:
     async with (
         name_server(["127.0.0.1"], [PUBLIC]) as names,
         site() as here,
@@ -108,7 +108,7 @@ async def test_an_open_connection_asks_no_name_server_again() -> None:
         assert len(here.heads) == 3
 
 
-async def test_one_inward_address_among_public_ones_refuses_the_name() -> None:
+async def test_one_private_address_among_public_ones_refuses_the_name() -> None:
     async with (
         name_server([PUBLIC, "127.0.0.1"]) as names,
         site() as secret,
@@ -129,7 +129,7 @@ async def test_one_inward_address_among_public_ones_refuses_the_name() -> None:
         "http://127.0.0.2:1/",
     ],
 )
-async def test_a_redirect_inward_is_not_followed(elsewhere: str) -> None:
+async def test_a_redirect_to_a_private_address_is_not_followed(elsewhere: str) -> None:
     async with (
         name_server(["127.0.0.1"]) as names,
         site(elsewhere=elsewhere) as lure,
@@ -140,7 +140,7 @@ async def test_a_redirect_inward_is_not_followed(elsewhere: str) -> None:
         assert len(lure.heads) == 1
 
 
-async def test_an_admin_who_said_so_may_follow_a_redirect_inward() -> None:
+async def test_allow_private_allows_a_redirect_to_a_private_address() -> None:
     async with name_server(["127.0.0.1"]) as names, site() as inside:
         metadata = f"http://metadata.google.internal:{inside.port}/"
         async with site(elsewhere=metadata) as lure:
@@ -160,7 +160,7 @@ async def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("addresses", [["127.0.0.3", "127.0.0.1"], ["127.0.0.1", "127.0.0.3"]])
-async def test_of_several_addresses_the_first_that_answers_is_taken(
+async def test_the_first_address_that_connects_is_used(
     addresses: Sequence[str],
 ) -> None:
     guard = AddressGuard(allowed=("127.0.0.0/8",))
@@ -172,7 +172,7 @@ async def test_of_several_addresses_the_first_that_answers_is_taken(
         assert (await http.get(f"http://api.example:{here.port}/")).text == "ok"
 
 
-async def test_a_name_that_leads_nowhere_or_to_nobody_is_a_connection_error() -> None:
+async def test_a_name_without_an_address_or_server_is_a_connection_error() -> None:
     async with name_server([], ["127.0.0.1"]) as names, site() as gone:
         pass
     async with name_server([], ["127.0.0.1"]) as names, client(OPEN_HERE, names.resolve) as http:
@@ -182,7 +182,7 @@ async def test_a_name_that_leads_nowhere_or_to_nobody_is_a_connection_error() ->
             await http.get(f"http://api.example:{gone.port}/")
 
 
-async def test_a_name_server_that_never_answers_costs_no_more_than_the_time_to_connect() -> None:
+async def test_a_silent_name_server_costs_no_more_than_the_connect_timeout() -> None:
     async def silent(_host: str) -> Sequence[str]:
         await asyncio.Event().wait()
         return []
@@ -192,7 +192,7 @@ async def test_a_name_server_that_never_answers_costs_no_more_than_the_time_to_c
             await http.get("http://api.example/")
 
 
-async def test_a_call_can_be_left_while_the_name_is_looked_up() -> None:
+async def test_a_request_can_be_cancelled_during_the_dns_query() -> None:
     asked, left = asyncio.Event(), asyncio.Event()
 
     async def silent(_host: str) -> Sequence[str]:

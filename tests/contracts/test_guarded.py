@@ -46,13 +46,13 @@ async def test_a_connection_is_guarded_until_an_admin_names_its_address(
     assert (vouched.before, vouched.after) == ({"is_guarded": True}, {"is_guarded": False})
 
 
-async def test_what_an_admin_adds_for_somebody_is_dialled_as_the_admin_said(
+async def test_an_address_that_an_admin_adds_for_another_owner_is_not_guarded(
     store: ConnectionStore,
 ) -> None:
     assert not (await added(store, owner="anna")).is_guarded
 
 
-async def test_of_connections_of_before_those_that_somebody_owns_are_guarded(
+async def test_old_connections_with_an_owner_are_guarded_after_the_migration(
     database: Database,
 ) -> None:
     store = SqlConnectionStore(database, VAULT)
@@ -94,14 +94,14 @@ def asking(names: NameServer, *allowed: str) -> AddressGuard:
 
 
 @pytest.mark.parametrize("host", ["rebind.example", "127.0.0.1", "2130706433", "[::ffff:7f00:1]"])
-async def test_a_reply_is_asked_of_nobody_whom_an_editor_leads_inside(host: str) -> None:
+async def test_an_editors_private_address_gets_no_request_for_a_reply(host: str) -> None:
     async with name_server(["127.0.0.1"]) as names, FaultyServer() as secret:
         with pytest.raises(ReplyFailedError):
             await answer(await kept(secret, host), asking(names))
     assert secret.connections == 0
 
 
-async def test_a_name_that_turns_inside_between_two_calls_is_dialled_no_more() -> None:
+async def test_a_name_that_becomes_private_between_two_requests_is_not_dialled_again() -> None:
     said = Script(words=["well"])
     async with name_server(["127.0.0.1"], ["127.0.0.2"]) as names, FaultyServer(said) as server:
         store = await kept(server, "rebind.example")
@@ -114,7 +114,7 @@ async def test_a_name_that_turns_inside_between_two_calls_is_dialled_no_more() -
     assert server.connections == connections
 
 
-async def test_what_a_provider_dials_past_any_guard_is_left_out_and_the_others_are_asked(
+async def test_a_provider_that_bypasses_the_guard_is_skipped_for_guarded_connections(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with FaultyServer(Script(words=["well"])) as server:

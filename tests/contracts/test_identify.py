@@ -48,7 +48,7 @@ async def asking_house(files: Files) -> AsyncIterator[House]:
 
 @pytest.mark.parametrize(("name", "pages"), SEEN)
 @pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/chat/completions"])
-async def test_a_server_is_told_from_its_address_alone(
+async def test_a_server_is_identified_by_its_address_alone(
     name: str, pages: Mapping[str, Any], end: str
 ) -> None:
     async with FaultyServer(pages=pages) as server:
@@ -68,7 +68,7 @@ async def test_a_server_is_told_from_its_address_alone(
         (listing(), None),
     ],
 )
-async def test_what_a_server_says_its_model_holds_is_kept(
+async def test_the_context_length_that_a_server_states_is_used(
     pages: Mapping[str, Any], tokens: int | None
 ) -> None:
     async with FaultyServer(pages=pages) as server:
@@ -78,7 +78,9 @@ async def test_what_a_server_says_its_model_holds_is_kept(
 
 
 @pytest.mark.parametrize("pages", [REFUSED, REFUSED | {"/readyz": "", "/health/liveliness": "ok"}])
-async def test_what_says_too_little_is_not_guessed(pages: Mapping[str, Any]) -> None:
+async def test_a_response_with_too_little_evidence_identifies_no_server(
+    pages: Mapping[str, Any],
+) -> None:
     async with FaultyServer(pages=pages) as server:
         assert await identify_server(server.base_url, within=5.0) is None
 
@@ -98,14 +100,14 @@ async def test_an_address_that_is_refused_is_not_asked() -> None:
         assert server.connections == 0
 
 
-async def test_nobody_at_an_address_is_nobody(unused_url: str) -> None:
+async def test_an_address_without_a_server_gives_none(unused_url: str) -> None:
     assert await identify_server(unused_url, within=5.0) is None
 
 
 # --- Adding
 
 
-async def test_a_new_connection_says_what_its_server_is(asking_house: House) -> None:
+async def test_a_new_connection_gets_the_server_that_was_identified(asking_house: House) -> None:
     async with FaultyServer(pages=listing(owned_by="vllm", max_model_len=4096)) as server:
         made = await asking_house.connection(base_url=server.base_url, model_name="", api_key=KEY)
     told = {name: made[name] for name in ("server", "model_name", "context_length")}
@@ -113,7 +115,7 @@ async def test_a_new_connection_says_what_its_server_is(asking_house: House) -> 
     assert made["base_url"] == server.base_url
 
 
-async def test_what_was_said_by_hand_stands(asking_house: House) -> None:
+async def test_values_set_by_hand_are_not_replaced(asking_house: House) -> None:
     async with FaultyServer(pages=listing(owned_by="vllm", max_model_len=4096)) as server:
         fields: dict[str, Any] = {"model_name": "mine", "context_length": 512}
         made = await asking_house.connection(base_url=server.base_url, server="tgi", **fields)
@@ -124,7 +126,7 @@ async def test_what_was_said_by_hand_stands(asking_house: House) -> None:
 
 
 @pytest.mark.parametrize("pages", [{}, REFUSED])
-async def test_a_server_that_is_not_recognised_is_added_all_the_same(
+async def test_an_unknown_server_can_still_be_added(
     asking_house: House, pages: Mapping[str, Any]
 ) -> None:
     async with FaultyServer(pages=pages) as server:
@@ -132,20 +134,20 @@ async def test_a_server_that_is_not_recognised_is_added_all_the_same(
     assert (made["server"], made["model_name"]) == ("", "m")
 
 
-async def test_a_server_that_is_down_is_added_all_the_same(
+async def test_a_server_that_is_down_can_still_be_added(
     asking_house: House, unused_url: str
 ) -> None:
     assert (await asking_house.connection(base_url=unused_url))["server"] == ""
 
 
-async def test_a_server_that_hangs_holds_nobody_up(files: Files) -> None:
+async def test_a_server_that_hangs_does_not_delay_adding(files: Files) -> None:
     options: dict[str, Any] = {"allowed_addresses": ("127.0.0.0/8",), "identify_within": 0.05}
     async with house_on(await files.new(), **options) as house, raw_server(hold=True) as address:
         made = await house.connection(base_url=address)
     assert made["server"] == ""
 
 
-async def test_nobody_has_an_address_asked_that_may_not_be_called(files: Files) -> None:
+async def test_a_forbidden_address_gets_no_request_when_it_is_added(files: Files) -> None:
     async with house_on(await files.new(), identify_within=5.0) as house, FaultyServer() as server:
         body = {"name": "inside", "base_url": server.base_url}
         problem(await house.call("editor", "POST", "/connections", body), 403)
@@ -179,7 +181,7 @@ async def test_a_right_guess_says_nothing_more(
     assert (said["ok"], said["server"], said["notice"]) == (True, name, "")
 
 
-async def test_a_server_that_refuses_the_question_still_says_what_it_is(
+async def test_a_server_that_refuses_the_list_of_models_is_still_identified(
     asking_house: House,
 ) -> None:
     script = Script(fault=Fault.STATUS, status=404)

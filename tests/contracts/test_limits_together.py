@@ -32,7 +32,7 @@ def counters(database: Database) -> SqlCounters:
     return SqlCounters(database)
 
 
-async def test_what_several_count_adds_up(server: Server) -> None:
+async def test_counts_of_several_processes_add_up(server: Server) -> None:
     url = await server.new()
     async with opened(url) as one, opened(url) as other:
         counted = {name: {SLOT_NOW: Amount(1, 10), MONTH: Amount(1, 10, 0.25)} for name in "ab"}
@@ -48,7 +48,7 @@ async def test_what_several_count_adds_up(server: Server) -> None:
     }
 
 
-async def test_each_hears_of_those_it_asks_for_and_of_its_own_at_once(
+async def test_an_exchange_returns_only_the_requested_counts_with_its_own_included(
     counters: SqlCounters,
 ) -> None:
     await counters.exchange({"a": {SLOT_NOW: Amount(1)}, "b": {SLOT_NOW: Amount(1)}}, "", NOW)
@@ -56,7 +56,7 @@ async def test_each_hears_of_those_it_asks_for_and_of_its_own_at_once(
     assert known == {"a": {SLOT_NOW: Amount(3)}}
 
 
-async def test_only_what_still_counts_is_told(counters: SqlCounters) -> None:
+async def test_only_counts_of_current_periods_are_returned(counters: SqlCounters) -> None:
     long_ago, last = NOW - MINUTE - SLOT, slot_of(NOW - MINUTE)
     before = month_of(MONTH.begins - 1.0)
     counted = {period: Amount(1) for period in (slot_of(long_ago), last, before, MONTH)}
@@ -64,7 +64,7 @@ async def test_only_what_still_counts_is_told(counters: SqlCounters) -> None:
     assert set(known["a"]) == {last, MONTH}
 
 
-async def test_old_slots_are_cleared_away_and_months_stay(
+async def test_old_slots_are_removed_and_months_stay(
     counters: SqlCounters, database: Database
 ) -> None:
     before = month_of(MONTH.begins - 1.0)
@@ -109,7 +109,7 @@ async def stores(server: Server) -> AsyncIterator[list[SqlConnectionStore]]:
         ({"monthly_budget": 25e-6, "price_out": 1.0}, "at its monthly budget of 2.5e-05"),
     ],
 )
-async def test_what_one_router_has_used_up_the_next_does_not_ask_for(
+async def test_a_limit_used_up_by_one_router_holds_for_the_next(
     stores: list[SqlConnectionStore], limits: dict[str, Any], reason: str
 ) -> None:
     ten_words = Script(words=["word "] * 10)

@@ -38,7 +38,7 @@ def tables(connection: Connection) -> set[str]:
     return set(inspect(connection).get_table_names())
 
 
-async def test_migrations_make_what_the_tables_say(database: Database) -> None:
+async def test_migrations_make_the_defined_tables(database: Database) -> None:
     async with database.reading() as db:
         assert await db.run_sync(differences) == []
         assert await db.run_sync(tables) == {*metadata.tables, "alembic_version"}
@@ -52,7 +52,7 @@ async def test_migrating_again_changes_nothing(database: Database) -> None:
         assert {*(await db.execute(text("SELECT value FROM store_counters"))).scalars()} == {7}
 
 
-async def test_a_migration_that_is_cut_short_leaves_nothing_and_is_then_done(
+async def test_an_interrupted_migration_leaves_nothing_and_can_be_repeated(
     server: Server,
 ) -> None:
     async with opened(await server.new(migrated=False)) as database:
@@ -69,7 +69,7 @@ async def test_a_migration_that_is_cut_short_leaves_nothing_and_is_then_done(
             assert await db.run_sync(differences) == []
 
 
-async def test_a_migration_whose_process_is_killed_leaves_nothing_and_is_then_done(
+async def test_a_killed_migration_leaves_nothing_and_can_be_repeated(
     server: Server,
 ) -> None:
     url = await server.new(migrated=False)
@@ -134,7 +134,7 @@ async def same(url: str) -> None:
             assert await db.run_sync(differences) == []
 
 
-async def test_prices_of_before_mean_what_they_did(database: Database) -> None:
+async def test_old_prices_have_the_same_meaning_after_the_migration(database: Database) -> None:
     """0 and 0 stood for "by the list"; and rows that refer to a connection stay."""
     async with open_store(str(database.url.render_as_string(hide_password=False)), VAULT) as store:
         for name, prices in {"listed": (None, None), "own": (0.5, 0.0), "both": (1, 2)}.items():

@@ -51,7 +51,7 @@ async def brought_up_to_date(
             yield db
 
 
-async def test_checks_of_before_were_made_by_a_probe(server: Server) -> None:
+async def test_old_checks_count_as_probes(server: Server) -> None:
     async with brought_up_to_date(server, "0001", CONNECTION, CHECK) as db:
         rows = await db.execute(text("SELECT kind, outcome FROM llm_connection_health_checks"))
         assert [tuple(row) for row in rows] == [("probe", "ok")]
@@ -67,7 +67,7 @@ TIMED = """INSERT INTO llm_connection_times_daily
     VALUES ('2026-05-04 00:00:00', 'a', 'day', 'mcp', 'ttft', 12, 7)"""
 
 
-async def test_what_was_summed_up_is_the_same_in_another_order(server: Server) -> None:
+async def test_summaries_are_unchanged_in_their_new_order(server: Server) -> None:
     async with brought_up_to_date(server, "0004", SUMMED, TIMED) as db:
         (summed,) = (await db.execute(usage_hourly.select())).mappings()
         (timed,) = (await db.execute(times_daily.select())).mappings()

@@ -67,7 +67,7 @@ async def test_all_that_is_sent_arrives_in_pieces_no_larger_than_asked(
         assert read == LOTS
 
 
-async def test_a_sender_that_is_not_read_is_paused() -> None:
+async def test_a_fast_sender_is_paused_until_it_is_read() -> None:
     async with served(send_lots) as stream:
         wire = stream._wire  # type: ignore[attr-defined]  # what the test is about
         while not wire._is_paused:  # nobody tells of it
@@ -139,7 +139,7 @@ async def test_a_connection_that_is_reset_is_a_read_error() -> None:
             await stream.write(b"?")
 
 
-async def test_waits_have_the_limits_that_they_are_given() -> None:
+async def test_reads_and_writes_obey_their_timeouts() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
@@ -150,7 +150,7 @@ async def test_waits_have_the_limits_that_they_are_given() -> None:
             await stream.write(64 * LOTS, timeout=0.001)
 
 
-async def test_nobody_there_is_a_connect_error() -> None:
+async def test_a_closed_port_is_a_connect_error() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         with pytest.raises(httpcore2.ConnectError):
@@ -192,7 +192,7 @@ async def test_dialling_can_be_cancelled_at_any_moment_and_leaves_no_socket(host
     gc.collect()  # a socket that was left open warns now, and a warning fails the test
 
 
-async def test_tls_that_is_never_agreed_on_ends_in_time(tmp_path: Path) -> None:
+async def test_a_tls_handshake_without_a_response_times_out(tmp_path: Path) -> None:
     async def no_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
@@ -224,7 +224,7 @@ async def test_an_idle_connection_that_the_server_has_closed_is_not_used_again()
             await closed.wait()
 
 
-async def test_behind_a_proxy_the_proxy_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_receives_the_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = asyncio.Queue[bytes]()
 
     async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

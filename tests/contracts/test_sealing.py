@@ -45,7 +45,7 @@ def test_the_sealed_columns_are_found_by_their_name() -> None:
     assert seal_binding(webhooks, "7", "secret_sealed") == "webhooks:7:secret"
 
 
-async def test_a_rotation_cut_short_is_finished_later(database: Database) -> None:
+async def test_an_interrupted_rotation_can_be_finished_later(database: Database) -> None:
     old, both, new = (SqlConnectionStore(database, vault) for vault in (OLD, BOTH, NEW))
     for name in "abc":
         await added(old, name=name, id=name, api_key=f"{KEY}{name}", headers=HEADERS)
@@ -64,7 +64,7 @@ async def test_a_rotation_cut_short_is_finished_later(database: Database) -> Non
     assert (entry.action, entry.after) == ("reseal", {"rows": 3, "broken": 0})
 
 
-async def test_what_a_webhook_signs_with_is_resealed_as_well(database: Database) -> None:
+async def test_webhook_secrets_are_resealed_as_well(database: Database) -> None:
     await add_webhook(database, OLD)
     assert await reseal(database, BOTH, SYSTEM, NOW) == ResealResult(1)
     async with database.reading() as db:
@@ -73,7 +73,7 @@ async def test_what_a_webhook_signs_with_is_resealed_as_well(database: Database)
     assert opened == "whsec-0123456789"
 
 
-async def test_one_that_cannot_be_opened_is_named_and_does_not_hold_up_the_rest(
+async def test_a_value_that_cannot_be_opened_is_named_and_stops_no_other(
     database: Database,
 ) -> None:
     store = SqlConnectionStore(database, OLD)
@@ -92,7 +92,7 @@ async def test_one_that_cannot_be_opened_is_named_and_does_not_hold_up_the_rest(
         await new.get(SYSTEM, "b", secrets=True)
 
 
-async def test_it_is_known_whether_anything_is_sealed(database: Database) -> None:
+async def test_holds_secrets_tells_whether_any_value_is_sealed(database: Database) -> None:
     await added(SqlConnectionStore(database, OLD), name="plain")
     assert not await holds_secrets(database)
     await add_webhook(database, OLD)

@@ -17,7 +17,7 @@ from tests.contracts.stores import ANNA, BEN, HEADERS, KEY, added, connection, t
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
-async def test_what_is_added_is_kept_with_an_id_a_version_and_its_times(
+async def test_an_added_connection_has_an_id_a_version_and_its_times(
     store: ConnectionStore,
 ) -> None:
     before = utc_now()
@@ -74,7 +74,7 @@ ODD = connection(
 )
 
 
-async def test_every_field_comes_back_as_it_went_in(store: ConnectionStore) -> None:
+async def test_every_field_is_stored_unchanged(store: ConnectionStore) -> None:
     (kept,) = await store.add(SYSTEM, [ODD])
     again = await store.get(SYSTEM, ODD.id, secrets=True)
     given = {name: getattr(ODD, name) for name in Connection.__slots__}
@@ -85,7 +85,7 @@ async def test_every_field_comes_back_as_it_went_in(store: ConnectionStore) -> N
     assert again.without_secrets() == kept
 
 
-async def test_secrets_go_in_and_only_come_out_for_use(store: ConnectionStore) -> None:
+async def test_secrets_are_only_returned_for_use(store: ConnectionStore) -> None:
     kept = await added(store, api_key=KEY, headers=HEADERS)
     changed = await store.change(SYSTEM, kept.id, {"priority": 1})
     (found,) = (await store.find(SYSTEM, Query())).items
@@ -100,7 +100,7 @@ async def test_secrets_go_in_and_only_come_out_for_use(store: ConnectionStore) -
 @pytest.mark.parametrize(
     ("key", "last4"), [(None, None), ("", ""), ("short-key", ""), (KEY, "wxyz")]
 )
-async def test_of_a_short_key_nothing_is_shown(
+async def test_no_character_of_a_short_key_is_shown(
     store: ConnectionStore, key: str | None, last4: str | None
 ) -> None:
     assert (await added(store, api_key=key)).api_key_last4 == last4
@@ -109,7 +109,7 @@ async def test_of_a_short_key_nothing_is_shown(
 @pytest.mark.parametrize(
     ("second", "field"), [({"id": "1"}, "id"), ({"id": "2", "name": "a"}, "name")]
 )
-async def test_of_several_none_is_added_if_one_cannot_be(
+async def test_none_of_several_is_added_if_one_cannot_be(
     store: ConnectionStore, second: dict[str, Any], field: str
 ) -> None:
     first = connection("a", id="1")
@@ -121,7 +121,7 @@ async def test_of_several_none_is_added_if_one_cannot_be(
     assert await store.revision() == 0
 
 
-async def test_a_name_is_taken_for_its_owner_alone(store: ConnectionStore) -> None:
+async def test_a_name_is_unique_per_owner(store: ConnectionStore) -> None:
     await added(store, ANNA)
     await added(store, BEN)
     other = await added(store, ANNA, "b")
@@ -132,7 +132,7 @@ async def test_a_name_is_taken_for_its_owner_alone(store: ConnectionStore) -> No
     assert (await store.change(ANNA, other.id, {"name": "A"})).name == "A"
 
 
-async def test_nothing_added_changes_nothing(store: ConnectionStore) -> None:
+async def test_adding_nothing_changes_nothing(store: ConnectionStore) -> None:
     assert await store.add(SYSTEM, []) == ()
     assert await store.revision() == 0
 
@@ -187,7 +187,7 @@ async def four(store: ConnectionStore) -> ConnectionStore:
     return store
 
 
-async def test_connections_are_found_by_what_is_asked(four: ConnectionStore) -> None:
+async def test_connections_are_found_by_each_filter(four: ConnectionStore) -> None:
     for asked, (query, names) in FOUND.items():
         page = await four.find(SYSTEM, query)
         assert "".join(c.name for c in page.items) == names, asked
@@ -195,12 +195,12 @@ async def test_connections_are_found_by_what_is_asked(four: ConnectionStore) -> 
             assert page.total == len(names), asked
 
 
-async def test_a_page_tells_how_many_there_are_in_all(four: ConnectionStore) -> None:
+async def test_a_page_counts_all_matches(four: ConnectionStore) -> None:
     page = await four.find(SYSTEM, Query(limit=1, offset=2))
     assert (len(page.items), page.total) == (1, 4)
 
 
-async def test_names_are_ordered_alike_everywhere(store: ConnectionStore) -> None:
+async def test_names_have_the_same_order_in_every_store(store: ConnectionStore) -> None:
     for name in ("b", "a", "B", "Ä", "_", "a b"):
         await added(store, name=name, id=f"id-{name.encode().hex()}")
     page = await store.find(SYSTEM, Query(sort="name"))
@@ -210,7 +210,9 @@ async def test_names_are_ordered_alike_everywhere(store: ConnectionStore) -> Non
 # ── Changing ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_change_makes_the_next_version_of_what_it_names(store: ConnectionStore) -> None:
+async def test_a_change_makes_the_next_version_with_the_fields_it_names(
+    store: ConnectionStore,
+) -> None:
     kept = await added(store, api_key=KEY)
     changed = await store.change(SYSTEM, kept.id, {"priority": 5, "tags": ("z",)}, version=1)
     assert (changed.priority, changed.tags, changed.version) == (5, ("z",), 2)
@@ -219,7 +221,7 @@ async def test_a_change_makes_the_next_version_of_what_it_names(store: Connectio
     assert (await store.get(SYSTEM, kept.id, secrets=True)).api_key == KEY
 
 
-async def test_a_stale_change_is_refused_and_says_which_version_there_is(
+async def test_a_stale_change_is_refused_with_the_current_version(
     store: ConnectionStore,
 ) -> None:
     kept = await added(store)
@@ -234,7 +236,7 @@ async def test_a_stale_change_is_refused_and_says_which_version_there_is(
     assert (await store.get(SYSTEM, kept.id)).priority == 1
 
 
-async def test_a_change_to_what_is_there_already_is_none(store: ConnectionStore) -> None:
+async def test_a_change_to_the_same_values_makes_no_version(store: ConnectionStore) -> None:
     kept = await added(store, priority=1)
     revision = await store.revision()
     assert await store.change(SYSTEM, kept.id, {"priority": 1}) == kept
@@ -254,7 +256,7 @@ async def test_a_change_to_what_is_there_already_is_none(store: ConnectionStore)
         ({"base_url": "ftp://x"}, "base_url must look like"),
     ],
 )
-async def test_a_change_that_cannot_be_made_leaves_all_as_it_was(
+async def test_an_invalid_change_changes_nothing(
     store: ConnectionStore, changes: dict[str, Any], said: str
 ) -> None:
     kept = await added(store)
@@ -264,7 +266,7 @@ async def test_a_change_that_cannot_be_made_leaves_all_as_it_was(
     assert len(await store.audit(SYSTEM)) == 1
 
 
-async def test_secrets_are_replaced_and_taken_away(store: ConnectionStore) -> None:
+async def test_secrets_are_replaced_and_removed(store: ConnectionStore) -> None:
     kept = await added(store, api_key=KEY, headers=HEADERS)
     changed = await store.change(SYSTEM, kept.id, {"api_key": "sk-abcdefghijkl-new1"})
     assert changed.api_key_last4 == "new1"
@@ -276,7 +278,7 @@ async def test_secrets_are_replaced_and_taken_away(store: ConnectionStore) -> No
     assert (opened.api_key, opened.headers) == (None, {})
 
 
-async def test_what_is_removed_is_gone_and_its_name_free(store: ConnectionStore) -> None:
+async def test_a_removed_connection_is_gone_and_its_name_free(store: ConnectionStore) -> None:
     kept = await added(store)
     await store.remove(SYSTEM, kept.id, version=1)
     for attempt in (
@@ -291,7 +293,7 @@ async def test_what_is_removed_is_gone_and_its_name_free(store: ConnectionStore)
     await added(store, id=kept.id)
 
 
-async def test_a_status_is_no_edit_but_others_hear_of_it(store: ConnectionStore) -> None:
+async def test_a_new_status_raises_the_revision_but_not_the_version(store: ConnectionStore) -> None:
     kept = await added(store)
     revision = await store.revision()
     await tried(store, kept.id, "overloaded", "refused\n\x00 " + "x" * 1000)
@@ -303,7 +305,7 @@ async def test_a_status_is_no_edit_but_others_hear_of_it(store: ConnectionStore)
     assert (await store.change(SYSTEM, kept.id, {"priority": 1}, version=1)).status == "error"
 
 
-async def test_a_status_that_was_known_wakes_nobody(store: ConnectionStore) -> None:
+async def test_an_unchanged_status_raises_no_revision(store: ConnectionStore) -> None:
     kept = await added(store)
     await tried(store, kept.id, "overloaded", "refused")
     revision = await store.revision()
@@ -312,7 +314,9 @@ async def test_a_status_that_was_known_wakes_nobody(store: ConnectionStore) -> N
     assert len(await store.audit(SYSTEM)) == 2
 
 
-async def test_the_last_use_only_moves_forward_and_wakes_nobody(store: ConnectionStore) -> None:
+async def test_the_last_use_only_moves_forward_and_raises_no_revision(
+    store: ConnectionStore,
+) -> None:
     kept, other = await added(store), await added(store, name="b")
     revision = await store.revision()
     later = NOON.astimezone(timezone(timedelta(hours=5))) + timedelta(seconds=1.5)
@@ -368,7 +372,7 @@ async def test_a_cancelled_change_is_done_or_not_done(store: ConnectionStore) ->
     assert (await store.change(SYSTEM, kept.id, {"priority": 99})).version == found.version + 1
 
 
-async def test_changes_are_heard_of(store: ConnectionStore) -> None:
+async def test_changes_yields_the_revision_of_each_change(store: ConnectionStore) -> None:
     await added(store)
     async with aclosing(store.changes()) as changes, asyncio.timeout(20):
         assert await anext(changes) == await store.revision()

@@ -40,7 +40,7 @@ async def many(store: ConnectionStore) -> ConnectionStore:
     return store
 
 
-async def test_every_store_shows_each_actor_what_it_sees(many: ConnectionStore) -> None:
+async def test_every_store_shows_each_actor_its_visible_connections(many: ConnectionStore) -> None:
     everything = (await many.find(SYSTEM, Query(limit=None))).items
     assert len(everything) == len(MANY)
     for actor in EVERYBODY:
@@ -50,7 +50,7 @@ async def test_every_store_shows_each_actor_what_it_sees(many: ConnectionStore) 
         assert page.total == len(seen)
 
 
-async def test_what_is_not_seen_is_not_found_whatever_is_asked(many: ConnectionStore) -> None:
+async def test_an_invisible_connection_is_not_found_by_any_method(many: ConnectionStore) -> None:
     everything = (await many.find(SYSTEM, Query(limit=None))).items
     hidden = next(c for c in everything if not can_see(CLEO, c))
     for attempt in (
@@ -79,7 +79,7 @@ ATTEMPTS: dict[Action, Any] = {
 
 
 @pytest.mark.parametrize("action", ATTEMPTS)
-async def test_every_store_lets_each_actor_do_what_it_may(
+async def test_every_store_enforces_the_permissions_of_each_actor(
     store: ConnectionStore, action: Action
 ) -> None:
     for number, actor in enumerate(EVERYBODY):
@@ -99,7 +99,7 @@ async def test_only_editors_and_admins_add(store: ConnectionStore, actor: Actor)
         await added(store, actor)
 
 
-async def test_what_is_added_belongs_to_whoever_adds_it(store: ConnectionStore) -> None:
+async def test_the_actor_who_adds_a_connection_owns_it(store: ConnectionStore) -> None:
     assert (await added(store, ANNA, owner="ben")).owner == "anna"
     assert (await added(store, SYSTEM, owner="ben")).owner == "ben"
     with pytest.raises(ForbiddenError, match="another team"):
@@ -108,7 +108,9 @@ async def test_what_is_added_belongs_to_whoever_adds_it(store: ConnectionStore) 
         await added(store, Actor("nobody", "editor"))
 
 
-async def test_a_team_is_given_by_its_own(store: ConnectionStore) -> None:
+async def test_an_owner_may_share_a_connection_only_with_its_own_team(
+    store: ConnectionStore,
+) -> None:
     kept = await added(store, ANNA)
     assert (await store.change(ANNA, kept.id, {"team": "red"})).team == "red"
     with pytest.raises(ForbiddenError):
@@ -118,7 +120,7 @@ async def test_a_team_is_given_by_its_own(store: ConnectionStore) -> None:
 @pytest.mark.parametrize(
     "moved", [{"base_url": "http://mine/v1"}, {"base_url": ""}, {"provider": "livekit_plugin"}]
 )
-async def test_a_key_does_not_follow_to_another_server(
+async def test_a_key_is_not_carried_over_to_another_server(
     store: ConnectionStore, moved: dict[str, Any]
 ) -> None:
     fields: dict[str, Any] = {
@@ -137,7 +139,9 @@ async def test_a_key_does_not_follow_to_another_server(
     assert (opened.api_key, opened.headers) == ("sk-ben", {})
 
 
-async def test_a_key_follows_on_the_same_server_and_for_an_admin(store: ConnectionStore) -> None:
+async def test_a_key_is_carried_over_on_the_same_server_and_for_an_admin(
+    store: ConnectionStore,
+) -> None:
     kept = await added(store, ANNA, api_key=KEY)
     await store.change(ANNA, kept.id, {"base_url": "http://host:8000/other"})
     await store.change(SYSTEM, kept.id, {"base_url": "http://new-host/v1"})
@@ -174,7 +178,7 @@ async def test_every_change_is_audited_without_a_secret(store: ConnectionStore) 
     assert not any(secret in written for secret in (KEY, HEADERS["X-Secret"], "wxyz"))
 
 
-async def test_the_audit_log_is_for_those_who_administer(store: ConnectionStore) -> None:
+async def test_only_administrators_read_the_audit_log(store: ConnectionStore) -> None:
     one = await added(store, ANNA)
     other = await added(store, ANNA, "b")
     (entry,) = await store.audit(SYSTEM, target=one.id)

@@ -14,7 +14,7 @@ from llm_router.errors import (
 from tests.contracts.stores import ANNA, KEY, added, connection
 
 
-async def test_several_things_are_done_in_their_order(store: ConnectionStore) -> None:
+async def test_steps_are_applied_in_order(store: ConnectionStore) -> None:
     gone, kept = await added(store, name="a"), await added(store, name="b", api_key=KEY)
     revision = await store.revision()
     steps: list[Step] = [
@@ -33,9 +33,7 @@ async def test_several_things_are_done_in_their_order(store: ConnectionStore) ->
 
 
 @pytest.mark.parametrize("last", ["stale", "taken", "absent", "forbidden"])
-async def test_of_several_things_none_is_done_if_one_cannot_be(
-    store: ConnectionStore, last: str
-) -> None:
+async def test_no_step_is_applied_if_one_fails(store: ConnectionStore, last: str) -> None:
     mine = await added(store, ANNA, "mine")
     theirs = await added(store, SYSTEM, "theirs", visibility="everyone")
     revision, entries = await store.revision(), await store.audit(SYSTEM)

@@ -37,7 +37,7 @@ def series(begin: datetime, outcomes: Sequence[str]) -> list[Check]:
     ]
 
 
-async def test_checks_are_kept_and_shown_a_page_at_a_time_the_newest_first(
+async def test_checks_are_listed_in_pages_newest_first(
     store: ConnectionStore,
 ) -> None:
     kept, other = await added(store), await added(store, name="b")
@@ -54,7 +54,7 @@ async def test_checks_are_kept_and_shown_a_page_at_a_time_the_newest_first(
     assert (await store.checks(SYSTEM, again.id)).total == 0
 
 
-async def test_checks_that_are_too_old_or_too_many_go(store: ConnectionStore) -> None:
+async def test_checks_that_are_too_old_or_too_many_are_removed(store: ConnectionStore) -> None:
     kept = await added(store)
     options = HealthOptions(retention=timedelta(minutes=30), max_stored=20)
     checks = series(since(kept), [OK] * 50)
@@ -66,7 +66,7 @@ async def test_checks_that_are_too_old_or_too_many_go(store: ConnectionStore) ->
     assert (await store.checks(SYSTEM, kept.id, limit=99)).items == (late, *checks[:-7:-1])
 
 
-async def test_what_is_noted_is_judged_alike_in_every_store(store: ConnectionStore) -> None:
+async def test_checks_give_the_same_status_in_every_store(store: ConnectionStore) -> None:
     random = Random(11)
     outcomes = [random.choice(OUTCOMES) for _ in range(10) for _ in range(6)]
     found: list[list[tuple[str, str, int]]] = []
@@ -82,7 +82,7 @@ async def test_what_is_noted_is_judged_alike_in_every_store(store: ConnectionSto
     assert len({status for status, *_ in found[0]}) > 1
 
 
-async def test_an_edit_of_what_is_asked_begins_anew(store: ConnectionStore) -> None:
+async def test_an_edit_of_the_target_resets_the_status(store: ConnectionStore) -> None:
     kept = await added(store, api_key="sk-0123456789-wxyz")
     for check in series(since(kept), ["rejected key"] * 3):
         broken = await store.record_check(SYSTEM, kept.id, check, OPTIONS)
@@ -96,7 +96,7 @@ async def test_an_edit_of_what_is_asked_begins_anew(store: ConnectionStore) -> N
     assert (well.status, well.version) == ("active", mended.version)
 
 
-async def test_switching_off_and_on_is_a_status_of_its_own(store: ConnectionStore) -> None:
+async def test_deactivating_and_activating_set_the_status(store: ConnectionStore) -> None:
     kept = await added(store, ANNA)
     off = await store.change(ANNA, kept.id, {"is_active": False})
     assert (off.status, off.status_reason) == ("deactivated", "by anna")
@@ -114,7 +114,7 @@ async def broken_for_a_day(store: ConnectionStore, kept: Connection) -> Connecti
     return after
 
 
-async def test_what_stays_broken_is_switched_off_by_the_system_but_never_the_last(
+async def test_a_lasting_failure_deactivates_a_connection_but_never_the_last(
     store: ConnectionStore,
 ) -> None:
     kept = await added(store, ANNA)
@@ -139,7 +139,7 @@ async def test_what_stays_broken_is_switched_off_by_the_system_but_never_the_las
     assert (on.is_active, on.status) == (True, "untested")
 
 
-async def test_every_way_to_fail_can_be_kept(store: ConnectionStore) -> None:
+async def test_every_failure_class_can_be_stored(store: ConnectionStore) -> None:
     kept = await added(store)
     for number, outcome in enumerate(FailureClass):
         at = since(kept) + number * MINUTE

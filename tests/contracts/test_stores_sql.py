@@ -66,7 +66,7 @@ async def test_no_file_holds_a_secret_that_can_be_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", ["another row's", "another column's", "changed", "unknown key"])
-async def test_a_secret_that_was_tampered_with_is_refused_and_the_rest_goes_on(
+async def test_a_tampered_secret_is_refused_and_hides_no_other(
     sql: SqlConnectionStore, spoil: str
 ) -> None:
     one = await added(sql, name="a", api_key=KEY, headers=HEADERS)
@@ -93,7 +93,7 @@ async def test_a_secret_that_was_tampered_with_is_refused_and_the_rest_goes_on(
     assert (await sql.get(SYSTEM, one.id, secrets=True)).api_key == KEY
 
 
-async def test_a_row_written_over_by_hand_does_not_hide_the_rest(sql: SqlConnectionStore) -> None:
+async def test_an_invalid_row_does_not_hide_the_others(sql: SqlConnectionStore) -> None:
     one, _ = await added(sql, name="a"), await added(sql, name="b")
     async with sql.database.writing() as db:
         by_id = update(connections).where(connections.c.id == one.id)
@@ -136,7 +136,7 @@ async def test_fifty_tasks_in_four_processes_edit_the_same_rows_and_no_update_is
     print(f"refused as stale and tried again: {sum(int(out) for out, _ in said)}")
 
 
-async def test_what_was_acknowledged_is_there_after_a_kill(server: Server) -> None:
+async def test_acknowledged_changes_survive_a_kill(server: Server) -> None:
     url = await server.new()
     writer = await start("add", url)
     assert writer.stdin is not None
@@ -154,7 +154,7 @@ async def test_what_was_acknowledged_is_there_after_a_kill(server: Server) -> No
         await added(store, name="after it")
 
 
-async def test_processes_may_start_at_once_on_an_empty_database(server: Server) -> None:
+async def test_processes_may_start_at_the_same_time_on_an_empty_database(server: Server) -> None:
     url = await server.new(migrated=False)
     starting = await asyncio.gather(*(start("migrate", url) for _ in range(3)))
     await asyncio.gather(*(process.communicate(b"go\n") for process in starting))
@@ -166,7 +166,7 @@ async def test_processes_may_start_at_once_on_an_empty_database(server: Server) 
 # ── Hearing of changes ───────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_change_elsewhere_is_heard_of(server: Server) -> None:
+async def test_a_change_by_another_process_is_noticed(server: Server) -> None:
     url = await server.new()
     async with (
         open_store(url, VAULT) as mine,
@@ -180,7 +180,7 @@ async def test_a_change_elsewhere_is_heard_of(server: Server) -> None:
             pass
 
 
-async def test_a_listener_that_was_cut_off_listens_again(postgres: Postgres) -> None:
+async def test_a_disconnected_listener_reconnects(postgres: Postgres) -> None:
     async with (
         open_store(await postgres.new(), VAULT) as store,
         aclosing(store.changes()) as changes,
@@ -192,7 +192,7 @@ async def test_a_listener_that_was_cut_off_listens_again(postgres: Postgres) -> 
         assert await anext(changes) == 1
 
 
-async def test_whoever_stops_listening_leaves_no_connection_behind(postgres: Postgres) -> None:
+async def test_a_closed_listener_leaves_no_connection_open(postgres: Postgres) -> None:
     async with open_store(await postgres.new(), VAULT) as store:
         waiting = asyncio.ensure_future(anext(changes := store.changes()))
         await waiting

@@ -114,7 +114,7 @@ def test_a_span_is_of_whole_hours_or_days(
 @pytest.mark.parametrize(
     "asked", [{"connection_id": "2"}, {"pool": "night"}, {"integration": "mcp", "pool": "night"}]
 )
-async def test_figures_are_of_those_asked_for(database: Database, asked: dict[str, str]) -> None:
+async def test_figures_are_filtered(database: Database, asked: dict[str, str]) -> None:
     some = attempts()
     analytics = await written(database, some)
     await roll_up(database, 200)
@@ -126,7 +126,7 @@ async def test_figures_are_of_those_asked_for(database: Database, asked: dict[st
     assert plain(await analytics.figures(SYSTEM, replace(ALL, **asked))) == right  # type: ignore[arg-type]  # fields by name
 
 
-async def test_of_no_attempts_all_figures_are_nothing(database: Database) -> None:
+async def test_figures_of_no_attempts_are_zero(database: Database) -> None:
     assert await Analytics(database).figures(SYSTEM, ALL) == {(): Figures()}
     assert await Analytics(database).figures(SYSTEM, ALL, ["pool"]) == {}
 
@@ -141,7 +141,7 @@ async def test_quantiles_are_within_a_twentieth(database: Database) -> None:
         assert found.ttfc[name] == pytest.approx(2 * right, rel=0.051)
 
 
-async def test_a_day_is_one_of_utc_whoever_asks(database: Database) -> None:
+async def test_a_day_begins_in_utc_whatever_the_zone_of_the_span(database: Database) -> None:
     late = datetime(2026, 11, 3, 1, 30, tzinfo=timezone(timedelta(hours=2)))
     analytics = await written(database, [attempt(at=late)])
     there = Span(since=late - HOUR, until=late + HOUR, by="day")
@@ -150,7 +150,7 @@ async def test_a_day_is_one_of_utc_whoever_asks(database: Database) -> None:
         await summed_up(database)
 
 
-def test_what_cannot_be_answered_is_refused() -> None:
+def test_an_invalid_span_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="at most two days"):
         replace(ALL, by="hour")
     with pytest.raises(ConfigurationError, match="before until"):
@@ -162,7 +162,7 @@ def test_what_cannot_be_answered_is_refused() -> None:
 # ── Who sees what ────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_only_what_is_seen_is_counted(database: Database) -> None:
+async def test_only_visible_connections_are_counted(database: Database) -> None:
     store = SqlConnectionStore(database, VAULT)
     private = await added(store, ANNA, "private")
     shared = await added(store, ANNA, "shared", team="red", visibility="team")
@@ -183,7 +183,7 @@ async def test_only_what_is_seen_is_counted(database: Database) -> None:
         await summed_up(database, 3)
 
 
-async def test_names_are_those_of_today_and_the_last_of_what_was_removed(
+async def test_names_are_current_or_the_last_before_removal(
     database: Database,
 ) -> None:
     kept = await added(SqlConnectionStore(database, VAULT), name="today")
@@ -196,7 +196,7 @@ async def test_names_are_those_of_today_and_the_last_of_what_was_removed(
 # ── Money, and single attempts ───────────────────────────────────────────────────────────────────
 
 
-async def test_what_a_month_has_cost(database: Database) -> None:
+async def test_the_cost_of_this_month(database: Database) -> None:
     some = [
         attempt(at=MONDAY, cost=0.5),
         attempt(at=MONDAY + 5 * HOUR, cost=0.25, reply_id="2"),
@@ -220,7 +220,7 @@ async def test_the_latest_attempts_come_as_they_were_written(database: Database)
     assert await analytics.latest("1", 7) == tuple(reversed(right[-7:]))
 
 
-async def test_a_batch_that_may_be_there_already_is_not_written_twice(database: Database) -> None:
+async def test_a_repeated_batch_is_not_written_twice(database: Database) -> None:
     log, batch = UsageLog(database), attempts(3)
     await log.append(batch)
     await log.append(batch, again=True)
@@ -229,7 +229,7 @@ async def test_a_batch_that_may_be_there_already_is_not_written_twice(database: 
     assert await rows(database) == 4
 
 
-async def test_a_connection_tells_when_it_was_last_used(database: Database) -> None:
+async def test_a_connection_has_the_time_of_its_last_use(database: Database) -> None:
     store = SqlConnectionStore(database, VAULT)
     used, unused = await added(store), await added(store, name="b")
     log, noon = UsageLog(database), MONDAY + 12 * HOUR
@@ -243,7 +243,7 @@ async def test_a_connection_tells_when_it_was_last_used(database: Database) -> N
 # ── Summing up and pruning ───────────────────────────────────────────────────────────────────────
 
 
-async def test_attempts_that_come_late_are_counted(database: Database) -> None:
+async def test_late_attempts_are_counted(database: Database) -> None:
     analytics = await written(database, [attempt(at=MONDAY + 8 * 24 * HOUR)])
     await summed_up(database)
     await UsageLog(database).append([attempt(reply_id="late")])
@@ -267,7 +267,7 @@ async def test_many_may_sum_up_while_others_write_and_each_attempt_counts_once(
         assert plain(found) == {(): counted(some)}
 
 
-async def test_an_attempt_that_is_kept_after_a_later_one_is_not_passed_over(
+async def test_an_attempt_committed_after_a_later_one_is_not_skipped(
     postgres: Postgres,
 ) -> None:
     url = await postgres.new()
@@ -285,7 +285,7 @@ async def test_an_attempt_that_is_kept_after_a_later_one_is_not_passed_over(
         assert (await Analytics(yours).figures(SYSTEM, ALL))[()].attempts == 2
 
 
-async def test_what_is_pruned_stays_in_the_figures(database: Database) -> None:
+async def test_pruned_attempts_stay_in_the_figures(database: Database) -> None:
     some = attempts()
     analytics = await written(database, some)
     before = await analytics.figures(SYSTEM, ALL)
@@ -308,7 +308,7 @@ async def test_attempts_after_all_was_pruned_are_counted_too(database: Database)
     assert (await analytics.figures(SYSTEM, ALL))[()].attempts == 21
 
 
-async def test_a_roll_up_that_is_cut_short_leaves_nothing_and_is_done_later(
+async def test_an_interrupted_roll_up_leaves_nothing_and_can_be_repeated(
     database: Database,
 ) -> None:
     some = attempts(100)

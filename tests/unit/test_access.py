@@ -46,7 +46,7 @@ def test_the_table_has_a_cell_for_every_role_and_action() -> None:
 
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("role", ROLES)
-def test_everybody_may_what_the_table_says(role: Role, action: Action) -> None:
+def test_each_role_is_allowed_the_actions_of_the_table(role: Role, action: Action) -> None:
     cell = CELLS[role, action]
     who = actor(role)
     assert may_act(who, action) == (cell != "")
@@ -69,19 +69,21 @@ def test_everybody_may_what_the_table_says(role: Role, action: Action) -> None:
         ({"owner": ""}, False),
     ],
 )
-def test_one_sees_ones_own_ones_teams_and_everyones(fields: dict[str, str], seen: bool) -> None:
+def test_an_actor_sees_its_own_its_teams_and_public_connections(
+    fields: dict[str, str], seen: bool
+) -> None:
     connection = Connection(name="a", **fields)  # type: ignore[arg-type]  # of several fields
     assert can_see(actor("viewer"), connection) is seen
     assert can_see(actor("admin"), connection)
 
 
-def test_nobodys_is_not_the_own_of_those_who_own_nothing() -> None:
+def test_a_connection_without_owner_is_not_owned_by_an_actor_without_owner() -> None:
     nobody = Actor("nobody", "editor")
     assert not owns(nobody, Connection(name="a", visibility="team"))
     assert not can_see(nobody, Connection(name="a", visibility="team"))
 
 
-def test_a_teams_connection_that_everyone_sees_is_still_the_teams_to_edit() -> None:
+def test_a_public_connection_of_a_team_can_only_be_edited_by_the_team() -> None:
     theirs = Connection(name="a", owner="zoe", team="red", visibility="everyone")
     assert may_act(actor("editor"), "edit", theirs)
     assert not may_act(Actor("ben", "editor", owner="ben", team="blue"), "edit", theirs)
@@ -96,7 +98,7 @@ def test_a_worker_sees_what_is_flagged_for_livekit_alone(flagged: bool) -> None:
     assert can_see(Actor("worker of red", "worker", team="red"), shared) is flagged
 
 
-def test_what_an_actor_did_says_who_what_to_what_and_from_where() -> None:
+def test_an_audit_entry_has_actor_action_target_and_origin() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     who = Actor("anna", "editor", origin="10.0.0.1")
     entry = who.audit_entry("revoke", ("api_key", "k1"), now, before={"revoked": False})

@@ -3,7 +3,7 @@
 from llm_router.store.key_format import digest, key_id, make_key, matches
 
 
-def test_a_new_key_is_found_by_its_id_and_known_by_its_digest() -> None:
+def test_a_new_key_is_found_by_its_id_and_matches_its_digest() -> None:
     key = make_key()
     assert key_id(key.text) == key.id
     assert matches(key.text, key.digest)
@@ -16,7 +16,7 @@ def test_no_two_keys_are_alike() -> None:
     assert len({key.id for key in keys}) == len({key.text for key in keys}) == 100
 
 
-def test_what_is_kept_of_a_key_does_not_hold_it() -> None:
+def test_the_stored_fields_do_not_contain_the_key() -> None:
     key = make_key()
     secret = key.text.rpartition("_")[2]
     assert secret not in repr(key)
@@ -35,7 +35,7 @@ def test_a_digest_is_no_key() -> None:
     assert not matches(key.digest, key.digest)
 
 
-def test_what_is_no_key_has_no_id() -> None:
+def test_a_text_that_is_not_a_key_has_no_id() -> None:
     good = make_key().text
     for text in ["", "pb_", "sk-abc", good[:-1], good + "0", good + "\n", good.upper(), f" {good}"]:
         assert key_id(text) is None

@@ -48,7 +48,7 @@ def test_the_same_name_of_another_owner_is_another_connection() -> None:
     assert not plan.removed
 
 
-def test_what_goes_goes_first_so_that_its_name_is_free() -> None:
+def test_removals_come_first_so_that_names_are_free() -> None:
     a = kept("a")
     plan = make_plan([a], [Connection(id="new", name="a")], "anna", prune=True)
     removal, addition = plan.steps()
@@ -56,12 +56,12 @@ def test_what_goes_goes_first_so_that_its_name_is_free() -> None:
     assert isinstance(addition, Connection)
 
 
-def test_a_change_is_based_on_the_version_that_was_seen() -> None:
+def test_a_change_is_based_on_the_version_in_the_plan() -> None:
     plan = make_plan([kept("a", version=7)], [Connection(name="a", weight=2.0)], "anna")
     assert plan.steps() == [Change(id="id-a", changes={"weight": 2.0}, version=7)]
 
 
-def test_a_plan_is_told_from_any_other() -> None:
+def test_different_plans_have_different_digests() -> None:
     a, wanted = kept("a"), [Connection(name="a", priority=3)]
     first = make_plan([a], wanted, "anna").digest()
     assert make_plan([a], wanted, "anna").digest() == first
@@ -82,7 +82,7 @@ several = st.lists(records, unique_by=lambda c: c.name)
 
 
 @given(several, several, st.booleans())
-def test_done_twice_it_does_nothing_the_second_time(
+def test_applying_a_file_twice_changes_nothing_the_second_time(
     before: list[Connection], wanted: list[Connection], prune: bool
 ) -> None:
     stored = {f"id-{c.name}": replace(c, id=f"id-{c.name}", owner="anna") for c in before}

@@ -58,7 +58,7 @@ SECRET = "sk-secret-0123456789"
         ({"created_at": datetime(2026, 1, 1)}, "created_at needs a time zone"),  # noqa: DTZ001  the fault itself
     ],
 )
-def test_a_record_that_cannot_work_is_refused(fields: dict[str, Any], said: str) -> None:
+def test_an_invalid_record_is_refused(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Connection(**{"name": "mine", **fields})
     assert said in str(caught.value)
@@ -91,19 +91,19 @@ def test_secrets_are_not_in_the_repr() -> None:
     assert SECRET not in repr(connection.without_secrets())
 
 
-def test_without_secrets_it_says_what_they_are_called_and_how_the_key_ends() -> None:
+def test_without_secrets_has_the_header_names_and_the_end_of_the_key() -> None:
     shown = Connection(name="a", api_key=SECRET, headers={"X-B": "1", "X-A": "2"}).without_secrets()
     assert (shown.api_key, shown.headers) == (None, {})
     assert (shown.api_key_last4, shown.header_names) == ("6789", ("X-A", "X-B"))
     assert shown.without_secrets() == shown
 
 
-def test_what_a_store_manages_is_a_field_and_no_secret() -> None:
+def test_store_managed_fields_exist_and_are_not_secret() -> None:
     names = set(Connection.__slots__)
     assert set(STORE_MANAGED_FIELDS) < names
     assert set(SECRET_FIELDS) < names - set(STORE_MANAGED_FIELDS)
 
 
-def test_times_with_a_zone_are_kept() -> None:
+def test_times_with_a_zone_are_accepted() -> None:
     now = utc_now()
     assert Connection(name="a", created_at=now).created_at == now

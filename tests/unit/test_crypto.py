@@ -16,7 +16,7 @@ OLD, NEW = (Fernet.generate_key().decode() for _ in range(2))
 PLACE = "llm_connections:7:api_key"
 
 
-def test_what_is_sealed_is_unreadable_and_opens_in_its_place() -> None:
+def test_a_sealed_value_is_unreadable_and_opens_in_its_place() -> None:
     vault = Vault([OLD])
     sealed = vault.seal("sk-secret €\ud800", bound_to=PLACE)
     assert "sk-secret" not in sealed
@@ -29,7 +29,7 @@ def test_a_text_sealed_twice_looks_different_each_time() -> None:
 
 
 @pytest.mark.parametrize("elsewhere", ["llm_connections:8:api_key", "llm_connections:7:headers"])
-def test_what_was_moved_to_another_row_or_column_is_refused(elsewhere: str) -> None:
+def test_a_value_moved_to_another_row_or_column_is_refused(elsewhere: str) -> None:
     vault = Vault([OLD])
     sealed = vault.seal("sk-secret", bound_to=PLACE)
     with pytest.raises(SealError) as caught:
@@ -58,7 +58,7 @@ def test_garbage_in_a_sealed_column_is_refused(garbage: str) -> None:
 
 
 @pytest.mark.parametrize("inside", [b"[]", b"{}", b"sk", b'"for"'])
-def test_what_something_else_sealed_under_the_key_is_refused(inside: bytes) -> None:
+def test_a_foreign_value_under_the_same_key_is_refused(inside: bytes) -> None:
     with pytest.raises(SealError, match="cannot be opened"):
         Vault([OLD]).open(Fernet(OLD).encrypt(inside).decode(), bound_to=PLACE)
 
@@ -103,7 +103,7 @@ def test_a_vault_shows_nothing_of_its_keys() -> None:
 @pytest.mark.parametrize(
     "wrong", ["", "short", OLD[:-2], "é" * 44], ids=["empty", "short", "cut", "not ASCII"]
 )
-def test_a_key_that_is_none_is_refused_and_not_repeated(wrong: str) -> None:
+def test_an_invalid_key_is_refused_and_not_repeated(wrong: str) -> None:
     with pytest.raises(ConfigurationError, match="number 2 is not a master key") as caught:
         Vault([OLD, wrong])
     assert not wrong or wrong not in str(caught.value)
@@ -183,7 +183,7 @@ def test_a_place_where_no_file_can_be_made_is_named(tmp_path: Path) -> None:
         load_vault((), tmp_path / "file" / "master.key")
 
 
-def test_those_that_start_at_once_end_up_with_one_key(tmp_path: Path) -> None:
+def test_processes_that_start_at_the_same_time_get_one_key(tmp_path: Path) -> None:
     """Threads, since they meet at a barrier; to the file system they are what processes are.
 
     Thirty times over, since those that miss each other prove nothing.

@@ -17,13 +17,13 @@ def taken() -> Iterator[socket.socket]:
         yield listener
 
 
-def test_ports_are_the_usual_ones_unless_named() -> None:
+def test_ports_have_defaults() -> None:
     assert demo.read_ports({}) == demo.Ports()
     assert demo.read_ports({"HTTP_PORT": " 9000 ", "WORKER_PORT": ""}) == demo.Ports(http_port=9000)
 
 
 @pytest.mark.parametrize("given", ["http", "0", "65536", "-1", "8.5", "²"])
-def test_what_is_no_port_is_refused_by_name(given: str) -> None:
+def test_an_invalid_port_is_refused_with_its_variable(given: str) -> None:
     with pytest.raises(demo.DemoError, match=f"HTTP_PORT is '{given}'"):
         demo.read_ports({"HTTP_PORT": given})
 
@@ -43,7 +43,7 @@ def test_a_taken_udp_port_is_seen() -> None:
     assert probes.port_problem(port, socket.SOCK_DGRAM) is None
 
 
-def test_two_parts_on_one_port_are_told_apart() -> None:
+def test_two_parts_on_one_port_are_reported() -> None:
     problems = demo.port_problems(demo.Ports(http_port=45871, worker_port=45871), own_server=False)
     assert problems == ["HTTP_PORT and WORKER_PORT are both 45871. Choose another for one of them."]
 
@@ -68,7 +68,7 @@ def test_a_server_that_is_named_in_full_is_used() -> None:
     assert (livekit.url, livekit.ours) == ("wss://calls.example", False)
 
 
-def test_a_server_named_by_halves_says_what_is_missing() -> None:
+def test_an_incomplete_server_setting_names_the_missing_variables() -> None:
     with pytest.raises(demo.DemoError, match=r"^LIVEKIT_URL missing"):
         demo.choose_livekit(KEYS, demo.Ports())
     with pytest.raises(demo.DemoError, match=r"^LIVEKIT_API_KEY and LIVEKIT_API_SECRET missing"):
@@ -125,7 +125,7 @@ async def test_a_server_is_ready_when_it_answers_200(answer: bytes, ready: bool)
         assert told == ({} if ready else None)
 
 
-def test_a_port_where_nobody_listens_is_not_ready(taken: socket.socket) -> None:
+def test_a_closed_port_is_not_ready(taken: socket.socket) -> None:
     port = taken.getsockname()[1]
     taken.close()
     assert not probes.answers(f"http://127.0.0.1:{port}/")

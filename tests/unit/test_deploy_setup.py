@@ -48,11 +48,13 @@ def test_a_program_that_is_not_there_has_no_version(tmp_path: Path) -> None:
         ((), False),
     ],
 )
-def test_only_a_node_that_vite_supports_will_do(version: tuple[int, ...], will_do: bool) -> None:
+def test_only_a_node_that_vite_supports_is_accepted(
+    version: tuple[int, ...], will_do: bool
+) -> None:
     assert toolchain.is_node_supported(version) is will_do
 
 
-def test_a_server_of_another_line_than_the_pinned_one_is_passed_over() -> None:
+def test_a_server_of_another_minor_version_is_not_used() -> None:
     pin = media_server.Pin(GO_MOD)
     assert (pin.version, pin.go) == ("1.13.5", (1, 26))
     assert pin.allows((1, 13, 9))
@@ -66,7 +68,7 @@ def test_the_shipped_go_mod_names_a_server_and_a_go() -> None:
     assert pin.go
 
 
-def test_steps_are_taken_once_and_in_the_order_they_build_on_each_other() -> None:
+def test_steps_run_once_and_in_the_order_of_their_dependencies() -> None:
     assert setup.ordered_steps(["page", "venv", "page"]) == ["venv", "page"]
     assert setup.ordered_steps(["dev", "all"]) == ["venv", "server", "page", "dev"]
     assert setup.ordered_steps([]) == ["venv", "server", "page"]
@@ -136,7 +138,7 @@ def test_a_folder_of_read_only_files_can_be_removed(tmp_path: Path) -> None:
     assert not folder.parent.exists()
 
 
-def test_a_failed_command_tells_its_last_words_and_what_to_do(tmp_path: Path) -> None:
+def test_a_failed_command_reports_the_end_of_its_log_and_a_remedy(tmp_path: Path) -> None:
     step = console.Step("Some packages", tmp_path / "some.log")
     with pytest.raises(console.StepError) as failed:
         step.run([sys.executable, "-c", "print('it broke'); raise SystemExit(3)"], remedy="mend it")
@@ -154,7 +156,7 @@ def test_a_command_that_cannot_start_is_a_failed_step_too(tmp_path: Path) -> Non
         step.run([tmp_path / "absent"], remedy="install it")
 
 
-def test_a_failed_step_keeps_its_log_and_a_finished_one_does_not(
+def test_only_a_failed_steps_log_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -83,7 +83,7 @@ async def test_a_second_stop_order_is_obeyed_at_once(stack: Supervisor) -> None:
     await stopping
 
 
-async def test_a_service_that_dies_while_starting_is_named_with_its_last_words(
+async def test_a_service_that_ends_while_starting_is_named_with_the_end_of_its_log(
     stack: Supervisor, tmp_path: Path
 ) -> None:
     with pytest.raises(ServiceError) as died:
@@ -110,7 +110,7 @@ async def test_a_service_that_dies_later_ends_the_watch_by_name(stack: Superviso
         await stack.watch()
 
 
-async def test_a_killed_service_is_told_from_one_that_ended(
+async def test_a_killed_service_is_distinguished_from_one_that_ended(
     stack: Supervisor, tmp_path: Path
 ) -> None:
     suicide = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"

@@ -48,7 +48,7 @@ async def test_a_reply_without_a_word_counts_as_late() -> None:
     assert suggest_max_callers(measured, 1.0) is None
 
 
-def test_a_server_that_is_not_there_is_said_so() -> None:
+def test_a_missing_server_is_reported() -> None:
     command = [sys.executable, "-m", "deploy.vllm.suggest", "http://127.0.0.1:9/v1"]
     done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1

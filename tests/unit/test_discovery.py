@@ -230,7 +230,7 @@ async def test_the_key_goes_to_the_server_it_belongs_to() -> None:
     assert "sk-secret" not in "".join(other.headers)
 
 
-async def test_a_server_that_is_down_is_kept_when_its_model_is_known() -> None:
+async def test_a_server_that_is_down_is_included_if_its_model_is_known() -> None:
     found = await from_environment(VLLM_BASE_URL=await refused(), DEFAULT_MODEL="m")
     assert only(found).model_name == "m"
     assert found.warnings == ()
@@ -277,7 +277,7 @@ async def test_the_default_model_goes_to_the_server_that_has_it() -> None:
     }
 
 
-async def test_the_second_of_two_servers_of_one_model_is_kept_while_it_is_down() -> None:
+async def test_the_second_of_two_servers_of_one_model_is_included_while_it_is_down() -> None:
     async with web(models("m")) as one:
         found = await from_environment(
             VLLM_BASE_URL=one.root, OPENAI_BASE_URL=await refused(), DEFAULT_MODEL="m"
@@ -286,7 +286,7 @@ async def test_the_second_of_two_servers_of_one_model_is_kept_while_it_is_down()
     assert found.warnings == ()
 
 
-async def test_a_model_that_nobody_lists_is_asked_for_all_the_same() -> None:
+async def test_a_preferred_model_that_no_server_lists_is_still_used() -> None:
     async with web(models("a")) as one, web(models("b")) as two:
         found = await from_environment(
             OPENAI_BASE_URL=one.root, VLLM_BASE_URL=two.root, DEFAULT_MODEL="hidden"
@@ -301,7 +301,7 @@ async def test_a_wrong_address_names_its_variable(variable: str, value: str) -> 
         await from_environment(**{variable: value})
 
 
-async def test_compatible_data_stands_beside_the_other_variables() -> None:
+async def test_compatible_data_adds_to_the_other_variables() -> None:
     data = [{"provider": "acme", "baseUrl": "http://a", "models": [{"apiName": "small"}]}]
     found = await from_environment(OPENAI_COMPATIBLE_DATA=json.dumps(data), OPENAI_API_KEY="k")
     assert [c.name for c in found.connections] == ["openai", "acme small", "offline"]
@@ -379,7 +379,7 @@ async def test_an_ollama_without_models_is_a_warning() -> None:
     assert found.warnings == (f"Ollama runs at {site.root}/v1, but has no chat model yet",)
 
 
-async def test_a_silent_port_costs_no_more_than_the_timeout() -> None:
+async def test_a_silent_port_delays_no_longer_than_the_timeout() -> None:
     async with silent() as address, web(models("m")) as site:
         found = await find_connections(
             NOWHERE, {}, DiscoveryOptions(timeout=1.0, local=(address, site.root))
@@ -405,7 +405,7 @@ async def test_no_key_is_sent_to_a_server_that_was_merely_found() -> None:
 # --- what could be added ---------------------------------------------------------------------
 
 
-async def test_servers_found_here_and_keys_that_are_there_are_offered() -> None:
+async def test_found_servers_and_keys_are_suggested() -> None:
     environ = {"GROQ_API_KEY": "sk-secret", "VLLM_BASE_URL": "http://named:8000"}
     async with web(models("m", owner="vllm")) as site:
         found = await suggest_connections(environ, DiscoveryOptions(local=(site.root,)))

@@ -28,7 +28,7 @@ def test_a_file_may_hold_an_object_an_array_or_one_connection(content: Any) -> N
     assert read(content) == (Connection(name="a", base_url="http://a/v1", model_name="m"),)
 
 
-def test_the_fields_of_other_programs_files_are_understood() -> None:
+def test_fields_of_other_programs_files_are_translated() -> None:
     row = {
         "id": "local-1",
         "base_url": "http://a/v1",

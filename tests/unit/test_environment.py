@@ -67,7 +67,7 @@ def test_without_a_chosen_backend_every_server_that_is_named_counts() -> None:
         ),
     ],
 )
-def test_a_chosen_backend_is_asked_where_it_is_named_or_usual(
+def test_a_chosen_backend_has_its_named_or_default_address(
     environ: Mapping[str, str], address: str, source: str
 ) -> None:
     (named,) = read_environment({**environ, "DEFAULT_MODEL": "m"})
@@ -77,13 +77,13 @@ def test_a_chosen_backend_is_asked_where_it_is_named_or_usual(
 
 
 @pytest.mark.parametrize("chosen", ["ollama", "vllm", "instructlab", "openai"])
-def test_a_chosen_backend_leaves_the_others_and_their_keys_alone(chosen: str) -> None:
+def test_a_chosen_backend_ignores_the_others_and_their_keys(chosen: str) -> None:
     (named,) = read_environment({**EVERYTHING, "LLM_BACKEND_TYPE": chosen})
     assert named.connection.name == chosen
     assert (named.connection.api_key is not None) == (chosen == "openai")
 
 
-def test_the_local_backend_names_no_server_so_that_they_are_looked_for() -> None:
+def test_the_local_backend_names_no_server_so_that_this_machine_is_searched() -> None:
     assert read_environment({**EVERYTHING, "LLM_BACKEND_TYPE": "local"}) == []
 
 
@@ -121,7 +121,7 @@ def test_a_wrong_address_names_its_variable_and_not_its_password() -> None:
         ("AWS_BEARER_TOKEN_BEDROCK", "bedrock", "bedrock-runtime.us-east-1.amazonaws.com"),
     ],
 )
-async def test_a_key_is_offered_as_a_connection_that_can_be_made(
+async def test_a_key_is_suggested_as_a_valid_connection(
     variable: str, name: str, host: str
 ) -> None:
     (named,) = suggest_from_keys({variable: "sk-secret", "UNRELATED": "x"})
@@ -134,16 +134,16 @@ async def test_a_key_is_offered_as_a_connection_that_can_be_made(
     await OpenAICompatible(connection).aclose()  # refuses what no request can be made from
 
 
-def test_two_names_of_one_key_are_one_offer() -> None:
+def test_two_variables_of_one_key_are_one_suggestion() -> None:
     (named,) = suggest_from_keys({"GEMINI_API_KEY": "a", "GOOGLE_API_KEY": "b"})
     assert named.connection.api_key == "b"
 
 
-def test_no_key_is_no_offer() -> None:
+def test_without_keys_nothing_is_suggested() -> None:
     assert suggest_from_keys({"OPENAI_API_KEY": " ", "AZURE_OPENAI_API_KEY": "k"}) == []
 
 
-def test_azure_is_offered_with_its_endpoint_and_deployment() -> None:
+def test_azure_is_suggested_with_its_endpoint_and_deployment() -> None:
     (named,) = suggest_from_keys(
         {
             "AZURE_OPENAI_API_KEY": "sk-secret",

@@ -129,7 +129,7 @@ OUTSIDE = [
 
 
 @pytest.mark.parametrize("url", INSIDE)
-def test_an_address_inside_is_refused_to_an_editor_and_open_to_an_admin(url: str) -> None:
+def test_a_private_address_is_refused_to_an_editor_and_allowed_to_an_admin(url: str) -> None:
     with pytest.raises(AddressRefusedError) as caught:
         EDITOR.check_url(url)
     assert "sk-secret" not in str(caught.value)
@@ -137,19 +137,19 @@ def test_an_address_inside_is_refused_to_an_editor_and_open_to_an_admin(url: str
 
 
 @pytest.mark.parametrize("url", NEITHER)
-def test_what_is_no_web_address_is_refused_to_all(url: str) -> None:
+def test_an_invalid_address_is_refused_to_all(url: str) -> None:
     for guard in (EDITOR, ADMIN):
         with pytest.raises(AddressRefusedError):
             guard.check_url(url)
 
 
 @pytest.mark.parametrize("url", OUTSIDE)
-def test_a_public_address_is_open_to_all(url: str) -> None:
+def test_a_public_address_is_allowed_to_all(url: str) -> None:
     EDITOR.check_url(url)
     ADMIN.check_url(url)
 
 
-def test_the_host_and_port_that_will_be_dialled_are_told() -> None:
+def test_check_url_returns_host_and_port() -> None:
     assert EDITOR.check_url("https://API.openai.com./v1") == ("api.openai.com", 443)
     assert EDITOR.check_url("http://8.8.8.8:8000/v1") == ("8.8.8.8", 8000)
 
@@ -167,7 +167,7 @@ def test_the_host_and_port_that_will_be_dialled_are_told() -> None:
         ("127.0.0.1", "http://2130706433:11434"),
     ],
 )
-def test_what_the_operator_opened_is_open_to_an_editor(allowed: str, url: str) -> None:
+def test_an_address_the_operator_allowed_is_allowed_to_an_editor(allowed: str, url: str) -> None:
     with pytest.raises(AddressRefusedError):
         EDITOR.check_url(url)
     AddressGuard(allowed=(allowed,)).check_url(url)
@@ -177,13 +177,13 @@ def test_what_the_operator_opened_is_open_to_an_editor(allowed: str, url: str) -
     "url",
     ["http://corp.internal", "http://evilcorp.internal", "http://10.21.0.1", "http://[::1]"],
 )
-def test_what_the_operator_opened_opens_nothing_beside_it(url: str) -> None:
+def test_an_allowed_address_allows_no_other(url: str) -> None:
     guard = AddressGuard(allowed=("*.corp.internal", "10.20.0.0/16"))
     with pytest.raises(AddressRefusedError):
         guard.check_url(url)
 
 
-def test_a_refusal_says_what_it_is_and_who_can_help() -> None:
+def test_a_refusal_gives_the_reason_and_the_remedy() -> None:
     with pytest.raises(AddressRefusedError) as caught:
         EDITOR.check_url("http://2852039166/")
     assert str(caught.value) == (
@@ -220,34 +220,36 @@ class Names:
     "addresses",
     [["127.0.0.1"], ["8.8.8.8", "10.0.0.1"], ["::ffff:127.0.0.1"], ["fe80::1%lo"], ["0.0.0.0"]],
 )
-async def test_a_name_that_leads_inside_is_refused(addresses: Sequence[str]) -> None:
+async def test_a_name_that_resolves_to_a_private_address_is_refused(
+    addresses: Sequence[str],
+) -> None:
     with pytest.raises(AddressRefusedError, match=r"rebind\.example"):
         await looking(EDITOR, leads_to(*addresses)).addresses("rebind.example")
     assert list(await looking(ADMIN, leads_to(*addresses)).addresses("rebind.example")) == addresses
 
 
-async def test_a_name_that_leads_outside_is_dialled_where_it_leads() -> None:
+async def test_a_name_that_resolves_to_public_addresses_returns_them() -> None:
     found = await looking(EDITOR, leads_to("8.8.8.8", "2606:4700::1111")).addresses("api.example")
     assert list(found) == ["8.8.8.8", "2606:4700::1111"]
 
 
-async def test_a_name_that_was_opened_may_lead_anywhere() -> None:
+async def test_an_allowed_name_may_resolve_to_any_address() -> None:
     guard = AddressGuard(allowed=("ollama.lan",))
     assert list(await looking(guard, leads_to("10.0.0.7")).addresses("Ollama.LAN.")) == ["10.0.0.7"]
 
 
-async def test_an_odd_spelling_is_never_left_to_the_system_to_read() -> None:
+async def test_an_unusual_notation_is_never_passed_to_the_resolver() -> None:
     names = leads_to("8.8.8.8")
     assert await looking(ADMIN, names).addresses("0x7f.1") == ["127.0.0.1"]
     assert names.asked == []
 
 
-async def test_a_name_without_an_address_is_the_networks_error() -> None:
+async def test_a_name_without_an_address_is_an_oserror() -> None:
     with pytest.raises(OSError, match="has no address"):
         await looking(EDITOR, leads_to()).addresses("api.example")
 
 
-async def test_saving_an_address_looks_at_where_it_leads_now() -> None:
+async def test_saving_an_address_checks_the_addresses_it_resolves_to() -> None:
     with pytest.raises(AddressRefusedError):
         await looking(EDITOR, leads_to("10.0.0.1")).check("https://rebind.example/v1")
     await looking(EDITOR, leads_to("8.8.8.8")).check("https://api.example/v1")
@@ -257,7 +259,7 @@ async def test_an_address_whose_server_is_down_can_be_saved() -> None:
     await looking(EDITOR, leads_to()).check("https://api.example/v1")
 
 
-async def test_a_name_server_that_never_answers_can_be_left() -> None:
+async def test_a_query_to_a_silent_name_server_can_be_cancelled() -> None:
     asked = asyncio.Event()
 
     async def silent(_host: str) -> Sequence[str]:

@@ -102,12 +102,12 @@ def test_a_status_never_flaps(outcomes: list[str], fall: int, rise: int) -> None
 
 
 @given(st.sampled_from(["active", "error", "resting"]), st.integers(2, 5), st.integers(2, 5))
-def test_one_that_comes_and_goes_stays_what_it_was(status: Status, fall: int, rise: int) -> None:
+def test_alternating_outcomes_keep_the_status(status: Status, fall: int, rise: int) -> None:
     options = replace(OPTIONS, fall=fall, rise=rise)
     assert {*statuses([DOWN, OK] * 20, status, options)} == {status}
 
 
-def test_a_test_that_somebody_asks_for_is_enough() -> None:
+def test_one_requested_test_is_enough() -> None:
     for outcome, status in ((OK, "active"), (DOWN, "error"), (LIMITED, "resting")):
         checks = evidence(series(outcome, kind="test"))
         for before in ("untested", "testing", "active", "error", "resting"):
@@ -118,7 +118,9 @@ def test_a_test_that_somebody_asks_for_is_enough() -> None:
     ("outcome", "status"),
     [(FailureClass.MODEL_MISSING, "error"), (FailureClass.REJECTED_KEY, "active")],
 )
-def test_a_probe_does_not_clear_what_only_an_answer_can_show(outcome: str, status: Status) -> None:
+def test_a_probe_does_not_clear_a_failure_that_only_a_reply_can_disprove(
+    outcome: str, status: Status
+) -> None:
     test = series(outcome, kind="test")
     later = [replace(check, at=check.at + MINUTE) for check in series(OK, OK, OK)]
     assert assess(desk("error"), evidence([*test, *later]), OPTIONS).status == status
@@ -137,7 +139,7 @@ def test_the_reason_is_that_of_the_last_check_and_changes_only_for_another_fault
     assert another == Verdict("error", "overloaded (why)")
 
 
-def test_what_is_switched_off_or_was_not_checked_stays_as_it_is() -> None:
+def test_an_inactive_or_unchecked_connection_keeps_its_status() -> None:
     off = desk("deactivated", is_active=False, status_reason="by anna")
     assert assess(off, evidence(series(OK, OK, OK)), OPTIONS) == Verdict("deactivated", "by anna")
     assert assess(desk("untested"), Evidence(), OPTIONS) == Verdict("untested")
@@ -146,7 +148,7 @@ def test_what_is_switched_off_or_was_not_checked_stays_as_it_is() -> None:
 # ── Giving up ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_it_is_lasting_once_nothing_has_been_well_for_so_long() -> None:
+def test_a_failure_is_lasting_after_the_configured_time_without_a_success() -> None:
     hourly = timedelta(hours=1)
     day = series(OK, *[DOWN] * 25, every=hourly)
     assert not assess(desk("error"), evidence(day[:-1]), OPTIONS).is_lasting
@@ -175,7 +177,9 @@ LASTING = Verdict("error", "why", is_lasting=True)
 
 
 @given(st.lists(ROOM, max_size=5, unique_by=lambda c: c.id), st.integers(0, 4))
-def test_the_last_one_standing_is_never_deactivated(room: list[Connection], which: int) -> None:
+def test_the_last_working_connection_is_never_deactivated(
+    room: list[Connection], which: int
+) -> None:
     """However many are given up one after the other, each integration that was served, in each
     pool and for each who sees it, has one left that is known to work.
     """
@@ -211,7 +215,7 @@ def test_the_last_one_standing_is_never_deactivated(room: list[Connection], whic
     assert served() == before
 
 
-def test_when_all_are_broken_it_may_be_our_own_network_and_none_is_given_up() -> None:
+def test_none_is_deactivated_when_all_fail() -> None:
     room = [desk("error"), desk("error", id="b"), desk("error", id="c")]
     assert all(deactivate_if_replaceable(one, LASTING, room) == LASTING for one in room)
     room.append(desk("active", id="d"))
@@ -235,11 +239,11 @@ def test_when_all_are_broken_it_may_be_our_own_network_and_none_is_given_up() ->
         ("untested", NOT_ASKED, 60),
     ],
 )
-def test_it_is_looked_at_more_often_while_in_doubt(
+def test_checks_are_more_frequent_while_in_doubt(
     status: Status, outcome: str, seconds: float
 ) -> None:
     assert delay_until_next_check(status, Check(at=START, outcome=outcome), OPTIONS) == seconds
 
 
-def test_what_was_never_checked_is_checked_at_once() -> None:
+def test_an_unchecked_connection_is_checked_at_once() -> None:
     assert delay_until_next_check("untested", None, OPTIONS) == 0

@@ -24,7 +24,7 @@ def root(connection: Connection) -> str:
     return api_root(connection.base_url, find_server(connection))[0]
 
 
-async def test_the_common_file_is_read_whole() -> None:
+async def test_the_common_file_is_read_completely() -> None:
     ollama, vllm, openai = await read("llm_connections.json")
     assert (ollama.id, ollama.name, ollama.model_name) == (
         "local-ollama",
@@ -42,7 +42,7 @@ async def test_the_common_file_is_read_whole() -> None:
     ]
 
 
-async def test_a_byte_order_mark_comments_and_last_commas_do_no_harm() -> None:
+async def test_byte_order_mark_comments_and_trailing_commas_are_accepted() -> None:
     (connection,) = await read("bom_and_comments.json")
     assert connection.name == "Ollama // at home"
     assert connection.base_url == "http://localhost:11434"
@@ -60,7 +60,7 @@ async def test_a_file_may_be_an_array() -> None:
     ]
 
 
-async def test_null_says_nothing_and_blanks_around_a_value_are_no_part_of_it() -> None:
+async def test_nulls_and_surrounding_blanks_are_ignored() -> None:
     (connection,) = await read("nulls_and_blanks.json")
     assert (connection.id, connection.name, connection.model_name) == ("one", "one", "m")
     assert connection.base_url == "http://localhost:8000/v1/"
@@ -68,7 +68,7 @@ async def test_null_says_nothing_and_blanks_around_a_value_are_no_part_of_it() -
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
-async def test_a_file_that_is_not_utf_8_is_told_so(tmp_path: Path, encoding: str) -> None:
+async def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path, encoding: str) -> None:
     file = tmp_path / "mine.json"
     file.write_text('[{"name": "Küche", "base_url": "http://a"}]', encoding)
     with pytest.raises(ConfigurationError, match=r"mine\.json: is not UTF-8; save it as UTF-8"):
@@ -100,7 +100,7 @@ async def test_a_mistake_is_named_with_its_file_and_place(name: str, said: str) 
 
 
 @pytest.mark.parametrize("around", ["{}", "'{}'", "\ufeff{}", " \n{}\n"])
-def test_compatible_data_is_read_as_shells_and_files_hand_it_over(around: str) -> None:
+def test_compatible_data_may_have_quotes_around_it(around: str) -> None:
     text = around.format((FILES / "openai_compatible_data.json").read_text())
     big, small, local = parse_compatible_data(text, "DATA", {})
     assert [c.name for c in (big, small, local)] == [

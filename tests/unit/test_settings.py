@@ -251,7 +251,7 @@ def test_a_connections_file_that_was_named_must_be_there(
     assert load_settings(NO_FILE).connections_file == missing
 
 
-def test_checks_are_kept_for_as_long_as_it_takes_to_give_a_connection_up(
+def test_the_check_history_must_cover_the_time_to_deactivation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     said = refusal(monkeypatch, AUTO_DEACTIVATE_AFTER="100", HEALTH_HISTORY_DAYS="2")
