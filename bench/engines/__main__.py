@@ -40,7 +40,7 @@ async def measure(names: Sequence[str], warm_up: int, runs: int) -> dict[str, An
 
 
 def main() -> int:
-    parser = BenchParser("bench.engines", __doc__, page="engines.md", has_goals=False)
+    parser = BenchParser("bench.engines", __doc__, has_goals=False)
     parser.add_choice("--engines", _COMPATIBLE, default=["llama_cpp"])
     parser.add_number("--warm-up", 10, "answers each way that do not count", least=0)
     parser.add_number("--runs", 100, "answers each way that count; about 3 minutes")

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import mean, median
 
 from bench.engines.answers import CLIENTS, Answer
-from bench.report.page import Page, Picture, Section, load
+from bench.report.page import Page
 from bench.report.picture import draw_bars, figure
 from bench.report.quantiles import quantile
 from bench.report.table import Table
@@ -46,21 +46,11 @@ def engine_title(engine: str) -> str:
 
 
 def make_page(by_engine: Mapping[str, Answers], runs: int) -> Page:
+    tables = {engine_title(name): answers_table(answers) for name, answers in by_engine.items()}
     return Page(
-        title="Real engines",
-        summary=_SUMMARY,
-        command="bench.engines --write",
-        conditions=f"{load()}; {runs} answers each way.\n\n{_LEGEND}",
-        pictures=[
-            Picture(
-                "First byte, first word, end to end and tokens a second of each engine, both ways",
-                partial(_draw, by_engine),
-            )
-        ],
-        sections=[
-            Section(engine_title(engine), [answers_table(by_client)])
-            for engine, by_client in by_engine.items()
-        ],
+        template=Path(__file__).with_name("engines.md"),
+        pictures={"engines.png": partial(_draw, by_engine)},
+        values={"runs": runs, "answers": tables},
     )
 
 
@@ -75,14 +65,3 @@ def _draw(by_engine: Mapping[str, Answers], path: Path) -> None:
             }
             draw_bars(axis, f"{name}, median", medians)
             axis.tick_params(axis="x", labelsize=7)
-
-
-_SUMMARY = """\
-The same question to each engine, directly and through the router, in turn within one run: a tiny \
-model counts to fifty, about 140 tokens, each a chunk of its own. It is so small that an engine \
-takes next to no time for a token, so time added to each shows here more than anywhere else. Every \
-answer is compared word for word."""
-_LEGEND = """\
-**First byte**: of the response's head; through the router, the first chunk that it yields, which \
-contains a word. **p95** of the tokens a second is the slow end, as in the other rows. On a loaded \
-machine read the ratios."""

@@ -82,7 +82,7 @@ async def measure(
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = BenchParser("bench.first_word", __doc__, page="first_word.md")
+    parser = BenchParser("bench.first_word", __doc__)
     names = [case.name for case in (HEALTHY, *FAULTS)]
     products = list(dict.fromkeys(contender.product for contender in CONTENDERS))
     parser.add_number(

@@ -14,8 +14,8 @@ from bench.first_word.turn import Row
 from bench.peers.runner import HANG_UP_AFTER, TURN_LIMIT
 from bench.report.goals import goals_cell
 from bench.report.heatmap import Heatmap, draw_heatmaps
-from bench.report.page import Page, Picture, Section, list_versions
-from bench.report.table import Table, milliseconds, percent, ratio, seconds
+from bench.report.page import Page, list_versions
+from bench.report.table import Table, make_table, milliseconds, percent, ratio, seconds
 from bench.servers.reply import BREAKS_AFTER, GAP, PRIMARY_FIRST_WORD, REPLY, SPARE_FIRST_WORD
 
 
@@ -33,85 +33,83 @@ class Results:
 
 
 def case_table(rows: Sequence[Row]) -> Table:
-    head = (
-        "", "p50 s", "p95 s", "max s", "gap s", "silence s", "whole", "twice", "words",
-        "otherwise", "goals",
-    )  # fmt: skip
-    return Table(head, [_cells(row) for row in rows], last_is_text=True)
+    return make_table(
+        rows,
+        [
+            ("", lambda row: row.contender),
+            ("p50 s", lambda row: seconds(row.first_word(0.5))),
+            ("p95 s", lambda row: seconds(row.first_word(0.95))),
+            ("max s", lambda row: seconds(row.first_word(1))),
+            ("gap s", lambda row: seconds(row.longest_gap)),
+            ("silence s", lambda row: seconds(row.longest_silence)),
+            ("whole", lambda row: percent(row.whole)),
+            ("twice", lambda row: str(row.repeats)),
+            ("words", lambda row: ratio(row.cost)),
+            ("otherwise", _list_other_outcomes),
+            ("goals", lambda row: goals_cell(row_goals(row))),
+        ],
+        last_is_text=True,
+    )
 
 
-def _cells(row: Row) -> list[str]:
-    otherwise = [f"{count} {what}" for what, count in row.outcomes.items() if what != "whole"]
-    return [
-        row.contender,
-        *(seconds(row.first_word(q)) for q in (0.5, 0.95, 1)),
-        seconds(row.longest_gap),
-        seconds(row.longest_silence),
-        percent(row.whole),
-        str(row.repeats),
-        ratio(row.cost),
-        ", ".join(otherwise),
-        goals_cell(row_goals(row)),
-    ]
+def _list_other_outcomes(row: Row) -> str:
+    return ", ".join(f"{count} {what}" for what, count in row.outcomes.items() if what != "whole")
 
 
 def added_table(times: Sequence[Times]) -> Table:
-    bare, *others = times
-    rows = [
+    bare, ours, *_ = times
+    return make_table(
+        times[1:],
         [
-            one.product,
-            *(milliseconds(one.elapsed_over(bare, q)) for q in (0.5, 0.99)),
-            *(milliseconds(one.worked_over(bare, q)) for q in (0.5, 0.99)),
-            "" if place else goals_cell(added_goals(times)),
-        ]
-        for place, one in enumerate(others)
-    ]
-    head = ("", "p50 ms", "p99 ms", "work p50 ms", "work p99 ms", "goals")
-    return Table(head, rows, last_is_text=True)
+            ("", lambda one: one.product),
+            ("p50 ms", lambda one: milliseconds(one.elapsed_over(bare, 0.5))),
+            ("p99 ms", lambda one: milliseconds(one.elapsed_over(bare, 0.99))),
+            ("work p50 ms", lambda one: milliseconds(one.worked_over(bare, 0.5))),
+            ("work p99 ms", lambda one: milliseconds(one.worked_over(bare, 0.99))),
+            ("goals", lambda one: goals_cell(added_goals(times)) if one is ours else ""),
+        ],
+        last_is_text=True,
+    )
 
 
 def make_page(results: Results) -> Page:
     one = [row for row in results.rows if not row.case.strikes_both]
     both = [row for row in results.rows if row.case.strikes_both]
-    priority = "; with real-time priority" if results.realtime else ""
+    healthy = partial(_draw, "When the first model server fails and the spare is healthy", one)
+    failing = partial(_draw, "When both model servers fail in this way", both)
     return Page(
-        title="First word",
-        summary="How soon a caller gets the first word when a model server fails, and whether the "
-        "reply is whole.",
-        command=f"bench.first_word --write{' --realtime' if results.realtime else ''}",
-        pictures=[
-            Picture(
-                "every figure by fault and contender, with a healthy spare",
-                partial(_draw, "When the first model server fails and the spare is healthy", one),
-            ),
-            Picture(
-                "the same with the spare failing too",
-                partial(_draw, "When both model servers fail in this way", both),
-                suffix="_both",
-            ),
-        ],
-        conditions=f"{list_versions(results.versions)}{priority}. {len(results.rows[0].turns)} "
-        f"turns of each contender with each fault, {CALLERS} callers at once; all contenders side "
-        "by side, two or three faults of each at a time. The machine held up the measuring process "
-        f'for up to {results.delay:.2f} s; a single "max" may be due to that alone.',
-        sections=[
-            Section("How to read it", [_LEGEND]),
-            Section("The spare is healthy", _case_parts(one)),
-            Section("The spare fails too", _case_parts(both)),
-            Section(
-                "Time added while all is well",
-                [_ADDED.format(rounds=len(results.times[0].elapsed)), added_table(results.times)],
-            ),
-        ],
+        template=Path(__file__).with_name("first_word.md"),
+        pictures={"first_word.png": healthy, "first_word_both.png": failing},
+        values={
+            "flag": " --realtime" if results.realtime else "",
+            "versions": list_versions(results.versions),
+            "priority": "; with real-time priority" if results.realtime else "",
+            "turns": len(results.rows[0].turns),
+            "callers": CALLERS,
+            "delay": results.delay,
+            "primary_first_word": PRIMARY_FIRST_WORD,
+            "spare_first_word": SPARE_FIRST_WORD,
+            "words": len(REPLY.split()),
+            "gap": GAP * 1000,
+            "breaks_after": BREAKS_AFTER,
+            "warm": WARM,
+            "hang_up_after": HANG_UP_AFTER,
+            "turn_limit": TURN_LIMIT,
+            "healthy_spare": _case_tables(one),
+            "failing_spare": _case_tables(both),
+            "rounds": len(results.times[0].elapsed),
+            "added": added_table(results.times),
+        },
     )
 
 
-def _case_parts(rows: Sequence[Row]) -> list[str | Table]:
-    parts: list[str | Table] = []
-    for case in {row.case.name: row.case for row in rows}.values():
-        parts.append(f"### {case.title[0].upper()}{case.title[1:]}")
-        parts.append(case_table([row for row in rows if row.case is case]))
-    return parts
+def _case_tables(rows: Sequence[Row]) -> dict[str, Table]:
+    return {
+        f"{case.title[0].upper()}{case.title[1:]}": case_table(
+            [row for row in rows if row.case is case]
+        )
+        for case in {row.case.name: row.case for row in rows}.values()
+    }
 
 
 def _draw(title: str, rows: Sequence[Row], path: Path) -> None:
@@ -136,41 +134,3 @@ def _draw(title: str, rows: Sequence[Row], path: Path) -> None:
         heatmap("words generated per word received", lambda row: row.cost, **costs),
     ]
     draw_heatmaps(path, title, cases, columns, maps)
-
-
-_LEGEND = f"""\
-Each contender has servers of its own and lives in a process of its own, where the same few lines \
-of code ask it. While healthy, the first server sends its first word after {PRIMARY_FIRST_WORD} s, \
-the second after {SPARE_FIRST_WORD} s; a reply is {len(REPLY.split())} words, {GAP * 1000:g} ms \
-apart. A reply that breaks off does so after {BREAKS_AFTER} words. Both servers can continue words \
-that they did not say, as vLLM, SGLang and llama.cpp can.
-
-**Cold** is a new router for every turn, as at the beginning of a call; **warm** is one router for \
-all callers, after {WARM} healthy turns. A caller who gets no word for {HANG_UP_AFTER:g} s, or is \
-still listening after {TURN_LIMIT:g} s, hangs up.
-
-| contender | is | tuned (1 s) |
-| --- | --- | --- |
-| Patchbay | this router, through LiveKit's `llm.LLM` | not tuned |
-| FallbackAdapter | LiveKit's own, around its OpenAI plugin | `attempt_timeout=1` |
-| LiteLLM Router | `fallbacks` from one group to another | `timeout=1`, `stream_timeout=1`, \
-`num_retries=0`, one group in `order` and `allowed_fails=0`, so that a failed server cools down |
-| FallbackModel | pydantic-ai's, asked through `model_request_stream` | `first_event_timeout=1` |
-
-- **p50, p95, max**: time to the first word; "never": the caller hung up, or the reply ended \
-without one.
-- **gap**: the longest wait for the next word within a reply, its end included if it broke off.
-- **silence**: the longest silence of a voice at talking speed that has run out of words.
-- **whole**: replies of which every word came, in order, and none twice. **twice**: replies with \
-repeated words.
-- **words**: words generated by both servers for each word received.
-- **otherwise**: the outcomes of replies that were not whole. "phrase": it ended in a sentence \
-in place of the missing words; "cut off" and "nothing": it ended as if complete; \
-"error": the contender raised; "hung up": the caller did.
-- **goals**: the promises, and whether this run met them. **broken replies**: those not whole; \
-**latest**: the latest first word of any turn."""
-
-_ADDED = """\
-Time to the first word over a bare httpx2 stream from the same server, {rounds} one-word replies \
-each, one after another. **Work** is the processor time, which a busy machine does not \
-blur; a run is held to its p99 and to the p50 of the elapsed time."""

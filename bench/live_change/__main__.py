@@ -99,7 +99,7 @@ def _changes(
 
 
 def main() -> int:
-    parser = BenchParser("bench.live_change", __doc__, page="live_change.md")
+    parser = BenchParser("bench.live_change", __doc__)
     parser.add_number("--rounds", 20, "changes of each kind; about 3 minutes")
     chosen = parser.parse_args()
     progress = terminal_progress()

@@ -1,10 +1,11 @@
 """The goals and the page of this bench."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import median
 
 from bench.report.goals import Goal
-from bench.report.page import Page, Section
+from bench.report.page import Page
 from bench.report.table import Table, seconds
 
 Delays = Mapping[str, Sequence[float]]
@@ -27,14 +28,8 @@ def make_goals(by_database: Mapping[str, Delays]) -> list[Goal]:
 
 
 def make_page(by_database: Mapping[str, Delays], rounds: int) -> Page:
+    tables = {database: delays_table(delays) for database, delays in by_database.items()}
     return Page(
-        title="A change while calls go on",
-        summary="The time from the moment a change is stored to the moment it decides the next "
-        "turn of a call in another process. PostgreSQL notifies the process at once; SQLite "
-        f"cannot, and is polled twice a second. The promise is {_LIMIT:g} seconds.",
-        command="bench.live_change --write",
-        conditions=f"{rounds} changes of each kind, at random moments.",
-        sections=[
-            Section(database, [delays_table(delays)]) for database, delays in by_database.items()
-        ],
+        template=Path(__file__).with_name("live_change.md"),
+        values={"limit": _LIMIT, "rounds": rounds, "delays": tables},
     )

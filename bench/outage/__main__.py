@@ -87,7 +87,7 @@ def _as_they_end(
 
 
 def _arguments() -> argparse.Namespace:
-    parser = BenchParser("bench.outage", __doc__, page="outage.md", has_goals=False)
+    parser = BenchParser("bench.outage", __doc__, has_goals=False)
     parser.add_number(
         "--replies", 20_000, "replies in the day, enough for rare events; about 5 minutes",
         least=10_000,

@@ -11,9 +11,9 @@ from bench.outage.contenders import BUDGETS, DEFAULT, DEFAULT_POLICY, budget_nam
 from bench.outage.day import PROMPTS, SERVERS, episodes
 from bench.outage.peers import MODELLED, PEERS
 from bench.outage.simulation import ASK_AGAIN_AFTER, HANG_UP_AFTER, PAUSE, PROCESS_REPLIES, Figures
-from bench.report.page import Page, Picture, Section
+from bench.report.page import Page
 from bench.report.picture import COLOURS, GREY, add_grid, figure
-from bench.report.table import Table, seconds
+from bench.report.table import Table, make_table, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,93 +45,83 @@ class Run:
 
 
 def days_table(days: Sequence[Figures]) -> Table:
-    rows = [
+    return make_table(
+        days,
         [
-            day.contender,
-            f"{day.replies:,}",
-            f"{day.silence:.0f}",
-            *(seconds(day.first_word(q)) for q in (0.5, 0.95, 0.99, 0.999)),
-            *(f"{day.later_than(limit):.2%}" for limit in (1, 2)),
-            f"{day.lost:.3%}",
-            f"{day.bill.requests / day.replies:.3f}",
-            f"{day.bill.generated / day.received:.3f}",
-            f"{day.relative_cost:.2f}",
-        ]
-        for day in days
-    ]
-    head = (
-        "", "replies", "silence s", "p50 s", "p95 s", "p99 s", "p99.9 s", "> 1 s", "> 2 s",
-        "lost", "requests", "words", "cost",
-    )  # fmt: skip
-    return Table(head, rows)
+            ("", lambda day: day.contender),
+            ("replies", lambda day: f"{day.replies:,}"),
+            ("silence s", lambda day: f"{day.silence:.0f}"),
+            ("p50 s", lambda day: seconds(day.first_word(0.5))),
+            ("p95 s", lambda day: seconds(day.first_word(0.95))),
+            ("p99 s", lambda day: seconds(day.first_word(0.99))),
+            ("p99.9 s", lambda day: seconds(day.first_word(0.999))),
+            ("> 1 s", lambda day: f"{day.later_than(1):.2%}"),
+            ("> 2 s", lambda day: f"{day.later_than(2):.2%}"),
+            ("lost", lambda day: f"{day.lost:.3%}"),
+            ("requests", lambda day: f"{day.bill.requests / day.replies:.3f}"),
+            ("words", lambda day: f"{day.bill.generated / day.received:.3f}"),
+            ("cost", lambda day: f"{day.relative_cost:.2f}"),
+        ],
+    )
 
 
 def make_page(run: Run) -> Page:
-    replies = max(day.replies for day in run.days)
+    drawn = episodes(run.seed)
     return Page(
-        title="Outage",
-        summary=f"A day of up to {replies:,} replies in simulated time, in which everything goes "
-        "wrong: how long callers hear nothing, and the cost of sparing them that.",
-        command=f"bench.outage --replies N --seed {run.seed} --save FOLDER --write",
-        conditions="its speed does not matter: the same seed gives the same figures anywhere. The "
-        'page is written after a run for each number in the column "replies".',
-        pictures=[
-            Picture(
-                "Silence and late first words by contender; silence and cost by hedge budget",
-                partial(_draw, run),
-            )
-        ],
-        sections=[
-            Section("How to read it", [_LEGEND]),
-            Section("The day", [_TRAFFIC, _servers(), _faults(run.seed)]),
-            Section("The contenders", [_CONTENDERS, days_table(run.compared())]),
-            Section("The hedge budget", [_BUDGET, _budgets(run)]),
+        template=Path(__file__).with_name("outage.md"),
+        pictures={"outage.png": partial(_draw, run)},
+        values={
+            "replies": max(day.replies for day in run.days),
+            "seed": run.seed,
+            "process_replies": PROCESS_REPLIES,
+            "modelled": MODELLED,
+            "pause": PAUSE,
+            "hang_up_after": HANG_UP_AFTER,
+            "ask_again_after": ASK_AGAIN_AFTER,
+            "prompts": ", ".join(f"{one.characters:,} ({one.share:.0%})" for one in PROMPTS),
+            "servers": _servers(),
+            "episodes": len(drawn),
+            "minutes": sum((one.end - one.start) * len(one.servers) for one in drawn) / 60,
+            "days": days_table(run.compared()),
+            "budgets": _budgets(run),
+        },
+    )
+
+
+def _servers() -> Table:
+    return make_table(
+        SERVERS,
+        [
+            ("server", lambda server: server.name),
+            ("median s", lambda server: f"{server.median:.2f}"),
+            ("spread", lambda server: f"{server.spread:.2f}"),
+            ("tail", lambda server: f"{server.tail:.1%}"),
+            ("ms a word", lambda server: f"{server.pace * 1000:.0f}"),
+            ("limit", lambda server: f"{server.limit:g}" if server.limit else "–"),
+            ("$ in", lambda server: f"{server.price_in:.2f}"),
+            ("$ out", lambda server: f"{server.price_out:.2f}"),
         ],
     )
 
 
 def _budgets(run: Run) -> Table:
-    rows = [
+    def name(budget: float) -> str:
+        return f"**{budget:.0%}**" if budget == DEFAULT else f"{budget:.0%}"
+
+    return make_table(
+        run.by_budget(),
         [
-            f"**{budget:.0%}**" if budget == DEFAULT else f"{budget:.0%}",
-            f"{day.replies:,}",
-            f"{day.silence:.1f}",
-            *(seconds(day.first_word(q)) for q in (0.99, 0.999)),
-            *(f"{day.later_than(limit):.2%}" for limit in (1, 2)),
-            f"{day.bill.requests / day.replies:.3f}",
-            f"{run.added_cost(day):+.1%}",
-        ]
-        for budget, day in run.by_budget()
-    ]
-    head = (
-        "budget", "replies", "silence s", "p99 s", "p99.9 s", "> 1 s", "> 2 s", "requests",
-        "cost over none",
-    )  # fmt: skip
-    return Table(head, rows)
-
-
-def _servers() -> Table:
-    rows = [
-        [
-            server.name,
-            f"{server.median:.2f}",
-            f"{server.spread:.2f}",
-            f"{server.tail:.1%}",
-            f"{server.pace * 1000:.0f}",
-            f"{server.limit:g}" if server.limit else "–",
-            f"{server.price_in:.2f}",
-            f"{server.price_out:.2f}",
-        ]
-        for server in SERVERS
-    ]
-    head = ("server", "median s", "spread", "tail", "ms a word", "limit", "$ in", "$ out")
-    return Table(head, rows)
-
-
-def _faults(seed: int) -> str:
-    drawn = episodes(seed)
-    minutes = sum((one.end - one.start) * len(one.servers) for one in drawn) / 60
-    return _FAULTS.format(episodes=len(drawn), minutes=minutes)
+            ("budget", lambda item: name(item[0])),
+            ("replies", lambda item: f"{item[1].replies:,}"),
+            ("silence s", lambda item: f"{item[1].silence:.1f}"),
+            ("p99 s", lambda item: seconds(item[1].first_word(0.99))),
+            ("p99.9 s", lambda item: seconds(item[1].first_word(0.999))),
+            ("> 1 s", lambda item: f"{item[1].later_than(1):.2%}"),
+            ("> 2 s", lambda item: f"{item[1].later_than(2):.2%}"),
+            ("requests", lambda item: f"{item[1].bill.requests / item[1].replies:.3f}"),
+            ("cost over none", lambda item: f"{run.added_cost(item[1]):+.1%}"),
+        ],
+    )
 
 
 def _draw(run: Run, path: Path) -> None:
@@ -173,43 +163,3 @@ def _draw_budgets(axis: Axes, run: Run) -> None:
     cost.set_ylim(min(-5, *costs), max(20, *costs))
     cost.set_ylabel("cost over no hedges, percent", color=COLOURS[2])
     cost.spines[["top"]].set_visible(False)
-
-
-_PROMPTS = ", ".join(f"{prompt.characters:,} ({prompt.share:.0%})" for prompt in PROMPTS)
-_LEGEND = f"""\
-The router is the real one, on a clock that jumps, in one process for each {PROCESS_REPLIES:,} \
-replies; processes share nothing. Peers are modelled on the sources of {MODELLED} \
-(`bench/outage/peers.py` names the sources and the omissions). Servers and callers are drawn \
-from the seed, and each draw belongs to a question and a server: all contenders meet the same day. \
-A day of fewer replies has the same traffic thinned out, which meets the same limits less evenly: \
-compare rows with the same number of **replies**.
-
-- **silence**: seconds in 1,000 replies in which a caller hears nothing: the wait for the first \
-clause beyond a pause of {PAUSE} s, and every gap after the voice had begun. A caller who hears \
-nothing for {HANG_UP_AFTER:g} s hangs up; after {ASK_AGAIN_AFTER:g} s of silence in the middle of \
-a reply the caller asks again, and the rest is lost.
-- **p50 … p99.9, > 1 s, > 2 s**: the first word; "never": the caller hung up.
-- **lost**: replies that did not come, or not whole, or that ended in an apology.
-- **requests**: sent to servers for each question, refused ones and recovery probes included. \
-**words**: generated for each word received. **cost**: of all requests and words, over \
-the cost of the same answers at the cheapest server."""
-_TRAFFIC = f"""\
-Calls come by the hour: two rushes and an evening, quiet nights. A caller asks about eight times. \
-Prompts have {_PROMPTS} characters; answers a median of 25 words, 6 characters a word, spoken at \
-15 a second. In a rush servers are up to a quarter slower."""
-_FAULTS = """\
-**Spread** is that of the logarithm; **tail**, the share of replies that are 2.5 to 30 times \
-slower. **Limit**: requests allowed, as a multiple of a day's mean (the rush is twice the mean); \
-beyond it, 429 with Retry-After. Prices are for a million tokens.
-
-On a good day 0.4 % of requests hang, fail, are empty, break off or stall. This day has {episodes} \
-episodes, {minutes:.0f} server-minutes of 7,200: brown-outs in which all servers \
-of a vendor are two to five times slower and hang at times, outages of a vendor, slow patches, \
-hangs, refusals, empty replies, broken, stalling and dripping streams."""
-_CONTENDERS = """\
-The first is the default. Policies differ in their purpose: those that spread the calls over \
-all servers (`affinity`, `p2c`, `round_robin`, `weighted`) send a part of them to the slow ones on \
-purpose."""
-_BUDGET = """\
-The default policy by the number of hedges that a hundred questions may start. Failovers, past the \
-deadline of a late server, need no budget."""

@@ -30,7 +30,7 @@ def measure(rounds: int) -> Figures:
 
 
 def main() -> int:
-    parser = BenchParser("bench.overhead", __doc__, page="overhead.md")
+    parser = BenchParser("bench.overhead", __doc__)
     parser.add_number(
         "--rounds", 400, "first words of each contender, choices of each policy; about 3 minutes",
         least=_FEWEST_ROUNDS,

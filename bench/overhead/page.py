@@ -9,10 +9,10 @@ from bench.overhead.deciding import SIZES, Choosing
 from bench.overhead.streaming import TOKEN_RATE, Cost, Crowd
 from bench.peers.runner import versions
 from bench.report.goals import Goal
-from bench.report.page import Page, Picture, Section, list_versions, load
-from bench.report.picture import COLOURS, draw_bars, draw_lines, figure
+from bench.report.page import Page, list_versions
+from bench.report.picture import COLOURS, Line, draw_bars, draw_lines, figure
 from bench.report.quantiles import median, quantile
-from bench.report.table import Table, microseconds, milliseconds, percent
+from bench.report.table import Table, make_table, microseconds, milliseconds, percent
 
 _PACKAGES = ("patchbay", "livekit-agents", "livekit-plugins-openai", "openai", "httpx2")
 _CHOICE = 50e-6
@@ -81,107 +81,88 @@ def _added(ours: Cost, bare: Cost) -> float:
 
 def make_page(figures: Figures) -> Page:
     return Page(
-        title="Overhead",
-        summary="The cost of the router while all is well, over the HTTP client alone: at the same "
-        "server in another process, side by side in every round.",
-        command="bench.overhead --write",
-        conditions=f"{load()}; {list_versions(versions(_PACKAGES))}.\n\n{_WORK}",
-        pictures=[
-            Picture(
-                "Choosing by number of endpoints; work of each chunk; how busy a core is; memory",
-                partial(_draw, figures),
-            )
-        ],
-        sections=[
-            Section("Goals", [_GOALS, _goals(figures)]),
-            Section("One reply", [_ONE_REPLY, _one_reply(figures)]),
-            Section("Many replies at once", [_MANY_REPLIES, _many_replies(figures)]),
-            Section("Choosing", [_CHOOSING, _choosing(figures)]),
-            Section("Memory", [_MEMORY, _memory(figures)]),
-        ],
+        template=Path(__file__).with_name("overhead.md"),
+        pictures={"overhead.png": partial(_draw, figures)},
+        values={
+            "versions": list_versions(versions(_PACKAGES)),
+            "reference": _REFERENCE_CHUNK * 1e6,
+            "token_rate": TOKEN_RATE,
+            "goals": _goals(figures),
+            "one_reply": _one_reply(figures),
+            "many_replies": _many_replies(figures),
+            "choosing": _choosing(figures),
+            "memory": make_table(
+                figures.kilobytes.items(),
+                [("", lambda item: item[0]), ("kB", lambda item: f"{item[1]:.1f}")],
+            ),
+        },
     )
 
 
 def _goals(figures: Figures) -> Table:
-    rows = [
+    return make_table(
+        make_goals(figures),
         [
-            goal.name,
-            f"{goal.limit / figures.slowdown:,.1f}",
-            f"{goal.limit:,.1f}",
-            f"{goal.measured:,.1f}",
-            goal.verdict,
-        ]
-        for goal in make_goals(figures)
-    ]
-    return Table(("", "promised µs", "here µs", "measured µs", ""), rows, last_is_text=True)
+            ("", lambda goal: goal.name),
+            ("promised µs", lambda goal: f"{goal.limit / figures.slowdown:,.1f}"),
+            ("here µs", lambda goal: f"{goal.limit:,.1f}"),
+            ("measured µs", lambda goal: f"{goal.measured:,.1f}"),
+            ("", lambda goal: goal.verdict),
+        ],
+        last_is_text=True,
+    )
 
 
 def _one_reply(figures: Figures) -> Table:
-    rows = [
+    return make_table(
+        figures.costs,
         [
-            one.name,
-            *(milliseconds(quantile(one.elapsed, q)) for q in (0.5, 0.99)),
-            *(milliseconds(quantile(one.worked, q)) for q in (0.5, 0.99)),
-            microseconds(median(one.chunk)),
-            microseconds(_added(one, figures.bare)),
-        ]
-        for one in figures.costs
-    ]
-    head = (
-        "", "first word p50 ms", "p99 ms", "work p50 ms", "work p99 ms", "chunk work µs",
-        "over bare µs",
-    )  # fmt: skip
-    return Table(head, rows)
+            ("", lambda cost: cost.name),
+            ("first word p50 ms", lambda cost: milliseconds(median(cost.elapsed))),
+            ("p99 ms", lambda cost: milliseconds(quantile(cost.elapsed, 0.99))),
+            ("work p50 ms", lambda cost: milliseconds(median(cost.worked))),
+            ("work p99 ms", lambda cost: milliseconds(quantile(cost.worked, 0.99))),
+            ("chunk work µs", lambda cost: microseconds(median(cost.chunk))),
+            ("over bare µs", lambda cost: microseconds(_added(cost, figures.bare))),
+        ],
+    )
 
 
 def _many_replies(figures: Figures) -> Table:
-    rows = [
+    return make_table(
+        figures.crowds,
         [
-            one.name,
-            str(one.replies),
-            percent(one.busy),
-            microseconds(one.chunk),
-            milliseconds(one.late),
-        ]
-        for one in figures.crowds
-    ]
-    return Table(("", "replies", "core busy", "chunk work µs", "late ms"), rows)
+            ("", lambda crowd: crowd.name),
+            ("replies", lambda crowd: str(crowd.replies)),
+            ("core busy", lambda crowd: percent(crowd.busy)),
+            ("chunk work µs", lambda crowd: microseconds(crowd.chunk)),
+            ("late ms", lambda crowd: milliseconds(crowd.late)),
+        ],
+    )
 
 
 def _choosing(figures: Figures) -> Table:
-    rows = [
+    return make_table(
+        figures.choosing,
         [
-            one.policy,
-            f"{one.endpoints:,}",
-            microseconds(median(one.after_a_reply)),
-            microseconds(quantile(one.after_a_reply, 0.99)),
-            microseconds(median(one.new_session)),
-        ]
-        for one in figures.choosing
-    ]
-    return Table(("policy", "endpoints", "p50 µs", "p99 µs", "new session p50 µs"), rows)
-
-
-def _memory(figures: Figures) -> Table:
-    return Table(("", "kB"), [[name, f"{size:.1f}"] for name, size in figures.kilobytes.items()])
+            ("policy", lambda one: one.policy),
+            ("endpoints", lambda one: f"{one.endpoints:,}"),
+            ("p50 µs", lambda one: microseconds(median(one.after_a_reply))),
+            ("p99 µs", lambda one: microseconds(quantile(one.after_a_reply, 0.99))),
+            ("new session p50 µs", lambda one: microseconds(median(one.new_session))),
+        ],
+    )
 
 
 def _draw(figures: Figures, path: Path) -> None:
-    by_policy: dict[str, list[Choosing]] = {}
-    for one in figures.choosing:
-        by_policy.setdefault(one.policy, []).append(one)
-    names = [one.name for one in figures.costs]
+    policies = dict.fromkeys(one.policy for one in figures.choosing)
+    crowds = dict.fromkeys(one.name for one in figures.crowds)
+    contenders = [one.name for one in figures.costs]
     with figure(path, (18, 4.4), columns=4) as (choosing, chunks, busy, memory):
         draw_lines(
             choosing,
             "choosing, p50 in µs; dashed: the goal here",
-            {
-                policy: (
-                    [one.endpoints for one in of_policy],
-                    [median(one.after_a_reply) * 1e6 for one in of_policy],
-                )
-                for policy, of_policy in by_policy.items()
-            },
+            {policy: _choosing_line(figures, policy) for policy in policies},
             limit=_CHOICE * figures.slowdown * 1e6,
             xscale="log",
             ylim=(0, None),
@@ -190,18 +171,11 @@ def _draw(figures: Figures, path: Path) -> None:
         choosing.legend(frameon=False, fontsize=8, ncols=2)
         work = {one.name: median(one.chunk) * 1e6 for one in figures.costs}
         draw_bars(chunks, "work of each chunk, p50 in µs", work)
-        crowds = {
-            name: [one for one in figures.crowds if one.name == name]
-            for name in dict.fromkeys(one.name for one in figures.crowds)
-        }
         draw_lines(
             busy,
             "core busy, in percent",
-            {
-                name: ([one.replies for one in crowd], [one.busy * 100 for one in crowd])
-                for name, crowd in crowds.items()
-            },
-            colours=[COLOURS[names.index(name)] for name in crowds],
+            {name: _crowd_line(figures, name) for name in crowds},
+            colours=[COLOURS[contenders.index(name)] for name in crowds],
             xlabel="replies at once",
             ylim=(0, 105),
         )
@@ -209,30 +183,12 @@ def _draw(figures: Figures, path: Path) -> None:
         draw_bars(memory, "memory, in kB", figures.kilobytes)
 
 
-_WORK = """\
-**Work** is processor time of the measured process. Unlike the elapsed time beside it, it contains \
-no waiting for other processes; but on a loaded machine it takes longer too, so compare the rows \
-of one run."""
-_GOALS = f"""\
-The promises, and whether this run met them. The promises are for a machine on which a chunk of \
-bare httpx2 is {_REFERENCE_CHUNK * 1e6:.0f} µs of work; **here** is the same at the speed of this \
-machine, by the work of such a chunk in this run. Added work is the router's work minus that of a \
-bare httpx2 stream from the same server; below zero, the router takes less, because its client \
-reads from the socket by a shorter way."""
-_ONE_REPLY = """\
-Time to the first word of a one-word reply, and the work of each chunk of a long one. “Our \
-network” is `llm_router/net/network.py`; the second row has nothing else of ours. “Our provider” \
-is the HTTP client with our parser; “router” is the whole, as `router.stream` yields it: raced, \
-metered and observed. **Over bare**: the median, over all rounds, of the work of a chunk beyond \
-that of the first row in the same round."""
-_MANY_REPLIES = f"""\
-Each reply at {TOKEN_RATE:g} words a second, like a model's. **Core busy**: the share of one core \
-that this process used. **Late**: the delay of the end of the last reply after its last word was \
-due, the server's own delay included."""
-_CHOOSING = """\
-From the request to the whole order, after a reply has ended and changed the times of its \
-endpoint. **New session**: one without history; `affinity` and `weighted` compute its order once, \
-a hash for each endpoint, and remember it."""
-_MEMORY = """\
-As `tracemalloc` counts it. An endpoint has been measured with prompts of every size; its HTTP \
-client is not included. A reply in flight waits for its first word."""
+def _choosing_line(figures: Figures, policy: str) -> Line:
+    of_policy = [one for one in figures.choosing if one.policy == policy]
+    times = [median(one.after_a_reply) * 1e6 for one in of_policy]
+    return [one.endpoints for one in of_policy], times
+
+
+def _crowd_line(figures: Figures, name: str) -> Line:
+    crowds = [one for one in figures.crowds if one.name == name]
+    return [one.replies for one in crowds], [one.busy * 100 for one in crowds]

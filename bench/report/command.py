@@ -14,22 +14,16 @@ _DOCS = Path(__file__).parents[2] / "docs" / "bench"
 
 
 class BenchParser(argparse.ArgumentParser):
-    """A parser with `--write`, and with `--check` for a bench that has goals.
+    """A parser with `--write`, and with `--check` for a bench that has goals."""
 
-    `page`: the name of its page in docs/bench.
-    """
-
-    def __init__(
-        self, module: str, description: str | None, *, page: str, has_goals: bool = True
-    ) -> None:
+    def __init__(self, module: str, description: str | None, *, has_goals: bool = True) -> None:
         super().__init__(
             prog=f"python -m {module}",
             description=description,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        self.set_defaults(page=_DOCS / page)
         self.add_argument(
-            "--write", action="store_true", help=f"write docs/bench/{page} and its pictures"
+            "--write", action="store_true", help="write the page in docs/bench and its pictures"
         )
         if has_goals:
             self.add_argument(
@@ -79,13 +73,19 @@ def at_least(least: float, kind: Callable[[str], float] = int) -> Callable[[str]
     return convert
 
 
-def finish(chosen: argparse.Namespace, page: Callable[[], Page], goals: Iterable[Goal] = ()) -> int:
+def finish(
+    chosen: argparse.Namespace,
+    make_page: Callable[[], Page],
+    goals: Iterable[Goal] = (),
+    folder: Path = _DOCS,
+) -> int:
     """Writes the page with `--write` and prints every missed goal. Returns the exit code: 1 if a
     required goal was missed and `--check` was given.
     """
     if chosen.write:
-        page().write(chosen.page)
-        print(f"written: {chosen.page} and its pictures")
+        page = make_page()
+        page.write(folder)
+        print(f"written: {folder / page.template.name} and its pictures")
     missed = [goal for goal in goals if not goal.is_met]
     for goal in missed:
         print(f"{'MISSED' if goal.required else 'short of the aim'}: {goal}")

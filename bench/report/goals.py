@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.report.table import Table
+from bench.report.table import Table, make_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,29 +34,34 @@ class Goal:
     @property
     def label(self) -> str:
         """The promise and whether it was met, short enough for a cell among others."""
-        return f"{self.name} ≤ {self._limit} {'✓' if self.is_met else '✗'}"
-
-    @property
-    def cells(self) -> list[str]:
-        return [self.name, self._measured, self._limit, self.verdict]
+        return f"{self.name} ≤ {self.limit_text} {'✓' if self.is_met else '✗'}"
 
     def __str__(self) -> str:
         hint = f"; {self.hint}" if self.hint else ""
-        return f"{self.name}: {self._measured}, at most {self._limit}{hint}"
+        return f"{self.name}: {self.measured_text}, at most {self.limit_text}{hint}"
 
     @property
-    def _measured(self) -> str:
+    def measured_text(self) -> str:
         if math.isinf(self.measured):
             return "never"
         return f"{self.measured:{self.form}} {self.unit}".rstrip()
 
     @property
-    def _limit(self) -> str:
+    def limit_text(self) -> str:
         return f"{self.limit:g} {self.unit}".rstrip()
 
 
 def goals_table(goals: Sequence[Goal]) -> Table:
-    return Table(("", "measured", "at most", ""), [goal.cells for goal in goals], last_is_text=True)
+    return make_table(
+        goals,
+        [
+            ("", lambda goal: goal.name),
+            ("measured", lambda goal: goal.measured_text),
+            ("at most", lambda goal: goal.limit_text),
+            ("", lambda goal: goal.verdict),
+        ],
+        last_is_text=True,
+    )
 
 
 def goals_cell(goals: Sequence[Goal]) -> str:

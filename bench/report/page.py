@@ -1,81 +1,67 @@
-"""Pages: a title, the conditions of a run, sections of prose and tables, and pictures."""
+"""Pages: a template in Markdown, filled with figures, tables and pictures."""
 
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.report.table import Table
 
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """`parts`: prose in Markdown and tables, in order."""
-
-    title: str
-    parts: Sequence[str | Table]
-
-    @property
-    def markdown(self) -> str:
-        parts = [part.markdown if isinstance(part, Table) else part for part in self.parts]
-        return "\n\n".join([f"## {self.title}", *parts])
-
-    @property
-    def text(self) -> str:
-        """The title and the tables, for a terminal; empty if the section has no table."""
-        tables = [part.text for part in self.parts if isinstance(part, Table)]
-        return "\n".join([self.title, *tables]) if tables else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A picture beside the page. `draw` writes it to a path; `suffix` extends the page's name."""
-
-    description: str
-    draw: Callable[[Path], None]
-    suffix: str = ""
-
-    def path(self, page: Path) -> Path:
-        return page.with_name(f"{page.stem}{self.suffix}.png")
+Draw = Callable[[Path], None]
+"""Draws a picture into a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """`command`: the module and the arguments that write the page. `conditions`: how and with what
-    it was measured; the machine and the date are added before it.
+    """A page of docs/bench, which has the name of its template.
+
+    `values`: of the template's placeholders. A Table is shown as one, and a mapping as a subsection
+    for each entry, with a table or Markdown below the title; all others are formatted. The machine
+    and its load are added. `pictures`: by file name.
     """
 
-    title: str
-    summary: str
-    command: str
-    conditions: str
-    sections: Sequence[Section]
-    pictures: Sequence[Picture] = ()
+    template: Path
+    values: Mapping[str, object]
+    pictures: Mapping[str, Draw] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
-        """The tables, for a terminal."""
-        return "\n\n".join(section.text for section in self.sections if section.text)
+        """All tables below their headings, for a terminal."""
+        heading = ""
+        parts = []
+        for line in self.template.read_text(encoding="utf-8").splitlines():
+            if line.startswith("## "):
+                heading = line.removeprefix("## ")
+            value = self.values.get(line.strip("{}"))
+            titled = {heading: value} if isinstance(value, Table) else value
+            if isinstance(titled, Mapping):
+                parts += [
+                    f"{title}\n{table.text}"
+                    for title, table in titled.items()
+                    if isinstance(table, Table)
+                ]
+        return "\n\n".join(parts)
 
-    def write(self, path: Path) -> None:
-        """Writes the page, and beside it its pictures."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self._markdown(path), encoding="utf-8")
-        for picture in self.pictures:
-            picture.draw(picture.path(path))
+    def write(self, folder: Path) -> None:
+        """Writes the page and its pictures."""
+        folder.mkdir(parents=True, exist_ok=True)
+        shown = {name: _to_markdown(value) for name, value in self.values.items()}
+        shown |= {"machine": machine(), "load": os.getloadavg()[0]}
+        text = self.template.read_text(encoding="utf-8").format_map(shown)
+        (folder / self.template.name).write_text(text, encoding="utf-8")
+        for name, draw in self.pictures.items():
+            draw(folder / name)
 
-    def _markdown(self, path: Path) -> str:
-        parts = [
-            f"# {self.title}",
-            f"{self.summary} Written by `python -m {self.command}`.",
-            *(f"![{one.description}]({one.path(path).name})" for one in self.pictures),
-            f"Measured on {machine()}; {self.conditions}",
-            *(section.markdown for section in self.sections),
-        ]
-        return "\n\n".join(parts) + "\n"
+
+def _to_markdown(value: object) -> object:
+    if isinstance(value, Table):
+        return value.markdown
+    if isinstance(value, Mapping):
+        return "\n\n".join(f"### {title}\n\n{_to_markdown(part)}" for title, part in value.items())
+    return value
 
 
 def machine() -> str:
@@ -84,11 +70,6 @@ def machine() -> str:
     today = datetime.now(UTC).date().isoformat()
     python = f"{platform.python_implementation()} {platform.python_version()}"
     return f"{cores} cores, {platform.machine()}, {platform.system()}, {python}, {today}"
-
-
-def load() -> str:
-    """Describes how many tasks wanted a processor over the last minute."""
-    return f"load {os.getloadavg()[0]:.1f} over the last minute"
 
 
 def list_versions(versions: Mapping[str, str]) -> str:

@@ -1,8 +1,11 @@
 """Tables for a terminal and for a page, and the formats of their figures."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,17 @@ class Table:
 
     def _is_left(self, column: int) -> bool:
         return column == 0 or (self.last_is_text and column == len(self.head) - 1)
+
+
+def make_table(
+    items: Iterable[T],
+    columns: Sequence[tuple[str, Callable[[T], str]]],
+    *,
+    last_is_text: bool = False,
+) -> Table:
+    """Makes a row of each item. A column is its head and the cell of an item."""
+    rows = [[cell(item) for _, cell in columns] for item in items]
+    return Table([head for head, _ in columns], rows, last_is_text)
 
 
 def seconds(value: float) -> str:

@@ -138,7 +138,7 @@ def _trace_as_a_worker_does() -> None:
 
 
 def main() -> int:
-    parser = BenchParser("bench.soak", __doc__, page="soak.md")
+    parser = BenchParser("bench.soak", __doc__)
     parser.add_argument(
         "--minutes", type=at_least(_SHORTEST, float), default=5.0, metavar="M",
         help="minutes of measured traffic (default: %(default)g; the page is made of 30)",

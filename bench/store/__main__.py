@@ -94,7 +94,7 @@ def _empty_databases(dialects: Sequence[str]) -> Iterator[list[str]]:
 
 
 def main() -> int:
-    parser = BenchParser("bench.store", __doc__, page="store.md")
+    parser = BenchParser("bench.store", __doc__)
     parser.add_number(
         "--attempts", 200_000, "attempts in the largest of three sizes; the page is made of "
         "10000000, which take 12 GB of disk", least=_FEWEST,

@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from bench.report.goals import Goal, goals_table
-from bench.report.page import Page, Picture, Section
+from bench.report.page import Page
 from bench.report.picture import draw_lines, figure
-from bench.report.table import Table
+from bench.report.table import Table, make_table
 from bench.store.queries import ANALYTICS, RECORDING, WRITING, Timing
 
 _NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
@@ -63,25 +63,29 @@ def _goal(name: str, seconds: float, limit: float) -> Goal:
 
 def make_page(stages: Sequence[Stage]) -> Page:
     last = largest(stages)
-    waiting = max(stage.waiting for stage in last)
     return Page(
-        title="Store",
-        summary="How long a store full of usage takes to answer, and to write more.",
-        command="bench.store --attempts 10000000 --write",
-        conditions=f"{last[0].attempts:,} attempts in 30 days on 24 of 100 connections. "
-        f"{_METHOD.format(waiting=waiting)}",
-        pictures=[
-            Picture("Five queries at three sizes, on both databases", partial(_draw, stages))
-        ],
-        sections=[
-            Section("Goals", [_GOALS, goals_table(make_goals(stages))]),
-            *(
-                Section(f"{of[0].name}, p50 and p95 in ms", [_timings(of)])
-                for of in _by_dialect(stages).values()
+        template=Path(__file__).with_name("store.md"),
+        pictures={"store.png": partial(_draw, stages)},
+        values={
+            "attempts": last[0].attempts,
+            "waiting": max(stage.waiting for stage in last),
+            "goals": goals_table(make_goals(stages)),
+            "timings": {of[0].name: _timings(of) for of in _by_dialect(stages).values()},
+            "sizes": make_table(
+                stages,
+                [
+                    ("", lambda stage: stage.name),
+                    ("attempts", lambda stage: f"{stage.attempts:,}"),
+                    ("MB", lambda stage: f"{stage.megabytes:,.0f}"),
+                    ("bytes an attempt", lambda one: f"{one.megabytes * 1e6 / one.attempts:,.0f}"),
+                ],
             ),
-            Section("Size", [_SIZE, _sizes(stages)]),
-            Section("Query plans", [_PLANS, *(plan for stage in last for plan in _plans(stage))]),
-        ],
+            "plans": {
+                f"{stage.name}: {query}": "\n".join(["```", *lines, "```"])
+                for stage in last
+                for query, lines in stage.plans.items()
+            },
+        },
     )
 
 
@@ -103,31 +107,11 @@ def _form(milliseconds: float) -> str:
     return ",.0f" if milliseconds >= 100 else ".1f" if milliseconds >= 1 else ".3f"
 
 
-def _sizes(stages: Sequence[Stage]) -> Table:
-    rows = [
-        [
-            stage.name,
-            f"{stage.attempts:,}",
-            f"{stage.megabytes:,.0f}",
-            f"{stage.megabytes * 1e6 / stage.attempts:,.0f}",
-        ]
-        for stage in stages
-    ]
-    return Table(("", "attempts", "MB", "bytes an attempt"), rows)
-
-
 def _by_dialect(stages: Sequence[Stage]) -> dict[str, list[Stage]]:
     return {
         dialect: [stage for stage in stages if stage.dialect == dialect]
         for dialect in dict.fromkeys(stage.dialect for stage in stages)
     }
-
-
-def _plans(stage: Stage) -> list[str]:
-    return [
-        f"### {stage.name}: {query}\n\n```\n" + "\n".join(lines) + "\n```"
-        for query, lines in stage.plans.items()
-    ]
 
 
 def _draw(stages: Sequence[Stage], path: Path) -> None:
@@ -145,16 +129,3 @@ def _draw(stages: Sequence[Stage], path: Path) -> None:
             draw_lines(axis, query, lines, limit=_ANALYTICS_LIMIT, **scales)
         axes[0].set_ylabel("p95, ms")
         axes[0].legend(frameon=False)
-
-
-_METHOD = """\
-SQLite in a file, PostgreSQL on the same machine with its default settings; both guarantee what \
-they have stored after a power cut. During the queries, {waiting:,} attempts had no summary yet, \
-more than arrive in the 30 seconds between two runs of the summary."""
-_GOALS = """\
-Of the largest size. Writing happens beside the calls, in batches of one second; recording is what \
-a call itself waits for."""
-_SIZE = "With all indexes and summaries. Attempts are stored for 30 days, summaries for ever."
-_PLANS = """\
-Every statement of three queries, as the database explains it: of the log itself, it reads only \
-attempts without a summary, by their id, and the latest of a connection, by its index."""

@@ -61,7 +61,7 @@ async def run(
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = BenchParser("bench.voice", __doc__, page="voice_turn.md")
+    parser = BenchParser("bench.voice", __doc__)
     parser.add_number("--turns", 8, "turns of each variant; about 9 minutes with all variants")
     parser.add_number(
         "--rounds", 3, "rounds over which they are spread; each has a call of every variant"

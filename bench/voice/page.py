@@ -4,10 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from bench.report.goals import Goal, goals_cell
-from bench.report.page import Page, Picture, Section
-from bench.report.table import Table, ratio, seconds
+from bench.report.page import Page
+from bench.report.table import Table, make_table, ratio, seconds
 from bench.voice.calls import SENTENCES
 from bench.voice.failing import (
     LONGEST_PAUSE,
@@ -45,19 +46,20 @@ class Results:
 
 def waits_table(rows: Sequence[Row]) -> Table:
     stock = _find(rows, STOCK.name)
-    cells = [
+    return make_table(
+        rows,
         [
-            row.variant.title,
-            *(seconds(row.wait(q)) for q in (0.5, SLOW, 1)),
-            ratio(row.wait(0.5) / stock.wait(0.5)) if stock else "",
-            f"{row.requests:.1f}",
-            str(row.talked_over),
-            goals_cell(wait_goals(row)) if row.variant == OURS else "",
-        ]
-        for row in rows
-    ]
-    head = ("", "p50 s", "p95 s", "max s", "p50 of stock", "requests", "talked over", "goal")
-    return Table(head, cells, last_is_text=True)
+            ("", lambda row: row.variant.title),
+            ("p50 s", lambda row: seconds(row.wait(0.5))),
+            ("p95 s", lambda row: seconds(row.wait(SLOW))),
+            ("max s", lambda row: seconds(row.wait(1))),
+            ("p50 of stock", lambda row: ratio(row.wait(0.5) / stock.wait(0.5)) if stock else ""),
+            ("requests", lambda row: f"{row.requests:.1f}"),
+            ("talked over", lambda row: str(row.talked_over)),
+            ("goal", lambda row: goals_cell(wait_goals(row)) if row.variant == OURS else ""),
+        ],
+        last_is_text=True,
+    )
 
 
 def stages_table(rows: Sequence[Row]) -> Table:
@@ -127,97 +129,28 @@ def _find(rows: Sequence[Row], name: str) -> Row | None:
 
 def make_page(results: Results) -> Page:
     rows = results.rows
-    before, after = results.load
-    priority = "with real-time priority; " if results.realtime else ""
     return Page(
-        title="Voice turn",
-        summary="How long a caller waits for the agent's voice, from the end of the caller's last "
-        "sound to the agent's first, and where the time goes.",
-        command=f"bench.voice --write{' --realtime' if results.realtime else ''}",
-        conditions=f"{priority}{min(len(row.turns) for row in rows)} turns of each variant, the "
-        "variants in turn in every round. The machine's load (tasks that want a processor) was "
-        f"{before:.1f} before and {after:.1f} at the end, the bench's own tasks included; the "
-        f"machine held up the caller's process for up to {results.delay:.2f} s. With more tasks "
-        "than cores every wait is longer than necessary.",
-        pictures=[
-            Picture(
-                "The stages of a turn by variant, and the loudness of both sides in one turn",
-                partial(draw, rows, results.failing, results.recording),
-            )
-        ],
-        sections=[
-            Section("How it is measured", [_METHOD]),
-            Section("The wait", [waits_table(rows), _WAITS]),
-            Section(
-                "When a model fails", [_FAILING, failing_table(results.failing), _FAILING_LEGEND]
-            ),
-            Section("Where the time goes", [_STAGES, stages_table(rows), _STAGES_LEGEND]),
-            Section("The effect of each setting", [_GAINS, _gains_table(rows), _GAINS_LEGEND]),
-        ],
+        template=Path(__file__).with_name("voice_turn.md"),
+        pictures={
+            "voice_turn.png": partial(draw, rows, results.failing, results.recording),
+        },
+        values={
+            "flag": " --realtime" if results.realtime else "",
+            "priority": ", with real-time priority" if results.realtime else "",
+            "turns": min(len(row.turns) for row in rows),
+            "before": results.load[0],
+            "after": results.load[1],
+            "delay": results.delay,
+            "sentences": len(SENTENCES),
+            "first_token": FIRST_TOKEN,
+            "gap": GAP * 1000,
+            "answer": ANSWER,
+            "reply": REPLY,
+            "longest_wait": LONGEST_WAIT,
+            "longest_pause": LONGEST_PAUSE,
+            "waits": waits_table(rows),
+            "failing": failing_table(results.failing),
+            "stages": stages_table(rows),
+            "gains": _gains_table(rows),
+        },
     )
-
-
-_METHOD = f"""\
-A caller joins a room of a real LiveKit server on this machine, with an open microphone, and says \
-{len(SENTENCES)} recorded sentences in rotation; a worker answers. Both sides are measured at the \
-caller: the wait runs from the moment at which the last audible sample has left to the first 10 ms \
-of the agent that are audible, so it includes codecs, network and jitter buffers. The model gives \
-its first token after {FIRST_TOKEN} s and the others every {GAP * 1000:g} ms ("{ANSWER}"). \
-Recogniser, voice and router are the same in all variants, the embedded ones and ours: the \
-differences are how the end of a turn is found and what is done before it is certain.
-
-**LiveKit's defaults** are those that `AgentSession` chooses in a self-hosted worker: its \
-turn detector on this machine, 0.3 to 2.5 s of delay, frames of 50 ms. One row has a recogniser \
-for whole utterances, like most that are served over HTTP, and one a recogniser that \
-works while the caller speaks."""
-_WAITS = """\
-**p50 of stock**: the p50 divided by that of the first row. **requests**: requests to the \
-model in a turn, on average; those beyond 1 were thrown away. **talked over**: turns in which the \
-agent spoke while the caller still did; they have no wait and are not in the other figures."""
-_FAILING = """\
-The first of two model servers fails in the way named, at the first question of a call, before \
-anything is known of it; the spare is healthy. Our settings are on the left; on the right are \
-LiveKit's defaults (streaming) with its FallbackAdapter, which had about half as many turns."""
-_FAILING_LEGEND = f"""\
-**whole**: every word of the answer came, once, by the transcript; a caller hangs up after 10 s \
-without a sound. **longest pause**: within the sound of the whole answers; the voice itself pauses \
-for 0.4 s between two sentences. The answer "{REPLY}" breaks off after its eighth word. A tool \
-call takes two requests to the model, one after the other. Fillers, which would cover a late \
-answer, are left out. The goal is a p95 of {LONGEST_WAIT:.2f} s and no pause over \
-{LONGEST_PAUSE:.2f} s, for ours."""
-_STAGES = """\
-Medians of every stage. A stage that is started early can come before the one that it usually \
-follows: with early words, the model is asked before the end of the turn is certain."""
-_STAGES_LEGEND = """\
-The end is noticed after 0.25 s of silence (`VAD_MIN_SILENCE`; LiveKit's detector accepts no less) \
-and the time of codec, network and frames. The words are final once the detector has decided: on a \
-machine with time to spare some hundredths of a second later, on a busy one several tenths. The \
-slow turns are those in which it takes the end for a pause and the longest delay is waited out; \
-synthetic voices make it less sure than people do."""
-_GAINS = """\
-The additional time of a turn when a setting is taken away from ours; the last three rows are \
-alternatives. With few turns, a difference of some hundredths is no difference."""
-_GAINS_LEGEND = """\
-- **A streaming recogniser**: the first two rows of the first table. The words are there some \
-milliseconds after the end of the turn; whole utterances are decoded only then.
-- **Early words** (the recogniser shows its words 0.12 s into a pause) and **preemptive \
-generation** (the model is asked with them) need each other: the model works while the end of the \
-turn is still being decided. The price is in the column "requests". The embedded recogniser \
-decodes its words once more 0.2 s into a pause: if they change, the model is asked again then. \
-With a recogniser that changes them only at the end, the early answer is thrown away and nothing \
-is gained.
-- **Delays of 0.2 to 0.9 s** (`ENDPOINTING_MIN_DELAY`, `ENDPOINTING_MAX_DELAY`) instead of 0.3 to \
-2.5: the caller's wait when the detector is sure, and when it is not. A longer maximum lets \
-people think aloud.
-- **Frames of 20 ms** instead of 50: silence is noticed sooner.
-- **At most 0.9 s of delay** (`ENDPOINTING_MAX_DELAY`): when the detector is not sure, the caller \
-waits for this and the 0.2 s or so until the silence is noticed and the answer is audible. More, \
-as in the row with 1.5 s, leaves more time to think.
-- **Preemptive voice** also turns the answer into sound early. The embedded voice takes next to no \
-time, so there is next to nothing to gain; a slow voice may gain, at the price of words that are \
-never played.
-- **Silence alone** (`TURN_DETECTION=vad`, `VAD_MIN_SILENCE=0.2`, `ENDPOINTING_MIN_DELAY=0`) is \
-for short commands only: it cuts off callers who stop to think for 0.2 s.
-
-To listen to a call, left the caller and right the agent: `python -m bench.voice --turns 1 \
---variants ours --record call.wav`."""

@@ -34,7 +34,7 @@ def test_each_figure_is_shown_both_ways_with_its_ratio() -> None:
 
 def test_the_page_shows_it_and_a_picture(tmp_path: Path) -> None:
     page = tmp_path / "engines.md"
-    make_page({"llama_cpp": ANSWERS_BY_CLIENT}, runs=1).write(page)
+    make_page({"llama_cpp": ANSWERS_BY_CLIENT}, runs=1).write(tmp_path)
     assert "1.20" in page.read_text(encoding="utf-8")
     assert page.with_suffix(".png").stat().st_size > 0
 

@@ -224,7 +224,7 @@ def test_the_page_shows_every_fault_and_names_no_place_of_the_machine(tmp_path: 
     ]
     measured = [Times(name, [0.15], [0.001]) for name in ("bare httpx2", "Patchbay")]
     page = tmp_path / "first_word.md"
-    make_page(Results(rows, measured, {"a-peer": "1.2.3"}, delay=0.01)).write(page)
+    make_page(Results(rows, measured, {"a-peer": "1.2.3"}, delay=0.01)).write(tmp_path)
     shown = page.read_text()
     one, both = shown.split("## The spare fails too")
     headings = [f"### {case.title[0].upper()}{case.title[1:]}\n" for case in FAULTS]

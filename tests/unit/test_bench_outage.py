@@ -228,7 +228,7 @@ def test_the_page_shows_every_contender_and_the_chosen_budget(tmp_path: Path) ->
         for place, name in enumerate(CONTENDERS)
     ]
     page = tmp_path / "outage.md"
-    make_page(Run(days, 1)).write(page)
+    make_page(Run(days, 1)).write(tmp_path)
     shown = page.read_text(encoding="utf-8")
     assert page.with_suffix(".png").stat().st_size > 0
     assert f"**{DEFAULT:.0%}**" in shown

@@ -53,7 +53,7 @@ def test_a_promise_is_scaled_to_the_speed_of_the_machine() -> None:
 def test_the_page_shows_what_the_terminal_shows_and_a_picture(tmp_path: Path) -> None:
     page = tmp_path / "overhead.md"
     shown_page = make_page(some_figures(chunk=121e-6))
-    shown_page.write(page)
+    shown_page.write(tmp_path)
     shown = page.read_text(encoding="utf-8")
     assert "![" in shown
     assert page.with_suffix(".png").stat().st_size > 0

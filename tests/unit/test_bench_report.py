@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from bench.report.command import BenchParser, finish
 from bench.report.goals import Goal, goals_cell, goals_table
-from bench.report.page import Page, Picture, Section
+from bench.report.page import Page
 from bench.report.quantiles import quantile
 from bench.report.table import Table, microseconds, milliseconds, percent, ratio, seconds
 
@@ -70,42 +71,40 @@ def test_a_goal_says_what_was_measured_what_was_promised_and_where_to_search() -
     ]
 
 
-def a_page() -> Page:
+def a_page(folder: Path) -> Page:
     def draw(path: Path) -> None:
         path.write_bytes(b"a picture")
 
+    template = folder / "one.md"
+    template.write_text(
+        "# A bench\n\n![all](one.png)\n\nMeasured on {machine}; {turns:,} turns.\n\n"
+        "## Goals\n\nAbout goals.\n\n{goals}\n\n## Engines\n\n{engines}\n"
+    )
     return Page(
-        title="A bench",
-        summary="What it measures.",
-        command="bench.one --write",
-        conditions="load 1.0.",
-        pictures=[Picture("all", draw), Picture("more", draw, suffix="_more")],
-        sections=[
-            Section("Words", ["Prose alone."]),
-            Section("Goals", ["About goals.", goals_table([MET])]),
-        ],
+        template=template,
+        pictures={"one.png": draw},
+        values={
+            "turns": 9000,
+            "goals": goals_table([MET]),
+            "engines": {"A 1.0": Table(["", "s"], [["a", "0.1"]]), "A: plan": "SCAN"},
+        },
     )
 
 
-def test_a_page_has_its_command_pictures_machine_and_sections_in_order(tmp_path: Path) -> None:
-    page = tmp_path / "docs" / "one.md"
-    a_page().write(page)
-    parts = page.read_text(encoding="utf-8").split("\n\n")
-    assert parts[:4] == [
-        "# A bench",
-        "What it measures. Written by `python -m bench.one --write`.",
-        "![all](one.png)",
-        "![more](one_more.png)",
-    ]
-    assert parts[4].startswith("Measured on ")
-    assert parts[4].endswith("; load 1.0.")
-    assert parts[5:8] == ["## Words", "Prose alone.", "## Goals"]
-    assert (page.parent / "one.png").exists()
-    assert (page.parent / "one_more.png").exists()
+def test_a_page_is_its_template_with_figures_tables_and_pictures(tmp_path: Path) -> None:
+    a_page(tmp_path).write(tmp_path / "docs")
+    parts = (tmp_path / "docs" / "one.md").read_text(encoding="utf-8").split("\n\n")
+    assert parts[:2] == ["# A bench", "![all](one.png)"]
+    assert re.fullmatch(r"Measured on \d+ cores, .+, \d{4}-\d\d-\d\d; 9,000 turns\.", parts[2])
+    assert parts[3:6] == ["## Goals", "About goals.", goals_table([MET]).markdown]
+    assert parts[6:9] == ["## Engines", "### A 1.0", "|  | s |\n| --- | ---: |\n| a | 0.1 |"]
+    assert parts[9:] == ["### A: plan", "SCAN\n"]
+    assert (tmp_path / "docs" / "one.png").read_bytes() == b"a picture"
 
 
-def test_a_terminal_shows_the_tables_of_a_page_without_its_prose() -> None:
-    assert a_page().text == f"Goals\n{goals_table([MET]).text}"
+def test_a_terminal_shows_the_tables_of_a_page_below_their_headings(tmp_path: Path) -> None:
+    engines = "A 1.0\n     s\n─  ───\na  0.1"
+    assert a_page(tmp_path).text == f"Goals\n{goals_table([MET]).text}\n\n{engines}"
 
 
 @pytest.mark.parametrize(
@@ -118,25 +117,29 @@ def test_a_terminal_shows_the_tables_of_a_page_without_its_prose() -> None:
     ],
 )
 def test_a_run_fails_only_when_it_is_checked_and_missed_a_required_goal(
-    words: list[str], goals: list[Goal], code: int, capsys: pytest.CaptureFixture[str]
+    words: list[str],
+    goals: list[Goal],
+    code: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    chosen = BenchParser("bench.one", "A bench.", page="one.md").parse_args(words)
-    assert finish(chosen, a_page, goals) == code
+    chosen = BenchParser("bench.one", "A bench.").parse_args(words)
+    assert finish(chosen, lambda: a_page(tmp_path), goals) == code
     printed = capsys.readouterr().out
     assert all((str(goal) in printed) == (not goal.is_met) for goal in goals)
 
 
 def test_a_page_is_written_only_when_that_was_asked_for(tmp_path: Path) -> None:
-    parser = BenchParser("bench.one", "A bench.", page="one.md", has_goals=False)
-    parser.set_defaults(page=tmp_path / "one.md")
-    assert finish(parser.parse_args([]), a_page) == 0
-    assert not (tmp_path / "one.md").exists()
-    assert finish(parser.parse_args(["--write"]), a_page) == 0
-    assert (tmp_path / "one.md").exists()
+    parser = BenchParser("bench.one", "A bench.", has_goals=False)
+    docs = tmp_path / "docs"
+    assert finish(parser.parse_args([]), lambda: a_page(tmp_path), folder=docs) == 0
+    assert not docs.exists()
+    assert finish(parser.parse_args(["--write"]), lambda: a_page(tmp_path), folder=docs) == 0
+    assert (docs / "one.md").exists()
 
 
 def test_a_number_below_its_least_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    parser = BenchParser("bench.one", "A bench.", page="one.md")
+    parser = BenchParser("bench.one", "A bench.")
     parser.add_number("--rounds", 5, "rounds", least=2)
     assert parser.parse_args(["--rounds", "2"]).rounds == 2
     with pytest.raises(SystemExit):
@@ -154,8 +157,20 @@ def test_every_bench_explains_itself_by_the_command_that_runs_it(name: str) -> N
     ).stdout  # fmt: skip
     assert shown.startswith(f"usage: python -m bench.{name} ")
     assert module.__doc__.strip().splitlines()[0] in shown
-    page = next(word for word in shown.split() if word.startswith("docs/bench/"))
-    assert (ROOT / page).exists()
+
+
+@pytest.mark.parametrize("name", BENCHES)
+def test_the_page_in_the_docs_has_the_words_of_its_template(name: str) -> None:
+    (template,) = (ROOT / "bench" / name).glob("*.md")
+    words = re.split(r"\{[^}]*\}", template.read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "bench" / template.name).read_text(encoding="utf-8")
+    place = 0
+    for part in words:
+        found = page.find(part, place)
+        assert found >= 0, part
+        place = found + len(part)
+    assert page.startswith(words[0])
+    assert page.endswith(words[-1])
 
 
 def test_benches_do_not_import_each_other() -> None:

@@ -111,7 +111,7 @@ def test_work_after_the_last_turn_is_named() -> None:
 
 def test_the_page_shows_what_the_terminal_shows_and_a_picture(tmp_path: Path) -> None:
     page, found = tmp_path / "soak.md", make_page(soaked(leak="tasks"))
-    found.write(page)
+    found.write(tmp_path)
     shown = page.read_text(encoding="utf-8")
     assert "![" in shown
     assert page.with_suffix(".png").stat().st_size > 0

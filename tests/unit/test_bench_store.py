@@ -43,7 +43,7 @@ def test_the_page_shows_what_the_terminal_shows_a_picture_and_the_plans(tmp_path
     page = tmp_path / "store.md"
     stages = [stage(1_000), stage(), replace(stage(dialect="postgresql"), megabytes=250.0)]
     shown_page = make_page(stages)
-    shown_page.write(page)
+    shown_page.write(tmp_path)
     shown = page.read_text(encoding="utf-8")
     assert "![" in shown
     assert "SEARCH usage BY id" in shown

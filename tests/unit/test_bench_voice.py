@@ -316,9 +316,9 @@ def test_the_page_names_every_variant_and_shows_a_picture(tmp_path: Path) -> Non
         load=(0.5, 1.5),
         delay=0.0,
     )
-    make_page(results).write(tmp_path / "voice.md")
-    page = (tmp_path / "voice.md").read_text()
+    make_page(results).write(tmp_path)
+    page = (tmp_path / "voice_turn.md").read_text()
     assert all(page.count(f"| {variant.title} |") >= 2 for variant in VARIANTS)
     assert FAILURE_CASES["hang"].title in page
     assert "0.5 before and 1.5 at the end" in " ".join(page.split())
-    assert (tmp_path / "voice.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "voice_turn.png").read_bytes().startswith(b"\x89PNG")
