@@ -1,4 +1,4 @@
-"""What the scoreboard's tests share: notes, and what a call's process has."""
+"""Shared by the scoreboard's tests: reports, and the parts of a call's process."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,11 +16,11 @@ NOW = 1_700_000_000.0
 OPEN = BreakerRecord(True, NOW + 5.0, 1, "silent")
 A = Connection(name="a", base_url="http://127.0.0.1:1/v1", model_name="m", api_key="sk-secret")
 PATIENCE = 10.0
-"""Seconds that a start may take here: a board promises nothing about a busy machine."""
+"""Seconds that a start may take in tests, however busy the machine is."""
 REFUSED = Failure(FailureClass.UNREACHABLE, "refused")
 
 
-def note(
+def report(
     key: str = "a",
     at: float = NOW,
     weights: Mapping[int, float] | None = None,
@@ -33,14 +33,14 @@ def note(
 async def process(
     board: Scoreboard, clock: Clock, connection: Connection = A
 ) -> AsyncIterator[tuple[Endpoint, ScoreboardSync]]:
-    """What a call's process has: an endpoint of its own, kept in step."""
+    """Yields an endpoint and its sync, as the process of one call has them."""
     endpoint = Endpoint(connection, ScriptedProvider([]))
-    keeper = ScoreboardSync(board, lambda: [endpoint], clock, start_within=PATIENCE)
-    await keeper.start()
+    sync = ScoreboardSync(board, lambda: [endpoint], clock, start_within=PATIENCE)
+    await sync.start()
     try:
-        yield endpoint, keeper
+        yield endpoint, sync
     finally:
-        await keeper.aclose()
+        await sync.aclose()
 
 
 def fail(endpoint: Endpoint, now: float, failure: Failure = REFUSED) -> None:

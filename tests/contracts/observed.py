@@ -1,4 +1,4 @@
-"""What the observers' tests share: a router whose replies somebody looks on."""
+"""Shared by the observers' tests: a router whose replies are observed."""
 
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -23,7 +23,7 @@ COUNTED = [
 SPARE = say(ANSWER, first=0.2)
 
 
-class Told:
+class Recorder:
     def __init__(self) -> None:
         self.attempts: list[AttemptEvent] = []
         self.replies: list[ReplyEvent] = []
@@ -36,7 +36,7 @@ class Told:
 
 
 class Scene:
-    """Connections `a`, `b`… that play their scripts while observers look on."""
+    """Connections `a`, `b`… that play their scripts while observers record the events."""
 
     def __init__(self, *scripts: Sequence[Step]) -> None:
         self.clock = ManualClock(now=100.0)
@@ -59,20 +59,20 @@ class Scene:
         turns: int = 1,
         stop_after: int | None = None,
         speech: bool = True,
-    ) -> Told:
-        told = Told()
+    ) -> Recorder:
+        recorder = Recorder()
 
         async def main() -> None:
             options = RouterOptions(hedge_budget=1.0)
             pool = Pool(self.endpoints, Priority(), options.target)
-            router = Router(pool, options, clock=self.clock, observers=[told, *observers])
+            router = Router(pool, options, clock=self.clock, observers=[recorder, *observers])
             for _ in range(turns):
                 await self._listen(router, stop_after, speech=speech)
                 await self.clock.sleep(1.0)
             await router.aclose()
 
         self.clock.run(main())
-        return told
+        return recorder
 
     @staticmethod
     async def _listen(router: Router, stop_after: int | None, *, speech: bool) -> None:
@@ -82,9 +82,9 @@ class Scene:
             session_id="call-1",
             integration="livekit",
         )
-        heard = 0
+        chunks = 0
         async with aclosing(router.stream(request)) as reply:
             async for _ in reply:
-                heard += 1
-                if heard == stop_after:
+                chunks += 1
+                if chunks == stop_after:
                     return

@@ -1,4 +1,4 @@
-"""What observers are told of whole replies."""
+"""The events that observers receive of whole replies."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from llm_router.types import Chunk, Usage
 from tests.contracts.observed import ANSWER, COUNTED, QUESTION, SPARE, Scene
 
 
-def test_an_attempt_is_told_with_its_times_its_tokens_and_who_it_was() -> None:
+def test_an_attempt_event_has_its_connection_times_and_tokens() -> None:
     first, second = Scene(COUNTED).ask(turns=2).attempts
     assert (first.connection, first.model, first.server) == ("a", "model-0", "host-0:8000")
     assert (first.role, first.outcome, first.finish_reason) == ("first", "won", "stop")
@@ -25,7 +25,7 @@ def test_an_attempt_is_told_with_its_times_its_tokens_and_who_it_was() -> None:
     assert second.predicted == pytest.approx(first.first_clause, rel=0.1)
 
 
-def test_an_attempt_says_whose_it_was_and_what_its_tokens_cost() -> None:
+def test_an_attempt_event_has_its_connection_id_pool_and_price() -> None:
     scene = Scene(COUNTED)
     paid = replace(scene.endpoints[0].connection, id="id-a", pool="night", price_in=2, price_out=3)
     scene.endpoints = [Endpoint(paid, scene.endpoints[0].provider)]
@@ -34,22 +34,22 @@ def test_an_attempt_says_whose_it_was_and_what_its_tokens_cost() -> None:
     assert event.price == Price(2, 2, 3)
 
 
-def test_a_reply_says_for_whom_it_was_how_long_the_question_and_until_when_there_was_time() -> None:
+def test_a_reply_event_has_its_integration_prompt_length_and_deadline() -> None:
     for speech, deadline in ((True, 4.0), (False, 30.0)):
         [reply] = Scene(COUNTED).ask(speech=speech).replies
         assert (reply.integration, reply.prompt_characters) == ("livekit", len(QUESTION))
         assert reply.deadline == deadline
 
 
-def test_a_reply_is_told_as_a_whole_with_the_attempts_it_took() -> None:
-    told = Scene(fail(StatusError(503), after=0.1), COUNTED).ask()
-    [reply] = told.replies
+def test_a_reply_event_has_its_attempts() -> None:
+    recorder = Scene(fail(StatusError(503), after=0.1), COUNTED).ask()
+    [reply] = recorder.replies
     assert reply.first_word == pytest.approx(0.25, abs=1e-6)
     assert reply.first_clause == pytest.approx(0.25 + 6 * 0.02, abs=1e-6)
     assert reply.started_at == 100.0
     assert reply.duration >= 0.25 + 11 * 0.02
     assert (reply.words, reply.characters, reply.wasted) == (12, len(ANSWER), 0)
-    assert list(reply.tries) == told.attempts
+    assert list(reply.tries) == recorder.attempts
     assert [(a.connection, a.role, a.outcome) for a in reply.tries] == [
         ("a", "first", "overloaded"),
         ("b", "failover", "won"),
@@ -57,19 +57,19 @@ def test_a_reply_is_told_as_a_whole_with_the_attempts_it_took() -> None:
     assert reply.tries[1].started_at == pytest.approx(100.1, abs=1e-6)
 
 
-def test_a_stall_shows_as_the_largest_gap_and_what_nobody_heard_as_waste() -> None:
+def test_a_stall_is_the_largest_gap_and_unused_words_are_waste() -> None:
     stalls = [*say("One, two,", finish=None), Step(0.3, Chunk(text=" three")), HANG]
-    told = Scene(stalls, SPARE).ask()
-    [gone] = [event for event in told.attempts if event.connection == "a"]
+    recorder = Scene(stalls, SPARE).ask()
+    [gone] = [event for event in recorder.attempts if event.connection == "a"]
     assert gone.largest_gap == pytest.approx(0.3, abs=1e-6)
     assert gone.delivered
-    assert told.replies[0].resumes == 1
+    assert recorder.replies[0].resumes == 1
     slow = Scene(say(ANSWER, first=0.31), say(ANSWER, first=0.05)).ask()
     [lost] = [event for event in slow.attempts if event.outcome == "lost"]
     assert (lost.delivered, lost.given) == (False, 0)
 
 
-def test_an_interrupted_attempt_says_how_much_was_heard_of_it() -> None:
+def test_an_interrupted_attempt_says_how_much_of_it_was_given_out() -> None:
     [event] = Scene(COUNTED).ask(stop_after=3).attempts
     assert (event.outcome, event.delivered) == ("cancelled", True)
     assert event.given == len("We open at ")

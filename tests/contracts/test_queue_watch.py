@@ -1,4 +1,4 @@
-"""The queues of one's own servers, looked at over real sockets and heeded by the order."""
+"""QueueMonitor: queues of the user's own servers, read over sockets and used for the order."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,10 +29,10 @@ async def routed(*connections: Connection, poll: float = 0.01) -> AsyncIterator[
         yield router
 
 
-async def looked(server: FaultyServer, times: int = 2) -> None:
-    """Until the server has been looked at so many times more: then the last look is heeded."""
+async def polled(server: FaultyServer, times: int = 2) -> None:
+    """Waits for so many more polls of the server; the last but one has taken effect then."""
     until = len(server.other_requests) + times
-    while len(server.other_requests) < until:  # noqa: ASYNC110  a server's own list, which tells nobody
+    while len(server.other_requests) < until:  # noqa: ASYNC110  the server's list signals no change
         await asyncio.sleep(0.001)
 
 
@@ -41,7 +41,7 @@ async def answered_by(router: Router) -> str:
     return names[0]
 
 
-async def test_a_server_with_callers_waiting_is_asked_later() -> None:
+async def test_a_server_with_a_queue_ranks_lower() -> None:
     async with (
         FaultyServer(pages={"/metrics": BUSY.format(0)}) as one,
         FaultyServer() as two,
@@ -53,47 +53,47 @@ async def test_a_server_with_callers_waiting_is_asked_later() -> None:
         alone = first.predicted(0)
         assert alone
         one.pages["/metrics"] = BUSY.format(9)
-        await looked(one)
+        await polled(one)
         assert (first.predicted(0) or 0) > 5 * alone
         assert await answered_by(router) == "two"
         one.pages["/metrics"] = BUSY.format(0)
-        await looked(one)
+        await polled(one)
         assert (first.predicted(0) or 0) <= alone
 
 
-async def test_a_server_that_goes_silent_has_no_queue() -> None:
+async def test_a_server_that_stops_publishing_has_no_queue() -> None:
     async with (
         FaultyServer(pages={"/metrics": BUSY.format(9)}) as one,
         routed(local("one", one)) as router,
     ):
         endpoint = router.pool.endpoints[0]
         endpoint.latency.record_first_clause(0, 0.3, router.clock.now())
-        await looked(one)
+        await polled(one)
         busy = endpoint.predicted(0)
         del one.pages["/metrics"]
-        await looked(one)
+        await polled(one)
         assert busy
         assert endpoint.predicted(0) == pytest.approx(busy / 10)
 
 
-async def test_llama_cpp_without_metrics_is_asked_for_its_slots() -> None:
+async def test_slots_of_llama_cpp_are_read_where_it_has_no_metrics() -> None:
     slots = [{"id": 0, "is_processing": True}]
     async with (
         FaultyServer(pages={"/slots": slots}) as one,
         routed(local("one", one, server="llama_cpp", api_key="k")) as router,
     ):
-        await looked(one, 3)
+        await polled(one, 3)
         assert {path for path, _ in one.other_requests} >= {"/metrics", "/slots"}
         assert {headers.get("authorization") for _, headers in one.other_requests} == {"Bearer k"}
         assert router.pool.endpoints[0]._queue_length == 1
 
 
-async def test_only_servers_of_one_s_own_are_looked_at_and_only_when_told_to() -> None:
+async def test_only_the_user_s_own_servers_are_polled_and_only_if_enabled() -> None:
     async with FaultyServer() as one, FaultyServer() as two, FaultyServer() as three:
         cloud = local("cloud", one, connection_type="openai")
         other = local("other", two, server="unknown")
         async with routed(cloud, other, local("own", three)):
-            await looked(three, 1)
+            await polled(three, 1)
         assert one.other_requests == two.other_requests == []
         async with routed(local("own", one), poll=0.0) as router:
             await answered_by(router)

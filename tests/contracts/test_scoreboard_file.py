@@ -1,4 +1,4 @@
-"""The scoreboard in a file: what can become of a file, and real processes that share one."""
+"""The scoreboard in a file: damaged files, and processes that share one."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from llm_router.clock import SystemClock
 from llm_router.routing.latency import WEIGHTS
 from llm_router.sync.scoreboard.base import ScoreboardError, fingerprint
 from llm_router.sync.scoreboard.sqlite import SqliteScoreboard
-from tests.contracts.boards import NOW, OPEN, A, note, process
+from tests.contracts.boards import NOW, OPEN, A, process, report
 
 
 @asynccontextmanager
@@ -30,9 +30,9 @@ async def opened(path: Path, patience: float = 1.0) -> AsyncIterator[SqliteScore
 async def test_only_its_owner_can_read_the_file_and_no_secret_is_in_it(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "board.sqlite3"
     async with opened(path) as board:
-        await board.write([note(fingerprint(A), weights={1: 1.0}, breaker=OPEN)])
+        await board.write([report(fingerprint(A), weights={1: 1.0}, breaker=OPEN)])
         files = list(path.parent.iterdir())
-        assert len(files) > 1  # the log beside the file counts too
+        assert len(files) > 1  # the write-ahead log counts too
         assert {file.stat().st_mode & 0o077 for file in files} == {0}
         assert not any(b"sk-secret" in file.read_bytes() for file in files)
     assert path.parent.stat().st_mode & 0o077 == 0
@@ -61,7 +61,7 @@ async def test_a_file_that_is_no_board_is_an_error_that_says_which_and_what_to_d
     path = tmp_path / "board.sqlite3"
     spoil(path)
     async with opened(path) as board:
-        for attempt in (board.read({"a"}), board.write([note()]), board.breaker_changes(0)):
+        for attempt in (board.read({"a"}), board.write([report()]), board.breaker_changes(0)):
             with pytest.raises(ScoreboardError, match=r"board\.sqlite3: .*delete the file"):
                 await attempt
 
@@ -70,7 +70,7 @@ async def test_a_file_that_is_no_board_is_an_error_that_says_which_and_what_to_d
 async def test_weights_that_make_no_sense_are_an_error(tmp_path: Path, weights: str) -> None:
     path = tmp_path / "board.sqlite3"
     async with opened(path) as board:
-        await board.write([note()])
+        await board.write([report()])
         db = sqlite3.connect(path)
         db.execute("UPDATE endpoints SET weights = ?", (weights,))
         db.commit()
@@ -81,7 +81,7 @@ async def test_weights_that_make_no_sense_are_an_error(tmp_path: Path, weights: 
 
 async def test_a_weight_out_of_place_is_an_error(tmp_path: Path) -> None:
     async with opened(tmp_path / "board.sqlite3") as board:
-        await board.write([note(weights={WEIGHTS: 1.0})])
+        await board.write([report(weights={WEIGHTS: 1.0})])
         with pytest.raises(ScoreboardError, match="make no sense"):
             await board.read({"a"})
 
@@ -89,15 +89,15 @@ async def test_a_weight_out_of_place_is_an_error(tmp_path: Path) -> None:
 async def test_a_locked_file_is_an_error_and_then_works_again(tmp_path: Path) -> None:
     path = tmp_path / "board.sqlite3"
     async with opened(path, patience=0.05) as board:
-        await board.write([note(weights={1: 1.0})])
+        await board.write([report(weights={1: 1.0})])
         lock = sqlite3.connect(path, isolation_level=None)
         lock.execute("BEGIN IMMEDIATE")
         with pytest.raises(ScoreboardError, match="locked"):
-            await board.write([note(weights={1: 1.0})])
+            await board.write([report(weights={1: 1.0})])
         assert (await board.read({"a"}))["a"].weights == {1: 1.0}
         lock.execute("ROLLBACK")
         lock.close()
-        await board.write([note(weights={1: 1.0})])
+        await board.write([report(weights={1: 1.0})])
         assert (await board.read({"a"}))["a"].weights == {1: 2.0}
 
 
@@ -107,25 +107,25 @@ def delete(path: Path, with_suffixes: Sequence[str]) -> None:
 
 
 @pytest.mark.parametrize("rest", [(), ("-wal", "-shm")], ids=["alone", "with its log"])
-async def test_a_file_deleted_in_between_is_begun_again_by_all(
+async def test_a_deleted_file_is_made_again_by_every_process(
     tmp_path: Path, rest: tuple[str, ...]
 ) -> None:
     path = tmp_path / "board.sqlite3"
     async with opened(path) as mine, opened(path) as yours:
-        await mine.write([note(breaker=OPEN)])
+        await mine.write([report(breaker=OPEN)])
         known = await yours.breaker_changes(0)
         delete(path, rest)
         async with opened(path) as fresh:
-            await fresh.write([note("b", at=NOW + 1.0, breaker=OPEN)])
+            await fresh.write([report("b", at=NOW + 1.0, breaker=OPEN)])
             assert set((await yours.breaker_changes(known.version)).breakers) == {"b"}
-            await mine.write([note("c", weights={1: 1.0})])
+            await mine.write([report("c", weights={1: 1.0})])
             assert set(await fresh.read({"a", "b", "c"})) == {"b", "c"}
 
 
-async def test_connections_nobody_uses_any_more_are_forgotten(tmp_path: Path) -> None:
+async def test_connections_that_are_no_longer_used_are_dropped(tmp_path: Path) -> None:
     async with opened(tmp_path / "board.sqlite3") as board:
-        await board.write([note("old", at=NOW - 31 * 86_400.0)])
-        await board.write([note("new")])
+        await board.write([report("old", at=NOW - 31 * 86_400.0)])
+        await board.write([report("new")])
         assert set(await board.read({"old", "new"})) == {"new"}
 
 
@@ -148,14 +148,14 @@ A = Connection(name="a", base_url="http://127.0.0.1:1/v1", model_name="m", api_k
 
 async def fail(board):
     clock, endpoint = SystemClock(), Endpoint(A, ScriptedProvider([]))
-    keeper = ScoreboardSync(board, lambda: [endpoint], clock)
-    await keeper.start()
+    sync = ScoreboardSync(board, lambda: [endpoint], clock)
+    await sync.start()
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     for _ in range(3):
         endpoint.breaker.failed(Failure(FailureClass.UNREACHABLE, "refused"), clock.now(), 0)
     await asyncio.to_thread(sys.stdin.readline)
-    await keeper.aclose()
+    await sync.aclose()
 
 async def write(board, times=200):
     for number in range(times):
@@ -175,11 +175,11 @@ asyncio.run(main())
 """
 
 
-async def start(what: str, path: Path) -> asyncio.subprocess.Process:
-    """A process that has got as far as its first word to the board."""
+async def start(function: str, path: Path) -> asyncio.subprocess.Process:
+    """Starts a process and waits until it has used the board."""
     root = str(Path(__file__).parents[2])
     started = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", PROCESS, what, str(path)),
+        *(sys.executable, "-c", PROCESS, function, str(path)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": root},
@@ -214,7 +214,7 @@ async def test_four_processes_write_at_once_and_nothing_is_lost(tmp_path: Path) 
         assert (await board.read({"a"}))["a"].weights[1] == pytest.approx(800, rel=1e-4)
 
 
-async def test_a_process_killed_while_it_writes_harms_nobody(tmp_path: Path) -> None:
+async def test_a_process_killed_while_it_writes_leaves_the_board_intact(tmp_path: Path) -> None:
     path = tmp_path / "board.sqlite3"
     async with opened(path) as board:
         for _ in range(3):
@@ -224,7 +224,7 @@ async def test_a_process_killed_while_it_writes_harms_nobody(tmp_path: Path) -> 
                 await board.breaker_changes(0)
             writer.send_signal(signal.SIGKILL)
             assert await writer.wait() == -signal.SIGKILL
-            await board.write([note(breaker=OPEN)])
+            await board.write([report(breaker=OPEN)])
             assert (await board.breaker_changes(0)).breakers == {"a": OPEN}
     db = sqlite3.connect(path)
     assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)

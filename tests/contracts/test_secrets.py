@@ -47,7 +47,7 @@ from tests.contracts import searched_api
 from tests.contracts.api_process import STATE, Serving, admin_key, isolated_environ, serving
 from tests.contracts.cli_process import ran
 from tests.contracts.databases import Server, opened
-from tests.contracts.observed import Told
+from tests.contracts.observed import Recorder
 
 
 def new_key() -> str:
@@ -348,7 +348,7 @@ async def test_no_observer_of_a_reply_gets_a_key(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     keys = [new_key() for _ in range(2)]
-    spans, registry, mailbox = InMemorySpanExporter(), CollectorRegistry(), Told()
+    spans, registry, mailbox = InMemorySpanExporter(), CollectorRegistry(), Recorder()
     tracing = TracerProvider()
     tracing.add_span_processor(SimpleSpanProcessor(spans))
     observers: list[Observer] = [

@@ -1,4 +1,4 @@
-"""What OpenTelemetry makes of replies: spans, in step with the clock, without a word said."""
+"""OpenTelemetryObserver: spans with the times of the clock and without any spoken word."""
 
 import pytest
 from opentelemetry import trace

@@ -64,14 +64,16 @@ def test_prometheus_counts_what_happened() -> None:
     assert "router_wasted_characters_total" not in seen
 
 
-def test_prometheus_counts_words_that_nobody_heard() -> None:
+def test_prometheus_counts_words_that_were_not_given_out() -> None:
     registry = CollectorRegistry()
     breaks = [*say("One, two,", finish=None), Step(error=BrokenStreamError("x"))]
-    told = Scene(breaks, say("One, two, three, four.", first=0.2)).ask(PrometheusObserver(registry))
-    assert told.replies[0].characters == len("One, two, three, four.")
+    recorder = Scene(breaks, say("One, two, three, four.", first=0.2)).ask(
+        PrometheusObserver(registry)
+    )
+    assert recorder.replies[0].characters == len("One, two, three, four.")
     seen = measured(registry)
-    assert seen["router_wasted_characters_total"] == told.replies[0].wasted >= len("One, two,")
-    assert seen["router_given_characters_total"] == told.replies[0].characters
+    assert seen["router_wasted_characters_total"] == recorder.replies[0].wasted >= len("One, two,")
+    assert seen["router_given_characters_total"] == recorder.replies[0].characters
 
 
 async def test_prometheus_draws_breakers_and_streams_in_flight_while_a_router_is_open() -> None:

@@ -323,7 +323,7 @@ async def test_an_interrupted_roll_up_leaves_nothing_and_can_be_repeated(
         assert await analytics.figures(SYSTEM, ALL, ["at", "connection_id"]) == before
 
 
-# ── Tending ──────────────────────────────────────────────────────────────────────────────────────
+# ── UsageMaintenance ─────────────────────────────────────────────────────────────────────────────
 
 
 class Steps(SystemClock):
@@ -353,7 +353,7 @@ class Steps(SystemClock):
 
 
 @asynccontextmanager
-async def tended(database: Database, clock: Steps) -> AsyncIterator[None]:
+async def maintained(database: Database, clock: Steps) -> AsyncIterator[None]:
     maintenance = UsageMaintenance(database, clock, retention=LASTS)
     maintenance.start()
     try:
@@ -363,11 +363,11 @@ async def tended(database: Database, clock: Steps) -> AsyncIterator[None]:
         await maintenance.aclose()
 
 
-async def test_one_tends_the_log_and_the_next_when_that_one_is_gone(database: Database) -> None:
+async def test_one_process_maintains_the_log_until_its_lease_is_free(database: Database) -> None:
     analytics, clock = await written(database, attempts(30)), Steps(MONDAY + 4 * LASTS)
     before = await analytics.figures(SYSTEM, ALL)
     assert await leases.acquire(database, LEASE_NAME, "another", clock.time, 40)
-    async with tended(database, clock):
+    async with maintained(database, clock):
         assert await rows(database) == 30
         await clock.step()
         assert await rows(database) == 30
@@ -378,11 +378,11 @@ async def test_one_tends_the_log_and_the_next_when_that_one_is_gone(database: Da
     assert await leases.acquire(database, LEASE_NAME, "another", clock.time, 60)  # let go at once
 
 
-async def test_who_tends_waits_for_a_database_that_is_away(
+async def test_maintenance_waits_for_a_database_that_fails(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = Steps(MONDAY + LASTS)
-    async with opened(await server.new(migrated=False)) as database, tended(database, clock):
+    async with opened(await server.new(migrated=False)) as database, maintained(database, clock):
         await clock.step()
         await migrate(database)
         await written(database, attempts(5))

@@ -1,4 +1,4 @@
-"""The usage log as it is written by a process that lives, and by one that dies."""
+"""The usage log, written by a process that ends and by one that is killed."""
 
 import asyncio
 import os
@@ -27,42 +27,42 @@ async def start(url: str) -> Process:
     )  # fmt: skip
 
 
-async def kept(database: Database) -> list[int]:
-    """The numbers of the replies whose attempts are in the log, in its order."""
+async def logged(database: Database) -> list[int]:
+    """Returns the numbers of the replies whose attempts are in the log, in its order."""
     async with database.reading() as db:
         found = await db.execute(select(usage.c.session_id).order_by(usage.c.id))
     return [int(number) for number in found.scalars()]
 
 
-async def test_a_kill_loses_only_what_was_noted_since_the_last_write(server: Server) -> None:
+async def test_a_kill_loses_only_what_was_recorded_since_the_last_write(server: Server) -> None:
     url = await server.new()
     writer = await start(url)
     assert writer.stdout is not None
     for _ in range(2):
-        said = int(await writer.stdout.readline())
+        printed = int(await writer.stdout.readline())
     writer.send_signal(signal.SIGKILL)
-    said = max([said, *map(int, (await writer.stdout.read()).split())])
+    printed = max([printed, *map(int, (await writer.stdout.read()).split())])
     assert await writer.wait() == -signal.SIGKILL
     async with opened(url) as database:
-        numbers = await kept(database)
-    assert len(numbers) >= said  # one more batch may be there than was said
+        numbers = await logged(database)
+    assert len(numbers) >= printed  # one more batch may be there than was printed
     assert numbers == [*range(1, len(numbers) + 1)]
 
 
-async def test_a_process_that_stops_writes_all_that_it_noted(server: Server) -> None:
+async def test_a_process_that_stops_writes_all_that_it_recorded(server: Server) -> None:
     url = await server.new()
     writer = await start(url)
     assert writer.stdout is not None
     await writer.stdout.readline()
-    said, _ = await writer.communicate(b"stop\n")
+    printed, _ = await writer.communicate(b"stop\n")
     assert writer.returncode == 0
-    noted = int(said.split()[-1])
+    recorded = int(printed.split()[-1])
     async with opened(url) as database:
-        assert await kept(database) == [*range(1, noted + 1)]
+        assert await logged(database) == [*range(1, recorded + 1)]
 
 
 @pytest.mark.timeout(300)
-async def test_a_server_that_cuts_everybody_off_costs_no_attempt(postgres: Postgres) -> None:
+async def test_a_server_that_ends_all_connections_loses_no_attempt(postgres: Postgres) -> None:
     url = await postgres.new()
     writer = await start(url)
     assert writer.stdout is not None
@@ -73,20 +73,20 @@ async def test_a_server_that_cuts_everybody_off_costs_no_attempt(postgres: Postg
                 others = "datname = current_database() AND pid <> pg_backend_pid()"
                 cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"
                 await db.execute(text(cut))
-        said, _ = await writer.communicate(b"stop\n")
-        assert await kept(database) == [*range(1, int(said.split()[-1]) + 1)]
+        printed, _ = await writer.communicate(b"stop\n")
+        assert await logged(database) == [*range(1, int(printed.split()[-1]) + 1)]
 
 
 async def test_a_reply_of_the_router_is_in_the_log_with_every_attempt(database: Database) -> None:
-    told = await asyncio.to_thread(Scene(COUNTED, SPARE).ask)
+    recorder = await asyncio.to_thread(Scene(COUNTED, SPARE).ask)
     observer = UsageObserver(UsageLog(database))
-    for reply in told.replies:
+    for reply in recorder.replies:
         observer.reply_ended(reply)
     await observer.aclose()
     async with database.reading() as db:
         rows = (await db.execute(usage.select())).mappings().all()
     assert [(row["connection_name"], row["outcome"]) for row in rows] == [
-        (attempt.connection, attempt.outcome) for attempt in told.attempts
+        (attempt.connection, attempt.outcome) for attempt in recorder.attempts
     ]
     won = next(row for row in rows if row["outcome"] == "won")
     assert (won["tokens_in"], won["tokens_out"], won["tokens_cached"]) == (7, 12, 3)

@@ -1,4 +1,4 @@
-"""What the tests of the usage log share: attempts of many kinds, and what is to be said of them."""
+"""Shared by the tests of the usage log: attempts of many kinds, and their expected figures."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def attempt(**facts: Any) -> UsageRecord:
 
 
 def attempts(number: int = 400, seed: int = 7) -> list[UsageRecord]:
-    """Of three connections over nine days, in no order."""
+    """Makes attempts of three connections over nine days, in no order."""
     rng = Random(seed)
     return [_drawn(rng, place) for place in range(number)]
 
@@ -58,7 +58,7 @@ def _drawn(rng: Random, place: int) -> UsageRecord:
 
 
 def counted(some: Sequence[UsageRecord]) -> Figures:
-    """The figures of these, but for the quantiles: the plain way."""
+    """Computes the figures of the attempts, without quantiles, in the plainest way."""
     roles = Counter(one.role for one in some)
     hedges_won = sum(one.role == "hedge" and one.delivered for one in some)
     ended_well = {"won", "lost", "cancelled"}

@@ -1,7 +1,7 @@
-"""A process of its own that notes usage: the module, then URL.
+"""Records usage in a process of its own: `-m tests.contracts.usage_writer URL`.
 
-It notes a reply every few milliseconds, and says how many attempts are in the log each time that
-has grown. At a line on its standard input it stops, and says how many there were in all.
+It records a reply every few milliseconds, and prints the number of attempts in the log each time it
+has grown. At a line on its standard input it stops and prints how many there were in all.
 """
 
 import asyncio
@@ -24,32 +24,33 @@ ATTEMPT = AttemptEvent(
 )  # fmt: skip
 
 
-class Telling:
-    """The log, which says aloud what it keeps."""
+class PrintingLog:
+    """The usage log, which prints how many attempts it has written."""
 
     def __init__(self, log: UsageLog) -> None:
-        self._log, self._kept = log, 0
+        self._log = log
+        self._written = 0
 
     async def append(self, attempts: Sequence[UsageRecord], *, again: bool = False) -> None:
         await self._log.append(attempts, again=again)
-        self._kept += len(attempts)
-        print(self._kept, flush=True)
+        self._written += len(attempts)
+        print(self._written, flush=True)
 
 
 async def main(url: str) -> None:
     async with opened(url) as database:
-        observer = UsageObserver(Telling(UsageLog(database)))
+        observer = UsageObserver(PrintingLog(UsageLog(database)))
         observer.start()
         stop = asyncio.create_task(asyncio.to_thread(sys.stdin.readline))
-        for noted in count(1):
-            observer.reply_ended(replace(REPLY, session_id=str(noted), tries=[ATTEMPT]))
+        for recorded in count(1):
+            observer.reply_ended(replace(REPLY, session_id=str(recorded), tries=[ATTEMPT]))
             with suppress(TimeoutError):
                 async with asyncio.timeout(_EVERY):
                     await asyncio.shield(stop)
             if stop.done():
                 break
         await observer.aclose()
-        print(noted, flush=True)
+        print(recorded, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How busy a server says it is, and what is expected of it then."""
+"""Queue lengths read from a server's metrics, and the wait that they predict."""
 
 import json
 
@@ -54,20 +54,20 @@ def test_a_queue_is_read_from_metrics(text: str, queue: Queue | None) -> None:
         ([], None),
     ],
 )
-def test_llama_cpp_s_slots_tell_whether_there_is_room(
+def test_slots_of_llama_cpp_count_as_a_queue_when_all_are_busy(
     busy: list[bool], queue: Queue | None
 ) -> None:
     assert read_queue(json.dumps([{"id": 0, "is_processing": is_} for is_ in busy])) == queue
 
 
 @given(st.text())
-def test_nothing_that_a_server_says_breaks_it(text: str) -> None:
+def test_no_text_of_a_server_raises(text: str) -> None:
     for said in (text, f"[{text}", f"vllm:num_requests_waiting {text}"):
         queue = read_queue(said)
         assert queue is None or queue.waiting >= 0
 
 
-def test_each_that_waits_is_served_first() -> None:
+def test_the_wait_grows_with_the_queue() -> None:
     assert behind(0.3, 0) == 0.3
     assert behind(0.3, 3) == pytest.approx(1.2)
     assert behind(float("inf"), 2) == float("inf")

@@ -19,7 +19,7 @@ from llm_router.sync.scoreboard.base import (
 from llm_router.sync.scoreboard.memory import InMemoryScoreboard
 from llm_router.sync.scoreboard.sync import ScoreboardSync
 from llm_router.testing import ManualClock, ScriptedProvider
-from tests.contracts.boards import OPEN, A, fail, note, process
+from tests.contracts.boards import OPEN, A, fail, process, report
 
 
 def test_processes_with_different_clocks_agree_when_a_breaker_opens() -> None:
@@ -67,7 +67,7 @@ def test_a_wrong_wall_clock_cannot_exclude_an_endpoint_for_days() -> None:
 
     async def main() -> None:
         far = replace(OPEN, open_until=clock.wall() + 30 * 86_400.0)
-        await board.write([note(fingerprint(A), clock.wall(), breaker=far)])
+        await board.write([report(fingerprint(A), clock.wall(), breaker=far)])
         async with process(board, clock) as (endpoint, _):
             assert endpoint.breaker.state(clock.now() + 3_601.0) == "half-open"
 
