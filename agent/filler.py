@@ -85,7 +85,8 @@ async def mark_late(
                     yield LATE_MARK
                     late_at = loop.time() + again_after
                     continue
-                chunk, upcoming = upcoming.result(), None
+                chunk = upcoming.result()
+                upcoming = None
                 yield chunk
                 if chunk.has_response():
                     break

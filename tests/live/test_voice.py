@@ -59,7 +59,8 @@ def _settings(folder: Path, first: Engine, url: str, spare: Engine) -> dict[str,
             [("first", first, url), ("spare", spare, spare.base_url)]
         )
     ]
-    connections, prompt = folder / "engines.json", folder / "prompt.md"
+    connections = folder / "engines.json"
+    prompt = folder / "prompt.md"
     connections.write_text(json.dumps({"connections": rows}))
     prompt.write_text(INSTRUCTIONS)
     return {
