@@ -64,7 +64,7 @@ class CheckerDeps:
 
 @dataclass
 class _Schedule:
-    """One version of a connection, and the time of its next check."""
+    """A version of a connection, and the time of its next check."""
 
     version: int
     due: float

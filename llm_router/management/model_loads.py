@@ -12,7 +12,7 @@ from llm_router.failures import classify
 
 @dataclass(frozen=True, slots=True)
 class ModelLoad:
-    """One model that is being loaded, or was.
+    """The load of a model, which runs or has ended.
 
     `progress` is from 0 to 1, or None if the server does not say; `detail` is the present step, or
     the reason of a failure.

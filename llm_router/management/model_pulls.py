@@ -37,7 +37,7 @@ PullState = Literal["pulling", "done", "failed", "stopped"]
 
 @dataclass(slots=True, kw_only=True)
 class Pull:
-    """One model that one connection's server pulls. `error`: in the server's own words."""
+    """The pull of a model by a connection's server. `error`: in the server's own words."""
 
     model: str
     started_at: datetime

@@ -27,7 +27,7 @@ _POLL_EVERY = 1.0
 """Seconds between two reads of the outbox."""
 _LEASE_FOR = 30.0
 _TIMEOUT = 10.0
-"""Seconds that a receiver may take: it should store the message and do its work later."""
+"""Time limit of a receiver (s): it should store the message and do its work later."""
 _MAX_SENDING = 8
 _KEEP_FOR = timedelta(days=30)
 _PRUNE_EVERY = 600.0

@@ -13,17 +13,17 @@ from tests.contracts.databases import (
     postgres,
     server,
 )
-from tests.contracts.gateway import each_house, house
+from tests.contracts.gateway import each_gateway, gateway
 from tests.contracts.stores import server_or_none, store
 from tests.contracts.wire import wire
 
 __all__ = [
     "cluster",
     "database",
-    "each_house",
+    "each_gateway",
     "files",
+    "gateway",
     "here",
-    "house",
     "migrated_file",
     "postgres",
     "server",

@@ -30,17 +30,17 @@ STRANGER = "stranger"
 
 
 @dataclass
-class House:
+class Gateway:
     """The API on a database of its own. Every actor named in `keys` is of the team `red`."""
 
     app: FastAPI
-    served: Services
+    services: Services
     client: httpx2.AsyncClient
     keys: dict[str, str]
 
     @property
     def store(self) -> ConnectionStore:
-        return self.served.store
+        return self.services.store
 
     async def call(
         self, who: str, method: str, path: str, json: Any = None, **more: Any
@@ -50,10 +50,12 @@ class House:
             headers["Authorization"] = f"Bearer {self.keys[who]}"
         return await self.client.request(method, f"/api{path}", json=json, headers=headers, **more)
 
-    async def person(self, name: str, role: Role, team: str = "red") -> None:
+    async def add_actor(self, name: str, role: Role, team: str = "red") -> None:
         """Creates an API key of that name, with which the actor of that name asks from now on."""
         owner = "" if role in {"admin", "worker"} else name
-        _, self.keys[name] = await self.served.keys.add(SYSTEM, name, role, owner=owner, team=team)
+        _, self.keys[name] = await self.services.keys.add(
+            SYSTEM, name, role, owner=owner, team=team
+        )
 
     async def connection(self, who: str = "editor", **fields: Any) -> dict[str, Any]:
         body = {"name": "desk", "base_url": PUBLIC, "model_name": "m", **fields}
@@ -64,44 +66,44 @@ class House:
 
 
 @asynccontextmanager
-async def house_on(
+async def gateway_on(
     url: str, store: ConnectionStore | None = None, **options: Any
-) -> AsyncIterator[House]:
+) -> AsyncIterator[Gateway]:
     """Opens the API. `store` replaces the one in the database; `options` are those of Services."""
     async with opened(url) as database:
-        served = Services(
+        services = Services(
             database=database,
             store=store or SqlConnectionStore(database, VAULT),
             keys=ApiKeys(database),
             identify_within=0.0,  # most addresses here lead nowhere
             webhooks=Webhooks(database, VAULT),
         )
-        served = replace(served, **options)
-        app = build_app(served)
+        services = replace(services, **options)
+        app = build_app(services)
         transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
         async with (
             app.router.lifespan_context(app),
             httpx2.AsyncClient(transport=transport, base_url=HOST) as client,
         ):
-            house = House(app, served, client, {})
+            gateway = Gateway(app, services, client, {})
             for role in ROLES:
-                await house.person(role, role)
-            await house.person(STRANGER, "editor", team="blue")
-            yield house
+                await gateway.add_actor(role, role)
+            await gateway.add_actor(STRANGER, "editor", team="blue")
+            yield gateway
 
 
 @pytest.fixture
-async def house(files: Files) -> AsyncIterator[House]:
-    async with house_on(await files.new()) as house:
-        yield house
+async def gateway(files: Files) -> AsyncIterator[Gateway]:
+    async with gateway_on(await files.new()) as gateway:
+        yield gateway
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-async def each_house(request: pytest.FixtureRequest, files: Files) -> AsyncIterator[House]:
+async def each_gateway(request: pytest.FixtureRequest, files: Files) -> AsyncIterator[Gateway]:
     """Runs the test with each kind of store in turn."""
     store = InMemoryConnectionStore() if request.param == "memory" else None
-    async with house_on(await files.new(), store) as house:
-        yield house
+    async with gateway_on(await files.new(), store) as gateway:
+        yield gateway
 
 
 def problem(answer: httpx2.Response, status: int, kind: str | None = None) -> Mapping[str, Any]:

@@ -14,45 +14,45 @@ from llm_router.management.first_key import ensure_admin
 from llm_router.store.api_keys import SIGN_IN_LIFETIME, ApiKeys
 from llm_router.testing import ManualClock
 from tests.contracts.databases import Files, Server, opened
-from tests.contracts.gateway import HOST, PUBLIC, House, house_on, problem
+from tests.contracts.gateway import HOST, PUBLIC, Gateway, gateway_on, problem
 
 ORIGIN = {"Origin": HOST}
 
 
-async def signed_in(house: House, who: str = "editor") -> dict[str, str]:
+async def signed_in(gateway: Gateway, who: str = "editor") -> dict[str, str]:
     """The headers of a browser in which `who` has signed in."""
-    answer = await house.client.post("/api/session", json={"api_key": house.keys[who]})
+    answer = await gateway.client.post("/api/session", json={"api_key": gateway.keys[who]})
     assert answer.status_code == 201, answer.text
-    house.client.cookies.clear()  # each test says which cookie is sent
+    gateway.client.cookies.clear()  # each test says which cookie is sent
     return {"Cookie": answer.headers["set-cookie"].split(";")[0], **ORIGIN}
 
 
 # ── Keys ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_key_is_shown_once_and_only_its_digest_is_stored(house: House) -> None:
+async def test_a_key_is_shown_once_and_only_its_digest_is_stored(gateway: Gateway) -> None:
     wanted = {"name": "anna", "role": "editor", "team": "red"}
-    made = (await house.call("admin", "POST", "/keys", wanted)).json()
+    made = (await gateway.call("admin", "POST", "/keys", wanted)).json()
     assert made["key"].endswith(made["last4"])
     assert (made["owner"], made["created_by"]) == ("anna", "admin")
-    listed = await house.call("admin", "GET", "/keys")
+    listed = await gateway.call("admin", "GET", "/keys")
     assert made["key"] not in listed.text
     assert made["id"] in [item["id"] for item in listed.json()["items"]]
-    house.keys["anna"] = made["key"]
-    assert (await house.call("anna", "GET", "/me")).json()["name"] == "anna"
-    assert (await house.connection("anna"))["owner"] == "anna"
+    gateway.keys["anna"] = made["key"]
+    assert (await gateway.call("anna", "GET", "/me")).json()["name"] == "anna"
+    assert (await gateway.connection("anna"))["owner"] == "anna"
 
 
-async def test_a_revoked_key_is_refused_and_so_is_its_session(house: House) -> None:
+async def test_a_revoked_key_is_refused_and_so_is_its_session(gateway: Gateway) -> None:
     wanted = {"name": "anna", "role": "viewer"}
-    made = (await house.call("admin", "POST", "/keys", wanted)).json()
-    house.keys["anna"] = made["key"]
-    browser = await signed_in(house, "anna")
-    assert (await house.call("", "GET", "/me", headers=browser)).status_code == 200
-    assert (await house.call("admin", "DELETE", f"/keys/{made['id']}")).status_code == 204
-    problem(await house.call("anna", "GET", "/me"), 401)
-    problem(await house.call("", "GET", "/me", headers=browser), 401)
-    problem(await house.call("admin", "DELETE", f"/keys/{made['id']}"), 404)
+    made = (await gateway.call("admin", "POST", "/keys", wanted)).json()
+    gateway.keys["anna"] = made["key"]
+    browser = await signed_in(gateway, "anna")
+    assert (await gateway.call("", "GET", "/me", headers=browser)).status_code == 200
+    assert (await gateway.call("admin", "DELETE", f"/keys/{made['id']}")).status_code == 204
+    problem(await gateway.call("anna", "GET", "/me"), 401)
+    problem(await gateway.call("", "GET", "/me", headers=browser), 401)
+    problem(await gateway.call("admin", "DELETE", f"/keys/{made['id']}"), 404)
 
 
 async def test_a_key_ends_when_it_was_said_to(files: Files) -> None:
@@ -103,8 +103,8 @@ async def test_the_last_use_of_a_key_is_noted_to_the_minute(files: Files) -> Non
 
 
 @pytest.mark.parametrize("text", ["", "pb_0123456789ab_" + "0" * 64, "pb_\ud83d", "sk-x"])
-async def test_a_text_that_is_no_key_is_refused(house: House, text: str) -> None:
-    assert await house.served.keys.authenticate(text) is None
+async def test_a_text_that_is_no_key_is_refused(gateway: Gateway, text: str) -> None:
+    assert await gateway.services.keys.authenticate(text) is None
 
 
 # ── The first key ────────────────────────────────────────────────────────────────────────────────
@@ -143,52 +143,52 @@ async def test_a_key_that_could_not_be_saved_is_not_made(files: Files, tmp_path:
 # ── Sessions ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_browser_signs_in_with_a_key_and_out_again(house: House) -> None:
-    answer = await house.client.post("/api/session", json={"api_key": house.keys["editor"]})
+async def test_a_browser_signs_in_with_a_key_and_out_again(gateway: Gateway) -> None:
+    answer = await gateway.client.post("/api/session", json={"api_key": gateway.keys["editor"]})
     assert answer.json()["role"] == "editor"
     assert "edit" in answer.json()["may"]
     attributes = {part.strip().lower() for part in answer.headers["set-cookie"].split(";")[1:]}
     assert attributes >= {"httponly", "samesite=strict", "path=/api"}
     assert "secure" not in attributes  # over plain HTTP a browser would not send it back
-    house.client.cookies.clear()
-    browser = await signed_in(house)
-    made = await house.call(
+    gateway.client.cookies.clear()
+    browser = await signed_in(gateway)
+    made = await gateway.call(
         "", "POST", "/connections", {"name": "b", "base_url": PUBLIC}, headers=browser
     )
     assert made.json()["owner"] == "editor"
-    out = await house.call("", "DELETE", "/session", headers=browser)
+    out = await gateway.call("", "DELETE", "/session", headers=browser)
     assert f'{COOKIE}=""' in out.headers["set-cookie"]
-    problem(await house.call("", "GET", "/me", headers=browser), 401)
+    problem(await gateway.call("", "GET", "/me", headers=browser), 401)
 
 
-async def test_over_https_the_cookie_stays_there(house: House) -> None:
-    answer = await house.client.post(
-        "https://patchbay.test/api/session", json={"api_key": house.keys["editor"]}
+async def test_over_https_the_cookie_stays_there(gateway: Gateway) -> None:
+    answer = await gateway.client.post(
+        "https://patchbay.test/api/session", json={"api_key": gateway.keys["editor"]}
     )
     assert "; secure" in answer.headers["set-cookie"].lower()
 
 
 @pytest.mark.parametrize("origin", [None, "https://evil.example", "null"])
 async def test_another_site_cannot_change_anything_with_the_cookie(
-    house: House, origin: str | None
+    gateway: Gateway, origin: str | None
 ) -> None:
-    browser = await signed_in(house, "admin")
+    browser = await signed_in(gateway, "admin")
     del browser["Origin"]
     sent = browser | ({"Origin": origin} if origin else {})
     body = {"name": "b", "base_url": PUBLIC}
-    refused = await house.call("", "POST", "/connections", body, headers=sent)
+    refused = await gateway.call("", "POST", "/connections", body, headers=sent)
     assert "Origin" in problem(refused, 403)["detail"]
-    assert (await house.call("", "GET", "/connections", headers=browser)).json()["total"] == 0
+    assert (await gateway.call("", "GET", "/connections", headers=browser)).json()["total"] == 0
 
 
-async def test_another_site_cannot_sign_a_browser_in(house: House) -> None:
-    wanted = {"api_key": house.keys["viewer"]}
+async def test_another_site_cannot_sign_a_browser_in(gateway: Gateway) -> None:
+    wanted = {"api_key": gateway.keys["viewer"]}
     evil = {"Origin": "https://evil.example"}
-    problem(await house.client.post("/api/session", json=wanted, headers=evil), 403)
+    problem(await gateway.client.post("/api/session", json=wanted, headers=evil), 403)
 
 
-async def test_a_wrong_key_does_not_sign_in(house: House) -> None:
-    answer = await house.client.post("/api/session", json={"api_key": "pb_wrong"})
+async def test_a_wrong_key_does_not_sign_in(gateway: Gateway) -> None:
+    answer = await gateway.client.post("/api/session", json={"api_key": "pb_wrong"})
     problem(answer, 401)
     assert "set-cookie" not in answer.headers
 
@@ -197,37 +197,37 @@ async def test_a_wrong_key_does_not_sign_in(house: House) -> None:
 
 
 async def test_one_key_may_ask_only_so_often_and_does_not_use_up_anothers(files: Files) -> None:
-    async with house_on(await files.new(), request_limit=RateLimit("2/hour")) as house:
+    async with gateway_on(await files.new(), request_limit=RateLimit("2/hour")) as gateway:
         for _ in range(2):
-            assert (await house.call("viewer", "GET", "/me")).status_code == 200
-        refused = await house.call("viewer", "GET", "/me")
+            assert (await gateway.call("viewer", "GET", "/me")).status_code == 200
+        refused = await gateway.call("viewer", "GET", "/me")
         assert 0 < int(refused.headers["retry-after"]) <= 3_600
         problem(refused, 429)
-        assert (await house.call("editor", "GET", "/me")).status_code == 200
+        assert (await gateway.call("editor", "GET", "/me")).status_code == 200
 
 
 async def test_guessing_keys_is_slowed_down_and_who_has_one_is_not(files: Files) -> None:
-    async with house_on(await files.new(), unauthenticated_limit=RateLimit("2/hour")) as house:
-        house.keys["guess"] = "pb_0123456789ab_" + "0" * 64
-        statuses = [(await house.call("guess", "GET", "/me")).status_code for _ in range(3)]
-        sign_in = await house.client.post("/api/session", json={"api_key": "pb_wrong"})
+    async with gateway_on(await files.new(), unauthenticated_limit=RateLimit("2/hour")) as gateway:
+        gateway.keys["guess"] = "pb_0123456789ab_" + "0" * 64
+        statuses = [(await gateway.call("guess", "GET", "/me")).status_code for _ in range(3)]
+        sign_in = await gateway.client.post("/api/session", json={"api_key": "pb_wrong"})
         assert statuses == [401, 401, 429]
         problem(sign_in, 429)
-        assert (await house.call("viewer", "GET", "/me")).status_code == 200
+        assert (await gateway.call("viewer", "GET", "/me")).status_code == 200
 
 
 # ── What was done ────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_every_change_and_every_use_of_a_key_is_written_down(house: House) -> None:
-    browser = await signed_in(house)
-    made = await house.connection(provider="offline", base_url="", api_key="sk-0123456789ab")
+async def test_every_change_and_every_use_of_a_key_is_written_down(gateway: Gateway) -> None:
+    browser = await signed_in(gateway)
+    made = await gateway.connection(provider="offline", base_url="", api_key="sk-0123456789ab")
     path = f"/connections/{made['id']}"
-    await house.call("editor", "POST", f"{path}/test")
-    await house.call("editor", "GET", f"{path}/models")
-    await house.call("editor", "PATCH", path, {"api_key": "sk-ba9876543210"})
-    await house.call("", "DELETE", "/session", headers=browser)
-    log = await house.call("admin", "GET", "/audit", params={"limit": 7})
+    await gateway.call("editor", "POST", f"{path}/test")
+    await gateway.call("editor", "GET", f"{path}/models")
+    await gateway.call("editor", "PATCH", path, {"api_key": "sk-ba9876543210"})
+    await gateway.call("", "DELETE", "/session", headers=browser)
+    log = await gateway.call("admin", "GET", "/audit", params={"limit": 7})
     said = [(e["action"], e["actor"], e["origin"]) for e in log.json()["items"]]
     assert said == [
         ("sign out", "editor", "127.0.0.1"),
@@ -242,11 +242,11 @@ async def test_every_change_and_every_use_of_a_key_is_written_down(house: House)
     assert "sk-" not in log.text
 
 
-async def test_the_audit_log_is_read_a_page_at_a_time_and_by_target(each_house: House) -> None:
-    made = [await each_house.connection(name=name) for name in ("a", "b", "c")]
+async def test_the_audit_log_is_read_a_page_at_a_time_and_by_target(each_gateway: Gateway) -> None:
+    made = [await each_gateway.connection(name=name) for name in ("a", "b", "c")]
 
     async def targets(**params: object) -> list[str]:
-        answer = await each_house.call("admin", "GET", "/audit", params=params)
+        answer = await each_gateway.call("admin", "GET", "/audit", params=params)
         return [entry["target"] for entry in answer.json()["items"]]
 
     ids = [connection["id"] for connection in made]
@@ -261,10 +261,10 @@ def spoil(file: Path) -> None:
         file.with_name(file.name + suffix).unlink(missing_ok=True)
 
 
-async def test_a_database_that_is_away_is_a_problem_without_its_address(house: House) -> None:
-    await house.served.database.engine.dispose()
-    path = Path(str(house.served.database.url.database))
+async def test_a_database_that_is_away_is_a_problem_without_its_address(gateway: Gateway) -> None:
+    await gateway.services.database.engine.dispose()
+    path = Path(str(gateway.services.database.url.database))
     spoil(path)
-    answer = await house.call("viewer", "GET", "/connections")
+    answer = await gateway.call("viewer", "GET", "/connections")
     assert int(answer.headers["retry-after"]) > 0
     assert str(path) not in problem(answer, 503)["detail"]

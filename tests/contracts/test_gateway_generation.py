@@ -12,7 +12,7 @@ from llm_router.connections.access import SYSTEM
 from llm_router.management.generate import IDLE_TIMEOUT
 from llm_router.testing.server import Fault, FaultyServer, Script
 from tests.contracts.databases import Files
-from tests.contracts.gateway import House, house_on, problem
+from tests.contracts.gateway import Gateway, gateway_on, problem
 
 KEY = "sk-0123456789-wxyz"
 NEW_KEY = "sk-9876543210-abcd"
@@ -22,22 +22,22 @@ LOCAL = ("127.0.0.0/8",)
 
 
 @pytest.fixture
-async def house(files: Files) -> AsyncIterator[House]:
-    async with house_on(await files.new(), allowed_addresses=LOCAL) as house:
-        yield house
+async def gateway(files: Files) -> AsyncIterator[Gateway]:
+    async with gateway_on(await files.new(), allowed_addresses=LOCAL) as gateway:
+        yield gateway
 
 
-async def generated(house: House, script: Script, who: str = "editor", **fields: Any) -> Any:
+async def generated(gateway: Gateway, script: Script, who: str = "editor", **fields: Any) -> Any:
     async with FaultyServer(script) as server:
-        made = await house.connection(base_url=server.base_url, api_key=KEY, **fields)
+        made = await gateway.connection(base_url=server.base_url, api_key=KEY, **fields)
         body = {"prompt": "Hi?", "system": "Be brief.", "temperature": 0.5, "max_tokens": 9}
         path = f"/connections/{made['id']}/generate"
-        answer = await house.call(who, "POST", path, body)
+        answer = await gateway.call(who, "POST", path, body)
         return answer, server.requests, made
 
 
-async def test_a_text_comes_with_its_tokens_and_times_and_counts_as_use(house: House) -> None:
-    answer, (asked,), made = await generated(house, Script())
+async def test_a_text_comes_with_its_tokens_and_times_and_counts_as_use(gateway: Gateway) -> None:
+    answer, (asked,), made = await generated(gateway, Script())
     said = answer.json()
     assert (said["text"], said["connection"], said["model"]) == (WORDS, "desk", "m")
     assert said["finish_reason"] == "stop"
@@ -46,10 +46,10 @@ async def test_a_text_comes_with_its_tokens_and_times_and_counts_as_use(house: H
     assert asked.headers["authorization"] == f"Bearer {KEY}"
     assert [m["content"] for m in asked.messages] == ["Be brief.", "Hi?"]
     assert (asked.body["temperature"], asked.body["max_tokens"]) == (0.5, 9)
-    used = (await house.call("editor", "GET", f"/connections/{made['id']}/usage")).json()
+    used = (await gateway.call("editor", "GET", f"/connections/{made['id']}/usage")).json()
     assert used["latest"][0]["integration"] == "automation"
     assert used["latest"][0]["tokens_out"] == said["usage"]["completion_tokens"]
-    actions = [e.action for e in await house.store.audit(SYSTEM, target=made["id"])]
+    actions = [e.action for e in await gateway.store.audit(SYSTEM, target=made["id"])]
     assert actions[0] == "generate"
 
 
@@ -62,9 +62,9 @@ async def test_a_text_comes_with_its_tokens_and_times_and_counts_as_use(house: H
     ],
 )
 async def test_a_server_that_fails_is_a_problem_with_the_reason(
-    house: House, script: Script, said: str
+    gateway: Gateway, script: Script, said: str
 ) -> None:
-    answer, _, _ = await generated(house, script)
+    answer, _, _ = await generated(gateway, script)
     document = problem(answer, 502, "reply-failed")
     ((name, reason),) = document["reasons"]
     assert name == "desk"
@@ -72,20 +72,22 @@ async def test_a_server_that_fails_is_a_problem_with_the_reason(
     assert KEY not in answer.text
 
 
-async def test_a_connection_not_for_automation_says_which_flag_is_off(house: House) -> None:
-    answer, asked, _ = await generated(house, Script(), use_in_automation=False)
+async def test_a_connection_not_for_automation_says_which_flag_is_off(gateway: Gateway) -> None:
+    answer, asked, _ = await generated(gateway, Script(), use_in_automation=False)
     assert "its flag use_in_automation is off" in problem(answer, 403)["detail"]
     assert not asked
 
 
-async def test_a_viewer_cannot_generate(house: House) -> None:
-    answer, asked, _ = await generated(house, Script(), who="viewer", team="red", visibility="team")
+async def test_a_viewer_cannot_generate(gateway: Gateway) -> None:
+    answer, asked, _ = await generated(
+        gateway, Script(), who="viewer", team="red", visibility="team"
+    )
     problem(answer, 403)
     assert not asked
 
 
-async def test_an_inactive_connection_is_not_asked(house: House) -> None:
-    answer, asked, _ = await generated(house, Script(), is_active=False)
+async def test_an_inactive_connection_is_not_asked(gateway: Gateway) -> None:
+    answer, asked, _ = await generated(gateway, Script(), is_active=False)
     assert "'desk' cannot be asked now: not active" in problem(answer, 409)["detail"]
     assert not asked
 
@@ -93,9 +95,9 @@ async def test_an_inactive_connection_is_not_asked(house: House) -> None:
 # ── Routers that stay open ───────────────────────────────────────────────────────────────────────
 
 
-async def generate(house: House, connection_id: str, who: str = "editor") -> str:
+async def generate(gateway: Gateway, connection_id: str, who: str = "editor") -> str:
     path = f"/connections/{connection_id}/generate"
-    answer = await house.call(who, "POST", path, {"prompt": "Hi?"})
+    answer = await gateway.call(who, "POST", path, {"prompt": "Hi?"})
     assert answer.status_code == 200, answer.text
     text: str = answer.json()["text"]
     return text
@@ -106,107 +108,107 @@ async def all_closed(server: FaultyServer) -> None:
     await asyncio.gather(*server._tasks)
 
 
-async def test_texts_of_one_connection_share_one_http_client(house: House) -> None:
+async def test_texts_of_one_connection_share_one_http_client(gateway: Gateway) -> None:
     async with FaultyServer() as server:
-        made = await house.connection(base_url=server.base_url)
-        assert [await generate(house, made["id"]) for _ in range(3)] == [WORDS] * 3
+        made = await gateway.connection(base_url=server.base_url)
+        assert [await generate(gateway, made["id"]) for _ in range(3)] == [WORDS] * 3
         assert (len(server.requests), server.connections) == (3, 1)
 
 
-async def test_texts_at_the_same_time_open_one_router(house: House) -> None:
+async def test_texts_at_the_same_time_open_one_router(gateway: Gateway) -> None:
     async with FaultyServer() as server:
-        made = await house.connection(base_url=server.base_url)
-        await asyncio.gather(*(generate(house, made["id"]) for _ in range(4)))
-        await generate(house, made["id"])
+        made = await gateway.connection(base_url=server.base_url)
+        await asyncio.gather(*(generate(gateway, made["id"]) for _ in range(4)))
+        await generate(gateway, made["id"])
         assert len(server.requests) == 5
         assert server.connections <= 4
 
 
 async def test_the_end_of_the_application_closes_the_http_client(files: Files) -> None:
     async with FaultyServer() as server:
-        async with house_on(await files.new(), allowed_addresses=LOCAL) as house:
-            made = await house.connection(base_url=server.base_url)
-            await generate(house, made["id"])
+        async with gateway_on(await files.new(), allowed_addresses=LOCAL) as gateway:
+            made = await gateway.connection(base_url=server.base_url)
+            await generate(gateway, made["id"])
         await all_closed(server)
 
 
-async def test_a_new_key_is_used_from_the_next_request_on(house: House) -> None:
+async def test_a_new_key_is_used_from_the_next_request_on(gateway: Gateway) -> None:
     async with FaultyServer() as server:
-        made = await house.connection(base_url=server.base_url, api_key=KEY)
-        await generate(house, made["id"])
+        made = await gateway.connection(base_url=server.base_url, api_key=KEY)
+        await generate(gateway, made["id"])
         path = f"/connections/{made['id']}/rotate-key"
-        await house.call("editor", "POST", path, {"api_key": NEW_KEY})
-        await generate(house, made["id"])
+        await gateway.call("editor", "POST", path, {"api_key": NEW_KEY})
+        await generate(gateway, made["id"])
         sent = [request.headers["authorization"] for request in server.requests]
         assert sent == [f"Bearer {KEY}", f"Bearer {NEW_KEY}"]
 
 
 async def test_an_edited_connection_is_asked_in_its_new_form_from_the_next_request_on(
-    house: House,
+    gateway: Gateway,
 ) -> None:
     async with FaultyServer() as server, FaultyServer() as other:
-        made = await house.connection(base_url=server.base_url)
-        await generate(house, made["id"])
+        made = await gateway.connection(base_url=server.base_url)
+        await generate(gateway, made["id"])
         path = f"/connections/{made['id']}"
         edits = {"base_url": other.base_url, "model_name": "new"}
-        assert (await house.call("editor", "PATCH", path, edits)).status_code == 200
-        await generate(house, made["id"])
+        assert (await gateway.call("editor", "PATCH", path, edits)).status_code == 200
+        await generate(gateway, made["id"])
         assert [request.body["model"] for request in other.requests] == ["new"]
         await all_closed(server)
 
 
 async def test_a_new_connection_under_an_old_id_is_not_asked_with_the_old_key(
-    house: House,
+    gateway: Gateway,
 ) -> None:
     async with FaultyServer() as server:
         row = {"id": "mine", "name": "a", "base_url": server.base_url, "model": "m"}
         for key in (KEY, NEW_KEY):
             body = [{**row, "api_key": key}]
-            made = await house.call("editor", "POST", "/connections/import", body)
+            made = await gateway.call("editor", "POST", "/connections/import", body)
             assert made.status_code == 201, made.text
-            await generate(house, "mine")
-            await house.call("editor", "DELETE", "/connections/mine")
+            await generate(gateway, "mine")
+            await gateway.call("editor", "DELETE", "/connections/mine")
         sent = [request.headers["authorization"] for request in server.requests]
         assert sent == [f"Bearer {KEY}", f"Bearer {NEW_KEY}"]
 
 
-async def test_a_check_that_changes_the_status_keeps_the_router_open(house: House) -> None:
+async def test_a_check_that_changes_the_status_keeps_the_router_open(gateway: Gateway) -> None:
     async with FaultyServer() as server:
-        made = await house.connection(base_url=server.base_url)
-        await generate(house, made["id"])
-        tested = await house.call("editor", "POST", f"/connections/{made['id']}/test")
+        made = await gateway.connection(base_url=server.base_url)
+        await generate(gateway, made["id"])
+        tested = await gateway.call("editor", "POST", f"/connections/{made['id']}/test")
         assert tested.json()["ok"]
-        await generate(house, made["id"])
+        await generate(gateway, made["id"])
         assert server.connections == 2  # the router's, and the test's own
 
 
-async def test_an_actor_does_not_share_the_router_of_another_guard(house: House) -> None:
+async def test_an_actor_does_not_share_the_router_of_another_guard(gateway: Gateway) -> None:
     async with FaultyServer() as server:
-        made = await house.connection(base_url=server.base_url, visibility="everyone")
-        await generate(house, made["id"])
-        await generate(house, made["id"], who="admin")
+        made = await gateway.connection(base_url=server.base_url, visibility="everyone")
+        await generate(gateway, made["id"])
+        await generate(gateway, made["id"], who="admin")
         assert server.connections == 2
 
 
-async def test_a_router_that_could_not_be_opened_is_opened_anew(house: House) -> None:
-    made = await house.connection(provider="livekit_plugin", server="openai", api_key=KEY)
+async def test_a_router_that_could_not_be_opened_is_opened_anew(gateway: Gateway) -> None:
+    made = await gateway.connection(provider="livekit_plugin", server="openai", api_key=KEY)
     path = f"/connections/{made['id']}"
     for _ in range(2):
-        problem(await house.call("editor", "POST", f"{path}/generate", {"prompt": "Hi?"}), 403)
+        problem(await gateway.call("editor", "POST", f"{path}/generate", {"prompt": "Hi?"}), 403)
     edits = {"provider": "offline", "server": "", "base_url": "", "api_key": None}
-    assert (await house.call("editor", "PATCH", path, edits)).status_code == 200
-    assert await generate(house, made["id"])
+    assert (await gateway.call("editor", "PATCH", path, edits)).status_code == 200
+    assert await generate(gateway, made["id"])
 
 
-async def test_a_server_that_failed_is_asked_again_by_the_next_request(house: House) -> None:
+async def test_a_server_that_failed_is_asked_again_by_the_next_request(gateway: Gateway) -> None:
     """An open circuit breaker holds no request back, because there is no other connection."""
     async with FaultyServer(Script(fault=Fault.STATUS, status=401)) as server:
-        made = await house.connection(base_url=server.base_url)
+        made = await gateway.connection(base_url=server.base_url)
         path = f"/connections/{made['id']}/generate"
         for _ in range(4):
-            problem(await house.call("editor", "POST", path, {"prompt": "Hi?"}), 502)
+            problem(await gateway.call("editor", "POST", path, {"prompt": "Hi?"}), 502)
         await server.behave(Script())
-        assert await generate(house, made["id"]) == WORDS
+        assert await generate(gateway, made["id"]) == WORDS
 
 
 @dataclass(eq=False)
@@ -243,11 +245,11 @@ async def test_an_idle_router_closes_and_takes_its_key_with_it(files: Files) -> 
     url = await files.new()
     async with (
         FaultyServer() as server,
-        house_on(url, allowed_addresses=LOCAL, clock=clock) as house,
+        gateway_on(url, allowed_addresses=LOCAL, clock=clock) as gateway,
     ):
-        made = await house.connection(base_url=server.base_url)
-        await generate(house, made["id"])
+        made = await gateway.connection(base_url=server.base_url)
+        await generate(gateway, made["id"])
         clock.fire_due_within(IDLE_TIMEOUT)
         await all_closed(server)
-        await generate(house, made["id"])
+        await generate(gateway, made["id"])
         assert server.connections == 2

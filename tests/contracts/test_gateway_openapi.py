@@ -12,7 +12,7 @@ from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from llm_router.gateway.rates import RateLimit
-from tests.contracts.gateway import House
+from tests.contracts.gateway import Gateway
 from tests.contracts.threads import Api, api_on_a_socket, in_a_thread
 
 UNLIMITED = RateLimit("1000000/second")
@@ -80,9 +80,9 @@ def test_no_request_breaks_it_and_every_answer_is_as_declared(api: Asked) -> Non
     assert asked > 20
 
 
-async def test_the_document_reads_well(house: House) -> None:
+async def test_the_document_reads_well(gateway: Gateway) -> None:
     """Checks that each route has a name, a description, a tag and its problems."""
-    document = (await house.client.get("/api/openapi.json")).json()
+    document = (await gateway.client.get("/api/openapi.json")).json()
     operations = [o for path in document["paths"].values() for o in path.values()]
     names = [operation["operationId"] for operation in operations]
     assert len(names) == len(set(names))

@@ -16,7 +16,7 @@ from llm_router.net.guard import AddressGuard
 from llm_router.store.tables import connections
 from llm_router.testing.server import Fault, FaultyServer, Script
 from tests.contracts.databases import Files
-from tests.contracts.gateway import House, house_on, problem
+from tests.contracts.gateway import Gateway, gateway_on, problem
 
 KEY = "sk-0123456789-wxyz"
 WORDS = "".join(Script().words)
@@ -24,10 +24,10 @@ STREAM = {"Accept": "application/x-ndjson"}
 
 
 @pytest.fixture
-async def open_house(files: Files) -> AsyncIterator[House]:
+async def open_gateway(files: Files) -> AsyncIterator[Gateway]:
     """Opens an API in which every actor may have this machine called."""
-    async with house_on(await files.new(), allowed_addresses=("127.0.0.0/8",)) as house:
-        yield house
+    async with gateway_on(await files.new(), allowed_addresses=("127.0.0.0/8",)) as gateway:
+        yield gateway
 
 
 def connection(base_url: str, **fields: Any) -> Connection:
@@ -35,12 +35,12 @@ def connection(base_url: str, **fields: Any) -> Connection:
 
 
 async def test_a_working_server_shows_its_words_times_and_models(
-    open_house: House,
+    open_gateway: Gateway,
 ) -> None:
     async with FaultyServer() as server:
-        made = await open_house.connection(base_url=server.base_url, api_key=KEY)
+        made = await open_gateway.connection(base_url=server.base_url, api_key=KEY)
         path = f"/connections/{made['id']}"
-        answer = await open_house.call(
+        answer = await open_gateway.call(
             "editor", "POST", f"{path}/test", {"prompt": "Hi?", "max_tokens": 9}
         )
         asked = await server.received()
@@ -51,7 +51,7 @@ async def test_a_working_server_shows_its_words_times_and_models(
     assert asked.headers["authorization"] == f"Bearer {KEY}"
     assert asked.messages[-1]["content"] == "Hi?"
     assert asked.body["max_tokens"] == 9
-    after = (await open_house.call("editor", "GET", path)).json()
+    after = (await open_gateway.call("editor", "GET", path)).json()
     assert (after["status"], after["status_reason"]) == ("active", "")
     assert after["version"] == made["version"]
 
@@ -68,21 +68,21 @@ async def test_a_working_server_shows_its_words_times_and_models(
     ],
 )
 async def test_a_failing_server_is_a_failure_with_advice(
-    open_house: House, script: Script, kind: str, said: str, status: str
+    open_gateway: Gateway, script: Script, kind: str, said: str, status: str
 ) -> None:
     async with FaultyServer(script) as server:
-        made = await open_house.connection(base_url=server.base_url, api_key=KEY)
+        made = await open_gateway.connection(base_url=server.base_url, api_key=KEY)
         path = f"/connections/{made['id']}"
-        answer = await open_house.call("editor", "POST", f"{path}/test")
+        answer = await open_gateway.call("editor", "POST", f"{path}/test")
     assert answer.status_code == 200
     assert answer.json()["ok"] is False
     assert answer.json()["failure"]["kind"] == kind
     assert said in answer.json()["failure"]["advice"]
     assert KEY not in answer.text
-    after = (await open_house.call("editor", "GET", path)).json()
+    after = (await open_gateway.call("editor", "GET", path)).json()
     assert after["status"] == status
     assert after["status_reason"].startswith(kind)
-    (check,) = (await open_house.call("editor", "GET", f"{path}/health")).json()["items"]
+    (check,) = (await open_gateway.call("editor", "GET", f"{path}/health")).json()["items"]
     assert (check["kind"], check["outcome"]) == ("test", kind)
     assert check["detail"] == after["status_reason"]
 
@@ -114,87 +114,87 @@ async def test_an_endless_answer_is_read_up_to_a_limit() -> None:
 
 
 async def test_the_models_of_a_server_are_listed_or_the_failure_is(
-    open_house: House, unused_url: str
+    open_gateway: Gateway, unused_url: str
 ) -> None:
     async with FaultyServer() as server:
-        made = await open_house.connection(base_url=server.base_url)
-        listed = await open_house.call("operator", "GET", f"/connections/{made['id']}/models")
+        made = await open_gateway.connection(base_url=server.base_url)
+        listed = await open_gateway.call("operator", "GET", f"/connections/{made['id']}/models")
         problem(listed, 404)  # another's own
-        listed = await open_house.call("editor", "GET", f"/connections/{made['id']}/models")
+        listed = await open_gateway.call("editor", "GET", f"/connections/{made['id']}/models")
     assert listed.json() == {"models": [server.model], "failure": None}
-    down = await open_house.connection(name="down", base_url=unused_url)
-    listed = await open_house.call("editor", "GET", f"/connections/{down['id']}/models")
+    down = await open_gateway.connection(name="down", base_url=unused_url)
+    listed = await open_gateway.call("editor", "GET", f"/connections/{down['id']}/models")
     assert listed.status_code == 200
     assert listed.json()["models"] == []
     assert listed.json()["failure"]["kind"] == "unreachable"
 
 
-async def test_a_test_of_an_inactive_connection_leaves_its_status(house: House) -> None:
-    made = await house.connection(provider="offline", base_url="", is_active=False)
+async def test_a_test_of_an_inactive_connection_leaves_its_status(gateway: Gateway) -> None:
+    made = await gateway.connection(provider="offline", base_url="", is_active=False)
     path = f"/connections/{made['id']}"
-    assert (await house.call("editor", "POST", f"{path}/test")).json()["ok"] is True
-    assert (await house.call("editor", "GET", path)).json()["status"] == "untested"
+    assert (await gateway.call("editor", "POST", f"{path}/test")).json()["ok"] is True
+    assert (await gateway.call("editor", "GET", path)).json()["status"] == "untested"
 
 
 @pytest.mark.parametrize("body", [{"prompt": ""}, {"max_tokens": 0}, {"max_tokens": 10**9}])
-async def test_a_question_without_bounds_is_refused(house: House, body: dict[str, Any]) -> None:
-    made = await house.connection()
-    problem(await house.call("editor", "POST", f"/connections/{made['id']}/test", body), 422)
+async def test_a_question_without_bounds_is_refused(gateway: Gateway, body: dict[str, Any]) -> None:
+    made = await gateway.connection()
+    problem(await gateway.call("editor", "POST", f"/connections/{made['id']}/test", body), 422)
 
 
 async def test_a_key_that_was_tampered_with_is_a_problem_until_it_is_entered_again(
-    house: House,
+    gateway: Gateway,
 ) -> None:
-    made = await house.connection(provider="offline", base_url="", api_key=KEY)
+    made = await gateway.connection(provider="offline", base_url="", api_key=KEY)
     path = f"/connections/{made['id']}"
-    async with house.served.database.writing() as db:
+    async with gateway.services.database.writing() as db:
         await db.execute(update(connections).values(api_key_sealed="gAAAA"))
-    broken = problem(await house.call("editor", "POST", f"{path}/test"), 500)
+    broken = problem(await gateway.call("editor", "POST", f"{path}/test"), 500)
     assert "enter the value again" in broken["detail"]
-    await house.call("editor", "POST", f"{path}/rotate-key", {"api_key": KEY})
-    assert (await house.call("editor", "POST", f"{path}/test")).json()["ok"] is True
+    await gateway.call("editor", "POST", f"{path}/rotate-key", {"api_key": KEY})
+    assert (await gateway.call("editor", "POST", f"{path}/test")).json()["ok"] is True
 
 
 # ── A test as a stream ───────────────────────────────────────────────────────────────────────────
 
 
 async def test_the_words_of_a_test_are_streamed_and_the_result_comes_at_the_end(
-    open_house: House,
+    open_gateway: Gateway,
 ) -> None:
     async with FaultyServer() as server:
-        made = await open_house.connection(base_url=server.base_url)
+        made = await open_gateway.connection(base_url=server.base_url)
         path = f"/connections/{made['id']}/test"
-        answer = await open_house.call("editor", "POST", path, {}, headers=STREAM)
+        answer = await open_gateway.call("editor", "POST", path, {}, headers=STREAM)
     assert answer.headers["content-type"].startswith("application/x-ndjson")
     *said, last = map(json.loads, answer.text.splitlines())
     assert len(said) > 3
     assert "".join(line["text"] for line in said) == WORDS
     assert (last["result"]["ok"], last["result"]["text"]) == (True, WORDS)
-    after = (await open_house.call("editor", "GET", f"/connections/{made['id']}")).json()
+    after = (await open_gateway.call("editor", "GET", f"/connections/{made['id']}")).json()
     assert after["status"] == "active"
 
 
-async def test_a_test_that_is_refused_is_a_problem_in_a_stream_too(open_house: House) -> None:
-    made = await open_house.connection(base_url="http://93.184.215.14/v1")
-    await open_house.store.change(SYSTEM, made["id"], {"base_url": "http://10.0.0.1/v1"})
+async def test_a_test_that_is_refused_is_a_problem_in_a_stream_too(open_gateway: Gateway) -> None:
+    made = await open_gateway.connection(base_url="http://93.184.215.14/v1")
+    await open_gateway.store.change(SYSTEM, made["id"], {"base_url": "http://10.0.0.1/v1"})
     path = f"/connections/{made['id']}/test"
-    problem(await open_house.call("editor", "POST", path, {}, headers=STREAM), 403)
+    problem(await open_gateway.call("editor", "POST", path, {}, headers=STREAM), 403)
 
 
 # ── Addresses ────────────────────────────────────────────────────────────────────────────
 
 
-async def test_an_actor_who_may_not_call_an_address_cannot_test_it(house: House) -> None:
+async def test_an_actor_who_may_not_call_an_address_cannot_test_it(gateway: Gateway) -> None:
     async with FaultyServer() as server:
         inside = connection(server.base_url, owner="editor")
-        (stored,) = await house.store.add(SYSTEM, [inside])
+        (stored,) = await gateway.store.add(SYSTEM, [inside])
         for method, what in (("POST", "test"), ("GET", "models")):
             path = f"/connections/{stored.id}/{what}"
-            refused = problem(await house.call("editor", method, path), 403)
+            refused = problem(await gateway.call("editor", method, path), 403)
             assert "an administrator can allow it" in refused["detail"]
-            assert (await house.call("admin", method, path)).status_code == 200
+            assert (await gateway.call("admin", method, path)).status_code == 200
         assert len(server.requests) == 1
-    assert (await house.store.get(SYSTEM, stored.id)).status == "active"  # by the admin's test
+    assert (await gateway.store.get(SYSTEM, stored.id)).status == "active"  # by the admin's test
 
 
 async def test_an_address_that_the_guard_refuses_is_not_dialled() -> None:
@@ -207,9 +207,9 @@ async def test_an_address_that_the_guard_refuses_is_not_dialled() -> None:
         assert server.connections == 0
 
 
-async def test_a_plugin_that_dials_by_itself_is_for_admins(house: House) -> None:
+async def test_a_plugin_that_dials_by_itself_is_for_admins(gateway: Gateway) -> None:
     fields = {"provider": "livekit_plugin", "server": "openai", "api_key": KEY}
-    made = await house.connection(**fields)
+    made = await gateway.connection(**fields)
     path = f"/connections/{made['id']}/test"
-    refused = problem(await house.call("editor", "POST", path), 403)
+    refused = problem(await gateway.call("editor", "POST", path), 403)
     assert "connects by itself" in refused["detail"]

@@ -7,7 +7,7 @@ from fastapi.routing import APIRoute
 
 from llm_router.connections.access import Role
 from llm_router.gateway.app import ROUTES
-from tests.contracts.gateway import CLOSED, HOST, PUBLIC, ROLES, STRANGER, House, problem
+from tests.contracts.gateway import CLOSED, HOST, PUBLIC, ROLES, STRANGER, Gateway, problem
 
 EVERYBODY = frozenset(ROLES)
 EDITORS: frozenset[Role] = frozenset({"editor", "admin"})
@@ -70,28 +70,30 @@ FREE = {("POST", "/api/session"), ("GET", "/healthz"), ("GET", "/readyz")}
 """Routes that need no key."""
 
 
-async def filled(house: House, path: str) -> str:
+async def filled(gateway: Gateway, path: str) -> str:
     """Returns the path with the ids of things that exist."""
     path = path.replace("{name:path}", "library/m:latest")
     if "{connection_id}" in path:
-        made = await house.connection(
+        made = await gateway.connection(
             **OFFLINE, base_url="", team="red", visibility="team", api_key="sk-0123456789abc"
         )
         return path.replace("{connection_id}", made["id"])
     if path.startswith("/backend"):
         absent = "http://absent.invalid/v1"  # a load there fails in the background
-        await house.connection(base_url=absent, team="red", visibility="team")
+        await gateway.connection(base_url=absent, team="red", visibility="team")
     if "{webhook_id}" in path:
-        made = (await house.call("admin", "POST", "/webhooks", HOOK)).json()
+        made = (await gateway.call("admin", "POST", "/webhooks", HOOK)).json()
         return path.replace("{webhook_id}", made["id"])
     if "{key_id}" in path:
-        made = (await house.call("admin", "POST", "/keys", {"name": "x", "role": "viewer"})).json()
+        made = (
+            await gateway.call("admin", "POST", "/keys", {"name": "x", "role": "viewer"})
+        ).json()
         return path.replace("{key_id}", made["id"])
     return path.replace("{name}", "production")
 
 
-async def test_the_table_names_every_route_there_is(house: House) -> None:
-    document = (await house.client.get("/api/openapi.json")).json()
+async def test_the_table_names_every_route_there_is(gateway: Gateway) -> None:
+    document = (await gateway.client.get("/api/openapi.json")).json()
     documented = {(m.upper(), path) for path, methods in document["paths"].items() for m in methods}
     routes = [route for name in ROUTES.names() for route in ROUTES.load(name).routes]
     plain = [route for route in routes if isinstance(route, APIRoute)]
@@ -109,11 +111,11 @@ def _as_documented(routes: set[tuple[str, str]]) -> set[tuple[str, str]]:
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("route", sorted(ALLOWED), ids=" ".join)
 async def test_a_role_may_what_the_table_says(
-    house: House, route: tuple[str, str], role: Role
+    gateway: Gateway, route: tuple[str, str], role: Role
 ) -> None:
     method, path = route
     may, body, status = ALLOWED[route]
-    answer = await house.call(role, method, await filled(house, path), body)
+    answer = await gateway.call(role, method, await filled(gateway, path), body)
     if role in may:
         assert answer.status_code == status, answer.text
     else:
@@ -121,30 +123,32 @@ async def test_a_role_may_what_the_table_says(
 
 
 @pytest.mark.parametrize("route", sorted(ALLOWED), ids=" ".join)
-async def test_every_route_needs_a_key(house: House, route: tuple[str, str]) -> None:
+async def test_every_route_needs_a_key(gateway: Gateway, route: tuple[str, str]) -> None:
     method, path = route
-    path = await filled(house, path)
+    path = await filled(gateway, path)
     cookie = {"Cookie": "patchbay_session=no", "Origin": HOST}
     for headers in ({}, {"Authorization": "Bearer pb_no"}, cookie):
-        answer = await house.call("", method, path, ALLOWED[route][1], headers=headers)
+        answer = await gateway.call("", method, path, ALLOWED[route][1], headers=headers)
         assert answer.headers["www-authenticate"] == "Bearer"
         problem(answer, 401)
 
 
 @pytest.mark.parametrize("route", OF_A_CONNECTION, ids=" ".join)
 async def test_a_connection_of_another_team_is_not_found(
-    house: House, route: tuple[str, str]
+    gateway: Gateway, route: tuple[str, str]
 ) -> None:
     (method, path), body = route, ALLOWED[route][1]
-    hidden = await house.call(STRANGER, method, await filled(house, path), body)
+    hidden = await gateway.call(STRANGER, method, await filled(gateway, path), body)
     nowhere = path.replace("{connection_id}", "none").replace("{name:path}", "m")
-    absent = await house.call(STRANGER, method, nowhere, body)
+    absent = await gateway.call(STRANGER, method, nowhere, body)
     assert "there is no connection" in problem(hidden, 404)["detail"]
     assert problem(absent, 404)["title"] == problem(hidden, 404)["title"]
 
 
-async def test_a_stranger_lists_and_exports_nothing_of_others(house: House) -> None:
-    await filled(house, "{connection_id}")
-    assert (await house.call(STRANGER, "GET", "/connections")).json()["total"] == 0
-    assert (await house.call(STRANGER, "GET", "/connections/export")).json() == {"connections": []}
-    assert (await house.call("viewer", "GET", "/connections")).json()["total"] == 1
+async def test_a_stranger_lists_and_exports_nothing_of_others(gateway: Gateway) -> None:
+    await filled(gateway, "{connection_id}")
+    assert (await gateway.call(STRANGER, "GET", "/connections")).json()["total"] == 0
+    assert (await gateway.call(STRANGER, "GET", "/connections/export")).json() == {
+        "connections": []
+    }
+    assert (await gateway.call("viewer", "GET", "/connections")).json()["total"] == 1

@@ -23,7 +23,7 @@ from llm_router.testing import ManualClock
 from llm_router.testing.server import Fault, FaultyServer, Script
 from tests.contracts import checking_process
 from tests.contracts.databases import Files, Server
-from tests.contracts.gateway import house_on
+from tests.contracts.gateway import gateway_on
 from tests.contracts.processes import child
 from tests.contracts.stores import ANNA, MASTER_KEY, VAULT, added
 
@@ -74,13 +74,13 @@ async def test_a_real_server_that_dies_and_returns_is_noticed(store: ConnectionS
 async def test_a_word_shows_what_a_list_of_models_does_not(
     files: Files, script: Script, outcome: str
 ) -> None:
-    async with FaultyServer(script) as server, house_on(await files.new()) as house:
-        stored = await added(house.store, base_url=server.base_url)
+    async with FaultyServer(script) as server, gateway_on(await files.new()) as gateway:
+        stored = await added(gateway.store, base_url=server.base_url)
         options = replace(OFTEN, generate_token=True)
-        checker = Checker(house.store, options)
+        checker = Checker(gateway.store, options)
         await checker.step()
         await checker.wait_for_checks()
-        (check,) = (await house.store.checks(SYSTEM, stored.id)).items
+        (check,) = (await gateway.store.checks(SYSTEM, stored.id)).items
         assert (check.kind, check.outcome) == ("word", outcome)
         assert (await server.received()).body["max_tokens"] == 1
         if script.fault is not Fault.NONE:
@@ -88,16 +88,16 @@ async def test_a_word_shows_what_a_list_of_models_does_not(
 
 
 async def test_a_private_address_is_called_only_if_an_admin_vouches_for_it(files: Files) -> None:
-    async with FaultyServer() as server, house_on(await files.new()) as house:
-        deps = CheckerDeps(guard_of=house.served.addresses.for_connection)
-        admins = await added(house.store, base_url=server.base_url)
+    async with FaultyServer() as server, gateway_on(await files.new()) as gateway:
+        deps = CheckerDeps(guard_of=gateway.services.addresses.for_connection)
+        admins = await added(gateway.store, base_url=server.base_url)
         private = Connection(name="b", base_url=server.base_url, model_name="m")
-        (annas,) = await house.store.add(ANNA, [private])
-        await check_once(house.store, deps)
+        (annas,) = await gateway.store.add(ANNA, [private])
+        await check_once(gateway.store, deps)
         found = {}
         for one in (admins, annas):
-            (check,) = (await house.store.checks(SYSTEM, one.id)).items
-            found[one.name] = check.outcome, (await house.store.get(SYSTEM, one.id)).status
+            (check,) = (await gateway.store.checks(SYSTEM, one.id)).items
+            found[one.name] = check.outcome, (await gateway.store.get(SYSTEM, one.id)).status
         assert found == {"a": ("ok", "active"), "b": ("not asked", "untested")}
         assert server.connections == 1
 

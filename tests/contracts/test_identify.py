@@ -10,7 +10,7 @@ from llm_router.errors import AddressRefusedError
 from llm_router.net.guard import AddressGuard
 from llm_router.testing.server import Fault, FaultyServer, Script
 from tests.contracts.databases import Files
-from tests.contracts.gateway import House, house_on, problem
+from tests.contracts.gateway import Gateway, gateway_on, problem
 from tests.contracts.wire import raw_server
 
 KEY = "sk-0123456789-wxyz"
@@ -39,11 +39,11 @@ SEEN: list[tuple[str, Mapping[str, Any]]] = [
 
 
 @pytest.fixture
-async def asking_house(files: Files) -> AsyncIterator[House]:
+async def asking_gateway(files: Files) -> AsyncIterator[Gateway]:
     """Where servers are asked what they are, and this machine is open to everybody."""
     options: dict[str, Any] = {"allowed_addresses": ("127.0.0.0/8",), "identify_within": 5.0}
-    async with house_on(await files.new(), **options) as house:
-        yield house
+    async with gateway_on(await files.new(), **options) as gateway:
+        yield gateway
 
 
 @pytest.mark.parametrize(("name", "pages"), SEEN)
@@ -107,86 +107,98 @@ async def test_an_address_without_a_server_gives_none(unused_url: str) -> None:
 # --- Adding
 
 
-async def test_a_new_connection_gets_the_server_that_was_identified(asking_house: House) -> None:
+async def test_a_new_connection_gets_the_server_that_was_identified(
+    asking_gateway: Gateway,
+) -> None:
     async with FaultyServer(pages=listing(owned_by="vllm", max_model_len=4096)) as server:
-        made = await asking_house.connection(base_url=server.base_url, model_name="", api_key=KEY)
+        made = await asking_gateway.connection(base_url=server.base_url, model_name="", api_key=KEY)
     told = {name: made[name] for name in ("server", "model_name", "context_length")}
     assert told == {"server": "vllm", "model_name": "m", "context_length": 4096}
     assert made["base_url"] == server.base_url
 
 
-async def test_values_set_by_hand_are_not_replaced(asking_house: House) -> None:
+async def test_values_set_by_hand_are_not_replaced(asking_gateway: Gateway) -> None:
     async with FaultyServer(pages=listing(owned_by="vllm", max_model_len=4096)) as server:
         fields: dict[str, Any] = {"model_name": "mine", "context_length": 512}
-        made = await asking_house.connection(base_url=server.base_url, server="tgi", **fields)
+        made = await asking_gateway.connection(base_url=server.base_url, server="tgi", **fields)
         assert server.other_requests == []
-        other = await asking_house.connection(name="b", base_url=server.base_url, **fields)
+        other = await asking_gateway.connection(name="b", base_url=server.base_url, **fields)
     assert (made["server"], other["server"]) == ("tgi", "vllm")
     assert (other["model_name"], other["context_length"]) == ("mine", 512)
 
 
 @pytest.mark.parametrize("pages", [{}, REFUSED])
 async def test_an_unknown_server_can_still_be_added(
-    asking_house: House, pages: Mapping[str, Any]
+    asking_gateway: Gateway, pages: Mapping[str, Any]
 ) -> None:
     async with FaultyServer(pages=pages) as server:
-        made = await asking_house.connection(base_url=server.base_url)
+        made = await asking_gateway.connection(base_url=server.base_url)
     assert (made["server"], made["model_name"]) == ("", "m")
 
 
 async def test_a_server_that_is_down_can_still_be_added(
-    asking_house: House, unused_url: str
+    asking_gateway: Gateway, unused_url: str
 ) -> None:
-    assert (await asking_house.connection(base_url=unused_url))["server"] == ""
+    assert (await asking_gateway.connection(base_url=unused_url))["server"] == ""
 
 
 async def test_a_server_that_hangs_does_not_delay_adding(files: Files) -> None:
     options: dict[str, Any] = {"allowed_addresses": ("127.0.0.0/8",), "identify_within": 0.05}
-    async with house_on(await files.new(), **options) as house, raw_server(hold=True) as address:
-        made = await house.connection(base_url=address)
+    async with (
+        gateway_on(await files.new(), **options) as gateway,
+        raw_server(hold=True) as address,
+    ):
+        made = await gateway.connection(base_url=address)
     assert made["server"] == ""
 
 
 async def test_a_forbidden_address_gets_no_request_when_it_is_added(files: Files) -> None:
-    async with house_on(await files.new(), identify_within=5.0) as house, FaultyServer() as server:
+    async with (
+        gateway_on(await files.new(), identify_within=5.0) as gateway,
+        FaultyServer() as server,
+    ):
         body = {"name": "inside", "base_url": server.base_url}
-        problem(await house.call("editor", "POST", "/connections", body), 403)
+        problem(await gateway.call("editor", "POST", "/connections", body), 403)
         assert server.connections == 0
-        assert (await house.call("admin", "POST", "/connections", body)).status_code == 201
+        assert (await gateway.call("admin", "POST", "/connections", body)).status_code == 201
         assert server.connections > 0
 
 
 # --- Trying
 
 
-async def test_a_wrong_guess_is_pointed_out_and_left_to_a_person(asking_house: House) -> None:
+async def test_a_wrong_guess_is_pointed_out_and_left_to_a_person(asking_gateway: Gateway) -> None:
     async with FaultyServer(pages=listing(owned_by="vllm")) as server:
-        made = await asking_house.connection(base_url=server.base_url, server="ollama")
+        made = await asking_gateway.connection(base_url=server.base_url, server="ollama")
         path = f"/connections/{made['id']}"
-        said = (await asking_house.call("editor", "POST", f"{path}/test")).json()
+        said = (await asking_gateway.call("editor", "POST", f"{path}/test")).json()
     assert (said["ok"], said["server"]) == (True, "vllm")
     assert said["notice"] == (
         'it looks like vLLM, and is asked as Ollama; if that is wrong, set server to "vllm"'
     )
-    assert (await asking_house.call("editor", "GET", path)).json()["server"] == "ollama"
+    assert (await asking_gateway.call("editor", "GET", path)).json()["server"] == "ollama"
 
 
 @pytest.mark.parametrize(("name", "pages"), [SEEN[0], SEEN[-1]])
 async def test_a_right_guess_says_nothing_more(
-    asking_house: House, name: str, pages: Mapping[str, Any]
+    asking_gateway: Gateway, name: str, pages: Mapping[str, Any]
 ) -> None:
     async with FaultyServer(pages=pages) as server:
-        made = await asking_house.connection(base_url=server.base_url)
-        said = (await asking_house.call("editor", "POST", f"/connections/{made['id']}/test")).json()
+        made = await asking_gateway.connection(base_url=server.base_url)
+        said = (
+            await asking_gateway.call("editor", "POST", f"/connections/{made['id']}/test")
+        ).json()
     assert (said["ok"], said["server"], said["notice"]) == (True, name, "")
 
 
 async def test_a_server_that_refuses_the_list_of_models_is_still_identified(
-    asking_house: House,
+    asking_gateway: Gateway,
 ) -> None:
     script = Script(fault=Fault.STATUS, status=404)
     async with FaultyServer(script, pages=listing(owned_by="vllm")) as server:
-        made = await asking_house.connection(base_url=server.base_url, server="ollama")
-        said = (await asking_house.call("editor", "POST", f"/connections/{made['id']}/test")).json()
+        made = await asking_gateway.connection(base_url=server.base_url, server="ollama")
+        said = (
+            await asking_gateway.call("editor", "POST", f"/connections/{made['id']}/test")
+        ).json()
     assert (said["ok"], said["models"]) == (False, ["m"])
     assert "it looks like vLLM" in said["notice"]

@@ -13,7 +13,7 @@ import uvicorn
 from agent.api import listen
 from llm_router.store.migrations import migrate
 from tests.contracts.databases import opened
-from tests.contracts.gateway import House, house_on
+from tests.contracts.gateway import Gateway, gateway_on
 
 T = TypeVar("T")
 
@@ -54,11 +54,11 @@ class Api:
     """The management API on a real socket."""
 
     url: str
-    house: House
+    gateway: Gateway
 
     @property
     def keys(self) -> dict[str, str]:
-        return self.house.keys
+        return self.gateway.keys
 
 
 @asynccontextmanager
@@ -67,12 +67,12 @@ async def api_on_a_socket(url: str, **options: Any) -> AsyncIterator[Api]:
     async with opened(url) as database:
         await migrate(database)
     listener = listen("127.0.0.1", 0)
-    async with house_on(url, **options) as house:
-        config = uvicorn.Config(house.app, log_config=None, ws="none", lifespan="off")
+    async with gateway_on(url, **options) as gateway:
+        config = uvicorn.Config(gateway.app, log_config=None, ws="none", lifespan="off")
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve([listener]))
         try:
-            yield Api(f"http://127.0.0.1:{listener.getsockname()[1]}", house)
+            yield Api(f"http://127.0.0.1:{listener.getsockname()[1]}", gateway)
         finally:
             server.should_exit = True
             await running

@@ -11,7 +11,7 @@ from llm_router.gateway.schemas.base import PageQuery, ShortText
 
 
 class AuditEntryRead(BaseModel):
-    """One action. `before` and `after` hold the fields that differ, without secrets."""
+    """An action. `before` and `after` hold the fields that differ, without secrets."""
 
     model_config = ConfigDict(from_attributes=True)
     at: datetime

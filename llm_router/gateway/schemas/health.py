@@ -17,7 +17,7 @@ _EXAMPLE: dict[str, Any] = {
 
 
 class HealthCheckRead(BaseModel):
-    """One check of a connection."""
+    """A check of a connection."""
 
     model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [_EXAMPLE]})
     at: datetime

@@ -15,7 +15,7 @@ class ConnectionTestCreate(StrictModel):
 
 
 class FailureRead(BaseModel):
-    """Why a connection does not work, and what a person can do about it."""
+    """The reason why a connection does not work, and the advice for it."""
 
     kind: FailureClass
     reason: str

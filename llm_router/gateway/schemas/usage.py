@@ -112,7 +112,7 @@ class UsageByConnection(BaseModel):
 
 
 class AttemptRead(BaseModel):
-    """One attempt. Times are in seconds."""
+    """An attempt of the usage log. Times are in seconds."""
 
     model_config = ConfigDict(from_attributes=True)
     at: datetime

@@ -86,7 +86,7 @@ class WebhookPage(Page):
 
 
 class WebhookDeliveryRead(BaseModel):
-    """One event for one webhook, and the result of its delivery."""
+    """An event for a webhook, and the result of its delivery."""
 
     model_config = ConfigDict(from_attributes=True)
     id: int
