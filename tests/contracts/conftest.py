@@ -1,4 +1,4 @@
-"""What several contract suites are given."""
+"""Fixtures of several contract suites."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""Real databases for tests: SQLite files, and a PostgreSQL of their own, started once a session."""
+"""Real databases for tests: SQLite files, and a PostgreSQL server started once per session."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ _MIGRATED = "migrated"
 class Postgres:
     port: int
     names: list[str] = field(default_factory=list)
-    """Of the databases that were made."""
+    """Names of the databases that were made."""
 
     def url(self, database: str, password: str = PASSWORD) -> str:
         return f"postgresql://patchbay:{password}@127.0.0.1:{self.port}/{database}"
@@ -65,7 +65,7 @@ async def opened(url: str, patience: float = 30.0) -> AsyncIterator[Database]:
 
 @contextmanager
 def running_postgres(*settings: str) -> Iterator[Postgres]:
-    """A PostgreSQL of one's own, with these settings besides its usual ones."""
+    """Starts a PostgreSQL server with these additional settings; stops it after the block."""
     with tempfile.TemporaryDirectory(prefix="patchbay-postgres-") as folder:
         user = _user(Path(folder))
         port = _unused_port()
@@ -73,8 +73,8 @@ def running_postgres(*settings: str) -> Iterator[Postgres]:
         secret = Path(folder, "password")
         secret.write_text(PASSWORD)
         secret.chmod(0o644)
-        who = ("--username=patchbay", "--auth=scram-sha-256", f"--pwfile={secret}")
-        _run(user, "initdb", "--no-sync", "--locale=C.UTF-8", *who, f"--pgdata={cluster}")
+        account = ("--username=patchbay", "--auth=scram-sha-256", f"--pwfile={secret}")
+        _run(user, "initdb", "--no-sync", "--locale=C.UTF-8", *account, f"--pgdata={cluster}")
         options = " ".join(f"-c {one}" for one in (*_SETTINGS, *settings, f"port={port}"))
         control = ("pg_ctl", f"--pgdata={cluster}", "--wait")
         _run(user, *control, f"--log={log}", f"--options={options}", "start")
@@ -94,7 +94,7 @@ def cluster() -> Iterator[Postgres]:
 
 @pytest.fixture
 async def postgres(cluster: Postgres) -> AsyncIterator[Postgres]:
-    """Its databases go with the test: each takes 8 MB."""
+    """The server; its databases, 8 MB each, are dropped after the test."""
     server = Postgres(cluster.port)
     yield server
     for name in server.names:
@@ -115,7 +115,7 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class Files:
-    """As `Postgres`, with a file for each database."""
+    """Makes SQLite files in place of databases of `Postgres`."""
 
     folder: Path
     template: Path
@@ -129,7 +129,7 @@ class Files:
 
 class Server(Protocol):
     async def new(self, *, migrated: bool = True) -> str:
-        """The URL of a database of one's own, empty or with all tables."""
+        """Makes a database, empty or with all tables, and returns its URL."""
 
 
 @pytest.fixture
@@ -146,13 +146,13 @@ def server(request: pytest.FixtureRequest) -> Server:
 
 @pytest.fixture
 async def database(server: Server) -> AsyncIterator[Database]:
-    """With all tables, of each kind in turn."""
+    """A database with all tables, of each kind in turn."""
     async with opened(await server.new()) as database:
         yield database
 
 
 def _user(folder: Path) -> str | None:
-    """PostgreSQL will not run as root; then it is another user's, and so is its folder."""
+    """Returns the user for PostgreSQL, which refuses to run as root, and gives it the folder."""
     if os.geteuid() != 0:
         return None
     known = {entry.pw_name for entry in pwd.getpwall()}
@@ -162,7 +162,7 @@ def _user(folder: Path) -> str | None:
 
 
 def _run(user: str | None, program: str, *arguments: str) -> None:
-    # Its own session: Ctrl-C in the tests must not stop it before they have ended.
+    # In a session of its own, so that Ctrl-C does not stop it before the tests.
     done = subprocess.run(
         [_program(program), *arguments],
         check=False, user=user, extra_groups=[] if user else None, cwd="/", text=True,
@@ -173,7 +173,7 @@ def _run(user: str | None, program: str, *arguments: str) -> None:
 
 
 def _program(name: str) -> str:
-    # Debian keeps them away from PATH, each version in a folder of its own.
+    # Debian installs each version into a folder of its own, not on PATH.
     versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     found = shutil.which(name) or next(map(str, reversed(versions)), None)
     assert found, f"{name} is not there: install PostgreSQL 15 or newer (Debian: postgresql)"

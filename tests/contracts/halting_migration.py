@@ -1,6 +1,6 @@
-"""A process of its own that migrates the database at a URL, and halts before each statement.
+"""Migrates the database at a URL, as a process that halts before each statement.
 
-It says the statement on a line, and goes on at a line on its standard input.
+It prints the statement on a line, and continues at a line on its standard input.
 """
 
 import asyncio

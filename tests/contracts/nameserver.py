@@ -1,6 +1,6 @@
-"""A name server of our own, over UDP on this machine, and a resolver that asks it.
+"""A DNS server over UDP on this machine, and a resolver that queries it.
 
-What it says of a name changes with every question, as a rebinding attacker's does.
+Its response can change with every query, as in a DNS rebinding attack.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ _A, _IN, _POINTER = 1, 1, 0xC00C
 
 @dataclass
 class NameServer(asyncio.DatagramProtocol):
-    """`answers`: one list of IPv4 addresses for each question in turn; the last for all others."""
+    """`answers`: the IPv4 addresses for each query in turn; the last for all further queries."""
 
     answers: Sequence[Sequence[str]]
     asked: list[str] = field(default_factory=list)
@@ -44,7 +44,7 @@ class NameServer(asyncio.DatagramProtocol):
         self._transport.sendto(reply, addr)
 
     async def resolve(self, host: str) -> Sequence[str]:
-        """Asks this server, as a system whose name server it is would."""
+        """Resolves a name by a query to this server."""
         name = b"".join(bytes([len(label)]) + label.encode() for label in host.split("."))
         question = _HEAD.pack(7, 0x0100, 1, 0, 0, 0) + name + b"\0" + struct.pack("!2H", _A, _IN)
         loop = asyncio.get_running_loop()

@@ -1,6 +1,6 @@
-"""A process of its own that writes to a store: the module, then WHAT URL KEY.
+"""Writes to a store, as a process with the arguments TASK URL KEY.
 
-It says "ready" when it can write and begins at a line on its standard input.
+It prints "ready" when it can write, and starts at a line on its standard input.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ TASKS = 13
 
 
 async def edit(store: SqlConnectionStore) -> None:
-    """Each task adds one to the priority of every connection, on the version it has seen."""
+    """Runs tasks that each increase the priority of every connection, based on the version read."""
     ids = [c.id for c in (await store.find(SYSTEM, Query())).items]
 
     async def add_one(connection_id: str) -> int:
@@ -40,26 +40,26 @@ async def edit(store: SqlConnectionStore) -> None:
 
 
 async def add(store: SqlConnectionStore) -> None:
-    """Adds connections until it is killed, and says each that is kept."""
+    """Adds connections until it is killed, and prints the id of each that is stored."""
     for number in count():
         connection = Connection(name=f"{number}", api_key="sk-0123456789")
-        (kept,) = await store.add(SYSTEM, [connection])
-        print(kept.id, flush=True)
+        (stored,) = await store.add(SYSTEM, [connection])
+        print(stored.id, flush=True)
 
 
 async def migrate(_: SqlConnectionStore) -> None:
-    """Done by opening the store."""
+    """Does nothing: opening the store migrates it."""
 
 
-async def main(what: str, url: str, key: str) -> None:
-    if what == "migrate":
+async def main(task: str, url: str, key: str) -> None:
+    if task == "migrate":
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
     async with open_store(url, Vault([key])) as store:
-        if what != "migrate":
+        if task != "migrate":
             print("ready", flush=True)
             await asyncio.to_thread(sys.stdin.readline)
-        await {"edit": edit, "add": add, "migrate": migrate}[what](store)
+        await {"edit": edit, "add": add, "migrate": migrate}[task](store)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the tests of stores share: who asks, what is kept, and a store of each kind."""
+"""Actors, connections and stores of every kind, for the tests of stores."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -38,14 +38,14 @@ def connection(name: str = "a", **fields: Any) -> Connection:
 async def added(
     store: ConnectionStore, actor: Actor = SYSTEM, name: str = "a", **fields: Any
 ) -> Connection:
-    (kept,) = await store.add(actor, [connection(name, **fields)])
-    return kept
+    (stored,) = await store.add(actor, [connection(name, **fields)])
+    return stored
 
 
 async def tried(
     store: ConnectionStore, connection_id: str, outcome: str = OK, detail: str = ""
 ) -> Connection:
-    """As it is after a test, which says at once what its status is."""
+    """Records a test, which sets the status at once, and returns the connection."""
     check = Check(at=utc_now(), kind="test", outcome=outcome, detail=detail)
     return await store.record_check(SYSTEM, connection_id, check, HealthOptions())
 
@@ -62,7 +62,7 @@ def server_or_none(request: pytest.FixtureRequest) -> Server | None:
 
 @pytest.fixture
 async def store(server_or_none: Server | None) -> AsyncIterator[ConnectionStore]:
-    """Of each kind in turn, empty."""
+    """An empty store of each kind in turn."""
     if server_or_none is None:
         yield InMemoryConnectionStore()
         return

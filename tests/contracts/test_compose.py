@@ -1,4 +1,4 @@
-"""docker-compose.yml, read as Docker Compose reads it (by its own library), profile by profile."""
+"""Tests docker-compose.yml as Docker Compose's own library reads it, profile by profile."""
 
 import json
 import os
@@ -30,7 +30,7 @@ Load = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="module")
 def checker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The checker, built once for its sources and kept in the cache."""
+    """Builds the checker, once for its sources, in the cache."""
     sources = stamps.digest_files(CHECKER, CHECKER.iterdir())
     folder = paths.cache_folder() / "compose-check" / sources[:16]
     if not folder.is_dir():
@@ -49,7 +49,7 @@ def checker(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def load(checker: Path, tmp_path: Path) -> Load:
-    """Load the text of a compose file with this environment and no other."""
+    """Loads a compose file's text, with only this environment."""
 
     def run(text: str, **environ: str) -> "subprocess.CompletedProcess[str]":
         file = tmp_path / "docker-compose.yml"

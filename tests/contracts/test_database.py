@@ -1,4 +1,4 @@
-"""One database by one URL: how it is named, made, kept apart and complained of."""
+"""Tests how a database is opened by its URL, its transactions, and its errors."""
 
 import sqlite3
 from collections.abc import Callable
@@ -166,6 +166,6 @@ async def test_an_invalidated_connection_unlocks_the_file_at_once(tmp_path: Path
             assert driver
             await driver.execute("BEGIN IMMEDIATE")
             unread = await driver.execute("INSERT INTO t SELECT i FROM t RETURNING i")
-            await db.invalidate()  # as when whoever wrote is cancelled
+            await db.invalidate()  # as after a cancellation
         await write(yours, "DELETE FROM t")
-        assert unread  # somebody still holds on to it, as the traceback of a cancelled task does
+        assert unread  # a reference remains, as in the traceback of a cancelled task

@@ -1,4 +1,4 @@
-"""The guard where it counts: on the wire, with a name server that changes its mind."""
+"""Tests the guard on the wire, with a DNS server whose responses change."""
 
 import asyncio
 import ssl
@@ -23,7 +23,7 @@ PUBLIC = "198.35.26.96"
 
 @dataclass
 class Site:
-    """A web server that counts its callers, and may send them elsewhere."""
+    """A web server that counts its requests, and may redirect them."""
 
     elsewhere: str = ""
     port: int = 0

@@ -1,4 +1,4 @@
-"""What people other than admins say of where a connection leads is judged where it is dialled."""
+"""Tests that addresses chosen by non-admins are checked when they are dialled."""
 
 from contextlib import aclosing
 
@@ -28,8 +28,8 @@ SAME = {"base_url": "http://host:8000/v1"}
 async def test_a_connection_is_guarded_until_an_admin_names_its_address(
     store: ConnectionStore,
 ) -> None:
-    kept = await added(store, ANNA)
-    assert kept.is_guarded
+    stored = await added(store, ANNA)
+    assert stored.is_guarded
     for actor, changes, is_guarded in (
         (ANNA, SAME, True),
         (SYSTEM, {"priority": 3}, True),
@@ -39,9 +39,9 @@ async def test_a_connection_is_guarded_until_an_admin_names_its_address(
         (ANNA, ELSEWHERE, True),
         (SYSTEM, ELSEWHERE, False),
     ):
-        changed = await store.change(actor, kept.id, changes)
+        changed = await store.change(actor, stored.id, changes)
         assert changed.is_guarded is is_guarded
-        assert await store.get(SYSTEM, kept.id) == changed
+        assert await store.get(SYSTEM, stored.id) == changed
     vouched = (await store.audit(SYSTEM))[0]
     assert (vouched.before, vouched.after) == ({"is_guarded": True}, {"is_guarded": False})
 
@@ -70,7 +70,7 @@ async def test_old_connections_with_an_owner_are_guarded_after_the_migration(
     }
 
 
-# ── Where it is dialled ──────────────────────────────────────────────────────────────────────────
+# ── Dialling ─────────────────────────────────────────────────────────────────────────────────────
 
 
 async def answer(store: ConnectionStore, guard: AddressGuard) -> str:
@@ -81,8 +81,8 @@ async def answer(store: ConnectionStore, guard: AddressGuard) -> str:
         return "".join([chunk.text async for chunk in reply])
 
 
-async def kept(server: FaultyServer, host: str) -> InMemoryConnectionStore:
-    """A store in which somebody has put that server under a name or an address."""
+async def store_with(server: FaultyServer, host: str) -> InMemoryConnectionStore:
+    """Makes a store with a connection of an editor to that server, by a name or an address."""
     store = InMemoryConnectionStore()
     address = server.base_url.replace("127.0.0.1", host)
     await added(store, ANNA, base_url=address, model_name="m", visibility="everyone")
@@ -97,14 +97,14 @@ def asking(names: NameServer, *allowed: str) -> AddressGuard:
 async def test_an_editors_private_address_gets_no_request_for_a_reply(host: str) -> None:
     async with name_server(["127.0.0.1"]) as names, FaultyServer() as secret:
         with pytest.raises(ReplyFailedError):
-            await answer(await kept(secret, host), asking(names))
+            await answer(await store_with(secret, host), asking(names))
     assert secret.connections == 0
 
 
 async def test_a_name_that_becomes_private_between_two_requests_is_not_dialled_again() -> None:
     said = Script(words=["well"])
     async with name_server(["127.0.0.1"], ["127.0.0.2"]) as names, FaultyServer(said) as server:
-        store = await kept(server, "rebind.example")
+        store = await store_with(server, "rebind.example")
         guard = asking(names, "127.0.0.1")
         assert await answer(store, guard) == "well"
         connections = server.connections
@@ -118,7 +118,7 @@ async def test_a_provider_that_bypasses_the_guard_is_skipped_for_guarded_connect
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with FaultyServer(Script(words=["well"])) as server:
-        store = await kept(server, "127.0.0.1")
+        store = await store_with(server, "127.0.0.1")
         await added(store, ANNA, "b", provider="livekit_plugin", server="openai")
         assert await answer(store, AddressGuard(allowed=("127.0.0.1",))) == "well"
     assert "a LiveKit plugin connects by itself" in caplog.text

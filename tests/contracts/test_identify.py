@@ -1,4 +1,4 @@
-"""Telling a server by what it answers: when a connection is added, and when it is tried."""
+"""Tests the identification of a server, when a connection is added and when it is tested."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -21,9 +21,9 @@ def listing(**row: Any) -> dict[str, Any]:
 
 
 REFUSED: dict[str, Any] = {"/v1/models": "a key is needed"}
-EVERYWHERE = ("/api/version", "/props", "/info", "/health/liveliness", "/readyz")
-"""Where a server whose page answers every path would look like any other."""
-SEEN: list[tuple[str, Mapping[str, Any]]] = [
+ALL_ROUTES = ("/api/version", "/props", "/info", "/health/liveliness", "/readyz")
+"""Routes that identify servers; a server with a web page at every path has all of them."""
+SERVERS: list[tuple[str, Mapping[str, Any]]] = [
     ("vllm", listing(owned_by="vllm")),
     ("sglang", listing(owned_by="sglang")),
     ("ollama", REFUSED | {"/api/version": {"version": "0.9.6"}}),
@@ -33,29 +33,29 @@ SEEN: list[tuple[str, Mapping[str, Any]]] = [
     ("localai", listing() | {"/readyz": ""}),
     ("text_generation_webui", listing() | {"/v1/internal/model/info": {"model_name": "m"}}),
     ("", listing() | {"/api/v0/models": {"data": [{"id": "m"}]}}),
-    ("", listing() | dict.fromkeys(EVERYWHERE, "<!doctype html>")),
+    ("", listing() | dict.fromkeys(ALL_ROUTES, "<!doctype html>")),
     ("", listing()),
 ]
 
 
 @pytest.fixture
 async def asking_gateway(files: Files) -> AsyncIterator[Gateway]:
-    """Where servers are asked what they are, and this machine is open to everybody."""
+    """A gateway that identifies servers and may call this machine."""
     options: dict[str, Any] = {"allowed_addresses": ("127.0.0.0/8",), "identify_within": 5.0}
     async with gateway_on(await files.new(), **options) as gateway:
         yield gateway
 
 
-@pytest.mark.parametrize(("name", "pages"), SEEN)
+@pytest.mark.parametrize(("name", "pages"), SERVERS)
 @pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/chat/completions"])
 async def test_a_server_is_identified_by_its_address_alone(
     name: str, pages: Mapping[str, Any], end: str
 ) -> None:
     async with FaultyServer(pages=pages) as server:
         root = server.base_url.removesuffix("/v1")
-        seen = await identify_server(root + end, within=5.0)
-    assert seen
-    assert (seen.server, seen.base_url) == (name, f"{root}/v1")
+        found = await identify_server(root + end, within=5.0)
+    assert found
+    assert (found.server, found.base_url) == (name, f"{root}/v1")
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,9 @@ async def test_the_context_length_that_a_server_states_is_used(
     pages: Mapping[str, Any], tokens: int | None
 ) -> None:
     async with FaultyServer(pages=pages) as server:
-        seen = await identify_server(server.base_url, within=5.0)
-    assert seen
-    assert seen.context_length("m") == tokens
+        found = await identify_server(server.base_url, within=5.0)
+    assert found
+    assert found.context_length("m") == tokens
 
 
 @pytest.mark.parametrize("pages", [REFUSED, REFUSED | {"/readyz": "", "/health/liveliness": "ok"}])
@@ -112,8 +112,8 @@ async def test_a_new_connection_gets_the_server_that_was_identified(
 ) -> None:
     async with FaultyServer(pages=listing(owned_by="vllm", max_model_len=4096)) as server:
         made = await asking_gateway.connection(base_url=server.base_url, model_name="", api_key=KEY)
-    told = {name: made[name] for name in ("server", "model_name", "context_length")}
-    assert told == {"server": "vllm", "model_name": "m", "context_length": 4096}
+    identified = {name: made[name] for name in ("server", "model_name", "context_length")}
+    assert identified == {"server": "vllm", "model_name": "m", "context_length": 4096}
     assert made["base_url"] == server.base_url
 
 
@@ -164,10 +164,10 @@ async def test_a_forbidden_address_gets_no_request_when_it_is_added(files: Files
         assert server.connections > 0
 
 
-# --- Trying
+# --- Testing
 
 
-async def test_a_wrong_guess_is_pointed_out_and_left_to_a_person(asking_gateway: Gateway) -> None:
+async def test_a_wrong_server_is_reported_and_left_to_a_person(asking_gateway: Gateway) -> None:
     async with FaultyServer(pages=listing(owned_by="vllm")) as server:
         made = await asking_gateway.connection(base_url=server.base_url, server="ollama")
         path = f"/connections/{made['id']}"
@@ -179,8 +179,8 @@ async def test_a_wrong_guess_is_pointed_out_and_left_to_a_person(asking_gateway:
     assert (await asking_gateway.call("editor", "GET", path)).json()["server"] == "ollama"
 
 
-@pytest.mark.parametrize(("name", "pages"), [SEEN[0], SEEN[-1]])
-async def test_a_right_guess_says_nothing_more(
+@pytest.mark.parametrize(("name", "pages"), [SERVERS[0], SERVERS[-1]])
+async def test_a_right_server_is_not_reported(
     asking_gateway: Gateway, name: str, pages: Mapping[str, Any]
 ) -> None:
     async with FaultyServer(pages=pages) as server:

@@ -1,4 +1,4 @@
-"""The tables are what the migrations make, however and however often they are run."""
+"""Tests that migrations make the defined tables, however and however often they run."""
 
 import asyncio
 import sqlite3
@@ -85,7 +85,7 @@ async def test_a_killed_migration_leaves_nothing_and_can_be_repeated(
 
 
 async def killed_before(url: str, statement: int) -> bool:
-    """Whether the process came that far, where it was killed; else it has done its work."""
+    """Kills the process before the statement; returns False if it finished before."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", halting_migration.__name__, url),
         stdin=PIPE, stdout=PIPE, cwd=Path(__file__).parents[2],
@@ -135,7 +135,7 @@ async def same(url: str) -> None:
 
 
 async def test_old_prices_have_the_same_meaning_after_the_migration(database: Database) -> None:
-    """0 and 0 stood for "by the list"; and rows that refer to a connection stay."""
+    """Two zeros meant "by the list"; rows that refer to a connection stay."""
     async with open_store(str(database.url.render_as_string(hide_password=False)), VAULT) as store:
         for name, prices in {"listed": (None, None), "own": (0.5, 0.0), "both": (1, 2)}.items():
             await added(store, name=name, id=name, price_in=prices[0], price_out=prices[1])
@@ -146,8 +146,8 @@ async def test_old_prices_have_the_same_meaning_after_the_migration(database: Da
     async with database.reading() as db:
         assert await db.run_sync(differences) == []
         asked = text("SELECT id, price_in, price_out FROM llm_connections")
-        kept = {row.id: (row.price_in, row.price_out) for row in await db.execute(asked)}
-        assert kept == {"listed": (None, None), "own": (0.5, 0.0), "both": (1.0, 2.0)}
+        found = {row.id: (row.price_in, row.price_out) for row in await db.execute(asked)}
+        assert found == {"listed": (None, None), "own": (0.5, 0.0), "both": (1.0, 2.0)}
         checks = text("SELECT count(*) FROM llm_connection_health_checks")
         assert (await db.execute(checks)).scalar_one() == 1
 

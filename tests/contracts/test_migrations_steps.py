@@ -1,4 +1,4 @@
-"""A database of an older version is brought up to date, with all that is in it."""
+"""Tests that a database of an older version is migrated with all of its data."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,7 +25,7 @@ CHECK = (
 
 
 async def go_to(database: Database, revision: str) -> None:
-    """On an empty database."""
+    """Migrates an empty database to a revision."""
 
     def upgrade(connection: Connection) -> None:
         config = migrations._config()
@@ -40,7 +40,7 @@ async def go_to(database: Database, revision: str) -> None:
 async def brought_up_to_date(
     server: Server, revision: str, *statements: str
 ) -> AsyncIterator[AsyncConnection]:
-    """A database of that revision, filled by the statements and brought up to date, to be read."""
+    """Makes a database of that revision, fills it by the statements, and migrates it."""
     async with opened(await server.new(migrated=False)) as database:
         await go_to(database, revision)
         async with database.writing() as db:

@@ -1,4 +1,4 @@
-"""Our own way to the socket keeps what httpx2 is promised of a network."""
+"""Tests that our network backend keeps the contract of httpx2's."""
 
 import asyncio
 import gc
@@ -27,7 +27,7 @@ LOTS = bytes(range(256)) * 8192  # 2 MiB
 async def served(
     serve: Serve, tmp_path: Path | None = None
 ) -> AsyncIterator[httpcore2.AsyncNetworkStream]:
-    """A stream to a server that does this; with a folder for certificates, over TLS."""
+    """Opens a stream to a server that runs `serve`; with a folder for certificates, over TLS."""
     left = asyncio.Event()
 
     async def one_visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -69,8 +69,8 @@ async def test_all_that_is_sent_arrives_in_pieces_no_larger_than_asked(
 
 async def test_a_fast_sender_is_paused_until_it_is_read() -> None:
     async with served(send_lots) as stream:
-        wire = stream._wire  # type: ignore[attr-defined]  # what the test is about
-        while not wire._is_paused:  # nobody tells of it
+        wire = stream._wire  # type: ignore[attr-defined]  # the object under test
+        while not wire._is_paused:  # there is no event to await
             await checkpoint()
         held = wire._unread
         for _ in range(100):
@@ -93,7 +93,7 @@ async def test_a_write_waits_until_the_other_side_has_room(secured: bool, tmp_pa
     async with served(read_late, tmp_path if secured else None) as stream:
 
         async def write_all() -> None:
-            for _ in range(8):  # what is written at once is taken at once, over TLS
+            for _ in range(8):  # over TLS, one large write is accepted at once
                 await stream.write(LOTS)
 
         writing = asyncio.create_task(write_all())
@@ -185,11 +185,11 @@ async def test_dialling_can_be_cancelled_at_any_moment_and_leaves_no_socket(host
         stream = await Network().connect_tcp(host, port)
         await stream.write(b"the last")
         await stream.aclose()
-        for _ in range(40):  # that many turns, and those before it have come, too
+        for _ in range(40):  # after that many turns, the earlier connections have arrived, too
             await checkpoint()
         while not visits.empty():
             await visits.get_nowait().wait()
-    gc.collect()  # a socket that was left open warns now, and a warning fails the test
+    gc.collect()  # an unclosed socket warns now, which fails the test
 
 
 async def test_a_tls_handshake_without_a_response_times_out(tmp_path: Path) -> None:

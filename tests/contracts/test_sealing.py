@@ -1,4 +1,4 @@
-"""Rotation of the master key: every sealed column, wherever it is, row by row."""
+"""Tests the rotation of the master key, over every sealed column, row by row."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -50,10 +50,10 @@ async def test_an_interrupted_rotation_can_be_finished_later(database: Database)
     for name in "abc":
         await added(old, name=name, id=name, api_key=f"{KEY}{name}", headers=HEADERS)
     await old.add(SYSTEM, [connection("none", id="none")])
-    await both.change(SYSTEM, "a", {"api_key": KEY})  # as far as it came the first time
-    told: list[tuple[int, int]] = []
-    done = await reseal(database, BOTH, SYSTEM, NOW, lambda *said: told.append(said))
-    assert (done, told) == (ResealResult(3), [(1, 3), (2, 3), (3, 3)])
+    await both.change(SYSTEM, "a", {"api_key": KEY})  # already resealed by the interrupted run
+    progress: list[tuple[int, int]] = []
+    done = await reseal(database, BOTH, SYSTEM, NOW, lambda *counts: progress.append(counts))
+    assert (done, progress) == (ResealResult(3), [(1, 3), (2, 3), (3, 3)])
     assert await reseal(database, BOTH, SYSTEM, NOW) == ResealResult(0)
     page = await new.find(SYSTEM, Query(), secrets=True)
     assert {c.id: (c.api_key, c.headers) for c in page.items} == {
@@ -84,8 +84,8 @@ async def test_a_value_that_cannot_be_opened_is_named_and_stops_no_other(
         await db.execute(by_id.values(api_key_sealed="garbage"))
     done = await reseal(database, BOTH, SYSTEM, NOW)
     assert done.rows == 2
-    (said,) = done.broken
-    assert said.startswith("llm_connections:b:api_key cannot be opened")
+    (counts,) = done.broken
+    assert counts.startswith("llm_connections:b:api_key cannot be opened")
     new = SqlConnectionStore(database, NEW)
     assert (await new.get(SYSTEM, "c", secrets=True)).api_key == KEY
     with pytest.raises(SealError):

@@ -1,4 +1,4 @@
-"""What every store of connections promises: in memory, in SQLite, in PostgreSQL."""
+"""Tests the contract of every store of connections: in memory, SQLite and PostgreSQL."""
 
 import asyncio
 from contextlib import aclosing
@@ -21,14 +21,14 @@ async def test_an_added_connection_has_an_id_a_version_and_its_times(
     store: ConnectionStore,
 ) -> None:
     before = utc_now()
-    kept = await added(store)
-    assert kept.id
-    assert kept.created_at is not None
-    assert kept.created_at == kept.updated_at
-    assert before - timedelta(seconds=1) <= kept.created_at <= utc_now()
-    assert kept.created_at.utcoffset() == timedelta(0)
-    assert (kept.version, kept.status, kept.last_used_at) == (1, "untested", None)
-    assert await store.get(SYSTEM, kept.id) == kept
+    stored = await added(store)
+    assert stored.id
+    assert stored.created_at is not None
+    assert stored.created_at == stored.updated_at
+    assert before - timedelta(seconds=1) <= stored.created_at <= utc_now()
+    assert stored.created_at.utcoffset() == timedelta(0)
+    assert (stored.version, stored.status, stored.last_used_at) == (1, "untested", None)
+    assert await store.get(SYSTEM, stored.id) == stored
 
 
 ODD = connection(
@@ -75,26 +75,26 @@ ODD = connection(
 
 
 async def test_every_field_is_stored_unchanged(store: ConnectionStore) -> None:
-    (kept,) = await store.add(SYSTEM, [ODD])
+    (stored,) = await store.add(SYSTEM, [ODD])
     again = await store.get(SYSTEM, ODD.id, secrets=True)
     given = {name: getattr(ODD, name) for name in Connection.__slots__}
     managed = {"version", "created_at", "updated_at", "api_key_last4", "header_names"}
     assert given | {name: getattr(again, name) for name in managed} == {
         name: getattr(again, name) for name in Connection.__slots__
     }
-    assert again.without_secrets() == kept
+    assert again.without_secrets() == stored
 
 
 async def test_secrets_are_only_returned_for_use(store: ConnectionStore) -> None:
-    kept = await added(store, api_key=KEY, headers=HEADERS)
-    changed = await store.change(SYSTEM, kept.id, {"priority": 1})
+    stored = await added(store, api_key=KEY, headers=HEADERS)
+    changed = await store.change(SYSTEM, stored.id, {"priority": 1})
     (found,) = (await store.find(SYSTEM, Query())).items
-    for shown in (kept, changed, found, await store.get(SYSTEM, kept.id)):
+    for shown in (stored, changed, found, await store.get(SYSTEM, stored.id)):
         assert (shown.api_key, shown.headers) == (None, {})
         assert (shown.api_key_last4, shown.header_names) == ("wxyz", ("X-Secret",))
     (opened,) = (await store.find(SYSTEM, Query(), secrets=True)).items
     assert (opened.api_key, opened.headers) == (KEY, HEADERS)
-    assert opened == await store.get(SYSTEM, kept.id, secrets=True)
+    assert opened == await store.get(SYSTEM, stored.id, secrets=True)
 
 
 @pytest.mark.parametrize(
@@ -213,34 +213,34 @@ async def test_names_have_the_same_order_in_every_store(store: ConnectionStore) 
 async def test_a_change_makes_the_next_version_with_the_fields_it_names(
     store: ConnectionStore,
 ) -> None:
-    kept = await added(store, api_key=KEY)
-    changed = await store.change(SYSTEM, kept.id, {"priority": 5, "tags": ("z",)}, version=1)
+    stored = await added(store, api_key=KEY)
+    changed = await store.change(SYSTEM, stored.id, {"priority": 5, "tags": ("z",)}, version=1)
     assert (changed.priority, changed.tags, changed.version) == (5, ("z",), 2)
-    assert (changed.name, changed.created_at) == (kept.name, kept.created_at)
-    assert await store.get(SYSTEM, kept.id) == changed
-    assert (await store.get(SYSTEM, kept.id, secrets=True)).api_key == KEY
+    assert (changed.name, changed.created_at) == (stored.name, stored.created_at)
+    assert await store.get(SYSTEM, stored.id) == changed
+    assert (await store.get(SYSTEM, stored.id, secrets=True)).api_key == KEY
 
 
 async def test_a_stale_change_is_refused_with_the_current_version(
     store: ConnectionStore,
 ) -> None:
-    kept = await added(store)
-    await store.change(SYSTEM, kept.id, {"priority": 1})
+    stored = await added(store)
+    await store.change(SYSTEM, stored.id, {"priority": 1})
     for attempt in (
-        store.change(SYSTEM, kept.id, {"priority": 2}, version=1),
-        store.remove(SYSTEM, kept.id, version=1),
+        store.change(SYSTEM, stored.id, {"priority": 2}, version=1),
+        store.remove(SYSTEM, stored.id, version=1),
     ):
         with pytest.raises(StaleError, match="version 2") as caught:
             await attempt
         assert caught.value.current == 2
-    assert (await store.get(SYSTEM, kept.id)).priority == 1
+    assert (await store.get(SYSTEM, stored.id)).priority == 1
 
 
 async def test_a_change_to_the_same_values_makes_no_version(store: ConnectionStore) -> None:
-    kept = await added(store, priority=1)
+    stored = await added(store, priority=1)
     revision = await store.revision()
-    assert await store.change(SYSTEM, kept.id, {"priority": 1}) == kept
-    assert await store.change(SYSTEM, kept.id, {}) == kept
+    assert await store.change(SYSTEM, stored.id, {"priority": 1}) == stored
+    assert await store.change(SYSTEM, stored.id, {}) == stored
     assert await store.revision() == revision
     assert len(await store.audit(SYSTEM)) == 1
 
@@ -259,57 +259,57 @@ async def test_a_change_to_the_same_values_makes_no_version(store: ConnectionSto
 async def test_an_invalid_change_changes_nothing(
     store: ConnectionStore, changes: dict[str, Any], said: str
 ) -> None:
-    kept = await added(store)
+    stored = await added(store)
     with pytest.raises(ConfigurationError, match=said):
-        await store.change(SYSTEM, kept.id, {"priority": 9, **changes})
-    assert await store.get(SYSTEM, kept.id) == kept
+        await store.change(SYSTEM, stored.id, {"priority": 9, **changes})
+    assert await store.get(SYSTEM, stored.id) == stored
     assert len(await store.audit(SYSTEM)) == 1
 
 
 async def test_secrets_are_replaced_and_removed(store: ConnectionStore) -> None:
-    kept = await added(store, api_key=KEY, headers=HEADERS)
-    changed = await store.change(SYSTEM, kept.id, {"api_key": "sk-abcdefghijkl-new1"})
+    stored = await added(store, api_key=KEY, headers=HEADERS)
+    changed = await store.change(SYSTEM, stored.id, {"api_key": "sk-abcdefghijkl-new1"})
     assert changed.api_key_last4 == "new1"
-    opened = await store.get(SYSTEM, kept.id, secrets=True)
+    opened = await store.get(SYSTEM, stored.id, secrets=True)
     assert (opened.api_key, opened.headers) == ("sk-abcdefghijkl-new1", HEADERS)
-    bare = await store.change(SYSTEM, kept.id, {"api_key": None, "headers": {}})
+    bare = await store.change(SYSTEM, stored.id, {"api_key": None, "headers": {}})
     assert (bare.api_key_last4, bare.header_names) == (None, ())
-    opened = await store.get(SYSTEM, kept.id, secrets=True)
+    opened = await store.get(SYSTEM, stored.id, secrets=True)
     assert (opened.api_key, opened.headers) == (None, {})
 
 
 async def test_a_removed_connection_is_gone_and_its_name_free(store: ConnectionStore) -> None:
-    kept = await added(store)
-    await store.remove(SYSTEM, kept.id, version=1)
+    stored = await added(store)
+    await store.remove(SYSTEM, stored.id, version=1)
     for attempt in (
-        store.get(SYSTEM, kept.id),
-        store.change(SYSTEM, kept.id, {"priority": 1}),
-        store.remove(SYSTEM, kept.id),
-        tried(store, kept.id),
-        store.checks(SYSTEM, kept.id),
+        store.get(SYSTEM, stored.id),
+        store.change(SYSTEM, stored.id, {"priority": 1}),
+        store.remove(SYSTEM, stored.id),
+        tried(store, stored.id),
+        store.checks(SYSTEM, stored.id),
     ):
-        with pytest.raises(NotFoundError, match=kept.id):
+        with pytest.raises(NotFoundError, match=stored.id):
             await attempt
-    await added(store, id=kept.id)
+    await added(store, id=stored.id)
 
 
 async def test_a_new_status_raises_the_revision_but_not_the_version(store: ConnectionStore) -> None:
-    kept = await added(store)
+    stored = await added(store)
     revision = await store.revision()
-    await tried(store, kept.id, "overloaded", "refused\n\x00 " + "x" * 1000)
-    found = await store.get(SYSTEM, kept.id)
-    assert (found.status, found.version) == ("error", kept.version)
+    await tried(store, stored.id, "overloaded", "refused\n\x00 " + "x" * 1000)
+    found = await store.get(SYSTEM, stored.id)
+    assert (found.status, found.version) == ("error", stored.version)
     assert found.status_reason.startswith("refused xxx")
     assert len(found.status_reason) == 500
     assert await store.revision() > revision
-    assert (await store.change(SYSTEM, kept.id, {"priority": 1}, version=1)).status == "error"
+    assert (await store.change(SYSTEM, stored.id, {"priority": 1}, version=1)).status == "error"
 
 
 async def test_an_unchanged_status_raises_no_revision(store: ConnectionStore) -> None:
-    kept = await added(store)
-    await tried(store, kept.id, "overloaded", "refused")
+    stored = await added(store)
+    await tried(store, stored.id, "overloaded", "refused")
     revision = await store.revision()
-    await tried(store, kept.id, "overloaded", "refused")
+    await tried(store, stored.id, "overloaded", "refused")
     assert await store.revision() == revision
     assert len(await store.audit(SYSTEM)) == 2
 
@@ -317,59 +317,59 @@ async def test_an_unchanged_status_raises_no_revision(store: ConnectionStore) ->
 async def test_the_last_use_only_moves_forward_and_raises_no_revision(
     store: ConnectionStore,
 ) -> None:
-    kept, other = await added(store), await added(store, name="b")
+    stored, other = await added(store), await added(store, name="b")
     revision = await store.revision()
     later = NOON.astimezone(timezone(timedelta(hours=5))) + timedelta(seconds=1.5)
-    await store.touch(SYSTEM, {kept.id: later, "nobody": NOON, other.id: NOON})
-    await store.touch(SYSTEM, {kept.id: NOON})
-    found = await store.get(SYSTEM, kept.id)
+    await store.touch(SYSTEM, {stored.id: later, "nobody": NOON, other.id: NOON})
+    await store.touch(SYSTEM, {stored.id: NOON})
+    found = await store.get(SYSTEM, stored.id)
     assert found.last_used_at == later
     assert found.last_used_at.utcoffset() == timedelta(0)
-    assert (found.version, found.updated_at) == (kept.version, kept.updated_at)
+    assert (found.version, found.updated_at) == (stored.version, stored.updated_at)
     assert await store.revision() == revision
 
 
-# ── At the same time ─────────────────────────────────────────────────────────────────────────────
+# ── Concurrency ──────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_fifty_tasks_edit_one_connection_and_no_update_is_lost(
     store: ConnectionStore,
 ) -> None:
-    kept = await added(store)
+    stored = await added(store)
     refused = 0
 
     async def raise_priority() -> None:
         nonlocal refused
         while True:
-            seen = await store.get(SYSTEM, kept.id)
+            seen = await store.get(SYSTEM, stored.id)
             try:
                 new = {"priority": seen.priority + 1}
-                await store.change(SYSTEM, kept.id, new, version=seen.version)
+                await store.change(SYSTEM, stored.id, new, version=seen.version)
             except StaleError:
                 refused += 1
             else:
                 return
 
     await asyncio.gather(*(raise_priority() for _ in range(50)))
-    found = await store.get(SYSTEM, kept.id)
+    found = await store.get(SYSTEM, stored.id)
     assert (found.priority, found.version) == (50, 51)
     assert len(await store.audit(SYSTEM, limit=1000)) == 51
     print(f"{refused} were refused as stale and tried again")
 
 
 async def test_a_cancelled_change_is_done_or_not_done(store: ConnectionStore) -> None:
-    kept = await added(store)
+    stored = await added(store)
     for steps in range(40):
-        task = asyncio.create_task(store.change(SYSTEM, kept.id, {"priority": steps + 1}))
+        task = asyncio.create_task(store.change(SYSTEM, stored.id, {"priority": steps + 1}))
         for _ in range(steps):
             await checkpoint()
         task.cancel()
         await asyncio.wait([task])
-    found = await store.get(SYSTEM, kept.id)
+    found = await store.get(SYSTEM, stored.id)
     entries = await store.audit(SYSTEM)
     assert found.version == len(entries)
     assert found.priority == entries[0].after.get("priority", 0)
-    assert (await store.change(SYSTEM, kept.id, {"priority": 99})).version == found.version + 1
+    assert (await store.change(SYSTEM, stored.id, {"priority": 99})).version == found.version + 1
 
 
 async def test_changes_yields_the_revision_of_each_change(store: ConnectionStore) -> None:

@@ -1,4 +1,4 @@
-"""Who sees, may and did what: the same in every store."""
+"""Tests that every store enforces visibility and permissions, and audits changes."""
 
 import json
 from datetime import UTC, datetime
@@ -111,10 +111,10 @@ async def test_the_actor_who_adds_a_connection_owns_it(store: ConnectionStore) -
 async def test_an_owner_may_share_a_connection_only_with_its_own_team(
     store: ConnectionStore,
 ) -> None:
-    kept = await added(store, ANNA)
-    assert (await store.change(ANNA, kept.id, {"team": "red"})).team == "red"
+    stored = await added(store, ANNA)
+    assert (await store.change(ANNA, stored.id, {"team": "red"})).team == "red"
     with pytest.raises(ForbiddenError):
-        await store.change(ANNA, kept.id, {"team": "blue"})
+        await store.change(ANNA, stored.id, {"team": "blue"})
 
 
 @pytest.mark.parametrize(
@@ -129,34 +129,34 @@ async def test_a_key_is_not_carried_over_to_another_server(
         "api_key": KEY,
         "headers": HEADERS,
     }
-    kept = await added(store, ANNA, **fields)
+    stored = await added(store, ANNA, **fields)
     with pytest.raises(ConfigurationError, match="api_key was given for another server"):
-        await store.change(BEN, kept.id, moved)
+        await store.change(BEN, stored.id, moved)
     with pytest.raises(ConfigurationError, match="headers was given for another server"):
-        await store.change(BEN, kept.id, {**moved, "api_key": "sk-ben"})
-    await store.change(BEN, kept.id, {**moved, "api_key": "sk-ben", "headers": {}})
-    opened = await store.get(BEN, kept.id, secrets=True)
+        await store.change(BEN, stored.id, {**moved, "api_key": "sk-ben"})
+    await store.change(BEN, stored.id, {**moved, "api_key": "sk-ben", "headers": {}})
+    opened = await store.get(BEN, stored.id, secrets=True)
     assert (opened.api_key, opened.headers) == ("sk-ben", {})
 
 
 async def test_a_key_is_carried_over_on_the_same_server_and_for_an_admin(
     store: ConnectionStore,
 ) -> None:
-    kept = await added(store, ANNA, api_key=KEY)
-    await store.change(ANNA, kept.id, {"base_url": "http://host:8000/other"})
-    await store.change(SYSTEM, kept.id, {"base_url": "http://new-host/v1"})
-    assert (await store.get(ANNA, kept.id, secrets=True)).api_key == KEY
+    stored = await added(store, ANNA, api_key=KEY)
+    await store.change(ANNA, stored.id, {"base_url": "http://host:8000/other"})
+    await store.change(SYSTEM, stored.id, {"base_url": "http://new-host/v1"})
+    assert (await store.get(ANNA, stored.id, secrets=True)).api_key == KEY
 
 
-# ── What was done ────────────────────────────────────────────────────────────────────────────────
+# ── Audit log ────────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_every_change_is_audited_without_a_secret(store: ConnectionStore) -> None:
-    kept = await added(store, ANNA, api_key=KEY, headers=HEADERS, tags=("x",))
+    stored = await added(store, ANNA, api_key=KEY, headers=HEADERS, tags=("x",))
     changes = {"priority": 4, "api_key": KEY + "new", "headers": {}, "tags": ("x", "y")}
-    await store.change(ANNA, kept.id, changes)
-    await tried(store, kept.id, "overloaded", "refused")
-    await store.remove(ANNA, kept.id)
+    await store.change(ANNA, stored.id, changes)
+    await tried(store, stored.id, "overloaded", "refused")
+    await store.remove(ANNA, stored.id)
     remove, status, edit, add = await store.audit(SYSTEM)
     assert [e.action for e in (add, edit, status, remove)] == [
         "add",
@@ -164,7 +164,7 @@ async def test_every_change_is_audited_without_a_secret(store: ConnectionStore) 
         "set status",
         "remove",
     ]
-    assert {(e.kind, e.target) for e in (add, edit, remove)} == {("connection", kept.id)}
+    assert {(e.kind, e.target) for e in (add, edit, remove)} == {("connection", stored.id)}
     assert (edit.actor, edit.role, edit.origin) == ("anna", "editor", "10.0.0.1")
     assert edit.before == {"priority": 0, "api_key": "set", "headers": "set", "tags": ["x"]}
     assert edit.after == {

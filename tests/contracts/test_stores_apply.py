@@ -1,4 +1,4 @@
-"""Several things done to a store at once: all of them or none."""
+"""Tests that several steps are applied to a store together or not at all."""
 
 import pytest
 
@@ -15,18 +15,18 @@ from tests.contracts.stores import ANNA, KEY, added, connection
 
 
 async def test_steps_are_applied_in_order(store: ConnectionStore) -> None:
-    gone, kept = await added(store, name="a"), await added(store, name="b", api_key=KEY)
+    gone, stored = await added(store, name="a"), await added(store, name="b", api_key=KEY)
     revision = await store.revision()
     steps: list[Step] = [
         Removal(id=gone.id, version=1),
-        Change(id=kept.id, changes={"name": "a", "priority": 3}, version=1),
+        Change(id=stored.id, changes={"name": "a", "priority": 3}, version=1),
         connection("b", id="new"),
     ]
     changed, new = await store.apply(SYSTEM, steps)
-    assert (changed.id, changed.name, changed.version) == (kept.id, "a", 2)
+    assert (changed.id, changed.name, changed.version) == (stored.id, "a", 2)
     assert (new.id, new.name) == ("new", "b")
     assert [c.name for c in (await store.find(SYSTEM, Query(sort="name"))).items] == ["a", "b"]
-    assert (await store.get(SYSTEM, kept.id, secrets=True)).api_key == KEY
+    assert (await store.get(SYSTEM, stored.id, secrets=True)).api_key == KEY
     assert await store.revision() == revision + 1
     entries = await store.audit(SYSTEM, limit=3)
     assert {entry.action for entry in entries} == {"remove", "edit", "add"}

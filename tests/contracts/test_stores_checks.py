@@ -1,4 +1,4 @@
-"""Checks and what follows from them: the same in every store."""
+"""Tests that every store records checks and derives the same status from them."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ OUTCOMES = (OK, OK, "unreachable", "overloaded", "rate limited", "not asked", "m
 
 
 def since(connection: Connection) -> datetime:
-    """Later than the edit that begins its evidence."""
+    """Returns a time after the edit from which checks count."""
     return (connection.updated_at or utc_now()) + MINUTE
 
 
@@ -40,30 +40,30 @@ def series(begin: datetime, outcomes: Sequence[str]) -> list[Check]:
 async def test_checks_are_listed_in_pages_newest_first(
     store: ConnectionStore,
 ) -> None:
-    kept, other = await added(store), await added(store, name="b")
-    checks = series(since(kept), [OK, "overloaded", OK, OK, "unreachable"])
+    stored, other = await added(store), await added(store, name="b")
+    checks = series(since(stored), [OK, "overloaded", OK, OK, "unreachable"])
     for check in checks:
-        await store.record_check(SYSTEM, kept.id, check, OPTIONS)
-    page = await store.checks(SYSTEM, kept.id)
+        await store.record_check(SYSTEM, stored.id, check, OPTIONS)
+    page = await store.checks(SYSTEM, stored.id)
     assert (page.items, page.total) == (tuple(checks[::-1]), 5)
-    page = await store.checks(SYSTEM, kept.id, limit=2, offset=1)
+    page = await store.checks(SYSTEM, stored.id, limit=2, offset=1)
     assert (page.items, page.total) == (tuple(checks[::-1][1:3]), 5)
     assert (await store.checks(SYSTEM, other.id)).total == 0
-    await store.remove(SYSTEM, kept.id)
-    again = await added(store, id=kept.id)
+    await store.remove(SYSTEM, stored.id)
+    again = await added(store, id=stored.id)
     assert (await store.checks(SYSTEM, again.id)).total == 0
 
 
 async def test_checks_that_are_too_old_or_too_many_are_removed(store: ConnectionStore) -> None:
-    kept = await added(store)
+    stored = await added(store)
     options = HealthOptions(retention=timedelta(minutes=30), max_stored=20)
-    checks = series(since(kept), [OK] * 50)
+    checks = series(since(stored), [OK] * 50)
     for check in checks:
-        await store.record_check(SYSTEM, kept.id, check, options)
-    assert (await store.checks(SYSTEM, kept.id, limit=99)).items == tuple(checks[:-21:-1])
+        await store.record_check(SYSTEM, stored.id, check, options)
+    assert (await store.checks(SYSTEM, stored.id, limit=99)).items == tuple(checks[:-21:-1])
     late = Check(at=checks[-1].at + timedelta(minutes=25))
-    await store.record_check(SYSTEM, kept.id, late, options)
-    assert (await store.checks(SYSTEM, kept.id, limit=99)).items == (late, *checks[:-7:-1])
+    await store.record_check(SYSTEM, stored.id, late, options)
+    assert (await store.checks(SYSTEM, stored.id, limit=99)).items == (late, *checks[:-7:-1])
 
 
 async def test_checks_give_the_same_status_in_every_store(store: ConnectionStore) -> None:
@@ -71,80 +71,82 @@ async def test_checks_give_the_same_status_in_every_store(store: ConnectionStore
     outcomes = [random.choice(OUTCOMES) for _ in range(10) for _ in range(6)]
     found: list[list[tuple[str, str, int]]] = []
     for each in (store, InMemoryConnectionStore()):
-        kept = await added(each)
+        stored = await added(each)
         after = [
-            await each.record_check(SYSTEM, kept.id, check, OPTIONS)
-            for check in series(since(kept), outcomes)
+            await each.record_check(SYSTEM, stored.id, check, OPTIONS)
+            for check in series(since(stored), outcomes)
         ]
         found.append([(c.status, c.status_reason, c.version) for c in after])
-        assert await each.get(SYSTEM, kept.id) == after[-1]
+        assert await each.get(SYSTEM, stored.id) == after[-1]
     assert found[0] == found[1]
     assert len({status for status, *_ in found[0]}) > 1
 
 
 async def test_an_edit_of_the_target_resets_the_status(store: ConnectionStore) -> None:
-    kept = await added(store, api_key="sk-0123456789-wxyz")
-    for check in series(since(kept), ["rejected key"] * 3):
-        broken = await store.record_check(SYSTEM, kept.id, check, OPTIONS)
+    stored = await added(store, api_key="sk-0123456789-wxyz")
+    for check in series(since(stored), ["rejected key"] * 3):
+        broken = await store.record_check(SYSTEM, stored.id, check, OPTIONS)
     assert broken.status == "error"
-    renamed = await store.change(SYSTEM, kept.id, {"name": "other"})
+    renamed = await store.change(SYSTEM, stored.id, {"name": "other"})
     assert (renamed.status, renamed.status_reason) == ("error", "rejected key (why)")
-    mended = await store.change(SYSTEM, kept.id, {"api_key": "sk-another-9876543210"})
+    mended = await store.change(SYSTEM, stored.id, {"api_key": "sk-another-9876543210"})
     assert (mended.status, mended.status_reason) == ("untested", "")
     late = since(mended) + timedelta(hours=1)
-    well = await store.record_check(SYSTEM, kept.id, Check(at=late), OPTIONS)
+    well = await store.record_check(SYSTEM, stored.id, Check(at=late), OPTIONS)
     assert (well.status, well.version) == ("active", mended.version)
 
 
 async def test_deactivating_and_activating_set_the_status(store: ConnectionStore) -> None:
-    kept = await added(store, ANNA)
-    off = await store.change(ANNA, kept.id, {"is_active": False})
+    stored = await added(store, ANNA)
+    off = await store.change(ANNA, stored.id, {"is_active": False})
     assert (off.status, off.status_reason) == ("deactivated", "by anna")
-    tested = await store.record_check(SYSTEM, kept.id, Check(at=since(off), kind="test"), OPTIONS)
+    tested = await store.record_check(SYSTEM, stored.id, Check(at=since(off), kind="test"), OPTIONS)
     assert tested == off
-    on = await store.change(ANNA, kept.id, {"is_active": True})
+    on = await store.change(ANNA, stored.id, {"is_active": True})
     assert (on.status, on.status_reason, on.version) == ("untested", "", 3)
-    assert await store.get(ANNA, kept.id) == on
+    assert await store.get(ANNA, stored.id) == on
 
 
-async def broken_for_a_day(store: ConnectionStore, kept: Connection) -> Connection:
+async def broken_for_a_day(store: ConnectionStore, stored: Connection) -> Connection:
     for hour in (0, 1, 25):
-        check = Check(at=since(kept) + hour * timedelta(hours=1), outcome="unreachable", detail="x")
-        after = await store.record_check(ANNA, kept.id, check, OPTIONS)
+        check = Check(
+            at=since(stored) + hour * timedelta(hours=1), outcome="unreachable", detail="x"
+        )
+        after = await store.record_check(ANNA, stored.id, check, OPTIONS)
     return after
 
 
 async def test_a_lasting_failure_deactivates_a_connection_but_never_the_last(
     store: ConnectionStore,
 ) -> None:
-    kept = await added(store, ANNA)
-    assert (await broken_for_a_day(store, kept)).status == "error"
+    stored = await added(store, ANNA)
+    assert (await broken_for_a_day(store, stored)).status == "error"
     for fields in ({"pool": "fast"}, {"use_in_mcp": False}, {"is_active": False}):
         spare = await added(store, ANNA, name=str(fields), **fields)
         await store.record_check(ANNA, spare.id, Check(at=since(spare), kind="test"), OPTIONS)
-    assert (await broken_for_a_day(store, kept)).status == "error"
+    assert (await broken_for_a_day(store, stored)).status == "error"
     spare = await added(store, ANNA, name="spare")
-    assert (await broken_for_a_day(store, kept)).status == "error"  # nobody knows if it works
+    assert (await broken_for_a_day(store, stored)).status == "error"  # not known to work
     await store.record_check(ANNA, spare.id, Check(at=since(spare), kind="test"), OPTIONS)
     revision = await store.revision()
-    off = await broken_for_a_day(store, kept)
-    assert (off.is_active, off.status, off.version) == (False, "deactivated", kept.version + 1)
+    off = await broken_for_a_day(store, stored)
+    assert (off.is_active, off.status, off.version) == (False, "deactivated", stored.version + 1)
     assert off.status_reason == "broken for too long: x"
-    assert off == await store.get(ANNA, kept.id)
+    assert off == await store.get(ANNA, stored.id)
     assert await store.revision() == revision + 1
-    (entry, *_) = await store.audit(SYSTEM, target=kept.id)
+    (entry, *_) = await store.audit(SYSTEM, target=stored.id)
     assert (entry.actor, entry.role, entry.action) == ("system", "admin", "deactivate")
     assert (entry.before["is_active"], entry.after["is_active"]) == (True, False)
-    on = await store.change(ANNA, kept.id, {"is_active": True})
+    on = await store.change(ANNA, stored.id, {"is_active": True})
     assert (on.is_active, on.status) == (True, "untested")
 
 
 async def test_every_failure_class_can_be_stored(store: ConnectionStore) -> None:
-    kept = await added(store)
+    stored = await added(store)
     for number, outcome in enumerate(FailureClass):
-        at = since(kept) + number * MINUTE
+        at = since(stored) + number * MINUTE
         check = Check(at=at, outcome=outcome, detail="line\nbreak\x00")
-        await store.record_check(SYSTEM, kept.id, check, OPTIONS)
-    shown = (await store.checks(SYSTEM, kept.id)).items
+        await store.record_check(SYSTEM, stored.id, check, OPTIONS)
+    shown = (await store.checks(SYSTEM, stored.id)).items
     assert [check.outcome for check in shown] == [*FailureClass][::-1]
     assert {check.detail for check in shown} == {"line break"}

@@ -1,4 +1,4 @@
-"""The store in a database: secrets at rest, processes that share it, and hearing of changes."""
+"""Tests the store in a database: secrets at rest, shared access, and notification of changes."""
 
 import asyncio
 import os
@@ -44,8 +44,8 @@ def test_every_field_of_a_connection_has_its_column() -> None:
 
 
 async def test_no_table_holds_a_secret_that_can_be_read(sql: SqlConnectionStore) -> None:
-    kept = await added(sql, api_key=KEY, headers=HEADERS)
-    await sql.change(SYSTEM, kept.id, {"api_key": KEY + "2", "headers": {**HEADERS, "X": "y"}})
+    stored = await added(sql, api_key=KEY, headers=HEADERS)
+    await sql.change(SYSTEM, stored.id, {"api_key": KEY + "2", "headers": {**HEADERS, "X": "y"}})
     await sql.remove(SYSTEM, (await added(sql, name="b", api_key=KEY)).id)
     async with sql.database.reading() as db:
         rows = [str((await db.execute(table.select())).all()) for table in metadata.sorted_tables]
@@ -59,7 +59,7 @@ async def test_no_file_holds_a_secret_that_can_be_read(tmp_path: Path) -> None:
         await migrate(database)
         await added(SqlConnectionStore(database, VAULT), api_key=KEY, headers=HEADERS)
         files = list(path.parent.iterdir())
-        assert len(files) > 1  # the log beside it counts too
+        assert len(files) > 1  # the write-ahead log, too
         assert {file.stat().st_mode & 0o077 for file in (*files, path.parent)} == {0}
         written = b"".join(file.read_bytes() for file in files)
     assert not any(secret.encode() in written for secret in (KEY, HEADERS["X-Secret"]))
@@ -107,7 +107,7 @@ async def test_an_invalid_row_does_not_hide_the_others(sql: SqlConnectionStore) 
 
 
 async def start(what: str, url: str) -> Process:
-    """A process that is ready to write; a line sets it off."""
+    """Starts a process that is ready to write and begins at a line on its standard input."""
     started = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", store_writer.__name__, what, url, MASTER_KEY),
         stdin=PIPE, stdout=PIPE, cwd=Path(__file__).parents[2],
@@ -129,9 +129,9 @@ async def test_fifty_tasks_in_four_processes_edit_the_same_rows_and_no_update_is
         said = await asyncio.gather(*(writer.communicate(b"go\n") for writer in writers))
         assert [writer.returncode for writer in writers] == [0] * 4
         edits = 4 * store_writer.TASKS
-        for kept in (await store.find(SYSTEM, Query())).items:
-            assert (kept.priority, kept.version) == (edits, edits + 1)
-            assert len(await store.audit(SYSTEM, target=kept.id)) == edits + 1
+        for stored in (await store.find(SYSTEM, Query())).items:
+            assert (stored.priority, stored.version) == (edits, edits + 1)
+            assert len(await store.audit(SYSTEM, target=stored.id)) == edits + 1
         assert await store.revision() == 1 + 2 * edits
     print(f"refused as stale and tried again: {sum(int(out) for out, _ in said)}")
 
@@ -163,7 +163,7 @@ async def test_processes_may_start_at_the_same_time_on_an_empty_database(server:
         assert await store.revision() == 0
 
 
-# ── Hearing of changes ───────────────────────────────────────────────────────────────────────────
+# ── Change feed ──────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_a_change_by_another_process_is_noticed(server: Server) -> None:

@@ -1,4 +1,4 @@
-"""What is told of the usage log: the same on every database, before and after it is summed up."""
+"""Tests the figures of the usage log, on every database, before and after it is summed up."""
 
 import asyncio
 from collections import defaultdict
@@ -36,8 +36,8 @@ async def written(database: Database, some: Sequence[UsageRecord]) -> Analytics:
     return Analytics(database)
 
 
-async def summed_up(database: Database, most: int = 97) -> None:
-    while await roll_up(database, most):
+async def summed_up(database: Database, limit: int = 97) -> None:
+    while await roll_up(database, limit):
         pass
 
 
@@ -100,7 +100,7 @@ async def test_figures_are_right_however_much_is_summed_up(
         (2 * HOUR, "day", (0, 24)),
         (48 * HOUR, "hour", (10, 59)),
         (49 * HOUR, None, (0, 72)),
-        (2 * HOUR - HOUR / 3, None, (10, 12)),  # it ends as an hour ends
+        (2 * HOUR - HOUR / 3, None, (10, 12)),  # it ends with an hour
     ],
 )
 def test_a_span_is_of_whole_hours_or_days(
@@ -159,7 +159,7 @@ def test_an_invalid_span_is_refused() -> None:
         Span(since=MONDAY.replace(tzinfo=None), until=MONDAY)
 
 
-# ── Who sees what ────────────────────────────────────────────────────────────────────────────────
+# ── Visibility ──────────────────────────────────────────────────────────────────────────────────
 
 
 async def test_only_visible_connections_are_counted(database: Database) -> None:
@@ -186,11 +186,14 @@ async def test_only_visible_connections_are_counted(database: Database) -> None:
 async def test_names_are_current_or_the_last_before_removal(
     database: Database,
 ) -> None:
-    kept = await added(SqlConnectionStore(database, VAULT), name="today")
-    some = [attempt(connection_id=kept.id, connection_name="before"), attempt()]
+    current = await added(SqlConnectionStore(database, VAULT), name="today")
+    some = [attempt(connection_id=current.id, connection_name="before"), attempt()]
     analytics = await written(database, some)
     await summed_up(database)
-    assert await analytics.names([kept.id, "1", "unknown"]) == {kept.id: "today", "1": "cellar"}
+    assert await analytics.names([current.id, "1", "unknown"]) == {
+        current.id: "today",
+        "1": "cellar",
+    }
 
 
 # ── Money, and single attempts ───────────────────────────────────────────────────────────────────

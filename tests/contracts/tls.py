@@ -1,4 +1,4 @@
-"""Certificates that a test makes for itself."""
+"""Makes certificates for tests."""
 
 import datetime as dt
 import ssl
@@ -10,14 +10,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 
 def certified(tmp_path: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's side and a client's side of TLS, with a certificate for that name alone."""
+    """Makes TLS contexts for a server and a client, with a certificate for one name."""
     key = ec.generate_private_key(ec.SECP256R1())
-    who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()
-        .subject_name(who)
-        .issuer_name(who)
+        .subject_name(subject)
+        .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(days=1))
@@ -32,5 +32,5 @@ def certified(tmp_path: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext
     file.write_bytes(secret + certificate.public_bytes(pem))
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(file)
-    trusting = ssl.create_default_context(cadata=certificate.public_bytes(pem).decode())
-    return server, trusting
+    client = ssl.create_default_context(cadata=certificate.public_bytes(pem).decode())
+    return server, client

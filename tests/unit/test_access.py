@@ -1,4 +1,4 @@
-"""Who sees and may do what: the table of `llm_router.connections.access`, cell by cell."""
+"""Tests each cell of the table of permissions in `llm_router.connections.access`."""
 
 import re
 from dataclasses import replace
@@ -23,7 +23,7 @@ def actor(role: Role) -> Actor:
 
 
 def as_documented() -> dict[tuple[str, str], str]:
-    """The cells of the table in the module's docstring: "yes", "own" or nothing."""
+    """Reads the table in the module's docstring: "yes", "own" or nothing for each cell."""
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in (access.__doc__ or "").splitlines()
@@ -78,9 +78,9 @@ def test_an_actor_sees_its_own_its_teams_and_public_connections(
 
 
 def test_a_connection_without_owner_is_not_owned_by_an_actor_without_owner() -> None:
-    nobody = Actor("nobody", "editor")
-    assert not owns(nobody, Connection(name="a", visibility="team"))
-    assert not can_see(nobody, Connection(name="a", visibility="team"))
+    anonymous = Actor("anonymous", "editor")
+    assert not owns(anonymous, Connection(name="a", visibility="team"))
+    assert not can_see(anonymous, Connection(name="a", visibility="team"))
 
 
 def test_a_public_connection_of_a_team_can_only_be_edited_by_the_team() -> None:

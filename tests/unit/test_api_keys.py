@@ -1,4 +1,4 @@
-"""API keys: how they look, and what is kept of them."""
+"""Tests the format of API keys, and that only a digest is stored."""
 
 from llm_router.store.key_format import digest, key_id, make_key, matches
 

@@ -1,4 +1,4 @@
-"""What must be done so that what is kept is what a file says."""
+"""Tests the plan that brings stored connections in line with a file."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,12 +13,12 @@ from llm_router.connections.store import Change, Removal
 KEY = "sk-0123456789-wxyz"
 
 
-def kept(name: str, **fields: Any) -> Connection:
+def existing(name: str, **fields: Any) -> Connection:
     return Connection(**{"name": name, "id": f"id-{name}", "owner": "anna", "version": 1, **fields})
 
 
 def test_one_of_the_same_name_is_changed_and_a_new_one_added() -> None:
-    a = kept("a")
+    a = existing("a")
     plan = make_plan([a], [Connection(name="a", priority=3), Connection(name="b")], "anna")
     assert [c.name for c in plan.added] == ["b"]
     (changed,) = plan.changed
@@ -27,13 +27,13 @@ def test_one_of_the_same_name_is_changed_and_a_new_one_added() -> None:
 
 
 def test_one_with_an_id_may_be_renamed() -> None:
-    plan = make_plan([kept("a")], [Connection(id="id-a", name="z")], "anna")
+    plan = make_plan([existing("a")], [Connection(id="id-a", name="z")], "anna")
     assert not plan.added
     assert plan.changed[0].values == {"name": "z"}
 
 
 def test_a_key_that_the_file_leaves_out_stays_and_another_is_not_shown() -> None:
-    a = kept("a", api_key=KEY, headers={"X": "1"})
+    a = existing("a", api_key=KEY, headers={"X": "1"})
     assert make_plan([a], [Connection(name="a")], "anna").unchanged == (a,)
     assert make_plan([a], [Connection(name="a", api_key=KEY)], "anna").unchanged == (a,)
     plan = make_plan([a], [Connection(name="a", api_key="sk-another-one")], "anna")
@@ -42,14 +42,14 @@ def test_a_key_that_the_file_leaves_out_stays_and_another_is_not_shown() -> None
 
 
 def test_the_same_name_of_another_owner_is_another_connection() -> None:
-    theirs = kept("a", owner="ben")
+    theirs = existing("a", owner="ben")
     plan = make_plan([theirs], [Connection(name="a")], "anna", prune=True)
     assert [c.name for c in plan.added] == ["a"]
     assert not plan.removed
 
 
 def test_removals_come_first_so_that_names_are_free() -> None:
-    a = kept("a")
+    a = existing("a")
     plan = make_plan([a], [Connection(id="new", name="a")], "anna", prune=True)
     removal, addition = plan.steps()
     assert removal == Removal(id="id-a", version=1)
@@ -57,18 +57,18 @@ def test_removals_come_first_so_that_names_are_free() -> None:
 
 
 def test_a_change_is_based_on_the_version_in_the_plan() -> None:
-    plan = make_plan([kept("a", version=7)], [Connection(name="a", weight=2.0)], "anna")
+    plan = make_plan([existing("a", version=7)], [Connection(name="a", weight=2.0)], "anna")
     assert plan.steps() == [Change(id="id-a", changes={"weight": 2.0}, version=7)]
 
 
 def test_different_plans_have_different_digests() -> None:
-    a, wanted = kept("a"), [Connection(name="a", priority=3)]
+    a, wanted = existing("a"), [Connection(name="a", priority=3)]
     first = make_plan([a], wanted, "anna").digest()
     assert make_plan([a], wanted, "anna").digest() == first
     others = [
         make_plan([replace(a, version=2)], wanted, "anna"),
         make_plan([a], [Connection(name="a", weight=3.0)], "anna"),
-        make_plan([a, kept("b")], wanted, "anna", prune=True),
+        make_plan([a, existing("b")], wanted, "anna", prune=True),
         make_plan([], wanted, "anna"),
     ]
     assert len({first, *(plan.digest() for plan in others)}) == 5

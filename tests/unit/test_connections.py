@@ -1,4 +1,4 @@
-"""What a connection's record refuses, and what it shows of its secrets."""
+"""Tests the validation of a connection's record, and how it hides secrets."""
 
 import math
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Secrets at rest."""
+"""Tests the encryption of secrets at rest."""
 
 import logging
 import stat
@@ -45,7 +45,7 @@ def changed(sealed: str, at: int) -> str:
 def test_a_change_anywhere_is_noticed() -> None:
     vault = Vault([OLD])
     sealed = vault.seal("sk-secret", bound_to=PLACE)
-    # The last digits before the padding hold bits that mean nothing to base64.
+    # The last characters before the padding have bits that base64 ignores.
     for at in range(len(sealed.rstrip("=")) - 1):
         with pytest.raises(SealError):
             vault.open(changed(sealed, at), bound_to=PLACE)

@@ -1,4 +1,4 @@
-"""The demo's decisions: ports, which LiveKit server, and what it says."""
+"""Tests the demo's ports, its choice of LiveKit server, and its output."""
 
 import asyncio
 import socket
@@ -121,8 +121,8 @@ async def test_a_server_is_ready_when_it_answers_200(answer: bytes, ready: bool)
     async with await asyncio.start_server(reply, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         assert await asyncio.to_thread(probes.answers, f"http://127.0.0.1:{port}/") is ready
-        told = await asyncio.to_thread(probes.get_json, f"http://127.0.0.1:{port}/")
-        assert told == ({} if ready else None)
+        body = await asyncio.to_thread(probes.get_json, f"http://127.0.0.1:{port}/")
+        assert body == ({} if ready else None)
 
 
 def test_a_closed_port_is_not_ready(taken: socket.socket) -> None:

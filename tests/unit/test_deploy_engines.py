@@ -1,4 +1,4 @@
-"""Model engines for the live tests: which versions, and what is changed of vLLM's package."""
+"""Tests the pinned versions of the model engines, and the changes to vLLM's package."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The files around the code agree with the code."""
+"""Tests that Dockerfile, Makefile and lock files agree with the code."""
 
 import re
 import shlex

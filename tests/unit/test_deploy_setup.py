@@ -1,4 +1,4 @@
-"""Set-up: what is decided, what is remembered, and what a failure tells."""
+"""Tests the steps of set-up, their stamps, and their error reports."""
 
 import sys
 from pathlib import Path

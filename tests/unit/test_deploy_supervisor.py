@@ -1,4 +1,4 @@
-"""The demo's processes: started together, watched, stopped with all they have started."""
+"""Tests that processes are started, watched, and stopped together with their children."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ import pytest
 from deploy.supervisor import Service, ServiceError, Supervisor
 from llm_router.clock import checkpoint
 
-# Each stand-in says when it is ready, and where its child is when it has one.
+# Each stand-in prints when it is ready, and the process id of its child if it has one.
 STEADY = "import signal; print('ready', flush=True); signal.pause()"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {STEADY}"
 PARENT = f"""
@@ -41,7 +41,7 @@ def service(
 
 
 def is_running(pid: int) -> bool:
-    """Tell whether a process lives; one that is dead but not yet collected does not."""
+    """Returns whether a process lives; a zombie does not."""
     try:
         os.kill(pid, 0)
         status = Path(f"/proc/{pid}/stat")

@@ -1,4 +1,4 @@
-"""What is suggested from what was measured, and that both ways to start vLLM are one."""
+"""Tests the suggested number of callers, and that both ways to start vLLM agree."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Where the connections come from: a file, the environment, servers on this machine."""
+"""Tests the discovery of connections in a file, in the environment and on this machine."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ EXAMPLE = Path(__file__).parents[2] / "config" / "connections.example.json"
 
 @dataclass
 class Web:
-    """A web server that answers some paths with JSON (or text), and all others with 404."""
+    """A web server that responds to some paths with JSON or text, and to all others with 404."""
 
     pages: Mapping[str, Any]
     root: str = ""
@@ -63,7 +63,7 @@ async def web(pages: Mapping[str, Any]) -> AsyncIterator[Web]:
 
 @asynccontextmanager
 async def silent() -> AsyncIterator[str]:
-    """An address that takes connections and never answers."""
+    """Yields an address that accepts connections and never responds."""
     held: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(lambda _, writer: held.append(writer), "127.0.0.1", 0)
     async with server:
@@ -73,7 +73,7 @@ async def silent() -> AsyncIterator[str]:
 
 
 async def refused() -> str:
-    """An address where nobody listens."""
+    """Returns an address that refuses connections."""
     async with web({}) as site:
         return site.root
 
@@ -84,12 +84,12 @@ def models(*names: str, owner: str = "someone") -> dict[str, Any]:
 
 
 def tags(*names: str) -> dict[str, Any]:
-    """The models as Ollama lists them itself."""
+    """Makes Ollama's own list of models."""
     return {"/api/tags": {"models": [{"name": name} for name in names]}}
 
 
 def only(found: DiscoveryResult) -> Connection:
-    """The one connection beside the built-in responder."""
+    """Returns the only connection besides the built-in responder."""
     first, last = found.connections
     assert last.provider == "offline"
     return first
@@ -402,7 +402,7 @@ async def test_no_key_is_sent_to_a_server_that_was_merely_found() -> None:
     assert "authorization" not in "".join(site.headers).lower()
 
 
-# --- what could be added ---------------------------------------------------------------------
+# --- suggestions -----------------------------------------------------------------------------
 
 
 async def test_found_servers_and_keys_are_suggested() -> None:

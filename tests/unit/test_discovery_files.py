@@ -1,4 +1,4 @@
-"""The formats connections are written in."""
+"""Tests the JSON formats of connections."""
 
 import json
 from collections.abc import Mapping

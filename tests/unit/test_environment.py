@@ -1,4 +1,4 @@
-"""Connections that environment variables speak of."""
+"""Tests the connections that are read from environment variables."""
 
 from collections.abc import Mapping
 
@@ -131,7 +131,7 @@ async def test_a_key_is_suggested_as_a_valid_connection(
     assert host in root(connection)
     assert connection.model_name
     assert "sk-secret" not in repr(named)
-    await OpenAICompatible(connection).aclose()  # refuses what no request can be made from
+    await OpenAICompatible(connection).aclose()  # raises for an invalid connection
 
 
 def test_two_variables_of_one_key_are_one_suggestion() -> None:

@@ -1,4 +1,4 @@
-"""Which addresses may be called: as they are written, and by where they lead."""
+"""Tests the guard on addresses as written and as resolved."""
 
 import asyncio
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ INSIDE = [
     "http://240.0.0.1/",
     "http://255.255.255.255/",
     "http://192.0.2.1/",
-    # The same in other spellings.
+    # The same in other notations.
     "http://2130706433/",
     "http://0x7f000001/",
     "http://0x7f.0.0.1/",
@@ -45,7 +45,7 @@ INSIDE = [
     "http://0/",
     "http://0x0/",
     "http://0x7f.0x0.0x0.0x1/",
-    "http://4294967297/",  # one more than all addresses there are, and then 127.0.0.1 to some
+    "http://4294967297/",  # 2**32 + 1, which some parsers wrap around to 127.0.0.1
     "http://127.0.0.1./",
     "http://127.0.0.1。/",
     "http://metadata.google.internal./",
@@ -74,7 +74,7 @@ INSIDE = [
     "http://[fd00:ec2::254]/",
     "http://[ff02::1]/",
     "http://[2001:db8::1]/",
-    # Tricks with what stands before the host, and ports of other services.
+    # User names before the host, and ports of other services.
     "http://api.openai.com@127.0.0.1/",
     "http://user:sk-secret@api.openai.com/v1",
     "http://1.1.1.1&@127.0.0.1/",
@@ -196,7 +196,7 @@ def test_to_the_router_a_refused_address_is_an_unreachable_server() -> None:
     assert classify(AddressRefusedError("no")).kind is FailureClass.UNREACHABLE
 
 
-# --- where a name leads ----------------------------------------------------------------------
+# --- resolved names ---------------------------------------------------------------------------
 
 
 def looking(guard: AddressGuard, resolve: Resolver) -> AddressGuard:

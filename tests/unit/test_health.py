@@ -1,4 +1,4 @@
-"""What checks make of a connection: on enough evidence, and never the last one undone."""
+"""Tests how a status follows from checks, and when a connection is deactivated."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -32,11 +32,11 @@ OUTCOMES = [OK, DOWN, BUSY, LIMITED, FailureClass.REJECTED_KEY, FailureClass.MOD
 
 
 def desk(status: Status = "untested", **fields: object) -> Connection:
-    return replace(Connection(id="desk", name="desk", status=status), **fields)  # type: ignore[arg-type]  # whatever a test says
+    return replace(Connection(id="desk", name="desk", status=status), **fields)  # type: ignore[arg-type]  # fields by name
 
 
 def evidence(checks: Iterable[Check]) -> Evidence:
-    """Of checks from the oldest to the newest."""
+    """Makes the evidence of checks, given from the oldest to the newest."""
     recent = [*checks][::-1]
     broken = None
     for check in recent:
@@ -56,7 +56,7 @@ def series(*outcomes: str, kind: CheckKind = "probe", every: timedelta = MINUTE)
 def statuses(
     outcomes: Iterable[str], status: Status = "untested", options: HealthOptions = OPTIONS
 ) -> list[Status]:
-    """After each check in turn."""
+    """Returns the status after each check in turn."""
     checks, found = series(*outcomes), list[Status]()
     for upto in range(1, len(checks) + 1):
         status = assess(desk(status), evidence(checks[:upto]), options).status
@@ -86,7 +86,7 @@ def test_a_status_follows_from_several_checks_in_a_row(
 
 @given(st.lists(st.sampled_from(OUTCOMES), max_size=60), st.integers(1, 5), st.integers(1, 5))
 def test_a_status_never_flaps(outcomes: list[str], fall: int, rise: int) -> None:
-    """Between two changes there are as many checks in a row as a change takes."""
+    """Checks that between two changes there are as many equal checks in a row as a change takes."""
     options = replace(OPTIONS, fall=fall, rise=rise)
     found = statuses(outcomes, options=options)
     for at, (before, after) in enumerate(pairwise(found), start=1):
@@ -124,8 +124,8 @@ def test_a_probe_does_not_clear_a_failure_that_only_a_reply_can_disprove(
     test = series(outcome, kind="test")
     later = [replace(check, at=check.at + MINUTE) for check in series(OK, OK, OK)]
     assert assess(desk("error"), evidence([*test, *later]), OPTIONS).status == status
-    heard = Check(at=START + timedelta(hours=1), kind="call")
-    answered = evidence([*test, *later, heard, replace(later[-1], at=heard.at + MINUTE)])
+    replied = Check(at=START + timedelta(hours=1), kind="call")
+    answered = evidence([*test, *later, replied, replace(later[-1], at=replied.at + MINUTE)])
     assert assess(desk("error"), answered, OPTIONS).status == "active"
 
 
@@ -145,7 +145,7 @@ def test_an_inactive_or_unchecked_connection_keeps_its_status() -> None:
     assert assess(desk("untested"), Evidence(), OPTIONS) == Verdict("untested")
 
 
-# ── Giving up ────────────────────────────────────────────────────────────────────────────────────
+# ── Deactivation ─────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_failure_is_lasting_after_the_configured_time_without_a_success() -> None:
@@ -224,7 +224,7 @@ def test_none_is_deactivated_when_all_fail() -> None:
     )
 
 
-# ── When to look ─────────────────────────────────────────────────────────────────────────────────
+# ── Check schedule ──────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Files as people have them: each leads to connections, or to one error that says where."""
+"""Tests hand-written files: each gives connections, or one error that names the place."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ from llm_router.discovery.files import parse_compatible_data
 from llm_router.errors import ConfigurationError
 
 FILES = Path(__file__).parent / "imported"
-NOBODY_ELSE = DiscoveryOptions(local=())
+NO_LOCAL_SERVERS = DiscoveryOptions(local=())
 INVENTED = "invented-0123456789"
 
 
 async def read(name: str) -> list[Connection]:
-    found = await find_connections(FILES / name, {}, NOBODY_ELSE)
+    found = await find_connections(FILES / name, {}, NO_LOCAL_SERVERS)
     return [c for c in found.connections if c.provider != "offline"]
 
 
@@ -72,7 +72,7 @@ async def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path, encoding: str
     file = tmp_path / "mine.json"
     file.write_text('[{"name": "Küche", "base_url": "http://a"}]', encoding)
     with pytest.raises(ConfigurationError, match=r"mine\.json: is not UTF-8; save it as UTF-8"):
-        await find_connections(file, {}, NOBODY_ELSE)
+        await find_connections(file, {}, NO_LOCAL_SERVERS)
 
 
 @pytest.mark.parametrize(

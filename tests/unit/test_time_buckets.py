@@ -1,4 +1,4 @@
-"""Times in buckets: to a twentieth, for ever in the same ones."""
+"""Tests the buckets of times: their accuracy, and that they never change."""
 
 import math
 
