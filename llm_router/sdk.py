@@ -37,7 +37,6 @@ from llm_router.management.generate import (
     TextGenerator,
     open_single_router,
     text_request,
-    usage_logged,
 )
 from llm_router.management.opening import ConnectionOpener, require_flag
 from llm_router.management.vetting import AddressRules
@@ -45,6 +44,7 @@ from llm_router.routing.router import Router
 from llm_router.store.api_keys import ApiKeys
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.sealed_store import open_sealed_store
+from llm_router.telemetry.usage import usage_logged
 from llm_router.types import Integration
 
 if TYPE_CHECKING:

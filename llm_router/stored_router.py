@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_router.assembly import open_router
-from llm_router.clock import Clock
 from llm_router.connections.access import WORKER
 from llm_router.connections.record import Connection
 from llm_router.discovery.discover import DiscoveryResult, find_connections
@@ -29,13 +28,12 @@ from llm_router.store.crypto import load_vault
 from llm_router.store.database import Database
 from llm_router.store.limits import SqlCounters
 from llm_router.store.sealed_store import open_sealed_store
-from llm_router.store.usage import UsageLog
 from llm_router.sync.names import disambiguate
 from llm_router.sync.scoreboard.base import Scoreboard
 from llm_router.sync.scoreboard.sql import SqlScoreboard
 from llm_router.sync.scoreboard.sqlite import SqliteScoreboard
 from llm_router.sync.subscription import ACTIVE, StoreSubscription
-from llm_router.telemetry.usage import UsageObserver
+from llm_router.telemetry.usage import usage_logged
 
 _logger = logging.getLogger("llm_router")
 
@@ -136,63 +134,28 @@ async def open_stored_router(
 ) -> AsyncIterator[Router]:
     """Opens a router over the stored connections that calls may use, or those found elsewhere.
 
-    It has database connections of its own and works while the database does not answer.
+    It has database connections of its own and works while the database does not answer. The end of
+    the block closes it and writes the rest of its usage.
     """
     async with AsyncExitStack() as stack:
         database = Database(store_options.database, max_connections=_DATABASE_CONNECTIONS)
         stack.push_async_callback(database.aclose)
+        usage = await stack.enter_async_context(usage_logged(database))
         scoreboard = _open_scoreboard(store_options, database)
         if scoreboard:
             stack.push_async_callback(scoreboard.aclose)
         router = await stack.enter_async_context(
-            open_shared_router(
+            open_router(
                 await _select_connections(store_options, known, database),
-                database,
                 policy=policy,
                 options=options,
                 phrases=phrases,
-                observers=observers,
+                observers=[*observers, usage],
                 scoreboard=scoreboard,
+                counters=SqlCounters(database),
             )
         )
         yield router
-
-
-@asynccontextmanager
-async def open_shared_router(
-    connections: Sequence[Connection] | StoreSubscription,
-    database: Database,
-    *,
-    policy: str = "latency",
-    options: RouterOptions | None = None,
-    phrases: Phrases | None = None,
-    observers: Sequence[Observer] = (),
-    scoreboard: Scoreboard | None = None,
-    guard: AddressGuard | None = None,
-    clock: Clock | None = None,
-) -> AsyncIterator[Router]:
-    """Opens a router that records its usage and counts its limits in `database`.
-
-    The end of the block closes the router and writes the rest of its usage. The caller closes the
-    database and the scoreboard. Arguments and errors are those of `assembly.open_router`.
-    """
-    usage = UsageObserver(UsageLog(database), clock)
-    usage.start()
-    try:
-        async with open_router(
-            connections,
-            policy=policy,
-            options=options,
-            phrases=phrases,
-            observers=[*observers, usage],
-            scoreboard=scoreboard,
-            counters=SqlCounters(database),
-            guard=guard,
-            clock=clock,
-        ) as router:
-            yield router
-    finally:
-        await usage.aclose()
 
 
 async def _select_connections(

@@ -22,8 +22,7 @@ from llm_router.routing.events import Observer
 from llm_router.routing.router import Router
 from llm_router.store.database import Database
 from llm_router.store.limits import SqlCounters
-from llm_router.store.usage import UsageLog
-from llm_router.telemetry.usage import UsageObserver
+from llm_router.telemetry.usage import usage_logged
 from llm_router.types import ChatRequest, Usage
 
 IDLE_TIMEOUT = 10.0
@@ -68,19 +67,6 @@ async def open_single_router(
         clock=clock,
     ) as router:
         yield router
-
-
-@asynccontextmanager
-async def usage_logged(
-    database: Database, clock: Clock | None = None
-) -> AsyncIterator[UsageObserver]:
-    """Yields an observer whose replies are in the usage log at the end of the block."""
-    usage = UsageObserver(UsageLog(database), clock)
-    usage.start()
-    try:
-        yield usage
-    finally:
-        await usage.aclose()
 
 
 async def generate(

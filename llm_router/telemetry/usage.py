@@ -3,8 +3,8 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Protocol
 from uuid import uuid4
@@ -13,7 +13,8 @@ from llm_router.catalog.prices import NO_USAGE, billable_usage
 from llm_router.clock import Clock, SystemClock
 from llm_router.periodic import OutageLog, PeriodicTask
 from llm_router.routing.events import AttemptEvent, ReplyEvent
-from llm_router.store.usage import UsageRecord
+from llm_router.store.database import Database
+from llm_router.store.usage import UsageLog, UsageRecord
 
 _logger = logging.getLogger("llm_router")
 
@@ -122,6 +123,19 @@ class UsageObserver:
             _logger.warning("usage of %d attempts was dropped so far", self.dropped)
         self._outage.succeeded()
         self._wake_for_batch()
+
+
+@asynccontextmanager
+async def usage_logged(
+    database: Database, clock: Clock | None = None
+) -> AsyncIterator[UsageObserver]:
+    """Yields an observer whose replies are in the usage log at the end of the block."""
+    usage = UsageObserver(UsageLog(database), clock)
+    usage.start()
+    try:
+        yield usage
+    finally:
+        await usage.aclose()
 
 
 def _records(event: ReplyEvent, zero: float) -> Iterator[UsageRecord]:

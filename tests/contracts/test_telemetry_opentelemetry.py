@@ -14,7 +14,7 @@ from tests.contracts.observed import COUNTED, QUESTION, Scene
 
 
 class Traced:
-    """Spans as they are exported, by name."""
+    """Collects exported spans by name."""
 
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()
@@ -31,7 +31,7 @@ def attributes(span: ReadableSpan) -> dict[str, object]:
     return dict(span.attributes or {})
 
 
-def test_a_reply_is_a_span_under_the_turn_and_each_attempt_one_under_the_reply() -> None:
+def test_a_reply_is_a_span_below_the_turn_and_each_attempt_one_below_the_reply() -> None:
     traced = Traced()
     scene = Scene(fail(StatusError(503), after=0.1), COUNTED)
     with traced.tracer.start_as_current_span("turn") as turn:
@@ -64,7 +64,7 @@ def test_a_reply_is_a_span_under_the_turn_and_each_attempt_one_under_the_reply()
     assert attributes(reply)["gen_ai.conversation.id"] == "call-1"
 
 
-def test_spans_begin_and_end_when_what_they_show_did() -> None:
+def test_spans_have_the_times_of_replies_and_attempts() -> None:
     traced = Traced()
     scene = Scene(fail(StatusError(503), after=0.1), COUNTED)
     began = scene.clock.wall()
@@ -84,7 +84,7 @@ def test_spans_begin_and_end_when_what_they_show_did() -> None:
     assert seconds(won.end_time) <= seconds(reply.end_time) + 1e-5
 
 
-def test_no_span_carries_a_word_that_was_said_or_a_secret() -> None:
+def test_no_span_contains_a_spoken_word_or_a_secret() -> None:
     traced = Traced()
     scene = Scene(fail(StatusError(400, detail=QUESTION)), COUNTED)
     scene.ask(OpenTelemetryObserver(traced.tracer, scene.clock))
@@ -101,7 +101,7 @@ def test_the_last_resort_is_an_error_of_the_reply() -> None:
     assert traced.spans["router.reply"].status.status_code is StatusCode.ERROR
 
 
-def test_where_nothing_is_recorded_nothing_is_drawn() -> None:
+def test_without_recording_no_span_is_made() -> None:
     quiet = trace.NoOpTracerProvider().get_tracer("off")
     scene = Scene(COUNTED)
     assert scene.ask(OpenTelemetryObserver(quiet, scene.clock)).replies

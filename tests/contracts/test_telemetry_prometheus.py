@@ -1,4 +1,4 @@
-"""What Prometheus is shown of replies, by one process and by a worker's many."""
+"""PrometheusObserver: its series in one process, and summed over those of a worker."""
 
 import asyncio
 import os
@@ -37,7 +37,7 @@ def measured(registry: CollectorRegistry) -> dict[str, float]:
     }
 
 
-def test_prometheus_counts_what_happened() -> None:
+def test_prometheus_counts_replies_and_attempts() -> None:
     registry = CollectorRegistry()
     observer = PrometheusObserver(registry)
     Scene(COUNTED).ask(observer, turns=2)
@@ -76,7 +76,7 @@ def test_prometheus_counts_words_that_were_not_given_out() -> None:
     assert seen["router_given_characters_total"] == recorder.replies[0].characters
 
 
-async def test_prometheus_draws_breakers_and_streams_in_flight_while_a_router_is_open() -> None:
+async def test_prometheus_has_breakers_and_attempts_in_flight_while_a_router_is_open() -> None:
     registry = CollectorRegistry()
     observer = PrometheusObserver(registry)
     observer.endpoints_sampled([EndpointState(connection="x", breaker="half-open", in_flight=3)])
@@ -98,7 +98,7 @@ async def test_prometheus_draws_breakers_and_streams_in_flight_while_a_router_is
         assert "router_in_flight{connection=y}" not in measured(registry)
 
 
-def test_two_observers_may_have_registries_of_their_own() -> None:
+def test_two_observers_may_have_separate_registries() -> None:
     one, other = CollectorRegistry(), CollectorRegistry()
     Scene(COUNTED).ask(PrometheusObserver(one))
     PrometheusObserver(other)

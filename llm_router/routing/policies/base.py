@@ -70,7 +70,7 @@ class Policy(Protocol):
     def rank(self, candidate: CandidateView, context: RankContext) -> Rank:
         """Returns the rank of an endpoint, which is the same for every session."""
 
-    def choose(self, standing: "RankedCandidates[C]", turn: RoutingContext) -> list[C]:
+    def choose(self, ranked: "RankedCandidates[C]", context: RoutingContext) -> list[C]:
         """Returns all candidates, best first: the primary, then the hedges and failovers."""
 
 
