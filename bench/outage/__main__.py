@@ -29,22 +29,22 @@ _PROGRESS_INTERVAL = 2.0  # s
 class _CountedDay(Day):
     """A day that counts the questions that were asked."""
 
-    asked: "Synchronized[int]"
+    counter: "Synchronized[int]"
     """The count of all days in all processes."""
     _STEP = 500
 
     @classmethod
-    def begin(cls, asked: "Synchronized[int]") -> None:
-        """Prepares a process. It runs for long, so it leaves the processor to all others first."""
+    def begin(cls, counter: "Synchronized[int]") -> None:
+        """Prepares a process, which gives way to all others because it runs for long."""
         os.nice(10)
-        cls.asked = asked
+        cls.counter = counter
 
     def questions(self) -> Iterator[Question]:
         for question in super().questions():
             yield question
             if (question.number + 1) % self._STEP == 0:
-                with self.asked.get_lock():
-                    self.asked.value += self._STEP
+                with self.counter.get_lock():
+                    self.counter.value += self._STEP
 
 
 def measure(name: str, replies: int, seed: int) -> Figures:
@@ -56,12 +56,12 @@ def measure_all(
 ) -> list[Figures]:
     """Returns the days in the order of the names. Saved days are not simulated again."""
     found = {name: day for name in names if saved and (day := saved.find(name, replies))}
-    asked = get_context().Value("Q")
-    with ProcessPoolExecutor(processes, initializer=_CountedDay.begin, initargs=(asked,)) as pool:
+    counter = get_context().Value("Q")
+    with ProcessPoolExecutor(processes, initializer=_CountedDay.begin, initargs=(counter,)) as pool:
         days = {
             pool.submit(measure, name, replies, seed): name for name in names if name not in found
         }
-        for ended in _as_they_end(days, lambda: asked.value / (len(days) * replies)):
+        for ended in _as_they_end(days, lambda: counter.value / (len(days) * replies)):
             day = found[days[ended]] = ended.result()
             if saved:
                 saved.save(day)
@@ -71,7 +71,7 @@ def measure_all(
 def _as_they_end(
     days: Collection[Future[Figures]], done: Callable[[], float]
 ) -> Iterator[Future[Figures]]:
-    """Yields each day when it has ended, and shows the progress meanwhile."""
+    """Yields each day when it has ended. Shows the progress meanwhile."""
     progress = terminal_progress()
     began = monotonic()
     running = set(days)

@@ -137,7 +137,8 @@ class Day:
     def __init__(self, replies: int, seed: int = 1) -> None:
         rng = np.random.default_rng(seed)
         self._at, self._calls = _arrivals(replies, rng)
-        self.replies, self.seed = replies, seed
+        self.replies = replies
+        self.seed = seed
         shares = [prompt.share for prompt in PROMPTS]
         self._prompts = rng.choice(len(PROMPTS), replies, p=shares)
         self._words = np.clip(25 * np.exp(0.5 * rng.standard_normal(replies)), 4, 120).astype(int)
@@ -195,37 +196,37 @@ def rush(seconds: float) -> float:
 def episodes(seed: int) -> list[Episode]:
     """Draws the episodes of a day. Every kind happens; its time, length and severity are drawn."""
     rng = random.Random(f"episodes {seed}")
-    found: list[Episode] = []
+    drawn: list[Episode] = []
 
     def add(servers: Sequence[int], minutes: tuple[float, float], **effects: object) -> None:
         lasts = 60 * rng.uniform(*minutes)
         start = rng.uniform(0, SECONDS - lasts)
-        found.append(Episode(start, start + lasts, servers, **effects))  # type: ignore[arg-type]  # the fields of Episode
+        drawn.append(Episode(start, start + lasts, servers, **effects))  # type: ignore[arg-type]  # the fields of Episode
 
-    everyone = range(len(SERVERS))
+    all_servers = range(len(SERVERS))
     for vendor in sorted({server.vendor for server in SERVERS}):
-        of_vendor = [place for place in everyone if SERVERS[place].vendor == vendor]
+        of_vendor = [place for place in all_servers if SERVERS[place].vendor == vendor]
         for _ in range(2):
             hangs = {"hangs": rng.uniform(0.02, 0.2)}
             add(of_vendor, (8, 30), slower=rng.uniform(2.0, 5.0), faults=hangs)
         add(of_vendor, (2, 6), faults={"503": 0.95})
-    for place in everyone:
+    for place in all_servers:
         for _ in range(10):
             add([place], (1, 4), slower=rng.uniform(1.8, 3.0))
         for fault, minutes in (("hangs", (2, 6)), ("refused", (1, 4)), ("empty", (2, 5))):
             add([place], minutes, faults={fault: rng.uniform(0.5, 1.0)})
         for fault in ("breaks", "stalls", "drips"):
             add([place], (3, 8), faults={fault: rng.uniform(0.1, 0.4)})
-    return found
+    return drawn
 
 
-def _states(found: Sequence[Episode]) -> list[list[State]]:
+def _states(drawn: Sequence[Episode]) -> list[list[State]]:
     """Returns the states by server and slot of the day."""
     ordinary = State()
     by_server: list[list[State]] = []
     for place in range(len(SERVERS)):
         at: dict[int, list[Episode]] = {}
-        for episode in found:
+        for episode in drawn:
             if place in episode.servers:
                 for slot in range(int(episode.start / _SLOT), int(episode.end / _SLOT)):
                     at.setdefault(slot, []).append(episode)
@@ -250,6 +251,6 @@ def _arrivals(replies: int, rng: np.random.Generator) -> tuple[list[float], list
     waits = np.cumsum(rng.uniform(8, 25, len(calls)))
     at = begins[calls] + waits - waits[(np.cumsum(turns) - turns)[calls]]
     today = np.flatnonzero(at < SECONDS)
-    asked = rng.permutation(today)[:replies]
-    asked = asked[np.argsort(at[asked])]
-    return at[asked].tolist(), calls[asked].tolist()
+    chosen = rng.permutation(today)[:replies]
+    chosen = chosen[np.argsort(at[chosen])]
+    return at[chosen].tolist(), calls[chosen].tolist()

@@ -113,15 +113,16 @@ class SimulatedServer:
                 yield Chunk(finish_reason="stop")
                 return
             began = self._clock.now()
-            at = given
-            upto = given + 1
+            start = given
+            stop = given + 1
             while True:
-                finish = "stop" if upto == end and not is_cut else None
-                yield Chunk(text=pending.text[_WORD * at : _WORD * upto], finish_reason=finish)
-                if upto == end:
+                finish = "stop" if stop == end and not is_cut else None
+                yield Chunk(text=pending.text[_WORD * start : _WORD * stop], finish_reason=finish)
+                if stop == end:
                     break
-                at, upto = upto, _batch_end(upto, pace, pending.question.clause, end)
-                await self._clock.sleep(pace * (upto - at))
+                start = stop
+                stop = _batch_end(start, pace, pending.question.clause, end)
+                await self._clock.sleep(pace * (stop - start))
             if outcome.fault == "stalls":
                 await self._clock.sleep(SECONDS)
             if is_cut:
@@ -169,8 +170,8 @@ class SimulatedServer:
         """Does nothing: no connection to close."""
 
 
-def _batch_end(upto: int, pace: float, clause: int, end: int) -> int:
+def _batch_end(start: int, pace: float, clause: int, end: int) -> int:
     """Returns the word at which the next chunk ends. The first clause ends a chunk, because a voice
     can begin with it.
     """
-    return min(upto + max(1, int(_BATCH / pace)), clause if upto < clause else end, end)
+    return min(start + max(1, int(_BATCH / pace)), clause if start < clause else end, end)

@@ -27,7 +27,7 @@ _MESSAGES = [
 
 @dataclass(frozen=True, slots=True)
 class Choosing:
-    """Seconds that a policy takes to rank so many endpoints.
+    """Times of a policy to rank a number of endpoints (s).
 
     `after_a_reply`: after another reply has ended and changed the times and the load of its
     endpoint; `new_session`: for a session without history.

@@ -16,9 +16,9 @@ from bench.report.table import Table, make_table, microseconds, milliseconds, pe
 
 _PACKAGES = ("patchbay", "livekit-agents", "livekit-plugins-openai", "openai", "httpx2")
 _CHOICE = 50e-6
-"""Seconds that choosing among the most endpoints may take."""
+"""Limit of choosing among the largest number of endpoints (s)."""
 _REFERENCE_CHUNK = 126e-6
-"""Seconds of work for a chunk of bare httpx2 on the machine that the promises were made for."""
+"""Work of a chunk of bare httpx2 (s) on the machine that the promises were made for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

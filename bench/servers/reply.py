@@ -13,13 +13,13 @@ REPLY = (
 """Forty different words, each a token, so that a repetition cannot hide."""
 
 PRIMARY_FIRST_WORD = 0.15
-"""Seconds that the first server takes to its first word while it is healthy."""
+"""Time to the first word of the first server while it is healthy (s)."""
 SPARE_FIRST_WORD = 0.20
-"""The same of the second server."""
+"""Time to the first word of the second server while it is healthy (s)."""
 GAP = 0.02
 """Seconds between two words."""
 BREAKS_AFTER = 12
-"""Words before a fault in the middle of a reply."""
+"""Number of words before a fault in the middle of a reply."""
 
 
 def script(first_word: float, changes: Mapping[str, Any]) -> Script:

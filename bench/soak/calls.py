@@ -33,7 +33,7 @@ _UNREACHABLE = "http://127.0.0.1:9/v1"
 """The discard port, which refuses connections as long as the run lasts."""
 _KEYS_RENEWED_EVERY = 10.0  # s
 _LONGEST_BACKOFF = 60.0
-"""Seconds that a breaker stays open by itself at most; a longer time waits for a person."""
+"""Longest time that a breaker stays open by itself (s); a longer one waits for a person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

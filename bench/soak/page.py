@@ -41,7 +41,8 @@ def _held(soak: Soak) -> Table:
     def value(sample: Sample, kind: str) -> str:
         return f"{getattr(sample, kind):,.0f}"
 
-    closed, opened = soak.idle.closed, soak.idle.open
+    closed = soak.idle.closed
+    opened = soak.idle.open
     return make_table(
         KINDS,
         [

@@ -69,16 +69,7 @@ def draw_attempts(seed: int) -> list[dict[str, Any]]:
 
 def _draw_attempt(rng: random.Random, place: int) -> UsageRecord:
     role = rng.choices(["first", "hedge", "failover", "resume", "trial"], [90, 6, 2, 1, 1])[0]
-    outcomes = [
-        "won",
-        "lost",
-        "cancelled",
-        "silent",
-        "rate limited",
-        "unreachable",
-        "broken stream",
-    ]
-    outcome = rng.choices(outcomes, [86, 5, 5, 1.5, 1, 1, 0.5])[0]
+    outcome = rng.choices(_OUTCOMES, [86, 5, 5, 1.5, 1, 1, 0.5])[0]
     spoke = outcome in {"won", "cancelled"}
     ttft = rng.lognormvariate(-1.3 + place / 40, 0.35) if spoke else None
     return UsageRecord(
