@@ -353,7 +353,7 @@ class Settings(
     StoreSettings,
     ClientSettings,
 ):
-    """All settings. The name of a field is that of its variable in lower case."""
+    """Every setting of every section. A field has the name of its variable in lower case."""
 
 
 def load_settings(env_file: Path = ENV_FILE) -> Settings:

@@ -34,7 +34,8 @@ def provide() -> Path:
         console.say(f"LiveKit server: {found}")
         return Path(found)
     folder = paths.cache_folder() / "livekit-server" / pin.version
-    program, stamp = folder / "livekit-server", folder / "built-from"
+    program = folder / "livekit-server"
+    stamp = folder / "built-from"
     inputs = stamps.digest_files(MODULE, [MODULE / "go.mod", MODULE / "go.sum"])
     if program.exists() and stamps.is_fresh(stamp, inputs):
         console.say(f"LiveKit server: {pin.version} is in the cache")

@@ -53,7 +53,7 @@ class Actor:
     def audit_entry(
         self,
         action: str,
-        to: tuple[str, str],
+        target: tuple[str, str],
         at: datetime,
         *,
         before: Mapping[str, Any] | None = None,
@@ -61,7 +61,7 @@ class Actor:
     ) -> "AuditEntry":
         """Makes the audit log's entry for an action of this actor.
 
-        `to` is the kind ("connection", "api_key", ...) and the id of the object acted on.
+        `target` is the kind ("connection", "api_key", ...) and the id of the object acted on.
         """
         return AuditEntry(
             at=at,
@@ -69,8 +69,8 @@ class Actor:
             role=self.role,
             origin=self.origin,
             action=action,
-            kind=to[0],
-            target=to[1],
+            kind=target[0],
+            target=target[1],
             before=before or {},
             after=after or {},
         )

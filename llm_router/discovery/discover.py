@@ -73,7 +73,7 @@ class DiscoveryResult:
 
     @property
     def is_offline(self) -> bool:
-        """Whether the built-in responder is the only active connection."""
+        """True if the built-in responder is the only active connection."""
         return all(c.provider == OFFLINE for c in self.connections if c.is_active)
 
     def describe(self) -> list[str]:

@@ -45,7 +45,8 @@ def parse_connections(text: str, source: str, environ: Mapping[str, str]) -> tup
     data = _parsed(text, source)
     if isinstance(data, dict) and "connections" in data:
         _refuse_unknown_fields(data, {"connections"}, source)
-        data, source = data["connections"], f"{source}, connections"
+        data = data["connections"]
+        source = f"{source}, connections"
     rows = [data] if isinstance(data, dict) else data
     if not isinstance(rows, list):
         raise ConfigurationError(

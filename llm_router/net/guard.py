@@ -60,7 +60,7 @@ async def system_resolver(host: str) -> Sequence[str]:
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except UnicodeError as error:  # a label too long for the name system
+    except UnicodeError as error:  # a label too long for DNS
         raise OSError(f"{host[:100]!r} is not a host name") from error
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 

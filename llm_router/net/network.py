@@ -65,7 +65,7 @@ class Network(httpcore2.AsyncNetworkBackend):
                 wire = await _dial(host, port, local_address)
         except TimeoutError as error:
             raise httpcore2.ConnectTimeout(f"{host} was not reached in time") from error
-        except (OSError, UnicodeError) as error:  # a label too long for the name system
+        except (OSError, UnicodeError) as error:  # a label too long for DNS
             raise httpcore2.ConnectError(str(error)) from error
         for option in socket_options or ():
             wire.transport.get_extra_info("socket").setsockopt(*option)
@@ -215,7 +215,7 @@ class _Wire(asyncio.Protocol):
 
     @property
     def is_readable(self) -> bool:
-        """Whether a read would return at once, which means that an idle connection is closed.
+        """True if a read would return at once, which means that an idle connection is closed.
 
         Polls the socket as well, since the loop may not have reported its end yet.
         """

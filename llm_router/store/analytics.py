@@ -217,7 +217,8 @@ class _Queries:
         counted = select(*key, func.sum(table.c.attempts))
         parts = [counted.where(*self._where(table)).group_by(*key)]
         for measure in MEASURES:
-            bucket, latest = tail.c[f"{measure}_bucket"], self._columns(tail)
+            bucket = tail.c[f"{measure}_bucket"]
+            latest = self._columns(tail)
             counted = select(*latest, text_literal(measure), bucket, func.count())
             measured = *self._where(tail), bucket.is_not(None)
             parts.append(counted.where(*measured).group_by(*latest, bucket))
@@ -232,7 +233,8 @@ class _Queries:
         ]
 
     def _where(self, source: FromClause) -> list[ColumnElement[bool]]:
-        c, span = source.c, self._span
+        c = source.c
+        span = self._span
         filters = {name: getattr(span, name) for name in _FILTERS}
         where = [c.at >= span.begins, c.at < span.ends]
         where += [c[name] == value for name, value in filters.items() if value is not None]

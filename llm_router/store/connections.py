@@ -82,7 +82,8 @@ class SqlConnectionStore:
             count = select(func.count()).select_from(connections).where(matching)
             total = (await db.execute(count)).scalar_one()
             found = (await db.execute(rows)).mappings().all()
-        items, unreadable = [], {}
+        items: list[Connection] = []
+        unreadable: dict[str, str] = {}
         for row in found:
             try:
                 connection = connection_from_row(row)

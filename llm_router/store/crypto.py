@@ -48,7 +48,8 @@ class Vault:
         """Decrypts a value; raises SealError if it was changed or moved, or its key is missing."""
         try:
             inside = json.loads(self._all.decrypt(sealed.encode()))
-            place, text = inside["for"], str(inside["text"])
+            place = inside["for"]
+            text = str(inside["text"])
         except (InvalidToken, ValueError, KeyError, TypeError) as error:
             raise SealError(
                 f"{bound_to} cannot be opened: it was changed, or sealed under a key that is not"
@@ -56,7 +57,7 @@ class Vault:
             ) from error
         if place != bound_to:
             raise SealError(
-                f"{bound_to} holds what was sealed for {place}: rows or columns were swapped;"
+                f"{bound_to} holds a value sealed for {place}: rows or columns were swapped;"
                 " enter the value again"
             )
         return text

@@ -164,7 +164,7 @@ health_checks = Table(
     _number(),
     Column("connection_id", ForeignKey("llm_connections.id", ondelete="CASCADE"), nullable=False),
     _time("at"),
-    Column("kind", Text, nullable=False, server_default="probe"),  # of `health.Check`
+    Column("kind", Text, nullable=False, server_default="probe"),  # of `connections.store.Check`
     _text("outcome"),  # "ok", "not asked" or a failure class
     Column("latency", Float),  # s
     _text("detail"),
@@ -189,7 +189,7 @@ usage = Table(
     _text("reply_id"),  # the attempts of one reply share it
     _text("role"),  # of the attempt: first, hedge, failover, resume, trial
     _text("outcome"),  # won, lost, cancelled, or a failure class
-    _flag("heard"),
+    _flag("heard"),  # `UsageRecord.delivered`
     Column("ttft", Float),  # s; null: no first word
     Column("ttfc", Float),
     Column("ttft_bucket", SmallInteger),  # of `time_buckets.bucket_of`

@@ -39,7 +39,7 @@ class UsageRecord:
     role: str
     outcome: str
     delivered: bool = False
-    """Whether the caller was given any part of it, a tool call included. Column `heard`."""
+    """True if the caller received any part of it, a tool call included. Column `heard`."""
     ttft: float | None = None
     ttfc: float | None = None
     duration: float

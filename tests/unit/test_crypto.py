@@ -34,7 +34,7 @@ def test_a_value_moved_to_another_row_or_column_is_refused(elsewhere: str) -> No
     sealed = vault.seal("sk-secret", bound_to=PLACE)
     with pytest.raises(SealError) as caught:
         vault.open(sealed, bound_to=elsewhere)
-    assert f"{elsewhere} holds what was sealed for {PLACE}" in str(caught.value)
+    assert f"{elsewhere} holds a value sealed for {PLACE}" in str(caught.value)
     assert "sk-secret" not in str(caught.value)
 
 
