@@ -22,7 +22,7 @@ def test_the_failure_table_is_that_of_the_code() -> None:
         asked, breaker = table[str(kind)]
         assert asked == consequence.next
         assert breaker.startswith(consequence.breaker)
-        assert ("operator told" in breaker) == consequence.tell_operator
+        assert ("operator notified" in breaker) == consequence.tell_operator
     assert len(table) == len(CONSEQUENCES)
 
 
