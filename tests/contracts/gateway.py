@@ -27,6 +27,21 @@ CLOSED = "http://127.0.0.1:9/hook"
 """An address at which no server listens."""
 ROLES: tuple[Role, ...] = get_args(Role)
 STRANGER = "stranger"
+TITLES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    409: "Conflict",
+    413: "Content Too Large",
+    422: "Unprocessable Content",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+}
+"""The phrases of RFC 9110."""
 
 
 @dataclass
@@ -112,7 +127,7 @@ def problem(answer: httpx2.Response, status: int, kind: str | None = None) -> Ma
     assert answer.headers["content-type"] == "application/problem+json"
     document: Mapping[str, Any] = answer.json()
     assert document["status"] == status
-    assert document["title"]
+    assert document["title"] == TITLES[status]
     assert document["detail"]
     assert document["type"].startswith("/problems/") or document["type"] == "about:blank"
     if kind:

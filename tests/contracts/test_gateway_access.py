@@ -267,4 +267,4 @@ async def test_a_database_that_is_away_is_a_problem_without_its_address(gateway:
     spoil(path)
     answer = await gateway.call("viewer", "GET", "/connections")
     assert int(answer.headers["retry-after"]) > 0
-    assert str(path) not in problem(answer, 503)["detail"]
+    assert str(path) not in problem(answer, 503, "database-unavailable")["detail"]

@@ -58,7 +58,7 @@ async def test_a_change_of_an_older_version_is_refused_with_the_present_one(
     path = f"/connections/{(await each_gateway.connection())['id']}"
     await each_gateway.call("editor", "PATCH", path, {"priority": 1, "version": 1})
     late = await each_gateway.call("editor", "PATCH", path, {"priority": 2, "version": 1})
-    assert problem(late, 409)["current_version"] == 2
+    assert problem(late, 409, "stale-version")["current_version"] == 2
     assert (await each_gateway.call("editor", "GET", path)).json()["priority"] == 1
     gone = await each_gateway.call("editor", "DELETE", path, params={"version": 1})
     assert problem(gone, 409)["current_version"] == 2
@@ -82,7 +82,7 @@ async def test_a_name_is_the_owners_once(each_gateway: Gateway) -> None:
     again = await each_gateway.call(
         "editor", "POST", "/connections", {"name": "desk", "base_url": PUBLIC}
     )
-    assert problem(again, 409)["field"] == "name"
+    assert problem(again, 409, "name-taken")["field"] == "name"
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ async def test_an_address_inside_is_for_admins(gateway: Gateway, url: str) -> No
         await gateway.call("editor", "PATCH", path, {"base_url": url}),
         await gateway.call("editor", "POST", "/connections/import", body),
     ):
-        assert "administrator" in problem(refused, 403)["detail"]
+        assert "administrator" in problem(refused, 403, "address-refused")["detail"]
     assert (await gateway.call("admin", "POST", "/connections", body)).status_code == 201
     listed = (await gateway.call("editor", "GET", "/connections")).json()["items"]
     assert [item["base_url"] for item in listed] == [PUBLIC]
@@ -266,7 +266,7 @@ async def test_an_actor_who_may_not_edit_cannot_have_an_address_vetted(gateway: 
     path = f"/connections/{(await gateway.connection(visibility='everyone'))['id']}"
     for who in ("viewer", "operator", "stranger"):
         answer = await gateway.call(who, "PATCH", path, {"base_url": INSIDE[0]})
-        assert "may not edit" in problem(answer, 403)["detail"]
+        assert "may not edit" in problem(answer, 403, "forbidden")["detail"]
 
 
 # ── The edges of HTTP ────────────────────────────────────────────────────────────────────────────
@@ -274,7 +274,7 @@ async def test_an_actor_who_may_not_edit_cannot_have_an_address_vetted(gateway: 
 
 async def test_a_body_that_is_too_long_is_refused(gateway: Gateway) -> None:
     body = {"name": "a", "description": "x" * MAX_BODY}
-    problem(await gateway.call("editor", "POST", "/connections", body), 413)
+    problem(await gateway.call("editor", "POST", "/connections", body), 413, "body-too-large")
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ async def test_a_model_is_deleted_by_its_whole_name(open_gateway: Gateway) -> No
 async def test_a_server_that_is_down_deletes_nothing(gateway: Gateway, unused_url: str) -> None:
     made = await gateway.connection("admin", base_url=unused_url, provider="ollama")
     answer = await gateway.call("admin", "DELETE", f"/connections/{made['id']}/models/m")
-    assert "is the server running" in problem(answer, 502)["detail"]
+    assert "is the server running" in problem(answer, 502, "model-server-failed")["detail"]
 
 
 async def test_a_server_that_pulls_no_models_is_a_problem(gateway: Gateway) -> None:

@@ -87,6 +87,7 @@ async def test_the_document_reads_well(gateway: Gateway) -> None:
     names = [operation["operationId"] for operation in operations]
     assert len(names) == len(set(names))
     assert all(name.isidentifier() and "_" not in name for name in names)
+    assert {"listConnections", "createConnection", "updateConnection"} <= {*names}
     for operation in operations:
         assert operation["description"], operation["operationId"]
         assert operation["tags"], operation["operationId"]
@@ -95,7 +96,9 @@ async def test_the_document_reads_well(gateway: Gateway) -> None:
                 assert list(answer["content"]) == ["application/problem+json"]
     schemas = document["components"]["schemas"]
     assert "HTTPValidationError" not in schemas
+    assert {"ConnectionRead", "ConnectionCreate", "ConnectionUpdate"} <= schemas.keys()
     assert (
-        schemas["ConnectionCreate"]["properties"]["priority"]["description"] == "Lower goes first."
+        schemas["ConnectionCreate"]["properties"]["priority"]["description"]
+        == "Lower values are tried first."
     )
     assert {"api_key", "headers"}.isdisjoint(schemas["ConnectionRead"]["properties"])

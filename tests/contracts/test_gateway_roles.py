@@ -130,7 +130,7 @@ async def test_every_route_needs_a_key(gateway: Gateway, route: tuple[str, str])
     for headers in ({}, {"Authorization": "Bearer pb_no"}, cookie):
         answer = await gateway.call("", method, path, ALLOWED[route][1], headers=headers)
         assert answer.headers["www-authenticate"] == "Bearer"
-        problem(answer, 401)
+        problem(answer, 401, "unauthenticated")
 
 
 @pytest.mark.parametrize("route", OF_A_CONNECTION, ids=" ".join)
