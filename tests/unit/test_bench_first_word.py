@@ -171,7 +171,7 @@ def test_a_broken_or_repeated_reply_is_a_miss() -> None:
     ]
 
 
-def test_nothing_is_promised_of_others() -> None:
+def test_goals_do_not_apply_to_peers() -> None:
     others = [contender.name for contender in CONTENDERS if contender.name not in {COLD, WARM}]
     assert others
     assert not missed([row(Turn([], 6.0), contender=name) for name in others])
@@ -216,7 +216,7 @@ def test_the_tables_say_whether_a_goal_was_reached() -> None:
     assert "p99 ≤ 2 ms ✗" in added_table([bare, ours]).text
 
 
-def test_the_page_shows_every_fault_and_names_no_place_of_the_machine(tmp_path: Path) -> None:
+def test_the_page_shows_every_fault_and_no_path_of_the_machine(tmp_path: Path) -> None:
     rows = [
         Row(case=case, contender=one.name, turns=[turn(), Turn([], 6.0)] * 2, generated=80)
         for case in CASES
@@ -243,7 +243,7 @@ def test_help_names_every_fault_and_every_contender(capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("part", [["--faults", "hang"], ["--rounds", "0"], ["--healthy-spare"]])
-def test_half_a_run_is_not_written_down(
+def test_a_partial_run_cannot_be_written(
     part: Sequence[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert arguments(["--write"]).write

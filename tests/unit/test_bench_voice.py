@@ -189,7 +189,7 @@ def test_whole_answers_in_time_and_without_a_pause_miss_nothing() -> None:
     assert missed(failing_goals([answered(1.30, 0.70), answered(1.0, failing="drip")])) == []
 
 
-def test_what_livekits_defaults_miss_is_not_held_against_ours() -> None:
+def test_goals_do_not_apply_to_livekits_defaults() -> None:
     assert missed(failing_goals([answered(math.inf, 5.0, variant=STOCK_FAILING)])) == []
 
 
@@ -258,7 +258,7 @@ def test_a_frame_that_is_much_too_late_goes_where_it_belongs() -> None:
     assert not track[480 : RATE // 5].any()
 
 
-def test_what_lies_beyond_the_track_is_cut_off() -> None:
+def test_samples_beyond_the_track_are_cut_off() -> None:
     track = lay_track([(4.0, frame(1)), (5.095, frame(2))], 5.0, RATE // 10)
     assert track.tolist() == [*[0] * 4560, *[2] * 240]
 
