@@ -63,7 +63,7 @@ class PeriodicTask:
     def start(self, *, delay: float = 0.0) -> None:
         """Starts the task. Its first step begins after `delay` seconds."""
         self._task = asyncio.create_task(self._run(delay), name=self._name)
-        self._task.add_done_callback(_log_bug)
+        self._task.add_done_callback(log_bug)
 
     def wake(self) -> None:
         """Begins the next step now instead of at the end of the pause."""
@@ -123,7 +123,8 @@ class PeriodicTask:
             self._wake.clear()
 
 
-def _log_bug(task: asyncio.Task[None]) -> None:
+def log_bug(task: asyncio.Task[None]) -> None:
+    """Logs the exception that ended a task. To be added as its done-callback."""
     if not task.cancelled() and (error := task.exception()):
         _logger.error(
             "the task %r ended because of a bug, until the process is restarted",

@@ -12,7 +12,7 @@ from llm_router.connections.record import Connection
 from llm_router.connections.store import ConnectionStore, Query
 from llm_router.errors import ConfigurationError, RouterError, StoreError
 from llm_router.net.guard import AddressGuard
-from llm_router.periodic import OutageLog
+from llm_router.periodic import OutageLog, log_bug
 from llm_router.providers.base import PROVIDERS
 from llm_router.sync.endpoints import EndpointSet
 from llm_router.sync.names import disambiguate
@@ -49,7 +49,10 @@ class StoreSubscription:
 
 
 class StoreFollower:
-    """Owns the task that follows the store and those that warm new endpoints."""
+    """Keeps an endpoint set in step with a store, from `start` to `aclose`.
+
+    It owns the task that follows the store and those that warm new endpoints.
+    """
 
     def __init__(
         self, subscription: StoreSubscription, endpoints: EndpointSet, clock: Clock
@@ -81,6 +84,7 @@ class StoreFollower:
                 self._outage.failed(error)
                 self._set(last_known, {})
         self._following = asyncio.create_task(self._follow(), name="store subscription")
+        self._following.add_done_callback(log_bug)
 
     async def aclose(self) -> None:
         """Cancels the tasks and waits for their end."""
@@ -111,6 +115,7 @@ class StoreFollower:
             task = asyncio.create_task(endpoint.provider.warm(), name=f"warming {endpoint.name}")
             self._warming.add(task)
             task.add_done_callback(self._warming.discard)
+            task.add_done_callback(log_bug)
         return True
 
     async def _read(self) -> None:
