@@ -42,6 +42,8 @@ class Goal:
 
     @property
     def measured_text(self) -> str:
+        if math.isnan(self.measured):
+            return "not measured"
         if math.isinf(self.measured):
             return "never"
         return f"{self.measured:{self.form}} {self.unit}".rstrip()

@@ -63,6 +63,7 @@ def test_a_goal_is_met_up_to_its_limit_and_never_by_a_figure_that_is_missing() -
 def test_a_goal_says_what_was_measured_what_was_promised_and_where_to_search() -> None:
     assert str(MISSED) == "wait: 1.50 s, at most 1 s; ask the server"
     assert str(Goal("wait", math.inf, 0.5, "s")) == "wait: never, at most 0.5 s"
+    assert str(Goal("wait", math.nan, 0.5, "s")) == "wait: not measured, at most 0.5 s"
     assert goals_cell([MET, MISSED]) == "wait ≤ 1 s ✓; wait ≤ 1 s ✗"
     assert goals_table([MET, MISSED]).rows == [
         ["wait", "0.50 s", "1 s", "met"],
