@@ -131,7 +131,8 @@ class ApiClient:
             return
         if answer.headers.get("content-type") != "application/problem+json":
             raise self._not_patchbay(answer)
-        problem, status = answer.json(), answer.status_code
+        problem = answer.json()
+        status = answer.status_code
         if status == _UNAUTHORIZED:
             raise ApiError(
                 f"{self.url}: the API key is missing or not valid there; put a valid key into"

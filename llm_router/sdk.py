@@ -149,10 +149,12 @@ class ConnectionManager:
             return self._source
 
     async def _open(self) -> "_Source":
-        url, key = self._url, self._api_key
+        url = self._url
+        key = self._api_key
         if url is None:
             client = load_section(ClientSettings)
-            url, key = client.patchbay_api_url, key or client.api_key
+            url = client.patchbay_api_url
+            key = key or client.api_key
         if url is None or not url.startswith(("http://", "https://")):
             return await self._open_database(url)
         api = ApiClient(url, key if key is not None else load_section(ClientSettings).api_key)

@@ -128,8 +128,8 @@ def _register(
 ) -> None:
     """Registers `command` with the parameters of `work` after its first, and the `common` ones."""
     _, *own = inspect.signature(work, eval_str=True).parameters.values()
-    keyword, rest = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD
-    by_name = [p.replace(kind=keyword) for p in own if p.kind is not rest]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    by_name = [p.replace(kind=keyword) for p in own if p.kind is not inspect.Parameter.VAR_KEYWORD]
     shared = [
         inspect.Parameter(
             option, keyword, default=False if kind is AsJson else None, annotation=kind

@@ -114,7 +114,8 @@ class RouterLLM(llm.LLM[Any]):
 
     def note_answer(self, event: ReplyEvent) -> None:
         """Remembers the connection that answered, for `model` and `provider`."""
-        self._model, self._connection = event.model, event.connection or "patchbay"
+        self._model = event.model
+        self._connection = event.connection or "patchbay"
 
 
 class _RouterStream(llm.LLMStream):

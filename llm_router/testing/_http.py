@@ -46,7 +46,8 @@ class Wire(asyncio.StreamReaderProtocol):
         super().__init__(asyncio.StreamReader(), self._begin)
 
     def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+        self._reader = reader
+        self._writer = writer
         # asyncio sets this only on sockets it has made itself; without it small writes are delayed.
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._on_connect(self)

@@ -59,7 +59,8 @@ class ScriptPlayer:
 
     async def run(self) -> None:
         """Plays the script to its end. Raises Reset where it drops the connection."""
-        script, wire = self._script, self._wire
+        script = self._script
+        wire = self._wire
         match script.fault:
             case Fault.HANG_BEFORE_HEADERS:
                 await forever()

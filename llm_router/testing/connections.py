@@ -182,7 +182,8 @@ class InMemoryConnectionStore:
 
     async def changes(self) -> AsyncGenerator[int, None]:
         while True:
-            seen, changed = self._revision, self._changed
+            seen = self._revision
+            changed = self._changed
             yield seen
             if seen == self._revision:
                 await changed.wait()

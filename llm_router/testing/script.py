@@ -95,7 +95,8 @@ class Script:
         text = "".join(self.words)
         if not (self.continues and isinstance(prefix, str) and text.startswith(prefix)):
             return list(self.words)
-        left, rest = len(prefix), []
+        left = len(prefix)
+        rest: list[str] = []
         for word in self.words:
             rest.append(word[left:])
             left = max(0, left - len(word))
