@@ -45,7 +45,7 @@ class _ChangeSignal:
 
 
 async def notify(connection: AsyncConnection, revision: int) -> None:
-    """Notifies listeners in the transaction of the change; they hear it when that is committed."""
+    """Notifies listeners when the transaction of the change is committed."""
     if connection.dialect.name == "postgresql":
         parameters = {"channel": CHANNEL, "revision": str(revision)}
         await connection.execute(text("SELECT pg_notify(:channel, :revision)"), parameters)
