@@ -4,19 +4,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
 
 from config.settings import ClientSettings, StoreSettings, environment, load_section
 from llm_router.api_client import ApiClient
 from llm_router.cli.asgi_transport import StreamingASGITransport
-from llm_router.clock import utc_now
 from llm_router.connections.access import SYSTEM
-from llm_router.errors import ConfigurationError, StoreError
-from llm_router.gateway.app import build_app
-from llm_router.gateway.deps import Services, authenticate
-from llm_router.gateway.errors import Problem
-from llm_router.store.api_keys import ApiKey, ApiKeys
+from llm_router.errors import ConfigurationError
+from llm_router.gateway.app import build_local_app
+from llm_router.gateway.deps import Services
+from llm_router.store.api_keys import ApiKeys
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
@@ -67,19 +64,7 @@ def _build_app(database: Database, vault: Vault) -> FastAPI:
         allowed_addresses=settings.allowed_addresses,
         environ=environment(),
     )
-    operator = ApiKey(
-        id="", name=SYSTEM.name, last4="", role=SYSTEM.role, created_by=SYSTEM.name,
-        created_at=utc_now(),
-    )  # fmt: skip
-    app = build_app(services)
-    app.dependency_overrides[authenticate] = lambda: operator
-
-    @app.exception_handler(StoreError)
-    async def explain(_: Request, error: StoreError) -> JSONResponse:
-        # Unlike a caller over HTTP, the operator of this machine may see which database failed.
-        return Problem(503, "database-unavailable", str(error)).response()
-
-    return app
+    return build_local_app(services, SYSTEM)
 
 
 def _read_key(file: Path) -> str:

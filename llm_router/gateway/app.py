@@ -8,12 +8,14 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
-from llm_router.gateway.deps import Services
-from llm_router.gateway.errors import answer_with_problems
+from llm_router.connections.access import Actor
+from llm_router.gateway.deps import Services, authenticate
+from llm_router.gateway.errors import answer_with_problems, show_store_errors
 from llm_router.gateway.middleware import API_HEADERS, BodyLimit, SecurityHeaders
 from llm_router.gateway.openapi import describe, problems
 from llm_router.gateway.routes import backend
 from llm_router.plugins import Plugins
+from llm_router.store.api_keys import ApiKey
 
 ROUTES = Plugins("llm_router.gateway.routes", "route", attribute="router", instance_of=APIRouter)
 """Each module has `router`, an APIRouter whose paths are below /api."""
@@ -47,6 +49,25 @@ def build_app(
     app.include_router(_routes(), prefix="/api")
     app.include_router(backend.bare)
     _add_status(app, services)
+    return app
+
+
+def build_local_app(services: Services, operator: Actor) -> FastAPI:
+    """Builds the application for the operator of this machine, who needs no API key.
+
+    Unlike a caller over HTTP, the operator may see which database failed.
+    """
+    app = build_app(services)
+    key = ApiKey(
+        id="",
+        name=operator.name,
+        last4="",
+        role=operator.role,
+        created_by=operator.name,
+        created_at=services.now(),
+    )
+    app.dependency_overrides[authenticate] = lambda: key
+    show_store_errors(app)
     return app
 
 

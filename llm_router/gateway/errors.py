@@ -122,6 +122,14 @@ def answer_with_problems(app: FastAPI) -> None:
         ).response()
 
 
+def show_store_errors(app: FastAPI) -> None:
+    """Has the application say which database failed and why, for the operator of this machine."""
+
+    @app.exception_handler(StoreError)
+    async def store_error(_: Request, error: StoreError) -> JSONResponse:
+        return Problem(503, "database-unavailable", str(error)).response()
+
+
 def problem_of(error: RouterError) -> Problem:
     """Returns the problem of a foreseen error; raises `error` itself for any other, as a bug."""
     match error:
