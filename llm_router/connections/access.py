@@ -1,16 +1,16 @@
 """Decides which actor may do what with which connection, and shapes the audit log. No I/O.
 
-| role     | read | use | test | activate | add | edit | remove | give | administer |
-| -------- | ---- | --- | ---- | -------- | --- | ---- | ------ | ---- | ---------- |
-| viewer   | yes  |     |      |          |     |      |        |      |            |
-| worker   | yes  | yes |      |          |     |      |        |      |            |
-| operator | yes  | yes | yes  | own      |     |      |        |      |            |
-| editor   | yes  | yes | yes  | own      | yes | own  | own    |      |            |
-| admin    | yes  | yes | yes  | yes      | yes | yes  | yes    | yes  | yes        |
+| role     | read | use | test | activate | add | edit | remove | transfer | administer |
+| -------- | ---- | --- | ---- | -------- | --- | ---- | ------ | -------- | ---------- |
+| viewer   | yes  |     |      |          |     |      |        |          |            |
+| worker   | yes  | yes |      |          |     |      |        |          |            |
+| operator | yes  | yes | yes  | own      |     |      |        |          |            |
+| editor   | yes  | yes | yes  | own      | yes | own  | own    |          |            |
+| admin    | yes  | yes | yes  | yes      | yes | yes  | yes    | yes      | yes        |
 
 Every action but `add` and `administer` also requires that the actor can see the connection. `own`:
 only on connections of the actor or of its team. `use` decrypts the connection's keys to call its
-server, `give` transfers it to another owner or team, `administer` covers API keys, webhooks and the
+server, `transfer` moves it to another owner or team, `administer` covers API keys, webhooks and the
 audit log.
 """
 
@@ -20,7 +20,9 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 Role = Literal["viewer", "worker", "operator", "editor", "admin"]
-Action = Literal["read", "use", "test", "activate", "add", "edit", "remove", "give", "administer"]
+Action = Literal[
+    "read", "use", "test", "activate", "add", "edit", "remove", "transfer", "administer"
+]
 Visibility = Literal["private", "team", "everyone"]
 
 _ALLOWED: Mapping[Role, frozenset[Action]] = {
@@ -29,7 +31,7 @@ _ALLOWED: Mapping[Role, frozenset[Action]] = {
     "operator": frozenset({"read", "use", "test", "activate"}),
     "editor": frozenset({"read", "use", "test", "activate", "add", "edit", "remove"}),
     "admin": frozenset(
-        {"read", "use", "test", "activate", "add", "edit", "remove", "give", "administer"}
+        {"read", "use", "test", "activate", "add", "edit", "remove", "transfer", "administer"}
     ),
 }
 _OWN_ONLY: frozenset[Action] = frozenset({"activate", "edit", "remove"})

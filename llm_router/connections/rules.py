@@ -75,7 +75,7 @@ def prepare_new(actor: Actor, connection: Connection, now: datetime) -> Connecti
     Raises ForbiddenError where the actor may not add it.
     """
     require(actor, "add", connection)
-    is_admin = may_act(actor, "give")
+    is_admin = may_act(actor, "transfer")
     owner = connection.owner if is_admin and connection.owner else actor.owner
     if not is_admin and not owner:
         raise ForbiddenError(f"{actor.name} has no owner for whom it could add connections")
@@ -231,9 +231,9 @@ def _facts(connection: Connection | None) -> Facts:
 def _check_transfer(actor: Actor, stored: Connection, changes: Mapping[str, Any]) -> None:
     owner, team = changes.get("owner", stored.owner), changes.get("team", stored.team)
     if owner != stored.owner:
-        require(actor, "give", stored)
+        require(actor, "transfer", stored)
     if team not in {stored.team, "", actor.team}:
-        require(actor, "give", stored)
+        require(actor, "transfer", stored)
 
 
 def _check_destination(
@@ -243,7 +243,7 @@ def _check_destination(
 
     Otherwise a person with the right to edit could have it sent to a server of their own.
     """
-    if may_act(actor, "give") or _destination(new) == _destination(stored):
+    if may_act(actor, "transfer") or _destination(new) == _destination(stored):
         return
     secrets = {
         "api_key": stored.api_key_last4 is not None,
@@ -262,7 +262,7 @@ def _guarded(actor: Actor, stored: Connection, new: Connection, changes: Mapping
 
     An admin who sets the address vouches for it, even if it stays the same.
     """
-    if may_act(actor, "give"):
+    if may_act(actor, "transfer"):
         return stored.is_guarded and not {"base_url", "provider", "server"} & set(changes)
     return stored.is_guarded or _destination(new) != _destination(stored)
 

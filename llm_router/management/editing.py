@@ -129,4 +129,4 @@ class ConnectionEditor:
 
     def _environ_for(self, actor: Actor) -> Mapping[str, str]:
         """Returns the variables for an admin alone: others could have them sent anywhere."""
-        return self._environ if may_act(actor, "give") else {}
+        return self._environ if may_act(actor, "transfer") else {}

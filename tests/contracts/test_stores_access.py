@@ -74,7 +74,7 @@ ATTEMPTS: dict[Action, Any] = {
     "activate": lambda store, actor, of: store.change(actor, of.id, {"is_active": False}),
     "edit": lambda store, actor, of: store.change(actor, of.id, {"priority": 7}),
     "remove": lambda store, actor, of: store.remove(actor, of.id),
-    "give": lambda store, actor, of: store.change(actor, of.id, {"owner": "zoe"}),
+    "transfer": lambda store, actor, of: store.change(actor, of.id, {"owner": "zoe"}),
 }
 
 
