@@ -11,6 +11,7 @@
     ├── SealError                   a sealed value cannot be opened with the present keys
     ├── ReplyFailedError            no connection could answer a request
     ├── StoreError                  the database could not be read or written
+    │   └── ScoreboardError         the scoreboard could not be read or written
     ├── ApiError                    the management API was not reached, or refused
     ├── NotFoundError               it does not exist, or this user may not see it
     ├── ForbiddenError              this user may see it, but not do this to it
@@ -130,6 +131,14 @@ class StoreError(RouterError):
 
     The message names the database and the reason. Try again once it is reachable; calls in progress
     do not need it.
+    """
+
+
+class ScoreboardError(StoreError):
+    """Raised when the scoreboard could not be read or written.
+
+    The message says where and why. Do what it says; until then each call starts without the
+    measurements of other processes.
     """
 
 

@@ -41,6 +41,7 @@ def parse_connections(text: str, source: str, environ: Mapping[str, str]) -> tup
     """Parses the connections of a file: an object with `connections`, one connection, or an array.
 
     `source` names the file in errors. `api_key` may be "env:NAME" for a variable of `environ`.
+    Raises ConfigurationError, which names the place in the file.
     """
     data = _parsed(text, source)
     if isinstance(data, dict) and "connections" in data:
@@ -64,7 +65,8 @@ def parse_compatible_data(
 ) -> tuple[Connection, ...]:
     """Parses `[{provider, baseUrl, apiKey, models: [{apiName, ...}]}]`, one connection per model.
 
-    Accepts the text with the quotes that a `.env` file needs around it.
+    Accepts the text with the quotes that a `.env` file needs around it. Raises ConfigurationError,
+    which names the place in the text.
     """
     text = text.strip()
     data = _parsed(text[1:-1] if text[:1] == text[-1:] == "'" else text, source)

@@ -64,7 +64,10 @@ class ApiKeys:
         team: str = "",
         expires_at: datetime | None = None,
     ) -> tuple[ApiKey, str]:
-        """Adds a key; returns its record and its text, which can never be read again."""
+        """Adds a key; returns its record and its text, which can never be read again.
+
+        Raises ConfigurationError if `expires_at` has passed.
+        """
         _require_administrator(actor)
         now = self._now()
         if expires_at is not None and expires_at <= now:

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from llm_router.clock import SystemClock
+from llm_router.errors import ScoreboardError
 from llm_router.routing.latency import WEIGHTS
-from llm_router.sync.scoreboard.base import ScoreboardError, fingerprint
+from llm_router.sync.scoreboard.base import fingerprint
 from llm_router.sync.scoreboard.sqlite import SqliteScoreboard
 from tests.contracts.boards import NOW, OPEN, A, process, report
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from llm_router.errors import ScoreboardError
 from llm_router.failures import Failure, FailureClass
 from llm_router.routing.endpoint import Endpoint
 from llm_router.sync.scoreboard.base import (
     BreakerChanges,
     Entry,
     Report,
-    ScoreboardError,
     fingerprint,
 )
 from llm_router.sync.scoreboard.memory import InMemoryScoreboard

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from llm_router.connections.record import Connection
-from llm_router.errors import StoreError
 from llm_router.routing.breaker import BreakerRecord
 from llm_router.routing.latency import HALF_LIFE, LAYOUT, WEIGHTS, Weights
 
@@ -23,10 +22,6 @@ _NEGLIGIBLE = 1e-3
 """Samples that weigh less than this are dropped."""
 RETENTION = 30 * 86_400.0
 """Seconds after which a connection that was not used is dropped."""
-
-
-class ScoreboardError(StoreError):
-    """The scoreboard cannot be read or written. The message says where, why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

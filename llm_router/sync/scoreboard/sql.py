@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from llm_router.errors import StoreError
+from llm_router.errors import ScoreboardError, StoreError
 from llm_router.routing.breaker import BreakerRecord
 from llm_router.store.database import Database
 from llm_router.store.dialects import insert
@@ -18,7 +18,6 @@ from llm_router.sync.scoreboard.base import (
     BreakerChanges,
     Entry,
     Report,
-    ScoreboardError,
     merge,
     weights_from_json,
     weights_to_json,

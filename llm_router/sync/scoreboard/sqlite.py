@@ -11,13 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from llm_router.errors import ScoreboardError
 from llm_router.routing.breaker import BreakerRecord
 from llm_router.sync.scoreboard.base import (
     RETENTION,
     BreakerChanges,
     Entry,
     Report,
-    ScoreboardError,
     merge,
     weights_from_json,
     weights_to_json,
