@@ -17,7 +17,8 @@ class Plugins(Generic[P]):
     share, or starts with an underscore.
 
     `kind` names the plugins in error messages. `instance_of` is the class of the attribute; without
-    it the attribute must be callable, and its signature is checked by mypy alone.
+    it the attribute must be callable. mypy does not see a module that is found by name, so a
+    contract test compares the parameters of each plugin with those of `P`.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
 """Defines the port that each provider implements.
 
-A provider is a module in this folder with `create(connection, clock, guard) -> Provider`. It speaks
-one wire protocol and knows nothing of deadlines, retries or other endpoints: the router owns those.
+A provider is a module in this folder with `create(connection, clock, guard=None) -> Provider`. It
+speaks one wire protocol and knows nothing of deadlines, retries or other endpoints: the router owns
+those.
 """
 
 from collections.abc import AsyncGenerator, Sequence

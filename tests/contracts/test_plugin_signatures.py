@@ -1,0 +1,40 @@
+"""Every plugin's `create` has the parameters that its folder promises to callers.
+
+mypy cannot see this: a plugin is imported by its name.
+"""
+
+from inspect import signature
+from typing import Any
+
+import pytest
+
+from agent import stt, tts
+from agent.speech.stt import CreateSTT
+from agent.speech.tts import CreateTTS
+from llm_router.assembly import POLICIES
+from llm_router.plugins import Plugins
+from llm_router.providers.base import PROVIDERS, CreateProvider
+from llm_router.routing.policies.base import CreatePolicy
+
+FOLDERS: list[tuple[Plugins[Any], type]] = [
+    (PROVIDERS, CreateProvider),
+    (POLICIES, CreatePolicy),
+    (stt.ENGINES, CreateSTT),
+    (tts.ENGINES, CreateTTS),
+]
+
+
+@pytest.mark.parametrize(
+    ("plugins", "name", "protocol"),
+    [
+        pytest.param(plugins, name, protocol, id=f"{plugins.package}.{name}")
+        for plugins, protocol in FOLDERS
+        for name in plugins.names()
+    ],
+)
+def test_create_takes_what_its_callers_give(
+    plugins: Plugins[Any], name: str, protocol: type
+) -> None:
+    promised = [*signature(protocol.__call__).parameters.values()][1:]  # without self
+    written = signature(plugins.load(name)).parameters.values()
+    assert [(p.name, p.default) for p in written] == [(p.name, p.default) for p in promised]
