@@ -56,7 +56,7 @@ async def rotate(out: Output) -> int | None:
     for reason in result.broken:
         out.print_note(reason, "red")
     out.json({"resealed": result.rows, "broken": result.broken})
-    count = f"resealed {result.rows} rows"
+    count = f"rows resealed: {result.rows}"
     if result.broken:
         out.print_line(f"{count}; {len(result.broken)} could not be opened", "red")
     else:

@@ -166,7 +166,14 @@ def invalid_request(errors: Sequence[Mapping[str, Any]]) -> Problem:
 
     It holds places and rules only: the values may be a key or a caller's words.
     """
-    faults = [{"field": _place(error["loc"]), "message": error["msg"]} for error in errors]
+    faults = [
+        # The place of a body that is no JSON is an offset in it, not a field.
+        {
+            "field": "body" if error["type"] == "json_invalid" else _place(error["loc"]),
+            "message": error["msg"],
+        }
+        for error in errors
+    ]
     detail = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
     return Problem(422, "invalid-request", detail, errors=faults)
 

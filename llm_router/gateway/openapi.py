@@ -1,5 +1,6 @@
 """Writes the OpenAPI document: FastAPI's own, with every problem that a request can meet."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -97,9 +98,16 @@ def describe(app: FastAPI) -> dict[str, Any]:
             schemas.pop(unused, None)
         for path in document["paths"].values():
             for operation in path.values():
+                operation["summary"] = _summary(operation["operationId"])
                 operation["responses"] |= _common(operation)
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _summary(operation_id: str) -> str:
+    """Returns the operation id as words: "createApiKey" is "Create API key"."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", operation_id).lower()
+    return words.capitalize().replace(" api ", " API ")
 
 
 def _common(operation: Mapping[str, Any]) -> dict[str, Any]:

@@ -293,7 +293,9 @@ async def test_a_body_that_is_no_json_is_a_problem(
     answer = await gateway.client.post(
         "/api/connections", content=content.encode("latin-1"), headers=headers
     )
-    problem(answer, status)
+    document = problem(answer, status)
+    places = [error["field"] for error in document.get("errors", ())]
+    assert places == ["body"] * len(places)
 
 
 async def test_paths_and_methods_that_are_not_there_are_problems(gateway: Gateway) -> None:
