@@ -186,7 +186,7 @@ async def test_a_rotation_that_is_killed_loses_nothing_and_continues(
 
         code, out, _ = await ran(tmp_path, "keys", "rotate", **variables)
         assert (code, out) == (
-            0, f"resealed {ROWS - done} rows; all of them use the first master key now\n",
+            0, f"rows resealed: {ROWS - done}; all of them use the first master key now\n",
         )  # fmt: skip
         assert await opened_with(database, Vault([NEW_KEY])) == keys
 
