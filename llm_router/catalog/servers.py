@@ -356,10 +356,10 @@ def api_root(base_url: str, server: Server) -> tuple[str, str]:
     path = given.removesuffix("/chat/completions")
     if server.native_path:
         path = path.removesuffix(server.native_path)
-    if given.endswith("/chat/completions") or _VERSIONED.search(path):
+    if given.endswith("/chat/completions"):
         pass
-    elif server.path.startswith(f"{path}/") or server.path == path:
+    elif server.path.startswith(f"{path}/"):
         path = server.path
-    else:
+    elif not _VERSIONED.search(path) and server.path != path:
         path += "/v1"
     return f"{parts.scheme}://{parts.netloc}{path}", parts.query

@@ -145,6 +145,20 @@ class Connection:
         return replace(self, api_key=None, headers={}, api_key_last4=last4, header_names=names)
 
 
+def unquoted(text: str) -> str:
+    """Returns a pasted value without the blanks and the pairs of quotes around it."""
+    text = text.strip()
+    while len(text) > 1 and text[0] == text[-1] and text[0] in "\"'`":
+        text = text[1:-1].strip()
+    return text
+
+
+def bare_key(key: str | None) -> str:
+    """Returns the key itself of a pasted one, which may have quotes or `Bearer` around it."""
+    key = unquoted(key or "")
+    return unquoted(_BEARER.sub("", key, count=1) if _BEARER.match(key) else key)
+
+
 SECRET_FIELDS = ("api_key", "headers")
 """Fields that a store encrypts; only callers of the server may read them."""
 STORE_MANAGED_FIELDS = (
@@ -153,6 +167,7 @@ STORE_MANAGED_FIELDS = (
 )  # fmt: skip
 """Fields that only a store sets: no file and no edit may. (An admin may change the owner.)"""
 
+_BEARER = re.compile(r"(authorization\s*:\s*)?bearer\s+", re.IGNORECASE)
 _SHOWABLE = 12
 """Length of a key (characters) from which its last four may be shown."""
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from llm_router.catalog.servers import SERVERS, api_root
+from llm_router.connections.record import bare_key
 from llm_router.net.guard import AddressGuard, guarded_transport
 
 DEFAULT_ADDRESSES = (
@@ -120,7 +121,7 @@ async def identify_server(
     Sends only GET requests, with the key, to that address alone. Raises AddressRefusedError if
     `guard` refuses the address.
     """
-    headers = {"Authorization": f"Bearer {api_key.strip()}"} if api_key else {}
+    headers = {"Authorization": f"Bearer {key}"} if (key := bare_key(api_key)) else {}
     async with httpx2.AsyncClient(
         headers=headers,
         transport=guarded_transport(guard) if guard else None,

@@ -295,7 +295,7 @@ async def test_a_preferred_model_that_no_server_lists_is_still_used() -> None:
 
 
 @pytest.mark.parametrize("variable", ["VLLM_BASE_URL", "OLLAMA_BASE_URL", "OPENAI_BASE_URL"])
-@pytest.mark.parametrize("value", ["localhost:8000", "ftp://host", "http://", "http://[::1"])
+@pytest.mark.parametrize("value", ["example.com:8000", "ftp://host", "http://", "http://[::1"])
 async def test_a_wrong_address_names_its_variable(variable: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"{variable}: must look like http://"):
         await from_environment(**{variable: value})

@@ -8,6 +8,7 @@ from llm_router.catalog.servers import api_root, find_server
 from llm_router.connections.record import Connection
 from llm_router.discovery.environment import read_environment, suggest_from_keys
 from llm_router.errors import ConfigurationError
+from llm_router.providers._wire.http import request_headers
 from llm_router.providers.openai_compatible import OpenAICompatible
 
 EVERYTHING = {
@@ -161,3 +162,76 @@ def test_azure_is_suggested_with_its_endpoint_and_deployment() -> None:
 def test_a_wrong_azure_endpoint_names_its_variable() -> None:
     with pytest.raises(ConfigurationError, match="AZURE_OPENAI_ENDPOINT: must look like"):
         suggest_from_keys({"AZURE_OPENAI_API_KEY": "k", "AZURE_OPENAI_ENDPOINT": "mine"})
+
+
+# --- pasted values ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        '"sk-0123456789"', "'sk-0123456789'", " sk-0123456789\r\n", "Bearer sk-0123456789",
+        '"Bearer sk-0123456789"', "bearer  sk-0123456789", "Authorization: Bearer sk-0123456789",
+        "' sk-0123456789 '", "`sk-0123456789`",
+    ],
+)  # fmt: skip
+def test_a_pasted_key_is_read_without_what_is_around_it(pasted: str) -> None:
+    (named,) = read_environment({"OPENAI_API_KEY": pasted})
+    assert named.connection.api_key == "sk-0123456789"
+    (suggested,) = suggest_from_keys({"GROQ_API_KEY": pasted})
+    assert suggested.connection.api_key == "sk-0123456789"
+    headers = request_headers(Connection(name="c", api_key=pasted), "*/*")
+    assert headers["Authorization"] == "Bearer sk-0123456789"
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_API_BASE_URL", "OPENAI_API_HOST",
+        "OPENAI_ENDPOINT", "OPENAI_API_ENDPOINT", "OPENAI_URL", "OPENAI_HOST",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("chosen", ["", "openai"])
+def test_a_key_goes_only_to_the_address_named_beside_it(variable: str, chosen: str) -> None:
+    given = {
+        "OPENAI_API_KEY": "sk-0123456789",
+        variable: '"http://p:9000/v1"',
+        "LLM_BACKEND_TYPE": chosen,
+    }
+    for found in (read_environment(given), suggest_from_keys(given)):
+        assert [(n.connection.base_url, n.source) for n in found] == [
+            ("http://p:9000/v1", variable)
+        ]
+
+
+@pytest.mark.parametrize("variable", ["GROQ_BASE_URL", "GROQ_API_BASE"])
+def test_a_clouds_key_goes_to_the_address_named_beside_it(variable: str) -> None:
+    (found,) = suggest_from_keys({"GROQ_API_KEY": "gsk", variable: "https://proxy.test/v1"})
+    assert found.connection.base_url == "https://proxy.test/v1"
+    assert found.connection.model_name == ""
+
+
+@pytest.mark.parametrize(
+    ("variable", "pasted", "address"),
+    [
+        ("OLLAMA_HOST", "0.0.0.0", "http://127.0.0.1:11434"),
+        ("OLLAMA_HOST", "0.0.0.0:11500", "http://127.0.0.1:11500"),
+        ("OLLAMA_HOST", "http://0.0.0.0:11434", "http://127.0.0.1:11434"),
+        ("OLLAMA_HOST", "http://10.0.0.6:11434", "http://10.0.0.6:11434"),
+        ("OLLAMA_HOST", "[::]:11434", "http://127.0.0.1:11434"),
+        ("OLLAMA_API_BASE", "'localhost:11434'", "http://localhost:11434"),
+        ("OLLAMA_BASE_URL", "ollama:11434/api", "http://ollama:11434/api"),
+        ("VLLM_API_BASE", "127.0.0.1:8000/v1", "http://127.0.0.1:8000/v1"),
+        ("OPENAI_API_BASE", "vllm:8000/v1", "http://vllm:8000/v1"),
+    ],
+)
+def test_an_address_may_have_another_name_quotes_or_no_scheme(
+    variable: str, pasted: str, address: str
+) -> None:
+    (named,) = read_environment({variable: pasted})
+    assert named.connection.base_url == address
+
+
+def test_a_public_name_without_a_scheme_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"OPENAI_API_BASE: must look like http://"):
+        read_environment({"OPENAI_API_BASE": "api.example.com/v1", "OPENAI_API_KEY": "k"})
