@@ -65,8 +65,9 @@ def parse_compatible_data(
 ) -> tuple[Connection, ...]:
     """Parses `[{provider, baseUrl, apiKey, models: [{apiName, ...}]}]`, one connection per model.
 
-    Accepts the text with the quotes that a `.env` file needs around it. Raises ConfigurationError,
-    which names the place in the text.
+    Accepts the text with the quotes that a `.env` file needs around it. `apiKeyEnvVar` names the
+    variable of `environ` that holds the key. Raises ConfigurationError, which names the place in
+    the text.
     """
     text = text.strip()
     data = _parsed(text[1:-1] if text[:1] == text[-1:] == "'" else text, source)
@@ -75,11 +76,19 @@ def parse_compatible_data(
     found: list[tuple[str, Connection]] = []
     for index, row in enumerate(data):
         place = f"{source}[{index}]"
-        _refuse_unknown_fields(row, {"provider", "models", "apiKey", "baseUrl"}, place)
+        _refuse_unknown_fields(
+            row, {"provider", "models", "apiKey", "apiKeyEnvVar", "baseUrl"}, place
+        )
+        variable = row.get("apiKeyEnvVar")
+        key = row.get("apiKey") or (f"{_FROM_ENVIRONMENT}{variable}" if variable else None)
         models = row.get("models")
         if not isinstance(models, list) or not models:
             raise ConfigurationError(
                 f'{place}, field "models": must be an array with a model in it'
+            )
+        if not row.get("baseUrl"):
+            raise ConfigurationError(
+                f'{place}, field "baseUrl": is missing, e.g. http://host:port/v1'
             )
         for number, model in enumerate(models):
             at = f"{place}, models[{number}]"
@@ -88,7 +97,7 @@ def parse_compatible_data(
             own = {
                 "name": f"{row.get('provider') or 'openai-compatible'} {shown}",
                 "base_url": row.get("baseUrl"),
-                "api_key": row.get("apiKey") or None,
+                "api_key": key,
                 "model_name": model.get("apiName"),
                 "supports_tools": model.get("supportsTools", True),
             }

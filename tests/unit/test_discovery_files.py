@@ -129,7 +129,7 @@ def test_a_key_in_compatible_data_may_be_a_variable_too() -> None:
         ([{"provider": "a"}], '[0], field "models"'),
         ([{"apikey": "sk-secret"}], '[0]: unknown field "apikey"; did you mean "apiKey"'),
         ([{"baseUrl": "http://a", "models": ["m"]}], "models[0]: must be an object"),
-        ([{"models": [{"apiName": "m"}]}], 'models[0], field "base_url"'),
+        ([{"models": [{"apiName": "m"}]}], '[0], field "baseUrl"'),
         ([*DATA, *DATA], 'has the same name "acme Small"'),
     ],
 )

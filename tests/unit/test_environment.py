@@ -235,3 +235,18 @@ def test_an_address_may_have_another_name_quotes_or_no_scheme(
 def test_a_public_name_without_a_scheme_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"OPENAI_API_BASE: must look like http://"):
         read_environment({"OPENAI_API_BASE": "api.example.com/v1", "OPENAI_API_KEY": "k"})
+
+
+def test_compatible_data_may_name_the_variable_of_its_key() -> None:
+    data = '[{"baseUrl": "http://p/v1", "apiKeyEnvVar": "MINE", "models": [{"apiName": "m"}]}]'
+    given = {"OPENAI_COMPATIBLE_DATA": data}
+    (named,) = read_environment({**given, "MINE": "sk-0123456789"})
+    assert named.connection.api_key == "sk-0123456789"
+    with pytest.raises(ConfigurationError, match="the variable MINE is not set"):
+        read_environment(given)
+
+
+def test_compatible_data_without_an_address_names_the_field_of_its_format() -> None:
+    data = '[{"provider": "openai", "apiKey": "sk-secret", "models": [{"apiName": "m"}]}]'
+    with pytest.raises(ConfigurationError, match='field "baseUrl": is missing'):
+        read_environment({"OPENAI_COMPATIBLE_DATA": data})
