@@ -118,7 +118,9 @@ class Checker:
     async def step(self) -> None:
         """Starts the checks that are due, if this process leads. Raises StoreError."""
         if not await self._deps.leads():
-            self._schedules, self._revision = {}, None  # a later lead begins with what is stored
+            # A later lead begins with what is stored.
+            self._schedules = {}
+            self._revision = None
             return
         if (revision := await self._store.revision()) != self._revision:
             active = (await self._store.find(SYSTEM, Query(is_active=True, limit=None))).items

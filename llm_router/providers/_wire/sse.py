@@ -108,7 +108,9 @@ class EventParser:
 
     def _event(self) -> Event:
         data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-        name, self._name, self._size = self._name, b"", 0
+        name = self._name
+        self._name = b""
+        self._size = 0
         self._data.clear()
         return Event(_text(name), _text(data))
 
@@ -132,7 +134,8 @@ class TagSplitter:
     """
 
     def __init__(self, tag: str) -> None:
-        self._open, self._close = f"<{tag}>", f"</{tag}>"
+        self._open = f"<{tag}>"
+        self._close = f"</{tag}>"
         self._inside = False
         self._withheld = ""  # the end of a text that may be the start of a tag
 

@@ -56,7 +56,8 @@ class SqliteScoreboard:
     """
 
     def __init__(self, path: Path, *, patience: float = 1.0) -> None:
-        self._path, self._patience = path, patience
+        self._path = path
+        self._patience = patience
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="scoreboard")
         self._db: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
