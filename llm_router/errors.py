@@ -3,7 +3,7 @@
     RouterError
     ├── ConfigurationError          a value that was given cannot work; nothing was started
     │   └── UnknownPluginError      no plugin has this name; lists the known names
-    ├── UpstreamError               a provider's fault; `failures.classify` says what follows
+    ├── UpstreamError               a provider's fault; `classification.classify` gives its class
     │   ├── UnreachableError        no byte of an answer came
     │   │   └── AddressRefusedError the address is not allowed for this user
     │   ├── StatusError             an HTTP status other than 2xx, or an error object in the answer

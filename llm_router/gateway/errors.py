@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from llm_router.classification import classify
 from llm_router.errors import (
     AddressRefusedError,
     BusyError,
@@ -29,7 +30,6 @@ from llm_router.errors import (
     TakenError,
     UpstreamError,
 )
-from llm_router.failures import classify
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from llm_router.classification import classify
 from llm_router.errors import ConflictError, RouterError, UpstreamError
-from llm_router.failures import classify
 
 
 @dataclass(frozen=True, slots=True)

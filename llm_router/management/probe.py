@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from llm_router.catalog.servers import PROVIDER, find_server
+from llm_router.classification import classify
 from llm_router.clock import Clock, SystemClock
 from llm_router.connections.access import Actor
 from llm_router.connections.record import Connection
 from llm_router.connections.store import OK, Check
 from llm_router.discovery.local_servers import DetectedServer, identify_server
 from llm_router.errors import AddressRefusedError, UpstreamError
-from llm_router.failures import Failure, FailureClass, classify, failure_before_a_word
+from llm_router.failures import Failure, FailureClass, failure_before_a_word
 from llm_router.management.opening import ConnectionOpener
 from llm_router.net.guard import AddressGuard
 from llm_router.options import HealthOptions

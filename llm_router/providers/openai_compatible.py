@@ -11,8 +11,9 @@ from llm_router.connections.record import Connection, bare_key
 from llm_router.errors import BrokenStreamError, StatusError, UpstreamError
 from llm_router.net.guard import AddressGuard
 from llm_router.providers._wire.http import HttpClient, next_piece, parse_url, request_headers
-from llm_router.providers._wire.reply import ChatReplyParser, known_call_ids
+from llm_router.providers._wire.reply import ChatReplyParser
 from llm_router.providers._wire.request import build_body
+from llm_router.providers._wire.tool_calls import known_call_ids
 from llm_router.types import ChatRequest, Chunk
 
 _ACCEPT = "text/event-stream, application/json"

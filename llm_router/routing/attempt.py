@@ -7,8 +7,9 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Literal
 
+from llm_router.classification import classify
 from llm_router.clock import Clock
-from llm_router.failures import Failure, FailureClass, classify, failure_before_a_word
+from llm_router.failures import Failure, FailureClass, failure_before_a_word
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.events import AttemptEvent
 from llm_router.routing.mailbox import Event, Mailbox

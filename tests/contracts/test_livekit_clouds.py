@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 from livekit.agents import llm
 
+from llm_router.classification import classify
 from llm_router.errors import (
     BrokenStreamError,
     ConfigurationError,
@@ -19,7 +20,7 @@ from llm_router.errors import (
     UnreachableError,
     UpstreamError,
 )
-from llm_router.failures import FailureClass, classify, failure_before_a_word
+from llm_router.failures import FailureClass, failure_before_a_word
 from llm_router.testing.server import Fault, Script
 from llm_router.testing.vendor_replies import (
     anthropic_event,

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from llm_router.classification import classify
 from llm_router.clock import SystemClock, checkpoint
 from llm_router.connections.record import Connection
 from llm_router.errors import AddressRefusedError, ConfigurationError, StatusError
-from llm_router.failures import FailureClass, classify
+from llm_router.failures import FailureClass
 from llm_router.net.guard import AddressGuard
 from llm_router.providers.transformers.provider import Transformers, create
 from llm_router.types import ChatRequest, Chunk, ToolCall, Usage

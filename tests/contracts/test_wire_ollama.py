@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from llm_router.classification import classify
 from llm_router.connections.record import Connection
 from llm_router.errors import (
     BrokenStreamError,
     ConfigurationError,
     StatusError,
 )
-from llm_router.failures import FailureClass, classify
+from llm_router.failures import FailureClass
 from llm_router.testing.server import Fault, FaultyServer, Script
 from llm_router.types import ChatRequest, ToolCall, Usage
 from tests.contracts.wire import (

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llm_router.classification import classify
 from llm_router.errors import UpstreamError
-from llm_router.failures import FailureClass, classify
+from llm_router.failures import FailureClass
 from llm_router.providers.base import Provider
 from llm_router.types import ChatRequest, ToolCall, Usage
 

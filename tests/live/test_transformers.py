@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from llm_router.classification import classify
 from llm_router.clock import SystemClock
 from llm_router.connections.record import Connection
 from llm_router.errors import StatusError
-from llm_router.failures import FailureClass, classify
+from llm_router.failures import FailureClass
 from llm_router.providers.transformers.provider import Transformers, create
 from llm_router.types import ChatRequest, Chunk
 from tests.live.engines import Engines

@@ -2,8 +2,9 @@
 
 import pytest
 
+from llm_router.classification import classify
 from llm_router.errors import BrokenStreamError, StatusError, UnreachableError
-from llm_router.failures import ADVICE, CONSEQUENCES, Failure, FailureClass, classify
+from llm_router.failures import ADVICE, CONSEQUENCES, Failure, FailureClass
 
 
 @pytest.mark.parametrize(

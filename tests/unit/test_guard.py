@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from llm_router.classification import classify
 from llm_router.errors import AddressRefusedError, UnreachableError
-from llm_router.failures import FailureClass, classify
+from llm_router.failures import FailureClass
 from llm_router.net.guard import AddressGuard, Resolver
 
 EDITOR = AddressGuard()

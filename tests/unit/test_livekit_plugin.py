@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import pytest
 from livekit.agents import APIConnectionError, APIStatusError, APITimeoutError, llm
 
+from llm_router.classification import classify
 from llm_router.errors import BrokenStreamError, StatusError, UnreachableError
-from llm_router.failures import FailureClass, classify
+from llm_router.failures import FailureClass
 from llm_router.providers.livekit_plugin.plugins import PLUGINS, can_continue
 from llm_router.providers.livekit_plugin.provider import from_llm
 from llm_router.types import ChatRequest, Chunk, ToolCall

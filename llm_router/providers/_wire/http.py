@@ -25,7 +25,7 @@ from llm_router.errors import (
 )
 from llm_router.net.guard import AddressGuard, guarded_transport
 from llm_router.net.network import Network, Transport
-from llm_router.providers._wire.reply import status_error
+from llm_router.providers._wire.errors import status_error
 
 _WIRE_ERRORS = (httpx2.HTTPError, OSError)
 

@@ -7,7 +7,7 @@ from typing import Any
 from livekit.agents import APIConnectionError, APIError, APIStatusError, llm
 
 from llm_router.errors import BrokenStreamError, UnreachableError, UpstreamError
-from llm_router.providers._wire.reply import status_error
+from llm_router.providers._wire.errors import status_error
 
 _FIRST_ERROR_STATUS = 400
 _AWS_STREAM_STATUS = {

@@ -21,10 +21,11 @@ from llm_router.errors import (
     UpstreamError,
 )
 from llm_router.net.guard import AddressGuard
+from llm_router.providers._wire.errors import status_error
 from llm_router.providers._wire.http import HttpClient, next_piece, parse_url, request_headers
 from llm_router.providers._wire.model_load import ModelLoad
-from llm_router.providers._wire.reply import known_call_ids, status_error
 from llm_router.providers._wire.request import basic_continuation
+from llm_router.providers._wire.tool_calls import known_call_ids
 from llm_router.providers.base import PullProgress
 from llm_router.providers.ollama.reply import JsonLines, OllamaReplyParser
 from llm_router.providers.ollama.request import chat_body, is_raw, load_body

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from llm_router.errors import BrokenStreamError
-from llm_router.providers._wire.reply import ToolCallAssembler, status_error
+from llm_router.providers._wire.errors import status_error
 from llm_router.providers._wire.sse import LIMIT, TagSplitter
+from llm_router.providers._wire.tool_calls import ToolCallAssembler
 from llm_router.types import Chunk, Usage
 
 

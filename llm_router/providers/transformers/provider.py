@@ -17,9 +17,9 @@ from llm_router.connections.record import Connection
 from llm_router.errors import AddressRefusedError, ConfigurationError, StatusError
 from llm_router.net.guard import AddressGuard
 from llm_router.providers._wire.model_load import ModelLoad
-from llm_router.providers._wire.reply import known_call_ids
 from llm_router.providers._wire.request import basic_continuation, function_call, text_of
 from llm_router.providers._wire.text_prompt import NEXT_TURN, text_prompt
+from llm_router.providers._wire.tool_calls import known_call_ids
 from llm_router.providers.transformers.text import Engine, TokenDecoder, TokenReplyParser
 from llm_router.types import ChatRequest, Chunk, Message
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from llm_router.errors import BrokenStreamError
-from llm_router.providers._wire.reply import ToolCallAssembler
 from llm_router.providers._wire.sse import TagSplitter
+from llm_router.providers._wire.tool_calls import ToolCallAssembler
 from llm_router.types import Chunk, Usage
 
 _INCOMPLETE = "\ufffd"
