@@ -22,7 +22,8 @@ from limits.aio.storage import Storage
 from agent.demo import demo_router, store_found
 from agent.livekit_server import LiveKitError, LiveKitServer
 from agent.tokens import TokenOptions, problem_of, token_router
-from config.settings import MAX_CHECKS, Settings, SettingsError, environment, load_settings
+from config.loading import SettingsError, environment, load_settings
+from config.settings import MAX_CHECKS, Settings
 from llm_router.discovery.discover import DiscoveryResult, find_connections
 from llm_router.errors import ConfigurationError, StoreError
 from llm_router.gateway import app as gateway

@@ -15,7 +15,8 @@ from agent import stt, tts
 from agent.job import stt_options, tts_options
 from agent.livekit_server import LiveKitError, LiveKitServer
 from agent.speech.stt import STTEngine
-from config.settings import Settings, SettingsError, load_settings
+from config.loading import SettingsError, load_settings
+from config.settings import Settings
 from llm_router.cli.check import Finding
 from llm_router.errors import ConfigurationError
 

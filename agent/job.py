@@ -19,7 +19,8 @@ from agent.session import Engines, TurnOptions, build_session, load_vad, room_op
 from agent.speech.stt import STTOptions
 from agent.speech.tts import TTSOptions
 from agent.telemetry import send_traces, share_metrics
-from config.settings import Settings, environment, load_settings
+from config.loading import environment, load_settings
+from config.settings import Settings
 from llm_router import stored_router
 from llm_router.integrations.livekit import RouterLLM
 from llm_router.options import PatienceOptions, RouterOptions

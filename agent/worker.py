@@ -21,7 +21,8 @@ from agent.livekit_server import LiveKitRefusedError, LiveKitServer, LiveKitUnav
 from agent.load import measure_load
 from agent.phrase_file import load_phrases
 from agent.telemetry import share_metrics
-from config.settings import Settings, SettingsError, environment, load_settings
+from config.loading import SettingsError, environment, load_settings
+from config.settings import Settings
 from llm_router import open_router, stored_router
 from llm_router.errors import ConfigurationError
 

@@ -1,19 +1,15 @@
-"""Defines every setting with its type, default and description; `load_settings()` reads them.
+"""Defines every setting with its type, default and description.
 
-They come from the environment and from a `.env` file; the environment takes precedence. An empty
-value means "not set". Names of engines, policies and providers are checked by their loaders, not
-here.
+An empty value means "not set", and quotes around a value are dropped. Names of engines, policies
+and providers are checked by their loaders, not here.
 """
 
-import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.field_types import (
@@ -40,12 +36,6 @@ from config.field_types import (
 
 _S = TypeVar("_S", bound=BaseSettings)
 
-ENV_FILE = Path(".env")
-
-
-class SettingsError(Exception):
-    """A setting is invalid. The message names the variable, its value unless secret, and a fix."""
-
 
 def _check_order(section: _S, lower: str, upper: str) -> _S:
     low = getattr(section, lower)
@@ -53,6 +43,14 @@ def _check_order(section: _S, lower: str, upper: str) -> _S:
     if low > high:
         raise ValueError(f"{lower.upper()}={low:g} should not be above {upper.upper()}={high:g}")
     return section
+
+
+_QUOTED = re.compile(r"""\s*(["'])(.*)\1\s*""", re.DOTALL)
+
+
+def _unquoted(value: Any) -> Any:
+    quoted = _QUOTED.fullmatch(value) if isinstance(value, str) else None
+    return quoted[2] if quoted else value
 
 
 class _Section(BaseSettings):
@@ -65,6 +63,13 @@ class _Section(BaseSettings):
         hide_input_in_errors=True,
         use_attribute_docstrings=True,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unquote(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Drops the quotes around values, which `docker --env-file` keeps."""
+        bare = ((name, _unquoted(value)) for name, value in values.items())
+        return {name: value for name, value in bare if value != ""}
 
 
 class LiveKitSettings(_Section):
@@ -355,50 +360,3 @@ class Settings(
     ClientSettings,
 ):
     """Every setting of every section. A field has the name of its variable in lower case."""
-
-
-def load_settings(env_file: Path = ENV_FILE) -> Settings:
-    """Reads all settings. Raises SettingsError, which lists every invalid one."""
-    return load_section(Settings, env_file)
-
-
-def load_section(section: type[_S], env_file: Path = ENV_FILE) -> _S:
-    """Reads one section, for a command that needs no more. Raises SettingsError."""
-    read: Callable[..., _S] = section
-    try:
-        return read(_env_file=env_file)
-    except ValidationError as error:
-        # Not chained: the cause would print the values, secrets included.
-        raise SettingsError(_explain(error, section.model_fields)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{env_file} cannot be read ({error}); correct or remove it") from error
-
-
-def environment(env_file: Path = ENV_FILE) -> Mapping[str, str]:
-    """Returns all variables of the environment and the file, as text; holds secrets.
-
-    For the search for connections, which may name variables that are not settings.
-    """
-    sources = (dotenv_values(env_file), os.environ)
-    return {name: value for source in sources for name, value in source.items() if value}
-
-
-def _explain(error: ValidationError, fields: Mapping[str, FieldInfo]) -> str:
-    lines = []
-    for problem in error.errors(include_url=False):
-        message = re.sub(r"^(Value error, |(Input|String|Value) (?=should))", "", problem["msg"])
-        name = str(problem["loc"][0]) if problem["loc"] else ""
-        if not name:
-            lines.append(message)
-        elif problem["type"] == "missing":
-            lines.append(f"{name.upper()} is not set: {fields[name].description}")
-        else:
-            lines.append(f"{name.upper()}{_shown_value(problem['input'], fields[name])} {message}")
-    return "\n".join(dict.fromkeys(lines))
-
-
-def _shown_value(value: object, field: FieldInfo) -> str:
-    if SecretStr in {field.annotation, *get_args(field.annotation)}:
-        return " (a secret, not shown)"
-    # An address may contain a password.
-    return "=" + re.sub(r"//[^/@]*@", "//...@", str(value))

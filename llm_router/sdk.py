@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Protocol, Self, TypedDict, Unpack
 
 from pydantic import TypeAdapter
 
-from config.settings import ClientSettings, StoreSettings, load_section
+from config.loading import load_section
+from config.settings import ClientSettings, StoreSettings
 from llm_router.api_client import (
     ApiClient,
     find_connection,

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from config.settings import environment
+from config.loading import environment
 from llm_router.cli.command import CommandError
 from llm_router.connections.record import SECRET_FIELDS, STORE_MANAGED_FIELDS, Connection
 

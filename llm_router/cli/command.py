@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from config.settings import SettingsError
+from config.loading import SettingsError
 from llm_router.api_client import ApiClient
 from llm_router.cli.output import Output
 from llm_router.errors import RouterError

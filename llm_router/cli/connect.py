@@ -6,7 +6,8 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from config.settings import ClientSettings, StoreSettings, environment, load_section
+from config.loading import environment, load_section
+from config.settings import ClientSettings, StoreSettings
 from llm_router.api_client import ApiClient
 from llm_router.cli.asgi_transport import StreamingASGITransport
 from llm_router.connections.access import SYSTEM

@@ -7,7 +7,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from config.settings import SettingsError, StoreSettings, load_section
+from config.loading import SettingsError, load_section
+from config.settings import StoreSettings
 from llm_router.cli.check import CHECKS, Finding
 from llm_router.cli.command import CommandContext
 from llm_router.cli.connect import open_api

@@ -2,7 +2,8 @@
 
 import typer
 
-from config.settings import ClientSettings, load_section
+from config.loading import load_section
+from config.settings import ClientSettings
 from llm_router.cli.command import EXIT_NO, ApiKeyFile, ApiUrl, local_command
 from llm_router.cli.output import Output
 

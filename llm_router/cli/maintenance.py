@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from config.settings import StoreSettings, load_section
+from config.loading import load_section
+from config.settings import StoreSettings
 from llm_router.cli.connect import open_database
 from llm_router.clock import utc_now
 from llm_router.connections.access import SYSTEM

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from config.settings import environment
+from config.loading import environment
 from llm_router.cli import arguments
 from llm_router.cli.command import CommandContext, CommandError, api_command
 

@@ -29,6 +29,7 @@ Status = Literal["untested", "testing", "active", "error", "resting", "deactivat
 class Connection:
     """One server and model. Immutable; a change is a new record.
 
+    A pasted address, model name or key loses its blanks and quotes, and a key its `Bearer`.
     Raises ConfigurationError for a record that cannot work, naming the connection and the field.
     """
 
@@ -123,6 +124,9 @@ class Connection:
     """Increases with every edit; 0: not stored."""
 
     def __post_init__(self) -> None:
+        for name, clean in _CLEANED.items():
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, clean(value))  # the record is frozen
         if not self.name.strip():
             raise ConfigurationError("a connection needs a name")
         if flaw := next(_flaws(self), None):
@@ -153,9 +157,9 @@ def unquoted(text: str) -> str:
     return text
 
 
-def bare_key(key: str | None) -> str:
+def bare_key(key: str) -> str:
     """Returns the key itself of a pasted one, which may have quotes or `Bearer` around it."""
-    key = unquoted(key or "")
+    key = unquoted(key)
     return unquoted(_BEARER.sub("", key, count=1) if _BEARER.match(key) else key)
 
 
@@ -168,6 +172,7 @@ STORE_MANAGED_FIELDS = (
 """Fields that only a store sets: no file and no edit may. (An admin may change the owner.)"""
 
 _BEARER = re.compile(r"(authorization\s*:\s*)?bearer\s+", re.IGNORECASE)
+_CLEANED = {"base_url": unquoted, "model_name": unquoted, "api_key": bare_key}
 _SHOWABLE = 12
 """Length of a key (characters) from which its last four may be shown."""
 

@@ -1,13 +1,15 @@
 """Parses the JSON formats of connections: the connections file, and OPENAI_COMPATIBLE_DATA.
 
 Every mistake raises ConfigurationError, which names the source, the place and the remedy; nothing
-is imported in part. No message repeats a value, since it may be a key.
+is imported in part. A field that only another program knows is left out with a warning; one that
+looks like a field of ours is a mistake. No message repeats a value, since it may be a key.
 """
 
 import difflib
 import json
+import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -21,7 +23,8 @@ _ADAPTER = TypeAdapter(Connection)
 _OWN_FIELDS = frozenset(field.name for field in fields(Connection)) - frozenset(
     STORE_MANAGED_FIELDS
 )
-_OTHER_FIELDS = frozenset({"model", "is_local"})
+_SWITCHES = ("enabled", "active")
+_OTHER_FIELDS = frozenset({"model", "is_local", *_SWITCHES, "disabled"})
 """Fields in other programs' files; see `_to_own_fields`."""
 _NEED_ADDRESS = frozenset({"openai_compatible", "ollama"})
 _FROM_ENVIRONMENT = "env:"
@@ -35,9 +38,19 @@ extends to the end of its line or file, so that the time to parse grows only lin
 """
 
 _Row = Mapping[str, Any]
+Warn = Callable[[str], None]
+"""A function that takes one sentence about a field that was left out."""
+warn_in_log: Warn = logging.getLogger(__name__).warning
+_SHOWN = 60
+"""Length (characters) to which the name of an unknown field is cut in a message."""
+_ALIKE = 0.8
+_SLIPS = 2
+"""Likeness (0 to 1), and most letters more or less, of a field that is taken for a misspelt one."""
 
 
-def parse_connections(text: str, source: str, environ: Mapping[str, str]) -> tuple[Connection, ...]:
+def parse_connections(
+    text: str, source: str, environ: Mapping[str, str], warn: Warn = warn_in_log
+) -> tuple[Connection, ...]:
     """Parses the connections of a file: an object with `connections`, one connection, or an array.
 
     `source` names the file in errors. `api_key` may be "env:NAME" for a variable of `environ`.
@@ -45,7 +58,7 @@ def parse_connections(text: str, source: str, environ: Mapping[str, str]) -> tup
     """
     data = _parsed(text, source)
     if isinstance(data, dict) and "connections" in data:
-        _refuse_unknown_fields(data, {"connections"}, source)
+        _check_fields(data, {"connections"}, source, warn)
         data = data["connections"]
         source = f"{source}, connections"
     rows = [data] if isinstance(data, dict) else data
@@ -54,14 +67,16 @@ def parse_connections(text: str, source: str, environ: Mapping[str, str]) -> tup
             f'{source}: must be {{"connections": [...]}}, an array, or one connection object'
         )
     places = [f"{source}[{index}]" for index in range(len(rows))]
-    found = [_connection(row, place, environ) for row, place in zip(rows, places, strict=True)]
+    found = [
+        _connection(row, place, environ, warn) for row, place in zip(rows, places, strict=True)
+    ]
     _refuse_duplicates("id", zip(places, (c.id or None for c in found), strict=True))
     _refuse_duplicates("name", zip(places, (c.name for c in found), strict=True))
     return tuple(found)
 
 
 def parse_compatible_data(
-    text: str, source: str, environ: Mapping[str, str]
+    text: str, source: str, environ: Mapping[str, str], warn: Warn = warn_in_log
 ) -> tuple[Connection, ...]:
     """Parses `[{provider, baseUrl, apiKey, models: [{apiName, ...}]}]`, one connection per model.
 
@@ -76,9 +91,7 @@ def parse_compatible_data(
     found: list[tuple[str, Connection]] = []
     for index, row in enumerate(data):
         place = f"{source}[{index}]"
-        _refuse_unknown_fields(
-            row, {"provider", "models", "apiKey", "apiKeyEnvVar", "baseUrl"}, place
-        )
+        _check_fields(row, {"provider", "models", "apiKey", "apiKeyEnvVar", "baseUrl"}, place, warn)
         variable = row.get("apiKeyEnvVar")
         key = row.get("apiKey") or (f"{_FROM_ENVIRONMENT}{variable}" if variable else None)
         models = row.get("models")
@@ -92,7 +105,7 @@ def parse_compatible_data(
             )
         for number, model in enumerate(models):
             at = f"{place}, models[{number}]"
-            _refuse_unknown_fields(model, {"apiName", "uiName", "supportsTools"}, at)
+            _check_fields(model, {"apiName", "uiName", "supportsTools"}, at, warn)
             shown = model.get("uiName") or model.get("apiName")
             own = {
                 "name": f"{row.get('provider') or 'openai-compatible'} {shown}",
@@ -101,7 +114,7 @@ def parse_compatible_data(
                 "model_name": model.get("apiName"),
                 "supports_tools": model.get("supportsTools", True),
             }
-            found.append((at, _connection(own, at, environ)))
+            found.append((at, _connection(own, at, environ, warn)))
     _refuse_duplicates("name", ((place, c.name) for place, c in found))
     return tuple(connection for _, connection in found)
 
@@ -140,8 +153,8 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _connection(row: Any, place: str, environ: Mapping[str, str]) -> Connection:
-    _refuse_unknown_fields(row, _OWN_FIELDS | _OTHER_FIELDS, place)
+def _connection(row: Any, place: str, environ: Mapping[str, str], warn: Warn) -> Connection:
+    row = _check_fields(row, _OWN_FIELDS | _OTHER_FIELDS, place, warn)
     own = _to_own_fields(row, place)
     key = own.get("api_key")
     if isinstance(key, str) and key.startswith(_FROM_ENVIRONMENT):
@@ -178,12 +191,19 @@ def _to_own_fields(row: _Row, place: str) -> dict[str, Any]:
         own["name"] = row["id"]
     if "name" not in own:
         raise ConfigurationError(f'{place}, field "name": is missing; give each connection a name')
-    is_local = row.get("is_local", False)
-    if not isinstance(is_local, bool):
-        raise ConfigurationError(f'{place}, field "is_local": must be true or false')
-    if is_local:
+    if _flag(row, "is_local", place):
         own.setdefault("connection_type", "local")
+    is_off = any(not _flag(row, name, place) for name in _SWITCHES if name in row)
+    if is_off or _flag(row, "disabled", place):
+        own.setdefault("is_active", False)
     return own
+
+
+def _flag(row: _Row, name: str, place: str) -> bool:
+    value = row.get(name, False)
+    if not isinstance(value, bool):
+        raise ConfigurationError(f'{place}, field "{name}": must be true or false')
+    return value
 
 
 def _from_environment(name: str, place: str, environ: Mapping[str, str]) -> str:
@@ -194,15 +214,33 @@ def _from_environment(name: str, place: str, environ: Mapping[str, str]) -> str:
     )
 
 
-def _refuse_unknown_fields(row: Any, known: Iterable[str], place: str) -> None:
+def _check_fields(row: Any, known: Iterable[str], place: str, warn: Warn) -> _Row:
+    """Returns the known fields. Refuses a misspelt one, and warns about any other."""
     if not isinstance(row, dict):
         raise ConfigurationError(f"{place}: must be an object")
     known = sorted(known)
-    for name in row:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f'did you mean "{close[0]}"?' if close else f"known: {', '.join(known)}"
-            raise ConfigurationError(f'{place}: unknown field "{name}"; {hint}')
+    for name in row.keys() - set(known):
+        shown = name[:_SHOWN]
+        if name in STORE_MANAGED_FIELDS or not (close := _misspelt(shown, known)):
+            warn(f"{place}: field {shown!r} is left out: it is none of a connection's")
+        else:
+            raise ConfigurationError(f'{place}: unknown field "{shown}"; did you mean "{close}"?')
+    return {name: row[name] for name in row if name in known}
+
+
+def _misspelt(name: str, known: Iterable[str]) -> str | None:
+    """Returns the known field that `name` is a wrong spelling of, if any."""
+    letters = _letters(name)
+    for other in known:
+        own = _letters(other)
+        is_near = letters[:1] == own[0] and abs(len(letters) - len(own)) <= _SLIPS
+        if is_near and difflib.SequenceMatcher(None, letters, own).ratio() >= _ALIKE:
+            return other
+    return None
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z]", "", name.lower())
 
 
 def _refuse_duplicates(field: str, placed: Iterable[tuple[str, Any]]) -> None:

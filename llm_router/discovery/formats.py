@@ -9,7 +9,12 @@ from dotenv import dotenv_values
 
 from llm_router.connections.record import SECRET_FIELDS, STORE_MANAGED_FIELDS, Connection
 from llm_router.discovery.environment import read_environment
-from llm_router.discovery.files import parse_compatible_data, parse_connections
+from llm_router.discovery.files import (
+    Warn,
+    parse_compatible_data,
+    parse_connections,
+    warn_in_log,
+)
 from llm_router.errors import ConfigurationError
 
 Format = Literal["connections", "openai_compatible", "env"]
@@ -19,17 +24,22 @@ _DEFAULTS = Connection(name="defaults")
 
 
 def parse(
-    text: str, format_: Format, source: str, environ: Mapping[str, str]
+    text: str,
+    format_: Format,
+    source: str,
+    environ: Mapping[str, str],
+    warn: Warn = warn_in_log,
 ) -> tuple[Connection, ...]:
     """Parses all connections of a text. `environ` resolves "env:NAME"; `source` is for errors.
 
-    Raises ConfigurationError, which names the place and the remedy.
+    `warn` takes a sentence about each field that is left out because only another program knows
+    it. Raises ConfigurationError, which names the place and the remedy.
     """
     match format_:
         case "connections":
-            return parse_connections(text, source, environ)
+            return parse_connections(text, source, environ, warn)
         case "openai_compatible":
-            return parse_compatible_data(text, source, environ)
+            return parse_compatible_data(text, source, environ, warn)
     given = dotenv_values(stream=StringIO(text), interpolate=False)
     named = read_environment({name: value for name, value in given.items() if value})
     if not named:

@@ -121,7 +121,7 @@ async def identify_server(
     Sends only GET requests, with the key, to that address alone. Raises AddressRefusedError if
     `guard` refuses the address.
     """
-    headers = {"Authorization": f"Bearer {key}"} if (key := bare_key(api_key)) else {}
+    headers = {"Authorization": f"Bearer {key}"} if (key := bare_key(api_key or "")) else {}
     async with httpx2.AsyncClient(
         headers=headers,
         transport=guarded_transport(guard) if guard else None,

@@ -68,12 +68,16 @@ class ConnectionEditor:
 
     async def import_file(
         self, actor: Actor, text: str, file_format: Format, source: str
-    ) -> Sequence[Connection]:
-        """Stores all connections of a file, or none. Errors name the file as `source`."""
+    ) -> tuple[Sequence[Connection], Sequence[str]]:
+        """Stores all connections of a file, or none. Errors name the file as `source`.
+
+        Returns them, and a warning for each field that was left out.
+        """
         rules.require(actor, "add")
-        new = parse(text, file_format, source, self._environ_for(actor))
+        warnings: list[str] = []
+        new = parse(text, file_format, source, self._environ_for(actor), warnings.append)
         await vet(self._addresses.for_actor(actor), *new)
-        return await self._store.add(actor, new)
+        return await self._store.add(actor, new), warnings
 
     async def apply_file(
         self,

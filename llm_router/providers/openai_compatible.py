@@ -7,7 +7,7 @@ from typing import Any
 
 from llm_router.catalog.servers import Server, adapt, api_root, find_server
 from llm_router.clock import Clock
-from llm_router.connections.record import Connection, bare_key
+from llm_router.connections.record import Connection
 from llm_router.errors import BrokenStreamError, StatusError, UpstreamError
 from llm_router.net.guard import AddressGuard
 from llm_router.providers._wire.http import HttpClient, next_piece, parse_url, request_headers
@@ -101,7 +101,7 @@ def _list_headers(connection: Connection, server: Server) -> Mapping[str, str | 
     """Returns the headers that replace the key's header in requests for the list of models."""
     if not server.list_headers:
         return {}
-    key = bare_key(connection.api_key)
+    key = connection.api_key or ""
     headers = {name: template.format(key=key) for name, template in server.list_headers.items()}
     return {server.key_header: None, **headers}
 

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from agent.api import listen
-from config.settings import SettingsError
+from config.loading import SettingsError
 from llm_router.clock import utc_now
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate

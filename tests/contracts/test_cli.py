@@ -163,9 +163,9 @@ def test_a_file_is_imported_and_exported_again_without_keys(shell: Shell, tmp_pa
 
 def test_a_mistake_in_a_file_is_named_with_its_place(shell: Shell, tmp_path: Path) -> None:
     good = {"name": "a", "provider": "offline"}
-    file = written(tmp_path, good, {"name": "b", "adress": "http://host"})
+    file = written(tmp_path, good, {"name": "b", "base_ulr": "http://host"})
     result = shell("connections", "import", file, code=2)
-    assert f'{file}, connections[1]: unknown field "adress"' in result.stderr
+    assert f'{file}, connections[1]: unknown field "base_ulr"' in result.stderr
     assert names(shell) == []
     assert "cannot be read" in shell("connections", "import", "none.json", code=2).stderr
 

@@ -71,12 +71,22 @@ async def test_lines_of_an_env_file_are_imported(gateway: Gateway) -> None:
     assert (item["name"], item["base_url"], item["model_name"]) == ("vllm", PUBLIC, "qwen")
 
 
+async def test_a_field_of_another_program_is_left_out_with_a_warning(gateway: Gateway) -> None:
+    text = json.dumps({"name": "a", "base_url": PUBLIC, "created_at": "2026", "icon": "sk-1"})
+    answer = (await import_text(gateway, text)).json()
+    assert [item["name"] for item in answer["items"]] == ["a"]
+    assert sorted(answer["warnings"]) == [
+        "the body[0]: field 'created_at' is left out: it is none of a connection's",
+        "the body[0]: field 'icon' is left out: it is none of a connection's",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "format_", "said"),
     [
         ("{", "connections", "the body, line 1, column 2: not JSON"),
         ("", "connections", "not JSON"),
-        ('[{"name": "a", "colour": 1}]', "connections", 'the body[0]: unknown field "colour"'),
+        ('[{"name": "a", "pririty": 1}]', "connections", 'the body[0]: unknown field "pririty"'),
         ('[{"base_url": "http://h"}]', "connections", '"name": is missing'),
         (f'[{{"name": "a", "base_url": "{PUBLIC}"}}, 7]', "connections", "the body[1]: must be"),
         ("{}", "openai_compatible", "must be an array of providers"),

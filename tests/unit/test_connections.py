@@ -107,3 +107,16 @@ def test_store_managed_fields_exist_and_are_not_secret() -> None:
 def test_times_with_a_zone_are_accepted() -> None:
     now = utc_now()
     assert Connection(name="a", created_at=now).created_at == now
+
+
+@pytest.mark.parametrize("around", ['"{}"', "'{}'", " {} \n", '" {} "', "`{}`"])
+def test_pasted_fields_lose_their_quotes_and_blanks(around: str) -> None:
+    made = Connection(
+        name="a",
+        base_url=around.format("http://host/v1"),
+        model_name=around.format("qwen3:4b"),
+        api_key=around.format("Bearer sk-1"),
+    )
+    assert made == Connection(
+        name="a", base_url="http://host/v1", model_name="qwen3:4b", api_key="sk-1"
+    )

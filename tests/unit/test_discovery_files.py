@@ -58,7 +58,7 @@ def test_a_key_is_taken_from_the_named_variable() -> None:
         ('[\n  {"name" "a"}\n]', "line 2, column 11: not JSON"),
         ('[{"name": "a", "timeout": NaN}]', "NaN is not a JSON number"),
         ("5", 'must be {"connections": [...]}'),
-        ({"connections": [ONE], "version": 1}, 'unknown field "version"; known: connections'),
+        ({"conections": [ONE]}, 'field "name": is missing'),
         ({"connections": {"a": 1}}, "connections"),
         (["a"], "[0]: must be an object"),
         (
@@ -138,3 +138,38 @@ def test_a_mistake_in_compatible_data_is_refused_with_its_place(data: Any, said:
         read_data(data)
     assert said in str(caught.value)
     assert "sk-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["created_at", "type", "is_default", "system_prompt", "stream", "top_k", "version", "stop"],
+)
+def test_a_field_of_another_program_is_left_out_with_a_warning(field: str) -> None:
+    warnings: list[str] = []
+    text = json.dumps([{**ONE, field: "sk-secret"}])
+    (connection,) = parse_connections(text, "my.json", {}, warnings.append)
+    assert connection == parse_connections(json.dumps([ONE]), "my.json", {})[0]
+    (warning,) = warnings
+    assert "my.json[0]" in warning
+    assert field in warning
+    assert "sk-secret" not in warning
+
+
+def test_a_field_of_another_program_in_compatible_data_is_left_out_with_a_warning() -> None:
+    warnings: list[str] = []
+    provider = {**DATA[0], "icon": "a.svg"}
+    provider["models"] = [{"apiName": "m", "contextWindow": 8_000}]
+    text = json.dumps([provider])
+    (connection,) = parse_compatible_data(text, "DATA", {}, warnings.append)
+    assert connection.model_name == "m"
+    assert ["icon" in warnings[0], "contextWindow" in warnings[1]] == [True, True]
+
+
+@pytest.mark.parametrize("switch", [{"enabled": False}, {"disabled": True}, {"active": False}])
+def test_a_connection_that_another_program_had_switched_off_stays_off(
+    switch: dict[str, bool],
+) -> None:
+    (connection,) = read([{**ONE, **switch}])
+    assert not connection.is_active
+    (connection,) = read([{**ONE, **{name: not value for name, value in switch.items()}}])
+    assert connection.is_active

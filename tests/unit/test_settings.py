@@ -7,14 +7,8 @@ import pytest
 from pydantic import SecretStr
 
 from config import env_example
-from config.settings import (
-    HttpSettings,
-    Settings,
-    SettingsError,
-    environment,
-    load_section,
-    load_settings,
-)
+from config.loading import SettingsError, environment, load_section, load_settings
+from config.settings import HttpSettings, Settings
 
 SECRET = "a-secret-of-more-than-thirty-two-characters"
 NO_FILE = Path("no-such.env")
@@ -263,3 +257,16 @@ def test_the_check_history_must_cover_the_time_to_deactivation(
     assert load_settings(NO_FILE).auto_deactivate_after == 100
     said = refusal(monkeypatch, HEALTH_CHECK_INTERVAL="10")
     assert "should be at most 28" in said
+
+
+def test_quotes_around_a_value_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    # `docker run --env-file` leaves them there.
+    monkeypatch.setenv("LIVEKIT_URL", '"ws://livekit:7880"')
+    monkeypatch.setenv("LIVEKIT_API_SECRET", f"'{SECRET}'")
+    monkeypatch.setenv("HTTP_PORT", '"9000"')
+    monkeypatch.setenv("AGENT_GREETING", '""')
+    settings = load_settings(NO_FILE)
+    assert settings.livekit_url == "ws://livekit:7880"
+    assert settings.livekit_api_secret.get_secret_value() == SECRET
+    assert settings.http_port == 9000
+    assert settings.agent_greeting is None

@@ -68,9 +68,11 @@ async def import_file(
 ) -> dict[str, Any]:
     """Creates all connections of a file, or none: an error names its place and its remedy.
 
+    A field that only another program knows is left out with a warning.
     `"api_key": "env:NAME"` takes a variable of the HTTP process, for an admin.
     """
-    return {"items": await deps.editor.import_file(actor, text, format, _SOURCE)}
+    items, warnings = await deps.editor.import_file(actor, text, format, _SOURCE)
+    return {"items": items, "warnings": warnings}
 
 
 @router.post(

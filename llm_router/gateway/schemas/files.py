@@ -11,6 +11,10 @@ from llm_router.gateway.schemas.connections import ConnectionRead
 
 class ConnectionImportResult(BaseModel):
     items: Sequence[ConnectionRead]
+    warnings: Sequence[str] = Field(
+        default=(),
+        description="The fields that were left out, because they are another program's.",
+    )
 
 
 class FieldChange(BaseModel):

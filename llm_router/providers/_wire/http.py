@@ -15,7 +15,7 @@ from urllib.request import getproxies
 
 import httpx2
 
-from llm_router.connections.record import Connection, bare_key
+from llm_router.connections.record import Connection
 from llm_router.errors import (
     BrokenStreamError,
     ConfigurationError,
@@ -54,7 +54,7 @@ class HttpClient:
         headers: Mapping[str, str],
         guard: AddressGuard | None = None,
     ) -> None:
-        self._api_key = bare_key(connection.api_key)
+        self._api_key = connection.api_key
         # No upper bound: a request that waits here for a free connection is silence in the call.
         limits = httpx2.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE)
         tls = _tls() if address.scheme == "https" else _no_tls()
@@ -218,7 +218,7 @@ def request_headers(
         "Accept": accept,
         "Accept-Encoding": "identity",  # a compressor would buffer words
     }
-    if key := bare_key(connection.api_key):
+    if key := connection.api_key:
         headers[key_header] = prefix + key
     headers |= connection.headers
     for name, value in headers.items():
