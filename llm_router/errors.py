@@ -76,9 +76,10 @@ class StatusError(UpstreamError):
     """Raised for an HTTP status other than 2xx, or an error object in place of an answer.
 
     `status` is 0 when the error came inside a 200. `code` and `kind` are the server's own words
-    for it (OpenAI's `error.code`, `error.type`); `detail` is its message, used to classify the
-    error and never shown to a caller. `retry_after` (s): when the server says to try again.
-    `failures.ADVICE` says what to do about each class.
+    for it (OpenAI's `error.code`, `error.type`); `param` the field that it objects to; `detail` its
+    message, which is used to classify the error, may hold a caller's words, and is no part of this
+    error's text. `retry_after` (s): when the server says to try again. `failures.ADVICE` says what
+    to do about each class.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class StatusError(UpstreamError):
         code: str = "",
         kind: str = "",
         detail: str = "",
+        param: str = "",
         retry_after: float | None = None,
     ) -> None:
         what = f"HTTP {status}" if status else "an error inside a 200"
@@ -96,6 +98,7 @@ class StatusError(UpstreamError):
         self.code = code
         self.kind = kind
         self.detail = detail
+        self.param = param
         self.retry_after = retry_after
 
 

@@ -70,6 +70,34 @@ TOO_LONG = [
     (400, "invalid params, context window exceeds limit"),
     (400, "Range of input length should be [1, 30720]"),
     (400, "prompt token count of 70000 exceeds the limit of 64000"),
+    # The same servers, in later or earlier words
+    (400, "Input tokens exceed the configured limit of 272000 tokens. Yours resulted in 300100."),
+    (400, "max_tokens must be at least 1, got -953."),
+    (400, "max_completion_tokens must be at least 1, got -12 (parameter=max_completion_tokens)"),
+    (400, "The prompt (total length 25938) is too long to fit into the model (length 4096)."),
+    (400, "Input length (163842 tokens) exceeds the maximum allowed length (163835 tokens)."),
+    (400, "Requested token count exceeds the model's maximum context length of 8192 tokens."),
+    (400, "The prompt has 9000 tokens, but the configured context size is 4096 tokens."),
+    (400, "prompt too long; exceeded max context length by 12 tokens"),
+    (400, "request (4390 tokens) exceeds the available context size (4096 tokens)"),
+    (400, "maximum allowed input length of 8192 tokens"),
+    (400, "Too many input tokens. Max input tokens: 8192, request input token count: 9279"),
+    (400, "Malformed input request: expected maxLength: 50000, actual: 52611, please reformat"),
+    (400, "the number of input tokens 5000 cannot exceed the total tokens limit 4096"),
+    (400, "too many tokens: total number of tokens in the prompt cannot exceed 4081"),
+    (400, "Prompt exceeds max length"),
+    (400, "the length of messages should be less than or equal to 20480 characters"),
+    (400, "the max input length exceeded, prompt tokens too long"),
+    (500, "Encountered an error: Prompt length (200) exceeds maximum input length (128)"),
+    (400, "Cannot process it: Prompt length (5056) exceeds maximum sequence length (2048)"),
+    (400, "The sum of prompt length (9000.0), query length (0) should not exceed max_num_tokens"),
+    (413, "Payload Too Large"),
+    (413, "Request Entity Too Large"),
+    (400, "Your prompt is longer than the model can take: the model takes 8192 tokens"),
+    (400, "Prompt 超长"),
+    (400, "输入超出模型最大上下文长度"),
+    (400, "输入内容长度超过限制"),
+    (400, "prompt长度过长"),
 ]  # fmt: skip
 
 
@@ -83,7 +111,11 @@ def test_a_request_that_is_too_long_is_recognised_in_every_servers_words(
 
 @pytest.mark.parametrize(
     "code",
-    ["context_length_exceeded", "exceed_context_size_error", "model_context_window_exceeded"],
+    [
+        *("context_length_exceeded", "exceed_context_size_error", "model_context_window_exceeded"),
+        *("1261", "336007", "336103", "model_max_prompt_tokens_exceeded"),
+        *("request_too_large", "input_too_long", "ContextWindowExceededError"),
+    ],
 )
 def test_a_request_that_is_too_long_is_recognised_by_its_code(code: str) -> None:
     assert classify(StatusError(400, code=code)).kind is FailureClass.TOO_LONG
@@ -103,6 +135,12 @@ def test_a_request_that_is_too_long_is_recognised_by_its_code(code: str) -> None
         (400, "budget_exceeded", "Budget has been exceeded! Current cost: 20, Max budget: 10"),
         (403, "", "insufficient_funds"),
         (0, "insufficient_quota", ""),
+        (429, "", "Your team has either used all available credits or reached its spending limit."),
+        (429, "", "Your prepayment credits are depleted."),
+        (403, "", "Out of call volume quota. Quota will be replenished in 12 days"),
+        (400, "Arrearage", "Access denied, make sure your account is in good standing."),
+        (429, "exceeded_current_quota_error", "Your account is suspended, check your billing"),
+        (429, "1113", "您的账户余额不足，请充值"),
     ],
 )
 def test_an_empty_account_is_recognised_whatever_the_status(
@@ -128,6 +166,12 @@ GEMINI = """You exceeded your current quota, please check your plan and billing 
         (429, "Requests have exceeded token rate limit of your current OpenAI S0 pricing tier."),
         (429, "Resource has been exhausted (e.g. check quota)."),
         (0, "Rate limit exceeded: 60000 tokens per minute"),
+        (403, "Quota exceeded for quota metric 'Requests' and limit 'Requests per minute'"),
+        (429, "Quota exceeded for aiplatform.googleapis.com/online_requests per minute per region"),
+        (429, "You exceeded your current quota: RPM limit reached"),
+        (400, "ThrottlingException: Too many requests, please wait before trying again."),
+        (403, "Rate limit of this key reached"),
+        (429, "当前请求过于频繁，请稍后再试"),
         (0, "Too many requests"),
     ],
 )
@@ -191,6 +235,8 @@ def test_refused_content_closes_no_connection(status: int, code: str, said: str)
         "registry.ollama.ai/library/gemma:2b does not support tools",
         "Conversation roles must alternate user/assistant/user/assistant/...",
         "This model's temperature must be between 0 and 2",
+        "max_tokens: 100000 > 8192, which is the maximum allowed number of output tokens",
+        "Invalid max_tokens value, the valid range of output tokens is [1, 8192]",
     ],
 )
 def test_a_request_that_one_kind_of_server_cannot_take_is_a_bad_request(said: str) -> None:
@@ -270,6 +316,20 @@ def test_a_rejected_key_is_recognised_behind_a_400(code: str, said: str) -> None
 )
 def test_other_errors_are_recognised_by_their_type(error: Exception, kind: FailureClass) -> None:
     assert classify(error).kind is kind
+
+
+def test_an_account_that_may_come_back_is_not_out_of_credit() -> None:
+    """Gemini's sentence is the same for both; only its RetryInfo tells them apart."""
+    said = "You exceeded your current quota, please check your plan and billing details."
+    error = StatusError(429, kind="RESOURCE_EXHAUSTED", detail=said, retry_after=34.0)
+    assert classify(error).kind is FailureClass.RATE_LIMITED
+    overloaded = StatusError(429, detail="Model is overloaded", retry_after=1.0)
+    assert classify(overloaded).kind is FailureClass.OVERLOADED
+
+
+def test_a_router_without_an_able_model_is_asked_wrongly() -> None:
+    error = StatusError(404, code="404", detail="No endpoints found that support tool use.")
+    assert classify(error).kind is FailureClass.BAD_REQUEST
 
 
 def test_retry_after_is_part_of_the_failure() -> None:
