@@ -98,8 +98,27 @@ class Failure:
         return f"{self.kind} ({self.reason})" + (f": {self.advice}" if self.advice else "")
 
 
-def failure_before_a_word(event: Chunk | Failure | None) -> Failure | None:
-    """Returns the failure that an event without a useful chunk amounts to; None: no failure yet."""
+_WHOLE = frozenset({"stop", "end_turn", "eos", "eos_token", "stop_sequence"})
+"""Finish reasons with which a model ended its reply by itself."""
+
+
+def is_silent_answer(event: Chunk | Failure | None, *, may_be_silent: bool) -> bool:
+    """Returns whether an event ends a reply that is empty on purpose; see `may_be_silent`.
+
+    A reply that was cut off, filtered or lost its tool call is empty by accident.
+    """
+    return may_be_silent and isinstance(event, Chunk) and event.finish_reason in _WHOLE
+
+
+def failure_before_a_word(
+    event: Chunk | Failure | None, *, may_be_silent: bool = False
+) -> Failure | None:
+    """Returns the failure that an event without a useful chunk amounts to; None: no failure.
+
+    `may_be_silent`: an empty reply is an answer to this request (`ChatRequest.may_be_silent`).
+    """
+    if is_silent_answer(event, may_be_silent=may_be_silent):
+        return None
     match event:
         case Failure():
             return event

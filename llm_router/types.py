@@ -9,6 +9,9 @@ Message = Mapping[str, Any]
 
 Integration = Literal["livekit", "mcp", "automation"]
 
+_NOT_OF_THE_CALLER = frozenset({"tool", "function", "system", "developer"})
+"""Roles of messages that a program wrote, and that may ask for an empty reply."""
+
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
@@ -90,6 +93,8 @@ class ChatRequest:
     seed: int | None = None
     speech: bool = False
     """True: a voice says the words at talking speed; False: they are read as text."""
+    silence_is_answer: bool | None = None
+    """Whether an empty reply is an answer; None: `may_be_silent` judges by the last message."""
     language: str = "en"
     session_id: str = ""
     integration: Integration | None = None
@@ -100,3 +105,16 @@ class ChatRequest:
     livekit_context: Any = None
     """The `livekit.agents.llm.ChatContext` of the messages, for providers that use it."""
     livekit_tools: Sequence[Any] = ()
+
+    @property
+    def may_be_silent(self) -> bool:
+        """True if an empty reply is an answer, because the last message is not the caller's.
+
+        A tool's result or an instruction of the application may ask for no words at all. A caller's
+        question never does.
+        """
+        if self.prefix or not self.messages:
+            return False
+        if self.silence_is_answer is not None:
+            return self.silence_is_answer
+        return self.messages[-1]["role"] in _NOT_OF_THE_CALLER

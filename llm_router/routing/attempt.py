@@ -9,7 +9,12 @@ from typing import Literal
 
 from llm_router.classification import classify
 from llm_router.clock import Clock
-from llm_router.failures import Failure, FailureClass, failure_before_a_word
+from llm_router.failures import (
+    Failure,
+    FailureClass,
+    failure_before_a_word,
+    is_silent_answer,
+)
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.events import AttemptEvent
 from llm_router.routing.mailbox import Event, Mailbox
@@ -58,6 +63,8 @@ class Attempt:
         endpoint.unanswered = (request.session_id, self.hedge_at)
         self.silent_at = self.started_at + silent_after
         self.first_word_at: float | None = None
+        self.has_answered = False
+        """Whether it showed that its endpoint is well after its reply had stopped reading it."""
         self.useful_at = self.started_at
         """Time of the latest useful chunk."""
         self.first_clause_at: float | None = None
@@ -103,8 +110,7 @@ class Attempt:
                 async for chunk in stream:
                     metered = self._meter(chunk)
                     if self._is_detached:
-                        self.failure = failure_before_a_word(chunk)
-                        if chunk.useful or self.failure:
+                        if self._shows_health(chunk):
                             return
                     elif not self._mailbox.post(self, metered):
                         await self._mailbox.room()
@@ -113,6 +119,13 @@ class Attempt:
             if event.kind is FailureClass.BUG:
                 _logger.exception("a bug at connection %s", self.name)
         self._mailbox.post(self, event)
+
+    def _shows_health(self, chunk: Chunk) -> bool:
+        """Returns whether a chunk shows that the endpoint is well, or that it is not."""
+        silent = self._request.may_be_silent
+        self.failure = failure_before_a_word(chunk, may_be_silent=silent)
+        self.has_answered = chunk.useful or is_silent_answer(chunk, may_be_silent=silent)
+        return self.has_answered or self.failure is not None
 
     def _meter(self, chunk: Chunk) -> Chunk:
         """Records a chunk's time, length and usage; returns it, white space before the first word

@@ -41,7 +41,7 @@ class Draining:
         timer = self._clock.call_at(attempt.silent_at, attempt.cancel)
         await attempt.wait()
         timer.cancel()
-        if attempt.first_word_at is not None:
+        if attempt.has_answered or attempt.first_word_at is not None:
             attempt.finished()
         elif not self._is_closing:
             attempt.failed(attempt.failure or attempt.silence)

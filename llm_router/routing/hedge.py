@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from llm_router.failures import is_silent_answer
 from llm_router.options import PatienceOptions, RouterOptions
 from llm_router.routing.attempt import Attempt
 from llm_router.routing.endpoint import Endpoint
@@ -73,14 +74,17 @@ def takeover_lead(
     return None
 
 
-def winning(event: Event, given: str) -> Chunk | None:
+def winning(event: Event, given: str, *, may_be_silent: bool = False) -> Chunk | None:
     """Returns the chunk with which an attempt wins its race, or None if the event wins nothing.
 
-    A useful chunk wins. So does the end of a continuation that adds nothing, where the words given
-    out so far are whole sentences.
+    A useful chunk wins. So does the end of an empty reply where that is an answer, and the end of a
+    continuation that adds nothing, where the words given out so far are whole sentences.
     """
-    if isinstance(event, Chunk) and event.useful:
-        return event
+    if isinstance(event, Chunk):
+        if event.useful:
+            return event
+        if not given and is_silent_answer(event, may_be_silent=may_be_silent):
+            return event._replace(text="")
     has_ended = event.finish_reason == "stop" if isinstance(event, Chunk) else event is None
     return Chunk(finish_reason="stop") if has_ended and ends_sentence(given) else None
 

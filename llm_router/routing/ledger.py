@@ -58,7 +58,8 @@ class Ledger:
         self.winner = attempt
         attempt.delivered = True
         self.is_last_resort = attempt.endpoint.provider.last_resort and len(self.attempts) > 1
-        self._note_first_word()
+        if attempt.first_word_at is not None:  # an answer without a word has none
+            self._note_first_word()
 
     @property
     def given(self) -> str:

@@ -128,10 +128,11 @@ class Reply:
             attempt, event = posted
             if attempt not in self._ledger.running:
                 continue  # a late report of an attempt that was given up
-            if chunk := winning(event, self._ledger.given):
+            silent = self._request.may_be_silent and not self._ledger.given
+            if chunk := winning(event, self._ledger.given, may_be_silent=silent):
                 self._prepare_takeover(attempt, race.queue)
                 return attempt, chunk
-            if failure := failure_before_a_word(event):
+            if failure := failure_before_a_word(event, may_be_silent=silent):
                 self._fail_over(race, attempt, failure)
 
     def _start(self, race: Race, step: Start, trials: Sequence[Endpoint]) -> None:
