@@ -7,7 +7,7 @@ ARGS ?=
 CODE := agent config llm_router deploy tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev demo test check bench lock up down logs restart build clean keys \
+.PHONY: help setup dev demo shell test check bench lock up down logs restart build clean keys \
 	check-lint check-format check-types check-imports check-page test-page test-live
 
 help: ## show this list
@@ -22,6 +22,10 @@ dev: ## set-up for development: linters, types and tests as well
 
 demo: ## set up and start everything, to talk to it in the browser; Ctrl-C stops it
 	@$(PYTHON) -m deploy.demo $(ARGS)
+
+shell: setup ## open a shell in which llm-router and python are those of .venv
+	@echo "llm-router --help lists the commands; exit leaves"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" exec "$${SHELL:-/bin/sh}"
 
 test: setup dev ## run the tests; ARGS="-k breaker" to choose
 ifeq ($(strip $(ARGS)),)
@@ -61,7 +65,7 @@ bench: ## measure: each package of bench/ prints its table
 	@set -e; for bench in $(patsubst bench/%/__main__.py,%,$(wildcard bench/*/__main__.py)); do \
 	echo "bench.$$bench"; $(BIN)/python -m "bench.$$bench" $(ARGS); done
 
-COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+COMPILE = $(UV) pip compile --quiet --no-emit-package patchbay-router --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 lock: ## renew the lock files (needs uv); ARGS="--upgrade" for newer versions

@@ -22,8 +22,7 @@ from limits.aio.storage import Storage
 from agent.demo import demo_router, store_found
 from agent.livekit_server import LiveKitError, LiveKitServer
 from agent.tokens import TokenOptions, problem_of, token_router
-from config.loading import SettingsError, environment, load_settings
-from config.settings import MAX_CHECKS, Settings
+from config.settings import Settings, load_settings
 from llm_router.discovery.discover import DiscoveryResult, find_connections
 from llm_router.errors import ConfigurationError, StoreError
 from llm_router.gateway import app as gateway
@@ -32,6 +31,8 @@ from llm_router.gateway.rates import RateLimit, open_counters
 from llm_router.management.background import run_background
 from llm_router.management.first_key import ensure_admin
 from llm_router.options import HealthOptions
+from llm_router.settings.loading import SettingsError, environment
+from llm_router.settings.store import MAX_CHECKS
 from llm_router.store.api_keys import ApiKeys
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.sealed_store import open_sealed_store

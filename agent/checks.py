@@ -15,10 +15,10 @@ from agent import stt, tts
 from agent.job import stt_options, tts_options
 from agent.livekit_server import LiveKitError, LiveKitServer
 from agent.speech.stt import STTEngine
-from config.loading import SettingsError, load_settings
-from config.settings import Settings
+from config.settings import Settings, load_settings
 from llm_router.cli.check import Finding
 from llm_router.errors import ConfigurationError
+from llm_router.settings.loading import SettingsError
 
 _WORD = "Hello."
 _TIMEOUT = 60.0

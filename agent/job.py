@@ -19,13 +19,13 @@ from agent.session import Engines, TurnOptions, build_session, load_vad, room_op
 from agent.speech.stt import STTOptions
 from agent.speech.tts import TTSOptions
 from agent.telemetry import send_traces, share_metrics
-from config.loading import environment, load_settings
-from config.settings import Settings
+from config.settings import Settings, load_settings
 from llm_router import stored_router
 from llm_router.integrations.livekit import RouterLLM
 from llm_router.options import PatienceOptions, RouterOptions
 from llm_router.routing.events import Observer
 from llm_router.routing.phrases import Phrases
+from llm_router.settings.loading import environment
 from llm_router.stored_router import KnownConnections, StoreOptions, open_stored_router
 from llm_router.telemetry.opentelemetry import OpenTelemetryObserver
 from llm_router.telemetry.prometheus import PrometheusObserver

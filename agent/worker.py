@@ -21,10 +21,10 @@ from agent.livekit_server import LiveKitRefusedError, LiveKitServer, LiveKitUnav
 from agent.load import measure_load
 from agent.phrase_file import load_phrases
 from agent.telemetry import share_metrics
-from config.loading import SettingsError, environment, load_settings
-from config.settings import Settings
+from config.settings import Settings, load_settings
 from llm_router import open_router, stored_router
 from llm_router.errors import ConfigurationError
+from llm_router.settings.loading import SettingsError, environment
 
 _logger = logging.getLogger("agent")
 _WARM_UP_TIMEOUT = 60.0

@@ -1,5 +1,5 @@
-"""Reads the settings of a process from the environment, and documents them.
+"""The settings of the agent's processes, prompts and phrases, and files of connections.
 
-Only entry points (`agent.worker`, `agent.job`, `agent.api`, the command line, the SDK) import this
-package; everything else is handed plain values.
+Only entry points (`agent.worker`, `agent.job`, `agent.api`, `agent.checks`) import this package;
+everything else is handed plain values.
 """

@@ -1,8 +1,5 @@
-"""Defines the types of settings, each with its check and an error that says what is expected."""
+"""Defines the types of the agent's own settings, besides those of `llm_router.settings`."""
 
-import os
-import re
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -10,35 +7,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
-STATE_FOLDER = Path("~/.local/state/patchbay")
-"""Default folder of files that persist between starts."""
+from llm_router.settings.field_types import address, expand_user, matching, split
+
 MIN_SECRET_LENGTH = 32
 """Characters, as HMAC-SHA256 needs, which signs LiveKit's tokens."""
-
-
-def _address(*schemes: str) -> AfterValidator:
-    def check(value: str) -> str:
-        try:
-            parts = urlsplit(value)
-            fits = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-            # An address must hold no password, since logs and errors show it.
-            fits = fits and "@" not in parts.netloc
-        except ValueError:
-            fits = False
-        if not fits:
-            raise ValueError(f"should look like {schemes[0]}://host:port, with no password in it")
-        return value.rstrip("/")
-
-    return AfterValidator(check)
-
-
-def _matching(pattern: str, expected: str) -> AfterValidator:
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError(f"should be {expected}")
-        return value
-
-    return AfterValidator(check)
 
 
 def _origin(value: str) -> str:
@@ -46,40 +18,6 @@ def _origin(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in {"http", "https"} or value != f"{parts.scheme}://{parts.netloc}":
         raise ValueError("should be origins such as https://www.example.org, separated by commas")
-    return value.lower()
-
-
-def _expand_user(value: Path | str) -> Path:
-    return Path(os.path.expanduser(value))  # noqa: PTH111  pathlib's raises without a home folder
-
-
-def _database(url: SecretStr) -> SecretStr:
-    text = url.get_secret_value() or f"sqlite:///{STATE_FOLDER}/patchbay.sqlite3"
-    if not re.match(r"(sqlite:///|postgres(ql)?(\+\w+)?://[^/]+/)[^/]|sqlite:////", text):
-        raise ValueError(
-            "should look like sqlite:///path/to/file or postgresql://user:password@host/name"
-        )
-    return SecretStr(
-        re.sub(r"^sqlite:///(~/.*)", lambda m: f"sqlite:///{_expand_user(m[1])}", text)
-    )
-
-
-def _redis(url: SecretStr | None) -> SecretStr | None:
-    if url and not re.match(r"rediss?://[^/]", url.get_secret_value()):
-        raise ValueError("should look like redis://127.0.0.1:6379/0")
-    return url
-
-
-def _allowed_address(value: str) -> str:
-    """Checks a host name, `*.suffix` or network for `net.guard.AddressGuard`."""
-    try:
-        return str(ip_network(value, strict=False))
-    except ValueError:
-        if not re.fullmatch(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", value):
-            raise ValueError(
-                "should be networks such as 10.0.0.0/8, host names or *.suffixes, separated by"
-                " commas"
-            ) from None
     return value.lower()
 
 
@@ -92,12 +30,6 @@ def _check_secret_length(secret: SecretStr) -> SecretStr:
     return secret
 
 
-def split(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
 def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
@@ -107,27 +39,17 @@ def _lower(value: Any) -> Any:
 
 
 def _file_or_off(value: Any) -> Any:
-    return value if value in {None, "off"} else _expand_user(value)
+    return value if value in {None, "off"} else expand_user(value)
 
 
-LiveKitUrl = Annotated[str, _address("ws", "wss", "http", "https")]
-HttpUrl = Annotated[str, _address("http", "https")]
+LiveKitUrl = Annotated[str, address("ws", "wss", "http", "https")]
 AgentName = Annotated[
     str,
-    _matching(r"[A-Za-z0-9_.-]{1,64}", "1 to 64 letters, digits, points, dashes or underscores"),
+    matching(r"[A-Za-z0-9_.-]{1,64}", "1 to 64 letters, digits, points, dashes or underscores"),
 ]
 Language = Annotated[
-    str, _matching(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", "a language code such as en or pt-BR")
+    str, matching(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", "a language code such as en or pt-BR")
 ]
-RateLimit = Annotated[
-    str,
-    _matching(
-        r"[1-9]\d{0,5}/(second|minute|hour|day)",
-        "a number per second, minute, hour or day, such as 10/minute",
-    ),
-]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0)]
 Delay = Annotated[float, Field(ge=0)]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]
 BackendType = Annotated[
@@ -136,13 +58,5 @@ BackendType = Annotated[
 Origins = Annotated[
     tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(split)
 ]
-
-
-AllowedAddresses = Annotated[
-    tuple[Annotated[str, AfterValidator(_allowed_address)], ...], NoDecode, BeforeValidator(split)
-]
-UserFile = Annotated[Path, AfterValidator(_expand_user)]
 LiveKitSecret = Annotated[SecretStr, AfterValidator(_check_secret_length)]
-DatabaseUrl = Annotated[SecretStr, AfterValidator(_database)]
-RedisUrl = Annotated[SecretStr | None, AfterValidator(_redis)]
 FileOrOff = Annotated[Literal["off"] | Path | None, BeforeValidator(_file_or_off)]

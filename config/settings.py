@@ -4,35 +4,32 @@ An empty value means "not set", and quotes around a value are dropped. Names of 
 and providers are checked by their loaders, not here.
 """
 
-import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings
 
 from config.field_types import (
-    STATE_FOLDER,
     AgentName,
-    AllowedAddresses,
     BackendType,
-    DatabaseUrl,
     Delay,
     FileOrOff,
-    HttpUrl,
     Language,
     LiveKitSecret,
     LiveKitUrl,
     LogLevel,
     Origins,
+)
+from llm_router.settings.field_types import (
+    HttpUrl,
     Port,
     RateLimit,
-    RedisUrl,
     Seconds,
-    UserFile,
-    split,
 )
+from llm_router.settings.loading import ENV_FILE, load_section
+from llm_router.settings.section import Section
+from llm_router.settings.store import ClientSettings, StoreSettings
 
 _S = TypeVar("_S", bound=BaseSettings)
 
@@ -45,34 +42,7 @@ def _check_order(section: _S, lower: str, upper: str) -> _S:
     return section
 
 
-_QUOTED = re.compile(r"""\s*(["'])(.*)\1\s*""", re.DOTALL)
-
-
-def _unquoted(value: Any) -> Any:
-    quoted = _QUOTED.fullmatch(value) if isinstance(value, str) else None
-    return quoted[2] if quoted else value
-
-
-class _Section(BaseSettings):
-    model_config = SettingsConfigDict(
-        env_ignore_empty=True,
-        extra="ignore",
-        frozen=True,
-        allow_inf_nan=False,
-        str_strip_whitespace=True,
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _unquote(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Drops the quotes around values, which `docker --env-file` keeps."""
-        bare = ((name, _unquoted(value)) for name, value in values.items())
-        return {name: value for name, value in bare if value != ""}
-
-
-class LiveKitSettings(_Section):
+class LiveKitSettings(Section):
     """LiveKit, the media server of the calls"""
 
     livekit_url: LiveKitUrl = "ws://127.0.0.1:7880"
@@ -85,7 +55,7 @@ class LiveKitSettings(_Section):
     """Secret of that key, 32 characters or more."""
 
 
-class AgentSettings(_Section):
+class AgentSettings(Section):
     """The agent"""
 
     agent_name: AgentName = "patchbay"
@@ -104,7 +74,7 @@ _MIN_TURN_SILENCE = 0.25
 """Shortest silence (s) with which LiveKit's v1-mini detector starts."""
 
 
-class SpeechSettings(_Section):
+class SpeechSettings(Section):
     """Speech to text (STT), text to speech (TTS) and turn taking"""
 
     stt_engine: str = "embedded"
@@ -160,7 +130,7 @@ class SpeechSettings(_Section):
 _CONNECTIONS_FILE = Path("config/connections.json")
 
 
-class RouterSettings(_Section):
+class RouterSettings(Section):
     """The router and its connections"""
 
     router_policy: str = "latency"
@@ -215,7 +185,7 @@ class RouterSettings(_Section):
         return _check_order(self, "first_word_deadline_min", "first_word_deadline_max")
 
 
-class WorkerSettings(_Section):
+class WorkerSettings(Section):
     """The worker process"""
 
     worker_host: str = "127.0.0.1"
@@ -241,7 +211,7 @@ class WorkerSettings(_Section):
     """Log level of the worker and the HTTP process: DEBUG, INFO, WARNING or ERROR."""
 
 
-class HttpSettings(_Section):
+class HttpSettings(Section):
     """The HTTP process: web page, tokens and management API"""
 
     demo: bool = False
@@ -267,88 +237,6 @@ class HttpSettings(_Section):
     """Folder of the built web page."""
 
 
-MAX_CHECKS = 10_000
-"""Health checks stored per connection; the value for `llm_router.options.HealthOptions`."""
-
-
-class StoreSettings(_Section):
-    """The database of connections, and their health checks"""
-
-    database_url: DatabaseUrl = SecretStr("")
-    """Database of connections, API keys, usage and the audit log: sqlite:///path/to/file or
-    postgresql://user:password@host/name. Empty: the file ~/.local/state/patchbay/patchbay.sqlite3.
-    """
-    encryption_keys: SecretStr | None = None
-    """Master keys that encrypt the connections' API keys, separated by commas: the first encrypts,
-    all decrypt. Empty: the keys in ENCRYPTION_KEY_FILE."""
-    encryption_key_file: UserFile = STATE_FOLDER / "master.key"
-    """File of master keys, one a line. Made at the first start if missing; keep a copy
-    elsewhere."""
-    admin_key_file: UserFile = STATE_FOLDER / "admin.key"
-    """File to which an admin API key is written when there is no valid admin key."""
-    allowed_addresses: AllowedAddresses = ()
-    """Private addresses that connections of non-admins may lead to, besides the public internet:
-    networks such as 10.0.0.0/8, host names, *.suffixes, separated by commas. Admins may use any
-    address."""
-    usage_days: Annotated[int, Field(ge=1, le=3650)] = 30
-    """Days for which single attempts stay in the usage log; their sums by hour and day stay
-    forever."""
-    api_rate_limit: RateLimit = "600/minute"
-    """Requests that one API key may make, per second, minute, hour or day."""
-    redis_url: RedisUrl = None
-    """Redis server, such as redis://127.0.0.1:6379/0, that counts requests of several HTTP
-    processes together. Empty: each process counts its own."""
-
-    health_check_interval: Annotated[float, Field(ge=10, le=86_400)] = 60.0
-    """Seconds between health checks of an active connection, which one of the HTTP processes makes.
-    They request the list of models, which costs nothing."""
-    health_check_with_a_word: bool = False
-    """Check by requesting one token of a reply instead. It detects more (a missing model, an empty
-    account), and costs that token."""
-    health_failures: Annotated[int, Field(ge=1, le=100)] = 3
-    """Failed checks in a row after which a connection has the status error. Two successful checks
-    in a row restore it."""
-    auto_deactivate: bool = True
-    """Deactivate a connection that has failed for AUTO_DEACTIVATE_AFTER hours without a break, if a
-    working connection replaces it. The last working connection is never deactivated."""
-    auto_deactivate_after: Annotated[float, Field(ge=1, le=720)] = 24.0
-    """Hours of failures after which a connection may be deactivated."""
-    health_history_days: Annotated[float, Field(ge=1, le=365)] = 7.0
-    """Days for which health checks are stored, at most 10,000 per connection."""
-
-    @model_validator(mode="after")
-    def _history_is_long_enough(self) -> Self:
-        hours = self.auto_deactivate_after
-        history = min(self.health_history_days * 24, MAX_CHECKS * self.health_check_interval / 3600)
-        if self.auto_deactivate and hours > history:
-            raise ValueError(
-                f"AUTO_DEACTIVATE_AFTER={hours:g} should be at most {history:.0f}, the hours for"
-                " which checks are stored; raise HEALTH_HISTORY_DAYS or HEALTH_CHECK_INTERVAL, or"
-                " set AUTO_DEACTIVATE=false"
-            )
-        return self
-
-    @property
-    def master_keys(self) -> tuple[str, ...]:
-        """The keys of ENCRYPTION_KEYS, as text."""
-        keys = self.encryption_keys.get_secret_value() if self.encryption_keys else ""
-        return tuple(split(keys))
-
-
-class ClientSettings(_Section):
-    """The command line and scripts, if the management API runs elsewhere"""
-
-    patchbay_api_url: HttpUrl | None = None
-    """Address of the HTTP process for `llm-router` and `llm_router.sdk`. Empty: they open
-    DATABASE_URL themselves."""
-    patchbay_api_key: SecretStr | None = None
-    """API key for that address."""
-
-    @property
-    def api_key(self) -> str:
-        return self.patchbay_api_key.get_secret_value() if self.patchbay_api_key else ""
-
-
 class Settings(
     LiveKitSettings,
     AgentSettings,
@@ -360,3 +248,11 @@ class Settings(
     ClientSettings,
 ):
     """Every setting of every section. A field has the name of its variable in lower case."""
+
+
+def load_settings(env_file: Path = ENV_FILE) -> Settings:
+    """Reads all settings; the environment takes precedence over the file.
+
+    Raises SettingsError, which lists every invalid one.
+    """
+    return load_section(Settings, env_file)

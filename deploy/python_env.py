@@ -1,4 +1,4 @@
-"""Makes the virtual environment .venv from the lock file, each hash checked, with the project."""
+"""Makes the virtual environment .venv from the lock file, each hash checked, with the projects."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ STAMPS = paths.VENV / ".stamps"
 
 
 def install() -> None:
-    """Installs requirements.lock into .venv, and the project as an editable install."""
+    """Installs requirements.lock into .venv, and the two projects as editable installs."""
     _install_locked("requirements.lock", "Python packages")
     _install_project()
 
@@ -35,13 +35,15 @@ def _install_locked(lock_name: str, title: str) -> None:
 
 def _install_project() -> None:
     """Registers the checkout in .venv, so that its packages are importable from any folder."""
-    project = paths.ROOT / "pyproject.toml"
+    folders = (paths.ROOT / "llm_router", paths.ROOT)
     stamp = STAMPS / "project"
-    inputs = stamps.digest(_python_id(), str(paths.ROOT), project.read_bytes())
+    projects = [(folder / "pyproject.toml").read_bytes() for folder in folders]
+    inputs = stamps.digest(_python_id(), str(paths.ROOT), *projects)
     if stamps.is_fresh(stamp, inputs):
         return
     with console.step("Patchbay itself") as step:
-        _pip(step, "--no-deps", "--no-build-isolation", "--editable", paths.ROOT)
+        for folder in folders:
+            _pip(step, "--no-deps", "--no-build-isolation", "--editable", folder)
         stamps.write(stamp, inputs)
 
 

@@ -13,6 +13,7 @@ from llm_router.routing.events import AttemptEvent, Observer, ReplyEvent
 from llm_router.routing.phrases import Phrases
 from llm_router.routing.router import Router
 from llm_router.types import ChatRequest, Chunk, ToolCall, Usage
+from llm_router.version import __version__
 
 __all__ = [
     "AttemptEvent",
@@ -27,5 +28,6 @@ __all__ = [
     "RouterOptions",
     "ToolCall",
     "Usage",
+    "__version__",
     "open_router",
 ]

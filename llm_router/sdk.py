@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING, Protocol, Self, TypedDict, Unpack
 
 from pydantic import TypeAdapter
 
-from config.loading import load_section
-from config.settings import ClientSettings, StoreSettings
 from llm_router.api_client import (
     ApiClient,
     find_connection,
@@ -42,6 +40,8 @@ from llm_router.management.generate import (
 from llm_router.management.opening import ConnectionOpener, require_flag
 from llm_router.management.vetting import AddressRules
 from llm_router.routing.router import Router
+from llm_router.settings.loading import load_section
+from llm_router.settings.store import ClientSettings, StoreSettings
 from llm_router.store.api_keys import ApiKeys
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.sealed_store import open_sealed_store

@@ -22,7 +22,7 @@ try:
     import espeakng_loader  # type: ignore[import-untyped]  # ships no types
 except ModuleNotFoundError as missing:
     raise ConfigurationError(
-        "TTS engine 'embedded' needs espeakng-loader: pip install 'patchbay[embedded]'"
+        "TTS engine 'embedded' needs espeakng-loader: run make setup"
     ) from missing
 
 _VOICES = {"en": "en-us", "no": "nb", "zh": "cmn"}

@@ -1,7 +1,20 @@
-"""Runs `llm-router` as `python -m llm_router.cli`."""
+"""Runs `llm-router`, also as `python -m llm_router.cli`."""
 
 import sys
 
-from llm_router.cli.main import main
 
-sys.exit(main())
+def run() -> int:
+    """Runs one command and returns its exit code; names the extra of a missing package."""
+    try:
+        from llm_router.cli.main import main  # noqa: PLC0415  the command may not be installed
+    except ModuleNotFoundError as error:
+        sys.exit(
+            f"llm-router: the package {error.name!r} is missing, which only the command needs;"
+            " install the router with its extra: pip install 'patchbay-router[cli]', or"
+            " './llm_router[cli]' in a checkout"
+        )
+    return main()
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from config.loading import environment
 from llm_router.cli.command import CommandError
 from llm_router.connections.record import SECRET_FIELDS, STORE_MANAGED_FIELDS, Connection
+from llm_router.settings.loading import environment
 
 _SOURCES = "ask (a hidden prompt), - (standard input), env:NAME (a variable) or none"
 KeySource = Annotated[

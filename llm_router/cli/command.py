@@ -14,10 +14,10 @@ from typing import Annotated, Any
 
 import typer
 
-from config.loading import SettingsError
 from llm_router.api_client import ApiClient
 from llm_router.cli.output import Output
 from llm_router.errors import RouterError
+from llm_router.settings.loading import SettingsError
 
 EXIT_NO, EXIT_FAILED, EXIT_INTERRUPTED = 1, 2, 130
 """Exit codes in addition to 0; `main.EPILOG` says what each means."""

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from config.loading import environment, load_section
-from config.settings import ClientSettings, StoreSettings
 from llm_router.api_client import ApiClient
 from llm_router.cli.asgi_transport import StreamingASGITransport
 from llm_router.connections.access import SYSTEM
 from llm_router.errors import ConfigurationError
 from llm_router.gateway.app import build_local_app
 from llm_router.gateway.deps import Services
+from llm_router.settings.loading import environment, load_section
+from llm_router.settings.store import ClientSettings, StoreSettings
 from llm_router.store.api_keys import ApiKeys
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.crypto import Vault

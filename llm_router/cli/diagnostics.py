@@ -7,14 +7,14 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from config.loading import SettingsError, load_section
-from config.settings import StoreSettings
 from llm_router.cli.check import CHECKS, Finding
 from llm_router.cli.command import CommandContext
 from llm_router.cli.connect import open_api
 from llm_router.cli.output import Output
 from llm_router.cli.probe import probe_connection
 from llm_router.errors import ApiError, ConfigurationError, RouterError, StoreError
+from llm_router.settings.loading import SettingsError, load_section
+from llm_router.settings.store import StoreSettings
 from llm_router.store.crypto import load_vault
 from llm_router.store.database import Database
 from llm_router.store.migrations import read_revisions

@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from config.loading import environment
 from llm_router.cli.command import CommandContext, CommandError, api_command
 from llm_router.cli.connections import app
 from llm_router.cli.files import add_connections
 from llm_router.connections.record import Connection
 from llm_router.discovery.discover import DiscoveryResult, suggest_connections
+from llm_router.settings.loading import environment
 
 
 @api_command(app, "discover")

@@ -2,10 +2,10 @@
 
 import typer
 
-from config.loading import load_section
-from config.settings import ClientSettings
 from llm_router.cli.command import EXIT_NO, ApiKeyFile, ApiUrl, local_command
 from llm_router.cli.output import Output
+from llm_router.settings.loading import load_section
+from llm_router.settings.store import ClientSettings
 
 
 def register(app: typer.Typer) -> None:

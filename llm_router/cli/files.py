@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from config.loading import environment
 from llm_router.cli import arguments
 from llm_router.cli.command import EXIT_NO, CommandContext, CommandError, api_command
 from llm_router.cli.connections import Yes, app
 from llm_router.cli.output import format_value
 from llm_router.connections.record import Connection
 from llm_router.discovery.formats import Format, parse, to_row
+from llm_router.settings.loading import environment
 
 InputFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="File to read; - reads standard input.")

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from config.loading import load_section
-from config.settings import StoreSettings
 from llm_router.cli.connect import open_database
 from llm_router.clock import utc_now
 from llm_router.connections.access import SYSTEM
+from llm_router.settings.loading import load_section
+from llm_router.settings.store import StoreSettings
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate, read_revisions, schema_sql
 from llm_router.store.sealing import ResealResult, reseal

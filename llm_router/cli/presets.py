@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from config.loading import environment
 from llm_router.cli import arguments
 from llm_router.cli.command import CommandContext, CommandError, api_command
+from llm_router.settings.loading import environment
 
 app = typer.Typer(help="Add ready-made sets of connections.", no_args_is_help=True)
 

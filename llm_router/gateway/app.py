@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -16,6 +15,7 @@ from llm_router.gateway.openapi import describe, problems
 from llm_router.gateway.routes import backend
 from llm_router.plugins import Plugins
 from llm_router.store.api_keys import ApiKey
+from llm_router.version import __version__
 
 ROUTES = Plugins("llm_router.gateway.routes", "route", attribute="router", instance_of=APIRouter)
 """Each module has `router`, an APIRouter whose paths are below /api."""
@@ -34,7 +34,7 @@ def build_app(
     """Builds the application; its lifespan closes `services`. `headers` go on every answer."""
     app = FastAPI(
         title="Patchbay",
-        version=_version(),
+        version=__version__,
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
@@ -110,10 +110,3 @@ def _add_status(app: FastAPI, services: Services) -> None:
         for check in services.readiness_checks:
             await check()
         return {"status": "ready"}
-
-
-def _version() -> str:
-    try:
-        return version("patchbay")
-    except PackageNotFoundError:  # run from a checkout that was never installed
-        return "0"

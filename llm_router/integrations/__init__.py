@@ -3,3 +3,11 @@
 Here belongs the code that speaks a framework's own interface. Nothing else in `llm_router` imports
 LiveKit, except the provider that wraps LiveKit's plugins.
 """
+
+try:
+    import livekit.agents  # noqa: F401  only to say what is missing
+except ModuleNotFoundError as error:
+    raise ImportError(
+        "llm_router.integrations needs livekit-agents: install the router with its extra, pip"
+        " install 'patchbay-router[livekit]', or './llm_router[livekit]' in a checkout"
+    ) from error

@@ -9,8 +9,8 @@ import httpx2
 import pytest
 
 from agent.api import listen
-from config.loading import SettingsError
 from llm_router.clock import utc_now
+from llm_router.settings.loading import SettingsError
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate
 from llm_router.store.summaries import summed_up_to

@@ -387,7 +387,7 @@ def test_an_invalid_setting_is_refused_with_the_reason(fields: dict[str, Any], r
 
 @pytest.mark.skipif("torch" in sys.modules, reason="it is not missing here")
 def test_missing_packages_are_named_with_how_to_install_them() -> None:
-    with pytest.raises(ConfigurationError, match=r"pip install 'patchbay\[transformers\]'"):
+    with pytest.raises(ConfigurationError, match=r"pip install transformers torch jinja2"):
         create(connection(), SystemClock())
 
 

@@ -1,8 +1,5 @@
 """Tests the LiveKit provider with scripted LLMs, for behaviour that no server can produce."""
 
-import tomllib
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -15,8 +12,6 @@ from llm_router.providers.livekit_plugin.plugins import PLUGINS, can_continue
 from llm_router.providers.livekit_plugin.provider import from_llm
 from llm_router.types import ChatRequest, Chunk, ToolCall
 from tests.contracts.asking import HELLO, WEATHER, collect, text
-
-PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 
 class OwnLLM(llm.LLM[Any]):
@@ -251,13 +246,6 @@ async def test_calls_of_another_vendor_are_signed_for_gemini() -> None:
 
 
 # --- The table of plugins
-
-
-def test_every_named_extra_exists_and_is_pinned() -> None:
-    extras = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]
-    for name, row in PLUGINS.items():
-        if row.extra:
-            assert extras[row.extra] == [f"livekit-plugins-{name}=={version('livekit-agents')}"]
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 from pydantic import SecretStr
 
 from config import env_example
-from config.loading import SettingsError, environment, load_section, load_settings
-from config.settings import HttpSettings, Settings
+from config.settings import HttpSettings, Settings, load_settings
+from llm_router.settings.loading import SettingsError, environment, load_section
 
 SECRET = "a-secret-of-more-than-thirty-two-characters"
 NO_FILE = Path("no-such.env")

@@ -25,7 +25,7 @@ try:
     from agent.stt.embedded.gate import SpeechGate
 except ModuleNotFoundError as missing:
     raise ConfigurationError(
-        "STT engine 'embedded' needs pocketsphinx: pip install 'patchbay[embedded]'"
+        "STT engine 'embedded' needs pocketsphinx: run make setup"
     ) from missing
 
 T = TypeVar("T")

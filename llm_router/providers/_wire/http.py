@@ -7,7 +7,6 @@ import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
-from importlib.metadata import PackageNotFoundError, version
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,6 +25,7 @@ from llm_router.errors import (
 from llm_router.net.guard import AddressGuard, guarded_transport
 from llm_router.net.network import Network, Transport
 from llm_router.providers._wire.errors import status_error
+from llm_router.version import __version__
 
 _WIRE_ERRORS = (httpx2.HTTPError, OSError)
 
@@ -214,7 +214,7 @@ def request_headers(
     Raises ConfigurationError for a key or header that HTTP cannot carry.
     """
     headers = {
-        "User-Agent": f"patchbay/{_version()}",
+        "User-Agent": f"patchbay/{__version__}",
         "Accept": accept,
         "Accept-Encoding": "identity",  # a compressor would buffer words
     }
@@ -239,14 +239,6 @@ def _transport(
         return guarded_transport(guard, verify=tls, limits=limits)
     # None selects httpx2's own transport, which supports proxies.
     return None if getproxies() else Transport(Network(), tls, limits)
-
-
-@functools.cache
-def _version() -> str:
-    try:
-        return version("patchbay")
-    except PackageNotFoundError:  # run from a checkout that was never installed
-        return "0"
 
 
 @functools.cache

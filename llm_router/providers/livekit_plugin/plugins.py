@@ -56,8 +56,6 @@ def _wrap(method: str, finish_reason: Callable[..., str | None]) -> ObserveFinis
 class Plugin:
     """Describes one plugin; the defaults are for an unknown one."""
 
-    extra: str = ""
-    """The extra that installs it: `pip install 'patchbay[<extra>]'`."""
     construct: Callable[[Connection], Mapping[str, Any]] = lambda _: {}
     """Returns constructor arguments that replace the usual ones; None removes an argument."""
     options: Mapping[str, str] = field(
@@ -173,9 +171,8 @@ def _openai_finish(_: str, choice: Any, *__: Any) -> str | None:
     return str(choice.finish_reason) if choice.finish_reason else None
 
 
-def _openai(extra: str = "") -> Plugin:
+def _openai() -> Plugin:
     return Plugin(
-        extra=extra,
         options=_OPENAI_OPTIONS,
         observe_finish=_wrap("_parse_choice", _openai_finish),
         lists_models=True,
@@ -185,7 +182,6 @@ def _openai(extra: str = "") -> Plugin:
 
 PLUGINS: Mapping[str, Plugin] = {
     "anthropic": Plugin(
-        extra="anthropic",
         # Its library no longer takes them as arguments; the body may hold them.
         options={
             "temperature": "temperature",
@@ -201,7 +197,6 @@ PLUGINS: Mapping[str, Plugin] = {
         close=lambda model: model._client.close(),  # noqa: SLF001  the plugin has no way to
     ),
     "aws": Plugin(
-        extra="bedrock",
         construct=_bedrock,
         options={
             "temperature": "temperature",
@@ -217,7 +212,6 @@ PLUGINS: Mapping[str, Plugin] = {
         close=lambda model: model._session.aclose(),  # noqa: SLF001  the same
     ),
     "google": Plugin(
-        extra="google",
         construct=_google,
         options={
             "temperature": "temperature",
@@ -230,9 +224,8 @@ PLUGINS: Mapping[str, Plugin] = {
         observe_finish=_observe_gemini,
         close=lambda model: model._client.aio.aclose(),  # noqa: SLF001  the plugin has no way to
     ),
-    "groq": _openai("groq"),
+    "groq": _openai(),
     "mistralai": Plugin(
-        extra="mistral",
         construct=_mistral,
         options={**_OPENAI_OPTIONS, "max_tokens": "max_tokens", "seed": "random_seed"},
         call_id=r"[A-Za-z0-9]{9}",
@@ -278,8 +271,6 @@ def load(connection: Connection) -> tuple[Plugin, type[llm.LLM[Any]]]:
         module = importlib.import_module(f"livekit.plugins.{name}")
     except ModuleNotFoundError as error:
         package = f"livekit-plugins-{name.replace('_', '-')}=={VERSION}"
-        if row.extra:
-            package = f"'patchbay[{row.extra}]'"
         raise ConfigurationError(
             f"{who}: LiveKit plugin {name!r} needs the module {error.name}; install it:"
             f" pip install {package}"

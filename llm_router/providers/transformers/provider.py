@@ -54,7 +54,7 @@ def create(
         )
     if missing := [name for name in ("transformers", "torch") if not _is_installed(name)]:
         raise ConfigurationError(
-            f"{who}: {' and '.join(missing)} not installed: pip install 'patchbay[transformers]'"
+            f"{who}: {' and '.join(missing)} not installed: pip install transformers torch jinja2"
         )
     return Transformers(connection, lambda: _torch_engine(connection))
 

@@ -11,8 +11,6 @@ from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from config.settings import Settings
-
 _S = TypeVar("_S", bound=BaseSettings)
 
 ENV_FILE = Path(".env")
@@ -20,14 +18,6 @@ ENV_FILE = Path(".env")
 
 class SettingsError(Exception):
     """A setting is invalid. The message names the variable, its value unless secret, and a fix."""
-
-
-def load_settings(env_file: Path = ENV_FILE) -> Settings:
-    """Reads all settings; the environment takes precedence over the file.
-
-    Raises SettingsError, which lists every invalid one.
-    """
-    return load_section(Settings, env_file)
 
 
 def load_section(section: type[_S], env_file: Path = ENV_FILE) -> _S:
