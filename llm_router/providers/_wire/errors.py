@@ -44,7 +44,7 @@ _NAME = re.compile(r"[\w.\[\]$-]*", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class _Parsed:
-    """What a body says: OpenAI's four fields, whatever the server calls them."""
+    """The fields of a body, under the names that OpenAI gives them."""
 
     code: str = ""
     kind: str = ""
