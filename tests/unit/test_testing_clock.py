@@ -1,6 +1,7 @@
 """ManualClock, as a clock and as the time of an event loop."""
 
 import asyncio
+import socket
 
 import pytest
 
@@ -102,3 +103,32 @@ def test_a_thread_may_still_wake_a_loop_without_timers() -> None:
         return await asyncio.to_thread(lambda: "done")
 
     assert ManualClock().run(main()) == "done"
+
+
+def test_bytes_between_two_ends_in_one_loop_arrive_before_time_moves() -> None:
+    clock = ManualClock(socket_wait=0.001)
+
+    async def main() -> list[bytes]:
+        loop = asyncio.get_running_loop()
+        here, there = socket.socketpair()
+        here.setblocking(False)
+        there.setblocking(False)
+
+        async def echo() -> None:
+            while data := await loop.sock_recv(there, 1):
+                await loop.sock_sendall(there, data)
+
+        async def ask(letter: bytes) -> bytes:
+            await loop.sock_sendall(here, letter)
+            return await loop.sock_recv(here, 1)
+
+        with here, there:
+            echoing = asyncio.create_task(echo())
+            async with asyncio.timeout(1e-3):
+                echoed = [await ask(b"%d" % number) for number in range(10)]
+            here.shutdown(socket.SHUT_WR)
+            await echoing
+        return echoed
+
+    assert clock.run(main()) == [b"%d" % number for number in range(10)]
+    assert clock.now() == 0.0
