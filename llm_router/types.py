@@ -1,7 +1,7 @@
 """The data types that every module of the router shares: requests, chunks, usage."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 Message = Mapping[str, Any]
@@ -29,6 +29,11 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    """Part of the prompt's tokens."""
+    cache_creation_tokens: int = 0
+    """Tokens of the prompt that were put into the cache."""
+    reasoning_tokens: int = 0
+    """Part of the completion's tokens."""
 
 
 class Chunk(NamedTuple):
@@ -84,13 +89,20 @@ class ChatRequest:
 
     messages: Sequence[Message]
     tools: Sequence[Mapping[str, Any]] = ()
+    strict_tools: Sequence[Mapping[str, Any]] = ()
+    """The same tools in OpenAI's strict form, for servers that accept it; empty: `tools` alone."""
     tool_choice: str | Mapping[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    """Whether one reply may call several tools; None: the server's own default."""
     response_format: Mapping[str, Any] | None = None
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
     stop: Sequence[str] = ()
     seed: int | None = None
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of the body, for servers of the chat-completions wire. A connection's own
+    `extra_body` takes precedence."""
     speech: bool = False
     """True: a voice says the words at talking speed; False: they are read as text."""
     silence_is_answer: bool | None = None

@@ -16,7 +16,7 @@ async def patchbay(addresses: Sequence[str]) -> AsyncIterator[Ask]:
         for place, url in enumerate(addresses)
     ]
     async with open_router(connections) as router:
-        yield ask_through_livekit(RouterLLM(router))
+        yield ask_through_livekit(RouterLLM(router, speech=True))
 
 
 if __name__ == "__main__":

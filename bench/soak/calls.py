@@ -126,7 +126,7 @@ async def make_calls(router: Router, load: Load, progress: Progress) -> int:
                 await asyncio.sleep(began + due - loop.time())
                 session = f"call {number // _TURNS_OF_A_CALL}"
                 cut = rng.uniform(0.0, 2.0) if rng.random() < _INTERRUPTED else _HANG_UP_AFTER
-                turns.create_task(_turn(RouterLLM(router, session_id=session), cut))
+                turns.create_task(_turn(RouterLLM(router, session_id=session, speech=True), cut))
                 number += 1
                 progress(f"{due / 60:.1f} of {load.seconds / 60:.1f} minutes, {number} turns")
     finally:

@@ -38,5 +38,5 @@ class Phrases:
     def closing(self, given: str, language: str) -> str:
         """Returns the end of a reply that broke off after `given`, spacing included."""
         broken_off = "" if ends_sentence(given) else "…"
-        space = "" if given[-1:].isspace() else " "
+        space = "" if not broken_off and given[-1:].isspace() else " "
         return broken_off + space + self.pick("closing", language, 0)

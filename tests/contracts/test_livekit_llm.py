@@ -5,7 +5,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from livekit.agents import Agent, AgentSession, RunContext, function_tool, llm
+from livekit.agents import (
+    Agent,
+    AgentSession,
+    APIConnectionError,
+    APIStatusError,
+    RunContext,
+    function_tool,
+    llm,
+)
 from livekit.agents.metrics import LLMMetrics, LLMModelUsage
 from livekit.agents.voice.run_result import RunResult
 
@@ -19,6 +27,7 @@ from llm_router.routing.phrases import Phrases
 from llm_router.routing.router import Reply, Router
 from llm_router.testing.server import Behaviour, Fault, FaultyServer, Script
 from llm_router.types import ChatRequest, ToolCall
+from tests.contracts.voiced import voiced
 
 ANSWER = "Hello there, how can I help you?"
 SORRY = "Please say that again."
@@ -140,7 +149,7 @@ async def test_session_and_language_reach_the_router() -> None:
     german = Phrases({"de": {"sorry": ["Wie bitte?"]}})
     desk = Connection(name="desk", provider="offline", use_in_livekit=False)
     async with open_router([desk], phrases=german, observers=[Recorder()]) as router:
-        chunks = await read(RouterLLM(router, session_id="call", language="de"))
+        chunks = await read(RouterLLM(router, session_id="call", language="de", speech=True))
     assert text_of(chunks) == "Wie bitte?"
     assert events[0].session_id == "call"
     assert events[0].unasked == (("desk", "not flagged for livekit"),)
@@ -148,7 +157,8 @@ async def test_session_and_language_reach_the_router() -> None:
 
 async def test_livekit_does_not_retry() -> None:
     async with talking(Script(fault=Fault.STATUS, status=400)) as (model, servers):
-        assert text_of(await read(model)) == SORRY
+        with pytest.raises(APIStatusError, match="no connection could answer"):
+            await read(model)
     assert len(servers[0].requests) == 1
 
 
@@ -174,7 +184,9 @@ async def test_a_bug_of_the_router_does_not_become_silence(
     async with talking(Script()) as (model, _):
         pool, options = model.router.pool, model.router.options
         router = FaultyRouter(pool, options, clock=SystemClock(), phrases=PHRASES)
-        assert text_of(await read(RouterLLM(router))) == SORRY
+        assert text_of(await read(RouterLLM(router, speech=True))) == SORRY
+        with pytest.raises(APIConnectionError, match="ZeroDivisionError"):
+            await read(RouterLLM(router))
         await router.aclose()
     assert "ZeroDivisionError" in caplog.text
 
@@ -231,9 +243,8 @@ async def test_a_session_counts_each_reply_once_for_its_model() -> None:
 async def test_a_session_survives_the_loss_of_every_server() -> None:
     async with (
         talking(Script(fault=Fault.REFUSE), Script(fault=Fault.REFUSE)) as (model, servers),
-        AgentSession[None](llm=model) as session,
+        voiced(model) as session,
     ):
-        await session.start(Agent(instructions="Be brief."))
         for _ in range(5):  # one more than LiveKit's own patience with errors
             result: RunResult[None] = await session.run(user_input="Hello?")
             message = result.expect.next_event().is_message(role="assistant")

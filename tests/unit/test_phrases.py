@@ -38,7 +38,7 @@ def test_the_router_is_never_without_words(occasion: str, language: str) -> None
     ("given", "closing"),
     [
         ("We open at", "… Where was I?"),
-        ("We open at ", "…Where was I?"),
+        ("We open at ", "… Where was I?"),
         ("We open at nine.", " Where was I?"),
         ("We open at nine. ", "Where was I?"),
     ],

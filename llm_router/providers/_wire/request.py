@@ -69,8 +69,12 @@ def build_body(
         "response_format": request.response_format,
     }
     if request.tools:
-        body["tools"] = [_tool(tool, server) for tool in request.tools]
+        is_strict = server.accepts_strict_tools and bool(request.strict_tools)
+        tools = request.strict_tools if is_strict else request.tools
+        body["tools"] = [_tool(tool, server) for tool in tools]
         body["tool_choice"] = request.tool_choice
+        body["parallel_tool_calls"] = request.parallel_tool_calls
+    body |= request.extra_body
     for field in server.rejects:
         body.pop(field, None)
     _continue(body, request.prefix.rstrip(), continuation, server)

@@ -1,0 +1,70 @@
+"""Translates LiveKit's history into messages, also one that holds something broken."""
+
+import logging
+from collections.abc import Sequence
+
+from livekit.agents import llm
+
+from llm_router.types import Message
+
+_logger = logging.getLogger("llm_router")
+
+NO_PICTURE = "[A picture was here that could not be read.]"
+_EXPRESSIVE_GUIDE = "lk.expressive.instructions"
+"""LiveKit's id of the guide for expressive voices, which it appends to every request."""
+
+
+def messages_of(context: llm.ChatContext) -> tuple[Sequence[Message], llm.ChatContext]:
+    """Returns the history as messages, and the context that they were made of.
+
+    A picture that cannot be read becomes a note, and an item that cannot be translated is left out:
+    a history lasts for the whole call, so it would fail every later turn.
+    """
+    try:
+        return _translated(context), context
+    except Exception as error:  # noqa: BLE001  whatever is wrong in it, the caller waits for an answer
+        _logger.warning("a history holds what cannot be sent (%s); left out", _short(error))
+    usable = llm.ChatContext([sound for item in context.items if (sound := _sound(item))])
+    return _translated(usable), usable
+
+
+def silence_is_answer(context: llm.ChatContext) -> bool | None:
+    """Returns whether an empty reply is an answer; None: the last message decides.
+
+    The guide for expressive voices comes last in every request and asks for nothing.
+    """
+    items = [item for item in context.items if item.id != _EXPRESSIVE_GUIDE]
+    if len(items) == len(context.items) or not items:
+        return None
+    last = items[-1]
+    return not (isinstance(last, llm.ChatMessage) and last.role in {"user", "assistant"})
+
+
+def _translated(context: llm.ChatContext) -> Sequence[Message]:
+    messages, _ = context.to_provider_format("openai")
+    return messages
+
+
+def _sound(item: llm.ChatItem) -> llm.ChatItem | None:
+    """Returns the item, or a copy without what cannot be translated; None: nothing can be."""
+    if isinstance(item, llm.ChatMessage):
+        item = item.model_copy(update={"content": [_readable(part) for part in item.content]})
+    try:
+        _translated(llm.ChatContext([item]))
+    except Exception as error:  # noqa: BLE001  as above
+        _logger.warning("an item of a history was left out (%s)", _short(error))
+        return None
+    return item
+
+
+def _readable(part: llm.ChatContent) -> llm.ChatContent:
+    if isinstance(part, llm.ImageContent):
+        try:
+            llm.utils.serialize_image(part)
+        except Exception:  # noqa: BLE001  a decoder may raise anything
+            return NO_PICTURE
+    return part
+
+
+def _short(error: Exception) -> str:
+    return type(error).__name__  # its text may hold a caller's words
