@@ -14,6 +14,7 @@ from llm_router.providers._wire.http import HttpClient, next_piece, parse_url, r
 from llm_router.providers._wire.reply import ChatReplyParser
 from llm_router.providers._wire.request import build_body
 from llm_router.providers._wire.tool_calls import known_call_ids
+from llm_router.providers._wire.tools import offered_tools
 from llm_router.types import ChatRequest, Chunk
 
 _ACCEPT = "text/event-stream, application/json"
@@ -78,7 +79,7 @@ class OpenAICompatible:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         body = build_body(request, self._connection, self._server, self.continuation)
-        parser = ChatReplyParser(known_call_ids(request.messages))
+        parser = ChatReplyParser(offered_tools(request), known_call_ids(request.messages))
         async with self._http.open_stream("POST", self._chat, body) as pieces:
             async for piece in pieces:
                 for chunk in parser.feed(piece):

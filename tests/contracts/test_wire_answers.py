@@ -16,6 +16,7 @@ from llm_router.errors import (
 from llm_router.testing.server import Fault, Script
 from llm_router.types import Chunk, ToolCall, Usage
 from tests.contracts.wire import (
+    CALLING,
     REQUEST,
     WORDS,
     call,
@@ -125,7 +126,7 @@ async def test_a_reply_that_is_not_streamed_is_accepted() -> None:
     whole = {"choices": [{"message": message, "finish_reason": "stop"}], "usage": {}}
     raw = json.dumps(whole, indent=1).encode()
     script = Script(raw=[b"\n", raw[:20], raw[20:]], content_type="application/json")
-    chunks = await reply_to(script)
+    chunks = await reply_to(script, CALLING)
     assert text(chunks) == "Hello"
     assert chunks[-1].tool_calls == (ToolCall("c1", "f", "{}"),)
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from llm_router.failures import FailureClass
 from llm_router.testing.server import Fault, FaultyServer, Script
 from llm_router.types import ChatRequest, ToolCall, Usage
 from tests.contracts.wire import (
+    CALLING,
     HISTORY,
     REQUEST,
     TEXT,
@@ -214,7 +216,8 @@ async def test_tool_calls_are_complete_with_an_id_each() -> None:
     calls = [{"function": {"name": "f", "arguments": {"x": n}}} for n in (1, 2)]
     script = lines(message(tool_calls=calls[:1]), message(tool_calls=calls[1:]), message("stop"))
     known = [{**HISTORY[2], "tool_calls": [{**HISTORY[2]["tool_calls"][0], "id": "call_1"}]}]
-    chunks = await reply_to(script, ChatRequest(messages=[*REQUEST.messages, *known]), **OLLAMA)
+    request = replace(CALLING, messages=[*REQUEST.messages, *known])
+    chunks = await reply_to(script, request, **OLLAMA)
     assert chunks[-1].tool_calls == (
         ToolCall("call_2", "f", '{"x": 1}'),
         ToolCall("call_3", "f", '{"x": 2}'),
@@ -270,7 +273,7 @@ async def test_a_complete_reply_is_valid_however_the_connection_ends() -> None:
 )
 async def test_a_malformed_reply_is_a_broken_stream(script: Script) -> None:
     with pytest.raises(BrokenStreamError):
-        await reply_to(script, **OLLAMA)
+        await reply_to(script, CALLING, **OLLAMA)
 
 
 async def test_an_unknown_model_is_missing_with_advice() -> None:

@@ -3,13 +3,15 @@
 Replies given in bytes are chat completions here; Ollama's are in test_wire_ollama.py.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from llm_router.testing.server import Fault, Script
-from llm_router.types import ChatRequest, ToolCall
+from llm_router.types import ToolCall
 from tests.contracts.wire import (
+    CALLING,
     HISTORY,
     TEXT,
     call,
@@ -75,20 +77,21 @@ from tests.contracts.wire import (
 async def test_tool_calls_come_once_and_complete(
     pieces: list[dict[str, Any]], made: list[tuple[str, str, str]], finish: str
 ) -> None:
-    chunks = await reply_to(sse(*pieces, delta(finish)))
+    chunks = await reply_to(sse(*pieces, delta(finish)), CALLING)
     assert [chunk.tool_calls for chunk in chunks if chunk.tool_calls] == [
         tuple(ToolCall(*parts) for parts in made)
     ]
 
 
 async def test_a_call_id_that_the_conversation_has_is_replaced() -> None:
-    request = ChatRequest(messages=HISTORY)
+    request = replace(CALLING, messages=HISTORY)
     chunks = await reply_to(sse(calls(call("f", "{}", id="call_abc")), delta("stop")), request)
     assert chunks[-1].tool_calls[0].id == "call_abc_1"
 
 
 async def test_text_before_a_tool_call_is_yielded(wire: str) -> None:
-    chunks = await reply_to(Script(tool_calls=[ToolCall("c", "f", '{"x": 1}')]), provider=wire)
+    script = Script(tool_calls=[ToolCall("c", "f", '{"x": 1}')])
+    chunks = await reply_to(script, CALLING, provider=wire)
     assert text(chunks) == TEXT
     ((call_,),) = [chunk.tool_calls for chunk in chunks if chunk.tool_calls]
     assert (call_.name, call_.arguments) == ("f", '{"x": 1}')
@@ -99,7 +102,7 @@ async def test_text_before_a_tool_call_is_yielded(wire: str) -> None:
 @pytest.mark.parametrize("fault", [Fault.HALF_TOOL_CALL, Fault.BROKEN_TOOL_JSON])
 async def test_a_tool_call_that_a_fault_cuts_is_not_yielded(fault: Fault, wire: str) -> None:
     async with serve(Script(words=(), fault=fault), provider=wire) as (_, provider):
-        assert text(await read_until_broken(provider)) == ""
+        assert text(await read_until_broken(provider, CALLING)) == ""
 
 
 @pytest.mark.parametrize(
@@ -131,4 +134,4 @@ async def test_a_tool_call_that_a_fault_cuts_is_not_yielded(fault: Fault, wire: 
 )
 async def test_a_tool_call_that_is_cut_is_not_yielded(script: Script) -> None:
     async with serve(script) as (_, provider):
-        assert await read_until_broken(provider) == []
+        assert await read_until_broken(provider, CALLING) == []

@@ -23,6 +23,14 @@ WIRES = sorted({*PROVIDERS.names()} - WITHOUT_A_WIRE)
 KEY = "sk-very-secret-0123456789"
 SECRET_WORDS = "my card number is four two"
 REQUEST = ChatRequest(messages=[{"role": "user", "content": SECRET_WORDS}])
+CALLING = ChatRequest(
+    messages=REQUEST.messages,
+    tools=[
+        {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
+        for name in ("f", "g")
+    ],
+)
+"""A request that offers the tools f and g."""
 WORDS = Script().words
 TEXT = "".join(WORDS)
 HISTORY: list[dict[str, Any]] = [
@@ -121,11 +129,11 @@ async def read(provider: Provider, request: ChatRequest = REQUEST) -> list[Chunk
         return [chunk async for chunk in stream]
 
 
-async def read_until_broken(provider: Provider) -> list[Chunk]:
+async def read_until_broken(provider: Provider, request: ChatRequest = REQUEST) -> list[Chunk]:
     """Returns the chunks before the stream breaks; fails if it does not break."""
     chunks = []
     try:
-        async for chunk in provider.stream(REQUEST):
+        async for chunk in provider.stream(request):
             chunks.append(chunk)  # noqa: PERF401  a comprehension would lose them with the error
     except BrokenStreamError:
         return chunks

@@ -55,6 +55,9 @@ class OwnStream(llm.LLMStream):
         await super().aclose()
 
 
+ABOUT_WEATHER = ChatRequest(messages=HELLO.messages, tools=[WEATHER])
+
+
 def said(content: str) -> llm.ChatChunk:
     return llm.ChatChunk(id="1", delta=llm.ChoiceDelta(role="assistant", content=content))
 
@@ -125,14 +128,23 @@ async def test_an_incomplete_tool_call_is_never_yielded(arguments: str) -> None:
 
 
 async def test_empty_arguments_are_an_empty_object() -> None:
-    chunks = await collect(from_llm(OwnLLM(calling("weather", ""))))
+    chunks = await collect(from_llm(OwnLLM(calling("weather", ""))), ABOUT_WEATHER)
     assert chunks[0].tool_calls == (ToolCall("c1", "weather", "{}"),)
     assert chunks[-1].finish_reason == "tool_calls"
 
 
+async def test_a_call_of_a_tool_that_was_not_offered_is_broken() -> None:
+    with pytest.raises(BrokenStreamError, match="not offered"):
+        await collect(from_llm(OwnLLM(calling("forecast", "{}"))), ABOUT_WEATHER)
+
+
 async def test_calls_with_the_same_id_get_different_ones() -> None:
     own = OwnLLM(calling("weather", "{}"), calling("weather", "{}"), calling("weather", "{}", ""))
-    ids = [call.id for chunk in await collect(from_llm(own)) for call in chunk.tool_calls]
+    ids = [
+        call.id
+        for chunk in await collect(from_llm(own), ABOUT_WEATHER)
+        for call in chunk.tool_calls
+    ]
     assert ids[0] == "c1"
     assert len(set(ids)) == 3
     assert all(ids)

@@ -8,6 +8,7 @@ from llm_router.errors import BrokenStreamError
 from llm_router.providers._wire.errors import status_error
 from llm_router.providers._wire.sse import LIMIT, Event, EventParser, TagSplitter
 from llm_router.providers._wire.tool_calls import ToolCallAssembler
+from llm_router.providers._wire.tools import OfferedTools
 from llm_router.types import Chunk, Usage
 
 _decode = json.JSONDecoder().raw_decode
@@ -23,12 +24,12 @@ class ChatReplyParser:
     Raises BrokenStreamError for malformed data, StatusError for an error inside the reply.
     """
 
-    def __init__(self, known_ids: Iterable[str] = ()) -> None:
+    def __init__(self, tools: OfferedTools, known_ids: Iterable[str] = ()) -> None:
         self.finish_reason = ""
         self.is_done = False
         """Whether the server has announced the end of the reply."""
         self._usage: Usage | None = None
-        self._calls = ToolCallAssembler(known_ids)
+        self._calls = ToolCallAssembler(tools, known_ids)
         self._events = EventParser()
         self._reasoning_tags = TagSplitter("think")
         self._body: bytearray | None = None  # of a reply that is not streamed
@@ -102,6 +103,8 @@ class ChatReplyParser:
             return None
         if calls := delta.get("tool_calls"):
             self._calls.add(calls)
+        if call := delta.get("function_call"):  # how calls were written before tools
+            self._calls.add({"function": call})
         text, reasoning = _parts(delta.get("content"))
         if "reasoning_content" in delta or "reasoning" in delta:
             reasoning += _text(delta.get("reasoning_content")) or _text(delta.get("reasoning"))

@@ -2,69 +2,119 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from llm_router.errors import BrokenStreamError
+from llm_router.providers._wire.arguments import JsonScanner, object_text
 from llm_router.providers._wire.sse import LIMIT
+from llm_router.providers._wire.tools import OfferedTools
 from llm_router.types import Message, ToolCall
 
 _CUT_SHORT = frozenset({"length", "content_filter"})
+_MOST_CALLS = 128
+_TOTAL_LIMIT = 4 * LIMIT
+"""The most bytes of all calls; of one call, LIMIT."""
 
 
 class ToolCallAssembler:
-    """Assembles tool calls from their pieces; returns them only when all are complete."""
+    """Assembles tool calls from their pieces; returns them only when all are complete.
 
-    def __init__(self, known_ids: Iterable[str]) -> None:
+    No single sign says which call a piece belongs to. Some servers give all calls one index or one
+    id, others count the index up within a call, make up an id for every piece, repeat the name or
+    split it, or send every call once more at the end. So index, id, name and whether the arguments
+    are complete are judged together.
+    """
+
+    def __init__(self, tools: OfferedTools, known_ids: Iterable[str] = ()) -> None:
+        self._tools = tools
         self._known_ids = set(known_ids)
         self._calls: list[_PartialCall] = []
         self._by_index: dict[int, _PartialCall] = {}
+        self._by_id: dict[str, _PartialCall] = {}
+        self._batch = 0
         self._size = 0
 
     def add(self, pieces: Any) -> None:
+        """Adds the pieces of one event. Raises BrokenStreamError if they are none."""
+        if isinstance(pieces, dict):
+            pieces = [pieces]
         if not isinstance(pieces, list):
             raise BrokenStreamError("the answer's tool_calls is not a list")
-        self._size += len(str(pieces))
-        if self._size > LIMIT:
-            raise BrokenStreamError(f"the answer's tool calls have more than {LIMIT} bytes")
+        self._batch += 1
         for piece in pieces:
-            function = piece.get("function") if isinstance(piece, dict) else None
-            if not isinstance(function, dict):
-                raise BrokenStreamError("the answer holds a tool call without a function")
-            self._add(piece, function)
+            if not isinstance(piece, dict):
+                raise BrokenStreamError("the answer holds a tool call that is not an object")
+            self._add(_piece(piece))
 
-    def _add(self, piece: dict[str, Any], function: dict[str, Any]) -> None:
-        call_id, name = _text(piece.get("id")), _text(function.get("name"))
-        arguments = function.get("arguments")
-        if isinstance(arguments, dict):
-            arguments = json.dumps(arguments)
-        index = piece.get("index")
-        if isinstance(index, int):
-            call = self._by_index.get(index)
-        else:
-            call = self._calls[-1] if self._calls else None
-        if call is None or call.is_followed_by(call_id, name, _text(arguments)):
-            call = _PartialCall()
-            self._calls.append(call)
-            if isinstance(index, int):
-                self._by_index[index] = call
-        call.id = call.id or call_id
-        call.name = call.name or name
-        call.arguments += _text(arguments)
+    def add_whole(self, name: str, arguments: str) -> None:
+        """Adds a call that the model has written into its words."""
+        self._batch += 1
+        self._take(self._begin(_Piece(None, "", name, arguments)), _Piece(None, "", "", arguments))
 
     def close(self, finish_reason: str) -> tuple[ToolCall, ...]:
-        if self._calls and finish_reason in _CUT_SHORT:
+        calls = [call for call in self._calls if call.name or call.size]
+        if calls and finish_reason in _CUT_SHORT:
             raise BrokenStreamError(f"the answer ended inside a tool call ({finish_reason})")
-        if finish_reason == "tool_calls" and not self._calls:
+        if finish_reason == "tool_calls" and not calls:
             raise BrokenStreamError("the answer ends in a tool call that it does not hold")
-        return tuple(self._whole(call) for call in self._calls)
+        return tuple(self._whole(call) for call in calls)
+
+    def _add(self, piece: "_Piece") -> None:
+        if self._is_repeated(piece):
+            return
+        call = self._addressed(piece)
+        if call is None or call.is_followed_by(piece, self._tools, self._batch):
+            call = self._begin(piece)
+        if piece.index is not None:
+            self._by_index[piece.index] = call
+        if piece.id:
+            self._by_id[piece.id] = call
+        self._take(call, piece)
+
+    def _begin(self, piece: "_Piece") -> "_PartialCall":
+        if len(self._calls) == _MOST_CALLS:
+            raise BrokenStreamError(f"the answer holds more than {_MOST_CALLS} tool calls")
+        name = piece.name
+        if not name and self._calls and self._calls[-1].is_echoed:
+            name = self._calls[-1].name
+        self._calls.append(_PartialCall(piece.index, piece.id, name, self._batch))
+        return self._calls[-1]
+
+    def _take(self, call: "_PartialCall", piece: "_Piece") -> None:
+        size = len(piece.arguments.encode(errors="surrogatepass"))
+        self._size += size + len(piece.name) + len(piece.id)
+        if call.take(piece, self._tools, size) > LIMIT or self._size > _TOTAL_LIMIT:
+            raise BrokenStreamError(f"the answer's tool calls have more than {LIMIT} bytes")
+
+    def _is_repeated(self, piece: "_Piece") -> bool:
+        """Returns whether an earlier event has made the whole call that the piece makes."""
+        if not piece.name or not piece.arguments:
+            return False
+        calls = (call for call in self._calls if call.batch < self._batch)
+        return any(call.is_repeated_by(piece) for call in calls)
+
+    def _addressed(self, piece: "_Piece") -> "_PartialCall | None":
+        """Returns the call that the piece's id or index names, else the last one."""
+        last = self._calls[-1] if self._calls else None
+        at_index = last if piece.index is None else self._by_index.get(piece.index)
+        if piece.id and not (at_index and at_index.id == piece.id) and piece.id in self._by_id:
+            return self._by_id[piece.id]
+        is_bare = not (piece.id or piece.name)
+        if at_index is None or (is_bare and at_index.is_complete and last and not last.is_complete):
+            return last
+        return at_index
 
     def _whole(self, call: "_PartialCall") -> ToolCall:
-        arguments = call.arguments.strip()
-        if arguments in {"", "null"}:
-            arguments = "{}"
-        if not call.name or not _is_object(arguments):
+        arguments = object_text("".join(call.arguments))
+        if arguments is None and call.is_cumulative:
+            arguments = object_text(call.arguments[-1])
+        if not call.name or arguments is None:
             raise BrokenStreamError("the answer holds a tool call that is cut or not JSON")
-        return ToolCall(self._unique(call.id), call.name, arguments)
+        name = self._tools.resolve(call.name)
+        if name is None:
+            raise BrokenStreamError("the answer calls a tool that was not offered")
+        return ToolCall(self._unique(call.id), name, arguments)
 
     def _unique(self, wanted: str) -> str:
         """Returns an id that is new in the conversation: some servers restart at call_0."""
@@ -76,23 +126,83 @@ class ToolCallAssembler:
         return unique
 
 
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    index: int | None
+    id: str
+    name: str
+    arguments: str
+
+    @property
+    def begins_object(self) -> bool:
+        return self.arguments.lstrip().startswith(("{", '"{'))
+
+
 class _PartialCall:
-    def __init__(self) -> None:
-        self.id = ""
-        self.name = ""
-        self.arguments = ""
+    def __init__(self, index: int | None, call_id: str, name: str, batch: int) -> None:
+        self.index = index
+        self.id = call_id
+        self.name = name
+        self.batch = batch
+        """The number of the event that began it."""
+        self.arguments: list[str] = []
+        self.size = 0  # bytes
+        self.is_cumulative = True
+        """Whether each piece of the arguments is the whole so far."""
+        self.is_echoed = False
+        """Whether its name has come once more, without arguments, after it was complete."""
+        self._scanner = JsonScanner()
 
-    def is_followed_by(self, call_id: str, name: str, arguments: str) -> bool:
-        """Returns whether a piece with this call's index begins another call.
+    @property
+    def is_complete(self) -> bool:
+        return self._scanner.is_complete
 
-        Servers that send complete calls may give all of them the same index, or none; others
-        repeat the name, or make up a new id, for every piece of one call.
-        """
-        if not name or (call_id and call_id == self.id):
+    def take(self, piece: _Piece, tools: OfferedTools, size: int) -> int:
+        """Adds a piece of this call; returns its size so far, in bytes."""
+        self.id = self.id or piece.id
+        if self.is_complete and piece.name:
+            self.is_echoed = not piece.arguments
+        if piece.name:
+            self.name = _joined(self.name, piece.name, tools)
+        if piece.arguments:
+            if self.arguments:
+                self.is_cumulative &= piece.arguments.startswith(self.arguments[-1])
+            self.arguments.append(piece.arguments)
+            self._scanner.feed(piece.arguments)
+        self.size += size
+        return self.size
+
+    def is_repeated_by(self, piece: _Piece) -> bool:
+        """Returns whether a piece makes this whole call once more."""
+        if not self.is_complete or piece.name != self.name:
             return False
-        if call_id and self.id:
+        is_same_id = not (piece.id and self.id) or piece.id == self.id
+        is_same_index = None in {piece.index, self.index} or piece.index == self.index
+        is_same = is_same_index and (is_same_id or piece.index is not None)
+        return is_same and piece.arguments == "".join(self.arguments)
+
+    def is_followed_by(self, piece: _Piece, tools: OfferedTools, batch: int) -> bool:
+        """Returns whether a piece that this call's index or id names begins another call."""
+        has_new_id = bool(piece.id and self.id) and piece.id != self.id
+        has_new_index = None not in {piece.index, self.index} and piece.index != self.index
+        if not piece.name:
+            is_announced = has_new_id or self.is_echoed
+            return self.is_complete and is_announced and piece.begins_object
+        if self.is_complete:
+            is_echo = piece.name == self.name and not piece.arguments and batch != self.batch
+            return has_new_id or has_new_index or not is_echo
+        if has_new_index and has_new_id:
             return True
-        return arguments.lstrip().startswith("{") and _is_object(self.arguments)
+        if self.arguments:
+            if not _continues(self.name, piece.name, tools):
+                return True
+            is_other = has_new_id or has_new_index or batch == self.batch
+            return is_other and piece.begins_object
+        if not self.name:
+            return False
+        if piece.name == self.name:
+            return batch == self.batch or has_new_index
+        return not _continues(self.name, piece.name, tools)
 
 
 def known_call_ids(messages: Sequence[Message]) -> set[str]:
@@ -101,12 +211,42 @@ def known_call_ids(messages: Sequence[Message]) -> set[str]:
     return {str(call.get("id")) for call in calls}
 
 
+def _piece(piece: dict[str, Any]) -> _Piece:
+    function = piece.get("function")
+    if not isinstance(function, dict):
+        function = piece
+    arguments = function.get("arguments")
+    if isinstance(arguments, dict):
+        arguments = json.dumps(arguments)
+    elif isinstance(arguments, list):
+        arguments = "" if not arguments else json.dumps(arguments)
+    index = piece.get("index")
+    if isinstance(index, str) and index.isdecimal():
+        index = int(index)
+    is_index = isinstance(index, int) and not isinstance(index, bool)
+    return _Piece(
+        index if is_index else None,
+        _text(piece.get("id")),
+        _text(function.get("name")),
+        _text(arguments),
+    )
+
+
+def _continues(name: str, more: str, tools: OfferedTools) -> bool:
+    """Returns whether `more` is a piece of the name that `name` begins, or the name again."""
+    if not name or more == name or tools.begins(name + more) or tools.resolve(name + more):
+        return True
+    return more.startswith(name) and name not in tools.names
+
+
+def _joined(name: str, more: str, tools: OfferedTools) -> str:
+    """Returns the name that two pieces of it make: split, repeated, or the whole so far."""
+    if more == name or tools.begins(name + more):
+        return name if more == name else name + more
+    if more.startswith(name):
+        return more
+    return name if tools.resolve(name) and not tools.resolve(name + more) else name + more
+
+
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        return False

@@ -3,10 +3,12 @@
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Never
 
 from livekit.agents import llm
 
+from llm_router.providers._wire.tools import OfferedTools, offered_tools
 from llm_router.types import ChatRequest, Message
 
 _ID_LENGTH = 9
@@ -40,6 +42,12 @@ def chat_context(
 def tools(request: ChatRequest) -> list[Any]:
     """Returns the request's LiveKit tools, else tools that only describe themselves."""
     return list(request.livekit_tools) or [_description_of(tool) for tool in request.tools]
+
+
+def offered(request: ChatRequest) -> OfferedTools:
+    """Returns the tools that the model may call, also where only LiveKit's own are given."""
+    names = [tool.info.name for tool in request.livekit_tools if hasattr(tool, "info")]
+    return offered_tools(replace(request, tools=request.tools or [{"name": n} for n in names]))
 
 
 def _corrected(item: llm.ChatItem, call_id: str) -> llm.ChatItem:

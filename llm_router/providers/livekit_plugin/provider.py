@@ -5,7 +5,6 @@ request once and translates replies and errors into the router's types.
 """
 
 import inspect
-import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, cast
@@ -23,7 +22,8 @@ from llm_router.errors import (
     ConfigurationError,
 )
 from llm_router.net.guard import AddressGuard
-from llm_router.providers.livekit_plugin.chat import chat_context, tools
+from llm_router.providers._wire.arguments import object_text
+from llm_router.providers.livekit_plugin.chat import chat_context, offered, tools
 from llm_router.providers.livekit_plugin.errors import (
     empty_reply_reason,
     from_livekit,
@@ -237,6 +237,7 @@ class _CallIdAllocator:
     """Gives every tool call an id that is new in the conversation."""
 
     def __init__(self, request: ChatRequest) -> None:
+        self.tools = offered(request)
         self._known_ids = {c["id"] for m in request.messages for c in m.get("tool_calls") or ()}
         if isinstance(request.livekit_context, llm.ChatContext):
             items = request.livekit_context.items
@@ -262,14 +263,12 @@ def _chunk(event: llm.ChatChunk, ids: _CallIdAllocator) -> Chunk:
 
 
 def _call(call: llm.FunctionToolCall, ids: _CallIdAllocator) -> ToolCall:
-    arguments = call.arguments or "{}"
-    try:
-        is_object = isinstance(json.loads(arguments), dict)
-    except ValueError:
-        is_object = False
-    if not is_object:
-        raise BrokenStreamError(f"a call of {call.name} with arguments that are no JSON object")
-    return ToolCall(ids.allocate(call.call_id), call.name, arguments)
+    name, arguments = ids.tools.resolve(call.name), object_text(call.arguments or "")
+    if name is None:
+        raise BrokenStreamError("the answer calls a tool that was not offered")
+    if arguments is None:
+        raise BrokenStreamError(f"a call of {name} with arguments that are no JSON object")
+    return ToolCall(ids.allocate(call.call_id), name, arguments)
 
 
 def _construct(connection: Connection, row: Plugin, llm_class: type[llm.LLM[Any]]) -> llm.LLM[Any]:

@@ -26,6 +26,7 @@ from llm_router.providers._wire.http import HttpClient, next_piece, parse_url, r
 from llm_router.providers._wire.model_load import ModelLoad
 from llm_router.providers._wire.request import basic_continuation
 from llm_router.providers._wire.tool_calls import known_call_ids
+from llm_router.providers._wire.tools import offered_tools
 from llm_router.providers.base import PullProgress
 from llm_router.providers.ollama.reply import JsonLines, OllamaReplyParser
 from llm_router.providers.ollama.request import chat_body, is_raw, load_body
@@ -98,7 +99,7 @@ class Ollama:
         prefix = request.prefix.rstrip() if self.continuation == "trailing" else ""
         body = chat_body(request, self._connection, prefix)
         self._in_memory_until = 0.0  # unknown until the model answers
-        reply = OllamaReplyParser(known_call_ids(request.messages))
+        reply = OllamaReplyParser(offered_tools(request), known_call_ids(request.messages))
         async with self._http.open_stream("POST", self._chat, body) as pieces:
             async for piece in pieces:
                 self._in_memory_until = self._clock.now() + _IN_MEMORY

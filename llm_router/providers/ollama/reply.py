@@ -8,6 +8,7 @@ from llm_router.errors import BrokenStreamError
 from llm_router.providers._wire.errors import status_error
 from llm_router.providers._wire.sse import LIMIT, TagSplitter
 from llm_router.providers._wire.tool_calls import ToolCallAssembler
+from llm_router.providers._wire.tools import OfferedTools
 from llm_router.types import Chunk, Usage
 
 
@@ -41,13 +42,13 @@ class OllamaReplyParser:
     StatusError for an error inside the reply.
     """
 
-    def __init__(self, known_ids: Iterable[str] = ()) -> None:
+    def __init__(self, tools: OfferedTools, known_ids: Iterable[str] = ()) -> None:
         self.is_done = False
         """Whether the server has announced the end of the reply."""
         self._finish_reason = ""
         self._usage: Usage | None = None
         self._lines = JsonLines()
-        self._calls = ToolCallAssembler(known_ids)
+        self._calls = ToolCallAssembler(tools, known_ids)
         self._reasoning_tags = TagSplitter("think")
 
     def feed(self, data: bytes) -> list[Chunk]:

@@ -20,6 +20,7 @@ from llm_router.providers._wire.model_load import ModelLoad
 from llm_router.providers._wire.request import basic_continuation, function_call, text_of
 from llm_router.providers._wire.text_prompt import NEXT_TURN, text_prompt
 from llm_router.providers._wire.tool_calls import known_call_ids
+from llm_router.providers._wire.tools import offered_tools
 from llm_router.providers.transformers.text import Engine, TokenDecoder, TokenReplyParser
 from llm_router.types import ChatRequest, Chunk, Message
 
@@ -146,7 +147,7 @@ class Transformers:
             TokenDecoder(engine.decode, prompt),
             [*request.stop, *stops],
             known_call_ids(request.messages),
-            has_tools=bool(request.tools),
+            offered_tools(request),
         )
         last = -1
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from llm_router.errors import BrokenStreamError
 from llm_router.providers._wire.sse import TagSplitter
 from llm_router.providers._wire.tool_calls import ToolCallAssembler
+from llm_router.providers._wire.tools import OfferedTools
 from llm_router.types import Chunk, Usage
 
 _INCOMPLETE = "\ufffd"
@@ -109,15 +110,14 @@ class TokenReplyParser:
         decoder: TokenDecoder,
         stops: Sequence[str],
         known_ids: Iterable[str],
-        *,
-        has_tools: bool,
+        tools: OfferedTools,
     ) -> None:
         self._decoder = decoder
         self._stops = StopFilter(stops)
         self._reasoning_tags = TagSplitter("think")
-        self._call_tags = TagSplitter("tool_call") if has_tools else None
+        self._call_tags = TagSplitter("tool_call") if tools else None
         self._call_text = ""
-        self._known_ids = known_ids
+        self._calls = ToolCallAssembler(tools, known_ids)
         self.tokens = 0
 
     @property
@@ -134,11 +134,10 @@ class TokenReplyParser:
         chunk = self._chunk("" if self.is_over else self._stops.close()) or Chunk()
         text, reasoning = self._reasoning_tags.close()
         text_after, call_text = self._call_tags.close() if self._call_tags else ("", "")
-        assembler = ToolCallAssembler(self._known_ids)
         if call_text := (self._call_text + call_text).strip():
-            assembler.add([{"function": call} for call in _objects(call_text)])
+            self._calls.add([{"function": call} for call in _objects(call_text)])
         reason = "length" if is_cut else "stop"
-        calls = assembler.close(reason)
+        calls = self._calls.close(reason)
         return Chunk(
             chunk.text + text + text_after,
             chunk.reasoning + reasoning,

@@ -1,0 +1,115 @@
+"""Reads the arguments of a tool call in the forms in which servers write them."""
+
+import ast
+import json
+import re
+from typing import Any
+
+_NOTHING = frozenset({"", "null", "None", "[]", '""'})
+_FENCE = re.compile(r"^```\w*\s*(.*?)\s*(?:```)?$", re.DOTALL)
+_SURROGATE = re.compile(r"[\ud800-\udfff]|\\u[dD][89a-fA-F]")
+_LITERAL_SIZE = 1 << 16
+"""The longest text that is read as Python's."""
+_REST = re.compile(r"(?:[\s}\]`;,]|<[|｜/][^<>]{0,64}>)*")
+"""What may follow the object: a brace too many, a fence's end, a model's token."""
+_STRUCTURE = re.compile(r'["\\{}\[\]]')
+_lenient = json.JSONDecoder(strict=False).raw_decode  # a string may hold line breaks
+
+
+def object_text(written: str) -> str | None:
+    """Returns the JSON text of the object that the arguments are; None if they are none.
+
+    Forgives nothing at all in place of an empty object, an object that is encoded twice, stands in
+    a fence of Markdown, is repeated, has a brace too many, or is written in Python.
+    """
+    text = written.strip()
+    if text in _NOTHING:
+        return "{}"
+    value = _loads(text)
+    if isinstance(value, dict):
+        return _without_surrogates(value) if _SURROGATE.search(text) else text
+    if isinstance(value, str):
+        inner = value.strip()
+        value = {} if inner in _NOTHING else _loads(inner) or _repaired(inner)
+    else:
+        value = _repaired(text)
+    return _without_surrogates(value) if isinstance(value, dict) else None
+
+
+class JsonScanner:
+    """Tells when a JSON text that arrives in pieces is complete, without parsing it again."""
+
+    def __init__(self) -> None:
+        self.is_complete = False
+        self._depth = 0
+        self._in_string = False
+        self._escaped = False
+
+    def feed(self, piece: str) -> None:
+        place = 0
+        if self._escaped and piece:
+            self._escaped, place = False, 1
+        while match := _STRUCTURE.search(piece, place):
+            place = match.end()
+            character = match.group()
+            if character == '"':
+                self._in_string = not self._in_string
+            elif character == "\\":
+                place += self._in_string
+                self._escaped = place > len(piece)
+            elif not self._in_string:
+                self._depth += 1 if character in "{[" else -1
+            self.is_complete = not self._in_string and self._depth <= 0
+
+
+def _loads(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _repaired(text: str) -> dict[str, Any] | None:
+    """Returns the object that a text holds which is no JSON."""
+    text = _FENCE.sub(r"\1", text)
+    objects: list[dict[str, Any]] = []
+    place = 0
+    while place < len(text):
+        try:
+            value, place = _lenient(text, place)
+        except (ValueError, RecursionError):
+            return None if objects else _literal(text)
+        if not isinstance(value, dict):
+            return None
+        objects.append(value)
+        rest = _REST.match(text, place)
+        place = rest.end() if rest else place
+    return _same(objects)
+
+
+def _same(objects: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Returns the object that all of these repeat or complete; None if they contradict."""
+    whole = objects[-1] if objects else None
+    agree = whole is not None and all(one.items() <= whole.items() for one in objects)
+    return whole if agree else None
+
+
+def _literal(text: str) -> dict[str, Any] | None:
+    """Returns a dictionary in Python's writing, as small models write one: `{'x': True}`."""
+    if not text.startswith("{") or len(text) > _LITERAL_SIZE:
+        return None
+    try:
+        value = ast.literal_eval(text)
+        json.dumps(value)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _without_surrogates(value: dict[str, Any]) -> str:
+    """Returns JSON text in which halves of a character are joined, or replaced if alone."""
+    text = json.dumps(value)
+    if not _SURROGATE.search(text):
+        return text
+    text = json.dumps(value, ensure_ascii=False)
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
