@@ -19,8 +19,6 @@ from llm_router.types import ChatRequest, Chunk
 
 _ACCEPT = "text/event-stream, application/json"
 _WARM_TIMEOUT = 3.0  # s
-_USAGE_TIMEOUT = 0.5  # s between two pieces after the finish reason, while the usage is missing
-_END_TIMEOUT = 0.05  # s after [DONE], while only the end of the HTTP body is missing
 
 _NO_SUCH_ROUTE = frozenset({404, 405, 501})
 
@@ -80,17 +78,19 @@ class OpenAICompatible:
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         body = build_body(request, self._connection, self._server, self.continuation)
         parser = ChatReplyParser(offered_tools(request), known_call_ids(request.messages))
-        async with self._http.open_stream("POST", self._chat, body) as pieces:
-            async for piece in pieces:
-                for chunk in parser.feed(piece):
-                    yield chunk
-                if parser.finish_reason or parser.is_done:
-                    break
-            while piece := await next_piece(
-                pieces, _END_TIMEOUT if parser.is_done else _USAGE_TIMEOUT
-            ):
-                for chunk in parser.feed(piece):
-                    yield chunk
+        ending = parser.ending
+        try:
+            async with self._http.open_stream("POST", self._chat, body) as pieces:
+                async for piece in pieces:
+                    for chunk in parser.feed(piece):
+                        yield chunk
+                    if ending.has_reason or ending.is_done:
+                        break
+                while piece := await next_piece(pieces, parser.patience):
+                    for chunk in parser.feed(piece):
+                        yield chunk
+        except UpstreamError as error:
+            parser.forgive(error)
         for chunk in parser.close():
             yield chunk
 

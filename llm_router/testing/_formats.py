@@ -53,8 +53,9 @@ class ChatCompletions:
         return (event(chunk(delta)) for delta in script.call_deltas())
 
     def ending(self, script: Script, body: Mapping[str, Any], words: int) -> Iterator[bytes]:
-        if script.finish_reason:
-            yield event(chunk({}, script.finish_reason))
+        if not script.finish_reason:
+            return
+        yield event(chunk({}, script.finish_reason))
         if (body.get("stream_options") or {}).get("include_usage"):
             used = usage(body.get("messages", []), words)
             yield event({**chunk({}), "choices": [], "usage": used})

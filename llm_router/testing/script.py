@@ -44,7 +44,7 @@ class Fault(StrEnum):
     ERROR_EVENT = "error_event"  # sends an error inside a stream whose status was 200
     GARBAGE_LINE = "garbage_line"
     SPLIT_UTF8 = "split_utf8"  # not a failure: cuts every multi-byte character between two chunks
-    NO_FINISH_REASON = "no_finish_reason"
+    NO_FINISH_REASON = "no_finish_reason"  # ends in mid-reply as if it were whole
     EMPTY = "empty"
     LENGTH_WITH_NOTHING = "length_with_nothing"
     HALF_TOOL_CALL = "half_tool_call"

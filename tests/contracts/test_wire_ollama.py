@@ -225,9 +225,12 @@ async def test_tool_calls_are_complete_with_an_id_each() -> None:
     assert chunks[-1].finish_reason == "tool_calls"
 
 
-@pytest.mark.parametrize("reason", ["stop", "length", "load", "unload"])
-async def test_the_finish_reason_is_reported(reason: str) -> None:
-    (*_, last) = await reply_to(lines(message(content="Hi"), message(reason)), **OLLAMA)
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [("stop", "stop"), ("length", "length"), ("load", "stop"), ("unload", "stop"), ("", "stop")],
+)
+async def test_the_finish_reason_has_openais_name(given: str, reason: str) -> None:
+    (*_, last) = await reply_to(lines(message(content="Hi"), message(given)), **OLLAMA)
     assert last.finish_reason == reason
 
 
@@ -261,7 +264,8 @@ async def test_a_complete_reply_is_valid_however_the_connection_ends() -> None:
 @pytest.mark.parametrize(
     "script",
     [
-        lines(message(content="Hi"), message("")),
+        lines(message(content="Hi")),
+        lines(message("")),
         lines("[1]"),
         lines("<html>"),
         lines(message("stop", content=["Hi"])),

@@ -109,8 +109,8 @@ async def test_a_tool_call_that_a_fault_cuts_is_not_yielded(fault: Fault, wire: 
     "script",
     [
         sse(calls(call("f", "{}", id="a")), delta("length")),
-        sse(calls(call("f", "{}", id="a"), finish="content_filter")),
-        sse(calls(call("f", "{}", id="a"))),
+        sse(calls(call("f", "{}", id="a")), done=False),
+        sse(calls(call("f", '{"x": 1', id="a"))),
         sse(calls(call("f", '{"x": 1}', id="a"), call("g", '{"y"', id="b")), delta("stop")),
         sse(calls(call("f", "[1]", id="a")), delta("tool_calls")),
         sse(calls(call(None, "{}", id="a")), delta("tool_calls")),
@@ -121,8 +121,8 @@ async def test_a_tool_call_that_a_fault_cuts_is_not_yielded(fault: Fault, wire: 
     ],
     ids=[
         "out of tokens",
-        "filtered",
-        "no finish",
+        "no end",
+        "cut, and yet the end is announced",
         "second one cut",
         "not an object",
         "no name",

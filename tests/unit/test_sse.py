@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_router.errors import BrokenStreamError
+from llm_router.providers._wire.characters import mend
+from llm_router.providers._wire.json_objects import is_object
 from llm_router.providers._wire.sse import Event, EventParser, TagSplitter
 
 
@@ -22,7 +24,9 @@ def parse(pieces: list[bytes], limit: int = 1 << 20) -> list[Event]:
 
 
 def by_the_book(text: str) -> list[Event]:
-    """Applies the standard's algorithm to the whole text at once."""
+    """Applies the standard's algorithm to the whole text at once, and our one exception to it: a
+    line that is a whole object is an event by itself.
+    """
     events, name, data = [], "", list[str]()
     for line in [*re.split(r"\r\n|\r|\n", text), ""]:
         if not line:
@@ -34,6 +38,9 @@ def by_the_book(text: str) -> list[Event]:
         value = value.removeprefix(" ")
         if field == "data":
             data.append(value)
+            if len(data) == 1 and is_object(value.strip()):
+                events.append(Event(name, value))
+                name, data = "", []
         elif field == "event":
             name = value
     return events
@@ -46,6 +53,7 @@ LINES = st.one_of(
     st.just("event: error"),
     st.just("id: 7"),
     st.text("aé€😀 :{}", max_size=8).map("data: {}".format),
+    st.sampled_from(["data: {}", "data:{ }", "data: {} "]),
     st.text("aé€😀 :{}", max_size=8).map("data:{}".format),
     st.text("abé:", max_size=6),
 )
@@ -109,9 +117,35 @@ def test_long_streams_of_short_events_are_no_error() -> None:
     assert len(parse([b"data: xxxxxxxx\n\n"] * 100, limit=100)) == 100
 
 
-def test_bytes_that_are_not_utf_8_are_an_error() -> None:
-    with pytest.raises(BrokenStreamError, match="UTF-8"):
-        parse([b"data: \xc3\x28\n\n"])
+def test_bytes_that_are_not_utf_8_lose_nothing_around_them() -> None:
+    ((name, data),) = parse([b"data: a\xc3(\n\n"])
+    assert (name, mend(data)) == ("", "a\ufffd(")
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b'data: {"a": 1}\ndata: {"b": 2}\ndata: [DONE]\n',
+        b'data:{"a": 1}\r\ndata:{"b": 2}\r\ndata:[DONE]',
+        b'\xef\xbb\xbfdata: {"a": 1}\n\n\xef\xbb\xbfdata: {"b": 2}\n\ndata: [DONE]\n\n',
+        b'\0data: {"a": 1}\n\n\0\0data: {"b"\0: 2}\n\0\ndata: [DONE]\n\n\0',
+        b'id: 1\ndata: {"a": 1}\nid: 2\ndata: {"b": 2}\nretry: 5\ndata: [DONE]\n',
+        b'data: {"a": 1}\n{"b": 2}\n\ndata: [DONE]\n\n',
+    ],
+    ids=["no blank lines", "none, CRLF", "byte order marks", "NUL bytes", "ids", "no field"],
+)
+def test_events_that_no_blank_line_parts_are_told_apart(stream: bytes) -> None:
+    expected = [Event("", data) for data in ('{"a": 1}', '{"b": 2}', "[DONE]")]
+    assert parse([stream]) == expected
+    assert parse([stream[i : i + 1] for i in range(len(stream))]) == expected
+
+
+def test_an_event_without_a_blank_line_is_returned_with_its_line() -> None:
+    parser = EventParser()
+    assert parser.feed(b'data: {"a": 1}\n') == [Event("", '{"a": 1}')]
+    assert parser.feed(b'\ndata: {"a":\n') == []
+    assert parser.feed(b"data: 1}\n") == []
+    assert parser.feed(b"\n") == [Event("", '{"a":\n1}')]
 
 
 def split(pieces: list[str]) -> tuple[str, str]:

@@ -5,9 +5,11 @@ import json
 import re
 from typing import Any
 
+from llm_router.providers._wire.characters import mend
+
 _NOTHING = frozenset({"", "null", "None", "[]", '""'})
 _FENCE = re.compile(r"^```\w*\s*(.*?)\s*(?:```)?$", re.DOTALL)
-_SURROGATE = re.compile(r"[\ud800-\udfff]|\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _LITERAL_SIZE = 1 << 16
 """The longest text that is read as Python's."""
 _REST = re.compile(r"(?:[\s}\]`;,]|<[|｜/][^<>]{0,64}>)*")
@@ -22,7 +24,7 @@ def object_text(written: str) -> str | None:
     Forgives nothing at all in place of an empty object, an object that is encoded twice, stands in
     a fence of Markdown, is repeated, has a brace too many, or is written in Python.
     """
-    text = written.strip()
+    text = mend(written).strip()
     if text in _NOTHING:
         return "{}"
     value = _loads(text)
@@ -109,7 +111,4 @@ def _literal(text: str) -> dict[str, Any] | None:
 def _without_surrogates(value: dict[str, Any]) -> str:
     """Returns JSON text in which halves of a character are joined, or replaced if alone."""
     text = json.dumps(value)
-    if not _SURROGATE.search(text):
-        return text
-    text = json.dumps(value, ensure_ascii=False)
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return mend(json.dumps(value, ensure_ascii=False)) if _SURROGATE.search(text) else text

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_router.errors import StatusError
+from llm_router.providers._wire.characters import mend
 from llm_router.providers._wire.waits import wait_given
 
 _DETAIL_LENGTH = 500  # characters
@@ -188,7 +189,7 @@ def _param(payload: Mapping[str, Any]) -> str:
 
 def _label(value: Any) -> str:
     """Returns a code only if it is one short word, so that no one's sentence is in an error."""
-    text = str(value).strip() if isinstance(value, str | int) else ""
+    text = mend(str(value).strip()) if isinstance(value, str | int) else ""
     return text if len(text) <= _CODE_LENGTH and not any(c.isspace() for c in text) else ""
 
 

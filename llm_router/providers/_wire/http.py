@@ -175,12 +175,9 @@ def _body_pieces(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
     return response.aiter_bytes() if encoded else response.aiter_raw()
 
 
-async def next_piece(pieces: AsyncGenerator[bytes, None], within: float) -> bytes:
-    """Returns the next piece of a reply that is already complete; empty when none comes in time.
-
-    A server that does not end the body, or breaks off, costs `within` seconds, never the reply.
-    """
-    with suppress(TimeoutError, *_WIRE_ERRORS):
+async def next_piece(pieces: AsyncGenerator[bytes, None], within: float | None) -> bytes:
+    """Returns the next piece of a reply; empty at its end, and when none comes in time (s)."""
+    with suppress(TimeoutError):
         async with asyncio.timeout(within):
             return await anext(pieces, b"")
     return b""

@@ -1,131 +1,144 @@
 """Parses chat-completions replies, in the variants that servers write."""
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from llm_router.errors import BrokenStreamError
+from llm_router.providers._wire.characters import decode
+from llm_router.providers._wire.ending import is_failure
 from llm_router.providers._wire.errors import status_error
-from llm_router.providers._wire.sse import LIMIT, Event, EventParser, TagSplitter
-from llm_router.providers._wire.tool_calls import ToolCallAssembler
+from llm_router.providers._wire.json_objects import DONE, read_objects
+from llm_router.providers._wire.reply_parser import ReplyParser
+from llm_router.providers._wire.sse import LIMIT, Event, EventParser
 from llm_router.providers._wire.tools import OfferedTools
 from llm_router.types import Chunk, Usage
 
-_decode = json.JSONDecoder().raw_decode
-"""Decodes like `json.loads`, without its search for white space, a quarter of its time."""
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-class ChatReplyParser:
-    """Parses one reply, streamed or not, from its bytes.
-
-    Text and reasoning are returned as they arrive. The finish reason, the usage and the tool calls
-    hold for the whole reply and come in the last chunk, which `close` returns: some servers write
-    a finish reason into every event.
-    Raises BrokenStreamError for malformed data, StatusError for an error inside the reply.
-    """
+class ChatReplyParser(ReplyParser):
+    """Parses one reply, streamed or not."""
 
     def __init__(self, tools: OfferedTools, known_ids: Iterable[str] = ()) -> None:
-        self.finish_reason = ""
-        self.is_done = False
-        """Whether the server has announced the end of the reply."""
-        self._usage: Usage | None = None
-        self._calls = ToolCallAssembler(tools, known_ids)
+        super().__init__(tools, known_ids)
         self._events = EventParser()
-        self._reasoning_tags = TagSplitter("think")
         self._body: bytearray | None = None  # of a reply that is not streamed
-        self._begun = False
-        self._high_surrogate = ""
+        self._start: bytes | None = b""  # the first bytes, until they show which it is
+        self._thought = False
+        self._has_message = False
 
-    def feed(self, data: bytes) -> list[Chunk]:
-        """Returns the chunks of text and reasoning that `data` completes; often none."""
-        if not self._begun:
-            data = data.lstrip()
-            self._begin(data)
-        if self._body is not None:
-            self._body += data
-            if len(self._body) > LIMIT:
-                raise BrokenStreamError(f"the answer is JSON of more than {LIMIT} bytes")
-            return []
-        return self._chunks(self._events.feed(data))
-
-    def close(self) -> list[Chunk]:
-        """Returns the remaining chunks, with the last one. Call it when the reply has ended."""
+    def feed(self, data: bytes) -> Iterator[Chunk]:
+        if self._start is not None:
+            data = self._begin(data)
         if self._body is None:
-            chunks = self._chunks(self._events.close())
-        else:
-            chunks = self._chunks([Event("", self._body.decode(errors="replace"))])
-        if not self.finish_reason:
-            raise BrokenStreamError("the answer ended without a finish reason")
-        text, reasoning = self._reasoning_tags.close()
-        calls = self._calls.close(self.finish_reason)
-        chunks.append(Chunk(text, reasoning, calls, self.finish_reason, self._usage))
-        return chunks
+            return self._chunks(self._events.feed(data))
+        self._body += data
+        if len(self._body) > LIMIT:
+            raise BrokenStreamError(f"the answer is JSON of more than {LIMIT} bytes")
+        return iter(())
 
-    def _begin(self, data: bytes) -> None:
-        """Tells a stream from plain JSON by the first byte: content types are not reliable."""
-        self._begun = bool(data)
+    def _flush(self) -> Iterator[Chunk]:
+        if self._start:
+            yield from self._chunks(self._events.feed(self._start))
+        if self._body is None:
+            yield from self._chunks(self._events.close())
+        else:
+            yield from self._chunks([Event("", decode(bytes(self._body)).strip())])
+            self.ending.is_done = self.ending.is_done or self._has_message
+
+    def _begin(self, data: bytes) -> bytes:
+        """Tells a stream from plain JSON by the first byte: content types are not reliable.
+
+        Returns the data to parse; none until that byte is here.
+        """
+        data = ((self._start or b"") + data).lstrip(b" \t\r\n\0")
+        if len(data) < len(_BYTE_ORDER_MARK) and _BYTE_ORDER_MARK.startswith(data):
+            self._start = data
+            return b""
+        self._start = None
+        data = data.removeprefix(_BYTE_ORDER_MARK)
         if data.startswith(b"<"):
             raise BrokenStreamError("the answer is a web page; does base_url lead to the API?")
         if data.startswith((b"{", b"[")):
             self._body = bytearray()
+        return data
 
-    def _chunks(self, events: Iterable[Event]) -> list[Chunk]:
-        return [chunk for event in events if (chunk := self._chunk(event)) is not None]
+    def _chunks(self, events: Iterable[Event]) -> Iterator[Chunk]:
+        for name, data in events:
+            if data and not self.ending.is_done:
+                for payload in read_objects(data):
+                    if (chunk := self._chunk(name, payload)) is not None:
+                        yield chunk
 
-    def _chunk(self, event: Event) -> Chunk | None:
-        data = event.data.strip()
-        if data == "[DONE]":
-            self.is_done = True
-        if self.is_done or not data:
+    def _chunk(self, name: str, payload: Any) -> Chunk | None:
+        if payload == DONE:
+            self.ending.is_done = True
+        if self.ending.is_done:
             return None
-        try:
-            payload, end = _decode(data)
-        except (ValueError, RecursionError) as error:
-            raise BrokenStreamError("the answer holds an event that is not JSON") from error
         if isinstance(payload, list) and len(payload) == 1:
             payload = payload[0]
-        if not isinstance(payload, dict) or end < len(data):
+        if not isinstance(payload, dict):
             raise BrokenStreamError("the answer holds an event that is not a JSON object")
-        if payload.get("error") or payload.get("object") == "error" or event.name == "error":
+        if payload.get("error") or payload.get("object") == "error" or name == "error":
             raise status_error(0, payload)
         if "usage" in payload or "x_groq" in payload:
             self._note_usage(payload)
         choices = payload.get("choices")
-        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-            return None
-        return self._choice(choices[0])
+        if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+            return self._choice(choices[0])
+        if "choices" not in payload and _is_error(payload):
+            raise status_error(0, payload)
+        return None
 
     def _choice(self, choice: dict[str, Any]) -> Chunk | None:
-        if reason := choice.get("finish_reason"):
-            self.finish_reason = str(reason)
-        delta = choice.get("delta") or choice.get("message")
-        if not isinstance(delta, dict):
-            return None
-        if calls := delta.get("tool_calls"):
-            self._calls.add(calls)
-        if call := delta.get("function_call"):  # how calls were written before tools
-            self._calls.add({"function": call})
-        text, reasoning = _parts(delta.get("content"))
-        if "reasoning_content" in delta or "reasoning" in delta:
-            reasoning += _text(delta.get("reasoning_content")) or _text(delta.get("reasoning"))
+        reason = choice.get("finish_reason")
+        delta = choice.get("delta")
+        text = reasoning = ""
+        has_calls = False
+        if isinstance(delta, dict):
+            text, reasoning = _words(delta)
+            has_calls = self._note_calls(delta)
         if text:
-            if self._high_surrogate or _is_high_surrogate(text[-1]):
-                text = self._whole(text)
-            text, more = self._reasoning_tags.feed(text)
-            reasoning += more
+            text = self._said.add(text, is_last=bool(reason))
+        else:
+            if choice.get("error"):
+                raise status_error(0, choice)
+            if isinstance(message := choice.get("message"), dict):
+                text, reasoning = self._message(message, reasoning)
+        if reason or not text:
+            reason = _reason(choice, delta)
+        if reason or self.ending.has_reason:
+            self.ending.note(reason, has_words=bool(text) or has_calls)
+        self._thought = self._thought or bool(reasoning)
+        text, reasoning = self._joined(text, reasoning)
         return Chunk(text, reasoning) if text or reasoning else None
 
-    def _whole(self, text: str) -> str:
-        """Joins characters that a server split into two surrogates, as JSON escapes them."""
-        text, self._high_surrogate = self._high_surrogate + text, ""
-        if _is_high_surrogate(text[-1]):
-            text, self._high_surrogate = text[:-1], text[-1]
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    def _message(self, message: dict[str, Any], reasoning: str) -> tuple[str, str]:
+        """Returns text and reasoning of a whole message, without what pieces have said before."""
+        self._has_message = True
+        text, thought = _words(message)
+        if text:
+            text = self._said.add_message(text)
+        if not self._call_parts:
+            self._note_calls(message)
+        return text, reasoning or ("" if self._thought else thought)
+
+    def _note_calls(self, delta: dict[str, Any]) -> bool:
+        """Notes the tool calls of a delta or message; returns whether it holds any."""
+        calls = delta.get("tool_calls")
+        call = delta.get("function_call")  # how calls were written before tools
+        if calls:
+            self._add_calls(calls)
+        if call:
+            self._add_calls({"function": call})
+        return bool(calls or call)
 
     def _note_usage(self, payload: dict[str, Any]) -> None:
         usage = payload.get("usage")
         if not usage and isinstance(groq := payload.get("x_groq"), dict):
             usage = groq.get("usage")
+            if groq.get("error"):
+                raise status_error(0, groq)
         if isinstance(usage, dict):
             details = usage.get("prompt_tokens_details")
             cached = details.get("cached_tokens") if isinstance(details, dict) else None
@@ -136,8 +149,34 @@ class ChatReplyParser:
             )
 
 
-def _is_high_surrogate(character: str) -> bool:
-    return "\ud800" <= character <= "\udbff"
+def _is_error(payload: dict[str, Any]) -> bool:
+    """Returns whether an event without choices is an error in one of the less usual shapes."""
+    if payload.get("type") == "error" or payload.get("success") is False or "detail" in payload:
+        return True
+    return "message" in payload and not payload.keys().isdisjoint({"code", "status", "statusCode"})
+
+
+def _reason(choice: dict[str, Any], delta: Any) -> Any:
+    """Returns the finish reason, wherever it is.
+
+    A router such as OpenRouter gives the vendor's own reason too, which may be the only one that
+    tells of a failure.
+    """
+    reason = choice.get("finish_reason")
+    native = choice.get("native_finish_reason")
+    if isinstance(native, str) and native and is_failure(native) and reason in {None, "", "stop"}:
+        return native
+    own = delta.get("finish_reason") if isinstance(delta, dict) else None
+    return reason or native or choice.get("finishReason") or own
+
+
+def _words(delta: dict[str, Any]) -> tuple[str, str]:
+    """Returns text and reasoning of a delta or message."""
+    content = delta.get("content")
+    text, reasoning = (content, "") if isinstance(content, str) else _parts(content)
+    if "reasoning_content" in delta or "reasoning" in delta:
+        reasoning += _text(delta.get("reasoning_content")) or _text(delta.get("reasoning"))
+    return text, reasoning
 
 
 def _parts(content: Any) -> tuple[str, str]:

@@ -7,11 +7,14 @@ How the network splits a stream therefore never changes the result.
 from typing import NamedTuple
 
 from llm_router.errors import BrokenStreamError
+from llm_router.providers._wire.characters import decode
+from llm_router.providers._wire.json_objects import DONE, is_object
 
 LIMIT = 1 << 20
 """The most bytes of one line or event. The events of a reply have hundreds."""
 
 _DATA = b"data: "
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Event(NamedTuple):
@@ -24,10 +27,11 @@ class Event(NamedTuple):
 class EventParser:
     """Parses server-sent events from bytes that may be split anywhere, even inside a character.
 
-    Follows https://html.spec.whatwg.org/multipage/server-sent-events.html with one exception: an
-    event that only the end of the stream completes is returned too, since some servers omit the
-    last blank line. Raises BrokenStreamError for a line or event above `limit` bytes, and for bytes
-    that are not UTF-8.
+    Follows https://html.spec.whatwg.org/multipage/server-sent-events.html with exceptions for what
+    servers write. Some omit blank lines: a line of data that is a whole JSON object, or `[DONE]`,
+    is an event by itself, and the end of the stream completes an event too. Some report an error in
+    a line that is nothing but a JSON object: that is an event as well. NUL bytes are ignored.
+    Raises BrokenStreamError for a line or event above `limit` bytes.
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
@@ -37,18 +41,18 @@ class EventParser:
         self._size = 0
         self._name = b""
         self._after_cr = False
-        self._at_start = True
 
     def feed(self, data: bytes) -> list[Event]:
         """Returns the events that `data` completes."""
+        if b"\0" in data:
+            data = data.replace(b"\0", b"")
         if not data:
             return []
         if self._after_cr or b"\r" in data:
             data = self._without_cr(data)
         if self._is_one_event(data):  # the usual case, at less than half the cost
             self._check(len(data))
-            self._at_start = False
-            return [Event("", _text(data[len(_DATA) : -2]))]
+            return [Event("", decode(data[len(_DATA) : -2]))]
         if b"\n" not in data:
             self._buffer(data)
             return []
@@ -58,15 +62,17 @@ class EventParser:
             self._line.clear()
         if rest := lines.pop():
             self._buffer(rest)
-        events: list[Event] = []
-        for line in lines:
-            if line:
-                self._read(line)
-            elif self._data:
-                events.append(self._event())
-            else:
-                self._name = b""
-        return events
+        return [event for event in map(self._parse, lines, [*lines[1:], b"?"]) if event]
+
+    def _parse(self, line: bytes, following: bytes) -> Event | None:
+        """Parses a line; returns the event that it completes, if any."""
+        if line:
+            # Before a blank line there is no need to know: that completes the event anyway.
+            return self._event() if self._read(line) and following and self._is_whole() else None
+        if self._data:
+            return self._event()
+        self._name = b""
+        return None
 
     def close(self) -> list[Event]:
         """Returns the event, if any, that only the end of the stream completes."""
@@ -94,17 +100,31 @@ class EventParser:
         self._line += data
         self._check(len(self._line))
 
-    def _read(self, line: bytes) -> None:
-        if self._at_start:
-            self._at_start = False
-            line = line.removeprefix(b"\xef\xbb\xbf")
+    def _read(self, line: bytes) -> bool:
+        """Reads a line; returns whether it holds data."""
+        line = line.removeprefix(_BYTE_ORDER_MARK)
         field, _, value = line.partition(b":")
         if field == b"data":
-            self._size += len(line)
-            self._check(self._size)
-            self._data.append(value.removeprefix(b" "))
-        elif field == b"event":
-            self._name = value.removeprefix(b" ")
+            data = value.removeprefix(b" ")
+        elif line.startswith(b"{") and not self._data and is_object(decode(line).rstrip()):
+            data = line
+        else:
+            if field == b"event":
+                self._name = value.removeprefix(b" ")
+            return False
+        self._size += len(line)
+        self._check(self._size)
+        self._data.append(data)
+        return True
+
+    def _is_whole(self) -> bool:
+        """Returns whether the data is one line that is a whole JSON object, or ends the stream."""
+        if len(self._data) != 1:
+            return False
+        data = self._data[0].strip()
+        return data == DONE.encode() or (
+            data.startswith(b"{") and data.endswith(b"}") and is_object(decode(data))
+        )
 
     def _event(self) -> Event:
         data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
@@ -112,18 +132,11 @@ class EventParser:
         self._name = b""
         self._size = 0
         self._data.clear()
-        return Event(_text(name), _text(data))
+        return Event(decode(name), decode(data))
 
     def _check(self, size: int) -> None:
         if size > self._limit:
             raise BrokenStreamError(f"the stream holds an event of more than {self._limit} bytes")
-
-
-def _text(data: bytes) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise BrokenStreamError("the stream holds bytes that are not UTF-8") from error
 
 
 class TagSplitter:

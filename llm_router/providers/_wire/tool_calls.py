@@ -7,6 +7,7 @@ from typing import Any
 
 from llm_router.errors import BrokenStreamError
 from llm_router.providers._wire.arguments import JsonScanner, object_text
+from llm_router.providers._wire.characters import mend
 from llm_router.providers._wire.sse import LIMIT
 from llm_router.providers._wire.tools import OfferedTools
 from llm_router.types import Message, ToolCall
@@ -111,10 +112,10 @@ class ToolCallAssembler:
             arguments = object_text(call.arguments[-1])
         if not call.name or arguments is None:
             raise BrokenStreamError("the answer holds a tool call that is cut or not JSON")
-        name = self._tools.resolve(call.name)
+        name = self._tools.resolve(mend(call.name))
         if name is None:
             raise BrokenStreamError("the answer calls a tool that was not offered")
-        return ToolCall(self._unique(call.id), name, arguments)
+        return ToolCall(self._unique(mend(call.id)), name, arguments)
 
     def _unique(self, wanted: str) -> str:
         """Returns an id that is new in the conversation: some servers restart at call_0."""

@@ -37,7 +37,6 @@ _WARM_TIMEOUT = 3.0  # s that `warm` waits for the model to be loaded; loading i
 _LOADED_TIMEOUT = 0.1  # s within which a load request returns if the model is in memory
 _ALIVE_TIMEOUT = 0.5  # s
 _IN_MEMORY = 60.0  # s after a reply; by default Ollama keeps a model in memory for five minutes
-_END_TIMEOUT = 0.05  # s after the last line, while only the end of the HTTP body is missing
 
 _ROUTE = re.compile(r"(/api(/chat|/generate)?|/v1(/chat/completions)?)?/*$")
 """Routes that people append to the server's address."""
@@ -100,15 +99,20 @@ class Ollama:
         body = chat_body(request, self._connection, prefix)
         self._in_memory_until = 0.0  # unknown until the model answers
         reply = OllamaReplyParser(offered_tools(request), known_call_ids(request.messages))
-        async with self._http.open_stream("POST", self._chat, body) as pieces:
-            async for piece in pieces:
-                self._in_memory_until = self._clock.now() + _IN_MEMORY
-                for chunk in reply.feed(piece):
-                    yield chunk
-                if reply.is_done:
-                    break
-            while await next_piece(pieces, _END_TIMEOUT):
-                pass
+        ending = reply.ending
+        try:
+            async with self._http.open_stream("POST", self._chat, body) as pieces:
+                async for piece in pieces:
+                    self._in_memory_until = self._clock.now() + _IN_MEMORY
+                    for chunk in reply.feed(piece):
+                        yield chunk
+                    if ending.has_reason or ending.is_done:
+                        break
+                while piece := await next_piece(pieces, reply.patience):
+                    for chunk in reply.feed(piece):
+                        yield chunk
+        except UpstreamError as error:
+            reply.forgive(error)
         for chunk in reply.close():
             yield chunk
 

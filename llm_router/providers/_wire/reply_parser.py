@@ -1,0 +1,83 @@
+"""Puts a reply together from what the parser of one wire reads in it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from llm_router.errors import UpstreamError
+from llm_router.providers._wire.characters import CharacterJoiner
+from llm_router.providers._wire.ending import Ending
+from llm_router.providers._wire.said import Said
+from llm_router.providers._wire.sse import TagSplitter
+from llm_router.providers._wire.tool_calls import ToolCallAssembler
+from llm_router.providers._wire.tools import OfferedTools
+from llm_router.types import Chunk, Usage
+
+
+class ReplyParser(ABC):
+    """Parses one reply from its bytes.
+
+    Text and reasoning are returned as they arrive. The finish reason, the usage and the tool calls
+    hold for the whole reply and come in the last chunk, which `close` returns: some servers write
+    a finish reason into every event. Every method raises BrokenStreamError for malformed data, and
+    StatusError for an error inside the reply.
+    """
+
+    def __init__(self, tools: OfferedTools, known_ids: Iterable[str]) -> None:
+        self.ending = Ending()
+        self._said = Said()
+        self._calls = ToolCallAssembler(tools, known_ids)
+        self._call_parts = 0
+        self._usage: Usage | None = None
+        self._text = CharacterJoiner()
+        self._reasoning = CharacterJoiner()
+        self._reasoning_tags = TagSplitter("think")
+
+    @abstractmethod
+    def feed(self, data: bytes) -> Iterator[Chunk]:
+        """Yields the chunks of text and reasoning that `data` completes; often none."""
+
+    @abstractmethod
+    def _flush(self) -> Iterator[Chunk]:
+        """Yields the chunks that only the end of the reply completes."""
+
+    @property
+    def patience(self) -> float | None:
+        """The seconds to wait for more of the reply; None: it has not ended."""
+        return self.ending.patience(self._parts)
+
+    def forgive(self, error: UpstreamError) -> None:
+        """Notes an error that came after a whole answer, which it does not harm; else raises it."""
+        self.ending.forgive(error, parts=self._parts, ends_sentence=self._said.ends_sentence)
+
+    def close(self) -> Iterator[Chunk]:
+        """Yields the remaining chunks, with the last one. Call it when the reply has ended."""
+        try:
+            yield from self._flush()
+        except UpstreamError as error:
+            self.forgive(error)
+        text, reasoning = self._joined(self._text.close(), "")
+        reasoning += self._reasoning.close()
+        more, thought = self._reasoning_tags.close()
+        reason = self.ending.verdict(self._parts)
+        calls = self._calls.close(reason)
+        reason = "tool_calls" if calls else reason
+        yield Chunk(text + more, reasoning + thought, calls, reason, self._usage)
+
+    @property
+    def _parts(self) -> int:
+        """The number of pieces so far that had words or tool calls."""
+        return self._said.pieces + self._call_parts
+
+    def _add_calls(self, calls: Any) -> None:
+        self._calls.add(calls)
+        self._call_parts += 1
+
+    def _joined(self, text: str, reasoning: str) -> tuple[str, str]:
+        """Joins split characters, and separates reasoning inside the text from the text."""
+        if reasoning:
+            reasoning = self._reasoning.feed(reasoning)
+        if text and (text := self._text.feed(text)):
+            text, more = self._reasoning_tags.feed(text)
+            reasoning += more
+        return text, reasoning

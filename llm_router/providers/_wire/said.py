@@ -1,0 +1,65 @@
+"""Recognises text that a stream says a second time."""
+
+import re
+
+from llm_router.providers._wire.sse import LIMIT
+
+_SHORTEST = 12
+"""Characters from which on a repetition of all that was said cannot be chance."""
+_SENTENCE_END = re.compile(r"[.!?…。！？؟।][\"'”’»)\]*]*\s*\Z")
+
+
+class Said:
+    """The words of a stream so far.
+
+    Some servers end a stream with a summary: the whole text once more, in a message of its own or
+    as one more piece. Some put the text so far into every chunk beside the piece.
+    """
+
+    def __init__(self) -> None:
+        self.pieces = 0
+        self._texts: list[str] = []
+        self._length = 0
+        self._messages = 0
+
+    def add(self, text: str, *, is_last: bool = False) -> str:
+        """Adds a piece; returns what is new of it. `is_last`: a finish reason came with it."""
+        if self._length and len(text) >= self._length:
+            text = self._new_part(text, is_last=is_last)
+        self._append(text)
+        return text
+
+    def add_message(self, text: str) -> str:
+        """Adds a message, which holds the text so far or, from some servers, a piece of it."""
+        new, said = text.strip(), self._text().strip()
+        if said and new.startswith(said):
+            text = new[len(said) :]
+        elif self.pieces > self._messages:  # the pieces have said it, perhaps in other words
+            return ""
+        self._messages += bool(text)
+        self._append(text)
+        return text
+
+    @property
+    def ends_sentence(self) -> bool:
+        return bool(_SENTENCE_END.search("".join(self._texts[-3:])))
+
+    def _append(self, text: str) -> None:
+        self.pieces += bool(text)
+        if self._length <= LIMIT:
+            self._texts.append(text)
+            self._length += len(text)
+
+    def _new_part(self, text: str, *, is_last: bool) -> str:
+        new, said = text.strip(), self._text().strip()
+        answer = said.rpartition("</think>")[2].strip()  # a summary may leave the reasoning out
+        for before in (said, answer):
+            if not any(map(str.isalpha, before)):
+                continue
+            is_long = len(before) >= _SHORTEST and new.startswith(before)
+            if is_long or (is_last and self.pieces > 1 and new == before):
+                return new[len(before) :]
+        return text
+
+    def _text(self) -> str:
+        return "".join(self._texts)
