@@ -40,7 +40,8 @@ NDJSON = "application/x-ndjson"
 class ApiClient:
     """A client of the API at `url`, with an API key. Close it, or use it within `async with`.
 
-    `transport` replaces the network, for example by an application in the same process.
+    `transport` replaces the network, for example by an application in the same process. Raises
+    ApiError where proxies or certificates that the environment names cannot be used.
     """
 
     def __init__(
@@ -48,12 +49,18 @@ class ApiClient:
     ) -> None:
         self.url = url.rstrip("/").removesuffix("/api")
         """Address of the HTTP process, as error messages name it."""
-        self._client = httpx2.AsyncClient(
-            base_url=f"{self.url}/",
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=httpx2.Timeout(_ANSWER_TIMEOUT, connect=_CONNECT_TIMEOUT),
-            transport=transport,
-        )
+        try:
+            self._client = httpx2.AsyncClient(
+                base_url=f"{self.url}/",
+                headers={"Authorization": f"Bearer {key}"} if key else {},
+                timeout=httpx2.Timeout(_ANSWER_TIMEOUT, connect=_CONNECT_TIMEOUT),
+                transport=transport,
+            )
+        except (ValueError, OSError, ImportError, httpx2.InvalidURL) as error:
+            raise ApiError(
+                f"{self.url} cannot be called as the environment is ({type(error).__name__}): check"
+                " HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR"
+            ) from error
 
     async def __aenter__(self) -> Self:
         return self

@@ -2,7 +2,12 @@
 
 import re
 
-from llm_router.errors import BrokenStreamError, StatusError, UnreachableError
+from llm_router.errors import (
+    BrokenStreamError,
+    StatusError,
+    UnreachableError,
+    WrongAddressError,
+)
 from llm_router.failures import Failure, FailureClass
 
 
@@ -28,6 +33,16 @@ _TOO_LONG = _words(
     r"上下文.{0,4}(过长|超)|\b(1261|336007|336103)\b"  # codes of GLM and Baidu
 )
 """A request that is longer than the model holds, in the words of all servers."""
+
+_NO_ROUTE = _words(
+    r"^\W*((40[45]|http|(resource |page |path |url |file )?(was )?not.?found(_error)?)\W*)+$|"
+    r"page not found|method not allowed|cannot post\b|no (matching )?routes?\b|no such route|"
+    r"(route|url|path|endpoint|resource).{0,60}(not found|not exist|not supported|unknown)|"
+    r"(unknown|invalid|unexpected|unrecognized|unsupported).?(request )?(url|endpoint|route|path)|"
+    r"default backend|requested url|err_ngrok|plain http request was sent to https|"
+    r"http request to an https server"
+)
+"""There is no such route at this address, in the words of servers, frameworks and proxies."""
 
 _WAITS = " ; come back later"
 """Stands for a given wait: an account without credit is not asked to come back."""
@@ -96,6 +111,12 @@ _BY_WORDS: tuple[tuple[FailureClass, frozenset[int], re.Pattern[str]], ...] = (
     ),
     (
         FailureClass.MODEL_MISSING,
+        frozenset({404}),
+        _words(r"\b(model|deployment|engine|adapter|lora)(s|id)?(\b|_)|DeploymentNotFound"),
+    ),
+    (FailureClass.WRONG_ADDRESS, frozenset({400, 404, 405}), _NO_ROUTE),
+    (
+        FailureClass.MODEL_MISSING,
         frozenset({_INSIDE_200, 400, 403}),
         _words(
             r"model.{0,60}(not.?found|not.?exist|decommissioned|no longer (supported|available))|"
@@ -126,12 +147,16 @@ _BY_STATUS = {
     402: FailureClass.OUT_OF_CREDIT,
     403: FailureClass.REJECTED_KEY,
     404: FailureClass.MODEL_MISSING,
+    405: FailureClass.WRONG_ADDRESS,
     408: FailureClass.OVERLOADED,  # from a gateway whose own server was too slow
     413: FailureClass.TOO_LONG,
     429: FailureClass.RATE_LIMITED,
 }
 _BAD_REQUEST = 400
 _TOO_MANY = 429
+_NOT_FOUND = 404
+_NO_SUCH_ROUTE = frozenset({404, 405})
+_REDIRECTS = range(300, 400)
 _SERVER_ERROR = 500
 _NO_STATUS = 600
 
@@ -139,13 +164,24 @@ _NO_STATUS = 600
 def classify(error: BaseException) -> Failure:
     """Classifies an exception that a provider raised. Any unknown exception is a bug of ours."""
     match error:
+        case WrongAddressError():
+            return Failure(FailureClass.WRONG_ADDRESS, str(error), cure=error.cure)
         case StatusError():
             return Failure(_classify_status(error), str(error), error.retry_after)
         case UnreachableError():
-            return Failure(FailureClass.UNREACHABLE, str(error))
+            return Failure(FailureClass.UNREACHABLE, str(error), cure=error.cure)
         case BrokenStreamError():
             return Failure(FailureClass.BROKEN_STREAM, str(error))
     return Failure(FailureClass.BUG, type(error).__name__)
+
+
+def is_no_route(error: StatusError) -> bool:
+    """Returns whether a server says that it has no such route, rather than no such model."""
+    if error.status == _NOT_FOUND and not (error.detail or error.code or error.kind):
+        return True
+    return error.status in _NO_SUCH_ROUTE and (
+        _classify_status(error) is FailureClass.WRONG_ADDRESS
+    )
 
 
 def _classify_status(error: StatusError) -> FailureClass:
@@ -157,6 +193,8 @@ def _classify_status(error: StatusError) -> FailureClass:
         if statuses & {error.status, status} and words.search(said):
             return kind
     asked_wrongly = _BAD_REQUEST <= status < _SERVER_ERROR
+    if status in _REDIRECTS:
+        return FailureClass.WRONG_ADDRESS
     otherwise = FailureClass.BAD_REQUEST if asked_wrongly else FailureClass.OVERLOADED
     return _BY_STATUS.get(status, otherwise)
 

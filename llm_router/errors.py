@@ -7,6 +7,7 @@
     │   ├── UnreachableError        no byte of an answer came
     │   │   └── AddressRefusedError the address is not allowed for this user
     │   ├── StatusError             an HTTP status other than 2xx, or an error object in the answer
+    │   │   └── WrongAddressError   base_url leads to no chat API
     │   └── BrokenStreamError       the answer began, then broke off or made no sense
     ├── SealError                   a sealed value cannot be opened with the present keys
     ├── ReplyFailedError            no connection could answer a request
@@ -54,8 +55,13 @@ class UnknownPluginError(ConfigurationError):
 class UpstreamError(RouterError):
     """Raised by a provider when its server did something wrong.
 
-    A reply never raises it: the router classifies it and asks the next endpoint.
+    A reply never raises it: the router classifies it and asks the next endpoint. `cure` says what
+    a person can do, where more is known than the failure's class says.
     """
+
+    def __init__(self, message: str = "", *, cure: str = "") -> None:
+        super().__init__(message)
+        self.cure = cure
 
 
 class UnreachableError(UpstreamError):
@@ -100,6 +106,18 @@ class StatusError(UpstreamError):
         self.detail = detail
         self.param = param
         self.retry_after = retry_after
+
+
+class WrongAddressError(StatusError):
+    """Raised when base_url leads to no chat API: no such route, or a redirect to somewhere else.
+
+    The message says where it leads. Correct base_url.
+    """
+
+    def __init__(self, status: int, message: str, *, cure: str = "") -> None:
+        super().__init__(status, detail=message)
+        self.args = (message,)
+        self.cure = cure
 
 
 class BrokenStreamError(UpstreamError):

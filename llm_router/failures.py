@@ -16,6 +16,7 @@ class FailureClass(StrEnum):
     OUT_OF_CREDIT = "out of credit"
     REJECTED_KEY = "rejected key"
     MODEL_MISSING = "model missing"
+    WRONG_ADDRESS = "wrong address"
     TOO_LONG = "request too long"
     BAD_REQUEST = "bad request"
     REFUSED_CONTENT = "refused content"
@@ -51,6 +52,8 @@ CONSEQUENCES: dict[FailureClass, Consequence] = {
     FailureClass.OUT_OF_CREDIT: Consequence("any", "opens long", tell_operator=True),
     FailureClass.REJECTED_KEY: Consequence("any", "opens until changed", tell_operator=True),
     FailureClass.MODEL_MISSING: Consequence("any", "opens until changed", tell_operator=True),
+    # Not until changed: a gateway also answers 404 while the server behind it is away.
+    FailureClass.WRONG_ADDRESS: Consequence("any", "opens long", tell_operator=True),
     FailureClass.TOO_LONG: Consequence("longer context", "never"),
     FailureClass.BAD_REQUEST: Consequence("another kind", "never"),
     FailureClass.REFUSED_CONTENT: Consequence("by setting", "never"),
@@ -70,6 +73,8 @@ ADVICE: dict[FailureClass, str] = {
     FailureClass.REJECTED_KEY: "check api_key",
     FailureClass.MODEL_MISSING: "check model_name against the models the server lists; an Ollama"
     " must have pulled it",
+    FailureClass.WRONG_ADDRESS: "base_url leads to no chat API; set it to the address under which"
+    " the server has /chat/completions",
     FailureClass.TOO_LONG: "set context_length, so that it is not asked what it cannot hold",
     FailureClass.LOADING: "wait until the model is loaded, and have the server keep it",
     FailureClass.BUG: "this is a fault in the software: please report it with its traceback",
@@ -79,11 +84,17 @@ ADVICE: dict[FailureClass, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A classified failure, fit to be shown: `reason` holds no key and no caller's words."""
+    """A classified failure, fit to be shown: it holds no key and no caller's words.
+
+    `said`: the server's own sentence, for operators. `cure`: the remedy, where more is known of it
+    than the class says.
+    """
 
     kind: FailureClass
     reason: str
     retry_after: float | None = None
+    said: str = ""
+    cure: str = ""
 
     @property
     def consequence(self) -> Consequence:
@@ -92,10 +103,16 @@ class Failure:
     @property
     def advice(self) -> str:
         """The remedy for a person; empty where there is none."""
-        return ADVICE.get(self.kind, "")
+        return self.cure or ADVICE.get(self.kind, "")
 
     def __str__(self) -> str:
-        return f"{self.kind} ({self.reason})" + (f": {self.advice}" if self.advice else "")
+        parts = (f"{self.kind} ({self.explanation})", self.advice)
+        return ": ".join(part for part in parts if part)
+
+    @property
+    def explanation(self) -> str:
+        """The reason, with the server's own sentence."""
+        return f"{self.reason}: {self.said}" if self.said else self.reason
 
 
 _WHOLE = frozenset({"stop", "end_turn", "eos", "eos_token", "stop_sequence"})

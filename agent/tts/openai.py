@@ -6,6 +6,7 @@ from openai import AsyncClient
 
 from agent.speech.tts import TTSEngine, TTSOptions
 from llm_router.errors import ConfigurationError
+from llm_router.net.transports import EnvironmentTransport
 
 _OPENAI = "https://api.openai.com/v1"
 _MODEL = "gpt-4o-mini-tts"
@@ -44,7 +45,12 @@ def _client(timeout: float) -> httpx2.AsyncClient:
     async def set_timeout(request: httpx2.Request) -> None:
         request.extensions["timeout"] = httpx2.Timeout(timeout).as_dict()
 
-    return httpx2.AsyncClient(follow_redirects=True, event_hooks={"request": [set_timeout]})
+    return httpx2.AsyncClient(
+        follow_redirects=True,
+        event_hooks={"request": [set_timeout]},
+        transport=EnvironmentTransport(),
+        trust_env=False,
+    )
 
 
 class _OwnedTTS(openai.TTS):

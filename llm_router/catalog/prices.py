@@ -25,7 +25,8 @@ _UNPAID = frozenset(
     {
         FailureClass.UNREACHABLE, FailureClass.OVERLOADED, FailureClass.RATE_LIMITED,
         FailureClass.OUT_OF_CREDIT, FailureClass.REJECTED_KEY, FailureClass.MODEL_MISSING,
-        FailureClass.TOO_LONG, FailureClass.BAD_REQUEST, FailureClass.BUG,
+        FailureClass.WRONG_ADDRESS, FailureClass.TOO_LONG, FailureClass.BAD_REQUEST,
+        FailureClass.BUG,
     }
 )  # fmt: skip
 """Failures of a request that no server charges for if it sent no text."""

@@ -21,8 +21,9 @@ _NEW: frozenset[Status] = frozenset({"untested", "testing"})
 _INTEGRATION_FLAGS = ("use_in_livekit", "use_in_mcp", "use_in_automation")
 _INVISIBLE_TO_PROBES = frozenset(
     {
-        FailureClass.OUT_OF_CREDIT, FailureClass.MODEL_MISSING, FailureClass.TOO_LONG,
-        FailureClass.BAD_REQUEST, FailureClass.REFUSED_CONTENT, FailureClass.SILENT,
+        FailureClass.OUT_OF_CREDIT, FailureClass.MODEL_MISSING, FailureClass.WRONG_ADDRESS,
+        FailureClass.TOO_LONG, FailureClass.BAD_REQUEST, FailureClass.REFUSED_CONTENT,
+        FailureClass.SILENT,
         FailureClass.STALLED, FailureClass.DRIPPING, FailureClass.EMPTY,
     }
 )  # fmt: skip

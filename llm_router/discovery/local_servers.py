@@ -12,7 +12,8 @@ import httpx2
 
 from llm_router.catalog.servers import SERVERS, api_root
 from llm_router.connections.record import bare_key
-from llm_router.net.guard import AddressGuard, guarded_transport
+from llm_router.net.guard import AddressGuard
+from llm_router.net.transports import EnvironmentTransport
 
 DEFAULT_ADDRESSES = (
     "http://127.0.0.1:8000",  # vLLM, llama-cpp-python, InstructLab
@@ -124,9 +125,10 @@ async def identify_server(
     headers = {"Authorization": f"Bearer {key}"} if (key := bare_key(api_key or "")) else {}
     async with httpx2.AsyncClient(
         headers=headers,
-        transport=guarded_transport(guard) if guard else None,
+        transport=EnvironmentTransport(guard),
         timeout=within,
         follow_redirects=False,
+        trust_env=False,
     ) as client:
         return await _detect(client, base_url, within, needs_models=False)
 

@@ -1,9 +1,7 @@
 """Delivers the events of the outbox to webhooks: at least once, or until it gives up."""
 
 import asyncio
-import functools
 import logging
-import ssl
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,8 +11,16 @@ import httpx2
 from llm_router.clock import Clock, Rng, SystemClock, SystemRng
 from llm_router.connections.access import SYSTEM
 from llm_router.connections.webhooks import TEST_EVENT, make_payload, retry_delay, sign
-from llm_router.errors import AddressRefusedError, NotFoundError, SealError, StoreError
-from llm_router.net.guard import AddressGuard, guarded_transport
+from llm_router.errors import (
+    AddressRefusedError,
+    NotFoundError,
+    SealError,
+    StoreError,
+    UnreachableError,
+)
+from llm_router.net.environment import tls_context
+from llm_router.net.guard import AddressGuard
+from llm_router.net.transports import EnvironmentTransport
 from llm_router.periodic import OutageLog, PeriodicTask
 from llm_router.store.database import Database
 from llm_router.store.leases import Lease
@@ -43,10 +49,11 @@ async def send(
     body, headers = sign(delivery.payload, secret, clock.wall())
     status = None
     error = ""
-    tls = await asyncio.to_thread(_tls)
+    with suppress(UnreachableError):  # raised again by the request if it needs it
+        await asyncio.to_thread(tls_context)  # takes tens of milliseconds
     # A client for each delivery: a webhook gets a few events a day.
     async with httpx2.AsyncClient(
-        transport=guarded_transport(guard, verify=tls), timeout=_TIMEOUT, follow_redirects=False
+        transport=EnvironmentTransport(guard), timeout=_TIMEOUT, trust_env=False
     ) as client:
         try:
             async with (
@@ -190,12 +197,6 @@ class WebhookSender:
             case Exception() as error:
                 _logger.error("a bug in the delivery to webhook %s", webhook_id, exc_info=error)
                 self._broken.add(webhook_id)
-
-
-@functools.cache
-def _tls() -> ssl.SSLContext:
-    """Returns one context for all: reading the system's certificates takes tens of ms."""
-    return httpx2.create_ssl_context()
 
 
 def _refusal(answer: httpx2.Response) -> str:

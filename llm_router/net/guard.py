@@ -22,7 +22,7 @@ import httpcore2
 import httpx2
 
 from llm_router.errors import AddressRefusedError
-from llm_router.net.network import Network, Transport
+from llm_router.net.network import IdleLimit, Network, Transport
 
 Resolver = Callable[[str], Awaitable[Sequence[str]]]
 """Resolves a host name to its addresses. Raises OSError if there are none."""
@@ -149,21 +149,22 @@ def guarded_transport(
     *,
     verify: ssl.SSLContext | bool = True,
     limits: httpx2.Limits | None = None,
-) -> httpx2.AsyncBaseTransport:
+    idle: IdleLimit | None = None,
+) -> Transport:
     """Makes a transport for `httpx2.AsyncClient` that dials only addresses allowed by `guard`.
 
     Names are resolved once for each new connection, not for requests on an open one. Proxies from
     the environment are ignored: a proxy would resolve the names itself.
     """
-    return Transport(_GuardedNetwork(guard), verify, limits or httpx2.Limits())
+    return Transport(_GuardedNetwork(guard, idle), verify, limits or httpx2.Limits())
 
 
 class _GuardedNetwork(httpcore2.AsyncNetworkBackend):
     """Resolves a name, checks every address, and dials exactly those, one after the other."""
 
-    def __init__(self, guard: AddressGuard) -> None:
+    def __init__(self, guard: AddressGuard, idle: IdleLimit | None) -> None:
         self._guard = guard
-        self._network = Network()
+        self._network = Network(idle)
 
     async def connect_tcp(
         self,

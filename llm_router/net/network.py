@@ -7,6 +7,7 @@ replace this module.
 """
 
 import asyncio
+import math
 import select
 import socket
 import ssl
@@ -21,18 +22,47 @@ from aiohappyeyeballs import AddrInfoType, start_connection
 
 from llm_router.clock import SystemClock, checkpoint
 
+_IDLE_MARGIN = 1.0  # s before the server's own limit
+_SHORTEST_IDLE = 1.0  # s; a server that closes sooner was restarted, rather than tired of waiting
 _HIGH_WATER = 1 << 18
 """Unread bytes above which reading from the socket pauses."""
 
 
+class StaleConnectionError(httpcore2.ReadError):
+    """Raised when the server closed a connection that had been used before, and no byte of an
+    answer to the latest request came; `idle` is how long (s) it had rested before that request.
+    """
+
+    def __init__(self, idle: float) -> None:
+        super().__init__("the idle connection was closed by the server")
+        self.idle = idle
+
+
+class IdleLimit:
+    """How long a connection to one server may rest and be used again, as far as is known."""
+
+    seconds = math.inf
+
+    def note_stated(self, seconds: float) -> None:
+        """Heeds what the server says: `Keep-Alive: timeout=5`."""
+        self.seconds = min(self.seconds, max(seconds - _IDLE_MARGIN, seconds / 2))
+
+    def note_closed(self, idle: float) -> None:
+        """Heeds that the server closed a connection that had rested so long (s)."""
+        self.seconds = min(self.seconds, max(idle * 0.8, _SHORTEST_IDLE))
+
+
 class Transport(httpx2.AsyncHTTPTransport):
-    """httpx2's transport over a given network backend, without proxies from the environment."""
+    """httpx2's transport over a given network backend; proxies from the environment are its
+    maker's business.
+    """
 
     def __init__(
         self,
         network: httpcore2.AsyncNetworkBackend,
         verify: ssl.SSLContext | bool,
         limits: httpx2.Limits,
+        proxy: httpx2.Proxy | None = None,
     ) -> None:
         context = httpx2.create_ssl_context(verify=verify)
         super().__init__(verify=context, limits=limits)
@@ -42,15 +72,40 @@ class Transport(httpx2.AsyncHTTPTransport):
             raise TypeError("this version of httpx2 has its connection pool elsewhere")
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=context,
+            proxy=_core_proxy(proxy) if proxy else None,
             max_connections=limits.max_connections,
             max_keepalive_connections=limits.max_keepalive_connections,
             keepalive_expiry=limits.keepalive_expiry,
             network_backend=network,
         )
 
+    async def close_idle(self) -> None:
+        """Closes the connections that rest, so that the next request goes out on a fresh one."""
+        for connection in self._pool.connections:
+            if connection.is_idle():
+                await connection.aclose()
+
+
+def _core_proxy(proxy: httpx2.Proxy) -> httpcore2.Proxy:
+    return httpcore2.Proxy(
+        httpcore2.URL(
+            scheme=proxy.url.raw_scheme,
+            host=proxy.url.raw_host,
+            port=proxy.url.port,
+            target=proxy.url.raw_path,
+        ),
+        auth=proxy.raw_auth,
+    )
+
 
 class Network(httpcore2.AsyncNetworkBackend):
-    """Dials with asyncio. Raises the exceptions of httpcore2's network interface."""
+    """Dials with asyncio. Raises the exceptions of httpcore2's network interface.
+
+    `idle` holds what is known of how long the server keeps a connection that rests.
+    """
+
+    def __init__(self, idle: IdleLimit | None = None) -> None:
+        self.idle = idle or IdleLimit()
 
     async def connect_tcp(
         self,
@@ -62,7 +117,7 @@ class Network(httpcore2.AsyncNetworkBackend):
     ) -> httpcore2.AsyncNetworkStream:
         try:
             async with asyncio.timeout(timeout):
-                wire = await _dial(host, port, local_address)
+                wire = await _dial(host, port, local_address, self.idle)
         except TimeoutError as error:
             raise httpcore2.ConnectTimeout(f"{host} was not reached in time") from error
         except (OSError, UnicodeError) as error:  # a label too long for DNS
@@ -80,7 +135,7 @@ _HAPPY_EYEBALLS_DELAY = 0.25
 """Delay (s) before the other of IPv6 and IPv4 is dialled as well (RFC 8305)."""
 
 
-async def _dial(host: str, port: int, local_address: str | None) -> "_Wire":
+async def _dial(host: str, port: int, local_address: str | None, idle: IdleLimit) -> "_Wire":
     loop = asyncio.get_running_loop()
     found = await _addresses(host, port)
     local = await _addresses(local_address, 0) if local_address else None
@@ -89,7 +144,7 @@ async def _dial(host: str, port: int, local_address: str | None) -> "_Wire":
         found, local_addr_infos=local, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY, interleave=1
     )
     try:
-        _, wire = await loop.create_connection(_Wire, sock=connected)
+        _, wire = await loop.create_connection(lambda: _Wire(idle), sock=connected)
     except BaseException:
         connected.close()
         raise
@@ -155,6 +210,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
         if secured is None:
             raise httpcore2.ConnectError("the connection was closed during the TLS handshake")
         wire.transport = secured
+        wire.begin()
         return self
 
     def get_extra_info(self, info: str) -> Any:
@@ -170,7 +226,8 @@ class _Wire(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self) -> None:
+    def __init__(self, idle: IdleLimit) -> None:
+        self._idle = idle
         self._pieces: deque[bytes] = deque()
         self._unread = 0
         self._is_paused = False
@@ -179,6 +236,14 @@ class _Wire(asyncio.Protocol):
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
         self._can_write = True
+        self.begin()
+
+    def begin(self) -> None:
+        """Counts as fresh from now on, whatever was exchanged before, such as a handshake."""
+        self._is_answered = False
+        self._is_reused = False
+        self._rested = 0.0  # s before the latest request
+        self._used_at = _now()
 
     # ── Called by asyncio ────────────────────────────────────────────────────────────────────────
 
@@ -188,6 +253,8 @@ class _Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._pieces.append(data)
+        self._is_answered = True
+        self._used_at = _now()
         self._unread += len(data)
         if self._unread > _HIGH_WATER:
             self._is_paused = True
@@ -215,11 +282,13 @@ class _Wire(asyncio.Protocol):
 
     @property
     def is_readable(self) -> bool:
-        """True if a read would return at once, which means that an idle connection is closed.
+        """True if an idle connection must not be used again.
 
-        Polls the socket as well, since the loop may not have reported its end yet.
+        A read would return at once, which means that it is closed, or it has rested too long. Polls
+        the socket as well, since the loop may not have reported its end yet.
         """
-        return bool(self._pieces) or self._is_closed or self._is_socket_readable()
+        is_closed = bool(self._pieces) or self._is_closed or self._is_socket_readable()
+        return is_closed or _now() - self._used_at > self._idle.seconds
 
     def _is_socket_readable(self) -> bool:
         poll = select.poll()
@@ -230,6 +299,8 @@ class _Wire(asyncio.Protocol):
         """Returns the next bytes, at most `limit`; empty at the end."""
         while not self._pieces:
             if self._is_closed:
+                if self._is_reused and not self._is_answered:
+                    raise StaleConnectionError(self._rested) from self._error
                 if self._error:
                     raise httpcore2.ReadError(str(self._error)) from self._error
                 return b""
@@ -249,8 +320,12 @@ class _Wire(asyncio.Protocol):
         return piece
 
     async def write(self, data: bytes) -> None:
+        if self._is_answered and not self._pieces:  # a further request begins
+            self._is_answered, self._is_reused = False, True
+            self._rested = _now() - self._used_at
         if self._is_closed:
             raise httpcore2.WriteError("the connection is closed")
+        self._used_at = _now()
         self.transport.write(data)
         while not self._can_write:
             self._writer = asyncio.get_running_loop().create_future()
@@ -260,6 +335,10 @@ class _Wire(asyncio.Protocol):
                 self._writer = None
             if self._is_closed:
                 raise httpcore2.WriteError("the connection was lost")
+
+
+def _now() -> float:
+    return SystemClock().now()
 
 
 def _wake(waiter: "asyncio.Future[None] | None") -> None:

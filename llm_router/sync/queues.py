@@ -1,14 +1,17 @@
 """Reads the request queues of the user's own model servers, every few seconds beside the calls."""
 
 import asyncio
-import ssl
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import httpx2
 
 from llm_router.catalog.servers import PROVIDER, find_server
 from llm_router.clock import Clock
 from llm_router.discovery.local_servers import server_root
+from llm_router.errors import UnreachableError
+from llm_router.net.environment import tls_context
+from llm_router.net.transports import EnvironmentTransport
 from llm_router.periodic import PeriodicTask
 from llm_router.routing.endpoint import Endpoint
 from llm_router.sync.queue_metrics import Queue, read_queue
@@ -47,8 +50,11 @@ class QueueMonitor:
 
     async def _poll(self) -> None:
         if self._client is None:
-            tls = await asyncio.to_thread(ssl.create_default_context)  # takes tens of milliseconds
-            self._client = httpx2.AsyncClient(timeout=_TIMEOUT, follow_redirects=False, verify=tls)
+            with suppress(UnreachableError):  # raised again by the requests that need it
+                await asyncio.to_thread(tls_context)  # takes tens of milliseconds
+            self._client = httpx2.AsyncClient(
+                timeout=_TIMEOUT, transport=EnvironmentTransport(), trust_env=False
+            )
         client = self._client
         await asyncio.gather(*(self._poll_one(client, e) for e in self._endpoints()))
 

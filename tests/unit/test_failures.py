@@ -10,12 +10,15 @@ from llm_router.failures import ADVICE, CONSEQUENCES, Failure, FailureClass
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (301, FailureClass.OVERLOADED),
+        # A redirect that is not followed: the server is well, and base_url is wrong.
+        (301, FailureClass.WRONG_ADDRESS),
+        (308, FailureClass.WRONG_ADDRESS),
         (400, FailureClass.BAD_REQUEST),
         (401, FailureClass.REJECTED_KEY),
         (402, FailureClass.OUT_OF_CREDIT),
         (403, FailureClass.REJECTED_KEY),
         (404, FailureClass.MODEL_MISSING),
+        (405, FailureClass.WRONG_ADDRESS),
         (408, FailureClass.OVERLOADED),
         (413, FailureClass.TOO_LONG),
         (418, FailureClass.BAD_REQUEST),
@@ -208,6 +211,36 @@ def test_a_missing_model_is_recognised_whatever_the_status(
 
 
 @pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (404, "Not Found"),  # FastAPI, nginx
+        (404, "404 page not found"),  # Go
+        (404, "404 Not Found. Not Found"),
+        (404, "404: Not Found"),
+        (404, "File Not Found"),  # llama.cpp
+        (404, "Resource not found"),  # Azure
+        (404, "Cannot POST /v1/chat/completions"),  # Express
+        (404, "Route POST:/v1/chat/completions not found"),  # Fastify
+        (404, "no Route matched with those values"),  # Kong
+        (404, "Invalid URL (POST /v1/v1/chat/completions)"),  # OpenAI
+        (404, "Unknown request URL: POST /openai/chat/completions. Please check the URL"),  # Groq
+        (404, "The requested URL /v1/chat/completions was not found on this server."),  # Apache
+        (404, "Unexpected endpoint or method. (POST /chat/completions)"),  # LM Studio
+        (404, "default backend - 404"),  # Kubernetes
+        (404, "The endpoint abc.ngrok.app is offline. ERR_NGROK_3200"),
+        (405, "Method Not Allowed"),  # Open WebUI
+        (405, "whatever"),
+        (400, "The plain HTTP request was sent to HTTPS port"),  # nginx
+        (400, "Client sent an HTTP request to an HTTPS server."),  # Go
+    ],
+)
+def test_a_missing_route_is_no_missing_model(status: int, said: str) -> None:
+    failure = classify(StatusError(status, detail=said))
+    assert failure.kind is FailureClass.WRONG_ADDRESS
+    assert "base_url" in failure.advice
+
+
+@pytest.mark.parametrize(
     ("status", "code", "said"),
     [
         (400, "content_filter", "The prompt triggered Azure OpenAI's content management policy"),
@@ -368,7 +401,7 @@ def test_the_table_of_consequences(kind: FailureClass) -> None:
         assert consequence.breaker == "opens until changed"
     elif kind is FailureClass.LOADING:
         assert (consequence.next, consequence.breaker) == ("any", "never")
-    elif kind is FailureClass.OUT_OF_CREDIT:
+    elif kind in {FailureClass.OUT_OF_CREDIT, FailureClass.WRONG_ADDRESS}:
         assert consequence.breaker == "opens long"
     elif kind is FailureClass.RATE_LIMITED:
         assert consequence.breaker == "rests"

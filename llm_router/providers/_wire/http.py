@@ -1,16 +1,15 @@
 """Sends HTTP requests to one model server and translates failures into UpstreamError."""
 
 import asyncio
-import functools
 import json
+import logging
 import re
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import httpx2
 
@@ -22,10 +21,15 @@ from llm_router.errors import (
     UnreachableError,
     UpstreamError,
 )
-from llm_router.net.guard import AddressGuard, guarded_transport
-from llm_router.net.network import Network, Transport
+from llm_router.net.guard import AddressGuard
+from llm_router.net.network import IdleLimit, StaleConnectionError, Transport
+from llm_router.net.transports import open_transport
 from llm_router.providers._wire.errors import status_error
+from llm_router.providers._wire.redirects import is_redirect, redirect_target, shown_address
+from llm_router.providers._wire.transport_errors import broken, unreachable
 from llm_router.version import __version__
+
+_logger = logging.getLogger("llm_router")
 
 _WIRE_ERRORS = (httpx2.HTTPError, OSError)
 
@@ -37,14 +41,17 @@ _JSON_LIMIT = 1 << 22  # bytes
 _SHORT_KEY = 8  # characters; a key this short ("ollama", "none") is a placeholder, not a secret
 
 _SUCCESS = range(200, 300)
+_FOR_GOOD = frozenset({301, 308})
+_KEEP_ALIVE_TIMEOUT = re.compile(r"timeout\s*=\s*(\d{1,6})", re.IGNORECASE)
 _NO_OVERRIDES: Mapping[str, str | None] = MappingProxyType({})
 
 
 class HttpClient:
     """A pool of connections to the server at `address`.
 
-    It sets no deadline for a response and never retries. With a `guard` it connects to no address
-    that the guard refuses.
+    It sets no deadline for a response, and sends a request a second time only where no byte of an
+    answer came: when a connection that had been used before was closed meanwhile, and after a
+    redirect to the same host. With a `guard` it connects to no address that the guard refuses.
     """
 
     def __init__(
@@ -54,21 +61,20 @@ class HttpClient:
         headers: Mapping[str, str],
         guard: AddressGuard | None = None,
     ) -> None:
+        self._name = connection.name
         self._api_key = connection.api_key
-        # No upper bound: a request that waits here for a free connection is silence in the call.
-        limits = httpx2.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE)
-        tls = _tls() if address.scheme == "https" else _no_tls()
-        self._client = httpx2.AsyncClient(
-            headers=dict(headers),
-            timeout=httpx2.Timeout(None, connect=_CONNECT_TIMEOUT),
-            limits=limits,
-            verify=tls,
-            transport=_transport(guard, tls, limits),
-            follow_redirects=False,
-        )
+        self._headers = dict(headers)
+        self._guard = guard
+        self._idle = IdleLimit()
+        self._pools: dict[str, _Pool] = {}
+        """By scheme: a redirect may lead to the same host's https."""
+        self._moved: dict[httpx2.URL, httpx2.URL] = {}
+        with suppress(UnreachableError):  # raised again by each request that needs it
+            self._pool(address)
 
     async def aclose(self) -> None:
-        await self._client.aclose()
+        for pool in self._pools.values():
+            await pool.client.aclose()
 
     @asynccontextmanager
     async def open_response(
@@ -84,30 +90,75 @@ class HttpClient:
         None removes one. Raises UnreachableError when no response comes, and StatusError for a
         status outside 200 to 299.
         """
-        request = self._client.build_request(
+        # Escaped to ASCII, so that half an emoji in a message can still be encoded.
+        content = None if body is None else json.dumps(body).encode()
+        response = await self._send(method, self._moved.get(url, url), content, headers)
+        try:
+            if is_redirect(response.status_code) and url not in self._moved:
+                location = response.headers.get("location", "")
+                target = redirect_target(response.status_code, url, location)
+                await _close(response)
+                self._note_moved(response.status_code, url, target)
+                response = await self._send(method, target, content, headers)
+            if response.status_code not in _SUCCESS:
+                raise await self._status_error(response)
+            yield response
+        finally:
+            await _close(response)
+
+    async def _send(
+        self,
+        method: str,
+        url: httpx2.URL,
+        content: bytes | None,
+        headers: Mapping[str, str | None],
+    ) -> httpx2.Response:
+        """Sends the request, once more where an idle connection turns out to be closed."""
+        pool = self._pool(url)
+        request = pool.client.build_request(
             method,
             url,
-            # Escaped to ASCII, so that half an emoji in a message can still be encoded.
-            content=None if body is None else json.dumps(body).encode(),
-            headers=None if body is None else {"content-type": "application/json"},
+            content=content,
+            headers=None if content is None else {"content-type": "application/json"},
         )
         for name, value in headers.items():
             request.headers.pop(name, None)
             if value is not None:
                 request.headers[name] = value
         try:
-            response = await self._client.send(request, stream=True)
+            try:
+                response = await pool.client.send(request, stream=True)
+            except httpx2.ReadError as error:
+                if not isinstance(stale := error.__cause__, StaleConnectionError):
+                    raise
+                self._idle.note_closed(stale.idle)
+                await pool.transport.close_idle()
+                response = await pool.client.send(request, stream=True)
         except _WIRE_ERRORS as error:
-            raise UnreachableError(
-                f"no answer from {request.url.netloc.decode()} ({_reason(error)})"
-            ) from error
-        try:
-            if response.status_code not in _SUCCESS:
-                raise await self._status_error(response)
-            yield response
-        finally:
-            with suppress(*_WIRE_ERRORS):
-                await response.aclose()
+            raise unreachable(request.url, error, pool.proxy_variable) from error
+        if "keep-alive" in response.headers:
+            self._note_keep_alive(response.headers["keep-alive"])
+        return response
+
+    def _pool(self, url: httpx2.URL) -> "_Pool":
+        """Returns the pool for the address; raises UnreachableError where the environment names a
+        proxy or certificates for it that cannot be used.
+        """
+        if (pool := self._pools.get(url.scheme)) is None:
+            pool = self._pools[url.scheme] = _open_pool(url, self._headers, self._guard, self._idle)
+        return pool
+
+    def _note_moved(self, status: int, url: httpx2.URL, target: httpx2.URL) -> None:
+        if status in _FOR_GOOD:
+            self._moved[url] = target
+            _logger.warning(
+                "connection %s: base_url is redirected to %s; put that into base_url",
+                self._name, shown_address(target),
+            )  # fmt: skip
+
+    def _note_keep_alive(self, value: str) -> None:
+        if found := _KEEP_ALIVE_TIMEOUT.search(value):
+            self._idle.note_stated(float(found[1]))
 
     @asynccontextmanager
     async def open_stream(
@@ -124,7 +175,7 @@ class HttpClient:
             try:
                 yield pieces
             except _WIRE_ERRORS as error:
-                raise _broken(error) from error
+                raise broken(error) from error
 
     async def request_json(
         self,
@@ -183,10 +234,6 @@ async def next_piece(pieces: AsyncGenerator[bytes, None], within: float | None) 
     return b""
 
 
-def _broken(error: Exception) -> BrokenStreamError:
-    return BrokenStreamError(f"the answer broke off ({_reason(error)})")
-
-
 def parse_url(connection: Connection, url: str) -> httpx2.URL:
     """Parses `url`, which was built from the connection's `base_url`.
 
@@ -229,25 +276,34 @@ def request_headers(
     return headers
 
 
-def _transport(
-    guard: AddressGuard | None, tls: ssl.SSLContext, limits: httpx2.Limits
-) -> httpx2.AsyncBaseTransport | None:
-    if guard:
-        return guarded_transport(guard, verify=tls, limits=limits)
-    # None selects httpx2's own transport, which supports proxies.
-    return None if getproxies() else Transport(Network(), tls, limits)
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """The connections for one scheme, and the variable that names their proxy, if any."""
+
+    client: httpx2.AsyncClient
+    transport: Transport
+    proxy_variable: str
 
 
-@functools.cache
-def _tls() -> ssl.SSLContext:
-    """Shared by all connections: reading the system's certificates takes tens of milliseconds."""
-    return httpx2.create_ssl_context()
+def _open_pool(
+    url: httpx2.URL, headers: Mapping[str, str], guard: AddressGuard | None, idle: IdleLimit
+) -> _Pool:
+    # No upper bound: a request that waits here for a free connection is silence in the call.
+    limits = httpx2.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE)
+    opened = open_transport(url, guard=guard, limits=limits, idle=idle)
+    client = httpx2.AsyncClient(
+        headers=headers,
+        timeout=httpx2.Timeout(None, connect=_CONNECT_TIMEOUT),
+        transport=opened.transport,
+        follow_redirects=False,
+        trust_env=False,
+    )
+    return _Pool(client, opened.transport, opened.proxy_variable)
 
 
-@functools.cache
-def _no_tls() -> ssl.SSLContext:
-    """Makes a context for plain HTTP, cheaply: it holds no certificates and trusts none."""
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+async def _close(response: httpx2.Response) -> None:
+    with suppress(*_WIRE_ERRORS):
+        await response.aclose()
 
 
 async def _read_body(response: httpx2.Response, limit: int) -> bytes:
@@ -260,11 +316,5 @@ async def _read_body(response: httpx2.Response, limit: int) -> bytes:
                 if len(body) > limit:
                     break
     except _WIRE_ERRORS as error:
-        raise _broken(error) from error
+        raise broken(error) from error
     return bytes(body)
-
-
-def _reason(error: Exception) -> str:
-    """Names a transport error; adds its text only where that describes nothing but the network."""
-    kind = type(error).__name__
-    return f"{kind}: {error}" if isinstance(error, httpx2.ConnectError) and str(error) else kind
