@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 Message = Mapping[str, Any]
-"""A chat message in OpenAI form."""
+"""A chat message in OpenAI form. It, and each of its tool calls, may have `extras`."""
+
+Extras = Mapping[str, Any]
+"""Fields that only the vendor of a reply understands, and wants back with the history.
+
+`origin` names the family of models that they are returned to, `call` holds fields of a tool call,
+`message` those of the message around it. JSON; only a provider reads it.
+"""
 
 Integration = Literal["livekit", "mcp", "automation"]
 
@@ -20,6 +27,7 @@ class ToolCall:
     id: str
     name: str
     arguments: str
+    extras: Extras | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,8 @@ class Chunk(NamedTuple):
     connection: str = ""
     loading: bool = False
     """The model is being loaded: words come after that, and the wait counts against no endpoint."""
+    extras: Extras | None = None
+    """Returned to the vendor with these words; tool calls have their own."""
 
     @property
     def useful(self) -> bool:
@@ -63,8 +73,8 @@ class Chunk(NamedTuple):
 
     def given_out(self, text: str, connection: str) -> "Chunk":
         """Returns a copy with other text and the name of its connection."""
-        _, reasoning, tool_calls, finish_reason, usage, *_ = self
-        return Chunk(text, reasoning, tool_calls, finish_reason, usage, connection)
+        _, reasoning, tool_calls, finish_reason, usage, _, _, extras = self
+        return Chunk(text, reasoning, tool_calls, finish_reason, usage, connection, False, extras)
 
 
 @dataclass(frozen=True, slots=True)

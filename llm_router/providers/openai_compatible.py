@@ -10,6 +10,7 @@ from llm_router.clock import Clock
 from llm_router.connections.record import Connection
 from llm_router.errors import BrokenStreamError, StatusError, UpstreamError
 from llm_router.net.guard import AddressGuard
+from llm_router.providers._wire.extras import origin_of
 from llm_router.providers._wire.http import HttpClient, next_piece, parse_url, request_headers
 from llm_router.providers._wire.reply import ChatReplyParser
 from llm_router.providers._wire.request import build_body
@@ -38,6 +39,7 @@ class OpenAICompatible:
     def __init__(self, connection: Connection, guard: AddressGuard | None = None) -> None:
         self._server = find_server(connection)
         self._connection = connection = adapt(connection, self._server)
+        self._origin = origin_of(connection.model_name, connection.base_url)
         self.continuation = connection.continuation or self._server.continuation
         self.last_resort = False
         root, query = api_root(connection.base_url, self._server)
@@ -77,7 +79,9 @@ class OpenAICompatible:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         body = build_body(request, self._connection, self._server, self.continuation)
-        parser = ChatReplyParser(offered_tools(request), known_call_ids(request.messages))
+        parser = ChatReplyParser(
+            offered_tools(request), known_call_ids(request.messages), self._origin
+        )
         ending = parser.ending
         try:
             async with self._http.open_stream("POST", self._chat, body) as pieces:

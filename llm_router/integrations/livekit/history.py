@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 from livekit.agents import llm
 
+from llm_router.providers._wire.extras import from_livekit
 from llm_router.types import Message
 
 _logger = logging.getLogger("llm_router")
@@ -42,7 +44,21 @@ def silence_is_answer(context: llm.ChatContext) -> bool | None:
 
 def _translated(context: llm.ChatContext) -> Sequence[Message]:
     messages, _ = context.to_provider_format("openai")
+    _attach_extras(messages, context)
     return messages
+
+
+def _attach_extras(messages: Sequence[dict[str, Any]], context: llm.ChatContext) -> None:
+    """Adds to the messages what their vendors want back; LiveKit passes on a part of it only."""
+    extras = {
+        item.call_id: from_livekit(item.extra)
+        for item in context.items
+        if isinstance(item, llm.FunctionCall) and item.extra
+    }
+    if extras:  # most histories have none
+        for message in messages:
+            for call in message.get("tool_calls") or ():
+                call.update(extras.get(call["id"], {}))
 
 
 def _sound(item: llm.ChatItem) -> llm.ChatItem | None:

@@ -15,6 +15,7 @@ from llm_router.integrations.livekit.node import Place
 from llm_router.integrations.livekit.opening import LazyRouter
 from llm_router.integrations.livekit.request import Asked, chat_request
 from llm_router.options import RouterOptions
+from llm_router.providers._wire.extras import to_livekit
 from llm_router.routing.events import AttemptEvent, ReplyEvent
 from llm_router.routing.phrases import Phrases
 from llm_router.routing.router import Reply, Router
@@ -175,10 +176,17 @@ class RouterStream(llm.LLMStream):
                 prompt_cached_tokens=chunk.usage.cached_tokens,
                 total_tokens=chunk.usage.completion_tokens + chunk.usage.prompt_tokens,
             )
+        if chunk.extras:
+            extra = {**to_livekit(chunk.extras), **(extra or {})}
         delta = None
         if chunk.text or chunk.tool_calls or extra:
             calls = [
-                llm.FunctionToolCall(name=call.name, arguments=call.arguments, call_id=call.id)
+                llm.FunctionToolCall(
+                    name=call.name,
+                    arguments=call.arguments,
+                    call_id=call.id,
+                    extra=to_livekit(call.extras) or None,
+                )
                 for call in chunk.tool_calls
             ]
             delta = llm.ChoiceDelta(

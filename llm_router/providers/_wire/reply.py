@@ -7,6 +7,7 @@ from llm_router.errors import BrokenStreamError
 from llm_router.providers._wire.characters import decode
 from llm_router.providers._wire.ending import is_failure
 from llm_router.providers._wire.errors import status_error
+from llm_router.providers._wire.extras import RETURNED
 from llm_router.providers._wire.json_objects import DONE, read_objects
 from llm_router.providers._wire.reply_parser import ReplyParser
 from llm_router.providers._wire.sse import LIMIT, Event, EventParser
@@ -19,8 +20,10 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 class ChatReplyParser(ReplyParser):
     """Parses one reply, streamed or not."""
 
-    def __init__(self, tools: OfferedTools, known_ids: Iterable[str] = ()) -> None:
-        super().__init__(tools, known_ids)
+    def __init__(
+        self, tools: OfferedTools, known_ids: Iterable[str] = (), origin: str = ""
+    ) -> None:
+        super().__init__(tools, known_ids, origin)
         self._events = EventParser()
         self._body: bytearray | None = None  # of a reply that is not streamed
         self._start: bytes | None = b""  # the first bytes, until they show which it is
@@ -98,6 +101,8 @@ class ChatReplyParser(ReplyParser):
         if isinstance(delta, dict):
             text, reasoning = _words(delta)
             has_calls = self._note_calls(delta)
+            if not RETURNED.isdisjoint(delta):
+                self._extras.note(delta)
         if text:
             text = self._said.add(text, is_last=bool(reason))
         else:
@@ -121,6 +126,8 @@ class ChatReplyParser(ReplyParser):
             text = self._said.add_message(text)
         if not self._call_parts:
             self._note_calls(message)
+        if not self._extras.has_any:
+            self._extras.note(message)
         return text, reasoning or ("" if self._thought else thought)
 
     def _note_calls(self, delta: dict[str, Any]) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 from llm_router.errors import UpstreamError
 from llm_router.providers._wire.characters import CharacterJoiner
 from llm_router.providers._wire.ending import Ending
+from llm_router.providers._wire.extras import ExtrasCollector
 from llm_router.providers._wire.said import Said
 from llm_router.providers._wire.sse import TagSplitter
 from llm_router.providers._wire.tool_calls import ToolCallAssembler
@@ -23,8 +24,9 @@ class ReplyParser(ABC):
     StatusError for an error inside the reply.
     """
 
-    def __init__(self, tools: OfferedTools, known_ids: Iterable[str]) -> None:
+    def __init__(self, tools: OfferedTools, known_ids: Iterable[str], origin: str = "") -> None:
         self.ending = Ending()
+        self._extras = ExtrasCollector(origin)
         self._said = Said()
         self._calls = ToolCallAssembler(tools, known_ids)
         self._call_parts = 0
@@ -62,7 +64,9 @@ class ReplyParser(ABC):
         reason = self.ending.verdict(self._parts)
         calls = self._calls.close(reason)
         reason = "tool_calls" if calls else reason
-        yield Chunk(text + more, reasoning + thought, calls, reason, self._usage)
+        extras = None if calls else self._extras.of_words()
+        calls = self._extras.with_calls(calls)
+        yield Chunk(text + more, reasoning + thought, calls, reason, self._usage, extras=extras)
 
     @property
     def _parts(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from llm_router.catalog.servers import Server
 from llm_router.connections.record import Connection, Continuation
 from llm_router.errors import ConfigurationError
+from llm_router.providers._wire.extras import extras_of_call, extras_of_message, origin_of
 from llm_router.types import ChatRequest, Message
 
 # Fields that every server accepts; others belong to one vendor, and another answers 400 to them.
@@ -54,7 +55,8 @@ def build_body(
 
     The connection's `extra_body` takes precedence; a None in it removes the field.
     """
-    messages = [_message(message, server) for message in request.messages]
+    origin = origin_of(connection.model_name, connection.base_url)
+    messages = [_message(message, server, origin) for message in request.messages]
     max_tokens = _first(request.max_tokens, connection.max_tokens)
     body: dict[str, Any] = {
         "model": connection.model_name or None,
@@ -86,7 +88,7 @@ def _first(requested: float | None, default: float | None) -> float | None:
     return default if requested is None else requested
 
 
-def _message(message: Message, server: Server) -> dict[str, Any]:
+def _message(message: Message, server: Server, origin: str) -> dict[str, Any]:
     role = message["role"]
     # Every server accepts `system`; `developer` is OpenAI's newer name for the same role.
     clean: dict[str, Any] = {"role": "system" if role == "developer" else role}
@@ -94,11 +96,13 @@ def _message(message: Message, server: Server) -> dict[str, Any]:
     if not server.accepts_names:
         clean.pop("name", None)
     if calls := message.get("tool_calls"):
-        clean["tool_calls"] = [_call(call, server) for call in calls]
+        clean["tool_calls"] = [_call(call, server, origin) for call in calls]
         if not clean.get("content"):
             clean["content"] = server.empty_content
     else:
         clean.setdefault("content", "")
+    if role == "assistant":
+        clean |= extras_of_message(message, origin)
     if "tool_call_id" in clean:
         clean["tool_call_id"] = _call_id(clean["tool_call_id"], server)
     return clean
@@ -121,12 +125,19 @@ def _in_order(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return ordered
 
 
-def _call(call: Mapping[str, Any], server: Server) -> dict[str, Any]:
+def _call(call: Mapping[str, Any], server: Server, origin: str) -> dict[str, Any]:
     function = call["function"]
+    extras = dict(extras_of_call(call, origin))
+    within = extras.pop("function", None)
     return {
+        **extras,
         "id": _call_id(call["id"], server),
         "type": "function",
-        "function": {"name": function["name"], "arguments": function.get("arguments") or "{}"},
+        "function": {
+            **(within if isinstance(within, Mapping) else {}),
+            "name": function["name"],
+            "arguments": function.get("arguments") or "{}",
+        },
     }
 
 

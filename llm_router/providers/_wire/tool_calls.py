@@ -1,13 +1,14 @@
 """Assembles the tool calls of a reply from the pieces in which servers send them."""
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from llm_router.errors import BrokenStreamError
 from llm_router.providers._wire.arguments import JsonScanner, object_text
 from llm_router.providers._wire.characters import mend
+from llm_router.providers._wire.extras import call_fields
 from llm_router.providers._wire.sse import LIMIT
 from llm_router.providers._wire.tools import OfferedTools
 from llm_router.types import Message, ToolCall
@@ -115,7 +116,8 @@ class ToolCallAssembler:
         name = self._tools.resolve(mend(call.name))
         if name is None:
             raise BrokenStreamError("the answer calls a tool that was not offered")
-        return ToolCall(self._unique(mend(call.id)), name, arguments)
+        extras = {"call": call.fields} if call.fields else None
+        return ToolCall(self._unique(mend(call.id)), name, arguments, extras)
 
     def _unique(self, wanted: str) -> str:
         """Returns an id that is new in the conversation: some servers restart at call_0."""
@@ -133,6 +135,8 @@ class _Piece:
     id: str
     name: str
     arguments: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Fields that only its vendor understands."""
 
     @property
     def begins_object(self) -> bool:
@@ -148,6 +152,7 @@ class _PartialCall:
         """The number of the event that began it."""
         self.arguments: list[str] = []
         self.size = 0  # bytes
+        self.fields: dict[str, Any] = {}
         self.is_cumulative = True
         """Whether each piece of the arguments is the whole so far."""
         self.is_echoed = False
@@ -161,6 +166,7 @@ class _PartialCall:
     def take(self, piece: _Piece, tools: OfferedTools, size: int) -> int:
         """Adds a piece of this call; returns its size so far, in bytes."""
         self.id = self.id or piece.id
+        self.fields |= piece.fields
         if self.is_complete and piece.name:
             self.is_echoed = not piece.arguments
         if piece.name:
@@ -230,6 +236,7 @@ def _piece(piece: dict[str, Any]) -> _Piece:
         _text(piece.get("id")),
         _text(function.get("name")),
         _text(arguments),
+        call_fields(piece),
     )
 
 

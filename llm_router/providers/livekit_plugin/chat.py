@@ -8,6 +8,7 @@ from typing import Any, Never
 
 from livekit.agents import llm
 
+from llm_router.providers._wire.extras import extras_of_call, from_livekit, to_livekit
 from llm_router.providers._wire.tools import OfferedTools, offered_tools
 from llm_router.types import ChatRequest, Message
 
@@ -16,12 +17,18 @@ _ID_LENGTH = 9
 
 
 def chat_context(
-    request: ChatRequest, prefix: str, *, call_id: str = ".*", ends_with_user: bool = False
+    request: ChatRequest,
+    prefix: str,
+    *,
+    origin: str = "",
+    call_id: str = ".*",
+    ends_with_user: bool = False,
 ) -> llm.ChatContext:
     """Returns the request's own context if it has one, else one made of its messages.
 
-    Parts of a history that only one vendor accepts are corrected: vendors' attachments (`extra`)
-    are removed, and call ids that do not match `call_id` are replaced, equal ids by equal ones.
+    Parts of a history that only one vendor accepts are corrected: attachments (`extra`) that are
+    not of the model family `origin` are removed, and call ids that do not match `call_id` are
+    replaced, equal ids by equal ones.
     `prefix` becomes a last assistant message. With `ends_with_user` a history that ends with an
     assistant message gets a short user message after it.
     """
@@ -30,7 +37,7 @@ def chat_context(
         items = list(given.items)
     else:
         items = [i for message in request.messages for i in _items(message)]
-    context = llm.ChatContext([_corrected(item, call_id) for item in items])
+    context = llm.ChatContext([_corrected(item, call_id, origin) for item in items])
     last = context.items[-1] if context.items else None
     if prefix:
         context.add_message(role="assistant", content=prefix)
@@ -50,9 +57,12 @@ def offered(request: ChatRequest) -> OfferedTools:
     return offered_tools(replace(request, tools=request.tools or [{"name": n} for n in names]))
 
 
-def _corrected(item: llm.ChatItem, call_id: str) -> llm.ChatItem:
+def _corrected(item: llm.ChatItem, call_id: str, origin: str) -> llm.ChatItem:
     """Returns the item itself, or a corrected copy of it."""
-    changes: dict[str, Any] = {"extra": {}} if getattr(item, "extra", None) else {}
+    changes: dict[str, Any] = {}
+    if extra := getattr(item, "extra", None):
+        own = extras_of_call(from_livekit(extra), origin).get("extra_content")
+        changes["extra"] = own if isinstance(own, dict) else {}
     given = getattr(item, "call_id", None)
     if given is not None and not re.fullmatch(call_id, given):
         changes["call_id"] = hashlib.sha256(given.encode()).hexdigest()[:_ID_LENGTH]
@@ -74,9 +84,13 @@ def _items(message: Message) -> list[llm.ChatItem]:
         items.append(llm.ChatMessage(role=role, content=_content(content)))
     for call in message.get("tool_calls") or ():
         function = call["function"]
+        content, extras = call.get("extra_content"), call.get("extras")
         items.append(
             llm.FunctionCall(
-                call_id=call["id"], name=function["name"], arguments=function["arguments"]
+                call_id=call["id"],
+                name=function["name"],
+                arguments=function["arguments"],
+                extra=to_livekit(extras or {"call": {"extra_content": content or {}}}),
             )
         )
     return items

@@ -23,6 +23,7 @@ from llm_router.errors import (
 )
 from llm_router.net.guard import AddressGuard
 from llm_router.providers._wire.arguments import object_text
+from llm_router.providers._wire.extras import origin_of
 from llm_router.providers.livekit_plugin.chat import chat_context, offered, tools
 from llm_router.providers.livekit_plugin.errors import (
     empty_reply_reason,
@@ -113,6 +114,7 @@ class LiveKitProvider:
         self.continuation: Continuation = continuation
         self.last_resort = False
         self._llm = model
+        self._origin = origin_of(model.model, model.provider)
         self._row = row
         self._owned = owned
         self._options = APIConnectOptions(max_retry=0, timeout=timeout)
@@ -156,7 +158,7 @@ class LiveKitProvider:
             ending = _FinishReason(stream, self._row)
             async for event in stream:
                 begun = True
-                chunk = _chunk(event, calls)
+                chunk = _chunk(event, calls, self._origin)
                 useful, called = useful or chunk.useful, called or bool(chunk.tool_calls)
                 yield chunk
         except APIError as error:
@@ -182,6 +184,7 @@ class LiveKitProvider:
         context = chat_context(
             request,
             request.prefix.rstrip() if continues else "",
+            origin=self._origin,
             call_id=row.call_id,
             ends_with_user=row.ends_with_user and not continues,
         )
@@ -251,24 +254,25 @@ class _CallIdAllocator:
         return call_id
 
 
-def _chunk(event: llm.ChatChunk, ids: _CallIdAllocator) -> Chunk:
+def _chunk(event: llm.ChatChunk, ids: _CallIdAllocator, origin: str) -> Chunk:
     delta, usage = event.delta, event.usage
     return Chunk(
         text=(delta.content or "") if delta else "",
-        tool_calls=tuple(_call(call, ids) for call in delta.tool_calls) if delta else (),
+        tool_calls=tuple(_call(call, ids, origin) for call in delta.tool_calls) if delta else (),
         usage=Usage(usage.prompt_tokens, usage.completion_tokens, usage.prompt_cached_tokens)
         if usage
         else None,
     )
 
 
-def _call(call: llm.FunctionToolCall, ids: _CallIdAllocator) -> ToolCall:
+def _call(call: llm.FunctionToolCall, ids: _CallIdAllocator, origin: str) -> ToolCall:
     name, arguments = ids.tools.resolve(call.name), object_text(call.arguments or "")
     if name is None:
         raise BrokenStreamError("the answer calls a tool that was not offered")
     if arguments is None:
         raise BrokenStreamError(f"a call of {name} with arguments that are no JSON object")
-    return ToolCall(ids.allocate(call.call_id), name, arguments)
+    extras = {"origin": origin, "call": {"extra_content": call.extra}} if call.extra else None
+    return ToolCall(ids.allocate(call.call_id), name, arguments, extras)
 
 
 def _construct(connection: Connection, row: Plugin, llm_class: type[llm.LLM[Any]]) -> llm.LLM[Any]:
