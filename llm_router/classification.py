@@ -1,6 +1,7 @@
 """Recognises the class of a failure in the error that a provider raised."""
 
 import re
+from collections.abc import Sequence
 
 from llm_router.errors import (
     BrokenStreamError,
@@ -9,6 +10,8 @@ from llm_router.errors import (
     WrongAddressError,
 )
 from llm_router.failures import Failure, FailureClass
+from llm_router.redaction import operator_text
+from llm_router.types import Message
 
 
 def _words(pattern: str) -> re.Pattern[str]:
@@ -161,13 +164,18 @@ _SERVER_ERROR = 500
 _NO_STATUS = 600
 
 
-def classify(error: BaseException) -> Failure:
-    """Classifies an exception that a provider raised. Any unknown exception is a bug of ours."""
+def classify(error: BaseException, messages: Sequence[Message] | None = None) -> Failure:
+    """Classifies an exception that a provider raised. Any unknown exception is a bug of ours.
+
+    With the request's `messages` the failure holds the server's own sentence, without what may be
+    a caller's words; none, for a request that held no one's words.
+    """
     match error:
         case WrongAddressError():
             return Failure(FailureClass.WRONG_ADDRESS, str(error), cure=error.cure)
         case StatusError():
-            return Failure(_classify_status(error), str(error), error.retry_after)
+            said = operator_text(error.detail, messages, (error.param,))
+            return Failure(_classify_status(error), str(error), error.retry_after, said)
         case UnreachableError():
             return Failure(FailureClass.UNREACHABLE, str(error), cure=error.cure)
         case BrokenStreamError():

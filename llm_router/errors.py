@@ -99,7 +99,8 @@ class StatusError(UpstreamError):
         retry_after: float | None = None,
     ) -> None:
         what = f"HTTP {status}" if status else "an error inside a 200"
-        super().__init__(f"{what}{f' ({code or kind})' if code or kind else ''}")
+        label = kind if code in {"", str(status)} else code
+        super().__init__(f"{what} ({label})" if label else what)
         self.status = status
         self.code = code
         self.kind = kind

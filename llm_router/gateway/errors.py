@@ -157,7 +157,7 @@ def problem_of(error: RouterError) -> Problem:
         if isinstance(error, error_type):
             return Problem(status, kind, str(error))
     if isinstance(error, UpstreamError):
-        return Problem(502, "model-server-failed", str(classify(error)))
+        return Problem(502, "model-server-failed", str(classify(error, ())))
     raise error
 
 

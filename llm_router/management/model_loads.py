@@ -63,7 +63,7 @@ class ModelLoader:
         try:
             await work(self._report)
         except UpstreamError as error:
-            self._update(state="failed", detail=str(classify(error)))
+            self._update(state="failed", detail=str(classify(error, ())))
         except RouterError as error:
             self._update(state="failed", detail=str(error))
         except BaseException:

@@ -130,7 +130,7 @@ async def check_provider(
         kind = FailureClass.SILENT if for_a_word else FailureClass.UNREACHABLE
         return Failure(kind, f"no answer after {within:g} s")
     except UpstreamError as error:
-        return classify(error)
+        return classify(error, _ONE_TOKEN.messages)
 
 
 class ConnectionProber:
@@ -228,7 +228,7 @@ async def _models(provider: Provider, within: float) -> tuple[Sequence[str], Fai
     except AddressRefusedError:
         raise
     except UpstreamError as error:
-        return (), classify(error)
+        return (), classify(error, ())
     except TimeoutError:
         return (), Failure(FailureClass.SILENT, f"no list of models in {within:g} s")
 
@@ -253,7 +253,7 @@ async def _ask(
         kind = FailureClass.STALLED if result.text else kind
         result.failure = Failure(kind, f"the answer was not whole after {within:g} s")
     except UpstreamError as error:
-        result.failure = classify(error)
+        result.failure = classify(error, request.messages)
     result.latency = clock.now() - started
     return result
 

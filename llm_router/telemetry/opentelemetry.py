@@ -53,7 +53,7 @@ class OpenTelemetryObserver:
             start_time=_nanoseconds(zero + event.started_at),
         )
         if event.failure:
-            span.set_status(Status(StatusCode.ERROR, event.failure.reason))
+            span.set_status(Status(StatusCode.ERROR, event.failure.explanation))
         span.end(_nanoseconds(zero + event.started_at + event.duration))
 
 

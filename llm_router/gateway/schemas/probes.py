@@ -25,7 +25,7 @@ class FailureRead(BaseModel):
     def of(cls, failure: Failure | None) -> "FailureRead | None":
         if failure is None:
             return None
-        return cls(kind=failure.kind, reason=failure.reason, advice=failure.advice)
+        return cls(kind=failure.kind, reason=failure.explanation, advice=failure.advice)
 
 
 class ConnectionTestResult(BaseModel):
