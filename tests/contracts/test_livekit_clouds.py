@@ -61,7 +61,7 @@ async def test_a_tool_call_comes_complete_and_once(cloud: Open) -> None:
 
 @pytest.mark.parametrize(
     ("stop", "reason"),
-    [("max_tokens", "length"), ("stop_sequence", "stop"), ("refusal", "content_filter")],
+    [("max_tokens", "length"), ("stop_sequence", "stop"), ("end_turn", "stop")],
 )
 async def test_the_finish_reason_has_openais_name(cloud: Open, stop: str, reason: str) -> None:
     await cloud.behave(*WORDS, stop=stop)

@@ -5,6 +5,7 @@ request once and translates replies and errors into the router's types.
 """
 
 import inspect
+import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, cast
@@ -23,7 +24,10 @@ from llm_router.errors import (
 )
 from llm_router.net.guard import AddressGuard
 from llm_router.providers._wire.arguments import object_text
+from llm_router.providers._wire.characters import CharacterJoiner, mend
+from llm_router.providers._wire.ending import finish_reason, is_failure, kind_of
 from llm_router.providers._wire.extras import origin_of
+from llm_router.providers._wire.said import Said
 from llm_router.providers.livekit_plugin.chat import chat_context, offered, tools
 from llm_router.providers.livekit_plugin.errors import (
     empty_reply_reason,
@@ -35,23 +39,12 @@ from llm_router.providers.livekit_plugin.errors import (
 from llm_router.providers.livekit_plugin.plugins import Plugin, can_continue, load, plugin_name
 from llm_router.types import ChatRequest, Chunk, ToolCall, Usage
 
+_logger = logging.getLogger("llm_router")
+
 _Continuation = Literal["words", "trailing"]
 
 _REPLY_TIMEOUT = 60.0  # s
 _MAX_TOKENS_SPELLINGS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
-_FINISH = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "pause_turn": "stop",
-    "tool_use": "tool_calls",
-    "function_call": "tool_calls",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "refusal": "content_filter",
-    "content_filtered": "content_filter",
-    "guardrail_intervened": "content_filter",
-}
-"""Vendors' finish reasons, each with OpenAI's name for it."""
 
 
 def create(
@@ -150,30 +143,30 @@ class LiveKitProvider:
                 await self._row.close(self._llm)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        calls = _CallIdAllocator(request)
-        begun = useful = called = False
+        parser = _EventParser(request, self._origin)
         stream: llm.LLMStream | None = None
         try:
             stream = self._start(request)
             ending = _FinishReason(stream, self._row)
             async for event in stream:
-                begun = True
-                chunk = _chunk(event, calls, self._origin)
-                useful, called = useful or chunk.useful, called or bool(chunk.tool_calls)
-                yield chunk
+                yield parser.chunk(event)
         except APIError as error:
-            if useful or (reason := empty_reply_reason(error)) is None:
-                raise from_livekit(error, begun=begun) from None
-            yield Chunk(finish_reason=reason)
-            return
+            if not (parser.useful and ending.is_whole):
+                if parser.useful or (reason := empty_reply_reason(error)) is None:
+                    raise from_livekit(error, begun=parser.begun) from None
+                yield Chunk(finish_reason=reason)
+                return
+            _note(error)
         except OSError as error:  # timeouts included; some plugins do not translate them
-            raise transport_error(type(error).__name__, begun=begun) from None
+            if not (parser.useful and ending.is_whole):
+                raise transport_error(type(error).__name__, begun=parser.begun) from None
+            _note(error)
         finally:
             if stream is not None:
                 await stream.aclose()
-        if not begun:
+        if not parser.begun:
             raise BrokenStreamError("the answer ended before it began")
-        yield Chunk(finish_reason=ending.reason(called=called))
+        yield Chunk(parser.rest(), finish_reason=ending.reason(called=parser.called))
 
     def _start(self, request: ChatRequest) -> llm.LLMStream:
         row = self._row
@@ -214,19 +207,30 @@ class _FinishReason:
             row.observe_finish(stream, self._on_finish)
 
     def _on_finish(self, reason: str | None) -> None:
-        self._observed = reason or self._observed
+        if reason and kind_of(reason):
+            self._observed = reason
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the reason says that the reply so far is a whole answer."""
+        return bool(self._observed) and not is_failure(self._observed)
 
     def reason(self, *, called: bool) -> str:
         """Returns the reason under OpenAI's name; `called`: the reply held a tool call.
 
-        Raises BrokenStreamError for a reply that was cut off and for a tool call that was lost.
+        Raises BrokenStreamError for a reply that was cut off and for a tool call that was lost,
+        StatusError for a reason that means a failure.
         """
         if self._is_observed and not self._observed:
             raise BrokenStreamError("the answer ended without a finish reason")
-        reason = _FINISH.get(self._observed, self._observed) or "stop"
+        reason = finish_reason(self._observed) or "stop"
         if getattr(self._stream, "_tool_call_id", None) or (reason == "tool_calls" and not called):
-            raise BrokenStreamError(f"the answer ended inside a tool call ({self._observed})")
+            raise BrokenStreamError(f"the answer ended inside a tool call ({reason})")
         return "tool_calls" if called else reason
+
+
+def _note(error: Exception) -> None:
+    _logger.debug("after a whole answer: %s", type(error).__name__)
 
 
 def _options_of(request: ChatRequest, row: Plugin) -> dict[str, Any]:
@@ -254,25 +258,45 @@ class _CallIdAllocator:
         return call_id
 
 
-def _chunk(event: llm.ChatChunk, ids: _CallIdAllocator, origin: str) -> Chunk:
-    delta, usage = event.delta, event.usage
-    return Chunk(
-        text=(delta.content or "") if delta else "",
-        tool_calls=tuple(_call(call, ids, origin) for call in delta.tool_calls) if delta else (),
-        usage=Usage(usage.prompt_tokens, usage.completion_tokens, usage.prompt_cached_tokens)
-        if usage
-        else None,
-    )
+class _EventParser:
+    """Translates the events of one reply."""
+
+    def __init__(self, request: ChatRequest, origin: str) -> None:
+        self.begun = self.useful = self.called = False
+        self._ids = _CallIdAllocator(request)
+        self._origin = origin
+        self._said = Said()
+        self._joiner = CharacterJoiner()
+
+    def chunk(self, event: llm.ChatChunk) -> Chunk:
+        delta, usage = event.delta, event.usage
+        text = (delta.content or "") if delta else ""
+        calls = delta.tool_calls if delta else ()
+        chunk = Chunk(
+            text=self._said.add(self._joiner.feed(text)) if text else "",
+            tool_calls=tuple(_call(call, self._ids, self._origin) for call in calls),
+            usage=Usage(usage.prompt_tokens, usage.completion_tokens, usage.prompt_cached_tokens)
+            if usage
+            else None,
+        )
+        self.begun = True
+        self.useful = self.useful or chunk.useful
+        self.called = self.called or bool(chunk.tool_calls)
+        return chunk
+
+    def rest(self) -> str:
+        """Returns text that only the end of the reply completes."""
+        return self._joiner.close()
 
 
 def _call(call: llm.FunctionToolCall, ids: _CallIdAllocator, origin: str) -> ToolCall:
-    name, arguments = ids.tools.resolve(call.name), object_text(call.arguments or "")
+    name, arguments = ids.tools.resolve(mend(call.name)), object_text(call.arguments or "")
     if name is None:
         raise BrokenStreamError("the answer calls a tool that was not offered")
     if arguments is None:
         raise BrokenStreamError(f"a call of {name} with arguments that are no JSON object")
     extras = {"origin": origin, "call": {"extra_content": call.extra}} if call.extra else None
-    return ToolCall(ids.allocate(call.call_id), name, arguments, extras)
+    return ToolCall(ids.allocate(mend(call.call_id)), name, arguments, extras)
 
 
 def _construct(connection: Connection, row: Plugin, llm_class: type[llm.LLM[Any]]) -> llm.LLM[Any]:
