@@ -77,8 +77,8 @@ def test_events_are_parsed_from_single_bytes(text: str) -> None:
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_an_event_is_returned_with_the_bytes_that_end_it(end: str) -> None:
     parser = EventParser()
-    assert parser.feed(f"data: one{end}".encode()) == []
-    assert parser.feed(end.encode()) == [Event("", "one")]
+    assert list(parser.feed(f"data: one{end}".encode())) == []
+    assert list(parser.feed(end.encode())) == [Event("", "one")]
 
 
 def test_data_over_several_lines_is_one_event() -> None:
@@ -142,10 +142,10 @@ def test_events_that_no_blank_line_parts_are_told_apart(stream: bytes) -> None:
 
 def test_an_event_without_a_blank_line_is_returned_with_its_line() -> None:
     parser = EventParser()
-    assert parser.feed(b'data: {"a": 1}\n') == [Event("", '{"a": 1}')]
-    assert parser.feed(b'\ndata: {"a":\n') == []
-    assert parser.feed(b"data: 1}\n") == []
-    assert parser.feed(b"\n") == [Event("", '{"a":\n1}')]
+    assert list(parser.feed(b'data: {"a": 1}\n')) == [Event("", '{"a": 1}')]
+    assert list(parser.feed(b'\ndata: {"a":\n')) == []
+    assert list(parser.feed(b"data: 1}\n")) == []
+    assert list(parser.feed(b"\n")) == [Event("", '{"a":\n1}')]
 
 
 def split(pieces: list[str]) -> tuple[str, str]:

@@ -104,31 +104,34 @@ class ChatReplyParser(ReplyParser):
             if not RETURNED.isdisjoint(delta):
                 self._extras.note(delta)
         if text:
+            text, reasoning = self._joined(text, reasoning)
             text = self._said.add(text, is_last=bool(reason))
         else:
             if choice.get("error"):
                 raise status_error(0, choice)
             if isinstance(message := choice.get("message"), dict):
                 text, reasoning = self._message(message, reasoning)
+            elif reasoning:
+                text, reasoning = self._joined("", reasoning)
         if reason or not text:
             reason = _reason(choice, delta)
         if reason or self.ending.has_reason:
             self.ending.note(reason, has_words=bool(text) or has_calls)
+        if not (text or reasoning):
+            return None
         self._thought = self._thought or bool(reasoning)
-        text, reasoning = self._joined(text, reasoning)
-        return Chunk(text, reasoning) if text or reasoning else None
+        return Chunk(text, reasoning)
 
     def _message(self, message: dict[str, Any], reasoning: str) -> tuple[str, str]:
         """Returns text and reasoning of a whole message, without what pieces have said before."""
         self._has_message = True
         text, thought = _words(message)
-        if text:
-            text = self._said.add_message(text)
         if not self._call_parts:
             self._note_calls(message)
         if not self._extras.has_any:
             self._extras.note(message)
-        return text, reasoning or ("" if self._thought else thought)
+        text, reasoning = self._joined(text, reasoning or ("" if self._thought else thought))
+        return self._said.add_message(text) if text else "", reasoning
 
     def _note_calls(self, delta: dict[str, Any]) -> bool:
         """Notes the tool calls of a delta or message; returns whether it holds any."""

@@ -52,14 +52,12 @@ class Said:
 
     def _new_part(self, text: str, *, is_last: bool) -> str:
         new, said = text.strip(), self._text().strip()
-        answer = said.rpartition("</think>")[2].strip()  # a summary may leave the reasoning out
-        for before in (said, answer):
-            if not any(map(str.isalpha, before)):
-                continue
-            is_long = len(before) >= _SHORTEST and new.startswith(before)
-            if is_long or (is_last and self.pieces > 1 and new == before):
-                return new[len(before) :]
-        return text
+        if not any(map(str.isalpha, said)):
+            return text
+        is_long = len(said) >= _SHORTEST and new.startswith(said)
+        return (
+            new[len(said) :] if is_long or (is_last and self.pieces > 1 and new == said) else text
+        )
 
     def _text(self) -> str:
         return "".join(self._texts)

@@ -4,6 +4,7 @@ Both parsers are incremental: they take the bytes that have arrived and return w
 How the network splits a stream therefore never changes the result.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from llm_router.errors import BrokenStreamError
@@ -42,27 +43,30 @@ class EventParser:
         self._name = b""
         self._after_cr = False
 
-    def feed(self, data: bytes) -> list[Event]:
-        """Returns the events that `data` completes."""
+    def feed(self, data: bytes) -> Iterable[Event]:
+        """Returns the events that `data` completes. Take them all before the next call."""
         if b"\0" in data:
             data = data.replace(b"\0", b"")
         if not data:
-            return []
+            return ()
         if self._after_cr or b"\r" in data:
             data = self._without_cr(data)
         if self._is_one_event(data):  # the usual case, at less than half the cost
             self._check(len(data))
-            return [Event("", decode(data[len(_DATA) : -2]))]
-        if b"\n" not in data:
-            self._buffer(data)
-            return []
+            return (Event("", decode(data[len(_DATA) : -2])),)
+        return self._parse_lines(data)
+
+    def _parse_lines(self, data: bytes) -> Iterator[Event]:
         lines = data.split(b"\n")
-        if self._line:
+        rest = lines.pop()
+        if lines and self._line:
             lines[0] = bytes(self._line) + lines[0]
             self._line.clear()
-        if rest := lines.pop():
+        for line, following in zip(lines, [*lines[1:], b"?"], strict=False):
+            if event := self._parse(line, following):
+                yield event
+        if rest:
             self._buffer(rest)
-        return [event for event in map(self._parse, lines, [*lines[1:], b"?"]) if event]
 
     def _parse(self, line: bytes, following: bytes) -> Event | None:
         """Parses a line; returns the event that it completes, if any."""

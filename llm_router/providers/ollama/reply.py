@@ -67,7 +67,8 @@ class OllamaReplyParser(ReplyParser):
         if not (isinstance(text, str) and isinstance(reasoning, str)):
             raise BrokenStreamError("the answer holds words that are no text")
         reason = payload.get("done_reason")
-        if text:
+        if text or reasoning:
+            text, reasoning = self._joined(text, reasoning)
             text = self._said.add(text, is_last=bool(reason))
         if reason or self.ending.has_reason:
             self.ending.note(reason, has_words=bool(text or calls))
@@ -75,7 +76,6 @@ class OllamaReplyParser(ReplyParser):
             self.ending.is_done = True
             counts = (payload.get("prompt_eval_count"), payload.get("eval_count"))
             self._usage = Usage(*(n if isinstance(n, int) else 0 for n in counts))
-        text, reasoning = self._joined(text, reasoning)
         return Chunk(text, reasoning) if text or reasoning else None
 
 
