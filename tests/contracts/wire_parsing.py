@@ -29,8 +29,8 @@ class Parsed:
 
 
 def parser_of(wire: str) -> ReplyParser:
-    parsers = {"openai_compatible": ChatReplyParser, "ollama": OllamaReplyParser}
-    return parsers[wire](OfferedTools([TOOL]))
+    tools = OfferedTools([TOOL])
+    return OllamaReplyParser(tools) if wire == "ollama" else ChatReplyParser(tools)
 
 
 def parse(
