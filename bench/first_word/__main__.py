@@ -1,28 +1,33 @@
 """Measures how soon a caller gets the first word when a server fails, and whether the reply is
 whole.
 
-The first of two model servers fails; the second is healthy, or fails too. Our router, LiveKit's
-FallbackAdapter, LiteLLM's Router and pydantic-ai's FallbackModel answer the same question side by
-side, each at servers of its own. The last two live in environments of their own, which are created
-if they are missing.
+Set two-servers: the first of two model servers fails; the second is healthy, or fails too. Our
+router, LiveKit's FallbackAdapter, LiteLLM's Router and pydantic-ai's FallbackModel answer the same
+question side by side, each at servers of its own. The last two live in environments of their own,
+which are created if they are missing.
+
+Set one-server: the only model server fails in three requests of ten. Our router is measured beside
+LiveKit's OpenAI plugin with the retries of a voice session, alone and in a FallbackAdapter.
 
     python -m bench.first_word --turns 6 --faults hang tail
+    python -m bench.first_word --set one-server --check
 """
 
 import argparse
 import asyncio
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from bench.first_word.added_time import Times, measure_first_words
-from bench.first_word.cases import CASES, FAULTS, HEALTHY, Case, strike_both
+from bench.first_word.cases import Case
 from bench.first_word.contender_process import provide_python
-from bench.first_word.contenders import CONTENDERS, Contender
+from bench.first_word.contenders import Contender
 from bench.first_word.goals import run_goals
-from bench.first_word.page import Results, added_table, case_table, make_page
+from bench.first_word.page import Results, added_table
 from bench.first_word.schedule import run_cases
+from bench.first_word.sets import SETS, BenchSet
 from bench.first_word.turn import Row
 from bench.peers.bare_stream import bare_stream
 from bench.peers.fallback_adapter import fallback_adapter
@@ -45,7 +50,10 @@ _FEWEST_TURNS = 4
 class _Printer:
     """Collects the rows and prints the table of a case once all contenders have met it."""
 
-    def __init__(self, cases: Sequence[Case], contenders: Sequence[Contender]) -> None:
+    def __init__(
+        self, of: BenchSet, cases: Sequence[Case], contenders: Sequence[Contender]
+    ) -> None:
+        self._table = of.case_table
         self._order = {one.name: place for place, one in enumerate(contenders)}
         self._rows: dict[str, list[Row]] = {case.name: [] for case in cases}
         self._progress = terminal_progress()
@@ -56,8 +64,9 @@ class _Printer:
         rows.sort(key=lambda one: self._order[one.contender])
         self._progress("")
         if len(rows) == len(self._order):
-            also = ", the spare too" if row.case.strikes_both else ""
-            print(f"{row.case.title}{also}\n{case_table(rows).text}\n", flush=True)
+            case = row.case
+            also = ", the spare too" if case.strikes_both and case.spare == case.primary else ""
+            print(f"{case.title}{also}\n{self._table(rows).text}\n", flush=True)
         self._progress(f"{len(self.rows)} of {len(self._order) * len(self._rows)} rows")
 
     @property
@@ -66,14 +75,14 @@ class _Printer:
 
 
 async def measure(
-    cases: Sequence[Case], contenders: Sequence[Contender], turns: int, rounds: int
+    of: BenchSet, cases: Sequence[Case], contenders: Sequence[Contender], turns: int, rounds: int
 ) -> Results:
     """Prints each table as soon as it is complete."""
-    printer = _Printer(cases, contenders)
+    printer = _Printer(of, cases, contenders)
     times: Sequence[Times] = []
     progress = terminal_progress()
     async with watch_scheduling_delay() as delay:
-        versions = await run_cases(cases, contenders, turns, printer.add)
+        versions = await run_cases(cases, contenders, of.callers, turns, printer.add)
         if rounds:
             times = await measure_first_words(_ADDED_TIME, rounds, progress)
             progress("")
@@ -83,8 +92,11 @@ async def measure(
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = BenchParser("bench.first_word", __doc__)
-    names = [case.name for case in (HEALTHY, *FAULTS)]
-    products = list(dict.fromkeys(contender.product for contender in CONTENDERS))
+    names = _names(case.name for of in SETS.values() for case in of.cases if not case.strikes_both)
+    products = _names(one.product for of in SETS.values() for one in of.contenders)
+    parser.add_argument(
+        "--set", choices=SETS, default=next(iter(SETS)), help="which set (default: %(default)s)"
+    )
     parser.add_number(
         "--turns", 60, "turns of each contender with each fault; about half an hour",
         least=_FEWEST_TURNS,
@@ -99,20 +111,31 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_realtime()
     chosen = parser.parse_args(words)
+    chosen.set = SETS[chosen.set]
     everything = chosen.faults == names and chosen.contenders == products
     if chosen.write and not (everything and chosen.rounds and not chosen.healthy_spare):
         parser.error(
             "--write shows everything: leave out --faults, --contenders, --healthy-spare, "
             "--rounds 0"
         )
+    if not (_select_cases(chosen) and _select_contenders(chosen)):
+        parser.error("this set has none of these faults, or of these contenders")
     return chosen
+
+
+def _names(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
 
 
 def _select_cases(chosen: argparse.Namespace) -> Sequence[Case]:
     names = {*chosen.faults}
     if not chosen.healthy_spare:
-        names |= {strike_both(case).name for case in FAULTS if case.name in names}
-    return [case for case in CASES if case.name in names]
+        names |= {f"{name}_both" for name in chosen.faults}
+    return [case for case in chosen.set.cases if case.name in names]
+
+
+def _select_contenders(chosen: argparse.Namespace) -> Sequence[Contender]:
+    return [one for one in chosen.set.contenders if one.product in chosen.contenders]
 
 
 def main() -> int:
@@ -121,17 +144,20 @@ def main() -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    contenders = [one for one in CONTENDERS if one.product in chosen.contenders]
+    of: BenchSet = chosen.set
+    contenders = _select_contenders(chosen)
     for environment in dict.fromkeys(one.environment for one in contenders):
         provide_python(environment)  # created now, before the measuring begins
     logging.disable(logging.CRITICAL)  # faults are intended here
     if chosen.realtime:
         use_realtime_priority()
-    results = asyncio.run(measure(_select_cases(chosen), contenders, chosen.turns, chosen.rounds))
+    rounds = chosen.rounds if of.adds_time else 0
+    results = asyncio.run(measure(of, _select_cases(chosen), contenders, chosen.turns, rounds))
     results = replace(results, realtime=chosen.realtime)
     print(f"Measured with {list_versions(results.versions)}.")
     print(f"The machine held up this process for up to {results.delay:.2f} s.")
-    return finish(chosen, lambda: make_page(results), run_goals(results.rows, results.times))
+    reached = run_goals(results.rows, results.times, of.row_goals)
+    return finish(chosen, lambda: of.make_page(results), reached)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """The ways in which the model servers fail: each fault is a row."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bench.servers.model_server import ALWAYS
 from llm_router.testing.server import Fault
 
 LATE = 4.0
@@ -15,25 +16,39 @@ SLOW = 2.5
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """A fault. `primary`, `spare`: the fields in which the script of the first and of the second
-    server differs. It strikes one request in `one_in`; the other replies are healthy.
+    server differs. It strikes the requests that `pattern` selects at the first server and, where
+    `spare_pattern` is None, at the second; the other replies are healthy. The patterns begin anew
+    with each case, with `every_turn` even with each turn. `servers`: how many a contender has.
     """
 
     name: str
     title: str
     primary: Mapping[str, Any] = field(default_factory=dict)
     spare: Mapping[str, Any] = field(default_factory=dict)
-    one_in: int = 1
+    pattern: Sequence[bool] = ALWAYS
+    every_turn: bool = False
+    servers: int = 2
 
     @property
     def strikes_both(self) -> bool:
         return bool(self.spare)
 
 
+def one_in(requests: int) -> Sequence[bool]:
+    """Returns the pattern that selects the last of so many requests."""
+    return (*[False] * (requests - 1), True)
+
+
 def _fault(
-    name: str, title: str, fault: Fault = Fault.NONE, *, one_in: int = 1, **changes: Any,
-) -> Case:  # fmt: skip
+    name: str,
+    title: str,
+    fault: Fault = Fault.NONE,
+    *,
+    pattern: Sequence[bool] = ALWAYS,
+    **changes: Any,
+) -> Case:
     primary = changes if fault is Fault.NONE else {"fault": fault, **changes}
-    return Case(name=name, title=title, primary=primary, one_in=one_in)
+    return Case(name=name, title=title, primary=primary, pattern=pattern)
 
 
 def _status(status: int, what: str, **changes: Any) -> Case:
@@ -62,8 +77,10 @@ FAULTS = (
     _fault("length", "nothing, for length", Fault.LENGTH_WITH_NOTHING),
     _fault("tool_cut", "a tool call cut in half", Fault.HALF_TOOL_CALL, words=()),
     _fault("tool_json", "a tool call of broken JSON", Fault.BROKEN_TOOL_JSON, words=()),
-    _fault("one_in_five", "one request in five hangs", Fault.HANG_BEFORE_HEADERS, one_in=5),
-    _fault("tail", "one request in ten takes 4 s", first_token_after=LATE, one_in=10),
+    _fault(
+        "one_in_five", "one request in five hangs", Fault.HANG_BEFORE_HEADERS, pattern=one_in(5)
+    ),
+    _fault("tail", "one request in ten takes 4 s", first_token_after=LATE, pattern=one_in(10)),
     _fault("slow", "a steady 2.5 s to the first word", first_token_after=SLOW),
     _fault("reset", "reset after twelve words", Fault.RESET_AFTER),
     _fault("stall", "stalls after twelve words", Fault.STALL_AFTER),

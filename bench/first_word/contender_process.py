@@ -6,33 +6,49 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.first_word.cases import CASES, HEALTHY, Case
 from bench.first_word.contenders import Contender
 from bench.first_word.turn import Row, Turn
-from bench.servers.model_server import ModelServer, model_server
+from bench.peers.runner import HANG_UP_AFTER, TURN_LIMIT
+from bench.servers.model_server import ModelServer, Work, model_server
 from bench.servers.reply import PRIMARY_FIRST_WORD, SPARE_FIRST_WORD
 from deploy import environments
 
 _ROOT = Path(__file__).parents[2]
-CALLERS = 3
-"""Callers who ask at once. A cold contender is new for each of them; a warm one is shared."""
-_ANSWER_TIMEOUT = 60.0
-"""Seconds for any command; the longest turn is far below."""
+_ANSWER_TIMEOUT = 120.0
+"""Seconds for any command and for the start; the longest turn is far below."""
 _LONGEST_ANSWER = 1 << 24  # bytes
 _REHEARSED = [case for case in CASES if case.name in {"status_500", "hang"}]
 """Cases that are run once, uncounted: imports at a library's first failure must delay no turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """`at_once`: callers who ask at once. A cold contender is new for each of them; a warm one is
+    shared. They hang up after `patience` seconds without a word, and in any case after `limit`.
+    """
+
+    at_once: int = 3
+    patience: float = HANG_UP_AFTER
+    limit: float = TURN_LIMIT
 
 
 class ContenderProcess:
     """Runs cases against one contender. `versions`: of the packages that it uses."""
 
     def __init__(
-        self, contender: Contender, process: Process, servers: Sequence[ModelServer]
+        self,
+        contender: Contender,
+        process: Process,
+        servers: Sequence[ModelServer],
+        callers: Callers,
     ) -> None:
         self.contender = contender
+        self._callers = callers
         self.versions: Mapping[str, str] = {}
         self._process = process
         self._primary, self._spare = servers
@@ -41,40 +57,49 @@ class ContenderProcess:
         self.versions = await self._read_answer()
         for case in [HEALTHY, *_REHEARSED]:
             await self._behave(case)
-            await self._open(1)
+            await self._open(case, 1)
             await self._take_turns(1)
 
     async def run(self, case: Case, turns: int) -> Row:
-        """Takes so many turns with this fault, CALLERS at once."""
+        """Takes so many turns with this fault, as many callers at once as there are."""
         warm = self.contender.healthy_turns
         await self._behave(HEALTHY)
         if warm:
-            await self._open(1)
-            await self._take_all_turns(warm)
-        sent = await self._words_sent()
+            await self._open(case, 1)
+            await self._take_all_turns(HEALTHY, warm)
+        before = await self._work()
         await self._behave(case)
-        taken = await self._take_all_turns(turns)
-        await self._open(0)
-        generated = await self._words_sent() - sent
+        taken = await self._take_all_turns(case, turns)
+        await self._open(case, 0)
+        work = await self._work() - before
         await self._behave(HEALTHY)
-        return Row(case=case, contender=self.contender.name, turns=taken, generated=generated)
+        return Row(
+            case=case,
+            contender=self.contender.name,
+            turns=taken,
+            generated=work.words,
+            requests=work.requests,
+        )
 
-    async def _take_all_turns(self, turns: int) -> Sequence[Turn]:
+    async def _take_all_turns(self, case: Case, turns: int) -> Sequence[Turn]:
         taken: list[Turn] = []
         while len(taken) < turns:
-            callers = min(CALLERS, turns - len(taken))
+            callers = min(self._callers.at_once, turns - len(taken))
             if not self.contender.healthy_turns:
-                await self._open(callers)
+                await self._open(case, callers)
+            if case.every_turn:
+                await self._behave(case)
             taken += await self._take_turns(callers)
         return taken
 
-    async def _open(self, times: int) -> None:
+    async def _open(self, case: Case, times: int) -> None:
         """Opens the contender anew; the time for that is part of no turn."""
-        addresses = [self._primary.base_url, self._spare.base_url]
+        addresses = [self._primary.base_url, self._spare.base_url][: case.servers]
         await self._send({"open": self.contender.setting, "addresses": addresses, "times": times})
 
     async def _take_turns(self, callers: int) -> Sequence[Turn]:
-        return [Turn(**turn) for turn in await self._send({"callers": callers})]
+        waits = {"patience": self._callers.patience, "limit": self._callers.limit}
+        return [Turn(**turn) for turn in await self._send({"callers": callers, **waits})]
 
     async def _send(self, command: Mapping[str, Any]) -> Any:
         assert self._process.stdin is not None
@@ -93,11 +118,11 @@ class ContenderProcess:
             ) from error
 
     async def _behave(self, case: Case) -> None:
-        await self._primary.behave(case.primary, one_in=case.one_in)
-        await self._spare.behave(case.spare, one_in=case.one_in)
+        await self._primary.behave(case.primary, case.pattern)
+        await self._spare.behave(case.spare, case.pattern)
 
-    async def _words_sent(self) -> int:
-        return await self._primary.words_sent() + await self._spare.words_sent()
+    async def _work(self) -> Work:
+        return await self._primary.work() + await self._spare.work()
 
 
 def provide_python(environment: str | None) -> Path:
@@ -114,7 +139,9 @@ def provide_python(environment: str | None) -> Path:
 
 
 @asynccontextmanager
-async def start_contender(contender: Contender) -> AsyncIterator[ContenderProcess]:
+async def start_contender(
+    contender: Contender, callers: Callers
+) -> AsyncIterator[ContenderProcess]:
     """Runs the processes while the block runs; the contender is rehearsed and ready."""
     async with model_server(PRIMARY_FIRST_WORD) as primary, model_server(SPARE_FIRST_WORD) as spare:
         program = [str(provide_python(contender.environment)), "-m", contender.module]
@@ -122,7 +149,7 @@ async def start_contender(contender: Contender) -> AsyncIterator[ContenderProces
             *program, stdin=PIPE, stdout=PIPE, cwd=_ROOT, limit=_LONGEST_ANSWER
         )
         try:
-            started = ContenderProcess(contender, process, [primary, spare])
+            started = ContenderProcess(contender, process, [primary, spare], callers)
             await started.rehearse()
             yield started
         finally:

@@ -30,6 +30,7 @@ WARM = 10
 """Healthy turns before a fault."""
 _OURS = "bench.peers.patchbay"
 _LIVEKIT = "bench.peers.fallback_adapter"
+_PLUGIN = "bench.peers.openai_plugin"
 _LITELLM = "bench.peers.litellm_router"
 _PYDANTIC = "bench.peers.fallback_model"
 CONTENDERS = (
@@ -44,3 +45,10 @@ CONTENDERS = (
     Contender("FallbackModel", _PYDANTIC, "default", WARM, "pydantic-ai", parallel=3),
     Contender("FallbackModel 1 s", _PYDANTIC, "tuned", WARM, "pydantic-ai"),
 )
+ONE_SERVER_CONTENDERS = (
+    Contender("Patchbay", _OURS),
+    Contender("Patchbay", _OURS, healthy_turns=WARM),
+    Contender("OpenAI plugin", _PLUGIN, healthy_turns=WARM, parallel=4),
+    Contender("FallbackAdapter", _LIVEKIT, "session", WARM, parallel=4),
+)
+"""Those that people use with one model server."""

@@ -1,6 +1,6 @@
 """The goals of this bench: for each row, and for the time that the router adds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from bench.first_word.added_time import Times
@@ -62,12 +62,16 @@ def added_goals(times: Sequence[Times]) -> list[Goal]:
     ]
 
 
-def run_goals(rows: Sequence[Row], times: Sequence[Times]) -> list[Goal]:
+def run_goals(
+    rows: Sequence[Row],
+    times: Sequence[Times],
+    goals_of: Callable[[Row], list[Goal]] = row_goals,
+) -> list[Goal]:
     """Returns all goals of a run, named by case and contender."""
     of_rows = [
         replace(goal, name=f"{row.case.name}, {row.contender}: {goal.name}")
         for row in rows
-        for goal in row_goals(row)
+        for goal in goals_of(row)
     ]
     of_times = [
         replace(goal, name=f"added when healthy: {goal.name}") for goal in added_goals(times)

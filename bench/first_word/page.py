@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.first_word.added_time import Times
-from bench.first_word.contender_process import CALLERS
+from bench.first_word.contender_process import Callers
 from bench.first_word.contenders import WARM
 from bench.first_word.goals import added_goals, row_goals
 from bench.first_word.turn import Row
@@ -45,14 +45,15 @@ def case_table(rows: Sequence[Row]) -> Table:
             ("whole", lambda row: percent(row.whole)),
             ("twice", lambda row: str(row.repeats)),
             ("words", lambda row: ratio(row.cost)),
-            ("otherwise", _list_other_outcomes),
+            ("otherwise", list_other_outcomes),
             ("goals", lambda row: goals_cell(row_goals(row))),
         ],
         last_is_text=True,
     )
 
 
-def _list_other_outcomes(row: Row) -> str:
+def list_other_outcomes(row: Row) -> str:
+    """Lists the outcomes of the replies that were not whole, and how often each was."""
     return ", ".join(f"{count} {what}" for what, count in row.outcomes.items() if what != "whole")
 
 
@@ -75,8 +76,10 @@ def added_table(times: Sequence[Times]) -> Table:
 def make_page(results: Results) -> Page:
     one = [row for row in results.rows if not row.case.strikes_both]
     both = [row for row in results.rows if row.case.strikes_both]
-    healthy = partial(_draw, "When the first model server fails and the spare is healthy", one)
-    failing = partial(_draw, "When both model servers fail in this way", both)
+    healthy = partial(
+        draw_rows, "When the first model server fails and the spare is healthy", one, _FIGURES
+    )
+    failing = partial(draw_rows, "When both model servers fail in this way", both, _FIGURES)
     return Page(
         template=Path(__file__).with_name("first_word.md"),
         pictures={"first_word.png": healthy, "first_word_both.png": failing},
@@ -85,7 +88,7 @@ def make_page(results: Results) -> Page:
             "versions": list_versions(results.versions),
             "priority": "; with real-time priority" if results.realtime else "",
             "turns": len(results.rows[0].turns),
-            "callers": CALLERS,
+            "callers": Callers().at_once,
             "delay": results.delay,
             "primary_first_word": PRIMARY_FIRST_WORD,
             "spare_first_word": SPARE_FIRST_WORD,
@@ -95,42 +98,52 @@ def make_page(results: Results) -> Page:
             "warm": WARM,
             "hang_up_after": HANG_UP_AFTER,
             "turn_limit": TURN_LIMIT,
-            "healthy_spare": _case_tables(one),
-            "failing_spare": _case_tables(both),
+            "healthy_spare": tables_by_case(one, case_table),
+            "failing_spare": tables_by_case(both, case_table),
             "rounds": len(results.times[0].elapsed),
             "added": added_table(results.times),
         },
     )
 
 
-def _case_tables(rows: Sequence[Row]) -> dict[str, Table]:
+def tables_by_case(
+    rows: Sequence[Row], table: Callable[[Sequence[Row]], Table]
+) -> dict[str, Table]:
+    """Makes a table of the rows of each case, by its title."""
+    cases = {row.case.name: row.case for row in rows}.values()
     return {
-        f"{case.title[0].upper()}{case.title[1:]}": case_table(
-            [row for row in rows if row.case is case]
-        )
-        for case in {row.case.name: row.case for row in rows}.values()
+        f"{case.title[0].upper()}{case.title[1:]}": table([row for row in rows if row.case is case])
+        for case in cases
     }
 
 
-def _draw(title: str, rows: Sequence[Row], path: Path) -> None:
+Figure = tuple[str, Callable[[Row], float], Mapping[str, Any]]
+"""A figure of a row to draw: its title, and the scale of its colours."""
+WAIT = {"form": seconds, "good": 0.2, "bad": HANG_UP_AFTER, "logarithmic": True}
+SHARE = {"form": percent, "good": 1, "bad": 0}
+COST = {"form": ratio, "good": 1, "bad": 3}
+_FIGURES: Sequence[Figure] = (
+    ("first word, p50 in seconds", lambda row: row.first_word(0.5), WAIT),
+    ("first word, p95 in seconds", lambda row: row.first_word(0.95), WAIT),
+    ("the latest first word, in seconds", lambda row: row.first_word(1), WAIT),
+    ("whole replies", lambda row: row.whole, SHARE),
+    ("longest gap between words, in seconds", lambda row: row.longest_gap, WAIT),
+    ("longest silence of the voice, in s", lambda row: row.longest_silence, WAIT),
+    ("replies without repetition", lambda row: row.once, SHARE),
+    ("words generated per word received", lambda row: row.cost, COST),
+)
+
+
+def draw_rows(title: str, rows: Sequence[Row], figures: Sequence[Figure], path: Path) -> None:
+    """Draws a heatmap of each figure: a line for each case, a column for each contender."""
     columns = list(dict.fromkeys(row.contender for row in rows))
     cases = list(dict.fromkeys(row.case.title for row in rows))
-
-    def heatmap(title: str, figure: Callable[[Row], float], **scale: Any) -> Heatmap:
-        values = [[figure(row) for row in rows if row.case.title == case] for case in cases]
-        return Heatmap(title=title, values=values, **scale)
-
-    waits = {"form": seconds, "good": 0.2, "bad": HANG_UP_AFTER, "logarithmic": True}
-    shares = {"form": percent, "good": 1, "bad": 0}
-    costs = {"form": ratio, "good": 1, "bad": 3}
     maps = [
-        heatmap("first word, p50 in seconds", lambda row: row.first_word(0.5), **waits),
-        heatmap("first word, p95 in seconds", lambda row: row.first_word(0.95), **waits),
-        heatmap("the latest first word, in seconds", lambda row: row.first_word(1), **waits),
-        heatmap("whole replies", lambda row: row.whole, **shares),
-        heatmap("longest gap between words, in seconds", lambda row: row.longest_gap, **waits),
-        heatmap("longest silence of the voice, in s", lambda row: row.longest_silence, **waits),
-        heatmap("replies without repetition", lambda row: row.once, **shares),
-        heatmap("words generated per word received", lambda row: row.cost, **costs),
+        Heatmap(
+            title=name,
+            values=[[figure(row) for row in rows if row.case.title == case] for case in cases],
+            **scale,
+        )
+        for name, figure, scale in figures
     ]
     draw_heatmaps(path, title, cases, columns, maps)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 from bench.first_word.cases import Case
-from bench.first_word.contender_process import start_contender
+from bench.first_word.contender_process import Callers, start_contender
 from bench.first_word.contenders import Contender
 from bench.first_word.turn import Row
 
@@ -17,6 +17,7 @@ _STARTING = 4
 async def run_cases(
     cases: Sequence[Case],
     contenders: Sequence[Contender],
+    callers: Callers,
     turns: int,
     on_row: Callable[[Row], None],
 ) -> dict[str, str]:
@@ -29,7 +30,7 @@ async def run_cases(
     async def run(contender: Contender, left: deque[Case]) -> None:
         async with AsyncExitStack() as stack:
             async with starting:
-                process = await stack.enter_async_context(start_contender(contender))
+                process = await stack.enter_async_context(start_contender(contender, callers))
             versions.update(process.versions)
             await all_started.wait()  # the start of another would delay the turns
             while left:

@@ -76,18 +76,21 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A contender's turns with one fault. `generated`: words that its servers sent meanwhile."""
+    """A contender's turns with one fault. `generated`: words that its servers sent meanwhile;
+    `requests`: those that they received.
+    """
 
     case: Case
     contender: str
     turns: Sequence[Turn]
     generated: int
+    requests: int = 0
 
     def first_word(self, q: float) -> float:
         return quantile([turn.first_word for turn in self.turns], q)
 
     def after(self, turns: int) -> Self:
-        """Returns the row without the first turns; `generated` cannot be split and stays."""
+        """Returns the row without the first turns; what cannot be split stays."""
         return replace(self, turns=self.turns[turns:])
 
     @property
@@ -123,3 +126,7 @@ class Row:
         """Words generated per word received; infinity if none was received."""
         received = sum(len(turn.text.split()) for turn in self.turns)
         return self.generated / received if received else math.inf
+
+    @property
+    def requests_per_turn(self) -> float:
+        return self.requests / len(self.turns)

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx2
-from livekit.agents import llm
+from livekit.agents import DEFAULT_API_CONNECT_OPTIONS, APIConnectOptions, llm
 from livekit.plugins import openai
 from openai import AsyncClient
 
@@ -17,8 +17,12 @@ _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 take the processor from the other contenders."""
 
 
-def ask_through_livekit(model: llm.LLM[Any]) -> Ask:
-    """Returns a function that asks the model as a voice session does."""
+def ask_through_livekit(model: llm.LLM[Any], options: APIConnectOptions | None = None) -> Ask:
+    """Returns a function that asks the model as a voice session does.
+
+    `options`: the retries and the time limit that the session passes on; None: the model's own.
+    """
+    conn_options: dict[str, Any] = {} if options is None else {"conn_options": options}
     context = llm.ChatContext.empty()
     for message in MESSAGES:
         context.add_message(
@@ -26,7 +30,7 @@ def ask_through_livekit(model: llm.LLM[Any]) -> Ask:
         )
 
     async def ask() -> AsyncGenerator[str, None]:
-        async with model.chat(chat_ctx=context) as stream:
+        async with model.chat(chat_ctx=context, **conn_options) as stream:
             async for chunk in stream:
                 if chunk.delta and chunk.delta.content:
                     yield chunk.delta.content
@@ -34,7 +38,9 @@ def ask_through_livekit(model: llm.LLM[Any]) -> Ask:
     return ask
 
 
-def fallback_adapter(attempt_timeout: float) -> OpenContender:
+def fallback_adapter(
+    attempt_timeout: float, options: APIConnectOptions | None = None
+) -> OpenContender:
     @asynccontextmanager
     async def open_adapter(addresses: Sequence[str]) -> AsyncIterator[Ask]:
         async with AsyncExitStack() as stack:
@@ -47,13 +53,17 @@ def fallback_adapter(attempt_timeout: float) -> OpenContender:
                 models.append(openai.LLM(model=MODEL, client=client))
             adapter = llm.FallbackAdapter(models, attempt_timeout=attempt_timeout)
             stack.push_async_callback(adapter.aclose)
-            yield ask_through_livekit(adapter)
+            yield ask_through_livekit(adapter, options)
 
     return open_adapter
 
 
 if __name__ == "__main__":
     run(
-        {"default": fallback_adapter(5.0), "tuned": fallback_adapter(1.0)},
+        {
+            "default": fallback_adapter(5.0),
+            "tuned": fallback_adapter(1.0),
+            "session": fallback_adapter(5.0, DEFAULT_API_CONNECT_OPTIONS),
+        },
         ["livekit-agents", "livekit-plugins-openai", "openai"],
     )

@@ -36,15 +36,18 @@ _START_INTERVAL = 0.03
 """Seconds between two callers' questions, so that none waits for another's work."""
 
 
-async def take_turn(ask: Ask, patience: float = HANG_UP_AFTER) -> dict[str, Any]:
-    """Asks, and reads the reply until its end or until `patience` seconds passed without a word.
+async def take_turn(
+    ask: Ask, patience: float = HANG_UP_AFTER, limit: float = TURN_LIMIT
+) -> dict[str, Any]:
+    """Asks, and reads the reply until its end, until `patience` seconds passed without a word, or
+    for `limit` seconds.
 
     Returns the fields of `first_word.turn.Turn`; times in seconds from the question. Raises
     nothing that the contender raises: its name is the `ending`.
     """
     loop = asyncio.get_running_loop()
     start = monotonic()
-    gone_at = loop.time() + TURN_LIMIT
+    gone_at = loop.time() + limit
     pieces: list[tuple[float, str]] = []
     ending = "ended"
     try:
@@ -75,24 +78,25 @@ async def _serve(settings: Mapping[str, OpenContender], answer: Callable[[Any], 
                 ]
                 answer(None)
             else:
-                callers = range(command["callers"])
+                waits = command["patience"], command["limit"]
                 turns = (
-                    _take_turn_later(asks[n % len(asks)], n * _START_INTERVAL) for n in callers
+                    _take_turn_later(n * _START_INTERVAL, asks[n % len(asks)], *waits)
+                    for n in range(command["callers"])
                 )
                 answer(await asyncio.gather(*turns))
 
 
-async def _take_turn_later(ask: Ask, delay: float) -> dict[str, Any]:
+async def _take_turn_later(delay: float, ask: Ask, patience: float, limit: float) -> dict[str, Any]:
     await asyncio.sleep(delay)
-    return await take_turn(ask)
+    return await take_turn(ask, patience, limit)
 
 
 def run(settings: Mapping[str, OpenContender], packages: Sequence[str]) -> None:
     """Runs the program.
 
     `{"open": <setting>, "addresses": [...], "times": n}` opens the contender n times, in place of
-    what was open. `{"callers": n}` has n callers ask at once, who share what is open, and answers
-    with their turns.
+    what was open. `{"callers": n, "patience": p, "limit": l}` has n callers ask at once, who share
+    what is open, and answers with their turns; p and l as in `take_turn`.
     """
     logging.disable(logging.CRITICAL)  # faults are intended here
     warnings.simplefilter("ignore")

@@ -1,15 +1,16 @@
 """A model server in a process of its own, so that its work delays no measurement.
 
 As a program: it prints its address. Each line of JSON on its input changes its behaviour from the
-next request on, and is answered with the number of words sent so far. It ends with its input.
+next request on, and is answered with what it has done so far. It ends with its input.
 """
 
 import asyncio
 import json
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,24 @@ from bench.servers.reply import script
 from llm_router.testing.server import Behaviour, FaultyServer
 
 _ROOT = Path(__file__).parents[2]
+
+
+ALWAYS = (True,)
+"""The pattern of a fault that strikes every request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a server has done: words sent, and requests received."""
+
+    words: int
+    requests: int
+
+    def __add__(self, other: "Work") -> "Work":
+        return Work(self.words + other.words, self.requests + other.requests)
+
+    def __sub__(self, other: "Work") -> "Work":
+        return Work(self.words - other.words, self.requests - other.requests)
 
 
 class ModelServer:
@@ -27,18 +46,24 @@ class ModelServer:
         self._process = process
         self._first_word = first_word
 
-    async def behave(self, changes: Mapping[str, Any], *, one_in: int = 1) -> None:
-        """Changes one reply in `one_in`, from the next request on; the others stay healthy."""
-        await self._send({"first_word": self._first_word, "changes": changes, "one_in": one_in})
+    async def behave(self, changes: Mapping[str, Any], pattern: Sequence[bool] = ALWAYS) -> None:
+        """Changes the replies to the requests that `pattern` selects, from the next one on.
 
-    async def words_sent(self) -> int:
+        The pattern is repeated; the replies to the other requests stay healthy.
+        """
+        await self._send(
+            {"first_word": self._first_word, "changes": changes, "pattern": list(pattern)}
+        )
+
+    async def work(self) -> Work:
+        """Returns what it has done so far."""
         return await self._send({})
 
-    async def _send(self, command: Mapping[str, Any]) -> int:
+    async def _send(self, command: Mapping[str, Any]) -> Work:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(command).encode() + b"\n")
-        return int(await self._process.stdout.readline())
+        return Work(*json.loads(await self._process.stdout.readline()))
 
 
 @asynccontextmanager
@@ -59,12 +84,14 @@ async def model_server(first_word: float) -> AsyncIterator[ModelServer]:
         await process.wait()
 
 
-def _behaviour(first_word: float, changes: Mapping[str, Any], one_in: int) -> Behaviour:
+def _behaviour(
+    first_word: float, changes: Mapping[str, Any], pattern: Sequence[bool], start: int
+) -> Behaviour:
     healthy = script(first_word, {})
     faulty = script(first_word, changes)
-    if one_in == 1:
+    if all(pattern):
         return faulty  # not a function: a server that refuses connections must know at once
-    return lambda number: healthy if (number + 1) % one_in else faulty
+    return lambda number: faulty if pattern[(number - start) % len(pattern)] else healthy
 
 
 async def _serve() -> None:
@@ -72,8 +99,8 @@ async def _serve() -> None:
         print(server.base_url, flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
             if command := json.loads(line):
-                await server.behave(_behaviour(**command))
-            print(server.words_sent, flush=True)
+                await server.behave(_behaviour(**command, start=len(server.requests)))
+            print(json.dumps([server.words_sent, len(server.requests)]), flush=True)
 
 
 if __name__ == "__main__":

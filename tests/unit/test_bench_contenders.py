@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.first_word.cases import CASES, FAULTS, HEALTHY, Case
-from bench.first_word.contender_process import start_contender
+from bench.first_word.cases import CASES, FAULTS, HEALTHY, Case, one_in
+from bench.first_word.contender_process import Callers, start_contender
 from bench.first_word.contenders import CONTENDERS, Contender
+from bench.first_word.one_server import CASES as ONE_SERVER_CASES
 from bench.peers import runner
 from bench.peers.bare_stream import bare_stream
 from bench.peers.runner import take_turn
-from bench.servers.model_server import model_server
+from bench.servers.model_server import Work, model_server
 from bench.servers.reply import BREAKS_AFTER, REPLY, script
 from llm_router.testing.server import Fault
 
@@ -52,10 +53,19 @@ def test_every_fault_is_run_with_a_healthy_spare_and_with_a_failing_one() -> Non
 
 async def test_a_model_server_fails_one_request_in_so_many_and_counts_its_words() -> None:
     async with model_server(0.0) as server, bare_stream([server.base_url]) as ask:
-        await server.behave({"fault": Fault.RESET_AFTER}, one_in=2)
+        await server.behave({"fault": Fault.RESET_AFTER}, one_in(2))
         replies = [_text(await take_turn(ask)) for _ in range(2)]
         assert replies == [REPLY, " ".join(REPLY.split()[:BREAKS_AFTER])]
-        assert await server.words_sent() == 40 + BREAKS_AFTER
+        assert await server.work() == Work(words=40 + BREAKS_AFTER, requests=2)
+
+
+async def test_the_pattern_of_a_fault_begins_with_the_next_request() -> None:
+    async with model_server(0.0) as server, bare_stream([server.base_url]) as ask:
+        whole = []
+        for _ in range(2):
+            await server.behave({"fault": Fault.NO_FINISH_REASON, "words": ["Yes,"]}, [True, False])
+            whole += [_text(await take_turn(ask)) == REPLY for _ in range(3)]
+        assert whole == [False, True, False] * 2
 
 
 async def test_a_server_refuses_connections_where_that_is_the_fault() -> None:
@@ -98,17 +108,22 @@ async def test_a_caller_without_a_word_hangs_up_and_the_reply_is_closed() -> Non
 
 async def test_a_case_is_run_against_a_contender_in_a_process_of_its_own() -> None:
     ours = next(one for one in CONTENDERS if one.product == "Patchbay" and not one.healthy_turns)
-    async with start_contender(ours) as process:
+    async with start_contender(ours, Callers(at_once=1)) as process:
         row = await process.run(HANG, turns=4)
+        alone = await process.run(_one_server_case("healthy"), turns=1)
+        breaks = await process.run(_one_server_case("reset_both"), turns=2)
     assert [turn.outcome for turn in row.turns] == ["whole"] * 4
-    assert row.generated == 4 * 40
+    assert (row.generated, row.requests) == (4 * 40, 2 * 4)
+    assert (alone.whole, alone.requests_per_turn) == (1, 1)
+    assert all(turn.text.startswith(" ".join(REPLY.split()[:30])) for turn in breaks.turns)
+    assert breaks.requests >= 2 * 2, "the pattern begins anew with each turn"
     assert set(process.versions) == {"patchbay", "httpx2"}
 
 
 async def test_a_contender_that_ends_is_named() -> None:
     broken = Contender("A broken one", "bench.peers.none_such")
     with pytest.raises(RuntimeError, match="A broken one, cold did not answer"):
-        async with start_contender(broken):
+        async with start_contender(broken, Callers()):
             pass
 
 
@@ -129,6 +144,10 @@ def test_a_peer_s_lock_carries_hashes_and_no_address(name: str) -> None:
     assert len(packages) > 10
     assert lock.count(" \\\n    --hash=sha256:") >= len(packages)
     assert "://" not in lock
+
+
+def _one_server_case(name: str) -> Case:
+    return next(case for case in ONE_SERVER_CASES if case.name == name)
 
 
 def _imports(module: str) -> set[str]:
