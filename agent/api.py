@@ -21,12 +21,15 @@ from limits.aio.storage import Storage
 
 from agent.demo import demo_router, store_found
 from agent.livekit_server import LiveKitError, LiveKitServer
+from agent.presence import is_worker_present
 from agent.tokens import TokenOptions, problem_of, token_router
 from config.settings import Settings, load_settings
+from llm_router.clock import SystemClock
 from llm_router.discovery.discover import DiscoveryResult, find_connections
 from llm_router.errors import ConfigurationError, StoreError
 from llm_router.gateway import app as gateway
 from llm_router.gateway.deps import Services
+from llm_router.gateway.errors import Problem
 from llm_router.gateway.rates import RateLimit, open_counters
 from llm_router.management.background import run_background
 from llm_router.management.first_key import ensure_admin
@@ -35,6 +38,7 @@ from llm_router.settings.loading import SettingsError, environment
 from llm_router.settings.store import MAX_CHECKS
 from llm_router.store.api_keys import ApiKeys
 from llm_router.store.connections import SqlConnectionStore
+from llm_router.store.database import Database
 from llm_router.store.sealed_store import open_sealed_store
 from llm_router.store.webhooks import Webhooks
 
@@ -89,7 +93,10 @@ def build_app(
         request_limit=RateLimit(settings.api_rate_limit, counters),
         allowed_addresses=settings.allowed_addresses,
         environ=environment(),
-        readiness_checks=[lambda: _check_livekit(livekit)],
+        readiness_checks=[
+            lambda: _check_livekit(livekit),
+            lambda: _check_worker(store.database, settings.agent_name),
+        ],
     )
     headers = _security_headers(server_url, settings.allowed_origins)
     app = gateway.build_app(services, headers=headers, lifespan=lifespan)
@@ -128,6 +135,16 @@ async def _check_livekit(livekit: LiveKitServer) -> None:
         await livekit.check()
     except LiveKitError as error:
         raise problem_of(error) from None
+
+
+async def _check_worker(database: Database, agent_name: str) -> None:
+    if not await is_worker_present(database, agent_name, SystemClock()):
+        raise Problem(
+            503,
+            "no-worker",
+            "No worker can take a call: start `python -m agent.worker start` with this database;"
+            " if one runs, its log says why its call processes do not come up.",
+        )
 
 
 def _health(settings: Settings) -> HealthOptions:

@@ -1,29 +1,30 @@
-"""Checks the agent for `llm-router doctor`: LiveKit, the TTS engine and the STT engine.
+"""Checks the agent for `llm-router doctor`: LiveKit, the speech engines and a call's process.
 
 The TTS engine speaks a word and the STT engine transcribes it, both as in a call but without a
 fallback. A wrong transcript of a synthetic voice is no fault.
 """
 
 import asyncio
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
 
 from livekit import rtc
-from livekit.agents import APIConnectOptions, APIError
-from livekit.agents.stt import SpeechEventType
+from livekit.agents.utils import http_context
 
 from agent import stt, tts
 from agent.job import stt_options, tts_options
 from agent.livekit_server import LiveKitError, LiveKitServer
-from agent.speech.stt import STTEngine
+from agent.speech import trial
+from agent.speech.trial import EngineFailedError
 from config.settings import Settings, load_settings
 from llm_router.cli.check import Finding
 from llm_router.errors import ConfigurationError
-from llm_router.settings.loading import SettingsError
+from llm_router.settings.loading import SettingsError, export_variables
 
-_WORD = "Hello."
-_TIMEOUT = 60.0
+_ENGINE_WITHIN = 60.0
 """Seconds for one engine: the first use of a model may be slow."""
-_ONCE = APIConnectOptions(max_retry=0, timeout=10.0)
+_PROCESS_WITHIN = 120.0
 
 
 async def check() -> AsyncIterator[Finding]:
@@ -32,10 +33,13 @@ async def check() -> AsyncIterator[Finding]:
     except SettingsError as error:
         yield Finding("agent", "fault", "; ".join(str(error).splitlines()))
         return
+    export_variables()
     yield await _check_livekit(settings)
     sound: list[rtc.AudioFrame] = []
-    yield await _check_tts(settings, sound)
-    yield await _check_stt(settings, sound)
+    async with http_context.open():
+        yield await _check_tts(settings, sound)
+        yield await _check_stt(settings, sound)
+    yield await _check_call_process()
 
 
 async def _check_livekit(settings: Settings) -> Finding:
@@ -52,55 +56,53 @@ async def _check_livekit(settings: Settings) -> Finding:
 async def _check_tts(settings: Settings, sound: list[rtc.AudioFrame]) -> Finding:
     """Speaks a word, and appends its frames to `sound`."""
     name = f"TTS {settings.tts_engine}"
+    options = tts_options(settings)
     loop = asyncio.get_running_loop()
     started = loop.time()
     try:
-        engine = tts.load(settings.tts_engine, tts_options(settings), fallback=False)
+        engine = tts.load(settings.tts_engine, options, fallback=False)
+        sound.extend(await trial.speak(engine, options, _ENGINE_WITHIN))
     except ConfigurationError as error:
         return Finding(name, "fault", f"{error}; see TTS_ENGINE")
-    try:
-        async with asyncio.timeout(_TIMEOUT):
-            async with engine.synthesize(_WORD, conn_options=_ONCE) as stream:
-                sound.extend([audio.frame async for audio in stream])
-    except (APIError, TimeoutError) as error:
-        return Finding(name, "fault", _describe(error, "TTS_"))
-    finally:
-        await engine.aclose()
+    except EngineFailedError as error:
+        return Finding(name, "fault", str(error))
     seconds = sum(frame.duration for frame in sound)
-    if not seconds:
-        return Finding(name, "fault", "it gave no sound; check TTS_MODEL and TTS_VOICE")
     return Finding(name, "ok", f"{seconds:.1f} s of speech after {loop.time() - started:.2f} s")
 
 
 async def _check_stt(settings: Settings, sound: list[rtc.AudioFrame]) -> Finding:
     name = f"STT {settings.stt_engine}"
+    options = stt_options(settings)
     try:
-        engine = stt.load(settings.stt_engine, stt_options(settings), fallback=False)
+        engine = stt.load(settings.stt_engine, options, fallback=False)
+        transcript = await trial.transcribe(engine, options, sound, _ENGINE_WITHIN)
     except ConfigurationError as error:
         return Finding(name, "fault", f"{error}; see STT_ENGINE")
-    try:
-        async with asyncio.timeout(_TIMEOUT):
-            transcript = await _transcribe(engine, sound)
-    except (APIError, TimeoutError) as error:
-        return Finding(name, "fault", _describe(error, "STT_"))
-    finally:
-        await engine.aclose()
+    except EngineFailedError as error:
+        return Finding(name, "fault", str(error))
     result = f"transcribed {transcript!r}" if transcript else "gave no words, and no error"
     return Finding(name, "ok", result)
 
 
-async def _transcribe(engine: STTEngine, sound: list[rtc.AudioFrame]) -> str:
-    async with engine.stream(conn_options=_ONCE) as stream:
-        for frame in sound:
-            stream.push_frame(frame)
-        rate = sound[-1].sample_rate if sound else 16_000
-        # A pause, so that the engine knows that the word has ended.
-        stream.push_frame(rtc.AudioFrame(bytes(2 * rate), rate, 1, rate))
-        stream.end_input()
-        final = SpeechEventType.FINAL_TRANSCRIPT
-        return " ".join([e.alternatives[0].text async for e in stream if e.type == final])
-
-
-def _describe(error: Exception, settings: str) -> str:
-    message = str(error).partition("\n")[0] or type(error).__name__
-    return f"{message}; check that its server runs, and the {settings}... settings"
+async def _check_call_process() -> Finding:
+    """Starts the process of a call as the worker does, in a process of its own."""
+    name = "call process"
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    trying = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agent.worker", "try"), stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE
+    )
+    try:
+        async with asyncio.timeout(_PROCESS_WITHIN):
+            _, said = await trying.communicate()
+    except TimeoutError:
+        return Finding(name, "fault", f"it has not come up within {_PROCESS_WITHIN:.0f} s")
+    finally:
+        if trying.returncode is None:
+            trying.kill()
+            await trying.wait()
+    if trying.returncode:
+        reason = [line for line in said.decode(errors="replace").splitlines() if line.strip()]
+        last = reason[-1].strip() if reason else f"it ended with {trying.returncode}"
+        return Finding(name, "fault", f"{last}; `python -m agent.worker try` shows more")
+    return Finding(name, "ok", f"came up and made a sound, after {loop.time() - started:.1f} s")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import traceback
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,18 +15,22 @@ from agent import stt, tts
 from agent.assistant import Assistant
 from agent.load import LoadBoard, LoadReporter
 from agent.phrase_file import load_phrases
+from agent.rehearsal import rehearse
 from agent.route_notes import RouteNotes
 from agent.session import Engines, TurnOptions, build_session, load_vad, room_options
 from agent.speech.stt import STTOptions
 from agent.speech.tts import TTSOptions
+from agent.starts import Starts
 from agent.telemetry import send_traces, share_metrics
 from config.settings import Settings, load_settings
 from llm_router import stored_router
+from llm_router.clock import SystemClock
+from llm_router.errors import RouterError
 from llm_router.integrations.livekit import RouterLLM
 from llm_router.options import PatienceOptions, RouterOptions
 from llm_router.routing.events import Observer
 from llm_router.routing.phrases import Phrases
-from llm_router.settings.loading import environment
+from llm_router.settings.loading import SettingsError, environment
 from llm_router.stored_router import KnownConnections, StoreOptions, open_stored_router
 from llm_router.telemetry.opentelemetry import OpenTelemetryObserver
 from llm_router.telemetry.prometheus import PrometheusObserver
@@ -34,6 +39,12 @@ FOLDER = "PATCHBAY_WORKER_FOLDER"
 """Environment variable that names the worker's folder, in which its call processes leave their load
 and their metrics."""
 _RESOURCES = "patchbay"
+_PAUSE = 2.0
+"""Seconds that a process waits before it ends, if the one before it did not come up either."""
+
+
+class StartError(Exception):
+    """The process cannot answer a call. The message says why and goes to the worker's log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +62,33 @@ class JobResources:
 
 
 def prewarm(process: JobProcess) -> None:
-    """Loads the resources of the call that the process will answer; see `resources_of`."""
-    settings = load_settings()
-    process.userdata[_RESOURCES] = JobResources(
+    """Loads the resources of the call that the process will answer; see `resources_of`.
+
+    The first process of a worker also rehearses the call's speech. Raises StartError, which ends
+    the process and tells the worker why.
+    """
+    starts = call_starts()
+    try:
+        settings = load_settings()
+        if starts.claim_rehearsal():
+            asyncio.run(_rehearse(settings))
+        process.userdata[_RESOURCES] = _load(settings)
+    except Exception as error:
+        if starts.is_failing:  # LiveKit starts the next process at once: it would do nothing else
+            asyncio.run(SystemClock().sleep(_PAUSE))
+        raise StartError(_reason(error)) from error
+    starts.succeeded()
+
+
+def _reason(error: Exception) -> str:
+    """Returns what the worker logs: a sentence, and for a bug where it happened."""
+    if isinstance(error, RouterError | SettingsError | OSError):
+        return str(error)
+    return "".join(traceback.format_exception(error)).strip()
+
+
+def _load(settings: Settings) -> JobResources:
+    return JobResources(
         settings=settings,
         engines=load_engines(settings),
         phrases=load_phrases(settings.phrases_file),
@@ -118,6 +153,11 @@ def load_board() -> LoadBoard:
     return LoadBoard(Path(os.environ[FOLDER]) / "load")
 
 
+def call_starts() -> Starts:
+    """Opens the files in which this worker's call processes report that they have come up."""
+    return Starts(Path(os.environ[FOLDER]) / "starts")
+
+
 def metrics_folder() -> Path:
     """Returns the folder in which this worker's processes keep their metrics."""
     return Path(os.environ[FOLDER]) / "metrics"
@@ -138,15 +178,18 @@ def store_options(settings: Settings) -> StoreOptions:
 
 
 def load_engines(settings: Settings) -> Engines:
-    """Loads and prewarms the speech engines. Raises ConfigurationError if one cannot work."""
-    engines = Engines(
+    """Loads the speech engines. Raises ConfigurationError if one cannot work."""
+    return Engines(
         stt=stt.load(settings.stt_engine, stt_options(settings)),
         tts=tts.load(settings.tts_engine, tts_options(settings)),
         vad=load_vad(_turn_options(settings)),
     )
-    engines.stt.prewarm()
-    engines.tts.prewarm()
-    return engines
+
+
+async def _rehearse(settings: Settings) -> None:
+    await rehearse(
+        settings.tts_engine, tts_options(settings), settings.stt_engine, stt_options(settings)
+    )
 
 
 def stt_options(settings: Settings) -> STTOptions:

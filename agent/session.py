@@ -37,6 +37,10 @@ class Engines:
     tts: TTSEngine
     vad: vad.VAD
 
+    async def aclose(self) -> None:
+        await self.stt.aclose()
+        await self.tts.aclose()
+
 
 def load_vad(options: TurnOptions) -> vad.VAD:
     """Loads the voice activity detector that the options name; both run in this process."""

@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from typing import Literal
 from urllib.parse import urlsplit
 
 from livekit.agents import AgentServer
@@ -17,16 +18,21 @@ from livekit.agents.cli.log import setup_logging
 from livekit.agents.types import NOT_GIVEN
 
 from agent import job
-from agent.livekit_server import LiveKitRefusedError, LiveKitServer, LiveKitUnavailableError
+from agent.livekit_server import LiveKitError, LiveKitServer, LiveKitUnavailableError
 from agent.load import measure_load
 from agent.phrase_file import load_phrases
+from agent.presence import worker_present
+from agent.starts import StartFailures
 from agent.telemetry import share_metrics
 from config.settings import Settings, load_settings
 from llm_router import open_router, stored_router
+from llm_router.clock import SystemClock
 from llm_router.errors import ConfigurationError
-from llm_router.settings.loading import SettingsError, environment
+from llm_router.settings.loading import SettingsError, environment, export_variables
+from llm_router.store.database import Database
 
 _logger = logging.getLogger("agent")
+_Started = Literal["worker_started", "worker_registered"]
 _WARM_UP_TIMEOUT = 60.0
 """Seconds in which a call process must have loaded its resources; a busy machine needs long."""
 
@@ -34,7 +40,7 @@ _WARM_UP_TIMEOUT = 60.0
 def build_server(settings: Settings) -> AgentServer:
     server = AgentServer(
         setup_fnc=job.prewarm,
-        load_fnc=measure_load(job.load_board(), settings.worker_load_limit),
+        load_fnc=measure_load(job.load_board(), job.call_starts(), settings.worker_load_limit),
         load_threshold=settings.worker_load_limit or float("inf"),
         num_idle_processes=settings.worker_idle_processes,
         job_memory_limit_mb=settings.job_memory_limit_mb,
@@ -65,26 +71,85 @@ async def serve(settings: Settings) -> None:
     """Takes calls until a signal comes, then waits up to the drain timeout for open calls to end.
 
     A second signal ends the process at once. Raises LiveKitRefusedError if LiveKit refuses the
-    keys; a LiveKit that is away is waited for.
+    keys, and ConfigurationError if the first call process does not come up. A LiveKit that is away
+    is waited for, but in the demo LiveKitUnavailableError is raised.
     """
     secret = settings.livekit_api_secret.get_secret_value()
     async with LiveKitServer(settings.livekit_url, settings.livekit_api_key, secret) as livekit:
         try:
             await livekit.check()
         except LiveKitUnavailableError as error:
+            if settings.demo:
+                raise
             _logger.warning("%s Waiting for it.", error)
     server = build_server(settings)
     stop = asyncio.Event()
     _handle_signals(stop)
     running = asyncio.create_task(server.run())
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
+    await _until_up(server, "worker_registered", running, stop)
+    starts = job.call_starts()
+    async with _open_database(settings) as database:
+        present = worker_present(
+            database, settings.agent_name, SystemClock(), lambda: not starts.is_failing
+        )
+        async with present:
+            await _first_of(running, stop)
     if not running.done():
         with contextlib.suppress(TimeoutError):
             await server.drain()
         await server.aclose()
     await running
+
+
+async def try_call_process(settings: Settings) -> None:
+    """Starts one call process, in which the engines speak and hear, and ends it.
+
+    It takes no call. Raises ConfigurationError, with the reason, if the process does not come up.
+    """
+    alone = {"worker_port": 0, "worker_idle_processes": 1, "prometheus_port": None}
+    server = build_server(settings.model_copy(update=alone))
+    running = asyncio.create_task(server.run(unregistered=True))
+    await _until_up(server, "worker_started", running, asyncio.Event())
+    await server.aclose()
+    await running
+
+
+async def _until_up(
+    server: AgentServer, event: _Started, running: "asyncio.Task[None]", stop: asyncio.Event
+) -> None:
+    """Waits until the server emits `event`, which it does after its call processes came up.
+
+    Returns early if it ends or `stop` is set. Raises ConfigurationError, and cancels the server, if
+    the first call process does not come up.
+    """
+    up = asyncio.Event()
+    server.once(event, lambda *_: up.set())
+    failures = StartFailures(job.call_starts())
+    logging.getLogger("livekit.agents").addFilter(failures)
+    await _first_of(running, up, stop, failures.never_up)
+    if failures.never_up.is_set():
+        running.cancel()
+        await asyncio.wait({running})
+        raise ConfigurationError(failures.reason)
+
+
+async def _first_of(running: "asyncio.Task[None]", *events: asyncio.Event) -> None:
+    """Returns when the server has ended or one of the events is set."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait({running, *waits}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _open_database(settings: Settings) -> AsyncIterator[Database]:
+    database = Database(settings.database_url.get_secret_value(), max_connections=1)
+    try:
+        yield database
+    finally:
+        await database.aclose()
 
 
 def _handle_signals(stop: asyncio.Event) -> None:
@@ -104,35 +169,43 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog="Settings come from the environment and from .env; .env.example lists and explains"
         " them (LIVEKIT_URL, AGENT_NAME, STT_ENGINE, ...).",
     )
-    parser.add_argument("command", choices=["start"], help="take calls until stopped (Ctrl-C)")
-    parser.parse_args(argv)
+    parser.add_argument(
+        "command",
+        choices=["start", "try"],
+        help="start: take calls until stopped (Ctrl-C); try: start one call process, let the speech"
+        " engines speak and hear in it, and end",
+    )
+    command = parser.parse_args(argv).command
     try:
+        export_variables()
         settings = load_settings()
         setup_logging(settings.log_level, devmode=sys.stderr.isatty(), console=False)
         logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs every check for migrations
-        asyncio.run(_check(settings))
+        asyncio.run(_check(settings, prepare=command == "start"))
         with tempfile.TemporaryDirectory(prefix="patchbay-worker-") as folder:
             os.environ[job.FOLDER] = folder
             if settings.prometheus_port:
                 share_metrics(job.metrics_folder())
-            asyncio.run(serve(settings))
-    except (SettingsError, ConfigurationError, LiveKitRefusedError) as error:
+            asyncio.run(serve(settings) if command == "start" else try_call_process(settings))
+    except (SettingsError, ConfigurationError, LiveKitError) as error:
         print(error, file=sys.stderr)  # noqa: T201  a command line reports its errors there
         return 2
     return 0
 
 
-async def _check(settings: Settings) -> None:
+async def _check(settings: Settings, *, prepare: bool) -> None:
     """Checks the settings once, here, before every call's process would fail on them.
 
-    Raises ConfigurationError or SettingsError.
+    With `prepare` it also makes or migrates the database. Raises ConfigurationError or
+    SettingsError.
     """
     load_phrases(settings.phrases_file)
     if not settings.assistant_prompt_file.is_file():
         raise SettingsError(f"ASSISTANT_PROMPT_FILE: there is no {settings.assistant_prompt_file}")
-    job.load_engines(settings)
+    await job.load_engines(settings).aclose()
     options = job.store_options(settings)
-    await stored_router.prepare_database(options)
+    if prepare:
+        await stored_router.prepare_database(options)
     known = await stored_router.load_known(options, environment())
     async with open_router(known.found.connections, policy=settings.router_policy):
         """Opened and closed only to find an unknown policy or provider."""

@@ -83,7 +83,8 @@ class SpeechSettings(Section):
     stt_base_url: HttpUrl | None = None
     """Address of the STT server, for the engine openai."""
     stt_api_key: SecretStr | None = None
-    """API key of the STT engine, if it needs one."""
+    """API key of the STT engine, if it needs one. A LiveKit plugin reads its vendor's own variable,
+    such as DEEPGRAM_API_KEY, from the environment or from this file, too."""
     stt_model: str | None = None
     """Model of the STT engine. Empty: the engine's default."""
     tts_engine: str = "embedded"
@@ -92,7 +93,8 @@ class SpeechSettings(Section):
     tts_base_url: HttpUrl | None = None
     """Address of the TTS server, for the engine openai."""
     tts_api_key: SecretStr | None = None
-    """API key of the TTS engine, if it needs one."""
+    """API key of the TTS engine, if it needs one. A LiveKit plugin reads its vendor's own variable,
+    such as DEEPGRAM_API_KEY, from the environment or from this file, too."""
     tts_model: str | None = None
     """Model of the TTS engine. Empty: the engine's default."""
     tts_voice: str | None = None

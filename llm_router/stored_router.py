@@ -111,6 +111,8 @@ async def load_known(options: StoreOptions, environ: Mapping[str, str]) -> Known
 
 async def _read_stored(options: StoreOptions) -> tuple[Connection, ...]:
     database = Database(options.database)
+    if database.is_missing:
+        return ()
     try:
         async with asyncio.timeout(_READ_WITHIN):
             store = await _open_store(options, database)

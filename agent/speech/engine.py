@@ -3,11 +3,15 @@
 import importlib
 import inspect
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from llm_router.errors import ConfigurationError
+
+_SHORTEST_SECRET = 8
+"""Characters of a key below which it is no secret, but may be a word of a message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,21 +47,10 @@ def from_plugin(options: EngineOptions, **more: str) -> Any:
     takes; the plugin reads the rest from its own environment variables.
 
     Raises ConfigurationError if the plugin is not installed, has no engine of this kind, or refuses
-    the options.
+    the options, with the plugin's own reason.
     """
     kind = options.kind
-    name = options.plugin
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise ConfigurationError("name the plugin after a colon, as in livekit_plugin:deepgram")
-    try:
-        make = getattr(importlib.import_module(f"livekit.plugins.{name}"), kind)
-    except ModuleNotFoundError as missing:
-        package = f"livekit-plugins-{name.replace('_', '-')}"
-        raise ConfigurationError(
-            f"{kind} engine 'livekit_plugin:{name}' needs a package: pip install {package}"
-        ) from missing
-    except AttributeError as missing:
-        raise ConfigurationError(f"livekit.plugins.{name} has no {kind}") from missing
+    make = _constructor(kind, options.plugin)
     offered = {
         "model": options.model,
         "language": options.language,
@@ -68,5 +61,36 @@ def from_plugin(options: EngineOptions, **more: str) -> Any:
     accepted = inspect.signature(make).parameters
     try:
         return make(**{key: value for key, value in offered.items() if value and key in accepted})
-    except (TypeError, ValueError) as refused:
-        raise ConfigurationError(f"livekit.plugins.{name}.{kind} refused its options") from refused
+    except Exception as refused:  # a plugin may raise anything, its vendor's own errors included
+        reason = without_secrets(str(refused), options).strip().rstrip(".") or repr(refused)
+        hint = f"; {kind}_API_KEY is its key here" if _is_about_a_key(reason) else ""
+        raise ConfigurationError(
+            f"{kind} engine 'livekit_plugin:{options.plugin}' cannot start: {reason}{hint}"
+        ) from refused
+
+
+def _constructor(kind: str, name: str) -> Callable[..., Any]:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ConfigurationError("name the plugin after a colon, as in livekit_plugin:deepgram")
+    try:
+        make: Callable[..., Any] = getattr(importlib.import_module(f"livekit.plugins.{name}"), kind)
+    except ImportError as missing:
+        package = f"livekit-plugins-{name.replace('_', '-')}"
+        raise ConfigurationError(
+            f"{kind} engine 'livekit_plugin:{name}' needs a package: pip install {package}"
+        ) from missing
+    except AttributeError as missing:
+        raise ConfigurationError(f"livekit.plugins.{name} has no {kind}") from missing
+    return make
+
+
+def without_secrets(message: str, options: EngineOptions) -> str:
+    """Returns the first line of a vendor's message, without the key and without URLs' queries."""
+    line = message.partition("\n")[0]
+    if len(options.api_key or "") >= _SHORTEST_SECRET:
+        line = line.replace(options.api_key or "", "...")
+    return re.sub(r"(\w+://[^\s?'\"]*)\?[^\s'\"]*", r"\1", line)
+
+
+def _is_about_a_key(reason: str) -> bool:
+    return re.search(r"\bkey\b|_KEY\b|credential", reason, re.IGNORECASE) is not None

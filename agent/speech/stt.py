@@ -18,7 +18,11 @@ class STTOptions(EngineOptions):
 
 
 class CreateSTT(Protocol):
-    """The type of each engine module's `create`."""
+    """The type of each engine module's `create`.
+
+    It runs before the call, where no event loop does: it loads what is slow to load in this process
+    and leaves the network to the engine's `prewarm`, which LiveKit calls in the loop of the call.
+    """
 
     def __call__(self, options: STTOptions) -> STTEngine: ...
 
@@ -44,11 +48,6 @@ class STTFallback(stt.FallbackAdapter):
 
     def __init__(self, engines: list[STTEngine], timeout: float) -> None:
         super().__init__(engines, attempt_timeout=timeout, max_retry_per_stt=0)
-
-    def prewarm(self) -> None:
-        """Prewarms every engine: the moment of a failure is the wrong one to load a model."""
-        for engine in self._stt_instances:
-            engine.prewarm()
 
     async def aclose(self) -> None:
         await super().aclose()

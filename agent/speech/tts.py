@@ -22,7 +22,7 @@ class TTSOptions(EngineOptions):
 
 
 class CreateTTS(Protocol):
-    """The type of each engine module's `create`."""
+    """The type of each engine module's `create`; as for STT, it runs where no event loop does."""
 
     def __call__(self, options: TTSOptions) -> TTSEngine: ...
 

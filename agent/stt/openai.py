@@ -21,7 +21,7 @@ def create(options: STTOptions) -> STTEngine:
     """Makes the engine. Raises ConfigurationError if neither a key nor a `base_url` is given."""
     if not options.api_key and not options.base_url:
         raise ConfigurationError(
-            "STT engine 'openai' needs an api_key, or the base_url of a server"
+            "STT engine 'openai' needs STT_API_KEY, or STT_BASE_URL with the address of a server"
         )
     return _TimedSTT(
         model=options.model or _MODEL,

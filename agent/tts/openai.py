@@ -17,7 +17,7 @@ def create(options: TTSOptions) -> TTSEngine:
     """Makes the engine. Raises ConfigurationError if neither a key nor a `base_url` is given."""
     if not options.api_key and not options.base_url:
         raise ConfigurationError(
-            "TTS engine 'openai' needs an api_key, or the base_url of a server"
+            "TTS engine 'openai' needs TTS_API_KEY, or TTS_BASE_URL with the address of a server"
         )
     client = AsyncClient(
         # Both are always set: otherwise the client reads them from the environment, and a key

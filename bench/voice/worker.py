@@ -139,8 +139,6 @@ def _prewarm(process: JobProcess) -> None:
         tts=tts_engines.load("embedded", TTSOptions()),
         vad=load_vad(TurnOptions()),
     )
-    engines.stt.prewarm()
-    engines.tts.prewarm()
     process.userdata["engines"] = engines
     _record(READY, READY)
 

@@ -44,7 +44,7 @@ async def check_over_http(url: str | None, key_file: Path | None) -> AsyncIterat
         except ApiError as error:
             yield Finding("HTTP process", "fault", str(error))
         else:
-            message = f"{api.url} is ready: database and LiveKit answer"
+            message = f"{api.url} is ready: the database, LiveKit and a worker with a voice"
             yield Finding("HTTP process", "ok", message)
     async for finding in _check_connections(url, key_file):
         yield finding
@@ -58,7 +58,7 @@ async def _check_database() -> AsyncIterator[Finding]:
         yield Finding("database", "fault", str(error))
         return
     try:
-        if _is_missing(database):
+        if database.is_missing:
             message = f"{database.display_url} does not exist yet; the first start creates it"
             yield Finding("database", "note", message)
             return
@@ -74,11 +74,6 @@ async def _check_database() -> AsyncIterator[Finding]:
         yield Finding("database", "fault", str(error))
     finally:
         await database.aclose()
-
-
-def _is_missing(database: Database) -> bool:
-    """Returns whether a SQLite file does not exist. Opening the database would create it."""
-    return database.dialect == "sqlite" and not Path(database.url.database or "").exists()
 
 
 async def _check_master_key(database: Database, settings: StoreSettings) -> Finding:

@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 async def doctor(
     out: Output, *, api_url: ApiUrl = None, api_key_file: ApiKeyFile = None
 ) -> int | None:
-    """Check the database, the master key, LiveKit, the audio engines and each connection.
+    """Check the database, the master key, each connection, LiveKit, speech and a call's process.
 
     Each active connection is asked one short question, which a cloud may charge for. Only the
     status of connections is changed. With --api-url the HTTP process there is checked instead.

@@ -41,6 +41,16 @@ def environment(env_file: Path = ENV_FILE) -> Mapping[str, str]:
     return {name: value for source in sources for name, value in source.items() if value}
 
 
+def export_variables(env_file: Path = ENV_FILE) -> None:
+    """Adds the variables of the file to this process's environment, unless they are set there.
+
+    Vendors' plugins read their keys from the environment, under names of their own.
+    """
+    for name, value in environment(env_file).items():
+        if not os.environ.get(name):
+            os.environ[name] = value
+
+
 def _explain(error: ValidationError, fields: Mapping[str, FieldInfo]) -> str:
     lines = []
     for problem in error.errors(include_url=False):

@@ -72,6 +72,11 @@ class Database:
         self._writing = self.engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
         self._write_lock = asyncio.Lock()
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether it is a SQLite file that does not exist yet. Opening it would make it."""
+        return self.dialect == "sqlite" and not Path(self.url.database or "").exists()
+
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """Opens a transaction for reading only; it is always rolled back."""

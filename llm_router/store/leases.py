@@ -4,7 +4,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from sqlalchemy import or_
+from sqlalchemy import or_, select
 
 from llm_router.clock import Clock
 from llm_router.errors import StoreError
@@ -33,6 +33,13 @@ async def acquire(
     ).returning(leases.c.name)
     async with database.writing() as db:
         return (await db.execute(upsert)).first() is not None
+
+
+async def is_held(database: Database, name: str, now: datetime) -> bool:
+    """Returns whether anybody has the lease."""
+    query = select(leases.c.name).where(leases.c.name == name, leases.c.until > now)
+    async with database.reading() as db:
+        return (await db.execute(query)).first() is not None
 
 
 async def release(database: Database, name: str, holder: str) -> None:

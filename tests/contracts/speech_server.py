@@ -1,6 +1,7 @@
 """Serves speech over HTTP for tests of STT and TTS engines, and lists the tasks of the client."""
 
 import asyncio
+import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,8 +21,8 @@ class SpeechServer(ABC):
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             self.heads.append(head)
-            length = int(head.split("content-length: ")[1].split("\r\n")[0])
-            await self.respond(writer, await reader.readexactly(length))
+            length = re.search(r"\r\ncontent-length: (\d+)", head)
+            await self.respond(writer, await reader.readexactly(int(length[1]) if length else 0))
             if not self.keeps_alive:
                 return
 

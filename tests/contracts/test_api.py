@@ -21,7 +21,9 @@ from livekit.protocol.models import Room
 from pydantic import SecretStr
 
 from agent.api import build_app, listen
+from agent.presence import worker_present
 from config.settings import Settings
+from llm_router.clock import SystemClock
 from llm_router.connections.record import Connection
 from llm_router.discovery.discover import DiscoveryResult
 from llm_router.store.connections import open_store
@@ -344,9 +346,17 @@ async def test_an_unknown_path_is_a_problem_too(livekit: FakeLiveKit) -> None:
 async def test_health_says_alive_and_readiness_says_that_calls_can_be_made(
     livekit: FakeLiveKit,
 ) -> None:
-    async with browser(settings_for(livekit.url)) as client:
-        assert (await client.get("/healthz")).json() == {"status": "ok"}
-        assert (await client.get("/readyz")).json() == {"status": "ready"}
+    async with application(settings_for(livekit.url)) as app:
+        transport = httpx2.ASGITransport(app=app)
+        async with httpx2.AsyncClient(transport=transport, base_url=HOST) as client:
+            assert (await client.get("/healthz")).json() == {"status": "ok"}
+            alone = await client.get("/readyz")
+            assert alone.status_code == 503
+            assert "No worker can take a call" in problem(alone)
+            database = app.state.services.database
+            async with worker_present(database, "patchbay", SystemClock(), lambda: True):
+                assert (await client.get("/readyz")).json() == {"status": "ready"}
+            assert (await client.get("/readyz")).status_code == 503
 
 
 async def test_the_page_is_shown_the_connections_that_answer(livekit: FakeLiveKit) -> None:

@@ -141,6 +141,8 @@ async def test_the_agents_tts_engine_speaks_to_its_stt_engine(
     assert findings["TTS embedded"].state == "ok"
     assert "s of speech" in findings["TTS embedded"].message
     assert findings["STT embedded"].state == "ok"
+    assert findings["call process"].state == "ok"
+    assert "came up and made a sound" in findings["call process"].message
 
 
 async def test_a_broken_engine_is_named_with_its_settings(
@@ -156,8 +158,11 @@ async def test_a_broken_engine_is_named_with_its_settings(
         monkeypatch.setenv(name, value)
     findings = {f.subject: f async for f in check()}
     assert findings["TTS openai"].state == "fault"
-    assert "TTS_..." in findings["TTS openai"].message
+    assert "cannot be reached" in findings["TTS openai"].message
+    assert "TTS_BASE_URL" in findings["TTS openai"].message
     assert "known: embedded" in findings["STT none"].message
+    assert findings["call process"].state == "fault"
+    assert "known: embedded" in findings["call process"].message
 
 
 async def test_an_agent_without_its_settings_says_which_are_missing(

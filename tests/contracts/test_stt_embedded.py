@@ -123,7 +123,6 @@ async def test_a_whole_utterance_at_another_rate_is_transcribed(engine: Embedded
 async def test_a_decoder_that_fails_is_replaced(engine: EmbeddedSTT) -> None:
     errors: list[STTError] = []
     engine.on("error", errors.append)
-    engine.prewarm()
 
     def spoil() -> None:
         """Leaves an utterance open in the decoder, so that the stream cannot begin one."""

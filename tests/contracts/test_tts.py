@@ -265,7 +265,7 @@ async def test_closing_an_engine_closes_its_connections() -> None:
 
 
 def test_openai_without_a_key_or_a_server_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="needs an api_key"):
+    with pytest.raises(ConfigurationError, match="needs TTS_API_KEY, or TTS_BASE_URL"):
         load("openai", TTSOptions())
 
 

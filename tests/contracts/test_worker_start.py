@@ -12,13 +12,13 @@ ROOT = Path(__file__).parents[2]
 SECRET = "a-secret-of-more-than-thirty-two-characters"
 
 
-def start(folder: Path, settings: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Runs the worker in `folder` with these settings in place of ones that work."""
+def settings_of(folder: Path) -> dict[str, str]:
+    """Returns settings that work, of a worker whose LiveKit server is down."""
     connections = folder / "connections.json"
     if not connections.exists():
         connections.write_text('[{"name": "desk", "provider": "offline"}]')
     prompts = ROOT / "config" / "prompts"
-    working = {
+    return {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
         "PYTHONPATH": str(ROOT),
@@ -29,10 +29,14 @@ def start(folder: Path, settings: Mapping[str, str]) -> subprocess.CompletedProc
         "ASSISTANT_PROMPT_FILE": str(prompts / "assistant.md"),
         "PHRASES_FILE": str(prompts / "phrases.toml"),
     }
+
+
+def start(folder: Path, settings: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Runs the worker in `folder` with these settings in place of ones that work."""
     return subprocess.run(
         [sys.executable, "-m", "agent.worker", "start"],
         cwd=folder,
-        env={**working, **settings},
+        env={**settings_of(folder), **settings},
         capture_output=True,
         text=True,
         timeout=60,

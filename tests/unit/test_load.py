@@ -6,6 +6,7 @@ from pathlib import Path
 from livekit.agents import AgentServer
 
 from agent.load import LoadBoard, LoadReporter, measure_load
+from agent.starts import Starts
 from llm_router.clock import SystemClock
 from tests.events import REPLY
 
@@ -52,10 +53,19 @@ def test_each_reply_is_reported_to_the_board(tmp_path: Path) -> None:
 def test_busy_models_are_load_even_on_an_idle_processor(tmp_path: Path) -> None:
     board = LoadBoard(tmp_path)
     board.report(1.0)
-    assert measure_load(board, limit=0.7)(AgentServer()) == 1.0
+    assert measure_load(board, Starts(tmp_path), limit=0.7)(AgentServer()) == 1.0
 
 
 def test_without_a_limit_every_call_is_accepted(tmp_path: Path) -> None:
     board = LoadBoard(tmp_path)
     board.report(1.0)
-    assert measure_load(board, limit=0.0)(AgentServer()) == 0.0
+    assert measure_load(board, Starts(tmp_path / "starts"), limit=0.0)(AgentServer()) == 0.0
+
+
+def test_a_worker_whose_call_processes_do_not_start_is_sent_no_call(tmp_path: Path) -> None:
+    starts = Starts(tmp_path / "starts")
+    load = measure_load(LoadBoard(tmp_path), starts, limit=0.0)
+    starts.failed()
+    assert load(AgentServer()) == 1.0
+    starts.succeeded()
+    assert load(AgentServer()) == 0.0

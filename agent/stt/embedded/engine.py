@@ -123,7 +123,8 @@ class EmbeddedSTT(stt.STT[Any]):
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pocketsphinx")
         self._idle: list[Decoder] = []  # touched on the thread only
-        self._is_warm = False
+        # Loading takes 0.3 s, for which the caller's first word would have to wait.
+        self._thread.submit(lambda: self._idle.append(Decoder()))
         self._streams: weakref.WeakSet[_Stream] = weakref.WeakSet()
 
     @property
@@ -133,15 +134,6 @@ class EmbeddedSTT(stt.STT[Any]):
     @property
     def provider(self) -> str:
         return "embedded"
-
-    def prewarm(self) -> None:
-        """Starts loading the first decoder on the decoder thread; later calls do nothing.
-
-        Loading takes 0.3 s. Without it, the caller's first word would have to wait for that.
-        """
-        if not self._is_warm:
-            self._is_warm = True
-            self._thread.submit(lambda: self._idle.append(Decoder()))
 
     def stream(
         self,

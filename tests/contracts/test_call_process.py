@@ -1,0 +1,154 @@
+"""Every speech engine works in a call's own process, started as the worker does.
+
+The process that dies, and the engine that fails, are reported once and in one sentence.
+"""
+
+import asyncio
+import io
+import json
+import os
+import sys
+import wave
+from pathlib import Path
+
+import pytest
+
+from agent import stt, tts
+from tests.contracts.speech_server import SpeechServer, serving
+from tests.contracts.stt_sentences import RATE, samples
+from tests.contracts.talking_plugin import install_plugin
+from tests.contracts.test_worker_start import SECRET, settings_of
+
+KEY = "sk-a-key-of-a-vendor"
+
+
+def recording() -> bytes:
+    """Makes a WAV file of a spoken sentence."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as wav:
+        wav.setparams((1, 2, RATE, 0, "NONE", ""))
+        wav.writeframes(samples("what_time"))
+    return file.getvalue()
+
+
+class AudioServer(SpeechServer):
+    """Speaks and transcribes as OpenAI's audio API does, or refuses every key."""
+
+    def __init__(self, status: int = 200) -> None:
+        super().__init__(keeps_alive=True)
+        self.status = status
+        self.speech = recording()
+
+    async def respond(self, writer: asyncio.StreamWriter, body: bytes) -> None:
+        speaks = "/audio/speech" in self.heads[-1] and self.status == 200
+        answer = self.speech if speaks else json.dumps({"text": "hello", "error": {}}).encode()
+        kind = "audio/wav" if speaks else "application/json"
+        head = f"HTTP/1.1 {self.status} x\r\ncontent-type: {kind}\r\n"
+        writer.write(f"{head}content-length: {len(answer)}\r\n\r\n".encode() + answer)
+
+
+async def run(folder: Path, command: str, **settings: str) -> tuple[int | None, str]:
+    """Runs the worker's command in a folder of its own; returns its status and what it said."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agent.worker", command),
+        cwd=folder,
+        env={**settings_of(folder), **settings},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await process.communicate()
+    text = out.decode()
+    assert SECRET not in text
+    assert KEY not in text
+    return process.returncode, text
+
+
+def complaints(text: str) -> list[str]:
+    """Returns the warnings and errors of our own log, and lines that are no log at all."""
+    lines = [json.loads(line) if line.startswith("{") else line for line in text.splitlines()]
+    return [
+        line if isinstance(line, str) else line["message"]
+        for line in lines
+        if isinstance(line, str)
+        or (line["level"] in {"WARNING", "ERROR"} and line["name"] in {"agent", "asyncio"})
+    ]
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("name", sorted({*stt.ENGINES.names(), *tts.ENGINES.names()}))
+async def test_every_engine_speaks_and_hears_in_a_call_process(name: str, tmp_path: Path) -> None:
+    server = AudioServer()
+    install_plugin(tmp_path)
+    (tmp_path / ".env").write_text(f"PARROT_API_KEY={KEY}\n")
+    engine = f"{name}:parrot" if name == "livekit_plugin" else name
+    async with serving(server) as url:
+        status, text = await run(
+            tmp_path,
+            "try",
+            TTS_ENGINE=engine,
+            STT_ENGINE=engine,
+            TTS_BASE_URL=url,
+            STT_BASE_URL=url,
+            PYTHONPATH=os.pathsep.join([settings_of(tmp_path)["PYTHONPATH"], str(tmp_path)]),
+        )
+    assert (status, complaints(text)) == (0, [])
+    used = [
+        path for path in ("speech", "transcriptions") if f"/audio/{path}" in "".join(server.heads)
+    ]
+    assert used == (["speech", "transcriptions"] if name == "openai" else [])
+
+
+@pytest.mark.timeout(240)
+async def test_a_refused_key_is_said_with_its_variable_and_calls_have_the_fallback(
+    tmp_path: Path,
+) -> None:
+    async with serving(AudioServer(status=401)) as url:
+        engines = {"TTS_ENGINE": "openai", "STT_ENGINE": "openai"}
+        servers = {"TTS_BASE_URL": url, "STT_BASE_URL": url}
+        keys = {"TTS_API_KEY": KEY, "STT_API_KEY": KEY}
+        status, text = await run(tmp_path, "try", **engines, **servers, **keys)
+    assert status == 0
+    voice, ear = complaints(text)
+    assert voice.endswith("its server refuses the key (401); check TTS_API_KEY")
+    assert ear.endswith("its server refuses the key (401); check STT_API_KEY")
+
+
+@pytest.fixture
+def phrases(tmp_path: Path) -> Path:
+    """A file of phrases in the language xx, which espeak-ng does not know."""
+    english = Path(settings_of(tmp_path)["PHRASES_FILE"]).read_text()
+    file = tmp_path / "phrases.toml"
+    file.write_text(english.replace("[en]", "[xx]", 1))
+    return file
+
+
+@pytest.mark.timeout(240)
+async def test_a_worker_without_any_voice_ends_and_says_why_once(
+    tmp_path: Path, phrases: Path
+) -> None:
+    status, text = await run(
+        tmp_path,
+        "start",
+        AGENT_LANGUAGE="xx",
+        PHRASES_FILE=str(phrases),
+        TTS_ENGINE="openai",
+        TTS_BASE_URL="http://127.0.0.1:9/v1",
+        STT_ENGINE="openai",
+        STT_BASE_URL="http://127.0.0.1:9/v1",
+    )
+    assert status == 2
+    assert text.count("makes no sound: its server cannot be reached") == 1
+    assert "Traceback" not in text
+    assert "TTS_BASE_URL" in text.splitlines()[-1]
+
+
+async def test_a_plugin_without_its_key_says_which_variable_holds_it(tmp_path: Path) -> None:
+    install_plugin(tmp_path)
+    path = os.pathsep.join([settings_of(tmp_path)["PYTHONPATH"], str(tmp_path)])
+    status, text = await run(tmp_path, "try", TTS_ENGINE="livekit_plugin:parrot", PYTHONPATH=path)
+    assert status == 2
+    (sentence,) = complaints(text)
+    assert sentence == (
+        "TTS engine 'livekit_plugin:parrot' cannot start: Parrot API key is required, or set"
+        " PARROT_API_KEY; TTS_API_KEY is its key here"
+    )

@@ -1,0 +1,51 @@
+"""A worker that takes calls is known to the HTTP processes, and no longer than it does."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from agent.presence import is_worker_present, worker_present
+from llm_router.clock import SystemClock
+from llm_router.store.database import Database
+from tests.contracts.databases import Files, opened
+
+CLOCK = SystemClock()
+
+
+async def is_present(database: Database, agent_name: str = "desk") -> bool:
+    return await is_worker_present(database, agent_name, CLOCK)
+
+
+async def test_a_worker_is_present_while_it_runs(database: Database) -> None:
+    assert not await is_present(database)
+    async with worker_present(database, "desk", CLOCK, lambda: True):
+        assert await is_present(database)
+        assert not await is_present(database, "another agent")
+    assert not await is_present(database)
+
+
+@pytest.fixture
+async def file(files: Files) -> AsyncIterator[Database]:
+    async with opened(await files.new()) as database:
+        yield database
+
+
+async def test_a_worker_that_takes_no_calls_is_not_present(file: Database) -> None:
+    async with worker_present(file, "desk", CLOCK, lambda: False):
+        assert not await is_present(file)
+
+
+async def test_the_second_of_two_workers_does_not_disturb_the_first(file: Database) -> None:
+    async with worker_present(file, "desk", CLOCK, lambda: True):
+        async with worker_present(file, "desk", CLOCK, lambda: True):
+            assert await is_present(file)
+        assert await is_present(file)
+
+
+async def test_a_worker_goes_on_without_tables(
+    files: Files, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(await files.new(migrated=False)) as database:
+        for _ in range(2):
+            async with worker_present(database, "desk", CLOCK, lambda: True):
+                assert "readiness does not show that this worker takes calls" in caplog.text
