@@ -39,7 +39,8 @@ _TOO_LONG = _words(
 
 _NO_ROUTE = _words(
     r"^\W*((40[45]|http|(resource |page |path |url |file )?(was )?not.?found(_error)?)\W*)+$|"
-    r"page not found|method not allowed|cannot post\b|no (matching )?routes?\b|no such route|"
+    r"page not found|method not allowed|cannot post\b|no (matching )?routes?\b|"
+    r"no such (route|endpoint|path|url)|"
     r"(route|url|path|endpoint|resource).{0,60}(not found|not exist|not supported|unknown)|"
     r"(unknown|invalid|unexpected|unrecognized|unsupported).?(request )?(url|endpoint|route|path)|"
     r"default backend|requested url|err_ngrok|plain http request was sent to https|"

@@ -18,7 +18,7 @@ from llm_router.failures import Failure, FailureClass, failure_before_a_word
 from llm_router.management.opening import ConnectionOpener
 from llm_router.net.guard import AddressGuard
 from llm_router.options import HealthOptions
-from llm_router.providers.base import PROVIDERS, Provider
+from llm_router.providers.base import PROVIDERS, Noticing, Provider
 from llm_router.types import ChatRequest, Usage
 
 _ANSWER_TIMEOUT = 30.0
@@ -49,7 +49,8 @@ class ProbeResult:
     detected: DetectedServer | None = None
     """The server as it describes itself; None if it was not asked or did not say."""
     notice: str = ""
-    """A hint if the server looks like another one than the record names, else empty."""
+    """A hint if base_url should be another, or the server looks like another one than the record
+    names; else empty."""
 
 
 async def probe(
@@ -77,7 +78,7 @@ async def probe(
         if result.failure is None or result.failure.kind not in _NO_SERVER:
             result.models, _ = await _models(provider, connection.timeout)
             result.detected = await _detect(connection, guard, identify_within)
-            result.notice = _notice(connection, result.detected)
+            result.notice = _notice(provider, connection, result.detected)
     finally:
         await provider.aclose()
     return result
@@ -197,7 +198,9 @@ async def _detect(
     )
 
 
-def _notice(connection: Connection, detected: DetectedServer | None) -> str:
+def _notice(provider: Provider, connection: Connection, detected: DetectedServer | None) -> str:
+    if isinstance(provider, Noticing) and provider.notice:
+        return provider.notice
     if detected is None or not detected.server:
         return ""
     configured = find_server(connection)

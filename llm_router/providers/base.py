@@ -65,6 +65,15 @@ class PullProgress:
 
 
 @runtime_checkable
+class Noticing(Protocol):
+    """A provider that may have found something to correct in its connection."""
+
+    @property
+    def notice(self) -> str:
+        """A sentence for the operator; empty where there is nothing to correct."""
+
+
+@runtime_checkable
 class ModelManager(Protocol):
     """A provider whose server downloads and deletes models on request."""
 

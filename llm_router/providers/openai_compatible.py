@@ -10,8 +10,9 @@ from llm_router.clock import Clock
 from llm_router.connections.record import Connection
 from llm_router.errors import BrokenStreamError, StatusError, UpstreamError
 from llm_router.net.guard import AddressGuard
+from llm_router.providers._wire.addresses import ServerAddress
 from llm_router.providers._wire.extras import origin_of
-from llm_router.providers._wire.http import HttpClient, next_piece, parse_url, request_headers
+from llm_router.providers._wire.http import HttpClient, next_piece, request_headers
 from llm_router.providers._wire.reply import ChatReplyParser
 from llm_router.providers._wire.request import build_body
 from llm_router.providers._wire.tool_calls import known_call_ids
@@ -43,16 +44,19 @@ class OpenAICompatible:
         self.continuation = connection.continuation or self._server.continuation
         self.last_resort = False
         root, query = api_root(connection.base_url, self._server)
-        query = f"?{query}" if query else ""
-        self._chat = parse_url(connection, f"{root}/chat/completions{query}")
-        self._models = parse_url(connection, f"{root}/models{query}")
+        self._address = ServerAddress(connection, root, query)
         headers = request_headers(
             connection, _ACCEPT, self._server.key_header, self._server.key_prefix
         )
         if not self._server.keep_alive:
             headers["Connection"] = "close"
         self._list_headers = _list_headers(connection, self._server)
-        self._http = HttpClient(connection, self._chat, headers, guard)
+        self._http = HttpClient(connection, self._address.chat, headers, guard)
+
+    @property
+    def notice(self) -> str:
+        """Implements `base.Noticing`."""
+        return self._address.notice or self._http.notice
 
     async def warm(self) -> None:
         with suppress(UpstreamError, TimeoutError):
@@ -73,7 +77,7 @@ class OpenAICompatible:
         Raises UnreachableError when the list takes longer than the connection's timeout.
         """
         payload = await self._http.request_json(
-            "GET", self._models, within=self._connection.timeout, headers=self._list_headers
+            "GET", self._address.models, within=self._connection.timeout, headers=self._list_headers
         )
         return _model_names(payload)
 
@@ -84,7 +88,7 @@ class OpenAICompatible:
         )
         ending = parser.ending
         try:
-            async with self._http.open_stream("POST", self._chat, body) as pieces:
+            async with self._address.open_chat(self._http, body) as pieces:
                 async for piece in pieces:
                     for chunk in parser.feed(piece):
                         yield chunk

@@ -68,6 +68,8 @@ class HttpClient:
         self._idle = IdleLimit()
         self._pools: dict[str, _Pool] = {}
         """By scheme: a redirect may lead to the same host's https."""
+        self.notice = ""
+        """A correction of base_url, once a redirect for good was followed."""
         self._moved: dict[httpx2.URL, httpx2.URL] = {}
         with suppress(UnreachableError):  # raised again by each request that needs it
             self._pool(address)
@@ -151,10 +153,8 @@ class HttpClient:
     def _note_moved(self, status: int, url: httpx2.URL, target: httpx2.URL) -> None:
         if status in _FOR_GOOD:
             self._moved[url] = target
-            _logger.warning(
-                "connection %s: base_url is redirected to %s; put that into base_url",
-                self._name, shown_address(target),
-            )  # fmt: skip
+            self.notice = f"base_url is redirected to {shown_address(target)}; put that into it"
+            _logger.warning("connection %s: %s", self._name, self.notice)
 
     def _note_keep_alive(self, value: str) -> None:
         if found := _KEEP_ALIVE_TIMEOUT.search(value):
