@@ -51,4 +51,4 @@ ONE_SERVER_CONTENDERS = (
     Contender("OpenAI plugin", _PLUGIN, healthy_turns=WARM, parallel=4),
     Contender("FallbackAdapter", _LIVEKIT, "session", WARM, parallel=4),
 )
-"""Those that people use with one model server."""
+"""The contenders that people use with one model server."""

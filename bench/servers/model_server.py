@@ -26,7 +26,7 @@ ALWAYS = (True,)
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a server has done: words sent, and requests received."""
+    """Work of a server: words sent, and requests received."""
 
     words: int
     requests: int
