@@ -2,7 +2,8 @@
 
 A row holds only observed or documented facts: `source` names the document, and a fact from another
 source has that beside it. "Seen" means tried against the engine itself. Where a row says nothing,
-the server behaves like OpenAI's. The errors of all servers are in one table in `classification.py`.
+the server behaves like OpenAI's. The errors of all servers are in one table, in
+`classification/words.py`.
 """
 
 import functools

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from llm_router.classification import classify
+from llm_router.classification.redaction import operator_text
 from llm_router.errors import StatusError
-from llm_router.redaction import operator_text
 
 CALLER = "Hello, my name is Ada Lovelace and my card number is 4111 1111 1111 1111."
 

@@ -1,17 +1,8 @@
-"""Recognises the class of a failure in the error that a provider raised."""
+"""Lists the words by which servers say what is wrong, one row for each class of failure."""
 
 import re
-from collections.abc import Sequence
 
-from llm_router.errors import (
-    BrokenStreamError,
-    StatusError,
-    UnreachableError,
-    WrongAddressError,
-)
-from llm_router.failures import Failure, FailureClass
-from llm_router.redaction import operator_text
-from llm_router.types import Message
+from llm_router.failures import FailureClass
 
 
 def _words(pattern: str) -> re.Pattern[str]:
@@ -48,15 +39,15 @@ _NO_ROUTE = _words(
 )
 """There is no such route at this address, in the words of servers, frameworks and proxies."""
 
-_WAITS = " ; come back later"
+WAITS = " ; come back later"
 """Stands for a given wait: an account without credit is not asked to come back."""
-_INSIDE_200 = 0
-_BY_WORDS: tuple[tuple[FailureClass, frozenset[int], re.Pattern[str]], ...] = (
+INSIDE_200 = 0
+BY_WORDS: tuple[tuple[FailureClass, frozenset[int], re.Pattern[str]], ...] = (
     # Servers disagree on the status for these classes, so their wording is matched first. The order
     # matters: a rate limit that mentions the billing page is still a rate limit.
     (
         FailureClass.OUT_OF_CREDIT,
-        frozenset({_INSIDE_200, 400, 402, 403, 429}),
+        frozenset({INSIDE_200, 400, 402, 403, 429}),
         _words(
             r"insufficient.{0,3}(quota|balance|credit|funds|account)|"
             r"billing.?(hard.?limit|not.?active)|"
@@ -68,27 +59,27 @@ _BY_WORDS: tuple[tuple[FailureClass, frozenset[int], re.Pattern[str]], ...] = (
     ),
     (
         FailureClass.RATE_LIMITED,
-        frozenset({_INSIDE_200, 400, 403, 429}),
+        frozenset({INSIDE_200, 400, 403, 429}),
         _words(r"rate.{0,3}limit|too.?many.?requests|throttl|请求过于频繁|速率限制|频率限制|限流"),
     ),
     (
         FailureClass.RATE_LIMITED,
-        frozenset({_INSIDE_200, 429}),
+        frozenset({INSIDE_200, 429}),
         _words(
             r"per.?(second|min(ute)?|hour|day)\b|\b[rt]p[mds]\b|(retry|try again) (in|after) \d"
         ),
     ),
     (
         FailureClass.OUT_OF_CREDIT,
-        frozenset({_INSIDE_200, 400, 403, 429}),
+        frozenset({INSIDE_200, 400, 403, 429}),
         _words(
-            rf"(?s)^(?!.*{_WAITS}$).*(credit balance|billing|payment|budget.{{0,12}}exceeded)",
+            rf"(?s)^(?!.*{WAITS}$).*(credit balance|billing|payment|budget.{{0,12}}exceeded)",
         ),
     ),
     (
         # By a 403 too: Google and Azure report a quota of requests with it.
         FailureClass.RATE_LIMITED,
-        frozenset({_INSIDE_200, 403}),
+        frozenset({INSIDE_200, 403}),
         _words(r"quota.{0,20}exceed|exceed.{0,30}quota|quota_?exceeded|resource.?exhausted"),
     ),
     (
@@ -97,10 +88,10 @@ _BY_WORDS: tuple[tuple[FailureClass, frozenset[int], re.Pattern[str]], ...] = (
         frozenset({400, 422}),
         _words(r"\bmax_\w*tokens\b(?!.*context).*\b(completion|output)\b"),
     ),
-    (FailureClass.TOO_LONG, frozenset({_INSIDE_200, 400, 413, 422, 500}), _TOO_LONG),
+    (FailureClass.TOO_LONG, frozenset({INSIDE_200, 400, 413, 422, 500}), _TOO_LONG),
     (
         FailureClass.REFUSED_CONTENT,
-        frozenset({_INSIDE_200, 400, 403}),
+        frozenset({INSIDE_200, 400, 403}),
         _words(
             r"content.?(filter|policy|management|exists.risk)|responsible.?ai|\bsafety\b|"
             r"usage polic|requires moderation|\bflagged\b|inappropriate content|"
@@ -121,7 +112,7 @@ _BY_WORDS: tuple[tuple[FailureClass, frozenset[int], re.Pattern[str]], ...] = (
     (FailureClass.WRONG_ADDRESS, frozenset({400, 404, 405}), _NO_ROUTE),
     (
         FailureClass.MODEL_MISSING,
-        frozenset({_INSIDE_200, 400, 403}),
+        frozenset({INSIDE_200, 400, 403}),
         _words(
             r"model.{0,60}(not.?found|not.?exist|decommissioned|no longer (supported|available))|"
             r"model_not_available|access to (the )?model|"
@@ -130,7 +121,7 @@ _BY_WORDS: tuple[tuple[FailureClass, frozenset[int], re.Pattern[str]], ...] = (
     ),
     (
         FailureClass.REJECTED_KEY,
-        frozenset({_INSIDE_200, 400}),
+        frozenset({INSIDE_200, 400}),
         _words(
             r"(invalid|incorrect|expired).{0,12}api.?key|"
             r"api.?key.{0,12}(not valid|invalid|expired|missing)|"
@@ -141,76 +132,7 @@ _BY_WORDS: tuple[tuple[FailureClass, frozenset[int], re.Pattern[str]], ...] = (
     (
         # By a 429 too: Mistral, Moonshot and TGI report their own load with it, not our limit.
         FailureClass.OVERLOADED,
-        frozenset({_INSIDE_200, 429}),
+        frozenset({INSIDE_200, 429}),
         _words(r"overload|capacity|queue.{0,20}full|unavailable"),
     ),
 )
-_BY_STATUS = {
-    _INSIDE_200: FailureClass.BROKEN_STREAM,
-    401: FailureClass.REJECTED_KEY,
-    402: FailureClass.OUT_OF_CREDIT,
-    403: FailureClass.REJECTED_KEY,
-    404: FailureClass.MODEL_MISSING,
-    405: FailureClass.WRONG_ADDRESS,
-    408: FailureClass.OVERLOADED,  # from a gateway whose own server was too slow
-    413: FailureClass.TOO_LONG,
-    429: FailureClass.RATE_LIMITED,
-}
-_BAD_REQUEST = 400
-_TOO_MANY = 429
-_NOT_FOUND = 404
-_NO_SUCH_ROUTE = frozenset({404, 405})
-_REDIRECTS = range(300, 400)
-_SERVER_ERROR = 500
-_NO_STATUS = 600
-
-
-def classify(error: BaseException, messages: Sequence[Message] | None = None) -> Failure:
-    """Classifies an exception that a provider raised. Any unknown exception is a bug of ours.
-
-    With the request's `messages` the failure holds the server's own sentence, without what may be
-    a caller's words; none, for a request that held no one's words.
-    """
-    match error:
-        case WrongAddressError():
-            return Failure(FailureClass.WRONG_ADDRESS, str(error), cure=error.cure)
-        case StatusError():
-            said = operator_text(error.detail, messages, (error.param,))
-            return Failure(_classify_status(error), str(error), error.retry_after, said)
-        case UnreachableError():
-            return Failure(FailureClass.UNREACHABLE, str(error), cure=error.cure)
-        case BrokenStreamError():
-            return Failure(FailureClass.BROKEN_STREAM, str(error))
-    return Failure(FailureClass.BUG, type(error).__name__)
-
-
-def is_no_route(error: StatusError) -> bool:
-    """Returns whether a server says that it has no such route, rather than no such model."""
-    if error.status == _NOT_FOUND and not (error.detail or error.code or error.kind):
-        return True
-    return error.status in _NO_SUCH_ROUTE and (
-        _classify_status(error) is FailureClass.WRONG_ADDRESS
-    )
-
-
-def _classify_status(error: StatusError) -> FailureClass:
-    status = error.status or _status_inside_a_200(error.code)
-    said = f"{error.code} {error.kind} {error.detail}"
-    if status == _TOO_MANY and error.retry_after is not None:
-        said += _WAITS
-    for kind, statuses, words in _BY_WORDS:
-        if statuses & {error.status, status} and words.search(said):
-            return kind
-    asked_wrongly = _BAD_REQUEST <= status < _SERVER_ERROR
-    if status in _REDIRECTS:
-        return FailureClass.WRONG_ADDRESS
-    otherwise = FailureClass.BAD_REQUEST if asked_wrongly else FailureClass.OVERLOADED
-    return _BY_STATUS.get(status, otherwise)
-
-
-def _status_inside_a_200(code: str) -> int:
-    """Returns the status that an error event gives as its code, as vLLM, OpenRouter and Gemini do;
-    0 if the code is no status.
-    """
-    status = int(code) if code.isascii() and code.isdigit() else _INSIDE_200
-    return status if _BAD_REQUEST <= status < _NO_STATUS else _INSIDE_200

@@ -1,0 +1,84 @@
+"""Recognises the class of a failure in the error that a provider raised."""
+
+from collections.abc import Sequence
+
+from llm_router.classification.redaction import operator_text
+from llm_router.classification.words import BY_WORDS, INSIDE_200, WAITS
+from llm_router.errors import (
+    BrokenStreamError,
+    StatusError,
+    UnreachableError,
+    WrongAddressError,
+)
+from llm_router.failures import Failure, FailureClass
+from llm_router.types import Message
+
+_BY_STATUS = {
+    INSIDE_200: FailureClass.BROKEN_STREAM,
+    401: FailureClass.REJECTED_KEY,
+    402: FailureClass.OUT_OF_CREDIT,
+    403: FailureClass.REJECTED_KEY,
+    404: FailureClass.MODEL_MISSING,
+    405: FailureClass.WRONG_ADDRESS,
+    408: FailureClass.OVERLOADED,  # from a gateway whose own server was too slow
+    413: FailureClass.TOO_LONG,
+    429: FailureClass.RATE_LIMITED,
+}
+_BAD_REQUEST = 400
+_TOO_MANY = 429
+_NOT_FOUND = 404
+_NO_SUCH_ROUTE = frozenset({404, 405})
+_REDIRECTS = range(300, 400)
+_SERVER_ERROR = 500
+_NO_STATUS = 600
+
+
+def classify(error: BaseException, messages: Sequence[Message] | None = None) -> Failure:
+    """Classifies an exception that a provider raised. Any unknown exception is a bug of ours.
+
+    With the request's `messages` the failure holds the server's own sentence, without what may be
+    a caller's words; none, for a request that held no one's words.
+    """
+    match error:
+        case WrongAddressError():
+            return Failure(FailureClass.WRONG_ADDRESS, str(error), cure=error.cure)
+        case StatusError():
+            said = operator_text(error.detail, messages, (error.param,))
+            return Failure(_classify_status(error), str(error), error.retry_after, said)
+        case UnreachableError():
+            return Failure(FailureClass.UNREACHABLE, str(error), cure=error.cure)
+        case BrokenStreamError():
+            return Failure(FailureClass.BROKEN_STREAM, str(error))
+    return Failure(FailureClass.BUG, type(error).__name__)
+
+
+def is_no_route(error: StatusError) -> bool:
+    """Returns whether a server says that it has no such route, rather than no such model."""
+    if error.status == _NOT_FOUND and not (error.detail or error.code or error.kind):
+        return True
+    return error.status in _NO_SUCH_ROUTE and (
+        _classify_status(error) is FailureClass.WRONG_ADDRESS
+    )
+
+
+def _classify_status(error: StatusError) -> FailureClass:
+    status = error.status or _status_inside_a_200(error.code)
+    said = f"{error.code} {error.kind} {error.detail}"
+    if status == _TOO_MANY and error.retry_after is not None:
+        said += WAITS
+    for kind, statuses, words in BY_WORDS:
+        if statuses & {error.status, status} and words.search(said):
+            return kind
+    asked_wrongly = _BAD_REQUEST <= status < _SERVER_ERROR
+    if status in _REDIRECTS:
+        return FailureClass.WRONG_ADDRESS
+    otherwise = FailureClass.BAD_REQUEST if asked_wrongly else FailureClass.OVERLOADED
+    return _BY_STATUS.get(status, otherwise)
+
+
+def _status_inside_a_200(code: str) -> int:
+    """Returns the status that an error event gives as its code, as vLLM, OpenRouter and Gemini do;
+    0 if the code is no status.
+    """
+    status = int(code) if code.isascii() and code.isdigit() else INSIDE_200
+    return status if _BAD_REQUEST <= status < _NO_STATUS else INSIDE_200
