@@ -318,7 +318,7 @@ async def test_no_arguments_are_an_empty_object(nothing: Any) -> None:
     assert await made(p("hang_up", nothing, 0, "a")) == [("hang_up", "{}")]
 
 
-async def test_a_line_break_in_a_text_is_kept() -> None:
+async def test_a_line_break_in_a_text_stays() -> None:
     ((_, arguments),) = await made(p("get_weather", '{"city": "New\nYork"}', 0, "a"))
     assert json.loads(arguments) == {"city": "New\nYork"}
 

@@ -18,7 +18,7 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a reply's bytes came to: all chunks joined, or the error that ended it."""
+    """The sum of a reply: all chunks joined, or the error that ended it."""
 
     text: str = ""
     reasoning: str = ""

@@ -134,7 +134,7 @@ def test_bytes_that_are_not_utf_8_lose_nothing_around_them() -> None:
     ],
     ids=["no blank lines", "none, CRLF", "byte order marks", "NUL bytes", "ids", "no field"],
 )
-def test_events_that_no_blank_line_parts_are_told_apart(stream: bytes) -> None:
+def test_events_that_no_blank_line_parts_are_separate(stream: bytes) -> None:
     expected = [Event("", data) for data in ('{"a": 1}', '{"b": 2}', "[DONE]")]
     assert parse([stream]) == expected
     assert parse([stream[i : i + 1] for i in range(len(stream))]) == expected

@@ -13,7 +13,7 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _LITERAL_SIZE = 1 << 16
 """The longest text that is read as Python's."""
 _REST = re.compile(r"(?:[\s}\]`;,]|<[|｜/][^<>]{0,64}>)*")
-"""What may follow the object: a brace too many, a fence's end, a model's token."""
+"""Characters that may follow the object: a brace too many, a fence's end, a model's token."""
 _STRUCTURE = re.compile(r'["\\{}\[\]]')
 _lenient = json.JSONDecoder(strict=False).raw_decode  # a string may hold line breaks
 

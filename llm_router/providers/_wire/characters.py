@@ -38,7 +38,7 @@ class CharacterJoiner:
         self._held = ""  # the first half of a character
 
     def feed(self, text: str) -> str:
-        """Returns the text as far as its characters are complete. Drops NUL, which nobody says."""
+        """Returns the text as far as its characters are complete. Drops NUL, which is no text."""
         if "\0" in text:
             text = text.replace("\0", "")
         if not self._held and text.isascii():  # the usual case

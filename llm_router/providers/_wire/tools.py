@@ -7,7 +7,7 @@ from typing import Any
 from llm_router.types import ChatRequest
 
 _MACHINE_TEXT = re.compile(r"\s*<[|｜/].*", re.DOTALL)
-"""What gpt-oss's servers leave of a channel behind the name: `lookup<|channel|>commentary`."""
+"""The rest of a channel that gpt-oss leaves behind the name: `lookup<|channel|>commentary`."""
 _NAMESPACE = re.compile(r"^(?:to=)?(?:functions?|tools?|default_api)[.:/]", re.IGNORECASE)
 _NUMBER = re.compile(r":\d+$")
 """The number of the call that Kimi writes behind the name: `functions.lookup:0`."""
