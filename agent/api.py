@@ -69,6 +69,7 @@ def build_app(
     secret = settings.livekit_api_secret.get_secret_value()
     livekit = LiveKitServer(settings.livekit_url, settings.livekit_api_key, secret)
     server_url = settings.livekit_public_url or settings.livekit_url
+    services = _services(settings, store, livekit, counters)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -84,20 +85,6 @@ def build_app(
         async with livekit, background:
             yield
 
-    services = Services(
-        database=store.database,
-        store=store,
-        keys=ApiKeys(store.database),
-        webhooks=Webhooks(store.database, store.vault),
-        health=_health(settings),
-        request_limit=RateLimit(settings.api_rate_limit, counters),
-        allowed_addresses=settings.allowed_addresses,
-        environ=environment(),
-        readiness_checks=[
-            lambda: _check_livekit(livekit),
-            lambda: _check_worker(store.database, settings.agent_name),
-        ],
-    )
     headers = _security_headers(server_url, settings.allowed_origins)
     app = gateway.build_app(services, headers=headers, lifespan=lifespan)
     app.add_middleware(
@@ -128,6 +115,29 @@ def build_app(
     app.include_router(demo)
     _add_page(app, settings)
     return app
+
+
+def _services(
+    settings: Settings,
+    store: SqlConnectionStore,
+    livekit: LiveKitServer,
+    counters: Storage | None,
+) -> Services:
+    """Makes what the routes of the management API need."""
+    return Services(
+        database=store.database,
+        store=store,
+        keys=ApiKeys(store.database),
+        webhooks=Webhooks(store.database, store.vault),
+        health=_health(settings),
+        request_limit=RateLimit(settings.api_rate_limit, counters),
+        allowed_addresses=settings.allowed_addresses,
+        environ=environment(),
+        readiness_checks=[
+            lambda: _check_livekit(livekit),
+            lambda: _check_worker(store.database, settings.agent_name),
+        ],
+    )
 
 
 async def _check_livekit(livekit: LiveKitServer) -> None:

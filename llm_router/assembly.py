@@ -1,7 +1,7 @@
 """open_router: builds a router and everything it needs from plain values, and closes it all."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from llm_router.clock import Clock, SystemClock
@@ -78,31 +78,40 @@ async def open_router(
         elif refused := endpoints.set_connections(_by_key(connections)):
             raise next(iter(refused.values()))
         async with asyncio.TaskGroup() as starting:  # side by side, since a caller may be waiting
-            if scoreboard:
-                scoreboard_sync = ScoreboardSync(scoreboard, lambda: pool.endpoints, clock)
-                stack.push_async_callback(scoreboard_sync.aclose)
-                starting.create_task(scoreboard_sync.start())
-            if counters:
-                limit_sync = LimitSync(counters, endpoints.limits, clock)
-                stack.push_async_callback(limit_sync.aclose)
-                starting.create_task(limit_sync.start())
-        if options.queue_poll:
-            queues = QueueMonitor(lambda: pool.endpoints, options.queue_poll, clock)
-            stack.push_async_callback(queues.aclose)
-            queues.start()
-        if any(isinstance(observer, EndpointObserver) for observer in observers):
-            reporter = EndpointReporter(lambda: pool.endpoints, Observers(observers), clock)
-            stack.push_async_callback(reporter.aclose)
-            reporter.start()
-        router = Router(
-            pool,
-            options,
-            clock=clock,
-            phrases=phrases,
-            observers=(LogObserver(), *observers),
-        )
+            for sync in _syncs(pool, endpoints, scoreboard, counters, clock):
+                stack.push_async_callback(sync.aclose)
+                starting.create_task(sync.start())
+        for watcher in _watchers(pool, options, observers, clock):
+            stack.push_async_callback(watcher.aclose)
+            watcher.start()
+        observers = (LogObserver(), *observers)
+        router = Router(pool, options, clock=clock, phrases=phrases, observers=observers)
         stack.push_async_callback(router.aclose)
         yield router
+
+
+def _syncs(
+    pool: Pool,
+    endpoints: EndpointSet,
+    scoreboard: Scoreboard | None,
+    counters: Counters | None,
+    clock: Clock,
+) -> Iterator[ScoreboardSync | LimitSync]:
+    """Makes what shares measurements and counts with other processes."""
+    if scoreboard:
+        yield ScoreboardSync(scoreboard, lambda: pool.endpoints, clock)
+    if counters:
+        yield LimitSync(counters, endpoints.limits, clock)
+
+
+def _watchers(
+    pool: Pool, options: RouterOptions, observers: Sequence[Observer], clock: Clock
+) -> Iterator[QueueMonitor | EndpointReporter]:
+    """Makes what watches the endpoints over time."""
+    if options.queue_poll:
+        yield QueueMonitor(lambda: pool.endpoints, options.queue_poll, clock)
+    if any(isinstance(observer, EndpointObserver) for observer in observers):
+        yield EndpointReporter(lambda: pool.endpoints, Observers(observers), clock)
 
 
 def _by_key(connections: Sequence[Connection]) -> dict[str, Connection]:

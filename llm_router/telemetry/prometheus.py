@@ -1,7 +1,7 @@
 """Prometheus: the series for dashboards and alerts."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
@@ -44,6 +44,9 @@ class PrometheusObserver:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(name, text, labels, registry=registry)
 
+        def gauge(name: str, text: str, mode: Literal["mostrecent", "sum"]) -> Gauge:
+            return Gauge(name, text, ["connection"], registry=registry, multiprocess_mode=mode)
+
         self._first_word = histogram(
             "router_first_word_seconds",
             "Seconds from the request to the first word, by the connection that answered",
@@ -84,20 +87,10 @@ class PrometheusObserver:
         self._tokens = counter(
             "router_tokens_total", "Tokens, as the servers counted them", "connection", "kind"
         )
-        self._breaker = Gauge(
-            "router_breaker_open",
-            "0 closed, 0.5 half-open, 1 open",
-            ["connection"],
-            registry=registry,
-            multiprocess_mode="mostrecent",
+        self._breaker = gauge(
+            "router_breaker_open", "0 closed, 0.5 half-open, 1 open", "mostrecent"
         )
-        self._in_flight = Gauge(
-            "router_in_flight",
-            "Attempts whose stream has not ended",
-            ["connection"],
-            registry=registry,
-            multiprocess_mode="sum",
-        )
+        self._in_flight = gauge("router_in_flight", "Attempts whose stream has not ended", "sum")
 
     def attempt_ended(self, event: AttemptEvent) -> None:
         name = event.connection
