@@ -53,7 +53,8 @@ class Vault:
         except (InvalidToken, ValueError, KeyError, TypeError) as error:
             raise SealError(
                 f"{bound_to} cannot be opened: it was changed, or sealed under a key that is not"
-                f" among {self._source}; put that key back, or enter the value again"
+                f" among {self._source}; if these were changed, restart this process, which reads"
+                " them only when it starts; else put that key back, or enter the value again"
             ) from error
         if place != bound_to:
             raise SealError(

@@ -69,7 +69,8 @@ def test_a_lost_key_is_named_with_its_place_and_what_to_do() -> None:
         Vault([NEW], source="master.key").open(sealed, bound_to=PLACE)
     said = str(caught.value)
     assert PLACE in said
-    assert "not among master.key; put that key back, or enter the value again" in said
+    assert "not among master.key; if these were changed, restart this process" in said
+    assert "put that key back, or enter the value again" in said
 
 
 def test_the_first_key_seals_and_all_open() -> None:
