@@ -1,9 +1,10 @@
-"""A candidate for policies to rank, without an endpoint behind it."""
+"""Candidates for policies to rank, without endpoints behind them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from llm_router.connections.record import Connection
+from llm_router.routing.policies.base import C, Policy, RankContext, RankedCandidates
 
 
 @dataclass(frozen=True)
@@ -20,3 +21,13 @@ class FakeCandidate:
 
     def predicted(self, size: int) -> float | None:
         return self.times[size]
+
+
+def rank_candidates(
+    policy: Policy, candidates: Iterable[C], context: RankContext
+) -> RankedCandidates[C]:
+    """Ranks candidates given in the user's order."""
+    ranked: RankedCandidates[C] = RankedCandidates(lambda each: policy.rank(each, context))
+    for place, candidate in enumerate(candidates):
+        ranked.put(candidate, place)
+    return ranked

@@ -9,7 +9,6 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
 from importlib import resources
 from typing import Any
 
@@ -110,20 +109,15 @@ def price_of(connection: Connection) -> Price | None:
 
 
 def _listed(connection: Connection) -> Price | None:
-    models = _list()[1].get(_seller(connection), {})
+    models = _list().get(_seller(connection), {})
     return next(
         (models[name] for name in _spellings(connection.model_name) if name in models), None
     )
 
 
-def list_date() -> date:
-    """Returns the day on which the list prices were taken."""
-    return _list()[0]
-
-
 def _seller(connection: Connection) -> str:
     """Returns the vendor that bills: the connection's type, else its server or address."""
-    if connection.connection_type in _list()[1]:
+    if connection.connection_type in _list():
         return connection.connection_type
     name = connection.server or find_server(connection).name
     return _SELLERS.get(name, name)
@@ -136,13 +130,12 @@ def _spellings(model: str) -> Iterator[str]:
 
 
 @functools.cache
-def _list() -> tuple[date, Mapping[str, Mapping[str, Price]]]:
+def _list() -> Mapping[str, Mapping[str, Price]]:
     text = resources.files("llm_router.catalog").joinpath("prices.toml").read_text(encoding="utf-8")
-    read = tomllib.loads(text)
-    day: date = read.pop("checked")
-    return day, {
+    return {
         seller: {model: _price(row) for model, row in section["models"].items()}
-        for seller, section in read.items()
+        for seller, section in tomllib.loads(text).items()
+        if seller != "checked"  # the day on which they were taken, for people
     }
 
 

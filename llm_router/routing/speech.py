@@ -24,11 +24,8 @@ _WORD = re.compile(r"\S+ +")
 _SENTENCE_END = re.compile(r"[.!?…。！？][\"')\]]*\s*$")
 
 
-def seconds_to_say(text: str, language: str = "en") -> float:
-    return len(text) / _speed(language)
-
-
-def _speed(language: str) -> float:
+def talking_speed(language: str) -> float:
+    """Returns the characters that a voice says in a second."""
     return _CHARACTERS_PER_SECOND.get(language[:2].lower(), _DEFAULT_SPEED)
 
 
@@ -56,7 +53,7 @@ class SpeechClock:
     """
 
     def __init__(self, language: str) -> None:
-        self._speed = _speed(language)
+        self._speed = talking_speed(language)
         self._waiting = ""
         self.silent_from: float | None = None
         self._paused = 0.0

@@ -14,11 +14,11 @@ from llm_router.assembly import POLICIES
 from llm_router.clock import SystemRng
 from llm_router.connections.record import Connection
 from llm_router.routing.endpoint import Endpoint
-from llm_router.routing.policies.base import Policy, RankContext, RoutingContext, rank_candidates
+from llm_router.routing.policies.base import Policy, RankContext, RoutingContext
 from llm_router.routing.pool import Pool
 from llm_router.testing import HANG, ScriptedProvider
 from llm_router.types import ChatRequest
-from tests.candidates import FakeCandidate
+from tests.candidates import FakeCandidate, rank_candidates
 
 CONNECTIONS = st.builds(
     Connection,

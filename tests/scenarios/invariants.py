@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from llm_router.routing.events import AttemptEvent
 from llm_router.routing.phrases import Phrases
-from llm_router.routing.speech import seconds_to_say
+from llm_router.routing.speech import talking_speed
 from tests.scenarios import acts
 from tests.scenarios.simulation import RESORT_WORDS, Part, Record, TurnResult, Visit
 
@@ -54,7 +54,7 @@ def no_silence_is_long(result: TurnResult, record: Record) -> Iterator[str]:
             continue
         if silent_from is not None and at - silent_from > most:
             yield f"silent for {at - silent_from:.3f} s until {at:.3f}, at most {most:.3f} s"
-        talk = seconds_to_say(chunk.text, request.language) if request.speech else 0.0
+        talk = len(chunk.text) / talking_speed(request.language) if request.speech else 0.0
         silent_from = max(at, silent_from or 0.0) + talk
 
 

@@ -13,8 +13,8 @@ from llm_router.routing.policies import (
     round_robin,
     weighted,
 )
-from llm_router.routing.policies.base import Policy, RankContext, RoutingContext, rank_candidates
-from tests.candidates import FakeCandidate
+from llm_router.routing.policies.base import Policy, RankContext, RoutingContext
+from tests.candidates import FakeCandidate, rank_candidates
 
 RANK_CONTEXT = RankContext(size=0, target=0.8)
 LATENCY, PRIORITY, CHEAPEST = latency.create(), priority.create(), cheapest.create()

@@ -1,13 +1,12 @@
 """Tests of list prices, the connection's own prices, and estimated tokens."""
 
-from datetime import date
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_router.catalog.prices import Price, cost, estimate_usage, list_date, price_of
+from llm_router.catalog.prices import Price, cost, estimate_usage, price_of
 from llm_router.connections.record import Connection
 from llm_router.types import Usage
 
@@ -136,10 +135,6 @@ def test_a_plugins_model_is_found_by_the_plugins_name() -> None:
         model_name="claude-haiku-4-5-20251001",
     )
     assert price_of(claude) == Price(1, 0.1, 5)
-
-
-def test_the_list_is_dated() -> None:
-    assert list_date() >= date(2026, 11, 21)
 
 
 @pytest.mark.parametrize(("characters", "counted"), [(0, 0), (1, 1), (4, 1), (4001, 1001)])

@@ -10,7 +10,7 @@ order to one turn.
 import bisect
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -150,16 +150,6 @@ class RankedCandidates(Generic[C]):
 
     def __len__(self) -> int:
         return len(self._candidates)
-
-
-def rank_candidates(
-    policy: Policy, candidates: Iterable[C], context: RankContext
-) -> RankedCandidates[C]:
-    """Ranks candidates given in the user's order."""
-    ranked: RankedCandidates[C] = RankedCandidates(lambda each: policy.rank(each, context))
-    for place, candidate in enumerate(candidates):
-        ranked.put(candidate, place)
-    return ranked
 
 
 def load(candidate: CandidateView) -> float:
