@@ -13,6 +13,7 @@ from llm_router.net.guard import AddressGuard
 from llm_router.providers._wire.addresses import ServerAddress
 from llm_router.providers._wire.extras import origin_of
 from llm_router.providers._wire.http import HttpClient, next_piece, request_headers
+from llm_router.providers._wire.lost_opening import LostOpening
 from llm_router.providers._wire.reply import ChatReplyParser
 from llm_router.providers._wire.request import build_body
 from llm_router.providers._wire.tool_calls import known_call_ids
@@ -43,6 +44,7 @@ class OpenAICompatible:
         self._origin = origin_of(connection.model_name, connection.base_url)
         self.continuation = connection.continuation or self._server.continuation
         self.last_resort = False
+        self._lost_opening = LostOpening()
         root, query = api_root(connection.base_url, self._server)
         self._address = ServerAddress(connection, root, query)
         headers = request_headers(
@@ -83,24 +85,24 @@ class OpenAICompatible:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         body = build_body(request, self._connection, self._server, self.continuation)
-        parser = ChatReplyParser(
-            offered_tools(request), known_call_ids(request.messages), self._origin
-        )
-        ending = parser.ending
-        try:
-            async with self._address.open_chat(self._http, body) as pieces:
-                async for piece in pieces:
-                    for chunk in parser.feed(piece):
-                        yield chunk
-                    if ending.has_reason or ending.is_done:
-                        break
-                while piece := await next_piece(pieces, parser.patience):
-                    for chunk in parser.feed(piece):
-                        yield chunk
-        except UpstreamError as error:
-            parser.forgive(error)
-        for chunk in parser.close():
-            yield chunk
+        with self._lost_opening.filter(request) as text:
+            known_ids = known_call_ids(request.messages)
+            parser = ChatReplyParser(offered_tools(request), known_ids, self._origin, text)
+            ending = parser.ending
+            try:
+                async with self._address.open_chat(self._http, body) as pieces:
+                    async for piece in pieces:
+                        for chunk in parser.feed(piece):
+                            yield chunk
+                        if ending.has_reason or ending.is_done:
+                            break
+                    while piece := await next_piece(pieces, parser.patience):
+                        for chunk in parser.feed(piece):
+                            yield chunk
+            except UpstreamError as error:
+                parser.forgive(error)
+            for chunk in parser.close():
+                yield chunk
 
     async def aclose(self) -> None:
         await self._http.aclose()

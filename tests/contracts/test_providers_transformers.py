@@ -187,7 +187,7 @@ async def test_tool_calls_are_parsed_if_tools_were_offered() -> None:
 
 async def test_an_incomplete_tool_call_is_a_broken_stream() -> None:
     async with running(OneSentence(f"<tool_call>{CALL[:20]}")) as provider:
-        with pytest.raises(Exception, match="cut or no JSON") as caught:
+        with pytest.raises(Exception, match="cut or unreadable") as caught:
             await read(provider, ChatRequest(messages=HELLO.messages, tools=TOOLS))
     assert classify(caught.value).kind is FailureClass.BROKEN_STREAM
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from llm_router.failures import FailureClass
-from tests.live.receptionist import FOLDER, MODEL, TOOL_AS_TEXT, TOOL_CALL, Expected
+from tests.live.receptionist import FOLDER, MODEL, TOOL_CALL, Expected
 
 _HERE = Path(__file__).parent
 
@@ -162,7 +162,6 @@ _ROWS = (
         end_of_request="Disconnected from client",
         counts_tokens=False,
         continues=False,
-        tool_call=TOOL_AS_TEXT,
         unknown_model=None,
         too_long=FailureClass.BROKEN_STREAM,
     ),

@@ -35,9 +35,6 @@ class Call:
 
 Expected = str | Call | FailureClass
 TOOL_CALL = Call(_HUMAN["tool"]["name"], json.dumps(_HUMAN["tool"]["arguments"]))
-TOOL_AS_TEXT = (
-    f'<tool_call>\n{{"name": "{TOOL_CALL.name}", "arguments": {TOOL_CALL.arguments}}}\n</tool_call>'
-)
 _TOOLS: Sequence[Mapping[str, Any]] = [
     {
         "type": "function",

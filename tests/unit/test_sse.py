@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from llm_router.errors import BrokenStreamError
 from llm_router.providers._wire.characters import mend
 from llm_router.providers._wire.json_objects import is_object
-from llm_router.providers._wire.sse import Event, EventParser, TagSplitter
+from llm_router.providers._wire.sse import Event, EventParser
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
@@ -146,47 +146,3 @@ def test_an_event_without_a_blank_line_is_returned_with_its_line() -> None:
     assert list(parser.feed(b'\ndata: {"a":\n')) == []
     assert list(parser.feed(b"data: 1}\n")) == []
     assert list(parser.feed(b"\n")) == [Event("", '{"a":\n1}')]
-
-
-def split(pieces: list[str]) -> tuple[str, str]:
-    splitter = TagSplitter("think")
-    parts = [splitter.feed(piece) for piece in pieces] + [splitter.close()]
-    return "".join(words for words, _ in parts), "".join(thought for _, thought in parts)
-
-
-@pytest.mark.parametrize(
-    ("text", "words", "thought"),
-    [
-        ("Hello", "Hello", ""),
-        ("<think>hm</think>Hello", "Hello", "hm"),
-        ("<think>hm", "", "hm"),
-        ("hm</think>Hello", "hmHello", ""),
-        ("a < b <thin", "a < b <thin", ""),
-        ("<think>a < b</thin", "", "a < b</thin"),
-        ("<<think>a</think>>", "<>", "a"),
-        ("A<think>b</think>C<think>d</think>E", "ACE", "bd"),
-    ],
-)
-def test_reasoning_is_separated_from_text(text: str, words: str, thought: str) -> None:
-    assert split([text]) == (words, thought)
-    assert split(list(text)) == (words, thought)
-
-
-PIECES = st.lists(
-    st.sampled_from(["<think>", "</think>", "<", "th", "ink>", "/", "word ", "<thin", "é"])
-).map("".join)
-
-
-@given(PIECES, CUTS)
-def test_reasoning_does_not_depend_on_how_the_text_is_split(text: str, places: list[int]) -> None:
-    edges = sorted({0, len(text), *(place % (len(text) + 1) for place in places)})
-    pieces = [text[a:b] for a, b in pairwise(edges)]
-    assert split(pieces) == split([text])
-
-
-def test_text_without_the_start_of_a_tag_is_not_withheld() -> None:
-    splitter = TagSplitter("think")
-    assert splitter.feed("Hello") == ("Hello", "")
-    assert splitter.feed(" a < b") == (" a < b", "")
-    assert splitter.feed("then <") == ("then ", "")
-    assert splitter.feed(" c") == ("< c", "")

@@ -12,9 +12,9 @@ _FENCE = re.compile(r"^```\w*\s*(.*?)\s*(?:```)?$", re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _LITERAL_SIZE = 1 << 16
 """The longest text that is read as Python's."""
-_REST = re.compile(r"(?:[\s}\]`;,]|<[|｜/][^<>]{0,64}>)*")
-"""Characters that may follow the object: a brace too many, a fence's end, a model's token."""
-_STRUCTURE = re.compile(r'["\\{}\[\]]')
+_REST = re.compile(r"(?:[\s}\]`;,>]|<[|｜/][^<>]{0,64}>)*")
+"""Text that may follow the object: a brace too many, a fence's end, a model's token."""
+_STRUCTURE = re.compile(r"[\"'\\{}\[\]()]")
 _lenient = json.JSONDecoder(strict=False).raw_decode  # a string may hold line breaks
 
 
@@ -39,29 +39,38 @@ def object_text(written: str) -> str | None:
 
 
 class JsonScanner:
-    """Tells when a JSON text that arrives in pieces is complete, without parsing it again."""
+    """Tells when a JSON text that arrives in pieces is complete, without parsing it again.
+
+    Knows Python's quotes and brackets, too.
+    """
 
     def __init__(self) -> None:
         self.is_complete = False
         self._depth = 0
-        self._in_string = False
+        self._quote = ""
         self._escaped = False
 
-    def feed(self, piece: str) -> None:
-        place = 0
+    def feed(self, piece: str) -> int:
+        """Returns where in the piece the text was first complete; -1: not in it."""
+        end, place = -1, 0
         if self._escaped and piece:
             self._escaped, place = False, 1
         while match := _STRUCTURE.search(piece, place):
             place = match.end()
             character = match.group()
-            if character == '"':
-                self._in_string = not self._in_string
-            elif character == "\\":
-                place += self._in_string
+            if character == "\\":
+                place += bool(self._quote)
                 self._escaped = place > len(piece)
-            elif not self._in_string:
-                self._depth += 1 if character in "{[" else -1
-            self.is_complete = not self._in_string and self._depth <= 0
+            elif self._quote:
+                self._quote = "" if character == self._quote else self._quote
+            elif character in "\"'":
+                self._quote = character
+            else:
+                self._depth += 1 if character in "{[(" else -1
+            self.is_complete = not self._quote and self._depth <= 0
+            if self.is_complete and end < 0:
+                end = place
+        return end
 
 
 def _loads(text: str) -> Any:

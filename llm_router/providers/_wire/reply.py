@@ -9,6 +9,7 @@ from llm_router.providers._wire.ending import is_failure
 from llm_router.providers._wire.errors import status_error
 from llm_router.providers._wire.extras import RETURNED
 from llm_router.providers._wire.json_objects import DONE, read_objects
+from llm_router.providers._wire.machine_text import MachineTextFilter
 from llm_router.providers._wire.reply_parser import ReplyParser
 from llm_router.providers._wire.sse import LIMIT, Event, EventParser
 from llm_router.providers._wire.tools import OfferedTools
@@ -21,9 +22,13 @@ class ChatReplyParser(ReplyParser):
     """Parses one reply, streamed or not."""
 
     def __init__(
-        self, tools: OfferedTools, known_ids: Iterable[str] = (), origin: str = ""
+        self,
+        tools: OfferedTools,
+        known_ids: Iterable[str] = (),
+        origin: str = "",
+        machine_text: MachineTextFilter | None = None,
     ) -> None:
-        super().__init__(tools, known_ids, origin)
+        super().__init__(tools, known_ids, origin, machine_text)
         self._events = EventParser()
         self._body: bytearray | None = None  # of a reply that is not streamed
         self._start: bytes | None = b""  # the first bytes, until they show which it is

@@ -8,8 +8,8 @@ from llm_router.errors import UpstreamError
 from llm_router.providers._wire.characters import CharacterJoiner
 from llm_router.providers._wire.ending import Ending
 from llm_router.providers._wire.extras import ExtrasCollector
+from llm_router.providers._wire.machine_text import MachineTextFilter
 from llm_router.providers._wire.said import Said
-from llm_router.providers._wire.sse import TagSplitter
 from llm_router.providers._wire.tool_calls import ToolCallAssembler
 from llm_router.providers._wire.tools import OfferedTools
 from llm_router.types import Chunk, Usage
@@ -24,7 +24,13 @@ class ReplyParser(ABC):
     StatusError for an error inside the reply.
     """
 
-    def __init__(self, tools: OfferedTools, known_ids: Iterable[str], origin: str = "") -> None:
+    def __init__(
+        self,
+        tools: OfferedTools,
+        known_ids: Iterable[str],
+        origin: str = "",
+        machine_text: MachineTextFilter | None = None,
+    ) -> None:
         self.ending = Ending()
         self._extras = ExtrasCollector(origin)
         self._said = Said()
@@ -33,7 +39,7 @@ class ReplyParser(ABC):
         self._usage: Usage | None = None
         self._text = CharacterJoiner()
         self._reasoning = CharacterJoiner()
-        self._reasoning_tags = TagSplitter("think")
+        self._machine_text = machine_text or MachineTextFilter(tools)
 
     @abstractmethod
     def feed(self, data: bytes) -> Iterator[Chunk]:
@@ -60,8 +66,9 @@ class ReplyParser(ABC):
             self.forgive(error)
         text, reasoning = self._joined(self._text.close(), "")
         reasoning += self._reasoning.close()
-        more, thought = self._reasoning_tags.close()
+        more, thought = self._machine_text.close()
         reason = self.ending.verdict(self._parts)
+        self._calls.add_written(self._machine_text)
         calls = self._calls.close(reason)
         reason = "tool_calls" if calls else reason
         extras = None if calls else self._extras.of_words()
@@ -71,17 +78,18 @@ class ReplyParser(ABC):
     @property
     def _parts(self) -> int:
         """The number of pieces so far that had words or tool calls."""
-        return self._said.pieces + self._call_parts
+        return self._said.pieces + self._call_parts + len(self._machine_text.calls)
 
     def _add_calls(self, calls: Any) -> None:
         self._calls.add(calls)
         self._call_parts += 1
 
     def _joined(self, text: str, reasoning: str) -> tuple[str, str]:
-        """Joins split characters, and separates reasoning inside the text from the text."""
+        """Joins split characters, and separates the words of the text from its machine text."""
         if reasoning:
             reasoning = self._reasoning.feed(reasoning)
+            self._machine_text.expect_no_thought()
         if text and (text := self._text.feed(text)):
-            text, more = self._reasoning_tags.feed(text)
+            text, more = self._machine_text.feed(text)
             reasoning += more
         return text, reasoning

@@ -1,7 +1,7 @@
-"""Parses server-sent events, and separates reasoning from text.
+"""Parses server-sent events.
 
-Both parsers are incremental: they take the bytes that have arrived and return what these complete.
-How the network splits a stream therefore never changes the result.
+The parser is incremental: it takes the bytes that have arrived and returns what these complete. How
+the network splits a stream therefore never changes the result.
 """
 
 from collections.abc import Iterable, Iterator
@@ -141,49 +141,3 @@ class EventParser:
     def _check(self, size: int) -> None:
         if size > self._limit:
             raise BrokenStreamError(f"the stream holds an event of more than {self._limit} bytes")
-
-
-class TagSplitter:
-    """Separates the text inside `<tag>...</tag>` from the text around it; tags may be split.
-
-    A closing tag without an opening one is dropped: some chat templates write the opening tag
-    into the prompt.
-    """
-
-    def __init__(self, tag: str) -> None:
-        self._open = f"<{tag}>"
-        self._close = f"</{tag}>"
-        self._inside = False
-        self._withheld = ""  # the end of a text that may be the start of a tag
-
-    def feed(self, text: str) -> tuple[str, str]:
-        """Returns the text outside and inside the tags, as far as `text` decides it."""
-        if not self._inside and not self._withheld and "<" not in text:
-            return text, ""
-        outside: list[str] = []
-        inside: list[str] = []
-        text, self._withheld = self._withheld + text, ""
-        while text:
-            before, tag, text = self._cut(text)
-            (inside if self._inside else outside).append(before)
-            if tag:
-                self._inside = tag == self._open
-        return "".join(outside), "".join(inside)
-
-    def close(self) -> tuple[str, str]:
-        """Returns text that was withheld as a possible tag and is none: outside, inside."""
-        withheld, self._withheld = self._withheld, ""
-        return ("", withheld) if self._inside else (withheld, "")
-
-    def _cut(self, text: str) -> tuple[str, str, str]:
-        """Splits at the next tag: before, tag, after. Withholds the possible start of a tag."""
-        start = text.find("<")
-        while start >= 0:
-            for tag in (self._open, self._close):
-                if text.startswith(tag, start):
-                    return text[:start], tag, text[start + len(tag) :]
-                if tag.startswith(text[start:]):
-                    self._withheld = text[start:]
-                    return text[:start], "", ""
-            start = text.find("<", start + 1)
-        return text, "", ""

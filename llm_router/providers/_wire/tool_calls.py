@@ -9,6 +9,7 @@ from llm_router.errors import BrokenStreamError
 from llm_router.providers._wire.arguments import JsonScanner, object_text
 from llm_router.providers._wire.characters import mend
 from llm_router.providers._wire.extras import call_fields
+from llm_router.providers._wire.machine_text import MachineTextFilter
 from llm_router.providers._wire.sse import LIMIT
 from llm_router.providers._wire.tools import OfferedTools
 from llm_router.types import Message, ToolCall
@@ -49,10 +50,19 @@ class ToolCallAssembler:
                 raise BrokenStreamError("the answer holds a tool call that is not an object")
             self._add(_piece(piece))
 
-    def add_whole(self, name: str, arguments: str) -> None:
-        """Adds a call that the model has written into its words."""
-        self._batch += 1
-        self._take(self._begin(_Piece(None, "", name, arguments)), _Piece(None, "", "", arguments))
+    def add_written(self, text: MachineTextFilter) -> None:
+        """Adds the calls that the model has written into its words, if it has made none beside.
+
+        Raises BrokenStreamError if one of them cannot be read.
+        """
+        if self._calls:
+            return
+        if text.has_unreadable_call:
+            raise BrokenStreamError("the answer's words hold a tool call that is cut or unreadable")
+        for name, arguments in text.calls:
+            self._batch += 1
+            piece = _Piece(None, "", name, arguments)
+            self._take(self._begin(piece), piece)
 
     def close(self, finish_reason: str) -> tuple[ToolCall, ...]:
         calls = [call for call in self._calls if call.name or call.size]

@@ -7,8 +7,8 @@ from typing import Any
 from llm_router.types import ChatRequest
 
 _MACHINE_TEXT = re.compile(r"\s*<[|｜/].*", re.DOTALL)
-"""The rest of a channel that gpt-oss leaves behind the name: `lookup<|channel|>commentary`."""
-_NAMESPACE = re.compile(r"^(?:to=)?(?:functions?|tools?|default_api)[.:/]", re.IGNORECASE)
+"""The rest of a channel behind the name (gpt-oss): `lookup<|channel|>commentary`."""
+_NAMESPACE = re.compile(r"^(?:to=)?(?:functions?|tools?|default_api|call)[.:/]", re.IGNORECASE)
 _NUMBER = re.compile(r":\d+$")
 """The number of the call that Kimi writes behind the name: `functions.lookup:0`."""
 _AROUND = " \t\r\n\"'`*()"
@@ -49,6 +49,10 @@ class OfferedTools:
         """Returns whether a name begins with this text, so that more of it may follow."""
         name = _NAMESPACE.sub("", written.lstrip())
         return any(offered.startswith(name) for offered in self.names)
+
+    def parameters(self, name: str) -> tuple[str, ...]:
+        """Returns the names of a tool's parameters, in the order of its schema."""
+        return tuple(self._properties.get(name, ()))
 
     def type_of(self, name: str, parameter: str) -> object:
         """Returns the JSON type of a parameter; None if the tool does not state one."""

@@ -23,6 +23,7 @@ from llm_router.errors import (
 from llm_router.net.guard import AddressGuard
 from llm_router.providers._wire.errors import status_error
 from llm_router.providers._wire.http import HttpClient, next_piece, parse_url, request_headers
+from llm_router.providers._wire.lost_opening import LostOpening
 from llm_router.providers._wire.model_load import ModelLoad
 from llm_router.providers._wire.request import basic_continuation
 from llm_router.providers._wire.tool_calls import known_call_ids
@@ -72,6 +73,7 @@ class Ollama:
         self._query = f"?{parts.query}" if parts.query else ""
         self._chat = self._url("generate" if is_raw(connection) else "chat")
         self._http = HttpClient(connection, self._chat, request_headers(connection, _ACCEPT), guard)
+        self._lost_opening = LostOpening()
         self._in_memory_until = 0.0
         self._model_load = ModelLoad(self._request_load)
 
@@ -98,23 +100,25 @@ class Ollama:
         prefix = request.prefix.rstrip() if self.continuation == "trailing" else ""
         body = chat_body(request, self._connection, prefix)
         self._in_memory_until = 0.0  # unknown until the model answers
-        reply = OllamaReplyParser(offered_tools(request), known_call_ids(request.messages))
-        ending = reply.ending
-        try:
-            async with self._http.open_stream("POST", self._chat, body) as pieces:
-                async for piece in pieces:
-                    self._in_memory_until = self._clock.now() + _IN_MEMORY
-                    for chunk in reply.feed(piece):
-                        yield chunk
-                    if ending.has_reason or ending.is_done:
-                        break
-                while piece := await next_piece(pieces, reply.patience):
-                    for chunk in reply.feed(piece):
-                        yield chunk
-        except UpstreamError as error:
-            reply.forgive(error)
-        for chunk in reply.close():
-            yield chunk
+        with self._lost_opening.filter(request) as text:
+            known_ids = known_call_ids(request.messages)
+            reply = OllamaReplyParser(offered_tools(request), known_ids, text)
+            ending = reply.ending
+            try:
+                async with self._http.open_stream("POST", self._chat, body) as pieces:
+                    async for piece in pieces:
+                        self._in_memory_until = self._clock.now() + _IN_MEMORY
+                        for chunk in reply.feed(piece):
+                            yield chunk
+                        if ending.has_reason or ending.is_done:
+                            break
+                    while piece := await next_piece(pieces, reply.patience):
+                        for chunk in reply.feed(piece):
+                            yield chunk
+            except UpstreamError as error:
+                reply.forgive(error)
+            for chunk in reply.close():
+                yield chunk
 
     def pull(self, model: str) -> AsyncGenerator[PullProgress, None]:
         """Implements `base.ModelManager`; a name with `http://` is downloaded without TLS."""

@@ -7,6 +7,7 @@ from llm_router.errors import BrokenStreamError
 from llm_router.providers._wire.characters import decode
 from llm_router.providers._wire.errors import status_error
 from llm_router.providers._wire.json_objects import DONE, read_objects
+from llm_router.providers._wire.machine_text import MachineTextFilter
 from llm_router.providers._wire.reply_parser import ReplyParser
 from llm_router.providers._wire.sse import LIMIT
 from llm_router.providers._wire.tools import OfferedTools
@@ -38,8 +39,13 @@ class JsonLines:
 class OllamaReplyParser(ReplyParser):
     """Parses one reply of /api/chat or /api/generate."""
 
-    def __init__(self, tools: OfferedTools, known_ids: Iterable[str] = ()) -> None:
-        super().__init__(tools, known_ids)
+    def __init__(
+        self,
+        tools: OfferedTools,
+        known_ids: Iterable[str] = (),
+        machine_text: MachineTextFilter | None = None,
+    ) -> None:
+        super().__init__(tools, known_ids, machine_text=machine_text)
         self._lines = JsonLines()
 
     def feed(self, data: bytes) -> Iterator[Chunk]:

@@ -16,10 +16,12 @@ from llm_router.clock import Clock
 from llm_router.connections.record import Connection
 from llm_router.errors import AddressRefusedError, ConfigurationError, StatusError
 from llm_router.net.guard import AddressGuard
+from llm_router.providers._wire.lost_opening import LostOpening
+from llm_router.providers._wire.machine_text import MachineTextFilter
 from llm_router.providers._wire.model_load import ModelLoad
 from llm_router.providers._wire.request import basic_continuation, function_call, text_of
 from llm_router.providers._wire.text_prompt import NEXT_TURN, text_prompt
-from llm_router.providers._wire.tool_calls import known_call_ids
+from llm_router.providers._wire.tool_calls import ToolCallAssembler, known_call_ids
 from llm_router.providers._wire.tools import offered_tools
 from llm_router.providers.transformers.text import Engine, TokenDecoder, TokenReplyParser
 from llm_router.types import ChatRequest, Chunk, Message
@@ -80,6 +82,7 @@ class Transformers:
         self._load_engine = load
         self._engine: Engine | None = None
         self._model_load = ModelLoad(self._load)
+        self._lost_opening = LostOpening()
         self._jobs: dict[Future[None], _ChunkQueue] = {}
 
     async def warm(self) -> None:
@@ -135,19 +138,22 @@ class Transformers:
 
     def _run(self, engine: Engine, request: ChatRequest, queue: "_ChunkQueue") -> None:
         try:
-            queue.put(self._generate(engine, request, queue))
+            with self._lost_opening.filter(request) as text:
+                queue.put(self._generate(engine, request, queue, text))
         except Exception as error:  # noqa: BLE001  raised again by `stream`, in the loop
             queue.put(error)
         queue.put(None)
 
-    def _generate(self, engine: Engine, request: ChatRequest, queue: "_ChunkQueue") -> Chunk:
+    def _generate(
+        self, engine: Engine, request: ChatRequest, queue: "_ChunkQueue", text: MachineTextFilter
+    ) -> Chunk:
         prompt, stops = _prompt(engine, request, self._prefix(request))
         max_tokens = self._max_tokens(engine, len(prompt), request)
         parser = TokenReplyParser(
             TokenDecoder(engine.decode, prompt),
             [*request.stop, *stops],
-            known_call_ids(request.messages),
-            offered_tools(request),
+            ToolCallAssembler(offered_tools(request), known_call_ids(request.messages)),
+            text,
         )
         last = -1
 

@@ -1,13 +1,10 @@
 """Turns tokens into text, reasoning and tool calls, without a model."""
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from llm_router.errors import BrokenStreamError
-from llm_router.providers._wire.sse import TagSplitter
+from llm_router.providers._wire.machine_text import MachineTextFilter
 from llm_router.providers._wire.tool_calls import ToolCallAssembler
-from llm_router.providers._wire.tools import OfferedTools
 from llm_router.types import Chunk, Usage
 
 _INCOMPLETE = "\ufffd"
@@ -101,23 +98,20 @@ class StopFilter:
 class TokenReplyParser:
     """Parses one reply, token by token; `close` returns the last chunk.
 
-    Tool calls are read in the form that most open models write: `<tool_call>{...}</tool_call>`.
-    Raises BrokenStreamError for a call that is cut off or not JSON.
+    Raises BrokenStreamError for a tool call that is cut off or unreadable.
     """
 
     def __init__(
         self,
         decoder: TokenDecoder,
         stops: Sequence[str],
-        known_ids: Iterable[str],
-        tools: OfferedTools,
+        calls: ToolCallAssembler,
+        machine_text: MachineTextFilter,
     ) -> None:
         self._decoder = decoder
         self._stops = StopFilter(stops)
-        self._reasoning_tags = TagSplitter("think")
-        self._call_tags = TagSplitter("tool_call") if tools else None
-        self._call_text = ""
-        self._calls = ToolCallAssembler(tools, known_ids)
+        self._calls = calls
+        self._machine_text = machine_text
         self.tokens = 0
 
     @property
@@ -132,14 +126,12 @@ class TokenReplyParser:
     def close(self, prompt_tokens: int, *, is_cut: bool) -> Chunk:
         """Returns the last chunk; `is_cut`: the reply has reached its greatest length."""
         chunk = self._chunk("" if self.is_over else self._stops.close()) or Chunk()
-        text, reasoning = self._reasoning_tags.close()
-        text_after, call_text = self._call_tags.close() if self._call_tags else ("", "")
-        if call_text := (self._call_text + call_text).strip():
-            self._calls.add([{"function": call} for call in _objects(call_text)])
+        text, reasoning = self._machine_text.close()
+        self._calls.add_written(self._machine_text)
         reason = "length" if is_cut else "stop"
         calls = self._calls.close(reason)
         return Chunk(
-            chunk.text + text + text_after,
+            chunk.text + text,
             chunk.reasoning + reasoning,
             calls,
             "tool_calls" if calls else reason,
@@ -149,26 +141,5 @@ class TokenReplyParser:
     def _chunk(self, text: str) -> Chunk | None:
         if not text:
             return None
-        text, reasoning = self._reasoning_tags.feed(text)
-        if self._call_tags:
-            text, call_text = self._call_tags.feed(text)
-            self._call_text += call_text
+        text, reasoning = self._machine_text.feed(text)
         return Chunk(text, reasoning) if text or reasoning else None
-
-
-def _objects(text: str) -> list[object]:
-    """Decodes JSON objects that follow each other. Raises BrokenStreamError for other text."""
-    objects: list[object] = []
-    place = 0
-    decoder = json.JSONDecoder()
-    while place < len(text):
-        try:
-            value, place = decoder.raw_decode(text, place)
-        except (ValueError, RecursionError) as error:
-            raise BrokenStreamError(
-                "the answer holds a tool call that is cut or no JSON"
-            ) from error
-        objects.append(value)
-        while place < len(text) and text[place].isspace():
-            place += 1
-    return objects

@@ -1,0 +1,347 @@
+"""Separates the words of a reply from the machine text that models write into them.
+
+Reasoning, tool calls, channels and control tokens arrive as text wherever a server does not know
+its model well. `markers.py` lists their marks, `written_calls.py` reads the calls.
+"""
+
+import re
+
+from llm_router.errors import BrokenStreamError
+from llm_router.providers._wire.arguments import JsonScanner
+from llm_router.providers._wire.marker_search import (
+    HEAD_SIZE,
+    MarkerTable,
+    begins_call,
+    cut_end,
+    heads_of,
+    pattern,
+    starts_of,
+)
+from llm_router.providers._wire.markers import (
+    AT_START,
+    BEGINS_OTHER_TOKEN,
+    LOST_BEGINNING,
+    OTHER_TOKENS,
+    Kind,
+    Marker,
+)
+from llm_router.providers._wire.sse import LIMIT
+from llm_router.providers._wire.tools import OfferedTools, offered_tools
+from llm_router.providers._wire.written_calls import WrittenCall, is_written_call, written_calls
+from llm_router.types import ChatRequest
+
+_TRIGGER = re.compile(r"[<\[{`◁✿=]")
+"""The first characters of marks. Text without them is words, which one search finds."""
+_BEGINS_CALL = re.compile(r"[\"'](?:arguments|parameters|args)[\"']\s*:")
+_JSON = ("{", "[{", "```")
+_OTHER_ROLES = frozenset(
+    {"user", "human", "system", "developer", "tool", "function", "observation", "environment"}
+)
+_THOUGHTS = frozenset({"analysis", "commentary", "thought", "thinking", "think"})
+_WORDS = re.compile(r"[a-z]+")
+_HEADER_WORDS = re.compile(r"(?:(?:assistant|model|final|response|<\|channel\|>)\s*)+")
+_SEPARATORS = " \t\r\n;,"
+
+
+class MachineTextFilter:
+    """Passes on words and reasoning as they arrive; keeps the tool calls among them.
+
+    Withholds only what may begin a mark, however the text is cut. The reasoning of a model whose
+    template writes the opening tag ends in a tag without a beginning: `begins_in_thought` says so
+    beforehand.
+    """
+
+    def __init__(
+        self,
+        tools: OfferedTools,
+        *,
+        speech: bool = True,
+        reads_json: bool = True,
+        begins_in_thought: bool = False,
+    ) -> None:
+        self.calls: list[WrittenCall] = []
+        self.has_unreadable_call = False
+        self.lacks_opening = False
+        """Whether only the end of the reasoning was marked."""
+        self.is_undecided = begins_in_thought
+        """Whether `begins_in_thought` may have been wrong: no end of reasoning has come."""
+        self._tools = tools
+        self._speech = speech
+        self._table = _VOICE if speech else _PAGE
+        self._heads = heads_of(tools.names) if reads_json and (speech or tools) else ()
+        self._starts = (*AT_START, *(starts_of(tools.names) if speech else ()))
+        self._rest = ""
+        self._given = False
+        """Whether any word was given out."""
+        self._is_plain = False
+        """Whether a text without the first character of a mark is words."""
+        self._after_call = False
+        self._had_thought = False
+        self._region = _Region(LOST_BEGINNING) if begins_in_thought else None
+        self._presumed: list[str] | None = [] if begins_in_thought else None
+
+    def feed(self, text: str) -> tuple[str, str]:
+        """Returns the words and the reasoning that `text` decides."""
+        if self._is_plain and not _TRIGGER.search(text):
+            return text, ""
+        return self._run(text, is_last=False)
+
+    def close(self) -> tuple[str, str]:
+        """Returns the words and the reasoning that were withheld; none follow."""
+        words, thought = self._run("", is_last=True)
+        presumed, self._presumed = self._presumed, None
+        while region := self._region:
+            self._region = None
+            words += self._finish(region, "")
+        if presumed:  # it was none
+            words, thought = "".join(presumed) + words, ""
+        return words, thought
+
+    def expect_no_thought(self) -> None:
+        """Takes the words for words: the server gives the reasoning beside them."""
+        if self._presumed == []:
+            self._presumed = self._region = None
+            self.is_undecided = False
+
+    def _run(self, text: str, *, is_last: bool) -> tuple[str, str]:
+        text, self._rest = self._rest + text, ""
+        out = _Output()
+        while text:
+            if self._region is None:
+                text = self._read_words(text, out, is_last=is_last)
+            else:
+                text = self._read_region(self._region, text, out, is_last=is_last)
+        self._given = self._given or out.has_words
+        self._is_plain = self._given and not (self._rest or self._region or self._after_call)
+        if self._presumed is not None:
+            self._presumed.append("".join(out.thought))
+        return "".join(out.words), "".join(out.thought)
+
+    # ── Between the marks: each step returns the text that is left ───────────────────────────────
+
+    def _read_words(self, text: str, out: "_Output", *, is_last: bool) -> str:
+        if self._after_call:
+            text = text.lstrip(_SEPARATORS)
+            self._after_call = not text
+        if not (self._given or out.has_words):
+            start = text.lstrip()
+            for marker in self._starts if start else ():
+                if start.startswith(marker.opening):
+                    return self._open(marker, start, 0, out)
+                if not is_last and marker.opening.startswith(start):
+                    return self._withhold(text, 0, out)
+        for trigger in _TRIGGER.finditer(text):
+            left = self._read_mark(text, trigger.start(), out, is_last=is_last)
+            if left is not None:
+                return left
+        out.words.append(text)
+        return ""
+
+    def _read_mark(self, text: str, place: int, out: "_Output", *, is_last: bool) -> str | None:
+        """Reads the mark that may stand at this place; returns None if none does."""
+        tail = text[place : place + HEAD_SIZE]
+        if not is_last and self._table.is_cut(tail):
+            return self._withhold(text, place, out)
+        marker = self._table.marker_at(text, place)
+        if marker and marker.kind is Kind.LAST_TOKEN:
+            if text[place:].rstrip().lower() != marker.opening:
+                return None
+            self._withhold(text, place, out)
+            self._rest = "" if is_last else self._rest
+            return ""
+        if marker:
+            out.words.append(text[:place])
+            return self._open(marker, text, place, out)
+        if token := OTHER_TOKENS.match(text, place):
+            out.words.append(text[:place])
+            return text[token.end() :]
+        begins = begins_call(tail, self._heads)
+        if begins:
+            out.words.append(text[:place])
+            self._region = _Region(_FENCED if tail[0] == "`" else _BARE)
+            return text[place:]
+        if not is_last and (begins is None or BEGINS_OTHER_TOKEN.fullmatch(tail)):
+            return self._withhold(text, place, out)
+        if tail[0] == "`" and not self._speech:
+            return self._pass_code(text, place, out)
+        return None
+
+    def _withhold(self, text: str, place: int, out: "_Output") -> str:
+        out.words.append(text[:place])
+        self._rest = text[place:]
+        return ""
+
+    def _pass_code(self, text: str, place: int, out: "_Output") -> str:
+        """Passes on the code of a text for reading, in which marks are no marks."""
+        fence = "```" if text.startswith("```", place) else "`"
+        out.words.append(text[: place + len(fence)])
+        self._region = _Region(_CODE_BLOCK if fence == "```" else _CODE)
+        return text[place + len(fence) :]
+
+    def _open(self, marker: Marker, text: str, place: int, out: "_Output") -> str:
+        """Begins what the mark at this place begins."""
+        end = place + len(marker.opening)
+        match marker.kind:
+            case Kind.TOKEN:
+                pass
+            case Kind.THOUGHT_END:
+                self._end_unopened(out)
+            case Kind.TURN_END:
+                if self._given or out.has_words or self.calls:
+                    self._region = _Region(_NEXT_TURN)
+            case Kind.BARE_CALL:
+                self._region = _Region(marker)
+                return text[place:]
+            case _:
+                self._region = _Region(marker)
+                if marker.kind is Kind.CALL:
+                    self._region.add(text[place:end])
+        return text[end:]
+
+    def _end_unopened(self, out: "_Output") -> None:
+        """Takes the words before a lone end of reasoning for reasoning, as far as that is left."""
+        if self._given or self._region:
+            self.lacks_opening = self.lacks_opening or not self._had_thought
+            return
+        out.thought += out.words
+        out.words.clear()
+        self.lacks_opening = True
+
+    # ── Inside ───────────────────────────────────────────────────────────────────────────────────
+
+    def _read_region(self, region: "_Region", text: str, out: "_Output", *, is_last: bool) -> str:
+        kind = region.marker.kind
+        if kind is Kind.BARE_CALL:
+            return self._read_bare(region, text, out)
+        ends = pattern(region.ends) if region.ends else None
+        end = ends.search(text) if ends else None
+        held = 0 if end or is_last or not region.ends else cut_end(text, region.ends)
+        body = text[: end.start() if end else len(text) - held]
+        if kind is Kind.THOUGHT:
+            out.thought.append(body)
+        elif kind is Kind.CODE:
+            out.words.append(body + (end.group() if end else ""))
+        elif kind is Kind.HEADER and region.size + len(body) > HEAD_SIZE:
+            room = HEAD_SIZE - region.size
+            region.add(text[:room])
+            self._region = None
+            return self._finish(region, "") + text[room:]
+        elif kind is not Kind.NOISE:
+            region.add(body + (end.group() if end and kind is Kind.CALL else ""))
+        if not end:
+            self._rest = text[len(body) :]
+            return ""
+        self._region = None
+        marker = self._table.marker_at(end.group(), 0)
+        begins_next = marker is not None and marker.kind in {Kind.CALL, Kind.HEADER}
+        rest = text[end.start() if begins_next else end.end() :]
+        return self._finish(region, end.group()) + rest
+
+    def _read_bare(self, region: "_Region", text: str, out: "_Output") -> str:
+        """Withholds a call in brackets until they close, then passes on what is none."""
+        end = region.scan(text)
+        region.add(text if end < 0 else text[:end])
+        if end < 0:
+            return ""
+        self._region = None
+        written = "".join(region.body)
+        if is_written_call(written, self._tools):
+            self._add_calls(written)
+        else:
+            out.words.append(written)
+        return text[end:]
+
+    def _finish(self, region: "_Region", end: str) -> str:
+        """Ends what a mark began; returns text of it that is to be read once more."""
+        body = "".join(region.body)
+        match region.marker.kind:
+            case Kind.THOUGHT:
+                self._had_thought = True
+                if end and self._presumed is not None:
+                    self.lacks_opening, self.is_undecided = True, False
+                self._presumed = None
+            case Kind.CALL:
+                self._add_calls(body)
+            case Kind.BARE_CALL if body.startswith(_JSON) and not _BEGINS_CALL.search(body):
+                return body
+            case Kind.BARE_CALL:
+                self._add_calls(body)
+            case Kind.HEADER if end not in region.marker.body_ends:
+                return self._follow(region.marker, body, is_whole=bool(end))
+        return ""
+
+    def _follow(self, marker: Marker, header: str, *, is_whole: bool) -> str:
+        """Begins the text that a header describes; returns words that stand in the header."""
+        names = {*_WORDS.findall(header.lower()[:HEAD_SIZE])}
+        if "to=assistant" in header or (names & _OTHER_ROLES and "to=" not in header):
+            self._region = _Region(_NEXT_TURN)
+        elif "to=" in header:
+            self._region = _Region(Marker(header, Kind.CALL, marker.body_ends))
+            self._region.add(header + "\n")
+        elif names & _THOUGHTS and (is_whole or not names & {"final"}):
+            self._region = _Region(Marker(header, Kind.THOUGHT, marker.body_ends))
+        elif not is_whole:
+            return _HEADER_WORDS.sub("", header.lstrip(), count=1)
+        return ""
+
+    def _add_calls(self, text: str) -> None:
+        self._after_call = True
+        calls = written_calls(text, self._tools)
+        self.calls += [call for call in calls if self._tools.resolve(call.name)]
+        if self._tools and not calls:
+            self.has_unreadable_call = True
+
+
+def text_filter(request: ChatRequest, *, begins_in_thought: bool = False) -> MachineTextFilter:
+    """Returns the filter for one reply to a request."""
+    return MachineTextFilter(
+        offered_tools(request),
+        speech=request.speech,
+        reads_json=request.response_format is None,
+        begins_in_thought=begins_in_thought,
+    )
+
+
+class _Output:
+    def __init__(self) -> None:
+        self.words: list[str] = []
+        self.thought: list[str] = []
+
+    @property
+    def has_words(self) -> bool:
+        return any(text and not text.isspace() for text in self.words)
+
+
+class _Region:
+    """The text that a mark began, until its end."""
+
+    def __init__(self, marker: Marker) -> None:
+        self.marker = marker
+        self.ends = marker.ends
+        self.body: list[str] = []
+        self.size = 0
+        self._scanner = JsonScanner()
+
+    def add(self, text: str) -> None:
+        self.body.append(text)
+        self.size += len(text)
+        if self.size > LIMIT:
+            raise BrokenStreamError(f"the answer holds a tool call of more than {LIMIT} characters")
+
+    def scan(self, text: str) -> int:
+        """Returns where the brackets that the text goes on with are closed; -1: not yet."""
+        if not self.ends:
+            return self._scanner.feed(text)
+        (fence,) = self.ends
+        before = "".join(self.body[-len(fence) :])[1 - len(fence) :] if self.body else ""
+        place = (before + text).find(fence, 0 if self.body else len(fence))
+        return -1 if place < 0 else place + len(fence) - len(before)
+
+
+_VOICE = MarkerTable(is_for_voices=True)
+_PAGE = MarkerTable(is_for_voices=False)
+_BARE = Marker("", Kind.BARE_CALL)
+_FENCED = Marker("", Kind.BARE_CALL, ("```",))
+_CODE = Marker("`", Kind.CODE, ("`", "\n"))
+_CODE_BLOCK = Marker("```", Kind.CODE, ("```",))
+_NEXT_TURN = Marker("", Kind.NOISE)

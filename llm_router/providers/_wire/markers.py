@@ -1,0 +1,212 @@
+"""Lists the marks that models and chat templates write around what is not for people.
+
+A row says what a mark begins and which texts end that. Most rows come from the models' chat
+templates and from the parsers of vLLM, SGLang and llama.cpp; some from public reports of what
+reached people's screens and ears. Marks that only enclose an answer are tokens: the words inside
+them are words.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum, auto
+from string import ascii_uppercase
+
+
+class Kind(Enum):
+    """The kind of text that a mark begins."""
+
+    THOUGHT = auto()
+    """Reasoning."""
+    CALL = auto()
+    """A tool call written as text."""
+    HEADER = auto()
+    """The name of a role or channel, which decides what the text after it is."""
+    NOISE = auto()
+    """Text of neither the model nor for a person, such as a tool's result that it made up."""
+    TOKEN = auto()
+    """Nothing: only the mark itself is no word."""
+    LAST_TOKEN = auto()
+    """The same, where nothing follows it."""
+    THOUGHT_END = auto()
+    """Words, if its beginning is missing."""
+    BARE_CALL = auto()
+    """A tool call, if that is what stands in the brackets; else words."""
+    CODE = auto()
+    """Words in which no mark is one."""
+    TURN_END = auto()
+    """The end of the reply: what a model writes after it is the next turn, made up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    opening: str
+    kind: Kind
+    ends: tuple[str, ...] = ()
+    """No end: the end of the reply."""
+    body_ends: tuple[str, ...] = ()
+    """Of a HEADER: what ends the text that it describes."""
+    is_for_voices: bool = False
+    """Whether it may stand in a text for reading, as HTML does."""
+
+
+_THOUGHT_TAGS = (
+    *("think", "thinking", "thought", "thoughts", "reasoning", "reason", "analysis", "reflection"),
+    *("scratchpad", "inner_monologue", "internal_monologue", "monologue", "chain_of_thought"),
+    *("thinking_process", "thought_process", "antthinking", "ant_thinking", "cot", "mm:think"),
+    *("seed:think", "seed:cot_budget_reflect", "longcat_think", "minimax:think"),
+)
+_TAG_ENDS = tuple(f"</{tag}>" for tag in _THOUGHT_TAGS)
+_CALLS_WITHOUT_END_OF_THOUGHT = (
+    *("<tool_call>\n", "<|tool_calls_section_begin|>", "<｜tool▁calls▁begin｜>", "<|python_tag|>"),
+    *("<minimax:tool_call>", "<seed:tool_call>"),
+)
+"""Tool calls that models begin without having ended their thought."""
+_TAG_THOUGHT_ENDS = (*_TAG_ENDS, *_CALLS_WITHOUT_END_OF_THOUGHT)
+
+_OTHER_THOUGHTS = {
+    "[THINK]": ("[/THINK]",),  # Mistral
+    "◁think▷": ("◁/think▷",),  # Kimi-VL
+    "<|think|>": ("<|/think|>", "<|end_think|>", "</think>"),
+    "<|thinking|>": ("<|/thinking|>", "<|end_thinking|>"),
+    "<|begin_of_thought|>": ("<|end_of_thought|>",),  # Sky-T1, OpenThinker
+    "<|START_THINKING|>": ("<|END_THINKING|>",),  # Cohere
+    "<|inner_prefix|>": ("<|inner_suffix|>",),  # Apertus
+    "<｜think｜>": ("<｜/think｜>", "</think>"),
+}
+
+_CALLS = {
+    "<tool_call>": ("</tool_call>",),  # Hermes, Qwen, GLM, Hunyuan
+    "<tool_calls>": ("</tool_calls>",),  # Jamba, MiniMax, Hunyuan
+    "<toolcall>": ("</toolcall>",),  # Nemotron
+    "<toolcalls>": ("</toolcalls>",),
+    "<tool_use>": ("</tool_use>",),
+    "<tool_code>": ("</tool_code>",),
+    "<tools>": ("</tools>",),  # Qwen 2.5 Coder
+    "<function_call>": ("</function_call>",),
+    "<functioncall>": ("</functioncall>",),
+    "<function_calls>": ("</function_calls>",),  # Anthropic's form, Olmo
+    "<function=": ("</function>", "<function>"),  # Llama, Qwen 3 Coder without the tag around it
+    "<function(": ("</function>",),
+    "<function name=": ("</function>",),  # MiniCPM
+    "<invoke name=": ("</invoke>",),
+    "<minimax:tool_call>": ("</minimax:tool_call>",),
+    "<seed:tool_call>": ("</seed:tool_call>",),
+    "<longcat_tool_call>": ("</longcat_tool_call>",),
+    "<start_function_call>": ("<end_function_call>",),  # FunctionGemma
+    "<|tool_call>": ("<tool_call|>",),  # Gemma 4
+    "<|tool_call|>": ("<|/tool_call|>",),  # Phi, Granite
+    "<|tool_calls|>": ("<|/tool_calls|>",),
+    "<|tool_call_start|>": ("<|tool_call_end|>",),  # LFM2
+    "<|tool_calls_section_begin|>": ("<|tool_calls_section_end|>",),  # Kimi
+    "<|tool_call_begin|>": ("<|tool_call_end|>",),
+    "<|tools_prefix|>": ("<|tools_suffix|>",),  # Apertus
+    "<|START_ACTION|>": ("<|END_ACTION|>",),  # Cohere
+    "<|action_start|>": ("<|action_end|>",),  # InternLM
+    "<|open|>toolscall": ("toolsmessage<|sep|>",),  # Kimi K3
+    "<｜tool▁calls▁begin｜>": ("<｜tool▁calls▁end｜>",),  # DeepSeek
+    "<｜tool▁call▁begin｜>": ("<｜tool▁call▁end｜>",),
+    "<｜tool_calls_begin｜>": ("<｜tool_calls_end｜>",),  # Step
+    "<｜DSML｜function_calls>": ("</｜DSML｜function_calls>",),  # DeepSeek 3.2
+    "<｜DSML｜tool_calls>": ("</｜DSML｜tool_calls>",),
+    "<|python_tag|>": (),  # Llama
+    "<|function_call|>": (),
+    "[TOOL_CALLS]": ("</s>",),  # Mistral
+    "[TOOL_REQUEST]": ("[END_TOOL_REQUEST]",),  # LM Studio
+    "✿FUNCTION✿": ("✿RESULT✿", "✿RETURN✿"),  # Qwen-Agent
+    "```tool_code": ("```",),  # Gemma 3
+    "```tool_call": ("```",),
+    "```tool_calls": ("```",),
+    "```function_call": ("```",),
+    "=functions.": (),  # OpenAI's channels without their tokens
+}
+
+_MESSAGE_ENDS = ("<|end|>", "<|call|>", "<|return|>", "<|start|>", "<|channel|>")
+_TURN = ("<|im_end|>", "<|im_start|>")
+_HEADERS = {
+    "<|start|>": (("<|message|>",), _MESSAGE_ENDS),  # gpt-oss
+    "<|channel|>": (("<|message|>",), _MESSAGE_ENDS),
+    "<|channel>": (("\n", "<channel|>"), ("<channel|>",)),  # Gemma 4
+    "<|im_start|>": (("\n", "<|im_sep|>"), _TURN),
+    "<|start_header_id|>": (("<|end_header_id|>",), ("<|eot_id|>",)),
+    "<|start_of_role|>": (("<|end_of_role|>",), ("<|end_of_text|>",)),
+    "<start_of_turn>": (("\n",), ("<end_of_turn>",)),
+    "<|turn>": (("\n",), ("<turn|>",)),
+}
+
+_NOISE = {
+    "<tool_response>": ("</tool_response>",),
+    "<tool_responses>": ("</tool_responses>",),
+    "<tool_result>": ("</tool_result>",),
+    "<function_results>": ("</function_results>",),
+    "<|tool_response>": ("<tool_response|>",),
+    "<｜tool▁outputs▁begin｜>": ("<｜tool▁outputs▁end｜>",),
+    "[TOOL_RESULTS]": ("[/TOOL_RESULTS]",),
+    "[INST]": (),
+    "<|user|>": (),
+    "<|User|>": (),
+    "<|system|>": (),
+    "<|observation|>": (),
+    "<｜User｜>": (),
+    "<|USER_TOKEN|>": (),
+    "<role>HUMAN</role>": (),
+}
+
+_TOKENS = (
+    *("<eos>", "<bos>", "<pad>", "<unk>", "[/INST]", "[EOS]", "[BOS]", "[end of text]"),
+    *("<<SYS>>", "<</SYS>>", "<end_of_utterance>", "<|end|>", "<sep>"),
+    *("<role>ASSISTANT</role>", "<｜DSML｜", "</｜DSML｜", "✿RETURN✿", "✿RESULT✿"),
+    *("</tool_call>", "</tool_calls>", "</function>", "</invoke>", "</function_calls>"),
+    *("</parameter>", "</tool_response>", "</tool_code>", "</minimax:tool_call>"),
+)
+_TURN_ENDS = (
+    *("<|im_end|>", "<|eot_id|>", "<|endoftext|>", "<|end_of_text|>", "<|return|>", "<|eom_id|>"),
+    *("<｜end▁of▁sentence｜>", "<|end_of_sentence|>", "<turn|>", "<|END_OF_TURN_TOKEN|>"),
+    *("<|end_of_turn|>", "<|endofturn|>", "<|eos|>", "<end_of_turn>"),
+)
+_AROUND_ANSWERS = ("answer", "response", "final_answer", "final", "output", "reply", "s")
+
+MARKERS: tuple[Marker, ...] = (
+    *(Marker(f"<{tag}>", Kind.THOUGHT, _TAG_THOUGHT_ENDS) for tag in _THOUGHT_TAGS),
+    *(Marker(opening, Kind.THOUGHT, ends) for opening, ends in _OTHER_THOUGHTS.items()),
+    *(Marker(opening, Kind.CALL, ends) for opening, ends in _CALLS.items()),
+    *(Marker(opening, Kind.HEADER, *ends) for opening, ends in _HEADERS.items()),
+    *(Marker(opening, Kind.NOISE, ends) for opening, ends in _NOISE.items()),
+    *(Marker(token, Kind.TOKEN) for token in _TOKENS),
+    *(Marker(token, Kind.TURN_END) for token in _TURN_ENDS),
+    *(Marker(end, Kind.THOUGHT_END) for end in _TAG_ENDS),
+    *(Marker(e, Kind.THOUGHT_END) for ends in _OTHER_THOUGHTS.values() for e in ends),
+    Marker("</s>", Kind.LAST_TOKEN),  # and HTML's
+    *(Marker(f"<{t}>", Kind.TOKEN, is_for_voices=True) for t in _AROUND_ANSWERS),
+    *(Marker(f"</{t}>", Kind.TOKEN, is_for_voices=True) for t in _AROUND_ANSWERS),
+)
+
+LOST_BEGINNING = Marker("", Kind.THOUGHT, _TAG_THOUGHT_ENDS)
+"""Reasoning whose opening tag the chat template has written into the prompt."""
+
+_GRANITE_ENDS = ("Here is my response:", "Here's my response:")
+AT_START: tuple[Marker, ...] = (
+    Marker("Here is my thought process:", Kind.THOUGHT, _GRANITE_ENDS),
+    Marker("Here's my thought process:", Kind.THOUGHT, _GRANITE_ENDS),
+    *(Marker(f"analysis{c}", Kind.THOUGHT, ("assistantfinal",)) for c in ascii_uppercase),
+    Marker("assistantfinal", Kind.TOKEN),
+    Marker("assistant\n\n", Kind.TOKEN),
+    Marker("to=functions.", Kind.CALL),
+    Marker("functools[", Kind.CALL),  # Phi
+)
+"""Marks only where the reply begins. `analysis…assistantfinal` are gpt-oss's channels, their
+tokens removed."""
+
+OTHER_TOKENS = re.compile(
+    r"<\|[^\s<>|]{1,48}\|?>|<[a-z_]{1,32}\|>|<｜[^<>｜\n]{1,64}｜>", re.IGNORECASE
+)
+"""Tokens of models that no row names."""
+BEGINS_OTHER_TOKEN = re.compile(
+    r"<(?:\|[^\s<>|]{0,48}\|?|[a-z_]{1,32}\|?|｜[^<>｜\n]{0,64}｜?)?", re.IGNORECASE
+)
+
+_CALL_KEYS = (
+    *("name", "function", "function_name", "tool_name", "tool", "tool_calls", "tool_call"),
+    *("function_call", "arguments", "parameters", "action", "recipient_name"),
+)
+CALL_HEADS = (*(f'{{"{key}":' for key in _CALL_KEYS), '{"type":"function"', '{"id":"call')
+"""How a tool call begins that a model writes as bare JSON, white space removed."""

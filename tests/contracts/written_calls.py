@@ -1,0 +1,102 @@
+"""Tool calls as models write them into their words: each calls get_weather for Oslo."""
+
+CALL = '{"name": "get_weather", "arguments": {"city": "Oslo"}}'
+PARAMETERS = '{"name": "get_weather", "parameters": {"city": "Oslo"}}'
+ARGUMENTS = '{"city": "Oslo"}'
+XML = "<function=get_weather>\n<parameter=city>\nOslo\n</parameter>\n</function>"
+INVOKE = '<invoke name="get_weather">\n<parameter name="city">Oslo</parameter>\n</invoke>'
+DSML = (
+    '<｜DSML｜invoke name="get_weather">\n<｜DSML｜parameter name="city" string="true">Oslo'
+    "</｜DSML｜parameter>\n</｜DSML｜invoke>"
+)
+KEYED = "get_weather\n<arg_key>city</arg_key>\n<arg_value>Oslo</arg_value>\n"
+
+MARKED = {
+    "Hermes, Qwen": f"<tool_call>\n{CALL}\n</tool_call>",
+    "Hermes, the end missing": f"<tool_call>\n{CALL}",
+    "Hermes, a brace missing": f"<tool_call>\n{CALL[:-1]}\n</tool_call>",
+    "Hermes, an end of turn behind": f"<tool_call>{CALL}</tool_call><|im_end|>",
+    "Hermes in Python's quotes": f"<tool_call>{CALL.replace(chr(34), chr(39))}</tool_call>",
+    "Qwen, inside its thought": f"<think>I need it.\n<tool_call>\n{CALL}\n</tool_call>",
+    "Qwen 3 Coder": f"<tool_call>\n{XML}\n</tool_call>",
+    "Qwen 3 Coder, the beginning missing": f"{XML}\n</tool_call>",
+    "Qwen 2.5 Coder": f"<tools>\n{CALL}\n</tools>",
+    "Qwen-Agent": f"✿FUNCTION✿: get_weather\n✿ARGS✿: {ARGUMENTS}\n✿RESULT✿",
+    "Llama 3": f"<|python_tag|>{PARAMETERS}<|eom_id|>",
+    "Llama 3, its own tools": '<|python_tag|>get_weather.call(city="Oslo")',
+    "Llama 3, bare": PARAMETERS,
+    "Llama 3, bare, with a type": PARAMETERS.replace("{", '{"type": "function", ', 1),
+    "Llama 3 on Groq": f"<function=get_weather>{ARGUMENTS}</function>",
+    "Llama 3 on Groq, no bracket": f"<function=get_weather{ARGUMENTS}</function>",
+    "Llama 3 on Groq, the bracket late": f"<function=get_weather {ARGUMENTS}></function>",
+    "Llama 3 on Groq, round": f"<function(get_weather){ARGUMENTS}</function>",
+    "Llama 4": '[get_weather(city="Oslo")]',
+    "OpenAI's form": '{"tool_calls": [{"id": "c1", "type": "function", "function": '
+    '{"name": "get_weather", "arguments": "{\\"city\\": \\"Oslo\\"}"}}]}',
+    "Mistral": f"[TOOL_CALLS][{CALL}]",
+    "Mistral, newer": f"[TOOL_CALLS]get_weather[ARGS]{ARGUMENTS}",
+    "Mistral, with an id": f"[TOOL_CALLS]get_weather[CALL_ID]a1b2c3d4e[ARGS]{ARGUMENTS}</s>",
+    "DeepSeek 3": "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>get_weather\n"
+    f"```json\n{ARGUMENTS}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+    "DeepSeek 3.1": "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>get_weather<｜tool▁sep｜>"
+    f"{ARGUMENTS}<｜tool▁call▁end｜><｜tool▁calls▁end｜><｜end▁of▁sentence｜>",
+    "DeepSeek 3.2": f"<｜DSML｜function_calls>\n{DSML}\n</｜DSML｜function_calls>",
+    "gpt-oss": "<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>"
+    f"{ARGUMENTS}<|call|>",
+    "gpt-oss, after its thought": "<|channel|>analysis<|message|>Need it.<|end|><|start|>assistant"
+    "<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>"
+    f"{ARGUMENTS}<|call|>",
+    "gpt-oss, the tool first": "<|start|>assistant to=functions.get_weather<|channel|>commentary "
+    f"json<|message|>{ARGUMENTS}",
+    "Gemma 3": '```tool_code\nprint(get_weather(city="Oslo"))\n```',
+    "Gemma 4": '<|tool_call>call:get_weather{city:<|"|>Oslo<|"|>}<tool_call|>',
+    "FunctionGemma": "<start_function_call>call:get_weather{city:<escape>Oslo<escape>}"
+    "<end_function_call>",
+    "Phi": f"<|tool_call|>[{CALL}]<|/tool_call|>",
+    "Granite": f"<|tool_call|>[{CALL}]",
+    "GLM 4.5": f"<tool_call>{KEYED}</tool_call>",
+    "Hunyuan": "<tool_calls><tool_call>get_weather<tool_sep>\n<arg_key>city</arg_key>"
+    "<arg_value>Oslo</arg_value></tool_call></tool_calls>",
+    "MiniMax M1": f"<tool_calls>\n{CALL}\n</tool_calls>",
+    "MiniMax M2": f"<minimax:tool_call>\n{INVOKE}\n</minimax:tool_call>",
+    "MiniCPM": '<function name="get_weather"><param name="city">Oslo</param></function>',
+    "Kimi K2": "<|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:0"
+    f"<|tool_call_argument_begin|>{ARGUMENTS}<|tool_call_end|><|tool_calls_section_end|>",
+    "Kimi K3": '<|open|>toolscall tool="get_weather" index="1"<|sep|><|open|>argument key="city" '
+    'type="string"<|sep|>Oslo<|close|>argument<|sep|><|close|>call<|sep|><|close|>toolsmessage<|sep|>',
+    "Anthropic's form": f"<function_calls>\n{INVOKE}\n</function_calls>",
+    "Anthropic's form, no tag around it": INVOKE,
+    "Olmo": '<function_calls>\nget_weather(city="Oslo")\n</function_calls>',
+    "LFM2": '<|tool_call_start|>[get_weather(city="Oslo")]<|tool_call_end|>',
+    "Nemotron": f"<TOOLCALL>[{CALL}]</TOOLCALL>",
+    "Jamba": f"<tool_calls>[\n{CALL}\n]</tool_calls>",
+    "InternLM": f"<|action_start|><|plugin|>\n{PARAMETERS}<|action_end|>",
+    "Cohere": '<|START_ACTION|>[{"tool_call_id": "0", "tool_name": "get_weather", "parameters": '
+    '{"city": "Oslo"}}]<|END_ACTION|>',
+    "Apertus": f'<|tools_prefix|>[{{"get_weather": {ARGUMENTS}}}]<|tools_suffix|>',
+    "Seed": f"<seed:tool_call>\n{XML}\n</seed:tool_call>",
+    "Step": "<｜tool_calls_begin｜><｜tool_call_begin｜>function<｜tool_sep｜>"
+    '<steptml:invoke name="get_weather"><steptml:parameter name="city">Oslo</steptml:parameter>'
+    "</steptml:invoke><｜tool_call_end｜><｜tool_calls_end｜>",
+    "LongCat": f"<longcat_tool_call>{CALL}</longcat_tool_call>",
+    "LM Studio": f"[TOOL_REQUEST]{CALL}[END_TOOL_REQUEST]",
+    "Nous, older": '<functioncall> {"name": "get_weather", "arguments": '
+    f"'{ARGUMENTS}'}} </functioncall>",
+    "in a fence": f"```json\n{CALL}\n```",
+    "in a fence without a language": f"```\n{CALL}\n```",
+    "in a list": f"[{CALL}]",
+    "the arguments first": '{"arguments": {"city": "Oslo"}, "name": "get_weather"}',
+    "inside a function": f'{{"function": {CALL}}}',
+    "other keys": '{"action": "get_weather", "action_input": {"city": "Oslo"}}',
+}
+"""Calls with a mark around them: anywhere in a reply."""
+
+WHOLE = {
+    "Phi 4": f"functools[{CALL}]",
+    "GLM 4": f"get_weather\n{ARGUMENTS}",
+    "Python": 'get_weather(city="Oslo")',
+    "Python, by place": 'get_weather("Oslo")',
+    "Python, with an object": f"get_weather({ARGUMENTS})",
+    "OpenAI's channels without tokens": f"to=functions.get_weather 天天中彩票能json\n{ARGUMENTS}цҳ",
+}
+"""Calls that are recognised only where a reply begins."""
