@@ -87,7 +87,8 @@ class Failure:
     """A classified failure, fit to be shown: it holds no key and no caller's words.
 
     `said`: the server's own sentence, for operators. `cure`: the remedy, where more is known of it
-    than the class says.
+    than the class says. `is_of_the_model`: the server objected to what depends on its model and its
+    set-up, such as a parameter, so another model may accept the request, even at the same server.
     """
 
     kind: FailureClass
@@ -95,6 +96,7 @@ class Failure:
     retry_after: float | None = None
     said: str = ""
     cure: str = ""
+    is_of_the_model: bool = False
 
     @property
     def consequence(self) -> Consequence:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from llm_router.classification.redaction import operator_text
-from llm_router.classification.words import BY_WORDS, INSIDE_200, WAITS
+from llm_router.classification.words import ABILITIES, BY_WORDS, INSIDE_200, WAITS
 from llm_router.errors import (
     BrokenStreamError,
     StatusError,
@@ -44,7 +44,11 @@ def classify(error: BaseException, messages: Sequence[Message] | None = None) ->
             return Failure(FailureClass.WRONG_ADDRESS, str(error), cure=error.cure)
         case StatusError():
             said = operator_text(error.detail, messages, (error.param,))
-            return Failure(_classify_status(error), str(error), error.retry_after, said)
+            kind = _classify_status(error)
+            return Failure(
+                kind, str(error), error.retry_after, said,
+                is_of_the_model=kind is FailureClass.BAD_REQUEST and _names_an_ability(error),
+            )  # fmt: skip
         case UnreachableError():
             return Failure(FailureClass.UNREACHABLE, str(error), cure=error.cure)
         case BrokenStreamError():
@@ -59,6 +63,10 @@ def is_no_route(error: StatusError) -> bool:
     return error.status in _NO_SUCH_ROUTE and (
         _classify_status(error) is FailureClass.WRONG_ADDRESS
     )
+
+
+def _names_an_ability(error: StatusError) -> bool:
+    return bool(error.param or ABILITIES.search(f"{error.code} {error.kind} {error.detail}"))
 
 
 def _classify_status(error: StatusError) -> FailureClass:

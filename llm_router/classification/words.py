@@ -136,3 +136,11 @@ BY_WORDS: tuple[tuple[FailureClass, frozenset[int], re.Pattern[str]], ...] = (
         _words(r"overload|capacity|queue.{0,20}full|unavailable"),
     ),
 )
+
+ABILITIES = _words(
+    r"support|\bmodel\b|param|unrecognized|unknown (field|name)|extra (inputs|fields)|"
+    r"not (allowed|permitted)|enable|tool|function|image|picture|vision|audio|modalit|template|"
+    r"\broles?\b|system message|alternat|temperature|top_p|response_format|json|schema|"
+    r"reasoning|thinking|prefill|max_\w*tokens|stream_options"
+)
+"""Abilities that one model or one set-up of a server has and another has not."""

@@ -71,7 +71,8 @@ def may_follow(endpoint: Endpoint, failed: Endpoint, failure: Failure) -> bool:
             had = failed.connection.context_length
             return have is None or had is None or have > had
         case "another kind":
-            return _kind(endpoint) != _kind(failed)
+            is_another = _kind(endpoint) != _kind(failed)
+            return is_another or (failure.is_of_the_model and _model(endpoint) != _model(failed))
         case "none":
             return False
     return True
@@ -80,3 +81,8 @@ def may_follow(endpoint: Endpoint, failed: Endpoint, failure: Failure) -> bool:
 def _kind(endpoint: Endpoint) -> tuple[str, str]:
     connection = endpoint.connection
     return connection.provider, connection.server or urlsplit(connection.base_url).netloc
+
+
+def _model(endpoint: Endpoint) -> tuple[str, str]:
+    connection = endpoint.connection
+    return urlsplit(connection.base_url).netloc, connection.model_name

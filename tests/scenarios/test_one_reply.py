@@ -74,6 +74,38 @@ def test_a_bad_request_goes_to_another_kind_of_server_only() -> None:
     assert {chunk.connection for chunk in received.chunks} == {"c"}
 
 
+NO_TOOLS = StatusError(400, detail="gemma3:4b does not support tools")
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        NO_TOOLS,
+        StatusError(400, detail="'tool_choice' requires --enable-auto-tool-choice"),
+        StatusError(400, detail="Odd value", param="temperature"),
+        StatusError(422, detail="Extra inputs are not permitted"),
+    ],
+)
+def test_what_one_model_cannot_do_another_at_the_same_server_is_asked(refusal: StatusError) -> None:
+    s = Stage([fail(refusal)], [SPARE])
+    for index, model in enumerate(("small", "large")):
+        s.connections[index] = replace(
+            s.connections[index], base_url="http://one.test/v1", model_name=model
+        )
+    [received] = s.ask()
+    assert {chunk.connection for chunk in received.chunks} == {"b"}
+
+
+def test_a_server_of_the_same_kind_with_another_setup_is_asked() -> None:
+    s = Stage([fail(NO_TOOLS)], [SPARE])
+    for index, host in enumerate(("one", "two")):
+        s.connections[index] = replace(
+            s.connections[index], base_url=f"http://{host}.test/v1", server="vllm", model_name="m"
+        )
+    [received] = s.ask()
+    assert {chunk.connection for chunk in received.chunks} == {"b"}
+
+
 def test_a_late_primary_that_speaks_first_after_all_wins() -> None:
     s = Stage([say(ANSWER, first=0.3)], [SPARE])
     [received] = s.ask()
