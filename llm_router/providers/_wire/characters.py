@@ -41,12 +41,14 @@ class CharacterJoiner:
         """Returns the text as far as its characters are complete. Drops NUL, which is no text."""
         if "\0" in text:
             text = text.replace("\0", "")
-        if not self._held and text.isascii():  # the usual case
+        if self._held:
+            text, self._held = self._held + text, ""
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            text = _join_pairs(text)
+        else:  # the usual case
             return text
-        text, self._held = self._held + text, ""
-        if _is_sound(text):
-            return text
-        text = _join_pairs(text)
         if half := _UNFINISHED.search(text):
             text, self._held = text[: half.start()], half[0]
         return _mend(text)

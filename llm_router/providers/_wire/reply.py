@@ -7,7 +7,6 @@ from llm_router.errors import BrokenStreamError
 from llm_router.providers._wire.characters import decode
 from llm_router.providers._wire.ending import is_failure
 from llm_router.providers._wire.errors import status_error
-from llm_router.providers._wire.extras import RETURNED
 from llm_router.providers._wire.json_objects import DONE, read_objects
 from llm_router.providers._wire.machine_text import MachineTextFilter
 from llm_router.providers._wire.reply_parser import ReplyParser
@@ -72,21 +71,23 @@ class ChatReplyParser(ReplyParser):
         return data
 
     def _chunks(self, events: Iterable[Event]) -> Iterator[Chunk]:
+        ending = self.ending
         for name, data in events:
-            if data and not self.ending.is_done:
-                for payload in read_objects(data):
-                    if (chunk := self._chunk(name, payload)) is not None:
-                        yield chunk
+            for payload in read_objects(data):
+                if ending.is_done:
+                    return
+                if chunk := self._chunk(name, payload):
+                    yield chunk
 
     def _chunk(self, name: str, payload: Any) -> Chunk | None:
-        if payload == DONE:
-            self.ending.is_done = True
-        if self.ending.is_done:
-            return None
-        if isinstance(payload, list) and len(payload) == 1:
-            payload = payload[0]
         if not isinstance(payload, dict):
-            raise BrokenStreamError("the answer holds an event that is not a JSON object")
+            if payload == DONE:
+                self.ending.is_done = True
+                return None
+            if isinstance(payload, list) and len(payload) == 1:
+                payload = payload[0]
+            if not isinstance(payload, dict):
+                raise BrokenStreamError("the answer holds an event that is not a JSON object")
         if payload.get("error") or payload.get("object") == "error" or name == "error":
             raise status_error(0, payload)
         if "usage" in payload or "x_groq" in payload:
@@ -101,31 +102,33 @@ class ChatReplyParser(ReplyParser):
     def _choice(self, choice: dict[str, Any]) -> Chunk | None:
         reason = choice.get("finish_reason")
         delta = choice.get("delta")
-        text = reasoning = ""
-        has_calls = False
-        if isinstance(delta, dict):
+        if not isinstance(delta, dict):
+            delta = {}
+        text, reasoning, has_calls = delta.get("content"), "", False
+        if len(delta) > 1 or not isinstance(text, str):  # else it is nothing but words
             text, reasoning = _words(delta)
             has_calls = self._note_calls(delta)
-            if not RETURNED.isdisjoint(delta):
-                self._extras.note(delta)
+            self._extras.note(delta)
         if text:
             text, reasoning = self._joined(text, reasoning)
-            text = self._said.add(text, is_last=bool(reason))
+            text = self._said.add(text, is_last=True) if reason else self._said.add(text)
         else:
-            if choice.get("error"):
-                raise status_error(0, choice)
-            if isinstance(message := choice.get("message"), dict):
-                text, reasoning = self._message(message, reasoning)
-            elif reasoning:
-                text, reasoning = self._joined("", reasoning)
+            text, reasoning = self._without_words(choice, reasoning)
         if reason or not text:
             reason = _reason(choice, delta)
         if reason or self.ending.has_reason:
             self.ending.note(reason, has_words=bool(text) or has_calls)
-        if not (text or reasoning):
-            return None
-        self._thought = self._thought or bool(reasoning)
-        return Chunk(text, reasoning)
+        if reasoning:
+            self._thought = True
+        return Chunk(text, reasoning) if text or reasoning else None
+
+    def _without_words(self, choice: dict[str, Any], reasoning: str) -> tuple[str, str]:
+        """Returns text and reasoning of a choice whose delta has no words."""
+        if choice.get("error"):
+            raise status_error(0, choice)
+        if isinstance(message := choice.get("message"), dict):
+            return self._message(message, reasoning)
+        return self._joined("", reasoning)
 
     def _message(self, message: dict[str, Any], reasoning: str) -> tuple[str, str]:
         """Returns text and reasoning of a whole message, without what pieces have said before."""
@@ -139,7 +142,7 @@ class ChatReplyParser(ReplyParser):
         return self._said.add_message(text) if text else "", reasoning
 
     def _note_calls(self, delta: dict[str, Any]) -> bool:
-        """Notes the tool calls of a delta or message; returns whether it holds any."""
+        """Notes the tool calls of a delta or message; returns whether it has any."""
         calls = delta.get("tool_calls")
         call = delta.get("function_call")  # how calls were written before tools
         if calls:
@@ -171,7 +174,7 @@ def _is_error(payload: dict[str, Any]) -> bool:
     return "message" in payload and not payload.keys().isdisjoint({"code", "status", "statusCode"})
 
 
-def _reason(choice: dict[str, Any], delta: Any) -> Any:
+def _reason(choice: dict[str, Any], delta: dict[str, Any]) -> Any:
     """Returns the finish reason, wherever it is.
 
     A router such as OpenRouter gives the vendor's own reason too, which may be the only one that
@@ -181,14 +184,13 @@ def _reason(choice: dict[str, Any], delta: Any) -> Any:
     native = choice.get("native_finish_reason")
     if isinstance(native, str) and native and is_failure(native) and reason in {None, "", "stop"}:
         return native
-    own = delta.get("finish_reason") if isinstance(delta, dict) else None
-    return reason or native or choice.get("finishReason") or own
+    return reason or native or choice.get("finishReason") or delta.get("finish_reason")
 
 
 def _words(delta: dict[str, Any]) -> tuple[str, str]:
     """Returns text and reasoning of a delta or message."""
     content = delta.get("content")
-    text, reasoning = (content, "") if isinstance(content, str) else _parts(content)
+    text, reasoning = _parts(content)
     if "reasoning_content" in delta or "reasoning" in delta:
         reasoning += _text(delta.get("reasoning_content")) or _text(delta.get("reasoning"))
     return text, reasoning

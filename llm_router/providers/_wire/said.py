@@ -24,9 +24,13 @@ class Said:
 
     def add(self, text: str, *, is_last: bool = False) -> str:
         """Adds a piece; returns what is new of it. `is_last`: a finish reason came with it."""
-        if self._length and len(text) >= self._length:
+        if len(text) >= self._length:
             text = self._new_part(text, is_last=is_last)
-        self._append(text)
+        if text:
+            self.pieces += 1
+            if self._length <= LIMIT:
+                self._texts.append(text)
+                self._length += len(text)
         return text
 
     def add_message(self, text: str) -> str:
@@ -37,18 +41,11 @@ class Said:
         elif self.pieces > self._messages:  # the pieces have said it, perhaps in other words
             return ""
         self._messages += bool(text)
-        self._append(text)
-        return text
+        return self.add(text)
 
     @property
     def ends_sentence(self) -> bool:
         return bool(_SENTENCE_END.search("".join(self._texts[-3:])))
-
-    def _append(self, text: str) -> None:
-        self.pieces += bool(text)
-        if self._length <= LIMIT:
-            self._texts.append(text)
-            self._length += len(text)
 
     def _new_part(self, text: str, *, is_last: bool) -> str:
         new, said = text.strip(), self._text().strip()
