@@ -269,15 +269,9 @@ def test_ollamas_lines_are_read_however_they_are_parted(body: str) -> None:
     assert parse([data[i : i + 1] for i in range(len(data))], "ollama") == whole
 
 
-def test_words_are_not_kept_back_where_blank_lines_are_missing() -> None:
-    script = Script(raw=[f"data: {one}\n".encode() for one in (A, B, END, "[DONE]")])
-    assert_words_come_one_by_one(script)
-
-
-def assert_words_come_one_by_one(script: Script) -> None:
-    assert script.raw is not None
-    heard = [parse([*script.raw[:n]]).text for n in range(1, len(script.raw) + 1)]
-    assert heard[:2] == ["We open", "We open at nine."]
+def test_words_are_not_withheld_where_blank_lines_are_missing() -> None:
+    pieces = [f"data: {one}\n".encode() for one in (A, B, END, "[DONE]")]
+    assert [parse(pieces[:n]).text for n in (1, 2)] == ["We open", "We open at nine."]
 
 
 # --- Cuts
