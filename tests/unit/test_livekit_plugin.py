@@ -138,6 +138,20 @@ async def test_a_call_of_a_tool_that_was_not_offered_is_broken() -> None:
         await collect(from_llm(OwnLLM(calling("forecast", "{}"))), ABOUT_WEATHER)
 
 
+async def test_machine_text_of_a_plugin_is_not_spoken_and_its_call_is_made() -> None:
+    written = '<think>The weather.</think>One moment. <tool_call>{"name": "weather"}</tool_call>'
+    own = OwnLLM(*(said(written[at : at + 5]) for at in range(0, len(written), 5)))
+    chunks = await collect(from_llm(own), ABOUT_WEATHER)
+    assert text(chunks) == "One moment. "
+    assert [(call.name, call.arguments) for call in chunks[-1].tool_calls] == [("weather", "{}")]
+    assert chunks[-1].finish_reason == "tool_calls"
+
+
+async def test_half_a_call_in_a_plugins_words_is_broken() -> None:
+    with pytest.raises(BrokenStreamError, match="unreadable"):
+        await collect(from_llm(OwnLLM(said('<tool_call>{"name": "wea'))), ABOUT_WEATHER)
+
+
 async def test_calls_with_the_same_id_get_different_ones() -> None:
     own = OwnLLM(calling("weather", "{}"), calling("weather", "{}"), calling("weather", "{}", ""))
     ids = [

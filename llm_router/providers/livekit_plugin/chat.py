@@ -9,7 +9,6 @@ from typing import Any, Never
 from livekit.agents import llm
 
 from llm_router.providers._wire.extras import extras_of_call, from_livekit, to_livekit
-from llm_router.providers._wire.tools import OfferedTools, offered_tools
 from llm_router.types import ChatRequest, Message
 
 _ID_LENGTH = 9
@@ -51,10 +50,10 @@ def tools(request: ChatRequest) -> list[Any]:
     return list(request.livekit_tools) or [_description_of(tool) for tool in request.tools]
 
 
-def offered(request: ChatRequest) -> OfferedTools:
-    """Returns the tools that the model may call, also where only LiveKit's own are given."""
+def with_tools(request: ChatRequest) -> ChatRequest:
+    """Returns the request with its tools named, where only LiveKit's own are given."""
     names = [tool.info.name for tool in request.livekit_tools if hasattr(tool, "info")]
-    return offered_tools(replace(request, tools=request.tools or [{"name": n} for n in names]))
+    return replace(request, tools=request.tools or [{"name": name} for name in names])
 
 
 def _corrected(item: llm.ChatItem, call_id: str, origin: str) -> llm.ChatItem:

@@ -9,7 +9,6 @@ import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, cast
-from uuid import uuid4
 
 import httpx2
 from livekit.agents import APIConnectOptions, APIError, llm
@@ -23,12 +22,10 @@ from llm_router.errors import (
     ConfigurationError,
 )
 from llm_router.net.guard import AddressGuard
-from llm_router.providers._wire.arguments import object_text
-from llm_router.providers._wire.characters import CharacterJoiner, mend
 from llm_router.providers._wire.ending import finish_reason, is_failure, kind_of
 from llm_router.providers._wire.extras import origin_of
-from llm_router.providers._wire.said import Said
-from llm_router.providers.livekit_plugin.chat import chat_context, offered, tools
+from llm_router.providers._wire.lost_opening import LostOpening
+from llm_router.providers.livekit_plugin.chat import chat_context, tools, with_tools
 from llm_router.providers.livekit_plugin.errors import (
     empty_reply_reason,
     from_livekit,
@@ -37,7 +34,8 @@ from llm_router.providers.livekit_plugin.errors import (
     transport_error,
 )
 from llm_router.providers.livekit_plugin.plugins import Plugin, can_continue, load, plugin_name
-from llm_router.types import ChatRequest, Chunk, ToolCall, Usage
+from llm_router.providers.livekit_plugin.reply import EventParser
+from llm_router.types import ChatRequest, Chunk
 
 _logger = logging.getLogger("llm_router")
 
@@ -108,6 +106,7 @@ class LiveKitProvider:
         self.last_resort = False
         self._llm = model
         self._origin = origin_of(model.model, model.provider)
+        self._lost_opening = LostOpening()
         self._row = row
         self._owned = owned
         self._options = APIConnectOptions(max_retry=0, timeout=timeout)
@@ -143,30 +142,32 @@ class LiveKitProvider:
                 await self._row.close(self._llm)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
-        parser = _EventParser(request, self._origin)
-        stream: llm.LLMStream | None = None
-        try:
-            stream = self._start(request)
-            ending = _FinishReason(stream, self._row)
-            async for event in stream:
-                yield parser.chunk(event)
-        except APIError as error:
-            if not (parser.useful and ending.is_whole):
-                if parser.useful or (reason := empty_reply_reason(error)) is None:
-                    raise from_livekit(error, begun=parser.begun) from None
-                yield Chunk(finish_reason=reason)
-                return
-            _note(error)
-        except OSError as error:  # timeouts included; some plugins do not translate them
-            if not (parser.useful and ending.is_whole):
-                raise transport_error(type(error).__name__, begun=parser.begun) from None
-            _note(error)
-        finally:
-            if stream is not None:
-                await stream.aclose()
-        if not parser.begun:
-            raise BrokenStreamError("the answer ended before it began")
-        yield Chunk(parser.rest(), finish_reason=ending.reason(called=parser.called))
+        with self._lost_opening.filter(with_tools(request)) as text:
+            parser = EventParser(request, self._origin, text)
+            stream: llm.LLMStream | None = None
+            try:
+                stream = self._start(request)
+                ending = _FinishReason(stream, self._row)
+                async for event in stream:
+                    yield parser.feed(event)
+            except APIError as error:
+                if not (parser.useful and ending.is_whole):
+                    if parser.useful or (reason := empty_reply_reason(error)) is None:
+                        raise from_livekit(error, begun=parser.begun) from None
+                    yield Chunk(finish_reason=reason)
+                    return
+                _note(error)
+            except OSError as error:  # timeouts included; some plugins do not translate them
+                if not (parser.useful and ending.is_whole):
+                    raise transport_error(type(error).__name__, begun=parser.begun) from None
+                _note(error)
+            finally:
+                if stream is not None:
+                    await stream.aclose()
+            if not parser.begun:
+                raise BrokenStreamError("the answer ended before it began")
+            last = parser.close()
+            yield last._replace(finish_reason=ending.reason(called=parser.called))
 
     def _start(self, request: ChatRequest) -> llm.LLMStream:
         row = self._row
@@ -238,65 +239,6 @@ def _options_of(request: ChatRequest, row: Plugin) -> dict[str, Any]:
     values = {name: getattr(request, name) for name in row.options}
     values["stop"] = list(request.stop) or None
     return {row.options[n]: v for n, v in values.items() if n in row.options and v is not None}
-
-
-class _CallIdAllocator:
-    """Gives every tool call an id that is new in the conversation."""
-
-    def __init__(self, request: ChatRequest) -> None:
-        self.tools = offered(request)
-        self._known_ids = {c["id"] for m in request.messages for c in m.get("tool_calls") or ()}
-        if isinstance(request.livekit_context, llm.ChatContext):
-            items = request.livekit_context.items
-            self._known_ids |= {i.call_id for i in items if isinstance(i, llm.FunctionCall)}
-
-    def allocate(self, wanted: str) -> str:
-        # Unchanged where possible: some plugins recognise their own calls by the id.
-        is_new = wanted and wanted not in self._known_ids
-        call_id = wanted if is_new else f"call_{uuid4().hex}"
-        self._known_ids.add(call_id)
-        return call_id
-
-
-class _EventParser:
-    """Translates the events of one reply."""
-
-    def __init__(self, request: ChatRequest, origin: str) -> None:
-        self.begun = self.useful = self.called = False
-        self._ids = _CallIdAllocator(request)
-        self._origin = origin
-        self._said = Said()
-        self._joiner = CharacterJoiner()
-
-    def chunk(self, event: llm.ChatChunk) -> Chunk:
-        delta, usage = event.delta, event.usage
-        text = (delta.content or "") if delta else ""
-        calls = delta.tool_calls if delta else ()
-        chunk = Chunk(
-            text=self._said.add(self._joiner.feed(text)) if text else "",
-            tool_calls=tuple(_call(call, self._ids, self._origin) for call in calls),
-            usage=Usage(usage.prompt_tokens, usage.completion_tokens, usage.prompt_cached_tokens)
-            if usage
-            else None,
-        )
-        self.begun = True
-        self.useful = self.useful or chunk.useful
-        self.called = self.called or bool(chunk.tool_calls)
-        return chunk
-
-    def rest(self) -> str:
-        """Returns text that only the end of the reply completes."""
-        return self._joiner.close()
-
-
-def _call(call: llm.FunctionToolCall, ids: _CallIdAllocator, origin: str) -> ToolCall:
-    name, arguments = ids.tools.resolve(mend(call.name)), object_text(call.arguments or "")
-    if name is None:
-        raise BrokenStreamError("the answer calls a tool that was not offered")
-    if arguments is None:
-        raise BrokenStreamError(f"a call of {name} with arguments that are no JSON object")
-    extras = {"origin": origin, "call": {"extra_content": call.extra}} if call.extra else None
-    return ToolCall(ids.allocate(mend(call.call_id)), name, arguments, extras)
 
 
 def _construct(connection: Connection, row: Plugin, llm_class: type[llm.LLM[Any]]) -> llm.LLM[Any]:
