@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deploy import console, media_server, paths, probes, setup
+from deploy import console, media_server, paths, probes, service_log, setup
 from deploy.supervisor import Service, ServiceError, Supervisor
 
 SERVER_CONFIG = paths.ROOT / "deploy" / "livekit" / "demo.yaml"
 STANDARD_URL = "ws://127.0.0.1:7880"
+LIVEKIT_SETTINGS = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
 DRAIN = 2  # s; time for a call in progress to end when the demo is stopped
 
 
@@ -91,15 +92,16 @@ def choose_livekit(values: Mapping[str, str], ports: Ports) -> LiveKit:
 
     Raises DemoError if only some of its settings are given.
     """
-    names = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
-    url, key, secret = (values.get(name, "").strip() for name in names)
+    url, key, secret = (values.get(name, "").strip() for name in LIVEKIT_SETTINGS)
     if url and key and secret:
         return LiveKit(url, key, secret, ours=False)
     if key or secret or url not in {"", STANDARD_URL}:
-        missing = [n for n, given in zip(names, (url, key, secret), strict=True) if not given]
+        missing = [
+            n for n, given in zip(LIVEKIT_SETTINGS, (url, key, secret), strict=True) if not given
+        ]
         raise DemoError(
             f"{' and '.join(missing)} missing: name your LiveKit server with all of "
-            f"{', '.join(names)}, or with none of them to let the demo start its own."
+            f"{', '.join(LIVEKIT_SETTINGS)}, or with none of them to let the demo start its own."
         )
     return LiveKit(
         url=f"ws://127.0.0.1:{ports.livekit_port}",
@@ -245,7 +247,10 @@ async def serve(program: Path | None, livekit: LiveKit, ports: Ports) -> int:
         address = f"http://127.0.0.1:{ports.http_port}"
         about = await asyncio.to_thread(probes.get_json, f"{address}/api/demo")
         console.say(f"\nReady after {time.monotonic() - started:.0f} s: {address}\n")
-        for line in [*describe_connections(about), f"\nLogs: {logs}", "Ctrl-C stops everything."]:
+        found = service_log.warnings(logs / "worker.log", "agent")
+        warnings = [f"Warning: {line}" for line in found]
+        end = [f"\nLogs: {logs}", "Ctrl-C stops everything."]
+        for line in [*describe_connections(about), *warnings, *end]:
             console.say(line)
         await stack.watch()
     except asyncio.CancelledError:
@@ -283,6 +288,11 @@ def start(steps: Sequence[str]) -> int:
     livekit = choose_livekit(values, ports)
     if problems := port_problems(ports, own_server=livekit.ours):
         raise DemoError("\n".join(problems))
+    if not livekit.ours and not probes.accepts(livekit.url):
+        raise DemoError(
+            f"Nothing answers at LIVEKIT_URL={livekit.url}: start the LiveKit server there, or "
+            f"remove {', '.join(LIVEKIT_SETTINGS)} to let the demo start its own."
+        )
     program = media_server.provide() if livekit.ours else None
     return asyncio.run(serve(program, livekit, ports))
 

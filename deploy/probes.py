@@ -9,6 +9,7 @@ import urllib.parse
 from typing import Any
 
 TIMEOUT = 2.0
+CONNECT_TIMEOUT = 4.0
 
 
 def get(url: str) -> tuple[int, bytes]:
@@ -42,6 +43,17 @@ def get_json(url: str) -> Any:
         return json.loads(body) if status == http.HTTPStatus.OK else None
     except (OSError, http.client.HTTPException, ValueError):
         return None
+
+
+def accepts(url: str) -> bool:
+    """Returns whether a connection to the address's host and port is accepted within 4 s."""
+    parts = urllib.parse.urlsplit(url)
+    try:
+        port = parts.port or (443 if parts.scheme in {"https", "wss"} else 80)
+        socket.create_connection((parts.hostname or "", port), CONNECT_TIMEOUT).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def port_problem(port: int, kind: socket.SocketKind) -> str | None:

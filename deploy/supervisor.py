@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploy import console, paths
+from deploy import paths, service_log
 
 POLL_INTERVAL = 0.1  # s
 
@@ -38,8 +38,8 @@ class Running:
     log: Path
 
     def error(self, what: str) -> ServiceError:
-        """Returns an error that names the service and shows the end of its log."""
-        end = [f"    {line}" for line in console.tail(self.log)]
+        """Returns an error that names the service and shows what its log says of it."""
+        end = [f"    {line}" for line in service_log.summary(self.log)]
         return ServiceError("\n".join([f"{self.service.name} {what}.", *end, f"Log: {self.log}"]))
 
     async def end(self, patience: float) -> None:

@@ -129,3 +129,16 @@ def test_a_closed_port_is_not_ready(taken: socket.socket) -> None:
     port = taken.getsockname()[1]
     taken.close()
     assert not probes.answers(f"http://127.0.0.1:{port}/")
+
+
+def test_a_livekit_server_that_does_not_answer_is_named_before_anything_is_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ports = demo.free_ports()
+    for name, port in vars(ports).items():
+        monkeypatch.setenv(name.upper(), str(port))
+    for name, value in {"LIVEKIT_URL": f"ws://127.0.0.1:{ports.livekit_port}", **KEYS}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(demo.DemoError, match=r"^Nothing answers at LIVEKIT_URL=ws://127") as said:
+        demo.start(())
+    assert KEYS["LIVEKIT_API_SECRET"] not in str(said.value)
