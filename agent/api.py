@@ -25,7 +25,7 @@ from agent.presence import is_worker_present
 from agent.tokens import TokenOptions, problem_of, token_router
 from config.settings import Settings, load_settings
 from llm_router.clock import SystemClock
-from llm_router.discovery.discover import DiscoveryResult, find_connections
+from llm_router.discovery.discover import DiscoveryOptions, DiscoveryResult, find_connections
 from llm_router.errors import ConfigurationError, StoreError
 from llm_router.gateway import app as gateway
 from llm_router.gateway.deps import Services
@@ -234,7 +234,8 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
     Raises ConfigurationError for settings that cannot work, and StoreError for a database that
     cannot be reached.
     """
-    found = await find_connections(settings.connections_file, environment())
+    search = DiscoveryOptions(responder=settings.offline_responder)
+    found = await find_connections(settings.connections_file, environment(), search)
     for warning in found.warnings:
         log.warning(warning)
     redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None

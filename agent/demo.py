@@ -31,7 +31,11 @@ class Demo(BaseModel):
     connections: list[DemoConnection]
     """The connections that the page may name, in the order in which they are tried."""
     offline: bool
-    """True if no model is connected, so that the built-in responder answers."""
+    """True if no model is connected: the built-in responder answers, or a phrase of regret."""
+    responder: bool
+    """True if the built-in responder answers."""
+    warnings: list[str] = []
+    """Connections that were named and cannot be used, each with a remedy; only in the demo."""
     stored_now: int = 0
     """Number of connections that the demo has stored at this start."""
     unused: list[DemoConnection] = []
@@ -81,6 +85,8 @@ def demo_router(
             language=language,
             connections=_described(visible, active),
             offline=active.is_offline,
+            responder=active.is_offline and any(c.is_active for c in active.connections),
+            warnings=list(active.warnings) if is_demo else [],
             stored_now=stored_now,
             unused=_described(await _unused(store, found), found) if is_demo and page.items else [],
         )

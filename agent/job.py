@@ -173,6 +173,7 @@ def store_options(settings: Settings) -> StoreOptions:
         master_key_file=settings.encryption_key_file,
         connections_file=settings.connections_file,
         scoreboard=settings.scoreboard_file,
+        offline_responder=settings.offline_responder,
         allowed_addresses=settings.allowed_addresses,
     )
 

@@ -140,6 +140,10 @@ class RouterSettings(Section):
     connections_file: Path = _CONNECTIONS_FILE
     """File of connections, used as long as none is stored in the database. If it exists, the
     servers named below are ignored."""
+    offline_responder: bool = True
+    """Answer by built-in rules (the time, sums, small talk) where no model is configured and none
+    is found on this machine. A configured model that fails is covered by the phrases in
+    PHRASES_FILE instead. false: by them in either case."""
     first_word_deadline_min: Seconds = 0.2
     """Shortest wait (s) for the first word before the next connection is tried."""
     first_word_deadline_max: Seconds = 2.0

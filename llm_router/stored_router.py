@@ -16,7 +16,7 @@ from pathlib import Path
 from llm_router.assembly import open_router
 from llm_router.connections.access import WORKER
 from llm_router.connections.record import Connection
-from llm_router.discovery.discover import DiscoveryResult, find_connections
+from llm_router.discovery.discover import DiscoveryOptions, DiscoveryResult, find_connections
 from llm_router.errors import ConfigurationError, RouterError, StoreError
 from llm_router.net.guard import AddressGuard
 from llm_router.options import RouterOptions
@@ -57,6 +57,8 @@ class StoreOptions:
     connections_file: Path
     scoreboard: Path | str | None = None
     """File of the scoreboard. None: it is in the database; "off": measurements are not shared."""
+    offline_responder: bool = True
+    """Whether built-in rules answer where no model is configured."""
     allowed_addresses: tuple[str, ...] = ()
     """Addresses that guarded connections may use besides public ones (see `net.guard`)."""
 
@@ -101,7 +103,8 @@ async def load_known(options: StoreOptions, environ: Mapping[str, str]) -> Known
     Waits at most 5 s for the database. Raises ConfigurationError for a file or a variable that
     cannot be understood.
     """
-    found = await find_connections(options.connections_file, environ)
+    search = DiscoveryOptions(responder=options.offline_responder)
+    found = await find_connections(options.connections_file, environ, search)
     known = KnownConnections(found, await _read_stored(options))
     with suppress(RouterError):  # the same error is raised when the real router opens
         async with open_router(known.selected.connections):

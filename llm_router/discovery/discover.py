@@ -1,7 +1,8 @@
 """Finds connections in a file, in the environment, or by searching this machine for servers.
 
-The first of these sources that names a connection is used. Stored connections replace them all. The
-built-in offline responder always comes last, so that there is a reply before anything is set up.
+The first of these sources that names a connection is used. Stored connections replace them all.
+Where none names one, the built-in offline responder answers, so that there is a reply before
+anything is set up. It has no place beside a model, since it says that none is connected.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 
 from llm_router.catalog.servers import default_provider
 from llm_router.clock import SystemClock
-from llm_router.connections.record import NUMBER_RANGES, Connection
+from llm_router.connections.record import Connection
 from llm_router.discovery.environment import (
     DiscoveredConnection,
     read_environment,
@@ -29,7 +30,6 @@ STORED = "stored"
 """Source of a stored connection."""
 BUILT_IN = "built in"
 """Source of the offline responder, where no connection names it."""
-_OFFLINE_PRIORITY = 10_000
 _SINGLE_MODEL = frozenset({"llama_cpp", "llama_cpp_python"})
 """Servers that reply with their only model, whatever name a request gives."""
 _MODEL_LISTING_PROVIDERS = frozenset({"openai_compatible", "ollama"})
@@ -42,11 +42,13 @@ _NOT_CHAT = re.compile(
 class DiscoveryOptions:
     """Options of a search. `timeout`: time limit (s) for all servers together.
 
-    `local`: addresses to search when nothing was configured; empty: none.
+    `local`: addresses to search when nothing was configured; empty: none. `responder`: whether the
+    built-in offline responder answers where nothing was configured and nothing was found.
     """
 
     timeout: float = 1.5
     local: tuple[str, ...] = DEFAULT_ADDRESSES
+    responder: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +67,15 @@ class DiscoveryResult:
         return tuple(c for c in self.connections if self.sources[c.name] != BUILT_IN)
 
     def replaced_by(self, stored: Sequence[Connection]) -> "DiscoveryResult":
-        """Returns the stored connections, the built-in responder last; self if none are stored.
-
-        The names of the stored connections must differ.
-        """
-        return _result([DiscoveredConnection(c, STORED) for c in stored], ()) if stored else self
+        """Returns the stored connections; self if none are stored. Their names must differ."""
+        if not stored:
+            return self
+        stored = sorted(stored, key=lambda c: c.priority)
+        return _in_order([DiscoveredConnection(c, STORED) for c in stored], ())
 
     @property
     def is_offline(self) -> bool:
-        """True if the built-in responder is the only active connection."""
+        """True if there is no active connection to a model."""
         return all(c.provider == OFFLINE for c in self.connections if c.is_active)
 
     def describe(self) -> list[str]:
@@ -100,7 +102,7 @@ async def find_connections(
         if not named:
             return await _search_locally(options)
     if not named:
-        return _result([], [f"{file} names no connection"])
+        return _in_order(_responder(options), [f"{file} names no connection"])
     return await _with_models(named, options)
 
 
@@ -150,7 +152,7 @@ async def _with_models(
             usable.append(replace(n, connection=replace(n.connection, model_name=model or "")))
         else:
             warnings.append(_without_model(n, answered=offered[n.connection.name] is not None))
-    return _result(usable, warnings)
+    return _in_order(sorted(usable, key=lambda n: n.connection.priority), warnings)
 
 
 def _needs_model(connection: Connection) -> bool:
@@ -204,7 +206,8 @@ async def _models(connection: Connection, within: float) -> Sequence[str] | None
 
 
 async def _search_locally(options: DiscoveryOptions) -> DiscoveryResult:
-    return _result(*await _detect(options))
+    found, warnings = await _detect(options)
+    return _in_order(found or _responder(options), warnings)
 
 
 async def _detect(options: DiscoveryOptions) -> tuple[list[DiscoveredConnection], list[str]]:
@@ -242,20 +245,10 @@ def _local_connection(
     return DiscoveredConnection(connection, f"found at {where} ({detected.title})")
 
 
-def _result(named: Sequence[DiscoveredConnection], warnings: Sequence[str]) -> DiscoveryResult:
-    """Sorts the connections and appends the built-in responder unless one of them uses it."""
-    found = list(named)
-    if not any(n.connection.provider == OFFLINE for n in found):
-        names = {n.connection.name for n in found}
-        last = max((n.connection.priority for n in found), default=0)
-        builtin = Connection(
-            name=OFFLINE if OFFLINE not in names else "offline (built in)",
-            provider=OFFLINE,
-            priority=min(max(_OFFLINE_PRIORITY, last + 1), NUMBER_RANGES["priority"][1]),
-            hedge="never",
-        )
-        found.append(DiscoveredConnection(builtin, BUILT_IN))
-    return _in_order(sorted(found, key=lambda n: n.connection.priority), warnings)
+def _responder(options: DiscoveryOptions) -> list[DiscoveredConnection]:
+    if not options.responder:
+        return []
+    return [DiscoveredConnection(Connection(name=OFFLINE, provider=OFFLINE), BUILT_IN)]
 
 
 def _in_order(named: Sequence[DiscoveredConnection], warnings: Sequence[str]) -> DiscoveryResult:

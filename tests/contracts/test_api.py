@@ -98,7 +98,7 @@ def found(*connections: Connection) -> DiscoveryResult:
 async def application(settings: Settings, *others: Connection) -> AsyncIterator[FastAPI]:
     with TemporaryDirectory() as folder:
         async with open_store(f"sqlite:///{folder}/store.sqlite3", VAULT) as store:
-            app = build_app(settings, found(*others, OFFLINE), store)
+            app = build_app(settings, found(*(others or [OFFLINE])), store)
             async with app.router.lifespan_context(app):
                 yield app
 
@@ -375,9 +375,10 @@ async def test_the_page_is_shown_the_connections_that_answer(livekit: FakeLiveKi
                 "provider": "openai_compatible",
                 "source": "source of vllm",
             },
-            {"name": "offline", "model": "", "provider": "offline", "source": "source of offline"},
         ],
         "offline": False,
+        "responder": False,
+        "warnings": [],
         "stored_now": 0,
         "unused": [],
     }

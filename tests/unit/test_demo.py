@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from agent.demo import Demo, demo_router, store_found
 from llm_router.connections.access import SYSTEM
-from llm_router.connections.record import NUMBER_RANGES, Connection
+from llm_router.connections.record import Connection
 from llm_router.connections.store import Query
 from llm_router.discovery.discover import DiscoveryOptions, DiscoveryResult, find_connections
 from llm_router.testing import InMemoryConnectionStore
@@ -42,17 +42,9 @@ async def test_stored_connections_replace_those_that_were_found(tmp_path: Path) 
     there = await found(tmp_path)
     assert there.replaced_by([]) is there
     active = there.replaced_by([DESK])
-    assert [c.name for c in active.connections] == ["desk", "offline"]
-    assert active.sources == {"desk": "stored", "offline": "built in"}
+    assert [c.name for c in active.connections] == ["desk"]
+    assert active.sources == {"desk": "stored"}
     assert [c.name for c in active.configured] == ["desk"]
-
-
-async def test_the_built_in_responder_stands_behind_the_last_priority_there_is(
-    tmp_path: Path,
-) -> None:
-    last = Connection(id="1", name="last", priority=NUMBER_RANGES["priority"][1])
-    active = (await found(tmp_path)).replaced_by([last])
-    assert [c.name for c in active.connections] == ["last", "offline"]
 
 
 async def test_the_demo_stores_what_it_found_once(tmp_path: Path) -> None:
@@ -79,13 +71,12 @@ async def test_with_nothing_found_nothing_is_stored_until_a_later_start(
 async def test_the_page_lists_the_connections_in_use_now(tmp_path: Path) -> None:
     store, there = InMemoryConnectionStore(), await found(tmp_path)
     source = str(tmp_path / "mine.json")
-    by_the_file = [("cellar", source), ("cloud", source), ("offline", "built in")]
+    by_the_file = [("cellar", source), ("cloud", source)]
     assert listed(await demo_page(there, store)) == by_the_file
     await store_found(store, there)
     assert listed(await demo_page(there, store)) == [
         ("cellar", "stored"),
         ("cloud", "stored"),
-        ("offline", "built in"),
     ]
     for connection in (await store.find(SYSTEM, Query())).items:
         await store.change(SYSTEM, connection.id, {"is_active": False})
@@ -103,10 +94,10 @@ async def test_outside_the_demo_only_connections_visible_to_everyone_are_listed(
     tmp_path: Path,
 ) -> None:
     store, there = InMemoryConnectionStore(), await found(tmp_path)
-    assert len((await demo_page(there, store, is_demo=False)).connections) == 3
+    assert len((await demo_page(there, store, is_demo=False)).connections) == 2
     await store.add(SYSTEM, [DESK])
     demo = await demo_page(there, store, is_demo=False)
-    assert listed(demo) == [("offline", "built in")]
+    assert listed(demo) == []
     assert not demo.offline
     assert demo.unused == []
     await store.change(SYSTEM, "1", {"visibility": "everyone"})

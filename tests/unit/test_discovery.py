@@ -89,10 +89,10 @@ def tags(*names: str) -> dict[str, Any]:
 
 
 def only(found: DiscoveryResult) -> Connection:
-    """Returns the only connection besides the built-in responder."""
-    first, last = found.connections
-    assert last.provider == "offline"
-    return first
+    """Returns the only connection, which must not be the built-in responder."""
+    (connection,) = found.connections
+    assert connection.provider != "offline"
+    return connection
 
 
 async def from_file(
@@ -162,20 +162,19 @@ async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 async def test_the_example_file_is_valid() -> None:
     keys = {"OPENAI_API_KEY": "sk-1", "ANTHROPIC_API_KEY": "sk-2"}
     found = await find_connections(EXAMPLE, keys, QUIET)
-    assert [c.provider for c in found.connections][-1] == "offline"
-    assert len(found.connections) == 5
+    assert len(found.connections) == 4
     assert found.warnings == ()
 
 
-async def test_an_offline_responder_that_was_named_is_not_added_twice(tmp_path: Path) -> None:
-    found = await from_file(tmp_path, [ONE, {"name": "last", "provider": "offline", "priority": 9}])
+async def test_an_offline_responder_that_was_named_answers_last(tmp_path: Path) -> None:
+    found = await from_file(tmp_path, [{"name": "last", "provider": "offline", "priority": 9}, ONE])
     assert [c.name for c in found.connections] == ["a", "last"]
 
 
-async def test_the_built_in_responder_comes_last_and_has_a_name_of_its_own(tmp_path: Path) -> None:
-    found = await from_file(tmp_path, [{**ONE, "name": "offline", "priority": 50_000}])
-    assert [c.name for c in found.connections] == ["offline", "offline (built in)"]
-    assert found.connections[1].priority > 50_000
+async def test_the_built_in_responder_can_be_switched_off() -> None:
+    off = DiscoveryOptions(local=(), responder=False)
+    found = await find_connections(NOWHERE, {}, off)
+    assert found.connections == ()
 
 
 # --- the environment -------------------------------------------------------------------------
@@ -194,10 +193,9 @@ async def test_servers_named_in_the_environment_come_in_order() -> None:
         ("vllm", "m", "vllm"),
         ("ollama", "m", "ollama"),
         ("openai", "m", ""),
-        ("offline", "", ""),
     ]
     assert found.sources["ollama"] == "OLLAMA_BASE_URL"
-    assert [c.api_key for c in found.connections] == [None, None, "sk-secret", None]
+    assert [c.api_key for c in found.connections] == [None, None, "sk-secret"]
 
 
 async def test_a_key_alone_means_openai() -> None:
@@ -239,7 +237,7 @@ async def test_a_server_that_is_down_is_included_if_its_model_is_known() -> None
 async def test_a_server_that_is_down_and_has_no_model_is_left_out_with_a_warning() -> None:
     address = await refused()
     found = await from_environment(VLLM_BASE_URL=address)
-    assert found.is_offline
+    assert found.connections == ()
     (warning,) = found.warnings
     assert f"vllm (VLLM_BASE_URL) is left out: the server at {address} did not say" in warning
     assert "name a model" in warning
@@ -249,7 +247,7 @@ async def test_a_server_that_hangs_is_left_after_the_timeout() -> None:
     async with silent() as address:
         probe = DiscoveryOptions(timeout=0.05, local=())
         found = await find_connections(NOWHERE, {"VLLM_BASE_URL": address}, probe)
-    assert found.is_offline
+    assert found.connections == ()
     assert "did not say" in found.warnings[0]
 
 
@@ -273,7 +271,6 @@ async def test_the_default_model_goes_to_the_server_that_has_it() -> None:
     assert {c.name: c.model_name for c in found.connections} == {
         "vllm": "qwen",
         "ollama": "llama3.2",
-        "offline": "",
     }
 
 
@@ -282,7 +279,7 @@ async def test_the_second_of_two_servers_of_one_model_is_included_while_it_is_do
         found = await from_environment(
             VLLM_BASE_URL=one.root, OPENAI_BASE_URL=await refused(), DEFAULT_MODEL="m"
         )
-    assert [c.model_name for c in found.connections] == ["m", "m", ""]
+    assert [c.model_name for c in found.connections] == ["m", "m"]
     assert found.warnings == ()
 
 
@@ -291,7 +288,7 @@ async def test_a_preferred_model_that_no_server_lists_is_still_used() -> None:
         found = await from_environment(
             OPENAI_BASE_URL=one.root, VLLM_BASE_URL=two.root, DEFAULT_MODEL="hidden"
         )
-    assert [c.model_name for c in found.connections] == ["hidden", "hidden", ""]
+    assert [c.model_name for c in found.connections] == ["hidden", "hidden"]
 
 
 @pytest.mark.parametrize("variable", ["VLLM_BASE_URL", "OLLAMA_BASE_URL", "OPENAI_BASE_URL"])
@@ -304,7 +301,7 @@ async def test_a_wrong_address_names_its_variable(variable: str, value: str) -> 
 async def test_compatible_data_adds_to_the_other_variables() -> None:
     data = [{"provider": "acme", "baseUrl": "http://a", "models": [{"apiName": "small"}]}]
     found = await from_environment(OPENAI_COMPATIBLE_DATA=json.dumps(data), OPENAI_API_KEY="k")
-    assert [c.name for c in found.connections] == ["openai", "acme small", "offline"]
+    assert [c.name for c in found.connections] == ["openai", "acme small"]
     assert found.sources["acme small"] == "OPENAI_COMPATIBLE_DATA"
 
 
@@ -327,7 +324,7 @@ SERVERS = [
 
 
 async def locally(*addresses: str) -> DiscoveryResult:
-    return await find_connections(NOWHERE, {}, DiscoveryOptions(local=addresses))
+    return await find_connections(NOWHERE, {}, DiscoveryOptions(timeout=20, local=addresses))
 
 
 @pytest.mark.parametrize(("server", "title", "pages"), SERVERS)
@@ -349,7 +346,7 @@ async def test_every_server_that_is_found_is_taken_in_order() -> None:
     async with web(vllm) as one, web(models("n", owner="library")) as two, web(vllm) as three:
         found = await locally(one.root, await refused(), two.root, three.root)
     port = three.root.rpartition(":")[2]
-    assert [c.name for c in found.connections] == ["vllm", "ollama", f"vllm {port}", "offline"]
+    assert [c.name for c in found.connections] == ["vllm", "ollama", f"vllm {port}"]
     priorities = [c.priority for c in found.connections]
     assert priorities == sorted(set(priorities))
 

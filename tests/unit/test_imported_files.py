@@ -17,7 +17,7 @@ INVENTED = "invented-0123456789"
 
 async def read(name: str) -> list[Connection]:
     found = await find_connections(FILES / name, {}, NO_LOCAL_SERVERS)
-    return [c for c in found.connections if c.provider != "offline"]
+    return list(found.connections)
 
 
 def root(connection: Connection) -> str:

@@ -18,10 +18,14 @@ export interface Model {
 
 export interface Demo {
   readonly language: string;
-  /** The connected models, without the built-in responder that is their last resort. */
+  /** The connected models. */
   readonly models: readonly Model[];
-  /** True when no model is connected and the built-in responder answers. */
+  /** True when no model is connected. */
   readonly offline: boolean;
+  /** True when the built-in responder answers. */
+  readonly responder: boolean;
+  /** Connections that were named and cannot be used, each with a remedy. */
+  readonly warnings: readonly string[];
 }
 
 /** No server answered, or one that does not speak our protocol. */
@@ -61,6 +65,8 @@ export async function requestDemo(server: string): Promise<Demo> {
   return {
     language: typeof body.language === "string" ? body.language : "en",
     offline: body.offline === true,
+    responder: body.responder === true,
+    warnings: Array.isArray(body.warnings) ? body.warnings.map(text).filter(Boolean) : [],
     models: body.connections
       .filter(isRecord)
       .filter((each) => each.provider !== "offline")

@@ -88,7 +88,7 @@ export function replyNote(reply: Reply): string {
   const parts = [reply.connection];
   if (reply.firstWordMs !== null) parts.push(`first word ${Math.round(reply.firstWordMs)} ms`);
   if (reply.tookOverFrom.length > 0) parts.push(`took over from ${list(reply.tookOverFrom)}`);
-  if (reply.lastResort) parts.push("no connection answered in time");
+  if (reply.lastResort) parts.push("no connection could answer");
   return parts.filter(Boolean).join(" · ");
 }
 
@@ -97,19 +97,22 @@ const NAMED = 3;
 
 /** Returns the line that names the models, and a hint on how to connect one if there is none. */
 export function modelLine(demo: Demo): { text: string; hint: string } {
+  const warnings = demo.warnings.join(" ");
   if (demo.offline) {
     return {
-      text: "No model is connected: the built-in offline responder answers.",
-      hint: "To connect one, start Ollama or another local server, or set OPENAI_BASE_URL and OPENAI_API_KEY, then restart.",
+      text: `No model is connected: ${demo.responder ? "the built-in offline responder answers" : "the agent can only say it is sorry"}.`,
+      hint:
+        warnings ||
+        "To connect one, start Ollama or another local server, or set OPENAI_BASE_URL and OPENAI_API_KEY, then restart.",
     };
   }
   // Models that are not visible to everyone are not named.
-  if (demo.models.length === 0) return { text: "A connected model answers.", hint: "" };
+  if (demo.models.length === 0) return { text: "A connected model answers.", hint: warnings };
   const names = demo.models.map(({ name, model }) => (model && model !== name ? `${name} (${model})` : name));
   const more = names.length - NAMED;
   const shown = more > 1 ? [...names.slice(0, NAMED), `${more} more`] : names;
   const choice = names.length === 2 ? "whichever is quicker" : "whichever is quickest";
-  return { text: names.length === 1 ? `${names[0]} answers.` : `${list(shown)} answer, ${choice}.`, hint: "" };
+  return { text: names.length === 1 ? `${names[0]} answers.` : `${list(shown)} answer, ${choice}.`, hint: warnings };
 }
 
 export const MODELS_UNKNOWN = { text: "Which model answers is not known: the server did not say.", hint: "" };

@@ -70,7 +70,7 @@ test("the built-in responder is not counted among the models", async () => {
       connections: [{ name: "local", model: "tiny", provider: "openai_compatible" }, { name: "offline", provider: "offline" }, 7],
     }),
   );
-  expect(await requestDemo(url)).toEqual({ language: "de", offline: false, models: [{ name: "local", model: "tiny" }] });
+  expect(await requestDemo(url)).toEqual({ language: "de", offline: false, responder: false, warnings: [], models: [{ name: "local", model: "tiny" }] });
 });
 
 test("a note is read as the agent sends it", () => {

@@ -6,7 +6,7 @@ import { modelLine, replyNote, trouble } from "../src/words";
 const REPLY: Reply = { connection: "vllm-local", model: "tiny", firstWordMs: 212.4, tookOverFrom: [], lastResort: false };
 
 function demo(...names: string[]) {
-  return { language: "en", offline: false, models: names.map((name) => ({ name, model: "" })) };
+  return { language: "en", offline: false, responder: false, warnings: [], models: names.map((name) => ({ name, model: "" })) };
 }
 
 test("an answer names its connection and its first word", () => {
@@ -19,13 +19,20 @@ test("a takeover names every connection that failed", () => {
 });
 
 test("a prepared sentence does not pass for a model's answer", () => {
-  expect(replyNote({ ...REPLY, connection: "", firstWordMs: null, lastResort: true })).toBe("no connection answered in time");
+  expect(replyNote({ ...REPLY, connection: "", firstWordMs: null, lastResort: true })).toBe("no connection could answer");
 });
 
 test("without a model the page names the built-in responder and says what to do", () => {
-  const line = modelLine({ ...demo(), offline: true });
+  const line = modelLine({ ...demo(), offline: true, responder: true });
   expect(line.text).toBe("No model is connected: the built-in offline responder answers.");
   expect(line.hint).toContain("OPENAI_BASE_URL");
+});
+
+test("a server that was named and cannot be used is named again with what to do", () => {
+  const warnings = ["openai (OPENAI_BASE_URL) is left out: start it."];
+  const line = modelLine({ ...demo(), offline: true, warnings });
+  expect(line).toEqual({ text: "No model is connected: the agent can only say it is sorry.", hint: warnings[0] });
+  expect(modelLine({ ...demo("local"), warnings }).hint).toBe(warnings[0]);
 });
 
 test("models that are not visible to everyone are neither named nor denied", () => {
@@ -33,7 +40,7 @@ test("models that are not visible to everyone are neither named nor denied", () 
 });
 
 test("one model is named with what it runs", () => {
-  const line = modelLine({ language: "en", offline: false, models: [{ name: "local", model: "Qwen3-8B" }] });
+  const line = modelLine({ ...demo(), models: [{ name: "local", model: "Qwen3-8B" }] });
   expect(line).toEqual({ text: "local (Qwen3-8B) answers.", hint: "" });
 });
 
