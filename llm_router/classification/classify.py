@@ -33,17 +33,21 @@ _SERVER_ERROR = 500
 _NO_STATUS = 600
 
 
-def classify(error: BaseException, messages: Sequence[Message] | None = None) -> Failure:
+def classify(
+    error: BaseException,
+    messages: Sequence[Message] | None = None,
+    secrets: Sequence[str] = (),
+) -> Failure:
     """Classifies an exception that a provider raised. Any unknown exception is a bug of ours.
 
     With the request's `messages` the failure holds the server's own sentence, without what may be
-    a caller's words; none, for a request that held no one's words.
+    a caller's words and without the `secrets`; no messages, for a request that held no one's words.
     """
     match error:
         case WrongAddressError():
             return Failure(FailureClass.WRONG_ADDRESS, str(error), cure=error.cure)
         case StatusError():
-            said = operator_text(error.detail, messages, (error.param,))
+            said = operator_text(error.detail, messages, (error.param,), secrets)
             kind = _classify_status(error)
             return Failure(
                 kind, str(error), error.retry_after, said,

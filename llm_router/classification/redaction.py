@@ -49,17 +49,25 @@ _OWN_WORDS = frozenset(
 """Words of the API, which a server may quote though a caller said them, too."""
 
 
-def operator_text(said: str, messages: Sequence[Message] | None, own: Iterable[str] = ()) -> str:
+def operator_text(
+    said: str,
+    messages: Sequence[Message] | None,
+    own: Iterable[str] = (),
+    secrets: Iterable[str] = (),
+) -> str:
     """Returns the server's sentence without keys and callers' words, in one bounded line.
 
     `messages`: those of the request; None where they are not known, and nothing is safe to show.
     `own`: names that are the operator's, such as the parameter that the server objects to.
+    `secrets`: keys of the connection.
     """
     if messages is None or not said:
         return ""
     texts = [text for message in messages for text in _texts(message)]
     if sum(map(len, texts)) > _LONGEST_HISTORY:
         return ""
+    for secret in secrets:
+        said = said.replace(secret, _CUT)
     said = _ESCAPE.sub(_unescape, said)
     said = "".join(character if character.isprintable() else " " for character in said)
     said = _SECRET.sub(_CUT, said)

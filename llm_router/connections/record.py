@@ -24,6 +24,8 @@ ConnectionType = Literal[
 ]  # fmt: skip
 Status = Literal["untested", "testing", "active", "error", "resting", "deactivated"]
 
+_SHORT_KEY = 8  # characters
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
@@ -122,6 +124,16 @@ class Connection:
     last_used_at: datetime | None = None
     version: int = 0
     """Increases with every edit; 0: not stored."""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Its key and the values of its headers, which a server may repeat in an error.
+
+        Short ones ("ollama", "none") are placeholders, not secrets.
+        """
+        given = (self.api_key or "", *self.headers.values())
+        words = {word for value in given for word in (value, *value.split())}
+        return tuple(sorted((w for w in words if len(w) > _SHORT_KEY), key=len, reverse=True))
 
     def __post_init__(self) -> None:
         for name, clean in _CLEANED.items():

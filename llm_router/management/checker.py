@@ -214,6 +214,8 @@ class Checker:
         try:
             timeout = min(self._options.patience, connection.timeout)
             for_a_word = self._options.generate_token
-            return await check_provider(provider, timeout, for_a_word=for_a_word)
+            return await check_provider(
+                provider, timeout, for_a_word=for_a_word, secrets=connection.secrets
+            )
         finally:
             await provider.aclose()

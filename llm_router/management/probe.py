@@ -74,7 +74,7 @@ async def probe(
     provider = await open_provider(connection, clock, guard)
     request = ChatRequest(messages=[{"role": "user", "content": prompt}], max_tokens=max_tokens)
     try:
-        result = await _ask(provider, request, connection.timeout, clock, on_text)
+        result = await _ask(provider, request, connection, clock, on_text)
         if result.failure is None or result.failure.kind not in _NO_SERVER:
             result.models, _ = await _models(provider, connection.timeout)
             result.detected = await _detect(connection, guard, identify_within)
@@ -113,11 +113,12 @@ async def open_provider(
 
 
 async def check_provider(
-    provider: Provider, within: float, *, for_a_word: bool = False
+    provider: Provider, within: float, *, for_a_word: bool = False, secrets: Sequence[str] = ()
 ) -> Failure | None:
     """Returns None if the server answers a free request `within` so many s, else the failure.
 
-    `for_a_word`: asks for one token instead, which costs that token. Raises AddressRefusedError.
+    `for_a_word`: asks for one token instead, which costs that token. `secrets` are left out of the
+    failure. Raises AddressRefusedError.
     """
     try:
         async with asyncio.timeout(within):
@@ -131,7 +132,7 @@ async def check_provider(
         kind = FailureClass.SILENT if for_a_word else FailureClass.UNREACHABLE
         return Failure(kind, f"no answer after {within:g} s")
     except UpstreamError as error:
-        return classify(error, _ONE_TOKEN.messages)
+        return classify(error, _ONE_TOKEN.messages, secrets)
 
 
 class ConnectionProber:
@@ -239,13 +240,13 @@ async def _models(provider: Provider, within: float) -> tuple[Sequence[str], Fai
 async def _ask(
     provider: Provider,
     request: ChatRequest,
-    within: float,
+    connection: Connection,
     clock: Clock,
     on_text: Callable[[str], object],
 ) -> ProbeResult:
     result = ProbeResult()
     started = clock.now()
-    within = min(_ANSWER_TIMEOUT, within)
+    within = min(_ANSWER_TIMEOUT, connection.timeout)
     try:
         async with asyncio.timeout(within):
             await _read(provider, request, result, lambda: clock.now() - started, on_text)
@@ -256,7 +257,7 @@ async def _ask(
         kind = FailureClass.STALLED if result.text else kind
         result.failure = Failure(kind, f"the answer was not whole after {within:g} s")
     except UpstreamError as error:
-        result.failure = classify(error, request.messages)
+        result.failure = classify(error, request.messages, connection.secrets)
     result.latency = clock.now() - started
     return result
 

@@ -115,7 +115,9 @@ class Attempt:
                     elif not self._mailbox.post(self, metered):
                         await self._mailbox.room()
         except Exception as error:  # the edge to a provider: any fault of it ends this try alone
-            event = self.failure = classify(error, self._request.messages)
+            event = self.failure = classify(
+                error, self._request.messages, self.endpoint.connection.secrets
+            )
             if event.kind is FailureClass.BUG:
                 _logger.exception("a bug at connection %s", self.name)
         self._mailbox.post(self, event)

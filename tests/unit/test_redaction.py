@@ -6,6 +6,7 @@ import pytest
 
 from llm_router.classification import classify
 from llm_router.classification.redaction import operator_text
+from llm_router.connections.record import Connection
 from llm_router.errors import StatusError
 
 CALLER = "Hello, my name is Ada Lovelace and my card number is 4111 1111 1111 1111."
@@ -143,3 +144,16 @@ def test_a_failure_holds_the_servers_sentence_only_with_the_messages() -> None:
     assert "seed" not in str(classify(error))
     shown = str(classify(error, history("seed", "Ada Lovelace's")))
     assert shown == "bad request (HTTP 400: Unsupported 'seed' for [...])"
+
+
+def test_the_keys_of_the_connection_are_cut_out_in_any_form() -> None:
+    there = Connection(
+        name="a",
+        api_key="open sesame please",
+        headers={"X-Key": "Token correct-horse", "X-Short": "none"},
+    )
+    error = StatusError(0, detail="bad: open sesame please, correct-horse, none")
+    shown = str(classify(error, (), there.secrets))
+    assert "sesame" not in shown
+    assert "horse" not in shown
+    assert "none" in shown

@@ -38,7 +38,6 @@ _KEEP_ALIVE = 120.0  # s; longer than a caller's pause for thought
 _ERROR_TIMEOUT = 0.3  # s for the body of an error: it arrives with the headers, or never
 _ERROR_LIMIT = 1 << 16  # bytes
 _JSON_LIMIT = 1 << 22  # bytes
-_SHORT_KEY = 8  # characters; a key this short ("ollama", "none") is a placeholder, not a secret
 
 _SUCCESS = range(200, 300)
 _FOR_GOOD = frozenset({301, 308})
@@ -62,7 +61,7 @@ class HttpClient:
         guard: AddressGuard | None = None,
     ) -> None:
         self._name = connection.name
-        self._api_key = connection.api_key
+        self._secrets = connection.secrets
         self._headers = dict(headers)
         self._guard = guard
         self._idle = IdleLimit()
@@ -211,8 +210,8 @@ class HttpClient:
                 body = await _read_body(response, _ERROR_LIMIT)
         text = body.decode(errors="replace")
         # Some servers repeat a wrong key in their error.
-        if (key := self._api_key) and len(key) > _SHORT_KEY:
-            text = text.replace(key, "[api_key]")
+        for secret in self._secrets:
+            text = text.replace(secret, "[api_key]")
         try:
             payload = json.loads(text)
         except (ValueError, RecursionError):
