@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 from llm_router.clock import Clock, SystemClock
 from llm_router.connections.record import Connection
@@ -10,6 +11,7 @@ from llm_router.errors import ConfigurationError
 from llm_router.net.guard import AddressGuard
 from llm_router.options import RouterOptions
 from llm_router.plugins import Plugins
+from llm_router.providers.base import Provider
 from llm_router.routing.events import (
     EndpointObserver,
     LogObserver,
@@ -29,6 +31,9 @@ from llm_router.sync.scoreboard.sync import ScoreboardSync
 from llm_router.sync.subscription import StoreFollower, StoreSubscription
 from llm_router.telemetry.endpoint_states import EndpointReporter
 
+if TYPE_CHECKING:
+    from livekit.agents.llm import LLM
+
 __all__ = ["POLICIES", "open_router"]
 
 POLICIES: Plugins[CreatePolicy] = Plugins("llm_router.routing.policies", "policy")
@@ -36,7 +41,7 @@ POLICIES: Plugins[CreatePolicy] = Plugins("llm_router.routing.policies", "policy
 
 @asynccontextmanager
 async def open_router(
-    connections: Sequence[Connection] | StoreSubscription,
+    connections: "Sequence[Connection | LLM[Any]] | StoreSubscription",
     *,
     policy: str | Mapping[str, str] = "latency",
     options: RouterOptions | None = None,
@@ -49,7 +54,8 @@ async def open_router(
 ) -> AsyncIterator[Router]:
     """Opens a router over `connections`.
 
-    The end of the block closes it, with its streams, background tasks and HTTP clients.
+    The end of the block closes it, with its streams, background tasks and HTTP clients. An LLM
+    object of LiveKit's counts as a connection by the name of its model; its owner closes it.
 
     `policy` orders the endpoints: the name of one policy, or names by the pool that a request
     chooses, where `default` serves every other pool. With a `scoreboard`, the router starts from
@@ -69,13 +75,16 @@ async def open_router(
     async with AsyncExitStack() as stack:
         pool = Pool([], policies["default"], options.target, by_pool=policies)
         guarded = connections.guard if isinstance(connections, StoreSubscription) else None
-        endpoints = EndpointSet(pool, clock, options.breaker, guard=guard, guarded=guarded)
+        known, ready = _with_ready(connections)
+        endpoints = EndpointSet(
+            pool, clock, options.breaker, guard=guard, guarded=guarded, ready=ready
+        )
         stack.push_async_callback(endpoints.aclose)
         if isinstance(connections, StoreSubscription):
             follower = StoreFollower(connections, endpoints, clock)
             stack.push_async_callback(follower.aclose)
             await follower.start()
-        elif refused := endpoints.set_connections(_by_key(connections)):
+        elif refused := endpoints.set_connections(_by_key(known)):
             raise next(iter(refused.values()))
         async with asyncio.TaskGroup() as starting:  # side by side, since a caller may be waiting
             for sync in _syncs(pool, endpoints, scoreboard, counters, clock):
@@ -112,6 +121,35 @@ def _watchers(
         yield QueueMonitor(lambda: pool.endpoints, options.queue_poll, clock)
     if any(isinstance(observer, EndpointObserver) for observer in observers):
         yield EndpointReporter(lambda: pool.endpoints, Observers(observers), clock)
+
+
+def _with_ready(
+    given: "Sequence[Connection | LLM[Any]] | StoreSubscription",
+) -> tuple[Sequence[Connection], Mapping[str, Provider]]:
+    """Returns a connection for each that is given, and by name the providers of ready LLMs.
+
+    Both are empty for a store, whose connections are followed. Raises ConfigurationError for
+    anything that is neither a connection nor an LLM.
+    """
+    if isinstance(given, StoreSubscription):
+        return (), {}
+    if all(isinstance(one, Connection) for one in given):
+        return [one for one in given if isinstance(one, Connection)], {}
+    from llm_router.providers.livekit_plugin.ready import from_ready  # noqa: PLC0415  takes seconds
+
+    known = [one for one in given if isinstance(one, Connection)]
+    taken = {connection.name for connection in known}
+    connections: list[Connection] = []
+    ready: dict[str, Provider] = {}
+    for one in given:
+        if isinstance(one, Connection):
+            connections.append(one)
+            continue
+        connection, provider = from_ready(one, taken)
+        taken.add(connection.name)
+        connections.append(connection)
+        ready[connection.name] = provider
+    return connections, ready
 
 
 def _by_key(connections: Sequence[Connection]) -> dict[str, Connection]:

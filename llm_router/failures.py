@@ -117,6 +117,11 @@ class Failure:
         return f"{self.reason}: {self.said}" if self.said else self.reason
 
 
+SAID_NOTHING = Failure(FailureClass.EMPTY, "ended without a word")
+"""The failure of a stream that ended in good order with no chunk at all.
+
+Only an LLM object of a program's own does that: servers send at least the end of their reply.
+"""
 _WHOLE = frozenset({"stop", "end_turn", "eos", "eos_token", "stop_sequence"})
 """Finish reasons with which a model ended its reply by itself."""
 
@@ -126,7 +131,8 @@ def is_silent_answer(event: Chunk | Failure | None, *, may_be_silent: bool) -> b
 
     A reply that was cut off, filtered or lost its tool call is empty by accident.
     """
-    return may_be_silent and isinstance(event, Chunk) and event.finish_reason in _WHOLE
+    has_ended = event.finish_reason in _WHOLE if isinstance(event, Chunk) else event is None
+    return may_be_silent and has_ended
 
 
 def failure_before_a_word(
@@ -142,7 +148,7 @@ def failure_before_a_word(
         case Failure():
             return event
         case None:
-            return Failure(FailureClass.EMPTY, "ended without a word")
+            return SAID_NOTHING
         case Chunk(finish_reason=None):
             return None
         case Chunk(finish_reason="content_filter"):

@@ -34,7 +34,8 @@ class Provider(Protocol):
         """Yields the chunks of one reply as each arrives.
 
         The last chunks carry `finish_reason` and, where the server sends it, `usage`. A reply that
-        ends without a finish reason raises BrokenStreamError. Tool calls come complete, in one
+        ends without a finish reason raises BrokenStreamError; one without any chunk is an empty
+        reply that was chosen (`failures.SAID_NOTHING`). Tool calls come complete, in one
         chunk, with arguments that parse. With `request.prefix` the reply continues that text by
         the server's own means; a provider whose `continuation` is `words` ignores the prefix.
         If the model must be loaded first, a chunk with `loading` set comes at once.

@@ -80,11 +80,10 @@ def winning(event: Event, given: str, *, may_be_silent: bool = False) -> Chunk |
     A useful chunk wins. So does the end of an empty reply where that is an answer, and the end of a
     continuation that adds nothing, where the words given out so far are whole sentences.
     """
-    if isinstance(event, Chunk):
-        if event.useful:
-            return event
-        if not given and is_silent_answer(event, may_be_silent=may_be_silent):
-            return event._replace(text="")
+    if isinstance(event, Chunk) and event.useful:
+        return event
+    if not given and is_silent_answer(event, may_be_silent=may_be_silent):
+        return event._replace(text="") if isinstance(event, Chunk) else Chunk(finish_reason="stop")
     has_ended = event.finish_reason == "stop" if isinstance(event, Chunk) else event is None
     return Chunk(finish_reason="stop") if has_ended and ends_sentence(given) else None
 

@@ -9,7 +9,7 @@ from llm_router.connections.record import STORE_MANAGED_FIELDS, Connection
 from llm_router.errors import AddressRefusedError, ConfigurationError, RouterError
 from llm_router.net.guard import AddressGuard
 from llm_router.options import BreakerOptions
-from llm_router.providers.base import PROVIDERS
+from llm_router.providers.base import PROVIDERS, Provider
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.limits import Limits
 from llm_router.routing.pool import Pool
@@ -31,7 +31,7 @@ class EndpointSet:
     """Makes an endpoint for each connection, puts them into `pool`, and owns them until `aclose`.
 
     `guard` limits the addresses that are dialled for any connection; without it, `guarded` limits
-    them for connections whose `is_guarded` is set.
+    them for connections whose `is_guarded` is set. `ready`: providers made already, by key.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class EndpointSet:
         *,
         guard: AddressGuard | None = None,
         guarded: AddressGuard | None = None,
+        ready: Mapping[str, Provider] | None = None,
     ) -> None:
         self.by_key: Mapping[str, Endpoint] = {}
         self.limits: dict[str, Limits] = {}
@@ -52,6 +53,7 @@ class EndpointSet:
         self._breaker = breaker
         self._guard = guard
         self._guarded = guarded or AddressGuard()
+        self._ready = ready or {}
         self._closing: dict[asyncio.Task[None], asyncio.Event] = {}
 
     def set_connections(self, connections: Mapping[str, Connection]) -> Mapping[str, RouterError]:
@@ -91,7 +93,9 @@ class EndpointSet:
             old.reconfigure(connection)
             return old
         guard = self._guard or (self._guarded if connection.is_guarded else None)
-        provider = PROVIDERS.load(connection.provider)(connection, self._clock, guard)
+        provider = self._ready.get(key) or PROVIDERS.load(connection.provider)(
+            connection, self._clock, guard
+        )
         now = self._clock.now()
         limits = self.limits.setdefault(key, Limits(connection, self._clock.wall() - now))
         endpoint = Endpoint(connection, provider, self._breaker, limits)

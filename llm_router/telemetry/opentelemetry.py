@@ -108,6 +108,7 @@ def _tokens(usage: Usage | None) -> _Attributes:
         "gen_ai.usage.input_tokens": usage.prompt_tokens,
         "gen_ai.usage.output_tokens": usage.completion_tokens,
         "gen_ai.usage.cache_read.input_tokens": usage.cached_tokens,
+        "gen_ai.usage.cache_creation.input_tokens": usage.cache_creation_tokens or None,
     }
 
 

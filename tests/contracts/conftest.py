@@ -14,6 +14,7 @@ from tests.contracts.databases import (
     server,
 )
 from tests.contracts.gateway import each_gateway, gateway
+from tests.contracts.livekit_asking import via
 from tests.contracts.stores import server_or_none, store
 from tests.contracts.wire import wire
 
@@ -31,6 +32,7 @@ __all__ = [
     "shell",
     "store",
     "unused_url",
+    "via",
     "wire",
 ]
 

@@ -72,9 +72,12 @@ def test_a_reply_that_was_lost_is_no_silence(reason: str) -> None:
     assert ask(s, FOR_PROGRAMS["a tool's result"]).text == "We open at nine."
 
 
-def test_an_end_without_a_finish_reason_is_no_silence() -> None:
-    s = Stage([[Step(0.1, Chunk())]], [SPARE])
-    assert ask(s, FOR_PROGRAMS["a tool's result"]).text == "We open at nine."
+def test_a_provider_that_ends_without_a_chunk_has_answered_a_program_not_a_caller() -> None:
+    s = Stage([[Step(0.1)]], [SPARE])
+    assert ask(s, FOR_PROGRAMS["a tool's result"]).text == ""
+    assert s.outcomes == [("a", "won")]
+    assert ask(s, FOR_CALLERS["a question"]).text == "We open at nine."
+    assert s.outcomes[1:] == [("a", "empty"), ("b", "won")]
 
 
 def test_white_space_and_thoughts_are_silence_too_and_are_not_said() -> None:

@@ -10,6 +10,7 @@ from livekit.agents import APIConnectionError, APIError, APITimeoutError, llm, u
 
 from llm_router.clock import SystemClock
 from llm_router.errors import ReplyFailedError
+from llm_router.failures import SAID_NOTHING
 from llm_router.integrations.livekit.errors import ReplyError, api_error
 from llm_router.integrations.livekit.node import Place
 from llm_router.integrations.livekit.opening import LazyRouter
@@ -86,14 +87,15 @@ class RouterStream(llm.LLMStream):
     async def _run(self) -> None:
         router: Router | None = None
         try:
+            router = await self._opened()
             request = _raised(self._request)
-            router = await self._opened(request)
             await self._answer(router, self._bounded(request, router.options))
         except APIError as error:
             self._fail(error, router)
         except ReplyFailedError as error:
-            failures = [failure for _, failure in self._ended.failures] if self._ended else []
-            self._fail(api_error(str(error), failures), router)
+            if self._ended is None or not _chose_silence(self._ended):
+                failures = [failure for _, failure in self._ended.failures] if self._ended else []
+                self._fail(api_error(str(error), failures), router)
         except Exception as error:  # a bug must not become silence in the call either
             _logger.exception("the router failed")
             failed = APIConnectionError(
@@ -102,10 +104,11 @@ class RouterStream(llm.LLMStream):
             failed.__cause__ = error
             self._fail(failed, router)
 
-    async def _opened(self, request: ChatRequest) -> Router:
+    async def _opened(self) -> Router:
         """Returns the router. Raises APIError if it cannot be opened, or not in time."""
         options = RouterOptions()  # its own are unknown until it is open
-        usual = options.first_word_deadline if request.speech else options.text_deadline
+        is_spoken = self._place.speech
+        usual = options.first_word_deadline if is_spoken else options.text_deadline
         try:
             async with asyncio.timeout(min(usual, self._timeout or usual)):
                 return await self._lazy.opened()
@@ -127,6 +130,8 @@ class RouterStream(llm.LLMStream):
                 extra = None
                 is_new = chunk.connection != self._connection
                 if is_new and (chunk.useful or chunk.finish_reason):
+                    if not chunk.connection and _chose_silence(reply.event):
+                        return
                     extra = self._changed(chunk, reply)
                 if chunk.text:
                     self._spoken.append(chunk.text)
@@ -174,6 +179,9 @@ class RouterStream(llm.LLMStream):
                 completion_tokens=chunk.usage.completion_tokens,
                 prompt_tokens=chunk.usage.prompt_tokens,
                 prompt_cached_tokens=chunk.usage.cached_tokens,
+                cache_creation_tokens=chunk.usage.cache_creation_tokens,
+                cache_read_tokens=chunk.usage.cached_tokens,
+                reasoning_tokens=chunk.usage.reasoning_tokens,
                 total_tokens=chunk.usage.completion_tokens + chunk.usage.prompt_tokens,
             )
         if chunk.extras:
@@ -236,6 +244,15 @@ def _raised(request: ChatRequest | Exception) -> ChatRequest:
     if isinstance(request, Exception):
         raise request
     return request
+
+
+def _chose_silence(event: ReplyEvent) -> bool:
+    """Returns whether LLM objects of the program's own were asked, and none had anything to say.
+
+    LiveKit takes such a turn for a silent one. A server's empty reply is a failure.
+    """
+    failures = [failure for _, failure in event.failures]
+    return bool(failures) and all(failure == SAID_NOTHING for failure in failures)
 
 
 def _what_failed(event: ReplyEvent) -> str:

@@ -158,13 +158,28 @@ class ChatReplyParser(ReplyParser):
             if groq.get("error"):
                 raise status_error(0, groq)
         if isinstance(usage, dict):
-            details = usage.get("prompt_tokens_details")
-            cached = details.get("cached_tokens") if isinstance(details, dict) else None
-            self._usage = Usage(
-                _count(usage.get("prompt_tokens")),
-                _count(usage.get("completion_tokens")),
-                _count(cached or usage.get("prompt_cache_hit_tokens")),
-            )
+            self._usage = usage_of(usage)
+
+
+def usage_of(usage: dict[str, Any]) -> Usage:
+    """Returns the token counts, under whichever name a vendor gives them."""
+    prompt = usage.get("prompt_tokens_details")
+    prompt = prompt if isinstance(prompt, dict) else {}
+    completion = usage.get("completion_tokens_details")
+    completion = completion if isinstance(completion, dict) else {}
+    return Usage(
+        prompt_tokens=_count(usage.get("prompt_tokens")),
+        completion_tokens=_count(usage.get("completion_tokens")),
+        cached_tokens=_count(prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens")),
+        cache_creation_tokens=_count(
+            prompt.get("cache_write_tokens")  # OpenRouter
+            or prompt.get("cache_creation_tokens")  # LiteLLM
+            or usage.get("cache_creation_input_tokens")  # Anthropic's own name
+        ),
+        reasoning_tokens=_count(
+            completion.get("reasoning_tokens") or usage.get("reasoning_tokens")
+        ),
+    )
 
 
 def _is_error(payload: dict[str, Any]) -> bool:

@@ -25,6 +25,7 @@ _OPENAI_OPTIONS = {
     "max_tokens": "max_completion_tokens",
     "stop": "stop",
     "seed": "seed",
+    "response_format": "response_format",
 }
 _CALL_ID = r"[A-Za-z0-9_-]{1,64}"
 
@@ -279,6 +280,15 @@ def load(connection: Connection) -> tuple[Plugin, type[llm.LLM[Any]]]:
     if not (isinstance(llm_class, type) and issubclass(llm_class, llm.LLM)):
         raise ConfigurationError(f"{who}: LiveKit plugin {name!r} has no language model")
     return row, llm_class
+
+
+def row_of(llm_class: type[llm.LLM[Any]]) -> Plugin:
+    """Returns the row of the plugin that the class, or one of its bases, comes from."""
+    for base in llm_class.__mro__:
+        folder, _, name = base.__module__.rpartition("livekit.plugins.")
+        if not folder and (row := PLUGINS.get(name.partition(".")[0])):
+            return row
+    return _UNKNOWN
 
 
 def can_continue(row: Plugin, model: str) -> bool:

@@ -33,7 +33,13 @@ from llm_router.providers.livekit_plugin.errors import (
     restore_cause,
     transport_error,
 )
-from llm_router.providers.livekit_plugin.plugins import Plugin, can_continue, load, plugin_name
+from llm_router.providers.livekit_plugin.plugins import (
+    Plugin,
+    can_continue,
+    load,
+    plugin_name,
+    row_of,
+)
 from llm_router.providers.livekit_plugin.reply import EventParser
 from llm_router.types import ChatRequest, Chunk
 
@@ -87,7 +93,8 @@ def from_llm(
     `timeout` (s) is passed to the LLM; most plugins apply it to a single read. `continuation` is
     "trailing" if the model continues a last assistant message, else "words".
     """
-    return LiveKitProvider(model, Plugin(), continuation=continuation, timeout=timeout, owned=False)
+    row = row_of(type(model))
+    return LiveKitProvider(model, row, continuation=continuation, timeout=timeout, owned=False)
 
 
 class LiveKitProvider:
@@ -164,8 +171,10 @@ class LiveKitProvider:
             finally:
                 if stream is not None:
                     await stream.aclose()
-            if not parser.begun:
+            if not parser.begun and self._row.observe_finish:
                 raise BrokenStreamError("the answer ended before it began")
+            if not parser.begun and not self._owned:
+                return  # an object of a program's own that has nothing to say
             last = parser.close()
             yield last._replace(finish_reason=ending.reason(called=parser.called))
 
@@ -185,16 +194,31 @@ class LiveKitProvider:
         if row.prepare:
             row.prepare(self._llm, context)
         choice = request.tool_choice
+        parallel = request.parallel_tool_calls
         stream = self._llm.chat(
             chat_ctx=context,
             tools=tools(request),
             conn_options=self._options,
+            parallel_tool_calls=NOT_GIVEN if parallel is None else parallel,
             tool_choice=NOT_GIVEN if choice is None else cast("llm.ToolChoice", choice),
             extra_kwargs=NOT_GIVEN if row.set_options or not extra else extra,
         )
+        _within_one_request(stream)
         if row.set_options:
             row.set_options(stream, options)
         return stream
+
+
+def _within_one_request(stream: llm.LLMStream) -> None:
+    """Makes the stream's span an attempt of the router's request, before the span is opened.
+
+    By itself it would be a request of its own, and its tokens would be counted twice.
+    """
+    untyped: Any = stream
+    if stream._llm_request_span_name == llm.LLMStream._llm_request_span_name:  # noqa: SLF001  class variables of LiveKit's, without an argument to set them
+        untyped._llm_request_span_name = llm.LLMStream._llm_attempt_span_name  # noqa: SLF001  the same
+        untyped._llm_attempt_span_name = None  # noqa: SLF001  the same
+    untyped._genai_operation_name = None  # noqa: SLF001  the same
 
 
 class _FinishReason:

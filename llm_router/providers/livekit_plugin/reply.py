@@ -41,11 +41,7 @@ class EventParser:
                 self._said.add(words) if words else "",
                 thought,
                 tuple(map(self._call, calls)),
-                usage=Usage(
-                    usage.prompt_tokens, usage.completion_tokens, usage.prompt_cached_tokens
-                )
-                if usage
-                else None,
+                usage=_usage(usage) if usage else None,
             )
         )
 
@@ -94,3 +90,13 @@ class _CallIdAllocator:
         call_id = wanted if is_new else f"call_{uuid4().hex}"
         self._known_ids.add(call_id)
         return call_id
+
+
+def _usage(usage: llm.CompletionUsage) -> Usage:
+    return Usage(
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.prompt_cached_tokens,
+        usage.cache_creation_tokens,
+        usage.reasoning_tokens,
+    )
