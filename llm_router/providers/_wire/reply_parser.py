@@ -67,7 +67,7 @@ class ReplyParser(ABC):
         text, reasoning = self._joined(self._text.close(), "")
         reasoning += self._reasoning.close()
         more, thought = self._machine_text.close()
-        reason = self.ending.verdict(self._parts)
+        reason = self.ending.verdict(self._parts + bool(text + more))
         self._calls.add_written(self._machine_text)
         calls = self._calls.close(reason)
         reason = "tool_calls" if calls else reason
