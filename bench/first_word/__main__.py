@@ -33,7 +33,7 @@ from bench.peers.bare_stream import bare_stream
 from bench.peers.fallback_adapter import fallback_adapter
 from bench.peers.patchbay import patchbay
 from bench.peers.runner import OpenContender
-from bench.report.command import BenchParser, finish, terminal_progress
+from bench.report.command import BenchParser, at_least, finish, terminal_progress
 from bench.report.page import list_versions
 from bench.report.scheduling import use_realtime_priority, watch_scheduling_delay
 from deploy.setup import report_failures
@@ -97,10 +97,14 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--set", choices=SETS, default=next(iter(SETS)), help="which set (default: %(default)s)"
     )
-    parser.add_number(
-        "--turns", 60, "turns of each contender with each fault; about half an hour",
-        least=_FEWEST_TURNS,
-    )  # fmt: skip
+    usual = " or ".join(f"{of.turns} in {name}" for name, of in SETS.items())
+    parser.add_argument(
+        "--turns",
+        type=at_least(_FEWEST_TURNS),
+        metavar="N",
+        help=f"turns of each contender with each fault (default: {usual}; half an hour or ten"
+        " minutes)",
+    )
     parser.add_number(
         "--rounds", 200, "first words to measure the time added when healthy", least=0
     )
@@ -112,6 +116,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_realtime()
     chosen = parser.parse_args(words)
     chosen.set = SETS[chosen.set]
+    chosen.turns = chosen.turns or chosen.set.turns
     everything = chosen.faults == names and chosen.contenders == products
     if chosen.write and not (everything and chosen.rounds and not chosen.healthy_spare):
         parser.error(

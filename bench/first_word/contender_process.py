@@ -6,7 +6,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ class ContenderProcess:
         for case in [HEALTHY, *_REHEARSED]:
             await self._behave(case)
             await self._open(case, 1)
-            await self._take_turns(1)
+            await self._take_turns(Callers(at_once=1))
 
     async def run(self, case: Case, turns: int) -> Row:
         """Takes so many turns with this fault, as many callers at once as there are."""
@@ -89,7 +89,7 @@ class ContenderProcess:
                 await self._open(case, callers)
             if case.every_turn:
                 await self._behave(case)
-            taken += await self._take_turns(callers)
+            taken += await self._take_turns(replace(self._callers, at_once=callers))
         return taken
 
     async def _open(self, case: Case, times: int) -> None:
@@ -97,9 +97,8 @@ class ContenderProcess:
         addresses = [self._primary.base_url, self._spare.base_url][: case.servers]
         await self._send({"open": self.contender.setting, "addresses": addresses, "times": times})
 
-    async def _take_turns(self, callers: int) -> Sequence[Turn]:
-        waits = {"patience": self._callers.patience, "limit": self._callers.limit}
-        return [Turn(**turn) for turn in await self._send({"callers": callers, **waits})]
+    async def _take_turns(self, callers: Callers) -> Sequence[Turn]:
+        return [Turn(**turn) for turn in await self._send({"callers": asdict(callers)})]
 
     async def _send(self, command: Mapping[str, Any]) -> Any:
         assert self._process.stdin is not None

@@ -48,7 +48,7 @@ CONTENDERS = (
 ONE_SERVER_CONTENDERS = (
     Contender("Patchbay", _OURS),
     Contender("Patchbay", _OURS, healthy_turns=WARM),
-    Contender("OpenAI plugin", _PLUGIN, healthy_turns=WARM, parallel=4),
-    Contender("FallbackAdapter", _LIVEKIT, "session", WARM, parallel=4),
+    Contender("OpenAI plugin", _PLUGIN, healthy_turns=WARM, parallel=5),
+    Contender("FallbackAdapter", _LIVEKIT, "session", WARM, parallel=5),
 )
 """The contenders that people use with one model server."""

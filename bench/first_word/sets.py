@@ -16,11 +16,14 @@ from bench.report.table import Table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchSet:
-    """`adds_time`: the time added while all is well is measured too."""
+    """`turns`: of each contender with each case, unless the command line says otherwise.
+    `adds_time`: the time added while all is well is measured too.
+    """
 
     cases: Sequence[Case]
     contenders: Sequence[Contender]
     callers: Callers
+    turns: int
     row_goals: Callable[[Row], list[Goal]]
     case_table: Callable[[Sequence[Row]], Table]
     make_page: Callable[[Results], Page]
@@ -32,6 +35,7 @@ SETS = {
         cases=cases.CASES,
         contenders=contenders.CONTENDERS,
         callers=Callers(),
+        turns=60,
         row_goals=goals.row_goals,
         case_table=page.case_table,
         make_page=page.make_page,
@@ -41,6 +45,7 @@ SETS = {
         cases=one_server.CASES,
         contenders=contenders.ONE_SERVER_CONTENDERS,
         callers=one_server.CALLERS,
+        turns=40,
         row_goals=one_server.row_goals,
         case_table=one_server_page.case_table,
         make_page=one_server_page.make_page,

@@ -78,10 +78,11 @@ async def _serve(settings: Mapping[str, OpenContender], answer: Callable[[Any], 
                 ]
                 answer(None)
             else:
-                waits = command["patience"], command["limit"]
+                callers = command["callers"]
+                waits = callers["patience"], callers["limit"]
                 turns = (
                     _take_turn_later(n * _START_INTERVAL, asks[n % len(asks)], *waits)
-                    for n in range(command["callers"])
+                    for n in range(callers["at_once"])
                 )
                 answer(await asyncio.gather(*turns))
 
@@ -95,8 +96,8 @@ def run(settings: Mapping[str, OpenContender], packages: Sequence[str]) -> None:
     """Runs the program.
 
     `{"open": <setting>, "addresses": [...], "times": n}` opens the contender n times, in place of
-    what was open. `{"callers": n, "patience": p, "limit": l}` has n callers ask at once, who share
-    what is open, and answers with their turns; p and l as in `take_turn`.
+    what was open. `{"callers": {"at_once": n, "patience": p, "limit": l}}` has n callers ask at
+    once, who share what is open, and answers with their turns; p and l as in `take_turn`.
     """
     logging.disable(logging.CRITICAL)  # faults are intended here
     warnings.simplefilter("ignore")
