@@ -188,6 +188,14 @@ async def made(*events: Any, finish: str = "tool_calls") -> list[tuple[str, Any]
             SUMS[:1],
             id="no `function` around it",
         ),
+        pytest.param(
+            [[{"function": {"name": "hang_up", "arguments": {}, "index": n}} for n in (0, 1)]],
+            [("hang_up", "{}")] * 2,
+            id="the index inside the function (Ollama)",
+        ),
+        pytest.param(
+            [None, {"id": 7, "index": 0, **p("add", {"a": 2})}, None], SUMS[:1], id="null"
+        ),
         pytest.param([p("add", '{"a": 2}', True)], SUMS[:1], id="the index is no number"),
     ],
 )

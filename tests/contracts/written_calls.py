@@ -82,6 +82,17 @@ MARKED = {
     "LM Studio": f"[TOOL_REQUEST]{CALL}[END_TOOL_REQUEST]",
     "Nous, older": '<functioncall> {"name": "get_weather", "arguments": '
     f"'{ARGUMENTS}'}} </functioncall>",
+    "attributes": f'<tool_call name="get_weather">{ARGUMENTS}</tool_call>',
+    "a tag of its name": "<get_weather>\n<city>Oslo</city>\n</get_weather>",
+    "a tag of its name, JSON inside": f"<get_weather>{ARGUMENTS}</get_weather>",
+    "a tag a part": "<tool_use><name>get_weather</name>"
+    f"<arguments>{ARGUMENTS}</arguments></tool_use>",
+    "tags throughout": "<tool_call><name>get_weather</name><parameters><city>Oslo</city>"
+    "</parameters></tool_call>",
+    "braces of a template": f"<tool_call>{{{CALL}}}</tool_call>",
+    "OpenAI's parallel uses": '{"tool_uses": [{"recipient_name": "functions.get_weather", '
+    '"parameters": {"city": "Oslo"}}]}',
+    "in a fence of tags": f"```xml\n<tool_call>{CALL}</tool_call>\n```",
     "in a fence": f"```json\n{CALL}\n```",
     "in a fence without a language": f"```\n{CALL}\n```",
     "in a list": f"[{CALL}]",
@@ -97,6 +108,11 @@ WHOLE = {
     "Python": 'get_weather(city="Oslo")',
     "Python, by place": 'get_weather("Oslo")',
     "Python, with an object": f"get_weather({ARGUMENTS})",
+    "Gemini": 'print(default_api.get_weather(city="Oslo"))',
+    "an agent's": f"Action: get_weather\nAction Input: {ARGUMENTS}",
+    "gpt-oss, no tokens": f"commentary to=functions.get_weather json{ARGUMENTS}",
+    "gpt-oss, no tokens, after its thought": "analysisNeed it.assistantcommentary "
+    f"to=functions.get_weather json{ARGUMENTS}",
     "OpenAI's channels without tokens": f"to=functions.get_weather 天天中彩票能json\n{ARGUMENTS}цҳ",
 }
 """Calls that are recognised only where a reply begins."""

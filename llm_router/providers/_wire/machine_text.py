@@ -10,12 +10,14 @@ from llm_router.errors import BrokenStreamError
 from llm_router.providers._wire.arguments import JsonScanner
 from llm_router.providers._wire.marker_search import (
     HEAD_SIZE,
-    MarkerTable,
+    PAGE,
+    VOICE,
     begins_call,
     cut_end,
     heads_of,
     pattern,
     starts_of,
+    tags_of,
 )
 from llm_router.providers._wire.markers import (
     AT_START,
@@ -67,7 +69,7 @@ class MachineTextFilter:
         """Whether `begins_in_thought` may have been wrong: no end of reasoning has come."""
         self._tools = tools
         self._speech = speech
-        self._table = _VOICE if speech else _PAGE
+        self._tables = (VOICE, tags_of(tools.names)) if speech else (PAGE,)
         self._heads = heads_of(tools.names) if reads_json and (speech or tools) else ()
         self._starts = (*AT_START, *(starts_of(tools.names) if speech else ()))
         self._rest = ""
@@ -127,7 +129,7 @@ class MachineTextFilter:
             start = text.lstrip()
             for marker in self._starts if start else ():
                 if start.startswith(marker.opening):
-                    return self._open(marker, start, 0, out)
+                    return self._open(marker, start, (0, len(marker.opening)), out)
                 if not is_last and marker.opening.startswith(start):
                     return self._withhold(text, 0, out)
         for trigger in _TRIGGER.finditer(text):
@@ -140,9 +142,9 @@ class MachineTextFilter:
     def _read_mark(self, text: str, place: int, out: "_Output", *, is_last: bool) -> str | None:
         """Reads the mark that may stand at this place; returns None if none does."""
         tail = text[place : place + HEAD_SIZE]
-        if not is_last and self._table.is_cut(tail):
+        if not is_last and any(table.is_cut(tail) for table in self._tables):
             return self._withhold(text, place, out)
-        marker = self._table.marker_at(text, place)
+        marker, end = self._marker_at(text, place)
         if marker and marker.kind is Kind.LAST_TOKEN:
             if text[place:].rstrip().lower() != marker.opening:
                 return None
@@ -151,7 +153,7 @@ class MachineTextFilter:
             return ""
         if marker:
             out.words.append(text[:place])
-            return self._open(marker, text, place, out)
+            return self._open(marker, text, (place, end), out)
         if token := OTHER_TOKENS.match(text, place):
             out.words.append(text[:place])
             return text[token.end() :]
@@ -178,9 +180,15 @@ class MachineTextFilter:
         self._region = _Region(_CODE_BLOCK if fence == "```" else _CODE)
         return text[place + len(fence) :]
 
-    def _open(self, marker: Marker, text: str, place: int, out: "_Output") -> str:
-        """Begins what the mark at this place begins."""
-        end = place + len(marker.opening)
+    def _marker_at(self, text: str, place: int) -> tuple[Marker | None, int]:
+        for table in self._tables:
+            if found := table.marker_at(text, place):
+                return found
+        return None, place
+
+    def _open(self, marker: Marker, text: str, span: tuple[int, int], out: "_Output") -> str:
+        """Begins what the mark in this span begins."""
+        place, end = span
         match marker.kind:
             case Kind.TOKEN:
                 pass
@@ -232,7 +240,7 @@ class MachineTextFilter:
             self._rest = text[len(body) :]
             return ""
         self._region = None
-        marker = self._table.marker_at(end.group(), 0)
+        marker, _ = self._marker_at(end.group(), 0)
         begins_next = marker is not None and marker.kind in {Kind.CALL, Kind.HEADER}
         rest = text[end.start() if begins_next else end.end() :]
         return self._finish(region, end.group()) + rest
@@ -338,8 +346,6 @@ class _Region:
         return -1 if place < 0 else place + len(fence) - len(before)
 
 
-_VOICE = MarkerTable(is_for_voices=True)
-_PAGE = MarkerTable(is_for_voices=False)
 _BARE = Marker("", Kind.BARE_CALL)
 _FENCED = Marker("", Kind.BARE_CALL, ("```",))
 _CODE = Marker("`", Kind.CODE, ("`", "\n"))

@@ -1,34 +1,47 @@
 """Finds the marks of machine text, also those that a chunk of a stream cuts in two."""
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
 from llm_router.providers._wire.markers import CALL_HEADS, MARKERS, Kind, Marker
 
 HEAD_SIZE = 200
 """The most characters that decide whether a bracket begins a call, or a header ends."""
+_FENCED_TAGS = ("tool_call", "function_call", "function=", "invoke")
+_TAG = re.compile(r"(</?[a-z][\w:]*)\s[^<>]{0,100}>", re.IGNORECASE | re.ASCII)
+_CUT_TAG = re.compile(r"(</?[a-z][\w:]*)\s[^<>]{0,100}", re.IGNORECASE | re.ASCII)
 
 
 class MarkerTable:
     """Finds marks in text."""
 
-    def __init__(self, *, is_for_voices: bool) -> None:
-        markers = [marker for marker in MARKERS if is_for_voices or not marker.is_for_voices]
+    def __init__(self, markers: Iterable[Marker]) -> None:
         self._by_opening = {marker.opening.lower(): marker for marker in markers}
         self._openings = pattern(tuple(self._by_opening))
         self._by_character: dict[str, list[str]] = {}
         for opening in self._by_opening:
             self._by_character.setdefault(opening[0], []).append(opening)
 
-    def marker_at(self, text: str, place: int) -> Marker | None:
-        found = self._openings.match(text, place)
-        return self._by_opening[found.group().lower()] if found else None
+    def marker_at(self, text: str, place: int) -> tuple[Marker, int] | None:
+        """Returns the mark at this place, and where it ends. A tag may have attributes."""
+        if not self._by_opening:
+            return None
+        if found := self._openings.match(text, place):
+            return self._by_opening[found.group().lower()], found.end()
+        if tag := _TAG.match(text, place):
+            marker = self._by_opening.get(f"{tag[1].lower()}>")
+            return (marker, tag.end()) if marker else None
+        return None
 
     def is_cut(self, tail: str) -> bool:
         """Returns whether a text, to its end, is the beginning of a mark."""
         tail = tail.lower()
         openings = self._by_character.get(tail[0], ())
-        return any(len(tail) < len(one) and one.startswith(tail) for one in openings)
+        if any(len(tail) < len(one) and one.startswith(tail) for one in openings):
+            return True
+        tag = _CUT_TAG.fullmatch(tail)
+        return tag is not None and f"{tag[1]}>" in self._by_opening
 
 
 @lru_cache(maxsize=256)
@@ -42,7 +55,9 @@ def heads_of(names: tuple[str, ...]) -> tuple[str, ...]:
     """Returns how calls without a mark begin, white space removed."""
     json = (*CALL_HEADS, *(f"[{head}" for head in CALL_HEADS))
     fenced = (f"{fence}{head}" for fence in ("```json", "```") for head in json)
-    return (*json, *fenced, *(f"[{name}(" for name in names))
+    tags = (f"{fence}<{tag}" for fence in ("```xml", "```") for tag in _FENCED_TAGS)
+    python = ("```pythonprint(default_api.", "```print(default_api.")
+    return (*json, *fenced, *tags, *python, *(f"[{name}(" for name in names))
 
 
 def begins_call(tail: str, heads: tuple[str, ...]) -> bool | None:
@@ -64,7 +79,19 @@ def cut_end(text: str, ends: tuple[str, ...]) -> int:
 
 
 @lru_cache(maxsize=256)
+def tags_of(names: tuple[str, ...]) -> MarkerTable:
+    """Returns the tags that are named like tools, with a tag a parameter inside."""
+    return MarkerTable(Marker(f"<{name}>", Kind.CALL, (f"</{name}>",)) for name in names)
+
+
+@lru_cache(maxsize=256)
 def starts_of(names: tuple[str, ...]) -> tuple[Marker, ...]:
-    """Returns how a reply begins that is a call in Python, or a name above its arguments (GLM)."""
+    """Returns how a reply begins that is a call in Python, as of an agent, or by its name (GLM)."""
     in_python = (Marker(f"{name}(", Kind.BARE_CALL) for name in names)
-    return (*in_python, *(Marker(f"{name}\n{{", Kind.CALL) for name in names))
+    above = (Marker(f"{name}\n{{", Kind.CALL) for name in names)
+    after_word = (Marker(f"Action: {name}", Kind.CALL) for name in names)
+    return (*in_python, *above, *after_word)
+
+
+VOICE = MarkerTable(MARKERS)
+PAGE = MarkerTable(marker for marker in MARKERS if not marker.is_for_voices)

@@ -117,6 +117,7 @@ _CALLS = {
     "```tool_call": ("```",),
     "```tool_calls": ("```",),
     "```function_call": ("```",),
+    "assistantcommentary to=functions.": (),
     "=functions.": (),  # OpenAI's channels without their tokens
 }
 
@@ -184,13 +185,18 @@ LOST_BEGINNING = Marker("", Kind.THOUGHT, _TAG_THOUGHT_ENDS)
 """Reasoning whose opening tag the chat template has written into the prompt."""
 
 _GRANITE_ENDS = ("Here is my response:", "Here's my response:")
+_CHANNELS_BARE = ("assistantfinal", "assistantcommentary to=functions.")
 AT_START: tuple[Marker, ...] = (
     Marker("Here is my thought process:", Kind.THOUGHT, _GRANITE_ENDS),
     Marker("Here's my thought process:", Kind.THOUGHT, _GRANITE_ENDS),
-    *(Marker(f"analysis{c}", Kind.THOUGHT, ("assistantfinal",)) for c in ascii_uppercase),
+    *(Marker(f"analysis{c}", Kind.THOUGHT, _CHANNELS_BARE) for c in ascii_uppercase),
     Marker("assistantfinal", Kind.TOKEN),
     Marker("assistant\n\n", Kind.TOKEN),
     Marker("to=functions.", Kind.CALL),
+    Marker("commentary to=functions.", Kind.CALL),
+    Marker("assistantcommentary to=functions.", Kind.CALL),
+    Marker("default_api.", Kind.BARE_CALL),  # Gemini
+    Marker("print(default_api.", Kind.BARE_CALL),
     Marker("functools[", Kind.CALL),  # Phi
 )
 """Marks only where the reply begins. `analysis…assistantfinal` are gpt-oss's channels, their
@@ -206,7 +212,7 @@ BEGINS_OTHER_TOKEN = re.compile(
 
 _CALL_KEYS = (
     *("name", "function", "function_name", "tool_name", "tool", "tool_calls", "tool_call"),
-    *("function_call", "arguments", "parameters", "action", "recipient_name"),
+    *("function_call", "tool_uses", "arguments", "parameters", "action", "recipient_name"),
 )
 CALL_HEADS = (*(f'{{"{key}":' for key in _CALL_KEYS), '{"type":"function"', '{"id":"call')
 """How a tool call begins that a model writes as bare JSON, white space removed."""

@@ -15,6 +15,7 @@ from llm_router.providers._wire.tools import OfferedTools
 from llm_router.types import Message, ToolCall
 
 _CUT_SHORT = frozenset({"length", "content_filter"})
+_ARGUMENTS = ("arguments", "parameters", "input")
 _MOST_CALLS = 128
 _TOTAL_LIMIT = 4 * LIMIT
 """The most bytes of all calls; of one call, LIMIT."""
@@ -46,6 +47,8 @@ class ToolCallAssembler:
             raise BrokenStreamError("the answer's tool_calls is not a list")
         self._batch += 1
         for piece in pieces:
+            if piece is None:
+                continue
             if not isinstance(piece, dict):
                 raise BrokenStreamError("the answer holds a tool call that is not an object")
             self._add(_piece(piece))
@@ -232,22 +235,27 @@ def _piece(piece: dict[str, Any]) -> _Piece:
     function = piece.get("function")
     if not isinstance(function, dict):
         function = piece
-    arguments = function.get("arguments")
+    arguments = next((function[key] for key in _ARGUMENTS if key in function), None)
     if isinstance(arguments, dict):
         arguments = json.dumps(arguments)
     elif isinstance(arguments, list):
         arguments = "" if not arguments else json.dumps(arguments)
-    index = piece.get("index")
+    index = piece.get("index", function.get("index"))  # Ollama writes it inside
     if isinstance(index, str) and index.isdecimal():
         index = int(index)
     is_index = isinstance(index, int) and not isinstance(index, bool)
     return _Piece(
         index if is_index else None,
-        _text(piece.get("id")),
+        _id(piece.get("id")),
         _text(function.get("name")),
         _text(arguments),
         call_fields(piece),
     )
+
+
+def _id(value: Any) -> str:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_number else _text(value)
 
 
 def _continues(name: str, more: str, tools: OfferedTools) -> bool:

@@ -15,7 +15,7 @@ _AROUND = ("function", "function_call", "tool_call", "tool_calls", "tool_uses")
 _BESIDE = frozenset({"id", "type", "index", "call_id", "tool_call_id"})
 
 _FUNCTION = re.compile(
-    r"<(?:[\w｜]+[:｜])?(?:invoke|function)(?:=|\(|\s+name=|\s+)\s*[\"']?([^\"'>\s({]+)[\"']?"
+    r"<(?:[\w｜]+[:｜])?(?:(?:invoke|function)(?:=|\(|\s+name=|\s+)|(?:tool_call|function_call|tool)\s+name=)\s*[\"']?([^\"'>\s({]+)[\"']?"
     r"[>)\s]*(.*?)(?=</?(?:[\w｜]+[:｜])?(?:invoke|function)[>\s=(]|\Z)",
     re.DOTALL,
 )
@@ -23,6 +23,13 @@ _PARAMETER_BEGINS = re.compile(r"<(?:[\w｜]+[:｜])?(?:parameter|param)(?:=|\s+
 _PARAMETER = re.compile(
     _PARAMETER_BEGINS.pattern + r"\s*[\"']?([^\"'>\s]+)[\"']?[^>]*>"
     r"(.*?)(?=</?(?:[\w｜]+[:｜])?(?:parameter|param)[>\s=])",
+    re.DOTALL,
+)
+_OWN_TAG = re.compile(r"<([\w-]+)>(.*)</\1>", re.DOTALL)
+_CHILD = re.compile(r"<([\w-]+)>(.*?)</\1>", re.DOTALL)
+_NAMED = re.compile(
+    r"<(?:tool_)?name>([^<]*)</(?:tool_)?name>\s*"
+    r"<(?:arguments|parameters|args|input)>(.*?)</(?:arguments|parameters|args|input)>",
     re.DOTALL,
 )
 _KEYED = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
@@ -36,7 +43,8 @@ _BARE_KEY = re.compile(r'([{,]\s*)([A-Za-z_][\w-]*)\s*:(?=\s*["\d\-{\[tfn])')
 _TAG = re.compile(r"</?[^<>]*>")
 _FENCE = re.compile(r"```(?:\w+(?=\s*[\[{]))?")
 _BESIDE_NAMES = re.compile(
-    r"✿\w+✿:?|\[CALL_ID\]\w*|\[ARGS\]|</?[^<>]*>|```\w*|\b(?:json|function|commentary|assistant|tool_call)\b"
+    r"✿\w+✿:?|Action(?: Input)?:|\[CALL_ID\]\w*|\[ARGS\]|</?[^<>]*>|```\w*|"
+    r"\b(?:json|function|commentary|assistant|tool_call)\b"
 )
 _NAME = re.compile(r"([\w./:-]*\w)[\s(:`]*\Z", re.ASCII)
 _NAMESPACED = re.compile(r"functions\.[\w.-]+", re.ASCII)
@@ -86,10 +94,21 @@ def is_written_call(text: str, tools: OfferedTools) -> bool:
         except (ValueError, RecursionError):
             pass
     calls = written_calls(text, tools)
+    if not tools:
+        return bool(calls) and "<" in inner
     return bool(calls) and all(tools.resolve(call.name) for call in calls)
 
 
 def _from_tags(text: str, tools: OfferedTools) -> Iterator[WrittenCall]:
+    if (own := _OWN_TAG.match(text)) and tools.resolve(own[1]):
+        if pairs := _CHILD.findall(own[2]):
+            yield _of_pairs(own[1], pairs, tools)
+        else:
+            yield WrittenCall(own[1], own[2].strip() or "{}")
+        return
+    for name, body in _NAMED.findall(text):
+        pairs = _CHILD.findall(body)
+        yield _of_pairs(name, pairs, tools) if pairs else WrittenCall(name.strip(), body.strip())
     for name, body in _FUNCTION.findall(text):
         pairs = _PARAMETER.findall(body)
         if len(pairs) < len(_PARAMETER_BEGINS.findall(body)):  # the last one is cut
@@ -178,7 +197,7 @@ def _from_json(text: str, tools: OfferedTools) -> Iterator[WrittenCall]:
         try:
             value, place = _decode(text, start)
         except (ValueError, RecursionError):
-            if text[start] == "{":
+            if text[start] == "{" and not text.startswith("{{", start):
                 yield from _of_flawed(text[start:], tools)
                 return
             place = start + 1
