@@ -31,6 +31,8 @@ class FailureClass(StrEnum):
 
 
 Next = Literal["any", "longer context", "another kind", "by setting", "none"]
+Lacking = Literal["", "tools", "images"]
+"""A part of a request that a server's model cannot take."""
 Breaking = Literal["counts", "rests", "opens long", "opens until changed", "never"]
 
 

@@ -4,5 +4,6 @@ what follows from a class is in `failures`, how bodies are read in the providers
 """
 
 from llm_router.classification.classify import classify, is_no_route
+from llm_router.classification.lacking import lacking
 
-__all__ = ["classify", "is_no_route"]
+__all__ = ["classify", "is_no_route", "lacking"]

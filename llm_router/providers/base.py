@@ -15,6 +15,12 @@ from llm_router.net.guard import AddressGuard
 from llm_router.plugins import Plugins
 from llm_router.types import ChatRequest, Chunk
 
+ASK_TO_GO_ON = (
+    "(Your last message was cut off in transit. Go on from exactly where it stops: say only what "
+    "is still missing, repeat none of it, and do not mention this.)"
+)
+"""Asks in words to continue a reply that was cut off."""
+
 
 class Provider(Protocol):
     continuation: Continuation
@@ -67,11 +73,13 @@ class PullProgress:
 
 @runtime_checkable
 class Noticing(Protocol):
-    """A provider that may have found something to correct in its connection."""
+    """A provider that may have found something to correct in its connection, or had to change
+    requests that its server refused.
+    """
 
     @property
     def notice(self) -> str:
-        """A sentence for the operator; empty where there is nothing to correct."""
+        """A sentence for the operator; empty where there is nothing to say."""
 
 
 @runtime_checkable

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any
 
 from llm_router.catalog.servers import Server, adapt, api_root, find_server
@@ -10,6 +10,7 @@ from llm_router.clock import Clock
 from llm_router.connections.record import Connection
 from llm_router.errors import BrokenStreamError, StatusError, UpstreamError
 from llm_router.net.guard import AddressGuard
+from llm_router.providers._wire.adaptation import Adaptation, Question
 from llm_router.providers._wire.addresses import ServerAddress
 from llm_router.providers._wire.extras import origin_of
 from llm_router.providers._wire.http import HttpClient, next_piece, request_headers
@@ -44,6 +45,7 @@ class OpenAICompatible:
         self._origin = origin_of(connection.model_name, connection.base_url)
         self.continuation = connection.continuation or self._server.continuation
         self.last_resort = False
+        self._adaptation = Adaptation(connection.name)
         self._lost_opening = LostOpening()
         root, query = api_root(connection.base_url, self._server)
         self._address = ServerAddress(connection, root, query)
@@ -58,7 +60,7 @@ class OpenAICompatible:
     @property
     def notice(self) -> str:
         """Implements `base.Noticing`."""
-        return self._address.notice or self._http.notice
+        return self._address.notice or self._http.notice or self._adaptation.notice
 
     async def warm(self) -> None:
         with suppress(UpstreamError, TimeoutError):
@@ -85,24 +87,47 @@ class OpenAICompatible:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         body = build_body(request, self._connection, self._server, self.continuation)
-        with self._lost_opening.filter(request) as text:
-            known_ids = known_call_ids(request.messages)
-            parser = ChatReplyParser(offered_tools(request), known_ids, self._origin, text)
-            ending = parser.ending
-            try:
-                async with self._address.open_chat(self._http, body) as pieces:
-                    async for piece in pieces:
-                        for chunk in parser.feed(piece):
+        question = self._adaptation.question(body)
+        tools, known_ids = offered_tools(request), known_call_ids(request.messages)
+        while True:
+            with self._lost_opening.filter(request) as text:
+                parser = ChatReplyParser(tools, known_ids, self._origin, text)
+                try:
+                    async with aclosing(self._answer(question, parser)) as chunks:
+                        async for chunk in chunks:
                             yield chunk
-                        if ending.has_reason or ending.is_done:
-                            break
-                    while piece := await next_piece(pieces, parser.patience):
-                        for chunk in parser.feed(piece):
-                            yield chunk
-            except UpstreamError as error:
-                parser.forgive(error)
-            for chunk in parser.close():
-                yield chunk
+                except UpstreamError as error:
+                    if parser.has_begun or not question.may_ask_again(error):
+                        raise
+                else:
+                    return
+
+    async def _answer(
+        self, question: Question, parser: ChatReplyParser
+    ) -> AsyncGenerator[Chunk, None]:
+        ending = parser.ending
+        try:
+            async with self._address.open_chat(self._http, question.body) as pieces:
+                async for piece in pieces:
+                    for chunk in parser.feed(piece):
+                        yield chunk
+                    if ending.has_reason or ending.is_done:
+                        break
+                while piece := await next_piece(pieces, parser.patience):
+                    for chunk in parser.feed(piece):
+                        yield chunk
+        except UpstreamError as error:
+            parser.forgive(error)
+        for chunk in parser.close():
+            if question.is_changed:
+                self._learn(question)
+            yield chunk
+
+    def _learn(self, question: Question) -> None:
+        """Remembers how a request had to be changed, now that it was answered."""
+        question.answered()
+        if self._adaptation.has("go on in words"):
+            self.continuation = "words"
 
     async def aclose(self) -> None:
         await self._http.aclose()

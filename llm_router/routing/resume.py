@@ -9,12 +9,8 @@ import re
 from dataclasses import replace
 
 from llm_router.connections.record import Continuation
+from llm_router.providers.base import ASK_TO_GO_ON
 from llm_router.types import ChatRequest
-
-ASK_TO_GO_ON = (
-    "(Your last message was cut off in transit. Go on from exactly where it stops: say only what "
-    "is still missing, repeat none of it, and do not mention this.)"
-)
 
 _LONGEST_REMARK = 100
 """Characters within which a sentence about continuing must end to be recognised as one."""

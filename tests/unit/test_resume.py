@@ -7,7 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llm_router.connections.record import Continuation
-from llm_router.routing.resume import ASK_TO_GO_ON, Seam, resume_request
+from llm_router.providers.base import ASK_TO_GO_ON
+from llm_router.routing.resume import Seam, resume_request
 from llm_router.types import ChatRequest
 
 SAID = "We open at nine in the"

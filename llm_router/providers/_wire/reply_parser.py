@@ -76,6 +76,11 @@ class ReplyParser(ABC):
         yield Chunk(text + more, reasoning + thought, calls, reason, self._usage, extras=extras)
 
     @property
+    def has_begun(self) -> bool:
+        """Whether words or calls have come."""
+        return self._parts > 0
+
+    @property
     def _parts(self) -> int:
         """The number of pieces so far that had words or tool calls."""
         return self._said.pieces + self._call_parts + len(self._machine_text.calls)

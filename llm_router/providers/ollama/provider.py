@@ -7,6 +7,7 @@ long it stays there, its context length and its reasoning.
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from llm_router.errors import (
     UpstreamError,
 )
 from llm_router.net.guard import AddressGuard
+from llm_router.providers._wire.adaptation import Adaptation, Question
 from llm_router.providers._wire.errors import status_error
 from llm_router.providers._wire.http import HttpClient, next_piece, parse_url, request_headers
 from llm_router.providers._wire.lost_opening import LostOpening
@@ -73,6 +75,7 @@ class Ollama:
         self._query = f"?{parts.query}" if parts.query else ""
         self._chat = self._url("generate" if is_raw(connection) else "chat")
         self._http = HttpClient(connection, self._chat, request_headers(connection, _ACCEPT), guard)
+        self._adaptation = Adaptation(connection.name)
         self._lost_opening = LostOpening()
         self._in_memory_until = 0.0
         self._model_load = ModelLoad(self._request_load)
@@ -98,27 +101,47 @@ class Ollama:
                 yield Chunk(loading=True)
             await self._model_load.wait()
         prefix = request.prefix.rstrip() if self.continuation == "trailing" else ""
-        body = chat_body(request, self._connection, prefix)
+        question = self._adaptation.question(chat_body(request, self._connection, prefix))
+        tools, known_ids = offered_tools(request), known_call_ids(request.messages)
+        while True:
+            with self._lost_opening.filter(request) as text:
+                reply = OllamaReplyParser(tools, known_ids, text)
+                try:
+                    async with aclosing(self._answer(question, reply)) as chunks:
+                        async for chunk in chunks:
+                            yield chunk
+                except UpstreamError as error:
+                    if reply.has_begun or not question.may_ask_again(error):
+                        raise
+                else:
+                    return
+
+    async def _answer(
+        self, question: Question, reply: OllamaReplyParser
+    ) -> AsyncGenerator[Chunk, None]:
         self._in_memory_until = 0.0  # unknown until the model answers
-        with self._lost_opening.filter(request) as text:
-            known_ids = known_call_ids(request.messages)
-            reply = OllamaReplyParser(offered_tools(request), known_ids, text)
-            ending = reply.ending
-            try:
-                async with self._http.open_stream("POST", self._chat, body) as pieces:
-                    async for piece in pieces:
-                        self._in_memory_until = self._clock.now() + _IN_MEMORY
-                        for chunk in reply.feed(piece):
-                            yield chunk
-                        if ending.has_reason or ending.is_done:
-                            break
-                    while piece := await next_piece(pieces, reply.patience):
-                        for chunk in reply.feed(piece):
-                            yield chunk
-            except UpstreamError as error:
-                reply.forgive(error)
-            for chunk in reply.close():
-                yield chunk
+        ending = reply.ending
+        try:
+            async with self._http.open_stream("POST", self._chat, question.body) as pieces:
+                async for piece in pieces:
+                    self._in_memory_until = self._clock.now() + _IN_MEMORY
+                    for chunk in reply.feed(piece):
+                        yield chunk
+                    if ending.has_reason or ending.is_done:
+                        break
+                while piece := await next_piece(pieces, reply.patience):
+                    for chunk in reply.feed(piece):
+                        yield chunk
+        except UpstreamError as error:
+            reply.forgive(error)
+        for chunk in reply.close():
+            question.answered()
+            yield chunk
+
+    @property
+    def notice(self) -> str:
+        """Implements `base.Noticing`."""
+        return self._adaptation.notice
 
     def pull(self, model: str) -> AsyncGenerator[PullProgress, None]:
         """Implements `base.ModelManager`; a name with `http://` is downloaded without TLS."""

@@ -1,0 +1,48 @@
+"""Recognises that a server's model cannot take a part of a request at all: pictures, or tools."""
+
+import re
+
+from llm_router.errors import StatusError
+from llm_router.failures import Lacking
+
+
+def _words(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
+
+
+_REFUSING = frozenset({0, 400, 404, 415, 422, 500, 501})
+_LACKS: tuple[tuple[Lacking, re.Pattern[str]], ...] = (
+    (
+        "images",
+        _words(
+            r"(not|n't) (support|accept|allow|have|process|handle)"
+            r".{0,40}(image|vision|multi.?modal|picture)|"
+            r"(image|vision|multi.?modal)[\w ]{0,30}(is|are|was)? ?(not|un)\W?(currently )?"
+            r"(support|allow|accept|available|enabled)|not (a )?(multi.?modal|vision)|"
+            r"at most 0 image|no endpoints found that support image|variant .?image_url|"
+            r"image_url.{0,60}(only|not|invalid|unsupported|unknown|unexpected)|"
+            r"(invalid|unsupported|unexpected|unknown).{0,40}image_url|text.only model|"
+            r"mmproj|content type.{0,20}image|only .{0,20}text.{0,20}(content|input)|"
+            r"image input|图片|图像"
+        ),
+    ),
+    (
+        "tools",
+        _words(
+            r"(not|n't) support .{0,20}(tool|function)s?\b(?!.?(choice|role|message))|"
+            r"\b(tools?|functions?|(tool|function).?(use|call\w*)) (is|are) (not|un)\W?"
+            r"(currently )?(support|enable|available)|"
+            r"enable-auto-tool-choice|tools? param requires|"
+            r"no endpoints found that support tool use|"
+            r"(tool|function).?call\w* .{0,30}(not|n't) .{0,20}(support|enable|available)"
+        ),
+    ),
+)
+
+
+def lacking(error: BaseException) -> Lacking:
+    """Returns what a server says that its model cannot do at all; empty: nothing of the kind."""
+    if not isinstance(error, StatusError) or error.status not in _REFUSING:
+        return ""
+    said = f"{error.code} {error.param} {error.detail}"
+    return next((what for what, words in _LACKS if words.search(said)), "")
