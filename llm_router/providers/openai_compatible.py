@@ -87,7 +87,8 @@ class OpenAICompatible:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[Chunk, None]:
         body = build_body(request, self._connection, self._server, self.continuation)
-        question = self._adaptation.question(body)
+        continues = bool(request.prefix.strip()) and self.continuation != "words"
+        question = self._adaptation.question(body, continues=continues)
         tools, known_ids = offered_tools(request), known_call_ids(request.messages)
         while True:
             with self._lost_opening.filter(request) as text:
@@ -126,7 +127,7 @@ class OpenAICompatible:
     def _learn(self, question: Question) -> None:
         """Remembers how a request had to be changed, now that it was answered."""
         question.answered()
-        if self._adaptation.has("go on in words"):
+        if self._adaptation.continues_in_words:
             self.continuation = "words"
 
     async def aclose(self) -> None:

@@ -18,6 +18,8 @@ _logger = logging.getLogger("llm_router")
 _MOST_CHANGES = 4
 """Refusals of one request that are answered with a changed one. Each costs the caller a wait."""
 _MOST_LEARNT = 16
+CONTINUE_IN_WORDS = Cure("continue in words")
+_USER_LAST = Cure("user last")
 
 
 class Adaptation:
@@ -27,12 +29,18 @@ class Adaptation:
         self._connection = connection
         self._learnt: tuple[Cure, ...] = ()
 
-    def question(self, body: dict[str, Any]) -> "Question":
-        """Returns a request for this body, changed as learnt so far."""
-        return Question(self, body, self._learnt)
+    def question(self, body: dict[str, Any], *, continues: bool = False) -> "Question":
+        """Returns a request for this body, changed as learnt so far.
 
-    def has(self, kind: str) -> bool:
-        return any(cure.kind == kind for cure in self._learnt)
+        `continues`: its last message is the beginning of the reply.
+        """
+        learnt = [cure for cure in self._learnt if cure != CONTINUE_IN_WORDS]
+        return Question(self, body, tuple(learnt), continues=continues)
+
+    @property
+    def continues_in_words(self) -> bool:
+        """Whether the server refuses to continue the beginning of a reply."""
+        return CONTINUE_IN_WORDS in self._learnt
 
     @property
     def notice(self) -> str:
@@ -56,9 +64,15 @@ class Question:
     """One request, which may be refused and asked again. `body` is the one to send next."""
 
     def __init__(
-        self, adaptation: Adaptation, original: dict[str, Any], cures: tuple[Cure, ...]
+        self,
+        adaptation: Adaptation,
+        original: dict[str, Any],
+        cures: tuple[Cure, ...],
+        *,
+        continues: bool,
     ) -> None:
         self._adaptation = adaptation
+        self._continues = continues
         self._original = original
         self._cures = cures
         self._refusals = 0
@@ -76,6 +90,8 @@ class Question:
         cures = find_cures(error, self.body, self._cures)
         if not cures:
             return False
+        if self._continues:
+            cures = [CONTINUE_IN_WORDS if cure == _USER_LAST else cure for cure in cures]
         self._refusals += 1
         self._cures = (*self._cures, *cures)
         self.body = apply(self._cures, self._original)

@@ -40,6 +40,9 @@ def apply(cures: Iterable[Cure], body: Body) -> Body:
 
 
 def _drop(body: Body, cure: Cure) -> Body:
+    options = body.get("options")  # of Ollama
+    if isinstance(options, Mapping) and cure.field in options:
+        return {**body, "options": {n: v for n, v in options.items() if n != cure.field}}
     return {name: value for name, value in body.items() if name != cure.field}
 
 
@@ -151,12 +154,10 @@ def _developer(body: Body, _: Cure) -> Body:
     return {**body, "messages": messages}
 
 
-def _go_on_in_words(body: Body, _: Cure) -> Body:
-    """Asks in words to continue the assistant's last words, or to answer at all."""
-    last = body["messages"][-1] if body["messages"] else {}
-    continues = any(name in body or last.get(name) for name in (*_CONTINUING, "prefix", "partial"))
-    messages = order.user_last(body["messages"], ASK_TO_GO_ON if continues else order.GO_ON)
-    return {**{n: v for n, v in body.items() if n not in _CONTINUING}, "messages": messages}
+def _continue_in_words(body: Body, _: Cure) -> Body:
+    """Asks in words to continue the assistant's last message."""
+    rest = {name: value for name, value in body.items() if name not in _CONTINUING}
+    return {**rest, "messages": order.user_last(body["messages"], ASK_TO_GO_ON)}
 
 
 def _on_messages(change: Callable[[order.Messages], order.Messages]) -> Callable[..., Body]:
@@ -174,7 +175,7 @@ _KINDS: dict[str, Callable[[Body, Cure], Body]] = {
     "all at once": _all_at_once,
     "drop": _drop,
     "drop in schemas": _drop_in_schemas,
-    "go on in words": _go_on_in_words,
+    "continue in words": _continue_in_words,
     "pair tools": _on_messages(order.paired_tools),
     "tools in words": _on_messages(order.tools_in_words),
     "plain texts": _on_messages(order.plain_texts),
@@ -183,6 +184,7 @@ _KINDS: dict[str, Callable[[Body, Cure], Body]] = {
     "system in user": _on_messages(order.system_in_user),
     "system first": _on_messages(order.system_first),
     "alternate": _on_messages(order.alternating),
+    "user last": _on_messages(order.user_last),
     "developer": _developer,
     "short ids": _on_messages(order.short_call_ids),
     "sign": _sign,
@@ -202,7 +204,8 @@ _TEXTS = {
     "drop": "{field} is left out",
     "drop in schemas": "{field} is left out of tools and schemas",
     "drop in messages": "{field} is left out of messages",
-    "go on in words": "a history ends with the user; a reply is continued by asking in words",
+    "continue in words": "a reply is continued by asking in words",
+    "user last": "a history ends with a message of the user",
     "pair tools": "calls without a result, and results without a call, are left out",
     "tools in words": "calls of tools and their results are told in words",
     "plain texts": "the content of a message is one text",

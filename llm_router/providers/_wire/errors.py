@@ -21,9 +21,12 @@ _ITEMS = 3
 """Errors of a list that are read; the first says most."""
 
 # The names of fields, most telling first.
-_INNER = ("error", "errors", "Error", "fault", "detail", "Response", "base_resp", "header")
+_INNER = (
+    *("error", "errors", "Error", "fault", "detail", "Response", "base_resp", "header"),
+    "message",
+)
 """Where an object holds the error itself: OpenAI and most others, watsonx and Cloudflare, AWS and
-Tencent, Apigee, FastAPI, MiniMax, Spark."""
+Tencent, Apigee, FastAPI, MiniMax, Spark, Mistral."""
 _MESSAGES = (
     *("message", "Message", "msg", "error_msg", "error_message", "errorMessage", "status_msg"),
     *("detail", "error_description", "faultstring", "title", "description", "error"),

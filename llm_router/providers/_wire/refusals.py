@@ -40,7 +40,7 @@ def _words(pattern: str) -> re.Pattern[str]:
 
 _ALTERNATE, _FOLD = Cure("alternate"), Cure("system in user")
 _FIRST, _IN_WORDS = Cure("system first"), Cure("tools in words")
-_USER_LAST, _PAIR = Cure("go on in words"), Cure("pair tools")
+_USER_LAST, _PAIR = Cure("user last"), Cure("pair tools")
 _NO_NULLS, _NO_EMPTIES, _TEXTS = Cure("no nulls"), Cure("no empties"), Cure("plain texts")
 
 _NOT = (
@@ -298,7 +298,8 @@ def _field_cures(path: list[str], said: str, body: Body) -> Iterator[Cure]:
     first, last = path[0], path[-1]
     if first == "body" and len(path) > 1:
         first = path[1]
-    top = next((name for name in path if name in body and name not in _ESSENTIAL), "")
+    known = {*body, *body.get("options", ())} - _ESSENTIAL
+    top = next((name for name in path if name in known), "")
     if top and first not in {"messages", "tools"}:
         yield from _top_cures(top, said, body)
         return
@@ -316,7 +317,7 @@ def _camel(name: str) -> str:
 
 def _top_cures(field: str, said: str, body: Body) -> Iterator[Cure]:
     """Yields the cures of a field of the body itself: other values first, then without it."""
-    value = body[field]
+    value = body.get(field)
     if field in {"max_tokens", "max_completion_tokens"}:
         other = "max_completion_tokens" if field == "max_tokens" else "max_tokens"
         if least := _AT_LEAST.search(said):

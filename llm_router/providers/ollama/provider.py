@@ -101,7 +101,8 @@ class Ollama:
                 yield Chunk(loading=True)
             await self._model_load.wait()
         prefix = request.prefix.rstrip() if self.continuation == "trailing" else ""
-        question = self._adaptation.question(chat_body(request, self._connection, prefix))
+        body = chat_body(request, self._connection, prefix)
+        question = self._adaptation.question(body, continues=bool(prefix))
         tools, known_ids = offered_tools(request), known_call_ids(request.messages)
         while True:
             with self._lost_opening.filter(request) as text:
@@ -135,8 +136,15 @@ class Ollama:
         except UpstreamError as error:
             reply.forgive(error)
         for chunk in reply.close():
-            question.answered()
+            if question.is_changed:
+                self._learn(question)
             yield chunk
+
+    def _learn(self, question: Question) -> None:
+        """Remembers how a request had to be changed, now that it was answered."""
+        question.answered()
+        if self._adaptation.continues_in_words:
+            self.continuation = "words"
 
     @property
     def notice(self) -> str:

@@ -1,0 +1,538 @@
+"""Tests that a refusal which one changed request would cure is answered with that request.
+
+The sentences are those of servers in use; each row is a server that refuses until its condition
+holds.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from llm_router.providers._wire.adaptation import Adaptation
+from llm_router.providers._wire.errors import status_error
+from llm_router.providers.base import Noticing
+from llm_router.testing.server import Fault, Script
+from llm_router.types import ChatRequest
+from tests.contracts.wire import SECRET_WORDS, TEXT, read, serve, text
+
+Body = dict[str, Any]
+Accepts = Callable[[Body], bool]
+
+SYSTEM = {"role": "system", "content": "You answer the phone."}
+USER = {"role": "user", "content": "Open?"}
+SAID = {"role": "assistant", "content": "Hello."}
+LATE = {"role": "system", "content": "Offer help."}
+CALL = {"id": "call_abc_123", "type": "function", "function": {"name": "hours", "arguments": "{}"}}
+CALLING = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+RESULT = {"role": "tool", "tool_call_id": "call_abc_123", "content": "9 to 5"}
+SCHEMA = {"type": "object", "properties": {"title": {"type": "string"}}, "title": "T",
+          "additionalProperties": False}  # fmt: skip
+TOOL = {"type": "function", "function": {"name": "hours", "strict": True, "parameters": SCHEMA}}
+JSON_SCHEMA = {"type": "json_schema", "json_schema": {"name": "t", "schema": SCHEMA}}
+
+
+def body(*messages: Body, **fields: Any) -> Body:
+    return {"model": "m", "stream": True, "messages": [*(messages or (USER,))], **fields}
+
+
+def said(message: str, status: int = 400, **fields: Any) -> tuple[int, Any]:
+    return status, {"error": {"message": message, **fields}}
+
+
+def without(field: str) -> Accepts:
+    return lambda sent: field not in sent
+
+
+def asked(original: Body, refusal: tuple[int, Any], accepts: Accepts) -> Body:
+    """Returns the body that the server accepts; fails if none comes to it."""
+    question = Adaptation("box").question(original)
+    while not accepts(question.body):
+        assert question.may_ask_again(status_error(*refusal)), question.body
+    return question.body
+
+
+# ── Fields ───────────────────────────────────────────────────────────────────────────────────────
+
+_FIELDS: dict[str, tuple[Body, tuple[int, Any], Accepts]] = {
+    "OpenAI, a temperature": (
+        body(temperature=0.2),
+        said("Unsupported value: 'temperature' does not support 0.2 with this model. Only the"
+             " default (1) value is supported.", param="temperature", code="unsupported_value"),
+        without("temperature"),
+    ),
+    "OpenAI, a parameter": (
+        body(top_p=0.2),
+        said("Unsupported parameter: 'top_p' is not supported with this model.", param="top_p"),
+        without("top_p"),
+    ),
+    "OpenAI, the newer name": (
+        body(max_tokens=100),
+        said("Unsupported parameter: 'max_tokens' is not supported with this model. Use"
+             " 'max_completion_tokens' instead.", param="max_tokens"),
+        lambda sent: sent.get("max_completion_tokens") == 100 and "max_tokens" not in sent,
+    ),
+    "an older server, the older name": (
+        body(max_completion_tokens=100),
+        said("Unrecognized request argument supplied: max_completion_tokens"),
+        lambda sent: sent.get("max_tokens") == 100 and "max_completion_tokens" not in sent,
+    ),
+    "OpenAI, a longer reply than the model's": (
+        body(max_tokens=100_000),
+        said("max_tokens is too large: 100000. This model supports at most 16384 completion"
+             " tokens, whereas you provided 100000.", param="max_tokens"),
+        lambda sent: sent.get("max_tokens") == 16384,
+    ),
+    "DeepSeek, a range": (
+        body(max_tokens=9000),
+        said("Invalid max_tokens value, the valid range of max_tokens is [1, 8192]"),
+        lambda sent: sent.get("max_tokens") == 8192,
+    ),
+    "OpenAI, too few": (
+        body(max_tokens=1),
+        said("Invalid 'max_tokens': integer below minimum value. Expected a value >= 16, but got 1"
+             " instead.", param="max_tokens", code="integer_below_min_value"),
+        lambda sent: sent.get("max_tokens") == 16,
+    ),
+    "vLLM, a reply that leaves no room for the prompt": (
+        body(max_tokens=4096),
+        said("'max_tokens' or 'max_completion_tokens' is too large: 4096. This model's maximum"
+             " context length is 4096 tokens and your request has 20 input tokens"),
+        without("max_tokens"),
+    ),
+    "Groq, efforts": (
+        body(reasoning_effort="low"),
+        said("`reasoning_effort` must be one of `none` or `default`"),
+        lambda sent: sent.get("reasoning_effort") == "none",
+    ),
+    "OpenAI, listed efforts": (
+        body(reasoning_effort="none"),
+        said("Unsupported value: 'none' is not supported with the 'gpt-5.1-codex' model. Supported"
+             " values are: 'low', 'medium', and 'high'.", param="reasoning_effort"),
+        lambda sent: sent.get("reasoning_effort") == "low",
+    ),
+    "xAI, in camel case": (
+        body(reasoning_effort="low"),
+        said("Model grok-4-0709 does not support parameter reasoningEffort."),
+        without("reasoning_effort"),
+    ),
+    "xAI, a word of English": (
+        body(stop=["."]),
+        said("Argument not supported on this model: 'stop'"),
+        without("stop"),
+    ),
+    "Mistral, a forbidden field": (
+        body(parallel_tool_calls=True),
+        (422, {"object": "error", "message": {"detail": [{"type": "extra_forbidden", "loc":
+            ["body", "parallel_tool_calls"], "msg": "Extra inputs are not permitted"}]}}),
+        without("parallel_tool_calls"),
+    ),
+    "Mistral, a field of a message": (
+        body({**USER, "name": "Ann"}),
+        (422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "messages", 0, "user",
+            "name"], "msg": "Extra inputs are not permitted"}]}),
+        lambda sent: "name" not in sent["messages"][0],
+    ),
+    "Groq, a field of a message": (
+        body(USER, {**SAID, "reasoning_content": "Hm."}, USER),
+        said("'messages.1' : for 'role:assistant' the following must be satisfied[('messages.1' :"
+             " property 'reasoning_content' is unsupported)]"),
+        lambda sent: all("reasoning_content" not in m for m in sent["messages"]),
+    ),
+    "Cerebras, a property": (
+        body(logprobs=True),
+        said("body.logprobs: property 'body.logprobs' is unsupported", 422),
+        without("logprobs"),
+    ),
+    "Gemini, several unknown names": (
+        body(seed=1, frequency_penalty=1, reasoning={}, top_k=3),
+        (400, [{"error": {"code": 400, "status": "INVALID_ARGUMENT", "message":
+            'Invalid JSON payload received. Unknown name "seed": Cannot find field.\n'
+            'Invalid JSON payload received. Unknown name "frequency_penalty": Cannot find field.'
+            '\nInvalid JSON payload received. Unknown name "reasoning": Cannot find field.\n'
+            'Invalid JSON payload received. Unknown name "top_k": Cannot find field.'}}]),
+        lambda sent: sent.keys() == {"model", "stream", "messages"},
+    ),
+    "Gemini, a schema": (
+        body(tools=[TOOL]),
+        said('Invalid JSON payload received. Unknown name "additionalProperties" at'
+             " 'tools[0].function_declarations[0].parameters': Cannot find field."),
+        lambda sent: "additionalProperties" not in json.dumps(sent["tools"]),
+    ),
+    "a strict tool": (
+        body(tools=[TOOL]),
+        said("tools.0.function.strict: Extra inputs are not permitted", 422),
+        lambda sent: "strict" not in sent["tools"][0]["function"],
+    ),
+    "a title of a schema, not a property of that name": (
+        body(tools=[TOOL]),
+        said("Unknown name \"title\" at 'tools[0].function.parameters'"),
+        lambda sent: "title" not in sent["tools"][0]["function"]["parameters"]
+        and "title" in sent["tools"][0]["function"]["parameters"]["properties"],
+    ),
+    "serde, an unknown field": (
+        body(seed=1), said("unknown field `seed`, expected one of `model`, `messages`", 422),
+        without("seed"),
+    ),
+    "Bedrock, an extraneous key": (
+        body(frequency_penalty=1),
+        said("#: extraneous key [frequency_penalty] is not permitted, please reformat your input"),
+        without("frequency_penalty"),
+    ),
+    "Moonshot, one temperature": (
+        body(temperature=0.3),
+        said("invalid temperature: only 1 is allowed for this model"), without("temperature"),
+    ),
+    "Anthropic, one of two": (
+        body(temperature=0.3, top_p=0.9),
+        said("`temperature` and `top_p` cannot both be specified for this model. Please use only"
+             " one."),
+        lambda sent: "top_p" not in sent and "temperature" in sent,
+    ),
+    "a part of an option": (
+        body(stream_options={"include_usage": True}),
+        said("stream_options.include_usage: not permitted", 422), without("stream_options"),
+    ),
+    "vLLM, template arguments": (
+        body(chat_template_kwargs={"enable_thinking": False}),
+        said("Unrecognized request argument supplied: chat_template_kwargs"),
+        without("chat_template_kwargs"),
+    ),
+    "DashScope, thinking": (
+        body(enable_thinking=False),
+        said("The value of the enable_thinking parameter is restricted to True."),
+        without("enable_thinking"),
+    ),
+    "DeepSeek, a format": (
+        body(response_format=JSON_SCHEMA),
+        said("This response_format type is unavailable now"),
+        lambda sent: sent.get("response_format") == {"type": "json_object"}
+        and "title" in sent["messages"][0]["content"],
+    ),
+    "no format at all": (
+        body(response_format=JSON_SCHEMA),
+        said("'response_format' is not supported with this model", param="response_format"),
+        lambda sent: "response_format" not in sent and "JSON" in sent["messages"][0]["content"],
+    ),
+    "OpenAI, the word": (
+        body(response_format={"type": "json_object"}),
+        said("'messages' must contain the word 'json' in some form, to use 'response_format' of"
+             " type 'json_object'.", param="messages"),
+        lambda sent: "JSON" in sent["messages"][0]["content"],
+    ),
+    "a forced tool": (
+        body(tools=[TOOL], tool_choice="required"),
+        said("tool_choice 'required' is not supported in thinking mode"),
+        lambda sent: sent.get("tool_choice") == "auto",
+    ),
+    "OpenRouter, no endpoint": (
+        body(tools=[TOOL], tool_choice="required"),
+        said("No endpoints found that support the provided 'tool_choice' value.", 404),
+        lambda sent: sent.get("tool_choice") != "required",
+    ),
+    "OpenAI, an unverified organization": (
+        body(stream_options={"include_usage": True}),
+        said("Your organization must be verified to stream this model.", param="stream",
+             code="unsupported_value"),
+        lambda sent: sent["stream"] is False and "stream_options" not in sent,
+    ),
+    "Ollama, thinking": (
+        body(think=False), (400, {"error": '"gemma3" does not support thinking: "think"'}),
+        without("think"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", _FIELDS)
+def test_a_field_that_a_server_refuses_is_changed_or_left_out(row: str) -> None:
+    original, refusal, accepts = _FIELDS[row]
+    before = json.dumps(original)
+    sent = asked(original, refusal, accepts)
+    assert json.dumps(original) == before
+    assert sent["model"] == "m"
+    assert sent["messages"][-1]["content"]
+
+
+# ── Messages ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def roles(sent: Body) -> list[str]:
+    return [message["role"] for message in sent["messages"]]
+
+
+def words(sent: Body) -> str:
+    return json.dumps(sent["messages"])
+
+
+def first_alone(sent: Body) -> bool:
+    return "system" not in roles(sent)[1:]
+
+
+def taking_turns(sent: Body) -> bool:
+    turns = roles(sent)[roles(sent)[0] == "system" :]
+    return all(role == ("user", "assistant")[i % 2] for i, role in enumerate(turns))
+
+
+def without_system(sent: Body) -> bool:
+    return "system" not in roles(sent) and taking_turns(sent)
+
+
+def mistral_order(sent: Body) -> bool:
+    pairs = list(zip(roles(sent), roles(sent)[1:], strict=False))
+    return not {("tool", "user"), ("user", "user"), ("user", "system")} & {*pairs}
+
+
+_ORDERS: dict[str, tuple[Body, tuple[int, Any], Accepts]] = {
+    "Qwen, system at the beginning": (
+        body(SYSTEM, SAID, USER, LATE), said("System message must be at the beginning."),
+        first_alone,
+    ),
+    "llama.cpp, a template's 500": (
+        body(SYSTEM, USER, LATE),
+        said("Jinja Exception: System message must be at the beginning.", 500), first_alone,
+    ),
+    "an error inside a 200": (
+        body(SYSTEM, USER, LATE), said("System message must be at the beginning.", 0, code=400),
+        first_alone,
+    ),
+    "only one system message": (
+        body(SYSTEM, LATE, USER), said("Only one system message is allowed"),
+        lambda sent: roles(sent).count("system") == 1,
+    ),
+    "Gemma, no system": (
+        body(SYSTEM, USER), said("System role not supported"), without_system,
+    ),
+    "Gemini's Gemma, no instruction": (
+        body(SYSTEM, USER),
+        said("Developer instruction is not enabled for models/gemma-3-27b-it"), without_system,
+    ),
+    "o1, no system": (
+        body(SYSTEM, USER),
+        said("Unsupported value: 'messages[0].role' does not support 'system' with this model.",
+             param="messages[0].role", code="unsupported_value"), without_system,
+    ),
+    "Mistral 7B, two roles": (
+        body(SYSTEM, USER), said("Only user and assistant roles are supported!"), without_system,
+    ),
+    "Mistral 7B, a system message breaks the turns": (
+        body(SYSTEM, USER),
+        said("Conversation roles must alternate user/assistant/user/assistant/..."),
+        without_system,
+    ),
+    "a greeting first": (
+        body(SYSTEM, SAID, USER),
+        said("Conversation roles must alternate user/assistant/user/assistant/..."), taking_turns,
+    ),
+    "two questions": (
+        body(SYSTEM, USER, USER),
+        said("After the optional system message, conversation roles must alternate user and"
+             " assistant roles except for tool calls and results."), taking_turns,
+    ),
+    "Perplexity": (
+        body(SYSTEM, SAID, USER),
+        said("After the (optional) system message(s), user or tool message(s) should alternate"
+             " with assistant message(s)."), taking_turns,
+    ),
+    "the user first": (
+        body(SYSTEM, SAID, USER), said("First message must be from user"), taking_turns,
+    ),
+    "Mistral, a user after a tool": (
+        body(SYSTEM, USER, CALLING, RESULT, USER),
+        (400, {"object": "error", "message": "Unexpected role 'user' after role 'tool'",
+               "type": "invalid_request_message_order", "code": "3230"}), mistral_order,
+    ),
+    "Mistral, the last role": (
+        body(USER, SAID),
+        said("Expected last role User or Tool (or Assistant with prefix True) for serving but got"
+             " assistant"), lambda sent: roles(sent)[-1] == "user",
+    ),
+    "Anthropic, no prefill": (
+        body(USER, SAID),
+        said("This model does not support assistant message prefill. The conversation must end"
+             " with a user message."), lambda sent: roles(sent)[-1] == "user",
+    ),
+    "Qwen, nobody asked": (
+        body(SYSTEM), said("No user query found in messages."), lambda sent: "user" in roles(sent),
+    ),
+    "a call without a result": (
+        body(USER, CALLING, USER),
+        said("An assistant message with 'tool_calls' must be followed by tool messages responding"
+             " to each 'tool_call_id'. The following tool_call_ids did not have response messages:"
+             " call_abc_123"), lambda sent: not any(m.get("tool_calls") for m in sent["messages"]),
+    ),
+    "a result without a call": (
+        body(USER, RESULT, USER),
+        said("messages with role 'tool' must be a response to a preceeding message with"
+             " 'tool_calls'."), lambda sent: "tool" not in roles(sent),
+    ),
+    "no role for tools": (
+        body(USER, CALLING, RESULT),
+        said("messages[2].role: unknown variant `tool`, expected one of `system`, `user`,"
+             " `assistant`", 422),
+        lambda sent: "tool" not in roles(sent) and "9 to 5" in words(sent),
+    ),
+    "a template with two roles, and tools": (
+        body(SYSTEM, USER, CALLING, RESULT, USER),
+        said("Conversation roles must alternate user/assistant/user/assistant/..."),
+        lambda sent: taking_turns(sent) and "9 to 5" in words(sent),
+    ),
+    "one text": (
+        body({"role": "user", "content": [{"type": "text", "text": "Open?"}]}),
+        said("messages.0.content: Input should be a valid string", 422),
+        lambda sent: sent["messages"][0]["content"] == "Open?",
+    ),
+    "llama-cpp-python, one text": (
+        body({"role": "user", "content": [{"type": "text", "text": "Open?"}]}),
+        said('can only concatenate str (not "list") to str', 500),
+        lambda sent: sent["messages"][0]["content"] == "Open?",
+    ),
+    "no null": (
+        body(USER, CALLING, RESULT),
+        said("messages.1.content: none is not an allowed value", 422),
+        lambda sent: sent["messages"][1].get("content") == "",
+    ),
+    "nothing empty": (
+        body(USER, {"role": "assistant", "content": ""}, USER),
+        said("messages: text content blocks must be non-empty"),
+        lambda sent: all(m["content"] for m in sent["messages"]),
+    ),
+    "Mistral, short ids": (
+        body(USER, CALLING, RESULT),
+        said("Tool call id was call_abc_123 but must be a-z, A-Z, 0-9, with a length of 9."),
+        lambda sent: len(sent["messages"][1]["tool_calls"][0]["id"]) == 9
+        and sent["messages"][1]["tool_calls"][0]["id"] == sent["messages"][2]["tool_call_id"],
+    ),
+    "Gemini 3, a call of another model": (
+        body(USER, CALLING, RESULT),
+        said("Function call is missing a thought_signature in functionCall parts. This is required"
+             " for tools to work correctly."),
+        lambda sent: bool(sent["messages"][1]["tool_calls"][0].get("extra_content")),
+    ),
+    "DeepSeek, a call of another model": (
+        body(USER, CALLING, RESULT),
+        said("The `reasoning_content` in the thinking mode must be passed back to the API."),
+        lambda sent: bool(sent["messages"][1].get("reasoning_content")),
+    ),
+    "Kimi, a call of another model": (
+        body(USER, CALLING, RESULT),
+        said("thinking is enabled but reasoning_content is missing in assistant tool call message"
+             " at index 1"),
+        lambda sent: bool(sent["messages"][1].get("reasoning_content")),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", _ORDERS)
+def test_messages_that_a_server_refuses_are_put_into_its_order(row: str) -> None:
+    original, refusal, accepts = _ORDERS[row]
+    before = json.dumps(original)
+    sent = asked(original, refusal, accepts)
+    assert json.dumps(original) == before
+    for message in original["messages"]:  # no words are lost
+        for spoken in ("You answer the phone.", "Hello.", "Offer help.", "9 to 5"):
+            if message.get("content") == spoken:
+                assert spoken in words(sent)
+
+
+# ── Refusals that no changed request would cure ──────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        said("Incorrect API key provided: temperature", 401),
+        said("The model `m` does not exist", 404),
+        said("Rate limit reached for temperature", 429),
+        said("You exceeded your current quota", 429),
+        said("The engine is overloaded", 503),
+        said("Internal server error", 500),
+        said("This model's maximum context length is 2048 tokens"),
+        said("The response was filtered due to the prompt triggering content management policy"),
+        said("tools are not supported"),
+        said("gemma3 does not support tools"),
+        said("This model does not support image input"),
+        said('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser'),
+        said(""),
+        (400, None),
+        (400, "x" * 100_000),
+    ],
+)
+def test_other_refusals_are_final(refusal: tuple[int, Any]) -> None:
+    question = Adaptation("box").question(body(SYSTEM, USER, temperature=0.2, tools=[TOOL]))
+    assert not question.may_ask_again(status_error(*refusal))
+
+
+def test_a_server_that_is_never_content_is_asked_five_times_at_most() -> None:
+    fields = {f"option_{number}": 1 for number in range(20)}
+    question = Adaptation("box").question(body(**fields))
+    asked_again = 0
+    while question.may_ask_again(
+        status_error(*said(f"Unsupported parameter: 'option_{asked_again}'"))
+    ):
+        asked_again += 1
+    assert asked_again == 4
+
+
+def test_what_was_learnt_is_bounded() -> None:
+    adaptation = Adaptation("box")
+    for number in range(50):
+        question = adaptation.question(body(**{f"option_{number}": 1}))
+        assert question.may_ask_again(status_error(*said(f"Unknown parameter: 'option_{number}'")))
+        question.answered()
+    assert adaptation.notice.count("option_") == 16
+
+
+def test_what_did_not_help_is_not_learnt() -> None:
+    adaptation = Adaptation("box")
+    question = adaptation.question(body(temperature=0.2))
+    assert question.may_ask_again(status_error(*said("Unsupported parameter: 'temperature'")))
+    assert adaptation.notice == ""
+
+
+# ── Over the wire ────────────────────────────────────────────────────────────────────────────────
+
+_REFUSED = Script(
+    fault=Fault.STATUS,
+    status=400,
+    error_body=said(f"top_p is not supported, and neither is {SECRET_WORDS}")[1],
+)
+
+
+def refused_once(number: int) -> Script:
+    return Script() if number else _REFUSED
+
+
+async def test_a_refused_request_is_changed_and_the_lesson_is_remembered(
+    wire: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = ChatRequest(messages=[USER], top_p=0.5)
+    async with serve(refused_once, provider=wire) as (server, provider):
+        assert text(await read(provider, request)) == TEXT
+        assert text(await read(provider, request)) == TEXT
+        sent = ["top_p" in json.dumps(request.body) for request in server.requests]
+        assert isinstance(provider, Noticing)
+        notice = provider.notice
+    assert sent == [True, False, False]
+    assert "top_p is left out" in notice
+    assert caplog.text.count("top_p is left out") == 1
+    assert SECRET_WORDS not in caplog.text + notice
+
+
+async def test_an_error_in_place_of_a_streams_words_is_cured_too() -> None:
+    broken = b'data: {"error": {"code": 400, "message": "System message must be first"}}\n\n'
+    scripts = [Script(raw=[broken, b"data: [DONE]\n\n"]), Script()]
+    async with serve(scripts.__getitem__) as (server, provider):
+        assert text(await read(provider, ChatRequest(messages=[USER, LATE]))) == TEXT
+    assert roles(dict(server.requests[1].body)) == ["user", "user"]
+
+
+async def test_a_refused_beginning_is_continued_in_words_from_then_on() -> None:
+    no_prefill = said("This model does not support assistant message prefill.")[1]
+    scripts = [Script(fault=Fault.STATUS, status=400, error_body=no_prefill), Script()]
+    async with serve(scripts.__getitem__, continuation="trailing") as (server, provider):
+        await read(provider, ChatRequest(messages=[USER], prefix="We open at"))
+        assert provider.continuation == "words"
+    last = server.requests[1].body["messages"]
+    assert [m["role"] for m in last] == ["user", "assistant", "user"]
+    assert "cut off" in last[-1]["content"]
