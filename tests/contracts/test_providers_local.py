@@ -4,6 +4,7 @@ The LiveKit provider runs LiveKit's own OpenAI plugin over a real socket.
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -251,6 +252,70 @@ async def test_a_reply_that_reached_its_limit_ends_with_length(
 ) -> None:
     await server.behave(Script(raw=[event(chunk({"content": "We"}, "length")), event("[DONE]")]))
     assert (await collect(plugin))[-1].finish_reason == "length"
+
+
+def pieces(*bodies: dict[str, Any] | str, done: bool = True) -> Script:
+    texts = [body if isinstance(body, str) else json.dumps(body) for body in bodies]
+    return Script(raw=[event(one) for one in [*texts, *(["[DONE]"] * done)]])
+
+
+def choice(content: str = "", finish: str | None = None, **fields: Any) -> dict[str, Any]:
+    one = {"index": 0, "delta": {"content": content}, "finish_reason": finish, **fields}
+    return {**chunk({}), "choices": [one]}
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pieces(choice("Nine"), choice(" sharp"), choice(finish="stop")),
+        pieces(choice("Nine"), choice(" sharp", "stop"), done=False),
+        pieces(choice("Nine", ""), choice(" sharp", "")),
+        pieces(choice("Nine"), choice(" sharp")),
+        pieces(choice("Nine", "stop"), choice(" sharp", "stop")),
+        pieces(choice("Nine"), choice(" sharp"), choice(finish="stop"), {"error": {"code": 500}}),
+        pieces(choice("Nine"), choice(" sharp"), choice(finish="stop"), "{oops"),
+        Script(
+            raw=[event(choice("Nine sharp")), event(choice(finish="stop"))],
+            fault=Fault.RESET_AFTER,
+        ),
+    ],
+)
+async def test_a_whole_reply_is_whole_by_all_its_signs(
+    server: FaultyServer, plugin: Provider, script: Script
+) -> None:
+    await server.behave(script)
+    chunks = await collect(plugin)
+    assert (text(chunks), chunks[-1].finish_reason) == ("Nine sharp", "stop")
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        choice(finish="abort"),
+        choice(finish="insufficient_system_resource"),
+        choice(finish="MALFORMED_FUNCTION_CALL"),
+        choice(finish="content_filter"),
+        choice(finish="sensitive"),
+        choice(finish="stop", native_finish_reason="abort"),
+        choice(error={"code": 502, "message": "upstream"}),
+    ],
+)
+async def test_a_reason_that_means_a_failure_is_one(
+    server: FaultyServer, plugin: Provider, last: dict[str, Any]
+) -> None:
+    await server.behave(pieces(choice("We open"), choice(" at"), last))
+    chunks: list[Chunk] = []
+    with pytest.raises(StatusError):
+        await collect(plugin, into=chunks)
+    assert text(chunks) == "We open at"
+
+
+async def test_halves_of_characters_are_joined_or_replaced(
+    server: FaultyServer, plugin: Provider
+) -> None:
+    words = [choice("Great \ud83d"), choice("\ude00 and \udcaf work."), choice("\ud83d", "stop")]
+    await server.behave(pieces(*words))
+    assert text(await collect(plugin)) == "Great 😀 and \ufffd work.\ufffd"
 
 
 async def test_the_options_of_a_request_reach_the_server(

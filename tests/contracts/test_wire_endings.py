@@ -403,6 +403,12 @@ def test_a_summary_of_the_whole_text_is_not_said_again(summary: list[dict[str, A
     assert (parsed.text, parsed.finish_reason) == (ANSWER, "stop")
 
 
+def test_a_short_summary_after_the_reason_is_not_said_again() -> None:
+    pieces = [said("Nine"), said(" sharp"), ended("stop")]
+    assert parse([events(*pieces, said("Nine sharp"))]).text == "Nine sharp"
+    assert parse([events(*pieces[:2], said("Nine sharp", "stop"))]).text == "Nine sharp"
+
+
 def test_the_text_so_far_beside_each_piece_is_not_said() -> None:
     first = said(FIRST, message={"role": "assistant", "content": FIRST})
     second = said(SECOND, message={"role": "assistant", "content": ANSWER})

@@ -111,7 +111,8 @@ class ChatReplyParser(ReplyParser):
             self._extras.note(delta)
         if text:
             text, reasoning = self._joined(text, reasoning)
-            text = self._said.add(text, is_last=True) if reason else self._said.add(text)
+            is_last = bool(reason) or self.ending.has_reason
+            text = self._said.add(text, is_last=is_last)
         else:
             text, reasoning = self._without_words(choice, reasoning)
         if reason or not text:

@@ -23,7 +23,7 @@ class Said:
         self._messages = 0
 
     def add(self, text: str, *, is_last: bool = False) -> str:
-        """Adds a piece; returns what is new of it. `is_last`: a finish reason came with it."""
+        """Adds a piece; returns what is new of it. `is_last`: a finish reason has come."""
         if len(text) >= self._length:
             text = self._new_part(text, is_last=is_last)
         if text:

@@ -16,6 +16,8 @@ from livekit.agents import llm
 
 from llm_router.connections.record import Connection
 from llm_router.errors import ConfigurationError
+from llm_router.providers._wire.ending import is_failure
+from llm_router.providers._wire.json_objects import DONE
 
 _OLDER_CLAUDE = r"claude-(3|(opus|sonnet|haiku)-4(-[0-5])?(-\d{8}|-latest|-v\d.*|$))"
 """Models that continue a last assistant message; newer ones refuse one."""
@@ -30,7 +32,8 @@ _OPENAI_OPTIONS = {
 _CALL_ID = r"[A-Za-z0-9_-]{1,64}"
 
 OnFinish = Callable[[str | None], None]
-"""Takes the finish reason of a reply; may be called often, with None for events without one."""
+"""Takes the finish reason of a reply; may be called often, with None for events without one, and
+with `DONE` for an announced end."""
 ObserveFinish = Callable[[Any, OnFinish], None]
 """Makes a stream that has not started call `on_finish` with each finish reason that it reads."""
 
@@ -168,14 +171,49 @@ def _mistral(_: Connection) -> Mapping[str, Any]:
 # ── OpenAI's wire ────────────────────────────────────────────────────────────────────────────────
 
 
-def _openai_finish(_: str, choice: Any, *__: Any) -> str | None:
-    return str(choice.finish_reason) if choice.finish_reason else None
+def _openai_finish(choice: Any) -> str | None:
+    """Returns the reason in a choice; an error in it, and the vendor's own reason, count too."""
+    native = getattr(choice, "native_finish_reason", None)
+    reason = "error" if getattr(choice, "error", None) else choice.finish_reason
+    if isinstance(native, str) and is_failure(native) and reason in {None, "", "stop"}:
+        reason = native
+    return str(reason) if reason else None
+
+
+def _observe_openai(stream: Any, on_finish: OnFinish) -> None:
+    """Observes the choices, and the mark of the end, which OpenAI's library does not pass on."""
+    parse = stream._parse_choice  # noqa: SLF001  of the openai plugin
+    is_watching = False
+
+    def observed(chunk_id: str, choice: Any, *rest: Any) -> Any:
+        nonlocal is_watching
+        if not is_watching:
+            is_watching = True
+            _observe_end(getattr(stream, "_oai_stream", None), on_finish)
+        on_finish(_openai_finish(choice))
+        return parse(chunk_id, choice, *rest)
+
+    stream._parse_choice = observed  # noqa: SLF001  of the openai plugin
+
+
+def _observe_end(source: Any, on_finish: OnFinish) -> None:
+    """Observes the lines of OpenAI's library; without this the end alone says nothing."""
+    decoder: Any = getattr(source, "_decoder", None)
+    decode = getattr(decoder, "decode", None)
+
+    def observed(line: str) -> Any:
+        if line.startswith("data:") and line[5:].strip() == DONE:
+            on_finish(DONE)
+        return decode(line) if decode else None
+
+    if decode:
+        decoder.decode = observed
 
 
 def _openai() -> Plugin:
     return Plugin(
         options=_OPENAI_OPTIONS,
-        observe_finish=_wrap("_parse_choice", _openai_finish),
+        observe_finish=_observe_openai,
         lists_models=True,
         close=lambda model: model._client.close(),  # noqa: SLF001  the plugin has no way to
     )

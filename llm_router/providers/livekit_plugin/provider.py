@@ -24,6 +24,7 @@ from llm_router.errors import (
 from llm_router.net.guard import AddressGuard
 from llm_router.providers._wire.ending import finish_reason, is_failure, kind_of
 from llm_router.providers._wire.extras import origin_of
+from llm_router.providers._wire.json_objects import DONE
 from llm_router.providers._wire.lost_opening import LostOpening
 from llm_router.providers.livekit_plugin.chat import chat_context, tools, with_tools
 from llm_router.providers.livekit_plugin.errors import (
@@ -176,7 +177,9 @@ class LiveKitProvider:
             if not parser.begun and not self._owned:
                 return  # an object of a program's own that has nothing to say
             last = parser.close()
-            yield last._replace(finish_reason=ending.reason(called=parser.called))
+            yield last._replace(
+                finish_reason=ending.reason(useful=parser.useful, called=parser.called)
+            )
 
     def _start(self, request: ChatRequest) -> llm.LLMStream:
         row = self._row
@@ -227,26 +230,30 @@ class _FinishReason:
     def __init__(self, stream: llm.LLMStream, row: Plugin) -> None:
         self._stream = stream
         self._observed = ""
+        self._is_done = False
         self._is_observed = row.observe_finish is not None
         if row.observe_finish:
             row.observe_finish(stream, self._on_finish)
 
     def _on_finish(self, reason: str | None) -> None:
-        if reason and kind_of(reason):
+        if reason == DONE:
+            self._is_done = True
+        elif reason and kind_of(reason):
             self._observed = reason
 
     @property
     def is_whole(self) -> bool:
-        """Whether the reason says that the reply so far is a whole answer."""
-        return bool(self._observed) and not is_failure(self._observed)
+        """Whether the reason, or the announced end, says that the reply so far is whole."""
+        return not is_failure(self._observed) if self._observed else self._is_done
 
-    def reason(self, *, called: bool) -> str:
-        """Returns the reason under OpenAI's name; `called`: the reply held a tool call.
+    def reason(self, *, useful: bool, called: bool) -> str:
+        """Returns the reason under OpenAI's name.
 
+        `useful`: the reply held words or a call; `called`: it held a call.
         Raises BrokenStreamError for a reply that was cut off and for a tool call that was lost,
         StatusError for a reason that means a failure.
         """
-        if self._is_observed and not self._observed:
+        if self._is_observed and not (self._observed or (self._is_done and useful)):
             raise BrokenStreamError("the answer ended without a finish reason")
         reason = finish_reason(self._observed) or "stop"
         if getattr(self._stream, "_tool_call_id", None) or (reason == "tool_calls" and not called):
