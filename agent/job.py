@@ -70,8 +70,9 @@ def prewarm(process: JobProcess) -> None:
     starts = call_starts()
     try:
         settings = load_settings()
-        if starts.claim_rehearsal():
-            asyncio.run(_rehearse(settings))
+        with starts.rehearsal() as is_due:
+            if is_due:
+                asyncio.run(_rehearse(settings))
         process.userdata[_RESOURCES] = _load(settings)
     except Exception as error:
         if starts.is_failing:  # LiveKit starts the next process at once: it would do nothing else

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _FAILURE = "error initializing process"
@@ -29,22 +31,29 @@ class Starts:
         """Whether the last call process to start did not come up."""
         return self._failed.exists()
 
-    def claim_rehearsal(self) -> bool:
-        """Returns True to one process of the worker: the one that is to try the engines."""
+    @contextmanager
+    def rehearsal(self) -> Iterator[bool]:
+        """Yields True to one process of the worker, which is to try the engines in the block.
+
+        If the block raises, the next process tries them.
+        """
         try:
             self._rehearsed.touch(exist_ok=False)
         except FileExistsError:
-            return False
-        return True
+            yield False
+            return
+        try:
+            yield True
+        except BaseException:
+            self._rehearsed.unlink(missing_ok=True)
+            raise
 
     def succeeded(self) -> None:
         self._succeeded.touch()
         self._failed.unlink(missing_ok=True)
 
     def failed(self) -> None:
-        """Records a failure. The next process tries the engines again."""
         self._failed.touch()
-        self._rehearsed.unlink(missing_ok=True)
 
 
 class StartFailures(logging.Filter):

@@ -98,7 +98,10 @@ async def serve(settings: Settings) -> None:
         with contextlib.suppress(TimeoutError):
             await server.drain()
         await server.aclose()
-    await running
+    try:
+        await running
+    except RuntimeError as error:  # raised after LiveKit did not answer in many attempts
+        raise LiveKitUnavailableError(f"{error}; start the worker again once it answers") from error
 
 
 async def try_call_process(settings: Settings) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 from livekit import rtc
-from livekit.agents import APIConnectOptions
+from livekit.agents import APIConnectionError, APIConnectOptions
 from livekit.agents.stt import SpeechEventType
 
 from agent.speech.engine import EngineOptions, without_secrets
@@ -80,7 +80,8 @@ def _explain(error: Exception, options: EngineOptions) -> str:
     address = f"{kind}_BASE_URL" if options.base_url else "this machine's network"
     if any(isinstance(cause, TimeoutError) for cause in causes):
         return f"its server gave nothing in time; check that it works, and {address}"
-    if status is None and any(isinstance(cause, OSError) for cause in causes):
+    is_network = any(isinstance(cause, OSError) for cause in causes)
+    if status is None and (is_network or isinstance(causes[-1], APIConnectionError)):
         return f"its server cannot be reached; check that it runs, and {address}"
     message = without_secrets(str(getattr(error, "message", "") or error), options)
     return (

@@ -24,10 +24,18 @@ def failed(reason: str) -> logging.LogRecord:
     return record_of(RuntimeError(f"process initialization failed: {reason}"))
 
 
-def test_one_process_of_a_worker_rehearses_and_after_a_failure_another(starts: Starts) -> None:
-    assert [starts.claim_rehearsal() for _ in range(3)] == [True, False, False]
-    starts.failed()
-    assert starts.claim_rehearsal()
+def test_one_process_of_a_worker_rehearses(starts: Starts) -> None:
+    with starts.rehearsal() as first, starts.rehearsal() as second:
+        assert (first, second) == (True, False)
+    with starts.rehearsal() as third:
+        assert not third
+
+
+def test_a_rehearsal_that_failed_is_repeated_by_the_next_process(starts: Starts) -> None:
+    with pytest.raises(RuntimeError), starts.rehearsal():
+        raise RuntimeError
+    with starts.rehearsal() as is_due:
+        assert is_due
 
 
 def test_a_first_process_that_fails_is_reported_by_the_worker_that_it_ends(
