@@ -46,8 +46,8 @@ CONTENDERS = (
     Contender("FallbackModel 1 s", _PYDANTIC, "tuned", WARM, "pydantic-ai"),
 )
 ONE_SERVER_CONTENDERS = (
-    Contender("Patchbay", _OURS),
-    Contender("Patchbay", _OURS, healthy_turns=WARM),
+    Contender("Patchbay", _OURS, parallel=3),
+    Contender("Patchbay", _OURS, healthy_turns=WARM, parallel=3),
     Contender("OpenAI plugin", _PLUGIN, healthy_turns=WARM, parallel=5),
     Contender("FallbackAdapter", _LIVEKIT, "session", WARM, parallel=5),
 )

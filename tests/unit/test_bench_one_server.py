@@ -74,6 +74,15 @@ def test_one_broken_reply_in_a_hundred_is_allowed_where_the_server_is_silent() -
     ]
 
 
+def test_a_cold_router_may_take_a_drip_for_a_slow_server() -> None:
+    goals = {
+        contender: row_goals(row("drip", NOTHING, contender=contender))[0]
+        for contender in (COLD, WARM)
+    }
+    assert [goal.is_met for goal in goals.values()] == [False, False]
+    assert (goals[COLD].required, goals[WARM].required) == (False, True)
+
+
 def test_a_late_first_word_is_a_miss_where_it_was_promised() -> None:
     assert missed(row("status_500", turn(0.5), contender=COLD)) == [
         "status_500, Patchbay, cold: p95 ≤ 0.45 s ✗"
