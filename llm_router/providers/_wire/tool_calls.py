@@ -16,6 +16,7 @@ from llm_router.types import Message, ToolCall
 
 _CUT_SHORT = frozenset({"length", "content_filter"})
 _ARGUMENTS = ("arguments", "parameters", "input")
+_USUAL = frozenset({"index", "id", "type", "function"})
 _MOST_CALLS = 128
 _TOTAL_LIMIT = 4 * LIMIT
 """The most bytes of all calls; of one call, LIMIT."""
@@ -51,7 +52,8 @@ class ToolCallAssembler:
                 continue
             if not isinstance(piece, dict):
                 raise BrokenStreamError("the answer holds a tool call that is not an object")
-            self._add(_piece(piece))
+            if not self._goes_on(piece):
+                self._add(_piece(piece))
 
     def add_written(self, text: MachineTextFilter) -> None:
         """Adds the calls that the model has written into its words, if it has made none beside.
@@ -75,6 +77,19 @@ class ToolCallAssembler:
             raise BrokenStreamError("the answer ends in a tool call that it does not hold")
         return tuple(self._whole(call) for call in calls)
 
+    def _goes_on(self, piece: dict[str, Any]) -> bool:
+        """Takes a piece that holds nothing but more of the last call's arguments, as most do."""
+        function, index = piece.get("function"), piece.get("index")
+        if not (isinstance(function, dict) and isinstance(index, int) and index in self._by_index):
+            return False
+        call, arguments = self._by_index[index], function.get("arguments")
+        if call is not self._calls[-1] or call.is_complete or not isinstance(arguments, str):
+            return False
+        if piece.get("id") or function.get("name") or not piece.keys() <= _USUAL:
+            return False
+        self._check(call.append(arguments, size := _size(arguments)), size)
+        return True
+
     def _add(self, piece: "_Piece") -> None:
         if self._is_repeated(piece):
             return
@@ -97,9 +112,12 @@ class ToolCallAssembler:
         return self._calls[-1]
 
     def _take(self, call: "_PartialCall", piece: "_Piece") -> None:
-        size = len(piece.arguments.encode(errors="surrogatepass"))
-        self._size += size + len(piece.name) + len(piece.id)
-        if call.take(piece, self._tools, size) > LIMIT or self._size > _TOTAL_LIMIT:
+        size = _size(piece.arguments)
+        self._check(call.take(piece, self._tools, size), size + len(piece.name) + len(piece.id))
+
+    def _check(self, call_size: int, added: int) -> None:
+        self._size += added
+        if call_size > LIMIT or self._size > _TOTAL_LIMIT:
             raise BrokenStreamError(f"the answer's tool calls have more than {LIMIT} bytes")
 
     def _is_repeated(self, piece: "_Piece") -> bool:
@@ -184,11 +202,15 @@ class _PartialCall:
             self.is_echoed = not piece.arguments
         if piece.name:
             self.name = _joined(self.name, piece.name, tools)
-        if piece.arguments:
+        return self.append(piece.arguments, size)
+
+    def append(self, arguments: str, size: int) -> int:
+        """Adds to the arguments; returns the call's size so far, in bytes."""
+        if arguments:
             if self.arguments:
-                self.is_cumulative &= piece.arguments.startswith(self.arguments[-1])
-            self.arguments.append(piece.arguments)
-            self._scanner.feed(piece.arguments)
+                self.is_cumulative &= arguments.startswith(self.arguments[-1])
+            self.arguments.append(arguments)
+            self._scanner.feed(arguments)
         self.size += size
         return self.size
 
@@ -251,6 +273,11 @@ def _piece(piece: dict[str, Any]) -> _Piece:
         _text(arguments),
         call_fields(piece),
     )
+
+
+def _size(text: str) -> int:
+    """Returns the length of a text in bytes."""
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
 
 
 def _id(value: Any) -> str:
