@@ -62,6 +62,8 @@ class Chunk(NamedTuple):
     """The model is being loaded: words come after that, and the wait counts against no endpoint."""
     extras: Extras | None = None
     """Returned to the vendor with these words; tool calls have their own."""
+    request_id: str = ""
+    """The server's own name for the request, by which its operator finds it."""
 
     @property
     def useful(self) -> bool:
@@ -73,8 +75,8 @@ class Chunk(NamedTuple):
 
     def given_out(self, text: str, connection: str) -> "Chunk":
         """Returns a copy with other text and the name of its connection."""
-        _, reasoning, tool_calls, finish_reason, usage, _, _, extras = self
-        return Chunk(text, reasoning, tool_calls, finish_reason, usage, connection, False, extras)
+        _, reasoning, calls, reason, usage, _, _, extras, request_id = self
+        return Chunk(text, reasoning, calls, reason, usage, connection, False, extras, request_id)
 
 
 @dataclass(frozen=True, slots=True)

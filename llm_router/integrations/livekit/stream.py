@@ -144,6 +144,7 @@ class RouterStream(llm.LLMStream):
         """
         event = reply.event
         self._connection = chunk.connection
+        self._id = chunk.request_id or self._id
         if event.last_resort:
             error = api_error(_what_failed(event), [failure for _, failure in event.failures])
             if not self._place.phrases:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from llm_router.errors import BrokenStreamError
-from llm_router.providers._wire.characters import decode
+from llm_router.providers._wire.characters import decode, mend
 from llm_router.providers._wire.ending import is_failure
 from llm_router.providers._wire.errors import status_error
 from llm_router.providers._wire.json_objects import DONE, read_objects
@@ -14,6 +14,7 @@ from llm_router.providers._wire.sse import LIMIT, Event, EventParser
 from llm_router.providers._wire.tools import OfferedTools
 from llm_router.types import Chunk, Usage
 
+_LONGEST_ID = 200  # characters
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -90,6 +91,8 @@ class ChatReplyParser(ReplyParser):
                 raise BrokenStreamError("the answer holds an event that is not a JSON object")
         if payload.get("error") or payload.get("object") == "error" or name == "error":
             raise status_error(0, payload)
+        if not self._request_id:
+            self._request_id = _identifier(payload.get("id"))
         if "usage" in payload or "x_groq" in payload:
             self._note_usage(payload)
         choices = payload.get("choices")
@@ -121,7 +124,9 @@ class ChatReplyParser(ReplyParser):
             self.ending.note(reason, has_words=bool(text) or has_calls)
         if reasoning:
             self._thought = True
-        return Chunk(text, reasoning) if text or reasoning else None
+        if not (text or reasoning):
+            return None
+        return Chunk(text, reasoning, request_id=self._request_id)
 
     def _without_words(self, choice: dict[str, Any], reasoning: str) -> tuple[str, str]:
         """Returns text and reasoning of a choice whose delta has no words."""
@@ -160,6 +165,10 @@ class ChatReplyParser(ReplyParser):
                 raise status_error(0, groq)
         if isinstance(usage, dict):
             self._usage = usage_of(usage)
+
+
+def _identifier(value: Any) -> str:
+    return mend(value)[:_LONGEST_ID] if isinstance(value, str) else ""
 
 
 def usage_of(usage: dict[str, Any]) -> Usage:

@@ -37,6 +37,7 @@ class ReplyParser(ABC):
         self._calls = ToolCallAssembler(tools, known_ids)
         self._call_parts = 0
         self._usage: Usage | None = None
+        self._request_id = ""
         self._text = CharacterJoiner()
         self._reasoning = CharacterJoiner()
         self._machine_text = machine_text or MachineTextFilter(tools)
@@ -73,7 +74,15 @@ class ReplyParser(ABC):
         reason = "tool_calls" if calls else reason
         extras = None if calls else self._extras.of_words()
         calls = self._extras.with_calls(calls)
-        yield Chunk(text + more, reasoning + thought, calls, reason, self._usage, extras=extras)
+        yield Chunk(
+            text + more,
+            reasoning + thought,
+            calls,
+            reason,
+            self._usage,
+            extras=extras,
+            request_id=self._request_id if text or more or calls else "",
+        )
 
     @property
     def has_begun(self) -> bool:

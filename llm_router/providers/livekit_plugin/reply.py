@@ -13,6 +13,8 @@ from llm_router.providers._wire.tools import offered_tools
 from llm_router.providers.livekit_plugin.chat import with_tools
 from llm_router.types import ChatRequest, Chunk, ToolCall, Usage
 
+_LONGEST_ID = 200
+
 
 class EventParser:
     """Parses one reply, event by event; `close` returns the last chunk.
@@ -42,6 +44,7 @@ class EventParser:
                 thought,
                 tuple(map(self._call, calls)),
                 usage=_usage(usage) if usage else None,
+                request_id=mend(event.id)[:_LONGEST_ID],
             )
         )
 
