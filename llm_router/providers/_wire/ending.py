@@ -36,7 +36,8 @@ _LONGEST = 100  # characters of a reason; what comes after them is not read
 _LABEL = re.compile(r"[\w.:-]{1,60}")
 
 _END_TIMEOUT = 0.05  # s after the announced end, while only the end of the HTTP body is missing
-_USAGE_TIMEOUT = 0.5  # s after the finish reason, while the usage is missing
+_USAGE_TIMEOUT = 0.15  # s after the finish reason, while the usage is missing; a longer silence
+# would pass for a stall where the words end no clause
 _WORDS_TIMEOUT = 3.0  # s after a reason that may be in every chunk, while words may be missing
 
 
