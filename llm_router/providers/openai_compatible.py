@@ -12,6 +12,7 @@ from llm_router.errors import BrokenStreamError, StatusError, UpstreamError
 from llm_router.net.guard import AddressGuard
 from llm_router.providers._wire.adaptation import Adaptation, Question
 from llm_router.providers._wire.addresses import ServerAddress
+from llm_router.providers._wire.characters import mend
 from llm_router.providers._wire.extras import origin_of
 from llm_router.providers._wire.http import HttpClient, next_piece, request_headers
 from llm_router.providers._wire.lost_opening import LostOpening
@@ -148,4 +149,4 @@ def _model_names(payload: Any) -> Sequence[str]:
     if not isinstance(rows, list):
         raise BrokenStreamError("the list of models is not a list")
     names = (row.get("id") or row.get("name") for row in rows if isinstance(row, Mapping))
-    return [str(name) for name in names if name]
+    return [mend(str(name)) for name in names if name]

@@ -23,6 +23,7 @@ from llm_router.errors import (
 )
 from llm_router.net.guard import AddressGuard
 from llm_router.providers._wire.adaptation import Adaptation, Question
+from llm_router.providers._wire.characters import mend
 from llm_router.providers._wire.errors import status_error
 from llm_router.providers._wire.http import HttpClient, next_piece, parse_url, request_headers
 from llm_router.providers._wire.lost_opening import LostOpening
@@ -220,7 +221,7 @@ class Ollama:
         if not isinstance(rows, list):
             raise BrokenStreamError("the list of models is not a list")
         names = (row.get("name") for row in rows if isinstance(row, Mapping))
-        return [str(name) for name in names if name]
+        return [mend(str(name)) for name in names if name]
 
     def _check_registry(self, model: str) -> None:
         """Raises AddressRefusedError for a registry that Ollama may not contact.
@@ -243,8 +244,8 @@ def _progress(payload: Mapping[str, Any]) -> PullProgress:
         raise status_error(0, payload)
     total, completed = (payload.get(name) for name in ("total", "completed"))
     return PullProgress(
-        status=str(payload.get("status") or ""),
-        digest=str(payload.get("digest") or ""),
+        status=mend(str(payload.get("status") or "")),
+        digest=mend(str(payload.get("digest") or "")),
         total=total if isinstance(total, int) else None,
         completed=completed if isinstance(completed, int) else None,
     )
