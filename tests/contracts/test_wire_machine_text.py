@@ -425,6 +425,14 @@ async def test_half_a_call_in_text_breaks_the_reply_on_every_wire(wire: str) -> 
         assert text(await read_until_broken(provider, REQUEST_WITH_TOOLS)) == ""
 
 
+@pytest.mark.parametrize("request_", [REQUEST, REQUEST_WITH_TOOLS], ids=["no tools", "tools"])
+async def test_nothing_but_a_call_of_an_unknown_tool_is_no_silence(
+    request_: ChatRequest, wire: str
+) -> None:
+    async with serve(said([UNKNOWN[0]]), provider=wire) as (_, provider):
+        assert text(await read_until_broken(provider, request_)) == ""
+
+
 async def test_a_call_beside_its_own_text_is_made_once(wire: str) -> None:
     script = Script(words=(MARKED["Hermes, Qwen"],), tool_calls=[ToolCall("c", "add", "{}")])
     chunks = await reply_to(script, REQUEST_WITH_TOOLS, provider=wire)

@@ -63,6 +63,7 @@ class MachineTextFilter:
     ) -> None:
         self.calls: list[WrittenCall] = []
         self.has_unreadable_call = False
+        self._has_unknown_call = False
         self.lacks_opening = False
         """Whether only the end of the reasoning was marked."""
         self.is_undecided = begins_in_thought
@@ -98,6 +99,20 @@ class MachineTextFilter:
         if presumed:  # it was none
             words, thought = "".join(presumed) + words, ""
         return words, thought
+
+    def written(self) -> list[WrittenCall]:
+        """Returns the calls in the text, when it has been read to its end.
+
+        Raises BrokenStreamError if one cannot be read, and if the reply is nothing but calls of
+        tools that were not offered: that is no silence that somebody meant.
+        """
+        if self.has_unreadable_call:
+            raise BrokenStreamError("the answer's words hold a tool call that is cut or unreadable")
+        if self._has_unknown_call and not (self.calls or self._given):
+            raise BrokenStreamError(
+                "the answer is a call, in words, of a tool that was not offered"
+            )
+        return self.calls
 
     def expect_no_thought(self) -> None:
         """Takes the words for words: the server gives the reasoning beside them."""
@@ -294,8 +309,9 @@ class MachineTextFilter:
 
     def _add_calls(self, text: str) -> None:
         self._after_call = True
-        calls = written_calls(text, self._tools)
+        calls, before = written_calls(text, self._tools), len(self.calls)
         self.calls += [call for call in calls if self._tools.resolve(call.name)]
+        self._has_unknown_call = self._has_unknown_call or len(self.calls) == before
         if self._tools and not calls:
             self.has_unreadable_call = True
 

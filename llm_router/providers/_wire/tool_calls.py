@@ -58,13 +58,11 @@ class ToolCallAssembler:
     def add_written(self, text: MachineTextFilter) -> None:
         """Adds the calls that the model has written into its words, if it has made none beside.
 
-        Raises BrokenStreamError if one of them cannot be read.
+        Raises BrokenStreamError if the words hold something else than whole calls and words.
         """
         if self._calls:
             return
-        if text.has_unreadable_call:
-            raise BrokenStreamError("the answer's words hold a tool call that is cut or unreadable")
-        for name, arguments in text.calls:
+        for name, arguments in text.written():
             self._batch += 1
             piece = _Piece(None, "", name, arguments)
             self._take(self._begin(piece), piece)

@@ -54,9 +54,7 @@ class EventParser:
         more, more_thought = self._machine_text.close()
         calls: tuple[ToolCall, ...] = ()
         if not self.called:
-            if self._machine_text.has_unreadable_call:
-                raise BrokenStreamError("the answer's words hold a tool call that is unreadable")
-            calls = tuple(self._written(*call) for call in self._machine_text.calls)
+            calls = tuple(self._written(*call) for call in self._machine_text.written())
         return self._noted(Chunk(words + more, thought + more_thought, calls))
 
     def _noted(self, chunk: Chunk) -> Chunk:
