@@ -11,6 +11,10 @@ from llm_router.types import Message
 
 _logger = logging.getLogger("llm_router")
 
+ROUTE = "patchbay"
+"""Key of a reply's route in the `extra` of LiveKit's messages and chunks."""
+PHRASE = "phrase"
+"""Key of the router's own phrase in the route of the reply that ends in it."""
 NO_PICTURE = "[A picture was here that could not be read.]"
 _EXPRESSIVE_GUIDE = "lk.expressive.instructions"
 """LiveKit's id of the guide for expressive voices, which it appends to every request."""
@@ -19,9 +23,12 @@ _EXPRESSIVE_GUIDE = "lk.expressive.instructions"
 def messages_of(context: llm.ChatContext) -> tuple[Sequence[Message], llm.ChatContext]:
     """Returns the history as messages, and the context that they were made of.
 
+    The router's own phrases are left out: the model did not say that it is sorry, and would go on
+    in that vein.
     A picture that cannot be read becomes a note, and an item that cannot be translated is left out:
     a history lasts for the whole call, so it would fail every later turn.
     """
+    context = _without_phrases(context)
     try:
         return _translated(context), context
     except Exception as error:  # noqa: BLE001  whatever is wrong in it, the caller waits for an answer
@@ -40,6 +47,34 @@ def silence_is_answer(context: llm.ChatContext) -> bool | None:
         return None
     last = items[-1]
     return not (isinstance(last, llm.ChatMessage) and last.role in {"user", "assistant"})
+
+
+def _without_phrases(context: llm.ChatContext) -> llm.ChatContext:
+    if not any(_phrase(item) for item in context.items):  # the usual case
+        return context
+    return llm.ChatContext([rest for item in context.items if (rest := _own_words(item))])
+
+
+def _phrase(item: llm.ChatItem) -> str:
+    route = item.extra.get(ROUTE) if isinstance(item, llm.ChatMessage) else None
+    phrase = route.get(PHRASE) if isinstance(route, dict) else None
+    return phrase if isinstance(phrase, str) else ""
+
+
+def _own_words(item: llm.ChatItem) -> llm.ChatItem | None:
+    """Returns the item without the phrase at its end; None: it holds nothing else.
+
+    A caller who interrupts hears, and the history holds, only the beginning of a phrase.
+    """
+    phrase = _phrase(item).strip().removeprefix("…").strip()
+    if not phrase or not isinstance(item, llm.ChatMessage):
+        return item
+    text = (item.text_content or "").rstrip()
+    overlap = next((n for n in range(len(phrase), 0, -1) if text.endswith(phrase[:n])), 0)
+    is_whole_word = overlap == len(phrase) or not phrase[overlap].isalnum()
+    if overlap and is_whole_word:
+        text = text[:-overlap].rstrip(" …")
+    return item.model_copy(update={"content": [text]}) if text else None
 
 
 def _translated(context: llm.ChatContext) -> Sequence[Message]:

@@ -12,6 +12,7 @@ from llm_router.clock import SystemClock
 from llm_router.errors import ReplyFailedError
 from llm_router.failures import SAID_NOTHING
 from llm_router.integrations.livekit.errors import ReplyError, api_error
+from llm_router.integrations.livekit.history import PHRASE, ROUTE
 from llm_router.integrations.livekit.node import Place
 from llm_router.integrations.livekit.opening import LazyRouter
 from llm_router.integrations.livekit.request import Asked, chat_request
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from llm_router.integrations.livekit.llm import RouterLLM
 
 _logger = logging.getLogger("llm_router")
-
-ROUTE = "patchbay"
-"""Key of a reply's route in the `extra` of LiveKit's messages and chunks."""
 
 
 class RouterStream(llm.LLMStream):
@@ -158,7 +156,10 @@ class RouterStream(llm.LLMStream):
             event = replace(self._answered, last_resort=True)
         else:
             self._router_llm.note_answer(event)
-        return {ROUTE: _route(event)} if chunk.useful else None
+        if not chunk.useful:
+            return None
+        route = _route(event)
+        return {ROUTE: route if chunk.connection else {**route, PHRASE: chunk.text}}
 
     def _fail(self, error: APIError, router: Router | None) -> None:
         """Ends the reply. Raises the error unless the caller is to hear a phrase."""
@@ -171,7 +172,8 @@ class RouterStream(llm.LLMStream):
             text = phrases.closing(spoken, self._language)
         else:
             text = phrases.pick("sorry", self._language, 0)
-        self._send(Chunk(text=text, finish_reason="stop"), None)
+        route = _route(replace(self._answered, last_resort=True)) if self._answered else _NO_ROUTE
+        self._send(Chunk(text=text, finish_reason="stop"), {ROUTE: {**route, PHRASE: text}})
 
     def _send(self, chunk: Chunk, extra: dict[str, Any] | None) -> None:
         usage = None
@@ -239,6 +241,16 @@ class RouterStream(llm.LLMStream):
     def reply_ended(self, event: ReplyEvent) -> None:
         """Keeps the facts; LiveKit computes its own metrics from the chunks."""
         self._ended = event
+
+
+_NO_ROUTE: dict[str, Any] = {
+    "connection": "",
+    "model": "",
+    "first_word_ms": None,
+    "took_over_from": [],
+    "last_resort": True,
+}
+"""The route of a reply for which the router could not even be asked."""
 
 
 def _raised(request: ChatRequest | Exception) -> ChatRequest:
