@@ -10,26 +10,31 @@ def _words(pattern: str) -> re.Pattern[str]:
 
 
 _TOO_LONG = _words(
-    r"context.?(length|window|size|limit)|maximum (context|model length|prompt length)|"
-    r"\b(prompt|input|request|message|payload|entity)s?[\W_].{0,40}too.?(long|large)|"
+    r"context.?(length|window|size|limit|full|overflow)|context has overflow|"
+    r"maximum (context|model length|prompt length)|"
+    r"\b(prompt|input|request|message|payload|entity|conversation|history)s?[\W_].{0,40}"
+    r"too.?(long|large|big)|"
     r"too many (input |prompt )?tokens|"
-    r"exceed\w* .{0,40}(tokens|context|token limit)|token count .{0,20}exceed|n_ctx|"
+    r"exceed\w* .{0,40}(tokens|context|token limit)|token count (is \d+ but|.{0,20}exceed)|n_ctx|"
     r"tokens? .{0,40}exceed|exceed\w*_context|token.?limit.?exceeded|max_prompt_tokens_exceeded|"
-    r"(prompt|input|sequence|messages?).{0,20}(length|tokens?)\)?.{0,60}(exceed|longer than|"
-    r"(should|must) (not )?be (less|smaller|at most|no more))|"
-    r"(prompt|input|messages?) (length )?exceeds|length of (the )?(messages|input|prompt)|"
+    r"(prompt|input|sequence|messages?).{0,20}(length|tokens?)\)?.{0,60}"
+    r"(exceed|(longer|larger|greater) than|(should|must) (not )?be (less|smaller|at most|no more))|"
+    r"(prompt|input|messages?|history|payload size) (length )?exceeds|tokens?_limit_reached|"
+    r"supports at most \d+ tokens|tokens in (the )?prompt|prompt does not fit|oversized.?input|"
+    r"longer than \d+ tokens|length of (the )?(messages|input|prompt)|"
     r"longer than .{0,20}(context|model)|"
     r"reduce (the|your) (length|message|prompt|input)|input length should be|"
     r"maximum allowed input|max input tokens|max_(input|seq|model)_len|expected maxlength|"
     r"max_(completion_)?tokens must be at least 1, got -|"  # vLLM, when nothing is left of it
     r"`inputs` (tokens \+ `max_new_tokens` must be|must have less than)|"
-    r"超长|超出.{0,10}(长度|上下文|最大)|超过.{0,20}(长度|上下文|限制)|长度.{0,6}(超|过长)|(输入|提示词)过长|"
+    r"超长|超出.{0,10}(长度|上下文|最大)|超(过|出).{0,20}(长度|上下文|限制|上限)|长度.{0,6}(超|过长)|(输入|提示词|内容)过长|"
     r"上下文.{0,4}(过长|超)|\b(1261|336007|336103)\b"  # codes of GLM and Baidu
 )
 """A request that is longer than the model holds, in the words of all servers."""
 
 _NO_ROUTE = _words(
     r"^\W*((40[45]|http|(resource |page |path |url |file )?(was )?not.?found(_error)?)\W*)+$|"
+    r"not found: /|(tunnel|service|host|site|application) (.{0,60} )?not found|"
     r"page not found|method not allowed|cannot post\b|no (matching )?routes?\b|"
     r"no such (route|endpoint|path|url)|"
     r"(route|url|path|endpoint|resource).{0,60}(not found|not exist|not supported|unknown)|"
@@ -50,6 +55,7 @@ BY_WORDS: tuple[tuple[FailureClass, frozenset[int], re.Pattern[str]], ...] = (
         frozenset({INSIDE_200, 400, 402, 403, 429}),
         _words(
             r"insufficient.{0,3}(quota|balance|credit|funds|account)|"
+            r"balance is (insufficient|too low)|requires more credits|exceeded_current_quota_error|"
             r"billing.?(hard.?limit|not.?active)|"
             r"(credits?|balance) .{0,20}(exhausted|used up|run out|depleted)|out of .{0,20}quota|"
             r"used all .{0,12}credits|(spend|spending|monthly usage).{0,3}(limit|cap)|"
@@ -88,7 +94,7 @@ BY_WORDS: tuple[tuple[FailureClass, frozenset[int], re.Pattern[str]], ...] = (
         frozenset({400, 422}),
         _words(r"\bmax_\w*tokens\b(?!.*context).*\b(completion|output)\b"),
     ),
-    (FailureClass.TOO_LONG, frozenset({INSIDE_200, 400, 413, 422, 500}), _TOO_LONG),
+    (FailureClass.TOO_LONG, frozenset({INSIDE_200, 400, 413, 422, 424, 500}), _TOO_LONG),
     (
         FailureClass.REFUSED_CONTENT,
         frozenset({INSIDE_200, 400, 403}),

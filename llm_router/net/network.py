@@ -337,8 +337,7 @@ class _Wire(asyncio.Protocol):
                 raise httpcore2.WriteError("the connection was lost")
 
 
-def _now() -> float:
-    return SystemClock().now()
+_now = SystemClock().now
 
 
 def _wake(waiter: "asyncio.Future[None] | None") -> None:

@@ -97,6 +97,30 @@ TOO_LONG = [
     (413, "Payload Too Large"),
     (413, "Request Entity Too Large"),
     (400, "Your prompt is longer than the model can take: the model takes 8192 tokens"),
+    (400, "Prompt has 4000 tokens, which exceeds the model limit of 2048"),
+    (400, "The context has overflowed"),
+    (400, "Prompt length 9000 is greater than max_seq_len 8192"),
+    (400, "Prompt length 9000 is greater than the maximum 8192"),
+    (400, "Requested input length 40000 exceeds maximum input length 32767"),
+    (400, "Input length(8200) exceeds session_len 8192"),
+    (400, "Total tokens of image and text exceed max message tokens."),
+    (400, "the input token count is 1200000 but model only supports up to 1048576. Reduce it"),
+    (400, "Request payload size exceeds the limit: 20971520 bytes."),
+    (400, "Request body too large for gpt-4o model. Max size: 8000 tokens."),
+    (424, "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096."),
+    (400, "max tokens of 4096 exceeded"),
+    (400, "Conversation is too long"),
+    (400, "The conversation history exceeds the limit of the model"),
+    (400, "input_tokens (9000) + max_tokens (512) > max_model_len (8192)"),
+    (400, "This model supports at most 8192 tokens. You requested 9000 tokens"),
+    (400, "Number of tokens in prompt (9000) larger than maximum (8192)"),
+    (500, "input is too large to process. increase the physical batch size"),
+    (422, "messages: Input is longer than 4096 tokens"),
+    (400, "InvalidParameter.OversizedInput"),
+    (400, "tokens_limit_reached"),
+    (400, "tokens数量超过上限"),
+    (400, "token总数超出限制"),
+    (400, "您输入的内容过长，请缩短后重试"),
     (400, "Prompt 超长"),
     (400, "输入超出模型最大上下文长度"),
     (400, "输入内容长度超过限制"),
@@ -144,6 +168,9 @@ def test_a_request_that_is_too_long_is_recognised_by_its_code(code: str) -> None
         (400, "Arrearage", "Access denied, make sure your account is in good standing."),
         (429, "exceeded_current_quota_error", "Your account is suspended, check your billing"),
         (429, "1113", "您的账户余额不足，请充值"),
+        (403, "", "This request requires more credits, or fewer max_tokens."),
+        (400, "", "Your account balance is insufficient"),
+        (429, "exceeded_current_quota_error", ""),
     ],
 )
 def test_an_empty_account_is_recognised_whatever_the_status(
@@ -226,6 +253,9 @@ def test_a_missing_model_is_recognised_whatever_the_status(
         (404, "Unknown request URL: POST /openai/chat/completions. Please check the URL"),  # Groq
         (404, "The requested URL /v1/chat/completions was not found on this server."),  # Apache
         (404, "Unexpected endpoint or method. (POST /chat/completions)"),  # LM Studio
+        (404, "Not Found: /v1/chat/completions"),  # Django
+        (404, "tunnel abc.example not found"),
+        (404, "Service not found"),
         (404, "default backend - 404"),  # Kubernetes
         (404, "The endpoint abc.ngrok.app is offline. ERR_NGROK_3200"),
         (405, "Method Not Allowed"),  # Open WebUI
@@ -269,6 +299,11 @@ def test_refused_content_closes_no_connection(status: int, code: str, said: str)
         "Conversation roles must alternate user/assistant/user/assistant/...",
         "This model's temperature must be between 0 and 2",
         "max_tokens: 100000 > 8192, which is the maximum allowed number of output tokens",
+        "max_tokens must be less than or equal to 8192",
+        "Invalid 'tools': array too long. Expected an array with maximum length 128",
+        "too many images: at most 5 images may be provided in one request",
+        "image exceeds 5 MB maximum: 6000000 bytes > 5242880 bytes",
+        "temperature exceeds the limit of 1",
         "Invalid max_tokens value, the valid range of output tokens is [1, 8192]",
     ],
 )
