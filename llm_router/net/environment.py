@@ -69,6 +69,14 @@ def tls_context(environ: Mapping[str, str] | None = None) -> ssl.SSLContext:
     return _context(environ.get("SSL_CERT_FILE", ""), environ.get("SSL_CERT_DIR", ""))
 
 
+def raise_environment_fault(base_url: str) -> None:
+    """Raises UnreachableError if an https client for this address cannot be set up as the
+    environment is; for libraries that read it themselves.
+    """
+    tls_context()
+    find_proxy("https", urlsplit(base_url).hostname or "", 443)
+
+
 @functools.cache
 def bare_context() -> ssl.SSLContext:
     """Makes a context for plain HTTP, cheaply: it holds no certificates and trusts none."""

@@ -97,6 +97,7 @@ async def opened(name: str, **fields: Any) -> AsyncIterator[Open]:
         root = server.base_url.removesuffix("/v1")
         given = {"name": "mine", "provider": "livekit_plugin", "base_url": root, **cloud.fields}
         provider = create(Connection(**{**given, **fields}), SystemClock())
+        assert isinstance(provider, LiveKitProvider)
         try:
             yield Open(cloud, server, provider)
         finally:

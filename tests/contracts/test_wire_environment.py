@@ -76,6 +76,27 @@ async def test_a_connection_that_needs_it_names_the_variable_and_the_cure(
     assert variable in failure.advice
 
 
+@pytest.mark.parametrize(
+    ("environ", "variable"),
+    [
+        ({"SSL_CERT_FILE": "/nowhere/authorities.pem"}, "SSL_CERT_FILE"),
+        ({"HTTPS_PROXY": "nonsense://proxy:1"}, "HTTPS_PROXY"),
+        ({"ALL_PROXY": "socks4://proxy:1"}, "ALL_PROXY"),
+    ],
+)
+async def test_a_plugins_library_that_cannot_start_harms_its_connection_only(
+    environ: dict[str, str], variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    plugin = {"provider": "livekit_plugin", "server": "openai", "api_key": "sk-1"}
+    async with connect("", **plugin) as provider:
+        with pytest.raises(UnreachableError, match=variable):
+            await read(provider)
+        with pytest.raises(UnreachableError, match=variable):
+            await provider.probe()
+
+
 async def test_a_variable_that_was_corrected_holds_for_the_next_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -20,12 +20,15 @@ from llm_router.errors import (
     AddressRefusedError,
     BrokenStreamError,
     ConfigurationError,
+    UnreachableError,
 )
+from llm_router.net.environment import raise_environment_fault
 from llm_router.net.guard import AddressGuard
 from llm_router.providers._wire.ending import finish_reason, is_failure, kind_of
 from llm_router.providers._wire.extras import origin_of
 from llm_router.providers._wire.json_objects import DONE
 from llm_router.providers._wire.lost_opening import LostOpening
+from llm_router.providers.base import Provider
 from llm_router.providers.livekit_plugin.chat import chat_context, tools, with_tools
 from llm_router.providers.livekit_plugin.errors import (
     empty_reply_reason,
@@ -42,6 +45,7 @@ from llm_router.providers.livekit_plugin.plugins import (
     row_of,
 )
 from llm_router.providers.livekit_plugin.reply import EventParser
+from llm_router.providers.livekit_plugin.unavailable import UnavailableProvider
 from llm_router.types import ChatRequest, Chunk
 
 _logger = logging.getLogger("llm_router")
@@ -56,7 +60,7 @@ def create(
     connection: Connection,
     clock: Clock,  # noqa: ARG001  part of every provider's `create`; deadlines are the router's
     guard: AddressGuard | None = None,
-) -> "LiveKitProvider":
+) -> Provider:
     """Constructs the LLM of `livekit.plugins.<connection.server>` from the connection's fields.
 
     Without `server` the `connection_type` selects the plugin. Raises ConfigurationError when the
@@ -73,8 +77,12 @@ def create(
     usual = "trailing" if can_continue(row, connection.model_name) else "words"
     match connection.continuation or usual:
         case "words" | "trailing" as continuation:
+            try:
+                model = _construct(connection, row, llm_class)
+            except UnreachableError as fault:
+                return UnavailableProvider(fault)
             return LiveKitProvider(
-                _construct(connection, row, llm_class),
+                model,
                 row,
                 continuation=continuation,
                 timeout=connection.timeout,
@@ -278,6 +286,7 @@ def _construct(connection: Connection, row: Plugin, llm_class: type[llm.LLM[Any]
     try:
         model = llm_class(**options)
     except Exception as error:  # noqa: BLE001  each plugin raises errors of its own
+        raise_environment_fault(connection.base_url)
         reason = f"{type(error).__name__}: {error}"
         if connection.api_key:
             reason = reason.replace(connection.api_key, "...")
