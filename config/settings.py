@@ -198,7 +198,7 @@ class WorkerSettings(Section):
     """Host on which the worker answers health checks."""
     worker_port: Port = 8081
     """Port on which the worker answers health checks."""
-    worker_idle_processes: Annotated[int, Field(ge=0, le=64)] = 1
+    worker_idle_processes: Annotated[int, Field(ge=1, le=64)] = 1
     """Processes started in advance, so that a call does not wait for one."""
     worker_load_limit: Annotated[float, Field(ge=0, le=1)] = 0.7
     """Load, from 0 to 1, above which the worker accepts no more calls: that of the processor or of

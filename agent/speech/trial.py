@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 from livekit import rtc
-from livekit.agents import APIConnectionError, APIConnectOptions
+from livekit.agents import APIConnectionError, APIConnectOptions, APITimeoutError
 from livekit.agents.stt import SpeechEventType
 
 from agent.speech.engine import EngineOptions, without_secrets
@@ -32,7 +32,7 @@ async def speak(engine: TTSEngine, options: TTSOptions, within: float) -> list[r
                 stream.end_input()
                 sound = [audio.frame async for audio in stream]
     except Exception as error:  # a plugin may raise anything, its bugs included
-        raise EngineFailedError(_explain(error, options)) from error
+        raise EngineFailedError(explain(error, options)) from error
     finally:
         await engine.aclose()
     if not sound:
@@ -60,7 +60,7 @@ async def transcribe(
                 final = SpeechEventType.FINAL_TRANSCRIPT
                 return " ".join([e.alternatives[0].text async for e in stream if e.type == final])
     except Exception as error:  # a plugin may raise anything, its bugs included
-        raise EngineFailedError(_explain(error, options)) from error
+        raise EngineFailedError(explain(error, options)) from error
     finally:
         await engine.aclose()
 
@@ -69,16 +69,16 @@ def _once(within: float) -> APIConnectOptions:
     return APIConnectOptions(max_retry=0, timeout=within)
 
 
-def _explain(error: Exception, options: EngineOptions) -> str:
+def explain(error: Exception, options: EngineOptions) -> str:
     """Explains a failure by the status or the network error behind it, in one sentence."""
     kind = options.kind
     causes = [*_chain(error)]
     status = next(filter(None, map(_status, causes)), None)
-    own = ", or the vendor's own variable for it" if options.plugin else ""
+    own = ", or the vendor's own variable" if options.plugin else ""
     if status in _UNAUTHORIZED:
         return f"its server refuses the key ({status}); check {kind}_API_KEY{own}"
     address = f"{kind}_BASE_URL" if options.base_url else "this machine's network"
-    if any(isinstance(cause, TimeoutError) for cause in causes):
+    if any(isinstance(cause, TimeoutError | APITimeoutError) for cause in causes):
         return f"its server gave nothing in time; check that it works, and {address}"
     is_network = any(isinstance(cause, OSError) for cause in causes)
     if status is None and (is_network or isinstance(causes[-1], APIConnectionError)):

@@ -281,3 +281,11 @@ def test_openai_without_a_key_or_a_server_is_refused() -> None:
 def test_a_plugin_that_cannot_be_had_is_refused(name: str, reason: str) -> None:
     with pytest.raises(ConfigurationError, match=reason):
         load(name, TTSOptions())
+
+
+def test_a_plugin_that_refuses_to_start_gives_its_own_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(ConfigurationError, match=r"OPENAI_API_KEY.*; TTS_API_KEY is its key here"):
+        load("livekit_plugin:openai", TTSOptions())
