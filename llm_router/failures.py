@@ -99,6 +99,15 @@ class Failure:
     said: str = ""
     cure: str = ""
     is_of_the_model: bool = False
+    lacks: Lacking = ""
+    """A part of the request that the server cannot take."""
+    context: int | None = None
+    """Tokens that the server takes, where a refusal says so."""
+
+    @property
+    def asks_for_less(self) -> bool:
+        """Whether the same endpoint may answer a request that is reduced."""
+        return bool(self.lacks) or self.kind is FailureClass.TOO_LONG
 
     @property
     def consequence(self) -> Consequence:

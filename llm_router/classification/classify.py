@@ -1,7 +1,9 @@
 """Recognises the class of a failure in the error that a provider raised."""
 
+import re
 from collections.abc import Sequence
 
+from llm_router.classification.lacking import lacking
 from llm_router.classification.redaction import operator_text
 from llm_router.classification.words import ABILITIES, BY_WORDS, INSIDE_200, WAITS
 from llm_router.errors import (
@@ -24,6 +26,9 @@ _BY_STATUS = {
     413: FailureClass.TOO_LONG,
     429: FailureClass.RATE_LIMITED,
 }
+_MAY_LACK = frozenset({FailureClass.BAD_REQUEST, FailureClass.OVERLOADED})
+_NUMBER = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?![\d])|\d{3,8}")
+_SMALLEST_CONTEXT = 512  # tokens
 _BAD_REQUEST = 400
 _TOO_MANY = 429
 _NOT_FOUND = 404
@@ -52,6 +57,8 @@ def classify(
             return Failure(
                 kind, str(error), error.retry_after, said,
                 is_of_the_model=kind is FailureClass.BAD_REQUEST and _names_an_ability(error),
+                lacks=lacking(error) if kind in _MAY_LACK else "",
+                context=_context(error) if kind is FailureClass.TOO_LONG else None,
             )  # fmt: skip
         case UnreachableError():
             return Failure(FailureClass.UNREACHABLE, str(error), cure=error.cure)
@@ -67,6 +74,12 @@ def is_no_route(error: StatusError) -> bool:
     return error.status in _NO_SUCH_ROUTE and (
         _classify_status(error) is FailureClass.WRONG_ADDRESS
     )
+
+
+def _context(error: StatusError) -> int | None:
+    """Returns the tokens that the model takes: the smallest of the larger numbers in a sentence."""
+    numbers = (int(number.replace(",", "")) for number in _NUMBER.findall(error.detail))
+    return min((number for number in numbers if number >= _SMALLEST_CONTEXT), default=None)
 
 
 def _names_an_ability(error: StatusError) -> bool:

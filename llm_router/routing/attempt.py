@@ -54,7 +54,7 @@ class Attempt:
         self.endpoint = endpoint
         self.role = role
         self.size = size
-        self._request = request
+        self.request = request
         self._mailbox = mailbox
         self._clock = clock
         self._generation = endpoint.breaker.generation
@@ -100,13 +100,13 @@ class Attempt:
         """
         session, overdue_at = self.endpoint.unanswered
         since = self.started_at - overdue_at
-        is_same = bool(session) and session == self._request.session_id
+        is_same = bool(session) and session == self.request.session_id
         return is_same and 0 <= since <= _REPEATED_WITHIN
 
     async def _pump(self) -> None:
         event: Event = None
         try:
-            async with aclosing(self.endpoint.provider.stream(self._request)) as stream:
+            async with aclosing(self.endpoint.provider.stream(self.request)) as stream:
                 async for chunk in stream:
                     metered = self._meter(chunk)
                     if self._is_detached:
@@ -116,7 +116,7 @@ class Attempt:
                         await self._mailbox.room()
         except Exception as error:  # the edge to a provider: any fault of it ends this try alone
             event = self.failure = classify(
-                error, self._request.messages, self.endpoint.connection.secrets
+                error, self.request.messages, self.endpoint.connection.secrets
             )
             if event.kind is FailureClass.BUG:
                 _logger.exception("a bug at connection %s", self.name)
@@ -124,7 +124,7 @@ class Attempt:
 
     def _shows_health(self, chunk: Chunk) -> bool:
         """Returns whether a chunk shows that the endpoint is well, or that it is not."""
-        silent = self._request.may_be_silent
+        silent = self.request.may_be_silent
         self.failure = failure_before_a_word(chunk, may_be_silent=silent)
         self.has_answered = chunk.useful or is_silent_answer(chunk, may_be_silent=silent)
         return self.has_answered or self.failure is not None

@@ -7,6 +7,7 @@ from llm_router.failures import Failure
 from llm_router.options import PatienceOptions
 from llm_router.routing.attempt import Attempt, Role
 from llm_router.routing.draining import Draining
+from llm_router.routing.eligibility import fitted
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.hedge import patience
 from llm_router.routing.ledger import Ledger
@@ -43,9 +44,7 @@ class AttemptGroup:
 
     def start(self, endpoint: Endpoint, role: Role) -> Attempt:
         """Starts an attempt; after words were given out, one that continues them."""
-        request = self._request
-        if self._ledger.given:
-            request = resume_request(request, self._ledger.given, endpoint.provider.continuation)
+        request = self._request_for(endpoint)
         first_word = endpoint.latency.first_word(self._size)
         waits = patience(first_word, self._clock.now(), self._options)
         attempt = Attempt(
@@ -60,6 +59,21 @@ class AttemptGroup:
         )
         self._ledger.started(attempt)
         return attempt
+
+    def may_ask_for_less(self, endpoint: Endpoint) -> bool:
+        """Returns whether an endpoint that has failed can now be asked for less than before."""
+        failure = self._ledger.failures.get(endpoint)
+        if failure is None or not failure.asks_for_less:
+            return False
+        last = next(a for a in reversed(self._ledger.attempts) if a.endpoint is endpoint)
+        return self._request_for(endpoint) != last.request
+
+    def _request_for(self, endpoint: Endpoint) -> ChatRequest:
+        """Returns the request as the endpoint can take it, for a continuation if need be."""
+        request = self._request
+        if self._ledger.given:
+            request = resume_request(request, self._ledger.given, endpoint.provider.continuation)
+        return fitted(endpoint, request)
 
     def start_trials(self, endpoints: Iterable[Endpoint]) -> list[Attempt]:
         """Probes half-open endpoints beside the first attempt.
@@ -94,6 +108,7 @@ class AttemptGroup:
     def fail(self, attempt: Attempt, failure: Failure) -> None:
         """Ends an attempt whose failure counts against its endpoint, for this reply at least."""
         attempt.failed(failure)
+        attempt.endpoint.learn(failure, self._ledger.prompt_tokens)
         attempt.cancel()
         self._draining.add(attempt)
         self._ledger.failures[attempt.endpoint] = failure

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from llm_router.failures import Failure, FailureClass
 from llm_router.routing.endpoint import Endpoint
+from llm_router.routing.reduce import Part, reduce_request
 from llm_router.types import ChatRequest
 
 CHARACTERS_PER_TOKEN = 3.0
@@ -31,8 +32,8 @@ def has_image(request: ChatRequest) -> bool:
     return False
 
 
-def obstacles(endpoint: Endpoint, request: ChatRequest, characters: int) -> Iterator[str]:
-    """Yields each reason for which the endpoint cannot serve the request, the plainest first."""
+def obstacles(endpoint: Endpoint, request: ChatRequest) -> Iterator[str]:
+    """Yields each reason for which the endpoint may not be asked at all, the plainest first."""
     connection = endpoint.connection
     if not connection.is_active:
         yield "not active"
@@ -40,15 +41,29 @@ def obstacles(endpoint: Endpoint, request: ChatRequest, characters: int) -> Iter
         yield f"not flagged for {request.integration}"
     if request.pool is not None and connection.pool != request.pool:
         yield f"not in pool {request.pool!r}"
-    able = connection.capabilities
-    if request.tools and not able.tools:
-        yield "does not support tools"
+
+
+def reductions(endpoint: Endpoint, request: ChatRequest, characters: int) -> Iterator[Part]:
+    """Yields each part of the request that the endpoint can only be asked for less of.
+
+    Such an endpoint is asked when no other can answer: see `reduce`.
+    """
+    able, lacks = endpoint.connection.capabilities, endpoint.lacks
+    if request.tools and (not able.tools or "tools" in lacks):
+        yield "tools"
     if request.response_format and not able.json:
-        yield "does not support JSON output"
-    if not able.images and has_image(request):
-        yield "does not support images"
-    if able.context_length and characters / CHARACTERS_PER_TOKEN > able.context_length:
-        yield f"the prompt is longer than its {able.context_length} tokens"
+        yield "json"
+    if (not able.images or "images" in lacks) and has_image(request):
+        yield "images"
+    if (context := endpoint.context_length) and characters / CHARACTERS_PER_TOKEN > context:
+        yield "context"
+
+
+def fitted(endpoint: Endpoint, request: ChatRequest) -> ChatRequest:
+    """Returns the request as far as the endpoint can take it; usually the request itself."""
+    parts = [*reductions(endpoint, request, prompt_characters(request))]
+    characters = (endpoint.context_length or 0) * CHARACTERS_PER_TOKEN
+    return reduce_request(request, parts, characters=characters)
 
 
 def may_ask(

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from llm_router.catalog.prices import price_of
 from llm_router.connections.record import Connection
+from llm_router.failures import Failure, FailureClass
 from llm_router.options import BreakerOptions
 from llm_router.providers.base import Provider
 from llm_router.routing.breaker import CircuitBreaker
@@ -27,6 +28,11 @@ class Endpoint:
         self.breaker = CircuitBreaker(breaker)
         self.latency = Latency()
         self.limits = limits or Limits(connection)
+        self.lacks: frozenset[str] = frozenset()
+        """Parts of a request that its server has refused, as learnt."""
+        self._learnt_context: int | None = None
+        self.has_learnt = False
+        """Whether that has changed and its pool has not taken note yet."""
         self._is_withdrawn = False
         self._in_flight = 0
         self._queue_length = 0
@@ -76,6 +82,23 @@ class Endpoint:
         self.latency.on_change = on_change
         self.breaker.on_change = on_change
         self.limits.on_change = on_change
+
+    @property
+    def context_length(self) -> int | None:
+        """Tokens that its model takes, as configured or learnt; None: unknown."""
+        known = [n for n in (self.connection.context_length, self._learnt_context) if n]
+        return min(known, default=None)
+
+    def learn(self, failure: Failure, prompt_tokens: int) -> None:
+        """Remembers what a refusal says of its server, until the connection is changed."""
+        if failure.kind is FailureClass.TOO_LONG:
+            self._learnt_context = min(failure.context or prompt_tokens, prompt_tokens) * 3 // 4
+        elif failure.lacks:
+            self.lacks |= {failure.lacks}
+        else:
+            return
+        self.has_learnt = True
+        self._on_change()
 
     def predicted(self, size: int) -> float | None:
         """Returns the expected seconds to the first clause, at the present load and queue.

@@ -30,7 +30,7 @@ class Ledger:
         self._session_id = request.session_id
         self._integration = request.integration or ""
         self._prompt_characters = prompt_characters
-        self._prompt_tokens = estimate_usage(prompt_characters, 0).prompt_tokens
+        self.prompt_tokens = estimate_usage(prompt_characters, 0).prompt_tokens
         self._deadline = deadline
         self._clock = clock
         self._observers = Observers(observers)
@@ -52,7 +52,7 @@ class Ledger:
     def started(self, attempt: Attempt) -> None:
         self.attempts.append(attempt)
         self.running[attempt] = None
-        attempt.endpoint.limits.request_started(self._prompt_tokens, attempt.started_at)
+        attempt.endpoint.limits.request_started(self.prompt_tokens, attempt.started_at)
 
     def won(self, attempt: Attempt) -> None:
         self.winner = attempt
@@ -99,7 +99,7 @@ class Ledger:
         event = attempt.event(outcome, failure)
         tokens = billable_usage(event.usage, failure, self._prompt_characters, event.characters)
         attempt.endpoint.limits.request_ended(
-            tokens.prompt_tokens + tokens.completion_tokens - self._prompt_tokens,
+            tokens.prompt_tokens + tokens.completion_tokens - self.prompt_tokens,
             event.price.cost(tokens) if event.price else 0.0,
             self._clock.now(),
         )

@@ -17,6 +17,7 @@ from llm_router.routing.eligibility import (
     has_image,
     obstacles,
     prompt_characters,
+    reductions,
 )
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.latency import size_class
@@ -33,11 +34,12 @@ class Plan:
     """The endpoints to ask for one reply.
 
     `ready`: best first. `trials`: endpoints with a half-open breaker, which may be probed beside
-    the first attempt.
+    the first attempt. `reduced`: endpoints that can take the request only in part.
     """
 
     ready: list[Endpoint]
     trials: list[Endpoint]
+    reduced: Collection[Endpoint]
     _pool: "Pool"
     _request: ChatRequest
     _now: float
@@ -47,26 +49,31 @@ class Plan:
     def reasons(self) -> Iterator[tuple[str, str]]:
         """Name of each endpoint left out, and why. Worked out when read, which is rare."""
         asked = {*self.ready, *self.trials, *self._without}
-        characters = prompt_characters(self._request)
         for endpoint in self._pool.endpoints:
             if endpoint not in asked:
                 limit = endpoint.limits.reached(self._now)
                 other = f"at {limit.reason}" if limit else f"resting: {endpoint.breaker.reason}"
-                yield endpoint.name, next(obstacles(endpoint, self._request, characters), other)
+                yield endpoint.name, next(obstacles(endpoint, self._request), other)
 
 
 class _RequestQueue:
     """The endpoints that fit one kind of request, in order. `resting`: breaker not closed.
 
     They stand in tiers, in this order: endpoints free to hedge, then those with `hedge="never"`,
-    then the last resorts; within each, endpoints of weight 0 (drained) come last. The policy orders
+    then the same of those that can take the request only in part (`reduced`), then the last
+    resorts; within each, endpoints of weight 0 (drained) come last. The policy orders
     within a tier.
     """
 
     def __init__(
-        self, places: Mapping[Endpoint, int], policy: Policy, rank_context: RankContext
+        self,
+        places: Mapping[Endpoint, int],
+        reduced: Collection[Endpoint],
+        policy: Policy,
+        rank_context: RankContext,
     ) -> None:
         self.rank_context = rank_context
+        self.reduced = reduced
         self.resting = set[Endpoint]()
         self._places = places
         self._policy = policy
@@ -74,7 +81,7 @@ class _RequestQueue:
         self._at_a_limit: list[tuple[float, int, Endpoint]] = []
         """A heap by the time at which they may be asked again: no change announces it."""
         self._free_at: dict[Endpoint, float] = {}
-        self._tiers = defaultdict[tuple[bool, bool, bool], RankedCandidates[Endpoint]](
+        self._tiers = defaultdict[tuple[bool, bool, bool, bool], RankedCandidates[Endpoint]](
             lambda: RankedCandidates(lambda endpoint: policy.rank(endpoint, rank_context))
         )
 
@@ -122,7 +129,10 @@ class _RequestQueue:
     def _tier(self, endpoint: Endpoint) -> RankedCandidates[Endpoint]:
         connection = endpoint.connection
         return self._tiers[
-            endpoint.provider.last_resort, connection.hedge == "never", not connection.weight
+            endpoint.provider.last_resort,
+            endpoint in self.reduced,
+            connection.hedge == "never",
+            not connection.weight,
         ]
 
 
@@ -156,7 +166,7 @@ class Pool:
     def set_endpoints(self, endpoints: Sequence[Endpoint]) -> None:
         """Replaces the endpoints, as configured now, from the next plan on."""
         self.endpoints = tuple(endpoints)
-        self._contexts = sorted({e.connection.context_length or 0 for e in endpoints})
+        self._contexts = _contexts(endpoints)
         self._queues.clear()
         for endpoint in endpoints:
             endpoint.watch(partial(self._changed.add, endpoint))
@@ -167,7 +177,8 @@ class Pool:
         queue = self._queue(request, now)
         resting = [e for e in queue.soonest_back() if e not in without] if queue.resting else []
         half_open = [e for e in resting if e.breaker.state(now) == "half-open"]
-        trials = [e for e in half_open if e.connection.hedge == "allowed"]
+        whole = [e for e in half_open if e not in queue.reduced]
+        trials = [e for e in whole if e.connection.hedge == "allowed"]
         # An endpoint that is never asked beside another has no trial: a failover brings it back.
         careful = [e for e in half_open if e.connection.hedge == "never"]
         ready = queue.ordered(self._routing_context(request, queue.rank_context), careful)
@@ -178,7 +189,7 @@ class Pool:
             last = [e for e in ready if e not in resting]
             ready = [e for e in resting if not e.provider.last_resort] + last
             trials = []
-        return Plan(ready, trials, self, request, now, without)
+        return Plan(ready, trials, queue.reduced, self, request, now, without)
 
     def record_answer(self, session_id: str, endpoint: Endpoint) -> None:
         """Remembers where a session was answered, for policies that prefer to stay there."""
@@ -205,6 +216,11 @@ class Pool:
     def _queue(self, request: ChatRequest, now: float) -> _RequestQueue:
         """Returns the queue for this kind of request, up to date."""
         if self._changed:
+            if any(endpoint.has_learnt for endpoint in self._changed):
+                self._queues.clear()
+                self._contexts = _contexts(self.endpoints)
+                for endpoint in self._changed:
+                    endpoint.has_learnt = False
             for each in self._queues.values():
                 each.mark_stale(self._changed)
             self._changed.clear()
@@ -225,10 +241,12 @@ class Pool:
         places = {
             endpoint: place
             for place, endpoint in enumerate(self.endpoints)
-            if not any(obstacles(endpoint, request, characters))
+            if not any(obstacles(endpoint, request))
         }
+        reduced = {e for e in places if any(reductions(e, request, characters))}
         policy = self._by_pool.get(request.pool or "", self._policy)
-        return _RequestQueue(places, policy, RankContext(size_class(characters), self._target))
+        context = RankContext(size_class(characters), self._target)
+        return _RequestQueue(places, reduced, policy, context)
 
     def _fade_one(self, now: float) -> None:
         """Lets old measurements of one endpoint expire; the next plan takes the next endpoint.
@@ -248,3 +266,8 @@ class Pool:
 
     def __repr__(self) -> str:
         return "\n".join(repr(endpoint) for endpoint in self.endpoints) or "no connection"
+
+
+def _contexts(endpoints: Sequence[Endpoint]) -> list[int]:
+    """Returns the lengths that tell kinds of prompts apart: each fits into other contexts."""
+    return sorted({endpoint.context_length or 0 for endpoint in endpoints})

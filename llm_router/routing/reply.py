@@ -5,7 +5,7 @@ the winner says, and, when the winner breaks off, a race for the endpoint that c
 waiting is in `Mailbox.get`; every decision is a plain function of the time.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Sequence
 from contextlib import aclosing
 
 from llm_router.errors import ReplyFailedError
@@ -61,6 +61,7 @@ class Reply:
         self._mailbox = self._attempts.mailbox
         self._stall = StallDetector(request, router.options)
         self._reasons: Iterable[tuple[str, str]] = ()
+        self._reduced: Collection[Endpoint] = ()
         self._ends_at = self._ledger.started_at
         self._check_at = _CHECK_NOW
         self._gave_tool_calls = False
@@ -111,7 +112,7 @@ class Reply:
         )
         while True:
             now = self._clock.now()
-            step = race.next_step(now, may_hedge=self._router.budget.has_token)
+            step = race.next_step(now, may_hedge=self._may_hedge(race))
             if isinstance(step, GiveUp):
                 self._attempts.give_up()
                 return None
@@ -134,6 +135,11 @@ class Reply:
                 return attempt, chunk
             if failure := failure_before_a_word(event, may_be_silent=silent):
                 self._fail_over(race, attempt, failure)
+
+    def _may_hedge(self, race: Race) -> bool:
+        """Returns whether the next endpoint may be asked beside one that takes all of it."""
+        is_less = bool(self._reduced) and any(e in self._reduced for e in race.queue[:1])
+        return self._router.budget.has_token and not is_less
 
     def _start(self, race: Race, step: Start, trials: Sequence[Endpoint]) -> None:
         if step.reason == "hedge":
@@ -214,9 +220,11 @@ class Reply:
 
         Leaves out the endpoints that have failed this reply or are being asked already.
         """
-        asked = {*self._ledger.failures, *(attempt.endpoint for attempt in self._ledger.running)}
+        failed = [e for e in self._ledger.failures if not self._attempts.may_ask_for_less(e)]
+        asked = {*failed, *(attempt.endpoint for attempt in self._ledger.running)}
         plan = self._router.pool.plan(self._request, self._clock.now(), without=asked)
         self._reasons = plan.reasons
+        self._reduced = plan.reduced
         if not self._ledger.failures and not self._ledger.given:
             return plan.ready, plan.trials  # nothing yet that could rule one of them out
         ready = [endpoint for endpoint in plan.ready if self._may_ask(endpoint)]
@@ -225,6 +233,8 @@ class Reply:
     def _may_ask(self, endpoint: Endpoint) -> bool:
         if self._ledger.given and endpoint.provider.last_resort:
             return False  # it cannot continue another's words
+        if self._attempts.may_ask_for_less(endpoint):
+            return True
         may_move = self._options.move_on_refused_content
         return may_ask(endpoint, self._ledger.failures, move_on_refused_content=may_move)
 

@@ -54,22 +54,6 @@ def names(endpoints: list[Endpoint]) -> str:
         ({"use_in_mcp": False}, {"integration": "mcp"}, "not flagged for mcp"),
         ({"use_in_automation": False}, {"integration": "automation"}, "not flagged for automation"),
         ({"pool": "day"}, {"pool": "night"}, "not in pool 'night'"),
-        ({"supports_tools": False}, {"tools": [{"type": "function"}]}, "does not support tools"),
-        (
-            {"supports_json": False},
-            {"response_format": {"type": "json_object"}},
-            "does not support JSON output",
-        ),
-        (
-            {"supports_images": False},
-            {"messages": [{"role": "user", "content": [PICTURE]}]},
-            "does not support images",
-        ),
-        (
-            {"context_length": 10},
-            {"messages": [{"role": "user", "content": "x" * 31}]},
-            "the prompt is longer than its 10 tokens",
-        ),
     ],
 )
 def test_an_endpoint_that_cannot_serve_is_left_out_with_the_reason(
@@ -81,6 +65,26 @@ def test_an_endpoint_that_cannot_serve_is_left_out_with_the_reason(
     ).plan(request, 0.0)
     assert names(plan.ready) == "b"
     assert list(plan.reasons) == [("a", reason)]
+
+
+@pytest.mark.parametrize(
+    ("connection", "request_"),
+    [
+        ({"supports_tools": False}, {"tools": [{"type": "function"}]}),
+        ({"supports_json": False}, {"response_format": {"type": "json_object"}}),
+        ({"supports_images": False}, {"messages": [{"role": "user", "content": [PICTURE]}]}),
+        ({"context_length": 10}, {"messages": [{"role": "user", "content": "x" * 31}]}),
+    ],
+)
+def test_an_endpoint_that_can_serve_a_part_comes_after_those_that_can_serve_all(
+    connection: Mapping[str, Any], request_: Mapping[str, Any]
+) -> None:
+    request = replace(HELLO, **request_)
+    able = endpoint("b", supports_images=True, priority=5, hedge="never")
+    part = endpoint("a", **connection)
+    plan = pool(part, able).plan(request, 0.0)
+    assert names(plan.ready) == "ba"
+    assert {*plan.reduced} == {part}
 
 
 @pytest.mark.parametrize(
@@ -371,7 +375,8 @@ def test_more_kinds_of_request_than_the_pool_has_queues_for_are_planned_too() ->
     for _ in range(2):
         for length in lengths:
             request = replace(HELLO, messages=[{"role": "user", "content": "x" * 3 * length}])
-            assert len(everyone.plan(request, 0.0).ready) == len(lengths) - length + 1
+            plan = everyone.plan(request, 0.0)
+            assert len(plan.ready) - len(plan.reduced) == len(lengths) - length + 1
 
 
 def test_a_pool_shows_its_endpoints() -> None:
