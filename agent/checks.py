@@ -10,17 +10,17 @@ from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
 
 from livekit import rtc
-from livekit.agents.utils import http_context
 
 from agent import stt, tts
-from agent.job import stt_options, tts_options
+from agent.job import http_proxy, stt_options, tts_options
 from agent.livekit_server import LiveKitError, LiveKitServer
+from agent.rehearsal import http_session
 from agent.speech import trial
 from agent.speech.trial import EngineFailedError
 from config.settings import Settings, load_settings
 from llm_router.cli.check import Finding
 from llm_router.errors import ConfigurationError
-from llm_router.settings.loading import SettingsError, export_variables
+from llm_router.settings.loading import SettingsError, environment, export_variables
 
 _ENGINE_WITHIN = 60.0
 """Seconds for one engine: the first use of a model may be slow."""
@@ -36,7 +36,7 @@ async def check() -> AsyncIterator[Finding]:
     export_variables()
     yield await _check_livekit(settings)
     sound: list[rtc.AudioFrame] = []
-    async with http_context.open():
+    async with http_session(http_proxy(settings, environment())):
         yield await _check_tts(settings, sound)
         yield await _check_stt(settings, sound)
     yield await _check_call_process()

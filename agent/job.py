@@ -1,11 +1,14 @@
 """Runs one call in its own process: loads what it needs beforehand, then answers it."""
 
 import asyncio
+import ipaddress
 import os
 import traceback
-from contextlib import AsyncExitStack
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from livekit.agents import JobContext, JobProcess, telemetry
 from opentelemetry.sdk.trace import TracerProvider
@@ -72,7 +75,7 @@ def prewarm(process: JobProcess) -> None:
         settings = load_settings()
         with starts.rehearsal() as is_due:
             if is_due:
-                asyncio.run(_rehearse(settings))
+                asyncio.run(_rehearse(settings, process.http_proxy))
         process.userdata[_RESOURCES] = _load(settings)
     except Exception as error:
         if starts.is_failing:  # LiveKit starts the next process at once: it would do nothing else
@@ -188,10 +191,28 @@ def load_engines(settings: Settings) -> Engines:
     )
 
 
-async def _rehearse(settings: Settings) -> None:
+async def _rehearse(settings: Settings, proxy: str | None) -> None:
     await rehearse(
-        settings.tts_engine, tts_options(settings), settings.stt_engine, stt_options(settings)
+        settings.tts_engine,
+        tts_options(settings),
+        settings.stt_engine,
+        stt_options(settings),
+        proxy,
     )
+
+
+def http_proxy(settings: Settings, environ: Mapping[str, str]) -> str | None:
+    """Returns the proxy for the worker and its calls: none if LiveKit runs on this machine."""
+    if _is_local(settings.livekit_url):
+        return None
+    return environ.get("HTTPS_PROXY") or environ.get("HTTP_PROXY")
+
+
+def _is_local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
 
 
 def stt_options(settings: Settings) -> STTOptions:

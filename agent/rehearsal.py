@@ -1,6 +1,8 @@
 """Rehearses a call's speech before the first call: is there a voice, and does it hear?"""
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from livekit import rtc
 from livekit.agents.utils import http_context
@@ -17,15 +19,27 @@ _WITHIN = 10.0
 """Seconds for one engine."""
 
 
+@asynccontextmanager
+async def http_session(proxy: str | None) -> AsyncIterator[None]:
+    """Opens the HTTP session that plugins find during the block, with the proxy that calls use."""
+    async with http_context.open() as session:
+        session._default_proxy = proxy  # noqa: SLF001  `open` takes none
+        yield
+
+
 async def rehearse(
-    tts_engine: str, speaking: TTSOptions, stt_engine: str, listening: STTOptions
+    tts_engine: str,
+    speaking: TTSOptions,
+    stt_engine: str,
+    listening: STTOptions,
+    proxy: str | None,
 ) -> None:
     """Lets the TTS engine speak a word and the STT engine transcribe it.
 
     Where one fails, logs the reason and tries it again with its fallback, as a call has it. Raises
     ConfigurationError if no sound can be made.
     """
-    async with http_context.open():
+    async with http_session(proxy):
         sound = await _speak(tts_engine, speaking)
         await _listen(stt_engine, listening, sound)
 

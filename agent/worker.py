@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import os
 import signal
@@ -11,11 +10,9 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from typing import Literal
-from urllib.parse import urlsplit
 
 from livekit.agents import AgentServer
 from livekit.agents.cli.log import setup_logging
-from livekit.agents.types import NOT_GIVEN
 
 from agent import job
 from agent.livekit_server import LiveKitError, LiveKitServer, LiveKitUnavailableError
@@ -51,20 +48,12 @@ def build_server(settings: Settings) -> AgentServer:
         ws_url=settings.livekit_url,
         api_key=settings.livekit_api_key,
         api_secret=settings.livekit_api_secret.get_secret_value(),
-        # A proxy is only for servers on other machines.
-        http_proxy=None if _is_local(settings.livekit_url) else NOT_GIVEN,
+        http_proxy=job.http_proxy(settings, environment()),
         prometheus_port=settings.prometheus_port,
         prometheus_multiproc_dir=str(job.metrics_folder()) if settings.prometheus_port else None,
     )
     server.rtc_session(job.answer, agent_name=settings.agent_name)
     return server
-
-
-def _is_local(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
 
 
 async def serve(settings: Settings) -> None:
