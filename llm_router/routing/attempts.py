@@ -70,10 +70,10 @@ class AttemptGroup:
 
     def _request_for(self, endpoint: Endpoint) -> ChatRequest:
         """Returns the request as the endpoint can take it, for a continuation if need be."""
-        request = self._request
+        request = fitted(endpoint, self._request)
         if self._ledger.given:
             request = resume_request(request, self._ledger.given, endpoint.provider.continuation)
-        return fitted(endpoint, request)
+        return request
 
     def start_trials(self, endpoints: Iterable[Endpoint]) -> list[Attempt]:
         """Probes half-open endpoints beside the first attempt.

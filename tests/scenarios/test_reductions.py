@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from llm_router.errors import StatusError
+from llm_router.errors import BrokenStreamError, StatusError
 from llm_router.routing.reduce import shortened
-from llm_router.testing import HANG, fail, say
-from llm_router.types import ChatRequest, Message
+from llm_router.testing import HANG, Step, fail, say
+from llm_router.types import ChatRequest, Chunk, Message
 from tests.scenarios.stage import Stage
 
 ANSWER = "We open at nine in the morning."
@@ -119,6 +119,16 @@ def test_a_refusal_that_less_does_not_cure_is_final() -> None:
     [received] = s.ask(tools=[TOOL])
     assert len(asked(s)) == 2
     assert received.text != ANSWER
+
+
+def test_a_shortened_request_that_is_continued_keeps_its_question() -> None:
+    head = Step(0.1, Chunk(text="We open at nine in the "))
+    s = Stage([[head, *fail(BrokenStreamError("reset"))]], [say("morning.")])
+    s.connections[1] = replace(s.connections[1], context_length=100)
+    s.ask(messages=LONG)
+    [sent] = asked(s, 1)
+    assert len(sent.messages) < 10
+    assert (sent.messages[0], sent.messages[-3]) == (LONG[0], LONG[-1])
 
 
 # ── Shortening ───────────────────────────────────────────────────────────────────────────────────
