@@ -33,24 +33,27 @@ class FailureClass(StrEnum):
 Next = Literal["any", "longer context", "another kind", "by setting", "none"]
 Lacking = Literal["", "tools", "images"]
 """A part of a request that a server's model cannot take."""
+Again = Literal["at once", "at once, then paused", "after a pause", "when told", "never"]
 Breaking = Literal["counts", "rests", "opens long", "opens until changed", "never"]
 
 
 @dataclass(frozen=True, slots=True)
 class Consequence:
     """The consequence of a failure: which endpoints may be asked next (`next`), what the breaker of
-    the failed endpoint does, and whether an operator has to act.
+    the failed endpoint does, when that endpoint may be asked again for the same reply if no other
+    is well (`again`), and whether an operator has to act.
     """
 
     next: Next
     breaker: Breaking
+    again: Again = "never"
     tell_operator: bool = False
 
 
 CONSEQUENCES: dict[FailureClass, Consequence] = {
-    FailureClass.UNREACHABLE: Consequence("any", "counts"),
-    FailureClass.OVERLOADED: Consequence("any", "counts"),
-    FailureClass.RATE_LIMITED: Consequence("any", "rests"),
+    FailureClass.UNREACHABLE: Consequence("any", "counts", "after a pause"),
+    FailureClass.OVERLOADED: Consequence("any", "counts", "after a pause"),
+    FailureClass.RATE_LIMITED: Consequence("any", "rests", "when told"),
     FailureClass.OUT_OF_CREDIT: Consequence("any", "opens long", tell_operator=True),
     FailureClass.REJECTED_KEY: Consequence("any", "opens until changed", tell_operator=True),
     FailureClass.MODEL_MISSING: Consequence("any", "opens until changed", tell_operator=True),
@@ -59,15 +62,19 @@ CONSEQUENCES: dict[FailureClass, Consequence] = {
     FailureClass.TOO_LONG: Consequence("longer context", "never"),
     FailureClass.BAD_REQUEST: Consequence("another kind", "never"),
     FailureClass.REFUSED_CONTENT: Consequence("by setting", "never"),
-    FailureClass.SILENT: Consequence("any", "counts"),
+    FailureClass.SILENT: Consequence("any", "counts", "at once"),
     FailureClass.LOADING: Consequence("any", "never"),
-    FailureClass.STALLED: Consequence("any", "counts"),
-    FailureClass.DRIPPING: Consequence("any", "counts"),
-    FailureClass.BROKEN_STREAM: Consequence("any", "counts"),
-    FailureClass.EMPTY: Consequence("any", "counts"),
+    FailureClass.STALLED: Consequence("any", "counts", "at once, then paused"),
+    FailureClass.DRIPPING: Consequence("any", "counts", "at once, then paused"),
+    FailureClass.BROKEN_STREAM: Consequence("any", "counts", "at once, then paused"),
+    FailureClass.EMPTY: Consequence("any", "counts", "at once"),
     FailureClass.CANCELLED: Consequence("none", "never"),
     FailureClass.BUG: Consequence("any", "counts", tell_operator=True),
 }
+
+_FIRST_PAUSE = 0.08
+"""Seconds; each further pause is twice as long. Two failures cost a caller a quarter of a second,
+and five last long enough for a server that restarts."""
 
 ADVICE: dict[FailureClass, str] = {
     FailureClass.UNREACHABLE: "is the server running, and is base_url right?",
@@ -144,6 +151,33 @@ def is_silent_answer(event: Chunk | Failure | None, *, may_be_silent: bool) -> b
     """
     has_ended = event.finish_reason in _WHOLE if isinstance(event, Chunk) else event is None
     return may_be_silent and has_ended
+
+
+def pause_before_again(
+    failure: Failure, failed_before: int, *, spoke: bool, time_left: float
+) -> float | None:
+    """Returns the seconds after which the same endpoint may be asked again for the same reply.
+
+    None: it may not. `failed_before`: its failures in a row without a word, before this one.
+    `spoke`: this one came after some words. A server that names a time (Retry-After) within
+    `time_left` is not asked before.
+    """
+    named = failure.retry_after
+    if named is not None and named >= time_left:
+        named = None
+    pause: float = _FIRST_PAUSE * 2**failed_before
+    match failure.consequence.again:
+        case "never":
+            return None
+        case "when told":
+            return None if named is None else max(named, pause)
+        case "at once":
+            pause = 0.0
+        case "at once, then paused":
+            pause = pause / 2 if failed_before else 0.0
+        case "after a pause":
+            pause = 0.0 if spoke else pause
+    return max(named or 0.0, pause)
 
 
 def failure_before_a_word(

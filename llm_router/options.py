@@ -65,9 +65,9 @@ class RouterOptions:
     """Upper bound for servers that send words in bursts: they are given their usual pause where it
     is longer than `clause_stall` and `spoken_stall`."""
     total: float = 120.0
-    max_attempts: int = 4
-    """Attempts for one first word."""
-    max_resumes: int = 2
+    max_attempts: int = 6
+    """Attempts of one reply, of one server or of several; each resume allows one more."""
+    max_resumes: int = 5
     move_on_refused_content: bool = True
 
 

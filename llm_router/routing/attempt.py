@@ -27,8 +27,9 @@ LOADING = Failure(FailureClass.LOADING, "its model is not in memory yet")
 _REPEATED_WITHIN = 1.0
 """Seconds within which a request of the same session counts as the same question once more."""
 
-Role = Literal["first", "hedge", "failover", "resume", "trial"]
-"""Reason for which an attempt was started. `trial`: the probe of a half-open breaker, sent beside
+Role = Literal["first", "hedge", "failover", "retry", "resume", "trial"]
+"""Reason for which an attempt was started. `retry`: its endpoint was asked before, and no other is
+well. `trial`: the probe of a half-open breaker, sent beside
 the first attempt."""
 
 
@@ -48,6 +49,7 @@ class Attempt:
         size: int,
         hedge_after: float,
         silent_after: float,
+        again_after: float = math.inf,
         mailbox: "Mailbox[Attempt]",
         clock: Clock,
     ) -> None:
@@ -60,8 +62,11 @@ class Attempt:
         self._generation = endpoint.breaker.generation
         self.started_at = clock.now()
         self.hedge_at = self.started_at + (0.0 if self._is_repeated_question() else hedge_after)
+        self.usual_until = self.started_at + hedge_after
+        """Time by which most of its endpoint's answers are here."""
         endpoint.unanswered = (request.session_id, self.hedge_at)
         self.silent_at = self.started_at + silent_after
+        self.again_at = self.started_at + again_after
         self.first_word_at: float | None = None
         self.has_answered = False
         """Whether it showed that its endpoint is well after its reply had stopped reading it."""

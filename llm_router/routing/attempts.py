@@ -46,7 +46,8 @@ class AttemptGroup:
         """Starts an attempt; after words were given out, one that continues them."""
         request = self._request_for(endpoint)
         first_word = endpoint.latency.first_word(self._size)
-        waits = patience(first_word, self._clock.now(), self._options)
+        silent = sum(one.endpoint is endpoint and one.is_late for one in self._ledger.running)
+        waits = patience(first_word, self._clock.now(), self._options, silent_before=silent)
         attempt = Attempt(
             endpoint,
             request,
@@ -54,6 +55,7 @@ class AttemptGroup:
             size=self._size,
             hedge_after=waits.hedge_after,
             silent_after=waits.silent_after,
+            again_after=waits.again_after,
             mailbox=self.mailbox,
             clock=self._clock,
         )
@@ -84,17 +86,24 @@ class AttemptGroup:
         return [self.start(e, "trial") for e in endpoints if e.breaker.take_trial(now)]
 
     def win(self, winner: Attempt) -> None:
-        """Settles every attempt but the winner."""
+        """Settles every attempt but the winner.
+
+        A later request to the winner's own endpoint says nothing about it. An earlier one that is
+        not late yet says no more than that requests are served out of turn there.
+        """
         self._ledger.won(winner)
         for attempt in [a for a in self._ledger.running if a is not winner]:
             if attempt.role == "trial":
                 self._draining.watch(attempt)
                 self._ledger.ended(attempt, "lost")
-            elif attempt.is_late:
+                continue
+            is_slower = attempt.started_at < winner.started_at
+            is_same = attempt.endpoint is winner.endpoint
+            if attempt.is_late and (is_slower or not is_same):
                 self.fail(attempt, attempt.silence)
             else:
-                is_slower = attempt.started_at < winner.started_at
-                if is_slower and not winner.endpoint.provider.last_resort:
+                is_early = is_same or self._clock.now() < attempt.usual_until
+                if is_slower and not (is_early or winner.endpoint.provider.last_resort):
                     attempt.overtaken()
                 self.stop(attempt, "lost")
 
@@ -111,7 +120,10 @@ class AttemptGroup:
         attempt.endpoint.learn(failure, self._ledger.prompt_tokens)
         attempt.cancel()
         self._draining.add(attempt)
-        self._ledger.failures[attempt.endpoint] = failure
+        if failure is attempt.silence:  # an error says more than a silence
+            self._ledger.failures.setdefault(attempt.endpoint, failure)
+        else:
+            self._ledger.failures[attempt.endpoint] = failure
         self._ledger.ended(attempt, str(failure.kind), failure)
 
     def give_up(self) -> None:
@@ -121,7 +133,7 @@ class AttemptGroup:
                 self.fail(attempt, attempt.silence)
             else:  # it had less time than it is due
                 self.stop(attempt, "cancelled")
-                self._ledger.failures[attempt.endpoint] = attempt.silence
+                self._ledger.failures.setdefault(attempt.endpoint, attempt.silence)
 
     def close(self) -> None:
         """Ends every attempt, because the reply is over: finished, left or cancelled."""

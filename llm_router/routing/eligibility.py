@@ -69,10 +69,14 @@ def fitted(endpoint: Endpoint, request: ChatRequest) -> ChatRequest:
 def may_ask(
     endpoint: Endpoint, failures: Mapping[Endpoint, Failure], *, move_on_refused_content: bool
 ) -> bool:
-    """Returns whether neither its own failure in this reply nor another's rules it out."""
+    """Returns whether neither its own failure in this reply nor another's rules it out.
+
+    Its own does unless it may be asked again.
+    """
     return not any(
-        endpoint is failed
-        or (failure.kind is FailureClass.REFUSED_CONTENT and not move_on_refused_content)
+        (failure.consequence.again == "never")
+        if endpoint is failed
+        else (failure.kind is FailureClass.REFUSED_CONTENT and not move_on_refused_content)
         or not may_follow(endpoint, failed, failure)
         for failed, failure in failures.items()
     )

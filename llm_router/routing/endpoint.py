@@ -106,7 +106,7 @@ class Endpoint:
         None: nothing was measured, or not lately (see `Latency.fade`). Infinity: most of the
         attempts never came to a clause.
         """
-        median = self.latency.first_clause(size).quantile(0.5)
+        median = self.latency.first_clause(size).expected()
         if median is None:
             return None
         return behind(under_load(median, self._in_flight), self._queue_length)

@@ -18,30 +18,51 @@ from llm_router.routing.attempt import Attempt
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.latency import Histogram
 from llm_router.routing.mailbox import Event
+from llm_router.routing.repeats import Repeats
 from llm_router.routing.speech import ends_sentence
 from llm_router.types import Chunk
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds from the start of an attempt to a hedge, and to the moment at which it is late."""
+    """Seconds from the start of an attempt to a hedge, to the moment at which it is late, and to
+    the moment at which its own endpoint is asked again, for want of another.
+    """
 
     hedge_after: float
     silent_after: float
+    again_after: float
 
 
-def patience(first_word: Histogram, now: float, options: PatienceOptions) -> Patience:
-    """Returns how long to wait for an endpoint with these times to first word."""
+def patience(
+    first_word: Histogram, now: float, options: PatienceOptions, *, silent_before: int = 0
+) -> Patience:
+    """Returns how long to wait for an endpoint with these times to first word.
+
+    `silent_before`: attempts there for the same reply that are late. An endpoint that is not
+    measured may just be slow: each further attempt is given twice as long. One that is measured
+    lost them: each further attempt is given no more than most of its answers take.
+
+    A spare is asked beside a slow endpoint after `PatienceOptions.longest` at the latest. The same
+    endpoint would only get more to do, so it is waited for as long as it usually takes.
+    """
     median = first_word.quantile(0.5)
     if median is None or math.isinf(median) or first_word.count(now) < options.samples:
-        return Patience(options.cold_hedge, options.cold_silent)
+        silent = options.cold_silent * 2**silent_before
+        return Patience(options.cold_hedge, silent, silent)
     usual = first_word.quantile(0.9) or 0.0
     late = max(median * options.stretch, usual if usual <= median * options.spread else 0.0)
     silent = min(max(late + options.slack, options.shortest), options.longest)
     # Of the waits that ended: one hang in ten would otherwise put the p95 at infinity, and no hedge
     # would start before the endpoint is late.
     high = first_word.quantile(options.hedge_quantile * first_word.share_ended) or math.inf
-    return Patience(min(high + options.slack, silent), silent)
+    again = max(median * options.stretch, min(high, median * options.spread)) + options.slack
+    if silent_before:
+        again = min(again, high + options.slack)
+        silent = min(silent, again)
+    else:
+        again = max(again, silent)
+    return Patience(min(high + options.slack, silent), silent, again)
 
 
 def usual_pause(pauses: Histogram, now: float, options: RouterOptions) -> float:
@@ -54,6 +75,18 @@ def usual_pause(pauses: Histogram, now: float, options: RouterOptions) -> float:
         return 0.0
     usual = (pauses.quantile(0.5) or 0.0) * options.patience.stretch + options.patience.slack
     return min(usual, options.longest_stall)
+
+
+def long_pause(pauses: Histogram, now: float, options: RouterOptions) -> float:
+    """Returns the seconds of silence that a healthy reply of this endpoint hardly ever has; as many
+    as until the first-word deadline where that is not known.
+    """
+    median = pauses.quantile(0.5)
+    if median is None or pauses.count(now) < options.patience.samples:
+        return options.first_word_deadline
+    return min(
+        median * options.patience.spread + options.patience.slack, options.first_word_deadline
+    )
 
 
 def usual_wait(first_word: Histogram, options: PatienceOptions) -> float:
@@ -69,7 +102,7 @@ def takeover_lead(
     spare.
     """
     for endpoint in spares:
-        if endpoint.breaker.state(now) == "closed" and not endpoint.provider.last_resort:
+        if _is_well(endpoint, now):
             return usual_wait(endpoint.latency.first_word(size), options)
     return None
 
@@ -88,6 +121,9 @@ def winning(event: Event, given: str, *, may_be_silent: bool = False) -> Chunk |
     return Chunk(finish_reason="stop") if has_ended and ends_sentence(given) else None
 
 
+Reason = Literal["hedge", "failover", "retry"]
+
+
 @dataclass(frozen=True, slots=True)
 class Start:
     """Start an attempt on `endpoint`, then report it with `Race.started`.
@@ -96,7 +132,7 @@ class Start:
     """
 
     endpoint: Endpoint
-    reason: Literal["hedge", "failover"]
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +168,20 @@ class Race:
     nothing but itself.
 
     `queue` lists the endpoints to ask, best first. At most `max_attempts` attempts are started.
-    From `give_up_at` (s, router's clock) on, only a last resort is still asked.
+    From `give_up_at` (s, router's clock) on, only a last resort is still asked. `repeats`: the
+    endpoints that may be asked again, which happens when no well one is left in the queue.
     """
 
-    def __init__(self, queue: Sequence[Endpoint], *, max_attempts: int, give_up_at: float) -> None:
+    def __init__(
+        self,
+        queue: Sequence[Endpoint],
+        *,
+        max_attempts: int,
+        give_up_at: float,
+        repeats: Repeats | None = None,
+    ) -> None:
         self._queue = list(queue)
+        self._repeats = repeats or Repeats()
         self._attempts_left = max_attempts
         self._give_up_at = give_up_at
         self._running: list[Attempt] = []
@@ -158,6 +203,7 @@ class Race:
     def retain(self, is_eligible: Callable[[Endpoint], bool]) -> None:
         """Drops the endpoints that a failure elsewhere has ruled out."""
         self._queue = [endpoint for endpoint in self._queue if is_eligible(endpoint)]
+        self._repeats.retain(is_eligible)
 
     def requeue(self, queue: Sequence[Endpoint]) -> None:
         """Replaces the endpoints left to ask."""
@@ -180,19 +226,18 @@ class Race:
         """Returns what to do at the time `now`; `may_hedge`: the budget pays for a hedge now."""
         self._drop_unavailable(now)
         if attempt := self._overdue(now):
-            if attempt.is_loading and self._is_spare(attempt):
-                self._owes_replacement = True
+            if attempt.is_loading:
+                self._owes_replacement = self._owes_replacement or self._is_spare(attempt)
+            elif attempt.role != "trial":
+                self._repeats.add(attempt.endpoint, attempt.again_at)
             return Late(attempt)
         on_time = [attempt for attempt in self._running if not attempt.is_late]
         # A trial may win, but nothing waits for it.
         awaited = [attempt for attempt in on_time if attempt.role != "trial"]
         out_of_time = now >= self._give_up_at
-        if (not awaited or out_of_time) and (endpoint := self._failover(out_of_time=out_of_time)):
-            if out_of_time:
-                self._give_up_at = now + _GRACE
-                self._is_in_grace = True
-            return self._start(endpoint, "failover")
-        if out_of_time or not self._running:
+        if start := self._replacement(now, awaited, out_of_time=out_of_time):
+            return start
+        if out_of_time or not (self._running or self._may_repeat_later):
             return GiveUp()
         if self._owes_replacement and (endpoint := self._hedge(now)):
             return self._start(endpoint, "failover")
@@ -201,7 +246,27 @@ class Race:
                 self._hedged.add(attempt)
                 if (endpoint := self._hedge(now)) and may_hedge:
                     return self._start(endpoint, "hedge")
-        return Wait(min([self._give_up_at, *map(self._next_moment, on_time)]))
+        moments = [
+            *map(self._next_moment, on_time),
+            *(at for at in self._repeats.times if at > now),
+        ]
+        return Wait(min([self._give_up_at, *moments]))
+
+    def _replacement(
+        self, now: float, awaited: Sequence[Attempt], *, out_of_time: bool
+    ) -> Start | None:
+        """Starts an attempt in the place of those that failed or are late."""
+        if not awaited or out_of_time:
+            endpoint = self._failover(out_of_time=out_of_time)
+            if endpoint and out_of_time:
+                self._give_up_at = now + _GRACE
+                self._is_in_grace = True
+            if endpoint:
+                return self._start(endpoint, "failover")
+        if not out_of_time and (endpoint := self._repeat(now, awaited)):
+            self._repeats.take(endpoint)
+            return self._start(endpoint, "retry")
+        return None
 
     def _overdue(self, now: float) -> Attempt | None:
         """The first running attempt that has become late and is not marked as such yet."""
@@ -231,13 +296,29 @@ class Race:
         if not self._queue or (out_of_time and self._is_in_grace):
             return None
         endpoint = self._queue[0]
+        is_last = not (self._running or self._may_repeat_later)
         if endpoint.provider.last_resort:
-            return endpoint if out_of_time or not self._running else None
+            return endpoint if out_of_time or is_last else None
         if self._attempts_left > 0 and not out_of_time:
             return endpoint
         # Out of attempts, or of time: only a last resort may still be asked.
         resort = next((e for e in self._queue if e.provider.last_resort), None)
-        return resort if resort and (out_of_time or not self._running) else None
+        return resort if resort and (out_of_time or is_last) else None
+
+    def _repeat(self, now: float, awaited: Sequence[Attempt]) -> Endpoint | None:
+        """The endpoint to ask again now, because no other is well, or None."""
+        endpoint = self._repeats.due(now) if self._repeats.times else None
+        if endpoint is None or self._attempts_left <= 0:
+            return None
+        may_answer = any(a.endpoint is endpoint or _is_well(a.endpoint, now) for a in awaited)
+        if may_answer and not self._owes_replacement:
+            return None
+        return None if any(_is_well(spare, now) for spare in self._queue) else endpoint
+
+    @property
+    def _may_repeat_later(self) -> bool:
+        """True if an endpoint may be asked again before the deadline."""
+        return self._attempts_left > 0 and any(at < self._give_up_at for at in self._repeats.times)
 
     def _hedge(self, now: float) -> Endpoint | None:
         """The endpoint to start beside a running attempt, or None."""
@@ -248,8 +329,13 @@ class Race:
             return None
         return endpoint if endpoint.breaker.state(now) == "closed" else None
 
-    def _start(self, endpoint: Endpoint, reason: Literal["hedge", "failover"]) -> Start:
+    def _start(self, endpoint: Endpoint, reason: Reason) -> Start:
         self._owes_replacement = False
-        self._queue.remove(endpoint)
+        if reason != "retry":
+            self._queue.remove(endpoint)
         self._attempts_left -= 1
         return Start(endpoint, reason)
+
+
+def _is_well(endpoint: Endpoint, now: float) -> bool:
+    return endpoint.breaker.state(now) == "closed" and not endpoint.provider.last_resort

@@ -8,7 +8,8 @@ fails fast never looks fast.
 
 Measurements expire. A prediction holds until its samples weigh next to nothing. An infinite one,
 because too many waits failed or were cut off, holds for a minute: an endpoint that met a few
-failures is asked again, and one that still fails costs one caller a minute.
+failures is asked again, and one that still fails costs one caller a minute. One failure or two
+make no prediction infinite for an endpoint that has answered (see `Histogram.expected`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ HALF_LIFE = 600.0
 """Seconds until a sample weighs half."""
 ENOUGH = 0.5
 """Total weight of samples below which they are ignored."""
+_FEW = 2.5
+"""Total weight of failures and of waits cut off below which they are taken for chance. Three in a
+row, which open a circuit breaker, weigh more for two and a half minutes."""
 DOUBT = 60.0
 """Seconds from the last sample for which an infinite prediction holds."""
 _SHORTEST = 0.001
@@ -101,7 +105,7 @@ class Histogram:
         if self._landmark is None or self._weight <= 0:
             return math.inf
         weighs_until = self._landmark + math.log(self._weight / ENOUGH) / self._rate
-        is_doubtful = self.quantile(0.5) == math.inf
+        is_doubtful = self.expected() == math.inf
         return min(weighs_until, self._changed_at + DOUBT) if is_doubtful else weighs_until
 
     def record(self, seconds: float, now: float) -> None:
@@ -138,6 +142,18 @@ class Histogram:
         if q not in self._cache:
             self._cache[q] = self._estimate(q)
         return self._cache[q]
+
+    def expected(self) -> float | None:
+        """Returns the median wait; of the waits that ended, where few others failed or were cut.
+
+        None: nothing was measured. Infinity: most of the waits never ended.
+        """
+        median = self.quantile(0.5)
+        ended = sum(self._seen.values()) - self._seen.get(_FAILED, 0.0)
+        if median != math.inf or ended <= 0:
+            return median
+        others = self.count(self._changed_at) * (1 - ended / self._weight)
+        return self.quantile(0.5 * ended / self._weight) if others < _FEW else median
 
     def _estimate(self, q: float) -> float | None:
         at_risk = self._weight

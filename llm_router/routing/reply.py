@@ -15,9 +15,10 @@ from llm_router.routing.attempts import AttemptGroup
 from llm_router.routing.eligibility import may_ask, prompt_characters
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.events import Observer, ReplyEvent
-from llm_router.routing.hedge import GiveUp, Late, Race, Start, takeover_lead, winning
+from llm_router.routing.hedge import GiveUp, Late, Race, Start, takeover_lead, usual_wait, winning
 from llm_router.routing.latency import size_class
 from llm_router.routing.ledger import Ledger
+from llm_router.routing.repeats import Repeats
 from llm_router.routing.resume import Seam
 from llm_router.routing.speech import ends_sentence
 from llm_router.routing.stall import StallDetector
@@ -59,10 +60,13 @@ class Reply:
             clock=router.clock,
         )
         self._mailbox = self._attempts.mailbox
+        self._repeats = Repeats()
         self._stall = StallDetector(request, router.options)
         self._reasons: Iterable[tuple[str, str]] = ()
         self._reduced: Collection[Endpoint] = ()
         self._ends_at = self._ledger.started_at
+        self._give_up_at = self._ends_at
+        self._given_at = self._ledger.started_at
         self._check_at = _CHECK_NOW
         self._gave_tool_calls = False
         self._chunks = self._run()
@@ -92,6 +96,8 @@ class Reply:
                     return
                 if self._ledger.resumes == self._options.max_resumes or self._is_out_of_time:
                     break
+                if not won[0].given and self._silent_for >= self._first_word_deadline():
+                    break
                 self._ledger.resumes += 1
             yield self._last_words()
         finally:
@@ -105,10 +111,13 @@ class Reply:
         Returns that attempt and its chunk; None: no endpoint could have one in time.
         """
         ready, trials = self._eligible()
+        self._give_up_at = min(self._clock.now() + self._first_word_deadline(), self._ends_at)
+        asked = sum(attempt.role != "trial" for attempt in self._ledger.attempts)
         race = Race(
             ready,
-            max_attempts=self._options.max_attempts,
-            give_up_at=min(self._clock.now() + self._first_word_deadline(), self._ends_at),
+            max_attempts=self._options.max_attempts + self._ledger.resumes - asked,
+            give_up_at=self._give_up_at,
+            repeats=self._repeats,
         )
         while True:
             now = self._clock.now()
@@ -150,12 +159,19 @@ class Reply:
 
     def _fail_over(self, race: Race, attempt: Attempt, failure: Failure) -> None:
         race.ended(attempt)
-        self._attempts.fail(attempt, failure)
+        self._fail(attempt, failure)
         race.retain(self._may_ask)
         if race.has_only_last_resorts:
             # No healthy endpoint is left: ask those with an open breaker before giving up.
             ready, _ = self._eligible()
             race.requeue(ready)
+
+    def _fail(self, attempt: Attempt, failure: Failure) -> None:
+        self._attempts.fail(attempt, failure)
+        now = self._clock.now()
+        spoke = attempt.given > 0
+        left = self._first_word_deadline() if spoke else self._give_up_at - now
+        self._repeats.failed(attempt.endpoint, failure, now, spoke=spoke, time_left=left)
 
     async def _speak(self, winner: Attempt, chunk: Chunk) -> AsyncGenerator[Chunk, None]:
         """Yields what the winner says, until it has finished or broken off."""
@@ -169,7 +185,7 @@ class Reply:
             text = seam.feed(chunk.text) + (seam.flush() if is_whole else "")
             self._give(text, chunk, winner)
             if chunk.finish_reason and self._is_cut_short(given_before):
-                self._attempts.fail(winner, Failure(FailureClass.EMPTY, "nothing more came"))
+                self._fail(winner, Failure(FailureClass.EMPTY, "nothing more came"))
                 return
             self._ledger.is_finished = chunk.finish_reason is not None
             yield chunk.given_out(text, name)
@@ -186,7 +202,7 @@ class Reply:
             elif event is None and self._is_out_of_time:
                 self._attempts.stop(winner, "cancelled")  # the reply's time ran out, not its words
             else:
-                self._attempts.fail(winner, event or self._stall.failure())
+                self._fail(winner, event or self._stall.failure())
             return
         self._check_at = _CHECK_NOW
         self._ends_at = self._clock.now() + _USAGE_AFTER_END
@@ -241,18 +257,25 @@ class Reply:
     def _role(self, step: Start) -> Role:
         if not self._ledger.attempts:
             return "first"
-        return "resume" if self._ledger.given and step.reason == "failover" else step.reason
+        return "resume" if self._ledger.given and step.reason != "hedge" else step.reason
 
     def _prepare_takeover(self, winner: Attempt, queue: Sequence[Endpoint]) -> None:
         """Works out how soon another endpoint could take over from the winner.
 
-        The next would be an endpoint that was not asked, else one that was asked and is not late.
+        The next would be an endpoint that was not asked, else one that was asked and is not late,
+        else the winner's own.
         """
         asked = [a.endpoint for a in self._ledger.running if a is not winner and not a.is_late]
         # No spare where another takeover would exceed the resumes allowed.
-        spares = [*queue, *asked] if self._ledger.resumes < self._options.max_resumes else []
+        may_resume = self._ledger.resumes < self._options.max_resumes
+        spares = [*queue, *asked] if may_resume else []
         now = self._clock.now()
-        self._stall.take_over(takeover_lead(spares, self._size, now, self._options.patience), now)
+        options = self._options.patience
+        lead = takeover_lead(spares, self._size, now, options)
+        has_spare = lead is not None
+        if not has_spare and may_resume and not winner.endpoint.provider.last_resort:
+            lead = usual_wait(winner.endpoint.latency.first_word(self._size), options)
+        self._stall.take_over(lead, now, has_spare=has_spare)
         self._check_at = _CHECK_NOW
 
     # ── Waiting for the winner's next words ──────────────────────────────────────────────────────
@@ -279,11 +302,16 @@ class Reply:
             return self._ends_at
         times_out_at = winner.started_at + winner.endpoint.connection.timeout
         due_at = self._stall.due_at(winner, self._clock.now())
+        if self._ledger.given and not winner.given:
+            # A continuation that only repeats words has until the deadline for a new one.
+            lately = winner.useful_at + self._options.spoken_stall
+            due_at = min(due_at, max(self._give_up_at, lately))
         return min(due_at, times_out_at, self._ends_at)
 
     def _give(self, text: str, chunk: Chunk, winner: Attempt) -> None:
         self._gave_tool_calls = self._gave_tool_calls or bool(chunk.tool_calls)
         if text:
+            self._given_at = self._clock.now()
             if self._stall.feed(text, winner.useful_at):
                 self._check_at = _CHECK_NOW
             can_speak = self._stall.is_speaking or chunk.finish_reason is not None
@@ -299,6 +327,11 @@ class Reply:
         usual = options.first_word_deadline if self._request.speech else options.text_deadline
         wanted = self._request.first_word_deadline
         return usual if wanted is None else wanted
+
+    @property
+    def _silent_for(self) -> float:
+        """Seconds since the last words were given out."""
+        return self._clock.now() - self._given_at
 
     @property
     def _is_out_of_time(self) -> bool:

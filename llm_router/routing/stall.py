@@ -3,7 +3,7 @@
 from llm_router.failures import Failure, FailureClass
 from llm_router.options import RouterOptions
 from llm_router.routing.attempt import Attempt
-from llm_router.routing.hedge import usual_pause
+from llm_router.routing.hedge import long_pause, usual_pause
 from llm_router.routing.speech import SpeechClock
 from llm_router.types import ChatRequest
 
@@ -20,13 +20,16 @@ class StallDetector:
         self._options = options
         self._speech = SpeechClock(request.language)
         self._lead: float | None = None
+        self._has_spare = False
 
-    def take_over(self, lead: float | None, now: float) -> None:
+    def take_over(self, lead: float | None, now: float, *, has_spare: bool = True) -> None:
         """Starts afresh for a new speaker; its predecessor's pauses are not counted against it.
 
-        `lead`: seconds that the next spare needs for its first word; None: there is no spare.
+        `lead`: seconds that the next spare needs for its first word; None: no endpoint could continue.
+        `has_spare`: False where only the speaker's own endpoint could.
         """
         self._lead = lead
+        self._has_spare = has_spare
         self._speech.take_over(now)
 
     def feed(self, text: str, now: float) -> bool:
@@ -44,6 +47,12 @@ class StallDetector:
         options = self._options
         if not self._is_spoken:
             return last_chunk + options.stall
+        if self._lead is not None and not self._has_spare:
+            # A slow voice that is asked again is as slow: only a pause that is rare there is one
+            # to end.
+            longest = long_pause(speaker.endpoint.latency.pauses, now, options)
+            stalls_at = last_chunk + max(options.spoken_stall, longest)
+            return max(stalls_at, (self._speech.silent_from or 0.0) - self._lead)
         return self._speech.more_due(
             first_word=speaker.first_word_at or last_chunk,
             last_chunk=last_chunk,

@@ -48,6 +48,7 @@ BEFORE: Mapping[str, Sequence[Step]] = {
     "429, retry after": [Step(0.02, error=StatusError(429, retry_after=5.0))],
     "401": [Step(0.02, error=StatusError(401))],
     "402": [Step(0.02, error=StatusError(402))],
+    "405": [Step(0.02, error=StatusError(405))],
     "404": [Step(0.02, error=StatusError(404))],
     "too long": [Step(0.02, error=StatusError(400, code="context_length_exceeded"))],
     "bad request": [Step(0.02, error=StatusError(400))],
@@ -102,6 +103,12 @@ _SLOW = {"slow": 2.5, "tail": 4.0}
 ALL = (*BEFORE, *AMID, *AMID, *AFTER, *AFTER, *TOOL, *TOOL, *_SLOW, "drip", *["none"] * 8)
 CALLERS_FAULTS = ("too long", "bad request", "refused content", "filtered")
 INNOCENT = (*AFTER, *AFTER, *CALLERS_FAULTS, "tool call")
+PASSING = (
+    *("refused", "hang", "role only", "reasoning only", "blanks only", "500", "503, retry after"),
+    *("reset", "empty", "blank", "length with nothing", "error in a 200", "half a tool call"),
+    *("breaks", "breaks late", "stalls", "stalls thinking", "error event", "ends without a reason"),
+)
+"""Faults of one request: the same endpoint may answer the next."""
 
 _Style = str
 _STYLES: Mapping[_Style, Callable[[str, int], str]] = {

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 from llm_router.routing.events import AttemptEvent
 from llm_router.routing.phrases import Phrases
@@ -14,6 +15,8 @@ GRACE = 1.0
 """Time that a last resort has from the deadline on (s)."""
 CLOSES_WITHIN = 0.1
 _USAGE_WAIT = 0.2
+PAUSE = 0.08
+"""Shortest pause before an endpoint that crashed is asked again (s)."""
 
 
 def violations(record: Record) -> Iterator[str]:
@@ -166,16 +169,37 @@ def each_is_asked_within_what_it_allows(result: TurnResult, record: Record) -> I
             yield "the last resort was asked to go on"
 
 
-def a_failed_endpoint_is_not_asked_again(result: TurnResult, record: Record) -> Iterator[str]:
-    failed_at: dict[str, float] = {}
+def an_endpoint_is_asked_again_in_its_time_or_not_at_all(
+    result: TurnResult, record: Record
+) -> Iterator[str]:
+    """Checks that no request follows a failure that lasts, and that one after a crash waits."""
     for at, event in zip(result.attempted_at, result.attempts, strict=True):
-        if event.failure and not event.failure.asks_for_less:
-            if event.connection in failed_at:
-                yield f"{event.connection} failed twice in one reply"
-            failed_at[event.connection] = at
-    for visit in result.visits:
-        if visit.opened_at > failed_at.get(_name(visit), float("inf")):
-            yield f"{_name(visit)} was asked again after it had failed"
+        if event.failure is None or event.failure.asks_for_less:
+            continue
+        again = event.failure.consequence.again
+        opened = [v.opened_at for v in result.visits if _name(v) == event.connection]
+        if event.started_at in opened:
+            opened.remove(event.started_at)
+        after = min((moment for moment in opened if moment >= at), default=None)
+        if after is None:
+            continue
+        if again == "never":
+            yield f"{event.connection} was asked again after {event.failure}"
+        if again == "after a pause" and not event.given and after < at + PAUSE - _TOLERANCE:
+            yield f"{event.connection} was asked again {after - at:.3f} s after {event.failure}"
+
+
+def one_flaky_endpoint_is_enough(result: TurnResult, record: Record) -> Iterator[str]:
+    """Checks that replies are whole where an endpoint answers a later request of the same reply."""
+    request = result.turn.request
+    hurried = request.first_word_deadline is not None or request.total_deadline is not None
+    flaky = any(part.character == "flaky" for part in record.schedule.parts)
+    given = [0.0, *(at for at, chunk in result.timed if chunk.useful or chunk.finish_reason)]
+    pause = max((after - before for before, after in pairwise(given)), default=0.0)
+    if result.was_cut or hurried or not flaky or pause > _deadline(result, record):
+        return
+    if result.text != result.turn.answer:
+        yield f"the third request was answered well, and the caller got {result.text!r}"
 
 
 def attempts_are_few(result: TurnResult, record: Record) -> Iterator[str]:
@@ -183,7 +207,7 @@ def attempts_are_few(result: TurnResult, record: Record) -> Iterator[str]:
     asked = [event for event in result.attempts if event.role != "trial"]
     resumes = result.replies[0].resumes if result.replies else 0
     resorts = sum(part.last_resort for part in record.schedule.parts)
-    if len(asked) > options.max_attempts * (resumes + 1) + resorts:
+    if len(asked) > options.max_attempts + resumes + resorts:
         yield f"{len(asked)} attempts, {resumes} resumes"
     if resumes > options.max_resumes:
         yield f"{resumes} resumes of {options.max_resumes}"
@@ -270,11 +294,12 @@ OF_A_REPLY: tuple[Check, ...] = (
     a_tool_call_is_given_once,
     nothing_is_raised_into_the_voice,
     one_good_endpoint_is_enough,
+    one_flaky_endpoint_is_enough,
     it_ends_in_time,
     streams_close_with_their_reply,
     a_cancelled_reply_returns_at_once,
     each_is_asked_within_what_it_allows,
-    a_failed_endpoint_is_not_asked_again,
+    an_endpoint_is_asked_again_in_its_time_or_not_at_all,
     attempts_are_few,
     every_attempt_is_reported_once,
     the_report_is_what_was_received,

@@ -115,7 +115,7 @@ MUTATIONS = (
     Mutation(
         "the last resort is asked in its turn, and not last",
         "llm_router/routing/hedge.py",
-        "            return endpoint if out_of_time or not self._running else None\n",
+        "            return endpoint if out_of_time or is_last else None\n",
         "            return endpoint\n",
     ),
     Mutation(
@@ -149,6 +149,24 @@ MUTATIONS = (
         "            assert ready is not None\n",
     ),
     Mutation(
+        "an endpoint that failed is not asked again",
+        "llm_router/routing/hedge.py",
+        "        return None if any(_is_well(spare, now) for spare in self._queue) else endpoint\n",
+        "        return None\n",
+    ),
+    Mutation(
+        "an endpoint is asked again after a failure that lasts",
+        "llm_router/failures.py",
+        '        case "never":\n            return None\n',
+        '        case "never":\n            pass\n',
+    ),
+    Mutation(
+        "an endpoint is asked again without a pause",
+        "llm_router/failures.py",
+        "_FIRST_PAUSE = 0.08",
+        "_FIRST_PAUSE = 0.0",
+    ),
+    Mutation(
         "a trial is not waited for",
         "llm_router/routing/reply.py",
         "            race.started(trial)\n",
@@ -157,8 +175,8 @@ MUTATIONS = (
     Mutation(
         "a continuation with nothing to add is a failure",
         "llm_router/routing/reply.py",
-        "if chunk := winning(event, self._ledger.given):",
-        "if (chunk := winning(event, self._ledger.given)) and chunk.useful:",
+        "if chunk := winning(event, self._ledger.given, may_be_silent=silent):",
+        "if (chunk := winning(event, self._ledger.given, may_be_silent=silent)) and chunk.useful:",
     ),
     Mutation(
         "silence after the first words is no stall",
@@ -182,8 +200,8 @@ MUTATIONS = (
     Mutation(
         "a last resort that speaks counts against the endpoints it did not wait for",
         "llm_router/routing/attempts.py",
-        "if is_slower and not winner.endpoint.provider.last_resort:",
-        "if is_slower:",
+        "if is_slower and not (is_early or winner.endpoint.provider.last_resort):",
+        "if is_slower and not is_early:",
     ),
     Mutation(
         "a server that fails fast looks fast",
@@ -243,8 +261,8 @@ MUTATIONS = (
     Mutation(
         "a rate limit does not open the breaker",
         "llm_router/failures.py",
-        'FailureClass.RATE_LIMITED: Consequence("any", "rests")',
-        'FailureClass.RATE_LIMITED: Consequence("any", "never")',
+        'FailureClass.RATE_LIMITED: Consequence("any", "rests", "when told")',
+        'FailureClass.RATE_LIMITED: Consequence("any", "never", "when told")',
     ),
 )
 

@@ -34,7 +34,8 @@ class Part:
     """An endpoint: its connection, and its behaviour, request after request.
 
     `character`: `innocent` answers quickly, or refuses a request that is the caller's own fault;
-    `rock` always answers well; `any` does anything.
+    `rock` always answers well; `flaky` answers every third request of a reply well, and the others
+    with a fault that passes; `any` does anything.
     """
 
     connection: Connection
@@ -133,6 +134,8 @@ def question_id(request: ChatRequest) -> str:
 
 def draw(seed: str) -> Schedule:
     rng = Random(seed)
+    if rng.random() < 0.15:
+        return _flaky_schedule(rng)
     with_rock = rng.random() < 0.4
     most = 3 if with_rock else 5
     parts = [_part(rng, index) for index in range(rng.randint(1, most))]
@@ -142,18 +145,14 @@ def draw(seed: str) -> Schedule:
     if rng.random() < 0.3:
         parts.append(_last_resort())
     options = RouterOptions(
-        max_attempts=4 if with_rock else rng.randint(1, 4),
-        max_resumes=2 if with_rock else rng.randint(0, 3),
+        max_attempts=4 if with_rock else rng.randint(1, 6),
+        max_resumes=2 if with_rock else rng.randint(0, 5),
         move_on_refused_content=with_rock or rng.random() < 0.7,
         hedge_budget=rng.choice([0.0, 0.05, 0.2]),
     )
-    calls = [
-        tuple(_turn(rng, f"q{call}.{turn}", f"call {call}") for turn in range(rng.randint(1, 4)))
-        for call in range(rng.choice([1, 1, 2, 3]))
-    ]
     return Schedule(
         parts=tuple(parts),
-        calls=tuple(calls),
+        calls=_calls(rng),
         options=options,
         policy=rng.choice(["latency", "priority"]),
     )
@@ -189,6 +188,40 @@ def _rock(rng: Random, part: Part) -> Part:
     )
     act = replace(acts.draw(rng, ("none",)), first=0.2, gap=0.02)
     return replace(part, connection=connection, acts=(act,), character="rock")
+
+
+def _flaky(rng: Random, part: Part) -> Part:
+    connection = replace(
+        part.connection,
+        context_length=None,
+        supports_tools=True,
+        is_active=True,
+        server=part.connection.name,
+    )
+    bad = [replace(acts.draw(rng, acts.PASSING), gap=0.02) for _ in range(2)]
+    good = replace(acts.draw(rng, ("none",)), first=0.15, gap=0.02)
+    return replace(part, connection=connection, acts=(*bad, good), character="flaky")
+
+
+def _flaky_schedule(rng: Random) -> Schedule:
+    """One endpoint or two that fail most requests; with or without a last resort."""
+    parts = [_flaky(rng, _part(rng, index)) for index in range(rng.randint(1, 2))]
+    if rng.random() < 0.3:
+        parts.append(_last_resort())
+    options = RouterOptions(hedge_budget=rng.choice([0.0, 0.05, 0.2]))
+    return Schedule(
+        parts=tuple(parts),
+        calls=_calls(rng),
+        options=options,
+        policy=rng.choice(["latency", "priority"]),
+    )
+
+
+def _calls(rng: Random) -> tuple[tuple[Turn, ...], ...]:
+    return tuple(
+        tuple(_turn(rng, f"q{call}.{turn}", f"call {call}") for turn in range(rng.randint(1, 4)))
+        for call in range(rng.choice([1, 1, 2, 3]))
+    )
 
 
 def _last_resort() -> Part:
@@ -258,7 +291,10 @@ class Actor:
     def _steps(self, request: ChatRequest, answer: str) -> Iterator[Step]:
         if self.last_resort:
             return iter(acts.words(RESORT_WORDS))
-        act = self._part.acts[(self._visits - 1) % len(self._part.acts)]
+        turn = self._results[question_id(request)]
+        is_flaky = self._part.character == "flaky"
+        visit = (len(turn.visits) if is_flaky else self._visits) - 1
+        act = self._part.acts[visit % len(self._part.acts)]
         call_id = f"{self._part.connection.name}{self._visits}"
         return acts.perform(act, answer, request, self.continuation, call_id)
 

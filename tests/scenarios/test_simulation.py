@@ -70,9 +70,20 @@ def test_every_kind_of_fault_outcome_and_reader_is_drawn() -> None:
             seen.update(f"resumes {reply.resumes}" for reply in result.replies)
             seen.update(f"last resort spoke {reply.last_resort}" for reply in result.replies)
             seen.update("tool call" for chunk in result.chunks if chunk.tool_calls)
-    wanted = {*acts.ALL, "innocent", "rock", "any", "last resort True", "open", "tool call"}
+    wanted = {
+        *acts.ALL,
+        "innocent",
+        "rock",
+        "flaky",
+        "any",
+        "last resort True",
+        "open",
+        "tool call",
+    }
     wanted |= {"speech True", "speech False", "cut True", "cut False", "raised ReplyFailedError"}
-    wanted |= {f"role {role}" for role in ("first", "hedge", "failover", "resume", "trial")}
+    wanted |= {
+        f"role {role}" for role in ("first", "hedge", "failover", "retry", "resume", "trial")
+    }
     wanted |= {f"outcome {kind}" for kind in FailureClass if kind != FailureClass.CANCELLED}
     wanted |= {"outcome won", "outcome lost", "outcome cancelled"}
     wanted |= {"resumes 0", "resumes 1", "resumes 2", "last resort spoke True"}

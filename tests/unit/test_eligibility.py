@@ -54,9 +54,11 @@ def test_an_endpoint_may_follow_a_failure_elsewhere_or_not(
     assert may_follow(endpoint("b", **other), failed, Failure(kind, "a reason")) is may
 
 
-def test_an_endpoint_is_not_asked_again_after_its_own_failure() -> None:
+def test_an_endpoint_may_be_asked_again_after_a_failure_of_one_request_only() -> None:
     failed, other = endpoint("a"), endpoint("b")
-    assert not may_ask(failed, {failed: SILENT}, move_on_refused_content=True)
+    rejected = Failure(FailureClass.REJECTED_KEY, "a reason")
+    assert may_ask(failed, {failed: SILENT}, move_on_refused_content=True)
+    assert not may_ask(failed, {failed: rejected}, move_on_refused_content=True)
     assert may_ask(other, {failed: SILENT}, move_on_refused_content=True)
 
 

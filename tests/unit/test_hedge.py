@@ -28,7 +28,7 @@ from llm_router.testing import HANG, ManualClock, ScriptedProvider
 from llm_router.types import ChatRequest
 
 OPTIONS = PatienceOptions()
-COLD = Patience(OPTIONS.cold_hedge, OPTIONS.cold_silent)
+COLD = Patience(OPTIONS.cold_hedge, OPTIONS.cold_silent, OPTIONS.cold_silent)
 
 
 def measured(*seconds: float, failures: int = 0, cut: tuple[float, ...] = ()) -> Histogram:
