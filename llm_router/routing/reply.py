@@ -330,8 +330,9 @@ class Reply:
 
     @property
     def _silent_for(self) -> float:
-        """Seconds since the last words were given out."""
-        return self._clock.now() - self._given_at
+        """Seconds since the caller had the last words: heard them, or read them."""
+        spoken_until = self._stall.silent_from if self._request.speech else None
+        return self._clock.now() - max(self._given_at, spoken_until or 0.0)
 
     @property
     def _is_out_of_time(self) -> bool:

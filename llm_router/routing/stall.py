@@ -25,7 +25,7 @@ class StallDetector:
     def take_over(self, lead: float | None, now: float, *, has_spare: bool = True) -> None:
         """Starts afresh for a new speaker; its predecessor's pauses are not counted against it.
 
-        `lead`: seconds that the next spare needs for its first word; None: no endpoint could continue.
+        `lead`: seconds that a successor needs for its first word; None: there is none.
         `has_spare`: False where only the speaker's own endpoint could.
         """
         self._lead = lead
@@ -35,6 +35,11 @@ class StallDetector:
     def feed(self, text: str, now: float) -> bool:
         """Records words given out. Returns whether they complete a clause."""
         return self._speech.feed(text, now)
+
+    @property
+    def silent_from(self) -> float | None:
+        """When the voice will have said all its words; None: it has not begun."""
+        return self._speech.silent_from
 
     @property
     def is_speaking(self) -> bool:

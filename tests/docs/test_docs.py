@@ -16,11 +16,12 @@ DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 
 def test_the_failure_table_is_that_of_the_code() -> None:
     part = ARCHITECTURE.partition("| class |")[2].partition("\n\n")[0]
-    rows = re.findall(r"^\| ([a-z ]+) \| [^|]+ \| ([a-z ]+) \| ([^|]+) \|$", part, re.MULTILINE)
-    table = {name: (asked, breaker) for name, asked, breaker in rows}
+    row = r"^\| ([a-z ]+) \| [^|]+ \| ([a-z ]+) \| ([a-z ,]+) \| ([^|]+) \|$"
+    table = {name: columns for name, *columns in re.findall(row, part, re.MULTILINE)}
     for kind, consequence in CONSEQUENCES.items():
-        asked, breaker = table[str(kind)]
+        asked, again, breaker = table[str(kind)]
         assert asked == consequence.next
+        assert again == consequence.again
         assert breaker.startswith(consequence.breaker)
         assert ("operator notified" in breaker) == consequence.tell_operator
     assert len(table) == len(CONSEQUENCES)

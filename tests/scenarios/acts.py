@@ -138,6 +138,12 @@ class Act:
     pieces: bool
 
 
+def flips(share: float, count: int) -> list[bool]:
+    """Returns the same draws every time, a share of them true."""
+    rng = Random(5)
+    return [rng.random() < share for _ in range(count)]
+
+
 def draw(rng: Random, faults: Sequence[str]) -> Act:
     fault = rng.choice(faults)
     blank, role, thought = Chunk(text=" "), Chunk(), Chunk(reasoning="well")
