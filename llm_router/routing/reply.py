@@ -330,7 +330,7 @@ class Reply:
 
     @property
     def _silent_for(self) -> float:
-        """Seconds since the caller had the last words: heard them, or read them."""
+        """Seconds since the caller ran out of words."""
         spoken_until = self._stall.silent_from if self._request.speech else None
         return self._clock.now() - max(self._given_at, spoken_until or 0.0)
 
