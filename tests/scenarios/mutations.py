@@ -236,8 +236,7 @@ MUTATIONS = (
     Mutation(
         "attempts do not count towards a connection's limits",
         "llm_router/routing/ledger.py",
-        "        attempt.endpoint.limits.request_started("
-        "self._prompt_tokens, attempt.started_at)\n",
+        "        attempt.endpoint.limits.request_started(self.prompt_tokens, attempt.started_at)\n",
         "",
     ),
     Mutation(
