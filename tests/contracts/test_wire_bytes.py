@@ -269,6 +269,38 @@ def test_ollamas_lines_are_read_however_they_are_parted(body: str) -> None:
     assert parse([data[i : i + 1] for i in range(len(data))], "ollama") == whole
 
 
+@pytest.mark.parametrize(
+    "data",
+    [": keepalive", ": OPENROUTER PROCESSING", ":", "null", "[]", '""', "{}", "", "ping", "[PING]",
+     "keep-alive", "keepalive", "heartbeat", '{"type": "ping"}'],
+)  # fmt: skip
+def test_an_event_that_only_keeps_the_connection_open_is_none(data: str) -> None:
+    parsed = parse([events(data, said("We open"), data, said(" at nine."), data, ended("stop"))])
+    assert (parsed.text, parsed.finish_reason, parsed.error) == ("We open at nine.", "stop", None)
+
+
+THOUGHT = {"google": {"thought": True}}
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]},
+        {"content": [{"type": "reasoning", "text": "Hm."}]},
+        {"content": [{"type": "text", "text": "Hm.", "thought": True}]},
+        {"content": {"type": "reasoning", "text": "Hm."}},
+        {"content": "Hm.", "extra_content": THOUGHT},
+        {"reasoning": "Hm.", "content": ""},
+    ],
+)
+def test_a_thought_beside_the_words_is_reasoning(delta: dict[str, Any]) -> None:
+    answers = ([{"type": "text", "text": "Nine."}], {"type": "text", "text": "Nine."}, "Nine.")
+    for answer in answers:
+        chunks = [{"choices": [{"delta": one}]} for one in (delta, {"content": answer})]
+        parsed = parse([events(*chunks, ended("stop"))])
+        assert (parsed.reasoning, parsed.text) == ("Hm.", "Nine.")
+
+
 def test_words_are_not_withheld_where_blank_lines_are_missing() -> None:
     pieces = [f"data: {one}\n".encode() for one in (A, B, END, "[DONE]")]
     assert [parse(pieces[:n]).text for n in (1, 2)] == ["We open", "We open at nine."]

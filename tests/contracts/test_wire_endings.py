@@ -173,12 +173,22 @@ def test_no_reason_is_more_than_a_known_kind(reason: str) -> None:
         {"message": "Internal server error", "code": 500},
         {"success": False, "message": "Internal server error"},
         {"object": "error", "message": "bad"},
+        {"choices": None, "error": "EngineCore encountered an issue"},
+        {"choices": None, "base_resp": {"status_code": 1002, "status_msg": "rate limit"}},
+        {"base_resp": {"status_code": 1027, "status_msg": "output new_sensitive"}},
     ],
 )
 def test_an_error_in_the_middle_is_one_wherever_it_stands(choice: dict[str, Any]) -> None:
     parsed = parse([events(said("We open"), said(" at nine in"), choice)])
     assert parsed.text.startswith("We open at nine in")
     assert isinstance(parsed.error, StatusError)
+
+
+@pytest.mark.parametrize("error", [None, "", {}, {"code": 0, "message": ""}, {"code": None}])
+def test_an_error_that_says_nothing_is_none(error: Any) -> None:
+    fine = {"error": error, "base_resp": {"status_code": 0, "status_msg": ""}}
+    parsed = parse([events({**said("Nine"), **fine}, {**ended("stop"), **fine}, fine)])
+    assert (parsed.text, parsed.finish_reason, parsed.error) == ("Nine", "stop", None)
 
 
 @pytest.mark.parametrize("native", ["stop", "STOP", "end_turn", "completed", "eos", None, ""])
@@ -202,6 +212,8 @@ def test_a_vendors_own_reason_that_is_no_failure_changes_nothing(native: str | N
         events(said("Nine"), said(" sharp"), ended("null")),
         events(said("Nine"), said(" sharp"), "[DONE]"),
         events(said("Nine"), said(" sharp")) + b"data: more\n\n",
+        events(said("Nine"), said(" sharp"), done=False) + b"event: done\ndata: {}\n\n",
+        events({"choices": [{"text": "Nine"}]}, {"choices": [{"text": " sharp"}]}),
     ],
 )
 def test_words_and_the_announced_end_are_a_whole_answer(stream: bytes) -> None:

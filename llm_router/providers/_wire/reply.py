@@ -1,5 +1,6 @@
 """Parses chat-completions replies, in the variants that servers write."""
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -16,6 +17,13 @@ from llm_router.types import Chunk, Usage
 
 _LONGEST_ID = 200  # characters
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_KEEP_ALIVE = re.compile(
+    r"\s*(?::.*|null|\[\]|\"\"|\[?(?:ping|pong|keep[-_ ]?alive|heart[-_ ]?beat|processing)\]?)\s*",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Data of an event that only keeps the connection open; some gateways wrap a comment into one."""
+_THOUGHT_PARTS = frozenset({"reasoning", "reasoning_text", "thought", "redacted_thinking"})
+_END_EVENTS = frozenset({"done", "end", "finish", "complete", "close"})
 
 
 class ChatReplyParser(ReplyParser):
@@ -74,6 +82,8 @@ class ChatReplyParser(ReplyParser):
     def _chunks(self, events: Iterable[Event]) -> Iterator[Chunk]:
         ending = self.ending
         for name, data in events:
+            if not data.startswith("{") and _KEEP_ALIVE.fullmatch(data):
+                continue
             for payload in read_objects(data):
                 if ending.is_done:
                     return
@@ -89,8 +99,8 @@ class ChatReplyParser(ReplyParser):
                 payload = payload[0]
             if not isinstance(payload, dict):
                 raise BrokenStreamError("the answer holds an event that is not a JSON object")
-        if payload.get("error") or payload.get("object") == "error" or name == "error":
-            raise status_error(0, payload)
+        if name or "error" in payload or payload.get("object") == "error":
+            self._note_event(name, payload)
         if not self._request_id:
             self._request_id = _identifier(payload.get("id"))
         if "usage" in payload or "x_groq" in payload:
@@ -98,9 +108,18 @@ class ChatReplyParser(ReplyParser):
         choices = payload.get("choices")
         if isinstance(choices, list) and choices and isinstance(choices[0], dict):
             return self._choice(choices[0])
-        if "choices" not in payload and _is_error(payload):
+        if not choices and _is_error(payload):
             raise status_error(0, payload)
         return None
+
+    def _note_event(self, name: str, payload: dict[str, Any]) -> None:
+        """Notes what an event's name, or an error beside its choices, says about the reply."""
+        error = payload.get("error")
+        is_error = any(error.values()) if isinstance(error, dict) else bool(error)
+        if is_error or payload.get("object") == "error" or name == "error":
+            raise status_error(0, payload)
+        if name in _END_EVENTS and not payload.get("choices"):
+            self.ending.is_done = True
 
     def _choice(self, choice: dict[str, Any]) -> Chunk | None:
         reason = choice.get("finish_reason")
@@ -134,6 +153,9 @@ class ChatReplyParser(ReplyParser):
             raise status_error(0, choice)
         if isinstance(message := choice.get("message"), dict):
             return self._message(message, reasoning)
+        if "delta" not in choice and (text := _text(choice.get("text"))):  # the older API's
+            text, reasoning = self._joined(text, reasoning)
+            return self._said.add(text), reasoning
         return self._joined("", reasoning)
 
     def _message(self, message: dict[str, Any], reasoning: str) -> tuple[str, str]:
@@ -196,6 +218,8 @@ def _is_error(payload: dict[str, Any]) -> bool:
     """Returns whether an event without choices is an error in one of the less usual shapes."""
     if payload.get("type") == "error" or payload.get("success") is False or "detail" in payload:
         return True
+    if isinstance(base := payload.get("base_resp"), dict) and base.get("status_code"):  # MiniMax
+        return True
     return "message" in payload and not payload.keys().isdisjoint({"code", "status", "statusCode"})
 
 
@@ -218,7 +242,15 @@ def _words(delta: dict[str, Any]) -> tuple[str, str]:
     text, reasoning = _parts(content)
     if "reasoning_content" in delta or "reasoning" in delta:
         reasoning += _text(delta.get("reasoning_content")) or _text(delta.get("reasoning"))
+    if "extra_content" in delta and _is_thought(delta["extra_content"]):
+        return "", reasoning + text
     return text, reasoning
+
+
+def _is_thought(extra: Any) -> bool:
+    """Returns whether the words beside these fields are Gemini's thoughts."""
+    google = extra.get("google") if isinstance(extra, dict) else None
+    return isinstance(google, dict) and google.get("thought") is True
 
 
 def _parts(content: Any) -> tuple[str, str]:
@@ -226,11 +258,17 @@ def _parts(content: Any) -> tuple[str, str]:
     if isinstance(content, str):
         return content, ""
     text, reasoning = "", ""
+    if isinstance(content, dict):
+        content = [content]
     for part in content if isinstance(content, list) else ():
-        if isinstance(part, dict) and part.get("type") == "thinking":
+        if not isinstance(part, dict):
+            continue
+        if part.get("type") == "thinking":
             inner = part.get("thinking")
             reasoning += inner if isinstance(inner, str) else _parts(inner)[0]
-        elif isinstance(part, dict):
+        elif part.get("type") in _THOUGHT_PARTS or part.get("thought") is True:
+            reasoning += _text(part.get("text"))
+        else:
             text += _text(part.get("text"))
     return text, reasoning
 
