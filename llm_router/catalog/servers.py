@@ -278,6 +278,8 @@ PROVIDER = "openai_compatible"
 SERVERS: Mapping[str, Server] = MappingProxyType({row.name: row for row in _ROWS})
 
 # A version, or `deployments`, which replaces it in Azure's older addresses.
+_ROUTE = re.compile(r"/((chat/)?completions|responses|models|embeddings|chat|generate|tags)$")
+"""Routes whose whole address people give for the API's: of OpenAI's and of Ollama's."""
 _VERSIONED = re.compile(r"/(v\d[a-z0-9]*|deployments)(/|$)")
 
 
@@ -350,14 +352,14 @@ def api_root(base_url: str, server: Server) -> tuple[str, str]:
     """Returns the address of the API's root, without a trailing slash, and its query.
 
     A version in the address is preserved; without one the server's own path is added. The address
-    of the chat route itself is accepted and leaves nothing to add.
+    of a route itself is accepted and leaves nothing to add.
     """
     parts = urlsplit(base_url)
-    given = parts.path.rstrip("/")
-    path = given.removesuffix("/chat/completions")
+    given = re.sub(r"//+", "/", parts.path).rstrip("/")
+    path = api = _ROUTE.sub("", given)
     if server.native_path:
         path = path.removesuffix(server.native_path)
-    if given.endswith("/chat/completions"):
+    if api != given and path == api:
         pass
     elif server.path.startswith(f"{path}/"):
         path = server.path

@@ -163,16 +163,24 @@ class Connection:
 
 def unquoted(text: str) -> str:
     """Returns a pasted value without the blanks and the pairs of quotes around it."""
-    text = text.strip()
-    while len(text) > 1 and text[0] == text[-1] and text[0] in "\"'`":
-        text = text[1:-1].strip()
+    text = _BLANKS.sub("", text)
+    while len(text) > 1 and _QUOTES.get(text[0]) == text[-1]:
+        text = _BLANKS.sub("", text[1:-1])
     return text
 
 
+def bare_address(address: str) -> str:
+    """Returns the address itself of a pasted one, without what may follow it in its line."""
+    address, _, _ = unquoted(address).partition(" #")
+    return unquoted(address.removesuffix("\\n").removesuffix("\\r").rstrip(" ;,"))
+
+
 def bare_key(key: str) -> str:
-    """Returns the key itself of a pasted one, which may have quotes or `Bearer` around it."""
-    key = unquoted(key)
-    return unquoted(_BEARER.sub("", key, count=1) if _BEARER.match(key) else key)
+    """Returns the key itself of a pasted one: without quotes, the name before it, a comment."""
+    key = bare_address(key)
+    while found := _BEFORE_KEY.match(key):
+        key = unquoted(key[found.end() :])
+    return key.strip("\"'`")
 
 
 SECRET_FIELDS = ("api_key", "headers")
@@ -183,8 +191,14 @@ STORE_MANAGED_FIELDS = (
 )  # fmt: skip
 """Fields that only a store sets: no file and no edit may. (An admin may change the owner.)"""
 
-_BEARER = re.compile(r"(authorization\s*:\s*)?bearer\s+", re.IGNORECASE)
-_CLEANED = {"base_url": unquoted, "model_name": unquoted, "api_key": bare_key}
+_BEFORE_KEY = re.compile(
+    r"(export\s+|set\s+)?[A-Z][A-Z\d_]*_KEYS?\s*=|"
+    r"(?i:authorization|x-api-key|api-key|x-goog-api-key)\s*:|(?i:bearer)(\s*:\s*|\s+)"
+)
+"""Text that people paste along with a key: the variable, the header, or its scheme."""
+_BLANKS = re.compile(r"\A[\s\ufeff\u200b-\u200f\u2060]+|[\s\ufeff\u200b-\u200f\u2060]+\Z")
+_QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "«": "»", "<": ">"}
+_CLEANED = {"base_url": bare_address, "model_name": unquoted, "api_key": bare_key}
 _SHOWABLE = 12
 """Length of a key (characters) from which its last four may be shown."""
 

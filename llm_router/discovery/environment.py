@@ -18,23 +18,30 @@ _SERVERS = {
     "instructlab": ("INSTRUCTLAB_BASE_URL", "http://127.0.0.1:8000/v1"),
 }
 """Variable of each server's address, and the address it listens on by default."""
-_KEY = re.compile(r"_(API_KEY|BEDROCK)$")
+_KEY = re.compile(r"_(KEYS?|BEDROCK)$")
+_PLACEHOLDER = re.compile(
+    r"user_provided|change[-_ ]?me|(sk-)?your[-_ ].*|\$\{?\w+\}?|"
+    r"(sk-)?(proj-)?(x{3,}|\.{3,}|\*{3,})|(todo|replace|insert|enter)[-_ ].*",
+    re.IGNORECASE,
+)
+"""Values that other programs' examples have in place of a key."""
 _BACKENDS = ("local", "openai", *_SERVERS)
-_OTHER_ADDRESSES = {
-    "OLLAMA_BASE_URL": ("OLLAMA_API_BASE", "OLLAMA_API_BASE_URL", "OLLAMA_URL", "OLLAMA_HOST"),
-    "VLLM_BASE_URL": ("VLLM_API_BASE", "VLLM_URL"),
-    "OPENAI_BASE_URL": (
-        "OPENAI_API_BASE", "OPENAI_API_BASE_URL", "OPENAI_API_HOST", "OPENAI_ENDPOINT",
-        "OPENAI_API_ENDPOINT", "OPENAI_URL", "OPENAI_HOST",
-    ),
-}  # fmt: skip
-"""Other common variables for an address, in order of precedence after the usual one.
+_ADDRESS = r"(API_)?(BASE(_?(URL|PATH))?|URL|URI|ENDPOINT|REVERSE_PROXY|SERVER|HOST)S?"
+"""How the names of variables for an address end, in the files of other programs.
 
 A key goes to the address that its owner named beside it, under whichever of these names.
 """
+_OTHER_USES = re.compile(
+    r"STT|TTS|EMBED|IMAGE|AUDIO|WHISPER|SPEECH|VOICE|REALTIME|RERANK|MODERATION|TRANSCRI|DALL|"
+    r"AUTH|TOKEN|LOGIN|REDIRECT|CALLBACK|WEBHOOK|METRIC|TRACING|DOCS|SERVICE_HOST"
+)
+"""Addresses of something else; SERVICE_HOST is set by Kubernetes, not by a person."""
 _OLLAMA_PORT = 11434
+_AZURE_KEYS = ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_KEY", "AZURE_API_KEY")
 _OTHER_KEYS = {"google": "GEMINI_API_KEY"}
 """Another common variable for a cloud's key."""
+_OTHER_PREFIXES = {"google": r"(GOOGLE_)?GEMINI|GOOGLE_GENERATIVE_AI|GOOGLE(?=_(API_)?BASE)"}
+"""Beginnings of the variables for a cloud's address, where its key's name says too little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,73 +90,107 @@ def suggest_from_keys(environ: Mapping[str, str]) -> list[DiscoveredConnection]:
         for variable in filter(None, (cloud.key, _OTHER_KEYS.get(name))):
             if variable in given and not any(n.connection.name == name for n in found):
                 found.append(_cloud(name, variable, given))
-    if "AZURE_OPENAI_API_KEY" in given and "AZURE_OPENAI_ENDPOINT" in given:
-        found.append(_azure(given))
+    key = next((name for name in _AZURE_KEYS if name in given), None)
+    if key and (address := _address_variable("AZURE(_OPENAI)?", given)):
+        found.append(_azure(given, key, address))
     return found
 
 
 def _given(environ: Mapping[str, str]) -> dict[str, str]:
-    """Returns the variables that are set, without the quotes that `docker --env-file` keeps."""
-    values = ((n, bare_key(v) if _KEY.search(n) else unquoted(v)) for n, v in environ.items())
-    return {name: value for name, value in values if value}
+    """Returns the variables that are set, in capitals, too, without what is pasted around values:
+    quotes, which `docker --env-file` keeps, and placeholders for keys.
+    """
+    given: dict[str, str] = {}
+    for name, text in environ.items():
+        is_key = _KEY.search(name.upper())
+        value = bare_key(text) if is_key else unquoted(text)
+        if value and not (is_key and _PLACEHOLDER.fullmatch(value)):
+            given[name] = value
+    return {**{name.upper(): value for name, value in given.items()}, **given}
 
 
-def _address_variable(usual: str, given: Mapping[str, str]) -> str | None:
-    """Returns the variable that names the address: the usual one, or another common one."""
-    names = (usual, *_OTHER_ADDRESSES.get(usual, ()))
-    return next((name for name in names if name in given), None)
+def _address_variable(prefix: str, given: Mapping[str, str]) -> str | None:
+    """Returns the variable that names the address: the usual one, or another common one.
+
+    One that has a key of its own, such as OPENAI_COMPATIBLE_API_KEY, is not this server's.
+    """
+    if (usual := f"{prefix}_BASE_URL") in given:
+        return usual
+    pattern = re.compile(rf"(?P<stem>(CUSTOM_)?({prefix})(_(?P<part>\w+?))??)_{_ADDRESS}")
+    matches = (match for name in given if (match := pattern.fullmatch(name)))
+    found = [
+        match[0]
+        for match in matches
+        if not _OTHER_USES.search(match[0])
+        and not (match["part"] and f"{match['stem']}_API_KEY" in given)
+    ]
+    return min(found, key=lambda name: (name.endswith("HOST"), len(name), name), default=None)
 
 
 def _all_backends(given: Mapping[str, str]) -> Iterator[DiscoveredConnection]:
-    for name, (variable, _) in _SERVERS.items():
-        if _address_variable(variable, given):
+    for name in _SERVERS:
+        if _address_variable(name.upper(), given):
             yield from _backend(name, given)
-    if _address_variable("OPENAI_BASE_URL", given) or "OPENAI_API_KEY" in given:
+    if _address_variable("OPENAI", given) or {"OPENAI_API_KEY", "OPENAI_API_KEYS"} & given.keys():
         yield from _backend("openai", given)
 
 
 def _backend(name: str, given: Mapping[str, str]) -> Iterator[DiscoveredConnection]:
     model = (given["DEFAULT_MODEL"],) if "DEFAULT_MODEL" in given else ()
     if name == "openai":
-        yield _openai(given, model)
+        yield from _openai(given, model)
     elif name != "local":
         usual_variable, usual = _SERVERS[name]
-        variable = _address_variable(usual_variable, given)
-        address = given[variable] if variable else usual
-        server = _server(address, variable or usual_variable, name, server=name)
-        yield DiscoveredConnection(server, variable or "LLM_BACKEND_TYPE", model)
+        variable = _address_variable(name.upper(), given)
+        addresses = given[variable] if variable else usual
+        keys = given.get(f"{name.upper()}_API_KEY", "")
+        for server in _servers(addresses, variable or usual_variable, name, server=name, keys=keys):
+            yield DiscoveredConnection(server, variable or "LLM_BACKEND_TYPE", model)
 
 
-def _openai(given: Mapping[str, str], model: tuple[str, ...]) -> DiscoveredConnection:
-    key = given.get("OPENAI_API_KEY")
-    if variable := _address_variable("OPENAI_BASE_URL", given):
-        server = _server(given[variable], variable, "openai", api_key=key)
-        return DiscoveredConnection(server, variable, model)
-    if not key:
+def _openai(given: Mapping[str, str], model: tuple[str, ...]) -> Iterator[DiscoveredConnection]:
+    keys = given.get("OPENAI_API_KEYS") or given.get("OPENAI_API_KEY", "")
+    if variable := _address_variable("OPENAI", given):
+        for server in _servers(given[variable], variable, "openai", keys=keys):
+            yield DiscoveredConnection(server, variable, model)
+        return
+    if not keys:
         raise ConfigurationError("LLM_BACKEND_TYPE=openai needs OPENAI_API_KEY or OPENAI_BASE_URL")
-    openai = cloud_connection("openai", key, given)
+    openai = cloud_connection("openai", bare_key(keys.partition(";")[0]), given)
     # Preferred only, since DEFAULT_MODEL takes precedence.
-    return DiscoveredConnection(
+    yield DiscoveredConnection(
         replace(openai, model_name=""), "OPENAI_API_KEY", (*model, openai.model_name)
     )
+
+
+def _servers(
+    addresses: str, variable: str, name: str, *, server: str = "", keys: str = ""
+) -> Iterator[Connection]:
+    """Makes a connection for each address, with the key in the same place, as Open WebUI does."""
+    places = [address.strip() for address in addresses.split(";") if address.strip()]
+    given = [bare_key(key) for key in keys.split(";")]
+    for place, address in enumerate(places):
+        key = given[place] if place < len(given) else ""
+        own_name = f"{name} {place + 1}" if place else name
+        yield _server(address, variable, own_name, server=server, api_key=key or None)
 
 
 def _cloud(name: str, variable: str, given: Mapping[str, str]) -> DiscoveredConnection:
     """Makes a connection for a cloud's key, at the address that is named beside it, if any."""
     connection = cloud_connection(name, given[variable], given)
-    prefix = variable.removesuffix("_API_KEY")
-    named = (f"{prefix}_BASE_URL", f"{prefix}_API_BASE")
-    at = next(filter(None, (_address_variable(usual, given) for usual in named)), None)
+    prefix = _OTHER_PREFIXES.get(name) or variable.removesuffix("_API_KEY")
+    at = _address_variable(prefix, given)
     if at is None:
         return DiscoveredConnection(connection, variable)
     model = connection.model_name
-    own = _server(given[at], at, name, api_key=connection.api_key)
+    first = given[at].partition(";")[0]
+    own = _server(first, at, name, api_key=connection.api_key)
     if urlsplit(own.base_url).hostname != urlsplit(connection.base_url).hostname:
         model = given.get("DEFAULT_MODEL", "")
     return DiscoveredConnection(replace(own, model_name=model), at)
 
 
-def _azure(given: Mapping[str, str]) -> DiscoveredConnection:
+def _azure(given: Mapping[str, str], key: str, address: str) -> DiscoveredConnection:
     """Makes a connection for Azure, where each account names its models as deployments.
 
     The model is left empty, for the person to fill in, if no deployment is set.
@@ -157,13 +198,7 @@ def _azure(given: Mapping[str, str]) -> DiscoveredConnection:
     deployments = (given.get(f"AZURE_OPENAI_{end}") for end in ("DEPLOYMENT", "DEPLOYMENT_NAME"))
     deployment = next(filter(None, deployments), "")
     version = given.get("AZURE_OPENAI_API_VERSION") or given.get("OPENAI_API_VERSION", "")
-    connection = _server(
-        given["AZURE_OPENAI_ENDPOINT"],
-        "AZURE_OPENAI_ENDPOINT",
-        "azure",
-        server="azure",
-        api_key=given["AZURE_OPENAI_API_KEY"],
-    )
+    connection = _server(given[address], address, "azure", server="azure", api_key=given[key])
     return DiscoveredConnection(
         replace(
             connection,
@@ -172,13 +207,15 @@ def _azure(given: Mapping[str, str]) -> DiscoveredConnection:
             deployment=deployment,
             api_version=version,
         ),
-        "AZURE_OPENAI_API_KEY",
+        key,
     )
 
 
 def _server(
     address: str, variable: str, name: str, *, server: str = "", api_key: str | None = None
 ) -> Connection:
+    if "${" in address:
+        raise ConfigurationError(f"{variable}: holds the name of a variable; put its value there")
     address = _with_scheme(address, _OLLAMA_PORT if server == "ollama" else None)
     try:
         made = Connection(name=name, base_url=address, server=server, api_key=api_key)

@@ -172,7 +172,10 @@ def test_a_wrong_azure_endpoint_names_its_variable() -> None:
     [
         '"sk-0123456789"', "'sk-0123456789'", " sk-0123456789\r\n", "Bearer sk-0123456789",
         '"Bearer sk-0123456789"', "bearer  sk-0123456789", "Authorization: Bearer sk-0123456789",
-        "' sk-0123456789 '", "`sk-0123456789`",
+        "' sk-0123456789 '", "`sk-0123456789`", "“sk-0123456789”", "<sk-0123456789>",
+        "\ufeffsk-0123456789\u200b", "sk-0123456789\\n", "sk-0123456789;", '"sk-0123456789',
+        "sk-0123456789  # mine", "export OPENAI_API_KEY='sk-0123456789'", "Bearer: sk-0123456789",
+        "OPENAI_API_KEY=Bearer sk-0123456789", "x-api-key: sk-0123456789",
     ],
 )  # fmt: skip
 def test_a_pasted_key_is_read_without_what_is_around_it(pasted: str) -> None:
@@ -188,7 +191,10 @@ def test_a_pasted_key_is_read_without_what_is_around_it(pasted: str) -> None:
     "variable",
     [
         "OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_API_BASE_URL", "OPENAI_API_HOST",
-        "OPENAI_ENDPOINT", "OPENAI_API_ENDPOINT", "OPENAI_URL", "OPENAI_HOST",
+        "OPENAI_ENDPOINT", "OPENAI_API_ENDPOINT", "OPENAI_URL", "OPENAI_HOST", "OPENAI_API_URL",
+        "OPENAI_BASEURL", "OPENAI_BASE", "OPENAI_API_BASE_PATH", "OPENAI_API_BASE_URLS",
+        "OPENAI_REVERSE_PROXY", "OPENAI_PROXY_URL", "OPENAI_SERVER_URL", "OPENAI_LIKE_API_BASE",
+        "CUSTOM_OPENAI_BASE_URL", "OPENAI_CHAT_ENDPOINT",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("chosen", ["", "openai"])
@@ -204,9 +210,83 @@ def test_a_key_goes_only_to_the_address_named_beside_it(variable: str, chosen: s
         ]
 
 
-@pytest.mark.parametrize("variable", ["GROQ_BASE_URL", "GROQ_API_BASE"])
-def test_a_clouds_key_goes_to_the_address_named_beside_it(variable: str) -> None:
-    (found,) = suggest_from_keys({"GROQ_API_KEY": "gsk", variable: "https://proxy.test/v1"})
+def test_variables_may_be_in_small_letters() -> None:
+    given = {"openai_api_key": "sk-0123456789", "openai_base_url": "http://p:9000/v1"}
+    (named,) = read_environment(given)
+    assert (named.connection.base_url, named.connection.api_key) == (
+        *("http://p:9000/v1", "sk-0123456789"),
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"OPENAI_TTS_BASE_URL": "http://tts:1/v1"},
+        {"OPENAI_EMBEDDING_API_BASE": "http://e:1"},
+        {"OPENAI_OAUTH_URL": "https://login.test"},
+        {"AZURE_OPENAI_ENDPOINT": "https://mine.openai.azure.com"},
+        {"OPENAI_LIKE_API_BASE": "http://p:9000/v1", "OPENAI_LIKE_API_KEY": "its own"},
+    ],
+)
+def test_the_address_of_something_else_is_not_that_of_the_key(other: dict[str, str]) -> None:
+    (named,) = read_environment({"OPENAI_API_KEY": "sk-0123456789", **other})
+    assert named.connection.base_url == "https://api.openai.com/v1"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "user_provided", "your-api-key-here", "sk-your-key", "<your_key>", "sk-xxxxxxxx", "sk-...",
+        "changeme", "${OPENAI_KEY}", "$OPENAI_KEY", "replace-me",
+    ],
+)  # fmt: skip
+def test_a_placeholder_is_no_key(value: str) -> None:
+    assert read_environment({"OPENAI_API_KEY": value}) == []
+    assert suggest_from_keys({"GROQ_API_KEY": value}) == []
+
+
+def test_each_address_of_a_list_has_the_key_in_its_own_place() -> None:
+    found = read_environment(
+        {
+            "OPENAI_API_BASE_URLS": "https://api.openai.com/v1;http://p:9000/v1; http://q:1/v1",
+            "OPENAI_API_KEYS": "sk-0123456789;'other'",
+            "OLLAMA_BASE_URLS": "http://o:11434;http://r:11434",
+        }
+    )
+    assert [(c.name, c.base_url, c.api_key) for c in (n.connection for n in found)] == [
+        ("ollama", "http://o:11434", None),
+        ("ollama 2", "http://r:11434", None),
+        ("openai", "https://api.openai.com/v1", "sk-0123456789"),
+        ("openai 2", "http://p:9000/v1", "other"),
+        ("openai 3", "http://q:1/v1", None),
+    ]
+
+
+def test_one_key_goes_to_the_first_address_of_a_list_alone() -> None:
+    addresses = "http://p:9000/v1;http://q:1/v1"
+    found = read_environment({"OPENAI_API_KEY": "sk-0123", "OPENAI_API_BASE_URLS": addresses})
+    assert [n.connection.api_key for n in found] == ["sk-0123", None]
+
+
+def test_an_address_with_an_open_variable_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="OPENAI_BASE_URL: holds the name of a variable"):
+        read_environment({"OPENAI_BASE_URL": "http://${HOST}:8000/v1"})
+
+
+@pytest.mark.parametrize(
+    ("key", "variable"),
+    [
+        *(("GROQ_API_KEY", f"GROQ_{end}") for end in ("BASE_URL", "API_BASE", "API_BASE_URL")),
+        *(("ANTHROPIC_API_KEY", f"ANTHROPIC_{end}") for end in ("API_URL", "API_HOST", "ENDPOINT")),
+        ("GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL"),
+        ("GOOGLE_API_KEY", "GEMINI_BASE_URL"),
+        ("GOOGLE_API_KEY", "GOOGLE_API_BASE"),
+        ("AZURE_OPENAI_KEY", "AZURE_OPENAI_ENDPOINT"),
+        ("AZURE_API_KEY", "AZURE_API_BASE"),
+    ],
+)
+def test_a_clouds_key_goes_to_the_address_named_beside_it(key: str, variable: str) -> None:
+    (found,) = suggest_from_keys({key: "gsk", variable: "https://proxy.test/v1"})
     assert found.connection.base_url == "https://proxy.test/v1"
     assert found.connection.model_name == ""
 
@@ -223,6 +303,9 @@ def test_a_clouds_key_goes_to_the_address_named_beside_it(variable: str) -> None
         ("OLLAMA_BASE_URL", "ollama:11434/api", "http://ollama:11434/api"),
         ("VLLM_API_BASE", "127.0.0.1:8000/v1", "http://127.0.0.1:8000/v1"),
         ("OPENAI_API_BASE", "vllm:8000/v1", "http://vllm:8000/v1"),
+        ("OLLAMA_BASE_PATH", "http://o:11434", "http://o:11434"),
+        ("OLLAMA_ENDPOINT", "http://o:11434", "http://o:11434"),
+        ("VLLM_API_URL", "http://v:8000/v1 # ours", "http://v:8000/v1"),
     ],
 )
 def test_an_address_may_have_another_name_quotes_or_no_scheme(

@@ -42,7 +42,7 @@ _LOADED_TIMEOUT = 0.1  # s within which a load request returns if the model is i
 _ALIVE_TIMEOUT = 0.5  # s
 _IN_MEMORY = 60.0  # s after a reply; by default Ollama keeps a model in memory for five minutes
 
-_ROUTE = re.compile(r"(/api(/chat|/generate)?|/v1(/chat/completions)?)?/*$")
+_ROUTE = re.compile(r"(/api(/chat|/generate|/tags)?|/v1(/chat/completions|/models)?)?/*$")
 """Routes that people append to the server's address."""
 _KNOWN_REGISTRIES = frozenset({"registry.ollama.ai", "ollama.com", "hf.co", "huggingface.co"})
 _PARTS_WITH_HOST = 3
