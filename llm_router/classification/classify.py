@@ -23,8 +23,14 @@ _BY_STATUS = {
     404: FailureClass.MODEL_MISSING,
     405: FailureClass.WRONG_ADDRESS,
     408: FailureClass.OVERLOADED,  # from a gateway whose own server was too slow
+    409: FailureClass.OVERLOADED,
+    410: FailureClass.MODEL_MISSING,
     413: FailureClass.TOO_LONG,
+    424: FailureClass.OVERLOADED,  # Bedrock, TGI: the model behind is not ready, or failed
+    425: FailureClass.OVERLOADED,
     429: FailureClass.RATE_LIMITED,
+    498: FailureClass.OVERLOADED,  # Groq: no capacity at this tier
+    499: FailureClass.OVERLOADED,
 }
 _MAY_LACK = frozenset({FailureClass.BAD_REQUEST, FailureClass.OVERLOADED})
 _NUMBER = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?![\d])|\d{3,8}")

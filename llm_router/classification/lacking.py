@@ -30,7 +30,7 @@ _LACKS: tuple[tuple[Lacking, re.Pattern[str]], ...] = (
         "tools",
         _words(
             r"(not|n't) support .{0,20}(tool|function)s?\b(?!.?(choice|role|message))|"
-            r"\b(tools?|functions?|(tool|function).?(use|call\w*)) (is|are) (not|un)\W?"
+            r"\b(tools?|functions?|(tool|function).?(use|call\w*))\W{1,2}(is|are) (not|un)\W?"
             r"(currently )?(support|enable|available)|"
             r"enable-auto-tool-choice|tools? param requires|"
             r"no endpoints found that support tool use|"

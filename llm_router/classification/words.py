@@ -20,13 +20,14 @@ _TOO_LONG = _words(
     r"(prompt|input|sequence|messages?).{0,20}(length|tokens?)\)?.{0,60}"
     r"(exceed|(longer|larger|greater) than|(should|must) (not )?be (less|smaller|at most|no more))|"
     r"(prompt|input|messages?|history|payload size) (length )?exceeds|tokens?_limit_reached|"
-    r"supports at most \d+ tokens|tokens in (the )?prompt|prompt does not fit|oversized.?input|"
+    r"(supports|(input|prompt) of) at most \d+ tokens|(prompt|input) tokens?:? \d+ (tokens )?> |"
+    r"tokens in (the )?prompt|prompt does not fit|oversized.?input|"
     r"longer than \d+ tokens|length of (the )?(messages|input|prompt)|"
     r"longer than .{0,20}(context|model)|"
     r"reduce (the|your) (length|message|prompt|input)|input length should be|"
     r"maximum allowed input|max input tokens|max_(input|seq|model)_len|expected maxlength|"
     r"max_(completion_)?tokens must be at least 1, got -|"  # vLLM, when nothing is left of it
-    r"`inputs` (tokens \+ `max_new_tokens` must be|must have less than)|"
+    r"`?inputs`? (tokens \+ `?max_new_tokens`? must be|must have less than)|"
     r"超长|超出.{0,10}(长度|上下文|最大)|超(过|出).{0,20}(长度|上下文|限制|上限)|长度.{0,6}(超|过长)|(输入|提示词|内容)过长|"
     r"上下文.{0,4}(过长|超)|\b(1261|336007|336103)\b"  # codes of GLM and Baidu
 )
@@ -51,15 +52,29 @@ BY_WORDS: tuple[tuple[FailureClass, frozenset[int], re.Pattern[str]], ...] = (
     # Servers disagree on the status for these classes, so their wording is matched first. The order
     # matters: a rate limit that mentions the billing page is still a rate limit.
     (
+        FailureClass.REJECTED_KEY,  # OpenRouter and LiteLLM
+        frozenset({404, 500}),
+        _words(r"\bno auth credentials found|(^\S* \S* |: )authentication error, "),
+    ),
+    (
+        # DashScope's limit by the minute, whose code is that of an empty account.
+        FailureClass.RATE_LIMITED,
+        frozenset({INSIDE_200, 403, 429}),
+        _words(r"allocated quota exceeded|throttling\.allocationquota"),
+    ),
+    (
         FailureClass.OUT_OF_CREDIT,
-        frozenset({INSIDE_200, 400, 402, 403, 429}),
+        frozenset({INSIDE_200, 400, 402, 403, 412, 429}),
         _words(
             r"insufficient.{0,3}(quota|balance|credit|funds|account)|"
             r"balance is (insufficient|too low)|requires more credits|exceeded_current_quota_error|"
             r"billing.?(hard.?limit|not.?active)|"
             r"(credits?|balance) .{0,20}(exhausted|used up|run out|depleted)|out of .{0,20}quota|"
             r"used all .{0,12}credits|(spend|spending|monthly usage).{0,3}(limit|cap)|"
-            r"arrearage|overdue|account is in good standing|"
+            r"arrearage|overdue|account is in good standing|account \S{0,60} ?is suspended|"
+            r"(no|not have|n't have|without) (any |enough )?credits|key limit exceeded|"
+            r"free.?tier .{0,30}(exhausted|used up|only)|setlimitexceeded|"
+            r"reached the set .{0,12}limit|"
             r"余额不足|欠费|额度已用|额度不足"
         ),
     ),
@@ -100,7 +115,8 @@ BY_WORDS: tuple[tuple[FailureClass, frozenset[int], re.Pattern[str]], ...] = (
         frozenset({INSIDE_200, 400, 403}),
         _words(
             r"content.?(filter|policy|management|exists.risk)|responsible.?ai|\bsafety\b|"
-            r"usage polic|requires moderation|\bflagged\b|inappropriate content|"
+            r"safety_check|(usage|content) (polic|guideline)|considered high risk|"
+            r"requires moderation|\bflagged\b|inappropriate content|"
             r"data_inspection_failed|new_sensitive|sensitive (content|information)|敏感|不安全"
         ),
     ),
@@ -122,7 +138,8 @@ BY_WORDS: tuple[tuple[FailureClass, frozenset[int], re.Pattern[str]], ...] = (
         _words(
             r"model.{0,60}(not.?found|not.?exist|decommissioned|no longer (supported|available))|"
             r"model_not_available|access to (the )?model|"
-            r"(unknown|invalid|no such).?model|not a valid model|模型不存在"
+            r"(unknown|invalid|no such).?model|not a valid model|model identifier is invalid|"
+            r"model id .{0,80}(not|n't) supported|模型不存在"
         ),
     ),
     (
@@ -132,6 +149,8 @@ BY_WORDS: tuple[tuple[FailureClass, frozenset[int], re.Pattern[str]], ...] = (
             r"(invalid|incorrect|expired).{0,12}api.?key|"
             r"api.?key.{0,12}(not valid|invalid|expired|missing)|"
             r"\b(authentication.?error|unauthorized|unauthenticated)\b|"
+            r"auth(entication|orization)? (header|credentials)|the security token included|"
+            r"invalid (access|bearer|auth\w*) token|api secret key|"
             r"no.?connected.?db"  # LiteLLM's proxy without a database of keys
         ),
     ),

@@ -171,6 +171,11 @@ def test_a_request_that_is_too_long_is_recognised_by_its_code(code: str) -> None
         (403, "", "This request requires more credits, or fewer max_tokens."),
         (400, "", "Your account balance is insufficient"),
         (429, "exceeded_current_quota_error", ""),
+        (403, "", "Your newly created team doesn't have any credits yet."),
+        (403, "AllocationQuota.FreeTierOnly", "The free tier of the model has been exhausted."),
+        (403, "403", "Key limit exceeded (total limit). Manage it in your settings"),
+        (412, "", "Account acme-1 is suspended, possibly due to reaching the spending limit"),
+        (429, "SetLimitExceeded", "Your account has reached the set inference limit"),
     ],
 )
 def test_an_empty_account_is_recognised_whatever_the_status(
@@ -203,6 +208,7 @@ GEMINI = """You exceeded your current quota, please check your plan and billing 
         (403, "Rate limit of this key reached"),
         (429, "当前请求过于频繁，请稍后再试"),
         (0, "Too many requests"),
+        (429, "insufficient_quota: Allocated quota exceeded, please increase your quota limit."),
     ],
 )
 def test_a_rate_limit_that_mentions_billing_is_still_a_rate_limit(status: int, said: str) -> None:
@@ -228,6 +234,9 @@ def test_a_rate_limit_that_mentions_billing_is_still_a_rate_limit(status: int, s
         (400, "model_decommissioned", "The model `mixtral-8x7b-32768` has been decommissioned"),
         (403, "", "You don't have access to the model with the specified model ID."),
         (0, "model_not_found", ""),
+        (400, "", "The provided model identifier is invalid."),
+        (400, "", "Invocation of model ID acme.chat-9 with on-demand throughput isn't supported."),
+        (410, "", "The model 'acme/chat-9' has reached its end of life on 2025-09-25"),
     ],
 )
 def test_a_missing_model_is_recognised_whatever_the_status(
@@ -281,6 +290,8 @@ def test_a_missing_route_is_no_missing_model(status: int, said: str) -> None:
         (400, "data_inspection_failed", "Input data may contain inappropriate content."),
         (400, "400", "litellm.ContentPolicyViolationError: AzureException"),
         (0, "content_filter", ""),
+        (403, "", "Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_BIO"),
+        (400, "", "The request was rejected because it was considered high risk"),
     ],
 )
 def test_refused_content_closes_no_connection(status: int, code: str, said: str) -> None:
@@ -368,10 +379,34 @@ def test_a_429_about_the_servers_own_load_counts_against_it(code: str, said: str
         ("400", "API key not valid. Please pass a valid API key."),  # Gemini
         ("", "Incorrect API key provided"),  # xAI
         ("400", "No connected db."),  # LiteLLM's proxy
+        ("400", "Multiple authentication credentials received. Please pass only one."),
+        ("", "Missing Authentication header"),
+        ("ExpiredTokenException", "The security token included in the request is expired"),
+        ("1004", "login fail: Please carry the API secret key in the field of the header"),
     ],
 )
 def test_a_rejected_key_is_recognised_behind_a_400(code: str, said: str) -> None:
     assert classify(StatusError(400, code=code, detail=said)).kind is FailureClass.REJECTED_KEY
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said", "kind"),
+    [
+        (404, "401", "No auth credentials found", FailureClass.REJECTED_KEY),
+        (500, "401", "Authentication Error, Invalid proxy token", FailureClass.REJECTED_KEY),
+        (500, "500", "template failed at: my api key is not valid", FailureClass.OVERLOADED),
+        (400, "400", "Invalid token in the grammar", FailureClass.BAD_REQUEST),
+    ],
+)
+def test_a_rejected_key_behind_another_status_has_its_own_sentence(
+    status: int, code: str, said: str, kind: FailureClass
+) -> None:
+    assert classify(StatusError(status, code=code, detail=said)).kind is kind
+
+
+@pytest.mark.parametrize("status", [408, 409, 424, 425, 498, 499])
+def test_what_passes_by_itself_is_no_fault_of_the_request(status: int) -> None:
+    assert classify(StatusError(status)).kind is FailureClass.OVERLOADED
 
 
 @pytest.mark.parametrize(
