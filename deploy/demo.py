@@ -215,9 +215,14 @@ def describe_connections(about: Any) -> list[str]:
             *_rows(unused),
         ]
     if about.get("offline"):
+        replies = (
+            "the built-in responder replies"
+            if about.get("responder")
+            else "the agent can only say it is sorry"
+        )
         lines += [
-            "No model is connected, so the built-in responder replies. To connect one, set",
-            "VLLM_BASE_URL, OLLAMA_BASE_URL or OPENAI_BASE_URL in .env and start again.",
+            f"No model is connected: {replies}. To connect one, start a server on this machine, or",
+            "set VLLM_BASE_URL, OLLAMA_BASE_URL or OPENAI_BASE_URL in .env, and start again.",
         ]
     return lines
 
