@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llm_router.errors import BrokenStreamError
 from llm_router.providers._wire.arguments import object_text
 from llm_router.providers._wire.lost_opening import LostOpening
 from llm_router.providers._wire.machine_text import MachineTextFilter
@@ -87,7 +88,8 @@ def test_a_reply_that_is_a_call_is_made_and_not_spoken(written: str) -> None:
     assert found.words.strip() == ""
 
 
-NAMED_ONLY = {"Llama 4", "a tag of its name", "a tag of its name, JSON inside"}
+NAMED_ONLY = {"Llama 4", "a tag of its name", "a tag of its name, JSON inside", "Python in a fence",
+              "Python in a fence, printed", "its name as the key"}  # fmt: skip
 """Forms that only the name of a tool tells from text."""
 
 
@@ -196,6 +198,13 @@ FINAL = "<|start|>assistant<|channel|>final<|message|>"
         ("analysis", "assistantfinal"),
         ("Here is my thought process:\n", "\nHere is my response:\n"),
         ("Here's my thought process:", "Here is my response:"),
+        ("Here are my reasoning steps:\n", "\n[BEGIN FINAL RESPONSE]"),
+        ("<internal_thought>", "</internal_thought>"),
+        ("<plan>", "</plan>"),
+        ("[REASONING]", "[/REASONING]"),
+        ('<details type="reasoning" done="true"><summary>Hm</summary>\n', "\n</details>\n"),
+        ("assistantanalysis", "assistantfinal"),
+        ("analysiswe: ", "assistantfinal"),
     ],
 )
 @pytest.mark.parametrize("after", ["", "<|im_end|>", "</s>", "<|return|>", "<end_of_turn>"])
@@ -223,6 +232,9 @@ TOKENS = [
     *("<|im_end|>", "<|eot_id|>", "</s>", "<|endoftext|>", "<end_of_turn>", "[/INST]", "<|end|>"),
     *("<|eom_id|>", "<|end_of_text|>", "<｜end▁of▁sentence｜>", "<eos>", "<|return|>", "<turn|>"),
     *("[end of text]", "<|end_of_box|>", "<|EOT|>", "<|assistant|>", "<|END_RESPONSE|>"),
+    *("[|endofturn|]", "<|end of sentence|>", "<|im_end|", "<|eot_id", "<EOT>", "<|endoft"),
+    *("【4†source】", "\ue200cite\ue202turn0search1\ue201", "[END FINAL RESPONSE]"),
+    *('<grok:render type="x"><argument name="id">1</argument></grok:render>',),
     *("<|some_new_token|>", "<｜new｜>", "<|im_end|><|endoftext|>", "</answer>", "<pad><pad>"),
 ]
 
@@ -242,6 +254,9 @@ def test_a_token_at_the_end_is_not_spoken(token: str) -> None:
         f"<|begin_of_box|>{ANSWER}<|end_of_box|>",
         f"<s>{ANSWER}</s>",
         f"<answer>{ANSWER}</answer>",
+        f"<speak>{ANSWER}</speak>",
+        f"[gMASK]<sop>{ANSWER}",
+        f"<extra_id_0>{ANSWER}",
         f"<|channel|>final<|message|>{ANSWER}<|return|>",
         f"<|channel|>final {ANSWER}",
         f"{ANSWER}<|im_end|>\n<|im_start|>user\nAnd?<|im_end|>\n<|im_start|>assistant\nNo.",
@@ -266,6 +281,7 @@ PROSE = [
     *("analysis of data", "assistant manager", "get_weather is a tool", "add two", "to you"),
     *("A < B <thin", "<3 <3 <3", "Array<string>", "if (a<b && c>d) {}", "the <reason why"),
     *("<div>Hi</div>", "hang_up the phone", '"name": get', " \n ", "Zwölf Uhr – schön! 😀", "行"),
+    *("a] b]<c", "【注】行", "Analysis", "<internal", "print(x)", "functions.x", "]<]"),
 ]
 
 
@@ -289,6 +305,16 @@ def test_ordinary_text_is_left_as_it_is(prose: str, speech: bool) -> None:
 )
 def test_code_in_a_text_for_reading_is_left_as_it_is(page: str) -> None:
     assert filtered(page, speech=False).words == page
+
+
+def test_arguments_without_a_name_are_not_spoken_and_call_nothing() -> None:
+    found = filtered(f"Let me see. {ARGUMENTS}")
+    assert (found.words.strip(), found.calls) == ("Let me see.", [])
+    assert filtered(ARGUMENTS, speech=False).words == ARGUMENTS
+    text = MachineTextFilter(OFFERED)
+    assert text.feed(ARGUMENTS) == ("", "")
+    with pytest.raises(BrokenStreamError):
+        text.written()
 
 
 def test_text_is_withheld_only_while_it_may_begin_a_mark() -> None:

@@ -1,5 +1,7 @@
 """Tool calls as models write them into their words: each calls get_weather for Oslo."""
 
+import re
+
 CALL = '{"name": "get_weather", "arguments": {"city": "Oslo"}}'
 PARAMETERS = '{"name": "get_weather", "parameters": {"city": "Oslo"}}'
 ARGUMENTS = '{"city": "Oslo"}'
@@ -9,6 +11,9 @@ DSML = (
     '<｜DSML｜invoke name="get_weather">\n<｜DSML｜parameter name="city" string="true">Oslo'
     "</｜DSML｜parameter>\n</｜DSML｜invoke>"
 )
+DSML_CALLS = f"<｜DSML｜function_calls>\n{DSML}\n</｜DSML｜function_calls>"
+TAGGED = '<invoke name="get_weather"><city>Oslo</city></invoke>'
+PREFIXED = re.sub("<(/?)", r"<\1antml:", f"<function_calls>\n{INVOKE}\n</function_calls>")
 KEYED = "get_weather\n<arg_key>city</arg_key>\n<arg_value>Oslo</arg_value>\n"
 
 MARKED = {
@@ -40,7 +45,7 @@ MARKED = {
     f"```json\n{ARGUMENTS}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
     "DeepSeek 3.1": "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>get_weather<｜tool▁sep｜>"
     f"{ARGUMENTS}<｜tool▁call▁end｜><｜tool▁calls▁end｜><｜end▁of▁sentence｜>",
-    "DeepSeek 3.2": f"<｜DSML｜function_calls>\n{DSML}\n</｜DSML｜function_calls>",
+    "DeepSeek 3.2": DSML_CALLS,
     "gpt-oss": "<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>"
     f"{ARGUMENTS}<|call|>",
     "gpt-oss, after its thought": "<|channel|>analysis<|message|>Need it.<|end|><|start|>assistant"
@@ -79,6 +84,32 @@ MARKED = {
     '<steptml:invoke name="get_weather"><steptml:parameter name="city">Oslo</steptml:parameter>'
     "</steptml:invoke><｜tool_call_end｜><｜tool_calls_end｜>",
     "LongCat": f"<longcat_tool_call>{CALL}</longcat_tool_call>",
+    "DeepSeek 3.2, one call alone": DSML,
+    "DeepSeek 3.2, its bars doubled": DSML_CALLS.replace("｜", "｜｜"),
+    "DeepSeek 3.2, ASCII bars": DSML_CALLS.replace("｜", "|"),
+    "DeepSeek 3.1, ASCII bars": "<|tool▁calls▁begin|><|tool▁call▁begin|>get_weather<|tool▁sep|>"
+    f"{ARGUMENTS}<|tool▁call▁end|><|tool▁calls▁end|>",
+    "MiniMax M3": re.sub("(?=<)", "]<]minimax[>[", f"<tool_call>\n{TAGGED}\n</tool_call>"),
+    "Anthropic's form, with its prefix": PREFIXED,
+    "Anthropic's form, with its prefix, alone": PREFIXED.partition("\n")[2].rpartition("\n")[0],
+    "GigaChat": f"<|message_sep|>\n\nfunction call<|role_sep|>\n{CALL}",
+    "GigaChat, older": f"<|function_call|>{CALL}",
+    "Step 3.5": '<steptml:invoke name="get_weather"><steptml:parameter name="city">Oslo'
+    "</steptml:parameter></steptml:invoke>",
+    "Llama 4, with its role": "<|header_start|>assistant<|header_end|>\n\n"
+    f"<|python_start|>{CALL}<|python_end|><|eot|>",
+    "Cline": "<use_mcp_tool><server_name>x</server_name><tool_name>get_weather</tool_name>"
+    f"<arguments>{ARGUMENTS}</arguments></use_mcp_tool>",
+    "CodeAct": '<execute_tool>\nget_weather(city="Oslo")\n</execute_tool>',
+    "a tag of a tool": f'<tool name="get_weather">{ARGUMENTS}</tool>',
+    "FunctionGemma, a result behind": "<start_function_call>call:get_weather{city:<escape>Oslo"
+    "<escape>}<end_function_call><start_function_response>",
+    "in brackets of words": f"[TOOL_CALL]{CALL}[/TOOL_CALL]",
+    "a whole message": '{"role": "assistant", "content": null, "tool_calls": [{"function": '
+    f"{CALL}}}]}}",
+    "its name as the key": f'{{"get_weather": {ARGUMENTS}}}',
+    "Python in a fence": '```python\nget_weather(city="Oslo")\n```',
+    "Python in a fence, printed": '```py\nprint(get_weather(city="Oslo"))\n```',
     "LM Studio": f"[TOOL_REQUEST]{CALL}[END_TOOL_REQUEST]",
     "Nous, older": '<functioncall> {"name": "get_weather", "arguments": '
     f"'{ARGUMENTS}'}} </functioncall>",
@@ -106,6 +137,11 @@ WHOLE = {
     "Phi 4": f"functools[{CALL}]",
     "GLM 4": f"get_weather\n{ARGUMENTS}",
     "Python": 'get_weather(city="Oslo")',
+    "Python, printed": 'print(get_weather(city="Oslo"))',
+    "Python, with a namespace": f"functions.get_weather({ARGUMENTS})",
+    "Kimi's name and number": f"functions.get_weather:0{ARGUMENTS}",
+    "Gemma's words without tokens": 'call:get_weather{city:"Oslo"}',
+    "gpt-oss, its role before": f"assistant to=functions.get_weather commentary json {ARGUMENTS}",
     "Python, by place": 'get_weather("Oslo")',
     "Python, with an object": f"get_weather({ARGUMENTS})",
     "Gemini": 'print(default_api.get_weather(city="Oslo"))',

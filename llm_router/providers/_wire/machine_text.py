@@ -22,6 +22,7 @@ from llm_router.providers._wire.marker_search import (
 from llm_router.providers._wire.markers import (
     AT_START,
     BEGINS_OTHER_TOKEN,
+    CUT_TOKEN,
     LOST_BEGINNING,
     OTHER_TOKENS,
     Kind,
@@ -29,10 +30,15 @@ from llm_router.providers._wire.markers import (
 )
 from llm_router.providers._wire.sse import LIMIT
 from llm_router.providers._wire.tools import OfferedTools, offered_tools
-from llm_router.providers._wire.written_calls import WrittenCall, is_written_call, written_calls
+from llm_router.providers._wire.written_calls import (
+    WrittenCall,
+    are_arguments,
+    is_written_call,
+    written_calls,
+)
 from llm_router.types import ChatRequest
 
-_TRIGGER = re.compile(r"[<\[{`◁✿=]")
+_TRIGGER = re.compile("[<\\[\\]{`◁✿=【\ue200]")
 """The first characters of marks. Text without them is words, which one search finds."""
 _BEGINS_CALL = re.compile(r"[\"'](?:arguments|parameters|args)[\"']\s*:")
 _JSON = ("{", "[{", "```")
@@ -71,7 +77,8 @@ class MachineTextFilter:
         self._tools = tools
         self._speech = speech
         self._tables = (VOICE, tags_of(tools.names)) if speech else (PAGE,)
-        self._heads = heads_of(tools.names) if reads_json and (speech or tools) else ()
+        parameters = tools.all_parameters if speech else ()
+        self._heads = heads_of(tools.names, parameters) if reads_json and (speech or tools) else ()
         self._starts = (*AT_START, *(starts_of(tools.names) if speech else ()))
         self._rest = ""
         self._given = False
@@ -179,6 +186,9 @@ class MachineTextFilter:
             return text[place:]
         if not is_last and (begins is None or BEGINS_OTHER_TOKEN.fullmatch(tail)):
             return self._withhold(text, place, out)
+        if is_last and CUT_TOKEN.fullmatch(tail):
+            out.words.append(text[:place])
+            return ""
         if tail[0] == "`" and not self._speech:
             return self._pass_code(text, place, out)
         return None
@@ -270,6 +280,8 @@ class MachineTextFilter:
         written = "".join(region.body)
         if is_written_call(written, self._tools):
             self._add_calls(written)
+        elif self._speech and are_arguments(written, self._tools):
+            self._has_unknown_call = True
         else:
             out.words.append(written)
         return text[end:]

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import chain
 
 from llm_router.providers._wire.markers import CALL_HEADS, MARKERS, Kind, Marker
 
@@ -51,13 +52,16 @@ def pattern(texts: tuple[str, ...]) -> re.Pattern[str]:
 
 
 @lru_cache(maxsize=256)
-def heads_of(names: tuple[str, ...]) -> tuple[str, ...]:
+def heads_of(names: tuple[str, ...], parameters: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Returns how calls without a mark begin, white space removed."""
     json = (*CALL_HEADS, *(f"[{head}" for head in CALL_HEADS))
+    arguments = (f'{{"{parameter}":' for parameter in parameters)
     fenced = (f"{fence}{head}" for fence in ("```json", "```") for head in json)
     tags = (f"{fence}<{tag}" for fence in ("```xml", "```") for tag in _FENCED_TAGS)
-    python = ("```pythonprint(default_api.", "```print(default_api.")
-    return (*json, *fenced, *tags, *python, *(f"[{name}(" for name in names))
+    calls = ("print(default_api.", *(f"{name}(" for name in names), *(f"print({n}(" for n in names))
+    python = (f"{fence}{call}" for fence in ("```python", "```py", "```") for call in calls)
+    named = ((f"[{name}(", f'{{"{name}":{{') for name in names)
+    return (*json, *fenced, *tags, *python, *arguments, *chain.from_iterable(named))
 
 
 def begins_call(tail: str, heads: tuple[str, ...]) -> bool | None:
@@ -87,10 +91,12 @@ def tags_of(names: tuple[str, ...]) -> MarkerTable:
 @lru_cache(maxsize=256)
 def starts_of(names: tuple[str, ...]) -> tuple[Marker, ...]:
     """Returns how a reply begins that is a call in Python, as of an agent, or by its name (GLM)."""
-    in_python = (Marker(f"{name}(", Kind.BARE_CALL) for name in names)
+    before = ("", "functions.", "print(")
+    in_python = (Marker(f"{x}{name}(", Kind.BARE_CALL) for name in names for x in before)
     above = (Marker(f"{name}\n{{", Kind.CALL) for name in names)
     after_word = (Marker(f"Action: {name}", Kind.CALL) for name in names)
-    return (*in_python, *above, *after_word)
+    spaced = (Marker(f"{x}{name}", Kind.CALL) for name in names for x in ("functions.", "call:"))
+    return (*in_python, *above, *after_word, *spaced)
 
 
 VOICE = MarkerTable(MARKERS)

@@ -9,7 +9,7 @@ them are words.
 import re
 from dataclasses import dataclass
 from enum import Enum, auto
-from string import ascii_uppercase
+from string import ascii_letters
 
 
 class Kind(Enum):
@@ -55,6 +55,10 @@ _THOUGHT_TAGS = (
     *("thinking_process", "thought_process", "antthinking", "ant_thinking", "cot", "mm:think"),
     *("seed:think", "seed:cot_budget_reflect", "longcat_think", "minimax:think"),
 )
+_THOUGHT_TAGS_OF_PROMPTS = (
+    *("internal", "internal_thought", "internal_thoughts", "inner_thought", "inner_thoughts"),
+    *("internal_reasoning", "plan", "planning", "deliberation", "self_reflection"),
+)
 _TAG_ENDS = tuple(f"</{tag}>" for tag in _THOUGHT_TAGS)
 _CALLS_WITHOUT_END_OF_THOUGHT = (
     *("<tool_call>\n", "<|tool_calls_section_begin|>", "<｜tool▁calls▁begin｜>", "<|python_tag|>"),
@@ -72,9 +76,23 @@ _OTHER_THOUGHTS = {
     "<|START_THINKING|>": ("<|END_THINKING|>",),  # Cohere
     "<|inner_prefix|>": ("<|inner_suffix|>",),  # Apertus
     "<｜think｜>": ("<｜/think｜>", "</think>"),
+    "[thinking]": ("[/thinking]",),
+    "[reasoning]": ("[/reasoning]",),
+    '<details type="reasoning"': ("</details>",),  # Open WebUI
 }
 
+_DSML = {
+    f"<{bar}DSML{bar}{name}": (f"</{bar}DSML{bar}{name.removesuffix(' name=').rstrip('>')}>",)
+    for bar in ("｜", "|", "｜｜")
+    for name in ("function_calls>", "tool_calls>", "invoke name=")
+}
+_ANTHROPIC = "antml:"
+"""The prefix of the tags in which Anthropic's models write calls, which some servers leave."""
 _CALLS = {
+    **{
+        f"<{_ANTHROPIC}{name}": (f"</{_ANTHROPIC}{name.split()[0].rstrip('>')}>",)
+        for name in ("function_calls>", "invoke name=")
+    },
     "<tool_call>": ("</tool_call>",),  # Hermes, Qwen, GLM, Hunyuan
     "<tool_calls>": ("</tool_calls>",),  # Jamba, MiniMax, Hunyuan
     "<toolcall>": ("</toolcall>",),  # Nemotron
@@ -92,6 +110,10 @@ _CALLS = {
     "<minimax:tool_call>": ("</minimax:tool_call>",),
     "<seed:tool_call>": ("</seed:tool_call>",),
     "<longcat_tool_call>": ("</longcat_tool_call>",),
+    "<execute_tool>": ("</execute_tool>",),
+    "<use_mcp_tool>": ("</use_mcp_tool>",),  # Cline
+    "<tool name=": ("</tool>",),
+    "<steptml:invoke name=": ("</steptml:invoke>",),
     "<start_function_call>": ("<end_function_call>",),  # FunctionGemma
     "<|tool_call>": ("<tool_call|>",),  # Gemma 4
     "<|tool_call|>": ("<|/tool_call|>",),  # Phi, Granite
@@ -106,11 +128,14 @@ _CALLS = {
     "<｜tool▁calls▁begin｜>": ("<｜tool▁calls▁end｜>",),  # DeepSeek
     "<｜tool▁call▁begin｜>": ("<｜tool▁call▁end｜>",),
     "<｜tool_calls_begin｜>": ("<｜tool_calls_end｜>",),  # Step
-    "<｜DSML｜function_calls>": ("</｜DSML｜function_calls>",),  # DeepSeek 3.2
-    "<｜DSML｜tool_calls>": ("</｜DSML｜tool_calls>",),
+    **_DSML,  # DeepSeek 3.2
+    "<|tool▁calls▁begin|>": ("<|tool▁calls▁end|>",),
+    "<|tool▁call▁begin|>": ("<|tool▁call▁end|>",),
+    "<|message_sep|>\n\nfunction call<|role_sep|>": ("<|message_sep|>",),  # GigaChat
     "<|python_tag|>": (),  # Llama
     "<|function_call|>": (),
     "[TOOL_CALLS]": ("</s>",),  # Mistral
+    "[TOOL_CALL]": ("[/TOOL_CALL]",),
     "[TOOL_REQUEST]": ("[END_TOOL_REQUEST]",),  # LM Studio
     "✿FUNCTION✿": ("✿RESULT✿", "✿RETURN✿"),  # Qwen-Agent
     "```tool_code": ("```",),  # Gemma 3
@@ -128,6 +153,7 @@ _HEADERS = {
     "<|channel|>": (("<|message|>",), _MESSAGE_ENDS),
     "<|channel>": (("\n", "<channel|>"), ("<channel|>",)),  # Gemma 4
     "<|im_start|>": (("\n", "<|im_sep|>"), _TURN),
+    "<|header_start|>": (("<|header_end|>",), ("<|eot|>",)),  # Llama 4
     "<|start_header_id|>": (("<|end_header_id|>",), ("<|eot_id|>",)),
     "<|start_of_role|>": (("<|end_of_role|>",), ("<|end_of_text|>",)),
     "<start_of_turn>": (("\n",), ("<end_of_turn>",)),
@@ -142,6 +168,9 @@ _NOISE = {
     "<|tool_response>": ("<tool_response|>",),
     "<｜tool▁outputs▁begin｜>": ("<｜tool▁outputs▁end｜>",),
     "[TOOL_RESULTS]": ("[/TOOL_RESULTS]",),
+    "<start_function_response>": ("<end_function_response>",),
+    "<grok:render": ("</grok:render>",),
+    "\ue200": ("\ue201",),  # OpenAI's citations
     "[INST]": (),
     "<|user|>": (),
     "<|User|>": (),
@@ -157,17 +186,23 @@ _TOKENS = (
     *("<<SYS>>", "<</SYS>>", "<end_of_utterance>", "<|end|>", "<sep>"),
     *("<role>ASSISTANT</role>", "<｜DSML｜", "</｜DSML｜", "✿RETURN✿", "✿RESULT✿"),
     *("</tool_call>", "</tool_calls>", "</function>", "</invoke>", "</function_calls>"),
+    *("]<]minimax[>[", "[|endofturn|]", "<EOT>", "<extra_id_0>", "[gMASK]", "<sop>"),
+    *("[END FINAL RESPONSE]", "</execute_tool>"),
     *("</parameter>", "</tool_response>", "</tool_code>", "</minimax:tool_call>"),
 )
 _TURN_ENDS = (
     *("<|im_end|>", "<|eot_id|>", "<|endoftext|>", "<|end_of_text|>", "<|return|>", "<|eom_id|>"),
-    *("<｜end▁of▁sentence｜>", "<|end_of_sentence|>", "<turn|>", "<|END_OF_TURN_TOKEN|>"),
-    *("<|end_of_turn|>", "<|endofturn|>", "<|eos|>", "<end_of_turn>"),
+    *("<｜end▁of▁sentence｜>", "<|end of sentence|>", "<turn|>", "<|END_OF_TURN_TOKEN|>"),
+    *("<|end_of_sentence|>", "<|end_of_turn|>", "<|endofturn|>", "<|eos|>", "<end_of_turn>"),
 )
-_AROUND_ANSWERS = ("answer", "response", "final_answer", "final", "output", "reply", "s")
+_AROUND_ANSWERS = ("answer", "response", "final_answer", "final", "output", "reply", "s", "speak")
 
 MARKERS: tuple[Marker, ...] = (
     *(Marker(f"<{tag}>", Kind.THOUGHT, _TAG_THOUGHT_ENDS) for tag in _THOUGHT_TAGS),
+    *(
+        Marker(f"<{tag}>", Kind.THOUGHT, (f"</{tag}>",), is_for_voices=True)
+        for tag in _THOUGHT_TAGS_OF_PROMPTS
+    ),
     *(Marker(opening, Kind.THOUGHT, ends) for opening, ends in _OTHER_THOUGHTS.items()),
     *(Marker(opening, Kind.CALL, ends) for opening, ends in _CALLS.items()),
     *(Marker(opening, Kind.HEADER, *ends) for opening, ends in _HEADERS.items()),
@@ -186,14 +221,18 @@ LOST_BEGINNING = Marker("", Kind.THOUGHT, _TAG_THOUGHT_ENDS)
 
 _GRANITE_ENDS = ("Here is my response:", "Here's my response:")
 _CHANNELS_BARE = ("assistantfinal", "assistantcommentary to=functions.")
+_APRIEL_ENDS = ("[BEGIN FINAL RESPONSE]",)
 AT_START: tuple[Marker, ...] = (
     Marker("Here is my thought process:", Kind.THOUGHT, _GRANITE_ENDS),
     Marker("Here's my thought process:", Kind.THOUGHT, _GRANITE_ENDS),
-    *(Marker(f"analysis{c}", Kind.THOUGHT, _CHANNELS_BARE) for c in ascii_uppercase),
+    Marker("Here are my reasoning steps:", Kind.THOUGHT, _APRIEL_ENDS),
+    *(Marker(f"analysis{c}", Kind.THOUGHT, _CHANNELS_BARE) for c in ascii_letters),
+    Marker("assistantanalysis", Kind.THOUGHT, _CHANNELS_BARE),
     Marker("assistantfinal", Kind.TOKEN),
     Marker("assistant\n\n", Kind.TOKEN),
     Marker("to=functions.", Kind.CALL),
     Marker("commentary to=functions.", Kind.CALL),
+    Marker("assistant to=functions.", Kind.CALL),
     Marker("assistantcommentary to=functions.", Kind.CALL),
     Marker("default_api.", Kind.BARE_CALL),  # Gemini
     Marker("print(default_api.", Kind.BARE_CALL),
@@ -203,16 +242,24 @@ AT_START: tuple[Marker, ...] = (
 tokens removed."""
 
 OTHER_TOKENS = re.compile(
-    r"<\|[^\s<>|]{1,48}\|?>|<[a-z_]{1,32}\|>|<｜[^<>｜\n]{1,64}｜>", re.IGNORECASE
+    r"<\|[^\s<>|]{1,48}\|?>|<[a-z_]{1,32}\|>|<｜[^<>｜\n]{1,64}｜>|【\d+(?::\d+)?†[^】\n]{0,64}】",
+    re.IGNORECASE,
 )
 """Tokens of models that no row names."""
 BEGINS_OTHER_TOKEN = re.compile(
-    r"<(?:\|[^\s<>|]{0,48}\|?|[a-z_]{1,32}\|?|｜[^<>｜\n]{0,64}｜?)?", re.IGNORECASE
+    r"<(?:\|[^\s<>|]{0,48}\|?|[a-z_]{1,32}\|?|｜[^<>｜\n]{0,64}｜?)?"
+    r"|【(?:\d+(?::\d*)?(?:†[^】\n]{0,64})?)?",
+    re.IGNORECASE,
 )
+CUT_TOKEN = re.compile(r"<\|[a-z_]{2,32}\|?", re.IGNORECASE)
+"""A token that a stop sequence has cut, where the reply ends in it."""
 
 _CALL_KEYS = (
     *("name", "function", "function_name", "tool_name", "tool", "tool_calls", "tool_call"),
     *("function_call", "tool_uses", "arguments", "parameters", "action", "recipient_name"),
 )
-CALL_HEADS = (*(f'{{"{key}":' for key in _CALL_KEYS), '{"type":"function"', '{"id":"call')
+CALL_HEADS = (
+    *(f'{{"{key}":' for key in _CALL_KEYS),
+    *('{"type":"function"', '{"id":"call', '{"role":"assistant"'),
+)
 """How a tool call begins that a model writes as bare JSON, white space removed."""

@@ -54,6 +54,11 @@ class OfferedTools:
         """Returns the names of a tool's parameters, in the order of its schema."""
         return tuple(self._properties.get(name, ()))
 
+    @property
+    def all_parameters(self) -> tuple[str, ...]:
+        """The names of all tools' parameters."""
+        return tuple(dict.fromkeys(name for one in self._properties.values() for name in one))
+
     def type_of(self, name: str, parameter: str) -> object:
         """Returns the JSON type of a parameter; None if the tool does not state one."""
         schema = self._properties.get(name, {}).get(parameter)

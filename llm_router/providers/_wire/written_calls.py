@@ -4,6 +4,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from llm_router.providers._wire.arguments import JsonScanner
@@ -15,14 +16,14 @@ _AROUND = ("function", "function_call", "tool_call", "tool_calls", "tool_uses")
 _BESIDE = frozenset({"id", "type", "index", "call_id", "tool_call_id"})
 
 _FUNCTION = re.compile(
-    r"<(?:[\w｜]+[:｜])?(?:(?:invoke|function)(?:=|\(|\s+name=|\s+)|(?:tool_call|function_call|tool)\s+name=)\s*[\"']?([^\"'>\s({]+)[\"']?"
-    r"[>)\s]*(.*?)(?=</?(?:[\w｜]+[:｜])?(?:invoke|function)[>\s=(]|\Z)",
+    r"<(?:[\w｜|]+[:｜|])?(?:(?:invoke|function)(?:=|\(|\s+name=|\s+)|(?:tool_call|function_call|tool)\s+name=)\s*[\"']?([^\"'>\s({]+)[\"']?"
+    r"[>)\s]*(.*?)(?=</?(?:[\w｜|]+[:｜|])?(?:invoke|function)[>\s=(]|\Z)",
     re.DOTALL,
 )
-_PARAMETER_BEGINS = re.compile(r"<(?:[\w｜]+[:｜])?(?:parameter|param)(?:=|\s+name=)")
+_PARAMETER_BEGINS = re.compile(r"<(?:[\w｜|]+[:｜|])?(?:parameter|param)(?:=|\s+name=)")
 _PARAMETER = re.compile(
     _PARAMETER_BEGINS.pattern + r"\s*[\"']?([^\"'>\s]+)[\"']?[^>]*>"
-    r"(.*?)(?=</?(?:[\w｜]+[:｜])?(?:parameter|param)[>\s=])",
+    r"(.*?)(?=</?(?:[\w｜|]+[:｜|])?(?:parameter|param)[>\s=])",
     re.DOTALL,
 )
 _OWN_TAG = re.compile(r"<([\w-]+)>(.*)</\1>", re.DOTALL)
@@ -38,6 +39,8 @@ _ARGUMENT = re.compile(  # Kimi K3
     re.DOTALL,
 )
 _TOOL = re.compile(r'tool="([^"]+)"')
+_MINIMAX = "]<]minimax[>["
+"""What MiniMax M3 writes before each of its tags."""
 _QUOTED = re.compile(r'<\|"\|>(.*?)<\|"\|>|<escape>(.*?)<escape>', re.DOTALL)
 _BARE_KEY = re.compile(r'([{,]\s*)([A-Za-z_][\w-]*)\s*:(?=\s*["\d\-{\[tfn])')
 _TAG = re.compile(r"</?[^<>]*>")
@@ -65,6 +68,7 @@ def written_calls(text: str, tools: OfferedTools) -> list[WrittenCall]:
     The marks are no guide to the form, which models mix. So each form is tried: tags with a tag a
     parameter, Python, JSON with the name inside or before it, and a name alone.
     """
+    text = text.replace(_MINIMAX, "")
     for read in (_from_tags, _from_keys, _from_python, _from_json, _from_name):
         if calls := [*read(text, tools)]:
             return calls
@@ -89,14 +93,24 @@ def is_written_call(text: str, tools: OfferedTools) -> bool:
     """Returns whether a text in brackets is a call and nothing else."""
     inner = _FENCE.sub("", text).strip()
     if inner.startswith(("{", "[")):
-        try:
-            return is_call(_decode(inner)[0])
-        except (ValueError, RecursionError):
-            pass
+        with suppress(ValueError, RecursionError):
+            if is_call(_decode(inner)[0]):
+                return True
     calls = written_calls(text, tools)
     if not tools:
         return bool(calls) and "<" in inner
     return bool(calls) and all(tools.resolve(call.name) for call in calls)
+
+
+def are_arguments(text: str, tools: OfferedTools) -> bool:
+    """Returns whether a text is the arguments of a tool, without a name."""
+    try:
+        value = _decode(text)[0]
+    except (ValueError, RecursionError):
+        return False
+    if not (isinstance(value, dict) and value):
+        return False
+    return any(value.keys() <= {*tools.parameters(name)} for name in tools.names)
 
 
 def _from_tags(text: str, tools: OfferedTools) -> Iterator[WrittenCall]:
@@ -113,6 +127,7 @@ def _from_tags(text: str, tools: OfferedTools) -> Iterator[WrittenCall]:
         pairs = _PARAMETER.findall(body)
         if len(pairs) < len(_PARAMETER_BEGINS.findall(body)):  # the last one is cut
             return
+        pairs = pairs or _CHILD.findall(body)
         if pairs:
             yield _of_pairs(name, pairs, tools)
         elif "{" in body:
