@@ -295,6 +295,15 @@ TWICE = json.dumps(PARIS)
         [f"{PARIS}<|call|>"],
         [f"{PARIS}</tool_call>"],
         [f'{PARIS}\n{{"city": "Paris"}}'],
+        ["json", PARIS],
+        [f"<|constrain|>json<|message|>{PARIS}"],
+        ["null", PARIS],
+        ['""', PARIS],
+        [f"<think>\n\n</think>\n{PARIS}"],
+        [f"[{PARIS}]"],
+        [f'{{"name": "get_weather", "arguments": {PARIS}}}'],
+        [f'{{"name": "get_weather", "arguments": {TWICE}}}'],
+        [f'{{"parameters": {PARIS}}}'],
     ],
     ids=[
         "encoded twice (vllm#25729)",
@@ -311,6 +320,15 @@ TWICE = json.dumps(PARIS)
         "a token behind",
         "a tag behind",
         "twice in one piece",
+        "the format's name before",
+        "a channel before",
+        "null before",
+        "nothing before",
+        "an empty thought before",
+        "in a list",
+        "the call around",
+        "the call around, encoded twice",
+        "around without a name",
     ],
 )
 async def test_arguments_are_read_in_every_form(pieces: list[Any]) -> None:
@@ -324,6 +342,26 @@ async def test_arguments_are_read_in_every_form(pieces: list[Any]) -> None:
 @pytest.mark.parametrize("nothing", [None, "", "  ", "null", "{}", {}, [], '""', '"{}"', "None"])
 async def test_no_arguments_are_an_empty_object(nothing: Any) -> None:
     assert await made(p("hang_up", nothing, 0, "a")) == [("hang_up", "{}")]
+
+
+@pytest.mark.parametrize("ghost", [p("", "{}", 1), p(None, "", 1, "b"), p("", "null", 1, "b")])
+async def test_a_call_of_nothing_is_none(ghost: Any) -> None:
+    assert await made(p("get_weather", PARIS, 0, "a"), ghost) == WEATHER
+
+
+async def test_arguments_that_are_no_call_stay() -> None:
+    for arguments in ('{"arguments": 1}', f'{{"name": "add", "arguments": {PARIS}}}'):
+        assert await made(p("get_weather", arguments, 0, "a")) == [("get_weather", arguments)]
+
+
+async def test_openais_wrapper_of_parallel_calls_is_the_calls() -> None:
+    uses = [
+        {"recipient_name": "functions.get_weather", "parameters": {"city": "Paris"}},
+        {"recipient_name": "functions.add", "parameters": {"a": 2}},
+    ]
+    written = json.dumps({"tool_uses": uses})
+    pieces = [p("multi_tool_use.parallel", written[:20], 0, "a"), p(None, written[20:], 0)]
+    assert await made(*pieces) == [*WEATHER, SUMS[0]]
 
 
 async def test_a_line_break_in_a_text_stays() -> None:

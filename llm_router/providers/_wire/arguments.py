@@ -10,10 +10,15 @@ from llm_router.providers._wire.characters import mend
 _NOTHING = frozenset({"", "null", "None", "[]", '""'})
 _FENCE = re.compile(r"^```\w*\s*(.*?)\s*(?:```)?$", re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_CALL_KEYS = frozenset({"name", "arguments", "parameters"})
 _LITERAL_SIZE = 1 << 16
 """The longest text that is read as Python's."""
 _REST = re.compile(r"(?:[\s}\]`;,>]|<[|｜/][^<>]{0,64}>)*")
 """Text that may follow the object: a brace too many, a fence's end, a model's token."""
+_BEFORE = re.compile(
+    r"(?:\s|json\b|null|None|\"\"|commentary|<think>\s*</think>|<[|｜][^<>]{0,64}>)+(?=\{)"
+)
+"""Text that may stand before the object: a channel of gpt-oss, nothing at all, an empty thought."""
 _STRUCTURE = re.compile(r"[\"'\\{}\[\]()]")
 _lenient = json.JSONDecoder(strict=False).raw_decode  # a string may hold line breaks
 
@@ -22,7 +27,8 @@ def object_text(written: str) -> str | None:
     """Returns the JSON text of the object that the arguments are; None if they are none.
 
     Forgives nothing at all in place of an empty object, an object that is encoded twice, stands in
-    a fence of Markdown, is repeated, has a brace too many, or is written in Python.
+    a fence of Markdown or a list, follows a channel, is repeated, has a brace too many, or is
+    written in Python.
     """
     text = mend(written).strip()
     if text in _NOTHING:
@@ -33,9 +39,24 @@ def object_text(written: str) -> str | None:
     if isinstance(value, str):
         inner = value.strip()
         value = {} if inner in _NOTHING else _loads(inner) or _repaired(inner)
+    elif isinstance(value, list):
+        value = value[0] if len(value) == 1 else None
     else:
         value = _repaired(text)
     return _without_surrogates(value) if isinstance(value, dict) else None
+
+
+def unwrapped(arguments: str, name: str, parameters: tuple[str, ...]) -> str:
+    """Returns the arguments without the call that a model has written around them, if any."""
+    if not (parameters and ('"arguments"' in arguments or '"parameters"' in arguments)):
+        return arguments
+    call = json.loads(arguments)
+    inner = [call[key] for key in ("arguments", "parameters") if key in call]
+    is_call = call.keys() <= _CALL_KEYS and call.get("name", name) == name and len(inner) == 1
+    if not is_call or not call.keys().isdisjoint(parameters):
+        return arguments
+    text = inner[0] if isinstance(inner[0], str) else json.dumps(inner[0])
+    return object_text(text) or arguments
 
 
 class JsonScanner:
@@ -83,6 +104,8 @@ def _loads(text: str) -> Any:
 def _repaired(text: str) -> dict[str, Any] | None:
     """Returns the object that a text holds which is no JSON."""
     text = _FENCE.sub(r"\1", text)
+    if before := _BEFORE.match(text):
+        text = text[before.end() :]
     objects: list[dict[str, Any]] = []
     place = 0
     while place < len(text):
@@ -90,9 +113,9 @@ def _repaired(text: str) -> dict[str, Any] | None:
             value, place = _lenient(text, place)
         except (ValueError, RecursionError):
             return None if objects else _literal(text)
-        if not isinstance(value, dict):
+        if not isinstance(value, dict | None):
             return None
-        objects.append(value)
+        objects += [value] if value else []
         rest = _REST.match(text, place)
         place = rest.end() if rest else place
     return _same(objects)
@@ -100,9 +123,8 @@ def _repaired(text: str) -> dict[str, Any] | None:
 
 def _same(objects: list[dict[str, Any]]) -> dict[str, Any] | None:
     """Returns the object that all of these repeat or complete; None if they contradict."""
-    whole = objects[-1] if objects else None
-    agree = whole is not None and all(one.items() <= whole.items() for one in objects)
-    return whole if agree else None
+    whole = objects[-1] if objects else {}
+    return whole if all(one.items() <= whole.items() for one in objects) else None
 
 
 def _literal(text: str) -> dict[str, Any] | None:

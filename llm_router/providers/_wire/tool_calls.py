@@ -1,22 +1,24 @@
 """Assembles the tool calls of a reply from the pieces in which servers send them."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from llm_router.errors import BrokenStreamError
-from llm_router.providers._wire.arguments import JsonScanner, object_text
+from llm_router.providers._wire.arguments import JsonScanner, object_text, unwrapped
 from llm_router.providers._wire.characters import mend
 from llm_router.providers._wire.extras import call_fields
 from llm_router.providers._wire.machine_text import MachineTextFilter
 from llm_router.providers._wire.sse import LIMIT
 from llm_router.providers._wire.tools import OfferedTools
+from llm_router.providers._wire.written_calls import written_calls
 from llm_router.types import Message, ToolCall
 
 _CUT_SHORT = frozenset({"length", "content_filter"})
 _ARGUMENTS = ("arguments", "parameters", "input")
 _USUAL = frozenset({"index", "id", "type", "function"})
+_PARALLEL = "multi_tool_use.parallel"
 _MOST_CALLS = 128
 _TOTAL_LIMIT = 4 * LIMIT
 """The most bytes of all calls; of one call, LIMIT."""
@@ -73,7 +75,7 @@ class ToolCallAssembler:
             raise BrokenStreamError(f"the answer ended inside a tool call ({finish_reason})")
         if finish_reason == "tool_calls" and not calls:
             raise BrokenStreamError("the answer ends in a tool call that it does not hold")
-        return tuple(self._whole(call) for call in calls)
+        return tuple(whole for call in calls for whole in self._wholes(call))
 
     def _goes_on(self, piece: dict[str, Any]) -> bool:
         """Takes a piece that holds nothing but more of the last call's arguments, as most do."""
@@ -136,6 +138,17 @@ class ToolCallAssembler:
             return last
         return at_index
 
+    def _wholes(self, call: "_PartialCall") -> Iterator[ToolCall]:
+        """Yields the calls that a call is: several where it is OpenAI's wrapper for these."""
+        is_wrapper = call.name.startswith(_PARALLEL)
+        inner = written_calls("".join(call.arguments), self._tools) if is_wrapper else []
+        for name, arguments in inner:
+            one = _PartialCall(None, "", name, call.batch)
+            one.append(arguments, _size(arguments))
+            yield self._whole(one)
+        if not inner:
+            yield self._whole(call)
+
     def _whole(self, call: "_PartialCall") -> ToolCall:
         arguments = object_text("".join(call.arguments))
         if arguments is None and call.is_cumulative:
@@ -145,6 +158,7 @@ class ToolCallAssembler:
         name = self._tools.resolve(mend(call.name))
         if name is None:
             raise BrokenStreamError("the answer calls a tool that was not offered")
+        arguments = unwrapped(arguments, name, self._tools.parameters(name))
         extras = {"call": call.fields} if call.fields else None
         return ToolCall(self._unique(mend(call.id)), name, arguments, extras)
 

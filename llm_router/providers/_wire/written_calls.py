@@ -40,7 +40,7 @@ _ARGUMENT = re.compile(  # Kimi K3
 )
 _TOOL = re.compile(r'tool="([^"]+)"')
 _MINIMAX = "]<]minimax[>["
-"""What MiniMax M3 writes before each of its tags."""
+"""The mark that MiniMax M3 writes before each of its tags."""
 _QUOTED = re.compile(r'<\|"\|>(.*?)<\|"\|>|<escape>(.*?)<escape>', re.DOTALL)
 _BARE_KEY = re.compile(r'([{,]\s*)([A-Za-z_][\w-]*)\s*:(?=\s*["\d\-{\[tfn])')
 _TAG = re.compile(r"</?[^<>]*>")
