@@ -83,6 +83,15 @@ class Noticing(Protocol):
 
 
 @runtime_checkable
+class Limited(Protocol):
+    """A provider that cannot pass on every part of a request, whatever its connection says."""
+
+    @property
+    def lacks(self) -> frozenset[str]:
+        """The parts, of `routing.reduce.Part`; they are asked for in words, or left out."""
+
+
+@runtime_checkable
 class ModelManager(Protocol):
     """A provider whose server downloads and deletes models on request."""
 

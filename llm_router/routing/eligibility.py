@@ -51,7 +51,7 @@ def reductions(endpoint: Endpoint, request: ChatRequest, characters: int) -> Ite
     able, lacks = endpoint.connection.capabilities, endpoint.lacks
     if request.tools and (not able.tools or "tools" in lacks):
         yield "tools"
-    if request.response_format and not able.json:
+    if request.response_format and (not able.json or "json" in lacks):
         yield "json"
     if (not able.images or "images" in lacks) and has_image(request):
         yield "images"

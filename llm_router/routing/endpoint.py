@@ -7,7 +7,7 @@ from llm_router.catalog.prices import price_of
 from llm_router.connections.record import Connection
 from llm_router.failures import Failure, FailureClass
 from llm_router.options import BreakerOptions
-from llm_router.providers.base import Provider
+from llm_router.providers.base import Limited, Provider
 from llm_router.routing.breaker import CircuitBreaker
 from llm_router.routing.events import EndpointState
 from llm_router.routing.latency import Latency, behind, under_load
@@ -28,8 +28,8 @@ class Endpoint:
         self.breaker = CircuitBreaker(breaker)
         self.latency = Latency()
         self.limits = limits or Limits(connection)
-        self.lacks: frozenset[str] = frozenset()
-        """Parts of a request that its server has refused, as learnt."""
+        self.lacks = provider.lacks if isinstance(provider, Limited) else frozenset[str]()
+        """Parts of a request that its provider cannot send, or its server has refused."""
         self._learnt_context: int | None = None
         self.has_learnt = False
         """Whether that has changed and its pool has not taken note yet."""

@@ -6,10 +6,13 @@ import pytest
 from livekit.agents import APIConnectionError, APIStatusError, APITimeoutError, llm
 
 from llm_router.classification import classify
+from llm_router.connections.record import Connection
 from llm_router.errors import BrokenStreamError, StatusError, UnreachableError
 from llm_router.failures import FailureClass
 from llm_router.providers.livekit_plugin.plugins import PLUGINS, can_continue
 from llm_router.providers.livekit_plugin.provider import from_llm
+from llm_router.routing.eligibility import fitted, reductions
+from llm_router.routing.endpoint import Endpoint
 from llm_router.types import ChatRequest, Chunk, ToolCall
 from tests.contracts.asking import HELLO, WEATHER, collect, text
 
@@ -77,6 +80,17 @@ async def test_an_llm_object_is_asked_once_and_not_closed() -> None:
     assert own.asked[0]["conn_options"].max_retry == 0
     assert own.streams[0].was_closed
     assert not own.closed
+
+
+async def test_json_is_asked_for_in_words_where_a_plugin_cannot_pass_it_on() -> None:
+    asked = ChatRequest(messages=[], response_format={"type": "json_object"})
+    own = from_llm(OwnLLM())
+    assert [*reductions(Endpoint(Connection(name="a"), own), asked, 0)] == ["json"]
+    lacking = {name for name, row in PLUGINS.items() if "response_format" not in row.options}
+    assert lacking == {"anthropic", "aws", "google"}
+    sent = fitted(Endpoint(Connection(name="a"), own), asked)
+    assert sent.response_format is None
+    assert "JSON" in str(sent.messages)
 
 
 async def test_livekits_retries_are_switched_off() -> None:

@@ -107,7 +107,7 @@ def from_llm(
 
 
 class LiveKitProvider:
-    """Implements Provider (`base.py`); drops the options of a request that the plugin lacks."""
+    """Implements Provider and Limited (`base.py`); drops the options that the plugin lacks."""
 
     def __init__(
         self,
@@ -120,6 +120,7 @@ class LiveKitProvider:
     ) -> None:
         self.continuation: Continuation = continuation
         self.last_resort = False
+        self.lacks = frozenset() if "response_format" in row.options else frozenset({"json"})
         self._llm = model
         self._origin = origin_of(model.model, model.provider)
         self._lost_opening = LostOpening()

@@ -70,6 +70,7 @@ class Transformers:
     """
 
     last_resort = False
+    lacks = frozenset({"json"})
 
     def __init__(self, connection: Connection, load: Callable[[], Engine]) -> None:
         self._connection = connection
