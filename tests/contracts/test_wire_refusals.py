@@ -237,6 +237,23 @@ _FIELDS: dict[str, tuple[Body, tuple[int, Any], Accepts]] = {
              code="unsupported_value"),
         lambda sent: sent["stream"] is False and "stream_options" not in sent,
     ),
+    "vLLM, no chat template to give arguments to": (
+        body(chat_template_kwargs={"enable_thinking": False}),
+        said("chat_template_kwargs is not supported for Mistral tokenizers"),
+        without("chat_template_kwargs"),
+    ),
+    "a plain word behind a colon": (
+        body(stop=["x"]), said("Argument not supported on this model: stop"), without("stop"),
+    ),
+    "Gemini, no thinking to switch off": (
+        body(reasoning_effort="none"), said("Thinking budget is not supported for this model."),
+        without("reasoning_effort"),
+    ),
+    "Gemini, always thinking": (
+        body(reasoning_effort="none"),
+        said("Budget 0 is invalid. This model only works in thinking mode."),
+        without("reasoning_effort"),
+    ),
     "Ollama, thinking": (
         body(think=False), (400, {"error": '"gemma3" does not support thinking: "think"'}),
         without("think"),
@@ -391,6 +408,22 @@ _ORDERS: dict[str, tuple[Body, tuple[int, Any], Accepts]] = {
         body(USER, CALLING, RESULT),
         said("messages.1.content: none is not an allowed value", 422),
         lambda sent: sent["messages"][1].get("content") == "",
+    ),
+    "one system message, in Chinese": (
+        body(SYSTEM, USER, LATE),
+        said("最多只能包含一条 system 消息"),
+        lambda sent: roles(sent).count("system") == 1,
+    ),
+    "GLM, wrong messages": (
+        body(SYSTEM, SAID, USER),
+        said("messages 参数非法。请检查文档。", code="1214"),
+        lambda sent: roles(sent) == ["system", "user"] or roles(sent)[1] == "user",
+    ),
+    "Go, texts only": (
+        body({"role": "user", "content": [{"type": "text", "text": "Open?"}]}),
+        said("json: cannot unmarshal array into Go struct field"
+             " ChatCompletionRequest.messages.content of type string"),
+        lambda sent: sent["messages"][0]["content"] == "Open?",
     ),
     "nothing empty": (
         body(USER, {"role": "assistant", "content": ""}, USER),

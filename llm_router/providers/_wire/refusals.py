@@ -51,6 +51,13 @@ _BY_SENTENCE: tuple[tuple[re.Pattern[str], tuple[Cure, ...]], ...] = (
     (_words(r"thought.?signature"), (Cure("sign"),)),
     (
         _words(
+            r"thinking.?(budget|level).{0,40}(not|invalid)|budget 0 is invalid|"
+            r"only works in thinking mode"
+        ),
+        (Cure("drop", "reasoning_effort"),),
+    ),
+    (
+        _words(
             r"reasoning_content.{0,80}(must be|pass(ed)? back|missing|required)|"
             r"missing.{0,30}reasoning_content"
         ),
@@ -75,7 +82,7 @@ _BY_SENTENCE: tuple[tuple[re.Pattern[str], tuple[Cure, ...]], ...] = (
             r"system.{0,20}(message|prompt|role|instruction)s?.{0,60}"
             r"(beginning|be (the )?first|at the start|only (be )?(one|once|first|at)|leading|"
             r"position 0|index 0|start of)|"
-            r"(only|at most|more than|exactly|one) .{0,12}system (message|prompt)|"
+            r"(only|at most|more than|exactly|one) .{0,12}system (message|prompt)|一条 ?system|"
             r"multiple system|several system|system messages .{0,30}(consecutive|in the middle)|"
             r"(first|initial) message .{0,30}system|unexpected role .?system|"
             r"role .?system.? (is )?(only|not) .{0,30}(first|beginning|after|here)"
@@ -119,7 +126,8 @@ _BY_SENTENCE: tuple[tuple[re.Pattern[str], tuple[Cure, ...]], ...] = (
             r"consecutive (user|assistant|messages)|"
             r"(same role|roles) .{0,30}(in a row|consecutive|twice)|"
             r"(first|1st|initial|start\w*|begin\w*).{0,80}\buser\b|"
-            r"invalid_request_message_order|message order|order of (the )?(messages|roles)"
+            r"invalid_request_message_order|message order|order of (the )?(messages|roles)|"
+            r"messages? ?参数(非法|错误|有误)"
         ),
         (_ALTERNATE, _FOLD, _IN_WORDS, _PAIR, _USER_LAST),
     ),
@@ -149,7 +157,7 @@ _BY_SENTENCE: tuple[tuple[re.Pattern[str], tuple[Cure, ...]], ...] = (
             r"content.{0,60}(must|should|has to|can only|expected).{0,20}\b(string|str|text)\b|"
             r"concatenate str|(sequence|list|array|map).{0,30}expected a string|"
             r"expected (a )?(string|str)\b.{0,40}(list|array|sequence|object)|"
-            r"valid string|not of type .?string|cannot unmarshal array .{0,60}string"
+            r"valid string|not of type .?string|cannot unmarshal array .{0,120}string"
         ),
         (_NO_NULLS, _TEXTS),
     ),
@@ -184,7 +192,7 @@ _BY_SENTENCE: tuple[tuple[re.Pattern[str], tuple[Cure, ...]], ...] = (
         (Cure("all at once"),),
     ),
     (
-        _words(r"(jinja|chat.?template|templat|apply_chat_template|raise_exception)"),
+        _words(r"(jinja|templat(?!e_kwargs)|raise_exception)"),
         (_FIRST, _ALTERNATE, _FOLD, _IN_WORDS, _TEXTS, _NO_NULLS),
     ),
     (_words(r"(messages?|input)\W.{0,40}(extra|unknown|unexpected) .{0,20}role"), (_FOLD,)),
@@ -200,7 +208,11 @@ _ESSENTIAL_IN_SCHEMAS = frozenset(
     {"type", "function", "name", "parameters", "properties", "json_schema", "schema", "items"}
 )
 _TOKEN = re.compile(r"[A-Za-z_$][\w$-]*(?:[.\[][\w$-]+\]?)*")
-_QUOTED = re.compile(r"[\"'`‘“]([A-Za-z_$][\w$.\[\]-]*)[\"'`’”]")
+_QUOTED = re.compile(
+    r"[\"'`‘“]([A-Za-z_$][\w$.\[\]-]*)[\"'`’”]|"
+    r"\b(?:argument|parameter|field)s? [^:]{0,40}: ([a-z_]+)\W*$",
+    re.IGNORECASE,
+)
 _ORDINARY = frozenset(
     {"stop", "user", "n", "name", "seed", "store", "format", "think", "strict", "title", "default",
      "const", "examples", "pattern", "reasoning", "thinking", "metadata", "verbosity", "provider",
@@ -269,7 +281,7 @@ def _paths(error: StatusError, said: str, body: Body) -> Iterator[list[str]]:
     """Yields the paths of fields that an error names, the plainest first."""
     if error.param:
         yield _split(error.param)
-    quoted = [match[1] for match in _QUOTED.finditer(error.detail)]
+    quoted = [match[1] or match[2] for match in _QUOTED.finditer(error.detail)]
     for name in quoted:
         yield _split(name)
     if not _OBJECTION.search(said):
