@@ -45,10 +45,12 @@ def broken(parsed: Parsed) -> FailureClass:
 # --- Reasons, in every vendor's spelling
 
 STOPS = ["stop", "STOP", "end_turn", "stop_sequence", "eos", "eos_token", "EOS_TOKEN", "COMPLETE",
-         "completed", "Stop", "finish", "REASON_STOP", "load", "natural", "default"]  # fmt: skip
+         "completed", "Stop", "finish", "REASON_STOP", "load", "eosFound",
+         "stopStringFound", "eot", "<|im_end|>", "stop_word", "finished", "done", "STOPPED",
+         "natural", "default"]  # fmt: skip
 LENGTHS = ["length", "LENGTH", "max_tokens", "MAX_TOKENS", "MaxTokens", "max_output_tokens",
            "maxTokens", "model_length", "REASON_MAX_LEN", "token_limit", "limit", "truncated",
-           "max_new_tokens", "max_tokens_exceeded"]  # fmt: skip
+           "maxPredictedTokensReached", "max_new_tokens", "max_tokens_exceeded"]  # fmt: skip
 TOOL_CALLS = ["tool_calls", "tool_use", "function_call", "TOOL_CALL", "tool-calls"]
 NONE = ["", "null", "NULL", "None", "undefined", "FINISH_REASON_UNSPECIFIED", "unspecified",
         "not_finished", "in_progress"]  # fmt: skip
@@ -61,11 +63,14 @@ FAILURES = ["error", "ERROR", "abort", "aborted", "cancelled", "canceled", "USER
             "LANGUAGE", "unknown", "pause_turn", "timeout", "TIMEOUT", "time_limit", "ERROR_LIMIT",
             "server_error", "engine_shutdown", "repetition", "incomplete", "failed", "interrupted",
             "connection_reset", "resource_exhausted", "UpstreamError", "out_of_memory",
-            "preempted"]  # fmt: skip
+            "preempted", "userStopped", "modelUnloaded", "worker_died", "internal", "oom",
+            "no_output", "dropped", "lost", "denied", "rejected", "expired", "nan",
+            "degenerate"]  # fmt: skip
 FILTERS = ["content_filter", "CONTENT_FILTER", "contentFilter", "content-filter", "SAFETY",
            "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "sensitive",
            "refusal", "guardrail_intervened", "content_filtered", "MODEL_ARMOR", "moderation",
-           "blocked", "policy_violation"]  # fmt: skip
+           "blocked", "policy_violation", "hate", "PII", "COPYRIGHT", "censored",
+           "abuse"]  # fmt: skip
 
 
 @pytest.mark.parametrize("reason", STOPS)
@@ -213,6 +218,7 @@ def test_a_vendors_own_reason_that_is_no_failure_changes_nothing(native: str | N
         events(said("Nine"), said(" sharp"), "[DONE]"),
         events(said("Nine"), said(" sharp")) + b"data: more\n\n",
         events(said("Nine"), said(" sharp"), done=False) + b"event: done\ndata: {}\n\n",
+        events({"code": 200, "data": said("Nine")}, {"code": 200, "data": said(" sharp")}),
         events({"choices": [{"text": "Nine"}]}, {"choices": [{"text": " sharp"}]}),
     ],
 )

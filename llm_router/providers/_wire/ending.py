@@ -23,9 +23,11 @@ _KINDS = {
     r"quota|balance|resource|exhausted|overload|unavailable|capacity|busy|ratelimit|throttl|"
     r"memory|context|exceeded|disconnect|connection|reset|interrupt|preempt|evict|shutdown|kill|"
     r"malformed|unexpected|invalid|toomany|missing|repetition|unknown|incomplete|partial|pause|"
-    r"compaction).*|(image)?other|language|noimage": FAILED,
+    r"compaction|unload|died|dead|dropped|lost|denied|forbidden|reject|expired|broken|corrupt|"
+    r"degenerat|userstop|internal|nooutput).*|(image)?other|language|noimage|oom|nan": FAILED,
     r".*(filter|safety|unsafe|sensitive|refus|moderat|prohibit|block|recitation|spii|guardrail|"
-    r"armor|policy|violat|risk|inspection|toxic|harm|flagged|jailbreak).*": FILTERED,
+    r"armor|policy|violat|risk|inspection|toxic|harm|"
+    r"flagged|jailbreak|hate|abuse|copyright|censor|harass|violen|sexual).*|pii": FILTERED,
     r".*(length|maxlen|truncat).*": LENGTH,
     r".*(tool|functioncall).*": "tool_calls",
 }

@@ -105,7 +105,7 @@ class ChatReplyParser(ReplyParser):
             self._request_id = _identifier(payload.get("id"))
         if "usage" in payload or "x_groq" in payload:
             self._note_usage(payload)
-        choices = payload.get("choices")
+        choices = payload["choices"] if "choices" in payload else _wrapped_choices(payload)
         if isinstance(choices, list) and choices and isinstance(choices[0], dict):
             return self._choice(choices[0])
         if not choices and _is_error(payload):
@@ -187,6 +187,12 @@ class ChatReplyParser(ReplyParser):
                 raise status_error(0, groq)
         if isinstance(usage, dict):
             self._usage = usage_of(usage)
+
+
+def _wrapped_choices(payload: dict[str, Any]) -> Any:
+    """Returns the choices of a chunk that a gateway has wrapped; None if it has none."""
+    inner = payload.get("data")
+    return inner.get("choices") if isinstance(inner, dict) else None
 
 
 def _identifier(value: Any) -> str:
