@@ -21,18 +21,23 @@ _FIELDS = {
     "retry_after": 1.0,
     "retryafter": 1.0,
     "retry_after_seconds": 1.0,
+    "retryafterseconds": 1.0,
+    "wait_seconds": 1.0,
     "retry_after_ms": _MILLISECONDS,
     "retryafterms": _MILLISECONDS,
 }
 _LIMITS = ("-requests", "-tokens", "")
 """Limits of which a server may say how much is left and when there is more."""
+_ANTHROPIC_LIMITS = tuple(
+    f"anthropic-ratelimit-{kind}" for kind in ("requests", "tokens", "input-tokens")
+)
 
 _PART = re.compile(
     r"(\d+(?:\.\d+)?)\s*(ms|milliseconds?|毫秒|s|secs?|seconds?|秒|m|mins?|minutes?|分钟|h|hours?|小时)"
     r"(?![a-z])",
     re.IGNORECASE,
 )
-_SECONDS = {"ms": 0.001, "mi": 60.0, "m": 60.0, "h": 3600.0, "s": 1.0}
+_SECONDS = {"ms": 0.001, "mil": 0.001, "mi": 60.0, "m": 60.0, "h": 3600.0, "s": 1.0}
 _SECONDS |= {"毫": 0.001, "秒": 1.0, "分": 60.0, "小": 3600.0}
 _SENTENCE = re.compile(
     r"(?:try again|retry|wait|reset|available again|重试|等待)[^\d\n]{0,40}?"
@@ -69,11 +74,17 @@ def _retry_after(value: str, now: datetime | None) -> float | None:
 
 def _until_reset(headers: Mapping[str, str], now: datetime | None) -> float | None:
     """Returns when a limit that is used up allows more: `x-ratelimit-reset-tokens: 1m26.4s`."""
-    waits = [
-        _duration(headers.get(f"{prefix}-reset{limit}"), 1.0, now)
+    names = [
+        (f"{prefix}-remaining{limit}", f"{prefix}-reset{after}{limit}")
         for limit in _LIMITS
         for prefix in ("x-ratelimit", "ratelimit")
-        if headers.get(f"{prefix}-remaining{limit}") == "0"
+        for after in ("", "-after")
+    ]
+    names += [(f"{kind}-remaining", f"{kind}-reset") for kind in _ANTHROPIC_LIMITS]
+    waits = [
+        _duration(headers.get(reset), 1.0, now)
+        for remaining, reset in names
+        if headers.get(remaining) == "0"
     ]
     return max((wait for wait in waits if wait is not None), default=None)
 
@@ -86,18 +97,22 @@ def _duration(value: Any, unit: float, now: datetime | None) -> float | None:
             return _bounded(number * unit)
         since = number * _MILLISECONDS if number >= _EPOCH * 1000 else number
         return max(0.0, since - now.timestamp()) if now else None
-    return (
-        _sum(value)
-        if isinstance(value, str) and len(value) <= len("999h59m59.999999999s")
-        else None
-    )
+    if not isinstance(value, str) or len(value) > _LONGEST:
+        return None
+    with suppress(ValueError, TypeError):  # also of a time without a zone
+        until = datetime.fromisoformat(value)
+        return max(0.0, (until - now).total_seconds()) if now else None
+    return _sum(value)
 
 
 def _sum(text: str) -> float | None:
     parts = [(float(n), unit.lower()) for n, unit in _PART.findall(text)]
     if not parts:
         return None
-    return sum(n * (_SECONDS.get(unit[:2]) or _SECONDS[unit[0]]) for n, unit in parts)
+    return sum(
+        n * (_SECONDS.get(unit[:3]) or _SECONDS.get(unit[:2]) or _SECONDS[unit[0]])
+        for n, unit in parts
+    )
 
 
 def _bounded(seconds: float) -> float:
