@@ -28,6 +28,8 @@ _OTHER_FIELDS = frozenset({"model", "is_local", *_SWITCHES, "disabled"})
 """Fields in other programs' files; see `_to_own_fields`."""
 _NEED_ADDRESS = frozenset({"openai_compatible", "ollama"})
 _FROM_ENVIRONMENT = "env:"
+_VARIABLE = re.compile(r"env:(.*)|(?:os\.environ/|\{env:|\$\{?)([A-Z_][A-Z\d_]*)\}?", re.DOTALL)
+"""A key that names its variable: in our way, LiteLLM's, opencode's, LibreChat's or a shell's."""
 _STRING = r'"(?:[^"\\\n]|\\.)*"?'
 _COMMENT = re.compile(rf"{_STRING}|//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _COMMA = re.compile(rf"{_STRING}|,(?=\s*[\]}}])")
@@ -157,8 +159,8 @@ def _connection(row: Any, place: str, environ: Mapping[str, str], warn: Warn) ->
     row = _check_fields(row, _OWN_FIELDS | _OTHER_FIELDS, place, warn)
     own = _to_own_fields(row, place)
     key = own.get("api_key")
-    if isinstance(key, str) and key.startswith(_FROM_ENVIRONMENT):
-        own["api_key"] = _from_environment(key.removeprefix(_FROM_ENVIRONMENT), place, environ)
+    if isinstance(key, str) and (found := _VARIABLE.fullmatch(key)):
+        own["api_key"] = _from_environment(found[1] or found[2] or "", place, environ)
     try:
         # Validated as JSON, so that strict accepts an array for a tuple but not "30" for 30.
         connection = _ADAPTER.validate_json(json.dumps(own), strict=True)

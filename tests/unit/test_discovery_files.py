@@ -45,8 +45,11 @@ def test_fields_of_other_programs_files_are_translated() -> None:
     assert (connection.timeout, connection.max_tokens, connection.temperature) == (30.0, 200, 0.5)
 
 
-def test_a_key_is_taken_from_the_named_variable() -> None:
-    row = {**ONE, "api_key": "env:MY_KEY"}
+@pytest.mark.parametrize(
+    "key", ["env:MY_KEY", "${MY_KEY}", "$MY_KEY", "os.environ/MY_KEY", "{env:MY_KEY}"]
+)
+def test_a_key_is_taken_from_the_named_variable(key: str) -> None:
+    row = {**ONE, "api_key": key}
     (connection,) = read([row], {"MY_KEY": "sk-1"})
     assert connection.api_key == "sk-1"
     assert "sk-1" not in repr(connection)
