@@ -110,6 +110,13 @@ class Failure:
     """A part of the request that the server cannot take."""
     context: int | None = None
     """Tokens that the server takes, where a refusal says so."""
+    is_final: bool = False
+    """Whether the same request would fail at this endpoint again, whatever its class says."""
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether the same endpoint may be asked again for the same reply."""
+        return self.consequence.again != "never" and not self.is_final
 
     @property
     def asks_for_less(self) -> bool:
@@ -165,10 +172,10 @@ def pause_before_again(
     named = failure.retry_after
     if named is not None and named >= time_left:
         named = None
+    if not failure.may_repeat:
+        return None
     pause: float = _FIRST_PAUSE * 2**failed_before
     match failure.consequence.again:
-        case "never":
-            return None
         case "when told":
             return None if named is None else max(named, pause)
         case "at once":

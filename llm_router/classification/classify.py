@@ -7,6 +7,7 @@ from llm_router.classification.lacking import lacking
 from llm_router.classification.redaction import operator_text
 from llm_router.classification.words import ABILITIES, BY_WORDS, INSIDE_200, WAITS
 from llm_router.errors import (
+    AddressRefusedError,
     BrokenStreamError,
     StatusError,
     UnreachableError,
@@ -67,7 +68,8 @@ def classify(
                 context=_context(error) if kind is FailureClass.TOO_LONG else None,
             )  # fmt: skip
         case UnreachableError():
-            return Failure(FailureClass.UNREACHABLE, str(error), cure=error.cure)
+            refused = isinstance(error, AddressRefusedError)
+            return Failure(FailureClass.UNREACHABLE, str(error), cure=error.cure, is_final=refused)
         case BrokenStreamError():
             return Failure(FailureClass.BROKEN_STREAM, str(error))
     return Failure(FailureClass.BUG, type(error).__name__)

@@ -74,7 +74,7 @@ def may_ask(
     Its own does unless it may be asked again.
     """
     return not any(
-        (failure.consequence.again == "never")
+        not failure.may_repeat
         if endpoint is failed
         else (failure.kind is FailureClass.REFUSED_CONTENT and not move_on_refused_content)
         or not may_follow(endpoint, failed, failure)

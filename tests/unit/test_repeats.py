@@ -2,7 +2,9 @@
 
 import pytest
 
+from llm_router.classification import classify
 from llm_router.connections.record import Connection
+from llm_router.errors import AddressRefusedError
 from llm_router.failures import CONSEQUENCES, Failure, FailureClass
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.repeats import Repeats
@@ -81,3 +83,10 @@ def test_one_that_was_withdrawn_or_a_last_resort_is_not_asked_again() -> None:
     repeats.add(resort, NOW)
     gone.withdraw(lambda: None)
     assert repeats.due(NOW) is None
+
+
+def test_an_address_that_was_refused_is_not_asked_again() -> None:
+    repeats, one = Repeats(), endpoint()
+    failure = classify(AddressRefusedError("10.0.0.5 is not allowed"))
+    repeats.failed(one, failure, NOW, spoke=False, time_left=LEFT)
+    assert repeats.times == []
