@@ -170,8 +170,8 @@ class RouterSettings(Section):
     instructlab_base_url: HttpUrl | None = None
     """Address of an InstructLab server. LLM_BACKEND_TYPE=instructlab works without it, too."""
     openai_base_url: HttpUrl | None = None
-    """Address of a server with OpenAI's API; OPENAI_API_BASE and OPENAI_API_HOST count, too. Empty,
-    with a key: OpenAI's own."""
+    """Address of a server with OpenAI's API; OPENAI_API_BASE, OPENAI_API_URL and other names in use
+    count, too. Empty, with a key: OpenAI's own."""
     openai_api_key: SecretStr | None = None
     """API key for it."""
     openai_compatible_data: SecretStr | None = None

@@ -23,7 +23,7 @@ _KINDS = {
     r"quota|balance|resource|exhausted|overload|unavailable|capacity|busy|ratelimit|throttl|"
     r"memory|context|exceeded|disconnect|connection|reset|interrupt|preempt|evict|shutdown|kill|"
     r"malformed|unexpected|invalid|toomany|missing|repetition|unknown|incomplete|partial|pause|"
-    r"compaction|unload|died|dead|dropped|lost|denied|forbidden|reject|expired|broken|corrupt|"
+    r"compaction|unloaded|died|dead|dropped|lost|denied|forbidden|reject|expired|broken|corrupt|"
     r"degenerat|userstop|internal|nooutput).*|(image)?other|language|noimage|oom|nan": FAILED,
     r".*(filter|safety|unsafe|sensitive|refus|moderat|prohibit|block|recitation|spii|guardrail|"
     r"armor|policy|violat|risk|inspection|toxic|harm|"
