@@ -78,7 +78,7 @@ async def test_the_spare_generates_only_the_missing_words(stack: VoiceStack) -> 
 async def test_an_answer_that_no_server_can_finish_ends_with_a_whole_sentence(
     stack: VoiceStack,
 ) -> None:
-    broken = Script(words=words(ANSWER), fault=Fault.RESET_AFTER, after=6, continues=True)
+    broken = Script(words=words(ANSWER), fault=Fault.RESET_AFTER, after=2, continues=True)
     await stack.behave(broken)
     async with stack.call() as caller:
         answer, route = await ask(caller)
