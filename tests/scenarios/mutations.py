@@ -157,8 +157,8 @@ MUTATIONS = (
     Mutation(
         "an endpoint is asked again after a failure that lasts",
         "llm_router/failures.py",
-        '        case "never":\n            return None\n',
-        '        case "never":\n            pass\n',
+        'return self.consequence.again != "never" and not self.is_final',
+        "return not self.is_final",
     ),
     Mutation(
         "an endpoint is asked again without a pause",
