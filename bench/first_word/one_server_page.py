@@ -9,6 +9,7 @@ from bench.first_word.goals import WARM as OURS
 from bench.first_word.one_server import CALLERS, RETRY_AFTER, row_goals
 from bench.first_word.page import (
     COST,
+    FIRST_WORD_COLUMNS,
     SHARE,
     WAIT,
     Figure,
@@ -37,10 +38,7 @@ def case_table(rows: Sequence[Row]) -> Table:
     return make_table(
         rows,
         [
-            ("", lambda row: row.contender),
-            ("p50 s", lambda row: seconds(row.first_word(0.5))),
-            ("p95 s", lambda row: seconds(row.first_word(0.95))),
-            ("max s", lambda row: seconds(row.first_word(1))),
+            *FIRST_WORD_COLUMNS,
             ("silence s", lambda row: seconds(row.longest_silence)),
             ("whole", lambda row: percent(row.whole)),
             ("twice", lambda row: str(row.repeats)),

@@ -32,14 +32,20 @@ class Results:
     realtime: bool = False
 
 
+FIRST_WORD_COLUMNS: Sequence[tuple[str, Callable[[Row], str]]] = (
+    ("", lambda row: row.contender),
+    ("p50 s", lambda row: seconds(row.first_word(0.5))),
+    ("p95 s", lambda row: seconds(row.first_word(0.95))),
+    ("max s", lambda row: seconds(row.first_word(1))),
+)
+"""The first columns of every table of a case: the contender, and how long its callers waited."""
+
+
 def case_table(rows: Sequence[Row]) -> Table:
     return make_table(
         rows,
         [
-            ("", lambda row: row.contender),
-            ("p50 s", lambda row: seconds(row.first_word(0.5))),
-            ("p95 s", lambda row: seconds(row.first_word(0.95))),
-            ("max s", lambda row: seconds(row.first_word(1))),
+            *FIRST_WORD_COLUMNS,
             ("gap s", lambda row: seconds(row.longest_gap)),
             ("silence s", lambda row: seconds(row.longest_silence)),
             ("whole", lambda row: percent(row.whole)),

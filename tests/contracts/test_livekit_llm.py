@@ -27,12 +27,8 @@ from llm_router.routing.phrases import Phrases
 from llm_router.routing.router import Reply, Router
 from llm_router.testing.server import Behaviour, Fault, FaultyServer, Script
 from llm_router.types import ChatRequest, ToolCall
+from tests.contracts.livekit_asking import ANSWER, PHRASES, SORRY
 from tests.contracts.voiced import voiced
-
-ANSWER = "Hello there, how can I help you?"
-SORRY = "Please say that again."
-CLOSING = "I lost my thread."
-PHRASES = Phrases({"en": {"sorry": [SORRY], "closing": [CLOSING]}})
 
 
 @asynccontextmanager
