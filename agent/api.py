@@ -17,7 +17,6 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
-from limits.aio.storage import Storage
 
 from agent.demo import demo_router, store_found
 from agent.livekit_server import LiveKitError, LiveKitServer
@@ -30,7 +29,7 @@ from llm_router.errors import ConfigurationError, StoreError
 from llm_router.gateway import app as gateway
 from llm_router.gateway.deps import Services
 from llm_router.gateway.errors import Problem
-from llm_router.gateway.rates import RateLimit, open_counters
+from llm_router.gateway.rates import Counters, RateLimit, open_counters
 from llm_router.management.background import run_background
 from llm_router.management.first_key import ensure_admin
 from llm_router.options import HealthOptions
@@ -57,7 +56,7 @@ def build_app(
     settings: Settings,
     found: DiscoveryResult,
     store: SqlConnectionStore,
-    counters: Storage | None = None,
+    counters: Counters | None = None,
     *,
     stored_now: int = 0,
 ) -> FastAPI:
@@ -100,7 +99,7 @@ def build_app(
         api_secret=secret,
         agent_name=settings.agent_name,
         ttl=settings.token_ttl,
-        rate_limit=RateLimit(settings.token_rate_limit, counters),
+        rate_limit=RateLimit(settings.token_rate_limit, counters, name="tokens"),
         allowed_origins=settings.allowed_origins,
     )
     app.include_router(token_router(options, livekit))
@@ -121,7 +120,7 @@ def _services(
     settings: Settings,
     store: SqlConnectionStore,
     livekit: LiveKitServer,
-    counters: Storage | None,
+    counters: Counters | None,
 ) -> Services:
     """Makes what the routes of the management API need."""
     return Services(
@@ -130,7 +129,7 @@ def _services(
         keys=ApiKeys(store.database),
         webhooks=Webhooks(store.database, store.vault),
         health=_health(settings),
-        request_limit=RateLimit(settings.api_rate_limit, counters),
+        request_limit=RateLimit(settings.api_rate_limit, counters, name="requests"),
         allowed_addresses=settings.allowed_addresses,
         environ=environment(),
         readiness_checks=[

@@ -46,7 +46,7 @@ class StoreSettings(Section):
     """Requests that one API key may make, per second, minute, hour or day."""
     redis_url: RedisUrl = None
     """Redis server, such as redis://127.0.0.1:6379/0, that counts requests of several HTTP
-    processes together. Empty: each process counts its own."""
+    processes together. Empty, or while it does not answer: each process counts its own."""
 
     health_check_interval: Annotated[float, Field(ge=10, le=86_400)] = 60.0
     """Seconds between health checks of an active connection, which one of the HTTP processes makes.

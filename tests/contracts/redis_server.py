@@ -1,0 +1,32 @@
+"""Starts a real Redis server for a test."""
+
+import asyncio
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+_READY = b"Ready to accept connections"
+
+
+@asynccontextmanager
+async def running_redis(folder: Path) -> AsyncIterator[int]:
+    """Runs Redis during the block and yields its port on loopback."""
+    program = shutil.which("redis-server")
+    assert program, "install Debian's redis-server"
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port: int = held.getsockname()[1]
+    process = await asyncio.create_subprocess_exec(
+        *(program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)),
+        *("--save", ""),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout
+        while _READY not in (line := await process.stdout.readline()):
+            assert line, "Redis ended before it was ready"
+        yield port
+    finally:
+        process.terminate()
+        await process.communicate()
