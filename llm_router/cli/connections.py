@@ -1,4 +1,4 @@
-"""`llm-router connections list|show|add|edit|activate|deactivate|remove`."""
+"""`llm-router connections list|show|edit|activate|deactivate|remove`."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -93,23 +93,6 @@ async def show(context: CommandContext, name: ConnectionName) -> None:
     context.out.print_fields(found)
 
 
-@api_command(app, "add", FIELDS)
-async def add(
-    context: CommandContext,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name for the connection.")],
-    *,
-    key: KeySource = None,
-    header: HeaderSources = None,
-    set_: FieldValues = None,
-    **options: Any,
-) -> None:
-    """Add a connection. Its key is not an argument: --key says where to read it."""
-    new = arguments.collect_fields({"name": name, **options}, set_, key, header)
-    added = await context.api.request("POST", "/connections", new)
-    command = f"llm-router connections test {_quoted_name(added)}"
-    _print_done(context, added, f"added {added['name']}; try it: {command}")
-
-
 @api_command(app, "edit", FIELDS)
 async def edit(
     context: CommandContext,
@@ -182,8 +165,3 @@ def _key_hint(item: dict[str, Any]) -> str:
     if not item["api_key_set"]:
         return "-"
     return f"...{item['api_key_last4']}" if item["api_key_last4"] else "set"
-
-
-def _quoted_name(item: dict[str, Any]) -> str:
-    name = str(item["name"])
-    return name if name.isalnum() else f"'{name}'"

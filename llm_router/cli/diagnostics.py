@@ -129,7 +129,10 @@ async def _probe(
     if failure := result["failure"]:
         advice = failure["advice"] or "wait, and try again"
         return Finding(subject, "fault", f"{failure['kind']} ({failure['reason']}): {advice}")
-    return Finding(subject, "ok", f"first word after {result['first_word'] or 0:.2f} s")
+    message = f"first word after {result['first_word'] or 0:.2f} s"
+    if notice := result["notice"]:
+        return Finding(subject, "note", f"{message}; {notice}")
+    return Finding(subject, "ok", message)
 
 
 async def _run_other_checks() -> AsyncIterator[Finding]:

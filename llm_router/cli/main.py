@@ -2,12 +2,24 @@
 
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 from typer.main import get_command
 
-from llm_router.cli import api_keys, connections, database, discover, doctor, files, presets, probe
+from llm_router.cli import (
+    add,
+    api_keys,
+    connections,
+    database,
+    discover,
+    doctor,
+    files,
+    presets,
+    probe,
+)
 from llm_router.cli.command import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NO, print_error
+from llm_router.version import __version__
 
 EPILOG = (
     "Works on the database that DATABASE_URL names, with the rights of an admin; or over HTTP, with"
@@ -16,7 +28,7 @@ EPILOG = (
     f" that you answered with no); {EXIT_FAILED} failed, and standard error says why and what to"
     f" do; {EXIT_INTERRUPTED} interrupted."
 )
-_MORE_OF_CONNECTIONS = (probe, files, discover)
+_MORE_OF_CONNECTIONS = (add, probe, files, discover)
 """Modules imported for the commands that they add to `connections`."""
 
 
@@ -28,6 +40,7 @@ def build() -> typer.Typer:
         epilog=EPILOG,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
+        callback=_read_options,
     )
     app.add_typer(connections.app, name="connections")
     app.add_typer(presets.app, name="presets")
@@ -47,9 +60,37 @@ def main(argv: Sequence[str] | None = None) -> int:
             standalone_mode=False,
         )
     except typer.TyperException as error:
-        message = " ".join(error.format_message().split())
-        print_error(f"{message} See llm-router --help.")
+        if error.format_message():  # empty if help was printed because no command was given
+            print_error(_explain(error))
         return EXIT_FAILED
     except typer.Abort:  # Ctrl-C at a question
         return EXIT_INTERRUPTED
     return code if isinstance(code, int) else 0
+
+
+def _read_options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version and exit.",
+            is_eager=True,
+            callback=lambda wanted: _print_version() if wanted else None,
+        ),
+    ] = False,
+) -> None:
+    """Takes the options that stand before a command."""
+
+
+def _print_version() -> None:
+    typer.echo(f"llm-router {__version__}")
+    raise typer.Exit
+
+
+def _explain(error: typer.TyperException) -> str:
+    """Describes a wrong command line; names the help of the command that was meant."""
+    message = " ".join(error.format_message().split())
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "llm-router"
+    return f"{message}{'' if message.endswith(('.', '?')) else '.'} See {command} --help"

@@ -1,5 +1,7 @@
 """`llm-router connections test`: asks a connection a question and prints its words and times."""
 
+import shlex
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -7,6 +9,16 @@ import typer
 from llm_router.api_client import find_connection
 from llm_router.cli.command import EXIT_NO, CommandContext, api_command
 from llm_router.cli.connections import ConnectionName, app
+from llm_router.failures import FailureClass
+
+_SHOWN_MODELS = 20
+_OPTIONS = {
+    FailureClass.UNREACHABLE: "--base-url URL",
+    FailureClass.WRONG_ADDRESS: "--base-url URL",
+    FailureClass.REJECTED_KEY: "--key ask",
+    FailureClass.MODEL_MISSING: "--model MODEL",
+}
+"""The option of `connections edit` that changes what a failure is about."""
 
 
 @api_command(app, "test")
@@ -24,7 +36,7 @@ async def probe(
     connection = await find_connection(context.api, name)
     result = await probe_connection(context, connection["id"], prompt, max_tokens)
     context.out.json(result)
-    _print_result(context, connection["name"], result)
+    print_result(context, connection["name"], result)
     return None if result["ok"] else EXIT_NO
 
 
@@ -46,14 +58,27 @@ async def probe_connection(
     return result
 
 
-def _print_result(context: CommandContext, name: str, result: dict[str, Any]) -> None:
+def print_result(context: CommandContext, name: str, result: dict[str, Any]) -> None:
+    """Prints whether the connection works, what to do if not, and the notice on its server."""
     if failure := result["failure"]:
         advice = f": {failure['advice']}" if failure["advice"] else ""
         context.out.print_line(
             f"{name} does not work: {failure['kind']} ({failure['reason']}){advice}", "red"
         )
-        return
-    tokens = f", {result['tokens_out']} tokens" if result["tokens_out"] is not None else ""
-    first = result["first_word"] or 0.0
-    times = f"first word after {first:.2f} s, whole answer after {result['latency']:.2f} s"
-    context.out.print_line(f"{name} works: {times}{tokens}", "green")
+        if failure["kind"] == FailureClass.MODEL_MISSING and result["models"]:
+            context.out.print_note(f"the server lists: {_shorten(result['models'])}")
+        if option := _OPTIONS.get(failure["kind"]):
+            edit = f"llm-router connections edit {shlex.quote(name)} {option}"
+            context.out.print_note(f"to correct that: {edit}")
+    else:
+        tokens = f", {result['tokens_out']} tokens" if result["tokens_out"] is not None else ""
+        first = result["first_word"] or 0.0
+        times = f"first word after {first:.2f} s, whole answer after {result['latency']:.2f} s"
+        context.out.print_line(f"{name} works: {times}{tokens}", "green")
+    if result["notice"]:
+        context.out.print_note(f"{name}: {result['notice']}", "yellow")
+
+
+def _shorten(models: Sequence[str]) -> str:
+    more = len(models) - _SHOWN_MODELS
+    return ", ".join(models[:_SHOWN_MODELS]) + (f" and {more} more" if more > 0 else "")

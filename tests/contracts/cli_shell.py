@@ -38,7 +38,7 @@ class Shell:
         return json.loads(self(*arguments, "--json", **more).stdout)
 
     def add(self, name: str, *arguments: str, **more: Any) -> Any:
-        words = ("connections", "add", name, "--provider", "offline", *arguments)
+        words = ("connections", "add", name, "--provider", "offline", "--no-test", *arguments)
         return self.json(*words, **more)
 
 

@@ -35,7 +35,8 @@ def test_an_empty_list_names_the_next_step(shell: Shell) -> None:
 
 def test_a_connection_is_added_listed_in_columns_and_shown(shell: Shell) -> None:
     words = ("--base-url", "http://host:8000/v1", "--model", "m", "--tag", "gpu", "--tag", "eu")
-    result = shell("connections", "add", "cellar", *words, "--priority", "3", "--set", "timeout=20")
+    more = ("--priority", "3", "--set", "timeout=20", "--no-test")
+    result = shell("connections", "add", "cellar", *words, *more)
     assert result.stdout == "added cellar; try it: llm-router connections test cellar\n"
     header, row = (line.split("\t") for line in shell("connections", "list").stdout.splitlines())
     listed = dict(zip(header, row, strict=True))
@@ -120,7 +121,7 @@ def test_a_connection_is_switched_off_and_on_and_removed_once_confirmed(shell: S
 
 
 def test_a_test_prints_the_words_and_the_times(shell: Shell, server: FaultyServer) -> None:
-    shell("connections", "add", "a", "--base-url", server.base_url, "--model", "m")
+    shell("connections", "add", "a", "--base-url", server.base_url, "--model", "m", "--no-test")
     words, summary = shell("connections", "test", "a").stdout.splitlines()
     assert words == WORDS.strip()
     assert summary.startswith("a works: first word after 0.")
@@ -132,11 +133,60 @@ def test_a_test_prints_the_words_and_the_times(shell: Shell, server: FaultyServe
 def test_a_failed_test_says_what_to_do_and_exits_with_1(shell: Shell) -> None:
     with in_a_thread(FaultyServer(Script(fault=Fault.STATUS, status=401))) as server:
         words = ("--base-url", server.base_url, "--model", "m", "--key", "env:MINE")
-        shell("connections", "add", "a", *words, MINE=KEY)
+        shell("connections", "add", "a", *words, "--no-test", MINE=KEY)
         result = shell("connections", "test", "a", code=1)
         assert result.stdout.startswith("a does not work: rejected key")
         assert "check api_key" in result.stdout
+        assert "llm-router connections edit a --key ask" in result.stderr
         assert shell.json("connections", "test", "a", code=1)["failure"]["kind"] == "rejected key"
+
+
+def test_a_new_connection_is_tested_at_once(shell: Shell, server: FaultyServer) -> None:
+    words = ("connections", "add", "a", "--base-url", server.base_url, "--model", "m")
+    added, answer, summary = shell(*words).stdout.splitlines()
+    assert (added, answer) == ("added a", WORDS.strip())
+    assert summary.startswith("a works: first word after 0.")
+    added_as_json = shell.json("connections", "add", "b", *words[3:])
+    assert (added_as_json["status"], added_as_json["test"]["ok"]) == ("active", True)
+
+
+@pytest.mark.parametrize(
+    ("script", "failure", "advice"),
+    [
+        (Script(fault=Fault.STATUS, status=401), "rejected key", "edit 'my gpu' --key ask"),
+        (Script(fault=Fault.STATUS, status=404), "model missing", "the server lists: faulty\n"),
+    ],
+)
+def test_a_new_connection_that_does_not_work_stays_with_what_to_do(
+    shell: Shell, script: Script, failure: str, advice: str
+) -> None:
+    with in_a_thread(FaultyServer(script)) as server:
+        words = ("my gpu", "--base-url", server.base_url, "--model", "m")
+        result = shell("connections", "add", *words, code=1)
+    assert result.stdout.splitlines()[0] == "added my gpu"
+    assert f"my gpu does not work: {failure}" in result.stdout
+    assert advice in result.stderr
+    assert "to try it again: llm-router connections test 'my gpu'" in result.stderr
+    assert names(shell) == ["my gpu"]
+
+
+def test_a_new_connection_without_a_server_names_the_address(shell: Shell, unused_url: str) -> None:
+    result = shell("connections", "add", "a", "--base-url", unused_url, code=1)
+    assert "a does not work: unreachable" in result.stdout
+    assert "edit a --base-url URL" in result.stderr
+
+
+def test_a_test_shows_the_notice_that_json_shows(here: Shell) -> None:
+    pages = {"/v1/models": {"data": [{"id": "m", "owned_by": "vllm"}]}}
+    with in_a_thread(FaultyServer(pages=pages)) as server:
+        words = ("--base-url", server.base_url, "--model", "m", "--server", "ollama", "--no-test")
+        here("connections", "add", "a", *words)
+        notice = here.json("connections", "test", "a")["notice"]
+        assert "it looks like vLLM" in notice
+        assert notice in here("connections", "test", "a").stderr
+        (found,) = [f for f in here.json("doctor", code=None) if f["subject"] == "connection a"]
+    assert found["state"] == "note"
+    assert notice in found["message"]
 
 
 # ── Files ────────────────────────────────────────────────────────────────────────────────────────

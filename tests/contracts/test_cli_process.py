@@ -18,6 +18,7 @@ from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
 from llm_router.store.sealing import preview_reseal
 from llm_router.testing.server import Fault, FaultyServer, Script
+from llm_router.version import __version__
 from tests.contracts.cli_process import command, environ, ran, started
 from tests.contracts.databases import Server, opened
 
@@ -90,7 +91,29 @@ async def test_invalid_arguments_are_reported_in_one_line(
     assert (code, out) == (2, "")
     assert err.startswith("llm-router: ")
     assert message in err
+    assert err.endswith(" --help\n")
     assert len(err.splitlines()) == 1
+
+
+async def test_a_wrong_argument_names_the_help_of_its_command(tmp_path: Path) -> None:
+    _, _, err = await ran(tmp_path, "connections", "add", "--nonsense")
+    assert err.endswith("See llm-router connections add --help\n")
+    _, _, err = await ran(tmp_path, "nonsense")
+    assert err.endswith("See llm-router --help\n")
+
+
+@pytest.mark.parametrize("arguments", [(), ("connections",), ("keys",)])
+async def test_a_group_without_a_command_prints_its_help_alone(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    code, out, err = await ran(tmp_path, *arguments)
+    assert code == 2
+    assert "Commands" in out + err
+    assert "llm-router: " not in err
+
+
+async def test_the_version_is_printed(tmp_path: Path) -> None:
+    assert await ran(tmp_path, "--version") == (0, f"llm-router {__version__}\n", "")
 
 
 async def test_a_database_that_does_not_answer_is_reported_in_one_line(tmp_path: Path) -> None:
@@ -103,7 +126,7 @@ async def test_a_database_that_does_not_answer_is_reported_in_one_line(tmp_path:
 
 
 async def test_only_a_terminal_without_no_color_gets_colour(tmp_path: Path) -> None:
-    words = ("connections", "add", "a", "--provider", "offline")
+    words = ("connections", "add", "a", "--provider", "offline", "--no-test")
     await ran(tmp_path, *words)
     coloured = await at_a_terminal(tmp_path, "connections", "list")
     assert "\x1b[" in coloured
@@ -128,7 +151,8 @@ async def test_a_key_typed_at_the_prompt_is_not_shown(tmp_path: Path) -> None:
 
 async def test_words_are_streamed_and_ctrl_c_ends_the_command_quietly(tmp_path: Path) -> None:
     async with FaultyServer(Script(fault=Fault.STALL_AFTER)) as server:
-        await ran(tmp_path, "connections", "add", "a", "--base-url", server.base_url)
+        words = ("connections", "add", "a", "--base-url", server.base_url, "--no-test")
+        await ran(tmp_path, *words)
         async with started(tmp_path, "connections", "test", "a") as process:
             assert process.stdout is not None
             assert await process.stdout.readexactly(12) == b"Hello there,"
