@@ -63,8 +63,9 @@ class Connection:
     """For Bedrock."""
     timeout: float = 60.0
     """Time limit of a whole reply (s)."""
-    max_retries: int = 0
-    """For clients of this connection alone; the router tries the next connection instead."""
+    max_retries: int | None = None
+    """How many more times it may be asked for one reply. 0: never twice. None: no limit of its own;
+    the router limits the requests for a reply."""
     extra_body: Mapping[str, Any] = field(default_factory=dict)
 
     # Defaults of a request.

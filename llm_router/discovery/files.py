@@ -24,8 +24,10 @@ _OWN_FIELDS = frozenset(field.name for field in fields(Connection)) - frozenset(
     STORE_MANAGED_FIELDS
 )
 _SWITCHES = ("enabled", "active")
-_OTHER_FIELDS = frozenset({"model", "is_local", *_SWITCHES, "disabled"})
-"""Fields in other programs' files; see `_to_own_fields`."""
+_OTHER_NAMES = {"model": "model_name", "num_retries": "max_retries"}
+"""Fields in other programs' files, and ours of the same meaning. `num_retries` is LiteLLM's."""
+_OTHER_FIELDS = frozenset({*_OTHER_NAMES, "is_local", *_SWITCHES, "disabled"})
+"""All fields in other programs' files; see `_to_own_fields`."""
 _NEED_ADDRESS = frozenset({"openai_compatible", "ollama"})
 _FROM_ENVIRONMENT = "env:"
 _VARIABLE = re.compile(r"env:(.*)|(?:os\.environ/|\{env:|\$\{?)([A-Z_][A-Z\d_]*)\}?", re.DOTALL)
@@ -183,10 +185,11 @@ def _to_own_fields(row: _Row, place: str) -> dict[str, Any]:
     # Hand-written files contain nulls for unknown values, and blanks around pasted ones.
     row = {n: v.strip() if isinstance(v, str) else v for n, v in row.items() if v is not None}
     own = {name: value for name, value in row.items() if name not in _OTHER_FIELDS}
-    if "model" in row and "model_name" in row:
-        raise ConfigurationError(f'{place}: "model" and "model_name" mean the same; give one')
-    if "model" in row:
-        own["model_name"] = row["model"]
+    for other, name in _OTHER_NAMES.items():
+        if other in row and name in row:
+            raise ConfigurationError(f'{place}: "{other}" and "{name}" mean the same; give one')
+        if other in row:
+            own[name] = row[other]
     if not isinstance(row.get("id", ""), str):
         raise ConfigurationError(f'{place}, field "id": must be a string')
     if "name" not in row and "id" in row:

@@ -211,6 +211,7 @@ class Race:
 
     def started(self, attempt: Attempt) -> None:
         self._running.append(attempt)
+        self._repeats.started(attempt.endpoint)
 
     def ended(self, attempt: Attempt) -> None:
         """Removes a failed attempt.

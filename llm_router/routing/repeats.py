@@ -16,8 +16,22 @@ class Repeats:
 
     def __init__(self) -> None:
         self._due: dict[Endpoint, float] = {}
+        self._asked: Counter[Endpoint] = Counter()
         self._in_vain: Counter[Endpoint] = Counter()
         """Failures in a row without a word."""
+
+    def started(self, endpoint: Endpoint) -> None:
+        """Counts a request to an endpoint."""
+        self._asked[endpoint] += 1
+
+    def may_ask(self, endpoint: Endpoint) -> bool:
+        """Returns whether its connection allows a request, or one more, for this reply."""
+        again = endpoint.connection.max_retries
+        return again is None or self._asked[endpoint] <= again
+
+    def may_repeat(self, endpoint: Endpoint) -> bool:
+        """Returns whether it may be asked again, once it has been asked: a last resort never is."""
+        return not endpoint.provider.last_resort and self.may_ask(endpoint)
 
     def failed(
         self, endpoint: Endpoint, failure: Failure, now: float, *, spoke: bool, time_left: float
@@ -32,12 +46,12 @@ class Repeats:
         pause = pause_before_again(failure, before, spoke=spoke, time_left=time_left)
         self._in_vain[endpoint] += not spoke
         self._due.pop(endpoint, None)
-        if pause is not None and not endpoint.provider.last_resort:
+        if pause is not None and self.may_repeat(endpoint):
             self._due[endpoint] = now + pause
 
     def add(self, endpoint: Endpoint, at: float) -> None:
         """Allows an endpoint that is silent to be asked again."""
-        if not endpoint.provider.last_resort:
+        if self.may_repeat(endpoint):
             self._due[endpoint] = max(at, self._due.get(endpoint, at))
 
     def retain(self, is_eligible: Callable[[Endpoint], bool]) -> None:

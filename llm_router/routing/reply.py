@@ -249,6 +249,8 @@ class Reply:
     def _may_ask(self, endpoint: Endpoint) -> bool:
         if self._ledger.given and endpoint.provider.last_resort:
             return False  # it cannot continue another's words
+        if not self._repeats.may_ask(endpoint):
+            return False
         if self._attempts.may_ask_for_less(endpoint):
             return True
         may_move = self._options.move_on_refused_content
@@ -263,17 +265,17 @@ class Reply:
         """Works out how soon another endpoint could take over from the winner.
 
         The next would be an endpoint that was not asked, else one that was asked and is not late,
-        else the winner's own.
+        else the winner's own; each only if it may be asked once more.
         """
         asked = [a.endpoint for a in self._ledger.running if a is not winner and not a.is_late]
         # No spare where another takeover would exceed the resumes allowed.
         may_resume = self._ledger.resumes < self._options.max_resumes
-        spares = [*queue, *asked] if may_resume else []
+        spares = [e for e in (*queue, *asked) if self._repeats.may_ask(e)] if may_resume else []
         now = self._clock.now()
         options = self._options.patience
         lead = takeover_lead(spares, self._size, now, options)
         has_spare = lead is not None
-        if not has_spare and may_resume and not winner.endpoint.provider.last_resort:
+        if not has_spare and may_resume and self._repeats.may_repeat(winner.endpoint):
             lead = usual_wait(winner.endpoint.latency.first_word(self._size), options)
         self._stall.take_over(lead, now, has_spare=has_spare)
         self._check_at = _CHECK_NOW

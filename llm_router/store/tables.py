@@ -98,7 +98,7 @@ connections = Table(
     _text("deployment"),
     _text("region"),
     Column("timeout", Float, nullable=False),
-    Column("max_retries", Integer, nullable=False),
+    Column("max_retries", Integer),
     Column("extra_body", JSON, nullable=False),
     Column("temperature", Float),
     Column("top_p", Float),

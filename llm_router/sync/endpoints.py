@@ -18,8 +18,8 @@ from llm_router.sync.scoreboard.base import fingerprint
 _ROUTER_FIELDS = frozenset(
     {
         "name", "description", "tags", "is_active", "use_in_livekit", "use_in_mcp",
-        "use_in_automation", "pool", "priority", "weight", "hedge", "price_in", "price_out",
-        "rate_limit_rpm", "rate_limit_tpm", "monthly_budget", "team", "visibility",
+        "use_in_automation", "pool", "priority", "weight", "hedge", "max_retries", "price_in",
+        "price_out", "rate_limit_rpm", "rate_limit_tpm", "monthly_budget", "team", "visibility",
         *STORE_MANAGED_FIELDS,
     }
 ) - {"is_guarded"}  # fmt: skip

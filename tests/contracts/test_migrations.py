@@ -152,6 +152,28 @@ async def test_old_prices_have_the_same_meaning_after_the_migration(database: Da
         assert (await db.execute(checks)).scalar_one() == 1
 
 
+async def test_the_retries_of_the_past_have_no_limit_and_a_zero_of_today_stays(
+    database: Database,
+) -> None:
+    """Nothing read the number, and 0 was what everyone had who set none."""
+
+    async def retries() -> dict[str, int | None]:
+        async with database.reading() as db:
+            assert await db.run_sync(differences) == []
+            rows = await db.execute(text("SELECT id, max_retries FROM llm_connections"))
+            return {row.id: row.max_retries for row in rows}
+
+    set_today: dict[str, int | None] = {"unset": None, "never": 0, "twice": 2}
+    async with open_store(str(database.url.render_as_string(hide_password=False)), VAULT) as store:
+        for name, number in set_today.items():
+            await added(store, name=name, id=name, max_retries=number)
+    await migrate(database)
+    assert await retries() == set_today
+    await back_to(database, "0005")
+    await migrate(database)
+    assert await retries() == {"unset": None, "never": None, "twice": 2}
+
+
 async def back_to(database: Database, revision: str) -> None:
     def down(connection: Connection) -> None:
         config = migrations._config()

@@ -85,6 +85,14 @@ async def test_every_field_is_stored_unchanged(store: ConnectionStore) -> None:
     assert again.without_secrets() == stored
 
 
+async def test_no_limit_of_retries_differs_from_none_allowed(store: ConnectionStore) -> None:
+    stored = await added(store)
+    assert stored.max_retries is None
+    for number in (0, 3, None):
+        assert (await store.change(SYSTEM, stored.id, {"max_retries": number})).version > 1
+        assert (await store.get(SYSTEM, stored.id)).max_retries == number
+
+
 async def test_secrets_are_only_returned_for_use(store: ConnectionStore) -> None:
     stored = await added(store, api_key=KEY, headers=HEADERS)
     changed = await store.change(SYSTEM, stored.id, {"priority": 1})

@@ -211,6 +211,10 @@ def attempts_are_few(result: TurnResult, record: Record) -> Iterator[str]:
         yield f"{len(asked)} attempts, {resumes} resumes"
     if resumes > options.max_resumes:
         yield f"{resumes} resumes of {options.max_resumes}"
+    for connection in (part.connection for part in record.schedule.parts):
+        again = sum(_name(visit) == connection.name for visit in result.visits) - 1
+        if connection.max_retries is not None and again > connection.max_retries:
+            yield f"{connection.name} was asked again {again} times of {connection.max_retries}"
     never = {p.connection.name for p in record.schedule.parts if p.connection.hedge == "never"}
     for event in asked:
         if event.role == "hedge" and event.connection in never:

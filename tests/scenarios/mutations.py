@@ -143,6 +143,12 @@ MUTATIONS = (
         "",
     ),
     Mutation(
+        "a connection's own limit of retries is ignored",
+        "llm_router/routing/repeats.py",
+        "return again is None or self._asked[endpoint] <= again",
+        "return again is None or True",
+    ),
+    Mutation(
         "endpoints with an open breaker are not asked when all others have failed",
         "llm_router/routing/reply.py",
         "            race.requeue(ready)\n",

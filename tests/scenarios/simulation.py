@@ -150,12 +150,20 @@ def draw(seed: str) -> Schedule:
         move_on_refused_content=with_rock or rng.random() < 0.7,
         hedge_budget=rng.choice([0.0, 0.05, 0.2]),
     )
-    return Schedule(
+    schedule = Schedule(
         parts=tuple(parts),
         calls=_calls(rng),
         options=options,
         policy=rng.choice(["latency", "priority"]),
     )
+    return replace(schedule, parts=tuple(_with_retries(rng, part) for part in parts))
+
+
+def _with_retries(rng: Random, part: Part) -> Part:
+    if part.character == "rock" or part.last_resort:
+        return part
+    retries = rng.choice([None, None, None, 0, 1, 3])
+    return replace(part, connection=replace(part.connection, max_retries=retries))
 
 
 def _part(rng: Random, index: int) -> Part:
@@ -396,7 +404,8 @@ def describe(record: Record) -> str:
         lines.append(
             f"{c.name}: {part.character}, continues by {part.continuation}, priority {c.priority}, "
             f"server {c.server!r}, hedge {c.hedge}, context {c.context_length}, "
-            f"tools {c.supports_tools}, active {c.is_active}, last resort {part.last_resort}"
+            f"tools {c.supports_tools}, active {c.is_active}, retries {c.max_retries}, "
+            f"last resort {part.last_resort}"
         )
         lines += [f"  {act}" for act in part.acts]
     for result in record.results:

@@ -37,12 +37,14 @@ def test_fields_of_other_programs_files_are_translated() -> None:
         "timeout": 30,
         "max_tokens": 200,
         "temperature": 0.5,
+        "num_retries": 2,
         "is_local": True,
     }
     (connection,) = read({"connections": [row]})
     assert (connection.id, connection.name, connection.model_name) == ("local-1", "local-1", "m")
     assert connection.connection_type == "local"
     assert (connection.timeout, connection.max_tokens, connection.temperature) == (30.0, 200, 0.5)
+    assert connection.max_retries == 2
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,7 @@ def test_a_key_is_taken_from_the_named_variable(key: str) -> None:
         ([{**ONE, "tags": ["a", 1]}], 'field "tags.1": Input should be a valid string'),
         ([{**ONE, "hedge": "maybe"}], "field \"hedge\": Input should be 'allowed' or 'never'"),
         ([{**ONE, "model": "n"}], "mean the same; give one"),
+        ([{**ONE, "max_retries": 0, "num_retries": 1}], '"max_retries" mean the same; give one'),
         ([{**ONE, "is_local": "yes"}], 'field "is_local": must be true or false'),
         ([{**ONE, "id": [1]}], 'field "id": must be a string'),
         ([{**ONE, "base_url": "ftp://a"}], "base_url must look like http://host:port/v1"),

@@ -62,7 +62,14 @@ def used(endpoint: Endpoint) -> Endpoint:
 
 @pytest.mark.parametrize(
     "change",
-    [{"priority": 7}, {"name": "renamed"}, {"weight": 0.0}, {"tags": ("t",)}, {"price_in": 2.0}],
+    [
+        {"priority": 7},
+        {"name": "renamed"},
+        {"weight": 0.0},
+        {"tags": ("t",)},
+        {"price_in": 2.0},
+        {"max_retries": 0},
+    ],
 )
 async def test_an_endpoint_stays_when_nothing_changes_that_its_provider_sees(
     fixture: Fixture, change: dict[str, Any]

@@ -13,9 +13,11 @@ from llm_router.testing import HANG, ManualClock, ScriptedProvider
 NOW, LEFT = 100.0, 4.0
 
 
-def endpoint(name: str = "a", *, last_resort: bool = False) -> Endpoint:
+def endpoint(
+    name: str = "a", *, last_resort: bool = False, max_retries: int | None = None
+) -> Endpoint:
     provider = ScriptedProvider([[HANG]], clock=ManualClock(), last_resort=last_resort)
-    return Endpoint(Connection(name=name), provider)
+    return Endpoint(Connection(name=name, max_retries=max_retries), provider)
 
 
 def pauses(kind: FailureClass, retry_after: float | None = None) -> list[float | None]:
@@ -83,6 +85,27 @@ def test_one_that_was_withdrawn_or_a_last_resort_is_not_asked_again() -> None:
     repeats.add(resort, NOW)
     gone.withdraw(lambda: None)
     assert repeats.due(NOW) is None
+
+
+def test_a_connection_allows_so_many_more_requests() -> None:
+    repeats, one = Repeats(), endpoint(max_retries=2)
+    down = Failure(FailureClass.OVERLOADED, "HTTP 503")
+    allowed: list[tuple[bool, bool]] = []
+    for _ in range(3):
+        repeats.started(one)
+        repeats.failed(one, down, NOW, spoke=False, time_left=LEFT)
+        allowed.append((repeats.may_ask(one), bool(repeats.times)))
+    assert allowed == [(True, True), (True, True), (False, False)]
+    assert repeats.may_ask(endpoint(max_retries=0)), "the first request is no repeat"
+
+
+def test_silence_and_words_spoken_do_not_lift_the_limit_of_a_connection() -> None:
+    repeats, one = Repeats(), endpoint(max_retries=0)
+    repeats.started(one)
+    repeats.add(one, NOW)
+    broken = Failure(FailureClass.BROKEN_STREAM, "reset")
+    repeats.failed(one, broken, NOW, spoke=True, time_left=LEFT)
+    assert (repeats.times, repeats.due(NOW)) == ([], None)
 
 
 def test_an_address_that_was_refused_is_not_asked_again() -> None:
