@@ -21,7 +21,8 @@ Patchbay's own tests use them. A whole test:
 
 `llm_router.integrations.livekit.RouterLLM` takes such a router for tests of an AgentSession.
 `InMemoryConnectionStore` is a store of connections without a database. For code that speaks HTTP,
-`llm_router.testing.server.FaultyServer` is a model server on a real socket that fails on request.
+`llm_router.testing.server.FaultyServer` is a model server on a real socket that fails on request;
+`python -m llm_router.testing` runs it as a program.
 """
 
 from llm_router.testing.clock import ManualClock

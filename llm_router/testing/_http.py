@@ -99,6 +99,11 @@ class Wire(asyncio.StreamReaderProtocol):
         self._writer.write(data)
         await self._writer.drain()
 
+    async def send_bytes(self, data: bytes, content_type: str) -> None:
+        await self._send_head(200, {"content-type": content_type, "content-length": str(len(data))})
+        self._writer.write(data)
+        await self._writer.drain()
+
     async def send_page(self, page: Any) -> None:
         """Answers 200 with a text unchanged, or with any other value as JSON."""
         data = (page if isinstance(page, str) else json.dumps(page)).encode()

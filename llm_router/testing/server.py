@@ -1,17 +1,14 @@
 """`FaultyServer`: a model server on a real socket that fails on request.
 
-It speaks chat completions below /v1 and Ollama's native wire below /api. Use it to try an agent
-or a router offline, in tests or by hand:
+It speaks chat completions below /v1 and Ollama's native wire below /api, and has OpenAI's audio API
+below /v1/audio. Use it to try an agent or a router offline, in tests or by hand:
 
-    python -m llm_router.testing.server --first-token 0.15 --fault stall_after --after 5
+    python -m llm_router.testing --first-token 0.15 --fault stall_after --after 5
 """
 
-import argparse
 import asyncio
-import re
 import socket
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
 from typing import Any, Self
 
 from llm_router.clock import Clock, SystemClock
@@ -19,10 +16,11 @@ from llm_router.testing import _http
 from llm_router.testing._formats import format_for
 from llm_router.testing._http import Reset, Wire
 from llm_router.testing._ollama_models import OllamaModels, is_chat
-from llm_router.testing._player import ReceivedRequest, ScriptPlayer, forever
+from llm_router.testing._player import ReceivedRequest, ScriptPlayer
+from llm_router.testing._speech import SpeechSide
 from llm_router.testing.script import Fault, Script
 
-__all__ = ["Behaviour", "Fault", "FaultyServer", "ReceivedRequest", "Script", "main"]
+__all__ = ["Behaviour", "Fault", "FaultyServer", "ReceivedRequest", "Script"]
 
 Behaviour = Script | Callable[[int], Script]
 """The script for every request, or a function from a request's number (from 0) to its script."""
@@ -41,6 +39,7 @@ class FaultyServer:
     `pages`: answers to other paths, as JSON or text, or None for a path to answer with 404.
     `chat_paths`: endings of further paths at which scripts are played;
     `llm_router.testing.vendor_replies` encodes the replies of other vendors for them.
+    `on_request`: called with the path of each request as it arrives.
     """
 
     model = "faulty"
@@ -55,12 +54,14 @@ class FaultyServer:
         clock: Clock | None = None,
         pages: Mapping[str, Any] | None = None,
         chat_paths: tuple[str, ...] = (),
+        on_request: Callable[[str], object] = lambda _: None,
     ) -> None:
         self.pages = dict(pages or {})
         self._behaviour = behaviour or Script()
         self._host = host
         self._port = port
         self._chat_paths = chat_paths
+        self._on_request = on_request
         self._clock = clock or SystemClock()
         self._server: asyncio.Server | None = None
         self._reserved: socket.socket | None = None
@@ -72,6 +73,8 @@ class FaultyServer:
         """Path and headers of the other requests received so far; header names in lower case."""
         self.ollama = OllamaModels(self._clock, [f"{self.model}:latest"])
         """The models of its Ollama side, on disk and in memory."""
+        self.speech = SpeechSide()
+        """Its voice and its recogniser."""
         self.connections = 0
         """Number of connections accepted so far; a client with a warm pool opens few."""
 
@@ -159,6 +162,7 @@ class FaultyServer:
 
     async def _answer(self, request: _http.Request, wire: Wire) -> None:
         path = request.path.partition("?")[0]
+        self._on_request(path)
         wants_words = is_chat(request) or path.endswith(self._chat_paths)
         if not wants_words:
             self.other_requests.append((request.path, request.headers))
@@ -169,6 +173,8 @@ class FaultyServer:
             await wire.send_json(200, {"object": "list", "data": [model]})
         elif wants_words:
             await self._reply(request, wire)
+        elif "/audio/" in path:
+            await self.speech.answer(request, wire)
         elif "/api/" in request.path:
             await self.ollama.answer(request, wire)
         else:
@@ -218,67 +224,7 @@ class FaultyServer:
             self._changed.notify_all()
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m llm_router.testing.server",
-        description="A model server that fails on request: chat completions, and Ollama's wire."
-        " Prints its base URL.",
-        epilog=f"faults: {', '.join(Fault)}. The first letters of a fault are enough.",
-    )
-    seconds: dict[str, Any] = {"type": float, "default": 0.0, "metavar": "S"}
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0: any free port")
-    count: dict[str, Any] = {"type": int, "metavar": "N"}
-    add = parser.add_argument
-    add("--first-token", **seconds, help="seconds until the first word")
-    add("--gap", **seconds, help="seconds between two words")
-    add("--words", default="".join(Script().words), help="text to send")
-    add("--fault", type=_fault, default=Fault.NONE, metavar="FAULT")
-    add("--after", **count, default=3, help="words to send before the fault")
-    add("--one-in", **count, default=1, help="fail only one request in N")
-    add("--status", type=int, metavar="CODE", help="HTTP status to answer with; sets the fault")
-    add("--retry-after", metavar="VALUE", help="Retry-After header to send with --status")
-    add("--continues", action="store_true", help="continue a trailing assistant message")
-    return parser.parse_args()
+if __name__ == "__main__":  # where the program was before
+    from llm_router.testing.__main__ import main
 
-
-def _fault(name: str) -> Fault:
-    name = name.replace("-", "_")
-    matches = [fault for fault in Fault if fault == name or fault.startswith(name)]
-    if name not in matches and len(matches) != 1:
-        raise argparse.ArgumentTypeError(f"{name!r} is not one of: {', '.join(Fault)}")
-    return Fault(name) if name in matches else matches[0]
-
-
-def _behaviour(args: argparse.Namespace) -> Behaviour:
-    def script(fault: Fault) -> Script:
-        return Script(
-            words=re.findall(r"\s*\S+", args.words),
-            first_token_after=args.first_token,
-            gap=args.gap,
-            fault=fault,
-            after=args.after,
-            status=args.status or Script().status,
-            retry_after=args.retry_after,
-            continues=args.continues,
-        )
-
-    fault = Fault.STATUS if args.status else args.fault
-    if args.one_in <= 1:
-        return script(fault)
-    return lambda number: script(Fault.NONE if (number + 1) % args.one_in else fault)
-
-
-async def _serve_forever(args: argparse.Namespace) -> None:
-    async with FaultyServer(_behaviour(args), host=args.host, port=args.port) as server:
-        print(server.base_url, flush=True)  # noqa: T201  the program's output
-        await forever()
-
-
-def main() -> None:
-    with suppress(KeyboardInterrupt):
-        asyncio.run(_serve_forever(_arguments()))
-
-
-if __name__ == "__main__":
     main()

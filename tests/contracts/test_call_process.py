@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from agent import stt, tts
-from tests.contracts.speech_server import SpeechServer, serving
+from llm_router.testing.server import FaultyServer
 from tests.contracts.stt_sentences import RATE, samples
 from tests.contracts.talking_plugin import install_plugin
 from tests.contracts.test_worker_start import SECRET, settings_of
@@ -29,22 +29,6 @@ def recording() -> bytes:
         wav.setparams((1, 2, RATE, 0, "NONE", ""))
         wav.writeframes(samples("what_time"))
     return file.getvalue()
-
-
-class AudioServer(SpeechServer):
-    """Speaks and transcribes as OpenAI's audio API does, or refuses every key."""
-
-    def __init__(self, status: int = 200) -> None:
-        super().__init__(keeps_alive=True)
-        self.status = status
-        self.speech = recording()
-
-    async def respond(self, writer: asyncio.StreamWriter, body: bytes) -> None:
-        speaks = "/audio/speech" in self.heads[-1] and self.status == 200
-        answer = self.speech if speaks else json.dumps({"text": "hello", "error": {}}).encode()
-        kind = "audio/wav" if speaks else "application/json"
-        head = f"HTTP/1.1 {self.status} x\r\ncontent-type: {kind}\r\n"
-        writer.write(f"{head}content-length: {len(answer)}\r\n\r\n".encode() + answer)
 
 
 async def run(folder: Path, command: str, **settings: str) -> tuple[int | None, str]:
@@ -77,34 +61,34 @@ def complaints(text: str) -> list[str]:
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("name", sorted({*stt.ENGINES.names(), *tts.ENGINES.names()}))
 async def test_every_engine_speaks_and_hears_in_a_call_process(name: str, tmp_path: Path) -> None:
-    server = AudioServer()
     install_plugin(tmp_path)
     (tmp_path / ".env").write_text(f"PARROT_API_KEY={KEY}\n")
     engine = f"{name}:parrot" if name == "livekit_plugin" else name
-    async with serving(server) as url:
+    async with FaultyServer() as server:
+        server.speech.recording = recording()
         status, text = await run(
             tmp_path,
             "try",
             TTS_ENGINE=engine,
             STT_ENGINE=engine,
-            TTS_BASE_URL=url,
-            STT_BASE_URL=url,
+            TTS_BASE_URL=server.base_url,
+            STT_BASE_URL=server.base_url,
             PYTHONPATH=os.pathsep.join([settings_of(tmp_path)["PYTHONPATH"], str(tmp_path)]),
         )
     assert (status, complaints(text)) == (0, [])
-    used = [
-        path for path in ("speech", "transcriptions") if f"/audio/{path}" in "".join(server.heads)
-    ]
-    assert used == (["speech", "transcriptions"] if name == "openai" else [])
+    used = {path for path, _ in server.other_requests if "/audio/" in path}
+    both = {"/v1/audio/speech", "/v1/audio/transcriptions"}
+    assert used == (both if name == "openai" else set())
 
 
 @pytest.mark.timeout(240)
 async def test_a_refused_key_is_said_with_its_variable_and_calls_have_the_fallback(
     tmp_path: Path,
 ) -> None:
-    async with serving(AudioServer(status=401)) as url:
+    async with FaultyServer() as server:
+        server.speech.status = 401
         engines = {"TTS_ENGINE": "openai", "STT_ENGINE": "openai"}
-        servers = {"TTS_BASE_URL": url, "STT_BASE_URL": url}
+        servers = {"TTS_BASE_URL": server.base_url, "STT_BASE_URL": server.base_url}
         keys = {"TTS_API_KEY": KEY, "STT_API_KEY": KEY}
         status, text = await run(tmp_path, "try", **engines, **servers, **keys)
     assert status == 0

@@ -1,8 +1,10 @@
 """FaultyServer fails as its script says and counts correctly; users rely on it."""
 
 import asyncio
+import io
 import json
 import sys
+import wave
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -120,8 +122,9 @@ async def test_an_unknown_path_is_not_found() -> None:
 
 
 async def test_it_runs_as_a_program() -> None:
-    program = [sys.executable, "-m", "llm_router.testing.server"]
+    program = [sys.executable, "-m", "llm_router.testing"]
     options = ["--words", "One two three", "--fault", "error", "--after", "2", "--one-in", "2"]
+    options += ["--verbose"]
     process = await asyncio.create_subprocess_exec(*program, *options, stdout=-1)
     try:
         assert process.stdout is not None
@@ -129,13 +132,33 @@ async def test_it_runs_as_a_program() -> None:
         async with httpx2.AsyncClient(base_url=base_url, timeout=20) as client:
             assert words(await ask(client)) == ["One", " two", " three"]
             assert '"code": "overloaded"' in (await ask(client)).text
+        assert await process.stdout.readline() == b"/v1/chat/completions\n"
     finally:
         process.terminate()
         await process.communicate()
 
 
+async def test_it_speaks_a_tone_a_word_and_transcribes() -> None:
+    async with serving() as (server, client):
+        answers = [
+            await client.post("/audio/speech", json={"input": "Two words", "response_format": form})
+            for form in ("wav", "pcm")
+        ]
+        recording = {"file": ("a.wav", answers[0].content)}
+        transcript = await client.post("/audio/transcriptions", files=recording)
+        server.speech.status = 401
+        assert (await client.post("/audio/speech", json={"input": "One"})).status_code == 401
+        assert (await client.post("/audio/translations")).status_code == 404
+    with wave.open(io.BytesIO(answers[0].content)) as wav:
+        assert (wav.getframerate(), wav.getnframes()) == (24_000, 2 * 24_000 // 4)
+        assert wav.readframes(wav.getnframes()) == answers[1].content
+    assert max(answers[1].content) > 0
+    assert server.speech.spoken == ["Two words", "Two words"]
+    assert transcript.json() == {"text": "hello"}
+
+
 async def test_its_help_names_every_fault() -> None:
-    program = [sys.executable, "-m", "llm_router.testing.server", "--help"]
+    program = [sys.executable, "-m", "llm_router.testing", "--help"]
     process = await asyncio.create_subprocess_exec(*program, stdout=-1)
     output, _ = await process.communicate()
     assert process.returncode == 0
