@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
 
 import aiohttp
 from google.protobuf.message import DecodeError
+from jwt import InsecureKeyLengthWarning
 from livekit import api
 from livekit.protocol.agent import JobStatus
 from livekit.protocol.agent_dispatch import AgentDispatch
@@ -43,6 +45,8 @@ class LiveKitServer:
         self._secret = api_secret
         self._timeout = timeout
         self._dispatching = asyncio.Lock()
+        # The settings allow a short secret only for a server that nobody else can reach.
+        warnings.filterwarnings("ignore", category=InsecureKeyLengthWarning)
 
     async def __aenter__(self) -> Self:
         self._api = api.LiveKitAPI(self._url, self._key, self._secret)
@@ -109,7 +113,7 @@ def _error_for(status: int) -> LiveKitError:
     if status in {401, 403}:
         return LiveKitRefusedError(
             "LiveKit refuses the keys: LIVEKIT_API_KEY and LIVEKIT_API_SECRET must be a pair from"
-            " the LiveKit server's own configuration."
+            " the LiveKit server's own configuration (of `livekit-server --dev`: devkey, secret)."
         )
     if status == 404:  # noqa: PLR2004  the answer of any other web server
         return LiveKitRefusedError("The server at LIVEKIT_URL is not LiveKit: correct the setting.")

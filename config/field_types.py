@@ -1,16 +1,21 @@
 """Defines the types of the agent's own settings, besides those of `llm_router.settings`."""
 
+from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
+from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
 from llm_router.settings.field_types import address, expand_user, matching, split
 
 MIN_SECRET_LENGTH = 32
 """Characters, as HMAC-SHA256 needs, which signs LiveKit's tokens."""
+_DEV_KEY, _DEV_SECRET = "devkey", "secret"
+"""The keys of every `livekit-server --dev`."""
 
 
 def _origin(value: str) -> str:
@@ -21,13 +26,43 @@ def _origin(value: str) -> str:
     return value.lower()
 
 
-def _check_secret_length(secret: SecretStr) -> SecretStr:
-    if len(secret.get_secret_value()) < MIN_SECRET_LENGTH:
+def _is_here(values: Mapping[str, Any]) -> bool:
+    """Returns whether LiveKit can be reached from this machine alone, by its valid addresses."""
+    addresses = (values.get("livekit_url"), values.get("livekit_public_url"))
+    hosts = [urlsplit(address).hostname or "" for address in addresses if address]
+    return all(map(_is_loopback, hosts))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _fill_key(key: str, info: ValidationInfo) -> str:
+    return key or _fill(_DEV_KEY, info.data)
+
+
+def _fill_secret(secret: SecretStr, info: ValidationInfo) -> SecretStr:
+    text = secret.get_secret_value()
+    if not text:
+        is_dev = info.data.get("livekit_api_key") == _DEV_KEY
+        return SecretStr(_fill(_DEV_SECRET if is_dev else "", info.data))
+    if len(text) < MIN_SECRET_LENGTH and not _is_here(info.data):
         raise ValueError(
-            f"should have at least {MIN_SECRET_LENGTH} characters; make one with"
+            f"should have at least {MIN_SECRET_LENGTH} characters, since others can reach the"
+            " LiveKit server; make one with"
             " python -c 'import secrets; print(secrets.token_urlsafe(32))'"
         )
     return secret
+
+
+def _fill(value: str, settings: Mapping[str, Any]) -> str:
+    """Returns `value` for a LiveKit server on this machine; else the setting counts as missing."""
+    if not value or not _is_here(settings):
+        raise PydanticCustomError("missing", "is not set")
+    return value
 
 
 def _upper(value: Any) -> Any:
@@ -58,5 +93,6 @@ BackendType = Annotated[
 Origins = Annotated[
     tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(split)
 ]
-LiveKitSecret = Annotated[SecretStr, AfterValidator(_check_secret_length)]
+LiveKitKey = Annotated[str, AfterValidator(_fill_key)]
+LiveKitSecret = Annotated[SecretStr, AfterValidator(_fill_secret)]
 FileOrOff = Annotated[Literal["off"] | Path | None, BeforeValidator(_file_or_off)]

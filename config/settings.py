@@ -16,6 +16,7 @@ from config.field_types import (
     Delay,
     FileOrOff,
     Language,
+    LiveKitKey,
     LiveKitSecret,
     LiveKitUrl,
     LogLevel,
@@ -49,10 +50,12 @@ class LiveKitSettings(Section):
     """Address at which the worker and the HTTP process reach LiveKit."""
     livekit_public_url: LiveKitUrl | None = None
     """Address at which browsers reach LiveKit, if not LIVEKIT_URL."""
-    livekit_api_key: str
-    """API key from the LiveKit server's own configuration."""
-    livekit_api_secret: LiveKitSecret
-    """Secret of that key, 32 characters or more."""
+    livekit_api_key: LiveKitKey = Field("", validate_default=True)
+    """API key from the LiveKit server's own configuration. Empty, with a LiveKit server on this
+    machine: devkey, the key of `livekit-server --dev`."""
+    livekit_api_secret: LiveKitSecret = Field(SecretStr(""), validate_default=True)
+    """Secret of that key: 32 characters or more, but for a LiveKit server that only this machine
+    can reach. Empty, with devkey: secret."""
 
 
 class AgentSettings(Section):

@@ -23,7 +23,9 @@ from deploy.supervisor import Service, ServiceError, Supervisor
 
 SERVER_CONFIG = paths.ROOT / "deploy" / "livekit" / "demo.yaml"
 STANDARD_URL = "ws://127.0.0.1:7880"
-LIVEKIT_SETTINGS = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
+KEYS = ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
+LIVEKIT_SETTINGS = ("LIVEKIT_URL", *KEYS)
+DEV_KEYS = f"{KEYS[0]}=devkey {KEYS[1]}=secret"
 DRAIN = 2  # s; time for a call in progress to end when the demo is stopped
 
 
@@ -90,18 +92,18 @@ def read_ports(values: Mapping[str, str]) -> Ports:
 def choose_livekit(values: Mapping[str, str], ports: Ports) -> LiveKit:
     """Returns the LiveKit server of the settings, or one of our own if they name none.
 
-    Raises DemoError if only some of its settings are given.
+    Keys without an address are those of a server at the standard address. Raises DemoError if only
+    some of its settings are given.
     """
     url, key, secret = (values.get(name, "").strip() for name in LIVEKIT_SETTINGS)
-    if url and key and secret:
-        return LiveKit(url, key, secret, ours=False)
+    if key and secret:
+        return LiveKit(url or STANDARD_URL, key, secret, ours=False)
     if key or secret or url not in {"", STANDARD_URL}:
-        missing = [
-            n for n, given in zip(LIVEKIT_SETTINGS, (url, key, secret), strict=True) if not given
-        ]
+        missing = [n for n, given in zip(KEYS, (key, secret), strict=True) if not given]
         raise DemoError(
             f"{' and '.join(missing)} missing: name your LiveKit server with all of "
-            f"{', '.join(LIVEKIT_SETTINGS)}, or with none of them to let the demo start its own."
+            f"{', '.join(LIVEKIT_SETTINGS)}, or with none of them to let the demo start its own. "
+            f"For `livekit-server --dev`: {DEV_KEYS}"
         )
     return LiveKit(
         url=f"ws://127.0.0.1:{ports.livekit_port}",
@@ -128,6 +130,8 @@ def port_problems(ports: Ports, *, own_server: bool) -> list[str]:
                 f"Port {port} for {part} {problem}. Choose another, for example: "
                 f"{variable}={port % 60000 + 1000} make demo"
             )
+            if f"ws://127.0.0.1:{port}" == STANDARD_URL and name in SERVER_PORTS:
+                problems.append(f"Or use the `livekit-server --dev` there: {DEV_KEYS} make demo")
     return problems
 
 

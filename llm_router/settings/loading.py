@@ -59,7 +59,8 @@ def _explain(error: ValidationError, fields: Mapping[str, FieldInfo]) -> str:
         if not name:
             lines.append(message)
         elif problem["type"] == "missing":
-            lines.append(f"{name.upper()} is not set: {fields[name].description}")
+            description = " ".join((fields[name].description or "").split())
+            lines.append(f"{name.upper()} is not set: {description}")
         else:
             lines.append(f"{name.upper()}{_shown_value(problem['input'], fields[name])} {message}")
     return "\n".join(dict.fromkeys(lines))

@@ -50,7 +50,10 @@ def start(folder: Path, settings: Mapping[str, str]) -> subprocess.CompletedProc
         ({"STT_ENGINE": "parrot"}, ["STT", "parrot", "embedded", "openai"]),
         ({"TTS_ENGINE": "parrot"}, ["TTS", "parrot", "embedded", "openai"]),
         ({"ROUTER_POLICY": "astrology"}, ["policy", "astrology", "latency", "priority"]),
-        ({"LIVEKIT_API_KEY": ""}, ["LIVEKIT_API_KEY is not set"]),
+        (
+            {"LIVEKIT_URL": "wss://calls.example", "LIVEKIT_API_KEY": ""},
+            ["LIVEKIT_API_KEY is not set"],
+        ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

@@ -68,9 +68,16 @@ def test_a_server_that_is_named_in_full_is_used() -> None:
     assert (livekit.url, livekit.ours) == ("wss://calls.example", False)
 
 
+def test_keys_alone_are_those_of_a_server_at_the_standard_address() -> None:
+    dev = {"LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": "secret"}
+    livekit = demo.choose_livekit(dev, demo.Ports(livekit_port=7990))
+    assert (livekit.url, livekit.ours) == (demo.STANDARD_URL, False)
+
+
 def test_an_incomplete_server_setting_names_the_missing_variables() -> None:
-    with pytest.raises(demo.DemoError, match=r"^LIVEKIT_URL missing"):
-        demo.choose_livekit(KEYS, demo.Ports())
+    one = {"LIVEKIT_API_KEY": "key"}
+    with pytest.raises(demo.DemoError, match=r"^LIVEKIT_API_SECRET missing"):
+        demo.choose_livekit(one, demo.Ports())
     with pytest.raises(demo.DemoError, match=r"^LIVEKIT_API_KEY and LIVEKIT_API_SECRET missing"):
         demo.choose_livekit({"LIVEKIT_URL": "wss://calls.example"}, demo.Ports())
 

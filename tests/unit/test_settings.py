@@ -31,7 +31,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
     return str(refused.value)
 
 
-def test_the_two_livekit_keys_are_all_that_must_be_set() -> None:
+def test_every_setting_but_the_keys_has_a_default() -> None:
     settings = load_settings(NO_FILE)
     assert settings.livekit_url == "ws://127.0.0.1:7880"
     assert settings.agent_name == "patchbay"
@@ -161,10 +161,50 @@ def test_all_wrong_values_come_in_one_error(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_missing_key_is_named_with_its_description(monkeypatch: pytest.MonkeyPatch) -> None:
-    message = refusal(monkeypatch, LIVEKIT_API_KEY="")
-    assert message == (
+    elsewhere = {"LIVEKIT_URL": "wss://calls.example", "LIVEKIT_API_KEY": ""}
+    message = refusal(monkeypatch, **elsewhere)
+    assert message.startswith(
         "LIVEKIT_API_KEY is not set: API key from the LiveKit server's own configuration."
     )
+    assert len(message.splitlines()) == 1
+    both = refusal(monkeypatch, **elsewhere, LIVEKIT_API_SECRET="")
+    assert [line.split()[0] for line in both.splitlines()] == [
+        "LIVEKIT_API_KEY",
+        "LIVEKIT_API_SECRET",
+    ]
+
+
+@pytest.mark.parametrize("url", ["", "ws://localhost:7990", "ws://[::1]:7880", "http://127.9.9.9"])
+@pytest.mark.parametrize(("key", "secret"), [("", ""), ("devkey", ""), ("devkey", "secret")])
+def test_a_livekit_server_on_this_machine_has_the_keys_of_dev(
+    monkeypatch: pytest.MonkeyPatch, url: str, key: str, secret: str
+) -> None:
+    monkeypatch.setenv("LIVEKIT_URL", url)
+    monkeypatch.setenv("LIVEKIT_API_KEY", key)
+    monkeypatch.setenv("LIVEKIT_API_SECRET", secret)
+    settings = load_settings(NO_FILE)
+    assert settings.livekit_api_key == "devkey"
+    assert settings.livekit_api_secret.get_secret_value() == "secret"
+
+
+def test_a_key_of_ones_own_needs_its_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = refusal(monkeypatch, LIVEKIT_API_SECRET="")
+    assert message.startswith("LIVEKIT_API_SECRET is not set: ")
+
+
+@pytest.mark.parametrize("name", ["LIVEKIT_URL", "LIVEKIT_PUBLIC_URL"])
+@pytest.mark.parametrize("address", ["ws://10.0.0.5:7880", "wss://calls.example", "ws://livekit:1"])
+def test_the_keys_of_dev_are_refused_where_others_reach_the_server(
+    monkeypatch: pytest.MonkeyPatch, name: str, address: str
+) -> None:
+    dev = {"LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": "secret"}
+    assert "since others can reach" in refusal(monkeypatch, **{name: address}, **dev)
+
+
+def test_a_wrong_address_is_not_blamed_on_the_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    none = {"LIVEKIT_API_KEY": "", "LIVEKIT_API_SECRET": ""}
+    (line,) = refusal(monkeypatch, LIVEKIT_URL="calls.example", **none).splitlines()
+    assert line.startswith("LIVEKIT_URL=")
 
 
 @pytest.mark.parametrize(
@@ -182,7 +222,8 @@ def test_bounds_in_the_wrong_order_are_refused(
 
 
 def test_a_short_secret_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    message = refusal(monkeypatch, LIVEKIT_API_SECRET="hunter2")
+    elsewhere = "wss://calls.example"
+    message = refusal(monkeypatch, LIVEKIT_URL=elsewhere, LIVEKIT_API_SECRET="hunter2")
     assert "at least 32 characters" in message
     assert "hunter2" not in message
 
@@ -191,6 +232,7 @@ def test_the_error_carries_no_cause_that_would_print_a_secret(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LIVEKIT_API_SECRET", "hunter2")
+    monkeypatch.setenv("LIVEKIT_URL", "wss://calls.example")
     with pytest.raises(SettingsError) as refused:
         load_settings(NO_FILE)
     assert refused.value.__cause__ is None
