@@ -1,13 +1,14 @@
 """Fills a database with attempts, like that of a busy installation after 30 days."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bench.report.command import Progress
 from llm_router.connections.access import SYSTEM
 from llm_router.connections.record import Connection
+from llm_router.routing.attempt import Role
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
@@ -25,6 +26,10 @@ _SAMPLES = 20_000
 _BATCH = 50_000
 _COLUMNS = tuple(column.name for column in usage.columns if column.name != "id")
 _REST = tuple(name for name in _COLUMNS if name != "at")
+_ROLES: Mapping[Role, float] = {
+    "first": 90, "hedge": 6, "failover": 2, "retry": 0.5, "resume": 1, "trial": 0.5,
+}  # fmt: skip
+"""Shares of the attempts (%)."""
 _OUTCOMES = (
     "won", "lost", "cancelled", "silent", "rate limited", "unreachable", "broken stream",
 )  # fmt: skip
@@ -57,8 +62,8 @@ def connection_id(place: int) -> str:
 
 
 def draw_attempts(seed: int) -> list[dict[str, Any]]:
-    """Draws attempts: most are first attempts that won; one in ten is a hedge, a failover or a
-    failure.
+    """Draws attempts: most are first attempts that won; one in ten is a hedge, a failover, another
+    further attempt, or a failure.
     """
     rng = random.Random(seed)
     weights = [1 / (place + 1) for place in range(_USED)]
@@ -68,7 +73,7 @@ def draw_attempts(seed: int) -> list[dict[str, Any]]:
 
 
 def _draw_attempt(rng: random.Random, place: int) -> UsageRecord:
-    role = rng.choices(["first", "hedge", "failover", "resume", "trial"], [90, 6, 2, 1, 1])[0]
+    role = rng.choices([*_ROLES], [*_ROLES.values()])[0]
     outcome = rng.choices(_OUTCOMES, [86, 5, 5, 1.5, 1, 1, 0.5])[0]
     spoke = outcome in {"won", "cancelled"}
     ttft = rng.lognormvariate(-1.3 + place / 40, 0.35) if spoke else None

@@ -89,7 +89,8 @@ class Span:
 class Figures:
     """Totals of attempts. Times in seconds, quantiles to 5 %; `cost` in the prices' currency.
 
-    `requests` counts requests to the router, each of which has one first attempt. `outcomes` are
+    `requests` counts requests to the router, each of which has one first attempt. `failovers`,
+    `retries`, `resumes` and hedges count the further attempts, by their role. `outcomes` are
     `won`, `lost`, `cancelled`, and the failure classes. `estimated`: attempts whose tokens the
     server did not count. `ttft` and `ttfc` map quantiles to the time to first word and to first
     clause (s), of the attempts that got so far.
@@ -100,6 +101,7 @@ class Figures:
     outcomes: Mapping[str, int] = field(default_factory=dict)
     failed: int = 0
     failovers: int = 0
+    retries: int = 0
     resumes: int = 0
     hedges_won: int = 0
     hedges_lost: int = 0
@@ -288,6 +290,7 @@ class _Accumulator:
             outcomes=dict(sorted(self._outcomes.items())),
             failed=sum(n for outcome, n in self._outcomes.items() if outcome not in no_failure),
             failovers=self._roles["failover"],
+            retries=self._roles["retry"],
             resumes=self._roles["resume"],
             hedges_won=self._delivered["hedge"],
             hedges_lost=self._roles["hedge"] - self._delivered["hedge"],

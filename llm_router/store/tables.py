@@ -187,7 +187,7 @@ usage = Table(
     _text("integration"),
     _text("session_id"),
     _text("reply_id"),  # the attempts of one reply share it
-    _text("role"),  # of the attempt: first, hedge, failover, resume, trial
+    _text("role"),  # of the attempt: `routing.attempt.Role`
     _text("outcome"),  # won, lost, cancelled, or a failure class
     _flag("heard"),  # `UsageRecord.delivered`
     Column("ttft", Float),  # s; null: no first word

@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
+from llm_router.routing.attempt import Role
 from llm_router.store.analytics import Figures
 from llm_router.store.usage import UsageRecord
 
@@ -43,7 +44,7 @@ def _drawn(rng: Random, place: int) -> UsageRecord:
         model=f"model-{connection_id}",
         pool=rng.choice(["default", "night"]),
         integration=rng.choice(["livekit", "mcp"]),
-        role=rng.choice(["first", "first", "hedge", "failover", "resume", "trial"]),
+        role=rng.choice(["first", *get_args(Role)]),
         outcome=outcome,
         delivered=spoke and rng.random() < 0.9,
         ttft=ttft,
@@ -68,6 +69,7 @@ def counted(some: Sequence[UsageRecord]) -> Figures:
         outcomes=dict(sorted(Counter(one.outcome for one in some).items())),
         failed=sum(one.outcome not in ended_well for one in some),
         failovers=roles["failover"],
+        retries=roles["retry"],
         resumes=roles["resume"],
         hedges_won=hedges_won,
         hedges_lost=roles["hedge"] - hedges_won,

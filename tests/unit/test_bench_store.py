@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from bench.store.fill import draw_attempts
 from bench.store.page import Stage, make_goals, make_page
 from bench.store.queries import ANALYTICS, RECORDING, WRITING, Timing, measure_recording
+from llm_router.routing.attempt import Role
 
 QUICK = [Timing(query, [0.05, 0.1]) for query in (*ANALYTICS, WRITING)]
 
@@ -55,13 +57,7 @@ def test_the_page_shows_what_the_terminal_shows_a_picture_and_the_plans(tmp_path
 
 def test_every_kind_of_attempt_is_drawn_and_the_same_ones_each_time() -> None:
     drawn = draw_attempts(7)
-    assert {attempt["role"] for attempt in drawn} == {
-        "first",
-        "hedge",
-        "failover",
-        "resume",
-        "trial",
-    }
+    assert {attempt["role"] for attempt in drawn} == {*get_args(Role)}
     assert {attempt["outcome"] for attempt in drawn} >= {"won", "lost", "cancelled", "silent"}
     assert drawn[:50] == draw_attempts(7)[:50]
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from llm_router.gateway.schemas.base import ShortText, StrictModel
+from llm_router.routing.attempt import Role
 from llm_router.store.analytics import Figures, GroupKey, Span
 from llm_router.store.dialects import TimeUnit
 from llm_router.types import Integration
@@ -121,7 +122,7 @@ class AttemptRead(BaseModel):
     integration: str
     session_id: str
     reply_id: str = Field(description="The attempts of one reply share it.")
-    role: str = Field(description="Why it was started: first, hedge, failover, resume or trial.")
+    role: str = Field(description=f"Why it was started: {', '.join(get_args(Role))}.")
     outcome: str = Field(description="won, lost, cancelled, or a failure class.")
     delivered: bool = Field(description="Whether the caller was given any part of it.")
     ttft: float | None = Field(description="To the first word; null: there was none.")
