@@ -144,7 +144,14 @@ async def answer(ctx: JobContext) -> None:
             filler_after=settings.filler_after,
             greeting=settings.agent_greeting or "",
         )
-        await session.start(assistant, room=ctx.room, room_options=room_options())
+        await session.start(
+            assistant,
+            room=ctx.room,
+            room_options=room_options(),
+            # LiveKit's remote session lets any participant read the prompt and drive the agent.
+            session_host=False,
+            record=False,
+        )
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:

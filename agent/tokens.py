@@ -108,6 +108,8 @@ def mint_token(
             "canPublishSources": ["microphone"],
             "canPublishData": True,
             "canSubscribe": True,
+            "canUpdateOwnMetadata": False,
+            "hidden": False,
         },
         "roomConfig": {"agents": [{"agentName": agent_name}]},
     }

@@ -1,5 +1,16 @@
-"""Fixtures of the attacks: real databases."""
+"""Fixtures of the attacks: real databases, and a whole voice stack."""
 
-from tests.contracts.databases import cluster, files, migrated_file, postgres
+import pytest
 
-__all__ = ["cluster", "files", "migrated_file", "postgres"]
+from tests.contracts.databases import files, migrated_file, postgres
+from tests.voice.conftest import cluster, shared_stack, stack
+
+__all__ = ["cluster", "files", "migrated_file", "postgres", "shared_stack", "stack"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Lets tests with the stack share its event loop."""
+    for item in items:
+        if "attacks" in item.path.parts and "stack" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+            item.add_marker(pytest.mark.timeout(600))

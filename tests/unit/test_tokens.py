@@ -67,6 +67,8 @@ def test_a_token_grants_talking_in_one_room_and_nothing_else() -> None:
         can_publish_sources=["microphone"],
         can_publish_data=True,
         can_subscribe=True,
+        can_update_own_metadata=False,
+        hidden=False,
     )
     assert granted.sip is None or not (granted.sip.admin or granted.sip.call)
     assert not granted.metadata

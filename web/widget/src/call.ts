@@ -127,7 +127,7 @@ export class Call {
 
   #listen(): void {
     this.#room.registerTextStreamHandler(TRANSCRIPTION, (reader, from) => this.#onTranscription(reader, from.identity));
-    this.#room.registerTextStreamHandler(REPLY, (reader) => this.#onReply(reader));
+    this.#room.registerTextStreamHandler(REPLY, (reader, from) => this.#isAgent(from.identity) && this.#onReply(reader));
     this.#room
       .on(RoomEvent.ParticipantConnected, () => this.#follow())
       .on(RoomEvent.ParticipantAttributesChanged, () => this.#follow())
@@ -153,6 +153,10 @@ export class Call {
 
   #agent(): RemoteParticipant | undefined {
     return [...this.#room.remoteParticipants.values()].find((who) => who.isAgent);
+  }
+
+  #isAgent(identity: string): boolean {
+    return this.#room.remoteParticipants.get(identity)?.isAgent === true;
   }
 
   #expectAgent(withinMs: number, otherwise: Trouble): void {
@@ -210,7 +214,10 @@ export class Call {
   }
 
   async #onTranscription(reader: TextStreamReader, sender: string): Promise<void> {
-    const who = sender === this.#room.localParticipant.identity ? "caller" : "agent";
+    // The agent sends both sides' words, the caller's in the caller's name; LiveKit lets no visitor do the like.
+    const isOwn = sender === this.#room.localParticipant.identity;
+    if (!isOwn && !this.#isAgent(sender)) return;
+    const who = isOwn ? "caller" : "agent";
     const id = reader.info.attributes?.["lk.segment_id"] ?? reader.info.id;
     let text = "";
     try {
