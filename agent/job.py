@@ -5,6 +5,7 @@ import ipaddress
 import os
 import traceback
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,9 @@ and their metrics."""
 _RESOURCES = "patchbay"
 _PAUSE = 2.0
 """Seconds that a process waits before it ends, if the one before it did not come up either."""
+_THREADS = 32
+"""Threads for what libraries do beside the call. With asyncio's usual handful, plugins that ask for
+dead names would leave none for the detection of turns."""
 
 
 class StartError(Exception):
@@ -114,6 +118,7 @@ async def answer(ctx: JobContext) -> None:
     resources = resources_of(ctx.proc)
     settings = resources.settings
     board = load_board()
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
     async with AsyncExitStack() as stack:
         if resources.tracing:
             stack.push_async_callback(asyncio.to_thread, resources.tracing.shutdown)

@@ -23,6 +23,7 @@ import httpx2
 
 from llm_router.errors import AddressRefusedError
 from llm_router.net.network import IdleLimit, Network, Transport
+from llm_router.net.resolver import RESOLVER
 
 Resolver = Callable[[str], Awaitable[Sequence[str]]]
 """Resolves a host name to its addresses. Raises OSError if there are none."""
@@ -57,11 +58,7 @@ _Address = IPv4Address | IPv6Address
 
 
 async def system_resolver(host: str) -> Sequence[str]:
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except UnicodeError as error:  # a label too long for DNS
-        raise OSError(f"{host[:100]!r} is not a host name") from error
+    found = await RESOLVER.resolve(host)
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
@@ -180,8 +177,12 @@ class _GuardedNetwork(httpcore2.AsyncNetworkBackend):
                 return await self._dial_first(
                     addresses, port, timeout, local_address, socket_options
                 )
-        except TimeoutError as error:
+        except (TimeoutError, httpcore2.ConnectTimeout) as error:
+            RESOLVER.doubt(host)
             raise httpcore2.ConnectTimeout(f"{host} was not reached in time") from error
+        except httpcore2.ConnectError:
+            RESOLVER.doubt(host)
+            raise
         except OSError as error:
             raise httpcore2.ConnectError(f"{host}: {error}") from error
 

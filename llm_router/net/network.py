@@ -21,6 +21,7 @@ import httpx2
 from aiohappyeyeballs import AddrInfoType, start_connection
 
 from llm_router.clock import SystemClock, checkpoint
+from llm_router.net.resolver import RESOLVER, NameResolver
 
 _IDLE_MARGIN = 1.0  # s before the server's own limit
 _SHORTEST_IDLE = 1.0  # s; a server that closes sooner was restarted, rather than tired of waiting
@@ -104,8 +105,9 @@ class Network(httpcore2.AsyncNetworkBackend):
     `idle` holds what is known of how long the server keeps a connection that rests.
     """
 
-    def __init__(self, idle: IdleLimit | None = None) -> None:
+    def __init__(self, idle: IdleLimit | None = None, resolver: NameResolver = RESOLVER) -> None:
         self.idle = idle or IdleLimit()
+        self._resolver = resolver
 
     async def connect_tcp(
         self,
@@ -117,10 +119,14 @@ class Network(httpcore2.AsyncNetworkBackend):
     ) -> httpcore2.AsyncNetworkStream:
         try:
             async with asyncio.timeout(timeout):
-                wire = await _dial(host, port, local_address, self.idle)
+                found = await self._addresses(host, port)
+                local = await self._addresses(local_address, 0) if local_address else None
+                wire = await _dial(found, local, self.idle)
         except TimeoutError as error:
+            self._resolver.doubt(host)
             raise httpcore2.ConnectTimeout(f"{host} was not reached in time") from error
-        except (OSError, UnicodeError) as error:  # a label too long for DNS
+        except OSError as error:
+            self._resolver.doubt(host)
             raise httpcore2.ConnectError(str(error)) from error
         for option in socket_options or ():
             wire.transport.get_extra_info("socket").setsockopt(*option)
@@ -129,37 +135,39 @@ class Network(httpcore2.AsyncNetworkBackend):
     async def sleep(self, seconds: float) -> None:
         await SystemClock().sleep(seconds)
 
+    async def _addresses(self, host: str, port: int) -> Sequence[AddrInfoType]:
+        """Resolves a name; an IP address stands for itself."""
+        try:
+            address = ip_address(host)
+        except ValueError:
+            found = await self._resolver.resolve(host)
+            return [
+                (family, kind, protocol, name, (at[0], port, *at[2:]))
+                for family, kind, protocol, name, at in found
+            ]
+        family = socket.AF_INET if address.version == _IPV4 else socket.AF_INET6
+        return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (str(address), port))]
+
 
 _IPV4 = 4
 _HAPPY_EYEBALLS_DELAY = 0.25
 """Delay (s) before the other of IPv6 and IPv4 is dialled as well (RFC 8305)."""
 
 
-async def _dial(host: str, port: int, local_address: str | None, idle: IdleLimit) -> "_Wire":
-    loop = asyncio.get_running_loop()
-    found = await _addresses(host, port)
-    local = await _addresses(local_address, 0) if local_address else None
+async def _dial(
+    found: Sequence[AddrInfoType], local: Sequence[AddrInfoType] | None, idle: IdleLimit
+) -> "_Wire":
     # asyncio's own version leaves sockets open when it is cancelled, in Python 3.11.
     connected = await start_connection(
         found, local_addr_infos=local, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY, interleave=1
     )
+    loop = asyncio.get_running_loop()
     try:
         _, wire = await loop.create_connection(lambda: _Wire(idle), sock=connected)
     except BaseException:
         connected.close()
         raise
     return wire
-
-
-async def _addresses(host: str, port: int) -> Sequence[AddrInfoType]:
-    """Resolves a name in a thread; an IP address needs no thread."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        loop = asyncio.get_running_loop()
-        return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    family = socket.AF_INET if address.version == _IPV4 else socket.AF_INET6
-    return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (str(address), port))]
 
 
 class _Stream(httpcore2.AsyncNetworkStream):
