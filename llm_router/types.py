@@ -64,6 +64,8 @@ class Chunk(NamedTuple):
     """Returned to the vendor with these words; tool calls have their own."""
     request_id: str = ""
     """The server's own name for the request, by which its operator finds it."""
+    calling: bool = False
+    """A tool call has begun, which comes whole in a later chunk or is lost with the stream."""
 
     @property
     def useful(self) -> bool:
@@ -75,7 +77,7 @@ class Chunk(NamedTuple):
 
     def given_out(self, text: str, connection: str) -> "Chunk":
         """Returns a copy with other text and the name of its connection."""
-        _, reasoning, calls, reason, usage, _, _, extras, request_id = self
+        _, reasoning, calls, reason, usage, _, _, extras, request_id, _ = self
         return Chunk(text, reasoning, calls, reason, usage, connection, False, extras, request_id)
 
 

@@ -86,6 +86,8 @@ class Attempt:
         self._usage: Usage | None = None
         self.is_late = False
         self.is_loading = False
+        self.is_calling = False
+        """Whether a tool call has begun in it."""
         self.failure: Failure | None = None
         self._is_detached = False
         endpoint.in_flight += 1
@@ -144,6 +146,7 @@ class Attempt:
         if chunk.usage:
             self._usage = chunk.usage
         self.is_loading = self.is_loading or chunk.loading
+        self.is_calling = self.is_calling or chunk.calling
         if not chunk.useful:
             if self.first_word_at is None:
                 self._leading_space += chunk.text

@@ -19,7 +19,7 @@ from llm_router.routing.hedge import GiveUp, Late, Race, Start, takeover_lead, u
 from llm_router.routing.latency import size_class
 from llm_router.routing.ledger import Ledger
 from llm_router.routing.repeats import Repeats
-from llm_router.routing.resume import Seam
+from llm_router.routing.resume import Seam, may_end_quietly
 from llm_router.routing.speech import ends_sentence
 from llm_router.routing.stall import StallDetector
 from llm_router.routing.state import RouterState
@@ -211,10 +211,19 @@ class Reply:
                 yield Chunk(usage=event.usage, connection=name)
 
     def _last_words(self) -> Chunk:
-        """Returns the phrase that ends a reply which no endpoint can finish.
+        """Returns the end of a reply which no endpoint can finish: a phrase, if one is owed.
 
         Raises ReplyFailedError for a reader of text who got no word.
         """
+        speakers = [attempt for attempt in self._ledger.attempts if attempt.given]
+        was_calling = any(attempt.is_calling for attempt in self._ledger.attempts)
+        is_whole = may_end_quietly(
+            self._ledger.given, speakers=len(speakers), was_calling=was_calling
+        )
+        if is_whole and not self._is_out_of_time:
+            self._ledger.won(speakers[0])
+            self._ledger.is_finished = True
+            return Chunk(finish_reason="stop", connection=speakers[0].name)
         phrases = self._router.phrases
         language = self._request.language
         self._ledger.all_failed(self._reasons)

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from llm_router.connections.record import Continuation
 from llm_router.providers.base import ASK_TO_GO_ON
+from llm_router.routing.speech import ends_sentence
 from llm_router.types import ChatRequest
 
 _LONGEST_REMARK = 100
@@ -95,6 +96,17 @@ def resume_request(request: ChatRequest, given: str, continuation: Continuation)
         {"role": "user", "content": ASK_TO_GO_ON},
     ]
     return replace(request, messages=messages, livekit_context=None)
+
+
+def may_end_quietly(given: str, *, speakers: int, was_calling: bool) -> bool:
+    """Returns whether a reply that no endpoint can finish may end as it is, without an apology.
+
+    It may where only its end seems to be lost: its words are whole sentences, and no endpoint that
+    was asked to go on had more to say. `speakers`: attempts whose words were given out.
+    `was_calling`: one of the attempts had begun a tool call, which "Let me check." would leave the
+    caller waiting for.
+    """
+    return ends_sentence(given) and speakers == 1 and not was_calling
 
 
 class Seam:

@@ -10,6 +10,7 @@ import pytest
 
 from llm_router.testing.server import Fault, Script
 from llm_router.types import ToolCall
+from tests.contracts import wire_parsing as parsing
 from tests.contracts.wire import (
     CALLING,
     HISTORY,
@@ -135,3 +136,25 @@ async def test_a_tool_call_that_a_fault_cuts_is_not_yielded(fault: Fault, wire: 
 async def test_a_tool_call_that_is_cut_is_not_yielded(script: Script) -> None:
     async with serve(script) as (_, provider):
         assert await read_until_broken(provider, CALLING) == []
+
+
+CALL_OF_OLLAMA = {"function": {"name": "f", "arguments": {}}}
+
+
+@pytest.mark.parametrize(
+    ("wire", "data"),
+    [
+        ("openai_compatible", parsing.events(calls(call("f", '{"x"', index=0)), done=False)),
+        ("openai_compatible", parsing.events(parsing.said('<tool_call>{"name": "f"'), done=False)),
+        ("ollama", parsing.json_lines(parsing.line(tool_calls=[CALL_OF_OLLAMA]))),
+        ("ollama", parsing.json_lines(parsing.line('<tool_call>{"name": "f"'))),
+    ],
+    ids=["a piece", "in the text", "ollama", "in ollama's text"],
+)
+def test_that_a_tool_call_has_begun_is_said_once_before_it_is_whole(wire: str, data: bytes) -> None:
+    parser = parsing.parser_of(wire)
+    words = {"openai_compatible": parsing.events(parsing.said("We open at nine."), done=False)}
+    before = words.get(wire, parsing.json_lines(parsing.line("We open at nine.")))
+    assert [chunk.calling for chunk in parser.feed(before)] == [False]
+    assert [chunk.calling for chunk in parser.feed(data)] == [True]
+    assert [*parser.feed(data)] == []

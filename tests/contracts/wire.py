@@ -130,11 +130,15 @@ async def read(provider: Provider, request: ChatRequest = REQUEST) -> list[Chunk
 
 
 async def read_until_broken(provider: Provider, request: ChatRequest = REQUEST) -> list[Chunk]:
-    """Returns the chunks before the stream breaks; fails if it does not break."""
+    """Returns the chunks before the stream breaks; fails if it does not break.
+
+    Leaves out the news that a tool call has begun.
+    """
     chunks = []
     try:
         async for chunk in provider.stream(request):
-            chunks.append(chunk)  # noqa: PERF401  a comprehension would lose them with the error
+            if not chunk.calling:
+                chunks.append(chunk)  # noqa: PERF401  a comprehension would lose them with the error
     except BrokenStreamError:
         return chunks
     pytest.fail("the stream did not break")

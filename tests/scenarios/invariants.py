@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from llm_router.routing.events import AttemptEvent
 from llm_router.routing.phrases import Phrases
-from llm_router.routing.speech import talking_speed
+from llm_router.routing.speech import ends_sentence, talking_speed
 from tests.scenarios import acts
 from tests.scenarios.simulation import RESORT_WORDS, Part, Record, TurnResult, Visit
 
@@ -80,7 +80,12 @@ def the_words_are_the_answer(result: TurnResult, record: Record) -> Iterator[str
         return
     if not answer.startswith(received):
         yield f"received {received!r} for {answer!r}"
-    elif not (result.was_cut or finish in {"length", "tool_calls"} or _has_tool_call(result)):
+    elif not (
+        result.was_cut
+        or finish in {"length", "tool_calls"}
+        or _has_tool_call(result)
+        or _ended_quietly(result)
+    ):
         yield f"the reply ended ({finish}) after {received!r} of {answer!r}"
 
 
@@ -283,9 +288,8 @@ def the_report_is_what_was_received(result: TurnResult, record: Record) -> Itera
             yield f"first word after {event.first_word} s reported, {first:.3f} s received"
         won = [e.connection for e in result.attempts if e.outcome == "won"]
         last = result.chunks[-1].connection if result.chunks else ""
-        if not event.cancelled and not (
-            won == ([last] if last else []) and event.connection == last
-        ):
+        should = [last] if last and not _ended_quietly(result) else []
+        if not event.cancelled and not (won == should and event.connection == last):
             yield f"{last!r} spoke last; {won} won, {event.connection!r} reported"
 
 
@@ -323,6 +327,13 @@ def _deadline(result: TurnResult, record: Record) -> float:
     usual = options.first_word_deadline if request.speech else options.text_deadline
     asked = usual if request.first_word_deadline is None else request.first_word_deadline
     return min(asked, request.total_deadline or options.total)
+
+
+def _ended_quietly(result: TurnResult) -> bool:
+    """Whether no endpoint finished it and none added to its whole sentences: no apology is owed."""
+    speakers = sum(event.given > 0 for event in result.attempts)
+    has_winner = any(event.outcome == "won" for event in result.attempts)
+    return ends_sentence(result.text) and speakers == 1 and not has_winner
 
 
 def _closing(given: str, result: TurnResult) -> str:

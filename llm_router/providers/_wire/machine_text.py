@@ -121,6 +121,12 @@ class MachineTextFilter:
             )
         return self.calls
 
+    @property
+    def has_call(self) -> bool:
+        """Whether a tool call has been read, or may have begun."""
+        region = self._region
+        return bool(self.calls) or (region is not None and region.marker.kind in _CALLS)
+
     def expect_no_thought(self) -> None:
         """Takes the words for words: the server gives the reasoning beside them."""
         if self._presumed == []:
@@ -374,6 +380,7 @@ class _Region:
         return -1 if place < 0 else place + len(fence) - len(before)
 
 
+_CALLS = (Kind.CALL, Kind.BARE_CALL)
 _BARE = Marker("", Kind.BARE_CALL)
 _FENCED = Marker("", Kind.BARE_CALL, ("```",))
 _CODE = Marker("`", Kind.CODE, ("`", "\n"))

@@ -89,6 +89,7 @@ class ChatReplyParser(ReplyParser):
                     return
                 if chunk := self._chunk(name, payload):
                     yield chunk
+        yield from self._announce_call()
 
     def _chunk(self, name: str, payload: Any) -> Chunk | None:
         if not isinstance(payload, dict):

@@ -36,6 +36,7 @@ class ReplyParser(ABC):
         self._said = Said()
         self._calls = ToolCallAssembler(tools, known_ids)
         self._call_parts = 0
+        self._has_announced_call = False
         self._usage: Usage | None = None
         self._request_id = ""
         self._text = CharacterJoiner()
@@ -93,6 +94,13 @@ class ReplyParser(ABC):
     def _parts(self) -> int:
         """The number of pieces so far that had words or tool calls."""
         return self._said.pieces + self._call_parts + len(self._machine_text.calls)
+
+    def _announce_call(self) -> Iterator[Chunk]:
+        """Yields a chunk that says that a tool call has begun, once for the reply."""
+        has_call = self._call_parts > 0 or self._machine_text.has_call
+        if has_call and not self._has_announced_call:
+            self._has_announced_call = True
+            yield Chunk(calling=True)
 
     def _add_calls(self, calls: Any) -> None:
         self._calls.add(calls)

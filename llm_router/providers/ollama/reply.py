@@ -60,6 +60,7 @@ class OllamaReplyParser(ReplyParser):
                 return
             if (chunk := self._chunk(payload)) is not None:
                 yield chunk
+        yield from self._announce_call()
 
     def _chunk(self, payload: dict[str, Any]) -> Chunk | None:
         if "error" in payload:
