@@ -15,6 +15,7 @@ from livekit.agents import AgentServer
 from livekit.agents.cli.log import setup_logging
 
 from agent import job
+from agent.health import health_server
 from agent.livekit_server import LiveKitError, LiveKitServer, LiveKitUnavailableError
 from agent.load import measure_load
 from agent.phrase_file import load_phrases
@@ -43,8 +44,8 @@ def build_server(settings: Settings) -> AgentServer:
         job_memory_limit_mb=settings.job_memory_limit_mb,
         drain_timeout=settings.worker_drain_timeout,
         initialize_process_timeout=_WARM_UP_TIMEOUT,
-        host=settings.worker_host,
-        port=settings.worker_port,
+        host="127.0.0.1",
+        port=0,  # any free one, for `agent.health` alone
         ws_url=settings.livekit_url,
         api_key=settings.livekit_api_key,
         api_secret=settings.livekit_api_secret.get_secret_value(),
@@ -60,8 +61,9 @@ async def serve(settings: Settings) -> None:
     """Takes calls until a signal comes, then waits up to the drain timeout for open calls to end.
 
     A second signal ends the process at once. Raises LiveKitRefusedError if LiveKit refuses the
-    keys, and ConfigurationError if the first call process does not come up. A LiveKit that is away
-    is waited for, but in the demo LiveKitUnavailableError is raised.
+    keys, and ConfigurationError if the first call process does not come up or the port of the
+    health checks is taken. A LiveKit that is away is waited for, but in the demo
+    LiveKitUnavailableError is raised.
     """
     secret = settings.livekit_api_secret.get_secret_value()
     async with LiveKitServer(settings.livekit_url, settings.livekit_api_key, secret) as livekit:
@@ -74,8 +76,25 @@ async def serve(settings: Settings) -> None:
     server = build_server(settings)
     stop = asyncio.Event()
     _handle_signals(stop)
-    running = asyncio.create_task(server.run())
-    await _until_up(server, "worker_registered", running, stop)
+    health = health_server(
+        settings.worker_host,
+        settings.worker_port,
+        job.call_starts(),
+        lambda: server.worker_info.http_port,
+    )
+    async with health:
+        running = asyncio.create_task(server.run())
+        await _until_up(server, "worker_registered", running, stop)
+        await _take_calls(server, running, stop, settings)
+
+
+async def _take_calls(
+    server: AgentServer, running: "asyncio.Task[None]", stop: asyncio.Event, settings: Settings
+) -> None:
+    """Reports the worker as present until `stop` is set or it ends, and lets its calls end.
+
+    Raises LiveKitUnavailableError if LiveKit did not answer in many attempts.
+    """
     starts = job.call_starts()
     async with _open_database(settings) as database:
         present = worker_present(
@@ -98,7 +117,7 @@ async def try_call_process(settings: Settings) -> None:
 
     It takes no call. Raises ConfigurationError, with the reason, if the process does not come up.
     """
-    alone = {"worker_port": 0, "worker_idle_processes": 1, "prometheus_port": None}
+    alone = {"worker_idle_processes": 1, "prometheus_port": None}
     server = build_server(settings.model_copy(update=alone))
     running = asyncio.create_task(server.run(unregistered=True))
     await _until_up(server, "worker_started", running, asyncio.Event())

@@ -190,7 +190,7 @@ def patchbay_services(livekit: LiveKit, ports: Ports) -> tuple[Service, Service]
     if livekit.ours:
         environ["LIVEKIT_PUBLIC_URL"] = livekit.url
     python = str(paths.VENV_PYTHON)
-    health = f"http://127.0.0.1:{ports.worker_port}/worker"
+    health = f"http://127.0.0.1:{ports.worker_port}/readyz"
     worker = Service(
         "Worker",
         (python, "-m", "agent.worker", "start"),

@@ -1,0 +1,82 @@
+"""A worker's health checks say whether it can answer a call, and why not."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+
+from agent.health import health_server
+from agent.starts import Starts
+from llm_router.errors import ConfigurationError
+from llm_router.testing.server import FaultyServer
+
+Answer = tuple[int, str]
+
+
+@pytest.fixture
+def starts(tmp_path: Path) -> Starts:
+    return Starts(tmp_path / "starts")
+
+
+@asynccontextmanager
+async def checks(starts: Starts, own: str, url: str) -> AsyncIterator[httpx2.AsyncClient]:
+    """Serves the checks at `url`, over LiveKit's own at `own`; yields a client of them."""
+    address = urlsplit(url)
+    served = health_server("127.0.0.1", address.port or 0, starts, lambda: urlsplit(own).port or 0)
+    async with served, httpx2.AsyncClient(base_url=f"http://{address.netloc}") as client:
+        yield client
+
+
+async def answer(client: httpx2.AsyncClient, path: str) -> Answer:
+    response = await client.get(path)
+    return response.status_code, response.text
+
+
+@pytest.mark.parametrize("path", ["/", "/readyz"])
+async def test_a_worker_is_ready_while_its_last_call_process_came_up(
+    starts: Starts, unused_url: str, path: str
+) -> None:
+    async with (
+        FaultyServer(pages={"/": "OK"}) as own,
+        checks(starts, own.base_url, unused_url) as client,
+    ):
+        assert await answer(client, path) == (503, "no call process has come up yet")
+        starts.succeeded()
+        assert await answer(client, path) == (200, "OK")
+        starts.failed()
+        status, reason = await answer(client, path)
+        assert (status, "the log says why" in reason) == (503, True)
+        assert await answer(client, "/healthz") == (200, "OK")
+        starts.succeeded()
+        assert await answer(client, path) == (200, "OK")
+
+
+async def test_what_livekit_says_against_the_worker_counts_too(
+    starts: Starts, unused_url: str
+) -> None:
+    starts.succeeded()
+    async with FaultyServer() as own, checks(starts, own.base_url, unused_url) as client:
+        assert (await answer(client, "/"))[0] == 404
+    async with checks(starts, own.base_url, unused_url) as client:
+        assert await answer(client, "/") == (503, "the worker's own health check does not answer")
+
+
+async def test_livekits_description_of_the_worker_is_passed_on(
+    starts: Starts, unused_url: str
+) -> None:
+    about = {"agent_name": "desk"}
+    async with (
+        FaultyServer(pages={"/worker": about}) as own,
+        checks(starts, own.base_url, unused_url) as client,
+    ):
+        assert (await client.get("/worker")).json() == about
+
+
+async def test_a_taken_port_is_named_with_its_variable(starts: Starts) -> None:
+    async with FaultyServer() as other:
+        with pytest.raises(ConfigurationError, match=r"is taken: .* WORKER_PORT"):
+            async with checks(starts, other.base_url, other.base_url):
+                pass
