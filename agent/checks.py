@@ -36,9 +36,12 @@ async def check() -> AsyncIterator[Finding]:
     export_variables()
     yield await _check_livekit(settings)
     sound: list[rtc.AudioFrame] = []
-    async with http_session(http_proxy(settings, environment())):
-        yield await _check_tts(settings, sound)
-        yield await _check_stt(settings, sound)
+    try:
+        async with http_session(http_proxy(settings, environment())):
+            yield await _check_tts(settings, sound)
+            yield await _check_stt(settings, sound)
+    except ConfigurationError as error:
+        yield Finding("speech", "fault", str(error))
     yield await _check_call_process()
 
 

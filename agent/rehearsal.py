@@ -12,7 +12,8 @@ from agent.speech import trial
 from agent.speech.stt import STTOptions
 from agent.speech.trial import EngineFailedError
 from agent.speech.tts import TTSOptions
-from llm_router.errors import ConfigurationError
+from llm_router.errors import ConfigurationError, UnreachableError
+from llm_router.net.environment import tls_context
 
 _log = logging.getLogger("agent")
 _WITHIN = 10.0
@@ -21,7 +22,15 @@ _WITHIN = 10.0
 
 @asynccontextmanager
 async def http_session(proxy: str | None) -> AsyncIterator[None]:
-    """Opens the HTTP session that plugins find during the block, with the proxy that calls use."""
+    """Opens the HTTP session that plugins find during the block, with the proxy that calls use.
+
+    Raises ConfigurationError if the environment names certificates that cannot be used: LiveKit
+    needs them for every session, and its own error names no variable.
+    """
+    try:
+        tls_context()
+    except UnreachableError as error:
+        raise ConfigurationError(f"{error}; {error.cure}") from error
     async with http_context.open() as session:
         session._default_proxy = proxy  # noqa: SLF001  `open` takes none
         yield

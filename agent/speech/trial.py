@@ -10,6 +10,7 @@ from livekit.agents.stt import SpeechEventType
 from agent.speech.engine import EngineOptions, without_secrets
 from agent.speech.stt import STTEngine, STTOptions
 from agent.speech.tts import TTSEngine, TTSOptions
+from llm_router.errors import UnreachableError
 
 _WORD = "Hello."
 _UNAUTHORIZED = {401, 403}
@@ -77,6 +78,9 @@ def explain(error: Exception, options: EngineOptions) -> str:
     own = ", or the vendor's own variable" if options.plugin else ""
     if status in _UNAUTHORIZED:
         return f"its server refuses the key ({status}); check {kind}_API_KEY{own}"
+    for cause in causes:
+        if isinstance(cause, UnreachableError):  # of a proxy or certificates: it names the variable
+            return f"{cause}; {cause.cure}"
     address = f"{kind}_BASE_URL" if options.base_url else "this machine's network"
     if any(isinstance(cause, TimeoutError | APITimeoutError) for cause in causes):
         return f"its server gave nothing in time; check that it works, and {address}"

@@ -10,10 +10,10 @@ from livekit.agents.types import NOT_GIVEN, NotGivenOr
 from livekit.agents.utils import AudioBuffer
 from livekit.plugins import openai
 
+from agent.speech.openai_client import audio_client
 from agent.speech.stt import STTEngine, STTOptions
 from llm_router.errors import ConfigurationError
 
-_OPENAI = "https://api.openai.com/v1"
 _MODEL = "gpt-4o-mini-transcribe"
 
 
@@ -26,10 +26,7 @@ def create(options: STTOptions) -> STTEngine:
     return _TimedSTT(
         model=options.model or _MODEL,
         language=options.language,
-        # Both are always set: otherwise the client reads them from the environment, and a key
-        # meant for OpenAI would go to the server that base_url names.
-        base_url=options.base_url or _OPENAI,
-        api_key=options.api_key or "none",
+        client=audio_client(options),
         use_realtime=False,
     )
 

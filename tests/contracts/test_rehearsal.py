@@ -74,3 +74,20 @@ async def test_an_engine_that_fails_is_a_warning_while_its_fallback_works(
     warnings = [r.getMessage() for r in caplog.records if r.name == "agent"]
     assert ["TTS_BASE_URL" in warnings[0], "STT_BASE_URL" in warnings[1]] == [True, True]
     assert len(warnings) == 2
+
+
+async def test_a_proxy_that_cannot_be_used_is_named_and_the_fallback_works(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "gopher://proxy:70")
+    server = "https://127.0.0.1:9/v1"
+    speaking, listening = TTSOptions(base_url=server), STTOptions(base_url=server)
+    await rehearse("openai", speaking, "openai", listening, None)
+    warnings = [r.getMessage() for r in caplog.records if r.name == "agent"]
+    assert ["ALL_PROXY names a gopher proxy" in line for line in warnings] == [True, True]
+
+
+async def test_certificates_that_cannot_be_used_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "none.pem")
+    with pytest.raises(ConfigurationError, match=r"SSL_CERT_FILE names none\.pem"):
+        await rehearse("embedded", TTSOptions(), "embedded", STTOptions(), None)
