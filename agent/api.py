@@ -45,6 +45,8 @@ log = logging.getLogger("agent.api")  # run as a program, its __name__ is __main
 
 _GRACE = 5
 """Seconds that requests may take to finish after the signal to stop."""
+_PATIENCE = 1.0
+"""Seconds that each write of a request waits for a locked SQLite file: a person waits as well."""
 _NO_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Patchbay</title>
 <h1>The page is not built yet</h1>
 <p>Run <code>make setup</code>, then start this process again. (The page is
@@ -243,6 +245,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         settings.database_url.get_secret_value(),
         settings.master_keys,
         settings.encryption_key_file,
+        patience=_PATIENCE,
     ) as store:
         await ensure_admin(ApiKeys(store.database), settings.admin_key_file)
         stored_now = await store_found(store, found) if settings.demo else 0

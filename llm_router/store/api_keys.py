@@ -1,5 +1,6 @@
 """Stores API keys and sign-ins, and authenticates requests by them."""
 
+import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,11 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm_router.clock import Clock, SystemClock
 from llm_router.connections.access import SYSTEM, Actor, AuditEntry, Role, may_act
-from llm_router.errors import ConfigurationError, ForbiddenError, NotFoundError
+from llm_router.errors import ConfigurationError, ForbiddenError, NotFoundError, StoreError
 from llm_router.store import audit
 from llm_router.store.database import Database
 from llm_router.store.key_format import NewKey, digest, key_id, make_key, matches
 from llm_router.store.tables import api_keys, counters, sign_ins
+
+_logger = logging.getLogger("llm_router")
 
 SIGN_IN_LIFETIME = timedelta(hours=12)
 _LAST_USED_PRECISION = timedelta(minutes=1)
@@ -187,8 +190,11 @@ class ApiKeys:
             row["last_used_at"] is None or row["last_used_at"] < now - _LAST_USED_PRECISION
         ):
             used = update(api_keys).where(_K.id == row["id"]).values(last_used_at=now)
-            async with self._database.writing() as db:
-                await db.execute(used)
+            try:
+                async with self._database.writing() as db:
+                    await db.execute(used)
+            except StoreError:  # a database that can be read is enough to know the key
+                _logger.debug("the use of an API key is not noted", exc_info=True)
         return row
 
     @asynccontextmanager

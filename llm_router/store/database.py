@@ -24,10 +24,15 @@ Dialect = Literal["sqlite", "postgresql"]
 _BEGIN = "sqlite_begin"
 _SQLITE_RETRY_DELAY = 0.02
 """Seconds between attempts while another process makes the file: SQLite does not wait for that."""
+PATIENCE = 30.0
+"""Seconds that a writer waits for a SQLite file, unless it is said otherwise."""
 _POOL_SIZE = 5
 """Idle connections that stay open for the next query."""
-_CONNECT_TIMEOUT = 10
-"""Time limit (s) for connecting to PostgreSQL."""
+_ANSWER_WITHIN = 4.0
+"""Seconds that PostgreSQL may take to accept a connection, to give a transaction one, and for each
+statement."""
+_FAREWELL = 0.2
+"""Seconds for which the end of a connection waits for PostgreSQL's answer."""
 _REMEDIES = {
     "no such table": "run `llm-router migrate`",
     "no such column": "run `llm-router migrate`",
@@ -55,22 +60,33 @@ class Database:
     """A database that opens at its first use. Processes may share it and be killed at any time.
 
     A SQLite file and its folder are made if missing, readable only by their owner. SQLite has one
-    writer at a time; others wait for up to `patience` seconds. Raises StoreError for timeouts and
+    writer at a time; others wait for up to `patience` seconds for those of this process, and as
+    long again for those of other processes. A PostgreSQL that hangs is given up after
+    `answer_within` seconds; None waits as long as it takes. Raises StoreError for timeouts and
     faults, which names the database without its password, and ConfigurationError for an invalid
     URL.
 
     `max_connections`: connections open at once; each subscriber to changes holds one.
     """
 
-    def __init__(self, url: str, *, patience: float = 30.0, max_connections: int = 15) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        patience: float = PATIENCE,
+        answer_within: float | None = _ANSWER_WITHIN,
+        max_connections: int = 15,
+    ) -> None:
         self.url = _parse_url(url)
         self.dialect: Dialect = (
             "sqlite" if self.url.drivername.startswith("sqlite") else "postgresql"
         )
         self.display_url = self.url.render_as_string(hide_password=True)
-        self.engine = _engine(self.url, patience, max_connections)
+        self._answer_within = answer_within if self.dialect == "postgresql" else None
+        self.engine = _engine(self.url, patience, self._answer_within, max_connections)
         self._writing = self.engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
         self._write_lock = asyncio.Lock()
+        self._patience = patience
 
     @property
     def is_missing(self) -> bool:
@@ -81,7 +97,7 @@ class Database:
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """Opens a transaction for reading only; it is always rolled back."""
         with self.translated_errors():
-            async with self.engine.connect() as connection:
+            async with self._connected(self.engine) as connection:
                 yield connection
 
     @asynccontextmanager
@@ -91,8 +107,41 @@ class Database:
             async with AsyncExitStack() as stack:
                 if self.dialect == "sqlite":
                     # A lock within the process, since SQLite is unfair to competing writers.
-                    await stack.enter_async_context(self._write_lock)
-                yield await stack.enter_async_context(self._writing.begin())
+                    await stack.enter_async_context(self._only_writer())
+                connection = await stack.enter_async_context(self._connected(self._writing))
+                await stack.enter_async_context(connection.begin())
+                yield connection
+
+    @asynccontextmanager
+    async def _only_writer(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._write_lock.acquire()
+        except TimeoutError:
+            raise TimeoutError("the file is locked") from None
+        try:
+            yield
+        finally:
+            self._write_lock.release()
+
+    @asynccontextmanager
+    async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout(self._answer_within):
+                connection = await stack.enter_async_context(engine.connect())
+            yield connection
+
+    @asynccontextmanager
+    async def unhurried(self) -> "AsyncIterator[Database]":
+        """Yields this database, or another one on the same URL, that gives up no statement."""
+        if self._answer_within is None:
+            yield self
+            return
+        unhurried = Database(self.url.render_as_string(hide_password=False), answer_within=None)
+        try:
+            yield unhurried
+        finally:
+            await unhurried.aclose()
 
     @contextmanager
     def translated_errors(self) -> Iterator[None]:
@@ -134,7 +183,21 @@ def _parse_url(url: str) -> URL:
     )
 
 
-def _engine(url: URL, patience: float, max_connections: int) -> AsyncEngine:
+class _PostgresConnection(asyncpg.Connection):  # type: ignore[misc]  # ships no types
+    """A connection whose end does not wait for a server that hangs."""
+
+    async def close(self, **_: object) -> None:
+        """Has the server end the statement that may be running, and hangs up."""
+        try:
+            async with asyncio.timeout(_FAREWELL):
+                await super().close()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            self.terminate()
+
+
+def _engine(
+    url: URL, patience: float, answer_within: float | None, max_connections: int
+) -> AsyncEngine:
     pool_size = min(max_connections, _POOL_SIZE)
     common: Mapping[str, Any] = {
         "hide_parameters": True,  # they may be secret; an error must not show them
@@ -147,7 +210,9 @@ def _engine(url: URL, patience: float, max_connections: int) -> AsyncEngine:
             url,
             pool_pre_ping=True,  # so that a restart of the server fails no request
             connect_args={
-                "timeout": _CONNECT_TIMEOUT,
+                "connection_class": _PostgresConnection,
+                "timeout": _ANSWER_WITHIN,
+                "command_timeout": answer_within,
                 "server_settings": {"application_name": "patchbay"},
             },
             **common,

@@ -1,5 +1,6 @@
 """Leases in the database: one of several processes holds each piece of work at a time."""
 
+import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -13,6 +14,9 @@ from llm_router.store.dialects import insert
 from llm_router.store.tables import leases
 
 _logger = logging.getLogger("llm_router")
+
+_RELEASE_WITHIN = 1.0
+"""Seconds for which the end of a process waits; a lease that is not released runs out."""
 
 
 async def acquire(
@@ -76,11 +80,12 @@ class Lease:
         return True
 
     async def release(self) -> None:
-        """Releases the lease if it was held; does not wait for an unavailable database."""
+        """Releases the lease if it was held; waits 1 s at most for the database."""
         if not self._renew_at:
             return
         self._renew_at = 0.0
         try:
-            await release(self._database, self._name, self._holder)
-        except StoreError:
+            async with asyncio.timeout(_RELEASE_WITHIN):
+                await release(self._database, self._name, self._holder)
+        except (StoreError, TimeoutError):
             _logger.debug("the lease on %s is left to run out", self._name, exc_info=True)

@@ -8,30 +8,36 @@ from pathlib import Path
 from llm_router.clock import Clock
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.crypto import Vault, load_vault
-from llm_router.store.database import Database
+from llm_router.store.database import PATIENCE, Database
 from llm_router.store.migrations import migrate
 from llm_router.store.sealing import holds_secrets
 
 
 @asynccontextmanager
 async def open_sealed_store(
-    url: str, keys: Sequence[str], key_file: Path, clock: Clock | None = None
+    url: str,
+    keys: Sequence[str],
+    key_file: Path,
+    clock: Clock | None = None,
+    *,
+    patience: float = PATIENCE,
 ) -> AsyncIterator[SqlConnectionStore]:
     """Opens a store over the database at `url`, as `open_sealed_database` does."""
-    async with open_sealed_database(url, keys, key_file) as (database, vault):
+    async with open_sealed_database(url, keys, key_file, patience=patience) as (database, vault):
         yield SqlConnectionStore(database, vault, clock)
 
 
 @asynccontextmanager
 async def open_sealed_database(
-    url: str, keys: Sequence[str], key_file: Path
+    url: str, keys: Sequence[str], key_file: Path, *, patience: float = PATIENCE
 ) -> AsyncIterator[tuple[Database, Vault]]:
     """Opens the database at `url`, migrated, with its vault; closes it after the block.
 
     `keys`: master keys, of which the first seals. Without any they are read from `key_file`, which
-    is made unless the database already has sealed values. Raises ConfigurationError and StoreError.
+    is made unless the database already has sealed values. `patience` is that of `Database`. Raises
+    ConfigurationError and StoreError.
     """
-    database = Database(url)
+    database = Database(url, patience=patience)
     try:
         await migrate(database)
         may_create = not await holds_secrets(database)

@@ -1,7 +1,7 @@
 """A neighbour that hangs, refuses or is slow: a TCP relay in front of a real server."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from llm_router.clock import SystemClock
@@ -56,7 +56,8 @@ class Relay:
         assert task
         self._open.add(task)
         try:
-            with suppress(OSError):
+            # Cancelled by `refuse`; asyncio logs a cancelled handler as an error.
+            with suppress(OSError, asyncio.CancelledError):
                 await self._connect(reader, writer)
         finally:
             self._open.discard(task)
@@ -94,3 +95,21 @@ async def relay_to(port: int) -> AsyncIterator[Relay]:
         yield relay
     finally:
         await relay.refuse()
+
+
+async def hanging(relay: Relay) -> None:
+    relay.hang()
+
+
+async def refusing(relay: Relay) -> None:
+    await relay.refuse()
+
+
+async def slow(relay: Relay) -> None:
+    relay.delay = 0.03
+
+
+Trouble = Callable[[Relay], Awaitable[None]]
+TROUBLES: list[Trouble] = [hanging, refusing, slow]
+LONGEST = 5.0
+"""Seconds that no request may wait for a neighbour."""

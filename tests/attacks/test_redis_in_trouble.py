@@ -1,27 +1,16 @@
 """Redis hangs, refuses or is slow: tokens and the API answer at once, and limits still hold."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from tests.attacks.relay import Relay, relay_to
+from tests.attacks.relay import LONGEST, Relay, Trouble, hanging, refusing, relay_to
 from tests.contracts.api_process import admin_key, isolated_environ, serving
 from tests.contracts.redis_server import running_redis
-
-LONGEST = 5.0
-"""Seconds that no request may wait for a neighbour."""
-
-
-async def hanging(relay: Relay) -> None:
-    relay.hang()
-
-
-async def refusing(relay: Relay) -> None:
-    await relay.refuse()
 
 
 async def slow(relay: Relay) -> None:
@@ -29,7 +18,6 @@ async def slow(relay: Relay) -> None:
 
 
 TROUBLES = [hanging, refusing, slow]
-Trouble = Callable[[Relay], Awaitable[None]]
 
 
 @asynccontextmanager

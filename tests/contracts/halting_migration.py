@@ -18,7 +18,7 @@ def _halt(_: object, __: object, statement: str, *___: object) -> None:
 
 
 async def main(url: str) -> None:
-    database = Database(url)
+    database = Database(url, answer_within=None)
     event.listen(database.engine.sync_engine, "before_cursor_execute", _halt)
     await migrate(database)
     await database.aclose()

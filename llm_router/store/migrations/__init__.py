@@ -40,6 +40,11 @@ async def migrate(database: Database) -> None:
     async with database.reading() as connection:
         if await connection.run_sync(_current) == newest:
             return
+    async with database.unhurried() as unhurried:
+        await _migrate(unhurried)
+
+
+async def _migrate(database: Database) -> None:
     async with database.writing() as connection:
         if database.dialect == "postgresql":
             lock = text("SELECT pg_advisory_xact_lock(:lock)")
