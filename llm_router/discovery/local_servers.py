@@ -12,6 +12,7 @@ import httpx2
 
 from llm_router.catalog.servers import SERVERS, api_root
 from llm_router.connections.record import bare_key
+from llm_router.net.bodies import ASK_FOR_PLAIN, read_body
 from llm_router.net.guard import AddressGuard
 from llm_router.net.transports import EnvironmentTransport
 
@@ -105,6 +106,7 @@ async def find_local_servers(addresses: Sequence[str], within: float) -> list[De
         # A bare context saves loading the system's certificates: all addresses are plain HTTP.
         verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         timeout=within,
+        headers=ASK_FOR_PLAIN,
     ) as client:
         servers = await asyncio.gather(*(_detect(client, url, within) for url in addresses))
     return [server for server in servers if server]
@@ -124,7 +126,7 @@ async def identify_server(
     """
     headers = {"Authorization": f"Bearer {key}"} if (key := bare_key(api_key or "")) else {}
     async with httpx2.AsyncClient(
-        headers=headers,
+        headers=headers | ASK_FOR_PLAIN,
         transport=EnvironmentTransport(guard),
         timeout=within,
         follow_redirects=False,
@@ -234,11 +236,9 @@ async def _get(client: httpx2.AsyncClient, url: str) -> Any:
         async with client.stream("GET", url) as response:
             if response.status_code != _OK:
                 return None
-            body = b""
-            async for piece in response.aiter_bytes():
-                body += piece
-                if len(body) > _MAX_RESPONSE_SIZE:
-                    return None
+            body = await read_body(response, _MAX_RESPONSE_SIZE)
+            if len(body) > _MAX_RESPONSE_SIZE:
+                return None
     except (httpx2.HTTPError, OSError):
         return None
     try:

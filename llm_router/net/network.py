@@ -27,6 +27,8 @@ _IDLE_MARGIN = 1.0  # s before the server's own limit
 _SHORTEST_IDLE = 1.0  # s; a server that closes sooner was restarted, rather than tired of waiting
 _HIGH_WATER = 1 << 18
 """Unread bytes above which reading from the socket pauses."""
+_STEP = 1 << 13
+"""The most bytes that a reader gets before other work has its turn: a flood would leave it none."""
 
 
 class StaleConnectionError(httpcore2.ReadError):
@@ -238,6 +240,8 @@ class _Wire(asyncio.Protocol):
         self._idle = idle
         self._pieces: deque[bytes] = deque()
         self._unread = 0
+        self._taken = 0
+        """Bytes read since other work had its turn."""
         self._is_paused = False
         self._error: Exception | None = None
         self._is_closed = False
@@ -305,7 +309,11 @@ class _Wire(asyncio.Protocol):
 
     async def read(self, limit: int) -> bytes:
         """Returns the next bytes, at most `limit`; empty at the end."""
+        if self._taken >= _STEP:
+            self._taken = 0
+            await checkpoint()
         while not self._pieces:
+            self._taken = 0
             if self._is_closed:
                 if self._is_reused and not self._is_answered:
                     raise StaleConnectionError(self._rested) from self._error
@@ -318,9 +326,11 @@ class _Wire(asyncio.Protocol):
             finally:
                 self._reader = None
         piece = self._pieces.popleft()
+        limit = min(limit, _STEP)
         if len(piece) > limit:
             self._pieces.appendleft(piece[limit:])
             piece = piece[:limit]
+        self._taken += len(piece)
         self._unread -= len(piece)
         if self._is_paused and self._unread <= _HIGH_WATER // 2:
             self._is_paused = False

@@ -10,6 +10,7 @@ from llm_router.catalog.servers import PROVIDER, find_server
 from llm_router.clock import Clock
 from llm_router.discovery.local_servers import server_root
 from llm_router.errors import UnreachableError
+from llm_router.net.bodies import ASK_FOR_PLAIN, read_body
 from llm_router.net.environment import tls_context
 from llm_router.net.transports import EnvironmentTransport
 from llm_router.periodic import PeriodicTask
@@ -53,7 +54,10 @@ class QueueMonitor:
             with suppress(UnreachableError):  # raised again by the requests that need it
                 await asyncio.to_thread(tls_context)  # takes tens of milliseconds
             self._client = httpx2.AsyncClient(
-                timeout=_TIMEOUT, transport=EnvironmentTransport(), trust_env=False
+                timeout=_TIMEOUT,
+                transport=EnvironmentTransport(),
+                trust_env=False,
+                headers=ASK_FOR_PLAIN,
             )
         client = self._client
         await asyncio.gather(*(self._poll_one(client, e) for e in self._endpoints()))
@@ -87,11 +91,9 @@ async def _fetch(client: httpx2.AsyncClient, url: str, headers: dict[str, str]) 
         async with asyncio.timeout(_TIMEOUT), client.stream("GET", url, headers=headers) as answer:
             if answer.status_code != _OK:
                 return None
-            body = bytearray()
-            async for piece in answer.aiter_bytes():
-                body += piece
-                if len(body) > _MAX_BYTES:
-                    return None
+            body = await read_body(answer, _MAX_BYTES)
+            if len(body) > _MAX_BYTES:
+                return None
     except (httpx2.HTTPError, OSError, TimeoutError):
         return None
     return read_queue(body.decode(errors="replace"))

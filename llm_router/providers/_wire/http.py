@@ -21,9 +21,11 @@ from llm_router.errors import (
     UnreachableError,
     UpstreamError,
 )
+from llm_router.net.bodies import ASK_FOR_PLAIN, body_pieces, read_body
 from llm_router.net.guard import AddressGuard
 from llm_router.net.network import IdleLimit, StaleConnectionError, Transport
 from llm_router.net.transports import open_transport
+from llm_router.providers._wire import limits
 from llm_router.providers._wire.errors import status_error
 from llm_router.providers._wire.redirects import is_redirect, redirect_target, shown_address
 from llm_router.providers._wire.transport_errors import broken, unreachable
@@ -36,8 +38,6 @@ _WIRE_ERRORS = (httpx2.HTTPError, OSError)
 _CONNECT_TIMEOUT = 3.0  # s; a server that takes longer to connect is too slow for a voice call
 _KEEP_ALIVE = 120.0  # s; longer than a caller's pause for thought
 _ERROR_TIMEOUT = 0.3  # s for the body of an error: it arrives with the headers, or never
-_ERROR_LIMIT = 1 << 16  # bytes
-_JSON_LIMIT = 1 << 22  # bytes
 
 _SUCCESS = range(200, 300)
 _FOR_GOOD = frozenset({301, 308})
@@ -161,15 +161,20 @@ class HttpClient:
 
     @asynccontextmanager
     async def open_stream(
-        self, method: str, url: httpx2.URL, body: Mapping[str, Any]
+        self,
+        method: str,
+        url: httpx2.URL,
+        body: Mapping[str, Any],
+        limit: float = limits.STREAM,
     ) -> AsyncIterator[AsyncGenerator[bytes, None]]:
         """Yields the response's body, piece by piece.
 
-        Raises like `open_response`, and BrokenStreamError when reading the body fails.
+        Raises like `open_response`, and BrokenStreamError when reading the body fails or it has
+        more than `limit` bytes.
         """
         async with (
             self.open_response(method, url, body) as response,
-            aclosing(_body_pieces(response)) as pieces,
+            aclosing(body_pieces(response, limit)) as pieces,
         ):
             try:
                 yield pieces
@@ -195,9 +200,12 @@ class HttpClient:
                 asyncio.timeout(within),
                 self.open_response(method, url, body, headers) as response,
             ):
-                payload = await _read_body(response, _JSON_LIMIT)
+                payload = await _whole_body(response, limits.JSON_BODY)
         except TimeoutError as error:
             raise UnreachableError(f"no answer from {url.path} in time") from error
+        if len(payload) > limits.JSON_BODY:
+            most = f"{limits.JSON_BODY:,} bytes"
+            raise BrokenStreamError(f"the answer from {url.path} has more than {most}")
         try:
             return json.loads(payload) if payload else None
         except (ValueError, RecursionError) as error:
@@ -207,7 +215,7 @@ class HttpClient:
         body = b""
         with suppress(UpstreamError, TimeoutError):
             async with asyncio.timeout(_ERROR_TIMEOUT):
-                body = await _read_body(response, _ERROR_LIMIT)
+                body = await _whole_body(response, limits.ERROR_BODY)
         text = body.decode(errors="replace")
         # Some servers repeat a wrong key in their error.
         for secret in self._secrets:
@@ -217,12 +225,6 @@ class HttpClient:
         except (ValueError, RecursionError):
             payload = text
         return status_error(response.status_code, payload, response.headers)
-
-
-def _body_pieces(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
-    # Decompression costs time for every chunk, and the request asked for none.
-    encoded = "content-encoding" in response.headers
-    return response.aiter_bytes() if encoded else response.aiter_raw()
 
 
 async def next_piece(pieces: AsyncGenerator[bytes, None], within: float | None) -> bytes:
@@ -259,7 +261,7 @@ def request_headers(
     headers = {
         "User-Agent": f"patchbay/{__version__}",
         "Accept": accept,
-        "Accept-Encoding": "identity",  # a compressor would buffer words
+        **ASK_FOR_PLAIN,
     }
     if key := connection.api_key:
         headers[key_header] = prefix + key
@@ -288,8 +290,8 @@ def _open_pool(
     url: httpx2.URL, headers: Mapping[str, str], guard: AddressGuard | None, idle: IdleLimit
 ) -> _Pool:
     # No upper bound: a request that waits here for a free connection is silence in the call.
-    limits = httpx2.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE)
-    opened = open_transport(url, guard=guard, limits=limits, idle=idle)
+    pool_limits = httpx2.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE)
+    opened = open_transport(url, guard=guard, limits=pool_limits, idle=idle)
     client = httpx2.AsyncClient(
         headers=headers,
         timeout=httpx2.Timeout(None, connect=_CONNECT_TIMEOUT),
@@ -305,15 +307,8 @@ async def _close(response: httpx2.Response) -> None:
         await response.aclose()
 
 
-async def _read_body(response: httpx2.Response, limit: int) -> bytes:
-    """Reads a body to its end, or until it has more than `limit` bytes."""
-    body = bytearray()
+async def _whole_body(response: httpx2.Response, limit: int) -> bytes:
     try:
-        async with aclosing(_body_pieces(response)) as pieces:
-            async for piece in pieces:
-                body += piece
-                if len(body) > limit:
-                    break
+        return await read_body(response, limit)
     except _WIRE_ERRORS as error:
         raise broken(error) from error
-    return bytes(body)

@@ -6,7 +6,7 @@ import httpx2
 
 from llm_router.errors import BrokenStreamError, UnreachableError
 
-_NETWORK_ERRORS = (httpx2.ConnectError, httpx2.ProxyError)
+_NETWORK_ERRORS = (httpx2.ConnectError, httpx2.ProxyError, httpx2.DecodingError)
 """Errors whose text describes nothing but the network."""
 _PROXY_ERRORS = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError)
 

@@ -22,6 +22,7 @@ from llm_router.errors import (
     ConfigurationError,
     UnreachableError,
 )
+from llm_router.net.bodies import ASK_FOR_PLAIN, check_encoding
 from llm_router.net.environment import raise_environment_fault
 from llm_router.net.guard import AddressGuard
 from llm_router.providers._wire.ending import finish_reason, is_failure, kind_of
@@ -294,21 +295,35 @@ def _construct(connection: Connection, row: Plugin, llm_class: type[llm.LLM[Any]
         raise ConfigurationError(
             f"connection {connection.name!r}: LiveKit plugin {plugin_name(connection)!r}: {reason}"
         ) from None
-    _remove_livekit_headers(model)
+    _set_hooks(model)
     return model
 
 
-def _remove_livekit_headers(model: llm.LLM[Any]) -> None:
-    """Keeps room, job and agent private: LiveKit sends them to every OpenAI-compatible server."""
+def _set_hooks(model: llm.LLM[Any]) -> None:
+    """Keeps room, job and agent private, which LiveKit sends to every OpenAI-compatible server, and
+    answers plain: a vendor's library would decode a compressed one at once, however large.
+    """
     http = getattr(getattr(model, "_client", None), "_client", None)
     if isinstance(http, httpx2.AsyncClient):
         hooks = http.event_hooks
-        http.event_hooks = {**hooks, "request": [*hooks["request"], _without_livekit]}
+        http.event_hooks = {
+            "request": [*hooks["request"], _without_livekit, _ask_for_plain],
+            "response": [*hooks["response"], _refuse_compressed],
+        }
 
 
 async def _without_livekit(request: httpx2.Request) -> None:
     for name in [name for name in request.headers if name.lower().startswith("x-livekit-")]:
         del request.headers[name]
+
+
+async def _ask_for_plain(request: httpx2.Request) -> None:
+    request.headers.update(ASK_FOR_PLAIN)
+
+
+async def _refuse_compressed(response: httpx2.Response) -> None:
+    if check_encoding(response):
+        raise httpx2.DecodingError("the answer is compressed, which was not asked for")
 
 
 def _arguments(connection: Connection, row: Plugin, accepted: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ long it stays there, its context length and its reasoning.
 """
 
 import asyncio
+import math
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -39,6 +40,7 @@ from llm_router.types import ChatRequest, Chunk
 _ACCEPT = "application/x-ndjson, application/json"
 _WARM_TIMEOUT = 3.0  # s that `warm` waits for the model to be loaded; loading itself continues
 _LOADED_TIMEOUT = 0.1  # s within which a load request returns if the model is in memory
+_LOAD_TIMEOUT = 900.0  # s; a large model from a slow disk takes minutes
 _ALIVE_TIMEOUT = 0.5  # s
 _IN_MEMORY = 60.0  # s after a reply; by default Ollama keeps a model in memory for five minutes
 
@@ -161,7 +163,9 @@ class Ollama:
         body = {"model": model, "stream": True, "insecure": model.startswith("http://")}
         lines = JsonLines()
         done = False
-        async with self._http.open_stream("POST", self._url("pull"), body) as pieces:
+        url = self._url("pull")
+        # No limit: it reports its progress for as long as a download takes.
+        async with self._http.open_stream("POST", url, body, limit=math.inf) as pieces:
             async for piece in pieces:
                 for payload in lines.feed(piece):
                     progress = _progress(payload)
@@ -186,7 +190,9 @@ class Ollama:
     # ── Loading ──────────────────────────────────────────────────────────────────────────────────
 
     async def _request_load(self) -> None:
-        await self._http.request_json("POST", self._url("chat"), load_body(self._connection))
+        await self._http.request_json(
+            "POST", self._url("chat"), load_body(self._connection), within=_LOAD_TIMEOUT
+        )
         self._in_memory_until = self._clock.now() + _IN_MEMORY
 
     async def _takes_time(self, load: "asyncio.Task[None]") -> bool:

@@ -1,0 +1,90 @@
+"""Reads the bodies of HTTP responses, however large or compressed, in bounded steps.
+
+A compressed megabyte can hold a gigabyte. Decoded at once, as HTTP libraries do, it stops every
+call of the process for as long as that takes.
+"""
+
+import math
+import zlib
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import httpx2
+
+from llm_router.clock import checkpoint
+
+ASK_FOR_PLAIN = {"Accept-Encoding": "identity"}
+"""Asks for a body that is not compressed: a compressor would also hold words back."""
+
+_STEP = 1 << 16
+"""The most bytes that are decoded before other work gets its turn."""
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+_ENCODINGS = frozenset({"gzip", "x-gzip", "deflate"})
+"""Encodings that are read although nothing asked for them: some proxies add them to any answer."""
+
+
+async def body_pieces(
+    response: httpx2.Response, limit: float = math.inf
+) -> AsyncGenerator[bytes, None]:
+    """Yields a body piece by piece, decoded.
+
+    Raises httpx2.DecodingError for an encoding that was not asked for or cannot be decoded, and
+    for a body of more than `limit` bytes, besides what the network raises.
+    """
+    size = 0
+    async with aclosing(_decoded(response)) as pieces:
+        async for piece in pieces:
+            size += len(piece)
+            if size > limit:
+                raise httpx2.DecodingError(f"the answer has more than {limit:,.0f} bytes")
+            yield piece
+
+
+async def read_body(response: httpx2.Response, limit: int) -> bytes:
+    """Returns the body, or a little more than `limit` bytes of a longer one without the rest.
+
+    Raises like `body_pieces`.
+    """
+    body = bytearray()
+    async with aclosing(_decoded(response)) as pieces:
+        async for piece in pieces:
+            body += piece
+            if len(body) > limit:
+                break
+    return bytes(body)
+
+
+def check_encoding(response: httpx2.Response) -> str:
+    """Returns the encoding of a body; empty where it is plain.
+
+    Raises httpx2.DecodingError for one that this module does not decode.
+    """
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    if encoding in {"", "identity"}:
+        return ""
+    if encoding not in _ENCODINGS:
+        raise httpx2.DecodingError(
+            f"the answer is compressed ({encoding[:40]}), which was not asked for"
+        )
+    return encoding
+
+
+def _decoded(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
+    return _decompressed(response) if check_encoding(response) else response.aiter_raw()
+
+
+async def _decompressed(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
+    decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
+    async with aclosing(response.aiter_raw()) as pieces:
+        async for piece in pieces:
+            rest = piece
+            while rest and not decoder.eof:
+                try:
+                    decoded = decoder.decompress(rest, _STEP)
+                except zlib.error as error:
+                    raise httpx2.DecodingError("the answer cannot be decompressed") from error
+                rest = decoder.unconsumed_tail
+                if decoded:
+                    yield decoded
+                if rest:
+                    await checkpoint()

@@ -1,0 +1,32 @@
+"""The most that one reply of a model server may hold, whatever it is made of.
+
+Far above what servers send, and low enough that a server which is broken, or hostile, can neither
+fill the memory nor stop the event loop. How much of a reply is given out is another matter: that is
+`ReplyLimits` in `options.py`.
+"""
+
+STREAM = 1 << 24
+"""Bytes of a whole stream: fifty thousand events of three hundred."""
+EVENT = 1 << 18
+"""Bytes of one line or event. The events of a reply have hundreds."""
+ANSWER = 1 << 20
+"""Bytes of an answer that is not streamed."""
+TEXT = 1 << 16
+"""Characters of text, or of reasoning, in one event or answer."""
+NESTING = 64
+"""Levels of objects and lists within each other."""
+
+CALL = 1 << 18
+"""Bytes of one tool call."""
+CALLS = 1 << 20
+"""Bytes of all tool calls of a reply."""
+CALL_COUNT = 128
+CALL_NAME = 256
+"""Characters of a tool's name."""
+WRITTEN_CALL = 1 << 14
+"""Characters of a tool call that a model writes into its words, and that is read in many ways."""
+
+JSON_BODY = 1 << 21
+"""Bytes of the answer to a question about the server, such as for its models."""
+ERROR_BODY = 1 << 16
+"""Bytes of the answer that explains an error."""
