@@ -14,7 +14,7 @@ from llm_router.providers._wire.adaptation import Adaptation, Question
 from llm_router.providers._wire.addresses import ServerAddress
 from llm_router.providers._wire.characters import mend
 from llm_router.providers._wire.extras import origin_of
-from llm_router.providers._wire.http import HttpClient, next_piece, request_headers
+from llm_router.providers._wire.http import HttpClient, request_headers
 from llm_router.providers._wire.lost_opening import LostOpening
 from llm_router.providers._wire.reply import ChatReplyParser
 from llm_router.providers._wire.request import build_body
@@ -107,17 +107,13 @@ class OpenAICompatible:
     async def _answer(
         self, question: Question, parser: ChatReplyParser
     ) -> AsyncGenerator[Chunk, None]:
-        ending = parser.ending
         try:
-            async with self._address.open_chat(self._http, question.body) as pieces:
-                async for piece in pieces:
-                    for chunk in parser.feed(piece):
-                        yield chunk
-                    if ending.has_reason or ending.is_done:
-                        break
-                while piece := await next_piece(pieces, parser.patience):
-                    for chunk in parser.feed(piece):
-                        yield chunk
+            async with (
+                self._address.open_chat(self._http, question.body) as pieces,
+                aclosing(parser.read(pieces)) as chunks,
+            ):
+                async for chunk in chunks:
+                    yield chunk
         except UpstreamError as error:
             parser.forgive(error)
         for chunk in parser.close():

@@ -1,4 +1,4 @@
-"""Tests that a small compressed answer of a model server neither fills memory nor stops the loop."""
+"""Tests that a small compressed answer neither fills the memory nor stops the event loop."""
 
 import gzip
 import tracemalloc

@@ -227,14 +227,6 @@ class HttpClient:
         return status_error(response.status_code, payload, response.headers)
 
 
-async def next_piece(pieces: AsyncGenerator[bytes, None], within: float | None) -> bytes:
-    """Returns the next piece of a reply; empty at its end, and when none comes in time (s)."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(within):
-            return await anext(pieces, b"")
-    return b""
-
-
 def parse_url(connection: Connection, url: str) -> httpx2.URL:
     """Parses `url`, which was built from the connection's `base_url`.
 

@@ -7,6 +7,7 @@ its model well. `markers.py` lists their marks, `written_calls.py` reads the cal
 import re
 
 from llm_router.errors import BrokenStreamError
+from llm_router.providers._wire import limits
 from llm_router.providers._wire.arguments import JsonScanner
 from llm_router.providers._wire.marker_search import (
     HEAD_SIZE,
@@ -28,7 +29,6 @@ from llm_router.providers._wire.markers import (
     Kind,
     Marker,
 )
-from llm_router.providers._wire.sse import LIMIT
 from llm_router.providers._wire.tools import OfferedTools, offered_tools
 from llm_router.providers._wire.written_calls import (
     WrittenCall,
@@ -367,8 +367,9 @@ class _Region:
     def add(self, text: str) -> None:
         self.body.append(text)
         self.size += len(text)
-        if self.size > LIMIT:
-            raise BrokenStreamError(f"the answer holds a tool call of more than {LIMIT} characters")
+        if self.size > limits.WRITTEN_CALL:
+            most = f"{limits.WRITTEN_CALL} characters"
+            raise BrokenStreamError(f"the answer's words hold a tool call of more than {most}")
 
     def scan(self, text: str) -> int:
         """Returns where the brackets that the text goes on with are closed; -1: not yet."""

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from llm_router.errors import BrokenStreamError
+from llm_router.providers._wire import limits
 from llm_router.providers._wire.characters import decode, mend
 from llm_router.providers._wire.ending import is_failure
 from llm_router.providers._wire.errors import status_error
 from llm_router.providers._wire.json_objects import DONE, read_objects
 from llm_router.providers._wire.machine_text import MachineTextFilter
 from llm_router.providers._wire.reply_parser import ReplyParser
-from llm_router.providers._wire.sse import LIMIT, Event, EventParser
+from llm_router.providers._wire.sse import Event, EventParser
 from llm_router.providers._wire.tools import OfferedTools
 from llm_router.types import Chunk, Usage
 
@@ -44,13 +45,15 @@ class ChatReplyParser(ReplyParser):
         self._has_message = False
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
+        if self.ending.is_done:
+            return iter(())
         if self._start is not None:
             data = self._begin(data)
         if self._body is None:
             return self._chunks(self._events.feed(data))
         self._body += data
-        if len(self._body) > LIMIT:
-            raise BrokenStreamError(f"the answer is JSON of more than {LIMIT} bytes")
+        if len(self._body) > limits.ANSWER:
+            raise BrokenStreamError(f"the answer is JSON of more than {limits.ANSWER} bytes")
         return iter(())
 
     def _flush(self) -> Iterator[Chunk]:

@@ -1,7 +1,9 @@
 """Puts a reply together from what the parser of one wire reads in it."""
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from llm_router.errors import UpstreamError
@@ -45,11 +47,45 @@ class ReplyParser(ABC):
 
     @abstractmethod
     def feed(self, data: bytes) -> Iterator[Chunk]:
-        """Yields the chunks of text and reasoning that `data` completes; often none."""
+        """Yields the chunks of text and reasoning that `data` completes; often none.
+
+        Once `ending.is_done`, data changes nothing.
+        """
 
     @abstractmethod
     def _flush(self) -> Iterator[Chunk]:
         """Yields the chunks that only the end of the reply completes."""
+
+    async def read(self, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[Chunk, None]:
+        """Yields the chunks of a whole reply, all but the last, from its bytes.
+
+        A reply that has announced its end is over, and the silence after a finish reason is
+        measured from the last word or sign: what else comes meanwhile, keep-alives for example,
+        prolongs nothing.
+        """
+        ending = self.ending
+        async for piece in pieces:
+            for chunk in self.feed(piece):
+                yield chunk
+            if ending.has_reason or ending.is_done:
+                break
+        while (chunks := await self._more(pieces)) is not None:
+            for chunk in chunks:
+                yield chunk
+
+    async def _more(self, pieces: AsyncGenerator[bytes, None]) -> list[Chunk] | None:
+        """Returns what the next bytes with words or a sign of the end hold; None: nothing comes."""
+        state = self._state
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.patience):
+                async for piece in pieces:
+                    if (chunks := [*self.feed(piece)]) or self._state != state:
+                        return chunks
+        return None
+
+    @property
+    def _state(self) -> tuple[int, bool, bool]:
+        return self._parts, self.ending.has_reason, self.ending.is_done
 
     @property
     def patience(self) -> float | None:

@@ -2,7 +2,7 @@
 
 import re
 
-from llm_router.providers._wire.sse import LIMIT
+from llm_router.providers._wire import limits
 
 _SHORTEST = 12
 """Characters from which on a repetition of all that was said cannot be chance."""
@@ -28,7 +28,7 @@ class Said:
             text = self._new_part(text, is_last=is_last)
         if text:
             self.pieces += 1
-            if self._length <= LIMIT:
+            if self._length <= limits.ANSWER:
                 self._texts.append(text)
                 self._length += len(text)
         return text
@@ -57,4 +57,5 @@ class Said:
         )
 
     def _text(self) -> str:
-        return "".join(self._texts)
+        self._texts = ["".join(self._texts)]  # joined once, however often it is asked for
+        return self._texts[0]

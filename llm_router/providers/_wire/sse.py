@@ -8,11 +8,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from llm_router.errors import BrokenStreamError
+from llm_router.providers._wire import limits
 from llm_router.providers._wire.characters import decode
 from llm_router.providers._wire.json_objects import DONE, is_object
-
-LIMIT = 1 << 20
-"""The most bytes of one line or event. The events of a reply have hundreds."""
 
 _DATA = b"data: "
 _NEXT = b"\n\n" + _DATA
@@ -36,7 +34,7 @@ class EventParser:
     Raises BrokenStreamError for a line or event above `limit` bytes.
     """
 
-    def __init__(self, limit: int = LIMIT) -> None:
+    def __init__(self, limit: int = limits.EVENT) -> None:
         self._limit = limit
         self._line = bytearray()  # a line whose end has not arrived yet
         self._data: list[bytes] = []

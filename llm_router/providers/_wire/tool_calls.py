@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llm_router.errors import BrokenStreamError
+from llm_router.providers._wire import limits
 from llm_router.providers._wire.arguments import JsonScanner, object_text, unwrapped
 from llm_router.providers._wire.characters import mend
 from llm_router.providers._wire.extras import call_fields
 from llm_router.providers._wire.machine_text import MachineTextFilter
-from llm_router.providers._wire.sse import LIMIT
 from llm_router.providers._wire.tools import OfferedTools
 from llm_router.providers._wire.written_calls import written_calls
 from llm_router.types import Message, ToolCall
@@ -19,9 +19,6 @@ _CUT_SHORT = frozenset({"length", "content_filter"})
 _ARGUMENTS = ("arguments", "parameters", "input")
 _USUAL = frozenset({"index", "id", "type", "function"})
 _PARALLEL = "multi_tool_use.parallel"
-_MOST_CALLS = 128
-_TOTAL_LIMIT = 4 * LIMIT
-"""The most bytes of all calls; of one call, LIMIT."""
 
 
 class ToolCallAssembler:
@@ -103,8 +100,8 @@ class ToolCallAssembler:
         self._take(call, piece)
 
     def _begin(self, piece: "_Piece") -> "_PartialCall":
-        if len(self._calls) == _MOST_CALLS:
-            raise BrokenStreamError(f"the answer holds more than {_MOST_CALLS} tool calls")
+        if len(self._calls) == limits.CALL_COUNT:
+            raise BrokenStreamError(f"the answer holds more than {limits.CALL_COUNT} tool calls")
         name = piece.name
         if not name and self._calls and self._calls[-1].is_echoed:
             name = self._calls[-1].name
@@ -117,8 +114,8 @@ class ToolCallAssembler:
 
     def _check(self, call_size: int, added: int) -> None:
         self._size += added
-        if call_size > LIMIT or self._size > _TOTAL_LIMIT:
-            raise BrokenStreamError(f"the answer's tool calls have more than {LIMIT} bytes")
+        if call_size > limits.CALL or self._size > limits.CALLS:
+            raise BrokenStreamError(f"the answer's tool calls have more than {limits.CALL} bytes")
 
     def _is_repeated(self, piece: "_Piece") -> bool:
         """Returns whether an earlier event has made the whole call that the piece makes."""
@@ -214,6 +211,9 @@ class _PartialCall:
             self.is_echoed = not piece.arguments
         if piece.name:
             self.name = _joined(self.name, piece.name, tools)
+            if len(self.name) > limits.CALL_NAME:
+                most = f"{limits.CALL_NAME} characters"
+                raise BrokenStreamError(f"the answer names a tool by more than {most}")
         return self.append(piece.arguments, size)
 
     def append(self, arguments: str, size: int) -> int:

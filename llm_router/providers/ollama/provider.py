@@ -26,7 +26,7 @@ from llm_router.net.guard import AddressGuard
 from llm_router.providers._wire.adaptation import Adaptation, Question
 from llm_router.providers._wire.characters import mend
 from llm_router.providers._wire.errors import status_error
-from llm_router.providers._wire.http import HttpClient, next_piece, parse_url, request_headers
+from llm_router.providers._wire.http import HttpClient, parse_url, request_headers
 from llm_router.providers._wire.lost_opening import LostOpening
 from llm_router.providers._wire.model_load import ModelLoad
 from llm_router.providers._wire.request import basic_continuation
@@ -124,18 +124,14 @@ class Ollama:
         self, question: Question, reply: OllamaReplyParser
     ) -> AsyncGenerator[Chunk, None]:
         self._in_memory_until = 0.0  # unknown until the model answers
-        ending = reply.ending
         try:
-            async with self._http.open_stream("POST", self._chat, question.body) as pieces:
-                async for piece in pieces:
+            async with (
+                self._http.open_stream("POST", self._chat, question.body) as pieces,
+                aclosing(reply.read(pieces)) as chunks,
+            ):
+                async for chunk in chunks:
                     self._in_memory_until = self._clock.now() + _IN_MEMORY
-                    for chunk in reply.feed(piece):
-                        yield chunk
-                    if ending.has_reason or ending.is_done:
-                        break
-                while piece := await next_piece(pieces, reply.patience):
-                    for chunk in reply.feed(piece):
-                        yield chunk
+                    yield chunk
         except UpstreamError as error:
             reply.forgive(error)
         for chunk in reply.close():

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from llm_router.errors import BrokenStreamError
+from llm_router.providers._wire import limits
 from llm_router.providers._wire.characters import decode
 from llm_router.providers._wire.errors import status_error
 from llm_router.providers._wire.json_objects import DONE, read_objects
 from llm_router.providers._wire.machine_text import MachineTextFilter
 from llm_router.providers._wire.reply_parser import ReplyParser
-from llm_router.providers._wire.sse import LIMIT
 from llm_router.providers._wire.tools import OfferedTools
 from llm_router.types import Chunk, Usage
 
@@ -21,18 +21,24 @@ class JsonLines:
     """
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, data: bytes) -> Iterator[dict[str, Any]]:
         """Yields the objects whose lines `data` completes."""
-        *lines, self._rest = (self._rest + data).replace(b"\r", b"\n").split(b"\n")
-        if len(self._rest) > LIMIT:
-            raise BrokenStreamError(f"the answer holds a line of more than {LIMIT} bytes")
+        lines = data.replace(b"\r", b"\n").split(b"\n")
+        last = lines.pop()
+        if lines:
+            lines[0] = bytes(self._rest) + lines[0]
+            self._rest.clear()
+        self._rest += last
+        if max((len(self._rest), *map(len, lines))) > limits.EVENT:
+            raise BrokenStreamError(f"the answer holds a line of more than {limits.EVENT} bytes")
         return (one for line in lines if line for one in _objects(line))
 
     def close(self) -> Iterator[dict[str, Any]]:
         """Yields the objects whose line only the end of the reply completes."""
-        line, self._rest = self._rest, b""
+        line = bytes(self._rest)
+        self._rest.clear()
         return _objects(line)
 
 
