@@ -43,7 +43,9 @@ class Connection:
 
     # Server and wire.
     connection_type: ConnectionType = "remote"
-    """For display and filtering only; `server` decides how requests are made."""
+    """The vendor, or the kind of host. Decides whose price list counts, and which LiveKit plugin is
+    used where `server` names none; `provider` and `server` decide how requests are made.
+    """
     provider: str = "openai_compatible"
     """The module in `llm_router/providers` that speaks the wire."""
     server: str = ""
@@ -54,7 +56,7 @@ class Connection:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """May carry secrets, so a store encrypts them as it does the key."""
     organization_id: str = ""
-    """For OpenAI."""
+    """For OpenAI's own API."""
     api_version: str = ""
     """For Azure."""
     deployment: str = ""
@@ -62,7 +64,7 @@ class Connection:
     region: str = ""
     """For Bedrock."""
     timeout: float = 60.0
-    """Time limit of a whole reply (s)."""
+    """Time limit (s) of one request, from its start to the end of its reply."""
     max_retries: int | None = None
     """How many more times it may be asked for one reply. 0: never twice. None: no limit of its own;
     the router limits the requests for a reply."""

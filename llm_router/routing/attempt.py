@@ -66,6 +66,7 @@ class Attempt:
         """Time by which most of its endpoint's answers are here."""
         endpoint.unanswered = (request.session_id, self.hedge_at)
         self.silent_at = self.started_at + silent_after
+        self.times_out_at = self.started_at + endpoint.connection.timeout
         self.again_at = self.started_at + again_after
         self.first_word_at: float | None = None
         self.has_answered = False

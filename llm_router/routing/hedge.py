@@ -143,6 +143,13 @@ class Late:
 
 
 @dataclass(frozen=True, slots=True)
+class TimedOut:
+    """Fail `attempt`, and report that with `Race.ended`: its connection's `timeout` is over."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Wait for the next event, until `until` (s, router's clock) at most."""
 
@@ -154,7 +161,7 @@ class GiveUp:
     """End the race: no endpoint can answer in time any more."""
 
 
-Step = Start | Late | Wait | GiveUp
+Step = Start | Late | TimedOut | Wait | GiveUp
 
 _GRACE = 1.0
 """Seconds for a last resort that is asked at the deadline to say its first word."""
@@ -226,12 +233,8 @@ class Race:
     def next_step(self, now: float, *, may_hedge: bool) -> Step:
         """Returns what to do at the time `now`; `may_hedge`: the budget pays for a hedge now."""
         self._drop_unavailable(now)
-        if attempt := self._overdue(now):
-            if attempt.is_loading:
-                self._owes_replacement = self._owes_replacement or self._is_spare(attempt)
-            elif attempt.role != "trial":
-                self._repeats.add(attempt.endpoint, attempt.again_at)
-            return Late(attempt)
+        if overdue := self._overdue(now):
+            return overdue
         on_time = [attempt for attempt in self._running if not attempt.is_late]
         # A trial may win, but nothing waits for it.
         awaited = [attempt for attempt in on_time if attempt.role != "trial"]
@@ -249,6 +252,7 @@ class Race:
                     return self._start(endpoint, "hedge")
         moments = [
             *map(self._next_moment, on_time),
+            *(attempt.times_out_at for attempt in self._running),
             *(at for at in self._repeats.times if at > now),
         ]
         return Wait(min([self._give_up_at, *moments]))
@@ -269,11 +273,18 @@ class Race:
             return self._start(endpoint, "retry")
         return None
 
-    def _overdue(self, now: float) -> Attempt | None:
-        """The first running attempt that has become late and is not marked as such yet."""
+    def _overdue(self, now: float) -> TimedOut | Late | None:
+        """Ends the first running attempt whose time is over, or marks one that has become late."""
         for attempt in self._running:
-            if not attempt.is_late and (attempt.is_loading or now >= attempt.silent_at):
-                return attempt
+            if now >= attempt.times_out_at:
+                return TimedOut(attempt)
+            if attempt.is_late or not (attempt.is_loading or now >= attempt.silent_at):
+                continue
+            if attempt.is_loading:
+                self._owes_replacement = self._owes_replacement or self._is_spare(attempt)
+            elif attempt.role != "trial":
+                self._repeats.add(attempt.endpoint, attempt.again_at)
+            return Late(attempt)
         return None
 
     def _is_spare(self, attempt: Attempt) -> bool:

@@ -15,7 +15,16 @@ from llm_router.routing.attempts import AttemptGroup
 from llm_router.routing.eligibility import may_ask, prompt_characters
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.events import Observer, ReplyEvent
-from llm_router.routing.hedge import GiveUp, Late, Race, Start, takeover_lead, usual_wait, winning
+from llm_router.routing.hedge import (
+    GiveUp,
+    Late,
+    Race,
+    Start,
+    TimedOut,
+    takeover_lead,
+    usual_wait,
+    winning,
+)
 from llm_router.routing.latency import size_class
 from llm_router.routing.ledger import Ledger
 from llm_router.routing.repeats import Repeats
@@ -127,6 +136,9 @@ class Reply:
                 return None
             if isinstance(step, Late):
                 step.attempt.late()
+                continue
+            if isinstance(step, TimedOut):
+                self._fail_over(race, step.attempt, step.attempt.silence)
                 continue
             if isinstance(step, Start):
                 self._start(race, step, trials)
@@ -311,13 +323,12 @@ class Reply:
     def _due_at(self, winner: Attempt) -> float:
         if self._ledger.is_finished:
             return self._ends_at
-        times_out_at = winner.started_at + winner.endpoint.connection.timeout
         due_at = self._stall.due_at(winner, self._clock.now())
         if self._ledger.given and not winner.given:
             # A continuation that only repeats words has until the deadline for a new one.
             lately = winner.useful_at + self._options.spoken_stall
             due_at = min(due_at, max(self._give_up_at, lately))
-        return min(due_at, times_out_at, self._ends_at)
+        return min(due_at, winner.times_out_at, self._ends_at)
 
     def _give(self, text: str, chunk: Chunk, winner: Attempt) -> None:
         self._gave_tool_calls = self._gave_tool_calls or bool(chunk.tool_calls)

@@ -187,8 +187,8 @@ MUTATIONS = (
     Mutation(
         "silence after the first words is no stall",
         "llm_router/routing/reply.py",
-        "        return min(due_at, times_out_at, self._ends_at)\n",
-        "        return min(times_out_at, self._ends_at)\n",
+        "        return min(due_at, winner.times_out_at, self._ends_at)\n",
+        "        return min(winner.times_out_at, self._ends_at)\n",
     ),
     Mutation(
         "the time for the whole reply is ignored",

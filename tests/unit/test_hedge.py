@@ -17,6 +17,7 @@ from llm_router.routing.hedge import (
     Patience,
     Race,
     Step,
+    TimedOut,
     Wait,
     patience,
     usual_pause,
@@ -143,6 +144,7 @@ class Course:
         give_up_at: float = 100.0,
         careful: str = "",
         resort: str = "",
+        timeout: float = 1_000.0,
     ) -> None:
         self.clock = ManualClock()
         self.hedges_left = hedges
@@ -150,7 +152,11 @@ class Course:
         self.attempts: dict[str, Attempt] = {}
         endpoints = [
             Endpoint(
-                Connection(name=name, hedge="never" if name in careful else "allowed"),
+                Connection(
+                    name=name,
+                    hedge="never" if name in careful else "allowed",
+                    timeout=timeout,
+                ),
                 ScriptedProvider([[HANG]], clock=self.clock, last_resort=name in resort),
             )
             for name in names
@@ -164,6 +170,10 @@ class Course:
         while not isinstance(step := self._next_step(now), Wait | GiveUp):
             if isinstance(step, Late):
                 step.attempt.late()
+                continue
+            if isinstance(step, TimedOut):
+                steps.append(f"end {step.attempt.name}")
+                self.race.ended(step.attempt)
                 continue
             self.hedges_left -= step.reason == "hedge"
             steps.append(f"{step.reason} {step.endpoint.name}")
@@ -198,6 +208,16 @@ class Course:
                 await attempt.wait()
 
         self.clock.run(main())
+
+
+def test_a_request_whose_connection_allows_it_no_more_time_is_ended() -> None:
+    def script(course: Course) -> None:
+        assert course.at(0) == "failover a, wait 1"
+        assert course.at(1) == "hedge b, wait 1.5"
+        assert course.at(1.5) == "end a, wait 2"
+        assert course.at(2.5) == "end b, failover c, wait 3.5"
+
+    Course("abc", timeout=1.5).run(script)
 
 
 def test_the_first_in_order_starts_alone() -> None:

@@ -1,6 +1,8 @@
 """Tests of the settings: defaults, refusals, and the example file."""
 
 import os
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from pydantic import SecretStr
 
 from config import env_example
 from config.settings import HttpSettings, Settings, load_settings
+from llm_router.options import BreakerOptions, HealthOptions, PatienceOptions, RouterOptions
 from llm_router.settings.loading import SettingsError, environment, load_section
 
 SECRET = "a-secret-of-more-than-thirty-two-characters"
@@ -47,6 +50,18 @@ def test_every_default_would_be_accepted_if_it_were_typed(tmp_path: Path) -> Non
 
 def test_every_variable_has_a_description() -> None:
     assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_every_setting_and_every_option_is_read() -> None:
+    root = Path(__file__).parents[2]
+    files = [file for name in ("agent", "llm_router") for file in (root / name).rglob("*.py")]
+    code = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    options = (PatienceOptions, BreakerOptions, RouterOptions, HealthOptions)
+    names = {*Settings.model_fields, *(f.name for one in options for f in fields(one))}
+    read = {*re.findall(r"\.([a-z_]+)\b", code)}
+    # The variables that name servers are read by discovery, as other programs' are.
+    read |= {name.lower() for name in re.findall(r'"([A-Z_]+)"', code)}
+    assert names - read == set()
 
 
 def test_the_example_file_is_what_the_settings_say() -> None:
