@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deploy import console, media_server, paths, probes, service_log, setup
+from deploy import announcement, console, media_server, paths, probes, service_log, setup
 from deploy.supervisor import Service, ServiceError, Supervisor
 
 SERVER_CONFIG = paths.ROOT / "deploy" / "livekit" / "demo.yaml"
@@ -248,12 +248,13 @@ async def serve(program: Path | None, livekit: LiveKit, ports: Ports) -> int:
         asyncio.get_running_loop().add_signal_handler(number, this.cancel)
     logs = paths.logs_folder(f"demo-{ports.http_port}")
     stack = Supervisor(logs)
+    worker, page = patchbay_services(livekit, ports)
+    address = f"http://127.0.0.1:{ports.http_port}"
     try:
         with console.busy("Starting"):
             if program:
                 await stack.start(livekit_service(program, livekit, ports))
-            await stack.start(*patchbay_services(livekit, ports))
-        address = f"http://127.0.0.1:{ports.http_port}"
+            await stack.start(worker, page)
         about = await asyncio.to_thread(probes.get_json, f"{address}/api/demo")
         console.say(f"\nReady after {time.monotonic() - started:.0f} s: {address}\n")
         found = service_log.warnings(logs / "worker.log", "agent")
@@ -261,7 +262,8 @@ async def serve(program: Path | None, livekit: LiveKit, ports: Ports) -> int:
         end = [f"\nLogs: {logs}", "Ctrl-C stops everything."]
         for line in [*describe_connections(about), *warnings, *end]:
             console.say(line)
-        await stack.watch()
+        with announcement.announced(address, worker.environ):
+            await stack.watch()
     except asyncio.CancelledError:
         console.say("\nStopping ...")
     except ServiceError as error:

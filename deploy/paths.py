@@ -19,6 +19,11 @@ def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
     return (cache if cache.is_absolute() else Path.home() / ".cache") / "patchbay"
 
 
+def state_folder() -> Path:
+    """Returns the folder of files that persist, as the settings have it; it may not exist yet."""
+    return Path.home() / ".local" / "state" / "patchbay"
+
+
 def logs_folder(name: str) -> Path:
     """Makes and returns the folder for one kind of logs."""
     folder = cache_folder() / "logs" / name

@@ -1,12 +1,13 @@
 """The checks of `llm-router doctor`: of this machine, or of an HTTP process elsewhere."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from llm_router.api_client import ApiClient
 from llm_router.cli.check import CHECKS, Finding
 from llm_router.cli.command import CommandContext
 from llm_router.cli.connect import open_api
@@ -14,6 +15,7 @@ from llm_router.cli.output import Output
 from llm_router.cli.probe import probe_connection
 from llm_router.errors import ApiError, ConfigurationError, RouterError, StoreError
 from llm_router.settings.loading import SettingsError, load_section
+from llm_router.settings.running import find_demo
 from llm_router.settings.store import StoreSettings
 from llm_router.store.crypto import load_vault
 from llm_router.store.database import Database
@@ -23,8 +25,16 @@ from llm_router.store.sealing import holds_secrets, preview_reseal
 _CONCURRENT_PROBES = 8
 
 
-async def check_here() -> AsyncIterator[Finding]:
-    """Checks the database, its connections, and what other packages check on this machine."""
+async def check_here() -> AsyncGenerator[Finding, None]:
+    """Checks the database, its connections, and what other packages check on this machine.
+
+    Beside a running demo, it checks that one.
+    """
+    if demo := find_demo():
+        demo.adopt()
+        message = f"those of the demo at {demo.address}, in {demo.folder}"
+        yield Finding("settings", "ok", message)
+        yield await _check_process(demo.address)
     is_ready = True
     async for finding in _check_database():
         is_ready = is_ready and finding.state == "ok"
@@ -39,15 +49,23 @@ async def check_here() -> AsyncIterator[Finding]:
 async def check_over_http(url: str | None, key_file: Path | None) -> AsyncIterator[Finding]:
     """Checks the HTTP process at `url`, or the one that the settings name, and its connections."""
     async with open_api(url, key_file) as api:
-        try:
-            await api.check_ready()
-        except ApiError as error:
-            yield Finding("HTTP process", "fault", str(error))
-        else:
-            message = f"{api.url} is ready: the database, LiveKit and a worker with a voice"
-            yield Finding("HTTP process", "ok", message)
+        yield await _is_process_ready(api)
     async for finding in _check_connections(url, key_file):
         yield finding
+
+
+async def _check_process(address: str) -> Finding:
+    async with ApiClient(address) as api:
+        return await _is_process_ready(api)
+
+
+async def _is_process_ready(api: ApiClient) -> Finding:
+    try:
+        await api.check_ready()
+    except ApiError as error:
+        return Finding("HTTP process", "fault", str(error))
+    message = f"{api.url} is ready: the database, LiveKit and a worker with a voice"
+    return Finding("HTTP process", "ok", message)
 
 
 async def _check_database() -> AsyncIterator[Finding]:

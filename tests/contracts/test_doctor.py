@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import pytest
 from cryptography.fernet import Fernet
 
 from agent.checks import check
+from deploy.announcement import announced
 from llm_router.cli.check import CHECKS
+from llm_router.cli.diagnostics import check_here
 from llm_router.testing.server import Fault, FaultyServer, Script
 from tests.contracts.cli_shell import KEY, Shell
-from tests.contracts.threads import in_a_thread
+from tests.contracts.threads import api_on_a_socket, in_a_thread
 
 
 def finding_on(shell: Shell, subject: str, **environ: str) -> dict[str, Any]:
@@ -92,6 +95,26 @@ def test_over_http_the_process_there_is_checked(shell: Shell) -> None:
     unreachable = shell.json("doctor", code=1, PATCHBAY_API_URL="http://127.0.0.1:1")
     assert unreachable[0]["state"] == "fault"
     assert "start the HTTP process" in unreachable[0]["message"]
+
+
+async def test_beside_a_running_demo_the_demo_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DATABASE_URL", "")
+    database = f"sqlite:///{tmp_path}/demo.sqlite3"
+    with (
+        in_a_thread(api_on_a_socket(database)) as api,
+        announced(api.url, {"DATABASE_URL": database}, tmp_path / ".local" / "state" / "patchbay"),
+    ):
+        async with aclosing(check_here()) as findings:
+            first = [await anext(findings) for _ in range(3)]
+    assert [(f.subject, f.state) for f in first] == [
+        ("settings", "ok"), ("HTTP process", "ok"), ("database", "ok"),
+    ]  # fmt: skip
+    assert f"those of the demo at {api.url}" in first[0].message
+    assert "demo.sqlite3" in first[2].message
 
 
 # ── Checks of packages ───────────────────────────────────────────────────────────────────────────
