@@ -3,21 +3,26 @@
 import asyncio
 import logging
 import warnings
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Self
 
 import aiohttp
 from google.protobuf.message import DecodeError
 from jwt import InsecureKeyLengthWarning
 from livekit import api
-from livekit.protocol.agent import JobStatus
+from livekit.protocol.agent import Job, JobStatus
 from livekit.protocol.agent_dispatch import AgentDispatch
+from livekit.protocol.models import ParticipantInfo
+
+from llm_router.clock import Clock, SystemClock
 
 log = logging.getLogger(__name__)
 
 _TIMEOUT = 4.0
 """Seconds for one request to LiveKit; a person is waiting."""
+_ON_ITS_WAY = 15.0
+"""Seconds within which an agent that was called must have joined its room."""
 
 
 class LiveKitError(Exception):
@@ -39,11 +44,19 @@ class LiveKitServer:
     for each request.
     """
 
-    def __init__(self, url: str, api_key: str, api_secret: str, timeout: float = _TIMEOUT) -> None:
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        api_secret: str,
+        timeout: float = _TIMEOUT,
+        clock: Clock | None = None,
+    ) -> None:
         self._url = url
         self._key = api_key
         self._secret = api_secret
         self._timeout = timeout
+        self._clock = clock or SystemClock()
         self._dispatching = asyncio.Lock()
         # The settings allow a short secret only for a server that nobody else can reach.
         warnings.filterwarnings("ignore", category=InsecureKeyLengthWarning)
@@ -69,10 +82,51 @@ class LiveKitServer:
         # One at a time: two visitors of one room must not call two agents.
         async with self._translated_errors(), self._dispatching:
             dispatches = await self._api.agent_dispatch.list_dispatch(room)
-            if not any(is_serving(dispatch, agent_name) for dispatch in dispatches):
-                await self._api.agent_dispatch.create_dispatch(
-                    api.CreateAgentDispatchRequest(agent_name=agent_name, room=room)
-                )
+            present = {one.identity for one in await self._participants(room)}
+            now = self._clock.wall()
+            if not any(is_serving(each, agent_name, present, now) for each in dispatches):
+                dead = [each.id for each in dispatches if each.agent_name == agent_name]
+                await self._dispatch(room, agent_name, instead_of=dead)
+
+    async def replace_agent(self, job: Job, agent_name: str, identity: str) -> bool:
+        """Calls another agent to the callers of a job whose process has died.
+
+        The dead agent leaves the room first, under its `identity`: LiveKit would keep it there for
+        a quarter of a minute, and the callers would wait for its words. Returns whether an agent
+        was called: not if there is no caller left.
+        """
+        room = job.room.name
+        if not await self._room_exists(room):
+            return False
+        async with self._translated_errors(), self._dispatching:
+            participants = await self._participants(room)
+            if any(one.identity == identity for one in participants):
+                with _absence_ignored():
+                    await self._api.room.remove_participant(
+                        api.RoomParticipantIdentity(room=room, identity=identity)
+                    )
+            if all(one.kind == ParticipantInfo.Kind.AGENT for one in participants):
+                return False
+            dead = [job.dispatch_id] if job.dispatch_id else []
+            await self._dispatch(room, agent_name, instead_of=dead, metadata=job.metadata)
+            return True
+
+    async def _participants(self, room: str) -> Sequence[ParticipantInfo]:
+        with _absence_ignored():
+            request = api.ListParticipantsRequest(room=room)
+            return (await self._api.room.list_participants(request)).participants
+        return []
+
+    async def _dispatch(
+        self, room: str, agent_name: str, *, instead_of: Sequence[str], metadata: str = ""
+    ) -> None:
+        # A deleted dispatch ends its agent: one that comes late must not be the second in the room.
+        for dispatch_id in instead_of:
+            with _absence_ignored():
+                await self._api.agent_dispatch.delete_dispatch(dispatch_id, room)
+        await self._api.agent_dispatch.create_dispatch(
+            api.CreateAgentDispatchRequest(agent_name=agent_name, room=room, metadata=metadata)
+        )
 
     async def _room_exists(self, room: str) -> bool:
         # Checked first because LiveKit does not answer a request for an absent room's dispatches.
@@ -100,13 +154,42 @@ class LiveKitServer:
             raise _error_for(404) from None
 
 
-def is_serving(dispatch: AgentDispatch, agent_name: str) -> bool:
-    """Returns whether this dispatch has the agent in the room, or on its way there."""
+@contextmanager
+def _absence_ignored() -> Iterator[None]:
+    """Passes over LiveKit's answer that a participant, a dispatch or a room is gone already."""
+    try:
+        yield
+    except api.ServerError as error:
+        if error.code != api.ServerErrorCode.NOT_FOUND:
+            raise
+
+
+def is_serving(
+    dispatch: AgentDispatch, agent_name: str, present: Collection[str], now: float
+) -> bool:
+    """Returns whether this dispatch has the agent in the room, or on its way there.
+
+    `present` are the identities in the room, `now` is in seconds since 1970. LiveKit takes a job
+    for a running one for ever, if its process died: what counts is whether the agent is there.
+    """
     if dispatch.agent_name != agent_name or dispatch.state.deleted_at:
         return False
-    ended = (JobStatus.JS_SUCCESS, JobStatus.JS_FAILED, JobStatus.JS_CANCELLED)
     jobs = dispatch.state.jobs
-    return not jobs or any(job.state.status not in ended for job in jobs)
+    if not jobs:
+        return _is_recent(dispatch.state.created_at, now)
+    ended = (JobStatus.JS_SUCCESS, JobStatus.JS_FAILED, JobStatus.JS_CANCELLED)
+    return any(
+        job.state.status not in ended
+        and (
+            job.state.participant_identity in present
+            or _is_recent(job.state.started_at or dispatch.state.created_at, now)
+        )
+        for job in jobs
+    )
+
+
+def _is_recent(nanoseconds: int, now: float) -> bool:
+    return now - nanoseconds / 1e9 < _ON_ITS_WAY
 
 
 def _error_for(status: int) -> LiveKitError:

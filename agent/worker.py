@@ -20,6 +20,7 @@ from agent.livekit_server import LiveKitError, LiveKitServer, LiveKitUnavailable
 from agent.load import measure_load
 from agent.phrase_file import load_phrases
 from agent.presence import worker_present
+from agent.replacements import Replacements
 from agent.starts import StartFailures
 from agent.telemetry import share_metrics
 from config.settings import Settings, load_settings
@@ -65,8 +66,7 @@ async def serve(settings: Settings) -> None:
     health checks is taken. A LiveKit that is away is waited for, but in the demo
     LiveKitUnavailableError is raised.
     """
-    secret = settings.livekit_api_secret.get_secret_value()
-    async with LiveKitServer(settings.livekit_url, settings.livekit_api_key, secret) as livekit:
+    async with _livekit(settings) as livekit:
         try:
             await livekit.check()
         except LiveKitUnavailableError as error:
@@ -93,6 +93,8 @@ async def _take_calls(
 ) -> None:
     """Reports the worker as present until `stop` is set or it ends, and lets its calls end.
 
+    Until then, call processes that die are replaced.
+
     Raises LiveKitUnavailableError if LiveKit did not answer in many attempts.
     """
     starts = job.call_starts()
@@ -100,8 +102,9 @@ async def _take_calls(
         present = worker_present(
             database, settings.agent_name, SystemClock(), lambda: not starts.is_failing
         )
-        async with present:
-            await _first_of(running, stop)
+        async with _livekit(settings) as livekit, present:
+            async with Replacements(server, livekit, settings.agent_name):
+                await _first_of(running, stop)
     if not running.done():
         with contextlib.suppress(TimeoutError):
             await server.drain()
@@ -110,6 +113,11 @@ async def _take_calls(
         await running
     except RuntimeError as error:  # raised after LiveKit did not answer in many attempts
         raise LiveKitUnavailableError(f"{error}; start the worker again once it answers") from error
+
+
+def _livekit(settings: Settings) -> LiveKitServer:
+    secret = settings.livekit_api_secret.get_secret_value()
+    return LiveKitServer(settings.livekit_url, settings.livekit_api_key, secret)
 
 
 async def try_call_process(settings: Settings) -> None:

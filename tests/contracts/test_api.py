@@ -16,7 +16,11 @@ import pytest
 from aiohttp import web
 from fastapi import FastAPI
 from livekit import api
-from livekit.protocol.agent_dispatch import AgentDispatch, ListAgentDispatchResponse
+from livekit.protocol.agent_dispatch import (
+    AgentDispatch,
+    AgentDispatchState,
+    ListAgentDispatchResponse,
+)
 from livekit.protocol.models import Room
 from pydantic import SecretStr
 
@@ -59,13 +63,16 @@ class FakeLiveKit:
                 names = self.rooms & set(api.ListRoomsRequest.FromString(body).names)
                 rooms = api.ListRoomsResponse(rooms=[Room(name=name) for name in names])
                 return web.Response(body=rooms.SerializeToString())
+            case "/twirp/livekit.RoomService/ListParticipants":
+                return web.Response(body=api.ListParticipantsResponse().SerializeToString())
             case "/twirp/livekit.AgentDispatchService/ListDispatch":
                 listed = ListAgentDispatchResponse(agent_dispatches=self.dispatches)
                 return web.Response(body=listed.SerializeToString())
             case "/twirp/livekit.AgentDispatchService/CreateDispatch":
                 wanted = api.CreateAgentDispatchRequest.FromString(body)
                 assert (grants.room_admin, grants.room) == (True, wanted.room)
-                made = AgentDispatch(agent_name=wanted.agent_name, room=wanted.room)
+                state = AgentDispatchState(created_at=int(SystemClock().wall() * 1e9))
+                made = AgentDispatch(agent_name=wanted.agent_name, room=wanted.room, state=state)
                 self.dispatches.append(made)
                 return web.Response(body=made.SerializeToString())
         return web.Response(status=404)

@@ -142,26 +142,57 @@ def test_a_client_without_an_address_has_a_key_too() -> None:
     assert client_key("local") == "local"
 
 
-def dispatch(*statuses: JobStatus, name: str = "desk", deleted_at: int = 0) -> AgentDispatch:
-    jobs = [Job(state=JobState(status=status)) for status in statuses]
-    state = AgentDispatchState(jobs=jobs, deleted_at=deleted_at)
+NOW = 1_800_000_000.0
+
+
+def dispatch(
+    *statuses: JobStatus,
+    name: str = "desk",
+    deleted_at: int = 0,
+    age: float = 60,
+    identity: str = "agent-1",
+) -> AgentDispatch:
+    """Returns a dispatch of `age` seconds, with a job for each status."""
+    began = int((NOW - age) * 1e9)
+    jobs = [
+        Job(state=JobState(status=status, started_at=began, participant_identity=identity))
+        for status in statuses
+    ]
+    state = AgentDispatchState(jobs=jobs, deleted_at=deleted_at, created_at=began)
     return AgentDispatch(agent_name=name, room="web-1", state=state)
 
 
 @pytest.mark.parametrize(
     ("existing", "serves"),
     [
-        (dispatch(), True),
+        (dispatch(age=1), True),
         (dispatch(JobStatus.JS_PENDING), True),
         (dispatch(JobStatus.JS_FAILED, JobStatus.JS_RUNNING), True),
+        (dispatch(JobStatus.JS_RUNNING, identity="agent-2", age=1), True),
         (dispatch(JobStatus.JS_SUCCESS), False),
         (dispatch(JobStatus.JS_FAILED), False),
         (dispatch(JobStatus.JS_RUNNING, deleted_at=1), False),
         (dispatch(JobStatus.JS_RUNNING, name="other"), False),
+        (dispatch(), False),
+        (dispatch(JobStatus.JS_RUNNING, identity="agent-2"), False),
+    ],
+    ids=[
+        "was just made",
+        "its agent is in the room",
+        "one of its agents is in the room",
+        "its agent is on its way",
+        "its agent has ended",
+        "its agent has failed",
+        "was deleted",
+        "is another agent's",
+        "never got an agent",
+        "its agent has died",
     ],
 )
-def test_a_dispatch_serves_until_its_agent_has_left(existing: AgentDispatch, serves: bool) -> None:
-    assert is_serving(existing, "desk") is serves
+def test_a_dispatch_serves_as_long_as_its_agent_is_in_the_room_or_on_its_way(
+    existing: AgentDispatch, serves: bool
+) -> None:
+    assert is_serving(existing, "desk", {"agent-1", "visitor-1"}, NOW) is serves
 
 
 async def test_a_livekit_that_does_not_answer_times_out() -> None:
