@@ -111,6 +111,7 @@ def build_app(
         agent_name=settings.agent_name,
         language=settings.agent_language,
         is_demo=settings.demo,
+        names=settings.names_are_public,
         stored_now=stored_now,
     )
     app.include_router(demo)

@@ -29,13 +29,15 @@ class Demo(BaseModel):
     agent_name: str
     language: str
     connections: list[DemoConnection]
-    """The connections that the page may name, in the order in which they are tried."""
+    """The connections that the page may name, in the order in which they are tried; none where
+    visitors learn no names."""
     offline: bool
     """True if no model is connected: the built-in responder answers, or a phrase of regret."""
     responder: bool
     """True if the built-in responder answers."""
     warnings: list[str] = []
-    """Connections that were named and cannot be used, each with a remedy; only in the demo."""
+    """Connections that were named and cannot be used, each with a remedy; only in the demo, and
+    where visitors learn names."""
     stored_now: int = 0
     """Number of connections that the demo has stored at this start."""
     unused: list[DemoConnection] = []
@@ -63,12 +65,13 @@ def demo_router(
     agent_name: str,
     language: str,
     is_demo: bool = False,
+    names: bool = False,
     stored_now: int = 0,
 ) -> APIRouter:
     """Makes the route `GET /api/demo`.
 
-    With `is_demo` it lists every connection. Otherwise it lists those that were found, and of the
-    stored ones those that are visible to everyone.
+    Without `names` it lists no connection. With them it lists every one if `is_demo`, otherwise
+    those that were found, and of the stored ones those that are visible to everyone.
     """
     router = APIRouter(tags=["calls"])
 
@@ -80,15 +83,18 @@ def demo_router(
         visible = [c for c in active.connections if c.is_active and c.use_in_livekit]
         if not is_demo:
             visible = [c for c in visible if not c.version or c.visibility == "everyone"]
+        shows_all = is_demo and names
         return Demo(
             agent_name=agent_name,
             language=language,
-            connections=_described(visible, active),
+            connections=_described(visible, active) if names else [],
             offline=active.is_offline,
             responder=active.is_offline and any(c.is_active for c in active.connections),
-            warnings=list(active.warnings) if is_demo else [],
+            warnings=list(active.warnings) if shows_all else [],
             stored_now=stored_now,
-            unused=_described(await _unused(store, found), found) if is_demo and page.items else [],
+            unused=_described(await _unused(store, found), found)
+            if shows_all and page.items
+            else [],
         )
 
     return router

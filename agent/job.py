@@ -1,12 +1,11 @@
 """Runs one call in its own process: loads what it needs beforehand, then answers it."""
 
 import asyncio
-import ipaddress
 import os
 import traceback
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,6 +25,7 @@ from agent.speech.stt import STTOptions
 from agent.speech.tts import TTSOptions
 from agent.starts import Starts
 from agent.telemetry import send_traces, share_metrics
+from config.field_types import is_this_machine
 from config.settings import Settings, load_settings
 from llm_router import stored_router
 from llm_router.clock import SystemClock
@@ -140,7 +140,8 @@ async def answer(ctx: JobContext) -> None:
         stack.push_async_callback(_cancel, warming)
         llm = RouterLLM(router, session_id=ctx.room.name, language=settings.agent_language)
         session = build_session(llm, resources.engines, _turn_options(settings))
-        stack.push_async_callback(RouteNotes(session, ctx.room).aclose)
+        if settings.names_are_public:
+            stack.push_async_callback(RouteNotes(session, ctx.room).aclose)
         ctx.add_shutdown_callback(stack.pop_all().aclose)
         assistant = Assistant(
             instructions=resources.instructions,
@@ -215,16 +216,9 @@ async def _rehearse(settings: Settings, proxy: str | None) -> None:
 
 def http_proxy(settings: Settings, environ: Mapping[str, str]) -> str | None:
     """Returns the proxy for the worker and its calls: none if LiveKit runs on this machine."""
-    if _is_local(settings.livekit_url):
+    if is_this_machine(urlsplit(settings.livekit_url).hostname or ""):
         return None
     return environ.get("HTTPS_PROXY") or environ.get("HTTP_PROXY")
-
-
-def _is_local(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
 
 
 def stt_options(settings: Settings) -> STTOptions:

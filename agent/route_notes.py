@@ -19,7 +19,10 @@ _CLOSE_TIMEOUT = 1.0
 
 
 class RouteNotes:
-    """Sends the room one note after each answer of the session, as JSON on `REPLY_TOPIC`."""
+    """Sends the room one note after each answer of the session, as JSON on `REPLY_TOPIC`.
+
+    The notes name connections and models, and reach everybody in the room.
+    """
 
     def __init__(self, session: AgentSession[None], room: rtc.Room) -> None:
         self._room = room

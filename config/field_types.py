@@ -30,10 +30,11 @@ def _is_here(values: Mapping[str, Any]) -> bool:
     """Returns whether LiveKit can be reached from this machine alone, by its valid addresses."""
     addresses = (values.get("livekit_url"), values.get("livekit_public_url"))
     hosts = [urlsplit(address).hostname or "" for address in addresses if address]
-    return all(map(_is_loopback, hosts))
+    return all(map(is_this_machine, hosts))
 
 
-def _is_loopback(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
+    """Returns whether a host's name or address is a loopback one."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -21,6 +21,7 @@ from config.field_types import (
     LiveKitUrl,
     LogLevel,
     Origins,
+    is_this_machine,
 )
 from llm_router.settings.field_types import (
     HttpUrl,
@@ -226,7 +227,11 @@ class HttpSettings(Section):
     demo: bool = False
     """True for one person's own machine, as set by `make demo`: connections that are found are
     stored at the first start, and the page names all connections. Otherwise nothing is stored
-    unasked, and the page names only connections that were found or are stored for everyone."""
+    unasked."""
+    show_connections: bool | None = None
+    """Whether visitors of the page learn which connections and models answer, and how soon. Of the
+    stored connections it names only those that are visible to everyone. Empty: only in the demo,
+    and only while HTTP_HOST is this machine's own and there are no TRUSTED_PROXIES."""
 
     http_host: str = "127.0.0.1"
     """Address on which it listens. 0.0.0.0: also reachable from other machines."""
@@ -257,6 +262,14 @@ class Settings(
     ClientSettings,
 ):
     """Every setting of every section. A field has the name of its variable in lower case."""
+
+    @property
+    def names_are_public(self) -> bool:
+        """Whether visitors may learn the names of connections and models."""
+        if self.show_connections is not None:
+            return self.show_connections
+        # A proxy on this machine brings visitors from elsewhere.
+        return self.demo and is_this_machine(self.http_host) and self.trusted_proxies is None
 
 
 def load_settings(env_file: Path = ENV_FILE) -> Settings:

@@ -368,7 +368,7 @@ async def test_health_says_alive_and_readiness_says_that_calls_can_be_made(
 
 async def test_the_page_is_shown_the_connections_that_answer(livekit: FakeLiveKit) -> None:
     unused = Connection(name="unused", use_in_livekit=False)
-    async with browser(settings_for(livekit.url), VLLM, unused) as client:
+    async with browser(settings_for(livekit.url, show_connections=True), VLLM, unused) as client:
         connected = (await client.get("/api/demo")).json()
     async with browser(settings_for(livekit.url)) as client:
         alone = (await client.get("/api/demo")).json()

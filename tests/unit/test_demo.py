@@ -1,11 +1,15 @@
 """Tests which connections the demo stores, and which ones the page lists."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
+import pytest
 from fastapi import FastAPI
+from pydantic import SecretStr
 
 from agent.demo import Demo, demo_router, store_found
+from config.settings import Settings
 from llm_router.connections.access import SYSTEM
 from llm_router.connections.record import Connection
 from llm_router.connections.store import Query
@@ -25,10 +29,16 @@ async def found(folder: Path) -> DiscoveryResult:
 
 
 async def demo_page(
-    found: DiscoveryResult, store: InMemoryConnectionStore, *, is_demo: bool = True
+    found: DiscoveryResult,
+    store: InMemoryConnectionStore,
+    *,
+    is_demo: bool = True,
+    names: bool = True,
 ) -> Demo:
     app = FastAPI()
-    app.include_router(demo_router(store, found, agent_name="desk", language="en", is_demo=is_demo))
+    app.include_router(
+        demo_router(store, found, agent_name="desk", language="en", is_demo=is_demo, names=names)
+    )
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://patchbay.test") as client:
         return Demo.model_validate((await client.get("/api/demo")).json())
@@ -102,3 +112,33 @@ async def test_outside_the_demo_only_connections_visible_to_everyone_are_listed(
     assert demo.unused == []
     await store.change(SYSTEM, "1", {"visibility": "everyone"})
     assert listed(await demo_page(there, store, is_demo=False))[0] == ("desk", "stored")
+
+
+@pytest.mark.parametrize("is_demo", [True, False])
+async def test_a_page_whose_visitors_learn_no_names_lists_nothing(
+    tmp_path: Path, is_demo: bool
+) -> None:
+    store, there = InMemoryConnectionStore(), await found(tmp_path)
+    await store.add(SYSTEM, [replace(DESK, visibility="everyone")])
+    demo = await demo_page(there, store, is_demo=is_demo, names=False)
+    assert (demo.connections, demo.warnings, demo.unused) == ([], [], [])
+    assert not demo.offline
+
+
+@pytest.mark.parametrize(
+    ("changes", "public"),
+    [
+        ({"demo": True}, True),
+        ({"demo": True, "http_host": "::1"}, True),
+        ({"demo": True, "http_host": "0.0.0.0"}, False),
+        ({"demo": True, "trusted_proxies": "127.0.0.1"}, False),
+        ({"demo": True, "show_connections": False}, False),
+        ({}, False),
+        ({"http_host": "0.0.0.0", "show_connections": True}, True),
+    ],
+)
+def test_visitors_learn_names_only_in_a_demo_of_ones_own_or_by_a_setting(
+    changes: dict[str, object], public: bool
+) -> None:
+    settings = Settings(livekit_api_key="key", livekit_api_secret=SecretStr("s" * 32))
+    assert settings.model_copy(update=changes).names_are_public is public

@@ -16,6 +16,7 @@ from livekit import rtc
 from numpy.typing import NDArray
 
 from agent.route_notes import REPLY_TOPIC
+from agent.text_input import LISTENS
 
 RATE = 48_000
 _FRAME = RATE // 100
@@ -115,8 +116,10 @@ class Caller:
         await self._microphone.put((read_wav(what.file), done))
         return await done
 
-    async def type(self, text: str) -> None:
-        await self.room.local_participant.send_text(text, topic=CHAT)
+    async def type(self, text: str, *, listens: bool | None = None) -> None:
+        """Types a message; None leaves it to the agent to find out whether this caller listens."""
+        wish = {} if listens is None else {LISTENS: str(listens).lower()}
+        await self.room.local_participant.send_text(text, topic=CHAT, attributes=wish)
 
     async def wait_until(self, what: Callable[["Caller"], Any], within: float = 20.0) -> Any:
         """Waits until `what` returns a true value, and returns it.

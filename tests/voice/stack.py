@@ -151,6 +151,7 @@ def _settings(livekit: LiveKit, ports: Ports, folder: Path) -> dict[str, str]:
         # Failures of one test's servers must not count against the next test's.
         "SCOREBOARD_FILE": "off",
         "TOKEN_RATE_LIMIT": "1000/minute",
+        "SHOW_CONNECTIONS": "true",
     }
 
 

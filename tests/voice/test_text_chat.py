@@ -5,7 +5,7 @@ import asyncio
 from llm_router.testing.server import Fault, Script
 from tests.voice.caller import sentence
 from tests.voice.replies import words
-from tests.voice.stack import VoiceStack
+from tests.voice.stack import PHRASES, VoiceStack
 
 ANSWER = "It is twelve euros."
 
@@ -24,11 +24,41 @@ async def test_a_question_typed_before_the_greeting_is_answered_too(stack: Voice
     await stack.behave(Script(words=words(ANSWER)))
     async with stack.call(microphone=False, greeted=False) as caller:
         asked = asyncio.get_running_loop().time()
-        await caller.type("What is the fee?")
+        await caller.type("What is the fee?", listens=True)
         await caller.wait_until(
             lambda me: me.transcript(by_agent=True, since=asked).endswith(ANSWER)
         )
         await caller.wait_until(lambda me: me.first_sound(since=asked))
+
+
+async def test_only_a_caller_who_listens_hears_the_answer_to_a_typed_question(
+    stack: VoiceStack,
+) -> None:
+    long = " ".join([ANSWER] * 40)
+    await stack.behave(Script(words=words(long)))
+    async with stack.call(microphone=False) as caller:
+        asked = asyncio.get_running_loop().time()
+        await caller.type("What is the fee?")
+        await caller.wait_until(lambda me: me.transcript(by_agent=True, since=asked) == long)
+        await caller.wait_until(lambda me: me.state == "listening")
+        assert caller.first_sound(since=asked) is None
+
+        await stack.behave(Script(words=words(ANSWER)))
+        asked = asyncio.get_running_loop().time()
+        await caller.type("What is the fee?", listens=True)
+        await caller.wait_until(lambda me: me.first_sound(since=asked))
+
+
+async def test_a_typed_question_that_no_server_can_answer_gets_an_apology_in_writing(
+    stack: VoiceStack,
+) -> None:
+    await stack.behave(Script(fault=Fault.EMPTY))
+    async with stack.call(microphone=False) as caller:
+        asked = asyncio.get_running_loop().time()
+        await caller.type("What is the fee?")
+        said = await caller.wait_until(lambda me: me.transcript(by_agent=True, since=asked))
+        assert said in {PHRASES.pick("sorry", "en", turn) for turn in range(8)}
+        assert caller.first_sound(since=asked) is None
 
 
 async def test_typing_and_speaking_are_one_conversation(stack: VoiceStack) -> None:
@@ -40,6 +70,7 @@ async def test_typing_and_speaking_are_one_conversation(stack: VoiceStack) -> No
         asked = await caller.say(sentence("what_time"))
         await caller.wait_until(lambda me: me.transcript(by_agent=True, since=asked))
         assert caller.transcript(by_agent=True, since=asked) == ANSWER
+        assert caller.first_sound(since=asked)
     said = [message["content"] for message in stack.first.requests[-1].messages]
     assert said[-3:-1] == ["What is the fee?", ANSWER]
     assert sentence("what_time").is_recognised_in(said[-1])

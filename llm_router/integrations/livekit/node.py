@@ -41,11 +41,8 @@ def place_of(model: llm.LLM[Any]) -> Place:
     """Returns the treatment of a reply that is asked for here and now, in this task."""
     if gen_ai._on_inference_span_created.get() is None:  # noqa: SLF001  the mark of the node
         return SIDE_QUESTION
+    # A voice that is off for now, as for a question that was typed, has a caller all the same.
     activity = agent_activity._AgentActivityContextVar.get(None)  # noqa: SLF001  its session
-    if activity is None or not _has_voice(activity.session):
+    if activity is None or activity.session.output.audio is None:
         return SIDE_QUESTION
     return SPOKEN if activity.llm is model else PART_OF_ANOTHER
-
-
-def _has_voice(session: Any) -> bool:
-    return session.output.audio is not None and bool(session.output.audio_enabled)

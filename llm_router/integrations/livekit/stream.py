@@ -247,6 +247,7 @@ _NO_ROUTE: dict[str, Any] = {
     "connection": "",
     "model": "",
     "first_word_ms": None,
+    "first_word_from": "",
     "took_over_from": [],
     "last_resort": True,
 }
@@ -273,6 +274,11 @@ def _what_failed(event: ReplyEvent) -> str:
     return str(ReplyFailedError([*reasons, *event.unasked]))
 
 
+def _first_speaker(event: ReplyEvent) -> str:
+    """Returns the connection that gave the first word: another one may have gone on after it."""
+    return next((each.connection for each in event.tries if each.delivered), event.connection)
+
+
 def _route(event: ReplyEvent) -> dict[str, Any]:
     """Returns the route for a page to show under an answer; JSON, as part of the message."""
     first = event.first_word
@@ -280,6 +286,7 @@ def _route(event: ReplyEvent) -> dict[str, Any]:
         "connection": event.connection,
         "model": event.model,
         "first_word_ms": None if first is None else round(first * 1000),
+        "first_word_from": _first_speaker(event),
         "took_over_from": list(event.took_over_from),
         "last_resort": event.last_resort,
     }
