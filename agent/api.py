@@ -16,10 +16,10 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import HTMLResponse
-from fastapi.staticfiles import StaticFiles
 
 from agent.demo import demo_router, store_found
 from agent.livekit_server import LiveKitError, LiveKitServer
+from agent.page_files import PageFiles
 from agent.presence import is_worker_present
 from agent.tokens import TokenOptions, problem_of, token_router
 from config.settings import Settings, load_settings
@@ -174,7 +174,7 @@ def _health(settings: Settings) -> HealthOptions:
 def _add_page(app: FastAPI, settings: Settings) -> None:
     # Mounted last: it answers every path that no route has matched.
     if (settings.page_dir / "index.html").is_file():
-        app.mount("/", StaticFiles(directory=settings.page_dir, html=True))
+        app.mount("/", PageFiles(directory=settings.page_dir, html=True))
         return
 
     @app.get("/", include_in_schema=False)

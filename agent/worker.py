@@ -93,8 +93,7 @@ async def _take_calls(
 ) -> None:
     """Reports the worker as present until `stop` is set or it ends, and lets its calls end.
 
-    Until then, call processes that die are replaced.
-
+    As long as it is present, call processes that die are replaced.
     Raises LiveKitUnavailableError if LiveKit did not answer in many attempts.
     """
     starts = job.call_starts()
@@ -102,9 +101,9 @@ async def _take_calls(
         present = worker_present(
             database, settings.agent_name, SystemClock(), lambda: not starts.is_failing
         )
-        async with _livekit(settings) as livekit, present:
-            async with Replacements(server, livekit, settings.agent_name):
-                await _first_of(running, stop)
+        livekit = _livekit(settings)
+        async with livekit, present, Replacements(server, livekit, settings.agent_name):
+            await _first_of(running, stop)
     if not running.done():
         with contextlib.suppress(TimeoutError):
             await server.drain()
