@@ -8,10 +8,10 @@ from livekit import api, rtc
 from agent.livekit_server import LiveKitServer
 from llm_router.clock import SystemClock
 from llm_router.testing.server import Script
-from tests.voice.call_processes import call_processes, kill
 from tests.voice.caller import Caller
 from tests.voice.replies import words
 from tests.voice.stack import GREETING, VoiceStack
+from tests.voice.stack_processes import call_processes, kill
 
 ANSWER = "It is twelve euros."
 AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT

@@ -43,12 +43,15 @@ export class Refused extends Error {
   }
 }
 
-/** Requests a token for a new room. Throws {@link Refused} or {@link Unreachable}. */
-export async function requestToken(server: string): Promise<RoomToken> {
+/**
+ * Requests a token for a room, by default a new one; a room that exists gets an agent if none is there.
+ * Throws {@link Refused} or {@link Unreachable}.
+ */
+export async function requestToken(server: string, room?: string): Promise<RoomToken> {
   const body = await requestJson(`${server}/token`, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: "{}",
+    body: JSON.stringify(room ? { room_name: room } : {}),
   });
   if (!isRecord(body) || typeof body.server_url !== "string" || typeof body.participant_token !== "string") {
     throw new Unreachable("the answer of the token route holds no token");
@@ -89,6 +92,7 @@ export function parseReply(json: string): Reply | null {
     connection: body.connection,
     model: text(body.model),
     firstWordMs: typeof body.first_word_ms === "number" ? body.first_word_ms : null,
+    firstWordFrom: text(body.first_word_from),
     tookOverFrom: from.filter((name) => typeof name === "string"),
     lastResort: body.last_resort === true,
   };

@@ -9,24 +9,30 @@ import {
   type RemoteTrack,
   Room,
   RoomEvent,
+  RpcError,
   setLogLevel,
   type TextStreamReader,
   Track,
 } from "livekit-client";
 
+import { Heartbeat } from "./heartbeat";
 import { parseReply, Refused, requestToken, Unreachable } from "./api";
 import type { Reply, Segment } from "./transcript";
 import { HUNG_UP_BY_AGENT, HUNG_UP_BY_CALLER, type Microphone, type Notice, type Phase, type Trouble, trouble } from "./words";
 
 /** Time in which the agent must join the room. */
 const JOIN_TIMEOUT_MS = 15_000;
-/** Time in which the agent must return after it has dropped out. */
-const RETURN_TIMEOUT_MS = 5_000;
+/** Time in which another agent must come after one has dropped out; after it the page asks for one, too. */
+const RETURN_TIMEOUT_MS = 3_000;
 
 const CHAT = "lk.chat";
 const TRANSCRIPTION = "lk.transcription";
 const REPLY = "patchbay.reply";
 const AGENT_STATE = "lk.agent.state";
+/** Attribute of a typed message: whether its writer wants to hear the answer. */
+const LISTENS = "patchbay.listens";
+/** A method that no agent has. LiveKit's client beside the agent says so at once: a sign of life. */
+const PING = "patchbay.ping";
 
 /** Agent states in which it accepts words; `initializing` is not one of them. */
 const READY: Readonly<Record<string, Phase>> = {
@@ -36,6 +42,9 @@ const READY: Readonly<Record<string, Phase>> = {
   speaking: "speaking",
 };
 
+/** What may be out of reach: the network as the browser knows it, LiveKit's server, or the agent behind it. */
+type Reach = "network" | "server" | "agent";
+
 /** Callbacks of a call. None is called after the phase `ended`. */
 export interface CallEvents {
   phase(phase: Phase): void;
@@ -44,6 +53,8 @@ export interface CallEvents {
   segment(segment: Segment): void;
   /** The agent has finished an answer. */
   reply(reply: Reply): void;
+  /** Another agent is in the room, which does not know what was said to the one before. */
+  agentReplaced(): void;
   /** null removes the last notice. */
   notice(notice: Notice | null): void;
   sound(from: "caller" | "agent", track: MediaStreamTrack, live: boolean): void;
@@ -58,14 +69,24 @@ export class Call {
   readonly #room: Room;
   #phase: Phase = "connecting";
   #agentTimer: ReturnType<typeof setTimeout> | undefined;
+  #agentIdentity: string | null = null;
+  /** True if the caller wants to hear the agent: not one who only types. */
+  #listens: boolean;
+  readonly #lost = new Set<Reach>();
+  readonly #heartbeat = new Heartbeat(
+    () => this.#ping(),
+    (reached) => this.#setReach("agent", reached),
+  );
+  readonly #ended = new AbortController();
 
   /** With `voice` the microphone opens at once, and words spoken while connecting are recorded for the agent. */
   constructor(server: string, voice: boolean, events: CallEvents) {
     this.#server = server;
     this.#voice = voice;
+    this.#listens = voice;
     this.#events = events;
     this.#room = new Room({ publishDefaults: { preConnectBuffer: voice } });
-    this.#listen();
+    this.#observe();
   }
 
   /** True once the agent is in the room and accepts words; text sent earlier would be lost. */
@@ -88,15 +109,17 @@ export class Call {
     }
     // Registered only now: the error of a failed join says more than the disconnect that comes with it.
     this.#room.on(RoomEvent.Disconnected, (reason) => this.#end(disconnectNotice(reason)));
-    this.#expectAgent(JOIN_TIMEOUT_MS, "agent-absent");
+    this.#heartbeat.start();
+    this.#expectAgent("agent-absent");
     this.#follow();
   }
 
   /** Switches the microphone. Never throws: a refusal becomes a notice, and the call continues without it. */
   async setMicrophone(on: boolean): Promise<void> {
-    this.#events.microphone(on ? "asking" : "off");
+    if (on) this.#listen();
+    this.#events.microphone(on ? "asking" : "muted");
     // A new try replaces the notice of an earlier refusal.
-    if (on && this.#phase !== "reconnecting") this.#events.notice(null);
+    if (on && this.#lost.size === 0) this.#events.notice(null);
     try {
       await this.#room.localParticipant.setMicrophoneEnabled(on);
     } catch (error) {
@@ -107,7 +130,8 @@ export class Call {
 
   /** Sends typed text to the agent; rejects if it could not be sent. */
   async send(text: string): Promise<void> {
-    await this.#room.localParticipant.sendText(text, { topic: CHAT });
+    const attributes = { [LISTENS]: String(this.#listens) };
+    await this.#room.localParticipant.sendText(text, { topic: CHAT, attributes });
   }
 
   /** Plays the agent's voice after the browser has blocked it; needs a click or key press. */
@@ -125,7 +149,10 @@ export class Call {
     return this.#phase === "ended";
   }
 
-  #listen(): void {
+  #observe(): void {
+    const signal = this.#ended.signal;
+    window.addEventListener("offline", () => this.#setReach("network", false), { signal });
+    window.addEventListener("online", () => this.#setReach("network", true), { signal });
     this.#room.registerTextStreamHandler(TRANSCRIPTION, (reader, from) => this.#onTranscription(reader, from.identity));
     this.#room.registerTextStreamHandler(REPLY, (reader, from) => this.#isAgent(from.identity) && this.#onReply(reader));
     this.#room
@@ -144,11 +171,21 @@ export class Call {
 
   /** Follows the agent's state once it is in the room. */
   #follow(): void {
-    if (this.#over || this.#room.state !== ConnectionState.Connected) return;
-    const phase = READY[this.#agent()?.attributes[AGENT_STATE] ?? ""];
-    if (!phase) return;
+    if (this.#over || this.#lost.size > 0 || this.#room.state !== ConnectionState.Connected) return;
+    const agent = this.#readyAgent();
+    if (!agent) return;
     clearTimeout(this.#agentTimer);
-    this.#enter(phase);
+    if (this.#agentIdentity !== null && this.#agentIdentity !== agent.identity) {
+      this.#events.notice(null);
+      this.#events.agentReplaced();
+    }
+    this.#agentIdentity = agent.identity;
+    this.#enter(READY[agent.attributes[AGENT_STATE] ?? ""] ?? "listening");
+  }
+
+  #readyAgent(): RemoteParticipant | undefined {
+    const agent = this.#agent();
+    return READY[agent?.attributes[AGENT_STATE] ?? ""] ? agent : undefined;
   }
 
   #agent(): RemoteParticipant | undefined {
@@ -159,40 +196,84 @@ export class Call {
     return this.#room.remoteParticipants.get(identity)?.isAgent === true;
   }
 
-  #expectAgent(withinMs: number, otherwise: Trouble): void {
+  /** Ends the call if no agent comes in time. */
+  #expectAgent(otherwise: Trouble): void {
     clearTimeout(this.#agentTimer);
-    this.#agentTimer = setTimeout(() => this.#end(trouble(otherwise)), withinMs);
+    this.#agentTimer = setTimeout(() => this.#end(trouble(otherwise)), JOIN_TIMEOUT_MS);
+  }
+
+  /** Waits for an agent in place of one that dropped out, and asks the server for it if none comes by itself. */
+  #expectAnother(): void {
+    clearTimeout(this.#agentTimer);
+    this.#agentTimer = setTimeout(() => {
+      this.#expectAgent("agent-lost");
+      // A refusal changes nothing: the agent may still come.
+      void requestToken(this.#server, this.#room.name).catch(() => undefined);
+    }, RETURN_TIMEOUT_MS);
   }
 
   #onLeft(who: Participant, reason: DisconnectReason | undefined): void {
-    if (!who.isAgent || this.#agent()) return;
+    if (!who.isAgent || this.#agent() || this.#lost.size > 0) return;
     if (reason === DisconnectReason.CLIENT_INITIATED) {
       this.#end(HUNG_UP_BY_AGENT);
       return;
     }
     // The agent did not hang up: another one may replace a crashed agent.
     this.#enter("connecting");
-    this.#expectAgent(RETURN_TIMEOUT_MS, "agent-lost");
+    this.#events.notice(trouble("agent-dropped"));
+    this.#expectAnother();
   }
 
   #onConnection(state: ConnectionState): void {
     if (state === ConnectionState.Reconnecting || state === ConnectionState.SignalReconnecting) {
-      this.#enter("reconnecting");
-      this.#events.notice(trouble("reconnecting"));
-    } else if (state === ConnectionState.Connected && this.#phase === "reconnecting") {
+      this.#setReach("server", false);
+    } else if (state === ConnectionState.Connected) {
+      this.#setReach("server", true);
+    }
+  }
+
+  /** Asks the agent for a sign of life; resolves once it has come, and at once while no agent is there to give one. */
+  async #ping(): Promise<void> {
+    const agent = this.#readyAgent();
+    if (!agent) return;
+    try {
+      await this.#room.localParticipant.performRpc({ destinationIdentity: agent.identity, method: PING, payload: "" });
+    } catch (error) {
+      if (!(error instanceof RpcError) || error.code !== RpcError.ErrorCode.UNSUPPORTED_METHOD) throw error;
+    }
+  }
+
+  /** Shows that the connection is lost, as long as anything on the way to the agent is out of reach. */
+  #setReach(what: Reach, reached: boolean): void {
+    if (this.#over || this.#lost.has(what) !== reached) return;
+    if (reached) this.#lost.delete(what);
+    else this.#lost.add(what);
+    if (this.#lost.size === 0) {
       this.#events.notice(null);
       this.#enter("connecting");
-      this.#expectAgent(RETURN_TIMEOUT_MS, "agent-lost");
+      this.#expectAnother();
       this.#follow();
+    } else {
+      clearTimeout(this.#agentTimer);
+      this.#enter("reconnecting");
+      this.#events.notice(trouble("reconnecting"));
     }
   }
 
   /** Plays a track of the agent, which may have several: its voice, and sentences played beside it. */
   #onTrack(track: RemoteTrack, live: boolean): void {
     if (track.kind !== Track.Kind.Audio) return;
-    if (live) track.attach();
+    if (live) track.attach().muted = !this.#listens;
     else track.detach();
     this.#sound("agent", track.mediaStreamTrack, live);
+  }
+
+  /** Lets the caller hear the agent from now on. */
+  #listen(): void {
+    this.#listens = true;
+    for (const { track } of this.#agent()?.trackPublications.values() ?? []) {
+      for (const element of track?.attachedElements ?? []) element.muted = false;
+    }
   }
 
   #sound(from: "caller" | "agent", track: MediaStreamTrack, live: boolean): void {
@@ -205,7 +286,9 @@ export class Call {
 
   #reportMicrophone(): void {
     if (this.#over) return;
-    this.#events.microphone(this.#room.localParticipant.isMicrophoneEnabled ? "on" : "off");
+    const me = this.#room.localParticipant;
+    const off = me.getTrackPublication(Track.Source.Microphone) ? "muted" : "off";
+    this.#events.microphone(me.isMicrophoneEnabled ? "on" : off);
   }
 
   #onPlayback(): void {
@@ -247,6 +330,8 @@ export class Call {
   #end(notice: Notice): void {
     if (this.#over) return;
     clearTimeout(this.#agentTimer);
+    this.#heartbeat.stop();
+    this.#ended.abort();
     this.#events.microphone("off");
     this.#events.notice(notice);
     this.#enter("ended");

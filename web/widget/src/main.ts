@@ -5,9 +5,9 @@ import "./style.css";
 import { requestDemo } from "./api";
 import { Call, type CallEvents } from "./call";
 import { Level, visible } from "./level";
-import { addReply, addSegment, addTyped, finalize, markSent, type Messages, nextPending } from "./transcript";
+import { addLine, addReply, addSegment, addTyped, finalize, markSent, type Messages, nextPending } from "./transcript";
 import { View } from "./view";
-import { MODELS_UNKNOWN, modelLine, type Microphone, type Phase, trouble } from "./words";
+import { MODELS_UNKNOWN, modelLine, type Microphone, NEW_AGENT, NEW_CALL, type Phase, trouble } from "./words";
 
 declare global {
   interface Window {
@@ -29,6 +29,7 @@ class Widget {
   #usesVoice = false;
   #messages: Messages = [];
   #typed = 0;
+  #lines = 0;
   #sending = false;
 
   constructor(root: HTMLElement, server: string) {
@@ -53,7 +54,7 @@ class Widget {
 
   #talk(): void {
     this.#usesVoice = true;
-    if (this.#call) void this.#call.setMicrophone(this.#microphone === "off");
+    if (this.#call) void this.#call.setMicrophone(this.#microphone === "off" || this.#microphone === "muted");
     else this.#start(true);
   }
 
@@ -68,6 +69,7 @@ class Widget {
   #start(voice: boolean): void {
     this.#view.notice(null);
     this.#usesVoice = voice;
+    this.#line(NEW_CALL);
     this.#call = new Call(this.#server, voice, this.#events());
     this.#sampling = setInterval(() => this.#sample(), SAMPLE_EVERY_MS);
     void this.#call.open();
@@ -82,6 +84,7 @@ class Widget {
       },
       segment: (segment) => this.#write(addSegment(this.#messages, segment)),
       reply: (reply) => this.#write(addReply(this.#messages, reply)),
+      agentReplaced: () => this.#line(NEW_AGENT),
       notice: (notice) => this.#view.notice(notice),
       sound: (from, track, live) => (live ? this.#levels[from].add(track) : this.#levels[from].remove(track)),
     };
@@ -105,7 +108,14 @@ class Widget {
   }
 
   #sample(): void {
-    this.#view.levels(visible(this.#levels.caller.read()), visible(this.#levels.agent.read()));
+    const caller = this.#microphone === "on" ? visible(this.#levels.caller.read()) : 0;
+    this.#view.levels(caller, visible(this.#levels.agent.read()));
+  }
+
+  /** Draws a line below what was said so far: the agent does not know it. */
+  #line(text: string): void {
+    this.#lines += 1;
+    this.#write(addLine(finalize(this.#messages), `line-${this.#lines}`, text));
   }
 
   /** Sends the typed messages, in order, once the agent is ready for them. */

@@ -4,6 +4,7 @@ const MICROPHONE_ICON = `
   <svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.8" stroke-linecap="round" aria-hidden="true">
     <rect x="9" y="3" width="6" height="11" rx="3" fill="currentColor" stroke="none" />
     <path d="M5.5 11.5a6.5 6.5 0 0 0 13 0M12 18v3M9 21h6" />
+    <path class="pb-slash" d="M4 3l16 18" />
   </svg>`;
 
 const SEND_ICON = `
@@ -23,7 +24,7 @@ export const MARKUP = `
   <header class="pb-header">
     <h1>${MARK} Patchbay</h1>
     <p id="models" data-testid="models" class="pb-models"></p>
-    <p class="pb-hint" hidden></p>
+    <details class="pb-hint" hidden><summary>Set-up</summary><p id="hint" data-testid="hint"></p></details>
   </header>
 
   <section class="pb-stage" aria-label="Call">

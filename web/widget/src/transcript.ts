@@ -1,6 +1,7 @@
 /** Holds the conversation as plain data: every function takes the messages and returns new ones. */
 
-export type Speaker = "caller" | "agent";
+/** `page`: a line that the page itself draws between two parts of the conversation. */
+export type Speaker = "caller" | "agent" | "page";
 
 /** The agent's note on an answer: the connection that gave it, sent once it has been spoken. */
 export interface Reply {
@@ -8,6 +9,8 @@ export interface Reply {
   readonly model: string;
   /** Time from the question to the first speakable word; null if no word came. */
   readonly firstWordMs: number | null;
+  /** The connection that gave that word; another one may have gone on after it. */
+  readonly firstWordFrom: string;
   readonly tookOverFrom: readonly string[];
   /** True if no connection answered and a prepared sentence was spoken instead. */
   readonly lastResort: boolean;
@@ -58,10 +61,20 @@ export function nextPending(messages: Messages): Message | undefined {
   return messages.find((message) => message.pending);
 }
 
-/** Adds the note to the last answer that has none; changes nothing if every answer has one. */
+/** Adds the note to the last answer after the last line that has none; changes nothing if every answer has one. */
 export function addReply(messages: Messages, reply: Reply): Messages {
-  const answer = messages.findLast((message) => message.who === "agent" && message.reply === null);
-  return answer ? replace(messages, { ...answer, reply }) : messages;
+  const answer = messages.findLast((message) => message.who === "page" || (message.who === "agent" && message.reply === null));
+  return answer?.who === "agent" ? replace(messages, { ...answer, reply }) : messages;
+}
+
+/** Draws a line below what was said so far, above the messages that wait; nothing if nothing was said since the last. */
+export function addLine(messages: Messages, id: string, text: string): Messages {
+  const first = messages.findIndex((message) => message.pending);
+  const said = first < 0 ? messages : messages.slice(0, first);
+  const last = said.at(-1);
+  if (!last || last.who === "page") return messages;
+  const line: Message = { id, who: "page", text, final: true, pending: false, reply: null };
+  return [...said, line, ...messages.slice(said.length)].slice(-MAX_MESSAGES);
 }
 
 /** Makes every message final, at the end of the call. */

@@ -2,7 +2,7 @@
 
 import { MARKUP } from "./markup";
 import type { Message, Messages } from "./transcript";
-import { MICROPHONE, type Microphone, type Notice, PHASES, type Phase, replyNote } from "./words";
+import { MICROPHONE, type Microphone, type Notice, type Phase, replyNote, stateText } from "./words";
 
 /** Callbacks for a person's actions. */
 export interface Actions {
@@ -14,7 +14,7 @@ export interface Actions {
   onGesture(): void;
 }
 
-const SPEAKERS = { caller: "You", agent: "Agent" } as const;
+const SPEAKERS = { caller: "You", agent: "Agent", page: "" } as const;
 
 /** Distance from its end (px) within which the conversation scrolls with new messages. */
 const FOLLOW_WITHIN = 80;
@@ -22,6 +22,8 @@ const FOLLOW_WITHIN = 80;
 export class View {
   readonly #root: HTMLElement;
   readonly #shown = new Map<string, { message: Message; element: HTMLElement }>();
+  #phase: Phase = "idle";
+  #microphone: Microphone = "off";
   #atEnd = true;
 
   constructor(root: HTMLElement, actions: Actions) {
@@ -34,8 +36,11 @@ export class View {
   }
 
   phase(phase: Phase): void {
+    // A call runs: the hint on how to set up folds away.
+    if (this.#phase === "idle" && phase !== "idle") this.#find<HTMLDetailsElement>(".pb-hint").open = false;
+    this.#phase = phase;
     this.#root.dataset.phase = phase;
-    this.#find("#state").textContent = PHASES[phase];
+    this.#showState();
     const focused = document.activeElement;
     const end = this.#find("#end");
     const restart = this.#find("#restart");
@@ -47,17 +52,20 @@ export class View {
   }
 
   microphone(state: Microphone): void {
+    this.#microphone = state;
+    this.#root.dataset.microphone = state;
+    this.#showState();
     const talk = this.#find("#talk");
     talk.setAttribute("aria-pressed", String(state === "on"));
-    talk.dataset.microphone = state;
     this.#find("#talk-caption").textContent = MICROPHONE[state];
   }
 
   models(line: { text: string; hint: string }): void {
     this.#find("#models").textContent = line.text;
-    const hint = this.#find(".pb-hint");
-    hint.textContent = line.hint;
+    const hint = this.#find<HTMLDetailsElement>(".pb-hint");
+    this.#find("#hint").textContent = line.hint;
     hint.hidden = line.hint === "";
+    hint.open = this.#phase === "idle";
   }
 
   /** Sets the language of the conversation, so that a screen reader pronounces it well. */
@@ -107,6 +115,10 @@ export class View {
     document.addEventListener("keyup", () => actions.onGesture());
   }
 
+  #showState(): void {
+    this.#find("#state").textContent = stateText(this.#phase, this.#microphone);
+  }
+
   /** Scrolls to new messages, unless the reader has scrolled back. */
   #followEnd(): void {
     const scroll = this.#find(".pb-scroll");
@@ -151,7 +163,9 @@ export class View {
     element.dataset.final = String(message.final);
     if (message.final) element.removeAttribute("aria-hidden");
     else element.setAttribute("aria-hidden", "true");
-    part(element, ".pb-who").textContent = SPEAKERS[message.who];
+    const who = part(element, ".pb-who");
+    who.textContent = SPEAKERS[message.who];
+    who.hidden = message.who === "page";
     part(element, ".pb-text").textContent = message.text;
     const note = part(element, ".pb-note");
     const words = message.pending ? "waiting for the agent" : message.reply ? replyNote(message.reply) : "";

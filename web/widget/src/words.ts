@@ -5,7 +5,8 @@ import type { Reply } from "./transcript";
 
 export type Phase = "idle" | "connecting" | "listening" | "thinking" | "speaking" | "reconnecting" | "ended";
 
-export type Microphone = "off" | "asking" | "on";
+/** `off`: not opened in this call; `muted`: opened, and switched off for now. */
+export type Microphone = "off" | "asking" | "on" | "muted";
 
 export type Trouble =
   | "server-unreachable"
@@ -14,6 +15,7 @@ export type Trouble =
   | "token-refused"
   | "media-unreachable"
   | "agent-absent"
+  | "agent-dropped"
   | "agent-lost"
   | "reconnecting"
   | "connection-lost"
@@ -42,10 +44,17 @@ export const PHASES: Readonly<Record<Phase, string>> = {
   ended: "Call ended",
 };
 
+/** Returns the words for the state of the call; nobody listens to a microphone that is not on. */
+export function stateText(phase: Phase, microphone: Microphone): string {
+  if (phase !== "listening" || microphone === "on" || microphone === "asking") return PHASES[phase];
+  return microphone === "muted" ? "You are muted" : "Waiting for your message";
+}
+
 export const MICROPHONE: Readonly<Record<Microphone, string>> = {
   off: "Press to talk",
   asking: "Waiting for the microphone…",
   on: "Microphone on, press to mute",
+  muted: "Muted, press to talk",
 };
 
 const TYPING_WORKS = "You can go on by typing.";
@@ -58,8 +67,9 @@ const TROUBLES: Readonly<Record<Trouble, string>> = {
   "media-unreachable":
     "The call could not be connected. A firewall or VPN may be in the way of the voice server; check it, then start again.",
   "agent-absent": "The agent did not pick up. It may be busy or not running; try again in a moment.",
+  "agent-dropped": "The agent dropped out of the call. Another one is being called…",
   "agent-lost": "The agent dropped out of the call and did not come back. Start again to reach another one.",
-  reconnecting: "The connection is shaky. Hold the line…",
+  reconnecting: "Connection lost, trying again…",
   "connection-lost": "The connection was lost. Check your network, then start again.",
   "moved-elsewhere": "This call went on in another window.",
   "microphone-denied": `The browser does not let this page use the microphone. Allow it in the address bar to talk. ${TYPING_WORKS}`,
@@ -83,12 +93,22 @@ export function trouble(kind: Trouble, detail = "", retryAfter: number | null = 
 export const HUNG_UP_BY_AGENT: Notice = { text: "The agent has hung up. Goodbye!", tone: "end" };
 export const HUNG_UP_BY_CALLER: Notice = { text: "You have hung up. Goodbye!", tone: "end" };
 
-/** Returns the line under an answer: its connection, its time to first word, and the failed connections before it. */
+/** Lines between two parts of the conversation. */
+export const NEW_CALL = "New call: the agent does not remember what was said above.";
+export const NEW_AGENT = "Another agent has taken over: it does not know what was said above.";
+
+/**
+ * Returns the line under an answer: its connection, the time to its first word, and the failed connections before it.
+ * The time is named only with the connection whose word it was: a prepared sentence has none.
+ */
 export function replyNote(reply: Reply): string {
   const parts = [reply.connection];
-  if (reply.firstWordMs !== null) parts.push(`first word ${Math.round(reply.firstWordMs)} ms`);
+  if (reply.firstWordMs !== null && reply.connection) {
+    const from = reply.firstWordFrom && reply.firstWordFrom !== reply.connection ? ` from ${reply.firstWordFrom}` : "";
+    parts.push(`first word ${Math.round(reply.firstWordMs)} ms${from}`);
+  }
   if (reply.tookOverFrom.length > 0) parts.push(`took over from ${list(reply.tookOverFrom)}`);
-  if (reply.lastResort) parts.push("no connection could answer");
+  if (reply.lastResort) parts.push(reply.connection ? "broke off, and no other connection could go on" : "no connection could answer");
   return parts.filter(Boolean).join(" · ");
 }
 

@@ -39,6 +39,16 @@ test("a token is requested with a JSON post", async () => {
   expect(seen).toEqual(["POST /token application/json"]);
 });
 
+test("a token for a room of before names it", async () => {
+  let body = "";
+  const url = await serve((request, response) => {
+    request.on("data", (piece: Buffer) => (body += piece.toString()));
+    request.on("end", () => json(201, { server_url: "ws://voice", participant_token: "t" })(request, response));
+  });
+  await requestToken(url, "web-1");
+  expect(JSON.parse(body)).toEqual({ room_name: "web-1" });
+});
+
 test("a refusal carries the server's detail", async () => {
   const url = await serve(json(429, { title: "Too many", detail: "Ten a minute." }, { "retry-after": "20" }));
   const refusal = await requestToken(url).catch((error: unknown) => error);
@@ -74,8 +84,8 @@ test("the built-in responder is not counted among the models", async () => {
 });
 
 test("a note is read as the agent sends it", () => {
-  const note = '{"connection":"a","model":"m","first_word_ms":212,"took_over_from":["b"],"last_resort":false}';
-  expect(parseReply(note)).toEqual({ connection: "a", model: "m", firstWordMs: 212, tookOverFrom: ["b"], lastResort: false });
+  const note = '{"connection":"a","model":"m","first_word_ms":212,"first_word_from":"b","took_over_from":["b"],"last_resort":false}';
+  expect(parseReply(note)).toEqual({ connection: "a", model: "m", firstWordMs: 212, firstWordFrom: "b", tookOverFrom: ["b"], lastResort: false });
 });
 
 test.each(["", "not json", "null", "[]", "{}", '{"connection":7}'])("%j is no note", (text) => {
@@ -87,6 +97,7 @@ test("a note with odd parts keeps its readable parts", () => {
     connection: "a",
     model: "",
     firstWordMs: null,
+    firstWordFrom: "",
     tookOverFrom: ["b"],
     lastResort: false,
   });

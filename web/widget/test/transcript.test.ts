@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 
 import {
+  addLine,
   addReply,
   addSegment,
   addTyped,
@@ -12,7 +13,7 @@ import {
   type Reply,
 } from "../src/transcript";
 
-const REPLY: Reply = { connection: "local", model: "tiny", firstWordMs: 212, tookOverFrom: [], lastResort: false };
+const REPLY: Reply = { connection: "local", model: "tiny", firstWordMs: 212, firstWordFrom: "local", tookOverFrom: [], lastResort: false };
 
 function speech(id: string, who: "caller" | "agent", text: string, final = true) {
   return { id, who, text, final } as const;
@@ -76,6 +77,25 @@ test("a second note never replaces the first", () => {
 test("a caller's words never carry a note", () => {
   const messages = addSegment([], speech("question", "caller", "And you?"));
   expect(addReply(messages, REPLY)).toBe(messages);
+});
+
+test("a line is drawn below what was said and above the messages that wait", () => {
+  const said = addSegment([], speech("answer", "agent", "Fine."));
+  const waiting = addTyped(said, "one", "hello");
+  expect(texts(addLine(waiting, "line-1", "New call"))).toEqual(["Fine.", "New call", "hello"]);
+});
+
+test("no line is drawn above everything, nor a second one where nothing was said since", () => {
+  const waiting = addTyped([], "one", "hello");
+  expect(addLine(waiting, "line-1", "New call")).toBe(waiting);
+  const drawn = addLine(addSegment([], speech("answer", "agent", "Fine.")), "line-1", "New call");
+  expect(addLine(drawn, "line-2", "New call")).toBe(drawn);
+});
+
+test("a note never goes to an answer above the last line", () => {
+  const said = addSegment([], speech("answer", "agent", "Fine."));
+  const drawn = addLine(said, "line-1", "New call");
+  expect(addReply(drawn, REPLY)).toBe(drawn);
 });
 
 test("when the call ends, a partial becomes final", () => {

@@ -1,10 +1,10 @@
 // @vitest-environment happy-dom
 import { beforeEach, expect, test } from "vitest";
 
-import { addSegment, addTyped, markSent, type Speaker } from "../src/transcript";
+import { addLine, addSegment, addTyped, markSent, type Speaker } from "../src/transcript";
 import { type Actions, View } from "../src/view";
 
-const REPLY = { connection: "local", model: "tiny", firstWordMs: 212, tookOverFrom: ["openai"], lastResort: false };
+const REPLY = { connection: "local", model: "tiny", firstWordMs: 212, firstWordFrom: "local", tookOverFrom: ["openai"], lastResort: false };
 
 let root: HTMLElement;
 let view: View;
@@ -82,6 +82,36 @@ test("the talk button shows whether the microphone is on", () => {
   expect(one("#talk").getAttribute("aria-pressed")).toBe("false");
   view.microphone("on");
   expect(one("#talk").getAttribute("aria-pressed")).toBe("true");
+});
+
+test("muted looks muted, and nobody is said to listen", () => {
+  view.phase("listening");
+  view.microphone("on");
+  expect(one("#state").textContent).toBe("Listening");
+  view.microphone("muted");
+  expect(one("#talk").getAttribute("aria-pressed")).toBe("false");
+  expect(root.dataset.microphone).toBe("muted");
+  expect(one("#state").textContent).toBe("You are muted");
+  expect(one("#talk-caption").textContent).toContain("Muted");
+});
+
+test("the hint on setting up folds away once a call runs, and can be opened again", () => {
+  const hint = one(".pb-hint") as HTMLDetailsElement;
+  view.models({ text: "No model is connected.", hint: "Start Ollama." });
+  expect([hint.hidden, hint.open]).toEqual([false, true]);
+  view.phase("connecting");
+  expect([hint.hidden, hint.open]).toEqual([false, false]);
+  hint.open = true;
+  view.phase("listening");
+  expect(hint.open).toBe(true);
+  expect(hint.textContent).toContain("Start Ollama.");
+});
+
+test("a line of the page's own has no speaker", () => {
+  view.transcript(addLine(addSegment([], segment("a", "agent", "Fine.", true)), "line-1", "New call"));
+  const line = root.querySelector("[data-who=page]");
+  expect(line?.querySelector<HTMLElement>(".pb-who")?.hidden).toBe(true);
+  expect(line?.querySelector(".pb-text")?.textContent).toBe("New call");
 });
 
 test("when the call ends, the focus moves from the end button to the restart button", () => {

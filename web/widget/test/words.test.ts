@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 
 import type { Reply } from "../src/transcript";
-import { modelLine, replyNote, trouble } from "../src/words";
+import { modelLine, replyNote, stateText, trouble } from "../src/words";
 
-const REPLY: Reply = { connection: "vllm-local", model: "tiny", firstWordMs: 212.4, tookOverFrom: [], lastResort: false };
+const REPLY: Reply = { connection: "vllm-local", model: "tiny", firstWordMs: 212.4, firstWordFrom: "vllm-local", tookOverFrom: [], lastResort: false };
 
 function demo(...names: string[]) {
   return { language: "en", offline: false, responder: false, warnings: [], models: names.map((name) => ({ name, model: "" })) };
@@ -18,8 +18,24 @@ test("a takeover names every connection that failed", () => {
   expect(note).toBe("vllm-local · took over from openai and groq");
 });
 
+test("the time to a first word is named with the connection whose word it was", () => {
+  const note = replyNote({ ...REPLY, connection: "spare", tookOverFrom: ["vllm-local"] });
+  expect(note).toBe("spare · first word 212 ms from vllm-local · took over from vllm-local");
+});
+
 test("a prepared sentence does not pass for a model's answer", () => {
-  expect(replyNote({ ...REPLY, connection: "", firstWordMs: null, lastResort: true })).toBe("no connection could answer");
+  const alone = { ...REPLY, connection: "", firstWordFrom: "", lastResort: true };
+  expect(replyNote(alone)).toBe("no connection could answer");
+  expect(replyNote({ ...REPLY, lastResort: true })).toBe(
+    "vllm-local · first word 212 ms · broke off, and no other connection could go on",
+  );
+});
+
+test("a microphone that is not on is not said to be listened to", () => {
+  expect(stateText("listening", "on")).toBe("Listening");
+  expect(stateText("listening", "muted")).toBe("You are muted");
+  expect(stateText("listening", "off")).toBe("Waiting for your message");
+  expect(stateText("speaking", "muted")).toBe("Speaking");
 });
 
 test("without a model the page names the built-in responder and says what to do", () => {

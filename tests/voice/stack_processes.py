@@ -1,0 +1,50 @@
+"""Finds the processes of a running stack, for tests that kill or stop one."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.job import FOLDER
+from tests.voice.stack import VoiceStack
+
+
+def call_processes(stack: VoiceStack) -> set[int]:
+    """Returns the processes that have answered a question of their call, by their reports of load.
+
+    Those of a call that has just ended may be among them.
+    """
+    ours = _with_variable("AGENT_NAME", stack.settings["AGENT_NAME"]).values()
+    folders = {Path(variables[FOLDER]) for variables in ours if FOLDER in variables}
+    return {int(report.name) for folder in folders for report in folder.glob("load/*")}
+
+
+def kill(process: int) -> None:
+    """Ends a process as the system does for want of memory: it can do nothing any more."""
+    os.kill(process, signal.SIGKILL)
+
+
+@contextmanager
+def stopped_media_server(stack: VoiceStack) -> Iterator[None]:
+    """Stops LiveKit's server where it is, as if the network to it were cut."""
+    (process,) = _with_variable("LIVEKIT_PORT", str(stack.ports.livekit_port))
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
+def _with_variable(name: str, value: str) -> dict[int, dict[str, str]]:
+    """Returns the environments of the processes that were started with this variable."""
+    found = {}
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            pairs = file.read_text(errors="replace").split("\0")
+        except OSError:  # it has just ended, or is another user's
+            continue
+        variables = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+        if variables.get(name) == value:
+            found[int(file.parent.name)] = variables
+    return found
