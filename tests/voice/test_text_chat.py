@@ -1,11 +1,14 @@
 """Text chat in the room of a call."""
 
 import asyncio
+from pathlib import Path
+
+import httpx2
 
 from llm_router.testing.server import Fault, Script
-from tests.voice.caller import sentence
+from tests.voice.caller import Caller, sentence
 from tests.voice.replies import words
-from tests.voice.stack import PHRASES, VoiceStack
+from tests.voice.stack import PHRASES, VoiceStack, running_beside
 
 ANSWER = "It is twelve euros."
 
@@ -74,3 +77,23 @@ async def test_typing_and_speaking_are_one_conversation(stack: VoiceStack) -> No
     said = [message["content"] for message in stack.first.requests[-1].messages]
     assert said[-3:-1] == ["What is the fee?", ANSWER]
     assert sentence("what_time").is_recognised_in(said[-1])
+
+
+async def answered(caller: Caller, times: int) -> None:
+    await caller.wait_until(lambda me: me.transcript(by_agent=True).count(ANSWER) == times)
+
+
+async def test_visitors_learn_no_names_unless_a_setting_says_so(
+    stack: VoiceStack, tmp_path: Path
+) -> None:
+    async with running_beside(stack, tmp_path, SHOW_CONNECTIONS="") as private:
+        await private.behave(Script(words=words(ANSWER)))
+        async with private.call(microphone=False) as caller:
+            for count in (1, 2):  # a note on the first answer would be here before the second
+                await caller.type("What is the fee?")
+                await answered(caller, count)
+            assert caller.routes == []
+        address = f"http://127.0.0.1:{private.ports.http_port}/api/demo"
+        async with httpx2.AsyncClient() as client:
+            shown = (await client.get(address)).json()
+        assert (shown["connections"], shown["offline"]) == ([], False)
