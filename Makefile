@@ -7,7 +7,7 @@ ARGS ?=
 CODE := agent config llm_router deploy tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev demo shell test check bench lock up down logs restart build clean keys \
+.PHONY: help setup dev demo shell test check bench lock up down logs restart build clean digests keys \
 	check-lint check-format check-types check-imports check-page test-page test-live
 
 help: ## show this list
@@ -83,37 +83,31 @@ lock: ## renew the lock files (needs uv); ARGS="--upgrade" for newer versions
 	$(COMPILE) $(ARGS) deploy/locks/litellm.in --output-file deploy/locks/litellm.lock
 	$(COMPILE) $(ARGS) deploy/locks/pydantic-ai.in --output-file deploy/locks/pydantic-ai.lock
 
-# The stack in containers. PROFILES="vllm sip" adds services, which the others then use.
-COMPOSE = $(DOCKER) compose $(PROFILES:%=--profile %)
+# The stack in containers. PROFILES="ollama scale" adds services, which the others then use.
 EVERYTHING = $(DOCKER) compose --profile "*"
-ifneq (,$(filter sip scale,$(PROFILES)))
-export REDIS_HOST ?= redis:6379
-endif
-ifneq (,$(filter vllm,$(PROFILES)))
-export VLLM_BASE_URL ?= http://vllm:8000/v1
-endif
-ifneq (,$(filter ollama,$(PROFILES)))
-export OLLAMA_BASE_URL ?= http://ollama:11434/v1
-endif
+CONTAINERS = DOCKER=$(DOCKER) $(PYTHON) -m deploy.containers
 
 keys: ## print a fresh LiveKit key and secret for .env
 	@$(PYTHON) -c 'import secrets; print("LIVEKIT_API_KEY=patchbay-" + secrets.token_hex(4)); \
 	print("LIVEKIT_API_SECRET=" + secrets.token_urlsafe(32))'
 
 build: ## build the container images
-	$(COMPOSE) build
+	@$(CONTAINERS) build $(PROFILES)
 
-up: ## start the containers and wait until they are healthy; PROFILES="vllm sip" for more
-	$(COMPOSE) up --detach --wait
+up: ## build and start the containers, wait until they are healthy; PROFILES="ollama scale" for more
+	@$(CONTAINERS) up $(PROFILES)
 
 down: ## stop the containers, keep their data
 	$(EVERYTHING) down
 
 restart: ## restart the containers
-	$(COMPOSE) restart
+	@$(CONTAINERS) restart $(PROFILES)
 
 logs: ## follow the containers' logs
-	$(COMPOSE) logs --follow --tail 100
+	@$(CONTAINERS) logs $(PROFILES)
+
+digests: ## pin the container images by the digests that their registries name now
+	@DOCKER=$(DOCKER) $(PYTHON) -m deploy.digests
 
 clean: ## remove the containers, their images and their data
 	$(EVERYTHING) down --volumes --remove-orphans --rmi local

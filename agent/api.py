@@ -33,7 +33,7 @@ from llm_router.gateway.rates import Counters, RateLimit, open_counters
 from llm_router.management.background import run_background
 from llm_router.management.first_key import ensure_admin
 from llm_router.options import HealthOptions
-from llm_router.settings.loading import SettingsError, environment
+from llm_router.settings.loading import SettingsError, environment, export_variables
 from llm_router.settings.store import MAX_CHECKS
 from llm_router.store.api_keys import ApiKeys
 from llm_router.store.connections import SqlConnectionStore
@@ -297,8 +297,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Until it serves; from then on `_Server` handles the signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
+        note = export_variables()
         settings = load_settings()
         logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s %(message)s")
+        if note:
+            log.info(note)
         # Their log lines repeat whole addresses and servers' answers; either may hold a key.
         for library in ("httpx2", "httpcore2"):
             logging.getLogger(library).setLevel(logging.WARNING)

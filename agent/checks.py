@@ -33,7 +33,8 @@ async def check() -> AsyncIterator[Finding]:
     except SettingsError as error:
         yield Finding("agent", "fault", "; ".join(str(error).splitlines()))
         return
-    export_variables()
+    if note := export_variables():
+        yield Finding("container", "note", note)
     yield await _check_livekit(settings)
     sound: list[rtc.AudioFrame] = []
     try:

@@ -195,9 +195,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     command = parser.parse_args(argv).command
     try:
-        export_variables()
+        note = export_variables()
         settings = load_settings()
         setup_logging(settings.log_level, devmode=sys.stderr.isatty(), console=False)
+        if note:
+            _logger.info(note)
         logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs every check for migrations
         asyncio.run(_check(settings, prepare=command == "start"))
         with tempfile.TemporaryDirectory(prefix="patchbay-worker-") as folder:

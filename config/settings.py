@@ -47,8 +47,9 @@ def _check_order(section: _S, lower: str, upper: str) -> _S:
 class LiveKitSettings(Section):
     """LiveKit, the media server of the calls"""
 
-    livekit_url: LiveKitUrl = "ws://127.0.0.1:7880"
-    """Address at which the worker and the HTTP process reach LiveKit."""
+    livekit_url: Annotated[LiveKitUrl, Field(examples=[""])] = "ws://127.0.0.1:7880"
+    """Address at which the worker and the HTTP process reach LiveKit. Empty: ws://127.0.0.1:7880,
+    or the server that `make demo` and `make up` start."""
     livekit_public_url: LiveKitUrl | None = None
     """Address at which browsers reach LiveKit, if not LIVEKIT_URL."""
     livekit_api_key: LiveKitKey = Field("", validate_default=True)

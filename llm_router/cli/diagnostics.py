@@ -1,6 +1,7 @@
 """The checks of `llm-router doctor`: of this machine, or of an HTTP process elsewhere."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from importlib.metadata import entry_points
@@ -14,6 +15,7 @@ from llm_router.cli.connect import open_api
 from llm_router.cli.output import Output
 from llm_router.cli.probe import probe_connection
 from llm_router.errors import ApiError, ConfigurationError, RouterError, StoreError
+from llm_router.loopback import LOOPBACK_HOST, is_changed
 from llm_router.settings.loading import SettingsError, load_section
 from llm_router.settings.running import find_demo
 from llm_router.settings.store import StoreSettings
@@ -146,6 +148,9 @@ async def _probe(
         return Finding(subject, "fault", str(error))
     if failure := result["failure"]:
         advice = failure["advice"] or "wait, and try again"
+        if is_changed(item["base_url"], os.environ):
+            host = os.environ[LOOPBACK_HOST]
+            advice = f"its address is this container; for one of the machine write {host}"
         return Finding(subject, "fault", f"{failure['kind']} ({failure['reason']}): {advice}")
     message = f"first word after {result['first_word'] or 0:.2f} s"
     if notice := result["notice"]:

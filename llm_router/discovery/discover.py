@@ -23,6 +23,7 @@ from llm_router.discovery.environment import (
 from llm_router.discovery.files import parse_connections
 from llm_router.discovery.local_servers import DEFAULT_ADDRESSES, DetectedServer, find_local_servers
 from llm_router.errors import ConfigurationError, UpstreamError
+from llm_router.loopback import LOOPBACK_HOST, reach
 from llm_router.providers.base import PROVIDERS
 
 OFFLINE = "offline"
@@ -95,7 +96,7 @@ async def find_connections(
     Raises ConfigurationError for an invalid file or variable. A server that is down is no error: it
     is included, or named in `warnings` where its model is not known.
     """
-    options = options or DiscoveryOptions()
+    options = _seen_from_here(options or DiscoveryOptions(), environ)
     named = _from_file(file, environ)
     if named is None:
         named = read_environment(environ)
@@ -103,7 +104,8 @@ async def find_connections(
             return await _search_locally(options)
     if not named:
         return _in_order(_responder(options), [f"{file} names no connection"])
-    return await _with_models(named, options)
+    host = environ.get(LOOPBACK_HOST, "")
+    return await _with_models([_reached(one, host) for one in named], options)
 
 
 async def suggest_connections(
@@ -114,12 +116,27 @@ async def suggest_connections(
     No key is tried, and nothing is added. Raises ConfigurationError if Azure's endpoint is not a
     valid address.
     """
-    options = options or DiscoveryOptions()
+    options = _seen_from_here(options or DiscoveryOptions(), environ)
     detected, warnings = await _detect(options)
     return _in_order([*detected, *suggest_from_keys(environ)], warnings)
 
 
+def _seen_from_here(options: DiscoveryOptions, environ: Mapping[str, str]) -> DiscoveryOptions:
+    """Returns the options with the machine's addresses as this process reaches them."""
+    host = environ.get(LOOPBACK_HOST, "")
+    return replace(options, local=tuple(reach(address, host) for address in options.local))
+
+
+def _reached(named: DiscoveredConnection, host: str) -> DiscoveredConnection:
+    connection = named.connection
+    if not connection.base_url:
+        return named
+    return replace(named, connection=replace(connection, base_url=reach(connection.base_url, host)))
+
+
 def _from_file(file: Path, environ: Mapping[str, str]) -> list[DiscoveredConnection] | None:
+    if file.is_char_device():
+        return None  # /dev/null stands for no file where a container mounts one
     try:
         text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

@@ -11,6 +11,8 @@ from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from llm_router.loopback import LOOPBACK_HOST, reach_variable
+
 _S = TypeVar("_S", bound=BaseSettings)
 
 ENV_FILE = Path(".env")
@@ -35,20 +37,33 @@ def load_section(section: type[_S], env_file: Path = ENV_FILE) -> _S:
 def environment(env_file: Path = ENV_FILE) -> Mapping[str, str]:
     """Returns all variables of the environment and the file, as text; holds secrets.
 
-    For the search for connections, which may name variables that are not settings.
+    For the search for connections, which may name variables that are not settings. In a container,
+    addresses of the machine are those that the container reaches.
     """
     sources = (dotenv_values(env_file), os.environ)
-    return {name: value for source in sources for name, value in source.items() if value}
+    given = {name: value for source in sources for name, value in source.items() if value}
+    return {name: reach_variable(name, value, given) for name, value in given.items()}
 
 
-def export_variables(env_file: Path = ENV_FILE) -> None:
+def export_variables(env_file: Path = ENV_FILE) -> str:
     """Adds the variables of the file to this process's environment, unless they are set there.
 
-    Vendors' plugins read their keys from the environment, under names of their own.
+    Libraries read proxies and vendors' keys from the environment, under names of their own. Returns
+    a note for the log if addresses of the machine were replaced, in a container; else "".
     """
+    replaced = []
     for name, value in environment(env_file).items():
-        if not os.environ.get(name):
-            os.environ[name] = value
+        before = os.environ.get(name)
+        if before and before != value:
+            replaced.append(name)
+        os.environ[name] = value
+    if not replaced:
+        return ""
+    return (
+        f"{', '.join(sorted(replaced))}: 127.0.0.1 is this container, so"
+        f" {os.environ[LOOPBACK_HOST]} is asked in its place; the server there must accept"
+        " connections from containers (docs/compose.md)"
+    )
 
 
 def _explain(error: ValidationError, fields: Mapping[str, FieldInfo]) -> str:

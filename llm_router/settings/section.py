@@ -1,11 +1,14 @@
 """The base of every section of settings."""
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from llm_router.loopback import reach_variable
 
 _QUOTED = re.compile(r"""\s*(["'])(.*)\1\s*""", re.DOTALL)
 
@@ -34,6 +37,12 @@ class Section(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _unquote(cls, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Drops the quotes around values, which `docker --env-file` keeps."""
+        """Drops the quotes around values, which `docker --env-file` keeps; in a container, turns
+        addresses of the machine into those that the container reaches.
+        """
         bare = ((name, _unquoted(value)) for name, value in values.items())
-        return {name: value for name, value in bare if value != ""}
+        return {
+            name: reach_variable(name, value, os.environ) if isinstance(value, str) else value
+            for name, value in bare
+            if value != ""
+        }

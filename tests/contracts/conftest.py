@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from tests.contracts.cli_shell import here, shell
+from tests.contracts.composed import checker, load
 from tests.contracts.databases import (
     cluster,
     database,
@@ -19,12 +20,14 @@ from tests.contracts.stores import server_or_none, store
 from tests.contracts.wire import wire
 
 __all__ = [
+    "checker",
     "cluster",
     "database",
     "each_gateway",
     "files",
     "gateway",
     "here",
+    "load",
     "migrated_file",
     "postgres",
     "server",

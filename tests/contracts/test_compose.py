@@ -1,76 +1,29 @@
 """Tests docker-compose.yml as Docker Compose's own library reads it, profile by profile."""
 
-import json
-import os
 import re
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from deploy import paths, stamps, toolchain
-from deploy.console import Step
+from deploy import paths
+from tests.contracts.composed import COMPOSE, KEYS, Load, services
 
-COMPOSE = paths.ROOT / "docker-compose.yml"
-CHECKER = Path(__file__).parent / "compose_check"
-KEYS = {"LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": "secret-of-the-test"}
-ALWAYS = {"livekit", "worker", "api"}
+ALWAYS = {"worker", "api"}
 PROFILES = {
     "": set[str](),
+    "livekit": {"livekit"},
+    "public": {"livekit-public"},
+    "tls": {"caddy"},
     "vllm": {"vllm"},
     "ollama": {"ollama", "ollama-models-owner"},
+    "ollama-gpu": {"ollama-gpu", "ollama-models-owner"},
     "sip": {"sip", "redis"},
     "scale": {"postgres", "redis"},
 }
-
-Load = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture(scope="module")
-def checker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Builds the checker, once for its sources, in the cache."""
-    sources = stamps.digest_files(CHECKER, CHECKER.iterdir())
-    folder = paths.cache_folder() / "compose-check" / sources[:16]
-    if not folder.is_dir():
-        with stamps.staged(folder) as staging:
-            step = Step("compose check", tmp_path_factory.mktemp("logs") / "build.log")
-            go = toolchain.find_go((1, 26)) or toolchain.fetch_go(staging / "go", step)
-            step.run(
-                [go, "build", "-o", staging / "compose-check", "."],
-                cwd=CHECKER,
-                environ={"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"},
-                remedy="check that this machine reaches a Go module proxy",
-            )
-            stamps.remove(staging / "go")
-    return folder / "compose-check"
-
-
-@pytest.fixture
-def load(checker: Path, tmp_path: Path) -> Load:
-    """Loads a compose file's text, with only this environment."""
-
-    def run(text: str, **environ: str) -> "subprocess.CompletedProcess[str]":
-        file = tmp_path / "docker-compose.yml"
-        file.write_text(text)
-        return subprocess.run(
-            [checker, file],
-            cwd=tmp_path,
-            env={"PATH": os.defpath, **environ},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    return run
-
-
-def services(load: Load, **environ: str) -> dict[str, Any]:
-    answer = load(COMPOSE.read_text(), **KEYS, **environ)
-    assert answer.returncode == 0, answer.stderr
-    found: dict[str, Any] = json.loads(answer.stdout)["services"]
-    return found
+OPEN = {"livekit-public": {"7881", "7882", "3478"}, "caddy": {"80", "443"}}
+"""Ports that are meant for callers elsewhere, by service."""
+NO_DIGEST_YET = {"vllm/vllm-openai", "livekit/sip"}
+"""Images whose digests `make digests` has still to write."""
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -82,11 +35,54 @@ def test_all_profiles_fit_together(load: Load) -> None:
     assert set(services(load, COMPOSE_PROFILES="*")) == ALWAYS.union(*PROFILES.values())
 
 
-def test_every_service_is_pinned_and_unprivileged(load: Load) -> None:
+def test_every_image_is_pinned(load: Load) -> None:
+    images = {
+        service["image"]
+        for service in services(load, COMPOSE_PROFILES="*").values()
+        if "build" not in service
+    }
+    dockerfile = (paths.ROOT / "deploy" / "Dockerfile").read_text()
+    stages = set(re.findall(r"FROM \S+ AS (\w+)", dockerfile))
+    images |= set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) - stages
+    assert len(images) > 5
+    for image in images:
+        name, version = image.partition("@")[0].split(":")
+        assert re.match(r"v?\d+\.\d+\.?\d*", version), image
+        assert re.search(r"@sha256:[0-9a-f]{64}$", image) or name in NO_DIGEST_YET, image
+    assert "# syntax=" not in dockerfile, "a frontend would be one more image to pin"
+
+
+def test_every_service_is_unprivileged(load: Load) -> None:
     for name, service in services(load, COMPOSE_PROFILES="*").items():
-        assert "build" in service or re.search(r":v?\d+\.\d+", service["image"]), name
         assert service["cap_drop"] == ["ALL"], name
         assert "privileged" not in service, name
+
+
+def test_no_code_is_mounted_over_an_image(load: Load, tmp_path: Path) -> None:
+    mounted = services(load, COMPOSE_PROFILES="*", CONNECTIONS_FILE="config/connections.json")
+    binds = {
+        (name, Path(volume["source"]).relative_to(tmp_path).as_posix(), volume["read_only"])
+        for name, service in mounted.items()
+        for volume in service.get("volumes") or []
+        if volume["type"] == "bind"
+    }
+    assert binds == {
+        ("api", "config/prompts", True),
+        ("api", "config/connections.json", True),
+        ("worker", "config/prompts", True),
+        ("worker", "config/connections.json", True),
+        ("caddy", "deploy/caddy/Caddyfile", True),
+    }
+    assert not [*(paths.ROOT / "config" / "prompts").rglob("*.py")]
+
+
+def test_a_file_of_connections_is_mounted_only_if_it_is_named(load: Load) -> None:
+    for name in ALWAYS:
+        volumes = services(load)[name]["volumes"]
+        [file] = [v for v in volumes if v["target"] == "/app/config/connections.json"]
+        assert file["source"] == "/dev/null"
+        environment = services(load, CONNECTIONS_FILE="mine.json")[name]["environment"]
+        assert environment["CONNECTIONS_FILE"] == "config/connections.json"
 
 
 def test_a_service_waits_for_those_it_needs_to_be_healthy(load: Load) -> None:
@@ -97,12 +93,13 @@ def test_a_service_waits_for_those_it_needs_to_be_healthy(load: Load) -> None:
                 assert "healthcheck" in found[needed], (name, needed)
 
 
-def test_ports_are_published_on_loopback_unless_asked_otherwise(load: Load) -> None:
+def test_ports_are_published_on_loopback_unless_a_profile_opens_them(load: Load) -> None:
     for name, service in services(load, COMPOSE_PROFILES="*").items():
-        for port in service.get("ports") or []:
-            assert port["host_ip"] == "127.0.0.1", name
-    opened = services(load, BIND_ADDRESS="0.0.0.0")
-    assert opened["api"]["ports"][0]["host_ip"] == "0.0.0.0"
+        ports = service.get("ports") or []
+        opened = {port["published"] for port in ports if port.get("host_ip") != "127.0.0.1"}
+        assert opened == OPEN.get(name, set()), name
+    opened_by_choice = services(load, BIND_ADDRESS="0.0.0.0")
+    assert opened_by_choice["api"]["ports"][0]["host_ip"] == "0.0.0.0"
 
 
 @pytest.mark.parametrize("missing", KEYS)
@@ -113,10 +110,33 @@ def test_no_stack_starts_without_keys_of_its_own(load: Load, missing: str) -> No
     assert "make keys" in answer.stderr
 
 
-def test_a_redis_is_named_to_livekit_only_when_asked_for(load: Load) -> None:
-    assert services(load)["livekit"]["environment"]["REDIS_HOST"] == ""
-    named = services(load, COMPOSE_PROFILES="sip", REDIS_HOST="redis:6379")
-    assert named["livekit"]["environment"]["REDIS_HOST"] == "redis:6379"
+def test_a_gpu_is_asked_for_only_by_the_profiles_that_need_one(load: Load) -> None:
+    found = services(load, COMPOSE_PROFILES="*")
+    assert {name for name, service in found.items() if service.get("deploy")} == {
+        "vllm",
+        "ollama-gpu",
+    }
+    cpu, gpu = (dict(found[name]) for name in ("ollama", "ollama-gpu"))
+    for own in ("deploy", "networks", "profiles"):
+        cpu.pop(own, None)
+        gpu.pop(own, None)
+    assert cpu == gpu, "both serve the same model in the same way"
+    for stand_in, name in (("ollama-gpu", "ollama"), ("livekit-public", "livekit")):
+        assert found[stand_in]["networks"]["default"]["aliases"] == [name]
+
+
+def test_a_public_address_that_is_given_is_not_asked_for(load: Load) -> None:
+    given = services(load, COMPOSE_PROFILES="public", NODE_IP="203.0.113.7")["livekit-public"]
+    assert given["environment"]["NODE_IP"] == "203.0.113.7"
+    assert given["environment"]["LIVEKIT_RTC_USE_EXTERNAL_IP"] == "false"
+    asked = services(load, COMPOSE_PROFILES="public")["livekit-public"]
+    assert asked["environment"]["LIVEKIT_RTC_USE_EXTERNAL_IP"] == ""
+
+
+def test_the_extras_of_the_image_are_a_build_argument(load: Load) -> None:
+    for name in ALWAYS:
+        build = services(load, EXTRAS="socks deepgram")[name]["build"]
+        assert build["args"] == {"EXTRAS": "socks deepgram"}
 
 
 def test_the_model_and_its_size_are_settings(load: Load) -> None:
@@ -130,10 +150,11 @@ def test_the_model_and_its_size_are_settings(load: Load) -> None:
     ]
 
 
-def test_the_named_livekit_configurations_are_shipped() -> None:
-    shipped = {file.stem for file in (paths.ROOT / "deploy" / "livekit").glob("*.yaml")}
-    assert {"local", "public"} <= shipped
-    assert "LIVEKIT_NETWORK:-local" in COMPOSE.read_text()
+def test_the_named_livekit_configurations_are_shipped(load: Load) -> None:
+    found = services(load, COMPOSE_PROFILES="*")
+    named = {found[name]["command"][1] for name in ("livekit", "livekit-public")}
+    shipped = {file.name for file in (paths.ROOT / "deploy" / "livekit").glob("*.yaml")}
+    assert {Path(name).name for name in named} <= shipped
 
 
 @pytest.mark.parametrize(
@@ -141,7 +162,7 @@ def test_the_named_livekit_configurations_are_shipped() -> None:
     [
         ("healthcheck:", "heathcheck:"),
         ("condition: service_healthy}", "condition: healthy}"),
-        ("      livekit: {condition", "      livekitt: {condition"),
+        ("      ollama-models-owner: {condition", "      ollama-models: {condition"),
     ],
 )
 def test_a_mistake_in_the_file_is_found(load: Load, right: str, wrong: str) -> None:
