@@ -53,7 +53,7 @@ class Plan:
     """The profiles to start, with variables for Compose and secrets that .env lacks."""
 
     profiles: tuple[str, ...]
-    variables: Mapping[str, str]
+    variables: Mapping[str, str] = field(repr=False)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property

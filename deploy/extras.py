@@ -10,6 +10,7 @@ import subprocess
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from deploy import console, paths, stamps, toolchain
 from deploy.console import StepError
@@ -17,6 +18,8 @@ from deploy.console import StepError
 _LOCK = paths.ROOT / "requirements.lock"
 _ROUTER = paths.ROOT / "llm_router" / "pyproject.toml"
 _PLUGIN = "livekit-plugins-"
+PLUGIN_ALIASES = MappingProxyType({"bedrock": "aws", "mistral": "mistralai"})
+"""Plugins whose name differs from that of their vendor or service, as connections spell it."""
 _STAMP = paths.VENV / ".stamps" / "extras"
 
 
@@ -64,7 +67,7 @@ def requirements(names: Iterable[str], extras: Mapping[str, list[str]], lock: st
             wanted += extras[name]
         elif re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
             plugin = name.lower().replace("_", "-").removeprefix(_PLUGIN)
-            wanted.append(f"{_PLUGIN}{plugin}{version}")
+            wanted.append(f"{_PLUGIN}{PLUGIN_ALIASES.get(plugin, plugin)}{version}")
         else:
             raise StepError(
                 f"EXTRAS: {name!r} is neither an extra of the router nor a plugin's name",
