@@ -56,6 +56,16 @@ def test_each_connection_that_does_not_work_is_named_with_advice(here: Shell) ->
     assert "connection off" not in findings
 
 
+def test_in_a_container_a_stored_address_of_the_machine_is_explained(
+    here: Shell, unused_url: str
+) -> None:
+    here("connections", "add", "a", "--base-url", unused_url, "--model", "m", code=None)
+    assert "host.docker.internal" not in finding_on(here, "connection a")["message"]
+    inside = finding_on(here, "connection a", LOOPBACK_HOST="host.docker.internal")
+    assert inside["state"] == "fault"
+    assert "for one of the machine write host.docker.internal" in inside["message"]
+
+
 def test_a_wrong_master_key_is_a_fault(here: Shell) -> None:
     here.add("a", "--key", "env:MINE", MINE=KEY)
     other, first = Fernet.generate_key().decode(), here.environ["ENCRYPTION_KEYS"]
