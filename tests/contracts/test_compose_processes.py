@@ -89,7 +89,9 @@ def test_tls_serves_both_names_and_trusts_its_own_proxy(load: Load) -> None:
 FAKE_OLLAMA = """#!/bin/sh
 echo "$@" >> "$LOG"
 case $1 in
-serve) trap 'echo stopped >> "$LOG"; kill $!; exit 0' TERM; sleep 60 & wait ;;
+serve) trap 'echo stopped >> "$LOG"; kill $!; exit 0' TERM
+  sleep 60 & touch "$MODELS/serving"; wait ;;
+list) [ -e "$MODELS/serving" ] ;;
 show) [ -e "$MODELS/$2" ] && kill "$CONTAINER" ;;
 pull) kill "$CONTAINER"; [ "$2" != no-such-model ] ;;
 esac
