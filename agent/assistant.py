@@ -117,7 +117,8 @@ class Assistant(Agent):
             zone = ZoneInfo(time_zone) if time_zone else None
         except (ZoneInfoNotFoundError, ValueError):
             raise ToolError(f"{time_zone} is not the name of a time zone") from None
-        return utc_now().astimezone(zone).strftime("%A, %d %B %Y, %H:%M")
+        # ISO 8601, which the built-in responder puts into a sentence; models are bad at weekdays.
+        return utc_now().astimezone(zone).strftime("%Y-%m-%dT%H:%M%z %A")
 
     @tool
     async def end_call(self, context: RunContext[None]) -> None:

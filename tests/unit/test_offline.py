@@ -315,6 +315,7 @@ async def test_a_call_id_is_not_used_twice() -> None:
         ("14:05", "It is 14:05."),
         ('{"time": "14:05"}', "It is 14:05."),
         ("2026-03-03T09:30:00+00:00", "It is 9:30 AM."),
+        ("2026-03-03T14:05+0100 Tuesday", "It is 2:05 PM."),
         ("It is half past two.", "It is half past two."),
         ('{"error": "no clock"}', load_language("en").phrases["tool_failed"]),
         ("", load_language("en").phrases["tool_failed"]),

@@ -87,7 +87,7 @@ class VoiceStack:
 # ── Processes ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _build_programs() -> Path:
+def build_programs() -> Path:
     """Builds the page and the LiveKit server, and returns its program; fails with the report."""
     try:
         page.build()
@@ -161,7 +161,7 @@ async def running_stack(folder: Path, **settings: str) -> AsyncIterator[VoiceSta
 
     The processes write their logs to test-artifacts/voice.
     """
-    program = await asyncio.to_thread(_build_programs)
+    program = await asyncio.to_thread(build_programs)
     _LOGS.mkdir(parents=True, exist_ok=True)
     ports = free_ports()
     livekit = LiveKit(

@@ -152,8 +152,9 @@ class _Reply:
         if not result or result.lower().startswith("error"):
             return str(phrases["tool_failed"])
         rule = self._language.match(self._utterance)
-        if moment := _moment(result):
-            is_date = len(result) <= _DATE_LENGTH or (rule and rule.topic == "date")
+        first_word = next(iter(result.split()), "")
+        if moment := _moment(first_word):
+            is_date = len(first_word) <= _DATE_LENGTH or (rule and rule.topic == "date")
             language = self._language
             return language.format_date(moment) if is_date else language.format_time(moment)
         if len(result.split()) >= _MIN_SENTENCE:
@@ -219,9 +220,10 @@ def _spoken(result: str) -> str:
     return "" if value is None else str(value)
 
 
-def _moment(result: str) -> datetime | None:
+def _moment(word: str) -> datetime | None:
+    """Returns the moment that a word in ISO 8601 means, or None for any other."""
     try:
-        return datetime.fromisoformat(result)
+        return datetime.fromisoformat(word)
     except ValueError:
         return None
 
