@@ -54,7 +54,8 @@ def test_every_variable_has_a_description() -> None:
 
 def test_every_setting_and_every_option_is_read() -> None:
     root = Path(__file__).parents[2]
-    files = [file for name in ("agent", "llm_router") for file in (root / name).rglob("*.py")]
+    folders = ("agent", "config", "llm_router")
+    files = [file for name in folders for file in (root / name).rglob("*.py")]
     code = "\n".join(file.read_text(encoding="utf-8") for file in files)
     options = (PatienceOptions, BreakerOptions, RouterOptions, HealthOptions)
     names = {*Settings.model_fields, *(f.name for one in options for f in fields(one))}
