@@ -32,7 +32,7 @@ from llm_router.gateway.errors import Problem
 from llm_router.gateway.rates import Counters, RateLimit, open_counters
 from llm_router.management.background import run_background
 from llm_router.management.first_key import ensure_admin
-from llm_router.options import HealthOptions
+from llm_router.options import HealthOptions, Quota
 from llm_router.settings.loading import SettingsError, environment, export_variables
 from llm_router.settings.store import MAX_CHECKS
 from llm_router.store.api_keys import ApiKeys
@@ -247,6 +247,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         settings.master_keys,
         settings.encryption_key_file,
         patience=_PATIENCE,
+        quota=Quota(per_owner=settings.max_connections_per_owner, in_all=settings.max_connections),
     ) as store:
         await ensure_admin(ApiKeys(store.database), settings.admin_key_file)
         stored_now = await store_found(store, found) if settings.demo else 0

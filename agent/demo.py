@@ -15,6 +15,10 @@ from llm_router.sync.names import disambiguate
 from llm_router.sync.subscription import ACTIVE
 
 
+_SHOWN = 50
+"""Connections that the page names: it answers as fast whatever is stored."""
+
+
 class DemoConnection(BaseModel):
     name: str
     model: str
@@ -78,7 +82,7 @@ def demo_router(
     @router.get("/api/demo", operation_id="getDemo")
     async def demo() -> Demo:
         """Describes the agent: its name, its language and the connections that answer."""
-        page = await store.find(WORKER, ACTIVE)
+        page = await store.find(WORKER, replace(ACTIVE, limit=_SHOWN))
         active = found.replaced_by(disambiguate(page.items))
         visible = [c for c in active.connections if c.is_active and c.use_in_livekit]
         if not is_demo:
@@ -101,9 +105,19 @@ def demo_router(
 
 
 async def _unused(store: ConnectionStore, found: DiscoveryResult) -> Sequence[Connection]:
-    page = await store.find(SYSTEM, Query(limit=None))
-    stored = {(c.provider, c.base_url, c.model_name) for c in page.items}
-    return [c for c in found.configured if (c.provider, c.base_url, c.model_name) not in stored]
+    unused = []
+    for connection in found.configured[:_SHOWN]:
+        at = connection.base_url or connection.model_name
+        page = await store.find(SYSTEM, Query(text=at, limit=_SHOWN))
+        if not any(_is_same(connection, stored) for stored in page.items):
+            unused.append(connection)
+    return unused
+
+
+def _is_same(found: Connection, stored: Connection) -> bool:
+    return (found.provider, found.base_url, found.model_name) == (
+        stored.provider, stored.base_url, stored.model_name,
+    )  # fmt: skip
 
 
 def _described(connections: Sequence[Connection], found: DiscoveryResult) -> list[DemoConnection]:

@@ -19,6 +19,7 @@
     ├── BusyError                   too much of this is under way; says when to try again
     └── ConflictError               it cannot be done in the present state
         ├── TakenError              the id or the name is in use
+        ├── QuotaError              there are as many as one owner, or all together, may have
         └── StaleError              it has been changed since it was read
 
 Each docstring says when the error is raised and what to do; each message says what happened, at
@@ -214,6 +215,13 @@ class TakenError(ConflictError):
     def __init__(self, message: str, field: str) -> None:
         super().__init__(message)
         self.field = field
+
+
+class QuotaError(ConflictError):
+    """Raised when one owner, or all owners together, would have more connections than allowed.
+
+    Remove some, or ask the operator to raise the limit that the message names.
+    """
 
 
 class StaleError(ConflictError):

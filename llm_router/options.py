@@ -37,6 +37,17 @@ class BreakerOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """Numbers of connections that may be stored. Admins are bound by `in_all` alone.
+
+    So one editor fills neither the lists of the others nor the memory of a call's process.
+    """
+
+    per_owner: int = 200
+    in_all: int = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RouterOptions:
     """Options of one router. Times in seconds."""
 

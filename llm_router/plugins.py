@@ -33,6 +33,7 @@ class Plugins(Generic[P]):
         self.kind = kind
         self._attribute = attribute
         self._instance_of = instance_of
+        self._loaded: dict[str, P] = {}
 
     def names(self) -> Sequence[str]:
         """Lists the plugins by name, in alphabetical order, and imports none of them."""
@@ -46,6 +47,8 @@ class Plugins(Generic[P]):
         Raises UnknownPluginError, which lists the known names, and ConfigurationError for a module
         that does not define the attribute. An exception that the module raises is passed on.
         """
+        if name in self._loaded:
+            return self._loaded[name]
         if name not in self.names():
             raise UnknownPluginError(self.kind, name, self.names())
         module = importlib.import_module(f"{self.package}.{name}")
@@ -56,6 +59,7 @@ class Plugins(Generic[P]):
                 f"{self.kind} {name!r}: the module {module.__name__} must define "
                 f"`{self._attribute}`, {needed}"
             )
+        self._loaded[name] = found
         return found
 
     def _is_valid(self, found: P) -> bool:

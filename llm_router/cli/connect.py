@@ -12,6 +12,7 @@ from llm_router.connections.access import SYSTEM
 from llm_router.errors import ConfigurationError
 from llm_router.gateway.app import build_local_app
 from llm_router.gateway.deps import Services
+from llm_router.options import Quota
 from llm_router.settings.loading import environment, load_section
 from llm_router.settings.store import ClientSettings, StoreSettings
 from llm_router.store.api_keys import ApiKeys
@@ -59,7 +60,13 @@ def _build_app(database: Database, vault: Vault) -> FastAPI:
     settings = load_section(StoreSettings)
     services = Services(
         database=database,
-        store=SqlConnectionStore(database, vault),
+        store=SqlConnectionStore(
+            database,
+            vault,
+            quota=Quota(
+                per_owner=settings.max_connections_per_owner, in_all=settings.max_connections
+            ),
+        ),
         keys=ApiKeys(database),
         webhooks=Webhooks(database, vault),
         allowed_addresses=settings.allowed_addresses,

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -66,13 +66,20 @@ class Plan:
 
 
 def make_plan(
-    stored: Sequence[Connection], wanted: Sequence[Connection], owner: str, *, prune: bool = False
+    stored: Sequence[Connection],
+    wanted: Sequence[Connection],
+    owner: str,
+    *,
+    prune: bool = False,
+    editable: Collection[str] | None = None,
 ) -> Plan:
     """Compares the stored connections, with their secrets, to the `wanted` ones of a file.
 
     A wanted connection with an `id` matches the stored one of that id, else the stored one of that
     name and `owner`. A field missing from the file has its default; a missing key or missing
-    headers stay unchanged. With `prune`, all other connections of `owner` are removed.
+    headers stay unchanged. With `prune`, all other connections of `owner` are removed. Of a
+    connection whose id is not in `editable` (None: all are), a given secret counts as changed: a
+    plan must not confirm a guess at it.
     """
     by_id = {c.id: c for c in stored}
     by_name = {c.name: c for c in stored if c.owner == owner}
@@ -84,7 +91,8 @@ def make_plan(
             added.append(connection)
             continue
         matched.add(match.id)
-        values = dict(_differences(match, connection))
+        own = editable is None or match.id in editable
+        values = dict(_differences(match if own else match.without_secrets(), connection))
         if values:
             changed.append(PlannedChange(match, values))
         else:

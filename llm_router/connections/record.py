@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain, islice
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -228,7 +229,12 @@ MAX_TIMEOUT = 3_600.0  # s
 _MAX_TAGS = 50
 _MAX_TAG_LENGTH = 100
 _MAX_SECRET_LENGTH = 20_000
+_MAX_HEADERS = 50
 _MAX_BODY_SIZE = 100_000  # bytes
+_MAX_BODY_DEPTH = 20
+"""Levels: what writes JSON stops at some hundred, and a list must show every record."""
+_MAX_BODY_VALUES = 2_000
+"""Objects, arrays and plain values together."""
 ID_PATTERN = re.compile(r"[\w.:@+-]+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Characters that would break a line of a log, or cannot be written as UTF-8."""
@@ -245,6 +251,8 @@ def _flaws(c: Connection) -> Iterator[str]:
     if c.base_url:
         yield from _address_flaws(c.base_url)
     yield from _number_flaws(c)
+    if len(c.headers) > _MAX_HEADERS:
+        yield f"headers must be at most {_MAX_HEADERS}"
     secrets = (c.api_key or "", *c.headers, *c.headers.values())
     if any(_CONTROL.search(text.strip()) for text in secrets):
         yield "api_key and headers must not contain control characters"
@@ -254,7 +262,10 @@ def _flaws(c: Connection) -> Iterator[str]:
     ):
         yield f"api_key and headers must have at most {_MAX_SECRET_LENGTH:,} characters together"
     if c.extra_body and not _fits(c.extra_body):
-        yield f"extra_body must be JSON of at most {_MAX_BODY_SIZE:,} bytes"
+        yield (
+            f"extra_body must be JSON of at most {_MAX_BODY_SIZE:,} bytes, {_MAX_BODY_VALUES:,}"
+            f" values and {_MAX_BODY_DEPTH} levels"
+        )
     for name in ("created_at", "updated_at", "last_used_at"):
         if (time := getattr(c, name)) and time.tzinfo is None:
             yield f"{name} needs a time zone"
@@ -306,8 +317,20 @@ def _address_flaws(address: str) -> Iterator[str]:
 
 
 def _fits(body: Mapping[str, Any]) -> bool:
+    level: list[Any] = [body]
+    depth = values = 0
+    while level:  # level by level: what is nested too deep for Python's stack is refused as well
+        depth, values = depth + 1, values + len(level)
+        if depth > _MAX_BODY_DEPTH or values > _MAX_BODY_VALUES:
+            return False
+        inner = (v.values() if isinstance(v, Mapping) else v for v in level if _holds_values(v))
+        level = list(islice(chain.from_iterable(inner), _MAX_BODY_VALUES + 1))
     try:
         text = json.dumps(body, allow_nan=False, ensure_ascii=False)
         return len(text.encode()) <= _MAX_BODY_SIZE  # fails for a lone surrogate
     except (TypeError, ValueError, RecursionError):
         return False
+
+
+def _holds_values(value: Any) -> bool:
+    return isinstance(value, Mapping | list | tuple)

@@ -20,9 +20,11 @@ from llm_router.errors import (
     ConfigurationError,
     ForbiddenError,
     NotFoundError,
+    QuotaError,
     StaleError,
     TakenError,
 )
+from llm_router.options import Quota
 
 _NAMES = frozenset(field.name for field in fields(Connection))
 _FIXED = (frozenset(STORE_MANAGED_FIELDS) - {"owner"}) | {"id"}
@@ -169,6 +171,26 @@ def check_version(stored: Connection, version: int | None) -> None:
 def taken_error(connection: Connection, field: Literal["id", "name"]) -> TakenError:
     value = getattr(connection, field)
     return TakenError(f"there is a connection of {field} {value!r} already; give another", field)
+
+
+def check_quota(actor: Actor, owned: Mapping[str, int], in_all: int, quota: Quota) -> None:
+    """Raises QuotaError if too many connections would be stored.
+
+    `owned`: how many each owner would have whom the actor has given one; `in_all`: all together.
+    """
+    if in_all > quota.in_all:
+        raise QuotaError(
+            f"there would be {in_all:,} connections, and {quota.in_all:,} may be stored"
+            " (MAX_CONNECTIONS); remove some first"
+        )
+    if may_act(actor, "transfer"):
+        return
+    for owner, count in owned.items():
+        if count > quota.per_owner:
+            raise QuotaError(
+                f"{owner} would have {count:,} connections, and an owner may have"
+                f" {quota.per_owner:,} (MAX_CONNECTIONS_PER_OWNER); remove some first"
+            )
 
 
 def search_text(connection: Connection) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from llm_router.catalog.presets import CLOUDS, cloud_connection
 from llm_router.catalog.servers import default_provider
 from llm_router.connections.record import Connection, bare_key, unquoted
-from llm_router.discovery.files import parse_compatible_data
+from llm_router.discovery.files import parse_compatible_data, refuse_more_rows
 from llm_router.errors import ConfigurationError
 
 _SERVERS = {
@@ -168,6 +168,7 @@ def _servers(
 ) -> Iterator[Connection]:
     """Makes a connection for each address, with the key in the same place, as Open WebUI does."""
     places = [address.strip() for address in addresses.split(";") if address.strip()]
+    refuse_more_rows(len(places), variable)
     given = [bare_key(key) for key in keys.split(";")]
     for place, address in enumerate(places):
         key = given[place] if place < len(given) else ""

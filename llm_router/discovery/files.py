@@ -9,6 +9,7 @@ import difflib
 import json
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -45,6 +46,12 @@ _Row = Mapping[str, Any]
 Warn = Callable[[str], None]
 """A function that takes one sentence about a field that was left out."""
 warn_in_log: Warn = logging.getLogger(__name__).warning
+MAX_SIZE = 2_000_000
+"""Characters of a file."""
+_MAX_ROWS = 2_000
+"""Connections of a file; more are refused before the first of them is read."""
+_MAX_FIELDS = 200
+"""Fields of one object: each unknown one is compared with every known one."""
 _SHOWN = 60
 """Length (characters) to which the name of an unknown field is cut in a message."""
 _ALIKE = 0.8
@@ -70,6 +77,7 @@ def parse_connections(
         raise ConfigurationError(
             f'{source}: must be {{"connections": [...]}}, an array, or one connection object'
         )
+    refuse_more_rows(len(rows), source)
     places = [f"{source}[{index}]" for index in range(len(rows))]
     found = [
         _connection(row, place, environ, warn) for row, place in zip(rows, places, strict=True)
@@ -92,6 +100,7 @@ def parse_compatible_data(
     data = _parsed(text[1:-1] if text[:1] == text[-1:] == "'" else text, source)
     if not isinstance(data, list):
         raise ConfigurationError(f"{source}: must be an array of providers")
+    refuse_more_rows(len(data), source)
     found: list[tuple[str, Connection]] = []
     for index, row in enumerate(data):
         place = f"{source}[{index}]"
@@ -107,6 +116,7 @@ def parse_compatible_data(
             raise ConfigurationError(
                 f'{place}, field "baseUrl": is missing, e.g. http://host:port/v1'
             )
+        refuse_more_rows(len(data) + len(found) + len(models), place)
         for number, model in enumerate(models):
             at = f"{place}, models[{number}]"
             _check_fields(model, {"apiName", "uiName", "supportsTools"}, at, warn)
@@ -123,7 +133,24 @@ def parse_compatible_data(
     return tuple(connection for _, connection in found)
 
 
+def refuse_more_rows(count: int, source: str) -> None:
+    """Raises ConfigurationError if a file names more connections than one may."""
+    if count > _MAX_ROWS:
+        raise ConfigurationError(
+            f"{source}: names {count:,} connections; give at most {_MAX_ROWS:,} at once"
+        )
+
+
+def refuse_longer(text: str, source: str, longest: int = MAX_SIZE) -> None:
+    """Raises ConfigurationError for a text whose parsing would take too long."""
+    if len(text) > longest:
+        raise ConfigurationError(
+            f"{source}: has {len(text):,} characters; give at most {longest:,} at once"
+        )
+
+
 def _parsed(text: str, source: str) -> Any:
+    refuse_longer(text, source)
     text = text.removeprefix("\ufeff")
     text = _COMMA.sub(_blanked, _COMMENT.sub(_blanked, text))
     try:
@@ -147,9 +174,9 @@ def _blanked(found: re.Match[str]) -> str:
 def _without_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     row = dict(pairs)
     if len(row) < len(pairs):
-        names = [name for name, _ in pairs]
-        duplicate = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f'"{duplicate}" occurs twice in one object')
+        uses = Counter(name for name, _ in pairs)
+        duplicate, _ = uses.most_common(1)[0]
+        raise ValueError(f'"{duplicate[:_SHOWN]}" occurs twice in one object')
     return row
 
 
@@ -223,6 +250,8 @@ def _check_fields(row: Any, known: Iterable[str], place: str, warn: Warn) -> _Ro
     """Returns the known fields. Refuses a misspelt one, and warns about any other."""
     if not isinstance(row, dict):
         raise ConfigurationError(f"{place}: must be an object")
+    if len(row) > _MAX_FIELDS:
+        raise ConfigurationError(f"{place}: has {len(row):,} fields; give at most {_MAX_FIELDS}")
     known = sorted(known)
     for name in row.keys() - set(known):
         shown = name[:_SHOWN]

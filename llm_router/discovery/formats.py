@@ -5,7 +5,7 @@ from dataclasses import replace
 from io import StringIO
 from typing import Any, Literal
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from llm_router.connections.record import SECRET_FIELDS, STORE_MANAGED_FIELDS, Connection
 from llm_router.discovery.environment import read_environment
@@ -13,6 +13,7 @@ from llm_router.discovery.files import (
     Warn,
     parse_compatible_data,
     parse_connections,
+    refuse_longer,
     warn_in_log,
 )
 from llm_router.errors import ConfigurationError
@@ -20,6 +21,10 @@ from llm_router.errors import ConfigurationError
 Format = Literal["connections", "openai_compatible", "env"]
 """`connections`: llm_connections.json; `openai_compatible`: the JSON of OPENAI_COMPATIBLE_DATA;
 `env`: lines of a .env file."""
+_MAX_ENV_SIZE = 64_000
+"""Characters of a .env file: where quotes do not match, parsing takes the square of them."""
+_LONGEST_NAME = 200
+_SHOWN_LINES = 5
 _DEFAULTS = Connection(name="defaults")
 
 
@@ -40,8 +45,8 @@ def parse(
             return parse_connections(text, source, environ, warn)
         case "openai_compatible":
             return parse_compatible_data(text, source, environ, warn)
-    given = dotenv_values(stream=StringIO(text), interpolate=False)
-    named = read_environment({name: value for name, value in given.items() if value})
+    refuse_longer(text, source, _MAX_ENV_SIZE)
+    named = read_environment(_variables(text, source, warn))
     if not named:
         raise ConfigurationError(
             f"{source}: names no server; set OLLAMA_BASE_URL, VLLM_BASE_URL, OPENAI_BASE_URL,"
@@ -53,6 +58,22 @@ def parse(
         )
         for n in named
     )
+
+
+def _variables(text: str, source: str, warn: Warn) -> dict[str, str]:
+    """Returns the variables of a .env file; `warn` gets the lines that are none."""
+    found: dict[str, str] = {}
+    wrong: list[int] = []
+    for line in parse_stream(StringIO(text)):
+        if line.error or len(line.key or "") > _LONGEST_NAME:
+            wrong.append(line.original.line)
+        elif line.key and line.value:
+            found[line.key] = line.value
+    if wrong:
+        shown = ", ".join(map(str, wrong[:_SHOWN_LINES]))
+        more = "" if len(wrong) <= _SHOWN_LINES else f" and {len(wrong) - _SHOWN_LINES:,} more"
+        warn(f"{source}: line {shown}{more} is left out: it is no NAME=value")
+    return found
 
 
 def to_row(connection: Connection, *, secrets: bool = False) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Each connection is vetted before it is stored.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -75,7 +76,9 @@ class ConnectionEditor:
         """
         rules.require(actor, "add")
         warnings: list[str] = []
-        new = parse(text, file_format, source, self._environ_for(actor), warnings.append)
+        environ = self._environ_for(actor)
+        # In a thread: a large file takes a second, in which other requests are answered.
+        new = await asyncio.to_thread(parse, text, file_format, source, environ, warnings.append)
         await vet(self._addresses.for_actor(actor), *new)
         return await self._store.add(actor, new), warnings
 
@@ -95,11 +98,18 @@ class ConnectionEditor:
         digest of the plan, and SealError if a stored secret cannot be opened.
         """
         rules.require(actor, "add")
-        wanted = parse(text, "connections", source, self._environ_for(actor))
+        wanted = await asyncio.to_thread(
+            parse, text, "connections", source, self._environ_for(actor)
+        )
         page = await self._store.find(actor, Query(limit=None), secrets=True)
         for reason in page.unreadable.values():
             raise SealError(reason)
-        plan = make_plan(page.items, wanted, actor.owner, prune=prune)
+        editable = {c.id for c in page.items if may_act(actor, "edit", c)}
+        plan = await asyncio.to_thread(
+            make_plan, page.items, wanted, actor.owner, prune=prune, editable=editable
+        )
+        for change in plan.changed:  # a plan that only shows must not admit more than one that does
+            rules.require(actor, "edit", change.stored)
         if expected_plan is not None and expected_plan != plan.digest():
             raise ConflictError("the connections have been changed since; look at the plan anew")
         changed = [replace(change.stored, **change.values) for change in plan.changed]

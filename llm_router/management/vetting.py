@@ -1,5 +1,8 @@
 """Vets connections before they are stored or called: their provider, and where they lead."""
 
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from llm_router.catalog import servers as catalog
@@ -10,6 +13,10 @@ from llm_router.discovery.local_servers import identify_server
 from llm_router.errors import ConfigurationError, UnknownPluginError
 from llm_router.net.guard import AddressGuard
 from llm_router.providers.base import PROVIDERS
+
+_LOOKUPS_AT_ONCE = 8
+_LOOKUPS_WITHIN = 10.0
+"""Seconds for the look-ups of all names of a file; dialling checks each address again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +50,21 @@ async def vet(guard: AddressGuard, *connections: Connection) -> None:
         if connection.provider == catalog.PROVIDER:
             catalog.find_server(connection)
             _require_address(connection)
-        if connection.base_url:
-            await guard.check(connection.base_url)
+    await _check_addresses(guard, {c.base_url for c in connections if c.base_url})
+
+
+async def _check_addresses(guard: AddressGuard, addresses: Iterable[str]) -> None:
+    """Checks each address once, some at a time; one that takes too long to look up passes."""
+    places = asyncio.Semaphore(_LOOKUPS_AT_ONCE)
+
+    async def check(url: str) -> None:
+        guard.check_url(url)
+        async with places:
+            await guard.check(url)
+
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LOOKUPS_WITHIN):
+            await asyncio.gather(*map(check, addresses))
 
 
 async def recognise(connection: Connection, guard: AddressGuard, within: float) -> Connection:

@@ -39,6 +39,10 @@ class StoreSettings(Section):
     """Private addresses that connections of non-admins may lead to, besides the public internet:
     networks such as 10.0.0.0/8, host names, *.suffixes, separated by commas. Admins may use any
     address."""
+    max_connections: Annotated[int, Field(ge=1, le=100_000)] = 2_000
+    """Connections that may be stored in all."""
+    max_connections_per_owner: Annotated[int, Field(ge=1, le=100_000)] = 200
+    """Connections that one owner may have. Admins may store more."""
     usage_days: Annotated[int, Field(ge=1, le=3650)] = 30
     """Days for which single attempts stay in the usage log; their sums by hour and day stay
     forever."""

@@ -1,10 +1,11 @@
 """Implements ConnectionStore in a database."""
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, collate, false, func, or_, select, true, update
@@ -18,7 +19,7 @@ from llm_router.connections.health import assess, deactivate_if_replaceable
 from llm_router.connections.record import SECRET_FIELDS, Connection
 from llm_router.connections.store import Change, Check, CheckPage, Page, Query, Removal, Step
 from llm_router.errors import ConfigurationError, SealError
-from llm_router.options import HealthOptions
+from llm_router.options import HealthOptions, Quota
 from llm_router.store import audit, outbox
 from llm_router.store import change_feed as feed
 from llm_router.store import check_history as history
@@ -33,6 +34,9 @@ _C = connections.c
 _REVISION = select(counters.c.value).where(counters.c.name == "connections")
 _COLUMNS = tuple(field.name for field in fields(Connection) if field.name not in SECRET_FIELDS)
 _TUPLES = ("tags", "header_names")
+_TAKEN_BATCH = 500
+"""Connections whose names one query searches: databases limit the values of a query."""
+_OWNERSHIP = ("id", "owner", "team", "visibility", "use_in_livekit", "version")
 
 
 @asynccontextmanager
@@ -55,10 +59,18 @@ class SqlConnectionStore:
     processes, and none meets a deadlock or a half-made change.
     """
 
-    def __init__(self, database: Database, vault: Vault, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        clock: Clock | None = None,
+        *,
+        quota: Quota | None = None,
+    ) -> None:
         self.database = database
         self.vault = vault
         self._clock = clock or SystemClock()
+        self._quota = quota or Quota()
 
     async def add(self, actor: Actor, new: Sequence[Connection]) -> tuple[Connection, ...]:
         return await self.apply(actor, new)
@@ -114,18 +126,19 @@ class SqlConnectionStore:
         results: list[Connection] = []
         entries: list[AuditEntry] = []
         async with self._changing() as db:
-            for step in steps:
-                entry: AuditEntry | None
-                if isinstance(step, Removal):
-                    entry = await self._remove(db, actor, step, now)
-                elif isinstance(step, Change):
-                    changed, entry = await self._change(db, actor, step, now)
-                    results.append(changed)
-                else:
-                    added, entry = await self._add(db, actor, step, now)
-                    results.append(added)
-                if entry:
-                    entries.append(entry)
+            for new, group in groupby(steps, lambda step: isinstance(step, Connection)):
+                if new:
+                    added = [step for step in group if isinstance(step, Connection)]
+                    results += await self._add(db, actor, added, entries, now)
+                    continue
+                for step in group:
+                    if isinstance(step, Removal):
+                        entries.append(await self._remove(db, actor, step, now))
+                    elif isinstance(step, Change):
+                        changed, entry = await self._change(db, actor, step, now)
+                        results.append(changed)
+                        entries += [entry] if entry else []
+            await self._check_quota(db, actor, results)
             if entries:
                 await _finish(db, entries)
         return tuple(results)
@@ -177,13 +190,37 @@ class SqlConnectionStore:
         return feed.follow_revisions(self.database, self.revision)
 
     async def _add(
-        self, db: AsyncConnection, actor: Actor, new: Connection, now: datetime
-    ) -> tuple[Connection, AuditEntry]:
-        admitted = rules.prepare_new(actor, new, now)
+        self,
+        db: AsyncConnection,
+        actor: Actor,
+        new: Sequence[Connection],
+        entries: list[AuditEntry],
+        now: datetime,
+    ) -> list[Connection]:
+        """Adds connections with one statement, however many, and their audit entries to the list.
+
+        So that many of them do not keep other writers waiting.
+        """
+        admitted = [rules.prepare_new(actor, connection, now) for connection in new]
         await _refuse_taken(db, admitted)
-        await db.execute(connections.insert(), self._row(admitted))
-        entry = rules.audit_entry(actor, "add", admitted, rules.changed_facts(None, admitted), now)
-        return admitted.without_secrets(), entry
+        await db.execute(connections.insert(), [self._row(c) for c in admitted])
+        entries += (
+            rules.audit_entry(actor, "add", c, rules.changed_facts(None, c), now) for c in admitted
+        )
+        return [c.without_secrets() for c in admitted]
+
+    async def _check_quota(
+        self, db: AsyncConnection, actor: Actor, changed: Sequence[Connection]
+    ) -> None:
+        """Raises QuotaError if the owners of these connections, or all, have too many now."""
+        if not any(c.version == 1 or c.owner != actor.owner for c in changed):
+            return
+        counts = select(_C.owner, func.count().label("owned")).group_by(_C.owner)
+        owned = {row.owner: row.owned for row in await db.execute(counts)}
+        owners = {c.owner for c in changed}
+        rules.check_quota(
+            actor, {o: owned[o] for o in sorted(owners)}, sum(owned.values()), self._quota
+        )
 
     async def _change(
         self, db: AsyncConnection, actor: Actor, step: Change, now: datetime
@@ -193,7 +230,7 @@ class SqlConnectionStore:
         if new is stored:
             return stored, None
         if (new.owner, new.name) != (stored.owner, stored.name):
-            await _refuse_taken(db, new)
+            await _refuse_taken(db, [new])
         row = self._row(new)
         # The time of last use and secrets that were not given stay unchanged.
         unchanged = {
@@ -209,7 +246,8 @@ class SqlConnectionStore:
     async def _remove(
         self, db: AsyncConnection, actor: Actor, step: Removal, now: datetime
     ) -> AuditEntry:
-        stored = rules.require_visible(actor, _connection(await _row(db, step.id)), step.id)
+        row = await _row(db, step.id)
+        stored = rules.require_visible(actor, _connection_or_stub(row), step.id)
         rules.require(actor, "remove", stored)
         rules.check_version(stored, step.version)
         await db.execute(connections.delete().where(_C.id == step.id))
@@ -261,6 +299,16 @@ def _connection(row: RowMapping | None) -> Connection | None:
     return None if row is None else connection_from_row(row)
 
 
+def _connection_or_stub(row: RowMapping | None) -> Connection | None:
+    """Returns the record, or one of its owner alone if it is invalid, so that it can be removed."""
+    try:
+        return _connection(row)
+    except ConfigurationError:
+        stub = Connection(name="unreadable")
+        owned = {name: row[name] for name in _OWNERSHIP} if row else {}
+        return replace(stub, **owned)
+
+
 async def _row(db: AsyncConnection, connection_id: str) -> RowMapping | None:
     query = select(connections).where(_C.id == connection_id)
     return (await db.execute(query)).mappings().one_or_none()
@@ -284,13 +332,33 @@ async def _finish(db: AsyncConnection, entries: list[AuditEntry]) -> None:
     await feed.notify(db, revision.scalar_one())
 
 
-async def _refuse_taken(db: AsyncConnection, connection: Connection) -> None:
-    """Raises TakenError for an id or name in use; writers take turns, so none can take it later."""
-    taken = and_(_C.owner == connection.owner, _C.name == connection.name, _C.id != connection.id)
-    if connection.version == 1:
-        taken = or_(taken, _C.id == connection.id)
-    if found := (await db.execute(select(_C.id).where(taken))).scalars().all():
-        raise rules.taken_error(connection, "id" if connection.id in found else "name")
+async def _refuse_taken(db: AsyncConnection, wanted: Sequence[Connection]) -> None:
+    """Raises TakenError for an id or name in use, by stored connections or among the wanted ones.
+
+    Writers take turns, so none can take it later.
+    """
+    by_id: dict[str, Connection] = {}
+    by_name: dict[tuple[str, str], Connection] = {}
+    for connection in wanted:
+        key = connection.owner, connection.name
+        if connection.id in by_id or key in by_name:
+            raise rules.taken_error(connection, "id" if connection.id in by_id else "name")
+        by_id[connection.id] = by_name[key] = connection
+    for batch in _batches(list(by_name.values())):
+        ids, names = [c.id for c in batch], [c.name for c in batch]
+        query = select(_C.id, _C.owner, _C.name).where(or_(_C.id.in_(ids), _C.name.in_(names)))
+        for stored in await db.execute(query):
+            same_id = by_id.get(stored.id)
+            if same_id and same_id.version == 1:
+                raise rules.taken_error(same_id, "id")
+            same_name = by_name.get((stored.owner, stored.name))
+            if same_name and same_name.id != stored.id:
+                raise rules.taken_error(same_name, "name")
+
+
+def _batches(connections: Sequence[Connection]) -> Iterator[Sequence[Connection]]:
+    for start in range(0, len(connections), _TAKEN_BATCH):
+        yield connections[start : start + _TAKEN_BATCH]
 
 
 # ── Queries ──────────────────────────────────────────────────────────────────────────────────────

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from llm_router.clock import Clock
+from llm_router.options import Quota
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.crypto import Vault, load_vault
 from llm_router.store.database import PATIENCE, Database
@@ -18,13 +18,13 @@ async def open_sealed_store(
     url: str,
     keys: Sequence[str],
     key_file: Path,
-    clock: Clock | None = None,
     *,
     patience: float = PATIENCE,
+    quota: Quota | None = None,
 ) -> AsyncIterator[SqlConnectionStore]:
     """Opens a store over the database at `url`, as `open_sealed_database` does."""
     async with open_sealed_database(url, keys, key_file, patience=patience) as (database, vault):
-        yield SqlConnectionStore(database, vault, clock)
+        yield SqlConnectionStore(database, vault, quota=quota)
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """A store of connections in memory, for tests and experiments."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ from llm_router.connections.store import (
     Removal,
     Step,
 )
-from llm_router.options import HealthOptions
+from llm_router.options import HealthOptions, Quota
 
 
 class InMemoryConnectionStore:
@@ -37,8 +38,9 @@ class InMemoryConnectionStore:
     the change feed behave the same.
     """
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, clock: Clock | None = None, *, quota: Quota | None = None) -> None:
         self._clock = clock or SystemClock()
+        self._quota = quota or Quota()
         self._connections: dict[str, Connection] = {}
         """Every connection by id, with its secrets."""
         self._checks: dict[str, list[Check]] = {}
@@ -93,6 +95,7 @@ class InMemoryConnectionStore:
                 connection, entry = self._apply_step(actor, step, now)
                 results += [connection.without_secrets()] if connection else []
                 entries += [entry] if entry else []
+            self._check_quota(actor, results)
         except BaseException:
             self._connections, self._checks = before
             raise
@@ -131,6 +134,12 @@ class InMemoryConnectionStore:
         return new, rules.audit_entry(
             actor, "edit", new, rules.changed_facts(stored, new, step.changes), now
         )
+
+    def _check_quota(self, actor: Actor, changed: Sequence[Connection]) -> None:
+        owned = Counter(c.owner for c in self._connections.values())
+        owners = {c.owner: owned[c.owner] for c in changed}
+        if any(c.version == 1 or c.owner != actor.owner for c in changed):
+            rules.check_quota(actor, owners, owned.total(), self._quota)
 
     async def record_check(
         self, actor: Actor, connection_id: str, check: Check, options: HealthOptions

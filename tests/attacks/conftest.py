@@ -3,9 +3,10 @@
 import pytest
 
 from tests.contracts.databases import files, migrated_file, postgres
+from tests.contracts.gateway import gateway
 from tests.voice.conftest import cluster, shared_stack, stack
 
-__all__ = ["cluster", "files", "migrated_file", "postgres", "shared_stack", "stack"]
+__all__ = ["cluster", "files", "gateway", "migrated_file", "postgres", "shared_stack", "stack"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,8 +6,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from llm_router.connections.access import Role
+from llm_router.connections.access import AuditEntry, Role
 from llm_router.gateway.schemas.base import PageQuery, ShortText
+
+_UNREADABLE = {"unreadable": "its facts cannot be written as JSON, such as ones nested too deep"}
 
 
 class AuditEntryRead(BaseModel):
@@ -23,6 +25,19 @@ class AuditEntryRead(BaseModel):
     target: str
     before: Mapping[str, Any]
     after: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, entry: AuditEntry) -> "AuditEntryRead":
+        """Returns the entry, without its facts if they cannot be written as JSON.
+
+        So one entry that was edited by hand hides no other.
+        """
+        read = cls.model_validate(entry)
+        try:
+            read.model_dump_json()
+        except (ValueError, RecursionError):
+            return read.model_copy(update={"before": {}, "after": _UNREADABLE})
+        return read
 
 
 class AuditQuery(PageQuery):
