@@ -14,7 +14,6 @@ from llm_router.errors import ConflictError
 from llm_router.sync.names import disambiguate
 from llm_router.sync.subscription import ACTIVE
 
-
 _SHOWN = 50
 """Connections that the page names: it answers as fast whatever is stored."""
 
