@@ -16,7 +16,7 @@ from llm_router.providers.base import PROVIDERS
 
 _LOOKUPS_AT_ONCE = 8
 _LOOKUPS_WITHIN = 10.0
-"""Seconds for the look-ups of all names of a file; dialling checks each address again."""
+"""Seconds in which all names of a file are resolved; dialling checks each address again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ async def vet(guard: AddressGuard, *connections: Connection) -> None:
 
 
 async def _check_addresses(guard: AddressGuard, addresses: Iterable[str]) -> None:
-    """Checks each address once, some at a time; one that takes too long to look up passes."""
+    """Checks each address once, some at a time; one that takes too long to resolve passes."""
     places = asyncio.Semaphore(_LOOKUPS_AT_ONCE)
 
     async def check(url: str) -> None:

@@ -1,5 +1,5 @@
-"""Tests that a file of connections takes little work, however it is built, and that nobody can
-store more connections than a quota.
+"""Tests that a file of connections takes little work, however it is built, and that quotas limit how
+many connections are stored."""
 """
 
 import asyncio
