@@ -1,6 +1,4 @@
-"""Tests that a file of connections takes little work, however it is built, and that quotas limit how
-many connections are stored."""
-"""
+"""Tests that a file of connections takes little work, and that quotas limit how many are stored."""
 
 import asyncio
 import json
