@@ -33,6 +33,11 @@ async def add(
     new = arguments.collect_fields({"name": name, **options}, set_, key, header)
     added = await context.api.request("POST", "/connections", new)
     name = str(added["name"])
+    if added["use_in_livekit"] and not added["is_approved_for_calls"]:
+        context.out.print_note(
+            f"{name} answers no live callers until an admin approves it:"
+            f" llm-router connections edit {shlex.quote(name)} --set use_in_livekit=true"
+        )
     again = f"llm-router connections test {shlex.quote(name)}"
     if not test:
         context.out.json({**added, "test": None})

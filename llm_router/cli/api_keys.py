@@ -22,6 +22,13 @@ async def create(
     owner: Annotated[
         str | None, typer.Option(help="Owner of the connections it adds; NAME unless given.")
     ] = None,
+    may_serve_calls: Annotated[
+        bool,
+        typer.Option(
+            "--may-serve-calls",
+            help="Its connections answer live callers without an admin's approval.",
+        ),
+    ] = False,
     days: Annotated[int | None, typer.Option(min=1, help="Days until the key expires.")] = None,
 ) -> None:
     """Create a key and print it.
@@ -34,6 +41,7 @@ async def create(
         "role": role,
         "team": team,
         "owner": owner,
+        "may_serve_calls": may_serve_calls,
         "expires_at": expiry and expiry.isoformat(),
     }
     key = await context.api.request("POST", "/keys", body)

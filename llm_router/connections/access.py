@@ -12,6 +12,8 @@ Every action but `add` and `administer` also requires that the actor can see the
 only on connections of the actor or of its team. `use` decrypts the connection's keys to call its
 server, `transfer` moves it to another owner or team, `administer` covers API keys, webhooks and the
 audit log.
+
+To have a connection answer live callers is a right of its own: see `may_serve_calls`.
 """
 
 from collections.abc import Mapping
@@ -43,7 +45,7 @@ class Actor:
 
     `name` identifies it in the audit log, `origin` says where the request came from ("cli", an
     address). It owns the connections of `owner` and shares those of `team`. A worker with neither
-    serves every call, so it sees every connection with `use_in_livekit`.
+    serves every call, so it sees every connection with `use_in_livekit` that is approved for calls.
     """
 
     name: str
@@ -51,6 +53,8 @@ class Actor:
     owner: str = ""
     team: str = ""
     origin: str = ""
+    may_serve_calls: bool = False
+    """Whether its connections may answer live callers without an admin's approval."""
 
     def audit_entry(
         self,
@@ -95,6 +99,8 @@ class Owned(Protocol):
     def visibility(self) -> Visibility: ...
     @property
     def use_in_livekit(self) -> bool: ...
+    @property
+    def is_approved_for_calls(self) -> bool: ...
 
 
 def can_see(actor: Actor, connection: Owned) -> bool:
@@ -105,11 +111,16 @@ def can_see(actor: Actor, connection: Owned) -> bool:
     if actor.role == "admin":
         return True
     if actor.role == "worker":
-        if not connection.use_in_livekit:
+        if not (connection.use_in_livekit and connection.is_approved_for_calls):
             return False
         if not actor.owner and not actor.team:
             return True
     return connection.visibility == "everyone" or owns(actor, connection)
+
+
+def may_serve_calls(actor: Actor) -> bool:
+    """Returns whether the actor decides which connections answer live callers."""
+    return actor.role == "admin" or actor.may_serve_calls
 
 
 def owns(actor: Actor, connection: Owned) -> bool:

@@ -117,6 +117,10 @@ class Connection:
     is_guarded: bool = False
     """True if someone other than an admin chose the address: then only the public internet and
     the addresses that the operator allowed are dialled."""
+    is_approved_for_calls: bool = False
+    """True once an admin, or a key that may serve calls, has set `use_in_livekit`; only then does
+    the connection answer live callers. An edit of its server or model by anyone else takes it
+    back."""
     status: Status = "untested"
     status_reason: str = ""
     api_key_last4: str | None = None
@@ -190,8 +194,8 @@ def bare_key(key: str) -> str:
 SECRET_FIELDS = ("api_key", "headers")
 """Fields that a store encrypts; only callers of the server may read them."""
 STORE_MANAGED_FIELDS = (
-    "owner", "is_guarded", "status", "status_reason", "api_key_last4", "header_names",
-    "created_at", "updated_at", "last_used_at", "version",
+    "owner", "is_guarded", "is_approved_for_calls", "status", "status_reason", "api_key_last4",
+    "header_names", "created_at", "updated_at", "last_used_at", "version",
 )  # fmt: skip
 """Fields that only a store sets: no file and no edit may. (An admin may change the owner.)"""
 

@@ -7,7 +7,15 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from llm_router.connections.access import SYSTEM, Action, Actor, AuditEntry, can_see, may_act
+from llm_router.connections.access import (
+    SYSTEM,
+    Action,
+    Actor,
+    AuditEntry,
+    can_see,
+    may_act,
+    may_serve_calls,
+)
 from llm_router.connections.health import Verdict
 from llm_router.connections.record import (
     MAX_LENGTHS,
@@ -31,7 +39,7 @@ _FIXED = (frozenset(STORE_MANAGED_FIELDS) - {"owner"}) | {"id"}
 _AUDITED = tuple(
     sorted(
         _NAMES - frozenset(STORE_MANAGED_FIELDS) - frozenset(SECRET_FIELDS) - {"id"}
-        | {"owner", "is_guarded"}
+        | {"owner", "is_guarded", "is_approved_for_calls"}
     )
 )
 _TARGET_FIELDS = frozenset(SECRET_FIELDS) | {
@@ -39,6 +47,9 @@ _TARGET_FIELDS = frozenset(SECRET_FIELDS) | {
     "deployment", "region",
 }  # fmt: skip
 """Fields that identify the server and model: editing one invalidates the results of checks."""
+
+_ANSWERING_FIELDS = (_TARGET_FIELDS - frozenset(SECRET_FIELDS)) | {"extra_body"}
+"""Fields that decide what callers hear."""
 
 EXACT_MATCH_FIELDS = (
     "name", "connection_type", "use_in_livekit", "use_in_mcp", "use_in_automation", "is_active",
@@ -88,6 +99,7 @@ def prepare_new(actor: Actor, connection: Connection, now: datetime) -> Connecti
         id=connection.id or str(uuid4()),
         owner=owner,
         is_guarded=not is_admin,
+        is_approved_for_calls=connection.use_in_livekit and may_serve_calls(actor),
         status="untested",
         status_reason="",
         api_key_last4=None,
@@ -125,7 +137,11 @@ def apply_edit(
     if "headers" in changes:
         reset["header_names"] = ()
     new = replace(stored, **reset, **changes)
-    new = replace(new, is_guarded=_guarded(actor, stored, new, changes))
+    new = replace(
+        new,
+        is_guarded=_guarded(actor, stored, new, changes),
+        is_approved_for_calls=_approved(actor, stored, new, changes),
+    )
     if new == stored:
         return stored
     _check_destination(actor, stored, new, changes)
@@ -191,6 +207,16 @@ def check_quota(actor: Actor, owned: Mapping[str, int], in_all: int, quota: Quot
                 f"{owner} would have {count:,} connections, and an owner may have"
                 f" {quota.per_owner:,} (MAX_CONNECTIONS_PER_OWNER); remove some first"
             )
+
+
+def refuse_inherited_id(connection: Connection, previous_owner: str | None) -> None:
+    """Raises TakenError for the id of another owner's removed connection: usage is stored by id."""
+    if previous_owner is not None and previous_owner != connection.owner:
+        raise TakenError(
+            f"the id {connection.id!r} was that of a removed connection of another owner; give"
+            " another",
+            "id",
+        )
 
 
 def search_text(connection: Connection) -> str:
@@ -289,7 +315,28 @@ def _guarded(actor: Actor, stored: Connection, new: Connection, changes: Mapping
     return stored.is_guarded or _destination(new) != _destination(stored)
 
 
+def _approved(
+    actor: Actor, stored: Connection, new: Connection, changes: Mapping[str, Any]
+) -> bool:
+    """Returns whether the edited connection may answer live callers.
+
+    Setting `use_in_livekit` approves it, even if it stays the same. An actor without the right ends
+    an approval by changing what answers, or by taking the connection out of calls.
+    """
+    if may_serve_calls(actor):
+        return new.use_in_livekit and (stored.is_approved_for_calls or "use_in_livekit" in changes)
+    answers_the_same = all(getattr(stored, n) == getattr(new, n) for n in _ANSWERING_FIELDS)
+    return (
+        stored.is_approved_for_calls
+        and new.use_in_livekit
+        and answers_the_same
+        and "headers" not in changes
+    )
+
+
 def _destination(connection: Connection) -> tuple[str, ...]:
     parts = urlsplit(connection.base_url)
     server = "" if connection.base_url else connection.server
-    return connection.provider, server, parts.scheme, parts.netloc.lower(), connection.region
+    path = parts.path.rstrip("/"), parts.query
+    origin = parts.scheme, parts.netloc.lower()
+    return connection.provider, server, *origin, *path, connection.region

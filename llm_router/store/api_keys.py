@@ -37,6 +37,7 @@ class ApiKey:
     role: Role
     owner: str = ""
     team: str = ""
+    may_serve_calls: bool = False
     created_by: str
     created_at: datetime
     expires_at: datetime | None = None
@@ -44,7 +45,14 @@ class ApiKey:
     revoked_at: datetime | None = None
 
     def actor(self, origin: str) -> Actor:
-        return Actor(self.name, self.role, owner=self.owner, team=self.team, origin=origin)
+        return Actor(
+            self.name,
+            self.role,
+            owner=self.owner,
+            team=self.team,
+            origin=origin,
+            may_serve_calls=self.may_serve_calls,
+        )
 
 
 class ApiKeys:
@@ -66,9 +74,11 @@ class ApiKeys:
         owner: str = "",
         team: str = "",
         expires_at: datetime | None = None,
+        may_serve_calls: bool = False,
     ) -> tuple[ApiKey, str]:
         """Adds a key; returns its record and its text, which can never be read again.
 
+        `may_serve_calls`: its connections answer live callers without an admin's approval.
         Raises ConfigurationError if `expires_at` has passed.
         """
         _require_administrator(actor)
@@ -83,6 +93,7 @@ class ApiKeys:
             role=role,
             owner=owner,
             team=team,
+            may_serve_calls=may_serve_calls,
             created_by=actor.name,
             created_at=now,
             expires_at=expires_at,
@@ -211,7 +222,7 @@ class ApiKeys:
 async def _add(db: AsyncConnection, actor: Actor, key: ApiKey, made: NewKey) -> None:
     row = {field.name: getattr(key, field.name) for field in fields(ApiKey)}
     await db.execute(api_keys.insert(), row | {"hash": made.digest})
-    facts = {name: row[name] for name in ("name", "role", "owner", "team")}
+    facts = {name: row[name] for name in ("name", "role", "owner", "team", "may_serve_calls")}
     await audit.write(
         db, [actor.audit_entry("add", ("api_key", key.id), key.created_at, after=facts)]
     )

@@ -36,7 +36,9 @@ _COLUMNS = tuple(field.name for field in fields(Connection) if field.name not in
 _TUPLES = ("tags", "header_names")
 _TAKEN_BATCH = 500
 """Connections whose names one query searches: databases limit the values of a query."""
-_OWNERSHIP = ("id", "owner", "team", "visibility", "use_in_livekit", "version")
+_OWNERSHIP = (
+    "id", "owner", "team", "visibility", "use_in_livekit", "is_approved_for_calls", "version",
+)  # fmt: skip
 
 
 @asynccontextmanager
@@ -203,6 +205,8 @@ class SqlConnectionStore:
         """
         admitted = [rules.prepare_new(actor, connection, now) for connection in new]
         await _refuse_taken(db, admitted)
+        given = {c.id for c in new if c.id}
+        await _refuse_inherited(db, [c for c in admitted if c.id in given])
         await db.execute(connections.insert(), [self._row(c) for c in admitted])
         entries += (
             rules.audit_entry(actor, "add", c, rules.changed_facts(None, c), now) for c in admitted
@@ -356,6 +360,13 @@ async def _refuse_taken(db: AsyncConnection, wanted: Sequence[Connection]) -> No
                 raise rules.taken_error(same_name, "name")
 
 
+async def _refuse_inherited(db: AsyncConnection, wanted: Sequence[Connection]) -> None:
+    for batch in _batches(wanted):
+        owners = await audit.owners_of_removed(db, [c.id for c in batch])
+        for connection in batch:
+            rules.refuse_inherited_id(connection, owners.get(connection.id))
+
+
 def _batches(connections: Sequence[Connection]) -> Iterator[Sequence[Connection]]:
     for start in range(0, len(connections), _TAKEN_BATCH):
         yield connections[start : start + _TAKEN_BATCH]
@@ -373,9 +384,10 @@ def visible_to(actor: Actor) -> ColumnElement[bool]:
     visible = or_(_C.visibility == "everyone", own, shared)
     if actor.role != "worker":
         return visible
+    serves_calls = and_(_C.use_in_livekit, _C.is_approved_for_calls)
     if not actor.owner and not actor.team:
-        return _C.use_in_livekit
-    return and_(visible, _C.use_in_livekit)
+        return serves_calls
+    return and_(visible, serves_calls)
 
 
 def _conditions(query: Query, dialect: Dialect) -> list[ColumnElement[bool]]:

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     true,
 )
 from sqlalchemy.engine import Dialect
@@ -125,6 +126,7 @@ connections = Table(
     _text("team"),
     _text("visibility"),
     Column("is_guarded", Boolean, nullable=False, server_default=true()),
+    Column("is_approved_for_calls", Boolean, nullable=False, server_default=false()),
     _text("status"),
     _text("status_reason"),
     Column("api_key_last4", Text),
@@ -296,6 +298,7 @@ api_keys = Table(
     _text("role"),
     _text("owner"),
     _text("team"),
+    Column("may_serve_calls", Boolean, nullable=False, server_default=false()),
     _text("created_by"),
     _time("created_at"),
     _time("expires_at", known=False),

@@ -111,6 +111,8 @@ class InMemoryConnectionStore:
             if new.id in self._connections:
                 raise rules.taken_error(new, "id")
             _refuse_taken_name(self._connections, new)
+            if step.id:
+                rules.refuse_inherited_id(new, self._owner_of_removed(step.id))
             self._connections[new.id] = _with_hints(new)
             return new, rules.audit_entry(actor, "add", new, rules.changed_facts(None, new), now)
         stored = self._visible(actor, step.id)
@@ -134,6 +136,12 @@ class InMemoryConnectionStore:
         return new, rules.audit_entry(
             actor, "edit", new, rules.changed_facts(stored, new, step.changes), now
         )
+
+    def _owner_of_removed(self, connection_id: str) -> str | None:
+        for entry in reversed(self._audit):
+            if (entry.action, entry.target) == ("remove", connection_id):
+                return str(entry.before.get("owner", ""))
+        return None
 
     def _check_quota(self, actor: Actor, changed: Sequence[Connection]) -> None:
         owned = Counter(c.owner for c in self._connections.values())

@@ -4,9 +4,20 @@ import pytest
 
 from tests.contracts.databases import files, migrated_file, postgres
 from tests.contracts.gateway import gateway
+from tests.contracts.stores import server_or_none, store
 from tests.voice.conftest import cluster, shared_stack, stack
 
-__all__ = ["cluster", "files", "gateway", "migrated_file", "postgres", "shared_stack", "stack"]
+__all__ = [
+    "cluster",
+    "files",
+    "gateway",
+    "migrated_file",
+    "postgres",
+    "server_or_none",
+    "shared_stack",
+    "stack",
+    "store",
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

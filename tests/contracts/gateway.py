@@ -69,7 +69,7 @@ class Gateway:
         """Creates an API key of that name, with which the actor of that name asks from now on."""
         owner = "" if role in {"admin", "worker"} else name
         _, self.keys[name] = await self.services.keys.add(
-            SYSTEM, name, role, owner=owner, team=team
+            SYSTEM, name, role, owner=owner, team=team, may_serve_calls=name == "editor"
         )
 
     async def connection(self, who: str = "editor", **fields: Any) -> dict[str, Any]:

@@ -31,6 +31,7 @@ async def create(
         owner=owner,
         team=body.team,
         expires_at=body.expires_at,
+        may_serve_calls=body.may_serve_calls,
     )
     response.headers["Location"] = f"/api/keys/{key.id}"
     return ApiKeyCreateResult(**asdict(key), key=text)

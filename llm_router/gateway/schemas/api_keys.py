@@ -24,6 +24,10 @@ class ApiKeyCreate(StrictModel):
     role: Role
     owner: ShortText | None = None
     team: ShortText = ""
+    may_serve_calls: bool = Field(
+        default=False,
+        description="Whether its connections answer live callers without an admin's approval.",
+    )
     expires_at: AwareDatetime | None = None
 
 
@@ -37,6 +41,7 @@ class ApiKeyRead(BaseModel):
     role: Role
     owner: str
     team: str
+    may_serve_calls: bool
     created_by: str
     created_at: datetime
     expires_at: datetime | None
