@@ -116,8 +116,8 @@ async def test_a_plan_confirms_no_guess_at_anothers_key(gateway: Gateway) -> Non
 
 
 async def test_a_key_says_whether_its_holder_may_have_callers_answered(gateway: Gateway) -> None:
-    plain = {"name": "plain", "role": "editor"}
-    right = {"name": "right", "role": "editor", "may_serve_calls": True}
+    plain: dict[str, Any] = {"name": "plain", "role": "editor"}
+    right: dict[str, Any] = {"name": "right", "role": "editor", "may_serve_calls": True}
     for body in (plain, right):
         made = (await gateway.call("admin", "POST", "/keys", body)).json()
         gateway.keys[body["name"]] = made["key"]
