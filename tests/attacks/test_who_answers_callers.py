@@ -4,13 +4,11 @@ from typing import Any
 
 import pytest
 
-from llm_router.connections.access import SYSTEM, WORKER, Actor
+from llm_router.connections.access import SYSTEM, WORKER
 from llm_router.connections.store import ConnectionStore, Query
 from llm_router.errors import ConfigurationError, ForbiddenError, TakenError
 from tests.contracts.gateway import PUBLIC, Gateway, problem
-from tests.contracts.stores import ANNA, BEN, CLEO, KEY, TEAM_WORKER, added, connection
-
-CARL = Actor("carl", "editor", owner="carl", may_serve_calls=True)
+from tests.contracts.stores import ANNA, BEN, CARL, CLEO, KEY, TEAM_WORKER, added, connection
 
 
 async def answering(store: ConnectionStore) -> set[str]:

@@ -18,7 +18,7 @@ from llm_router.testing import InMemoryConnectionStore
 from llm_router.testing.server import FaultyServer, Script
 from llm_router.types import ChatRequest
 from tests.contracts.nameserver import NameServer, name_server
-from tests.contracts.stores import ANNA, VAULT, added
+from tests.contracts.stores import ANNA, CARL, VAULT, added
 
 HELLO = ChatRequest(messages=[{"role": "user", "content": "hello"}], integration="livekit")
 ELSEWHERE = {"base_url": "http://10.0.0.5:8000/v1"}
@@ -59,7 +59,9 @@ async def test_old_connections_with_an_owner_are_guarded_after_the_migration(
     await added(store, name="nobody's")
     await added(store, name="anna's", owner="anna")
     async with database.writing() as db:
-        await db.execute(text("ALTER TABLE llm_connections DROP COLUMN is_guarded"))
+        for column in ("is_guarded", "is_approved_for_calls"):
+            await db.execute(text(f"ALTER TABLE llm_connections DROP COLUMN {column}"))
+        await db.execute(text("ALTER TABLE api_keys DROP COLUMN may_serve_calls"))
         await db.execute(text("UPDATE alembic_version SET version_num = '0003'"))
     await migrate(database)
     async with database.reading() as db:
@@ -85,7 +87,7 @@ async def store_with(server: FaultyServer, host: str) -> InMemoryConnectionStore
     """Makes a store with a connection of an editor to that server, by a name or an address."""
     store = InMemoryConnectionStore()
     address = server.base_url.replace("127.0.0.1", host)
-    await added(store, ANNA, base_url=address, model_name="m", visibility="everyone")
+    await added(store, CARL, base_url=address, model_name="m", visibility="everyone")
     return store
 
 
@@ -119,6 +121,6 @@ async def test_a_provider_that_bypasses_the_guard_is_skipped_for_guarded_connect
 ) -> None:
     async with FaultyServer(Script(words=["well"])) as server:
         store = await store_with(server, "127.0.0.1")
-        await added(store, ANNA, "b", provider="livekit_plugin", server="openai")
+        await added(store, CARL, "b", provider="livekit_plugin", server="openai")
         assert await answer(store, AddressGuard(allowed=("127.0.0.1",))) == "well"
     assert "a LiveKit plugin connects by itself" in caplog.text

@@ -159,6 +159,7 @@ async def test_a_connection_of_an_editor_is_dialled_only_at_allowed_addresses(
 ) -> None:
     address = setup.other.base_url
     stored = await added(setup.store, ANNA, base_url=address, model_name="m", visibility="everyone")
+    await setup.store.change(SYSTEM, stored.id, {"use_in_livekit": True})  # approved for calls
     async with setup.call() as router:
         assert await spoken(router) == router.phrases.pick("sorry", "en", 0)
     assert setup.other.connections == 0

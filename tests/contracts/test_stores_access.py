@@ -143,7 +143,7 @@ async def test_a_key_is_carried_over_on_the_same_server_and_for_an_admin(
     store: ConnectionStore,
 ) -> None:
     stored = await added(store, ANNA, api_key=KEY)
-    await store.change(ANNA, stored.id, {"base_url": "http://host:8000/other"})
+    await store.change(ANNA, stored.id, {"base_url": "http://HOST:8000/v1/"})
     await store.change(SYSTEM, stored.id, {"base_url": "http://new-host/v1"})
     assert (await store.get(ANNA, stored.id, secrets=True)).api_key == KEY
 
