@@ -20,7 +20,9 @@ from fastapi.responses import HTMLResponse
 from agent.demo import demo_router, store_found
 from agent.livekit_server import LiveKitError, LiveKitServer
 from agent.page_files import PageFiles
-from agent.presence import is_worker_present
+from agent.places import PlaceLimits
+from agent.presence import are_workers_full, is_worker_present
+from agent.reception import Reception, ReceptionOptions
 from agent.tokens import TokenOptions, problem_of, token_router
 from config.settings import Settings, load_settings
 from llm_router.clock import SystemClock
@@ -47,6 +49,8 @@ _GRACE = 5
 """Seconds that requests may take to finish after the signal to stop."""
 _PATIENCE = 1.0
 """Seconds that each write of a request waits for a locked SQLite file: a person waits as well."""
+_FULL_WITHIN = 0.5
+"""Seconds that a visitor may wait for the database's word on whether workers have a place."""
 _NO_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Patchbay</title>
 <h1>The page is not built yet</h1>
 <p>Run <code>make setup</code>, then start this process again. (The page is
@@ -99,12 +103,11 @@ def build_app(
         server_url=server_url,
         api_key=settings.livekit_api_key,
         api_secret=secret,
-        agent_name=settings.agent_name,
         ttl=settings.token_ttl,
         rate_limit=RateLimit(settings.token_rate_limit, counters, name="tokens"),
         allowed_origins=settings.allowed_origins,
     )
-    app.include_router(token_router(options, livekit))
+    app.include_router(token_router(options, _reception(settings, store.database, livekit)))
     demo = demo_router(
         store,
         found,
@@ -140,6 +143,25 @@ def _services(
             lambda: _check_worker(store.database, settings.agent_name),
         ],
     )
+
+
+def _reception(settings: Settings, database: Database, livekit: LiveKitServer) -> Reception:
+    async def is_full() -> bool:
+        try:
+            async with asyncio.timeout(_FULL_WITHIN):
+                return await are_workers_full(database, settings.agent_name, SystemClock())
+        except (StoreError, TimeoutError):  # a call needs no database
+            return False
+
+    options = ReceptionOptions(
+        agent_name=settings.agent_name,
+        secret=settings.livekit_api_secret.get_secret_value(),
+        join_within=settings.token_ttl,
+        places=PlaceLimits(total=settings.max_calls, per_address=settings.max_calls_per_address),
+        shared_rooms=frozenset(settings.shared_rooms),
+        is_full=is_full,
+    )
+    return Reception(livekit, options)
 
 
 async def _check_livekit(livekit: LiveKitServer) -> None:

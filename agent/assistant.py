@@ -32,16 +32,19 @@ A page does so within 0.1 s; some clients never do.
 
 
 async def wait_until_audible(session: AgentSession[Any]) -> None:
-    """Waits until the caller's client has subscribed to the agent's audio, for 5 s at most.
+    """Waits for the caller, and then until their client has subscribed to the agent's audio.
 
-    Await it before the agent's first words, and before interrupting them: in LiveKit 1.8.9, speech
-    that is interrupted while it waits for the subscription cancels LiveKit's own wait as well, and
-    the agent is mute for the rest of the call.
+    For the latter it waits 5 s at most; if no caller comes, LiveKit closes the room. Await it
+    before the agent's first words, and before interrupting them: in LiveKit 1.8.9, speech that is
+    interrupted while it waits for the subscription cancels LiveKit's own wait as well, and the
+    agent is mute for the rest of the call.
     """
     try:
-        subscribed = session.room_io.subscribed_fut
+        room_io = session.room_io
     except RuntimeError:  # a session without a room has no client to wait for
         return
+    await room_io.wait_for_ready()
+    subscribed = room_io.subscribed_fut
     if subscribed:
         await asyncio.wait({subscribed}, timeout=_AUDIBLE_TIMEOUT)
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import warnings
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Self
 
@@ -72,11 +72,29 @@ class LiveKitServer:
         """Returns once LiveKit has answered and accepted the keys."""
         await self._room_exists("-")
 
-    async def ensure_agent(self, room: str, agent_name: str) -> None:
-        """Calls the agent into a room that exists, unless it is there or on its way.
+    async def rooms(self) -> Mapping[str, str]:
+        """Returns the metadata of each room, by its name."""
+        async with self._translated_errors():
+            answer = await self._api.room.list_rooms(api.ListRoomsRequest())
+        return {room.name: room.metadata for room in answer.rooms}
 
-        A room that does not exist yet gets the agent by the token of the visitor who creates it.
+    async def open_room(
+        self, room: str, agent_name: str, *, join_within: int, metadata: str = "", caller: str = ""
+    ) -> None:
+        """Makes a room and calls the agent into it, once; does nothing if the room exists.
+
+        The room is closed, and the agent leaves, if no visitor joins within `join_within` seconds.
+        Participants can read its `metadata`; `caller` goes to the agent alone.
         """
+        agent = api.RoomAgentDispatch(agent_name=agent_name, metadata=caller)
+        request = api.CreateRoomRequest(
+            name=room, empty_timeout=join_within, metadata=metadata, agents=[agent]
+        )
+        async with self._translated_errors():
+            await self._api.room.create_room(request)
+
+    async def ensure_agent(self, room: str, agent_name: str) -> None:
+        """Calls the agent into a room that exists, unless it is there or on its way."""
         if not await self._room_exists(room):
             return
         # One at a time: two visitors of one room must not call two agents.

@@ -1,4 +1,4 @@
-"""Tells the HTTP process, through the database, that a worker takes calls."""
+"""Tells the HTTP process, through the database, which workers take calls and have a free place."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from llm_router.clock import Clock, utc_now
 from llm_router.periodic import OutageLog, PeriodicTask
 from llm_router.store.database import Database
-from llm_router.store.leases import Lease, is_held
+from llm_router.store.leases import Lease, is_any_held, is_held
 
 _EVERY = 5.0
 """Seconds between reports."""
@@ -16,17 +16,26 @@ _LASTS = 15.0
 
 @asynccontextmanager
 async def worker_present(
-    database: Database, agent_name: str, clock: Clock, takes_calls: Callable[[], bool]
+    database: Database,
+    agent_name: str,
+    clock: Clock,
+    takes_calls: Callable[[], bool],
+    *,
+    worker: str = "",
+    has_place: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[None]:
     """Holds the lease of the agent's workers during the block, as long as `takes_calls`.
 
-    Of several workers one holds it, and another one takes it over. A database that does not answer
-    is logged once and disturbs no call.
+    Of several workers one holds it, and another one takes it over. While `has_place`, each `worker`
+    also holds a lease of its own. A database that does not answer is logged once and disturbs no
+    call.
     """
     lease = Lease(database, _name(agent_name), clock, _LASTS)
+    place = Lease(database, _places(agent_name) + worker, clock, _LASTS)
 
     async def report() -> None:
         await (lease.acquire() if takes_calls() else lease.release())
+        await (place.acquire() if has_place() else place.release())
 
     outage = OutageLog(
         "readiness does not show that this worker takes calls", "readiness shows this worker again"
@@ -39,11 +48,27 @@ async def worker_present(
     finally:
         await reporting.aclose()
         await lease.release()
+        await place.release()
 
 
 async def is_worker_present(database: Database, agent_name: str, clock: Clock) -> bool:
     """Returns whether a worker of this agent takes calls. Raises StoreError."""
     return await is_held(database, _name(agent_name), utc_now(clock))
+
+
+async def are_workers_full(database: Database, agent_name: str, clock: Clock) -> bool:
+    """Returns whether a worker of this agent takes calls and none has a place. Raises StoreError.
+
+    Known some 5 s late: a worker that has just filled up is still asked, and its visitor waits.
+    """
+    now = utc_now(clock)
+    if await is_any_held(database, _places(agent_name), now):
+        return False
+    return await is_held(database, _name(agent_name), now)
+
+
+def _places(agent_name: str) -> str:
+    return f"free places of {agent_name}: "
 
 
 def _name(agent_name: str) -> str:

@@ -2,12 +2,11 @@
 
 https://docs.livekit.io/frontends/build/authentication/endpoint.md. The server chooses identity,
 room, grants and agent: a client that could choose them could listen in on other calls or start any
-agent. Of a request only `room_name` (of a public room) and `participant_name` (shortened) are used;
-identity, metadata, attributes and room_config are accepted, as the standard asks, and ignored.
+agent. Of a request only `participant_name` (shortened), `room_name` (of a room that the site
+shares) and, beyond the standard, `continuation` are used; identity, metadata, attributes and
+room_config are accepted, as the standard asks, and ignored.
 """
 
-import re
-import secrets
 import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -15,22 +14,21 @@ from typing import Annotated
 
 import jwt
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from agent.livekit_server import LiveKitError, LiveKitServer, LiveKitUnavailableError
+from agent.livekit_server import LiveKitError, LiveKitUnavailableError
+from agent.reception import Reception
+from agent.visits import MAX_LENGTH, Continuations
 from llm_router.clock import SystemClock
 from llm_router.gateway.deps import own_origins
 from llm_router.gateway.errors import Problem, invalid_request
 from llm_router.gateway.openapi import problems
 from llm_router.gateway.rates import RateLimit, client_key, client_of
 
-PUBLIC_PREFIX = "web-"
-"""Prefix of the rooms that a visitor may name; the room of a telephone call, say, has another."""
 MAX_NAME_LENGTH = 64
 MAX_BODY_BYTES = 8192
 """Enough for the standard's metadata and attributes, although they are ignored."""
-_ROOM = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +37,6 @@ class TokenOptions:
     """LiveKit's address, as browsers reach it."""
     api_key: str
     api_secret: str = field(repr=False)
-    agent_name: str
     ttl: int
     """Seconds for which a token can be used to join."""
     rate_limit: RateLimit
@@ -54,6 +51,8 @@ class TokenRequest(BaseModel):
     model_config = ConfigDict(extra="ignore", alias_generator=to_camel, populate_by_name=True)
     room_name: str | None = None
     participant_name: str | None = None
+    continuation: str | None = Field(default=None, max_length=MAX_LENGTH)
+    """The `continuation` of an earlier answer, to be the same visitor in the same room."""
 
 
 async def _read_body(request: Request) -> TokenRequest:
@@ -76,6 +75,8 @@ async def _read_body(request: Request) -> TokenRequest:
 class TokenResponse(BaseModel):
     server_url: str
     participant_token: str
+    continuation: str
+    """Proof of who the visitor is and which room is theirs; send it along to return there."""
 
 
 def mint_token(
@@ -85,15 +86,13 @@ def mint_token(
     identity: str,
     name: str,
     room: str,
-    agent_name: str,
     ttl: int,
     now: float,
 ) -> str:
     """Makes a token to join one room and talk there; `now` is in seconds since 1970.
 
-    livekit.api.AccessToken is not used: it reads the clock itself, and its defaults grant more than
-    a visitor needs. LiveKit uses the agent named in the token only if this visitor creates the
-    room.
+    It calls no agent. livekit.api.AccessToken is not used: it reads the clock itself, and its
+    defaults grant more than a visitor needs.
     """
     claims = {
         "iss": api_key,
@@ -111,16 +110,8 @@ def mint_token(
             "canUpdateOwnMetadata": False,
             "hidden": False,
         },
-        "roomConfig": {"agents": [{"agentName": agent_name}]},
     }
     return jwt.encode(claims, api_secret, algorithm="HS256")
-
-
-def room_for(requested: str | None) -> str:
-    """Returns the requested room if visitors may join it, else a new one with a random name."""
-    if requested and requested.startswith(PUBLIC_PREFIX) and _ROOM.fullmatch(requested):
-        return requested
-    return PUBLIC_PREFIX + secrets.token_urlsafe(16)
 
 
 def display_name(requested: str | None) -> str:
@@ -137,15 +128,19 @@ def problem_of(error: LiveKitError) -> Problem:
 
 
 class _Gate:
-    """Dependency of the route: checks the request's origin and counts it against the limit."""
+    """Dependency of the route: checks the request's origin, counts it against the limit, and
+    returns the client's address, as it is counted.
+    """
 
     def __init__(self, allowed_origins: Collection[str], rate_limit: RateLimit) -> None:
         self._allowed = frozenset(allowed_origins)
         self._limit = rate_limit
 
-    async def __call__(self, request: Request) -> None:
+    async def __call__(self, request: Request) -> str:
         self._check_origin(request)
-        await self._limit.hit(client_key(client_of(request)))
+        client = client_key(client_of(request))
+        await self._limit.hit(client)
+        return client
 
     def _check_origin(self, request: Request) -> None:
         # Without an Origin header it is no browser, or a page of this server itself.
@@ -159,10 +154,12 @@ class _Gate:
             )
 
 
-def token_router(options: TokenOptions, livekit: LiveKitServer) -> APIRouter:
+def token_router(options: TokenOptions, reception: Reception) -> APIRouter:
     """Makes the route. It answers 201, or raises Problem (403, 413, 422, 429, 502, 503)."""
     router = APIRouter()
     gate = _Gate(options.allowed_origins, options.rate_limit)
+    continuations = Continuations(options.api_secret)
+    clock = SystemClock()
 
     content = {"application/json": {"schema": TokenRequest.model_json_schema()}}
 
@@ -176,27 +173,33 @@ def token_router(options: TokenOptions, livekit: LiveKitServer) -> APIRouter:
         openapi_extra={"requestBody": {"content": content}},
     )
     async def token(
-        _: Annotated[None, Depends(gate)],
+        client: Annotated[str, Depends(gate)],
         body: Annotated[TokenRequest, Depends(_read_body)],
         response: Response,
     ) -> TokenResponse:
-        """Makes a token for a call of your own, which the agent joins."""
-        room = room_for(body.room_name)
+        """Makes a token for a call of your own, which the agent joins.
+
+        In a `continuation` you return to your own room, as long as it is open.
+        """
+        earlier = continuations.read(body.continuation, clock.wall())
         try:
-            await livekit.ensure_agent(room, options.agent_name)
+            visit = await reception.receive(earlier, body.room_name, client)
         except LiveKitError as error:
             raise problem_of(error) from None
         response.headers["Cache-Control"] = "no-store"
         participant_token = mint_token(
             api_key=options.api_key,
             api_secret=options.api_secret,
-            identity="visitor-" + secrets.token_urlsafe(9),
+            identity=visit.identity,
             name=display_name(body.participant_name),
-            room=room,
-            agent_name=options.agent_name,
+            room=visit.room,
             ttl=options.ttl,
-            now=SystemClock().wall(),
+            now=clock.wall(),
         )
-        return TokenResponse(server_url=options.server_url, participant_token=participant_token)
+        return TokenResponse(
+            server_url=options.server_url,
+            participant_token=participant_token,
+            continuation=continuations.sign(visit, clock.wall()),
+        )
 
     return router

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -99,7 +100,13 @@ async def _take_calls(
     starts = job.call_starts()
     async with _open_database(settings) as database:
         present = worker_present(
-            database, settings.agent_name, SystemClock(), lambda: not starts.is_failing
+            database,
+            settings.agent_name,
+            SystemClock(),
+            lambda: not starts.is_failing,
+            worker=f"{socket.gethostname()} {settings.worker_port}",
+            # LiveKit sends no call to a worker above its threshold.
+            has_place=lambda: server._worker_load < (settings.worker_load_limit or 1.0),  # noqa: SLF001  LiveKit's own measure, which it publishes only over HTTP
         )
         livekit = _livekit(settings)
         async with livekit, present, Replacements(server, livekit, settings.agent_name):

@@ -95,5 +95,15 @@ Origins = Annotated[
     tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(split)
 ]
 LiveKitKey = Annotated[str, AfterValidator(_fill_key)]
+Names = Annotated[
+    tuple[
+        Annotated[
+            str, matching(r"[A-Za-z0-9_-]{1,64}", "1 to 64 letters, digits, dashes or underscores")
+        ],
+        ...,
+    ],
+    NoDecode,
+    BeforeValidator(split),
+]
 LiveKitSecret = Annotated[SecretStr, AfterValidator(_fill_secret)]
 FileOrOff = Annotated[Literal["off"] | Path | None, BeforeValidator(_file_or_off)]

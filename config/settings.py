@@ -20,6 +20,7 @@ from config.field_types import (
     LiveKitSecret,
     LiveKitUrl,
     LogLevel,
+    Names,
     Origins,
     is_this_machine,
 )
@@ -238,10 +239,20 @@ class HttpSettings(Section):
     """Address on which it listens. 0.0.0.0: also reachable from other machines."""
     http_port: Annotated[int, Field(ge=0, le=65535)] = 8787
     """Port on which it listens. 0: any free port."""
-    token_ttl: Annotated[int, Field(ge=30, le=86400)] = 600
-    """Seconds for which a token lets its holder join a call; the call may last longer."""
+    token_ttl: Annotated[int, Field(ge=30, le=3600)] = 120
+    """Seconds for which a token lets its holder join a call, and for which an agent waits for them
+    there; the call may last longer."""
     token_rate_limit: RateLimit = "10/minute"  # noqa: S105  a rate, no secret
     """Tokens that one client address may request, per second, minute, hour or day."""
+    max_calls: Annotated[int, Field(ge=0)] = 0
+    """Calls at a time in all; further visitors are asked to come back. 0: as many as the workers
+    take."""
+    max_calls_per_address: Annotated[int, Field(ge=0)] = 4
+    """Calls at a time from one client address, so that none takes all places; always below
+    MAX_CALLS. Raise it for offices that share an address. 0: as many as MAX_CALLS allows."""
+    shared_rooms: Names = ()
+    """Rooms that any visitor may join by name, separated by commas: there they hear and read each
+    other. Empty: none, each visitor has a room of their own."""
     allowed_origins: Origins = ()
     """Origins of sites that may embed the page or request tokens, separated by commas. Empty: only
     its own."""

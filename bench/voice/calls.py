@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.livekit_server import LiveKitServer
 from agent.tokens import mint_token
 from bench.report.command import Progress
 from bench.voice.turns import Event, Turn, find_stages
@@ -67,13 +68,15 @@ class Exchange:
         """
         self._calls += 1
         room = room_name(variant, self._calls)
+        server = LiveKitServer(self.livekit.url, self.livekit.key, self.livekit.secret)
+        async with server as livekit:
+            await livekit.open_room(room, AGENT, join_within=60)
         token = mint_token(
             api_key=self.livekit.key,
             api_secret=self.livekit.secret,
             identity="caller",
             name="Caller",
             room=room,
-            agent_name=AGENT,
             ttl=60,
             now=time.time(),
         )

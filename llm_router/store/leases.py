@@ -46,6 +46,14 @@ async def is_held(database: Database, name: str, now: datetime) -> bool:
         return (await db.execute(query)).first() is not None
 
 
+async def is_any_held(database: Database, prefix: str, now: datetime) -> bool:
+    """Returns whether anybody has a lease whose name begins with `prefix`."""
+    named = leases.c.name.startswith(prefix, autoescape=True)
+    query = select(leases.c.name).where(named, leases.c.until > now).limit(1)
+    async with database.reading() as db:
+        return (await db.execute(query)).first() is not None
+
+
 async def release(database: Database, name: str, holder: str) -> None:
     """Releases the lease, so that the next holder need not wait."""
     own = leases.delete().where(leases.c.name == name, leases.c.holder == holder)

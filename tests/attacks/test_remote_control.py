@@ -12,7 +12,8 @@ from livekit.protocol.agent_pb import agent_session as wire
 from playwright.async_api import expect
 
 from agent.route_notes import REPLY_TOPIC
-from agent.tokens import PUBLIC_PREFIX, mint_token
+from agent.tokens import mint_token
+from agent.visits import PUBLIC_PREFIX
 from llm_router.clock import SystemClock
 from llm_router.testing.server import Script
 from tests.voice.caller import CHAT, TRANSCRIPTION, Caller
@@ -50,7 +51,6 @@ async def intruder(stack: VoiceStack, room: str) -> AsyncIterator[rtc.Room]:
         identity=f"intruder-{secrets.token_hex(3)}",
         name="Intruder",
         room=room,
-        agent_name=stack.settings["AGENT_NAME"],
         ttl=60,
         now=SystemClock().wall(),
     )

@@ -41,9 +41,13 @@ VLLM = Connection(name="vllm", model_name="m", api_key="sk-hidden")
 
 @dataclass
 class FakeLiveKit:
-    """Rooms and dispatches by name; `answer` takes the place of everything it would say."""
+    """Rooms and their metadata, dispatches, and the agents called as rooms were made.
 
-    rooms: set[str] = field(default_factory=set)
+    `answer` takes the place of everything it would say.
+    """
+
+    rooms: dict[str, str] = field(default_factory=dict)
+    called: list[tuple[str, str]] = field(default_factory=list)
     dispatches: list[AgentDispatch] = field(default_factory=list)
     answer: web.Response | None = None
     url: str = ""
@@ -60,9 +64,14 @@ class FakeLiveKit:
         body = await request.read()
         match request.path:
             case "/twirp/livekit.RoomService/ListRooms":
-                names = self.rooms & set(api.ListRoomsRequest.FromString(body).names)
-                rooms = api.ListRoomsResponse(rooms=[Room(name=name) for name in names])
-                return web.Response(body=rooms.SerializeToString())
+                names = set(api.ListRoomsRequest.FromString(body).names) or set(self.rooms)
+                rooms = [Room(name=n, metadata=m) for n, m in self.rooms.items() if n in names]
+                return web.Response(body=api.ListRoomsResponse(rooms=rooms).SerializeToString())
+            case "/twirp/livekit.RoomService/CreateRoom":
+                room = api.CreateRoomRequest.FromString(body)
+                self.rooms[room.name] = room.metadata
+                self.called += [(agent.agent_name, room.name) for agent in room.agents]
+                return web.Response(body=Room(name=room.name).SerializeToString())
             case "/twirp/livekit.RoomService/ListParticipants":
                 return web.Response(body=api.ListParticipantsResponse().SerializeToString())
             case "/twirp/livekit.AgentDispatchService/ListDispatch":
@@ -134,7 +143,7 @@ async def test_an_empty_request_gets_a_call_of_its_own(livekit: FakeLiveKit) -> 
     async with browser(settings_for(livekit.url)) as client:
         first, second = await client.post("/token"), await client.post("/token", json={})
     assert first.status_code == second.status_code == 201
-    assert set(first.json()) == {"server_url", "participant_token"}
+    assert set(first.json()) == {"server_url", "participant_token", "continuation"}
     assert first.json()["server_url"] == livekit.url
     assert first.headers["cache-control"] == "no-store"
     one, two = claims(first), claims(second)
@@ -142,7 +151,8 @@ async def test_an_empty_request_gets_a_call_of_its_own(livekit: FakeLiveKit) -> 
     assert one.video is not None
     assert two.video is not None
     assert one.video.room != two.video.room
-    assert livekit.dispatches == []  # the token itself brings the agent to a new room
+    assert livekit.called == [("patchbay", one.video.room), ("patchbay", two.video.room)]
+    assert livekit.dispatches == []
 
 
 async def test_browsers_get_the_public_address(livekit: FakeLiveKit) -> None:
@@ -160,10 +170,10 @@ async def test_browsers_get_the_public_address(livekit: FakeLiveKit) -> None:
         {"roomName": "web-lobby", "participantName": "Ada\n"},
     ],
 )
-async def test_a_public_room_and_a_name_may_be_wished_for(
+async def test_a_shared_room_and_a_name_may_be_wished_for(
     livekit: FakeLiveKit, wish: dict[str, str]
 ) -> None:
-    async with browser(settings_for(livekit.url)) as client:
+    async with browser(settings_for(livekit.url, shared_rooms=("web-lobby",))) as client:
         said = claims(await client.post("/token", json=wish))
     assert said.video is not None
     assert (said.video.room, said.name) == ("web-lobby", "Ada")
@@ -185,22 +195,21 @@ async def test_everything_else_a_client_asks_for_is_ignored(livekit: FakeLiveKit
     assert said.identity.startswith("visitor-")
     assert not said.metadata
     assert not said.attributes
-    assert said.room_config is not None
-    assert [agent.agent_name for agent in said.room_config.agents] == ["patchbay"]
-    assert not said.room_config.agents[0].metadata
+    assert said.room_config is None
+    assert livekit.called == [("patchbay", said.video.room)]
 
 
 async def test_a_room_that_exists_without_our_agent_is_sent_one(livekit: FakeLiveKit) -> None:
-    livekit.rooms.add("web-lobby")
+    livekit.rooms["web-lobby"] = ""
     livekit.dispatches.append(AgentDispatch(agent_name="other", room="web-lobby"))
-    async with browser(settings_for(livekit.url)) as client:
+    async with browser(settings_for(livekit.url, shared_rooms=("web-lobby",))) as client:
         await client.post("/token", json={"room_name": "web-lobby"})
     assert [d.agent_name for d in livekit.dispatches] == ["other", "patchbay"]
 
 
 async def test_many_visitors_of_one_room_bring_one_agent(livekit: FakeLiveKit) -> None:
-    livekit.rooms.add("web-lobby")
-    async with browser(settings_for(livekit.url)) as client:
+    livekit.rooms["web-lobby"] = ""
+    async with browser(settings_for(livekit.url, shared_rooms=("web-lobby",))) as client:
         wish = {"room_name": "web-lobby"}
         await asyncio.gather(*(client.post("/token", json=wish) for _ in range(5)))
     assert [d.agent_name for d in livekit.dispatches] == ["patchbay"]

@@ -1,10 +1,11 @@
 """A worker that takes calls is known to the HTTP processes, and no longer than it does."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
-from agent.presence import is_worker_present, worker_present
+from agent.presence import are_workers_full, is_worker_present, worker_present
 from llm_router.clock import SystemClock
 from llm_router.store.database import Database
 from tests.contracts.databases import Files, opened
@@ -40,6 +41,23 @@ async def test_the_second_of_two_workers_does_not_disturb_the_first(file: Databa
         async with worker_present(file, "desk", CLOCK, lambda: True):
             assert await is_present(file)
         assert await is_present(file)
+
+
+async def test_the_fleet_is_full_when_no_worker_has_a_place(file: Database) -> None:
+    async def is_full(agent_name: str = "desk") -> bool:
+        return await are_workers_full(file, agent_name, CLOCK)
+
+    def present(worker: str, has_place: bool, agent_name: str = "desk") -> Any:
+        return worker_present(
+            file, agent_name, CLOCK, lambda: True, worker=worker, has_place=lambda: has_place
+        )
+
+    assert not await is_full()  # no worker is known: LiveKit may know one
+    async with present("one", False), present("a", True, "desk%"), present("b", True, "desk 2"):
+        assert await is_full()
+        async with present("two", True):
+            assert not await is_full()
+        assert await is_full()
 
 
 async def test_a_worker_goes_on_without_tables(

@@ -44,6 +44,10 @@ class VoiceStack:
     spare: FaultyServer
     settings: Mapping[str, str] = field(repr=False)
 
+    def server(self) -> LiveKitServer:
+        """Returns LiveKit's server API, to enter."""
+        return LiveKitServer(self.livekit.url, self.livekit.key, self.livekit.secret)
+
     async def manage(self, method: str, path: str, body: Any = None) -> Any:
         """Sends a request to the management API as its first admin; returns the answer's JSON."""
         file = Path(self.settings["ADMIN_KEY_FILE"])
@@ -67,13 +71,15 @@ class VoiceStack:
     @asynccontextmanager
     async def call(self, *, microphone: bool = True, greeted: bool = True) -> AsyncIterator[Caller]:
         """Starts a call in a room of its own, and waits for the agent's greeting if `greeted`."""
+        room = f"call-{secrets.token_hex(4)}"
+        async with self.server() as livekit:
+            await livekit.open_room(room, self.settings["AGENT_NAME"], join_within=60)
         token = mint_token(
             api_key=self.livekit.key,
             api_secret=self.livekit.secret,
             identity="caller",
             name="Caller",
-            room=f"call-{secrets.token_hex(4)}",
-            agent_name=self.settings["AGENT_NAME"],
+            room=room,
             ttl=60,
             now=time.time(),
         )
@@ -152,12 +158,15 @@ def _settings(livekit: LiveKit, ports: Ports, folder: Path) -> dict[str, str]:
         "SCOREBOARD_FILE": "off",
         "TOKEN_RATE_LIMIT": "1000/minute",
         "SHOW_CONNECTIONS": "true",
+        "MAX_CALLS_PER_ADDRESS": "0",
     }
 
 
 @asynccontextmanager
 async def running_stack(folder: Path, **settings: str) -> AsyncIterator[VoiceStack]:
     """Starts the stack, with `settings` in addition to the usual ones, and stops it at the end.
+
+    With `WORKER=off` among them no worker runs: it takes no calls, and starts sooner.
 
     The processes write their logs to test-artifacts/voice.
     """
@@ -199,7 +208,11 @@ async def running_beside(
 
 @asynccontextmanager
 async def _serving(
-    livekit: LiveKit, ports: Ports, folder: Path, processes: Supervisor, **settings: str
+    livekit: LiveKit,
+    ports: Ports,
+    folder: Path,
+    processes: Supervisor,
+    **settings: str,
 ) -> AsyncIterator[VoiceStack]:
     """Starts the worker, the HTTP process and two model servers.
 
@@ -208,6 +221,7 @@ async def _serving(
     async with FaultyServer() as first, FaultyServer() as spare:
         _write_connections(folder, first, spare)
         settings = {**_settings(livekit, ports, folder), **settings}
-        services = patchbay_services(livekit, ports)
+        worker, page = patchbay_services(livekit, ports)
+        services = [page] if settings.pop("WORKER", "") == "off" else [worker, page]
         await processes.start(*(_isolated(service, folder, settings) for service in services))
         yield VoiceStack(livekit, ports, first, spare, settings)

@@ -8,6 +8,8 @@ const TIMEOUT_MS = 10_000;
 export interface RoomToken {
   readonly serverUrl: string;
   readonly token: string;
+  /** The server's proof of who this visitor is and which room is theirs. */
+  readonly continuation: string;
 }
 
 /** A connected language model. */
@@ -44,19 +46,19 @@ export class Refused extends Error {
 }
 
 /**
- * Requests a token for a room, by default a new one; a room that exists gets an agent if none is there.
+ * Requests a token for a new room, or in a `continuation` for the room of before, which gets an agent if none is there.
  * Throws {@link Refused} or {@link Unreachable}.
  */
-export async function requestToken(server: string, room?: string): Promise<RoomToken> {
+export async function requestToken(server: string, continuation?: string): Promise<RoomToken> {
   const body = await requestJson(`${server}/token`, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify(room ? { room_name: room } : {}),
+    body: JSON.stringify({ continuation }),
   });
   if (!isRecord(body) || typeof body.server_url !== "string" || typeof body.participant_token !== "string") {
     throw new Unreachable("the answer of the token route holds no token");
   }
-  return { serverUrl: body.server_url, token: body.participant_token };
+  return { serverUrl: body.server_url, token: body.participant_token, continuation: text(body.continuation) };
 }
 
 /** Requests the list of connected models. Throws {@link Refused} or {@link Unreachable}. */

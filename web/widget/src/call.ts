@@ -67,6 +67,7 @@ export class Call {
   readonly #voice: boolean;
   readonly #events: CallEvents;
   readonly #room: Room;
+  #continuation: string | undefined;
   #phase: Phase = "connecting";
   #agentTimer: ReturnType<typeof setTimeout> | undefined;
   #agentIdentity: string | null = null;
@@ -100,6 +101,7 @@ export class Call {
     try {
       const access = await requestToken(this.#server);
       if (this.#over) return;
+      this.#continuation = access.continuation;
       const joined = this.#room.connect(access.serverUrl, access.token);
       if (this.#voice) void this.setMicrophone(true);
       await joined;
@@ -208,7 +210,7 @@ export class Call {
     this.#agentTimer = setTimeout(() => {
       this.#expectAgent("agent-lost");
       // A refusal changes nothing: the agent may still come.
-      void requestToken(this.#server, this.#room.name).catch(() => undefined);
+      void requestToken(this.#server, this.#continuation).catch(() => undefined);
     }, RETURN_TIMEOUT_MS);
   }
 
@@ -344,6 +346,7 @@ function joinNotice(error: unknown): Notice {
   if (error instanceof Unreachable) return trouble("server-unreachable");
   if (!(error instanceof Refused)) return trouble("media-unreachable");
   if (error.status === 429) return trouble("too-many-calls", "", error.retryAfter);
+  if (error.status === 503 && error.retryAfter !== null) return trouble("all-busy", "", error.retryAfter);
   if (error.status === 403) return trouble("not-allowed", error.detail);
   return trouble("token-refused", error.detail);
 }

@@ -11,6 +11,7 @@ export type Microphone = "off" | "asking" | "on" | "muted";
 export type Trouble =
   | "server-unreachable"
   | "too-many-calls"
+  | "all-busy"
   | "not-allowed"
   | "token-refused"
   | "media-unreachable"
@@ -62,6 +63,7 @@ const TYPING_WORKS = "You can go on by typing.";
 const TROUBLES: Readonly<Record<Trouble, string>> = {
   "server-unreachable": "The server does not answer. Check that it is running and that you are online, then start again.",
   "too-many-calls": "Too many calls were started from here in a short time. Wait a minute, then start again.",
+  "all-busy": "All lines are busy right now. Try again in a moment.",
   "not-allowed": "This page is not allowed to call the agent. Open it from the agent's own address.",
   "token-refused": "The server did not let the call begin.",
   "media-unreachable":
@@ -86,6 +88,9 @@ export function trouble(kind: Trouble, detail = "", retryAfter: number | null = 
   if (kind === "too-many-calls" && retryAfter !== null) {
     const text = `Too many calls were started from here. Wait ${seconds(retryAfter)}, then start again.`;
     return { text, tone: "trouble" };
+  }
+  if (kind === "all-busy" && retryAfter !== null) {
+    return { text: `All lines are busy right now. Try again in ${seconds(retryAfter)}.`, tone: "trouble" };
   }
   return { text: [TROUBLES[kind], detail].filter(Boolean).join(" "), tone: "trouble" };
 }

@@ -35,18 +35,20 @@ test("a token is requested with a JSON post", async () => {
     seen.push(`${request.method} ${request.url} ${request.headers["content-type"]}`);
     json(201, { server_url: "ws://voice", participant_token: "t" })(request, response);
   });
-  expect(await requestToken(url)).toEqual({ serverUrl: "ws://voice", token: "t" });
+  expect(await requestToken(url)).toEqual({ serverUrl: "ws://voice", token: "t", continuation: "" });
   expect(seen).toEqual(["POST /token application/json"]);
 });
 
-test("a token for a room of before names it", async () => {
-  let body = "";
+test("a token for the room of before brings the continuation along", async () => {
+  let sent = "";
   const url = await serve((request, response) => {
-    request.on("data", (piece: Buffer) => (body += piece.toString()));
-    request.on("end", () => json(201, { server_url: "ws://voice", participant_token: "t" })(request, response));
+    request.on("data", (piece: Buffer) => (sent += piece.toString()));
+    request.on("end", () =>
+      json(201, { server_url: "ws://voice", participant_token: "t", continuation: "mine" })(request, response),
+    );
   });
-  await requestToken(url, "web-1");
-  expect(JSON.parse(body)).toEqual({ room_name: "web-1" });
+  expect((await requestToken(url, "earlier")).continuation).toBe("mine");
+  expect(JSON.parse(sent)).toEqual({ continuation: "earlier" });
 });
 
 test("a refusal carries the server's detail", async () => {

@@ -75,6 +75,10 @@ test("a refusal says how long to wait", () => {
   expect(trouble("too-many-calls").text).toContain("Wait a minute");
 });
 
+test("a full site asks to come back", () => {
+  expect(trouble("all-busy", "", 10).text).toBe("All lines are busy right now. Try again in 10 seconds.");
+});
+
 test("a refusal repeats the server's detail", () => {
   expect(trouble("token-refused", "The agent is closed on Sundays.").text).toBe(
     "The server did not let the call begin. The agent is closed on Sundays.",

@@ -1,0 +1,106 @@
+"""Finds a visitor their room: their own, a shared one, or a new one with an agent on its way."""
+
+import asyncio
+import hmac
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from agent.livekit_server import LiveKitServer
+from agent.places import PlaceLimits, Refusal, refusal
+from agent.visits import Visit
+from llm_router.gateway.errors import Problem
+
+_logger = logging.getLogger("agent.api")
+
+_ADDRESS_WAITS = 30
+"""Seconds after which a visitor whose address has too many calls may try again."""
+_SITE_WAITS = 10
+"""Seconds after which any visitor may try again, when no agent is free."""
+
+
+async def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceptionOptions:
+    agent_name: str
+    secret: str = field(repr=False)
+    """Key under which the addresses of callers are hashed, since rooms show the hash."""
+    join_within: int
+    """Seconds in which a visitor must join a new room; the agent waits that long."""
+    places: PlaceLimits
+    shared_rooms: frozenset[str] = frozenset()
+    """The rooms that any visitor may name."""
+    is_full: Callable[[], Awaitable[bool]] = _never
+    """Whether workers are running and none of them can take another call."""
+
+
+class Reception:
+    """Gives each visitor a room.
+
+    The agent is called when the room is made, and never by a visitor's token: a token that is used
+    again, or renewed by LiveKit, finds a room without an agent. LiveKit's list of rooms is the
+    count of the calls, so it is right after any crash and for several HTTP processes.
+    """
+
+    def __init__(self, livekit: LiveKitServer, options: ReceptionOptions) -> None:
+        self._livekit = livekit
+        self._options = options
+        self._opening = asyncio.Lock()
+
+    async def receive(self, visit: Visit | None, wish: str | None, address: str) -> Visit:
+        """Returns the room that the visitor may join, in which an agent is or will be.
+
+        `visit` is their earlier one, if they have proved it. `wish` is a room that they name: it
+        counts only if the site shares it. Raises Problem (429, 503) if there is no place, and
+        LiveKitError.
+        """
+        shared = wish if wish in self._options.shared_rooms else None
+        wanted = shared or (visit.room if visit else "")
+        # One at a time, so that visitors who come together are counted.
+        async with self._opening:
+            rooms = await self._livekit.rooms()
+            if wanted not in rooms:
+                opened = Visit.begin(visit.identity if visit else "")
+                opened = Visit(identity=opened.identity, room=shared or opened.room)
+                await self._open(opened.room, list(rooms.values()), address)
+                return opened
+        await self._livekit.ensure_agent(wanted, self._options.agent_name)
+        identity = visit.identity if visit else Visit.begin().identity
+        return Visit(identity=identity, room=wanted)
+
+    async def _open(self, room: str, metadata: list[str], address: str) -> None:
+        options = self._options
+        mark = f"{options.agent_name} "
+        caller = hmac.digest(options.secret.encode(), address.encode(), "sha256").hex()[:16]
+        callers = [each.removeprefix(mark) for each in metadata if each.startswith(mark)]
+        if reason := refusal(callers, caller, options.places):
+            raise _problem(reason)
+        if await options.is_full():
+            raise _problem("site")
+        await self._livekit.open_room(
+            room,
+            options.agent_name,
+            join_within=options.join_within,
+            metadata=mark + caller,
+            caller=caller,
+        )
+
+
+def _problem(reason: Refusal) -> Problem:
+    if reason == "address":
+        return Problem(
+            429,
+            "too-many-calls",
+            "There are as many calls from your address as may be at a time: end one, or try again"
+            f" in {_ADDRESS_WAITS} s.",
+            {"Retry-After": str(_ADDRESS_WAITS)},
+        )
+    return Problem(
+        503,
+        "all-lines-busy",
+        f"All lines are busy: try again in {_SITE_WAITS} s.",
+        {"Retry-After": str(_SITE_WAITS)},
+    )
