@@ -106,7 +106,7 @@ class Owned(Protocol):
 def can_see(actor: Actor, connection: Owned) -> bool:
     """Returns whether the actor may know that the connection exists.
 
-    `store.connections.visible_to` is the same rule as an SQL condition.
+    `store.search.visible_to` is the same rule as an SQL condition.
     """
     if actor.role == "admin":
         return True

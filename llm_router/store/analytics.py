@@ -25,9 +25,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from llm_router.connections.access import Actor
 from llm_router.errors import ConfigurationError
 from llm_router.store import usage as log
-from llm_router.store.connections import visible_to
 from llm_router.store.database import Database, Dialect
 from llm_router.store.dialects import TimeUnit, start_of, text_literal
+from llm_router.store.search import visible_to
 from llm_router.store.summaries import MEASURES, SUMS, TABLES, summed_up_to, sums_of
 from llm_router.store.tables import (
     connections,

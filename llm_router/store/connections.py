@@ -1,14 +1,14 @@
 """Implements ConnectionStore in a database."""
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, collate, false, func, or_, select, true, update
+from sqlalchemy import and_, func, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,10 +23,12 @@ from llm_router.options import HealthOptions, Quota
 from llm_router.store import audit, outbox
 from llm_router.store import change_feed as feed
 from llm_router.store import check_history as history
+from llm_router.store.admission import check_quota, refuse_inherited_ids, refuse_taken
 from llm_router.store.crypto import Vault
-from llm_router.store.database import Database, Dialect
+from llm_router.store.database import Database
 from llm_router.store.migrations import migrate
 from llm_router.store.sealing import seal_binding
+from llm_router.store.search import conditions, ordered, visible_to
 from llm_router.store.tables import connections, counters
 from llm_router.store.usage import touch
 
@@ -34,8 +36,6 @@ _C = connections.c
 _REVISION = select(counters.c.value).where(counters.c.name == "connections")
 _COLUMNS = tuple(field.name for field in fields(Connection) if field.name not in SECRET_FIELDS)
 _TUPLES = ("tags", "header_names")
-_TAKEN_BATCH = 500
-"""Connections whose names one query searches: databases limit the values of a query."""
 _OWNERSHIP = (
     "id", "owner", "team", "visibility", "use_in_livekit", "is_approved_for_calls", "version",
 )  # fmt: skip
@@ -89,9 +89,9 @@ class SqlConnectionStore:
     async def find(self, actor: Actor, query: Query, *, secrets: bool = False) -> Page:
         if secrets:
             rules.require(actor, "use")
-        matching = and_(visible_to(actor), *_conditions(query, self.database.dialect))
+        matching = and_(visible_to(actor), *conditions(query, self.database.dialect))
         rows = select(connections).where(matching).limit(query.limit).offset(query.offset)
-        rows = _ordered(rows, query, self.database.dialect)
+        rows = ordered(rows, query, self.database.dialect)
         async with self.database.reading() as db:
             count = select(func.count()).select_from(connections).where(matching)
             total = (await db.execute(count)).scalar_one()
@@ -140,7 +140,7 @@ class SqlConnectionStore:
                         changed, entry = await self._change(db, actor, step, now)
                         results.append(changed)
                         entries += [entry] if entry else []
-            await self._check_quota(db, actor, results)
+            await check_quota(db, actor, results, self._quota)
             if entries:
                 await _finish(db, entries)
         return tuple(results)
@@ -204,27 +204,14 @@ class SqlConnectionStore:
         So that many of them do not keep other writers waiting.
         """
         admitted = [rules.prepare_new(actor, connection, now) for connection in new]
-        await _refuse_taken(db, admitted)
+        await refuse_taken(db, admitted)
         given = {c.id for c in new if c.id}
-        await _refuse_inherited(db, [c for c in admitted if c.id in given])
+        await refuse_inherited_ids(db, [c for c in admitted if c.id in given])
         await db.execute(connections.insert(), [self._row(c) for c in admitted])
         entries += (
             rules.audit_entry(actor, "add", c, rules.changed_facts(None, c), now) for c in admitted
         )
         return [c.without_secrets() for c in admitted]
-
-    async def _check_quota(
-        self, db: AsyncConnection, actor: Actor, changed: Sequence[Connection]
-    ) -> None:
-        """Raises QuotaError if the owners of these connections, or all, have too many now."""
-        if not any(c.version == 1 or c.owner != actor.owner for c in changed):
-            return
-        counts = select(_C.owner, func.count().label("owned")).group_by(_C.owner)
-        owned = {row.owner: row.owned for row in await db.execute(counts)}
-        owners = {c.owner for c in changed}
-        rules.check_quota(
-            actor, {o: owned[o] for o in sorted(owners)}, sum(owned.values()), self._quota
-        )
 
     async def _change(
         self, db: AsyncConnection, actor: Actor, step: Change, now: datetime
@@ -234,7 +221,7 @@ class SqlConnectionStore:
         if new is stored:
             return stored, None
         if (new.owner, new.name) != (stored.owner, stored.name):
-            await _refuse_taken(db, [new])
+            await refuse_taken(db, [new])
         row = self._row(new)
         # The time of last use and secrets that were not given stay unchanged.
         unchanged = {
@@ -334,87 +321,3 @@ async def _finish(db: AsyncConnection, entries: list[AuditEntry]) -> None:
     increase = increase.values(value=counters.c.value + 1)
     revision = await db.execute(increase.returning(counters.c.value))
     await feed.notify(db, revision.scalar_one())
-
-
-async def _refuse_taken(db: AsyncConnection, wanted: Sequence[Connection]) -> None:
-    """Raises TakenError for an id or name in use, by stored connections or among the wanted ones.
-
-    Writers take turns, so none can take it later.
-    """
-    by_id: dict[str, Connection] = {}
-    by_name: dict[tuple[str, str], Connection] = {}
-    for connection in wanted:
-        key = connection.owner, connection.name
-        if connection.id in by_id or key in by_name:
-            raise rules.taken_error(connection, "id" if connection.id in by_id else "name")
-        by_id[connection.id] = by_name[key] = connection
-    for batch in _batches(list(by_name.values())):
-        ids, names = [c.id for c in batch], [c.name for c in batch]
-        query = select(_C.id, _C.owner, _C.name).where(or_(_C.id.in_(ids), _C.name.in_(names)))
-        for stored in await db.execute(query):
-            same_id = by_id.get(stored.id)
-            if same_id and same_id.version == 1:
-                raise rules.taken_error(same_id, "id")
-            same_name = by_name.get((stored.owner, stored.name))
-            if same_name and same_name.id != stored.id:
-                raise rules.taken_error(same_name, "name")
-
-
-async def _refuse_inherited(db: AsyncConnection, wanted: Sequence[Connection]) -> None:
-    for batch in _batches(wanted):
-        owners = await audit.owners_of_removed(db, [c.id for c in batch])
-        for connection in batch:
-            rules.refuse_inherited_id(connection, owners.get(connection.id))
-
-
-def _batches(connections: Sequence[Connection]) -> Iterator[Sequence[Connection]]:
-    for start in range(0, len(connections), _TAKEN_BATCH):
-        yield connections[start : start + _TAKEN_BATCH]
-
-
-# ── Queries ──────────────────────────────────────────────────────────────────────────────────────
-
-
-def visible_to(actor: Actor) -> ColumnElement[bool]:
-    """Returns the condition for the connections that the actor may see, as `access.can_see`."""
-    if actor.role == "admin":
-        return true()
-    own = _C.owner == actor.owner if actor.owner else false()
-    shared = and_(_C.team == actor.team, _C.visibility != "private") if actor.team else false()
-    visible = or_(_C.visibility == "everyone", own, shared)
-    if actor.role != "worker":
-        return visible
-    serves_calls = and_(_C.use_in_livekit, _C.is_approved_for_calls)
-    if not actor.owner and not actor.team:
-        return serves_calls
-    return and_(visible, serves_calls)
-
-
-def _conditions(query: Query, dialect: Dialect) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [
-        _C[name] == value
-        for name in rules.EXACT_MATCH_FIELDS
-        if (value := getattr(query, name)) is not None
-    ]
-    if query.text:
-        conditions.append(_C.search.contains(query.text.casefold(), autoescape=True))
-    items = func.json_each if dialect == "sqlite" else func.json_array_elements_text
-    for tag in query.tags:
-        item = items(_C.tags).table_valued("value")
-        conditions.append(select(item.c.value).where(item.c.value == tag).exists())
-    return conditions
-
-
-def _ordered(rows: Select[Any], query: Query, dialect: Dialect) -> Select[Any]:
-    """Sorts by code point, so that the order does not depend on the database's locale."""
-    column = _C["search" if query.sort == "name" else query.sort]
-    if query.sort in {"name", "status"}:
-        key: ColumnElement[Any] = _by_code_point(column, dialect)
-    else:
-        key = column
-    ordered = (key.desc() if query.descending else key.asc()).nulls_last()
-    return rows.order_by(ordered, _by_code_point(_C.id, dialect))
-
-
-def _by_code_point(column: ColumnElement[Any], dialect: Dialect) -> ColumnElement[Any]:
-    return collate(column, "BINARY" if dialect == "sqlite" else "C")
