@@ -27,6 +27,7 @@ from agent.tokens import TokenOptions, problem_of, token_router
 from config.settings import Settings, load_settings
 from llm_router.clock import SystemClock
 from llm_router.discovery.discover import DiscoveryOptions, DiscoveryResult, find_connections
+from llm_router.discovery.unused import find_unused
 from llm_router.errors import ConfigurationError, StoreError
 from llm_router.gateway import app as gateway
 from llm_router.gateway.deps import Services
@@ -276,6 +277,8 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         if stored_now:
             log.info("stored %s", ", ".join(c.name for c in found.configured))
         found = found.without_secrets()
+        for unused in await find_unused(store, found):
+            log.info("%s", unused)
         app = build_app(settings, found, store, counters, stored_now=stored_now)
         await _serve_app(settings, app, listener)
 

@@ -1,4 +1,4 @@
-"""Checks the agent for `llm-router doctor`: LiveKit, the speech engines and a call's process.
+"""Checks the agent for `llm-router doctor`: settings, LiveKit, speech and a call's process.
 
 The TTS engine speaks a word and the STT engine transcribes it, both as in a call but without a
 fallback. A wrong transcript of a synthetic voice is no fault.
@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from livekit import rtc
 
 from agent import stt, tts
-from agent.job import http_proxy, stt_options, tts_options
+from agent.job import http_proxy, store_options, stt_options, tts_options
 from agent.livekit_server import LiveKitError, LiveKitServer
 from agent.rehearsal import http_session
 from agent.speech import trial
@@ -21,6 +21,7 @@ from config.settings import Settings, load_settings
 from llm_router.cli.check import Finding
 from llm_router.errors import ConfigurationError
 from llm_router.settings.loading import SettingsError, environment, export_variables
+from llm_router.stored_router import load_known, load_unused
 
 _ENGINE_WITHIN = 60.0
 """Seconds for one engine: the first use of a model may be slow."""
@@ -35,6 +36,8 @@ async def check() -> AsyncIterator[Finding]:
         return
     if note := export_variables():
         yield Finding("container", "note", note)
+    async for finding in _check_environment(settings):
+        yield finding
     yield await _check_livekit(settings)
     sound: list[rtc.AudioFrame] = []
     try:
@@ -44,6 +47,20 @@ async def check() -> AsyncIterator[Finding]:
     except ConfigurationError as error:
         yield Finding("speech", "fault", str(error))
     yield await _check_call_process()
+
+
+async def _check_environment(settings: Settings) -> AsyncIterator[Finding]:
+    """Names each connection that a person may believe to be in use, as others are stored."""
+    options = store_options(settings)
+    try:
+        known = await load_known(options, environment())
+    except ConfigurationError as error:
+        yield Finding("environment", "fault", str(error))
+        return
+    for warning in known.selected.warnings:
+        yield Finding("environment", "fault", warning)
+    for unused in await load_unused(options, known):
+        yield Finding("environment", "note", str(unused))
 
 
 async def _check_livekit(settings: Settings) -> Finding:

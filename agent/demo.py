@@ -8,8 +8,9 @@ from pydantic import BaseModel
 
 from llm_router.connections.access import SYSTEM, WORKER
 from llm_router.connections.record import Connection
-from llm_router.connections.store import ConnectionStore, Query
+from llm_router.connections.store import ConnectionStore
 from llm_router.discovery.discover import DiscoveryResult
+from llm_router.discovery.unused import find_unused
 from llm_router.errors import ConflictError
 from llm_router.sync.names import disambiguate
 from llm_router.sync.subscription import ACTIVE
@@ -24,6 +25,11 @@ class DemoConnection(BaseModel):
     provider: str
     source: str
     """Where it was found, in words."""
+
+
+class UnusedDemoConnection(DemoConnection):
+    command: str
+    """The command line that stores it."""
 
 
 class Demo(BaseModel):
@@ -43,7 +49,7 @@ class Demo(BaseModel):
     where visitors learn names."""
     stored_now: int = 0
     """Number of connections that the demo has stored at this start."""
-    unused: list[DemoConnection] = []
+    unused: list[UnusedDemoConnection] = []
     """Connections that the demo has found and does not use, because others are stored."""
 
 
@@ -95,28 +101,23 @@ def demo_router(
             responder=active.is_offline and any(c.is_active for c in active.connections),
             warnings=list(active.warnings) if shows_all else [],
             stored_now=stored_now,
-            unused=_described(await _unused(store, found), found)
-            if shows_all and page.items
-            else [],
+            unused=await _unused(store, found) if shows_all else [],
         )
 
     return router
 
 
-async def _unused(store: ConnectionStore, found: DiscoveryResult) -> Sequence[Connection]:
-    unused = []
-    for connection in found.configured[:_SHOWN]:
-        at = connection.base_url or connection.model_name
-        page = await store.find(SYSTEM, Query(text=at, limit=_SHOWN))
-        if not any(_is_same(connection, stored) for stored in page.items):
-            unused.append(connection)
-    return unused
-
-
-def _is_same(found: Connection, stored: Connection) -> bool:
-    return (found.provider, found.base_url, found.model_name) == (
-        stored.provider, stored.base_url, stored.model_name,
-    )  # fmt: skip
+async def _unused(store: ConnectionStore, found: DiscoveryResult) -> list[UnusedDemoConnection]:
+    return [
+        UnusedDemoConnection(
+            name=one.connection.name,
+            model=one.connection.model_name,
+            provider=one.connection.provider,
+            source=one.source,
+            command=one.command,
+        )
+        for one in await find_unused(store, found)
+    ]
 
 
 def _described(connections: Sequence[Connection], found: DiscoveryResult) -> list[DemoConnection]:

@@ -75,6 +75,7 @@ def prewarm(process: JobProcess) -> None:
     the process and tells the worker why.
     """
     starts = call_starts()
+    failures = starts.failures
     try:
         settings = load_settings()
         with starts.rehearsal() as is_due:
@@ -85,7 +86,7 @@ def prewarm(process: JobProcess) -> None:
         if starts.is_failing:  # LiveKit starts the next process at once: it would do nothing else
             asyncio.run(SystemClock().sleep(_PAUSE))
         raise StartError(_reason(error)) from error
-    starts.succeeded()
+    starts.succeeded(failures)
 
 
 def _reason(error: Exception) -> str:

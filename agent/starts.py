@@ -8,6 +8,8 @@ from pathlib import Path
 
 _FAILURE = "error initializing process"
 """LiveKit's record of a process that did not come up. It says so nowhere else."""
+_UP = "up-after-"
+"""Beginning of the name of a file, which ends with the number of failures before a success."""
 _REASON = "process initialization failed: "
 """Words that LiveKit puts before the process's own error."""
 
@@ -16,20 +18,31 @@ class Starts:
     """Starts of the call processes of one worker, which they share as files in a folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._succeeded = folder / "succeeded"
-        self._failed = folder / "failed"
+        self._folder = folder
+        self._failures = folder / "failures"
         self._rehearsed = folder / "rehearsed"
         folder.mkdir(parents=True, exist_ok=True)
+        self._failures.touch()
+
+    @property
+    def failures(self) -> int:
+        """Number of call processes that did not come up."""
+        return self._failures.stat().st_size
 
     @property
     def has_succeeded(self) -> bool:
         """Whether any call process of this worker has come up."""
-        return self._succeeded.exists()
+        return any(self._folder.glob(f"{_UP}*"))
 
     @property
     def is_failing(self) -> bool:
-        """Whether the last call process to start did not come up."""
-        return self._failed.exists()
+        """Whether none has come up of the call processes that began after the last failure.
+
+        One that began before it proves nothing: it may have read a file before that was broken.
+        LiveKit starts another process after each failure, so that there is one that proves it.
+        """
+        failures = self.failures
+        return failures > 0 and not self._up_after(failures).exists()
 
     @contextmanager
     def rehearsal(self) -> Iterator[bool]:
@@ -48,12 +61,16 @@ class Starts:
             self._rehearsed.unlink(missing_ok=True)
             raise
 
-    def succeeded(self) -> None:
-        self._succeeded.touch()
-        self._failed.unlink(missing_ok=True)
+    def succeeded(self, failures: int) -> None:
+        """Reports that a process came up; `failures`: their number when it began."""
+        self._up_after(failures).touch()
 
     def failed(self) -> None:
-        self._failed.touch()
+        with self._failures.open("ab") as file:
+            file.write(b".")
+
+    def _up_after(self, failures: int) -> Path:
+        return self._folder / f"{_UP}{failures}"
 
 
 class StartFailures(logging.Filter):

@@ -240,6 +240,8 @@ async def _check(settings: Settings, *, prepare: bool) -> None:
         _logger.info("connection %s", line)
     for warning in known.selected.warnings:
         _logger.warning(warning)
+    for unused in await stored_router.load_unused(options, known):
+        _logger.info("%s", unused)
 
 
 if __name__ == "__main__":

@@ -215,8 +215,8 @@ def describe_connections(about: Any) -> list[str]:
         ]
     if unused := about.get("unused"):
         lines += [
-            "Found but not used, since others are stored. To add them, see docs/api.md:",
-            *_rows(unused),
+            "Found but not used, since others are stored. To use them, run in `make shell`:",
+            *(line for one in unused for line in (*_rows([one]), f"    {one['command']}")),
         ]
     if about.get("offline"):
         replies = (

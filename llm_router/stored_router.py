@@ -8,15 +8,18 @@ no reply: each router goes on with what its process knows.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from llm_router.assembly import open_router
 from llm_router.connections.access import WORKER
 from llm_router.connections.record import Connection
+from llm_router.connections.store import ConnectionStore
 from llm_router.discovery.discover import DiscoveryOptions, DiscoveryResult, find_connections
+from llm_router.discovery.unused import UnusedConnection, find_unused
 from llm_router.errors import ConfigurationError, RouterError, StoreError
 from llm_router.net.guard import AddressGuard
 from llm_router.options import RouterOptions
@@ -35,6 +38,7 @@ from llm_router.sync.scoreboard.sqlite import SqliteScoreboard
 from llm_router.sync.subscription import ACTIVE, StoreSubscription
 from llm_router.telemetry.usage import usage_logged
 
+_T = TypeVar("_T")
 _logger = logging.getLogger("llm_router")
 
 _PREPARE_WITHIN = 15.0
@@ -112,17 +116,37 @@ async def load_known(options: StoreOptions, environ: Mapping[str, str]) -> Known
     return known
 
 
+async def load_unused(options: StoreOptions, known: KnownConnections) -> list[UnusedConnection]:
+    """Returns the known connections that are not used, because others are stored.
+
+    Each has the command that stores it. Waits at most 5 s for the database; empty if it does not
+    answer.
+    """
+    if not known.stored:
+        return []
+    return await _read(options, lambda store: find_unused(store, known.found), [])
+
+
 async def _read_stored(options: StoreOptions) -> tuple[Connection, ...]:
+    async def find(store: ConnectionStore) -> tuple[Connection, ...]:
+        return (await store.find(WORKER, ACTIVE, secrets=True)).items
+
+    return await _read(options, find, ())
+
+
+async def _read(
+    options: StoreOptions, find: Callable[[ConnectionStore], Awaitable[_T]], otherwise: _T
+) -> _T:
+    """Returns what `find` reads from the store, or `otherwise` if there is no answer."""
     database = Database(options.database)
     if database.is_missing:
-        return ()
+        return otherwise
     try:
         async with asyncio.timeout(_READ_WITHIN):
-            store = await _open_store(options, database)
-            return (await store.find(WORKER, ACTIVE, secrets=True)).items
+            return await find(await _open_store(options, database))
     except (ConfigurationError, StoreError, TimeoutError) as error:
         _logger.warning("the stored connections are not known yet: %s", _reason(error))
-        return ()
+        return otherwise
     finally:
         await database.aclose()
 

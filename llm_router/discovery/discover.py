@@ -8,7 +8,7 @@ anything is set up. It has no place beside a model, since it says that none is c
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from llm_router.clock import SystemClock
 from llm_router.connections.record import Connection
 from llm_router.discovery.environment import (
     DiscoveredConnection,
+    find_key_sources,
     read_environment,
     suggest_from_keys,
 )
@@ -61,6 +62,8 @@ class DiscoveryResult:
     """Connection name -> "OLLAMA_BASE_URL", "found at 127.0.0.1:11434 (Ollama)", ..."""
     warnings: tuple[str, ...] = ()
     """Connections that were named but cannot be used, each with a remedy."""
+    key_sources: Mapping[str, str] = field(default_factory=dict)
+    """Name of a connection that has a key -> the place of the key, as `--key` takes it."""
 
     @property
     def configured(self) -> tuple[Connection, ...]:
@@ -105,7 +108,8 @@ async def find_connections(
     if not named:
         return _in_order(_responder(options), [f"{file} names no connection"])
     host = environ.get(LOOPBACK_HOST, "")
-    return await _with_models([_reached(one, host) for one in named], options)
+    found = await _with_models([_reached(one, host) for one in named], options)
+    return replace(found, key_sources=find_key_sources(found.connections, environ))
 
 
 async def suggest_connections(

@@ -1,7 +1,7 @@
 """Reads connections from environment variables: addresses of servers, and keys of clouds."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -19,12 +19,15 @@ _SERVERS = {
 }
 """Variable of each server's address, and the address it listens on by default."""
 _KEY = re.compile(r"_(KEYS?|BEDROCK)$")
+_VARIABLE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _PLACEHOLDER = re.compile(
     r"user_provided|change[-_ ]?me|(sk-)?your[-_ ].*|\$\{?\w+\}?|"
     r"(sk-)?(proj-)?(x{3,}|\.{3,}|\*{3,})|(todo|replace|insert|enter)[-_ ].*",
     re.IGNORECASE,
 )
 """Values that other programs' examples have in place of a key."""
+ASK = "ask"
+"""Place of a key that no variable holds; the command line asks for it."""
 _BACKENDS = ("local", "openai", *_SERVERS)
 _ADDRESS = r"(API_)?(BASE(_?(URL|PATH))?|URL|URI|ENDPOINT|REVERSE_PROXY|SERVER|HOST)S?"
 """How the names of variables for an address end, in the files of other programs.
@@ -94,6 +97,25 @@ def suggest_from_keys(environ: Mapping[str, str]) -> list[DiscoveredConnection]:
     if key and (address := _address_variable("AZURE(_OPENAI)?", given)):
         found.append(_azure(given, key, address))
     return found
+
+
+def find_key_sources(
+    connections: Iterable[Connection], environ: Mapping[str, str]
+) -> dict[str, str]:
+    """Maps the name of each connection with a key to the place of its key, as `--key` takes it."""
+    held: dict[str, list[str]] = {}
+    for variable, value in environ.items():
+        if _VARIABLE.fullmatch(variable):
+            held.setdefault(bare_key(value), []).append(variable)
+    sources = {}
+    for c in connections:
+        if c.api_key:
+            # Of several, the one whose name says that it holds a key.
+            variables = sorted(
+                held.get(c.api_key, ()), key=lambda n: (not _KEY.search(n.upper()), n)
+            )
+            sources[c.name] = f"env:{variables[0]}" if variables else ASK
+    return sources
 
 
 def _given(environ: Mapping[str, str]) -> dict[str, str]:

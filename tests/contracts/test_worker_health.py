@@ -44,20 +44,37 @@ async def test_a_worker_is_ready_while_its_last_call_process_came_up(
         checks(starts, own.base_url, unused_url) as client,
     ):
         assert await answer(client, path) == (503, "no call process has come up yet")
-        starts.succeeded()
+        starts.succeeded(0)
         assert await answer(client, path) == (200, "OK")
         starts.failed()
         status, reason = await answer(client, path)
         assert (status, "the log says why" in reason) == (503, True)
         assert await answer(client, "/healthz") == (200, "OK")
-        starts.succeeded()
+        starts.succeeded(1)
         assert await answer(client, path) == (200, "OK")
+
+
+async def test_a_process_that_began_before_a_failure_does_not_make_the_worker_ready(
+    starts: Starts, unused_url: str
+) -> None:
+    async with (
+        FaultyServer(pages={"/": "OK"}) as own,
+        checks(starts, own.base_url, unused_url) as client,
+    ):
+        before, also_before = starts.failures, starts.failures
+        starts.succeeded(before)
+        starts.failed()
+        starts.succeeded(also_before)  # it had read the files that are broken now
+        assert (await answer(client, "/"))[0] == 503
+        after = starts.failures
+        starts.succeeded(after)
+        assert await answer(client, "/") == (200, "OK")
 
 
 async def test_what_livekit_says_against_the_worker_counts_too(
     starts: Starts, unused_url: str
 ) -> None:
-    starts.succeeded()
+    starts.succeeded(0)
     async with FaultyServer() as own, checks(starts, own.base_url, unused_url) as client:
         assert (await answer(client, "/"))[0] == 404
     async with checks(starts, own.base_url, unused_url) as client:

@@ -86,3 +86,14 @@ def test_an_invalid_connections_file_is_named(
     assert "Traceback" not in ended.stderr
     assert [word for word in expected if word not in ended.stderr] == []
     assert "sk-secret-of-mine" not in ended.stderr
+
+
+def test_a_worker_logs_the_command_for_each_connection_that_it_does_not_use(tmp_path: Path) -> None:
+    named = '[{"name": "desk", "base_url": "http://127.0.0.1:1/v1", "model": "m"}]'
+    (tmp_path / "connections.json").write_text(named)
+    add = ("connections", "add", "stored", "--provider", "offline", "--no-test")
+    llm_router = [sys.executable, "-m", "llm_router.cli", *add]
+    subprocess.run(llm_router, cwd=tmp_path, env=settings_of(tmp_path), timeout=60, check=True)
+    in_demo = {"DEMO": "true"}  # in which a LiveKit server that is down ends the worker
+    logged = start(tmp_path, in_demo).stdout
+    assert "llm-router connections add desk --base-url http://127.0.0.1:1/v1 --model m" in logged

@@ -67,5 +67,5 @@ def test_a_worker_whose_call_processes_do_not_start_is_sent_no_call(tmp_path: Pa
     load = measure_load(LoadBoard(tmp_path), starts, limit=0.0)
     starts.failed()
     assert load(AgentServer()) == 1.0
-    starts.succeeded()
+    starts.succeeded(starts.failures)
     assert load(AgentServer()) == 0.0

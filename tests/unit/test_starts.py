@@ -49,7 +49,7 @@ def test_a_first_process_that_fails_is_reported_by_the_worker_that_it_ends(
 
 def test_later_failures_are_logged_once_for_each_reason(starts: Starts) -> None:
     failures = StartFailures(starts)
-    starts.succeeded()
+    starts.succeeded(starts.failures)
     first = failed("no voice")
     assert failures.filter(first)
     assert "did not start, and no call can be answered: no voice" in first.getMessage()
@@ -57,7 +57,7 @@ def test_later_failures_are_logged_once_for_each_reason(starts: Starts) -> None:
     assert not failures.filter(failed("no voice"))
     assert failures.filter(failed("no phrases"))
     assert starts.is_failing
-    starts.succeeded()
+    starts.succeeded(starts.failures)
     assert not starts.is_failing
     assert failures.filter(failed("no phrases"))
     assert not failures.never_up.is_set()
