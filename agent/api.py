@@ -108,7 +108,9 @@ def build_app(
         rate_limit=RateLimit(settings.token_rate_limit, counters, name="tokens"),
         allowed_origins=settings.allowed_origins,
     )
-    app.include_router(token_router(options, _reception(settings, store.database, livekit)))
+    app.include_router(
+        token_router(options, _reception(settings, store.database, livekit, counters))
+    )
     demo = demo_router(
         store,
         found,
@@ -146,7 +148,9 @@ def _services(
     )
 
 
-def _reception(settings: Settings, database: Database, livekit: LiveKitServer) -> Reception:
+def _reception(
+    settings: Settings, database: Database, livekit: LiveKitServer, counters: Counters | None
+) -> Reception:
     async def is_full() -> bool:
         try:
             async with asyncio.timeout(_FULL_WITHIN):
@@ -160,6 +164,7 @@ def _reception(settings: Settings, database: Database, livekit: LiveKitServer) -
         join_within=settings.token_ttl,
         places=PlaceLimits(total=settings.max_calls, per_address=settings.max_calls_per_address),
         shared_rooms=frozenset(settings.shared_rooms),
+        rate=RateLimit(settings.call_rate_limit, counters, name="calls"),
         is_full=is_full,
     )
     return Reception(livekit, options)

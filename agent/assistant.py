@@ -17,7 +17,10 @@ from livekit.agents import (
 )
 from livekit.agents import function_tool as tool
 
+from agent.budget import CallLimits
 from agent.filler import FillerRule, FillerVoice, mark_late, waiting_since, without_marks
+from agent.guard import CallGuard
+from agent.history import bounded
 from llm_router.clock import utc_now
 from llm_router.routing.phrases import Phrases
 
@@ -53,6 +56,8 @@ class Assistant(Agent):
     """The agent of one call.
 
     `filler_after` is the time (s) without a word of the answer after which a filler is said.
+    `guard` holds the call to its limits; None: there are none. `history_characters` of the
+    conversation go to the model; 0: all of it.
     """
 
     def __init__(
@@ -63,6 +68,8 @@ class Assistant(Agent):
         language: str,
         filler_after: float,
         greeting: str = "",
+        guard: CallGuard | None = None,
+        history_characters: int = 0,
     ) -> None:
         super().__init__(instructions=instructions)
         self._phrases = phrases
@@ -71,6 +78,8 @@ class Assistant(Agent):
         self._greeting = greeting or phrases.pick("greeting", language, 0)
         self._filler_voice = FillerVoice(FillerRule(phrases, language))
         self._caller_stopped_at = 0.0
+        self._guard = guard or CallGuard(CallLimits(), phrases, language)
+        self._history_characters = history_characters
 
     async def on_enter(self) -> None:
         self.session.on("user_state_changed", self._on_user_state)
@@ -82,11 +91,26 @@ class Assistant(Agent):
         if event.old_state == "speaking":
             self._caller_stopped_at = asyncio.get_running_loop().time()
 
+    # ── Limits ───────────────────────────────────────────────────────────────────────────────────
+
+    async def on_user_turn_completed(
+        self,
+        turn_ctx: llm.ChatContext,  # noqa: ARG002  LiveKit passes it
+        new_message: llm.ChatMessage,
+    ) -> None:
+        """Admits what the caller has said; typed messages are admitted as they come."""
+        if not self._guard.admits(len(new_message.text_content or "")):
+            raise StopResponse
+
     # ── Fillers for late answers ─────────────────────────────────────────────────────────────────
 
     async def llm_node(
         self, chat_ctx: llm.ChatContext, tools: list[llm.Tool], model_settings: ModelSettings
     ) -> AsyncGenerator[llm.ChatChunk | str, None]:
+        if self._guard.is_spent:  # in the middle of a turn of many tool calls, say
+            self._guard.end()
+            return
+        chat_ctx = bounded(chat_ctx, self._history_characters)
         now = asyncio.get_running_loop().time()
         began = waiting_since(self._caller_stopped_at, now, self._filler_after)
         chunks = Agent.default.llm_node(self, chat_ctx, tools, model_settings)

@@ -16,6 +16,8 @@ from pydantic import SecretStr
 
 from agent import stt, tts
 from agent.assistant import Assistant
+from agent.budget import CallLimits
+from agent.guard import CallGuard
 from agent.load import LoadBoard, LoadReporter
 from agent.phrase_file import load_phrases
 from agent.rehearsal import rehearse
@@ -25,6 +27,8 @@ from agent.speech.stt import STTOptions
 from agent.speech.tts import TTSOptions
 from agent.starts import Starts
 from agent.telemetry import send_traces, share_metrics
+from agent.text_input import TextAnswers
+from agent.typed_messages import TypedMessages
 from config.field_types import is_this_machine
 from config.settings import Settings, load_settings
 from llm_router import stored_router
@@ -125,6 +129,8 @@ async def answer(ctx: JobContext) -> None:
             stack.push_async_callback(asyncio.to_thread, resources.tracing.shutdown)
         stack.callback(board.remove)
         reporter = LoadReporter(board)
+        limits = _call_limits(settings)
+        guard = CallGuard(limits, resources.phrases, settings.agent_language)
         router = await stack.enter_async_context(
             open_stored_router(
                 store_options(settings),
@@ -132,7 +138,7 @@ async def answer(ctx: JobContext) -> None:
                 policy=settings.router_policy,
                 options=_router_options(settings),
                 phrases=resources.phrases,
-                observers=[reporter, *resources.observers],
+                observers=[reporter, guard, *resources.observers],
             )
         )
         reporter.saturation = router.saturation
@@ -143,6 +149,9 @@ async def answer(ctx: JobContext) -> None:
         session = build_session(llm, resources.engines, _turn_options(settings))
         if settings.names_are_public:
             stack.push_async_callback(RouteNotes(session, ctx.room).aclose)
+        typed = TypedMessages(session, guard, TextAnswers().answer, limits.message_characters)
+        stack.push_async_callback(typed.aclose)
+        stack.push_async_callback(guard.aclose)
         ctx.add_shutdown_callback(stack.pop_all().aclose)
         assistant = Assistant(
             instructions=resources.instructions,
@@ -150,7 +159,10 @@ async def answer(ctx: JobContext) -> None:
             language=settings.agent_language,
             filler_after=settings.filler_after,
             greeting=settings.agent_greeting or "",
+            guard=guard,
+            history_characters=settings.history_max_characters,
         )
+        typed.receive_from(ctx.room)
         await session.start(
             assistant,
             room=ctx.room,
@@ -159,6 +171,7 @@ async def answer(ctx: JobContext) -> None:
             session_host=False,
             record=False,
         )
+        guard.start(session)
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:
@@ -259,6 +272,18 @@ def _observers(settings: Settings) -> tuple[Observer, ...]:
     if settings.otel_exporter_otlp_endpoint:
         observers.append(OpenTelemetryObserver(telemetry.tracer))
     return tuple(observers)
+
+
+def _call_limits(settings: Settings) -> CallLimits:
+    return CallLimits(
+        message_characters=settings.message_max_characters,
+        turns_per_minute=settings.turns_per_minute,
+        turns=settings.call_max_turns,
+        tokens=settings.call_max_tokens,
+        cost=settings.call_max_cost,
+        seconds=settings.call_max_seconds,
+        silence=settings.call_silence,
+    )
 
 
 def _turn_options(settings: Settings) -> TurnOptions:

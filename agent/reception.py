@@ -10,6 +10,7 @@ from agent.livekit_server import LiveKitServer
 from agent.places import PlaceLimits, Refusal, refusal
 from agent.visits import Visit
 from llm_router.gateway.errors import Problem
+from llm_router.gateway.rates import RateLimit
 
 _logger = logging.getLogger("agent.api")
 
@@ -33,6 +34,8 @@ class ReceptionOptions:
     places: PlaceLimits
     shared_rooms: frozenset[str] = frozenset()
     """The rooms that any visitor may name."""
+    rate: RateLimit
+    """Limit on the calls that an address may begin."""
     is_full: Callable[[], Awaitable[bool]] = _never
     """Whether workers are running and none of them can take another call."""
 
@@ -80,6 +83,7 @@ class Reception:
             raise _problem(reason)
         if await options.is_full():
             raise _problem("site")
+        await options.rate.hit(address)
         await self._livekit.open_room(
             room,
             options.agent_name,

@@ -10,7 +10,6 @@ from livekit.agents.voice.agent_session import SessionConnectOptions
 
 from agent.speech.stt import STTEngine
 from agent.speech.tts import TTSEngine
-from agent.text_input import TextAnswers
 from llm_router.integrations.livekit import RouterLLM
 
 
@@ -83,7 +82,7 @@ def room_options() -> room_io.RoomOptions:
     """Lets callers speak, type, listen and read; the room is deleted when the session closes."""
     return room_io.RoomOptions(
         audio_input=room_io.AudioInputOptions(frame_size_ms=20, noise_cancellation=None),
-        text_input=room_io.TextInputOptions(text_input_cb=TextAnswers().answer),
+        text_input=False,  # `typed_messages` reads what callers type
         audio_output=True,
         text_output=True,
         delete_room_on_close=True,

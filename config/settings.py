@@ -135,6 +135,32 @@ class SpeechSettings(Section):
         return _check_order(self, "endpointing_min_delay", "endpointing_max_delay")
 
 
+class LimitSettings(Section):
+    """Limits of a call, so that no visitor can spend without end. 0: unlimited"""
+
+    message_max_characters: Annotated[int, Field(ge=0)] = 2000
+    """Characters of one message, typed or spoken. A longer one is not sent to a model; the caller
+    is asked for fewer words."""
+    turns_per_minute: Annotated[int, Field(ge=0)] = 20
+    """Messages of a caller that are answered in any minute."""
+    call_max_turns: Annotated[int, Field(ge=0)] = 200
+    """Messages of a caller that are answered in one call; then the agent ends it."""
+    call_max_tokens: Annotated[int, Field(ge=0)] = 500_000
+    """Tokens of one call, prompts and replies of all attempts together; then the agent ends it."""
+    call_max_cost: Annotated[float, Field(ge=0)] = 0
+    """Cost of one call, in the currency of the connections' prices; then the agent ends it."""
+    call_max_seconds: Annotated[float, Field(ge=0)] = 3600
+    """Length (s) of a call; then the agent ends it."""
+    call_silence: Annotated[float, Field(ge=0)] = 60
+    """Seconds of silence after which the agent asks whether the caller is still there. It asks
+    twice, and ends the call after the third silence."""
+    history_max_characters: Annotated[int, Field(ge=0)] = 24_000
+    """Characters of the conversation that go to a model with each request; the oldest turns stay
+    out. A connection with a shorter context gets less."""
+    call_rate_limit: RateLimit = "100/day"
+    """Calls that one client address may begin, per second, minute, hour or day."""
+
+
 _CONNECTIONS_FILE = Path("config/connections.json")
 
 
@@ -267,6 +293,7 @@ class Settings(
     LiveKitSettings,
     AgentSettings,
     SpeechSettings,
+    LimitSettings,
     RouterSettings,
     WorkerSettings,
     HttpSettings,

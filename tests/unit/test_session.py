@@ -17,7 +17,19 @@ from llm_router.errors import ConfigurationError
 from llm_router.integrations.livekit import RouterLLM
 
 SHIPPED = Path(__file__).parents[2] / "config" / "prompts" / "phrases.toml"
-OCCASIONS = ("greeting", "goodbye", "sorry", "closing", "filler.late", "filler.very_late")
+OCCASIONS = (
+    "greeting",
+    "goodbye",
+    "sorry",
+    "closing",
+    "filler.late",
+    "filler.very_late",
+    "still_there",
+    "limit.message",
+    "limit.rate",
+    "limit.call",
+    "limit.time",
+)
 
 
 def write(folder: Path, text: str) -> Path:
@@ -83,7 +95,6 @@ async def test_a_session_retries_nothing_and_uses_no_cloud() -> None:
 def test_a_caller_may_speak_type_listen_and_read() -> None:
     options = room_options()
     assert options.get_audio_input_options()
-    assert options.get_text_input_options()
     assert options.get_audio_output_options()
     assert options.get_text_output_options()
     assert options.delete_room_on_close

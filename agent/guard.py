@@ -1,0 +1,161 @@
+"""Holds one call to its limits: refuses turns kindly, asks a silent caller, ends a long call."""
+
+import asyncio
+from typing import Any
+
+from livekit.agents import AgentSession
+
+from agent.budget import CallBudget, CallLimits, CallTime, Refusal, Step
+from llm_router.catalog.prices import billable_usage
+from llm_router.clock import Clock, SystemClock
+from llm_router.periodic import PeriodicTask
+from llm_router.routing.events import AttemptEvent, ReplyEvent
+from llm_router.routing.phrases import Phrases
+
+_EVERY = 1.0
+"""Seconds from one check of the time to the next."""
+_FAREWELL = 15.0
+"""Seconds that the last words of a call may take."""
+_QUIET = 20.0
+"""Seconds for which a refusal is not said again: a flood of messages is not answered by another."""
+
+
+_BUSY = frozenset({"speaking", "thinking", "initializing"})
+"""States of an agent in which it is not the caller's turn."""
+
+
+class CallGuard:
+    """The limits of one call, as its session meets them.
+
+    It is an observer of the call's router, which tells what the replies cost. `start` it with the
+    session, and close it at the end.
+    """
+
+    def __init__(
+        self, limits: CallLimits, phrases: Phrases, language: str, clock: Clock | None = None
+    ) -> None:
+        self._limits = limits
+        self._phrases = phrases
+        self._language = language
+        self._clock = clock or SystemClock()
+        self._budget = CallBudget(limits)
+        self._time: CallTime | None = None
+        self._session: AgentSession[None] | None = None
+        self._silent_until: dict[Refusal, float] = {}
+        self._unsaid: Refusal | None = None
+        """Said later: an answer under way, or the next one, would cut it off."""
+        self._uses = 0
+        self._ending: asyncio.Task[None] | None = None
+        self._watch = PeriodicTask(self._check, self._clock, _EVERY, name="call limits")
+
+    def start(self, session: AgentSession[None]) -> None:
+        """Watches the session from now on."""
+        self._session = session
+        self._time = CallTime(self._limits, self._clock.now())
+        session.on("user_state_changed", self._on_user_state)
+        self._watch.start(delay=_EVERY)
+
+    async def aclose(self) -> None:
+        await self._watch.aclose()
+        if self._ending:
+            self._ending.cancel()
+            await asyncio.wait([self._ending])
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the call may ask no model any more."""
+        return self._budget.is_spent
+
+    def admits(self, characters: int) -> bool:
+        """Counts a turn of the caller, and returns whether it is answered; if not, says why."""
+        now = self._clock.now()
+        if self._time:
+            self._time.caller_active(now)
+        refused = self._budget.turn(characters, now)
+        if refused is None:
+            return True
+        self.refuse(refused)
+        return False
+
+    def refuse(self, reason: Refusal) -> None:
+        """Says why a turn is not answered, once the agent is not talking any more.
+
+        Ends the call if no turn will be answered any more.
+        """
+        now = self._clock.now()
+        if reason is Refusal.CALL:
+            self.end(reason)
+        elif now >= self._silent_until.get(reason, now):
+            self._silent_until[reason] = now + _QUIET
+            self._unsaid = reason
+
+    def end(self, occasion: str = Refusal.CALL) -> None:
+        """Says the phrase for the occasion, and ends the call. Further calls do nothing."""
+        if self._session and self._ending is None:
+            self._ending = asyncio.create_task(self._end(self._session, occasion))
+
+    async def _end(self, session: AgentSession[None], occasion: str) -> None:
+        speech = self._say(occasion, allow_interruptions=False)
+        if speech:
+            await asyncio.wait(
+                {asyncio.ensure_future(speech.wait_for_playout())}, timeout=_FAREWELL
+            )
+        session.shutdown(drain=False)
+
+    def _say(self, occasion: str, *, allow_interruptions: bool = True) -> Any:
+        """Says a phrase that is no part of the conversation."""
+        words = self._phrases.pick(occasion, self._language, self._uses)
+        self._uses += 1
+        if not words or self._session is None:
+            return None
+        try:
+            return self._session.say(
+                words, allow_interruptions=allow_interruptions, add_to_chat_ctx=False
+            )
+        except RuntimeError:  # the session is being closed
+            return None
+
+    # ── Time ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _on_user_state(self, event: Any) -> None:
+        if self._time and "speaking" in {event.old_state, event.new_state}:
+            self._time.caller_active(self._clock.now())
+
+    async def _check(self) -> None:
+        if self._time is None or self._session is None:
+            return
+        now = self._clock.now()
+        if self._session.user_state == "speaking":
+            self._time.caller_active(now)
+        elif self._session.agent_state in _BUSY or not _has_caller(self._session):
+            self._time.agent_active(now)
+        elif self._unsaid:
+            self._say(self._unsaid)
+            self._unsaid = None
+        step = self._time.due(now)
+        if step is Step.ASK:
+            self._say(step)
+        elif step:
+            self.end(step)
+
+    # ── Observer of the router ───────────────────────────────────────────────────────────────────
+
+    def attempt_ended(self, event: AttemptEvent) -> None:
+        """Does nothing: a reply brings its attempts."""
+
+    def reply_ended(self, event: ReplyEvent) -> None:
+        """Counts the tokens and the cost of all attempts of a reply."""
+        for attempt in event.tries:
+            usage = billable_usage(
+                attempt.usage, attempt.failure, event.prompt_characters, attempt.characters
+            )
+            cost = attempt.price.cost(usage) if attempt.price else 0.0
+            self._budget.spent(usage.prompt_tokens + usage.completion_tokens, cost)
+
+
+def _has_caller(session: AgentSession[None]) -> bool:
+    """Returns whether the caller is in the room. A session without a room has one."""
+    try:
+        return session.room_io.linked_participant is not None
+    except RuntimeError:
+        return True
