@@ -50,7 +50,7 @@ async def check() -> AsyncIterator[Finding]:
 
 
 async def _check_environment(settings: Settings) -> AsyncIterator[Finding]:
-    """Names each connection that a person may believe to be in use, as others are stored."""
+    """Names the connections outside the store: those in use, else those that are not, and why."""
     options = store_options(settings)
     try:
         known = await load_known(options, environment())
@@ -59,6 +59,10 @@ async def _check_environment(settings: Settings) -> AsyncIterator[Finding]:
         return
     for warning in known.selected.warnings:
         yield Finding("environment", "fault", warning)
+    if not known.stored and known.found.configured:
+        for line in known.found.describe():
+            message = f"{line} is used while no connection is stored; it is not tried here"
+            yield Finding("environment", "note", message)
     for unused in await load_unused(options, known):
         yield Finding("environment", "note", str(unused))
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from llm_router.connections.access import SYSTEM, WORKER
 from llm_router.connections.record import Connection
-from llm_router.connections.store import ConnectionStore
+from llm_router.connections.store import NOT_ASKED, OK, ConnectionStore
 from llm_router.discovery.discover import DiscoveryResult
 from llm_router.discovery.unused import find_unused
 from llm_router.errors import ConflictError
@@ -45,8 +45,8 @@ class Demo(BaseModel):
     responder: bool
     """True if the built-in responder answers."""
     warnings: list[str] = []
-    """Connections that were named and cannot be used, each with a remedy; only in the demo, and
-    where visitors learn names."""
+    """Connections that cannot be used or fail, each with a remedy; only in the demo, and where
+    visitors learn names."""
     stored_now: int = 0
     """Number of connections that the demo has stored at this start."""
     unused: list[UnusedDemoConnection] = []
@@ -99,12 +99,24 @@ def demo_router(
             connections=_described(visible, active) if names else [],
             offline=active.is_offline,
             responder=active.is_offline and any(c.is_active for c in active.connections),
-            warnings=list(active.warnings) if shows_all else [],
+            warnings=[*active.warnings, *await _failing(store, visible)] if shows_all else [],
             stored_now=stored_now,
             unused=await _unused(store, found) if shows_all else [],
         )
 
     return router
+
+
+async def _failing(store: ConnectionStore, connections: Sequence[Connection]) -> list[str]:
+    """Describes the stored connections whose last health check failed, since their last change."""
+    failing = []
+    for c in connections:
+        checks = (await store.checks(SYSTEM, c.id, limit=1)).items if c.version else ()
+        failed = [one for one in checks if one.outcome not in {OK, NOT_ASKED}]
+        if failed and not (c.updated_at and failed[0].at < c.updated_at):
+            about = f"{c.name} did not pass its last check: {failed[0].detail}"
+            failing.append(f"{about}; `llm-router doctor` says what to do")
+    return failing
 
 
 async def _unused(store: ConnectionStore, found: DiscoveryResult) -> list[UnusedDemoConnection]:

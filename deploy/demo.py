@@ -231,6 +231,12 @@ def describe_connections(about: Any) -> list[str]:
     return lines
 
 
+def read_warnings(about: Any) -> list[str]:
+    """Returns the warnings about connections from the response of /api/demo."""
+    warnings = about.get("warnings") if isinstance(about, dict) else None
+    return [str(line) for line in warnings] if isinstance(warnings, list) else []
+
+
 def _rows(connections: Any) -> list[str]:
     rows = []
     for one in connections:
@@ -257,8 +263,8 @@ async def serve(program: Path | None, livekit: LiveKit, ports: Ports) -> int:
             await stack.start(worker, page)
         about = await asyncio.to_thread(probes.get_json, f"{address}/api/demo")
         console.say(f"\nReady after {time.monotonic() - started:.0f} s: {address}\n")
-        found = service_log.warnings(logs / "worker.log", "agent")
-        warnings = [f"Warning: {line}" for line in found]
+        found = [*service_log.warnings(logs / "worker.log", "agent"), *read_warnings(about)]
+        warnings = [f"Warning: {line}" for line in dict.fromkeys(found)]
         end = [f"\nLogs: {logs}", "Ctrl-C stops everything."]
         for line in [*describe_connections(about), *warnings, *end]:
             console.say(line)

@@ -13,7 +13,7 @@ from llm_router.cli.check import CHECKS, Finding
 from llm_router.cli.command import CommandContext
 from llm_router.cli.connect import open_api
 from llm_router.cli.output import Output
-from llm_router.cli.probe import probe_connection
+from llm_router.cli.probe import correction, probe_connection
 from llm_router.errors import ApiError, ConfigurationError, RouterError, StoreError
 from llm_router.loopback import LOOPBACK_HOST, is_changed
 from llm_router.settings.loading import SettingsError, load_section
@@ -151,6 +151,8 @@ async def _probe(
         if is_changed(item["base_url"], os.environ):
             host = os.environ[LOOPBACK_HOST]
             advice = f"its address is this container; for one of the machine write {host}"
+        if edit := correction(item["name"], failure["kind"]):
+            advice += f"; to correct that: {edit}"
         return Finding(subject, "fault", f"{failure['kind']} ({failure['reason']}): {advice}")
     message = f"first word after {result['first_word'] or 0:.2f} s"
     if notice := result["notice"]:

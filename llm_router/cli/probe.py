@@ -67,8 +67,7 @@ def print_result(context: CommandContext, name: str, result: dict[str, Any]) -> 
         )
         if failure["kind"] == FailureClass.MODEL_MISSING and result["models"]:
             context.out.print_note(f"the server lists: {_shorten(result['models'])}")
-        if option := _OPTIONS.get(failure["kind"]):
-            edit = f"llm-router connections edit {shlex.quote(name)} {option}"
+        if edit := correction(name, failure["kind"]):
             context.out.print_note(f"to correct that: {edit}")
     else:
         tokens = f", {result['tokens_out']} tokens" if result["tokens_out"] is not None else ""
@@ -77,6 +76,12 @@ def print_result(context: CommandContext, name: str, result: dict[str, Any]) -> 
         context.out.print_line(f"{name} works: {times}{tokens}", "green")
     if result["notice"]:
         context.out.print_note(f"{name}: {result['notice']}", "yellow")
+
+
+def correction(name: str, kind: FailureClass) -> str:
+    """Returns the command that corrects what a failure of a connection is about; may be empty."""
+    option = _OPTIONS.get(kind)
+    return f"llm-router connections edit {shlex.quote(name)} {option}" if option else ""
 
 
 def _shorten(models: Sequence[str]) -> str:

@@ -46,12 +46,14 @@ def test_a_sound_installation_has_no_fault(here: Shell) -> None:
 
 def test_each_connection_that_does_not_work_is_named_with_advice(here: Shell) -> None:
     with in_a_thread(FaultyServer(Script(fault=Fault.STATUS, status=401))) as server:
-        here("connections", "add", "a", "--base-url", server.base_url, "--model", "m")
+        address = ("--base-url", server.base_url, "--model", "m")
+        here("connections", "add", "a", *address, "--no-test")
         here.add("rules")
         here.add("off", "--set", "is_active=false")
         findings = {f["subject"]: f for f in here.json("doctor", code=None)}
     assert findings["connection a"]["state"] == "fault"
     assert "check api_key" in findings["connection a"]["message"]
+    assert "llm-router connections edit a --key ask" in findings["connection a"]["message"]
     assert findings["connection rules"]["state"] == "ok"
     assert "connection off" not in findings
 

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,8 +97,14 @@ def test_a_key_that_changed_in_the_environment_is_stored_by_the_printed_command(
 def test_the_doctor_names_the_command(here: Shell, server: FaultyServer) -> None:
     found = {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": KEY, "DEFAULT_MODEL": "m"}
     settings = {"LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": "s" * 32}
+
+    def find() -> Any:
+        findings = with_variables(here, found | settings).json("doctor", code=None)
+        (one,) = [finding for finding in findings if finding["subject"] == "environment"]
+        return one
+
+    assert "is used while no connection is stored" in find()["message"]
     here.add("rules")
-    findings = with_variables(here, found | settings).json("doctor", code=None)
-    (one,) = [finding for finding in findings if finding["subject"] == "environment"]
+    one = find()
     assert one["state"] == "note"
     assert "llm-router connections add openai --base-url" in one["message"]

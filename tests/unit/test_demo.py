@@ -1,6 +1,7 @@
 """Tests which connections the demo stores, and which ones the page lists."""
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import httpx2
@@ -12,8 +13,9 @@ from agent.demo import Demo, demo_router, store_found
 from config.settings import Settings
 from llm_router.connections.access import SYSTEM
 from llm_router.connections.record import Connection
-from llm_router.connections.store import Query
+from llm_router.connections.store import Check, Query
 from llm_router.discovery.discover import DiscoveryOptions, DiscoveryResult, find_connections
+from llm_router.options import HealthOptions
 from llm_router.testing import InMemoryConnectionStore
 
 FILE = """[
@@ -98,6 +100,23 @@ async def test_the_demo_lists_connections_that_it_found_and_does_not_use(tmp_pat
     assert (await demo_page(there, store)).unused == []
     await store.add(SYSTEM, [DESK, there.connections[0]])
     assert [c.name for c in (await demo_page(there, store)).unused] == ["cloud"]
+
+
+async def test_the_demo_warns_of_a_stored_connection_whose_last_check_failed(
+    tmp_path: Path,
+) -> None:
+    store, there = InMemoryConnectionStore(), await found(tmp_path)
+    (desk,) = await store.add(SYSTEM, [DESK])
+    assert desk.updated_at
+    later = desk.updated_at + timedelta(seconds=1)
+    failed = Check(at=later, outcome="unreachable", detail="no answer from 127.0.0.1:3")
+    await store.record_check(SYSTEM, desk.id, failed, HealthOptions())
+    (warning,) = (await demo_page(there, store)).warnings
+    assert warning.startswith("desk did not pass its last check: no answer from 127.0.0.1:3; ")
+    assert (await demo_page(there, store, is_demo=False)).warnings == []
+    passed = Check(at=later + timedelta(seconds=1))
+    await store.record_check(SYSTEM, desk.id, passed, HealthOptions())
+    assert (await demo_page(there, store)).warnings == []
 
 
 async def test_outside_the_demo_only_connections_visible_to_everyone_are_listed(

@@ -105,9 +105,15 @@ def test_without_a_model_it_says_how_to_connect_one() -> None:
     assert "OPENAI_BASE_URL" in " ".join(lines)
 
 
+def test_warnings_about_connections_are_read() -> None:
+    assert demo.read_warnings({"warnings": ["desk is down"]}) == ["desk is down"]
+    assert demo.read_warnings({}) == []
+
+
 @pytest.mark.parametrize("about", [None, [], "text"])
 def test_an_empty_or_invalid_response_is_ignored(about: object) -> None:
     assert demo.describe_connections(about) == []
+    assert demo.read_warnings(about) == []
 
 
 @pytest.mark.parametrize(
