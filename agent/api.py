@@ -7,18 +7,19 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-import uvicorn
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import HTMLResponse
 
 from agent.demo import demo_router, store_found
+from agent.http_server import make_server
 from agent.livekit_server import LiveKitError, LiveKitServer
+from agent.log_lines import RepeatFilter
 from agent.page_files import PageFiles
 from agent.places import PlaceLimits
 from agent.presence import are_workers_full, is_worker_present
@@ -46,8 +47,6 @@ from llm_router.store.webhooks import Webhooks
 
 log = logging.getLogger("agent.api")  # run as a program, its __name__ is __main__
 
-_GRACE = 5
-"""Seconds that requests may take to finish after the signal to stop."""
 _PATIENCE = 1.0
 """Seconds that each write of a request waits for a locked SQLite file: a person waits as well."""
 _FULL_WITHIN = 0.5
@@ -285,35 +284,9 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         for unused in await find_unused(store, found):
             log.info("%s", unused)
         app = build_app(settings, found, store, counters, stored_now=stored_now)
-        await _serve_app(settings, app, listener)
-
-
-async def _serve_app(settings: Settings, app: FastAPI, listener: socket.socket) -> None:
-    host, port = listener.getsockname()[:2]
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        ws="none",
-        proxy_headers=settings.trusted_proxies is not None,
-        forwarded_allow_ips=settings.trusted_proxies,
-        timeout_graceful_shutdown=_GRACE,
-    )
-    log.info("serving http://%s:%d", f"[{host}]" if ":" in host else host, port)
-    await _Server(config).serve([listener])
-
-
-class _Server(uvicorn.Server):
-    """Returns normally after a signal. Uvicorn's own server raises the signal again at the end,
-    which would interrupt the closing of everything else.
-    """
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self.handle_exit, number, None)
-        yield
+        host, port = listener.getsockname()[:2]
+        log.info("serving http://%s:%d", f"[{host}]" if ":" in host else host, port)
+        await make_server(app, trusted_proxies=settings.trusted_proxies).serve([listener])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -325,7 +298,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         " .env.example lists and explains them (HTTP_PORT, LIVEKIT_URL, ...).",
     )
     parser.parse_args(argv)
-    # Until it serves; from then on `_Server` handles the signal.
+    # Until it serves; from then on the server handles the signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         note = export_variables()
@@ -333,6 +306,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s %(message)s")
         if note:
             log.info(note)
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(RepeatFilter())
         # Their log lines repeat whole addresses and servers' answers; either may hold a key.
         for library in ("httpx2", "httpcore2"):
             logging.getLogger(library).setLevel(logging.WARNING)

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from llm_router.connections.access import Actor
 from llm_router.gateway.deps import Services, authenticate
 from llm_router.gateway.errors import answer_with_problems, show_store_errors
-from llm_router.gateway.middleware import API_HEADERS, BodyLimit, SecurityHeaders
+from llm_router.gateway.middleware import API_HEADERS, BodyLimit, RequestLimit, SecurityHeaders
 from llm_router.gateway.openapi import describe, problems
 from llm_router.gateway.routes import backend
 from llm_router.plugins import Plugins
@@ -21,6 +21,8 @@ ROUTES = Plugins("llm_router.gateway.routes", "route", attribute="router", insta
 """Each module has `router`, an APIRouter whose paths are below /api."""
 MAX_BODY = 2_000_000
 """Bytes: a file of some thousand connections."""
+MOST_REQUESTS = 100
+"""Requests of one client that may be in progress: an office has many people behind one address."""
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -44,6 +46,7 @@ def build_app(
     app.state.services = services
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's own way
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY)
+    app.add_middleware(RequestLimit, most=MOST_REQUESTS)
     app.add_middleware(SecurityHeaders, headers=headers)
     answer_with_problems(app)
     app.include_router(_routes(), prefix="/api")

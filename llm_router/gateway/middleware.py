@@ -1,11 +1,13 @@
-"""Wraps every route: headers that all answers carry, and a limit for bodies."""
+"""Wraps every route: headers that all answers carry, and limits for bodies and for each client."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llm_router.gateway.errors import Problem
+from llm_router.gateway.rates import client_key
 
 API_HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -59,3 +61,34 @@ class BodyLimit:
             return message
 
         await self.app(scope, receive_within_limit, send)
+
+
+class RequestLimit:
+    """Refuses a client's request while `most` of that client are in progress (429)."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self.app = app
+        self.most = most
+        self._in_progress: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope.get("client"):
+            await self.app(scope, receive, send)
+            return
+        client = client_key(scope["client"][0])
+        if self._in_progress[client] >= self.most:
+            refusal = Problem(
+                429,
+                "busy",
+                f"{self.most} requests from your address are in progress: wait until one is done.",
+                {"Retry-After": "1"},
+            )
+            await refusal.response()(scope, receive, send)
+            return
+        self._in_progress[client] += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._in_progress[client] -= 1
+            if not self._in_progress[client]:
+                del self._in_progress[client]

@@ -1,0 +1,47 @@
+"""Bounds what the log of a process grows by: lines of one kind, however often something happens."""
+
+import logging
+from dataclasses import dataclass
+
+_MOST = 20
+_WINDOW = 60.0
+_KINDS = 1_000
+_COMPARED = 40
+"""Characters of the text by which kinds differ: what follows may be names and numbers."""
+
+
+@dataclass(slots=True)
+class _Kind:
+    begins: float
+    shown: int = 0
+    left_out: int = 0
+
+
+class RepeatFilter(logging.Filter):
+    """Lets `most` lines of one kind pass in `window` seconds, and says how many were left out.
+
+    Lines are of one kind if the same logger wrote them from the same text with other values.
+    """
+
+    def __init__(self, most: int = _MOST, window: float = _WINDOW) -> None:
+        super().__init__()
+        self._most = most
+        self._window = window
+        self._kinds: dict[tuple[str, int, str], _Kind] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        key = record.name, record.levelno, str(record.msg)[:_COMPARED]
+        kind = self._kinds.get(key)
+        if kind is None or record.created >= kind.begins + self._window:
+            left_out = kind.left_out if kind else 0
+            if kind is None and len(self._kinds) >= _KINDS:
+                self._kinds.clear()
+            kind = self._kinds[key] = _Kind(record.created)
+            if left_out:
+                record.msg = f"{record.getMessage()} ({left_out} lines like this were left out)"
+                record.args = ()
+        kind.shown += 1
+        if kind.shown > self._most:
+            kind.left_out += 1
+            return False
+        return True
