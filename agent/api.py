@@ -33,6 +33,7 @@ from llm_router.errors import ConfigurationError, StoreError
 from llm_router.gateway import app as gateway
 from llm_router.gateway.deps import Services
 from llm_router.gateway.errors import Problem
+from llm_router.gateway.hosts import HostCheck, is_loopback
 from llm_router.gateway.rates import Counters, RateLimit, open_counters
 from llm_router.management.background import run_background
 from llm_router.management.first_key import ensure_admin
@@ -121,7 +122,15 @@ def build_app(
     )
     app.include_router(demo)
     _add_page(app, settings)
+    app.add_middleware(HostCheck, names=_answered_hosts(settings))
     return app
+
+
+def _answered_hosts(settings: Settings) -> Sequence[str] | None:
+    """Returns the names to answer to, besides those of this machine; None for all."""
+    if settings.public_hosts or (settings.demo and is_loopback(settings.http_host)):
+        return settings.public_hosts
+    return None
 
 
 def _services(

@@ -47,7 +47,7 @@ def _most_connections() -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """What one client may hold, and for how long (s)."""
+    """The bounds of one client's connections, in number and in time (s)."""
 
     head: float = 10.0
     """Time in which the head of a request must arrive, from the connection's begin or from the end

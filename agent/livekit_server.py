@@ -20,7 +20,7 @@ from llm_router.clock import Clock, SystemClock
 log = logging.getLogger(__name__)
 
 _TIMEOUT = 4.0
-"""Seconds for one request to LiveKit; a person is waiting."""
+"""Seconds for what LiveKit is asked at a time; a person is waiting."""
 _ON_ITS_WAY = 15.0
 """Seconds within which an agent that was called must have joined its room."""
 
@@ -40,8 +40,7 @@ class LiveKitRefusedError(LiveKitError):
 class LiveKitServer:
     """LiveKit's server API as the HTTP process and the worker need it; use it in `async with`.
 
-    Every method raises LiveKitUnavailableError or LiveKitRefusedError, within `timeout` seconds
-    for each request.
+    Every method raises LiveKitUnavailableError or LiveKitRefusedError, within `timeout` seconds.
     """
 
     def __init__(
@@ -70,7 +69,8 @@ class LiveKitServer:
 
     async def check(self) -> None:
         """Returns once LiveKit has answered and accepted the keys."""
-        await self._room_exists("-")
+        async with self._translated_errors():
+            await self._room_exists("-")
 
     async def rooms(self) -> Mapping[str, str]:
         """Returns the metadata of each room, by its name."""
@@ -95,16 +95,17 @@ class LiveKitServer:
 
     async def ensure_agent(self, room: str, agent_name: str) -> None:
         """Calls the agent into a room that exists, unless it is there or on its way."""
-        if not await self._room_exists(room):
-            return
-        # One at a time: two visitors of one room must not call two agents.
-        async with self._translated_errors(), self._dispatching:
-            dispatches = await self._api.agent_dispatch.list_dispatch(room)
-            present = {one.identity for one in await self._participants(room)}
-            now = self._clock.wall()
-            if not any(is_serving(each, agent_name, present, now) for each in dispatches):
-                dead = [each.id for each in dispatches if each.agent_name == agent_name]
-                await self._dispatch(room, agent_name, instead_of=dead)
+        async with self._translated_errors():
+            if not await self._room_exists(room):
+                return
+            # One at a time: two visitors of one room must not call two agents.
+            async with self._dispatching:
+                dispatches = await self._api.agent_dispatch.list_dispatch(room)
+                present = {one.identity for one in await self._participants(room)}
+                now = self._clock.wall()
+                if not any(is_serving(each, agent_name, present, now) for each in dispatches):
+                    dead = [each.id for each in dispatches if each.agent_name == agent_name]
+                    await self._dispatch(room, agent_name, instead_of=dead)
 
     async def replace_agent(self, job: Job, agent_name: str, identity: str) -> bool:
         """Calls another agent to the callers of a job whose process has died.
@@ -114,20 +115,21 @@ class LiveKitServer:
         was called: not if there is no caller left.
         """
         room = job.room.name
-        if not await self._room_exists(room):
-            return False
-        async with self._translated_errors(), self._dispatching:
-            participants = await self._participants(room)
-            if any(one.identity == identity for one in participants):
-                with _absence_ignored():
-                    await self._api.room.remove_participant(
-                        api.RoomParticipantIdentity(room=room, identity=identity)
-                    )
-            if all(one.kind == ParticipantInfo.Kind.AGENT for one in participants):
+        async with self._translated_errors():
+            if not await self._room_exists(room):
                 return False
-            dead = [job.dispatch_id] if job.dispatch_id else []
-            await self._dispatch(room, agent_name, instead_of=dead, metadata=job.metadata)
-            return True
+            async with self._dispatching:
+                participants = await self._participants(room)
+                if any(one.identity == identity for one in participants):
+                    with _absence_ignored():
+                        await self._api.room.remove_participant(
+                            api.RoomParticipantIdentity(room=room, identity=identity)
+                        )
+                if all(one.kind == ParticipantInfo.Kind.AGENT for one in participants):
+                    return False
+                dead = [job.dispatch_id] if job.dispatch_id else []
+                await self._dispatch(room, agent_name, instead_of=dead, metadata=job.metadata)
+                return True
 
     async def _participants(self, room: str) -> Sequence[ParticipantInfo]:
         with _absence_ignored():
@@ -148,8 +150,7 @@ class LiveKitServer:
 
     async def _room_exists(self, room: str) -> bool:
         # Checked first because LiveKit does not answer a request for an absent room's dispatches.
-        async with self._translated_errors():
-            answer = await self._api.room.list_rooms(api.ListRoomsRequest(names=[room]))
+        answer = await self._api.room.list_rooms(api.ListRoomsRequest(names=[room]))
         return bool(answer.rooms)
 
     @asynccontextmanager

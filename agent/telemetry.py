@@ -13,6 +13,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from prometheus_client import values
 
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+_COLLECTOR_TIMEOUT = 2.0
+"""Seconds that a collector may take; the end of a call process waits as long for the last spans."""
 _locks: list[int] = []
 """File descriptors of the slots that this process has locked; they are freed when it ends."""
 
@@ -52,7 +54,7 @@ def send_traces(endpoint: str) -> TracerProvider:
     thread, or the last seconds of traces are lost.
     """
     provider = TracerProvider(resource=Resource.create({"service.name": "patchbay-worker"}))
-    exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces")
+    exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces", timeout=_COLLECTOR_TIMEOUT)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     telemetry.set_tracer_provider(provider, allow_pii=False)
     return provider

@@ -1,5 +1,6 @@
 """Defines the types of the agent's own settings, besides those of `llm_router.settings`."""
 
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -66,6 +67,15 @@ def _fill(value: str, settings: Mapping[str, Any]) -> str:
     return value
 
 
+def _host(value: str) -> str:
+    if not re.fullmatch(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[?[0-9A-Fa-f:.]+\]?", value):
+        raise ValueError(
+            "should be host names such as agent.example.org, without port or path, separated by"
+            " commas"
+        )
+    return value.strip("[]").lower()
+
+
 def _upper(value: Any) -> Any:
     return value.upper() if isinstance(value, str) else value
 
@@ -104,6 +114,8 @@ Names = Annotated[
     ],
     NoDecode,
     BeforeValidator(split),
+Hosts = Annotated[
+    tuple[Annotated[str, AfterValidator(_host)], ...], NoDecode, BeforeValidator(split)
 ]
 LiveKitSecret = Annotated[SecretStr, AfterValidator(_fill_secret)]
 FileOrOff = Annotated[Literal["off"] | Path | None, BeforeValidator(_file_or_off)]

@@ -15,6 +15,7 @@ from config.field_types import (
     BackendType,
     Delay,
     FileOrOff,
+    Hosts,
     Language,
     LiveKitKey,
     LiveKitSecret,
@@ -282,6 +283,10 @@ class HttpSettings(Section):
     allowed_origins: Origins = ()
     """Origins of sites that may embed the page or request tokens, separated by commas. Empty: only
     its own."""
+    public_hosts: Hosts = ()
+    """Names at which browsers reach the HTTP process, such as agent.example.org or *.example.org,
+    separated by commas; besides localhost it answers to no other. Empty: to every name, but the
+    demo that only this machine reaches to localhost alone."""
     trusted_proxies: str | None = None
     """Addresses or networks of proxies whose X-Forwarded-For is trusted, separated by commas.
     Empty: none."""

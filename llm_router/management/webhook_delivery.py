@@ -34,6 +34,8 @@ _POLL_EVERY = 1.0
 _LEASE_FOR = 30.0
 _TIMEOUT = 10.0
 """Time limit of a receiver (s): it should store the message and do its work later."""
+_TEST_TIMEOUT = 4.0
+"""Time limit of a test event (s), for whose result a person waits."""
 _MAX_SENDING = 8
 _KEEP_FOR = timedelta(days=30)
 _PRUNE_EVERY = 600.0
@@ -43,9 +45,18 @@ _ANY_ADDRESS = AddressGuard(allow_private=True)
 
 
 async def send(
-    webhook: Webhook, secret: str, delivery: Delivery, guard: AddressGuard, clock: Clock
+    webhook: Webhook,
+    secret: str,
+    delivery: Delivery,
+    guard: AddressGuard,
+    clock: Clock,
+    *,
+    within: float = _TIMEOUT,
 ) -> Delivery:
-    """Sends the delivery once. Returns it as delivered, or still as waiting, with the error."""
+    """Sends the delivery once, within so many seconds.
+
+    Returns it as delivered, or still as waiting, with the error.
+    """
     body, headers = sign(delivery.payload, secret, clock.wall())
     status = None
     error = ""
@@ -53,18 +64,18 @@ async def send(
         await asyncio.to_thread(tls_context)  # takes tens of milliseconds
     # A client for each delivery: a webhook gets a few events a day.
     async with httpx2.AsyncClient(
-        transport=EnvironmentTransport(guard), timeout=_TIMEOUT, trust_env=False
+        transport=EnvironmentTransport(guard), timeout=within, trust_env=False
     ) as client:
         try:
             async with (
-                asyncio.timeout(_TIMEOUT),
+                asyncio.timeout(within),
                 client.stream("POST", webhook.url, content=body, headers=headers) as answer,
             ):
                 status = answer.status_code
                 if not answer.is_success:
                     error = _refusal(answer)
         except TimeoutError:
-            error = f"no answer within {_TIMEOUT:g} s"
+            error = f"no answer within {within:g} s"
         except AddressRefusedError as refused:
             error = str(refused)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as failure:
@@ -92,7 +103,7 @@ async def send_test(webhook: Webhook, secret: str, guard: AddressGuard, clock: C
         attempts=0,
         created_at=now,
     )
-    result = await send(webhook, secret, event, guard, clock)
+    result = await send(webhook, secret, event, guard, clock, within=_TEST_TIMEOUT)
     return result if result.status == "delivered" else replace(result, status="given_up")
 
 

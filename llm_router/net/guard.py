@@ -49,12 +49,55 @@ _LOCAL_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 _HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _NUMERIC_HOST = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+)){0,3}")
 
+_NOT_PUBLIC = (
+    IPv4Network("192.0.0.0/24"),  # protocol assignments; Python takes some of it for public
+    IPv4Network("192.88.99.0/24"),  # relays from IPv6, which lead anywhere (RFC 7526)
+    IPv6Network("3fff::/20"),  # documentation (RFC 9637), unknown to older versions of Python
+)
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
 _FIRST_UNPRIVILEGED_PORT = 1024
 _WEB_PORTS = frozenset({80, 443})
+_ANY_PORT = 9
+_FOREIGN_4 = IPv4Address("192.0.2.1")
+_FOREIGN_6 = IPv6Address("2001:db8::1")
+"""Addresses for documentation, which no machine has (RFC 5737, RFC 3849)."""
 
 _Address = IPv4Address | IPv6Address
+
+
+def is_own(address: _Address) -> bool:
+    """Returns whether an address is one of this machine's, private or public: it can be bound.
+
+    Where the system lets foreign addresses be bound, only its first one in each network is known.
+    """
+    foreign = _FOREIGN_4 if isinstance(address, IPv4Address) else _FOREIGN_6
+    if _can_bind(foreign):
+        return _is_its_own_source(address)
+    return _can_bind(address)
+
+
+def _can_bind(address: _Address) -> bool:
+    try:
+        with _probe(address) as probe:
+            probe.bind((str(address), 0))
+    except OSError:
+        return False
+    return True
+
+
+def _is_its_own_source(address: _Address) -> bool:
+    try:
+        with _probe(address) as probe:
+            probe.connect((str(address), _ANY_PORT))  # sends nothing
+            return ip_address(probe.getsockname()[0].partition("%")[0]) == address
+    except OSError:  # there is no way to it
+        return False
+
+
+def _probe(address: _Address) -> socket.socket:
+    is_4 = isinstance(address, IPv4Address)
+    return socket.socket(socket.AF_INET if is_4 else socket.AF_INET6, socket.SOCK_DGRAM)
 
 
 async def system_resolver(host: str) -> Sequence[str]:
@@ -68,12 +111,13 @@ class AddressGuard:
 
     Every check raises AddressRefusedError with the reason. `allow_private`: allows any address, for
     admins. `allowed`: host names, `*.suffixes` and CIDR networks that the operator allowed for all.
-    `resolve`: resolves names.
+    `resolve`: resolves names. `is_own`: says whether an address is this machine's.
     """
 
     allow_private: bool = False
     allowed: tuple[str, ...] = ()
     resolve: Resolver = system_resolver
+    is_own: Callable[[_Address], bool] = is_own
 
     def check_url(self, url: str) -> tuple[str, int]:
         """Checks an address as written, without DNS; returns its host and port."""
@@ -102,7 +146,7 @@ class AddressGuard:
         """Checks an IP address that `host` resolves to."""
         if self.allow_private or any(address in net for net in _networks(self.allowed)):
             return
-        if reason := _refusal(address):
+        if reason := _refusal(address, self.is_own):
             target = host if host == str(address) else f"{host} ({address})"
             raise AddressRefusedError(f"{target} is {reason}; {_REMEDY}")
 
@@ -242,17 +286,19 @@ def _as_address(host: str) -> _Address | None:
         return None
 
 
-def _refusal(address: _Address) -> str | None:
+def _refusal(address: _Address, is_own: Callable[[_Address], bool]) -> str | None:
     """Returns the reason to refuse an address, or None if it is public."""
     if address in _METADATA:
         return "a cloud's metadata service"
     if isinstance(address, IPv6Address):
         if inner := _embedded(address):
-            return _refusal(inner)
+            return _refusal(inner, is_own)
         if address not in _GLOBAL_UNICAST:
             return "not on the public internet"
-    if address.is_multicast or not address.is_global:
+    if address.is_multicast or not address.is_global or any(address in n for n in _NOT_PUBLIC):
         return "not on the public internet"
+    if is_own(address):
+        return "an address of this machine itself"
     return None
 
 

@@ -69,7 +69,9 @@ async def healthy(url: str, source: str, times: int = 3) -> bool:
 
 
 @pytest.mark.parametrize("sends", [HALF_A_BODY, UNREAD, GARBAGE])
-async def test_three_hundred_connections_keep_nobody_else_out(tmp_path: Path, sends: bytes) -> None:
+async def test_three_hundred_connections_keep_no_other_client_out(
+    tmp_path: Path, sends: bytes
+) -> None:
     async with attacked(tmp_path) as here:
         port = int(here.url.rsplit(":", 1)[1])
         with connections(port, 300, sends):
@@ -77,14 +79,16 @@ async def test_three_hundred_connections_keep_nobody_else_out(tmp_path: Path, se
 
 
 @pytest.mark.parametrize("sends", [NOTHING, HALF_A_HEAD])
-async def test_not_even_others_at_the_same_address(tmp_path: Path, sends: bytes) -> None:
+async def test_three_hundred_connections_keep_no_client_of_the_same_address_out(
+    tmp_path: Path, sends: bytes
+) -> None:
     async with attacked(tmp_path) as here:
         port = int(here.url.rsplit(":", 1)[1])
         with connections(port, 300, sends):
             assert await healthy(here.url, "127.0.0.1")
 
 
-async def test_nor_do_connections_from_many_addresses(tmp_path: Path) -> None:
+async def test_connections_from_many_addresses_keep_no_other_client_out(tmp_path: Path) -> None:
     async with attacked(tmp_path) as here:
         port = int(here.url.rsplit(":", 1)[1])
         async with AsyncExitStack() as stack:
@@ -196,7 +200,7 @@ def test_a_connection_that_idles_after_a_request_is_closed() -> None:
     assert closed_after(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n") == pytest.approx(5.0, abs=0.5)
 
 
-def test_an_answer_that_nobody_reads_is_given_up() -> None:
+def test_an_answer_that_is_not_read_is_given_up() -> None:
     clock = ManualClock(socket_wait=0.002)
 
     async def main() -> int:
