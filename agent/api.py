@@ -147,6 +147,9 @@ def _services(
         webhooks=Webhooks(store.database, store.vault),
         health=_health(settings),
         request_limit=RateLimit(settings.api_rate_limit, counters, name="requests"),
+        unauthenticated_limit=RateLimit("60/minute", counters, name="unauthenticated"),
+        sign_in_limit=RateLimit("20/minute", counters, name="sign-ins"),
+        all_sign_ins_limit=RateLimit("600/minute", counters, name="all sign-ins"),
         allowed_addresses=settings.allowed_addresses,
         environ=environment(),
         readiness_checks=[

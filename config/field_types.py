@@ -114,6 +114,7 @@ Names = Annotated[
     ],
     NoDecode,
     BeforeValidator(split),
+]
 Hosts = Annotated[
     tuple[Annotated[str, AfterValidator(_host)], ...], NoDecode, BeforeValidator(split)
 ]

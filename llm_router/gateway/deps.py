@@ -63,7 +63,8 @@ class Services:
     """The services of the process, which a route gets as `Deps`. `aclose` ends what they started.
 
     `database` keeps API keys, usage and the audit log. `request_limit` counts the requests of each
-    key, `unauthenticated_limit` those of each address without a valid key. `environ` holds the
+    key, `unauthenticated_limit` those of each address without a valid key, `sign_in_limit` the
+    sign-ins of each address and `all_sign_ins_limit` those of all. `environ` holds the
     variables from which presets and imports of an admin take keys. `identify_within`: seconds that
     a new connection's server has to say what it is; 0 asks none. `readiness_checks`: what must work
     for /readyz besides the database; each raises Problem or RouterError if it does not.
@@ -77,6 +78,8 @@ class Services:
     clock: Clock = field(default_factory=SystemClock)
     request_limit: RateLimit = field(default_factory=lambda: RateLimit("600/minute"))
     unauthenticated_limit: RateLimit = field(default_factory=lambda: RateLimit("60/minute"))
+    sign_in_limit: RateLimit = field(default_factory=lambda: RateLimit("20/minute"))
+    all_sign_ins_limit: RateLimit = field(default_factory=lambda: RateLimit("600/minute"))
     allowed_addresses: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     identify_within: float = 1.5

@@ -38,14 +38,13 @@ class Backend:
 
     def load_of(self, connection: Connection) -> ModelLoad | None:
         """Returns the latest load of a model at this connection, or None."""
-        latest = self._loader.latest
-        return latest if latest and latest.connection_id == connection.id else None
+        return self._loader.latest_of(connection.id)
 
     async def load(self, actor: Actor, model: str) -> ModelLoad:
         """Starts to load `model` at the backend's server; once ready, the connection asks for it.
 
         A model that an Ollama does not have is pulled first. Raises ConflictError while another
-        model is being loaded.
+        model is being loaded for this owner or this connection, and BusyError.
         """
         backend = await self._editable(actor)
         connection, guard = await self._opener.open(actor, backend.id, "load", action="edit")
@@ -59,7 +58,7 @@ class Backend:
                 await provider.aclose()
             await self._store.change(actor, connection.id, {"model_name": model})
 
-        return self._loader.start(connection.id, model, work)
+        return self._loader.start(actor.owner or actor.name, connection.id, model, work)
 
     async def configure(
         self, actor: Actor, settings: Mapping[str, Any], extra: Mapping[str, Any] | None = None

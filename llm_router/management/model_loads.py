@@ -1,13 +1,12 @@
-"""Loads one model in the background, and reports its progress."""
+"""Loads models in the background, and reports their progress."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from llm_router.classification import classify
-from llm_router.errors import ConflictError, RouterError, UpstreamError
+from llm_router.errors import BusyError, ConflictError, RouterError, UpstreamError
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,52 +28,95 @@ Progress = Callable[[str, float | None], None]
 """Reports the present step and the share that is done."""
 
 
+_MAX_RUNNING = 32
+_MAX_REMEMBERED = 100
+_RETRY_AFTER = 60.0
+_DONE_WITHIN = 6 * 3600.0
+"""Seconds after which a load is given up; it may include a pull."""
+
+
 class ModelLoader:
-    """Loads one model at a time, and remembers the latest; `aclose` cancels the load."""
+    """Loads one model at a time for each owner, and remembers the latest of each connection.
+
+    A load is given up after six hours. `aclose` cancels those that are running.
+    """
 
     def __init__(self) -> None:
-        self.latest: ModelLoad | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._latest: dict[str, ModelLoad] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        """Running loads by owner."""
+
+    def latest_of(self, connection_id: str) -> ModelLoad | None:
+        return self._latest.get(connection_id)
 
     def start(
-        self, connection_id: str, model: str, work: Callable[[Progress], Awaitable[None]]
+        self,
+        owner: str,
+        connection_id: str,
+        model: str,
+        work: Callable[[Progress], Awaitable[None]],
     ) -> ModelLoad:
-        """Starts `work` as a task. Raises ConflictError while another load is running."""
-        if self._task and not self._task.done():
-            running = self.latest.model if self.latest else ""
+        """Starts `work` as a task.
+
+        Raises ConflictError while another load of this owner or of this connection is running, and
+        BusyError while too many are.
+        """
+        latest = self._latest.get(connection_id)
+        if owner in self._tasks or (latest and latest.state == "loading"):
+            running = latest.model if latest and latest.state == "loading" else "another model"
             raise ConflictError(f"{running!r} is being loaded; wait until that is done")
-        self.latest = ModelLoad(connection_id, model)
-        self._task = asyncio.create_task(self._run(work), name=f"load {model[:100]}")
-        return self.latest
+        if len(self._tasks) >= _MAX_RUNNING:
+            raise BusyError("too many models are being loaded", _RETRY_AFTER)
+        load = self._latest[connection_id] = ModelLoad(connection_id, model)
+        task = asyncio.create_task(self._run(connection_id, work), name=f"load {model[:100]}")
+        self._tasks[owner] = task
+
+        def finish(_: "asyncio.Task[None]") -> None:
+            del self._tasks[owner]
+            if self._latest[connection_id].state == "loading":  # cancelled, perhaps before it began
+                self._update(connection_id, state="failed", detail="it was given up")
+
+        task.add_done_callback(finish)
+        self._forget_oldest()
+        return load
 
     async def wait(self) -> None:
         """Returns when no load is running."""
-        if self._task:
-            await asyncio.wait([self._task])
+        while self._tasks:
+            await asyncio.wait([*self._tasks.values()])
 
     async def aclose(self) -> None:
-        """Cancels a running load and waits for its end."""
-        if self._task:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        """Cancels the running loads and waits for their end."""
+        for task in self._tasks.values():
+            task.cancel()
+        await self.wait()
 
-    async def _run(self, work: Callable[[Progress], Awaitable[None]]) -> None:
+    async def _run(self, connection_id: str, work: Callable[[Progress], Awaitable[None]]) -> None:
+        def report(detail: str, progress: float | None) -> None:
+            self._update(connection_id, detail=detail, progress=progress)
+
         try:
-            await work(self._report)
+            async with asyncio.timeout(_DONE_WITHIN):
+                await work(report)
         except UpstreamError as error:
-            self._update(state="failed", detail=str(classify(error, ())))
+            self._update(connection_id, state="failed", detail=str(classify(error, ())))
         except RouterError as error:
-            self._update(state="failed", detail=str(error))
-        except BaseException:
-            self._update(state="failed", detail="it was given up")
-            raise
+            self._update(connection_id, state="failed", detail=str(error))
+        except TimeoutError:
+            hours = _DONE_WITHIN / 3600
+            self._update(
+                connection_id,
+                state="failed",
+                detail=f"given up: it was not done in {hours:.0f} hours",
+            )
         else:
-            self._update(state="ready", progress=1.0, detail="")
+            self._update(connection_id, state="ready", progress=1.0, detail="")
 
-    def _report(self, detail: str, progress: float | None) -> None:
-        self._update(detail=detail, progress=progress)
+    def _update(self, connection_id: str, **changes: object) -> None:
+        before = self._latest[connection_id]
+        self._latest[connection_id] = replace(before, **changes)  # type: ignore[arg-type]  # by name
 
-    def _update(self, **changes: object) -> None:
-        if self.latest:
-            self.latest = replace(self.latest, **changes)  # type: ignore[arg-type]  # by name
+    def _forget_oldest(self) -> None:
+        ended = [key for key, load in self._latest.items() if load.state != "loading"]
+        for key in ended[: max(0, len(self._latest) - _MAX_REMEMBERED)]:
+            del self._latest[key]

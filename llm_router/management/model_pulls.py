@@ -24,7 +24,12 @@ from llm_router.providers.base import ModelManager, Provider, PullProgress
 
 log = logging.getLogger(__name__)
 
-_MAX_RUNNING = 4
+_MAX_PER_OWNER = 4
+_MAX_RUNNING = 32
+"""Bounds the work of this process; places of its own keep an owner from waiting for others."""
+_PROGRESS_WITHIN = 300.0
+_DONE_WITHIN = 6 * 3600.0
+"""Seconds after which a pull is given up: without progress, and in any case."""
 _MAX_FINISHED = 100
 """Finished pulls that can still be read."""
 _RETRY_AFTER = 60.0
@@ -48,10 +53,15 @@ class Pull:
 
 
 class ModelPulls:
-    """Owns the pulls that this process has started; close it with the application."""
+    """Owns the pulls that this process has started; close it with the application.
+
+    A pull is given up after five minutes without progress, and after six hours.
+    """
 
     def __init__(self) -> None:
         self._pulls: dict[tuple[str, str], Pull] = {}
+        self._owners: dict[tuple[str, str], str] = {}
+        """Owner of each pull that is running."""
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     def of(self, connection_id: str) -> Sequence[Pull]:
@@ -65,15 +75,20 @@ class ModelPulls:
 
     async def start(
         self,
+        owner: str,
         connection_id: str,
         model: str,
         steps: AsyncGenerator[PullProgress, None],
         now: Callable[[], datetime],
     ) -> Pull:
-        """Starts a task that reads `steps` to their end. Raises BusyError if too many run."""
-        if len(self._tasks) >= _MAX_RUNNING:
+        """Starts a task that reads `steps` to their end.
+
+        Raises BusyError if too many run, of the same owner or in all.
+        """
+        running = [*self._owners.values()].count(owner)
+        if running >= _MAX_PER_OWNER or len(self._tasks) >= _MAX_RUNNING:
             raise BusyError(
-                f"too many models are being pulled: wait until one of these {_MAX_RUNNING} is"
+                f"too many models are being pulled, {running} of them for you: wait until one is"
                 " there, or stop one by deleting it",
                 _RETRY_AFTER,
             )
@@ -85,10 +100,11 @@ class ModelPulls:
             del self._pulls[next(k for k in self._pulls if k not in self._tasks)]
         task = asyncio.create_task(_follow(pull, steps), name=f"pull {model}")
         self._tasks[key] = task
+        self._owners[key] = owner
 
         def finish(_: "asyncio.Task[None]") -> None:
             pull.finished_at = now()
-            del self._tasks[key]
+            del self._tasks[key], self._owners[key]
 
         task.add_done_callback(finish)
         await checkpoint()  # a task cancelled before its first step would not close `steps`
@@ -112,11 +128,24 @@ class ModelPulls:
 
 
 async def _follow(pull: Pull, steps: AsyncGenerator[PullProgress, None]) -> None:
+    loop = asyncio.get_running_loop()
     try:
-        async with aclosing(steps):
+        async with (
+            asyncio.timeout(_DONE_WITHIN),
+            asyncio.timeout(_PROGRESS_WITHIN) as patience,
+            aclosing(steps),
+        ):
             async for progress in steps:
+                if progress != pull.progress:
+                    patience.reschedule(loop.time() + _PROGRESS_WITHIN)
                 pull.progress = progress
         pull.state = "done"
+    except TimeoutError:
+        pull.state = "failed"
+        pull.error = (
+            f"given up: no progress for {_PROGRESS_WITHIN / 60:.0f} minutes, or not done in"
+            f" {_DONE_WITHIN / 3600:.0f} hours; pull again to continue"
+        )
     except UpstreamError as error:
         pull.state = "failed"
         pull.error = (error.detail if isinstance(error, StatusError) else "") or str(error)
@@ -157,7 +186,8 @@ class ServerModels:
             return running
         try:
             steps = _then_close(provider, _model_manager(provider, connection).pull(model))
-            return await self._pulls.start(connection_id, model, steps, self._now)
+            owner = actor.owner or actor.name
+            return await self._pulls.start(owner, connection_id, model, steps, self._now)
         except BaseException:
             await provider.aclose()
             raise

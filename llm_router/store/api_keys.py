@@ -19,6 +19,8 @@ from llm_router.store.database import Database
 from llm_router.store.key_format import NewKey, digest, key_id, make_key, matches
 from llm_router.store.tables import api_keys, counters, sign_ins
 
+_MOST_SIGN_INS = 100
+"""Sign-ins of one key at a time."""
 _logger = logging.getLogger("llm_router")
 
 SIGN_IN_LIFETIME = timedelta(hours=12)
@@ -142,6 +144,7 @@ class ApiKeys:
         async with self._database.writing() as db:
             await db.execute(sign_ins.delete().where(sign_ins.c.expires_at <= now))
             await db.execute(sign_ins.insert(), row)
+            await _end_oldest(db, key.id)
             await audit.write(
                 db, [key.actor(origin).audit_entry("sign in", ("api_key", key.id), now)]
             )
@@ -217,6 +220,13 @@ class ApiKeys:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.wall(), UTC)
+
+
+async def _end_oldest(db: AsyncConnection, key_id: str) -> None:
+    """Ends the oldest sign-ins of a key beyond the most that it may have."""
+    c = sign_ins.c
+    newest = select(c.hash).where(c.api_key_id == key_id).order_by(c.created_at.desc(), c.hash)
+    await db.execute(sign_ins.delete().where(c.hash.in_(newest.offset(_MOST_SIGN_INS))))
 
 
 async def _add(db: AsyncConnection, actor: Actor, key: ApiKey, made: NewKey) -> None:

@@ -2,17 +2,19 @@
 
 import pytest
 
-from tests.contracts.databases import files, migrated_file, postgres
+from tests.contracts.databases import database, files, migrated_file, postgres, server
 from tests.contracts.gateway import gateway
 from tests.contracts.stores import server_or_none, store
 from tests.voice.conftest import cluster, shared_stack, stack
 
 __all__ = [
     "cluster",
+    "database",
     "files",
     "gateway",
     "migrated_file",
     "postgres",
+    "server",
     "server_or_none",
     "shared_stack",
     "stack",

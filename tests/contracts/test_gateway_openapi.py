@@ -16,6 +16,7 @@ from tests.contracts.gateway import Gateway
 from tests.contracts.threads import Api, api_on_a_socket, in_a_thread
 
 UNLIMITED = RateLimit("1000000/second")
+LIMITS = ("request_limit", "unauthenticated_limit", "sign_in_limit", "all_sign_ins_limit")
 FOR_ADMINS = ("/api/keys", "/api/audit", "/api/webhooks")
 EXAMPLE = "6f0c7ad4-8a5e-4a8e-9f53-0d4a3f2b7c11"
 """The example id of the document."""
@@ -42,9 +43,7 @@ class Asked:
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[Asked]:
     url = f"sqlite:///{tmp_path}/api.sqlite3"
-    with in_a_thread(
-        api_on_a_socket(url, request_limit=UNLIMITED, unauthenticated_limit=UNLIMITED)
-    ) as api:
+    with in_a_thread(api_on_a_socket(url, **dict.fromkeys(LIMITS, UNLIMITED))) as api:
         yield Asked(api)
 
 

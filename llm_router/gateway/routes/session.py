@@ -15,7 +15,7 @@ from llm_router.gateway.deps import (
     unauthorized,
 )
 from llm_router.gateway.openapi import problems
-from llm_router.gateway.rates import client_of
+from llm_router.gateway.rates import client_key, client_of
 from llm_router.gateway.schemas.session import MeRead, SessionCreate
 from llm_router.store.api_keys import ApiKey
 
@@ -29,6 +29,9 @@ async def sign_in(request: Request, deps: Deps, body: SessionCreate, response: R
     """Exchanges an API key for a cookie that is valid for twelve hours, or as long as the key."""
     if "origin" in request.headers:
         require_own_origin(request)
+    # Counted before the database is asked, so that guessing costs it nothing.
+    await deps.sign_in_limit.hit(client_key(client_of(request)))
+    await deps.all_sign_ins_limit.hit("all")
     key = await deps.keys.authenticate(body.api_key.get_secret_value().strip())
     if key is None:
         raise await unauthorized(request, deps)
