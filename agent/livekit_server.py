@@ -69,12 +69,12 @@ class LiveKitServer:
 
     async def check(self) -> None:
         """Returns once LiveKit has answered and accepted the keys."""
-        async with self._translated_errors():
+        async with self.in_time():
             await self._room_exists("-")
 
     async def rooms(self) -> Mapping[str, str]:
         """Returns the metadata of each room, by its name."""
-        async with self._translated_errors():
+        async with self.in_time():
             answer = await self._api.room.list_rooms(api.ListRoomsRequest())
         return {room.name: room.metadata for room in answer.rooms}
 
@@ -90,12 +90,12 @@ class LiveKitServer:
         request = api.CreateRoomRequest(
             name=room, empty_timeout=join_within, metadata=metadata, agents=[agent]
         )
-        async with self._translated_errors():
+        async with self.in_time():
             await self._api.room.create_room(request)
 
     async def ensure_agent(self, room: str, agent_name: str) -> None:
         """Calls the agent into a room that exists, unless it is there or on its way."""
-        async with self._translated_errors():
+        async with self.in_time():
             if not await self._room_exists(room):
                 return
             # One at a time: two visitors of one room must not call two agents.
@@ -115,7 +115,7 @@ class LiveKitServer:
         was called: not if there is no caller left.
         """
         room = job.room.name
-        async with self._translated_errors():
+        async with self.in_time():
             if not await self._room_exists(room):
                 return False
             async with self._dispatching:
@@ -154,7 +154,8 @@ class LiveKitServer:
         return bool(answer.rooms)
 
     @asynccontextmanager
-    async def _translated_errors(self) -> AsyncIterator[None]:
+    async def in_time(self) -> AsyncIterator[None]:
+        """Ends the block after `timeout` seconds, and raises LiveKit's errors as ours."""
         try:
             # livekit-api 1.2 has a timeout option of its own but ignores it.
             async with asyncio.timeout(self._timeout):

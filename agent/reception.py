@@ -60,6 +60,11 @@ class Reception:
         counts only if the site shares it. Raises Problem (429, 503) if there is no place, and
         LiveKitError.
         """
+        # The turn to open a room is waited for no longer than LiveKit's answer.
+        async with self._livekit.in_time():
+            return await self._receive(visit, wish, address)
+
+    async def _receive(self, visit: Visit | None, wish: str | None, address: str) -> Visit:
         shared = wish if wish in self._options.shared_rooms else None
         wanted = shared or (visit.room if visit else "")
         # One at a time, so that visitors who come together are counted.
