@@ -53,39 +53,35 @@ class TypedMessages:
             await asyncio.wait(self._tasks)
 
     def _on_stream(self, reader: rtc.TextStreamReader, sender: str) -> None:
-        caller = self._caller(sender)
-        if caller is None or len(self._tasks) >= _MAX_OPEN:
+        caller = self._session.room_io.linked_participant
+        is_other = caller is not None and caller.identity != sender
+        if is_other or len(self._tasks) >= _MAX_OPEN:
             reader.close()
-            if caller:
+            if not is_other:
                 self._guard.refuse(Refusal.RATE)
             return
-        task = asyncio.create_task(self._receive(reader, caller))
+        task = asyncio.create_task(self._receive(reader, sender))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _caller(self, sender: str) -> rtc.RemoteParticipant | None:
-        """Returns the sender if the agent listens to them, or if it does not know yet to whom."""
-        try:
-            linked = self._session.room_io.linked_participant
-        except RuntimeError:  # the session is being started
-            linked = None
-        if linked and linked.identity != sender:
-            return None
-        return linked or self._room.remote_participants.get(sender)
-
-    async def _receive(self, reader: rtc.TextStreamReader, caller: rtc.RemoteParticipant) -> None:
+    async def _receive(self, reader: rtc.TextStreamReader, sender: str) -> None:
         try:
             async with asyncio.timeout(_READ_WITHIN):
                 text = await self._read(reader)
+                # A message may come before the agent has learnt that its writer is in the room.
+                await self._session.room_io.wait_for_ready()
         except (TimeoutError, rtc.StreamError):
+            return
+        caller = self._session.room_io.linked_participant
+        if caller is None or caller.identity != sender:
             return
         if not text.strip() or not self._guard.admits(len(text)):
             return
         event = room_io.TextInputEvent(text=text, info=reader.info, participant=caller)
         try:
             await self._answer(self._session, event)
-        except RuntimeError as error:  # the session is being closed
-            _logger.debug("a typed message is not answered: %s", type(error).__name__)
+        except RuntimeError as error:
+            _logger.warning("a typed message was not answered: %s", error)
 
     async def _read(self, reader: rtc.TextStreamReader) -> str:
         """Reads a message, and of one that is too long only so much that this shows."""
