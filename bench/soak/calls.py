@@ -4,8 +4,8 @@ who interrupt.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -44,9 +44,14 @@ class Load:
     rate: float
     seed: int
 
-    def warm_up(self) -> "Load":
-        """Returns a load of the same kind, by other callers, a fifth as long."""
-        return replace(self, seconds=self.seconds / 5, seed=self.seed + 1)
+    def warm_up(self, least: float) -> "Load":
+        """Returns a like load by other callers: a fifth as long, and `least` seconds at least."""
+        return replace(self, seconds=max(self.seconds / 5, least), seed=self.seed + 1)
+
+    def progress(self, number: int) -> str:
+        """Describes how far a run is at this turn."""
+        minutes = number / self.rate / 60
+        return f"{minutes:.1f} of {self.seconds / 60:.1f} minutes, {number + 1} turns"
 
     def __str__(self) -> str:
         return f"{self.seconds / 60:g} minutes of {self.rate:g} turns a second"
@@ -79,20 +84,11 @@ class OutcomeCounter:
 class WorkerProcess:
     """The parts of a worker's process that outlive a router: connections, scoreboard, observers."""
 
-    def __init__(self, base_urls: Sequence[str], folder: Path) -> None:
-        self._connections = [
-            Connection(name="unreachable", base_url=_UNREACHABLE, model_name="none", priority=-1),
-            *(
-                Connection(
-                    name=f"server {place + 1}",
-                    base_url=url,
-                    model_name="faulty",
-                    priority=place,
-                    continuation="flags" if continues(place) else "words",
-                )
-                for place, url in enumerate(base_urls)
-            ),
-        ]
+    def __init__(
+        self, connections: Sequence[Connection], policy: str | Mapping[str, str], folder: Path
+    ) -> None:
+        self._connections = connections
+        self._policy = policy
         self._scoreboard = SqliteScoreboard(folder / "scoreboard.sqlite")
         self._observers: list[Observer] = [
             PrometheusObserver(CollectorRegistry()),
@@ -102,12 +98,42 @@ class WorkerProcess:
     @asynccontextmanager
     async def router(self, counter: OutcomeCounter) -> AsyncIterator[Router]:
         async with open_router(
-            self._connections, observers=[*self._observers, counter], scoreboard=self._scoreboard
+            self._connections,
+            policy=self._policy,
+            observers=[*self._observers, counter],
+            scoreboard=self._scoreboard,
         ) as router:
             yield router
 
     async def aclose(self) -> None:
         await self._scoreboard.aclose()
+
+
+def connect_faulty(base_urls: Sequence[str]) -> Sequence[Connection]:
+    """Makes connections to servers that fail at random, and one to a server that is not there."""
+    return [
+        Connection(name="unreachable", base_url=_UNREACHABLE, model_name="none", priority=-1),
+        *(
+            Connection(
+                name=f"server {place + 1}",
+                base_url=url,
+                model_name="faulty",
+                priority=place,
+                continuation="flags" if continues(place) else "words",
+            )
+            for place, url in enumerate(base_urls)
+        ),
+    ]
+
+
+async def steady(load: Load, began: float) -> AsyncGenerator[int, None]:
+    """Yields the number of each turn when it is due. `began`: the loop's time of the first."""
+    loop = asyncio.get_running_loop()
+    number = 0
+    while (due := number / load.rate) < load.seconds:
+        await asyncio.sleep(began + due - loop.time())
+        yield number
+        number += 1
 
 
 async def make_calls(router: Router, load: Load, progress: Progress) -> int:
@@ -116,23 +142,22 @@ async def make_calls(router: Router, load: Load, progress: Progress) -> int:
     Raises what a turn raises: none may.
     """
     rng = Random(load.seed)
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    number = 0
-    renewing = asyncio.create_task(_renew_keys(router))
+    began = asyncio.get_running_loop().time()
+    number = -1
+    renewing = asyncio.create_task(
+        close_breakers(router, every=_KEYS_RENEWED_EVERY, open_for=_LONGEST_BACKOFF)
+    )
     try:
-        async with asyncio.TaskGroup() as turns:
-            while (due := number / load.rate) < load.seconds:
-                await asyncio.sleep(began + due - loop.time())
+        async with asyncio.TaskGroup() as turns, aclosing(steady(load, began)) as due:
+            async for number in due:
                 session = f"call {number // _TURNS_OF_A_CALL}"
                 cut = rng.uniform(0.0, 2.0) if rng.random() < _INTERRUPTED else _HANG_UP_AFTER
                 turns.create_task(_turn(RouterLLM(router, session_id=session, speech=True), cut))
-                number += 1
-                progress(f"{due / 60:.1f} of {load.seconds / 60:.1f} minutes, {number} turns")
+                progress(load.progress(number))
     finally:
         renewing.cancel()
         await asyncio.wait([renewing])
-    return number
+    return number + 1
 
 
 async def _turn(model: RouterLLM, cut_after: float) -> None:
@@ -161,14 +186,15 @@ async def _read(model: RouterLLM, context: llm.ChatContext) -> list[llm.Function
     return [call for delta in deltas for call in delta.tool_calls]
 
 
-async def _renew_keys(router: Router) -> None:
-    """Closes, from time to time, the breakers that wait for a person, as a renewed key does.
+async def close_breakers(router: Router, *, every: float, open_for: float) -> None:
+    """Closes, every so many seconds, the breakers that would stay open for longer than `open_for`.
 
-    Otherwise half an hour of random faults would leave only servers that wait.
+    Otherwise half an hour of random faults would leave only servers that wait for a person, who
+    renews their key.
     """
     while True:
-        await asyncio.sleep(_KEYS_RENEWED_EVERY)
+        await asyncio.sleep(every)
         now = router.clock.now()
         for endpoint in router.pool.endpoints:
-            if endpoint.breaker.opens_again_at() > now + _LONGEST_BACKOFF:
+            if endpoint.breaker.opens_again_at() > now + open_for:
                 endpoint.breaker.adopt(BreakerRecord())

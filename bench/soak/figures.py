@@ -15,8 +15,8 @@ from pathlib import Path
 from bench.report.goals import Goal
 from bench.soak.calls import Load
 
-_MEGABYTE = 1e6
-_LONG_ENOUGH = 600.0
+MEGABYTE = 1e6
+LONG_ENOUGH = 600.0
 """Seconds of traffic after which spells of faults have evened out."""
 
 
@@ -45,7 +45,7 @@ def take_sample(at: float, streams: int) -> Sample:
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return Sample(
         at=at,
-        megabytes=pages * resource.getpagesize() / _MEGABYTE,
+        megabytes=pages * resource.getpagesize() / MEGABYTE,
         tasks=len(asyncio.all_tasks()),
         sockets=len(os.listdir("/proc/self/fd")) - 1,  # noqa: PTH208  Path.iterdir would hide that its own handle is one of them
         threads=threading.active_count(),
@@ -100,23 +100,29 @@ _CACHED = 500
 """Objects that stay in caches, however long a run is."""
 
 
-def make_goals(soak: Soak) -> list[Goal]:
-    """Returns the goals. Growth in traffic is judged in a long run only: in a short one, a spell of
-    faults looks the same.
-    """
+def leftover_goals(soak: Soak) -> list[Goal]:
     before, after = soak.idle.closed
     opened, rested = soak.idle.open
     left_over = max(0, after.objects - before.objects - _CACHED)
-    left = [
+    return [
         Goal("tasks left when the traffic has ended", rested.tasks - opened.tasks, 0),
         Goal("tasks left when the router is closed", after.tasks - before.tasks, 0),
         Goal("sockets left when the router is closed", after.sockets - before.sockets, 0),
         Goal("threads left when the router is closed", after.threads - before.threads, 0),
         Goal("replies left open at the servers", rested.streams, 0),
         Goal("objects left by a turn", left_over / soak.turns, 1.0),
+    ]
+
+
+def make_goals(soak: Soak) -> list[Goal]:
+    """Returns the goals. Growth in traffic is judged in a long run only: in a short one, a spell of
+    faults looks the same.
+    """
+    left = [
+        *leftover_goals(soak),
         Goal("growth of memory", soak.growth("megabytes"), 3.0, "MB"),
     ]
-    if soak.load.seconds < _LONG_ENOUGH:
+    if soak.load.seconds < LONG_ENOUGH:
         return left
     return [*left, *(_growth_goal(soak, kind) for kind in KINDS if kind != "megabytes")]
 

@@ -23,21 +23,21 @@ _TITLES = {
 def make_page(soak: Soak) -> Page:
     return Page(
         template=Path(__file__).with_name("soak.md"),
-        pictures={"soak.png": partial(_draw, soak)},
+        pictures={"soak.png": partial(draw, soak)},
         values={
             "traffic": soak.load,
             "turns": soak.turns,
             "samples": len(soak.samples),
             "seed": soak.load.seed,
             "goals": goals_table(make_goals(soak)),
-            "held": _held(soak),
-            "replies": _counts("replies", soak.replies),
-            "attempts": _counts("attempts", soak.attempts),
+            "held": held(soak),
+            "replies": counts("replies", soak.replies),
+            "attempts": counts("attempts", soak.attempts),
         },
     )
 
 
-def _held(soak: Soak) -> Table:
+def held(soak: Soak) -> Table:
     def value(sample: Sample, kind: str) -> str:
         return f"{getattr(sample, kind):,.0f}"
 
@@ -56,11 +56,11 @@ def _held(soak: Soak) -> Table:
     )
 
 
-def _counts(name: str, counter: Counter[str]) -> Table:
+def counts(name: str, counter: Counter[str]) -> Table:
     return Table(("", name), [[what, f"{number:,}"] for what, number in counter.most_common()])
 
 
-def _draw(soak: Soak, path: Path) -> None:
+def draw(soak: Soak, path: Path) -> None:
     minutes = [one.at / 60 for one in soak.samples]
     with figure(path, (14, 6), rows=2, columns=3, sharex=True) as axes:
         for axis, kind in zip(axes, KINDS, strict=True):

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -118,7 +118,7 @@ class ScriptPlayer:
         for data in self._form.ending(self._script, self._request.body, self._request.words_sent):
             yield data
 
-    async def _raw(self, pieces: Sequence[bytes]) -> AsyncGenerator[bytes, None]:
+    async def _raw(self, pieces: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
         await self._clock.sleep(self._script.first_token_after)
         for piece in pieces:
             yield piece

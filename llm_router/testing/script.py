@@ -1,7 +1,7 @@
 """Scripts for the faulty server: the reply to one request, its timing and its fault."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -76,8 +76,9 @@ class Script:
     """Value of the Retry-After header sent with `status`: seconds or an HTTP date."""
     continues: bool = False
     """Continues a trailing assistant message: only the rest of the words is sent."""
-    raw: Sequence[bytes] | None = None
-    """Bytes to send unchanged, piece by piece, in place of all of the above but the times.
+    raw: Iterable[bytes] | None = None
+    """Bytes to send unchanged, piece by piece, in place of all of the above but the times; without
+    end where they have none, as `itertools.repeat`.
     `RESET_AFTER` and `STALL_AFTER` strike after the last piece."""
     content_type: str | None = None
     """Content type to send in place of the wire's own."""

@@ -6,7 +6,8 @@ import json
 import sys
 import wave
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
+from itertools import repeat
 from typing import Any
 
 import httpx2
@@ -55,6 +56,21 @@ async def test_it_records_its_requests() -> None:
     assert request.stream
     assert request.body["seed"] == 1
     assert request.headers["content-type"] == "application/json"
+
+
+async def test_bytes_without_end_are_sent_until_the_client_leaves() -> None:
+    async with serving(Script(raw=repeat(b": keep-alive\n\n" * 1000))) as (server, client):
+        async with (
+            client.stream("POST", "/chat/completions", json=ASKED) as response,
+            aclosing(response.aiter_raw()) as pieces,
+        ):
+            received = 0
+            async for piece in pieces:
+                received += len(piece)
+                if received > 1_000_000:
+                    break
+        async with asyncio.timeout(20):
+            assert await server.disconnected(0) is not None
 
 
 async def test_each_request_may_have_a_script_of_its_own() -> None:

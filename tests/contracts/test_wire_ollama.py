@@ -250,7 +250,7 @@ async def test_tags_around_reasoning_in_the_text_are_read() -> None:
 async def test_a_line_may_be_split_anywhere_and_the_last_may_lack_its_end() -> None:
     whole = lines(message(content="für "), message("stop", content="5 €")).raw
     assert whole is not None
-    data = whole[0].decode().encode()[:-1]
+    data = b"".join(whole)[:-1]
     script = Script(raw=[data[place : place + 1] for place in range(len(data))])
     assert text(await reply_to(script, **OLLAMA)) == "für 5 €"
 

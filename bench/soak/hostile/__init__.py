@@ -1,0 +1,1 @@
+"""Measures what callers notice of hostile visitors and servers beside them."""
