@@ -210,8 +210,8 @@ def describe_connections(about: Any) -> list[str]:
     lines = ["Connections, in order of priority:", *_rows(about.get("connections", []))]
     if about.get("stored_now"):
         lines += [
-            "The connections that were found are stored now. From here on, change them in the",
-            "store, also during calls: see docs/api.md.",
+            "The connections that were found are stored now. From here on, change them there, also",
+            "during calls: `make shell`, then `llm-router connections --help`.",
         ]
     if unused := about.get("unused"):
         lines += [
@@ -227,6 +227,7 @@ def describe_connections(about: Any) -> list[str]:
         lines += [
             f"No model is connected: {replies}. To connect one, start a server on this machine, or",
             "set VLLM_BASE_URL, OLLAMA_BASE_URL or OPENAI_BASE_URL in .env, and start again.",
+            "While it runs: `make shell`, then `llm-router connections add NAME --base-url URL`.",
         ]
     return lines
 
