@@ -51,6 +51,8 @@ class Reception:
     def __init__(self, livekit: LiveKitServer, options: ReceptionOptions) -> None:
         self._livekit = livekit
         self._options = options
+        self._mark = f"{options.agent_name} "
+        """Opening of the metadata of the rooms that are counted."""
         self._opening = asyncio.Lock()
 
     async def receive(self, visit: Visit | None, wish: str | None, address: str) -> Visit:
@@ -70,7 +72,9 @@ class Reception:
         # One at a time, so that visitors who come together are counted.
         async with self._opening:
             rooms = await self._livekit.rooms()
-            if wanted not in rooms:
+            # A used token opens its room again, without an agent: that one was counted by no rule.
+            is_open = wanted in rooms and (shared or rooms[wanted].startswith(self._mark))
+            if not is_open:
                 opened = Visit.begin(visit.identity if visit else "")
                 opened = Visit(identity=opened.identity, room=shared or opened.room)
                 await self._open(opened.room, list(rooms.values()), address)
@@ -80,8 +84,7 @@ class Reception:
         return Visit(identity=identity, room=wanted)
 
     async def _open(self, room: str, metadata: list[str], address: str) -> None:
-        options = self._options
-        mark = f"{options.agent_name} "
+        options, mark = self._options, self._mark
         caller = hmac.digest(options.secret.encode(), address.encode(), "sha256").hex()[:16]
         callers = [each.removeprefix(mark) for each in metadata if each.startswith(mark)]
         if reason := refusal(callers, caller, options.places):

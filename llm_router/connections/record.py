@@ -5,11 +5,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import chain, islice
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from llm_router.connections.access import Visibility
+from llm_router.connections.json_shape import is_within, members
 from llm_router.errors import ConfigurationError
 from llm_router.types import Capabilities
 
@@ -243,9 +243,20 @@ ID_PATTERN = re.compile(r"[\w.:@+-]+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Characters that would break a line of a log, or cannot be written as UTF-8."""
 _USER = re.compile(r"[^/?#]*//[^/?#]*@")
+_QUERY = re.compile(r"[?#;]")
 _KEY_IN_QUERY = re.compile(
-    r"\?.*\b((api|access|auth|subscription)[_-]?)?(key|token)=", re.IGNORECASE | re.DOTALL
+    r"\b(((api|access|auth|subscription|client)[_-]?)?(key|token|secret)|"
+    r"password|authorization|credential|sig|signature|code)=",
+    re.IGNORECASE,
 )
+_KEY_IN_BODY = re.compile(
+    r"([a-z]+[_-])*(api|access|auth|subscription|client|secret)[_-]?(key|token|secret)|"
+    r"token|secret|password|authorization|credentials?",
+    re.IGNORECASE,
+)
+_HEADER_NAME = re.compile(r"[A-Za-z\d!#$%&'*+.^_`|~-]+")
+_FRAMING = frozenset({"connection", "content-length", "transfer-encoding"})
+"""Headers that a request sets by itself; set from outside they make it unreadable."""
 _CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -255,8 +266,7 @@ def _flaws(c: Connection) -> Iterator[str]:
     if c.base_url:
         yield from _address_flaws(c.base_url)
     yield from _number_flaws(c)
-    if len(c.headers) > _MAX_HEADERS:
-        yield f"headers must be at most {_MAX_HEADERS}"
+    yield from _header_flaws(c.headers)
     secrets = (c.api_key or "", *c.headers, *c.headers.values())
     if any(_CONTROL.search(text.strip()) for text in secrets):
         yield "api_key and headers must not contain control characters"
@@ -270,9 +280,22 @@ def _flaws(c: Connection) -> Iterator[str]:
             f"extra_body must be JSON of at most {_MAX_BODY_SIZE:,} bytes, {_MAX_BODY_VALUES:,}"
             f" values and {_MAX_BODY_DEPTH} levels"
         )
+    elif any(_holds_key(name, value) for name, value in members(c.extra_body)):
+        yield (
+            "extra_body must not contain a key, which would be shown; put it in api_key or headers"
+        )
     for name in ("created_at", "updated_at", "last_used_at"):
         if (time := getattr(c, name)) and time.tzinfo is None:
             yield f"{name} needs a time zone"
+
+
+def _header_flaws(headers: Mapping[str, str]) -> Iterator[str]:
+    if len(headers) > _MAX_HEADERS:
+        yield f"headers must be at most {_MAX_HEADERS}"
+    if not all(_HEADER_NAME.fullmatch(name) for name in headers):
+        yield "headers must have names of letters, digits and -; a key is a value, not a name"
+    if framing := _FRAMING & {name.lower() for name in headers}:
+        yield f"headers must not set {min(framing)}"
 
 
 def _text_flaws(c: Connection) -> Iterator[str]:
@@ -307,7 +330,7 @@ def _address_flaws(address: str) -> Iterator[str]:
             'in headers, as "Authorization": "Basic ..."'
         )
         return
-    if _KEY_IN_QUERY.search(address):
+    if any(map(_KEY_IN_QUERY.search, _QUERY.split(address, maxsplit=1)[1:])):
         yield "base_url must not contain a key, which would be shown; put it in api_key or headers"
         return
     try:
@@ -321,14 +344,8 @@ def _address_flaws(address: str) -> Iterator[str]:
 
 
 def _fits(body: Mapping[str, Any]) -> bool:
-    level: list[Any] = [body]
-    depth = values = 0
-    while level:  # level by level: what is nested too deep for Python's stack is refused as well
-        depth, values = depth + 1, values + len(level)
-        if depth > _MAX_BODY_DEPTH or values > _MAX_BODY_VALUES:
-            return False
-        inner = (v.values() if isinstance(v, Mapping) else v for v in level if _holds_values(v))
-        level = list(islice(chain.from_iterable(inner), _MAX_BODY_VALUES + 1))
+    if not is_within(body, values=_MAX_BODY_VALUES, levels=_MAX_BODY_DEPTH):
+        return False
     try:
         text = json.dumps(body, allow_nan=False, ensure_ascii=False)
         return len(text.encode()) <= _MAX_BODY_SIZE  # fails for a lone surrogate
@@ -336,5 +353,6 @@ def _fits(body: Mapping[str, Any]) -> bool:
         return False
 
 
-def _holds_values(value: Any) -> bool:
-    return isinstance(value, Mapping | list | tuple)
+def _holds_key(name: str, value: Any) -> bool:
+    is_long = isinstance(value, str) and len(value) > _SHORT_KEY
+    return is_long and bool(_KEY_IN_BODY.fullmatch(name))

@@ -39,6 +39,10 @@ NO_TYPE = "about:blank"
 """The type of a problem that its status says all about (RFC 9457, section 4.2.1)."""
 _DATABASE_RETRY_AFTER = 2
 """Seconds after which a database that did not answer is worth another try."""
+_MAX_FAULTS = 20
+"""Faults of a request that are answered; a client that mends these sees the next."""
+_MAX_PLACE = 200
+"""Characters of the name of a field: an unknown one is as long as its sender likes."""
 _PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
 """The phrases of RFC 9110; older versions of Python have the phrases of older standards."""
 PLAIN_PROBLEMS: Mapping[type[RouterError], tuple[int, str]] = {
@@ -174,13 +178,15 @@ def invalid_request(errors: Sequence[Mapping[str, Any]]) -> Problem:
             "field": "body" if error["type"] == "json_invalid" else _place(error["loc"]),
             "message": error["msg"],
         }
-        for error in errors
+        for error in errors[:_MAX_FAULTS]
     ]
     detail = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
+    if more := len(errors) - len(faults):
+        detail += f"; and {more:,} more"
     return Problem(422, "invalid-request", detail, errors=faults)
 
 
 def _place(loc: Sequence[str | int]) -> str:
     """Returns the path of the field, without the part of the request that it is in."""
     inner = loc[1:] if loc and loc[0] in {"body", "query", "path"} else loc
-    return ".".join(map(str, inner)) or "body"
+    return ".".join(map(str, inner))[:_MAX_PLACE] or "body"

@@ -120,6 +120,24 @@ async def test_one_token_starts_one_agent_however_often_it_is_used(stack: VoiceS
             assert await dispatches(stack, room) == []
 
 
+async def test_a_room_that_a_used_token_opened_again_is_no_place_for_an_agent(
+    stack: VoiceStack,
+) -> None:
+    granted, room, identity = await visit(stack)
+    await end(stack, room)
+    async with joined(stack, granted):
+        again, other, same = await visit(stack, continuation=granted["continuation"])
+        assert other != room
+        assert same == identity
+        for _ in range(PLACES_PER_ADDRESS - 1):
+            await visit(stack)
+        full = await ask(stack, continuation=granted["continuation"])
+        assert full.status_code == 429
+        assert await dispatches(stack, room) == []
+    returned = await ask(stack, continuation=again["continuation"])
+    assert returned.status_code == 201
+
+
 async def test_one_address_cannot_take_every_place_and_a_full_site_says_so(
     stack: VoiceStack,
 ) -> None:
