@@ -8,7 +8,7 @@ CODE := agent config llm_router deploy tests bench
 
 .DEFAULT_GOAL := help
 .PHONY: help setup dev demo shell test check bench lock up down logs restart build clean digests keys \
-	check-lint check-format check-types check-imports check-page test-page test-live
+	check-lint check-format check-types check-imports check-page test-page test-live fuzz
 
 help: ## show this list
 	@$(PYTHON) -c 'import re; [print(f"  make {name:<10}{what}") for name, what in \
@@ -38,6 +38,9 @@ endif
 test-live: setup dev ## the tests that need real model engines: 15 minutes to build them, once; then 25
 	@$(PYTHON) -m deploy.setup engines
 	$(BIN)/python -m pytest tests/live -m "live or not live" $(ARGS)
+
+fuzz: dev ## throw a hundred thousand random replies at the parsers: some minutes
+	FUZZ_TIMES=10 $(BIN)/python -m pytest -n auto --timeout 1200 tests/attacks/test_bytes_at_random.py
 
 test-page: ## run the web page's own tests
 	@$(PYTHON) -m deploy.page run test

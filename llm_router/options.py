@@ -48,11 +48,30 @@ class Quota:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyLimits:
+    """The most of one reply that is given out, or taken from a server.
+
+    A reply that reaches the limit of its words ends at a sentence, with the finish reason `length`.
+    """
+
+    speech: float = 240.0
+    """Seconds of talk, of a reply that a voice says."""
+    characters: int = 400_000
+    """Of a reply that is read as text."""
+    tokens: int = 2048
+    """Limit that servers are given for a spoken reply, where neither the request nor the connection
+    has one; 0: none. Some count a model's reasoning towards it."""
+    hidden: int = 400_000
+    """Characters of reasoning, blanks and tool arguments, beyond which an attempt has failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RouterOptions:
     """Options of one router. Times in seconds."""
 
     patience: PatienceOptions = field(default_factory=PatienceOptions)
     breaker: BreakerOptions = field(default_factory=BreakerOptions)
+    limits: ReplyLimits = field(default_factory=ReplyLimits)
     hedge_budget: float = 0.05
     """Hedges per ordinary request, over time."""
     queue_poll: float = 0.0

@@ -28,7 +28,9 @@ _SHORTEST_IDLE = 1.0  # s; a server that closes sooner was restarted, rather tha
 _HIGH_WATER = 1 << 18
 """Unread bytes above which reading from the socket pauses."""
 _STEP = 1 << 13
-"""The most bytes that a reader gets before other work has its turn: a flood would leave it none."""
+"""Bytes that a reader gets before it rests for as long as it has worked on them. Only a flood has
+so many at once: it would leave other calls no time."""
+_LONGEST_REST = 0.05  # s
 
 
 class StaleConnectionError(httpcore2.ReadError):
@@ -241,7 +243,8 @@ class _Wire(asyncio.Protocol):
         self._pieces: deque[bytes] = deque()
         self._unread = 0
         self._taken = 0
-        """Bytes read since other work had its turn."""
+        """Bytes read since other work had its turn, which was at `_resumed_at`."""
+        self._resumed_at = 0.0
         self._is_paused = False
         self._error: Exception | None = None
         self._is_closed = False
@@ -310,10 +313,9 @@ class _Wire(asyncio.Protocol):
     async def read(self, limit: int) -> bytes:
         """Returns the next bytes, at most `limit`; empty at the end."""
         if self._taken >= _STEP:
-            self._taken = 0
-            await checkpoint()
+            await SystemClock().sleep(min(_now() - self._resumed_at, _LONGEST_REST))
+            self._taken, self._resumed_at = 0, _now()
         while not self._pieces:
-            self._taken = 0
             if self._is_closed:
                 if self._is_reused and not self._is_answered:
                     raise StaleConnectionError(self._rested) from self._error
@@ -325,6 +327,7 @@ class _Wire(asyncio.Protocol):
                 await self._reader
             finally:
                 self._reader = None
+            self._taken, self._resumed_at = 0, _now()
         piece = self._pieces.popleft()
         limit = min(limit, _STEP)
         if len(piece) > limit:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from llm_router.classification import classify
 from llm_router.clock import Clock
+from llm_router.errors import BrokenStreamError
 from llm_router.failures import (
     Failure,
     FailureClass,
@@ -24,6 +25,8 @@ _logger = logging.getLogger("llm_router")
 
 SILENT = Failure(FailureClass.SILENT, "no word by the deadline")
 LOADING = Failure(FailureClass.LOADING, "its model is not in memory yet")
+_MOST_SPACE = 100
+"""Characters of white space before the first word that are given out with it."""
 _REPEATED_WITHIN = 1.0
 """Seconds within which a request of the same session counts as the same question once more."""
 
@@ -50,6 +53,7 @@ class Attempt:
         hedge_after: float,
         silent_after: float,
         again_after: float = math.inf,
+        most_hidden: float = math.inf,
         mailbox: "Mailbox[Attempt]",
         clock: Clock,
     ) -> None:
@@ -81,6 +85,7 @@ class Attempt:
         """Characters that the reply gave out."""
         self.delivered = False
         """True if the reply gave out anything of it, if only a tool call."""
+        self._hidden_left = most_hidden
         self._largest_gap = 0.0
         self._leading_space = ""
         self._finish_reason: str | None = None
@@ -148,9 +153,12 @@ class Attempt:
             self._usage = chunk.usage
         self.is_loading = self.is_loading or chunk.loading
         self.is_calling = self.is_calling or chunk.calling
-        if not chunk.useful:
+        useful = chunk.useful
+        if chunk.reasoning or chunk.tool_calls or not useful:
+            self._check_hidden(chunk, useful=useful)
+        if not useful:
             if self.first_word_at is None:
-                self._leading_space += chunk.text
+                self._leading_space = (self._leading_space + chunk.text)[:_MOST_SPACE]
             return chunk
         now = self._clock.now()
         if self.first_word_at is None:
@@ -164,6 +172,16 @@ class Attempt:
             self._largest_gap = max(self._largest_gap, now - self.useful_at)
         self.useful_at = now
         return chunk
+
+    def _check_hidden(self, chunk: Chunk, *, useful: bool) -> None:
+        """Raises BrokenStreamError for a server that sends more than a reply can be made of.
+
+        An empty chunk counts as one character, so that a flood of them ends, too.
+        """
+        arguments = sum(len(call.arguments) for call in chunk.tool_calls)
+        self._hidden_left -= len(chunk.reasoning) + arguments + (not useful) * (1 + len(chunk.text))
+        if self._hidden_left < 0:
+            raise BrokenStreamError("the answer holds more reasoning than is waited for")
 
     def _on_end(self, _: asyncio.Task[None]) -> None:
         self.endpoint.in_flight -= 1

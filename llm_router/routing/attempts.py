@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from llm_router.clock import Clock
 from llm_router.failures import Failure
-from llm_router.options import PatienceOptions
+from llm_router.options import RouterOptions
 from llm_router.routing.attempt import Attempt, Role
 from llm_router.routing.draining import Draining
-from llm_router.routing.eligibility import fitted
+from llm_router.routing.eligibility import bounded, fitted
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.hedge import patience
 from llm_router.routing.ledger import Ledger
@@ -30,7 +30,7 @@ class AttemptGroup:
         ledger: Ledger,
         *,
         size: int,
-        options: PatienceOptions,
+        options: RouterOptions,
         draining: Draining,
         clock: Clock,
     ) -> None:
@@ -47,7 +47,8 @@ class AttemptGroup:
         request = self._request_for(endpoint)
         first_word = endpoint.latency.first_word(self._size)
         silent = sum(one.endpoint is endpoint and one.is_late for one in self._ledger.running)
-        waits = patience(first_word, self._clock.now(), self._options, silent_before=silent)
+        options = self._options.patience
+        waits = patience(first_word, self._clock.now(), options, silent_before=silent)
         attempt = Attempt(
             endpoint,
             request,
@@ -56,6 +57,7 @@ class AttemptGroup:
             hedge_after=waits.hedge_after,
             silent_after=waits.silent_after,
             again_after=waits.again_after,
+            most_hidden=self._options.limits.hidden,
             mailbox=self.mailbox,
             clock=self._clock,
         )
@@ -73,6 +75,7 @@ class AttemptGroup:
     def _request_for(self, endpoint: Endpoint) -> ChatRequest:
         """Returns the request as the endpoint can take it, for a continuation if need be."""
         request = fitted(endpoint, self._request)
+        request = bounded(endpoint, request, self._options.limits.tokens)
         if self._ledger.given:
             request = resume_request(request, self._ledger.given, endpoint.provider.continuation)
         return request

@@ -1,6 +1,7 @@
 """Decides whether an endpoint may serve a request, by its abilities and by earlier failures."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from llm_router.failures import Failure, FailureClass
@@ -10,6 +11,11 @@ from llm_router.types import ChatRequest
 
 CHARACTERS_PER_TOKEN = 3.0
 """On the safe side for English: a prompt is taken to be a little longer than it is."""
+
+_LIMITING = frozenset(
+    {"max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict", "options"}
+)
+"""Further fields of a body that may hold a limit of the reply."""
 
 
 def prompt_characters(request: ChatRequest) -> int:
@@ -64,6 +70,21 @@ def fitted(endpoint: Endpoint, request: ChatRequest) -> ChatRequest:
     parts = [*reductions(endpoint, request, prompt_characters(request))]
     characters = (endpoint.context_length or 0) * CHARACTERS_PER_TOKEN
     return reduce_request(request, parts, characters=characters)
+
+
+def bounded(endpoint: Endpoint, request: ChatRequest, tokens: int) -> ChatRequest:
+    """Returns a spoken request with a limit of its reply, where nothing else sets one.
+
+    The limit is `tokens` (0: none), or a quarter of a context that is known to be short.
+    """
+    connection = endpoint.connection
+    if not (tokens and request.speech) or request.max_tokens or connection.max_tokens:
+        return request
+    if not _LIMITING.isdisjoint({*connection.extra_body, *request.extra_body}):
+        return request
+    if endpoint.context_length:
+        tokens = min(tokens, max(1, endpoint.context_length // 4))
+    return replace(request, max_tokens=tokens)
 
 
 def may_ask(

@@ -12,18 +12,21 @@ Event = Chunk | Failure | None
 """A report of an attempt: a chunk, a failure, or None at the end of its stream."""
 
 Sender = TypeVar("Sender")
+_MOST_CHARACTERS = 1 << 17
 
 
 class Mailbox(Generic[Sender]):
     """Holds events in order of arrival. Bounded: a slow reader slows the senders down.
 
-    `limit` is the number of events at which senders pause, until half of them have been read.
+    `limit` is the number of events at which senders pause, until half of them have been read; they
+    also pause at `_MOST_CHARACTERS` of text.
     """
 
     def __init__(self, clock: Clock, limit: int = 256) -> None:
         self._clock = clock
         self._limit = limit
         self._items: deque[tuple[Sender, Event]] = deque()
+        self._characters = 0
         self._reader: asyncio.Future[None] | None = None
         self._timer: Timer | None = None
         self._timer_at = 0.0
@@ -32,8 +35,9 @@ class Mailbox(Generic[Sender]):
     def post(self, sender: Sender, event: Event) -> bool:
         """Adds an event. False: the mailbox is full, so await `room` before the next one."""
         self._items.append((sender, event))
+        self._characters += _size(event)
         self._wake()
-        if len(self._items) < self._limit:
+        if len(self._items) < self._limit and self._characters < _MOST_CHARACTERS:
             return True
         self._room.clear()
         return False
@@ -56,7 +60,9 @@ class Mailbox(Generic[Sender]):
             finally:
                 self._reader = None
         item = self._items.popleft()
-        if len(self._items) == self._limit // 2:
+        self._characters -= _size(item[1])
+        is_half = len(self._items) <= self._limit // 2
+        if is_half and self._characters <= _MOST_CHARACTERS // 2 and not self._room.is_set():
             self._room.set()
         return item
 
@@ -88,3 +94,7 @@ class Mailbox(Generic[Sender]):
     def _wake(self) -> None:
         if self._reader and not self._reader.done():
             self._reader.set_result(None)
+
+
+def _size(event: Event) -> int:
+    return len(event.text) + len(event.reasoning) if isinstance(event, Chunk) else 0

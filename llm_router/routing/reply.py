@@ -27,6 +27,7 @@ from llm_router.routing.hedge import (
 )
 from llm_router.routing.latency import size_class
 from llm_router.routing.ledger import Ledger
+from llm_router.routing.length import LengthLimit
 from llm_router.routing.repeats import Repeats
 from llm_router.routing.resume import Seam, may_end_quietly
 from llm_router.routing.speech import ends_sentence
@@ -64,13 +65,14 @@ class Reply:
             request,
             self._ledger,
             size=self._size,
-            options=router.options.patience,
+            options=router.options,
             draining=router.draining,
             clock=router.clock,
         )
         self._mailbox = self._attempts.mailbox
         self._repeats = Repeats()
         self._stall = StallDetector(request, router.options)
+        self._length = LengthLimit(request, router.options.limits)
         self._reasons: Iterable[tuple[str, str]] = ()
         self._reduced: Collection[Endpoint] = ()
         self._ends_at = self._ledger.started_at
@@ -195,6 +197,7 @@ class Reply:
         while True:
             is_whole = bool(chunk.finish_reason or chunk.tool_calls)
             text = seam.feed(chunk.text) + (seam.flush() if is_whole else "")
+            text, chunk = self._within_length(text, chunk)
             self._give(text, chunk, winner)
             if chunk.finish_reason and self._is_cut_short(given_before):
                 self._fail(winner, Failure(FailureClass.EMPTY, "nothing more came"))
@@ -216,11 +219,31 @@ class Reply:
             else:
                 self._fail(winner, event or self._stall.failure())
             return
+        async with aclosing(self._usage_after_end(winner)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def _usage_after_end(self, winner: Attempt) -> AsyncGenerator[Chunk, None]:
+        """Yields the token counts that follow the end of a reply, for a moment."""
         self._check_at = _CHECK_NOW
         self._ends_at = self._clock.now() + _USAGE_AFTER_END
-        while isinstance(event := await self._next_event(winner), Chunk):
+        while not (self._length.is_reached or self._is_out_of_time):
+            event = await self._next_event(winner)
+            if not isinstance(event, Chunk):
+                return
             if event.usage:
-                yield Chunk(usage=event.usage, connection=name)
+                yield Chunk(usage=event.usage, connection=winner.name)
+
+    def _within_length(self, text: str, chunk: Chunk) -> tuple[str, Chunk]:
+        """Returns as much of a chunk's text as the reply's length allows, and the chunk."""
+        if not text or chunk.tool_calls:
+            return text, chunk
+        text = self._length.take(text)
+        if self._length.is_cut and self._request.speech:
+            text += self._router.phrases.closing(text, self._request.language)
+        if self._length.is_reached:
+            chunk = chunk._replace(finish_reason="length")
+        return text, chunk
 
     def _last_words(self) -> Chunk:
         """Returns the end of a reply which no endpoint can finish: a phrase, if one is owed.

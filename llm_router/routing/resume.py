@@ -10,11 +10,14 @@ from dataclasses import replace
 
 from llm_router.connections.record import Continuation
 from llm_router.providers.base import ASK_TO_GO_ON
+from llm_router.routing.repetition import Folder, Repetition
 from llm_router.routing.speech import ends_sentence
 from llm_router.types import ChatRequest
 
 _LONGEST_REMARK = 100
 """Characters within which a sentence about continuing must end to be recognised as one."""
+_WINDOW = 600
+"""Characters of a continuation in which remarks about continuing are searched for."""
 _WEAK_OPENERS = ("okay", "ok", "right", "sorry", "apologies", "my apologies")
 _OPENERS = ("sure", "certainly", "of course", "absolutely")
 _GERUNDS = ("continuing", "continuation", "continued", "resuming", "going on", "picking up")
@@ -63,7 +66,9 @@ _REMARK = re.compile(
     """,
     re.IGNORECASE | re.DOTALL | re.VERBOSE,
 )
-_SENTENCE = re.compile(rf"\s*.{{0,{_LONGEST_REMARK}}}?([.:!?…]+\s+|\s*\n\s*)(?=\S)", re.DOTALL)
+_SENTENCE = re.compile(
+    rf"\s*+.{{0,{_LONGEST_REMARK}}}?([.:!?…]++\s++|[^\S\n]*+\n\s*+)(?=\S)", re.DOTALL
+)
 _SENTENCE_OVER = re.compile(r"[.!?:…][\"')\]”\u2019]*\s*$")
 _SMALL_WORDS = frozenset(
     {
@@ -120,10 +125,13 @@ class Seam:
     def __init__(self, given: str, continuation: Continuation) -> None:
         self._given = given
         self._in_words = continuation == "words"
-        self._mid_sentence = not _SENTENCE_OVER.search(given)
-        self._folded_given, _ = _fold(given)
-        self._starts = _word_starts(self._folded_given) if self._in_words else [0]
+        self._mid_sentence = not _SENTENCE_OVER.search(given[-_WINDOW:])
+        said = Folder(given).folded
+        self._said = said
+        self._repetition = Repetition(said, _word_starts(said) if self._in_words else [0])
         self._held = ""
+        self._answer_at: int | None = None
+        """Where in the text held back the answer begins, after remarks; None: not known yet."""
         self._joined = False
 
     def feed(self, text: str) -> str:
@@ -133,21 +141,24 @@ class Seam:
             self._joined = bool(text.strip())
             return text.lstrip()
         self._held += text
-        return self._join(final=False)
+        return self._join(text, final=False)
 
     def flush(self) -> str:
         if self._joined or not self._given:
             return ""
-        return self._join(final=True)
+        return self._join("", final=True)
 
-    def _join(self, *, final: bool) -> str:
+    def _join(self, added: str, *, final: bool) -> str:
         """Returns the text that follows the words given; empty while it cannot be known yet."""
-        answer_at = _answer_at(self._held, final=final) if self._in_words else 0
-        if answer_at is None:
+        if self._answer_at is None:
+            self._answer_at = self._find_answer(final=final)
+            if self._answer_at is None:
+                return ""
+            added = self._held[self._answer_at :]
+        self._repetition.feed(added)
+        if not final and self._repetition.may_go_on:
             return ""
-        text = self._held[answer_at:]
-        if not final and self._may_be_repeating(text):
-            return ""
+        text = self._held[self._answer_at :]
         repeated = self._repeated(text)
         rest = text[repeated:]
         lowers = self._in_words and self._mid_sentence
@@ -161,25 +172,27 @@ class Seam:
             rest = " " + rest
         return _lowered(rest) if lowers else rest
 
-    def _may_be_repeating(self, text: str) -> bool:
-        folded, _ = _fold(text)
-        # True also while the text is just as long as the given words: only the next character
-        # shows whether its last word is a repetition or the start of a longer word.
-        return any(self._folded_given.startswith(folded, start) for start in self._starts)
+    def _find_answer(self, *, final: bool) -> int | None:
+        """Returns where the answer begins; None: more must come."""
+        if not self._in_words:
+            return 0
+        window = self._held[:_WINDOW]
+        answer_at = _answer_at(window, final=final or len(window) == _WINDOW)
+        may_follow = not final and len(window) < _WINDOW
+        is_blank = answer_at is not None and not window[answer_at:].strip()
+        return None if is_blank and may_follow else answer_at
 
     def _repeated(self, text: str) -> int:
         """Counts the characters at the start of `text` that were said already."""
-        folded, positions = _fold(text)
-        for start in self._starts:  # the earliest start is the longest repetition
-            tail = self._folded_given[start:]
-            if not folded.startswith(tail):
-                continue
-            whole_words = len(folded) == len(tail) or not folded[len(tail)].isalnum()
-            if whole_words and self._is_repetition(tail, text):
-                return positions[len(tail)]
-            fragment = not whole_words and self._given[-1].isalnum()
-            if fragment and len(tail) >= _SHORTEST_FRAGMENT:
-                return positions[len(tail)]
+        compared = self._repetition.text
+        folded = compared.folded
+        for length in self._repetition.lengths():
+            is_whole = len(folded) == length or not folded[length].isalnum()
+            if is_whole:
+                if self._is_repetition(self._said[-length:], text):
+                    return compared.end(length)
+            elif self._given[-1].isalnum() and length >= _SHORTEST_FRAGMENT:
+                return compared.end(length)
         return 0
 
     def _is_repetition(self, tail: str, text: str) -> bool:
@@ -254,25 +267,3 @@ def _word_starts(folded: str) -> list[int]:
         for i in range(len(folded))
         if i == 0 or folded[i - 1] == " " or _UNSPACED.match(folded[i])
     ]
-
-
-def _fold(text: str) -> tuple[str, list[int]]:
-    """Returns the text in lower case with single spaces and none at its ends, and for each of its
-    characters (and its end) the position in the original.
-    """
-    folded: list[str] = []
-    positions: list[int] = []
-    space = False
-    for index, character in enumerate(text):
-        if character.isspace():
-            space = bool(folded)
-            continue
-        if space:
-            folded.append(" ")
-            positions.append(index - 1)
-            space = False
-        # lower(), not casefold(): one character must stay one, or positions would drift.
-        folded.append(character.lower()[:1] or character)
-        positions.append(index)
-    positions.append(positions[-1] + 1 if positions else 0)
-    return "".join(folded), positions

@@ -8,7 +8,7 @@ from typing import Any
 from llm_router.providers._wire.characters import mend
 
 _NOTHING = frozenset({"", "null", "None", "[]", '""'})
-_FENCE = re.compile(r"^```\w*\s*(.*?)\s*(?:```)?$", re.DOTALL)
+_FENCE = re.compile(r"```\w*+")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _CALL_KEYS = frozenset({"name", "arguments", "parameters"})
 _LITERAL_SIZE = 1 << 16
@@ -103,7 +103,8 @@ def _loads(text: str) -> Any:
 
 def _repaired(text: str) -> dict[str, Any] | None:
     """Returns the object that a text holds which is no JSON."""
-    text = _FENCE.sub(r"\1", text)
+    if fence := _FENCE.match(text):
+        text = text[fence.end() :].strip().removesuffix("```").rstrip()
     if before := _BEFORE.match(text):
         text = text[before.end() :]
     objects: list[dict[str, Any]] = []

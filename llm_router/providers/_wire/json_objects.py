@@ -6,15 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from llm_router.errors import BrokenStreamError
-from llm_router.providers._wire import limits
 
 DONE = "[DONE]"
 """The mark that ends a stream of chat completions; it is no JSON."""
 _decode = json.JSONDecoder(strict=False).raw_decode
 """Decodes like `json.loads`, without its search for white space, a quarter of its time; accepts
 control characters in strings, which some servers do not escape."""
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)', re.DOTALL)
-_BRACKET = re.compile(r"[\[\]{}]")
 _BETWEEN = re.compile(r"(?:[\s,\0\ufeff]|data:)*")
 
 
@@ -24,7 +21,6 @@ def read_objects(text: str) -> Iterable[Any]:
     Between them there may be white space, commas, and the prefix of a server-sent event. Raises
     BrokenStreamError, when it comes to it, at a place that is no JSON.
     """
-    _check_nesting(text)
     try:
         value, end = _decode(text)
         if end == len(text):
@@ -47,17 +43,6 @@ def _read_objects(text: str) -> Iterator[Any]:
                 raise BrokenStreamError("the answer holds an event that is not JSON") from error
             yield value
         place = _skip(text, place)
-
-
-def _check_nesting(text: str) -> None:
-    """Raises BrokenStreamError for a text that may be nested deeper than this program reads."""
-    if text.count("[") + text.count("{") <= limits.NESTING:
-        return
-    depth = 0
-    for bracket in _BRACKET.findall(_STRING.sub("", text)):
-        depth += 1 if bracket in "[{" else -1
-        if depth > limits.NESTING:
-            raise BrokenStreamError("the answer holds an event that is nested too deep")
 
 
 def is_object(text: str) -> bool:

@@ -11,10 +11,8 @@ EVENT = 1 << 18
 """Bytes of one line or event. The events of a reply have hundreds."""
 ANSWER = 1 << 20
 """Bytes of an answer that is not streamed."""
-TEXT = 1 << 16
+TEXT = 1 << 15
 """Characters of text, or of reasoning, in one event or answer."""
-NESTING = 64
-"""Levels of objects and lists within each other."""
 
 CALL = 1 << 18
 """Bytes of one tool call."""
@@ -23,7 +21,7 @@ CALLS = 1 << 20
 CALL_COUNT = 128
 CALL_NAME = 256
 """Characters of a tool's name."""
-WRITTEN_CALL = 1 << 14
+WRITTEN_CALL = 1 << 13
 """Characters of a tool call that a model writes into its words, and that is read in many ways."""
 
 JSON_BODY = 1 << 21

@@ -13,6 +13,7 @@ from llm_router.providers._wire.marker_search import (
     HEAD_SIZE,
     PAGE,
     VOICE,
+    Heads,
     begins_call,
     cut_end,
     heads_of,
@@ -40,6 +41,7 @@ from llm_router.types import ChatRequest
 
 _TRIGGER = re.compile("[<\\[\\]{`◁✿=【\ue200]")
 """The first characters of marks. Text without them is words, which one search finds."""
+_BLANK = re.compile(r"\s*")
 _BEGINS_CALL = re.compile(r"[\"'](?:arguments|parameters|args)[\"']\s*:")
 _JSON = ("{", "[{", "```")
 _OTHER_ROLES = frozenset(
@@ -78,7 +80,8 @@ class MachineTextFilter:
         self._speech = speech
         self._tables = (VOICE, tags_of(tools.names)) if speech else (PAGE,)
         parameters = tools.all_parameters if speech else ()
-        self._heads = heads_of(tools.names, parameters) if reads_json and (speech or tools) else ()
+        reads_calls = reads_json and (speech or tools)
+        self._heads = heads_of(tools.names, parameters) if reads_calls else Heads()
         self._starts = (*AT_START, *(starts_of(tools.names) if speech else ()))
         self._rest = ""
         self._given = False
@@ -91,7 +94,12 @@ class MachineTextFilter:
         self._presumed: list[str] | None = [] if begins_in_thought else None
 
     def feed(self, text: str) -> tuple[str, str]:
-        """Returns the words and the reasoning that `text` decides."""
+        """Returns the words and the reasoning that `text` decides.
+
+        Raises BrokenStreamError for more text than one piece of a reply may hold.
+        """
+        if len(text) > limits.TEXT:
+            raise BrokenStreamError(f"a piece of text has more than {limits.TEXT:,} characters")
         if self._is_plain and not _TRIGGER.search(text):
             return text, ""
         return self._run(text, is_last=False)
@@ -170,11 +178,12 @@ class MachineTextFilter:
     def _read_mark(self, text: str, place: int, out: "_Output", *, is_last: bool) -> str | None:
         """Reads the mark that may stand at this place; returns None if none does."""
         tail = text[place : place + HEAD_SIZE]
-        if not is_last and any(table.is_cut(tail) for table in self._tables):
+        may_be_cut = not is_last and len(tail) < HEAD_SIZE
+        if may_be_cut and any(table.is_cut(tail) for table in self._tables):
             return self._withhold(text, place, out)
         marker, end = self._marker_at(text, place)
         if marker and marker.kind is Kind.LAST_TOKEN:
-            if text[place:].rstrip().lower() != marker.opening:
+            if not _BLANK.fullmatch(text, end):
                 return None
             self._withhold(text, place, out)
             self._rest = "" if is_last else self._rest
@@ -190,7 +199,7 @@ class MachineTextFilter:
             out.words.append(text[:place])
             self._region = _Region(_FENCED if tail[0] == "`" else _BARE)
             return text[place:]
-        if not is_last and (begins is None or BEGINS_OTHER_TOKEN.fullmatch(tail)):
+        if may_be_cut and (begins is None or BEGINS_OTHER_TOKEN.fullmatch(tail)):
             return self._withhold(text, place, out)
         if is_last and CUT_TOKEN.fullmatch(tail):
             out.words.append(text[:place])
@@ -253,7 +262,8 @@ class MachineTextFilter:
         if kind is Kind.BARE_CALL:
             return self._read_bare(region, text, out)
         ends = pattern(region.ends) if region.ends else None
-        end = ends.search(text) if ends else None
+        reach = 2 * HEAD_SIZE if kind is Kind.HEADER else len(text)
+        end = ends.search(text, 0, reach) if ends else None
         held = 0 if end or is_last or not region.ends else cut_end(text, region.ends)
         body = text[: end.start() if end else len(text) - held]
         if kind is Kind.THOUGHT:
@@ -368,8 +378,8 @@ class _Region:
         self.body.append(text)
         self.size += len(text)
         if self.size > limits.WRITTEN_CALL:
-            most = f"{limits.WRITTEN_CALL} characters"
-            raise BrokenStreamError(f"the answer's words hold a tool call of more than {most}")
+            most = limits.WRITTEN_CALL
+            raise BrokenStreamError(f"a call in the words has more than {most:,} characters")
 
     def scan(self, text: str) -> int:
         """Returns where the brackets that the text goes on with are closed; -1: not yet."""

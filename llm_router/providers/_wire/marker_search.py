@@ -4,11 +4,14 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import chain
+from typing import NamedTuple
 
 from llm_router.providers._wire.markers import CALL_HEADS, MARKERS, Kind, Marker
 
 HEAD_SIZE = 200
 """The most characters that decide whether a bracket begins a call, or a header ends."""
+_GLANCE = 12
+"""Characters that usually show that a bracket begins no call."""
 _FENCED_TAGS = ("tool_call", "function_call", "function=", "invoke")
 _TAG = re.compile(r"(</?[a-z][\w:]*)\s[^<>]{0,100}>", re.IGNORECASE | re.ASCII)
 _CUT_TAG = re.compile(r"(</?[a-z][\w:]*)\s[^<>]{0,100}", re.IGNORECASE | re.ASCII)
@@ -19,17 +22,25 @@ class MarkerTable:
 
     def __init__(self, markers: Iterable[Marker]) -> None:
         self._by_opening = {marker.opening.lower(): marker for marker in markers}
-        self._openings = pattern(tuple(self._by_opening))
+        self._by_start: dict[str, tuple[str, ...]] = {}
+        """Openings by their first two characters, or their only one, the longest first."""
         self._by_character: dict[str, list[str]] = {}
-        for opening in self._by_opening:
+        for opening in sorted(self._by_opening, key=len, reverse=True):
+            start = opening[:2]
+            self._by_start[start] = (*self._by_start.get(start, ()), opening)
             self._by_character.setdefault(opening[0], []).append(opening)
+        self._longest = max(map(len, self._by_opening), default=0)
 
     def marker_at(self, text: str, place: int) -> tuple[Marker, int] | None:
         """Returns the mark at this place, and where it ends. A tag may have attributes."""
         if not self._by_opening:
             return None
-        if found := self._openings.match(text, place):
-            return self._by_opening[found.group().lower()], found.end()
+        head = text[place : place + self._longest].lower()
+        for start in (head[:2], head[:1]):
+            openings = self._by_start.get(start, ())
+            if openings and head.startswith(openings):
+                opening = next(one for one in openings if head.startswith(one))
+                return self._by_opening[opening], place + len(opening)
         if tag := _TAG.match(text, place):
             marker = self._by_opening.get(f"{tag[1].lower()}>")
             return (marker, tag.end()) if marker else None
@@ -51,8 +62,16 @@ def pattern(texts: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE | re.ASCII)
 
 
+class Heads(NamedTuple):
+    """The beginnings of calls without a mark, white space removed."""
+
+    texts: tuple[str, ...] = ()
+    starts: frozenset[str] = frozenset()
+    """Their first two characters."""
+
+
 @lru_cache(maxsize=256)
-def heads_of(names: tuple[str, ...], parameters: tuple[str, ...] = ()) -> tuple[str, ...]:
+def heads_of(names: tuple[str, ...], parameters: tuple[str, ...] = ()) -> Heads:
     """Returns how calls without a mark begin, white space removed."""
     json = (*CALL_HEADS, *(f"[{head}" for head in CALL_HEADS))
     arguments = (f'{{"{parameter}":' for parameter in parameters)
@@ -61,15 +80,19 @@ def heads_of(names: tuple[str, ...], parameters: tuple[str, ...] = ()) -> tuple[
     calls = ("print(default_api.", *(f"{name}(" for name in names), *(f"print({n}(" for n in names))
     python = (f"{fence}{call}" for fence in ("```python", "```py", "```") for call in calls)
     named = ((f"[{name}(", f'{{"{name}":{{') for name in names)
-    return (*json, *fenced, *tags, *python, *arguments, *chain.from_iterable(named))
+    heads = (*json, *fenced, *tags, *python, *arguments, *chain.from_iterable(named))
+    return Heads(heads, frozenset(head[:2] for head in heads))
 
 
-def begins_call(tail: str, heads: tuple[str, ...]) -> bool | None:
+def begins_call(tail: str, heads: Heads) -> bool | None:
     """Returns whether a text begins a call that has no mark; None: more of it will tell."""
+    start = tail[:_GLANCE].replace(" ", "").replace("'", '"')[:2]
+    if len(start) > 1 and not start[1].isspace() and start not in heads.starts:
+        return False  # the usual case, and the one that must be quick
     compact = "".join(tail.split()).replace("'", '"')
-    if any(compact.startswith(head) for head in heads):
+    if compact.startswith(heads.texts):
         return True
-    may = len(tail) < HEAD_SIZE and any(head.startswith(compact) for head in heads)
+    may = len(tail) < HEAD_SIZE and any(head.startswith(compact) for head in heads.texts)
     return None if may else False
 
 

@@ -11,7 +11,7 @@ from llm_router.providers._wire.ending import is_failure
 from llm_router.providers._wire.errors import status_error
 from llm_router.providers._wire.json_objects import DONE, read_objects
 from llm_router.providers._wire.machine_text import MachineTextFilter
-from llm_router.providers._wire.reply_parser import ReplyParser
+from llm_router.providers._wire.reply_parser import ReplyParser, nested_too_deep
 from llm_router.providers._wire.sse import Event, EventParser
 from llm_router.providers._wire.tools import OfferedTools
 from llm_router.types import Chunk, Usage
@@ -90,7 +90,11 @@ class ChatReplyParser(ReplyParser):
             for payload in read_objects(data):
                 if ending.is_done:
                     return
-                if chunk := self._chunk(name, payload):
+                try:
+                    chunk = self._chunk(name, payload)
+                except RecursionError as error:
+                    raise nested_too_deep() from error
+                if chunk:
                     yield chunk
         yield from self._announce_call()
 
@@ -241,7 +245,8 @@ def _reason(choice: dict[str, Any], delta: dict[str, Any]) -> Any:
     """
     reason = choice.get("finish_reason")
     native = choice.get("native_finish_reason")
-    if isinstance(native, str) and native and is_failure(native) and reason in {None, "", "stop"}:
+    says_little = not reason or reason == "stop"
+    if says_little and isinstance(native, str) and native and is_failure(native):
         return native
     return reason or native or choice.get("finishReason") or delta.get("finish_reason")
 
@@ -276,7 +281,7 @@ def _parts(content: Any) -> tuple[str, str]:
         if part.get("type") == "thinking":
             inner = part.get("thinking")
             reasoning += inner if isinstance(inner, str) else _parts(inner)[0]
-        elif part.get("type") in _THOUGHT_PARTS or part.get("thought") is True:
+        elif _text(part.get("type")) in _THOUGHT_PARTS or part.get("thought") is True:
             reasoning += _text(part.get("text"))
         else:
             text += _text(part.get("text"))

@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from llm_router.errors import UpstreamError
+from llm_router.errors import BrokenStreamError, UpstreamError
+from llm_router.providers._wire import limits
 from llm_router.providers._wire.characters import CharacterJoiner
 from llm_router.providers._wire.ending import Ending
 from llm_router.providers._wire.extras import ExtrasCollector
@@ -145,9 +146,17 @@ class ReplyParser(ABC):
     def _joined(self, text: str, reasoning: str) -> tuple[str, str]:
         """Joins split characters, and separates the words of the text from its machine text."""
         if reasoning:
+            if len(reasoning) > limits.TEXT:
+                most = f"{limits.TEXT:,} characters"
+                raise BrokenStreamError(f"the answer holds a thought of more than {most}")
             reasoning = self._reasoning.feed(reasoning)
             self._machine_text.expect_no_thought()
         if text and (text := self._text.feed(text)):
             text, more = self._machine_text.feed(text)
             reasoning += more
         return text, reasoning
+
+
+def nested_too_deep() -> BrokenStreamError:
+    """Returns the error for an event that holds too many objects or lists within each other."""
+    return BrokenStreamError("the answer holds an event that is nested too deep")

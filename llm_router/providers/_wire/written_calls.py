@@ -22,18 +22,21 @@ _FUNCTION = re.compile(
 )
 _PARAMETER_BEGINS = re.compile(r"<(?:[\w｜|]+[:｜|])?(?:parameter|param)(?:=|\s+name=)")
 _PARAMETER = re.compile(
-    _PARAMETER_BEGINS.pattern + r"\s*[\"']?([^\"'>\s]+)[\"']?[^>]*>"
+    _PARAMETER_BEGINS.pattern + r"\s*+[\"']?([^\"'>\s]{1,256}+)[\"']?+[^>]{0,256}+>"
     r"(.*?)(?=</?(?:[\w｜|]+[:｜|])?(?:parameter|param)[>\s=])",
     re.DOTALL,
 )
 _OWN_TAG = re.compile(r"<([\w-]+)>(.*)</\1>", re.DOTALL)
-_CHILD = re.compile(r"<([\w-]+)>(.*?)</\1>", re.DOTALL)
+_CHILD = re.compile(r"<([\w-]{1,256}+)>")
 _NAMED = re.compile(
     r"<(?:tool_)?name>([^<]*)</(?:tool_)?name>\s*"
-    r"<(?:arguments|parameters|args|input)>(.*?)</(?:arguments|parameters|args|input)>",
-    re.DOTALL,
+    r"<(?:arguments|parameters|args|input)>"
+    r"((?:[^<]++|<(?!/(?:arguments|parameters|args|input)>))*+)</\w+>",
 )
-_KEYED = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
+_KEYED = re.compile(
+    r"<arg_key>((?:[^<]++|<(?!/?arg_))*+)</arg_key>\s*+"
+    r"<arg_value>((?:[^<]++|<(?!/?arg_))*+)</arg_value>"
+)
 _ARGUMENT = re.compile(  # Kimi K3
     r'<\|open\|>argument key="([^"]+)"[^<]*<\|sep\|>(.*?)(?=(?:<\|close\|>)?argument<\|sep\|>)',
     re.DOTALL,
@@ -51,9 +54,11 @@ _BESIDE_NAMES = re.compile(
 )
 _NAME = re.compile(r"([\w./:-]*\w)[\s(:`]*\Z", re.ASCII)
 _NAMESPACED = re.compile(r"functions\.[\w.-]+", re.ASCII)
-_PYTHON = re.compile(r"[\s\[(]*(?:print\s*\()?\s*[A-Za-z_][\w.]*\s*\(")
+_PYTHON = re.compile(r"[\s\[(]*+(?:print\s*+\(\s*+)?+[A-Za-z_][\w.]*+\s*+\(")
 _CODE_SIZE = 1 << 16
 _LONGEST_NAME = 128
+_MOST_FAILED = 20
+"""Brackets that begin no JSON, after which no more are tried: each may be read to its end."""
 _decode = json.JSONDecoder(strict=False).raw_decode
 
 
@@ -115,25 +120,36 @@ def are_arguments(text: str, tools: OfferedTools) -> bool:
 
 def _from_tags(text: str, tools: OfferedTools) -> Iterator[WrittenCall]:
     if (own := _OWN_TAG.match(text)) and tools.resolve(own[1]):
-        if pairs := _CHILD.findall(own[2]):
+        if pairs := _children(own[2]):
             yield _of_pairs(own[1], pairs, tools)
         else:
             yield WrittenCall(own[1], own[2].strip() or "{}")
         return
     for name, body in _NAMED.findall(text):
-        pairs = _CHILD.findall(body)
+        pairs = _children(body)
         yield _of_pairs(name, pairs, tools) if pairs else WrittenCall(name.strip(), body.strip())
     for name, body in _FUNCTION.findall(text):
         pairs = _PARAMETER.findall(body)
         if len(pairs) < len(_PARAMETER_BEGINS.findall(body)):  # the last one is cut
             return
-        pairs = pairs or _CHILD.findall(body)
+        pairs = pairs or _children(body)
         if pairs:
             yield _of_pairs(name, pairs, tools)
         elif "{" in body:
             yield WrittenCall(name, body[body.index("{") :])
         elif "</" in text:
             yield WrittenCall(name, "{}")
+
+
+def _children(text: str) -> list[tuple[str, str]]:
+    """Returns the names and bodies of the tags in a text that are closed."""
+    found, place = [], 0
+    while tag := _CHILD.search(text, place):
+        place = tag.end()
+        if (end := text.find(f"</{tag[1]}>", place)) >= 0:
+            found.append((tag[1], text[place:end]))
+            place = end + len(tag[1]) + len("</>")
+    return found
 
 
 def _from_keys(text: str, tools: OfferedTools) -> Iterator[WrittenCall]:
@@ -207,11 +223,12 @@ def _from_json(text: str, tools: OfferedTools) -> Iterator[WrittenCall]:
     if "call:" in text:  # Gemma, which quotes with tokens and leaves keys bare
         text = _QUOTED.sub(lambda match: json.dumps(match[1] or match[2] or ""), text)
         text = _BARE_KEY.sub(r'\1"\2":', text).replace("call:", " ")
-    place = after = 0
-    while (start := _next_bracket(text, place)) >= 0:
+    place = after = failed = 0
+    while (start := _next_bracket(text, place)) >= 0 and failed < _MOST_FAILED:
         try:
             value, place = _decode(text, start)
         except (ValueError, RecursionError):
+            failed += 1
             if text[start] == "{" and not text.startswith("{{", start):
                 yield from _of_flawed(text[start:], tools)
                 return

@@ -9,7 +9,7 @@ from llm_router.providers._wire.characters import decode
 from llm_router.providers._wire.errors import status_error
 from llm_router.providers._wire.json_objects import DONE, read_objects
 from llm_router.providers._wire.machine_text import MachineTextFilter
-from llm_router.providers._wire.reply_parser import ReplyParser
+from llm_router.providers._wire.reply_parser import ReplyParser, nested_too_deep
 from llm_router.providers._wire.tools import OfferedTools
 from llm_router.types import Chunk, Usage
 
@@ -64,7 +64,11 @@ class OllamaReplyParser(ReplyParser):
         for payload in payloads:
             if self.ending.is_done:
                 return
-            if (chunk := self._chunk(payload)) is not None:
+            try:
+                chunk = self._chunk(payload)
+            except RecursionError as error:
+                raise nested_too_deep() from error
+            if chunk is not None:
                 yield chunk
         yield from self._announce_call()
 
