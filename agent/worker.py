@@ -33,6 +33,7 @@ from llm_router.store.database import Database
 
 _logger = logging.getLogger("agent")
 _Started = Literal["worker_started", "worker_registered"]
+CAME_UP = "A call process came up and made a sound. It takes calls: python -m agent.worker start"
 _WARM_UP_TIMEOUT = 60.0
 """Seconds in which a call process must have loaded its resources; a busy machine needs long."""
 
@@ -214,6 +215,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             if settings.prometheus_port:
                 share_metrics(job.metrics_folder())
             asyncio.run(serve(settings) if command == "start" else try_call_process(settings))
+            if command == "try":
+                print(CAME_UP)  # noqa: T201  the answer of a command line
     except (SettingsError, ConfigurationError, LiveKitError) as error:
         print(error, file=sys.stderr)  # noqa: T201  a command line reports its errors there
         return 2

@@ -15,9 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
-from deploy import console, paths, probes, setup
+from deploy import console, env_file, paths, probes, setup
 
-ENV_FILE = paths.ROOT / ".env"
 CONNECTIONS = "config/connections.json"
 BUNDLED = ("livekit", "public")
 """Profiles of the bundled LiveKit server."""
@@ -60,22 +59,6 @@ class Plan:
     def unused(self) -> list[str]:
         """Services that would be in the way if they still ran from an earlier start."""
         return [name for profile, name in _ALTERNATIVES.items() if profile not in self.profiles]
-
-
-def parse_env(text: str) -> dict[str, str]:
-    """Reads the lines NAME=value of a .env file, as Compose does for values of one line."""
-    values: dict[str, str] = {}
-    for line in text.splitlines():
-        name, equals, value = line.strip().removeprefix("export ").partition("=")
-        if not equals or name.startswith("#"):
-            continue
-        value = value.strip()
-        if value[:1] in {"'", '"'} and value.find(value[0], 1) > 0:
-            value = value[1 : value.find(value[0], 1)]
-        else:
-            value = "" if value.startswith("#") else value.partition(" #")[0].strip()
-        values[name.strip()] = value
-    return values
 
 
 def make_plan(
@@ -188,42 +171,51 @@ def add_secrets(file: Path, made: Mapping[str, str]) -> None:
 def run(
     command: str,
     asked: Sequence[str],
-    env_file: Path = ENV_FILE,
+    file: Path = env_file.ENV_FILE,
     environ: Mapping[str, str] = os.environ,
 ) -> int:
     """Runs one command of Compose and returns its exit code. Raises ContainersError."""
-    text = env_file.read_text(encoding="utf-8") if env_file.exists() else ""
-    values = {**parse_env(text), **{name: value for name, value in environ.items() if value}}
+    given = {name: value for name, value in environ.items() if value}
+    values = {**env_file.read(file), **given}
     plan = make_plan(values, asked)
+    compose = (values.get("DOCKER", "docker"), "compose")
+    _check_compose(compose)
     if command == "up":
         _check_machine(plan, values)
     if plan.secrets:
-        add_secrets(env_file, plan.secrets)
+        add_secrets(file, plan.secrets)
         console.say(f"Added to .env: {', '.join(plan.secrets)}. Keep a copy.")
-    compose = [values.get("DOCKER", "docker"), "compose"]
     chosen = [flag for profile in plan.profiles for flag in ("--profile", profile)]
     child = {**environ, **plan.variables}
-    try:
-        if command == "up":
-            old = [*compose, "--profile", "*", "rm", "--stop", "--force", *plan.unused]
-            subprocess.run(old, cwd=paths.ROOT, env=child, check=False, capture_output=True)
-        arguments = [*compose, *chosen, *_COMMANDS[command]]
-        code = subprocess.run(arguments, cwd=paths.ROOT, env=child, check=False).returncode
-    except OSError as error:
-        raise ContainersError(
-            f"{compose[0]} cannot be started ({error.strerror}): install Docker with its Compose"
-            " plugin, or name another program with DOCKER=..."
-        ) from error
+    if command == "up":
+        old = [*compose, "--profile", "*", "rm", "--stop", "--force", *plan.unused]
+        subprocess.run(old, cwd=paths.ROOT, env=child, check=False, capture_output=True)
+    arguments = [*compose, *chosen, *_COMMANDS[command]]
+    code = subprocess.run(arguments, cwd=paths.ROOT, env=child, check=False).returncode
     if command == "up":
         for line in describe_start(values, plan, succeeded=code == 0):
             console.say(line)
     return code
 
 
+def _check_compose(compose: Sequence[str]) -> None:
+    """Raises ContainersError if the program, or its Compose plugin, is missing."""
+    try:
+        done = subprocess.run([*compose, "version"], check=False, capture_output=True)
+        problem = "it has no Compose" if done.returncode else ""
+    except OSError as error:
+        problem = f"it cannot be started: {error.strerror}"
+    if problem:
+        raise ContainersError(
+            f"`{' '.join(compose)}` does not work ({problem}). Install Docker with its Compose"
+            " plugin, or name another program with DOCKER=..."
+        )
+
+
 def describe_start(values: Mapping[str, str], plan: Plan, *, succeeded: bool) -> list[str]:
     """Returns what a person needs to know after `make up`."""
     if not succeeded:
-        return ["\nNot every container is healthy: `make logs` says why, `make up` continues."]
+        return ["\nThe start failed: the lines above say why, or `make logs`. `make up` continues."]
     is_public = "tls" in plan.profiles
     page = f"https://{values['DOMAIN']}" if is_public else "http://127.0.0.1:8787"
     return [

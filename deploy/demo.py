@@ -18,7 +18,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deploy import announcement, console, media_server, paths, probes, service_log, setup
+from deploy import (
+    announcement,
+    console,
+    env_file,
+    media_server,
+    paths,
+    probes,
+    service_log,
+    setup,
+)
 from deploy.supervisor import Service, ServiceError, Supervisor
 
 SERVER_CONFIG = paths.ROOT / "deploy" / "livekit" / "demo.yaml"
@@ -136,8 +145,11 @@ def port_problems(ports: Ports, *, own_server: bool) -> list[str]:
 
 
 def read_dotenv() -> dict[str, str]:
-    """Reads .env with the package that reads it for the settings, in the virtual environment."""
-    if not (paths.ROOT / ".env").exists():
+    """Reads .env with the package that reads it for the settings, in the virtual environment.
+
+    Raises env_file.EnvFileError if it cannot be read.
+    """
+    if not env_file.read():
         return {}
     script = "import dotenv, json; print(json.dumps(dotenv.dotenv_values('.env')))"
     answer = subprocess.run(

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from deploy import console, paths, stamps, toolchain
+from deploy import console, env_file, paths, stamps, toolchain
 from deploy.console import StepError
 
 _LOCK = paths.ROOT / "requirements.lock"
@@ -24,8 +24,8 @@ _STAMP = paths.VENV / ".stamps" / "extras"
 
 
 def install() -> None:
-    """Installs the extras that EXTRAS names, separated by spaces or commas; none by default."""
-    names = re.findall(r"[^\s,]+", os.environ.get("EXTRAS", ""))
+    """Installs the extras that EXTRAS names; none by default."""
+    names = chosen()
     lock = _LOCK.read_text(encoding="utf-8")
     wanted = requirements(names, router_extras(), lock)
     inputs = stamps.digest(lock, *wanted)
@@ -43,6 +43,15 @@ def install() -> None:
         )
         stamps.write(_STAMP, inputs)
     console.say(f"Not locked by a hash: {', '.join(sorted(_installed() - before)) or 'nothing'}")
+
+
+def chosen(environ: Mapping[str, str] = os.environ, file: Path = env_file.ENV_FILE) -> list[str]:
+    """Returns the names in EXTRAS, separated by spaces or commas.
+
+    The environment takes precedence over .env, as for every setting.
+    """
+    given = environ.get("EXTRAS") or env_file.read(file).get("EXTRAS", "")
+    return re.findall(r"[^\s,]+", given)
 
 
 def router_extras(file: Path = _ROUTER) -> Mapping[str, list[str]]:

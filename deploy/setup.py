@@ -62,6 +62,15 @@ def report_failures(work: Callable[[], int | None]) -> int:
     except console.ReportedError as failure:
         console.say(failure.report())
         return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        console.say(
+            f"Failed: {error.filename}: {error.strerror}\n"
+            "What to do: give yourself the right to write there. HOME and XDG_CACHE_HOME choose"
+            " where the downloads and logs are."
+        )
+        return 1
     except KeyboardInterrupt:
         console.say("Interrupted; run it again to continue where it stopped.")
         return 130

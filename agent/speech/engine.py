@@ -77,7 +77,8 @@ def _constructor(kind: str, name: str) -> Callable[..., Any]:
     except ImportError as missing:
         package = f"livekit-plugins-{name.replace('_', '-')}"
         raise ConfigurationError(
-            f"{kind} engine 'livekit_plugin:{name}' needs a package: pip install {package}"
+            f"{kind} engine 'livekit_plugin:{name}' needs the package {package}: in a checkout,"
+            f" EXTRAS={name} make setup; for containers, EXTRAS={name} in .env, then make up"
         ) from missing
     except AttributeError as missing:
         raise ConfigurationError(f"livekit.plugins.{name} has no {kind}") from missing

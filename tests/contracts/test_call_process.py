@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from agent import stt, tts
+from agent.worker import CAME_UP
 from llm_router.testing.server import FaultyServer
 from tests.contracts.stt_sentences import RATE, samples
 from tests.contracts.talking_plugin import install_plugin
@@ -92,9 +93,10 @@ async def test_a_refused_key_is_said_with_its_variable_and_calls_have_the_fallba
         keys = {"TTS_API_KEY": KEY, "STT_API_KEY": KEY}
         status, text = await run(tmp_path, "try", **engines, **servers, **keys)
     assert status == 0
-    voice, ear = complaints(text)
+    voice, ear, end = complaints(text)
     assert voice.endswith("its server refuses the key (401); check TTS_API_KEY")
     assert ear.endswith("its server refuses the key (401); check STT_API_KEY")
+    assert end == CAME_UP
 
 
 @pytest.fixture

@@ -80,6 +80,17 @@ def test_an_unknown_step_is_refused_with_the_known_ones(capsys: pytest.CaptureFi
     assert "venv" in capsys.readouterr().err
 
 
+def test_a_folder_that_cannot_be_written_is_named_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "home"
+    file.touch()
+    assert setup.report_failures((file / ".cache").mkdir) == 1
+    said = capsys.readouterr().out
+    assert f"{file}/.cache: Not a directory" in said
+    assert "HOME" in said
+
+
 def test_a_stamp_holds_only_for_the_inputs_it_was_written_with(tmp_path: Path) -> None:
     stamp = tmp_path / "deep" / "stamp"
     assert not stamps.is_fresh(stamp, "one")
