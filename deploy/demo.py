@@ -219,7 +219,8 @@ def describe_connections(about: Any) -> list[str]:
     """Describes the connections in use, from the response of /api/demo."""
     if not isinstance(about, dict):
         return []
-    lines = ["Connections, in order of priority:", *_rows(about.get("connections", []))]
+    rows = _rows(about.get("connections", []))
+    lines = ["Connections, in order of priority:", *rows] if rows else []
     if about.get("stored_now"):
         lines += [
             "The connections that were found are stored now. From here on, change them there, also",

@@ -92,16 +92,17 @@ def test_found_connections_are_listed_in_order() -> None:
 def test_connections_stored_at_this_start_and_unused_ones_are_listed() -> None:
     row = {"name": "cloud", "model": "big", "provider": "openai_compatible", "source": "a key"}
     lines = demo.describe_connections({"connections": [], "offline": False, "stored_now": 2})
-    assert lines[1].startswith("The connections that were found are stored now.")
+    assert lines[0].startswith("The connections that were found are stored now.")
     unused = [{**row, "command": "llm-router connections add cloud"}]
     lines = demo.describe_connections({"connections": [], "offline": False, "unused": unused})
-    assert lines[1].startswith("Found but not used")
-    assert lines[2].split() == ["cloud", "big", "a", "key"]
-    assert lines[3].strip() == "llm-router connections add cloud"
+    assert lines[0].startswith("Found but not used")
+    assert lines[1].split() == ["cloud", "big", "a", "key"]
+    assert lines[2].strip() == "llm-router connections add cloud"
 
 
 def test_without_a_model_it_says_how_to_connect_one() -> None:
     lines = demo.describe_connections({"connections": [], "offline": True})
+    assert lines[0].startswith("No model is connected")
     assert "OPENAI_BASE_URL" in " ".join(lines)
 
 
