@@ -29,8 +29,9 @@ shell: setup ## open a shell in which llm-router and python are those of .venv
 
 test: setup dev ## run the tests; ARGS="-k breaker" to choose
 ifeq ($(strip $(ARGS)),)
-	$(BIN)/python -m pytest -n auto --dist worksteal --ignore tests/voice
+	$(BIN)/python -m pytest -n auto --dist worksteal --ignore tests/voice --ignore tests/attacks/calls
 	$(BIN)/python -m pytest tests/voice # alone: a busy machine would be audible in the calls
+	$(BIN)/python -m pytest tests/attacks/calls
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif
