@@ -144,6 +144,14 @@ def port_problems(ports: Ports, *, own_server: bool) -> list[str]:
     return problems
 
 
+def describe_other_demo(ports: Ports) -> list[str]:
+    """Describes the demo that has the page's port already, if there is one."""
+    address = f"http://127.0.0.1:{ports.http_port}"
+    if probes.get_json(f"{address}/api/demo") is None:
+        return []
+    return [f"A demo runs already: {address}. Ctrl-C in its terminal ends it. For a second one:"]
+
+
 def read_dotenv() -> dict[str, str]:
     """Reads .env with the package that reads it for the settings, in the virtual environment.
 
@@ -318,7 +326,7 @@ def start(steps: Sequence[str]) -> int:
     ports = read_ports(values)
     livekit = choose_livekit(values, ports)
     if problems := port_problems(ports, own_server=livekit.ours):
-        raise DemoError("\n".join(problems))
+        raise DemoError("\n".join([*describe_other_demo(ports), *problems]))
     if not livekit.ours and not probes.accepts(livekit.url):
         raise DemoError(
             f"Nothing answers at LIVEKIT_URL={livekit.url}: start the LiveKit server there, or "

@@ -98,6 +98,13 @@ async def test_a_file_that_is_not_a_database_is_reported(
     assert remedy in said
 
 
+@pytest.mark.parametrize("folder", ["file", "file/deeper"])
+async def test_a_file_in_place_of_its_folder_is_reported(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "file").touch()
+    said = await complaint(f"sqlite:///{tmp_path}/{folder}/store.sqlite3")
+    assert "a file is where its folder should be: name another file" in said
+
+
 async def test_a_lock_held_for_too_long_is_reported_and_the_file_works_afterwards(
     tmp_path: Path,
 ) -> None:

@@ -272,7 +272,7 @@ def test_openai_without_a_key_or_a_server_is_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("livekit_plugin:no_such_maker", "pip install livekit-plugins-no-such-maker"),
+        ("livekit_plugin:no_such_maker", "EXTRAS=no_such_maker make setup"),
         ("livekit_plugin:silero", "has no TTS"),
         ("livekit_plugin", "after a colon"),
         ("livekit_plugin:../os", "after a colon"),

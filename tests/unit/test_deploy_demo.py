@@ -126,7 +126,9 @@ def test_an_empty_or_invalid_response_is_ignored(about: object) -> None:
         (b"", False),
     ],
 )
-async def test_a_server_is_ready_when_it_answers_200(answer: bytes, ready: bool) -> None:
+async def test_a_server_or_another_demo_is_there_when_it_answers_200(
+    answer: bytes, ready: bool
+) -> None:
     async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
@@ -139,6 +141,9 @@ async def test_a_server_is_ready_when_it_answers_200(answer: bytes, ready: bool)
         assert await asyncio.to_thread(probes.answers, f"http://127.0.0.1:{port}/") is ready
         body = await asyncio.to_thread(probes.get_json, f"http://127.0.0.1:{port}/")
         assert body == ({} if ready else None)
+        ports = demo.Ports(http_port=port)
+        other = await asyncio.to_thread(demo.describe_other_demo, ports)
+        assert [f"http://127.0.0.1:{port}" in line for line in other] == ([True] if ready else [])
 
 
 def test_a_closed_port_is_not_ready(taken: socket.socket) -> None:

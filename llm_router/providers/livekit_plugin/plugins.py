@@ -312,7 +312,7 @@ def load(connection: Connection) -> tuple[Plugin, type[llm.LLM[Any]]]:
         package = f"livekit-plugins-{name.replace('_', '-')}=={VERSION}"
         raise ConfigurationError(
             f"{who}: LiveKit plugin {name!r} needs the module {error.name}; install it:"
-            f" pip install {package}"
+            f" pip install {package}, or in a checkout EXTRAS={name} make setup"
         ) from error
     llm_class = getattr(module, "LLM", None)
     if not (isinstance(llm_class, type) and issubclass(llm_class, llm.LLM)):
