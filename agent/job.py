@@ -35,7 +35,7 @@ from llm_router import stored_router
 from llm_router.clock import SystemClock
 from llm_router.errors import RouterError
 from llm_router.integrations.livekit import RouterLLM
-from llm_router.options import PatienceOptions, RouterOptions
+from llm_router.options import PatienceOptions, ReplyLimits, RouterOptions
 from llm_router.routing.events import Observer
 from llm_router.routing.phrases import Phrases
 from llm_router.settings.loading import SettingsError, environment
@@ -302,6 +302,7 @@ def _router_options(settings: Settings) -> RouterOptions:
         patience=PatienceOptions(
             shortest=settings.first_word_deadline_min, longest=settings.first_word_deadline_max
         ),
+        limits=ReplyLimits(speech=settings.reply_max_seconds, tokens=settings.reply_max_tokens),
         hedge_budget=settings.hedge_budget,
         queue_poll=settings.queue_poll,
         total=settings.reply_deadline,

@@ -158,6 +158,11 @@ class LimitSettings(Section):
     history_max_characters: Annotated[int, Field(ge=0)] = 24_000
     """Characters of the conversation that go to a model with each request; the oldest turns stay
     out. A connection with a shorter context gets less."""
+    reply_max_seconds: Annotated[float, Field(gt=0)] = 240
+    """Seconds of talk of one reply; then it ends at a sentence. This one cannot be unlimited."""
+    reply_max_tokens: Annotated[int, Field(ge=0)] = 2048
+    """Tokens that a model is given for one reply, where its connection sets no `max_tokens`. Some
+    servers count a model's reasoning towards it."""
     call_rate_limit: RateLimit = "100/day"
     """Calls that one client address may begin, per second, minute, hour or day."""
 
