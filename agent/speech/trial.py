@@ -94,9 +94,11 @@ def explain(error: Exception, options: EngineOptions) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yields the error and its causes, without the end of LiveKit's stream that reported it."""
     following: BaseException | None = error
     while following:
-        yield following
+        if not isinstance(following, StopAsyncIteration):
+            yield following
         following = following.__cause__ or following.__context__
 
 

@@ -46,6 +46,11 @@ class HandshakeError(Exception):
             "its server cannot be reached; check that it runs, and this machine's network",
         ),
         (
+            caused(APIConnectionError("ClientConnectorDNSError"), StopAsyncIteration()),
+            VENDOR,
+            "its server cannot be reached; check that it runs, and this machine's network",
+        ),
+        (
             APITimeoutError(),
             SERVER,
             "its server gave nothing in time; check that it works, and TTS_BASE_URL",
