@@ -97,7 +97,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     """Yields the error and its causes, without the end of LiveKit's stream that reported it."""
     following: BaseException | None = error
     while following:
-        if not isinstance(following, StopAsyncIteration):
+        if following is error or not isinstance(following, StopAsyncIteration):
             yield following
         following = following.__cause__ or following.__context__
 
