@@ -43,6 +43,7 @@ class TypedMessages:
     def receive_from(self, room: rtc.Room) -> None:
         """Receives the messages of a room from now on."""
         self._room = room
+        logging.getLogger().addFilter(_names_no_topic)
         room.register_text_stream_handler(TOPIC_CHAT, self._on_stream)
 
     async def aclose(self) -> None:
@@ -96,3 +97,8 @@ class TypedMessages:
         finally:
             reader.close()
         return "".join(pieces)
+
+
+def _names_no_topic(record: logging.LogRecord) -> bool:
+    # LiveKit logs the topic of each stream that has no reader: a visitor's words, without end.
+    return not str(record.msg).startswith(("ignoring text stream", "ignoring byte stream"))

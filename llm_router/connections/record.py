@@ -240,8 +240,13 @@ _MAX_BODY_DEPTH = 20
 _MAX_BODY_VALUES = 2_000
 """Objects, arrays and plain values together."""
 ID_PATTERN = re.compile(r"[\w.:@+-]+", re.ASCII)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""Characters that would break a line of a log, or cannot be written as UTF-8."""
+_INVISIBLE = (
+    r"\u00ad\u034f\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff"
+    r"\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff"
+)
+"""Characters that show nothing or turn the text around: one name would look like another."""
+_CONTROL = re.compile(rf"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{_INVISIBLE}]")
+"""Characters that would break a line of a log, cannot be written as UTF-8, or deceive."""
 _USER = re.compile(r"[^/?#]*//[^/?#]*@")
 _QUERY = re.compile(r"[?#;]")
 _KEY_IN_QUERY = re.compile(
@@ -269,7 +274,7 @@ def _flaws(c: Connection) -> Iterator[str]:
     yield from _header_flaws(c.headers)
     secrets = (c.api_key or "", *c.headers, *c.headers.values())
     if any(_CONTROL.search(text.strip()) for text in secrets):
-        yield "api_key and headers must not contain control characters"
+        yield "api_key and headers must not contain control characters, or invisible ones"
     if (
         len(c.api_key or "") + sum(len(n) + len(v) for n, v in c.headers.items())
         > _MAX_SECRET_LENGTH
@@ -304,7 +309,7 @@ def _text_flaws(c: Connection) -> Iterator[str]:
         if len(text) > max_length:
             yield f"{name} must have at most {max_length:,} characters"
         if (_CONTROL_BUT_LINES if name == "description" else _CONTROL).search(text):
-            yield f"{name} must not contain control characters"
+            yield f"{name} must not contain control characters, or invisible ones"
     if c.id and not ID_PATTERN.fullmatch(c.id):
         yield "id must be of letters, digits and . : @ + _ -"
     if len(c.tags) > _MAX_TAGS or len(set(c.tags)) < len(c.tags):

@@ -131,3 +131,25 @@ async def test_others_connections_cannot_be_taken_over(store: ConnectionStore) -
         await store.change(CLEO, stored.id, {"use_in_livekit": True})
     with pytest.raises(TakenError):
         await store.add(CLEO, [connection("b", id=stored.id)])
+
+
+@pytest.mark.parametrize("field", ["name", "pool", "model_name"])
+@pytest.mark.parametrize("twin", ["de\u200bsk", "\u202eksed", "desk\u3164", "desk\U000e0041"])
+async def test_no_name_looks_like_another_by_invisible_characters(
+    gateway: Gateway, field: str, twin: str
+) -> None:
+    await gateway.connection(**{field: "desk"})
+    new = {"name": "other", "base_url": PUBLIC, field: f"a {twin} b"}
+    for method, path, body in (
+        ("POST", "/connections", new),
+        ("POST", "/connections/import", [new]),
+    ):
+        found = problem(await gateway.call("stranger", method, path, body), 422)
+        assert "invisible" in found["detail"]
+
+
+@pytest.mark.parametrize(
+    "name", ["Büro \U0001f469\u200d\U0001f4bb", "می\u200cخواهم", "受付", "☎\ufe0f desk"]
+)
+async def test_names_of_all_scripts_are_stored(gateway: Gateway, name: str) -> None:
+    assert (await gateway.connection(name=name))["name"] == name

@@ -29,7 +29,7 @@ from tests.voice.caller import Caller, call
 GREETING = "Hello."
 _PROMPTS = paths.ROOT / "config" / "prompts"
 PHRASES = load_phrases(_PROMPTS / "phrases.toml")
-_LOGS = paths.ROOT / "test-artifacts" / "voice"
+LOGS = paths.ROOT / "test-artifacts" / "voice"
 _READY_WITHIN = 300.0
 """Time limit (s); long, since the machine may be busy."""
 
@@ -171,7 +171,7 @@ async def running_stack(folder: Path, **settings: str) -> AsyncIterator[VoiceSta
     The processes write their logs to test-artifacts/voice.
     """
     program = await asyncio.to_thread(build_programs)
-    _LOGS.mkdir(parents=True, exist_ok=True)
+    LOGS.mkdir(parents=True, exist_ok=True)
     ports = free_ports()
     livekit = LiveKit(
         url=f"ws://127.0.0.1:{ports.livekit_port}",
@@ -180,7 +180,7 @@ async def running_stack(folder: Path, **settings: str) -> AsyncIterator[VoiceSta
         ours=True,
     )
     async with AsyncExitStack() as stack:
-        processes = Supervisor(_LOGS)
+        processes = Supervisor(LOGS)
         stack.push_async_callback(processes.stop)
         await processes.start(livekit_service(program, livekit, ports))
         # Only the server started here knows this secret, so another one on the port is detected.
@@ -196,7 +196,7 @@ async def running_beside(
     stack: VoiceStack, folder: Path, **settings: str
 ) -> AsyncIterator[VoiceStack]:
     """Starts another worker and HTTP process at the same LiveKit server, with more `settings`."""
-    logs = _LOGS / folder.name
+    logs = LOGS / folder.name
     logs.mkdir(parents=True, exist_ok=True)
     processes = Supervisor(logs)
     try:

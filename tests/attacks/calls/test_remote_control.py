@@ -18,7 +18,7 @@ from llm_router.clock import SystemClock
 from llm_router.testing.server import Script
 from tests.voice.caller import CHAT, TRANSCRIPTION, Caller
 from tests.voice.replies import words
-from tests.voice.stack import VoiceStack
+from tests.voice.stack import LOGS, VoiceStack
 from tests.voice.test_browser import SOON, browser
 
 ANSWER = "It is twelve euros."
@@ -100,6 +100,20 @@ async def test_requests_to_the_agents_session_get_no_answer(stack: VoiceStack) -
     assert answers == []
     said = [message["content"] for request in stack.first.requests for message in request.messages]
     assert FORGED not in said
+
+
+async def test_the_topics_that_a_visitor_invents_are_not_logged(stack: VoiceStack) -> None:
+    await stack.behave(Script(words=words(ANSWER)))
+    async with stack.call(microphone=False) as caller:
+        for number in range(20):
+            me = caller.room.local_participant
+            await me.send_text("", topic=f"{FORGED}\nERROR {number}")
+            writer = await me.stream_bytes("a", topic=f"{FORGED} {number}")
+            await writer.aclose()
+        await ask(caller)
+    log = await asyncio.to_thread((LOGS / "worker.log").read_text)
+    assert "registered worker" in log
+    assert FORGED not in log
 
 
 async def test_the_agent_serves_no_remote_procedure(stack: VoiceStack) -> None:
