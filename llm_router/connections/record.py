@@ -244,7 +244,7 @@ _INVISIBLE = (
     r"\u00ad\u034f\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff"
     r"\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff"
 )
-"""Characters that show nothing or turn the text around: one name would look like another."""
+"""Characters that show nothing or turn the text around: one name would resemble another."""
 _CONTROL = re.compile(rf"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{_INVISIBLE}]")
 """Characters that would break a line of a log, cannot be written as UTF-8, or deceive."""
 _USER = re.compile(r"[^/?#]*//[^/?#]*@")
