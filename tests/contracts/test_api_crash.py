@@ -21,7 +21,8 @@ KILLED_AFTER = 2000
 
 
 def variables(folder: Path, url: str) -> dict[str, str]:
-    return {**isolated_environ(folder), "DATABASE_URL": url, "API_RATE_LIMIT": "100000/second"}
+    unlimited = {"API_RATE_LIMIT": "100000/second", "MAX_CONNECTIONS": "100000"}
+    return {**isolated_environ(folder), "DATABASE_URL": url, **unlimited}
 
 
 def person(process: Serving, folder: Path) -> httpx2.AsyncClient:

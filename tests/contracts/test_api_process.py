@@ -188,7 +188,8 @@ async def mark(database: Database) -> int:
 async def test_the_process_serves_until_a_signal_stops_it(
     tmp_path: Path, stop: signal.Signals
 ) -> None:
-    async with process(tmp_path, **KEYS, **isolated_environ(tmp_path)) as running:
+    shown = {"SHOW_CONNECTIONS": "true"}
+    async with process(tmp_path, **KEYS, **isolated_environ(tmp_path), **shown) as running:
         base = await address(running)
         async with httpx2.AsyncClient(base_url=base) as client:
             paths = ("/healthz", "/readyz", "/api/demo", "/")

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from sqlalchemy import update
@@ -158,7 +158,7 @@ async def test_a_recorded_status_changes_no_endpoint(setup: Setup) -> None:
 
 async def test_names_that_two_owners_have_given_are_made_distinct(store: ConnectionStore) -> None:
     for owner in (ANNA, BEN):
-        await added(store, owner, visibility="everyone")
+        await added(store, replace(owner, may_serve_calls=True), visibility="everyone")
     async with following(store) as router:
         assert {e.name for e in router.pool.endpoints} == {"a (anna)", "a (ben)"}
 

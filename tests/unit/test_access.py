@@ -13,8 +13,8 @@ from llm_router.connections.record import Connection
 
 ROLES: tuple[Role, ...] = get_args(Role)
 ACTIONS: tuple[Action, ...] = get_args(Action)
-MINE = Connection(name="mine", owner="anna", team="red")
-OTHERS = Connection(name="theirs", owner="zoe", team="blue", visibility="everyone")
+MINE = Connection(name="mine", owner="anna", team="red", is_approved_for_calls=True)
+OTHERS = replace(MINE, name="theirs", owner="zoe", team="blue", visibility="everyone")
 HIDDEN = replace(OTHERS, visibility="private")
 
 
@@ -91,8 +91,9 @@ def test_a_public_connection_of_a_team_can_only_be_edited_by_the_team() -> None:
 
 @pytest.mark.parametrize("flagged", [True, False])
 def test_a_worker_sees_what_is_flagged_for_livekit_alone(flagged: bool) -> None:
-    private = replace(HIDDEN, use_in_livekit=flagged)
+    private = replace(HIDDEN, use_in_livekit=flagged, is_approved_for_calls=True)
     assert can_see(Actor("worker", "worker"), private) is flagged
+    assert not can_see(Actor("worker", "worker"), replace(private, is_approved_for_calls=False))
     assert not can_see(Actor("worker of red", "worker", team="red"), private)
     shared = replace(private, team="red", visibility="team")
     assert can_see(Actor("worker of red", "worker", team="red"), shared) is flagged
