@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import errno
 import logging
 import signal
 import socket
@@ -18,6 +17,7 @@ from fastapi.responses import HTMLResponse
 
 from agent.demo import demo_router, store_found
 from agent.http_server import make_server
+from agent.listening import refusal
 from agent.livekit_server import LiveKitError, LiveKitServer
 from agent.log_lines import RepeatFilter
 from agent.page_files import PageFiles
@@ -260,13 +260,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            reason = f"port {port} is taken: stop its program, or set HTTP_PORT to another"
-        elif error.errno == errno.EACCES:
-            reason = f"port {port} is not allowed here: set HTTP_PORT to one above 1023"
-        else:
-            reason = f"cannot listen on {host} ({error.strerror}): correct HTTP_HOST"
-        raise SettingsError(reason) from error
+        raise SettingsError(refusal(error, host, port, "HTTP")) from error
 
 
 async def serve(settings: Settings, listener: socket.socket) -> None:

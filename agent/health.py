@@ -4,7 +4,6 @@ LiveKit's own answer says nothing of the processes that answer calls, so it list
 machine only, and this one asks it.
 """
 
-import errno
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -12,6 +11,7 @@ from http import HTTPStatus
 import aiohttp
 from aiohttp import web
 
+from agent.listening import refusal
 from agent.starts import Starts
 from llm_router.errors import ConfigurationError
 
@@ -79,10 +79,4 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            reason = f"port {port} is taken: stop its program, or set WORKER_PORT to another"
-        elif error.errno == errno.EACCES:
-            reason = f"port {port} is not allowed here: set WORKER_PORT to one above 1023"
-        else:
-            reason = f"cannot listen on {host} ({error.strerror}): correct WORKER_HOST"
-        raise ConfigurationError(reason) from error
+        raise ConfigurationError(refusal(error, host, port, "WORKER")) from error

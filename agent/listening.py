@@ -1,0 +1,13 @@
+"""Says in a sentence why a process cannot listen, and which setting to change."""
+
+import errno
+from typing import Literal
+
+
+def refusal(error: OSError, host: str, port: int, process: Literal["HTTP", "WORKER"]) -> str:
+    """Returns the reason with the remedy; `process` begins the names of the settings."""
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is taken: stop its program, or set {process}_PORT to another"
+    if error.errno == errno.EACCES:
+        return f"port {port} is not allowed here: set {process}_PORT to one above 1023"
+    return f"cannot listen on {host} ({error.strerror}): correct {process}_HOST"
