@@ -37,7 +37,7 @@ from llm_router.gateway.hosts import HostCheck, is_loopback
 from llm_router.gateway.rates import Counters, RateLimit, open_counters
 from llm_router.management.background import run_background
 from llm_router.management.first_key import ensure_admin
-from llm_router.options import HealthOptions, Quota
+from llm_router.options import HealthOptions
 from llm_router.settings.loading import SettingsError, environment, export_variables
 from llm_router.settings.store import MAX_CHECKS
 from llm_router.store.api_keys import ApiKeys
@@ -74,7 +74,6 @@ def build_app(
     """
     secret = settings.livekit_api_secret.get_secret_value()
     livekit = LiveKitServer(settings.livekit_url, settings.livekit_api_key, secret)
-    server_url = settings.livekit_public_url or settings.livekit_url
     services = _services(settings, store, livekit, counters)
 
     @asynccontextmanager
@@ -91,7 +90,7 @@ def build_app(
         async with livekit, background:
             yield
 
-    headers = _security_headers(server_url, settings.allowed_origins)
+    headers = _security_headers(_public_livekit(settings), settings.allowed_origins)
     app = gateway.build_app(services, headers=headers, lifespan=lifespan)
     app.add_middleware(
         CORSMiddleware,
@@ -100,17 +99,8 @@ def build_app(
         allow_headers=["Content-Type"],
         expose_headers=["Retry-After"],
     )
-    options = TokenOptions(
-        server_url=server_url,
-        api_key=settings.livekit_api_key,
-        api_secret=secret,
-        ttl=settings.token_ttl,
-        rate_limit=RateLimit(settings.token_rate_limit, counters, name="tokens"),
-        allowed_origins=settings.allowed_origins,
-    )
-    app.include_router(
-        token_router(options, _reception(settings, store.database, livekit, counters))
-    )
+    reception = _reception(settings, store.database, livekit, counters)
+    app.include_router(token_router(_token_options(settings, counters), reception))
     demo = demo_router(
         store,
         found,
@@ -124,6 +114,22 @@ def build_app(
     _add_page(app, settings)
     app.add_middleware(HostCheck, names=_answered_hosts(settings))
     return app
+
+
+def _public_livekit(settings: Settings) -> str:
+    """Returns LiveKit's address as browsers reach it."""
+    return settings.livekit_public_url or settings.livekit_url
+
+
+def _token_options(settings: Settings, counters: Counters | None) -> TokenOptions:
+    return TokenOptions(
+        server_url=_public_livekit(settings),
+        api_key=settings.livekit_api_key,
+        api_secret=settings.livekit_api_secret.get_secret_value(),
+        ttl=settings.token_ttl,
+        rate_limit=RateLimit(settings.token_rate_limit, counters, name="tokens"),
+        allowed_origins=settings.allowed_origins,
+    )
 
 
 def _answered_hosts(settings: Settings) -> Sequence[str] | None:
@@ -280,7 +286,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         settings.master_keys,
         settings.encryption_key_file,
         patience=_PATIENCE,
-        quota=Quota(per_owner=settings.max_connections_per_owner, in_all=settings.max_connections),
+        quota=settings.quota,
     ) as store:
         await ensure_admin(ApiKeys(store.database), settings.admin_key_file)
         stored_now = await store_found(store, found) if settings.demo else 0

@@ -39,7 +39,6 @@ from llm_router.management.generate import (
 )
 from llm_router.management.opening import ConnectionOpener, require_flag
 from llm_router.management.vetting import AddressRules
-from llm_router.options import Quota
 from llm_router.routing.router import Router
 from llm_router.settings.loading import load_section
 from llm_router.settings.store import ClientSettings, StoreSettings
@@ -169,9 +168,7 @@ class ConnectionManager:
                 url or settings.database_url.get_secret_value(),
                 self._master_keys or (() if self._key_file else settings.master_keys),
                 self._key_file or settings.encryption_key_file,
-                quota=Quota(
-                    per_owner=settings.max_connections_per_owner, in_all=settings.max_connections
-                ),
+                quota=settings.quota,
             )
         )
         return await self._stack.enter_async_context(aclosing(_DatabaseSource(store)))

@@ -12,7 +12,6 @@ from llm_router.connections.access import SYSTEM
 from llm_router.errors import ConfigurationError
 from llm_router.gateway.app import build_local_app
 from llm_router.gateway.deps import Services
-from llm_router.options import Quota
 from llm_router.settings.loading import environment, load_section
 from llm_router.settings.store import ClientSettings, StoreSettings
 from llm_router.store.api_keys import ApiKeys
@@ -63,9 +62,7 @@ def _build_app(database: Database, vault: Vault) -> FastAPI:
         store=SqlConnectionStore(
             database,
             vault,
-            quota=Quota(
-                per_owner=settings.max_connections_per_owner, in_all=settings.max_connections
-            ),
+            quota=settings.quota,
         ),
         keys=ApiKeys(database),
         webhooks=Webhooks(database, vault),

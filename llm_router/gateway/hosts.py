@@ -12,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llm_router.gateway.errors import Problem
+from llm_router.net.guard import fits
 
 _HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9_.-]{1,253})(:[0-9]{1,5})?", re.IGNORECASE)
 _UNCHECKED = frozenset({"/healthz", "/readyz"})
@@ -58,8 +59,4 @@ class HostCheck:
         if self.names is None or scope["path"] in _UNCHECKED:
             return True
         name = host_name(Headers(scope=scope).get("host", ""))
-        return bool(name) and (is_loopback(name) or any(_fits(name, one) for one in self.names))
-
-
-def _fits(name: str, pattern: str) -> bool:
-    return name == pattern or (pattern.startswith("*.") and name.endswith(pattern[1:]))
+        return bool(name) and (is_loopback(name) or any(fits(name, one) for one in self.names))

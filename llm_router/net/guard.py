@@ -105,6 +105,11 @@ async def system_resolver(host: str) -> Sequence[str]:
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
+def fits(host: str, name: str) -> bool:
+    """Returns whether a host has this name, or ends as a `*.suffix` does. Both are lower case."""
+    return host == name or (name.startswith("*.") and host.endswith(name[1:]))
+
+
 @dataclass(frozen=True, slots=True)
 class AddressGuard:
     """The addresses that one person's connections may lead to.
@@ -179,10 +184,7 @@ class AddressGuard:
             await self.addresses(host)
 
     def _is_open(self, host: str) -> bool:
-        return any(
-            host == name or (name.startswith("*.") and host.endswith(name[1:]))
-            for name in map(str.lower, self.allowed)
-        )
+        return any(fits(host, name) for name in map(str.lower, self.allowed))
 
 
 def guarded_transport(

@@ -4,6 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from llm_router.options import Quota
 from llm_router.settings.field_types import (
     STATE_FOLDER,
     AllowedAddresses,
@@ -80,6 +81,10 @@ class StoreSettings(Section):
                 " set AUTO_DEACTIVATE=false"
             )
         return self
+
+    @property
+    def quota(self) -> Quota:
+        return Quota(per_owner=self.max_connections_per_owner, in_all=self.max_connections)
 
     @property
     def master_keys(self) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
 """The database hangs, refuses or is slow: calls go on, and no request waits longer than 5 s."""
 
 import asyncio
-import json
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
@@ -21,6 +20,7 @@ from tests.attacks.frozen import frozen
 from tests.attacks.relay import LONGEST, TROUBLES, Relay, Trouble, hanging, relay_to, slow
 from tests.contracts.api_process import Serving, admin_key, isolated_environ, serving
 from tests.contracts.databases import Postgres, opened, running_postgres
+from tests.contracts.stores import store_options
 
 HELLO = ChatRequest(messages=[{"role": "user", "content": "hello"}], integration="livekit")
 
@@ -137,20 +137,10 @@ async def answer(router: Router) -> str:
         return "".join([chunk.text async for chunk in reply])
 
 
-def options_on(url: str, folder: Path, server: FaultyServer) -> StoreOptions:
-    row = {"name": "named", "base_url": server.base_url, "model_name": "m"}
-    (folder / "connections.json").write_text(json.dumps([row]))
-    return StoreOptions(
-        database=url,
-        master_key_file=folder / "master.key",
-        connections_file=folder / "connections.json",
-    )
-
-
 @pytest.mark.parametrize("trouble", TROUBLES)
 async def test_a_call_goes_on(postgres: Postgres, tmp_path: Path, trouble: Trouble) -> None:
     async with relayed(postgres) as (relay, url), FaultyServer(Script(words=["open"])) as server:
-        options = options_on(url, tmp_path, server)
+        options = store_options(url, tmp_path, server)
         async with (
             asyncio.timeout(60),
             open_stored_router(options, await load_known(options, {})) as router,
@@ -172,7 +162,7 @@ async def open_call(options: StoreOptions, known: KnownConnections) -> AsyncIter
 @pytest.mark.parametrize("trouble", TROUBLES)
 async def test_a_call_begins(postgres: Postgres, tmp_path: Path, trouble: Trouble) -> None:
     async with relayed(postgres) as (relay, url), FaultyServer(Script(words=["open"])) as server:
-        options = options_on(url, tmp_path, server)
+        options = store_options(url, tmp_path, server)
         known = await load_known(options, {})
         await trouble(relay)
         async with open_call(options, known) as router:
@@ -183,7 +173,7 @@ async def test_a_call_process_comes_up(postgres: Postgres, tmp_path: Path) -> No
     async with relayed(postgres) as (relay, url), FaultyServer(Script(words=["open"])) as server:
         await hanging(relay)
         async with asyncio.timeout(2 * LONGEST):
-            known = await load_known(options_on(url, tmp_path, server), {})
+            known = await load_known(store_options(url, tmp_path, server), {})
         assert [c.name for c in known.selected.connections] == ["named"]
         async with opened(url) as database:
             with pytest.raises(StoreError):

@@ -1,6 +1,8 @@
 """Actors, connections and stores of every kind, for the tests of stores."""
 
+import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,9 @@ from llm_router.connections.store import OK, Check, ConnectionStore
 from llm_router.options import HealthOptions
 from llm_router.store.connections import open_store
 from llm_router.store.crypto import Vault
+from llm_router.stored_router import StoreOptions
 from llm_router.testing import InMemoryConnectionStore
+from llm_router.testing.server import FaultyServer
 from tests.contracts.databases import Server
 
 KEY = "sk-0123456789-wxyz"
@@ -49,6 +53,17 @@ async def tried(
     """Records a test, which sets the status at once, and returns the connection."""
     check = Check(at=utc_now(), kind="test", outcome=outcome, detail=detail)
     return await store.record_check(SYSTEM, connection_id, check, HealthOptions())
+
+
+def store_options(url: str, folder: Path, server: FaultyServer) -> StoreOptions:
+    """Writes a file that names the server; returns options whose master key is not made yet."""
+    row = {"name": "named", "base_url": server.base_url, "model_name": "m"}
+    (folder / "connections.json").write_text(json.dumps([row]))
+    return StoreOptions(
+        database=url,
+        master_key_file=folder / "master.key",
+        connections_file=folder / "connections.json",
+    )
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])

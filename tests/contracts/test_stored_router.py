@@ -1,7 +1,6 @@
 """A router over a store: the connections it uses, and what it shares with other processes."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from llm_router.stored_router import KnownConnections, StoreOptions, load_known,
 from llm_router.testing.server import Fault, FaultyServer, Script
 from llm_router.types import ChatRequest
 from tests.contracts.databases import Server, opened
-from tests.contracts.stores import ANNA, KEY, added
+from tests.contracts.stores import ANNA, KEY, added, store_options
 
 HELLO = ChatRequest(messages=[{"role": "user", "content": "hello"}], integration="livekit")
 FOUND, STORED = Script(words=["found"]), Script(words=["stored"])
@@ -54,17 +53,6 @@ class Setup:
             **fields,
         }
         return (await added(self.store, **given)).id
-
-
-def store_options(url: str, folder: Path, server: FaultyServer) -> StoreOptions:
-    """Writes a file that names the server; returns options whose master key is not made yet."""
-    row = {"name": "named", "base_url": server.base_url, "model_name": "m"}
-    (folder / "connections.json").write_text(json.dumps([row]))
-    return StoreOptions(
-        database=url,
-        master_key_file=folder / "master.key",
-        connections_file=folder / "connections.json",
-    )
 
 
 @pytest.fixture
