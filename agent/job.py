@@ -23,6 +23,7 @@ from agent.phrase_file import load_phrases
 from agent.rehearsal import rehearse
 from agent.route_notes import RouteNotes
 from agent.session import Engines, TurnOptions, build_session, load_vad, room_options
+from agent.speech.models import default_folder
 from agent.speech.stt import STTOptions
 from agent.speech.tts import TTSOptions
 from agent.starts import Starts
@@ -239,6 +240,7 @@ def stt_options(settings: Settings) -> STTOptions:
     return STTOptions(
         language=settings.agent_language,
         model=settings.stt_model or "",
+        models_folder=settings.models_folder or default_folder(),
         base_url=settings.stt_base_url or "",
         api_key=_secret(settings.stt_api_key),
     )
@@ -248,6 +250,7 @@ def tts_options(settings: Settings) -> TTSOptions:
     return TTSOptions(
         language=settings.agent_language,
         model=settings.tts_model or "",
+        models_folder=settings.models_folder or default_folder(),
         voice=settings.tts_voice or "",
         base_url=settings.tts_base_url or "",
         api_key=_secret(settings.tts_api_key),

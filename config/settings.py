@@ -30,6 +30,7 @@ from llm_router.settings.field_types import (
     Port,
     RateLimit,
     Seconds,
+    UserFile,
 )
 from llm_router.settings.loading import ENV_FILE, load_section
 from llm_router.settings.section import Section
@@ -106,6 +107,9 @@ class SpeechSettings(Section):
     """Model of the TTS engine. Empty: the engine's default."""
     tts_voice: str | None = None
     """Voice of the TTS engine. Empty: one for AGENT_LANGUAGE."""
+    models_folder: UserFile | None = None
+    """Folder of the speech models that run here: whisper/<name>/ of faster-whisper, and
+    piper/<name>.onnx. Empty: ~/.cache/patchbay/models, which `make setup` fills."""
     vad_engine: Literal["native", "silero"] = "native"
     """Voice activity detector (VAD), which tells speech from silence: native (LiveKit's own, 8 MB
     of memory per process) or silero (the plugin, 25 MB)."""

@@ -5,9 +5,11 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
+from agent.speech.models import default_folder
 from llm_router.errors import ConfigurationError
 
 _SHORTEST_SECRET = 8
@@ -26,6 +28,8 @@ class EngineOptions:
     """Language of the words, as a tag such as `en` or `pt-BR`."""
     model: str = ""
     """Name of the model; empty: the engine's default."""
+    models_folder: Path = field(default_factory=default_folder)
+    """Folder of the models that run on this machine (`agent.speech.models`)."""
     base_url: str = ""
     api_key: str | None = field(default=None, repr=False)
     timeout: float = 3.0
