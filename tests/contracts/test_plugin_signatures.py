@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agent import stt, tts
+from agent.speech.process.models import KINDS, LoadModel
 from agent.speech.stt import CreateSTT
 from agent.speech.tts import CreateTTS
 from llm_router.assembly import POLICIES
@@ -21,6 +22,7 @@ FOLDERS: list[tuple[Plugins[Any], type]] = [
     (POLICIES, CreatePolicy),
     (stt.ENGINES, CreateSTT),
     (tts.ENGINES, CreateTTS),
+    (KINDS, LoadModel),
 ]
 
 

@@ -1,0 +1,110 @@
+"""Runs a speech process: `python -m agent.speech.process --socket PATH MODEL...`.
+
+It loads the models, listens on the socket, and writes one line to its standard output: `ready`, or
+a sentence that says why it is not. It ends when its standard input is closed, so that it never
+outlives the process that started it.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import uvicorn
+
+from agent.speech.process.child import READY
+from agent.speech.process.models import Model, load_model
+from agent.speech.process.server import make_app
+from agent.speech.process.threads import Threads
+from llm_router.clock import SystemClock
+from llm_router.errors import ConfigurationError
+
+_MOST_WAITING = 64
+_KEEP_ALIVE = 3_600
+"""Seconds for which a call's idle connection stays open."""
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves the signals alone: the end of the standard input ends the process."""
+        yield
+
+
+def load_models(names: Sequence[str], *, threads: int) -> Mapping[str, Model]:
+    """Loads the models at the same time. Raises ConfigurationError if one cannot be loaded."""
+    with ThreadPoolExecutor(len(names)) as loading:
+        return dict(
+            zip(names, loading.map(partial(load_model, threads=threads), names), strict=True)
+        )
+
+
+async def serve(models: Mapping[str, Model], listener: socket.socket, *, threads: int) -> None:
+    """Serves the models on the socket until it is cancelled."""
+    clock = SystemClock()
+    app = make_app(models, Threads(threads, _MOST_WAITING, clock), clock)
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+    )
+    await _Server(config).serve([listener])
+
+
+def listen(path: Path) -> socket.socket:
+    """Listens on a Unix socket at the path, in place of an earlier one there."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+    return listener
+
+
+def end_with_parent() -> None:
+    """Ends this process, from a thread, once its standard input is closed."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True, name="end-with-parent").start()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m agent.speech.process")
+    parser.add_argument("--socket", type=Path, required=True)
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="<kind>:<source>")
+    arguments = parser.parse_args(argv)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the worker, which lets calls end
+    end_with_parent()
+    logging.basicConfig(format="speech process: %(message)s", level=logging.WARNING)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        models = load_models(arguments.models, threads=cores or 1)
+        listener = listen(arguments.socket)
+    except (ConfigurationError, OSError) as error:
+        print(error, flush=True)  # noqa: T201  for the process that started this one
+        return 1
+    print(READY, flush=True)  # noqa: T201  for the process that started this one
+    asyncio.run(serve(models, listener, threads=cores or 1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Starts and ends a speech process of this process."""
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
+from pathlib import Path
+
+READY = "ready"
+"""Line that a speech process writes once it listens. Any other says why it does not."""
+_TO_END = 5.0
+"""Seconds in which it must end after its standard input was closed."""
+
+
+class SpeechProcessError(Exception):
+    """A speech process did not start, or has ended. The message is a sentence."""
+
+
+class SpeechProcess:
+    """A speech process that has loaded its models and listens; `start` makes one."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def start(cls, socket: Path, models: Sequence[str]) -> "SpeechProcess":
+        """Starts a speech process and waits until it listens on `socket`.
+
+        Raises SpeechProcessError with its reason if it ends before. Cancelled, it ends the process.
+        """
+        module = [sys.executable, "-m", "agent.speech.process"]
+        process = await asyncio.create_subprocess_exec(
+            *module, "--socket", str(socket), *models, stdin=PIPE, stdout=PIPE
+        )
+        started = cls(process)
+        try:
+            line = await process.stdout.readline() if process.stdout else b""
+        except BaseException:
+            await started.aclose()
+            raise
+        if (text := line.decode(errors="replace").strip()) != READY:
+            await started.aclose()
+            raise SpeechProcessError(text or f"it ended with status {process.returncode}")
+        return started
+
+    async def wait(self) -> int:
+        """Waits until it ends, and returns its status."""
+        return await self._process.wait()
+
+    async def aclose(self) -> None:
+        """Ends it; kills it if it takes longer than 5 s."""
+        if self._process.stdin:
+            self._process.stdin.close()
+        try:
+            async with asyncio.timeout(_TO_END):
+                await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()

@@ -1,0 +1,104 @@
+"""Decides whose work is next on the threads of the speech process.
+
+It is pure: it reads no clock and starts nothing.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Generic, TypeVar
+
+W = TypeVar("W")
+
+_URGENT = 0.3
+"""Seconds of sound left to play below which a voice is as urgent as one that has not begun."""
+
+
+class Rank(IntEnum):
+    """Kinds of work, the most urgent first."""
+
+    FIRST_SOUND = 0
+    """The beginning of a voice: a caller hears nothing until it is there."""
+    FINAL = 1
+    """The words of a turn that is over, or may be."""
+    MORE_SOUND = 2
+    """The rest of a voice, whose beginning is still playing."""
+    INTERIM = 3
+    """Words while the caller speaks. More audio will come, so it never waits."""
+
+
+class BusyError(Exception):
+    """Raised when there is no place for more work. Interim work is refused while any waits."""
+
+
+@dataclass(eq=False, slots=True)
+class Step(Generic[W]):
+    """Some work that runs on one thread, from its begin to its end."""
+
+    work: W
+    rank: Rank
+    silent_at: float = math.inf
+    """Time at which the sound made before will have been played, for MORE_SOUND."""
+    number: int = field(default=0, compare=False)
+
+
+class Schedule(Generic[W]):
+    """Orders the steps that wait, and knows how many run."""
+
+    def __init__(self, threads: int, most_waiting: int) -> None:
+        """`most_waiting`: bound of the steps that wait, the rest of voices aside."""
+        self._threads = threads
+        self._most_waiting = most_waiting
+        self._waiting: list[Step[W]] = []
+        self._running: set[Step[W]] = set()
+        self._numbers = itertools.count()
+
+    def __repr__(self) -> str:
+        waiting = ", ".join(step.rank.name for step in self._waiting)
+        return f"<Schedule running={len(self._running)} of {self._threads} waiting=[{waiting}]>"
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def add(self, step: Step[W]) -> None:
+        """Adds a step that is to run. Raises BusyError if there is no place for it.
+
+        A voice that has begun is never refused: its caller would be left in mid-sentence.
+        """
+        if step.rank is Rank.INTERIM:
+            # One thread stays free of interim work, so that urgent work need not wait for its end.
+            interim = sum(one.rank is Rank.INTERIM for one in self._running)
+            if self._waiting or (self._running and interim + 1 >= self._threads):
+                raise BusyError("the speech process is busy; interim words are left out")
+        elif step.rank is not Rank.MORE_SOUND and len(self._waiting) >= self._most_waiting:
+            raise BusyError("the speech process has too much to do")
+        step.number = next(self._numbers)
+        self._waiting.append(step)
+
+    def take(self, now: float) -> Step[W] | None:
+        """Returns the step to run now, or None if every thread is busy or nothing waits."""
+        if len(self._running) >= self._threads or not self._waiting:
+            return None
+        step = min(self._waiting, key=lambda step: _key(step, now))
+        self._waiting.remove(step)
+        self._running.add(step)
+        return step
+
+    def remove(self, step: Step[W]) -> None:
+        """Removes a step that has ended, or that is not wanted any longer."""
+        self._running.discard(step)
+        if step in self._waiting:
+            self._waiting.remove(step)
+
+
+def _key(step: Step[W], now: float) -> tuple[int, float, int]:
+    is_urgent = step.rank is Rank.MORE_SOUND and step.silent_at - now < _URGENT
+    rank = Rank.FIRST_SOUND if is_urgent else step.rank
+    due = step.silent_at if step.rank is Rank.MORE_SOUND else -math.inf
+    return rank, due, step.number

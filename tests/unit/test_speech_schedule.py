@@ -1,0 +1,95 @@
+"""Whose work is next on the threads of the speech process."""
+
+import pytest
+
+from agent.speech.process.schedule import BusyError, Rank, Schedule, Step
+
+
+def schedule(*steps: Step[str], threads: int = 1, most_waiting: int = 8) -> Schedule[str]:
+    made: Schedule[str] = Schedule(threads, most_waiting)
+    for step in steps:
+        made.add(step)
+    return made
+
+
+def order(scheduled: Schedule[str], now: float = 0.0) -> list[str]:
+    """Returns the waiting work in the order in which one thread after another takes it."""
+    taken = []
+    while step := scheduled.take(now):
+        taken.append(step.work)
+        scheduled.remove(step)
+    return taken
+
+
+def test_first_sounds_come_before_final_words_and_those_before_the_rest_of_a_voice() -> None:
+    waiting = schedule(
+        Step("rest", Rank.MORE_SOUND, silent_at=9.0),
+        Step("words", Rank.FINAL),
+        Step("sound", Rank.FIRST_SOUND),
+    )
+    assert order(waiting) == ["sound", "words", "rest"]
+
+
+def test_work_of_one_rank_runs_in_the_order_in_which_it_came() -> None:
+    assert order(schedule(*(Step(name, Rank.FINAL) for name in "abc"))) == ["a", "b", "c"]
+
+
+def test_a_voice_whose_sound_runs_out_comes_before_final_words() -> None:
+    waiting = schedule(
+        Step("words", Rank.FINAL),
+        Step("later", Rank.MORE_SOUND, silent_at=11.0),
+        Step("soon", Rank.MORE_SOUND, silent_at=10.2),
+    )
+    assert order(waiting, now=10.0) == ["soon", "words", "later"]
+
+
+def test_of_two_voices_the_one_that_falls_silent_first_goes_on() -> None:
+    waiting = schedule(
+        Step("later", Rank.MORE_SOUND, silent_at=9.0), Step("soon", Rank.MORE_SOUND, silent_at=8.0)
+    )
+    assert order(waiting) == ["soon", "later"]
+
+
+def test_no_more_steps_run_than_there_are_threads() -> None:
+    waiting = schedule(*(Step(name, Rank.FINAL) for name in "abc"), threads=2)
+    first = waiting.take(0.0)
+    assert [first and first.work, waiting.take(0.0) is None, waiting.take(0.0)] == [
+        "a",
+        False,
+        None,
+    ]
+    assert first is not None
+    waiting.remove(first)
+    assert order(waiting) == ["c"]
+
+
+def test_interim_work_is_refused_while_other_work_waits() -> None:
+    with pytest.raises(BusyError):
+        schedule(Step("words", Rank.FINAL), Step("interim", Rank.INTERIM), threads=2)
+
+
+def test_interim_work_leaves_one_thread_to_urgent_work() -> None:
+    waiting = schedule(Step("a", Rank.INTERIM), threads=2)
+    assert waiting.take(0.0)
+    with pytest.raises(BusyError):
+        waiting.add(Step("b", Rank.INTERIM))
+
+
+def test_interim_work_runs_on_a_single_thread_that_is_idle() -> None:
+    assert order(schedule(Step("a", Rank.INTERIM))) == ["a"]
+
+
+def test_beyond_the_bound_only_voices_that_have_begun_may_wait() -> None:
+    waiting = schedule(Step("a", Rank.FINAL), Step("b", Rank.FINAL), most_waiting=2)
+    waiting.add(Step("rest", Rank.MORE_SOUND, silent_at=1.0))
+    for rank in (Rank.FINAL, Rank.FIRST_SOUND):
+        with pytest.raises(BusyError):
+            waiting.add(Step("more", rank))
+
+
+def test_work_that_is_removed_gives_its_place_to_other_work() -> None:
+    gone = Step("gone", Rank.FINAL)
+    waiting = schedule(gone, most_waiting=1)
+    waiting.remove(gone)
+    waiting.add(Step("other", Rank.FINAL))
+    assert order(waiting) == ["other"]
