@@ -17,8 +17,9 @@ class Plugins(Generic[P]):
     share, or starts with an underscore.
 
     `kind` names the plugins in error messages. `instance_of` is the class of the attribute; without
-    it the attribute must be callable. mypy does not see a module that is found by name, so a
-    contract test compares the parameters of each plugin with those of `P`.
+    it the attribute must be callable. `default` stands for the attribute in modules without it.
+    mypy does not see a module that is found by name, so a contract test compares the parameters of
+    each plugin with those of `P`.
     """
 
     def __init__(
@@ -28,11 +29,13 @@ class Plugins(Generic[P]):
         *,
         attribute: str = "create",
         instance_of: type[P] | None = None,
+        default: P | None = None,
     ) -> None:
         self.package = package
         self.kind = kind
         self._attribute = attribute
         self._instance_of = instance_of
+        self._default = default
         self._loaded: dict[str, P] = {}
 
     def names(self) -> Sequence[str]:
@@ -52,7 +55,7 @@ class Plugins(Generic[P]):
         if name not in self.names():
             raise UnknownPluginError(self.kind, name, self.names())
         module = importlib.import_module(f"{self.package}.{name}")
-        found: P | None = getattr(module, self._attribute, None)
+        found: P | None = getattr(module, self._attribute, self._default)
         if found is None or not self._is_valid(found):
             needed = self._instance_of.__name__ if self._instance_of else "a function"
             raise ConfigurationError(

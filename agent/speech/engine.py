@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 from urllib.parse import urlsplit
 
 from agent.speech.models import default_folder
@@ -42,6 +42,20 @@ class EngineOptions:
             raise ConfigurationError(f"{self.kind}: timeout must be above 0 s")
         if self.base_url and urlsplit(self.base_url).scheme not in {"http", "https", "ws", "wss"}:
             raise ConfigurationError(f"{self.kind}: base_url must look like http://host:port/v1")
+
+
+class NameModel(Protocol):
+    """The type of `speech_model` of an engine whose model runs in the speech process.
+
+    It returns the model's name there, `<kind>:<source>`, and loads nothing. The worker asks it
+    which models to load. Raises ConfigurationError if the model is not there.
+    """
+
+    def __call__(self, options: Any) -> str | None: ...
+
+
+def no_model(options: EngineOptions) -> None:
+    """Stands for `speech_model` in engines that use no speech process."""
 
 
 def from_plugin(options: EngineOptions, **more: str) -> Any:

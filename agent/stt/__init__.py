@@ -6,11 +6,15 @@ What engines share belongs to `agent.speech`: engines do not import each other.
 import logging
 from dataclasses import replace
 
+from agent.speech.engine import NameModel, no_model
 from agent.speech.stt import CreateSTT, STTEngine, STTOptions, as_stream
 from llm_router.errors import ConfigurationError
 from llm_router.plugins import Plugins
 
 ENGINES: Plugins[CreateSTT] = Plugins("agent.stt", "STT engine")
+MODELS: Plugins[NameModel] = Plugins(
+    "agent.stt", "STT engine", attribute="speech_model", default=no_model
+)
 _EMBEDDED = "embedded"
 _log = logging.getLogger(__name__)
 
@@ -30,6 +34,16 @@ def load(name: str, options: STTOptions, fallback: bool = True) -> STTEngine:
     engine = ENGINES.load(kind)(replace(options, plugin=plugin))
     spare = _load_spare(options) if fallback and kind != _EMBEDDED else None
     return as_stream(engine, spare, options.timeout)
+
+
+def speech_model(name: str, options: STTOptions) -> str | None:
+    """Names the model that the engine needs in the worker's speech process; None if it needs none.
+
+    Raises UnknownPluginError, which lists the engines, and ConfigurationError if the model is not
+    there.
+    """
+    kind, _, plugin = name.partition(":")
+    return MODELS.load(kind)(replace(options, plugin=plugin))
 
 
 def _load_spare(options: STTOptions) -> STTEngine | None:

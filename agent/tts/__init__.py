@@ -6,11 +6,15 @@ What engines share belongs to `agent.speech`: engines do not import each other.
 import logging
 from dataclasses import replace
 
+from agent.speech.engine import NameModel, no_model
 from agent.speech.tts import CreateTTS, StreamingTTS, TTSEngine, TTSOptions, as_stream
 from llm_router.errors import ConfigurationError
 from llm_router.plugins import Plugins
 
 ENGINES: Plugins[CreateTTS] = Plugins("agent.tts", "TTS engine")
+MODELS: Plugins[NameModel] = Plugins(
+    "agent.tts", "TTS engine", attribute="speech_model", default=no_model
+)
 _EMBEDDED = "embedded"
 _log = logging.getLogger(__name__)
 
@@ -31,6 +35,16 @@ def load(name: str, options: TTSOptions, fallback: bool = True) -> TTSEngine:
     if kind == _EMBEDDED:  # it starts at once on any text, so it need not wait for a whole sentence
         return StreamingTTS(engine, at_clauses=True)
     return as_stream(engine, _load_spare(options) if fallback else None, options.timeout)
+
+
+def speech_model(name: str, options: TTSOptions) -> str | None:
+    """Names the model that the engine needs in the worker's speech process; None if it needs none.
+
+    Raises UnknownPluginError, which lists the engines, and ConfigurationError if the model is not
+    there.
+    """
+    kind, _, plugin = name.partition(":")
+    return MODELS.load(kind)(replace(options, plugin=plugin))
 
 
 def _load_spare(options: TTSOptions) -> TTSEngine | None:

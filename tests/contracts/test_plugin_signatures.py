@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agent import stt, tts
+from agent.speech.engine import NameModel
 from agent.speech.process.models import KINDS, LoadModel
 from agent.speech.stt import CreateSTT
 from agent.speech.tts import CreateTTS
@@ -21,6 +22,8 @@ FOLDERS: list[tuple[Plugins[Any], type]] = [
     (PROVIDERS, CreateProvider),
     (POLICIES, CreatePolicy),
     (stt.ENGINES, CreateSTT),
+    (stt.MODELS, NameModel),
+    (tts.MODELS, NameModel),
     (tts.ENGINES, CreateTTS),
     (KINDS, LoadModel),
 ]
@@ -29,7 +32,7 @@ FOLDERS: list[tuple[Plugins[Any], type]] = [
 @pytest.mark.parametrize(
     ("plugins", "name", "protocol"),
     [
-        pytest.param(plugins, name, protocol, id=f"{plugins.package}.{name}")
+        pytest.param(plugins, name, protocol, id=f"{plugins.package}.{name}.{protocol.__name__}")
         for plugins, protocol in FOLDERS
         for name in plugins.names()
     ],

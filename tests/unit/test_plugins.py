@@ -103,3 +103,16 @@ def test_the_providers_of_this_package_are_plugins() -> None:
     names = PROVIDERS.names()
     assert {"offline", "livekit_plugin", "openai_compatible"} <= set(names)
     assert "base" not in names
+
+
+def test_a_default_stands_for_the_attribute_in_modules_without_it(
+    engines: Plugins[CreateEngine],
+) -> None:
+    def create() -> str:
+        return "the default"
+
+    with_default = Plugins[CreateEngine](engines.package, "engine", default=create)
+    assert [with_default.load(name)() for name in ("empty", "good")] == [
+        "the default",
+        "a good engine",
+    ]
