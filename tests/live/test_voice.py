@@ -11,7 +11,7 @@ from tests.live.engines import Engine, Engines
 from tests.live.kinds import KINDS
 from tests.live.receptionist import ANSWERS, INSTRUCTIONS, QUESTIONS, answer, ask
 from tests.voice.caller import Caller, longest_delay, longest_pause
-from tests.voice.recogniser import count_mistakes, recognise_known_words, spoken_words
+from tests.voice.recogniser import count_mistakes, recognise_words, spoken_words
 from tests.voice.stack import VoiceStack, running_stack
 from tests.wire.recording import recording_proxy
 
@@ -96,7 +96,7 @@ async def _check_whole_answer(stack: VoiceStack) -> None:
         sound = caller.sound(since=asked)
     assert caller.routes[-1]["connection"] == "spare"
     assert not caller.routes[-1]["last_resort"]
-    words = await asyncio.to_thread(recognise_known_words, ANSWER, sound)
+    words = await asyncio.to_thread(recognise_words, ANSWER, sound)
     assert count_mistakes(words, spoken_words(ANSWER)) <= MAX_MISTAKES, words
     assert longest_pause(sound) <= LONGEST_PAUSE + longest_delay(sound)
 

@@ -13,8 +13,8 @@ REPLY = (
     "Wednesday morning, public library. Saturday evening football garden music street. "
     "Hospital parking."
 )
-"""No word comes twice, so that a repetition shows. All are in the vocabulary of recogniser.py. The
-stream breaks off within a long clause, where a voice cannot pause."""
+"""No word comes twice, so that a repetition shows. The stream breaks off within a long clause,
+where a voice cannot pause."""
 _BREAKS_AFTER = 8  # words
 
 

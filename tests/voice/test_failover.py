@@ -47,7 +47,7 @@ async def test_every_word_is_spoken_once_and_without_a_pause_when_the_first_fail
     assert stack.first.requests
     assert stack.spare.requests
     assert answer == REPLY
-    recognised = await asyncio.to_thread(recognise_words, sound)
+    recognised = await asyncio.to_thread(recognise_words, REPLY, sound)
     assert count_mistakes(recognised, spoken_words(REPLY)) <= MISHEARD, recognised
     pause, delay = longest_pause(sound), longest_delay(sound)
     assert pause <= LONGEST_PAUSE + delay
