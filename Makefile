@@ -14,13 +14,13 @@ help: ## show this list
 	@$(PYTHON) -c 'import re; [print(f"  make {name:<10}{what}") for name, what in \
 	re.findall(r"(?m)^([a-z-]+):.*## (.+)", open("Makefile").read())]'
 
-setup: ## make everything ready: packages, LiveKit server, web page
+setup: ## make everything ready: packages, speech models, LiveKit server, web page
 	@$(PYTHON) -m deploy.setup
 
 dev: ## set-up for development: linters, types and tests as well
-	@$(PYTHON) -m deploy.setup dev
+	@$(PYTHON) -m deploy.setup speech dev
 
-demo: ## set up and start everything, to talk to it in the browser; Ctrl-C stops it
+demo: ## set up and start everything, to talk to it in the browser; VOICE=espeak downloads less
 	@$(PYTHON) -m deploy.demo $(ARGS)
 
 shell: setup ## open a shell in which llm-router and python are those of .venv
@@ -75,8 +75,10 @@ COMPILE = $(UV) pip compile --quiet --no-emit-package patchbay-router --universa
 lock: ## renew the lock files (needs uv); ARGS="--upgrade" for newer versions
 	$(COMPILE) $(ARGS) pyproject.toml deploy/locks/build.in --extra embedded \
 	--output-file requirements.lock
+	$(COMPILE) $(ARGS) pyproject.toml deploy/locks/build.in --extra embedded --extra neural \
+	--constraint requirements.lock --output-file requirements-neural.lock
 	$(COMPILE) $(ARGS) pyproject.toml deploy/locks/build.in --extra embedded --group dev \
-	--constraint requirements.lock --output-file requirements-dev.lock
+	--constraint requirements-neural.lock --output-file requirements-dev.lock
 	$(COMPILE) $(ARGS) deploy/locks/go.in --output-file deploy/locks/go.lock
 	$(COMPILE) $(ARGS) deploy/locks/node.in --output-file deploy/locks/node.lock
 	$(COMPILE) $(ARGS) deploy/locks/llama-cpp.in --output-file deploy/locks/llama-cpp.lock

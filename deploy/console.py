@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -91,22 +91,25 @@ class Step:
 
 
 @contextmanager
-def step(title: str) -> Iterator[Step]:
-    """Shows a step while its body runs: a moving line on a terminal, plain lines elsewhere."""
+def step(title: str, progress: Callable[[], str] = str) -> Iterator[Step]:
+    """Shows a step while its body runs: a moving line on a terminal, plain lines elsewhere.
+
+    The moving line shows what `progress` returns, which is called in a thread.
+    """
     name = "-".join(title.lower().split())
     log = paths.logs_folder("setup") / f"{name}.log"
     log.unlink(missing_ok=True)
     started = time.monotonic()
-    with busy(title):
+    with busy(title, progress):
         yield Step(title, log)
     say(f"{title}: done in {time.monotonic() - started:.0f} s")
     log.unlink(missing_ok=True)  # only the log of a failed step is useful
 
 
 @contextmanager
-def busy(title: str) -> Iterator[None]:
+def busy(title: str, progress: Callable[[], str] = str) -> Iterator[None]:
     """Shows activity until the body ends."""
-    with _ticking(title) if sys.stdout.isatty() else _announced(title):
+    with _ticking(title, progress) if sys.stdout.isatty() else _announced(title):
         yield
 
 
@@ -130,7 +133,7 @@ def _announced(title: str) -> Iterator[None]:
 
 
 @contextmanager
-def _ticking(title: str) -> Iterator[None]:
+def _ticking(title: str, progress: Callable[[], str]) -> Iterator[None]:
     started = time.monotonic()
     finished = threading.Event()
 
@@ -138,8 +141,9 @@ def _ticking(title: str) -> Iterator[None]:
         turn = 0
         while not finished.wait(0.1):
             turn += 1
-            seconds = time.monotonic() - started
-            print(f"\r{SPINNER[turn % 4]} {title} {seconds:.0f} s", end="", flush=True)
+            seconds = f"{time.monotonic() - started:.0f} s"
+            words = " ".join(filter(None, [SPINNER[turn % 4], title, progress(), seconds]))
+            print(f"\r{words}\x1b[K", end="", flush=True)
 
     ticker = threading.Thread(target=tick, daemon=True)
     ticker.start()

@@ -312,7 +312,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "LIVEKIT_API_SECRET. Ctrl-C stops everything.",
     )
     parser.add_argument("--no-setup", action="store_true", help="skip the steps of set-up")
-    steps = () if parser.parse_args(arguments).no_setup else ("venv", "extras", "page")
+    steps = () if parser.parse_args(arguments).no_setup else ("venv", "speech", "extras", "page")
     return setup.report_failures(lambda: start(steps))
 
 

@@ -1,5 +1,7 @@
 """Reads .env without any package, for the commands that run before there is an environment."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from deploy import console, paths
@@ -22,6 +24,11 @@ def read(file: Path = ENV_FILE) -> dict[str, str]:
         raise EnvFileError(
             f"{file} cannot be read ({error}): save it as UTF-8 text, or remove it."
         ) from error
+
+
+def setting(name: str, environ: Mapping[str, str] = os.environ, file: Path = ENV_FILE) -> str:
+    """Returns a variable of the environment, else of the file, else "". Raises EnvFileError."""
+    return (environ.get(name) or read(file).get(name, "")).strip()
 
 
 def parse(text: str) -> dict[str, str]:

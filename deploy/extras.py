@@ -15,7 +15,7 @@ from types import MappingProxyType
 from deploy import console, env_file, paths, stamps, toolchain
 from deploy.console import StepError
 
-_LOCK = paths.ROOT / "requirements.lock"
+_LOCK = paths.ROOT / "requirements-neural.lock"  # holds the pins of requirements.lock, too
 _ROUTER = paths.ROOT / "llm_router" / "pyproject.toml"
 _PLUGIN = "livekit-plugins-"
 PLUGIN_ALIASES = MappingProxyType({"bedrock": "aws", "mistral": "mistralai"})
@@ -50,8 +50,7 @@ def chosen(environ: Mapping[str, str] = os.environ, file: Path = env_file.ENV_FI
 
     The environment takes precedence over .env, as for every setting.
     """
-    given = environ.get("EXTRAS") or env_file.read(file).get("EXTRAS", "")
-    return re.findall(r"[^\s,]+", given)
+    return re.findall(r"[^\s,]+", env_file.setting("EXTRAS", environ, file))
 
 
 def router_extras(file: Path = _ROUTER) -> Mapping[str, list[str]]:

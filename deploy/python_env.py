@@ -14,19 +14,26 @@ def install() -> None:
     _install_project()
 
 
+def install_neural() -> None:
+    """Installs the packages that run the default speech models."""
+    _install_locked("requirements-neural.lock", "Speech packages", size="130 MB to download, once")
+
+
 def install_dev() -> None:
     """Installs the packages for development as well: linters, types, tests."""
     _install_locked("requirements-dev.lock", "Development packages")
     _install_project()
 
 
-def _install_locked(lock_name: str, title: str) -> None:
+def _install_locked(lock_name: str, title: str, size: str = "") -> None:
     lock = paths.ROOT / lock_name
     stamp = STAMPS / lock_name
     inputs = stamps.digest(_python_id(), lock.read_bytes())
     if paths.VENV_PYTHON.exists() and stamps.is_fresh(stamp, inputs):
         console.say(f"{title}: up to date")
         return
+    if size:
+        console.say(f"{title}: {size}")
     with console.step(title) as step:
         _ensure_venv(step)
         _pip(step, "--require-hashes", "--requirement", lock)

@@ -9,17 +9,18 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 
-from deploy import console, engines, extras, media_server, page, python_env
+from deploy import console, engines, extras, media_server, page, python_env, speech
 
 STEPS: dict[str, tuple[str, Callable[[], object]]] = {
     "venv": ("the virtual environment .venv with the locked packages", python_env.install),
+    "speech": ("whisper and a neural voice; nothing with VOICE=espeak", speech.provide),
     "extras": ("what EXTRAS names, such as EXTRAS='socks deepgram'; else nothing", extras.install),
     "server": ("livekit-server, from PATH or built into the cache", media_server.provide),
     "page": ("the web page, built from web/widget", page.build),
     "dev": ("linters, types and tests in .venv", python_env.install_dev),
     "engines": ("model engines for make test-live: 15 minutes once, 7 GB", engines.provide_all),
 }
-ALL = ("venv", "extras", "server", "page")
+ALL = ("venv", "speech", "extras", "server", "page")
 
 
 def ordered_steps(names: Iterable[str]) -> list[str]:

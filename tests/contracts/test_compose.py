@@ -136,7 +136,9 @@ def test_a_public_address_that_is_given_is_not_asked_for(load: Load) -> None:
 def test_the_extras_of_the_image_are_a_build_argument(load: Load) -> None:
     for name in ALWAYS:
         build = services(load, EXTRAS="socks deepgram")[name]["build"]
-        assert build["args"] == {"EXTRAS": "socks deepgram"}
+        assert build["args"] == {"EXTRAS": "socks deepgram", "VOICE": "neural"}
+        build = services(load, VOICE="espeak")[name]["build"]
+        assert build["args"] == {"EXTRAS": "", "VOICE": "espeak"}
 
 
 def test_the_model_and_its_size_are_settings(load: Load) -> None:

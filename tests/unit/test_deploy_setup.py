@@ -70,8 +70,8 @@ def test_the_shipped_go_mod_names_a_server_and_a_go() -> None:
 
 def test_steps_run_once_and_in_the_order_of_their_dependencies() -> None:
     assert setup.ordered_steps(["page", "venv", "page"]) == ["venv", "page"]
-    assert setup.ordered_steps(["dev", "all"]) == ["venv", "extras", "server", "page", "dev"]
-    assert setup.ordered_steps([]) == ["venv", "extras", "server", "page"]
+    assert setup.ordered_steps([]) == ["venv", "speech", "extras", "server", "page"]
+    assert setup.ordered_steps(["dev", "all"]) == [*setup.ordered_steps([]), "dev"]
 
 
 def test_an_unknown_step_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
