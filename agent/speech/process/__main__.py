@@ -7,37 +7,20 @@ outlives the process that started it.
 
 import argparse
 import asyncio
-import contextlib
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import uvicorn
-
 from agent.speech.process.child import READY
 from agent.speech.process.models import Model, load_model
-from agent.speech.process.server import make_app
-from agent.speech.process.threads import Threads
-from llm_router.clock import SystemClock
+from agent.speech.process.server import listen, serve
 from llm_router.errors import ConfigurationError
-
-_MOST_WAITING = 64
-_KEEP_ALIVE = 3_600
-"""Seconds for which a call's idle connection stays open."""
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leaves the signals alone: the end of the standard input ends the process."""
-        yield
 
 
 def load_models(names: Sequence[str], *, threads: int) -> Mapping[str, Model]:
@@ -46,34 +29,6 @@ def load_models(names: Sequence[str], *, threads: int) -> Mapping[str, Model]:
         return dict(
             zip(names, loading.map(partial(load_model, threads=threads), names), strict=True)
         )
-
-
-async def serve(models: Mapping[str, Model], listener: socket.socket, *, threads: int) -> None:
-    """Serves the models on the socket until it is cancelled."""
-    clock = SystemClock()
-    app = make_app(models, Threads(threads, _MOST_WAITING, clock), clock)
-    config = uvicorn.Config(
-        app,
-        http="h11",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE,
-    )
-    await _Server(config).serve([listener])
-
-
-def listen(path: Path) -> socket.socket:
-    """Listens on a Unix socket at the path, in place of an earlier one there."""
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
-    listener.listen()
-    return listener
 
 
 def end_with_parent() -> None:

@@ -1,202 +1,68 @@
-"""Answers the requests for speech: `POST /transcribe`, `POST /speak` and `GET /`."""
+"""Serves a speech process on a Unix socket."""
 
-import asyncio
-import logging
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
-from contextlib import aclosing
-from functools import partial
-from http import HTTPStatus
-from typing import Any, TypeVar
+import contextlib
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
-import numpy as np
-from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+import uvicorn
 
-from agent.speech.process.models import Model, Recogniser, Voice
-from agent.speech.process.schedule import BusyError, Rank
+from agent.speech.process.app import make_app
+from agent.speech.process.models import Model
 from agent.speech.process.threads import Threads
-from agent.speech.process.wire import (
-    MOST_BYTES,
-    SAMPLE_RATE,
-    MalformedError,
-    SpeakRequest,
-    TranscribeRequest,
-)
-from llm_router.clock import Clock
+from llm_router.clock import SystemClock
 
-T = TypeVar("T")
-_log = logging.getLogger(__name__)
+MOST_WAITING = 64
+_KEEP_ALIVE = 3_600
+"""Seconds for which a call's idle connection stays open."""
 
 
-class _RefusedError(Exception):
-    def __init__(self, status: HTTPStatus, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves the signals alone: the end of the standard input ends the process."""
+        yield
 
 
-def make_app(models: Mapping[str, Model], threads: Threads, clock: Clock) -> ASGIApp:
-    """Makes the app that serves the models by their names.
+async def serve(
+    models: Mapping[str, Model],
+    listener: socket.socket,
+    *,
+    threads: int,
+    most_waiting: int = MOST_WAITING,
+) -> None:
+    """Serves the models on the socket until it is cancelled.
 
-    A request whose client goes away ends: before its turn, or at the next piece of its voice. An
-    answer other than 200 is JSON, and its `error` is one sentence without the caller's words: 400
-    for a request that cannot be read, 404 for a model that is not loaded, 413, 500 if the model
-    fails, 503 if there is too much to do.
+    `threads`: steps of work at a time. `most_waiting`: requests that may wait for their turn.
     """
-    desk = _Desk(models, threads, clock)
-    return Starlette(
-        routes=[
-            Route("/", desk.describe),
-            Route("/transcribe", _explained(desk.transcribe), methods=["POST"]),
-            Route("/speak", _explained(desk.speak), methods=["POST"]),
-        ]
+    clock = SystemClock()
+    working = Threads(threads, most_waiting, clock)
+    config = uvicorn.Config(
+        make_app(models, working, clock),
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="critical",  # a failure's text may hold the caller's words
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE,
     )
-
-
-class _Desk:
-    def __init__(self, models: Mapping[str, Model], threads: Threads, clock: Clock) -> None:
-        self._models = models
-        self._threads = threads
-        self._clock = clock
-
-    async def describe(self, _: Request) -> Response:
-        schedule = self._threads.schedule
-        return JSONResponse(
-            {
-                "models": [*self._models],
-                "running": schedule.running,
-                "waiting": schedule.waiting,
-            }
-        )
-
-    async def transcribe(self, request: Request) -> Response:
-        asked, pcm = TranscribeRequest.parse(await _body(request))
-        model = self._model(asked.model)
-        if not hasattr(model, "decode"):
-            raise _RefusedError(HTTPStatus.NOT_FOUND, f"{asked.model} transcribes nothing")
-        recogniser: Recogniser = model
-        decode = partial(
-            recogniser.decode,
-            np.frombuffer(pcm, np.int16),
-            language=asked.language,
-            before=asked.before,
-        )
-        rank = Rank.FINAL if asked.urgency == "final" else Rank.INTERIM
-        decoded = await _while_connected(request.receive, self._threads.run(rank, decode))
-        return JSONResponse(decoded.as_json())
-
-    async def speak(self, request: Request) -> ASGIApp:
-        asked = SpeakRequest.parse(await _body(request))
-        model = self._model(asked.model)
-        if not hasattr(model, "speak"):
-            raise _RefusedError(HTTPStatus.NOT_FOUND, f"{asked.model} has no voice")
-        voice: Voice = model
-        sound = self._sound(voice, asked)
-        first = await _while_connected(request.receive, anext(sound, b""))
-        return _SoundResponse(first, sound, voice.sample_rate)
-
-    async def _sound(self, voice: Voice, asked: SpeakRequest) -> AsyncGenerator[bytes, None]:
-        """Yields the sound piece by piece. Each is made when it is asked for and its turn comes."""
-        pieces = voice.speak(asked.text, speed=asked.speed)
-        try:
-            piece = await self._threads.run(Rank.FIRST_SOUND, partial(next, pieces, None))
-            silent_at = self._clock.now()
-            while piece is not None:
-                silent_at += len(piece) / 2 / voice.sample_rate
-                yield piece
-                piece = await self._threads.run(
-                    Rank.MORE_SOUND, partial(next, pieces, None), silent_at=silent_at
-                )
-        finally:
-            pieces.close()
-
-    def _model(self, name: str) -> Any:
-        try:
-            return self._models[name]
-        except KeyError:
-            loaded = ", ".join(self._models) or "none"
-            raise _RefusedError(
-                HTTPStatus.NOT_FOUND, f"speech model {name} is not loaded, but {loaded}"
-            ) from None
-
-
-class _SoundResponse:
-    """Streams the sound, and ends it when the client has gone."""
-
-    def __init__(self, first: bytes, rest: AsyncGenerator[bytes, None], sample_rate: int) -> None:
-        self._first = first
-        self._rest = rest
-        self._sample_rate = sample_rate
-
-    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
-        headers = [
-            (b"content-type", b"audio/pcm"),
-            (SAMPLE_RATE.encode(), str(self._sample_rate).encode()),
-        ]
-        await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": headers})
-        try:
-            await _while_connected(receive, self._send_pieces(send))
-        except ClientDisconnect:
-            return
-        await send({"type": "http.response.body", "body": b""})
-
-    async def _send_pieces(self, send: Send) -> None:
-        async with aclosing(self._rest):
-            await send({"type": "http.response.body", "body": self._first, "more_body": True})
-            async for piece in self._rest:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MOST_BYTES:
-            raise _RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request is too large")
-    return bytes(body)
-
-
-async def _while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """Awaits the work. Cancels it and raises ClientDisconnect when the client has gone."""
-    working = asyncio.create_task(work)
-    gone = asyncio.ensure_future(receive())
+    server = _Server(config)
     try:
-        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
+        await server.serve([listener])
     finally:
-        working.cancel()
-        gone.cancel()
-        await asyncio.wait({working, gone})
+        server.force_exit = True  # or it would wait for the clients' idle connections
+        await server.shutdown([listener])
+        working.close()
 
 
-def _explained(
-    answer: Callable[[Request], Coroutine[Any, Any, Any]],
-) -> Callable[[Request], Coroutine[Any, Any, Any]]:
-    """Wraps an endpoint, so that its errors become answers."""
-
-    async def explained(request: Request) -> Any:
-        try:
-            return await answer(request)
-        except MalformedError as error:
-            return _refusal(HTTPStatus.BAD_REQUEST, str(error))
-        except _RefusedError as error:
-            return _refusal(error.status, str(error))
-        except BusyError as error:
-            return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
-        except ClientDisconnect:
-            return _refusal(HTTPStatus.BAD_REQUEST, "the client has gone")
-        except Exception as error:  # noqa: BLE001  a model may raise anything
-            # A model's own message may hold the caller's words.
-            _log.error("a speech model failed: %s", type(error).__name__)
-            reason = f"the speech model failed ({type(error).__name__})"
-            return _refusal(HTTPStatus.INTERNAL_SERVER_ERROR, reason)
-
-    return explained
-
-
-def _refusal(status: HTTPStatus, reason: str) -> Response:
-    return JSONResponse({"error": reason}, status)
+def listen(path: Path) -> socket.socket:
+    """Listens on a Unix socket at the path, in place of an earlier one there."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+    return listener
