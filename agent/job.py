@@ -219,6 +219,18 @@ def load_engines(settings: Settings) -> Engines:
     )
 
 
+def speech_models(settings: Settings) -> tuple[str, ...]:
+    """Names the models that the engines need in the worker's speech process, mostly none.
+
+    Raises ConfigurationError if one is not there.
+    """
+    named = (
+        tts.speech_model(settings.tts_engine, tts_options(settings)),
+        stt.speech_model(settings.stt_engine, stt_options(settings)),
+    )
+    return tuple(filter(None, named))
+
+
 async def _rehearse(settings: Settings, proxy: str | None) -> None:
     await rehearse(
         settings.tts_engine,

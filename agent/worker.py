@@ -10,6 +10,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 from livekit.agents import AgentServer
@@ -22,6 +23,7 @@ from agent.load import measure_load
 from agent.phrase_file import load_phrases
 from agent.presence import worker_present
 from agent.replacements import Replacements
+from agent.speech.process.supervisor import worker_speech
 from agent.starts import StartFailures
 from agent.telemetry import share_metrics
 from config.settings import Settings, load_settings
@@ -209,18 +211,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         if note:
             _logger.info(note)
         logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs every check for migrations
-        asyncio.run(_check(settings, prepare=command == "start"))
         with tempfile.TemporaryDirectory(prefix="patchbay-worker-") as folder:
             os.environ[job.FOLDER] = folder
-            if settings.prometheus_port:
-                share_metrics(job.metrics_folder())
-            asyncio.run(serve(settings) if command == "start" else try_call_process(settings))
+            asyncio.run(_run(settings, Path(folder), takes_calls=command == "start"))
             if command == "try":
                 print(CAME_UP)  # noqa: T201  the answer of a command line
     except (SettingsError, ConfigurationError, LiveKitError) as error:
         print(error, file=sys.stderr)  # noqa: T201  a command line reports its errors there
         return 2
     return 0
+
+
+async def _run(settings: Settings, folder: Path, *, takes_calls: bool) -> None:
+    """Checks the settings while the speech process loads its models, then takes calls or tries."""
+    async with worker_speech(job.speech_models(settings), folder, SystemClock()) as speech:
+        await _check(settings, prepare=takes_calls)
+        if settings.prometheus_port:
+            share_metrics(job.metrics_folder())
+        if speech:  # the first call process rehearses with it
+            await speech.tried()
+        await (serve(settings) if takes_calls else try_call_process(settings))
 
 
 async def _check(settings: Settings, *, prepare: bool) -> None:

@@ -2,9 +2,11 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from agent.speech.process.child import SpeechProcess, SpeechProcessError
 from agent.speech.process.client import SOCKET
@@ -17,12 +19,22 @@ _STEADY = 60.0
 """Seconds after which a process that ends is not taken for one that always fails."""
 
 
-class Supervisor:
-    """Starts the speech process again whenever it ends, after a pause that doubles up to 30 s."""
+class Running(Protocol):
+    """The part of `SpeechProcess` that a supervisor uses."""
 
-    def __init__(self, models: Sequence[str], socket: Path, clock: Clock) -> None:
-        self._models = models
-        self._socket = socket
+    async def wait(self) -> int: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Supervisor:
+    """Starts the speech process again whenever it ends, after a pause that doubles up to 30 s.
+
+    `start` starts it and returns once it listens, or raises SpeechProcessError or OSError.
+    """
+
+    def __init__(self, start: Callable[[], Awaitable[Running]], clock: Clock) -> None:
+        self._start = start
         self._clock = clock
         self._outage = OutageLog(
             "the speech process is away, and the embedded engines take its place",
@@ -49,7 +61,7 @@ class Supervisor:
     async def _run_once(self) -> SpeechProcessError:
         """Runs the process until it ends, and returns why."""
         try:
-            process = await SpeechProcess.start(self._socket, self._models)
+            process = await self._start()
         except (SpeechProcessError, OSError) as error:
             return SpeechProcessError(str(error))
         try:
@@ -73,7 +85,7 @@ async def worker_speech(
         return
     socket = folder / "speech.socket"
     os.environ[SOCKET] = str(socket)
-    supervisor = Supervisor(models, socket, clock)
+    supervisor = Supervisor(partial(SpeechProcess.start, socket, models), clock)
     running = asyncio.create_task(supervisor.run(), name="speech process")
     running.add_done_callback(log_bug)
     try:
