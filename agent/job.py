@@ -264,6 +264,7 @@ def tts_options(settings: Settings) -> TTSOptions:
         model=settings.tts_model or "",
         models_folder=settings.models_folder or default_folder(),
         voice=settings.tts_voice or "",
+        speed=settings.tts_speed,
         base_url=settings.tts_base_url or "",
         api_key=_secret(settings.tts_api_key),
     )

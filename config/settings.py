@@ -106,7 +106,10 @@ class SpeechSettings(Section):
     tts_model: str | None = None
     """Model of the TTS engine. Empty: the engine's default."""
     tts_voice: str | None = None
-    """Voice of the TTS engine. Empty: one for AGENT_LANGUAGE."""
+    """Voice of the TTS engine. Empty: one for AGENT_LANGUAGE. For piper, the name of a voice in
+    MODELS_FOLDER or the path of its .onnx, with #<speaker> where it has several."""
+    tts_speed: Annotated[float, Field(ge=0.5, le=2)] = 1.0
+    """Speed of the voice, from 0.5 to 2; 1 is its own. LiveKit plugins do not heed it."""
     models_folder: UserFile | None = None
     """Folder of the speech models that run here: whisper/<name>/ of faster-whisper, and
     piper/<name>.onnx. Empty: ~/.cache/patchbay/models, which `make setup` fills."""

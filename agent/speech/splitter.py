@@ -8,7 +8,9 @@ from livekit.agents.tokenize import SentenceStream, SentenceTokenizer, TokenData
 # letter, a number or a title ends an abbreviation or an ordinal ("p.m.", "3. Mai", "Dr. Who").
 _PERIOD = r"(?<!\d)(?<!\b\w)(?<!\bDr)(?<!\bMr)(?<!\bMs)(?<!\bSt)(?<!\bMrs)\."
 _SENTENCE_END = rf"(?:{_PERIOD}|[!?…])[\"'”’»)\]]*\s+|[。！？।]\s*|\n\s*"
-_CLAUSE_END = rf"{_SENTENCE_END}|[,;:—–]\s+|[，、；：]\s*"
+_CLAUSE_END = rf"(?P<sentence>{_SENTENCE_END})|[,;:—–]\s+|[，、；：]\s*"
+_SHORTEST = 10
+"""Characters of a clause that is spoken alone; a shorter one is spoken with its neighbours."""
 
 
 class TextSplitter(SentenceTokenizer):
@@ -16,6 +18,9 @@ class TextSplitter(SentenceTokenizer):
 
     The pieces joined are the text. LiveKit's own sentence tokenizer holds back a sentence until 20
     letters are together and the next sentence has begun: a caller would wait for "Sure.".
+
+    A clause of a few letters is joined to the next: word by word, a list would sound like a list of
+    sentences. The first clause of a text is not: its caller waits.
     """
 
     def __init__(self, *, at_clauses: bool) -> None:
@@ -28,16 +33,18 @@ class TextSplitter(SentenceTokenizer):
     def stream(self, *, language: str | None = None) -> SentenceStream:  # noqa: ARG002  one rule for all
         return _PieceStream(self)
 
-    def split(self, text: str) -> tuple[list[str], str]:
+    def split(self, text: str, *, follows: bool = False) -> tuple[list[str], str]:
         """Returns the pieces that are complete, and the rest.
 
-        A piece holds a letter or a digit: "…" is joined to the piece after it.
+        A piece holds a letter or a digit: "…" is joined to the piece after it. `follows`: whether
+        a piece came before the text.
         """
         pieces: list[str] = []
         start = 0
         for end in self._end.finditer(text):
             piece = text[start : end.end()]
-            if _is_speakable(piece):
+            is_tiny = len(piece.strip()) < _SHORTEST and not end.groupdict().get("sentence", piece)
+            if _is_speakable(piece) and not (is_tiny and (pieces or follows)):
                 pieces.append(piece)
                 start = end.end()
         return pieces, text[start:]
@@ -51,7 +58,7 @@ class _PieceStream(SentenceStream):
         self._has_spoken = False
 
     def push_text(self, text: str) -> None:
-        pieces, self._rest = self._splitter.split(self._rest + text)
+        pieces, self._rest = self._splitter.split(self._rest + text, follows=self._has_spoken)
         for piece in pieces:
             self._give(piece)
 

@@ -8,8 +8,11 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 
 from agent.speech.engine import EngineOptions
 from agent.speech.splitter import TextSplitter
+from agent.speech.voice import ProcessTTS
+from llm_router.errors import ConfigurationError
 
 TTSEngine = tts.TTS[Any]
+SLOWEST, FASTEST = 0.5, 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +22,13 @@ class TTSOptions(EngineOptions):
     kind: ClassVar[Literal["STT", "TTS"]] = "TTS"
     voice: str = ""
     """Name of the voice; empty: the engine's default for the language."""
+    speed: float = 1.0
+    """Speed of the words: 0.5 to 2, where 1 is the voice's own."""
+
+    def __post_init__(self) -> None:
+        EngineOptions.__post_init__(self)
+        if not SLOWEST <= self.speed <= FASTEST:
+            raise ConfigurationError(f"TTS: speed must be between {SLOWEST} and {FASTEST}")
 
 
 class CreateTTS(Protocol):
@@ -71,13 +81,15 @@ class TTSFallback(tts.FallbackAdapter):
 def as_stream(engine: TTSEngine, spare: TTSEngine | None, timeout: float) -> TTSEngine:
     """Makes the engine a stream that speaks from its first sentence on, with a spare as fallback.
 
+    A voice of the speech process speaks from its first clause on: no request travels far for it.
+
     For an engine that takes whole texts, the spare speaks each sentence that the engine fails on,
     so a reply is finished even if the engine fails in the middle. For an engine that streams,
     LiveKit moves a reply to the spare only while none of it has been played.
     """
     if not engine.capabilities.streaming:
         speaker = engine if spare is None else TTSFallback([engine, spare], timeout)
-        return StreamingTTS(speaker, at_clauses=False)
+        return StreamingTTS(speaker, at_clauses=isinstance(engine, ProcessTTS))
     if spare is None:
         return engine
     return TTSFallback([engine, StreamingTTS(spare, at_clauses=True)], timeout)

@@ -54,7 +54,7 @@ def create(options: TTSOptions) -> "EmbeddedTTS":
     by_language = _VOICES.get(tag, tag), _VOICES.get(language, language)
     for voice in (options.voice,) if options.voice else by_language:
         if espeak.thread.submit(espeak.choose, voice).result():
-            return EmbeddedTTS(espeak, voice)
+            return EmbeddedTTS(espeak, voice, options.speed)
     raise ConfigurationError(
         f"TTS engine 'embedded' has no voice for {options.voice or options.language!r}; "
         "`espeak-ng --voices` lists what it has"
@@ -75,22 +75,22 @@ class Espeak:
         self._library.espeak_SetSynthCallback(self._callback)
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="espeak-ng")
 
-    def choose(self, voice: str) -> bool:
+    def choose(self, voice: str, speed: float = 1.0) -> bool:
         """Selects a voice for all later calls; returns False if there is no such voice."""
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             return False
-        self._library.espeak_SetParameter(_PARAMETER_RATE, _WORDS_PER_MINUTE, 0)
+        self._library.espeak_SetParameter(_PARAMETER_RATE, round(_WORDS_PER_MINUTE * speed), 0)
         self._library.espeak_SetParameter(_PARAMETER_PITCH, _PITCH, 0)
         return True
 
-    def say(self, text: str, voice: str, take: Callable[[bytes], bool]) -> None:
+    def say(self, text: str, voice: str, take: Callable[[bytes], bool], speed: float = 1.0) -> None:
         """Calls `take` with 16-bit mono samples, 60 ms at a time, until it returns False.
 
         The sound ends with the pause of the last punctuation mark, so clauses spoken one by one
         sound like the whole sentence. Raises RuntimeError if espeak-ng fails.
         """
         raw = text.encode("utf-8", "ignore") + b"\0"
-        if not self.choose(voice):
+        if not self.choose(voice, speed):
             raise RuntimeError(f"espeak-ng lost the voice {voice!r}")
         self._take = take
         failed = self._library.espeak_Synth(
@@ -117,7 +117,7 @@ def _espeak() -> Espeak:
 class EmbeddedTTS(tts.TTS[Any]):
     """TTS that takes whole texts; `StreamingTTS` makes a stream of it."""
 
-    def __init__(self, espeak: Espeak, voice: str) -> None:
+    def __init__(self, espeak: Espeak, voice: str, speed: float) -> None:
         super().__init__(
             capabilities=tts.TTSCapabilities(streaming=False),
             sample_rate=espeak.sample_rate,
@@ -125,6 +125,7 @@ class EmbeddedTTS(tts.TTS[Any]):
         )
         self.espeak = espeak
         self.voice = voice
+        self.speed = speed
 
     @property
     def model(self) -> str:
@@ -145,6 +146,7 @@ class _Speech(tts.ChunkedStream):
         super().__init__(tts=engine, input_text=text, conn_options=conn_options)
         self._espeak = engine.espeak
         self._voice = engine.voice
+        self._speed = engine.speed
 
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
         """Synthesizes the text. Cancelled, it returns at once; the thread stops within 60 ms."""
@@ -166,7 +168,12 @@ class _Speech(tts.ChunkedStream):
 
         try:
             await loop.run_in_executor(
-                self._espeak.thread, self._espeak.say, self._input_text, self._voice, take
+                self._espeak.thread,
+                self._espeak.say,
+                self._input_text,
+                self._voice,
+                take,
+                self._speed,
             )
         except RuntimeError as failure:
             raise APIError(str(failure)) from failure

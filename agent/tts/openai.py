@@ -21,6 +21,7 @@ def create(options: TTSOptions) -> TTSEngine:
         client=audio_client(options, [_give_up_after(options.timeout)]),
         model=options.model or _MODEL,
         voice=options.voice or _VOICE,
+        speed=options.speed,
         # Raw PCM states no rate and the plugin assumes 24 kHz, which not every server sends.
         response_format="wav",
     )

@@ -7,6 +7,7 @@ import math
 import struct
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from agent.tts.embedded import create
 from llm_router.errors import ConfigurationError, UnknownPluginError
 from tests.contracts.speech_server import SpeechServer, client_tasks, serving
 from tests.contracts.tts_replies import REPLY, seconds, sound, synthesize
+from tests.tiny_voice import write_voice
 
 NAMES = ["livekit_plugin:openai" if name == "livekit_plugin" else name for name in ENGINES.names()]
 BEEP_SECONDS = 0.5
@@ -75,9 +77,10 @@ class Server(SpeechServer):
 
 
 @pytest.fixture
-async def options() -> AsyncIterator[TTSOptions]:
+async def options(tmp_path: Path) -> AsyncIterator[TTSOptions]:
+    write_voice(tmp_path / "piper")
     async with serving(Server(beeping)) as url:
-        yield TTSOptions(base_url=url, api_key="key")
+        yield TTSOptions(base_url=url, api_key="key", models_folder=tmp_path)
 
 
 def speakers_of(engine: TTSEngine) -> list[str]:

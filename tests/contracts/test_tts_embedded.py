@@ -2,8 +2,10 @@
 
 import asyncio
 
+import numpy as np
 import pytest
 
+from agent.speech.process.sound import LEVEL, speech_level
 from agent.speech.tts import TTSOptions
 from agent.tts import load
 from agent.tts.embedded import EmbeddedTTS, create
@@ -39,6 +41,20 @@ async def test_clauses_spoken_one_by_one_last_as_long_as_the_whole() -> None:
     engine = load("embedded", TTSOptions())
     whole = [audio.frame async for audio in engine.synthesize(text)]
     assert seconds(await synthesize(engine, text)) == pytest.approx(seconds(whole), abs=0.1)
+
+
+async def test_half_the_speed_takes_about_twice_as_long() -> None:
+    slow, fast = (load("embedded", TTSOptions(speed=speed)) for speed in (0.5, 1.0))
+    ratio = seconds(await synthesize(slow, REPLY)) / seconds(await synthesize(fast, REPLY))
+    assert 1.6 < ratio < 2.2
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr", "es"])
+async def test_espeak_speaks_at_the_level_of_every_voice(language: str) -> None:
+    engine = load("embedded", TTSOptions(language=language))
+    samples = np.frombuffer(sound(await synthesize(engine, "1, 2, 3, 4, 5, 6, 7.")), np.int16)
+    level = speech_level(samples.astype(np.float32) / np.float32(32_768), engine.sample_rate)
+    assert level == pytest.approx(LEVEL, abs=2)
 
 
 async def test_voices_side_by_side_do_not_mix() -> None:

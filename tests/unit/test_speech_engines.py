@@ -122,6 +122,18 @@ async def test_a_text_is_split_at_its_clauses_for_an_engine_that_starts_at_once(
     ]
 
 
+async def test_tiny_clauses_are_joined_but_the_first_is_given_at_once() -> None:
+    text = "Well, on Monday, Tuesday, Friday, and in the evening. No, not now. Bye."
+    assert await pieces([text], at_clauses=True) == [
+        "Well, ",
+        "on Monday, ",
+        "Tuesday, Friday, ",
+        "and in the evening. ",
+        "No, not now. ",
+        "Bye.",
+    ]
+
+
 async def test_a_short_sentence_is_given_before_the_next_begins() -> None:
     stream = TextSplitter(at_clauses=False).stream()
     for chunk in ("Su", "re", ".", " "):

@@ -1,0 +1,71 @@
+"""Makes a TTS of a voice of the speech process; engines say which voice that is."""
+
+from contextlib import aclosing
+from typing import Any
+
+from livekit.agents import APIConnectOptions, tts
+from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
+from livekit.agents.utils import shortuuid
+
+from agent.speech.process.client import SpeechClient
+
+
+class ProcessTTS(tts.TTS[Any]):
+    """TTS that takes whole texts and gives their sound as it is made; it owns its client.
+
+    `voice`: the model of the speech process. `name`: what telemetry calls it. `provider`: the
+    engine.
+    """
+
+    def __init__(
+        self, voice: str, *, name: str, provider: str, sample_rate: int, speed: float
+    ) -> None:
+        super().__init__(
+            capabilities=tts.TTSCapabilities(streaming=False),
+            sample_rate=sample_rate,
+            num_channels=1,
+        )
+        self.client = SpeechClient(voice)
+        self.speed = speed
+        self._name = name
+        self._provider = provider
+
+    @property
+    def model(self) -> str:
+        return self._name
+
+    @property
+    def provider(self) -> str:
+        return self._provider
+
+    def synthesize(
+        self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
+    ) -> tts.ChunkedStream:
+        return _Speech(self, text, conn_options)
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        await self.client.aclose()
+
+
+class _Speech(tts.ChunkedStream):
+    def __init__(self, engine: ProcessTTS, text: str, conn_options: APIConnectOptions) -> None:
+        super().__init__(tts=engine, input_text=text, conn_options=conn_options)
+        self._engine = engine
+
+    async def _run(self, output_emitter: tts.AudioEmitter) -> None:
+        """Speaks the text. Cancelled, it ends the work in the speech process at the next piece."""
+        output_emitter.initialize(
+            request_id=shortuuid(),
+            sample_rate=self._engine.sample_rate,
+            num_channels=1,
+            mime_type="audio/pcm",
+            frame_size_ms=20,
+        )
+        sound = self._engine.client.speak(
+            self._input_text, speed=self._engine.speed, timeout=self._conn_options.timeout
+        )
+        async with aclosing(sound) as pieces:
+            async for piece in pieces:
+                output_emitter.push(piece)
+        output_emitter.flush()
