@@ -4,13 +4,16 @@ import re
 
 from livekit.agents.tokenize import SentenceStream, SentenceTokenizer, TokenData
 
+from agent.speech.spoken_text import sentence_continues
+
 # White space must follow, or "3.5" would be split while it comes in; a period after a single
-# letter, a number or a title ends an abbreviation or an ordinal ("p.m.", "3. Mai", "Dr. Who").
-_PERIOD = r"(?<!\d)(?<!\b\w)(?<!\bDr)(?<!\bMr)(?<!\bMs)(?<!\bSt)(?<!\bMrs)\."
+# letter or a number ends an abbreviation or an ordinal ("p.m.", "3. Mai").
+_PERIOD = r"(?<!\d)(?<!\b\w)\."
 _SENTENCE_END = rf"(?:{_PERIOD}|[!?…])[\"'”’»)\]]*\s+|[。！？।]\s*|\n\s*"
 _CLAUSE_END = rf"(?P<sentence>{_SENTENCE_END})|[,;:—–]\s+|[，、；：]\s*"
 _SHORTEST = 10
 """Characters of a clause that is spoken alone; a shorter one is spoken with its neighbours."""
+_BEFORE_RANGE = re.compile(r"(?:\d|\d ?[ap]\.?m\.?|%|[€$£]) ?$", re.IGNORECASE)
 
 
 class TextSplitter(SentenceTokenizer):
@@ -44,7 +47,8 @@ class TextSplitter(SentenceTokenizer):
         for end in self._end.finditer(text):
             piece = text[start : end.end()]
             is_tiny = len(piece.strip()) < _SHORTEST and not end.groupdict().get("sentence", piece)
-            if _is_speakable(piece) and not (is_tiny and (pieces or follows)):
+            is_joined = is_tiny and (pieces or follows)
+            if _is_speakable(piece) and not is_joined and not _is_inside(text, end):
                 pieces.append(piece)
                 start = end.end()
         return pieces, text[start:]
@@ -81,6 +85,19 @@ class _PieceStream(SentenceStream):
     def _give(self, piece: str) -> None:
         self._has_spoken = True
         self._event_ch.send_nowait(TokenData(token=piece))
+
+
+def _is_inside(text: str, end: re.Match[str]) -> bool:
+    """Tells whether this is no end: that of an abbreviation, or the dash of a range ("9 – 5")."""
+    mark = end[0][0]
+    if mark == ".":
+        return sentence_continues(_before(text, end.start() + 1), text[end.end() : end.end() + 1])
+    return mark in "—–" and bool(_BEFORE_RANGE.search(_before(text, end.start())))
+
+
+def _before(text: str, at: int) -> str:
+    """Returns as much of the text before a place as an abbreviation can take."""
+    return text[max(0, at - 24) : at]
 
 
 def _is_speakable(text: str) -> bool:

@@ -15,6 +15,7 @@ from livekit.agents import APIConnectOptions, APIError, tts
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 from livekit.agents.utils import shortuuid
 
+from agent.speech.spoken_text import spoken_text
 from agent.speech.tts import TTSOptions
 from llm_router.errors import ConfigurationError
 
@@ -54,7 +55,8 @@ def create(options: TTSOptions) -> "EmbeddedTTS":
     by_language = _VOICES.get(tag, tag), _VOICES.get(language, language)
     for voice in (options.voice,) if options.voice else by_language:
         if espeak.thread.submit(espeak.choose, voice).result():
-            return EmbeddedTTS(espeak, voice, options.speed)
+            spoken_text("", options.language)  # builds its rules: no caller waits for them
+            return EmbeddedTTS(espeak, voice, options)
     raise ConfigurationError(
         f"TTS engine 'embedded' has no voice for {options.voice or options.language!r}; "
         "`espeak-ng --voices` lists what it has"
@@ -117,7 +119,7 @@ def _espeak() -> Espeak:
 class EmbeddedTTS(tts.TTS[Any]):
     """TTS that takes whole texts; `StreamingTTS` makes a stream of it."""
 
-    def __init__(self, espeak: Espeak, voice: str, speed: float) -> None:
+    def __init__(self, espeak: Espeak, voice: str, options: TTSOptions) -> None:
         super().__init__(
             capabilities=tts.TTSCapabilities(streaming=False),
             sample_rate=espeak.sample_rate,
@@ -125,7 +127,8 @@ class EmbeddedTTS(tts.TTS[Any]):
         )
         self.espeak = espeak
         self.voice = voice
-        self.speed = speed
+        self.speed = options.speed
+        self.language = options.language
 
     @property
     def model(self) -> str:
@@ -147,6 +150,7 @@ class _Speech(tts.ChunkedStream):
         self._espeak = engine.espeak
         self._voice = engine.voice
         self._speed = engine.speed
+        self._language = engine.language
 
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
         """Synthesizes the text. Cancelled, it returns at once; the thread stops within 60 ms."""
@@ -160,6 +164,10 @@ class _Speech(tts.ChunkedStream):
         loop = asyncio.get_running_loop()
         cancelled = threading.Event()
 
+        def speak() -> None:
+            text = spoken_text(self._input_text, self._language)
+            self._espeak.say(text, self._voice, take, self._speed)
+
         def take(samples: bytes) -> bool:
             if cancelled.is_set():
                 return False
@@ -167,14 +175,7 @@ class _Speech(tts.ChunkedStream):
             return True
 
         try:
-            await loop.run_in_executor(
-                self._espeak.thread,
-                self._espeak.say,
-                self._input_text,
-                self._voice,
-                take,
-                self._speed,
-            )
+            await loop.run_in_executor(self._espeak.thread, speak)
         except RuntimeError as failure:
             raise APIError(str(failure)) from failure
         finally:

@@ -103,6 +103,22 @@ async def pieces(chunks: Iterable[str], *, at_clauses: bool) -> list[str]:
         ("One\nTwo", ["One\n", "Two"]),
         ("好的。明天见。", ["好的。", "明天见。"]),
         ("… Well. Yes.", ["… Well. ", "Yes."]),
+        ("Prof. Day and approx. 5 of us.", ["Prof. Day and approx. 5 of us."]),
+        ("It is No. 5. No. It is six.", ["It is No. 5. No. ", "It is six."]),
+        ("On Jan. 3 or in Jan. We see.", ["On Jan. 3 or in Jan. ", "We see."]),
+        ("Tea etc. and milk etc. Fine.", ["Tea etc. and milk etc. ", "Fine."]),
+        ("12 Oak St. is it.", ["12 Oak St. is it."]),
+        (
+            "Frau Dr. Au, ca. 5 km bzw. Mo. z. B. Ja.",
+            ["Frau Dr. Au, ca. 5 km bzw. Mo. ", "z. B. Ja."],
+        ),
+        ("La Sra. Paz y el Sr. Gil.", ["La Sra. Paz y el Sr. Gil."]),
+        ("Dhr. Jansen, bijv. Die. Ja.", ["Dhr. Jansen, bijv. Die. ", "Ja."]),
+        ("Write to info@shop.example. Or call.", ["Write to info@shop.example. ", "Or call."]),
+        (
+            "See www.shop.example/menu. It is 9.30 Uhr.",
+            ["See www.shop.example/menu. ", "It is 9.30 Uhr."],
+        ),
         ("Sure. …", ["Sure. "]),
         ("…", ["…"]),
         ("", []),
@@ -132,6 +148,41 @@ async def test_tiny_clauses_are_joined_but_the_first_is_given_at_once() -> None:
         "No, not now. ",
         "Bye.",
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9:00 – 17:00",
+        "10 am – 6 pm",
+        "$5 – $10",
+        "1,200.50",
+        "info@shop.example",
+        "www.shop.example/menu?x=1",
+        "+47 22 12 34 56",
+        "Dr. Smith",
+        "No. 5",
+        "approx. 3.5 km",
+        "29.11.2026",
+    ],
+)
+@pytest.mark.parametrize("at_clauses", [False, True])
+async def test_what_is_read_as_one_is_not_split_however_it_comes(
+    text: str, at_clauses: bool
+) -> None:
+    assert await pieces(text, at_clauses=at_clauses) == [text]
+
+
+async def test_a_dash_between_words_ends_a_clause() -> None:
+    assert await pieces(["Yes – we do"], at_clauses=True) == ["Yes – ", "we do"]
+
+
+async def test_the_word_no_is_given_as_soon_as_the_next_word_begins() -> None:
+    stream = TextSplitter(at_clauses=False).stream()
+    for chunk in ("No.", " ", "W"):
+        stream.push_text(chunk)
+    assert (await anext(stream)).token == "No. "
+    await stream.aclose()
 
 
 async def test_a_short_sentence_is_given_before_the_next_begins() -> None:
