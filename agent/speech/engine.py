@@ -36,6 +36,9 @@ class EngineOptions:
     """Seconds of silence of an engine behind a network before the embedded one replaces it."""
     plugin: str = ""
     """The part after the colon in `livekit_plugin:<name>`; set by `load`."""
+    is_spare: bool = False
+    """Whether the engine only stands by for another: it then loads little before it is used, since
+    every call process has one. Set by `load`."""
 
     def __post_init__(self) -> None:
         if self.timeout <= 0:

@@ -48,7 +48,7 @@ def speech_model(name: str, options: STTOptions) -> str | None:
 
 def _load_spare(options: STTOptions) -> STTEngine | None:
     try:
-        return ENGINES.load(_EMBEDDED)(STTOptions(language=options.language))
+        return ENGINES.load(_EMBEDDED)(STTOptions(language=options.language, is_spare=True))
     except ConfigurationError as reason:
         _log.warning("the STT engine has no embedded one as its fallback: %s", reason)
         return None

@@ -49,7 +49,8 @@ def speech_model(name: str, options: TTSOptions) -> str | None:
 
 def _load_spare(options: TTSOptions) -> TTSEngine | None:
     try:
-        return ENGINES.load(_EMBEDDED)(TTSOptions(language=options.language, speed=options.speed))
+        spare = TTSOptions(language=options.language, speed=options.speed, is_spare=True)
+        return ENGINES.load(_EMBEDDED)(spare)
     except ConfigurationError as reason:
         _log.warning("the TTS engine has no embedded one as its fallback: %s", reason)
         return None

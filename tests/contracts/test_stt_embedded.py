@@ -1,6 +1,7 @@
 """Tests what the embedded STT transcribes, and how it recovers."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,7 +11,7 @@ from livekit.agents.stt import SpeechEvent, SpeechEventType, STTError
 
 from agent.speech.stt import STTOptions
 from agent.stt import load
-from agent.stt.embedded import EmbeddedSTT
+from agent.stt.embedded import EmbeddedSTT, create
 from llm_router.clock import checkpoint
 from llm_router.errors import ConfigurationError
 from tests.contracts.stt_sentences import (
@@ -89,6 +90,21 @@ async def test_words_come_with_their_confidence(engine: EmbeddedSTT) -> None:
         event for event in await transcribe(engine, "my_bill") if event.type == "final_transcript"
     ]
     assert 0.5 < final[0].alternatives[0].confidence <= 1
+
+
+async def test_a_spare_makes_no_decoder_before_it_is_used() -> None:
+    before = _decoding_threads()
+    spare = create(STTOptions(is_spare=True))
+    assert _decoding_threads() <= before
+    transcript = words(await transcribe(spare, "what_time"))
+    assert _decoding_threads() - before
+    await spare.aclose()
+    assert has_key_words(transcript, "what_time")
+
+
+def _decoding_threads() -> set[threading.Thread]:
+    """Returns the threads on which decoders are made and used."""
+    return {one for one in threading.enumerate() if one.name.startswith("pocketsphinx")}
 
 
 async def test_silence_is_no_speech(engine: EmbeddedSTT) -> None:

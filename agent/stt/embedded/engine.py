@@ -42,7 +42,7 @@ def create(options: STTOptions) -> "EmbeddedSTT":
         raise ConfigurationError(
             f"STT engine 'embedded' knows English only, not {options.language!r}; choose another"
         )
-    return EmbeddedSTT()
+    return EmbeddedSTT(loads_early=not options.is_spare)
 
 
 class _LentDecoder:
@@ -115,7 +115,8 @@ class EmbeddedSTT(stt.STT[Any]):
     decoder is reserved for the next stream. All of them decode on one thread, which `aclose` ends.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, loads_early: bool = True) -> None:
+        """`loads_early`: whether the first decoder is made now, and not for the first word."""
         super().__init__(
             capabilities=stt.STTCapabilities(
                 streaming=True, interim_results=True, manual_flush=True
@@ -123,8 +124,9 @@ class EmbeddedSTT(stt.STT[Any]):
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pocketsphinx")
         self._idle: list[Decoder] = []  # touched on the thread only
-        # Loading takes 0.3 s, for which the caller's first word would have to wait.
-        self._thread.submit(lambda: self._idle.append(Decoder()))
+        if loads_early:
+            # Loading takes 0.3 s, for which the caller's first word would have to wait.
+            self._thread.submit(lambda: self._idle.append(Decoder()))
         self._streams: weakref.WeakSet[_Stream] = weakref.WeakSet()
 
     @property
