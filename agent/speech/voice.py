@@ -1,5 +1,6 @@
 """Makes a TTS of a voice of the speech process; engines say which voice that is."""
 
+import asyncio
 from contextlib import aclosing
 from typing import Any
 
@@ -8,24 +9,34 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 from livekit.agents.utils import shortuuid
 
 from agent.speech.process.client import SpeechClient
+from agent.speech.spoken_text import spoken_text
 
 
 class ProcessTTS(tts.TTS[Any]):
     """TTS that takes whole texts and gives their sound as it is made; it owns its client.
 
     `voice`: the model of the speech process. `name`: what telemetry calls it. `provider`: the
-    engine.
+    engine. `language`: that of the texts, for numbers and signs.
     """
 
     def __init__(
-        self, voice: str, *, name: str, provider: str, sample_rate: int, speed: float
+        self,
+        voice: str,
+        *,
+        name: str,
+        provider: str,
+        language: str,
+        sample_rate: int,
+        speed: float,
     ) -> None:
         super().__init__(
             capabilities=tts.TTSCapabilities(streaming=False),
             sample_rate=sample_rate,
             num_channels=1,
         )
+        spoken_text("", language)  # builds its rules: no caller waits for them
         self.client = SpeechClient(voice)
+        self.language = language
         self.speed = speed
         self._name = name
         self._provider = provider
@@ -62,8 +73,9 @@ class _Speech(tts.ChunkedStream):
             mime_type="audio/pcm",
             frame_size_ms=20,
         )
+        text = await asyncio.to_thread(spoken_text, self._input_text, self._engine.language)
         sound = self._engine.client.speak(
-            self._input_text, speed=self._engine.speed, timeout=self._conn_options.timeout
+            text, speed=self._engine.speed, timeout=self._conn_options.timeout
         )
         async with aclosing(sound) as pieces:
             async for piece in pieces:

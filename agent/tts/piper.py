@@ -22,6 +22,7 @@ def create(options: TTSOptions) -> ProcessTTS:
         speech_model(options),
         name=voice.path.stem,
         provider="piper",
+        language=options.language,
         sample_rate=voice.sample_rate,
         speed=options.speed,
     )

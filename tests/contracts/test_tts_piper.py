@@ -46,6 +46,15 @@ async def test_the_first_sound_comes_before_the_text_is_spoken(options: TTSOptio
     assert seconds(rest) > 1
 
 
+async def test_signs_are_read_as_people_say_them(options: TTSOptions) -> None:
+    engine = load("piper", options, fallback=False)
+    written, said = [
+        sound(await synthesize(engine, text)) for text in ("It is $5", "It is 5 dollars")
+    ]
+    await engine.aclose()
+    assert written == said
+
+
 async def test_speakers_and_speeds_differ(options: TTSOptions) -> None:
     spoken = []
     for voice, speed in (("anna", 1.0), ("bernd", 1.0), ("anna", 2.0)):
