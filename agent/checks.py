@@ -7,15 +7,23 @@ fallback. A wrong transcript of a synthetic voice is no fault.
 import asyncio
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from livekit import rtc
 
 from agent import stt, tts
-from agent.job import http_proxy, store_options, stt_options, tts_options
+from agent.job import (
+    choose_stt,
+    choose_tts,
+    http_proxy,
+    store_options,
+    stt_options,
+    tts_options,
+)
 from agent.livekit_server import LiveKitError, LiveKitServer
 from agent.rehearsal import http_session
 from agent.speech import trial
+from agent.speech.choice import Choice
 from agent.speech.trial import EngineFailedError
 from config.settings import Settings, load_settings
 from llm_router.cli.check import Finding
@@ -39,6 +47,10 @@ async def check() -> AsyncIterator[Finding]:
     async for finding in _check_environment(settings):
         yield finding
     yield await _check_livekit(settings)
+    for finding in _lacking(choose_tts(settings), "espeak-ng (robotic) speaks"):
+        yield finding
+    for finding in _lacking(choose_stt(settings), "pocketsphinx transcribes"):
+        yield finding
     sound: list[rtc.AudioFrame] = []
     try:
         async with http_session(http_proxy(settings, environment())):
@@ -80,33 +92,42 @@ async def _check_livekit(settings: Settings) -> Finding:
 
 async def _check_tts(settings: Settings, sound: list[rtc.AudioFrame]) -> Finding:
     """Speaks a word, and appends its frames to `sound`."""
-    name = f"TTS {settings.tts_engine}"
+    chosen = choose_tts(settings)
+    name = f"TTS {chosen.engine}"
     options = tts_options(settings)
     loop = asyncio.get_running_loop()
     started = loop.time()
     try:
-        engine = tts.load(settings.tts_engine, options, fallback=False)
+        engine = tts.load(chosen.engine, options, fallback=False)
         sound.extend(await trial.speak(engine, options, _ENGINE_WITHIN))
     except ConfigurationError as error:
         return Finding(name, "fault", f"{error}; see TTS_ENGINE")
     except EngineFailedError as error:
         return Finding(name, "fault", str(error))
     seconds = sum(frame.duration for frame in sound)
-    return Finding(name, "ok", f"{seconds:.1f} s of speech after {loop.time() - started:.2f} s")
+    result = f"{seconds:.1f} s of speech after {loop.time() - started:.2f} s"
+    return Finding(name, "ok", f"{engine.model}: {result}")
 
 
 async def _check_stt(settings: Settings, sound: list[rtc.AudioFrame]) -> Finding:
-    name = f"STT {settings.stt_engine}"
+    chosen = choose_stt(settings)
+    name = f"STT {chosen.engine}"
     options = stt_options(settings)
     try:
-        engine = stt.load(settings.stt_engine, options, fallback=False)
+        engine = stt.load(chosen.engine, options, fallback=False)
         transcript = await trial.transcribe(engine, options, sound, _ENGINE_WITHIN)
     except ConfigurationError as error:
         return Finding(name, "fault", f"{error}; see STT_ENGINE")
     except EngineFailedError as error:
         return Finding(name, "fault", str(error))
     result = f"transcribed {transcript!r}" if transcript else "gave no words, and no error"
-    return Finding(name, "ok", result)
+    return Finding(name, "ok", f"{engine.model}: {result}")
+
+
+def _lacking(chosen: Choice, embedded: str) -> Iterator[Finding]:
+    """Says why an embedded engine takes the place of the neural one, if it does."""
+    if chosen.missing:
+        yield Finding("speech", "note", f"{embedded}: {chosen.missing}")
 
 
 async def _check_call_process() -> Finding:

@@ -23,6 +23,7 @@ from agent.phrase_file import load_phrases
 from agent.rehearsal import rehearse
 from agent.route_notes import RouteNotes
 from agent.session import Engines, TurnOptions, build_session, load_vad, room_options
+from agent.speech.choice import Choice
 from agent.speech.models import default_folder
 from agent.speech.stt import STTOptions
 from agent.speech.tts import TTSOptions
@@ -213,8 +214,8 @@ def store_options(settings: Settings) -> StoreOptions:
 def load_engines(settings: Settings) -> Engines:
     """Loads the speech engines. Raises ConfigurationError if one cannot work."""
     return Engines(
-        stt=stt.load(settings.stt_engine, stt_options(settings)),
-        tts=tts.load(settings.tts_engine, tts_options(settings)),
+        stt=stt.load(choose_stt(settings).engine, stt_options(settings)),
+        tts=tts.load(choose_tts(settings).engine, tts_options(settings)),
         vad=load_vad(_turn_options(settings)),
     )
 
@@ -225,17 +226,17 @@ def speech_models(settings: Settings) -> tuple[str, ...]:
     Raises ConfigurationError if one is not there.
     """
     named = (
-        tts.speech_model(settings.tts_engine, tts_options(settings)),
-        stt.speech_model(settings.stt_engine, stt_options(settings)),
+        tts.speech_model(choose_tts(settings).engine, tts_options(settings)),
+        stt.speech_model(choose_stt(settings).engine, stt_options(settings)),
     )
     return tuple(filter(None, named))
 
 
 async def _rehearse(settings: Settings, proxy: str | None) -> None:
     await rehearse(
-        settings.tts_engine,
+        choose_tts(settings).engine,
         tts_options(settings),
-        settings.stt_engine,
+        choose_stt(settings).engine,
         stt_options(settings),
         proxy,
     )
@@ -246,6 +247,18 @@ def http_proxy(settings: Settings, environ: Mapping[str, str]) -> str | None:
     if is_this_machine(urlsplit(settings.livekit_url).hostname or ""):
         return None
     return environ.get("HTTPS_PROXY") or environ.get("HTTP_PROXY")
+
+
+def choose_stt(settings: Settings) -> Choice:
+    """Returns the STT engine to use, and what the neural one lacks if that is why."""
+    wants_neural = settings.voice != "espeak"
+    return stt.choose(settings.stt_engine, stt_options(settings), wants_neural=wants_neural)
+
+
+def choose_tts(settings: Settings) -> Choice:
+    """Returns the TTS engine to use, and what the neural one lacks if that is why."""
+    wants_neural = settings.voice != "espeak"
+    return tts.choose(settings.tts_engine, tts_options(settings), wants_neural=wants_neural)
 
 
 def stt_options(settings: Settings) -> STTOptions:

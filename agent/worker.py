@@ -242,6 +242,7 @@ async def _check(settings: Settings, *, prepare: bool) -> None:
     load_phrases(settings.phrases_file)
     if not settings.assistant_prompt_file.is_file():
         raise SettingsError(f"ASSISTANT_PROMPT_FILE: there is no {settings.assistant_prompt_file}")
+    _logger.info("Speech: STT %s, TTS %s", job.choose_stt(settings), job.choose_tts(settings))
     await job.load_engines(settings).aclose()
     options = job.store_options(settings)
     if prepare:

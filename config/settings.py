@@ -85,19 +85,26 @@ _MIN_TURN_SILENCE = 0.25
 class SpeechSettings(Section):
     """Speech to text (STT), text to speech (TTS) and turn taking"""
 
-    stt_engine: str = "embedded"
-    """STT engine: embedded (runs here; English; no key), openai (any server with OpenAI's audio
-    API), or livekit_plugin:<name>."""
+    voice: Literal["neural", "espeak"] | None = None
+    """Speech that `make setup` provides, and that auto below stands for: neural (whisper and a
+    Piper voice), or espeak (espeak-ng and pocketsphinx alone, 260 MB less to download). Empty:
+    neural, where it can be provided."""
+    stt_engine: str = "auto"
+    """STT engine: whisper (runs here), embedded (runs here; pocketsphinx, English), openai (any
+    server with OpenAI's audio API), livekit_plugin:<name>, or auto: whisper where it is set up and
+    knows AGENT_LANGUAGE, else embedded."""
     stt_base_url: HttpUrl | None = None
     """Address of the STT server, for the engine openai."""
     stt_api_key: SecretStr | None = None
     """API key of the STT engine, if it needs one. A LiveKit plugin reads its vendor's own variable,
     such as DEEPGRAM_API_KEY, from the environment or from this file, too."""
     stt_model: str | None = None
-    """Model of the STT engine. Empty: the engine's default."""
-    tts_engine: str = "embedded"
-    """TTS engine: embedded (runs here; no key), openai (any server with OpenAI's audio API), or
-    livekit_plugin:<name>."""
+    """Model of the STT engine. Empty: the engine's default. For whisper, the name of a folder in
+    MODELS_FOLDER/whisper or the path of one."""
+    tts_engine: str = "auto"
+    """TTS engine: piper (a neural voice that runs here), embedded (espeak-ng, like a robot), openai
+    (any server with OpenAI's audio API), livekit_plugin:<name>, or auto: piper where it is set up
+    and speaks AGENT_LANGUAGE, else embedded."""
     tts_base_url: HttpUrl | None = None
     """Address of the TTS server, for the engine openai."""
     tts_api_key: SecretStr | None = None

@@ -12,7 +12,7 @@ _SHARED = (
     "LIVEKIT_URL", "LIVEKIT_PUBLIC_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "HTTP_HOST",
     "HTTP_PORT", "WORKER_HOST", "WORKER_PORT", "DEMO", "DATABASE_URL", "ENCRYPTION_KEY_FILE",
     "CONNECTIONS_FILE", "STT_ENGINE", "STT_BASE_URL", "STT_MODEL", "TTS_ENGINE", "TTS_BASE_URL",
-    "TTS_MODEL", "TTS_VOICE", "AGENT_NAME", "AGENT_LANGUAGE",
+    "TTS_MODEL", "TTS_VOICE", "VOICE", "MODELS_FOLDER", "AGENT_NAME", "AGENT_LANGUAGE",
 )  # fmt: skip
 """Variables that say where the demo's parts are and which engines speak; no vendor's key."""
 

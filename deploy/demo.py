@@ -287,8 +287,9 @@ async def serve(program: Path | None, livekit: LiveKit, ports: Ports) -> int:
         console.say(f"\nReady after {time.monotonic() - started:.0f} s: {address}\n")
         found = [*service_log.warnings(logs / "worker.log", "agent"), *read_warnings(about)]
         warnings = [f"Warning: {line}" for line in dict.fromkeys(found)]
+        speech = service_log.beginning(logs / "worker.log", "agent", "Speech: ")
         end = [f"\nLogs: {logs}", "Ctrl-C stops everything."]
-        for line in [*describe_connections(about), *warnings, *end]:
+        for line in [*speech, *describe_connections(about), *warnings, *end]:
             console.say(line)
         with announcement.announced(address, worker.environ):
             await stack.watch()

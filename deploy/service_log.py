@@ -27,6 +27,13 @@ def warnings(log: Path, logger: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def beginning(log: Path, logger: str, start: str) -> list[str]:
+    """Returns the messages of this logger that begin with `start`, each once."""
+    lines = [_parse(line) for line in console.tail(log, 1000)]
+    found = [text for _, name, text in lines if name == logger and text.startswith(start)]
+    return list(dict.fromkeys(found))
+
+
 def _parse(line: str) -> tuple[int, str, str]:
     """Returns a line's level, logger and text; a line that is no record counts as an error."""
     if plain := _PLAIN.fullmatch(line):

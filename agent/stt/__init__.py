@@ -6,6 +6,9 @@ What engines share belongs to `agent.speech`: engines do not import each other.
 import logging
 from dataclasses import replace
 
+from agent.speech.choice import EMBEDDED as _EMBEDDED
+from agent.speech.choice import Choice
+from agent.speech.choice import choose as choose_engine
 from agent.speech.engine import NameModel, no_model
 from agent.speech.stt import CreateSTT, STTEngine, STTOptions, as_stream
 from llm_router.errors import ConfigurationError
@@ -15,7 +18,7 @@ ENGINES: Plugins[CreateSTT] = Plugins("agent.stt", "STT engine")
 MODELS: Plugins[NameModel] = Plugins(
     "agent.stt", "STT engine", attribute="speech_model", default=no_model
 )
-_EMBEDDED = "embedded"
+_NEURAL = "whisper"
 _log = logging.getLogger(__name__)
 
 
@@ -34,6 +37,20 @@ def load(name: str, options: STTOptions, fallback: bool = True) -> STTEngine:
     engine = ENGINES.load(kind)(replace(options, plugin=plugin))
     spare = _load_spare(options) if fallback and kind != _EMBEDDED else None
     return as_stream(engine, spare, options.timeout)
+
+
+def choose(name: str, options: STTOptions, *, wants_neural: bool = True) -> Choice:
+    """Returns the engine of that name; for `auto`, whisper where it can work, else embedded.
+
+    Where `options` name a model, it is whisper's: loading it says what is wrong with the name.
+    """
+    return choose_engine(
+        name,
+        _NEURAL,
+        lambda engine: speech_model(engine, options),
+        wants_neural=wants_neural,
+        is_named=bool(options.model),
+    )
 
 
 def speech_model(name: str, options: STTOptions) -> str | None:

@@ -6,6 +6,9 @@ What engines share belongs to `agent.speech`: engines do not import each other.
 import logging
 from dataclasses import replace
 
+from agent.speech.choice import EMBEDDED as _EMBEDDED
+from agent.speech.choice import Choice
+from agent.speech.choice import choose as choose_engine
 from agent.speech.engine import NameModel, no_model
 from agent.speech.tts import CreateTTS, StreamingTTS, TTSEngine, TTSOptions, as_stream
 from llm_router.errors import ConfigurationError
@@ -15,7 +18,7 @@ ENGINES: Plugins[CreateTTS] = Plugins("agent.tts", "TTS engine")
 MODELS: Plugins[NameModel] = Plugins(
     "agent.tts", "TTS engine", attribute="speech_model", default=no_model
 )
-_EMBEDDED = "embedded"
+_NEURAL = "piper"
 _log = logging.getLogger(__name__)
 
 
@@ -35,6 +38,16 @@ def load(name: str, options: TTSOptions, fallback: bool = True) -> TTSEngine:
     if kind == _EMBEDDED:  # it starts at once on any text, so it need not wait for a whole sentence
         return StreamingTTS(engine, at_clauses=True)
     return as_stream(engine, _load_spare(options) if fallback else None, options.timeout)
+
+
+def choose(name: str, options: TTSOptions, *, wants_neural: bool = True) -> Choice:
+    """Returns the engine of that name; for `auto`, piper where it can work, else embedded."""
+    return choose_engine(
+        name,
+        _NEURAL,
+        lambda engine: speech_model(engine, options),
+        wants_neural=wants_neural,
+    )
 
 
 def speech_model(name: str, options: TTSOptions) -> str | None:

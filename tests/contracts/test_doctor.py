@@ -162,18 +162,28 @@ def test_the_agent_registers_its_checks() -> None:
 
 
 async def test_the_agents_tts_engine_speaks_to_its_stt_engine(
-    unused_url: str, monkeypatch: pytest.MonkeyPatch
+    unused_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setenv("MODELS_FOLDER", str(tmp_path))  # which is empty
     # With the keys of `livekit-server --dev`, whose short secret is no fault on this machine.
     monkeypatch.setenv("LIVEKIT_URL", unused_url.removesuffix("/v1"))
     monkeypatch.delenv("LIVEKIT_API_KEY", raising=False)
     monkeypatch.delenv("LIVEKIT_API_SECRET", raising=False)
-    findings = {f.subject: f async for f in check()}
+    every = [finding async for finding in check()]
+    findings = {f.subject: f for f in every}
     assert findings["LiveKit"].state == "fault"
     assert "start livekit-server there" in findings["LiveKit"].message
     assert findings["TTS embedded"].state == "ok"
+    assert "espeak-ng: " in findings["TTS embedded"].message
     assert "s of speech" in findings["TTS embedded"].message
     assert findings["STT embedded"].state == "ok"
+    assert "pocketsphinx-en-us: " in findings["STT embedded"].message
+    notes = [f.message for f in every if f.subject == "speech"]
+    assert [note.partition(":")[0] for note in notes] == [
+        "espeak-ng (robotic) speaks",
+        "pocketsphinx transcribes",
+    ]
+    assert "make setup" in notes[0]
     assert findings["call process"].state == "ok"
     assert "came up and made a sound" in findings["call process"].message
 

@@ -47,3 +47,15 @@ def test_warnings_of_one_logger_are_shown_once(tmp_path: Path) -> None:
     log.write_text("\n".join(lines))
     assert service_log.warnings(log, "agent") == ["no voice"]
     assert service_log.warnings(tmp_path / "missing", "agent") == []
+
+
+def test_the_lines_about_one_matter_are_found_by_their_beginning(tmp_path: Path) -> None:
+    log = tmp_path / "worker.log"
+    lines = [
+        record("INFO", "Speech: STT whisper, TTS piper"),
+        record("INFO", "Speech: of a library", name="livekit"),
+        record("INFO", "ready"),
+    ]
+    log.write_text("\n".join(lines))
+    found = service_log.beginning(log, "agent", "Speech: ")
+    assert found == ["Speech: STT whisper, TTS piper"]
