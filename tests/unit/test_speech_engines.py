@@ -108,6 +108,7 @@ async def pieces(chunks: Iterable[str], *, at_clauses: bool) -> list[str]:
         ("On Jan. 3 or in Jan. We see.", ["On Jan. 3 or in Jan. ", "We see."]),
         ("Tea etc. and milk etc. Fine.", ["Tea etc. and milk etc. ", "Fine."]),
         ("12 Oak St. is it.", ["12 Oak St. is it."]),
+        ("In der Hauptstr. 5. Ja.", ["In der Hauptstr. 5. Ja."]),
         (
             "Frau Dr. Au, ca. 5 km bzw. Mo. z. B. Ja.",
             ["Frau Dr. Au, ca. 5 km bzw. Mo. ", "z. B. Ja."],

@@ -42,7 +42,7 @@ def sentence_continues(before: str, after: str) -> bool:
     never, perhaps, numbers = _in_all_languages()
     if word in never:
         return True
-    if word in numbers:
+    if word in numbers or word.endswith("str."):  # "Hauptstr. 5"
         return not after or after[0].isdigit()
     return word in perhaps and not (after and after[0].isupper())
 
@@ -88,4 +88,7 @@ def _title(words: Words) -> re.Pattern[str]:
 
 @functools.cache
 def _ending(words: Words) -> re.Pattern[str]:
-    return re.compile(rf"{_START}({any_of(words.endings)})({_ENDS_HERE})?(?!\w)")
+    # German writes "Hauptstr.": the only one that ends a longer word.
+    return re.compile(
+        rf"(?:{_START}|(?<=\w\w\w)(?=str\.))({any_of(words.endings)})({_ENDS_HERE})?(?!\w)"
+    )

@@ -40,8 +40,8 @@ def say_dates(text: str, words: Words) -> str:
 
     text = _ISO.sub(from_iso, text)
     text = _BY_NUMBERS.sub(from_numbers, text)
-    text = _say_months(text, words)
     text = _say_days(text, words)
+    text = _say_months(text, words)
     if not words.dates.form and not words.dates.ordinals:
         text = _DECADE.sub(lambda match: f"{match[1]} {_decade(match[2])}", text)
     return text
@@ -90,6 +90,7 @@ def _say_months(text: str, words: Words) -> str:
     def before_year(match: re.Match[str]) -> str:
         return f"{names[match['month']]} {match['year']}"
 
+    text = _months(words).sub(lambda match: _range_of(match[0], names, words), text)
     text = _day_and_month(words).sub(after_day, text)
     if words.dates.form or words.dates.ordinals:
         return text
@@ -124,7 +125,7 @@ def _day_and_month(words: Words) -> re.Pattern[str]:
 def _month_and_day(words: Words) -> re.Pattern[str]:
     return re.compile(
         rf"(?<!\w)(?P<month>{any_of(_names(tuple(words.dates.months)))})\.?{SPACE}"
-        r"(?P<day>\d{1,2})(?:st|nd|rd|th)?(?![\w:/]|[.,]\d|\s?[ap]\.?m)"
+        r"(?P<day>\d{1,2})(?:st|nd|rd|th)?(?![\w:/]|[.,]\d|\s?[-–—]\s?\d|\s?[ap]\.?m)"
     )
 
 
@@ -136,26 +137,35 @@ def _month_and_year(words: Words) -> re.Pattern[str]:
     )
 
 
+def _range_of(written: str, names: dict[str, str], words: Words) -> str:
+    """Says months or days in a row, with what stands between them."""
+    said = _DASH.sub(f" {words.to} ", written)
+    said = _AND.sub(f" {words.and_} ", said)
+    return re.sub(rf"({any_of(names)})\.?(?!\w)", lambda name: names[name[1]], said)
+
+
 def _say_days(text: str, words: Words) -> str:
     names = _names(tuple(words.dates.days))
-    some_day = rf"(?:{any_of(names)})"
-
-    def say(match: re.Match[str]) -> str:
-        said = _DASH.sub(f" {words.to} ", match[0])
-        said = re.sub(r"\s?/\s?|\s?&\s?", f" {words.and_} ", said)
-        return re.sub(rf"({some_day})\.?(?!\w)", lambda day: names[day[1]], said)
-
-    return _days(words).sub(say, text)
+    return _days(words).sub(lambda match: _range_of(match[0], names, words), text)
 
 
 _DASH = re.compile(r"\s?[-–—]\s?")
+_AND = re.compile(r"\s?[/&]\s?")
+
+
+@functools.cache
+def _months(words: Words) -> re.Pattern[str]:
+    """Matches two short forms with a dash between them: "Jan-Mar"."""
+    short = any_of(form for group in words.dates.months for form in group.split()[1:])
+    return re.compile(rf"(?<![\w-])(?:{short})\.?\s?[-–—]\s?(?:{short})(?![\w-])\.?")
 
 
 @functools.cache
 def _days(words: Words) -> re.Pattern[str]:
     """Matches days in a row ("Mon-Fri", "Mon, Wed & Fri"), or one before a number ("Sat 9-5")."""
-    some_day = rf"(?:{any_of(_names(tuple(words.dates.days)))})\.?"
-    return re.compile(
-        rf"(?<![\w-]){some_day}"
-        rf"(?:(?:\s?[-–—/&,]\s?{some_day}){{1,6}}(?![\w-])|(?=:?\s\d))"
-    )
+    some_day = rf"(?:{any_of(_names(tuple(words.dates.days)))})"
+    english = not words.dates.form and not words.dates.ordinals
+    # Without its period a short form may be a word: "So, 3 Tage".
+    before_number = r"\.(?=[:,]?\s\d)" + (r"|(?=:?\s\d)" if english else "")
+    more_days = rf"(?:\.?\s?[-–—/&,]\s?{some_day}){{1,6}}(?![\w-])\.?"
+    return re.compile(rf"(?<![\w-]){some_day}(?:{more_days}|{before_number})")

@@ -14,6 +14,7 @@ _RANGE = re.compile(
     rf"(?<![\w.,:/-])(?P<first>{_POINT})(?P<unit>{_BEFORE_RANGE})"
     rf"(?P<dash>{SPACE}?[-–—]{SPACE}?)(?=[$€£¥]?(?P<second>{_POINT})(?![\d:]|{SPACE}?[-–—=]))"
 )
+_PER = r"(?P<per>/(?=[^\W\d_]))?"
 _MINUS = re.compile(r"(?<!\S)[-−](?=[$€£¥]?\d)")
 
 
@@ -51,7 +52,8 @@ def say_money(text: str, words: Words) -> str:
     def say(match: re.Match[str]) -> str:
         sign = match["currency"]
         names = words.money[_CODES.get(sign, sign)]
-        return _amount(match["number"], match["scale"], names, words)
+        said = _amount(match["number"], match["scale"], names, words)
+        return f"{said} {words.per} " if match["per"] else said
 
     return _money_after(words).sub(say, _money_before(words).sub(say, text))
 
@@ -78,7 +80,7 @@ def _scale(words: Words) -> str:
 def _money_before(words: Words) -> re.Pattern[str]:
     return re.compile(
         rf"(?<!\w)(?P<currency>{_currencies(words)}){SPACE}?"
-        rf"(?P<number>{NUMBER}){_scale(words)}(?!\w)"
+        rf"(?P<number>{NUMBER}){_scale(words)}(?!\w){_PER}"
     )
 
 
@@ -86,7 +88,7 @@ def _money_before(words: Words) -> re.Pattern[str]:
 def _money_after(words: Words) -> re.Pattern[str]:
     return re.compile(
         rf"{NUMBER_START}(?P<number>{NUMBER}){_scale(words)}{SPACE}?"
-        rf"(?P<currency>{_currencies(words)})(?![\w])"
+        rf"(?P<currency>{_currencies(words)})(?!\w){_PER}"
     )
 
 

@@ -12,7 +12,7 @@ def _signs(words: Words) -> re.Pattern[str]:
 
 
 _AND = re.compile(rf"(?<=\w){SPACE}?&{SPACE}?(?=\w)")
-_NUMBER_SIGN = re.compile(r"(?<![\w#])#(?=\d)")
+_NUMBER_SIGN = re.compile(r"(?<![\w#])#(?=\d|[A-Z]{1,4}(?:[,-]|\d))")
 _ABOUT = re.compile(r"(?<!\S)[~≈] ?(?=\d)")
 _TIMES = re.compile(r"(?<=\d) ?× ?(?=\d)")
 _ARROW = re.compile(r" ?(?:→|⇒|->|=>) ?")

@@ -34,6 +34,7 @@ class Words:
     """The words of one language, as `words.toml` describes them."""
 
     to: str
+    per: str
     and_: str
     minus: str
     number: str
