@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
@@ -31,13 +32,14 @@ from llm_router.discovery.discover import DiscoveryOptions, DiscoveryResult, fin
 from llm_router.discovery.unused import find_unused
 from llm_router.errors import ConfigurationError, StoreError
 from llm_router.gateway import app as gateway
+from llm_router.gateway.completions.response import REPLY_HEADERS
 from llm_router.gateway.deps import Services
 from llm_router.gateway.errors import Problem
 from llm_router.gateway.hosts import HostCheck, is_loopback
 from llm_router.gateway.rates import Counters, RateLimit, open_counters
 from llm_router.management.background import run_background
 from llm_router.management.first_key import ensure_admin
-from llm_router.options import HealthOptions
+from llm_router.options import HealthOptions, RouterOptions
 from llm_router.settings.loading import SettingsError, environment, export_variables
 from llm_router.settings.store import MAX_CHECKS
 from llm_router.store.api_keys import ApiKeys
@@ -45,6 +47,7 @@ from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
 from llm_router.store.sealed_store import open_sealed_store
 from llm_router.store.webhooks import Webhooks
+from llm_router.stored_router import open_automation_router
 
 log = logging.getLogger("agent.api")  # run as a program, its __name__ is __main__
 
@@ -96,8 +99,8 @@ def build_app(
         CORSMiddleware,
         allow_origins=settings.allowed_origins,
         allow_methods=["GET", "POST"],
-        allow_headers=["Content-Type"],
-        expose_headers=["Retry-After"],
+        allow_headers=["Content-Type", "Authorization", "X-Api-Key"],
+        expose_headers=["Retry-After", *REPLY_HEADERS],
     )
     reception = _reception(settings, store.database, livekit, counters)
     app.include_router(token_router(_token_options(settings, counters), reception))
@@ -158,6 +161,17 @@ def _services(
         all_sign_ins_limit=RateLimit("600/minute", counters, name="all sign-ins"),
         allowed_addresses=settings.allowed_addresses,
         environ=environment(),
+        open_chat_router=partial(
+            open_automation_router,
+            store,
+            store.database,
+            scoreboard=settings.scoreboard_file,
+            allowed_addresses=settings.allowed_addresses,
+            policy=settings.router_policy,
+            options=RouterOptions(
+                hedge_budget=settings.hedge_budget, queue_poll=settings.queue_poll
+            ),
+        ),
         readiness_checks=[
             lambda: _check_livekit(livekit),
             lambda: _check_worker(store.database, settings.agent_name),

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from llm_router.assembly import open_router
-from llm_router.connections.access import WORKER
+from llm_router.clock import Clock
+from llm_router.connections.access import SYSTEM, WORKER
 from llm_router.connections.record import Connection
 from llm_router.connections.store import ConnectionStore
 from llm_router.discovery.discover import DiscoveryOptions, DiscoveryResult, find_connections
@@ -170,7 +171,7 @@ async def open_stored_router(
         database = Database(store_options.database, max_connections=_DATABASE_CONNECTIONS)
         stack.push_async_callback(database.aclose)
         usage = await stack.enter_async_context(usage_logged(database))
-        scoreboard = _open_scoreboard(store_options, database)
+        scoreboard = _open_scoreboard(store_options.scoreboard, database)
         if scoreboard:
             stack.push_async_callback(scoreboard.aclose)
         router = await stack.enter_async_context(
@@ -182,6 +183,46 @@ async def open_stored_router(
                 observers=[*observers, usage],
                 scoreboard=scoreboard,
                 counters=SqlCounters(database),
+            )
+        )
+        yield router
+
+
+@asynccontextmanager
+async def open_automation_router(
+    store: ConnectionStore,
+    database: Database,
+    *,
+    scoreboard: Path | str | None = None,
+    allowed_addresses: tuple[str, ...] = (),
+    policy: str = "latency",
+    options: RouterOptions | None = None,
+    clock: Clock | None = None,
+) -> AsyncIterator[Router]:
+    """Opens a router over the stored connections flagged for automation, of every owner.
+
+    A request names those that its caller may use (`ChatRequest.among`). `store` and `database`,
+    which keeps usage, limits and measurements, stay open. `scoreboard`: as in StoreOptions.
+    """
+    async with AsyncExitStack() as stack:
+        usage = await stack.enter_async_context(usage_logged(database, clock))
+        board = _open_scoreboard(scoreboard, database)
+        if board:
+            stack.push_async_callback(board.aclose)
+        router = await stack.enter_async_context(
+            open_router(
+                StoreSubscription(
+                    store,
+                    SYSTEM,
+                    select=lambda stored: [c for c in stored if c.use_in_automation],
+                    guard=AddressGuard(allowed=allowed_addresses),
+                ),
+                policy=policy,
+                options=options,
+                observers=[usage],
+                scoreboard=board,
+                counters=SqlCounters(database),
+                clock=clock,
             )
         )
         yield router
@@ -214,8 +255,8 @@ async def _open_store(options: StoreOptions, database: Database) -> SqlConnectio
     return SqlConnectionStore(database, vault)
 
 
-def _open_scoreboard(options: StoreOptions, database: Database) -> Scoreboard | None:
-    match options.scoreboard:
+def _open_scoreboard(place: Path | str | None, database: Database) -> Scoreboard | None:
+    match place:
         case "off":
             return None
         case None:

@@ -125,6 +125,9 @@ class ChatRequest:
     session_id: str = ""
     integration: Integration | None = None
     pool: str | None = None
+    among: frozenset[str] | None = None
+    """Names of the connections that may be asked; for this request there are no others. None:
+    every one."""
     first_word_deadline: float | None = None
     total_deadline: float | None = None
     prefix: str = ""

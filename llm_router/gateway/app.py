@@ -1,15 +1,16 @@
 """Builds the management API as one FastAPI application."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 
 from llm_router.connections.access import Actor
 from llm_router.gateway.deps import Services, authenticate
-from llm_router.gateway.errors import answer_with_problems, show_store_errors
+from llm_router.gateway.errors import OPENAI_PATHS, answer_with_problems, show_store_errors
 from llm_router.gateway.middleware import API_HEADERS, BodyLimit, RequestLimit, SecurityHeaders
 from llm_router.gateway.openapi import describe, problems
 from llm_router.gateway.routes import backend
@@ -18,9 +19,12 @@ from llm_router.store.api_keys import ApiKey
 from llm_router.version import __version__
 
 ROUTES = Plugins("llm_router.gateway.routes", "route", attribute="router", instance_of=APIRouter)
-"""Each module has `router`, an APIRouter whose paths are below /api."""
+"""Each module has `router`, an APIRouter. Its paths are below /api, but those that begin with /v1,
+which are the paths of OpenAI's API, are at the root."""
 MAX_BODY = 2_000_000
 """Bytes: a file of some thousand connections."""
+MAX_CHAT_BODY = 8_000_000
+"""Bytes: a conversation with a few images."""
 MOST_REQUESTS = 100
 """Requests of one client that may be in progress: an office has many people behind one address."""
 
@@ -45,11 +49,13 @@ def build_app(
     )
     app.state.services = services
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's own way
-    app.add_middleware(BodyLimit, max_bytes=MAX_BODY)
+    app.add_middleware(BodyLimit, max_bytes=MAX_BODY, max_chat_bytes=MAX_CHAT_BODY)
     app.add_middleware(RequestLimit, most=MOST_REQUESTS)
     app.add_middleware(SecurityHeaders, headers=headers)
     answer_with_problems(app)
-    app.include_router(_routes(), prefix="/api")
+    routes = _routes()
+    app.include_router(_together(r for r in routes if not is_at_root(r)), prefix="/api")
+    app.include_router(_together(filter(is_at_root, routes)))
     app.include_router(backend.bare)
     _add_status(app, services)
     return app
@@ -88,11 +94,20 @@ def _lifespan(services: Services, inner: Lifespan | None) -> Lifespan:
     return lifespan
 
 
-def _routes() -> APIRouter:
+def _routes() -> list[BaseRoute]:
     """Returns every route of every module; fixed paths first, so that `export` is not an id."""
     found = [route for name in ROUTES.names() for route in ROUTES.load(name).routes]
+    return sorted(found, key=_has_parameter)
+
+
+def is_at_root(route: BaseRoute) -> bool:
+    """Returns whether a module's route is one of OpenAI's API, not of the management API."""
+    return isinstance(route, APIRoute) and route.path.startswith(OPENAI_PATHS)
+
+
+def _together(routes: Iterable[BaseRoute]) -> APIRouter:
     together = APIRouter()
-    together.routes.extend(sorted(found, key=_has_parameter))
+    together.routes.extend(routes)
     return together
 
 

@@ -1,23 +1,31 @@
 """Provides what routes depend on: the services of the process, and the authenticated actor.
 
-A program sends its API key with every request, as `Authorization: Bearer pb_...`. A browser signs
-in with a key once and gets a cookie. Scripts cannot read that cookie (httponly), and other sites
-cannot use it: the browser does not send it along from elsewhere (SameSite=Strict), and a request
-that changes something counts only if `Origin`, which browsers set themselves, names this very site.
+A program sends its API key with every request, as `Authorization: Bearer pb_...` or, as clients of
+Anthropic's API do, as `x-api-key: pb_...`; both are checked alike. A browser signs in with a key
+once and gets a cookie. Scripts cannot read that cookie (httponly), and other sites cannot use it:
+the browser does not send it along from elsewhere (SameSite=Strict), and a request that changes
+something counts only if `Origin`, which browsers set themselves, names this very site.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated
 
 from fastapi import Depends, Path, Request, Security
-from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import (
+    APIKeyCookie,
+    APIKeyHeader,
+    HTTPAuthorizationCredentials,
+    HTTPBearer,
+)
 
 from llm_router.clock import Clock, SystemClock
 from llm_router.connections.access import Actor
 from llm_router.connections.store import ConnectionStore
+from llm_router.gateway.completions.places import ReplyPlaces
 from llm_router.gateway.errors import Problem
 from llm_router.gateway.rates import RateLimit, client_key, client_of
 from llm_router.management.backend import Backend
@@ -27,12 +35,15 @@ from llm_router.management.model_loads import ModelLoader
 from llm_router.management.model_pulls import ModelPulls, ServerModels
 from llm_router.management.opening import ConnectionOpener
 from llm_router.management.probe import ConnectionProber
+from llm_router.management.shared_router import SharedRouter
 from llm_router.management.vetting import AddressRules
 from llm_router.management.webhooks import WebhookEditor
 from llm_router.options import HealthOptions
+from llm_router.routing.router import Router
 from llm_router.store.api_keys import ApiKey, ApiKeys
 from llm_router.store.database import Database
 from llm_router.store.webhooks import Webhooks
+from llm_router.stored_router import open_automation_router
 
 COOKIE = "patchbay_session"
 _READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -49,6 +60,12 @@ ConnectionId = Annotated[
 
 _bearer = HTTPBearer(
     scheme_name="API key", auto_error=False, description="`Authorization: Bearer pb_...`"
+)
+_key_header = APIKeyHeader(
+    name="x-api-key",
+    scheme_name="API key in a header of its own",
+    auto_error=False,
+    description="The same key, for clients that send it in this way.",
 )
 session_cookie = APIKeyCookie(
     name=COOKIE,
@@ -68,6 +85,8 @@ class Services:
     variables from which presets and imports of an admin take keys. `identify_within`: seconds that
     a new connection's server has to say what it is; 0 asks none. `readiness_checks`: what must work
     for /readyz besides the database; each raises Problem or RouterError if it does not.
+    `open_chat_router` opens the router of /v1; None: one over `store`, with the usual options.
+    `reply_places` bounds the replies of /v1 in progress.
     """
 
     database: Database
@@ -84,6 +103,8 @@ class Services:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     identify_within: float = 1.5
     readiness_checks: Sequence[Callable[[], Awaitable[object]]] = ()
+    open_chat_router: Callable[[], AbstractAsyncContextManager[Router]] | None = None
+    reply_places: ReplyPlaces = field(default_factory=ReplyPlaces)
     model_loader: ModelLoader = field(default_factory=ModelLoader)
     model_pulls: ModelPulls = field(default_factory=ModelPulls)
 
@@ -127,17 +148,31 @@ class Services:
         """The one generator of the process, which keeps routers open between requests."""
         return TextGenerator(self.opener, self.database)
 
+    @cached_property
+    def chat_router(self) -> SharedRouter:
+        """The one router of the process for /v1, which opens with the first request."""
+        opening = self.open_chat_router or partial(
+            open_automation_router,
+            self.store,
+            self.database,
+            allowed_addresses=self.allowed_addresses,
+            clock=self.clock,
+        )
+        return SharedRouter(opening)
+
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.clock.wall(), UTC)
 
     async def aclose(self) -> None:
-        """Cancels pulls and loads of models, and closes the routers of the generator."""
+        """Cancels pulls and loads of models, and closes the routers."""
+        await self.chat_router.aclose()
         await self.model_pulls.aclose()
         await self.model_loader.aclose()
         await self.generator.aclose()
 
 
-def get_services(request: Request) -> Services:
+# Dependencies are asynchronous because FastAPI sends others to a thread, which takes longer.
+async def get_services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
@@ -149,11 +184,12 @@ async def authenticate(
     request: Request,
     deps: Deps,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    header: Annotated[str | None, Security(_key_header)],
     cookie: Annotated[str | None, Security(session_cookie)],
 ) -> ApiKey:
     """Returns the API key of the request, or of its session. Raises Problem (401, 403, 429)."""
-    if bearer:
-        key = await deps.keys.authenticate(bearer.credentials)
+    if text := bearer.credentials if bearer else header:
+        key = await deps.keys.authenticate(text)
     elif cookie:
         if request.method not in _READ_METHODS:
             require_own_origin(request)
@@ -169,7 +205,7 @@ async def authenticate(
 CurrentKey = Annotated[ApiKey, Depends(authenticate)]
 
 
-def get_actor(request: Request, key: CurrentKey) -> Actor:
+async def get_actor(request: Request, key: CurrentKey) -> Actor:
     return key.actor(origin=client_of(request))
 
 

@@ -1,7 +1,8 @@
-"""Answers every error as application/problem+json (RFC 9457): what went wrong, what to do next.
+"""Answers every error with what went wrong and what to do next.
 
-`title` is the standard phrase of the HTTP status. `type` is a URI that names the exact problem;
-docs/api.md lists them all.
+The management API answers application/problem+json (RFC 9457): `title` is the standard phrase of
+the HTTP status, `type` a URI that names the exact problem; docs/api.md lists them all. The routes
+below /v1 answer OpenAI's error object, which the clients of those routes expect.
 """
 
 import logging
@@ -37,6 +38,16 @@ log = logging.getLogger(__name__)
 PROBLEM_JSON = "application/problem+json"
 NO_TYPE = "about:blank"
 """The type of a problem that its status says all about (RFC 9457, section 4.2.1)."""
+OPENAI_PATHS = "/v1/"
+"""The beginning of every path whose errors have OpenAI's form."""
+_OPENAI_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    429: "rate_limit_error",
+}
+_OPENAI_CODES = {"unauthenticated": "invalid_api_key", "rate-limited": "rate_limit_exceeded"}
+"""Codes that OpenAI's clients know, by our kind of problem."""
+_SERVER_ERRORS = 500
 _DATABASE_RETRY_AFTER = 2
 """Seconds after which a database that did not answer is worth another try."""
 _MAX_FAULTS = 20
@@ -91,7 +102,20 @@ class Problem(HTTPException):
     def title(self) -> str:
         return _PHRASES.get(self.status) or HTTPStatus(self.status).phrase
 
-    def response(self) -> JSONResponse:
+    @property
+    def error_object(self) -> dict[str, Any]:
+        """The same error as OpenAI's object: message, type, param and code."""
+        return {
+            "message": self.detail,
+            "type": _OPENAI_TYPES.get(self.status, _usual_type(self.status)),
+            "param": self.members.get("param"),
+            "code": _OPENAI_CODES.get(self.kind) or self.kind.replace("-", "_") or None,
+        }
+
+    def response(self, path: str) -> JSONResponse:
+        """Returns the answer to a request for `path`, in the form of the API that is there."""
+        if path.startswith(OPENAI_PATHS):
+            return JSONResponse({"error": self.error_object}, self.status, self.headers)
         document = {
             "type": type_uri(self.kind) if self.kind else NO_TYPE,
             "title": self.title,
@@ -103,37 +127,47 @@ class Problem(HTTPException):
         )
 
 
+def _usual_type(status: int) -> str:
+    return "server_error" if status >= _SERVER_ERRORS else "invalid_request_error"
+
+
+def internal_error() -> Problem:
+    """Returns the 500 for a bug, whose traceback is in the log alone."""
+    return Problem(
+        500, "internal-error", "Something broke here; the log of the HTTP process says what."
+    )
+
+
 def answer_with_problems(app: FastAPI) -> None:
-    """Installs handlers that turn every exception into a problem document."""
+    """Installs handlers that turn every exception into the error of the API that was asked."""
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> JSONResponse:
-        if isinstance(error, Problem):
-            return error.response()
-        detail = error.detail or f"HTTP {error.status_code}"
-        return Problem(error.status_code, "", detail, error.headers).response()
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        if not isinstance(error, Problem):
+            detail = error.detail or f"HTTP {error.status_code}"
+            error = Problem(error.status_code, "", detail, error.headers)
+        return error.response(request.scope["path"])
 
     @app.exception_handler(RouterError)
-    async def router_error(_: Request, error: RouterError) -> JSONResponse:
-        return problem_of(error).response()
+    async def router_error(request: Request, error: RouterError) -> JSONResponse:
+        return problem_of(error).response(request.scope["path"])
 
     @app.exception_handler(RequestValidationError)
-    async def validation_error(_: Request, error: RequestValidationError) -> JSONResponse:
-        return invalid_request(error.errors()).response()
+    async def validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
+        return invalid_request(error.errors()).response(request.scope["path"])
 
     @app.exception_handler(Exception)
-    async def bug(_: Request, __: Exception) -> JSONResponse:
-        return Problem(
-            500, "internal-error", "Something broke here; the log of the HTTP process says what."
-        ).response()
+    async def bug(request: Request, _: Exception) -> JSONResponse:
+        return internal_error().response(request.scope["path"])
 
 
 def show_store_errors(app: FastAPI) -> None:
     """Has the application say which database failed and why, for the operator of this machine."""
 
     @app.exception_handler(StoreError)
-    async def store_error(_: Request, error: StoreError) -> JSONResponse:
-        return Problem(503, "database-unavailable", str(error)).response()
+    async def store_error(request: Request, error: StoreError) -> JSONResponse:
+        problem = Problem(503, "database-unavailable", str(error))
+        return problem.response(request.scope["path"])
 
 
 def problem_of(error: RouterError) -> Problem:

@@ -53,7 +53,7 @@ class HostCheck:
             "This server is not reached by that name: use another address, or list the name in the"
             " setting PUBLIC_HOSTS.",
         )
-        await refusal.response()(scope, receive, send)
+        await refusal.response(scope["path"])(scope, receive, send)
 
     def _allows(self, scope: Scope) -> bool:
         if self.names is None or scope["path"] in _UNCHECKED:

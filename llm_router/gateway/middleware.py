@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from llm_router.gateway.errors import Problem
+from llm_router.gateway.errors import OPENAI_PATHS, Problem
 from llm_router.gateway.rates import client_key
 
 API_HEADERS: Mapping[str, str] = {
@@ -30,7 +30,7 @@ class SecurityHeaders:
                 present = MutableHeaders(scope=message)
                 for name, value in self.headers.items():
                     present.setdefault(name, value)
-                if scope["path"].startswith("/api/"):
+                if scope["path"].startswith(("/api/", OPENAI_PATHS)):
                     # A shared cache must not keep what one person may see.
                     present.setdefault("Cache-Control", "no-store")
             await send(message)
@@ -39,24 +39,30 @@ class SecurityHeaders:
 
 
 class BodyLimit:
-    """Refuses bodies of more than `max_bytes` while they arrive, with a Problem (413)."""
+    """Refuses bodies of more than `max_bytes` while they arrive, with a Problem (413).
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    `max_chat_bytes` holds below /v1, where a body may carry images.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, max_chat_bytes: int) -> None:
         self.app = app
         self.max_bytes = max_bytes
+        self.max_chat_bytes = max_chat_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_chat = scope.get("path", "").startswith(OPENAI_PATHS)
+        most = self.max_chat_bytes if is_chat else self.max_bytes
         received = 0
 
         async def receive_within_limit() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self.max_bytes:
+            if received > most:
                 raise Problem(
                     413,
                     "body-too-large",
-                    f"The body is too long: send at most {self.max_bytes:,} bytes.",
+                    f"The body is too long: send at most {most:,} bytes.",
                 )
             return message
 
@@ -83,7 +89,7 @@ class RequestLimit:
                 f"{self.most} requests from your address are in progress: wait until one is done.",
                 {"Retry-After": "1"},
             )
-            await refusal.response()(scope, receive, send)
+            await refusal.response(scope["path"])(scope, receive, send)
             return
         self._in_progress[client] += 1
         try:

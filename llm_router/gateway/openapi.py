@@ -1,13 +1,13 @@
 """Writes the OpenAPI document: FastAPI's own, with every problem that a request can meet."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from llm_router.gateway.errors import PROBLEM_JSON, type_uri
+from llm_router.gateway.errors import OPENAI_PATHS, PROBLEM_JSON, type_uri
 
 _REASONS = {
     400: "The body is not JSON",
@@ -21,6 +21,32 @@ _REASONS = {
     500: "A stored key cannot be opened; the document says which, and what to do",
     502: "The model server or the voice server failed",
     503: "The database or the voice server does not answer; try again in a moment",
+    504: "No model server answered in time",
+}
+_CHAT_REASONS = {
+    **_REASONS,
+    400: "The request is invalid, or no connection takes it; `param` names the field",
+    404: "There is no such model for this API key; the message lists those there are",
+    502: "No connection could answer",
+    503: "No connection may be asked now, or the database does not answer",
+}
+_OPENAI_ERROR = {
+    "title": "OpenAI error",
+    "description": "OpenAI's error object; docs/gateway.md lists the codes.",
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string", "description": "What is wrong, and what to do."},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"], "description": "The field, where it is one."},
+                "code": {"type": ["string", "null"]},
+            },
+        }
+    },
 }
 _PROBLEM = {
     "title": "Problem",
@@ -73,6 +99,8 @@ Manages connections to language models while calls go on: stores, shares, probes
 Programs send an API key, `Authorization: Bearer pb_...`; browsers sign in with one at
 `POST /api/session`. The role of the key decides what you may do; what you may not see answers 404.
 Every error is a problem document (RFC 9457).
+
+Below /v1 are chat completions in OpenAI's form, with OpenAI's error object.
 """
 
 
@@ -80,6 +108,13 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Returns `responses=` of a route for the problems that it has beyond those of every route."""
     content = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": _REASONS[status], "content": content} for status in statuses}
+
+
+def openai_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Returns the same for a route below /v1, whose errors have OpenAI's form."""
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/OpenAIError"}}}
+    return {status: {"description": _CHAT_REASONS[status], "content": content}
+            for status in statuses}  # fmt: skip
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
@@ -94,12 +129,14 @@ def describe(app: FastAPI) -> dict[str, Any]:
         )
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas["Problem"] = _PROBLEM
+        schemas["OpenAIError"] = _OPENAI_ERROR
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
-        for path in document["paths"].values():
-            for operation in path.values():
+        for path, operations in document["paths"].items():
+            errors = openai_errors if path.startswith(OPENAI_PATHS) else problems
+            for operation in operations.values():
                 operation["summary"] = _summary(operation["operationId"])
-                operation["responses"] |= _common(operation)
+                operation["responses"] |= _common(operation, errors)
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -110,7 +147,9 @@ def _summary(operation_id: str) -> str:
     return words.capitalize().replace(" api ", " API ")
 
 
-def _common(operation: Mapping[str, Any]) -> dict[str, Any]:
+def _common(
+    operation: Mapping[str, Any], errors: Callable[..., dict[int | str, dict[str, Any]]]
+) -> dict[str, Any]:
     """Returns the problems that follow from the operation's security, body and parameters."""
     statuses = {503}
     if "security" in operation:
@@ -119,7 +158,13 @@ def _common(operation: Mapping[str, Any]) -> dict[str, Any]:
         statuses |= {400, 413, 422}
     if "parameters" in operation:
         statuses.add(422)
-    responses = operation["responses"]
-    own = {code for code in responses if PROBLEM_JSON in responses[code].get("content", {})}
-    return {str(code): response for code, response in problems(*sorted(statuses)).items()
+    own = {code for code, response in operation["responses"].items() if _is_error(response)}
+    return {str(code): response for code, response in errors(*sorted(statuses)).items()
             if str(code) not in own}  # fmt: skip
+
+
+def _is_error(response: Mapping[str, Any]) -> bool:
+    """Returns whether a route declared the response with `problems` or `openai_errors`."""
+    errors = ("#/components/schemas/Problem", "#/components/schemas/OpenAIError")
+    contents = response.get("content", {}).values()
+    return any(content.get("schema", {}).get("$ref") in errors for content in contents)

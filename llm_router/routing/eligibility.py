@@ -38,9 +38,16 @@ def has_image(request: ChatRequest) -> bool:
     return False
 
 
+def is_among(endpoint: Endpoint, request: ChatRequest) -> bool:
+    """Returns whether the endpoint is one of those that the request chooses from."""
+    return request.among is None or endpoint.name in request.among
+
+
 def obstacles(endpoint: Endpoint, request: ChatRequest) -> Iterator[str]:
     """Yields each reason for which the endpoint may not be asked at all, the plainest first."""
     connection = endpoint.connection
+    if not is_among(endpoint, request):
+        yield "not chosen"
     if not connection.is_active:
         yield "not active"
     if request.integration and not getattr(connection, f"use_in_{request.integration}"):

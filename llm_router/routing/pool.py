@@ -15,6 +15,7 @@ from llm_router.clock import Rng, SystemRng
 from llm_router.routing.eligibility import (
     CHARACTERS_PER_TOKEN,
     has_image,
+    is_among,
     obstacles,
     prompt_characters,
     reductions,
@@ -47,10 +48,13 @@ class Plan:
 
     @property
     def reasons(self) -> Iterator[tuple[str, str]]:
-        """Name of each endpoint left out, and why. Worked out when read, which is rare."""
+        """Name of each endpoint left out, and why. Worked out when read, which is rare.
+
+        Endpoints that the request does not choose from are not named: its caller may not know them.
+        """
         asked = {*self.ready, *self.trials, *self._without}
         for endpoint in self._pool.endpoints:
-            if endpoint not in asked:
+            if endpoint not in asked and is_among(endpoint, self._request):
                 limit = endpoint.limits.reached(self._now)
                 other = f"at {limit.reason}" if limit else f"resting: {endpoint.breaker.reason}"
                 yield endpoint.name, next(obstacles(endpoint, self._request), other)
@@ -227,7 +231,8 @@ class Pool:
         characters = prompt_characters(request)
         too_short = bisect.bisect_left(self._contexts, characters / CHARACTERS_PER_TOKEN)
         needs = bool(request.tools), bool(request.response_format), has_image(request)
-        kind = request.integration, request.pool, needs, too_short, size_class(characters)
+        chosen = request.integration, request.pool, request.among
+        kind = *chosen, needs, too_short, size_class(characters)
         queue = self._queues.get(kind)
         if queue is None:
             queue = self._new_queue(request, characters)

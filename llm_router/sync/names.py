@@ -6,8 +6,17 @@ from dataclasses import replace
 
 from llm_router.connections.record import Connection
 
+_NO_OWNER = "no owner"
 _HALF_LENGTH = 95
 """Characters: a name of two such halves is no longer than a connection's name may be."""
+
+
+def given_name(connection: Connection) -> str:
+    """Returns the name that its owner gave it, without what `disambiguate` has added."""
+    name = connection.name
+    for added in (connection.owner[:_HALF_LENGTH] or _NO_OWNER, connection.id):
+        name = name.removesuffix(f" ({added})")
+    return name
 
 
 def disambiguate(connections: Iterable[Connection]) -> list[Connection]:
@@ -22,7 +31,7 @@ def disambiguate(connections: Iterable[Connection]) -> list[Connection]:
     for connection in connections:
         name = connection.name
         if uses[name] > 1:
-            name = f"{name[:_HALF_LENGTH]} ({connection.owner[:_HALF_LENGTH] or 'no owner'})"
+            name = f"{name[:_HALF_LENGTH]} ({connection.owner[:_HALF_LENGTH] or _NO_OWNER})"
             if name in taken:
                 name = f"{connection.name[:_HALF_LENGTH]} ({connection.id})"
             taken.add(name)

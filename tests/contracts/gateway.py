@@ -13,6 +13,7 @@ from llm_router.connections.access import SYSTEM, Role
 from llm_router.connections.store import ConnectionStore
 from llm_router.gateway.app import build_app
 from llm_router.gateway.deps import Services
+from llm_router.gateway.errors import OPENAI_PATHS
 from llm_router.store.api_keys import ApiKeys
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.webhooks import Webhooks
@@ -63,7 +64,8 @@ class Gateway:
         headers = dict(more.pop("headers", {}))
         if who in self.keys:
             headers["Authorization"] = f"Bearer {self.keys[who]}"
-        return await self.client.request(method, f"/api{path}", json=json, headers=headers, **more)
+        url = path if path.startswith(OPENAI_PATHS) else f"/api{path}"
+        return await self.client.request(method, url, json=json, headers=headers, **more)
 
     async def add_actor(self, name: str, role: Role, team: str = "red") -> None:
         """Creates an API key of that name, with which the actor of that name asks from now on."""
@@ -119,6 +121,16 @@ async def each_gateway(request: pytest.FixtureRequest, files: Files) -> AsyncIte
     store = InMemoryConnectionStore() if request.param == "memory" else None
     async with gateway_on(await files.new(), store) as gateway:
         yield gateway
+
+
+def openai_error(answer: httpx2.Response, status: int) -> Mapping[str, Any]:
+    """Checks that `answer` is OpenAI's error object, as below /v1; returns what it says."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    error: Mapping[str, Any] = answer.json()["error"]
+    assert error.keys() == {"message", "type", "param", "code"}
+    assert error["message"]
+    return error
 
 
 def problem(answer: httpx2.Response, status: int, kind: str | None = None) -> Mapping[str, Any]:

@@ -83,16 +83,18 @@ async def test_the_document_reads_well(gateway: Gateway) -> None:
     """Checks that each route has a name, a description, a tag and its problems."""
     document = (await gateway.client.get("/api/openapi.json")).json()
     operations = [o for path in document["paths"].values() for o in path.values()]
+    paths = [path for path, methods in document["paths"].items() for _ in methods]
     names = [operation["operationId"] for operation in operations]
     assert len(names) == len(set(names))
     assert all(name.isidentifier() and "_" not in name for name in names)
     assert {"listConnections", "createConnection", "updateConnection"} <= {*names}
-    for operation in operations:
+    for path, operation in zip(paths, operations, strict=True):
+        form = "json" if path.startswith("/v1/") else "problem+json"
         assert operation["description"], operation["operationId"]
         assert operation["tags"], operation["operationId"]
         for status, answer in operation["responses"].items():
             if int(status) >= 400:
-                assert list(answer["content"]) == ["application/problem+json"]
+                assert list(answer["content"]) == [f"application/{form}"]
     schemas = document["components"]["schemas"]
     assert "HTTPValidationError" not in schemas
     assert {"ConnectionRead", "ConnectionCreate", "ConnectionUpdate"} <= schemas.keys()

@@ -2,12 +2,23 @@
 
 from typing import Any
 
+import httpx2
 import pytest
 from fastapi.routing import APIRoute
 
 from llm_router.connections.access import Role
 from llm_router.gateway.app import ROUTES
-from tests.contracts.gateway import CLOSED, HOST, PUBLIC, ROLES, STRANGER, Gateway, problem
+from llm_router.gateway.errors import OPENAI_PATHS
+from tests.contracts.gateway import (
+    CLOSED,
+    HOST,
+    PUBLIC,
+    ROLES,
+    STRANGER,
+    Gateway,
+    openai_error,
+    problem,
+)
 
 EVERYBODY = frozenset(ROLES)
 EDITORS: frozenset[Role] = frozenset({"editor", "admin"})
@@ -17,6 +28,7 @@ ADMINS: frozenset[Role] = frozenset({"admin"})
 NEW = {"name": "new", "base_url": PUBLIC}
 OFFLINE = {"name": "rules", "provider": "offline"}
 PRESET = {"keys": {"openai": "sk-1", "anthropic": "sk-2", "groq": "sk-3"}}
+QUESTION = {"messages": [{"role": "user", "content": "Hi?"}]}
 HOOK = {"name": "pager", "url": CLOSED, "events": ["connection.deactivated"]}
 
 ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
@@ -60,10 +72,13 @@ ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
     ("GET", "/analytics/summary"): (EVERYBODY, None, 200),
     ("GET", "/analytics/timeseries"): (EVERYBODY, None, 200),
     ("GET", "/analytics/connections"): (EVERYBODY, None, 200),
+    ("POST", "/v1/chat/completions"): (USERS, QUESTION, 404),
+    ("GET", "/v1/models"): (USERS, None, 200),
+    ("GET", "/v1/models/{name:path}"): (USERS, None, 404),
 }
 """The roles that may, the body that is sent, and the status of the answer.
 
-The connection is the team's own, and its server pulls no models.
+The connection is the team's own, and its server pulls no models. Below /v1 there is no model.
 """
 OF_A_CONNECTION = sorted(key for key in ALLOWED if "{connection_id}" in key[1])
 FREE = {("POST", "/api/session"), ("GET", "/healthz"), ("GET", "/readyz")}
@@ -97,10 +112,21 @@ async def test_the_table_names_every_route_there_is(gateway: Gateway) -> None:
     documented = {(m.upper(), path) for path, methods in document["paths"].items() for m in methods}
     routes = [route for name in ROUTES.names() for route in ROUTES.load(name).routes]
     plain = [route for route in routes if isinstance(route, APIRoute)]
-    written = {(method, f"/api{route.path}") for route in plain for method in route.methods or ()}
+    written = {(method, _url(route.path)) for route in plain for method in route.methods or ()}
     assert len(plain) == len(routes)
-    listed = {(method, f"/api{path}") for method, path in ALLOWED}
+    listed = {(method, _url(path)) for method, path in ALLOWED}
     assert _as_documented(documented | written) - FREE == _as_documented(listed)
+
+
+def _url(path: str) -> str:
+    return path if path.startswith(OPENAI_PATHS) else f"/api{path}"
+
+
+def refusal(answer: httpx2.Response, status: int, path: str) -> str:
+    """Returns the message of an error in the form of the API that the path belongs to."""
+    if path.startswith(OPENAI_PATHS):
+        return str(openai_error(answer, status)["message"])
+    return str(problem(answer, status)["detail"])
 
 
 def _as_documented(routes: set[tuple[str, str]]) -> set[tuple[str, str]]:
@@ -119,7 +145,7 @@ async def test_a_role_may_what_the_table_says(
     if role in may:
         assert answer.status_code == status, answer.text
     else:
-        assert "ask an admin" in problem(answer, 403)["detail"]
+        assert "ask an admin" in refusal(answer, 403, path)
 
 
 @pytest.mark.parametrize("route", sorted(ALLOWED), ids=" ".join)
@@ -127,10 +153,11 @@ async def test_every_route_needs_a_key(gateway: Gateway, route: tuple[str, str])
     method, path = route
     path = await filled(gateway, path)
     cookie = {"Cookie": "patchbay_session=no", "Origin": HOST}
-    for headers in ({}, {"Authorization": "Bearer pb_no"}, cookie):
+    bearer, own = {"Authorization": "Bearer pb_no"}, {"x-api-key": "pb_no"}
+    for headers in ({}, bearer, own, cookie):
         answer = await gateway.call("", method, path, ALLOWED[route][1], headers=headers)
         assert answer.headers["www-authenticate"] == "Bearer"
-        problem(answer, 401, "unauthenticated")
+        assert "No valid API key" in refusal(answer, 401, path)
 
 
 @pytest.mark.parametrize("route", OF_A_CONNECTION, ids=" ".join)

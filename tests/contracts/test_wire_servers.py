@@ -114,6 +114,13 @@ async def test_models_are_listed_at_the_servers_route(row: Server) -> None:
     assert ("authorization" in headers) is ("Authorization" in shown)
 
 
+async def test_a_requests_own_field_takes_precedence_over_the_catalogs() -> None:
+    row, request = SERVERS["vllm"], saying(extra_body={"chat_template_kwargs": {}})
+    assert (await asked(row, request)).body["chat_template_kwargs"] == {}
+    usual = (await asked(row, saying())).body["chat_template_kwargs"]
+    assert usual == {"enable_thinking": False}
+
+
 @every_row
 async def test_no_field_is_sent_that_the_server_rejects(row: Server) -> None:
     request = saying(seed=3, stop=["."], temperature=0.5, top_p=0.9, max_tokens=7)

@@ -45,6 +45,16 @@ def test_only_connections_of_the_named_pool_are_asked() -> None:
     assert asked(s) == ["b"]
 
 
+def test_a_request_asks_only_those_it_chooses_from_and_learns_of_no_other() -> None:
+    s = Stage([say(ANSWER)], [fail(StatusError(500))], [say(ANSWER)])
+    with pytest.raises(ReplyFailedError) as raised:
+        s.ask(speech=False, among=frozenset("b"))
+    assert set(asked(s)) == {"b"}
+    assert {name for name, _ in raised.value.reasons} == {"b"}
+    s.ask(among=frozenset("bc"))
+    assert asked(s)[-1] == "c"
+
+
 def test_a_connection_at_its_own_limit_is_asked_no_more_and_every_attempt_counts() -> None:
     s = Stage([say(ANSWER)], [say(ANSWER)])
     s.connections[0] = replace(s.connections[0], rate_limit_rpm=2)

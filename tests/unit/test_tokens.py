@@ -179,7 +179,7 @@ async def test_a_livekit_that_does_not_answer_times_out() -> None:
 
 
 def test_a_problem_is_an_rfc_9457_document() -> None:
-    answer = Problem(429, "rate-limited", "Wait.", {"Retry-After": "3"}).response()
+    answer = Problem(429, "rate-limited", "Wait.", {"Retry-After": "3"}).response("/token")
     assert answer.status_code == 429
     assert answer.media_type == "application/problem+json"
     assert answer.headers["retry-after"] == "3"

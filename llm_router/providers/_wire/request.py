@@ -80,7 +80,9 @@ def build_body(
     for field in server.rejects:
         body.pop(field, None)
     _continue(body, request.prefix.rstrip(), continuation, server)
-    body |= {**server.no_thinking_fields(connection.model_name), **connection.extra_body}
+    usual = server.no_thinking_fields(connection.model_name)
+    body |= {name: value for name, value in usual.items() if name not in request.extra_body}
+    body |= connection.extra_body
     return {name: value for name, value in body.items() if value is not None}
 
 

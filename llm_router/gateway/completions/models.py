@@ -1,0 +1,90 @@
+"""Resolves the model that a request names: a connection, a pool, a model name, or `auto`. Pure."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from llm_router.connections.access import Actor, may_act
+from llm_router.connections.record import Connection
+from llm_router.gateway.completions.problems import unknown_model
+from llm_router.gateway.schemas.chat import ModelRead
+from llm_router.routing.endpoint import Endpoint
+from llm_router.sync.names import given_name
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The endpoints that a model stands for, by name; `pool` if it stands for one."""
+
+    endpoints: Sequence[Endpoint]
+    pool: str | None = None
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(endpoint.name for endpoint in self.endpoints)
+
+    @property
+    def longest_timeout(self) -> float:
+        """Seconds that the most patient of the connections may take for a reply."""
+        return max(endpoint.connection.timeout for endpoint in self.endpoints)
+
+
+def usable_by(actor: Actor, endpoints: Iterable[Endpoint]) -> list[Endpoint]:
+    """Returns the endpoints that the actor may have answer a program.
+
+    Built-in rules are none of them: a program asks for a model.
+    """
+    return [
+        endpoint
+        for endpoint in endpoints
+        if endpoint.connection.use_in_automation
+        and not endpoint.provider.last_resort
+        and may_act(actor, "use", endpoint.connection)
+    ]
+
+
+def choose(model: str, usable: Sequence[Endpoint]) -> Choice:
+    """Returns the endpoints that `model` stands for.
+
+    A name of several things stands for the connection, else the pool, else the model. Raises
+    ChatProblem (404), which lists the names there are.
+    """
+    if model == AUTO and usable:
+        return Choice(usable)
+    if found := [e for e in usable if model in {e.connection.id, given_name(e.connection)}]:
+        return Choice(found)
+    if found := [e for e in usable if model == e.connection.pool]:
+        return Choice(found, pool=model)
+    if found := [e for e in usable if model == e.connection.model_name]:
+        return Choice(found)
+    raise unknown_model(model, [one.id for one in listed(usable)])
+
+
+def listed(usable: Sequence[Endpoint]) -> list[ModelRead]:
+    """Returns every name that `choose` accepts but for ids of connections, each once."""
+    if not usable:
+        return []
+    named = {AUTO: _model(AUTO, "auto", usable)}
+    for kind, name_of in _KINDS.items():
+        found = defaultdict[str, list[Endpoint]](list)
+        for endpoint in usable:
+            found[name_of(endpoint.connection)].append(endpoint)
+        for name, endpoints in found.items():
+            named.setdefault(name, _model(name, kind, endpoints))
+    return [model for name, model in named.items() if name]
+
+
+_KINDS: Mapping[str, Callable[[Connection], str]] = {
+    "connection": given_name,
+    "pool": lambda connection: connection.pool,
+    "model": lambda connection: connection.model_name,
+}
+
+
+def _model(name: str, kind: str, endpoints: Iterable[Endpoint]) -> ModelRead:
+    """Returns the model as the API shows it, as old as the first connection behind it."""
+    stored = [e.connection.created_at for e in endpoints if e.connection.created_at]
+    created = int(min(stored).timestamp()) if stored else 0
+    return ModelRead(id=name, created=created, owned_by=f"patchbay:{kind}")

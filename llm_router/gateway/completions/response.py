@@ -1,0 +1,204 @@
+"""Sends a reply of the router to a client: as a stream, or whole."""
+
+import logging
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from llm_router.clock import Clock
+from llm_router.errors import ReplyFailedError
+from llm_router.gateway.completions.disconnect import run_until_disconnect
+from llm_router.gateway.completions.frames import (
+    DONE,
+    FrameWriter,
+    Head,
+    milliseconds,
+    receipt_of,
+    usage_of,
+    whole,
+)
+from llm_router.gateway.completions.places import ReplyPlaces
+from llm_router.gateway.completions.problems import broken_off, failed
+from llm_router.gateway.completions.request import ChatCall
+from llm_router.gateway.errors import Problem, internal_error
+from llm_router.routing.events import ReplyEvent
+from llm_router.routing.reply import Reply
+from llm_router.routing.router import Router
+from llm_router.types import Chunk, Usage
+
+_logger = logging.getLogger("llm_router")
+
+REPLY_HEADERS = (
+    "x-request-id",
+    "x-patchbay-connection",
+    "x-patchbay-model",
+    "x-patchbay-attempts",
+    "x-patchbay-first-word-ms",
+)
+"""Headers of an answer that say who gave it; pages of other sites may read them (CORS)."""
+_STREAM_HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",
+}
+
+
+class ChatResponse(Response):
+    """A reply as an answer to an HTTP request, from the request to its last byte.
+
+    The answer begins when the first word is here, so that a reply without one is an HTTP status;
+    one that breaks off later ends in an error frame. When the client leaves, whichever form it
+    asked for, the reply is closed at once, and with it every stream behind it.
+    """
+
+    def __init__(
+        self,
+        call: ChatCall,
+        router: Router,
+        *,
+        places: ReplyPlaces,
+        key_id: str,
+        size: int,
+        clock: Clock,
+    ) -> None:
+        super().__init__()
+        self._call = call
+        self._router = router
+        self._places = places
+        self._key_id = key_id
+        self._size = size
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def answer() -> None:
+            await self._answer(scope, receive, send)
+
+        with self._places.taken(self._key_id, self._size):
+            await run_until_disconnect(answer(), receive)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = f"req_{secrets.token_hex(12)}"
+        reply = self._router.stream(self._call.request)
+        async with aclosing(reply):
+            try:
+                chunks = aiter(reply)
+                answered = _Answered(reply, chunks, await anext(chunks))
+                if self._call.is_streamed:
+                    await self._send_stream(answered, request_id, send)
+                    return
+                body = await self._whole(answered)
+            except ReplyFailedError:
+                raise _identified(failed(reply.event), request_id) from None
+            except Problem as problem:
+                raise _identified(problem, request_id) from None
+        headers = _headers(answered.event_at_start, request_id)
+        await JSONResponse(body, headers=headers)(scope, receive, send)
+
+    def _head(self, event: ReplyEvent) -> Head:
+        model = event.model or event.connection
+        return Head(f"chatcmpl-{secrets.token_hex(12)}", int(self._clock.wall()), model)
+
+    async def _send_stream(self, answered: "_Answered", request_id: str, send: Send) -> None:
+        headers = {**_STREAM_HEADERS, **_headers(answered.event_at_start, request_id)}
+        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": 200, "headers": raw})
+        async with aclosing(self._frames(answered)) as frames:
+            async for data in frames:
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _frames(self, answered: "_Answered") -> AsyncGenerator[bytes, None]:
+        """Yields the frames that each chunk makes, together. Raises nothing once it has begun."""
+        call = self._call
+        writer = FrameWriter(self._head(answered.event_at_start), include_usage=call.include_usage)
+        yield (writer.opening() + writer.of(answered.first)).encode()
+        try:
+            async for chunk in answered.rest():
+                if data := writer.of(chunk):
+                    yield data.encode()
+        except Problem as problem:
+            yield writer.error(problem).encode()
+            return
+        except Exception:  # the edge: a client must learn of any fault, also of one of our own
+            _logger.exception("a bug in a streamed reply")
+            yield writer.error(internal_error()).encode()
+            return
+        last = b""
+        if call.include_usage or call.include_receipt:
+            event = answered.reply.event
+            receipt = receipt_of(event) if call.include_receipt else None
+            last = writer.usage(usage_of(event, answered.usage), receipt).encode()
+        yield last + DONE
+
+    async def _whole(self, answered: "_Answered") -> Mapping[str, Any]:
+        texts = [answered.first.text]
+        calls = [*answered.first.tool_calls]
+        reason = answered.first.finish_reason
+        async for chunk in answered.rest():
+            texts.append(chunk.text)
+            calls += chunk.tool_calls
+            reason = chunk.finish_reason or reason
+        event = answered.reply.event
+        body = whole(
+            self._head(answered.event_at_start),
+            "".join(texts),
+            calls,
+            reason or "stop",
+            usage_of(event, answered.usage),
+        )
+        return {**body, "patchbay": receipt_of(event)} if self._call.include_receipt else body
+
+
+@dataclass
+class _Answered:
+    """A reply whose first useful chunk is here."""
+
+    reply: Reply
+    chunks: AsyncIterator[Chunk]
+    first: Chunk
+    usage: Usage | None = None
+    event_at_start: ReplyEvent = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.event_at_start = self.reply.event
+        self.usage = self.first.usage
+
+    async def rest(self) -> AsyncIterator[Chunk]:
+        """Yields the chunks after the first. Raises ChatProblem for a reply that broke off.
+
+        The router ends such a reply with a phrase of its own, for a voice; a text must not have it.
+        """
+        async for chunk in self.chunks:
+            if chunk.finish_reason and not chunk.connection:
+                raise broken_off(self.reply.event)
+            self.usage = chunk.usage or self.usage
+            yield chunk
+
+
+def _headers(event: ReplyEvent, request_id: str) -> dict[str, str]:
+    """Returns the headers that say who answered, as it was known at the first word."""
+    headers = {
+        "x-request-id": request_id,
+        "x-patchbay-connection": quote(event.connection, safe=_SHOWN),
+        "x-patchbay-attempts": str(event.attempts),
+    }
+    if event.model:
+        headers["x-patchbay-model"] = quote(event.model, safe=_SHOWN)
+    if event.first_word is not None:
+        headers["x-patchbay-first-word-ms"] = str(milliseconds(event.first_word))
+    return headers
+
+
+_SHOWN = " !#$&'()*+,/:;=?@[]"
+"""Characters of a name that a header shows as they are; others are percent-encoded."""
+
+
+def _identified(problem: Problem, request_id: str) -> Problem:
+    problem.headers = {**(problem.headers or {}), "x-request-id": request_id}
+    return problem

@@ -1,0 +1,65 @@
+"""Route for chat completions, as clients of OpenAI's API ask for them."""
+
+from dataclasses import replace
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from llm_router.connections import rules
+from llm_router.gateway.completions.models import choose, usable_by
+from llm_router.gateway.completions.request import read_chat_call
+from llm_router.gateway.completions.response import ChatResponse
+from llm_router.gateway.deps import CurrentActor, CurrentKey, Deps
+from llm_router.gateway.openapi import openai_errors
+from llm_router.gateway.schemas.chat import ChatCompletionCreate
+
+router = APIRouter(prefix="/v1", tags=["chat completions"])
+
+_ANSWER: dict[str, Any] = {
+    "description": "The reply, whole or as server-sent events; docs/gateway.md describes both.",
+    "content": {
+        "application/json": {"schema": {"type": "object"}},
+        "text/event-stream": {"schema": {"type": "string"}},
+    },
+}
+_BODY = {
+    "required": True,
+    "content": {"application/json": {"schema": ChatCompletionCreate.model_json_schema()}},
+}
+
+
+@router.post(
+    "/chat/completions",
+    operation_id="createChatCompletion",
+    response_class=Response,
+    responses={200: _ANSWER, **openai_errors(400, 404, 413, 429, 500, 502, 504)},
+    openapi_extra={"requestBody": _BODY},
+)
+async def create_chat_completion(
+    request: Request, actor: CurrentActor, key: CurrentKey, deps: Deps
+) -> Response:
+    """Answers a conversation through whichever connection can, as the router answers a caller.
+
+    `model` is a connection, a pool, a model that several connections serve, or `auto`; only
+    connections that the key may use and that are flagged `use_in_automation` are asked.
+    """
+    rules.require(actor, "use")
+    body = await request.body()
+    call = read_chat_call(body, key.id)
+    router = await deps.chat_router.get()
+    choice = choose(call.model, usable_by(actor, router.pool.endpoints))
+    asked = replace(
+        call.request,
+        among=choice.names,
+        pool=choice.pool,
+        total_deadline=max(router.options.total, choice.longest_timeout),
+    )
+    return ChatResponse(
+        replace(call, request=asked),
+        router,
+        places=deps.reply_places,
+        key_id=key.id,
+        size=len(body),
+        clock=deps.clock,
+    )

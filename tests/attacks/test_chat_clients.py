@@ -1,0 +1,104 @@
+"""Programs that ask for chat completions in order to harm: bodies that are made to be slow, crowds
+of clients that leave, and halves of characters.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm_router.gateway.rates import RateLimit
+from llm_router.testing.server import Fault, FaultyServer, Script
+from tests.attacks.heartbeat import heartbeat
+from tests.contracts.gateway import Gateway, openai_error
+from tests.contracts.threads import Api, api_on_a_socket
+
+CROWD = 40
+QUESTION = {"messages": [{"role": "user", "content": "Hi?"}], "stream": True}
+PART = {"type": "text", "text": "x"}
+BODIES: dict[str, bytes] = {
+    "deep": b'{"messages": ' + b"[" * 4_000_000,
+    "deep and closed": b'{"messages": ' + b"[" * 140_000 + b"]" * 140_000 + b"}",
+    "wide": b'{"messages": [' + b"1," * 3_900_000 + b"1]}",
+    "many fields": json.dumps({f"k{i}": i for i in range(99_000)}).encode(),
+    "many faults": json.dumps({"messages": [{"role": 7}] * 20_000}).encode(),
+    "many parts": json.dumps({"messages": [{"role": "user", "content": [PART] * 14_000}]}).encode(),
+    "many tools": json.dumps({**QUESTION, "tools": [{"function": {"name": 1}}] * 9_000}).encode(),
+    "long number": b'{"seed": ' + b"9" * 7_000_000 + b"}",
+    "long name": json.dumps({**QUESTION, "model": "m" * 7_000_000}).encode(),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+async def test_no_body_holds_up_other_requests(gateway: Gateway, name: str) -> None:
+    headers = {"Authorization": f"Bearer {gateway.keys['editor']}"}
+    await gateway.call("editor", "GET", "/v1/models")  # the router is open
+    async with heartbeat() as heart:
+        answer = await gateway.client.post(
+            "/v1/chat/completions", content=BODIES[name], headers=headers
+        )
+    openai_error(answer, 404 if name == "many parts" else 400)
+    assert len(answer.content) < 2_000
+    assert heart.longest_gap < 0.2
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    url = f"sqlite:///{tmp_path}/api.sqlite3"
+    no_limit = RateLimit("100000/second")
+    local = ("127.0.0.0/8",)
+    async with api_on_a_socket(url, allowed_addresses=local, request_limit=no_limit) as api:
+        yield api
+
+
+async def leave_early(api: Api, *, stream: bool) -> None:
+    """Asks, and closes the connection without reading."""
+    host, port = api.url.removeprefix("http://").split(":")
+    body = json.dumps({**QUESTION, "stream": stream}).encode()
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n"
+        f"Authorization: Bearer {api.keys['editor']}\r\n\r\n"
+    )
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.write(head.encode() + body)
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_crowd_that_leaves_leaves_nothing_behind(api: Api) -> None:
+    hangs = Script(fault=Fault.STALL_AFTER)
+    async with FaultyServer(hangs) as server:
+        await api.gateway.connection(base_url=server.base_url)
+        router = await api.gateway.services.chat_router.get()
+        places = api.gateway.services.reply_places
+        await asyncio.gather(*(leave_early(api, stream=bool(n % 2)) for n in range(CROWD)))
+        [endpoint] = router.pool.endpoints
+        async with asyncio.timeout(20):
+            while endpoint.in_flight or places.in_progress:
+                await asyncio.wait(
+                    [asyncio.ensure_future(server.disconnected(n))
+                     for n in range(len(server.requests))],
+                    timeout=0.1,
+                )  # fmt: skip
+        assert all(request.disconnected_at is not None for request in server.requests)
+        await server.behave(Script())
+        answer = await api.gateway.call("editor", "POST", "/v1/chat/completions", QUESTION)
+        assert answer.text.endswith("data: [DONE]\n\n")
+
+
+async def test_halves_of_characters_reach_the_server_as_a_request(api: Api) -> None:
+    odd: Any = [{"role": "user", "content": "a \ud800 b \udc00"}]
+    tool = {"type": "function", "function": {"name": "f\ud800", "description": "\udfff"}}
+    async with FaultyServer() as server:
+        await api.gateway.connection(base_url=server.base_url)
+        content = json.dumps({"messages": odd, "tools": [tool], "user": "\ud83d"}).encode()
+        headers = {"Authorization": f"Bearer {api.keys['editor']}"}
+        answer = await api.gateway.client.post(
+            "/v1/chat/completions", content=content, headers=headers
+        )
+        assert answer.status_code == 200, answer.text
+        assert server.requests[0].messages[0]["content"] == "a \ufffd b \ufffd"
