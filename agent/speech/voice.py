@@ -16,7 +16,8 @@ class ProcessTTS(tts.TTS[Any]):
     """TTS that takes whole texts and gives their sound as it is made; it owns its client.
 
     `voice`: the model of the speech process. `name`: what telemetry calls it. `provider`: the
-    engine. `language`: that of the texts, for numbers and signs.
+    engine. `language`: that of the texts, for numbers and signs. `patience`: seconds that a piece
+    of sound may take, where that is more than callers of `synthesize` allow.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class ProcessTTS(tts.TTS[Any]):
         language: str,
         sample_rate: int,
         speed: float,
+        patience: float = 0.0,
     ) -> None:
         super().__init__(
             capabilities=tts.TTSCapabilities(streaming=False),
@@ -38,6 +40,7 @@ class ProcessTTS(tts.TTS[Any]):
         self.client = SpeechClient(voice)
         self.language = language
         self.speed = speed
+        self.patience = patience
         self._name = name
         self._provider = provider
 
@@ -74,9 +77,8 @@ class _Speech(tts.ChunkedStream):
             frame_size_ms=20,
         )
         text = await asyncio.to_thread(spoken_text, self._input_text, self._engine.language)
-        sound = self._engine.client.speak(
-            text, speed=self._engine.speed, timeout=self._conn_options.timeout
-        )
+        timeout = max(self._conn_options.timeout, self._engine.patience)
+        sound = self._engine.client.speak(text, speed=self._engine.speed, timeout=timeout)
         async with aclosing(sound) as pieces:
             async for piece in pieces:
                 output_emitter.push(piece)

@@ -21,6 +21,7 @@ from agent.tts.embedded import create
 from llm_router.errors import ConfigurationError, UnknownPluginError
 from tests.contracts.speech_server import SpeechServer, client_tasks, serving
 from tests.contracts.tts_replies import REPLY, seconds, sound, synthesize
+from tests.tiny_kokoro import write_kokoro
 from tests.tiny_voice import write_voice
 
 NAMES = ["livekit_plugin:openai" if name == "livekit_plugin" else name for name in ENGINES.names()]
@@ -79,6 +80,7 @@ class Server(SpeechServer):
 @pytest.fixture
 async def options(tmp_path: Path) -> AsyncIterator[TTSOptions]:
     write_voice(tmp_path / "piper")
+    write_kokoro(tmp_path / "kokoro", "af_tiny")
     async with serving(Server(beeping)) as url:
         yield TTSOptions(base_url=url, api_key="key", models_folder=tmp_path)
 

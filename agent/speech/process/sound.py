@@ -11,6 +11,8 @@ Samples = NDArray[np.float32]
 
 LEVEL = -20.0
 """Level at which every voice speaks: dBFS, RMS of the windows with speech."""
+COUNTING = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10."
+"""A text of every language, by which the level of a voice is measured."""
 _KNEE = 0.7
 _CEILING = 0.98
 """Peaks above the knee are rounded off, and none passes the ceiling."""
