@@ -1,5 +1,6 @@
 """Holds what tests of STT engines share: recorded sentences, and checks of their transcripts."""
 
+import re
 import tomllib
 import wave
 from pathlib import Path
@@ -42,4 +43,4 @@ def words(events: list[SpeechEvent]) -> str:
 
 
 def has_key_words(text: str, name: str) -> bool:
-    return set(SENTENCES[name]["key_words"]) <= set(text.split())
+    return set(SENTENCES[name]["key_words"]) <= set(re.findall(r"\w+", text.lower()))

@@ -65,7 +65,7 @@ async def hanging() -> tuple[int, object]:
 @pytest.fixture
 async def options() -> AsyncIterator[STTOptions]:
     async with serving(Server(saying_what_time)) as url:
-        yield STTOptions(base_url=url, api_key="key")
+        yield STTOptions(base_url=url, api_key="key", timeout=30)
 
 
 @pytest.mark.parametrize("name", NAMES)

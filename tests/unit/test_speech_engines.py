@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.speech.gate import SpeechGate
 from agent.speech.splitter import TextSplitter
 from agent.speech.stt import STTOptions
 from agent.speech.tts import TTSOptions
-from agent.stt.embedded.gate import SpeechGate
 from llm_router.errors import ConfigurationError
 
 SPEECH, SILENCE = 0.9, 0.05

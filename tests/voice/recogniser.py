@@ -12,7 +12,8 @@ import numpy as np
 import pocketsphinx  # type: ignore[import-untyped]  # ships no types
 from livekit import rtc
 
-from agent.stt.embedded.decoder import FIRST_MEAN, RATE
+from agent.speech.samples import RATE
+from agent.stt.embedded.decoder import FIRST_MEAN
 from tests.voice import caller
 
 _UNEXPECTED = 1e-5

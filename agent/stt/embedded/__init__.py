@@ -1,7 +1,6 @@
 """Transcribes English with pocketsphinx: no key, no download and no network.
 
-`decoder` wraps pocketsphinx's C interface, `gate` finds speech among silence, `engine` is the STT
-that LiveKit uses.
+`decoder` wraps pocketsphinx's C interface, `engine` is the STT that LiveKit uses.
 """
 
 from agent.stt.embedded.engine import EmbeddedSTT, create

@@ -10,9 +10,9 @@ from typing import Any
 
 from pocketsphinx import Config, _pocketsphinx  # type: ignore[import-untyped]  # ships no types
 
+from agent.speech.samples import RATE
 from llm_router.errors import ConfigurationError
 
-RATE = 16_000
 FIRST_MEAN = "50,8,-1,23,-5,-2,4,-6,-1,-5,4,-1,-2"
 """Mean cepstrum that a decoder assumes at first; from then on it adapts to the caller's.
 

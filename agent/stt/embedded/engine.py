@@ -17,12 +17,13 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGive
 from livekit.agents.utils import AudioBuffer, shortuuid
 from livekit.local_inference import VAD, VAD_WINDOW_SAMPLES
 
+from agent.speech.gate import SpeechGate
+from agent.speech.samples import RATE, to_samples
 from agent.speech.stt import STTOptions
 from llm_router.errors import ConfigurationError
 
 try:
-    from agent.stt.embedded.decoder import RATE, Decoder
-    from agent.stt.embedded.gate import SpeechGate
+    from agent.stt.embedded.decoder import Decoder
 except ModuleNotFoundError as missing:
     raise ConfigurationError(
         "STT engine 'embedded' needs pocketsphinx: run make setup"
@@ -76,7 +77,7 @@ class _LentDecoder:
 
     def recognize(self, frame: rtc.AudioFrame) -> tuple[str, list[float]]:
         """Decodes a whole utterance; returns its words and the confidence in each, 0 to 1."""
-        self.process(_samples(frame))
+        self.process(to_samples(frame))
         return self.settle()
 
     def give_back(self) -> None:
@@ -95,17 +96,6 @@ class _LentDecoder:
 
     def discard(self) -> None:
         self._decoder = None
-
-
-def _samples(frame: rtc.AudioFrame) -> bytes:
-    """Returns the samples of the frame's first channel, at 16 kHz."""
-    mono = np.frombuffer(frame.data, np.int16).reshape(-1, frame.num_channels)[:, 0].tobytes()
-    if frame.sample_rate == RATE:
-        return mono
-    resampler = rtc.AudioResampler(frame.sample_rate, RATE)
-    return b"".join(
-        bytes(part.data) for part in [*resampler.push(bytearray(mono)), *resampler.flush()]
-    )
 
 
 class EmbeddedSTT(stt.STT[Any]):

@@ -4,7 +4,7 @@ from typing import Literal
 
 from livekit.local_inference import VAD_WINDOW_SAMPLES
 
-from agent.stt.embedded.decoder import RATE
+from agent.speech.samples import RATE
 
 WINDOW_SECONDS = VAD_WINDOW_SAMPLES / RATE
 
@@ -25,18 +25,19 @@ class SpeechGate:
 
     It is lower than `OPENS` so that a soft syllable does not end a word.
     """
-    PAUSE = 0.12
-    """Seconds of silence after which the words so far are worth an early answer."""
     TAIL = 0.2
     """Seconds of silence that still pass, for the last consonant; then the words are settled."""
     TIMEOUT = 1.5
     """Seconds of silence that end an utterance, unless a flush has ended it before."""
 
-    def __init__(self) -> None:
+    def __init__(self, pause: float = 0.12) -> None:
+        """`pause`: seconds of silence after which the words so far are worth an early answer."""
+        self._pause = pause
         self.is_open = False
         self.is_resting = False
         self._paused = False
-        self._silence = 0.0
+        self.silence = 0.0
+        """Seconds since the last speech, while the gate is open."""
 
     def step(self, probability: float) -> Step:
         """Classifies the next window by its probability of speech.
@@ -50,19 +51,19 @@ class SpeechGate:
             resumes = self.is_resting
             self.is_resting = False
             self._paused = False
-            self._silence = 0.0
+            self.silence = 0.0
             return "resumes" if resumes else "speech"
-        self._silence += WINDOW_SECONDS
+        self.silence += WINDOW_SECONDS
         return self._silent_step()
 
     def _silent_step(self) -> Step:
-        if self._silence >= self.TIMEOUT:
+        if self.silence >= self.TIMEOUT:
             return "over"
-        if self._silence > self.TAIL:
+        if self.silence > self.TAIL:
             rests = not self.is_resting
             self.is_resting = True
             return "rests" if rests else "silence"
-        if self._silence < self.PAUSE or self._paused:
+        if self.silence < self._pause or self._paused:
             return "speech"
         self._paused = True
         return "pause"
@@ -72,4 +73,4 @@ class SpeechGate:
         self.is_open = False
         self.is_resting = False
         self._paused = False
-        self._silence = 0.0
+        self.silence = 0.0
