@@ -32,12 +32,13 @@ class VoiceFile:
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
             spoken = content.get("language", {}).get("family") or content["espeak"]["voice"]
+            numbers = content.get("speaker_id_map", {})
             return cls(
                 path=path,
                 language=str(spoken).partition("-")[0],
                 sample_rate=int(content["audio"]["sample_rate"]),
                 speakers=int(content["num_speakers"]),
-                speaker_numbers={str(k): int(v) for k, v in content["speaker_id_map"].items()},
+                speaker_numbers={str(name): int(numbers[name]) for name in numbers},
                 content=content,
             )
         except FileNotFoundError:

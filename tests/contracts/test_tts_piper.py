@@ -1,5 +1,6 @@
 """Tests the Piper engine: which voice speaks, who speaks in its place, and that nothing is left."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,15 @@ def test_a_voice_that_cannot_be_used_is_refused_in_one_sentence(
 ) -> None:
     with pytest.raises(ConfigurationError, match=reason):
         load("piper", with_voice(options, voice, language))
+
+
+def test_the_description_of_an_old_voice_is_enough(options: TTSOptions) -> None:
+    description = options.models_folder / "piper" / "en_GB-tiny-low.onnx.json"
+    content = json.loads(description.read_text(encoding="utf-8"))
+    del content["language"], content["speaker_id_map"]
+    content["espeak"]["voice"] = "en-gb-x-rp"
+    description.write_text(json.dumps(content), encoding="utf-8")
+    assert load("piper", options, fallback=False).model == "en_GB-tiny-low"
 
 
 @pytest.mark.parametrize("content", [None, "[]", "{}", "<html>", '{"audio": {"sample_rate": "x"}}'])
