@@ -17,15 +17,17 @@ from tests.contracts.gateway import Gateway, openai_error
 from tests.contracts.threads import Api, api_on_a_socket
 
 CROWD = 40
-QUESTION = {"messages": [{"role": "user", "content": "Hi?"}], "stream": True}
+QUESTION = {"model": "auto", "messages": [{"role": "user", "content": "Hi?"}], "stream": True}
 PART = {"type": "text", "text": "x"}
 BODIES: dict[str, bytes] = {
     "deep": b'{"messages": ' + b"[" * 4_000_000,
     "deep and closed": b'{"messages": ' + b"[" * 140_000 + b"]" * 140_000 + b"}",
     "wide": b'{"messages": [' + b"1," * 3_900_000 + b"1]}",
     "many fields": json.dumps({f"k{i}": i for i in range(99_000)}).encode(),
-    "many faults": json.dumps({"messages": [{"role": 7}] * 20_000}).encode(),
-    "many parts": json.dumps({"messages": [{"role": "user", "content": [PART] * 14_000}]}).encode(),
+    "many faults": json.dumps({**QUESTION, "messages": [{"role": 7}] * 20_000}).encode(),
+    "many parts": json.dumps(
+        {**QUESTION, "messages": [{"role": "user", "content": [PART] * 14_000}]}
+    ).encode(),
     "many tools": json.dumps({**QUESTION, "tools": [{"function": {"name": 1}}] * 9_000}).encode(),
     "long number": b'{"seed": ' + b"9" * 7_000_000 + b"}",
     "long name": json.dumps({**QUESTION, "model": "m" * 7_000_000}).encode(),
@@ -95,7 +97,9 @@ async def test_halves_of_characters_reach_the_server_as_a_request(api: Api) -> N
     tool = {"type": "function", "function": {"name": "f\ud800", "description": "\udfff"}}
     async with FaultyServer() as server:
         await api.gateway.connection(base_url=server.base_url)
-        content = json.dumps({"messages": odd, "tools": [tool], "user": "\ud83d"}).encode()
+        content = json.dumps(
+            {**QUESTION, "messages": odd, "tools": [tool], "user": "\ud83d"}
+        ).encode()
         headers = {"Authorization": f"Bearer {api.keys['editor']}"}
         answer = await api.gateway.client.post(
             "/v1/chat/completions", content=content, headers=headers

@@ -14,6 +14,7 @@ from typing import Any
 import httpx2
 import openai
 import pytest
+from livekit.agents.llm import ChatContext
 
 from llm_router.clock import SystemClock
 from llm_router.connections.access import SYSTEM
@@ -29,7 +30,7 @@ from tests.contracts.threads import api_on_a_socket, in_a_thread
 ROOT = Path(__file__).parents[2]
 LOCAL = ("127.0.0.0/8",)
 WORDS = "".join(Script().words)
-QUESTION: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi?"}]}
+QUESTION: dict[str, Any] = {"model": "auto", "messages": [{"role": "user", "content": "Hi?"}]}
 COMPLETIONS = "/v1/chat/completions"
 _FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 
@@ -60,11 +61,16 @@ async def the_only_id(gateway: Gateway) -> str:
 
 @dataclass
 class Documented:
-    """The API on a socket, with one connection, and the examples of its page by their language."""
+    """The API on a socket, with one connection, and the examples of its page, with languages."""
 
     url: str
     key: str
-    examples: dict[str, str]
+    examples: list[tuple[str, str]]
+
+    def example(self, language: str, word: str) -> str:
+        """Returns the one example in this language that holds the word."""
+        [text] = [text for kind, text in self.examples if kind == language and word in text]
+        return text
 
 
 @asynccontextmanager
@@ -72,7 +78,7 @@ async def _documented(url: str) -> AsyncIterator[Documented]:
     async with api_on_a_socket(url, allowed_addresses=LOCAL) as api, FaultyServer() as server:
         await api.gateway.connection(base_url=server.base_url)
         page = (ROOT / "docs" / "gateway.md").read_text(encoding="utf-8")
-        found = dict(_FENCE.findall(page.replace("http://127.0.0.1:8787", api.url)))
+        found = _FENCE.findall(page.replace("http://127.0.0.1:8787", api.url))
         yield Documented(api.url, api.keys["editor"], found)
 
 
@@ -86,13 +92,26 @@ def test_the_example_for_openai_python_prints_the_answer(documented: Documented)
     printed = io.StringIO()
     names: dict[str, Any] = {"openai": openai, "KEY": documented.key}
     with redirect_stdout(printed):
-        exec(documented.examples["python"], names)
+        exec(documented.example("python", "OpenAI("), names)
     names["client"].close()
     assert printed.getvalue().strip() == WORDS
 
 
+def test_the_example_for_livekits_plugin_makes_an_llm_that_answers(documented: Documented) -> None:
+    names: dict[str, Any] = {"KEY": documented.key}
+    exec(documented.example("python", "livekit.plugins"), names)
+
+    async def ask() -> str:
+        context = ChatContext.empty()
+        context.add_message(role="user", content="Hi?")
+        async with names["llm"] as llm:
+            return str((await llm.chat(chat_ctx=context).collect()).text)
+
+    assert asyncio.run(ask()) == WORDS
+
+
 def test_the_example_for_curl_prints_the_stream(documented: Documented) -> None:
-    command = documented.examples["console"].removeprefix("$ ")
+    command = documented.example("console", "curl").removeprefix("$ ")
     environ = {"PATH": os.environ["PATH"], "KEY": documented.key}
     done = subprocess.run(
         ["bash", "-c", command], env=environ, capture_output=True, text=True, check=True, timeout=60

@@ -28,7 +28,7 @@ ADMINS: frozenset[Role] = frozenset({"admin"})
 NEW = {"name": "new", "base_url": PUBLIC}
 OFFLINE = {"name": "rules", "provider": "offline"}
 PRESET = {"keys": {"openai": "sk-1", "anthropic": "sk-2", "groq": "sk-3"}}
-QUESTION = {"messages": [{"role": "user", "content": "Hi?"}]}
+QUESTION = {"model": "auto", "messages": [{"role": "user", "content": "Hi?"}]}
 HOOK = {"name": "pager", "url": CLOSED, "events": ["connection.deactivated"]}
 
 ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {

@@ -21,7 +21,7 @@ from llm_router.routing.router import Router
 from llm_router.testing import InMemoryConnectionStore, ManualClock, Step
 from tests.scenarios.stage import Stage
 
-HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}]}
+HELLO: dict[str, Any] = {"model": "auto", "messages": [{"role": "user", "content": "hi"}]}
 _BOUNDS = Bounds(connections=100, per_address=100)
 
 
@@ -44,14 +44,14 @@ class ChatApi:
 
     async def streamed(self, **fields: Any) -> ChatCompletion:
         """Returns what openai-python's own accumulator makes of a stream."""
-        asked: Any = {"model": "auto", **HELLO, **fields}
+        asked: Any = {**HELLO, **fields}
         async with self.client.chat.completions.stream(**asked) as stream:
             async for _ in stream:
                 """The accumulator does the work."""
             return cast(ChatCompletion, await stream.get_final_completion())
 
     async def whole(self, **fields: Any) -> ChatCompletion:
-        asked: Any = {"model": "auto", **HELLO, **fields}
+        asked: Any = {**HELLO, **fields}
         return cast(ChatCompletion, await self.client.chat.completions.create(**asked))
 
 

@@ -15,7 +15,7 @@ from llm_router.errors import StatusError
 from llm_router.testing import HANG, Step, say
 from llm_router.types import Chunk, ToolCall, Usage
 from tests.scenarios.acts import AMID, BEFORE
-from tests.scenarios.chat_api import ChatApi, over
+from tests.scenarios.chat_api import HELLO, ChatApi, over
 
 ANSWER = "We open at nine in the morning, Monday to Friday, and we close at six."
 HEAD = "We open at nine in the morning, Monday to"
@@ -89,16 +89,18 @@ def test_the_status_says_whether_asking_again_can_help(fault: str, status: int, 
         with pytest.raises(openai.APIStatusError) as caught:
             await api.streamed()
         assert (caught.value.status_code, caught.value.code) == (status, code)
-        wait = caught.value.response.headers.get("retry-after")
-        assert wait == ("5" if fault == "429, retry after" else None)
+        headers = caught.value.response.headers
+        is_limited = status == 429
+        assert headers.get("retry-after") == ("5" if is_limited else None)
+        # The router has asked again where that could help; its clients need not.
+        assert headers.get("x-should-retry") == (None if is_limited else "false")
 
     over(BEFORE[fault]).run(test)
 
 
 async def read_into(said: list[str], api: ChatApi) -> None:
     """Adds each text of a stream as it arrives."""
-    asked: Any = {"model": "auto", "messages": [{"role": "user", "content": "hi"}]}
-    async for chunk in await api.client.chat.completions.create(**asked, stream=True):
+    async for chunk in await api.client.chat.completions.create(**HELLO, stream=True):
         said += [chunk.choices[0].delta.content or ""]
 
 
@@ -148,7 +150,7 @@ def test_an_answer_to_a_tool_result_may_be_empty() -> None:
 
 async def exchange(api: ChatApi, fields: Mapping[str, Any]) -> str:
     """Returns the body of an answer as it was sent."""
-    body = {"messages": [{"role": "user", "content": "hi"}], **fields}
+    body = {**HELLO, **fields}
     answer: str = await api.client.post("/chat/completions", body=body, cast_to=str)
     return answer
 
@@ -253,10 +255,9 @@ def test_a_tool_schema_that_no_server_accepts_is_a_400_with_the_reason() -> None
 
 def test_headers_say_who_answered_and_how() -> None:
     async def test(api: ChatApi) -> None:
-        asked: Any = {"model": "auto", "messages": [{"role": "user", "content": "hi"}]}
         create = api.client.chat.completions.with_raw_response.create
         for stream in (True, False):
-            headers = (await create(**asked, stream=stream)).headers
+            headers = (await create(**HELLO, stream=stream)).headers
             assert headers["x-patchbay-connection"] == "b"
             assert headers["x-patchbay-attempts"] == "2"
             assert 200 <= int(headers["x-patchbay-first-word-ms"]) <= 300
@@ -291,7 +292,7 @@ async def left(api: ChatApi, *, stream: bool, after: float) -> float:
     """Asks on a socket that closes after so many seconds; returns the seconds until every stream
     behind it is closed.
     """
-    body = json.dumps({"messages": [{"role": "user", "content": "hi"}], "stream": stream}).encode()
+    body = json.dumps({**HELLO, "stream": stream}).encode()
     _, writer = await asyncio.open_connection("127.0.0.1", api.port)
     writer.write(
         b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"

@@ -14,11 +14,11 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {}, "strict"
 
 
 def read(key: str = "k", **fields: Any) -> ChatCall:
-    return read_chat_call(json.dumps({"messages": HELLO, **fields}).encode(), key)
+    return read_chat_call(json.dumps({"model": "auto", "messages": HELLO, **fields}).encode(), key)
 
 
 def refused(body: Any) -> ChatProblem:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    content = body if isinstance(body, bytes) else json.dumps({"model": "auto", **body}).encode()
     with pytest.raises(ChatProblem) as caught:
         read_chat_call(content, "k")
     assert caught.value.status == 400
@@ -104,7 +104,9 @@ def test_sessions_of_different_keys_and_users_differ_and_name_neither() -> None:
 
 
 def test_halves_of_characters_are_replaced() -> None:
-    body = b'{"messages": [{"role": "user", "content": "a \\ud83d b \\ud83d\\ude00"}]}'
+    body = (
+        b'{"model": "a", "messages": [{"role": "user", "content": "a \\ud83d b \\ud83d\\ude00"}]}'
+    )
     [message] = read_chat_call(body, "k").request.messages
     assert message["content"] == "a \ufffd b \U0001f600"
     json.dumps(message, ensure_ascii=False).encode()
@@ -147,6 +149,7 @@ def user(content: Any) -> dict[str, Any]:
         ({"messages": HELLO, "stop": ["x"] * 17}, "stop"),
         ({"messages": HELLO, "model": "m" * 301}, "model"),
         ({"messages": HELLO, "model": None}, "model"),
+        ({"messages": HELLO, "model": ""}, "model"),
         ({"messages": HELLO, "tools": [{"type": "web_search"}]}, "tools.0"),
         ({"messages": HELLO, "tools": [{"type": "function"}]}, "tools.0.function"),
         ({"messages": HELLO, "tools": [{"function": {"name": "f", "parameters": 1}}]},

@@ -92,7 +92,12 @@ def whole(
     head: Head, text: str, calls: Sequence[ToolCall], reason: str, usage: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Returns a reply in one piece."""
-    message: dict[str, Any] = {"role": "assistant", "content": text or None, "refusal": None}
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": text or None,
+        "refusal": None,
+        "annotations": [],
+    }
     if calls:
         message["tool_calls"] = [
             {

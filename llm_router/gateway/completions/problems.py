@@ -30,8 +30,11 @@ class ChatProblem(Problem):
         *,
         param: str | None = None,
         retry_after: float | None = None,
+        may_retry: bool = True,
     ) -> None:
         headers = {} if retry_after is None else {"Retry-After": f"{max(1.0, retry_after):.0f}"}
+        if not may_retry:
+            headers["x-should-retry"] = "false"
         super().__init__(status, code, message, headers, param=param)
 
 
@@ -54,7 +57,8 @@ def unknown_model(model: str, known: Sequence[str]) -> ChatProblem:
 def failed(event: ReplyEvent) -> ChatProblem:
     """Returns the error for a reply of which no connection gave a word.
 
-    A fault of the request itself is a 400: asking again would not help.
+    A fault of the request itself is a 400: asking again would not help. Where servers failed, the
+    router has asked again already, so clients that retry by themselves are asked not to.
     """
     failures = [failure for _, failure in event.failures]
     kinds = {failure.kind for failure in failures}
@@ -62,7 +66,7 @@ def failed(event: ReplyEvent) -> ChatProblem:
     said = "; ".join(f"{name}: {reason}" for name, reason in [*reasons, *event.unasked])
     message = f"no connection could answer ({said or 'no connection is left'})"
     if kinds and kinds <= _OF_THE_REQUEST:
-        return ChatProblem(400, _code_of_request(kinds), message)
+        return ChatProblem(400, _code_of_request(kinds), message, may_retry=False)
     if kinds == {FailureClass.RATE_LIMITED}:
         return ChatProblem(
             429, "rate_limit_exceeded", message, retry_after=_soonest(failures) or _RETRY_AFTER
@@ -70,8 +74,8 @@ def failed(event: ReplyEvent) -> ChatProblem:
     if not kinds:
         return ChatProblem(503, "no_connection_free", message, retry_after=_RETRY_AFTER)
     if kinds <= _NO_ANSWER:
-        return ChatProblem(504, "no_answer_in_time", message)
-    return ChatProblem(502, "no_connection_answered", message)
+        return ChatProblem(504, "no_answer_in_time", message, may_retry=False)
+    return ChatProblem(502, "no_connection_answered", message, may_retry=False)
 
 
 def broken_off(event: ReplyEvent) -> ChatProblem:
@@ -82,6 +86,7 @@ def broken_off(event: ReplyEvent) -> ChatProblem:
         "reply_broken_off",
         f"the reply broke off after {event.duration:.1f} s, and no connection could finish it"
         f" ({said or 'its time ran out'})",
+        may_retry=False,
     )
 
 

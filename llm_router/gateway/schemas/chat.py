@@ -23,7 +23,6 @@ class ChatCompletionCreate(BaseModel):
         },
     )
     model: str = Field(
-        default="auto",
         min_length=1,
         max_length=300,
         description="A connection, a pool or a model of `GET /v1/models`; `auto`: any of them.",
