@@ -102,9 +102,10 @@ class SpeechSettings(Section):
     """Model of the STT engine. Empty: the engine's default. For whisper, the name of a folder in
     MODELS_FOLDER/whisper or the path of one."""
     tts_engine: str = "auto"
-    """TTS engine: piper (a neural voice that runs here), embedded (espeak-ng, like a robot), openai
-    (any server with OpenAI's audio API), livekit_plugin:<name>, or auto: piper where it is set up
-    and speaks AGENT_LANGUAGE, else embedded."""
+    """TTS engine: piper (a neural voice that runs here), kokoro (a better one, for fast machines),
+    embedded (espeak-ng, like a robot), openai (any server with OpenAI's audio API),
+    livekit_plugin:<name>, or auto: piper where it is set up and speaks AGENT_LANGUAGE, else
+    embedded."""
     tts_base_url: HttpUrl | None = None
     """Address of the TTS server, for the engine openai."""
     tts_api_key: SecretStr | None = None

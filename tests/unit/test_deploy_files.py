@@ -11,6 +11,7 @@ from deploy import paths, setup
 DOCKERFILE = (paths.ROOT / "deploy" / "Dockerfile").read_text()
 LOCK_FILES = [
     paths.ROOT / "requirements.lock",
+    paths.ROOT / "requirements-neural.lock",
     paths.ROOT / "requirements-dev.lock",
     paths.LOCKS / "go.lock",
     paths.LOCKS / "node.lock",
@@ -53,11 +54,16 @@ def test_a_lock_file_pins_by_hash_and_names_no_place(lock: Path) -> None:
             assert "--hash=sha256:" in requirement
 
 
-def test_developing_uses_the_versions_that_are_shipped() -> None:
-    shipped, developed = (
-        set(re.findall(r"^[\w.-]+==.*$", lock.read_text(), re.MULTILINE)) for lock in LOCK_FILES[:2]
-    )
+def test_speech_and_developing_use_the_versions_that_are_shipped() -> None:
+    shipped, neural, developed = (pins(lock) for lock in LOCK_FILES[:3])
+    assert shipped <= neural
     assert shipped <= developed
+    names = {pin.partition("==")[0] for pin in neural}
+    assert {pin for pin in developed if pin.partition("==")[0] in names} <= neural
+
+
+def pins(lock: Path) -> set[str]:
+    return set(re.findall(r"^[\w.-]+==.*$", lock.read_text(), re.MULTILINE))
 
 
 def test_recipes_of_set_up_call_nothing_but_python() -> None:

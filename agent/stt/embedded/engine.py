@@ -41,7 +41,8 @@ def create(options: STTOptions) -> "EmbeddedSTT":
     """Makes the engine. Raises ConfigurationError for a language other than English."""
     if options.language.lower().split("-")[0] != "en":
         raise ConfigurationError(
-            f"STT engine 'embedded' knows English only, not {options.language!r}; choose another"
+            f"STT engine 'embedded' knows English only, not {options.language!r}; choose another,"
+            " or add a whisper model that knows it (docs/speech.md)"
         )
     return EmbeddedSTT(loads_early=not options.is_spare)
 
