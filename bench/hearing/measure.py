@@ -16,6 +16,8 @@ from bench.hearing.words import WordErrors, compare
 from bench.report.command import terminal_progress
 from tests.sounds.samples import Samples
 
+_TIME_LIMIT = 30.0
+"""Seconds that an engine may take for a clip: on a busy machine a late word is late, not wrong."""
 _AT_REST = 1.0
 """Seconds before memory and work are read, in which a process that is starting comes to rest."""
 
@@ -75,7 +77,7 @@ def _measure_here(name: str, plan: Plan) -> Measured:
 async def _measure(name: str, plan: Plan) -> Measured:
     progress = terminal_progress()
     before = memory()
-    engine = load(name, STTOptions(), fallback=False)
+    engine = load(name, STTOptions(timeout=_TIME_LIMIT), fallback=False)
     engine.prewarm()
     try:
         warm_up = plan.clips[0]
