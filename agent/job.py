@@ -333,6 +333,7 @@ def _router_options(settings: Settings) -> RouterOptions:
         ),
         limits=ReplyLimits(speech=settings.reply_max_seconds, tokens=settings.reply_max_tokens),
         hedge_budget=settings.hedge_budget,
+        voice_speed=settings.tts_speed,
         queue_poll=settings.queue_poll,
         total=settings.reply_deadline,
     )

@@ -94,6 +94,8 @@ class RouterOptions:
     longest_stall: float = 0.7
     """Upper bound for servers that send words in bursts: they are given their usual pause where it
     is longer than `clause_stall` and `spoken_stall`."""
+    voice_speed: float = 1.0
+    """Speed of the voice that speaks the words; 2: in half the usual time."""
     total: float = 120.0
     max_attempts: int = 6
     """Attempts of one reply, of one server or of several; each resume allows one more."""

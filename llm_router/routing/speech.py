@@ -52,8 +52,8 @@ class SpeechClock:
     then. Pauses that the speaker lets it make add up, and its talk pays some back (`_PAUSE_SHARE`).
     """
 
-    def __init__(self, language: str) -> None:
-        self._speed = talking_speed(language)
+    def __init__(self, language: str, voice_speed: float = 1.0) -> None:
+        self._speed = talking_speed(language) * voice_speed
         self._waiting = ""
         self.silent_from: float | None = None
         self._paused = 0.0

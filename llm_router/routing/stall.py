@@ -18,7 +18,7 @@ class StallDetector:
     def __init__(self, request: ChatRequest, options: RouterOptions) -> None:
         self._is_spoken = request.speech
         self._options = options
-        self._speech = SpeechClock(request.language)
+        self._speech = SpeechClock(request.language, options.voice_speed)
         self._lead: float | None = None
         self._has_spare = False
 

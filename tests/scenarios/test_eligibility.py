@@ -167,3 +167,15 @@ def test_a_stall_is_noticed_by_the_talking_speed_of_the_language(
     s = Stage([[Step(0.1, Chunk(text=head)), HANG]], [say("\u7d42\u308f\u308a\u3002")])
     [received] = s.ask(language=language)
     assert soonest < received.at[1] < latest
+
+
+def test_a_stall_is_noticed_sooner_where_the_voice_speaks_faster() -> None:
+    head = "a" * 59 + "."
+    moments = []
+    for speed in (1.0, 2.0):
+        s = Stage([[Step(0.1, Chunk(text=head)), HANG]], [say(" Done.")])
+        s.options = replace(s.options, voice_speed=speed)
+        [received] = s.ask()
+        moments.append(received.at[1])
+    usual, fast = moments
+    assert usual - fast == pytest.approx(2.0, abs=0.05)  # 60 characters take 4 s, or 2 s
