@@ -68,8 +68,9 @@ def test_interim_work_is_refused_while_other_work_waits() -> None:
         schedule(Step("words", Rank.FINAL), Step("interim", Rank.INTERIM), threads=2)
 
 
-def test_interim_work_leaves_one_thread_to_urgent_work() -> None:
-    waiting = schedule(Step("a", Rank.INTERIM), threads=2)
+@pytest.mark.parametrize("running", [Rank.INTERIM, Rank.MORE_SOUND, Rank.FINAL])
+def test_interim_work_leaves_one_thread_to_urgent_work(running: Rank) -> None:
+    waiting = schedule(Step("a", running), threads=2)
     assert waiting.take(0.0)
     with pytest.raises(BusyError):
         waiting.add(Step("b", Rank.INTERIM))

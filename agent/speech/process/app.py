@@ -1,6 +1,7 @@
 """Answers requests for speech: `POST /transcribe`, `POST /speak` and `GET /`."""
 
 import asyncio
+import os
 import traceback
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import aclosing
@@ -27,6 +28,7 @@ from agent.speech.process.wire import (
     TranscribeRequest,
 )
 from llm_router.clock import Clock
+from llm_router.errors import ConfigurationError
 
 T = TypeVar("T")
 
@@ -65,6 +67,7 @@ class _Desk:
         schedule = self._threads.schedule
         return JSONResponse(
             {
+                "pid": os.getpid(),
                 "models": [*self._models],
                 "running": schedule.running,
                 "waiting": schedule.waiting,
@@ -184,7 +187,7 @@ def _explained(
     async def explained(request: Request) -> Any:
         try:
             return await answer(request)
-        except MalformedError as error:
+        except (MalformedError, ConfigurationError) as error:  # the latter: a language, for example
             return _refusal(HTTPStatus.BAD_REQUEST, str(error))
         except _RefusedError as error:
             return _refusal(error.status, str(error))

@@ -43,6 +43,10 @@ class SpeechProcess:
             raise SpeechProcessError(text or f"it ended with status {process.returncode}")
         return started
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     async def wait(self) -> int:
         """Waits until it ends, and returns its status."""
         return await self._process.wait()

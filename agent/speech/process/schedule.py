@@ -72,9 +72,8 @@ class Schedule(Generic[W]):
         A voice that has begun is never refused: its caller would be left in mid-sentence.
         """
         if step.rank is Rank.INTERIM:
-            # One thread stays free of interim work, so that urgent work need not wait for its end.
-            interim = sum(one.rank is Rank.INTERIM for one in self._running)
-            if self._waiting or (self._running and interim + 1 >= self._threads):
+            # One thread stays free, so that urgent work need not wait for its end.
+            if self._waiting or (self._running and len(self._running) + 1 >= self._threads):
                 raise BusyError("the speech process is busy; interim words are left out")
         elif step.rank is not Rank.MORE_SOUND and len(self._waiting) >= self._most_waiting:
             raise BusyError("the speech process has too much to do")

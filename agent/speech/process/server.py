@@ -1,6 +1,7 @@
 """Serves a speech process on a Unix socket."""
 
 import contextlib
+import os
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ from llm_router.clock import SystemClock
 MOST_WAITING = 64
 _KEEP_ALIVE = 3_600
 """Seconds for which a call's idle connection stays open."""
+_STUCK = 70
+"""Status of a process that ended because a model never came to an end."""
 
 
 class _Server(uvicorn.Server):
@@ -36,7 +39,7 @@ async def serve(
     `threads`: steps of work at a time. `most_waiting`: requests that may wait for their turn.
     """
     clock = SystemClock()
-    working = Threads(threads, most_waiting, clock)
+    working = Threads(threads, most_waiting, clock, on_stuck=_end_at_once)
     config = uvicorn.Config(
         make_app(models, working, clock),
         http="h11",
@@ -57,6 +60,11 @@ async def serve(
         server.force_exit = True  # or it would wait for the clients' idle connections
         await server.shutdown([listener])
         working.close()
+
+
+def _end_at_once() -> None:
+    """Ends the process, which the supervisor starts again: a thread of it will never end."""
+    os._exit(_STUCK)
 
 
 def listen(path: Path) -> socket.socket:

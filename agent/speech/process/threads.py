@@ -12,12 +12,23 @@ from llm_router.clock import Clock
 T = TypeVar("T")
 
 
-class Threads:
-    """Runs work on `count` threads; for one event loop."""
+STUCK_AFTER = 60.0
+"""Seconds of one step of work after which it is taken to never end."""
 
-    def __init__(self, count: int, most_waiting: int, clock: Clock) -> None:
+
+class Threads:
+    """Runs work on `count` threads; for one event loop.
+
+    `on_stuck` is called when some work has taken 60 s: its thread is lost, and only the end of the
+    process frees it.
+    """
+
+    def __init__(
+        self, count: int, most_waiting: int, clock: Clock, on_stuck: Callable[[], None]
+    ) -> None:
         self.schedule: Schedule[asyncio.Future[None]] = Schedule(count, most_waiting)
         self._clock = clock
+        self._on_stuck = on_stuck
         self._executor = ThreadPoolExecutor(count, thread_name_prefix="speech")
 
     async def run(self, rank: Rank, work: Callable[[], T], *, silent_at: float = math.inf) -> T:
@@ -33,12 +44,15 @@ class Threads:
             self._start_next()
             await step.work
             running = loop.run_in_executor(self._executor, work)
+            timer = self._clock.call_at(self._clock.now() + STUCK_AFTER, self._on_stuck)
             try:
                 return await asyncio.shield(running)
             except asyncio.CancelledError:
                 await asyncio.wait({running})
                 running.exception()  # nobody asks for it any longer
                 raise
+            finally:
+                timer.cancel()
         finally:
             self.schedule.remove(step)
             self._start_next()

@@ -52,7 +52,8 @@ class Recogniser(Protocol):
     def decode(self, samples: NDArray[np.int16], *, language: str, before: str) -> Decoded:
         """Decodes up to 30 s of mono audio at 16 kHz.
 
-        `language`: a tag such as `en`. `before`: the words that come before the audio.
+        `language`: a tag such as `en`. `before`: the words that come before the audio. Raises
+        ConfigurationError, without the caller's words, if the model cannot do it.
         """
 
 
