@@ -16,7 +16,7 @@ _PLAUSIBLE = -1.3
 _LONG = 2.0
 """Seconds of speech in which a model is sure of some words, unless it is a crowd that speaks."""
 _NO_SPEECH_IN_LONG = 0.45
-"""`_NO_SPEECH` of long speech. It is 0.34 at most for people beside noise 5 dB below them."""
+"""`_NO_SPEECH` of long speech. It is 0.4 at most for people beside noise 5 dB below them."""
 _SURE = -0.6
 """Mean log probability of the tokens above which the words of long speech count."""
 _DOUBTFUL = 0.4
