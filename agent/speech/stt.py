@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
-from livekit.agents import inference, stt, vad
+from livekit.agents import APIConnectOptions, inference, stt, vad
+from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGivenOr
 
 from agent.speech.engine import EngineOptions
+from agent.speech.failover import FailoverStream
 
 STTEngine = stt.STT[Any]
 
@@ -49,6 +51,20 @@ class STTFallback(stt.FallbackAdapter):
     def __init__(self, engines: list[STTEngine], timeout: float) -> None:
         super().__init__(engines, attempt_timeout=timeout, max_retry_per_stt=0)
 
+    def stream(
+        self,
+        *,
+        language: NotGivenOr[str] = NOT_GIVEN,
+        conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
+    ) -> stt.RecognizeStream:
+        return FailoverStream(
+            self,
+            self._stt_instances,
+            timeout=self._attempt_timeout,
+            language=language,
+            conn_options=conn_options,
+        )
+
     async def aclose(self) -> None:
         await super().aclose()
         for engine in self._stt_instances:
@@ -59,8 +75,8 @@ def as_stream(engine: STTEngine, spare: STTEngine | None, timeout: float) -> STT
     """Makes the engine a stream, with the spare, which must stream by itself, as its fallback.
 
     For an engine that takes whole utterances no word is lost: the spare gets the same utterance
-    that the engine failed on. For an engine that streams, LiveKit moves the stream to the spare,
-    and the words spoken up to the failure are lost. `timeout` is per attempt (s).
+    that the engine failed on. For an engine that streams, the spare gets the utterance from its
+    begin, up to 30 s. `timeout` is per attempt (s).
     """
     if engine.capabilities.streaming:
         return engine if spare is None else STTFallback([engine, spare], timeout)

@@ -11,6 +11,7 @@ from livekit.agents import APIConnectionError, APIConnectOptions, stt
 from livekit.agents.stt import SpeechEvent, SpeechEventType
 
 from agent.speech.stt import STTOptions
+from agent.stt import load
 from agent.stt.whisper import WhisperSTT, create
 from tests.contracts.stt_sentences import (
     RATE,
@@ -163,4 +164,15 @@ async def test_a_model_that_does_not_load_is_an_error_with_its_reason(
         push(stream, samples("what_time"))
         with pytest.raises(APIConnectionError, match="it is damaged, or no faster-whisper model"):
             _ = [event async for event in stream]
+    await engine.aclose()
+
+
+async def test_the_embedded_engine_gets_the_words_of_a_model_that_does_not_load(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("damaged")
+    (folder / "model.bin").write_bytes(b"no model")
+    (folder / "tokenizer.json").write_text("{}")
+    engine = load("whisper", STTOptions(model=str(folder)))
+    assert has_key_words(words(await transcribe(engine, "what_time")), "what_time")
     await engine.aclose()
