@@ -8,7 +8,7 @@ CODE := agent config llm_router deploy tests bench
 
 .DEFAULT_GOAL := help
 .PHONY: help setup dev demo shell test check bench lock up down logs restart build clean digests keys \
-	check-lint check-format check-types check-imports check-page test-page test-live fuzz
+	check-lint check-format check-types check-imports check-page test-page test-live test-clients fuzz
 
 help: ## show this list
 	@$(PYTHON) -c 'import re; [print(f"  make {name:<10}{what}") for name, what in \
@@ -39,6 +39,9 @@ endif
 test-live: setup dev ## the tests that need real model engines: 15 minutes to build them, once; then 25
 	@$(PYTHON) -m deploy.setup engines
 	$(BIN)/python -m pytest tests/live -m "live or not live" $(ARGS)
+
+test-clients: setup dev ## a compliance suite of others against /v1, in an environment of its own
+	$(BIN)/python -m pytest tests/clients -m live $(ARGS)
 
 fuzz: dev ## throw a hundred thousand random replies at the parsers: some minutes
 	FUZZ_TIMES=10 $(BIN)/python -m pytest -n auto --timeout 1200 tests/attacks/test_bytes_at_random.py
@@ -86,6 +89,7 @@ lock: ## renew the lock files (needs uv); ARGS="--upgrade" for newer versions
 	$(COMPILE) $(ARGS) deploy/locks/llama-cpp-python-build.in --output-file deploy/locks/llama-cpp-python-build.lock
 	$(COMPILE) $(ARGS) deploy/locks/vllm.in --override deploy/locks/vllm.overrides \
 	--output-file deploy/locks/vllm.lock
+	$(COMPILE) $(ARGS) deploy/locks/llm-comply.in --output-file deploy/locks/llm-comply.lock
 	$(COMPILE) $(ARGS) deploy/locks/litellm.in --output-file deploy/locks/litellm.lock
 	$(COMPILE) $(ARGS) deploy/locks/pydantic-ai.in --output-file deploy/locks/pydantic-ai.lock
 

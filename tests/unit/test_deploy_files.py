@@ -15,6 +15,7 @@ LOCK_FILES = [
     paths.ROOT / "requirements-dev.lock",
     paths.LOCKS / "go.lock",
     paths.LOCKS / "node.lock",
+    paths.LOCKS / "llm-comply.lock",
 ]
 
 
