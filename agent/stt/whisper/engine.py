@@ -3,6 +3,7 @@
 import asyncio
 import weakref
 from collections.abc import Sequence
+from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
@@ -24,6 +25,7 @@ from agent.speech.whisper_folder import check_whisper
 from agent.stt.whisper.transcriber import Transcriber
 from agent.stt.whisper.utterance import Utterance, cut_in_pieces, join, mean_probability
 from llm_router.clock import SystemClock
+from llm_router.errors import ConfigurationError
 
 
 def create(options: STTOptions) -> "WhisperSTT":
@@ -40,8 +42,11 @@ def create(options: STTOptions) -> "WhisperSTT":
 def speech_model(options: STTOptions) -> str:
     """Names the whisper model for the speech process.
 
-    Raises ConfigurationError if there is none, or none that knows the language.
+    Raises ConfigurationError if there is none, or none that knows the language, or if the packages
+    that run it are missing.
     """
+    if not find_spec("faster_whisper"):
+        raise ConfigurationError("STT engine 'whisper' needs faster-whisper: run make setup")
     folder = find_whisper(options.model, options.language, options.models_folder)
     check_whisper(folder, options.language)
     return f"whisper:{folder}"
