@@ -216,6 +216,7 @@ def patchbay_services(livekit: LiveKit, ports: Ports) -> tuple[Service, Service]
         (python, "-m", "agent.worker", "start"),
         lambda log: "registered worker" in _text(log) and probes.answers(health),
         environ,
+        ready_within=180,  # a slow machine loads speech models for a minute
         stop_within=DRAIN + 5,
     )
     alive = f"http://127.0.0.1:{ports.http_port}/healthz"
