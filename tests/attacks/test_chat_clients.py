@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from llm_router.clock import SystemClock
 from llm_router.gateway.rates import RateLimit
 from llm_router.testing.server import Fault, FaultyServer, Script
 from tests.attacks.heartbeat import heartbeat
@@ -81,11 +82,9 @@ async def test_a_crowd_that_leaves_leaves_nothing_behind(api: Api) -> None:
         [endpoint] = router.pool.endpoints
         async with asyncio.timeout(20):
             while endpoint.in_flight or places.in_progress:
-                await asyncio.wait(
-                    [asyncio.ensure_future(server.disconnected(n))
-                     for n in range(len(server.requests))],
-                    timeout=0.1,
-                )  # fmt: skip
+                await SystemClock().sleep(0.05)
+        for number in range(len(server.requests)):
+            await server.disconnected(number)
         assert all(request.disconnected_at is not None for request in server.requests)
         await server.behave(Script())
         answer = await api.gateway.call("editor", "POST", "/v1/chat/completions", QUESTION)

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import logging
 import os
 import re
 import subprocess
@@ -205,6 +206,20 @@ async def test_a_reply_says_who_gave_it_and_counts_as_use(gateway: Gateway) -> N
         [used] = (await gateway.call("editor", "GET", path)).json()["latest"]
         assert used["integration"] == "automation"
         assert used["tokens_out"] == reply["usage"]["completion_tokens"]
+
+
+async def test_the_id_of_a_reply_is_in_the_log_and_no_word_of_it(
+    gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with one_server(gateway) as server:
+        for script, status in ((Script(), 200), (Script(fault=Fault.REFUSE), 502)):
+            await server.behave(script)
+            answer = await gateway.call("editor", "POST", COMPLETIONS, QUESTION)
+            assert answer.status_code == status
+            assert answer.headers["x-request-id"] in caplog.text
+    assert "Hi?" not in caplog.text
+    assert WORDS not in caplog.text
 
 
 async def test_the_requests_own_fields_reach_the_server(gateway: Gateway) -> None:

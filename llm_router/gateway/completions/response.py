@@ -88,9 +88,10 @@ class ChatResponse(Response):
         async with aclosing(reply):
             try:
                 chunks = aiter(reply)
-                answered = _Answered(reply, chunks, await anext(chunks))
+                answered = _Answered(reply, chunks, await anext(chunks), request_id)
+                _logger.info("reply %s comes from %s", request_id, reply.event.connection)
                 if self._call.is_streamed:
-                    await self._send_stream(answered, request_id, send)
+                    await self._send_stream(answered, send)
                     return
                 body = await self._whole(answered)
             except ReplyFailedError:
@@ -104,8 +105,8 @@ class ChatResponse(Response):
         model = event.model or event.connection
         return Head(f"chatcmpl-{secrets.token_hex(12)}", int(self._clock.wall()), model)
 
-    async def _send_stream(self, answered: "_Answered", request_id: str, send: Send) -> None:
-        headers = {**_STREAM_HEADERS, **_headers(answered.event_at_start, request_id)}
+    async def _send_stream(self, answered: "_Answered", send: Send) -> None:
+        headers = {**_STREAM_HEADERS, **_headers(answered.event_at_start, answered.request_id)}
         raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": raw})
         async with aclosing(self._frames(answered)) as frames:
@@ -123,10 +124,11 @@ class ChatResponse(Response):
                 if data := writer.of(chunk):
                     yield data.encode()
         except Problem as problem:
+            _note_failure(answered.request_id, problem)
             yield writer.error(problem).encode()
             return
         except Exception:  # the edge: a client must learn of any fault, also of one of our own
-            _logger.exception("a bug in a streamed reply")
+            _logger.exception("a bug in reply %s", answered.request_id)
             yield writer.error(internal_error()).encode()
             return
         last = b""
@@ -162,6 +164,7 @@ class _Answered:
     reply: Reply
     chunks: AsyncIterator[Chunk]
     first: Chunk
+    request_id: str
     usage: Usage | None = None
     event_at_start: ReplyEvent = field(init=False)
 
@@ -199,6 +202,12 @@ _SHOWN = " !#$&'()*+,/:;=?@[]"
 """Characters of a name that a header shows as they are; others are percent-encoded."""
 
 
+def _note_failure(request_id: str, problem: Problem) -> None:
+    """Logs the code alone: the router has logged each connection with its failure."""
+    _logger.warning("reply %s failed: %s", request_id, problem.kind)
+
+
 def _identified(problem: Problem, request_id: str) -> Problem:
+    _note_failure(request_id, problem)
     problem.headers = {**(problem.headers or {}), "x-request-id": request_id}
     return problem
