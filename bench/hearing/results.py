@@ -13,8 +13,12 @@ from bench.report.quantiles import quantile
 
 WHISPER = "whisper"
 """The engine that the goals are for."""
-LIMITS = {CLEAN: 0.10, TELEPHONE: 0.10}
-"""Shares of wrong words of people, by channel."""
+LIMITS = {CLEAN: 0.074, TELEPHONE: 0.062}
+"""Largest shares of wrong words of people, by channel.
+
+They are those of whisper before there was an engine, with other clips: 7.4 % and 3.2 %. The second
+has two standard errors more, 3 %, since a share of so few of our 144 words is known no better.
+"""
 
 
 def errors(measured: Measured, speakers: Collection[str], channel: str) -> WordErrors:
