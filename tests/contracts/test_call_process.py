@@ -14,7 +14,11 @@ from pathlib import Path
 import pytest
 
 from agent import stt, tts
+from agent.speech.models import default_folder
+from agent.speech.stt import STTOptions
+from agent.speech.tts import TTSOptions
 from agent.worker import CAME_UP
+from llm_router.errors import ConfigurationError
 from llm_router.testing.server import FaultyServer
 from tests.contracts.stt_sentences import RATE, samples
 from tests.contracts.talking_plugin import install_plugin
@@ -65,13 +69,21 @@ async def test_every_engine_speaks_and_hears_in_a_call_process(name: str, tmp_pa
     install_plugin(tmp_path)
     (tmp_path / ".env").write_text(f"PARROT_API_KEY={KEY}\n")
     engine = f"{name}:parrot" if name == "livekit_plugin" else name
+    voice = engine if name in tts.ENGINES.names() else "embedded"
+    recogniser = engine if name in stt.ENGINES.names() else "embedded"
+    try:
+        tts.speech_model(voice, TTSOptions())
+        stt.speech_model(recogniser, STTOptions())
+    except ConfigurationError as missing:
+        pytest.skip(str(missing))
     async with FaultyServer() as server:
         server.speech.recording = recording()
         status, text = await run(
             tmp_path,
             "try",
-            TTS_ENGINE=engine,
-            STT_ENGINE=engine,
+            TTS_ENGINE=voice,
+            STT_ENGINE=recogniser,
+            XDG_CACHE_HOME=str(default_folder().parents[1]),
             TTS_BASE_URL=server.base_url,
             STT_BASE_URL=server.base_url,
             PYTHONPATH=os.pathsep.join([settings_of(tmp_path)["PYTHONPATH"], str(tmp_path)]),
