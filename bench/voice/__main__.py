@@ -6,6 +6,8 @@ caller: it includes codecs, network and jitter buffers. LiveKit's default settin
 measured in one run, in turn, and so are ours with each setting taken away. Then the first of two
 model servers fails in every way, at the first question of a call.
 
+At last several callers speak at once.
+
     python -m bench.voice --turns 4 --rounds 1 --variants stock ours
 """
 
@@ -20,8 +22,16 @@ from pathlib import Path
 from bench.report.command import BenchParser, finish, terminal_progress
 from bench.report.scheduling import use_realtime_priority, watch_scheduling_delay
 from bench.voice.calls import measure, open_exchange
+from bench.voice.crowd import CALLERS, measure_crowd
 from bench.voice.failing import measure_failing
-from bench.voice.page import Results, failing_table, make_page, stages_table, waits_table
+from bench.voice.page import (
+    Results,
+    crowd_table,
+    failing_table,
+    make_page,
+    stages_table,
+    waits_table,
+)
 from bench.voice.recording import record
 from bench.voice.turns import Row
 from bench.voice.variants import NAMES, OURS, VARIANTS, Variant
@@ -47,12 +57,14 @@ async def run(
     async with open_exchange() as exchange, watch_scheduling_delay() as delay:
         turns = await measure(exchange, variants, chosen.turns, chosen.rounds, progress)
         failing = await measure_failing(exchange, chosen.failing_turns, progress)
+        crowd = await measure_crowd(exchange, chosen.crowd_turns, progress)
         progress("recording")
         recording = await record(exchange, OURS, _RECORDED) if recorded else None
     progress("")
     return Results(
         rows=[Row(variant=one, turns=turns[one.name]) for one in variants],
         failing=failing,
+        crowd=crowd,
         recording=recording,
         load=(load, os.getloadavg()[0]),
         delay=delay.longest,
@@ -71,6 +83,10 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         "--failing-turns", 3, "turns of ours with each way in which a model fails, and about half "
         "as many of LiveKit's; about 10 minutes; 0: none", least=0,
     )  # fmt: skip
+    parser.add_number(
+        "--crowd-turns", 3, f"turns of each of {CALLERS} callers, first one at a time, then all at "
+        "once; about 4 minutes; 0: none", least=0,
+    )  # fmt: skip
     parser.add_argument(
         "--record", type=Path, metavar="FILE",
         help="save one more call of ours as WAV: left the caller, right the agent",
@@ -81,6 +97,8 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("--write shows everything: leave out --variants")
     if chosen.write and not chosen.failing_turns:
         parser.error("--write shows everything: leave out --failing-turns 0")
+    if chosen.write and not chosen.crowd_turns:
+        parser.error("--write shows everything: leave out --crowd-turns 0")
     if chosen.check and OURS.name not in chosen.variants:
         parser.error(f"--check judges {OURS.name!r}: name it in --variants")
     return chosen
@@ -107,6 +125,8 @@ def main() -> int:
     if results.failing:
         print("\nOurs, and LiveKit's defaults with FallbackAdapter:")
         print(failing_table(results.failing).text)
+    if results.crowd:
+        print(f"\n{crowd_table(results.crowd).text}")
     print(f"The machine held up the caller for up to {results.delay:.2f} s.")
     if results.recording and chosen.record:
         results.recording.save(chosen.record)

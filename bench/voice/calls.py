@@ -23,7 +23,7 @@ from deploy import media_server, paths
 from deploy.demo import LiveKit, free_ports, livekit_service
 from deploy.supervisor import Service, ServiceError, Supervisor
 from llm_router.testing.server import FaultyServer, Script
-from tests.voice.caller import AUDIBLE, RATE, Caller, Sentence, call, read_wav, sentence
+from tests.voice.caller import AUDIBLE, RATE, VOICES, Caller, Samples, call, sentence
 from tests.voice.replies import words
 
 SENTENCES = (
@@ -41,9 +41,9 @@ _POLL_INTERVAL = 0.05  # s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spoken:
-    """A spoken sentence, its begin and end (loop time, s), and the turn that followed."""
+    """A sentence that was spoken, its begin and end (loop time, s), and the turn that followed."""
 
-    sentence: Sentence
+    samples: Samples
     began: float
     ended: float
     turn: Turn
@@ -109,18 +109,22 @@ class Call:
     _model: FaultyServer
     _events: Path
 
-    async def turn(self, name: str) -> Spoken:
+    async def turn(self, number: int) -> Spoken:
         """Says a sentence and waits for the end of the answer."""
-        spoken = await self.say(name)
+        spoken = await self.say(number)
         await self.caller.wait_for_silence()
         return spoken
 
-    async def say(self, name: str) -> Spoken:
-        """Says a sentence and waits for the answer to begin."""
-        said = sentence(name)
-        length = len(await asyncio.to_thread(read_wav, said.file)) / RATE
-        ended = await self.caller.say(said)
-        began = ended - length
+    async def say(self, number: int) -> Spoken:
+        """Says a sentence and waits for the answer to begin.
+
+        Sentences and voices take turns with the numbers, so that those that follow on one another
+        differ in both.
+        """
+        said, voice = sentence(SENTENCES[number % len(SENTENCES)]), VOICES[number % len(VOICES)]
+        samples = await asyncio.to_thread(said.spoken_by, voice)
+        ended = await self.caller.play(samples)
+        began = ended - len(samples) / RATE
         audible = await self._first_sound(ended)
         requests = [request.at for request in self._model.requests]
         turn = Turn(
@@ -130,7 +134,7 @@ class Call:
                 began < sound.at <= ended and sound.rms > AUDIBLE for sound in self.caller.frames
             ),
         )
-        return Spoken(sentence=said, began=began, ended=ended, turn=turn)
+        return Spoken(samples=samples, began=began, ended=ended, turn=turn)
 
     async def _first_sound(self, since: float) -> float:
         try:
@@ -226,6 +230,6 @@ async def measure(
                         f"round {number + 1} of {rounds}, {variant.title}:"
                         f" turn {len(done) + 1} of {turns}"
                     )
-                    spoken = await own.turn(SENTENCES[len(done) % len(SENTENCES)])
+                    spoken = await own.turn(len(done))
                     done.append(spoken.turn)
     return taken

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bench.report.command import Progress
 from bench.report.goals import Goal
 from bench.report.quantiles import quantile
-from bench.voice.calls import HANG_UP_AFTER, SENTENCES, Call, Exchange
+from bench.voice.calls import HANG_UP_AFTER, Call, Exchange
 from bench.voice.turns import Turn
 from bench.voice.variants import OURS_FAILING, STOCK_FAILING, Variant
 from tests.voice.caller import longest_pause
@@ -82,7 +82,7 @@ async def measure_failing(
             )
             async with exchange.call(variant) as call:
                 await FAILURE_CASES[failing].apply(exchange.model, exchange.spare)
-                done.append(await _take_turn(call, SENTENCES[number % len(SENTENCES)]))
+                done.append(await _take_turn(call, number))
     return [
         FailingRow(failing=failing, variant=variant, answers=done)
         for (failing, variant), done in answers.items()
@@ -90,10 +90,10 @@ async def measure_failing(
     ]
 
 
-async def _take_turn(call: Call, name: str) -> Answer:
+async def _take_turn(call: Call, number: int) -> Answer:
     caller = call.caller
     loop = asyncio.get_running_loop()
-    spoken = await call.say(name)
+    spoken = await call.say(number)
 
     def is_whole() -> bool:
         return caller.transcript(by_agent=True, since=spoken.began) == REPLY

@@ -10,6 +10,7 @@ from bench.report.goals import Goal, goals_cell
 from bench.report.page import Page
 from bench.report.table import Table, make_table, ratio, seconds
 from bench.voice.calls import SENTENCES
+from bench.voice.crowd import CALLERS, MOST, Crowd, crowd_goals
 from bench.voice.failing import (
     LONGEST_PAUSE,
     LONGEST_WAIT,
@@ -22,6 +23,7 @@ from bench.voice.picture import draw
 from bench.voice.recording import Recording
 from bench.voice.turns import STAGES, Row, wait_goals
 from bench.voice.variants import ANSWER, FIRST_TOKEN, GAP, OURS, OURS_FAILING, STOCK, STOCK_FAILING
+from tests.voice.caller import VOICES
 from tests.voice.replies import FAILURE_CASES, REPLY
 
 
@@ -33,6 +35,7 @@ class Results:
 
     rows: Sequence[Row]
     failing: Sequence[FailingRow]
+    crowd: Crowd | None
     recording: Recording | None
     load: tuple[float, float]
     delay: float
@@ -41,7 +44,11 @@ class Results:
     @property
     def goals(self) -> list[Goal]:
         ours = [row for row in self.rows if row.variant == OURS]
-        return [*(goal for row in ours for goal in wait_goals(row)), *failing_goals(self.failing)]
+        return [
+            *(goal for row in ours for goal in wait_goals(row)),
+            *failing_goals(self.failing),
+            *crowd_goals(self.crowd),
+        ]
 
 
 def waits_table(rows: Sequence[Row]) -> Table:
@@ -109,6 +116,28 @@ def _way_cells(rows: Sequence[FailingRow]) -> list[str]:
     ]
 
 
+def crowd_table(crowd: Crowd) -> Table:
+    """The waits of one caller at a time and of several, with the medians of the stages that a call
+    has to itself: the calls share the model.
+    """
+    own = [name for name in STAGES if name not in {"requested", "first_word", "audible"}]
+    cells = [
+        [
+            title,
+            *(seconds(row.wait(q)) for q in (0.5, SLOW, 1)),
+            *(seconds(row.stage(name)) for name in own),
+            str(row.talked_over),
+            goal,
+        ]
+        for title, row, goal in (
+            ("one caller at a time", crowd.alone, ""),
+            (f"{CALLERS} callers at once", crowd.together, goals_cell(crowd_goals(crowd))),
+        )
+    ]
+    titles = ("p50 s", "p95 s", "max s", *(STAGES[name] for name in own), "talked over")
+    return Table(("", *titles, "goal"), cells, last_is_text=True)
+
+
 def _gains_table(rows: Sequence[Row]) -> Table:
     """The waits without one setting of ours, against those with it."""
     ours = _find(rows, OURS.name)
@@ -152,5 +181,9 @@ def make_page(results: Results) -> Page:
             "failing": failing_table(results.failing),
             "stages": stages_table(rows),
             "gains": _gains_table(rows),
+            "callers": CALLERS,
+            "most": MOST,
+            "crowd": crowd_table(results.crowd) if results.crowd else "",
+            "voices": len(VOICES),
         },
     )

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.voice.calls import SENTENCES, Exchange, Spoken
+from bench.voice.calls import Exchange, Spoken
 from bench.voice.variants import Variant
-from tests.voice.caller import RATE, Samples, read_wav
+from tests.voice.caller import RATE, Samples
 
 _FRAME_MS = 10
 _LATE = 0.05
@@ -72,9 +72,9 @@ async def record(exchange: Exchange, variant: Variant, turns: int) -> Recording:
     await exchange.make_healthy()
     async with exchange.call(variant) as call:
         start = loop.time()
-        spoken = [await call.turn(SENTENCES[n % len(SENTENCES)]) for n in range(turns)]
+        spoken = [await call.turn(number) for number in range(turns)]
         length = round((loop.time() - start) * RATE)
         frames = [(one.at, one.samples) for one in call.caller.frames if one.at > start]
-    said = [(one.began, read_wav(one.sentence.file)) for one in spoken]
+    said = [(one.began, one.samples) for one in spoken]
     sides = [lay_track(side, start, length) for side in (said, frames)]
     return Recording(start=start, samples=np.stack(sides, axis=1), spoken=spoken)

@@ -103,7 +103,7 @@ class Row:
         return sum(turn.requests for turn in self.turns) / len(self.turns)
 
 
-WAIT_LIMITS: Mapping[float, float] = {0.5: 0.70, 0.95: 1.30}
+WAIT_LIMITS: Mapping[float, float] = {0.5: 0.65, 0.95: 0.95}
 """Limits of a caller's wait with our settings (s), by quantile."""
 
 

@@ -18,6 +18,7 @@ GAP = 0.02
 class Variant:
     """The settings of a conversation.
 
+    `stt`, `tts`: the speech engines.
     `stock`: LiveKit's own turn handling, without its cloud; otherwise `build_session` with `turns`.
     `whole`: the recogniser waits for the end of an utterance. `early_words`: it emits its words as
     soon as the caller pauses. `early_voice`: the answer is turned into sound while the end of the
@@ -27,6 +28,8 @@ class Variant:
 
     name: str
     title: str
+    stt: str = "whisper"
+    tts: str = "piper"
     stock: bool = False
     whole: bool = False
     early_words: bool = True
@@ -52,6 +55,13 @@ VARIANTS = (
     STOCK,
     STOCK_STREAMING,
     OURS,
+    replace(
+        OURS,
+        name="embedded",
+        title="ours, pocketsphinx and espeak-ng",
+        stt="embedded",
+        tts="embedded",
+    ),
     replace(OURS, name="no_early_words", title="ours, no early words", early_words=False),
     replace(
         OURS,
@@ -84,6 +94,8 @@ OURS_FAILING = replace(OURS, name="ours_failing", spare=True)
 STOCK_FAILING = replace(
     STOCK_STREAMING, name="stock_failing", title="LiveKit's defaults, FallbackAdapter", spare=True
 )
+ENGINES: Sequence[tuple[str, str]] = sorted({(one.stt, one.tts) for one in VARIANTS})
+"""The recognisers and voices that calls of this bench use together."""
 NAMES: Sequence[str] = tuple(one.name for one in VARIANTS)
 _BY_NAME = {one.name: one for one in (*VARIANTS, OURS_FAILING, STOCK_FAILING)}
 

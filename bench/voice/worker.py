@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import signal
+import tempfile
 import time
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import AsyncExitStack
@@ -42,10 +43,12 @@ from agent.session import (
     load_vad,
     room_options,
 )
+from agent.speech.process.supervisor import worker_speech
 from agent.speech.stt import StreamingSTT, STTOptions
 from agent.speech.tts import TTSOptions
-from bench.voice.variants import GREETING, Variant, variant_of
+from bench.voice.variants import ENGINES, GREETING, OURS, Variant, variant_of
 from llm_router import Connection, open_router
+from llm_router.clock import SystemClock
 from llm_router.integrations.livekit import RouterLLM
 
 MODEL_URL = "BENCH_MODEL_URL"
@@ -116,7 +119,8 @@ def _session(variant: Variant, model: llm.LLM[Any], engines: Engines) -> AgentSe
     )
 
 
-def _engines(variant: Variant, loaded: Engines) -> Engines:
+def _engines(variant: Variant, process: JobProcess) -> Engines:
+    loaded: Engines = process.userdata["engines"][variant.stt, variant.tts]
     detector = inference.VAD() if variant.stock else load_vad(variant.turns)
     recogniser = StreamingSTT(loaded.stt, detector) if variant.whole else loaded.stt
     return Engines(stt=recogniser, tts=loaded.tts, vad=detector)
@@ -134,12 +138,15 @@ def _options(variant: Variant) -> room_io.RoomOptions:
 
 
 def _prewarm(process: JobProcess) -> None:
-    engines = Engines(
-        stt=stt_engines.load("embedded", STTOptions()),
-        tts=tts_engines.load("embedded", TTSOptions()),
-        vad=load_vad(TurnOptions()),
-    )
-    process.userdata["engines"] = engines
+    detector = load_vad(TurnOptions())
+    process.userdata["engines"] = {
+        (stt_engine, tts_engine): Engines(
+            stt=stt_engines.load(stt_engine, STTOptions()),
+            tts=tts_engines.load(tts_engine, TTSOptions()),
+            vad=detector,
+        )
+        for stt_engine, tts_engine in ENGINES
+    }
     _record(READY, READY)
 
 
@@ -147,7 +154,7 @@ async def _answer(ctx: JobContext) -> None:
     variant = variant_of(ctx.room.name)
     async with AsyncExitStack() as stack:
         model = await (_adapter if variant.stock and variant.spare else _router)(variant, stack)
-        session = _session(variant, model, _engines(variant, ctx.proc.userdata["engines"]))
+        session = _session(variant, model, _engines(variant, ctx.proc))
         ctx.add_shutdown_callback(stack.pop_all().aclose)
         _watch(session, ctx.room.name)
         await session.start(_agent(variant), room=ctx.room, room_options=_options(variant))
@@ -216,10 +223,19 @@ async def _serve() -> None:
         port=int(os.environ[PORT]),
     )
     server.rtc_session(_answer, agent_name=AGENT)
-    running = asyncio.create_task(server.run())
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
-    await asyncio.wait({running})
-    await server.aclose()
+    models = (
+        tts_engines.speech_model(OURS.tts, TTSOptions()),
+        stt_engines.speech_model(OURS.stt, STTOptions()),
+    )
+    with tempfile.TemporaryDirectory(prefix="voice-turn-speech-") as folder:
+        used = [model for model in models if model]
+        async with worker_speech(used, Path(folder), SystemClock()) as speech:
+            if speech:
+                await speech.tried()
+            running = asyncio.create_task(server.run())
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+            await asyncio.wait({running})
+            await server.aclose()
 
 
 if __name__ == "__main__":

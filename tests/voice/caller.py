@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import json
 import tomllib
-import wave
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,10 +16,13 @@ from numpy.typing import NDArray
 
 from agent.route_notes import REPLY_TOPIC
 from agent.text_input import LISTENS
+from tests.sounds import samples as sounds
 
 RATE = 48_000
 _FRAME = RATE // 100
 _SENTENCES = Path(__file__).parent / "sentences"
+VOICES = ("rms", "espeak", "awb", "joe", "kal", "slt")
+"""The voices of callers. Every one has recorded every sentence."""
 AUDIBLE = 150.0
 """RMS of 16-bit samples above which a frame counts as sound; the codec's noise is below 20."""
 TRANSCRIPTION, CHAT, STATE = "lk.transcription", "lk.chat", "lk.agent.state"
@@ -30,10 +32,19 @@ Samples = NDArray[np.int16]
 
 @dataclass(frozen=True)
 class Sentence:
-    """A recorded sentence, with the words of it that the recogniser recognises best."""
+    """A sentence that every voice has recorded, with the words that tell it from the others."""
 
-    file: Path
+    name: str
     key_words: tuple[str, ...]
+
+    def recording(self, voice: str) -> sounds.Samples:
+        """Returns what the voice has recorded, at the rate of `tests.sounds`."""
+        file = f"{self.name}.wav" if voice == "rms" else f"{voice}/{self.name}.opus"
+        return sounds.read_sound(_SENTENCES / file)
+
+    def spoken_by(self, voice: str) -> Samples:
+        """Returns what a caller with this voice sends."""
+        return for_call(self.recording(voice))
 
     def is_recognised_in(self, text: str) -> bool:
         """Returns whether a transcript has at least half of the key words.
@@ -46,7 +57,7 @@ class Sentence:
 
 def sentence(name: str) -> Sentence:
     entry = tomllib.loads((_SENTENCES / "sentences.toml").read_text())[name]
-    return Sentence(_SENTENCES / f"{name}.wav", tuple(entry["key_words"]))
+    return Sentence(name, tuple(entry["key_words"]))
 
 
 @dataclass
@@ -93,6 +104,7 @@ def longest_delay(sound: list[SoundFrame]) -> float:
 @dataclass
 class Caller:
     room: rtc.Room
+    voice: str = VOICES[0]
     lines: list[TranscriptLine] = field(default_factory=list)
     frames: list[SoundFrame] = field(default_factory=list)
     routes: list[dict[str, Any]] = field(default_factory=list)
@@ -111,9 +123,13 @@ class Caller:
         return self.transcript(by_agent=True, since=since)
 
     async def say(self, what: Sentence) -> float:
-        """Speaks a recording; returns the time at which its last sound was sent (loop time, s)."""
+        """Speaks a sentence; returns the time at which its last sound was sent (loop time, s)."""
+        return await self.play(what.spoken_by(self.voice))
+
+    async def play(self, samples: Samples) -> float:
+        """Sends sound, and returns the time at which its last sample was sent (loop time, s)."""
         done: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        await self._microphone.put((read_wav(what.file), done))
+        await self._microphone.put((samples, done))
         return await done
 
     async def type(self, text: str, *, listens: bool | None = None) -> None:
@@ -133,8 +149,8 @@ class Caller:
                         await self._changed.wait()
             except TimeoutError:
                 raise AssertionError(
-                    f"never came; state {self.state!r}, lines {self.lines}, routes {self.routes},"
-                    f" {len(self.frames)} frames received"
+                    f"never came; voice {self.voice}, state {self.state!r}, lines {self.lines},"
+                    f" routes {self.routes}, {len(self.frames)} frames received"
                 ) from None
             return found
 
@@ -251,9 +267,11 @@ class Caller:
 
 
 @asynccontextmanager
-async def call(url: str, token: str, *, microphone: bool = True) -> AsyncIterator[Caller]:
+async def call(
+    url: str, token: str, *, microphone: bool = True, voice: str = VOICES[0]
+) -> AsyncIterator[Caller]:
     """Joins a room, waits until the agent is there, and hangs up at the end."""
-    caller = Caller(rtc.Room())
+    caller = Caller(rtc.Room(), voice)
     caller._attach()
     await caller.room.connect(url, token)
     source = rtc.AudioSource(RATE, 1)
@@ -277,14 +295,10 @@ async def call(url: str, token: str, *, microphone: bool = True) -> AsyncIterato
         await source.aclose()
 
 
-def read_wav(file: Path) -> Samples:
-    """Reads a recording's samples at RATE, up to the last audible one, where the speech ends."""
-    with wave.open(str(file)) as recording:
-        resampler = rtc.AudioResampler(
-            recording.getframerate(), RATE, quality=rtc.AudioResamplerQuality.HIGH
-        )
-        raw = bytearray(recording.readframes(recording.getnframes()))
-    frames = [*resampler.push(raw), *resampler.flush()]
+def for_call(recorded: sounds.Samples) -> Samples:
+    """Returns a recording's samples at RATE, up to the last audible one, where the speech ends."""
+    resampler = rtc.AudioResampler(sounds.RATE, RATE, quality=rtc.AudioResamplerQuality.HIGH)
+    frames = [*resampler.push(bytearray(recorded.tobytes())), *resampler.flush()]
     samples = np.concatenate([np.frombuffer(frame.data, np.int16) for frame in frames])
     loud = np.flatnonzero(np.abs(samples) > 300)
     return samples[: loud[-1] + 1]

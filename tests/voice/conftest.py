@@ -1,14 +1,18 @@
 """Shares one voice stack, and so one event loop, between all tests of this folder."""
 
+import itertools
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from inspect import iscoroutinefunction
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 import pytest_asyncio
 
 from llm_router.testing.server import Script
 from tests.contracts.databases import cluster
+from tests.voice.caller import VOICES
 from tests.voice.stack import VoiceStack, running_stack
 
 __all__ = ["cluster", "shared_stack", "stack"]
@@ -32,9 +36,13 @@ async def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def stack(shared_stack: VoiceStack) -> VoiceStack:
-    """The voice stack, with both model servers well and without requests so far."""
+async def stack(shared_stack: VoiceStack, request: pytest.FixtureRequest) -> VoiceStack:
+    """The voice stack, with both model servers well and without requests so far.
+
+    The test's name decides the voices of its callers, so that a test that runs alone has the same.
+    """
     await shared_stack.behave(Script())
     shared_stack.first.requests.clear()
     shared_stack.spare.requests.clear()
-    return shared_stack
+    first = crc32(request.node.name.encode()) % len(VOICES)
+    return replace(shared_stack, voices=itertools.islice(itertools.cycle(VOICES), first, None))

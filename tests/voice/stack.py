@@ -3,12 +3,13 @@ scripted model servers.
 """
 
 import asyncio
+import itertools
 import json
 import os
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from deploy import console, media_server, page, paths
 from deploy.demo import LiveKit, Ports, free_ports, livekit_service, patchbay_services
 from deploy.supervisor import Service, Supervisor
 from llm_router.testing.server import FaultyServer
-from tests.voice.caller import Caller, call
+from tests.voice.caller import VOICES, Caller, call
 
 GREETING = "Hello."
 _PROMPTS = paths.ROOT / "config" / "prompts"
@@ -43,6 +44,8 @@ class VoiceStack:
     first: FaultyServer
     spare: FaultyServer
     settings: Mapping[str, str] = field(repr=False)
+    voices: Iterator[str] = field(default_factory=lambda: itertools.cycle(VOICES))
+    """The voices of the next callers."""
 
     def server(self) -> LiveKitServer:
         """Returns LiveKit's server API, to enter."""
@@ -83,7 +86,8 @@ class VoiceStack:
             ttl=60,
             now=time.time(),
         )
-        async with call(self.livekit.url, token, microphone=microphone) as caller:
+        voice = next(self.voices)
+        async with call(self.livekit.url, token, microphone=microphone, voice=voice) as caller:
             if greeted:
                 await caller.wait_until(lambda me: me.transcript(by_agent=True) == GREETING, 30)
                 await caller.wait_for_silence()

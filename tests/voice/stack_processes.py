@@ -20,6 +20,12 @@ def call_processes(stack: VoiceStack) -> set[int]:
     return {int(report.name) for folder in folders for report in folder.glob("load/*")}
 
 
+def speech_processes(stack: VoiceStack) -> set[int]:
+    """Returns the process with the speech models of the stack's worker; none while it is away."""
+    ours = _with_variable("AGENT_NAME", stack.settings["AGENT_NAME"])
+    return {process for process in ours if b"agent.speech.process" in _command(process)}
+
+
 def kill(process: int) -> None:
     """Ends a process as the system does for want of memory: it can do nothing any more."""
     os.kill(process, signal.SIGKILL)
@@ -34,6 +40,13 @@ def stopped_media_server(stack: VoiceStack) -> Iterator[None]:
         yield
     finally:
         os.kill(process, signal.SIGCONT)
+
+
+def _command(process: int) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:  # it has just ended
+        return b""
 
 
 def _with_variable(name: str, value: str) -> dict[int, dict[str, str]]:

@@ -1,7 +1,9 @@
 """A caller who speaks interrupts the agent."""
 
+import asyncio
+
 from llm_router.testing.server import Script
-from tests.voice.caller import AUDIBLE, sentence
+from tests.voice.caller import AUDIBLE, longest_delay, sentence
 from tests.voice.replies import words
 from tests.voice.stack import VoiceStack
 
@@ -10,6 +12,8 @@ LISTENING = "Of course."
 FRAMES_OF_WARM_UP = 350
 """LiveKit allows no interruption of the agent's first 3 s of speech, while the caller's echo
 canceller adapts."""
+STOPS_WITHIN = 0.3
+"""Seconds from the decision that the caller has interrupted to the last sound."""
 
 
 async def test_a_caller_who_speaks_stops_the_agent_and_its_model(stack: VoiceStack) -> None:
@@ -21,11 +25,17 @@ async def test_a_caller_who_speaks_stops_the_agent_and_its_model(stack: VoiceSta
         )
         number = len(stack.first.requests) - 1
         await stack.behave(Script(words=words(LISTENING)))
-        spoke_up = await caller.say(sentence("stop_please"))
+        speaking = asyncio.ensure_future(caller.say(sentence("stop_please")))
+        await caller.wait_until(lambda me: me.state != "speaking")
+        interrupted = asyncio.get_running_loop().time()
+        spoke_up = await speaking
         await caller.wait_until(
             lambda me: me.transcript(by_agent=True, since=spoke_up) == LISTENING
         )
         await caller.wait_for_silence()
+        sound = [frame for frame in caller.frames if interrupted < frame.at <= spoke_up]
+        last = max((frame.at for frame in sound if frame.rms > AUDIBLE), default=interrupted)
+        assert last - interrupted <= STOPS_WITHIN + longest_delay(sound)
         assert sentence("stop_please").is_recognised_in(caller.transcript(by_agent=False))
         story = caller.transcript(by_agent=True, since=asked).removesuffix(LISTENING).strip()
     assert await stack.first.disconnected(number) is not None

@@ -12,7 +12,7 @@ from playwright.async_api import Page, async_playwright, expect
 
 from deploy import paths
 from llm_router.testing.server import Fault, Script
-from tests.voice.caller import RATE, read_wav, sentence
+from tests.voice.caller import RATE, VOICES, sentence
 from tests.voice.replies import words
 from tests.voice.stack import VoiceStack
 
@@ -41,7 +41,7 @@ def microphone(name: str, folder: Path) -> list[str]:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(RATE)
-        file.writeframes(np.concatenate([silence, read_wav(sentence(name).file)]).tobytes())
+        file.writeframes(np.concatenate([silence, sentence(name).spoken_by(VOICES[0])]).tobytes())
     return [
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",

@@ -1,11 +1,14 @@
 """The recogniser finds the words of the voice, with those repeated, swapped or left out."""
 
+from collections.abc import AsyncIterator
+
 import numpy as np
 import pytest
+import pytest_asyncio
 from livekit import rtc
 
 from agent import tts
-from agent.speech.tts import TTSOptions
+from agent.speech.tts import TTSEngine, TTSOptions
 from tests.voice.caller import RATE, SoundFrame
 from tests.voice.recogniser import (
     count_mistakes,
@@ -14,17 +17,20 @@ from tests.voice.recogniser import (
 )
 from tests.voice.replies import REPLY
 
-VOICES = ["embedded"]
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=["embedded", "piper"])
+async def voice(request: pytest.FixtureRequest) -> AsyncIterator[TTSEngine]:
+    engine = tts.load(request.param, TTSOptions(timeout=60), fallback=False)
+    yield engine
+    await engine.aclose()
 
 
-async def speak(text: str, voice: str) -> list[SoundFrame]:
-    engine = tts.load(voice, TTSOptions())
-    resampler = rtc.AudioResampler(engine.sample_rate, RATE)
-    async with engine.stream() as stream:
+async def speak(text: str, voice: TTSEngine) -> list[SoundFrame]:
+    resampler = rtc.AudioResampler(voice.sample_rate, RATE)
+    async with voice.stream() as stream:
         stream.push_text(text)
         stream.end_input()
         frames = [part async for audio in stream for part in resampler.push(audio.frame)]
-    await engine.aclose()
     frames += resampler.flush()
     return [SoundFrame(0.0, 0.0, np.frombuffer(frame.data, np.int16)) for frame in frames]
 
@@ -44,16 +50,14 @@ SPOKEN = [
 ]
 
 
-@pytest.mark.parametrize("voice", VOICES)
 @pytest.mark.parametrize(("known", "said"), SPOKEN, ids=[said for _, said in SPOKEN])
 async def test_every_word_is_recognised_as_often_as_it_is_spoken(
-    voice: str, known: str, said: str
+    voice: TTSEngine, known: str, said: str
 ) -> None:
     assert recognise_words(known, await speak(said, voice)) == spoken_words(said)
 
 
-@pytest.mark.parametrize("voice", VOICES)
-async def test_a_word_that_does_not_belong_to_the_text_is_a_mistake(voice: str) -> None:
+async def test_a_word_that_does_not_belong_to_the_text_is_a_mistake(voice: TTSEngine) -> None:
     sound = await speak(REPLY.replace("football", "basket"), voice)
     assert count_mistakes(recognise_words(REPLY, sound), spoken_words(REPLY)) == 1
 
