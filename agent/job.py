@@ -213,9 +213,14 @@ def store_options(settings: Settings) -> StoreOptions:
 
 def load_engines(settings: Settings) -> Engines:
     """Loads the speech engines. Raises ConfigurationError if one cannot work."""
+    listening, speaking = choose_stt(settings), choose_tts(settings)
+    with listening.explained():
+        ear = stt.load(listening.engine, stt_options(settings))
+    with speaking.explained():
+        voice = tts.load(speaking.engine, tts_options(settings))
     return Engines(
-        stt=stt.load(choose_stt(settings).engine, stt_options(settings)),
-        tts=tts.load(choose_tts(settings).engine, tts_options(settings)),
+        stt=ear,
+        tts=voice,
         vad=load_vad(_turn_options(settings)),
     )
 

@@ -1,6 +1,7 @@
 """Decides which engine `STT_ENGINE=auto` and `TTS_ENGINE=auto` stand for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from llm_router.errors import ConfigurationError
@@ -18,6 +19,19 @@ class Choice:
 
     def __str__(self) -> str:
         return f"{self.engine} ({self.missing})" if self.missing else self.engine
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Puts what the neural engine lacks before a ConfigurationError of the embedded one.
+
+        A wrong TTS_VOICE is more often meant for the neural voice.
+        """
+        try:
+            yield
+        except ConfigurationError as error:
+            if not self.missing:
+                raise
+            raise ConfigurationError(f"{self.missing}. And {error}") from error
 
 
 def choose(

@@ -36,7 +36,9 @@ def find_whisper(model: str, language: str, folder: Path) -> Path:
     if "/" in model:
         named = Path(model).expanduser()
         if not _is_whisper(named):
-            raise ConfigurationError(f"STT_MODEL={model}: no model.bin of faster-whisper there")
+            raise ConfigurationError(
+                f"STT_MODEL={model}: there is no faster-whisper model (a folder with model.bin)"
+            )
         return _checked(named, language)
     whispers = folder / "whisper"
     names = [one.name for one in _entries(whispers) if _is_whisper(one)]
@@ -45,7 +47,7 @@ def find_whisper(model: str, language: str, folder: Path) -> Path:
             raise ConfigurationError(f"STT_MODEL={model}: {_missing(whispers, names)}")
         return _checked(whispers / model, language)
     if not names:
-        raise ConfigurationError("no whisper model is set up: `make setup` adds one")
+        raise ConfigurationError(f"no whisper model is set up in {whispers}: `make setup` adds one")
     fitting = [name for name in _default_first(names, DEFAULT_WHISPER) if _knows(name, language)]
     if not fitting:
         raise ConfigurationError(
@@ -64,7 +66,9 @@ def find_voice(voice: str, language: str, folder: Path) -> Path:
     if "/" in voice:
         named = Path(voice).expanduser()
         if not _is_voice(named):
-            raise ConfigurationError(f"TTS_VOICE={voice}: no Piper voice there (.onnx, .onnx.json)")
+            raise ConfigurationError(
+                f"TTS_VOICE={voice}: there is no Piper voice (an .onnx with its .onnx.json)"
+            )
         return named
     voices = folder / "piper"
     names = [one.stem for one in _entries(voices) if _is_voice(one)]
@@ -73,7 +77,7 @@ def find_voice(voice: str, language: str, folder: Path) -> Path:
             raise ConfigurationError(f"TTS_VOICE={voice}: {_missing(voices, names)}")
         return voices / f"{voice}.onnx"
     if not names:
-        raise ConfigurationError("no neural voice is set up: `make setup` adds one")
+        raise ConfigurationError(f"no neural voice is set up in {voices}: `make setup` adds one")
     ordered = _default_first(names, DEFAULT_VOICE)
     fitting = [name for name in ordered if _family(name) == _family(language)]
     if not fitting:
@@ -102,7 +106,7 @@ def _family(tag: str) -> str:
 
 def _missing(folder: Path, names: Sequence[str]) -> str:
     has = ", ".join(names) or "nothing yet"
-    return f"{folder} has no such model; it has {has}. A path is taken, too"
+    return f"{folder} does not have it; it has {has}. The path of one is taken, too"
 
 
 def _default_first(names: Sequence[str], default: str) -> list[str]:

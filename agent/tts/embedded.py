@@ -57,9 +57,14 @@ def create(options: TTSOptions) -> "EmbeddedTTS":
         if espeak.thread.submit(espeak.choose, voice).result():
             spoken_text("", options.language)  # builds its rules: no caller waits for them
             return EmbeddedTTS(espeak, voice, options)
+    if options.voice:
+        raise ConfigurationError(
+            f"TTS engine 'embedded' has no voice {options.voice!r}: leave TTS_VOICE empty for that"
+            " of AGENT_LANGUAGE, or give a name of espeak-ng's, such as en-gb"
+        )
     raise ConfigurationError(
-        f"TTS engine 'embedded' has no voice for {options.voice or options.language!r}; "
-        "`espeak-ng --voices` lists what it has"
+        f"TTS engine 'embedded' does not speak {options.language!r}: set AGENT_LANGUAGE to a"
+        " language of espeak-ng's, or choose another TTS_ENGINE"
     )
 
 

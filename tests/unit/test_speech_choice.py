@@ -55,3 +55,16 @@ def test_without_models_the_embedded_engines_take_their_place(tmp_path: Path) ->
     assert (listening.engine, speaking.engine) == ("embedded", "embedded")
     assert listening.missing
     assert speaking.missing
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ("TTS_VOICE=amy: no such voice", "TTS_VOICE=amy: no such voice. And no language 'xx'"),
+        ("", "no language 'xx'"),
+    ],
+)
+def test_an_embedded_engine_that_fails_names_what_it_stands_in_for(missing: str, said: str) -> None:
+    with pytest.raises(ConfigurationError) as failure, Choice("embedded", missing).explained():
+        raise ConfigurationError("no language 'xx'")
+    assert str(failure.value) == said
