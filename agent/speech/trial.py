@@ -8,6 +8,7 @@ from livekit.agents import APIConnectionError, APIConnectOptions, APITimeoutErro
 from livekit.agents.stt import SpeechEventType
 
 from agent.speech.engine import EngineOptions, without_secrets
+from agent.speech.process.client import SpeechAwayError, SpeechLateError
 from agent.speech.stt import STTEngine, STTOptions
 from agent.speech.tts import TTSEngine, TTSOptions
 from llm_router.errors import UnreachableError
@@ -81,6 +82,8 @@ def explain(error: Exception, options: EngineOptions) -> str:
     for cause in causes:
         if isinstance(cause, UnreachableError):  # of a proxy or certificates: it names the variable
             return f"{cause}; {cause.cure}"
+        if isinstance(cause, SpeechAwayError | SpeechLateError):  # of this machine: no network
+            return without_secrets(cause.message, options)
     address = f"{kind}_BASE_URL" if options.base_url else "this machine's network"
     if any(isinstance(cause, TimeoutError | APITimeoutError) for cause in causes):
         return f"its server gave nothing in time; check that it works, and {address}"

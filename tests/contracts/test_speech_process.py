@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -13,16 +14,21 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
-from livekit.agents import APIConnectionError, APIStatusError
+from livekit.agents import APIError, APIStatusError
 from numpy.typing import NDArray
 
 from agent import tts
-from agent.speech.process.client import SOCKET, SpeechClient
+from agent.speech.process.client import (
+    SOCKET,
+    SpeechAwayError,
+    SpeechClient,
+    SpeechLateError,
+)
 from agent.speech.process.models.scripted import SECONDS_PER_WORD
 from agent.speech.process.supervisor import worker_speech
 from agent.speech.tts import TTSEngine, TTSOptions, as_stream
 from agent.speech.voice import ProcessTTS
-from llm_router.clock import SystemClock
+from llm_router.clock import SystemClock, checkpoint
 
 RECOGNISER = "scripted:hears what are your opening hours"
 VOICE = "scripted:voice"
@@ -69,9 +75,113 @@ async def test_sound_comes_in_pieces() -> None:
 
 async def test_a_model_that_does_not_load_is_named_in_one_sentence() -> None:
     client = SpeechClient("scripted:nonsense")
-    with pytest.raises(APIConnectionError, match="'nonsense' is neither"):
+    with pytest.raises(SpeechAwayError, match="'nonsense' is neither"):
         await client.start()
     await client.aclose()
+
+
+async def test_a_process_that_does_not_start_prints_its_reason_alone(tmp_path: Path) -> None:
+    pipe: Any = asyncio.subprocess.PIPE
+    module = [sys.executable, "-m", "agent.speech.process", "--socket", str(tmp_path / "socket")]
+    process = await asyncio.create_subprocess_exec(
+        *module, "scripted:nonsense", stdin=pipe, stdout=pipe, stderr=pipe
+    )
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    printed = await process.stdout.read()
+    errors = await process.stderr.read()
+    status = await process.wait()  # its standard input is still open
+    process.stdin.close()
+    assert b"'nonsense' is neither" in printed
+    assert (status, errors) == (1, b"")
+
+
+async def test_a_process_that_cannot_be_started_at_all_is_an_error_for_the_fallback(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    client = SpeechClient(VOICE)
+    with pytest.raises(SpeechAwayError, match=r"does not start: .*No such file"):
+        await client.start()
+    await client.aclose()
+
+
+def entries(folder: Path) -> list[Path]:
+    return [*folder.iterdir()]
+
+
+async def test_a_client_closed_while_its_process_starts_leaves_none_behind(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    client = SpeechClient(VOICE)
+    starting = asyncio.create_task(client.start())
+    while not entries(tmp_path):
+        await checkpoint()
+    await client.aclose()
+    assert not entries(tmp_path)
+    await starting
+    with pytest.raises(SpeechAwayError, match="closed"):
+        await client.start()
+    assert not entries(tmp_path)
+
+
+async def test_a_lone_surrogate_in_a_text_is_no_error() -> None:
+    client = SpeechClient(VOICE)
+    async with aclosing(client.speak("well \ud800")) as sound:
+        assert [piece async for piece in sound]
+    await client.aclose()
+
+
+async def test_a_process_that_hangs_costs_one_wait_and_is_used_again_once_it_answers(
+    tmp_path: Path,
+) -> None:
+    async with worker_speech([VOICE], tmp_path, SystemClock()) as supervisor:
+        assert supervisor
+        await supervisor.tried()
+        client = SpeechClient(VOICE)
+        await sound_of(client, first=3.0)
+        process = await pid()
+        os.kill(process, signal.SIGSTOP)
+        try:
+            with pytest.raises(SpeechLateError):
+                await sound_of(client, first=0.1)
+            with pytest.raises(SpeechAwayError, match="gives no answers"):
+                await sound_of(client, first=60.0)
+        finally:
+            os.kill(process, signal.SIGCONT)
+        while True:
+            try:
+                await sound_of(client, first=3.0)
+                break
+            except SpeechAwayError:
+                await checkpoint()  # it is checked at most once a second
+        await client.aclose()
+
+
+async def sound_of(client: SpeechClient, *, first: float) -> None:
+    """Speaks four words; a piece may take a minute, but the first one `first` seconds."""
+    sound = client.speak("We open at nine.", first=first, timeout=60.0)
+    async with aclosing(sound) as pieces:
+        assert [piece async for piece in pieces]
+
+
+async def test_an_answer_that_is_no_json_is_an_error_for_the_fallback(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b'HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n{"w')
+        await writer.drain()
+        writer.close()
+
+    monkeypatch.setenv(SOCKET, str(tmp_path / "socket"))
+    async with await asyncio.start_unix_server(answer, tmp_path / "socket"):
+        client = SpeechClient(RECOGNISER)
+        with pytest.raises(APIError, match="cannot be read"):
+            await client.transcribe(audio(1))
+        await client.aclose()
 
 
 async def pid() -> int:

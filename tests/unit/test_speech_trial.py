@@ -4,6 +4,7 @@ import pytest
 from livekit.agents import APIConnectionError, APIError, APIStatusError, APITimeoutError
 
 from agent.speech.engine import EngineOptions, without_secrets
+from agent.speech.process.client import SpeechAwayError, SpeechLateError
 from agent.speech.stt import STTOptions
 from agent.speech.trial import explain
 from agent.speech.tts import TTSOptions
@@ -54,6 +55,22 @@ class HandshakeError(Exception):
             APITimeoutError(),
             SERVER,
             "its server gave nothing in time; check that it works, and TTS_BASE_URL",
+        ),
+        (
+            caused(
+                APIConnectionError("it failed after 0 attempts"),
+                caused(
+                    SpeechAwayError("the speech process does not start: download it again"),
+                    FileNotFoundError(),
+                ),
+            ),
+            TTSOptions(),
+            "the speech process does not start: download it again",
+        ),
+        (
+            caused(SpeechLateError("the speech process gave nothing in time"), TimeoutError()),
+            STTOptions(),
+            "the speech process gave nothing in time",
         ),
         (
             TimeoutError(),

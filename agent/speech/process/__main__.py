@@ -35,16 +35,29 @@ def end_with_parent() -> None:
     """Ends this process, from a thread, once its standard input is closed."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        # Not by sys.stdin: Python cannot end while a thread waits in that.
+        while os.read(0, 1):
+            pass
         os._exit(0)
 
     threading.Thread(target=wait, daemon=True, name="end-with-parent").start()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m agent.speech.process")
-    parser.add_argument("--socket", type=Path, required=True)
-    parser.add_argument("models", nargs="+", metavar="MODEL", help="<kind>:<source>")
+    parser = argparse.ArgumentParser(
+        prog="python -m agent.speech.process",
+        description="Loads speech models and serves them on a Unix socket, until its standard input"
+        " is closed. A worker, or an engine without one, starts it by itself.",
+    )
+    parser.add_argument(
+        "--socket", type=Path, required=True, help="path of the Unix socket to listen on"
+    )
+    parser.add_argument(
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="<kind>:<source>, such as whisper:/models/whisper-tiny.en",
+    )
     arguments = parser.parse_args(argv)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the worker, which lets calls end
     end_with_parent()

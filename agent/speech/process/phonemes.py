@@ -1,5 +1,6 @@
 """Turns texts into phonemes with piper-tts, which holds espeak-ng."""
 
+import re
 from collections.abc import Iterator
 
 from piper import PiperVoice
@@ -35,7 +36,7 @@ class Phonemizer:
     def sentences(self, text: str) -> list[list[str]]:
         """Returns the phonemes of each sentence with its punctuation; none for a text of signs."""
         readable = text.encode("utf-8", "ignore").decode().replace("\0", " ")
-        plain = readable.replace("[[", "[").replace("]]", "]")  # piper takes [[...]] for phonemes
+        plain = re.sub(r"([][])\1+", r"\1", readable)  # piper takes [[...]] for phonemes
         return [part for sentence in self.voice.phonemize(plain) for part in self._parts(sentence)]
 
     def _parts(self, phonemes: list[str]) -> Iterator[list[str]]:

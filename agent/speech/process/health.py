@@ -1,0 +1,39 @@
+"""Decides whether a speech process is asked, after it has left a request without an answer."""
+
+from typing import Literal
+
+_BETWEEN_CHECKS = 1.0
+"""Seconds between two checks of a process that is late."""
+
+
+class Health:
+    """Remembers whether a speech process answers; `now` is in seconds of a clock.
+
+    A process that hangs then costs a call one wait, and not one for each of its texts.
+    """
+
+    def __init__(self) -> None:
+        self.has_answered = False
+        """Whether it has ever answered: its first answer may take longer."""
+        self._checked_at: float | None = None
+
+    def next_step(self, now: float) -> Literal["ask", "check", "refuse"]:
+        """Says how a request goes on: it is made, or only after a check, or it fails at once.
+
+        A process that was late is checked at most once a second; `answered` ends that.
+        """
+        if self._checked_at is None:
+            return "ask"
+        if now - self._checked_at < _BETWEEN_CHECKS:
+            return "refuse"
+        self._checked_at = now
+        return "check"
+
+    def answered(self) -> None:
+        """Notes an answer, be it a refusal."""
+        self.has_answered = True
+        self._checked_at = None
+
+    def late(self, now: float) -> None:
+        """Notes that an answer did not come in time."""
+        self._checked_at = now

@@ -1,0 +1,32 @@
+"""A speech process that hangs costs a call one wait, and is used again once it answers."""
+
+from agent.speech.process.health import Health
+from llm_router.testing.clock import ManualClock
+
+
+def test_a_process_that_answers_is_asked() -> None:
+    clock, health = ManualClock(), Health()
+    assert not health.has_answered
+    assert health.next_step(clock.now()) == "ask"
+    health.answered()
+    assert health.has_answered
+    assert health.next_step(clock.now()) == "ask"
+
+
+def test_a_late_process_is_refused_for_a_second_then_checked_once_a_second() -> None:
+    clock, health = ManualClock(), Health()
+    health.late(clock.now())
+    steps = []
+    for _ in range(6):
+        steps.append(health.next_step(clock.now()))
+        clock.advance(0.5)
+    assert steps == ["refuse", "refuse", "check", "refuse", "check", "refuse"]
+
+
+def test_a_process_that_answers_its_check_is_asked_again() -> None:
+    clock, health = ManualClock(), Health()
+    health.late(clock.now())
+    clock.advance(1.0)
+    assert health.next_step(clock.now()) == "check"
+    health.answered()
+    assert health.next_step(clock.now()) == "ask"
