@@ -179,13 +179,19 @@ async def test_a_request_that_is_cancelled_while_it_waits_never_runs(
 
 
 async def test_a_request_that_takes_too_long_ends(client: SpeechClient, model: HeldModel) -> None:
+    listener, speaker = (
+        SpeechClient("held:1"),
+        SpeechClient("held:1"),
+    )  # each remembers a late answer
     async with busy(client, model):
         with pytest.raises(APITimeoutError, match="nothing in time"):
-            await client.transcribe(AUDIO, before="late", timeout=0.01)
+            await listener.transcribe(AUDIO, before="late", timeout=0.01)
         with pytest.raises(APITimeoutError, match="nothing in time"):
-            async with aclosing(client.speak("late", timeout=0.01)) as sound:
+            async with aclosing(speaker.speak("late", timeout=0.01)) as sound:
                 await anext(sound)
         await until({"waiting": 0})
+    await listener.aclose()
+    await speaker.aclose()
 
 
 async def test_a_voice_that_is_closed_early_stops_at_its_next_piece(
