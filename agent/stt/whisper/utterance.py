@@ -38,11 +38,11 @@ class Utterance:
 
     FIRST = 0.6
     """Seconds of audio before the first decode."""
-    SPACING = 0.6
+    SPACING = 1.0
     """Least seconds of audio between the begins of two decodes."""
-    LOAD = 3.0
+    LOAD = 6.0
     """Seconds of audio between two decodes for each second that the last one took: words while the
-    caller speaks cost a third of a core at most."""
+    caller speaks take a sixth of the time, and leave it to the call's own work."""
     LONG = 8.0
     """Seconds of audio from which agreed words are settled, and their audio is dropped."""
     LONGEST = 11.0
