@@ -5,15 +5,25 @@ import os
 import sys
 from typing import Any
 
+import numpy as np
 from livekit import rtc
 
+from deploy import paths
 from llm_router.testing.server import Script
-from tests.voice.caller import Caller, sentence
+from tests.sounds import samples as sounds
+from tests.voice.caller import RATE, Caller, longest_pause, sentence
 from tests.voice.replies import by_role, calling, words
 from tests.voice.stack import VoiceStack
 
 OPEN = "We open at nine on Saturday."
 LATER = "It is later than you think."
+OFFER = (
+    "Sure! An oil change costs $49.50, and takes about half an hour. We open at 9:30 am, from"
+    " Monday to Friday. Shall I book you in?"
+)
+RECORDING = paths.ROOT / "test-artifacts" / "answer.opus"
+"""`docs/answer.opus` is such a recording."""
+_LONGEST_PAUSE = 0.7
 
 
 async def test_questions_are_recognised_and_answered_aloud_in_turn(
@@ -33,6 +43,25 @@ async def test_questions_are_recognised_and_answered_aloud_in_turn(
     assert sentence("what_time").is_recognised_in(said[1][1])
     assert said[2][1] == OPEN
     assert sentence("stop_please").is_recognised_in(said[3][1])
+
+
+async def test_an_answer_of_several_sentences_is_spoken_without_a_gap(stack: VoiceStack) -> None:
+    await stack.behave(Script(words=words(OFFER)))
+    async with stack.call() as caller:
+        asked = await caller.say(sentence("what_time"))
+        assert await caller.wait_for_answer(asked) == OFFER
+        await caller.wait_for_silence(1.0)
+        sound = caller.sound(since=asked)
+    assert longest_pause(sound) < _LONGEST_PAUSE
+    _record(np.concatenate([frame.samples for frame in sound]))
+
+
+def _record(samples: sounds.Samples) -> None:
+    resampler = rtc.AudioResampler(RATE, sounds.RATE, quality=rtc.AudioResamplerQuality.HIGH)
+    frames = [*resampler.push(bytearray(samples.tobytes())), *resampler.flush()]
+    RECORDING.parent.mkdir(exist_ok=True)
+    recorded = np.concatenate([np.frombuffer(frame.data, np.int16) for frame in frames])
+    sounds.write_opus(RECORDING, recorded, 24_000)
 
 
 async def test_a_tool_is_called_and_its_result_is_answered(stack: VoiceStack) -> None:
