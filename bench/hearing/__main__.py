@@ -36,18 +36,16 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_realtime()
     chosen = parser.parse_args(words)
-    everything = {"engines": _ENGINES, "speakers": SPEAKERS, "channels": CHANNELS}
-    for name, names in everything.items():
-        if chosen.write and set(getattr(chosen, name)) != set(names):
-            parser.error(f"--write shows everything: leave out --{name}")
-    if chosen.write and not chosen.timed:
-        parser.error("--write shows everything: leave out --timed 0")
-    if chosen.check and not (
+    if chosen.write and (set(chosen.engines) != set(_ENGINES) or not chosen.timed):
+        parser.error("--write sets all engines side by side: leave out --engines and --timed 0")
+    if (chosen.check or chosen.write) and not (
         WHISPER in chosen.engines
         and PEOPLE in chosen.speakers
         and {CLEAN, TELEPHONE} <= set(chosen.channels)
     ):
-        parser.error("--check judges whisper, people, clean and by telephone: leave them in")
+        parser.error(
+            "--check and --write judge whisper, people, clean and by telephone: leave them in"
+        )
     return chosen
 
 

@@ -233,9 +233,9 @@ def test_the_page_shows_it_and_a_picture(tmp_path: Path) -> None:
     ("words", "advice"),
     [
         (["--write", "--engines", "whisper"], "leave out --engines"),
-        (["--write", "--speakers", "people"], "leave out --speakers"),
-        (["--write", "--channels", "clean"], "leave out --channels"),
-        (["--write", "--timed", "0"], "leave out --timed"),
+        (["--write", "--speakers", "piper joe"], "leave them in"),
+        (["--write", "--channels", "clean"], "leave them in"),
+        (["--write", "--timed", "0"], "leave out --engines and --timed"),
         (["--check", "--engines", "embedded"], "leave them in"),
     ],
 )
