@@ -1,5 +1,6 @@
 """Finds the stretches of audio that may hold words, from probabilities alone."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 from livekit.local_inference import VAD_WINDOW_SAMPLES
@@ -7,8 +8,24 @@ from livekit.local_inference import VAD_WINDOW_SAMPLES
 from agent.speech.samples import RATE
 
 WINDOW_SECONDS = VAD_WINDOW_SAMPLES / RATE
+_WINDOW_BYTES = VAD_WINDOW_SAMPLES * 2
 
 Step = Literal["closed", "opens", "speech", "pause", "rests", "silence", "resumes", "over"]
+
+
+class Windows:
+    """Cuts mono 16-bit samples at RATE into windows, as they come in."""
+
+    def __init__(self) -> None:
+        self._partial = b""
+
+    def cut(self, pcm: bytes) -> Iterator[bytes]:
+        """Yields the windows that are whole now; what is left begins the next one."""
+        self._partial += pcm
+        while len(self._partial) >= _WINDOW_BYTES:
+            window = self._partial[:_WINDOW_BYTES]
+            self._partial = self._partial[_WINDOW_BYTES:]
+            yield window
 
 
 class SpeechGate:

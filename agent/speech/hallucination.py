@@ -7,6 +7,7 @@ mostly less.
 
 from collections.abc import Sequence
 
+from agent.speech.gate import WINDOW_SECONDS
 from agent.speech.process.models import Decoded, Word
 
 _NO_SPEECH = 0.5
@@ -45,20 +46,18 @@ _PHRASES = frozenset(
 """Phrases, without marks, that whisper makes up of noise; people say some of them, too."""
 
 
-def spoken_words(
-    decoded: Decoded, speech: Sequence[float] | None = None, window: float = 0.032
-) -> tuple[Word, ...]:
+def spoken_words(decoded: Decoded, speech: Sequence[float] | None = None) -> tuple[Word, ...]:
     """Returns the words that somebody spoke: all of them, or none.
 
-    `speech`: probability of speech in each window of the audio, each `window` seconds long, from a
-    detector of voices; None where there is none, and then the model needs to be surer.
+    `speech`: probability of speech in each window of the audio, from a detector of voices; None
+    where there is none, and then the model needs to be surer.
     """
-    words = tuple(word for word in decoded.words if _letters(word.text))
+    words = tuple(word for word in decoded.words if word.plain)
     if not words:
         return ()
     certainty = decoded.average_log_probability
     speaking = [chance >= _IS_SPEECH for chance in speech or ()]
-    seconds = sum(speaking) * window
+    seconds = sum(speaking) * WINDOW_SECONDS
     if seconds > _LONG and decoded.no_speech >= _NO_SPEECH_IN_LONG:
         return words if certainty >= _SURE else ()
     if decoded.no_speech >= _NO_SPEECH:
@@ -66,14 +65,10 @@ def spoken_words(
         return words if detected and certainty >= _PLAUSIBLE else ()
     if decoded.no_speech >= _DOUBTFUL and certainty < _UNSURE and _phrase(words) in _PHRASES:
         # Speech that lasts much longer than the phrase is a crowd, or a song.
-        letters = sum(len(_letters(word.text)) for word in words)
+        letters = sum(len(word.plain) for word in words)
         return words if 0 < seconds <= letters * _PER_LETTER else ()
     return words
 
 
 def _phrase(words: Sequence[Word]) -> str:
-    return " ".join(_letters(word.text) for word in words)
-
-
-def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, text.lower()))
+    return " ".join(word.plain for word in words)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.speech.models import language_family
 from llm_router.errors import ConfigurationError
 
 SAMPLE_RATE = 24_000
@@ -68,8 +69,8 @@ class KokoroFolder:
                 f"TTS_VOICE={voice}: {self.path} has no such voice; it has {has}"
             )
         spoken = language.replace("_", "-").lower()
-        family = spoken.partition("-")[0]
-        fitting = [name for name in voices if _language(name).partition("-")[0] == family]
+        family = language_family(language)
+        fitting = [name for name in voices if language_family(_language(name)) == family]
         if voice and voice not in fitting:
             raise ConfigurationError(
                 f"the voice {voice} speaks {_language(voice)!r}, and AGENT_LANGUAGE is"

@@ -79,7 +79,7 @@ def find_voice(voice: str, language: str, folder: Path) -> Path:
     if not names:
         raise ConfigurationError(f"no neural voice is set up in {voices}: `make setup` adds one")
     ordered = _default_first(names, DEFAULT_VOICE)
-    fitting = [name for name in ordered if _family(name) == _family(language)]
+    fitting = [name for name in ordered if language_family(name) == language_family(language)]
     if not fitting:
         raise ConfigurationError(
             f"no Piper voice speaks {language!r}: put one into {voices}, as docs/speech.md shows"
@@ -96,10 +96,10 @@ def _checked(whisper: Path, language: str) -> Path:
 
 
 def _knows(whisper: str, language: str) -> bool:
-    return _family(language) == "en" or not whisper.endswith(_ENGLISH_ONLY)
+    return language_family(language) == "en" or not whisper.endswith(_ENGLISH_ONLY)
 
 
-def _family(tag: str) -> str:
+def language_family(tag: str) -> str:
     """Returns the language of a tag (`pt-BR`) or of a voice's name (`pt_BR-faber-medium`)."""
     return tag.replace("_", "-").partition("-")[0].lower()
 

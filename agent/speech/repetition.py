@@ -26,7 +26,7 @@ def without_loops(words: Sequence[Word]) -> tuple[Word, ...]:
     share the last moments of the audio.
     """
     words = _without_pile(words)
-    texts = [_plain(word.text) for word in words]
+    texts = [word.plain for word in words]
     for length in range(1, len(texts) // 2 + 1):
         begin = _begin_of_run(texts, length)
         if len(texts) - begin >= 2 * length:
@@ -53,25 +53,20 @@ def _begin_of_run(texts: Sequence[str], length: int) -> int:
 def _spoken(run: Sequence[Word], length: int) -> int:
     """Returns how many words of a run were spoken; its first copy always was."""
     if length == 1:  # the times of equal words are no good one by one, so the whole run counts
-        needed = _needed(run[0].text)
+        needed = _needed(run[0])
         seconds = run[-1].end - run[0].start
         if len(run) * max(_AGAIN, needed) <= seconds:
             return len(run)
         return min(len(run), max(1, round(seconds / max(_USUAL, needed))))
     for begin in range(length, len(run), length):
         copy = run[begin : begin + length]
-        spoken = sum(_needed(word.text) for word in copy)
+        spoken = sum(_needed(word) for word in copy)
         if copy[-1].end - run[begin - 1].end < _SQUEEZED * spoken:
             return begin
     return len(run)
 
 
-def _needed(text: str) -> float:
-    plain = _plain(text)
-    if plain.isdigit():
-        return _DIGIT * len(plain)
-    return max(_SHORTEST_WORD, _PER_LETTER * len(plain))
-
-
-def _plain(text: str) -> str:
-    return "".join(filter(str.isalnum, text.lower()))
+def _needed(word: Word) -> float:
+    if word.plain.isdigit():
+        return _DIGIT * len(word.plain)
+    return max(_SHORTEST_WORD, _PER_LETTER * len(word.plain))

@@ -3,8 +3,9 @@
 import numpy as np
 from livekit import rtc
 
-RATE = 16_000
-"""Samples a second (Hz)."""
+from agent.speech.process.models import RATE
+
+__all__ = ["RATE", "to_samples"]
 
 
 def to_samples(frame: rtc.AudioFrame) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agent.speech.models import find_voice
+from agent.speech.models import find_voice, language_family
 from llm_router.errors import ConfigurationError
 
 
@@ -76,8 +76,7 @@ def choose_voice(voice: str, language: str, folder: Path) -> tuple[VoiceFile, st
     else:
         file = VoiceFile.read(find_voice(name, language, folder))
     file.number_of(speaker)
-    wanted = language.replace("_", "-").partition("-")[0].lower()
-    if file.language != wanted:
+    if file.language != language_family(language):
         raise ConfigurationError(
             f"the voice {file.path.stem} speaks {file.language!r}, and AGENT_LANGUAGE is"
             f" {language!r}: leave TTS_VOICE empty for one of that language"

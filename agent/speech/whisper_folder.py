@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from agent.speech.models import language_family
 from llm_router.errors import ConfigurationError
 
 _MULTILINGUAL = 51_865
@@ -23,7 +24,7 @@ def check_whisper(folder: Path, language: str) -> str:
             f"whisper model {folder} has no {' and no '.join(missing)}: give the folder of a"
             " faster-whisper model, with all of its files"
         )
-    family = language.replace("_", "-").partition("-")[0].lower()
+    family = language_family(language)
     code = _OTHER_CODES.get(family, family)
     if code == "en":
         return code

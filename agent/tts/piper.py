@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from agent.speech.tts import TTSOptions
 from agent.speech.voice import ProcessTTS
-from agent.speech.voice_file import choose_voice
+from agent.speech.voice_file import VoiceFile, choose_voice
 from llm_router.errors import ConfigurationError
 
 
@@ -17,9 +17,9 @@ def create(options: TTSOptions) -> ProcessTTS:
     `options.voice` may end in `#<speaker>`. Raises ConfigurationError if there is no such voice on
     this machine, or if it speaks another language.
     """
-    voice, _ = choose_voice(options.voice, options.language, options.models_folder)
+    voice, speaker = _chosen(options)
     return ProcessTTS(
-        speech_model(options),
+        _name(voice, speaker),
         name=voice.path.stem,
         provider="piper",
         language=options.language,
@@ -30,7 +30,14 @@ def create(options: TTSOptions) -> ProcessTTS:
 
 def speech_model(options: TTSOptions) -> str:
     """Names the voice as a model of the speech process. Raises ConfigurationError as `create`."""
+    return _name(*_chosen(options))
+
+
+def _chosen(options: TTSOptions) -> tuple[VoiceFile, str]:
     if not find_spec("piper"):
         raise ConfigurationError("TTS engine 'piper' needs piper-tts: run make setup")
-    voice, speaker = choose_voice(options.voice, options.language, options.models_folder)
+    return choose_voice(options.voice, options.language, options.models_folder)
+
+
+def _name(voice: VoiceFile, speaker: str) -> str:
     return f"piper:{voice.path}#{speaker}" if speaker else f"piper:{voice.path}"

@@ -11,13 +11,13 @@ from livekit.agents.stt import SpeechEvent, SpeechEventType
 from livekit.local_inference import VAD_WINDOW_SAMPLES
 from numpy.typing import NDArray
 
+from agent.speech.gate import WINDOW_SECONDS
 from agent.speech.process.models import Decoded, Word
 from agent.speech.samples import RATE
 from agent.stt.whisper.transcriber import Transcriber
 from llm_router.clock import checkpoint
 from llm_router.testing import ManualClock
 
-WINDOW_SECONDS = VAD_WINDOW_SAMPLES / RATE
 LOUD = 1_000
 _START = SpeechEventType.START_OF_SPEECH
 _INTERIM = SpeechEventType.INTERIM_TRANSCRIPT

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from livekit.local_inference import VAD_WINDOW_SAMPLES
 
+from agent.speech.gate import WINDOW_SECONDS
 from agent.speech.hallucination import spoken_words
 from agent.speech.process.models import Decoded, Word
 from agent.speech.repetition import without_loops
 from agent.speech.whisper_folder import check_whisper
-from agent.stt.whisper.utterance import WINDOW_SECONDS, Utterance, cut_in_pieces
+from agent.stt.whisper.utterance import Utterance, cut_in_pieces
 from llm_router.errors import ConfigurationError
 
 WINDOW = bytes(VAD_WINDOW_SAMPLES * 2)

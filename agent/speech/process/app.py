@@ -1,6 +1,5 @@
 """Answers requests for speech: `POST /transcribe`, `POST /speak` and `GET /`."""
 
-import asyncio
 import os
 import traceback
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
@@ -8,7 +7,7 @@ from contextlib import aclosing
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from starlette.applications import Starlette
@@ -29,8 +28,7 @@ from agent.speech.process.wire import (
 )
 from llm_router.clock import Clock
 from llm_router.errors import ConfigurationError
-
-T = TypeVar("T")
+from llm_router.gateway.completions.disconnect import run_until_disconnect
 
 
 class _RefusedError(Exception):
@@ -87,7 +85,7 @@ class _Desk:
             before=asked.before,
         )
         rank = Rank.FINAL if asked.urgency == "final" else Rank.INTERIM
-        decoded = await _while_connected(request.receive, self._threads.run(rank, decode))
+        decoded = await run_until_disconnect(self._threads.run(rank, decode), request.receive)
         return JSONResponse(decoded.as_json())
 
     async def speak(self, request: Request) -> ASGIApp:
@@ -97,7 +95,7 @@ class _Desk:
             raise _RefusedError(HTTPStatus.NOT_FOUND, f"{asked.model} has no voice")
         voice: Voice = model
         sound = self._sound(voice, asked)
-        first = await _while_connected(request.receive, anext(sound, b""))
+        first = await run_until_disconnect(anext(sound, b""), request.receive)
         return _SoundResponse(first, sound, voice.sample_rate)
 
     async def _sound(self, voice: Voice, asked: SpeakRequest) -> AsyncGenerator[bytes, None]:
@@ -143,7 +141,7 @@ class _SoundResponse:
         ]
         await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": headers})
         try:
-            await _while_connected(receive, self._send_pieces(send))
+            await run_until_disconnect(self._send_pieces(send), receive)
         except Exception:  # noqa: BLE001  a model may raise anything, with the caller's words in it
             return
         await send({"type": "http.response.body", "body": b""})
@@ -162,21 +160,6 @@ async def _body(request: Request) -> bytes:
         if len(body) > MOST_BYTES:
             raise _RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request is too large")
     return bytes(body)
-
-
-async def _while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """Awaits the work. Cancels it and raises ClientDisconnect when the client has gone."""
-    working = asyncio.create_task(work)
-    gone = asyncio.ensure_future(receive())
-    try:
-        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
-    finally:
-        working.cancel()
-        gone.cancel()
-        await asyncio.wait({working, gone})
 
 
 def _explained(

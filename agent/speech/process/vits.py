@@ -36,10 +36,10 @@ def split(model: onnx.ModelProto) -> tuple[bytes, bytes] | None:
     The encoder's output is the decoder's first input; the number of the speaker is its second where
     it needs one. Returns None for a network without such a decoder.
     """
-    plan = _plan(model.graph)
+    nodes = {name: node for node in model.graph.node for name in node.output}
+    plan = _plan(model.graph, nodes)
     if plan is None:
         return None
-    nodes = {name: node for node in model.graph.node for name in node.output}
     inputs = {one.name for one in model.graph.input}
     outputs = [one.name for one in model.graph.output][:1]
     needed = _inputs_needed(outputs[0], plan, nodes, inputs)
@@ -54,9 +54,8 @@ def split(model: onnx.ModelProto) -> tuple[bytes, bytes] | None:
     return encoder.SerializeToString(), decoder.SerializeToString()
 
 
-def _plan(graph: onnx.GraphProto) -> str | None:
+def _plan(graph: onnx.GraphProto, nodes: dict[str, onnx.NodeProto]) -> str | None:
     """Returns the name of what the convolution before the first upsampling takes."""
-    nodes = {name: node for node in graph.node for name in node.output}
     upsampling = next((node for node in graph.node if node.op_type == "ConvTranspose"), None)
     waiting = [upsampling.input[0]] if upsampling else []
     while waiting:

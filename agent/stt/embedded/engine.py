@@ -15,9 +15,9 @@ from livekit import rtc
 from livekit.agents import APIConnectOptions, APIError, LanguageCode, stt
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGivenOr
 from livekit.agents.utils import AudioBuffer, shortuuid
-from livekit.local_inference import VAD, VAD_WINDOW_SAMPLES
+from livekit.local_inference import VAD
 
-from agent.speech.gate import SpeechGate
+from agent.speech.gate import SpeechGate, Windows
 from agent.speech.samples import RATE, to_samples
 from agent.speech.stt import STTOptions
 from llm_router.errors import ConfigurationError
@@ -31,7 +31,6 @@ except ModuleNotFoundError as missing:
 
 T = TypeVar("T")
 
-_WINDOW_BYTES = VAD_WINDOW_SAMPLES * 2
 _BEFORE_BYTES = int(0.3 * RATE) * 2
 _INTERIM_SECONDS = 0.3
 _LANGUAGE = LanguageCode("en")
@@ -213,7 +212,7 @@ class _Transcriber:
         self._detector = detector
         self._send = send
         self._gate = SpeechGate()
-        self._partial = b""  # less than a window
+        self._windows = Windows()
         self._before = b""  # audio just before speech, whose beginning the detector misses
         self._begin()
 
@@ -226,10 +225,7 @@ class _Transcriber:
         self._seconds_sent = 0.0
 
     async def push(self, pcm: bytes) -> None:
-        self._partial += pcm
-        while len(self._partial) >= _WINDOW_BYTES:
-            window = self._partial[:_WINDOW_BYTES]
-            self._partial = self._partial[_WINDOW_BYTES:]
+        for window in self._windows.cut(pcm):
             await self._window(window)
 
     async def finish(self) -> None:

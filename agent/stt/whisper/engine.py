@@ -5,6 +5,7 @@ import weakref
 from collections.abc import Sequence
 from importlib.util import find_spec
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,8 @@ def create(options: STTOptions) -> "WhisperSTT":
 
     Raises ConfigurationError if there is no whisper model, or none that knows the language.
     """
-    model = speech_model(options)
-    folder = find_whisper(options.model, options.language, options.models_folder)
-    code = check_whisper(folder, options.language)
-    return WhisperSTT(model, code, options, name=folder.name)
+    folder, code = _found(options)
+    return WhisperSTT(_name(folder), code, options, name=folder.name)
 
 
 def speech_model(options: STTOptions) -> str:
@@ -47,8 +46,17 @@ def speech_model(options: STTOptions) -> str:
     """
     if not find_spec("faster_whisper"):
         raise ConfigurationError("STT engine 'whisper' needs faster-whisper: run make setup")
+    folder, _ = _found(options)
+    return _name(folder)
+
+
+def _found(options: STTOptions) -> tuple[Path, str]:
+    """Returns the folder of the model, and whisper's code of the language."""
     folder = find_whisper(options.model, options.language, options.models_folder)
-    check_whisper(folder, options.language)
+    return folder, check_whisper(folder, options.language)
+
+
+def _name(folder: Path) -> str:
     return f"whisper:{folder}"
 
 

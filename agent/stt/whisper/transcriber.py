@@ -12,13 +12,12 @@ from livekit.agents.utils import shortuuid
 from livekit.agents.utils.aio import cancel_and_wait
 from livekit.local_inference import VAD, VAD_WINDOW_SAMPLES
 
-from agent.speech.gate import SpeechGate
+from agent.speech.gate import SpeechGate, Windows
 from agent.speech.process.client import SpeechClient
 from agent.speech.samples import RATE
 from agent.stt.whisper.utterance import Excerpt, Utterance
 from llm_router.clock import Clock
 
-_WINDOW_BYTES = VAD_WINDOW_SAMPLES * 2
 _BEFORE_WINDOWS = int(0.4 * RATE) // VAD_WINDOW_SAMPLES
 """Windows before speech that are decoded, too: the detector misses its beginning."""
 _PAUSE = 0.09
@@ -54,7 +53,7 @@ class Transcriber:
         self._timeout = timeout
         self._clock = clock
         self._gate = SpeechGate(_PAUSE)
-        self._partial = b""
+        self._windows = Windows()
         self._before: list[tuple[bytes, float]] = []
         self._decoding: asyncio.Task[None] | None = None
         self._excerpt: Excerpt | None = None  # what `_decoding` decodes
@@ -66,10 +65,7 @@ class Transcriber:
 
     async def push(self, pcm: bytes) -> None:
         """Takes mono 16-bit samples at 16 kHz."""
-        self._partial += pcm
-        while len(self._partial) >= _WINDOW_BYTES:
-            window = self._partial[:_WINDOW_BYTES]
-            self._partial = self._partial[_WINDOW_BYTES:]
+        for window in self._windows.cut(pcm):
             await self._window(window)
 
     async def finish(self) -> None:

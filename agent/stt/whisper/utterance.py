@@ -11,11 +11,10 @@ import numpy as np
 from livekit.local_inference import VAD_WINDOW_SAMPLES
 from numpy.typing import NDArray
 
+from agent.speech.gate import WINDOW_SECONDS
 from agent.speech.hallucination import spoken_words
 from agent.speech.process.models import Decoded, Word
-from agent.speech.samples import RATE
 
-WINDOW_SECONDS = VAD_WINDOW_SAMPLES / RATE
 _SENTENCE_ENDS = (".", "?", "!", "\N{IDEOGRAPHIC FULL STOP}", "\N{FULLWIDTH QUESTION MARK}")
 _PHRASE_GAP = 0.2
 """Seconds between two words of different phrases."""
@@ -118,7 +117,7 @@ class Utterance:
 
     def take(self, excerpt: Excerpt, decoded: Decoded, took: float) -> None:
         """Takes the words of an excerpt, whose decode took so many seconds."""
-        words = spoken_words(decoded, self._speech[: excerpt.windows], WINDOW_SECONDS)
+        words = spoken_words(decoded, self._speech[: excerpt.windows])
         self._agreed = _count_agreed(self._words, words)
         self._words = words
         self._covered = excerpt.windows
@@ -204,14 +203,10 @@ def _count_agreed(before: Sequence[Word], words: Sequence[Word]) -> int:
     """Returns how many words at the begin are the same, marks and capitals aside."""
     count = 0
     for one, other in zip(before, words, strict=False):
-        if _plain(one.text) != _plain(other.text):
+        if one.plain != other.plain:
             break
         count += 1
     return count
-
-
-def _plain(text: str) -> str:
-    return "".join(filter(str.isalnum, text.lower()))
 
 
 def _ends_phrase(words: Sequence[Word], at: int) -> bool:

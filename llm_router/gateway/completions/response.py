@@ -3,11 +3,12 @@
 import logging
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
@@ -79,7 +80,7 @@ class ChatResponse(Response):
         async def answer() -> None:
             await self._answer(scope, receive, send)
 
-        with self._places.taken(self._key_id, self._size):
+        with self._places.taken(self._key_id, self._size), suppress(ClientDisconnect):
             await run_until_disconnect(answer(), receive)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -28,6 +28,11 @@ class Word:
     end: float
     probability: float
 
+    @property
+    def plain(self) -> str:
+        """Its letters and digits, in lower case."""
+        return "".join(filter(str.isalnum, self.text.lower()))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:

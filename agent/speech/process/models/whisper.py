@@ -69,6 +69,7 @@ class Whisper:
         Raises ConfigurationError if the model cannot be loaded or used.
         """
         self._folder = folder
+        self._tokenizers: dict[str, Any] = {}
         try:
             self._model: Any = WhisperModel(
                 str(folder),
@@ -120,9 +121,17 @@ class Whisper:
         )
 
     def _tokenizer(self, language: str) -> Any:
-        multilingual = self._model.model.is_multilingual
-        code = check_whisper(self._folder, language)
-        return Tokenizer(self._model.hf_tokenizer, multilingual, "transcribe", code)
+        """Makes the tokenizer of a language once: the check reads files, and a decode has no time.
+
+        Two threads may make it at the same time; either is as good.
+        """
+        if language not in self._tokenizers:
+            multilingual = self._model.model.is_multilingual
+            code = check_whisper(self._folder, language)
+            self._tokenizers[language] = Tokenizer(
+                self._model.hf_tokenizer, multilingual, "transcribe", code
+            )
+        return self._tokenizers[language]
 
     def _words(
         self, tokenizer: Any, tokens: list[int], encoded: Any, frames: int
