@@ -63,11 +63,11 @@ class Database:
     """A database that opens at its first use. Processes may share it and be killed at any time.
 
     A SQLite file and its folder are made if missing, readable only by their owner. SQLite has one
-    writer at a time; others wait for up to `patience` seconds for those of this process, and as
-    long again for those of other processes. A PostgreSQL that hangs is given up after
-    `answer_within` seconds; None waits as long as it takes. Raises StoreError for timeouts and
-    faults, which names the database without its password, and ConfigurationError for an invalid
-    URL.
+    writer at a time. Writers of this process wait in line, and give up once none of them has
+    written for `patience` seconds; the first in line waits as long again for other processes. A
+    PostgreSQL that hangs is given up after `answer_within` seconds; None waits as long as it takes.
+    Raises StoreError for timeouts and faults, which names the database without its password, and
+    ConfigurationError for an invalid URL.
 
     `max_connections`: connections open at once; each subscriber to changes holds one.
     """
@@ -89,6 +89,7 @@ class Database:
         self.engine = _engine(self.url, patience, self._answer_within, max_connections)
         self._writing = self.engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
         self._write_lock = asyncio.Lock()
+        self._waits: set[asyncio.Timeout] = set()
         self._patience = patience
 
     @property
@@ -118,12 +119,21 @@ class Database:
     @asynccontextmanager
     async def _only_writer(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._patience):
-                await self._write_lock.acquire()
+            async with asyncio.timeout(self._patience) as wait:
+                self._waits.add(wait)
+                try:
+                    await self._write_lock.acquire()
+                finally:
+                    self._waits.discard(wait)
         except TimeoutError:
             raise TimeoutError("the file is locked") from None
         try:
             yield
+            # A line that moves is not a locked file, however long it is.
+            loop = asyncio.get_running_loop()
+            for other in self._waits:
+                if not other.expired():
+                    other.reschedule(loop.time() + self._patience)
         finally:
             self._write_lock.release()
 

@@ -64,7 +64,7 @@ class Writers:
 
     async def _say(self, method: str, path: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         answer = await self._client.request(method, path, json=body)
-        assert answer.status_code in {200, 201}, answer.text
+        assert answer.status_code in {200, 201}, f"{answer.text} {self._process.log[-3:]}"
         stored: list[dict[str, Any]] = answer.json().get("items", [answer.json()])
         self.acknowledged |= {one["id"]: one["priority"] for one in stored}
         before, self.writes = self.writes, self.writes + len(stored)

@@ -1,5 +1,6 @@
 """Tests how a database is opened by its URL, its transactions, and its errors."""
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -118,6 +119,21 @@ async def test_a_lock_held_for_too_long_is_reported_and_the_file_works_afterward
         lock.execute("ROLLBACK")
         lock.close()
         await write(database, "INSERT INTO t VALUES (1)")
+
+
+async def test_a_line_of_writers_that_moves_is_not_a_locked_file(tmp_path: Path) -> None:
+    # Fifty of these take longer together than a writer waits, and each alone a fraction of that.
+    slow = (
+        "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE"
+        " i < 100000) SELECT count(*) FROM n"
+    )
+    async with opened(f"sqlite:///{tmp_path}/a.db", patience=0.5) as database:
+        await write(database, "CREATE TABLE t (x INTEGER)")
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(50):
+                tasks.create_task(write(database, slow))
+        async with database.reading() as db:
+            assert (await db.execute(text("SELECT count(*) FROM t"))).scalar() == 50
 
 
 async def write(database: Database, *statements: str) -> None:
