@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar, runtime_checkable
+from uuid import uuid4
 
 from llm_router.catalog.prices import Price
 from llm_router.failures import Failure
@@ -67,6 +68,8 @@ class ReplyEvent:
     their end.
     """
 
+    reply_id: str = field(default_factory=lambda: uuid4().hex)
+    """Its name in the usage log, and in what its client gets."""
     session_id: str
     integration: str = ""
     """Empty: the request named none."""

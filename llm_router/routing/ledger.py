@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from contextvars import copy_context
+from uuid import uuid4
 
 from llm_router.catalog.prices import billable_usage, estimate_usage
 from llm_router.clock import Clock
@@ -27,6 +28,7 @@ class Ledger:
         prompt_characters: int = 0,
         deadline: float = 0.0,
     ) -> None:
+        self.reply_id = uuid4().hex
         self._session_id = request.session_id
         self._integration = request.integration or ""
         self._prompt_characters = prompt_characters
@@ -117,6 +119,7 @@ class Ledger:
         before = asked[: asked.index(name)] if name in asked else asked
         generated = sum(attempt.characters for attempt in self.attempts)
         return ReplyEvent(
+            reply_id=self.reply_id,
             session_id=self._session_id,
             integration=self._integration,
             prompt_characters=self._prompt_characters,

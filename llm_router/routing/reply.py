@@ -89,6 +89,10 @@ class Reply:
         await self._chunks.aclose()
 
     @property
+    def id(self) -> str:
+        return self._ledger.reply_id
+
+    @property
     def event(self) -> ReplyEvent:
         return self._ledger.event
 

@@ -180,6 +180,15 @@ class Analytics:
         async with self._database.reading() as db:
             return await log.read_latest(db, connection_id, limit)
 
+    async def reply(self, actor: Actor, reply_id: str) -> tuple[UsageRecord, ...]:
+        """Returns the attempts of a reply, in order of their start.
+
+        They are in the log within a second of its end, and for as long as the log keeps attempts.
+        Those on connections that the actor may not see are left out.
+        """
+        async with self._database.reading() as db:
+            return await log.read_reply(db, reply_id, *_visible(actor))
+
     @asynccontextmanager
     async def _snapshot(self) -> AsyncIterator[AsyncConnection]:
         """Opens a transaction in which the summaries and their end position are consistent."""
@@ -240,10 +249,18 @@ class _Queries:
         filters = {name: getattr(span, name) for name in _FILTERS}
         where = [c.at >= span.begins, c.at < span.ends]
         where += [c[name] == value for name, value in filters.items() if value is not None]
-        if self._actor.role != "admin":
-            visible = select(connections.c.id).where(visible_to(self._actor))
-            where.append(c.connection_id.in_(visible))
-        return where
+        return [*where, *_visible(self._actor, c.connection_id)]
+
+
+def _visible(
+    actor: Actor, column: ColumnElement[str] = usage.c.connection_id
+) -> list[ColumnElement[bool]]:
+    """Returns the condition for attempts on connections that the actor may see; none for an admin,
+    who sees removed ones as well.
+    """
+    if actor.role == "admin":
+        return []
+    return [column.in_(select(connections.c.id).where(visible_to(actor)))]
 
 
 def _tail(mark: int) -> CTE:

@@ -206,6 +206,7 @@ usage = Table(
     Index(None, "at"),  # pruning
     Index(None, "connection_id", "at"),
     Index(None, "session_id", "at"),
+    Index(None, "reply_id"),
 )
 
 _SUMMED_BY = ("connection_id", "pool", "integration")

@@ -134,6 +134,15 @@ async def read_latest(
     return tuple(from_row(each) for each in rows)
 
 
+async def read_reply(
+    db: AsyncConnection, reply_id: str, *conditions: ColumnElement[bool]
+) -> tuple[UsageRecord, ...]:
+    """Returns the attempts of one reply that meet the conditions, the earliest first."""
+    query = select(usage).where(usage.c.reply_id == reply_id, *conditions)
+    rows = (await db.execute(query.order_by(usage.c.at, usage.c.id))).mappings()
+    return tuple(from_row(each) for each in rows)
+
+
 async def _has(db: AsyncConnection, attempt: UsageRecord) -> bool:
     same = usage.c.at == attempt.at, usage.c.reply_id == attempt.reply_id
     return (await db.execute(select(usage.c.id).where(*same).limit(1))).first() is not None

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Protocol
-from uuid import uuid4
 
 from llm_router.catalog.prices import NO_USAGE, billable_usage
 from llm_router.clock import Clock, SystemClock
@@ -139,7 +138,6 @@ async def usage_logged(
 
 
 def _records(event: ReplyEvent, zero: float) -> Iterator[UsageRecord]:
-    reply_id = uuid4().hex
     for attempt in event.tries:
         tokens = billable_usage(
             attempt.usage, attempt.failure, event.prompt_characters, attempt.characters
@@ -152,7 +150,7 @@ def _records(event: ReplyEvent, zero: float) -> Iterator[UsageRecord]:
             pool=attempt.pool,
             integration=event.integration,
             session_id=event.session_id,
-            reply_id=reply_id,
+            reply_id=event.reply_id,
             role=attempt.role,
             outcome=attempt.outcome,
             delivered=attempt.delivered,

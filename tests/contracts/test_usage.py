@@ -183,6 +183,23 @@ async def test_only_visible_connections_are_counted(database: Database) -> None:
         await summed_up(database, 3)
 
 
+async def test_a_reply_is_found_by_its_id_as_far_as_its_connections_are_visible(
+    database: Database,
+) -> None:
+    store = SqlConnectionStore(database, VAULT)
+    private = await added(store, ANNA, "private")
+    shared = await added(store, ANNA, "shared", team="red", visibility="team")
+    first = attempt(connection_id=private.id, outcome="unreachable")
+    second = attempt(connection_id=shared.id, role="failover", at=MONDAY + HOUR)
+    removed = attempt(connection_id="removed", role="resume", at=MONDAY + 2 * HOUR)
+    other = attempt(connection_id=shared.id, reply_id="other")
+    analytics = await written(database, [second, other, removed, first])
+    assert await analytics.reply(SYSTEM, "r") == (first, second, removed)
+    assert await analytics.reply(ANNA, "r") == (first, second)
+    assert await analytics.reply(BEN, "r") == (second,)
+    assert await analytics.reply(BEN, "nothing") == ()
+
+
 async def test_names_are_current_or_the_last_before_removal(
     database: Database,
 ) -> None:

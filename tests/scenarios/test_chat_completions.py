@@ -5,6 +5,7 @@ leave. Clients, servers and router share one loop whose time jumps.
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -261,7 +262,7 @@ def test_headers_say_who_answered_and_how() -> None:
             assert headers["x-patchbay-connection"] == "b"
             assert headers["x-patchbay-attempts"] == "2"
             assert 200 <= int(headers["x-patchbay-first-word-ms"]) <= 300
-            assert headers["x-request-id"].startswith("req_")
+            assert re.fullmatch(r"req_[0-9a-f]{32}", headers["x-request-id"])
             streamed = ("text/event-stream; charset=utf-8", "no-cache", "no")
             given = [headers.get(n) for n in ("content-type", "cache-control", "x-accel-buffering")]
             assert (tuple(given) == streamed) is stream

@@ -84,8 +84,8 @@ class ChatResponse(Response):
             await run_until_disconnect(answer(), receive)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = f"req_{secrets.token_hex(12)}"
         reply = self._router.stream(self._call.request)
+        request_id = f"req_{reply.id}"
         async with aclosing(reply):
             try:
                 chunks = aiter(reply)
