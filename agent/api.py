@@ -45,6 +45,7 @@ from llm_router.settings.store import MAX_CHECKS
 from llm_router.store.api_keys import ApiKeys
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
+from llm_router.store.fixed_key import KeysWithFixed
 from llm_router.store.sealed_store import open_sealed_store
 from llm_router.store.webhooks import Webhooks
 from llm_router.stored_router import open_automation_router
@@ -97,9 +98,9 @@ def build_app(
     app = gateway.build_app(services, headers=headers, lifespan=lifespan)
     app.add_middleware(
         CORSMiddleware,
-        allow_origins=settings.allowed_origins,
-        allow_methods=["GET", "POST"],
-        allow_headers=["Content-Type", "Authorization", "X-Api-Key"],
+        allow_origins=[*settings.allowed_origins, *settings.cors_origins],
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["*"],  # clients have fields of their own; cookies never come along
         expose_headers=["Retry-After", *REPLY_HEADERS],
     )
     reception = _reception(settings, store.database, livekit, counters)
@@ -152,10 +153,10 @@ def _services(
     return Services(
         database=store.database,
         store=store,
-        keys=ApiKeys(store.database),
+        keys=_keys(settings, store.database),
         webhooks=Webhooks(store.database, store.vault),
         health=_health(settings),
-        request_limit=RateLimit(settings.api_rate_limit, counters, name="requests"),
+        request_limit=RateLimit(settings.key_rate_limit, counters, name="requests"),
         unauthenticated_limit=RateLimit("60/minute", counters, name="unauthenticated"),
         sign_in_limit=RateLimit("20/minute", counters, name="sign-ins"),
         all_sign_ins_limit=RateLimit("600/minute", counters, name="all sign-ins"),
@@ -177,6 +178,12 @@ def _services(
             lambda: _check_worker(store.database, settings.agent_name),
         ],
     )
+
+
+def _keys(settings: Settings, database: Database) -> ApiKeys:
+    if fixed := settings.proxy_api_key:
+        return KeysWithFixed(database, fixed.get_secret_value(), "PROXY_API_KEY")
+    return ApiKeys(database)
 
 
 def _reception(

@@ -15,6 +15,8 @@ from llm_router.settings.field_types import address, expand_user, matching, spli
 
 MIN_SECRET_LENGTH = 32
 """Characters, as HMAC-SHA256 needs, which signs LiveKit's tokens."""
+MIN_PROXY_KEY_LENGTH = 16
+"""Characters, so that it cannot be guessed, nor be the example of another program's README."""
 _DEV_KEY, _DEV_SECRET = "devkey", "secret"
 """The keys of every `livekit-server --dev`."""
 
@@ -25,6 +27,22 @@ def _origin(value: str) -> str:
     if parts.scheme not in {"http", "https"} or value != f"{parts.scheme}://{parts.netloc}":
         raise ValueError("should be origins such as https://www.example.org, separated by commas")
     return value.lower()
+
+
+def _origins_or_all(origins: tuple[str, ...]) -> tuple[str, ...]:
+    if "*" in origins:
+        return ("*",)
+    return tuple(map(_origin, origins))
+
+
+def _proxy_key(key: SecretStr | None) -> SecretStr | None:
+    text = key.get_secret_value() if key else ""
+    if text and not re.fullmatch(rf"[!-~]{{{MIN_PROXY_KEY_LENGTH},200}}", text):
+        raise ValueError(
+            f"should have {MIN_PROXY_KEY_LENGTH} to 200 letters, digits and signs without spaces;"
+            " make one with python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+        )
+    return key
 
 
 def _is_here(values: Mapping[str, Any]) -> bool:
@@ -104,6 +122,10 @@ BackendType = Annotated[
 Origins = Annotated[
     tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(split)
 ]
+OriginsOrAll = Annotated[
+    tuple[str, ...], NoDecode, BeforeValidator(split), AfterValidator(_origins_or_all)
+]
+ProxyKey = Annotated[SecretStr | None, AfterValidator(_proxy_key)]
 LiveKitKey = Annotated[str, AfterValidator(_fill_key)]
 Names = Annotated[
     tuple[

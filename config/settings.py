@@ -23,6 +23,8 @@ from config.field_types import (
     LogLevel,
     Names,
     Origins,
+    OriginsOrAll,
+    ProxyKey,
     is_this_machine,
 )
 from llm_router.settings.field_types import (
@@ -303,6 +305,12 @@ class HttpSettings(Section):
     allowed_origins: Origins = ()
     """Origins of sites that may embed the page or request tokens, separated by commas. Empty: only
     its own."""
+    cors_origins: OriginsOrAll = ()
+    """Origins of sites whose pages may ask the API with an API key, separated by commas; * for
+    all. Empty: those of ALLOWED_ORIGINS."""
+    proxy_api_key: ProxyKey = None
+    """A fixed API key of 16 characters or more, for programs that know one. It has the role
+    operator and reaches the connections that are visible to everyone. Empty: there is none."""
     public_hosts: Hosts = ()
     """Names at which browsers reach the HTTP process, such as agent.example.org or *.example.org,
     separated by commas; besides localhost it answers to no other. Empty: to every name, but the

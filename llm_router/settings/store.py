@@ -49,6 +49,8 @@ class StoreSettings(Section):
     forever."""
     api_rate_limit: RateLimit = "600/minute"
     """Requests that one API key may make, per second, minute, hour or day."""
+    rate_limit_per_minute: Annotated[int | None, Field(ge=1, le=999_999)] = None
+    """The same as a number a minute, for set-ups that name it so. Empty: API_RATE_LIMIT counts."""
     redis_url: RedisUrl = None
     """Redis server, such as redis://127.0.0.1:6379/0, that counts requests of several HTTP
     processes together. Empty, or while it does not answer: each process counts its own."""
@@ -85,6 +87,13 @@ class StoreSettings(Section):
     @property
     def quota(self) -> Quota:
         return Quota(per_owner=self.max_connections_per_owner, in_all=self.max_connections)
+
+    @property
+    def key_rate_limit(self) -> str:
+        """Requests that one API key may make, such as `600/minute`."""
+        if self.rate_limit_per_minute:
+            return f"{self.rate_limit_per_minute}/minute"
+        return self.api_rate_limit
 
     @property
     def master_keys(self) -> tuple[str, ...]:

@@ -319,6 +319,39 @@ async def test_a_listed_site_passes_the_preflight_and_may_read_refusals(
     assert {"Retry-After", "x-patchbay-connection"} <= {*readable}
 
 
+@pytest.mark.parametrize("listed", ["https://chat.example", "*"])
+async def test_a_page_elsewhere_asks_the_api_with_a_key_but_gets_no_token(
+    livekit: FakeLiveKit, listed: str
+) -> None:
+    site = {"origin": "https://chat.example"}
+    fixed = "a-fixed-key-of-some-length"
+    settings = settings_for(livekit.url, cors_origins=(listed,), proxy_api_key=SecretStr(fixed))
+    asks = {"access-control-request-method": "DELETE",
+            "access-control-request-headers": "authorization, x-stainless-lang"}  # fmt: skip
+    async with browser(settings) as client:
+        preflight = await client.options("/v1/models", headers={**site, **asks})
+        bearer = {"authorization": f"Bearer {fixed}"}
+        answer = await client.get("/v1/models", headers={**site, **bearer})
+        token = await client.post("/token", headers=site)
+    assert preflight.status_code == 200
+    assert "x-stainless-lang" in preflight.headers["access-control-allow-headers"]
+    assert "DELETE" in preflight.headers["access-control-allow-methods"]
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == listed
+    assert "access-control-allow-credentials" not in answer.headers
+    assert "x-patchbay-first-word-ms" in answer.headers["access-control-expose-headers"]
+    assert token.status_code == 403
+
+
+async def test_the_rate_a_minute_counts_the_requests_of_a_key(livekit: FakeLiveKit) -> None:
+    fixed = "a-fixed-key-of-some-length"
+    settings = settings_for(livekit.url, proxy_api_key=SecretStr(fixed), rate_limit_per_minute=2)
+    async with browser(settings) as client:
+        forms = [{"x-api-key": fixed}, {"authorization": f"Bearer {fixed}"}] * 2
+        statuses = [(await client.get("/api/me", headers=h)).status_code for h in forms]
+    assert statuses == [200, 200, 429, 429]
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [(b"{", 422), (b"[1]", 422), (b'{"room_name": 7}', 422), (b" " * 9000, 413)],

@@ -157,6 +157,8 @@ def test_a_section_can_be_read_without_the_keys_of_the_others(
         ("TOKEN_RATE_LIMIT", "often", "should be a number per second"),
         ("ALLOWED_ORIGINS", "example.org", "should be origins such as https://"),
         ("ALLOWED_ORIGINS", "https://a.example/path", "should be origins such as https://"),
+        ("CORS_ORIGINS", "https://a.example, b.example", "should be origins such as https://"),
+        ("RATE_LIMIT_PER_MINUTE", "0", "should be greater than or equal to 1"),
         ("HEDGE_BUDGET", "5", "should be less than or equal to 1"),
         ("REPLY_DEADLINE", "inf", "should be a finite number"),
         ("FILLER_AFTER", "0", "should be greater than 0"),
@@ -328,3 +330,29 @@ def test_quotes_around_a_value_are_dropped(monkeypatch: pytest.MonkeyPatch) -> N
     assert settings.livekit_api_secret.get_secret_value() == SECRET
     assert settings.http_port == 9000
     assert settings.agent_greeting is None
+
+
+def test_all_origins_may_ask_the_api_but_only_by_name_embed_the_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", "*")
+    assert load_settings(NO_FILE).cors_origins == ("*",)
+    monkeypatch.setenv("CORS_ORIGINS", "https://A.example,")
+    assert load_settings(NO_FILE).cors_origins == ("https://a.example",)
+    assert "ALLOWED_ORIGINS=*" in refusal(monkeypatch, ALLOWED_ORIGINS="*")
+
+
+@pytest.mark.parametrize("key", ["change-me", "your secret key here", "x" * 15, "x" * 201])
+def test_a_fixed_key_that_can_be_guessed_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    message = refusal(monkeypatch, PROXY_API_KEY=key)
+    assert message.startswith("PROXY_API_KEY (a secret, not shown) should have 16 to 200")
+    assert key not in message
+
+
+def test_a_rate_a_minute_takes_the_place_of_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_RATE_LIMIT", "5/hour")
+    assert load_settings(NO_FILE).key_rate_limit == "5/hour"
+    monkeypatch.setenv("RATE_LIMIT_PER_MINUTE", "60")
+    assert load_settings(NO_FILE).key_rate_limit == "60/minute"
