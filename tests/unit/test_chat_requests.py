@@ -5,15 +5,17 @@ from typing import Any
 
 import pytest
 
+from llm_router.gateway.completions.call import Call
+from llm_router.gateway.completions.frames import ChatForm
 from llm_router.gateway.completions.problems import ChatProblem
-from llm_router.gateway.completions.request import ChatCall, read_chat_call
+from llm_router.gateway.completions.request import read_chat_call
 
 HELLO = [{"role": "user", "content": "hi"}]
 PIXEL = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {}, "strict": True}}
 
 
-def read(key: str = "k", **fields: Any) -> ChatCall:
+def read(key: str = "k", **fields: Any) -> Call:
     return read_chat_call(json.dumps({"model": "auto", "messages": HELLO, **fields}).encode(), key)
 
 
@@ -27,7 +29,11 @@ def refused(body: Any) -> ChatProblem:
 
 def test_a_plain_request_asks_any_connection_for_a_whole_reply() -> None:
     call = read()
-    assert (call.model, call.is_streamed, call.include_usage) == ("auto", False, False)
+    assert (call.model, call.is_streamed, call.form) == (
+        "auto",
+        False,
+        ChatForm(include_usage=False),
+    )
     assert call.request.messages == HELLO
     assert call.request.integration == "automation"
     assert not call.request.speech
@@ -50,7 +56,8 @@ def test_the_fields_that_the_router_knows_are_its_own() -> None:
         seed=3,
     )
     request = call.request
-    assert (call.model, call.is_streamed, call.include_usage) == ("desk", True, True)
+    assert (call.model, call.is_streamed) == ("desk", True)
+    assert call.form == ChatForm(include_usage=True)
     assert request.tools == [TOOL]
     assert request.tool_choice == {"type": "function", "function": {"name": "f"}}
     assert request.parallel_tool_calls is False

@@ -1,31 +1,54 @@
-"""Writes a reply in the form of OpenAI's API: as frames of a stream, or whole. Pure."""
+"""Writes a reply in the form of chat completions: as frames of a stream, or whole. Pure."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llm_router.catalog.prices import billable_usage, estimate_usage
+from llm_router.gateway.completions.call import Ending, Head, WholeReply
 from llm_router.gateway.errors import Problem
-from llm_router.routing.events import AttemptEvent, ReplyEvent
 from llm_router.types import Chunk, ToolCall, Usage
 
-DONE = b"data: [DONE]\n\n"
+DONE = "data: [DONE]\n\n"
 _FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """The fields that every frame of one reply repeats."""
+class ChatForm:
+    """Writes replies as chat completions; with `include_usage` a stream ends with the tokens."""
 
-    id: str
-    created: int
-    """Seconds since 1970."""
-    model: str
+    include_usage: bool
+    id_headers = ("x-request-id",)
+
+    def writer(self, head: Head) -> "ChatFrames":
+        return ChatFrames(head, include_usage=self.include_usage)
+
+    def whole(self, head: Head, reply: WholeReply) -> dict[str, Any]:
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": reply.text or None,
+            "refusal": None,
+            "annotations": [],
+        }
+        if reply.calls:
+            message["tool_calls"] = [_whole_call(call) for call in reply.calls]
+        elif not reply.text:
+            message["content"] = ""
+        choice = {
+            "index": 0,
+            "message": message,
+            "logprobs": None,
+            "finish_reason": finish_reason(reply.reason, has_calls=bool(reply.calls)),
+        }
+        return {
+            **shared_fields(head, "chat.completion"),
+            "choices": [choice],
+            "usage": usage_object(reply.ending.usage),
+        }
 
 
-class FrameWriter:
-    """Writes the frames of one streamed reply.
+class ChatFrames:
+    """Writes the frames of one streamed chat completion.
 
     First comes the role, then text and tool calls as they arrive, then the finish reason in a frame
     with an empty delta, and with `include_usage` one without choices. A frame is a template filled
@@ -33,22 +56,11 @@ class FrameWriter:
     """
 
     def __init__(self, head: Head, *, include_usage: bool) -> None:
-        self._head = head
-        shared = {
-            "id": head.id,
-            "object": "chat.completion.chunk",
-            "created": head.created,
-            "model": head.model,
-        }
-        self._begin = f"data: {_json(shared)[:-1]},"
+        self._begin = f"data: {compact(shared_fields(head, 'chat.completion.chunk'))[:-1]},"
         self._prefix = self._begin + '"choices":[{"index":0,"delta":'
+        self._include_usage = include_usage
         self._no_usage = ',"usage":null' if include_usage else ""
         self._calls = 0
-        self._end = ""
-
-    @property
-    def head(self) -> Head:
-        return self._head
 
     def opening(self) -> str:
         return self._frame('{"role":"assistant","content":""}')
@@ -65,14 +77,11 @@ class FrameWriter:
             frames += self._frame("{}", json.dumps(reason))
         return frames
 
-    def usage(self, usage: Mapping[str, Any], receipt: Mapping[str, Any] | None) -> str:
-        more = f',"patchbay":{_json(receipt)}' if receipt else ""
-        return f'{self._begin}"choices":[],"usage":{_json(usage)}{more}}}\n\n'
+    def ending(self, ending: Ending) -> str:
+        return last_frames(self._begin, ending, include_usage=self._include_usage)
 
-    @staticmethod
-    def error(problem: Problem) -> str:
-        """Returns the frame that ends a stream which broke off; no other follows it."""
-        return f"data: {_json({'error': problem.error_object})}\n\n"
+    def error(self, problem: Problem) -> str:
+        return error_frame(problem)
 
     def _frame(self, delta: str, reason: str = "null") -> str:
         end = f',"logprobs":null,"finish_reason":{reason}}}]{self._no_usage}}}\n\n'
@@ -85,44 +94,29 @@ class FrameWriter:
         function = {"name": call.name, "arguments": ""}
         first = {"index": index, "id": call.id, "type": "function", "function": function}
         rest = {"index": index, "function": {"arguments": call.arguments}}
-        return "".join(self._frame(_json({"tool_calls": [each]})) for each in (first, rest))
+        return "".join(self._frame(compact({"tool_calls": [each]})) for each in (first, rest))
 
 
-def whole(
-    head: Head, text: str, calls: Sequence[ToolCall], reason: str, usage: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Returns a reply in one piece."""
-    message: dict[str, Any] = {
-        "role": "assistant",
-        "content": text or None,
-        "refusal": None,
-        "annotations": [],
-    }
-    if calls:
-        message["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
-            }
-            for call in calls
-        ]
-    elif not text:
-        message["content"] = ""
-    choice = {
-        "index": 0,
-        "message": message,
-        "logprobs": None,
-        "finish_reason": finish_reason(reason, has_calls=bool(calls)),
-    }
+def shared_fields(head: Head, kind: str, prefix: str = "chatcmpl") -> dict[str, Any]:
+    """Returns the fields that every frame of one reply repeats."""
     return {
-        "id": head.id,
-        "object": "chat.completion",
+        "id": f"{prefix}-{head.id}",
+        "object": kind,
         "created": head.created,
         "model": head.model,
-        "choices": [choice],
-        "usage": usage,
     }
+
+
+def last_frames(begin: str, ending: Ending, *, include_usage: bool) -> str:
+    """Returns the frame with the tokens, if it was asked for, and the mark of the end."""
+    if not (include_usage or ending.receipt):
+        return DONE
+    more = f',"patchbay":{compact(ending.receipt)}' if ending.receipt else ""
+    return f'{begin}"choices":[],"usage":{compact(usage_object(ending.usage))}{more}}}\n\n{DONE}'
+
+
+def error_frame(problem: Problem) -> str:
+    return f"data: {compact({'error': problem.error_object})}\n\n"
 
 
 def finish_reason(given: str, *, has_calls: bool) -> str:
@@ -132,21 +126,11 @@ def finish_reason(given: str, *, has_calls: bool) -> str:
     return given if given in _FINISH_REASONS else "stop"
 
 
-def usage_of(event: ReplyEvent, counted: Usage | None) -> dict[str, Any]:
-    """Returns the tokens of a reply that has ended.
-
-    They are the server's own count. Where it has none, or counted only the end of a reply that
-    another had begun, they are estimated from the characters.
-    """
-    usage = counted or Usage()
-    estimate = estimate_usage(event.prompt_characters, event.characters)
-    is_estimated = counted is None or bool(event.resumes)
-    prompt = usage.prompt_tokens or estimate.prompt_tokens
-    completion = estimate.completion_tokens if is_estimated else usage.completion_tokens
+def usage_object(usage: Usage) -> dict[str, Any]:
     return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens, "audio_tokens": 0},
         "completion_tokens_details": {
             "reasoning_tokens": usage.reasoning_tokens,
@@ -157,35 +141,11 @@ def usage_of(event: ReplyEvent, counted: Usage | None) -> dict[str, Any]:
     }
 
 
-def receipt_of(event: ReplyEvent) -> dict[str, Any]:
-    """Returns the attempts behind a reply that has ended, with the reasons and costs."""
-    tries = [_attempt(each, event.prompt_characters) for each in event.tries]
-    costs = [each["cost"] for each in tries if each["cost"] is not None]
-    return {
-        "connection": event.connection,
-        "attempts": tries,
-        "hedges": sum(each.role == "hedge" for each in event.tries),
-        "resumes": event.resumes,
-        "cost": sum(costs) if costs else None,
-    }
-
-
-def _attempt(event: AttemptEvent, prompt_characters: int) -> dict[str, Any]:
-    tokens = billable_usage(event.usage, event.failure, prompt_characters, event.characters)
-    return {
-        "connection": event.connection,
-        "model": event.model,
-        "role": event.role,
-        "outcome": event.outcome,
-        "first_word_ms": milliseconds(event.first_word),
-        "duration_ms": milliseconds(event.duration),
-        "cost": event.price.cost(tokens) if event.price else None,
-    }
-
-
-def milliseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1000)
-
-
-def _json(value: Any) -> str:
+def compact(value: Any) -> str:
+    """Returns JSON without spaces."""
     return json.dumps(value, separators=(",", ":"))
+
+
+def _whole_call(call: ToolCall) -> Mapping[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": call.id, "type": "function", "function": function}

@@ -1,27 +1,16 @@
 """Reads the body of a chat completion, and makes the router's request of it. Pure."""
 
-import hashlib
-import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Never
+from typing import Any
 
-from pydantic import ValidationError
-
-from llm_router.connections.json_shape import is_within
+from llm_router.gateway.completions.body import is_set, read_body, session_of
+from llm_router.gateway.completions.call import Call
+from llm_router.gateway.completions.frames import ChatForm
 from llm_router.gateway.completions.messages import clean_messages, clean_tools
-from llm_router.gateway.completions.problems import ChatProblem, invalid
+from llm_router.gateway.completions.problems import invalid
 from llm_router.gateway.schemas.chat import ChatCompletionCreate
-from llm_router.providers._wire.characters import mend
 from llm_router.types import ChatRequest
 
-_MOST_MARKS = 100_000
-"""Commas and opening brackets of a body, each of which may begin a value: what is parsed holds up
-all other requests."""
-_MOST_VALUES = 50_000
-_MOST_LEVELS = 64
-_LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _FORMATS = frozenset({"json_object", "json_schema"})
 _CHOICES = frozenset({"none", "auto", "required"})
 _REPLACED = {"functions": "tools", "function_call": "tool_choice"}
@@ -37,24 +26,13 @@ _NOT_PASSED_ON = frozenset({
 _PREFIXES_NOT_PASSED_ON = ("aws_", "azure_", "vertex_", "litellm_")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatCall:
-    """A request as its client sent it: the router's part, and the form of the answer."""
-
-    model: str
-    request: ChatRequest
-    is_streamed: bool
-    include_usage: bool
-    include_receipt: bool
-
-
-def read_chat_call(body: bytes, key_id: str) -> ChatCall:
+def read_chat_call(body: bytes, key_id: str) -> Call:
     """Reads a body. Raises ChatProblem (400) for one that is no request, naming the field.
 
     Fields that are unknown here are passed on, but for those that would change where a request
     goes or which form its reply has; they are dropped. `key_id` tells apart sessions of API keys.
     """
-    fields = _validated(_parsed(body))
+    fields = read_body(body, ChatCompletionCreate)
     given = fields.model_extra or {}
     for name, replacement in _REPLACED.items():
         if given.get(name) is not None:
@@ -71,66 +49,17 @@ def read_chat_call(body: bytes, key_id: str) -> ChatCall:
         max_tokens=fields.max_completion_tokens or fields.max_tokens,
         stop=[fields.stop] if isinstance(fields.stop, str) else fields.stop or (),
         seed=fields.seed,
-        extra_body=_passed_on(given, fields.user),
-        session_id=_session(key_id, fields.user or given.get("prompt_cache_key")),
+        extra_body=passed_on(given, fields.user),
+        session_id=session_of(key_id, fields.user or given.get("prompt_cache_key")),
         integration="automation",
     )
-    return ChatCall(
+    return Call(
         model=fields.model,
         request=request,
+        form=ChatForm(include_usage=is_set(fields.stream_options, "include_usage")),
         is_streamed=bool(fields.stream),
-        include_usage=_is_set(fields.stream_options, "include_usage"),
-        include_receipt=_is_set(fields.patchbay, "receipt"),
+        include_receipt=is_set(fields.patchbay, "receipt"),
     )
-
-
-def _parsed(body: bytes) -> Any:
-    if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_MARKS:
-        raise _too_many_values()
-    try:
-        value = json.loads(body, parse_constant=_no_constant)
-    except RecursionError:
-        raise _too_many_values() from None
-    except ValueError:
-        raise ChatProblem(400, "invalid_json", "the body is not JSON") from None
-    if not is_within(value, values=_MOST_VALUES, levels=_MOST_LEVELS):
-        raise _too_many_values()
-    return _mended(value) if _LONE_SURROGATE.search(body) else value
-
-
-def _no_constant(name: str) -> Never:
-    raise ValueError(name)  # NaN and Infinity, which are no JSON
-
-
-def _too_many_values() -> ChatProblem:
-    return ChatProblem(
-        400,
-        "body_too_complex",
-        f"the body must hold at most {_MOST_VALUES:,} values in {_MOST_LEVELS} levels",
-    )
-
-
-def _mended(value: Any) -> Any:
-    """Returns the value with halves of characters replaced, which no server could be sent."""
-    if isinstance(value, str):
-        return mend(value)
-    if isinstance(value, list):
-        return [_mended(each) for each in value]
-    if isinstance(value, dict):
-        return {mend(name): _mended(each) for name, each in value.items()}
-    return value
-
-
-def _validated(value: Any) -> ChatCompletionCreate:
-    if not isinstance(value, dict):
-        raise ChatProblem(400, "invalid_value", "the body must be an object")
-    try:
-        return ChatCompletionCreate.model_validate(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = str(first["loc"][0]) if first["loc"] else "body"
-        code = "missing_required_parameter" if first["type"] == "missing" else "invalid_value"
-        raise invalid(place, first["msg"], code) from None
 
 
 def _tool_choice(choice: str | Mapping[str, Any] | None) -> str | Mapping[str, Any] | None:
@@ -155,7 +84,8 @@ def _format(given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     return given
 
 
-def _passed_on(given: Mapping[str, Any], user: str | None) -> dict[str, Any]:
+def passed_on(given: Mapping[str, Any], user: str | None) -> dict[str, Any]:
+    """Returns the further fields of a body for servers that speak chat completions."""
     passed = {
         name: value
         for name, value in given.items()
@@ -164,14 +94,3 @@ def _passed_on(given: Mapping[str, Any], user: str | None) -> dict[str, Any]:
         and not name.startswith(_PREFIXES_NOT_PASSED_ON)
     }
     return passed if user is None else {**passed, "user": user}
-
-
-def _session(key_id: str, name: Any) -> str:
-    """Returns a pseudonym of the client's own session, whose endpoint has its prompt in a cache."""
-    if not (isinstance(name, str) and name):
-        return ""
-    return "v1-" + hashlib.sha256(f"{key_id} {name}".encode()).hexdigest()[:24]
-
-
-def _is_set(options: Mapping[str, Any] | None, name: str) -> bool:
-    return options is not None and options.get(name) is True

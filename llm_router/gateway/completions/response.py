@@ -12,21 +12,14 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from llm_router.catalog.prices import estimate_usage
 from llm_router.clock import Clock
 from llm_router.errors import ReplyFailedError
+from llm_router.gateway.completions.accounts import milliseconds, receipt_of, usage_of
+from llm_router.gateway.completions.call import Call, Ending, Head, WholeReply
 from llm_router.gateway.completions.disconnect import run_until_disconnect
-from llm_router.gateway.completions.frames import (
-    DONE,
-    FrameWriter,
-    Head,
-    milliseconds,
-    receipt_of,
-    usage_of,
-    whole,
-)
 from llm_router.gateway.completions.places import ReplyPlaces
 from llm_router.gateway.completions.problems import broken_off, failed
-from llm_router.gateway.completions.request import ChatCall
 from llm_router.gateway.errors import Problem, internal_error
 from llm_router.routing.events import ReplyEvent
 from llm_router.routing.reply import Reply
@@ -50,8 +43,8 @@ _STREAM_HEADERS = {
 }
 
 
-class ChatResponse(Response):
-    """A reply as an answer to an HTTP request, from the request to its last byte.
+class ReplyResponse(Response):
+    """A reply as an answer to an HTTP request, in the form that its call asks for.
 
     The answer begins when the first word is here, so that a reply without one is an HTTP status;
     one that breaks off later ends in an error frame. When the client leaves, whichever form it
@@ -60,7 +53,7 @@ class ChatResponse(Response):
 
     def __init__(
         self,
-        call: ChatCall,
+        call: Call,
         router: Router,
         *,
         places: ReplyPlaces,
@@ -99,15 +92,31 @@ class ChatResponse(Response):
                 raise _identified(failed(reply.event), request_id) from None
             except Problem as problem:
                 raise _identified(problem, request_id) from None
-        headers = _headers(answered.event_at_start, request_id)
+        headers = self._reply_headers(answered)
         await JSONResponse(body, headers=headers)(scope, receive, send)
 
     def _head(self, event: ReplyEvent) -> Head:
-        model = event.model or event.connection
-        return Head(f"chatcmpl-{secrets.token_hex(12)}", int(self._clock.wall()), model)
+        return Head(
+            id=secrets.token_hex(12),
+            created=int(self._clock.wall()),
+            model=event.model or event.connection,
+            prompt_tokens=estimate_usage(event.prompt_characters, 0).prompt_tokens,
+        )
+
+    def _reply_headers(self, answered: "_Answered") -> dict[str, str]:
+        names = dict.fromkeys(self._call.form.id_headers, answered.request_id)
+        return {**names, **_headers(answered.event_at_start)}
+
+    def _ending(self, answered: "_Answered") -> Ending:
+        event = answered.reply.event
+        return Ending(
+            ended=int(self._clock.wall()),
+            usage=usage_of(event, answered.usage),
+            receipt=receipt_of(event) if self._call.include_receipt else None,
+        )
 
     async def _send_stream(self, answered: "_Answered", send: Send) -> None:
-        headers = {**_STREAM_HEADERS, **_headers(answered.event_at_start, answered.request_id)}
+        headers = {**_STREAM_HEADERS, **self._reply_headers(answered)}
         raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": raw})
         async with aclosing(self._frames(answered)) as frames:
@@ -117,27 +126,20 @@ class ChatResponse(Response):
 
     async def _frames(self, answered: "_Answered") -> AsyncGenerator[bytes, None]:
         """Yields the frames that each chunk makes, together. Raises nothing once it has begun."""
-        call = self._call
-        writer = FrameWriter(self._head(answered.event_at_start), include_usage=call.include_usage)
+        writer = self._call.form.writer(self._head(answered.event_at_start))
         yield (writer.opening() + writer.of(answered.first)).encode()
         try:
             async for chunk in answered.rest():
                 if data := writer.of(chunk):
                     yield data.encode()
+            last = writer.ending(self._ending(answered))
         except Problem as problem:
             _note_failure(answered.request_id, problem)
-            yield writer.error(problem).encode()
-            return
+            last = writer.error(problem)
         except Exception:  # the edge: a client must learn of any fault, also of one of our own
             _logger.exception("a bug in reply %s", answered.request_id)
-            yield writer.error(internal_error()).encode()
-            return
-        last = b""
-        if call.include_usage or call.include_receipt:
-            event = answered.reply.event
-            receipt = receipt_of(event) if call.include_receipt else None
-            last = writer.usage(usage_of(event, answered.usage), receipt).encode()
-        yield last + DONE
+            last = writer.error(internal_error())
+        yield last.encode()
 
     async def _whole(self, answered: "_Answered") -> Mapping[str, Any]:
         texts = [answered.first.text]
@@ -147,15 +149,10 @@ class ChatResponse(Response):
             texts.append(chunk.text)
             calls += chunk.tool_calls
             reason = chunk.finish_reason or reason
-        event = answered.reply.event
-        body = whole(
-            self._head(answered.event_at_start),
-            "".join(texts),
-            calls,
-            reason or "stop",
-            usage_of(event, answered.usage),
-        )
-        return {**body, "patchbay": receipt_of(event)} if self._call.include_receipt else body
+        ending = self._ending(answered)
+        reply = WholeReply("".join(texts), calls, reason or "stop", ending)
+        body = self._call.form.whole(self._head(answered.event_at_start), reply)
+        return {**body, "patchbay": ending.receipt} if ending.receipt else body
 
 
 @dataclass
@@ -185,10 +182,9 @@ class _Answered:
             yield chunk
 
 
-def _headers(event: ReplyEvent, request_id: str) -> dict[str, str]:
+def _headers(event: ReplyEvent) -> dict[str, str]:
     """Returns the headers that say who answered, as it was known at the first word."""
     headers = {
-        "x-request-id": request_id,
         "x-patchbay-connection": quote(event.connection, safe=_SHOWN),
         "x-patchbay-attempts": str(event.attempts),
     }

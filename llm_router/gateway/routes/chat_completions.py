@@ -1,15 +1,12 @@
 """Route for chat completions, as clients of OpenAI's API ask for them."""
 
-from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from llm_router.connections import rules
-from llm_router.gateway.completions.models import choose, usable_by
+from llm_router.gateway.completions.answer import answer
 from llm_router.gateway.completions.request import read_chat_call
-from llm_router.gateway.completions.response import ChatResponse
 from llm_router.gateway.deps import CurrentActor, CurrentKey, Deps
 from llm_router.gateway.openapi import openai_errors
 from llm_router.gateway.schemas.chat import ChatCompletionCreate
@@ -44,22 +41,4 @@ async def create_chat_completion(
     `model` is a connection, a pool, a model that several connections serve, or `auto`; only
     connections that the key may use and that are flagged `use_in_automation` are asked.
     """
-    rules.require(actor, "use")
-    body = await request.body()
-    call = read_chat_call(body, key.id)
-    router = await deps.chat_router.get()
-    choice = choose(call.model, usable_by(actor, router.pool.endpoints))
-    asked = replace(
-        call.request,
-        among=choice.names,
-        pool=choice.pool,
-        total_deadline=max(router.options.total, choice.longest_timeout),
-    )
-    return ChatResponse(
-        replace(call, request=asked),
-        router,
-        places=deps.reply_places,
-        key_id=key.id,
-        size=len(body),
-        clock=deps.clock,
-    )
+    return await answer(request, actor, key, deps, read_chat_call)

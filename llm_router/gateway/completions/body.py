@@ -1,0 +1,87 @@
+"""Reads the body of a request below /v1 into its schema. Pure."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Never, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from llm_router.connections.json_shape import is_within
+from llm_router.gateway.completions.problems import ChatProblem, invalid
+from llm_router.providers._wire.characters import mend
+
+_MOST_MARKS = 100_000
+"""Commas and opening brackets of a body, each of which may begin a value: what is parsed holds up
+all other requests."""
+_MOST_VALUES = 50_000
+_MOST_LEVELS = 64
+_LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def read_body(body: bytes, schema: type[Body]) -> Body:
+    """Returns the body as `schema`. Raises ChatProblem (400), naming the first field at fault."""
+    value = _parsed(body)
+    if not isinstance(value, dict):
+        raise ChatProblem(400, "invalid_value", "the body must be an object")
+    try:
+        return schema.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = str(first["loc"][0]) if first["loc"] else "body"
+        code = "missing_required_parameter" if first["type"] == "missing" else "invalid_value"
+        raise invalid(place, first["msg"], code) from None
+
+
+def session_of(key_id: str, name: Any) -> str:
+    """Returns a pseudonym of the client's own session, whose endpoint has its prompt in a cache.
+
+    `key_id` tells apart sessions of API keys that have the same name. Empty if there is no name.
+    """
+    if not (isinstance(name, str) and name):
+        return ""
+    return "v1-" + hashlib.sha256(f"{key_id} {name}".encode()).hexdigest()[:24]
+
+
+def is_set(options: Mapping[str, Any] | None, name: str) -> bool:
+    return options is not None and options.get(name) is True
+
+
+def _parsed(body: bytes) -> Any:
+    if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_MARKS:
+        raise _too_many_values()
+    try:
+        value = json.loads(body, parse_constant=_no_constant)
+    except RecursionError:
+        raise _too_many_values() from None
+    except ValueError:
+        raise ChatProblem(400, "invalid_json", "the body is not JSON") from None
+    if not is_within(value, values=_MOST_VALUES, levels=_MOST_LEVELS):
+        raise _too_many_values()
+    return _mended(value) if _LONE_SURROGATE.search(body) else value
+
+
+def _no_constant(name: str) -> Never:
+    raise ValueError(name)  # NaN and Infinity, which are no JSON
+
+
+def _too_many_values() -> ChatProblem:
+    return ChatProblem(
+        400,
+        "body_too_complex",
+        f"the body must hold at most {_MOST_VALUES:,} values in {_MOST_LEVELS} levels",
+    )
+
+
+def _mended(value: Any) -> Any:
+    """Returns the value with halves of characters replaced, which no server could be sent."""
+    if isinstance(value, str):
+        return mend(value)
+    if isinstance(value, list):
+        return [_mended(each) for each in value]
+    if isinstance(value, dict):
+        return {mend(name): _mended(each) for name, each in value.items()}
+    return value
