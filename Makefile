@@ -40,7 +40,7 @@ test-live: setup dev ## the tests that need real model engines: 15 minutes to bu
 	@$(PYTHON) -m deploy.setup engines
 	$(BIN)/python -m pytest tests/live -m "live or not live" $(ARGS)
 
-test-clients: setup dev ## a compliance suite of others against /v1, in an environment of its own
+test-clients: setup dev ## other people's clients and suites against /v1, each in an environment of its own
 	$(BIN)/python -m pytest tests/clients -m live $(ARGS)
 
 fuzz: dev ## throw a hundred thousand random replies at the parsers: some minutes
@@ -90,7 +90,10 @@ lock: ## renew the lock files (needs uv); ARGS="--upgrade" for newer versions
 	$(COMPILE) $(ARGS) deploy/locks/vllm.in --override deploy/locks/vllm.overrides \
 	--output-file deploy/locks/vllm.lock
 	$(COMPILE) $(ARGS) deploy/locks/llm-comply.in --output-file deploy/locks/llm-comply.lock
+	$(COMPILE) $(ARGS) deploy/locks/langchain.in --output-file deploy/locks/langchain.lock
+	$(COMPILE) $(ARGS) deploy/locks/llama-index.in --output-file deploy/locks/llama-index.lock
 	$(COMPILE) $(ARGS) deploy/locks/litellm.in --output-file deploy/locks/litellm.lock
+	$(COMPILE) $(ARGS) deploy/locks/litellm-client.in --output-file deploy/locks/litellm-client.lock
 	$(COMPILE) $(ARGS) deploy/locks/pydantic-ai.in --output-file deploy/locks/pydantic-ai.lock
 
 # The stack in containers. PROFILES="ollama scale" adds services, which the others then use.

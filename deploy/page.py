@@ -31,17 +31,17 @@ def build() -> None:
         stamps.write(stamp, inputs)
 
 
-def install() -> None:
-    """Installs the packages of package-lock.json into node_modules."""
-    stamp = MODULES / ".lock-stamp"
-    inputs = stamps.digest((SOURCE / "package-lock.json").read_bytes())
+def install(source: Path = SOURCE) -> None:
+    """Installs the packages of the folder's package-lock.json into its node_modules."""
+    stamp = source / "node_modules" / ".lock-stamp"
+    inputs = stamps.digest((source / "package-lock.json").read_bytes())
     if stamps.is_fresh(stamp, inputs):
         return
     npm = toolchain.npm()
     with console.step("Web packages") as step:
         step.run(
             [*npm, "ci", "--no-audit", "--no-fund"],
-            cwd=SOURCE,
+            cwd=source,
             environ=npm_environ(npm),
             remedy="check that this machine reaches its npm registry (npm's own settings), and "
             "run it again",
