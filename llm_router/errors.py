@@ -16,6 +16,7 @@
     ├── ApiError                    the management API was not reached, or refused
     ├── NotFoundError               it does not exist, or this user may not see it
     ├── ForbiddenError              this user may see it, but not do this to it
+    ├── ExpiredError                an API key whose time has passed
     ├── BusyError                   too much of this is under way; says when to try again
     └── ConflictError               it cannot be done in the present state
         ├── TakenError              the id or the name is in use
@@ -185,6 +186,13 @@ class ForbiddenError(RouterError):
     """Raised when the user may see something and its role does not allow the action.
 
     Ask its owner or an admin.
+    """
+
+
+class ExpiredError(RouterError):
+    """Raised for an API key that was valid until a time that has passed; the message has both.
+
+    Ask an admin for another key.
     """
 
 

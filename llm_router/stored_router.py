@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from llm_router.assembly import open_router
 from llm_router.clock import Clock
-from llm_router.connections.access import SYSTEM, WORKER
+from llm_router.connections.access import SYSTEM, WORKER, serves
 from llm_router.connections.record import Connection
 from llm_router.connections.store import ConnectionStore
 from llm_router.discovery.discover import DiscoveryOptions, DiscoveryResult, find_connections
@@ -38,6 +38,7 @@ from llm_router.sync.scoreboard.sql import SqlScoreboard
 from llm_router.sync.scoreboard.sqlite import SqliteScoreboard
 from llm_router.sync.subscription import ACTIVE, StoreSubscription
 from llm_router.telemetry.usage import usage_logged
+from llm_router.types import Integration
 
 _T = TypeVar("_T")
 _logger = logging.getLogger("llm_router")
@@ -199,7 +200,7 @@ async def open_automation_router(
     options: RouterOptions | None = None,
     clock: Clock | None = None,
 ) -> AsyncIterator[Router]:
-    """Opens a router over the stored connections flagged for automation, of every owner.
+    """Opens a router over the stored connections flagged for any integration, of every owner.
 
     A request names those that its caller may use (`ChatRequest.among`). `store` and `database`,
     which keeps usage, limits and measurements, stay open. `scoreboard`: as in StoreOptions.
@@ -214,7 +215,7 @@ async def open_automation_router(
                 StoreSubscription(
                     store,
                     SYSTEM,
-                    select=lambda stored: [c for c in stored if c.use_in_automation],
+                    select=lambda stored: [c for c in stored if _is_flagged(c)],
                     guard=AddressGuard(allowed=allowed_addresses),
                 ),
                 policy=policy,
@@ -226,6 +227,10 @@ async def open_automation_router(
             )
         )
         yield router
+
+
+def _is_flagged(connection: Connection) -> bool:
+    return any(serves(connection, integration) for integration in get_args(Integration))
 
 
 async def _select_connections(

@@ -124,6 +124,8 @@ class ChatRequest:
     language: str = "en"
     session_id: str = ""
     integration: Integration | None = None
+    api_key_id: str = ""
+    """API key that its tokens and its cost are counted for; empty: none."""
     pool: str | None = None
     among: frozenset[str] | None = None
     """Names of the connections that may be asked; for this request there are no others. None:

@@ -1,13 +1,31 @@
-"""`llm-router api-keys create|list|revoke`: the keys that give access to the management API."""
+"""`llm-router api-keys create|limit|list|revoke`: the keys that give access to the API."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
 import typer
 
 from llm_router.cli.command import CommandContext, api_command
 from llm_router.clock import utc_now
-from llm_router.connections.access import Role
+from llm_router.connections.access import KeyIntegration, Role, RouteGroup
+from llm_router.errors import ConfigurationError
+
+KeyId = Annotated[str, typer.Argument(metavar="ID", help="Id of the key.")]
+Days = Annotated[int | None, typer.Option(min=1, help="Days until the key expires.")]
+Routes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--route",
+        help=f"Group of routes that the key may ask ({', '.join(get_args(RouteGroup))}); may be"
+        " repeated; all unless given.",
+    ),
+]
+Pools = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pool", help="Pool that the key may see and use; may be repeated; all unless given."
+    ),
+]
 
 app = typer.Typer(help="Manage keys of the management API.", no_args_is_help=True)
 
@@ -29,20 +47,25 @@ async def create(
             help="Its connections answer live callers without an admin's approval.",
         ),
     ] = False,
-    days: Annotated[int | None, typer.Option(min=1, help="Days until the key expires.")] = None,
+    days: Days = None,
+    routes: Routes = None,
+    pools: Pools = None,
+    integration: Annotated[
+        KeyIntegration, typer.Option(help="Flag of the connections that answer its requests.")
+    ] = "automation",
 ) -> None:
     """Create a key and print it.
 
     The key is printed this once, alone on standard output; only its digest is stored.
     """
-    expiry = utc_now() + timedelta(days=days) if days else None
     body = {
         "name": name,
         "role": role,
         "team": team,
         "owner": owner,
         "may_serve_calls": may_serve_calls,
-        "expires_at": expiry and expiry.isoformat(),
+        "integration": integration,
+        **_limits(days, routes, pools),
     }
     key = await context.api.request("POST", "/keys", body)
     context.out.json(key)
@@ -52,22 +75,59 @@ async def create(
     context.out.print_line(key["key"])
 
 
+@api_command(app, "limit")
+async def limit(
+    context: CommandContext,
+    key_id: KeyId,
+    *,
+    days: Days = None,
+    routes: Routes = None,
+    pools: Pools = None,
+    integration: Annotated[
+        KeyIntegration | None, typer.Option(help="Flag of the connections that answer it.")
+    ] = None,
+    clear: Annotated[
+        list[str] | None,
+        typer.Option(help="Limit to take away (routes, pools, expires_at); may be repeated."),
+    ] = None,
+) -> None:
+    """Change the limits of a key, from its next request on; those not named stay."""
+    changes = {name: value for name, value in _limits(days, routes, pools).items() if value}
+    if integration:
+        changes["integration"] = integration
+    changes |= dict.fromkeys(clear or ())
+    if not changes:
+        raise ConfigurationError("there is nothing to change: name a limit, or --clear one")
+    key = await context.api.request("PATCH", f"/keys/{key_id}", changes)
+    context.out.json(key)
+    context.out.print_line(f"changed key {key_id}: {', '.join(changes)}")
+
+
 @api_command(app, "list")
 async def list_(context: CommandContext) -> None:
     """List the keys, the latest first, without the keys themselves."""
     items = [item async for item in context.api.list_items("/keys", {})]
     context.out.json(items)
-    columns = ("id", "name", "role", "team", "last4", "created_at", "expires_at", "revoked_at")
-    rows = [[item[column] for column in columns] for item in items]
+    columns = ("id", "name", "role", "team", "last4", "routes", "pools", "expires_at", "state")
+    rows = [[_cell(item[column]) for column in columns] for item in items]
     context.out.print_table(columns, rows, "there are no keys")
 
 
 @api_command(app, "revoke")
 async def revoke(
     context: CommandContext,
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the key.")],
+    key_id: KeyId,
 ) -> None:
     """Revoke a key, and end every session that was opened with it."""
     await context.api.request("DELETE", f"/keys/{key_id}")
     context.out.print_line(f"revoked {key_id}")
     context.out.json({"revoked": key_id})
+
+
+def _limits(days: int | None, routes: list[str] | None, pools: list[str] | None) -> dict[str, Any]:
+    expiry = utc_now() + timedelta(days=days) if days else None
+    return {"routes": routes, "pools": pools, "expires_at": expiry and expiry.isoformat()}
+
+
+def _cell(value: Any) -> Any:
+    return ", ".join(value) if isinstance(value, list) else value

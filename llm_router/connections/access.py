@@ -14,6 +14,9 @@ server, `transfer` moves it to another owner or team, `administer` covers API ke
 audit log.
 
 To have a connection answer live callers is a right of its own: see `may_serve_calls`.
+
+An API key may be limited to the connections of some pools, which then are all that there are for
+it. An actor with any limit of its own administers nothing: it could give itself another key.
 """
 
 from collections.abc import Mapping
@@ -21,11 +24,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from llm_router.types import Integration
+
 Role = Literal["viewer", "worker", "operator", "editor", "admin"]
 Action = Literal[
     "read", "use", "test", "activate", "add", "edit", "remove", "transfer", "administer"
 ]
 Visibility = Literal["private", "team", "everyone"]
+RouteGroup = Literal["chat", "chats", "mcp", "monitor", "manage"]
+"""Routes that an API key can be limited to; `gateway.scopes` has the paths of each."""
+KeyIntegration = Literal["automation", "livekit"]
+"""Integrations that the requests of an API key can count as."""
 
 _ALLOWED: Mapping[Role, frozenset[Action]] = {
     "viewer": frozenset({"read"}),
@@ -55,6 +64,14 @@ class Actor:
     origin: str = ""
     may_serve_calls: bool = False
     """Whether its connections may answer live callers without an admin's approval."""
+    key_id: str = ""
+    """API key of its requests, which their use is counted for; empty: none."""
+    pools: frozenset[str] | None = None
+    """Pools of the connections that there are for it; None: every pool."""
+    integration: KeyIntegration = "automation"
+    """Integration for which a connection must be flagged to answer its requests for replies."""
+    is_limited: bool = False
+    """Whether its API key has limits of its own, of whatever kind."""
 
     def audit_entry(
         self,
@@ -101,6 +118,8 @@ class Owned(Protocol):
     def use_in_livekit(self) -> bool: ...
     @property
     def is_approved_for_calls(self) -> bool: ...
+    @property
+    def pool(self) -> str: ...
 
 
 def can_see(actor: Actor, connection: Owned) -> bool:
@@ -108,6 +127,8 @@ def can_see(actor: Actor, connection: Owned) -> bool:
 
     `store.search.visible_to` is the same rule as an SQL condition.
     """
+    if not reaches(actor, connection.pool):
+        return False
     if actor.role == "admin":
         return True
     if actor.role == "worker":
@@ -116,6 +137,21 @@ def can_see(actor: Actor, connection: Owned) -> bool:
         if not actor.owner and not actor.team:
             return True
     return connection.visibility == "everyone" or owns(actor, connection)
+
+
+def reaches(actor: Actor, pool: str) -> bool:
+    """Returns whether the connections of a pool are within the limits of the actor's API key."""
+    return actor.pools is None or pool in actor.pools
+
+
+def serves(connection: Owned, integration: Integration) -> bool:
+    """Returns whether a connection may answer requests of this integration.
+
+    Those of LiveKit are live callers', whose connections need an approval besides the flag.
+    """
+    if integration == "livekit":
+        return connection.use_in_livekit and connection.is_approved_for_calls
+    return bool(getattr(connection, f"use_in_{integration}"))
 
 
 def may_serve_calls(actor: Actor) -> bool:
@@ -139,9 +175,13 @@ def may_act(actor: Actor, action: Action, connection: Owned | None = None) -> bo
 
     Without a connection: whether the actor's role allows it for any connection.
     """
-    if action not in _ALLOWED[actor.role]:
+    if action not in _ALLOWED[actor.role] or (action == "administer" and actor.is_limited):
         return False
-    if connection is None or actor.role == "admin":
+    if connection is None:
+        return True
+    if not reaches(actor, connection.pool):
+        return False
+    if actor.role == "admin":
         return True
     if action in _OWN_ONLY:
         return owns(actor, connection)

@@ -15,6 +15,7 @@ from llm_router.connections.access import (
     can_see,
     may_act,
     may_serve_calls,
+    reaches,
 )
 from llm_router.connections.health import Verdict
 from llm_router.connections.record import (
@@ -75,11 +76,25 @@ def require(actor: Actor, action: Action, connection: Connection | None = None) 
     """Raises ForbiddenError unless the actor may do this with the connection."""
     if may_act(actor, action, connection):
         return
+    if action == "administer":
+        require_administrator(actor, "connections")
     what = f"connection {connection.name!r}" if connection else "connections"
-    reach = ", and this one is not its own or its team's" if may_act(actor, action) else ""
+    reach = ""
+    if connection and not reaches(actor, connection.pool):
+        reach = f", and its API key is not for the pool {connection.pool!r}"
+    elif may_act(actor, action):
+        reach = ", and this one is not its own or its team's"
     raise ForbiddenError(
         f"{actor.name} may not {action} {what}: its role is {actor.role}{reach}; ask an admin"
     )
+
+
+def require_administrator(actor: Actor, what: str) -> None:
+    """Raises ForbiddenError unless the actor may administer; `what`: such as "webhooks"."""
+    if may_act(actor, "administer"):
+        return
+    why = "its API key has limits" if actor.role == "admin" else f"its role is {actor.role}"
+    raise ForbiddenError(f"{actor.name} may not administer {what}: {why}; ask an admin")
 
 
 def prepare_new(actor: Actor, connection: Connection, now: datetime) -> Connection:
@@ -144,6 +159,8 @@ def apply_edit(
     )
     if new == stored:
         return stored
+    if new.pool != stored.pool:
+        require(actor, "edit", new)
     _check_destination(actor, stored, new, changes)
     return replace(
         _with_new_status(actor, stored, new, changes), updated_at=now, version=stored.version + 1

@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 from fastapi import Depends, Path, Request, Security
 from fastapi.security import (
@@ -25,9 +25,11 @@ from fastapi.security import (
 from llm_router.clock import Clock, SystemClock
 from llm_router.connections.access import Actor
 from llm_router.connections.store import ConnectionStore
+from llm_router.errors import ExpiredError
 from llm_router.gateway.completions.places import ReplyPlaces
 from llm_router.gateway.errors import Problem
 from llm_router.gateway.rates import RateLimit, client_key, client_of
+from llm_router.gateway.scopes import require_route
 from llm_router.management.backend import Backend
 from llm_router.management.editing import ConnectionEditor
 from llm_router.management.generate import TextGenerator
@@ -188,18 +190,39 @@ async def authenticate(
     cookie: Annotated[str | None, Security(session_cookie)],
 ) -> ApiKey:
     """Returns the API key of the request, or of its session. Raises Problem (401, 403, 429)."""
-    if text := bearer.credentials if bearer else header:
-        key = await deps.keys.authenticate(text)
+    client = client_of(request)
+    if text := (bearer.credentials if bearer else "") or header:
+        key = await find_key(deps, text, client)
     elif cookie:
         if request.method not in _READ_METHODS:
             require_own_origin(request)
-        key = await deps.keys.authenticate_sign_in(cookie)
+        signed_in = await deps.keys.authenticate_sign_in(cookie)
+        key = signed_in or await _refuse(deps, client)
     else:
-        key = None
-    if key is None:
-        raise await unauthorized(request, deps)
-    await deps.request_limit.hit(key.id)
+        await _refuse(deps, client)
+    await admit(deps, key, request.scope["path"])
     return key
+
+
+async def find_key(services: Services, text: str, client: str) -> ApiKey:
+    """Returns the API key of this text, which `client` (an address) has sent.
+
+    Raises Problem (401) for one that is unknown, revoked or expired, and (429) after too many.
+    """
+    try:
+        key = await services.keys.authenticate(text)
+    except ExpiredError as error:
+        await _refuse(services, client, error)
+    return key or await _refuse(services, client)
+
+
+async def admit(services: Services, key: ApiKey, path: str) -> None:
+    """Counts a request with the key, and lets it through.
+
+    Raises Problem (429) beyond its rate, and (403) for a path out of its scope.
+    """
+    await services.request_limit.hit(key.id)
+    require_route(key, path)
 
 
 CurrentKey = Annotated[ApiKey, Depends(authenticate)]
@@ -213,15 +236,18 @@ CurrentActor = Annotated[Actor, Depends(get_actor)]
 """The authenticated actor; a route that takes it refuses all other requests."""
 
 
-async def unauthorized(request: Request, services: Services) -> Problem:
-    """Returns the 401 for a request without a valid key or session. Raises Problem (429)."""
-    await services.unauthenticated_limit.hit(client_key(client_of(request)))
-    return Problem(
+async def _refuse(services: Services, client: str, expired: ExpiredError | None = None) -> NoReturn:
+    """Raises the Problem for a request without a valid key or session: 401, or 429 after many."""
+    await services.unauthenticated_limit.hit(client_key(client))
+    headers = {"WWW-Authenticate": "Bearer"}
+    if expired:
+        raise Problem(401, "key-expired", str(expired), headers)
+    raise Problem(
         401,
         "unauthenticated",
         "No valid API key: send one that works as `Authorization: Bearer pb_...`, or sign in with"
         " one.",
-        {"WWW-Authenticate": "Bearer"},
+        headers,
     )
 
 

@@ -151,8 +151,9 @@ class TextGenerator:
         Raises what `ConnectionOpener.open` and `generate` raise.
         """
         connection, guard = await self._opener.open(
-            actor, connection_id, "generate", action="use", integration="automation"
+            actor, connection_id, "generate", action="use", integration=actor.integration
         )
+        request = replace(request, integration=actor.integration, api_key_id=actor.key_id)
         async with (
             self._router(connection, guard) as router,
             usage_logged(self._database, self._clock) as usage,

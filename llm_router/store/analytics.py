@@ -255,10 +255,10 @@ class _Queries:
 def _visible(
     actor: Actor, column: ColumnElement[str] = usage.c.connection_id
 ) -> list[ColumnElement[bool]]:
-    """Returns the condition for attempts on connections that the actor may see; none for an admin,
-    who sees removed ones as well.
+    """Returns the condition for attempts on connections that the actor may see; none for an admin
+    of all pools, who sees removed ones as well.
     """
-    if actor.role == "admin":
+    if actor.role == "admin" and actor.pools is None:
         return []
     return [column.in_(select(connections.c.id).where(visible_to(actor)))]
 

@@ -2,18 +2,27 @@
 
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm_router.clock import Clock, SystemClock
-from llm_router.connections.access import SYSTEM, Actor, AuditEntry, Role, may_act
-from llm_router.errors import ConfigurationError, ForbiddenError, NotFoundError, StoreError
+from llm_router.connections.access import (
+    SYSTEM,
+    Actor,
+    AuditEntry,
+    KeyIntegration,
+    Role,
+    RouteGroup,
+)
+from llm_router.connections.rules import require_administrator
+from llm_router.errors import ConfigurationError, ExpiredError, NotFoundError, StoreError
 from llm_router.store import audit
 from llm_router.store.database import Database
 from llm_router.store.key_format import NewKey, digest, key_id, make_key, matches
@@ -27,10 +36,35 @@ SIGN_IN_LIFETIME = timedelta(hours=12)
 _LAST_USED_PRECISION = timedelta(minutes=1)
 """Precision of `last_used_at`: a write for each request would cost too much."""
 _K = api_keys.c
+_LISTS = ("routes", "pools")
+KeyState = Literal["valid", "expired", "revoked"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKey:
+class KeyLimits:
+    """Limits of an API key, within what its role allows. None: no limit of that kind."""
+
+    routes: tuple[RouteGroup, ...] | None = None
+    """Groups of routes that it may ask."""
+    pools: tuple[str, ...] | None = None
+    """Pools whose connections it may see and use."""
+    integration: KeyIntegration = "automation"
+    """Integration for which a connection must be flagged to answer its requests for replies."""
+    expires_at: datetime | None = None
+    """Time from which it is refused."""
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is any limit that its holder could lift with a key of its own making."""
+        return any(getattr(self, name) is not None for name in LIFTABLE)
+
+
+LIFTABLE = ("routes", "pools")
+"""Limits that keep the key of an admin from administering."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey(KeyLimits):
     """A stored key, without its secret. `created_by` is the name of the actor who made it."""
 
     id: str
@@ -42,7 +76,6 @@ class ApiKey:
     may_serve_calls: bool = False
     created_by: str
     created_at: datetime
-    expires_at: datetime | None = None
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
 
@@ -54,7 +87,16 @@ class ApiKey:
             team=self.team,
             origin=origin,
             may_serve_calls=self.may_serve_calls,
+            key_id=self.id,
+            pools=None if self.pools is None else frozenset(self.pools),
+            integration=self.integration,
+            is_limited=self.is_limited,
         )
+
+    def state(self, now: datetime) -> KeyState:
+        if self.revoked_at is not None:
+            return "revoked"
+        return "expired" if self.expires_at is not None and self.expires_at <= now else "valid"
 
 
 class ApiKeys:
@@ -75,18 +117,18 @@ class ApiKeys:
         *,
         owner: str = "",
         team: str = "",
-        expires_at: datetime | None = None,
         may_serve_calls: bool = False,
+        limits: KeyLimits | None = None,
     ) -> tuple[ApiKey, str]:
         """Adds a key; returns its record and its text, which can never be read again.
 
         `may_serve_calls`: its connections answer live callers without an admin's approval.
-        Raises ConfigurationError if `expires_at` has passed.
+        Raises ConfigurationError if it would have expired already.
         """
-        _require_administrator(actor)
+        require_administrator(actor, "API keys")
         now = self._now()
-        if expires_at is not None and expires_at <= now:
-            raise ConfigurationError(f"API key {name!r}: expires_at has passed; give a later time")
+        limits = limits or KeyLimits()
+        _require_future(name, limits.expires_at, now)
         made = make_key()
         key = ApiKey(
             id=made.id,
@@ -98,7 +140,7 @@ class ApiKeys:
             may_serve_calls=may_serve_calls,
             created_by=actor.name,
             created_at=now,
-            expires_at=expires_at,
+            **_limits_of(limits),
         )
         async with self._database.writing() as db:
             await _add(db, actor, key, made)
@@ -108,16 +150,46 @@ class ApiKeys:
         self, actor: Actor, *, limit: int = 50, offset: int = 0
     ) -> tuple[tuple[ApiKey, ...], int]:
         """Lists keys, newest first, revoked ones included, and the number of all keys."""
-        _require_administrator(actor)
+        require_administrator(actor, "API keys")
         query = select(api_keys).order_by(_K.created_at.desc(), _K.id)
         async with self._database.reading() as db:
             total = (await db.execute(select(func.count()).select_from(api_keys))).scalar_one()
             rows = (await db.execute(query.limit(limit).offset(offset))).mappings().all()
         return tuple(_key(row) for row in rows), total
 
+    async def change(self, actor: Actor, id_: str, changes: Mapping[str, Any]) -> ApiKey:
+        """Changes limits of a key, from its next request on; `changes`: fields of `KeyLimits`.
+
+        Raises NotFoundError for a key that is unknown or revoked, and ConfigurationError for an
+        `expires_at` that has passed.
+        """
+        require_administrator(actor, "API keys")
+        now = self._now()
+        async with self._database.writing() as db:
+            query = select(api_keys).where(_K.id == id_, _K.revoked_at.is_(None))
+            row = (await db.execute(query.with_for_update())).mappings().one_or_none()
+            if row is None:
+                raise NotFoundError(f"there is no API key {id_[:100]!r} that could be changed")
+            before = _key(row)
+            after = replace(before, **changes)
+            if after == before:
+                return before
+            if after.expires_at != before.expires_at:
+                _require_future(after.name, after.expires_at, now)
+            old, new = (_stored(_limits_of(key)) for key in (before, after))
+            differ = [name for name in new if new[name] != old[name]]
+            await db.execute(update(api_keys).where(_K.id == id_).values(new))
+            entry = actor.audit_entry(
+                "edit", ("api_key", id_), now,
+                before=_shown({name: old[name] for name in differ}),
+                after=_shown({name: new[name] for name in differ}),
+            )  # fmt: skip
+            await audit.write(db, [entry])
+        return after
+
     async def revoke(self, actor: Actor, id_: str) -> None:
         """Revokes a key and ends all sign-ins made with it. Raises NotFoundError."""
-        _require_administrator(actor)
+        require_administrator(actor, "API keys")
         now = self._now()
         revoked = update(api_keys).where(_K.id == id_, _K.revoked_at.is_(None))
         async with self._database.writing() as db:
@@ -127,11 +199,23 @@ class ApiKeys:
             await audit.write(db, [actor.audit_entry("revoke", ("api_key", id_), now)])
 
     async def authenticate(self, text: str) -> ApiKey | None:
-        """Returns the record of a key, or None if it is unknown, revoked or expired."""
+        """Returns the record of a key, or None if it is unknown or revoked.
+
+        Raises ExpiredError.
+        """
         if (name := key_id(text)) is None:
             return None
-        row = await self._find_valid(select(api_keys).where(_K.id == name))
-        return _key(row) if row and matches(text, row["hash"]) else None
+        row = await self._find(select(api_keys).where(_K.id == name, _K.revoked_at.is_(None)))
+        if row is None or not matches(text, row["hash"]):
+            return None
+        key = _key(row)
+        if key.state(self._now()) == "expired":
+            raise ExpiredError(
+                f"The API key {key.name!r} ({key.id}) expired at {key.expires_at:%Y-%m-%d %H:%M}"
+                " UTC; ask an admin for another."
+            )
+        await self._note_use(key)
+        return key
 
     async def sign_in(self, key: ApiKey, origin: str) -> tuple[str, datetime]:
         """Starts a sign-in; returns its cookie and the time at which it expires."""
@@ -154,8 +238,12 @@ class ApiKeys:
         """Returns the key of a sign-in, or None if it is unknown or expired, or its key revoked."""
         query = select(api_keys).join(sign_ins, sign_ins.c.api_key_id == _K.id)
         query = query.where(sign_ins.c.hash == digest(cookie), sign_ins.c.expires_at > self._now())
-        row = await self._find_valid(query)
-        return None if row is None else _key(row)
+        row = await self._find(query.where(_is_valid(self._now())))
+        if row is None:
+            return None
+        key = _key(row)
+        await self._note_use(key)
+        return key
 
     async def sign_out(self, cookie: str, actor: Actor) -> None:
         this = sign_ins.c.hash == digest(cookie)
@@ -168,14 +256,15 @@ class ApiKeys:
                 )
 
     async def add_first(self, save: Callable[[str], None]) -> bool:
-        """Adds an admin key if no valid one exists; returns whether one was added.
+        """Adds an admin key if no valid one without limits exists; returns whether one was added.
 
         `save` puts the key where a person finds it; the key is committed after that. Processes that
         start at the same time add only one key.
         """
         now = self._now()
         made = make_key()
-        admins = select(_K.id).where(_K.role == "admin", _is_valid(now))
+        unlimited = [_K[name].is_(None) for name in LIFTABLE]
+        admins = select(_K.id).where(_K.role == "admin", _is_valid(now), *unlimited)
         async with self._exclusive() as db:
             if (await db.execute(admins.limit(1))).first():
                 return False
@@ -196,20 +285,20 @@ class ApiKeys:
         async with self._database.writing() as db:
             await audit.write(db, [entry])
 
-    async def _find_valid(self, query: Select[tuple[object, ...]]) -> RowMapping | None:
-        now = self._now()
+    async def _find(self, query: Select[tuple[object, ...]]) -> RowMapping | None:
         async with self._database.reading() as db:
-            row = (await db.execute(query.where(_is_valid(now)))).mappings().one_or_none()
-        if row and (
-            row["last_used_at"] is None or row["last_used_at"] < now - _LAST_USED_PRECISION
-        ):
-            used = update(api_keys).where(_K.id == row["id"]).values(last_used_at=now)
-            try:
-                async with self._database.writing() as db:
-                    await db.execute(used)
-            except StoreError:  # a database that can be read is enough to know the key
-                _logger.debug("the use of an API key is not noted", exc_info=True)
-        return row
+            return (await db.execute(query)).mappings().one_or_none()
+
+    async def _note_use(self, key: ApiKey) -> None:
+        now = self._now()
+        if key.last_used_at is not None and key.last_used_at >= now - _LAST_USED_PRECISION:
+            return
+        used = update(api_keys).where(_K.id == key.id).values(last_used_at=now)
+        try:
+            async with self._database.writing() as db:
+                await db.execute(used)
+        except StoreError:  # a database that can be read is enough to know the key
+            _logger.debug("the use of an API key is not noted", exc_info=True)
 
     @asynccontextmanager
     async def _exclusive(self) -> AsyncIterator[AsyncConnection]:
@@ -230,24 +319,42 @@ async def _end_oldest(db: AsyncConnection, key_id: str) -> None:
 
 
 async def _add(db: AsyncConnection, actor: Actor, key: ApiKey, made: NewKey) -> None:
-    row = {field.name: getattr(key, field.name) for field in fields(ApiKey)}
+    row = _stored({field.name: getattr(key, field.name) for field in fields(ApiKey)})
     await db.execute(api_keys.insert(), row | {"hash": made.digest})
     facts = {name: row[name] for name in ("name", "role", "owner", "team", "may_serve_calls")}
+    facts |= _shown({name: value for name, value in _stored(_limits_of(key)).items() if value})
     await audit.write(
         db, [actor.audit_entry("add", ("api_key", key.id), key.created_at, after=facts)]
     )
 
 
 def _key(row: RowMapping) -> ApiKey:
-    return ApiKey(**{field.name: row[field.name] for field in fields(ApiKey)})
+    known = {field.name: row[field.name] for field in fields(ApiKey)}
+    for name in _LISTS:
+        known[name] = None if known[name] is None else tuple(known[name])
+    return ApiKey(**known)
+
+
+def _stored(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values as their columns have them."""
+    return {name: list(value) if name in _LISTS and value else value
+            for name, value in values.items()}  # fmt: skip
+
+
+def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values as the audit log has them, in JSON."""
+    return {name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in values.items()}  # fmt: skip
+
+
+def _limits_of(limits: KeyLimits) -> dict[str, Any]:
+    return {field.name: getattr(limits, field.name) for field in fields(KeyLimits)}
+
+
+def _require_future(name: str, expires_at: datetime | None, now: datetime) -> None:
+    if expires_at is not None and expires_at <= now:
+        raise ConfigurationError(f"API key {name!r}: expires_at has passed; give a later time")
 
 
 def _is_valid(now: datetime) -> ColumnElement[bool]:
     return and_(_K.revoked_at.is_(None), or_(_K.expires_at.is_(None), _K.expires_at > now))
-
-
-def _require_administrator(actor: Actor) -> None:
-    if not may_act(actor, "administer"):
-        raise ForbiddenError(
-            f"{actor.name} may not administer API keys: its role is {actor.role}; ask an admin"
-        )

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Table, Text, func, literal_column, type_coerce
 from sqlalchemy.dialects import postgresql, sqlite
 
+from llm_router.store.columns import UtcDateTime
 from llm_router.store.database import Dialect
-from llm_router.store.tables import UtcDateTime
 
 TimeUnit = Literal["hour", "day"]
 

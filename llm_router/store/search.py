@@ -1,5 +1,6 @@
 """Finds stored connections: the conditions and the order of a query, in SQL."""
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, collate, false, func, or_, select, true
@@ -15,6 +16,8 @@ _C = connections.c
 
 def visible_to(actor: Actor) -> ColumnElement[bool]:
     """Returns the condition for the connections that the actor may see, as `access.can_see`."""
+    if actor.pools is not None:
+        return and_(_C.pool.in_(actor.pools), visible_to(replace(actor, pools=None)))
     if actor.role == "admin":
         return true()
     own = _C.owner == actor.owner if actor.owner else false()

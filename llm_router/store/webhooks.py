@@ -11,9 +11,10 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm_router.clock import Clock, SystemClock
-from llm_router.connections.access import SYSTEM, Actor, may_act
+from llm_router.connections import rules
+from llm_router.connections.access import SYSTEM, Actor
 from llm_router.connections.webhooks import Event, new_secret
-from llm_router.errors import ForbiddenError, NotFoundError, StaleError
+from llm_router.errors import NotFoundError, StaleError
 from llm_router.store import audit, outbox
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
@@ -57,10 +58,7 @@ class Webhooks:
 
     def require(self, actor: Actor) -> None:
         """Raises ForbiddenError for an actor who may not administer."""
-        if not may_act(actor, "administer"):
-            raise ForbiddenError(
-                f"{actor.name} may not administer webhooks: its role is {actor.role}; ask an admin"
-            )
+        rules.require_administrator(actor, "webhooks")
 
     async def add(
         self,

@@ -318,6 +318,12 @@ def test_an_api_key_is_created_printed_once_listed_and_revoked(shell: Shell) -> 
     assert (key["role"], key["owner"]) == ("editor", "anna")
     assert key["expires_at"]
     assert made.stdout.strip() not in shell("api-keys", "list").stdout
+    assert (key["routes"], key["pools"], key["state"]) == (None, None, "valid")
+    shell("api-keys", "limit", key["id"], "--route", "chat", "--route", "mcp", "--pool", "fast")
+    shell("api-keys", "limit", key["id"], "--clear", "pools", "--clear", "expires_at")
+    (key,) = [k for k in shell.json("api-keys", "list") if k["name"] == "anna"]
+    assert (key["routes"], key["pools"], key["expires_at"]) == (["chat", "mcp"], None, None)
+    assert "nothing to change" in shell("api-keys", "limit", key["id"], code=2).stderr
     shell("api-keys", "revoke", key["id"])
     (key,) = [k for k in shell.json("api-keys", "list") if k["name"] == "anna"]
     assert key["revoked_at"]

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from llm_router.connections.access import SYSTEM
-from llm_router.errors import ConfigurationError
+from llm_router.errors import ConfigurationError, ExpiredError
 from llm_router.gateway.deps import COOKIE
 from llm_router.gateway.rates import RateLimit
 from llm_router.management.first_key import ensure_admin
-from llm_router.store.api_keys import SIGN_IN_LIFETIME, ApiKeys
+from llm_router.store.api_keys import SIGN_IN_LIFETIME, ApiKeys, KeyLimits
 from llm_router.testing import ManualClock
 from tests.contracts.databases import Files, Server, opened
 from tests.contracts.gateway import HOST, PUBLIC, Gateway, gateway_on, problem
@@ -60,16 +60,19 @@ async def test_a_key_ends_when_it_was_said_to(files: Files) -> None:
     async with opened(await files.new()) as database:
         keys = ApiKeys(database, clock)
         until = datetime.fromtimestamp(clock.wall(), UTC) + timedelta(hours=1)
-        key, text = await keys.add(SYSTEM, "anna", "viewer", expires_at=until)
+        limits = KeyLimits(expires_at=until)
+        key, text = await keys.add(SYSTEM, "anna", "viewer", limits=limits)
         cookie, ends = await keys.sign_in(key, "here")
         assert ends == until
         assert await keys.authenticate(text)
         assert await keys.authenticate_sign_in(cookie)
         clock.advance(3_600)
-        assert await keys.authenticate(text) is None
+        with pytest.raises(ExpiredError, match=r"'anna' .* expired at .* ask an admin"):
+            await keys.authenticate(text)
+        assert await keys.authenticate(text[:-1] + ("0" if text[-1] != "0" else "1")) is None
         assert await keys.authenticate_sign_in(cookie) is None
         with pytest.raises(ConfigurationError, match="has passed"):
-            await keys.add(SYSTEM, "ben", "viewer", expires_at=until)
+            await keys.add(SYSTEM, "ben", "viewer", limits=limits)
 
 
 async def test_a_session_ends_by_itself(files: Files) -> None:

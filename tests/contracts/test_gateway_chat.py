@@ -161,7 +161,7 @@ async def test_a_model_of_another_owner_is_the_same_as_none(gateway: Gateway) ->
             answer = await gateway.call(STRANGER, "POST", COMPLETIONS, asked)
             said = openai_error(answer, 404)
             assert said["message"].replace(repr(model), "it") == (
-                "no model it for this API key; no connection is flagged for automation"
+                "no model it for this API key; none is flagged for the key's integration"
             )
         assert (await gateway.call(STRANGER, "GET", "/v1/models")).json()["data"] == []
         assert not server.requests

@@ -55,6 +55,7 @@ ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
     ("POST", "/presets/{name}/apply"): (EDITORS, PRESET, 201),
     ("POST", "/keys"): (ADMINS, {"name": "n", "role": "viewer"}, 201),
     ("GET", "/keys"): (ADMINS, None, 200),
+    ("PATCH", "/keys/{key_id}"): (ADMINS, {"routes": ["chat"]}, 200),
     ("DELETE", "/keys/{key_id}"): (ADMINS, None, 204),
     ("GET", "/webhooks"): (ADMINS, None, 200),
     ("POST", "/webhooks"): (ADMINS, HOOK, 201),

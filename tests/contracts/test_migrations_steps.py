@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from llm_router.store import migrations
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate
-from llm_router.store.tables import times_daily, usage_hourly
+from llm_router.store.tables import api_keys, times_daily, usage_hourly
 from tests.contracts.databases import Server, opened
 
 CONNECTION = """INSERT INTO llm_connections VALUES (
@@ -76,3 +76,15 @@ async def test_summaries_are_unchanged_in_their_new_order(server: Server) -> Non
         *("first", "won", "a", "day", "mcp", "m", "desk", 7, 6, 1.5, 2.5, 30, 40, 50, 60, 0.25)
     ]
     assert (timed["measure"], timed["bucket"], timed["attempts"]) == ("ttft", 12, 7)
+
+
+OLD_KEY = """INSERT INTO api_keys
+    (id, name, hash, last4, role, owner, team, may_serve_calls, created_by, created_at)
+    VALUES ('0123456789ab', 'anna', 'x', 'wxyz', 'editor', 'anna', 'red', false, 'system',
+    '2026-05-04 09:30:00')"""
+
+
+async def test_old_api_keys_have_no_limits(server: Server) -> None:
+    async with brought_up_to_date(server, "0007", OLD_KEY) as db:
+        (row,) = (await db.execute(api_keys.select())).mappings()
+    assert (row["routes"], row["pools"], row["integration"]) == (None, None, "automation")

@@ -35,7 +35,6 @@ def test_a_plain_request_asks_any_connection_for_a_whole_reply() -> None:
         ChatForm(include_usage=False),
     )
     assert call.request.messages == HELLO
-    assert call.request.integration == "automation"
     assert not call.request.speech
 
 

@@ -8,7 +8,7 @@ from fastapi import Request
 from llm_router.connections import rules
 from llm_router.connections.access import Actor
 from llm_router.gateway.completions.call import Call
-from llm_router.gateway.completions.models import choose, usable_by
+from llm_router.gateway.completions.models import choose, narrowed, usable_by
 from llm_router.gateway.completions.response import ReplyResponse
 from llm_router.gateway.deps import Services
 from llm_router.store.api_keys import ApiKey
@@ -23,7 +23,7 @@ async def answer(
 ) -> ReplyResponse:
     """Returns the reply to the request, which `read` makes of its body and the id of the key.
 
-    Only connections that the key may use and that are flagged `use_in_automation` are asked. Raises
+    Only connections that the key may use and that are flagged for its integration are asked. Raises
     ForbiddenError (a role that may use none) and Problem: 400 for the body, 404 for the model.
     """
     rules.require(actor, "use")
@@ -31,12 +31,7 @@ async def answer(
     call = read(body, key.id)
     router = await deps.chat_router.get()
     choice = choose(call.model, usable_by(actor, router.pool.endpoints))
-    asked = replace(
-        call.request,
-        among=choice.names,
-        pool=choice.pool,
-        total_deadline=max(router.options.total, choice.longest_timeout),
-    )
+    asked = narrowed(call.request, choice, actor, router.options.total)
     return ReplyResponse(
         replace(call, request=asked),
         router,

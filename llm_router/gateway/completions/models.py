@@ -2,14 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from llm_router.connections.access import Actor, may_act
+from llm_router.connections.access import Actor, may_act, serves
 from llm_router.connections.record import Connection
 from llm_router.gateway.completions.problems import unknown_model
 from llm_router.gateway.schemas.chat import ModelRead
 from llm_router.routing.endpoint import Endpoint
 from llm_router.sync.names import given_name
+from llm_router.types import ChatRequest, Integration
 
 AUTO = "auto"
 
@@ -31,18 +32,43 @@ class Choice:
         return max(endpoint.connection.timeout for endpoint in self.endpoints)
 
 
-def usable_by(actor: Actor, endpoints: Iterable[Endpoint]) -> list[Endpoint]:
+def usable_by(
+    actor: Actor, endpoints: Iterable[Endpoint], integration: Integration | None = None
+) -> list[Endpoint]:
     """Returns the endpoints that the actor may have answer a program.
 
-    Built-in rules are none of them: a program asks for a model.
+    They are flagged for the `integration`; None: for the one of the actor's API key. Built-in rules
+    are none of them: a program asks for a model.
     """
     return [
         endpoint
         for endpoint in endpoints
-        if endpoint.connection.use_in_automation
+        if serves(endpoint.connection, integration or actor.integration)
         and not endpoint.provider.last_resort
         and may_act(actor, "use", endpoint.connection)
     ]
+
+
+def narrowed(
+    request: ChatRequest,
+    choice: Choice,
+    actor: Actor,
+    total: float,
+    integration: Integration | None = None,
+) -> ChatRequest:
+    """Returns the request for the endpoints of a choice alone, counted for the actor's API key.
+
+    `choice` is one of those that `usable_by` returned for the same `integration`. `total`: seconds
+    that a reply has, unless one of the connections is more patient.
+    """
+    return replace(
+        request,
+        among=choice.names,
+        pool=choice.pool,
+        integration=integration or actor.integration,
+        api_key_id=actor.key_id,
+        total_deadline=max(total, choice.longest_timeout),
+    )
 
 
 def choose(model: str, usable: Sequence[Endpoint]) -> Choice:

@@ -47,7 +47,7 @@ def unknown_model(model: str, known: Sequence[str]) -> ChatProblem:
     """Returns the 404 that lists the models there are for this API key."""
     more = len(known) - _MOST_NAMES
     listed = ", ".join(known[:_MOST_NAMES]) + (f" and {more:,} more" if more > 0 else "")
-    there = f"there is: {listed}" if known else "no connection is flagged for automation"
+    there = f"there is: {listed}" if known else "none is flagged for the key's integration"
     shown = model if len(model) <= _LONGEST_NAME else f"{model[:_LONGEST_NAME]}…"
     return ChatProblem(
         404, "model_not_found", f"no model {shown!r} for this API key; {there}", param="model"

@@ -51,7 +51,6 @@ def read_chat_call(body: bytes, key_id: str) -> Call:
         seed=fields.seed,
         extra_body=passed_on(given, fields.user),
         session_id=session_of(key_id, fields.user or given.get("prompt_cache_key")),
-        integration="automation",
     )
     return Call(
         model=fields.model,

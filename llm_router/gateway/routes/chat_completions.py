@@ -39,6 +39,6 @@ async def create_chat_completion(
     """Answers a conversation through whichever connection can, as the router answers a caller.
 
     `model` is a connection, a pool, a model that several connections serve, or `auto`; only
-    connections that the key may use and that are flagged `use_in_automation` are asked.
+    connections that the key may use and that are flagged for its integration are asked.
     """
     return await answer(request, actor, key, deps, read_chat_call)

@@ -10,9 +10,9 @@ from llm_router.gateway.deps import (
     CurrentActor,
     CurrentKey,
     Deps,
+    find_key,
     require_own_origin,
     session_cookie,
-    unauthorized,
 )
 from llm_router.gateway.openapi import problems
 from llm_router.gateway.rates import client_key, client_of
@@ -32,9 +32,7 @@ async def sign_in(request: Request, deps: Deps, body: SessionCreate, response: R
     # Counted before the database is asked, so that guessing costs it nothing.
     await deps.sign_in_limit.hit(client_key(client_of(request)))
     await deps.all_sign_ins_limit.hit("all")
-    key = await deps.keys.authenticate(body.api_key.get_secret_value().strip())
-    if key is None:
-        raise await unauthorized(request, deps)
+    key = await find_key(deps, body.api_key.get_secret_value().strip(), client_of(request))
     cookie, until = await deps.keys.sign_in(key, client_of(request))
     response.set_cookie(
         COOKIE,
@@ -75,5 +73,8 @@ def _me(key: ApiKey) -> MeRead:
         owner=key.owner,
         team=key.team,
         may=[action for action in get_args(Action) if may_act(actor, action)],
+        routes=key.routes,
+        pools=key.pools,
+        integration=key.integration,
         expires_at=key.expires_at,
     )

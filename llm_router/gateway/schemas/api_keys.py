@@ -2,19 +2,59 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
-from llm_router.connections.access import Role
+from llm_router.connections.access import KeyIntegration, Role, RouteGroup
 from llm_router.gateway.schemas.base import Page, ShortText, StrictModel
+from llm_router.store.api_keys import KeyState
+
+Routes = Annotated[list[RouteGroup], Field(min_length=1, max_length=20)]
+Pool = Annotated[ShortText, Field(min_length=1, max_length=100)]
+Pools = Annotated[list[Pool], Field(min_length=1, max_length=100)]
 
 
-class ApiKeyCreate(StrictModel):
+class ApiKeyUpdate(StrictModel):
+    """Limits of an API key. Those that are left out stay as they are; null takes one away."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"routes": ["chat"], "pools": ["fast"]}]}
+    )
+    routes: Routes | None = Field(
+        default=None, description="The groups of routes that it may ask; docs/api.md lists them."
+    )
+    pools: Pools | None = Field(
+        default=None, description="The pools whose connections it may see and use."
+    )
+    integration: KeyIntegration = Field(
+        default="automation",
+        description="The flag of the connections that answer its requests for replies.",
+    )
+    expires_at: AwareDatetime | None = None
+
+    @field_validator("routes", "pools")
+    @classmethod
+    def _each_once(cls, given: list[str] | None) -> list[str] | None:
+        return None if given is None else list(dict.fromkeys(given))
+
+    def values(self) -> dict[str, Any]:
+        """Returns the limits that are to change, as fields of `store.api_keys.KeyLimits`."""
+        given = self.model_dump(include=self.model_fields_set & _LIMITS)
+        return {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in given.items()
+        }
+
+
+_LIMITS = frozenset(ApiKeyUpdate.model_fields)
+
+
+class ApiKeyCreate(ApiKeyUpdate):
     """A new API key.
 
     `owner`: the owner of the connections that it works with; unless given, its own name, or none
-    for an admin and a worker. `expires_at`: never, unless given.
+    for an admin and a worker. Limits that are left out are none.
     """
 
     model_config = ConfigDict(
@@ -28,7 +68,6 @@ class ApiKeyCreate(StrictModel):
         default=False,
         description="Whether its connections answer live callers without an admin's approval.",
     )
-    expires_at: AwareDatetime | None = None
 
 
 class ApiKeyRead(BaseModel):
@@ -42,11 +81,15 @@ class ApiKeyRead(BaseModel):
     owner: str
     team: str
     may_serve_calls: bool
+    routes: Sequence[RouteGroup] | None
+    pools: Sequence[str] | None
+    integration: KeyIntegration
     created_by: str
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None = Field(description="To the minute.")
     revoked_at: datetime | None
+    state: KeyState
 
 
 class ApiKeyCreateResult(ApiKeyRead):

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from llm_router.connections.access import Action, Role
+from llm_router.connections.access import Action, KeyIntegration, Role, RouteGroup
 from llm_router.gateway.schemas.base import StrictModel
 
 
@@ -22,4 +22,7 @@ class MeRead(BaseModel):
     owner: str
     team: str
     may: Sequence[Action] = Field(description="What it may do, with some connection at least.")
+    routes: Sequence[RouteGroup] | None = Field(description="Groups of routes; null: all.")
+    pools: Sequence[str] | None = Field(description="Pools of connections; null: all.")
+    integration: KeyIntegration
     expires_at: datetime | None = Field(description="The end of its key.")

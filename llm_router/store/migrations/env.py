@@ -4,7 +4,8 @@ from typing import Any, Literal
 
 from alembic import context
 
-from llm_router.store.tables import UtcDateTime, metadata
+from llm_router.store.columns import UtcDateTime
+from llm_router.store.tables import metadata
 
 
 def _render_type(kind: str, what: Any, _: object) -> str | Literal[False]:
