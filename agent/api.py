@@ -49,6 +49,7 @@ from llm_router.store.fixed_key import KeysWithFixed
 from llm_router.store.sealed_store import open_sealed_store
 from llm_router.store.webhooks import Webhooks
 from llm_router.stored_router import open_automation_router
+from llm_router.telemetry.prometheus import PrometheusObserver, process_registry
 
 log = logging.getLogger("agent.api")  # run as a program, its __name__ is __main__
 
@@ -150,6 +151,7 @@ def _services(
     counters: Counters | None,
 ) -> Services:
     """Makes what the routes of the management API need."""
+    registry = process_registry()
     return Services(
         database=store.database,
         store=store,
@@ -162,6 +164,7 @@ def _services(
         all_sign_ins_limit=RateLimit("600/minute", counters, name="all sign-ins"),
         allowed_addresses=settings.allowed_addresses,
         environ=environment(),
+        registry=registry,
         open_chat_router=partial(
             open_automation_router,
             store,
@@ -172,6 +175,7 @@ def _services(
             options=RouterOptions(
                 hedge_budget=settings.hedge_budget, queue_poll=settings.queue_poll
             ),
+            observers=[PrometheusObserver(registry)],
         ),
         readiness_checks=[
             lambda: _check_livekit(livekit),

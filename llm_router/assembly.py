@@ -90,7 +90,7 @@ async def open_router(
             for sync in _syncs(pool, endpoints, scoreboard, counters, clock):
                 stack.push_async_callback(sync.aclose)
                 starting.create_task(sync.start())
-        for watcher in _watchers(pool, options, observers, clock):
+        for watcher in _watchers(pool, options, observers, clock, guarded):
             stack.push_async_callback(watcher.aclose)
             watcher.start()
         observers = (LogObserver(), *observers)
@@ -114,11 +114,15 @@ def _syncs(
 
 
 def _watchers(
-    pool: Pool, options: RouterOptions, observers: Sequence[Observer], clock: Clock
+    pool: Pool,
+    options: RouterOptions,
+    observers: Sequence[Observer],
+    clock: Clock,
+    guard: AddressGuard | None,
 ) -> Iterator[QueueMonitor | EndpointReporter]:
     """Makes what watches the endpoints over time."""
     if options.queue_poll:
-        yield QueueMonitor(lambda: pool.endpoints, options.queue_poll, clock)
+        yield QueueMonitor(lambda: pool.endpoints, options.queue_poll, clock, guard)
     if any(isinstance(observer, EndpointObserver) for observer in observers):
         yield EndpointReporter(lambda: pool.endpoints, Observers(observers), clock)
 

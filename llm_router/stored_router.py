@@ -198,6 +198,7 @@ async def open_automation_router(
     allowed_addresses: tuple[str, ...] = (),
     policy: str = "latency",
     options: RouterOptions | None = None,
+    observers: Sequence[Observer] = (),
     clock: Clock | None = None,
 ) -> AsyncIterator[Router]:
     """Opens a router over the stored connections flagged for any integration, of every owner.
@@ -220,7 +221,7 @@ async def open_automation_router(
                 ),
                 policy=policy,
                 options=options,
-                observers=[usage],
+                observers=[*observers, usage],
                 scoreboard=board,
                 counters=SqlCounters(database),
                 clock=clock,

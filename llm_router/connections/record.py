@@ -23,6 +23,8 @@ ConnectionType = Literal[
     "local", "remote", "aws_spot", "openai", "anthropic", "google", "groq", "together", "azure",
     "bedrock",
 ]  # fmt: skip
+OWN_TYPES = frozenset({"local", "remote", "aws_spot"})
+"""Connection types of servers that are not shared with other customers of a vendor."""
 Status = Literal["untested", "testing", "active", "error", "resting", "deactivated"]
 
 _SHORT_KEY = 8  # characters

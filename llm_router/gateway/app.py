@@ -19,8 +19,9 @@ from llm_router.store.api_keys import ApiKey
 from llm_router.version import __version__
 
 ROUTES = Plugins("llm_router.gateway.routes", "route", attribute="router", instance_of=APIRouter)
-"""Each module has `router`, an APIRouter. Its paths are below /api, but those that begin with /v1,
-which are the paths of OpenAI's API, are at the root."""
+"""Each module has `router`, an APIRouter. Its paths are below /api, but for those of AT_ROOT."""
+AT_ROOT = (OPENAI_PATHS, "/metrics")
+"""The beginnings of paths at the root: those of OpenAI's API, and where Prometheus asks."""
 MAX_BODY = 2_000_000
 """Bytes: a file of some thousand connections."""
 MAX_CHAT_BODY = 8_000_000
@@ -101,8 +102,8 @@ def _routes() -> list[BaseRoute]:
 
 
 def is_at_root(route: BaseRoute) -> bool:
-    """Returns whether a module's route is one of OpenAI's API, not of the management API."""
-    return isinstance(route, APIRoute) and route.path.startswith(OPENAI_PATHS)
+    """Returns whether a module's route is at the root, where the programs that ask it expect it."""
+    return isinstance(route, APIRoute) and route.path.startswith(AT_ROOT)
 
 
 def _together(routes: Iterable[BaseRoute]) -> APIRouter:

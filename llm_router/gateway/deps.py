@@ -21,6 +21,7 @@ from fastapi.security import (
     HTTPAuthorizationCredentials,
     HTTPBearer,
 )
+from prometheus_client import CollectorRegistry
 
 from llm_router.clock import Clock, SystemClock
 from llm_router.connections.access import Actor
@@ -37,6 +38,7 @@ from llm_router.management.model_loads import ModelLoader
 from llm_router.management.model_pulls import ModelPulls, ServerModels
 from llm_router.management.opening import ConnectionOpener
 from llm_router.management.probe import ConnectionProber
+from llm_router.management.server_pages import ServerPages
 from llm_router.management.shared_router import SharedRouter
 from llm_router.management.vetting import AddressRules
 from llm_router.management.webhooks import WebhookEditor
@@ -46,6 +48,7 @@ from llm_router.store.api_keys import ApiKey, ApiKeys
 from llm_router.store.database import Database
 from llm_router.store.webhooks import Webhooks
 from llm_router.stored_router import open_automation_router
+from llm_router.telemetry.prometheus import PrometheusObserver
 
 COOKIE = "patchbay_session"
 _READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -88,7 +91,7 @@ class Services:
     a new connection's server has to say what it is; 0 asks none. `readiness_checks`: what must work
     for /readyz besides the database; each raises Problem or RouterError if it does not.
     `open_chat_router` opens the router of /v1; None: one over `store`, with the usual options.
-    `reply_places` bounds the replies of /v1 in progress.
+    `reply_places` bounds the replies of /v1 in progress. `registry` holds the series of /metrics.
     """
 
     database: Database
@@ -107,6 +110,7 @@ class Services:
     readiness_checks: Sequence[Callable[[], Awaitable[object]]] = ()
     open_chat_router: Callable[[], AbstractAsyncContextManager[Router]] | None = None
     reply_places: ReplyPlaces = field(default_factory=ReplyPlaces)
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     model_loader: ModelLoader = field(default_factory=ModelLoader)
     model_pulls: ModelPulls = field(default_factory=ModelPulls)
 
@@ -158,15 +162,22 @@ class Services:
             self.store,
             self.database,
             allowed_addresses=self.allowed_addresses,
+            observers=[PrometheusObserver(self.registry)],
             clock=self.clock,
         )
         return SharedRouter(opening)
+
+    @cached_property
+    def server_pages(self) -> ServerPages:
+        """The one reader of the process for the metrics of model servers."""
+        return ServerPages(self.store, self.addresses, self.clock)
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.clock.wall(), UTC)
 
     async def aclose(self) -> None:
         """Cancels pulls and loads of models, and closes the routers."""
+        await self.server_pages.aclose()
         await self.chat_router.aclose()
         await self.model_pulls.aclose()
         await self.model_loader.aclose()
@@ -226,6 +237,22 @@ async def admit(services: Services, key: ApiKey, path: str) -> None:
 
 
 CurrentKey = Annotated[ApiKey, Depends(authenticate)]
+
+
+async def authenticate_if_asked(
+    request: Request,
+    deps: Deps,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
+    header: Annotated[str | None, Security(_key_header)],
+    cookie: Annotated[str | None, Security(session_cookie)],
+) -> ApiKey | None:
+    """Returns the API key of the request, or None for a request without one. Raises Problem."""
+    if not (bearer or header or cookie):
+        return None
+    return await authenticate(request, deps, bearer, header, cookie)
+
+
+PresentKey = Annotated[ApiKey | None, Depends(authenticate_if_asked)]
 
 
 async def get_actor(request: Request, key: CurrentKey) -> Actor:

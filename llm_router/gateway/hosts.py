@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llm_router.gateway.errors import Problem
@@ -17,6 +18,10 @@ from llm_router.net.guard import fits
 _HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9_.-]{1,253})(:[0-9]{1,5})?", re.IGNORECASE)
 _UNCHECKED = frozenset({"/healthz", "/readyz"})
 """Paths that probes ask by the address of a container, and that tell no secret."""
+
+
+_NOT_FOR_ITSELF = ("origin", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+"""Headers of browsers and of proxies."""
 
 
 def host_name(header: str) -> str:
@@ -31,6 +36,19 @@ def is_loopback(name: str) -> bool:
         return ip_address(name.strip("[]")).is_loopback
     except ValueError:
         return name == "localhost" or name.endswith(".localhost")
+
+
+def is_from_here(request: Request) -> bool:
+    """Returns whether a program on this machine sent the request, for itself.
+
+    So neither for another machine, as a proxy here would, nor for a web page: its requests have an
+    `Origin`, or name a host that is not this machine.
+    """
+    if request.client is None or not is_loopback(request.client.host):
+        return False
+    if any(name in request.headers for name in _NOT_FOR_ITSELF):
+        return False
+    return is_loopback(host_name(request.headers.get("host", "")))
 
 
 class HostCheck:

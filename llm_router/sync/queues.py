@@ -8,37 +8,43 @@ import httpx2
 
 from llm_router.catalog.servers import PROVIDER, find_server
 from llm_router.clock import Clock
+from llm_router.connections.record import OWN_TYPES
 from llm_router.discovery.local_servers import server_root
 from llm_router.errors import UnreachableError
-from llm_router.net.bodies import ASK_FOR_PLAIN, read_body
 from llm_router.net.environment import tls_context
+from llm_router.net.guard import AddressGuard
+from llm_router.net.pages import read_page
 from llm_router.net.transports import EnvironmentTransport
 from llm_router.periodic import PeriodicTask
 from llm_router.routing.endpoint import Endpoint
 from llm_router.sync.queue_metrics import Queue, read_queue
 
-_OWN_TYPES = frozenset({"local", "remote", "aws_spot"})
-"""Connection types of servers that are not shared with other customers of a vendor."""
 _TIMEOUT = 1.0
 """Seconds for one request."""
 _MAX_BYTES = 1 << 20
 _SKIPPED_POLLS = 10
 """Polls that a server is left out of after it has published no queue."""
-_OK = 200
 
 
 class QueueMonitor:
     """Polls the servers of `endpoints` every `every` seconds, from `start` to `aclose`.
 
-    A server that publishes no queue counts as having none, and is polled less often.
+    A server that publishes no queue counts as having none, and is polled less often. `guard` limits
+    the addresses that are dialled for connections whose `is_guarded` is set.
     """
 
     def __init__(
-        self, endpoints: Callable[[], Sequence[Endpoint]], every: float, clock: Clock
+        self,
+        endpoints: Callable[[], Sequence[Endpoint]],
+        every: float,
+        clock: Clock,
+        guard: AddressGuard | None = None,
     ) -> None:
         self._endpoints = endpoints
+        self._guard = guard or AddressGuard()
         self._skip: dict[str, int] = {}
-        self._client: httpx2.AsyncClient | None = None
+        self._clients: dict[bool, httpx2.AsyncClient] = {}
+        """Clients by whether they are guarded."""
         self._task = PeriodicTask(self._poll, clock, every, name="queues")
 
     def start(self) -> None:
@@ -46,25 +52,25 @@ class QueueMonitor:
 
     async def aclose(self) -> None:
         await self._task.aclose()
-        if self._client:
-            await self._client.aclose()
+        for client in self._clients.values():
+            await client.aclose()
 
     async def _poll(self) -> None:
-        if self._client is None:
+        if not self._clients:
             with suppress(UnreachableError):  # raised again by the requests that need it
                 await asyncio.to_thread(tls_context)  # takes tens of milliseconds
-            self._client = httpx2.AsyncClient(
-                timeout=_TIMEOUT,
-                transport=EnvironmentTransport(),
-                trust_env=False,
-                headers=ASK_FOR_PLAIN,
-            )
-        client = self._client
-        await asyncio.gather(*(self._poll_one(client, e) for e in self._endpoints()))
+            for is_guarded in (False, True):
+                transport = EnvironmentTransport(self._guard if is_guarded else None)
+                self._clients[is_guarded] = httpx2.AsyncClient(
+                    timeout=_TIMEOUT, transport=transport, trust_env=False
+                )
+        polls = (self._poll_one(self._clients[e.connection.is_guarded], e)
+                 for e in self._endpoints())  # fmt: skip
+        await asyncio.gather(*polls)
 
     async def _poll_one(self, client: httpx2.AsyncClient, endpoint: Endpoint) -> None:
         connection = endpoint.connection
-        if connection.provider != PROVIDER or connection.connection_type not in _OWN_TYPES:
+        if connection.provider != PROVIDER or connection.connection_type not in OWN_TYPES:
             return
         paths = find_server(connection).queue_paths
         if not paths:
@@ -77,23 +83,12 @@ class QueueMonitor:
         root = server_root(connection.base_url)
         queue: Queue | None = None
         for path in paths:
-            queue = await _fetch(client, root + path, headers)
+            page = await read_page(
+                client, root + path, headers=headers, most_bytes=_MAX_BYTES, within=_TIMEOUT
+            )
+            queue = read_queue(page) if page else None
             if queue:
                 break
         else:
             self._skip[key] = _SKIPPED_POLLS
         endpoint.set_queue_length(queue.waiting if queue else 0)
-
-
-async def _fetch(client: httpx2.AsyncClient, url: str, headers: dict[str, str]) -> Queue | None:
-    """Returns the queue that the page at `url` shows; None where it shows none or fails."""
-    try:
-        async with asyncio.timeout(_TIMEOUT), client.stream("GET", url, headers=headers) as answer:
-            if answer.status_code != _OK:
-                return None
-            body = await read_body(answer, _MAX_BYTES)
-            if len(body) > _MAX_BYTES:
-                return None
-    except (httpx2.HTTPError, OSError, TimeoutError):
-        return None
-    return read_queue(body.decode(errors="replace"))

@@ -1,9 +1,20 @@
 """Prometheus: the series for dashboards and alerts."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, Literal
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Metric,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.registry import Collector
 
 from llm_router.routing.events import AttemptEvent, EndpointState, ReplyEvent
 
@@ -121,6 +132,32 @@ class PrometheusObserver:
         for state in states:
             self._breaker.labels(state.connection).set(_BREAKER_VALUES[state.breaker])
             self._in_flight.labels(state.connection).set(state.in_flight)
+
+
+def process_registry() -> CollectorRegistry:
+    """Makes a registry with the series of this process: memory, CPU, files, Python."""
+    registry = CollectorRegistry()
+    for kind in (ProcessCollector, PlatformCollector, GCCollector):
+        kind(registry=registry)
+    return registry
+
+
+class SelectedSeries(Collector):
+    """The series of `registry` without those of connections that are not in `names`; None: all."""
+
+    def __init__(self, registry: CollectorRegistry, names: Collection[str] | None) -> None:
+        self._registry = registry
+        self._names = names
+
+    def collect(self) -> Iterable[Metric]:
+        for family in self._registry.collect():
+            if self._names is not None:
+                family.samples = [
+                    sample
+                    for sample in family.samples
+                    if sample.labels.get("connection") in {None, *self._names}
+                ]
+            yield family
 
 
 def _outcome(event: ReplyEvent) -> str:

@@ -11,9 +11,8 @@ from fastapi import FastAPI
 
 from llm_router.connections.access import SYSTEM, Role
 from llm_router.connections.store import ConnectionStore
-from llm_router.gateway.app import build_app
+from llm_router.gateway.app import AT_ROOT, build_app
 from llm_router.gateway.deps import Services
-from llm_router.gateway.errors import OPENAI_PATHS
 from llm_router.store.api_keys import ApiKeys
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.webhooks import Webhooks
@@ -64,7 +63,7 @@ class Gateway:
         headers = dict(more.pop("headers", {}))
         if who in self.keys:
             headers["Authorization"] = f"Bearer {self.keys[who]}"
-        url = path if path.startswith(OPENAI_PATHS) else f"/api{path}"
+        url = path if path.startswith(AT_ROOT) else f"/api{path}"
         return await self.client.request(method, url, json=json, headers=headers, **more)
 
     async def add_actor(self, name: str, role: Role, team: str = "red") -> None:

@@ -7,7 +7,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from llm_router.connections.access import Role
-from llm_router.gateway.app import ROUTES
+from llm_router.gateway.app import AT_ROOT, ROUTES
 from llm_router.gateway.errors import OPENAI_PATHS
 from tests.contracts.gateway import (
     CLOSED,
@@ -73,6 +73,7 @@ ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
     ("GET", "/analytics/summary"): (EVERYBODY, None, 200),
     ("GET", "/analytics/timeseries"): (EVERYBODY, None, 200),
     ("GET", "/analytics/connections"): (EVERYBODY, None, 200),
+    ("GET", "/metrics"): (EVERYBODY, None, 200),
     ("POST", "/v1/chat/completions"): (USERS, QUESTION, 404),
     ("GET", "/v1/models"): (USERS, None, 200),
     ("GET", "/v1/models/{name:path}"): (USERS, None, 404),
@@ -82,7 +83,7 @@ ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
 The connection is the team's own, and its server pulls no models. Below /v1 there is no model.
 """
 OF_A_CONNECTION = sorted(key for key in ALLOWED if "{connection_id}" in key[1])
-FREE = {("POST", "/api/session"), ("GET", "/healthz"), ("GET", "/readyz")}
+FREE = {("POST", "/api/session"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/api/healthz")}
 """Routes that need no key."""
 
 
@@ -120,7 +121,7 @@ async def test_the_table_names_every_route_there_is(gateway: Gateway) -> None:
 
 
 def _url(path: str) -> str:
-    return path if path.startswith(OPENAI_PATHS) else f"/api{path}"
+    return path if path.startswith(AT_ROOT) else f"/api{path}"
 
 
 def refusal(answer: httpx2.Response, status: int, path: str) -> str:

@@ -98,3 +98,11 @@ async def test_only_the_user_s_own_servers_are_polled_and_only_if_enabled() -> N
         async with routed(local("own", one), poll=0.0) as router:
             await answered_by(router)
         assert one.other_requests == []
+
+
+async def test_a_queue_is_not_read_at_an_address_that_its_owner_may_not_call() -> None:
+    async with FaultyServer() as guarded, FaultyServer() as own:
+        hers = local("hers", guarded, is_guarded=True)
+        async with routed(hers, local("own", own)):
+            await polled(own, 3)
+        assert guarded.other_requests == []
