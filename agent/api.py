@@ -91,6 +91,7 @@ def build_app(
             health=services.health,
             clock=services.clock,
             keep_usage_for=timedelta(days=settings.usage_days),
+            keep_chats_for=timedelta(days=settings.chat_days) if settings.chat_days else None,
         )
         async with livekit, background:
             yield

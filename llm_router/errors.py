@@ -226,9 +226,9 @@ class TakenError(ConflictError):
 
 
 class QuotaError(ConflictError):
-    """Raised when one owner, or all owners together, would have more connections than allowed.
+    """Raised when one owner, or all owners together, would have more than may be stored.
 
-    Remove some, or ask the operator to raise the limit that the message names.
+    Remove some, or ask the operator to raise the limit if the message names one.
     """
 
 

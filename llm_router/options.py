@@ -48,6 +48,22 @@ class Quota:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChatLimits:
+    """How much may be stored of chats. A reply that has begun is stored whole in any case."""
+
+    message: int = 100_000
+    """Characters of a message."""
+    messages: int = 1_000
+    """Messages of a chat, in all its branches."""
+    characters: int = 2_000_000
+    """Characters of all messages of a chat."""
+    chats: int = 1_000
+    """Chats of an owner."""
+    owner_characters: int = 20_000_000
+    """Characters of all chats of an owner: what a search may have to read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyLimits:
     """The most of one reply that is given out, or taken from a server.
 

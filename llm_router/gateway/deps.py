@@ -32,6 +32,7 @@ from llm_router.gateway.errors import Problem
 from llm_router.gateway.rates import RateLimit, client_key, client_of
 from llm_router.gateway.scopes import require_route
 from llm_router.management.backend import Backend
+from llm_router.management.chat_replies import ChatReplies
 from llm_router.management.editing import ConnectionEditor
 from llm_router.management.generate import TextGenerator
 from llm_router.management.model_loads import ModelLoader
@@ -45,6 +46,7 @@ from llm_router.management.webhooks import WebhookEditor
 from llm_router.options import HealthOptions
 from llm_router.routing.router import Router
 from llm_router.store.api_keys import ApiKey, ApiKeys
+from llm_router.store.chats import Chats
 from llm_router.store.database import Database
 from llm_router.store.webhooks import Webhooks
 from llm_router.stored_router import open_automation_router
@@ -119,6 +121,15 @@ class Services:
         return AddressRules(self.allowed_addresses)
 
     @property
+    def chats(self) -> Chats:
+        return Chats(self.database, self.clock)
+
+    @cached_property
+    def chat_replies(self) -> ChatReplies:
+        """The replies of stored chats that this process writes."""
+        return ChatReplies(self.chats, self.clock)
+
+    @property
     def opener(self) -> ConnectionOpener:
         return ConnectionOpener(
             store=self.store, audit=self.keys, addresses=self.addresses, clock=self.clock
@@ -176,8 +187,9 @@ class Services:
         return datetime.fromtimestamp(self.clock.wall(), UTC)
 
     async def aclose(self) -> None:
-        """Cancels pulls and loads of models, and closes the routers."""
+        """Ends replies of chats, pulls and loads of models, and closes the routers."""
         await self.server_pages.aclose()
+        await self.chat_replies.aclose()
         await self.chat_router.aclose()
         await self.model_pulls.aclose()
         await self.model_loader.aclose()

@@ -1,6 +1,6 @@
 """Runs the work of the HTTP process that no request asks for.
 
-It checks the connections, delivers webhook events, and adds up old usage.
+It checks the connections, delivers webhook events, adds up old usage and deletes old chats.
 """
 
 from collections.abc import AsyncIterator
@@ -13,6 +13,7 @@ from llm_router.management.checker import Checker, CheckerDeps
 from llm_router.management.vetting import AddressRules
 from llm_router.management.webhook_delivery import WebhookSender
 from llm_router.options import HealthOptions
+from llm_router.store.chat_retention import ChatRetention
 from llm_router.store.database import Database
 from llm_router.store.leases import Lease
 from llm_router.store.summaries import UsageMaintenance
@@ -33,12 +34,14 @@ async def run_background(
     health: HealthOptions,
     clock: Clock,
     keep_usage_for: timedelta,
+    keep_chats_for: timedelta | None,
 ) -> AsyncIterator[None]:
-    """Runs the checker, the webhook delivery and the usage summaries beside the block.
+    """Runs the checker, the webhook delivery, the usage summaries and the end of old chats.
 
-    The end of the block cancels them and waits for their end. Of several processes that share the
-    database, one at a time does each of the three. `keep_usage_for`: the age at which single
-    attempts are replaced by hourly sums.
+    They run beside the block, whose end cancels them and waits for their end. Of several processes
+    that share the database, one at a time does each of the four. `keep_usage_for`: the age at which
+    single attempts are replaced by hourly sums; `keep_chats_for`: the time after their last use
+    when chats are deleted, None for never.
     """
     lease = Lease(database, "health checks", clock, _MISSED_CHECKS * health.poll_interval)
     deps = CheckerDeps(
@@ -49,9 +52,10 @@ async def run_background(
     checker = Checker(store, health, deps, clock=clock)
     sender = WebhookSender(database, webhooks, clock)
     summaries = UsageMaintenance(database, clock, keep_usage_for)
+    chats = ChatRetention(database, clock, keep_chats_for)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(lease.release)
-        for work in (checker, sender, summaries):
+        for work in (checker, sender, summaries, chats):
             stack.push_async_callback(work.aclose)
             work.start()
         yield

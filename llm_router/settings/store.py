@@ -47,6 +47,9 @@ class StoreSettings(Section):
     usage_days: Annotated[int, Field(ge=1, le=3650)] = 30
     """Days for which single attempts stay in the usage log; their sums by hour and day stay
     forever."""
+    chat_days: Annotated[int, Field(ge=0, le=3650)] = 0
+    """Days after its last message after which a stored chat is deleted; 0: it stays until its owner
+    deletes it."""
     api_rate_limit: RateLimit = "600/minute"
     """Requests that one API key may make, per second, minute, hour or day."""
     rate_limit_per_minute: Annotated[int | None, Field(ge=1, le=999_999)] = None

@@ -331,23 +331,35 @@ chat_sessions = Table(
     "chat_sessions",
     metadata,
     text("id", key=True),
-    text("title"),
     text("owner"),
-    Column("settings", JSON, nullable=False),
+    text("title"),
+    text("model"),
+    text("system_prompt"),
+    Column("parameters", JSON, nullable=False),
+    Column("current", Integer, nullable=False),  # the last message of the path shown; 0: none
+    Column("messages", Integer, nullable=False),  # the number of the newest message
+    Column("characters", Integer, nullable=False),  # of all messages
     time("created_at"),
     time("updated_at"),
+    text("search"),  # the title, casefolded
     Index(None, "owner", "updated_at"),
+    Index(None, "updated_at"),  # retention
 )
 
+# The messages of a chat are a tree; they are numbered from 1 in the order in which they were made.
 chat_messages = Table(
     "chat_messages",
     metadata,
-    number(),
-    Column("session_id", ForeignKey("chat_sessions.id", ondelete="CASCADE"), nullable=False),
-    Column("place", Integer, nullable=False),
-    text("role"),
-    Column("content", JSON, nullable=False),
-    Column("route", JSON, nullable=False),  # connection, latency, failovers
+    Column("session_id", ForeignKey("chat_sessions.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("parent", Integer, nullable=False),  # 0: none
+    text("role"),  # user, assistant
+    text("content"),
+    text("status"),  # of `store.chat_records.Status`
+    text("problem"),  # of a reply that was broken off
+    Column("route", JSON, nullable=False),  # connection, model, times
     time("created_at"),
-    UniqueConstraint("session_id", "place"),
+    time("alive_until", known=False),  # of a running reply: later its process is dead
+    time("read_at", known=False),  # when another process last read the reply
+    text("search"),  # the content, casefolded
 )

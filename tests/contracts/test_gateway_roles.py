@@ -74,22 +74,39 @@ ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
     ("GET", "/analytics/timeseries"): (EVERYBODY, None, 200),
     ("GET", "/analytics/connections"): (EVERYBODY, None, 200),
     ("GET", "/metrics"): (EVERYBODY, None, 200),
+    ("GET", "/chats"): (USERS, None, 200),
+    ("POST", "/chats"): (USERS, {}, 201),
+    ("GET", "/chats/{chat_id}"): (USERS, None, 200),
+    ("PATCH", "/chats/{chat_id}"): (USERS, {"title": "x"}, 200),
+    ("DELETE", "/chats/{chat_id}"): (USERS, None, 204),
+    ("GET", "/chats/{chat_id}/export"): (USERS, None, 200),
+    ("POST", "/chats/{chat_id}/messages"): (USERS, {"content": "Hi?"}, 404),
+    ("POST", "/chats/{chat_id}/messages/{number}/regenerate"): (USERS, {}, 404),
+    ("POST", "/chats/{chat_id}/messages/{number}/stop"): (USERS, None, 404),
+    ("POST", "/chats/{chat_id}/messages/{number}/choose"): (USERS, None, 404),
+    ("GET", "/chats/{chat_id}/messages/{number}/stream"): (USERS, None, 404),
+    ("GET", "/chats/{chat_id}/messages/{number}/siblings"): (USERS, None, 404),
     ("POST", "/v1/chat/completions"): (USERS, QUESTION, 404),
     ("GET", "/v1/models"): (USERS, None, 200),
     ("GET", "/v1/models/{name:path}"): (USERS, None, 404),
 }
 """The roles that may, the body that is sent, and the status of the answer.
 
-The connection is the team's own, and its server pulls no models. Below /v1 there is no model.
+The connection is the team's own, and its server pulls no models. Below /v1 there is no model, so a
+chat has no message. The chat is the actor's own, or the editor's where its role may have none.
 """
 OF_A_CONNECTION = sorted(key for key in ALLOWED if "{connection_id}" in key[1])
 FREE = {("POST", "/api/session"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/api/healthz")}
 """Routes that need no key."""
 
 
-async def filled(gateway: Gateway, path: str) -> str:
+async def filled(gateway: Gateway, path: str, role: Role = "editor") -> str:
     """Returns the path with the ids of things that exist."""
-    path = path.replace("{name:path}", "library/m:latest")
+    path = path.replace("{name:path}", "library/m:latest").replace("{number}", "1")
+    if "{chat_id}" in path:
+        who = role if role in USERS else "editor"
+        made = (await gateway.call(who, "POST", "/chats", {})).json()
+        return path.replace("{chat_id}", made["id"])
     if "{connection_id}" in path:
         made = await gateway.connection(
             **OFFLINE, base_url="", team="red", visibility="team", api_key="sk-0123456789abc"
@@ -143,7 +160,7 @@ async def test_a_role_may_what_the_table_says(
 ) -> None:
     method, path = route
     may, body, status = ALLOWED[route]
-    answer = await gateway.call(role, method, await filled(gateway, path), body)
+    answer = await gateway.call(role, method, await filled(gateway, path, role), body)
     if role in may:
         assert answer.status_code == status, answer.text
     else:

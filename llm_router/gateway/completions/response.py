@@ -36,7 +36,7 @@ REPLY_HEADERS = (
     "x-patchbay-first-word-ms",
 )
 """Headers of an answer that say who gave it; pages of other sites may read them (CORS)."""
-_STREAM_HEADERS = {
+STREAM_HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-cache",
     "X-Accel-Buffering": "no",
@@ -116,7 +116,7 @@ class ReplyResponse(Response):
         )
 
     async def _send_stream(self, answered: "_Answered", send: Send) -> None:
-        headers = {**_STREAM_HEADERS, **self._reply_headers(answered)}
+        headers = {**STREAM_HEADERS, **self._reply_headers(answered)}
         raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": raw})
         async with aclosing(self._frames(answered)) as frames:
