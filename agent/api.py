@@ -6,7 +6,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -18,7 +18,7 @@ from fastapi.responses import HTMLResponse
 
 from agent.demo import demo_router, store_found
 from agent.http_server import make_server
-from agent.listening import refusal
+from agent.listening import Process, refusal
 from agent.livekit_server import LiveKitError, LiveKitServer
 from agent.log_lines import RepeatFilter
 from agent.page_files import PageFiles
@@ -79,7 +79,11 @@ def build_app(
     """
     secret = settings.livekit_api_secret.get_secret_value()
     livekit = LiveKitServer(settings.livekit_url, settings.livekit_api_key, secret)
-    services = _services(settings, store, livekit, counters)
+    checks = [
+        lambda: _check_livekit(livekit),
+        lambda: _check_worker(store.database, settings.agent_name),
+    ]
+    services = make_services(settings, store, counters, readiness_checks=checks)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -98,13 +102,7 @@ def build_app(
 
     headers = _security_headers(_public_livekit(settings), settings.allowed_origins)
     app = gateway.build_app(services, headers=headers, lifespan=lifespan)
-    app.add_middleware(
-        CORSMiddleware,
-        allow_origins=[*settings.allowed_origins, *settings.cors_origins],
-        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=["*"],  # clients have fields of their own; cookies never come along
-        expose_headers=["Retry-After", *REPLY_HEADERS],
-    )
+    add_cors(app, settings)
     reception = _reception(settings, store.database, livekit, counters)
     app.include_router(token_router(_token_options(settings, counters), reception))
     demo = demo_router(
@@ -118,8 +116,19 @@ def build_app(
     )
     app.include_router(demo)
     _add_page(app, settings)
-    app.add_middleware(HostCheck, names=_answered_hosts(settings))
+    app.add_middleware(HostCheck, names=answered_hosts(settings))
     return app
+
+
+def add_cors(app: FastAPI, settings: Settings) -> None:
+    """Lets pages of the sites that the settings name ask, and read what the answers say."""
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=[*settings.allowed_origins, *settings.cors_origins],
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["*"],  # clients have fields of their own; cookies never come along
+        expose_headers=["Retry-After", *REPLY_HEADERS],
+    )
 
 
 def _public_livekit(settings: Settings) -> str:
@@ -138,20 +147,20 @@ def _token_options(settings: Settings, counters: Counters | None) -> TokenOption
     )
 
 
-def _answered_hosts(settings: Settings) -> Sequence[str] | None:
+def answered_hosts(settings: Settings) -> Sequence[str] | None:
     """Returns the names to answer to, besides those of this machine; None for all."""
     if settings.public_hosts or (settings.demo and is_loopback(settings.http_host)):
         return settings.public_hosts
     return None
 
 
-def _services(
+def make_services(
     settings: Settings,
     store: SqlConnectionStore,
-    livekit: LiveKitServer,
-    counters: Counters | None,
+    counters: Counters | None = None,
+    readiness_checks: Sequence[Callable[[], Awaitable[object]]] = (),
 ) -> Services:
-    """Makes what the routes of the management API need."""
+    """Makes what the routes of the API need."""
     registry = process_registry()
     return Services(
         database=store.database,
@@ -178,10 +187,7 @@ def _services(
             ),
             observers=[PrometheusObserver(registry)],
         ),
-        readiness_checks=[
-            lambda: _check_livekit(livekit),
-            lambda: _check_worker(store.database, settings.agent_name),
-        ],
+        readiness_checks=readiness_checks,
     )
 
 
@@ -286,13 +292,13 @@ def _livekit_sources(server_url: str) -> Sequence[str]:
     return [f"{scheme}{secure}://{host}" for host in hosts for scheme in ("ws", "http")]
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, process: Process = "HTTP") -> socket.socket:
     """Opens a listening socket. Raises SettingsError, naming the variable to change."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        raise SettingsError(refusal(error, host, port, "HTTP")) from error
+        raise SettingsError(refusal(error, host, port, process)) from error
 
 
 async def serve(settings: Settings, listener: socket.socket) -> None:
@@ -305,8 +311,25 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
     found = await find_connections(settings.connections_file, environment(), search)
     for warning in found.warnings:
         log.warning(warning)
-    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
-    counters = open_counters(redis_url)
+    async with open_store(settings) as store:
+        stored_now = await store_found(store, found) if settings.demo else 0
+        if stored_now:
+            log.info("stored %s", ", ".join(c.name for c in found.configured))
+        found = found.without_secrets()
+        for unused in await find_unused(store, found):
+            log.info("%s", unused)
+        counters = shared_counters(settings)
+        app = build_app(settings, found, store, counters, stored_now=stored_now)
+        note_address(listener)
+        await make_server(app, trusted_proxies=settings.trusted_proxies).serve([listener])
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[SqlConnectionStore]:
+    """Opens the database, set up and with an admin key.
+
+    Raises ConfigurationError and StoreError.
+    """
     async with open_sealed_store(
         settings.database_url.get_secret_value(),
         settings.master_keys,
@@ -315,16 +338,18 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         quota=settings.quota,
     ) as store:
         await ensure_admin(ApiKeys(store.database), settings.admin_key_file)
-        stored_now = await store_found(store, found) if settings.demo else 0
-        if stored_now:
-            log.info("stored %s", ", ".join(c.name for c in found.configured))
-        found = found.without_secrets()
-        for unused in await find_unused(store, found):
-            log.info("%s", unused)
-        app = build_app(settings, found, store, counters, stored_now=stored_now)
-        host, port = listener.getsockname()[:2]
-        log.info("serving http://%s:%d", f"[{host}]" if ":" in host else host, port)
-        await make_server(app, trusted_proxies=settings.trusted_proxies).serve([listener])
+        yield store
+
+
+def shared_counters(settings: Settings) -> Counters:
+    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
+    return open_counters(redis_url)
+
+
+def note_address(listener: socket.socket) -> None:
+    """Logs where the process serves, by which those who started it know that it does."""
+    host, port = listener.getsockname()[:2]
+    log.info("serving http://%s:%d", f"[{host}]" if ":" in host else host, port)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -336,28 +361,41 @@ def main(argv: Sequence[str] | None = None) -> int:
         " .env.example lists and explains them (HTTP_PORT, LIVEKIT_URL, ...).",
     )
     parser.parse_args(argv)
+
+    def run(settings: Settings) -> None:
+        with listen(settings.http_host, settings.http_port) as listener:
+            asyncio.run(serve(settings, listener))
+
+    return run_program(run)
+
+
+def run_program(run: Callable[[Settings], None]) -> int:
+    """Runs a program with its settings and its log; returns the exit code."""
     # Until it serves; from then on the server handles the signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         note = export_variables()
         settings = load_settings()
-        logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s %(message)s")
+        _prepare_log(settings)
         if note:
             log.info(note)
-        for handler in logging.getLogger().handlers:
-            handler.addFilter(RepeatFilter())
-        # Their log lines repeat whole addresses and servers' answers; either may hold a key.
-        for library in ("httpx2", "httpcore2"):
-            logging.getLogger(library).setLevel(logging.WARNING)
-        logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs every check for migrations
-        with listen(settings.http_host, settings.http_port) as listener:
-            asyncio.run(serve(settings, listener))
+        run(settings)
     except (SettingsError, ConfigurationError, StoreError) as error:
         print(error, file=sys.stderr)  # noqa: T201  a command line reports its errors there
         return 2
     except KeyboardInterrupt:
         return 0
     return 0
+
+
+def _prepare_log(settings: Settings) -> None:
+    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(RepeatFilter())
+    # Their log lines repeat whole addresses and servers' answers; either may hold a key.
+    for library in ("httpx2", "httpcore2"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs every check for migrations
 
 
 if __name__ == "__main__":

@@ -10,16 +10,15 @@ import resource
 import signal
 import socket
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
-import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from llm_router.gateway.rates import client_key
 
@@ -28,7 +27,8 @@ _GRACE = 5
 _ACCEPTED_AT_ONCE = 16
 """Connections that asyncio accepts before it hands on the first of them: those of a burst must not
 use up the file descriptors."""
-_WAITING_TO_BE_ACCEPTED = 1_024
+_MOST_WAITING_TO_BE_ACCEPTED = 1_024
+_LONGEST_HEAD = 65_536
 _READ_AT_LEAST = 16_384
 """Bytes of an answer that a client has to read in `Bounds.unread` seconds."""
 _MOST_CONNECTIONS = 2_000
@@ -41,8 +41,16 @@ C = TypeVar("C")
 
 def _most_connections() -> int:
     """Returns how many connections leave enough file descriptors for everything else."""
-    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return min(_MOST_CONNECTIONS, descriptors // 2)
+    return min(_MOST_CONNECTIONS, _descriptors() // 2)
+
+
+def _waiting_to_be_accepted() -> int:
+    """Returns how many connections may wait: uvloop accepts them all at once."""
+    return min(_MOST_WAITING_TO_BE_ACCEPTED, _descriptors() // 4)
+
+
+def _descriptors() -> int:
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,11 +126,10 @@ class Places(Generic[C]):
             self._waiting.pop(address, None)
 
 
-_PHASES: Mapping[Any, _Phase] = {h11.IDLE: "head", h11.SEND_BODY: "body"}
-
-
-class _Protocol(H11Protocol):
-    """One connection, which is closed when its client lets a time limit pass."""
+class _Protocol(HttpToolsProtocol):
+    """One connection, which is closed when its client lets a time limit pass, or sends more than
+    `_LONGEST_HEAD` bytes besides the body of a request: the parser itself has no such bound.
+    """
 
     bounds: Bounds
     places: "Places[_Protocol]"
@@ -132,6 +139,8 @@ class _Protocol(H11Protocol):
     _limit: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
     _unread_bytes = 0
+    _head_bytes = 0
+    """Bytes since a request began, or since the last bytes of its body."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -150,8 +159,23 @@ class _Protocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self._head_bytes += len(data)
         super().data_received(data)
+        if self._head_bytes > _LONGEST_HEAD:
+            self.transport.abort()
         self._watch()
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._head_bytes = 0
+
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        self._head_bytes = 0
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._head_bytes = 0
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -189,7 +213,7 @@ class _Protocol(H11Protocol):
     def _watch(self) -> None:
         """Starts the time limit of what has to come next from the client, unless it runs."""
         is_closing = self.transport.is_closing()
-        phase = "closing" if is_closing else _PHASES.get(self.conn.their_state)
+        phase = "closing" if is_closing else self._awaited()
         if phase == self._phase:
             return
         self._phase = phase
@@ -199,6 +223,13 @@ class _Protocol(H11Protocol):
             self._limit = None
         if phase:
             self._limit = self.loop.call_later(self._seconds(phase), self._end)
+
+    def _awaited(self) -> _Phase | None:
+        """Returns the part of a request that has to come next, if any."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
+            return "head"
+        return "body" if cycle.more_body else None
 
     def _seconds(self, phase: _Phase) -> float:
         match phase:
@@ -223,7 +254,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for listener in sockets or ():
-            listener.listen(_WAITING_TO_BE_ACCEPTED)  # asyncio set it to what it accepts
+            listener.listen(_waiting_to_be_accepted())  # asyncio set it to what it accepts
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

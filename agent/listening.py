@@ -3,11 +3,17 @@
 import errno
 from typing import Literal
 
+Process = Literal["HTTP", "WORKER", "GATEWAY"]
 
-def refusal(error: OSError, host: str, port: int, process: Literal["HTTP", "WORKER"]) -> str:
-    """Returns the reason with the remedy; `process` begins the names of the settings."""
+
+def refusal(error: OSError, host: str, port: int, process: Process) -> str:
+    """Returns the reason with the remedy; `process` begins the names of the settings.
+
+    The gateway listens on the host of the HTTP process.
+    """
     if error.errno == errno.EADDRINUSE:
         return f"port {port} is taken: stop its program, or set {process}_PORT to another"
     if error.errno == errno.EACCES:
         return f"port {port} is not allowed here: set {process}_PORT to one above 1023"
-    return f"cannot listen on {host} ({error.strerror}): correct {process}_HOST"
+    of_host = "HTTP" if process == "GATEWAY" else process
+    return f"cannot listen on {host} ({error.strerror}): correct {of_host}_HOST"

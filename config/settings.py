@@ -322,6 +322,16 @@ class HttpSettings(Section):
     """Folder of the built web page."""
 
 
+class GatewaySettings(Section):
+    """The gateway as a process of its own, `python -m agent.gateway`"""
+
+    gateway_port: Annotated[int, Field(ge=0, le=65535)] = 8788
+    """Port on which it listens, on HTTP_HOST. 0: any free port."""
+    gateway_processes: Annotated[int, Field(ge=1, le=256)] = 1
+    """Processes that share the port, each with a core of its own to use. They count requests and
+    replies by themselves; with REDIS_URL, requests together."""
+
+
 class Settings(
     LiveKitSettings,
     AgentSettings,
@@ -330,6 +340,7 @@ class Settings(
     RouterSettings,
     WorkerSettings,
     HttpSettings,
+    GatewaySettings,
     StoreSettings,
     ClientSettings,
 ):

@@ -37,8 +37,12 @@ def build_app(
     *,
     headers: Mapping[str, str] = API_HEADERS,
     lifespan: Lifespan | None = None,
+    manages: bool = True,
 ) -> FastAPI:
-    """Builds the application; its lifespan closes `services`. `headers` go on every answer."""
+    """Builds the application; its lifespan closes `services`. `headers` go on every answer.
+
+    Without `manages` it has the routes at the root alone: /v1, and what says how the process is.
+    """
     app = FastAPI(
         title="Patchbay",
         version=__version__,
@@ -55,7 +59,8 @@ def build_app(
     app.add_middleware(SecurityHeaders, headers=headers)
     answer_with_problems(app)
     routes = _routes()
-    app.include_router(_together(r for r in routes if not is_at_root(r)), prefix="/api")
+    if manages:
+        app.include_router(_together(r for r in routes if not is_at_root(r)), prefix="/api")
     app.include_router(_together(filter(is_at_root, routes)))
     app.include_router(backend.bare)
     _add_status(app, services)

@@ -48,6 +48,7 @@ from llm_router.routing.router import Router
 from llm_router.store.api_keys import ApiKey, ApiKeys
 from llm_router.store.chats import Chats
 from llm_router.store.database import Database
+from llm_router.store.key_memory import KeyMemory
 from llm_router.store.webhooks import Webhooks
 from llm_router.stored_router import open_automation_router
 from llm_router.telemetry.prometheus import PrometheusObserver
@@ -183,6 +184,10 @@ class Services:
         """The one reader of the process for the metrics of model servers."""
         return ServerPages(self.store, self.addresses, self.clock)
 
+    @cached_property
+    def key_memory(self) -> KeyMemory:
+        return KeyMemory(self.keys, self.clock)
+
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.clock.wall(), UTC)
 
@@ -233,7 +238,7 @@ async def find_key(services: Services, text: str, client: str) -> ApiKey:
     Raises Problem (401) for one that is unknown, revoked or expired, and (429) after too many.
     """
     try:
-        key = await services.keys.authenticate(text)
+        key = await services.key_memory.authenticate(text)
     except ExpiredError as error:
         await _refuse(services, client, error)
     return key or await _refuse(services, client)

@@ -14,7 +14,7 @@ import ssl
 from collections import deque
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
 import httpcore2
 import httpx2
@@ -263,8 +263,7 @@ class _Wire(asyncio.Protocol):
     # ── Called by asyncio ────────────────────────────────────────────────────────────────────────
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  the transport of a stream
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
 
     def data_received(self, data: bytes) -> None:
         self._pieces.append(data)

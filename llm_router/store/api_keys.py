@@ -108,6 +108,8 @@ class ApiKeys:
     def __init__(self, database: Database, clock: Clock | None = None) -> None:
         self._database = database
         self._clock = clock or SystemClock()
+        self.changes = 0
+        """Counts the keys that this object has revoked or limited."""
 
     async def add(
         self,
@@ -185,6 +187,7 @@ class ApiKeys:
                 after=_shown({name: new[name] for name in differ}),
             )  # fmt: skip
             await audit.write(db, [entry])
+        self.changes += 1
         return after
 
     async def revoke(self, actor: Actor, id_: str) -> None:
@@ -197,6 +200,7 @@ class ApiKeys:
                 raise NotFoundError(f"there is no API key {id_[:100]!r} that could be revoked")
             await db.execute(sign_ins.delete().where(sign_ins.c.api_key_id == id_))
             await audit.write(db, [actor.audit_entry("revoke", ("api_key", id_), now)])
+        self.changes += 1
 
     async def authenticate(self, text: str) -> ApiKey | None:
         """Returns the record of a key, or None if it is unknown or revoked.

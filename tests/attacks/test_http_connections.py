@@ -187,6 +187,21 @@ def test_a_head_that_comes_byte_by_byte_is_not_waited_for() -> None:
     assert closed_after(HALF_A_HEAD, pieces=b"X: " + b"a" * 90) == pytest.approx(10.0, abs=0.5)
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        HALF_A_HEAD + b"X: " + b"a" * 400_000,
+        HALF_A_HEAD + b"X: a\r\n" * 60_000,
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n"
+        + b"X: a\r\n" * 60_000,
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"a" * 400_000,
+    ],
+    ids=["one long field", "many fields", "fields after the body", "a long size of a chunk"],
+)
+def test_a_head_without_an_end_is_not_collected(sent: bytes) -> None:
+    assert closed_after(sent) < 1.0
+
+
 def test_a_body_that_comes_byte_by_byte_is_not_waited_for() -> None:
     assert closed_after(HALF_A_BODY, pieces=b"a" * 90) == pytest.approx(30.0, abs=0.5)
 

@@ -1,0 +1,63 @@
+"""Remembers valid API keys for a moment, so that a crowd of requests asks the database once."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from weakref import WeakValueDictionary
+
+from llm_router.clock import Clock
+from llm_router.store.api_keys import ApiKey, ApiKeys
+from llm_router.store.key_format import digest
+
+_FOR = 1.0
+"""Seconds for which a key is known: as long a revocation by another process may take to hold."""
+_MOST = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    key: ApiKey
+    until: float
+    changes: int
+
+
+class KeyMemory:
+    """Authenticates by `keys`, and remembers those that are valid for a second.
+
+    A change that this process makes to a key holds at once, an expiry too. Requests that come with
+    one key at the same time wait for one answer of the database.
+    """
+
+    def __init__(self, keys: ApiKeys, clock: Clock) -> None:
+        self._keys = keys
+        self._clock = clock
+        self._known: dict[str, _Known] = {}
+        """By digest: the keys themselves are not in memory."""
+        self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def authenticate(self, text: str) -> ApiKey | None:
+        """Returns what `ApiKeys.authenticate` does. Raises ExpiredError and StoreError."""
+        name = digest(text)
+        if known := self._remembered(name):
+            return known
+        lock = self._asking.setdefault(name, asyncio.Lock())
+        async with lock:
+            if known := self._remembered(name):
+                return known
+            changes = self._keys.changes
+            key = await self._keys.authenticate(text)
+            if key:
+                self._remember(name, _Known(key, self._clock.now() + _FOR, changes))
+            return key
+
+    def _remembered(self, name: str) -> ApiKey | None:
+        known = self._known.get(name)
+        if known is None or known.until <= self._clock.now() or known.changes != self._keys.changes:
+            return None
+        now = datetime.fromtimestamp(self._clock.wall(), UTC)
+        return known.key if known.key.state(now) == "valid" else None
+
+    def _remember(self, name: str, known: _Known) -> None:
+        if len(self._known) >= _MOST:
+            self._known.clear()
+        self._known[name] = known

@@ -1,0 +1,123 @@
+"""Valid API keys are remembered for a second, and no longer than they are valid."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from llm_router.errors import ExpiredError
+from llm_router.store.api_keys import ApiKey, ApiKeys
+from llm_router.store.database import Database
+from llm_router.store.key_memory import KeyMemory
+from llm_router.testing import ManualClock
+
+GOOD = "a key"
+
+
+class Keys(ApiKeys):
+    """Keys of which one is valid; counts how often it is asked, and answers after a tenth."""
+
+    def __init__(self, clock: ManualClock, expires_in: float | None = None) -> None:
+        super().__init__(Database("sqlite:///never-opened.sqlite3"), clock)
+        self.asked = 0
+        self.is_revoked = False
+        begun = datetime.fromtimestamp(clock.wall(), UTC)
+        until = None if expires_in is None else begun + timedelta(seconds=expires_in)
+        self.key = ApiKey(
+            id="k", name="k", last4="", role="operator", created_by="t", created_at=begun,
+            expires_at=until,
+        )  # fmt: skip
+
+    async def authenticate(self, text: str) -> ApiKey | None:
+        self.asked += 1
+        is_valid = text == GOOD and not self.is_revoked
+        await self._clock.sleep(0.1)
+        if self.key.state(datetime.fromtimestamp(self._clock.wall(), UTC)) == "expired":
+            raise ExpiredError("expired")
+        return self.key if is_valid else None
+
+
+def test_a_crowd_with_one_key_asks_once() -> None:
+    clock = ManualClock()
+
+    async def main() -> None:
+        keys = Keys(clock)
+        memory = KeyMemory(keys, clock)
+        found = await asyncio.gather(*(memory.authenticate(GOOD) for _ in range(50)))
+        assert found == [keys.key] * 50
+        assert keys.asked == 1
+
+    clock.run(main())
+
+
+def test_a_key_is_asked_for_again_after_a_second() -> None:
+    clock = ManualClock()
+
+    async def main() -> None:
+        keys = Keys(clock)
+        memory = KeyMemory(keys, clock)
+        await memory.authenticate(GOOD)
+        keys.is_revoked = True  # by another process
+        await clock.sleep(0.9)
+        assert await memory.authenticate(GOOD)
+        await clock.sleep(0.2)
+        assert await memory.authenticate(GOOD) is None
+
+    clock.run(main())
+
+
+def test_a_change_by_this_process_holds_at_once() -> None:
+    clock = ManualClock()
+
+    async def main() -> None:
+        keys = Keys(clock)
+        memory = KeyMemory(keys, clock)
+        await memory.authenticate(GOOD)
+        keys.is_revoked = True
+        keys.changes += 1
+        assert await memory.authenticate(GOOD) is None
+
+    clock.run(main())
+
+
+def test_an_answer_that_a_change_has_overtaken_is_not_remembered() -> None:
+    clock = ManualClock()
+
+    async def main() -> None:
+        keys = Keys(clock)
+        memory = KeyMemory(keys, clock)
+        asking = asyncio.create_task(memory.authenticate(GOOD))
+        await clock.sleep(0.05)
+        keys.is_revoked = True
+        keys.changes += 1
+        assert await asking
+        assert await memory.authenticate(GOOD) is None
+
+    clock.run(main())
+
+
+def test_a_key_that_is_not_valid_is_asked_for_each_time() -> None:
+    clock = ManualClock()
+
+    async def main() -> None:
+        keys = Keys(clock)
+        memory = KeyMemory(keys, clock)
+        assert [await memory.authenticate("another") for _ in range(3)] == [None] * 3
+        assert keys.asked == 3
+
+    clock.run(main())
+
+
+def test_a_key_expires_while_it_is_remembered() -> None:
+    clock = ManualClock()
+
+    async def main() -> None:
+        keys = Keys(clock, expires_in=0.5)
+        memory = KeyMemory(keys, clock)
+        assert await memory.authenticate(GOOD)
+        await clock.sleep(0.5)
+        try:
+            await memory.authenticate(GOOD)
+        except ExpiredError:
+            return
+        raise AssertionError("it is remembered")
+
+    clock.run(main())
