@@ -2,7 +2,7 @@
 
 The management API answers application/problem+json (RFC 9457): `title` is the standard phrase of
 the HTTP status, `type` a URI that names the exact problem; docs/api.md lists them all. The routes
-below /v1 answer OpenAI's error object, which the clients of those routes expect.
+below /v1 answer OpenAI's error object, those of messages Anthropic's: their clients expect these.
 """
 
 import logging
@@ -44,6 +44,19 @@ _OPENAI_TYPES = {
     401: "authentication_error",
     403: "permission_error",
     429: "rate_limit_error",
+}
+ANTHROPIC_PATH = "/v1/messages"
+"""The beginning of every path whose errors have Anthropic's form."""
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    500: "api_error",
+    502: "api_error",
+    503: "overloaded_error",
+    504: "timeout_error",
 }
 _OPENAI_CODES = {"unauthenticated": "invalid_api_key", "rate-limited": "rate_limit_exceeded"}
 """Codes that OpenAI's clients know, by our kind of problem."""
@@ -112,8 +125,22 @@ class Problem(HTTPException):
             "code": _OPENAI_CODES.get(self.kind) or self.kind.replace("-", "_") or None,
         }
 
+    @property
+    def anthropic_error(self) -> dict[str, Any]:
+        """The same error as Anthropic's object."""
+        kind = _ANTHROPIC_TYPES.get(self.status, "invalid_request_error")
+        return {
+            "type": "error",
+            "error": {"type": kind, "message": self.detail},
+            "request_id": (self.headers or {}).get("x-request-id"),
+        }
+
     def response(self, path: str) -> JSONResponse:
         """Returns the answer to a request for `path`, in the form of the API that is there."""
+        if path.startswith(ANTHROPIC_PATH):
+            body = self.anthropic_error
+            named = {"request-id": body["request_id"]} if body["request_id"] else {}
+            return JSONResponse(body, self.status, {**(self.headers or {}), **named})
         if path.startswith(OPENAI_PATHS):
             return JSONResponse({"error": self.error_object}, self.status, self.headers)
         document = {

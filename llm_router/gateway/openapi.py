@@ -1,13 +1,14 @@
 """Writes the OpenAPI document: FastAPI's own, with every problem that a request can meet."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
-from llm_router.gateway.errors import OPENAI_PATHS, PROBLEM_JSON, type_uri
+from llm_router.gateway.errors import ANTHROPIC_PATH, OPENAI_PATHS, PROBLEM_JSON, type_uri
 
 _REASONS = {
     400: "The body is not JSON",
@@ -46,6 +47,21 @@ _OPENAI_ERROR = {
                 "code": {"type": ["string", "null"]},
             },
         }
+    },
+}
+_ANTHROPIC_ERROR = {
+    "title": "Anthropic error",
+    "description": "Anthropic's error object.",
+    "type": "object",
+    "required": ["type", "error", "request_id"],
+    "properties": {
+        "type": {"const": "error"},
+        "error": {
+            "type": "object",
+            "required": ["type", "message"],
+            "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
+        },
+        "request_id": {"type": ["string", "null"]},
     },
 }
 _PROBLEM = {
@@ -100,7 +116,8 @@ Programs send an API key, `Authorization: Bearer pb_...`; browsers sign in with 
 `POST /api/session`. The role of the key decides what you may do; what you may not see answers 404.
 Every error is a problem document (RFC 9457).
 
-Below /v1 are chat completions in OpenAI's form, with OpenAI's error object.
+Below /v1 are chat completions, responses and older completions in OpenAI's form, with OpenAI's
+error object, and messages in Anthropic's.
 """
 
 
@@ -112,9 +129,41 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def openai_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Returns the same for a route below /v1, whose errors have OpenAI's form."""
-    content = {"application/json": {"schema": {"$ref": "#/components/schemas/OpenAIError"}}}
+    return _chat_errors("OpenAIError", statuses)
+
+
+def anthropic_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Returns the same for a route of messages, whose errors have Anthropic's form."""
+    return _chat_errors("AnthropicError", statuses)
+
+
+def _chat_errors(schema: str, statuses: Iterable[int]) -> dict[int | str, dict[str, Any]]:
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
     return {status: {"description": _CHAT_REASONS[status], "content": content}
             for status in statuses}  # fmt: skip
+
+
+def _errors_of(path: str) -> Callable[..., dict[int | str, dict[str, Any]]]:
+    if path.startswith(ANTHROPIC_PATH):
+        return anthropic_errors
+    return openai_errors if path.startswith(OPENAI_PATHS) else problems
+
+
+def reply(description: str) -> dict[str, Any]:
+    """Returns the response of a route below /v1 that answers whole or as server-sent events."""
+    return {
+        "description": description,
+        "content": {
+            "application/json": {"schema": {"type": "object"}},
+            "text/event-stream": {"schema": {"type": "string"}},
+        },
+    }
+
+
+def body_of(schema: type[BaseModel]) -> dict[str, Any]:
+    """Returns `openapi_extra=` of a route that reads its body itself."""
+    content = {"application/json": {"schema": schema.model_json_schema()}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
@@ -130,10 +179,11 @@ def describe(app: FastAPI) -> dict[str, Any]:
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas["Problem"] = _PROBLEM
         schemas["OpenAIError"] = _OPENAI_ERROR
+        schemas["AnthropicError"] = _ANTHROPIC_ERROR
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
         for path, operations in document["paths"].items():
-            errors = openai_errors if path.startswith(OPENAI_PATHS) else problems
+            errors = _errors_of(path)
             for operation in operations.values():
                 operation["summary"] = _summary(operation["operationId"])
                 operation["responses"] |= _common(operation, errors)
@@ -164,7 +214,8 @@ def _common(
 
 
 def _is_error(response: Mapping[str, Any]) -> bool:
-    """Returns whether a route declared the response with `problems` or `openai_errors`."""
-    errors = ("#/components/schemas/Problem", "#/components/schemas/OpenAIError")
+    """Returns whether a route declared the response as an error, in any of the forms."""
+    names = ("Problem", "OpenAIError", "AnthropicError")
+    errors = {f"#/components/schemas/{name}" for name in names}
     contents = response.get("content", {}).values()
     return any(content.get("schema", {}).get("$ref") in errors for content in contents)

@@ -13,6 +13,7 @@ from llm_router.connections.access import SYSTEM, Role
 from llm_router.connections.store import ConnectionStore
 from llm_router.gateway.app import AT_ROOT, build_app
 from llm_router.gateway.deps import Services
+from llm_router.gateway.errors import ANTHROPIC_PATH
 from llm_router.store.api_keys import ApiKeys
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.webhooks import Webhooks
@@ -130,6 +131,25 @@ def openai_error(answer: httpx2.Response, status: int) -> Mapping[str, Any]:
     assert error.keys() == {"message", "type", "param", "code"}
     assert error["message"]
     return error
+
+
+def anthropic_error(answer: httpx2.Response, status: int) -> Mapping[str, Any]:
+    """Checks that `answer` is Anthropic's error object; returns what it says."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    body = answer.json()
+    assert body.keys() == {"type", "error", "request_id"}
+    assert body["type"] == "error"
+    error: Mapping[str, Any] = body["error"]
+    assert error.keys() == {"type", "message"}
+    assert error["message"]
+    return error
+
+
+def chat_error(answer: httpx2.Response, status: int) -> Mapping[str, Any]:
+    """Checks that `answer` is an error in the form of its path below /v1; returns what it says."""
+    is_anthropics = answer.request.url.path.startswith(ANTHROPIC_PATH)
+    return (anthropic_error if is_anthropics else openai_error)(answer, status)
 
 
 def problem(answer: httpx2.Response, status: int, kind: str | None = None) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ from tests.contracts.gateway import (
     ROLES,
     STRANGER,
     Gateway,
-    openai_error,
+    chat_error,
     problem,
 )
 
@@ -87,6 +87,13 @@ ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
     ("GET", "/chats/{chat_id}/messages/{number}/stream"): (USERS, None, 404),
     ("GET", "/chats/{chat_id}/messages/{number}/siblings"): (USERS, None, 404),
     ("POST", "/v1/chat/completions"): (USERS, QUESTION, 404),
+    ("POST", "/v1/completions"): (USERS, {"model": "auto", "prompt": "Hi?"}, 404),
+    ("POST", "/v1/messages"): (USERS, {**QUESTION, "max_tokens": 9}, 404),
+    ("POST", "/v1/messages/count_tokens"): (USERS, QUESTION, 404),
+    ("POST", "/v1/responses"): (USERS, {"model": "auto", "input": "Hi?"}, 404),
+    ("GET", "/v1/responses/{path:path}"): (USERS, None, 404),
+    ("POST", "/v1/responses/{path:path}"): (USERS, None, 404),
+    ("DELETE", "/v1/responses/{path:path}"): (USERS, None, 404),
     ("GET", "/v1/models"): (USERS, None, 200),
     ("GET", "/v1/models/{name:path}"): (USERS, None, 404),
 }
@@ -103,6 +110,7 @@ FREE = {("POST", "/api/session"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET
 async def filled(gateway: Gateway, path: str, role: Role = "editor") -> str:
     """Returns the path with the ids of things that exist."""
     path = path.replace("{name:path}", "library/m:latest").replace("{number}", "1")
+    path = path.replace("{path:path}", "resp_1/cancel")
     if "{chat_id}" in path:
         who = role if role in USERS else "editor"
         made = (await gateway.call(who, "POST", "/chats", {})).json()
@@ -144,7 +152,7 @@ def _url(path: str) -> str:
 def refusal(answer: httpx2.Response, status: int, path: str) -> str:
     """Returns the message of an error in the form of the API that the path belongs to."""
     if path.startswith(OPENAI_PATHS):
-        return str(openai_error(answer, status)["message"])
+        return str(chat_error(answer, status)["message"])
     return str(problem(answer, status)["detail"])
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -18,10 +19,26 @@ from llm_router.connections.access import SYSTEM
 from llm_router.gateway.app import build_local_app
 from llm_router.gateway.deps import Services
 from llm_router.routing.router import Router
-from llm_router.testing import InMemoryConnectionStore, ManualClock, Step
+from llm_router.testing import InMemoryConnectionStore, ManualClock, Step, say
+from llm_router.types import Chunk, ToolCall
+from tests.scenarios.acts import AMID
 from tests.scenarios.stage import Stage
 
 HELLO: dict[str, Any] = {"model": "auto", "messages": [{"role": "user", "content": "hi"}]}
+ANSWER = "We open at nine in the morning, Monday to Friday, and we close at six."
+HEAD = "We open at nine in the morning, Monday to"
+SPARE = say(ANSWER, first=0.2)
+BROKEN: Mapping[str, Sequence[Step]] = {
+    name: [*say(HEAD, finish=None), *steps]
+    for name, steps in AMID.items()
+    if name != "cut by length"
+}
+CALLS = (ToolCall("call_1", "lookup", '{"query": "hours"}'), ToolCall("call_2", "clock", "{}"))
+TOOLS: list[dict[str, Any]] = [
+    {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
+    for name in ("lookup", "clock")
+]
+CALLING = [Step(0.1, Chunk(tool_calls=CALLS)), Step(0.0, Chunk(finish_reason="tool_calls"))]
 _BOUNDS = Bounds(connections=100, per_address=100)
 
 
@@ -121,3 +138,23 @@ async def serving(stage: Stage) -> AsyncIterator[ChatApi]:
         finally:
             server.should_exit = True
             await running
+
+
+async def left(api: ChatApi, path: str, fields: Mapping[str, Any], *, after: float) -> float:
+    """Asks on a socket that closes after so many seconds; returns the seconds until every stream
+    behind it is closed.
+    """
+    body = json.dumps(fields).encode()
+    _, writer = await asyncio.open_connection("127.0.0.1", api.port)
+    writer.write(
+        f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
+    await api.clock.sleep(after)
+    assert api.open_streams
+    writer.close()
+    gone_at = api.clock.now()
+    while api.open_streams and api.clock.now() < gone_at + 5:
+        await api.clock.sleep(0.01)
+    return api.clock.now() - gone_at

@@ -2,7 +2,6 @@
 leave. Clients, servers and router share one loop whose time jumps.
 """
 
-import asyncio
 import json
 import logging
 import re
@@ -14,24 +13,22 @@ import pytest
 
 from llm_router.errors import StatusError
 from llm_router.testing import HANG, Step, say
-from llm_router.types import Chunk, ToolCall, Usage
-from tests.scenarios.acts import AMID, BEFORE
-from tests.scenarios.chat_api import HELLO, ChatApi, over
+from llm_router.types import Chunk, Usage
+from tests.scenarios.acts import BEFORE
+from tests.scenarios.chat_api import (
+    ANSWER,
+    BROKEN,
+    CALLING,
+    CALLS,
+    HEAD,
+    HELLO,
+    SPARE,
+    TOOLS,
+    ChatApi,
+    left,
+    over,
+)
 
-ANSWER = "We open at nine in the morning, Monday to Friday, and we close at six."
-HEAD = "We open at nine in the morning, Monday to"
-SPARE = say(ANSWER, first=0.2)
-BROKEN: Mapping[str, Sequence[Step]] = {
-    name: [*say(HEAD, finish=None), *steps]
-    for name, steps in AMID.items()
-    if name != "cut by length"
-}
-CALLS = (ToolCall("call_1", "lookup", '{"query": "hours"}'), ToolCall("call_2", "clock", "{}"))
-TOOLS: list[dict[str, Any]] = [
-    {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
-    for name in ("lookup", "clock")
-]
-CALLING = [Step(0.1, Chunk(tool_calls=CALLS)), Step(0.0, Chunk(finish_reason="tool_calls"))]
 OF_THE_REQUEST = {"too long", "bad request", "refused content", "filtered"}
 
 
@@ -289,26 +286,6 @@ def test_a_receipt_lists_the_attempts_when_it_is_asked_for() -> None:
 # ── Clients that leave ───────────────────────────────────────────────────────────────────────────
 
 
-async def left(api: ChatApi, *, stream: bool, after: float) -> float:
-    """Asks on a socket that closes after so many seconds; returns the seconds until every stream
-    behind it is closed.
-    """
-    body = json.dumps({**HELLO, "stream": stream}).encode()
-    _, writer = await asyncio.open_connection("127.0.0.1", api.port)
-    writer.write(
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-        + f"Content-Length: {len(body)}\r\n\r\n".encode()
-        + body
-    )
-    await api.clock.sleep(after)
-    assert api.open_streams
-    writer.close()
-    gone_at = api.clock.now()
-    while api.open_streams and api.clock.now() < gone_at + 5:
-        await api.clock.sleep(0.01)
-    return api.clock.now() - gone_at
-
-
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize(
     ("script", "after"),
@@ -321,7 +298,9 @@ def test_a_client_that_leaves_ends_the_upstream_within_a_tenth_of_a_second(
     asked = over(script, [HANG])
 
     async def test(api: ChatApi) -> None:
-        assert await left(api, stream=stream, after=after) <= 0.1
+        assert (
+            await left(api, "/v1/chat/completions", {**HELLO, "stream": stream}, after=after) <= 0.1
+        )
         [reply] = api.stage.replies
         assert reply.cancelled
         assert sum(attempt.outcome == "cancelled" for attempt in reply.tries)
@@ -331,7 +310,7 @@ def test_a_client_that_leaves_ends_the_upstream_within_a_tenth_of_a_second(
 
 def test_hedges_of_a_client_that_left_end_as_well() -> None:
     async def test(api: ChatApi) -> None:
-        assert await left(api, stream=True, after=1.5) <= 0.1
+        assert await left(api, "/v1/chat/completions", {**HELLO, "stream": True}, after=1.5) <= 0.1
         assert {event.connection for event in api.stage.events} == {"a", "b"}
 
     over([HANG], [HANG]).run(test)

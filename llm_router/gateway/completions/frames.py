@@ -10,7 +10,8 @@ from llm_router.gateway.errors import Problem
 from llm_router.types import Chunk, ToolCall, Usage
 
 DONE = "data: [DONE]\n\n"
-_FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
+_CUT = frozenset({"length", "content_filter"})
+"""Reasons for which a reply ends before its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +122,9 @@ def error_frame(problem: Problem) -> str:
 
 def finish_reason(given: str, *, has_calls: bool) -> str:
     """Returns a reason that OpenAI's clients know: servers have words of their own."""
-    if has_calls and given not in {"length", "content_filter"}:
-        return "tool_calls"
-    return given if given in _FINISH_REASONS else "stop"
+    if given in _CUT:
+        return given
+    return "tool_calls" if has_calls else "stop"
 
 
 def usage_object(usage: Usage) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Sends a reply of the router to a client: as a stream, or whole."""
 
 import logging
-import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
@@ -95,9 +94,10 @@ class ReplyResponse(Response):
         headers = self._reply_headers(answered)
         await JSONResponse(body, headers=headers)(scope, receive, send)
 
-    def _head(self, event: ReplyEvent) -> Head:
+    def _head(self, answered: "_Answered") -> Head:
+        event = answered.event_at_start
         return Head(
-            id=secrets.token_hex(12),
+            id=answered.reply.id,
             created=int(self._clock.wall()),
             model=event.model or event.connection,
             prompt_tokens=estimate_usage(event.prompt_characters, 0).prompt_tokens,
@@ -126,7 +126,7 @@ class ReplyResponse(Response):
 
     async def _frames(self, answered: "_Answered") -> AsyncGenerator[bytes, None]:
         """Yields the frames that each chunk makes, together. Raises nothing once it has begun."""
-        writer = self._call.form.writer(self._head(answered.event_at_start))
+        writer = self._call.form.writer(self._head(answered))
         yield (writer.opening() + writer.of(answered.first)).encode()
         try:
             async for chunk in answered.rest():
@@ -134,11 +134,10 @@ class ReplyResponse(Response):
                     yield data.encode()
             last = writer.ending(self._ending(answered))
         except Problem as problem:
-            _note_failure(answered.request_id, problem)
-            last = writer.error(problem)
+            last = writer.error(_identified(problem, answered.request_id))
         except Exception:  # the edge: a client must learn of any fault, also of one of our own
             _logger.exception("a bug in reply %s", answered.request_id)
-            last = writer.error(internal_error())
+            last = writer.error(_identified(internal_error(), answered.request_id))
         yield last.encode()
 
     async def _whole(self, answered: "_Answered") -> Mapping[str, Any]:
@@ -151,7 +150,7 @@ class ReplyResponse(Response):
             reason = chunk.finish_reason or reason
         ending = self._ending(answered)
         reply = WholeReply("".join(texts), calls, reason or "stop", ending)
-        body = self._call.form.whole(self._head(answered.event_at_start), reply)
+        body = self._call.form.whole(self._head(answered), reply)
         return {**body, "patchbay": ending.receipt} if ending.receipt else body
 
 
@@ -199,12 +198,8 @@ _SHOWN = " !#$&'()*+,/:;=?@[]"
 """Characters of a name that a header shows as they are; others are percent-encoded."""
 
 
-def _note_failure(request_id: str, problem: Problem) -> None:
-    """Logs the code alone: the router has logged each connection with its failure."""
-    _logger.warning("reply %s failed: %s", request_id, problem.kind)
-
-
 def _identified(problem: Problem, request_id: str) -> Problem:
-    _note_failure(request_id, problem)
+    """Logs the code alone, as the router has logged each connection with its failure."""
+    _logger.warning("reply %s failed: %s", request_id, problem.kind)
     problem.headers = {**(problem.headers or {}), "x-request-id": request_id}
     return problem

@@ -1,37 +1,25 @@
 """Route for chat completions, as clients of OpenAI's API ask for them."""
 
-from typing import Any
-
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from llm_router.gateway.completions.answer import answer
 from llm_router.gateway.completions.request import read_chat_call
 from llm_router.gateway.deps import CurrentActor, CurrentKey, Deps
-from llm_router.gateway.openapi import openai_errors
+from llm_router.gateway.openapi import body_of, openai_errors, reply
 from llm_router.gateway.schemas.chat import ChatCompletionCreate
 
 router = APIRouter(prefix="/v1", tags=["chat completions"])
 
-_ANSWER: dict[str, Any] = {
-    "description": "The reply, whole or as server-sent events; docs/gateway.md describes both.",
-    "content": {
-        "application/json": {"schema": {"type": "object"}},
-        "text/event-stream": {"schema": {"type": "string"}},
-    },
-}
-_BODY = {
-    "required": True,
-    "content": {"application/json": {"schema": ChatCompletionCreate.model_json_schema()}},
-}
+_REPLY = reply("The reply, whole or as server-sent events; docs/gateway.md describes both.")
 
 
 @router.post(
     "/chat/completions",
     operation_id="createChatCompletion",
     response_class=Response,
-    responses={200: _ANSWER, **openai_errors(400, 404, 413, 429, 500, 502, 504)},
-    openapi_extra={"requestBody": _BODY},
+    responses={200: _REPLY, **openai_errors(400, 404, 413, 429, 500, 502, 504)},
+    openapi_extra=body_of(ChatCompletionCreate),
 )
 async def create_chat_completion(
     request: Request, actor: CurrentActor, key: CurrentKey, deps: Deps

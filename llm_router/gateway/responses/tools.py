@@ -1,0 +1,62 @@
+"""Reads the tools of a request for a response. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llm_router.gateway.completions.fields import as_object, check_function, text_at
+from llm_router.gateway.completions.problems import invalid
+
+_FIELDS = ("name", "description", "parameters", "strict")
+_MODES = frozenset({"none", "auto", "required"})
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The tools that the model may call, and its choice, in the form of chat completions."""
+
+    offered: Sequence[Mapping[str, Any]]
+    choice: str | Mapping[str, Any] | None
+
+
+def read_tools(given: Iterable[Any], choice: str | Mapping[str, Any] | None) -> Tools:
+    """Returns the tools. Raises ChatProblem (400), naming the place of the first fault.
+
+    Only functions are served: the tools that OpenAI's own servers run are not here.
+    """
+    tools = [_tool(tool, f"tools.{number}") for number, tool in enumerate(given)]
+    if isinstance(choice, Mapping) and choice.get("type") == "allowed_tools":
+        allowed = {_named(each, "tool_choice.tools") for each in _listed(choice)}
+        tools = [tool for tool in tools if tool["function"]["name"] in allowed]
+        mode = choice.get("mode", "auto")
+        choice = mode if isinstance(mode, str) else ""
+    if not tools:
+        return Tools((), None)
+    if isinstance(choice, str) and choice not in _MODES:
+        raise invalid("tool_choice", "must be none, auto, required, or name a function")
+    if isinstance(choice, Mapping):
+        choice = {"type": "function", "function": {"name": _named(choice, "tool_choice")}}
+    return Tools(tools, choice)
+
+
+def _tool(value: Any, place: str) -> Mapping[str, Any]:
+    tool = as_object(value, place)
+    if tool.get("type") != "function":
+        raise invalid(f"{place}.type", "must be function: no other tools are served")
+    check_function(tool, place)
+    function = {name: tool[name] for name in _FIELDS if tool.get(name) is not None}
+    return {"type": "function", "function": function}
+
+
+def _listed(choice: Mapping[str, Any]) -> Sequence[Any]:
+    tools = choice.get("tools")
+    if not isinstance(tools, list):
+        raise invalid("tool_choice.tools", "must be a list")
+    return tools
+
+
+def _named(value: Any, place: str) -> str:
+    named = as_object(value, place)
+    if named.get("type") != "function":
+        raise invalid(f"{place}.type", "must be function")
+    return text_at(named, "name", place)
