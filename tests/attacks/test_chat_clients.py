@@ -14,7 +14,7 @@ from llm_router.clock import SystemClock
 from llm_router.gateway.rates import RateLimit
 from llm_router.testing.server import Fault, FaultyServer, Script
 from tests.attacks.heartbeat import heartbeat
-from tests.contracts.gateway import Gateway, openai_error
+from tests.contracts.gateway import Gateway, chat_error, openai_error
 from tests.contracts.threads import Api, api_on_a_socket
 
 CROWD = 40
@@ -45,6 +45,27 @@ async def test_no_body_holds_up_other_requests(gateway: Gateway, name: str) -> N
         )
     openai_error(answer, 404 if name == "many parts" else 400)
     assert len(answer.content) < 2_000
+    assert heart.longest_gap < 0.2
+
+
+OTHER_FORMS: dict[str, Any] = {
+    "/v1/responses": {
+        "input": [{"role": "user", "content": [{**PART, "type": "input_text"}] * 14_000}]
+    },
+    "/v1/messages": {"max_tokens": 9, "messages": [{"role": "user", "content": [PART] * 14_000}]},
+    "/v1/messages/count_tokens": {"messages": [{"role": "user", "content": "x" * 7_000_000}]},
+    "/v1/completions": {"prompt": "x" * 7_000_000},
+}
+
+
+@pytest.mark.parametrize("path", OTHER_FORMS)
+async def test_no_body_of_another_form_holds_up_other_requests(gateway: Gateway, path: str) -> None:
+    headers = {"x-api-key": gateway.keys["editor"]}
+    content = json.dumps({"model": "auto", **OTHER_FORMS[path]}).encode()
+    await gateway.call("editor", "GET", "/v1/models")  # the router is open
+    async with heartbeat() as heart:
+        answer = await gateway.client.post(path, content=content, headers=headers)
+    chat_error(answer, 404)
     assert heart.longest_gap < 0.2
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import anthropic
 import httpx2
 import openai
 import pytest
@@ -89,11 +90,17 @@ def documented(tmp_path: Path) -> Iterator[Documented]:
         yield documented
 
 
-def test_the_example_for_openai_python_prints_the_answer(documented: Documented) -> None:
+@pytest.mark.parametrize(
+    "word",
+    ["chat.completions.create(", "responses.create(", "Anthropic(", " client.completions.create("],
+)
+def test_the_examples_for_sdks_in_python_print_the_answer(
+    documented: Documented, word: str
+) -> None:
     printed = io.StringIO()
-    names: dict[str, Any] = {"openai": openai, "KEY": documented.key}
+    names: dict[str, Any] = {"openai": openai, "anthropic": anthropic, "KEY": documented.key}
     with redirect_stdout(printed):
-        exec(documented.example("python", "OpenAI("), names)
+        exec(documented.example("python", word), names)
     names["client"].close()
     assert printed.getvalue().strip() == WORDS
 
