@@ -141,8 +141,8 @@ async def serving(stage: Stage) -> AsyncIterator[ChatApi]:
 
 
 async def left(api: ChatApi, path: str, fields: Mapping[str, Any], *, after: float) -> float:
-    """Asks on a socket that closes after so many seconds; returns the seconds until every stream
-    behind it is closed.
+    """Asks on a socket that closes so many seconds after the first stream behind it has opened;
+    returns the seconds until every one is closed.
     """
     body = json.dumps(fields).encode()
     _, writer = await asyncio.open_connection("127.0.0.1", api.port)
@@ -151,6 +151,8 @@ async def left(api: ChatApi, path: str, fields: Mapping[str, Any], *, after: flo
         f"Content-Length: {len(body)}\r\n\r\n".encode()
         + body
     )
+    while not api.open_streams:  # sockets take real time, of which the clock knows nothing
+        await api.clock.sleep(0.001)
     await api.clock.sleep(after)
     assert api.open_streams
     writer.close()
