@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import httpx2
 from pydantic import TypeAdapter
@@ -22,6 +22,8 @@ from llm_router.errors import (
 
 _CONNECT_TIMEOUT = 5.0  # s
 _ANSWER_TIMEOUT = 60.0  # s
+_REPLY_TIMEOUT = 3_600.0
+"""Seconds for a whole reply, which the gateway itself ends sooner."""
 _CONNECTION = TypeAdapter(Connection)
 _PAGE_SIZE = 200
 _ERRORS: Mapping[int, type[RouterError]] = {
@@ -35,6 +37,15 @@ _ERRORS: Mapping[int, type[RouterError]] = {
 _UNAUTHORIZED = 401
 _FIRST_NOT_OK = 300
 NDJSON = "application/x-ndjson"
+
+
+class Completion(NamedTuple):
+    """The answer of a path below /v1. `retry_after`: seconds, None where it does not say."""
+
+    status: int
+    request_id: str
+    body: Any
+    retry_after: float | None
 
 
 class ApiClient:
@@ -98,6 +109,31 @@ class ApiClient:
         except ValueError as error:
             raise self._not_patchbay(answer) from error
 
+    async def complete(self, path: str, body: Any) -> "Completion":
+        """Posts to a path below /v1 and returns the answer, whatever its status.
+
+        Raises ApiError where the API does not answer, refuses the key, or is none.
+        """
+        try:
+            answer = await self._client.post(
+                path.removeprefix("/"), json=body, timeout=_REPLY_TIMEOUT
+            )
+        except httpx2.HTTPError as error:
+            raise self._unreachable(error) from error
+        if answer.status_code == _UNAUTHORIZED:
+            raise self._unauthorized()
+        try:
+            content = answer.json()
+        except ValueError as error:
+            raise self._not_patchbay(answer) from error
+        wait = answer.headers.get("retry-after", "")
+        return Completion(
+            answer.status_code,
+            answer.headers.get("x-request-id", ""),
+            content,
+            float(wait) if wait.isdecimal() else None,
+        )
+
     async def check_ready(self) -> None:
         """Raises ApiError unless the HTTP process, its database and LiveKit answer."""
         try:
@@ -141,15 +177,18 @@ class ApiClient:
         problem = answer.json()
         status = answer.status_code
         if status == _UNAUTHORIZED:
-            raise ApiError(
-                f"{self.url}: the API key is missing or not valid there; put a valid key into"
-                " PATCHBAY_API_KEY"
-            )
+            raise self._unauthorized()
         if "reasons" in problem:
             raise ReplyFailedError([(name, reason) for name, reason in problem["reasons"]])
         if kind := _ERRORS.get(status):
             raise kind(problem["detail"])
         raise ApiError(f"{self.url}: {problem['title']}: {problem['detail']}")
+
+    def _unauthorized(self) -> ApiError:
+        return ApiError(
+            f"{self.url}: the API key is missing or not valid there; put a valid key into"
+            " PATCHBAY_API_KEY"
+        )
 
     def _unreachable(self, error: httpx2.HTTPError) -> ApiError:
         return ApiError(

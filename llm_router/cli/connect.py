@@ -12,6 +12,7 @@ from llm_router.connections.access import SYSTEM
 from llm_router.errors import ConfigurationError
 from llm_router.gateway.app import build_local_app
 from llm_router.gateway.deps import Services
+from llm_router.gateway.rates import RateLimit
 from llm_router.settings.loading import environment, load_section
 from llm_router.settings.store import ClientSettings, StoreSettings
 from llm_router.store.api_keys import ApiKeys
@@ -20,6 +21,9 @@ from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
 from llm_router.store.sealed_store import open_sealed_database
 from llm_router.store.webhooks import Webhooks
+
+_UNLIMITED = "1000000/second"
+"""Requests of the operator of this machine, whose own process answers them."""
 
 
 @asynccontextmanager
@@ -68,6 +72,7 @@ def _build_app(database: Database, vault: Vault) -> FastAPI:
         webhooks=Webhooks(database, vault),
         allowed_addresses=settings.allowed_addresses,
         environ=environment(),
+        request_limit=RateLimit(_UNLIMITED),
     )
     return build_local_app(services, SYSTEM)
 

@@ -10,6 +10,7 @@ from typer.main import get_command
 from llm_router.cli import (
     add,
     api_keys,
+    batch,
     connections,
     database,
     discover,
@@ -48,6 +49,7 @@ def build() -> typer.Typer:
     app.add_typer(database.keys, name="keys")
     database.register(app)
     doctor.register(app)
+    batch.register(app)
     return app
 
 

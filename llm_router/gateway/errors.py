@@ -12,8 +12,9 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from llm_router.classification import classify
 from llm_router.errors import (
@@ -61,6 +62,8 @@ _ANTHROPIC_TYPES = {
 _OPENAI_CODES = {"unauthenticated": "invalid_api_key", "rate-limited": "rate_limit_exceeded"}
 """Codes that OpenAI's clients know, by our kind of problem."""
 _SERVER_ERRORS = 500
+_CLIENT_LEFT = 499
+"""The status, as nginx has it, of an answer that no client receives any more."""
 _DATABASE_RETRY_AFTER = 2
 """Seconds after which a database that did not answer is worth another try."""
 _MAX_FAULTS = 20
@@ -182,6 +185,10 @@ def answer_with_problems(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
         return invalid_request(error.errors()).response(request.scope["path"])
+
+    @app.exception_handler(ClientDisconnect)
+    async def client_left(_: Request, __: Exception) -> Response:
+        return Response(status_code=_CLIENT_LEFT)
 
     @app.exception_handler(Exception)
     async def bug(request: Request, _: Exception) -> JSONResponse:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
+import httpx2
 import pytest
 
 from llm_router.clock import SystemClock, Timer
@@ -13,6 +14,7 @@ from llm_router.management.generate import IDLE_TIMEOUT
 from llm_router.testing.server import Fault, FaultyServer, Script
 from tests.contracts.databases import Files
 from tests.contracts.gateway import Gateway, gateway_on, problem
+from tests.contracts.threads import api_on_a_socket
 
 KEY = "sk-0123456789-wxyz"
 NEW_KEY = "sk-9876543210-abcd"
@@ -90,6 +92,60 @@ async def test_an_inactive_connection_is_not_asked(gateway: Gateway) -> None:
     answer, asked, _ = await generated(gateway, Script(), is_active=False)
     assert "'desk' cannot be asked now: not active" in problem(answer, 409)["detail"]
     assert not asked
+
+
+# ── By any connection ────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_text_is_written_by_whichever_connection_can(gateway: Gateway) -> None:
+    broken = Script(fault=Fault.RESET_AFTER)
+    async with FaultyServer(broken) as first, FaultyServer(Script(continues=True)) as spare:
+        await gateway.connection(base_url=first.base_url, priority=1)
+        await gateway.connection(base_url=spare.base_url, priority=2, name="spare")
+        body = {"prompt": "Hi?", "system": "Be brief.", "model": "default", "max_tokens": 9}
+        answer = await gateway.call("editor", "POST", "/generate", body)
+        assert answer.json()["text"] == WORDS
+        assert answer.json()["connection"] == "spare"
+        assert spare.requests[-1].messages[0] == {"role": "system", "content": "Be brief."}
+
+
+async def test_a_text_of_a_model_that_is_not_there_names_those_that_are(gateway: Gateway) -> None:
+    await gateway.connection()
+    await gateway.connection(name="calls only", use_in_automation=False)
+    body = {"prompt": "Hi?", "model": "gone"}
+    said = problem(await gateway.call("editor", "POST", "/generate", body), 404, "not-found")
+    assert "there is: auto, desk" in said["detail"]
+    assert "calls only" not in said["detail"]
+
+
+async def test_servers_that_all_fail_are_named_with_their_reasons(gateway: Gateway) -> None:
+    async with FaultyServer(Script(fault=Fault.STATUS, status=401)) as server:
+        await gateway.connection(base_url=server.base_url)
+        answer = await gateway.call("editor", "POST", "/generate", {"prompt": "Hi?"})
+        ((name, reason),) = problem(answer, 502, "reply-failed")["reasons"]
+        assert (name, reason.startswith("rejected key")) == ("desk", True)
+
+
+async def test_a_client_that_leaves_ends_the_request_to_the_server(
+    files: Files, caplog: pytest.LogCaptureFixture
+) -> None:
+    hung = Script(fault=Fault.HANG_BEFORE_HEADERS)
+    async with (
+        FaultyServer(hung) as server,
+        api_on_a_socket(await files.new(), allowed_addresses=LOCAL) as api,
+        httpx2.AsyncClient() as client,
+    ):
+        made = await api.gateway.connection(base_url=server.base_url)
+        headers = {"Authorization": f"Bearer {api.keys['editor']}"}
+        paths = ("/generate", f"/connections/{made['id']}/generate")
+        for number, path in enumerate(paths):
+            url = f"{api.url}/api{path}"
+            asking = asyncio.create_task(client.post(url, json={"prompt": "Hi?"}, headers=headers))
+            await server.received(number)
+            asking.cancel()
+            await asyncio.wait([asking])
+            await server.disconnected(number)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 # ── Routers that stay open ───────────────────────────────────────────────────────────────────────

@@ -42,6 +42,7 @@ ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
     ("POST", "/connections/{connection_id}/rotate-key"): (EDITORS, {"api_key": "sk-new"}, 200),
     ("POST", "/connections/{connection_id}/test"): (OPERATORS, {}, 200),
     ("POST", "/connections/{connection_id}/generate"): (USERS, {"prompt": "Hi?"}, 200),
+    ("POST", "/generate"): (USERS, {"prompt": "Hi?"}, 404),
     ("GET", "/connections/{connection_id}/models"): (OPERATORS, None, 200),
     ("POST", "/connections/{connection_id}/models/pull"): (EDITORS, {"model": "m"}, 422),
     ("GET", "/connections/{connection_id}/models/pull"): (EVERYBODY, None, 200),

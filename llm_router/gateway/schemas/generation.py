@@ -25,7 +25,18 @@ class TextCreate(StrictModel):
     ] = None
 
     def to_chat_request(self) -> ChatRequest:
-        return text_request(**self.model_dump())
+        return text_request(**self.model_dump(include={*TextCreate.model_fields}))
+
+
+class TextOfModelCreate(TextCreate):
+    """A request for a text by any connection that serves the model."""
+
+    model: str = Field(
+        default="auto",
+        min_length=1,
+        max_length=300,
+        description="As in `POST /v1/chat/completions`.",
+    )
 
 
 class TokenUsageRead(BaseModel):
