@@ -127,10 +127,7 @@ class FillerVoice:
             try:
                 fillers = 0
                 while not first.done():
-                    mark = asyncio.ensure_future(marks.get())
-                    await asyncio.wait({first, mark}, return_when=asyncio.FIRST_COMPLETED)
-                    late = mark.done()
-                    mark.cancel()
+                    late = await _next_mark(marks, first)
                     if late and not first.done() and (phrase := self._rule.phrase(fillers)):
                         fillers += 1
                         async for frame in self._paced(
@@ -177,6 +174,19 @@ def _faded(frame: rtc.AudioFrame) -> rtc.AudioFrame:
     return rtc.AudioFrame(
         (samples * ramp).astype(np.int16).tobytes(), frame.sample_rate, channels, length
     )
+
+
+async def _next_mark(
+    marks: asyncio.Queue[None], first: "asyncio.Future[rtc.AudioFrame | None]"
+) -> bool:
+    """Waits for a mark or for the first sound, and returns whether there was a mark."""
+    mark = asyncio.ensure_future(marks.get())
+    try:
+        await asyncio.wait({first, mark}, return_when=asyncio.FIRST_COMPLETED)
+        return mark.done()
+    finally:
+        mark.cancel()
+        await asyncio.wait({mark})
 
 
 async def _collect_marks(

@@ -134,6 +134,11 @@ async def test_a_lone_surrogate_in_a_text_is_no_error() -> None:
     await client.aclose()
 
 
+async def test_a_lone_surrogate_before_the_audio_is_no_error(recogniser: SpeechClient) -> None:
+    decoded = await recogniser.transcribe(audio(1), before="what \ud800")
+    assert [word.text for word in decoded.words] == ["are"]
+
+
 async def test_a_process_that_hangs_costs_one_wait_and_is_used_again_once_it_answers(
     tmp_path: Path,
 ) -> None:

@@ -235,7 +235,9 @@ async def test_a_voice_that_fails_after_its_first_sound_breaks_off(
     [
         ("/transcribe", b"", 400, "not JSON"),
         ("/transcribe", b"[1]\n\0\0", 400, "not a JSON object"),
+        ("/transcribe", b"[" * 50_000 + b"\n\0\0", 400, "not JSON"),
         ("/transcribe", b'{"model": "held:1", "urgency": "now"}\n\0\0', 400, "urgency"),
+        ("/transcribe", b'{"model": "held:1", "urgency": ["final"]}\n\0\0', 400, "urgency"),
         ("/transcribe", transcribe(""), 400, "16-bit samples"),
         ("/transcribe", transcribe("\0"), 400, "16-bit samples"),
         ("/transcribe", transcribe("\0" * 960_002), 400, "at most 30 s"),

@@ -64,8 +64,9 @@ def test_words_have_their_times_and_probabilities(model: Recogniser) -> None:
         assert 0 < word.probability <= 1
 
 
-def test_no_samples_have_no_words(model: Recogniser) -> None:
-    decoded = model.decode(np.zeros(0, np.int16), language="en", before="")
+@pytest.mark.parametrize("count", [0, 1, 320, 1_599])
+def test_a_sound_too_short_for_a_word_has_none(model: Recogniser, count: int) -> None:
+    decoded = model.decode(np.full(count, 9_000, np.int16), language="en", before="")
     assert decoded.words == ()
     assert decoded.no_speech == 1
 

@@ -17,6 +17,7 @@ from agent.filler import (
     waiting_since,
     without_marks,
 )
+from llm_router.clock import checkpoint
 from llm_router.routing.phrases import Phrases
 
 RATE = 1000
@@ -209,6 +210,25 @@ async def test_a_phrase_is_cut_with_a_fade_when_the_answer_comes() -> None:
 
 async def test_a_turn_that_ends_without_words_still_ends() -> None:
     assert levels(await spoken(Voice(), LATE_MARK)) in ([], [PHRASE_LEVEL] * 2)
+
+
+async def test_an_answer_given_up_before_its_first_sound_leaves_no_task_behind() -> None:
+    async def text() -> AsyncIterator[str]:
+        yield "Yes"
+
+    async def silent(text: AsyncIterable[str]) -> AsyncGenerator[rtc.AudioFrame, None]:
+        async for _ in text:
+            await asyncio.Event().wait()
+            yield frame(ANSWER_LEVEL)
+
+    answer = FillerVoice(FillerRule(PHRASES, "en")).speak(text(), silent)
+    before = asyncio.all_tasks()
+    first = asyncio.ensure_future(anext(answer))
+    for _ in range(20):
+        await checkpoint()
+    first.cancel()
+    await asyncio.wait({first})
+    assert asyncio.all_tasks() == before
 
 
 async def test_a_failing_voice_is_not_hidden() -> None:

@@ -107,7 +107,7 @@ def test_speakers_are_chosen_by_name_or_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "…", "?!", "a\0b", "\ud800 well", "[[x", "[[x]] y", "日本", "<speak>one</speak>"]
+    "text", ["", "…", "?!", "a\0b", "[[x", "[[x]] y", "日本", "<speak>one</speak>"]
 )
 def test_a_text_that_is_hard_to_speak_is_no_error(path: Path, text: str) -> None:
     assert seconds(load(path), text) > 0

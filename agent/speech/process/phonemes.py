@@ -35,7 +35,7 @@ class Phonemizer:
 
     def sentences(self, text: str) -> list[list[str]]:
         """Returns the phonemes of each sentence with its punctuation; none for a text of signs."""
-        readable = text.encode("utf-8", "ignore").decode().replace("\0", " ")
+        readable = text.replace("\0", " ")
         plain = re.sub(r"([][])\1+", r"\1", readable)  # piper takes [[...]] for phonemes
         return [part for sentence in self.voice.phonemize(plain) for part in self._parts(sentence)]
 

@@ -38,7 +38,7 @@ class TranscribeRequest:
         head, _, samples = body.partition(b"\n")
         data = _object(head)
         urgency = data.get("urgency")
-        if urgency not in {"final", "interim"}:
+        if urgency not in ("final", "interim"):
             raise MalformedError("urgency must be final or interim")
         if not samples or len(samples) % 2 or len(samples) > MOST_SECONDS * RATE * 2:
             raise MalformedError(f"audio must be 16-bit samples of at most {MOST_SECONDS} s")
@@ -75,7 +75,7 @@ class SpeakRequest:
 def _object(text: bytes) -> dict[str, Any]:
     try:
         data = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise MalformedError("the request is not JSON") from None
     if not isinstance(data, dict):
         raise MalformedError("the request is not a JSON object")
@@ -86,4 +86,4 @@ def _text(data: dict[str, Any], name: str) -> str:
     value = data.get(name)
     if not isinstance(value, str) or len(value) > MOST_CHARACTERS:
         raise MalformedError(f"{name} must be a text of at most {MOST_CHARACTERS:,} characters")
-    return value
+    return value.encode("utf-8", "ignore").decode()  # without halves of characters

@@ -37,6 +37,8 @@ two on 10 s, and a penalty for repetition, a third less work gets as many words 
 some that a caller repeats."""
 _TAIL = 2 * _FRAMES_PER_SECOND
 """Frames of zeros behind longer audio, which tell the model that it ends."""
+_WORD = RATE // 10
+"""Samples below which audio holds no word; the times of words cannot be found in two frames."""
 _TOKENS_PER_SECOND = 7
 """Bound of what a fast speaker says: five words of 1.4 tokens."""
 _FEWEST_TOKENS = 8
@@ -93,7 +95,7 @@ class Whisper:
         Words repeated by the model, not by the speaker, are left out. Raises ConfigurationError
         for a language that the model does not know.
         """
-        if not len(samples):
+        if len(samples) < _WORD:
             return Decoded(words=(), no_speech=1.0)
         seconds = len(samples) / RATE
         features = self._model.feature_extractor(samples.astype(np.float32) / 2**15)
