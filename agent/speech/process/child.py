@@ -11,6 +11,8 @@ READY = "ready"
 _TO_END = 5.0
 """Seconds in which it must end after its standard input was closed."""
 
+_TO_ANSWER = 10.0
+
 
 class SpeechProcessError(Exception):
     """A speech process did not start, or has ended. The message is a sentence."""
@@ -19,8 +21,9 @@ class SpeechProcessError(Exception):
 class SpeechProcess:
     """A speech process that has loaded its models and listens; `start` makes one."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, socket: Path) -> None:
         self._process = process
+        self._socket = socket
 
     @classmethod
     async def start(cls, socket: Path, models: Sequence[str]) -> "SpeechProcess":
@@ -32,7 +35,7 @@ class SpeechProcess:
         process = await asyncio.create_subprocess_exec(
             *module, "--socket", str(socket), *models, stdin=PIPE, stdout=PIPE
         )
-        started = cls(process)
+        started = cls(process, socket)
         try:
             line = await process.stdout.readline() if process.stdout else b""
         except BaseException:
@@ -50,6 +53,19 @@ class SpeechProcess:
     async def wait(self) -> int:
         """Waits until it ends, and returns its status."""
         return await self._process.wait()
+
+    async def answers(self) -> bool:
+        """Returns whether it answers within 10 s, for which it needs some milliseconds."""
+        try:
+            async with asyncio.timeout(_TO_ANSWER):
+                reader, writer = await asyncio.open_unix_connection(str(self._socket))
+                try:
+                    writer.write(b"GET / HTTP/1.1\r\nhost: speech\r\nconnection: close\r\n\r\n")
+                    return bool(await reader.readline())
+                finally:
+                    writer.close()
+        except OSError:  # a TimeoutError is one, too
+            return False
 
     async def aclose(self) -> None:
         """Ends it; kills it if it takes longer than 5 s."""

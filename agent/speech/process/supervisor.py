@@ -15,6 +15,8 @@ from llm_router.periodic import OutageLog, log_bug
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
+_BETWEEN_CHECKS = 5.0
+"""Seconds between an answer of the process and the next check that it still gives one."""
 _STEADY = 60.0
 """Seconds after which a process that ends is not taken for one that always fails."""
 
@@ -24,11 +26,15 @@ class Running(Protocol):
 
     async def wait(self) -> int: ...
 
+    async def answers(self) -> bool: ...
+
     async def aclose(self) -> None: ...
 
 
 class Supervisor:
     """Starts the speech process again whenever it ends, after a pause that doubles up to 30 s.
+
+    One that leaves two checks in a row without an answer, for 10 s each, is ended.
 
     `start` starts it and returns once it listens, or raises SpeechProcessError or OSError.
     """
@@ -67,9 +73,28 @@ class Supervisor:
         try:
             self._tried.set()
             self._outage.succeeded()
-            return SpeechProcessError(f"it ended with status {await process.wait()}")
+            return SpeechProcessError(await self._end_of(process))
         finally:
             await process.aclose()
+
+    async def _end_of(self, process: Running) -> str:
+        """Waits until the process has ended or hangs, and says which."""
+        ended = asyncio.create_task(process.wait())
+        hanging = asyncio.create_task(self._hangs(process))
+        try:
+            await asyncio.wait({ended, hanging}, return_when=asyncio.FIRST_COMPLETED)
+            return f"it ended with status {ended.result()}" if ended.done() else "it hangs"
+        finally:
+            for task in (ended, hanging):
+                task.cancel()
+            await asyncio.wait({ended, hanging})
+
+    async def _hangs(self, process: Running) -> None:
+        """Waits until the process twice in a row gives no answer."""
+        unanswered = 0
+        while unanswered < 2:  # noqa: PLR2004  once may be a busy machine
+            await self._clock.sleep(_BETWEEN_CHECKS)
+            unanswered = 0 if await process.answers() else unanswered + 1
 
 
 @asynccontextmanager
