@@ -19,6 +19,8 @@ _LATER = frozenset({429, 503})
 _MOST_TRIES = 20
 _LONGEST_WAIT = 60.0
 """Seconds between two tries of a request, at most."""
+_TOO_LONG = 1_200.0
+"""Seconds after which a place that is promised is one for another run."""
 _OK = 200
 
 
@@ -108,5 +110,11 @@ class BatchRun:
             if answer.status not in _LATER:
                 await self.out.add(line.custom_id, answer.status, answer.request_id, answer.body)
                 return
-            wait = answer.retry_after if answer.retry_after is not None else 2.0**number
+            wait = (
+                answer.retry_after
+                if answer.retry_after is not None
+                else min(2.0**number, _LONGEST_WAIT)
+            )
+            if wait > _TOO_LONG:
+                return  # such as a budget that is used up until the next month
             await self.clock.sleep(min(wait, _LONGEST_WAIT))

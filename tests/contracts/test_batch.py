@@ -119,6 +119,16 @@ def test_a_request_without_a_place_waits_and_is_left_undone_in_the_end(
     assert clock.now() >= min(busy, 20) * 7.0
 
 
+def test_a_budget_that_is_used_up_is_not_waited_for(tmp_path: Path) -> None:
+    api = Answers(Completion(429, "", {"error": {}}, 86_400.0))
+    out = BatchResults(tmp_path / "out.jsonl")
+    clock = ManualClock()
+    lines = read_lines(write(tmp_path / "in.jsonl", [request("a"), request("b")]))
+    clock.run(BatchRun(api, lines, out, clock).run(1, lambda: None))
+    out.close()
+    assert (out.done, api.asked, clock.now()) == ({}, 2, 0.0)
+
+
 @pytest.fixture
 async def server() -> AsyncIterator[FaultyServer]:
     async with FaultyServer(Script(gap=0.002)) as server:
