@@ -92,6 +92,7 @@ lock: ## renew the lock files (needs uv); ARGS="--upgrade" for newer versions
 	$(COMPILE) $(ARGS) deploy/locks/llm-comply.in --output-file deploy/locks/llm-comply.lock
 	$(COMPILE) $(ARGS) deploy/locks/langchain.in --output-file deploy/locks/langchain.lock
 	$(COMPILE) $(ARGS) deploy/locks/llama-index.in --output-file deploy/locks/llama-index.lock
+	$(COMPILE) $(ARGS) deploy/locks/aider.in --output-file deploy/locks/aider.lock
 	$(COMPILE) $(ARGS) deploy/locks/litellm.in --output-file deploy/locks/litellm.lock
 	$(COMPILE) $(ARGS) deploy/locks/litellm-client.in --output-file deploy/locks/litellm-client.lock
 	$(COMPILE) $(ARGS) deploy/locks/pydantic-ai.in --output-file deploy/locks/pydantic-ai.lock

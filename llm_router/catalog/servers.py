@@ -297,7 +297,12 @@ def find_server(connection: Connection) -> Server:
 
 
 def default_provider(connection: Connection) -> str:
-    """Returns the provider for a connection that names none."""
+    """Returns the provider for a connection that names none.
+
+    What is not chat goes over OpenAI's API, which servers with one of their own have as well.
+    """
+    if connection.serves != "chat":
+        return PROVIDER
     if connection.server:
         return SERVERS.get(connection.server, SERVERS["unknown"]).provider
     return _at(connection.base_url).provider

@@ -75,9 +75,9 @@ def deactivate_if_replaceable(
 ) -> Verdict:
     """Returns a verdict of "deactivated" if every integration of the connection has a replacement.
 
-    A replacement is known to work, is in the same pool and visible to the same actors. So the last
-    working connection is never deactivated, and none is when our own network is down. Otherwise
-    returns `verdict`.
+    A replacement is known to work and serves the same requests, in the same pool and for the same
+    actors. So the last working connection is never deactivated, and none is when our own network is
+    down. Otherwise returns `verdict`.
     """
     replacements = [other for other in others if _can_replace(other, connection)]
     served = [flag for flag in _INTEGRATION_FLAGS if getattr(connection, flag)]
@@ -141,4 +141,5 @@ def _can_replace(other: Connection, connection: Connection) -> bool:
     is_visible = other.visibility == "everyone" or audience == (
         other.owner, other.team, other.visibility,
     )  # fmt: skip
-    return is_visible and other.pool == connection.pool
+    is_alike = (other.pool, other.serves) == (connection.pool, connection.serves)
+    return is_visible and is_alike

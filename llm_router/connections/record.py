@@ -25,6 +25,7 @@ ConnectionType = Literal[
 ]  # fmt: skip
 OWN_TYPES = frozenset({"local", "remote", "aws_spot"})
 """Connection types of servers that are not shared with other customers of a vendor."""
+Serves = Literal["chat", "embeddings", "speech", "transcriptions"]
 Status = Literal["untested", "testing", "active", "error", "resting", "deactivated"]
 
 _SHORT_KEY = 8  # characters
@@ -55,6 +56,11 @@ class Connection:
     """The row of `catalog/servers.py`; empty: derived from the address."""
     base_url: str = ""
     model_name: str = ""
+    aliases: tuple[str, ...] = ()
+    """Further names of the model, by which programs may ask for it below /v1."""
+    serves: Serves = "chat"
+    """The requests that its model answers. Only a connection for chat answers callers; the others
+    serve programs, below /v1."""
     api_key: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """May carry secrets, so a store encrypts them as it does the key."""
@@ -232,6 +238,8 @@ NUMBER_RANGES = {
 }  # fmt: skip
 """Smallest and largest value of each number."""
 MAX_TIMEOUT = 3_600.0  # s
+_FORWARDS = "openai_compatible"
+"""The provider that passes other requests on than those for chat."""
 _MAX_TAGS = 50
 _MAX_TAG_LENGTH = 100
 _MAX_SECRET_LENGTH = 20_000
@@ -314,10 +322,16 @@ def _text_flaws(c: Connection) -> Iterator[str]:
             yield f"{name} must not contain control characters, or invisible ones"
     if c.id and not ID_PATTERN.fullmatch(c.id):
         yield "id must be of letters, digits and . : @ + _ -"
-    if len(c.tags) > _MAX_TAGS or len(set(c.tags)) < len(c.tags):
-        yield f"tags must differ, and be at most {_MAX_TAGS}"
-    if not all(0 < len(tag) <= _MAX_TAG_LENGTH and not _CONTROL.search(tag) for tag in c.tags):
-        yield f"tags must have 1 to {_MAX_TAG_LENGTH} characters each and no control characters"
+    for name in ("tags", "aliases"):
+        words = getattr(c, name)
+        if len(words) > _MAX_TAGS or len(set(words)) < len(words):
+            yield f"{name} must differ, and be at most {_MAX_TAGS}"
+        if not all(
+            0 < len(word) <= _MAX_TAG_LENGTH and not _CONTROL.search(word) for word in words
+        ):
+            yield f"{name} must have 1 to {_MAX_TAG_LENGTH} characters each, no control characters"
+    if c.serves != "chat" and c.provider != _FORWARDS:
+        yield f"serves {c.serves} only with the provider {_FORWARDS}"
 
 
 def _number_flaws(c: Connection) -> Iterator[str]:

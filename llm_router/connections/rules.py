@@ -49,7 +49,7 @@ _TARGET_FIELDS = frozenset(SECRET_FIELDS) | {
 }  # fmt: skip
 """Fields that identify the server and model: editing one invalidates the results of checks."""
 
-_ANSWERING_FIELDS = (_TARGET_FIELDS - frozenset(SECRET_FIELDS)) | {"extra_body"}
+_ANSWERING_FIELDS = (_TARGET_FIELDS - frozenset(SECRET_FIELDS)) | {"extra_body", "serves"}
 """Fields that decide what callers hear."""
 
 EXACT_MATCH_FIELDS = (
@@ -284,7 +284,8 @@ def _facts(connection: Connection | None) -> Facts:
     if connection is None:
         return {}
     facts = {name: getattr(connection, name) for name in _AUDITED}
-    facts["tags"], facts["extra_body"] = list(facts["tags"]), dict(facts["extra_body"])
+    facts |= {name: list(facts[name]) for name in ("tags", "aliases")}
+    facts["extra_body"] = dict(facts["extra_body"])
     shown = connection.without_secrets()
     if shown.api_key_last4 is not None:
         facts["api_key"] = "set"

@@ -71,7 +71,8 @@ class DiscoveryResult:
         return tuple(c for c in self.connections if self.sources[c.name] != BUILT_IN)
 
     def replaced_by(self, stored: Sequence[Connection]) -> "DiscoveryResult":
-        """Returns the stored connections; self if none are stored. Their names must differ."""
+        """Returns the stored connections for chat; self if there are none. Names must differ."""
+        stored = [connection for connection in stored if connection.serves == "chat"]
         if not stored:
             return self
         stored = sorted(stored, key=lambda c: c.priority)

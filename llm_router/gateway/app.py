@@ -22,10 +22,6 @@ ROUTES = Plugins("llm_router.gateway.routes", "route", attribute="router", insta
 """Each module has `router`, an APIRouter. Its paths are below /api, but for those of AT_ROOT."""
 AT_ROOT = (OPENAI_PATHS, "/metrics")
 """The beginnings of paths at the root: those of OpenAI's API, and where Prometheus asks."""
-MAX_BODY = 2_000_000
-"""Bytes: a file of some thousand connections."""
-MAX_CHAT_BODY = 8_000_000
-"""Bytes: a conversation with a few images."""
 MOST_REQUESTS = 100
 """Requests of one client that may be in progress: an office has many people behind one address."""
 
@@ -54,7 +50,7 @@ def build_app(
     )
     app.state.services = services
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's own way
-    app.add_middleware(BodyLimit, max_bytes=MAX_BODY, max_chat_bytes=MAX_CHAT_BODY)
+    app.add_middleware(BodyLimit)
     app.add_middleware(RequestLimit, most=MOST_REQUESTS)
     app.add_middleware(SecurityHeaders, headers=headers)
     answer_with_problems(app)

@@ -16,6 +16,14 @@ API_HEADERS: Mapping[str, str] = {
 }
 """The headers of an application that serves no page."""
 
+RECORDINGS = "/v1/audio/transcriptions"
+MAX_BODY = 2_000_000
+"""Bytes: a file of some thousand connections."""
+MAX_CHAT_BODY = 8_000_000
+"""Bytes: a conversation with a few images."""
+MAX_RECORDING = 26_000_000
+"""Bytes: a recording of 25 MB, as much as OpenAI takes, in its form."""
+
 
 class SecurityHeaders:
     """Adds `headers` to every answer that does not set them itself."""
@@ -38,20 +46,21 @@ class SecurityHeaders:
         await self.app(scope, receive, send_with_headers)
 
 
+def most_bytes(path: str) -> int:
+    """Returns how many bytes a request for the path may have."""
+    if path.startswith(RECORDINGS):
+        return MAX_RECORDING
+    return MAX_CHAT_BODY if path.startswith(OPENAI_PATHS) else MAX_BODY
+
+
 class BodyLimit:
-    """Refuses bodies of more than `max_bytes` while they arrive, with a Problem (413).
+    """Refuses bodies of more than `most_bytes` while they arrive, with a Problem (413)."""
 
-    `max_chat_bytes` holds below /v1, where a body may carry images.
-    """
-
-    def __init__(self, app: ASGIApp, max_bytes: int, max_chat_bytes: int) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.max_bytes = max_bytes
-        self.max_chat_bytes = max_chat_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_chat = scope.get("path", "").startswith(OPENAI_PATHS)
-        most = self.max_chat_bytes if is_chat else self.max_bytes
+        most = most_bytes(scope.get("path", ""))
         received = 0
 
         async def receive_within_limit() -> Message:

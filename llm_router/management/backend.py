@@ -31,10 +31,11 @@ class Backend:
         self._loader = loader
 
     async def find(self, actor: Actor) -> Connection | None:
-        """Returns the first active connection in the user's own order, or None."""
+        """Returns the first active connection for chat in the user's own order, or None."""
         query = Query(is_active=True, use_in_livekit=True, limit=None)
         page = await self._store.find(actor, query)
-        return next((c for c in page.items if c.provider != _BUILT_IN), None)
+        chat = (c for c in page.items if c.serves == "chat")
+        return next((c for c in chat if c.provider != _BUILT_IN), None)
 
     def load_of(self, connection: Connection) -> ModelLoad | None:
         """Returns the latest load of a model at this connection, or None."""

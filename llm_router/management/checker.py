@@ -213,7 +213,7 @@ class Checker:
             return Failure(FailureClass.BAD_REQUEST, str(error))
         try:
             timeout = min(self._options.patience, connection.timeout)
-            for_a_word = self._options.generate_token
+            for_a_word = self._options.generate_token and connection.serves == "chat"
             return await check_provider(
                 provider, timeout, for_a_word=for_a_word, secrets=connection.secrets
             )

@@ -63,7 +63,8 @@ async def probe(
     clock: Clock | None = None,
     on_text: Callable[[str], object] = lambda _: None,
 ) -> ProbeResult:
-    """Asks the connection once, then for its models, then which server it is.
+    """Asks the connection once, then for its models, then which server it is. One that is not for
+    chat is only asked for its models.
 
     Takes 35 s at most, and `identify_within` (s) more for the last step, which 0 leaves out.
     `on_text` is called with each piece of text as it arrives. Raises ConfigurationError for a
@@ -74,7 +75,10 @@ async def probe(
     provider = await open_provider(connection, clock, guard)
     request = ChatRequest(messages=[{"role": "user", "content": prompt}], max_tokens=max_tokens)
     try:
-        result = await _ask(provider, request, connection, clock, on_text)
+        if connection.serves == "chat":
+            result = await _ask(provider, request, connection, clock, on_text)
+        else:
+            result = await _reach(provider, connection, clock)
         if result.failure is None or result.failure.kind not in _NO_SERVER:
             result.models, _ = await _models(provider, connection.timeout)
             result.detected = await _detect(connection, guard, identify_within)
@@ -235,6 +239,13 @@ async def _models(provider: Provider, within: float) -> tuple[Sequence[str], Fai
         return (), classify(error, ())
     except TimeoutError:
         return (), Failure(FailureClass.SILENT, f"no list of models in {within:g} s")
+
+
+async def _reach(provider: Provider, connection: Connection, clock: Clock) -> ProbeResult:
+    started = clock.now()
+    within = min(_LIST_TIMEOUT, connection.timeout)
+    failure = await check_provider(provider, within, secrets=connection.secrets)
+    return ProbeResult(latency=clock.now() - started, failure=failure)
 
 
 async def _ask(

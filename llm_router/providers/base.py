@@ -6,6 +6,7 @@ those.
 """
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -13,7 +14,7 @@ from llm_router.clock import Clock
 from llm_router.connections.record import Connection, Continuation
 from llm_router.net.guard import AddressGuard
 from llm_router.plugins import Plugins
-from llm_router.types import ChatRequest, Chunk
+from llm_router.types import ChatRequest, Chunk, Usage
 
 ASK_TO_GO_ON = (
     "(Your last message was cut off in transit. Go on from exactly where it stops: say only what "
@@ -90,6 +91,36 @@ class Limited(Protocol):
     @property
     def lacks(self) -> frozenset[str]:
         """The parts, of `routing.reduce.Part`; they are asked for in words, or left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The body of a request, as it is sent."""
+
+    content: bytes
+    content_type: str
+
+
+@dataclass(slots=True)
+class ForwardedAnswer:
+    """An answer that is passed on as it comes."""
+
+    content_type: str
+    pieces: AsyncGenerator[bytes, None]
+    usage: Usage | None = None
+    """Tokens, if the server counts them; known once all pieces were read."""
+
+
+@runtime_checkable
+class Forwards(Protocol):
+    """A provider that also passes on requests that are not chat, such as those for embeddings."""
+
+    def forward(self, route: str, body: Body) -> AbstractAsyncContextManager[ForwardedAnswer]:
+        """Sends a POST to the route below the root of the server's API, and opens its answer.
+
+        The block begins with the head of the answer; leaving it closes the connection. Raises only
+        UpstreamError and its subclasses, also while the pieces are read.
+        """
 
 
 @runtime_checkable

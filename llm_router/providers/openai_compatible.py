@@ -1,8 +1,8 @@
 """Speaks OpenAI's chat completions; `catalog/servers.py` lists where each server differs."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
 from llm_router.catalog.servers import Server, adapt, api_root, find_server
@@ -14,12 +14,14 @@ from llm_router.providers._wire.adaptation import Adaptation, Question
 from llm_router.providers._wire.addresses import ServerAddress
 from llm_router.providers._wire.characters import mend
 from llm_router.providers._wire.extras import origin_of
+from llm_router.providers._wire.forwarded import forwarded
 from llm_router.providers._wire.http import HttpClient, request_headers
 from llm_router.providers._wire.lost_opening import LostOpening
 from llm_router.providers._wire.reply import ChatReplyParser
 from llm_router.providers._wire.request import build_body
 from llm_router.providers._wire.tool_calls import known_call_ids
 from llm_router.providers._wire.tools import offered_tools
+from llm_router.providers.base import Body, ForwardedAnswer
 from llm_router.types import ChatRequest, Chunk
 
 _ACCEPT = "text/event-stream, application/json"
@@ -103,6 +105,16 @@ class OpenAICompatible:
                         raise
                 else:
                     return
+
+    @asynccontextmanager
+    async def forward(self, route: str, body: Body) -> AsyncIterator[ForwardedAnswer]:
+        """Implements `base.Forwards`."""
+        async with self._http.open_response(
+            "POST", self._address.of(route), body, {"Accept": "*/*"}
+        ) as response:
+            answer = forwarded(response)
+            async with aclosing(answer.pieces):
+                yield answer
 
     async def _answer(
         self, question: Question, parser: ChatReplyParser

@@ -50,6 +50,8 @@ def obstacles(endpoint: Endpoint, request: ChatRequest) -> Iterator[str]:
         yield "not chosen"
     if not connection.is_active:
         yield "not active"
+    if connection.serves != "chat":
+        yield f"for {connection.serves}"
     if request.integration and not getattr(connection, f"use_in_{request.integration}"):
         yield f"not flagged for {request.integration}"
     if request.pool is not None and connection.pool != request.pool:

@@ -1,13 +1,15 @@
 """Router: answers chat requests through whichever of its endpoints can."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from llm_router.clock import Clock
 from llm_router.options import RouterOptions
 from llm_router.routing.budget import Budget
 from llm_router.routing.draining import Draining
+from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.events import Observer
+from llm_router.routing.forwarding import Forwarding, ForwardRequest
 from llm_router.routing.phrases import Phrases
 from llm_router.routing.pool import Pool
 from llm_router.routing.reply import Reply
@@ -56,6 +58,10 @@ class Router:
         behind it; wrap a loop that may be left early in `contextlib.aclosing(reply)`.
         """
         return Reply(self._state, request, observers)
+
+    def forward(self, request: ForwardRequest, endpoints: Iterable[Endpoint]) -> Forwarding:
+        """Passes a request that is not chat on to one of the endpoints; see `Forwarding`."""
+        return Forwarding(request, endpoints, clock=self.clock, observers=self.observers)
 
     async def warm(self) -> None:
         """Opens the HTTP connections that the first calls would wait for, all at the same time."""

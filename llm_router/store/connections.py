@@ -35,7 +35,7 @@ from llm_router.store.usage import touch
 _C = connections.c
 _REVISION = select(counters.c.value).where(counters.c.name == "connections")
 _COLUMNS = tuple(field.name for field in fields(Connection) if field.name not in SECRET_FIELDS)
-_TUPLES = ("tags", "header_names")
+_TUPLES = ("tags", "aliases", "header_names")
 _OWNERSHIP = (
     "id", "owner", "team", "visibility", "use_in_livekit", "is_approved_for_calls", "version",
 )  # fmt: skip

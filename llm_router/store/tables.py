@@ -43,6 +43,8 @@ connections = Table(
     text("server"),
     text("base_url"),
     text("model_name"),
+    Column("aliases", JSON, nullable=False, server_default="[]"),
+    Column("serves", Text, nullable=False, server_default="chat"),
     text("organization_id"),
     text("api_version"),
     text("deployment"),

@@ -27,8 +27,11 @@ class ReceivedRequest:
     headers: Mapping[str, str]
     """Names in lower case."""
     body: Mapping[str, Any]
+    """Empty for one that is no JSON."""
     at: float
     """Time of arrival."""
+    content: bytes = b""
+    """The body as it came."""
     words_sent: int = 0
     is_finished: bool = False
     """True once the script was played to its end."""

@@ -187,6 +187,7 @@ class FaultyServer:
             headers=request.headers,
             body=request.json(),
             at=self._clock.now(),
+            content=request.body,
         )
         self.requests.append(received)
         await self._notify()

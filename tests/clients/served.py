@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,6 +15,8 @@ import httpx2
 from tests.clients.obedient import ObedientServer
 from tests.contracts.api_process import admin_key, isolated_environ, serving
 
+_ROOT = Path(__file__).parents[2]
+_FENCE = re.compile(r"```\w+\n(.*?)```", re.DOTALL)
 MODEL = "gpt-5-mini"
 """The first model: a name that has suites try reasoning as well."""
 OTHER = "qwen3"
@@ -29,6 +32,13 @@ class Served:
     key: str = field(repr=False)
     server: ObedientServer
     """The model server behind `MODEL`."""
+
+    def example(self, word: str) -> str:
+        """Returns the one example of docs/clients.md that holds the word, for this address."""
+        page = (_ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
+        found = _FENCE.findall(page.replace("http://127.0.0.1:8787", self.url))
+        [example] = [text for text in found if word in text]
+        return str(example)
 
     async def run(self, *command: str | Path, folder: Path | None = None, **variables: str) -> str:
         """Runs a client with `BASE_URL` and `KEY` in its environment; returns what it printed.

@@ -11,6 +11,11 @@ from tests.clients.served import gateway
 pytestmark = pytest.mark.live
 
 FOLDER = Path(__file__).with_name("node")
+_OPENAI = 'import OpenAI from "openai";'
+_VERCEL = """
+import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
+import { generateText } from "ai";
+"""
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +34,17 @@ async def test_it_reads_whole_and_streamed_replies(
             "node", FOLDER / f"{client}.mjs", PATH=node_path, WORDS="".join(Script().words)
         )
     assert printed.strip() == "well"
+
+
+@pytest.mark.parametrize(
+    ("word", "imports"), [("new OpenAI(", _OPENAI), ("createOpenAICompatible(", _VERCEL)]
+)
+async def test_its_example_prints_the_answer(
+    word: str, imports: str, node_path: str, tmp_path: Path
+) -> None:
+    async with gateway(tmp_path) as served:
+        program = f"{imports}\nconst KEY = process.env.KEY;\n{served.example(word)}"
+        printed = await served.run(
+            "node", "--input-type=module", "-e", program, folder=FOLDER, PATH=node_path
+        )
+    assert printed.strip() == "".join(Script().words)

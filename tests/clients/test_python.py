@@ -1,5 +1,6 @@
 """Runs clients in Python against the HTTP process, each in an environment of its own."""
 
+import os
 import re
 from pathlib import Path
 
@@ -41,3 +42,30 @@ async def test_it_reads_words_tools_and_usage(client: str, tmp_path: Path) -> No
             python, program, WORDS="".join(Script().words), LITELLM_LOCAL_MODEL_COST_MAP="True"
         )
     assert printed.splitlines()[-1] == "well", printed
+
+
+@pytest.mark.parametrize("client", ["langchain", "llama-index"])
+async def test_its_example_prints_the_answer(client: str, tmp_path: Path) -> None:
+    python = environments.provide(client, client)
+    async with gateway(tmp_path) as served:
+        example = served.example(f"from {client.replace('-', '_')}")
+        program = f'import os\nKEY = os.environ["KEY"]\n{example}'
+        printed = await served.run(python, "-c", program)
+    assert printed.strip() == "".join(Script().words)
+
+
+async def test_the_example_of_aider_edits_nothing_and_prints_the_answer(tmp_path: Path) -> None:
+    program = environments.provide("aider", "aider").with_name("aider")
+    options = (
+        "--message 'When do you open?' --yes-always --no-git --no-check-update --no-analytics"
+        " --no-show-model-warnings --no-pretty --no-gitignore"
+    )
+    async with gateway(tmp_path) as served:
+        script = f"{served.example('aider --model')} {options}".replace("$ ", "").replace(
+            "\n ", " "
+        )
+        path = f"{program.parent}:{os.environ['PATH']}"
+        printed = await served.run(
+            "bash", "-ec", script, folder=tmp_path, PATH=path, LITELLM_LOCAL_MODEL_COST_MAP="True"
+        )
+    assert "".join(Script().words) in printed

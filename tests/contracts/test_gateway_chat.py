@@ -79,7 +79,8 @@ class Documented:
 async def _documented(url: str) -> AsyncIterator[Documented]:
     async with api_on_a_socket(url, allowed_addresses=LOCAL) as api, FaultyServer() as server:
         await api.gateway.connection(base_url=server.base_url)
-        page = (ROOT / "docs" / "gateway.md").read_text(encoding="utf-8")
+        names = ("gateway.md", "clients.md")
+        page = "".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in names)
         found = _FENCE.findall(page.replace("http://127.0.0.1:8787", api.url))
         yield Documented(api.url, api.keys["editor"], found)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llm_router.connections.access import SYSTEM
-from llm_router.gateway.app import MAX_BODY
+from llm_router.gateway.middleware import MAX_BODY
 from tests.contracts.gateway import HOST, PUBLIC, Gateway, problem
 
 KEY = "sk-0123456789-wxyz"

@@ -95,6 +95,9 @@ ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
     ("GET", "/v1/responses/{path:path}"): (USERS, None, 404),
     ("POST", "/v1/responses/{path:path}"): (USERS, None, 404),
     ("DELETE", "/v1/responses/{path:path}"): (USERS, None, 404),
+    ("POST", "/v1/embeddings"): (USERS, {"model": "auto", "input": "a"}, 404),
+    ("POST", "/v1/audio/speech"): (USERS, {"model": "auto", "input": "a"}, 404),
+    ("POST", "/v1/audio/transcriptions"): (USERS, QUESTION, 400),
     ("GET", "/v1/models"): (USERS, None, 200),
     ("GET", "/v1/models/{name:path}"): (USERS, None, 404),
 }

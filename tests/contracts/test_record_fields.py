@@ -13,6 +13,7 @@ from llm_router.connections.access import SYSTEM, Actor, can_see
 from llm_router.connections.record import STORE_MANAGED_FIELDS, Connection
 from llm_router.connections.store import Query
 from llm_router.errors import StatusError
+from llm_router.gateway.completions.models import listed
 from llm_router.options import BreakerOptions
 from llm_router.providers._wire.http import request_headers
 from llm_router.providers._wire.request import build_body
@@ -70,6 +71,10 @@ def bedrock(connection: Connection) -> object:
 
 def endpoint(connection: Connection) -> Endpoint:
     return Endpoint(connection, ScriptedProvider([[HANG]], clock=ManualClock()))
+
+
+def models_of(connection: Connection) -> object:
+    return [model.id for model in listed([endpoint(connection)])]
 
 
 def takes(connection: Connection) -> object:
@@ -162,6 +167,8 @@ EFFECTS: Mapping[str, tuple[Callable[[Connection], object], object, Mapping[str,
     "server": (request, "vllm", {}),
     "base_url": (request, "http://10.0.0.5:8000/v1", {}),
     "model_name": (request, "other", {}),
+    "aliases": (models_of, ("fast",), {}),
+    "serves": (takes, "embeddings", {}),
     "api_key": (request, "sk-0123456789", {}),
     "headers": (request, {"X-Team": "red"}, {}),
     "organization_id": (request, "org-1", {}),

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ENGINE = ROOT / "llm_router"
 ROUTING = ENGINE / "routing"
-AWAITING = frozenset({"attempt", "draining", "mailbox", "reply", "router"})
+AWAITING = frozenset({"attempt", "draining", "forwarding", "mailbox", "reply", "router"})
 """The modules of `routing` that carry decisions out; every other one only decides."""
 IMPURE = frozenset({"asyncio", "time", "random", "httpx2"})
 MOST_AT_THE_ROOT = 14

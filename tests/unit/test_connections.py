@@ -48,6 +48,8 @@ SECRET = "sk-secret-0123456789"
         ({"monthly_budget": -1.0}, "monthly_budget must be from 0 to"),
         ({"priority": 2**31}, "priority must be from -1,000,000,000"),
         ({"tags": ("a", "a")}, "tags must differ"),
+        ({"aliases": ("a", "a")}, "aliases must differ"),
+        ({"serves": "speech", "provider": "ollama"}, "serves speech only with the provider"),
         ({"tags": ("",)}, "tags must have 1 to 100 characters"),
         ({"tags": tuple(map(str, range(51)))}, "be at most 50"),
         ({"api_key": SECRET * 1001}, "api_key and headers must have at most 20,000"),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from llm_router.connections.access import Actor, may_act, serves
-from llm_router.connections.record import Connection
+from llm_router.connections.record import Connection, Serves
 from llm_router.gateway.completions.problems import unknown_model
 from llm_router.gateway.schemas.chat import ModelRead
 from llm_router.routing.endpoint import Endpoint
@@ -33,18 +33,23 @@ class Choice:
 
 
 def usable_by(
-    actor: Actor, endpoints: Iterable[Endpoint], integration: Integration | None = None
+    actor: Actor,
+    endpoints: Iterable[Endpoint],
+    integration: Integration | None = None,
+    *,
+    kind: Serves | None = "chat",
 ) -> list[Endpoint]:
     """Returns the endpoints that the actor may have answer a program.
 
-    They are flagged for the `integration`; None: for the one of the actor's API key. Built-in rules
-    are none of them: a program asks for a model.
+    They are flagged for the `integration`; None: for the one of the actor's API key. They serve
+    requests of that `kind`; None: any. Built-in rules are none of them: a program asks for a model.
     """
     return [
         endpoint
         for endpoint in endpoints
         if serves(endpoint.connection, integration or actor.integration)
         and not endpoint.provider.last_resort
+        and kind in {None, endpoint.connection.serves}
         and may_act(actor, "use", endpoint.connection)
     ]
 
@@ -83,7 +88,7 @@ def choose(model: str, usable: Sequence[Endpoint]) -> Choice:
         return Choice(found)
     if found := [e for e in usable if model == e.connection.pool]:
         return Choice(found, pool=model)
-    if found := [e for e in usable if model == e.connection.model_name]:
+    if found := [e for e in usable if model in _models(e.connection)]:
         return Choice(found)
     raise unknown_model(model, [one.id for one in listed(usable)])
 
@@ -93,19 +98,24 @@ def listed(usable: Sequence[Endpoint]) -> list[ModelRead]:
     if not usable:
         return []
     named = {AUTO: _model(AUTO, "auto", usable)}
-    for kind, name_of in _KINDS.items():
+    for kind, names_of in _KINDS.items():
         found = defaultdict[str, list[Endpoint]](list)
         for endpoint in usable:
-            found[name_of(endpoint.connection)].append(endpoint)
+            for name in names_of(endpoint.connection):
+                found[name].append(endpoint)
         for name, endpoints in found.items():
             named.setdefault(name, _model(name, kind, endpoints))
     return [model for name, model in named.items() if name]
 
 
-_KINDS: Mapping[str, Callable[[Connection], str]] = {
-    "connection": given_name,
-    "pool": lambda connection: connection.pool,
-    "model": lambda connection: connection.model_name,
+def _models(connection: Connection) -> Sequence[str]:
+    return (connection.model_name, *connection.aliases)
+
+
+_KINDS: Mapping[str, Callable[[Connection], Sequence[str]]] = {
+    "connection": lambda connection: [given_name(connection)],
+    "pool": lambda connection: [connection.pool],
+    "model": _models,
 }
 
 

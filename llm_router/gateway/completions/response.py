@@ -88,9 +88,9 @@ class ReplyResponse(Response):
                     return
                 body = await self._whole(answered)
             except ReplyFailedError:
-                raise _identified(failed(reply.event), request_id) from None
+                raise identified(failed(reply.event), request_id) from None
             except Problem as problem:
-                raise _identified(problem, request_id) from None
+                raise identified(problem, request_id) from None
         headers = self._reply_headers(answered)
         await JSONResponse(body, headers=headers)(scope, receive, send)
 
@@ -105,7 +105,7 @@ class ReplyResponse(Response):
 
     def _reply_headers(self, answered: "_Answered") -> dict[str, str]:
         names = dict.fromkeys(self._call.form.id_headers, answered.request_id)
-        return {**names, **_headers(answered.event_at_start)}
+        return {**names, **reply_headers(answered.event_at_start)}
 
     def _ending(self, answered: "_Answered") -> Ending:
         event = answered.reply.event
@@ -134,10 +134,10 @@ class ReplyResponse(Response):
                     yield data.encode()
             last = writer.ending(self._ending(answered))
         except Problem as problem:
-            last = writer.error(_identified(problem, answered.request_id))
+            last = writer.error(identified(problem, answered.request_id))
         except Exception:  # the edge: a client must learn of any fault, also of one of our own
             _logger.exception("a bug in reply %s", answered.request_id)
-            last = writer.error(_identified(internal_error(), answered.request_id))
+            last = writer.error(identified(internal_error(), answered.request_id))
         yield last.encode()
 
     async def _whole(self, answered: "_Answered") -> Mapping[str, Any]:
@@ -181,7 +181,7 @@ class _Answered:
             yield chunk
 
 
-def _headers(event: ReplyEvent) -> dict[str, str]:
+def reply_headers(event: ReplyEvent) -> dict[str, str]:
     """Returns the headers that say who answered, as it was known at the first word."""
     headers = {
         "x-patchbay-connection": quote(event.connection, safe=_SHOWN),
@@ -198,7 +198,7 @@ _SHOWN = " !#$&'()*+,/:;=?@[]"
 """Characters of a name that a header shows as they are; others are percent-encoded."""
 
 
-def _identified(problem: Problem, request_id: str) -> Problem:
+def identified(problem: Problem, request_id: str) -> Problem:
     """Logs the code alone, as the router has logged each connection with its failure."""
     _logger.warning("reply %s failed: %s", request_id, problem.kind)
     problem.headers = {**(problem.headers or {}), "x-request-id": request_id}

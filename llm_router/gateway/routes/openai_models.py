@@ -38,4 +38,4 @@ async def get_chat_model(
 async def _models(actor: Actor, deps: Services) -> list[ModelRead]:
     rules.require(actor, "use")
     router = await deps.chat_router.get()
-    return listed(usable_by(actor, router.pool.endpoints))
+    return listed(usable_by(actor, router.pool.endpoints, kind=None))

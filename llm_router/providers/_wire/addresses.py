@@ -36,6 +36,10 @@ class ServerAddress:
     def models(self) -> httpx2.URL:
         return self._url(self._root, "/models")
 
+    def of(self, route: str) -> httpx2.URL:
+        """Returns the address of another route, such as `/embeddings`."""
+        return self._url(self._root, route)
+
     @asynccontextmanager
     async def open_chat(
         self, http: HttpClient, body: Mapping[str, Any]

@@ -29,6 +29,7 @@ from llm_router.providers._wire import limits
 from llm_router.providers._wire.errors import status_error
 from llm_router.providers._wire.redirects import is_redirect, redirect_target, shown_address
 from llm_router.providers._wire.transport_errors import broken, unreachable
+from llm_router.providers.base import Body
 from llm_router.version import __version__
 
 _logger = logging.getLogger("llm_router")
@@ -82,17 +83,17 @@ class HttpClient:
         self,
         method: str,
         url: httpx2.URL,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | Body | None = None,
         headers: Mapping[str, str | None] = _NO_OVERRIDES,
     ) -> AsyncIterator[httpx2.Response]:
-        """Yields the response once its headers have arrived.
+        """Yields the response once its headers have arrived. A body that is a mapping is sent as
+        JSON.
 
         Leaving the block early closes the TCP connection. `headers` override the client's own;
         None removes one. Raises UnreachableError when no response comes, and StatusError for a
         status outside 200 to 299.
         """
-        # Escaped to ASCII, so that half an emoji in a message can still be encoded.
-        content = None if body is None else json.dumps(body).encode()
+        content = body if body is None or isinstance(body, Body) else _as_json(body)
         response = await self._send(method, self._moved.get(url, url), content, headers)
         try:
             if is_redirect(response.status_code) and url not in self._moved:
@@ -111,7 +112,7 @@ class HttpClient:
         self,
         method: str,
         url: httpx2.URL,
-        content: bytes | None,
+        body: Body | None,
         headers: Mapping[str, str | None],
     ) -> httpx2.Response:
         """Sends the request, once more where an idle connection turns out to be closed."""
@@ -119,8 +120,8 @@ class HttpClient:
         request = pool.client.build_request(
             method,
             url,
-            content=content,
-            headers=None if content is None else {"content-type": "application/json"},
+            content=None if body is None else body.content,
+            headers=None if body is None else {"content-type": body.content_type},
         )
         for name, value in headers.items():
             request.headers.pop(name, None)
@@ -292,6 +293,11 @@ def _open_pool(
         trust_env=False,
     )
     return _Pool(client, opened.transport, opened.proxy_variable)
+
+
+def _as_json(body: Mapping[str, Any]) -> Body:
+    # Escaped to ASCII, so that half an emoji in a message can still be encoded.
+    return Body(json.dumps(body).encode(), "application/json")
 
 
 async def _close(response: httpx2.Response) -> None:
