@@ -173,6 +173,8 @@ def make_services(
         sign_in_limit=RateLimit("20/minute", counters, name="sign-ins"),
         all_sign_ins_limit=RateLimit("600/minute", counters, name="all sign-ins"),
         allowed_addresses=settings.allowed_addresses,
+        allowed_origins=(*settings.allowed_origins, *settings.cors_origins),
+        mcp_secrets=store.vault.derive("MCP's questions"),
         environ=environment(),
         registry=registry,
         open_chat_router=partial(
@@ -393,7 +395,7 @@ def _prepare_log(settings: Settings) -> None:
     for handler in logging.getLogger().handlers:
         handler.addFilter(RepeatFilter())
     # Their log lines repeat whole addresses and servers' answers; either may hold a key.
-    for library in ("httpx2", "httpcore2"):
+    for library in ("httpx2", "httpcore2", "mcp"):
         logging.getLogger(library).setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs every check for migrations
 

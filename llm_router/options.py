@@ -22,6 +22,9 @@ class PatienceOptions:
     """A p90 below the median times this is normal variation, and is waited for; above, a fault."""
     samples: float = 3.0
     """Number of samples from which on the measurements are used."""
+    preferred: float = 15.0
+    """Wait for a connection that the request prefers, whatever is usual for it: no other is asked
+    beside it before."""
 
 
 @dataclass(frozen=True, slots=True)

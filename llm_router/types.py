@@ -130,6 +130,9 @@ class ChatRequest:
     among: frozenset[str] | None = None
     """Names of the connections that may be asked; for this request there are no others. None:
     every one."""
+    preferred: str = ""
+    """Name of the connection whose words are wanted. It is asked first and alone; others are asked
+    when it fails, rests, or is silent for `PatienceOptions.preferred`. Empty: any will do."""
     first_word_deadline: float | None = None
     total_deadline: float | None = None
     prefix: str = ""

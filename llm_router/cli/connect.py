@@ -4,8 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import FastAPI
-
 from llm_router.api_client import ApiClient
 from llm_router.cli.asgi_transport import StreamingASGITransport
 from llm_router.connections.access import SYSTEM
@@ -33,14 +31,12 @@ async def open_api(url: str | None, key_file: Path | None) -> AsyncIterator[ApiC
     Raises ConfigurationError for a `key_file` that cannot be read, and the errors of
     `open_database`.
     """
-    settings = load_section(ClientSettings)
-    if address := url or settings.patchbay_api_url:
-        key = _read_key(key_file) if key_file else settings.api_key
-        async with ApiClient(address, key) as api:
+    if address := api_address(url):
+        async with ApiClient(address, api_key(key_file)) as api:
             yield api
         return
     async with open_database() as (database, vault):
-        app = _build_app(database, vault)
+        app = build_local_app(build_services(database, vault), SYSTEM)
         async with (
             app.router.lifespan_context(app),
             ApiClient("http://patchbay", transport=StreamingASGITransport(app)) as api,
@@ -59,9 +55,10 @@ async def open_database() -> AsyncIterator[tuple[Database, Vault]]:
         yield opened
 
 
-def _build_app(database: Database, vault: Vault) -> FastAPI:
+def build_services(database: Database, vault: Vault) -> Services:
+    """Builds the services of a process that works on the database itself."""
     settings = load_section(StoreSettings)
-    services = Services(
+    return Services(
         database=database,
         store=SqlConnectionStore(
             database,
@@ -74,7 +71,16 @@ def _build_app(database: Database, vault: Vault) -> FastAPI:
         environ=environment(),
         request_limit=RateLimit(_UNLIMITED),
     )
-    return build_local_app(services, SYSTEM)
+
+
+def api_address(url: str | None) -> str | None:
+    """Returns the address of the HTTP process to use: `url`, else PATCHBAY_API_URL, if any."""
+    return url or load_section(ClientSettings).patchbay_api_url
+
+
+def api_key(key_file: Path | None) -> str:
+    """Returns the API key in the file, else in PATCHBAY_API_KEY. Raises ConfigurationError."""
+    return _read_key(key_file) if key_file else load_section(ClientSettings).api_key
 
 
 def _read_key(file: Path) -> str:

@@ -16,6 +16,7 @@ from llm_router.cli import (
     discover,
     doctor,
     files,
+    mcp,
     presets,
     probe,
 )
@@ -50,6 +51,7 @@ def build() -> typer.Typer:
     database.register(app)
     doctor.register(app)
     batch.register(app)
+    mcp.register(app)
     return app
 
 

@@ -10,8 +10,8 @@
 
 Every action but `add` and `administer` also requires that the actor can see the connection. `own`:
 only on connections of the actor or of its team. `use` decrypts the connection's keys to call its
-server, `transfer` moves it to another owner or team, `administer` covers API keys, webhooks and the
-audit log.
+server, `activate` switches it on and off and sets its weight, `transfer` moves it to another owner
+or team, `administer` covers API keys, webhooks and the audit log.
 
 To have a connection answer live callers is a right of its own: see `may_serve_calls`.
 

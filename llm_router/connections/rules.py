@@ -52,6 +52,9 @@ _TARGET_FIELDS = frozenset(SECRET_FIELDS) | {
 _ANSWERING_FIELDS = (_TARGET_FIELDS - frozenset(SECRET_FIELDS)) | {"extra_body", "serves"}
 """Fields that decide what callers hear."""
 
+_SWITCHES = frozenset({"is_active", "weight"})
+"""Fields that say whether a connection is asked, and how often: 0 of the weight drains it."""
+
 EXACT_MATCH_FIELDS = (
     "name", "connection_type", "use_in_livekit", "use_in_mcp", "use_in_automation", "is_active",
     "pool",
@@ -138,7 +141,7 @@ def apply_edit(
     `stored` is without secrets. Returns `stored` itself if nothing changes. Raises ForbiddenError,
     StaleError, and ConfigurationError for a field that may not be edited.
     """
-    require(actor, "activate" if set(changes) <= {"is_active"} else "edit", stored)
+    require(actor, "activate" if set(changes) <= _SWITCHES else "edit", stored)
     check_version(stored, version)
     if unknown := sorted(set(changes) - _NAMES):
         raise ConfigurationError(f"connection {stored.name!r}: there is no field {unknown[0]!r}")

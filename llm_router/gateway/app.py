@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
@@ -17,6 +17,9 @@ from llm_router.gateway.routes import backend
 from llm_router.plugins import Plugins
 from llm_router.store.api_keys import ApiKey
 from llm_router.version import __version__
+
+if TYPE_CHECKING:
+    from llm_router.gateway.mcp.http import McpEndpoint
 
 ROUTES = Plugins("llm_router.gateway.routes", "route", attribute="router", instance_of=APIRouter)
 """Each module has `router`, an APIRouter. Its paths are below /api, but for those of AT_ROOT."""
@@ -34,18 +37,21 @@ def build_app(
     headers: Mapping[str, str] = API_HEADERS,
     lifespan: Lifespan | None = None,
     manages: bool = True,
+    has_mcp: bool = True,
 ) -> FastAPI:
     """Builds the application; its lifespan closes `services`. `headers` go on every answer.
 
     Without `manages` it has the routes at the root alone: /v1, and what says how the process is.
+    `has_mcp`: whether it serves MCP at /mcp.
     """
+    mcp = _mcp(services) if has_mcp else None
     app = FastAPI(
         title="Patchbay",
         version=__version__,
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(services, lifespan),
+        lifespan=_lifespan(services, lifespan, mcp),
         redirect_slashes=False,
     )
     app.state.services = services
@@ -60,6 +66,8 @@ def build_app(
     app.include_router(_together(filter(is_at_root, routes)))
     app.include_router(backend.bare)
     _add_status(app, services)
+    if mcp:
+        mcp.add_to(app)
     return app
 
 
@@ -68,7 +76,7 @@ def build_local_app(services: Services, operator: Actor) -> FastAPI:
 
     Unlike a caller over HTTP, the operator may see which database failed.
     """
-    app = build_app(services)
+    app = build_app(services, has_mcp=False)
     key = ApiKey(
         id="",
         name=operator.name,
@@ -82,8 +90,14 @@ def build_local_app(services: Services, operator: Actor) -> FastAPI:
     return app
 
 
-def _lifespan(services: Services, inner: Lifespan | None) -> Lifespan:
-    """Returns the lifespan that runs `inner` and closes the services after it."""
+def _mcp(services: Services) -> "McpEndpoint":
+    from llm_router.gateway.mcp.http import McpEndpoint  # noqa: PLC0415  commands need no SDK
+
+    return McpEndpoint(services)
+
+
+def _lifespan(services: Services, inner: Lifespan | None, mcp: "McpEndpoint | None") -> Lifespan:
+    """Returns the lifespan that runs `inner` and `mcp`, and closes the services after them."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -91,6 +105,8 @@ def _lifespan(services: Services, inner: Lifespan | None) -> Lifespan:
             stack.push_async_callback(services.aclose)
             if inner:
                 await stack.enter_async_context(inner(app))
+            if mcp:
+                await stack.enter_async_context(mcp.running())
             yield
 
     return lifespan

@@ -41,6 +41,10 @@ class Generated:
     """Tokens as the server counted them; None if it did not say."""
     first_word: float | None = None
     duration: float = 0.0
+    reply_id: str = ""
+    """By which the usage log has its attempts."""
+    failures: Sequence[tuple[str, str]] = ()
+    """Connections that failed at it, and how; another took over."""
 
 
 @asynccontextmanager
@@ -104,6 +108,8 @@ async def generate(
         usage=usage,
         first_word=event.first_word,
         duration=event.duration,
+        reply_id=event.reply_id,
+        failures=[(name, failure.kind) for name, failure in event.failures],
     )
 
 

@@ -9,7 +9,7 @@ from llm_router.routing.attempt import Attempt, Role
 from llm_router.routing.draining import Draining
 from llm_router.routing.eligibility import bounded, fitted
 from llm_router.routing.endpoint import Endpoint
-from llm_router.routing.hedge import patience
+from llm_router.routing.hedge import Patience, patience
 from llm_router.routing.ledger import Ledger
 from llm_router.routing.mailbox import Mailbox
 from llm_router.routing.resume import resume_request
@@ -48,7 +48,10 @@ class AttemptGroup:
         first_word = endpoint.latency.first_word(self._size)
         silent = sum(one.endpoint is endpoint and one.is_late for one in self._ledger.running)
         options = self._options.patience
-        waits = patience(first_word, self._clock.now(), options, silent_before=silent)
+        if endpoint.name == request.preferred:
+            waits = Patience(options.preferred, options.preferred, options.preferred)
+        else:
+            waits = patience(first_word, self._clock.now(), options, silent_before=silent)
         attempt = Attempt(
             endpoint,
             request,

@@ -184,7 +184,8 @@ class Pool:
         whole = [e for e in half_open if e not in queue.reduced]
         trials = [e for e in whole if e.connection.hedge == "allowed"]
         # An endpoint that is never asked beside another has no trial: a failover brings it back.
-        careful = [e for e in half_open if e.connection.hedge == "never"]
+        wanted = request.preferred
+        careful = [e for e in half_open if e.connection.hedge == "never" or e.name == wanted]
         ready = queue.ordered(self._routing_context(request, queue.rank_context), careful)
         if without:
             ready = [e for e in ready if e not in without]
@@ -192,6 +193,9 @@ class Pool:
             # No healthy endpoint is left: ask the resting ones rather than give up.
             last = [e for e in ready if e not in resting]
             ready = [e for e in resting if not e.provider.last_resort] + last
+            trials = []
+        if wanted:
+            ready.sort(key=lambda endpoint: endpoint.name != wanted)
             trials = []
         return Plan(ready, trials, queue.reduced, self, request, now, without)
 

@@ -4,11 +4,14 @@ import json
 import logging
 import os
 import tempfile
+from base64 import urlsafe_b64decode
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from llm_router.errors import ConfigurationError, SealError
 
@@ -40,6 +43,7 @@ class Vault:
         self._source = source
         self._ciphers = [_cipher(key, number, source) for number, key in enumerate(keys, start=1)]
         self._all = MultiFernet(self._ciphers)
+        self._keys = tuple(urlsafe_b64decode(key) for key in keys)
 
     def seal(self, text: str, *, bound_to: str) -> str:
         return self._all.encrypt(json.dumps({"for": bound_to, "text": text}).encode()).decode()
@@ -77,6 +81,17 @@ class Vault:
         A rotation may stop anywhere and be run again: with both keys, either form opens.
         """
         return self.seal(self.open(sealed, bound_to=bound_to), bound_to=bound_to)
+
+    def derive(self, purpose: str) -> tuple[bytes, ...]:
+        """Derives a key of 32 bytes from each master key, in their order (HKDF, RFC 5869).
+
+        Keys of different purposes say nothing of each other, nor of the master key.
+        """
+        info = f"patchbay {purpose}".encode()
+        return tuple(
+            HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(key)
+            for key in self._keys
+        )
 
     def __repr__(self) -> str:
         return f"<Vault of {len(self._ciphers)} keys>"

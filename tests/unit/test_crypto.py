@@ -3,6 +3,7 @@
 import logging
 import stat
 import threading
+from base64 import urlsafe_b64decode
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -202,3 +203,12 @@ def test_processes_that_start_at_the_same_time_get_one_key(tmp_path: Path) -> No
             vault = load_vault((), file)
             assert [vault.open(text, bound_to="here") for text in sealed] == ["sk-secret"] * 4
     assert len(list(tmp_path.iterdir())) == 30
+
+
+def test_keys_of_different_purposes_differ_and_each_master_key_has_its_own() -> None:
+    old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+    [first, second] = Vault([new, old]).derive("questions")
+    assert Vault([old]).derive("questions") == (second,)
+    others = {*Vault([new]).derive("sessions"), second, urlsafe_b64decode(new)}
+    assert first not in others
+    assert len(first) == 32
