@@ -95,6 +95,7 @@ lock: ## renew the lock files (needs uv); ARGS="--upgrade" for newer versions
 	$(COMPILE) $(ARGS) deploy/locks/aider.in --output-file deploy/locks/aider.lock
 	$(COMPILE) $(ARGS) deploy/locks/litellm.in --output-file deploy/locks/litellm.lock
 	$(COMPILE) $(ARGS) deploy/locks/litellm-client.in --output-file deploy/locks/litellm-client.lock
+	$(COMPILE) $(ARGS) deploy/locks/litellm-proxy.in --output-file deploy/locks/litellm-proxy.lock
 	$(COMPILE) $(ARGS) deploy/locks/pydantic-ai.in --output-file deploy/locks/pydantic-ai.lock
 
 # The stack in containers. PROFILES="ollama scale" adds services, which the others then use.

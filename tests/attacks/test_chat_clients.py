@@ -126,3 +126,51 @@ async def test_halves_of_characters_reach_the_server_as_a_request(api: Api) -> N
         )
         assert answer.status_code == 200, answer.text
         assert server.requests[0].messages[0]["content"] == "a \ufffd b \ufffd"
+
+
+async def leave_in_mid_reply(api: Api, *, stream: bool) -> None:
+    """Asks, reads the first word where the reply is streamed, and closes the connection."""
+    host, port = api.url.removeprefix("http://").split(":")
+    body = json.dumps({**QUESTION, "stream": stream}).encode()
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n"
+        f"Authorization: Bearer {api.keys['editor']}\r\n\r\n"
+    )
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(head.encode() + body)
+    if stream:
+        await reader.readuntil(b'"content":"Hello"')
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_thousand_streams_that_are_left_leave_neither_sockets_nor_tasks(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with FaultyServer(Script(fault=Fault.STALL_AFTER, after=1)) as server:
+        await api.gateway.connection(base_url=server.base_url)
+        router = await api.gateway.services.chat_router.get()
+        [endpoint] = router.pool.endpoints
+
+        async def waves(number: int) -> tuple[int, int]:
+            """Has so many crowds leave; returns the tasks and file descriptors after that."""
+            for wave in range(number):
+                stream = bool(wave % 5)
+                crowd = (leave_in_mid_reply(api, stream=stream) for _ in range(CROWD))
+                await asyncio.gather(*crowd)
+            async with asyncio.timeout(60):
+                while endpoint.in_flight or api.gateway.services.reply_places.in_progress:
+                    await SystemClock().sleep(0.05)
+            await SystemClock().sleep(0.2)
+            descriptors = len(list(Path("/proc/self/fd").iterdir()))  # noqa: ASYNC240  no disk
+            return len(asyncio.all_tasks()), descriptors
+
+        before = await waves(2)
+        after = await waves(1_000 // CROWD)
+        assert len(server.requests) >= 840  # those that were streamed; others may leave sooner
+        assert after[0] <= before[0] + 5, "tasks"
+        assert after[1] <= before[1] + 5, "file descriptors"
+        assert not [record for record in caplog.records if record.exc_info]
+        await server.behave(Script())
+        answer = await api.gateway.call("editor", "POST", "/v1/chat/completions", QUESTION)
+        assert answer.text.endswith("data: [DONE]\n\n")

@@ -118,10 +118,13 @@ def _app() -> tuple[FastAPI, list[Router]]:
 
 
 @asynccontextmanager
-async def serving(stage: Stage) -> AsyncIterator[ChatApi]:
-    """Serves the API of this machine's operator in this loop, as the HTTP process does."""
+async def serving(stage: Stage, router: Router | None = None) -> AsyncIterator[ChatApi]:
+    """Serves the API of this machine's operator in this loop, as the HTTP process does.
+
+    It asks `router`, or one over the providers of the stage.
+    """
     app, routers = _app()
-    routers.append(stage.open_router())
+    routers.append(router or stage.open_router())
     with listen("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
         server = make_server(app, bounds=_BOUNDS)
