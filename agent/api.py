@@ -32,6 +32,7 @@ from llm_router.discovery.discover import DiscoveryOptions, DiscoveryResult, fin
 from llm_router.discovery.unused import find_unused
 from llm_router.errors import ConfigurationError, StoreError
 from llm_router.gateway import app as gateway
+from llm_router.gateway.buckets import TokenBuckets
 from llm_router.gateway.completions.response import REPLY_HEADERS
 from llm_router.gateway.deps import Services
 from llm_router.gateway.errors import Problem
@@ -177,6 +178,8 @@ def make_services(
         mcp_secrets=store.vault.derive("MCP's questions"),
         environ=environment(),
         registry=registry,
+        buckets=TokenBuckets(counters),
+        local_llm_may_pull=settings.local_llm_enable_pull,
         open_chat_router=partial(
             open_automation_router,
             store,

@@ -311,6 +311,9 @@ class HttpSettings(Section):
     proxy_api_key: ProxyKey = None
     """A fixed API key of 16 characters or more, for programs that know one. It has the role
     operator and reaches the connections that are visible to everyone. Empty: there is none."""
+    local_llm_enable_pull: bool = False
+    """Whether /api/local-llm/ollama/pull and .../delete may be used, by those who may edit the
+    connection."""
     public_hosts: Hosts = ()
     """Names at which browsers reach the HTTP process, such as agent.example.org or *.example.org,
     separated by commas; besides localhost it answers to no other. Empty: to every name, but the

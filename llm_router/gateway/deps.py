@@ -28,6 +28,7 @@ from llm_router.clock import Clock, SystemClock
 from llm_router.connections.access import Actor
 from llm_router.connections.store import ConnectionStore
 from llm_router.errors import ExpiredError
+from llm_router.gateway.buckets import TokenBuckets
 from llm_router.gateway.completions.places import ReplyPlaces
 from llm_router.gateway.errors import Problem
 from llm_router.gateway.rates import RateLimit, client_key, client_of
@@ -99,6 +100,8 @@ class Services:
     `allowed_origins`: origins of other sites whose pages may ask. `mcp_secrets`: keys that seal the
     state of MCP's questions, the first one new ones; every process that serves the same clients
     needs the same.
+    `buckets` limit each user of /api/local-llm, whose Ollama pulls and deletes models if
+    `local_llm_may_pull`.
     """
 
     database: Database
@@ -120,6 +123,8 @@ class Services:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     allowed_origins: Sequence[str] = ()
     mcp_secrets: Sequence[bytes] = field(default_factory=lambda: (token_bytes(32),), repr=False)
+    buckets: TokenBuckets = field(default_factory=TokenBuckets)
+    local_llm_may_pull: bool = False
     model_loader: ModelLoader = field(default_factory=ModelLoader)
     model_pulls: ModelPulls = field(default_factory=ModelPulls)
 

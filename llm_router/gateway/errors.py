@@ -84,7 +84,7 @@ PLAIN_PROBLEMS: Mapping[type[RouterError], tuple[int, str]] = {
 
 
 def type_uri(kind: str) -> str:
-    return f"/problems/{kind}"
+    return f"/problems/{kind.replace('_', '-')}"
 
 
 class Problem(HTTPException):

@@ -46,11 +46,15 @@ class SecurityHeaders:
         await self.app(scope, receive, send_with_headers)
 
 
+_CHAT_PATHS = (OPENAI_PATHS, "/api/chat", "/api/local-llm/")
+"""The beginnings of paths at which a body may carry images."""
+
+
 def most_bytes(path: str) -> int:
     """Returns how many bytes a request for the path may have."""
     if path.startswith(RECORDINGS):
         return MAX_RECORDING
-    return MAX_CHAT_BODY if path.startswith(OPENAI_PATHS) else MAX_BODY
+    return MAX_CHAT_BODY if path.startswith(_CHAT_PATHS) else MAX_BODY
 
 
 class BodyLimit:

@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import math
+from collections.abc import Awaitable, Callable
 
 from fastapi import Request
 from limits import RateLimitItem, parse
@@ -46,18 +47,22 @@ class Counters:
         """Counts one more request. Returns None within the limit, else the seconds to wait."""
         # Counted here in any case, so that an outage of Redis gives nobody a fresh start.
         wait = await self._hit(self._own, limit, client)
-        if wait is None and self._shared and self._clock.now() >= self._ask_again_at:
-            wait = await self._hit_shared(self._shared, limit, client)
+        if wait is None and (shared := self._shared):
+            wait = await self.ask_shared(lambda: self._hit(shared, limit, client))
         return wait
 
-    async def _hit_shared(
-        self, shared: FixedWindowRateLimiter, limit: RateLimitItem, client: tuple[str, ...]
-    ) -> float | None:
+    async def ask_shared(self, ask: Callable[[], Awaitable[float | None]]) -> float | None:
+        """Returns the seconds to wait by Redis, which `ask` asks; None while it does not answer.
+
+        `ask` raises StorageError while Redis fails.
+        """
+        if self._clock.now() < self._ask_again_at:
+            return None
         if self._outage.is_out:  # one request finds out for all others
             self._ask_again_at = self._clock.now() + _REDIS_PAUSE
         try:
             async with asyncio.timeout(_REDIS_TIMEOUT):
-                wait = await self._hit(shared, limit, client)
+                wait = await ask()
         except (StorageError, OSError) as error:  # TimeoutError is an OSError
             self._ask_again_at = self._clock.now() + _REDIS_PAUSE
             self._outage.failed(error)
@@ -89,15 +94,19 @@ class RateLimit:
     async def hit(self, client: str) -> None:
         """Counts one more request of `client`. Raises Problem (429) beyond the limit."""
         wait = await self._counters.hit(self._limit, self._name, client)
-        if wait is None:
-            return
-        seconds = max(1, math.ceil(wait))
-        raise Problem(
-            429,
-            "rate-limited",
-            f"Too many requests: try again in {seconds} s.",
-            {"Retry-After": str(seconds)},
-        )
+        if wait is not None:
+            raise too_many(wait)
+
+
+def too_many(wait: float) -> Problem:
+    """Returns the 429 for a client that has to wait so many seconds."""
+    seconds = max(1, math.ceil(wait))
+    return Problem(
+        429,
+        "rate-limited",
+        f"Too many requests: try again in {seconds} s.",
+        {"Retry-After": str(seconds)},
+    )
 
 
 def open_counters(redis_url: str | None) -> Counters:

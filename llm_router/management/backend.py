@@ -14,7 +14,7 @@ from llm_router.management.opening import ConnectionOpener
 from llm_router.management.probe import open_provider
 from llm_router.providers.base import ModelManager, Provider
 
-_BUILT_IN = "offline"
+BUILT_IN = "offline"
 """The provider that answers by rules; it is never the backend."""
 
 
@@ -35,7 +35,7 @@ class Backend:
         query = Query(is_active=True, use_in_livekit=True, limit=None)
         page = await self._store.find(actor, query)
         chat = (c for c in page.items if c.serves == "chat")
-        return next((c for c in chat if c.provider != _BUILT_IN), None)
+        return next((c for c in chat if c.provider != BUILT_IN), None)
 
     def load_of(self, connection: Connection) -> ModelLoad | None:
         """Returns the latest load of a model at this connection, or None."""

@@ -7,13 +7,13 @@ from typing import Literal
 from llm_router.catalog import servers as catalog
 from llm_router.connections.record import Connection
 from llm_router.errors import ConfigurationError
+from llm_router.management.backend import BUILT_IN
 from llm_router.management.server_pages import ServerPage
 from llm_router.sync.queue_metrics import read_queue
 
 OverviewStatus = Literal["healthy", "degraded", "unhealthy"]
 _ON_GPUS = frozenset({"vllm", "sglang", "tgi"})
 """Servers that as a rule run on GPUs."""
-_BUILT_IN = "offline"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +33,13 @@ class Overview:
 
 
 def sum_up(pages: Sequence[ServerPage]) -> Overview:
-    """Returns the overview of these connections; the built-in rules are no model and do not count.
+    """Returns the overview of these connections; those for chat count, but not the built-in rules.
 
     A connection is alive if it passed its checks, or was not checked yet and its server gave its
     page. Without one that is alive the status is `unhealthy`; with one whose checks fail, or
     without a model, `degraded`.
     """
-    pages = [page for page in pages if page.connection.provider != _BUILT_IN]
+    pages = [page for page in pages if _counts(page.connection)]
     alive = [page.connection for page in pages if _is_alive(page)]
     queues = [read_queue(page.text) for page in pages if page.text]
     waiting = [queue.waiting for queue in queues if queue]
@@ -59,6 +59,10 @@ def _status(*, is_alive: bool, is_whole: bool) -> OverviewStatus:
     if not is_alive:
         return "unhealthy"
     return "healthy" if is_whole else "degraded"
+
+
+def _counts(connection: Connection) -> bool:
+    return connection.serves == "chat" and connection.provider != BUILT_IN
 
 
 def _is_alive(page: ServerPage) -> bool:

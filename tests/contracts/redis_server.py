@@ -7,6 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from limits.aio.storage import RedisStorage
+from limits.aio.storage.redis.redispy import RedispyBridge
+from redis.asyncio import Redis
+
+from llm_router.gateway.rates import Counters, open_counters
+
 _READY = b"Ready to accept connections"
 
 
@@ -30,3 +36,18 @@ async def running_redis(folder: Path) -> AsyncIterator[int]:
     finally:
         process.terminate()
         await process.communicate()
+
+
+@asynccontextmanager
+async def opened_counters(url: str) -> AsyncIterator[Counters]:
+    """Opens counters in Redis, and closes their client at the end of the block."""
+    counters = open_counters(url)
+    try:
+        yield counters
+    finally:
+        storage = counters.shared
+        assert isinstance(storage, RedisStorage)
+        assert isinstance(storage.bridge, RedispyBridge)
+        client = storage.bridge.get_connection()
+        assert isinstance(client, Redis)
+        await client.aclose()

@@ -2,41 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from limits.aio.storage import MemoryStorage, RedisStorage
-from limits.aio.storage.redis.redispy import RedispyBridge
-from redis.asyncio import Redis
+from limits.aio.storage import MemoryStorage
 from redis.exceptions import ConnectionError as LostError
 
 from llm_router.errors import ConfigurationError
 from llm_router.gateway.errors import Problem
 from llm_router.gateway.rates import Counters, RateLimit, open_counters
 from llm_router.testing import ManualClock
-from tests.contracts.redis_server import running_redis
+from tests.contracts.redis_server import opened_counters, running_redis
 
 
 @pytest.fixture
 async def redis_url(tmp_path: Path) -> AsyncIterator[str]:
     async with running_redis(tmp_path) as port:
         yield f"redis://127.0.0.1:{port}/0"
-
-
-@asynccontextmanager
-async def opened_counters(url: str) -> AsyncIterator[Counters]:
-    counters = open_counters(url)
-    try:
-        yield counters
-    finally:
-        storage = counters.shared
-        assert isinstance(storage, RedisStorage)
-        assert isinstance(storage.bridge, RedispyBridge)
-        client = storage.bridge.get_connection()
-        assert isinstance(client, Redis)
-        await client.aclose()
 
 
 async def test_several_processes_count_together(redis_url: str) -> None:

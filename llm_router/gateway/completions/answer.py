@@ -7,10 +7,12 @@ from fastapi import Request
 
 from llm_router.connections import rules
 from llm_router.connections.access import Actor
+from llm_router.connections.record import Serves
 from llm_router.gateway.completions.call import Call
-from llm_router.gateway.completions.models import choose, narrowed, usable_by
+from llm_router.gateway.completions.models import choose, listed, narrowed, of_provider, usable_by
 from llm_router.gateway.completions.response import ReplyResponse
 from llm_router.gateway.deps import Services
+from llm_router.gateway.schemas.chat import ModelRead
 from llm_router.store.api_keys import ApiKey
 
 
@@ -30,7 +32,8 @@ async def answer(
     body = await request.body()
     call = read(body, key.id)
     router = await deps.chat_router.get()
-    choice = choose(call.model, usable_by(actor, router.pool.endpoints))
+    usable = of_provider(call.provider, usable_by(actor, router.pool.endpoints))
+    choice = choose(call.model, usable)
     asked = narrowed(call.request, choice, actor, router.options.total)
     return ReplyResponse(
         replace(call, request=asked),
@@ -40,3 +43,15 @@ async def answer(
         size=len(body),
         clock=deps.clock,
     )
+
+
+async def list_models(
+    actor: Actor, deps: Services, kind: Serves | None = "chat"
+) -> list[ModelRead]:
+    """Returns the names that may be given as `model` for requests of a `kind`; None: of any.
+
+    Raises ForbiddenError.
+    """
+    rules.require(actor, "use")
+    router = await deps.chat_router.get()
+    return listed(usable_by(actor, router.pool.endpoints, kind=kind))

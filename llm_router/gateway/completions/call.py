@@ -78,3 +78,5 @@ class Call:
     form: ReplyForm
     is_streamed: bool
     include_receipt: bool
+    provider: str = ""
+    """Connection that alone may answer, or the first words of several names; empty: any."""

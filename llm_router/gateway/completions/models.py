@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from llm_router.connections.access import Actor, may_act, serves
 from llm_router.connections.record import Connection, Serves
-from llm_router.gateway.completions.problems import unknown_model
+from llm_router.gateway.completions.problems import unknown_model, unknown_provider
 from llm_router.gateway.schemas.chat import ModelRead
 from llm_router.routing.endpoint import Endpoint
 from llm_router.sync.names import given_name
@@ -74,6 +74,24 @@ def narrowed(
         api_key_id=actor.key_id,
         total_deadline=max(total, choice.longest_timeout),
     )
+
+
+def is_of_provider(connection: Connection, provider: str) -> bool:
+    """Returns whether a connection is meant by a provider's name; an empty one means all.
+
+    The name is that of the connection, its id, or the first words of its name: of a provider with
+    several models, each is a connection that begins with the provider's name.
+    """
+    name = given_name(connection)
+    return provider in {"", name, connection.id} or name.startswith(f"{provider} ")
+
+
+def of_provider(provider: str, usable: Sequence[Endpoint]) -> Sequence[Endpoint]:
+    """Returns the endpoints of a provider. Raises ChatProblem (404) if there is none."""
+    found = [one for one in usable if is_of_provider(one.connection, provider)]
+    if provider and not found:
+        raise unknown_provider(provider, [given_name(one.connection) for one in usable])
+    return found
 
 
 def choose(model: str, usable: Sequence[Endpoint]) -> Choice:

@@ -45,12 +45,21 @@ def invalid(param: str, rule: str, code: str = "invalid_value") -> ChatProblem:
 
 def unknown_model(model: str, known: Sequence[str]) -> ChatProblem:
     """Returns the 404 that lists the models there are for this API key."""
+    return _unknown("model", model, known)
+
+
+def unknown_provider(provider: str, known: Sequence[str]) -> ChatProblem:
+    """Returns the 404 that lists the connections there are for this API key."""
+    return _unknown("provider", provider, known)
+
+
+def _unknown(field: str, value: str, known: Sequence[str]) -> ChatProblem:
     more = len(known) - _MOST_NAMES
     listed = ", ".join(known[:_MOST_NAMES]) + (f" and {more:,} more" if more > 0 else "")
     there = f"there is: {listed}" if known else "none is flagged for the key's integration"
-    shown = model if len(model) <= _LONGEST_NAME else f"{model[:_LONGEST_NAME]}…"
+    shown = value if len(value) <= _LONGEST_NAME else f"{value[:_LONGEST_NAME]}…"
     return ChatProblem(
-        404, "model_not_found", f"no model {shown!r} for this API key; {there}", param="model"
+        404, f"{field}_not_found", f"no {field} {shown!r} for this API key; {there}", param=field
     )
 
 

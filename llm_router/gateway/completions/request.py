@@ -32,7 +32,11 @@ def read_chat_call(body: bytes, key_id: str) -> Call:
     Fields that are unknown here are passed on, but for those that would change where a request
     goes or which form its reply has; they are dropped. `key_id` tells apart sessions of API keys.
     """
-    fields = read_body(body, ChatCompletionCreate)
+    return chat_call(read_body(body, ChatCompletionCreate), key_id)
+
+
+def chat_call(fields: ChatCompletionCreate, key_id: str) -> Call:
+    """Returns the call that valid fields make. Raises ChatProblem (400), as `read_chat_call`."""
     given = fields.model_extra or {}
     for name, replacement in _REPLACED.items():
         if given.get(name) is not None:

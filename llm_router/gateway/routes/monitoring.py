@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
@@ -22,6 +22,9 @@ from llm_router.telemetry.server_series import relabel
 
 router = APIRouter(tags=["monitoring"])
 
+_NEEDS_NO_KEY: dict[str, Any] = {"security": [{}]}
+"""Adds to the forms of a key that there may be none."""
+
 
 async def get_watcher(request: Request, key: PresentKey) -> Actor | None:
     """Returns the actor of the key, or the operator for a program on this machine without one."""
@@ -33,7 +36,12 @@ async def get_watcher(request: Request, key: PresentKey) -> Actor | None:
 Watcher = Annotated[Actor | None, Depends(get_watcher)]
 
 
-@router.get("/healthz", operation_id="getModelHealth", responses=problems(401, 403, 429))
+@router.get(
+    "/healthz",
+    operation_id="getModelHealth",
+    responses=problems(401, 403, 429),
+    openapi_extra=_NEEDS_NO_KEY,
+)
 async def get_model_health(watcher: Watcher, deps: Deps) -> OverviewRead:
     """Returns whether models answer, as programs that know one vLLM ask for it.
 
@@ -60,6 +68,7 @@ _TEXT = {
     operation_id="getMetrics",
     response_class=Response,
     responses={200: _TEXT, **problems(401, 403, 429)},
+    openapi_extra=_NEEDS_NO_KEY,
 )
 async def get_metrics(request: Request, watcher: Watcher, deps: Deps) -> Response:
     """Returns the series of this process, and those of the model servers, in Prometheus's format.

@@ -4,11 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path
 
-from llm_router.connections import rules
-from llm_router.connections.access import Actor
-from llm_router.gateway.completions.models import listed, usable_by
+from llm_router.gateway.completions.answer import list_models
 from llm_router.gateway.completions.problems import unknown_model
-from llm_router.gateway.deps import CurrentActor, Deps, Services
+from llm_router.gateway.deps import CurrentActor, Deps
 from llm_router.gateway.openapi import openai_errors
 from llm_router.gateway.schemas.chat import ModelRead, ModelsRead
 
@@ -18,7 +16,7 @@ router = APIRouter(prefix="/v1/models", tags=["chat completions"])
 @router.get("", operation_id="listChatModels", responses=openai_errors(500))
 async def list_chat_models(actor: CurrentActor, deps: Deps) -> ModelsRead:
     """Lists the names that this API key may give as `model`."""
-    return ModelsRead(data=await _models(actor, deps))
+    return ModelsRead(data=await list_models(actor, deps, kind=None))
 
 
 @router.get("/{name:path}", operation_id="getChatModel", responses=openai_errors(404, 500))
@@ -28,14 +26,8 @@ async def get_chat_model(
     name: Annotated[str, Path(description="As listed.", max_length=300, examples=["auto"])],
 ) -> ModelRead:
     """Returns one of these names."""
-    models = await _models(actor, deps)
+    models = await list_models(actor, deps, kind=None)
     for model in models:
         if model.id == name:
             return model
     raise unknown_model(name, [model.id for model in models])
-
-
-async def _models(actor: Actor, deps: Services) -> list[ModelRead]:
-    rules.require(actor, "use")
-    router = await deps.chat_router.get()
-    return listed(usable_by(actor, router.pool.endpoints, kind=None))
