@@ -168,6 +168,7 @@ def make_services(
         store=store,
         keys=_keys(settings, store.database),
         webhooks=Webhooks(store.database, store.vault),
+        vault=store.vault,
         health=_health(settings),
         request_limit=RateLimit(settings.key_rate_limit, counters, name="requests"),
         unauthenticated_limit=RateLimit("60/minute", counters, name="unauthenticated"),

@@ -67,6 +67,7 @@ def build_services(database: Database, vault: Vault) -> Services:
         ),
         keys=ApiKeys(database),
         webhooks=Webhooks(database, vault),
+        vault=vault,
         allowed_addresses=settings.allowed_addresses,
         environ=environment(),
         request_limit=RateLimit(_UNLIMITED),

@@ -49,8 +49,10 @@ from llm_router.options import HealthOptions
 from llm_router.routing.router import Router
 from llm_router.store.api_keys import ApiKey, ApiKeys
 from llm_router.store.chats import Chats
+from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
 from llm_router.store.key_memory import KeyMemory
+from llm_router.store.sign_ins import SignIns
 from llm_router.store.webhooks import Webhooks
 from llm_router.stored_router import open_automation_router
 from llm_router.telemetry.prometheus import PrometheusObserver
@@ -89,9 +91,10 @@ session_cookie = APIKeyCookie(
 class Services:
     """The services of the process, which a route gets as `Deps`. `aclose` ends what they started.
 
-    `database` keeps API keys, usage and the audit log. `request_limit` counts the requests of each
-    key, `unauthenticated_limit` those of each address without a valid key, `sign_in_limit` the
-    sign-ins of each address and `all_sign_ins_limit` those of all. `environ` holds the
+    `database` keeps API keys, usage and the audit log, `vault` has the keys for each purpose.
+    `request_limit` counts the requests of each key, `unauthenticated_limit` those of each address
+    without a valid key, `sign_in_limit` the sign-ins of each address and `all_sign_ins_limit` those
+    of all. `environ` holds the
     variables from which presets and imports of an admin take keys. `identify_within`: seconds that
     a new connection's server has to say what it is; 0 asks none. `readiness_checks`: what must work
     for /readyz besides the database; each raises Problem or RouterError if it does not.
@@ -108,6 +111,7 @@ class Services:
     store: ConnectionStore
     keys: ApiKeys
     webhooks: Webhooks
+    vault: Vault
     health: HealthOptions = field(default_factory=HealthOptions)
     clock: Clock = field(default_factory=SystemClock)
     request_limit: RateLimit = field(default_factory=lambda: RateLimit("600/minute"))
@@ -199,6 +203,11 @@ class Services:
     def key_memory(self) -> KeyMemory:
         return KeyMemory(self.keys, self.clock)
 
+    @cached_property
+    def sign_ins(self) -> SignIns:
+        own_keys = self.vault.derive("sign-ins")
+        return SignIns(self.database, self.keys, own_keys, self.clock)
+
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.clock.wall(), UTC)
 
@@ -235,8 +244,7 @@ async def authenticate(
     elif cookie:
         if request.method not in _READ_METHODS:
             require_own_origin(request)
-        signed_in = await deps.keys.authenticate_sign_in(cookie)
-        key = signed_in or await _refuse(deps, client)
+        key = await _known(deps, deps.sign_ins.authenticate(cookie), client)
     else:
         await _refuse(deps, client)
     await admit(deps, key, request.scope["path"])
@@ -248,8 +256,12 @@ async def find_key(services: Services, text: str, client: str) -> ApiKey:
 
     Raises Problem (401) for one that is unknown, revoked or expired, and (429) after too many.
     """
+    return await _known(services, services.key_memory.authenticate(text), client)
+
+
+async def _known(services: Services, found: Awaitable[ApiKey | None], client: str) -> ApiKey:
     try:
-        key = await services.key_memory.authenticate(text)
+        key = await found
     except ExpiredError as error:
         await _refuse(services, client, error)
     return key or await _refuse(services, client)

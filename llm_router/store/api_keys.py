@@ -1,14 +1,13 @@
-"""Stores API keys and sign-ins, and authenticates requests by them."""
+"""Stores API keys, and authenticates requests by them."""
 
 import logging
-import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,14 +24,11 @@ from llm_router.connections.rules import require_administrator
 from llm_router.errors import ConfigurationError, ExpiredError, NotFoundError, StoreError
 from llm_router.store import audit
 from llm_router.store.database import Database
-from llm_router.store.key_format import NewKey, digest, key_id, make_key, matches
+from llm_router.store.key_format import NewKey, key_id, make_key, matches
 from llm_router.store.tables import api_keys, counters, sign_ins
 
-_MOST_SIGN_INS = 100
-"""Sign-ins of one key at a time."""
 _logger = logging.getLogger("llm_router")
 
-SIGN_IN_LIFETIME = timedelta(hours=12)
 _LAST_USED_PRECISION = timedelta(minutes=1)
 """Precision of `last_used_at`: a write for each request would cost too much."""
 _K = api_keys.c
@@ -100,7 +96,7 @@ class ApiKey(KeyLimits):
 
 
 class ApiKeys:
-    """The API keys of the gateway, and the sign-ins made with them. Every change is audited.
+    """The API keys of the gateway. Every change is audited.
 
     Raises ForbiddenError for an actor who may not administer, and StoreError for a database fault.
     """
@@ -207,11 +203,17 @@ class ApiKeys:
 
         Raises ExpiredError.
         """
-        if (name := key_id(text)) is None:
+        if (id_ := key_id(text)) is None:
             return None
-        row = await self._find(select(api_keys).where(_K.id == name, _K.revoked_at.is_(None)))
-        if row is None or not matches(text, row["hash"]):
-            return None
+        row = await self._find(id_)
+        return await self._in_use(row) if row and matches(text, row["hash"]) else None
+
+    async def get_valid(self, id_: str) -> ApiKey | None:
+        """Returns the key of this id, for one who has proven to have it; as `authenticate`."""
+        row = await self._find(id_)
+        return await self._in_use(row) if row else None
+
+    async def _in_use(self, row: RowMapping) -> ApiKey:
         key = _key(row)
         if key.state(self._now()) == "expired":
             raise ExpiredError(
@@ -220,44 +222,6 @@ class ApiKeys:
             )
         await self._note_use(key)
         return key
-
-    async def sign_in(self, key: ApiKey, origin: str) -> tuple[str, datetime]:
-        """Starts a sign-in; returns its cookie and the time at which it expires."""
-        now = self._now()
-        cookie = secrets.token_urlsafe(32)
-        until = min(filter(None, (now + SIGN_IN_LIFETIME, key.expires_at)))
-        row = {
-            "hash": digest(cookie), "api_key_id": key.id, "created_at": now, "expires_at": until,
-        }  # fmt: skip
-        async with self._database.writing() as db:
-            await db.execute(sign_ins.delete().where(sign_ins.c.expires_at <= now))
-            await db.execute(sign_ins.insert(), row)
-            await _end_oldest(db, key.id)
-            await audit.write(
-                db, [key.actor(origin).audit_entry("sign in", ("api_key", key.id), now)]
-            )
-        return cookie, until
-
-    async def authenticate_sign_in(self, cookie: str) -> ApiKey | None:
-        """Returns the key of a sign-in, or None if it is unknown or expired, or its key revoked."""
-        query = select(api_keys).join(sign_ins, sign_ins.c.api_key_id == _K.id)
-        query = query.where(sign_ins.c.hash == digest(cookie), sign_ins.c.expires_at > self._now())
-        row = await self._find(query.where(_is_valid(self._now())))
-        if row is None:
-            return None
-        key = _key(row)
-        await self._note_use(key)
-        return key
-
-    async def sign_out(self, cookie: str, actor: Actor) -> None:
-        this = sign_ins.c.hash == digest(cookie)
-        async with self._database.writing() as db:
-            key = (await db.execute(select(sign_ins.c.api_key_id).where(this))).scalar()
-            if key is not None:
-                await db.execute(sign_ins.delete().where(this))
-                await audit.write(
-                    db, [actor.audit_entry("sign out", ("api_key", key), self._now())]
-                )
 
     async def add_first(self, save: Callable[[str], None]) -> bool:
         """Adds an admin key if no valid one without limits exists; returns whether one was added.
@@ -289,7 +253,8 @@ class ApiKeys:
         async with self._database.writing() as db:
             await audit.write(db, [entry])
 
-    async def _find(self, query: Select[tuple[object, ...]]) -> RowMapping | None:
+    async def _find(self, id_: str) -> RowMapping | None:
+        query = select(api_keys).where(_K.id == id_, _K.revoked_at.is_(None))
         async with self._database.reading() as db:
             return (await db.execute(query)).mappings().one_or_none()
 
@@ -313,13 +278,6 @@ class ApiKeys:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.wall(), UTC)
-
-
-async def _end_oldest(db: AsyncConnection, key_id: str) -> None:
-    """Ends the oldest sign-ins of a key beyond the most that it may have."""
-    c = sign_ins.c
-    newest = select(c.hash).where(c.api_key_id == key_id).order_by(c.created_at.desc(), c.hash)
-    await db.execute(sign_ins.delete().where(c.hash.in_(newest.offset(_MOST_SIGN_INS))))
 
 
 async def _add(db: AsyncConnection, actor: Actor, key: ApiKey, made: NewKey) -> None:

@@ -1,13 +1,19 @@
-"""Encrypts secrets at rest with the master keys, each bound to its place in the database."""
+"""Derives a key for each purpose from the master keys, and encrypts secrets at rest with them.
 
+No key serves two purposes: what is sealed in one table opens in no other, and neither a sign-in nor
+the state that a client carries is worth anything elsewhere. They are derived by HKDF (RFC 5869).
+"""
+
+import base64
 import json
 import logging
 import os
 import tempfile
-from base64 import urlsafe_b64decode
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -28,30 +34,45 @@ _INVALID_KEY = (
 )
 
 
+Purpose = Literal["sign-ins", "MCP's questions"]
+"""Purposes of derived keys besides sealing, which has a key for each table."""
+
+
 class Vault:
     """Seals (encrypts) texts with the first of `keys` and opens them with any (MultiFernet).
 
     A value is bound to its place, such as "llm_connections:7:api_key", so that a value copied into
-    another row is refused. Fernet itself has no associated data; so the place is sealed together
-    with the text, and compared on opening. `source` names the origin of the keys in errors. Raises
-    ConfigurationError for invalid keys.
+    another row is refused: each table has a derived key of its own, and as Fernet has no associated
+    data, the place is sealed together with the text and compared on opening. Values that older
+    versions sealed with a master key itself open as well. `source` names the origin of the keys in
+    errors. Raises ConfigurationError for invalid keys.
     """
 
     def __init__(self, keys: Sequence[str], *, source: str = "the master keys") -> None:
         if not keys:
             raise ConfigurationError(f"{source}: there is none; give at least one")
         self._source = source
-        self._ciphers = [_cipher(key, number, source) for number, key in enumerate(keys, start=1)]
-        self._all = MultiFernet(self._ciphers)
-        self._keys = tuple(urlsafe_b64decode(key) for key in keys)
+        self._of_older_versions = [
+            _cipher(key, number, source) for number, key in enumerate(keys, start=1)
+        ]
+        self._masters = tuple(base64.urlsafe_b64decode(key) for key in keys)
+
+    def derive(self, purpose: Purpose) -> tuple[bytes, ...]:
+        """Returns a key of 32 bytes for the purpose from each master key, the newest first.
+
+        Make new values with the first, and accept those of any: so they survive a rotation.
+        """
+        return tuple(_derive(master, purpose) for master in self._masters)
 
     def seal(self, text: str, *, bound_to: str) -> str:
-        return self._all.encrypt(json.dumps({"for": bound_to, "text": text}).encode()).decode()
+        inside = json.dumps({"for": bound_to, "text": text}).encode()
+        return self._ciphers(bound_to)[0].encrypt(inside).decode()
 
     def open(self, sealed: str, *, bound_to: str) -> str:
         """Decrypts a value; raises SealError if it was changed or moved, or its key is missing."""
         try:
-            inside = json.loads(self._all.decrypt(sealed.encode()))
+            opener = MultiFernet([*self._ciphers(bound_to), *self._of_older_versions])
+            inside = json.loads(opener.decrypt(sealed.encode()))
             place = inside["for"]
             text = str(inside["text"])
         except (InvalidToken, ValueError, KeyError, TypeError) as error:
@@ -67,10 +88,10 @@ class Vault:
             )
         return text
 
-    def needs_resealing(self, sealed: str) -> bool:
+    def needs_resealing(self, sealed: str, *, bound_to: str) -> bool:
         """Returns whether the value was not sealed with the first key, whether or not it opens."""
         try:
-            self._ciphers[0].decrypt(sealed.encode())
+            self._ciphers(bound_to)[0].decrypt(sealed.encode())
         except (InvalidToken, ValueError):
             return True
         return False
@@ -82,19 +103,20 @@ class Vault:
         """
         return self.seal(self.open(sealed, bound_to=bound_to), bound_to=bound_to)
 
-    def derive(self, purpose: str) -> tuple[bytes, ...]:
-        """Derives a key of 32 bytes from each master key, in their order (HKDF, RFC 5869).
-
-        Keys of different purposes say nothing of each other, nor of the master key.
-        """
-        info = f"patchbay {purpose}".encode()
-        return tuple(
-            HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(key)
-            for key in self._keys
-        )
+    def _ciphers(self, bound_to: str) -> list[Fernet]:
+        """Returns the ciphers for the table of a place, the newest first."""
+        purpose = f"seal {bound_to.partition(':')[0]}"
+        derived = (_derive(master, purpose) for master in self._masters)
+        return [Fernet(base64.urlsafe_b64encode(key)) for key in derived]
 
     def __repr__(self) -> str:
-        return f"<Vault of {len(self._ciphers)} keys>"
+        return f"<Vault of {len(self._masters)} keys>"
+
+
+@cache  # a few purposes of a few keys
+def _derive(master: bytes, purpose: str) -> bytes:
+    info = f"patchbay {purpose}".encode()
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(master)
 
 
 def load_vault(keys: Sequence[str], key_file: Path, *, may_create: bool = True) -> Vault:

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 
 from llm_router.clock import Clock, SystemClock
-from llm_router.errors import ForbiddenError
 from llm_router.store.api_keys import ApiKey, ApiKeys
 from llm_router.store.database import Database
 from llm_router.store.key_format import digest, matches
@@ -38,12 +37,3 @@ class KeysWithFixed(ApiKeys):
         if matches(text, self._digest):
             return self._fixed
         return await super().authenticate(text)
-
-    async def sign_in(self, key: ApiKey, origin: str) -> tuple[str, datetime]:
-        """Raises ForbiddenError for the fixed key: a session could not end with it."""
-        if key.id == FIXED_KEY_ID:
-            raise ForbiddenError(
-                f"{key.name} is for programs and opens no session; sign in with an API key of your"
-                " own, which `llm-router api-keys create` makes"
-            )
-        return await super().sign_in(key, origin)

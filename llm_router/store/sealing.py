@@ -115,7 +115,7 @@ async def _reseal_row(database: Database, vault: Vault, table: Table, row_id: st
         values = {
             name: vault.reseal(row[name], bound_to=seal_binding(table, row_id, name))
             for name in SEALED_COLUMNS[table]
-            if row and row[name] is not None and vault.needs_resealing(row[name])
+            if row and row[name] is not None and _is_sealed_with_another(vault, table, row, name)
         }
         if values:
             await db.execute(update(table).where(by_id).values(values))
@@ -144,5 +144,10 @@ def _columns(table: Table) -> list[Any]:
 
 def _is_stale(vault: Vault, table: Table, row: RowMapping) -> bool:
     return any(
-        row[name] is not None and vault.needs_resealing(row[name]) for name in SEALED_COLUMNS[table]
+        row[name] is not None and _is_sealed_with_another(vault, table, row, name)
+        for name in SEALED_COLUMNS[table]
     )
+
+
+def _is_sealed_with_another(vault: Vault, table: Table, row: RowMapping, name: str) -> bool:
+    return vault.needs_resealing(row[name], bound_to=seal_binding(table, row["id"], name))

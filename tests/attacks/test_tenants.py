@@ -15,8 +15,10 @@ from llm_router.management.model_pulls import ModelPulls
 from llm_router.providers.base import PullProgress
 from llm_router.store.api_keys import ApiKeys
 from llm_router.store.database import Database
+from llm_router.store.sign_ins import SignIns
 from llm_router.testing import ManualClock
 from tests.contracts.api_process import admin_key, isolated_environ, serving
+from tests.contracts.stores import VAULT
 
 HOUR = 3600.0
 
@@ -167,7 +169,8 @@ async def test_an_address_that_guesses_keys_holds_up_no_other(tmp_path: Path) ->
 
 async def test_a_key_has_a_bounded_number_of_sign_ins(database: Database) -> None:
     keys = ApiKeys(database)
+    sign_ins = SignIns(database, keys, VAULT.derive("sign-ins"))
     key, _ = await keys.add(SYSTEM, "k", "viewer")
-    cookies = [(await keys.sign_in(key, ""))[0] for _ in range(102)]
-    valid = [await keys.authenticate_sign_in(cookie) is not None for cookie in cookies]
+    cookies = [(await sign_ins.begin(key, ""))[0] for _ in range(102)]
+    valid = [await sign_ins.authenticate(cookie) is not None for cookie in cookies]
     assert valid == [False] * 2 + [True] * 100

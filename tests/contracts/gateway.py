@@ -94,6 +94,7 @@ async def gateway_on(
             keys=ApiKeys(database),
             identify_within=0.0,  # most addresses here lead nowhere
             webhooks=Webhooks(database, VAULT),
+            vault=VAULT,
         )
         services = replace(services, **options)
         app = build_app(services)

@@ -1,22 +1,30 @@
 """Tests API keys, sessions, limits and the audit log over HTTP."""
 
+import hmac
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 from llm_router.connections.access import SYSTEM
 from llm_router.errors import ConfigurationError, ExpiredError
 from llm_router.gateway.deps import COOKIE
 from llm_router.gateway.rates import RateLimit
 from llm_router.management.first_key import ensure_admin
-from llm_router.store.api_keys import SIGN_IN_LIFETIME, ApiKeys, KeyLimits
+from llm_router.store.api_keys import ApiKeys, KeyLimits
+from llm_router.store.crypto import Vault
+from llm_router.store.key_format import digest
+from llm_router.store.sign_ins import SIGN_IN_LIFETIME, SignIns
+from llm_router.store.tables import sign_ins as rows
 from llm_router.testing import ManualClock
 from tests.contracts.databases import Files, Server, opened
 from tests.contracts.gateway import HOST, PUBLIC, Gateway, gateway_on, problem
+from tests.contracts.stores import VAULT
 
 ORIGIN = {"Origin": HOST}
+SIGN_IN_KEYS = VAULT.derive("sign-ins")
 
 
 async def signed_in(gateway: Gateway, who: str = "editor") -> dict[str, str]:
@@ -59,18 +67,19 @@ async def test_a_key_ends_when_it_was_said_to(files: Files) -> None:
     clock = ManualClock()
     async with opened(await files.new()) as database:
         keys = ApiKeys(database, clock)
+        sign_ins = SignIns(database, keys, SIGN_IN_KEYS, clock)
         until = datetime.fromtimestamp(clock.wall(), UTC) + timedelta(hours=1)
         limits = KeyLimits(expires_at=until)
         key, text = await keys.add(SYSTEM, "anna", "viewer", limits=limits)
-        cookie, ends = await keys.sign_in(key, "here")
+        cookie, ends = await sign_ins.begin(key, "here")
         assert ends == until
         assert await keys.authenticate(text)
-        assert await keys.authenticate_sign_in(cookie)
+        assert await sign_ins.authenticate(cookie)
         clock.advance(3_600)
         with pytest.raises(ExpiredError, match=r"'anna' .* expired at .* ask an admin"):
             await keys.authenticate(text)
         assert await keys.authenticate(text[:-1] + ("0" if text[-1] != "0" else "1")) is None
-        assert await keys.authenticate_sign_in(cookie) is None
+        assert await sign_ins.authenticate(cookie) is None
         with pytest.raises(ConfigurationError, match="has passed"):
             await keys.add(SYSTEM, "ben", "viewer", limits=limits)
 
@@ -79,12 +88,39 @@ async def test_a_session_ends_by_itself(files: Files) -> None:
     clock = ManualClock()
     async with opened(await files.new()) as database:
         keys = ApiKeys(database, clock)
+        sign_ins = SignIns(database, keys, SIGN_IN_KEYS, clock)
         key, _ = await keys.add(SYSTEM, "anna", "viewer")
-        cookie, _ = await keys.sign_in(key, "here")
+        cookie, _ = await sign_ins.begin(key, "here")
         clock.advance(SIGN_IN_LIFETIME.total_seconds() - 1)
-        assert await keys.authenticate_sign_in(cookie)
+        assert await sign_ins.authenticate(cookie)
         clock.advance(1)
-        assert await keys.authenticate_sign_in(cookie) is None
+        assert await sign_ins.authenticate(cookie) is None
+
+
+async def test_a_sign_in_survives_a_rotation_but_is_made_by_no_other_key(files: Files) -> None:
+    newest = Vault([Fernet.generate_key().decode()])
+    async with opened(await files.new()) as database:
+        keys = ApiKeys(database)
+        key, _ = await keys.add(SYSTEM, "anna", "viewer")
+        cookie, _ = await SignIns(database, keys, SIGN_IN_KEYS).begin(key, "here")
+        rotated = SignIns(database, keys, newest.derive("sign-ins") + SIGN_IN_KEYS)
+        assert await rotated.authenticate(cookie)
+        for own_keys in (newest.derive("sign-ins"), VAULT.derive("MCP's questions")):
+            assert await SignIns(database, keys, own_keys).authenticate(cookie) is None
+
+
+async def test_who_can_only_write_to_the_database_makes_no_sign_in(gateway: Gateway) -> None:
+    ((key, *_), _) = await gateway.services.keys.find(SYSTEM)
+    now = gateway.services.now()
+    row = {"api_key_id": key.id, "created_at": now, "expires_at": now + SIGN_IN_LIFETIME}
+    hashes = (
+        digest("mine"),
+        hmac.digest(VAULT.derive("MCP's questions")[0], b"mine", "sha256").hex(),
+    )
+    async with gateway.services.database.writing() as db:
+        await db.execute(rows.insert(), [row | {"hash": each} for each in hashes])
+    answer = await gateway.client.get("/api/me", headers={"Cookie": f"{COOKIE}=mine"})
+    problem(answer, 401)
 
 
 async def test_the_last_use_of_a_key_is_noted_to_the_minute(files: Files) -> None:

@@ -112,6 +112,7 @@ def _app() -> tuple[FastAPI, list[Router]]:
         store=InMemoryConnectionStore(),
         keys=cast(Any, None),
         webhooks=cast(Any, None),
+        vault=cast(Any, None),
         open_chat_router=opened,
     )
     return build_local_app(services, SYSTEM), routers

@@ -1,17 +1,19 @@
 """Tests the encryption of secrets at rest."""
 
+import base64
+import json
 import logging
 import stat
 import threading
-from base64 import urlsafe_b64decode
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import get_args
 
 import pytest
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, InvalidToken
 
 from llm_router.errors import ConfigurationError, SealError
-from llm_router.store.crypto import Vault, load_vault
+from llm_router.store.crypto import Purpose, Vault, load_vault
 
 OLD, NEW = (Fernet.generate_key().decode() for _ in range(2))
 PLACE = "llm_connections:7:api_key"
@@ -84,12 +86,64 @@ def test_the_first_key_seals_and_all_open() -> None:
 def test_a_rotation_reseals_and_leaves_the_old_key_useless() -> None:
     both = Vault([NEW, OLD])
     sealed = Vault([OLD]).seal("sk-secret", bound_to=PLACE)
-    assert both.needs_resealing(sealed)
+    assert both.needs_resealing(sealed, bound_to=PLACE)
     renewed = both.reseal(sealed, bound_to=PLACE)
-    assert not both.needs_resealing(renewed)
+    assert not both.needs_resealing(renewed, bound_to=PLACE)
     assert Vault([NEW]).open(renewed, bound_to=PLACE) == "sk-secret"
     with pytest.raises(SealError):
         Vault([OLD]).open(renewed, bound_to=PLACE)
+
+
+# ── One key for one purpose ──────────────────────────────────────────────────────────────────────
+
+
+def sealed_by_an_older_version(text: str, key: str = OLD, place: str = PLACE) -> str:
+    return Fernet(key).encrypt(json.dumps({"for": place, "text": text}).encode()).decode()
+
+
+def test_a_value_that_an_older_version_sealed_opens_and_is_resealed() -> None:
+    old = sealed_by_an_older_version("sk-secret")
+    vault = Vault([OLD])
+    assert vault.open(old, bound_to=PLACE) == "sk-secret"
+    assert vault.needs_resealing(old, bound_to=PLACE)
+    assert not vault.needs_resealing(vault.reseal(old, bound_to=PLACE), bound_to=PLACE)
+    with pytest.raises(SealError, match="sealed for llm_connections:7:api_key"):
+        vault.open(old, bound_to="llm_connections:8:api_key")
+    assert Vault([NEW, OLD]).open(old, bound_to=PLACE) == "sk-secret"
+
+
+def as_fernet(key: bytes) -> str:
+    return base64.urlsafe_b64encode(key).decode()
+
+
+def test_no_key_of_one_purpose_opens_or_makes_anything_of_another() -> None:
+    vault = Vault([OLD])
+    sealed = vault.seal("sk-secret", bound_to=PLACE)
+    others = [as_fernet(vault.derive(purpose)[0]) for purpose in get_args(Purpose)]
+    for key in (OLD, NEW, *others):
+        with pytest.raises(InvalidToken):
+            Fernet(key).decrypt(sealed.encode())
+    for key in others:
+        with pytest.raises(SealError):
+            vault.open(sealed_by_an_older_version("forged", key), bound_to=PLACE)
+
+
+def test_a_value_of_one_table_opens_in_no_other_whatever_it_says_it_is_for() -> None:
+    vault = Vault([OLD])
+    place = "webhooks:7:secret"
+    [cipher] = vault._ciphers(PLACE)
+    forged = cipher.encrypt(json.dumps({"for": place, "text": "whsec"}).encode()).decode()
+    with pytest.raises(SealError, match="cannot be opened"):
+        vault.open(forged, bound_to=place)
+
+
+def test_every_purpose_has_a_key_from_each_master_key_the_newest_first() -> None:
+    keys = {purpose: Vault([NEW, OLD]).derive(purpose) for purpose in get_args(Purpose)}
+    assert all(len(key) == 32 for each in keys.values() for key in each)
+    assert len({key for each in keys.values() for key in each}) == 2 * len(keys)
+    for purpose, (newest, oldest) in keys.items():
+        assert (newest,) == Vault([NEW]).derive(purpose)
+        assert (oldest,) == Vault([OLD]).derive(purpose)
 
 
 def test_a_moved_value_is_not_resealed_into_its_new_place() -> None:
@@ -203,12 +257,3 @@ def test_processes_that_start_at_the_same_time_get_one_key(tmp_path: Path) -> No
             vault = load_vault((), file)
             assert [vault.open(text, bound_to="here") for text in sealed] == ["sk-secret"] * 4
     assert len(list(tmp_path.iterdir())) == 30
-
-
-def test_keys_of_different_purposes_differ_and_each_master_key_has_its_own() -> None:
-    old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
-    [first, second] = Vault([new, old]).derive("questions")
-    assert Vault([old]).derive("questions") == (second,)
-    others = {*Vault([new]).derive("sessions"), second, urlsafe_b64decode(new)}
-    assert first not in others
-    assert len(first) == 32

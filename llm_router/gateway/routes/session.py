@@ -33,7 +33,7 @@ async def sign_in(request: Request, deps: Deps, body: SessionCreate, response: R
     await deps.sign_in_limit.hit(client_key(client_of(request)))
     await deps.all_sign_ins_limit.hit("all")
     key = await find_key(deps, body.api_key.get_secret_value().strip(), client_of(request))
-    cookie, until = await deps.keys.sign_in(key, client_of(request))
+    cookie, until = await deps.sign_ins.begin(key, client_of(request))
     response.set_cookie(
         COOKIE,
         cookie,
@@ -55,7 +55,7 @@ async def sign_out(
 ) -> None:
     """Ends the session; its cookie is no longer valid, even where a copy of it is stored."""
     if cookie:
-        await deps.keys.sign_out(cookie, actor)
+        await deps.sign_ins.end(cookie, actor)
     response.delete_cookie(COOKIE, path=_PATH, httponly=True, samesite="strict")
 
 
