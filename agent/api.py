@@ -170,6 +170,7 @@ def make_services(
         webhooks=Webhooks(store.database, store.vault),
         vault=store.vault,
         health=_health(settings),
+        counters=counters or Counters(),
         request_limit=RateLimit(settings.key_rate_limit, counters, name="requests"),
         unauthenticated_limit=RateLimit("60/minute", counters, name="unauthenticated"),
         sign_in_limit=RateLimit("20/minute", counters, name="sign-ins"),

@@ -1,5 +1,6 @@
 """`llm-router api-keys create|limit|list|revoke`: the keys that give access to the API."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, get_args
 
@@ -27,6 +28,14 @@ Pools = Annotated[
     ),
 ]
 
+Rpm = Annotated[int | None, typer.Option(min=1, help="Requests a minute.")]
+Tpm = Annotated[int | None, typer.Option(min=0, help="Tokens a minute.")]
+Budget = Annotated[
+    float | None,
+    typer.Option(min=0, help="Cost a month (UTC), in the currency of the connections' prices."),
+]
+MonthlyTokens = Annotated[int | None, typer.Option(min=0, help="Tokens a month (UTC).")]
+
 app = typer.Typer(help="Manage keys of the management API.", no_args_is_help=True)
 
 
@@ -50,6 +59,10 @@ async def create(
     days: Days = None,
     routes: Routes = None,
     pools: Pools = None,
+    rpm: Rpm = None,
+    tpm: Tpm = None,
+    budget: Budget = None,
+    monthly_tokens: MonthlyTokens = None,
     integration: Annotated[
         KeyIntegration, typer.Option(help="Flag of the connections that answer its requests.")
     ] = "automation",
@@ -65,7 +78,15 @@ async def create(
         "owner": owner,
         "may_serve_calls": may_serve_calls,
         "integration": integration,
-        **_limits(days, routes, pools),
+        **_limits(
+            days,
+            routes=routes,
+            pools=pools,
+            rate_limit_rpm=rpm,
+            rate_limit_tpm=tpm,
+            monthly_budget=budget,
+            monthly_tokens=monthly_tokens,
+        ),
     }
     key = await context.api.request("POST", "/keys", body)
     context.out.json(key)
@@ -83,16 +104,31 @@ async def limit(
     days: Days = None,
     routes: Routes = None,
     pools: Pools = None,
+    rpm: Rpm = None,
+    tpm: Tpm = None,
+    budget: Budget = None,
+    monthly_tokens: MonthlyTokens = None,
     integration: Annotated[
         KeyIntegration | None, typer.Option(help="Flag of the connections that answer it.")
     ] = None,
     clear: Annotated[
         list[str] | None,
-        typer.Option(help="Limit to take away (routes, pools, expires_at); may be repeated."),
+        typer.Option(
+            help="Limit to take away, by its name in the API (routes, pools, rate_limit_rpm,"
+            " rate_limit_tpm, monthly_budget, monthly_tokens, expires_at); may be repeated."
+        ),
     ] = None,
 ) -> None:
     """Change the limits of a key, from its next request on; those not named stay."""
-    changes = {name: value for name, value in _limits(days, routes, pools).items() if value}
+    changes = _limits(
+        days,
+        routes=routes,
+        pools=pools,
+        rate_limit_rpm=rpm,
+        rate_limit_tpm=tpm,
+        monthly_budget=budget,
+        monthly_tokens=monthly_tokens,
+    )
     if integration:
         changes["integration"] = integration
     changes |= dict.fromkeys(clear or ())
@@ -109,8 +145,8 @@ async def list_(context: CommandContext) -> None:
     items = [item async for item in context.api.list_items("/keys", {})]
     context.out.json(items)
     columns = ("id", "name", "role", "team", "last4", "routes", "pools", "expires_at", "state")
-    rows = [[_cell(item[column]) for column in columns] for item in items]
-    context.out.print_table(columns, rows, "there are no keys")
+    rows = [[*(_cell(item[column]) for column in columns), _spent(item)] for item in items]
+    context.out.print_table((*columns, "this month"), rows, "there are no keys")
 
 
 @api_command(app, "revoke")
@@ -124,10 +160,24 @@ async def revoke(
     context.out.json({"revoked": key_id})
 
 
-def _limits(days: int | None, routes: list[str] | None, pools: list[str] | None) -> dict[str, Any]:
-    expiry = utc_now() + timedelta(days=days) if days else None
-    return {"routes": routes, "pools": pools, "expires_at": expiry and expiry.isoformat()}
+def _limits(days: int | None, **fields: Any) -> dict[str, Any]:
+    """Returns the limits that were given, as fields of the API."""
+    given = {name: value for name, value in fields.items() if value is not None and value != []}
+    if days:
+        given["expires_at"] = (utc_now() + timedelta(days=days)).isoformat()
+    return given
 
 
 def _cell(value: Any) -> Any:
     return ", ".join(value) if isinstance(value, list) else value
+
+
+def _spent(key: Mapping[str, Any]) -> str:
+    """Returns the use of a key this month, and its budget if it has one."""
+    used = key["used_this_month"]
+    cost, tokens = f"{used['cost']:.2f}", f"{used['tokens']:,}"
+    if key["monthly_budget"] is not None:
+        cost += f" of {key['monthly_budget']:g}"
+    if key["monthly_tokens"] is not None:
+        tokens += f" of {key['monthly_tokens']:,}"
+    return f"{cost}, {tokens} tokens"

@@ -31,8 +31,8 @@ from llm_router.errors import ExpiredError
 from llm_router.gateway.buckets import TokenBuckets
 from llm_router.gateway.completions.places import ReplyPlaces
 from llm_router.gateway.errors import Problem
-from llm_router.gateway.rates import RateLimit, client_key, client_of
-from llm_router.gateway.scopes import require_route
+from llm_router.gateway.rates import Counters, RateLimit, client_key, client_of
+from llm_router.gateway.scopes import require_allowance, require_route, spends
 from llm_router.management.backend import Backend
 from llm_router.management.chat_replies import ChatReplies
 from llm_router.management.editing import ConnectionEditor
@@ -94,7 +94,7 @@ class Services:
     `database` keeps API keys, usage and the audit log, `vault` has the keys for each purpose.
     `request_limit` counts the requests of each key, `unauthenticated_limit` those of each address
     without a valid key, `sign_in_limit` the sign-ins of each address and `all_sign_ins_limit` those
-    of all. `environ` holds the
+    of all, `counters` the requests of keys with a rate of their own. `environ` holds the
     variables from which presets and imports of an admin take keys. `identify_within`: seconds that
     a new connection's server has to say what it is; 0 asks none. `readiness_checks`: what must work
     for /readyz besides the database; each raises Problem or RouterError if it does not.
@@ -114,6 +114,7 @@ class Services:
     vault: Vault
     health: HealthOptions = field(default_factory=HealthOptions)
     clock: Clock = field(default_factory=SystemClock)
+    counters: Counters = field(default_factory=Counters)
     request_limit: RateLimit = field(default_factory=lambda: RateLimit("600/minute"))
     unauthenticated_limit: RateLimit = field(default_factory=lambda: RateLimit("60/minute"))
     sign_in_limit: RateLimit = field(default_factory=lambda: RateLimit("20/minute"))
@@ -248,6 +249,8 @@ async def authenticate(
     else:
         await _refuse(deps, client)
     await admit(deps, key, request.scope["path"])
+    if spends(request.method, request.scope["path"]):
+        require_allowance(key, deps.now())
     return key
 
 
@@ -273,6 +276,9 @@ async def admit(services: Services, key: ApiKey, path: str) -> None:
     Raises Problem (429) beyond its rate, and (403) for a path out of its scope.
     """
     await services.request_limit.hit(key.id)
+    if key.rate_limit_rpm is not None:
+        own = RateLimit(f"{key.rate_limit_rpm}/minute", services.counters, name="own requests")
+        await own.hit(key.id)
     require_route(key, path)
 
 

@@ -41,7 +41,9 @@ NO_TYPE = "about:blank"
 """The type of a problem that its status says all about (RFC 9457, section 4.2.1)."""
 OPENAI_PATHS = "/v1/"
 """The beginning of every path whose errors have OpenAI's form."""
-_OPENAI_TYPES = {
+_OPENAI_TYPES = {"insufficient_quota": "insufficient_quota"}
+"""Types of errors that do not follow from the status, by code."""
+_USUAL_TYPES = {
     401: "authentication_error",
     403: "permission_error",
     429: "rate_limit_error",
@@ -59,7 +61,11 @@ _ANTHROPIC_TYPES = {
     503: "overloaded_error",
     504: "timeout_error",
 }
-_OPENAI_CODES = {"unauthenticated": "invalid_api_key", "rate-limited": "rate_limit_exceeded"}
+_OPENAI_CODES = {
+    "unauthenticated": "invalid_api_key",
+    "rate-limited": "rate_limit_exceeded",
+    "budget-reached": "insufficient_quota",
+}
 """Codes that OpenAI's clients know, by our kind of problem."""
 _SERVER_ERRORS = 500
 _CLIENT_LEFT = 499
@@ -121,11 +127,12 @@ class Problem(HTTPException):
     @property
     def error_object(self) -> dict[str, Any]:
         """The same error as OpenAI's object: message, type, param and code."""
+        code = _OPENAI_CODES.get(self.kind) or self.kind.replace("-", "_") or None
         return {
             "message": self.detail,
-            "type": _OPENAI_TYPES.get(self.status, _usual_type(self.status)),
+            "type": _OPENAI_TYPES.get(code or "") or _usual_type(self.status),
             "param": self.members.get("param"),
-            "code": _OPENAI_CODES.get(self.kind) or self.kind.replace("-", "_") or None,
+            "code": code,
         }
 
     @property
@@ -158,7 +165,8 @@ class Problem(HTTPException):
 
 
 def _usual_type(status: int) -> str:
-    return "server_error" if status >= _SERVER_ERRORS else "invalid_request_error"
+    otherwise = "server_error" if status >= _SERVER_ERRORS else "invalid_request_error"
+    return _USUAL_TYPES.get(status, otherwise)
 
 
 def internal_error() -> Problem:

@@ -1,10 +1,12 @@
-"""Groups the routes, for API keys that are limited to some of them. Pure."""
+"""Decides whether an API key may make a request within its own limits. Pure."""
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from llm_router.connections.access import RouteGroup
 from llm_router.gateway.errors import Problem
+from llm_router.routing.limits import next_month
 from llm_router.store.api_keys import ApiKey
 
 _GROUPS: Mapping[RouteGroup, str] = {
@@ -19,6 +21,17 @@ _GROUPS: Mapping[RouteGroup, str] = {
 """The whole paths of each group; every other path is of the group `manage`."""
 _PATTERNS = {group: re.compile(pattern) for group, pattern in _GROUPS.items()}
 _OF_EVERY_KEY = frozenset({"/api/me", "/api/session"})
+
+
+_SPENDING: frozenset[RouteGroup] = frozenset({"chat", "chats"})
+
+
+def spends(method: str, path: str) -> bool:
+    """Returns whether a request asks for a reply, which takes tokens and costs money.
+
+    Those of MCP are known by the tool that is called.
+    """
+    return method == "POST" and group_of(path) in _SPENDING
 
 
 def group_of(path: str) -> RouteGroup | None:
@@ -45,3 +58,34 @@ def require_route(key: ApiKey, path: str) -> None:
         f"The API key {key.name!r} is limited to {', '.join(key.routes)}, and this route is of"
         f" {group}: use another key, or ask an admin.",
     )
+
+
+def require_allowance(key: ApiKey, now: datetime) -> None:
+    """Raises Problem (429) for a key whose tokens of this minute, or whose budget, are used up.
+
+    What is in progress, and what ended in the last two seconds, is not counted yet.
+    """
+    minute, month = key.used_this_minute, key.used_this_month
+    if key.rate_limit_tpm is not None and minute.tokens >= key.rate_limit_tpm:
+        wait = 60 - now.second
+        raise Problem(
+            429,
+            "rate-limited",
+            f"The API key {key.name!r} has used its {key.rate_limit_tpm:,} tokens a minute: try"
+            f" again in {wait} s.",
+            {"Retry-After": str(wait)},
+        )
+    reached = None
+    if key.monthly_budget is not None and month.cost >= key.monthly_budget:
+        reached = f"its monthly budget of {key.monthly_budget:g}"
+    elif key.monthly_tokens is not None and month.tokens >= key.monthly_tokens:
+        reached = f"its {key.monthly_tokens:,} tokens a month"
+    if reached:
+        again = datetime.fromtimestamp(next_month(now.timestamp()), UTC)
+        raise Problem(
+            429,
+            "budget-reached",
+            f"The API key {key.name!r} has used up {reached}: it may ask for replies again from"
+            f" {again:%Y-%m-%d} on, or when an admin raises the limit.",
+            {"x-should-retry": "false"},  # OpenAI's clients would ask again at once
+        )

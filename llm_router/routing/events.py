@@ -73,6 +73,8 @@ class ReplyEvent:
     session_id: str
     integration: str = ""
     """Empty: the request named none."""
+    api_key_id: str = ""
+    """API key that it is counted for; empty: none."""
     prompt_characters: int = 0
     deadline: float = 0.0
     """Seconds from the call within which a first word, or an apology, was due."""

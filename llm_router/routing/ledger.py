@@ -31,6 +31,7 @@ class Ledger:
         self.reply_id = uuid4().hex
         self._session_id = request.session_id
         self._integration = request.integration or ""
+        self._api_key_id = request.api_key_id
         self._prompt_characters = prompt_characters
         self.prompt_tokens = estimate_usage(prompt_characters, 0).prompt_tokens
         self._deadline = deadline
@@ -122,6 +123,7 @@ class Ledger:
             reply_id=self.reply_id,
             session_id=self._session_id,
             integration=self._integration,
+            api_key_id=self._api_key_id,
             prompt_characters=self._prompt_characters,
             deadline=self._deadline,
             connection=name,

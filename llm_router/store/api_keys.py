@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,6 +25,7 @@ from llm_router.errors import ConfigurationError, ExpiredError, NotFoundError, S
 from llm_router.store import audit
 from llm_router.store.database import Database
 from llm_router.store.key_format import NewKey, key_id, make_key, matches
+from llm_router.store.key_usage import NO_USE, KeyUse, keys_with_use, use_of
 from llm_router.store.tables import api_keys, counters, sign_ins
 
 _logger = logging.getLogger("llm_router")
@@ -46,6 +47,14 @@ class KeyLimits:
     """Pools whose connections it may see and use."""
     integration: KeyIntegration = "automation"
     """Integration for which a connection must be flagged to answer its requests for replies."""
+    rate_limit_rpm: int | None = None
+    """Requests a minute, of any kind."""
+    rate_limit_tpm: int | None = None
+    """Tokens a minute, counted when an attempt has ended."""
+    monthly_budget: float | None = None
+    """Cost a calendar month (UTC), in the currency of the connections' prices."""
+    monthly_tokens: int | None = None
+    """Tokens a calendar month (UTC)."""
     expires_at: datetime | None = None
     """Time from which it is refused."""
 
@@ -55,7 +64,9 @@ class KeyLimits:
         return any(getattr(self, name) is not None for name in LIFTABLE)
 
 
-LIFTABLE = ("routes", "pools")
+LIFTABLE = (
+    "routes", "pools", "rate_limit_rpm", "rate_limit_tpm", "monthly_budget", "monthly_tokens",
+)  # fmt: skip
 """Limits that keep the key of an admin from administering."""
 
 
@@ -74,6 +85,8 @@ class ApiKey(KeyLimits):
     created_at: datetime
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
+    used_this_minute: KeyUse = NO_USE
+    used_this_month: KeyUse = NO_USE
 
     def actor(self, origin: str) -> Actor:
         return Actor(
@@ -93,6 +106,9 @@ class ApiKey(KeyLimits):
         if self.revoked_at is not None:
             return "revoked"
         return "expired" if self.expires_at is not None and self.expires_at <= now else "valid"
+
+
+_COLUMNS = tuple(field.name for field in fields(ApiKey) if field.name in _K)
 
 
 class ApiKeys:
@@ -149,7 +165,7 @@ class ApiKeys:
     ) -> tuple[tuple[ApiKey, ...], int]:
         """Lists keys, newest first, revoked ones included, and the number of all keys."""
         require_administrator(actor, "API keys")
-        query = select(api_keys).order_by(_K.created_at.desc(), _K.id)
+        query = keys_with_use(self._clock.wall()).order_by(_K.created_at.desc(), _K.id)
         async with self._database.reading() as db:
             total = (await db.execute(select(func.count()).select_from(api_keys))).scalar_one()
             rows = (await db.execute(query.limit(limit).offset(offset))).mappings().all()
@@ -164,8 +180,8 @@ class ApiKeys:
         require_administrator(actor, "API keys")
         now = self._now()
         async with self._database.writing() as db:
-            query = select(api_keys).where(_K.id == id_, _K.revoked_at.is_(None))
-            row = (await db.execute(query.with_for_update())).mappings().one_or_none()
+            query = self._unrevoked(id_).with_for_update(of=api_keys)
+            row = (await db.execute(query)).mappings().one_or_none()
             if row is None:
                 raise NotFoundError(f"there is no API key {id_[:100]!r} that could be changed")
             before = _key(row)
@@ -254,9 +270,12 @@ class ApiKeys:
             await audit.write(db, [entry])
 
     async def _find(self, id_: str) -> RowMapping | None:
-        query = select(api_keys).where(_K.id == id_, _K.revoked_at.is_(None))
         async with self._database.reading() as db:
-            return (await db.execute(query)).mappings().one_or_none()
+            return (await db.execute(self._unrevoked(id_))).mappings().one_or_none()
+
+    def _unrevoked(self, id_: str) -> Select[tuple[object, ...]]:
+        query = keys_with_use(self._clock.wall())
+        return query.where(_K.id == id_, _K.revoked_at.is_(None))
 
     async def _note_use(self, key: ApiKey) -> None:
         now = self._now()
@@ -281,7 +300,7 @@ class ApiKeys:
 
 
 async def _add(db: AsyncConnection, actor: Actor, key: ApiKey, made: NewKey) -> None:
-    row = _stored({field.name: getattr(key, field.name) for field in fields(ApiKey)})
+    row = _stored({name: getattr(key, name) for name in _COLUMNS})
     await db.execute(api_keys.insert(), row | {"hash": made.digest})
     facts = {name: row[name] for name in ("name", "role", "owner", "team", "may_serve_calls")}
     facts |= _shown({name: value for name, value in _stored(_limits_of(key)).items() if value})
@@ -291,10 +310,12 @@ async def _add(db: AsyncConnection, actor: Actor, key: ApiKey, made: NewKey) -> 
 
 
 def _key(row: RowMapping) -> ApiKey:
-    known = {field.name: row[field.name] for field in fields(ApiKey)}
+    known: dict[str, Any] = {name: row[name] for name in _COLUMNS}
     for name in _LISTS:
         known[name] = None if known[name] is None else tuple(known[name])
-    return ApiKey(**known)
+    return ApiKey(
+        **known, used_this_minute=use_of(row, "minute"), used_this_month=use_of(row, "month")
+    )
 
 
 def _stored(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,6 +50,10 @@ class KeyMemory:
                 self._remember(name, _Known(key, self._clock.now() + _FOR, changes))
             return key
 
+    def forget(self) -> None:
+        """Has the next request with each key ask the database, for its use up to now as well."""
+        self._known.clear()
+
     def _remembered(self, name: str) -> ApiKey | None:
         known = self._known.get(name)
         if known is None or known.until <= self._clock.now() or known.changes != self._keys.changes:

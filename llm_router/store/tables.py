@@ -138,6 +138,7 @@ usage = Table(
     text("model"),
     text("pool"),
     text("integration"),
+    Column("api_key_id", Text, nullable=False, server_default=""),
     text("session_id"),
     text("reply_id"),  # the attempts of one reply share it
     text("role"),  # of the attempt: `routing.attempt.Role`
@@ -254,6 +255,10 @@ api_keys = Table(
     Column("routes", JSON(none_as_null=True)),
     Column("pools", JSON(none_as_null=True)),
     Column("integration", Text, nullable=False, server_default="automation"),
+    Column("rate_limit_rpm", Integer),
+    Column("rate_limit_tpm", Integer),
+    Column("monthly_budget", Float),
+    Column("monthly_tokens", BigInteger),
     text("created_by"),
     time("created_at"),
     time("expires_at", known=False),
@@ -261,6 +266,18 @@ api_keys = Table(
     time("revoked_at", known=False),
     UniqueConstraint("hash"),
     Index(None, "owner"),
+)
+
+# Use by each API key, as the usage log counts it. No foreign key: the fixed key is not stored.
+api_key_usage = Table(
+    "api_key_usage",
+    metadata,
+    text("api_key_id", key=True),
+    text("unit", key=True),  # minute, month
+    Column("begins", Float, primary_key=True, autoincrement=False),  # s since 1970
+    Column("tokens", BigInteger, nullable=False),
+    Column("cost", Float, nullable=False),
+    Index(None, "unit", "begins"),  # pruning
 )
 
 sign_ins = Table(

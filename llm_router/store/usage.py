@@ -11,6 +11,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm_router.store.database import Database
+from llm_router.store.key_usage import add_use
 from llm_router.store.tables import connections, usage
 from llm_router.store.time_buckets import bucket_of
 
@@ -34,6 +35,7 @@ class UsageRecord:
     model: str = ""
     pool: str = ""
     integration: str = ""
+    api_key_id: str = ""
     session_id: str = ""
     reply_id: str
     role: str
@@ -76,6 +78,7 @@ class UsageLog:
                 await db.execute(select(func.pg_advisory_xact_lock_shared(APPEND_LOCK)))
             if not (again and await _has(db, attempts[0])):
                 await db.execute(usage.insert(), [to_row(attempt) for attempt in attempts])
+                await add_use(db, self._database.dialect, attempts)
         uses = {
             one: at for one, at in _last_uses(attempts).items() if self._last_uses.get(one) != at
         }

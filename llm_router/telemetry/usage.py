@@ -149,6 +149,7 @@ def _records(event: ReplyEvent, zero: float) -> Iterator[UsageRecord]:
             model=attempt.model,
             pool=attempt.pool,
             integration=event.integration,
+            api_key_id=event.api_key_id,
             session_id=event.session_id,
             reply_id=event.reply_id,
             role=attempt.role,

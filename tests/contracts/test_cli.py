@@ -323,6 +323,11 @@ def test_an_api_key_is_created_printed_once_listed_and_revoked(shell: Shell) -> 
     shell("api-keys", "limit", key["id"], "--clear", "pools", "--clear", "expires_at")
     (key,) = [k for k in shell.json("api-keys", "list") if k["name"] == "anna"]
     assert (key["routes"], key["pools"], key["expires_at"]) == (["chat", "mcp"], None, None)
+    amounts = ("--rpm", "60", "--tpm", "9000", "--budget", "0", "--monthly-tokens", "5000")
+    shell("api-keys", "limit", key["id"], *amounts)
+    (key,) = [k for k in shell.json("api-keys", "list") if k["name"] == "anna"]
+    assert (key["rate_limit_rpm"], key["rate_limit_tpm"]) == (60, 9000)
+    assert "0.00 of 0, 0 of 5,000 tokens" in shell("api-keys", "list").stdout
     assert "nothing to change" in shell("api-keys", "limit", key["id"], code=2).stderr
     shell("api-keys", "revoke", key["id"])
     (key,) = [k for k in shell.json("api-keys", "list") if k["name"] == "anna"]

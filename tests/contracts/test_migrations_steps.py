@@ -88,3 +88,6 @@ async def test_old_api_keys_have_no_limits(server: Server) -> None:
     async with brought_up_to_date(server, "0007", OLD_KEY) as db:
         (row,) = (await db.execute(api_keys.select())).mappings()
     assert (row["routes"], row["pools"], row["integration"]) == (None, None, "automation")
+    assert [row[name] for name in ("rate_limit_rpm", "rate_limit_tpm", "monthly_budget")] == [
+        None
+    ] * 3

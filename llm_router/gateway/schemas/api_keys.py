@@ -12,6 +12,7 @@ from llm_router.store.api_keys import KeyState
 
 Routes = Annotated[list[RouteGroup], Field(min_length=1, max_length=20)]
 Pool = Annotated[ShortText, Field(min_length=1, max_length=100)]
+Count = Annotated[int | None, Field(ge=0, le=2**31 - 1)]
 Pools = Annotated[list[Pool], Field(min_length=1, max_length=100)]
 
 
@@ -31,6 +32,16 @@ class ApiKeyUpdate(StrictModel):
         default="automation",
         description="The flag of the connections that answer its requests for replies.",
     )
+    rate_limit_rpm: Annotated[int | None, Field(ge=1, le=999_999)] = Field(
+        default=None, description="Requests a minute, of any kind."
+    )
+    rate_limit_tpm: Count = Field(
+        default=None, description="Tokens a minute, counted when they are known."
+    )
+    monthly_budget: Annotated[float | None, Field(ge=0, le=10**9)] = Field(
+        default=None, description="Cost a month (UTC), in the currency of the prices."
+    )
+    monthly_tokens: Count = Field(default=None, description="Tokens a month (UTC).")
     expires_at: AwareDatetime | None = None
 
     @field_validator("routes", "pools")
@@ -70,6 +81,13 @@ class ApiKeyCreate(ApiKeyUpdate):
     )
 
 
+class KeyUseRead(BaseModel):
+    """Use by an API key since the month (UTC) began, up to the last second."""
+
+    tokens: int
+    cost: float = Field(description="What has no known price costs nothing.")
+
+
 class ApiKeyRead(BaseModel):
     """A stored API key, without the secret."""
 
@@ -84,6 +102,11 @@ class ApiKeyRead(BaseModel):
     routes: Sequence[RouteGroup] | None
     pools: Sequence[str] | None
     integration: KeyIntegration
+    rate_limit_rpm: int | None
+    rate_limit_tpm: int | None
+    monthly_budget: float | None
+    monthly_tokens: int | None
+    used_this_month: KeyUseRead
     created_by: str
     created_at: datetime
     expires_at: datetime | None
