@@ -22,6 +22,8 @@ _NOT_PASSED_ON = frozenset({
     "api_base", "base_url", "api_key", "api_type", "api_version", "organization", "headers",
     "extra_headers", "extra_query", "extra_body", "custom_llm_provider", "proxy", "fallbacks",
     "mock_response", "deployment_id",
+    # A program in a language of templates, which the server would run.
+    "chat_template",
 })  # fmt: skip
 _PREFIXES_NOT_PASSED_ON = ("aws_", "azure_", "vertex_", "litellm_")
 
