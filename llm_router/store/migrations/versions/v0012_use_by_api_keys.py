@@ -6,8 +6,8 @@ Keys that exist have no limits; what they used before is not counted.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0011"
-down_revision: str | None = "0010"
+revision = "0012"
+down_revision: str | None = "0011"
 
 _LIMITS = {
     "rate_limit_rpm": sa.Integer,
