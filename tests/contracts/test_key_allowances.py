@@ -20,8 +20,7 @@ from llm_router.testing import ManualClock
 from llm_router.testing.server import FaultyServer
 from tests.contracts.databases import Files, opened
 from tests.contracts.gateway import HOST, Gateway, gateway_on, openai_error, problem
-from tests.contracts.redis_server import running_redis
-from tests.contracts.test_gateway_rates import opened_counters
+from tests.contracts.redis_server import opened_counters, running_redis
 from tests.contracts.usage_records import attempt
 
 QUESTION = {"model": "auto", "messages": [{"role": "user", "content": "Hi?"}]}
