@@ -93,10 +93,13 @@ class _Answer(Response):
         self._body: bytes | None = body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Not every HTTP server leaves out the blanks around a value (RFC 9110, section 5.5), which
+        # is compared here with what the body says.
+        headers = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
+        ours = {**scope, "headers": headers, _ACTOR: self._actor}
         with suppress(ClientDisconnect):
             await run_until_disconnect(
-                self._manager.handle_request({**scope, _ACTOR: self._actor}, self._receive, send),
-                receive,
+                self._manager.handle_request(ours, self._receive, send), receive
             )
 
     async def _receive(self) -> Message:
