@@ -177,7 +177,6 @@ def make_services(
         all_sign_ins_limit=RateLimit("600/minute", counters, name="all sign-ins"),
         allowed_addresses=settings.allowed_addresses,
         allowed_origins=(*settings.allowed_origins, *settings.cors_origins),
-        mcp_secrets=store.vault.derive("MCP's questions"),
         environ=environment(),
         registry=registry,
         buckets=TokenBuckets(counters),

@@ -12,7 +12,6 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from secrets import token_bytes
 from typing import Annotated, NoReturn
 
 from fastapi import Depends, Path, Request, Security
@@ -100,11 +99,7 @@ class Services:
     for /readyz besides the database; each raises Problem or RouterError if it does not.
     `open_chat_router` opens the router of /v1; None: one over `store`, with the usual options.
     `reply_places` bounds the replies of /v1 in progress. `registry` holds the series of /metrics.
-    `allowed_origins`: origins of other sites whose pages may ask. `mcp_secrets`: keys that seal the
-    state of MCP's questions, the first one new ones; every process that serves the same clients
-    needs the same.
-    `buckets` limit each user of /api/local-llm, whose Ollama pulls and deletes models if
-    `local_llm_may_pull`.
+    `allowed_origins`: origins of other sites whose pages may ask.
     """
 
     database: Database
@@ -127,7 +122,6 @@ class Services:
     reply_places: ReplyPlaces = field(default_factory=ReplyPlaces)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     allowed_origins: Sequence[str] = ()
-    mcp_secrets: Sequence[bytes] = field(default_factory=lambda: (token_bytes(32),), repr=False)
     buckets: TokenBuckets = field(default_factory=TokenBuckets)
     local_llm_may_pull: bool = False
     model_loader: ModelLoader = field(default_factory=ModelLoader)

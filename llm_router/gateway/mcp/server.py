@@ -68,7 +68,8 @@ def build_server(services: Services, actor_of: Callable[[Context], Actor]) -> Se
         on_read_resource=handlers.read_resource,
     )
     security = RequestStateSecurity(
-        keys=services.mcp_secrets, bind_principal=lambda context: actor_of(context).key_id
+        keys=services.vault.derive("MCP's questions"),
+        bind_principal=lambda context: actor_of(context).key_id,
     )
     server.middleware.append(RequestStateBoundary(security, default_audience=_NAME))
     return server
