@@ -276,6 +276,12 @@ async def admit(services: Services, key: ApiKey, path: str) -> None:
     require_route(key, path)
 
 
+async def require_allowance_of(services: Services, actor: Actor) -> None:
+    """Raises Problem (429) where the key of the actor may have no further reply now."""
+    if actor.is_limited and (key := await services.keys.get_valid(actor.key_id)):
+        require_allowance(key, services.now())
+
+
 CurrentKey = Annotated[ApiKey, Depends(authenticate)]
 
 

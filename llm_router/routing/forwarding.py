@@ -44,6 +44,8 @@ class ForwardRequest:
     characters: int
     silence: float
     integration: Integration = "automation"
+    api_key_id: str = ""
+    """API key that it is counted for; empty: none."""
 
 
 class Forwarding:
@@ -122,6 +124,7 @@ class Forwarding:
             reply_id=self.id,
             session_id="",
             integration=self._request.integration,
+            api_key_id=self._request.api_key_id,
             prompt_characters=self._request.characters,
             connection=name,
             model=answered.endpoint.connection.model_name if answered else "",

@@ -80,6 +80,9 @@ async def test_embeddings_come_as_the_server_gives_them_and_count_as_use(gateway
         assert sent.body == {"model": "m", "input": ASKED["input"], "dimensions": 2, "user": "ann"}
         assert sent.headers["authorization"] == "Bearer sk-0123456789-wxyz"
         [used] = await usage(gateway, "c0")
+        keys, _ = await gateway.services.keys.find(SYSTEM)
+        [counted] = [key.used_this_month.tokens for key in keys if key.name == "editor"]
+        assert counted == used["tokens_in"] + used["tokens_out"] > 0
         assert (used["tokens_in"], used["outcome"], used["integration"]) == (7, "won", "automation")
 
 

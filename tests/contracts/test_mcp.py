@@ -16,6 +16,7 @@ from llm_router.connections.record import Connection
 from llm_router.gateway.app import build_app
 from llm_router.gateway.mcp.queries import _names
 from llm_router.gateway.mcp.results import MAX_BYTES, said
+from llm_router.store.api_keys import KeyLimits
 from llm_router.testing.script import Fault
 from llm_router.testing.server import FaultyServer, Script
 from tests.contracts.gateway import ROLES, Gateway
@@ -87,6 +88,17 @@ async def found(asked: Asking, reply_id: str) -> Mapping[str, Any]:
     while (result := await asked.result("why", reply_id=reply_id)).is_error:
         assert "from a second after its end" in texts_of(result)[0]
     return await asked.data("why", reply_id=reply_id)
+
+
+async def test_a_key_without_tokens_asks_nothing_and_still_sees_what_there_is(
+    gateway: Gateway,
+) -> None:
+    _, gateway.keys["spent"] = await gateway.services.keys.add(
+        SYSTEM, "spent", "operator", owner="operator", limits=KeyLimits(monthly_tokens=0)
+    )
+    async with desk(gateway), asking(gateway, "spent") as asked:
+        assert "used up its 0 tokens a month" in await asked.error("query_desk", prompt="Hi?")
+        assert not (await asked.result("list_connections")).is_error
 
 
 async def test_another_connection_takes_over_unless_only_the_one_is_wanted(

@@ -52,6 +52,7 @@ async def forward(
             characters=call.characters,
             silence=silence,
             integration=actor.integration,
+            api_key_id=actor.key_id,
         )
         return router.forward(asked, endpoints)
 

@@ -14,7 +14,7 @@ from llm_router.connections.store import Query
 from llm_router.errors import NotFoundError
 from llm_router.gateway.completions.accounts import milliseconds
 from llm_router.gateway.completions.models import Choice, narrowed, usable_by
-from llm_router.gateway.deps import Services
+from llm_router.gateway.deps import Services, require_allowance_of
 from llm_router.gateway.mcp.results import said
 from llm_router.gateway.mcp.tool import Call, Result, Tool
 from llm_router.gateway.schemas.base import ShortText, StrictModel
@@ -100,6 +100,7 @@ async def _query_named(call: Call) -> Result:
 
 async def _query(call: Call, connection: Connection) -> Result:
     """Asks the connection, and the others where it has no answer in time."""
+    await require_allowance_of(call.services, call.actor)
     router = await call.services.chat_router.get()
     usable = usable_by(call.actor, router.pool.endpoints, "mcp")
     named = [e for e in usable if e.connection.id == connection.id]
