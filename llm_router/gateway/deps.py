@@ -99,7 +99,8 @@ class Services:
     for /readyz besides the database; each raises Problem or RouterError if it does not.
     `open_chat_router` opens the router of /v1; None: one over `store`, with the usual options.
     `reply_places` bounds the replies of /v1 in progress. `registry` holds the series of /metrics.
-    `allowed_origins`: origins of other sites whose pages may ask.
+    `allowed_origins`: origins of other sites whose pages may ask. `buckets` limit each user of
+    /api/local-llm, whose Ollama pulls and deletes models if `local_llm_may_pull`.
     """
 
     database: Database
