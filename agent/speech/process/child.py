@@ -1,6 +1,7 @@
 """Starts and ends a speech process of this process."""
 
 import asyncio
+import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
@@ -8,6 +9,9 @@ from pathlib import Path
 
 READY = "ready"
 """Line that a speech process writes once it listens. Any other says why it does not."""
+_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1"}
+"""numpy's threads would spin for a while after each product, and slow the model on two cores by a
+third."""
 _TO_END = 5.0
 """Seconds in which it must end after its standard input was closed."""
 
@@ -32,8 +36,9 @@ class SpeechProcess:
         Raises SpeechProcessError with its reason if it ends before. Cancelled, it ends the process.
         """
         module = [sys.executable, "-m", "agent.speech.process"]
+        env = {**os.environ, **_ENVIRONMENT}
         process = await asyncio.create_subprocess_exec(
-            *module, "--socket", str(socket), *models, stdin=PIPE, stdout=PIPE
+            *module, "--socket", str(socket), *models, stdin=PIPE, stdout=PIPE, env=env
         )
         started = cls(process, socket)
         try:

@@ -77,7 +77,7 @@ class Whisper:
                 str(folder),
                 device=device,
                 compute_type="int8" if device == "cpu" else "auto",
-                cpu_threads=threads,
+                cpu_threads=max(1, threads // 2),  # the others are for calls and other decodes
                 num_workers=threads,
                 local_files_only=True,
             )
