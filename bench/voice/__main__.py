@@ -6,7 +6,7 @@ caller: it includes codecs, network and jitter buffers. LiveKit's default settin
 measured in one run, in turn, and so are ours with each setting taken away. Then the first of two
 model servers fails in every way, at the first question of a call.
 
-At last several callers speak at once.
+At last several callers speak at once. The machine must be quiet.
 
     python -m bench.voice --turns 4 --rounds 1 --variants stock ours
 """
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.report.command import BenchParser, finish, terminal_progress
-from bench.report.scheduling import use_realtime_priority, watch_scheduling_delay
+from bench.report.scheduling import watch_scheduling_delay
 from bench.voice.calls import measure, open_exchange
 from bench.voice.crowd import CALLERS, measure_crowd
 from bench.voice.failing import measure_failing
@@ -68,7 +68,6 @@ async def run(
         recording=recording,
         load=(load, os.getloadavg()[0]),
         delay=delay.longest,
-        realtime=chosen.realtime,
     )
 
 
@@ -84,14 +83,13 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         "as many of LiveKit's; about 10 minutes; 0: none", least=0,
     )  # fmt: skip
     parser.add_number(
-        "--crowd-turns", 3, f"turns of each of {CALLERS} callers, first one at a time, then all at "
-        "once; about 4 minutes; 0: none", least=0,
+        "--crowd-turns", 3, f"turns of each of {CALLERS} callers, one at a time, then several at "
+        "once; about 5 minutes; 0: none", least=0,
     )  # fmt: skip
     parser.add_argument(
         "--record", type=Path, metavar="FILE",
         help="save one more call of ours as WAV: left the caller, right the agent",
     )  # fmt: skip
-    parser.add_realtime()
     chosen = parser.parse_args(words)
     if chosen.write and set(chosen.variants) != set(NAMES):
         parser.error("--write shows everything: leave out --variants")
@@ -107,8 +105,6 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     chosen = arguments()
     variants = [one for one in VARIANTS if one.name in chosen.variants]
-    if chosen.realtime:
-        use_realtime_priority()
     recorded = bool(chosen.write or chosen.record)
     try:
         results = asyncio.run(run(variants, chosen, recorded=recorded))

@@ -1,7 +1,7 @@
 """Several callers at once, beside callers one at a time who say the same."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import chain
@@ -12,22 +12,25 @@ from bench.voice.calls import Call, Exchange
 from bench.voice.turns import Row, Turn
 from bench.voice.variants import OURS
 
-CALLERS = 5
+CROWDS = (2, 3, 5)
+"""Numbers of callers at once; the goal is about the most."""
+CALLERS = max(CROWDS)
 MOST = 1.5
 """Times as long as the longest wait of callers one at a time that any caller may wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crowd:
-    """The same turns twice: with one caller at a time, and with all of them at once."""
+    """The same turns with one caller at a time, and with several of them at once."""
 
     alone: Row
-    together: Row
+    together: Mapping[int, Row]
+    """By number of callers."""
 
     @property
     def ratio(self) -> float:
-        """The longest wait together, divided by the longest alone."""
-        return self.together.wait(1) / self.alone.wait(1)
+        """The longest wait of the most callers together, divided by the longest alone."""
+        return self.together[max(self.together)].wait(1) / self.alone.wait(1)
 
 
 async def measure_crowd(exchange: Exchange, turns: int, progress: Progress) -> Crowd | None:
@@ -44,17 +47,27 @@ async def measure_crowd(exchange: Exchange, turns: int, progress: Progress) -> C
         progress(f"caller {caller + 1} of {CALLERS}, alone")
         async with exchange.call(OURS) as call:
             alone += await _take_turns(call, caller, turns)
+    together = {
+        callers: Row(variant=OURS, turns=await _together(exchange, callers, turns, progress))
+        for callers in CROWDS
+    }
+    return Crowd(alone=Row(variant=OURS, turns=alone), together=together)
+
+
+async def _together(
+    exchange: Exchange, callers: int, turns: int, progress: Progress
+) -> Sequence[Turn]:
     async with AsyncExitStack() as stack:
         calls = []
-        for caller in range(CALLERS):
-            progress(f"caller {caller + 1} of {CALLERS} joins the others")
+        for caller in range(callers):
+            progress(f"caller {caller + 1} of {callers} joins the others")
             calls.append(await stack.enter_async_context(exchange.call(OURS)))
         together: list[Turn] = []
         for turn in range(turns):
-            progress(f"{CALLERS} callers at once: turn {turn + 1} of {turns}")
+            progress(f"{callers} callers at once: turn {turn + 1} of {turns}")
             taken = (_take_turns(call, caller + turn, 1) for caller, call in enumerate(calls))
             together += chain.from_iterable(await asyncio.gather(*taken))
-    return Crowd(alone=Row(variant=OURS, turns=alone), together=Row(variant=OURS, turns=together))
+        return together
 
 
 async def _take_turns(call: Call, first: int, turns: int) -> Sequence[Turn]:

@@ -39,7 +39,6 @@ class Results:
     recording: Recording | None
     load: tuple[float, float]
     delay: float
-    realtime: bool = False
 
     @property
     def goals(self) -> list[Goal]:
@@ -121,6 +120,7 @@ def crowd_table(crowd: Crowd) -> Table:
     has to itself: the calls share the model.
     """
     own = [name for name in STAGES if name not in {"requested", "first_word", "audible"}]
+    *fewer, (most, _) = sorted(crowd.together.items())
     cells = [
         [
             title,
@@ -131,7 +131,8 @@ def crowd_table(crowd: Crowd) -> Table:
         ]
         for title, row, goal in (
             ("one caller at a time", crowd.alone, ""),
-            (f"{CALLERS} callers at once", crowd.together, goals_cell(crowd_goals(crowd))),
+            *((f"{callers} callers at once", row, "") for callers, row in fewer),
+            (f"{most} callers at once", crowd.together[most], goals_cell(crowd_goals(crowd))),
         )
     ]
     titles = ("p50 s", "p95 s", "max s", *(STAGES[name] for name in own), "talked over")
@@ -164,8 +165,6 @@ def make_page(results: Results) -> Page:
             "voice_turn.png": partial(draw, rows, results.failing, results.recording),
         },
         values={
-            "flag": " --realtime" if results.realtime else "",
-            "priority": ", with real-time priority" if results.realtime else "",
             "turns": min(len(row.turns) for row in rows),
             "before": results.load[0],
             "after": results.load[1],

@@ -185,7 +185,10 @@ def test_a_stage_before_the_end_of_the_turn_took_no_time() -> None:
 def a_crowd(alone: float, together: float) -> Crowd:
     return Crowd(
         alone=Row(variant=OURS, turns=[a_turn(alone), a_turn(0.1)]),
-        together=Row(variant=OURS, turns=[a_turn(0.1), a_turn(together)]),
+        together={
+            2: Row(variant=OURS, turns=[a_turn(0.1), a_turn(0.7)]),
+            5: Row(variant=OURS, turns=[a_turn(0.1), a_turn(together)]),
+        },
     )
 
 
@@ -200,10 +203,12 @@ def test_one_of_several_callers_without_an_answer_misses_the_goal() -> None:
 
 
 def test_the_waits_of_several_callers_are_set_below_those_of_one() -> None:
-    *_, alone, together = crowd_table(a_crowd(0.6, 0.8)).text.splitlines()
+    *_, alone, two, five = crowd_table(a_crowd(0.6, 0.8)).text.splitlines()
     assert "0.60" in alone
-    assert "0.80" in together
-    assert together.endswith("✓")
+    assert "2 callers" in two
+    assert "0.70" in two
+    assert "0.80" in five
+    assert five.endswith("✓")
 
 
 # ── Failing models ───────────────────────────────────────────────────────────────────────────────
