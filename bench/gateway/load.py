@@ -16,8 +16,9 @@ from bench.peers.runner import MESSAGES
 
 LONGEST = 15.0
 """Seconds after which a client gives a reply up; it takes one and a half."""
-CALLERS_PER_ADDRESS = 90
-"""Callers that share an address and a key: a gateway may bound what one of them asks at once."""
+CALLERS_PER_ADDRESS = 45
+"""Callers that share an address and a key: ours bounds what one of them asks at once to 100, and
+counts those of a run before until it has noticed that they left."""
 _USUAL = THINKS + len(WORDS) * GAP
 _TEXT = "".join(WORDS)
 
