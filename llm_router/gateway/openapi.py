@@ -155,7 +155,7 @@ def reply(description: str) -> dict[str, Any]:
         "description": description,
         "content": {
             "application/json": {"schema": {"type": "object"}},
-            "text/event-stream": {"schema": {"type": "string"}},
+            "text/event-stream": {},
         },
     }
 

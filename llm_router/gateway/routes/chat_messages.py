@@ -32,7 +32,7 @@ router = APIRouter(prefix="/chats/{chat_id}/messages", tags=["chats"])
 
 _EVENTS: dict[str, Any] = {
     "description": "Server-sent events: `question`, `text` as it comes, `end`; docs/chats.md.",
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    "content": {"text/event-stream": {}},
 }
 _WHOLE: dict[str, Any] = {"description": "The message and the whole reply.", "model": ChatTurn}
 _REPLY = {**problems(404, 409), 200: _EVENTS, 201: _WHOLE}
