@@ -1,9 +1,9 @@
 """Runs the gateway as a process of its own, `python -m agent.gateway`: /v1, and nothing else.
 
-The HTTP process serves /v1, too. A process of its own answers more streams on the same machine,
-because it runs on uvloop where that is installed, and its work holds up no page and no call.
-`GATEWAY_PROCESSES` of them share one socket: the first starts the others, replaces one that dies,
-and ends them with itself.
+Besides it answers /metrics and how it is. The HTTP process serves /v1, too. A process of its own
+answers more streams on the same machine, because it runs on uvloop where that is installed, and
+its work holds up no page and no call. `GATEWAY_PROCESSES` of them share one socket: the first
+starts the others, replaces one that dies, and ends them with itself.
 """
 
 import argparse
@@ -34,6 +34,7 @@ from agent.http_server import make_server
 from config.settings import Settings
 from llm_router.clock import Clock, SystemClock
 from llm_router.gateway import app as gateway
+from llm_router.gateway.deps import Services
 from llm_router.gateway.hosts import HostCheck
 
 log = logging.getLogger("agent.gateway")
@@ -52,27 +53,33 @@ async def serve(settings: Settings, listener: socket.socket, stop: asyncio.Event
     cannot be reached.
     """
     async with open_store(settings) as store:
-        services = make_services(settings, store, shared_counters(settings))
-
-        @asynccontextmanager
-        async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-            await services.chat_router.get()  # so that the first request does not wait for it
-            # What lives until the end need not be searched for garbage again and again.
-            gc.collect()
-            gc.freeze()
-            yield
-
-        app = gateway.build_app(services, lifespan=lifespan, manages=False)
-        add_cors(app, settings)
-        app.add_middleware(HostCheck, names=answered_hosts(settings))
+        app = build_app(settings, make_services(settings, store, shared_counters(settings)))
         note_address(listener)
         server = make_server(app, trusted_proxies=settings.trusted_proxies)
-        stopping = asyncio.create_task(stop.wait())
+        stopping = asyncio.create_task(stop.wait(), name="stop of the gateway")
         stopping.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
         try:
             await server.serve([listener])
         finally:
             stopping.cancel()
+            await asyncio.wait({stopping})
+
+
+def build_app(settings: Settings, services: Services) -> FastAPI:
+    """Builds the application of one process; its lifespan closes `services`."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await services.chat_router.get()  # so that the first request does not wait for it
+        # What lives until the end need not be searched for garbage again and again.
+        gc.collect()
+        gc.freeze()
+        yield
+
+    app = gateway.build_app(services, lifespan=lifespan, manages=False, has_mcp=False)
+    add_cors(app, settings)
+    app.add_middleware(HostCheck, names=answered_hosts(settings))
+    return app
 
 
 def run_on_fast_loop(main: Coroutine[Any, Any, None]) -> None:
@@ -154,7 +161,7 @@ async def _serve_shared(settings: Settings, listener: socket.socket) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog=f"python -m {_MODULE}",
-        description="Serves chat completions (/v1), /healthz and /readyz, and nothing else.",
+        description="Serves /v1, /metrics, /healthz and /readyz, and nothing else.",
         epilog="Settings come from the environment and from .env; .env.example lists and explains"
         " them (GATEWAY_PORT, GATEWAY_PROCESSES, ...).",
     )

@@ -41,14 +41,14 @@ def build_app(
 ) -> FastAPI:
     """Builds the application; its lifespan closes `services`. `headers` go on every answer.
 
-    Without `manages` it has the routes at the root alone: /v1, and what says how the process is.
+    Without `manages` it has /v1 alone, and what says how the process is.
     `has_mcp`: whether it serves MCP at /mcp.
     """
     mcp = _mcp(services) if has_mcp else None
     app = FastAPI(
         title="Patchbay",
         version=__version__,
-        openapi_url="/api/openapi.json",
+        openapi_url="/api/openapi.json" if manages else None,
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan(services, lifespan, mcp),
@@ -63,8 +63,8 @@ def build_app(
     routes = _routes()
     if manages:
         app.include_router(_together(r for r in routes if not is_at_root(r)), prefix="/api")
+        app.include_router(backend.bare)
     app.include_router(_together(filter(is_at_root, routes)))
-    app.include_router(backend.bare)
     _add_status(app, services)
     if mcp:
         mcp.add_to(app)

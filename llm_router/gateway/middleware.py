@@ -46,15 +46,17 @@ class SecurityHeaders:
         await self.app(scope, receive, send_with_headers)
 
 
-_CHAT_PATHS = (OPENAI_PATHS, "/api/chat", "/api/local-llm/")
-"""The beginnings of paths at which a body may carry images."""
+_OLDER_CHAT_PATHS = frozenset({"/api/chat", "/api/local-llm/proxy", "/api/local-llm/stream"})
+"""Paths besides those below /v1 at which a body may carry images. Their keys are checked before
+their bodies are read; FastAPI parses those of other routes first."""
 
 
 def most_bytes(path: str) -> int:
     """Returns how many bytes a request for the path may have."""
     if path.startswith(RECORDINGS):
         return MAX_RECORDING
-    return MAX_CHAT_BODY if path.startswith(_CHAT_PATHS) else MAX_BODY
+    has_images = path.startswith(OPENAI_PATHS) or path in _OLDER_CHAT_PATHS
+    return MAX_CHAT_BODY if has_images else MAX_BODY
 
 
 class BodyLimit:

@@ -9,7 +9,6 @@ from llm_router.connections.record import Connection
 from llm_router.errors import ConfigurationError
 from llm_router.management.backend import BUILT_IN
 from llm_router.management.server_pages import ServerPage
-from llm_router.sync.queue_metrics import read_queue
 
 OverviewStatus = Literal["healthy", "degraded", "unhealthy"]
 _ON_GPUS = frozenset({"vllm", "sglang", "tgi"})
@@ -41,8 +40,7 @@ def sum_up(pages: Sequence[ServerPage]) -> Overview:
     """
     pages = [page for page in pages if _counts(page.connection)]
     alive = [page.connection for page in pages if _is_alive(page)]
-    queues = [read_queue(page.text) for page in pages if page.text]
-    waiting = [queue.waiting for queue in queues if queue]
+    waiting = [page.queue.waiting for page in pages if page.queue]
     models = sorted({connection.model_name for connection in alive if connection.model_name})
     is_failing = any(page.connection.status == "error" for page in pages)
     return Overview(

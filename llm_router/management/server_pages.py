@@ -23,6 +23,7 @@ from llm_router.net.environment import tls_context
 from llm_router.net.pages import read_page
 from llm_router.net.transports import EnvironmentTransport
 from llm_router.sync.names import disambiguate
+from llm_router.sync.queue_metrics import Queue, read_queue
 
 _EVERY = 5.0
 """Seconds for which what was read is given again."""
@@ -38,10 +39,12 @@ class ServerPage:
     """An active connection, without its secrets and by the name that it has in a router.
 
     `text` is its server's page of metrics; None: it publishes none, or did not give it in time.
+    `queue` is what it says of the requests there, if anything.
     """
 
     connection: Connection
     text: str | None = None
+    queue: Queue | None = None
 
 
 class ServerPages:
@@ -80,13 +83,14 @@ class ServerPages:
                 await asyncio.to_thread(tls_context)  # takes tens of milliseconds
         places = asyncio.Semaphore(_AT_ONCE)
 
-        async def read(connection: Connection) -> str | None:
+        async def read(connection: Connection) -> ServerPage:
             async with places:
-                return await self._page(connection)
+                text = await self._page(connection)
+                queue = await asyncio.to_thread(read_queue, text) if text else None
+            return ServerPage(connection.without_secrets(), text, queue)
 
-        texts = await asyncio.gather(*map(read, watched))
-        found = {each.id: text for each, text in zip(watched, texts, strict=True)}
-        return [ServerPage(each.without_secrets(), found.get(each.id)) for each in connections]
+        found = {each.connection.id: each for each in await asyncio.gather(*map(read, watched))}
+        return [found.get(each.id) or ServerPage(each.without_secrets()) for each in connections]
 
     async def _page(self, connection: Connection) -> str | None:
         guard = self._addresses.for_connection(connection) if connection.is_guarded else None

@@ -34,7 +34,7 @@ _INVALID_KEY = (
 )
 
 
-Purpose = Literal["sign-ins", "MCP's questions"]
+Purpose = Literal["sign-ins", "MCP's questions", "MCP's codes"]
 """Purposes of derived keys besides sealing, which has a key for each table."""
 
 

@@ -374,7 +374,7 @@ chat_messages = Table(
     Column("parent", Integer, nullable=False),  # 0: none
     text("role"),  # user, assistant
     text("content"),
-    text("status"),  # of `store.chat_records.Status`
+    text("status"),  # of `store.chat_tree.Status`
     text("problem"),  # of a reply that was broken off
     Column("route", JSON, nullable=False),  # connection, model, times
     time("created_at"),

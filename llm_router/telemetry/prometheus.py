@@ -147,15 +147,15 @@ class SelectedSeries(Collector):
 
     def __init__(self, registry: CollectorRegistry, names: Collection[str] | None) -> None:
         self._registry = registry
-        self._names = names
+        self._shown = None if names is None else {None, *names}
 
     def collect(self) -> Iterable[Metric]:
         for family in self._registry.collect():
-            if self._names is not None:
+            if self._shown is not None:
                 family.samples = [
                     sample
                     for sample in family.samples
-                    if sample.labels.get("connection") in {None, *self._names}
+                    if sample.labels.get("connection") in self._shown
                 ]
             yield family
 

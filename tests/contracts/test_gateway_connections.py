@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llm_router.connections.access import SYSTEM
-from llm_router.gateway.middleware import MAX_BODY
+from llm_router.gateway.middleware import MAX_BODY, MAX_CHAT_BODY, most_bytes
 from tests.contracts.gateway import HOST, PUBLIC, Gateway, problem
 
 KEY = "sk-0123456789-wxyz"
@@ -275,6 +275,24 @@ async def test_an_actor_who_may_not_edit_cannot_have_an_address_vetted(gateway: 
 async def test_a_body_that_is_too_long_is_refused(gateway: Gateway) -> None:
     body = {"name": "a", "description": "x" * MAX_BODY}
     problem(await gateway.call("editor", "POST", "/connections", body), 413, "body-too-large")
+
+
+@pytest.mark.parametrize("path", ["/chats", "/chats/1/messages", "/local-llm/ollama/pull"])
+async def test_a_route_beside_those_of_chat_takes_no_more_without_a_key_than_others(
+    gateway: Gateway, path: str
+) -> None:
+    body = {"name": "x" * MAX_BODY}
+    problem(await gateway.call("nobody", "POST", path, body), 413, "body-too-large")
+
+
+@pytest.mark.parametrize("path", ["/chat", "/local-llm/proxy", "/local-llm/stream"])
+async def test_chat_of_older_programs_may_be_longer_and_is_read_for_a_key_alone(
+    gateway: Gateway, path: str
+) -> None:
+    assert most_bytes(f"/api{path}") == MAX_CHAT_BODY
+    body = {"messages": "x" * MAX_CHAT_BODY}
+    problem(await gateway.call("nobody", "POST", path, body), 401, "unauthenticated")
+    problem(await gateway.call("editor", "POST", path, body), 413, "body-too-large")
 
 
 @pytest.mark.parametrize(

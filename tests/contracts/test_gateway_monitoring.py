@@ -1,12 +1,16 @@
 """Tests /api/healthz and /metrics: what they say, to whom, and what servers can do to them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import threading
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any
 
 import httpx2
 import pytest
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 from llm_router.clock import SystemClock, checkpoint
 from llm_router.connections.access import SYSTEM
@@ -17,6 +21,8 @@ from llm_router.management.overview import sum_up
 from llm_router.management.server_pages import ServerPage, ServerPages
 from llm_router.management.vetting import AddressRules
 from llm_router.options import HealthOptions
+from llm_router.sync.queue_metrics import Queue, read_queue
+from llm_router.telemetry.prometheus import SelectedSeries
 from llm_router.testing import InMemoryConnectionStore
 from llm_router.testing.server import FaultyServer
 from tests.contracts.databases import Files
@@ -146,7 +152,8 @@ async def test_one_vllm_is_described_as_programs_that_know_one_expect(gateway: G
 
 def page(status: Status, text: str | None = None, **fields: Any) -> ServerPage:
     record = {"name": "desk", "server": "vllm", "base_url": "http://a:8000", "model_name": "m"}
-    return ServerPage(Connection(**{**record, **fields}, status=status), text)
+    connection = Connection(**{**record, **fields}, status=status)
+    return ServerPage(connection, text, read_queue(text or ""))
 
 
 @pytest.mark.parametrize(
@@ -201,6 +208,46 @@ async def test_the_series_of_the_router_and_of_servers_are_on_one_page(gateway: 
     assert {"connection": "desk", "outcome": "won"} in found["router_attempts_total"]
 
 
+class Noting(Collector):
+    """Has a series of each of two connections; notes in which threads it was read."""
+
+    def __init__(self) -> None:
+        self.threads: list[int] = []
+
+    def collect(self) -> Iterable[Metric]:
+        self.threads.append(threading.get_ident())
+        family = GaugeMetricFamily("load", "", labels=["connection"])
+        for name in ("desk", "secret"):
+            family.add_metric([name], 1.0)
+        yield family
+
+
+async def test_a_page_of_many_series_holds_up_no_other_request(gateway: Gateway) -> None:
+    noting = Noting()
+    gateway.services.registry.register(noting)
+    noting.threads.clear()
+    found = series(await ask(gateway, "/metrics"))
+    assert len(found["load"]) == 2
+    assert len(noting.threads) == 1
+    assert threading.get_ident() not in noting.threads
+
+
+def test_names_are_gone_through_once_however_many_series_there_are() -> None:
+    class Names(list[str]):
+        readings = 0
+
+        def __iter__(self) -> Iterator[str]:
+            self.readings += 1
+            return super().__iter__()
+
+    registry = CollectorRegistry()
+    registry.register(Noting())
+    names = Names(["desk"])
+    [family] = SelectedSeries(registry, names).collect()
+    assert [sample.labels["connection"] for sample in family.samples] == ["desk"]
+    assert names.readings == 1
+
+
 @pytest.mark.parametrize("page", [b"x" * (1 << 21), None])
 async def test_a_server_that_sends_too_much_or_nothing_costs_its_own_series_alone(
     gateway: Gateway, page: bytes | None
@@ -221,7 +268,7 @@ async def test_an_address_that_its_owner_may_not_call_is_not_called(files: Files
         closed = ServerPages(gateway.store, AddressRules(()), SystemClock())
         assert [one.text for one in await closed.read()] == [None]
         opened = ServerPages(gateway.store, AddressRules(LOCAL), SystemClock())
-        assert [one.text for one in await opened.read()] == [QUEUE]
+        assert [(one.text, one.queue) for one in await opened.read()] == [(QUEUE, Queue(0, 3))]
         assert [path for path, _ in server.other_requests] == ["/metrics"]
 
 

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from fastapi.routing import iter_route_contexts
 
 from agent.api import listen
+from agent.gateway import build_app
+from config.settings import Settings
 from llm_router.clock import SystemClock
 from llm_router.settings.loading import SettingsError
 from llm_router.testing.server import FaultyServer
 from tests.contracts.api_process import Serving, admin_key, isolated_environ, process, serving
+from tests.contracts.gateway import Gateway
 
 MODULE = "agent.gateway"
 QUESTION = {"model": "auto", "messages": [{"role": "user", "content": "Hi?"}], "stream": True}
@@ -70,6 +74,14 @@ async def test_it_serves_v1_and_how_it_is_but_neither_management_nor_page(tmp_pa
             here.running.send_signal(signal.SIGTERM)
             assert await here.running.wait() == 0
         assert "Traceback" not in "".join(here.log)
+
+
+async def test_its_routes_are_those_of_v1_and_of_its_state(gateway: Gateway) -> None:
+    app = build_app(Settings(), gateway.services)
+    paths = {route.path for route in iter_route_contexts(app.routes)}
+    assert {path for path in paths if not path.startswith("/v1/")} == {
+        "/metrics", "/healthz", "/readyz",
+    }  # fmt: skip
 
 
 async def test_several_processes_share_a_port_and_one_that_dies_is_replaced(tmp_path: Path) -> None:

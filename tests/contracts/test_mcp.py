@@ -17,10 +17,13 @@ from llm_router.gateway.app import build_app
 from llm_router.gateway.mcp.queries import _names
 from llm_router.gateway.mcp.results import MAX_BYTES, said
 from llm_router.store.api_keys import KeyLimits
+from llm_router.store.crypto import Purpose, Vault
 from llm_router.testing.script import Fault
 from llm_router.testing.server import FaultyServer, Script
-from tests.contracts.gateway import ROLES, Gateway
+from tests.contracts.databases import Files
+from tests.contracts.gateway import ROLES, Gateway, gateway_on
 from tests.contracts.mcp_client import ERAS, MODERN, Asking, asking, texts_of
+from tests.contracts.stores import MASTER_KEY
 
 READS = {"list_connections", "health", "why", "usage"}
 QUERY = {"query_desk"}
@@ -206,6 +209,28 @@ async def test_any_other_client_confirms_with_the_code_of_the_question(
         assert (await gateway.store.get(SYSTEM, desk_id)).weight == 0
         [question] = await asked.texts("drain", connection="desk", drained=False)
         assert question.startswith("End the draining of desk?")
+
+
+class NotingVault(Vault):
+    """Notes for which purposes keys are derived."""
+
+    def __init__(self) -> None:
+        super().__init__([MASTER_KEY])
+        self.purposes: list[Purpose] = []
+
+    def derive(self, purpose: Purpose) -> tuple[bytes, ...]:
+        self.purposes.append(purpose)
+        return super().derive(purpose)
+
+
+async def test_codes_have_another_key_than_states(files: Files) -> None:
+    vault = NotingVault()
+    async with gateway_on(await files.new(), vault=vault) as gateway, desk(gateway):
+        assert "MCP's questions" in vault.purposes
+        vault.purposes.clear()
+        async with asking(gateway, "operator") as asked:
+            await asked.texts("drain", connection="desk")
+    assert set(vault.purposes) == {"MCP's codes"}
 
 
 async def test_the_state_of_a_question_is_sealed_and_of_one_key_and_any_process(

@@ -1,11 +1,14 @@
 """MCP over HTTP besides its tools: keys, sessions, methods, origins, bodies."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from llm_router.connections.access import SYSTEM, RouteGroup
+from llm_router.gateway.mcp.http import McpEndpoint
 from llm_router.store.api_keys import KeyLimits
 from tests.contracts.databases import Files
 from tests.contracts.gateway import HOST, Gateway, gateway_on, problem
@@ -107,3 +110,16 @@ async def test_what_is_no_message_is_a_400(
 
 async def test_a_body_beyond_the_limit_is_a_413(gateway: Gateway) -> None:
     problem(await send(gateway, "viewer", json=["x" * 2_000_001]), 413, "body-too-large")
+
+
+async def test_what_keeps_it_from_serving_is_raised_and_not_waited_for(gateway: Gateway) -> None:
+    @asynccontextmanager
+    async def failing(_: Any) -> AsyncIterator[None]:
+        raise OSError("no descriptor left")
+        yield
+
+    endpoint = McpEndpoint(gateway.services)
+    endpoint._server.lifespan = failing
+    with pytest.raises(OSError, match="no descriptor left"):
+        async with asyncio.timeout(10), endpoint.running():
+            pytest.fail("it serves")

@@ -31,6 +31,15 @@ def test_options_are_those_of_the_router_or_passed_on() -> None:
     assert call.request.extra_body == {"top_k": 3, "user": "ann"}
 
 
+def test_fields_of_a_conversation_do_not_replace_what_is_checked() -> None:
+    request = read(
+        max_tokens=7, messages=[{"role": "system", "content": "Obey."}], tools=[{}], top_k=3,
+        tool_choice="x", response_format={}, max_completion_tokens=10**12, parallel_tool_calls=1,
+    )  # fmt: skip
+    assert request.extra_body == {"top_k": 3}
+    assert request == read(max_tokens=7, top_k=3)
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [

@@ -42,11 +42,17 @@ class McpEndpoint:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Serves within the block; its end cancels what is in progress. It may run again."""
+        """Serves within the block; its end cancels what is in progress. It may run again.
+
+        Raises what keeps it from serving.
+        """
         ready, stop = asyncio.Event(), asyncio.Event()
         serving = asyncio.create_task(self._serve(ready, stop), name="MCP")
+        serving.add_done_callback(lambda _: ready.set())  # else the wait for it has no end
         try:
             await ready.wait()
+            if serving.done():
+                await serving
             yield
         finally:
             stop.set()

@@ -76,6 +76,6 @@ def _judged(answer: ElicitResult) -> Result | None:
 def _code(call: Call, about: str) -> str:
     """Returns the code of this question to this caller, which no other process need have stored."""
     text = f"{call.actor.key_id}\n{call.actor.name}\n{call.params.name}\n{about}"
-    key, *_ = call.services.vault.derive("MCP's questions")
+    key, *_ = call.services.vault.derive("MCP's codes")
     made = hmac.digest(key, text.encode(), hashlib.sha256)
     return base64.b32encode(made[:_CODE_BYTES]).decode()

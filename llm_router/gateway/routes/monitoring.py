@@ -84,14 +84,18 @@ async def get_metrics(request: Request, watcher: Watcher, deps: Deps) -> Respons
     seen = _seen(watcher, pages or ())
     sees_all = watcher.role == "admin" and watcher.pools is None
     names = None if sees_all else {page.connection.name for page in seen}
-    own = generate_latest(SelectedSeries(deps.registry, names))
     texts = [(page.connection.name, page.text) for page in seen if page.text]
-    others = await asyncio.to_thread(relabel, texts) if texts else ""  # large pages take a while
+    # Many series and large pages take a while.
+    series = await asyncio.to_thread(_series, SelectedSeries(deps.registry, names), texts)
     return Response(
-        own + others.encode(),
+        series,
         headers={"Cache-Control": "no-store"},
         media_type=CONTENT_TYPE_PLAIN_0_0_4,
     )
+
+
+def _series(own: SelectedSeries, pages: Sequence[tuple[str, str]]) -> bytes:
+    return generate_latest(own) + relabel(pages).encode()
 
 
 def _seen(watcher: Actor, pages: Sequence[ServerPage]) -> Sequence[ServerPage]:

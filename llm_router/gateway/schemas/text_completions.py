@@ -12,7 +12,8 @@ Text = Annotated[str, Field(min_length=1)]
 class CompletionCreate(BaseModel):
     """A request for the completion of one text.
 
-    Fields that are not listed here are passed on to servers that speak chat completions.
+    Fields that are not listed here are passed on to servers that speak chat completions, but for
+    those that a chat completion has: they are left out.
     """
 
     model_config = ConfigDict(

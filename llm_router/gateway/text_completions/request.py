@@ -3,6 +3,7 @@
 from llm_router.gateway.completions.body import is_set, read_body, session_of
 from llm_router.gateway.completions.call import Call
 from llm_router.gateway.completions.request import passed_on
+from llm_router.gateway.schemas.chat import ChatCompletionCreate
 from llm_router.gateway.schemas.text_completions import CompletionCreate
 from llm_router.gateway.text_completions.frames import CompletionForm
 from llm_router.types import ChatRequest
@@ -15,7 +16,9 @@ def read_completion_call(body: bytes, key_id: str) -> Call:
     """
     fields = read_body(body, CompletionCreate)
     prompt = fields.prompt if isinstance(fields.prompt, str) else fields.prompt[0]
-    given = fields.model_extra or {}
+    # Those that mean something in a conversation would take the place of what is checked here.
+    named = ChatCompletionCreate.model_fields
+    given = {name: value for name, value in (fields.model_extra or {}).items() if name not in named}
     request = ChatRequest(
         messages=[{"role": "user", "content": prompt}],
         temperature=fields.temperature,
