@@ -211,7 +211,7 @@ async def test_a_connection_is_switched_off_and_on(each_gateway: Gateway) -> Non
 async def test_an_operator_may_switch_what_is_its_teams_and_nothing_else(gateway: Gateway) -> None:
     path = f"/connections/{(await gateway.connection(team='red', visibility='team'))['id']}"
     assert (await gateway.call("operator", "PATCH", path, {"is_active": False})).status_code == 200
-    problem(await gateway.call("operator", "PATCH", path, {"is_active": True, "weight": 2}), 403)
+    problem(await gateway.call("operator", "PATCH", path, {"is_active": True, "priority": 2}), 403)
 
 
 async def test_a_key_is_replaced_and_taken_away(each_gateway: Gateway) -> None:
