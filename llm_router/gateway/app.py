@@ -11,7 +11,13 @@ from starlette.routing import BaseRoute
 from llm_router.connections.access import Actor
 from llm_router.gateway.deps import Services, authenticate
 from llm_router.gateway.errors import OPENAI_PATHS, answer_with_problems, show_store_errors
-from llm_router.gateway.middleware import API_HEADERS, BodyLimit, RequestLimit, SecurityHeaders
+from llm_router.gateway.middleware import (
+    API_HEADERS,
+    BodyLimit,
+    PathCheck,
+    RequestLimit,
+    SecurityHeaders,
+)
 from llm_router.gateway.openapi import describe, problems
 from llm_router.gateway.routes import backend
 from llm_router.plugins import Plugins
@@ -57,6 +63,7 @@ def build_app(
     app.state.services = services
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's own way
     app.add_middleware(BodyLimit)
+    app.add_middleware(PathCheck)
     app.add_middleware(RequestLimit, most=MOST_REQUESTS)
     app.add_middleware(SecurityHeaders, headers=headers)
     answer_with_problems(app)

@@ -1,5 +1,6 @@
-"""Wraps every route: headers that all answers carry, and limits for bodies and for each client."""
+"""Wraps every route: headers that all answers carry, and limits for paths, bodies and clients."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 
@@ -82,6 +83,29 @@ class BodyLimit:
             return message
 
         await self.app(scope, receive_within_limit, send)
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class PathCheck:
+    """Refuses paths with control characters, with a Problem (400).
+
+    Starlette finds a route for a path that ends with a line break; to what else reads paths, limits
+    among it, that is another path.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _CONTROL.search(scope["path"]):
+            await self.app(scope, receive, send)
+            return
+        refusal = Problem(
+            400, "invalid-path", "The path has a control character, such as %0A: leave it out."
+        )
+        await refusal.response(scope["path"])(scope, receive, send)
 
 
 class RequestLimit:

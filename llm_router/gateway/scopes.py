@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from math import ceil
 
 from llm_router.connections.access import RouteGroup
 from llm_router.gateway.errors import Problem
@@ -19,11 +20,16 @@ _GROUPS: Mapping[RouteGroup, str] = {
     "monitor": r"/metrics|/api/healthz|/api/analytics/.+",
 }
 """The whole paths of each group; every other path is of the group `manage`."""
-_PATTERNS = {group: re.compile(pattern) for group, pattern in _GROUPS.items()}
+_PATTERNS = {group: re.compile(pattern, re.DOTALL) for group, pattern in _GROUPS.items()}
 _OF_EVERY_KEY = frozenset({"/api/me", "/api/session"})
 
 
 _SPENDING: frozenset[RouteGroup] = frozenset({"chat", "chats"})
+_WITHOUT_REPLY = re.compile(
+    r"/v1/messages/count_tokens|/api/local-llm/ollama/[a-z]+"
+    r"|/api/chats(/[^/]+/messages/[^/]+/(stop|choose))?"
+)
+"""Paths of those groups that no model answers; a reply in progress can always be stopped."""
 
 
 def spends(method: str, path: str) -> bool:
@@ -31,7 +37,9 @@ def spends(method: str, path: str) -> bool:
 
     Those of MCP are known by the tool that is called.
     """
-    return method == "POST" and group_of(path) in _SPENDING
+    if method != "POST" or _WITHOUT_REPLY.fullmatch(path):
+        return False
+    return group_of(path) in _SPENDING
 
 
 def group_of(path: str) -> RouteGroup | None:
@@ -39,6 +47,7 @@ def group_of(path: str) -> RouteGroup | None:
 
     `path` is the one that the routes are found by (`scope["path"]`), never one made of headers.
     """
+    path = path.removesuffix("\n")  # as Starlette's routes do, whose patterns end with `$`
     if path in _OF_EVERY_KEY:
         return None
     for group, pattern in _PATTERNS.items():
@@ -81,11 +90,14 @@ def require_allowance(key: ApiKey, now: datetime) -> None:
     elif key.monthly_tokens is not None and month.tokens >= key.monthly_tokens:
         reached = f"its {key.monthly_tokens:,} tokens a month"
     if reached:
-        again = datetime.fromtimestamp(next_month(now.timestamp()), UTC)
+        begin = next_month(now.timestamp())
+        again = datetime.fromtimestamp(begin, UTC)
+        seconds = ceil(begin - now.timestamp())
         raise Problem(
             429,
             "budget-reached",
             f"The API key {key.name!r} has used up {reached}: it may ask for replies again from"
             f" {again:%Y-%m-%d} on, or when an admin raises the limit.",
-            {"x-should-retry": "false"},  # OpenAI's clients would ask again at once
+            # Without `x-should-retry`, OpenAI's clients would ask again at once.
+            {"Retry-After": str(seconds), "x-should-retry": "false"},
         )

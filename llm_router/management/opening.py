@@ -6,7 +6,7 @@ from typing import Protocol
 
 from llm_router.clock import Clock
 from llm_router.connections import rules
-from llm_router.connections.access import Action, Actor, AuditEntry
+from llm_router.connections.access import Action, Actor, AuditEntry, serves
 from llm_router.connections.record import Connection
 from llm_router.connections.store import ConnectionStore
 from llm_router.errors import ForbiddenError
@@ -59,10 +59,19 @@ class ConnectionOpener:
 
 
 def require_flag(connection: Connection, integration: Integration) -> None:
-    """Raises ForbiddenError, naming the flag, for a connection that is not meant for this use."""
+    """Raises ForbiddenError for a connection that `serves` says no to.
+
+    The message names the flag that is off, or says that the approval for calls is missing.
+    """
+    if serves(connection, integration):
+        return
     flag = f"use_in_{integration}"
-    if not getattr(connection, flag):
-        raise ForbiddenError(
-            f"connection {connection.name!r} is not for {integration}: its flag {flag} is off; set"
-            " it, or choose another connection"
-        )
+    reason = (
+        "it is not approved for calls; have an admin approve it"
+        if getattr(connection, flag)
+        else f"its flag {flag} is off; set it"
+    )
+    raise ForbiddenError(
+        f"connection {connection.name!r} is not for {integration}: {reason}, or choose another"
+        " connection"
+    )

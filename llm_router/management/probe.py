@@ -13,7 +13,7 @@ from llm_router.connections.access import Actor
 from llm_router.connections.record import Connection
 from llm_router.connections.store import OK, Check
 from llm_router.discovery.local_servers import DetectedServer, identify_server
-from llm_router.errors import AddressRefusedError, UpstreamError
+from llm_router.errors import AddressRefusedError, ForbiddenError, UpstreamError
 from llm_router.failures import Failure, FailureClass, failure_before_a_word
 from llm_router.management.opening import ConnectionOpener
 from llm_router.net.guard import AddressGuard
@@ -25,6 +25,9 @@ _ANSWER_TIMEOUT = 30.0
 """Seconds; a person is waiting."""
 _LIST_TIMEOUT = 5.0
 """Seconds for the list of models, which is good to have."""
+PROBE_PROMPT = "Say hello in one short sentence."
+PROBE_TOKENS = 64
+"""The usual question of a probe, and the tokens of its answer at most."""
 _NO_SERVER = frozenset({FailureClass.UNREACHABLE, FailureClass.SILENT})
 _ONE_TOKEN = ChatRequest(messages=[{"role": "user", "content": "Hi"}], max_tokens=1)
 _MAX_ANSWER = 10_000
@@ -161,7 +164,12 @@ class ConnectionProber:
         max_tokens: int | None = None,
         on_text: Callable[[str], object] = lambda _: None,
     ) -> ProbeResult:
-        """Probes the connection and records the result in its health history."""
+        """Probes the connection and records the result in its health history.
+
+        A probe is not counted as use, so an actor whose API key has limits asks the usual question
+        alone; for another one, or for more tokens, this raises ForbiddenError.
+        """
+        _require_usual(actor, prompt, max_tokens)
         connection, guard = await self._opener.open(actor, connection_id, "test")
         started_at = datetime.fromtimestamp(self._opener.clock.wall(), UTC)
         result = await probe(
@@ -190,6 +198,15 @@ class ConnectionProber:
         """Returns the models that the server offers, or the reason why it listed none."""
         connection, guard = await self._opener.open(actor, connection_id, "list models")
         return await list_models(connection, guard=guard, clock=self._opener.clock)
+
+
+def _require_usual(actor: Actor, prompt: str, max_tokens: int | None) -> None:
+    is_usual = prompt == PROBE_PROMPT and 0 < (max_tokens or 0) <= PROBE_TOKENS
+    if actor.is_limited and not is_usual:
+        raise ForbiddenError(
+            "an API key with limits may test a connection with the usual question alone, of"
+            f" {PROBE_TOKENS} tokens at most: leave prompt and max_tokens out"
+        )
 
 
 async def _detect(

@@ -209,6 +209,24 @@ async def test_a_stopped_reply_ends_its_stream(files: Files) -> None:
         problem(await desk.call("POST", f"/{chat}/messages/2/stop"), 409, "conflict")
 
 
+async def test_a_reply_is_stopped_when_its_key_has_no_tokens_left(files: Files) -> None:
+    async with at_a_desk(files, Script(fault=Fault.STALL_AFTER)) as desk:
+        chat = await desk.new()
+        keys = f"{desk.url}/api/keys"
+        admin = {"Authorization": f"Bearer {desk.gateway.keys['admin']}"}
+        listed = (await desk.client.get(keys, headers=admin)).json()["items"]
+        [id_] = [key["id"] for key in listed if key["name"] == "editor"]
+        message = {"content": "Hi?"}
+        async with desk.events("POST", f"/{chat}/messages", message) as events:
+            assert [name async for _, name, _ in _until_text(events)][-1] == "text"
+            spent = {"monthly_tokens": 0}
+            await desk.client.patch(f"{keys}/{id_}", json=spent, headers=admin)
+            refused = await desk.call("POST", f"/{chat}/messages", message)
+            problem(refused, 429, "budget-reached")
+            stopped = await desk.call("POST", f"/{chat}/messages/2/stop")
+        assert stopped.json()["problem"] == "stopped"
+
+
 async def _until_text(
     events: AsyncIterator[tuple[str, str, Any]],
 ) -> AsyncIterator[tuple[str, str, Any]]:

@@ -10,6 +10,7 @@ import pytest
 
 from llm_router.clock import SystemClock, Timer
 from llm_router.connections.access import SYSTEM
+from llm_router.gateway.completions.places import ReplyPlaces
 from llm_router.management.generate import IDLE_TIMEOUT
 from llm_router.testing.server import Fault, FaultyServer, Script
 from tests.contracts.databases import Files
@@ -92,6 +93,20 @@ async def test_an_inactive_connection_is_not_asked(gateway: Gateway) -> None:
     answer, asked, _ = await generated(gateway, Script(), is_active=False)
     assert "'desk' cannot be asked now: not active" in problem(answer, 409)["detail"]
     assert not asked
+
+
+@pytest.mark.parametrize("path", ["/connections/{}/generate", "/generate"])
+async def test_a_text_without_a_place_is_not_asked_for(files: Files, path: str) -> None:
+    async with (
+        FaultyServer() as server,
+        gateway_on(
+            await files.new(), allowed_addresses=LOCAL, reply_places=ReplyPlaces(most=0)
+        ) as gateway,
+    ):
+        made = await gateway.connection(base_url=server.base_url)
+        answer = await gateway.call("editor", "POST", path.format(made["id"]), {"prompt": "Hi?"})
+        problem(answer, 429, "busy")
+        assert not server.requests
 
 
 # ── By any connection ────────────────────────────────────────────────────────────────────────────

@@ -1,15 +1,20 @@
 """Tests the rates and the monthly budgets of API keys."""
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import openai
 import pytest
 from sqlalchemy import select
 
+from llm_router.api_client import ApiClient
+from llm_router.cli.batch import BatchRun
+from llm_router.cli.batch_files import BatchResults, read_lines
 from llm_router.connections.access import SYSTEM
 from llm_router.store.api_keys import ApiKey, ApiKeys, KeyLimits
 from llm_router.store.database import Database
@@ -136,6 +141,24 @@ async def test_openais_client_says_that_the_quota_is_used_up_and_does_not_ask_ag
     assert len(asked) == 1
 
 
+async def test_a_key_with_limits_tests_a_connection_with_the_usual_question_alone(
+    gateway: Gateway,
+) -> None:
+    key = await limited(gateway, monthly_tokens=10**6)
+    async with FaultyServer() as server:
+        made = await gateway.connection("kim", base_url=server.base_url)
+        path = f"/connections/{made['id']}/test"
+        for body in ({"prompt": "A novel, please."}, {"max_tokens": 65}):
+            refused = problem(await gateway.call("kim", "POST", path, body), 403, "forbidden")
+            assert "leave prompt and max_tokens out" in refused["detail"]
+        assert not server.requests
+        assert (await gateway.call("kim", "POST", path)).json()["ok"] is True
+        assert len(server.requests) == 1
+        await gateway.call("admin", "PATCH", f"/keys/{key.id}", {"monthly_tokens": 0})
+        problem(await gateway.call("kim", "POST", path), 429, "budget-reached")
+        assert len(server.requests) == 1
+
+
 @pytest.fixture
 async def timed(files: Files) -> AsyncIterator[tuple[Gateway, ManualClock]]:
     """The API, and the clock by which its keys are counted."""
@@ -155,14 +178,14 @@ async def use(gateway: Gateway, key: ApiKey, **facts: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "code", "later"),
+    ("limits", "code", "longest"),
     [
         ({"rate_limit_tpm": 100}, "rate_limit_exceeded", timedelta(minutes=1)),
         ({"monthly_tokens": 100}, "insufficient_quota", timedelta(days=31)),
     ],
 )
 async def test_a_key_without_tokens_waits_for_the_next_period(
-    timed: tuple[Gateway, ManualClock], limits: Mapping[str, Any], code: str, later: timedelta
+    timed: tuple[Gateway, ManualClock], limits: Mapping[str, Any], code: str, longest: timedelta
 ) -> None:
     gateway, clock = timed
     key = await limited(gateway, **limits)
@@ -172,8 +195,28 @@ async def test_a_key_without_tokens_waits_for_the_next_period(
     refused = await gateway.call("kim", "POST", COMPLETIONS, {})
     assert openai_error(refused, 429)["code"] == code
     openai_error(await gateway.call("editor", "POST", COMPLETIONS, {}), 400)
-    clock.advance(later.total_seconds())
-    openai_error(await gateway.call("kim", "POST", COMPLETIONS, {}), 400)
+    wait = int(refused.headers["retry-after"])
+    assert 0 < wait <= longest.total_seconds()
+    for seconds, status in ((wait - 1, 429), (1, 400)):
+        clock.advance(seconds)
+        gateway.services.key_memory.forget()
+        openai_error(await gateway.call("kim", "POST", COMPLETIONS, {}), status)
+
+
+async def test_a_batch_whose_budget_is_used_up_leaves_its_requests_at_once(
+    timed: tuple[Gateway, ManualClock], tmp_path: Path
+) -> None:
+    gateway, clock = timed
+    await limited(gateway, monthly_tokens=0)
+    lines = [{"custom_id": each, "url": COMPLETIONS, "body": QUESTION} for each in "ab"]
+    (tmp_path / "in").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    out = BatchResults(tmp_path / "out")
+    transport = httpx2.ASGITransport(app=gateway.app)
+    async with ApiClient(HOST, gateway.keys["kim"], transport=transport) as api:
+        # The clock stands still: a request that waits would never end.
+        await BatchRun(api, read_lines(tmp_path / "in"), out, clock).run(1, lambda: None)
+    out.close()
+    assert out.done == {}
 
 
 # ── Counting ─────────────────────────────────────────────────────────────────────────────────────

@@ -10,7 +10,7 @@ import pytest
 from llm_router.connections.access import SYSTEM, Role, RouteGroup
 from llm_router.gateway.errors import OPENAI_PATHS
 from llm_router.gateway.rates import RateLimit
-from llm_router.gateway.scopes import group_of
+from llm_router.gateway.scopes import group_of, spends
 from llm_router.management.first_key import ensure_admin
 from llm_router.store.api_keys import ApiKeys, KeyLimits
 from llm_router.testing import ManualClock
@@ -119,6 +119,38 @@ async def test_a_key_reaches_the_routes_that_it_is_limited_to(
         assert group in problem(answer, 403, "out-of-scope")["detail"]
 
 
+async def test_no_route_answers_a_path_with_a_line_break(gateway: Gateway) -> None:
+    await limited(gateway, "kim", "admin", routes=("manage",), monthly_tokens=0)
+    routes = [*await routes_of(gateway), *(("POST", path) for path in (*FREE, "/mcp"))]
+    for method, path in routes:
+        assert group_of(f"{concrete(path)}\n") == group_of(concrete(path))
+        for name in ("kim", "admin"):
+            headers = {"x-api-key": gateway.keys[name]}
+            for ending in ("%0A", "%0D%0A", "%00"):
+                answer = await gateway.client.request(
+                    method, concrete(path) + ending, headers=headers, json={}
+                )
+                assert answer.status_code == 400, (method, path, ending, answer.text)
+                assert "control character" in answer.text
+
+
+async def test_every_post_of_replies_spends_but_for_those_that_no_model_answers(
+    gateway: Gateway,
+) -> None:
+    posts = {path for method, path in await routes_of(gateway) if method == "POST"}
+    asked = {path for path in posts if group_of(path) in {"chat", "chats"}}
+    assert len(asked) > 10
+    assert {path for path in asked if not spends("POST", path)} == {
+        "/v1/messages/count_tokens",
+        "/api/chats",
+        "/api/chats/{chat_id}/messages/{number}/stop",
+        "/api/chats/{chat_id}/messages/{number}/choose",
+        "/api/local-llm/ollama/pull",
+        "/api/local-llm/ollama/delete",
+    }
+    assert not any(spends("POST", path) for path in posts - asked)
+
+
 async def test_a_key_says_what_it_is_limited_to(gateway: Gateway) -> None:
     await limited(gateway, "kim", routes=("chat",), pools=("fast",), integration="livekit")
     me = (await gateway.call("kim", "GET", "/me")).json()
@@ -194,6 +226,9 @@ async def test_the_integration_decides_which_connections_answer(gateway: Gateway
                    for who in ("kim", "operator")}  # fmt: skip
         asked = {who: answer.headers["x-patchbay-connection"] for who, answer in answers.items()}
         assert asked == {"kim": "voice", "operator": "script"}
+        for who, name in asked.items():
+            text = await gateway.call(who, "POST", "/generate", {"prompt": "Hi?"})
+            assert text.json()["connection"] == name
         listed = (await gateway.call("kim", "GET", "/v1/models")).json()["data"]
         assert [one["id"] for one in listed if one["owned_by"] == "patchbay:connection"] == [
             "voice"
@@ -209,6 +244,9 @@ async def test_a_connection_that_is_not_approved_for_calls_answers_none(gateway:
         made = await gateway.connection("kim", base_url=server.base_url, use_in_livekit=True)
         assert made["is_approved_for_calls"] is False
         openai_error(await gateway.call("kim", "POST", COMPLETIONS, QUESTION), 404)
+        path = f"/connections/{made['id']}/generate"
+        refused = problem(await gateway.call("kim", "POST", path, {"prompt": "Hi?"}), 403)
+        assert "it is not approved for calls" in refused["detail"]
         assert not server.requests
 
 

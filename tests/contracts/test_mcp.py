@@ -100,8 +100,22 @@ async def test_a_key_without_tokens_asks_nothing_and_still_sees_what_there_is(
         SYSTEM, "spent", "operator", owner="operator", limits=KeyLimits(monthly_tokens=0)
     )
     async with desk(gateway), asking(gateway, "spent") as asked:
-        assert "used up its 0 tokens a month" in await asked.error("query_desk", prompt="Hi?")
+        for tool in (
+            {"name": "query_desk", "prompt": "Hi?"},
+            {"name": "test", "connection": "desk"},
+        ):
+            assert "used up its 0 tokens a month" in await asked.error(**tool)
         assert not (await asked.result("list_connections")).is_error
+
+
+async def test_a_key_with_limits_tests_with_the_usual_question_alone(gateway: Gateway) -> None:
+    _, gateway.keys["frugal"] = await gateway.services.keys.add(
+        SYSTEM, "frugal", "admin", limits=KeyLimits(monthly_tokens=10**6)
+    )
+    async with desk(gateway), asking(gateway, "frugal") as asked:
+        refused = await asked.error("test", connection="desk", prompt="A novel, please.")
+        assert "with the usual question alone" in refused
+        assert (await asked.data("test", connection="desk"))["works"] is True
 
 
 async def test_another_connection_takes_over_unless_only_the_one_is_wanted(

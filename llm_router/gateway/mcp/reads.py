@@ -12,10 +12,11 @@ from llm_router.connections.record import Connection
 from llm_router.connections.store import Query
 from llm_router.errors import NotFoundError
 from llm_router.gateway.completions.accounts import milliseconds
-from llm_router.gateway.deps import Services
+from llm_router.gateway.deps import Services, require_allowance_of
 from llm_router.gateway.mcp.results import data
 from llm_router.gateway.mcp.tool import Call, Result, Tool
 from llm_router.gateway.schemas.base import ShortText, StrictModel
+from llm_router.management.probe import PROBE_PROMPT, PROBE_TOKENS
 from llm_router.store.analytics import Analytics, Figures, Span
 from llm_router.store.usage import UsageRecord
 
@@ -23,7 +24,6 @@ _MOST_LISTED = 100
 _CHECKS = 5
 _REPLY_ID = re.compile(r"(?:req_)?([0-9a-f]{32})")
 _MOST_ATTEMPTS = 50
-_PROMPT = "Say hello in one short sentence."
 
 Name = Annotated[ShortText, Field(min_length=1, description="Name or id of a connection.")]
 
@@ -49,7 +49,7 @@ class Days(StrictModel):
 
 class Prompt(StrictModel):
     connection: Name
-    prompt: Annotated[str, Field(min_length=1, max_length=4_000)] = _PROMPT
+    prompt: Annotated[str, Field(min_length=1, max_length=4_000)] = PROBE_PROMPT
 
 
 async def _list_connections(call: Call) -> Result:
@@ -175,8 +175,9 @@ def _figures(figures: Figures) -> dict[str, Any]:
 
 async def _test(call: Call) -> Result:
     connection = await call.connection()
+    await require_allowance_of(call.services, call.actor)
     result = await call.services.prober.probe(
-        call.actor, connection.id, call.arguments.prompt, max_tokens=64
+        call.actor, connection.id, call.arguments.prompt, max_tokens=PROBE_TOKENS
     )
     failure = result.failure
     return data(

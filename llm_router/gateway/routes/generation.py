@@ -30,10 +30,12 @@ async def generate_by_connection(
 ) -> Generated:
     """Has this one connection write a text, with its own key, for a script or an automation.
 
-    It must be flagged `use_in_automation`. Its use counts against its limits and its budget.
+    It must be flagged for the integration of the API key: `use_in_automation`, usually. Its use
+    counts against its limits and its budget.
     """
-    work = deps.generator.generate(actor, connection_id, body.to_chat_request())
-    return await run_until_disconnect(work, request.receive)
+    with deps.reply_places.taken(actor.key_id, _size(body)):
+        work = deps.generator.generate(actor, connection_id, body.to_chat_request())
+        return await run_until_disconnect(work, request.receive)
 
 
 @router.post(
@@ -47,17 +49,21 @@ async def generate_by_model(
 ) -> Generated:
     """Has a text written by whichever connection can, for a script or an automation.
 
-    Only connections that are flagged `use_in_automation` are asked; one that fails is replaced, in
-    mid-text as well, as in a call.
+    Only connections that are flagged for the integration of the API key are asked, usually those
+    with `use_in_automation`; one that fails is replaced, in mid-text as well, as in a call.
     """
     rules.require(actor, "use")
     model_router = await deps.chat_router.get()
-    usable = usable_by(actor, model_router.pool.endpoints, "automation")
+    usable = usable_by(actor, model_router.pool.endpoints)
     try:
         choice = choose(body.model, usable)
     except ChatProblem as problem:
         raise NotFoundError(problem.detail) from None
     total = model_router.options.total
-    asked = narrowed(body.to_chat_request(), choice, actor, total, "automation")
-    with deps.reply_places.taken(actor.key_id, len(body.prompt) + len(body.system)):
+    asked = narrowed(body.to_chat_request(), choice, actor, total)
+    with deps.reply_places.taken(actor.key_id, _size(body)):
         return await run_until_disconnect(generate(model_router, asked), request.receive)
+
+
+def _size(body: TextCreate) -> int:
+    return len(body.prompt) + len(body.system)

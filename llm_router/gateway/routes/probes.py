@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Request
 from fastapi.responses import StreamingResponse
 
-from llm_router.gateway.deps import ConnectionId, CurrentActor, Deps
+from llm_router.gateway.deps import ConnectionId, CurrentActor, Deps, require_allowance_of
 from llm_router.gateway.openapi import problems
 from llm_router.gateway.schemas.probes import (
     ConnectionTestCreate,
@@ -47,8 +47,10 @@ async def probe_connection(
 
     A server that fails is no error of this request: `ok` is false then, and `failure` says what is
     wrong and what to do. The connection's status follows from the result. With `Accept:
-    application/x-ndjson` the words are sent as they arrive, and the result after them.
+    application/x-ndjson` the words are sent as they arrive, and the result after them. An API key
+    with limits asks the usual question alone, and none when its tokens or its budget are used up.
     """
+    await require_allowance_of(deps, actor)
     question = body or ConnectionTestCreate()
 
     async def probe(on_text: Callable[[str], object]) -> ConnectionTestResult:

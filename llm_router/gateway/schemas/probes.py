@@ -6,12 +6,14 @@ from pydantic import BaseModel, Field
 
 from llm_router.failures import Failure, FailureClass
 from llm_router.gateway.schemas.base import StrictModel
-from llm_router.management.probe import ProbeResult
+from llm_router.management.probe import PROBE_PROMPT, PROBE_TOKENS, ProbeResult
 
 
 class ConnectionTestCreate(StrictModel):
-    prompt: str = Field(default="Say hello in one short sentence.", min_length=1, max_length=4_000)
-    max_tokens: int = Field(default=64, ge=1, le=1_024, strict=True)
+    """A question; an API key with limits may only ask the usual one."""
+
+    prompt: str = Field(default=PROBE_PROMPT, min_length=1, max_length=4_000)
+    max_tokens: int = Field(default=PROBE_TOKENS, ge=1, le=1_024, strict=True)
 
 
 class FailureRead(BaseModel):
