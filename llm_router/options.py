@@ -58,6 +58,8 @@ class ChatLimits:
     """Characters of a message."""
     messages: int = 1_000
     """Messages of a chat, in all its branches."""
+    siblings: int = 50
+    """Messages that follow the same one: each is shown with the numbers of all of them."""
     characters: int = 2_000_000
     """Characters of all messages of a chat."""
     chats: int = 1_000

@@ -52,7 +52,8 @@ class Forwarding:
     """One request on its way: `async with` opens the answer, `pieces` reads it.
 
     Entering raises ReplyFailedError where no endpoint answers, and `event` then says why. Reading
-    raises BrokenStreamError for an answer that breaks off or outlasts its connection's timeout.
+    raises BrokenStreamError for an answer that breaks off, or whose server is waited for longer, in
+    all, than its connection's timeout; the time that a reader takes is not counted.
     Leaving the block, or cancelling its task, closes the stream, so that the server stops.
     """
 
@@ -234,6 +235,7 @@ class _Attempt:
         self.first_at = self.started_at
         self.content_type = ""
         self.is_over = False
+        self._waited = 0.0
         self._clock = clock
         self._stack = AsyncExitStack()
         self._answer: ForwardedAnswer | None = None
@@ -256,17 +258,20 @@ class _Attempt:
         if not self.first:
             raise BrokenStreamError("an empty answer")
         self.first_at = self._clock.now()
+        self._waited = self.first_at - self.started_at
 
     async def next_piece(self) -> bytes:
         """Returns the next piece, none at the end.
 
-        Raises UpstreamError, and TimeoutError when its connection's time is up.
+        Raises UpstreamError, and TimeoutError when the server has used up its connection's time.
         """
         if self._answer is None:
             return b""
-        spent = self._clock.now() - self.started_at
-        async with asyncio.timeout(max(0.0, self.endpoint.connection.timeout - spent)):
-            return await anext(self._answer.pieces, b"")
+        asked_at = self._clock.now()
+        async with asyncio.timeout(max(0.0, self.endpoint.connection.timeout - self._waited)):
+            piece = await anext(self._answer.pieces, b"")
+        self._waited += self._clock.now() - asked_at
+        return piece
 
     async def close(self) -> None:
         await self._stack.aclose()

@@ -154,6 +154,7 @@ class Chats:
             parent = chat.current if after is None else after
             if parent != ROOT:
                 require_message(messages, parent)
+            self._require_room_after(messages, parent)
             asked = ChatMessage(
                 number=chat.messages + 1,
                 parent=parent,
@@ -176,6 +177,7 @@ class Chats:
             chat, messages = await self._writable(db, owner, chat_id, new=1, length=0)
             message = require_message(messages, number)
             asked = message.parent if message.role == "assistant" else number
+            self._require_room_after(messages, asked)
             return await self._begin(db, chat, path_to(messages, asked))
 
     async def save(self, chat_id: str, number: int, text: str) -> tuple[bool, datetime | None]:
@@ -183,13 +185,10 @@ class Chats:
 
         Returns whether it still is to run, and when another process last read it.
         """
-        running = update(chat_messages).where(*_running(chat_id, number))
         alive_until = self._now() + _SIGN_OF_LIFE
-        running = running.values(content=text, search=text.casefold(), alive_until=alive_until)
-        running = running.returning(_M.read_at)
         async with self._database.writing() as db:
-            row = (await db.execute(running)).first()
-        return row is not None, row.read_at if row else None
+            before = await _write(db, chat_id, number, text, alive_until=alive_until)
+        return before is not None, before["read_at"] if before else None
 
     async def finish(
         self,
@@ -202,16 +201,10 @@ class Chats:
         route: Mapping[str, Any],
     ) -> None:
         """Stores the end of a running reply; nothing happens if it has been ended already."""
-        ended = update(chat_messages).where(*_running(chat_id, number))
-        ended = ended.values(
-            content=text, search=text.casefold(), status=status, problem=problem, route=dict(route)
-        )
+        end = {"status": status, "problem": problem, "route": dict(route)}
         async with self._database.writing() as db:
-            lock = select(_S.id).where(_S.id == chat_id).with_for_update()
-            await db.execute(lock)  # in the order in which a removal takes both
-            if (await db.execute(ended)).rowcount:
-                longer = _S.characters + len(text)
-                await _update_chat(db, chat_id, characters=longer, updated_at=self._now())
+            if await _write(db, chat_id, number, text, **end) is not None:
+                await _update_chat(db, chat_id, updated_at=self._now())
 
     async def stop(self, owner: str, chat_id: str, number: int, problem: str) -> ChatMessage:
         """Ends a running reply with what is stored of it; returns it, or a reply that has ended."""
@@ -266,6 +259,15 @@ class Chats:
         if running:
             raise ConflictError(f"reply {running[0]} is being written: wait for its end or stop it")
         return chat, messages
+
+    def _require_room_after(self, messages: Sequence[ChatMessage], parent: int) -> None:
+        """Raises QuotaError where as many messages follow the parent as may."""
+        most = self._limits.siblings
+        if sum(message.parent == parent for message in messages) >= most:
+            raise QuotaError(
+                f"{most} messages follow the same one, the most that may: go on from one of them,"
+                " or begin another chat"
+            )
 
     async def _begin(
         self, db: AsyncConnection, chat: Chat, path: Sequence[ChatMessage]
@@ -322,6 +324,25 @@ async def _get(db: AsyncConnection, owner: str, chat_id: str, *, for_update: boo
 
 async def _update_chat(db: AsyncConnection, chat_id: str, **values: Any) -> None:
     await db.execute(update(chat_sessions).where(_S.id == chat_id).values(values))
+
+
+async def _write(
+    db: AsyncConnection, chat_id: str, number: int, text: str, **values: Any
+) -> RowMapping | None:
+    """Stores what there is of a running reply, and counts what is new of it for its owner.
+
+    So each stored character is counted, however the reply ends. Returns `read_at` as it was, or
+    None for a reply that has ended already.
+    """
+    # The chat first, in the order in which a removal takes both.
+    await db.execute(select(_S.id).where(_S.id == chat_id).with_for_update())
+    stored = select(_M.read_at, func.length(_M.content).label("length"))
+    row = (await db.execute(stored.where(*_running(chat_id, number)))).mappings().first()
+    if row is not None:
+        written = update(chat_messages).where(*_running(chat_id, number))
+        await db.execute(written.values(content=text, search=text.casefold(), **values))
+        await _update_chat(db, chat_id, characters=_S.characters + len(text) - row["length"])
+    return row
 
 
 async def _places(

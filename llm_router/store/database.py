@@ -224,7 +224,7 @@ def _engine(
             pool_pre_ping=True,  # so that a restart of the server fails no request
             connect_args={
                 "connection_class": _PostgresConnection,
-                "timeout": _ANSWER_WITHIN,
+                "timeout": answer_within or _ANSWER_WITHIN,
                 "command_timeout": answer_within,
                 "server_settings": {"application_name": "patchbay"},
             },

@@ -56,7 +56,8 @@ class Postgres:
 
 @asynccontextmanager
 async def opened(url: str, patience: float = 30.0) -> AsyncIterator[Database]:
-    database = Database(url, patience=patience)
+    # A loaded machine may take longer than a server in use should: sixty writers wait in line here.
+    database = Database(url, patience=patience, answer_within=30.0)
     try:
         yield database
     finally:

@@ -32,6 +32,11 @@ SPOKEN = say(WORDS, first=0.0, gap=0.0)
 HUNG = [*say("We open at ", first=0.0, gap=0.0, finish=None), HANG]
 
 
+class Yesterday(SystemClock):
+    def wall(self) -> float:
+        return super().wall() - 86_400
+
+
 @pytest.fixture
 def chats(database: Database) -> Chats:
     return Chats(database)
@@ -157,6 +162,43 @@ async def test_each_limit_says_which_it_is(database: Database) -> None:
     await answered(chats, other.id, "x" * 30)
 
 
+async def test_the_messages_after_one_are_bounded(database: Database) -> None:
+    chats = Chats(database, limits=ChatLimits(siblings=2))
+    chat = await chats.add("ann", {"model": "auto"})
+    await answered(chats, chat.id, "one")
+    again = await chats.answer_again("ann", chat.id, 2)
+    await chats.finish(chat.id, again.reply.number, "2", status="whole", route={})
+    for number in (1, 2):
+        with pytest.raises(QuotaError, match="2 messages follow the same one"):
+            await chats.answer_again("ann", chat.id, number)
+    edit = await chats.ask("ann", chat.id, "one, edited", after=0)
+    await chats.finish(chat.id, edit.reply.number, "3", status="whole", route={})
+    with pytest.raises(QuotaError, match="2 messages follow the same one"):
+        await chats.ask("ann", chat.id, "one, edited again", after=0)
+    await answered(chats, chat.id, "two")
+
+
+async def test_each_stored_character_counts_however_a_reply_ends(database: Database) -> None:
+    yesterday = Chats(database, Yesterday())
+    chats = Chats(database, limits=ChatLimits(owner_characters=50))
+    ids = [(await chats.add("ann", {"model": "auto"})).id for _ in range(3)]
+    dead = await yesterday.ask("ann", ids[0], "x" * 5, after=None)
+    for length in (3, 10):
+        await yesterday.save(ids[0], dead.reply.number, "é" * length)
+    stopped = await chats.ask("ann", ids[1], "x" * 5, after=None)
+    await chats.save(ids[1], stopped.reply.number, "y" * 10)
+    await chats.stop("ann", ids[1], stopped.reply.number, STOPPED)
+    late = await chats.save(ids[1], stopped.reply.number, "y" * 20)
+    await chats.finish(ids[1], stopped.reply.number, "y" * 20, status="whole", route={})
+    whole = await chats.ask("ann", ids[2], "x" * 5, after=None)
+    await chats.save(ids[2], whole.reply.number, "z" * 4)
+    await chats.finish(ids[2], whole.reply.number, "z" * 10, status="whole", route={})
+    assert late == (False, None)
+    assert [(await chats.get("ann", id_)).characters for id_ in ids] == [15, 15, 15]
+    with pytest.raises(QuotaError, match="your chats would have more than 50"):
+        await chats.ask("ann", ids[2], "x" * 6, after=None)
+
+
 async def test_chats_that_are_not_used_are_deleted_with_their_messages(database: Database) -> None:
     chats = Chats(database)
     chat = await chats.add("ann", {"model": "auto"})
@@ -172,10 +214,6 @@ async def test_chats_that_are_not_used_are_deleted_with_their_messages(database:
 async def test_a_reply_whose_process_died_is_broken_off_and_holds_nothing_up(
     database: Database,
 ) -> None:
-    class Yesterday(SystemClock):
-        def wall(self) -> float:
-            return super().wall() - 86_400
-
     chats = Chats(database)
     chat = await chats.add("ann", {"model": "auto"})
     task = await Chats(database, Yesterday()).ask("ann", chat.id, "one", after=None)

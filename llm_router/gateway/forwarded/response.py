@@ -1,5 +1,6 @@
 """Sends the answer of a connection to the client of a request that was passed on."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, aclosing, suppress
@@ -20,14 +21,16 @@ _JSON = "application/json"
 _EVENTS = "text/event-stream"
 _SHOWN = (_JSON, _EVENTS, "text/plain", "text/vtt", "application/x-subrip", "audio/")
 _UNKNOWN = "application/octet-stream"
+_TAKEN_WITHIN = 60.0
+"""Seconds that a client may take to make room for the next piece."""
 
 
 class ForwardedResponse(Response):
     """An answer that is sent on as it comes, from its first byte.
 
     Until then an error is an HTTP status. An answer that breaks off later ends without its end, so
-    that the client's HTTP library reports it. When the client leaves, the server's connection is
-    closed.
+    that the client's HTTP library reports it. When the client leaves, or takes no piece for a
+    minute, the server's connection is closed, and no failure is counted for it.
     """
 
     def __init__(
@@ -58,13 +61,20 @@ async def _answer(forwarding: Forwarding, send: Send) -> None:
             await send({"type": "http.response.start", "status": 200, "headers": raw})
             async with aclosing(answer.pieces()) as pieces:
                 async for piece in pieces:
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    await _give(send, piece, more_body=True)
+        await _give(send, b"", more_body=False)
     except ReplyFailedError:
         raise identified(failed(forwarding.event), request_id) from None
     except BrokenStreamError:
         _logger.warning("request %s: its answer broke off", request_id)
-        return
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+    except TimeoutError:
+        _logger.info("request %s: its client did not read on", request_id)
+
+
+async def _give(send: Send, piece: bytes, *, more_body: bool) -> None:
+    """Sends a piece. Raises TimeoutError where the client makes no room for it."""
+    async with asyncio.timeout(_TAKEN_WITHIN):
+        await send({"type": "http.response.body", "body": piece, "more_body": more_body})
 
 
 def shown_type(given: str) -> str:
