@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from weakref import WeakValueDictionary
 
 from llm_router.clock import Clock
+from llm_router.errors import StoreError
 from llm_router.store.api_keys import ApiKey, ApiKeys
 from llm_router.store.key_format import digest
 
@@ -21,11 +22,19 @@ class _Known:
     changes: int
 
 
+class _Asking:
+    """The requests that wait for one answer of the database."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.failures: list[StoreError] = []
+
+
 class KeyMemory:
     """Authenticates by `keys`, and remembers those that are valid for a second.
 
     A change that this process makes to a key holds at once, an expiry too. Requests that come with
-    one key at the same time wait for one answer of the database.
+    one key at the same time wait for one answer of the database, and fail together if it fails.
     """
 
     def __init__(self, keys: ApiKeys, clock: Clock) -> None:
@@ -33,19 +42,26 @@ class KeyMemory:
         self._clock = clock
         self._known: dict[str, _Known] = {}
         """By digest: the keys themselves are not in memory."""
-        self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._asking: WeakValueDictionary[str, _Asking] = WeakValueDictionary()
 
     async def authenticate(self, text: str) -> ApiKey | None:
         """Returns what `ApiKeys.authenticate` does. Raises ExpiredError and StoreError."""
         name = digest(text)
         if known := self._remembered(name):
             return known
-        lock = self._asking.setdefault(name, asyncio.Lock())
-        async with lock:
+        asking = self._asking.setdefault(name, _Asking())
+        failures = len(asking.failures)
+        async with asking.lock:
             if known := self._remembered(name):
                 return known
+            if len(asking.failures) > failures:  # while this request waited
+                raise StoreError(str(asking.failures[-1])) from asking.failures[-1]
             changes = self._keys.changes
-            key = await self._keys.authenticate(text)
+            try:
+                key = await self._keys.authenticate(text)
+            except StoreError as error:
+                asking.failures.append(error)
+                raise
             if key:
                 self._remember(name, _Known(key, self._clock.now() + _FOR, changes))
             return key

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from llm_router.errors import ExpiredError
+from llm_router.errors import ExpiredError, StoreError
 from llm_router.store.api_keys import ApiKey, ApiKeys
 from llm_router.store.database import Database
 from llm_router.store.key_memory import KeyMemory
@@ -19,6 +19,7 @@ class Keys(ApiKeys):
         super().__init__(Database("sqlite:///never-opened.sqlite3"), clock)
         self.asked = 0
         self.is_revoked = False
+        self.is_away = False
         begun = datetime.fromtimestamp(clock.wall(), UTC)
         until = None if expires_in is None else begun + timedelta(seconds=expires_in)
         self.key = ApiKey(
@@ -30,6 +31,8 @@ class Keys(ApiKeys):
         self.asked += 1
         is_valid = text == GOOD and not self.is_revoked
         await self._clock.sleep(0.1)
+        if self.is_away:
+            raise StoreError("no answer")
         if self.key.state(datetime.fromtimestamp(self._clock.wall(), UTC)) == "expired":
             raise ExpiredError("expired")
         return self.key if is_valid else None
@@ -44,6 +47,23 @@ def test_a_crowd_with_one_key_asks_once() -> None:
         found = await asyncio.gather(*(memory.authenticate(GOOD) for _ in range(50)))
         assert found == [keys.key] * 50
         assert keys.asked == 1
+
+    clock.run(main())
+
+
+def test_a_crowd_fails_together_when_the_database_does_not_answer() -> None:
+    clock = ManualClock()
+
+    async def main() -> None:
+        keys = Keys(clock)
+        keys.is_away = True
+        memory = KeyMemory(keys, clock)
+        asking = (memory.authenticate(GOOD) for _ in range(50))
+        failures = await asyncio.gather(*asking, return_exceptions=True)
+        assert {type(failure) for failure in failures} == {StoreError}
+        assert keys.asked == 1
+        keys.is_away = False
+        assert await memory.authenticate(GOOD)
 
     clock.run(main())
 
