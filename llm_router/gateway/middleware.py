@@ -89,7 +89,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class PathCheck:
-    """Refuses paths with control characters, with a Problem (400).
+    """Refuses paths with control characters, with a Problem (404).
 
     Starlette finds a route for a path that ends with a line break; to what else reads paths, limits
     among it, that is another path.
@@ -103,7 +103,7 @@ class PathCheck:
             await self.app(scope, receive, send)
             return
         refusal = Problem(
-            400, "invalid-path", "The path has a control character, such as %0A: leave it out."
+            404, "invalid-path", "The path has a control character, such as %0A: leave it out."
         )
         await refusal.response(scope["path"])(scope, receive, send)
 
