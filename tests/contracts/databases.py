@@ -16,7 +16,10 @@ from uuid import uuid4
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 import pytest
+from alembic import command
+from sqlalchemy import Connection
 
+from llm_router.store import migrations
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate
 
@@ -186,3 +189,15 @@ def _unused_port() -> int:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
         return port
+
+
+async def back_to(database: Database, revision: str) -> None:
+    """Takes back the migrations after `revision`."""
+
+    def down(connection: Connection) -> None:
+        config = migrations._config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+
+    async with database.writing() as db:
+        await db.run_sync(down)

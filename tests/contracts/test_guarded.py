@@ -17,6 +17,7 @@ from llm_router.sync.subscription import StoreSubscription
 from llm_router.testing import InMemoryConnectionStore
 from llm_router.testing.server import FaultyServer, Script
 from llm_router.types import ChatRequest
+from tests.contracts.databases import back_to
 from tests.contracts.nameserver import NameServer, name_server
 from tests.contracts.stores import ANNA, CARL, VAULT, added
 
@@ -58,11 +59,7 @@ async def test_old_connections_with_an_owner_are_guarded_after_the_migration(
     store = SqlConnectionStore(database, VAULT)
     await added(store, name="nobody's")
     await added(store, name="anna's", owner="anna")
-    async with database.writing() as db:
-        for column in ("is_guarded", "is_approved_for_calls"):
-            await db.execute(text(f"ALTER TABLE llm_connections DROP COLUMN {column}"))
-        await db.execute(text("ALTER TABLE api_keys DROP COLUMN may_serve_calls"))
-        await db.execute(text("UPDATE alembic_version SET version_num = '0003'"))
+    await back_to(database, "0003")
     await migrate(database)
     async with database.reading() as db:
         rows = await db.execute(text("SELECT name, is_guarded FROM llm_connections"))

@@ -8,20 +8,18 @@ from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]  # ships no types
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
 from llm_router.clock import checkpoint
 from llm_router.errors import StoreError
-from llm_router.store import migrations
 from llm_router.store.connections import open_store
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate, schema_sql
 from llm_router.store.tables import metadata
 from tests.contracts import halting_migration
-from tests.contracts.databases import Files, Postgres, Server, opened
+from tests.contracts.databases import Files, Postgres, Server, back_to, opened
 from tests.contracts.stores import VAULT, added
 
 CHECKED = (
@@ -172,16 +170,6 @@ async def test_the_retries_of_the_past_have_no_limit_and_a_zero_of_today_stays(
     await back_to(database, "0005")
     await migrate(database)
     assert await retries() == {"unset": None, "never": None, "twice": 2}
-
-
-async def back_to(database: Database, revision: str) -> None:
-    def down(connection: Connection) -> None:
-        config = migrations._config()
-        config.attributes["connection"] = connection
-        command.downgrade(config, revision)
-
-    async with database.writing() as db:
-        await db.run_sync(down)
 
 
 async def test_a_database_of_a_newer_version_is_left_alone(database: Database) -> None:
