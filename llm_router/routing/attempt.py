@@ -249,14 +249,7 @@ class Attempt:
         self.endpoint.breaker.failed(failure, self._clock.now(), self._generation)
 
     def event(self, outcome: str, failure: Failure | None) -> AttemptEvent:
-        connection = self.endpoint.connection
-        return AttemptEvent(
-            connection=connection.name,
-            connection_id=connection.id,
-            pool=connection.pool,
-            model=connection.model_name,
-            provider=connection.provider,
-            server=self.endpoint.server,
+        return self.endpoint.attempt_event(
             role=self.role,
             outcome=outcome,
             failure=failure,
@@ -271,7 +264,6 @@ class Attempt:
             delivered=self.delivered,
             finish_reason=self._finish_reason,
             usage=self._usage,
-            price=self.endpoint.price,
         )
 
     def _since_start(self, moment: float | None) -> float | None:

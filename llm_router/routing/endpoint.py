@@ -1,6 +1,7 @@
 """Endpoint: a stored Connection made live, with its provider, latency, breaker and limits."""
 
 from collections.abc import Callable
+from functools import partial
 from urllib.parse import urlsplit
 
 from llm_router.catalog.prices import price_of
@@ -9,7 +10,7 @@ from llm_router.failures import Failure, FailureClass
 from llm_router.options import BreakerOptions
 from llm_router.providers.base import Limited, Provider
 from llm_router.routing.breaker import CircuitBreaker
-from llm_router.routing.events import EndpointState
+from llm_router.routing.events import AttemptEvent, EndpointState
 from llm_router.routing.latency import Latency, behind, under_load
 from llm_router.routing.limits import Limits
 
@@ -52,6 +53,20 @@ class Endpoint:
     @property
     def name(self) -> str:
         return self.connection.name
+
+    @property
+    def attempt_event(self) -> "partial[AttemptEvent]":
+        """Makes the event of an attempt here: what names this endpoint is filled in."""
+        return partial(
+            AttemptEvent,
+            connection=self.connection.name,
+            connection_id=self.connection.id,
+            pool=self.connection.pool,
+            model=self.connection.model_name,
+            provider=self.connection.provider,
+            server=self.server,
+            price=self.price,
+        )
 
     def may_start(self, now: float) -> bool:
         """Returns whether an attempt may start now: not withdrawn, and below its own limits.

@@ -277,14 +277,7 @@ class _Attempt:
         await self._stack.aclose()
 
     def event(self, outcome: str, failure: Failure | None, *, delivered: bool) -> AttemptEvent:
-        connection = self.endpoint.connection
-        return AttemptEvent(
-            connection=connection.name,
-            connection_id=connection.id,
-            pool=connection.pool,
-            model=connection.model_name,
-            provider=connection.provider,
-            server=self.endpoint.server,
+        return self.endpoint.attempt_event(
             role=self.role,
             outcome=outcome,
             failure=failure,
@@ -294,7 +287,6 @@ class _Attempt:
             characters=0,
             delivered=delivered,
             usage=self._answer.usage if self._answer else None,
-            price=self.endpoint.price,
         )
 
 
