@@ -4,13 +4,15 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Never, TypeVar
+from typing import Any, Never, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from llm_router.connections.json_shape import is_within
+from llm_router.gateway.completions.call import Call, ReplyForm
 from llm_router.gateway.completions.problems import ChatProblem, invalid
 from llm_router.providers._wire.characters import mend
+from llm_router.types import ChatRequest
 
 _MOST_MARKS = 100_000
 """Commas and opening brackets of a body, each of which may begin a value: what is parsed holds up
@@ -20,6 +22,14 @@ _MOST_LEVELS = 64
 _LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 Body = TypeVar("Body", bound=BaseModel)
+
+
+class ReplyFields(Protocol):
+    """The fields that a request for a reply has in every form of the API."""
+
+    model: str
+    stream: bool | None
+    patchbay: dict[str, Any] | None
 
 
 def read_body(body: bytes, schema: type[Body]) -> Body:
@@ -34,6 +44,16 @@ def read_body(body: bytes, schema: type[Body]) -> Body:
         place = str(first["loc"][0]) if first["loc"] else "body"
         code = "missing_required_parameter" if first["type"] == "missing" else "invalid_value"
         raise invalid(place, first["msg"], code) from None
+
+
+def call_of(fields: ReplyFields, request: ChatRequest, form: ReplyForm) -> Call:
+    return Call(
+        model=fields.model,
+        request=request,
+        form=form,
+        is_streamed=bool(fields.stream),
+        include_receipt=is_set(fields.patchbay, "receipt"),
+    )
 
 
 def session_of(key_id: str, name: Any) -> str:

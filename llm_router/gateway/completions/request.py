@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from llm_router.gateway.completions.body import is_set, read_body, session_of
+from llm_router.gateway.completions.body import call_of, is_set, read_body, session_of
 from llm_router.gateway.completions.call import Call
 from llm_router.gateway.completions.frames import ChatForm
 from llm_router.gateway.completions.messages import clean_messages, clean_tools
@@ -58,13 +58,8 @@ def chat_call(fields: ChatCompletionCreate, key_id: str) -> Call:
         extra_body=passed_on(given, fields.user),
         session_id=session_of(key_id, fields.user or given.get("prompt_cache_key")),
     )
-    return Call(
-        model=fields.model,
-        request=request,
-        form=ChatForm(include_usage=is_set(fields.stream_options, "include_usage")),
-        is_streamed=bool(fields.stream),
-        include_receipt=is_set(fields.patchbay, "receipt"),
-    )
+    form = ChatForm(include_usage=is_set(fields.stream_options, "include_usage"))
+    return call_of(fields, request, form)
 
 
 def _tool_choice(choice: str | Mapping[str, Any] | None) -> str | Mapping[str, Any] | None:

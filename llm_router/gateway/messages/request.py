@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_router.catalog.prices import estimate_usage
-from llm_router.gateway.completions.body import is_set, read_body, session_of
+from llm_router.gateway.completions.body import call_of, read_body, session_of
 from llm_router.gateway.completions.call import Call
 from llm_router.gateway.completions.problems import invalid
 from llm_router.gateway.messages.blocks import read_conversation
@@ -42,13 +42,7 @@ def read_message_call(body: bytes, key_id: str) -> Call:
         extra_body=_passed_on(fields, user),
         session_id=session_of(key_id, user),
     )
-    return Call(
-        model=fields.model,
-        request=request,
-        form=MessageForm(),
-        is_streamed=bool(fields.stream),
-        include_receipt=is_set(fields.patchbay, "receipt"),
-    )
+    return call_of(fields, request, MessageForm())
 
 
 def count_tokens(fields: TokenCountCreate) -> int:

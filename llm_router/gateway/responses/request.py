@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from llm_router.gateway.completions.body import is_set, read_body, session_of
+from llm_router.gateway.completions.body import call_of, read_body, session_of
 from llm_router.gateway.completions.call import Call
 from llm_router.gateway.completions.problems import ChatProblem, invalid
 from llm_router.gateway.responses.frames import ResponseForm
@@ -42,13 +42,7 @@ def read_response_call(body: bytes, key_id: str) -> Call:
         extra_body=_passed_on(fields),
         session_id=session_of(key_id, fields.user or fields.prompt_cache_key),
     )
-    return Call(
-        model=fields.model,
-        request=request,
-        form=ResponseForm(fields),
-        is_streamed=bool(fields.stream),
-        include_receipt=is_set(fields.patchbay, "receipt"),
-    )
+    return call_of(fields, request, ResponseForm(fields))
 
 
 def not_stored(name: str) -> ChatProblem:

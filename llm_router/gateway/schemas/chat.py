@@ -6,6 +6,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Tokens = Annotated[int | None, Field(ge=1, le=10**9)]
 Stop = Annotated[str, Field(max_length=1_000)]
+Model = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=300,
+        description="A connection, a pool or a model of `GET /v1/models`; `auto`: any of them.",
+    ),
+]
 
 
 class ChatCompletionCreate(BaseModel):
@@ -22,11 +30,7 @@ class ChatCompletionCreate(BaseModel):
             "examples": [{"model": "auto", "messages": [{"role": "user", "content": "Hello!"}]}]
         },
     )
-    model: str = Field(
-        min_length=1,
-        max_length=300,
-        description="A connection, a pool or a model of `GET /v1/models`; `auto`: any of them.",
-    )
+    model: Model
     messages: list[Any] = Field(min_length=1, description="The conversation, in OpenAI's form.")
     stream: bool | None = None
     stream_options: dict[str, Any] | None = Field(

@@ -4,9 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from llm_router.gateway.schemas.chat import Stop
-
-_MODEL = "A connection, a pool or a model of `GET /v1/models`; `auto`: any of them."
+from llm_router.gateway.schemas.chat import Model, Stop
 
 
 class TokenCountCreate(BaseModel):
@@ -20,7 +18,7 @@ class TokenCountCreate(BaseModel):
             "examples": [{"model": "auto", "messages": [{"role": "user", "content": "Hello!"}]}]
         },
     )
-    model: str = Field(min_length=1, max_length=300, description=_MODEL)
+    model: Model
     messages: list[Any] = Field(min_length=1, description="The conversation.")
     system: str | list[Any] | None = None
     tools: list[Any] | None = Field(default=None, max_length=500)

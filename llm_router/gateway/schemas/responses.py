@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from llm_router.gateway.schemas.chat import Tokens
+from llm_router.gateway.schemas.chat import Model, Tokens
 
 Penalty = Annotated[float | None, Field(ge=-2, le=2)]
 
@@ -18,11 +18,7 @@ class ResponseCreate(BaseModel):
         allow_inf_nan=False,
         json_schema_extra={"examples": [{"model": "auto", "input": "Hello!"}]},
     )
-    model: str = Field(
-        min_length=1,
-        max_length=300,
-        description="A connection, a pool or a model of `GET /v1/models`; `auto`: any of them.",
-    )
+    model: Model
     input: str | list[Any] = Field(
         min_length=1, description="The user's text, or the items of the conversation."
     )

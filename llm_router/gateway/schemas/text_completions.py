@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from llm_router.gateway.schemas.chat import Stop, Tokens
+from llm_router.gateway.schemas.chat import Model, Stop, Tokens
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -22,11 +22,7 @@ class CompletionCreate(BaseModel):
         allow_inf_nan=False,
         json_schema_extra={"examples": [{"model": "auto", "prompt": "Hello!"}]},
     )
-    model: str = Field(
-        min_length=1,
-        max_length=300,
-        description="A connection, a pool or a model of `GET /v1/models`; `auto`: any of them.",
-    )
+    model: Model
     prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=1)]
     stream: bool | None = None
     stream_options: dict[str, Any] | None = Field(

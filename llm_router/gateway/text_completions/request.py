@@ -1,6 +1,6 @@
 """Reads the body of a completion of a text, and makes the router's request of it. Pure."""
 
-from llm_router.gateway.completions.body import is_set, read_body, session_of
+from llm_router.gateway.completions.body import call_of, is_set, read_body, session_of
 from llm_router.gateway.completions.call import Call
 from llm_router.gateway.completions.request import passed_on
 from llm_router.gateway.schemas.chat import ChatCompletionCreate
@@ -29,10 +29,5 @@ def read_completion_call(body: bytes, key_id: str) -> Call:
         extra_body=passed_on(given, fields.user),
         session_id=session_of(key_id, fields.user or given.get("prompt_cache_key")),
     )
-    return Call(
-        model=fields.model,
-        request=request,
-        form=CompletionForm(include_usage=is_set(fields.stream_options, "include_usage")),
-        is_streamed=bool(fields.stream),
-        include_receipt=is_set(fields.patchbay, "receipt"),
-    )
+    form = CompletionForm(include_usage=is_set(fields.stream_options, "include_usage"))
+    return call_of(fields, request, form)
