@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from livekit import rtc
 
 from agent import stt, tts
-from agent.job import (
+from agent.call_options import (
     choose_stt,
     choose_tts,
     http_proxy,

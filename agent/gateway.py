@@ -20,7 +20,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from agent.api import (
+from agent.http_process import (
     add_cors,
     answered_hosts,
     listen,

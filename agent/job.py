@@ -3,45 +3,45 @@
 import asyncio
 import os
 import traceback
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from livekit.agents import JobContext, JobProcess, telemetry
 from opentelemetry.sdk.trace import TracerProvider
-from pydantic import SecretStr
 
-from agent import stt, tts
 from agent.assistant import Assistant
-from agent.budget import CallLimits
+from agent.call_options import (
+    call_limits,
+    choose_stt,
+    choose_tts,
+    load_engines,
+    router_options,
+    store_options,
+    stt_options,
+    tts_options,
+    turn_options,
+)
 from agent.guard import CallGuard
 from agent.load import LoadBoard, LoadReporter
 from agent.phrase_file import load_phrases
 from agent.rehearsal import rehearse
 from agent.route_notes import RouteNotes
-from agent.session import Engines, TurnOptions, build_session, load_vad, room_options
-from agent.speech.choice import Choice
-from agent.speech.models import default_folder
-from agent.speech.stt import STTOptions
-from agent.speech.tts import TTSOptions
+from agent.session import Engines, build_session, room_options
 from agent.starts import Starts
 from agent.telemetry import send_traces, share_metrics
 from agent.text_input import TextAnswers
 from agent.typed_messages import TypedMessages
-from config.field_types import is_this_machine
 from config.settings import Settings, load_settings
 from llm_router import stored_router
 from llm_router.clock import SystemClock
 from llm_router.errors import RouterError
 from llm_router.integrations.livekit import RouterLLM
-from llm_router.options import PatienceOptions, ReplyLimits, RouterOptions
 from llm_router.routing.events import Observer
 from llm_router.routing.phrases import Phrases
 from llm_router.settings.loading import SettingsError, environment
-from llm_router.stored_router import KnownConnections, StoreOptions, open_stored_router
+from llm_router.stored_router import KnownConnections, open_stored_router
 from llm_router.telemetry.opentelemetry import OpenTelemetryObserver
 from llm_router.telemetry.prometheus import PrometheusObserver
 
@@ -131,14 +131,14 @@ async def answer(ctx: JobContext) -> None:
             stack.push_async_callback(asyncio.to_thread, resources.tracing.shutdown)
         stack.callback(board.remove)
         reporter = LoadReporter(board)
-        limits = _call_limits(settings)
+        limits = call_limits(settings)
         guard = CallGuard(limits, resources.phrases, settings.agent_language)
         router = await stack.enter_async_context(
             open_stored_router(
                 store_options(settings),
                 resources.known,
                 policy=settings.router_policy,
-                options=_router_options(settings),
+                options=router_options(settings),
                 phrases=resources.phrases,
                 observers=[reporter, guard, *resources.observers],
             )
@@ -148,7 +148,7 @@ async def answer(ctx: JobContext) -> None:
         warming = asyncio.create_task(router.warm())
         stack.push_async_callback(_cancel, warming)
         llm = RouterLLM(router, session_id=ctx.room.name, language=settings.agent_language)
-        session = build_session(llm, resources.engines, _turn_options(settings))
+        session = build_session(llm, resources.engines, turn_options(settings))
         if settings.names_are_public:
             stack.push_async_callback(RouteNotes(session, ctx.room).aclose)
         typed = TypedMessages(session, guard, TextAnswers().answer, limits.message_characters)
@@ -196,47 +196,6 @@ def metrics_folder() -> Path:
     return Path(os.environ[FOLDER]) / "metrics"
 
 
-# ── Options made from the settings ───────────────────────────────────────────────────────────────
-
-
-def store_options(settings: Settings) -> StoreOptions:
-    return StoreOptions(
-        database=settings.database_url.get_secret_value(),
-        master_keys=settings.master_keys,
-        master_key_file=settings.encryption_key_file,
-        connections_file=settings.connections_file,
-        scoreboard=settings.scoreboard_file,
-        offline_responder=settings.offline_responder,
-        allowed_addresses=settings.allowed_addresses,
-    )
-
-
-def load_engines(settings: Settings) -> Engines:
-    """Loads the speech engines. Raises ConfigurationError if one cannot work."""
-    listening, speaking = choose_stt(settings), choose_tts(settings)
-    with listening.explained():
-        ear = stt.load(listening.engine, stt_options(settings))
-    with speaking.explained():
-        voice = tts.load(speaking.engine, tts_options(settings))
-    return Engines(
-        stt=ear,
-        tts=voice,
-        vad=load_vad(_turn_options(settings)),
-    )
-
-
-def speech_models(settings: Settings) -> tuple[str, ...]:
-    """Names the models that the engines need in the worker's speech process, mostly none.
-
-    Raises ConfigurationError if one is not there.
-    """
-    named = (
-        tts.speech_model(choose_tts(settings).engine, tts_options(settings)),
-        stt.speech_model(choose_stt(settings).engine, stt_options(settings)),
-    )
-    return tuple(filter(None, named))
-
-
 async def _rehearse(settings: Settings, proxy: str | None) -> None:
     await rehearse(
         choose_tts(settings).engine,
@@ -245,51 +204,6 @@ async def _rehearse(settings: Settings, proxy: str | None) -> None:
         stt_options(settings),
         proxy,
     )
-
-
-def http_proxy(settings: Settings, environ: Mapping[str, str]) -> str | None:
-    """Returns the proxy for the worker and its calls: none if LiveKit runs on this machine."""
-    if is_this_machine(urlsplit(settings.livekit_url).hostname or ""):
-        return None
-    return environ.get("HTTPS_PROXY") or environ.get("HTTP_PROXY")
-
-
-def choose_stt(settings: Settings) -> Choice:
-    """Returns the STT engine to use, and what the neural one lacks if that is why."""
-    wants_neural = settings.voice != "espeak"
-    return stt.choose(settings.stt_engine, stt_options(settings), wants_neural=wants_neural)
-
-
-def choose_tts(settings: Settings) -> Choice:
-    """Returns the TTS engine to use, and what the neural one lacks if that is why."""
-    wants_neural = settings.voice != "espeak"
-    return tts.choose(settings.tts_engine, tts_options(settings), wants_neural=wants_neural)
-
-
-def stt_options(settings: Settings) -> STTOptions:
-    return STTOptions(
-        language=settings.agent_language,
-        model=settings.stt_model or "",
-        models_folder=settings.models_folder or default_folder(),
-        base_url=settings.stt_base_url or "",
-        api_key=_secret(settings.stt_api_key),
-    )
-
-
-def tts_options(settings: Settings) -> TTSOptions:
-    return TTSOptions(
-        language=settings.agent_language,
-        model=settings.tts_model or "",
-        models_folder=settings.models_folder or default_folder(),
-        voice=settings.tts_voice or "",
-        speed=settings.tts_speed,
-        base_url=settings.tts_base_url or "",
-        api_key=_secret(settings.tts_api_key),
-    )
-
-
-def _secret(value: SecretStr | None) -> str | None:
-    return value.get_secret_value() if value else None
 
 
 def _start_tracing(settings: Settings) -> TracerProvider | None:
@@ -306,39 +220,3 @@ def _observers(settings: Settings) -> tuple[Observer, ...]:
     if settings.otel_exporter_otlp_endpoint:
         observers.append(OpenTelemetryObserver(telemetry.tracer))
     return tuple(observers)
-
-
-def _call_limits(settings: Settings) -> CallLimits:
-    return CallLimits(
-        message_characters=settings.message_max_characters,
-        turns_per_minute=settings.turns_per_minute,
-        turns=settings.call_max_turns,
-        tokens=settings.call_max_tokens,
-        cost=settings.call_max_cost,
-        seconds=settings.call_max_seconds,
-        silence=settings.call_silence,
-    )
-
-
-def _turn_options(settings: Settings) -> TurnOptions:
-    return TurnOptions(
-        detection=settings.turn_detection,
-        vad_engine=settings.vad_engine,
-        min_silence=settings.vad_min_silence,
-        min_delay=settings.endpointing_min_delay,
-        max_delay=settings.endpointing_max_delay,
-        preemptive=settings.preemptive_generation,
-    )
-
-
-def _router_options(settings: Settings) -> RouterOptions:
-    return RouterOptions(
-        patience=PatienceOptions(
-            shortest=settings.first_word_deadline_min, longest=settings.first_word_deadline_max
-        ),
-        limits=ReplyLimits(speech=settings.reply_max_seconds, tokens=settings.reply_max_tokens),
-        hedge_budget=settings.hedge_budget,
-        voice_speed=settings.tts_speed,
-        queue_poll=settings.queue_poll,
-        total=settings.reply_deadline,
-    )

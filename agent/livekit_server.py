@@ -15,6 +15,7 @@ from livekit.protocol.agent import Job, JobStatus
 from livekit.protocol.agent_dispatch import AgentDispatch
 from livekit.protocol.models import ParticipantInfo
 
+from agent.dispatch import Dispatch
 from llm_router.clock import Clock, SystemClock
 
 log = logging.getLogger(__name__)
@@ -79,14 +80,21 @@ class LiveKitServer:
         return {room.name: room.metadata for room in answer.rooms}
 
     async def open_room(
-        self, room: str, agent_name: str, *, join_within: int, metadata: str = "", caller: str = ""
+        self,
+        room: str,
+        agent_name: str,
+        *,
+        join_within: int,
+        metadata: str = "",
+        dispatch: Dispatch | None = None,
     ) -> None:
         """Makes a room and calls the agent into it, once; does nothing if the room exists.
 
         The room is closed, and the agent leaves, if no visitor joins within `join_within` seconds.
-        Participants can read its `metadata`; `caller` goes to the agent alone.
+        Participants can read its `metadata`; `dispatch` goes to the agent alone.
         """
-        agent = api.RoomAgentDispatch(agent_name=agent_name, metadata=caller)
+        described = (dispatch or Dispatch()).to_metadata()
+        agent = api.RoomAgentDispatch(agent_name=agent_name, metadata=described)
         request = api.CreateRoomRequest(
             name=room, empty_timeout=join_within, metadata=metadata, agents=[agent]
         )

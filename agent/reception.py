@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from agent.dispatch import Dispatch
 from agent.livekit_server import LiveKitServer
 from agent.places import PlaceLimits, Refusal, refusal
 from agent.visits import Visit
@@ -97,7 +98,7 @@ class Reception:
             options.agent_name,
             join_within=options.join_within,
             metadata=mark + caller,
-            caller=caller,
+            dispatch=Dispatch(caller=caller),
         )
 
 

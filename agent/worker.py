@@ -16,7 +16,7 @@ from typing import Literal
 from livekit.agents import AgentServer
 from livekit.agents.cli.log import setup_logging
 
-from agent import job
+from agent import call_options, job
 from agent.health import health_server
 from agent.livekit_server import LiveKitError, LiveKitServer, LiveKitUnavailableError
 from agent.load import measure_load
@@ -54,7 +54,7 @@ def build_server(settings: Settings) -> AgentServer:
         ws_url=settings.livekit_url,
         api_key=settings.livekit_api_key,
         api_secret=settings.livekit_api_secret.get_secret_value(),
-        http_proxy=job.http_proxy(settings, environment()),
+        http_proxy=call_options.http_proxy(settings, environment()),
         prometheus_port=settings.prometheus_port,
         prometheus_multiproc_dir=str(job.metrics_folder()) if settings.prometheus_port else None,
     )
@@ -224,7 +224,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 async def _run(settings: Settings, folder: Path, *, takes_calls: bool) -> None:
     """Checks the settings while the speech process loads its models, then takes calls or tries."""
-    async with worker_speech(job.speech_models(settings), folder, SystemClock()) as speech:
+    async with worker_speech(call_options.speech_models(settings), folder, SystemClock()) as speech:
         await _check(settings, prepare=takes_calls)
         if settings.prometheus_port:
             share_metrics(job.metrics_folder())
@@ -242,9 +242,13 @@ async def _check(settings: Settings, *, prepare: bool) -> None:
     load_phrases(settings.phrases_file)
     if not settings.assistant_prompt_file.is_file():
         raise SettingsError(f"ASSISTANT_PROMPT_FILE: there is no {settings.assistant_prompt_file}")
-    _logger.info("Speech: STT %s, TTS %s", job.choose_stt(settings), job.choose_tts(settings))
-    await job.load_engines(settings).aclose()
-    options = job.store_options(settings)
+    _logger.info(
+        "Speech: STT %s, TTS %s",
+        call_options.choose_stt(settings),
+        call_options.choose_tts(settings),
+    )
+    await call_options.load_engines(settings).aclose()
+    options = call_options.store_options(settings)
     if prepare:
         await stored_router.prepare_database(options)
     known = await stored_router.load_known(options, environment())

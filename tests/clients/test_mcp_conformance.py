@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from agent.api import listen
+from agent.http_process import listen
 from agent.http_server import make_server
 from deploy import environments, page
 from llm_router.gateway.hosts import HostCheck

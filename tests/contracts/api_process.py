@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.api import listen
+from agent.http_process import listen
 from tests.contracts.processes import child, environ
 
 SECRET = "a-secret-of-more-than-thirty-two-characters"

@@ -24,7 +24,8 @@ from livekit.protocol.agent_dispatch import (
 from livekit.protocol.models import Room
 from pydantic import SecretStr
 
-from agent.api import build_app, listen
+from agent.api import build_app
+from agent.http_process import listen
 from agent.presence import worker_present
 from config.settings import Settings
 from llm_router.clock import SystemClock

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from agent.api import listen
+from agent.http_process import listen
 from llm_router.clock import utc_now
 from llm_router.settings.loading import SettingsError
 from llm_router.store.database import Database

@@ -10,8 +10,8 @@ import pytest
 from fastapi.routing import iter_route_contexts
 from pydantic import SecretStr
 
-from agent.api import listen
 from agent.gateway import build_app
+from agent.http_process import listen
 from config.settings import Settings
 from llm_router.clock import SystemClock
 from llm_router.settings.loading import SettingsError

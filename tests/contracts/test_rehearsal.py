@@ -8,7 +8,7 @@ import pytest
 from livekit.agents.utils.http_context import http_session as session_of_plugins
 from pydantic import SecretStr
 
-from agent.job import http_proxy
+from agent.call_options import http_proxy
 from agent.rehearsal import http_session, rehearse
 from agent.speech.stt import STTOptions
 from agent.speech.tts import TTSOptions

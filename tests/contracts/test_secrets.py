@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry, generate_latest
 
-from agent.api import listen
+from agent.http_process import listen
 from llm_router import open_router
 from llm_router.clock import SystemClock
 from llm_router.connections.access import SYSTEM

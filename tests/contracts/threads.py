@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import uvicorn
 
-from agent.api import listen
+from agent.http_process import listen
 from llm_router.store.migrations import migrate
 from tests.contracts.databases import opened
 from tests.contracts.gateway import Gateway, gateway_on

@@ -13,7 +13,7 @@ import openai
 from fastapi import FastAPI
 from openai.types.chat import ChatCompletion
 
-from agent.api import listen
+from agent.http_process import listen
 from agent.http_server import Bounds, make_server
 from llm_router.connections.access import SYSTEM
 from llm_router.gateway.app import build_local_app

@@ -1,0 +1,36 @@
+"""Reads and writes the metadata of an agent's dispatch: what the server says of the call.
+
+Only servers with LiveKit's keys write it, and only the agent can read it: participants cannot.
+"""
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+MAX_LENGTH = 4096
+"""Characters of metadata that are read; LiveKit itself takes 64 KiB."""
+
+
+class Dispatch(BaseModel):
+    """The server's description of one call.
+
+    Fields that a newer server adds are ignored, so that an older worker takes its calls.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    caller: str = Field(default="", max_length=256)
+    """Hash of the caller's address, or empty."""
+    assistant: str = Field(default="", max_length=128)
+    """Name of the assistant that answers; empty for the default one."""
+    epoch: int = Field(default=1, ge=1)
+    """Number of this agent among the agents of the call: 2 replaces the first one."""
+
+    def to_metadata(self) -> str:
+        return self.model_dump_json(exclude_defaults=True)
+
+    @classmethod
+    def from_metadata(cls, text: str) -> "Dispatch":
+        """Reads metadata. Anything else, as other programs dispatch with, is that of no field."""
+        try:
+            return cls.model_validate_json(text) if len(text) <= MAX_LENGTH else cls()
+        except ValidationError:
+            return cls()
