@@ -87,6 +87,7 @@ class Step(StrEnum):
     """A step that is due in a call; also the phrase that goes with it."""
 
     ASK = "still_there"
+    WARN = "limit.soon"
     END_SILENT = "goodbye"
     END_LONG = "limit.time"
 
@@ -94,7 +95,9 @@ class Step(StrEnum):
 class CallTime:
     """Decides when a silent caller is asked, and when a call has lasted long enough.
 
-    The caller is asked twice; the call ends after the third silence in a row.
+    The caller is asked twice; the call ends after the third silence in a row. A minute before a
+    call has lasted its time, the caller learns it, unless the call is so short that this would come
+    in its first half.
     """
 
     _QUESTIONS = 2
@@ -104,9 +107,10 @@ class CallTime:
         self._began = now
         self._quiet_since = now
         self._asked = 0
+        self._is_warned = limits.seconds < 2 * _MINUTE
 
     def caller_active(self, now: float) -> None:
-        """Records that the caller speaks or types."""
+        """Records words of the caller, spoken or typed."""
         self._quiet_since = now
         self._asked = 0
 
@@ -119,6 +123,9 @@ class CallTime:
         limits = self._limits
         if limits.seconds and now - self._began >= limits.seconds:
             return Step.END_LONG
+        if not self._is_warned and now - self._began >= limits.seconds - _MINUTE:
+            self._is_warned = True
+            return Step.WARN
         if not limits.silence or now - self._quiet_since < limits.silence:
             return None
         self._quiet_since = now

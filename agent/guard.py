@@ -42,7 +42,7 @@ class CallGuard:
         self._time: CallTime | None = None
         self._session: AgentSession[None] | None = None
         self._silent_until: dict[Refusal, float] = {}
-        self._unsaid: Refusal | None = None
+        self._unsaid: Refusal | Step | None = None
         """Said later: an answer under way, or the next one, would cut it off."""
         self._uses = 0
         self._ending: asyncio.Task[None] | None = None
@@ -52,7 +52,7 @@ class CallGuard:
         """Watches the session from now on."""
         self._session = session
         self._time = CallTime(self._limits, self._clock.now())
-        session.on("user_state_changed", self._on_user_state)
+        session.on("user_input_transcribed", self._on_transcript)
         self._watch.start(delay=_EVERY)
 
     async def aclose(self) -> None:
@@ -117,24 +117,27 @@ class CallGuard:
 
     # ── Time ─────────────────────────────────────────────────────────────────────────────────────
 
-    def _on_user_state(self, event: Any) -> None:
-        if self._time and "speaking" in {event.old_state, event.new_state}:
+    def _on_transcript(self, event: Any) -> None:
+        # Words count, and not voice activity: on a noisy line that one never ends.
+        if self._time and event.transcript.strip():
             self._time.caller_active(self._clock.now())
 
     async def _check(self) -> None:
         if self._time is None or self._session is None:
             return
         now = self._clock.now()
-        if self._session.user_state == "speaking":
-            self._time.caller_active(now)
-        elif self._session.agent_state in _BUSY or not _has_caller(self._session):
+        is_noisy = self._session.user_state == "speaking"
+        if self._session.agent_state in _BUSY or not _has_caller(self._session):
             self._time.agent_active(now)
-        elif self._unsaid:
+        elif self._unsaid and not is_noisy:
             self._say(self._unsaid)
             self._unsaid = None
         step = self._time.due(now)
         if step is Step.ASK:
-            self._say(step)
+            # Noise that passes for speech would cut the question off.
+            self._say(step, allow_interruptions=not is_noisy)
+        elif step is Step.WARN:
+            self._unsaid = step
         elif step:
             self.end(step)
 

@@ -92,6 +92,16 @@ def test_the_agents_own_words_are_neither_silence_nor_an_answer() -> None:
     assert [time.due(now) for now in (21.0, 22.0, 32.0)] == [None, Step.ASK, Step.END_SILENT]
 
 
+def test_a_caller_learns_once_that_a_minute_is_left() -> None:
+    time = CallTime(CallLimits(seconds=180), 0.0)
+    assert steps(time, 181) == [(120, Step.WARN), (180, Step.END_LONG)]
+
+
+def test_a_call_of_a_minute_does_not_begin_with_the_warning() -> None:
+    time = CallTime(CallLimits(seconds=60), 0.0)
+    assert steps(time, 61) == [(60, Step.END_LONG)]
+
+
 def test_a_call_has_a_longest_length_whatever_is_said() -> None:
     time = CallTime(CallLimits(seconds=100, silence=10), 0.0)
     for now in range(100):

@@ -28,6 +28,7 @@ OCCASIONS = (
     "limit.message",
     "limit.rate",
     "limit.call",
+    "limit.soon",
     "limit.time",
 )
 
