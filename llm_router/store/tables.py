@@ -1,4 +1,4 @@
-"""Defines all tables, for SQLite and PostgreSQL. `migrations/` makes them; a test compares both.
+"""Defines the tables, for SQLite and PostgreSQL. `migrations/` makes them; a test compares both.
 
 Text columns have no maximum length: records check their own. Times are aware and in UTC. A column
 whose name ends in `_sealed` holds values sealed by `crypto.Vault`, bound to "<table>:<id>:<field>".
@@ -24,6 +24,7 @@ from sqlalchemy import (
     true,
 )
 
+import llm_router.store.call_tables  # noqa: F401  its tables are listed in the metadata
 from llm_router.store.columns import METADATA, UtcDateTime, flag, number, text, time
 
 metadata = METADATA

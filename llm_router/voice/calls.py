@@ -1,0 +1,196 @@
+"""Defines a call, the items of its conversation, and the port of their store. No I/O.
+
+A call lives in one room. Its agents are numbered by epochs: agent 2 takes the place of agent 1 when
+that one's process has died. Exactly one agent claims each epoch; writes of an earlier one about the
+state of the call have no effect.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+CallState = Literal["agent", "handed_over", "ended"]
+"""`agent`: an agent of ours answers, or is to. `handed_over`: a person does, and no agent may come
+back by itself."""
+CallKind = Literal["web", "phone", "test"]
+Keep = Literal["nothing", "facts", "transcript"]
+"""The part of a call that stays after its end. Words are stored during every call, so that another
+agent can go on with it."""
+EndReason = Literal[
+    "caller left", "agent ended", "too long", "silence", "transferred", "failed", "lost", "removed"
+]
+"""`failed`: no agent could answer. `lost`: no sign of life, and no agent reported an end."""
+ItemRole = Literal["user", "assistant", "tool"]
+
+MAX_TEXT = 32_000
+"""Characters of an item that are stored."""
+MAX_ITEMS = 5_000
+"""Items of a call that are stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallAgent:
+    """The agent that claims a call: its identity in the room, its worker, its job at LiveKit."""
+
+    identity: str
+    worker: str
+    job: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFacts:
+    """The facts about a call that its server or its agent knows; an empty one is not known."""
+
+    assistant: str = ""
+    caller: str = ""
+    """Hash of the caller's address or number."""
+    kind: CallKind | None = None
+    keep: Keep | None = None
+    keep_days: int | None = None
+    """Days after the end for which the call is stored; None: as long as the setting says."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A stored call without its items.
+
+    `agent`, `worker` and `job` are empty while no agent has claimed this epoch. `last_beat` is the
+    last sign of life: of an agent, or the time at which one was asked for. `items` is the number of
+    the newest item. `voiced` has the words of the reply under way that the caller has received,
+    `tools_in_flight` the calls of tools whose outcome is not known yet.
+    """
+
+    id: str
+    room: str
+    epoch: int = 1
+    assistant: str = ""
+    caller: str = ""
+    kind: CallKind = "web"
+    state: CallState = "agent"
+    agent: str = ""
+    worker: str = ""
+    job: str = ""
+    keep: Keep = "facts"
+    keep_days: int | None = None
+    last_beat: datetime
+    started_at: datetime
+    answered_at: datetime | None = None
+    ended_at: datetime | None = None
+    updated_at: datetime
+    reason: str = ""
+    items: int = 0
+    voiced: str = ""
+    tools_in_flight: Sequence[Mapping[str, Any]] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallItem:
+    """One item of a call's conversation.
+
+    `id` is unique in its call and makes writing it twice harmless; the store gives the `number`,
+    from 1 in the order of arrival. `text` is what was said; of an interrupted reply, what the
+    caller received, and `interrupted_at` is the number of its words. `tool_calls` have `call_id`,
+    `name`, `arguments`, `output` and `is_error`. `receipt` says how a reply came about: its
+    connection, times and attempts.
+    """
+
+    id: str
+    role: ItemRole
+    text: str = ""
+    tool_calls: Sequence[Mapping[str, Any]] = ()
+    interrupted_at: int | None = None
+    receipt: Mapping[str, Any] = field(default_factory=dict)
+    epoch: int = 1
+    created_at: datetime
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFilters:
+    """Conditions on calls; empty ones are no condition. `text` is searched in what was said."""
+
+    state: CallState | None = None
+    assistant: str = ""
+    room: str = ""
+    caller: str = ""
+    kind: CallKind | None = None
+    worker: str = ""
+    started_from: datetime | None = None
+    started_to: datetime | None = None
+    beat_before: datetime | None = None
+    updated_from: datetime | None = None
+    text: str = ""
+
+
+class CallPort(Protocol):
+    """The part of the store of calls that agents and their rescuers need. Raises StoreError.
+
+    Every time is passed in, so that one clock decides.
+    """
+
+    async def open(self, room: str, facts: CallFacts, now: datetime) -> Call:
+        """Stores a call whose first agent is asked for; returns the room's call if it has one."""
+
+    async def claim(
+        self,
+        room: str,
+        epoch: int,
+        agent: CallAgent,
+        now: datetime,
+        facts: CallFacts | None = None,
+    ) -> Call | None:
+        """Makes the agent that of the epoch; returns None if it is another's or has passed.
+
+        An unclaimed epoch, the next one, and the first of a room without a call can be claimed.
+        Claiming again with the same job succeeds again.
+        """
+
+    async def advance(self, room: str, epoch: int, now: datetime) -> bool:
+        """Moves a call from the epoch before to this one, which then awaits its agent.
+
+        Of several callers one gets True.
+        """
+
+    async def beat(self, worker: str, epochs: Mapping[str, int], now: datetime) -> set[str]:
+        """Notes a sign of life of calls, by id, of a worker; returns those that are still its."""
+
+    async def note(
+        self,
+        call_id: str,
+        epoch: int,
+        now: datetime,
+        *,
+        voiced: str | None = None,
+        tools_in_flight: Sequence[Mapping[str, Any]] | None = None,
+        answered: bool = False,
+    ) -> bool:
+        """Notes how far the reply under way is; returns False if the epoch is not the call's."""
+
+    async def append(self, call_id: str, items: Sequence[CallItem], now: datetime) -> int:
+        """Stores those items that are not stored yet; returns the number of the newest one.
+
+        All or none. Raises NotFoundError if the call is not stored any more.
+        """
+
+    async def history(self, room: str) -> tuple[Call, list[CallItem]] | None:
+        """Returns the call in the room that goes on, with its items; None if there is none."""
+
+    async def hand_over(self, call_id: str, epoch: int, now: datetime) -> bool:
+        """Notes that a person answers from now on."""
+
+    async def end(
+        self, call_id: str, reason: str, now: datetime, *, epoch: int | None = None
+    ) -> bool:
+        """Ends a call, and removes what is not to stay of it; False if that was done before.
+
+        With an `epoch`: only if it is the call's.
+        """
+
+
+def storable_text(text: str) -> str:
+    """Returns the text as every database can store it, no longer than an item may be."""
+    encodable = text[:MAX_TEXT].encode("utf-8", "replace").decode()
+    return encodable.replace("\0", "\ufffd")

@@ -1,0 +1,277 @@
+"""Tests the store of calls on each database: who may answer a call, and what stays of it."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from llm_router.errors import NotFoundError
+from llm_router.store.calls import CallStore
+from llm_router.store.database import Database
+from llm_router.voice.calls import Call, CallAgent, CallFacts, CallFilters, CallItem, Keep
+
+NOW = datetime(2026, 5, 4, 9, 30, tzinfo=UTC)
+LATER = NOW + timedelta(minutes=5)
+FACTS = CallFacts(assistant="desk", caller="c1", kind="phone", keep="transcript")
+
+
+@pytest.fixture
+def calls(database: Database) -> CallStore:
+    return CallStore(database)
+
+
+def agent(job: str, worker: str = "w1") -> CallAgent:
+    return CallAgent(identity=f"agent-{job}", worker=worker, job=job)
+
+
+def item(name: str, text: str = "", **values: Any) -> CallItem:
+    role = values.pop("role", "user")
+    return CallItem(id=name, role=role, text=text or name, created_at=NOW, **values)
+
+
+async def claimed(calls: CallStore, room: str = "r", **facts: Any) -> Call:
+    values = {"assistant": "desk", "caller": "c1", "kind": "phone", "keep": "transcript"} | facts
+    call = await calls.claim(room, 1, agent("j1"), NOW, CallFacts(**values))
+    assert call
+    return call
+
+
+async def texts(calls: CallStore, call_id: str, after: int = 0) -> Sequence[str]:
+    return [item.text for item in (await calls.read(call_id, after=after))[1]]
+
+
+# ── Who answers ──────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_call_that_nothing_opened_begins_with_the_claim_of_its_agent(
+    calls: CallStore,
+) -> None:
+    call = await claimed(calls, metadata={"site": "shop"})
+    assert (call.room, call.epoch, call.state) == ("r", 1, "agent")
+    assert (call.agent, call.worker, call.job) == ("agent-j1", "w1", "j1")
+    assert (call.assistant, call.caller, call.kind, call.keep) == (
+        "desk", "c1", "phone", "transcript",
+    )  # fmt: skip
+    assert call.metadata == {"site": "shop"}
+    assert call.started_at == call.last_beat == NOW
+    assert await calls.get(call.id) == call
+
+
+async def test_an_opened_call_awaits_its_agent_and_is_opened_once(calls: CallStore) -> None:
+    opened = await calls.open("r", FACTS, NOW)
+    assert opened.job == ""
+    assert (await calls.open("r", FACTS, LATER)).id == opened.id
+    call = await calls.claim("r", 1, agent("j1"), LATER)
+    assert call
+    assert (call.id, call.caller, call.last_beat) == (opened.id, "c1", LATER)
+
+
+async def test_of_many_claims_of_one_epoch_one_wins(calls: CallStore) -> None:
+    for epoch in (1, 2, 3):
+        jobs = [agent(f"j{epoch}-{number}") for number in range(6)]
+        won = await asyncio.gather(*(calls.claim("r", epoch, job, NOW) for job in jobs))
+        assert sum(call is not None for call in won) == 1
+
+
+async def test_of_many_leaders_that_advance_a_call_one_wins(calls: CallStore) -> None:
+    await claimed(calls)
+    won = await asyncio.gather(*(calls.advance("r", 2, LATER) for _ in range(6)))
+    assert sorted(won) == [False] * 5 + [True]
+    waiting = await calls.history("r")
+    assert waiting
+    assert (waiting[0].epoch, waiting[0].job, waiting[0].last_beat) == (2, "", LATER)
+    assert await calls.claim("r", 2, agent("j2"), LATER)
+
+
+async def test_a_claim_that_is_repeated_succeeds_again_and_a_stale_one_never(
+    calls: CallStore,
+) -> None:
+    first = await claimed(calls)
+    assert await calls.claim("r", 1, agent("j1"), LATER)
+    assert await calls.claim("r", 1, agent("j9"), LATER) is None
+    assert await calls.claim("r", 3, agent("j3"), LATER) is None
+    second = await calls.claim("r", 2, agent("j2"), LATER)
+    assert second
+    assert second.id == first.id
+    assert second.assistant == "desk"
+    assert await calls.claim("r", 1, agent("j1"), LATER) is None
+
+
+async def test_a_room_whose_call_has_ended_begins_a_new_one_with_its_first_agent_alone(
+    calls: CallStore,
+) -> None:
+    first = await claimed(calls)
+    assert await calls.end(first.id, "caller left", LATER)
+    assert await calls.claim("r", 2, agent("j2"), LATER) is None
+    second = await calls.claim("r", 1, agent("j3"), LATER)
+    assert second
+    assert second.id != first.id
+    assert await calls.claim("never stored", 2, agent("j4"), LATER)  # no database at its start
+
+
+async def test_a_call_that_a_person_answers_is_claimed_by_no_agent(calls: CallStore) -> None:
+    call = await claimed(calls)
+    assert await calls.hand_over(call.id, 1, LATER)
+    assert await calls.claim("r", 2, agent("j2"), LATER) is None
+    assert not await calls.advance("r", 2, LATER)
+    assert await calls.end(call.id, "transferred", LATER)
+
+
+async def test_beats_of_a_worker_tell_it_which_calls_are_still_its(calls: CallStore) -> None:
+    mine, lost, ended = [await claimed(calls, room) for room in ("a", "b", "c")]
+    assert await calls.claim("b", 2, agent("j2", "w2"), NOW)
+    await calls.end(ended.id, "caller left", NOW)
+    epochs = {call.id: 1 for call in (mine, lost, ended)}
+    assert await calls.beat("w1", epochs, LATER) == {mine.id}
+    assert await calls.beat("w1", {}, LATER) == set()
+    silent, _ = await calls.find(CallFilters(state="agent", beat_before=LATER))
+    assert [call.id for call in silent] == [lost.id]
+
+
+# ── What was said ────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_items_are_numbered_as_they_come_and_stored_once(calls: CallStore) -> None:
+    call = await claimed(calls)
+    assert await calls.append(call.id, [item("a"), item("b")], NOW) == 2
+    assert await calls.append(call.id, [item("b"), item("c", epoch=2)], NOW) == 3
+    assert await calls.append(call.id, [item("a")], NOW) == 3
+    assert await texts(calls, call.id) == ["a", "b", "c"]
+    assert await texts(calls, call.id, after=2) == ["c"]
+    assert (await calls.get(call.id)).items == 3
+
+
+async def test_writers_at_the_same_time_lose_no_item(calls: CallStore) -> None:
+    call = await claimed(calls)
+    names = [f"i{number}" for number in range(12)]
+    await asyncio.gather(*(calls.append(call.id, [item(name)], NOW) for name in names))
+    stored = (await calls.read(call.id))[1]
+    assert sorted(one.id for one in stored) == sorted(names)
+    assert [one.number for one in stored] == list(range(1, 13))
+
+
+async def test_an_item_comes_back_as_it_was(calls: CallStore) -> None:
+    call = await claimed(calls)
+    tool = {
+        "call_id": "t1",
+        "name": "get_time",
+        "arguments": "{}",
+        "output": "9",
+        "is_error": False,
+    }
+    whole = item(
+        "a", "We open\0at", role="assistant", interrupted_at=3, epoch=1, tool_calls=[tool],
+        receipt={"connection": "desk", "first_word": 0.3},
+    )  # fmt: skip
+    await calls.append(call.id, [whole, item("b", "lone \ud800"), item("c", "x" * 40_000)], NOW)
+    _, (stored, lone, long) = await calls.read(call.id)
+    assert stored.text == "We open\ufffdat"
+    assert (stored.role, stored.interrupted_at, stored.created_at) == ("assistant", 3, NOW)
+    assert list(stored.tool_calls) == [tool]
+    assert stored.receipt == {"connection": "desk", "first_word": 0.3}
+    assert (lone.text, len(long.text)) == ("lone ?", 32_000)
+
+
+async def test_the_next_agent_finds_the_words_voiced_and_the_tools_in_flight(
+    calls: CallStore,
+) -> None:
+    call = await claimed(calls)
+    await calls.append(call.id, [item("a", "When do you open?")], NOW)
+    tool = {"call_id": "t1", "name": "book"}
+    assert await calls.note(call.id, 1, LATER, voiced="We open", tools_in_flight=[tool])
+    assert await calls.note(call.id, 1, LATER, answered=True)
+    assert await calls.claim("r", 2, agent("j2"), LATER)
+    assert not await calls.note(call.id, 1, LATER, voiced="from a ghost")
+    found = await calls.history("r")
+    assert found
+    resumed, items = found
+    assert (resumed.voiced, list(resumed.tools_in_flight)) == ("We open", [tool])
+    assert resumed.answered_at == LATER
+    assert [one.text for one in items] == ["When do you open?"]
+    await calls.append(call.id, [item("b", "We open at nine.", role="assistant")], LATER)
+    assert (await calls.get(call.id)).voiced == ""
+
+
+# ── What stays ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("keep", "stays"), [("transcript", ["a"]), ("facts", []), ("nothing", None)]
+)
+async def test_at_its_end_a_call_keeps_what_it_is_to(
+    calls: CallStore, keep: Keep, stays: list[str] | None
+) -> None:
+    call = await claimed(calls, keep=keep)
+    await calls.append(call.id, [item("a")], NOW)
+    await calls.note(call.id, 1, NOW, voiced="half a sent")
+    assert await texts(calls, call.id) == ["a"]  # another agent may need it
+    assert await calls.end(call.id, "caller left", LATER)
+    assert not await calls.end(call.id, "agent ended", LATER)
+    if stays is None:
+        with pytest.raises(NotFoundError):
+            await calls.get(call.id)
+        return
+    if keep == "facts":  # an item that waited for the database comes too late
+        await calls.append(call.id, [item("b")], LATER)
+    ended, items = await calls.read(call.id)
+    assert [one.text for one in items] == stays
+    assert (ended.state, ended.reason, ended.ended_at) == ("ended", "caller left", LATER)
+    assert ended.voiced == ""
+
+
+async def test_an_agent_that_was_replaced_ends_no_call(calls: CallStore) -> None:
+    call = await claimed(calls)
+    assert await calls.claim("r", 2, agent("j2"), NOW)
+    assert not await calls.end(call.id, "agent ended", LATER, epoch=1)
+    assert await calls.end(call.id, "agent ended", LATER, epoch=2)
+
+
+async def test_calls_are_found_by_what_is_known_of_them(calls: CallStore) -> None:
+    a = await claimed(calls, "a")
+    b = await claimed(calls, "b", assistant="night", caller="c2", kind="web")
+    await calls.append(b.id, [item("x", "Wo ist die Straße?")], LATER)
+    await calls.end(b.id, "caller left", LATER)
+
+    async def ids(**filters: Any) -> list[str]:
+        return [call.id for call in (await calls.find(CallFilters(**filters)))[0]]
+
+    assert set(await ids()) == {a.id, b.id}
+    assert await ids(state="ended") == [b.id]
+    assert await ids(assistant="night") == await ids(caller="c2") == await ids(kind="web") == [b.id]
+    assert await ids(room="a") == [a.id]
+    assert await ids(text="STRASSE") == [b.id]
+    assert await ids(text="%") == []
+    assert await ids(started_from=LATER) == await ids(started_to=NOW) == []
+    assert await ids(updated_from=LATER) == [b.id]
+    page, total = await calls.find(CallFilters(), limit=1, offset=1)
+    assert (len(page), total) == (1, 2)
+
+
+async def test_old_calls_are_removed_with_what_was_said(calls: CallStore) -> None:
+    old, short, going_on = [await claimed(calls, room) for room in ("a", "b", "c")]
+    for call in (old, short):
+        await calls.append(call.id, [item("x")], NOW)
+    await calls.end(old.id, "caller left", NOW)
+    await calls.claim("b", 1, agent("j1"), NOW, CallFacts(keep_days=1))
+    await calls.end(short.id, "caller left", NOW)
+    assert not await calls.prune(NOW + timedelta(hours=23), None)
+    assert (await calls.find(CallFilters()))[1] == 3
+    assert not await calls.prune(NOW + timedelta(days=1), None)
+    assert (await calls.find(CallFilters()))[1] == 2
+    assert await calls.prune(NOW + timedelta(days=30), NOW + timedelta(days=1), limit=1)
+    assert [call.id for call in (await calls.find(CallFilters()))[0]] == [going_on.id]
+    await calls.remove(going_on.id)
+    with pytest.raises(NotFoundError, match="there is no call"):
+        await calls.remove(going_on.id)
+    with pytest.raises(NotFoundError):
+        await calls.append(going_on.id, [item("x")], NOW)
+
+
+async def test_calls_without_a_sign_of_life_are_ended_as_lost(calls: CallStore) -> None:
+    call = await claimed(calls)
+    assert await calls.end_lost(LATER, NOW) == 0
+    assert await calls.end_lost(LATER, NOW + timedelta(seconds=1)) == 1
+    lost = await calls.get(call.id)
+    assert (lost.state, lost.reason) == ("ended", "lost")
