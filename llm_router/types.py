@@ -136,6 +136,9 @@ class ChatRequest:
     first_word_deadline: float | None = None
     total_deadline: float | None = None
     prefix: str = ""
+    voiced: str = ""
+    """Words of this very reply that a voice has said before the request, as another process did
+    that is gone. The reply continues them, and does not repeat them."""
     livekit_context: Any = None
     """The `livekit.agents.llm.ChatContext` of the messages, for providers that use it."""
     livekit_tools: Sequence[Any] = ()

@@ -43,7 +43,8 @@ class Ledger:
         self.running: dict[Attempt, None] = {}
         self.failures: dict[Endpoint, Failure] = {}
         self.winner: Attempt | None = None
-        self._given = [""]
+        self._given = [request.voiced]
+        self._voiced = len(request.voiced)
         self.resumes = 0
         self.is_finished = False
         self.is_last_resort = False
@@ -66,7 +67,10 @@ class Ledger:
 
     @property
     def given(self) -> str:
-        """All words given out so far. Joined when read: joining with each chunk is quadratic."""
+        """All words of the reply so far, voiced before the request or given out since.
+
+        Joined when read: joining with each chunk is quadratic.
+        """
         if len(self._given) > 1:
             self._given = ["".join(self._given)]
         return self._given[0]
@@ -119,6 +123,7 @@ class Ledger:
         asked = list(dict.fromkeys(a.name for a in self.attempts if a.role != "trial"))
         before = asked[: asked.index(name)] if name in asked else asked
         generated = sum(attempt.characters for attempt in self.attempts)
+        given = self.given[self._voiced :]
         return ReplyEvent(
             reply_id=self.reply_id,
             session_id=self._session_id,
@@ -137,9 +142,9 @@ class Ledger:
             resumes=self.resumes,
             last_resort=self.is_last_resort,
             cancelled=not self.is_finished,
-            words=self.given.count(" ") + bool(self.given),
-            characters=len(self.given),
-            wasted=max(0, generated - len(self.given)),
+            words=given.count(" ") + bool(given),
+            characters=len(given),
+            wasted=max(0, generated - len(given)),
             failures=tuple((e.name, failure) for e, failure in self.failures.items()),
             unasked=self.unasked,
             tries=tuple(self._ended),

@@ -5,7 +5,13 @@ from typing import Any
 import pytest
 from livekit.agents import llm
 
-from llm_router.integrations.livekit.history import PHRASE, ROUTE, messages_of
+from llm_router.integrations.livekit.history import (
+    PHRASE,
+    ROUTE,
+    UNFINISHED,
+    messages_of,
+    unfinished,
+)
 
 SORRY = "I'm sorry, I can't get to the answer right now. Could you say that again?"
 CLOSING = "… Sorry, I lost my thread there."
@@ -46,3 +52,16 @@ def test_a_phrase_of_the_router_is_not_shown_to_the_model(
 def test_words_of_a_model_are_shown_whole() -> None:
     assert shown(SORRY, {"connection": "a"}) == [SORRY]
     assert shown(SORRY, {PHRASE: 7}) == [SORRY]
+
+
+def test_a_last_message_marked_as_unfinished_is_continued_and_not_shown() -> None:
+    context = llm.ChatContext.empty()
+    context.add_message(role="user", content="Are you open?")
+    whole = context.copy()
+    context.add_message(role="assistant", content="We are", extra={ROUTE: {UNFINISHED: True}})
+    rest, voiced = unfinished(context)
+    assert voiced == "We are"
+    assert rest.items == whole.items
+    context.add_message(role="user", content="Hello?")
+    assert unfinished(context) == (context, "")
+    assert unfinished(whole) == (whole, "")

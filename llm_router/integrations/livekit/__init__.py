@@ -6,7 +6,7 @@ a side question, `request` and `history` translate what is asked, `errors` what 
 """
 
 from llm_router.integrations.livekit.errors import ReplyError
-from llm_router.integrations.livekit.history import ROUTE
+from llm_router.integrations.livekit.history import ROUTE, UNFINISHED
 from llm_router.integrations.livekit.llm import RouterLLM
 
-__all__ = ["ROUTE", "ReplyError", "RouterLLM"]
+__all__ = ["ROUTE", "UNFINISHED", "ReplyError", "RouterLLM"]

@@ -15,6 +15,9 @@ ROUTE = "patchbay"
 """Key of a reply's route in the `extra` of LiveKit's messages and chunks."""
 PHRASE = "phrase"
 """Key of the router's own phrase in the route of the reply that ends in it."""
+UNFINISHED = "unfinished"
+"""Key in the route of a last message whose reply is to be continued: its words were voiced by an
+agent that is gone."""
 NO_PICTURE = "[A picture was here that could not be read.]"
 _EXPRESSIVE_GUIDE = "lk.expressive.instructions"
 """LiveKit's id of the guide for expressive voices, which it appends to every request."""
@@ -47,6 +50,20 @@ def silence_is_answer(context: llm.ChatContext) -> bool | None:
         return None
     last = items[-1]
     return not (isinstance(last, llm.ChatMessage) and last.role in {"user", "assistant"})
+
+
+def unfinished(context: llm.ChatContext) -> tuple[llm.ChatContext, str]:
+    """Returns the history without a last message that is to be continued, and that one's words.
+
+    The words are empty if the last message is whole, as nearly always.
+    """
+    last = context.items[-1] if context.items else None
+    if not isinstance(last, llm.ChatMessage) or last.role != "assistant":
+        return context, ""
+    route = last.extra.get(ROUTE)
+    if not isinstance(route, dict) or not route.get(UNFINISHED):
+        return context, ""
+    return llm.ChatContext(context.items[:-1]), last.text_content or ""
 
 
 def _without_phrases(context: llm.ChatContext) -> llm.ChatContext:

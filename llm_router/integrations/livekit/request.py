@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from livekit.agents import APIConnectOptions, llm, utils
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGivenOr
 
-from llm_router.integrations.livekit.history import messages_of, silence_is_answer
+from llm_router.integrations.livekit.history import messages_of, silence_is_answer, unfinished
 from llm_router.types import ChatRequest
 
 _logger = logging.getLogger("llm_router")
@@ -65,7 +65,8 @@ def chat_request(
 
     Raises TypeError for a form of the answer that is neither a class nor a dict of OpenAI's.
     """
-    messages, context = messages_of(asked.chat_ctx)
+    history, voiced = unfinished(asked.chat_ctx)
+    messages, context = messages_of(history)
     options, rest = _options(asked)
     schemas = _schemas(asked.tools)
     return ChatRequest(
@@ -75,7 +76,8 @@ def chat_request(
         response_format=response_format(asked.format),
         extra_body=rest,
         speech=speech,
-        silence_is_answer=silence_is_answer(asked.chat_ctx),
+        silence_is_answer=silence_is_answer(history),
+        voiced=voiced,
         language=language,
         session_id=session_id,
         integration="livekit",
