@@ -35,6 +35,6 @@ def test_whole_sentences_to_which_nothing_is_added_end_quietly() -> None:
     assert received.chunks[-1].finish_reason == "stop"
 
 
-def test_words_that_nobody_can_continue_end_in_an_apology() -> None:
+def test_words_that_no_endpoint_can_continue_end_in_an_apology() -> None:
     [received] = Stage([fail(StatusError(503))]).ask(voiced=VOICED)
     assert received.text == f"… {APOLOGY}"
