@@ -1,27 +1,17 @@
-"""Defines the agent of a call: its greeting, its tools, and its fillers for late answers."""
+"""Defines the agent of a call: its greeting, its limits, and its fillers for late answers."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from livekit import rtc
-from livekit.agents import (
-    Agent,
-    AgentSession,
-    ModelSettings,
-    RunContext,
-    StopResponse,
-    ToolError,
-    llm,
-)
-from livekit.agents import function_tool as tool
+from livekit.agents import Agent, AgentSession, ModelSettings, StopResponse, llm
 
 from agent.budget import CallLimits
 from agent.filler import FillerRule, FillerVoice, mark_late, waiting_since, without_marks
 from agent.guard import CallGuard
 from agent.history import bounded
-from llm_router.clock import utc_now
+from agent.tools.base import Tool
 from llm_router.routing.phrases import Phrases
 
 _FILLER_INTERVAL = 5.0
@@ -57,7 +47,7 @@ class Assistant(Agent):
 
     `filler_after` is the time (s) without a word of the answer after which a filler is said.
     `guard` holds the call to its limits; None: there are none. `history_characters` of the
-    conversation go to the model; 0: all of it.
+    conversation go to the model; 0: all of it. `tools` are what the model may call.
     """
 
     def __init__(
@@ -70,8 +60,9 @@ class Assistant(Agent):
         greeting: str = "",
         guard: CallGuard | None = None,
         history_characters: int = 0,
+        tools: Sequence[Tool] = (),
     ) -> None:
-        super().__init__(instructions=instructions)
+        super().__init__(instructions=instructions, tools=[*tools])
         self._phrases = phrases
         self._language = language
         self._filler_after = filler_after
@@ -130,29 +121,3 @@ class Assistant(Agent):
         self, text: AsyncIterable[Any], model_settings: ModelSettings
     ) -> AsyncIterable[Any]:
         return Agent.default.transcription_node(self, without_marks(text), model_settings)
-
-    # ── Tools ────────────────────────────────────────────────────────────────────────────────────
-
-    @tool
-    async def get_time(self, context: RunContext[None], time_zone: str = "") -> str:  # noqa: ARG002  LiveKit passes it
-        """Tells the current date and time.
-
-        Args:
-            time_zone: IANA name such as Europe/Paris; leave empty for the local time.
-        """
-        try:
-            zone = ZoneInfo(time_zone) if time_zone else None
-        except (ZoneInfoNotFoundError, ValueError):
-            raise ToolError(f"{time_zone} is not the name of a time zone") from None
-        # ISO 8601, which the built-in responder puts into a sentence; models are bad at weekdays.
-        return utc_now().astimezone(zone).strftime("%Y-%m-%dT%H:%M%z %A")
-
-    @tool
-    async def end_call(self, context: RunContext[None]) -> None:
-        """Says goodbye and ends the call. For a caller who says goodbye or wants to hang up."""
-        farewell = context.session.say(
-            self._phrases.pick("goodbye", self._language, 0), allow_interruptions=False
-        )
-        session = context.session
-        farewell.add_done_callback(lambda _: session.shutdown())
-        raise StopResponse

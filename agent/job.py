@@ -11,6 +11,7 @@ from pathlib import Path
 from livekit.agents import JobContext, JobProcess, telemetry
 from opentelemetry.sdk.trace import TracerProvider
 
+from agent import tools
 from agent.assistant import Assistant
 from agent.call_options import (
     call_limits,
@@ -32,6 +33,7 @@ from agent.session import Engines, build_session, room_options
 from agent.starts import Starts
 from agent.telemetry import send_traces, share_metrics
 from agent.text_input import TextAnswers
+from agent.tools.base import ToolContext
 from agent.typed_messages import TypedMessages
 from config.settings import Settings, load_settings
 from llm_router import stored_router
@@ -49,6 +51,7 @@ FOLDER = "PATCHBAY_WORKER_FOLDER"
 """Environment variable that names the worker's folder, in which its call processes leave their load
 and their metrics."""
 _RESOURCES = "patchbay"
+_TOOLS = ("time", "end_call")
 _PAUSE = 2.0
 """Seconds that a process waits before it ends, if the one before it did not come up either."""
 _THREADS = 32
@@ -163,6 +166,9 @@ async def answer(ctx: JobContext) -> None:
             greeting=settings.agent_greeting or "",
             guard=guard,
             history_characters=settings.history_max_characters,
+            tools=tools.load(
+                _TOOLS, ToolContext(phrases=resources.phrases, language=settings.agent_language)
+            ),
         )
         typed.receive_from(ctx.room)
         await session.start(

@@ -11,7 +11,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,8 @@ from agent.session import (
 from agent.speech.process.supervisor import worker_speech
 from agent.speech.stt import StreamingSTT, STTOptions
 from agent.speech.tts import TTSOptions
+from agent.tools import load as load_tools
+from agent.tools.base import Tool, ToolContext
 from bench.voice.variants import ENGINES, GREETING, OURS, Variant, variant_of
 from llm_router import Connection, open_router
 from llm_router.clock import SystemClock
@@ -76,12 +78,14 @@ class _WithoutEarlyWords(Agent):
 
 class _StockAgent(_WithoutEarlyWords):
     def __init__(self) -> None:
-        super().__init__(instructions=_INSTRUCTIONS)
-
-    get_time = Assistant.get_time
+        super().__init__(instructions=_INSTRUCTIONS, tools=[*_tools()])
 
     async def on_enter(self) -> None:
         self.session.say(GREETING)
+
+
+def _tools() -> Sequence[Tool]:
+    return load_tools(["time", "end_call"], ToolContext(phrases=load_phrases(_PHRASES)))
 
 
 class _LateAssistant(_WithoutEarlyWords, Assistant):
@@ -98,6 +102,7 @@ def _agent(variant: Variant) -> Agent:
         language="en",
         filler_after=_NEVER,
         greeting=GREETING,
+        tools=_tools(),
     )
 
 

@@ -17,7 +17,9 @@ from livekit.agents import (
 from livekit.agents.metrics import LLMMetrics, LLMModelUsage
 from livekit.agents.voice.run_result import RunResult
 
+from agent import tools
 from agent.assistant import Assistant
+from agent.tools.base import ToolContext
 from llm_router import open_router
 from llm_router.clock import SystemClock
 from llm_router.connections.record import Connection
@@ -263,7 +265,11 @@ async def test_a_wait_marker_does_not_appear_in_the_answer() -> None:
 
         await servers[0].behave(script)
         assistant = Assistant(
-            instructions="Be brief.", phrases=PHRASES, language="en", filler_after=0.01
+            instructions="Be brief.",
+            phrases=PHRASES,
+            language="en",
+            filler_after=0.01,
+            tools=tools.load(["time"], ToolContext()),
         )
         await session.start(assistant)
         result: RunResult[None] = await session.run(user_input="What time is it?")

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from agent import stt, tts
+from agent import stt, tools, tts
 from agent.speech.engine import NameModel
 from agent.speech.process.models import KINDS, LoadModel
 from agent.speech.stt import CreateSTT
 from agent.speech.tts import CreateTTS
+from agent.tools.base import CreateTools
 from llm_router.assembly import POLICIES
 from llm_router.plugins import Plugins
 from llm_router.providers.base import PROVIDERS, CreateProvider
@@ -26,6 +27,7 @@ FOLDERS: list[tuple[Plugins[Any], type]] = [
     (tts.MODELS, NameModel),
     (tts.ENGINES, CreateTTS),
     (KINDS, LoadModel),
+    (tools.TOOLS, CreateTools),
 ]
 
 

@@ -1,0 +1,30 @@
+"""Holds what tools share: what a call gives to them, and what each module of them defines."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from livekit.agents.llm import FunctionTool, RawFunctionTool
+
+from llm_router.clock import Clock, SystemClock
+from llm_router.routing.phrases import Phrases
+
+Tool = FunctionTool[..., Any] | RawFunctionTool[..., Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolContext:
+    """What one call gives to its tools."""
+
+    phrases: Phrases = field(default_factory=Phrases)
+    language: str = "en"
+    """Language of the call, as a code such as en."""
+    call_id: str = ""
+    """Name of the call, which no other call has; empty in a call of a test."""
+    clock: Clock = field(default_factory=SystemClock)
+
+
+class CreateTools(Protocol):
+    """The type of `create` in a module of tools. It only makes them: what waits is their use."""
+
+    def __call__(self, context: ToolContext) -> Sequence[Tool]: ...

@@ -1,0 +1,83 @@
+"""Every module in agent/tools gives tools that a model can call."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from livekit.agents import llm
+
+from agent import tools
+from agent.tools.base import Tool, ToolContext
+from llm_router.errors import ConfigurationError, UnknownPluginError
+from llm_router.plugins import Plugins
+from llm_router.testing import ManualClock
+from tests.contracts.livekit_asking import PHRASES
+
+EACH_MODULE = pytest.mark.parametrize("name", tools.TOOLS.names())
+
+
+def made(*names: str) -> Sequence[Tool]:
+    return tools.load(names, ToolContext(phrases=PHRASES, clock=ManualClock()))
+
+
+def schemas(*names: str) -> list[dict[str, Any]]:
+    return [
+        schema["function"]
+        for schema in llm.ToolContext(made(*names)).parse_function_tools("openai")
+    ]
+
+
+@EACH_MODULE
+def test_a_module_gives_tools_with_a_name_and_a_description_for_the_model(name: str) -> None:
+    assert schemas(name)
+    for schema in schemas(name):
+        assert re.fullmatch(r"[a-z][a-z0-9_]{0,63}", schema["name"])
+        assert len(schema["description"]) > 20
+        assert schema["parameters"]["type"] == "object"
+
+
+@EACH_MODULE
+def test_each_call_has_tools_of_its_own(name: str) -> None:
+    assert not {*map(id, made(name))} & {*map(id, made(name))}
+
+
+def test_all_tools_can_be_offered_together() -> None:
+    every = made(*tools.TOOLS.names())
+    assert len({tool.id for tool in every}) == len(every)
+
+
+def test_an_unknown_tool_is_refused_with_the_names_of_those_there_are() -> None:
+    with pytest.raises(UnknownPluginError, match="end_call"):
+        made("teleport")
+
+
+def test_a_module_named_twice_is_made_once() -> None:
+    assert len(made("time", "time")) == 1
+
+
+def test_two_tools_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    twins = Plugins[Any]("agent.tools", "tool", default=tools.TOOLS.load("time"), attribute="twin")
+    monkeypatch.setattr(tools, "TOOLS", twins)
+    with pytest.raises(ConfigurationError, match="another tool is called 'get_time'"):
+        made("time", "end_call")
+
+
+@pytest.mark.parametrize(
+    ("zone", "said"),
+    [
+        ("Europe/Paris", "2023-11-14T23:13+0100 Tuesday"),
+        ("UTC", "2023-11-14T22:13+0000 Tuesday"),
+        ("Atlantis", "Atlantis is not the name of a time zone"),
+        ("../../etc/passwd", "../../etc/passwd is not the name of a time zone"),
+    ],
+)
+async def test_the_time_is_that_of_the_clock_in_the_zone_that_is_asked_for(
+    zone: str, said: str
+) -> None:
+    (get_time,) = made("time")
+    try:
+        result = await get_time(None, time_zone=zone)
+    except llm.ToolError as error:
+        result = error.message
+    assert result == said
