@@ -14,7 +14,7 @@ Tool = FunctionTool[..., Any] | RawFunctionTool[..., Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolContext:
-    """What one call gives to its tools."""
+    """The facts of one call that its tools may use, and the services."""
 
     phrases: Phrases = field(default_factory=Phrases)
     language: str = "en"
