@@ -26,7 +26,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """Characters that no store or log takes; a line may end in a text."""
 
 Retention = Literal["nothing", "facts", "transcript"]
-"""What is stored of a call: nothing; its facts, such as times and counts; or its words as well."""
+"""The part of a call that is stored: nothing; its facts, such as times and counts; or its words, too."""
 
 
 def _readable(text: str) -> str:
@@ -136,7 +136,7 @@ class AssistantRecord(BaseModel):
 
     # Storage of calls.
     retention: Retention | None = None
-    """What is stored of its calls. Not set: what is stored of every call."""
+    """The part of its calls that is stored. Not set: what is stored of every call."""
     retention_days: Annotated[int, Field(ge=1, le=3650, strict=True)] | None = None
     """Days for which it is stored. Not set: as for every call."""
     redact_card_numbers: Annotated[bool, Field(strict=True)] | None = None
