@@ -26,7 +26,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """Characters that no store or log takes; a line may end in a text."""
 
 Retention = Literal["nothing", "facts", "transcript"]
-"""The part of a call that is stored: nothing, its facts (times and counts), or its words as well."""
+"""The part of a call that is stored: nothing, its facts (times, counts), or its words as well."""
 
 
 def _readable(text: str) -> str:
