@@ -24,6 +24,7 @@ from sqlalchemy import (
     true,
 )
 
+import llm_router.store.assistant_tables
 import llm_router.store.call_tables  # noqa: F401  its tables are listed in the metadata
 from llm_router.store.columns import METADATA, UtcDateTime, flag, number, text, time
 

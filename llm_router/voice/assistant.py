@@ -16,6 +16,7 @@ from pydantic import (
 
 from llm_router.connections.json_shape import is_within
 from llm_router.errors import ConfigurationError
+from llm_router.voice.calls import Keep
 
 DEFAULT = "default"
 """Name of the assistant of calls that name none."""
@@ -24,9 +25,6 @@ _MAX_VALUES = 5_000
 """Values of one record, nested ones included."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """Characters that no store or log takes; a line may end in a text."""
-
-Retention = Literal["nothing", "facts", "transcript"]
-"""The part of a call that is stored: nothing, its facts (times, counts), or its words as well."""
 
 
 def _readable(text: str) -> str:
@@ -135,9 +133,10 @@ class AssistantRecord(BaseModel):
     """Times that a silent caller is asked before the call is ended. Not set: 2."""
 
     # Storage of calls.
-    retention: Retention | None = None
-    """The part of its calls that is stored. Not set: what is stored of every call."""
-    retention_days: Annotated[int, Field(ge=1, le=3650, strict=True)] | None = None
+    keep: Keep | None = None
+    """The part of its calls that stays stored: nothing, its facts, or its transcript as well. Not
+    set: as for every call."""
+    keep_days: Annotated[int, Field(ge=1, le=3650, strict=True)] | None = None
     """Days for which it is stored. Not set: as for every call."""
     redact_card_numbers: Annotated[bool, Field(strict=True)] | None = None
     """Store none of the digits of what may be a card number. Not set: as for every call."""

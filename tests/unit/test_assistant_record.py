@@ -33,7 +33,7 @@ def test_no_greeting_differs_from_a_greeting_that_is_not_set() -> None:
         ({"name": "shop", "speed": float("nan")}, "speed"),
         ({"name": "shop", "speed": 3}, "speed"),
         ({"name": "shop", "tools": ["../x"]}, "tools.0"),
-        ({"name": "shop", "retention": "everything"}, "retention"),
+        ({"name": "shop", "keep": "everything"}, "keep"),
         ({"name": "shop", "preemptive_generation": "yes"}, "preemptive_generation"),
         (
             {"name": "shop", "endpointing_min_delay": 2, "endpointing_max_delay": 1},

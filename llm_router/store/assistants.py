@@ -1,0 +1,281 @@
+"""Stores assistants with every version of them, in a database."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Select, and_, delete, func, select, update
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from llm_router.clock import Clock, SystemClock
+from llm_router.connections.access import Actor
+from llm_router.errors import NotFoundError, QuotaError, StaleError, TakenError
+from llm_router.store import audit
+from llm_router.store.assistant_tables import assistant_versions, assistants
+from llm_router.store.crypto import Vault
+from llm_router.store.database import Database
+from llm_router.store.dialects import insert
+from llm_router.store.sealing import seal_binding
+from llm_router.voice import rules
+from llm_router.voice.assistant import AssistantRecord, parse_assistant
+from llm_router.voice.assistant_secrets import join_secrets, plain, split_secrets
+
+MOST = 1_000
+"""Assistants that may be stored."""
+MOST_VERSIONS = 500
+"""Versions of each that stay; older ones are removed."""
+_A, _V = assistants.c, assistant_versions.c
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAssistant:
+    """One version of an assistant; without its secrets, which masks replace, unless asked for."""
+
+    record: AssistantRecord
+    version: int
+    author: str
+    at: datetime
+    """Time at which this version was made."""
+    restored: int | None = None
+    """The older version whose content it has again; None: it is an edit."""
+
+
+class Assistants:
+    """The assistants in a migrated database. Every change makes a version, and is audited.
+
+    Raises ForbiddenError, NotFoundError, TakenError, StaleError, QuotaError, ConfigurationError for
+    an invalid record, StoreError, and SealError for secrets that cannot be opened.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        clock: Clock | None = None,
+        *,
+        most_versions: int = MOST_VERSIONS,
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._clock = clock or SystemClock()
+        self._most_versions = most_versions
+
+    async def find(
+        self, actor: Actor, *, limit: int | None = 50, offset: int = 0
+    ) -> tuple[tuple[StoredAssistant, ...], int]:
+        """Lists the assistants by name, and the number of all."""
+        rules.require_reader(actor)
+        query = _current().order_by(_A.name).limit(limit).offset(offset)
+        async with self._database.reading() as db:
+            total = (await db.execute(select(func.count()).select_from(assistants))).scalar_one()
+            rows = (await db.execute(query)).mappings().all()
+        return tuple(_shown(row) for row in rows), total
+
+    async def get(self, actor: Actor, name: str, version: int | None = None) -> StoredAssistant:
+        """Returns an assistant as it is, or as it was in that version."""
+        rules.require_reader(actor)
+        async with self._database.reading() as db:
+            return _shown(await _row(db, name, version))
+
+    async def open(self, actor: Actor, name: str) -> StoredAssistant:
+        """Returns an assistant with its secrets, for a call. Raises SealError."""
+        rules.require_reader(actor)
+        async with self._database.reading() as db:
+            return self._opened(await _row(db, name))
+
+    async def open_all(self, actor: Actor) -> tuple[StoredAssistant, ...]:
+        """Returns all assistants with their secrets. Raises SealError."""
+        rules.require_reader(actor)
+        async with self._database.reading() as db:
+            rows = (await db.execute(_current())).mappings().all()
+        return tuple(self._opened(row) for row in rows)
+
+    async def versions(
+        self, actor: Actor, name: str, *, limit: int = 50, offset: int = 0
+    ) -> tuple[tuple[StoredAssistant, ...], int]:
+        """Lists the versions of an assistant, the latest first, and the number of all."""
+        rules.require_reader(actor)
+        own = _V.name == name
+        query = select(assistant_versions).where(own).order_by(_V.version.desc())
+        async with self._database.reading() as db:
+            await _row(db, name)
+            count = select(func.count()).select_from(assistant_versions).where(own)
+            total = (await db.execute(count)).scalar_one()
+            rows = (await db.execute(query.limit(limit).offset(offset))).mappings().all()
+        return tuple(_shown(row) for row in rows), total
+
+    async def differences(
+        self, actor: Actor, name: str, before: int, after: int | None = None
+    ) -> dict[str, tuple[Any, Any]]:
+        """Returns the fields in which two versions differ; `after` None: the present one."""
+        rules.require_reader(actor)
+        async with self._database.reading() as db:
+            old, new = await _row(db, name, before), await _row(db, name, after)
+        return rules.differences(self._opened(old).record, self._opened(new).record)
+
+    async def add(self, actor: Actor, record: AssistantRecord) -> StoredAssistant:
+        """Adds an assistant as version 1."""
+        rules.require_editor(actor)
+        record = rules.without_masks(record)
+        async with self._database.writing() as db:
+            row = insert(assistants, self._database.dialect).values(name=record.name, version=0)
+            added = row.on_conflict_do_nothing().returning(_A.name)
+            if (await db.execute(added)).first() is None:
+                raise TakenError(
+                    f"there is an assistant {record.name!r} already; choose another name", "name"
+                )
+            count = select(func.count()).select_from(assistants)
+            if (await db.execute(count)).scalar_one() > MOST:
+                raise QuotaError(f"{MOST:,} assistants are stored already; remove some first")
+            return await self._write(db, actor, "add", record, 1)
+
+    async def change(
+        self, actor: Actor, name: str, changes: Mapping[str, Any], *, version: int | None = None
+    ) -> StoredAssistant:
+        """Sets the fields named in `changes` in a new version; None: back to the setting's value.
+
+        Returns the present version if nothing changes. Raises StaleError if `version` is given and
+        no longer the present one.
+        """
+        rules.require_editor(actor)
+        async with self._database.writing() as db:
+            stored = await self._locked(db, name, version)
+            record = rules.changed(stored.record, changes)
+            if record == stored.record:
+                return replace(stored, record=split_secrets(stored.record)[0])
+            return await self._write(
+                db, actor, "edit", record, stored.version + 1, before=stored.record
+            )
+
+    async def rollback(
+        self, actor: Actor, name: str, to: int, *, version: int | None = None
+    ) -> StoredAssistant:
+        """Makes a new version with the content of version `to`. Raises as `change` does."""
+        rules.require_editor(actor)
+        async with self._database.writing() as db:
+            stored = await self._locked(db, name, version)
+            record = self._opened(await _row(db, name, to)).record
+            return await self._write(
+                db, actor, "edit", record, stored.version + 1, before=stored.record, restored=to
+            )
+
+    async def remove(self, actor: Actor, name: str, *, version: int | None = None) -> None:
+        """Removes an assistant and its versions. Calls that name it get the default one."""
+        rules.require_editor(actor)
+        async with self._database.writing() as db:
+            row = await _row(db, name, for_update=True)
+            _check_version(row, version)
+            await db.execute(delete(assistants).where(_A.name == name))
+            entry = actor.audit_entry(
+                "remove", _target(name), self._now(), before={"version": row["version"]}
+            )
+            await audit.write(db, [entry])
+
+    async def _locked(self, db: AsyncConnection, name: str, version: int | None) -> StoredAssistant:
+        """Returns the present version with its secrets; until the transaction ends it stays so."""
+        row = await _row(db, name, for_update=True)
+        _check_version(row, version)
+        return self._opened(row)
+
+    async def _write(
+        self,
+        db: AsyncConnection,
+        actor: Actor,
+        action: str,
+        record: AssistantRecord,
+        version: int,
+        *,
+        before: AssistantRecord | None = None,
+        restored: int | None = None,
+    ) -> StoredAssistant:
+        """Writes a version, makes it the present one, and removes the oldest ones."""
+        now, name = self._now(), record.name
+        masked, secrets = split_secrets(record)
+        row_id = f"{name}:{version}"
+        bound_to = seal_binding(assistant_versions, row_id, "secrets_sealed")
+        row = {
+            "id": row_id, "name": name, "version": version, "record": plain(masked),
+            "secrets_sealed": self._vault.seal(secrets, bound_to=bound_to) if secrets else None,
+            "author": actor.name, "at": now, "restored": restored,
+        }  # fmt: skip
+        await db.execute(assistant_versions.insert(), row)
+        await db.execute(update(assistants).where(_A.name == name).values(version=version))
+        old = and_(_V.name == name, _V.version <= version - self._most_versions)
+        await db.execute(delete(assistant_versions).where(old))
+        facts: dict[str, Any] = {"version": version}
+        if before is not None:
+            facts["fields"] = sorted(rules.differences(before, record))
+        if restored is not None:
+            facts["restored"] = restored
+        entry = actor.audit_entry(
+            action, _target(name), now,
+            before={"version": version - 1} if before else None, after=facts,
+        )  # fmt: skip
+        await audit.write(db, [entry])
+        return StoredAssistant(
+            record=masked,
+            version=version,
+            author=actor.name,
+            at=now,
+            restored=restored,
+        )
+
+    def _opened(self, row: RowMapping) -> StoredAssistant:
+        sealed, secrets = row["secrets_sealed"], None
+        if sealed is not None:
+            bound_to = seal_binding(assistant_versions, row["id"], "secrets_sealed")
+            secrets = self._vault.open(sealed, bound_to=bound_to)
+        return _stored(row, join_secrets(parse_assistant(row["record"]), secrets))
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.wall(), UTC)
+
+
+def _current() -> Select[Any]:
+    return select(assistant_versions).join(
+        assistants, and_(_A.name == _V.name, _A.version == _V.version)
+    )
+
+
+async def _row(
+    db: AsyncConnection, name: str, version: int | None = None, *, for_update: bool = False
+) -> RowMapping:
+    if for_update:  # the assistant's own row: writers of its versions take turns at it
+        await db.execute(select(_A.name).where(_A.name == name).with_for_update())
+    query = _current().where(_V.name == name)
+    if version is not None:
+        query = select(assistant_versions).where(_V.name == name, _V.version == version)
+    row: RowMapping | None = (await db.execute(query)).mappings().one_or_none()
+    if row is None:
+        of = "" if version is None else f"version {version} of "
+        raise NotFoundError(f"there is no {of}assistant {name[:64]!r}")
+    return row
+
+
+def _check_version(row: RowMapping, version: int | None) -> None:
+    if version is not None and version != row["version"]:
+        raise StaleError(
+            f"assistant {row['name']!r} has been changed since version {version}; read version"
+            f" {row['version']} and change that",
+            row["version"],
+        )
+
+
+def _target(name: str) -> tuple[str, str]:
+    return "assistant", name
+
+
+def _stored(row: RowMapping, record: AssistantRecord) -> StoredAssistant:
+    return StoredAssistant(
+        record=record,
+        version=row["version"],
+        author=row["author"],
+        at=row["at"],
+        restored=row["restored"],
+    )
+
+
+def _shown(row: RowMapping) -> StoredAssistant:
+    return _stored(row, parse_assistant(row["record"]))
