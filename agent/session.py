@@ -1,5 +1,6 @@
 """Builds the LiveKit session of one call: speech engines, turn detection and router."""
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from livekit.agents.types import APIConnectOptions
 from livekit.agents.voice import room_io
 from livekit.agents.voice.agent_session import SessionConnectOptions
 
+from agent.speech.samples import RATE
 from agent.speech.stt import STTEngine
 from agent.speech.tts import TTSEngine
 from llm_router.integrations.livekit import RouterLLM
@@ -39,6 +41,15 @@ class Engines:
     async def aclose(self) -> None:
         await self.stt.aclose()
         await self.tts.aclose()
+
+
+def check_loops_less_often() -> None:
+    """Makes LiveKit's processes check 20 times a second, not 50, that their loops are not blocked.
+
+    The checks are most of what a process that waits for a call does. Call it before any starts;
+    what the environment says goes.
+    """
+    os.environ.setdefault("LIVEKIT_AGENTS_LOOP_BLOCK_WARN_MS", "250")
 
 
 def load_vad(options: TurnOptions) -> vad.VAD:
@@ -78,10 +89,19 @@ def build_session(llm: RouterLLM, engines: Engines, turns: TurnOptions) -> Agent
     )
 
 
+def audio_input(frame_ms: int = 20) -> room_io.AudioInputOptions:
+    """Takes the caller's sound at the rate of all that listens to it: the detector of voices, that
+    of turns and the recognisers of this machine would otherwise each resample every frame.
+    """
+    return room_io.AudioInputOptions(
+        sample_rate=RATE, frame_size_ms=frame_ms, noise_cancellation=None
+    )
+
+
 def room_options() -> room_io.RoomOptions:
     """Lets callers speak, type, listen and read; the room is deleted when the session closes."""
     return room_io.RoomOptions(
-        audio_input=room_io.AudioInputOptions(frame_size_ms=20, noise_cancellation=None),
+        audio_input=audio_input(),
         text_input=False,  # `typed_messages` reads what callers type
         audio_output=True,
         text_output=True,

@@ -23,6 +23,7 @@ from agent.load import measure_load
 from agent.phrase_file import load_phrases
 from agent.presence import worker_present
 from agent.replacements import Replacements
+from agent.session import check_loops_less_often
 from agent.speech.process.supervisor import worker_speech
 from agent.starts import StartFailures
 from agent.telemetry import share_metrics
@@ -213,6 +214,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs every check for migrations
         with tempfile.TemporaryDirectory(prefix="patchbay-worker-") as folder:
             os.environ[job.FOLDER] = folder
+            check_loops_less_often()
             asyncio.run(_run(settings, Path(folder), takes_calls=command == "start"))
             if command == "try":
                 print(CAME_UP)  # noqa: T201  the answer of a command line

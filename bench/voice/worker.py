@@ -39,7 +39,9 @@ from agent.phrase_file import load_phrases
 from agent.session import (
     Engines,
     TurnOptions,
+    audio_input,
     build_session,
+    check_loops_less_often,
     load_vad,
     room_options,
 )
@@ -133,8 +135,10 @@ def _engines(variant: Variant, process: JobProcess) -> Engines:
 
 def _options(variant: Variant) -> room_io.RoomOptions:
     options = room_options()
-    options.audio_input = room_io.AudioInputOptions(
-        frame_size_ms=variant.frame_ms, noise_cancellation=None
+    options.audio_input = (
+        room_io.AudioInputOptions(frame_size_ms=variant.frame_ms, noise_cancellation=None)
+        if variant.stock
+        else audio_input(variant.frame_ms)
     )
     return options
 
@@ -162,7 +166,14 @@ async def _answer(ctx: JobContext) -> None:
         session = _session(variant, model, _engines(variant, ctx.proc))
         ctx.add_shutdown_callback(stack.pop_all().aclose)
         _watch(session, ctx.room.name)
-        await session.start(_agent(variant), room=ctx.room, room_options=_options(variant))
+        await session.start(
+            _agent(variant),
+            room=ctx.room,
+            room_options=_options(variant),
+            # as `agent.job` starts it
+            session_host=False,
+            record=False,
+        )
 
 
 def _servers(variant: Variant) -> list[str]:
@@ -245,4 +256,5 @@ async def _serve() -> None:
 
 if __name__ == "__main__":
     setup_logging("INFO", devmode=False, console=False)
+    check_loops_less_often()
     asyncio.run(_serve())

@@ -4,9 +4,18 @@ from pathlib import Path
 
 import pytest
 from livekit.agents import inference
+from livekit.agents.telemetry.loop_monitor import LoopMonitorThresholds
 
 from agent.phrase_file import load_phrases
-from agent.session import Engines, TurnOptions, build_session, load_vad, room_options
+from agent.session import (
+    Engines,
+    TurnOptions,
+    build_session,
+    check_loops_less_often,
+    load_vad,
+    room_options,
+)
+from agent.speech.samples import RATE
 from agent.speech.stt import STTOptions
 from agent.speech.tts import TTSOptions
 from agent.stt import load as load_stt
@@ -99,3 +108,21 @@ def test_a_caller_may_speak_type_listen_and_read() -> None:
     assert options.get_audio_output_options()
     assert options.get_text_output_options()
     assert options.delete_room_on_close
+
+
+def test_the_callers_sound_comes_at_the_rate_of_the_recognisers() -> None:
+    sound = room_options().get_audio_input_options()
+    assert sound
+    assert sound.sample_rate == RATE
+
+
+@pytest.mark.parametrize(("own", "seconds"), [(None, 0.25), ("40", 0.04), ("0", None)])
+def test_loops_are_checked_less_often_unless_the_environment_says_how_often(
+    monkeypatch: pytest.MonkeyPatch, own: str | None, seconds: float | None
+) -> None:
+    monkeypatch.setenv("LIVEKIT_AGENTS_LOOP_BLOCK_WARN_MS", own or "")
+    if own is None:
+        monkeypatch.delenv("LIVEKIT_AGENTS_LOOP_BLOCK_WARN_MS")
+    check_loops_less_often()
+    thresholds = LoopMonitorThresholds.from_env()
+    assert (thresholds and thresholds.warn) == seconds
