@@ -11,7 +11,7 @@ from agent.budget import CallLimits
 from agent.filler import FillerRule, FillerVoice, mark_late, waiting_since, without_marks
 from agent.guard import CallGuard
 from agent.history import bounded
-from agent.tools.base import Tool
+from agent.toolbox.tool import Tool
 from llm_router.routing.phrases import Phrases
 
 _FILLER_INTERVAL = 5.0

@@ -6,7 +6,8 @@ in `base`, the tools that a user declares without Python in `agent.toolbox`.
 
 from collections.abc import Iterable
 
-from agent.tools.base import CreateTools, Tool, ToolContext
+from agent.toolbox.tool import Tool
+from agent.tools.base import CreateTools, ToolContext
 from llm_router.errors import ConfigurationError
 from llm_router.plugins import Plugins
 

@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
-from livekit.agents.llm import FunctionTool, RawFunctionTool
-
+from agent.toolbox.effects import Effects
+from agent.toolbox.tool import Tool
 from llm_router.clock import Clock, SystemClock
 from llm_router.routing.phrases import Phrases
-
-Tool = FunctionTool[..., Any] | RawFunctionTool[..., Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +19,8 @@ class ToolContext:
     """Language of the call, as a code such as en."""
     call_id: str = ""
     """Name of the call, which no other call has; empty in a call of a test."""
+    effects: Effects = field(default_factory=lambda: Effects(""))
+    """Runs what must not be done twice."""
     clock: Clock = field(default_factory=SystemClock)
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from livekit.agents import RunContext, StopResponse, function_tool
 
-from agent.tools.base import Tool, ToolContext
+from agent.toolbox.tool import Tool
+from agent.tools.base import ToolContext
 
 
 def create(context: ToolContext) -> Sequence[Tool]:

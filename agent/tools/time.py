@@ -5,7 +5,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from livekit.agents import RunContext, ToolError, function_tool
 
-from agent.tools.base import Tool, ToolContext
+from agent.toolbox.tool import Tool
+from agent.tools.base import ToolContext
 from llm_router.clock import utc_now
 
 

@@ -48,8 +48,9 @@ from agent.session import (
 from agent.speech.process.supervisor import worker_speech
 from agent.speech.stt import StreamingSTT, STTOptions
 from agent.speech.tts import TTSOptions
+from agent.toolbox.tool import Tool
 from agent.tools import load as load_tools
-from agent.tools.base import Tool, ToolContext
+from agent.tools.base import ToolContext
 from bench.voice.variants import ENGINES, GREETING, OURS, Variant, variant_of
 from llm_router import Connection, open_router
 from llm_router.clock import SystemClock

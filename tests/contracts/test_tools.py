@@ -8,7 +8,8 @@ import pytest
 from livekit.agents import llm
 
 from agent import tools
-from agent.tools.base import Tool, ToolContext
+from agent.toolbox.tool import Tool
+from agent.tools.base import ToolContext
 from llm_router.errors import ConfigurationError, UnknownPluginError
 from llm_router.plugins import Plugins
 from llm_router.testing import ManualClock

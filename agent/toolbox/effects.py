@@ -1,0 +1,99 @@
+"""Runs the tools of one call that change something: each at most once with the same arguments.
+
+A model may ask twice for the same: after an interruption, when another model continues its reply,
+or because it did not like the result. And a turn may end while its tool is running. So a run is a
+task of the call, not of the turn; whoever asks again gets the result of the first run.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from livekit.agents import ToolError
+
+_MOST = 100
+"""Runs of one call, so that a model that calls without end does not go on for ever."""
+_LAST_WAIT = 5.0
+"""Seconds that the end of a call waits for runs under way."""
+
+Run = Callable[[str], Awaitable[str]]
+"""Runs a tool once. It is given a key that is the same for the same call, tool and arguments."""
+
+
+class NotDoneError(ToolError):
+    """Raised when a tool has certainly changed nothing, so that it may be tried again."""
+
+
+class OutcomeUnknownError(ToolError):
+    """Raised when a tool may have done its work, and must not be repeated."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"{reason}; it is unknown whether it was done. Do not repeat it, and tell the caller so"
+        )
+
+
+class Effects:
+    """The runs of one call. Close it at the end."""
+
+    def __init__(self, call_id: str) -> None:
+        self._call_id = call_id
+        self._runs: dict[str, asyncio.Future[str]] = {}
+
+    async def once(self, tool: str, arguments: Mapping[str, Any], run: Run) -> str:
+        """Returns the result of the only run of a tool with these arguments.
+
+        Cancelling it leaves the run under way. A run that raised NotDoneError may be repeated; one
+        that failed otherwise raises OutcomeUnknownError, now and whenever it is asked for again.
+        """
+        key = self.key(tool, arguments)
+        known = self._runs.get(key)
+        if known is None:
+            if len(self._runs) >= _MOST:
+                raise ToolError("too much was done in this call already")
+            known = self._runs[key] = asyncio.create_task(_run(run, key), name=f"tool {tool}")
+            return await self._result(key, known)
+        result = await self._result(key, known)
+        return f"Done already in this call, and not repeated. The result was: {result}"
+
+    def begun_elsewhere(self, tool: str, arguments: Mapping[str, Any]) -> None:
+        """Records a run that another process began, and whose end it did not live to see."""
+        unknown = asyncio.get_running_loop().create_future()
+        unknown.set_exception(OutcomeUnknownError("it was interrupted"))
+        unknown.exception()  # so that asyncio does not report it as never read
+        self._runs[self.key(tool, arguments)] = unknown
+
+    def key(self, tool: str, arguments: Mapping[str, Any]) -> str:
+        """Returns the name of a run: the same for the same call, tool and arguments."""
+        said = json.dumps([self._call_id, tool, arguments], sort_keys=True, default=str)
+        return hashlib.sha256(said.encode(errors="replace")).hexdigest()[:32]
+
+    async def aclose(self) -> None:
+        """Waits 5 s at most for the runs under way, and cancels the rest."""
+        tasks = [run for run in self._runs.values() if not run.done()]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=_LAST_WAIT)
+            for task in late:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    async def _result(self, key: str, run: asyncio.Future[str]) -> str:
+        try:
+            return await asyncio.shield(run)
+        except NotDoneError:
+            if self._runs.get(key) is run:
+                del self._runs[key]
+            raise
+
+
+async def _run(run: Run, key: str) -> str:
+    try:
+        return await run(key)
+    except NotDoneError:
+        raise
+    except ToolError as error:
+        raise OutcomeUnknownError(error.message) from error
+    except Exception as error:  # a tool's own bug may come after its effect
+        raise OutcomeUnknownError("it failed") from error

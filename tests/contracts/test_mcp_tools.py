@@ -1,0 +1,155 @@
+"""Tools of MCP servers: chosen, bounded, guarded; a server that dies costs no call."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from livekit.agents import Agent, ToolError
+
+from agent.call_tools import CallTools
+from agent.toolbox.effects import Effects
+from agent.toolbox.mcp import McpTools
+from agent.toolbox.tool import Tool
+from agent.tools.base import ToolContext
+from llm_router.net.guard import AddressGuard
+from llm_router.testing.server import Script
+from llm_router.types import ToolCall
+from llm_router.voice.tools import McpServer
+from tests.contracts.byte_server import ByteServer, page
+from tests.contracts.livekit_asking import opened, reply_of
+from tests.contracts.mcp_tool_server import ToolServer
+from tests.contracts.voiced import voiced
+
+OPEN = AddressGuard(allowed=("localhost",))
+
+
+def chosen(url: str, **changes: Any) -> McpServer:
+    fields: dict[str, Any] = {
+        "name": "shop", "url": url, "tools": ("stock", "book", "refuse"), "timeout": 10, **changes,
+    }  # fmt: skip
+    return McpServer(**fields)
+
+
+@asynccontextmanager
+async def connected(
+    server: McpServer, guard: AddressGuard = OPEN
+) -> AsyncIterator[dict[str, Tool]]:
+    effects = Effects("call-1")
+    tools = McpTools(server, guard, effects)
+    try:
+        yield {tool.id: tool for tool in await tools.tools()}
+    finally:
+        await effects.aclose()
+        await tools.aclose()
+
+
+async def test_only_the_chosen_tools_are_offered_with_their_descriptions() -> None:
+    async with ToolServer() as server, connected(chosen(server.url, tools=("stock",))) as tools:
+        assert [*tools] == ["stock"]
+        assert tools["stock"].info.raw_schema["description"].startswith("Tells how many")  # type: ignore[union-attr]  # ours are raw
+        assert "item" in tools["stock"].info.raw_schema["parameters"]["properties"]  # type: ignore[union-attr]
+
+
+async def test_a_result_is_one_bounded_line_of_text() -> None:
+    async with (
+        ToolServer() as server,
+        connected(chosen(server.url, answer_characters=30)) as tools,
+    ):
+        said = await tools["stock"](raw_arguments={"item": "tea"})
+        assert said == "There are 3 of tea. And more. "
+
+
+async def test_a_tool_that_changes_something_runs_once() -> None:
+    async with ToolServer() as server, connected(chosen(server.url)) as tools:
+        assert await tools["book"](raw_arguments={"day": "Friday"}) == "Booked for Friday."
+        assert "not repeated" in await tools["book"](raw_arguments={"day": "Friday"})
+        assert server.booked == ["Friday"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "reason"), [("refuse", {}, "it failed"), ("book", {"wrong": 1}, "day")]
+)
+async def test_a_refusal_of_the_server_is_given_to_the_model(
+    name: str, arguments: dict[str, Any], reason: str
+) -> None:
+    async with ToolServer() as server, connected(chosen(server.url)) as tools:
+        with pytest.raises(ToolError, match=reason):
+            await tools[name](raw_arguments=arguments)
+
+
+async def test_a_server_that_dies_in_the_middle_is_not_asked_to_repeat_and_serves_again() -> None:
+    async with ToolServer() as server, connected(chosen(server.url)) as tools:
+        server.works.clear()
+        booking = asyncio.ensure_future(tools["book"](raw_arguments={"day": "Friday"}))
+        await server.booking.wait()
+        await server.die()
+        with pytest.raises(ToolError, match="Do not repeat it") as failed:
+            await booking
+        assert "localhost" not in failed.value.message
+        with pytest.raises(ToolError, match="cannot be reached"):
+            await tools["stock"](raw_arguments={"item": "tea"})
+        server.works.set()
+        await server.start()
+        assert "3 of tea" in await tools["stock"](raw_arguments={"item": "tea"})
+        with pytest.raises(ToolError, match="Do not repeat it"):
+            await tools["book"](raw_arguments={"day": "Friday"})
+        assert server.booked == ["Friday"]
+
+
+async def test_a_tool_that_hangs_ends_after_the_time_limit() -> None:
+    async with ToolServer() as server, connected(chosen(server.url, timeout=0.5)) as tools:
+        server.works.clear()
+        with pytest.raises(ToolError, match=r"no answer within 0\.5 s"):
+            await tools["book"](raw_arguments={"day": "Friday"})
+        server.works.set()
+
+
+async def test_a_private_address_is_not_called() -> None:
+    async with ByteServer(lambda _: page("200 OK")) as server:
+        with pytest.raises(ToolError, match="may not be called"):
+            async with connected(chosen(f"{server.root}/mcp"), AddressGuard()):
+                pytest.fail("it connected")
+        assert not server.asked
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        page("200 OK", b"{" * 10_000_000, "content-type: application/json"),
+        page("200 OK", b"<html>", "content-type: text/html"),
+        page("307 Moved", b"", "location: http://169.254.169.254/mcp"),
+        page("500 Internal Server Error"),
+        page("200 OK", b"x", "content-type: application/json", "content-encoding: gzip"),
+    ],
+    ids=["hangs", "10 MB", "a page", "a redirect", "an error", "compressed"],
+)
+async def test_what_is_no_server_of_tools_gives_none_in_bounded_time(answer: bytes) -> None:
+    async with ByteServer(lambda _: answer) as server:
+        with pytest.raises(ToolError) as failed:
+            async with connected(chosen(f"{server.root}/mcp", timeout=0.5)):
+                pytest.fail("it connected")
+    assert "localhost" not in failed.value.message
+
+
+async def test_a_call_begins_without_a_dead_server_and_gets_the_tools_of_one_that_answers() -> None:
+    async with ToolServer() as server, opened("http", Script()) as (model, models):
+
+        def script(number: int) -> Script:
+            if models[0].requests[number].messages[-1]["role"] == "user":
+                return Script(words=[], tool_calls=[ToolCall("c1", "stock", '{"item": "tea"}')])
+            return Script(words=["Three."])
+
+        await models[0].behave(script)
+        dead = chosen("http://localhost:9/mcp", name="dead")
+        tools = CallTools(ToolContext(), ["time"], mcp=[dead, chosen(server.url)], guard=OPEN)
+        agent = Agent(instructions="Be brief.", tools=[*tools.tools])
+        async with voiced(model, agent) as session:
+            tools.connect(agent)
+            await asyncio.wait(tools.connecting)
+            assert await reply_of(session, "Is there tea?") == "Three."
+        await tools.aclose()
+    [*_, result] = models[0].requests[-1].messages
+    assert "3 of tea" in result["content"]
