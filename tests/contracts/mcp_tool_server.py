@@ -9,6 +9,7 @@ from typing import Self
 import uvicorn
 from mcp.server import MCPServer
 from mcp_types import ToolAnnotations
+from starlette.applications import Starlette
 
 from llm_router.clock import checkpoint
 
@@ -60,7 +61,7 @@ class ToolServer:
             await self._serving
             self._server = None
 
-    def _app(self) -> object:
+    def _app(self) -> Starlette:
         shop = MCPServer("shop")
 
         @shop.tool(annotations=ToolAnnotations(read_only_hint=True))
