@@ -42,7 +42,7 @@ class CallTools:
         self.connecting: list[asyncio.Task[None]] = []
         """Tasks that end once their servers have given tools, or failed to."""
         self.says = {tool.name: tool.says for tool in http if tool.says}
-        """What is said while a tool runs, by its name."""
+        """Phrases for single tools while they run, by the names of the tools."""
         self.tools: Sequence[Tool] = _distinct(
             [*_load(names, context), *(self._http.tool(declared) for declared in http)]
         )
