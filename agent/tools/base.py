@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from agent.toolbox.effects import Effects
@@ -21,6 +22,8 @@ class ToolContext:
     """Name of the call, which no other call has; empty in a call of a test."""
     effects: Effects = field(default_factory=lambda: Effects(""))
     """Runs what must not be done twice."""
+    documents: Path | None = None
+    """Folder of texts that can be looked up."""
     clock: Clock = field(default_factory=SystemClock)
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,11 +16,13 @@ from llm_router.plugins import Plugins
 from llm_router.testing import ManualClock
 from tests.contracts.livekit_asking import PHRASES
 
+SHOP = Path(__file__).parents[2] / "config" / "documents"
 EACH_MODULE = pytest.mark.parametrize("name", tools.TOOLS.names())
 
 
 def made(*names: str) -> Sequence[Tool]:
-    return tools.load(names, ToolContext(phrases=PHRASES, clock=ManualClock()))
+    context = ToolContext(phrases=PHRASES, clock=ManualClock(), documents=SHOP)
+    return tools.load(names, context)
 
 
 def schemas(*names: str) -> list[dict[str, Any]]:
@@ -82,3 +85,19 @@ async def test_the_time_is_that_of_the_clock_in_the_zone_that_is_asked_for(
     except llm.ToolError as error:
         result = error.message
     assert result == said
+
+
+async def test_the_shops_text_is_looked_up_and_cited() -> None:
+    (look_up,) = made("documents")
+    said = await look_up(question="What time do you open on Saturday?")
+    first, *_ = said.splitlines()
+    assert first == (
+        "On Saturday we open at nine in the morning and close at four in the afternoon."
+        " [shop.md, Opening hours]"
+    )
+    assert "nothing" in await look_up(question="xyzzy")
+
+
+def test_without_texts_no_model_is_offered_to_look_them_up(tmp_path: Path) -> None:
+    assert not tools.load(["documents"], ToolContext(documents=tmp_path))
+    assert not tools.load(["documents"], ToolContext())

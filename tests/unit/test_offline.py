@@ -1,5 +1,6 @@
 """Tests of the offline responder: its rules, its sums and its replies."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -358,3 +359,52 @@ async def test_every_hour_can_be_spoken(code: str) -> None:
             moment = datetime(2026, 12, 31, hour, minute, tzinfo=UTC)
             assert str((hour - 1) % 12 + 1 if code == "en" else hour) in spoken.format_time(moment)
             assert "2026" in spoken.format_date(moment)
+
+
+# ── Looking up ───────────────────────────────────────────────────────────────────────────────────
+
+LOOK_UP = {
+    "type": "function",
+    "function": {
+        "name": "look_up",
+        "parameters": {
+            "type": "object",
+            "properties": {"question": {"type": "string"}},
+            "required": ["question"],
+        },
+    },
+}
+HOURS = (
+    "We are closed on Sunday. [shop.md, Opening hours]\n"
+    "On Saturday we open at nine in the morning. Come early! We like it. [shop.md, Opening hours]"
+)
+
+
+@pytest.mark.parametrize(
+    "question", ["what time do you open on saturday", "how much is an inspection", "any vegan food"]
+)
+async def test_what_only_a_text_knows_is_looked_up(question: str) -> None:
+    first, last = await chunks(user(question), tools=[tool("get_time"), LOOK_UP])
+    (call,) = first.tool_calls
+    assert (call.name, json.loads(call.arguments)) == ("look_up", {"question": question})
+    assert last.finish_reason == "tool_calls"
+
+
+@pytest.mark.parametrize("utterance", ["hello", "2 + 2", "what time is it", "", "tell me a joke"])
+async def test_what_it_knows_itself_is_not_looked_up(utterance: str) -> None:
+    assert await answer(user(utterance), tools=[LOOK_UP])
+
+
+async def test_the_first_passage_that_fits_the_question_is_spoken_without_its_source() -> None:
+    question = user("what time do you open on saturday")
+    reply = await answer(question, *called("look_up", HOURS), tools=[LOOK_UP])
+    assert reply == "On Saturday we open at nine in the morning. Come early!"
+
+
+@pytest.mark.parametrize(
+    "result", ["The documents say nothing about that.", "", "We are closed on Sunday. [shop.md]"]
+)
+async def test_without_a_passage_that_fits_it_says_what_it_says_without_a_tool(result: str) -> None:
+    question = user("what time do you open on saturday")
+    reply = await answer(question, *called("look_up", result), tools=[LOOK_UP])
+    assert reply == await answer(question)

@@ -13,6 +13,7 @@ from typing import Any
 from llm_router.clock import Clock, utc_now
 from llm_router.connections.record import Connection, Continuation
 from llm_router.net.guard import AddressGuard
+from llm_router.providers.offline import lookup
 from llm_router.providers.offline.rules import Rule, load_language, tool_names
 from llm_router.types import ChatRequest, Chunk, Message, ToolCall, Usage
 
@@ -23,6 +24,8 @@ _MAX_QUOTE = 12  # words
 _MIN_SENTENCE = 3
 """Words of a tool's result that is spoken unchanged."""
 _DATE_LENGTH = len("2026-01-31")
+_LOOKED_UP = frozenset({"opening hours", "facts"})
+"""Topics whose answers only a tool knows."""
 
 
 def _local_time() -> datetime:
@@ -104,11 +107,25 @@ class _Reply:
             return None
         rule = self._language.match(self._utterance)
         offered = [tool.get("function", {}) for tool in request.tools]
-        for name in tool_names(rule.topic) if rule else ():
+        if rule is None and (not self._utterance or self._language.solve_sum(self._utterance)):
+            return None
+        topic = "look up" if rule is None or rule.topic in _LOOKED_UP else rule.topic
+        for name in tool_names(topic):
             for function in offered:
-                required = (function.get("parameters") or {}).get("required")
-                if function.get("name", "").lower() == name and not required:
-                    return ToolCall(_new_id(request.messages), function["name"], "{}")
+                arguments = self._arguments(function, topic)
+                if function.get("name", "").lower() == name and arguments is not None:
+                    return ToolCall(_new_id(request.messages), function["name"], arguments)
+        return None
+
+    def _arguments(self, function: Mapping[str, Any], topic: str) -> str | None:
+        """Returns the arguments with which a tool can be called; None: it needs others."""
+        parameters = function.get("parameters") or {}
+        match parameters.get("required"), topic:
+            case None | [], _:
+                return "{}"
+            case [str(only)], "look up":
+                kind = (parameters.get("properties") or {}).get(only, {}).get("type", "string")
+                return json.dumps({only: self._utterance}) if kind == "string" else None
         return None
 
     def text(self) -> str:
@@ -131,8 +148,11 @@ class _Reply:
             return self._choose(phrases["silence"])
         if solved := self._language.solve_sum(self._utterance):
             return solved
+        return self._without_a_tool()
+
+    def _without_a_tool(self) -> str:
         rule = self._language.match(self._utterance)
-        return self._by_rule(rule) if rule else self._choose(phrases["unknown"])
+        return self._by_rule(rule) if rule else self._choose(self._language.phrases["unknown"])
 
     def _by_rule(self, rule: Rule) -> str:
         match rule.topic:
@@ -149,6 +169,8 @@ class _Reply:
         phrases = self._language.phrases
         if tool in tool_names("goodbye") and (rule := self._language.rule("goodbye")):
             return self._choose(rule.answers)
+        if tool in tool_names("look up"):
+            return lookup.answer(result, self._utterance) or self._without_a_tool()
         if not result or result.lower().startswith("error"):
             return str(phrases["tool_failed"])
         rule = self._language.match(self._utterance)

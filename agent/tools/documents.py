@@ -1,0 +1,37 @@
+"""`documents`: looks up what a folder of texts says, such as the opening hours of a shop."""
+
+import asyncio
+from collections.abc import Sequence
+
+from livekit.agents import function_tool
+
+from agent.toolbox.documents import Documents, Passage
+from agent.toolbox.tool import Tool
+from agent.tools.base import ToolContext
+
+_MAX_QUESTION = 500  # characters
+
+
+def create(context: ToolContext) -> Sequence[Tool]:
+    """Makes the tool where there are texts; a model is offered none that finds nothing."""
+    if context.documents is None or (documents := Documents(context.documents)).is_empty:
+        return []
+
+    @function_tool
+    async def look_up(question: str) -> str:
+        """Looks up facts about this business: hours, prices, address, services, rules.
+
+        Use it before you say that you do not know, and answer only with what it says.
+
+        Args:
+            question: the caller's question, or its words that matter
+        """
+        found = await asyncio.to_thread(documents.search, question[:_MAX_QUESTION])
+        cited = [f"{part.text} [{_place(part)}]" for part in found]
+        return "\n".join(cited) or "The documents say nothing about that."
+
+    return [look_up]
+
+
+def _place(part: Passage) -> str:
+    return f"{part.file}, {part.heading}" if part.heading else part.file
