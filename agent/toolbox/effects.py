@@ -2,7 +2,7 @@
 
 A model may ask twice for the same: after an interruption, when another model continues its reply,
 or because it did not like the result. And a turn may end while its tool is running. So a run is a
-task of the call, not of the turn; whoever asks again gets the result of the first run.
+task of the call, not of the turn, and a second request gets the result of the first run.
 """
 
 import asyncio

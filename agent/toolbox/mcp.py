@@ -157,7 +157,7 @@ class _Connection:
         return not self._task.done()
 
     async def open(self) -> None:
-        """Waits for the session. Raises whatever kept it from being opened."""
+        """Waits for the session. Raises the reason if it cannot be opened."""
         await asyncio.shield(self._ready)
 
     async def aclose(self) -> None:

@@ -18,7 +18,7 @@ def create(context: ToolContext) -> Sequence[Tool]:
         return []
 
     @function_tool
-    async def look_up(question: str) -> str:
+    async def search_documents(question: str) -> str:
         """Looks up facts about this business: hours, prices, address, services, rules.
 
         Use it before you say that you do not know, and answer only with what it says.
@@ -30,7 +30,7 @@ def create(context: ToolContext) -> Sequence[Tool]:
         cited = [f"{part.text} [{_place(part)}]" for part in found]
         return "\n".join(cited) or "The documents say nothing about that."
 
-    return [look_up]
+    return [search_documents]
 
 
 def _place(part: Passage) -> str:

@@ -111,7 +111,7 @@ class HttpTool(_Declared):
     """
 
     description: Annotated[_Text, Field(min_length=1, max_length=2_000)]
-    """What it does and when to use it, for the model."""
+    """Says to the model what it does and when to use it."""
     parameters: Annotated[Mapping[str, Any], AfterValidator(_schema)] = {}
     """JSON schema of its arguments, an object."""
     method: Method = "GET"
@@ -120,7 +120,7 @@ class HttpTool(_Declared):
     timeout: _Timeout = 8.0
     """Time limit (s) of the request, answer included."""
     says: _Phrase = ""
-    """What is said while it runs, where it takes longer than FILLER_AFTER. Empty: a filler."""
+    """Phrase said while it runs, where it takes longer than FILLER_AFTER. Empty: a filler."""
     has_effect: Annotated[bool, Field(strict=True)] | None = None
     """Whether it changes something, so that it must never be run twice. Not set: any but a GET."""
     answer_characters: Annotated[int, Field(ge=1, le=50_000, strict=True)] = 2_000
@@ -173,7 +173,7 @@ class McpServer(_Declared):
     timeout: _Timeout = 8.0
     """Time limit (s) of connecting, and of each call of a tool."""
     says: _Phrase = ""
-    """What is said while one of its tools runs. Empty: a filler."""
+    """Phrase said while one of its tools runs. Empty: a filler."""
     answer_characters: Annotated[int, Field(ge=1, le=50_000, strict=True)] = 2_000
     """Characters of an answer that go to the model."""
 

@@ -88,16 +88,16 @@ async def test_the_time_is_that_of_the_clock_in_the_zone_that_is_asked_for(
 
 
 async def test_the_shops_text_is_looked_up_and_cited() -> None:
-    (look_up,) = made("documents")
-    said = await look_up(question="What time do you open on Saturday?")
+    (search_documents,) = made("documents")
+    said = await search_documents(question="What time do you open on Saturday?")
     first, *_ = said.splitlines()
     assert first == (
         "On Saturday we open at nine in the morning and close at four in the afternoon."
         " [shop.md, Opening hours]"
     )
-    assert "nothing" in await look_up(question="xyzzy")
+    assert "nothing" in await search_documents(question="xyzzy")
 
 
-def test_without_texts_no_model_is_offered_to_look_them_up(tmp_path: Path) -> None:
+def test_without_texts_there_is_no_tool_that_searches_them(tmp_path: Path) -> None:
     assert not tools.load(["documents"], ToolContext(documents=tmp_path))
     assert not tools.load(["documents"], ToolContext())

@@ -363,10 +363,10 @@ async def test_every_hour_can_be_spoken(code: str) -> None:
 
 # ── Looking up ───────────────────────────────────────────────────────────────────────────────────
 
-LOOK_UP = {
+LOOKUP = {
     "type": "function",
     "function": {
-        "name": "look_up",
+        "name": "search_documents",
         "parameters": {
             "type": "object",
             "properties": {"question": {"type": "string"}},
@@ -384,20 +384,20 @@ HOURS = (
     "question", ["what time do you open on saturday", "how much is an inspection", "any vegan food"]
 )
 async def test_what_only_a_text_knows_is_looked_up(question: str) -> None:
-    first, last = await chunks(user(question), tools=[tool("get_time"), LOOK_UP])
+    first, last = await chunks(user(question), tools=[tool("get_time"), LOOKUP])
     (call,) = first.tool_calls
-    assert (call.name, json.loads(call.arguments)) == ("look_up", {"question": question})
+    assert (call.name, json.loads(call.arguments)) == ("search_documents", {"question": question})
     assert last.finish_reason == "tool_calls"
 
 
 @pytest.mark.parametrize("utterance", ["hello", "2 + 2", "what time is it", "", "tell me a joke"])
 async def test_what_it_knows_itself_is_not_looked_up(utterance: str) -> None:
-    assert await answer(user(utterance), tools=[LOOK_UP])
+    assert await answer(user(utterance), tools=[LOOKUP])
 
 
 async def test_the_first_passage_that_fits_the_question_is_spoken_without_its_source() -> None:
     question = user("what time do you open on saturday")
-    reply = await answer(question, *called("look_up", HOURS), tools=[LOOK_UP])
+    reply = await answer(question, *called("search_documents", HOURS), tools=[LOOKUP])
     assert reply == "On Saturday we open at nine in the morning. Come early!"
 
 
@@ -406,5 +406,5 @@ async def test_the_first_passage_that_fits_the_question_is_spoken_without_its_so
 )
 async def test_without_a_passage_that_fits_it_says_what_it_says_without_a_tool(result: str) -> None:
     question = user("what time do you open on saturday")
-    reply = await answer(question, *called("look_up", result), tools=[LOOK_UP])
+    reply = await answer(question, *called("search_documents", result), tools=[LOOKUP])
     assert reply == await answer(question)
