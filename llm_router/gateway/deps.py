@@ -47,6 +47,7 @@ from llm_router.management.webhooks import WebhookEditor
 from llm_router.options import HealthOptions
 from llm_router.routing.router import Router
 from llm_router.store.api_keys import ApiKey, ApiKeys
+from llm_router.store.assistants import Assistants
 from llm_router.store.chats import Chats
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
@@ -140,6 +141,10 @@ class Services:
     def chat_replies(self) -> ChatReplies:
         """The replies of stored chats that this process writes."""
         return ChatReplies(self.chats, self.clock)
+
+    @property
+    def assistants(self) -> Assistants:
+        return Assistants(self.database, self.vault, self.clock)
 
     @property
     def opener(self) -> ConnectionOpener:

@@ -1,6 +1,6 @@
 """Stores assistants with every version of them, in a database."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm_router.clock import Clock, SystemClock
 from llm_router.connections.access import Actor
-from llm_router.errors import NotFoundError, QuotaError, StaleError, TakenError
+from llm_router.errors import (
+    ConfigurationError,
+    NotFoundError,
+    QuotaError,
+    SealError,
+    StaleError,
+    TakenError,
+)
 from llm_router.store import audit
 from llm_router.store.assistant_tables import assistant_versions, assistants
 from llm_router.store.crypto import Vault
@@ -40,6 +47,14 @@ class StoredAssistant:
     """Time at which this version was made."""
     restored: int | None = None
     """The older version whose content it has again; None: it is an edit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Assistants with their secrets by name, and the reason for each that cannot be opened."""
+
+    records: Mapping[str, AssistantRecord]
+    unreadable: Mapping[str, str]
 
 
 class Assistants:
@@ -79,18 +94,20 @@ class Assistants:
         async with self._database.reading() as db:
             return _shown(await _row(db, name, version))
 
-    async def open(self, actor: Actor, name: str) -> StoredAssistant:
-        """Returns an assistant with its secrets, for a call. Raises SealError."""
+    async def open(self, actor: Actor, names: Collection[str] | None = None) -> Opened:
+        """Returns the assistants of these names with their secrets; None: all of them."""
         rules.require_reader(actor)
+        query = _current() if names is None else _current().where(_A.name.in_(names))
         async with self._database.reading() as db:
-            return self._opened(await _row(db, name))
-
-    async def open_all(self, actor: Actor) -> tuple[StoredAssistant, ...]:
-        """Returns all assistants with their secrets. Raises SealError."""
-        rules.require_reader(actor)
-        async with self._database.reading() as db:
-            rows = (await db.execute(_current())).mappings().all()
-        return tuple(self._opened(row) for row in rows)
+            rows = (await db.execute(query)).mappings().all()
+        found: dict[str, AssistantRecord] = {}
+        unreadable: dict[str, str] = {}
+        for row in rows:
+            try:
+                found[row["name"]] = self._opened(row).record
+            except (SealError, ConfigurationError) as error:  # one bad row must not hide the rest
+                unreadable[row["name"]] = str(error)
+        return Opened(found, unreadable)
 
     async def versions(
         self, actor: Actor, name: str, *, limit: int = 50, offset: int = 0
@@ -107,12 +124,16 @@ class Assistants:
         return tuple(_shown(row) for row in rows), total
 
     async def differences(
-        self, actor: Actor, name: str, before: int, after: int | None = None
+        self, actor: Actor, name: str, before: int | None = None, after: int | None = None
     ) -> dict[str, tuple[Any, Any]]:
-        """Returns the fields in which two versions differ; `after` None: the present one."""
+        """Returns the fields in which two versions differ.
+
+        `after` None: the present one; `before` None: the one before that.
+        """
         rules.require_reader(actor)
         async with self._database.reading() as db:
-            old, new = await _row(db, name, before), await _row(db, name, after)
+            new = await _row(db, name, after)
+            old = await _row(db, name, before or max(new["version"] - 1, 1))
         return rules.differences(self._opened(old).record, self._opened(new).record)
 
     async def add(self, actor: Actor, record: AssistantRecord) -> StoredAssistant:

@@ -49,7 +49,7 @@ _Language = Annotated[
     str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)
 ]
 _ToolName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-_Seconds = Annotated[float, Field(ge=0, le=86_400)]
+_Seconds = Annotated[float, Field(ge=0, le=86_400, strict=True)]
 
 
 class AssistantRecord(BaseModel):
@@ -94,7 +94,7 @@ class AssistantRecord(BaseModel):
     voice: _Word | None = None
     """Voice of that engine. Not set: TTS_VOICE, or one for the language where `tts` or another
     language is set."""
-    speed: Annotated[float, Field(ge=0.5, le=2)] | None = None
+    speed: Annotated[float, Field(ge=0.5, le=2, strict=True)] | None = None
     """Speed of the voice, from 0.5 to 2. Not set: TTS_SPEED."""
 
     # Turns.
@@ -102,15 +102,15 @@ class AssistantRecord(BaseModel):
     """Detector of the end of a caller's turn. Not set: TURN_DETECTION."""
     vad_engine: Literal["native", "silero"] | None = None
     """Voice activity detector. Not set: VAD_ENGINE."""
-    vad_min_silence: Annotated[float, Field(ge=0.05, le=10)] | None = None
+    vad_min_silence: Annotated[float, Field(ge=0.05, le=10, strict=True)] | None = None
     """Seconds of silence that end a stretch of speech. Not set: VAD_MIN_SILENCE."""
-    endpointing_min_delay: Annotated[float, Field(ge=0, le=60)] | None = None
+    endpointing_min_delay: Annotated[float, Field(ge=0, le=60, strict=True)] | None = None
     """Seconds to wait after speech that sounds finished. Not set: ENDPOINTING_MIN_DELAY."""
-    endpointing_max_delay: Annotated[float, Field(ge=0, le=60)] | None = None
+    endpointing_max_delay: Annotated[float, Field(ge=0, le=60, strict=True)] | None = None
     """Seconds to wait after speech that sounds unfinished. Not set: ENDPOINTING_MAX_DELAY."""
     preemptive_generation: Annotated[bool, Field(strict=True)] | None = None
     """Generate replies before the end of a turn is certain. Not set: PREEMPTIVE_GENERATION."""
-    filler_after: Annotated[float, Field(gt=0, le=600)] | None = None
+    filler_after: Annotated[float, Field(gt=0, le=600, strict=True)] | None = None
     """Seconds without a word of a reply before a short filler is spoken. Not set: FILLER_AFTER."""
 
     # Models and tools.

@@ -5,7 +5,7 @@ takes the place of each secret.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from llm_router.voice.assistant import AssistantRecord, parse_assistant
 MASK = "**********"
 """Text that is shown for a secret, and that stands for the stored secret in an edit."""
 _SEALED = "headers"
+_VARIABLE = "env:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,24 @@ def unmasked(new: AssistantRecord, stored: AssistantRecord) -> AssistantRecord:
             )
         _put(values, secret.place, known.value)
     return parse_assistant(values)
+
+
+def with_variables(record: AssistantRecord, environ: Mapping[str, str]) -> AssistantRecord:
+    """Returns the record with a variable's value in place of each secret `env:NAME`.
+
+    Raises ConfigurationError for a variable that is not set.
+    """
+    values = plain(record)
+    named = [secret for secret in _secrets(values) if secret.value.startswith(_VARIABLE)]
+    for secret in named:
+        name = secret.value.removeprefix(_VARIABLE)
+        if not environ.get(name):
+            place = ".".join(secret.identity)
+            raise ConfigurationError(
+                f"assistant {record.name!r}: {place}: the variable {name[:100]} is not set"
+            )
+        _put(values, secret.place, environ[name])
+    return parse_assistant(values) if named else record
 
 
 def plain(record: AssistantRecord) -> dict[str, Any]:

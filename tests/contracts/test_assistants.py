@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from sqlalchemy import update
 
 from llm_router.connections.access import SYSTEM, WORKER, Actor
 from llm_router.errors import (
@@ -12,7 +13,8 @@ from llm_router.errors import (
     StaleError,
     TakenError,
 )
-from llm_router.store.assistants import Assistants
+from llm_router.store.assistants import Assistants, Opened
+from llm_router.store.assistant_tables import assistant_versions
 from llm_router.store.audit import read
 from llm_router.store.database import Database
 from llm_router.voice.assistant import AssistantRecord, parse_assistant
@@ -30,9 +32,22 @@ async def test_an_assistant_is_read_as_it_was_written(assistants: Assistants) ->
     added = await assistants.add(CARL, SHOP)
     assert (added.record, added.version, added.author) == (SHOP, 1, "carl")
     assert await assistants.get(OTTO, "shop") == added
-    assert await assistants.open(WORKER, "shop") == added
-    assert await assistants.open_all(WORKER) == (added,)
+    assert await assistants.open(WORKER) == Opened({"shop": SHOP}, {})
+    assert await assistants.open(WORKER, ["shop", "none"]) == Opened({"shop": SHOP}, {})
     assert await assistants.find(OTTO) == ((added,), 1)
+
+
+async def test_a_row_that_was_edited_by_hand_hides_no_other(
+    assistants: Assistants, database: Database
+) -> None:
+    await assistants.add(CARL, SHOP)
+    await assistants.add(CARL, AssistantRecord(name="other"))
+    spoilt = update(assistant_versions).values(record={"name": "other", "speed": "fast"})
+    async with database.writing() as db:
+        await db.execute(spoilt.where(assistant_versions.c.name == "other"))
+    opened = await assistants.open(WORKER)
+    assert opened.records == {"shop": SHOP}
+    assert "speed" in opened.unreadable["other"]
 
 
 async def test_every_change_is_a_version_with_its_author(assistants: Assistants) -> None:

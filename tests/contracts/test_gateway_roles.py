@@ -65,6 +65,15 @@ ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
     ("DELETE", "/webhooks/{webhook_id}"): (ADMINS, None, 204),
     ("POST", "/webhooks/{webhook_id}/test"): (ADMINS, None, 200),
     ("GET", "/webhooks/{webhook_id}/deliveries"): (ADMINS, None, 200),
+    ("GET", "/assistants"): (USERS, None, 200),
+    ("POST", "/assistants"): (EDITORS, {"name": "front-desk"}, 201),
+    ("GET", "/assistants/{assistant_name}"): (USERS, None, 200),
+    ("PATCH", "/assistants/{assistant_name}"): (EDITORS, {"speed": 1.5}, 200),
+    ("DELETE", "/assistants/{assistant_name}"): (EDITORS, None, 204),
+    ("GET", "/assistants/{assistant_name}/versions"): (USERS, None, 200),
+    ("GET", "/assistants/{assistant_name}/versions/{version}"): (USERS, None, 200),
+    ("POST", "/assistants/{assistant_name}/rollback"): (EDITORS, {"to": 1}, 200),
+    ("GET", "/assistants/{assistant_name}/diff"): (USERS, None, 200),
     ("GET", "/me"): (EVERYBODY, None, 200),
     ("DELETE", "/session"): (EVERYBODY, None, 204),
     ("GET", "/audit"): (ADMINS, None, 200),
@@ -138,6 +147,9 @@ async def filled(gateway: Gateway, path: str, role: Role = "editor") -> str:
     if "{webhook_id}" in path:
         made = (await gateway.call("admin", "POST", "/webhooks", HOOK)).json()
         return path.replace("{webhook_id}", made["id"])
+    if "{assistant_name}" in path:
+        await gateway.call("admin", "POST", "/assistants", {"name": "shop"})
+        return path.replace("{assistant_name}", "shop").replace("{version}", "1")
     if "{key_id}" in path:
         made = (
             await gateway.call("admin", "POST", "/keys", {"name": "x", "role": "viewer"})

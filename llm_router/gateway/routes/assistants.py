@@ -1,0 +1,164 @@
+"""Routes that list, create, update and delete assistants, and restore their versions."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Response
+
+from llm_router.gateway.deps import CurrentActor, Deps
+from llm_router.gateway.openapi import problems
+from llm_router.gateway.schemas.assistants import (
+    MAX_VERSION,
+    AssistantCreate,
+    AssistantDifferences,
+    AssistantPage,
+    AssistantRead,
+    AssistantRollback,
+    AssistantUpdate,
+    FieldDifference,
+)
+from llm_router.gateway.schemas.base import PageQuery
+from llm_router.store.assistants import StoredAssistant
+
+router = APIRouter(prefix="/assistants", tags=["assistants"])
+
+AssistantName = Annotated[
+    str,
+    Path(
+        description="Of the assistant.",
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$",
+        max_length=64,
+        examples=["shop"],
+    ),
+]
+Version = Annotated[int, Path(ge=1, le=MAX_VERSION)]
+KnownVersion = Annotated[
+    int | None,
+    Query(ge=1, le=MAX_VERSION, description="The present one as you know it; 409 if it is not."),
+]
+
+
+@router.get("", response_model=AssistantPage, operation_id="listAssistants")
+async def list_assistants(
+    actor: CurrentActor, deps: Deps, params: Annotated[PageQuery, Query()]
+) -> dict[str, Any]:
+    """Lists the stored assistants by name."""
+    found = await deps.assistants.find(actor, limit=params.limit, offset=params.offset)
+    return _page(*found, params)
+
+
+@router.post("", status_code=201, operation_id="createAssistant", responses=problems(409))
+async def create(
+    actor: CurrentActor, deps: Deps, body: AssistantCreate, response: Response
+) -> AssistantRead:
+    """Creates an assistant. The one named `default` answers the calls that name none."""
+    made = await deps.assistants.add(actor, body.record())
+    response.headers["Location"] = f"/api/assistants/{made.record.name}"
+    return AssistantRead.of(made)
+
+
+@router.get("/{assistant_name}", operation_id="getAssistant", responses=problems(404))
+async def get(actor: CurrentActor, deps: Deps, assistant_name: AssistantName) -> AssistantRead:
+    """Returns an assistant as it is now."""
+    return AssistantRead.of(await deps.assistants.get(actor, assistant_name))
+
+
+@router.patch("/{assistant_name}", operation_id="updateAssistant", responses=problems(404, 409))
+async def update(
+    actor: CurrentActor, deps: Deps, assistant_name: AssistantName, body: AssistantUpdate
+) -> AssistantRead:
+    """Changes the fields named in a new version, and leaves the rest. It holds from the next call.
+
+    With the `version` that the change is based on, it is refused (409) if there is a later one. A
+    mask leaves a header of a tool as it is.
+    """
+    changed = await deps.assistants.change(
+        actor, assistant_name, body.values(), version=body.version
+    )
+    return AssistantRead.of(changed)
+
+
+@router.delete(
+    "/{assistant_name}",
+    status_code=204,
+    operation_id="deleteAssistant",
+    responses=problems(404, 409),
+)
+async def delete(
+    actor: CurrentActor, deps: Deps, assistant_name: AssistantName, version: KnownVersion = None
+) -> None:
+    """Deletes an assistant and all versions of it. Calls that name it get the default one."""
+    await deps.assistants.remove(actor, assistant_name, version=version)
+
+
+@router.get(
+    "/{assistant_name}/versions",
+    response_model=AssistantPage,
+    operation_id="listAssistantVersions",
+    responses=problems(404),
+)
+async def list_versions(
+    actor: CurrentActor,
+    deps: Deps,
+    assistant_name: AssistantName,
+    params: Annotated[PageQuery, Query()],
+) -> dict[str, Any]:
+    """Lists the versions of an assistant, the latest first."""
+    found = await deps.assistants.versions(
+        actor, assistant_name, limit=params.limit, offset=params.offset
+    )
+    return _page(*found, params)
+
+
+@router.get(
+    "/{assistant_name}/versions/{version}",
+    operation_id="getAssistantVersion",
+    responses=problems(404),
+)
+async def get_version(
+    actor: CurrentActor, deps: Deps, assistant_name: AssistantName, version: Version
+) -> AssistantRead:
+    """Returns an assistant as it was in one version."""
+    return AssistantRead.of(await deps.assistants.get(actor, assistant_name, version))
+
+
+@router.post(
+    "/{assistant_name}/rollback",
+    operation_id="rollbackAssistant",
+    responses=problems(404, 409),
+)
+async def rollback(
+    actor: CurrentActor, deps: Deps, assistant_name: AssistantName, body: AssistantRollback
+) -> AssistantRead:
+    """Makes a new version with the content of an older one."""
+    made = await deps.assistants.rollback(actor, assistant_name, body.to, version=body.version)
+    return AssistantRead.of(made)
+
+
+@router.get("/{assistant_name}/diff", operation_id="diffAssistant", responses=problems(404))
+async def diff(
+    actor: CurrentActor,
+    deps: Deps,
+    assistant_name: AssistantName,
+    *,
+    before: Annotated[
+        int | None, Query(ge=1, le=MAX_VERSION, description="Unless given: the one before that.")
+    ] = None,
+    after: Annotated[
+        int | None, Query(ge=1, le=MAX_VERSION, description="Unless given: the present version.")
+    ] = None,
+) -> AssistantDifferences:
+    """Returns the fields in which two versions differ."""
+    found = await deps.assistants.differences(actor, assistant_name, before, after)
+    return AssistantDifferences(
+        fields={name: FieldDifference(before=old, after=new) for name, (old, new) in found.items()}
+    )
+
+
+def _page(items: Iterable[StoredAssistant], total: int, params: PageQuery) -> dict[str, Any]:
+    return {
+        "items": [AssistantRead.of(item) for item in items],
+        "total": total,
+        "limit": params.limit,
+        "offset": params.offset,
+    }
