@@ -57,7 +57,7 @@ class Assistant(Agent):
         phrases: Phrases,
         language: str,
         filler_after: float,
-        greeting: str = "",
+        greeting: str | None = None,
         guard: CallGuard | None = None,
         history_characters: int = 0,
         tools: Sequence[Tool] = (),
@@ -66,7 +66,8 @@ class Assistant(Agent):
         self._phrases = phrases
         self._language = language
         self._filler_after = filler_after
-        self._greeting = greeting or phrases.pick("greeting", language, 0)
+        usual = phrases.pick("greeting", language, 0)
+        self._greeting = usual if greeting is None else greeting
         self._filler_voice = FillerVoice(FillerRule(phrases, language))
         self._caller_stopped_at = 0.0
         self._guard = guard or CallGuard(CallLimits(), phrases, language)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from llm_router.connections.access import WORKER
 from llm_router.errors import ConfigurationError, StoreError
-from llm_router.store.assistants import Assistants
+from llm_router.store.assistants import Assistants, Opened
 from llm_router.store.crypto import load_vault
 from llm_router.store.database import Database
 from llm_router.stored_router import StoreOptions
@@ -58,17 +58,20 @@ async def load_known(
 ) -> KnownAssistants:
     """Reads all assistants. Raises ConfigurationError for a file that cannot be understood."""
     in_file = read_file(file, environ)
-    return KnownAssistants(in_file, await _read_stored(options, None, _READ_WITHIN) or {})
+    opened = await _read_stored(options, None, _READ_WITHIN)
+    return KnownAssistants(in_file, opened.records if opened else {})
 
 
 async def refresh(known: KnownAssistants, options: StoreOptions, name: str) -> KnownAssistants:
     """Reads the assistant of a call again; waits 0.3 s at most for the database."""
     names = {name or DEFAULT, DEFAULT}
-    stored = await _read_stored(options, sorted(names), _READ_AGAIN_WITHIN)
-    if stored is None:
+    opened = await _read_stored(options, sorted(names), _READ_AGAIN_WITHIN)
+    if opened is None:
         return known
-    others = {name: record for name, record in known.stored.items() if name not in names}
-    return KnownAssistants(known.in_file, {**others, **stored})
+    # One that cannot be read any more stays as it was.
+    read = names - opened.unreadable.keys()
+    others = {name: record for name, record in known.stored.items() if name not in read}
+    return KnownAssistants(known.in_file, {**others, **opened.records})
 
 
 def read_file(file: Path, environ: Mapping[str, str]) -> Mapping[str, AssistantRecord]:
@@ -84,11 +87,11 @@ def read_file(file: Path, environ: Mapping[str, str]) -> Mapping[str, AssistantR
 
 async def _read_stored(
     options: StoreOptions, names: Sequence[str] | None, within: float
-) -> Mapping[str, AssistantRecord] | None:
+) -> Opened | None:
     """Returns the stored assistants of these names; None: the database did not answer."""
     database = Database(options.database, max_connections=1)
     if database.is_missing:
-        return {}
+        return Opened({}, {})
     keys, key_file = options.master_keys, options.master_key_file
     try:
         async with asyncio.timeout(within):
@@ -102,4 +105,4 @@ async def _read_stored(
         await database.aclose()
     for name, reason in opened.unreadable.items():
         _logger.error("assistant %s cannot be used: %s", name, reason)
-    return opened.records
+    return opened

@@ -1,6 +1,8 @@
 """Makes the options of a call's parts from the settings."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -10,12 +12,37 @@ from agent.budget import CallLimits
 from agent.session import Engines, TurnOptions, load_vad
 from agent.speech.choice import Choice
 from agent.speech.models import default_folder
-from agent.speech.stt import STTOptions
-from agent.speech.tts import TTSOptions
+from agent.speech.stt import STTEngine, STTOptions
+from agent.speech.tts import TTSEngine, TTSOptions
 from config.field_types import is_this_machine
-from config.settings import Settings
+from config.settings import MIN_TURN_SILENCE, Settings
+from llm_router.assembly import POLICIES
+from llm_router.errors import ConfigurationError
 from llm_router.options import PatienceOptions, ReplyLimits, RouterOptions
 from llm_router.stored_router import StoreOptions
+from llm_router.voice.assistant import AssistantRecord
+
+_logger = logging.getLogger("agent")
+_SETTING_OF = {
+    "greeting": "agent_greeting",
+    "stt": "stt_engine",
+    "stt_model": "stt_model",
+    "tts": "tts_engine",
+    "tts_model": "tts_model",
+    "voice": "tts_voice",
+    "speed": "tts_speed",
+    "turn_detection": "turn_detection",
+    "vad_engine": "vad_engine",
+    "vad_min_silence": "vad_min_silence",
+    "endpointing_min_delay": "endpointing_min_delay",
+    "endpointing_max_delay": "endpointing_max_delay",
+    "preemptive_generation": "preemptive_generation",
+    "filler_after": "filler_after",
+    "policy": "router_policy",
+    "max_seconds": "call_max_seconds",
+    "idle_after": "call_silence",
+}
+"""The setting whose place a field of an assistant takes."""
 
 
 def store_options(settings: Settings) -> StoreOptions:
@@ -30,18 +57,112 @@ def store_options(settings: Settings) -> StoreOptions:
     )
 
 
+def settings_of(settings: Settings, assistant: AssistantRecord) -> Settings:
+    """Returns the settings of a call that this assistant answers: its own values before all.
+
+    The model and the voice of another engine, or of another language, do not fit the assistant's:
+    where it names none, its engine chooses.
+    """
+    own = {setting: getattr(assistant, name) for name, setting in _SETTING_OF.items()}
+    values: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
+    if assistant.languages:
+        values["agent_language"] = assistant.languages[0]
+    if values.get("stt_engine", settings.stt_engine) != settings.stt_engine:
+        values.setdefault("stt_model", None)
+    has_other_engine = values.get("tts_engine", settings.tts_engine) != settings.tts_engine
+    language = values.get("agent_language", settings.agent_language)
+    if has_other_engine or language != settings.agent_language:
+        values.setdefault("tts_model", None)
+        values.setdefault("tts_voice", None)
+    if values.get("router_policy", settings.router_policy) not in POLICIES.names():
+        policy = values.pop("router_policy", "")
+        _logger.error("assistant %s: there is no policy %r", assistant.name, policy)
+    return _turns_in_order(settings.model_copy(update=values))
+
+
+def _turns_in_order(settings: Settings) -> Settings:
+    """Returns the settings with waits that go together: an assistant may name one of two."""
+    silence = settings.vad_min_silence
+    if settings.turn_detection == "v1-mini":
+        silence = max(silence, MIN_TURN_SILENCE)
+    longest = max(settings.endpointing_max_delay, settings.endpointing_min_delay)
+    return settings.model_copy(
+        update={"vad_min_silence": silence, "endpointing_max_delay": longest}
+    )
+
+
 def load_engines(settings: Settings) -> Engines:
     """Loads the speech engines. Raises ConfigurationError if one cannot work."""
-    listening, speaking = choose_stt(settings), choose_tts(settings)
-    with listening.explained():
-        ear = stt.load(listening.engine, stt_options(settings))
-    with speaking.explained():
-        voice = tts.load(speaking.engine, tts_options(settings))
     return Engines(
-        stt=ear,
-        tts=voice,
+        stt=_load_stt(settings),
+        tts=_load_tts(settings),
         vad=load_vad(turn_options(settings)),
     )
+
+
+def needs_other_engines(settings: Settings, loaded: Settings) -> bool:
+    """Returns whether a call with `settings` needs engines that those of `loaded` are not."""
+    return any(part(settings) != part(loaded) for part in (_stt_part, _tts_part, _vad_part))
+
+
+def load_other_engines(settings: Settings, loaded: Settings, engines: Engines) -> Engines:
+    """Loads the engines in which `settings` differ from `loaded`, whose `engines` are ready.
+
+    One that cannot work is logged, and the ready one takes its place. It takes a while.
+    """
+
+    def load(name: str, part: Callable[[Settings], Any], load: Callable[[Settings], Any]) -> Any:
+        if part(settings) != part(loaded):
+            try:
+                return load(settings)
+            except ConfigurationError as error:
+                _logger.error("the usual engine takes a call: %s", error)  # noqa: TRY400  the message says it all
+        return getattr(engines, name)
+
+    return Engines(
+        stt=load("stt", _stt_part, _load_stt),
+        tts=load("tts", _tts_part, _load_tts),
+        vad=load("vad", _vad_part, lambda other: load_vad(turn_options(other))),
+    )
+
+
+def _load_stt(settings: Settings) -> STTEngine:
+    choice = choose_stt(settings)
+    with choice.explained():
+        return stt.load(choice.engine, stt_options(settings))
+
+
+def _load_tts(settings: Settings) -> TTSEngine:
+    choice = choose_tts(settings)
+    with choice.explained():
+        return tts.load(choice.engine, tts_options(settings))
+
+
+def _stt_part(settings: Settings) -> tuple[Any, ...]:
+    return settings.stt_engine, settings.voice, stt_options(settings)
+
+
+def _tts_part(settings: Settings) -> tuple[Any, ...]:
+    return settings.tts_engine, settings.voice, tts_options(settings)
+
+
+def _vad_part(settings: Settings) -> tuple[Any, ...]:
+    return settings.vad_engine, settings.vad_min_silence
+
+
+def all_speech_models(settings: Settings, assistants: Iterable[AssistantRecord]) -> tuple[str, ...]:
+    """Names the models that calls may need in the worker's speech process, each once.
+
+    A model of an assistant that is not there is logged. Raises ConfigurationError if one of the
+    settings is not there.
+    """
+    found = dict.fromkeys(speech_models(settings))
+    for assistant in assistants:
+        try:
+            found |= dict.fromkeys(speech_models(settings_of(settings, assistant)))
+        except ConfigurationError as error:
+            _logger.error("assistant %s: %s", assistant.name, error)  # noqa: TRY400  the message says it all
+    return tuple(found)
 
 
 def speech_models(settings: Settings) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Runs one call in its own process: loads what it needs beforehand, then answers it."""
 
 import asyncio
+import logging
 import os
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -11,19 +12,24 @@ from pathlib import Path
 from livekit.agents import JobContext, JobProcess, telemetry
 from opentelemetry.sdk.trace import TracerProvider
 
-from agent import tools
+from agent import assistants, tools
 from agent.assistant import Assistant
+from agent.assistants import KnownAssistants
 from agent.call_options import (
     call_limits,
     choose_stt,
     choose_tts,
     load_engines,
+    load_other_engines,
+    needs_other_engines,
     router_options,
+    settings_of,
     store_options,
     stt_options,
     tts_options,
     turn_options,
 )
+from agent.dispatch import Dispatch
 from agent.guard import CallGuard
 from agent.load import LoadBoard, LoadReporter
 from agent.phrase_file import load_phrases
@@ -46,6 +52,9 @@ from llm_router.settings.loading import SettingsError, environment
 from llm_router.stored_router import KnownConnections, open_stored_router
 from llm_router.telemetry.opentelemetry import OpenTelemetryObserver
 from llm_router.telemetry.prometheus import PrometheusObserver
+from llm_router.voice.assistant import AssistantRecord
+
+_logger = logging.getLogger("agent")
 
 FOLDER = "PATCHBAY_WORKER_FOLDER"
 """Environment variable that names the worker's folder, in which its call processes leave their load
@@ -73,6 +82,8 @@ class JobResources:
     instructions: str
     known: KnownConnections
     """Connections as they were when the process started."""
+    assistants: KnownAssistants
+    """Assistants as they were then."""
     tracing: TracerProvider | None
     observers: tuple[Observer, ...]
 
@@ -112,8 +123,16 @@ def _load(settings: Settings) -> JobResources:
         phrases=load_phrases(settings.phrases_file),
         instructions=settings.assistant_prompt_file.read_text(encoding="utf-8"),
         known=asyncio.run(stored_router.load_known(store_options(settings), environment())),
+        assistants=asyncio.run(load_assistants(settings)),
         tracing=_start_tracing(settings),
         observers=_observers(settings),
+    )
+
+
+async def load_assistants(settings: Settings) -> KnownAssistants:
+    """Reads the assistants that there are. Raises ConfigurationError."""
+    return await assistants.load_known(
+        store_options(settings), settings.assistants_file, environment()
     )
 
 
@@ -126,9 +145,10 @@ def resources_of(process: JobProcess) -> JobResources:
 async def answer(ctx: JobContext) -> None:
     """Answers one call; LiveKit's shutdown callback closes everything that was opened for it."""
     resources = resources_of(ctx.proc)
-    settings = resources.settings
-    board = load_board()
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
+    dispatch = Dispatch.from_metadata(ctx.job.metadata)
+    record, settings, engines = await _assistant_of(dispatch, resources)
+    board = load_board()
     async with AsyncExitStack() as stack:
         if resources.tracing:
             stack.push_async_callback(asyncio.to_thread, resources.tracing.shutdown)
@@ -150,8 +170,13 @@ async def answer(ctx: JobContext) -> None:
         # By the time the caller has been greeted, TLS to the model servers is open.
         warming = asyncio.create_task(router.warm())
         stack.push_async_callback(_cancel, warming)
-        llm = RouterLLM(router, session_id=ctx.room.name, language=settings.agent_language)
-        session = build_session(llm, resources.engines, turn_options(settings))
+        llm = RouterLLM(
+            router,
+            session_id=ctx.room.name,
+            language=settings.agent_language,
+            pool=record.pool,
+        )
+        session = build_session(llm, engines, turn_options(settings))
         if settings.names_are_public:
             stack.push_async_callback(RouteNotes(session, ctx.room).aclose)
         typed = TypedMessages(session, guard, TextAnswers().answer, limits.message_characters)
@@ -159,15 +184,18 @@ async def answer(ctx: JobContext) -> None:
         stack.push_async_callback(guard.aclose)
         ctx.add_shutdown_callback(stack.pop_all().aclose)
         assistant = Assistant(
-            instructions=resources.instructions,
+            instructions=(
+                resources.instructions if record.instructions is None else record.instructions
+            ),
             phrases=resources.phrases,
             language=settings.agent_language,
             filler_after=settings.filler_after,
-            greeting=settings.agent_greeting or "",
+            greeting=settings.agent_greeting,
             guard=guard,
             history_characters=settings.history_max_characters,
             tools=tools.load(
-                _TOOLS, ToolContext(phrases=resources.phrases, language=settings.agent_language)
+                _tools_of(record),
+                ToolContext(phrases=resources.phrases, language=settings.agent_language),
             ),
         )
         typed.receive_from(ctx.room)
@@ -180,6 +208,31 @@ async def answer(ctx: JobContext) -> None:
             record=False,
         )
         guard.start(session)
+
+
+async def _assistant_of(
+    dispatch: Dispatch, resources: JobResources
+) -> tuple[AssistantRecord, Settings, Engines]:
+    """Returns the assistant of a call as it is now, with the settings and engines for it."""
+    usual = resources.settings
+    known = await assistants.refresh(resources.assistants, store_options(usual), dispatch.assistant)
+    record = known.find(dispatch.assistant)
+    settings = settings_of(usual, record)
+    engines = resources.engines
+    if needs_other_engines(settings, usual):
+        engines = await asyncio.to_thread(load_other_engines, settings, usual, engines)
+    return record, settings, engines
+
+
+def _tools_of(record: AssistantRecord) -> tuple[str, ...]:
+    """Returns the modules of the assistant's tools; one that does not exist is logged."""
+    if record.tools is None:
+        return _TOOLS
+    there = {*tools.TOOLS.names()}
+    for name in record.tools:
+        if name not in there:
+            _logger.error("assistant %s: there is no tool %r", record.name, name)
+    return tuple(name for name in record.tools if name in there)
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:

@@ -225,9 +225,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _run(settings: Settings, folder: Path, *, takes_calls: bool) -> None:
-    """Checks the settings while the speech process loads its models, then takes calls or tries."""
-    async with worker_speech(call_options.speech_models(settings), folder, SystemClock()) as speech:
-        await _check(settings, prepare=takes_calls)
+    """Checks the settings while the speech process loads its models, then takes calls or tries.
+
+    To take calls it also makes or migrates the database.
+    """
+    if takes_calls:
+        await stored_router.prepare_database(call_options.store_options(settings))
+    known = await job.load_assistants(settings)
+    models = call_options.all_speech_models(settings, known.all.values())
+    async with worker_speech(models, folder, SystemClock()) as speech:
+        await _check(settings)
         if settings.prometheus_port:
             share_metrics(job.metrics_folder())
         if speech:  # the first call process rehearses with it
@@ -235,11 +242,10 @@ async def _run(settings: Settings, folder: Path, *, takes_calls: bool) -> None:
         await (serve(settings) if takes_calls else try_call_process(settings))
 
 
-async def _check(settings: Settings, *, prepare: bool) -> None:
+async def _check(settings: Settings) -> None:
     """Checks the settings once, here, before every call's process would fail on them.
 
-    With `prepare` it also makes or migrates the database. Raises ConfigurationError or
-    SettingsError.
+    Raises ConfigurationError or SettingsError.
     """
     load_phrases(settings.phrases_file)
     if not settings.assistant_prompt_file.is_file():
@@ -251,8 +257,6 @@ async def _check(settings: Settings, *, prepare: bool) -> None:
     )
     await call_options.load_engines(settings).aclose()
     options = call_options.store_options(settings)
-    if prepare:
-        await stored_router.prepare_database(options)
     known = await stored_router.load_known(options, environment())
     async with open_router(known.found.connections, policy=settings.router_policy):
         """Opened and closed only to find an unknown policy or provider."""

@@ -76,11 +76,14 @@ class AgentSettings(Section):
     """The agent's first words. Empty: the greeting in PHRASES_FILE."""
     assistant_prompt_file: Path = Path("config/prompts/assistant.md")
     """File with the system prompt of the assistant."""
+    assistants_file: Path = Path("config/assistants.toml")
+    """File of assistants, a table for each (docs/assistants.md). A stored assistant stands before
+    one of the same name. Without the file, the settings here are the only one."""
     phrases_file: Path = Path("config/prompts/phrases.toml")
     """File with the fillers, apologies and hand-over phrases of each language."""
 
 
-_MIN_TURN_SILENCE = 0.25
+MIN_TURN_SILENCE = 0.25
 """Shortest silence (s) with which LiveKit's v1-mini detector starts."""
 
 
@@ -145,9 +148,9 @@ class SpeechSettings(Section):
 
     @model_validator(mode="after")
     def _turns_can_end(self) -> Self:
-        if self.turn_detection == "v1-mini" and self.vad_min_silence < _MIN_TURN_SILENCE:
+        if self.turn_detection == "v1-mini" and self.vad_min_silence < MIN_TURN_SILENCE:
             raise ValueError(
-                f"VAD_MIN_SILENCE={self.vad_min_silence:g} should be at least {_MIN_TURN_SILENCE}"
+                f"VAD_MIN_SILENCE={self.vad_min_silence:g} should be at least {MIN_TURN_SILENCE}"
                 " with TURN_DETECTION=v1-mini; for less, set TURN_DETECTION=vad"
             )
         return _check_order(self, "endpointing_min_delay", "endpointing_max_delay")

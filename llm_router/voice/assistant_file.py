@@ -57,7 +57,9 @@ def write_assistants(records: Iterable[AssistantRecord]) -> str:
 
 def _toml(value: Any) -> str:
     if isinstance(value, dict):
-        inner = ", ".join(f"{_text(name)} = {_toml(v)}" for name, v in value.items() if v is not None)
+        inner = ", ".join(
+            f"{_text(name)} = {_toml(v)}" for name, v in value.items() if v is not None
+        )
         return f"{{ {inner} }}"
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"

@@ -13,8 +13,8 @@ from llm_router.errors import (
     StaleError,
     TakenError,
 )
-from llm_router.store.assistants import Assistants, Opened
 from llm_router.store.assistant_tables import assistant_versions
+from llm_router.store.assistants import Assistants, Opened
 from llm_router.store.audit import read
 from llm_router.store.database import Database
 from llm_router.voice.assistant import AssistantRecord, parse_assistant

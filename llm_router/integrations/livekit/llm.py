@@ -28,6 +28,7 @@ class RouterLLM(llm.LLM[Any]):
 
     `router` is a router that is open, and stays so when this is closed; or a context manager that
     is entered on first use and left on close. If it cannot be entered, the next use tries again.
+    `pool` limits every request to the connections of one pool.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class RouterLLM(llm.LLM[Any]):
         session_id: str = "",
         language: str = "en",
         speech: bool | None = None,
+        pool: str | None = None,
     ) -> None:
         super().__init__()
         self._is_owner = not isinstance(router, LazyRouter)
@@ -44,6 +46,7 @@ class RouterLLM(llm.LLM[Any]):
         self._session_id = session_id
         self._language = language
         self._speech = speech
+        self._pool = pool
         self._model = ""
         self._connection = "patchbay"
 
@@ -59,7 +62,11 @@ class RouterLLM(llm.LLM[Any]):
     def text(self) -> "RouterLLM":
         """The same router for side questions, wherever they are asked."""
         return RouterLLM(
-            self._lazy, session_id=self._session_id, language=self._language, speech=False
+            self._lazy,
+            session_id=self._session_id,
+            language=self._language,
+            speech=False,
+            pool=self._pool,
         )
 
     def chat(
@@ -81,6 +88,7 @@ class RouterLLM(llm.LLM[Any]):
             tool_choice=tool_choice,
             response_format=response_format,
             extra_kwargs=extra_kwargs if utils.is_given(extra_kwargs) else {},
+            pool=self._pool,
         )
         return RouterStream(
             self,

@@ -44,6 +44,8 @@ class Asked:
     tool_choice: NotGivenOr[llm.ToolChoice] = NOT_GIVEN
     response_format: NotGivenOr[ResponseFormat] = NOT_GIVEN
     extra_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    pool: str | None = None
+    """Pool of the connections that may answer; None: every pool."""
 
     @property
     def timeout(self) -> float | None:
@@ -81,6 +83,7 @@ def chat_request(
         language=language,
         session_id=session_id,
         integration="livekit",
+        pool=asked.pool,
         first_word_deadline=None if speech else asked.timeout,
         livekit_context=context,
         livekit_tools=list(asked.tools),
