@@ -125,6 +125,7 @@ def _token_options(settings: Settings, counters: Counters | None) -> TokenOption
         ttl=settings.token_ttl,
         rate_limit=RateLimit(settings.token_rate_limit, counters, name="tokens"),
         allowed_origins=settings.allowed_origins,
+        assistants=settings.visitor_assistants,
     )
 
 

@@ -56,18 +56,22 @@ class Reception:
         """Opening of the metadata of the rooms that are counted."""
         self._opening = asyncio.Lock()
 
-    async def receive(self, visit: Visit | None, wish: str | None, address: str) -> Visit:
+    async def receive(
+        self, visit: Visit | None, wish: str | None, address: str, *, assistant: str = ""
+    ) -> Visit:
         """Returns the room that the visitor may join, in which an agent is or will be.
 
         `visit` is their earlier one, if they have proved it. `wish` is a room that they name: it
-        counts only if the site shares it. Raises Problem (429, 503) if there is no place, and
-        LiveKitError.
+        counts only if the site shares it. A new room gets the `assistant`; empty: the default one.
+        Raises Problem (429, 503) if there is no place, and LiveKitError.
         """
         # The turn to open a room is waited for no longer than LiveKit's answer.
         async with self._livekit.in_time():
-            return await self._receive(visit, wish, address)
+            return await self._receive(visit, wish, Dispatch(assistant=assistant), address)
 
-    async def _receive(self, visit: Visit | None, wish: str | None, address: str) -> Visit:
+    async def _receive(
+        self, visit: Visit | None, wish: str | None, dispatch: Dispatch, address: str
+    ) -> Visit:
         shared = wish if wish in self._options.shared_rooms else None
         wanted = shared or (visit.room if visit else "")
         # One at a time, so that visitors who come together are counted.
@@ -78,13 +82,13 @@ class Reception:
             if not is_open:
                 opened = Visit.begin(visit.identity if visit else "")
                 opened = Visit(identity=opened.identity, room=shared or opened.room)
-                await self._open(opened.room, list(rooms.values()), address)
+                await self._open(opened.room, list(rooms.values()), dispatch, address)
                 return opened
         await self._livekit.ensure_agent(wanted, self._options.agent_name)
         identity = visit.identity if visit else Visit.begin().identity
         return Visit(identity=identity, room=wanted)
 
-    async def _open(self, room: str, metadata: list[str], address: str) -> None:
+    async def _open(self, room: str, metadata: list[str], dispatch: Dispatch, address: str) -> None:
         options, mark = self._options, self._mark
         caller = hmac.digest(options.secret.encode(), address.encode(), "sha256").hex()[:16]
         callers = [each.removeprefix(mark) for each in metadata if each.startswith(mark)]
@@ -98,7 +102,7 @@ class Reception:
             options.agent_name,
             join_within=options.join_within,
             metadata=mark + caller,
-            dispatch=Dispatch(caller=caller),
+            dispatch=dispatch.model_copy(update={"caller": caller}),
         )
 
 

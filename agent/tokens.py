@@ -8,7 +8,7 @@ room_config are accepted, as the standard asks, and ignored.
 """
 
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -43,6 +43,8 @@ class TokenOptions:
     """Limit per client address."""
     allowed_origins: Collection[str] = ()
     """Other sites whose pages may request tokens, each as `https://host[:port]`."""
+    assistants: Sequence[str] = ()
+    """Assistants that a visitor may name; the first one is for those who name none."""
 
 
 class TokenRequest(BaseModel):
@@ -53,6 +55,8 @@ class TokenRequest(BaseModel):
     participant_name: str | None = None
     continuation: str | None = Field(default=None, max_length=MAX_LENGTH)
     """The `continuation` of an earlier answer, to be the same visitor in the same room."""
+    assistant: str | None = None
+    """The assistant for a new call. One that the site does not offer is ignored."""
 
 
 async def _read_body(request: Request) -> TokenRequest:
@@ -120,6 +124,13 @@ def display_name(requested: str | None) -> str:
     return " ".join("".join(visible).split())[:MAX_NAME_LENGTH].strip()
 
 
+def offered(requested: str | None, options: TokenOptions) -> str:
+    """Returns the assistant of a visitor's call; empty: the default one."""
+    if requested in options.assistants:
+        return str(requested)
+    return options.assistants[0] if options.assistants else ""
+
+
 def problem_of(error: LiveKitError) -> Problem:
     """Makes the HTTP answer for an error of LiveKit: 502 for a wrong setting, 503 for an outage."""
     if isinstance(error, LiveKitUnavailableError):
@@ -183,7 +194,9 @@ def token_router(options: TokenOptions, reception: Reception) -> APIRouter:
         """
         earlier = continuations.read(body.continuation, clock.wall())
         try:
-            visit = await reception.receive(earlier, body.room_name, client)
+            visit = await reception.receive(
+                earlier, body.room_name, client, assistant=offered(body.assistant, options)
+            )
         except LiveKitError as error:
             raise problem_of(error) from None
         response.headers["Cache-Control"] = "no-store"

@@ -305,6 +305,9 @@ class HttpSettings(Section):
     shared_rooms: Names = ()
     """Rooms that any visitor may join by name, separated by commas: there they hear and read each
     other. Empty: none, each visitor has a room of their own."""
+    visitor_assistants: Names = ()
+    """Assistants that a visitor's page may ask for by name, separated by commas; the first one
+    answers visitors who name none. Empty: the default one answers every visitor."""
     allowed_origins: Origins = ()
     """Origins of sites that may embed the page or request tokens, separated by commas. Empty: only
     its own."""

@@ -10,7 +10,7 @@ from llm_router.failures import CONSEQUENCES
 ROOT = Path(__file__).parents[2]
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
 FOLDERS = "agent|llm_router|config|deploy|tests|bench|web"
-MADE_BY_PEOPLE = {"config/connections.json"}
+MADE_BY_PEOPLE = {"config/assistants.toml", "config/connections.json"}
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 
 

@@ -332,6 +332,15 @@ def test_quotes_around_a_value_are_dropped(monkeypatch: pytest.MonkeyPatch) -> N
     assert settings.agent_greeting is None
 
 
+def test_assistants_have_a_file_and_visitors_only_those_that_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert load_settings(NO_FILE).assistants_file == Path("config/assistants.toml")
+    assert load_settings(NO_FILE).visitor_assistants == ()
+    monkeypatch.setenv("VISITOR_ASSISTANTS", "shop, front-desk")
+    assert load_settings(NO_FILE).visitor_assistants == ("shop", "front-desk")
+
+
 def test_all_origins_may_ask_the_api_but_only_by_name_embed_the_page(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import jwt
 import pytest
@@ -12,7 +13,7 @@ from livekit.protocol.agent import Job, JobState, JobStatus
 from livekit.protocol.agent_dispatch import AgentDispatch, AgentDispatchState
 
 from agent.livekit_server import LiveKitServer, LiveKitUnavailableError, is_serving
-from agent.tokens import TokenOptions, display_name, mint_token
+from agent.tokens import TokenOptions, display_name, mint_token, offered
 from llm_router.gateway.errors import Problem
 from llm_router.gateway.rates import RateLimit, client_key
 
@@ -191,12 +192,17 @@ def test_a_problem_is_an_rfc_9457_document() -> None:
     }
 
 
+OPTIONS = TokenOptions(
+    server_url="ws://x", api_key=KEY, api_secret=SECRET, ttl=600, rate_limit=RateLimit("10/minute")
+)
+
+
 def test_the_secret_does_not_show_in_the_options_repr() -> None:
-    options = TokenOptions(
-        server_url="ws://x",
-        api_key=KEY,
-        api_secret=SECRET,
-        ttl=600,
-        rate_limit=RateLimit("10/minute"),
-    )
-    assert SECRET not in repr(options)
+    assert SECRET not in repr(OPTIONS)
+
+
+def test_a_visitor_gets_only_an_assistant_that_the_site_offers() -> None:
+    assert offered("shop", OPTIONS) == ""
+    site = replace(OPTIONS, assistants=("shop", "desk"))
+    wishes = {None: "shop", "": "shop", "desk": "desk", "admins": "shop"}
+    assert {wish: offered(wish, site) for wish in wishes} == wishes

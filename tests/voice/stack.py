@@ -18,6 +18,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from agent.dispatch import Dispatch
 from agent.livekit_server import LiveKitServer
 from agent.phrase_file import load_phrases
 from agent.tokens import mint_token
@@ -72,11 +73,23 @@ class VoiceStack:
         return self.first.words_sent + self.spare.words_sent
 
     @asynccontextmanager
-    async def call(self, *, microphone: bool = True, greeted: bool = True) -> AsyncIterator[Caller]:
+    async def call(
+        self,
+        *,
+        microphone: bool = True,
+        greeted: bool = True,
+        assistant: str = "",
+        greeting: str = GREETING,
+    ) -> AsyncIterator[Caller]:
         """Starts a call in a room of its own, and waits for the agent's greeting if `greeted`."""
         room = f"call-{secrets.token_hex(4)}"
         async with self.server() as livekit:
-            await livekit.open_room(room, self.settings["AGENT_NAME"], join_within=60)
+            await livekit.open_room(
+                room,
+                self.settings["AGENT_NAME"],
+                join_within=60,
+                dispatch=Dispatch(assistant=assistant),
+            )
         token = mint_token(
             api_key=self.livekit.key,
             api_secret=self.livekit.secret,
@@ -89,7 +102,7 @@ class VoiceStack:
         voice = next(self.voices)
         async with call(self.livekit.url, token, microphone=microphone, voice=voice) as caller:
             if greeted:
-                await caller.wait_until(lambda me: me.transcript(by_agent=True) == GREETING, 30)
+                await caller.wait_until(lambda me: me.transcript(by_agent=True) == greeting, 30)
                 await caller.wait_for_silence()
             yield caller
 

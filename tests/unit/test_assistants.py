@@ -1,0 +1,181 @@
+"""Tests which assistant a call has, and which settings and engines follow from it."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from agent.assistants import KnownAssistants, load_known, refresh
+from agent.call_options import (
+    load_other_engines,
+    needs_other_engines,
+    settings_of,
+    stt_options,
+    tts_options,
+    turn_options,
+)
+from agent.session import Engines
+from config.settings import Settings
+from llm_router.connections.access import SYSTEM
+from llm_router.errors import ConfigurationError
+from llm_router.store.assistants import Assistants
+from llm_router.store.crypto import load_vault
+from llm_router.store.database import Database
+from llm_router.store.migrations import migrate
+from llm_router.stored_router import StoreOptions
+from llm_router.voice.assistant import AssistantRecord, parse_assistant
+
+SETTINGS = Settings(
+    livekit_api_key="key", livekit_api_secret=SecretStr("s" * 32),
+    stt_engine="embedded", stt_model="a", tts_engine="embedded", tts_voice="en-us",
+)  # fmt: skip
+DEFAULT = AssistantRecord(name="default")
+
+
+def settings_with(**fields: Any) -> Settings:
+    return settings_of(SETTINGS, parse_assistant({"name": "shop", **fields}))
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> StoreOptions:
+    return StoreOptions(
+        database=f"sqlite:///{tmp_path}/store.sqlite3",
+        master_key_file=tmp_path / "master.key",
+        connections_file=tmp_path / "none.json",
+    )
+
+
+# ── Which assistant ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_stored_assistant_stands_before_the_file_and_that_before_the_settings() -> None:
+    in_file = {"shop": parse_assistant({"name": "shop", "greeting": "file"})}
+    stored = {"shop": parse_assistant({"name": "shop", "greeting": "stored"})}
+    assert KnownAssistants(in_file, stored).find("shop").greeting == "stored"
+    assert KnownAssistants(in_file).find("shop").greeting == "file"
+    assert KnownAssistants(in_file, stored).find("") == DEFAULT
+
+
+def test_an_unknown_name_gets_the_default_one_and_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    default = parse_assistant({"name": "default", "greeting": "Hi"})
+    assert KnownAssistants({"default": default}).find("") == default
+    assert not caplog.messages
+    assert KnownAssistants({"default": default}).find("shpo") == default
+    assert "there is no assistant 'shpo'" in caplog.text
+
+
+async def test_a_call_has_the_assistant_as_it_is_when_the_call_begins(
+    options: StoreOptions, tmp_path: Path
+) -> None:
+    file = tmp_path / "assistants.toml"
+    file.write_text('[desk]\ngreeting = "The desk."\n')
+    vault = load_vault((), options.master_key_file, may_create=True)
+    database = Database(options.database)
+    try:
+        await migrate(database)
+        store = Assistants(database, vault)
+        await store.add(SYSTEM, parse_assistant({"name": "shop", "greeting": "Old."}))
+        known = await load_known(options, file, {})
+        assert {name: one.greeting for name, one in known.all.items()} == {
+            "desk": "The desk.", "shop": "Old.",
+        }  # fmt: skip
+        await store.change(SYSTEM, "shop", {"greeting": "New."})
+        await store.add(SYSTEM, parse_assistant({"name": "desk", "greeting": "Stored."}))
+        assert (await refresh(known, options, "shop")).find("shop").greeting == "New."
+        assert (await refresh(known, options, "desk")).find("desk").greeting == "Stored."
+        await store.remove(SYSTEM, "shop")
+        assert (await refresh(known, options, "shop")).find("shop") == DEFAULT
+    finally:
+        await database.aclose()
+
+
+async def test_a_database_that_is_away_leaves_what_is_known(
+    options: StoreOptions, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = parse_assistant({"name": "shop", "greeting": "Known."})
+    known = KnownAssistants({}, {"shop": shop})
+    away = replace(options, database="postgresql://jo:secret@127.0.0.1:9/store")
+    assert (await refresh(known, away, "shop")).find("shop") == shop
+    assert "are those that are known already" in caplog.text
+    assert "secret" not in caplog.text
+
+
+async def test_without_file_and_database_there_is_the_default_one_alone(
+    options: StoreOptions, tmp_path: Path
+) -> None:
+    known = await load_known(options, tmp_path / "none.toml", {})
+    assert known == KnownAssistants()
+    assert Database(options.database).is_missing
+    (tmp_path / "bad.toml").write_text("[shop")
+    with pytest.raises(ConfigurationError, match=r"bad\.toml: is not valid TOML"):
+        await load_known(options, tmp_path / "bad.toml", {})
+
+
+# ── Its settings ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_an_assistant_does_not_set_is_the_settings() -> None:
+    assert settings_with() == SETTINGS
+    assert settings_with(max_seconds=60, greeting="").model_dump() == {
+        **SETTINGS.model_dump(),
+        "call_max_seconds": 60,
+        "agent_greeting": "",
+    }
+
+
+def test_another_engine_gets_no_model_and_no_voice_of_the_usual_one() -> None:
+    other = settings_with(stt="openai", tts="openai")
+    assert (stt_options(other).model, tts_options(other).voice) == ("", "")
+    same = settings_with(stt="embedded", speed=1.5)
+    assert (stt_options(same).model, tts_options(same).voice) == ("a", "en-us")
+    named = settings_with(stt="openai", stt_model="b", tts="openai", voice="c")
+    assert (stt_options(named).model, tts_options(named).voice) == ("b", "c")
+
+
+def test_another_language_gets_a_voice_of_its_own() -> None:
+    german = settings_with(languages=["de", "en"])
+    assert (tts_options(german).language, tts_options(german).voice) == ("de", "")
+    assert tts_options(settings_with(languages=["en"])).voice == "en-us"
+
+
+def test_waits_that_do_not_go_together_are_brought_in_order() -> None:
+    turns = turn_options(settings_with(vad_min_silence=0.1, endpointing_min_delay=2))
+    assert (turns.min_silence, turns.min_delay, turns.max_delay) == (0.25, 2, 2)
+    assert turn_options(settings_with(vad_min_silence=0.1, turn_detection="vad")).min_silence == 0.1
+
+
+def test_an_unknown_policy_is_logged_and_the_usual_one_ranks(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert settings_with(policy="fastest").router_policy == SETTINGS.router_policy
+    assert "assistant shop: there is no policy 'fastest'" in caplog.text
+    assert settings_with(policy="priority").router_policy == "priority"
+
+
+# ── Its engines ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_engines_are_loaded_only_where_they_differ() -> None:
+    assert not needs_other_engines(settings_with(greeting="Hi", max_seconds=9), SETTINGS)
+    assert needs_other_engines(settings_with(speed=1.5), SETTINGS)
+    usual: Any = Engines(stt=object(), tts=object(), vad=object())  # type: ignore[arg-type]  # never used
+    faster = load_other_engines(settings_with(speed=1.5), SETTINGS, usual)
+    assert (faster.stt, faster.vad) == (usual.stt, usual.vad)
+    assert faster.tts is not usual.tts
+
+
+def test_an_engine_that_cannot_work_is_logged_and_the_usual_one_takes_the_call(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    usual: Any = Engines(stt=object(), tts=object(), vad=object())  # type: ignore[arg-type]  # never used
+    wrong = settings_with(stt="whispr", tts="livekit_plugin:nowhere")
+    with caplog.at_level(logging.ERROR):
+        loaded = load_other_engines(wrong, SETTINGS, usual)
+    assert (loaded.stt, loaded.tts) == (usual.stt, usual.tts)
+    assert "unknown STT engine 'whispr'" in caplog.text
+    assert "livekit-plugins-nowhere" in caplog.text
