@@ -11,11 +11,11 @@ process carries out `generate`, and an LLM for LiveKit cannot be made.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypedDict, Unpack
 
 from pydantic import TypeAdapter
 
@@ -30,7 +30,7 @@ from llm_router.clock import SystemClock
 from llm_router.connections.access import SYSTEM
 from llm_router.connections.record import Connection, ConnectionType
 from llm_router.connections.store import Query
-from llm_router.errors import ForbiddenError
+from llm_router.errors import ForbiddenError, NotFoundError
 from llm_router.management.generate import (
     Generated,
     TextGenerator,
@@ -43,10 +43,14 @@ from llm_router.routing.router import Router
 from llm_router.settings.loading import load_section
 from llm_router.settings.store import ClientSettings, StoreSettings
 from llm_router.store.api_keys import ApiKeys
+from llm_router.store.assistants import Assistants
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.sealed_store import open_sealed_store
 from llm_router.telemetry.usage import usage_logged
 from llm_router.types import Integration
+from llm_router.voice.assistant import AssistantRecord, parse_assistant
+from llm_router.voice.assistant_secrets import plain
+from llm_router.voice.rules import whole
 
 if TYPE_CHECKING:
     from llm_router.integrations.livekit import RouterLLM
@@ -142,6 +146,17 @@ class ConnectionManager:
             if flags.get(f"use_in_{integration}"):
                 require_flag(record, integration)
         return ManagedConnection(record, source, self)
+
+    async def get_assistants(self) -> list[AssistantRecord]:
+        """Returns the stored assistants by name; masks stand for headers of their tools."""
+        return await (await self._opened()).assistants()
+
+    async def put_assistant(self, record: AssistantRecord) -> AssistantRecord:
+        """Stores an assistant whole, as a new one or as a new version of the one of its name.
+
+        A mask leaves a header as it is. Raises ForbiddenError where the API key may not.
+        """
+        return await (await self._opened()).put_assistant(record)
 
     async def _opened(self) -> "_Source":
         async with self._opening:
@@ -247,6 +262,10 @@ class _Source(Protocol):
 
     async def get(self, name_or_id: str) -> Connection: ...
 
+    async def assistants(self) -> list[AssistantRecord]: ...
+
+    async def put_assistant(self, record: AssistantRecord) -> AssistantRecord: ...
+
     async def generate(
         self, record: Connection, prompt: str, options: GenerateOptions
     ) -> Generated: ...
@@ -264,6 +283,7 @@ class _DatabaseSource:
             clock=SystemClock(),
         )
         self._texts = TextGenerator(self._opener, store.database)
+        self._assistants = Assistants(store.database, store.vault)
 
     async def aclose(self) -> None:
         await self._texts.aclose()
@@ -275,6 +295,17 @@ class _DatabaseSource:
         found = await self.find(Query(name=name_or_id))
         require_unique_name(name_or_id, [(c.id, c.owner) for c in found])
         return found[0] if found else await self._store.get(_OPERATOR, name_or_id)
+
+    async def assistants(self) -> list[AssistantRecord]:
+        found, _ = await self._assistants.find(_OPERATOR, limit=None)
+        return [stored.record for stored in found]
+
+    async def put_assistant(self, record: AssistantRecord) -> AssistantRecord:
+        try:
+            stored = await self._assistants.change(_OPERATOR, record.name, whole(record))
+        except NotFoundError:
+            stored = await self._assistants.add(_OPERATOR, record)
+        return stored.record
 
     async def generate(
         self, record: Connection, prompt: str, options: GenerateOptions
@@ -309,6 +340,17 @@ class _HttpSource:
     async def get(self, name_or_id: str) -> Connection:
         return parse_connection(await find_connection(self._api, name_or_id))
 
+    async def assistants(self) -> list[AssistantRecord]:
+        return [_assistant(item) async for item in self._api.list_items("/assistants", {})]
+
+    async def put_assistant(self, record: AssistantRecord) -> AssistantRecord:
+        body = whole(record)
+        try:
+            stored = await self._api.request("PATCH", f"/assistants/{record.name}", body)
+        except NotFoundError:
+            stored = await self._api.request("POST", "/assistants", plain(record))
+        return _assistant(stored)
+
     async def generate(
         self, record: Connection, prompt: str, options: GenerateOptions
     ) -> Generated:
@@ -323,3 +365,9 @@ class _HttpSource:
             f"connection {record.name!r} was found over HTTP, and its key stays on the server;"
             " open ConnectionManager with the URL of the database, or use generate()"
         )
+
+
+def _assistant(item: Mapping[str, Any]) -> AssistantRecord:
+    """Returns the record that a JSON object of the API stands for."""
+    fields = {name: item[name] for name in AssistantRecord.model_fields if name in item}
+    return parse_assistant({name: value for name, value in fields.items() if value is not None})

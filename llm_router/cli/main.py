@@ -10,6 +10,7 @@ from typer.main import get_command
 from llm_router.cli import (
     add,
     api_keys,
+    assistants,
     batch,
     connections,
     database,
@@ -45,6 +46,7 @@ def build() -> typer.Typer:
         callback=_read_options,
     )
     app.add_typer(connections.app, name="connections")
+    app.add_typer(assistants.app, name="assistants")
     app.add_typer(presets.app, name="presets")
     app.add_typer(api_keys.app, name="api-keys")
     app.add_typer(database.keys, name="keys")

@@ -37,6 +37,12 @@ def changed(stored: AssistantRecord, changes: Mapping[str, Any]) -> AssistantRec
     return unmasked(parse_assistant(given), stored)
 
 
+def whole(record: AssistantRecord) -> dict[str, Any]:
+    """Returns the changes that make another version equal to `record`: every field but its name."""
+    unset = dict.fromkeys(AssistantRecord.model_fields)
+    return {name: value for name, value in {**unset, **plain(record)}.items() if name != "name"}
+
+
 def without_masks(new: AssistantRecord) -> AssistantRecord:
     """Returns the record of a new assistant. Raises ConfigurationError where it has a mask."""
     return unmasked(new, AssistantRecord(name=new.name))

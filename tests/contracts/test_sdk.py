@@ -19,8 +19,10 @@ from llm_router.errors import (
 )
 from llm_router.sdk import ConnectionManager, UseFlags, get_connection
 from llm_router.store.analytics import Analytics
+from llm_router.store.assistants import Assistants
 from llm_router.store.connections import SqlConnectionStore, open_store
 from llm_router.testing.server import Fault, FaultyServer, Script
+from llm_router.voice.assistant import parse_assistant
 from tests.contracts.stores import MASTER_KEY, VAULT, added
 from tests.contracts.threads import api_on_a_socket
 
@@ -212,3 +214,15 @@ async def test_a_server_that_is_not_patchbay_is_reported() -> None:
     async with FaultyServer() as server:
         with pytest.raises(ApiError, match="but is not Patchbay; correct the address"):
             await get_connection("a", server.base_url.removesuffix("/v1"), api_key="")
+
+
+async def test_an_assistant_is_put_whole_and_each_put_is_a_version(
+    store: SqlConnectionStore, manager: ConnectionManager
+) -> None:
+    shop = parse_assistant({"name": "shop", "greeting": "", "languages": ["en"]})
+    assert await manager.put_assistant(shop) == shop
+    faster = parse_assistant({"name": "shop", "speed": 1.5})
+    assert await manager.put_assistant(faster) == faster
+    assert await manager.get_assistants() == [faster]
+    stored, total = await Assistants(store.database, VAULT).versions(SYSTEM, "shop")
+    assert ([each.record for each in stored], total) == ([faster, shop], 2)

@@ -19,6 +19,7 @@ from llm_router.gateway.schemas.assistants import (
 )
 from llm_router.gateway.schemas.base import PageQuery
 from llm_router.store.assistants import StoredAssistant
+from llm_router.voice.assistant import NAME_PATTERN
 
 router = APIRouter(prefix="/assistants", tags=["assistants"])
 
@@ -26,7 +27,7 @@ AssistantName = Annotated[
     str,
     Path(
         description="Of the assistant.",
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$",
+        pattern=NAME_PATTERN,
         max_length=64,
         examples=["shop"],
     ),
