@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -17,7 +17,9 @@ from pydantic import (
 from llm_router.connections.json_shape import is_within
 from llm_router.errors import ConfigurationError
 from llm_router.voice.calls import Keep
+from llm_router.voice.tools import HttpTool, McpServer
 
+_T = TypeVar("_T", HttpTool, McpServer)
 DEFAULT = "default"
 """Name of the assistant of calls that name none."""
 MAX_INSTRUCTIONS = 100_000  # characters
@@ -38,6 +40,12 @@ def _differing(words: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(words)) < len(words):
         raise ValueError("must differ from each other")
     return words
+
+
+def _named(tools: tuple[_T, ...]) -> tuple[_T, ...]:
+    if len({tool.name for tool in tools}) < len(tools):
+        raise ValueError("must have names that differ from each other")
+    return tools
 
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
@@ -123,6 +131,11 @@ class AssistantRecord(BaseModel):
         Annotated[tuple[_ToolName, ...], Field(max_length=50), AfterValidator(_differing)] | None
     ) = None
     """Names of the built-in tools that it may use. Not set: the usual ones."""
+
+    http_tools: Annotated[tuple[HttpTool, ...], Field(max_length=50), AfterValidator(_named)] = ()
+    """Tools that are one HTTP request each."""
+    mcp_servers: Annotated[tuple[McpServer, ...], Field(max_length=20), AfterValidator(_named)] = ()
+    """Servers that speak MCP, and the tools of theirs that it may use."""
 
     # Limits.
     max_seconds: _Seconds | None = None

@@ -17,6 +17,7 @@ from llm_router.store.assistant_tables import assistant_versions
 from llm_router.store.assistants import Assistants, Opened
 from llm_router.store.audit import read
 from llm_router.store.database import Database
+from llm_router.store.tables import audit_log
 from llm_router.voice.assistant import AssistantRecord, parse_assistant
 from tests.contracts.stores import ANNA, CARL, OTTO, VAULT, VERA
 
@@ -48,6 +49,29 @@ async def test_a_row_that_was_edited_by_hand_hides_no_other(
     opened = await assistants.open(WORKER)
     assert opened.records == {"shop": SHOP}
     assert "speed" in opened.unreadable["other"]
+
+
+async def test_headers_of_tools_are_sealed_and_only_calls_open_them(
+    assistants: Assistants, database: Database
+) -> None:
+    key = "Bearer sk-0123456789"
+    tool = {
+        "name": "find_order", "url": "https://shop.example/orders", "description": "Finds it.",
+        "headers": {"Authorization": key},
+    }  # fmt: skip
+    record = parse_assistant({"name": "shop", "http_tools": [tool]})
+    shown = await assistants.add(CARL, record)
+    assert key not in shown.record.model_dump_json()
+    # What was read is sent back with one change.
+    edited = {"http_tools": shown.record.model_dump(mode="json")["http_tools"], "speed": 1.5}
+    await assistants.change(CARL, "shop", edited)
+    back = await assistants.rollback(CARL, "shop", 1)
+    assert back == await assistants.get(OTTO, "shop")
+    assert back.record == shown.record
+    assert (await assistants.open(WORKER)).records == {"shop": record}
+    async with database.reading() as db:
+        for table in (assistant_versions, audit_log):
+            assert key not in str((await db.execute(table.select())).all())
 
 
 async def test_every_change_is_a_version_with_its_author(assistants: Assistants) -> None:

@@ -39,8 +39,9 @@ def test_the_example_and_the_page_are_such_files() -> None:
     example = (ROOT / "config" / "assistants.example.toml").read_text(encoding="utf-8")
     assert [*read_assistants(example, "example", {})] == ["default", "tea-shop"]
     page = (ROOT / "docs" / "assistants.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
-    assert [*read_assistants(block, "page", {})] == ["tea-shop"]
+    blocks = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    shop = read_assistants("\n".join(blocks), "page", {"SHOP_KEY": "k"})["tea-shop"]
+    assert (len(shop.http_tools), len(shop.mcp_servers)) == (1, 1)
 
 
 @pytest.mark.parametrize(

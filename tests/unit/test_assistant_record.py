@@ -34,6 +34,14 @@ def test_no_greeting_differs_from_a_greeting_that_is_not_set() -> None:
         ({"name": "shop", "speed": 3}, "speed"),
         ({"name": "shop", "tools": ["../x"]}, "tools.0"),
         ({"name": "shop", "keep": "everything"}, "keep"),
+        ({"name": "shop", "http_tools": [{"name": "order"}]}, "http_tools.0"),
+        (
+            {
+                "name": "shop",
+                "mcp_servers": [{"name": "a", "url": "http://h/", "tools": ["b"]}] * 2,
+            },
+            "mcp_servers: must have names that differ",
+        ),
         ({"name": "shop", "preemptive_generation": "yes"}, "preemptive_generation"),
         (
             {"name": "shop", "endpointing_min_delay": 2, "endpointing_max_delay": 1},
