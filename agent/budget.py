@@ -27,6 +27,8 @@ class CallLimits:
     """Length of the call."""
     silence: float = 0.0
     """Seconds of silence after which the caller is asked whether they are still there."""
+    questions: int = 2
+    """Times that they are asked; the call ends after one more silence in a row."""
 
 
 class Refusal(StrEnum):
@@ -95,12 +97,10 @@ class Step(StrEnum):
 class CallTime:
     """Decides when a silent caller is asked, and when a call has lasted long enough.
 
-    The caller is asked twice; the call ends after the third silence in a row. A minute before a
+    A silent caller is asked some times, and then the call ends. A minute before a
     call has lasted its time, the caller learns it, unless the call is so short that this would come
     in its first half.
     """
-
-    _QUESTIONS = 2
 
     def __init__(self, limits: CallLimits, now: float) -> None:
         self._limits = limits
@@ -129,7 +129,7 @@ class CallTime:
         if not limits.silence or now - self._quiet_since < limits.silence:
             return None
         self._quiet_since = now
-        if self._asked == self._QUESTIONS:
+        if self._asked >= limits.questions:
             return Step.END_SILENT
         self._asked += 1
         return Step.ASK

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -222,8 +223,8 @@ def _secret(value: SecretStr | None) -> str | None:
     return value.get_secret_value() if value else None
 
 
-def call_limits(settings: Settings) -> CallLimits:
-    return CallLimits(
+def call_limits(settings: Settings, assistant: AssistantRecord) -> CallLimits:
+    limits = CallLimits(
         message_characters=settings.message_max_characters,
         turns_per_minute=settings.turns_per_minute,
         turns=settings.call_max_turns,
@@ -232,6 +233,8 @@ def call_limits(settings: Settings) -> CallLimits:
         seconds=settings.call_max_seconds,
         silence=settings.call_silence,
     )
+    own = assistant.idle_questions
+    return limits if own is None else replace(limits, questions=own)
 
 
 def turn_options(settings: Settings) -> TurnOptions:

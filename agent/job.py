@@ -154,7 +154,7 @@ async def answer(ctx: JobContext) -> None:
             stack.push_async_callback(asyncio.to_thread, resources.tracing.shutdown)
         stack.callback(board.remove)
         reporter = LoadReporter(board)
-        limits = call_limits(settings)
+        limits = call_limits(settings, record)
         guard = CallGuard(limits, resources.phrases, settings.agent_language)
         router = await stack.enter_async_context(
             open_stored_router(

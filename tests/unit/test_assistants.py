@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from agent.assistants import KnownAssistants, load_known, refresh
 from agent.call_options import (
+    call_limits,
     load_other_engines,
     needs_other_engines,
     settings_of,
@@ -155,6 +156,14 @@ def test_an_unknown_policy_is_logged_and_the_usual_one_ranks(
     assert settings_with(policy="fastest").router_policy == SETTINGS.router_policy
     assert "assistant shop: there is no policy 'fastest'" in caplog.text
     assert settings_with(policy="priority").router_policy == "priority"
+
+
+def test_limits_are_the_assistants() -> None:
+    record = parse_assistant({"name": "shop", "idle_after": 20, "idle_questions": 0})
+    limits = call_limits(settings_of(SETTINGS, record), record)
+    assert (limits.silence, limits.questions) == (20, 0)
+    usual = call_limits(SETTINGS, DEFAULT)
+    assert (usual.silence, usual.questions) == (60, 2)
 
 
 # ── Its engines ──────────────────────────────────────────────────────────────────────────────────

@@ -85,6 +85,13 @@ def test_a_caller_who_answers_is_asked_afresh() -> None:
     ]  # fmt: skip
 
 
+def test_a_silent_caller_is_asked_as_often_as_is_set() -> None:
+    once = CallTime(CallLimits(silence=10, questions=1), 0.0)
+    assert steps(once, 21) == [(10, Step.ASK), (20, Step.END_SILENT)]
+    never = CallTime(CallLimits(silence=10, questions=0), 0.0)
+    assert steps(never, 11) == [(10, Step.END_SILENT)]
+
+
 def test_the_agents_own_words_are_neither_silence_nor_an_answer() -> None:
     time = CallTime(CallLimits(silence=10), 0.0)
     assert time.due(10.0) is Step.ASK
