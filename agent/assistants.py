@@ -54,10 +54,10 @@ class KnownAssistants:
 
 
 async def load_known(
-    options: StoreOptions, file: Path, environ: Mapping[str, str]
+    options: StoreOptions, file: Path | None, environ: Mapping[str, str]
 ) -> KnownAssistants:
     """Reads all assistants. Raises ConfigurationError for a file that cannot be understood."""
-    in_file = read_file(file, environ)
+    in_file = read_file(file, environ) if file else {}
     opened = await _read_stored(options, None, _READ_WITHIN)
     return KnownAssistants(in_file, opened.records if opened else {})
 

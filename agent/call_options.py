@@ -159,11 +159,20 @@ def all_speech_models(settings: Settings, assistants: Iterable[AssistantRecord])
     """
     found = dict.fromkeys(speech_models(settings))
     for assistant in assistants:
-        try:
+        if fault := missing_speech(settings, assistant):
+            _logger.error("assistant %s: %s", assistant.name, fault)
+        else:
             found |= dict.fromkeys(speech_models(settings_of(settings, assistant)))
-        except ConfigurationError as error:
-            _logger.error("assistant %s: %s", assistant.name, error)  # noqa: TRY400  the message says it all
     return tuple(found)
+
+
+def missing_speech(settings: Settings, assistant: AssistantRecord) -> str:
+    """Returns why an engine of the assistant cannot work; empty if nothing is known to be wrong."""
+    try:
+        speech_models(settings_of(settings, assistant))
+    except ConfigurationError as error:
+        return str(error)
+    return ""
 
 
 def speech_models(settings: Settings) -> tuple[str, ...]:

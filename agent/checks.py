@@ -11,11 +11,12 @@ from collections.abc import AsyncIterator, Iterator
 
 from livekit import rtc
 
-from agent import stt, tts
+from agent import assistants, stt, tts
 from agent.call_options import (
     choose_stt,
     choose_tts,
     http_proxy,
+    missing_speech,
     store_options,
     stt_options,
     tts_options,
@@ -45,6 +46,8 @@ async def check() -> AsyncIterator[Finding]:
     if note := export_variables():
         yield Finding("container", "note", note)
     async for finding in _check_environment(settings):
+        yield finding
+    async for finding in _check_assistants(settings):
         yield finding
     yield await _check_livekit(settings)
     for finding in _lacking(choose_tts(settings), "espeak-ng (robotic) speaks"):
@@ -77,6 +80,21 @@ async def _check_environment(settings: Settings) -> AsyncIterator[Finding]:
             yield Finding("environment", "note", message)
     for unused in await load_unused(options, known):
         yield Finding("environment", "note", str(unused))
+
+
+async def _check_assistants(settings: Settings) -> AsyncIterator[Finding]:
+    """Says which assistants there are besides that of the settings, and what each lacks."""
+    options = store_options(settings)
+    try:
+        known = await assistants.load_known(options, settings.assistants_file, environment())
+    except ConfigurationError as error:
+        yield Finding("assistants", "fault", str(error))
+        return
+    for record in known.all.values():
+        if fault := missing_speech(settings, record):
+            yield Finding(f"assistant {record.name}", "fault", fault)
+        else:
+            yield Finding(f"assistant {record.name}", "ok", "its engines and models are there")
 
 
 async def _check_livekit(settings: Settings) -> Finding:

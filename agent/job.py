@@ -44,7 +44,7 @@ from agent.typed_messages import TypedMessages
 from config.settings import Settings, load_settings
 from llm_router import stored_router
 from llm_router.clock import SystemClock
-from llm_router.errors import RouterError
+from llm_router.errors import ConfigurationError, RouterError
 from llm_router.integrations.livekit import RouterLLM
 from llm_router.routing.events import Observer
 from llm_router.routing.phrases import Phrases
@@ -123,7 +123,7 @@ def _load(settings: Settings) -> JobResources:
         phrases=load_phrases(settings.phrases_file),
         instructions=settings.assistant_prompt_file.read_text(encoding="utf-8"),
         known=asyncio.run(stored_router.load_known(store_options(settings), environment())),
-        assistants=asyncio.run(load_assistants(settings)),
+        assistants=asyncio.run(_known_assistants(settings)),
         tracing=_start_tracing(settings),
         observers=_observers(settings),
     )
@@ -134,6 +134,15 @@ async def load_assistants(settings: Settings) -> KnownAssistants:
     return await assistants.load_known(
         store_options(settings), settings.assistants_file, environment()
     )
+
+
+async def _known_assistants(settings: Settings) -> KnownAssistants:
+    """Reads the assistants; a file that was spoilt after the worker's start ends no call."""
+    try:
+        return await load_assistants(settings)
+    except ConfigurationError as error:
+        _logger.error("calls have only stored assistants: %s", error)  # noqa: TRY400  the message says it all
+        return await assistants.load_known(store_options(settings), None, {})
 
 
 def resources_of(process: JobProcess) -> JobResources:

@@ -1,5 +1,6 @@
 """Tests which assistant a call has, and which settings and engines follow from it."""
 
+import asyncio
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,10 @@ from pydantic import SecretStr
 
 from agent.assistants import KnownAssistants, load_known, refresh
 from agent.call_options import (
+    all_speech_models,
     call_limits,
     load_other_engines,
+    missing_speech,
     needs_other_engines,
     settings_of,
     stt_options,
@@ -42,6 +45,7 @@ def settings_with(**fields: Any) -> Settings:
 
 @pytest.fixture
 def options(tmp_path: Path) -> StoreOptions:
+    load_vault((), tmp_path / "master.key", may_create=True)
     return StoreOptions(
         database=f"sqlite:///{tmp_path}/store.sqlite3",
         master_key_file=tmp_path / "master.key",
@@ -75,7 +79,7 @@ async def test_a_call_has_the_assistant_as_it_is_when_the_call_begins(
 ) -> None:
     file = tmp_path / "assistants.toml"
     file.write_text('[desk]\ngreeting = "The desk."\n')
-    vault = load_vault((), options.master_key_file, may_create=True)
+    vault = load_vault((), options.master_key_file, may_create=False)
     database = Database(options.database)
     try:
         await migrate(database)
@@ -102,8 +106,27 @@ async def test_a_database_that_is_away_leaves_what_is_known(
     known = KnownAssistants({}, {"shop": shop})
     away = replace(options, database="postgresql://jo:secret@127.0.0.1:9/store")
     assert (await refresh(known, away, "shop")).find("shop") == shop
-    assert "are those that are known already" in caplog.text
+    assert "are those that are known already: database postgresql" in caplog.text
     assert "secret" not in caplog.text
+
+
+async def test_a_database_that_hangs_delays_a_call_by_a_moment_only(
+    options: StoreOptions, caplog: pytest.LogCaptureFixture
+) -> None:
+    closing = asyncio.Event()
+
+    async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await closing.wait()
+        writer.close()
+
+    shop = parse_assistant({"name": "shop", "greeting": "Known."})
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        hanging = replace(options, database=f"postgresql://jo@127.0.0.1:{port}/store")
+        known = await refresh(KnownAssistants({}, {"shop": shop}), hanging, "shop")
+        closing.set()
+    assert "gave no answer in time" in caplog.text
+    assert known.find("shop") == shop
 
 
 async def test_without_file_and_database_there_is_the_default_one_alone(
@@ -164,6 +187,19 @@ def test_limits_are_the_assistants() -> None:
     assert (limits.silence, limits.questions) == (20, 0)
     usual = call_limits(SETTINGS, DEFAULT)
     assert (usual.silence, usual.questions) == (60, 2)
+
+
+def test_models_of_assistants_are_loaded_once_and_a_missing_one_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    records = [
+        parse_assistant({"name": "desk", "greeting": "Hi."}),
+        parse_assistant({"name": "shop", "tts": "piper", "voice": "/none.onnx"}),
+    ]
+    assert all_speech_models(SETTINGS, records) == ()
+    assert "assistant shop: " in caplog.text
+    assert missing_speech(SETTINGS, records[0]) == ""
+    assert "none.onnx" in missing_speech(SETTINGS, records[1])
 
 
 # ── Its engines ──────────────────────────────────────────────────────────────────────────────────
