@@ -45,15 +45,20 @@ export class Refused extends Error {
   }
 }
 
+/** Returns the assistant that a page's address asks for, as in `/?assistant=shop`; the server decides. */
+export function wantedAssistant(search: string): string | undefined {
+  return new URLSearchParams(search).get("assistant") ?? undefined;
+}
+
 /**
  * Requests a token for a new room, or in a `continuation` for the room of before, which gets an agent if none is there.
  * Throws {@link Refused} or {@link Unreachable}.
  */
-export async function requestToken(server: string, continuation?: string): Promise<RoomToken> {
+export async function requestToken(server: string, continuation?: string, assistant?: string): Promise<RoomToken> {
   const body = await requestJson(`${server}/token`, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ continuation }),
+    body: JSON.stringify({ continuation, assistant }),
   });
   if (!isRecord(body) || typeof body.server_url !== "string" || typeof body.participant_token !== "string") {
     throw new Unreachable("the answer of the token route holds no token");

@@ -16,7 +16,7 @@ import {
 } from "livekit-client";
 
 import { Heartbeat } from "./heartbeat";
-import { parseReply, Refused, requestToken, Unreachable } from "./api";
+import { parseReply, Refused, requestToken, Unreachable, wantedAssistant } from "./api";
 import type { Reply, Segment } from "./transcript";
 import { HUNG_UP_BY_AGENT, HUNG_UP_BY_CALLER, type Microphone, type Notice, type Phase, type Trouble, trouble } from "./words";
 
@@ -99,7 +99,7 @@ export class Call {
   async open(): Promise<void> {
     this.#events.phase("connecting");
     try {
-      const access = await requestToken(this.#server);
+      const access = await requestToken(this.#server, undefined, wantedAssistant(window.location.search));
       if (this.#over) return;
       this.#continuation = access.continuation;
       const joined = this.#room.connect(access.serverUrl, access.token);

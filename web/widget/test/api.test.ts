@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 
 import { afterEach, expect, test } from "vitest";
 
-import { parseReply, Refused, requestDemo, requestToken, Unreachable } from "../src/api";
+import { parseReply, Refused, requestDemo, requestToken, Unreachable, wantedAssistant } from "../src/api";
 
 let server: Server | undefined;
 
@@ -49,6 +49,17 @@ test("a token for the room of before brings the continuation along", async () =>
   });
   expect((await requestToken(url, "earlier")).continuation).toBe("mine");
   expect(JSON.parse(sent)).toEqual({ continuation: "earlier" });
+});
+
+test("the page's address names the assistant", async () => {
+  let sent = "";
+  const url = await serve((request, response) => {
+    request.on("data", (piece: Buffer) => (sent += piece.toString()));
+    request.on("end", () => json(201, { server_url: "ws://voice", participant_token: "t" })(request, response));
+  });
+  await requestToken(url, undefined, wantedAssistant("?lang=en&assistant=front-desk"));
+  expect(JSON.parse(sent)).toEqual({ assistant: "front-desk" });
+  expect(wantedAssistant("")).toBeUndefined();
 });
 
 test("a refusal carries the server's detail", async () => {
