@@ -43,8 +43,9 @@ test-live: setup dev ## the tests that need real model engines: 15 minutes to bu
 test-clients: setup dev ## other people's clients and suites against /v1, each in an environment of its own
 	$(BIN)/python -m pytest tests/clients -m live $(ARGS)
 
-fuzz: dev ## throw a hundred thousand random replies at the parsers: some minutes
-	FUZZ_TIMES=10 $(BIN)/python -m pytest -n auto --timeout 1200 tests/attacks/test_bytes_at_random.py
+fuzz: dev ## a hundred thousand random replies to the parsers, ten thousand random calls: some minutes
+	FUZZ_TIMES=40 SIMULATION_SCHEDULES=10000 $(BIN)/python -m pytest -n auto --dist worksteal --timeout 1200 \
+	tests/attacks/test_bytes_at_random.py tests/scenarios/test_simulation.py
 
 test-page: ## run the web page's own tests
 	@$(PYTHON) -m deploy.page run test
