@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute
 from llm_router.connections.access import Actor
 from llm_router.gateway.deps import Services, authenticate
 from llm_router.gateway.errors import OPENAI_PATHS, answer_with_problems, show_store_errors
+from llm_router.gateway.mcp.http import McpEndpoint
 from llm_router.gateway.middleware import (
     API_HEADERS,
     BodyLimit,
@@ -23,9 +24,6 @@ from llm_router.gateway.routes import backend
 from llm_router.plugins import Plugins
 from llm_router.store.api_keys import ApiKey
 from llm_router.version import __version__
-
-if TYPE_CHECKING:
-    from llm_router.gateway.mcp.http import McpEndpoint
 
 ROUTES = Plugins("llm_router.gateway.routes", "route", attribute="router", instance_of=APIRouter)
 """Each module has `router`, an APIRouter. Its paths are below /api, but for those of AT_ROOT."""
@@ -50,7 +48,7 @@ def build_app(
     Without `manages` it has /v1 alone, and what says how the process is.
     `has_mcp`: whether it serves MCP at /mcp.
     """
-    mcp = _mcp(services) if has_mcp else None
+    mcp = McpEndpoint(services) if has_mcp else None
     app = FastAPI(
         title="Patchbay",
         version=__version__,
@@ -97,13 +95,7 @@ def build_local_app(services: Services, operator: Actor) -> FastAPI:
     return app
 
 
-def _mcp(services: Services) -> "McpEndpoint":
-    from llm_router.gateway.mcp.http import McpEndpoint  # noqa: PLC0415  commands need no SDK
-
-    return McpEndpoint(services)
-
-
-def _lifespan(services: Services, inner: Lifespan | None, mcp: "McpEndpoint | None") -> Lifespan:
+def _lifespan(services: Services, inner: Lifespan | None, mcp: McpEndpoint | None) -> Lifespan:
     """Returns the lifespan that runs `inner` and `mcp`, and closes the services after them."""
 
     @asynccontextmanager

@@ -6,15 +6,17 @@ stored, that at which its bucket is full again.
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from limits.aio.storage import RedisStorage
-from limits.aio.storage.redis.redispy import RedispyBridge
 from limits.errors import StorageError
-from redis.asyncio import Redis
 
 from llm_router.clock import Clock, SystemClock
 from llm_router.gateway.rates import Counters, too_many
+
+if TYPE_CHECKING:
+    from limits.aio.storage.redis.redispy import RedispyBridge
+    from redis.asyncio import Redis
 
 _MOST_CLIENTS = 10_000
 _TOLERANCE = 0.001

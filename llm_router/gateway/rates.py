@@ -11,8 +11,6 @@ from limits.aio.storage import MemoryStorage, RedisStorage, Storage
 from limits.aio.strategies import FixedWindowRateLimiter
 from limits.errors import ConfigurationError as UnreadableError
 from limits.errors import StorageError
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from llm_router.clock import Clock, SystemClock
 from llm_router.errors import ConfigurationError
@@ -113,6 +111,9 @@ def open_counters(redis_url: str | None) -> Counters:
     """Opens the counters. Raises ConfigurationError for a URL that no Redis client understands."""
     if redis_url is None:
         return Counters()
+    from redis.asyncio.retry import Retry  # noqa: PLC0415  few have Redis, and it takes long to load
+    from redis.backoff import NoBackoff  # noqa: PLC0415
+
     try:
         redis = RedisStorage(
             redis_url,

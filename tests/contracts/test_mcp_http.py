@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 from llm_router.connections.access import SYSTEM, RouteGroup
-from llm_router.gateway.mcp.http import McpEndpoint
+from llm_router.gateway.mcp.http import Sessions
+from llm_router.gateway.mcp.server import build_manager
 from llm_router.store.api_keys import KeyLimits
 from tests.contracts.databases import Files
 from tests.contracts.gateway import HOST, Gateway, gateway_on, problem
@@ -112,14 +114,25 @@ async def test_a_body_beyond_the_limit_is_a_413(gateway: Gateway) -> None:
     problem(await send(gateway, "viewer", json=["x" * 2_000_001]), 413, "body-too-large")
 
 
-async def test_what_keeps_it_from_serving_is_raised_and_not_waited_for(gateway: Gateway) -> None:
+async def test_what_keeps_it_from_serving_is_raised_and_the_next_request_tries_again(
+    gateway: Gateway,
+) -> None:
     @asynccontextmanager
     async def failing(_: Any) -> AsyncIterator[None]:
         raise OSError("no descriptor left")
         yield
 
-    endpoint = McpEndpoint(gateway.services)
-    endpoint._server.lifespan = failing
-    with pytest.raises(OSError, match="no descriptor left"):
-        async with asyncio.timeout(10), endpoint.running():
-            pytest.fail("it serves")
+    broken, whole = (build_manager(gateway.services, lambda _: SYSTEM) for _ in range(2))
+    broken.app.lifespan = failing
+    managers = [broken, whole]
+
+    async def build() -> StreamableHTTPSessionManager:
+        return managers.pop(0)
+
+    sessions = Sessions(build)
+    async with asyncio.timeout(10):
+        with pytest.raises(OSError, match="no descriptor left"):
+            await sessions.manager()
+        assert await sessions.manager() is whole
+        assert await sessions.manager() is whole
+        await sessions.aclose()

@@ -2,17 +2,18 @@
 
 There are no sessions: each request stands for itself, so that any of several processes may answer
 it. That holds for the protocol of 2026-07-28, which has none, and for older clients.
+
+The SDK is imported for the first request: most processes never get one, and would start a third
+later for it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
-from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from mcp_types import INVALID_REQUEST
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -23,13 +24,19 @@ from llm_router.connections.access import Actor
 from llm_router.gateway.completions.disconnect import run_until_disconnect
 from llm_router.gateway.deps import CurrentActor, Services, own_origins
 from llm_router.gateway.errors import Problem
-from llm_router.gateway.mcp.server import Context, build_server
+
+if TYPE_CHECKING:
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+    from llm_router.gateway.mcp.server import Context
 
 PATH = "/mcp"
 METADATA_PATH = "/.well-known/oauth-protected-resource"
 _ACTOR = "patchbay.actor"
 """Key of the author of a request in its ASGI scope."""
 _UNAUTHORIZED = 401
+_INVALID_REQUEST = -32600
+"""JSON-RPC's code."""
 
 
 class McpEndpoint:
@@ -37,35 +44,23 @@ class McpEndpoint:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._server = build_server(services, _actor_of)
-        self._manager: StreamableHTTPSessionManager | None = None
+        self._sessions: Sessions | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Serves within the block; its end cancels what is in progress. It may run again.
-
-        Raises what keeps it from serving.
-        """
-        ready, stop = asyncio.Event(), asyncio.Event()
-        serving = asyncio.create_task(self._serve(ready, stop), name="MCP")
-        serving.add_done_callback(lambda _: ready.set())  # else the wait for it has no end
+        """Serves within the block; its end cancels what is in progress. It may run again."""
+        self._sessions = sessions = Sessions(self._build)
         try:
-            await ready.wait()
-            if serving.done():
-                await serving
             yield
         finally:
-            stop.set()
-            await serving
+            self._sessions = None
+            await sessions.aclose()
 
-    async def _serve(self, ready: asyncio.Event, stop: asyncio.Event) -> None:
-        """Serves until `stop`, in a task of its own, as the SDK's task group has to end in it."""
-        manager = StreamableHTTPSessionManager(app=self._server, stateless=True)
-        async with manager.run():
-            self._manager = manager
-            ready.set()
-            await stop.wait()
-            self._manager = None
+    async def _build(self) -> "StreamableHTTPSessionManager":
+        # In a thread: the loop serves others meanwhile.
+        server = await asyncio.to_thread(import_module, "llm_router.gateway.mcp.server")
+        manager: StreamableHTTPSessionManager = server.build_manager(self._services, _actor_of)
+        return manager
 
     def add_to(self, app: FastAPI) -> None:
         """Adds the routes. They are in no OpenAPI document, since MCP describes itself."""
@@ -78,21 +73,54 @@ class McpEndpoint:
 
     async def _post(self, request: Request, actor: CurrentActor) -> Response:
         _require_known_origin(request, self._services)
-        headers = request.headers
-        is_modern = headers.get("mcp-protocol-version") in MODERN_PROTOCOL_VERSIONS
-        if "mcp-session-id" in headers and not is_modern:
+        if self._sessions is None:
+            return _json_rpc_error(503, "The server is stopping")
+        manager = await self._sessions.manager()
+        if "mcp-session-id" in request.headers and not _is_modern(request):
             # None is ever given out, so this one is of another server: 404 has clients begin anew.
             return _json_rpc_error(404, "Session not found")
-        if self._manager is None:
-            return _json_rpc_error(503, "The server is stopping")
-        body = await request.body()
-        return _Answer(self._manager, actor, body)
+        return _Answer(manager, actor, await request.body())
+
+
+class Sessions:
+    """The SDK's side of an endpoint, from its first request on; `build` makes it."""
+
+    def __init__(self, build: "Callable[[], Awaitable[StreamableHTTPSessionManager]]") -> None:
+        self._build = build
+        self._stop = asyncio.Event()
+        self._serving: asyncio.Task[None] | None = None
+        self._started: asyncio.Future[StreamableHTTPSessionManager] | None = None
+
+    async def manager(self) -> "StreamableHTTPSessionManager":
+        """Returns what answers requests. Raises why there is none; the next call tries again."""
+        if self._started is None:
+            self._started = asyncio.get_running_loop().create_future()
+            self._serving = asyncio.create_task(self._serve(self._started), name="MCP")
+        return await asyncio.shield(self._started)
+
+    async def _serve(self, started: "asyncio.Future[StreamableHTTPSessionManager]") -> None:
+        """Serves until the end, in a task of its own, as the SDK's task group has to end in it."""
+        try:
+            manager = await self._build()
+            async with manager.run():
+                started.set_result(manager)
+                await self._stop.wait()
+        except Exception as error:
+            if started.done():
+                raise
+            self._started = None
+            started.set_exception(error)
+
+    async def aclose(self) -> None:
+        self._stop.set()
+        if self._serving:
+            await self._serving
 
 
 class _Answer(Response):
     """The answer of the SDK. When the client leaves, the call is cancelled, and what it asked."""
 
-    def __init__(self, manager: StreamableHTTPSessionManager, actor: Actor, body: bytes) -> None:
+    def __init__(self, manager: "StreamableHTTPSessionManager", actor: Actor, body: bytes) -> None:
         super().__init__()
         self._manager = manager
         self._actor = actor
@@ -166,11 +194,17 @@ def _own_url(request: Request) -> str:
 
 
 def _json_rpc_error(status: int, message: str) -> Response:
-    error = {"code": INVALID_REQUEST, "message": message}
+    error = {"code": _INVALID_REQUEST, "message": message}
     return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, status)
 
 
-def _actor_of(context: Context) -> Actor:
+def _is_modern(request: Request) -> bool:
+    from mcp_types.version import MODERN_PROTOCOL_VERSIONS  # noqa: PLC0415  the SDK's, by now there
+
+    return request.headers.get("mcp-protocol-version") in MODERN_PROTOCOL_VERSIONS
+
+
+def _actor_of(context: "Context") -> Actor:
     request: Request = context.request  # type: ignore[assignment]  # over HTTP there is one
     actor: Actor = request.scope[_ACTOR]
     return actor

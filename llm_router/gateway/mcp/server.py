@@ -7,6 +7,7 @@ from mcp.server.caching import CacheHint
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     INVALID_PARAMS,
@@ -48,6 +49,13 @@ _REPLIES = "patchbay://replies/"
 _FIXED = {tool.name: tool for tool in (*reads.TOOLS, *changes.TOOLS)}
 
 Context = ServerRequestContext[Any, Any]
+
+
+def build_manager(
+    services: Services, actor_of: Callable[[Context], Actor]
+) -> StreamableHTTPSessionManager:
+    """Builds what serves over HTTP, without sessions."""
+    return StreamableHTTPSessionManager(app=build_server(services, actor_of), stateless=True)
 
 
 def build_server(services: Services, actor_of: Callable[[Context], Actor]) -> Server[Any]:
