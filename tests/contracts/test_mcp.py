@@ -239,12 +239,15 @@ class NotingVault(Vault):
 
 async def test_codes_have_another_key_than_states(files: Files) -> None:
     vault = NotingVault()
-    async with gateway_on(await files.new(), vault=vault) as gateway, desk(gateway):
-        async with asking(gateway, "operator") as asked:
-            await asked.texts("list_connections")
-            assert "MCP's questions" in vault.purposes
-            vault.purposes.clear()
-            await asked.texts("drain", connection="desk")
+    async with (
+        gateway_on(await files.new(), vault=vault) as gateway,
+        desk(gateway),
+        asking(gateway, "operator") as asked,
+    ):
+        await asked.texts("list_connections")
+        assert "MCP's questions" in vault.purposes
+        vault.purposes.clear()
+        await asked.texts("drain", connection="desk")
     assert set(vault.purposes) == {"MCP's codes"}
 
 
