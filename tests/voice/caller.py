@@ -20,6 +20,9 @@ from tests.sounds import samples as sounds
 
 RATE = 48_000
 _FRAME = RATE // 100
+_SENT = RATE // 50
+"""Samples that are sent, and received, at a time: fewer exchanges with LiveKit take less of the
+processor that the agent needs, too."""
 _SENTENCES = Path(__file__).parent / "sentences"
 VOICES = ("rms", "espeak", "awb", "joe", "kal", "slt")
 """The voices of callers. Every one has recorded every sentence."""
@@ -221,13 +224,12 @@ class Caller:
     async def _listen(self, track: rtc.Track) -> None:
         if track.kind != rtc.TrackKind.KIND_AUDIO:
             return
-        stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1, frame_size_ms=10)
+        stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1, frame_size_ms=20)
         try:
             async for event in stream:
-                samples = np.frombuffer(event.frame.data, np.int16).copy()
-                rms = float(np.sqrt((samples.astype(np.float32) ** 2).mean()))
-                self.frames.append(SoundFrame(asyncio.get_running_loop().time(), rms, samples))
-                if rms > AUDIBLE:
+                frames = _sound_frames(event.frame, asyncio.get_running_loop().time())
+                self.frames += frames
+                if any(frame.rms > AUDIBLE for frame in frames):
                     await self._notify()
         finally:
             await stream.aclose()
@@ -249,21 +251,33 @@ class Caller:
 
     async def _speak(self, source: rtc.AudioSource) -> None:
         """Sends room noise without a pause, and each sentence of `say` in its place."""
-        loop, noise = asyncio.get_running_loop(), np.random.default_rng(0)
+        loop = asyncio.get_running_loop()
+        noises = itertools.cycle(
+            np.random.default_rng(0).integers(-6, 7, (50, _SENT)).astype(np.int16)
+        )
         due = loop.time()
         sentence, done = np.zeros(0, np.int16), None
         while True:
             if done is None and not self._microphone.empty():
                 sentence, done = self._microphone.get_nowait()
-            frame = noise.integers(-6, 7, _FRAME).astype(np.int16)
-            head, sentence = sentence[:_FRAME], sentence[_FRAME:]
-            frame[: len(head)] = head
-            await source.capture_frame(rtc.AudioFrame(frame.tobytes(), RATE, 1, _FRAME))
-            due += 0.01
+            head, sentence = sentence[:_SENT], sentence[_SENT:]
+            frame = np.concatenate([head, next(noises)[len(head) :]])
+            await source.capture_frame(rtc.AudioFrame(frame.tobytes(), RATE, 1, _SENT))
             if done and not len(sentence):
-                done.set_result(due)
+                done.set_result(due + len(head) / RATE)
                 done = None
+            due += _SENT / RATE
             await asyncio.sleep(max(0.0, due - loop.time()))
+
+
+def _sound_frames(frame: rtc.AudioFrame, at: float) -> list[SoundFrame]:
+    """Cuts what has arrived at a moment into pieces of 10 ms, the last of which ends then."""
+    pieces = np.frombuffer(frame.data, np.int16).copy().reshape(-1, _FRAME)
+    loudness = np.sqrt((pieces.astype(np.float32) ** 2).mean(axis=1))
+    return [
+        SoundFrame(at - (len(pieces) - 1 - place) * _FRAME / RATE, float(rms), piece)
+        for place, (rms, piece) in enumerate(zip(loudness, pieces, strict=True))
+    ]
 
 
 @asynccontextmanager
