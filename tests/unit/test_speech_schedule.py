@@ -8,7 +8,7 @@ from agent.speech.process.schedule import BusyError, Rank, Schedule, Step
 def schedule(*steps: Step[str], threads: int = 1, most_waiting: int = 8) -> Schedule[str]:
     made: Schedule[str] = Schedule(threads, most_waiting)
     for step in steps:
-        made.add(step)
+        made.add(step, 0.0)
     return made
 
 
@@ -73,7 +73,7 @@ def test_interim_work_leaves_one_thread_to_urgent_work(running: Rank) -> None:
     waiting = schedule(Step("a", running), threads=2)
     assert waiting.take(0.0)
     with pytest.raises(BusyError):
-        waiting.add(Step("b", Rank.INTERIM))
+        waiting.add(Step("b", Rank.INTERIM), 0.0)
 
 
 def test_interim_work_runs_on_a_single_thread_that_is_idle() -> None:
@@ -82,15 +82,33 @@ def test_interim_work_runs_on_a_single_thread_that_is_idle() -> None:
 
 def test_beyond_the_bound_only_voices_that_have_begun_may_wait() -> None:
     waiting = schedule(Step("a", Rank.FINAL), Step("b", Rank.FINAL), most_waiting=2)
-    waiting.add(Step("rest", Rank.MORE_SOUND, silent_at=1.0))
+    waiting.add(Step("rest", Rank.MORE_SOUND, silent_at=1.0), 0.0)
     for rank in (Rank.FINAL, Rank.FIRST_SOUND):
         with pytest.raises(BusyError):
-            waiting.add(Step("more", rank))
+            waiting.add(Step("more", rank), 0.0)
 
 
 def test_work_that_is_removed_gives_its_place_to_other_work() -> None:
     gone = Step("gone", Rank.FINAL)
     waiting = schedule(gone, most_waiting=1)
     waiting.remove(gone)
-    waiting.add(Step("other", Rank.FINAL))
+    waiting.add(Step("other", Rank.FINAL), 0.0)
     assert order(waiting) == ["other"]
+
+
+@pytest.mark.parametrize("rank", [Rank.FINAL, Rank.FIRST_SOUND])
+def test_interim_work_is_refused_for_5_s_after_urgent_work_had_to_wait(rank: Rank) -> None:
+    waiting = schedule(Step("urgent", rank))
+    assert order(waiting, now=0.2) == ["urgent"]
+    with pytest.raises(BusyError):
+        waiting.add(Step("interim", Rank.INTERIM), 5.1)
+    waiting.add(Step("interim", Rank.INTERIM), 5.3)
+    assert order(waiting, now=5.3) == ["interim"]
+
+
+@pytest.mark.parametrize(("rank", "waited"), [(Rank.FINAL, 0.05), (Rank.MORE_SOUND, 2.0)])
+def test_interim_work_goes_on_after_waits_that_no_caller_notices(rank: Rank, waited: float) -> None:
+    waiting = schedule(Step("other", rank, silent_at=9.0))
+    assert order(waiting, now=waited) == ["other"]
+    waiting.add(Step("interim", Rank.INTERIM), waited)
+    assert order(waiting, now=waited) == ["interim"]

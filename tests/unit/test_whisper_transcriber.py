@@ -136,6 +136,25 @@ async def test_words_are_decoded_while_the_caller_speaks_one_decode_at_a_time(
     assert sent(events) == [(_START, ""), (_INTERIM, "what time")]
 
 
+async def test_a_short_turn_after_slow_decodes_is_decoded_once(
+    process: Process, events: list[SpeechEvent]
+) -> None:
+    clock = ManualClock()
+    client: Any = process
+    detector: Any = Detector()
+    slow = Transcriber(
+        client, detector, events.append, language="en", tag="en", timeout=3, clock=clock
+    )
+    for text in ("yes", "what time do you open"):
+        await speak(slow, 0.5 if text == "yes" else 2)
+        await pause(slow, 0.1)
+        clock.advance(0.4)
+        await process.answer(text)
+        await slow.finish()
+    assert process.urgencies == ["final", "final"]
+    await slow.aclose()
+
+
 async def test_a_pause_has_its_words_before_the_turn_is_over(
     transcriber: Transcriber, process: Process, events: list[SpeechEvent]
 ) -> None:

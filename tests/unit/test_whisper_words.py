@@ -143,6 +143,14 @@ def test_decodes_are_further_apart_the_longer_they_take() -> None:
     assert utterance.is_due()
 
 
+def test_the_first_decode_of_an_utterance_waits_as_long_as_those_before_it_took() -> None:
+    utterance = Utterance("en", took=0.3)
+    fill(utterance, 1.7)
+    assert not utterance.is_due()
+    fill(utterance, 0.2)
+    assert utterance.is_due()
+
+
 def test_a_busy_process_is_asked_half_as_often() -> None:
     utterance = Utterance("en")
     fill(utterance, 1)

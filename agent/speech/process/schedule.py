@@ -13,6 +13,10 @@ W = TypeVar("W")
 
 _URGENT = 0.3
 """Seconds of sound left to play below which a voice is as urgent as one that has not begun."""
+_LATE = 0.1
+"""Seconds that urgent work may wait before interim words are too much."""
+_CALM_AFTER = 5.0
+"""Seconds without late work after which there are interim words again."""
 
 
 class Rank(IntEnum):
@@ -29,7 +33,11 @@ class Rank(IntEnum):
 
 
 class BusyError(Exception):
-    """Raised when there is no place for more work. Interim work is refused while any waits."""
+    """Raised when there is no place for more work.
+
+    Interim work is refused while any waits, and for 5 s after urgent work had to wait: then every
+    part of the processor goes to the words and the voices that callers wait for.
+    """
 
 
 @dataclass(eq=False, slots=True)
@@ -41,6 +49,7 @@ class Step(Generic[W]):
     silent_at: float = math.inf
     """Time at which the sound made before will have been played, for MORE_SOUND."""
     number: int = field(default=0, compare=False)
+    added_at: float = field(default=0.0, compare=False)
 
 
 class Schedule(Generic[W]):
@@ -53,6 +62,7 @@ class Schedule(Generic[W]):
         self._waiting: list[Step[W]] = []
         self._running: set[Step[W]] = set()
         self._numbers = itertools.count()
+        self._busy_until = -math.inf
 
     def __repr__(self) -> str:
         waiting = ", ".join(step.rank.name for step in self._waiting)
@@ -66,18 +76,20 @@ class Schedule(Generic[W]):
     def waiting(self) -> int:
         return len(self._waiting)
 
-    def add(self, step: Step[W]) -> None:
+    def add(self, step: Step[W], now: float) -> None:
         """Adds a step that is to run. Raises BusyError if there is no place for it.
 
         A voice that has begun is never refused: its caller would be left in mid-sentence.
         """
         if step.rank is Rank.INTERIM:
             # One thread stays free, so that urgent work need not wait for its end.
-            if self._waiting or (self._running and len(self._running) + 1 >= self._threads):
+            has_place = not self._running or len(self._running) + 1 < self._threads
+            if self._waiting or not has_place or now < self._busy_until:
                 raise BusyError("the speech process is busy; interim words are left out")
         elif step.rank is not Rank.MORE_SOUND and len(self._waiting) >= self._most_waiting:
             raise BusyError("the speech process has too much to do")
         step.number = next(self._numbers)
+        step.added_at = now
         self._waiting.append(step)
 
     def take(self, now: float) -> Step[W] | None:
@@ -87,6 +99,8 @@ class Schedule(Generic[W]):
         step = min(self._waiting, key=lambda step: _key(step, now))
         self._waiting.remove(step)
         self._running.add(step)
+        if step.rank < Rank.MORE_SOUND and now - step.added_at > _LATE:
+            self._busy_until = now + _CALM_AFTER
         return step
 
     def remove(self, step: Step[W]) -> None:

@@ -39,7 +39,7 @@ class Threads:
         """
         loop = asyncio.get_running_loop()
         step = Step(loop.create_future(), rank, silent_at)
-        self.schedule.add(step)
+        self.schedule.add(step, self._clock.now())
         try:
             self._start_next()
             await step.work

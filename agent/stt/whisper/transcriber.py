@@ -59,8 +59,8 @@ class Transcriber:
         self._excerpt: Excerpt | None = None  # what `_decoding` decodes
         self._begin()
 
-    def _begin(self) -> None:
-        self._utterance = Utterance(self._language)
+    def _begin(self, took: float = 0.0) -> None:
+        self._utterance = Utterance(self._language, took)
         self._sent = ""
 
     async def push(self, pcm: bytes) -> None:
@@ -85,7 +85,7 @@ class Transcriber:
         self._send(SpeechEvent(SpeechEventType.END_OF_SPEECH))
         usage = stt.RecognitionUsage(audio_duration=utterance.seconds)
         self._send(SpeechEvent(SpeechEventType.RECOGNITION_USAGE, recognition_usage=usage))
-        self._begin()
+        self._begin(utterance.took)
 
     async def aclose(self) -> None:
         if self._decoding:

@@ -36,12 +36,13 @@ class Utterance:
     """Decides when to decode an utterance, and which words are settled."""
 
     FIRST = 0.6
-    """Seconds of audio before the first decode."""
+    """Least seconds of audio before the first decode."""
     SPACING = 1.0
     """Least seconds of audio between the begins of two decodes."""
     LOAD = 6.0
-    """Seconds of audio between two decodes for each second that the last one took: words while the
-    caller speaks take a sixth of the time, and leave it to the call's own work."""
+    """Seconds of audio before a decode for each second that the last one took, be it that of the
+    utterance before: words while the caller speaks take a sixth of the time, and leave it to the
+    call's own work. Most turns then have no decode but that of their end, and it runs alone."""
     LONG = 8.0
     """Seconds of audio from which agreed words are settled, and their audio is dropped."""
     LONGEST = 11.0
@@ -53,8 +54,8 @@ class Utterance:
     LAST = 1.0
     """Seconds at the end of the audio whose words may still change."""
 
-    def __init__(self, language: str) -> None:
-        """`language`: whisper's code."""
+    def __init__(self, language: str, took: float = 0.0) -> None:
+        """`language`: whisper's code. `took`: seconds of the call's last decode."""
         self.seconds = 0.0
         """All audio so far, settled or not."""
         self._language = language
@@ -65,7 +66,9 @@ class Utterance:
         self._words: tuple[Word, ...] = ()
         self._agreed = 0
         self._covered = 0
-        self._wait = self.FIRST
+        self.took = took
+        """Seconds of the last decode."""
+        self._wait = max(self.FIRST, self.LOAD * took)
         self._decoded_at = 0.0
 
     def __repr__(self) -> str:
@@ -121,6 +124,7 @@ class Utterance:
         self._agreed = _count_agreed(self._words, words)
         self._words = words
         self._covered = excerpt.windows
+        self.took = took
         self._wait = max(self.SPACING, self.LOAD * took)
         length = excerpt.windows * WINDOW_SECONDS
         if length >= self.LONGEST:
