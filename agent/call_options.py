@@ -1,7 +1,9 @@
 """Makes the options of a call's parts from the settings."""
 
+import importlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -106,10 +108,25 @@ def needs_other_engines(settings: Settings, loaded: Settings) -> bool:
     return any(part(settings) != part(loaded) for part in (_stt_part, _tts_part, _vad_part))
 
 
+def import_engines(settings: Settings) -> None:
+    """Imports the modules of the engines: LiveKit lets the main thread alone import its plugins.
+
+    A module that cannot be imported is left to `load_other_engines` to report.
+    """
+    with suppress(ConfigurationError):
+        stt.import_engine(choose_stt(settings).engine)
+    with suppress(ConfigurationError):
+        tts.import_engine(choose_tts(settings).engine)
+    if settings.vad_engine == "silero":
+        with suppress(ImportError):
+            importlib.import_module("livekit.plugins.silero")
+
+
 def load_other_engines(settings: Settings, loaded: Settings, engines: Engines) -> Engines:
     """Loads the engines in which `settings` differ from `loaded`, whose `engines` are ready.
 
-    One that cannot work is logged, and the ready one takes its place. It takes a while.
+    One that cannot work is logged, and the ready one takes its place. It takes a while, and may run
+    in another thread once `import_engines` has imported them.
     """
 
     def load(name: str, part: Callable[[Settings], Any], load: Callable[[Settings], Any]) -> Any:
@@ -118,6 +135,9 @@ def load_other_engines(settings: Settings, loaded: Settings, engines: Engines) -
                 return load(settings)
             except ConfigurationError as error:
                 _logger.error("the usual engine takes a call: %s", error)  # noqa: TRY400  the message says it all
+            except Exception as error:  # noqa: BLE001  a vendor's own: the usual engine beats no call
+                kind = type(error).__name__
+                _logger.error("the usual engine takes a call: %s raised %s", name, kind)  # noqa: TRY400  its message may hold a key
         return getattr(engines, name)
 
     return Engines(

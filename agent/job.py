@@ -19,6 +19,7 @@ from agent.call_options import (
     call_limits,
     choose_stt,
     choose_tts,
+    import_engines,
     load_engines,
     load_other_engines,
     needs_other_engines,
@@ -117,13 +118,16 @@ def _reason(error: Exception) -> str:
 
 
 def _load(settings: Settings) -> JobResources:
+    known = asyncio.run(_known_assistants(settings))
+    for record in known.all.values():
+        import_engines(settings_of(settings, record))
     return JobResources(
         settings=settings,
         engines=load_engines(settings),
         phrases=load_phrases(settings.phrases_file),
         instructions=settings.assistant_prompt_file.read_text(encoding="utf-8"),
         known=asyncio.run(stored_router.load_known(store_options(settings), environment())),
-        assistants=asyncio.run(_known_assistants(settings)),
+        assistants=known,
         tracing=_start_tracing(settings),
         observers=_observers(settings),
     )
@@ -229,6 +233,7 @@ async def _assistant_of(
     settings = settings_of(usual, record)
     engines = resources.engines
     if needs_other_engines(settings, usual):
+        import_engines(settings)  # done already for the assistants that the process knows
         engines = await asyncio.to_thread(load_other_engines, settings, usual, engines)
     return record, settings, engines
 

@@ -71,7 +71,7 @@ def from_plugin(options: EngineOptions, **more: str) -> Any:
     the options, with the plugin's own reason.
     """
     kind = options.kind
-    make = _constructor(kind, options.plugin)
+    make = import_plugin(kind, options.plugin)
     offered = {
         "model": options.model,
         "language": options.language,
@@ -90,7 +90,8 @@ def from_plugin(options: EngineOptions, **more: str) -> Any:
         ) from refused
 
 
-def _constructor(kind: str, name: str) -> Callable[..., Any]:
+def import_plugin(kind: str, name: str) -> Callable[..., Any]:
+    """Returns the `STT` or `TTS` of a LiveKit plugin. Its first import is for the main thread."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ConfigurationError("name the plugin after a colon, as in livekit_plugin:deepgram")
     try:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from agent.speech.choice import EMBEDDED as _EMBEDDED
 from agent.speech.choice import Choice
 from agent.speech.choice import choose as choose_engine
-from agent.speech.engine import NameModel, no_model
+from agent.speech.engine import NameModel, import_plugin, no_model
 from agent.speech.stt import CreateSTT, STTEngine, STTOptions, as_stream
 from llm_router.errors import ConfigurationError
 from llm_router.plugins import Plugins
@@ -37,6 +37,17 @@ def load(name: str, options: STTOptions, fallback: bool = True) -> STTEngine:
     engine = ENGINES.load(kind)(replace(options, plugin=plugin))
     spare = _load_spare(options) if fallback and kind != _EMBEDDED else None
     return as_stream(engine, spare, options.timeout)
+
+
+def import_engine(name: str) -> None:
+    """Imports the engine, and its LiveKit plugin if it has one: on the main thread, as that asks.
+
+    Raises UnknownPluginError and ConfigurationError, as `load` does.
+    """
+    kind, _, plugin = name.partition(":")
+    ENGINES.load(kind)
+    if plugin:
+        import_plugin("STT", plugin)
 
 
 def choose(name: str, options: STTOptions, *, wants_neural: bool = True) -> Choice:

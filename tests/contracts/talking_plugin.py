@@ -1,6 +1,7 @@
 """The source of a LiveKit plugin, `livekit.plugins.parrot`, that behaves as those of vendors do.
 
-It reads its key from the environment, and its `prewarm` needs a running event loop.
+It reads its key from the environment, its `prewarm` needs a running event loop, and the main thread
+alone can import it.
 """
 
 from pathlib import Path
@@ -10,8 +11,10 @@ import asyncio
 import os
 
 from livekit import rtc
-from livekit.agents import stt, tts
+from livekit.agents import Plugin, stt, tts
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN
+
+Plugin.register_plugin(Plugin("livekit.plugins.parrot", "1.0", "livekit.plugins.parrot"))
 
 
 class _Warm:

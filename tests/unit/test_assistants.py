@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from agent.assistants import KnownAssistants, load_known, refresh
 from agent.call_options import (
     all_speech_models,
     call_limits,
+    import_engines,
     load_other_engines,
     missing_speech,
     needs_other_engines,
@@ -31,6 +33,7 @@ from llm_router.store.database import Database
 from llm_router.store.migrations import migrate
 from llm_router.stored_router import StoreOptions
 from llm_router.voice.assistant import AssistantRecord, parse_assistant
+from tests.contracts.talking_plugin import install_plugin
 
 SETTINGS = Settings(
     livekit_api_key="key", livekit_api_secret=SecretStr("s" * 32),
@@ -224,3 +227,21 @@ def test_an_engine_that_cannot_work_is_logged_and_the_usual_one_takes_the_call(
     assert (loaded.stt, loaded.tts) == (usual.stt, usual.tts)
     assert "unknown STT engine 'whispr'" in caplog.text
     assert "livekit-plugins-nowhere" in caplog.text
+
+
+async def test_a_plugin_is_imported_on_the_main_thread_and_loaded_in_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    install_plugin(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PARROT_API_KEY", "sk-a-key-of-a-vendor")
+    usual: Any = Engines(stt=object(), tts=object(), vad=object())  # type: ignore[arg-type]  # never used
+    parrot = settings_with(stt="livekit_plugin:parrot")
+    too_late = await asyncio.to_thread(load_other_engines, parrot, SETTINGS, usual)
+    assert too_late.stt is usual.stt
+    assert "stt raised RuntimeError" in caplog.text
+    import_engines(parrot)
+    loaded = await asyncio.to_thread(load_other_engines, parrot, SETTINGS, usual)
+    assert loaded.stt is not usual.stt
+    await loaded.stt.aclose()
+    del sys.modules["livekit.plugins.parrot"]
