@@ -19,9 +19,8 @@ import pytest
 from alembic import command
 from sqlalchemy import Connection
 
-from llm_router.store import migrations
 from llm_router.store.database import Database
-from llm_router.store.migrations import migrate
+from llm_router.store.migrations import migrate, steps
 
 PASSWORD = "pg-secret"
 _SETTINGS = ("listen_addresses=127.0.0.1", "unix_socket_directories=")
@@ -195,9 +194,7 @@ async def back_to(database: Database, revision: str) -> None:
     """Takes back the migrations after `revision`."""
 
     def down(connection: Connection) -> None:
-        config = migrations._config()
-        config.attributes["connection"] = connection
-        command.downgrade(config, revision)
+        command.downgrade(steps.config(connection=connection), revision)
 
     async with database.writing() as db:
         await db.run_sync(down)

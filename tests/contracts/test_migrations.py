@@ -10,13 +10,14 @@ import asyncpg  # type: ignore[import-untyped]  # ships no types
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from llm_router.clock import checkpoint
 from llm_router.errors import StoreError
 from llm_router.store.connections import open_store
 from llm_router.store.database import Database
-from llm_router.store.migrations import migrate, schema_sql
+from llm_router.store.migrations import migrate, newest_revision, schema_sql, steps
 from llm_router.store.tables import metadata
 from tests.contracts import halting_migration
 from tests.contracts.databases import Files, Postgres, Server, back_to, opened
@@ -42,6 +43,11 @@ async def test_migrations_make_the_defined_tables(database: Database) -> None:
         assert await db.run_sync(tables) == {*metadata.tables, "alembic_version"}
 
 
+def test_the_names_of_the_files_say_which_revision_is_the_newest() -> None:
+    scripts = ScriptDirectory.from_config(steps.config())
+    assert newest_revision() == scripts.get_current_head()
+
+
 async def test_migrating_again_changes_nothing(database: Database) -> None:
     async with database.writing() as db:
         await db.execute(text("UPDATE store_counters SET value = 7"))
@@ -54,9 +60,9 @@ async def test_an_interrupted_migration_leaves_nothing_and_can_be_repeated(
     server: Server,
 ) -> None:
     async with opened(await server.new(migrated=False)) as database:
-        for steps in range(0, 200, 20):
+        for pause in range(0, 200, 40):
             task = asyncio.create_task(migrate(database))
-            for _ in range(steps):
+            for _ in range(pause):
                 await checkpoint()
             task.cancel()
             await asyncio.wait([task])
@@ -73,7 +79,7 @@ async def test_a_killed_migration_leaves_nothing_and_can_be_repeated(
     url = await server.new(migrated=False)
     killed = 0
     async with opened(url) as database:
-        while await killed_before(url, statement=(killed + 1) * 20):
+        while await killed_before(url, statement=(killed + 1) * 40):
             killed += 1
             async with database.reading() as db:
                 assert await db.run_sync(tables) == set()

@@ -7,9 +7,8 @@ from alembic import command
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from llm_router.store import migrations
 from llm_router.store.database import Database
-from llm_router.store.migrations import migrate
+from llm_router.store.migrations import migrate, steps
 from llm_router.store.tables import api_keys, times_daily, usage_hourly
 from tests.contracts.databases import Server, opened
 
@@ -28,9 +27,7 @@ async def go_to(database: Database, revision: str) -> None:
     """Migrates an empty database to a revision."""
 
     def upgrade(connection: Connection) -> None:
-        config = migrations._config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
+        command.upgrade(steps.config(connection=connection), revision)
 
     async with database.writing() as db:
         await db.run_sync(upgrade)

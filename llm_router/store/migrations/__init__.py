@@ -2,21 +2,18 @@
 
 To add a migration, change `tables.py`, run `python -m llm_router.store.migrations "its purpose"`,
 and review the file that was written. The contract tests compare tables and migrations.
+
+Alembic is imported where there is something to migrate: most starts find the tables up to date.
 """
 
 import asyncio
-import io
 import threading
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import Script, ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 from llm_router.clock import SystemClock
 from llm_router.errors import StoreError
@@ -36,7 +33,7 @@ async def migrate(database: Database) -> None:
     wait. All migrations are one transaction, so an interruption leaves the database unchanged.
     Raises StoreError for a database that a newer Patchbay has migrated.
     """
-    newest = await asyncio.to_thread(_newest)
+    newest = await asyncio.to_thread(newest_revision)
     async with database.reading() as connection:
         if await connection.run_sync(_current) == newest:
             return
@@ -45,75 +42,61 @@ async def migrate(database: Database) -> None:
 
 
 async def _migrate(database: Database) -> None:
+    from llm_router.store.migrations import steps  # noqa: PLC0415  loads Alembic
+
     async with database.writing() as connection:
         if database.dialect == "postgresql":
             lock = text("SELECT pg_advisory_xact_lock(:lock)")
             await connection.execute(lock, {"lock": _LOCK})
         current = await connection.run_sync(_current)
-        if current and not await asyncio.to_thread(_knows, current):
+        if current and current not in await asyncio.to_thread(_revisions):
             raise StoreError(
                 f"database {database.display_url}: it is at {current!r}, which this version does"
                 " not know; a newer Patchbay has changed it, so run that one"
             )
         async with _alembic_lock():
-            await connection.run_sync(_upgrade)
+            await connection.run_sync(steps.upgrade)
 
 
 async def read_revisions(database: Database) -> tuple[str | None, str | None]:
     """Returns the database's revision, None if it is empty, and the newest one. Changes nothing."""
     async with database.reading() as connection:
-        return await connection.run_sync(_current), await asyncio.to_thread(_newest)
+        return await connection.run_sync(_current), await asyncio.to_thread(newest_revision)
 
 
-async def write_migration(database: Database, purpose: str) -> list[Script | None]:
+async def write_migration(database: Database, purpose: str) -> None:
     """Writes the migration from an up-to-date database to the state of `tables.py`."""
+    from llm_router.store.migrations import steps  # noqa: PLC0415  loads Alembic
 
-    def write(connection: Connection) -> list[Script | None]:
-        config = _config()
-        config.attributes["connection"] = connection
-        number = f"{int(_newest() or 0) + 1:04}"
-        written = command.revision(config, purpose, autogenerate=True, rev_id=number)
-        return written if isinstance(written, list) else [written]
-
+    number = f"{int(newest_revision() or 0) + 1:04}"
     async with database.reading() as connection, _alembic_lock():
-        return await connection.run_sync(write)
+        await connection.run_sync(steps.write, number, purpose)
 
 
 def schema_sql(dialect: Dialect) -> str:
     """Returns the SQL of `migrate` for an empty database, for applying it by hand."""
-    written = io.StringIO()
-    config = _config()
-    config.output_buffer = written
-    config.attributes["dialect"] = dialect
-    command.upgrade(config, "head", sql=True)
-    return written.getvalue()
+    from llm_router.store.migrations import steps  # noqa: PLC0415  loads Alembic
+
+    return steps.sql(dialect)
 
 
-def _config() -> Config:
-    config = Config()
-    # Doubled, since %(name)s in an option refers to another one.
-    config.set_main_option("script_location", str(files(__name__)).replace("%", "%%"))
-    config.set_main_option("file_template", "v%%(rev)s_%%(slug)s")
-    return config
+def newest_revision() -> str | None:
+    """Returns the revision of the last migration: its number, as four digits."""
+    return max(_revisions(), default=None)
 
 
-def _newest() -> str | None:
-    return ScriptDirectory.from_config(_config()).get_current_head()
-
-
-def _knows(revision: str) -> bool:
-    scripts = ScriptDirectory.from_config(_config()).walk_revisions()
-    return any(script.revision == revision for script in scripts)
+def _revisions() -> set[str]:
+    """Returns the revisions of all migrations, by the names of their files: v0001_its_purpose.py."""
+    names = (file.name for file in (files(__name__) / "versions").iterdir())
+    return {name[1:5] for name in names if name.startswith("v") and name.endswith(".py")}
 
 
 def _current(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
-
-
-def _upgrade(connection: Connection) -> None:
-    config = _config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    at = connection.execute(text("SELECT version_num FROM alembic_version"))
+    revision: str | None = at.scalar_one_or_none()
+    return revision
 
 
 @asynccontextmanager
