@@ -86,7 +86,7 @@ def newest_revision() -> str | None:
 
 
 def _revisions() -> set[str]:
-    """Returns the revisions of all migrations, by the names of their files: v0001_its_purpose.py."""
+    """Returns the revisions of all migrations, by the names of their files: v0001_purpose.py."""
     names = (file.name for file in (files(__name__) / "versions").iterdir())
     return {name[1:5] for name in names if name.startswith("v") and name.endswith(".py")}
 
