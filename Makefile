@@ -27,11 +27,13 @@ shell: setup ## open a shell in which llm-router and python are those of .venv
 	@echo "llm-router --help lists the commands; exit leaves"
 	@PATH="$(CURDIR)/$(BIN):$$PATH" exec "$${SHELL:-/bin/sh}"
 
+CALLS := tests/calls tests/attacks/calls
+
 test: setup dev ## run the tests; ARGS="-k breaker" to choose
 ifeq ($(strip $(ARGS)),)
-	$(BIN)/python -m pytest -n auto --dist worksteal --ignore tests/voice --ignore tests/attacks/calls
+	$(BIN)/python -m pytest -n auto --dist worksteal $(addprefix --ignore ,$(CALLS) tests/voice)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(CALLS) # each process has a stack of its own
 	$(BIN)/python -m pytest tests/voice # alone: a busy machine would be audible in the calls
-	$(BIN)/python -m pytest tests/attacks/calls
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif

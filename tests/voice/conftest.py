@@ -22,8 +22,13 @@ _STARTING = 600
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    share_the_loop(items, Path(__file__).parent)
+
+
+def share_the_loop(items: list[pytest.Item], folder: Path) -> None:
+    """Gives the tests of a folder the event loop of the stack, and time for its start."""
     for item in items:
-        if Path(__file__).parent in item.path.parents:
+        if folder in item.path.parents:
             item.add_marker(pytest.mark.timeout(_STARTING))
             if isinstance(item, pytest.Function) and iscoroutinefunction(item.function):
                 item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)

@@ -31,7 +31,7 @@ from tests.voice.caller import VOICES, Caller, call
 GREETING = "Hello."
 _PROMPTS = paths.ROOT / "config" / "prompts"
 PHRASES = load_phrases(_PROMPTS / "phrases.toml")
-LOGS = paths.ROOT / "test-artifacts" / "voice"
+LOGS = paths.ROOT / "test-artifacts" / "voice" / os.environ.get("PYTEST_XDIST_WORKER", "")
 _READY_WITHIN = 300.0
 """Time limit (s); long, since the machine may be busy."""
 

@@ -1,4 +1,4 @@
-"""Fixtures of the attacks on calls: a whole voice stack. They run alone, as the voice tests do."""
+"""Fixtures of the attacks on calls: a whole voice stack. They run as those of tests/calls."""
 
 import pytest
 

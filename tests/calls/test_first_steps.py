@@ -10,7 +10,7 @@ import pytest
 
 from deploy import paths
 from deploy.demo import Ports, free_ports
-from tests.voice.page_walk import Question, Shown, Step, Terminal, walking, walks
+from tests.calls.page_walk import Question, Shown, Step, Terminal, walking, walks
 from tests.voice.stack import build_programs
 
 PAGE = (paths.ROOT / "docs" / "first-steps.md").read_text(encoding="utf-8")
