@@ -8,7 +8,7 @@ CODE := agent config llm_router deploy tests bench
 
 .DEFAULT_GOAL := help
 .PHONY: help setup dev demo shell test check bench lock up down logs restart build clean digests keys \
-	check-lint check-format check-types check-imports check-page test-page test-live test-clients fuzz
+	check-lint check-format check-types check-imports check-page test-page test-live test-voice test-clients fuzz
 
 help: ## show this list
 	@$(PYTHON) -c 'import re; [print(f"  make {name:<10}{what}") for name, what in \
@@ -41,6 +41,10 @@ endif
 test-live: setup dev ## the tests that need real model engines: 15 minutes to build them, once; then 25
 	@$(PYTHON) -m deploy.setup engines
 	$(BIN)/python -m pytest tests/live -m "live or not live" $(ARGS)
+
+test-voice: setup dev ## every call of the tests, also those that repeat what others show: 15 minutes
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not live" $(CALLS) $(ARGS)
+	$(BIN)/python -m pytest -m "not live" tests/voice $(ARGS)
 
 test-clients: setup dev ## other people's clients and suites against /v1, each in an environment of its own
 	$(BIN)/python -m pytest tests/clients -m live $(ARGS)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from llm_router.testing.server import Fault, FaultyServer, Script
@@ -92,6 +93,7 @@ async def test_each_change_holds_from_the_next_turn_and_costs_no_word_on_sqlite(
     await each_change_holds(stack)
 
 
+@pytest.mark.thorough  # what PostgreSQL tells a call: tests/contracts/test_live_connections.py
 async def test_each_change_holds_from_the_next_turn_and_costs_no_word_on_postgresql(
     on_postgresql: VoiceStack,
 ) -> None:

@@ -27,7 +27,8 @@ async def check_understood(stack: VoiceStack, said: Sentence, recording: Samples
     assert said.is_recognised_in(transcript), transcript
 
 
-@pytest.mark.parametrize("voice", ["rms", "espeak"])
+# What either voice says through a telephone: tests/contracts/test_stt_whisper.py.
+@pytest.mark.parametrize("voice", ["rms", pytest.param("espeak", marks=pytest.mark.thorough)])
 async def test_a_caller_is_understood_through_a_telephone(stack: VoiceStack, voice: str) -> None:
     said = sentence("cancel_appointment")
     await check_understood(stack, said, telephone(said.recording(voice)))
