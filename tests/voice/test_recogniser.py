@@ -1,4 +1,4 @@
-"""The recogniser of tests/voice finds the words of a voice, repeated, swapped or left out."""
+"""The recogniser finds the words of the voice, with those repeated, swapped or left out."""
 
 from collections.abc import AsyncIterator
 
@@ -16,8 +16,6 @@ from tests.voice.recogniser import (
     spoken_words,
 )
 from tests.voice.replies import REPLY
-
-pytestmark = pytest.mark.asyncio(loop_scope="session")  # in which the voices are
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session", params=["embedded", "piper"])
