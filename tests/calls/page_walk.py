@@ -35,7 +35,7 @@ _PARTS = (
     "Makefile",
     "pyproject.toml",
 )
-_IGNORED = shutil.ignore_patterns("__pycache__", "connections.json", ".env")
+_IGNORED = shutil.ignore_patterns("connections.json", ".env")
 _STEP = re.compile(
     r"^```(?P<kind>\w*)\n(?P<block>.*?)^```$"
     r"|<(?P<address>http\S+)>[^<`]*?type\s+\"(?P<question>[^\"]+)\"[^\"`]*answers\s+\"(?P<answer>[^\"]+)\"",
