@@ -88,6 +88,7 @@ def build_app(
             clock=services.clock,
             keep_usage_for=timedelta(days=settings.usage_days),
             keep_chats_for=timedelta(days=settings.chat_days) if settings.chat_days else None,
+            keep_calls_for=timedelta(days=settings.call_days) if settings.call_days else None,
         )
         async with livekit, background:
             yield

@@ -46,6 +46,7 @@ class CallGuard:
         """Said later: an answer under way, or the next one, would cut it off."""
         self._uses = 0
         self._ending: asyncio.Task[None] | None = None
+        self._occasion = ""
         self._watch = PeriodicTask(self._check, self._clock, _EVERY, name="call limits")
 
     def start(self, session: AgentSession[None]) -> None:
@@ -60,6 +61,11 @@ class CallGuard:
         if self._ending:
             self._ending.cancel()
             await asyncio.wait([self._ending])
+
+    @property
+    def ended_for(self) -> str:
+        """The occasion for which it has ended the call; empty: it has not."""
+        return self._occasion
 
     @property
     def is_spent(self) -> bool:
@@ -92,6 +98,7 @@ class CallGuard:
     def end(self, occasion: str = Refusal.CALL) -> None:
         """Says the phrase for the occasion, and ends the call. Further calls do nothing."""
         if self._session and self._ending is None:
+            self._occasion = occasion
             self._ending = asyncio.create_task(self._end(self._session, occasion))
 
     async def _end(self, session: AgentSession[None], occasion: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import traceback
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from agent import assistants, tools
 from agent.assistant import Assistant
 from agent.assistants import KnownAssistants
+from agent.budget import Refusal, Step
+from agent.call_log import CallLog, LoggedCall
 from agent.call_options import (
     call_limits,
     choose_stt,
@@ -50,10 +53,12 @@ from llm_router.integrations.livekit import RouterLLM
 from llm_router.routing.events import Observer
 from llm_router.routing.phrases import Phrases
 from llm_router.settings.loading import SettingsError, environment
-from llm_router.stored_router import KnownConnections, open_stored_router
+from llm_router.store.calls import CallStore
+from llm_router.stored_router import KnownConnections, open_stored_router, opened_database
 from llm_router.telemetry.opentelemetry import OpenTelemetryObserver
 from llm_router.telemetry.prometheus import PrometheusObserver
 from llm_router.voice.assistant import AssistantRecord
+from llm_router.voice.calls import CallAgent, CallFacts
 
 _logger = logging.getLogger("agent")
 
@@ -61,6 +66,12 @@ FOLDER = "PATCHBAY_WORKER_FOLDER"
 """Environment variable that names the worker's folder, in which its call processes leave their load
 and their metrics."""
 _RESOURCES = "patchbay"
+END_REASONS: Mapping[str, str] = {
+    Step.END_SILENT: "silence",
+    Step.END_LONG: "too long",
+    Refusal.CALL: "limit",
+}
+"""Reason of the end of a call by the guard's occasion."""
 _TOOLS = ("time", "end_call")
 _PAUSE = 2.0
 """Seconds that a process waits before it ends, if the one before it did not come up either."""
@@ -169,6 +180,8 @@ async def answer(ctx: JobContext) -> None:
         reporter = LoadReporter(board)
         limits = call_limits(settings, record)
         guard = CallGuard(limits, resources.phrases, settings.agent_language)
+        database = await stack.enter_async_context(opened_database(store_options(settings)))
+        log = CallLog(CallStore(database), logged_call(ctx, dispatch, record, settings))
         router = await stack.enter_async_context(
             open_stored_router(
                 store_options(settings),
@@ -176,7 +189,8 @@ async def answer(ctx: JobContext) -> None:
                 policy=settings.router_policy,
                 options=router_options(settings),
                 phrases=resources.phrases,
-                observers=[reporter, guard, *resources.observers],
+                observers=[reporter, guard, log, *resources.observers],
+                database=database,
             )
         )
         reporter.saturation = router.saturation
@@ -190,6 +204,7 @@ async def answer(ctx: JobContext) -> None:
             pool=record.pool,
         )
         session = build_session(llm, engines, turn_options(settings))
+        stack.push_async_callback(log.aclose)
         if settings.names_are_public:
             stack.push_async_callback(RouteNotes(session, ctx.room).aclose)
         typed = TypedMessages(session, guard, TextAnswers().answer, limits.message_characters)
@@ -212,10 +227,11 @@ async def answer(ctx: JobContext) -> None:
             ),
         )
         typed.receive_from(ctx.room)
+        log.start(session, ctx.room, lambda: END_REASONS.get(guard.ended_for, guard.ended_for))
         await session.start(
             assistant,
             room=ctx.room,
-            room_options=room_options(),
+            room_options=room_options(log.voiced),
             # LiveKit's remote session lets any participant read the prompt and drive the agent.
             session_host=False,
             record=False,
@@ -247,6 +263,27 @@ def _tools_of(record: AssistantRecord) -> tuple[str, ...]:
         if name not in there:
             _logger.error("assistant %s: there is no tool %r", record.name, name)
     return tuple(name for name in record.tools if name in there)
+
+
+def logged_call(
+    ctx: JobContext, dispatch: Dispatch, record: AssistantRecord, settings: Settings
+) -> LoggedCall:
+    """Returns what is known of a call before its caller has come."""
+    agent = CallAgent(identity=ctx.token_claims().identity, worker=ctx.worker_id, job=ctx.job.id)
+    facts = CallFacts(
+        assistant=record.name,
+        caller=dispatch.caller,
+        keep=record.retention or settings.call_retention,
+        keep_days=record.retention_days,
+    )
+    redacts = record.redact_card_numbers
+    return LoggedCall(
+        room=ctx.room.name,
+        epoch=dispatch.epoch,
+        agent=agent,
+        facts=facts,
+        redacts_cards=settings.redact_card_numbers if redacts is None else redacts,
+    )
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:

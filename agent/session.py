@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from livekit.agents import AgentSession, inference, vad
+from livekit.agents import AgentSession, inference, io, vad
 from livekit.agents.types import APIConnectOptions
 from livekit.agents.voice import room_io
 from livekit.agents.voice.agent_session import SessionConnectOptions
@@ -98,12 +98,15 @@ def audio_input(frame_ms: int = 20) -> room_io.AudioInputOptions:
     )
 
 
-def room_options() -> room_io.RoomOptions:
-    """Lets callers speak, type, listen and read; the room is deleted when the session closes."""
+def room_options(voiced: io.TextOutput | None = None) -> room_io.RoomOptions:
+    """Lets callers speak, type, listen and read; the room is deleted when the session closes.
+
+    `voiced` receives the agent's words as well, at the pace of its voice.
+    """
     return room_io.RoomOptions(
         audio_input=audio_input(),
         text_input=False,  # `typed_messages` reads what callers type
         audio_output=True,
-        text_output=True,
+        text_output=room_io.TextOutputOptions(next_in_chain=voiced),
         delete_room_on_close=True,
     )

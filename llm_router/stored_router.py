@@ -162,15 +162,16 @@ async def open_stored_router(
     options: RouterOptions | None = None,
     phrases: Phrases | None = None,
     observers: Sequence[Observer] = (),
+    database: Database | None = None,
 ) -> AsyncIterator[Router]:
     """Opens a router over the stored connections that calls may use, or those found elsewhere.
 
-    It has database connections of its own and works while the database does not answer. The end of
-    the block closes it and writes the rest of its usage.
+    It works while the database does not answer. The end of the block closes it and writes the rest
+    of its usage. `database`, which stays open, is that of the options; None: one is opened.
     """
     async with AsyncExitStack() as stack:
-        database = Database(store_options.database, max_connections=_DATABASE_CONNECTIONS)
-        stack.push_async_callback(database.aclose)
+        if database is None:
+            database = await stack.enter_async_context(opened_database(store_options))
         usage = await stack.enter_async_context(usage_logged(database))
         scoreboard = _open_scoreboard(store_options.scoreboard, database)
         if scoreboard:
@@ -187,6 +188,16 @@ async def open_stored_router(
             )
         )
         yield router
+
+
+@asynccontextmanager
+async def opened_database(options: StoreOptions) -> AsyncIterator[Database]:
+    """Yields the database with as many connections as one router needs, and closes it."""
+    database = Database(options.database, max_connections=_DATABASE_CONNECTIONS)
+    try:
+        yield database
+    finally:
+        await database.aclose()
 
 
 @asynccontextmanager

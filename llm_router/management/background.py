@@ -1,6 +1,7 @@
 """Runs the work of the HTTP process that no request asks for.
 
-It checks the connections, delivers webhook events, adds up old usage and deletes old chats.
+It checks the connections, delivers webhook events, adds up old usage, and deletes old chats and
+calls.
 """
 
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from llm_router.management.checker import Checker, CheckerDeps
 from llm_router.management.vetting import AddressRules
 from llm_router.management.webhook_delivery import WebhookSender
 from llm_router.options import HealthOptions
+from llm_router.store.call_retention import CallRetention
 from llm_router.store.chat_retention import ChatRetention
 from llm_router.store.database import Database
 from llm_router.store.leases import Lease
@@ -35,13 +37,14 @@ async def run_background(
     clock: Clock,
     keep_usage_for: timedelta,
     keep_chats_for: timedelta | None,
+    keep_calls_for: timedelta | None = None,
 ) -> AsyncIterator[None]:
-    """Runs the checker, the webhook delivery, the usage summaries and the end of old chats.
+    """Runs the checker, the webhook delivery, the usage summaries, and the end of old records.
 
     They run beside the block, whose end cancels them and waits for their end. Of several processes
-    that share the database, one at a time does each of the four. `keep_usage_for`: the age at which
+    that share the database, one at a time does each of the five. `keep_usage_for`: the age at which
     single attempts are replaced by hourly sums; `keep_chats_for`: the time after their last use
-    when chats are deleted, None for never.
+    when chats are deleted, and `keep_calls_for` that after the end of calls; None for never.
     """
     lease = Lease(database, "health checks", clock, _MISSED_CHECKS * health.poll_interval)
     deps = CheckerDeps(
@@ -53,9 +56,10 @@ async def run_background(
     sender = WebhookSender(database, webhooks, clock)
     summaries = UsageMaintenance(database, clock, keep_usage_for)
     chats = ChatRetention(database, clock, keep_chats_for)
+    calls = CallRetention(database, clock, keep_calls_for)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(lease.release)
-        for work in (checker, sender, summaries, chats):
+        for work in (checker, sender, summaries, chats, calls):
             stack.push_async_callback(work.aclose)
             work.start()
         yield

@@ -1,6 +1,6 @@
 """Defines the settings of the store of connections, and of the clients of its API."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -50,6 +50,14 @@ class StoreSettings(Section):
     chat_days: Annotated[int, Field(ge=0, le=3650)] = 0
     """Days after its last message after which a stored chat is deleted; 0: it stays until its owner
     deletes it."""
+    call_retention: Literal["nothing", "facts", "transcript"] = "facts"
+    """What stays of a call after its end: nothing, its facts (times, reason, the caller's hash), or
+    its transcript as well. While it goes on its words are stored, so that another worker can take
+    it over."""
+    call_days: Annotated[int, Field(ge=0, le=3650)] = 30
+    """Days after its end for which a call is stored; 0: until somebody deletes it."""
+    redact_card_numbers: bool = True
+    """Store `[card number]` in place of what may be the number of a payment card."""
     api_rate_limit: RateLimit = "600/minute"
     """Requests that one API key may make, per second, minute, hour or day."""
     rate_limit_per_minute: Annotated[int | None, Field(ge=1, le=999_999)] = None

@@ -18,9 +18,18 @@ Keep = Literal["nothing", "facts", "transcript"]
 """The part of a call that stays after its end. Words are stored during every call, so that another
 agent can go on with it."""
 EndReason = Literal[
-    "caller left", "agent ended", "too long", "silence", "transferred", "failed", "lost", "removed"
+    "caller left",
+    "agent ended",
+    "silence",
+    "too long",
+    "limit",
+    "transferred",
+    "worker stopped",
+    "failed",
+    "lost",
 ]
-"""`failed`: no agent could answer. `lost`: no sign of life, and no agent reported an end."""
+"""`limit`: of turns, tokens or cost. `failed`: no agent could answer. `lost`: no sign of life, and
+no agent reported an end."""
 ItemRole = Literal["user", "assistant", "tool"]
 
 MAX_TEXT = 32_000

@@ -175,6 +175,7 @@ def _settings(livekit: LiveKit, ports: Ports, folder: Path) -> dict[str, str]:
         "SCOREBOARD_FILE": "off",
         "TOKEN_RATE_LIMIT": "1000/minute",
         "SHOW_CONNECTIONS": "true",
+        "CALL_RETENTION": "transcript",
         "MAX_CALLS_PER_ADDRESS": "0",
     }
 

@@ -244,6 +244,7 @@ class RouterStream(llm.LLMStream):
 
 
 _NO_ROUTE: dict[str, Any] = {
+    "reply_id": "",
     "connection": "",
     "model": "",
     "first_word_ms": None,
@@ -283,6 +284,7 @@ def _route(event: ReplyEvent) -> dict[str, Any]:
     """Returns the route for a page to show under an answer; JSON, as part of the message."""
     first = event.first_word
     return {
+        "reply_id": event.reply_id,
         "connection": event.connection,
         "model": event.model,
         "first_word_ms": None if first is None else round(first * 1000),

@@ -1,0 +1,51 @@
+"""Deletes calls that are stored for long enough, and ends those that gave no sign of life."""
+
+from datetime import UTC, datetime, timedelta
+
+from llm_router.clock import Clock, checkpoint
+from llm_router.periodic import OutageLog, PeriodicTask
+from llm_router.store.calls import CallStore
+from llm_router.store.database import Database
+from llm_router.store.leases import Lease
+
+_INTERVAL = 600.0  # s
+_LEASE_SECONDS = 2 * _INTERVAL
+_LOST_AFTER = timedelta(hours=1)
+"""Time without a sign of life after which a call has ended unnoticed, its database away or not."""
+
+
+class CallRetention:
+    """Deletes calls a `retention` after their end, from `start` to `aclose`; None: only those that
+    have a time of their own.
+
+    Any number of processes may do it; a lease lets one of them work at a time.
+    """
+
+    def __init__(self, database: Database, clock: Clock, retention: timedelta | None) -> None:
+        self._calls = CallStore(database)
+        self._clock = clock
+        self._retention = retention
+        self._lease = Lease(database, "calls", clock, _LEASE_SECONDS)
+        outage = OutageLog(
+            "old calls are not deleted until the database answers again",
+            "old calls are deleted again",
+        )
+        self._task = PeriodicTask(self._step, clock, _INTERVAL, name="old calls", outage=outage)
+
+    def start(self) -> None:
+        self._task.start()
+
+    async def aclose(self) -> None:
+        """Ends the work and gives the lease back, so that another process need not wait for it."""
+        await self._task.aclose()
+        await self._lease.release()
+
+    async def _step(self) -> None:
+        if not await self._lease.acquire():
+            return
+        now = datetime.fromtimestamp(self._clock.wall(), UTC)
+        while await self._calls.end_lost(now, now - _LOST_AFTER):
+            await checkpoint()
+        before = None if self._retention is None else now - self._retention
+        while await self._lease.acquire() and await self._calls.prune(now, before):
+            await checkpoint()
