@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from llm_router.clock import SystemClock
 from llm_router.errors import NotFoundError
+from llm_router.store.call_retention import CallRetention
 from llm_router.store.calls import CallStore
 from llm_router.store.database import Database
 from llm_router.voice.calls import Call, CallAgent, CallFacts, CallFilters, CallItem, Keep
@@ -275,3 +277,14 @@ async def test_calls_without_a_sign_of_life_are_ended_as_lost(calls: CallStore) 
     assert await calls.end_lost(LATER, NOW + timedelta(seconds=1)) == 1
     lost = await calls.get(call.id)
     assert (lost.state, lost.reason) == ("ended", "lost")
+
+
+async def test_upkeep_ends_lost_calls_and_deletes_old_ones(
+    calls: CallStore, database: Database
+) -> None:
+    await claimed(calls)  # in 2026, and no sign of life since
+    for retention, left in ((None, 1), (timedelta(days=1), 1), (timedelta(), 0)):
+        work = CallRetention(database, SystemClock(), retention)
+        await work._step()
+        await work.aclose()
+        assert [call.reason for call in (await calls.find(CallFilters()))[0]] == ["lost"] * left
