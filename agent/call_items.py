@@ -15,7 +15,7 @@ _METRICS = ("e2e_latency", "tts_node_ttfb", "transcription_delay", "end_of_turn_
 
 
 def said_item(message: llm.ChatMessage, reply: ReplyEvent | None, epoch: int) -> CallItem | None:
-    """Returns the item of a message; None for one that nobody said.
+    """Returns the item of a message; None for one that is neither the caller's nor the agent's.
 
     LiveKit's history holds of an interrupted reply only what was voiced.
     """
