@@ -51,9 +51,9 @@ class StoreSettings(Section):
     """Days after its last message after which a stored chat is deleted; 0: it stays until its owner
     deletes it."""
     call_retention: Literal["nothing", "facts", "transcript"] = "facts"
-    """What stays of a call after its end: nothing, its facts (times, reason, the caller's hash), or
-    its transcript as well. While it goes on its words are stored, so that another worker can take
-    it over."""
+    """The part of a call that stays after its end: nothing, its facts (times, reason, the caller's
+    hash), or its transcript as well. While it goes on its words are stored, so that another worker
+    can take it over."""
     call_days: Annotated[int, Field(ge=0, le=3650)] = 30
     """Days after its end for which a call is stored; 0: until somebody deletes it."""
     redact_card_numbers: bool = True
