@@ -48,6 +48,7 @@ from llm_router.options import HealthOptions
 from llm_router.routing.router import Router
 from llm_router.store.api_keys import ApiKey, ApiKeys
 from llm_router.store.assistants import Assistants
+from llm_router.store.calls import CallStore
 from llm_router.store.chats import Chats
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
@@ -102,6 +103,7 @@ class Services:
     `reply_places` bounds the replies of /v1 in progress. `registry` holds the series of /metrics.
     `allowed_origins`: origins of other sites whose pages may ask. `buckets` limit each user of
     /api/local-llm, whose Ollama pulls and deletes models if `local_llm_may_pull`.
+    `longest_stream`: seconds after which a stream of calls ends by itself.
     """
 
     database: Database
@@ -126,6 +128,7 @@ class Services:
     allowed_origins: Sequence[str] = ()
     buckets: TokenBuckets = field(default_factory=TokenBuckets)
     local_llm_may_pull: bool = False
+    longest_stream: float = 3600.0
     model_loader: ModelLoader = field(default_factory=ModelLoader)
     model_pulls: ModelPulls = field(default_factory=ModelPulls)
 
@@ -136,6 +139,10 @@ class Services:
     @property
     def chats(self) -> Chats:
         return Chats(self.database, self.clock)
+
+    @property
+    def calls(self) -> CallStore:
+        return CallStore(self.database)
 
     @cached_property
     def chat_replies(self) -> ChatReplies:

@@ -1,6 +1,6 @@
 """Stores calls and what was said in them; see `voice.calls.CallPort` for the promises."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -178,6 +178,20 @@ class CallStore:
         async with self._database.reading() as db:
             call = await _get(db, call_id)
             return call, await _items(db, call_id, after, limit)
+
+    async def changes(
+        self, since: datetime, known: Collection[str], limit: int = 1_000
+    ) -> tuple[list[Call], set[str]]:
+        """Returns the calls that go on or have changed since then, the earliest change first, and
+        those of `known` that are not stored any more.
+        """
+        changed = or_(_C.state != "ended", _C.updated_at >= since)
+        query = select(calls).where(changed).order_by(_C.updated_at, _C.id).limit(limit)
+        left = select(_C.id).where(_C.id.in_(list(known)))
+        async with self._database.reading() as db:
+            found = [_call(row) for row in (await db.execute(query)).mappings()]
+            stored = set((await db.execute(left)).scalars()) if known else set()
+        return found, set(known) - stored
 
     # ── Removal ──────────────────────────────────────────────────────────────────────────────────
 

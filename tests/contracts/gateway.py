@@ -95,6 +95,7 @@ async def gateway_on(
             identify_within=0.0,  # most addresses here lead nowhere
             webhooks=Webhooks(database, VAULT),
             vault=VAULT,
+            longest_stream=0.0,  # the client here gets each answer as a whole
         )
         services = replace(services, **options)
         app = build_app(services)

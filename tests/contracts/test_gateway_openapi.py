@@ -21,7 +21,7 @@ from tests.contracts.threads import Api, api_on_a_socket, in_a_thread
 
 UNLIMITED = RateLimit("1000000/second")
 LIMITS = ("request_limit", "unauthenticated_limit", "sign_in_limit", "all_sign_ins_limit")
-FOR_ADMINS = ("/api/keys", "/api/audit", "/api/webhooks")
+FOR_ADMINS = ("/api/calls", "/api/keys", "/api/audit", "/api/webhooks")
 EXAMPLE = "6f0c7ad4-8a5e-4a8e-9f53-0d4a3f2b7c11"
 """The example id of the document."""
 

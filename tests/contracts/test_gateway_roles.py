@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 from llm_router.connections.access import Role
 from llm_router.gateway.app import AT_ROOT, ROUTES
 from llm_router.gateway.errors import OPENAI_PATHS
+from llm_router.voice.calls import CallFacts
 from tests.contracts.gateway import (
     CLOSED,
     HOST,
@@ -96,6 +97,11 @@ ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
     ("POST", "/chats/{chat_id}/messages/{number}/choose"): (USERS, None, 404),
     ("GET", "/chats/{chat_id}/messages/{number}/stream"): (USERS, None, 404),
     ("GET", "/chats/{chat_id}/messages/{number}/siblings"): (USERS, None, 404),
+    ("GET", "/calls"): (ADMINS, None, 200),
+    ("GET", "/calls/stream"): (ADMINS, None, 200),
+    ("GET", "/calls/{call_id}"): (ADMINS, None, 200),
+    ("GET", "/calls/{call_id}/stream"): (ADMINS, None, 200),
+    ("DELETE", "/calls/{call_id}"): (ADMINS, None, 204),
     ("POST", "/chat"): (USERS, QUESTION, 404),
     ("GET", "/models"): (USERS, None, 200),
     ("GET", "/local-llm/providers"): (USERS, None, 200),
@@ -136,6 +142,9 @@ async def filled(gateway: Gateway, path: str, role: Role = "editor") -> str:
         who = role if role in USERS else "editor"
         made = (await gateway.call(who, "POST", "/chats", {})).json()
         return path.replace("{chat_id}", made["id"])
+    if "{call_id}" in path:
+        call = await gateway.services.calls.open("room", CallFacts(), gateway.services.now())
+        return path.replace("{call_id}", call.id)
     if "{connection_id}" in path:
         made = await gateway.connection(
             **OFFLINE, base_url="", team="red", visibility="team", api_key="sk-0123456789abc"

@@ -1,0 +1,160 @@
+"""Sends calls as server-sent events while they go on: one call, or the changes of all.
+
+Each stream reads the store once a second, whichever process writes the call. It ends by itself
+after a while, so that a revoked key reads no further; a client comes back with `Last-Event-ID`.
+"""
+
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing, suppress
+from datetime import UTC, datetime, timedelta
+
+from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from llm_router.clock import Clock
+from llm_router.errors import RouterError
+from llm_router.gateway.completions.disconnect import run_until_disconnect
+from llm_router.gateway.completions.response import STREAM_HEADERS
+from llm_router.gateway.errors import problem_of
+from llm_router.gateway.schemas.calls import CallItemRead, CallRead
+from llm_router.store.calls import CallStore
+from llm_router.voice.calls import Call
+
+END = "end"
+"""The id of the last event of a call."""
+_EVERY = 1.0
+"""Seconds between two readings."""
+_SLACK = timedelta(seconds=5)
+"""Time for which changes are read again: the clocks of processes differ, and one may be slow to
+commit."""
+_PING_AFTER = 15
+"""Readings without news after which a comment keeps proxies from closing the connection."""
+_PAGE = 200
+
+Events = AsyncGenerator[str, None]
+
+
+class EventStream(Response):
+    """Events as they come. A client that leaves ends their source."""
+
+    def __init__(self, events: Events) -> None:
+        super().__init__()
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  ASGI's own arguments
+        with suppress(ClientDisconnect):
+            await run_until_disconnect(self._answer(send), receive)
+
+    async def _answer(self, send: Send) -> None:
+        raw = [(name.lower().encode(), value.encode()) for name, value in STREAM_HEADERS.items()]
+        await send({"type": "http.response.start", "status": 200, "headers": raw})
+        async with aclosing(self._events) as events:
+            async for event in events:
+                body = event.encode()
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def follow_call(
+    calls: CallStore, call_id: str, after: int, clock: Clock, seconds: float
+) -> Events:
+    """Yields `call` when the state of the call changes, `item` for each one after `after`, and
+    `end`. The id of an event is the number of the last item before it.
+    """
+    until = clock.now() + seconds
+    shown: Call | None = None
+    quiet = 0
+    try:
+        while True:
+            call, items = await calls.read(call_id, after=after, limit=_PAGE)
+            for item in items:
+                after = item.number
+                yield _event(str(after), "item", CallItemRead.of(item))
+            if shown is None or _state(call) != _state(shown):
+                shown = call
+                yield _event(str(after), "call", CallRead.of(call))
+                quiet = 0
+            if call.state == "ended" and not items:
+                yield _event(END, END, CallRead.of(call))
+                return
+            if clock.now() >= until:
+                return
+            quiet = 0 if items else quiet + 1
+            if quiet == _PING_AFTER:
+                quiet = 0
+                yield ": \n\n"
+            if len(items) < _PAGE:
+                await clock.sleep(_EVERY)
+    except RouterError as error:
+        yield _problem(error)
+
+
+async def follow_calls(
+    calls: CallStore, since: datetime | None, clock: Clock, seconds: float
+) -> Events:
+    """Yields `call` for each call that goes on, then for each that changes, and `removed`.
+
+    The id of an event is the time of the change, in microseconds since 1970.
+    """
+    until = clock.now() + seconds
+    since = since or datetime.fromtimestamp(clock.wall(), UTC)
+    shown: dict[str, datetime] = {}
+    going_on: set[str] = set()
+    quiet = 0
+    try:
+        while True:
+            changed, gone = await calls.changes(since - _SLACK, going_on)
+            news = [call for call in changed if shown.get(call.id) != call.updated_at]
+            for call in news:
+                since = max(since, call.updated_at)
+                yield _event(_as_id(since), "call", CallRead.of(call))
+            for call_id in sorted(gone):
+                yield _event(_as_id(since), "removed", _Removed(id=call_id))
+            going_on = _after(going_on - gone, news)
+            shown = {call.id: call.updated_at for call in changed}
+            if clock.now() >= until:
+                return
+            quiet = 0 if news or gone else quiet + 1
+            if quiet == _PING_AFTER:
+                quiet = 0
+                yield ": \n\n"
+            await clock.sleep(_EVERY)
+    except RouterError as error:
+        yield _problem(error)
+
+
+def time_of(event_id: str) -> datetime:
+    """Returns the time that the id of an event names."""
+    return datetime.fromtimestamp(int(event_id) / 1e6, UTC)
+
+
+class _Removed(BaseModel):
+    id: str
+
+
+class _Problem(BaseModel):
+    detail: str
+
+
+def _after(going_on: set[str], news: Iterable[Call]) -> set[str]:
+    ended = {call.id for call in news if call.state == "ended"}
+    return (going_on | {call.id for call in news}) - ended
+
+
+def _state(call: Call) -> tuple[object, ...]:
+    return call.state, call.epoch, call.agent, call.answered_at, call.kind, call.voiced
+
+
+def _as_id(time: datetime) -> str:
+    return str(int(time.timestamp() * 1e6))
+
+
+def _event(event_id: str, name: str, data: BaseModel) -> str:
+    return f"id: {event_id}\nevent: {name}\ndata: {data.model_dump_json()}\n\n"
+
+
+def _problem(error: RouterError) -> str:
+    detail = _Problem(detail=problem_of(error).detail)
+    return f"event: error\ndata: {detail.model_dump_json()}\n\n"
