@@ -273,8 +273,8 @@ def logged_call(
     facts = CallFacts(
         assistant=record.name,
         caller=dispatch.caller,
-        keep=record.retention or settings.call_retention,
-        keep_days=record.retention_days,
+        keep=record.keep or settings.call_retention,
+        keep_days=record.keep_days,
     )
     redacts = record.redact_card_numbers
     return LoggedCall(

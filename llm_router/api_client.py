@@ -157,6 +157,32 @@ class ApiClient:
         except httpx2.HTTPError as error:
             raise self._unreachable(error) from error
 
+    async def follow_events(
+        self, path: str, last: str = ""
+    ) -> AsyncGenerator[tuple[str, str, Any], None]:
+        """Yields the id, the name and the data of each server-sent event after the id `last`.
+
+        Raises as `request` does.
+        """
+        headers = {"Last-Event-ID": last} if last else {}
+        request = self._client.stream("GET", f"api{path}", headers=headers)
+        event_id = name = ""
+        try:
+            async with request as answer:
+                if answer.status_code >= _FIRST_NOT_OK:
+                    await answer.aread()
+                self._raise_for(answer)
+                async for line in answer.aiter_lines():
+                    field, _, value = line.partition(": ")
+                    if field == "id":
+                        event_id = value
+                    elif field == "event":
+                        name = value
+                    elif field == "data":
+                        yield event_id, name, json.loads(value)
+        except httpx2.HTTPError as error:
+            raise self._unreachable(error) from error
+
     async def list_items(self, path: str, params: Mapping[str, Any]) -> AsyncGenerator[Any, None]:
         """Yields every item of a list, page after page. Raises the errors of `request`."""
         offset = 0

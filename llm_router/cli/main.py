@@ -12,6 +12,7 @@ from llm_router.cli import (
     api_keys,
     assistants,
     batch,
+    calls,
     connections,
     database,
     discover,
@@ -47,6 +48,7 @@ def build() -> typer.Typer:
     )
     app.add_typer(connections.app, name="connections")
     app.add_typer(assistants.app, name="assistants")
+    app.add_typer(calls.app, name="calls")
     app.add_typer(presets.app, name="presets")
     app.add_typer(api_keys.app, name="api-keys")
     app.add_typer(database.keys, name="keys")

@@ -149,11 +149,12 @@ class AssistantRecord(BaseModel):
     # Storage of calls.
     keep: Keep | None = None
     """The part of its calls that stays stored: nothing, its facts, or its transcript as well. Not
-    set: as for every call."""
+    set: CALL_RETENTION."""
     keep_days: Annotated[int, Field(ge=1, le=3650, strict=True)] | None = None
-    """Days for which it is stored. Not set: as for every call."""
+    """Days for which it is stored, at most CALL_DAYS. Not set: CALL_DAYS."""
     redact_card_numbers: Annotated[bool, Field(strict=True)] | None = None
-    """Store none of the digits of what may be a card number. Not set: as for every call."""
+    """Store none of the digits of what may be a card number. Not set:
+    REDACT_CARD_NUMBERS."""
 
     @model_validator(mode="after")
     def _delays_are_in_order(self) -> Self:

@@ -79,8 +79,8 @@ async def test_calls_are_found_and_read_with_what_was_said(calls: Calls) -> None
     await calls.say(call, "At nine.", "Goodbye.")
     await calls.end(call)
     page = await calls.get("/calls", state="ended", assistant="desk", text="NINE")
-    assert ([one["id"] for one in page["calls"]], page["total"]) == ([call.id], 1)
-    assert {one["id"] for one in (await calls.get("/calls"))["calls"]} == {call.id, other.id}
+    assert ([one["id"] for one in page["items"]], page["total"]) == ([call.id], 1)
+    assert {one["id"] for one in (await calls.get("/calls"))["items"]} == {call.id, other.id}
     later = (calls.now + timedelta(days=1)).isoformat()
     assert (await calls.get("/calls", started_from=later))["total"] == 0
     assert (await calls.get("/calls", kind="phone", caller="c1"))["total"] == 2

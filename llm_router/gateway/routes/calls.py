@@ -53,8 +53,8 @@ async def list_calls(
 ) -> CallPage:
     """Lists calls, the latest first."""
     found, total = await deps.calls.find(query.filters, limit=query.limit, offset=query.offset)
-    calls = [CallRead.of(call) for call in found]
-    return CallPage(calls=calls, total=total, limit=query.limit, offset=query.offset)
+    items = [CallRead.of(call) for call in found]
+    return CallPage(items=items, total=total, limit=query.limit, offset=query.offset)
 
 
 @router.get(

@@ -86,7 +86,7 @@ class ItemQuery(BaseModel):
 
 
 class CallPage(Page):
-    calls: list[CallRead]
+    items: list[CallRead]
 
 
 class CallDetail(BaseModel):
