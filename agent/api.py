@@ -232,7 +232,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
             log.info("%s", unused)
         counters = shared_counters(settings)
         app = build_app(settings, found, store, counters, stored_now=stored_now)
-        note_address(listener)
+        note_address(listener, log)
         await make_server(app, trusted_proxies=settings.trusted_proxies).serve([listener])
 
 

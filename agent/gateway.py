@@ -54,7 +54,7 @@ async def serve(settings: Settings, listener: socket.socket, stop: asyncio.Event
     """
     async with open_store(settings) as store:
         app = build_app(settings, make_services(settings, store, shared_counters(settings)))
-        note_address(listener)
+        note_address(listener, log)
         server = make_server(app, trusted_proxies=settings.trusted_proxies)
         stopping = asyncio.create_task(stop.wait(), name="stop of the gateway")
         stopping.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))

@@ -122,7 +122,7 @@ def shared_counters(settings: Settings) -> Counters:
     return open_counters(redis_url)
 
 
-def note_address(listener: socket.socket) -> None:
+def note_address(listener: socket.socket, log: logging.Logger) -> None:
     """Logs where the process serves, by which those who started it know that it does."""
     host, port = listener.getsockname()[:2]
     log.info("serving http://%s:%d", f"[{host}]" if ":" in host else host, port)

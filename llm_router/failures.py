@@ -82,8 +82,8 @@ ADVICE: dict[FailureClass, str] = {
     FailureClass.REJECTED_KEY: "check api_key",
     FailureClass.MODEL_MISSING: "check model_name against the models the server lists; an Ollama"
     " must have pulled it",
-    FailureClass.WRONG_ADDRESS: "base_url leads to no chat API; set it to the address of the"
-    " server's API, such as http://HOST:PORT/v1",
+    FailureClass.WRONG_ADDRESS: "base_url leads to no API that serves this; set it to the address"
+    " of the server's API, such as http://HOST:PORT/v1",
     FailureClass.TOO_LONG: "set context_length, so that it is not asked what it cannot hold",
     FailureClass.LOADING: "wait until the model is loaded, and have the server keep it",
     FailureClass.BUG: "this is a fault in the software: please report it with its traceback",

@@ -66,6 +66,11 @@ class Chunk(NamedTuple):
     """The server's own name for the request, by which its operator finds it."""
     calling: bool = False
     """A tool call has begun, which comes whole in a later chunk or is lost with the stream."""
+    logprobs: tuple[Mapping[str, Any], ...] = ()
+    """How likely each token of `text` was, in OpenAI's form. Empty where the server does not say,
+    and where the text is not as it sent it."""
+    stop_sequence: str = ""
+    """The text of `ChatRequest.stop` that the server says it met."""
 
     @property
     def useful(self) -> bool:
@@ -77,8 +82,13 @@ class Chunk(NamedTuple):
 
     def given_out(self, text: str, connection: str) -> "Chunk":
         """Returns a copy with other text and the name of its connection."""
-        _, reasoning, calls, reason, usage, _, _, extras, request_id, _ = self
-        return Chunk(text, reasoning, calls, reason, usage, connection, False, extras, request_id)
+        own, reasoning, calls, reason, usage, _, _, extras, request_id, _, logprobs, met = self
+        if text != own:
+            logprobs = ()
+        return Chunk(
+            text, reasoning, calls, reason, usage, connection, False, extras, request_id, False,
+            logprobs, met,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,8 +71,10 @@ def print_result(context: CommandContext, name: str, result: dict[str, Any]) -> 
             context.out.print_note(f"to correct that: {edit}")
     else:
         tokens = f", {result['tokens_out']} tokens" if result["tokens_out"] is not None else ""
-        first = result["first_word"] or 0.0
-        times = f"first word after {first:.2f} s, whole answer after {result['latency']:.2f} s"
+        whole = f"whole answer after {result['latency']:.2f} s"
+        first = result["first_word"]
+        # A connection that is not for chat is asked for its models alone.
+        times = whole if first is None else f"first word after {first:.2f} s, {whole}"
         context.out.print_line(f"{name} works: {times}{tokens}", "green")
     if result["notice"]:
         context.out.print_note(f"{name}: {result['notice']}", "yellow")

@@ -67,6 +67,12 @@ _OPENAI_CODES = {
     "budget-reached": "insufficient_quota",
 }
 """Codes that OpenAI's clients know, by our kind of problem."""
+_NO_ROUTE = frozenset({404, 405})
+_BELOW_V1 = (
+    "/chat/completions", "/completions", "/embeddings", "/messages", "/models", "/responses",
+    "/audio/",
+)  # fmt: skip
+"""Where clients ask whose base URL lacks /v1."""
 _SERVER_ERRORS = 500
 _CLIENT_LEFT = 499
 """The status, as nginx has it, of an answer that no client receives any more."""
@@ -183,6 +189,8 @@ def answer_with_problems(app: FastAPI) -> None:
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         if not isinstance(error, Problem):
             detail = error.detail or f"HTTP {error.status_code}"
+            if error.status_code in _NO_ROUTE:
+                detail += base_url_hint(request.scope["path"])
             error = Problem(error.status_code, "", detail, error.headers)
         return error.response(request.scope["path"])
 
@@ -201,6 +209,15 @@ def answer_with_problems(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def bug(request: Request, _: Exception) -> JSONResponse:
         return internal_error().response(request.scope["path"])
+
+
+def base_url_hint(path: str) -> str:
+    """Returns what is wrong with the address that a client was given, if its path shows that."""
+    if path.startswith("/v1/v1/"):
+        return ": the base URL given to the client has /v1 twice"
+    if path.startswith(_BELOW_V1):
+        return ": it is below /v1; let the base URL given to the client end in /v1"
+    return ""
 
 
 def show_store_errors(app: FastAPI) -> None:

@@ -199,6 +199,8 @@ class Reply:
         given_before = len(self._ledger.given)
         name = winner.name
         while True:
+            if given_before and chunk.logprobs:
+                chunk = chunk._replace(logprobs=())
             is_whole = bool(chunk.finish_reason or chunk.tool_calls)
             text = seam.feed(chunk.text) + (seam.flush() if is_whole else "")
             text, chunk = self._within_length(text, chunk)

@@ -18,6 +18,7 @@ from llm_router.store.api_keys import ApiKeys
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.webhooks import Webhooks
 from llm_router.testing import InMemoryConnectionStore
+from llm_router.testing.server import FaultyServer, Script
 from tests.contracts.databases import Files, opened
 from tests.contracts.stores import VAULT
 
@@ -109,6 +110,16 @@ async def gateway_on(
                 await gateway.add_actor(role, role)
             await gateway.add_actor(STRANGER, "editor", team="blue")
             yield gateway
+
+
+@asynccontextmanager
+async def one_server(
+    gateway: Gateway, script: Script | None = None, **fields: Any
+) -> AsyncIterator[FaultyServer]:
+    """Runs a model server behind a connection of the editor's."""
+    async with FaultyServer(script or Script()) as server:
+        await gateway.connection(base_url=server.base_url, **fields)
+        yield server
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from llm_router.gateway.rates import RateLimit
 from llm_router.testing.server import Fault, FaultyServer, Script
 from llm_router.types import ToolCall
 from tests.contracts.databases import Files
-from tests.contracts.gateway import STRANGER, Gateway, gateway_on, openai_error
+from tests.contracts.gateway import STRANGER, Gateway, gateway_on, one_server, openai_error
 from tests.contracts.threads import api_on_a_socket, in_a_thread
 
 ROOT = Path(__file__).parents[2]
@@ -41,16 +41,6 @@ _FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 async def gateway(files: Files) -> AsyncIterator[Gateway]:
     async with gateway_on(await files.new(), allowed_addresses=LOCAL) as gateway:
         yield gateway
-
-
-@asynccontextmanager
-async def one_server(
-    gateway: Gateway, script: Script | None = None, **fields: Any
-) -> AsyncIterator[FaultyServer]:
-    """Runs a model server behind a connection of the editor's."""
-    async with FaultyServer(script or Script()) as server:
-        await gateway.connection(base_url=server.base_url, **fields)
-        yield server
 
 
 async def the_only_id(gateway: Gateway) -> str:
@@ -168,8 +158,10 @@ async def test_a_model_of_another_owner_is_the_same_as_none(gateway: Gateway) ->
             asked = {**QUESTION, "model": model}
             answer = await gateway.call(STRANGER, "POST", COMPLETIONS, asked)
             said = openai_error(answer, 404)
-            assert said["message"].replace(repr(model), "it") == (
-                "no model it for this API key; none is flagged for the key's integration"
+            assert (
+                said["message"]
+                .replace(repr(model), "it")
+                .startswith("no model it for this API key; there is none: ")
             )
         assert (await gateway.call(STRANGER, "GET", "/v1/models")).json()["data"] == []
         assert not server.requests
@@ -296,6 +288,19 @@ async def test_a_key_has_so_many_replies_at_a_time(files: Files) -> None:
         await asyncio.wait({first})
         third = await gateway.call("editor", "POST", COMPLETIONS, QUESTION)
         assert third.status_code == 200, third.text
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [("/v1/v1/chat/completions", "/v1 twice"), ("/chat/completions", "end in /v1"),
+     ("/v1/nothing", "Not Found")],
+)  # fmt: skip
+async def test_a_path_that_is_not_served_says_what_is_wrong_with_the_base_url(
+    gateway: Gateway, path: str, hint: str
+) -> None:
+    answer = await gateway.call("editor", "POST", path, QUESTION)
+    assert answer.status_code == 404
+    assert hint in answer.text
 
 
 async def test_errors_below_v1_have_openais_form(gateway: Gateway) -> None:

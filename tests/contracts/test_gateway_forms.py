@@ -1,11 +1,13 @@
 """Tests responses, messages and older completions with real keys and a real store."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
 import pytest
 
+from llm_router.testing.script import event
 from llm_router.testing.server import Fault, FaultyServer, Script
 from llm_router.types import ToolCall
 from tests.contracts.databases import Files
@@ -116,6 +118,26 @@ async def test_tools_and_images_reach_the_server(gateway: Gateway, server: Fault
     assert body["messages"][1]["content"][0]["image_url"]["url"] == "data:image/png;base64,AA=="
     assert body["tools"][0]["function"]["name"] == "lookup"
     assert (body["tool_choice"], body["stop"], body["max_tokens"]) == ("required", ["END"], 9)
+
+
+@pytest.mark.parametrize("field", ["stop_reason", "matched_stop"])
+@pytest.mark.parametrize(
+    ("met", "ending"), [("END", ("stop_sequence", "END")), (7, ("end_turn", None)),
+                        ("of its own", ("end_turn", None))],
+)  # fmt: skip
+async def test_the_stop_sequence_is_that_which_the_server_says_it_met(
+    gateway: Gateway, server: FaultyServer, field: str, met: Any, ending: tuple[str, str | None]
+) -> None:
+    last = {"delta": {"content": "Yes."}, "finish_reason": "stop", field: met}
+    asked = {"model": "auto", "max_tokens": 9, "stop_sequences": ["END"],
+             "messages": [{"role": "user", "content": "Hi?"}]}  # fmt: skip
+    await server.behave(Script(raw=[event({"choices": [last]}), event("[DONE]")]))
+    whole = (await gateway.call("editor", "POST", "/v1/messages", asked)).json()
+    assert (whole["stop_reason"], whole["stop_sequence"]) == ending
+    answer = await gateway.call("editor", "POST", "/v1/messages", {**asked, "stream": True})
+    data = [line.removeprefix("data: ") for line in answer.text.splitlines() if "stop_seq" in line]
+    [delta] = [one["delta"] for one in map(json.loads, data) if one["type"] == "message_delta"]
+    assert (delta["stop_reason"], delta["stop_sequence"]) == ending
 
 
 async def test_tokens_are_counted_without_asking_a_server(

@@ -154,8 +154,11 @@ async def test_from_six_connections_on_one_tool_takes_the_name(gateway: Gateway)
         )
 
 
-async def test_connections_that_are_not_for_mcp_have_no_tool(gateway: Gateway) -> None:
-    async with desk(gateway, use_in_mcp=False), asking(gateway, "operator") as asked:
+@pytest.mark.parametrize("fields", [{"use_in_mcp": False}, {"serves": "embeddings"}])
+async def test_connections_that_are_not_for_mcp_or_no_chat_have_no_tool(
+    gateway: Gateway, fields: dict[str, Any]
+) -> None:
+    async with desk(gateway, **fields), asking(gateway, "operator") as asked:
         assert not [name for name in await asked.tools() if name.startswith("query")]
 
 

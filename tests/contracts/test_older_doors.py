@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from llm_router.gateway.buckets import TokenBuckets
 from llm_router.gateway.rates import RateLimit
 from llm_router.testing.server import Fault, FaultyServer, Script
 from tests.contracts.databases import Files
-from tests.contracts.gateway import STRANGER, Gateway, gateway_on, openai_error, problem
+from tests.contracts.gateway import STRANGER, Gateway, gateway_on, one_server, openai_error, problem
 
 LOCAL = ("127.0.0.0/8",)
 WORDS = "".join(Script().words)
@@ -25,15 +24,6 @@ async def gateway(files: Files) -> AsyncIterator[Gateway]:
         await files.new(), allowed_addresses=LOCAL, local_llm_may_pull=True
     ) as gateway:
         yield gateway
-
-
-@asynccontextmanager
-async def one_server(
-    gateway: Gateway, script: Script | None = None, **fields: Any
-) -> AsyncIterator[FaultyServer]:
-    async with FaultyServer(script or Script()) as server:
-        await gateway.connection(base_url=server.base_url, **fields)
-        yield server
 
 
 def frames(text: str) -> list[Any]:

@@ -92,7 +92,7 @@ def test_built_in_rules_are_no_model() -> None:
     cast(ScriptedProvider, rules.provider).last_resort = True
     assert usable_by(ANN, [rules]) == []
     assert listed([]) == []
-    with pytest.raises(ChatProblem, match="none is flagged for the key's integration"):
+    with pytest.raises(ChatProblem, match="visible to everyone"):
         choose("auto", [])
 
 

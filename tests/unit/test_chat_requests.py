@@ -73,7 +73,7 @@ def test_unknown_fields_are_passed_on() -> None:
 @pytest.mark.parametrize(
     "name",
     ["api_base", "base_url", "api_key", "extra_headers", "headers", "proxy", "fallbacks",
-     "logprobs", "vertex_project", "aws_secret_access_key", "best_of", "extra_body"],
+     "vertex_project", "aws_secret_access_key", "best_of", "extra_body"],
 )  # fmt: skip
 def test_fields_that_would_redirect_a_request_or_change_its_reply_are_dropped(name: str) -> None:
     assert read(**{name: "http://169.254.169.254/"}).request.extra_body == {}
@@ -100,6 +100,23 @@ def test_messages_hold_only_what_the_wire_defines() -> None:
 def test_plain_text_is_no_format_and_no_tools_need_no_choice() -> None:
     request = read(response_format={"type": "text"}, tools=[], tool_choice="none").request
     assert (request.response_format, request.tool_choice) == (None, None)
+
+
+def test_only_the_allowed_tools_are_offered() -> None:
+    allowed = {"mode": "required", "tools": [{"type": "function", "function": {"name": "f"}}]}
+    choice = {"type": "allowed_tools", "allowed_tools": allowed}
+    other = {"type": "function", "function": {"name": "g"}}
+    request = read(tools=[TOOL, other], tool_choice=choice).request
+    assert (request.tools, request.tool_choice) == ([TOOL], "required")
+
+
+def test_an_empty_text_ends_no_reply() -> None:
+    assert [read(stop=stop).request.stop for stop in ("", [""], ["", "a"])] == [[], [], ["a"]]
+
+
+def test_a_fault_is_that_of_the_type_which_was_sent() -> None:
+    assert "at most 16" in refused({"messages": HELLO, "stop": ["x"] * 17}).detail
+    assert "valid string" in refused({"messages": HELLO, "stop": 7}).detail
 
 
 def test_sessions_of_different_keys_and_users_differ_and_name_neither() -> None:
@@ -162,6 +179,14 @@ def user(content: Any) -> dict[str, Any]:
          "tools.0.function.parameters"),
         ({"messages": HELLO, "tools": [TOOL], "tool_choice": "any"}, "tool_choice"),
         ({"messages": HELLO, "tools": [TOOL], "tool_choice": {}}, "tool_choice"),
+        ({"messages": HELLO, "tools": [TOOL],
+          "tool_choice": {"type": "function", "function": {"name": "gone"}}}, "tool_choice"),
+        ({"messages": HELLO, "tools": [TOOL],
+          "tool_choice": {"type": "allowed_tools", "allowed_tools": {"tools": ["f"]}}},
+         "tool_choice"),
+        ({"messages": HELLO, "tools": [TOOL],
+          "tool_choice": {"type": "allowed_tools", "allowed_tools": {
+              "mode": ["auto"], "tools": [TOOL]}}}, "tool_choice"),
         ({"messages": HELLO, "response_format": {"type": "xml"}}, "response_format"),
         ({"messages": HELLO, "response_format": {"type": "json_schema"}}, "response_format"),
         ({"messages": HELLO, "functions": []}, "functions"),

@@ -145,6 +145,7 @@ def said(*blocks: Any, role: str = "user") -> dict[str, Any]:
         ({"tools": [{"input_schema": {}}]}, "tools.0.name"),
         ({"tools": [TOOL], "tool_choice": {"type": "required"}}, "tool_choice.type"),
         ({"tools": [TOOL], "tool_choice": {"type": "tool"}}, "tool_choice.name"),
+        ({"tools": [TOOL], "tool_choice": {"type": "tool", "name": "gone"}}, "tool_choice.name"),
         ({"mcp_servers": [{"url": "http://x"}]}, "mcp_servers"),
         ({"container": "c"}, "container"),
         ({"output_config": {"format": {"type": "xml"}}}, "output_config.format.type"),

@@ -140,6 +140,7 @@ def item(**fields: Any) -> dict[str, Any]:
         ({"tools": [{**TOOL, "parameters": 7}]}, "tools.0.parameters"),
         ({"tools": [TOOL], "tool_choice": "any"}, "tool_choice"),
         ({"tools": [TOOL], "tool_choice": {"type": "web_search"}}, "tool_choice.type"),
+        ({"tools": [TOOL], "tool_choice": {"type": "function", "name": "gone"}}, "tool_choice"),
         ({"text": {"format": {"type": "xml"}}}, "text.format"),
         ({"text": {"format": {"type": "json_schema", "name": "a"}}}, "text.format.schema"),
         ({"previous_response_id": "resp_1"}, "previous_response_id"),

@@ -40,10 +40,21 @@ def read_body(body: bytes, schema: type[Body]) -> Body:
     try:
         return schema.model_validate(value)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        first = _telling(error)
         place = str(first["loc"][0]) if first["loc"] else "body"
         code = "missing_required_parameter" if first["type"] == "missing" else "invalid_value"
         raise invalid(place, first["msg"], code) from None
+
+
+def _telling(error: ValidationError) -> Mapping[str, Any]:
+    """Returns the fault of the first field at fault that says most.
+
+    A field of several types has a fault for each of them: that of the type which was sent is the
+    one that is not about the type.
+    """
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    of_field = [fault for fault in faults if fault["loc"][:1] == faults[0]["loc"][:1]]
+    return next((f for f in of_field if not f["type"].endswith("_type")), of_field[0])
 
 
 def call_of(fields: ReplyFields, request: ChatRequest, form: ReplyForm) -> Call:

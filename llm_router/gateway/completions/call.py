@@ -40,6 +40,10 @@ class WholeReply:
     calls: Sequence[ToolCall]
     reason: str
     ending: Ending
+    logprobs: Sequence[Mapping[str, Any]] = ()
+    """How likely each token of the text was; empty unless that is known of all of them."""
+    stop_sequence: str = ""
+    """The text of the request at which the reply stopped, if the server says so."""
 
 
 class FrameWriter(Protocol):

@@ -3,7 +3,7 @@
 Each function raises ChatProblem (400), naming the place of the fault, never the value.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from llm_router.gateway.completions.problems import invalid
@@ -52,6 +52,14 @@ def check_function(function: Mapping[str, Any], place: str, schema: str = "param
     optional_text_at(function, "description", place)
     if not isinstance(function.get(schema) or {}, Mapping):
         raise invalid(f"{place}.{schema}", "must be a JSON schema")
+
+
+def require_offered(name: str, tools: Iterable[Mapping[str, Any]], place: str) -> None:
+    """Checks that a function which must be called is one of the tools: servers differ in what they
+    make of another, from a refusal to a call that no client understands.
+    """
+    if all(tool["function"]["name"] != name for tool in tools):
+        raise invalid(place, "names a function that is not in tools")
 
 
 def function_call(call_id: str, name: str, arguments: str) -> dict[str, Any]:

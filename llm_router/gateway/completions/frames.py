@@ -1,7 +1,7 @@
 """Writes a reply in the form of chat completions: as frames of a stream, or whole. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,19 @@ _CUT = frozenset({"length", "content_filter"})
 
 @dataclass(frozen=True, slots=True)
 class ChatForm:
-    """Writes replies as chat completions; with `include_usage` a stream ends with the tokens."""
+    """Writes replies as chat completions; with `include_usage` a stream ends with the tokens.
+
+    `include_logprobs`: where it is known, each token comes with how likely it was.
+    """
 
     include_usage: bool
+    include_logprobs: bool = False
     id_headers = ("x-request-id",)
 
     def writer(self, head: Head) -> "ChatFrames":
-        return ChatFrames(head, include_usage=self.include_usage)
+        return ChatFrames(
+            head, include_usage=self.include_usage, include_logprobs=self.include_logprobs
+        )
 
     def whole(self, head: Head, reply: WholeReply) -> dict[str, Any]:
         message: dict[str, Any] = {
@@ -38,7 +44,7 @@ class ChatForm:
         choice = {
             "index": 0,
             "message": message,
-            "logprobs": None,
+            "logprobs": _logprobs(reply.logprobs) if self.include_logprobs else None,
             "finish_reason": finish_reason(reply.reason, has_calls=bool(reply.calls)),
         }
         return {
@@ -56,10 +62,11 @@ class ChatFrames:
     with what changes: making an object for each word would take several times as long.
     """
 
-    def __init__(self, head: Head, *, include_usage: bool) -> None:
+    def __init__(self, head: Head, *, include_usage: bool, include_logprobs: bool = False) -> None:
         self._begin = f"data: {compact(shared_fields(head, 'chat.completion.chunk'))[:-1]},"
         self._prefix = self._begin + '"choices":[{"index":0,"delta":'
         self._include_usage = include_usage
+        self._include_logprobs = include_logprobs
         self._no_usage = ',"usage":null' if include_usage else ""
         self._calls = 0
 
@@ -70,7 +77,10 @@ class ChatFrames:
         """Returns the frames of a chunk; none for one that holds only usage or reasoning."""
         frames = ""
         if chunk.text:
-            frames += self._frame(f'{{"content":{json.dumps(chunk.text)}}}')
+            logprobs = "null"
+            if chunk.logprobs and self._include_logprobs:
+                logprobs = compact(_logprobs(chunk.logprobs))
+            frames += self._frame(f'{{"content":{json.dumps(chunk.text)}}}', logprobs=logprobs)
         for call in chunk.tool_calls:
             frames += self._call(call)
         if chunk.finish_reason:
@@ -84,8 +94,8 @@ class ChatFrames:
     def error(self, problem: Problem) -> str:
         return error_frame(problem)
 
-    def _frame(self, delta: str, reason: str = "null") -> str:
-        end = f',"logprobs":null,"finish_reason":{reason}}}]{self._no_usage}}}\n\n'
+    def _frame(self, delta: str, reason: str = "null", logprobs: str = "null") -> str:
+        end = f',"logprobs":{logprobs},"finish_reason":{reason}}}]{self._no_usage}}}\n\n'
         return self._prefix + delta + end
 
     def _call(self, call: ToolCall) -> str:
@@ -145,6 +155,10 @@ def usage_object(usage: Usage) -> dict[str, Any]:
 def compact(value: Any) -> str:
     """Returns JSON without spaces."""
     return json.dumps(value, separators=(",", ":"))
+
+
+def _logprobs(tokens: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    return {"content": tokens, "refusal": None} if tokens else None
 
 
 def _whole_call(call: ToolCall) -> Mapping[str, Any]:

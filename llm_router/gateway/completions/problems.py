@@ -13,6 +13,10 @@ _NO_ANSWER = frozenset({FailureClass.SILENT, FailureClass.STALLED, FailureClass.
 _OF_THE_REQUEST = frozenset(
     {FailureClass.TOO_LONG, FailureClass.BAD_REQUEST, FailureClass.REFUSED_CONTENT}
 )
+_NONE = (
+    "there is none: connections must be active, flagged for the key's integration (usually"
+    " use_in_automation), of the key's pools, and its owner's, its team's or visible to everyone"
+)
 _RETRY_AFTER = 1
 """Seconds after which a reply that no connection could give is worth another try."""
 
@@ -56,7 +60,7 @@ def unknown_provider(provider: str, known: Sequence[str]) -> ChatProblem:
 def _unknown(field: str, value: str, known: Sequence[str]) -> ChatProblem:
     more = len(known) - _MOST_NAMES
     listed = ", ".join(known[:_MOST_NAMES]) + (f" and {more:,} more" if more > 0 else "")
-    there = f"there is: {listed}" if known else "none is flagged for the key's integration"
+    there = f"there is: {listed}" if known else _NONE
     shown = value if len(value) <= _LONGEST_NAME else f"{value[:_LONGEST_NAME]}…"
     return ChatProblem(
         404, f"{field}_not_found", f"no {field} {shown!r} for this API key; {there}", param=field

@@ -1,15 +1,18 @@
 """Reads the body of a chat completion, and makes the router's request of it. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llm_router.gateway.completions.body import call_of, is_set, read_body, session_of
 from llm_router.gateway.completions.call import Call
+from llm_router.gateway.completions.fields import object_at, require_offered
 from llm_router.gateway.completions.frames import ChatForm
 from llm_router.gateway.completions.messages import clean_messages, clean_tools
 from llm_router.gateway.completions.problems import invalid
 from llm_router.gateway.schemas.chat import ChatCompletionCreate
 from llm_router.types import ChatRequest
+
+Tool = Mapping[str, Any]
 
 _FORMATS = frozenset({"json_object", "json_schema"})
 _CHOICES = frozenset({"none", "auto", "required"})
@@ -17,7 +20,7 @@ _REPLACED = {"functions": "tools", "function_call": "tool_choice"}
 """Fields of an older form of the API, whose replies no endpoint gives any more."""
 _NOT_PASSED_ON = frozenset({
     # Of the form of the reply, which is the router's own.
-    "logprobs", "top_logprobs", "modalities", "audio", "best_of", "echo", "use_beam_search",
+    "modalities", "audio", "best_of", "echo", "use_beam_search",
     # Where a gateway behind ours would send the request, and with which keys: connections say so.
     "api_base", "base_url", "api_key", "api_type", "api_version", "organization", "headers",
     "extra_headers", "extra_query", "extra_body", "custom_llm_provider", "proxy", "fallbacks",
@@ -43,35 +46,67 @@ def chat_call(fields: ChatCompletionCreate, key_id: str) -> Call:
     for name, replacement in _REPLACED.items():
         if given.get(name) is not None:
             raise invalid(name, f"is no longer served; use {replacement}", "unsupported_parameter")
-    tools = clean_tools(fields.tools or ())
+    tools, choice = _choice_of(clean_tools(fields.tools or ()), fields.tool_choice)
     request = ChatRequest(
         messages=clean_messages(fields.messages),
         tools=tools,
-        tool_choice=_tool_choice(fields.tool_choice) if tools else None,
+        tool_choice=choice,
         parallel_tool_calls=fields.parallel_tool_calls,
         response_format=_format(fields.response_format),
         temperature=fields.temperature,
         top_p=fields.top_p,
         max_tokens=fields.max_completion_tokens or fields.max_tokens,
-        stop=[fields.stop] if isinstance(fields.stop, str) else fields.stop or (),
+        stop=stops(fields.stop),
         seed=fields.seed,
-        extra_body=passed_on(given, fields.user),
+        extra_body={**passed_on(given, fields.user), **_logprobs(fields)},
         session_id=session_of(key_id, fields.user or given.get("prompt_cache_key")),
     )
-    form = ChatForm(include_usage=is_set(fields.stream_options, "include_usage"))
+    form = ChatForm(
+        include_usage=is_set(fields.stream_options, "include_usage"),
+        include_logprobs=bool(fields.logprobs),
+    )
     return call_of(fields, request, form)
 
 
-def _tool_choice(choice: str | Mapping[str, Any] | None) -> str | Mapping[str, Any] | None:
-    if isinstance(choice, str) and choice not in _CHOICES:
-        raise invalid("tool_choice", "must be none, auto, required, or name a function")
+def stops(given: str | Sequence[str] | None) -> Sequence[str]:
+    """Returns the texts at which a reply ends. Every reply holds an empty one, so that is none."""
+    return [text for text in ([given] if isinstance(given, str) else given or ()) if text]
+
+
+def _choice_of(
+    tools: Sequence[Tool], choice: str | Mapping[str, Any] | None
+) -> tuple[Sequence[Tool], str | Mapping[str, Any] | None]:
+    """Returns the tools that the model may call, and which of them it must."""
+    if isinstance(choice, Mapping) and choice.get("type") == "allowed_tools":
+        allowed = object_at(choice, "allowed_tools", "tool_choice")
+        named = allowed.get("tools")
+        if not isinstance(named, list):
+            raise invalid("tool_choice.allowed_tools.tools", "must be a list")
+        names = [_name_of(each) for each in named]
+        tools = [tool for tool in tools if tool["function"]["name"] in names]
+        mode = allowed.get("mode", "auto")
+        choice = mode if isinstance(mode, str) else ""
+    if not tools:
+        return (), None
     if isinstance(choice, Mapping):
-        function = choice.get("function")
-        if not (isinstance(function, Mapping) and isinstance(function.get("name"), str)):
-            raise invalid(
-                "tool_choice", 'must look like {"type": "function", "function": {"name"}}'
-            )
-    return choice
+        require_offered(_name_of(choice), tools, "tool_choice")
+    elif choice is not None and choice not in _CHOICES:
+        raise invalid("tool_choice", "must be none, auto, required, or name a function")
+    return tools, choice
+
+
+def _name_of(value: Any) -> str:
+    function = value.get("function") if isinstance(value, Mapping) else None
+    if not (isinstance(function, Mapping) and isinstance(function.get("name"), str)):
+        raise invalid("tool_choice", 'must look like {"type": "function", "function": {"name"}}')
+    return str(function["name"])
+
+
+def _logprobs(fields: ChatCompletionCreate) -> dict[str, Any]:
+    if not fields.logprobs:
+        return {}
+    given = {"logprobs": True, "top_logprobs": fields.top_logprobs}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _format(given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

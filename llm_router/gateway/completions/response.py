@@ -141,15 +141,17 @@ class ReplyResponse(Response):
         yield last.encode()
 
     async def _whole(self, answered: "_Answered") -> Mapping[str, Any]:
-        texts = [answered.first.text]
-        calls = [*answered.first.tool_calls]
-        reason = answered.first.finish_reason
-        async for chunk in answered.rest():
-            texts.append(chunk.text)
-            calls += chunk.tool_calls
-            reason = chunk.finish_reason or reason
+        chunks = [answered.first, *[chunk async for chunk in answered.rest()]]
         ending = self._ending(answered)
-        reply = WholeReply("".join(texts), calls, reason or "stop", ending)
+        is_known = all(chunk.logprobs or not chunk.text for chunk in chunks)
+        reply = WholeReply(
+            text="".join(chunk.text for chunk in chunks),
+            calls=[call for chunk in chunks for call in chunk.tool_calls],
+            reason=next((c.finish_reason for c in chunks if c.finish_reason), "stop"),
+            ending=ending,
+            logprobs=[one for chunk in chunks for one in chunk.logprobs] if is_known else (),
+            stop_sequence=next((c.stop_sequence for c in chunks if c.stop_sequence), ""),
+        )
         body = self._call.form.whole(self._head(answered), reply)
         return {**body, "patchbay": ending.receipt} if ending.receipt else body
 

@@ -44,7 +44,7 @@ async def query_tools(services: Services, actor: Actor) -> list[Tool]:
         return []
     query = Query(use_in_mcp=True, is_active=True, limit=None)
     page = await services.store.find(actor, query)
-    usable = [c for c in page.items if c.provider != "offline" and may_act(actor, "use", c)]
+    usable = [c for c in page.items if _answers(c) and may_act(actor, "use", c)]
     if len(usable) <= MOST_TOOLS:
         return [
             _tool_of(name, connection)
@@ -61,6 +61,11 @@ async def query_tools(services: Services, actor: Actor) -> list[Tool]:
             asks_servers=True,
         )
     ]
+
+
+def _answers(connection: Connection) -> bool:
+    """Returns whether a connection can be asked something: neither rules nor embeddings can."""
+    return connection.provider != "offline" and connection.serves == "chat"
 
 
 def _tool_of(name: str, connection: Connection) -> Tool:

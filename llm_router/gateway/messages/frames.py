@@ -1,7 +1,8 @@
 """Writes a reply as a message of Anthropic's API: as events of a stream, or whole. Pure."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from llm_router.gateway.completions.call import Ending, Head, WholeReply
@@ -15,18 +16,20 @@ _STOP_REASONS = {
     "tool_calls": "tool_use",
     "content_filter": "refusal",
 }
-"""Why a message ends, by the reasons of chat completions. No server says which stop sequence it
-met, so that such a reply ends its turn."""
+"""Why a message ends, by the reasons of chat completions. Where the server does not say that it met
+a stop sequence, such a reply ends its turn."""
 _MESSAGE_STOP = 'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 
 
+@dataclass(frozen=True, slots=True)
 class MessageForm:
-    """Writes replies as messages."""
+    """Writes replies as messages. `stops`: the stop sequences of the request."""
 
+    stops: Collection[str] = ()
     id_headers = ("x-request-id", "request-id")
 
     def writer(self, head: Head) -> "MessageFrames":
-        return MessageFrames(head)
+        return MessageFrames(head, self.stops)
 
     def whole(self, head: Head, reply: WholeReply) -> dict[str, Any]:
         content: list[Mapping[str, Any]] = []
@@ -34,7 +37,8 @@ class MessageForm:
             content.append(_text_block(reply.text))
         content += [_call_block(call, _arguments(call)) for call in reply.calls]
         reason = finish_reason(reply.reason, has_calls=bool(reply.calls))
-        return _message(head, content, _STOP_REASONS[reason], _usage(reply.ending.usage))
+        stop = _stop(reason, reply.stop_sequence, self.stops)
+        return {**_message(head, content, _usage(reply.ending.usage)), **stop}
 
 
 class MessageFrames:
@@ -44,18 +48,20 @@ class MessageFrames:
     is a template filled with the text.
     """
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: Head, stops: Collection[str] = ()) -> None:
         self._head = head
+        self._stops = stops
         self._blocks = 0
         """Blocks that were opened; the last one may still be open."""
         self._text_begin = ""
         """The event of a piece of text, up to that text, while a block of text is open."""
         self._has_calls = False
         self._reason = "stop"
+        self._met = ""
 
     def opening(self) -> str:
         usage = _usage(Usage(prompt_tokens=self._head.prompt_tokens))
-        return _event("message_start", message=_message(self._head, (), None, usage))
+        return _event("message_start", message=_message(self._head, (), usage))
 
     def of(self, chunk: Chunk) -> str:
         """Returns the events of a chunk; none for one that holds only usage or reasoning."""
@@ -66,10 +72,11 @@ class MessageFrames:
             events += self._close_text() + self._call(call)
         if chunk.finish_reason:
             self._reason = finish_reason(chunk.finish_reason, has_calls=self._has_calls)
+            self._met = chunk.stop_sequence
         return events
 
     def ending(self, ending: Ending) -> str:
-        delta = {"stop_reason": _STOP_REASONS[self._reason], "stop_sequence": None}
+        delta = _stop(self._reason, self._met, self._stops)
         fields: dict[str, Any] = {"delta": delta, "usage": _usage(ending.usage)}
         if ending.receipt:
             fields["patchbay"] = ending.receipt
@@ -111,6 +118,13 @@ class MessageFrames:
         return self._blocks - 1
 
 
+def _stop(reason: str, met: str, stops: Collection[str]) -> Mapping[str, Any]:
+    """Returns why a message ended; `met` counts if it is one of the request's own sequences."""
+    if reason == "stop" and met in stops:
+        return {"stop_reason": "stop_sequence", "stop_sequence": met}
+    return {"stop_reason": _STOP_REASONS[reason], "stop_sequence": None}
+
+
 def _event(kind: str, **fields: Any) -> str:
     return f"event: {kind}\ndata: {compact({'type': kind, **fields})}\n\n"
 
@@ -118,7 +132,6 @@ def _event(kind: str, **fields: Any) -> str:
 def _message(
     head: Head,
     content: Sequence[Mapping[str, Any]],
-    reason: str | None,
     usage: Mapping[str, Any],
 ) -> dict[str, Any]:
     return {
@@ -127,7 +140,7 @@ def _message(
         "role": "assistant",
         "model": head.model,
         "content": list(content),
-        "stop_reason": reason,
+        "stop_reason": None,
         "stop_sequence": None,
         "stop_details": None,
         "container": None,

@@ -8,6 +8,7 @@ from llm_router.catalog.prices import estimate_usage
 from llm_router.gateway.completions.body import call_of, read_body, session_of
 from llm_router.gateway.completions.call import Call
 from llm_router.gateway.completions.problems import invalid
+from llm_router.gateway.completions.request import stops
 from llm_router.gateway.messages.blocks import read_conversation
 from llm_router.gateway.messages.frames import MessageForm
 from llm_router.gateway.messages.tools import read_tools
@@ -38,11 +39,11 @@ def read_message_call(body: bytes, key_id: str) -> Call:
         temperature=fields.temperature,
         top_p=fields.top_p,
         max_tokens=fields.max_tokens,
-        stop=fields.stop_sequences or (),
+        stop=stops(fields.stop_sequences),
         extra_body=_passed_on(fields, user),
         session_id=session_of(key_id, user),
     )
-    return call_of(fields, request, MessageForm())
+    return call_of(fields, request, MessageForm(request.stop))
 
 
 def count_tokens(fields: TokenCountCreate) -> int:

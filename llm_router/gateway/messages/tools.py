@@ -4,7 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llm_router.gateway.completions.fields import as_object, check_function, text_at
+from llm_router.gateway.completions.fields import (
+    as_object,
+    check_function,
+    require_offered,
+    text_at,
+)
 from llm_router.gateway.completions.problems import invalid
 
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
@@ -33,7 +38,7 @@ def read_tools(given: Iterable[Any], choice: Mapping[str, Any] | None) -> Tools:
     if choice is None:
         return Tools(offered)
     parallel = False if choice.get("disable_parallel_tool_use") is True else None
-    return Tools(offered, _choice(choice), parallel)
+    return Tools(offered, _choice(choice, offered), parallel)
 
 
 def _tool(value: Any, place: str) -> Mapping[str, Any]:
@@ -45,10 +50,14 @@ def _tool(value: Any, place: str) -> Mapping[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _choice(choice: Mapping[str, Any]) -> str | Mapping[str, Any]:
+def _choice(
+    choice: Mapping[str, Any], offered: Sequence[Mapping[str, Any]]
+) -> str | Mapping[str, Any]:
     kind = choice.get("type")
     if kind == "tool":
-        return {"type": "function", "function": {"name": text_at(choice, "name", "tool_choice")}}
+        name = text_at(choice, "name", "tool_choice")
+        require_offered(name, offered, "tool_choice.name")
+        return {"type": "function", "function": {"name": name}}
     if not isinstance(kind, str) or kind not in _CHOICES:
         raise invalid("tool_choice.type", "must be auto, any, tool or none")
     return _CHOICES[kind]

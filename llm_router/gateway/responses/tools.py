@@ -4,7 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llm_router.gateway.completions.fields import as_object, check_function, text_at
+from llm_router.gateway.completions.fields import (
+    as_object,
+    check_function,
+    require_offered,
+    text_at,
+)
 from llm_router.gateway.completions.problems import invalid
 
 _FIELDS = ("name", "description", "parameters", "strict")
@@ -35,7 +40,9 @@ def read_tools(given: Iterable[Any], choice: str | Mapping[str, Any] | None) -> 
     if isinstance(choice, str) and choice not in _MODES:
         raise invalid("tool_choice", "must be none, auto, required, or name a function")
     if isinstance(choice, Mapping):
-        choice = {"type": "function", "function": {"name": _named(choice, "tool_choice")}}
+        name = _named(choice, "tool_choice")
+        require_offered(name, tools, "tool_choice")
+        choice = {"type": "function", "function": {"name": name}}
     return Tools(tools, choice)
 
 

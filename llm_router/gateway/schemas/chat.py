@@ -46,6 +46,10 @@ class ChatCompletionCreate(BaseModel):
     max_completion_tokens: Tokens = None
     stop: str | Annotated[list[Stop], Field(max_length=16)] | None = None
     seed: Annotated[int | None, Field(ge=-(2**63), lt=2**63)] = None
+    logprobs: bool | None = Field(
+        default=None, description="Where the server says it: how likely each token was."
+    )
+    top_logprobs: Annotated[int | None, Field(ge=0, le=20)] = None
     n: Literal[1] | None = Field(default=None, description="One reply; there are never more.")
     user: Annotated[str | None, Field(max_length=1_000)] = None
     patchbay: dict[str, Any] | None = Field(

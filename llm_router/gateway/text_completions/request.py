@@ -2,7 +2,7 @@
 
 from llm_router.gateway.completions.body import call_of, is_set, read_body, session_of
 from llm_router.gateway.completions.call import Call
-from llm_router.gateway.completions.request import passed_on
+from llm_router.gateway.completions.request import passed_on, stops
 from llm_router.gateway.schemas.chat import ChatCompletionCreate
 from llm_router.gateway.schemas.text_completions import CompletionCreate
 from llm_router.gateway.text_completions.frames import CompletionForm
@@ -24,7 +24,7 @@ def read_completion_call(body: bytes, key_id: str) -> Call:
         temperature=fields.temperature,
         top_p=fields.top_p,
         max_tokens=fields.max_tokens,
-        stop=[fields.stop] if isinstance(fields.stop, str) else fields.stop or (),
+        stop=stops(fields.stop),
         seed=fields.seed,
         extra_body=passed_on(given, fields.user),
         session_id=session_of(key_id, fields.user or given.get("prompt_cache_key")),

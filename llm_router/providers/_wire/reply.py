@@ -10,6 +10,7 @@ from llm_router.providers._wire.characters import decode, mend
 from llm_router.providers._wire.ending import is_failure
 from llm_router.providers._wire.errors import status_error
 from llm_router.providers._wire.json_objects import DONE, read_objects
+from llm_router.providers._wire.logprobs import TokenLogprobs
 from llm_router.providers._wire.machine_text import MachineTextFilter
 from llm_router.providers._wire.reply_parser import ReplyParser, nested_too_deep
 from llm_router.providers._wire.sse import Event, EventParser
@@ -43,6 +44,7 @@ class ChatReplyParser(ReplyParser):
         self._start: bytes | None = b""  # the first bytes, until they show which it is
         self._thought = False
         self._has_message = False
+        self._logprobs: TokenLogprobs | None = None
 
     def feed(self, data: bytes) -> Iterator[Chunk]:
         if self.ending.is_done:
@@ -149,11 +151,16 @@ class ChatReplyParser(ReplyParser):
             reason = _reason(choice, delta)
         if reason or self.ending.has_reason:
             self.ending.note(reason, has_words=bool(text) or has_calls)
+            self._stop_sequence = _met(choice) or self._stop_sequence
         if reasoning:
             self._thought = True
+        if choice.get("logprobs"):
+            self._logprobs = self._logprobs or TokenLogprobs()
+            self._logprobs.add(choice["logprobs"], _content(choice))
         if not (text or reasoning):
             return None
-        return Chunk(text, reasoning, request_id=self._request_id)
+        logprobs = self._logprobs.of(text) if self._logprobs else ()
+        return Chunk(text, reasoning, request_id=self._request_id, logprobs=logprobs)
 
     def _without_words(self, choice: dict[str, Any], reasoning: str) -> tuple[str, str]:
         """Returns text and reasoning of a choice whose delta has no words."""
@@ -249,6 +256,19 @@ def _reason(choice: dict[str, Any], delta: dict[str, Any]) -> Any:
     if says_little and isinstance(native, str) and native and is_failure(native):
         return native
     return reason or native or choice.get("finishReason") or delta.get("finish_reason")
+
+
+def _content(choice: dict[str, Any]) -> Any:
+    """Returns the content of a delta or message as it was sent."""
+    said = choice.get("delta") or choice.get("message")
+    content = said.get("content") if isinstance(said, dict) else None
+    return "" if content is None else content
+
+
+def _met(choice: dict[str, Any]) -> str:
+    """Returns the stop sequence that was met; a number is a token that ends every reply."""
+    met = choice.get("stop_reason") or choice.get("matched_stop")  # vLLM; SGLang
+    return met if isinstance(met, str) else ""
 
 
 def _words(delta: dict[str, Any]) -> tuple[str, str]:

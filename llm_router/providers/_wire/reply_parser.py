@@ -42,6 +42,7 @@ class ReplyParser(ABC):
         self._has_announced_call = False
         self._usage: Usage | None = None
         self._request_id = ""
+        self._stop_sequence = ""
         self._text = CharacterJoiner()
         self._reasoning = CharacterJoiner()
         self._machine_text = machine_text or MachineTextFilter(tools)
@@ -120,6 +121,7 @@ class ReplyParser(ABC):
             self._usage,
             extras=extras,
             request_id=self._request_id if text or more or calls else "",
+            stop_sequence=self._stop_sequence,
         )
 
     @property
