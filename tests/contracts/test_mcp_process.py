@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+import tomllib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from llm_router.testing.script import Fault
 from llm_router.testing.server import FaultyServer, Script
 from tests.contracts import cli_process
 from tests.contracts.api_process import Serving, admin_key, isolated_environ, serving
-from tests.contracts.mcp_client import ERAS, Asking
+from tests.contracts.mcp_client import ERAS, MODERN, Asking
 
 WORDS = ("All", " is", " well.")
 
@@ -89,6 +91,64 @@ async def test_the_official_client_works_in_every_way_and_era(tmp_path: Path) ->
                     assert "no connection 'attic'" in await asked.error(
                         "health", connection="attic"
                     )
+
+
+@pytest.mark.parametrize("way", ["http", "stdio", "stdio over http"])
+async def test_a_client_that_listens_is_notified_of_changes(tmp_path: Path, way: str) -> None:
+    async with (
+        desk(tmp_path) as found,
+        found.asking(way, MODERN) as asked,
+        asked.client.listen(
+            tools_list_changed=True, resource_subscriptions=["patchbay://board"]
+        ) as changes,
+        found.http() as http,
+    ):
+        row = {"name": "attic", "base_url": found.server.base_url, "model_name": "m"}
+        assert (await http.post("/api/connections", json=row)).status_code == 201
+        async with asyncio.timeout(20):
+            events = [await anext(changes), await anext(changes)]
+        assert {type(event).__name__ for event in events} == {"ToolsListChanged", "ResourceUpdated"}
+        assert "query_attic" in await asked.tools()
+
+
+def examples(language: str) -> list[dict[str, Any]]:
+    """Returns the configurations of docs/mcp.md in a language, each with one server."""
+    parse = {"json": json.loads, "toml": tomllib.loads}[language]
+    page = (Path(__file__).parents[2] / "docs" / "mcp.md").read_text(encoding="utf-8")
+    found = [parse(block) for block in re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)]
+    servers = [next(iter(one.values())) for one in found if "inputs" not in one]
+    servers += [one["servers"] for one in found if "inputs" in one]
+    return [one["patchbay"] for one in servers]
+
+
+async def test_each_configuration_of_a_client_works(tmp_path: Path) -> None:
+    """Fills in the address and the key, starts or asks what is configured, and lists its tools."""
+    configured = [*examples("json"), *examples("toml")]
+    assert sorted("command" in one for one in configured) == [False, False, False, True]
+    async with desk(tmp_path) as found:
+
+        def filled(text: str) -> str:
+            text = text.replace("http://127.0.0.1:8787", found.here.url)
+            return re.sub(r"pb_\.\.\.|\$\{input:patchbay\}", found.key, text)
+
+        for server in configured:
+            if "command" in server:
+                assert Path(server["command"]).name == "llm-router"
+                program, *arguments = cli_process.command(*server["args"])
+                env = {name: filled(value) for name, value in server["env"].items()}
+                env = {**cli_process.environ(found.folder), **env}
+                there: Any = StdioServerParameters(
+                    command=program, args=arguments, env=env, cwd=found.folder
+                )
+                async with Client(there, mode="legacy") as client:
+                    assert (await client.list_tools()).tools
+                continue
+            headers = server.get("headers") or {"Authorization": "Bearer pb_..."}
+            headers = {name: filled(value) for name, value in headers.items()}
+            async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
+                there = streamable_http_client(filled(server["url"]), http_client=http)
+                async with Client(there, mode="legacy") as client:
+                    assert (await client.list_tools()).tools
 
 
 @pytest.mark.parametrize(

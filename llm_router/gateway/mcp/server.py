@@ -8,6 +8,7 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.server.subscriptions import ListenHandler
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     INVALID_PARAMS,
@@ -31,6 +32,7 @@ from llm_router.errors import NotFoundError, RouterError
 from llm_router.gateway.deps import Services
 from llm_router.gateway.errors import Problem, invalid_request, problem_of
 from llm_router.gateway.mcp import changes, reads
+from llm_router.gateway.mcp.notices import BOARD, MOST_LISTENERS, ConnectionNotices
 from llm_router.gateway.mcp.queries import query_tools
 from llm_router.gateway.mcp.results import data, said
 from llm_router.gateway.mcp.tool import Call, Result, Tool
@@ -43,7 +45,6 @@ _INSTRUCTIONS = (
 )
 _TOOLS_FRESH_FOR = 2_000
 """Milliseconds for which a client need not list the tools again; changes hold as soon elsewhere."""
-_BOARD = "patchbay://board"
 _REPLIES = "patchbay://replies/"
 
 _FIXED = {tool.name: tool for tool in (*reads.TOOLS, *changes.TOOLS)}
@@ -61,6 +62,7 @@ def build_manager(
 def build_server(services: Services, actor_of: Callable[[Context], Actor]) -> Server[Any]:
     """Builds the server; `actor_of` returns the author of a request."""
     handlers = _Handlers(services, actor_of)
+    notices = ConnectionNotices(services.store)
     server: Server[Any] = Server(
         _NAME,
         version=__version__,
@@ -69,11 +71,13 @@ def build_server(services: Services, actor_of: Callable[[Context], Actor]) -> Se
         cache_hints={"tools/list": CacheHint(ttl_ms=_TOOLS_FRESH_FOR, scope="private")},
         # Its tools take no arguments from headers: this saves listing them before each call.
         get_tool_input_schema=lambda _: None,
+        lifespan=lambda _: notices.running(),
         on_list_tools=handlers.list_tools,
         on_call_tool=handlers.call_tool,
         on_list_resources=handlers.list_resources,
         on_list_resource_templates=handlers.list_templates,
         on_read_resource=handlers.read_resource,
+        on_subscriptions_listen=ListenHandler(notices, max_subscriptions=MOST_LISTENERS),
     )
     security = RequestStateSecurity(
         keys=services.vault.derive("MCP's questions"),
@@ -122,7 +126,7 @@ class _Handlers:
         self, _: Context, __: PaginatedRequestParams | None
     ) -> ListResourcesResult:
         board = Resource(
-            uri=_BOARD,
+            uri=BOARD,
             name="board",
             description="The connections and their state.",
             mime_type="application/json",
@@ -155,11 +159,11 @@ class _Handlers:
         return ReadResourceResult(contents=[contents])
 
     async def _value(self, actor: Actor, uri: str) -> Mapping[str, Any]:
-        if uri == _BOARD:
+        if uri == BOARD:
             return await reads.board(self._services, actor)
         if uri.startswith(_REPLIES):
             return await reads.receipt(self._services, actor, uri.removeprefix(_REPLIES))
-        raise NotFoundError(f"there is no such resource; there is {_BOARD} and {_REPLIES}{{id}}")
+        raise NotFoundError(f"there is no such resource; there is {BOARD} and {_REPLIES}{{id}}")
 
     async def _tools(self, actor: Actor) -> list[Tool]:
         fixed = [tool for tool in _FIXED.values() if may_act(actor, tool.action)]
