@@ -135,7 +135,7 @@ def add_cors(app: FastAPI, settings: Settings) -> None:
         allow_origins=[*settings.allowed_origins, *settings.cors_origins],
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=["*"],  # clients have fields of their own; cookies never come along
-        expose_headers=["Retry-After", *REPLY_HEADERS],
+        expose_headers=["Retry-After", "x-should-retry", "request-id", *REPLY_HEADERS],
     )
 
 

@@ -22,6 +22,8 @@ _STYLES = {
     "deactivated": "dim", "untested": "dim", "unchanged": "dim", "no": "dim",
 }  # fmt: skip
 """Style of a cell by its whole text."""
+_LINES = 10
+"""Lines that stand for a whole progress bar."""
 
 
 class Output:
@@ -86,7 +88,10 @@ class Output:
 
     @contextmanager
     def progress(self, task: str) -> Iterator[Callable[[int, int], None]]:
-        """Draws a progress bar on a terminal; yields a callback for the numbers done and in all."""
+        """Draws a progress bar; yields a callback for the numbers done and in all.
+
+        Elsewhere than on a terminal, as in the log of a batch at night, it is a line a tenth.
+        """
         bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -95,9 +100,18 @@ class Output:
             transient=True,
             disable=self.as_json or not self._err.is_terminal,
         )
+        shown = 0
+
+        def on_progress(done: int, total: int) -> None:
+            nonlocal shown
+            bar.update(task_id, completed=done, total=total)
+            before, shown = shown, done * _LINES // max(total, 1)
+            if before < shown < _LINES and not self._err.is_terminal:
+                self.print_note(f"{task}: {done:,} of {total:,}")
+
         with bar:
             task_id = bar.add_task(task, total=None)
-            yield lambda done, total: bar.update(task_id, completed=done, total=total)
+            yield on_progress
 
     @staticmethod
     def _print(console: Console, text: str, style: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -184,6 +185,7 @@ async def test_a_killed_batch_goes_on_and_asks_no_done_line_again(
     code, said, error = await ran(tmp_path, *arguments)
     assert code == 0, error
     assert "40 of 40 answered, 0 failed, 0 left" in said
+    assert re.search(r"answered: 3\d of 40", error), error
     assert sorted(line["custom_id"] for line in read(out)) == sorted(wanted)
     again = [asked.messages[-1]["content"] for asked in server.requests[before:]]
     assert not done & {*again}
