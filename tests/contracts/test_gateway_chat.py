@@ -298,7 +298,7 @@ async def test_a_key_has_so_many_replies_at_a_time(files: Files) -> None:
 async def test_a_path_that_is_not_served_says_what_is_wrong_with_the_base_url(
     gateway: Gateway, path: str, hint: str
 ) -> None:
-    answer = await gateway.call("editor", "POST", path, QUESTION)
+    answer = await gateway.client.post(path, json=QUESTION)
     assert answer.status_code == 404
     assert hint in answer.text
 

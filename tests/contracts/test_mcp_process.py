@@ -93,22 +93,21 @@ async def test_the_official_client_works_in_every_way_and_era(tmp_path: Path) ->
                     )
 
 
-@pytest.mark.parametrize("way", ["http", "stdio", "stdio over http"])
-async def test_a_client_that_listens_is_notified_of_changes(tmp_path: Path, way: str) -> None:
-    async with (
-        desk(tmp_path) as found,
-        found.asking(way, MODERN) as asked,
-        asked.client.listen(
-            tools_list_changed=True, resource_subscriptions=["patchbay://board"]
-        ) as changes,
-        found.http() as http,
-    ):
-        row = {"name": "attic", "base_url": found.server.base_url, "model_name": "m"}
-        assert (await http.post("/api/connections", json=row)).status_code == 201
-        async with asyncio.timeout(20):
-            events = [await anext(changes), await anext(changes)]
-        assert {type(event).__name__ for event in events} == {"ToolsListChanged", "ResourceUpdated"}
-        assert "query_attic" in await asked.tools()
+async def test_a_client_that_listens_is_notified_of_changes(tmp_path: Path) -> None:
+    async with desk(tmp_path) as found, found.http() as http:
+        for way, name in (("http", "attic"), ("stdio", "cellar"), ("stdio over http", "loft")):
+            async with (
+                found.asking(way, MODERN) as asked,
+                asked.client.listen(
+                    tools_list_changed=True, resource_subscriptions=["patchbay://board"]
+                ) as changes,
+                asyncio.timeout(20),
+            ):
+                row = {"name": name, "base_url": found.server.base_url, "model_name": "m"}
+                assert (await http.post("/api/connections", json=row)).status_code == 201
+                events = {type(await anext(changes)).__name__ for _ in range(2)}
+                assert events == {"ToolsListChanged", "ResourceUpdated"}, way
+                assert f"query_{name}" in await asked.tools()
 
 
 def examples(language: str) -> list[dict[str, Any]]:
