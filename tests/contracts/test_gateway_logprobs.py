@@ -18,6 +18,7 @@ ASKED = {
     "top_logprobs": 1,
 }
 LOCAL = ("127.0.0.0/8",)
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 WORDS = ("It", " is", " nine", ".")
 
 
@@ -79,6 +80,22 @@ async def test_none_comes_unasked(gateway: Gateway, fields: dict[str, Any]) -> N
         assert choice["logprobs"] is None
         assert not tokens_of(streamed((await asked(gateway, stream=True, **fields)).text))
         assert not {"logprobs", "top_logprobs"} & server.requests[0].body.keys()
+
+
+async def test_tokens_of_thoughts_and_calls_are_not_those_of_the_words(gateway: Gateway) -> None:
+    function = {"name": "f", "arguments": "{}"}
+    others = [
+        {"reasoning_content": "Well", "content": None},
+        {"tool_calls": [{"index": 0, "id": "c", "type": "function", "function": function}]},
+    ]
+    aside = [
+        event({"choices": [{"delta": delta, "logprobs": {"content": [likely("Well")]}}]})
+        for delta in others
+    ]
+    raw = [aside[0], *pieces(WORDS[:2], ends=False), aside[1], *pieces(WORDS[2:])]
+    async with one_server(gateway, Script(raw=raw)):
+        choices = streamed((await asked(gateway, stream=True, tools=[TOOL])).text)
+        assert tokens_of(choices) == [*WORDS]
 
 
 async def test_a_reply_of_two_servers_has_none_of_the_second(gateway: Gateway) -> None:

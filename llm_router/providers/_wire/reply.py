@@ -154,7 +154,7 @@ class ChatReplyParser(ReplyParser):
             self._stop_sequence = _met(choice) or self._stop_sequence
         if reasoning:
             self._thought = True
-        if choice.get("logprobs"):
+        if choice.get("logprobs") and not (reasoning or has_calls):  # tokens of words alone
             self._logprobs = self._logprobs or TokenLogprobs()
             self._logprobs.add(choice["logprobs"], _content(choice))
         if not (text or reasoning):
