@@ -71,10 +71,10 @@ def print_result(context: CommandContext, name: str, result: dict[str, Any]) -> 
             context.out.print_note(f"to correct that: {edit}")
     else:
         tokens = f", {result['tokens_out']} tokens" if result["tokens_out"] is not None else ""
-        whole = f"whole answer after {result['latency']:.2f} s"
-        first = result["first_word"]
-        # A connection that is not for chat is asked for its models alone.
-        times = whole if first is None else f"first word after {first:.2f} s, {whole}"
+        first, latency = result["first_word"], f"{result['latency']:.2f} s"
+        times = f"its models listed after {latency}"  # it is not for chat, and asked for no words
+        if first is not None:
+            times = f"first word after {first:.2f} s, whole answer after {latency}"
         context.out.print_line(f"{name} works: {times}{tokens}", "green")
     if result["notice"]:
         context.out.print_note(f"{name}: {result['notice']}", "yellow")
