@@ -152,7 +152,7 @@ async def test_each_configuration_of_a_client_works(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "era"), [("stdio", "legacy"), ("stdio", "auto"), ("stdio over http", "auto")]
+    ("way", "era"), [("stdio", "legacy"), ("stdio", MODERN), ("stdio over http", MODERN)]
 )
 async def test_a_client_of_the_command_asks_its_user(tmp_path: Path, way: str, era: str) -> None:
     async with desk(tmp_path) as found:
