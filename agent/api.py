@@ -144,7 +144,11 @@ def _reception(
         agent_name=settings.agent_name,
         secret=settings.livekit_api_secret.get_secret_value(),
         join_within=settings.token_ttl,
-        places=PlaceLimits(total=settings.max_calls, per_address=settings.max_calls_per_address),
+        places=PlaceLimits(
+            total=settings.max_calls,
+            per_address=settings.max_calls_per_address,
+            queue=settings.queue_length,
+        ),
         shared_rooms=frozenset(settings.shared_rooms),
         rate=RateLimit(settings.call_rate_limit, counters, name="calls"),
         is_full=is_full,

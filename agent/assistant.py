@@ -11,6 +11,7 @@ from agent.budget import CallLimits
 from agent.filler import FillerRule, FillerVoice, mark_late, waiting_since, without_marks
 from agent.guard import CallGuard
 from agent.history import bounded
+from agent.receptionist.presence import wait_for_the_word
 from agent.toolbox.tool import Tool
 from llm_router.routing.phrases import Phrases
 
@@ -76,6 +77,7 @@ class Assistant(Agent):
     async def on_enter(self) -> None:
         self.session.on("user_state_changed", self._on_user_state)
         await wait_until_audible(self.session)
+        await wait_for_the_word(self.session)
         if self._greeting:
             self.session.say(self._greeting)
 

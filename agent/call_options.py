@@ -12,6 +12,8 @@ from pydantic import SecretStr
 
 from agent import stt, tts
 from agent.budget import CallLimits
+from agent.phrase_file import load_phrases
+from agent.receptionist.desk import DeskOptions
 from agent.session import Engines, TurnOptions, load_vad
 from agent.speech.choice import Choice
 from agent.speech.models import default_folder
@@ -98,7 +100,7 @@ def load_engines(settings: Settings) -> Engines:
     """Loads the speech engines. Raises ConfigurationError if one cannot work."""
     return Engines(
         stt=_load_stt(settings),
-        tts=_load_tts(settings),
+        tts=load_tts(settings),
         vad=load_vad(turn_options(settings)),
     )
 
@@ -142,7 +144,7 @@ def load_other_engines(settings: Settings, loaded: Settings, engines: Engines) -
 
     return Engines(
         stt=load("stt", _stt_part, _load_stt),
-        tts=load("tts", _tts_part, _load_tts),
+        tts=load("tts", _tts_part, load_tts),
         vad=load("vad", _vad_part, lambda other: load_vad(turn_options(other))),
     )
 
@@ -153,7 +155,8 @@ def _load_stt(settings: Settings) -> STTEngine:
         return stt.load(choice.engine, stt_options(settings))
 
 
-def _load_tts(settings: Settings) -> TTSEngine:
+def load_tts(settings: Settings) -> TTSEngine:
+    """Loads the voice of these settings. Raises ConfigurationError if it cannot work."""
     choice = choose_tts(settings)
     with choice.explained():
         return tts.load(choice.engine, tts_options(settings))
@@ -193,6 +196,17 @@ def missing_speech(settings: Settings, assistant: AssistantRecord) -> str:
     except ConfigurationError as error:
         return str(error)
     return ""
+
+
+def desk_options(settings: Settings) -> DeskOptions:
+    """Makes the receptionist's options. Raises ConfigurationError for a wrong phrase file."""
+    return DeskOptions(
+        agent_name=settings.agent_name,
+        language=settings.agent_language,
+        phrases=load_phrases(settings.phrases_file),
+        calls=settings.max_calls,
+        longest_wait=settings.queue_max_wait,
+    )
 
 
 def speech_models(settings: Settings) -> tuple[str, ...]:

@@ -68,6 +68,16 @@ class LiveKitServer:
     async def __aexit__(self, *_: object) -> None:
         await self._api.aclose()
 
+    @property
+    def url(self) -> str:
+        return self._url
+
+    def agent_token(self, room: str, identity: str, attributes: Mapping[str, str]) -> str:
+        """Makes a token with which an agent joins a room by itself."""
+        grants = api.VideoGrants(room_join=True, room=room, agent=True)
+        token = api.AccessToken(self._key, self._secret).with_kind("agent").with_identity(identity)
+        return token.with_attributes(dict(attributes)).with_grants(grants).to_jwt()
+
     async def check(self) -> None:
         """Returns once LiveKit has answered and accepted the keys."""
         async with self.in_time():
@@ -101,7 +111,20 @@ class LiveKitServer:
         async with self.in_time():
             await self._api.room.create_room(request)
 
-    async def ensure_agent(self, room: str, agent_name: str) -> None:
+    async def describe_room(self, room: str, metadata: str) -> None:
+        """Replaces the metadata of a room; does nothing if the room is gone."""
+        async with self.in_time():
+            with _absence_ignored():
+                request = api.UpdateRoomMetadataRequest(room=room, metadata=metadata)
+                await self._api.room.update_room_metadata(request)
+
+    async def close_room(self, room: str) -> None:
+        """Closes a room, in which everybody is disconnected."""
+        async with self.in_time():
+            with _absence_ignored():
+                await self._api.room.delete_room(api.DeleteRoomRequest(room=room))
+
+    async def ensure_agent(self, room: str, agent_name: str, metadata: str = "") -> None:
         """Calls the agent into a room that exists, unless it is there or on its way."""
         async with self.in_time():
             if not await self._room_exists(room):
@@ -113,7 +136,7 @@ class LiveKitServer:
                 now = self._clock.wall()
                 if not any(is_serving(each, agent_name, present, now) for each in dispatches):
                     dead = [each.id for each in dispatches if each.agent_name == agent_name]
-                    await self._dispatch(room, agent_name, instead_of=dead)
+                    await self._dispatch(room, agent_name, instead_of=dead, metadata=metadata)
 
     async def replace_agent(self, job: Job, agent_name: str, identity: str) -> bool:
         """Calls another agent to the callers of a job whose process has died.

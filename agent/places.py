@@ -6,6 +6,8 @@ from typing import Literal
 
 Refusal = Literal["address", "site"]
 """The limit that is reached: that of the visitor's address, or that of the whole site."""
+Place = Literal["call", "queue"]
+"""A line with an agent, or a place in the queue for one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +16,8 @@ class PlaceLimits:
 
     total: int = 0
     per_address: int = 0
+    queue: int = 0
+    """Visitors that may wait for a line. 0: none."""
 
     @property
     def for_one_address(self) -> int:
@@ -24,15 +28,25 @@ class PlaceLimits:
         return min(self.per_address, below) if self.per_address else below
 
 
-def refusal(callers: Sequence[str], caller: str, limits: PlaceLimits) -> Refusal | None:
-    """Returns the limit that stands in the way of another call by `caller`, or None.
+def place_for(
+    caller: str,
+    callers: Sequence[str],
+    waiting: Sequence[str],
+    limits: PlaceLimits,
+    *,
+    is_full: bool,
+) -> Place | Refusal:
+    """Returns the place of another call by `caller`, or the limit that stands in its way.
 
-    `callers` names the address of each call under way. The address is checked first: a caller with
-    too many calls must end some of them, and need not wait for others.
+    `callers` names the address of each call under way, `waiting` that of each visitor in the queue;
+    `is_full`: no worker can take a call. The address is checked first: a caller with too many calls
+    must end some of them, and need not wait for others. Where visitors wait, the next one waits
+    behind them.
     """
     own = limits.for_one_address
-    if own and sum(each == caller for each in callers) >= own:
+    if own and sum(each == caller for each in [*callers, *waiting]) >= own:
         return "address"
-    if limits.total and len(callers) >= limits.total:
-        return "site"
-    return None
+    is_free = not limits.total or len(callers) < limits.total
+    if is_free and not is_full and not waiting:
+        return "call"
+    return "queue" if len(waiting) < limits.queue else "site"

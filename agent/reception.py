@@ -3,13 +3,16 @@
 import asyncio
 import hmac
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from agent.dispatch import Dispatch
 from agent.livekit_server import LiveKitServer
-from agent.places import PlaceLimits, Refusal, refusal
+from agent.places import Place, PlaceLimits, Refusal, place_for
+from agent.receptionist.desk import reception_name
+from agent.receptionist.queue import CallMark, Lines
 from agent.visits import Visit
+from llm_router.clock import Clock, SystemClock
 from llm_router.gateway.errors import Problem
 from llm_router.gateway.rates import RateLimit
 
@@ -42,18 +45,19 @@ class ReceptionOptions:
 
 
 class Reception:
-    """Gives each visitor a room.
+    """Gives each visitor a room, with an agent or with the receptionist and a place in the queue.
 
     The agent is called when the room is made, and never by a visitor's token: a token that is used
     again, or renewed by LiveKit, finds a room without an agent. LiveKit's list of rooms is the
     count of the calls, so it is right after any crash and for several HTTP processes.
     """
 
-    def __init__(self, livekit: LiveKitServer, options: ReceptionOptions) -> None:
+    def __init__(
+        self, livekit: LiveKitServer, options: ReceptionOptions, clock: Clock | None = None
+    ) -> None:
         self._livekit = livekit
         self._options = options
-        self._mark = f"{options.agent_name} "
-        """Opening of the metadata of the rooms that are counted."""
+        self._clock = clock or SystemClock()
         self._opening = asyncio.Lock()
 
     async def receive(
@@ -78,35 +82,42 @@ class Reception:
         async with self._opening:
             rooms = await self._livekit.rooms()
             # A used token opens its room again, without an agent: that one was counted by no rule.
-            is_open = wanted in rooms and (shared or rooms[wanted].startswith(self._mark))
+            mark = CallMark.read(rooms.get(wanted, ""), self._options.agent_name)
+            is_open = wanted in rooms and (shared or mark)
             if not is_open:
                 opened = Visit.begin(visit.identity if visit else "")
                 opened = Visit(identity=opened.identity, room=shared or opened.room)
-                await self._open(opened.room, list(rooms.values()), dispatch, address)
+                await self._open(opened.room, rooms, dispatch, address)
                 return opened
-        await self._livekit.ensure_agent(wanted, self._options.agent_name)
+        name = self._options.agent_name
+        waits = mark is not None and mark.waiting_since is not None
+        await self._livekit.ensure_agent(wanted, reception_name(name) if waits else name)
         identity = visit.identity if visit else Visit.begin().identity
         return Visit(identity=identity, room=wanted)
 
-    async def _open(self, room: str, metadata: list[str], dispatch: Dispatch, address: str) -> None:
-        options, mark = self._options, self._mark
+    async def _open(
+        self, room: str, rooms: Mapping[str, str], dispatch: Dispatch, address: str
+    ) -> None:
+        options, name = self._options, self._options.agent_name
         caller = hmac.digest(options.secret.encode(), address.encode(), "sha256").hex()[:16]
-        callers = [each.removeprefix(mark) for each in metadata if each.startswith(mark)]
-        if reason := refusal(callers, caller, options.places):
-            raise _problem(reason)
-        if await options.is_full():
-            raise _problem("site")
+        lines = Lines.of(rooms, name)
+        is_full = await options.is_full()
+        place = place_for(caller, lines.callers, lines.waiting, options.places, is_full=is_full)
+        if place in {"address", "site"}:
+            raise _problem(place)
         await options.rate.hit(address)
+        waits = place == "queue"
+        mark = CallMark(caller=caller, waiting_since=self._clock.wall() if waits else None)
         await self._livekit.open_room(
             room,
-            options.agent_name,
+            reception_name(name) if waits else name,
             join_within=options.join_within,
-            metadata=mark + caller,
+            metadata=mark.to_metadata(name),
             dispatch=dispatch.model_copy(update={"caller": caller}),
         )
 
 
-def _problem(reason: Refusal) -> Problem:
+def _problem(reason: Place | Refusal) -> Problem:
     if reason == "address":
         return Problem(
             429,

@@ -9,11 +9,11 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from livekit.agents import AgentServer
+from livekit.agents import AgentServer, JobRequest
 from livekit.agents.cli.log import setup_logging
 
 from agent import call_options, job
@@ -22,6 +22,9 @@ from agent.livekit_server import LiveKitError, LiveKitServer, LiveKitUnavailable
 from agent.load import measure_load
 from agent.phrase_file import load_phrases
 from agent.presence import worker_present
+from agent.receptionist.desk import reception_name
+from agent.receptionist.processes import CallProcesses
+from agent.receptionist.supervisor import receptionist
 from agent.replacements import Replacements
 from agent.session import check_loops_less_often
 from agent.speech.process.supervisor import worker_speech
@@ -35,13 +38,15 @@ from llm_router.settings.loading import SettingsError, environment, export_varia
 from llm_router.store.database import Database
 
 _logger = logging.getLogger("agent")
+Accept = Callable[[JobRequest], Awaitable[None]]
 _Started = Literal["worker_started", "worker_registered"]
 CAME_UP = "A call process came up and made a sound. It takes calls: python -m agent.worker start"
 _WARM_UP_TIMEOUT = 60.0
 """Seconds in which a call process must have loaded its resources; a busy machine needs long."""
 
 
-def build_server(settings: Settings) -> AgentServer:
+def build_server(settings: Settings, accept: Accept | None = None) -> AgentServer:
+    """Makes LiveKit's worker. `accept` is asked before each call; None: every call is accepted."""
     server = AgentServer(
         setup_fnc=job.prewarm,
         load_fnc=measure_load(job.load_board(), job.call_starts(), settings.worker_load_limit),
@@ -59,7 +64,7 @@ def build_server(settings: Settings) -> AgentServer:
         prometheus_port=settings.prometheus_port,
         prometheus_multiproc_dir=str(job.metrics_folder()) if settings.prometheus_port else None,
     )
-    server.rtc_session(job.answer, agent_name=settings.agent_name)
+    server.rtc_session(job.answer, agent_name=settings.agent_name, on_request=accept)
     return server
 
 
@@ -78,7 +83,8 @@ async def serve(settings: Settings) -> None:
             if settings.demo:
                 raise
             _logger.warning("%s Waiting for it.", error)
-    server = build_server(settings)
+    processes = CallProcesses(SystemClock(), settings.worker_idle_processes)
+    server = build_server(settings, processes.accept)
     stop = asyncio.Event()
     _handle_signals(stop)
     health = health_server(
@@ -87,14 +93,19 @@ async def serve(settings: Settings) -> None:
         job.call_starts(),
         lambda: server.worker_info.http_port,
     )
-    async with health:
+    # Started first, beside the call processes: both take a while to come up.
+    async with receptionist(SystemClock()), health:
         running = asyncio.create_task(server.run())
         await _until_up(server, "worker_registered", running, stop)
-        await _take_calls(server, running, stop, settings)
+        await _take_calls(server, running, stop, settings, processes)
 
 
 async def _take_calls(
-    server: AgentServer, running: "asyncio.Task[None]", stop: asyncio.Event, settings: Settings
+    server: AgentServer,
+    running: "asyncio.Task[None]",
+    stop: asyncio.Event,
+    settings: Settings,
+    processes: CallProcesses,
 ) -> None:
     """Reports the worker as present until `stop` is set or it ends, and lets its calls end.
 
@@ -113,7 +124,19 @@ async def _take_calls(
             has_place=lambda: server._worker_load < (settings.worker_load_limit or 1.0),  # noqa: SLF001  LiveKit's own measure, which it publishes only over HTTP
         )
         livekit = _livekit(settings)
-        async with livekit, present, Replacements(server, livekit, settings.agent_name):
+
+        async def cover(room: str) -> None:
+            try:
+                await livekit.ensure_agent(room, reception_name(settings.agent_name))
+            except LiveKitError as error:
+                _logger.warning("the receptionist could not be called to %s: %s", room, error)
+
+        async with (
+            livekit,
+            present,
+            processes.watched(server, cover),
+            Replacements(server, livekit, settings.agent_name),
+        ):
             await _first_of(running, stop)
     if not running.done():
         with contextlib.suppress(TimeoutError):

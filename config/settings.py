@@ -297,8 +297,13 @@ class HttpSettings(Section):
     token_rate_limit: RateLimit = "10/minute"  # noqa: S105  a rate, no secret
     """Tokens that one client address may request, per second, minute, hour or day."""
     max_calls: Annotated[int, Field(ge=0)] = 0
-    """Calls at a time in all; further visitors are asked to come back. 0: as many as the workers
+    """Calls at a time in all; further visitors wait in the queue. 0: as many as the workers
     take."""
+    queue_length: Annotated[int, Field(ge=0, le=100)] = 10
+    """Visitors that may wait for a free line, with a voice that says their place; further ones are
+    asked to come back. 0: nobody waits."""
+    queue_max_wait: Annotated[float, Field(ge=30, le=3600)] = 300
+    """Seconds after which a waiting visitor is asked to call again, and the call ends."""
     max_calls_per_address: Annotated[int, Field(ge=0)] = 4
     """Calls at a time from one client address, so that none takes all places; always below
     MAX_CALLS. Raise it for offices that share an address. 0: as many as MAX_CALLS allows."""

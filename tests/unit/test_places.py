@@ -4,28 +4,46 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.places import PlaceLimits, refusal
+from agent.places import PlaceLimits, place_for
 
 
 @pytest.mark.parametrize(
-    ("total", "per_address", "callers", "refused"),
+    ("total", "per_address", "callers", "place"),
     [
-        (0, 0, ["me"] * 100, None),
-        (0, 4, ["me"] * 3, None),
+        (0, 0, ["me"] * 100, "call"),
+        (0, 4, ["me"] * 3, "call"),
         (0, 4, ["me"] * 4, "address"),
-        (0, 4, ["other"] * 100, None),
+        (0, 4, ["other"] * 100, "call"),
         (10, 4, ["other"] * 10, "site"),
         (10, 4, ["me"] * 4 + ["other"] * 6, "address"),
         (2, 4, ["me"], "address"),
-        (1, 4, [], None),
+        (1, 4, [], "call"),
         (1, 4, ["other"], "site"),
         (10, 0, ["me"] * 9, "address"),
     ],
 )
-def test_a_call_needs_a_place(
-    total: int, per_address: int, callers: list[str], refused: str | None
+def test_a_call_needs_a_place(total: int, per_address: int, callers: list[str], place: str) -> None:
+    limits = PlaceLimits(total=total, per_address=per_address)
+    assert place_for("me", callers, [], limits, is_full=False) == place
+
+
+@pytest.mark.parametrize(
+    ("callers", "waiting", "is_full", "place"),
+    [
+        (["other"] * 5, [], False, "queue"),
+        ([], [], True, "queue"),
+        ([], ["other"], False, "queue"),
+        (["other"] * 5, ["other"] * 2, False, "site"),
+        ([], ["me"] * 3, False, "address"),
+        (["me"] * 2, ["me"], False, "address"),
+        (["other"] * 4, [], False, "call"),
+    ],
+)
+def test_a_visitor_waits_where_no_line_is_free_or_others_wait(
+    callers: list[str], waiting: list[str], is_full: bool, place: str
 ) -> None:
-    assert refusal(callers, "me", PlaceLimits(total=total, per_address=per_address)) == refused
+    limits = PlaceLimits(total=5, per_address=3, queue=2)
+    assert place_for("me", callers, waiting, limits, is_full=is_full) == place
 
 
 @given(
@@ -36,12 +54,16 @@ def test_a_call_needs_a_place(
 def test_one_address_alone_never_takes_the_last_place(
     arrivals: list[str], total: int, per_address: int
 ) -> None:
-    limits = PlaceLimits(total=total, per_address=per_address)
+    limits = PlaceLimits(total=total, per_address=per_address, queue=3)
     calls: list[str] = []
+    waiting: list[str] = []
     for caller in arrivals:
-        if refusal(calls, caller, limits) is None:
-            calls.append(caller)
+        place = place_for(caller, calls, waiting, limits, is_full=False)
+        if place in {"call", "queue"}:
+            (calls if place == "call" else waiting).append(caller)
+    assert len(waiting) <= limits.queue
     assert len(calls) <= total
     assert calls.count("rude") < total
-    if "polite" not in calls:
-        assert refusal(calls, "polite", limits) is None
+    assert [*calls, *waiting].count("rude") < total
+    if "polite" not in [*calls, *waiting]:
+        assert place_for("polite", calls, waiting, limits, is_full=False) in {"call", "queue"}

@@ -39,6 +39,11 @@ OCCASIONS = (
     "limit.call",
     "limit.soon",
     "limit.time",
+    "reception.moment",
+    "reception.busy",
+    "reception.place",
+    "reception.connect",
+    "reception.sorry",
 )
 
 

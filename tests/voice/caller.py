@@ -14,6 +14,7 @@ import numpy as np
 from livekit import rtc
 from numpy.typing import NDArray
 
+from agent.receptionist.presence import find_agent
 from agent.route_notes import REPLY_TOPIC
 from agent.text_input import LISTENS
 from tests.sounds import samples as sounds
@@ -110,6 +111,8 @@ class Caller:
     voice: str = VOICES[0]
     lines: list[TranscriptLine] = field(default_factory=list)
     frames: list[SoundFrame] = field(default_factory=list)
+    by_speaker: dict[str, list[SoundFrame]] = field(default_factory=dict)
+    """The frames of each speaker, by identity."""
     routes: list[dict[str, Any]] = field(default_factory=list)
     _microphone: "asyncio.Queue[tuple[Samples, asyncio.Future[float]]]" = field(
         default_factory=lambda: asyncio.Queue(maxsize=4)
@@ -171,10 +174,7 @@ class Caller:
 
     @property
     def agent(self) -> rtc.RemoteParticipant | None:
-        people = self.room.remote_participants.values()
-        return next(
-            (p for p in people if p.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT), None
-        )
+        return find_agent(self.room)
 
     @property
     def state(self) -> str:
@@ -206,7 +206,10 @@ class Caller:
             self._changed.notify_all()
 
     def _attach(self) -> None:
-        self.room.on("track_subscribed", lambda track, *_: self._own(self._listen(track)))
+        self.room.on(
+            "track_subscribed",
+            lambda track, _, who: self._own(self._listen(track, who.identity)),
+        )
         for event in (
             "participant_connected",
             "participant_attributes_changed",
@@ -221,7 +224,7 @@ class Caller:
             REPLY_TOPIC, lambda reader, _: self._own(self._read_route(reader))
         )
 
-    async def _listen(self, track: rtc.Track) -> None:
+    async def _listen(self, track: rtc.Track, speaker: str) -> None:
         if track.kind != rtc.TrackKind.KIND_AUDIO:
             return
         stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1, frame_size_ms=20)
@@ -229,6 +232,7 @@ class Caller:
             async for event in stream:
                 frames = _sound_frames(event.frame, asyncio.get_running_loop().time())
                 self.frames += frames
+                self.by_speaker.setdefault(speaker, []).extend(frames)
                 if any(frame.rms > AUDIBLE for frame in frames):
                     await self._notify()
         finally:
@@ -282,7 +286,12 @@ def _sound_frames(frame: rtc.AudioFrame, at: float) -> list[SoundFrame]:
 
 @asynccontextmanager
 async def call(
-    url: str, token: str, *, microphone: bool = True, voice: str = VOICES[0]
+    url: str,
+    token: str,
+    *,
+    microphone: bool = True,
+    voice: str = VOICES[0],
+    waits_for_agent: bool = True,
 ) -> AsyncIterator[Caller]:
     """Joins a room, waits until the agent is there, and hangs up at the end."""
     caller = Caller(rtc.Room(), voice)
@@ -296,9 +305,10 @@ async def call(
                 rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE),
             )
             caller._own(caller._speak(source))
-        await caller.wait_until(
-            lambda me: me.state in {"listening", "speaking", "thinking", "idle"}, 30
-        )
+        if waits_for_agent:
+            await caller.wait_until(
+                lambda me: me.state in {"listening", "speaking", "thinking", "idle"}, 30
+            )
         yield caller
     finally:
         for task in list(caller._tasks):

@@ -11,6 +11,14 @@ _PHONE = re.compile(
 )
 _LONG_NUMBER = re.compile(r"(?<![\w.,$€£-])\+?\d{7,15}(?![\w-]|[.,:/]\d)")
 _SERIAL = re.compile(r"(?<![\w#])#(\d{4,15})(?![\w-]|[.,:/]\d)")
+_LEADING_ZERO = re.compile(
+    r"(?<![\w.,:/$€£-])(?<!\d[ \u00a0\u202f])0\d{2,9}(?![\w-]|[.,:/ \u00a0\u202f]\d)"
+)
+_DOTTED = re.compile(
+    r"(?<![\w.,-])(?P<v>[vV]?)(?P<numbers>\d{1,5}(?:\.\d{1,5}){2,4})(?![\w-]|[.,:]\d)"
+)
+"""A version or an address of a machine."""
+_THOUSANDS = re.compile(r"\d{1,3}(?:\.\d{3})+")
 _CODE = re.compile(
     r"(?<![\w-])(?=[\d-]{0,20}[A-Z])(?=[A-Z-]{0,20}\d)[A-Z\d]{1,16}(?:-[A-Z\d]{1,16}){0,4}(?![\w-])"
 )
@@ -42,6 +50,15 @@ def say_codes(text: str, words: Words) -> str:
 
     text = _PHONE.sub(say_phone, text)
     text = _LONG_NUMBER.sub(say_long, text)
+
+    def say_dotted(match: re.Match[str]) -> str:
+        if _THOUSANDS.fullmatch(match["numbers"]):
+            return match[0]
+        version = f"{match['v']} " if match["v"] else ""
+        return version + match["numbers"].replace(".", f" {words.address['.']} ")
+
+    text = _DOTTED.sub(say_dotted, text)
+    text = _LEADING_ZERO.sub(lambda match: _by_threes(match[0]), text)
     text = _SERIAL.sub(lambda match: f"{words.number} {_by_threes(match[1])}", text)
     return _CODE.sub(_say_code, text)
 

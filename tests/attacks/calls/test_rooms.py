@@ -26,6 +26,7 @@ async def strict_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
     settings = {
         "MAX_CALLS": str(PLACES),
         "MAX_CALLS_PER_ADDRESS": str(PLACES_PER_ADDRESS),
+        "QUEUE_LENGTH": "1",
         "SHARED_ROOMS": SHARED,
         "TRUSTED_PROXIES": "127.0.0.1",
         "WORKER": "off",
@@ -146,13 +147,14 @@ async def test_one_address_cannot_take_every_place_and_a_full_site_says_so(
     assert int(rude[-1].headers["retry-after"]) > 0
     assert rude[-1].json()["type"] == "/problems/too-many-calls"
     polite = [await ask(stack, f"198.51.100.{number}") for number in range(4)]
-    assert [answer.status_code for answer in polite] == [201] * 2 + [503] * 2
+    assert [answer.status_code for answer in polite] == [201] * 3 + [503]  # the third one waits
     assert int(polite[-1].headers["retry-after"]) > 0
     assert polite[-1].json()["type"] == "/problems/all-lines-busy"
     async with stack.server() as livekit:
         mine = stack.settings["AGENT_NAME"]
         marks = [mark for mark in (await livekit.rooms()).values() if mark.startswith(mine)]
-    assert len(marks) == PLACES
+    assert len(marks) == PLACES + 1
+    assert sum("waiting" in mark for mark in marks) == 1
     assert "192.0.2.7" not in "".join(marks)
 
 

@@ -29,6 +29,8 @@ const CHAT = "lk.chat";
 const TRANSCRIPTION = "lk.transcription";
 const REPLY = "patchbay.reply";
 const AGENT_STATE = "lk.agent.state";
+/** Attribute of the receptionist, who speaks until the agent is there. */
+const ROLE = "patchbay.role";
 /** Attribute of a typed message: whether its writer wants to hear the answer. */
 const LISTENS = "patchbay.listens";
 /** A method that no agent has. LiveKit's client beside the agent says so at once: a sign of life. */
@@ -175,7 +177,11 @@ export class Call {
   #follow(): void {
     if (this.#over || this.#lost.size > 0 || this.#room.state !== ConnectionState.Connected) return;
     const agent = this.#readyAgent();
-    if (!agent) return;
+    if (!agent) {
+      // In the queue the agent comes when a line is free: the receptionist says how long that takes.
+      if (this.#receptionist()) clearTimeout(this.#agentTimer);
+      return;
+    }
     clearTimeout(this.#agentTimer);
     if (this.#agentIdentity !== null && this.#agentIdentity !== agent.identity) {
       this.#events.notice(null);
@@ -191,7 +197,11 @@ export class Call {
   }
 
   #agent(): RemoteParticipant | undefined {
-    return [...this.#room.remoteParticipants.values()].find((who) => who.isAgent);
+    return [...this.#room.remoteParticipants.values()].find((who) => who.isAgent && !isReceptionist(who));
+  }
+
+  #receptionist(): RemoteParticipant | undefined {
+    return [...this.#room.remoteParticipants.values()].find(isReceptionist);
   }
 
   #isAgent(identity: string): boolean {
@@ -216,6 +226,10 @@ export class Call {
 
   #onLeft(who: Participant, reason: DisconnectReason | undefined): void {
     if (!who.isAgent || this.#agent() || this.#lost.size > 0) return;
+    if (isReceptionist(who)) {
+      this.#expectAgent("agent-absent");
+      return;
+    }
     if (reason === DisconnectReason.CLIENT_INITIATED) {
       this.#end(HUNG_UP_BY_AGENT);
       return;
@@ -273,8 +287,10 @@ export class Call {
   /** Lets the caller hear the agent from now on. */
   #listen(): void {
     this.#listens = true;
-    for (const { track } of this.#agent()?.trackPublications.values() ?? []) {
-      for (const element of track?.attachedElements ?? []) element.muted = false;
+    for (const who of [this.#agent(), this.#receptionist()]) {
+      for (const { track } of who?.trackPublications.values() ?? []) {
+        for (const element of track?.attachedElements ?? []) element.muted = false;
+      }
     }
   }
 
@@ -340,6 +356,10 @@ export class Call {
     // The call is over for the page either way: an unreachable server cannot be notified.
     void this.#room.disconnect().catch(() => undefined);
   }
+}
+
+function isReceptionist(who: Participant): boolean {
+  return who.attributes[ROLE] === "reception";
 }
 
 function joinNotice(error: unknown): Notice {

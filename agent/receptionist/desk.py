@@ -1,0 +1,226 @@
+"""Serves one caller whose agent is not there yet: a short wait, or a place in the queue."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from livekit import rtc
+from livekit.agents.utils import shortuuid
+
+from agent.livekit_server import LiveKitError, LiveKitServer
+from agent.receptionist.player import Player
+from agent.receptionist.presence import ATTRIBUTES, find_agent, find_caller, find_receptionist
+from agent.receptionist.queue import CallMark, Lines, Step, Wait
+from agent.receptionist.sounds import Sounds
+from llm_router.clock import Clock, SystemClock
+from llm_router.routing.phrases import Phrases
+
+_logger = logging.getLogger("agent")
+
+MOMENT = "reception.moment"
+SORRY = "reception.sorry"
+PLACES = "reception.place"
+TRANSCRIPTION = "lk.transcription"
+_EVERY = 1.0
+"""Seconds from one check of the queue to the next."""
+_PRESENT_AFTER = 30.0
+"""Seconds after which an agent that was called does not come any more."""
+_RETURNS_WITHIN = 8.0
+"""Seconds in which a caller whose connection was lost may come back to their place."""
+
+
+def reception_name(agent_name: str) -> str:
+    """Returns the agent name under which LiveKit calls the receptionist."""
+    return f"{agent_name}-reception"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskOptions:
+    agent_name: str
+    language: str
+    phrases: Phrases
+    calls: int = 0
+    """Calls at a time in all. 0: as many as the workers take."""
+    longest_wait: float = 300.0
+    """Seconds after which a caller in the queue is asked to call again."""
+
+    def phrase(self, occasion: str, number: int = 0) -> str:
+        return self.phrases.pick(occasion, self.language, number)
+
+    def place(self, position: int) -> str:
+        """Returns how a place in the queue is said; the last phrase stands for all beyond it."""
+        known = self.phrases.by_language.get(self.language[:2].lower(), {}).get(PLACES, ())
+        last = len(known or self.phrases.by_language.get("en", {}).get(PLACES, ())) - 1
+        return self.phrase(PLACES, min(position - 1, last)) if position else ""
+
+    def sentences(self) -> list[str]:
+        """Returns every sentence that may be said, the most urgent first."""
+        occasions = (MOMENT, Step.BUSY, Step.CONNECT, SORRY)
+        places = [self.place(number) for number in range(1, 20)]
+        return list(dict.fromkeys([*map(self.phrase, occasions), *places]))
+
+
+class Desk:
+    """Serves callers, each in a room.
+
+    `is_full`: whether no worker has a place. `connect` makes LiveKit's server API, to enter.
+    """
+
+    def __init__(
+        self,
+        options: DeskOptions,
+        sounds: Sounds,
+        connect: Callable[[], LiveKitServer],
+        is_full: Callable[[], Awaitable[bool]],
+        clock: Clock | None = None,
+    ) -> None:
+        self._options = options
+        self._sounds = sounds
+        self._connect = connect
+        self._is_full = is_full
+        self._clock = clock or SystemClock()
+
+    async def serve(self, name: str, metadata: str, dispatch: str) -> None:
+        """Stays in a room until the agent is there, the caller has gone, or no agent comes.
+
+        `metadata` is the room's; `dispatch` is that of the agent, if the caller waits for one.
+        """
+        room = rtc.Room()
+        try:
+            async with self._connect() as livekit:
+                token = livekit.agent_token(name, f"reception-{shortuuid()}", ATTRIBUTES)
+                # It subscribes to the caller, which answers a telephone.
+                await room.connect(livekit.url, token)
+                if find_receptionist(room) is None:
+                    async with Player.playing(room) as player:
+                        guest = _Guest(room, player, livekit, self._sounds, self._options)
+                        mark = CallMark.read(metadata, self._options.agent_name)
+                        if mark and mark.waiting_since is not None:
+                            await self._queue(guest, mark, dispatch)
+                        else:
+                            await self._bridge(guest)
+        except (LiveKitError, rtc.ConnectError) as error:
+            _logger.warning("the receptionist left room %s: %s", name, error)
+        finally:
+            await room.disconnect()
+
+    async def _bridge(self, guest: "_Guest") -> None:
+        """Covers the moment until an agent that was called is there."""
+        began = self._clock.now()
+        was_greeted = False
+        while not guest.has_agent:
+            if guest.has_caller and not was_greeted:
+                was_greeted = True
+                await guest.say(self._options.phrase(MOMENT), is_written=False)
+            if self._clock.now() - began > _PRESENT_AFTER:
+                await guest.dismiss()
+                return
+            await guest.change(_EVERY)
+        await guest.leave()
+
+    async def _queue(self, guest: "_Guest", mark: CallMark, dispatch: str) -> None:
+        """Waits with the caller for a free place, and calls the agent to it."""
+        wait = Wait(self._options.longest_wait, self._clock.now())
+        present_at = self._clock.now()
+        while not guest.has_agent:
+            now = self._clock.now()
+            present_at = now if guest.has_caller else present_at
+            if now - present_at > _RETURNS_WITHIN and guest.had_caller:
+                await guest.livekit.close_room(guest.room.name)
+                return
+            if guest.has_caller and await self._take_steps(guest, wait, now, dispatch):
+                return
+            await guest.change(_EVERY)
+        called = CallMark(caller=mark.caller).to_metadata(self._options.agent_name)
+        await guest.livekit.describe_room(guest.room.name, called)
+        await guest.leave()
+
+    async def _take_steps(self, guest: "_Guest", wait: Wait, now: float, dispatch: str) -> bool:
+        """Takes the steps that are due; returns whether the call has ended with them."""
+        lines = Lines.of(await guest.livekit.rooms(), self._options.agent_name)
+        position = lines.position(guest.room.name)
+        calls = self._options.calls
+        has_line = not calls or len(lines.callers) < calls
+        is_free = has_line and not await self._is_full()
+        for step in wait.due(position, is_free=is_free, now=now):
+            if step is Step.GIVE_UP:
+                await guest.dismiss()
+                return True
+            if step is Step.CONNECT:
+                await guest.call_agent(dispatch)
+            place = step is Step.PLACE
+            await guest.say(self._options.place(position) if place else self._options.phrase(step))
+        return False
+
+
+class _Guest:
+    """One caller's room, as the receptionist sees it."""
+
+    def __init__(
+        self,
+        room: rtc.Room,
+        player: Player,
+        livekit: LiveKitServer,
+        sounds: Sounds,
+        options: DeskOptions,
+    ) -> None:
+        self.room = room
+        self.livekit = livekit
+        self.had_caller = False
+        self._player = player
+        self._sounds = sounds
+        self._options = options
+        self._changed = asyncio.Event()
+        for event in ("participant_connected", "participant_disconnected", "disconnected"):
+            self.room.on(event, self._on_change)
+
+    def _on_change(self, *_: Any) -> None:
+        self._changed.set()
+
+    @property
+    def has_agent(self) -> bool:
+        return find_agent(self.room) is not None
+
+    @property
+    def has_caller(self) -> bool:
+        if not self.room.isconnected():
+            return False
+        found = find_caller(self.room) is not None
+        self.had_caller = self.had_caller or found
+        return found
+
+    async def change(self, within: float) -> None:
+        """Waits until somebody comes or goes, at most `within` seconds."""
+        try:
+            async with asyncio.timeout(within):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._changed.clear()
+
+    async def say(self, text: str, *, is_written: bool = True) -> None:
+        """Says a sentence, and writes it for a caller who reads."""
+        self._player.say(self._sounds.get(text))
+        if is_written and text:
+            segment = shortuuid("RC_")
+            await self.room.local_participant.send_text(
+                text,
+                topic=TRANSCRIPTION,
+                attributes={"lk.segment_id": segment, "lk.transcription_final": "true"},
+            )
+
+    async def call_agent(self, dispatch: str) -> None:
+        await self.livekit.ensure_agent(self.room.name, self._options.agent_name, dispatch)
+
+    async def leave(self) -> None:
+        """Ends the sentence under way; the agent speaks once the receptionist has left."""
+        await self._player.finish()
+
+    async def dismiss(self) -> None:
+        """Says that no agent comes, and ends the call."""
+        await self.say(self._options.phrase(SORRY))
+        await self._player.finish()
+        await self.livekit.close_room(self.room.name)

@@ -1,0 +1,60 @@
+"""Tells the receptionist, the agent and the caller of a room apart."""
+
+import asyncio
+from types import MappingProxyType
+from typing import Any
+
+from livekit import rtc
+from livekit.agents import AgentSession
+
+ATTRIBUTES = MappingProxyType({"patchbay.role": "reception"})
+"""Attributes of the receptionist, who is an agent to LiveKit."""
+_LEAVES_WITHIN = 6.0
+"""Seconds in which the receptionist must have ended its sentence."""
+_AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+
+
+def is_receptionist(participant: rtc.RemoteParticipant) -> bool:
+    return ATTRIBUTES.items() <= participant.attributes.items()
+
+
+def find_agent(room: rtc.Room) -> rtc.RemoteParticipant | None:
+    """Returns the agent that answers the caller, if it is there."""
+    people = room.remote_participants.values()
+    return next((who for who in people if who.kind == _AGENT and not is_receptionist(who)), None)
+
+
+def find_receptionist(room: rtc.Room) -> rtc.RemoteParticipant | None:
+    """Returns another receptionist than this participant."""
+    return next(filter(is_receptionist, room.remote_participants.values()), None)
+
+
+def find_caller(room: rtc.Room) -> rtc.RemoteParticipant | None:
+    return next((who for who in room.remote_participants.values() if who.kind != _AGENT), None)
+
+
+async def wait_for_the_word(session: AgentSession[Any]) -> None:
+    """Waits until no receptionist is in the room, at most 6 s: two must not speak at once.
+
+    The receptionist leaves when the agent comes. LiveKit lets one of both in first, so that the
+    other one finds it there: they never miss each other.
+    """
+    try:
+        room = session.room_io.room
+    except RuntimeError:  # a session without a room
+        return
+    gone = asyncio.Event()
+
+    def check(*_: Any) -> None:
+        if find_receptionist(room) is None:
+            gone.set()
+
+    room.on("participant_disconnected", check)
+    try:
+        check()
+        async with asyncio.timeout(_LEAVES_WITHIN):
+            await gone.wait()
+    except TimeoutError:
+        return
+    finally:
+        room.off("participant_disconnected", check)

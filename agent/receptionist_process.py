@@ -1,0 +1,136 @@
+"""Runs the receptionist of a worker: `python -m agent.receptionist_process`.
+
+It ends with its standard input, and so with the worker that started it.
+
+A process of its own, which never holds up a call and whose end ends none. It is an agent of its own
+name at LiveKit, so that it is called by dispatches as the agent is; but it serves all its callers
+in one loop, since it mostly waits.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+from livekit.agents import AgentServer, JobRequest
+from livekit.agents.cli.log import setup_logging
+
+from agent import call_options
+from agent.livekit_server import LiveKitServer
+from agent.presence import are_workers_full
+from agent.receptionist.desk import Desk, reception_name
+from agent.receptionist.sounds import Sounds
+from agent.rehearsal import http_session
+from config.settings import Settings, load_settings
+from llm_router.clock import SystemClock
+from llm_router.errors import StoreError
+from llm_router.periodic import log_bug
+from llm_router.settings.loading import environment, export_variables
+from llm_router.store.database import Database
+
+_MOST = 50
+"""Callers that are served at a time."""
+
+
+class Rooms:
+    """The callers who are being served, each by a task."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._serving: dict[str, asyncio.Task[None]] = {}
+
+    async def take(self, request: JobRequest) -> None:
+        """Serves a room from now on. To LiveKit the job is done: no process is started for it."""
+        room = request.room.name
+        is_new = room not in self._serving and len(self._serving) < _MOST
+        # With room here, no other receptionist is asked.
+        await request.reject(terminate=len(self._serving) < _MOST)
+        if is_new:
+            job = request.job
+            self._start(room, self._desk.serve(room, job.room.metadata, job.metadata))
+
+    def _start(self, room: str, serving: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(serving, name=f"receptionist in {room}")
+        self._serving[room] = task
+        task.add_done_callback(log_bug)
+        task.add_done_callback(lambda _: self._serving.pop(room, None))
+
+    async def aclose(self) -> None:
+        for task in self._serving.values():
+            task.cancel()
+        if self._serving:
+            await asyncio.wait([*self._serving.values()])
+
+
+async def serve(settings: Settings) -> None:
+    """Serves callers until the standard input ends."""
+    options, sounds = call_options.desk_options(settings), Sounds()
+    proxy = call_options.http_proxy(settings, environment())
+    secret = settings.livekit_api_secret.get_secret_value()
+    database = Database(settings.database_url.get_secret_value(), max_connections=1)
+
+    async def is_full() -> bool:
+        try:
+            return await are_workers_full(database, settings.agent_name, SystemClock())
+        except StoreError:
+            return False  # LiveKit drops the calls that no worker takes
+
+    def connect() -> LiveKitServer:
+        return LiveKitServer(settings.livekit_url, settings.livekit_api_key, secret)
+
+    rooms = Rooms(Desk(options, sounds, connect, is_full))
+    server = AgentServer(
+        num_idle_processes=0,
+        load_fnc=lambda: 0.0,  # LiveKit sends nothing to a busy worker
+        load_threshold=float("inf"),
+        host="127.0.0.1",
+        port=0,
+        ws_url=settings.livekit_url,
+        api_key=settings.livekit_api_key,
+        api_secret=secret,
+        http_proxy=proxy,
+        multiprocessing_context="spawn",  # none is started, and the fork server costs memory
+    )
+    name = reception_name(settings.agent_name)
+    server.rtc_session(_nothing, agent_name=name, on_request=rooms.take)
+
+    async def speak() -> None:
+        async with http_session(proxy):
+            await sounds.speak(options.sentences(), lambda: call_options.load_tts(settings))
+
+    running = asyncio.create_task(server.run())
+    speaking = asyncio.create_task(speak(), name="the receptionist's sentences")
+    speaking.add_done_callback(log_bug)
+    ended = asyncio.create_task(asyncio.to_thread(sys.stdin.buffer.read))
+    try:
+        await asyncio.wait({running, ended}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        speaking.cancel()
+        await asyncio.wait({speaking})
+        await server.aclose()
+        await rooms.aclose()
+        await database.aclose()
+    if running.done():
+        await running
+
+
+async def _nothing(_: Any) -> None:
+    """Stands for the work of a job, which `Rooms` does."""
+
+
+def main() -> int:
+    export_variables()
+    settings = load_settings()
+    setup_logging(settings.log_level, devmode=sys.stderr.isatty(), console=False)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve(settings))
+    sys.stdout.flush()
+    os._exit(0)  # the thread that reads the input waits for its end
+
+
+if __name__ == "__main__":
+    sys.exit(main())
