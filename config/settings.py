@@ -301,7 +301,7 @@ class HttpSettings(Section):
     take."""
     queue_length: Annotated[int, Field(ge=0, le=100)] = 10
     """Visitors that may wait for a free line, with a voice that says their place; further ones are
-    asked to come back. 0: nobody waits."""
+    asked to come back. 0: no visitor waits."""
     queue_max_wait: Annotated[float, Field(ge=30, le=3600)] = 300
     """Seconds after which a waiting visitor is asked to call again, and the call ends."""
     max_calls_per_address: Annotated[int, Field(ge=0)] = 4

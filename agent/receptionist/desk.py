@@ -3,11 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from livekit import rtc
 from livekit.agents.utils import shortuuid
+from livekit.rtc.participant import PublishTrackError
 
 from agent.livekit_server import LiveKitError, LiveKitServer
 from agent.receptionist.player import Player
@@ -29,6 +31,8 @@ _PRESENT_AFTER = 30.0
 """Seconds after which an agent that was called does not come any more."""
 _RETURNS_WITHIN = 8.0
 """Seconds in which a caller whose connection was lost may come back to their place."""
+_ENDS = (LiveKitError, rtc.ConnectError, PublishTrackError, rtc.StreamError)
+"""Errors by which a room that is closed, or LiveKit that is away, ends the work in it."""
 
 
 def reception_name(agent_name: str) -> str:
@@ -101,7 +105,7 @@ class Desk:
                             await self._queue(guest, mark, dispatch)
                         else:
                             await self._bridge(guest)
-        except (LiveKitError, rtc.ConnectError) as error:
+        except _ENDS as error:
             _logger.warning("the receptionist left room %s: %s", name, error)
         finally:
             await room.disconnect()
@@ -110,12 +114,13 @@ class Desk:
         """Covers the moment until an agent that was called is there."""
         began = self._clock.now()
         was_greeted = False
-        while not guest.has_agent:
+        while guest.is_alone:
             if guest.has_caller and not was_greeted:
                 was_greeted = True
                 await guest.say(self._options.phrase(MOMENT), is_written=False)
             if self._clock.now() - began > _PRESENT_AFTER:
-                await guest.dismiss()
+                if was_greeted:
+                    await guest.dismiss()
                 return
             await guest.change(_EVERY)
         await guest.leave()
@@ -124,7 +129,7 @@ class Desk:
         """Waits with the caller for a free place, and calls the agent to it."""
         wait = Wait(self._options.longest_wait, self._clock.now())
         present_at = self._clock.now()
-        while not guest.has_agent:
+        while guest.is_alone:
             now = self._clock.now()
             present_at = now if guest.has_caller else present_at
             if now - present_at > _RETURNS_WITHIN and guest.had_caller:
@@ -133,13 +138,18 @@ class Desk:
             if guest.has_caller and await self._take_steps(guest, wait, now, dispatch):
                 return
             await guest.change(_EVERY)
+        if not guest.room.isconnected():
+            return
         called = CallMark(caller=mark.caller).to_metadata(self._options.agent_name)
         await guest.livekit.describe_room(guest.room.name, called)
         await guest.leave()
 
     async def _take_steps(self, guest: "_Guest", wait: Wait, now: float, dispatch: str) -> bool:
         """Takes the steps that are due; returns whether the call has ended with them."""
-        lines = Lines.of(await guest.livekit.rooms(), self._options.agent_name)
+        try:
+            lines = Lines.of(await guest.livekit.rooms(), self._options.agent_name)
+        except LiveKitError:
+            return False  # which is logged; the caller waits on
         position = lines.position(guest.room.name)
         calls = self._options.calls
         has_line = not calls or len(lines.callers) < calls
@@ -149,7 +159,8 @@ class Desk:
                 await guest.dismiss()
                 return True
             if step is Step.CONNECT:
-                await guest.call_agent(dispatch)
+                with suppress(LiveKitError):  # the agent is called again later
+                    await guest.call_agent(dispatch)
             place = step is Step.PLACE
             await guest.say(self._options.place(position) if place else self._options.phrase(step))
         return False
@@ -180,8 +191,9 @@ class _Guest:
         self._changed.set()
 
     @property
-    def has_agent(self) -> bool:
-        return find_agent(self.room) is not None
+    def is_alone(self) -> bool:
+        """Whether the room is open, and no agent is there."""
+        return self.room.isconnected() and find_agent(self.room) is None
 
     @property
     def has_caller(self) -> bool:

@@ -14,7 +14,7 @@ from agent.receptionist.sounds import RATE, hold_sound
 _BYTES = RATE // 20 * 2
 """Sound that is passed on at a time: 50 ms of 16-bit samples."""
 _QUEUE_MS = 200
-_HEARD_WITHIN = 1.5
+_SUBSCRIBES_WITHIN = 1.5
 """Seconds to wait for the caller's client to subscribe; some never do."""
 _MOST = 8
 """Sentences that may wait."""
@@ -70,7 +70,7 @@ class Player:
 
     async def _play_all(self) -> None:
         waiting = asyncio.ensure_future(self._publication.wait_for_subscription())
-        await asyncio.wait({waiting}, timeout=_HEARD_WITHIN)
+        await asyncio.wait({waiting}, timeout=_SUBSCRIBES_WITHIN)
         waiting.cancel()
         at = 0
         while self._sentences or not self._is_ending:

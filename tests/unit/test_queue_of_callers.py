@@ -91,7 +91,7 @@ def test_a_line_that_is_taken_in_time_is_not_taken_twice() -> None:
     assert CONNECT not in {step for _, step in said}
 
 
-def test_nobody_waits_for_ever() -> None:
+def test_no_caller_waits_for_ever() -> None:
     said = steps(40, longest=30)
     assert said[-10:] == [(at, GIVE_UP) for at in range(30, 40)]
 

@@ -68,22 +68,12 @@ def audible(caller: Caller, speaker: str) -> list[float]:
 async def test_callers_who_find_no_idle_process_hear_the_receptionist_first(
     small: VoiceStack,
 ) -> None:
-    began = asyncio.get_running_loop().time()
     async with AsyncExitStack() as stack:
         coming = (stack.enter_async_context(visit(small, f"192.0.2.{n}")) for n in range(LINES))
         callers = await asyncio.gather(*coming)
         for caller in callers:
             await caller.wait_until(lambda me: me.transcript(by_agent=True) == GREETING, 60)
             await caller.wait_for_silence()
-    for c in callers:
-        print(
-            "VOICES",
-            [
-                (w, round(t[0] - began, 2), round(t[-1] - began, 2))
-                for w in ("reception-", "agent-")
-                if (t := audible(c, w))
-            ],
-        )
     received = [caller for caller in callers if audible(caller, "reception-")]
     assert len(received) == LINES - 1
     for caller in received:
@@ -105,16 +95,6 @@ async def test_a_caller_in_the_queue_learns_their_place_and_is_connected(small: 
                 await second.wait_until(lambda me: FIRST in me.transcript(by_agent=True), 60)
         for number in range(LINES):
             await livekit.close_room(f"busy-{number}")
-    for c in (first, second):
-        print(
-            "VOICES",
-            c.transcript(by_agent=True),
-            [
-                (w, round(t[0], 2), round(t[-1], 2))
-                for w in ("reception-", "agent-")
-                if (t := audible(c, w))
-            ],
-        )
     assert first.transcript(by_agent=True) == f"{BUSY} {FIRST} {CONNECT} {GREETING}"
     assert second.transcript(by_agent=True) == f"{BUSY} {SECOND} {FIRST}"
     assert audible(first, "reception-")[-1] <= audible(first, "agent-")[0] + OVERLAP
