@@ -138,6 +138,12 @@ async def test_streams_side_by_side_do_not_mix(engine: WhisperSTT) -> None:
         assert has_key_words(words(events), name)
 
 
+@pytest.mark.parametrize("count", [0, 1])
+async def test_a_whole_utterance_of_no_length_has_no_words(engine: WhisperSTT, count: int) -> None:
+    event = await engine.recognize(rtc.AudioFrame(bytes(2 * count), RATE, 1, count))
+    assert event.alternatives[0].text == ""
+
+
 async def test_a_whole_utterance_at_another_rate_is_transcribed(engine: WhisperSTT) -> None:
     pcm = samples("what_time")
     resampler = rtc.AudioResampler(RATE, 48_000)

@@ -240,6 +240,10 @@ def test_long_audio_is_cut_at_its_quietest_windows() -> None:
     assert cut_in_pieces(speech) == [0, 300, 600, 828, 1000]
 
 
+def test_no_audio_has_no_pieces() -> None:
+    assert cut_in_pieces([]) == [0]
+
+
 # The folder of a model
 
 

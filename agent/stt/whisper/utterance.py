@@ -227,10 +227,13 @@ def _earlier(word: Word, seconds: float) -> Word:
 
 
 def cut_in_pieces(speech: Sequence[float], longest: float = Utterance.LONGEST) -> list[int]:
-    """Returns the windows at which to cut long audio: the quietest of each piece's last third."""
+    """Returns the windows at which to cut long audio: the quietest of each piece's last third.
+
+    The first and the last window are among them; of no audio, the first alone.
+    """
     most = int(longest / WINDOW_SECONDS)
     cuts = [0]
     while len(speech) - cuts[-1] > most:
         places = range(cuts[-1] + most * 2 // 3, cuts[-1] + most)
         cuts.append(min(places, key=lambda place: speech[place]))
-    return [*cuts, len(speech)]
+    return [*cuts, len(speech)] if speech else cuts
