@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,8 @@ class Postgres:
     port: int
     names: list[str] = field(default_factory=list)
     """Names of the databases that were made."""
+    control: Callable[[str], None] = field(default=lambda _: None, repr=False)
+    """Starts the server, or stops it as a crash does, at the words `start` and `crash`."""
 
     def url(self, database: str, password: str = PASSWORD) -> str:
         return f"postgresql://patchbay:{password}@127.0.0.1:{self.port}/{database}"
@@ -79,14 +81,22 @@ def running_postgres(*settings: str) -> Iterator[Postgres]:
         account = ("--username=patchbay", "--auth=scram-sha-256", f"--pwfile={secret}")
         _run(user, "initdb", "--no-sync", "--locale=C.UTF-8", *account, f"--pgdata={cluster}")
         options = " ".join(f"-c {one}" for one in (*_SETTINGS, *settings, f"port={port}"))
-        control = ("pg_ctl", f"--pgdata={cluster}", "--wait")
-        _run(user, *control, f"--log={log}", f"--options={options}", "start")
+        pg_ctl = ("pg_ctl", f"--pgdata={cluster}", "--wait")
+
+        def control(what: str) -> None:
+            words = {
+                "start": (f"--log={log}", f"--options={options}", "start"),
+                "crash": ("--mode=immediate", "stop"),
+            }
+            _run(user, *pg_ctl, *words[what])
+
+        control("start")
         try:
-            server = Postgres(port)
+            server = Postgres(port, control=control)
             asyncio.run(server.prepare())
             yield server
         finally:
-            _run(user, *control, "--mode=immediate", "stop")
+            control("crash")
 
 
 @pytest.fixture(scope="session")
