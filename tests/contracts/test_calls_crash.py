@@ -37,7 +37,7 @@ class Writer:
         self._store = store
         self.call = call
         self.acknowledged: list[str] = []
-        self.failures = 0
+        self._news = asyncio.Event()
 
     async def write(self, until: int) -> None:
         while len(self.acknowledged) < until:
@@ -45,10 +45,16 @@ class Writer:
             try:
                 await self._store.append(self.call.id, [item(number)], utc_now())
             except StoreError:
-                self.failures += 1
                 await SystemClock().sleep(0.05)  # as an agent's window does
             else:
                 self.acknowledged.append(f"i{number}")
+                self._news.set()
+
+    async def has_written(self, number: int) -> None:
+        """Waits until so many items are acknowledged."""
+        while len(self.acknowledged) < number:
+            self._news.clear()
+            await self._news.wait()
 
     async def stored(self) -> Sequence[str]:
         return [one.id for one in (await self._store.read(self.call.id))[1]]
@@ -83,11 +89,11 @@ async def test_a_crash_of_the_database_loses_no_acknowledged_item_and_stores_non
         them = await writers(CallStore(database), CALLS)
         await write(them, WRITTEN)
         going_on = asyncio.gather(*(writer.write(10**6) for writer in them))
+        await them[0].has_written(WRITTEN + 1)
         await asyncio.to_thread(fragile.control, "crash")
         going_on.cancel()
         with suppress(asyncio.CancelledError):
             await going_on
-        assert any(len(writer.acknowledged) > WRITTEN for writer in them)
         await asyncio.to_thread(fragile.control, "start")
         for writer in them:
             stored = await writer.stored()
