@@ -11,7 +11,7 @@ CODE := agent config llm_router deploy tests bench
 	check-lint check-format check-types check-imports check-page test-page test-live test-voice test-clients fuzz
 
 help: ## show this list
-	@$(PYTHON) -c 'import re; [print(f"  make {name:<10}{what}") for name, what in \
+	@$(PYTHON) -c 'import re; [print(f"  make {name:<13}{what}") for name, what in \
 	re.findall(r"(?m)^([a-z-]+):.*## (.+)", open("Makefile").read())]'
 
 setup: ## make everything ready: packages, speech models, LiveKit server, web page
