@@ -1,7 +1,7 @@
 """Defines the agent of a call: its greeting, its limits, and its fillers for late answers."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from typing import Any
 
 from livekit import rtc
@@ -12,6 +12,7 @@ from agent.filler import FillerRule, FillerVoice, mark_late, waiting_since, with
 from agent.guard import CallGuard
 from agent.history import bounded
 from agent.receptionist.presence import wait_for_the_word
+from agent.toolbox.cover import ToolCover
 from agent.toolbox.tool import Tool
 from llm_router.routing.phrases import Phrases
 
@@ -48,7 +49,8 @@ class Assistant(Agent):
 
     `filler_after` is the time (s) without a word of the answer after which a filler is said.
     `guard` holds the call to its limits; None: there are none. `history_characters` of the
-    conversation go to the model; 0: all of it. `tools` are what the model may call.
+    conversation go to the model; 0: all of it. `tools` are what the model may call,
+    `tool_phrases` what is said while one of them is slow, by its name.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Assistant(Agent):
         guard: CallGuard | None = None,
         history_characters: int = 0,
         tools: Sequence[Tool] = (),
+        tool_phrases: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(instructions=instructions, tools=[*tools])
         self._phrases = phrases
@@ -69,17 +72,23 @@ class Assistant(Agent):
         self._filler_after = filler_after
         usual = phrases.pick("greeting", language, 0)
         self._greeting = usual if greeting is None else greeting
-        self._filler_voice = FillerVoice(FillerRule(phrases, language))
+        fillers = FillerRule(phrases, language)
+        self._filler_voice = FillerVoice(fillers)
+        self._tool_cover = ToolCover(fillers, tool_phrases or {}, filler_after)
         self._caller_stopped_at = 0.0
         self._guard = guard or CallGuard(CallLimits(), phrases, language)
         self._history_characters = history_characters
 
     async def on_enter(self) -> None:
         self.session.on("user_state_changed", self._on_user_state)
+        self._tool_cover.attach(self.session)
         await wait_until_audible(self.session)
         await wait_for_the_word(self.session)
         if self._greeting:
             self.session.say(self._greeting)
+
+    async def on_exit(self) -> None:
+        await self._tool_cover.aclose()
 
     def _on_user_state(self, event: Any) -> None:
         if event.old_state == "speaking":
