@@ -13,7 +13,7 @@ from pathlib import Path
 from livekit.agents import JobContext, JobProcess, telemetry
 from opentelemetry.sdk.trace import TracerProvider
 
-from agent import assistants, tools
+from agent import assistants
 from agent.assistant import Assistant
 from agent.assistants import KnownAssistants
 from agent.budget import Refusal, Step
@@ -33,6 +33,7 @@ from agent.call_options import (
     tts_options,
     turn_options,
 )
+from agent.call_tools import CallTools
 from agent.dispatch import Dispatch
 from agent.guard import CallGuard
 from agent.load import LoadBoard, LoadReporter
@@ -43,6 +44,7 @@ from agent.session import Engines, build_session, room_options
 from agent.starts import Starts
 from agent.telemetry import send_traces, share_metrics
 from agent.text_input import TextAnswers
+from agent.toolbox.effects import Effects
 from agent.tools.base import ToolContext
 from agent.typed_messages import TypedMessages
 from config.settings import Settings, load_settings
@@ -50,6 +52,7 @@ from llm_router import stored_router
 from llm_router.clock import SystemClock
 from llm_router.errors import ConfigurationError, RouterError
 from llm_router.integrations.livekit import RouterLLM
+from llm_router.net.guard import AddressGuard
 from llm_router.routing.events import Observer
 from llm_router.routing.phrases import Phrases
 from llm_router.settings.loading import SettingsError, environment
@@ -72,7 +75,7 @@ END_REASONS: Mapping[str, str] = {
     Refusal.CALL: "limit",
 }
 """Reason of the end of a call by the guard's occasion."""
-_TOOLS = ("time", "end_call")
+_TOOLS = ("time", "documents", "end_call")
 _PAUSE = 2.0
 """Seconds that a process waits before it ends, if the one before it did not come up either."""
 _THREADS = 32
@@ -210,6 +213,8 @@ async def answer(ctx: JobContext) -> None:
         typed = TypedMessages(session, guard, TextAnswers().answer, limits.message_characters)
         stack.push_async_callback(typed.aclose)
         stack.push_async_callback(guard.aclose)
+        tools = _tools_of(ctx, resources, record, settings)
+        stack.push_async_callback(tools.aclose)
         ctx.add_shutdown_callback(stack.pop_all().aclose)
         assistant = Assistant(
             instructions=(
@@ -221,10 +226,8 @@ async def answer(ctx: JobContext) -> None:
             greeting=settings.agent_greeting,
             guard=guard,
             history_characters=settings.history_max_characters,
-            tools=tools.load(
-                _tools_of(record),
-                ToolContext(phrases=resources.phrases, language=settings.agent_language),
-            ),
+            tools=tools.tools,
+            tool_phrases=tools.says,
         )
         typed.receive_from(ctx.room)
         log.start(session, ctx.room, lambda: END_REASONS.get(guard.ended_for, guard.ended_for))
@@ -237,6 +240,29 @@ async def answer(ctx: JobContext) -> None:
             record=False,
         )
         guard.start(session)
+        tools.connect(assistant)
+
+
+def _tools_of(
+    ctx: JobContext, resources: JobResources, record: AssistantRecord, settings: Settings
+) -> CallTools:
+    """Makes the tools of a call: those of its assistant, or the usual ones."""
+    call_id = ctx.job.room.sid  # a room that is opened again is another call
+    context = ToolContext(
+        phrases=resources.phrases,
+        language=settings.agent_language,
+        call_id=call_id,
+        assistant=record.name,
+        effects=Effects(call_id),
+        documents=settings.documents_folder,
+    )
+    return CallTools(
+        context,
+        _TOOLS if record.tools is None else record.tools,
+        record.http_tools,
+        record.mcp_servers,
+        AddressGuard(allowed=settings.allowed_addresses),
+    )
 
 
 async def _assistant_of(
@@ -252,17 +278,6 @@ async def _assistant_of(
         import_engines(settings)  # done already for the assistants that the process knows
         engines = await asyncio.to_thread(load_other_engines, settings, usual, engines)
     return record, settings, engines
-
-
-def _tools_of(record: AssistantRecord) -> tuple[str, ...]:
-    """Returns the modules of the assistant's tools; one that does not exist is logged."""
-    if record.tools is None:
-        return _TOOLS
-    there = {*tools.TOOLS.names()}
-    for name in record.tools:
-        if name not in there:
-            _logger.error("assistant %s: there is no tool %r", record.name, name)
-    return tuple(name for name in record.tools if name in there)
 
 
 def logged_call(

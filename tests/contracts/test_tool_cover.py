@@ -82,7 +82,9 @@ async def test_a_fast_tool_is_covered_by_nothing() -> None:
 async def test_a_call_that_ends_during_a_tool_is_covered_no_more() -> None:
     slow = SlowTool(until="One moment.")
     async with calling(slow, 3600) as (session, _):
-        asking: asyncio.Future[object] = asyncio.ensure_future(session.run(user_input="Where is my order?"))
+        asking: asyncio.Future[object] = asyncio.ensure_future(
+            session.run(user_input="Where is my order?")
+        )
         while session.agent_state != "thinking":
             await asyncio.get_running_loop().run_in_executor(None, lambda: None)
         slow.until = ""

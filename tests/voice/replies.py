@@ -33,8 +33,8 @@ def by_role(server: FaultyServer, question: Script, result: Script) -> Behaviour
     return script
 
 
-def calling(tool: str) -> Script:
-    return Script(words=[], tool_calls=[ToolCall("call_1", tool, "{}")])
+def calling(tool: str, arguments: str = "{}") -> Script:
+    return Script(words=[], tool_calls=[ToolCall("call_1", tool, arguments)])
 
 
 def _says(first_word: float, **changes: Any) -> Script:

@@ -164,6 +164,7 @@ def _settings(livekit: LiveKit, ports: Ports, folder: Path) -> dict[str, str]:
         "ADMIN_KEY_FILE": str(folder / "admin.key"),
         "ASSISTANT_PROMPT_FILE": str(_PROMPTS / "assistant.md"),
         "PHRASES_FILE": str(_PROMPTS / "phrases.toml"),
+        "DOCUMENTS_FOLDER": str(paths.ROOT / "config" / "documents"),
         "PAGE_DIR": str(page.SOURCE / "dist"),
         "HTTP_PORT": str(ports.http_port),
         "WORKER_PORT": str(ports.worker_port),

@@ -76,6 +76,20 @@ async def test_a_tool_is_called_and_its_result_is_answered(stack: VoiceStack) ->
     assert ":" in result["content"]  # a time of day
 
 
+async def test_a_question_is_answered_from_the_shops_text_which_is_searched_once(
+    stack: VoiceStack,
+) -> None:
+    search = calling("search_documents", '{"question": "What time do you open on Saturday?"}')
+    await stack.behave(by_role(stack.first, search, Script(words=words(OPEN))))
+    async with stack.call() as caller:
+        asked = await caller.say(sentence("what_time"))
+        assert await caller.wait_for_answer(asked) == OPEN
+    results = [m["content"] for m in stack.first.requests[-1].messages if m["role"] == "tool"]
+    (found,) = results
+    assert found.startswith("On Saturday we open at nine in the morning")
+    assert found.splitlines()[0].endswith("[shop.md, Opening hours]")
+
+
 async def test_the_agent_says_goodbye_before_it_hangs_up(stack: VoiceStack) -> None:
     said_after = Script(words=words("This is never said."))
     await stack.behave(by_role(stack.first, calling("end_call"), said_after))
