@@ -9,6 +9,7 @@ from agent.toolbox.effects import Effects
 from agent.toolbox.tool import Tool
 from llm_router.clock import Clock, SystemClock
 from llm_router.routing.phrases import Phrases
+from llm_router.voice.messages import MessageBox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,10 @@ class ToolContext:
     """Name of the call, which no other call has; empty in a call of a test."""
     effects: Effects = field(default_factory=lambda: Effects(""))
     """Runs what must not be done twice."""
+    assistant: str = ""
+    """Name of the assistant that answers."""
+    messages: MessageBox | None = None
+    """Takes messages of callers; None: there is no store for them."""
     documents: Path | None = None
     """Folder of texts that can be looked up."""
     clock: Clock = field(default_factory=SystemClock)

@@ -19,6 +19,7 @@ from llm_router.cli import (
     doctor,
     files,
     mcp,
+    messages,
     presets,
     probe,
 )
@@ -51,6 +52,7 @@ def build() -> typer.Typer:
     app.add_typer(calls.app, name="calls")
     app.add_typer(presets.app, name="presets")
     app.add_typer(api_keys.app, name="api-keys")
+    app.add_typer(messages.app, name="messages")
     app.add_typer(database.keys, name="keys")
     database.register(app)
     doctor.register(app)

@@ -15,7 +15,12 @@ from uuid import uuid4
 
 from llm_router.connections.record import Connection
 
-Event = Literal["connection.status_changed", "connection.deactivated", "connection.budget_reached"]
+Event = Literal[
+    "connection.status_changed",
+    "connection.deactivated",
+    "connection.budget_reached",
+    "message.taken",
+]
 EVENTS: tuple[Event, ...] = get_args(Event)
 TEST_EVENT = "webhook.test"
 """The event sent when a user tests a webhook."""

@@ -53,6 +53,7 @@ from llm_router.store.chats import Chats
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
 from llm_router.store.key_memory import KeyMemory
+from llm_router.store.messages import Messages
 from llm_router.store.sign_ins import SignIns
 from llm_router.store.webhooks import Webhooks
 from llm_router.stored_router import open_automation_router
@@ -143,6 +144,10 @@ class Services:
     @property
     def calls(self) -> CallStore:
         return CallStore(self.database)
+
+    @property
+    def messages(self) -> Messages:
+        return Messages(self.database, self.clock)
 
     @cached_property
     def chat_replies(self) -> ChatReplies:

@@ -63,6 +63,16 @@ async def enqueue_event(
             await enqueue(db, hook["id"], payload, now)
 
 
+async def enqueue_for_all(
+    db: AsyncConnection, event: Event, now: datetime, data: Mapping[str, Any]
+) -> None:
+    """Adds a delivery of an event of no connection, for webhooks that are for all connections."""
+    query = select(webhooks).where(_W.is_active, _W.owner == "", _W.team == "")
+    for hook in (await db.execute(query)).mappings():
+        if event in hook["events"]:
+            await enqueue(db, hook["id"], make_payload(event, now, data), now)
+
+
 async def enqueue_status_change(
     db: AsyncConnection, before: Connection, after: Connection, now: datetime
 ) -> None:

@@ -25,7 +25,8 @@ from sqlalchemy import (
 )
 
 import llm_router.store.assistant_tables
-import llm_router.store.call_tables  # noqa: F401  its tables are listed in the metadata
+import llm_router.store.call_tables
+import llm_router.store.message_tables  # noqa: F401  its table is, too
 from llm_router.store.columns import METADATA, UtcDateTime, flag, number, text, time
 
 metadata = METADATA

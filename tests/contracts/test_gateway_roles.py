@@ -1,5 +1,6 @@
 """Tests every role at every route, cell by cell."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
@@ -10,6 +11,7 @@ from llm_router.connections.access import Role
 from llm_router.gateway.app import AT_ROOT, ROUTES
 from llm_router.gateway.errors import OPENAI_PATHS
 from llm_router.voice.calls import CallFacts
+from llm_router.voice.messages import Message
 from tests.contracts.gateway import (
     CLOSED,
     HOST,
@@ -30,6 +32,7 @@ NEW = {"name": "new", "base_url": PUBLIC}
 OFFLINE = {"name": "rules", "provider": "offline"}
 PRESET = {"keys": {"openai": "sk-1", "anthropic": "sk-2", "groq": "sk-3"}}
 QUESTION = {"model": "auto", "messages": [{"role": "user", "content": "Hi?"}]}
+MESSAGE = Message(id="m1", text="Call me back.", created_at=datetime(2026, 5, 4, tzinfo=UTC))
 HOOK = {"name": "pager", "url": CLOSED, "events": ["connection.deactivated"]}
 
 ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
@@ -75,6 +78,8 @@ ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
     ("GET", "/assistants/{assistant_name}/versions/{version}"): (USERS, None, 200),
     ("POST", "/assistants/{assistant_name}/rollback"): (EDITORS, {"to": 1}, 200),
     ("GET", "/assistants/{assistant_name}/diff"): (USERS, None, 200),
+    ("GET", "/messages"): (ADMINS, None, 200),
+    ("DELETE", "/messages/{message_id}"): (ADMINS, None, 204),
     ("GET", "/me"): (EVERYBODY, None, 200),
     ("DELETE", "/session"): (EVERYBODY, None, 204),
     ("GET", "/audit"): (ADMINS, None, 200),
@@ -163,6 +168,9 @@ async def filled(gateway: Gateway, path: str, role: Role = "editor") -> str:
     if "{assistant_name}" in path:
         await gateway.call("admin", "POST", "/assistants", {"name": "shop"})
         return path.replace("{assistant_name}", "shop").replace("{version}", "1")
+    if "{message_id}" in path:
+        await gateway.services.messages.take(MESSAGE)
+        return path.replace("{message_id}", MESSAGE.id)
     if "{key_id}" in path:
         made = (
             await gateway.call("admin", "POST", "/keys", {"name": "x", "role": "viewer"})

@@ -14,14 +14,24 @@ from agent.tools.base import ToolContext
 from llm_router.errors import ConfigurationError, UnknownPluginError
 from llm_router.plugins import Plugins
 from llm_router.testing import ManualClock
+from llm_router.voice.messages import Message
 from tests.contracts.livekit_asking import PHRASES
 
 SHOP = Path(__file__).parents[2] / "config" / "documents"
+
+
+class Nowhere:
+    """Takes no message."""
+
+    async def take(self, message: Message) -> None:
+        raise NotImplementedError
+
+
 EACH_MODULE = pytest.mark.parametrize("name", tools.TOOLS.names())
 
 
 def made(*names: str) -> Sequence[Tool]:
-    context = ToolContext(phrases=PHRASES, clock=ManualClock(), documents=SHOP)
+    context = ToolContext(phrases=PHRASES, clock=ManualClock(), documents=SHOP, messages=Nowhere())
     return tools.load(names, context)
 
 
@@ -43,7 +53,8 @@ def test_a_module_gives_tools_with_a_name_and_a_description_for_the_model(name: 
 
 @EACH_MODULE
 def test_each_call_has_tools_of_its_own(name: str) -> None:
-    assert not {*map(id, made(name))} & {*map(id, made(name))}
+    one, other = made(name), made(name)
+    assert not {*map(id, one)} & {*map(id, other)}
 
 
 def test_all_tools_can_be_offered_together() -> None:
