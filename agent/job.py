@@ -57,6 +57,7 @@ from llm_router.routing.events import Observer
 from llm_router.routing.phrases import Phrases
 from llm_router.settings.loading import SettingsError, environment
 from llm_router.store.calls import CallStore
+from llm_router.store.messages import Messages
 from llm_router.stored_router import KnownConnections, open_stored_router, opened_database
 from llm_router.telemetry.opentelemetry import OpenTelemetryObserver
 from llm_router.telemetry.prometheus import PrometheusObserver
@@ -213,7 +214,7 @@ async def answer(ctx: JobContext) -> None:
         typed = TypedMessages(session, guard, TextAnswers().answer, limits.message_characters)
         stack.push_async_callback(typed.aclose)
         stack.push_async_callback(guard.aclose)
-        tools = _tools_of(ctx, resources, record, settings)
+        tools = _tools_of(ctx, resources, record, settings, Messages(database))
         stack.push_async_callback(tools.aclose)
         ctx.add_shutdown_callback(stack.pop_all().aclose)
         assistant = Assistant(
@@ -244,7 +245,11 @@ async def answer(ctx: JobContext) -> None:
 
 
 def _tools_of(
-    ctx: JobContext, resources: JobResources, record: AssistantRecord, settings: Settings
+    ctx: JobContext,
+    resources: JobResources,
+    record: AssistantRecord,
+    settings: Settings,
+    messages: Messages,
 ) -> CallTools:
     """Makes the tools of a call: those of its assistant, or the usual ones."""
     call_id = ctx.job.room.sid  # a room that is opened again is another call
@@ -254,6 +259,7 @@ def _tools_of(
         call_id=call_id,
         assistant=record.name,
         effects=Effects(call_id),
+        messages=messages,
         documents=settings.documents_folder,
     )
     return CallTools(
