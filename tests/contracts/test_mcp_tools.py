@@ -153,3 +153,31 @@ async def test_a_call_begins_without_a_dead_server_and_gets_the_tools_of_one_tha
         await tools.aclose()
     [*_, result] = models[0].requests[-1].messages
     assert "3 of tea" in result["content"]
+
+
+async def test_an_interrupted_turn_neither_stops_nor_repeats_what_it_has_begun() -> None:
+    async with ToolServer() as server, opened("http", Script()) as (model, models):
+
+        def script(number: int) -> Script:
+            if models[0].requests[number].messages[-1]["role"] == "user":
+                call = ToolCall(f"c{number}", "book", '{"day": "Friday"}')
+                return Script(words=[], tool_calls=[call])
+            return Script(words=["Booked."])
+
+        await models[0].behave(script)
+        tools = CallTools(ToolContext(), [], mcp=[chosen(server.url)], guard=OPEN)
+        agent = Agent(instructions="Be brief.")
+        async with voiced(model, agent) as session:
+            tools.connect(agent)
+            await asyncio.wait(tools.connecting)
+            server.works.clear()
+            first = session.generate_reply(user_input="Book Friday.")
+            await server.booking.wait()
+            first.interrupt()
+            again = asyncio.ensure_future(reply_of(session, "Book Friday, I said."))
+            asyncio.get_running_loop().call_soon(server.works.set)
+            assert await again == "Booked."
+        await tools.aclose()
+    assert server.booked == ["Friday"]
+    results = [m["content"] for m in models[0].requests[-1].messages if m["role"] == "tool"]
+    assert "Booked for Friday." in results[0]

@@ -6,16 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from livekit.agents import llm
+from livekit.agents import Agent, AgentSession, llm
 
 from agent import tools
 from agent.toolbox.tool import Tool
 from agent.tools.base import ToolContext
+from llm_router import open_router
+from llm_router.connections.record import Connection
 from llm_router.errors import ConfigurationError, UnknownPluginError
+from llm_router.integrations.livekit import RouterLLM
 from llm_router.plugins import Plugins
 from llm_router.testing import ManualClock
 from llm_router.voice.messages import Message
-from tests.contracts.livekit_asking import PHRASES
+from tests.contracts.livekit_asking import PHRASES, reply_of
 
 SHOP = Path(__file__).parents[2] / "config" / "documents"
 
@@ -112,3 +115,24 @@ async def test_the_shops_text_is_looked_up_and_cited() -> None:
 def test_without_texts_there_is_no_tool_that_searches_them(tmp_path: Path) -> None:
     assert not tools.load(["documents"], ToolContext(documents=tmp_path))
     assert not tools.load(["documents"], ToolContext())
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("What time do you open on Saturday?", "On Saturday we open at nine in the morning and"),
+        ("Is there parking?", "There is free parking behind the building"),
+        ("Who painted the ceiling?", "no language model"),
+    ],
+)
+async def test_without_a_model_questions_are_answered_from_the_shops_text(
+    question: str, answer: str
+) -> None:
+    responder = Connection(name="rules", provider="offline")
+    agent = Agent(instructions="Be brief.", tools=[*made("time", "documents", "end_call")])
+    async with (
+        open_router([responder]) as router,
+        AgentSession[None](llm=RouterLLM(router, session_id="call")) as session,
+    ):
+        await session.start(agent)
+        assert answer in await reply_of(session, question)
