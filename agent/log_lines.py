@@ -1,4 +1,4 @@
-"""Bounds what the log of a process grows by: lines of one kind, however often something happens."""
+"""Bounds what the log of a process takes: lines of one kind, and no words of callers."""
 
 import logging
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ _WINDOW = 60.0
 _KINDS = 1_000
 _COMPARED = 40
 """Characters of the text by which kinds differ: what follows may be names and numbers."""
+_WORDS = "lk.pii."
 
 
 @dataclass(slots=True)
@@ -44,4 +45,13 @@ class RepeatFilter(logging.Filter):
         if kind.shown > self._most:
             kind.left_out += 1
             return False
+        return True
+
+
+class WordFilter(logging.Filter):
+    """Takes out of each line the fields in which LiveKit puts callers' words, such as arguments."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        for name in [name for name in record.__dict__ if name.startswith(_WORDS)]:
+            del record.__dict__[name]
         return True

@@ -20,6 +20,7 @@ from agent import call_options, job
 from agent.health import health_server
 from agent.livekit_server import LiveKitError, LiveKitServer, LiveKitUnavailableError
 from agent.load import measure_load
+from agent.log_lines import WordFilter
 from agent.phrase_file import load_phrases
 from agent.presence import worker_present
 from agent.receptionist.desk import reception_name
@@ -232,6 +233,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         note = export_variables()
         settings = load_settings()
         setup_logging(settings.log_level, devmode=sys.stderr.isatty(), console=False)
+        if settings.log_level != "DEBUG":
+            for handler in logging.getLogger().handlers:
+                handler.addFilter(WordFilter())
         if note:
             _logger.info(note)
         logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs every check for migrations
