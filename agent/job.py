@@ -257,6 +257,7 @@ def _tools_of(
         phrases=resources.phrases,
         language=settings.agent_language,
         call_id=call_id,
+        room=ctx.room.name,
         assistant=record.name,
         effects=Effects(call_id),
         messages=messages,

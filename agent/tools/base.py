@@ -23,6 +23,8 @@ class ToolContext:
     """Name of the call, which no other call has; empty in a call of a test."""
     effects: Effects = field(default_factory=lambda: Effects(""))
     """Runs what must not be done twice."""
+    room: str = ""
+    """Name of the room of the call."""
     assistant: str = ""
     """Name of the assistant that answers."""
     messages: MessageBox | None = None

@@ -37,7 +37,7 @@ def create(context: ToolContext) -> Sequence[Tool]:
         async def take(key: str) -> str:
             taken = Message(
                 id=key,
-                call_id=context.call_id,
+                room=context.room,
                 assistant=context.assistant,
                 name=name,
                 contact=contact,

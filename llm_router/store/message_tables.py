@@ -9,7 +9,7 @@ messages = Table(
     METADATA,
     # The fields of `voice.messages.Message`, in its order.
     text("id", key=True),
-    text("call_id"),
+    text("room"),
     text("assistant"),
     text("name"),
     text("contact"),

@@ -19,7 +19,7 @@ class Message:
     """
 
     id: str
-    call_id: str = ""
+    room: str = ""
     assistant: str = ""
     name: str = ""
     contact: str = ""

@@ -40,7 +40,7 @@ def messages(database: Database) -> Messages:
 
 
 async def test_a_message_is_stored_once_and_read_by_administrators(messages: Messages) -> None:
-    first = message(name="Ann", contact="7", call_id="RM_1", assistant="shop")
+    first = message(name="Ann", contact="7", room="call-1", assistant="shop")
     for each in (first, first, message("m2", created_at=AT.replace(hour=10))):
         await messages.take(each)
     items, total = await messages.find(SYSTEM, limit=10)
@@ -110,7 +110,7 @@ class Box:
 
 def taking(box: Box | None) -> Any:
     context = ToolContext(
-        call_id="RM_1", assistant="shop", messages=box, effects=Effects("RM_1"), clock=ManualClock()
+        room="call-1", assistant="shop", messages=box, effects=Effects("RM_1"), clock=ManualClock()
     )
     return tools.load(["message"], context)
 
@@ -122,7 +122,7 @@ async def test_a_message_is_acknowledged_when_it_is_stored() -> None:
     assert "not repeated" in await take_message(**WORDS)
     (taken,) = box.taken
     assert (taken.text, taken.name, taken.contact) == ("Call me back.", "Ann", "ann@example.org")
-    assert (taken.call_id, taken.assistant) == ("RM_1", "shop")
+    assert (taken.room, taken.assistant) == ("call-1", "shop")
 
 
 @pytest.mark.parametrize("failure", [StoreError("down"), TimeoutError()])

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from llm_router.gateway.schemas.base import Page
 
 _EXAMPLE: dict[str, Any] = {
-    "id": "5f0c1a9be0d94c7a8f4e6f1f2c3d4e5f", "call_id": "RM_7GkQx2", "assistant": "default",
+    "id": "5f0c1a9be0d94c7a8f4e6f1f2c3d4e5f", "room": "call-5f0c1a9b", "assistant": "default",
     "name": "Ann Lee", "contact": "ann@example.org", "text": "Please call me back about the bill.",
     "created_at": "2026-05-04T09:30:00Z",
 }  # fmt: skip
@@ -20,7 +20,9 @@ class CallerMessageRead(BaseModel):
 
     model_config = ConfigDict(from_attributes=True, json_schema_extra={"examples": [_EXAMPLE]})
     id: str
-    call_id: str = Field(description="The call in which it was left.")
+    room: str = Field(
+        description="Room of the call in which it was left, by which /api/calls finds it."
+    )
     assistant: str
     name: str
     contact: str = Field(description="How the caller can be reached.")

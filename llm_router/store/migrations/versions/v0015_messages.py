@@ -10,7 +10,7 @@ down_revision: str | None = "0014"
 def upgrade() -> None:
     texts = [
         sa.Column(name, sa.Text(), nullable=False)
-        for name in ("id", "call_id", "assistant", "name", "contact", "text")
+        for name in ("id", "room", "assistant", "name", "contact", "text")
     ]
     op.create_table(
         "messages",
