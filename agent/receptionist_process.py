@@ -1,18 +1,16 @@
-"""Runs the receptionist of a worker: `python -m agent.receptionist_process`.
+"""Runs the receptionist of a worker in a process of its own, which ends with the worker.
 
-It ends with its standard input, and so with the worker that started it.
-
-A process of its own, which never holds up a call and whose end ends none. It is an agent of its own
-name at LiveKit, so that it is called by dispatches as the agent is; but it serves all its callers
-in one loop, since it mostly waits.
+It never holds up a call, and its end ends none. It is an agent of its own name at LiveKit, so that
+it is called by dispatches as the agent is; but it serves all its callers in one loop, since it
+mostly waits. The process comes from LiveKit's fork server, as those of calls do, and so shares its
+memory with them.
 """
 
 import asyncio
-import contextlib
-import logging
-import os
+import signal
 import sys
 from collections.abc import Coroutine
+from multiprocessing.connection import Connection
 from typing import Any
 
 from livekit.agents import AgentServer, JobRequest
@@ -28,7 +26,7 @@ from config.settings import Settings, load_settings
 from llm_router.clock import SystemClock
 from llm_router.errors import StoreError
 from llm_router.periodic import log_bug
-from llm_router.settings.loading import environment, export_variables
+from llm_router.settings.loading import environment
 from llm_router.store.database import Database
 
 _MOST = 50
@@ -65,8 +63,8 @@ class Rooms:
             await asyncio.wait([*self._serving.values()])
 
 
-async def serve(settings: Settings) -> None:
-    """Serves callers until the standard input ends."""
+async def _serve(settings: Settings, ends: Connection) -> None:
+    """Serves callers until the worker closes its end of the connection."""
     options, sounds = call_options.desk_options(settings), Sounds()
     proxy = call_options.http_proxy(settings, environment())
     secret = settings.livekit_api_secret.get_secret_value()
@@ -104,12 +102,13 @@ async def serve(settings: Settings) -> None:
     running = asyncio.create_task(server.run())
     speaking = asyncio.create_task(speak(), name="the receptionist's sentences")
     speaking.add_done_callback(log_bug)
-    ended = asyncio.create_task(asyncio.to_thread(sys.stdin.buffer.read))
+    ended = asyncio.create_task(_end_of(ends))
     try:
         await asyncio.wait({running, ended}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        speaking.cancel()
-        await asyncio.wait({speaking})
+        for task in (speaking, ended):
+            task.cancel()
+        await asyncio.wait({speaking, ended})
         await server.aclose()
         await rooms.aclose()
         await database.aclose()
@@ -121,16 +120,21 @@ async def _nothing(_: Any) -> None:
     """Stands for the work of a job, which `Rooms` does."""
 
 
-def main() -> int:
-    export_variables()
+async def _end_of(ends: Connection) -> None:
+    """Waits until the other end is closed: nothing is ever sent."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(ends.fileno(), ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(ends.fileno())
+
+
+def run(ends: Connection) -> None:
+    """Does the work of the process, which reads the settings as the worker does."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # it ends after the worker's calls
     settings = load_settings()
     setup_logging(settings.log_level, devmode=sys.stderr.isatty(), console=False)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(settings))
-    sys.stdout.flush()
-    os._exit(0)  # the thread that reads the input waits for its end
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    asyncio.run(_serve(settings, ends))

@@ -16,7 +16,7 @@ from typing import Literal
 from livekit.agents import AgentServer, JobRequest
 from livekit.agents.cli.log import setup_logging
 
-from agent import call_options, job
+from agent import call_options, job, receptionist_process
 from agent.health import health_server
 from agent.livekit_server import LiveKitError, LiveKitServer, LiveKitUnavailableError
 from agent.load import measure_load
@@ -94,8 +94,7 @@ async def serve(settings: Settings) -> None:
         job.call_starts(),
         lambda: server.worker_info.http_port,
     )
-    # Started first, beside the call processes: both take a while to come up.
-    async with receptionist(SystemClock()), health:
+    async with health:
         running = asyncio.create_task(server.run())
         await _until_up(server, "worker_registered", running, stop)
         await _take_calls(server, running, stop, settings, processes)
@@ -135,6 +134,7 @@ async def _take_calls(
         async with (
             livekit,
             present,
+            receptionist(receptionist_process.run, SystemClock()),
             processes.watched(server, cover),
             Replacements(server, livekit, settings.agent_name),
         ):

@@ -1,8 +1,10 @@
 """Tests the receptionist's process: it ends with the worker, and is started again when it dies."""
 
 import asyncio
+import functools
 import os
 import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,20 @@ import pytest
 from agent.receptionist.supervisor import receptionist
 from llm_router.clock import SystemClock, checkpoint
 
-WELL = "import sys; open(sys.argv[1], 'w').write('up'); sys.stdin.read(); open(sys.argv[2], 'w')"
-DEAD = "import sys; open(sys.argv[1], 'w').write('up'); sys.exit(3)"
+
+def well(folder: Path, ends: Connection) -> None:
+    """Works until the worker ends."""
+    (folder / "up").write_text("up")
+    try:
+        ends.recv()
+    except EOFError:
+        (folder / "ended").touch()
+
+
+def failing(folder: Path, _: Connection) -> None:
+    """Ends at once."""
+    (folder / "up").write_text("up")
+    sys.exit(3)
 
 
 class Impatient(SystemClock):
@@ -21,9 +35,11 @@ class Impatient(SystemClock):
         await checkpoint()
 
 
-def command(program: str, folder: Path) -> tuple[str, ...]:
-    os.mkfifo(folder / "up")
-    return (sys.executable, "-c", program, str(folder / "up"), str(folder / "ended"))
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a pipe to which a process writes once it has started."""
+    os.mkfifo(tmp_path / "up")
+    return tmp_path
 
 
 async def is_up(folder: Path) -> bool:
@@ -31,17 +47,17 @@ async def is_up(folder: Path) -> bool:
     return await asyncio.to_thread((folder / "up").read_text) == "up"
 
 
-async def test_it_ends_with_the_worker(tmp_path: Path) -> None:
-    async with receptionist(SystemClock(), command(WELL, tmp_path)):
-        assert await is_up(tmp_path)
-    assert (tmp_path / "ended").exists()
+async def test_it_ends_with_the_worker(folder: Path) -> None:
+    async with receptionist(functools.partial(well, folder), SystemClock()):
+        assert await is_up(folder)
+    assert (folder / "ended").exists()
 
 
 async def test_it_is_started_again_when_it_dies(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with receptionist(Impatient(), command(DEAD, tmp_path)):
+    async with receptionist(functools.partial(failing, folder), Impatient()):
         for _ in range(2):
-            assert await is_up(tmp_path)
+            assert await is_up(folder)
     assert "the receptionist is away" in caplog.text
     assert "it ended with status 3" in caplog.text
