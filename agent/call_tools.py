@@ -3,18 +3,20 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from livekit.agents import Agent, ToolError, llm
 
 from agent.toolbox.http import HttpTools
-from agent.toolbox.mcp import McpTools
 from agent.toolbox.tool import Tool
 from agent.tools import load
 from agent.tools.base import ToolContext
 from llm_router.errors import RouterError
 from llm_router.net.guard import AddressGuard
 from llm_router.voice.tools import HttpTool, McpServer
+
+if TYPE_CHECKING:
+    from agent.toolbox.mcp import McpTools
 
 T = TypeVar("T", bound=llm.Tool | llm.Toolset)
 _logger = logging.getLogger("patchbay.tools")
@@ -38,7 +40,9 @@ class CallTools:
         guard = guard or AddressGuard()
         self._effects = context.effects
         self._http = HttpTools(guard, context.effects)
-        self._servers = [McpTools(server, guard, context.effects) for server in mcp]
+        self._mcp = mcp
+        self._guard = guard
+        self._servers: list[McpTools] = []
         self.connecting: list[asyncio.Task[None]] = []
         """Tasks that end once their servers have given tools, or failed to."""
         self.says = {tool.name: tool.says for tool in http if tool.says}
@@ -51,8 +55,8 @@ class CallTools:
     def connect(self, agent: Agent) -> None:
         """Begins to connect to the MCP servers; the agent gets their tools as they answer."""
         self.connecting = [
-            asyncio.create_task(self._add(agent, tools), name=f"tools of {tools.server.name}")
-            for tools in self._servers
+            asyncio.create_task(self._add(agent, server), name=f"tools of {server.name}")
+            for server in self._mcp
         ]
 
     async def aclose(self) -> None:
@@ -65,8 +69,10 @@ class CallTools:
             await tools.aclose()
         await self._http.aclose()
 
-    async def _add(self, agent: Agent, tools: McpTools) -> None:
-        server = tools.server
+    async def _add(self, agent: Agent, server: McpServer) -> None:
+        runner = await asyncio.to_thread(_mcp_tools)
+        tools = runner(server, self._guard, self._effects)
+        self._servers.append(tools)
         try:
             found = await tools.tools()
         except ToolError as error:
@@ -76,6 +82,12 @@ class CallTools:
             return
         self.says.update({tool.id: server.says for tool in found if server.says})
         await agent.update_tools([*_distinct([*agent.tools, *found])])
+
+
+def _mcp_tools() -> "type[McpTools]":
+    from agent.toolbox.mcp import McpTools  # noqa: PLC0415  the SDK takes 20 MB and half a second
+
+    return McpTools
 
 
 def _load(names: Sequence[str], context: ToolContext) -> list[Tool]:
