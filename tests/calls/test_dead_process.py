@@ -6,6 +6,7 @@ import secrets
 from livekit import api, rtc
 
 from agent.livekit_server import LiveKitServer
+from agent.receptionist.presence import is_receptionist
 from llm_router.clock import SystemClock
 from llm_router.testing.server import Script
 from tests.voice.caller import Caller
@@ -29,9 +30,12 @@ class Ahead(SystemClock):
         return super().wall() + self._seconds
 
 
+def is_agent(who: rtc.RemoteParticipant) -> bool:
+    return who.kind == AGENT and not is_receptionist(who)
+
+
 def agents(caller: Caller) -> list[str]:
-    people = caller.room.remote_participants.values()
-    return [person.identity for person in people if person.kind == AGENT]
+    return [who.identity for who in caller.room.remote_participants.values() if is_agent(who)]
 
 
 async def kill_the_agent(stack: VoiceStack, caller: Caller, dead: set[int]) -> float:
@@ -61,7 +65,10 @@ async def test_a_killed_call_process_is_replaced_and_two_agents_are_never_in_the
     dead = call_processes(stack)
     async with stack.call(microphone=False) as caller:
         counts: list[int] = []
-        caller.room.on("participant_connected", lambda _: counts.append(len(agents(caller))))
+        caller.room.on(
+            "participant_connected",
+            lambda who: counts.append(len(agents(caller))) if is_agent(who) else None,
+        )
         for _ in range(REPLACED):
             (before,) = agents(caller)
             killed = await kill_the_agent(stack, caller, dead)
