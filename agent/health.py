@@ -19,19 +19,24 @@ _TIMEOUT = aiohttp.ClientTimeout(total=2.0)
 """Seconds for LiveKit's own answer."""
 _NOT_UP_YET = "no call process has come up yet"
 _FAILING = "the last call process did not come up, and no call can be answered; the log says why"
+_UNKNOWN = "LiveKit sends no call yet: the worker is not registered there"
 _SILENT = "the worker's own health check does not answer"
 
 
 @asynccontextmanager
 async def health_server(
-    host: str, port: int, starts: Starts, own_port: Callable[[], int]
+    host: str,
+    port: int,
+    starts: Starts,
+    own_port: Callable[[], int],
+    is_registered: Callable[[], bool],
 ) -> AsyncIterator[None]:
     """Answers health checks on `host` and `port` during the block.
 
-    `/` and `/readyz` answer 200 if the last call process came up and LiveKit's own check is well,
-    else 503 with the reason; `/healthz` answers 200 as long as the worker runs; `/worker` is
-    LiveKit's description of the worker. `own_port`: port of LiveKit's own checks, 0 until there is
-    one. Raises ConfigurationError if the address cannot be used.
+    `/` and `/readyz` answer 200 if the last call process came up, LiveKit has registered the worker
+    and LiveKit's own check is well, else 503 with the reason; `/healthz` answers 200 as long as the
+    worker runs; `/worker` is LiveKit's description of the worker. `own_port`: port of LiveKit's own
+    checks, 0 until there is one. Raises ConfigurationError if the address cannot be used.
     """
     app = web.Application()
     async with aiohttp.ClientSession(timeout=_TIMEOUT) as client:
@@ -47,7 +52,7 @@ async def health_server(
                 return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text=_SILENT)
 
         async def ready(_: web.Request) -> web.Response:
-            if reason := _problem(starts):
+            if reason := _problem(starts, is_registered=is_registered()):
                 return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text=reason)
             return await ask("/")
 
@@ -68,11 +73,13 @@ async def health_server(
             await runner.cleanup()
 
 
-def _problem(starts: Starts) -> str:
+def _problem(starts: Starts, *, is_registered: bool) -> str:
     """Returns why no call can be answered, or an empty text."""
     if starts.is_failing:
         return _FAILING
-    return "" if starts.has_succeeded else _NOT_UP_YET
+    if not starts.has_succeeded:
+        return _NOT_UP_YET
+    return "" if is_registered else _UNKNOWN
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> None:

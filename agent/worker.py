@@ -88,11 +88,14 @@ async def serve(settings: Settings) -> None:
     server = build_server(settings, processes.accept)
     stop = asyncio.Event()
     _handle_signals(stop)
+    registered = asyncio.Event()
+    server.once("worker_registered", lambda *_: registered.set())
     health = health_server(
         settings.worker_host,
         settings.worker_port,
         job.call_starts(),
         lambda: server.worker_info.http_port,
+        registered.is_set,
     )
     async with health:
         running = asyncio.create_task(server.run())

@@ -214,7 +214,7 @@ def patchbay_services(livekit: LiveKit, ports: Ports) -> tuple[Service, Service]
     worker = Service(
         "Worker",
         (python, "-m", "agent.worker", "start"),
-        lambda log: _is_registered(_text(log)) and probes.answers(health),
+        lambda _: probes.answers(health),
         environ,
         ready_within=180,  # a slow machine loads speech models for a minute
         stop_within=DRAIN + 5,
@@ -336,16 +336,6 @@ def start(steps: Sequence[str]) -> int:
         )
     program = media_server.provide() if livekit.ours else None
     return asyncio.run(serve(program, livekit, ports))
-
-
-def _is_registered(log: str) -> bool:
-    """Returns whether LiveKit sends calls to the worker: its receptionist may be there first."""
-    lines = (line for line in log.splitlines() if "registered worker" in line)
-    return any('-reception"' not in line for line in lines)
-
-
-def _text(log: Path) -> str:
-    return log.read_text(encoding="utf-8", errors="replace")
 
 
 if __name__ == "__main__":

@@ -22,11 +22,14 @@ def starts(tmp_path: Path) -> Starts:
 
 
 @asynccontextmanager
-async def checks(starts: Starts, own: str, url: str) -> AsyncIterator[httpx2.AsyncClient]:
+async def checks(
+    starts: Starts, own: str, url: str, *, registered: bool = True
+) -> AsyncIterator[httpx2.AsyncClient]:
     """Serves the checks at `url`, over LiveKit's own at `own`; yields a client of them."""
-    address = urlsplit(url)
-    served = health_server("127.0.0.1", address.port or 0, starts, lambda: urlsplit(own).port or 0)
-    async with served, httpx2.AsyncClient(base_url=f"http://{address.netloc}") as client:
+    port = urlsplit(url).port or 0
+    own_port = urlsplit(own).port or 0
+    served = health_server("127.0.0.1", port, starts, lambda: own_port, lambda: registered)
+    async with served, httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
         yield client
 
 
@@ -52,6 +55,19 @@ async def test_a_worker_is_ready_while_its_last_call_process_came_up(
         assert await answer(client, "/healthz") == (200, "OK")
         starts.succeeded(1)
         assert await answer(client, path) == (200, "OK")
+
+
+async def test_a_worker_that_livekit_does_not_know_is_not_ready(
+    starts: Starts, unused_url: str
+) -> None:
+    starts.succeeded(0)
+    async with (
+        FaultyServer(pages={"/": "OK"}) as own,
+        checks(starts, own.base_url, unused_url, registered=False) as client,
+    ):
+        status, reason = await answer(client, "/readyz")
+        assert (status, "not registered" in reason) == (503, True)
+        assert await answer(client, "/healthz") == (200, "OK")
 
 
 async def test_a_process_that_began_before_a_failure_does_not_make_the_worker_ready(

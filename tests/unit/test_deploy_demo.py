@@ -163,11 +163,3 @@ def test_a_livekit_server_that_does_not_answer_is_named_before_anything_is_start
     with pytest.raises(demo.DemoError, match=r"^Nothing answers at LIVEKIT_URL=ws://127") as said:
         demo.start(())
     assert KEYS["LIVEKIT_API_SECRET"] not in str(said.value)
-
-
-def test_a_worker_takes_calls_once_it_is_registered_itself_and_not_its_receptionist_alone() -> None:
-    receptionist = '{"message": "registered worker", "agent_name": "patchbay-reception"}'
-    worker = '{"message": "registered worker", "agent_name": "patchbay"}'
-    assert not demo._is_registered("starting worker")
-    assert not demo._is_registered(receptionist)
-    assert demo._is_registered(f"{receptionist}\n{worker}")
