@@ -21,6 +21,7 @@ from livekit.agents import (
     CloseEvent,
     ConversationItemAddedEvent,
     FunctionToolsExecutedEvent,
+    SpeechCreatedEvent,
     ToolCallEnded,
     ToolCallStarted,
     ToolExecutionUpdatedEvent,
@@ -124,10 +125,12 @@ class CallLog:
         """
         self._why = why
         self._room = room
+        self.voiced.speech_of = lambda: session.current_speech
         session.on("conversation_item_added", self._on_item)
         session.on("function_tools_executed", self._on_tools)
         session.on("tool_execution_updated", self._on_tool)
         session.on("agent_state_changed", self._on_agent_state)
+        session.on("speech_created", self._on_speech)
         session.on("close", self._on_close)
         self._task.start()
 
@@ -182,8 +185,10 @@ class CallLog:
     def _on_agent_state(self, event: Any) -> None:
         if event.new_state == "speaking":
             self._is_answered = True
-        elif event.new_state == "listening":
-            self.voiced.clear()
+
+    def _on_speech(self, event: SpeechCreatedEvent) -> None:
+        # Some phrases are no items. An agent that pauses for a noise still has the same speech.
+        event.speech_handle.add_done_callback(self.voiced.end)
 
     def _on_close(self, event: CloseEvent) -> None:
         self._reason = _REASONS.get(event.reason.value, "agent ended")
@@ -288,6 +293,9 @@ class VoicedText(io.TextOutput):
 
     def __init__(self) -> None:
         super().__init__(label="voiced", next_in_chain=None)
+        self.speech_of: Callable[[], object] = lambda: None
+        """Returns the speech that is being voiced."""
+        self._speech: object = None
         self._parts: list[str] = []
         self._length = 0
 
@@ -296,12 +304,21 @@ class VoicedText(io.TextOutput):
         return "".join(self._parts)
 
     async def capture_text(self, text: str) -> None:
+        speech = self.speech_of()
+        if speech is not None and speech is not self._speech:
+            self.clear()
+            self._speech = speech
         if self._length < MAX_TEXT:
             self._parts.append(str(text))
             self._length += len(text)
 
     def flush(self) -> None:
         """Does nothing: a reply may have several segments."""
+
+    def end(self, speech: object) -> None:
+        """Forgets the words of a speech that has ended; those of another one stay."""
+        if speech is self._speech:
+            self.clear()
 
     def clear(self) -> None:
         self._parts.clear()

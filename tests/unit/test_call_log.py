@@ -41,12 +41,22 @@ LOGGED = LoggedCall(
 class Session(rtc.EventEmitter[Any]):
     """The events of a session, as LiveKit emits them."""
 
+    current_speech: object = "the speech that is voiced"
+
     def says(self, role: llm.ChatRole, text: str, **values: Any) -> None:
         message = llm.ChatMessage(role=role, content=[text], **values)
         self.emit("conversation_item_added", ConversationItemAddedEvent(item=message))
 
     def state(self, state: str) -> None:
         self.emit("agent_state_changed", SimpleNamespace(new_state=state))
+
+    def end_speech(self, speech: object) -> None:
+        """Emits the begin of a speech, and ends it."""
+        ends: list[Any] = []
+        handle = SimpleNamespace(add_done_callback=ends.append)
+        self.emit("speech_created", SimpleNamespace(speech_handle=handle))
+        for end in ends:
+            end(speech)
 
     def closes(self, reason: CloseReason) -> None:
         self.emit("close", CloseEvent(reason=reason))
@@ -207,6 +217,10 @@ async def test_the_words_voiced_so_far_are_stored_until_the_reply_is_an_item(
         assert call.voiced == ""
         await now.log.voiced.capture_text("Are you still there?")  # a phrase that is no item
         now.session.state("listening")
+        assert now.log.voiced.text  # it may be a pause
+        now.session.end_speech(object())  # a reply that was begun early, and given up
+        assert now.log.voiced.text
+        now.session.end_speech(now.session.current_speech)
         assert now.log.voiced.text == ""
 
 
