@@ -30,6 +30,8 @@ from agent.page_files import PageFiles
 from agent.places import PlaceLimits
 from agent.presence import are_workers_full, is_worker_present
 from agent.reception import Reception, ReceptionOptions
+from agent.rescues import make_rescuer
+from agent.survival.call_watch import call_watch
 from agent.tokens import TokenOptions, problem_of, token_router
 from config.settings import Settings
 from llm_router.clock import SystemClock
@@ -42,6 +44,7 @@ from llm_router.gateway.hosts import HostCheck
 from llm_router.gateway.rates import Counters, RateLimit
 from llm_router.management.background import run_background
 from llm_router.settings.loading import environment
+from llm_router.store.calls import CallStore
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
 
@@ -76,6 +79,8 @@ def build_app(
         lambda: _check_worker(store.database, settings.agent_name),
     ]
     services = make_services(settings, store, counters, readiness_checks=checks)
+    calls = CallStore(services.database)
+    rescuer = make_rescuer(settings, livekit, calls)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -90,13 +95,16 @@ def build_app(
             keep_chats_for=timedelta(days=settings.chat_days) if settings.chat_days else None,
             keep_calls_for=timedelta(days=settings.call_days) if settings.call_days else None,
         )
-        async with livekit, background:
+        watch = call_watch(calls, rescuer, settings.agent_name, services.clock)
+        async with livekit, background, watch:
             yield
 
     headers = _security_headers(_public_livekit(settings), settings.allowed_origins)
     app = gateway.build_app(services, headers=headers, lifespan=lifespan)
     add_cors(app, settings)
-    reception = _reception(settings, store.database, livekit, counters)
+    reception = Reception(
+        livekit, _reception_options(settings, store.database, counters), rescuer=rescuer
+    )
     app.include_router(token_router(_token_options(settings, counters), reception))
     demo = demo_router(
         store,
@@ -130,9 +138,9 @@ def _token_options(settings: Settings, counters: Counters | None) -> TokenOption
     )
 
 
-def _reception(
-    settings: Settings, database: Database, livekit: LiveKitServer, counters: Counters | None
-) -> Reception:
+def _reception_options(
+    settings: Settings, database: Database, counters: Counters | None
+) -> ReceptionOptions:
     async def is_full() -> bool:
         try:
             async with asyncio.timeout(_FULL_WITHIN):
@@ -140,7 +148,7 @@ def _reception(
         except (StoreError, TimeoutError):  # a call needs no database
             return False
 
-    options = ReceptionOptions(
+    return ReceptionOptions(
         agent_name=settings.agent_name,
         secret=settings.livekit_api_secret.get_secret_value(),
         join_within=settings.token_ttl,
@@ -153,7 +161,6 @@ def _reception(
         rate=RateLimit(settings.call_rate_limit, counters, name="calls"),
         is_full=is_full,
     )
-    return Reception(livekit, options)
 
 
 async def _check_livekit(livekit: LiveKitServer) -> None:

@@ -12,6 +12,7 @@ from agent.filler import FillerRule, FillerVoice, mark_late, waiting_since, with
 from agent.guard import CallGuard
 from agent.history import bounded
 from agent.receptionist.presence import wait_for_the_word
+from agent.survival.restore import Resumption
 from agent.toolbox.cover import ToolCover
 from agent.toolbox.tool import Tool
 from llm_router.routing.phrases import Phrases
@@ -50,7 +51,8 @@ class Assistant(Agent):
     `filler_after` is the time (s) without a word of the answer after which a filler is said.
     `guard` holds the call to its limits; None: there are none. `history_characters` of the
     conversation go to the model; 0: all of it. `tools` are what the model may call,
-    `tool_phrases` what is said while one of them is slow, by its name.
+    `tool_phrases` what is said while one of them is slow, by its name. `resumption`: where another
+    agent has stopped; None: the call is new.
     """
 
     def __init__(
@@ -65,8 +67,13 @@ class Assistant(Agent):
         history_characters: int = 0,
         tools: Sequence[Tool] = (),
         tool_phrases: Mapping[str, str] | None = None,
+        resumption: Resumption | None = None,
     ) -> None:
-        super().__init__(instructions=instructions, tools=[*tools])
+        super().__init__(
+            instructions=instructions,
+            tools=[*tools],
+            chat_ctx=resumption.context if resumption else None,
+        )
         self._phrases = phrases
         self._language = language
         self._filler_after = filler_after
@@ -78,14 +85,24 @@ class Assistant(Agent):
         self._caller_stopped_at = 0.0
         self._guard = guard or CallGuard(CallLimits(), phrases, language)
         self._history_characters = history_characters
+        self._resumption = resumption
 
     async def on_enter(self) -> None:
         self.session.on("user_state_changed", self._on_user_state)
         self._tool_cover.attach(self.session)
         await wait_until_audible(self.session)
         await wait_for_the_word(self.session)
-        if self._greeting:
+        if self._resumption:
+            self._go_on(self._resumption)
+        elif self._greeting:
             self.session.say(self._greeting)
+
+    def _go_on(self, resumption: Resumption) -> None:
+        """Speaks where the agent before has stopped."""
+        if resumption.opening:
+            self.session.say(resumption.opening, add_to_chat_ctx=resumption.in_history)
+        if resumption.owes_reply:
+            self.session.generate_reply()
 
     async def on_exit(self) -> None:
         await self._tool_cover.aclose()

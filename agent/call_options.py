@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import socket
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -48,6 +49,11 @@ _SETTING_OF = {
     "idle_after": "call_silence",
 }
 """The setting whose place a field of an assistant takes."""
+
+
+def worker_name(settings: Settings) -> str:
+    """Returns the worker's name among all workers: its machine and its port."""
+    return f"{socket.gethostname()} {settings.worker_port}"
 
 
 def store_options(settings: Settings) -> StoreOptions:

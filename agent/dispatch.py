@@ -23,6 +23,9 @@ class Dispatch(BaseModel):
     """Name of the assistant that answers; empty for the default one."""
     epoch: int = Field(default=1, ge=1)
     """Number of this agent among the agents of the call: 2 replaces the first one."""
+    lost_at: float = Field(default=0.0, ge=0)
+    """Time (s since 1970) of the last sign of life of the agent before; 0 if there was none, or it
+    left on purpose."""
 
     def to_metadata(self) -> str:
         return self.model_dump_json(exclude_defaults=True)

@@ -32,6 +32,7 @@ from agent.call_options import (
     stt_options,
     tts_options,
     turn_options,
+    worker_name,
 )
 from agent.call_tools import CallTools
 from agent.dispatch import Dispatch
@@ -40,8 +41,12 @@ from agent.load import LoadBoard, LoadReporter
 from agent.phrase_file import load_phrases
 from agent.rehearsal import rehearse
 from agent.route_notes import RouteNotes
-from agent.session import Engines, build_session, room_options
+from agent.session import Engines, build_session, hang_up_at_end, room_options
 from agent.starts import Starts
+from agent.survival.black_box import BlackBox
+from agent.survival.journal import Journal
+from agent.survival.restore import Resumption
+from agent.survival.takeover import StaleError, take_over
 from agent.telemetry import send_traces, share_metrics
 from agent.text_input import TextAnswers
 from agent.toolbox.effects import Effects
@@ -63,6 +68,7 @@ from llm_router.telemetry.opentelemetry import OpenTelemetryObserver
 from llm_router.telemetry.prometheus import PrometheusObserver
 from llm_router.voice.assistant import AssistantRecord
 from llm_router.voice.calls import CallAgent, CallFacts
+from llm_router.voice.redaction import redact
 
 _logger = logging.getLogger("agent")
 
@@ -178,6 +184,7 @@ async def answer(ctx: JobContext) -> None:
     record, settings, engines = await _assistant_of(dispatch, resources)
     board = load_board()
     async with AsyncExitStack() as stack:
+        box = stack.enter_context(BlackBox(black_box(os.getpid())))
         if resources.tracing:
             stack.push_async_callback(asyncio.to_thread, resources.tracing.shutdown)
         stack.callback(board.remove)
@@ -185,7 +192,19 @@ async def answer(ctx: JobContext) -> None:
         limits = call_limits(settings, record)
         guard = CallGuard(limits, resources.phrases, settings.agent_language)
         database = await stack.enter_async_context(opened_database(store_options(settings)))
-        log = CallLog(CallStore(database), logged_call(ctx, dispatch, record, settings))
+        calls = CallStore(database)
+        logged = logged_call(ctx, dispatch, record, settings)
+        log = CallLog(calls, logged)
+        redacted = redact if logged.redacts_cards else str
+        journal = Journal(box, SystemClock(), log.voiced, redacted)
+        await stack.enter_async_context(journal.beating())
+        try:
+            resumption = await _take_over(
+                calls, ctx.room.name, dispatch, settings, resources.phrases
+            )
+        except StaleError:
+            ctx.shutdown("another agent answers the call")
+            return
         router = await stack.enter_async_context(
             open_stored_router(
                 store_options(settings),
@@ -229,13 +248,16 @@ async def answer(ctx: JobContext) -> None:
             history_characters=settings.history_max_characters,
             tools=tools.tools,
             tool_phrases=tools.says,
+            resumption=resumption,
         )
         typed.receive_from(ctx.room)
+        journal.follow(session)
+        hang_up_at_end(session, ctx)
         log.start(session, ctx.room, lambda: END_REASONS.get(guard.ended_for, guard.ended_for))
         await session.start(
             assistant,
             room=ctx.room,
-            room_options=room_options(log.voiced),
+            room_options=room_options(journal),
             # LiveKit's remote session lets any participant read the prompt and drive the agent.
             session_host=False,
             record=False,
@@ -291,7 +313,9 @@ def logged_call(
     ctx: JobContext, dispatch: Dispatch, record: AssistantRecord, settings: Settings
 ) -> LoggedCall:
     """Returns what is known of a call before its caller has come."""
-    agent = CallAgent(identity=ctx.token_claims().identity, worker=ctx.worker_id, job=ctx.job.id)
+    agent = CallAgent(
+        identity=ctx.token_claims().identity, worker=worker_name(settings), job=ctx.job.id
+    )
     facts = CallFacts(
         assistant=record.name,
         caller=dispatch.caller,
@@ -308,6 +332,23 @@ def logged_call(
     )
 
 
+async def _take_over(
+    calls: CallStore, room: str, dispatch: Dispatch, settings: Settings, phrases: Phrases
+) -> Resumption | None:
+    """Returns where the agent before has stopped; None: this is the first. Raises StaleError."""
+    if dispatch.epoch == 1:
+        return None
+    language = settings.agent_language
+    return await take_over(
+        calls,
+        room,
+        dispatch,
+        SystemClock(),
+        greeting=settings.agent_greeting or phrases.pick("greeting", language, 0),
+        apology=phrases.pick("away", language, 0),
+    )
+
+
 async def _cancel(task: "asyncio.Task[None]") -> None:
     task.cancel()
     await asyncio.wait({task})
@@ -321,6 +362,11 @@ def load_board() -> LoadBoard:
 def call_starts() -> Starts:
     """Opens the files in which this worker's call processes report that they have come up."""
     return Starts(Path(os.environ[FOLDER]) / "starts")
+
+
+def black_box(process: int) -> Path:
+    """Returns the file in which a call process of this worker leaves how far its call is."""
+    return Path(os.environ[FOLDER]) / "calls" / str(process)
 
 
 def metrics_folder() -> Path:

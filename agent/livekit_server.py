@@ -3,7 +3,15 @@
 import asyncio
 import logging
 import warnings
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager, contextmanager
 from typing import Self
 
@@ -11,7 +19,7 @@ import aiohttp
 from google.protobuf.message import DecodeError
 from jwt import InsecureKeyLengthWarning
 from livekit import api
-from livekit.protocol.agent import Job, JobStatus
+from livekit.protocol.agent import JobStatus
 from livekit.protocol.agent_dispatch import AgentDispatch
 from livekit.protocol.models import ParticipantInfo
 
@@ -24,6 +32,9 @@ _TIMEOUT = 4.0
 """Seconds for what LiveKit is asked at a time; a person is waiting."""
 _ON_ITS_WAY = 15.0
 """Seconds within which an agent that was called must have joined its room."""
+
+ATTRIBUTE_AGENT_NAME = "lk.agent.name"
+"""Attribute in which LiveKit names the agent; the HTTP process does not load its framework."""
 
 
 class LiveKitError(Exception):
@@ -124,43 +135,73 @@ class LiveKitServer:
             with _absence_ignored():
                 await self._api.room.delete_room(api.DeleteRoomRequest(room=room))
 
-    async def ensure_agent(self, room: str, agent_name: str, metadata: str = "") -> None:
-        """Calls the agent into a room that exists, unless it is there or on its way."""
+    async def ensure_agent(
+        self,
+        room: str,
+        agent_name: str,
+        metadata: str = "",
+        *,
+        next_agent: Callable[[int], Awaitable[Dispatch | None]] | None = None,
+    ) -> None:
+        """Calls the agent into a room that exists, unless it is there or on its way.
+
+        `next_agent` is given the epoch of the last agent that was called, 0 for none, and describes
+        the next one instead of `metadata`; it returns None if that one is on its way already.
+        """
         async with self.in_time():
             if not await self._room_exists(room):
                 return
             # One at a time: two visitors of one room must not call two agents.
             async with self._dispatching:
-                dispatches = await self._api.agent_dispatch.list_dispatch(room)
+                dispatches = await self._dispatches(room, agent_name)
                 present = {one.identity for one in await self._participants(room)}
                 now = self._clock.wall()
-                if not any(is_serving(each, agent_name, present, now) for each in dispatches):
-                    dead = [each.id for each in dispatches if each.agent_name == agent_name]
-                    await self._dispatch(room, agent_name, instead_of=dead, metadata=metadata)
+                if any(is_serving(each, agent_name, present, now) for each in dispatches):
+                    return
+                epochs = [Dispatch.from_metadata(each.metadata).epoch for each in dispatches]
+                last = max(epochs, default=0)
+                described = Dispatch.from_metadata(metadata).model_copy(update={"epoch": last + 1})
+                dispatch = await next_agent(last) if next_agent else described
+                if dispatch is None:
+                    return
+                await self._delete(dispatches, room)
+                await self._dispatch(room, agent_name, dispatch)
 
-    async def replace_agent(self, job: Job, agent_name: str, identity: str) -> bool:
-        """Calls another agent to the callers of a job whose process has died.
+    async def evict(self, room: str, agent_name: str, identity: str = "") -> bool:
+        """Removes the room's agents, or their ghosts, and everything that calls them there.
 
-        The dead agent leaves the room first, under its `identity`: LiveKit would keep it there for
-        a quarter of a minute, and the callers would wait for its words. Returns whether an agent
-        was called: not if there is no caller left.
+        LiveKit would let a dead agent stay for a quarter of a minute, and one that only hangs could
+        go on speaking. `identity`: one more that is to go. Returns whether a caller is left.
         """
-        room = job.room.name
         async with self.in_time():
             if not await self._room_exists(room):
                 return False
-            async with self._dispatching:
-                participants = await self._participants(room)
-                if any(one.identity == identity for one in participants):
+            # A deleted dispatch ends its agent: one that comes late must not be the second there.
+            await self._delete(await self._dispatches(room, agent_name), room)
+            people = await self._participants(room)
+            for person in people:
+                is_ours = person.attributes.get(ATTRIBUTE_AGENT_NAME) == agent_name
+                if is_ours or person.identity == identity:
                     with _absence_ignored():
                         await self._api.room.remove_participant(
-                            api.RoomParticipantIdentity(room=room, identity=identity)
+                            api.RoomParticipantIdentity(room=room, identity=person.identity)
                         )
-                if all(one.kind == ParticipantInfo.Kind.AGENT for one in participants):
-                    return False
-                dead = [job.dispatch_id] if job.dispatch_id else []
-                await self._dispatch(room, agent_name, instead_of=dead, metadata=job.metadata)
-                return True
+            return any(person.kind != ParticipantInfo.Kind.AGENT for person in people)
+
+    async def room_id(self, room: str) -> str:
+        """Returns LiveKit's id of the room as it is now; empty if there is none."""
+        async with self.in_time():
+            answer = await self._api.room.list_rooms(api.ListRoomsRequest(names=[room]))
+            return answer.rooms[0].sid if answer.rooms else ""
+
+    async def call_agent(self, room: str, agent_name: str, dispatch: Dispatch) -> None:
+        """Calls an agent into a room that has none."""
+        async with self.in_time():
+            await self._dispatch(room, agent_name, dispatch)
+
+    async def is_present(self, room: str, identity: str) -> bool:
+        async with self.in_time():
+            return any(each.identity == identity for each in await self._participants(room))
 
     async def _participants(self, room: str) -> Sequence[ParticipantInfo]:
         with _absence_ignored():
@@ -168,15 +209,20 @@ class LiveKitServer:
             return (await self._api.room.list_participants(request)).participants
         return []
 
-    async def _dispatch(
-        self, room: str, agent_name: str, *, instead_of: Sequence[str], metadata: str = ""
-    ) -> None:
-        # A deleted dispatch ends its agent: one that comes late must not be the second in the room.
-        for dispatch_id in instead_of:
+    async def _dispatches(self, room: str, agent_name: str) -> Sequence[AgentDispatch]:
+        listed = await self._api.agent_dispatch.list_dispatch(room)
+        return [each for each in listed if each.agent_name == agent_name]
+
+    async def _delete(self, dispatches: Sequence[AgentDispatch], room: str) -> None:
+        for each in dispatches:
             with _absence_ignored():
-                await self._api.agent_dispatch.delete_dispatch(dispatch_id, room)
+                await self._api.agent_dispatch.delete_dispatch(each.id, room)
+
+    async def _dispatch(self, room: str, agent_name: str, dispatch: Dispatch) -> None:
         await self._api.agent_dispatch.create_dispatch(
-            api.CreateAgentDispatchRequest(agent_name=agent_name, room=room, metadata=metadata)
+            api.CreateAgentDispatchRequest(
+                agent_name=agent_name, room=room, metadata=dispatch.to_metadata()
+            )
         )
 
     async def _room_exists(self, room: str) -> bool:

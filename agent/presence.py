@@ -56,15 +56,19 @@ async def is_worker_present(database: Database, agent_name: str, clock: Clock) -
     return await is_held(database, _name(agent_name), utc_now(clock))
 
 
+async def has_free_worker(database: Database, agent_name: str, clock: Clock) -> bool:
+    """Returns whether a worker of this agent has a place. Raises StoreError."""
+    return await is_any_held(database, _places(agent_name), utc_now(clock))
+
+
 async def are_workers_full(database: Database, agent_name: str, clock: Clock) -> bool:
     """Returns whether a worker of this agent takes calls and none has a place. Raises StoreError.
 
     Known some 5 s late: a worker that has just filled up is still asked, and its visitor waits.
     """
-    now = utc_now(clock)
-    if await is_any_held(database, _places(agent_name), now):
+    if await has_free_worker(database, agent_name, clock):
         return False
-    return await is_held(database, _name(agent_name), now)
+    return await is_held(database, _name(agent_name), utc_now(clock))
 
 
 def _places(agent_name: str) -> str:

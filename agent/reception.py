@@ -5,12 +5,14 @@ import hmac
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from agent.dispatch import Dispatch
 from agent.livekit_server import LiveKitServer
 from agent.places import Place, PlaceLimits, Refusal, place_for
 from agent.receptionist.desk import reception_name
 from agent.receptionist.queue import CallMark, Lines
+from agent.survival.rescuer import Rescuer
 from agent.visits import Visit
 from llm_router.clock import Clock, SystemClock
 from llm_router.gateway.errors import Problem
@@ -53,11 +55,17 @@ class Reception:
     """
 
     def __init__(
-        self, livekit: LiveKitServer, options: ReceptionOptions, clock: Clock | None = None
+        self,
+        livekit: LiveKitServer,
+        options: ReceptionOptions,
+        clock: Clock | None = None,
+        rescuer: Rescuer | None = None,
     ) -> None:
+        """Takes a `rescuer` that makes sure that an agent comes; None: each is called once."""
         self._livekit = livekit
         self._options = options
         self._clock = clock or SystemClock()
+        self._rescuer = rescuer
         self._opening = asyncio.Lock()
 
     async def receive(
@@ -89,9 +97,12 @@ class Reception:
                 opened = Visit(identity=opened.identity, room=shared or opened.room)
                 await self._open(opened.room, rooms, dispatch, address)
                 return opened
-        name = self._options.agent_name
-        waits = mark is not None and mark.waiting_since is not None
-        await self._livekit.ensure_agent(wanted, reception_name(name) if waits else name)
+        name, rescuer = self._options.agent_name, self._rescuer
+        if mark is not None and mark.waiting_since is not None:
+            await self._livekit.ensure_agent(wanted, reception_name(name))
+        else:
+            next_agent = partial(rescuer.next_agent, wanted) if rescuer else None
+            await self._livekit.ensure_agent(wanted, name, next_agent=next_agent)
         identity = visit.identity if visit else Visit.begin().identity
         return Visit(identity=identity, room=wanted)
 
@@ -108,13 +119,16 @@ class Reception:
         await options.rate.hit(address)
         waits = place == "queue"
         mark = CallMark(caller=caller, waiting_since=self._clock.wall() if waits else None)
+        dispatch = dispatch.model_copy(update={"caller": caller})
         await self._livekit.open_room(
             room,
             reception_name(name) if waits else name,
             join_within=options.join_within,
             metadata=mark.to_metadata(name),
-            dispatch=dispatch.model_copy(update={"caller": caller}),
+            dispatch=dispatch,
         )
+        if self._rescuer and not waits:
+            self._rescuer.expect(room, dispatch)
 
 
 def _problem(reason: Place | Refusal) -> Problem:

@@ -1,10 +1,11 @@
 """Builds the LiveKit session of one call: speech engines, turn detection and router."""
 
+import asyncio
 import os
 from dataclasses import dataclass
 from typing import Any
 
-from livekit.agents import AgentSession, inference, io, vad
+from livekit.agents import AgentSession, CloseEvent, JobContext, inference, io, vad
 from livekit.agents.types import APIConnectOptions
 from livekit.agents.voice import room_io
 from livekit.agents.voice.agent_session import SessionConnectOptions
@@ -13,6 +14,9 @@ from agent.speech.samples import RATE
 from agent.speech.stt import STTEngine
 from agent.speech.tts import TTSEngine
 from llm_router.integrations.livekit import RouterLLM
+
+_HANG_UP_WITHIN = 5.0
+"""Seconds for which the end of a call waits for LiveKit to delete its room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +103,7 @@ def audio_input(frame_ms: int = 20) -> room_io.AudioInputOptions:
 
 
 def room_options(voiced: io.TextOutput | None = None) -> room_io.RoomOptions:
-    """Lets callers speak, type, listen and read; the room is deleted when the session closes.
+    """Lets callers speak, type, listen and read. `hang_up_at_end` deletes the room.
 
     `voiced` receives the agent's words as well, at the pace of its voice.
     """
@@ -108,5 +112,24 @@ def room_options(voiced: io.TextOutput | None = None) -> room_io.RoomOptions:
         text_input=False,  # `typed_messages` reads what callers type
         audio_output=True,
         text_output=room_io.TextOutputOptions(next_in_chain=voiced),
-        delete_room_on_close=True,
+        delete_room_on_close=False,
     )
+
+
+def hang_up_at_end(session: AgentSession[Any], ctx: JobContext) -> None:
+    """Deletes the room when the session closes, but not if the agent has been sent out of it.
+
+    Then another agent answers there: this one may have hung while that one was called.
+    """
+    closing: list[asyncio.Future[Any]] = []
+
+    def on_close(_: CloseEvent) -> None:
+        if ctx.room.isconnected():
+            closing.append(ctx.delete_room(room_name=ctx.room.name))
+
+    async def wait() -> None:
+        if closing:
+            await asyncio.wait(closing, timeout=_HANG_UP_WITHIN)
+
+    session.on("close", on_close)
+    ctx.add_shutdown_callback(wait)

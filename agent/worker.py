@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -22,26 +21,32 @@ from agent.livekit_server import LiveKitError, LiveKitServer, LiveKitUnavailable
 from agent.load import measure_load
 from agent.log_lines import WordFilter
 from agent.phrase_file import load_phrases
-from agent.presence import worker_present
+from agent.presence import has_free_worker, worker_present
 from agent.receptionist.desk import reception_name
 from agent.receptionist.processes import CallProcesses
 from agent.receptionist.supervisor import receptionist
-from agent.replacements import Replacements
+from agent.rescues import make_rescuer
 from agent.session import check_loops_less_often
 from agent.speech.process.supervisor import worker_speech
 from agent.starts import StartFailures
+from agent.survival.call_watch import call_watch
+from agent.survival.requests import CallRequests
+from agent.survival.worker_watch import WorkerWatch
 from agent.telemetry import share_metrics
 from config.settings import Settings, load_settings
 from llm_router import open_router, stored_router
 from llm_router.clock import SystemClock
-from llm_router.errors import ConfigurationError
+from llm_router.errors import ConfigurationError, StoreError
 from llm_router.settings.loading import SettingsError, environment, export_variables
+from llm_router.store.calls import CallStore
 from llm_router.store.database import Database
 
 _logger = logging.getLogger("agent")
 Accept = Callable[[JobRequest], Awaitable[None]]
 _Started = Literal["worker_started", "worker_registered"]
 CAME_UP = "A call process came up and made a sound. It takes calls: python -m agent.worker start"
+_OTHERS_CHECKED_EVERY = 1.0
+"""Seconds between checks whether another worker has a place for this one's calls."""
 _WARM_UP_TIMEOUT = 60.0
 """Seconds in which a call process must have loaded its resources; a busy machine needs long."""
 
@@ -85,9 +90,12 @@ async def serve(settings: Settings) -> None:
                 raise
             _logger.warning("%s Waiting for it.", error)
     processes = CallProcesses(SystemClock(), settings.worker_idle_processes)
-    server = build_server(settings, processes.accept)
-    stop = asyncio.Event()
-    _handle_signals(stop)
+    requests = CallRequests(
+        settings.agent_name, call_options.worker_name(settings), SystemClock(), processes.accept
+    )
+    server = build_server(settings, requests.answer)
+    stop, leaving = asyncio.Event(), asyncio.Event()
+    _handle_signals(stop, leaving)
     registered = asyncio.Event()
     server.once("worker_registered", lambda *_: registered.set())
     health = health_server(
@@ -97,10 +105,20 @@ async def serve(settings: Settings) -> None:
         lambda: server.worker_info.http_port,
         registered.is_set,
     )
-    async with health:
+    async with health, _open_database(settings) as database:
+        requests.calls = CallStore(database)
         running = asyncio.create_task(server.run())
         await _until_up(server, "worker_registered", running, stop)
-        await _take_calls(server, running, stop, settings, processes)
+        async with _watching(server, requests, settings, database) as watch:
+            await _take_calls(server, running, stop, settings, database, processes=processes)
+            if not running.done():
+                await _drain(server, watch, leaving, settings, database)
+    if not running.done():
+        await server.aclose()
+    try:
+        await running
+    except RuntimeError as error:  # raised after LiveKit did not answer in many attempts
+        raise LiveKitUnavailableError(f"{error}; start the worker again once it answers") from error
 
 
 async def _take_calls(
@@ -108,48 +126,88 @@ async def _take_calls(
     running: "asyncio.Task[None]",
     stop: asyncio.Event,
     settings: Settings,
+    database: Database,
+    *,
     processes: CallProcesses,
 ) -> None:
-    """Reports the worker as present until `stop` is set or it ends, and lets its calls end.
-
-    As long as it is present, call processes that die are replaced.
-    Raises LiveKitUnavailableError if LiveKit did not answer in many attempts.
-    """
+    """Reports the worker as present until `stop` is set or it ends."""
     starts = job.call_starts()
-    async with _open_database(settings) as database:
-        present = worker_present(
-            database,
-            settings.agent_name,
-            SystemClock(),
-            lambda: not starts.is_failing,
-            worker=f"{socket.gethostname()} {settings.worker_port}",
-            # LiveKit sends no call to a worker above its threshold.
-            has_place=lambda: server._worker_load < (settings.worker_load_limit or 1.0),  # noqa: SLF001  LiveKit's own measure, which it publishes only over HTTP
+    present = worker_present(
+        database,
+        settings.agent_name,
+        SystemClock(),
+        lambda: not starts.is_failing,
+        worker=call_options.worker_name(settings),
+        # LiveKit sends no call to a worker above its threshold.
+        has_place=lambda: server._worker_load < (settings.worker_load_limit or 1.0),  # noqa: SLF001  LiveKit's own measure, which it publishes only over HTTP
+    )
+    livekit = _livekit(settings)
+
+    async def cover(room: str) -> None:
+        try:
+            await livekit.ensure_agent(room, reception_name(settings.agent_name))
+        except LiveKitError as error:
+            _logger.warning("the receptionist could not be called to %s: %s", room, error)
+
+    async with (
+        livekit,
+        present,
+        receptionist(receptionist_process.run, SystemClock()),
+        processes.watched(server, cover),
+    ):
+        await _first_of(running, stop)
+
+
+@contextlib.asynccontextmanager
+async def _watching(
+    server: AgentServer, requests: CallRequests, settings: Settings, database: Database
+) -> AsyncIterator[WorkerWatch]:
+    """Rescues calls during the block: those of this worker's processes, and those of others."""
+    calls, clock = CallStore(database), SystemClock()
+    async with _livekit(settings) as livekit:
+        rescuer = make_rescuer(settings, livekit, calls)
+        watch = WorkerWatch(
+            server,
+            requests,
+            calls,
+            rescuer,
+            boxes=job.black_box,
+            clock=clock,
+            worker=call_options.worker_name(settings),
         )
-        livekit = _livekit(settings)
+        async with watch, call_watch(calls, rescuer, settings.agent_name, clock):
+            yield watch
 
-        async def cover(room: str) -> None:
+
+async def _drain(
+    server: AgentServer,
+    watch: WorkerWatch,
+    leaving: asyncio.Event,
+    settings: Settings,
+    database: Database,
+) -> None:
+    """Takes no more calls, and waits up to the drain timeout for those that there are.
+
+    Once `leaving` is set they are handed to other workers, as long as one of those has a place.
+    """
+
+    async def hand_over() -> None:
+        await leaving.wait()
+        clock = SystemClock()
+        while True:
             try:
-                await livekit.ensure_agent(room, reception_name(settings.agent_name))
-            except LiveKitError as error:
-                _logger.warning("the receptionist could not be called to %s: %s", room, error)
+                watch.is_handing_over = await has_free_worker(database, settings.agent_name, clock)
+            except StoreError as error:
+                _logger.warning("calls stay here until the database answers: %s", error)
+            await clock.sleep(_OTHERS_CHECKED_EVERY)
 
-        async with (
-            livekit,
-            present,
-            receptionist(receptionist_process.run, SystemClock()),
-            processes.watched(server, cover),
-            Replacements(server, livekit, settings.agent_name),
-        ):
-            await _first_of(running, stop)
-    if not running.done():
+    handing_over = asyncio.create_task(hand_over(), name="calls handed over")
+    try:
         with contextlib.suppress(TimeoutError):
             await server.drain()
-        await server.aclose()
-    try:
-        await running
-    except RuntimeError as error:  # raised after LiveKit did not answer in many attempts
-        raise LiveKitUnavailableError(f"{error}; start the worker again once it answers") from error
+    finally:
+        handing_over.cancel()
+        await asyncio.wait({handing_over})
 
 
 def _livekit(settings: Settings) -> LiveKitServer:
@@ -201,21 +259,29 @@ async def _first_of(running: "asyncio.Task[None]", *events: asyncio.Event) -> No
 
 @contextlib.asynccontextmanager
 async def _open_database(settings: Settings) -> AsyncIterator[Database]:
-    database = Database(settings.database_url.get_secret_value(), max_connections=1)
+    database = Database(settings.database_url.get_secret_value(), max_connections=2)
     try:
         yield database
     finally:
         await database.aclose()
 
 
-def _handle_signals(stop: asyncio.Event) -> None:
+def _handle_signals(stop: asyncio.Event, leaving: asyncio.Event) -> None:
+    """Lets SIGINT and SIGTERM stop the worker, and SIGUSR1 stop it and hand its calls over."""
+
     def on_signal() -> None:
         if stop.is_set():
             os._exit(1)
         stop.set()
 
+    def on_leave() -> None:
+        leaving.set()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+        loop.add_signal_handler(number, on_signal)
+    loop.add_signal_handler(signal.SIGUSR1, on_leave)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

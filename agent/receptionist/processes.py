@@ -41,7 +41,7 @@ class CallProcesses:
         self._cover: Cover | None = None
         self._covering: set[asyncio.Task[None]] = set()
 
-    async def accept(self, request: JobRequest) -> None:
+    async def accept(self, request: JobRequest, identity: str = "") -> None:
         """Accepts a call. If no idle process is left for it, sends the receptionist ahead."""
         self._arrivals.arrived(self._clock.now())
         self._adjust()
@@ -51,7 +51,7 @@ class CallProcesses:
                 task = asyncio.ensure_future(self._cover(request.room.name))
                 self._covering.add(task)
                 task.add_done_callback(self._covering.discard)
-            await request.accept()
+            await request.accept(identity=identity)
         finally:
             self._accepting -= 1
 

@@ -42,6 +42,7 @@ from agent.session import (
     audio_input,
     build_session,
     check_loops_less_often,
+    hang_up_at_end,
     load_vad,
     room_options,
 )
@@ -167,6 +168,7 @@ async def _answer(ctx: JobContext) -> None:
         session = _session(variant, model, _engines(variant, ctx.proc))
         ctx.add_shutdown_callback(stack.pop_all().aclose)
         _watch(session, ctx.room.name)
+        hang_up_at_end(session, ctx)
         await session.start(
             _agent(variant),
             room=ctx.room,

@@ -62,6 +62,8 @@ def test_a_last_message_marked_as_unfinished_is_continued_and_not_shown() -> Non
     rest, voiced = unfinished(context)
     assert voiced == "We are"
     assert rest.items == whole.items
+    context.items.append(llm.AgentConfigUpdate(instructions="Be brief."))
+    assert unfinished(context)[1] == "We are"
     context.add_message(role="user", content="Hello?")
     assert unfinished(context) == (context, "")
     assert unfinished(whole) == (whole, "")

@@ -112,7 +112,7 @@ def test_a_caller_may_speak_type_listen_and_read() -> None:
     assert options.get_audio_input_options()
     assert options.get_audio_output_options()
     assert options.get_text_output_options()
-    assert options.delete_room_on_close
+    assert not options.delete_room_on_close  # `hang_up_at_end` does, unless it was sent out
 
 
 def test_the_callers_sound_comes_at_the_rate_of_the_recognisers() -> None:

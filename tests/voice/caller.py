@@ -185,6 +185,10 @@ class Caller:
         lines = (one for one in self.lines if one.is_final and one.at > since)
         return " ".join(one.text for one in lines if one.by_agent == by_agent)
 
+    def words(self, since: float) -> list[str]:
+        """Returns the words of the agent's lines after `since`, of those that broke off as well."""
+        return " ".join(one.text for one in self.lines if one.by_agent and one.at > since).split()
+
     def first_sound(self, since: float) -> float | None:
         return next((h.at for h in self.frames if h.at > since and h.rms > AUDIBLE), None)
 
@@ -243,9 +247,12 @@ class Caller:
         attributes = reader.info.attributes or {}
         line = TranscriptLine(by_agent, "", False, asyncio.get_running_loop().time())
         self.lines.append(line)
-        async for piece in reader:
-            line.text += piece
-            await self._notify()
+        try:
+            async for piece in reader:
+                line.text += piece
+                await self._notify()
+        except rtc.StreamError:  # the agent died while it spoke
+            return
         line.is_final = by_agent or attributes.get("lk.transcription_final") == "true"
         await self._notify()
 

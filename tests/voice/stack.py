@@ -226,6 +226,26 @@ async def running_beside(
 
 
 @asynccontextmanager
+async def more_workers(stack: VoiceStack, number: int) -> AsyncIterator[None]:
+    """Starts more workers, which share the calls and the database of the stack's own."""
+    folder = LOGS / "more_workers"
+    folder.mkdir(parents=True, exist_ok=True)
+    services = []
+    for each in range(number):
+        ports = replace(free_ports(), http_port=stack.ports.http_port)
+        own = {"WORKER_PORT": str(ports.worker_port), "WORKER_DRAIN_TIMEOUT": "60"}
+        settings = {**stack.settings, **own}
+        worker = replace(patchbay_services(stack.livekit, ports)[0], name=f"Worker {each}")
+        services.append(_isolated(worker, folder, settings))
+    processes = Supervisor(folder)
+    try:
+        await processes.start(*services)
+        yield
+    finally:
+        await processes.stop()
+
+
+@asynccontextmanager
 async def _serving(
     livekit: LiveKit,
     ports: Ports,

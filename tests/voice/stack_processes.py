@@ -20,6 +20,29 @@ def call_processes(stack: VoiceStack) -> set[int]:
     return {int(report.name) for folder in folders for report in folder.glob("load/*")}
 
 
+def answering(stack: VoiceStack) -> dict[int, int]:
+    """Returns the processes that answer a call now, each with the process of its worker."""
+    ours = _with_variable("AGENT_NAME", stack.settings["AGENT_NAME"])
+    folders = {Path(variables[FOLDER]) for variables in ours.values() if FOLDER in variables}
+    calls = {int(box.name) for folder in folders for box in folder.glob("calls/*")}
+    # LiveKit's worker has a server between itself and its processes, which it forks.
+    return {call: _parent(_parent(call)) for call in calls if call in ours}
+
+
+def own_worker(stack: VoiceStack) -> int:
+    """Returns the process of the worker that the stack has started."""
+    ours = _with_variable("WORKER_PORT", str(stack.ports.worker_port))
+    [worker] = [each for each in ours if b"agent.worker" in _command(each)]
+    return worker
+
+
+def page_process(stack: VoiceStack) -> int:
+    """Returns the HTTP process of the stack."""
+    ours = _with_variable("HTTP_PORT", str(stack.ports.http_port))
+    [page] = [each for each in ours if b"agent.api" in _command(each)]
+    return page
+
+
 def speech_processes(stack: VoiceStack) -> set[int]:
     """Returns the process with the speech models of the stack's worker; none while it is away."""
     ours = _with_variable("AGENT_NAME", stack.settings["AGENT_NAME"])
@@ -40,6 +63,23 @@ def stopped_media_server(stack: VoiceStack) -> Iterator[None]:
         yield
     finally:
         os.kill(process, signal.SIGCONT)
+
+
+def stop(process: int) -> None:
+    """Stops a process where it is, as if it hung."""
+    os.kill(process, signal.SIGSTOP)
+
+
+def leave(worker: int) -> None:
+    """Asks a worker to hand its calls over and to end."""
+    os.kill(worker, signal.SIGUSR1)
+
+
+def _parent(process: int) -> int:
+    try:
+        return int(Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    except OSError:  # it has just ended
+        return 0
 
 
 def _command(process: int) -> bytes:

@@ -57,13 +57,20 @@ def unfinished(context: llm.ChatContext) -> tuple[llm.ChatContext, str]:
 
     The words are empty if the last message is whole, as nearly always.
     """
-    last = context.items[-1] if context.items else None
+    last = next((item for item in reversed(context.items) if _is_turn(item)), None)
     if not isinstance(last, llm.ChatMessage) or last.role != "assistant":
         return context, ""
     route = last.extra.get(ROUTE)
     if not isinstance(route, dict) or not route.get(UNFINISHED):
         return context, ""
-    return llm.ChatContext(context.items[:-1]), last.text_content or ""
+    rest = [item for item in context.items if item is not last]
+    return llm.ChatContext(rest), last.text_content or ""
+
+
+def _is_turn(item: llm.ChatItem) -> bool:
+    """Returns whether somebody said or did this; LiveKit adds notes of its own to a history."""
+    kinds = (llm.ChatMessage, llm.FunctionCall, llm.FunctionCallOutput)
+    return isinstance(item, kinds) and item.id != _EXPRESSIVE_GUIDE
 
 
 def _without_phrases(context: llm.ChatContext) -> llm.ChatContext:

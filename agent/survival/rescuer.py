@@ -1,0 +1,256 @@
+"""Calls another agent to a call whose agent is gone, until one is there or nothing is left to try.
+
+Any worker or HTTP process may do so for any call. There is no leader: the database moves a call to
+its next epoch once, and who moved it acts. So there is nothing to take over when that process dies
+as well: another one finds the call without an agent, and moves it on.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from agent.dispatch import Dispatch
+from agent.livekit_server import LiveKitError, LiveKitServer
+from agent.survival.black_box import Note
+from agent.survival.identity import identity_of
+from agent.survival.patience import CrashLimit, Windows, pause_after, windows
+from llm_router.clock import Clock, utc_now
+from llm_router.errors import NotFoundError, StoreError
+from llm_router.voice.calls import CallItem, CallPort
+
+_logger = logging.getLogger("agent")
+
+_POLL = 0.2
+"""Seconds between checks whether an agent has come."""
+_STORE_WITHIN = 0.5
+"""Seconds for the database: a caller is waiting, and a call needs no database."""
+_NOTE_WITHIN = 1.5
+"""Seconds for the last words; without them the next agent would not know what was asked."""
+_MOST = 200
+"""Rescues at a time in one process."""
+
+Farewell = Callable[[str, str], Awaitable[None]]
+"""Says goodbye to the callers of a room under an identity, and returns."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """A call without its agent.
+
+    `dispatch` described that agent. `call_id` is empty if the call is not stored. `identity`: the
+    agent's in the room. `room_id`: LiveKit's, empty if unknown. `note`: what its process left
+    behind; None if that is stored already. `seen_dead`: its process has ended on this machine, so
+    that a database that does not answer stands in no one's way. `is_new`: no agent was there yet.
+    """
+
+    room: str
+    dispatch: Dispatch
+    call_id: str = ""
+    identity: str = ""
+    room_id: str = ""
+    note: Note | None = None
+    seen_dead: bool = False
+    is_new: bool = False
+
+
+class Rescuer:
+    """Brings agents to calls, each in a task that ends with `aclose` at the latest."""
+
+    def __init__(
+        self,
+        livekit: LiveKitServer,
+        agent_name: str,
+        calls: CallPort,
+        clock: Clock,
+        farewell: Farewell,
+    ) -> None:
+        self._livekit = livekit
+        self._agent_name = agent_name
+        self._calls = calls
+        self._clock = clock
+        self._farewell = farewell
+        self._crashes = CrashLimit()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def rescue(self, lost: Lost) -> None:
+        """Starts to bring an agent to the call, unless this process is doing so already."""
+        if lost.room in self._tasks or len(self._tasks) >= _MOST:
+            return
+        task = asyncio.create_task(self._run(lost), name="rescue of a call")
+        self._tasks[lost.room] = task
+        task.add_done_callback(lambda _: self._tasks.pop(lost.room, None))
+
+    def expect(self, room: str, dispatch: Dispatch) -> None:
+        """Makes sure that the agent that was just called to a room comes, or else another one."""
+        self.rescue(Lost(room=room, dispatch=dispatch, is_new=True))
+
+    async def next_agent(self, room: str, last: int) -> Dispatch | None:
+        """Describes the agent to call to a room in which there is none; None: one is on its way.
+
+        `last` is the epoch of the last agent that LiveKit was asked for.
+        """
+        if room in self._tasks:
+            return None
+        try:
+            async with asyncio.timeout(_STORE_WITHIN):
+                found = await self._calls.history(room)
+                if found is None:
+                    return Dispatch()
+                call, _ = found
+                if not await self._calls.advance(room, call.epoch + 1, utc_now(self._clock)):
+                    return None
+        except (StoreError, TimeoutError):
+            return Dispatch(epoch=last + 1)
+        return Dispatch(
+            caller=call.caller,
+            assistant=call.assistant,
+            epoch=call.epoch + 1,
+            lost_at=call.last_beat.timestamp(),
+        )
+
+    async def aclose(self, within: float = 0.0) -> None:
+        """Waits for the rescues under way, and leaves those that take longer to other processes."""
+        if self._tasks and within:
+            await asyncio.wait(self._tasks.values(), timeout=within)
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _run(self, lost: Lost) -> None:
+        try:
+            await self._bring(lost)
+        except LiveKitError as error:
+            _logger.error("room %s has no agent, and none can be called: %s", lost.room, error)  # noqa: TRY400  a sentence for operators
+        except StoreError as error:
+            _logger.warning("the call in room %s is left to others: %s", lost.room, error)
+
+    async def _bring(self, lost: Lost) -> None:
+        epoch = lost.dispatch.epoch
+        if lost.is_new and await self._has_come(lost, epoch, windows(0)):
+            return
+        if lost.note is not None:
+            await self._store_note(lost, lost.note)
+        attempt = 0
+        may_call = self._crashes.may_replace(lost.room, self._clock.now())
+        while may_call:
+            epoch += 1
+            if not await self._advance(lost, epoch):
+                return
+            if await self._call(lost, epoch, windows(attempt)):
+                return
+            pause = pause_after(attempt)
+            if pause is None:
+                break
+            await self._clock.sleep(pause)
+            attempt += 1
+        why = "no agent came" if may_call else "too many agents in a row have died"
+        _logger.error("the call in room %s cannot be answered: %s", lost.room, why)
+        await self._give_up(lost, epoch + 1)
+
+    async def _call(self, lost: Lost, epoch: int, within: Windows) -> bool:
+        """Calls one agent; returns whether it came, or no caller is left."""
+        try:
+            if not await self._clear(lost):
+                await self._end(lost, "caller left")
+                return True
+            dispatch = lost.dispatch.model_copy(update={"epoch": epoch})
+            await self._livekit.call_agent(lost.room, self._agent_name, dispatch)
+            if await self._has_come(lost, epoch, within):
+                _logger.warning("another agent answers the call in room %s", lost.room)
+                return True
+        except LiveKitError as error:
+            _logger.warning("no agent could be called to room %s: %s", lost.room, error)
+        return False
+
+    async def _clear(self, lost: Lost) -> bool:
+        """Removes agents that are gone or hang; returns whether someone waits for another one."""
+        if lost.room_id and await self._livekit.room_id(lost.room) != lost.room_id:
+            return False
+        has_callers = await self._livekit.evict(lost.room, self._agent_name, lost.identity)
+        return has_callers or lost.is_new
+
+    async def _has_come(self, lost: Lost, epoch: int, within: Windows) -> bool:
+        identity = identity_of(lost.room, epoch)
+        began = self._clock.now()
+        is_claimed = False
+        while (waited := self._clock.now() - began) < within.present:
+            is_claimed = is_claimed or await self._is_claimed(lost.room, epoch)
+            if is_claimed and await self._livekit.is_present(lost.room, identity):
+                return True
+            if not is_claimed and waited >= within.claim:
+                return await self._livekit.is_present(lost.room, identity)
+            await self._clock.sleep(_POLL)
+        return False
+
+    # ── The database, without which a rescue goes on where it can ────────────────────────────────
+
+    async def _is_claimed(self, room: str, epoch: int) -> bool:
+        try:
+            async with asyncio.timeout(_STORE_WITHIN):
+                found = await self._calls.history(room)
+        except (StoreError, TimeoutError):
+            return True  # unknown: its presence decides
+        if found is None:
+            return False
+        call, _ = found
+        return call.epoch > epoch or (call.epoch == epoch and bool(call.job))
+
+    async def _advance(self, lost: Lost, epoch: int) -> bool:
+        """Moves the call on; returns False if another process has, or the call has ended."""
+        try:
+            async with asyncio.timeout(_STORE_WITHIN):
+                if await self._calls.advance(lost.room, epoch, utc_now(self._clock)):
+                    return True
+                # A call that no agent has claimed is not stored.
+                return not lost.call_id and await self._calls.history(lost.room) is None
+        except (StoreError, TimeoutError):
+            return lost.seen_dead or lost.is_new
+
+    async def _store_note(self, lost: Lost, note: Note) -> None:
+        """Stores what the agent's process has left behind; it may be newer than what is stored."""
+        if not lost.call_id:
+            return
+        epoch, now = lost.dispatch.epoch, utc_now(self._clock)
+        try:
+            async with asyncio.timeout(_NOTE_WITHIN):
+                if items := [_item(each, epoch) for each in note.items]:
+                    await self._calls.append(lost.call_id, items, now)
+                await self._calls.note(
+                    lost.call_id, epoch, now, voiced=note.voiced, tools_in_flight=note.tools
+                )
+        except (StoreError, NotFoundError, TimeoutError) as error:
+            reason = str(error) or "no answer in time"
+            _logger.warning("the last words in room %s are not stored: %s", lost.room, reason)
+
+    async def _end(self, lost: Lost, reason: str) -> None:
+        if not lost.call_id:
+            return
+        try:
+            async with asyncio.timeout(_STORE_WITHIN):
+                await self._calls.end(lost.call_id, reason, utc_now(self._clock))
+        except (StoreError, TimeoutError):
+            _logger.debug("the end of the call in room %s is not stored", lost.room, exc_info=True)
+
+    async def _give_up(self, lost: Lost, epoch: int) -> None:
+        """Lets the callers know that no agent can answer, and hangs up."""
+        if not await self._advance(lost, epoch):
+            return
+        if await self._clear(replace(lost, is_new=False)):
+            await self._farewell(lost.room, identity_of(lost.room, epoch))
+        await self._livekit.close_room(lost.room)
+        await self._end(lost, "failed")
+
+
+def _item(noted: Mapping[str, Any], epoch: int) -> CallItem:
+    return CallItem(
+        id=noted["id"],
+        role=noted["role"],
+        text=noted["text"],
+        epoch=epoch,
+        created_at=datetime.fromtimestamp(noted["at"], UTC),
+    )

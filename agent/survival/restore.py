@@ -1,0 +1,132 @@
+"""Turns a stored conversation into that of the next agent, and decides its first words. Pure."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from livekit.agents import llm
+
+from llm_router.integrations.livekit import ROUTE, UNFINISHED
+from llm_router.voice.calls import Call, CallItem
+
+APOLOGISE_AFTER = 2.0
+"""Seconds of silence that are worth a word of apology."""
+UNKNOWN = (
+    "The outcome is unknown: the connection broke while this ran. Do not repeat the call. Say that"
+    " you cannot confirm it."
+)
+_HALF = "voiced-"
+"""Beginning of the id of an item that holds half a reply, cut off by its agent's death."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumption:
+    """Where an agent goes on.
+
+    `opening`: words to say first, may be empty; `in_history`: whether they belong in it.
+    `owes_reply`: a reply is to follow, which continues the context's last message if that is
+    unfinished. `half`: the voiced half of a reply, to be stored as an item.
+    """
+
+    context: llm.ChatContext
+    opening: str = ""
+    in_history: bool = False
+    owes_reply: bool = False
+    half: str = ""
+
+
+def resume(
+    call: Call, items: Sequence[CallItem], *, gap: float, greeting: str, apology: str
+) -> Resumption:
+    """Returns where the next agent goes on, `gap` seconds after the last sign of the one before."""
+    context = llm.ChatContext(_history(items))
+    if not items and not call.voiced:
+        return Resumption(context=context, opening=greeting, in_history=True)
+    if not items:
+        return _rest_of_greeting(context, call.voiced, greeting)
+    sorry = apology if gap > APOLOGISE_AFTER else ""
+    lost = _unknown_outcomes(call, context)
+    context.items.extend(lost)
+    begun = _begun(items, call.voiced)
+    while begun and context.items and context.items[-1].id.startswith(_HALF):
+        context.items.pop()
+    if begun and not lost:
+        context.items.append(
+            llm.ChatMessage(
+                role="assistant",
+                content=[begun],
+                interrupted=True,
+                extra={ROUTE: {UNFINISHED: True}},
+            )
+        )
+    last = items[-1]
+    owes = bool(lost or begun) or last.role != "assistant"
+    return Resumption(context=context, opening=sorry, owes_reply=owes, half=call.voiced)
+
+
+def half_item_id(epoch: int) -> str:
+    """Returns the id of the item that holds the half reply of the agent before this epoch's."""
+    return f"{_HALF}{epoch}"
+
+
+def _rest_of_greeting(context: llm.ChatContext, voiced: str, greeting: str) -> Resumption:
+    said = voiced.strip()
+    rest = greeting[len(said) :].strip() if greeting.startswith(said) else ""
+    return Resumption(context=context, opening=rest, in_history=True)
+
+
+def _begun(items: Sequence[CallItem], voiced: str) -> str:
+    """Returns the words of the reply under way: of several agents, if more than one died in it."""
+    halves = [voiced]
+    for item in reversed(items):
+        if not item.id.startswith(_HALF):
+            break
+        halves.insert(0, item.text)
+    return " ".join(half.strip() for half in halves if half.strip())
+
+
+def _history(items: Sequence[CallItem]) -> list[llm.ChatItem]:
+    history: list[llm.ChatItem] = []
+    for item in items:
+        if item.text and item.role != "tool":
+            history.append(
+                llm.ChatMessage(
+                    id=item.id,
+                    role=item.role,
+                    content=[item.text],
+                    interrupted=item.interrupted_at is not None,
+                    created_at=item.created_at.timestamp(),
+                )
+            )
+        for call in item.tool_calls:
+            name, call_id = str(call.get("name", "")), str(call.get("call_id", ""))
+            history.append(llm.FunctionCall(call_id=call_id, name=name, arguments=_arguments(call)))
+            history.append(
+                llm.FunctionCallOutput(
+                    call_id=call_id,
+                    name=name,
+                    output=str(call.get("output", "")),
+                    is_error=bool(call.get("is_error")),
+                )
+            )
+    return history
+
+
+def _unknown_outcomes(call: Call, context: llm.ChatContext) -> list[llm.ChatItem]:
+    """Returns the tools that ran when the agent died, with that as their outcome."""
+    known = {item.call_id for item in context.items if isinstance(item, llm.FunctionCall)}
+    lost: list[llm.ChatItem] = []
+    for tool in call.tools_in_flight:
+        call_id, name = str(tool.get("call_id", "")), str(tool.get("name", ""))
+        if call_id in known:
+            continue
+        lost.append(llm.FunctionCall(call_id=call_id, name=name, arguments=_arguments(tool)))
+        lost.append(
+            llm.FunctionCallOutput(call_id=call_id, name=name, output=UNKNOWN, is_error=True)
+        )
+    return lost
+
+
+def _arguments(call: object) -> str:
+    given = call.get("arguments", "{}") if isinstance(call, dict) else "{}"
+    return given if isinstance(given, str) else json.dumps(given)

@@ -1,0 +1,69 @@
+"""Reads what the agent before has left of a call, for the one that takes it over."""
+
+import asyncio
+import logging
+from datetime import datetime
+
+from livekit.agents import llm
+
+from agent.dispatch import Dispatch
+from agent.survival.restore import APOLOGISE_AFTER, Resumption, half_item_id, resume
+from llm_router.clock import Clock, utc_now
+from llm_router.errors import NotFoundError, StoreError
+from llm_router.voice.calls import Call, CallItem, CallPort
+
+_logger = logging.getLogger("agent")
+
+_STORE_WITHIN = 1.0
+"""Seconds for the database: a caller is waiting."""
+
+
+class StaleError(Exception):
+    """Another agent answers the call already."""
+
+
+async def take_over(
+    calls: CallPort, room: str, dispatch: Dispatch, clock: Clock, *, greeting: str, apology: str
+) -> Resumption:
+    """Returns where the agent of this dispatch goes on. Raises StaleError if it comes too late.
+
+    Where the conversation cannot be read, the agent apologises and listens.
+    """
+    gap = clock.wall() - dispatch.lost_at if dispatch.lost_at else 0.0
+    found = await _read(calls, room)
+    if found is None:
+        opening = apology if gap > APOLOGISE_AFTER else ""
+        return Resumption(context=llm.ChatContext.empty(), opening=opening)
+    call, items = found
+    if call.epoch > dispatch.epoch:
+        raise StaleError
+    resumption = resume(call, items, gap=gap, greeting=greeting, apology=apology)
+    if resumption.half:
+        await _store_half(calls, call.id, resumption.half, dispatch.epoch, utc_now(clock))
+    return resumption
+
+
+async def _read(calls: CallPort, room: str) -> tuple[Call, list[CallItem]] | None:
+    try:
+        async with asyncio.timeout(_STORE_WITHIN):
+            return await calls.history(room)
+    except (StoreError, TimeoutError) as error:
+        _logger.warning("what was said in room %s is lost to its next agent: %s", room, error)
+        return None
+
+
+async def _store_half(calls: CallPort, call_id: str, half: str, epoch: int, now: datetime) -> None:
+    """Stores what was voiced of the reply under way, which the next one must not replace."""
+    item = CallItem(
+        id=half_item_id(epoch),
+        role="assistant",
+        text=half.strip(),
+        interrupted_at=len(half.split()),
+        epoch=epoch - 1,
+        created_at=now,
+    )
+    try:
+        async with asyncio.timeout(_STORE_WITHIN):
+            await calls.append(call_id, [item], now)
+    except (StoreError, NotFoundError, TimeoutError):
+        _logger.debug("half a reply is not stored", exc_info=True)

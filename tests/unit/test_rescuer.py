@@ -1,0 +1,245 @@
+"""Another agent is called to a call that has lost its own, until one is there."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from agent.dispatch import Dispatch
+from agent.livekit_server import LiveKitUnavailableError
+from agent.survival.black_box import Note
+from agent.survival.identity import identity_of
+from agent.survival.rescuer import Lost, Rescuer
+from llm_router.errors import StoreError
+from llm_router.testing import ManualClock
+from llm_router.voice.calls import Call, CallItem
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+CALL = Call(id="c", room="r", job="j1", last_beat=NOW, started_at=NOW, updated_at=NOW)
+LOST = Lost(
+    room="r",
+    room_id="RM_1",
+    dispatch=Dispatch(caller="ann", lost_at=5.0),
+    call_id="c",
+    identity="agent-r-1",
+    seen_dead=True,
+)
+
+
+@dataclass
+class Calls:
+    """One stored call. `is_down`: the database does not answer."""
+
+    call: Call | None = CALL
+    is_down: bool = False
+    ended: str = ""
+    items: list[CallItem] = field(default_factory=list)
+
+    async def append(self, call_id: str, items: Sequence[CallItem], now: datetime) -> int:
+        self._check()
+        self.items.extend(items)
+        return len(self.items)
+
+    def _check(self) -> None:
+        if self.is_down:
+            raise StoreError("down")
+
+    async def advance(self, room: str, epoch: int, now: datetime) -> bool:
+        self._check()
+        if self.call is None or self.ended or self.call.epoch != epoch - 1:
+            return False
+        self.call = replace(self.call, epoch=epoch, job="")
+        return True
+
+    async def history(self, room: str) -> tuple[Call, list[CallItem]] | None:
+        self._check()
+        return (self.call, []) if self.call and not self.ended else None
+
+    async def note(self, call_id: str, epoch: int, now: datetime, **what: Any) -> bool:
+        self._check()
+        assert self.call is not None
+        assert epoch == self.call.epoch
+        self.call = replace(self.call, voiced=what["voiced"])
+        return True
+
+    async def end(self, call_id: str, reason: str, now: datetime) -> bool:
+        self._check()
+        self.ended = reason
+        return True
+
+
+@dataclass
+class Room:
+    """LiveKit with one room. `answers` decides what becomes of a call for an agent."""
+
+    calls: Calls
+    answers: Callable[["Room", Dispatch], None]
+    agents: set[str] = field(default_factory=lambda: {"agent-r-1"})
+    has_caller: bool = True
+    dispatched: list[Dispatch] = field(default_factory=list)
+    most_agents: int = 1
+    is_closed: bool = False
+    id: str = "RM_1"
+
+    async def room_id(self, room: str) -> str:
+        return self.id
+
+    async def evict(self, room: str, agent_name: str, identity: str) -> bool:
+        self.agents.clear()
+        return self.has_caller
+
+    async def call_agent(self, room: str, agent_name: str, dispatch: Dispatch) -> None:
+        self.dispatched.append(dispatch)
+        self.answers(self, dispatch)
+        self.most_agents = max(self.most_agents, len(self.agents))
+
+    async def is_present(self, room: str, identity: str) -> bool:
+        return identity in self.agents
+
+    async def close_room(self, room: str) -> None:
+        self.is_closed = True
+
+
+def comes(room: Room, dispatch: Dispatch) -> None:
+    room.agents.add(identity_of("r", dispatch.epoch))
+    if room.calls.call and not room.calls.is_down:
+        room.calls.call = replace(room.calls.call, epoch=dispatch.epoch, job=f"j{dispatch.epoch}")
+
+
+def drops(room: Room, dispatch: Dispatch) -> None:
+    """LiveKit drops the request."""
+
+
+def claims_only(room: Room, dispatch: Dispatch) -> None:
+    assert room.calls.call is not None
+    room.calls.call = replace(room.calls.call, job=f"j{dispatch.epoch}")
+
+
+def second(room: Room, dispatch: Dispatch) -> None:
+    if len(room.dispatched) > 1:
+        comes(room, dispatch)
+
+
+def unreachable(room: Room, dispatch: Dispatch) -> None:
+    raise LiveKitUnavailableError("away")
+
+
+def rescue(room: Room, *lost: Lost, at: float = 0.0) -> tuple[list[str], float]:
+    """Rescues; returns who was spoken to by the farewell, and the time that it took (s)."""
+    clock, farewells = ManualClock(), list[str]()
+
+    async def farewell(_: str, identity: str) -> None:
+        farewells.append(identity)
+
+    async def main() -> float:
+        rescuer = Rescuer(room, "desk", room.calls, clock, farewell)  # type: ignore[arg-type]  # the parts that it uses
+        await clock.sleep(at)
+        began = clock.now()
+        for one in lost or [LOST]:
+            rescuer.rescue(one)
+            await rescuer.aclose(100.0)
+        return clock.now() - began
+
+    return farewells, clock.run(main())
+
+
+def test_the_next_agent_is_called_at_once_and_knows_since_when_the_caller_waits() -> None:
+    room = Room(Calls(), comes)
+    farewells, took = rescue(room)
+    assert room.dispatched == [Dispatch(caller="ann", epoch=2, lost_at=5.0)]
+    assert (farewells, took, room.agents) == ([], 0.0, {"agent-r-2"})
+    assert room.most_agents == 1
+
+
+def test_the_last_words_are_stored_before_the_next_agent_reads_them() -> None:
+    room = Room(Calls(), comes)
+    asked = {"id": "i1", "role": "user", "text": "When do you open?", "at": 1.0}
+    rescue(room, replace(LOST, note=Note(voiced="We open at", items=[asked])))
+    assert room.calls.call is not None
+    assert room.calls.call.voiced == "We open at"
+    assert [(item.id, item.text) for item in room.calls.items] == [("i1", "When do you open?")]
+
+
+def test_of_two_processes_one_acts() -> None:
+    room = Room(Calls(), comes)
+    rescue(room, LOST, LOST)
+    assert len(room.dispatched) == 1
+
+
+def test_a_request_that_is_dropped_is_repeated() -> None:
+    room = Room(Calls(), second)
+    farewells, took = rescue(room)
+    assert [one.epoch for one in room.dispatched] == [2, 3]
+    assert farewells == []
+    assert took < 2.5
+
+
+def test_an_agent_that_claims_its_call_and_does_not_come_is_replaced() -> None:
+    room = Room(Calls(), claims_only)
+    room.answers = lambda r, d: (comes if len(r.dispatched) > 1 else claims_only)(r, d)
+    _, took = rescue(room)
+    assert room.agents == {"agent-r-3"}
+    assert 4.0 < took < 6.0
+
+
+@pytest.mark.parametrize("answers", [drops, unreachable])
+def test_when_no_agent_comes_the_caller_is_spoken_to_and_the_call_ends(
+    answers: Callable[[Room, Dispatch], None],
+) -> None:
+    room = Room(Calls(), answers)
+    farewells, took = rescue(room)
+    assert farewells == ["agent-r-5"]
+    assert room.is_closed
+    assert room.calls.ended == "failed"
+    assert took < 15.0
+
+
+def test_a_call_whose_caller_has_gone_ends() -> None:
+    room = Room(Calls(), comes, has_caller=False)
+    rescue(room)
+    assert room.dispatched == []
+    assert room.calls.ended == "caller left"
+
+
+def test_another_room_of_the_same_name_gets_no_agent_with_this_conversation() -> None:
+    room = Room(Calls(), comes, id="RM_2")
+    rescue(room)
+    assert room.dispatched == []
+    assert room.agents == {"agent-r-1"}
+
+
+@pytest.mark.parametrize("call", [None, replace(CALL, epoch=3), replace(CALL, job="", epoch=2)])
+def test_a_call_that_is_another_s_is_left_alone(call: Call | None) -> None:
+    room = Room(Calls(call), comes)
+    rescue(room)
+    assert room.dispatched == []
+
+
+@pytest.mark.parametrize("seen_dead", [True, False])
+def test_without_a_database_only_who_saw_the_process_die_acts(*, seen_dead: bool) -> None:
+    room = Room(Calls(is_down=True), comes)
+    rescue(room, replace(LOST, seen_dead=seen_dead))
+    assert len(room.dispatched) == seen_dead
+
+
+def test_agents_that_die_one_after_another_are_not_replaced_for_ever() -> None:
+    room = Room(Calls(), comes)
+    deaths = [replace(LOST, dispatch=Dispatch(epoch=epoch)) for epoch in (1, 2, 3, 4)]
+    farewells, _ = rescue(room, *deaths)
+    assert len(room.dispatched) == 3
+    assert farewells == ["agent-r-5"]
+
+
+def test_a_new_call_that_is_answered_needs_nothing() -> None:
+    room = Room(Calls(), comes)
+    rescue(room, Lost(room="r", dispatch=Dispatch(), is_new=True))
+    assert room.dispatched == []
+
+
+def test_a_new_call_that_no_worker_takes_is_asked_for_again() -> None:
+    room = Room(Calls(None), comes, agents=set(), has_caller=False)
+    rescue(room, Lost(room="r", dispatch=Dispatch(), is_new=True))
+    assert [one.epoch for one in room.dispatched] == [2]
+    assert room.agents == {"agent-r-2"}

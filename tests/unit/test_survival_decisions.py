@@ -1,0 +1,248 @@
+"""The decisions about who has died, how long to wait, and where the next agent goes on."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from livekit.agents import llm
+
+from agent.survival.black_box import BlackBox, Note, read_box
+from agent.survival.identity import identity_of
+from agent.survival.patience import CrashLimit, pause_after, windows
+from agent.survival.restore import UNKNOWN, half_item_id, resume
+from agent.survival.silence import HUNG_AFTER, STARTING, HungJobs, SilentCalls
+from llm_router.integrations.livekit.history import unfinished
+from llm_router.voice.calls import Call, CallItem
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+CALL = Call(id="c", room="r", job="j", last_beat=NOW, started_at=NOW, updated_at=NOW)
+TOOL = {"call_id": "t1", "name": "book", "arguments": '{"at":"9"}'}
+ITEM = {"id": "i", "role": "user", "text": "When?", "at": 1.0}
+HELLO, SORRY = "Hello, how can I help?", "Sorry, I was away."
+
+
+# ── Identities ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_each_agent_of_a_call_has_an_identity_of_its_own() -> None:
+    assert identity_of("call-1", 2) == "agent-call-1-2"
+    assert identity_of("call-1", 3) != identity_of("call-1", 2)
+
+
+@given(st.text(max_size=600), st.text(max_size=600))
+def test_identities_are_bounded_and_tell_rooms_apart(room: str, other: str) -> None:
+    assert len(identity_of(room, 999)) < 160
+    assert (identity_of(room, 1) == identity_of(other, 1)) == (room == other)
+
+
+# ── Black boxes ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_box_holds_the_last_note_and_the_last_beat(tmp_path: Path) -> None:
+    file = tmp_path / "calls" / "7"
+    with BlackBox(file) as box:
+        for number in range(5):
+            box.write(Note(voiced=f"We open at {number}", tools=[TOOL], items=[ITEM]))
+            box.beat(float(number), at_rest=number == 4)
+        left = read_box(file)
+        assert left is not None
+        assert left.note == Note(voiced="We open at 4", tools=[TOOL], items=[ITEM])
+        assert (left.beat, left.at_rest) == (4.0, True)
+    assert read_box(file) is None
+
+
+def test_a_note_that_was_cut_off_leaves_the_one_before_it(tmp_path: Path) -> None:
+    file = tmp_path / "7"
+    with BlackBox(file) as box:
+        box.write(Note(voiced="We open"))
+        box.write(Note(voiced="We open at nine"))
+        whole = file.read_bytes()
+        file.write_bytes(whole.replace(b"at nine", b"at \0\0\0\0"))
+        left = read_box(file)
+    assert left is not None
+    assert left.note.voiced == "We open"
+
+
+def test_a_box_is_bounded(tmp_path: Path) -> None:
+    with BlackBox(tmp_path / "7") as box:
+        box.write(Note(voiced="é" * 100_000, tools=[{"arguments": "x" * 100_000}] * 50))
+        left = read_box(tmp_path / "7")
+    assert left is not None
+    assert left.note.voiced
+    assert left.note.tools == []
+
+
+def test_where_nothing_can_be_written_a_box_is_silent(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with BlackBox(tmp_path / "file" / "7") as box:
+        box.beat(1.0)
+        box.write(Note(voiced="We open"))
+    assert read_box(tmp_path / "file" / "7") is None
+
+
+# ── Hung processes ───────────────────────────────────────────────────────────────────────────────
+
+
+def steps(hung: HungJobs, beats: Sequence[float], began: float = 0.0, every: float = 0.25) -> float:
+    """Returns the time at which process 1 was found to hang; -1: never."""
+    for number, beat in enumerate(beats):
+        now = began + number * every
+        if hung.step({1: beat}, now):
+            return now
+    return -1.0
+
+
+def test_a_loop_without_a_beat_hangs_after_its_time() -> None:
+    found = steps(HungJobs(0.25), [*range(1, 8), *[8] * 40])
+    assert HUNG_AFTER < found - 7 * 0.25 <= HUNG_AFTER + 0.5
+
+
+def test_a_loop_that_beats_now_and_then_does_not_hang() -> None:
+    assert steps(HungJobs(0.25), [beat for beat in range(1, 20) for _ in range(9)]) == -1
+
+
+def test_a_process_may_take_longer_to_begin() -> None:
+    assert STARTING < steps(HungJobs(0.25), [0.0] * 100) <= STARTING + 0.5
+
+
+def test_a_worker_that_was_stopped_itself_gives_everyone_time_anew() -> None:
+    hung = HungJobs(0.25)
+    assert not hung.step({1: 1.0}, 0.0)
+    assert not hung.step({1: 1.0}, 60.0)
+    assert not hung.step({1: 1.0}, 60.25)
+    assert steps(hung, [1.0] * 40, began=60.5) > 62.0
+
+
+# ── Calls in the database ────────────────────────────────────────────────────────────────────────
+
+
+def found_after(call: Call, seconds: float) -> list[float]:
+    """Returns the times at which a call whose beat stays the same is found to be lost."""
+    silent = SilentCalls()
+    readings = [number * 0.5 for number in range(int(seconds * 2))]
+    return [now for now in readings if silent.step([call], now)]
+
+
+def test_a_beat_that_stays_away_is_found_within_two_seconds_and_once() -> None:
+    assert found_after(CALL, 5.0) == [1.0]
+
+
+def test_a_later_agent_is_left_to_the_process_that_called_it() -> None:
+    [found] = found_after(replace(CALL, job="", epoch=2), 10.0)
+    assert found >= 8.0
+
+
+def test_a_call_that_no_agent_takes_is_found_soon() -> None:
+    [found, *_] = found_after(replace(CALL, job=""), 5.0)
+    assert found <= 1.5
+
+
+def test_a_beat_that_comes_late_is_no_death() -> None:
+    """A clock that is ahead makes every beat late; they change all the same."""
+    silent = SilentCalls()
+    for number in range(40):
+        beat = NOW + timedelta(seconds=number // 2)
+        assert silent.step([replace(CALL, last_beat=beat)], number * 0.5) == []
+
+
+def test_a_database_that_stood_still_is_no_death() -> None:
+    silent = SilentCalls()
+    assert silent.step([CALL], 0.0) == []
+    assert silent.step([CALL], 30.0) == []
+
+
+# ── Patience ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_agents_are_called_a_few_times_with_more_time_for_each() -> None:
+    assert [windows(attempt).claim for attempt in range(3)] == [1.5, 3.0, 6.0]
+    assert windows(0).present == 4.0
+    assert [pause_after(attempt) is None for attempt in range(3)] == [False, False, True]
+
+
+def test_agents_that_die_one_after_another_are_not_replaced_for_ever() -> None:
+    limit = CrashLimit()
+    assert [limit.may_replace("r", float(n)) for n in range(5)] == [True] * 3 + [False] * 2
+    assert limit.may_replace("other", 5.0)
+    assert limit.may_replace("r", 500.0)
+
+
+# ── Where the next agent goes on ─────────────────────────────────────────────────────────────────
+
+
+def said(role: str, text: str, **fields: object) -> CallItem:
+    return CallItem(
+        id=f"{role}-{text}",
+        role=role,  # type: ignore[arg-type]  # a literal of the tests
+        text=text,
+        created_at=NOW,
+        **fields,  # type: ignore[arg-type]  # fields by name
+    )
+
+
+def going_on(call: Call, *items: CallItem, gap: float = 1.0) -> "tuple[list[str], str, str, bool]":
+    """Returns the texts of the history, the words to continue, the opening, and if one replies."""
+    found = resume(call, items, gap=gap, greeting=HELLO, apology=SORRY)
+    context, begun = unfinished(found.context)
+    texts = [one.text_content or "" for one in context.items if isinstance(one, llm.ChatMessage)]
+    return texts, begun, found.opening, found.owes_reply
+
+
+ASKED = said("user", "When do you open?")
+GREETED = said("assistant", HELLO)
+
+
+def test_half_a_sentence_is_continued() -> None:
+    found = going_on(replace(CALL, voiced="We open at"), GREETED, ASKED)
+    assert found == ([HELLO, "When do you open?"], "We open at", "", True)
+
+
+def test_a_question_without_a_word_of_an_answer_is_answered() -> None:
+    assert going_on(CALL, GREETED, ASKED) == ([HELLO, "When do you open?"], "", "", True)
+
+
+@pytest.mark.parametrize(("gap", "opening"), [(1.0, ""), (3.0, SORRY)])
+def test_an_answer_that_was_whole_is_not_repeated(gap: float, opening: str) -> None:
+    assert going_on(CALL, GREETED, gap=gap) == ([HELLO], "", opening, False)
+
+
+def test_a_caller_without_a_greeting_is_greeted() -> None:
+    assert going_on(CALL) == ([], "", HELLO, False)
+
+
+def test_a_greeting_is_finished_and_not_begun_again() -> None:
+    assert going_on(replace(CALL, voiced="Hello, how")) == ([], "", "can I help?", False)
+
+
+def test_a_second_death_in_the_same_reply_leaves_both_halves() -> None:
+    half = replace(said("assistant", "We open at", interrupted_at=3), id=half_item_id(2))
+    call = replace(CALL, voiced=" nine and")
+    assert going_on(call, ASKED, half) == (["When do you open?"], "We open at nine and", "", True)
+    assert going_on(CALL, ASKED, half) == (["When do you open?"], "We open at", "", True)
+
+
+def test_a_tool_that_ran_is_not_run_again() -> None:
+    found = resume(
+        replace(CALL, tools_in_flight=[TOOL]), [ASKED], gap=1.0, greeting=HELLO, apology=SORRY
+    )
+    call, output = found.context.items[-2:]
+    assert isinstance(call, llm.FunctionCall)
+    assert isinstance(output, llm.FunctionCallOutput)
+    assert (call.call_id, call.name, call.arguments) == ("t1", "book", '{"at":"9"}')
+    assert (output.call_id, output.output, output.is_error) == ("t1", UNKNOWN, True)
+    assert found.owes_reply
+
+
+def test_a_tool_whose_result_is_stored_keeps_it() -> None:
+    result = {**TOOL, "output": "booked", "is_error": False}
+    item = said("tool", "", tool_calls=[result])
+    found = resume(
+        replace(CALL, tools_in_flight=[TOOL]), [ASKED, item], gap=1.0, greeting="", apology=""
+    )
+    outputs = [one for one in found.context.items if isinstance(one, llm.FunctionCallOutput)]
+    assert [one.output for one in outputs] == ["booked"]
+    assert found.owes_reply
