@@ -1,22 +1,30 @@
 """Makes the rescuer of calls from the settings, for workers and HTTP processes alike."""
 
+from contextlib import suppress
+
 from agent.livekit_server import LiveKitServer
 from agent.phrase_file import load_phrases
 from agent.survival.farewell import Voice, farewell_by
 from agent.survival.rescuer import Rescuer
 from config.settings import Settings
 from llm_router.clock import SystemClock
+from llm_router.errors import ConfigurationError
 from llm_router.store.calls import CallStore
+
+_GOODBYE = "I'm sorry, I cannot go on. Please call again in a few minutes. Goodbye."
 
 
 def make_rescuer(settings: Settings, livekit: LiveKitServer, calls: CallStore) -> Rescuer:
-    """Makes a rescuer. Raises ConfigurationError for a file of phrases that cannot be used."""
+    """Makes a rescuer. Without a file of phrases, which the worker checks, a goodbye is English."""
     language = settings.agent_language
+    words = ""
+    with suppress(ConfigurationError):
+        words = load_phrases(settings.phrases_file).pick("unanswered", language, 0)
     voice = Voice(
         url=settings.livekit_url,
         api_key=settings.livekit_api_key,
         api_secret=settings.livekit_api_secret.get_secret_value(),
-        language=language,
-        words=load_phrases(settings.phrases_file).pick("unanswered", language, 0),
+        language=language if words else "en",
+        words=words or _GOODBYE,
     )
     return Rescuer(livekit, settings.agent_name, calls, SystemClock(), farewell_by(voice))

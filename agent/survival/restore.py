@@ -47,10 +47,13 @@ def resume(
     sorry = apology if gap > APOLOGISE_AFTER else ""
     lost = _unknown_outcomes(call, context)
     context.items.extend(lost)
-    begun = _begun(items, call.voiced)
-    while begun and context.items and context.items[-1].id.startswith(_HALF):
-        context.items.pop()
+    halves = _halves(items)
+    voiced = "" if halves and call.voiced.strip() in halves[-1] else call.voiced
+    begun = " ".join(part for text in [*halves, voiced] if (part := text.strip()))
+    if begun and not lost and len(halves) == len(items) and greeting.startswith(begun):
+        return _rest_of_greeting(context, begun, greeting)
     if begun and not lost:
+        del context.items[len(context.items) - len(halves) :]
         context.items.append(
             llm.ChatMessage(
                 role="assistant",
@@ -61,7 +64,7 @@ def resume(
         )
     last = items[-1]
     owes = bool(lost or begun) or last.role != "assistant"
-    return Resumption(context=context, opening=sorry, owes_reply=owes, half=call.voiced)
+    return Resumption(context=context, opening=sorry, owes_reply=owes, half=voiced)
 
 
 def half_item_id(epoch: int) -> str:
@@ -75,14 +78,18 @@ def _rest_of_greeting(context: llm.ChatContext, voiced: str, greeting: str) -> R
     return Resumption(context=context, opening=rest, in_history=True)
 
 
-def _begun(items: Sequence[CallItem], voiced: str) -> str:
-    """Returns the words of the reply under way: of several agents, if more than one died in it."""
-    halves = [voiced]
+def _halves(items: Sequence[CallItem]) -> list[str]:
+    """Returns the parts of the reply under way that are stored: its agents died in it.
+
+    One that had the time to end has left its part as an interrupted reply.
+    """
+    halves: list[str] = []
     for item in reversed(items):
-        if not item.id.startswith(_HALF):
+        is_part = item.id.startswith(_HALF) or item.interrupted_at is not None
+        if item.role != "assistant" or not is_part:
             break
         halves.insert(0, item.text)
-    return " ".join(half.strip() for half in halves if half.strip())
+    return halves
 
 
 def _history(items: Sequence[CallItem]) -> list[llm.ChatItem]:

@@ -225,6 +225,14 @@ def test_a_second_death_in_the_same_reply_leaves_both_halves() -> None:
     assert going_on(CALL, ASKED, half) == (["When do you open?"], "We open at", "", True)
 
 
+def test_a_reply_that_its_agent_could_still_store_is_continued() -> None:
+    cut = said("assistant", "We open at", interrupted_at=3)
+    assert going_on(CALL, GREETED, ASKED, cut)[1:] == ("We open at", "", True)
+    assert going_on(CALL, GREETED, ASKED, cut, said("user", "Hello?"))[1:] == ("", "", True)
+    greeting = said("assistant", "Hello, how", interrupted_at=2)
+    assert going_on(CALL, greeting)[2:] == ("can I help?", False)
+
+
 def test_a_tool_that_ran_is_not_run_again() -> None:
     found = resume(
         replace(CALL, tools_in_flight=[TOOL]), [ASKED], gap=1.0, greeting=HELLO, apology=SORRY
