@@ -165,6 +165,7 @@ class CallLog:
         if isinstance(event.item, llm.ChatMessage):
             reply = self._replies.pop(reply_id_of(event.item), None)
             self._add(said_item(event.item, reply, self._logged.epoch))
+            self._task.wake()  # another agent must know what was asked
             if event.item.role == "assistant":
                 self.voiced.clear()
 
