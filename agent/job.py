@@ -1,81 +1,62 @@
-"""Runs one call in its own process: loads what it needs beforehand, then answers it."""
+"""Answers one call in its own process."""
 
 import asyncio
 import logging
 import os
-import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from pathlib import Path
 
-from livekit.agents import JobContext, JobProcess, telemetry
-from opentelemetry.sdk.trace import TracerProvider
+from livekit.agents import JobContext
 
 from agent import assistants
 from agent.assistant import Assistant
-from agent.assistants import KnownAssistants
 from agent.budget import Refusal, Step
 from agent.call_log import CallLog, LoggedCall
 from agent.call_options import (
     call_limits,
-    choose_stt,
-    choose_tts,
     import_engines,
-    load_engines,
     load_other_engines,
     needs_other_engines,
     router_options,
     settings_of,
     store_options,
-    stt_options,
-    tts_options,
     turn_options,
     worker_name,
 )
 from agent.call_tools import CallTools
 from agent.dispatch import Dispatch
 from agent.guard import CallGuard
-from agent.load import LoadBoard, LoadReporter
-from agent.phrase_file import load_phrases
-from agent.rehearsal import rehearse
+from agent.load import LoadReporter
+from agent.prewarm import JobResources, resources_of
 from agent.route_notes import RouteNotes
 from agent.session import Engines, build_session, hang_up_at_end, room_options
-from agent.starts import Starts
 from agent.survival.black_box import BlackBox
 from agent.survival.journal import Journal
-from agent.survival.restore import Resumption
+from agent.survival.restore import Resumption, earlier_runs
 from agent.survival.takeover import StaleError, take_over
-from agent.telemetry import send_traces, share_metrics
 from agent.text_input import TextAnswers
 from agent.toolbox.effects import Effects
 from agent.tools.base import ToolContext
 from agent.typed_messages import TypedMessages
-from config.settings import Settings, load_settings
-from llm_router import stored_router
+from agent.worker_folder import black_box, load_board
+from config.settings import Settings
 from llm_router.clock import SystemClock
-from llm_router.errors import ConfigurationError, RouterError
 from llm_router.integrations.livekit import RouterLLM
 from llm_router.net.guard import AddressGuard
 from llm_router.routing.events import Observer
 from llm_router.routing.phrases import Phrases
-from llm_router.settings.loading import SettingsError, environment
+from llm_router.routing.router import Router
 from llm_router.store.calls import CallStore
+from llm_router.store.database import Database
 from llm_router.store.messages import Messages
-from llm_router.stored_router import KnownConnections, open_stored_router, opened_database
-from llm_router.telemetry.opentelemetry import OpenTelemetryObserver
-from llm_router.telemetry.prometheus import PrometheusObserver
+from llm_router.stored_router import open_stored_router, opened_database
 from llm_router.voice.assistant import AssistantRecord
 from llm_router.voice.calls import CallAgent, CallFacts
 from llm_router.voice.redaction import redact
 
 _logger = logging.getLogger("agent")
 
-FOLDER = "PATCHBAY_WORKER_FOLDER"
-"""Environment variable that names the worker's folder, in which its call processes leave their load
-and their metrics."""
-_RESOURCES = "patchbay"
 END_REASONS: Mapping[str, str] = {
     Step.END_SILENT: "silence",
     Step.END_LONG: "too long",
@@ -83,97 +64,9 @@ END_REASONS: Mapping[str, str] = {
 }
 """Reason of the end of a call by the guard's occasion."""
 _TOOLS = ("time", "documents", "end_call")
-_PAUSE = 2.0
-"""Seconds that a process waits before it ends, if the one before it did not come up either."""
 _THREADS = 32
 """Threads for what libraries do beside the call. With asyncio's usual handful, plugins that ask for
 dead names would leave none for the detection of turns."""
-
-
-class StartError(Exception):
-    """The process cannot answer a call. The message says why and goes to the worker's log."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobResources:
-    """Everything that a process loads before its call, so that the caller need not wait for it."""
-
-    settings: Settings
-    engines: Engines
-    phrases: Phrases
-    instructions: str
-    known: KnownConnections
-    """Connections as they were when the process started."""
-    assistants: KnownAssistants
-    """Assistants as they were then."""
-    tracing: TracerProvider | None
-    observers: tuple[Observer, ...]
-
-
-def prewarm(process: JobProcess) -> None:
-    """Loads the resources of the call that the process will answer; see `resources_of`.
-
-    The first process of a worker also rehearses the call's speech. Raises StartError, which ends
-    the process and tells the worker why.
-    """
-    starts = call_starts()
-    failures = starts.failures
-    try:
-        settings = load_settings()
-        with starts.rehearsal() as is_due:
-            if is_due:
-                asyncio.run(_rehearse(settings, process.http_proxy))
-        process.userdata[_RESOURCES] = _load(settings)
-    except Exception as error:
-        if starts.is_failing:  # LiveKit starts the next process at once: it would do nothing else
-            asyncio.run(SystemClock().sleep(_PAUSE))
-        raise StartError(_reason(error)) from error
-    starts.succeeded(failures)
-
-
-def _reason(error: Exception) -> str:
-    """Returns what the worker logs: a sentence, and for a bug where it happened."""
-    if isinstance(error, RouterError | SettingsError | OSError):
-        return str(error)
-    return "".join(traceback.format_exception(error)).strip()
-
-
-def _load(settings: Settings) -> JobResources:
-    known = asyncio.run(_known_assistants(settings))
-    for record in known.all.values():
-        import_engines(settings_of(settings, record))
-    return JobResources(
-        settings=settings,
-        engines=load_engines(settings),
-        phrases=load_phrases(settings.phrases_file),
-        instructions=settings.assistant_prompt_file.read_text(encoding="utf-8"),
-        known=asyncio.run(stored_router.load_known(store_options(settings), environment())),
-        assistants=known,
-        tracing=_start_tracing(settings),
-        observers=_observers(settings),
-    )
-
-
-async def load_assistants(settings: Settings) -> KnownAssistants:
-    """Reads the assistants that there are. Raises ConfigurationError."""
-    return await assistants.load_known(
-        store_options(settings), settings.assistants_file, environment()
-    )
-
-
-async def _known_assistants(settings: Settings) -> KnownAssistants:
-    """Reads the assistants; a file that was spoilt after the worker's start ends no call."""
-    try:
-        return await load_assistants(settings)
-    except ConfigurationError as error:
-        _logger.error("calls have only stored assistants: %s", error)  # noqa: TRY400  the message says it all
-        return await assistants.load_known(store_options(settings), None, {})
-
-
-def resources_of(process: JobProcess) -> JobResources:
-    """Returns what `prewarm` has loaded in this process."""
-    resources: JobResources = process.userdata[_RESOURCES]
-    return resources
 
 
 async def answer(ctx: JobContext) -> None:
@@ -182,13 +75,10 @@ async def answer(ctx: JobContext) -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
     dispatch = Dispatch.from_metadata(ctx.job.metadata)
     record, settings, engines = await _assistant_of(dispatch, resources)
-    board = load_board()
     async with AsyncExitStack() as stack:
         box = stack.enter_context(BlackBox(black_box(os.getpid())))
         if resources.tracing:
             stack.push_async_callback(asyncio.to_thread, resources.tracing.shutdown)
-        stack.callback(board.remove)
-        reporter = LoadReporter(board)
         limits = call_limits(settings, record)
         guard = CallGuard(limits, resources.phrases, settings.agent_language)
         database = await stack.enter_async_context(opened_database(store_options(settings)))
@@ -205,21 +95,7 @@ async def answer(ctx: JobContext) -> None:
         except StaleError:
             ctx.shutdown("another agent answers the call")
             return
-        router = await stack.enter_async_context(
-            open_stored_router(
-                store_options(settings),
-                resources.known,
-                policy=settings.router_policy,
-                options=router_options(settings),
-                phrases=resources.phrases,
-                observers=[reporter, guard, log, *resources.observers],
-                database=database,
-            )
-        )
-        reporter.saturation = router.saturation
-        # By the time the caller has been greeted, TLS to the model servers is open.
-        warming = asyncio.create_task(router.warm())
-        stack.push_async_callback(_cancel, warming)
+        router = await _open_router(stack, resources, settings, [guard, log], database)
         llm = RouterLLM(
             router,
             session_id=ctx.room.name,
@@ -233,23 +109,13 @@ async def answer(ctx: JobContext) -> None:
         typed = TypedMessages(session, guard, TextAnswers().answer, limits.message_characters)
         stack.push_async_callback(typed.aclose)
         stack.push_async_callback(guard.aclose)
-        tools = _tools_of(ctx, resources, record, settings, Messages(database))
+        effects = _effects_of(ctx, resumption)
+        tools = _tools_of(
+            ctx, resources, record, settings, effects=effects, messages=Messages(database)
+        )
         stack.push_async_callback(tools.aclose)
         ctx.add_shutdown_callback(stack.pop_all().aclose)
-        assistant = Assistant(
-            instructions=(
-                resources.instructions if record.instructions is None else record.instructions
-            ),
-            phrases=resources.phrases,
-            language=settings.agent_language,
-            filler_after=settings.filler_after,
-            greeting=settings.agent_greeting,
-            guard=guard,
-            history_characters=settings.history_max_characters,
-            tools=tools.tools,
-            tool_phrases=tools.says,
-            resumption=resumption,
-        )
+        assistant = _make_agent(resources, record, settings, guard, tools, resumption)
         typed.receive_from(ctx.room)
         journal.follow(session)
         hang_up_at_end(session, ctx)
@@ -266,22 +132,83 @@ async def answer(ctx: JobContext) -> None:
         tools.connect(assistant)
 
 
+async def _open_router(
+    stack: AsyncExitStack,
+    resources: JobResources,
+    settings: Settings,
+    observers: Sequence[Observer],
+    database: Database,
+) -> Router:
+    """Opens the call's router until the end of `stack`; it reports its load to the worker."""
+    board = load_board()
+    stack.callback(board.remove)
+    reporter = LoadReporter(board)
+    router = await stack.enter_async_context(
+        open_stored_router(
+            store_options(settings),
+            resources.known,
+            policy=settings.router_policy,
+            options=router_options(settings),
+            phrases=resources.phrases,
+            observers=[reporter, *observers, *resources.observers],
+            database=database,
+        )
+    )
+    reporter.saturation = router.saturation
+    # By the time the caller has been greeted, TLS to the model servers is open.
+    warming = asyncio.create_task(router.warm())
+    stack.push_async_callback(_cancel, warming)
+    return router
+
+
+def _make_agent(  # noqa: PLR0917  parts of one call, each of its own type
+    resources: JobResources,
+    record: AssistantRecord,
+    settings: Settings,
+    guard: CallGuard,
+    tools: CallTools,
+    resumption: Resumption | None,
+) -> Assistant:
+    own = record.instructions
+    return Assistant(
+        instructions=resources.instructions if own is None else own,
+        phrases=resources.phrases,
+        language=settings.agent_language,
+        filler_after=settings.filler_after,
+        greeting=settings.agent_greeting,
+        guard=guard,
+        history_characters=settings.history_max_characters,
+        tools=tools.tools,
+        tool_phrases=tools.says,
+        resumption=resumption,
+    )
+
+
+def _effects_of(ctx: JobContext, resumption: Resumption | None) -> Effects:
+    """Makes the record of what the call's tools have done, by earlier agents as well."""
+    effects = Effects(ctx.job.room.sid)  # a room that is opened again is another call
+    for run in earlier_runs(resumption.context) if resumption else ():
+        effects.recall(run.tool, run.arguments, run.result)
+    return effects
+
+
 def _tools_of(
     ctx: JobContext,
     resources: JobResources,
     record: AssistantRecord,
     settings: Settings,
+    *,
+    effects: Effects,
     messages: Messages,
 ) -> CallTools:
     """Makes the tools of a call: those of its assistant, or the usual ones."""
-    call_id = ctx.job.room.sid  # a room that is opened again is another call
     context = ToolContext(
         phrases=resources.phrases,
         language=settings.agent_language,
-        call_id=call_id,
+        call_id=ctx.job.room.sid,
         room=ctx.room.name,
         assistant=record.name,
-        effects=Effects(call_id),
+        effects=effects,
         messages=messages,
         documents=settings.documents_folder,
     )
@@ -352,49 +279,3 @@ async def _take_over(
 async def _cancel(task: "asyncio.Task[None]") -> None:
     task.cancel()
     await asyncio.wait({task})
-
-
-def load_board() -> LoadBoard:
-    """Opens the board on which this worker's call processes report their load."""
-    return LoadBoard(Path(os.environ[FOLDER]) / "load")
-
-
-def call_starts() -> Starts:
-    """Opens the files in which this worker's call processes report that they have come up."""
-    return Starts(Path(os.environ[FOLDER]) / "starts")
-
-
-def black_box(process: int) -> Path:
-    """Returns the file in which a call process of this worker leaves how far its call is."""
-    return Path(os.environ[FOLDER]) / "calls" / str(process)
-
-
-def metrics_folder() -> Path:
-    """Returns the folder in which this worker's processes keep their metrics."""
-    return Path(os.environ[FOLDER]) / "metrics"
-
-
-async def _rehearse(settings: Settings, proxy: str | None) -> None:
-    await rehearse(
-        choose_tts(settings).engine,
-        tts_options(settings),
-        choose_stt(settings).engine,
-        stt_options(settings),
-        proxy,
-    )
-
-
-def _start_tracing(settings: Settings) -> TracerProvider | None:
-    endpoint = settings.otel_exporter_otlp_endpoint
-    return send_traces(endpoint) if endpoint else None
-
-
-def _observers(settings: Settings) -> tuple[Observer, ...]:
-    """Makes the observers that the settings ask for; one that is off costs nothing."""
-    observers: list[Observer] = []
-    if settings.prometheus_port:
-        share_metrics(metrics_folder())
-        observers.append(PrometheusObserver())
-    if settings.otel_exporter_otlp_endpoint:
-        observers.append(OpenTelemetryObserver(telemetry.tracer))
-    return tuple(observers)

@@ -15,7 +15,7 @@ from typing import Literal
 from livekit.agents import AgentServer, JobRequest
 from livekit.agents.cli.log import setup_logging
 
-from agent import call_options, job, receptionist_process
+from agent import call_options, job, prewarm, receptionist_process
 from agent.health import health_server
 from agent.livekit_server import LiveKitError, LiveKitServer, LiveKitUnavailableError
 from agent.load import measure_load
@@ -33,6 +33,7 @@ from agent.survival.call_watch import call_watch
 from agent.survival.requests import CallRequests
 from agent.survival.worker_watch import WorkerWatch
 from agent.telemetry import share_metrics
+from agent.worker_folder import FOLDER, black_box, call_starts, load_board, metrics_folder
 from config.settings import Settings, load_settings
 from llm_router import open_router, stored_router
 from llm_router.clock import SystemClock
@@ -54,8 +55,8 @@ _WARM_UP_TIMEOUT = 60.0
 def build_server(settings: Settings, accept: Accept | None = None) -> AgentServer:
     """Makes LiveKit's worker. `accept` is asked before each call; None: every call is accepted."""
     server = AgentServer(
-        setup_fnc=job.prewarm,
-        load_fnc=measure_load(job.load_board(), job.call_starts(), settings.worker_load_limit),
+        setup_fnc=prewarm.prewarm,
+        load_fnc=measure_load(load_board(), call_starts(), settings.worker_load_limit),
         load_threshold=settings.worker_load_limit or float("inf"),
         num_idle_processes=settings.worker_idle_processes,
         job_memory_limit_mb=settings.job_memory_limit_mb,
@@ -68,7 +69,7 @@ def build_server(settings: Settings, accept: Accept | None = None) -> AgentServe
         api_secret=settings.livekit_api_secret.get_secret_value(),
         http_proxy=call_options.http_proxy(settings, environment()),
         prometheus_port=settings.prometheus_port,
-        prometheus_multiproc_dir=str(job.metrics_folder()) if settings.prometheus_port else None,
+        prometheus_multiproc_dir=str(metrics_folder()) if settings.prometheus_port else None,
     )
     server.rtc_session(job.answer, agent_name=settings.agent_name, on_request=accept)
     return server
@@ -101,7 +102,7 @@ async def serve(settings: Settings) -> None:
     health = health_server(
         settings.worker_host,
         settings.worker_port,
-        job.call_starts(),
+        call_starts(),
         lambda: server.worker_info.http_port,
         registered.is_set,
     )
@@ -131,7 +132,7 @@ async def _take_calls(
     processes: CallProcesses,
 ) -> None:
     """Reports the worker as present until `stop` is set or it ends."""
-    starts = job.call_starts()
+    starts = call_starts()
     present = worker_present(
         database,
         settings.agent_name,
@@ -171,7 +172,7 @@ async def _watching(
             requests,
             calls,
             rescuer,
-            boxes=job.black_box,
+            boxes=black_box,
             clock=clock,
             worker=call_options.worker_name(settings),
         )
@@ -238,7 +239,7 @@ async def _until_up(
     """
     up = asyncio.Event()
     server.once(event, lambda *_: up.set())
-    failures = StartFailures(job.call_starts())
+    failures = StartFailures(call_starts())
     logging.getLogger("livekit.agents").addFilter(failures)
     await _first_of(running, up, stop, failures.never_up)
     if failures.never_up.is_set():
@@ -309,7 +310,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _logger.info(note)
         logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs every check for migrations
         with tempfile.TemporaryDirectory(prefix="patchbay-worker-") as folder:
-            os.environ[job.FOLDER] = folder
+            os.environ[FOLDER] = folder
             check_loops_less_often()
             asyncio.run(_run(settings, Path(folder), takes_calls=command == "start"))
             if command == "try":
@@ -327,12 +328,12 @@ async def _run(settings: Settings, folder: Path, *, takes_calls: bool) -> None:
     """
     if takes_calls:
         await stored_router.prepare_database(call_options.store_options(settings))
-    known = await job.load_assistants(settings)
+    known = await prewarm.load_assistants(settings)
     models = call_options.all_speech_models(settings, known.all.values())
     async with worker_speech(models, folder, SystemClock()) as speech:
         await _check(settings)
         if settings.prometheus_port:
-            share_metrics(job.metrics_folder())
+            share_metrics(metrics_folder())
         if speech:  # the first call process rehearses with it
             await speech.tried()
         await (serve(settings) if takes_calls else try_call_process(settings))

@@ -1,8 +1,9 @@
 """Turns a stored conversation into that of the next agent, and decides its first words. Pure."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from livekit.agents import llm
 
@@ -65,6 +66,40 @@ def resume(
     last = items[-1]
     owes = bool(lost or begun) or last.role != "assistant"
     return Resumption(context=context, opening=sorry, owes_reply=owes, half=voiced)
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRun:
+    """The run of a tool by an earlier agent; `result` is None if its outcome is unknown."""
+
+    tool: str
+    arguments: Mapping[str, Any]
+    result: str | None
+
+
+def earlier_runs(context: llm.ChatContext) -> Sequence[EarlierRun]:
+    """Returns the tools that earlier agents of the call have run or begun, but for failed runs."""
+    outputs = {
+        item.call_id: item for item in context.items if isinstance(item, llm.FunctionCallOutput)
+    }
+    runs: list[EarlierRun] = []
+    for item in context.items:
+        output = outputs.get(item.call_id) if isinstance(item, llm.FunctionCall) else None
+        if output is None or not isinstance(item, llm.FunctionCall):
+            continue
+        is_unknown = output.output == UNKNOWN
+        if is_unknown or not output.is_error:
+            result = None if is_unknown else output.output
+            runs.append(EarlierRun(item.name, _parsed(item.arguments), result))
+    return runs
+
+
+def _parsed(arguments: str) -> Mapping[str, Any]:
+    try:
+        given = json.loads(arguments)
+    except ValueError:
+        return {}
+    return given if isinstance(given, dict) else {}
 
 
 def half_item_id(epoch: int) -> str:

@@ -58,16 +58,25 @@ class Effects:
         result = await self._result(key, known)
         return f"Done already in this call, and not repeated. The result was: {result}"
 
-    def begun_elsewhere(self, tool: str, arguments: Mapping[str, Any]) -> None:
-        """Records a run that another process began, and whose end it did not live to see."""
-        unknown = asyncio.get_running_loop().create_future()
-        unknown.set_exception(OutcomeUnknownError("it was interrupted"))
-        unknown.exception()  # so that asyncio does not report it as never read
-        self._runs[self.key(tool, arguments)] = unknown
+    def recall(self, tool: str, arguments: Mapping[str, Any], result: str | None) -> None:
+        """Records the run of an earlier agent of the call, which is not repeated.
+
+        `result` is None if that agent's process died before the end of the run.
+        """
+        run = self._runs[self.key(tool, arguments)] = asyncio.get_running_loop().create_future()
+        if result is None:
+            run.set_exception(OutcomeUnknownError("it was interrupted"))
+            run.exception()  # so that asyncio does not report it as never read
+        else:
+            run.set_result(result)
 
     def key(self, tool: str, arguments: Mapping[str, Any]) -> str:
-        """Returns the name of a run: the same for the same call, tool and arguments."""
-        said = json.dumps([self._call_id, tool, arguments], sort_keys=True, default=str)
+        """Returns the name of a run: the same for the same call, tool and arguments.
+
+        An empty argument is as one that is left out.
+        """
+        given = {name: value for name, value in arguments.items() if value not in ("", None)}
+        said = json.dumps([self._call_id, tool, given], sort_keys=True, default=str)
         return hashlib.sha256(said.encode(errors="replace")).hexdigest()[:32]
 
     async def aclose(self) -> None:

@@ -80,9 +80,16 @@ async def test_a_run_of_unknown_outcome_is_never_repeated(failure: Exception) ->
 
 async def test_a_run_that_a_lost_process_began_is_not_begun_again() -> None:
     effects, shop = Effects("call-1"), Shop()
-    effects.begun_elsewhere("order", ORDER)
+    effects.recall("order", ORDER, None)
     with pytest.raises(OutcomeUnknownError):
         await effects.once("order", ORDER, shop.order)
+    assert not shop.keys
+
+
+async def test_a_run_that_an_earlier_agent_finished_gives_its_result_again() -> None:
+    effects, shop = Effects("call-1"), Shop()
+    effects.recall("order", ORDER, "order 7")
+    assert "order 7" in await effects.once("order", {**ORDER, "note": ""}, shop.order)
     assert not shop.keys
 
 

@@ -13,7 +13,7 @@ from livekit.agents import llm
 from agent.survival.black_box import BlackBox, Note, read_box
 from agent.survival.identity import identity_of
 from agent.survival.patience import CrashLimit, pause_after, windows
-from agent.survival.restore import UNKNOWN, half_item_id, resume
+from agent.survival.restore import UNKNOWN, EarlierRun, earlier_runs, half_item_id, resume
 from agent.survival.silence import HUNG_AFTER, STARTING, HungJobs, SilentCalls
 from llm_router.integrations.livekit.history import unfinished
 from llm_router.voice.calls import Call, CallItem
@@ -254,3 +254,16 @@ def test_a_tool_whose_result_is_stored_keeps_it() -> None:
     outputs = [one for one in found.context.items if isinstance(one, llm.FunctionCallOutput)]
     assert [one.output for one in outputs] == ["booked"]
     assert found.owes_reply
+
+
+def test_what_earlier_agents_did_is_known_and_a_failed_run_may_be_repeated() -> None:
+    done = {**TOOL, "call_id": "t0", "name": "order", "output": "order 7", "is_error": False}
+    failed = {**done, "call_id": "t2", "output": "no answer", "is_error": True}
+    item = said("tool", "", tool_calls=[done, failed])
+    found = resume(
+        replace(CALL, tools_in_flight=[TOOL]), [ASKED, item], gap=1.0, greeting="", apology=""
+    )
+    assert earlier_runs(found.context) == [
+        EarlierRun("order", {"at": "9"}, "order 7"),
+        EarlierRun("book", {"at": "9"}, None),
+    ]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.job import FOLDER
+from agent.worker_folder import FOLDER
 from tests.voice.stack import VoiceStack
 
 
