@@ -199,9 +199,23 @@ class LiveKitServer:
         async with self.in_time():
             await self._dispatch(room, agent_name, dispatch)
 
-    async def is_present(self, room: str, identity: str) -> bool:
+    async def is_present(self, room: str, identity: str, agent_name: str = "") -> bool:
+        """Returns whether a participant of this identity is there, or any agent of that name."""
         async with self.in_time():
-            return any(each.identity == identity for each in await self._participants(room))
+            return any(
+                each.identity == identity
+                or (agent_name and each.attributes.get(ATTRIBUTE_AGENT_NAME) == agent_name)
+                for each in await self._participants(room)
+            )
+
+    async def has_job(self, room: str, agent_name: str) -> bool:
+        """Returns whether a worker runs a job for the agent of that name in the room."""
+        async with self.in_time():
+            if not await self._room_exists(room):
+                return False
+            dispatches = await self._dispatches(room, agent_name)
+            jobs = [job for each in dispatches for job in each.state.jobs]
+            return any(job.state.status == JobStatus.JS_RUNNING for job in jobs)
 
     async def _participants(self, room: str) -> Sequence[ParticipantInfo]:
         with _absence_ignored():

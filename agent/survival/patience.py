@@ -1,12 +1,17 @@
 """Decides how long an agent is waited for, and how often another one is called. Pure."""
 
 from dataclasses import dataclass
+from datetime import datetime
+
+from agent.survival.silence import BEATS_EVERY, STARTING
 
 CLAIM_WITHIN = 1.5
 """Seconds in which a worker must have taken the call. LiveKit drops a request that no worker can
 take, and says nothing."""
 PRESENT_WITHIN = 4.0
-"""Seconds in which the agent must be in the room: its process may still have to be started."""
+"""Seconds in which the agent must be in the room, unless its worker shows that it is starting."""
+_ALIVE_FOR = 4 * BEATS_EVERY
+"""Seconds after a beat for which a worker counts as one that still starts its agent."""
 ATTEMPTS = 3
 """Agents that are called one after another before the caller gets a goodbye."""
 _PAUSES = (0.3, 1.0)
@@ -29,6 +34,32 @@ class Windows:
 def windows(attempt: int) -> Windows:
     """Returns the time for an attempt, from 0. Each has more: the machines may be busy."""
     return Windows(CLAIM_WITHIN * 2**attempt, PRESENT_WITHIN * 2**attempt)
+
+
+class Arrival:
+    """Decides how long one agent is waited for, from the time at which it was called."""
+
+    def __init__(self, attempt: int, now: float) -> None:
+        self._windows = windows(attempt)
+        self._began = now
+        self._beat: datetime | None = None
+        self._beats = 0
+        self._beat_at = now
+
+    def is_awaited(self, now: float, *, is_claimed: bool, beat: datetime | None) -> bool:
+        """Returns whether it may still come.
+
+        `beat` is the last sign of life of a call that is claimed, None if it is unknown. While
+        those go on, a worker has the call, and a process or an engine is being started for it.
+        """
+        if beat is not None and beat != self._beat:
+            self._beat, self._beat_at = beat, now
+            self._beats += 1
+        waited = now - self._began
+        if not is_claimed:
+            return waited < self._windows.claim
+        goes_on = self._beats > 1 and now - self._beat_at < _ALIVE_FOR
+        return waited < (STARTING if goes_on else self._windows.present)
 
 
 def pause_after(attempt: int) -> float | None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from livekit.agents import JobRequest
 
@@ -76,6 +76,19 @@ class CallRequests:
         except BaseException:  # it was given to another worker, or to none
             self.forget(request.id)
             raise
+
+    async def claim_again(self) -> None:
+        """Claims accepted calls whose claim got no answer in time. Raises StoreError.
+
+        It may have been made all the same: then others would wait for signs of life of the call.
+        """
+        for job, own in list(self.accepted.items()):
+            if own.call_id:
+                continue
+            agent = CallAgent(identity=own.identity, worker=self._worker, job=job)
+            call = await self._claim(own.room, own.room_id, own.dispatch, agent)
+            if call is not None and job in self.accepted:
+                self.accepted[job] = replace(own, call_id=call.id)
 
     def forget(self, job: str) -> OwnCall | None:
         return self.accepted.pop(job, None)

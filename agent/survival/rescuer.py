@@ -16,10 +16,10 @@ from agent.dispatch import Dispatch
 from agent.livekit_server import LiveKitError, LiveKitServer
 from agent.survival.black_box import Note
 from agent.survival.identity import identity_of
-from agent.survival.patience import CrashLimit, Windows, pause_after, windows
+from agent.survival.patience import Arrival, CrashLimit, pause_after
 from llm_router.clock import Clock, utc_now
 from llm_router.errors import NotFoundError, StoreError
-from llm_router.voice.calls import CallItem, CallPort
+from llm_router.voice.calls import Call, CallItem, CallPort
 
 _logger = logging.getLogger("agent")
 
@@ -131,7 +131,7 @@ class Rescuer:
 
     async def _bring(self, lost: Lost) -> None:
         epoch = lost.dispatch.epoch
-        if lost.is_new and await self._has_come(lost, epoch, windows(0)):
+        if lost.is_new and await self._has_come(lost, epoch, 0):
             return
         if lost.note is not None:
             await self._store_note(lost, lost.note)
@@ -141,7 +141,7 @@ class Rescuer:
             epoch += 1
             if not await self._advance(lost, epoch):
                 return
-            if await self._call(lost, epoch, windows(attempt)):
+            if await self._call(lost, epoch, attempt):
                 return
             pause = pause_after(attempt)
             if pause is None:
@@ -152,7 +152,7 @@ class Rescuer:
         _logger.error("the call in room %s cannot be answered: %s", lost.room, why)
         await self._give_up(lost, epoch + 1)
 
-    async def _call(self, lost: Lost, epoch: int, within: Windows) -> bool:
+    async def _call(self, lost: Lost, epoch: int, attempt: int) -> bool:
         """Calls one agent; returns whether it came, or no caller is left."""
         try:
             if not await self._clear(lost):
@@ -160,7 +160,7 @@ class Rescuer:
                 return True
             dispatch = lost.dispatch.model_copy(update={"epoch": epoch})
             await self._livekit.call_agent(lost.room, self._agent_name, dispatch)
-            if await self._has_come(lost, epoch, within):
+            if await self._has_come(lost, epoch, attempt):
                 _logger.warning("another agent answers the call in room %s", lost.room)
                 return True
         except LiveKitError as error:
@@ -174,31 +174,44 @@ class Rescuer:
         has_callers = await self._livekit.evict(lost.room, self._agent_name, lost.identity)
         return has_callers or lost.is_new
 
-    async def _has_come(self, lost: Lost, epoch: int, within: Windows) -> bool:
-        identity = identity_of(lost.room, epoch)
-        began = self._clock.now()
-        is_claimed = False
-        while (waited := self._clock.now() - began) < within.present:
-            is_claimed = is_claimed or await self._is_claimed(lost.room, epoch)
-            if is_claimed and await self._livekit.is_present(lost.room, identity):
+    async def _has_come(self, lost: Lost, epoch: int, attempt: int) -> bool:
+        """Returns whether the agent of this epoch, or of a later one, has the call."""
+        arrival = Arrival(attempt, self._clock.now())
+        is_claimed = True
+        call: Call | None = None
+        while arrival.is_awaited(
+            self._clock.now(), is_claimed=is_claimed, beat=call and call.last_beat
+        ):
+            is_known, call = await self._claimed(lost.room, epoch)
+            if call is not None and call.epoch > epoch:
                 return True
-            if not is_claimed and waited >= within.claim:
-                return await self._livekit.is_present(lost.room, identity)
+            is_claimed = call is not None or not is_known
+            if is_claimed and await self._is_there(lost, epoch):
+                return True
             await self._clock.sleep(_POLL)
-        return False
+        if await self._is_there(lost, epoch):
+            return True
+        if call is not None or not lost.is_new:
+            return False
+        return await self._livekit.has_job(lost.room, self._agent_name)
+
+    async def _is_there(self, lost: Lost, epoch: int) -> bool:
+        # An agent of the user's own, or of an older version, has its own identity and claims none.
+        name = self._agent_name if lost.is_new else ""
+        return await self._livekit.is_present(lost.room, identity_of(lost.room, epoch), name)
 
     # ── The database, without which a rescue goes on where it can ────────────────────────────────
 
-    async def _is_claimed(self, room: str, epoch: int) -> bool:
+    async def _claimed(self, room: str, epoch: int) -> tuple[bool, Call | None]:
+        """Returns whether the database answers, and the call if an agent has claimed this epoch."""
         try:
             async with asyncio.timeout(_STORE_WITHIN):
                 found = await self._calls.history(room)
         except (StoreError, TimeoutError):
-            return True  # unknown: its presence decides
-        if found is None:
-            return False
-        call, _ = found
-        return call.epoch > epoch or (call.epoch == epoch and bool(call.job))
+            return False, None  # its presence decides
+        call = found[0] if found else None
+        is_claimed = call and (call.epoch > epoch or (call.epoch == epoch and call.job))
+        return True, call if is_claimed else None
 
     async def _advance(self, lost: Lost, epoch: int) -> bool:
         """Moves the call on; returns False if another process has, or the call has ended."""

@@ -103,8 +103,11 @@ class WorkerWatch:
 
     async def _beat(self) -> None:
         running = self._running()
-        epochs = {own.call_id: own.dispatch.epoch for _, own in running.values() if own.call_id}
+        # An accepted call may wait for a process that is being started.
+        accepted = self._requests.accepted.values()
+        epochs = {own.call_id: own.dispatch.epoch for own in accepted if own.call_id}
         mine = await self._calls.beat(self._worker, epochs, utc_now(self._clock))
+        await self._requests.claim_again()
         for process, (job, own) in running.items():
             if own.call_id and own.call_id not in mine and await self._is_another_s(own):
                 _logger.warning("the call in room %s has another agent: this one ends", own.room)

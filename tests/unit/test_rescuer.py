@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -82,6 +82,7 @@ class Room:
     most_agents: int = 1
     is_closed: bool = False
     id: str = "RM_1"
+    has_running_job: bool = False
 
     async def room_id(self, room: str) -> str:
         return self.id
@@ -95,8 +96,11 @@ class Room:
         self.answers(self, dispatch)
         self.most_agents = max(self.most_agents, len(self.agents))
 
-    async def is_present(self, room: str, identity: str) -> bool:
-        return identity in self.agents
+    async def is_present(self, room: str, identity: str, agent_name: str = "") -> bool:
+        return identity in self.agents or (bool(agent_name) and bool(self.agents))
+
+    async def has_job(self, room: str, agent_name: str) -> bool:
+        return self.has_running_job
 
     async def close_room(self, room: str) -> None:
         self.is_closed = True
@@ -243,3 +247,44 @@ def test_a_new_call_that_no_worker_takes_is_asked_for_again() -> None:
     rescue(room, Lost(room="r", dispatch=Dispatch(), is_new=True))
     assert [one.epoch for one in room.dispatched] == [2]
     assert room.agents == {"agent-r-2"}
+
+
+@pytest.mark.parametrize("is_down", [False, True])
+@pytest.mark.parametrize("is_joining", [False, True])
+def test_an_agent_of_one_s_own_that_claims_no_call_is_left_alone(
+    *, is_down: bool, is_joining: bool
+) -> None:
+    own = set() if is_joining else {"agent-AJ_own"}
+    room = Room(Calls(None, is_down=is_down), comes, agents=own, has_running_job=is_joining)
+    rescue(room, Lost(room="r", dispatch=Dispatch(), is_new=True))
+    assert room.dispatched == []
+    assert room.agents == own
+
+
+@dataclass
+class Starting(Calls):
+    """A call whose agent has claimed it; the worker beats while it starts the process."""
+
+    readings: int = 0
+    beats: int = 0
+
+    async def history(self, room: str) -> tuple[Call, list[CallItem]] | None:
+        self.readings += 1
+        if self.call is not None and self.readings % 2 and self.readings < 2 * self.beats:
+            beat = self.call.last_beat + timedelta(seconds=0.5)
+            self.call = replace(self.call, last_beat=beat)
+        return await super().history(room)
+
+
+def test_an_agent_that_is_being_started_is_waited_for() -> None:
+    calls = Starting(beats=25)
+    room = Room(calls, comes, agents=set())
+    _, took = rescue(room, Lost(room="r", dispatch=Dispatch(), is_new=True))
+    assert 11.0 < took < 13.0
+    assert [one.epoch for one in room.dispatched] == [2]
+
+
+def test_a_call_that_another_process_has_moved_on_is_left_to_it() -> None:
+    room = Room(Calls(replace(CALL, epoch=3, job="")), comes, agents=set())
+    _, took = rescue(room, Lost(room="r", dispatch=Dispatch(), is_new=True))
+    assert (room.dispatched, took) == ([], 0.0)
