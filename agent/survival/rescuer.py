@@ -180,7 +180,7 @@ class Rescuer:
         is_claimed = True
         call: Call | None = None
         while arrival.is_awaited(
-            self._clock.now(), is_claimed=is_claimed, beat=call and call.last_beat
+            self._clock.now(), is_claimed=is_claimed, beat=call.last_beat if call else None
         ):
             is_known, call = await self._claimed(lost.room, epoch)
             if call is not None and call.epoch > epoch:
