@@ -85,7 +85,9 @@ class LiveKitServer:
 
     def agent_token(self, room: str, identity: str, attributes: Mapping[str, str]) -> str:
         """Makes a token with which an agent joins a room by itself."""
-        grants = api.VideoGrants(room_join=True, room=room, agent=True)
+        grants = api.VideoGrants(
+            room_join=True, room=room, agent=True, can_update_own_metadata=True
+        )
         token = api.AccessToken(self._key, self._secret).with_kind("agent").with_identity(identity)
         return token.with_attributes(dict(attributes)).with_grants(grants).to_jwt()
 

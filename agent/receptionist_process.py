@@ -31,6 +31,8 @@ from llm_router.store.database import Database
 
 _MOST = 50
 """Callers that are served at a time."""
+_HANDED_ON_WITHIN = 12.0
+"""Seconds in which callers are left to other receptionists or have received a goodbye."""
 
 
 class Rooms:
@@ -57,10 +59,33 @@ class Rooms:
         task.add_done_callback(lambda _: self._serving.pop(room, None))
 
     async def aclose(self) -> None:
+        """Ends the service of every caller, the longer waits with a word."""
+        self._desk.leave()
+        if self._serving:
+            await asyncio.wait([*self._serving.values()], timeout=_HANDED_ON_WITHIN)
         for task in self._serving.values():
             task.cancel()
         if self._serving:
             await asyncio.wait([*self._serving.values()])
+
+
+def make_server(settings: Settings, rooms: Rooms, proxy: str | None = None) -> AgentServer:
+    """Makes the worker by which LiveKit calls the receptionist. It starts no process."""
+    server = AgentServer(
+        num_idle_processes=0,
+        load_fnc=lambda: 0.0,  # LiveKit sends nothing to a busy worker
+        load_threshold=float("inf"),
+        host="127.0.0.1",
+        port=0,
+        ws_url=settings.livekit_url,
+        api_key=settings.livekit_api_key,
+        api_secret=settings.livekit_api_secret.get_secret_value(),
+        http_proxy=proxy,
+        multiprocessing_context="spawn",  # none is started, and the fork server costs memory
+    )
+    name = reception_name(settings.agent_name)
+    server.rtc_session(_nothing, agent_name=name, on_request=rooms.take)
+    return server
 
 
 async def _serve(settings: Settings, ends: Connection) -> None:
@@ -80,20 +105,7 @@ async def _serve(settings: Settings, ends: Connection) -> None:
         return LiveKitServer(settings.livekit_url, settings.livekit_api_key, secret)
 
     rooms = Rooms(Desk(options, sounds, connect, is_full))
-    server = AgentServer(
-        num_idle_processes=0,
-        load_fnc=lambda: 0.0,  # LiveKit sends nothing to a busy worker
-        load_threshold=float("inf"),
-        host="127.0.0.1",
-        port=0,
-        ws_url=settings.livekit_url,
-        api_key=settings.livekit_api_key,
-        api_secret=secret,
-        http_proxy=proxy,
-        multiprocessing_context="spawn",  # none is started, and the fork server costs memory
-    )
-    name = reception_name(settings.agent_name)
-    server.rtc_session(_nothing, agent_name=name, on_request=rooms.take)
+    server = make_server(settings, rooms, proxy)
 
     async def speak() -> None:
         async with http_session(proxy):

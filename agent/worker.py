@@ -152,8 +152,8 @@ async def _take_calls(
 
     async with (
         livekit,
-        present,
         receptionist(receptionist_process.run, SystemClock()),
+        present,  # no longer than the receptionist: it takes its time to end
         processes.watched(server, cover),
     ):
         await _first_of(running, stop)

@@ -11,9 +11,18 @@ from livekit import rtc
 from livekit.agents.utils import shortuuid
 from livekit.rtc.participant import PublishTrackError
 
+from agent.dispatch import Dispatch
 from agent.livekit_server import LiveKitError, LiveKitServer
 from agent.receptionist.player import Player
-from agent.receptionist.presence import ATTRIBUTES, find_agent, find_caller, find_receptionist
+from agent.receptionist.presence import (
+    ATTRIBUTES,
+    LEAVING,
+    find_agent,
+    find_caller,
+    find_receptionist,
+    is_served,
+    wait_until_left,
+)
 from agent.receptionist.queue import CallMark, Lines, Step, Wait
 from agent.receptionist.sounds import Sounds
 from llm_router.clock import Clock, SystemClock
@@ -49,6 +58,8 @@ class DeskOptions:
     """Calls at a time in all. 0: as many as the workers take."""
     longest_wait: float = 300.0
     """Seconds after which a caller in the queue is asked to call again."""
+    relieved_within: float = 3.0
+    """Seconds that another worker's receptionist has to come when this one's worker stops."""
 
     def phrase(self, occasion: str, number: int = 0) -> str:
         return self.phrases.pick(occasion, self.language, number)
@@ -85,6 +96,14 @@ class Desk:
         self._connect = connect
         self._is_full = is_full
         self._clock = clock or SystemClock()
+        self._is_leaving = False
+
+    def leave(self) -> None:
+        """Leaves the queue to other workers' receptionists; callers whom none takes are dismissed.
+
+        Nobody may call this desk to a room any more.
+        """
+        self._is_leaving = True
 
     async def serve(self, name: str, metadata: str, dispatch: str) -> None:
         """Stays in a room until the agent is there, the caller has gone, or no agent comes.
@@ -97,7 +116,8 @@ class Desk:
                 token = livekit.agent_token(name, f"reception-{shortuuid()}", ATTRIBUTES)
                 # It subscribes to the caller, which answers a telephone.
                 await room.connect(livekit.url, token)
-                if find_receptionist(room) is None:
+                if not is_served(room):
+                    await wait_until_left(room)
                     async with Player.playing(room) as player:
                         guest = _Guest(room, player, livekit, self._sounds, self._options)
                         mark = CallMark.read(metadata, self._options.agent_name)
@@ -130,6 +150,9 @@ class Desk:
         wait = Wait(self._options.longest_wait, self._clock.now())
         present_at = self._clock.now()
         while guest.is_alone:
+            if self._is_leaving:
+                await self._hand_on(guest, dispatch)
+                return
             now = self._clock.now()
             present_at = now if guest.has_caller else present_at
             if now - present_at > _RETURNS_WITHIN and guest.had_caller:
@@ -142,6 +165,18 @@ class Desk:
             return
         called = CallMark(caller=mark.caller).to_metadata(self._options.agent_name)
         await guest.livekit.describe_room(guest.room.name, called)
+        await guest.leave()
+
+    async def _hand_on(self, guest: "_Guest", dispatch: str) -> None:
+        """Calls another worker's receptionist, and dismisses the caller if none comes."""
+        with suppress(LiveKitError):  # which is logged
+            await guest.call_relief(dispatch)
+        until = self._clock.now() + self._options.relieved_within
+        while guest.is_alone and not guest.is_relieved:
+            if (rest := until - self._clock.now()) <= 0:
+                await guest.dismiss()
+                return
+            await guest.change(rest)
         await guest.leave()
 
     async def _take_steps(self, guest: "_Guest", wait: Wait, now: float, dispatch: str) -> bool:
@@ -226,6 +261,16 @@ class _Guest:
 
     async def call_agent(self, dispatch: str) -> None:
         await self.livekit.ensure_agent(self.room.name, self._options.agent_name, dispatch)
+
+    @property
+    def is_relieved(self) -> bool:
+        """Whether another receptionist is there."""
+        return find_receptionist(self.room) is not None
+
+    async def call_relief(self, dispatch: str) -> None:
+        await self.room.local_participant.set_attributes({**ATTRIBUTES, **LEAVING})
+        name = reception_name(self._options.agent_name)
+        await self.livekit.call_agent(self.room.name, name, Dispatch.from_metadata(dispatch))
 
     async def leave(self) -> None:
         """Ends the sentence under way; the agent speaks once the receptionist has left."""

@@ -9,6 +9,8 @@ from livekit.agents import AgentSession
 
 ATTRIBUTES = MappingProxyType({"patchbay.role": "reception"})
 """Attributes of the receptionist, who is an agent to LiveKit."""
+LEAVING = MappingProxyType({"patchbay.leaving": "true"})
+"""Attributes of a receptionist whose worker stops: another one may take its place."""
 _LEAVES_WITHIN = 6.0
 """Seconds in which the receptionist must have ended its sentence."""
 _AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
@@ -29,20 +31,31 @@ def find_receptionist(room: rtc.Room) -> rtc.RemoteParticipant | None:
     return next(filter(is_receptionist, room.remote_participants.values()), None)
 
 
+def is_served(room: rtc.Room) -> bool:
+    """Returns whether another receptionist is there to stay."""
+    people = filter(is_receptionist, room.remote_participants.values())
+    return any(not LEAVING.items() <= one.attributes.items() for one in people)
+
+
 def find_caller(room: rtc.Room) -> rtc.RemoteParticipant | None:
     return next((who for who in room.remote_participants.values() if who.kind != _AGENT), None)
 
 
 async def wait_for_the_word(session: AgentSession[Any]) -> None:
-    """Waits until no receptionist is in the room, at most 6 s: two must not speak at once.
-
-    The receptionist leaves when the agent comes. LiveKit lets one of both in first, so that the
-    other one finds it there: they never miss each other.
-    """
+    """Waits until no receptionist is in the session's room."""
     try:
         room = session.room_io.room
     except RuntimeError:  # a session without a room
         return
+    await wait_until_left(room)
+
+
+async def wait_until_left(room: rtc.Room) -> None:
+    """Waits until no receptionist is in the room, at most 6 s: two must not speak at once.
+
+    The receptionist leaves when the agent, or another one for a worker that stops, comes. LiveKit
+    lets one of both in first, so that the other one finds it there: they never miss each other.
+    """
     gone = asyncio.Event()
 
     def check(*_: Any) -> None:

@@ -16,8 +16,8 @@ _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
 _STEADY = 60.0
 """Seconds after which a process that ends is not taken for one that always fails."""
-_TO_END = 5.0
-"""Seconds in which it must end after its connection was closed."""
+_TO_END = 15.0
+"""Seconds in which it must end after its connection was closed: callers get a last word."""
 
 Work = Callable[[Connection], None]
 """The work of the process: it ends when nothing can come over the connection any more."""
