@@ -227,7 +227,7 @@ export class Call {
   #onLeft(who: Participant, reason: DisconnectReason | undefined): void {
     if (!who.isAgent || this.#agent() || this.#lost.size > 0) return;
     if (isReceptionist(who)) {
-      this.#expectAgent("agent-absent");
+      if (!this.#receptionist()) this.#expectAgent("agent-absent");
       return;
     }
     if (reason === DisconnectReason.CLIENT_INITIATED) {
