@@ -101,7 +101,7 @@ class Desk:
     def leave(self) -> None:
         """Leaves the queue to other workers' receptionists; callers whom none takes are dismissed.
 
-        Nobody may call this desk to a room any more.
+        No room may be given to it from then on.
         """
         self._is_leaving = True
 
