@@ -133,6 +133,9 @@ class McpTools:
                 await connection.aclose()
                 _logger.warning("MCP server %s: %s", self.server.name, refused)
                 raise NotDoneError("its address may not be called") from None
+            except asyncio.CancelledError:  # the call ends while the server hangs
+                await connection.aclose()
+                raise
             except Exception as error:  # noqa: BLE001  whatever a foreign server and the SDK come up with
                 await connection.aclose()
                 raise NotDoneError(f"its server cannot be reached ({_kind(error)})") from None

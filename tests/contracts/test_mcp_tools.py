@@ -155,6 +155,16 @@ async def test_a_call_begins_without_a_dead_server_and_gets_the_tools_of_one_tha
     assert "3 of tea" in result["content"]
 
 
+async def test_a_call_that_ends_while_a_server_hangs_leaves_no_connection_to_it() -> None:
+    async with ByteServer(lambda _: b"") as server:
+        tools = CallTools(ToolContext(), [], mcp=[chosen(f"{server.root}/mcp")], guard=OPEN)
+        tools.connect(Agent(instructions="Be brief."))
+        while not server.asked:
+            await asyncio.get_running_loop().run_in_executor(None, lambda: None)
+        await tools.aclose()
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "MCP server shop"]
+
+
 async def test_an_interrupted_turn_neither_stops_nor_repeats_what_it_has_begun() -> None:
     async with ToolServer() as server, opened("http", Script()) as (model, models):
 

@@ -66,6 +66,14 @@ async def test_a_slow_tool_is_covered_by_its_own_phrase() -> None:
         assert slow.until not in str(server.requests[-1].messages)
 
 
+async def test_a_phrase_that_came_with_a_tools_server_after_the_start_covers_it() -> None:
+    slow, says = SlowTool(until="I am asking the warehouse."), dict[str, str]()
+    async with calling(slow, 0.05, says) as (session, _):
+        says["find_order"] = slow.until
+        assert await reply_of(session, "Where is my order?") == ANSWER
+        assert slow.said[-2:] == [slow.until, ANSWER]
+
+
 async def test_a_tool_without_a_phrase_is_covered_by_a_filler() -> None:
     slow = SlowTool(until="One moment.")
     async with calling(slow, 0.05) as (session, _):
