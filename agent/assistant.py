@@ -83,7 +83,9 @@ class Assistant(Agent):
         self._filler_voice = FillerVoice(fillers)
         self._tool_cover = ToolCover(
             # The same object, also while it is empty: phrases of MCP servers come later.
-            fillers, {} if tool_phrases is None else tool_phrases, filler_after
+            fillers,
+            {} if tool_phrases is None else tool_phrases,
+            filler_after,
         )
         self._caller_stopped_at = 0.0
         self._guard = guard or CallGuard(CallLimits(), phrases, language)

@@ -29,8 +29,8 @@ from llm_router.periodic import log_bug
 from llm_router.settings.loading import environment
 from llm_router.store.database import Database
 
-_MOST = 50
-"""Callers that are served at a time."""
+_MOMENTS = 50
+"""Callers that are served at a time besides those of the queue."""
 _HANDED_ON_WITHIN = 12.0
 """Seconds in which callers are left to other receptionists or have received a goodbye."""
 
@@ -38,16 +38,17 @@ _HANDED_ON_WITHIN = 12.0
 class Rooms:
     """The callers who are being served, each by a task."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, most: int = _MOMENTS) -> None:
         self._desk = desk
+        self._most = most
         self._serving: dict[str, asyncio.Task[None]] = {}
 
     async def take(self, request: JobRequest) -> None:
         """Serves a room from now on. To LiveKit the job is done: no process is started for it."""
         room = request.room.name
-        is_new = room not in self._serving and len(self._serving) < _MOST
+        is_new = room not in self._serving and len(self._serving) < self._most
         # With room here, no other receptionist is asked.
-        await request.reject(terminate=len(self._serving) < _MOST)
+        await request.reject(terminate=len(self._serving) < self._most)
         if is_new:
             job = request.job
             self._start(room, self._desk.serve(room, job.room.metadata, job.metadata))
@@ -104,7 +105,7 @@ async def _serve(settings: Settings, ends: Connection) -> None:
     def connect() -> LiveKitServer:
         return LiveKitServer(settings.livekit_url, settings.livekit_api_key, secret)
 
-    rooms = Rooms(Desk(options, sounds, connect, is_full))
+    rooms = Rooms(Desk(options, sounds, connect, is_full), _MOMENTS + settings.queue_length)
     server = make_server(settings, rooms, proxy)
 
     async def speak() -> None:

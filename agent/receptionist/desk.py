@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from livekit import rtc
@@ -40,6 +41,8 @@ _PRESENT_AFTER = 30.0
 """Seconds after which an agent that was called does not come any more."""
 _RETURNS_WITHIN = 8.0
 """Seconds in which a caller whose connection was lost may come back to their place."""
+_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Seconds after which a room is described again when LiveKit has failed."""
 _ENDS = (LiveKitError, rtc.ConnectError, PublishTrackError, rtc.StreamError)
 """Errors by which a room that is closed, or LiveKit that is away, ends the work in it."""
 
@@ -75,6 +78,20 @@ class DeskOptions:
         occasions = (MOMENT, Step.BUSY, Step.CONNECT, SORRY)
         places = [self.place(number) for number in range(1, 20)]
         return list(dict.fromkeys([*map(self.phrase, occasions), *places]))
+
+
+async def until_done(describe: Callable[[], Awaitable[None]], clock: Clock) -> None:
+    """Describes a room, and again while LiveKit fails: a call that is marked as waiting for ever
+    would stay the first of the queue.
+    """
+    for pause in _PAUSES:
+        try:
+            await describe()
+        except LiveKitError as error:
+            _logger.warning("a call is still marked as one that waits: %s", error)
+        else:
+            return
+        await clock.sleep(pause)
 
 
 class Desk:
@@ -164,8 +181,11 @@ class Desk:
         if not guest.room.isconnected():
             return
         called = CallMark(caller=mark.caller).to_metadata(self._options.agent_name)
-        await guest.livekit.describe_room(guest.room.name, called)
-        await guest.leave()
+        describe = partial(guest.livekit.describe_room, guest.room.name, called)
+        # The agent waits for the one, and the queue for the other.
+        async with asyncio.TaskGroup() as parting:
+            parting.create_task(guest.leave())
+            parting.create_task(until_done(describe, self._clock))
 
     async def _hand_on(self, guest: "_Guest", dispatch: str) -> None:
         """Calls another worker's receptionist, and dismisses the caller if none comes."""
@@ -252,12 +272,15 @@ class _Guest:
         """Says a sentence, and writes it for a caller who reads."""
         self._player.say(self._sounds.get(text))
         if is_written and text:
-            segment = shortuuid("RC_")
-            await self.room.local_participant.send_text(
-                text,
-                topic=TRANSCRIPTION,
-                attributes={"lk.segment_id": segment, "lk.transcription_final": "true"},
-            )
+            await self._write(text)
+
+    async def _write(self, text: str) -> None:
+        segment = shortuuid("RC_")
+        await self.room.local_participant.send_text(
+            text,
+            topic=TRANSCRIPTION,
+            attributes={"lk.segment_id": segment, "lk.transcription_final": "true"},
+        )
 
     async def call_agent(self, dispatch: str) -> None:
         await self.livekit.ensure_agent(self.room.name, self._options.agent_name, dispatch)
@@ -275,9 +298,11 @@ class _Guest:
     async def leave(self) -> None:
         """Ends the sentence under way; the agent speaks once the receptionist has left."""
         await self._player.finish()
+        await self.room.disconnect()
 
     async def dismiss(self) -> None:
         """Says that no agent comes, and ends the call."""
-        await self.say(self._options.phrase(SORRY))
-        await self._player.finish()
+        sorry = self._options.phrase(SORRY)
+        await self._write(sorry)
+        await self._player.finish(self._sounds.get(sorry))
         await self.livekit.close_room(self.room.name)

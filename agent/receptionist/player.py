@@ -54,8 +54,11 @@ class Player:
             self._sentences.append(sound)
         self._changed.set()
 
-    async def finish(self) -> None:
-        """Waits until every sentence has been said; says and plays nothing from then on."""
+    async def finish(self, last: bytes = b"") -> None:
+        """Ends with the sentence under way, and with a `last` one; those that wait are left out."""
+        self._sentences.clear()
+        if last:
+            self._sentences.append(last)
         self._is_ending = True
         self._changed.set()
         await self._ended.wait()
@@ -63,7 +66,7 @@ class Player:
     async def _run(self) -> None:
         try:
             await self._changed.wait()
-            if not self._is_ending:
+            if self._sentences or not self._is_ending:
                 await self._play_all()
         finally:
             self._ended.set()

@@ -1,0 +1,115 @@
+"""The receptionist ends in time for the agent, leaves the queue behind, and serves all of it."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from agent.livekit_server import LiveKitUnavailableError
+from agent.receptionist.desk import until_done
+from agent.receptionist.player import Player
+from agent.receptionist_process import Rooms
+from llm_router.testing.clock import ManualClock
+
+FIRST, SECOND, LAST = (bytes([number]) * 9600 for number in (1, 2, 3))
+
+
+class Speaker:
+    """A source of sound that plays a piece whenever the test lets it, and a track of it."""
+
+    def __init__(self) -> None:
+        self.played = b""
+        self.pieces = asyncio.Semaphore(0)
+
+    async def capture_frame(self, frame: Any) -> None:
+        await self.pieces.acquire()
+        self.played += bytes(frame.data)
+
+    async def wait_for_playout(self) -> None: ...
+
+    async def wait_for_subscription(self) -> None: ...
+
+
+def playing(speaker: Any) -> tuple[Player, "asyncio.Task[None]"]:
+    player = Player(speaker, speaker)
+    return player, asyncio.create_task(player._run())
+
+
+async def test_an_agent_that_comes_waits_for_the_sentence_under_way_alone() -> None:
+    speaker = Speaker()
+    player, running = playing(speaker)
+    for sentence in (FIRST, SECOND, LAST):
+        player.say(sentence)
+    speaker.pieces.release()
+    while not speaker.played:
+        await asyncio.to_thread(int)
+    finishing = asyncio.create_task(player.finish())
+    await asyncio.to_thread(int)
+    for _ in range(100):
+        speaker.pieces.release()
+    await asyncio.gather(finishing, running)
+    assert speaker.played == FIRST
+
+
+@pytest.mark.parametrize("said", [b"", FIRST])
+async def test_the_last_word_is_said_whatever_waits(said: bytes) -> None:
+    speaker = Speaker()
+    player, running = playing(speaker)
+    player.say(said)
+    for _ in range(100):
+        speaker.pieces.release()
+    await asyncio.gather(player.finish(LAST), running)
+    assert speaker.played == LAST
+
+
+def test_a_call_that_has_an_agent_leaves_the_queue_though_livekit_fails_for_a_moment() -> None:
+    failures = [LiveKitUnavailableError("away"), LiveKitUnavailableError("away")]
+    clock = ManualClock()
+
+    async def describe() -> None:
+        if failures:
+            raise failures.pop()
+
+    clock.run(until_done(describe, clock))
+    assert not failures
+
+
+def test_livekit_that_stays_away_ends_the_attempts(caplog: pytest.LogCaptureFixture) -> None:
+    clock = ManualClock()
+
+    async def describe() -> None:
+        raise LiveKitUnavailableError("away")
+
+    clock.run(until_done(describe, clock))
+    assert clock.now() < 60
+    assert "still marked as one that waits: away" in caplog.text
+
+
+async def test_as_many_callers_are_served_as_may_come() -> None:
+    class Waiting:
+        def __init__(self) -> None:
+            self.ended = asyncio.Event()
+
+        async def serve(self, *_: str) -> None:
+            await self.ended.wait()
+
+        def leave(self) -> None:
+            self.ended.set()
+
+    class Request:
+        def __init__(self, number: int) -> None:
+            self.room = SimpleNamespace(name=f"room-{number}", metadata="")
+            self.job = SimpleNamespace(room=self.room, metadata="")
+            self.is_taken: bool | None = None
+
+        async def reject(self, *, terminate: bool) -> None:
+            self.is_taken = terminate
+
+    desk: Any = Waiting()
+    rooms = Rooms(desk, 60)
+    requests: list[Any] = [Request(number) for number in range(61)]
+    for request in requests:
+        await rooms.take(request)
+    await rooms.aclose()
+    assert [request.is_taken for request in requests] == [True] * 60 + [False]
