@@ -210,7 +210,7 @@ def _tools_of(
         assistant=record.name,
         effects=effects,
         messages=messages,
-        documents=settings.documents_folder,
+        documents=resources.documents,
     )
     return CallTools(
         context,

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import traceback
 from dataclasses import dataclass
+from pathlib import Path
 
 from livekit.agents import JobProcess, telemetry
 from opentelemetry.sdk.trace import TracerProvider
@@ -24,6 +25,7 @@ from agent.phrase_file import load_phrases
 from agent.rehearsal import rehearse
 from agent.session import Engines
 from agent.telemetry import send_traces, share_metrics
+from agent.toolbox.documents import Documents
 from agent.worker_folder import call_starts, metrics_folder
 from config.settings import Settings, load_settings
 from llm_router import stored_router
@@ -59,6 +61,8 @@ class JobResources:
     """Connections as they were when the process started."""
     assistants: KnownAssistants
     """Assistants as they were then."""
+    documents: Documents | None
+    """Texts that the agent may search."""
     tracing: TracerProvider | None
     observers: tuple[Observer, ...]
 
@@ -102,6 +106,7 @@ def _load(settings: Settings) -> JobResources:
         instructions=settings.assistant_prompt_file.read_text(encoding="utf-8"),
         known=asyncio.run(stored_router.load_known(store_options(settings), environment())),
         assistants=known,
+        documents=load_documents(settings.documents_folder),
         tracing=_start_tracing(settings),
         observers=_observers(settings),
     )
@@ -137,6 +142,19 @@ async def _rehearse(settings: Settings, proxy: str | None) -> None:
         stt_options(settings),
         proxy,
     )
+
+
+def load_documents(folder: Path | None) -> Documents | None:
+    """Reads the texts of the agent; a folder without any is logged, and ends no call."""
+    if folder is None:
+        return None
+    documents = Documents(folder)
+    documents.load()
+    if documents.is_empty:
+        _logger.warning(
+            "DOCUMENTS_FOLDER=%s has no text (.md, .txt): the agent searches none", folder
+        )
+    return documents
 
 
 def _start_tracing(settings: Settings) -> TracerProvider | None:

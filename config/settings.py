@@ -81,9 +81,9 @@ class AgentSettings(Section):
     one of the same name. Without the file, the settings here are the only one."""
     phrases_file: Path = Path("config/prompts/phrases.toml")
     """File with the fillers, apologies and hand-over phrases of each language."""
-    documents_folder: Path = Path("config/documents")
-    """Folder of texts (.md, .txt) in which the agent finds facts, such as opening hours. The usual
-    one has those of a made-up shop: put your own in their place. No texts: it searches none."""
+    documents_folder: Path | None = None
+    """Folder of texts (.md, .txt) in which the agent finds facts, such as opening hours. Empty: it
+    searches none, but in the demo those of a made-up shop, config/documents."""
 
 
 MIN_TURN_SILENCE = 0.25

@@ -31,6 +31,8 @@ from deploy import (
 from deploy.supervisor import Service, ServiceError, Supervisor
 
 SERVER_CONFIG = paths.ROOT / "deploy" / "livekit" / "demo.yaml"
+SHOP = paths.ROOT / "config" / "documents"
+"""Texts of the made-up shop that the demo answers for."""
 STANDARD_URL = "ws://127.0.0.1:7880"
 KEYS = ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
 LIVEKIT_SETTINGS = ("LIVEKIT_URL", *KEYS)
@@ -191,12 +193,20 @@ def livekit_service(program: Path, livekit: LiveKit, ports: Ports) -> Service:
     )
 
 
-def patchbay_services(livekit: LiveKit, ports: Ports) -> tuple[Service, Service]:
-    """Returns the worker and the HTTP process."""
+def documents_of(values: Mapping[str, str]) -> str:
+    """Returns the folder of texts that the settings name, or that of the made-up shop."""
+    return values.get("DOCUMENTS_FOLDER") or str(SHOP)
+
+
+def patchbay_services(
+    livekit: LiveKit, ports: Ports, documents: str = str(SHOP)
+) -> tuple[Service, Service]:
+    """Returns the worker and the HTTP process. `documents`: the folder of texts for the agent."""
     environ = {
         # A person's own machine also runs other programs, and has only one caller.
         "WORKER_LOAD_LIMIT": "0",
         "DEMO": "true",
+        "DOCUMENTS_FOLDER": documents,
         **os.environ,
         "LIVEKIT_URL": livekit.url,
         "LIVEKIT_API_KEY": livekit.key,
@@ -268,7 +278,7 @@ def _rows(connections: Any) -> list[str]:
     return rows
 
 
-async def serve(program: Path | None, livekit: LiveKit, ports: Ports) -> int:
+async def serve(program: Path | None, livekit: LiveKit, ports: Ports, documents: str) -> int:
     """Runs everything until a signal (returns 0) or a failure (1); leaves no process behind."""
     started = time.monotonic()
     this = asyncio.current_task()
@@ -277,7 +287,7 @@ async def serve(program: Path | None, livekit: LiveKit, ports: Ports) -> int:
         asyncio.get_running_loop().add_signal_handler(number, this.cancel)
     logs = paths.logs_folder(f"demo-{ports.http_port}")
     stack = Supervisor(logs)
-    worker, page = patchbay_services(livekit, ports)
+    worker, page = patchbay_services(livekit, ports, documents)
     address = f"http://127.0.0.1:{ports.http_port}"
     try:
         with console.busy("Starting"):
@@ -335,7 +345,7 @@ def start(steps: Sequence[str]) -> int:
             f"remove {', '.join(LIVEKIT_SETTINGS)} to let the demo start its own."
         )
     program = media_server.provide() if livekit.ours else None
-    return asyncio.run(serve(program, livekit, ports))
+    return asyncio.run(serve(program, livekit, ports, documents_of(values)))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 _ENDINGS = frozenset({".md", ".txt"})
@@ -49,18 +50,26 @@ class Passage:
 
 
 class Documents:
-    """The texts of one folder. Its methods block, and may be called from any thread."""
+    """The texts of one folder, none until `load` or a search has read them.
+
+    Its methods block, and may be called from any thread.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
-        self._seen: Sequence[tuple[str, int, int]] | None = None
+        self._seen: Sequence[tuple[str, int, int]] = ()
         self._index = _new_index()
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no text to search."""
-        return not _files(self._folder)
+        """Whether there was no text to search when the folder was last read."""
+        return not self._seen
+
+    def load(self) -> None:
+        """Reads the folder, so that no call waits for it."""
+        with self._lock:
+            self._refresh()
 
     def search(self, question: str, most: int = 4) -> Sequence[Passage]:
         """Returns the passages that fit a question best, best first; none if no word is found."""
@@ -142,8 +151,8 @@ def _files(folder: Path) -> list[tuple[Path, os.stat_result]]:
     try:
         root = folder.resolve(strict=True)
         named = sorted(path for path in root.iterdir() if path.suffix.lower() in _ENDINGS)
-        inside = [path for path in named if path.resolve().parent == root and path.is_file()]
-        return [(path, path.stat()) for path in inside[:_MAX_FILES]]
+        inside = (path for path in named if path.resolve().parent == root and path.is_file())
+        return [(path, path.stat()) for path in islice(inside, _MAX_FILES)]
     except OSError:
         return []
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
+from agent.toolbox.documents import Documents
 from agent.toolbox.effects import Effects
 from agent.toolbox.tool import Tool
 from llm_router.clock import Clock, SystemClock
@@ -29,8 +29,8 @@ class ToolContext:
     """Name of the assistant that answers."""
     messages: MessageBox | None = None
     """Takes messages of callers; None: there is no store for them."""
-    documents: Path | None = None
-    """Folder of texts that can be looked up."""
+    documents: Documents | None = None
+    """Texts that can be looked up, loaded; None: there are none."""
     clock: Clock = field(default_factory=SystemClock)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from livekit.agents import function_tool
 
-from agent.toolbox.documents import Documents, Passage
+from agent.toolbox.documents import Passage
 from agent.toolbox.tool import Tool
 from agent.tools.base import ToolContext
 
@@ -14,7 +14,7 @@ _MAX_QUESTION = 500  # characters
 
 def create(context: ToolContext) -> Sequence[Tool]:
     """Makes the tool where there are texts; a model is offered none that finds nothing."""
-    if context.documents is None or (documents := Documents(context.documents)).is_empty:
+    if (documents := context.documents) is None or documents.is_empty:
         return []
 
     @function_tool

@@ -9,6 +9,7 @@ import pytest
 from livekit.agents import Agent, AgentSession, llm
 
 from agent import tools
+from agent.prewarm import load_documents
 from agent.toolbox.tool import Tool
 from agent.tools.base import ToolContext
 from llm_router import open_router
@@ -34,7 +35,12 @@ EACH_MODULE = pytest.mark.parametrize("name", tools.TOOLS.names())
 
 
 def made(*names: str) -> Sequence[Tool]:
-    context = ToolContext(phrases=PHRASES, clock=ManualClock(), documents=SHOP, messages=Nowhere())
+    context = ToolContext(
+        phrases=PHRASES,
+        clock=ManualClock(),
+        documents=load_documents(SHOP),
+        messages=Nowhere(),
+    )
     return tools.load(names, context)
 
 
@@ -112,9 +118,20 @@ async def test_the_shops_text_is_looked_up_and_cited() -> None:
     assert "nothing" in await search_documents(question="xyzzy")
 
 
-def test_without_texts_there_is_no_tool_that_searches_them(tmp_path: Path) -> None:
-    assert not tools.load(["documents"], ToolContext(documents=tmp_path))
-    assert not tools.load(["documents"], ToolContext())
+def test_without_texts_there_is_no_tool_that_searches_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert not tools.load(["documents"], ToolContext(documents=load_documents(tmp_path)))
+    assert "has no text" in caplog.text
+    assert not tools.load(["documents"], ToolContext(documents=load_documents(None)))
+
+
+def test_a_call_begins_without_reading_the_texts(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "menu.md").write_text("Soup of the day: lentils.")
+    documents = load_documents(tmp_path / "texts")
+    (tmp_path / "texts").rename(tmp_path / "away")
+    assert tools.load(["documents"], ToolContext(documents=documents))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -163,3 +164,15 @@ def test_a_livekit_server_that_does_not_answer_is_named_before_anything_is_start
     with pytest.raises(demo.DemoError, match=r"^Nothing answers at LIVEKIT_URL=ws://127") as said:
         demo.start(())
     assert KEYS["LIVEKIT_API_SECRET"] not in str(said.value)
+
+
+def test_the_demo_answers_for_its_made_up_shop_unless_texts_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("DOCUMENTS_FOLDER", raising=False)
+    livekit = demo.LiveKit("ws://127.0.0.1:1", "key", "s" * 32, ours=False)
+    worker, _ = demo.patchbay_services(livekit, demo.Ports(), demo.documents_of({}))
+    assert (Path((worker.environ or {})["DOCUMENTS_FOLDER"]) / "shop.md").is_file()
+    own = demo.documents_of({"DOCUMENTS_FOLDER": str(tmp_path)})
+    worker, _ = demo.patchbay_services(livekit, demo.Ports(), own)
+    assert (worker.environ or {})["DOCUMENTS_FOLDER"] == str(tmp_path)

@@ -37,9 +37,7 @@ def test_a_question_without_a_word_of_the_texts_finds_nothing(question: str) -> 
 
 def test_a_text_that_is_changed_added_or_removed_is_found_as_it_is_now(tmp_path: Path) -> None:
     documents = Documents(tmp_path)
-    assert documents.is_empty
     (tmp_path / "menu.md").write_text("Soup of the day: lentils.")
-    assert not documents.is_empty
     assert [part.text for part in documents.search("soup")] == ["Soup of the day: lentils."]
     (tmp_path / "menu.md").write_text("Soup of the day: tomatoes!")
     (tmp_path / "wine.txt").write_text("With the soup, a white wine.")
@@ -88,5 +86,6 @@ def test_what_is_too_large_or_elsewhere_is_left_out(tmp_path: Path) -> None:
 
 def test_a_folder_that_does_not_exist_is_empty(tmp_path: Path) -> None:
     documents = Documents(tmp_path / "none")
+    documents.load()
     assert documents.is_empty
     assert not documents.search("anything")

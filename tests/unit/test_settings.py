@@ -40,6 +40,7 @@ def test_every_setting_but_the_keys_has_a_default() -> None:
     assert settings.agent_name == "patchbay"
     assert settings.http_port == 8787
     assert settings.allowed_origins == ()
+    assert settings.documents_folder is None  # no caller learns the hours of a made-up shop
 
 
 def test_every_default_would_be_accepted_if_it_were_typed(tmp_path: Path) -> None:
