@@ -10,8 +10,7 @@ from functools import partial
 from agent.dispatch import Dispatch
 from agent.livekit_server import LiveKitServer
 from agent.places import Place, PlaceLimits, Refusal, place_for
-from agent.receptionist.desk import reception_name
-from agent.receptionist.queue import CallMark, Lines
+from agent.receptionist.queue import CallMark, Lines, reception_name
 from agent.survival.rescuer import Rescuer
 from agent.visits import Visit
 from llm_router.clock import Clock, SystemClock

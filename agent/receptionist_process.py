@@ -19,7 +19,8 @@ from livekit.agents.cli.log import setup_logging
 from agent import call_options
 from agent.livekit_server import LiveKitServer
 from agent.presence import are_workers_full
-from agent.receptionist.desk import Desk, reception_name
+from agent.receptionist.desk import Desk
+from agent.receptionist.queue import reception_name
 from agent.receptionist.sounds import Sounds
 from agent.rehearsal import http_session
 from config.settings import Settings, load_settings

@@ -22,8 +22,8 @@ from agent.load import measure_load
 from agent.log_lines import WordFilter
 from agent.phrase_file import load_phrases
 from agent.presence import has_free_worker, worker_present
-from agent.receptionist.desk import reception_name
 from agent.receptionist.processes import CallProcesses
+from agent.receptionist.queue import reception_name
 from agent.receptionist.supervisor import receptionist
 from agent.rescues import make_rescuer
 from agent.session import check_loops_less_often

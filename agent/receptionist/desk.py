@@ -47,11 +47,6 @@ _ENDS = (LiveKitError, rtc.ConnectError, PublishTrackError, rtc.StreamError)
 """Errors by which a room that is closed, or LiveKit that is away, ends the work in it."""
 
 
-def reception_name(agent_name: str) -> str:
-    """Returns the agent name under which LiveKit calls the receptionist."""
-    return f"{agent_name}-reception"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeskOptions:
     agent_name: str

@@ -12,6 +12,11 @@ from typing import Self
 _WAITING = "waiting"
 
 
+def reception_name(agent_name: str) -> str:
+    """Returns the agent name under which LiveKit calls the receptionist."""
+    return f"{agent_name}-reception"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallMark:
     """The metadata of a visitor's room."""

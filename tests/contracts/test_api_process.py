@@ -3,6 +3,8 @@
 import asyncio
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx2
@@ -47,6 +49,13 @@ async def test_help_names_what_it_serves_and_where_settings_are_explained(tmp_pa
     assert running.returncode == 0
     assert b"/readyz" in out
     assert b".env.example" in out
+
+
+def test_the_process_loads_nothing_that_only_calls_need() -> None:
+    # These cost seconds and 100 MB, and the client of OpenAI takes its key from the environment.
+    asked = "import sys, agent.api; print({'livekit.agents', 'openai'} & {*sys.modules})"
+    answer = subprocess.run([sys.executable, "-c", asked], capture_output=True, check=True)  # noqa: S603  our own Python
+    assert answer.stdout.decode().strip() == "set()"
 
 
 async def test_wrong_settings_end_the_process_with_one_readable_line(tmp_path: Path) -> None:

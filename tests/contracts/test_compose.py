@@ -67,13 +67,16 @@ def test_no_code_is_mounted_over_an_image(load: Load, tmp_path: Path) -> None:
         if volume["type"] == "bind"
     }
     assert binds == {
+        ("api", "config/documents", True),
         ("api", "config/prompts", True),
         ("api", "config/connections.json", True),
+        ("worker", "config/documents", True),
         ("worker", "config/prompts", True),
         ("worker", "config/connections.json", True),
         ("caddy", "deploy/caddy/Caddyfile", True),
     }
     assert not [*(paths.ROOT / "config" / "prompts").rglob("*.py")]
+    assert not [*(paths.ROOT / "config" / "documents").rglob("*.py")]
 
 
 def test_a_file_of_connections_is_mounted_only_if_it_is_named(load: Load) -> None:
