@@ -24,7 +24,7 @@ from agent.receptionist.presence import (
     is_served,
     wait_until_left,
 )
-from agent.receptionist.queue import CallMark, Lines, Step, Wait
+from agent.receptionist.queue import CallMark, Lines, Step, Wait, reception_name
 from agent.receptionist.sounds import Sounds
 from llm_router.clock import Clock, SystemClock
 from llm_router.routing.phrases import Phrases
