@@ -26,6 +26,8 @@ class Dispatch(BaseModel):
     lost_at: float = Field(default=0.0, ge=0)
     """Time (s since 1970) of the last sign of life of the agent before; 0 if there was none, or it
     left on purpose."""
+    planned: bool = False
+    """Whether the agent before leaves on purpose, at a moment when neither side speaks."""
 
     def to_metadata(self) -> str:
         return self.model_dump_json(exclude_defaults=True)

@@ -74,9 +74,9 @@ async def answer(ctx: JobContext) -> None:
     resources = resources_of(ctx.proc)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
     dispatch = Dispatch.from_metadata(ctx.job.metadata)
-    record, settings, engines = await _assistant_of(dispatch, resources)
     async with AsyncExitStack() as stack:
         box = stack.enter_context(BlackBox(black_box(os.getpid())))
+        record, settings, engines = await _assistant_of(dispatch, resources)
         if resources.tracing:
             stack.push_async_callback(asyncio.to_thread, resources.tracing.shutdown)
         limits = call_limits(settings, record)
@@ -265,13 +265,13 @@ async def _take_over(
     """Returns where the agent before has stopped; None: this is the first. Raises StaleError."""
     if dispatch.epoch == 1:
         return None
-    language = settings.agent_language
+    language, greeting = settings.agent_language, settings.agent_greeting
     return await take_over(
         calls,
         room,
         dispatch,
         SystemClock(),
-        greeting=settings.agent_greeting or phrases.pick("greeting", language, 0),
+        greeting=phrases.pick("greeting", language, 0) if greeting is None else greeting,
         apology=phrases.pick("away", language, 0),
     )
 

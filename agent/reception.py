@@ -100,7 +100,8 @@ class Reception:
         if mark is not None and mark.waiting_since is not None:
             await self._livekit.ensure_agent(wanted, reception_name(name))
         else:
-            next_agent = partial(rescuer.next_agent, wanted) if rescuer else None
+            dispatch = dispatch.model_copy(update={"caller": mark.caller if mark else ""})
+            next_agent = partial(rescuer.next_agent, wanted, dispatch) if rescuer else None
             await self._livekit.ensure_agent(wanted, name, next_agent=next_agent)
         identity = visit.identity if visit else Visit.begin().identity
         return Visit(identity=identity, room=wanted)

@@ -87,10 +87,11 @@ class Rescuer:
         """Makes sure that the agent that was just called to a room comes, or else another one."""
         self.rescue(Lost(room=room, dispatch=dispatch, is_new=True))
 
-    async def next_agent(self, room: str, last: int) -> Dispatch | None:
+    async def next_agent(self, room: str, wished: Dispatch, last: int) -> Dispatch | None:
         """Describes the agent to call to a room in which there is none; None: one is on its way.
 
-        `last` is the epoch of the last agent that LiveKit was asked for.
+        `wished` describes that of a room without a stored call. `last` is the epoch of the last
+        agent that LiveKit was asked for.
         """
         if room in self._tasks:
             return None
@@ -98,12 +99,12 @@ class Rescuer:
             async with asyncio.timeout(_STORE_WITHIN):
                 found = await self._calls.history(room)
                 if found is None:
-                    return Dispatch()
+                    return wished
                 call, _ = found
                 if not await self._calls.advance(room, call.epoch + 1, utc_now(self._clock)):
                     return None
         except (StoreError, TimeoutError):
-            return Dispatch(epoch=last + 1)
+            return wished.model_copy(update={"epoch": last + 1})
         return Dispatch(
             caller=call.caller,
             assistant=call.assistant,

@@ -51,7 +51,8 @@ def resume(
     halves = _halves(items)
     voiced = "" if halves and call.voiced.strip() in halves[-1] else call.voiced
     begun = " ".join(part for text in [*halves, voiced] if (part := text.strip()))
-    if begun and not lost and len(halves) == len(items) and greeting.startswith(begun):
+    is_greeting = not lost and len(halves) == len(items) and _rest(greeting, begun) is not None
+    if begun and is_greeting:
         return _rest_of_greeting(context, begun, greeting)
     if begun and not lost:
         del context.items[len(context.items) - len(halves) :]
@@ -108,9 +109,25 @@ def half_item_id(epoch: int) -> str:
 
 
 def _rest_of_greeting(context: llm.ChatContext, voiced: str, greeting: str) -> Resumption:
-    said = voiced.strip()
-    rest = greeting[len(said) :].strip() if greeting.startswith(said) else ""
-    return Resumption(context=context, opening=rest, in_history=True)
+    """Returns what is to be said of a greeting; all of it, if something else was begun."""
+    rest = _rest(greeting, voiced)
+    return Resumption(context=context, opening=greeting if rest is None else rest, in_history=True)
+
+
+def _rest(text: str, begun: str) -> str | None:
+    """Returns the words of a text that are left, from the one that was cut off; None: of another.
+
+    Words are compared, since a voice passes on neither line breaks nor two blanks.
+    """
+    words, said = text.split(), begun.split()
+    if not said:
+        return text
+    whole = len(said) - 1
+    if len(said) > len(words) or words[:whole] != said[:whole]:
+        return None
+    if not words[whole].startswith(said[whole]):
+        return None
+    return " ".join(words[whole + (words[whole] == said[whole]) :])
 
 
 def _halves(items: Sequence[CallItem]) -> list[str]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from livekit.agents import llm
 
 from agent.dispatch import Dispatch
-from agent.survival.restore import APOLOGISE_AFTER, Resumption, half_item_id, resume
+from agent.survival.restore import Resumption, half_item_id, resume
 from llm_router.clock import Clock, utc_now
 from llm_router.errors import NotFoundError, StoreError
 from llm_router.voice.calls import Call, CallItem, CallPort
@@ -27,13 +27,15 @@ async def take_over(
 ) -> Resumption:
     """Returns where the agent of this dispatch goes on. Raises StaleError if it comes too late.
 
-    Where the conversation cannot be read, the agent apologises and listens.
+    Where the conversation cannot be read, the agent greets a caller whom no agent has met, and
+    apologises to one who has lost theirs.
     """
     gap = clock.wall() - dispatch.lost_at if dispatch.lost_at else 0.0
     found = await _read(calls, room)
     if found is None:
-        opening = apology if gap > APOLOGISE_AFTER else ""
-        return Resumption(context=llm.ChatContext.empty(), opening=opening)
+        is_new = not dispatch.planned and not dispatch.lost_at
+        opening = greeting if is_new else "" if dispatch.planned else apology
+        return Resumption(context=llm.ChatContext.empty(), opening=opening, in_history=is_new)
     call, items = found
     if call.epoch > dispatch.epoch:
         raise StaleError

@@ -12,6 +12,7 @@ from agent.livekit_server import LiveKitUnavailableError
 from agent.survival.black_box import Note
 from agent.survival.identity import identity_of
 from agent.survival.rescuer import Lost, Rescuer
+from agent.survival.takeover import take_over
 from llm_router.errors import StoreError
 from llm_router.testing import ManualClock
 from llm_router.voice.calls import Call, CallItem
@@ -288,3 +289,36 @@ def test_a_call_that_another_process_has_moved_on_is_left_to_it() -> None:
     room = Room(Calls(replace(CALL, epoch=3, job="")), comes, agents=set())
     _, took = rescue(room, Lost(room="r", dispatch=Dispatch(), is_new=True))
     assert (room.dispatched, took) == ([], 0.0)
+
+
+@pytest.mark.parametrize(
+    ("calls", "epoch"), [(Calls(None), 1), (Calls(is_down=True), 3)], ids=["not stored", "down"]
+)
+def test_an_agent_whose_call_cannot_be_read_is_the_one_that_the_visitor_wishes(
+    calls: Calls, epoch: int
+) -> None:
+    clock = ManualClock()
+    rescuer = Rescuer(Room(calls, comes), "desk", calls, clock, no_farewell)  # type: ignore[arg-type]  # the parts that it uses
+    wished = Dispatch(caller="ann", assistant="sales")
+    found = clock.run(rescuer.next_agent("r", wished, 2))
+    assert found == wished.model_copy(update={"epoch": epoch})
+
+
+async def no_farewell(room: str, identity: str) -> None:
+    """Says nothing."""
+
+
+@pytest.mark.parametrize(
+    ("dispatch", "opening"),
+    [
+        (Dispatch(epoch=2), "Hello!"),
+        (Dispatch(epoch=2, lost_at=1.0), "Sorry."),
+        (Dispatch(epoch=2, planned=True), ""),
+    ],
+)
+def test_an_agent_that_can_read_nothing_says_what_the_caller_needs(
+    dispatch: Dispatch, opening: str
+) -> None:
+    clock, calls = ManualClock(), Calls(is_down=True)
+    taking_over = take_over(calls, "r", dispatch, clock, greeting="Hello!", apology="Sorry.")  # type: ignore[arg-type]  # the parts that it uses
+    assert clock.run(taking_over).opening == opening

@@ -218,6 +218,21 @@ def test_a_greeting_is_finished_and_not_begun_again() -> None:
     assert going_on(replace(CALL, voiced="Hello, how")) == ([], "", "can I help?", False)
 
 
+@pytest.mark.parametrize(
+    ("voiced", "rest"),
+    [
+        ("Hello, how can", "I  help?"),
+        ("Hello,  ho", "how can I help?"),
+        ("Hello, how can I help?", ""),
+        ("Good morning", HELLO),
+    ],
+)
+def test_the_rest_of_a_greeting_is_found_by_its_words(voiced: str, rest: str) -> None:
+    written = HELLO.replace("how", "\nhow").replace("can", " can")
+    found = resume(replace(CALL, voiced=voiced), [], gap=1.0, greeting=written, apology=SORRY)
+    assert found.opening.split() == rest.split()
+
+
 def test_a_second_death_in_the_same_reply_leaves_both_halves() -> None:
     half = replace(said("assistant", "We open at", interrupted_at=3), id=half_item_id(2))
     call = replace(CALL, voiced=" nine and")
