@@ -6,7 +6,7 @@ import logging
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -96,7 +96,7 @@ def build_app(
             keep_calls_for=timedelta(days=settings.call_days) if settings.call_days else None,
         )
         watch = call_watch(calls, rescuer, settings.agent_name, services.clock)
-        async with livekit, background, watch:
+        async with livekit, background, aclosing(rescuer), watch:
             yield
 
     headers = _security_headers(_public_livekit(settings), settings.allowed_origins)

@@ -190,6 +190,20 @@ class LiveKitServer:
                         )
             return any(person.kind != ParticipantInfo.Kind.AGENT for person in people)
 
+    async def dismiss(self, room: str, agent_name: str, epoch: int, identity: str = "") -> None:
+        """Takes back the call for the agent of an epoch, and removes it if `identity` names it."""
+        async with self.in_time():
+            if not await self._room_exists(room):
+                return
+            dispatches = await self._dispatches(room, agent_name)
+            its = [d for d in dispatches if Dispatch.from_metadata(d.metadata).epoch == epoch]
+            await self._delete(its, room)
+            if identity:
+                with _absence_ignored():
+                    await self._api.room.remove_participant(
+                        api.RoomParticipantIdentity(room=room, identity=identity)
+                    )
+
     async def room_id(self, room: str) -> str:
         """Returns LiveKit's id of the room as it is now; empty if there is none."""
         async with self.in_time():

@@ -50,7 +50,6 @@ async def call_watch(
         yield
     finally:
         await watching.aclose()
-        await rescuer.aclose()
 
 
 def _lost(call: Call) -> Lost:

@@ -7,7 +7,7 @@ as well: another one finds the call without an agent, and moves it on.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,15 +16,18 @@ from agent.dispatch import Dispatch
 from agent.livekit_server import LiveKitError, LiveKitServer
 from agent.survival.black_box import Note
 from agent.survival.identity import identity_of
-from agent.survival.patience import Arrival, CrashLimit, pause_after
+from agent.survival.patience import CLAIM_WITHIN, Arrival, CrashLimit, pause_after
 from llm_router.clock import Clock, utc_now
 from llm_router.errors import NotFoundError, StoreError
+from llm_router.periodic import log_bug
 from llm_router.voice.calls import Call, CallItem, CallPort
 
 _logger = logging.getLogger("agent")
 
 _POLL = 0.2
 """Seconds between checks whether an agent has come."""
+_MOVE_POLL = 0.1
+"""The same while the agent before is still there."""
 _STORE_WITHIN = 0.5
 """Seconds for the database: a caller is waiting, and a call needs no database."""
 _NOTE_WITHIN = 1.5
@@ -77,11 +80,30 @@ class Rescuer:
 
     def rescue(self, lost: Lost) -> None:
         """Starts to bring an agent to the call, unless this process is doing so already."""
-        if lost.room in self._tasks or len(self._tasks) >= _MOST:
-            return
-        task = asyncio.create_task(self._run(lost), name="rescue of a call")
-        self._tasks[lost.room] = task
-        task.add_done_callback(lambda _: self._tasks.pop(lost.room, None))
+        if not self.is_bringing(lost.room) and len(self._tasks) < _MOST:
+            self._start(lost.room, self._bring(lost))
+
+    def move(self, lost: Lost, on_moved: Callable[[], object]) -> None:
+        """Starts to hand a call to another worker, unless this process is busy with it already.
+
+        Its agent stays, and nothing changes, until a worker has taken the call.
+        """
+        if not self.is_bringing(lost.room):
+            self._start(lost.room, self._move(lost, on_moved))
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._tasks)
+
+    def is_bringing(self, room: str) -> bool:
+        """Returns whether this process is bringing an agent to the room."""
+        return room in self._tasks
+
+    def _start(self, room: str, bringing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(self._run(room, bringing), name="rescue of a call")
+        self._tasks[room] = task
+        task.add_done_callback(log_bug)
+        task.add_done_callback(lambda _: self._tasks.pop(room, None))
 
     def expect(self, room: str, dispatch: Dispatch) -> None:
         """Makes sure that the agent that was just called to a room comes, or else another one."""
@@ -93,7 +115,7 @@ class Rescuer:
         `wished` describes that of a room without a stored call. `last` is the epoch of the last
         agent that LiveKit was asked for.
         """
-        if room in self._tasks:
+        if self.is_bringing(room):
             return None
         try:
             async with asyncio.timeout(_STORE_WITHIN):
@@ -122,13 +144,38 @@ class Rescuer:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _run(self, lost: Lost) -> None:
+    async def _run(self, room: str, bringing: Coroutine[Any, Any, None]) -> None:
         try:
-            await self._bring(lost)
+            await bringing
         except LiveKitError as error:
-            _logger.error("room %s has no agent, and none can be called: %s", lost.room, error)  # noqa: TRY400  a sentence for operators
+            _logger.error("no agent can be called to room %s: %s", room, error)  # noqa: TRY400  a sentence for operators
         except StoreError as error:
-            _logger.warning("the call in room %s is left to others: %s", lost.room, error)
+            _logger.warning("the call in room %s is left to others: %s", room, error)
+
+    async def _move(self, lost: Lost, on_moved: Callable[[], object]) -> None:
+        before = lost.dispatch.epoch
+        dispatch = lost.dispatch.model_copy(update={"epoch": before + 1})
+        await self._livekit.call_agent(lost.room, self._agent_name, dispatch)
+        if not await self._is_taken(lost.room, dispatch.epoch):
+            await self._livekit.dismiss(lost.room, self._agent_name, dispatch.epoch)
+            _logger.warning("no worker takes the call in room %s: it stays", lost.room)
+            return
+        await self._livekit.dismiss(lost.room, self._agent_name, before, lost.identity)
+        on_moved()
+        if not await self._has_come(lost, dispatch.epoch, 0):
+            alone = dispatch.model_copy(update={"planned": False, "lost_at": self._clock.wall()})
+            identity = identity_of(lost.room, dispatch.epoch)
+            await self._bring(replace(lost, dispatch=alone, identity=identity))
+
+    async def _is_taken(self, room: str, epoch: int) -> bool:
+        """Returns whether a worker claims this epoch in time, which moves the call on."""
+        until = self._clock.now() + CLAIM_WITHIN
+        while self._clock.now() < until:
+            _, call = await self._claimed(room, epoch)
+            if call is not None:
+                return True
+            await self._clock.sleep(_MOVE_POLL)
+        return False
 
     async def _bring(self, lost: Lost) -> None:
         epoch = lost.dispatch.epoch

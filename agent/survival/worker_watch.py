@@ -3,7 +3,8 @@
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -95,11 +96,17 @@ class WorkerWatch:
             )
             _kill(process)
         if self.is_handing_over:
-            for process, (job, own) in running.items():
-                box = boxes[process]
-                if box is not None and box.at_rest:
-                    self._requests.forget(job)
-                    self._rescuer.rescue(_planned(own))
+            at_rest = {process for process, box in boxes.items() if box and box.at_rest}
+            self._hand_over([running[process] for process in at_rest])
+
+    def _hand_over(self, calls: Sequence[tuple[str, OwnCall]]) -> None:
+        """Moves one call at a time: the other workers have no process for many at once."""
+        if self._rescuer.is_busy:
+            return
+        for job, own in calls:
+            if own.call_id:
+                self._rescuer.move(_planned(own), partial(self._requests.forget, job))
+                return
 
     async def _beat(self) -> None:
         running = self._running()
@@ -109,7 +116,9 @@ class WorkerWatch:
         mine = await self._calls.beat(self._worker, epochs, utc_now(self._clock))
         await self._requests.claim_again()
         for process, (job, own) in running.items():
-            if own.call_id and own.call_id not in mine and await self._is_another_s(own):
+            if self._rescuer.is_bringing(own.room) or not own.call_id or own.call_id in mine:
+                continue
+            if await self._is_another_s(own):
                 _logger.warning("the call in room %s has another agent: this one ends", own.room)
                 self._requests.forget(job)
                 _kill(process)
@@ -132,7 +141,9 @@ class WorkerWatch:
 
     def _lost(self, own: OwnCall, left: Left | None) -> Lost:
         silent = self._clock.now() - left.beat if left and left.beat else 0.0
-        dispatch = own.dispatch.model_copy(update={"lost_at": self._clock.wall() - silent})
+        dispatch = own.dispatch.model_copy(
+            update={"lost_at": self._clock.wall() - silent, "planned": False}
+        )
         return Lost(
             room=own.room,
             dispatch=dispatch,
@@ -153,7 +164,7 @@ def _planned(own: OwnCall) -> Lost:
     """Returns a call whose agent leaves on purpose."""
     return Lost(
         room=own.room,
-        dispatch=own.dispatch.model_copy(update={"lost_at": 0.0}),
+        dispatch=own.dispatch.model_copy(update={"lost_at": 0.0, "planned": True}),
         call_id=own.call_id,
         identity=own.identity,
         room_id=own.room_id,

@@ -1,5 +1,6 @@
 """Another agent is called to a call that has lost its own, until one is there."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -84,6 +85,7 @@ class Room:
     is_closed: bool = False
     id: str = "RM_1"
     has_running_job: bool = False
+    dismissed: list[int] = field(default_factory=list)
 
     async def room_id(self, room: str) -> str:
         return self.id
@@ -91,6 +93,10 @@ class Room:
     async def evict(self, room: str, agent_name: str, identity: str) -> bool:
         self.agents.clear()
         return self.has_caller
+
+    async def dismiss(self, room: str, agent_name: str, epoch: int, identity: str = "") -> None:
+        self.dismissed.append(epoch)
+        self.agents.discard(identity)
 
     async def call_agent(self, room: str, agent_name: str, dispatch: Dispatch) -> None:
         self.dispatched.append(dispatch)
@@ -322,3 +328,58 @@ def test_an_agent_that_can_read_nothing_says_what_the_caller_needs(
     clock, calls = ManualClock(), Calls(is_down=True)
     taking_over = take_over(calls, "r", dispatch, clock, greeting="Hello!", apology="Sorry.")  # type: ignore[arg-type]  # the parts that it uses
     assert clock.run(taking_over).opening == opening
+
+
+def claims_then_comes(room: Room, dispatch: Dispatch) -> None:
+    """A worker claims the next epoch at once, and its agent joins once the one before has gone."""
+    assert room.calls.call is not None
+    room.calls.call = replace(room.calls.call, epoch=dispatch.epoch, job=f"j{dispatch.epoch}")
+    asyncio.get_running_loop().call_later(
+        0.5, lambda: room.agents.add(identity_of("r", dispatch.epoch))
+    )
+
+
+def move(room: Room) -> bool:
+    """Moves the call to another worker; returns whether it has gone."""
+    clock, moved = ManualClock(), list[bool]()
+
+    async def main() -> None:
+        rescuer = Rescuer(room, "desk", room.calls, clock, no_farewell)  # type: ignore[arg-type]  # the parts that it uses
+        rescuer.move(
+            replace(LOST, dispatch=Dispatch(caller="ann", planned=True)),
+            lambda: moved.append(True),
+        )
+        assert rescuer.is_busy
+        await rescuer.aclose(100.0)
+
+    clock.run(main())
+    return bool(moved)
+
+
+def test_a_call_that_moves_has_its_agent_until_a_worker_has_taken_it() -> None:
+    room = Room(Calls(), claims_then_comes)
+    assert move(room)
+    assert room.dispatched == [Dispatch(caller="ann", epoch=2, planned=True)]
+    assert room.dismissed == [1]
+    assert room.agents == {"agent-r-2"}
+
+
+def test_a_call_that_no_worker_takes_stays_where_it_is() -> None:
+    room = Room(Calls(), drops)
+    assert not move(room)
+    assert room.dismissed == [2]
+    assert room.agents == {"agent-r-1"}
+    assert (room.calls.call, room.calls.ended) == (CALL, "")
+
+
+def test_a_moved_call_whose_agent_does_not_come_is_rescued() -> None:
+    room = Room(Calls(), lambda r, d: (comes if d.epoch > 2 else claims_next)(r, d))
+    assert move(room)
+    assert room.agents == {"agent-r-3"}
+    assert room.dispatched[-1].lost_at
+    assert not room.dispatched[-1].planned
+
+
+def claims_next(room: Room, dispatch: Dispatch) -> None:
+    assert room.calls.call is not None
+    room.calls.call = replace(room.calls.call, epoch=dispatch.epoch, job="j")
