@@ -94,6 +94,7 @@ def build_app(
             keep_usage_for=timedelta(days=settings.usage_days),
             keep_chats_for=timedelta(days=settings.chat_days) if settings.chat_days else None,
             keep_calls_for=timedelta(days=settings.call_days) if settings.call_days else None,
+            keep_messages_for=timedelta(days=settings.message_days) or None,
         )
         watch = call_watch(calls, rescuer, settings.agent_name, services.clock)
         async with livekit, background, aclosing(rescuer), watch:

@@ -210,6 +210,7 @@ def _tools_of(
         assistant=record.name,
         effects=effects,
         messages=messages,
+        redacts_cards=redacts_cards(record, settings),
         documents=resources.documents,
     )
     return CallTools(
@@ -236,6 +237,11 @@ async def _assistant_of(
     return record, settings, engines
 
 
+def redacts_cards(record: AssistantRecord, settings: Settings) -> bool:
+    own = record.redact_card_numbers
+    return settings.redact_card_numbers if own is None else own
+
+
 def logged_call(
     ctx: JobContext, dispatch: Dispatch, record: AssistantRecord, settings: Settings
 ) -> LoggedCall:
@@ -249,13 +255,12 @@ def logged_call(
         keep=record.keep or settings.call_retention,
         keep_days=record.keep_days,
     )
-    redacts = record.redact_card_numbers
     return LoggedCall(
         room=ctx.room.name,
         epoch=dispatch.epoch,
         agent=agent,
         facts=facts,
-        redacts_cards=settings.redact_card_numbers if redacts is None else redacts,
+        redacts_cards=redacts_cards(record, settings),
     )
 
 

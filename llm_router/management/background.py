@@ -38,13 +38,15 @@ async def run_background(
     keep_usage_for: timedelta,
     keep_chats_for: timedelta | None,
     keep_calls_for: timedelta | None = None,
+    keep_messages_for: timedelta | None = None,
 ) -> AsyncIterator[None]:
     """Runs the checker, the webhook delivery, the usage summaries, and the end of old records.
 
     They run beside the block, whose end cancels them and waits for their end. Of several processes
     that share the database, one at a time does each of the five. `keep_usage_for`: the age at which
     single attempts are replaced by hourly sums; `keep_chats_for`: the time after their last use
-    when chats are deleted, and `keep_calls_for` that after the end of calls; None for never.
+    when chats are deleted, `keep_calls_for` that after the end of calls, and
+    `keep_messages_for` the age at which messages of callers are; None for never.
     """
     lease = Lease(database, "health checks", clock, _MISSED_CHECKS * health.poll_interval)
     deps = CheckerDeps(
@@ -56,7 +58,7 @@ async def run_background(
     sender = WebhookSender(database, webhooks, clock)
     summaries = UsageMaintenance(database, clock, keep_usage_for)
     chats = ChatRetention(database, clock, keep_chats_for)
-    calls = CallRetention(database, clock, keep_calls_for)
+    calls = CallRetention(database, clock, keep_calls_for, keep_messages_for)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(lease.release)
         for work in (checker, sender, summaries, chats, calls):

@@ -56,6 +56,9 @@ class StoreSettings(Section):
     can take it over."""
     call_days: Annotated[int, Field(ge=0, le=3650)] = 30
     """Days after its end for which a call is stored; 0: until somebody deletes it."""
+    message_days: Annotated[int, Field(ge=0, le=3650)] = 90
+    """Days after which a message that a caller has left is deleted; 0: until somebody deletes
+    it."""
     redact_card_numbers: bool = True
     """Store `[card number]` in place of what may be the number of a payment card."""
     api_rate_limit: RateLimit = "600/minute"

@@ -1,4 +1,4 @@
-"""Deletes calls that are stored for long enough, and ends those that gave no sign of life."""
+"""Deletes calls and messages that are stored for long enough; ends calls without a sign of life."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,6 +7,7 @@ from llm_router.periodic import OutageLog, PeriodicTask
 from llm_router.store.calls import CallStore
 from llm_router.store.database import Database
 from llm_router.store.leases import Lease
+from llm_router.store.messages import Messages
 
 _INTERVAL = 600.0  # s
 _LEASE_SECONDS = 2 * _INTERVAL
@@ -16,13 +17,21 @@ _LOST_AFTER = timedelta(hours=1)
 
 class CallRetention:
     """Deletes calls a `retention` after their end, from `start` to `aclose`; None: only those that
-    have a time of their own.
+    have a time of their own. `keep_messages_for`: how long messages stay; None: for ever.
 
     Any number of processes may do it; a lease lets one of them work at a time.
     """
 
-    def __init__(self, database: Database, clock: Clock, retention: timedelta | None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        retention: timedelta | None,
+        keep_messages_for: timedelta | None = None,
+    ) -> None:
         self._calls = CallStore(database)
+        self._messages = Messages(database, clock)
+        self._keep_messages_for = keep_messages_for
         self._clock = clock
         self._retention = retention
         self._lease = Lease(database, "calls", clock, _LEASE_SECONDS)
@@ -45,6 +54,9 @@ class CallRetention:
             return
         now = datetime.fromtimestamp(self._clock.wall(), UTC)
         while await self._calls.end_lost(now, now - _LOST_AFTER):
+            await checkpoint()
+        keep = self._keep_messages_for
+        while keep is not None and await self._messages.prune(now - keep):
             await checkpoint()
         before = None if self._retention is None else now - self._retention
         while await self._lease.acquire() and await self._calls.prune(now, before):

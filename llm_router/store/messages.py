@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, fields
+from datetime import datetime
 
 from sqlalchemy import func, select
 
@@ -48,6 +49,13 @@ class Messages:
             total = (await db.execute(select(func.count()).select_from(messages))).scalar_one()
             rows = (await db.execute(query)).mappings().all()
         return [Message(**{name: row[name] for name in _NAMES}) for row in rows], total
+
+    async def prune(self, before: datetime, limit: int = 100) -> bool:
+        """Removes some messages that are older; returns False if none is left."""
+        old = select(_M.id).where(_M.created_at < before).limit(limit)
+        async with self._database.writing() as db:
+            removed = await db.execute(messages.delete().where(_M.id.in_(old)))
+        return removed.rowcount == limit
 
     async def remove(self, actor: Actor, message_id: str) -> None:
         """Removes a message; the audit log has who did, and nothing of its words."""

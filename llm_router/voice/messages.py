@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from llm_router.voice.calls import storable_text
+from llm_router.voice.redaction import redact
 
 MAX_MESSAGE = 4_000  # characters
 MAX_NAME = 200
@@ -41,4 +42,19 @@ def bounded(message: Message) -> Message:
         name=storable_text(message.name)[:MAX_NAME],
         contact=storable_text(message.contact)[:MAX_NAME],
         text=storable_text(message.text)[:MAX_MESSAGE],
+    )
+
+
+def redacted(message: Message) -> Message:
+    """Returns the message without what may be a card's number.
+
+    A contact that begins with a plus or a zero is a telephone number: no card's begins so, and one
+    in ten long numbers would be taken for a card's.
+    """
+    is_telephone = message.contact.lstrip().startswith(("+", "0"))
+    return replace(
+        message,
+        name=redact(message.name),
+        contact=message.contact if is_telephone else redact(message.contact),
+        text=redact(message.text),
     )

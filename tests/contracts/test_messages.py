@@ -1,6 +1,6 @@
 """Messages of callers: stored before they are promised, once, and sent to webhooks."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,14 +9,17 @@ from livekit.agents import ToolError
 from agent import tools
 from agent.toolbox.effects import Effects
 from agent.tools.base import ToolContext
+from llm_router.clock import SystemClock
 from llm_router.connections.access import SYSTEM
 from llm_router.errors import ForbiddenError, NotFoundError, StoreError
 from llm_router.store.audit import read
+from llm_router.store.call_retention import CallRetention
 from llm_router.store.database import Database
 from llm_router.store.messages import Messages
 from llm_router.store.webhooks import Webhooks
 from llm_router.testing import ManualClock
-from llm_router.voice.messages import Message
+from llm_router.voice.messages import Message, redacted
+from llm_router.voice.redaction import CARD
 from tests.contracts.gateway import CLOSED, Gateway, problem
 from tests.contracts.stores import ANNA, VAULT
 
@@ -75,6 +78,15 @@ async def test_what_no_database_takes_is_taken_out_and_what_is_long_is_cut(
     assert (len(stored.text), len(stored.name)) == (4_000, 200)
 
 
+async def test_messages_are_deleted_after_their_time(database: Database) -> None:
+    await Messages(database).take(message())  # in 2026
+    for keep, left in ((None, 1), (timedelta(days=36_500), 1), (timedelta(), 0)):
+        work = CallRetention(database, SystemClock(), None, keep)
+        await work._step()
+        await work.aclose()
+        assert (await Messages(database).find(SYSTEM))[1] == left
+
+
 async def test_webhooks_of_everything_get_each_message_once(
     messages: Messages, database: Database
 ) -> None:
@@ -108,9 +120,14 @@ class Box:
         self.taken.append(message)
 
 
-def taking(box: Box | None) -> Any:
+def taking(box: Box | None, *, redacts_cards: bool = True) -> Any:
     context = ToolContext(
-        room="call-1", assistant="shop", messages=box, effects=Effects("RM_1"), clock=ManualClock()
+        room="call-1",
+        assistant="shop",
+        messages=box,
+        effects=Effects("RM_1"),
+        redacts_cards=redacts_cards,
+        clock=ManualClock(),
     )
     return tools.load(["message"], context)
 
@@ -123,6 +140,22 @@ async def test_a_message_is_acknowledged_when_it_is_stored() -> None:
     (taken,) = box.taken
     assert (taken.text, taken.name, taken.contact) == ("Call me back.", "Ann", "ann@example.org")
     assert (taken.room, taken.assistant) == ("call-1", "shop")
+
+
+async def test_a_message_is_stored_without_a_cards_number_and_with_its_telephone_number() -> None:
+    words = {
+        "message": "Charge 4111 1111 1111 1111.",
+        "name": "Ann, 4111-1111-1111-1111",
+        "contact": "+49 170 000000012",  # a valid check digit, as every tenth number has
+    }
+    for redacts, text in ((True, f"Charge {CARD}."), (False, words["message"])):
+        box = Box()
+        (take_message,) = taking(box, redacts_cards=redacts)
+        await take_message(**words)
+        (taken,) = box.taken
+        assert (taken.text, taken.contact) == (text, words["contact"])
+        assert (CARD in taken.name) is redacts
+    assert redacted(message(contact="4111 1111 1111 1111")).contact == CARD
 
 
 @pytest.mark.parametrize("failure", [StoreError("down"), TimeoutError()])
