@@ -29,6 +29,7 @@ from llm_router.errors import StoreError
 from llm_router.periodic import log_bug
 from llm_router.settings.loading import environment
 from llm_router.store.database import Database
+from llm_router.store.messages import Messages
 
 _MOMENTS = 50
 """Callers that are served at a time besides those of the queue."""
@@ -106,7 +107,8 @@ async def _serve(settings: Settings, ends: Connection) -> None:
     def connect() -> LiveKitServer:
         return LiveKitServer(settings.livekit_url, settings.livekit_api_key, secret)
 
-    rooms = Rooms(Desk(options, sounds, connect, is_full), _MOMENTS + settings.queue_length)
+    desk = Desk(options, sounds, connect, is_full, messages=Messages(database))
+    rooms = Rooms(desk, _MOMENTS + settings.queue_length)
     server = make_server(settings, rooms, proxy)
 
     async def speak() -> None:

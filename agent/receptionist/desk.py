@@ -14,6 +14,7 @@ from livekit.rtc.participant import PublishTrackError
 
 from agent.dispatch import Dispatch
 from agent.livekit_server import LiveKitError, LiveKitServer
+from agent.receptionist.letters import TAKES_MESSAGES, Letters
 from agent.receptionist.player import Player
 from agent.receptionist.presence import (
     ATTRIBUTES,
@@ -28,11 +29,13 @@ from agent.receptionist.queue import CallMark, Lines, Step, Wait, reception_name
 from agent.receptionist.sounds import Sounds
 from llm_router.clock import Clock, SystemClock
 from llm_router.routing.phrases import Phrases
+from llm_router.voice.messages import MessageBox
 
 _logger = logging.getLogger("agent")
 
 MOMENT = "reception.moment"
 SORRY = "reception.sorry"
+NOTED = "reception.noted"
 PLACES = "reception.place"
 TRANSCRIPTION = "lk.transcription"
 _EVERY = 1.0
@@ -70,7 +73,7 @@ class DeskOptions:
 
     def sentences(self) -> list[str]:
         """Returns every sentence that may be said, the most urgent first."""
-        occasions = (MOMENT, Step.BUSY, Step.CONNECT, SORRY)
+        occasions = (MOMENT, Step.BUSY, Step.CONNECT, SORRY, Step.OFFER, NOTED)
         places = [self.place(number) for number in range(1, 20)]
         return list(dict.fromkeys([*map(self.phrase, occasions), *places]))
 
@@ -93,6 +96,7 @@ class Desk:
     """Serves callers, each in a room.
 
     `is_full`: whether no worker has a place. `connect` makes LiveKit's server API, to enter.
+    `messages` takes what callers leave who would rather not wait; None: they can leave nothing.
     """
 
     def __init__(
@@ -102,8 +106,11 @@ class Desk:
         connect: Callable[[], LiveKitServer],
         is_full: Callable[[], Awaitable[bool]],
         clock: Clock | None = None,
+        *,
+        messages: MessageBox | None = None,
     ) -> None:
         self._options = options
+        self._messages = messages
         self._sounds = sounds
         self._connect = connect
         self._is_full = is_full
@@ -123,17 +130,21 @@ class Desk:
         `metadata` is the room's; `dispatch` is that of the agent, if the caller waits for one.
         """
         room = rtc.Room()
+        mark = CallMark.read(metadata, self._options.agent_name)
+        is_waiting = mark is not None and mark.waiting_since is not None
+        takes = TAKES_MESSAGES if is_waiting and self._messages else {}
         try:
             async with self._connect() as livekit:
-                token = livekit.agent_token(name, f"reception-{shortuuid()}", ATTRIBUTES)
+                attributes = {**ATTRIBUTES, **takes}
+                token = livekit.agent_token(name, f"reception-{shortuuid()}", attributes)
                 # It subscribes to the caller, which answers a telephone.
                 await room.connect(livekit.url, token)
                 if not is_served(room):
                     await wait_until_left(room)
                     async with Player.playing(room) as player:
                         guest = _Guest(room, player, livekit, self._sounds, self._options)
-                        mark = CallMark.read(metadata, self._options.agent_name)
-                        if mark and mark.waiting_since is not None:
+                        if mark and is_waiting:
+                            guest.open_letters(self._letters(room, dispatch, guest.wake))
                             await self._queue(guest, mark, dispatch)
                         else:
                             await self._bridge(guest)
@@ -141,6 +152,14 @@ class Desk:
             _logger.warning("the receptionist left room %s: %s", name, error)
         finally:
             await room.disconnect()
+
+    def _letters(
+        self, room: rtc.Room, dispatch: str, on_taken: Callable[[], None]
+    ) -> Letters | None:
+        if self._messages is None:
+            return None
+        assistant = Dispatch.from_metadata(dispatch).assistant
+        return Letters(room, self._messages, assistant, self._clock, on_taken)
 
     async def _bridge(self, guest: "_Guest") -> None:
         """Covers the moment until an agent that was called is there."""
@@ -159,9 +178,13 @@ class Desk:
 
     async def _queue(self, guest: "_Guest", mark: CallMark, dispatch: str) -> None:
         """Waits with the caller for a free place, and calls the agent to it."""
-        wait = Wait(self._options.longest_wait, self._clock.now())
+        offers = self._messages is not None
+        wait = Wait(self._options.longest_wait, self._clock.now(), offers=offers)
         present_at = self._clock.now()
         while guest.is_alone:
+            if guest.has_left_message:
+                await guest.dismiss()
+                return
             if self._is_leaving:
                 await self._hand_on(guest, dispatch)
                 return
@@ -233,12 +256,24 @@ class _Guest:
         self._player = player
         self._sounds = sounds
         self._options = options
+        self._letters: Letters | None = None
         self._changed = asyncio.Event()
         for event in ("participant_connected", "participant_disconnected", "disconnected"):
-            self.room.on(event, self._on_change)
+            self.room.on(event, self.wake)
 
-    def _on_change(self, *_: Any) -> None:
+    def wake(self, *_: Any) -> None:
         self._changed.set()
+
+    def open_letters(self, letters: Letters | None) -> None:
+        """Takes a message, if `letters` can, until the receptionist leaves."""
+        self._letters = letters
+        if letters:
+            letters.open()
+
+    @property
+    def has_left_message(self) -> bool:
+        """Whether the caller has left a message, which is stored."""
+        return self._letters is not None and self._letters.are_taken
 
     @property
     def is_alone(self) -> bool:
@@ -286,18 +321,27 @@ class _Guest:
         return find_receptionist(self.room) is not None
 
     async def call_relief(self, dispatch: str) -> None:
-        await self.room.local_participant.set_attributes({**ATTRIBUTES, **LEAVING})
+        closed = dict.fromkeys(TAKES_MESSAGES, "")
+        await self.room.local_participant.set_attributes({**ATTRIBUTES, **LEAVING, **closed})
+        self._close_letters()
         name = reception_name(self._options.agent_name)
         await self.livekit.call_agent(self.room.name, name, Dispatch.from_metadata(dispatch))
 
     async def leave(self) -> None:
         """Ends the sentence under way; the agent speaks once the receptionist has left."""
+        self._close_letters()
         await self._player.finish()
         await self.room.disconnect()
 
     async def dismiss(self) -> None:
-        """Says that no agent comes, and ends the call."""
-        sorry = self._options.phrase(SORRY)
-        await self._write(sorry)
-        await self._player.finish(self._sounds.get(sorry))
+        """Says that the message is noted, or else that no agent comes, and ends the call."""
+        self._close_letters()
+        last = self._options.phrase(NOTED if self.has_left_message else SORRY)
+        if last:
+            await self._write(last)
+        await self._player.finish(self._sounds.get(last))
         await self.livekit.close_room(self.room.name)
+
+    def _close_letters(self) -> None:
+        if self._letters:
+            self._letters.close()

@@ -82,12 +82,15 @@ class Step(StrEnum):
 
     BUSY = "reception.busy"
     PLACE = "reception.place"
+    OFFER = "reception.offer"
     CONNECT = "reception.connect"
     GIVE_UP = "reception.sorry"
 
 
 class Wait:
     """The wait of one caller: when to say their place, to connect them, and to give up.
+
+    A caller who may leave a message, with `offers`, learns it at first and before the wait ends.
 
     The first of the queue takes a place that has become free. The second one takes it too if it is
     still free some seconds later, and so on: whatever has happened to the first one then, the queue
@@ -102,8 +105,13 @@ class Wait:
     _RETRY = 16.0
     """Seconds from one attempt to connect to the next; LiveKit drops those that no worker takes."""
 
-    def __init__(self, longest: float, now: float) -> None:
+    _LAST_OFFER = 45.0
+    """Seconds before the end of the wait."""
+
+    def __init__(self, longest: float, now: float, *, offers: bool = False) -> None:
         self._ends = now + longest
+        self._offers = offers
+        self._offers_again = offers and longest >= 2 * self._LAST_OFFER
         self._said_at: float | None = None
         self._said_place = 0
         self._free_since: float | None = None
@@ -119,7 +127,10 @@ class Wait:
             return [Step.CONNECT]
         if self._said_at is None:
             self._said_at, self._said_place = now, position
-            return [Step.BUSY, Step.PLACE]
+            return [Step.BUSY, Step.PLACE, Step.OFFER] if self._offers else [Step.BUSY, Step.PLACE]
+        if self._offers_again and now >= self._ends - self._LAST_OFFER:
+            self._offers_again, self._said_at = False, now
+            return [Step.OFFER]
         quiet = now - self._said_at
         has_moved = position != self._said_place and quiet >= self._BETWEEN
         if quiet >= self._REPEAT or has_moved:

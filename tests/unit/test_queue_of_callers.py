@@ -42,6 +42,7 @@ def test_the_longest_wait_is_first_and_other_rooms_count_for_nothing() -> None:
 # ── The wait ─────────────────────────────────────────────────────────────────────────────────────
 
 BUSY, PLACE, CONNECT, GIVE_UP = Step.BUSY, Step.PLACE, Step.CONNECT, Step.GIVE_UP
+OFFER = Step.OFFER
 
 
 def steps(
@@ -50,8 +51,9 @@ def steps(
     position: Callable[[int], int] = lambda _: 1,
     is_free: Callable[[int], bool] = lambda _: False,
     longest: float = 300.0,
+    offers: bool = False,
 ) -> list[tuple[int, Step]]:
-    wait = Wait(longest, 0.0)
+    wait = Wait(longest, 0.0, offers=offers)
     return [
         (now, step)
         for now in range(until)
@@ -61,6 +63,16 @@ def steps(
 
 def test_a_place_is_said_at_once_and_every_twenty_seconds() -> None:
     assert steps(45) == [(0, BUSY), (0, PLACE), (20, PLACE), (40, PLACE)]
+
+
+def test_a_caller_may_leave_a_message_at_first_and_before_the_wait_ends() -> None:
+    said = steps(101, longest=100, offers=True)
+    assert said[:3] == [(0, BUSY), (0, PLACE), (0, OFFER)]
+    assert [at for at, step in said if step is OFFER] == [0, 55]
+
+
+def test_a_short_wait_has_one_offer() -> None:
+    assert [at for at, step in steps(61, longest=60, offers=True) if step is OFFER] == [0]
 
 
 def test_a_caller_who_moves_up_learns_it_soon() -> None:

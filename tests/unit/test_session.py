@@ -42,6 +42,8 @@ OCCASIONS = (
     "reception.moment",
     "reception.busy",
     "reception.place",
+    "reception.offer",
+    "reception.noted",
     "reception.connect",
     "reception.sorry",
 )

@@ -17,6 +17,7 @@ from tests.voice.stack import GREETING, LOGS, PHRASES, VoiceStack, running_besid
 LINES = 3
 ENGLISH = PHRASES.by_language["en"]
 [BUSY], [CONNECT] = ENGLISH["reception.busy"], ENGLISH["reception.connect"]
+[OFFER] = ENGLISH["reception.offer"]
 FIRST, SECOND, *_ = ENGLISH["reception.place"]
 OVERLAP = 0.1
 """Seconds by which frames of two tracks may arrive together: what is sent one after the other."""
@@ -95,6 +96,6 @@ async def test_a_caller_in_the_queue_learns_their_place_and_is_connected(small: 
                 await second.wait_until(lambda me: FIRST in me.transcript(by_agent=True), 60)
         for number in range(LINES):
             await livekit.close_room(f"busy-{number}")
-    assert first.transcript(by_agent=True) == f"{BUSY} {FIRST} {CONNECT} {GREETING}"
-    assert second.transcript(by_agent=True) == f"{BUSY} {SECOND} {FIRST}"
+    assert first.transcript(by_agent=True) == f"{BUSY} {FIRST} {OFFER} {CONNECT} {GREETING}"
+    assert second.transcript(by_agent=True) == f"{BUSY} {SECOND} {OFFER} {FIRST}"
     assert audible(first, "reception-")[-1] <= audible(first, "agent-")[0] + OVERLAP

@@ -3,7 +3,6 @@
 import {
   ConnectionState,
   DisconnectReason,
-  MediaDeviceFailure,
   type Participant,
   type RemoteParticipant,
   type RemoteTrack,
@@ -16,7 +15,8 @@ import {
 } from "livekit-client";
 
 import { Heartbeat } from "./heartbeat";
-import { parseReply, Refused, requestToken, Unreachable, wantedAssistant } from "./api";
+import { parseReply, requestToken, wantedAssistant } from "./api";
+import { disconnectNotice, joinNotice, microphoneTrouble } from "./endings";
 import type { Reply, Segment } from "./transcript";
 import { HUNG_UP_BY_AGENT, HUNG_UP_BY_CALLER, type Microphone, type Notice, type Phase, type Trouble, trouble } from "./words";
 
@@ -31,6 +31,9 @@ const REPLY = "patchbay.reply";
 const AGENT_STATE = "lk.agent.state";
 /** Attribute of the receptionist, who speaks until the agent is there. */
 const ROLE = "patchbay.role";
+/** Attribute of a receptionist to whom a message can be left, and the procedure that returns once it is stored. */
+const TAKES_MESSAGES = "patchbay.takes_messages";
+const LEAVE_MESSAGE = "patchbay.message";
 /** Attribute of a typed message: whether its writer wants to hear the answer. */
 const LISTENS = "patchbay.listens";
 /** A method that no agent has. LiveKit's client beside the agent says so at once: a sign of life. */
@@ -57,6 +60,8 @@ export interface CallEvents {
   reply(reply: Reply): void;
   /** Another agent is in the room, which does not know what was said to the one before. */
   agentReplaced(): void;
+  /** Whether the caller waits in the queue and may leave a message instead. */
+  takesMessages(open: boolean): void;
   /** null removes the last notice. */
   notice(notice: Notice | null): void;
   sound(from: "caller" | "agent", track: MediaStreamTrack, live: boolean): void;
@@ -138,6 +143,13 @@ export class Call {
     await this.#room.localParticipant.sendText(text, { topic: CHAT, attributes });
   }
 
+  /** Leaves a message for the people behind the agent; rejects if it is not stored. */
+  async leaveMessage(text: string, contact: string): Promise<void> {
+    const destinationIdentity = this.#receptionist()?.identity ?? "";
+    const payload = JSON.stringify({ text, contact });
+    await this.#room.localParticipant.performRpc({ destinationIdentity, method: LEAVE_MESSAGE, payload });
+  }
+
   /** Plays the agent's voice after the browser has blocked it; needs a click or key press. */
   unblockSound(): void {
     if (this.#room.canPlaybackAudio) return;
@@ -179,9 +191,12 @@ export class Call {
     const agent = this.#readyAgent();
     if (!agent) {
       // In the queue the agent comes when a line is free: the receptionist says how long that takes.
-      if (this.#receptionist()) clearTimeout(this.#agentTimer);
+      const reception = this.#receptionist();
+      if (reception) clearTimeout(this.#agentTimer);
+      this.#events.takesMessages(reception?.attributes[TAKES_MESSAGES] === "true");
       return;
     }
+    this.#events.takesMessages(false);
     clearTimeout(this.#agentTimer);
     if (this.#agentIdentity !== null && this.#agentIdentity !== agent.identity) {
       this.#events.notice(null);
@@ -351,6 +366,7 @@ export class Call {
     this.#heartbeat.stop();
     this.#ended.abort();
     this.#events.microphone("off");
+    this.#events.takesMessages(false);
     this.#events.notice(notice);
     this.#enter("ended");
     // The call is over for the page either way: an unreachable server cannot be notified.
@@ -360,40 +376,4 @@ export class Call {
 
 function isReceptionist(who: Participant): boolean {
   return who.attributes[ROLE] === "reception";
-}
-
-function joinNotice(error: unknown): Notice {
-  if (error instanceof Unreachable) return trouble("server-unreachable");
-  if (!(error instanceof Refused)) return trouble("media-unreachable");
-  if (error.status === 429) return trouble("too-many-calls", "", error.retryAfter);
-  if (error.status === 503 && error.retryAfter !== null) return trouble("all-busy", "", error.retryAfter);
-  if (error.status === 403) return trouble("not-allowed", error.detail);
-  return trouble("token-refused", error.detail);
-}
-
-function disconnectNotice(reason: DisconnectReason | undefined): Notice {
-  switch (reason) {
-    case DisconnectReason.ROOM_DELETED:
-    case DisconnectReason.ROOM_CLOSED:
-    case DisconnectReason.PARTICIPANT_REMOVED:
-      return HUNG_UP_BY_AGENT;
-    case DisconnectReason.DUPLICATE_IDENTITY:
-      return trouble("moved-elsewhere");
-    default:
-      return trouble("connection-lost");
-  }
-}
-
-function microphoneTrouble(error: unknown): Trouble {
-  if (!window.isSecureContext) return "microphone-insecure";
-  switch (MediaDeviceFailure.getFailure(error)) {
-    case MediaDeviceFailure.PermissionDenied:
-      return "microphone-denied";
-    case MediaDeviceFailure.NotFound:
-      return "microphone-missing";
-    case MediaDeviceFailure.DeviceInUse:
-      return "microphone-busy";
-    default:
-      return "microphone-failed";
-  }
 }

@@ -37,6 +37,7 @@ class Widget {
     this.#view = new View(root, {
       talk: () => this.#talk(),
       say: (text) => this.#say(text),
+      leaveMessage: (text, contact) => void this.#leaveMessage(text, contact),
       hangUp: () => this.#call?.hangUp(),
       restart: () => this.#start(this.#usesVoice),
       onGesture: () => this.#call?.unblockSound(),
@@ -85,6 +86,7 @@ class Widget {
       segment: (segment) => this.#write(addSegment(this.#messages, segment)),
       reply: (reply) => this.#write(addReply(this.#messages, reply)),
       agentReplaced: () => this.#line(NEW_AGENT),
+      takesMessages: (open) => this.#view.messageForm(open),
       notice: (notice) => this.#view.notice(notice),
       sound: (from, track, live) => (live ? this.#levels[from].add(track) : this.#levels[from].remove(track)),
     };
@@ -132,6 +134,20 @@ class Widget {
       if (this.#call) this.#view.notice(trouble("message-not-sent"));
     } finally {
       this.#sending = false;
+    }
+  }
+
+  /** Leaves a message in place of waiting; the receptionist says that it is noted, and ends the call. */
+  async #leaveMessage(text: string, contact: string): Promise<void> {
+    this.#view.messageSending(true);
+    try {
+      await this.#call?.leaveMessage(text, contact);
+      this.#view.messageForm(false);
+    } catch {
+      // A call that has ended, or has an agent now, shows so itself.
+      if (this.#call && !this.#call.ready) this.#view.notice(trouble("message-not-stored"));
+    } finally {
+      this.#view.messageSending(false);
     }
   }
 

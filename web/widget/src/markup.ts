@@ -47,6 +47,13 @@ export const MARKUP = `
       <p id="notice" data-testid="notice" role="status"></p>
       <button id="restart" data-testid="restart" type="button" class="pb-plain pb-restart" hidden>Start again</button>
     </div>
+    <form class="pb-leave" data-testid="leave-message" aria-label="Leave a message" hidden>
+      <label for="leave-text">Would you rather not wait? Leave a message.</label>
+      <textarea id="leave-text" data-testid="leave-text" rows="2" maxlength="2000" required></textarea>
+      <label for="leave-contact">How can we reach you?</label>
+      <input id="leave-contact" data-testid="leave-contact" type="text" maxlength="200" placeholder="Telephone number or e-mail address" required />
+      <button data-testid="leave-send" type="submit" class="pb-plain">Leave message</button>
+    </form>
     <form class="pb-form">
       <label for="text" class="pb-hidden">Message</label>
       <input id="text" data-testid="text" name="text" type="text" maxlength="1000" autocomplete="off" enterkeyhint="send"

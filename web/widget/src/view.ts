@@ -8,6 +8,7 @@ import { MICROPHONE, type Microphone, type Notice, type Phase, replyNote, stateT
 export interface Actions {
   talk(): void;
   say(text: string): void;
+  leaveMessage(text: string, contact: string): void;
   hangUp(): void;
   restart(): void;
   /** Any click or key press on the page. */
@@ -93,6 +94,18 @@ export class View {
     this.#followEnd();
   }
 
+  /** Shows the form for a message to a caller who waits; once it is hidden, its text is gone. */
+  messageForm(open: boolean): void {
+    const form = this.#find<HTMLFormElement>(".pb-leave");
+    if (!open && !form.hidden) form.reset();
+    form.hidden = !open;
+  }
+
+  /** Holds the form for a message while one is sent. */
+  messageSending(sending: boolean): void {
+    this.#find<HTMLButtonElement>(".pb-leave button").disabled = sending;
+  }
+
   clearText(): void {
     this.#find<HTMLInputElement>("#text").value = "";
   }
@@ -101,7 +114,13 @@ export class View {
     this.#find("#talk").addEventListener("click", () => actions.talk());
     this.#find("#end").addEventListener("click", () => actions.hangUp());
     this.#find("#restart").addEventListener("click", () => actions.restart());
-    this.#find("form").addEventListener("submit", (event) => {
+    this.#find(".pb-leave").addEventListener("submit", (event) => {
+      event.preventDefault();
+      const text = this.#find<HTMLTextAreaElement>("#leave-text").value.trim();
+      const contact = this.#find<HTMLInputElement>("#leave-contact").value.trim();
+      if (text && contact) actions.leaveMessage(text, contact);
+    });
+    this.#find(".pb-form").addEventListener("submit", (event) => {
       event.preventDefault();
       const text = this.#find<HTMLInputElement>("#text").value.trim();
       if (text) actions.say(text);

@@ -27,7 +27,8 @@ export type Trouble =
   | "microphone-insecure"
   | "microphone-failed"
   | "sound-blocked"
-  | "message-not-sent";
+  | "message-not-sent"
+  | "message-not-stored";
 
 export interface Notice {
   readonly text: string;
@@ -81,6 +82,7 @@ const TROUBLES: Readonly<Record<Trouble, string>> = {
   "microphone-failed": `The microphone could not be switched on. ${TYPING_WORKS}`,
   "sound-blocked": "The browser is holding back the agent's voice. Press any key or click anywhere to hear it.",
   "message-not-sent": "Your message could not be sent. It is kept, and goes out with the next one.",
+  "message-not-stored": "Your message could not be stored. Send it again, or stay on the line.",
 };
 
 /** Makes a notice. `detail` and `retryAfter` (s) come from the server's answer, if it gave them. */

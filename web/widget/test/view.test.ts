@@ -27,6 +27,7 @@ beforeEach(() => {
   const actions: Actions = {
     talk: () => pressed.push("talk"),
     say: (text) => pressed.push(`say ${text}`),
+    leaveMessage: (text, contact) => pressed.push(`message ${text}, ${contact}`),
     hangUp: () => pressed.push("hang up"),
     restart: () => pressed.push("restart"),
     onGesture: () => undefined,
@@ -126,11 +127,38 @@ test("when the call ends, the focus moves from the end button to the restart but
 
 test("presses and typed words are reported, an empty message is not", () => {
   one("#talk").click();
-  const submit = () => one("form").dispatchEvent(new Event("submit", { cancelable: true }));
+  const submit = () => one(".pb-form").dispatchEvent(new Event("submit", { cancelable: true }));
   submit();
   one("#text").setAttribute("value", "  hello  ");
   submit();
   view.phase("listening");
   one("#end").click();
   expect(pressed).toEqual(["talk", "say hello", "hang up"]);
+});
+
+test("a caller who waits may leave a message, and the form forgets it when it closes", () => {
+  const form = one(".pb-leave");
+  const text = one("#leave-text") as HTMLTextAreaElement;
+  const contact = one("#leave-contact") as HTMLInputElement;
+  const submit = () => form.dispatchEvent(new Event("submit", { cancelable: true }));
+  expect(form.hidden).toBe(true);
+  view.messageForm(true);
+  expect(form.hidden).toBe(false);
+  text.value = "Please call me back. ";
+  submit();
+  contact.value = "555 0100";
+  submit();
+  expect(pressed).toEqual(["message Please call me back., 555 0100"]);
+  view.messageForm(true);
+  expect(text.value).toBe("Please call me back. ");
+  view.messageForm(false);
+  expect([form.hidden, text.value, contact.value]).toEqual([true, "", ""]);
+});
+
+test("a message that is being sent is not sent twice", () => {
+  const send = one(".pb-leave button") as HTMLButtonElement;
+  view.messageSending(true);
+  expect(send.disabled).toBe(true);
+  view.messageSending(false);
+  expect(send.disabled).toBe(false);
 });
