@@ -26,6 +26,8 @@ class Dispatch(BaseModel):
     lost_at: float = Field(default=0.0, ge=0)
     """Time (s since 1970) of the last sign of life of the agent before; 0 if there was none, or it
     left on purpose."""
+    deaths: tuple[float, ...] = Field(default=(), max_length=8)
+    """Times (s since 1970) at which earlier agents of the call have died lately."""
     planned: bool = False
     """Whether the agent before leaves on purpose, at a moment when neither side speaks."""
 

@@ -4,27 +4,26 @@ Every worker and every HTTP process does so. Which of them acts, the calls thems
 moves to its next epoch once.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
-from agent.dispatch import Dispatch
 from agent.survival.identity import AGENT_NAME, ROOM_ID
-from agent.survival.rescuer import Lost, Rescuer
+from agent.survival.rescuer import Lost, Rescuer, dispatch_of
 from agent.survival.silence import BEATS_EVERY, QUIET_AFTER, SilentCalls
 from llm_router.clock import Clock, utc_now
 from llm_router.periodic import OutageLog, PeriodicTask
-from llm_router.voice.calls import Call, CallFilters
+from llm_router.voice.calls import Call
 
 _MOST = 200
 """Calls whose beats may be late at a time; the others are found once those are seen to."""
 
 
 class CallSearch(Protocol):
-    async def find(
-        self, filters: CallFilters, *, limit: int = 50, offset: int = 0
-    ) -> tuple[list[Call], int]: ...
+    async def silent(
+        self, before: datetime, metadata: Mapping[str, str], limit: int
+    ) -> Sequence[Call]: ...
 
 
 @asynccontextmanager
@@ -36,8 +35,7 @@ async def call_watch(
 
     async def step() -> None:
         late = utc_now(clock) - timedelta(seconds=QUIET_AFTER)
-        found, _ = await calls.find(CallFilters(state="agent", beat_before=late), limit=_MOST)
-        ours = [call for call in found if call.metadata.get(AGENT_NAME) == agent_name]
+        ours = await calls.silent(late, {AGENT_NAME: agent_name}, _MOST)
         for call in silent.step(ours, clock.now()):
             rescuer.rescue(_lost(call))
 
@@ -53,15 +51,9 @@ async def call_watch(
 
 
 def _lost(call: Call) -> Lost:
-    dispatch = Dispatch(
-        caller=call.caller,
-        assistant=call.assistant,
-        epoch=call.epoch,
-        lost_at=call.last_beat.timestamp(),
-    )
     return Lost(
         room=call.room,
-        dispatch=dispatch,
+        dispatch=dispatch_of(call, call.epoch),
         call_id=call.id,
         identity=call.agent,
         room_id=str(call.metadata.get(ROOM_ID, "")),

@@ -11,6 +11,8 @@ _MAX_ROOM = 128
 _HASH = 16
 AGENT_NAME = "agent_name"
 """Key in a call's metadata of the name by which LiveKit calls its agents."""
+DEATHS = "deaths"
+"""Key there of the times at which its agents have died lately, if there are any."""
 ROOM_ID = "room_id"
 """Key there of LiveKit's id of the room, which tells two rooms of one name apart."""
 

@@ -1,5 +1,6 @@
 """Decides how long an agent is waited for, and how often another one is called. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,7 +21,6 @@ _CRASHES = 3
 _CRASHES_WITHIN = 60.0
 """Agents of one call that may die within so many seconds: what kills each of them, such as a crash
 in an engine, would otherwise start processes for as long as the caller waits."""
-_ROOMS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +67,11 @@ def pause_after(attempt: int) -> float | None:
     return _PAUSES[attempt] if attempt < ATTEMPTS - 1 else None
 
 
-class CrashLimit:
-    """Counts the agents of each room that have died lately."""
+def deaths_with(deaths: Sequence[float], now: float) -> tuple[float, ...]:
+    """Adds a death to those of a call's agents, and drops the ones of long ago."""
+    return (*(at for at in deaths if now - at < _CRASHES_WITHIN), now)[-_CRASHES - 1 :]
 
-    def __init__(self) -> None:
-        self._deaths: dict[str, list[float]] = {}
 
-    def may_replace(self, room: str, now: float) -> bool:
-        """Counts a death, and returns whether another agent may be called."""
-        deaths = [at for at in self._deaths.pop(room, ()) if now - at < _CRASHES_WITHIN]
-        self._deaths[room] = [*deaths, now]
-        if len(self._deaths) > _ROOMS:
-            del self._deaths[next(iter(self._deaths))]
-        return len(deaths) < _CRASHES
+def may_replace(deaths: Sequence[float]) -> bool:
+    """Returns whether another agent may be called, after the deaths that `deaths_with` names."""
+    return len(deaths) <= _CRASHES

@@ -4,11 +4,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from livekit.agents import JobRequest
 
 from agent.dispatch import Dispatch
-from agent.survival.identity import AGENT_NAME, ROOM_ID, identity_of
+from agent.survival.identity import AGENT_NAME, DEATHS, ROOM_ID, identity_of
 from llm_router.clock import Clock, utc_now
 from llm_router.errors import StoreError
 from llm_router.voice.calls import Call, CallAgent, CallFacts, CallPort
@@ -99,10 +100,13 @@ class CallRequests:
         if self.calls is None:
             return None
         now = utc_now(self._clock)
+        metadata: dict[str, Any] = {AGENT_NAME: self._agent_name, ROOM_ID: room_id}
+        if dispatch.deaths:
+            metadata[DEATHS] = dispatch.deaths
         facts = CallFacts(
             assistant=dispatch.assistant,
             caller=dispatch.caller,
-            metadata={AGENT_NAME: self._agent_name, ROOM_ID: room_id},
+            metadata=metadata,
         )
         call = await self.calls.claim(room, dispatch.epoch, agent, now, facts)
         if call is not None or dispatch.epoch > 1:

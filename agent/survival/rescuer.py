@@ -15,8 +15,14 @@ from typing import Any
 from agent.dispatch import Dispatch
 from agent.livekit_server import LiveKitError, LiveKitServer
 from agent.survival.black_box import Note
-from agent.survival.identity import identity_of
-from agent.survival.patience import CLAIM_WITHIN, Arrival, CrashLimit, pause_after
+from agent.survival.identity import DEATHS, identity_of
+from agent.survival.patience import (
+    CLAIM_WITHIN,
+    Arrival,
+    deaths_with,
+    may_replace,
+    pause_after,
+)
 from llm_router.clock import Clock, utc_now
 from llm_router.errors import NotFoundError, StoreError
 from llm_router.periodic import log_bug
@@ -75,7 +81,6 @@ class Rescuer:
         self._calls = calls
         self._clock = clock
         self._farewell = farewell
-        self._crashes = CrashLimit()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def rescue(self, lost: Lost) -> None:
@@ -127,12 +132,7 @@ class Rescuer:
                     return None
         except (StoreError, TimeoutError):
             return wished.model_copy(update={"epoch": last + 1})
-        return Dispatch(
-            caller=call.caller,
-            assistant=call.assistant,
-            epoch=call.epoch + 1,
-            lost_at=call.last_beat.timestamp(),
-        )
+        return dispatch_of(call, call.epoch + 1)
 
     async def aclose(self, within: float = 0.0) -> None:
         """Waits for the rescues under way, and leaves those that take longer to other processes."""
@@ -184,7 +184,9 @@ class Rescuer:
         if lost.note is not None:
             await self._store_note(lost, lost.note)
         attempt = 0
-        may_call = self._crashes.may_replace(lost.room, self._clock.now())
+        deaths = deaths_with(lost.dispatch.deaths, self._clock.wall())
+        lost = replace(lost, dispatch=lost.dispatch.model_copy(update={"deaths": deaths}))
+        may_call = may_replace(deaths)
         while may_call:
             epoch += 1
             if not await self._advance(lost, epoch):
@@ -305,6 +307,20 @@ class Rescuer:
             await self._farewell(lost.room, identity_of(lost.room, epoch))
         await self._livekit.close_room(lost.room)
         await self._end(lost, "failed")
+
+
+def dispatch_of(call: Call, epoch: int) -> Dispatch:
+    """Describes the agent of an epoch of a stored call, of which nothing was seen since its beat.
+
+    Earlier agents have died at the times that the call's metadata has.
+    """
+    return Dispatch(
+        caller=call.caller,
+        assistant=call.assistant,
+        epoch=epoch,
+        lost_at=call.last_beat.timestamp(),
+        deaths=tuple(call.metadata.get(DEATHS, ())),
+    )
 
 
 def _item(noted: Mapping[str, Any], epoch: int) -> CallItem:

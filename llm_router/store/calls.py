@@ -166,6 +166,16 @@ class CallStore:
             page = (await db.execute(rows.limit(limit).offset(offset))).mappings()
             return [_call(row) for row in page], total
 
+    async def silent(
+        self, before: datetime, metadata: Mapping[str, str], limit: int
+    ) -> Sequence[Call]:
+        """Returns calls with this metadata that await a sign of life of their agent since then."""
+        late = [_C.state == "agent", _C.last_beat < before]
+        late += [_C["metadata"][key].as_string() == value for key, value in metadata.items()]
+        query = select(calls).where(*late).order_by(_C.last_beat.desc()).limit(limit)
+        async with self._database.reading() as db:
+            return [_call(row) for row in (await db.execute(query)).mappings()]
+
     async def get(self, call_id: str) -> Call:
         """Returns a call. Raises NotFoundError."""
         async with self._database.reading() as db:

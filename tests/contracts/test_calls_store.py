@@ -251,6 +251,19 @@ async def test_calls_are_found_by_what_is_known_of_them(calls: CallStore) -> Non
     assert (len(page), total) == (1, 2)
 
 
+async def test_calls_without_a_sign_of_life_are_found_by_the_name_of_their_agent(
+    calls: CallStore,
+) -> None:
+    for room in "abc":
+        await claimed(calls, room, metadata={"agent_name": "other"})
+    ours = await claimed(calls, "ours", metadata={"agent_name": "desk"})
+    gone = await claimed(calls, "gone", metadata={"agent_name": "desk"})
+    await calls.end(gone.id, "caller left", NOW)
+    found = await calls.silent(LATER, {"agent_name": "desk"}, 1)
+    assert [call.id for call in found] == [ours.id]
+    assert await calls.silent(NOW, {"agent_name": "desk"}, 1) == []
+
+
 async def test_old_calls_are_removed_with_what_was_said(calls: CallStore) -> None:
     old, short, going_on = [await claimed(calls, room) for room in ("a", "b", "c")]
     for call in (old, short):

@@ -12,7 +12,7 @@ from agent.dispatch import Dispatch
 from agent.livekit_server import LiveKitUnavailableError
 from agent.survival.black_box import Note
 from agent.survival.identity import identity_of
-from agent.survival.rescuer import Lost, Rescuer
+from agent.survival.rescuer import Lost, Rescuer, dispatch_of
 from agent.survival.takeover import take_over
 from llm_router.errors import StoreError
 from llm_router.testing import ManualClock
@@ -159,7 +159,8 @@ def rescue(room: Room, *lost: Lost, at: float = 0.0) -> tuple[list[str], float]:
 def test_the_next_agent_is_called_at_once_and_knows_since_when_the_caller_waits() -> None:
     room = Room(Calls(), comes)
     farewells, took = rescue(room)
-    assert room.dispatched == [Dispatch(caller="ann", epoch=2, lost_at=5.0)]
+    [called] = room.dispatched
+    assert called.model_copy(update={"deaths": ()}) == Dispatch(caller="ann", epoch=2, lost_at=5.0)
     assert (farewells, took, room.agents) == ([], 0.0, {"agent-r-2"})
     assert room.most_agents == 1
 
@@ -237,8 +238,10 @@ def test_without_a_database_only_who_saw_the_process_die_acts(*, seen_dead: bool
 
 def test_agents_that_die_one_after_another_are_not_replaced_for_ever() -> None:
     room = Room(Calls(), comes)
-    deaths = [replace(LOST, dispatch=Dispatch(epoch=epoch)) for epoch in (1, 2, 3, 4)]
-    farewells, _ = rescue(room, *deaths)
+    described, farewells = Dispatch(), list[str]()
+    for _ in range(4):  # each time in another process
+        said, _ = rescue(room, replace(LOST, dispatch=described))
+        described, farewells = room.dispatched[-1], farewells + said
     assert len(room.dispatched) == 3
     assert farewells == ["agent-r-5"]
 
@@ -383,3 +386,10 @@ def test_a_moved_call_whose_agent_does_not_come_is_rescued() -> None:
 def claims_next(room: Room, dispatch: Dispatch) -> None:
     assert room.calls.call is not None
     room.calls.call = replace(room.calls.call, epoch=dispatch.epoch, job="j")
+
+
+def test_how_many_agents_of_a_call_have_died_is_known_to_the_process_that_finds_it_silent() -> None:
+    call = replace(CALL, metadata={"deaths": [1.0, 2.0]}, caller="ann")
+    assert dispatch_of(call, 3) == Dispatch(
+        caller="ann", epoch=3, lost_at=NOW.timestamp(), deaths=(1.0, 2.0)
+    )

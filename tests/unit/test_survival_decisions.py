@@ -12,7 +12,7 @@ from livekit.agents import llm
 
 from agent.survival.black_box import BlackBox, Note, read_box
 from agent.survival.identity import identity_of
-from agent.survival.patience import CrashLimit, pause_after, windows
+from agent.survival.patience import deaths_with, may_replace, pause_after, windows
 from agent.survival.restore import UNKNOWN, EarlierRun, earlier_runs, half_item_id, resume
 from agent.survival.silence import HUNG_AFTER, STARTING, HungJobs, SilentCalls
 from llm_router.integrations.livekit.history import unfinished
@@ -165,10 +165,14 @@ def test_agents_are_called_a_few_times_with_more_time_for_each() -> None:
 
 
 def test_agents_that_die_one_after_another_are_not_replaced_for_ever() -> None:
-    limit = CrashLimit()
-    assert [limit.may_replace("r", float(n)) for n in range(5)] == [True] * 3 + [False] * 2
-    assert limit.may_replace("other", 5.0)
-    assert limit.may_replace("r", 500.0)
+    deaths: tuple[float, ...] = ()
+    may = []
+    for now in range(20):
+        deaths = deaths_with(deaths, float(now))
+        may.append(may_replace(deaths))
+    assert may == [True] * 3 + [False] * 17
+    assert len(deaths) == 4
+    assert may_replace(deaths_with(deaths, 500.0))
 
 
 # ── Where the next agent goes on ─────────────────────────────────────────────────────────────────

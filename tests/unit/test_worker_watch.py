@@ -14,7 +14,7 @@ from agent.survival.requests import CallRequests
 from agent.survival.rescuer import Lost
 from agent.survival.worker_watch import WorkerWatch
 from llm_router.testing import ManualClock
-from llm_router.voice.calls import Call, CallAgent, CallFacts, CallFilters
+from llm_router.voice.calls import Call, CallAgent, CallFacts
 
 
 @dataclass
@@ -170,8 +170,10 @@ def test_a_watch_of_silent_calls_ends_no_rescue() -> None:
             closed.append(within)
 
     class NoCalls:
-        async def find(self, filters: CallFilters, *, limit: int = 50) -> tuple[list[Call], int]:
-            return [], 0
+        async def silent(
+            self, before: datetime, metadata: Mapping[str, str], limit: int
+        ) -> list[Call]:
+            return []
 
     async def main() -> None:
         rescuer, requests = Used(), CallRequests("desk", "w", clock, answered)
