@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
+from llm_router.catalog.prices import billable_usage
+from llm_router.routing.events import ReplyEvent
+
 T = TypeVar("T")
 
 
@@ -29,6 +32,28 @@ class CallLimits:
     """Seconds of silence after which the caller is asked whether they are still there."""
     questions: int = 2
     """Times that they are asked; the call ends after one more silence in a row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallSoFar:
+    """The part of its limits that a call has used with its earlier agents."""
+
+    seconds: float = 0.0
+    turns: int = 0
+    tokens: int = 0
+    cost: float = 0.0
+
+
+def spent_on(reply: ReplyEvent) -> tuple[int, float]:
+    """Returns the tokens and the cost of all attempts of a reply."""
+    tokens, cost = 0, 0.0
+    for attempt in reply.tries:
+        usage = billable_usage(
+            attempt.usage, attempt.failure, reply.prompt_characters, attempt.characters
+        )
+        tokens += usage.prompt_tokens + usage.completion_tokens
+        cost += attempt.price.cost(usage) if attempt.price else 0.0
+    return tokens, cost
 
 
 class Refusal(StrEnum):
@@ -76,6 +101,11 @@ class CallBudget:
         self._turns += 1
         return None
 
+    def resume(self, so_far: CallSoFar) -> None:
+        """Counts what the call has used with its earlier agents."""
+        self._turns += so_far.turns
+        self.spent(so_far.tokens, so_far.cost)
+
     def spent(self, tokens: int, cost: float) -> None:
         """Counts the tokens and the cost of a reply."""
         self._tokens += tokens
@@ -102,9 +132,10 @@ class CallTime:
     in its first half.
     """
 
-    def __init__(self, limits: CallLimits, now: float) -> None:
+    def __init__(self, limits: CallLimits, now: float, earlier: float = 0.0) -> None:
+        """Begins now; the call has lasted `earlier` seconds with agents before this one."""
         self._limits = limits
-        self._began = now
+        self._began = now - earlier
         self._quiet_since = now
         self._asked = 0
         self._is_warned = limits.seconds < 2 * _MINUTE

@@ -6,6 +6,7 @@ from typing import Any
 
 from livekit.agents import FunctionToolsExecutedEvent, llm
 
+from agent.budget import spent_on
 from llm_router.integrations.livekit import ROUTE
 from llm_router.routing.events import AttemptEvent, ReplyEvent
 from llm_router.voice.calls import CallItem
@@ -68,6 +69,7 @@ def _receipt(message: llm.ChatMessage, reply: ReplyEvent | None) -> Mapping[str,
     receipt: dict[str, Any] = {"times": times} if times else {}
     if reply is None:
         return receipt
+    tokens, cost = spent_on(reply)
     return receipt | {
         "reply_id": reply.reply_id,
         "connection": reply.connection,
@@ -76,6 +78,8 @@ def _receipt(message: llm.ChatMessage, reply: ReplyEvent | None) -> Mapping[str,
         "duration": _rounded(reply.duration),
         "took_over_from": list(reply.took_over_from),
         "last_resort": reply.last_resort,
+        "tokens": tokens,
+        "cost": cost,
         "attempts": [_attempt(attempt, reply) for attempt in _ordered(reply.tries)],
     }
 

@@ -5,8 +5,7 @@ from typing import Any
 
 from livekit.agents import AgentSession
 
-from agent.budget import CallBudget, CallLimits, CallTime, Refusal, Step
-from llm_router.catalog.prices import billable_usage
+from agent.budget import CallBudget, CallLimits, CallSoFar, CallTime, Refusal, Step, spent_on
 from llm_router.clock import Clock, SystemClock
 from llm_router.periodic import PeriodicTask
 from llm_router.routing.events import AttemptEvent, ReplyEvent
@@ -40,6 +39,7 @@ class CallGuard:
         self._clock = clock or SystemClock()
         self._budget = CallBudget(limits)
         self._time: CallTime | None = None
+        self._earlier = 0.0
         self._session: AgentSession[None] | None = None
         self._silent_until: dict[Refusal, float] = {}
         self._unsaid: Refusal | Step | None = None
@@ -49,10 +49,15 @@ class CallGuard:
         self._occasion = ""
         self._watch = PeriodicTask(self._check, self._clock, _EVERY, name="call limits")
 
+    def resume(self, so_far: CallSoFar) -> None:
+        """Counts what the call has used with its earlier agents. To be called before `start`."""
+        self._budget.resume(so_far)
+        self._earlier = so_far.seconds
+
     def start(self, session: AgentSession[None]) -> None:
         """Watches the session from now on."""
         self._session = session
-        self._time = CallTime(self._limits, self._clock.now())
+        self._time = CallTime(self._limits, self._clock.now(), self._earlier)
         session.on("user_input_transcribed", self._on_transcript)
         self._watch.start(delay=_EVERY)
 
@@ -155,12 +160,7 @@ class CallGuard:
 
     def reply_ended(self, event: ReplyEvent) -> None:
         """Counts the tokens and the cost of all attempts of a reply."""
-        for attempt in event.tries:
-            usage = billable_usage(
-                attempt.usage, attempt.failure, event.prompt_characters, attempt.characters
-            )
-            cost = attempt.price.cost(usage) if attempt.price else 0.0
-            self._budget.spent(usage.prompt_tokens + usage.completion_tokens, cost)
+        self._budget.spent(*spent_on(event))
 
 
 def _has_caller(session: AgentSession[None]) -> bool:

@@ -95,6 +95,8 @@ async def answer(ctx: JobContext) -> None:
         except StaleError:
             ctx.shutdown("another agent answers the call")
             return
+        if resumption:
+            guard.resume(resumption.so_far)
         router = await _open_router(stack, resources, settings, [guard, log], database)
         llm = RouterLLM(
             router,

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from livekit.agents import llm
 
+from agent.budget import CallSoFar
 from llm_router.integrations.livekit import ROUTE, UNFINISHED
 from llm_router.voice.calls import Call, CallItem
 
@@ -26,7 +28,8 @@ class Resumption:
 
     `opening`: words to say first, may be empty; `in_history`: whether they belong in it.
     `owes_reply`: a reply is to follow, which continues the context's last message if that is
-    unfinished. `half`: the voiced half of a reply, to be stored as an item.
+    unfinished. `half`: the voiced half of a reply, to be stored as an item. `so_far`: the part of
+    its limits that the call has used.
     """
 
     context: llm.ChatContext
@@ -34,6 +37,7 @@ class Resumption:
     in_history: bool = False
     owes_reply: bool = False
     half: str = ""
+    so_far: CallSoFar = field(default_factory=CallSoFar)
 
 
 def resume(
@@ -106,6 +110,17 @@ def _parsed(arguments: str) -> Mapping[str, Any]:
 def half_item_id(epoch: int) -> str:
     """Returns the id of the item that holds the half reply of the agent before this epoch's."""
     return f"{_HALF}{epoch}"
+
+
+def used_so_far(call: Call, items: Sequence[CallItem], now: datetime) -> CallSoFar:
+    """Returns what a stored call has used of its limits."""
+    receipts = [item.receipt for item in items]
+    return CallSoFar(
+        seconds=max(0.0, (now - call.started_at).total_seconds()),
+        turns=sum(item.role == "user" for item in items),
+        tokens=sum(receipt.get("tokens", 0) for receipt in receipts),
+        cost=sum(receipt.get("cost", 0.0) for receipt in receipts),
+    )
 
 
 def _rest_of_greeting(context: llm.ChatContext, voiced: str, greeting: str) -> Resumption:

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import datetime
 
 from livekit.agents import llm
 
 from agent.dispatch import Dispatch
-from agent.survival.restore import Resumption, half_item_id, resume
+from agent.survival.restore import Resumption, half_item_id, resume, used_so_far
 from llm_router.clock import Clock, utc_now
 from llm_router.errors import NotFoundError, StoreError
 from llm_router.voice.calls import Call, CallItem, CallPort
@@ -42,7 +43,7 @@ async def take_over(
     resumption = resume(call, items, gap=gap, greeting=greeting, apology=apology)
     if resumption.half:
         await _store_half(calls, call.id, resumption.half, dispatch.epoch, utc_now(clock))
-    return resumption
+    return replace(resumption, so_far=used_so_far(call, items, utc_now(clock)))
 
 
 async def _read(calls: CallPort, room: str) -> tuple[Call, list[CallItem]] | None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.budget import CallBudget, CallLimits, CallTime, Refusal, Step, latest_turns
+from agent.budget import CallBudget, CallLimits, CallSoFar, CallTime, Refusal, Step, latest_turns
 
 TURNS = st.lists(st.tuples(st.integers(0, 5000), st.floats(0, 30)), max_size=300)
 
@@ -138,3 +138,16 @@ def test_a_bounded_history_is_the_longest_end_that_fits(lengths: list[int], most
     assert total <= most or len(chosen) == 1
     if len(chosen) < len(lengths) and total <= most:
         assert total + lengths[len(lengths) - len(chosen) - 1] > most
+
+
+def test_a_call_s_later_agent_goes_on_counting_where_the_one_before_stopped() -> None:
+    budget = CallBudget(CallLimits(turns=3, tokens=100, cost=1.0))
+    budget.resume(CallSoFar(turns=2, tokens=60, cost=0.2))
+    assert budget.turn(1, 0.0) is None
+    assert budget.turn(1, 1.0) is Refusal.CALL
+    budget.spent(40, 0.1)
+    assert budget.is_spent
+    time = CallTime(CallLimits(seconds=600, silence=200), 0.0, earlier=500.0)
+    assert time.due(39.0) is None
+    assert time.due(40.0) is Step.WARN
+    assert time.due(100.0) is Step.END_LONG

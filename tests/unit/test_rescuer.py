@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agent.budget import CallSoFar
 from agent.dispatch import Dispatch
 from agent.livekit_server import LiveKitUnavailableError
 from agent.survival.black_box import Note
@@ -393,3 +394,25 @@ def test_how_many_agents_of_a_call_have_died_is_known_to_the_process_that_finds_
     assert dispatch_of(call, 3) == Dispatch(
         caller="ann", epoch=3, lost_at=NOW.timestamp(), deaths=(1.0, 2.0)
     )
+
+
+def test_an_agent_that_takes_over_knows_what_the_call_has_used() -> None:
+    class Talked(Calls):
+        async def history(self, room: str) -> tuple[Call, list[CallItem]] | None:
+            asked = CallItem(id="1", role="user", text="When?", created_at=NOW)
+            paid = {"tokens": 40, "cost": 0.2}
+            answered = CallItem(id="2", role="assistant", text="At 9", receipt=paid, created_at=NOW)
+            assert self.call is not None
+            return self.call, [asked, answered, replace(asked, id="3")]
+
+    clock = ManualClock()
+    began = datetime.fromtimestamp(clock.wall() - 90, UTC)
+    taken = take_over(
+        Talked(replace(CALL, epoch=2, started_at=began)),  # type: ignore[arg-type]  # the parts that it uses
+        "r",
+        Dispatch(epoch=2),
+        clock,
+        greeting="Hello!",
+        apology="Sorry.",
+    )
+    assert clock.run(taken).so_far == CallSoFar(seconds=90.0, turns=2, tokens=40, cost=0.2)
