@@ -8,9 +8,10 @@ from the next call. A database that is away delays no call by more than a moment
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from llm_router.clock import SystemClock
 from llm_router.connections.access import WORKER
 from llm_router.errors import ConfigurationError, StoreError
 from llm_router.store.assistants import Assistants, Opened
@@ -25,8 +26,9 @@ _logger = logging.getLogger("agent")
 _READ_WITHIN = 5.0
 """Seconds that a database may take before the process is ready, as for its connections."""
 _READ_AGAIN_WITHIN = 0.3
-"""Seconds of a call's start that the database may take; the caller's client subscribes meanwhile.
-"""
+"""Seconds of a call's start that any database may take: the caller's client subscribes then."""
+_DISTANT_WITHIN = 1.0
+"""Seconds that one may take which took its time before, as one far away does over TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,13 @@ class KnownAssistants:
 
     in_file: Mapping[str, AssistantRecord] = field(default_factory=dict)
     stored: Mapping[str, AssistantRecord] = field(default_factory=dict)
+    read_in: float = 0.0
+    """Seconds that the database took to connect and to give them."""
+
+    @property
+    def read_again_within(self) -> float:
+        """Seconds that a call waits for the database at its start."""
+        return min(max(_READ_AGAIN_WITHIN, 2 * self.read_in), _DISTANT_WITHIN)
 
     @property
     def all(self) -> Mapping[str, AssistantRecord]:
@@ -58,20 +67,29 @@ async def load_known(
 ) -> KnownAssistants:
     """Reads all assistants. Raises ConfigurationError for a file that cannot be understood."""
     in_file = read_file(file, environ) if file else {}
-    opened = await _read_stored(options, None, _READ_WITHIN)
-    return KnownAssistants(in_file, opened.records if opened else {})
+    database, clock = Database(options.database, max_connections=1), SystemClock()
+    began = clock.now()
+    try:
+        opened = await _read_stored(database, options, None, _READ_WITHIN)
+    finally:
+        await database.aclose()
+    # That of a database which is away says nothing of one that works.
+    read_in = clock.now() - began if opened else 0.0
+    return KnownAssistants(in_file, opened.records if opened else {}, read_in)
 
 
-async def refresh(known: KnownAssistants, options: StoreOptions, name: str) -> KnownAssistants:
-    """Reads the assistant of a call again; waits 0.3 s at most for the database."""
+async def refresh(
+    known: KnownAssistants, database: Database, options: StoreOptions, name: str
+) -> KnownAssistants:
+    """Reads the assistant of a call again from the call's `database`; waits a moment for it."""
     names = {name or DEFAULT, DEFAULT}
-    opened = await _read_stored(options, sorted(names), _READ_AGAIN_WITHIN)
+    opened = await _read_stored(database, options, sorted(names), known.read_again_within)
     if opened is None:
         return known
     # One that cannot be read any more stays as it was.
     read = names - opened.unreadable.keys()
     others = {name: record for name, record in known.stored.items() if name not in read}
-    return KnownAssistants(known.in_file, {**others, **opened.records})
+    return replace(known, stored={**others, **opened.records})
 
 
 def read_file(file: Path, environ: Mapping[str, str]) -> Mapping[str, AssistantRecord]:
@@ -86,10 +104,9 @@ def read_file(file: Path, environ: Mapping[str, str]) -> Mapping[str, AssistantR
 
 
 async def _read_stored(
-    options: StoreOptions, names: Sequence[str] | None, within: float
+    database: Database, options: StoreOptions, names: Sequence[str] | None, within: float
 ) -> Opened | None:
     """Returns the stored assistants of these names; None: the database did not answer."""
-    database = Database(options.database, max_connections=1)
     if database.is_missing:
         return Opened({}, {})
     keys, key_file = options.master_keys, options.master_key_file
@@ -101,8 +118,6 @@ async def _read_stored(
         reason = str(error) or "it gave no answer in time"
         _logger.warning("the stored assistants are those that are known already: %s", reason)
         return None
-    finally:
-        await database.aclose()
     for name, reason in opened.unreadable.items():
         _logger.error("assistant %s cannot be used: %s", name, reason)
     return opened

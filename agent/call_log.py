@@ -102,7 +102,6 @@ class CallLog:
         self._room: rtc.Room | None = None
         self._why: Callable[[], str] = str
         self._reason = "worker stopped"
-        self._hands_on = False
         self.voiced = VoicedText()
         self.call: Call | None = None
         """The stored call, once it is claimed."""
@@ -133,10 +132,6 @@ class CallLog:
         session.on("speech_created", self._on_speech)
         session.on("close", self._on_close)
         self._task.start()
-
-    def hand_on(self) -> None:
-        """Leaves the call to another agent: the end of this one is not the call's."""
-        self._hands_on = True
 
     async def aclose(self) -> None:
         """Writes the rest and the end of the call, within 5 s. Logs what is lost."""
@@ -271,7 +266,7 @@ class CallLog:
             self._stop()
 
     async def _end(self) -> None:
-        if self.call is None or self.is_superseded or self._hands_on or self._outage.is_out:
+        if self.call is None or self.is_superseded or self._outage.is_out:
             return
         with suppress(StoreError):  # it is ended as lost later
             await self._store.end(

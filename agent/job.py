@@ -76,12 +76,13 @@ async def answer(ctx: JobContext) -> None:
     dispatch = Dispatch.from_metadata(ctx.job.metadata)
     async with AsyncExitStack() as stack:
         box = stack.enter_context(BlackBox(black_box(os.getpid())))
-        record, settings, engines = await _assistant_of(dispatch, resources)
+        options = store_options(resources.settings)
+        database = await stack.enter_async_context(opened_database(options))
+        record, settings, engines = await _assistant_of(dispatch, resources, database)
         if resources.tracing:
             stack.push_async_callback(asyncio.to_thread, resources.tracing.shutdown)
         limits = call_limits(settings, record)
         guard = CallGuard(limits, resources.phrases, settings.agent_language)
-        database = await stack.enter_async_context(opened_database(store_options(settings)))
         calls = CallStore(database)
         logged = logged_call(ctx, dispatch, record, settings)
         log = CallLog(calls, logged)
@@ -225,11 +226,12 @@ def _tools_of(
 
 
 async def _assistant_of(
-    dispatch: Dispatch, resources: JobResources
+    dispatch: Dispatch, resources: JobResources, database: Database
 ) -> tuple[AssistantRecord, Settings, Engines]:
     """Returns the assistant of a call as it is now, with the settings and engines for it."""
     usual = resources.settings
-    known = await assistants.refresh(resources.assistants, store_options(usual), dispatch.assistant)
+    options = store_options(usual)
+    known = await assistants.refresh(resources.assistants, database, options, dispatch.assistant)
     record = known.find(dispatch.assistant)
     settings = settings_of(usual, record)
     engines = resources.engines

@@ -19,8 +19,6 @@ _SAME_FOR = 1.0
 """Seconds for which a late beat must stay the same, on the watcher's own clock."""
 _SAME_IN = 3
 """Readings in which it must be the same: a database that stood still delays beats too."""
-_UNCLAIMED_FOR = 2.0
-"""Seconds in which a worker must have taken a new call, or another one is asked."""
 _RESCUED_FOR = 8.0
 """Seconds for which a later agent's call is left to the process that has asked for it."""
 
@@ -89,6 +87,4 @@ class SilentCalls:
 
 
 def _patience(call: Call) -> float:
-    if call.job:
-        return _SAME_FOR
-    return _UNCLAIMED_FOR - QUIET_AFTER if call.epoch == 1 else _RESCUED_FOR
+    return _SAME_FOR if call.job else _RESCUED_FOR

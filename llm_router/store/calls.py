@@ -44,13 +44,6 @@ class CallStore:
 
     # ── Agents ───────────────────────────────────────────────────────────────────────────────────
 
-    async def open(self, room: str, facts: CallFacts, now: datetime) -> Call:
-        async with self._database.writing() as db:
-            while True:
-                call = await self._insert(db, room, now, _known(facts)) or await _going_on(db, room)
-                if call is not None:  # or else the room's call has ended between the two
-                    return call
-
     async def claim(
         self,
         room: str,

@@ -88,8 +88,8 @@ class AssistantRecord(BaseModel):
     languages: Annotated[
         tuple[_Language, ...], Field(max_length=20), AfterValidator(_differing)
     ] = ()
-    """Languages of its calls, as codes such as en; a call begins in the first. Empty:
-    AGENT_LANGUAGE."""
+    """Languages of its calls, as codes such as en; a call is in the first, and
+    the others have no effect yet. Empty: AGENT_LANGUAGE."""
 
     # Speech.
     stt: _Word | None = None

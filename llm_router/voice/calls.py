@@ -140,9 +140,6 @@ class CallPort(Protocol):
     Every time is passed in, so that one clock decides.
     """
 
-    async def open(self, room: str, facts: CallFacts, now: datetime) -> Call:
-        """Stores a call whose first agent is asked for; returns the room's call if it has one."""
-
     async def claim(
         self,
         room: str,

@@ -61,15 +61,6 @@ async def test_a_call_that_nothing_opened_begins_with_the_claim_of_its_agent(
     assert await calls.get(call.id) == call
 
 
-async def test_an_opened_call_awaits_its_agent_and_is_opened_once(calls: CallStore) -> None:
-    opened = await calls.open("r", FACTS, NOW)
-    assert opened.job == ""
-    assert (await calls.open("r", FACTS, LATER)).id == opened.id
-    call = await calls.claim("r", 1, agent("j1"), LATER)
-    assert call
-    assert (call.id, call.caller, call.last_beat) == (opened.id, "c1", LATER)
-
-
 async def test_of_many_claims_of_one_epoch_one_wins(calls: CallStore) -> None:
     for epoch in (1, 2, 3):
         jobs = [agent(f"j{epoch}-{number}") for number in range(6)]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from llm_router.store.calls import CallStore
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate
-from llm_router.voice.calls import CallFacts, CallItem
+from llm_router.voice.calls import CallAgent, CallFacts, CallItem
 from tests.contracts.cli_shell import Shell
 
 NOW = datetime(2026, 5, 4, 9, 30, tzinfo=UTC)
@@ -24,6 +24,9 @@ SAID = [
 ]
 
 
+AGENT = CallAgent(identity="agent-j1", worker="w1", job="j1")
+
+
 def stored(shell: Shell) -> str:
     """Stores a call that has ended, and returns its id."""
 
@@ -31,7 +34,9 @@ def stored(shell: Shell) -> str:
         database = Database(shell.environ["DATABASE_URL"])
         await migrate(database)
         calls = CallStore(database)
-        call = await calls.open("room", CallFacts(assistant="shop", keep="transcript"), NOW)
+        facts = CallFacts(assistant="shop", keep="transcript")
+        call = await calls.claim("room", 1, AGENT, NOW, facts)
+        assert call
         await calls.append(call.id, ITEMS, NOW)
         await calls.end(call.id, "caller left", NOW)
         await database.aclose()

@@ -92,12 +92,13 @@ async def test_a_call_has_the_assistant_as_it_is_when_the_call_begins(
         assert {name: one.greeting for name, one in known.all.items()} == {
             "desk": "The desk.", "shop": "Old.",
         }  # fmt: skip
+        assert known.read_in > 0
         await store.change(SYSTEM, "shop", {"greeting": "New."})
         await store.add(SYSTEM, parse_assistant({"name": "desk", "greeting": "Stored."}))
-        assert (await refresh(known, options, "shop")).find("shop").greeting == "New."
-        assert (await refresh(known, options, "desk")).find("desk").greeting == "Stored."
+        assert (await refresh(known, database, options, "shop")).find("shop").greeting == "New."
+        assert (await refresh(known, database, options, "desk")).find("desk").greeting == "Stored."
         await store.remove(SYSTEM, "shop")
-        assert (await refresh(known, options, "shop")).find("shop") == DEFAULT
+        assert (await refresh(known, database, options, "shop")).find("shop") == DEFAULT
     finally:
         await database.aclose()
 
@@ -108,7 +109,9 @@ async def test_a_database_that_is_away_leaves_what_is_known(
     shop = parse_assistant({"name": "shop", "greeting": "Known."})
     known = KnownAssistants({}, {"shop": shop})
     away = replace(options, database="postgresql://jo:secret@127.0.0.1:9/store")
-    assert (await refresh(known, away, "shop")).find("shop") == shop
+    database = Database(away.database)
+    assert (await refresh(known, database, away, "shop")).find("shop") == shop
+    await database.aclose()
     assert "are those that are known already: database postgresql" in caplog.text
     assert "secret" not in caplog.text
 
@@ -126,17 +129,24 @@ async def test_a_database_that_hangs_delays_a_call_by_a_moment_only(
     async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         hanging = replace(options, database=f"postgresql://jo@127.0.0.1:{port}/store")
-        known = await refresh(KnownAssistants({}, {"shop": shop}), hanging, "shop")
+        database = Database(hanging.database)
+        known = await refresh(KnownAssistants({}, {"shop": shop}), database, hanging, "shop")
         closing.set()
+        await database.aclose()
     assert "gave no answer in time" in caplog.text
     assert known.find("shop") == shop
+
+
+def test_a_database_that_is_far_away_is_given_the_time_that_it_takes() -> None:
+    waits = [KnownAssistants(read_in=seconds).read_again_within for seconds in (0.01, 0.4, 4.0)]
+    assert waits == [0.3, 0.8, 1.0]
 
 
 async def test_without_file_and_database_there_is_the_default_one_alone(
     options: StoreOptions, tmp_path: Path
 ) -> None:
     known = await load_known(options, tmp_path / "none.toml", {})
-    assert known == KnownAssistants()
+    assert not known.all
     assert Database(options.database).is_missing
     (tmp_path / "bad.toml").write_text("[shop")
     with pytest.raises(ConfigurationError, match=r"bad\.toml: is not valid TOML"):

@@ -309,13 +309,6 @@ async def test_the_end_of_a_call_is_stored_with_the_last_items_and_its_reason(
     assert [item.text for item in items] == ["Goodbye."]
 
 
-async def test_a_call_that_is_handed_on_has_not_ended(store: CallStore) -> None:
-    async with scene(store) as now:
-        await now.written()
-        now.log.hand_on()
-    assert await store.history("r")
-
-
 class Gone:
     """A store that never answers."""
 

@@ -136,11 +136,6 @@ def test_a_later_agent_is_left_to_the_process_that_called_it() -> None:
     assert found >= 8.0
 
 
-def test_a_call_that_no_agent_takes_is_found_soon() -> None:
-    [found, *_] = found_after(replace(CALL, job=""), 5.0)
-    assert found <= 1.5
-
-
 def test_a_beat_that_comes_late_is_no_death() -> None:
     """A clock that is ahead makes every beat late; they change all the same."""
     silent = SilentCalls()
