@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from llm_router.connections.access import Role
 from llm_router.gateway.app import AT_ROOT, ROUTES
 from llm_router.gateway.errors import OPENAI_PATHS
-from llm_router.voice.calls import CallFacts
+from llm_router.voice.calls import CallAgent
 from llm_router.voice.messages import Message
 from tests.contracts.gateway import (
     CLOSED,
@@ -152,7 +152,9 @@ async def filled(gateway: Gateway, path: str, role: Role = "editor") -> str:
         made = (await gateway.call(who, "POST", "/chats", {})).json()
         return path.replace("{chat_id}", made["id"])
     if "{call_id}" in path:
-        call = await gateway.services.calls.open("room", CallFacts(), gateway.services.now())
+        agent = CallAgent(identity="agent-j1", worker="w1", job="j1")
+        call = await gateway.services.calls.claim("room", 1, agent, gateway.services.now())
+        assert call
         return path.replace("{call_id}", call.id)
     if "{connection_id}" in path:
         made = await gateway.connection(
