@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -33,7 +32,14 @@ from agent.survival.call_watch import call_watch
 from agent.survival.requests import CallRequests
 from agent.survival.worker_watch import WorkerWatch
 from agent.telemetry import share_metrics
-from agent.worker_folder import FOLDER, black_box, call_starts, load_board, metrics_folder
+from agent.worker_folder import (
+    FOLDER,
+    black_box,
+    call_starts,
+    load_board,
+    metrics_folder,
+    worker_folder,
+)
 from config.settings import Settings, load_settings
 from llm_router import open_router, stored_router
 from llm_router.clock import SystemClock
@@ -309,10 +315,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if note:
             _logger.info(note)
         logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs every check for migrations
-        with tempfile.TemporaryDirectory(prefix="patchbay-worker-") as folder:
-            os.environ[FOLDER] = folder
+        with worker_folder() as folder:
+            os.environ[FOLDER] = str(folder)
             check_loops_less_often()
-            asyncio.run(_run(settings, Path(folder), takes_calls=command == "start"))
+            asyncio.run(_run(settings, folder, takes_calls=command == "start"))
             if command == "try":
                 print(CAME_UP)  # noqa: T201  the answer of a command line
     except (SettingsError, ConfigurationError, LiveKitError) as error:
