@@ -1,4 +1,4 @@
-"""What a killed worker leaves behind is removed by the next one."""
+"""A worker that starts removes the folders of killed ones."""
 
 import os
 import signal
