@@ -9,16 +9,19 @@ from livekit.agents import FunctionToolsExecutedEvent, llm
 from agent.budget import spent_on
 from llm_router.integrations.livekit import ROUTE
 from llm_router.routing.events import AttemptEvent, ReplyEvent
-from llm_router.voice.calls import CallItem
+from llm_router.voice.calls import INTERRUPTED_BY, CallItem
 
 _METRICS = ("e2e_latency", "tts_node_ttfb", "transcription_delay", "end_of_turn_delay")
 """LiveKit's times (s) of a turn that a receipt has."""
 
 
-def said_item(message: llm.ChatMessage, reply: ReplyEvent | None, epoch: int) -> CallItem | None:
+def said_item(
+    message: llm.ChatMessage, reply: ReplyEvent | None, epoch: int, *, by_caller: bool = False
+) -> CallItem | None:
     """Returns the item of a message; None for one that is neither the caller's nor the agent's.
 
-    LiveKit's history holds of an interrupted reply only what was voiced.
+    LiveKit's history holds of an interrupted reply only what was voiced. `by_caller`: the caller
+    has interrupted it, so that no later agent goes on with it.
     """
     if message.role not in {"user", "assistant"}:
         return None
@@ -28,7 +31,7 @@ def said_item(message: llm.ChatMessage, reply: ReplyEvent | None, epoch: int) ->
         role="user" if message.role == "user" else "assistant",
         text=text,
         interrupted_at=len(text.split()) if message.interrupted else None,
-        receipt=_receipt(message, reply),
+        receipt={**_receipt(message, reply), **({INTERRUPTED_BY: "caller"} if by_caller else {})},
         epoch=epoch,
         created_at=_time(message.created_at),
     )
@@ -48,10 +51,6 @@ def tools_item(event: FunctionToolsExecutedEvent, epoch: int) -> CallItem | None
     )
 
 
-def tool_in_flight(call: llm.FunctionCall) -> Mapping[str, Any]:
-    return {"call_id": call.call_id, "name": call.name, "arguments": call.arguments}
-
-
 def reply_id_of(message: llm.ChatMessage) -> str:
     """Returns the id of the router's reply that a message is made of; empty: it is of none."""
     route = message.extra.get(ROUTE)
@@ -61,7 +60,8 @@ def reply_id_of(message: llm.ChatMessage) -> str:
 
 def _tool(call: llm.FunctionCall, output: llm.FunctionCallOutput | None) -> Mapping[str, Any]:
     result = {"output": output.output, "is_error": output.is_error} if output else {}
-    return {**tool_in_flight(call), **result}
+    asked = {"call_id": call.call_id, "name": call.name, "arguments": call.arguments}
+    return {**asked, **result}
 
 
 def _receipt(message: llm.ChatMessage, reply: ReplyEvent | None) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ its death would lose those of every call.
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,21 +21,20 @@ from livekit.agents import (
     CloseEvent,
     ConversationItemAddedEvent,
     FunctionToolsExecutedEvent,
-    SpeechCreatedEvent,
-    ToolCallEnded,
     ToolCallStarted,
     ToolExecutionUpdatedEvent,
-    io,
+    UserStateChangedEvent,
     llm,
 )
 
-from agent.call_items import reply_id_of, said_item, tool_in_flight, tools_item
+from agent.call_items import reply_id_of, said_item, tools_item
+from agent.progress import Progress
 from llm_router.clock import Clock, SystemClock
 from llm_router.errors import NotFoundError, StoreError
 from llm_router.periodic import OutageLog, PeriodicTask
 from llm_router.routing.events import AttemptEvent, ReplyEvent
 from llm_router.voice.calls import MAX_TEXT, Call, CallAgent, CallFacts, CallItem, CallPort
-from llm_router.voice.redaction import redact, redact_all
+from llm_router.voice.redaction import redact, redact_tools
 
 _logger = logging.getLogger("agent")
 
@@ -86,6 +85,7 @@ class CallLog:
         logged: LoggedCall,
         clock: Clock | None = None,
         *,
+        progress: Progress | None = None,
         bound: int = _BOUND,
     ) -> None:
         self._store = store
@@ -94,15 +94,16 @@ class CallLog:
         self._bound = bound
         self._waiting: deque[CallItem] = deque()
         self._replies: OrderedDict[str, ReplyEvent] = OrderedDict()
-        self._tools: dict[str, Mapping[str, Any]] = {}
         self._is_answered = False
-        self._noted: tuple[Any, ...] = ("", (), False)
+        self._noted: tuple[Any, ...] = ("", [], False)
         self._noted_at = 0.0
         self._has_new_facts = False
         self._room: rtc.Room | None = None
         self._why: Callable[[], str] = str
         self._reason = "worker stopped"
-        self.voiced = VoicedText()
+        self.progress = progress or Progress()
+        self._is_caller_speaking = False
+        self._caller_spoke = False
         self.call: Call | None = None
         """The stored call, once it is claimed."""
         self.is_superseded = False
@@ -124,12 +125,11 @@ class CallLog:
         """
         self._why = why
         self._room = room
-        self.voiced.speech_of = lambda: session.current_speech
         session.on("conversation_item_added", self._on_item)
         session.on("function_tools_executed", self._on_tools)
         session.on("tool_execution_updated", self._on_tool)
         session.on("agent_state_changed", self._on_agent_state)
-        session.on("speech_created", self._on_speech)
+        session.on("user_state_changed", self._on_caller)
         session.on("close", self._on_close)
         self._task.start()
 
@@ -159,32 +159,25 @@ class CallLog:
     def _on_item(self, event: ConversationItemAddedEvent) -> None:
         if isinstance(event.item, llm.ChatMessage):
             reply = self._replies.pop(reply_id_of(event.item), None)
-            self._add(said_item(event.item, reply, self._logged.epoch))
+            by_caller = event.item.interrupted and self._caller_spoke
+            self._add(said_item(event.item, reply, self._logged.epoch, by_caller=by_caller))
             self._task.wake()  # another agent must know what was asked
-            if event.item.role == "assistant":
-                self.voiced.clear()
 
     def _on_tools(self, event: FunctionToolsExecutedEvent) -> None:
-        for call in event.function_calls:
-            self._tools.pop(call.call_id, None)
         self._add(tools_item(event, self._logged.epoch))
 
     def _on_tool(self, event: ToolExecutionUpdatedEvent) -> None:
-        match event.update:
-            case ToolCallStarted(function_call=call):
-                self._tools[call.call_id] = tool_in_flight(call)
-                self._task.wake()  # another agent must not run it again
-            case ToolCallEnded(call_id=call_id, status="cancelled"):
-                self._tools.pop(call_id, None)
-            # Others stay until their results are items, which may be when a slower one has ended.
+        if isinstance(event.update, ToolCallStarted):
+            self._task.wake()  # another agent must not run it again
 
     def _on_agent_state(self, event: Any) -> None:
         if event.new_state == "speaking":
             self._is_answered = True
+            self._caller_spoke = self._is_caller_speaking  # since this reply began
 
-    def _on_speech(self, event: SpeechCreatedEvent) -> None:
-        # Some phrases are no items. An agent that pauses for a noise still has the same speech.
-        event.speech_handle.add_done_callback(self.voiced.end)
+    def _on_caller(self, event: UserStateChangedEvent) -> None:
+        self._is_caller_speaking = event.new_state == "speaking"
+        self._caller_spoke = self._caller_spoke or self._is_caller_speaking
 
     def _on_close(self, event: CloseEvent) -> None:
         self._reason = _REASONS.get(event.reason.value, "agent ended")
@@ -202,7 +195,7 @@ class CallLog:
     def _redacted(self, item: CallItem) -> CallItem:
         if not self._logged.redacts_cards:
             return item
-        tools = redact_all(item.tool_calls)
+        tools = redact_tools(item.tool_calls)
         return replace(item, text=redact(item.text[:MAX_TEXT]), tool_calls=tools)
 
     # ── Writing ──────────────────────────────────────────────────────────────────────────────────
@@ -246,10 +239,9 @@ class CallLog:
             self._stop()
 
     async def _note(self, call: Call) -> None:
-        voiced = self.voiced.text
+        voiced, tools = self.progress.voiced.text, self.progress.tools
         if self._logged.redacts_cards:
-            voiced = redact(voiced)
-        tools = tuple(self._tools.values())
+            voiced, tools = redact(voiced), redact_tools(tools)
         state = (voiced, tools, self._is_answered)
         if state == self._noted and self._clock.now() - self._noted_at < _BEAT:
             return
@@ -258,7 +250,7 @@ class CallLog:
             self._logged.epoch,
             self._now(),
             voiced=voiced,
-            tools_in_flight=redact_all(tools) if self._logged.redacts_cards else tools,
+            tools_in_flight=tools,
             answered=self._is_answered,
         )
         self._noted, self._noted_at = state, self._clock.now()
@@ -279,43 +271,3 @@ class CallLog:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.wall(), UTC)
-
-
-class VoicedText(io.TextOutput):
-    """The words of the reply under way that the caller has received so far.
-
-    It is the end of LiveKit's chain of transcripts, behind the part that keeps pace with the voice.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(label="voiced", next_in_chain=None)
-        self.speech_of: Callable[[], object] = lambda: None
-        """Returns the speech that is being voiced."""
-        self._speech: object = None
-        self._parts: list[str] = []
-        self._length = 0
-
-    @property
-    def text(self) -> str:
-        return "".join(self._parts)
-
-    async def capture_text(self, text: str) -> None:
-        speech = self.speech_of()
-        if speech is not None and speech is not self._speech:
-            self.clear()
-            self._speech = speech
-        if self._length < MAX_TEXT:
-            self._parts.append(str(text))
-            self._length += len(text)
-
-    def flush(self) -> None:
-        """Does nothing: a reply may have several segments."""
-
-    def end(self, speech: object) -> None:
-        """Forgets the words of a speech that has ended; those of another one stay."""
-        if speech is self._speech:
-            self.clear()
-
-    def clear(self) -> None:
-        self._parts.clear()
-        self._length = 0

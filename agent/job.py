@@ -29,13 +29,15 @@ from agent.dispatch import Dispatch
 from agent.guard import CallGuard
 from agent.load import LoadReporter
 from agent.prewarm import JobResources, resources_of
+from agent.progress import Progress
 from agent.route_notes import RouteNotes
 from agent.session import Engines, build_session, hang_up_at_end, room_options
 from agent.survival.black_box import BlackBox
 from agent.survival.journal import Journal
-from agent.survival.restore import Resumption, earlier_runs
+from agent.survival.restore import Resumption
 from agent.survival.takeover import StaleError, take_over
 from agent.text_input import TextAnswers
+from agent.toolbox.earlier import recall_runs
 from agent.toolbox.effects import Effects
 from agent.tools.base import ToolContext
 from agent.typed_messages import TypedMessages
@@ -53,7 +55,6 @@ from llm_router.store.messages import Messages
 from llm_router.stored_router import open_stored_router, opened_database
 from llm_router.voice.assistant import AssistantRecord
 from llm_router.voice.calls import CallAgent, CallFacts
-from llm_router.voice.redaction import redact
 
 _logger = logging.getLogger("agent")
 
@@ -85,9 +86,10 @@ async def answer(ctx: JobContext) -> None:
         guard = CallGuard(limits, resources.phrases, settings.agent_language)
         calls = CallStore(database)
         logged = logged_call(ctx, dispatch, record, settings)
-        log = CallLog(calls, logged)
-        redacted = redact if logged.redacts_cards else str
-        journal = Journal(box, SystemClock(), log.voiced, redacted)
+        effects = Effects(ctx.job.room.sid)  # a room that is opened again is another call
+        progress = Progress(effects)
+        log = CallLog(calls, logged, progress=progress)
+        journal = Journal(box, SystemClock(), progress, redacts_cards=logged.redacts_cards)
         await stack.enter_async_context(journal.beating())
         try:
             resumption = await _take_over(
@@ -112,7 +114,8 @@ async def answer(ctx: JobContext) -> None:
         typed = TypedMessages(session, guard, TextAnswers().answer, limits.message_characters)
         stack.push_async_callback(typed.aclose)
         stack.push_async_callback(guard.aclose)
-        effects = _effects_of(ctx, resumption)
+        if resumption:
+            recall_runs(effects, resumption.context)
         tools = _tools_of(
             ctx, resources, record, settings, effects=effects, messages=Messages(database)
         )
@@ -120,6 +123,7 @@ async def answer(ctx: JobContext) -> None:
         ctx.add_shutdown_callback(stack.pop_all().aclose)
         assistant = _make_agent(resources, record, settings, guard, tools, resumption)
         typed.receive_from(ctx.room)
+        progress.follow(session)
         journal.follow(session)
         hang_up_at_end(session, ctx)
         log.start(session, ctx.room, lambda: END_REASONS.get(guard.ended_for, guard.ended_for))
@@ -185,14 +189,6 @@ def _make_agent(  # noqa: PLR0917  parts of one call, each of its own type
         tool_phrases=tools.says,
         resumption=resumption,
     )
-
-
-def _effects_of(ctx: JobContext, resumption: Resumption | None) -> Effects:
-    """Makes the record of what the call's tools have done, by earlier agents as well."""
-    effects = Effects(ctx.job.room.sid)  # a room that is opened again is another call
-    for run in earlier_runs(resumption.context) if resumption else ():
-        effects.recall(run.tool, run.arguments, run.result)
-    return effects
 
 
 def _tools_of(

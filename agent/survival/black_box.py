@@ -9,7 +9,7 @@ import json
 import mmap
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,12 +20,20 @@ _SIZE = 16 + 2 * _SLOT
 _BEAT = struct.Struct("<d?")
 _HEAD = struct.Struct("<QII")
 """Number of the note, its length and its checksum."""
-_MAX_VOICED = 8_000
-"""Characters of the reply under way that are noted; of a longer one the last."""
-_MAX_TOOLS = 8
-_MAX_TEXT = 2_000
-"""Characters of an item of the conversation that are noted."""
+_MAX_TOOLS = 100
+_MAX_NAME = 64
+_LIMITS = (
+    (2_000, 24_000, 8_000),
+    (400, 24_000, 8_000),
+    (400, 2_000, 8_000),
+    (100, 400, 2_000),
+    (20, 0, 1_000),
+)
+"""Characters of an item, of one tool's arguments, and of the reply under way (the last ones) that
+are noted: of the first row with which the note fits."""
 MAX_ITEMS = 4
+TOO_LONG = '{"": "too long to be noted"}'
+"""Arguments in a note in place of those that do not fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +46,7 @@ class Note:
     """
 
     voiced: str = ""
-    tools: Sequence[dict[str, Any]] = ()
+    tools: Sequence[Mapping[str, Any]] = ()
     items: Sequence[dict[str, Any]] = ()
 
 
@@ -78,11 +86,10 @@ class BlackBox:
         """Writes a note beside the one before it, which counts until this one is whole."""
         if self._map is None:
             return
-        items = [item | {"text": item["text"][:_MAX_TEXT]} for item in note.items[-MAX_ITEMS:]]
-        short = Note(voiced=note.voiced[-_MAX_VOICED:], tools=note.tools[-_MAX_TOOLS:], items=items)
-        body = json.dumps(asdict(short)).encode()
-        if len(body) > _SLOT - _HEAD.size:  # of arguments that long nothing is restored
-            body = json.dumps(asdict(Note(voiced=short.voiced[-1000:]))).encode()
+        bodies = (_body(note, *limits) for limits in _LIMITS)
+        body = next((body for body in bodies if len(body) <= _SLOT - _HEAD.size), None)
+        if body is None:
+            return
         self._number += 1
         start = _start(self._number % 2)
         self._map[start + _HEAD.size : start + _HEAD.size + len(body)] = body
@@ -110,6 +117,21 @@ def read_box(file: Path) -> Left | None:
     notes = [_note(raw, _start(slot)) for slot in (0, 1)]
     latest = max(notes, key=lambda found: found[0])
     return Left(beat, at_rest, latest[1])
+
+
+def _body(note: Note, text: int, arguments: int, voiced: int) -> bytes:
+    """Returns a note cut to these sizes. Arguments that are too long are left out as a whole."""
+    tools = [
+        {
+            "call_id": tool["call_id"][:_MAX_NAME],
+            "name": tool["name"][:_MAX_NAME],
+            "arguments": given if len(given := tool["arguments"]) <= arguments else TOO_LONG,
+        }
+        for tool in note.tools[-_MAX_TOOLS:]
+    ]
+    items = [item | {"text": item["text"][:text]} for item in note.items[-MAX_ITEMS:]]
+    short = Note(voiced=note.voiced[-voiced:], tools=tools, items=items)
+    return json.dumps(asdict(short), ensure_ascii=False).encode(errors="replace")
 
 
 def _start(slot: int) -> int:

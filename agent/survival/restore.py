@@ -10,7 +10,7 @@ from livekit.agents import llm
 
 from agent.budget import CallSoFar
 from llm_router.integrations.livekit import ROUTE, UNFINISHED
-from llm_router.voice.calls import Call, CallItem
+from llm_router.voice.calls import INTERRUPTED_BY, Call, CallItem
 
 APOLOGISE_AFTER = 2.0
 """Seconds of silence that are worth a word of apology."""
@@ -28,8 +28,9 @@ class Resumption:
 
     `opening`: words to say first, may be empty; `in_history`: whether they belong in it.
     `owes_reply`: a reply is to follow, which continues the context's last message if that is
-    unfinished. `half`: the voiced half of a reply, to be stored as an item. `so_far`: the part of
-    its limits that the call has used.
+    unfinished. `half`: the voiced half of a reply, to be stored as an item. `lost`: tools that ran
+    as the agent died, with that as their outcome, to be stored after it.
+    `so_far`: the part of its limits that the call has used.
     """
 
     context: llm.ChatContext
@@ -37,6 +38,7 @@ class Resumption:
     in_history: bool = False
     owes_reply: bool = False
     half: str = ""
+    lost: Sequence[Mapping[str, Any]] = ()
     so_far: CallSoFar = field(default_factory=CallSoFar)
 
 
@@ -44,67 +46,31 @@ def resume(
     call: Call, items: Sequence[CallItem], *, gap: float, greeting: str, apology: str
 ) -> Resumption:
     """Returns where the next agent goes on, `gap` seconds after the last sign of the one before."""
-    context = llm.ChatContext(_history(items))
-    if not items and not call.voiced:
-        return Resumption(context=context, opening=greeting, in_history=True)
-    if not items:
-        return _rest_of_greeting(context, call.voiced, greeting)
-    sorry = apology if gap > APOLOGISE_AFTER else ""
-    lost = _unknown_outcomes(call, context)
-    context.items.extend(lost)
-    halves = _halves(items)
-    voiced = "" if halves and call.voiced.strip() in halves[-1] else call.voiced
-    begun = " ".join(part for text in [*halves, voiced] if (part := text.strip()))
-    is_greeting = not lost and len(halves) == len(items) and _rest(greeting, begun) is not None
-    if begun and is_greeting:
-        return _rest_of_greeting(context, begun, greeting)
-    if begun and not lost:
-        del context.items[len(context.items) - len(halves) :]
-        context.items.append(
-            llm.ChatMessage(
-                role="assistant",
-                content=[begun],
-                interrupted=True,
-                extra={ROUTE: {UNFINISHED: True}},
-            )
+    items = [item for item in items if item.text.strip() or item.tool_calls]
+    lost = _lost_tools(call, items)
+    parts = _parts(items)
+    whole = items[: len(items) - len(parts)]
+    halves = _halves(parts)
+    # To store a part forgets the voiced words that it is made of: these are later ones.
+    begun = " ".join(part for text in [*halves, call.voiced] if (part := text.strip()))
+    history = _history(whole)
+    rest = _rest(greeting, begun)
+    if not whole and not lost and (rest is not None or not parts):
+        history += _said_half(begun, is_last=False)
+        opening = greeting if rest is None else rest
+        return Resumption(
+            context=llm.ChatContext(history), opening=opening, in_history=True, half=call.voiced
         )
-    last = items[-1]
-    owes = bool(lost or begun) or last.role != "assistant"
-    return Resumption(context=context, opening=sorry, owes_reply=owes, half=voiced)
-
-
-@dataclass(frozen=True, slots=True)
-class EarlierRun:
-    """The run of a tool by an earlier agent; `result` is None if its outcome is unknown."""
-
-    tool: str
-    arguments: Mapping[str, Any]
-    result: str | None
-
-
-def earlier_runs(context: llm.ChatContext) -> Sequence[EarlierRun]:
-    """Returns the tools that earlier agents of the call have run or begun, but for failed runs."""
-    outputs = {
-        item.call_id: item for item in context.items if isinstance(item, llm.FunctionCallOutput)
-    }
-    runs: list[EarlierRun] = []
-    for item in context.items:
-        output = outputs.get(item.call_id) if isinstance(item, llm.FunctionCall) else None
-        if output is None or not isinstance(item, llm.FunctionCall):
-            continue
-        is_unknown = output.output == UNKNOWN
-        if is_unknown or not output.is_error:
-            result = None if is_unknown else output.output
-            runs.append(EarlierRun(item.name, _parsed(item.arguments), result))
-    return runs
-
-
-def _parsed(arguments: str) -> Mapping[str, Any]:
-    try:
-        given = json.loads(arguments)
-    except ValueError:
-        return {}
-    return given if isinstance(given, dict) else {}
+    history += _said_half(begun, is_last=not lost)
+    for tool in lost:
+        history += _run(tool)
+    return Resumption(
+        context=llm.ChatContext(history),
+        opening=apology if gap > APOLOGISE_AFTER else "",
+        owes_reply=bool(lost or begun) or whole[-1].role != "assistant",
+        half=call.voiced,
+        lost=lost,
+    )
 
 
 def half_item_id(epoch: int) -> str:
@@ -123,12 +89,6 @@ def used_so_far(call: Call, items: Sequence[CallItem], now: datetime) -> CallSoF
     )
 
 
-def _rest_of_greeting(context: llm.ChatContext, voiced: str, greeting: str) -> Resumption:
-    """Returns what is to be said of a greeting; all of it, if something else was begun."""
-    rest = _rest(greeting, voiced)
-    return Resumption(context=context, opening=greeting if rest is None else rest, in_history=True)
-
-
 def _rest(text: str, begun: str) -> str | None:
     """Returns the words of a text that are left, from the one that was cut off; None: of another.
 
@@ -145,18 +105,62 @@ def _rest(text: str, begun: str) -> str | None:
     return " ".join(words[whole + (words[whole] == said[whole]) :])
 
 
-def _halves(items: Sequence[CallItem]) -> list[str]:
-    """Returns the parts of the reply under way that are stored: its agents died in it.
+def _parts(items: Sequence[CallItem]) -> Sequence[CallItem]:
+    """Returns the last items that are parts of the reply under way: its agents died in it.
 
-    One that had the time to end has left its part as an interrupted reply.
+    One that had the time to end has left its part as an interrupted reply. A reply that the caller
+    has interrupted is none: it is over.
+    """
+    begin = len(items)
+    while begin and _is_part(items[begin - 1]):
+        begin -= 1
+    return items[begin:]
+
+
+def _is_part(item: CallItem) -> bool:
+    if item.role != "assistant" or item.receipt.get(INTERRUPTED_BY):
+        return False
+    return _is_half(item) or item.interrupted_at is not None
+
+
+def _is_half(item: CallItem) -> bool:
+    return item.id.startswith(_HALF)
+
+
+def _halves(parts: Sequence[CallItem]) -> Sequence[str]:
+    """Returns the words of the parts, each once.
+
+    An agent that was thought to be dead may store its part after its half was stored for it.
     """
     halves: list[str] = []
-    for item in reversed(items):
-        is_part = item.id.startswith(_HALF) or item.interrupted_at is not None
-        if item.role != "assistant" or not is_part:
-            break
-        halves.insert(0, item.text)
+    before: CallItem | None = None
+    for part in parts:
+        is_late = before is not None and part.epoch < _number(before) and not _is_half(part)
+        halves.append(_after(halves[-1], part.text) if is_late else part.text)
+        before = part
     return halves
+
+
+def _number(item: CallItem) -> int:
+    """Returns the epoch whose agent has stored a half; 0 for any other item."""
+    number = item.id.removeprefix(_HALF)
+    return int(number) if _is_half(item) and number.isdecimal() else 0
+
+
+def _after(known: str, words: str) -> str:
+    """Returns the part of the words that does not repeat known ones, of which both begin alike."""
+    first, second = known.split(), words.split()
+    if second == first[: len(second)]:
+        return ""
+    return " ".join(second[len(first) :]) if first == second[: len(first)] else words
+
+
+def _said_half(begun: str, *, is_last: bool) -> Sequence[llm.ChatItem]:
+    """Returns the message of a half reply, which the next one continues if it is the last."""
+    if not begun:
+        return []
+    extra = {ROUTE: {UNFINISHED: True}} if is_last else {}
+    return [llm.ChatMessage(role="assistant", content=[begun], interrupted=True, extra=extra)]
 
 
 def _history(items: Sequence[CallItem]) -> list[llm.ChatItem]:
@@ -172,35 +176,28 @@ def _history(items: Sequence[CallItem]) -> list[llm.ChatItem]:
                     created_at=item.created_at.timestamp(),
                 )
             )
-        for call in item.tool_calls:
-            name, call_id = str(call.get("name", "")), str(call.get("call_id", ""))
-            history.append(llm.FunctionCall(call_id=call_id, name=name, arguments=_arguments(call)))
-            history.append(
-                llm.FunctionCallOutput(
-                    call_id=call_id,
-                    name=name,
-                    output=str(call.get("output", "")),
-                    is_error=bool(call.get("is_error")),
-                )
-            )
+        for tool in item.tool_calls:
+            history += _run(tool)
     return history
 
 
-def _unknown_outcomes(call: Call, context: llm.ChatContext) -> list[llm.ChatItem]:
+def _run(tool: Mapping[str, Any]) -> Sequence[llm.ChatItem]:
+    """Returns the call of a tool and its outcome."""
+    call_id, name = str(tool.get("call_id", "")), str(tool.get("name", ""))
+    output, is_error = str(tool.get("output", "")), bool(tool.get("is_error"))
+    return [
+        llm.FunctionCall(call_id=call_id, name=name, arguments=_arguments(tool)),
+        llm.FunctionCallOutput(call_id=call_id, name=name, output=output, is_error=is_error),
+    ]
+
+
+def _lost_tools(call: Call, items: Sequence[CallItem]) -> Sequence[Mapping[str, Any]]:
     """Returns the tools that ran when the agent died, with that as their outcome."""
-    known = {item.call_id for item in context.items if isinstance(item, llm.FunctionCall)}
-    lost: list[llm.ChatItem] = []
-    for tool in call.tools_in_flight:
-        call_id, name = str(tool.get("call_id", "")), str(tool.get("name", ""))
-        if call_id in known:
-            continue
-        lost.append(llm.FunctionCall(call_id=call_id, name=name, arguments=_arguments(tool)))
-        lost.append(
-            llm.FunctionCallOutput(call_id=call_id, name=name, output=UNKNOWN, is_error=True)
-        )
-    return lost
+    known = {tool.get("call_id") for item in items for tool in item.tool_calls}
+    lost = [tool for tool in call.tools_in_flight if tool.get("call_id") not in known]
+    return [{**tool, "output": UNKNOWN, "is_error": True} for tool in lost]
 
 
-def _arguments(call: object) -> str:
-    given = call.get("arguments", "{}") if isinstance(call, dict) else "{}"
+def _arguments(tool: Mapping[str, Any]) -> str:
+    given = tool.get("arguments", "{}")
     return given if isinstance(given, str) else json.dumps(given)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -41,8 +42,8 @@ async def take_over(
     if call.epoch > dispatch.epoch:
         raise StaleError
     resumption = resume(call, items, gap=gap, greeting=greeting, apology=apology)
-    if resumption.half:
-        await _store_half(calls, call.id, resumption.half, dispatch.epoch, utc_now(clock))
+    if left := _left_items(resumption, dispatch.epoch, utc_now(clock)):
+        await _store(calls, call.id, left, utc_now(clock))
     return replace(resumption, so_far=used_so_far(call, items, utc_now(clock)))
 
 
@@ -55,18 +56,31 @@ async def _read(calls: CallPort, room: str) -> tuple[Call, list[CallItem]] | Non
         return None
 
 
-async def _store_half(calls: CallPort, call_id: str, half: str, epoch: int, now: datetime) -> None:
-    """Stores what was voiced of the reply under way, which the next one must not replace."""
-    item = CallItem(
-        id=half_item_id(epoch),
-        role="assistant",
-        text=half.strip(),
-        interrupted_at=len(half.split()),
-        epoch=epoch - 1,
-        created_at=now,
-    )
+def _left_items(resumption: Resumption, epoch: int, now: datetime) -> Sequence[CallItem]:
+    """Returns what the agent before has left as no item, which the next one must not replace."""
+    items: list[CallItem] = []
+    if half := resumption.half.strip():
+        items.append(
+            CallItem(
+                id=half_item_id(epoch),
+                role="assistant",
+                text=half,
+                interrupted_at=len(half.split()),
+                epoch=epoch - 1,
+                created_at=now,
+            )
+        )
+    if lost := resumption.lost:
+        identity = f"lost-{epoch}"
+        items.append(
+            CallItem(id=identity, role="tool", tool_calls=lost, epoch=epoch - 1, created_at=now)
+        )
+    return items
+
+
+async def _store(calls: CallPort, call_id: str, items: Sequence[CallItem], now: datetime) -> None:
     try:
         async with asyncio.timeout(_STORE_WITHIN):
-            await calls.append(call_id, [item], now)
+            await calls.append(call_id, items, now)
     except (StoreError, NotFoundError, TimeoutError):
-        _logger.debug("half a reply is not stored", exc_info=True)
+        _logger.debug("what an agent has left of a call is not stored", exc_info=True)

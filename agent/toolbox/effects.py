@@ -8,10 +8,12 @@ task of the call, not of the turn, and a second request gets the result of the f
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from livekit.agents import ToolError
+
+from llm_router.voice.redaction import redact_arguments
 
 _MOST = 100
 """Runs of one call, so that a model that calls without end does not go on for ever."""
@@ -22,8 +24,15 @@ Run = Callable[[str], Awaitable[str]]
 """Runs a tool once. It is given a key that is the same for the same call, tool and arguments."""
 
 
+NOTHING_DONE = "; nothing was done"
+"""End of the message of a NotDoneError: the stored outcome of a run that may be repeated."""
+
+
 class NotDoneError(ToolError):
     """Raised when a tool has certainly changed nothing, so that it may be tried again."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}{NOTHING_DONE}")
 
 
 class OutcomeUnknownError(ToolError):
@@ -41,6 +50,10 @@ class Effects:
     def __init__(self, call_id: str) -> None:
         self._call_id = call_id
         self._runs: dict[str, asyncio.Future[str]] = {}
+        self._earlier: dict[str, asyncio.Future[str]] = {}
+        """Runs of earlier agents, whose arguments may be redacted."""
+        self._unreported: dict[str, Mapping[str, Any]] = {}
+        self._reading: set[str] = set()
 
     async def once(self, tool: str, arguments: Mapping[str, Any], run: Run) -> str:
         """Returns the result of the only run of a tool with these arguments.
@@ -49,26 +62,64 @@ class Effects:
         that failed otherwise raises OutcomeUnknownError, now and whenever it is asked for again.
         """
         key = self.key(tool, arguments)
-        known = self._runs.get(key)
+        known = self._runs.get(key) or self._earlier_run(tool, arguments)
+        is_new = known is None
         if known is None:
             if len(self._runs) >= _MOST:
-                raise ToolError("too much was done in this call already")
+                raise NotDoneError("too much was done in this call already")
             known = self._runs[key] = asyncio.create_task(_run(run, key), name=f"tool {tool}")
-            return await self._result(key, known)
-        result = await self._result(key, known)
+        try:
+            result = await asyncio.shield(known)
+        except ToolError as error:
+            self._unreported.pop(key, None)
+            if isinstance(error, NotDoneError) and self._runs.get(key) is known:
+                del self._runs[key]
+            raise
+        except asyncio.CancelledError:
+            if self._runs.get(key) is known:
+                noted = json.dumps(arguments, default=str)
+                self._unreported[key] = {"call_id": key, "name": tool, "arguments": noted}
+            raise
+        self._unreported.pop(key, None)
+        if is_new:
+            return result
         return f"Done already in this call, and not repeated. The result was: {result}"
 
-    def recall(self, tool: str, arguments: Mapping[str, Any], result: str | None) -> None:
+    def recall(self, tool: str, arguments: Mapping[str, Any] | None, result: str | None) -> None:
         """Records the run of an earlier agent of the call, which is not repeated.
 
-        `result` is None if that agent's process died before the end of the run.
+        `arguments` may be redacted; None: they are not known, and the tool runs with none any more.
+        `result` is None if the outcome is unknown; a known one of the same run stands before it.
         """
-        run = self._runs[self.key(tool, arguments)] = asyncio.get_running_loop().create_future()
+        key = tool if arguments is None else self.key(tool, arguments)
+        known = self._earlier.get(key)
+        if known and (result is None or not known.exception()):
+            return
+        run = self._earlier[key] = asyncio.get_running_loop().create_future()
         if result is None:
             run.set_exception(OutcomeUnknownError("it was interrupted"))
             run.exception()  # so that asyncio does not report it as never read
         else:
             run.set_result(result)
+
+    def only_reads(self, tool: str) -> None:
+        """Notes that a tool changes nothing, so that another agent of the call may run it again."""
+        self._reading.add(tool)
+
+    def may_change(self, tool: str) -> bool:
+        return tool not in self._reading
+
+    @property
+    def unreported(self) -> Sequence[Mapping[str, Any]]:
+        """Runs whose result no turn has received, as `call_id`, `name` and `arguments`.
+
+        Their turn was cancelled. One that has certainly changed nothing is none of them.
+        """
+        return [
+            noted
+            for key, noted in self._unreported.items()
+            if not _has_done_nothing(self._runs[key])
+        ]
 
     def key(self, tool: str, arguments: Mapping[str, Any]) -> str:
         """Returns the name of a run: the same for the same call, tool and arguments.
@@ -88,13 +139,15 @@ class Effects:
                 task.cancel()
             await asyncio.wait(tasks)
 
-    async def _result(self, key: str, run: asyncio.Future[str]) -> str:
-        try:
-            return await asyncio.shield(run)
-        except NotDoneError:
-            if self._runs.get(key) is run:
-                del self._runs[key]
-            raise
+    def _earlier_run(self, tool: str, arguments: Mapping[str, Any]) -> asyncio.Future[str] | None:
+        if not self._earlier:
+            return None
+        keys = self.key(tool, arguments), self.key(tool, redact_arguments(arguments)), tool
+        return next((self._earlier[key] for key in keys if key in self._earlier), None)
+
+
+def _has_done_nothing(run: asyncio.Future[str]) -> bool:
+    return run.done() and not run.cancelled() and isinstance(run.exception(), NotDoneError)
 
 
 async def _run(run: Run, key: str) -> str:

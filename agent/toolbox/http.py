@@ -47,6 +47,8 @@ class HttpTools:
 
     def tool(self, declared: HttpTool) -> Tool:
         """Makes the tool that a model may call."""
+        if not declared.changes:
+            self._effects.only_reads(declared.name)
 
         async def run(raw_arguments: dict[str, object]) -> str:
             return await self.run(declared, raw_arguments)

@@ -77,6 +77,9 @@ class McpTools:
     def _tool(self, listed: Listed) -> Tool:
         hints = listed.annotations
         changes = not (hints and hints.read_only_hint)
+        name = _UNSAFE.sub("_", listed.name)[:_MAX_NAME]  # as the conversation has it
+        if not changes:
+            self._effects.only_reads(name)
 
         async def run(raw_arguments: dict[str, object]) -> str:
             if not changes:
@@ -85,10 +88,10 @@ class McpTools:
             async def call(_: str) -> str:
                 return await self._call(listed.name, raw_arguments)
 
-            return await self._effects.once(listed.name, raw_arguments, call)
+            return await self._effects.once(name, raw_arguments, call)
 
         schema = {
-            "name": _UNSAFE.sub("_", listed.name)[:_MAX_NAME],
+            "name": name,
             "description": (listed.description or listed.name)[:_MAX_DESCRIPTION],
             "parameters": {"type": "object", "properties": {}, **listed.input_schema},
         }

@@ -16,6 +16,7 @@ def create(context: ToolContext) -> Sequence[Tool]:
     """Makes the tool where there are texts; a model is offered none that finds nothing."""
     if (documents := context.documents) is None or documents.is_empty:
         return []
+    context.effects.only_reads("search_documents")
 
     @function_tool
     async def search_documents(question: str) -> str:

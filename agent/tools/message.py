@@ -50,7 +50,7 @@ def create(context: ToolContext) -> Sequence[Tool]:
             except (StoreError, TimeoutError):
                 # Stored after all or not: the same id again changes nothing.
                 raise NotDoneError(
-                    "the message could not be stored. Tell the caller so, and try once more"
+                    "the message could not be stored: tell the caller so, and try once more"
                 ) from None
             return "The message is stored."
 

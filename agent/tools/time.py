@@ -11,6 +11,8 @@ from llm_router.clock import utc_now
 
 
 def create(context: ToolContext) -> Sequence[Tool]:
+    context.effects.only_reads("get_time")
+
     @function_tool
     async def get_time(run: RunContext[None], time_zone: str = "") -> str:  # noqa: ARG001  LiveKit passes it
         """Tells the current date and time.

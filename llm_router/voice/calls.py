@@ -32,6 +32,8 @@ EndReason = Literal[
 no agent reported an end."""
 ItemRole = Literal["user", "assistant", "tool"]
 
+INTERRUPTED_BY = "interrupted_by"
+"""Key of a receipt: "caller" if it was they who interrupted the reply."""
 MAX_TEXT = 32_000
 """Characters of an item that are stored."""
 MAX_ITEMS = 5_000
@@ -103,7 +105,7 @@ class CallItem:
     from 1 in the order of arrival. `text` is what was said; of an interrupted reply, what the
     caller received, and `interrupted_at` is the number of its words. `tool_calls` have `call_id`,
     `name`, `arguments`, `output` and `is_error`. `receipt` says how a reply came about: its
-    connection, times and attempts.
+    connection, times and attempts; and that the caller has interrupted it.
     """
 
     id: str

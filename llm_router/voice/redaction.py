@@ -5,6 +5,7 @@ English. It must have 13 to 19 digits and a valid check digit (Luhn, ISO/IEC 781
 caller says in two turns is not found.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
@@ -35,6 +36,40 @@ def redact_all(value: Any) -> Any:
     if isinstance(value, Sequence):
         return [redact_all(each) for each in value]
     return value
+
+
+def redact_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Redacts the arguments of a tool: the same ones always give the same result.
+
+    A value that is no text, and holds a number, becomes its redacted text.
+    """
+    return {name: _redact_value(value) for name, value in arguments.items()}
+
+
+def redact_tools(calls: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Redacts calls of tools, whose `arguments` stay JSON."""
+    return [
+        {**redact_all(call), "arguments": _redact_json(call.get("arguments", ""))} for call in calls
+    ]
+
+
+def _redact_json(arguments: Any) -> Any:
+    try:
+        given = json.loads(arguments)
+    except (ValueError, TypeError, RecursionError):
+        return redact_all(arguments)
+    if not isinstance(given, dict):
+        return redact_all(arguments)
+    redacted = redact_arguments(given)
+    return arguments if redacted == given else json.dumps(redacted, ensure_ascii=False)
+
+
+def _redact_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return redact(value)
+    text = json.dumps(value, default=str)
+    redacted = redact(text)
+    return value if redacted == text else redacted
 
 
 def _redact_run(run: str) -> str:

@@ -77,6 +77,12 @@ class ToolServer:
             await self.works.wait()
             return f"Booked for {day}."
 
+        @shop.tool("book.table")
+        async def book_table(day: str) -> str:
+            """Books a table; its name is none that every model takes."""
+            self.booked.append(day)
+            return f"Booked for {day}."
+
         @shop.tool()
         async def refuse() -> str:
             """Never works."""

@@ -68,6 +68,27 @@ async def test_a_tool_that_changes_something_runs_once() -> None:
         assert server.booked == ["Friday"]
 
 
+async def test_a_run_of_an_earlier_agent_is_known_by_the_name_in_the_conversation() -> None:
+    effects = Effects("call-1")
+    effects.recall("book_table", {"day": "Friday"}, "Booked for Friday.")
+    async with ToolServer() as server:
+        tools = McpTools(chosen(server.url, tools=("book.table",)), OPEN, effects)
+        [book] = await tools.tools()
+        assert book.id == "book_table"
+        assert "not repeated" in await book(raw_arguments={"day": "Friday"})
+        await tools.aclose()
+        assert not server.booked
+
+
+async def test_another_agent_may_run_a_tool_again_that_only_reads() -> None:
+    effects = Effects("call-1")
+    async with ToolServer() as server:
+        tools = McpTools(chosen(server.url), OPEN, effects)
+        found = [tool.id for tool in await tools.tools()]
+        await tools.aclose()
+    assert [name for name in found if not effects.may_change(name)] == ["stock"]
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "reason"), [("refuse", {}, "it failed"), ("book", {"wrong": 1}, "day")]
 )

@@ -1,5 +1,6 @@
 """Tests how a call is written while it goes on: by a store that answers, is away, or says no."""
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,7 +29,7 @@ from llm_router.store.calls import CallStore
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate
 from llm_router.testing import ManualClock
-from llm_router.voice.calls import Call, CallAgent, CallFacts, CallItem
+from llm_router.voice.calls import INTERRUPTED_BY, Call, CallAgent, CallFacts, CallItem
 
 LOGGED = LoggedCall(
     room="r",
@@ -49,6 +50,9 @@ class Session(rtc.EventEmitter[Any]):
 
     def state(self, state: str) -> None:
         self.emit("agent_state_changed", SimpleNamespace(new_state=state))
+
+    def hears(self, state: str) -> None:
+        self.emit("user_state_changed", SimpleNamespace(new_state=state))
 
     def end_speech(self, speech: object) -> None:
         """Emits the begin of a speech, and ends it."""
@@ -94,6 +98,7 @@ class Scene:
 
     def start(self) -> None:
         session = cast("AgentSession[Any]", self.session)
+        self.log.progress.follow(session)
         self.log.start(session, cast("rtc.Room", self.room), lambda: self.why)
 
     async def written(self) -> tuple[Call, Sequence[CallItem]]:
@@ -169,13 +174,40 @@ async def test_an_interrupted_item_ends_at_its_last_voiced_word(store: CallStore
         now.session.says("assistant", "We open at", interrupted=True)
         _, (item,) = await now.written()
     assert (item.text, item.interrupted_at) == ("We open at", 3)
+    assert INTERRUPTED_BY not in item.receipt
+
+
+async def test_a_reply_that_the_caller_has_interrupted_says_so(store: CallStore) -> None:
+    async with scene(store) as now:
+        now.session.hears("speaking")  # the question
+        now.session.hears("listening")
+        now.session.state("speaking")
+        now.session.says("assistant", "We open", interrupted=True)
+        now.session.state("speaking")
+        now.session.hears("speaking")
+        now.session.hears("listening")
+        now.session.says("assistant", "At nine", interrupted=True)
+        _, (cut, interrupted) = await now.written()
+    assert INTERRUPTED_BY not in cut.receipt
+    assert interrupted.receipt[INTERRUPTED_BY] == "caller"
+
+
+async def test_arguments_without_their_card_number_are_still_json(store: CallStore) -> None:
+    given = '{"card": 4111111111111111, "name": "Ann"}'
+    tool = llm.FunctionCall(call_id="t1", name="pay", arguments=given)
+    async with scene(store) as now:
+        started = ToolCallStarted(function_call=tool)
+        now.session.emit("tool_execution_updated", ToolExecutionUpdatedEvent(update=started))
+        call, _ = await now.written()
+    [noted] = call.tools_in_flight
+    assert json.loads(noted["arguments"]) == {"card": "[card number]", "name": "Ann"}
 
 
 async def test_card_numbers_are_not_stored_unless_that_is_set(store: CallStore) -> None:
     said = "It is 4111 1111 1111 1111."
     async with scene(store) as now:
         now.session.says("user", said)
-        await now.log.voiced.capture_text(said)
+        await now.log.progress.voiced.capture_text(said)
         call, (item,) = await now.written()
     assert item.text == call.voiced == "It is [card number]."
 
@@ -207,21 +239,23 @@ async def test_the_words_voiced_so_far_are_stored_until_the_reply_is_an_item(
 ) -> None:
     async with scene(store) as now:
         now.session.state("speaking")
-        await now.log.voiced.capture_text("We open ")
-        await now.log.voiced.capture_text("at")
+        await now.log.progress.voiced.capture_text("We open ")
+        await now.log.progress.voiced.capture_text("at")
         call, _ = await now.written()
         assert call.voiced == "We open at"
         assert call.answered_at
         now.session.says("assistant", "We open at nine.")
         call, _ = await now.written()
         assert call.voiced == ""
-        await now.log.voiced.capture_text("Are you still there?")  # a phrase that is no item
+        await now.log.progress.voiced.capture_text(
+            "Are you still there?"
+        )  # a phrase that is no item
         now.session.state("listening")
-        assert now.log.voiced.text  # it may be a pause
+        assert now.log.progress.voiced.text  # it may be a pause
         now.session.end_speech(object())  # a reply that was begun early, and given up
-        assert now.log.voiced.text
+        assert now.log.progress.voiced.text
         now.session.end_speech(now.session.current_speech)
-        assert now.log.voiced.text == ""
+        assert now.log.progress.voiced.text == ""
 
 
 async def test_a_caller_on_the_telephone_makes_it_a_call_by_phone(store: CallStore) -> None:
@@ -268,7 +302,7 @@ async def test_a_call_of_another_agent_is_not_written(store: CallStore) -> None:
         now.session.says("user", "Hello?")
         call, _ = await now.written()
         assert await store.claim("r", 2, other, call.started_at)
-        await now.log.voiced.capture_text("from a ghost")
+        await now.log.progress.voiced.capture_text("from a ghost")
         await now.written()
         assert now.log.is_superseded
         now.session.says("user", "Anybody?")

@@ -109,6 +109,25 @@ async def test_a_call_that_does_things_without_end_is_stopped() -> None:
     assert len(shop.keys) == 100
 
 
+async def test_runs_of_earlier_agents_are_not_too_many() -> None:
+    effects, shop = Effects("call-1"), Shop()
+    for count in range(200):
+        effects.recall("find", {"count": count}, "found")
+    assert await effects.once("order", ORDER, shop.order) == "order 1"
+
+
+async def test_a_redacted_run_of_an_earlier_agent_is_known_and_own_runs_are_told_apart() -> None:
+    effects, shop = Effects("call-1"), Shop()
+    cards = [{"card": "4111 1111 1111 1111"}, {"card": "5500 0000 0000 0004"}]
+    effects.recall("order", {"card": "[card number]"}, None)
+    for card in cards:
+        with pytest.raises(OutcomeUnknownError):
+            await effects.once("order", card, shop.order)
+    for card in cards:
+        await effects.once("pay", card, shop.order)
+    assert len(shop.keys) == 2
+
+
 async def test_the_end_of_a_call_lets_a_run_end() -> None:
     effects, shop = Effects("call-1"), Shop()
     shop.open.clear()

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from livekit.agents import llm
 
-from agent.survival.black_box import BlackBox, Note, read_box
+from agent.survival.black_box import MAX_ITEMS, TOO_LONG, BlackBox, Note, read_box
 from agent.survival.identity import identity_of
 from agent.survival.patience import deaths_with, may_replace, pause_after, windows
-from agent.survival.restore import UNKNOWN, EarlierRun, earlier_runs, half_item_id, resume
+from agent.survival.restore import UNKNOWN, half_item_id, resume
 from agent.survival.silence import HUNG_AFTER, STARTING, HungJobs, SilentCalls
 from llm_router.integrations.livekit.history import unfinished
 from llm_router.voice.calls import Call, CallItem
@@ -67,13 +67,35 @@ def test_a_note_that_was_cut_off_leaves_the_one_before_it(tmp_path: Path) -> Non
     assert left.note.voiced == "We open"
 
 
-def test_a_box_is_bounded(tmp_path: Path) -> None:
+def noted(tmp_path: Path, note: Note) -> Note:
+    """Returns a note as it is read from its box."""
     with BlackBox(tmp_path / "7") as box:
-        box.write(Note(voiced="é" * 100_000, tools=[{"arguments": "x" * 100_000}] * 50))
+        box.write(note)
         left = read_box(tmp_path / "7")
     assert left is not None
-    assert left.note.voiced
-    assert left.note.tools == []
+    return left.note
+
+
+@pytest.mark.parametrize("letter", ["x", "\u0416", "\U0001f600", '"', "\0", "\ud800"])
+def test_a_box_is_bounded_and_names_each_tool(tmp_path: Path, letter: str) -> None:
+    tools = [{**TOOL, "call_id": f"t{n}", "arguments": letter * 100_000} for n in range(100)]
+    items = [{**ITEM, "text": letter * 100_000}] * 10
+    left = noted(tmp_path, Note(voiced=letter * 100_000, tools=tools, items=items))
+    assert len(left.voiced) >= 1000
+    assert [(tool["call_id"], tool["name"]) for tool in left.tools] == [
+        (f"t{n}", "book") for n in range(100)
+    ]
+    assert all(tool["arguments"] == TOO_LONG for tool in left.tools)
+    assert len(left.items) == MAX_ITEMS
+
+
+def test_the_words_of_items_make_room_for_arguments_and_voiced_words(tmp_path: Path) -> None:
+    tool = {**TOOL, "arguments": '"' + "x" * 10_000 + '"'}
+    items = [{**ITEM, "text": "\u0416" * 2_000}] * 4
+    left = noted(tmp_path, Note(voiced="\u0416" * 6_000, tools=[tool], items=items))
+    assert left.voiced == "\u0416" * 6_000
+    assert left.tools == [tool]
+    assert {item["text"] for item in left.items} == {"\u0416" * 400}
 
 
 def test_where_nothing_can_be_written_a_box_is_silent(tmp_path: Path) -> None:
@@ -214,7 +236,8 @@ def test_a_caller_without_a_greeting_is_greeted() -> None:
 
 
 def test_a_greeting_is_finished_and_not_begun_again() -> None:
-    assert going_on(replace(CALL, voiced="Hello, how")) == ([], "", "can I help?", False)
+    found = going_on(replace(CALL, voiced="Hello, how"))
+    assert found == (["Hello, how"], "", "can I help?", False)
 
 
 @pytest.mark.parametrize(
@@ -268,16 +291,3 @@ def test_a_tool_whose_result_is_stored_keeps_it() -> None:
     outputs = [one for one in found.context.items if isinstance(one, llm.FunctionCallOutput)]
     assert [one.output for one in outputs] == ["booked"]
     assert found.owes_reply
-
-
-def test_what_earlier_agents_did_is_known_and_a_failed_run_may_be_repeated() -> None:
-    done = {**TOOL, "call_id": "t0", "name": "order", "output": "order 7", "is_error": False}
-    failed = {**done, "call_id": "t2", "output": "no answer", "is_error": True}
-    item = said("tool", "", tool_calls=[done, failed])
-    found = resume(
-        replace(CALL, tools_in_flight=[TOOL]), [ASKED, item], gap=1.0, greeting="", apology=""
-    )
-    assert earlier_runs(found.context) == [
-        EarlierRun("order", {"at": "9"}, "order 7"),
-        EarlierRun("book", {"at": "9"}, None),
-    ]

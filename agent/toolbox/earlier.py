@@ -1,0 +1,39 @@
+"""Finds in a conversation the runs of tools that are not to be repeated."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from livekit.agents import llm
+from livekit.agents.llm.utils import parse_function_arguments
+
+from agent.survival.black_box import TOO_LONG
+from agent.survival.restore import UNKNOWN
+from agent.toolbox.effects import NOTHING_DONE, Effects
+
+
+def recall_runs(effects: Effects, context: llm.ChatContext) -> None:
+    """Records the runs that earlier agents of the call have done or begun.
+
+    One that failed counts, unless its error says that nothing was done.
+    """
+    calls = {item.call_id: item for item in context.items if isinstance(item, llm.FunctionCall)}
+    for item in context.items:
+        if not isinstance(item, llm.FunctionCallOutput) or item.call_id not in calls:
+            continue
+        if item.is_error and item.output.endswith(NOTHING_DONE):
+            continue
+        call = calls[item.call_id]
+        arguments = _arguments(call)
+        if arguments is None and item.is_error and item.output != UNKNOWN:
+            continue  # LiveKit runs no tool whose arguments it cannot read
+        effects.recall(call.name, arguments, None if item.is_error else item.output)
+
+
+def _arguments(call: llm.FunctionCall) -> Mapping[str, Any] | None:
+    """Returns the arguments as LiveKit reads them; None: they are not known."""
+    if call.arguments == TOO_LONG:
+        return None
+    try:
+        return parse_function_arguments(call.arguments or "{}")
+    except ValueError:
+        return None
