@@ -193,9 +193,14 @@ def _run(tool: Mapping[str, Any]) -> Sequence[llm.ChatItem]:
 
 def _lost_tools(call: Call, items: Sequence[CallItem]) -> Sequence[Mapping[str, Any]]:
     """Returns the tools that ran when the agent died, with that as their outcome."""
-    known = {tool.get("call_id") for item in items for tool in item.tool_calls}
-    lost = [tool for tool in call.tools_in_flight if tool.get("call_id") not in known]
+    known = [_identity(tool) for item in items for tool in item.tool_calls]
+    lost = [tool for tool in call.tools_in_flight if _identity(tool) not in known]
     return [{**tool, "output": UNKNOWN, "is_error": True} for tool in lost]
+
+
+def _identity(tool: Mapping[str, Any]) -> Sequence[Any]:
+    """Returns what tells a call of a tool from others; some servers use an id again."""
+    return [tool.get("call_id"), tool.get("name"), _arguments(tool)]
 
 
 def _arguments(tool: Mapping[str, Any]) -> str:

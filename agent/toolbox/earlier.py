@@ -16,8 +16,10 @@ def recall_runs(effects: Effects, context: llm.ChatContext) -> None:
 
     One that failed counts, unless its error says that nothing was done.
     """
-    calls = {item.call_id: item for item in context.items if isinstance(item, llm.FunctionCall)}
+    calls: dict[str, llm.FunctionCall] = {}  # some servers use an id again in a later turn
     for item in context.items:
+        if isinstance(item, llm.FunctionCall):
+            calls[item.call_id] = item
         if not isinstance(item, llm.FunctionCallOutput) or item.call_id not in calls:
             continue
         if item.is_error and item.output.endswith(NOTHING_DONE):
