@@ -116,7 +116,7 @@ async def test_runs_of_earlier_agents_are_not_too_many() -> None:
     assert await effects.once("order", ORDER, shop.order) == "order 1"
 
 
-async def test_a_redacted_run_of_an_earlier_agent_is_known_and_own_runs_are_told_apart() -> None:
+async def test_a_redacted_run_of_an_earlier_agent_is_known_and_own_runs_are_distinct() -> None:
     effects, shop = Effects("call-1"), Shop()
     cards = [{"card": "4111 1111 1111 1111"}, {"card": "5500 0000 0000 0004"}]
     effects.recall("order", {"card": "[card number]"}, None)
