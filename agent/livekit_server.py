@@ -37,6 +37,9 @@ ATTRIBUTE_AGENT_NAME = "lk.agent.name"
 """Attribute in which LiveKit names the agent; the HTTP process does not load its framework."""
 
 
+_ENDED = frozenset({JobStatus.JS_SUCCESS, JobStatus.JS_FAILED, JobStatus.JS_CANCELLED})
+
+
 class LiveKitError(Exception):
     """LiveKit cannot do its part. The message says what to do next and holds no key."""
 
@@ -225,13 +228,11 @@ class LiveKitServer:
             )
 
     async def has_job(self, room: str, agent_name: str) -> bool:
-        """Returns whether a worker runs a job for the agent of that name in the room."""
+        """Returns whether a worker has taken the call for the agent of that name in the room."""
         async with self.in_time():
             if not await self._room_exists(room):
                 return False
-            dispatches = await self._dispatches(room, agent_name)
-            jobs = [job for each in dispatches for job in each.state.jobs]
-            return any(job.state.status == JobStatus.JS_RUNNING for job in jobs)
+            return any(is_taken(each) for each in await self._dispatches(room, agent_name))
 
     async def _participants(self, room: str) -> Sequence[ParticipantInfo]:
         with _absence_ignored():
@@ -304,15 +305,19 @@ def is_serving(
     jobs = dispatch.state.jobs
     if not jobs:
         return _is_recent(dispatch.state.created_at, now)
-    ended = (JobStatus.JS_SUCCESS, JobStatus.JS_FAILED, JobStatus.JS_CANCELLED)
     return any(
-        job.state.status not in ended
+        job.state.status not in _ENDED
         and (
             job.state.participant_identity in present
             or _is_recent(job.state.started_at or dispatch.state.created_at, now)
         )
         for job in jobs
     )
+
+
+def is_taken(dispatch: AgentDispatch) -> bool:
+    """Returns whether a worker has a job of this dispatch. One that none takes gets no job."""
+    return any(job.state.status not in _ENDED for job in dispatch.state.jobs)
 
 
 def _is_recent(nanoseconds: int, now: float) -> bool:

@@ -116,7 +116,7 @@ class WorkerWatch:
         mine = await self._calls.beat(self._worker, epochs, utc_now(self._clock))
         await self._requests.claim_again()
         for process, (job, own) in running.items():
-            if self._rescuer.is_bringing(own.room) or not own.call_id or own.call_id in mine:
+            if self._rescuer.is_bringing(own.room) or own.call_id in mine:
                 continue
             if await self._is_another_s(own):
                 _logger.warning("the call in room %s has another agent: this one ends", own.room)

@@ -12,7 +12,7 @@ from livekit import api
 from livekit.protocol.agent import Job, JobState, JobStatus
 from livekit.protocol.agent_dispatch import AgentDispatch, AgentDispatchState
 
-from agent.livekit_server import LiveKitServer, LiveKitUnavailableError, is_serving
+from agent.livekit_server import LiveKitServer, LiveKitUnavailableError, is_serving, is_taken
 from agent.tokens import TokenOptions, display_name, mint_token, offered
 from llm_router.gateway.errors import Problem
 from llm_router.gateway.rates import RateLimit, client_key
@@ -159,6 +159,21 @@ def test_a_dispatch_serves_as_long_as_its_agent_is_in_the_room_or_on_its_way(
     existing: AgentDispatch, serves: bool
 ) -> None:
     assert is_serving(existing, "desk", {"agent-1", "visitor-1"}, NOW) is serves
+
+
+@pytest.mark.parametrize(
+    ("existing", "taken"),
+    [
+        (dispatch(), False),
+        (dispatch(JobStatus.JS_PENDING), True),
+        (dispatch(JobStatus.JS_RUNNING), True),
+        (dispatch(JobStatus.JS_FAILED), False),
+    ],
+)
+def test_a_dispatch_is_taken_while_a_worker_has_a_job_of_it(
+    existing: AgentDispatch, taken: bool
+) -> None:
+    assert is_taken(existing) is taken
 
 
 async def test_a_livekit_that_does_not_answer_times_out() -> None:
