@@ -121,9 +121,12 @@ def test_a_word_that_an_earlier_half_holds_as_well_is_no_repetition() -> None:
     assert unfinished(found.context)[1] == "I think I"
 
 
-def test_an_interrupted_reply_without_a_word_leaves_the_question() -> None:
-    found = Store(ASKED, item("assistant", interrupted_at=0)).next_agent()
-    assert [one.text_content for one in found.context.messages()] == ["When do you open?"]
+@pytest.mark.parametrize("voiced", ["", "We open"])
+def test_an_interrupted_reply_without_a_word_leaves_the_question(voiced: str) -> None:
+    found = Store(ASKED, item("assistant", interrupted_at=0), voiced=voiced).next_agent()
+    context, begun = unfinished(found.context)
+    assert [one.text_content for one in context.messages()] == ["When do you open?"]
+    assert begun == voiced
     assert found.owes_reply
 
 
