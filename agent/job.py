@@ -116,9 +116,8 @@ async def answer(ctx: JobContext) -> None:
         stack.push_async_callback(guard.aclose)
         if resumption:
             recall_runs(effects, resumption.context)
-        tools = _tools_of(
-            ctx, resources, record, settings, effects=effects, messages=Messages(database)
-        )
+        messages = Messages(database, redacts_cards=logged.redacts_cards)
+        tools = _tools_of(ctx, resources, record, settings, effects=effects, messages=messages)
         stack.push_async_callback(tools.aclose)
         ctx.add_shutdown_callback(stack.pop_all().aclose)
         assistant = _make_agent(resources, record, settings, guard, tools, resumption)
@@ -209,7 +208,6 @@ def _tools_of(
         assistant=record.name,
         effects=effects,
         messages=messages,
-        redacts_cards=redacts_cards(record, settings),
         documents=resources.documents,
     )
     return CallTools(
@@ -237,11 +235,6 @@ async def _assistant_of(
     return record, settings, engines
 
 
-def redacts_cards(record: AssistantRecord, settings: Settings) -> bool:
-    own = record.redact_card_numbers
-    return settings.redact_card_numbers if own is None else own
-
-
 def logged_call(
     ctx: JobContext, dispatch: Dispatch, record: AssistantRecord, settings: Settings
 ) -> LoggedCall:
@@ -255,12 +248,13 @@ def logged_call(
         keep=record.keep or settings.call_retention,
         keep_days=record.keep_days,
     )
+    redacts = record.redact_card_numbers
     return LoggedCall(
         room=ctx.room.name,
         epoch=dispatch.epoch,
         agent=agent,
         facts=facts,
-        redacts_cards=redacts_cards(record, settings),
+        redacts_cards=settings.redact_card_numbers if redacts is None else redacts,
     )
 
 

@@ -107,7 +107,8 @@ async def _serve(settings: Settings, ends: Connection) -> None:
     def connect() -> LiveKitServer:
         return LiveKitServer(settings.livekit_url, settings.livekit_api_key, secret)
 
-    desk = Desk(options, sounds, connect, is_full, messages=Messages(database))
+    messages = Messages(database, redacts_cards=settings.redact_card_numbers)
+    desk = Desk(options, sounds, connect, is_full, messages=messages)
     rooms = Rooms(desk, _MOMENTS + settings.queue_length)
     server = make_server(settings, rooms, proxy)
 

@@ -31,8 +31,6 @@ class ToolContext:
     """Takes messages of callers; None: there is no store for them."""
     documents: Documents | None = None
     """Texts that can be looked up, loaded; None: there are none."""
-    redacts_cards: bool = True
-    """Whether what may be a card's number is stored nowhere."""
     clock: Clock = field(default_factory=SystemClock)
 
 

@@ -10,7 +10,7 @@ from agent.toolbox.tool import Tool
 from agent.tools.base import ToolContext
 from llm_router.clock import utc_now
 from llm_router.errors import StoreError
-from llm_router.voice.messages import Message, redacted
+from llm_router.voice.messages import Message
 
 _WITHIN = 6.0
 """Seconds in which a message must be stored; then the caller is asked to try again."""
@@ -46,7 +46,7 @@ def create(context: ToolContext) -> Sequence[Tool]:
             )
             try:
                 async with asyncio.timeout(_WITHIN):
-                    await box.take(redacted(taken) if context.redacts_cards else taken)
+                    await box.take(taken)
             except (StoreError, TimeoutError):
                 # Stored after all or not: the same id again changes nothing.
                 raise NotDoneError(

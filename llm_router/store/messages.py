@@ -14,7 +14,7 @@ from llm_router.store import audit, outbox
 from llm_router.store.database import Database
 from llm_router.store.dialects import insert
 from llm_router.store.message_tables import messages
-from llm_router.voice.messages import Message, bounded
+from llm_router.voice.messages import Message, bounded, redacted
 
 _M = messages.c
 _NAMES = tuple(field.name for field in fields(Message))
@@ -23,15 +23,19 @@ _NAMES = tuple(field.name for field in fields(Message))
 class Messages:
     """The messages in a migrated database: agents leave them, administrators read them.
 
-    Implements `voice.messages.MessageBox`. Raises ForbiddenError, NotFoundError and StoreError.
+    Implements `voice.messages.MessageBox`; what may be a card's number is taken out of a message if
+    `redacts_cards`. Raises ForbiddenError, NotFoundError and StoreError.
     """
 
-    def __init__(self, database: Database, clock: Clock | None = None) -> None:
+    def __init__(
+        self, database: Database, clock: Clock | None = None, *, redacts_cards: bool = True
+    ) -> None:
         self._database = database
         self._clock = clock or SystemClock()
+        self._redacts_cards = redacts_cards
 
     async def take(self, message: Message) -> None:
-        row = asdict(bounded(message))
+        row = asdict(bounded(redacted(message) if self._redacts_cards else message))
         new = insert(messages, self._database.dialect).values(row).on_conflict_do_nothing()
         async with self._database.writing() as db:
             if (await db.execute(new.returning(_M.id))).first():
