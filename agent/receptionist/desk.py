@@ -132,11 +132,9 @@ class Desk:
         room = rtc.Room()
         mark = CallMark.read(metadata, self._options.agent_name)
         is_waiting = mark is not None and mark.waiting_since is not None
-        takes = TAKES_MESSAGES if is_waiting and self._messages else {}
         try:
             async with self._connect() as livekit:
-                attributes = {**ATTRIBUTES, **takes}
-                token = livekit.agent_token(name, f"reception-{shortuuid()}", attributes)
+                token = livekit.agent_token(name, f"reception-{shortuuid()}", ATTRIBUTES)
                 # It subscribes to the caller, which answers a telephone.
                 await room.connect(livekit.url, token)
                 if not is_served(room):
@@ -144,7 +142,7 @@ class Desk:
                     async with Player.playing(room) as player:
                         guest = _Guest(room, player, livekit, self._sounds, self._options)
                         if mark and is_waiting:
-                            guest.open_letters(self._letters(room, dispatch, guest.wake))
+                            await guest.open_letters(self._letters(room, dispatch, guest.wake))
                             await self._queue(guest, mark, dispatch)
                         else:
                             await self._bridge(guest)
@@ -264,11 +262,11 @@ class _Guest:
     def wake(self, *_: Any) -> None:
         self._changed.set()
 
-    def open_letters(self, letters: Letters | None) -> None:
+    async def open_letters(self, letters: Letters | None) -> None:
         """Takes a message, if `letters` can, until the receptionist leaves."""
         self._letters = letters
         if letters:
-            letters.open()
+            await letters.open()
 
     @property
     def has_left_message(self) -> bool:

@@ -1,6 +1,7 @@
 """Takes a message from a caller who would rather not wait; it is stored before it is promised."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from types import MappingProxyType
 
@@ -20,6 +21,7 @@ WRONG, BUSY, FAILED = 1600, 1601, 1602
 _MOST_TRIES = 10
 _STORED_WITHIN = 6.0
 """Seconds in which a message must be stored; else the caller learns that it is not."""
+_logger = logging.getLogger("agent")
 _AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
 
 
@@ -50,9 +52,10 @@ class Letters:
         self._tries = 0
         self.are_taken = False
 
-    def open(self) -> None:
-        """Takes a message from now on."""
+    async def open(self) -> None:
+        """Takes a message from now on, and shows so."""
         self._room.local_participant.register_rpc_method(METHOD, self._take)
+        await self._room.local_participant.set_attributes({**TAKES_MESSAGES})
 
     def close(self) -> None:
         """Takes none any more, as an agent is there or the call ends."""
@@ -61,7 +64,8 @@ class Letters:
 
     async def _take(self, data: rtc.RpcInvocationData) -> str:
         caller = self._room.remote_participants.get(data.caller_identity)
-        if caller is None or caller.kind == _AGENT:
+        # A call may come before the news that its caller is in the room.
+        if caller is not None and caller.kind == _AGENT:
             raise rtc.RpcError(WRONG, "only the caller leaves a message")
         if self._is_busy or self.are_taken or self._tries >= _MOST_TRIES:
             raise rtc.RpcError(BUSY, "one message a call")
@@ -77,7 +81,10 @@ class Letters:
         try:
             async with asyncio.timeout(_STORED_WITHIN):
                 await self._box.take(self._message(letter))
-        except (StoreError, TimeoutError):
+        except (StoreError, TimeoutError) as error:
+            _logger.warning(
+                "a caller's message was not stored: %s", str(error) or "no answer in time"
+            )
             raise rtc.RpcError(FAILED, "the message is not stored; send it again") from None
         finally:
             self._is_busy = False

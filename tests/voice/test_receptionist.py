@@ -3,20 +3,24 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import httpx2
 import pytest
 import pytest_asyncio
+from playwright.async_api import expect
 
 from llm_router.clock import SystemClock
 from llm_router.testing.server import Script
 from tests.voice.caller import AUDIBLE, Caller, call
 from tests.voice.replies import words
 from tests.voice.stack import GREETING, LOGS, PHRASES, VoiceStack, running_beside
+from tests.voice.test_browser import SOON, browser
 
 LINES = 3
 ENGLISH = PHRASES.by_language["en"]
 [BUSY], [CONNECT] = ENGLISH["reception.busy"], ENGLISH["reception.connect"]
+[NOTED] = ENGLISH["reception.noted"]
 [OFFER] = ENGLISH["reception.offer"]
 FIRST, SECOND, *_ = ENGLISH["reception.place"]
 OVERLAP = 0.1
@@ -99,3 +103,24 @@ async def test_a_caller_in_the_queue_learns_their_place_and_is_connected(small: 
     assert first.transcript(by_agent=True) == f"{BUSY} {FIRST} {OFFER} {CONNECT} {GREETING}"
     assert second.transcript(by_agent=True) == f"{BUSY} {SECOND} {OFFER} {FIRST}"
     assert audible(first, "reception-")[-1] <= audible(first, "agent-")[0] + OVERLAP
+
+
+async def test_a_message_that_is_left_on_the_page_is_stored(
+    small: VoiceStack, tmp_path: Path
+) -> None:
+    mark = f"{small.settings['AGENT_NAME']} somebody"
+    async with small.server() as livekit, browser(small, tmp_path, []) as page:
+        for number in range(LINES):
+            await livekit.open_room(f"taken-{number}", "none", join_within=120, metadata=mark)
+        await page.get_by_test_id("text").fill("Do you open on Saturday?")
+        await page.get_by_test_id("send").click()
+        await page.get_by_test_id("leave-text").fill("Please call me back.")
+        await page.get_by_test_id("leave-contact").fill("555 0100")
+        await page.get_by_test_id("leave-send").click()
+        await expect(page.get_by_test_id("log")).to_contain_text(NOTED, timeout=SOON)
+        await expect(page.get_by_test_id("leave-message")).to_be_hidden()
+        await expect(page.get_by_test_id("notice")).to_contain_text("hung up", timeout=SOON)
+        for number in range(LINES):
+            await livekit.close_room(f"taken-{number}")
+    [message] = (await small.manage("GET", "/messages"))["items"]
+    assert (message["text"], message["contact"]) == ("Please call me back.", "555 0100")
