@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from livekit.agents import AgentSession, SpeechCreatedEvent, llm
+from livekit.agents import AgentSession, SpeechCreatedEvent, SpeechHandle, llm
 from livekit.agents.voice.io import TextOutput
 
 from agent.progress import Progress
@@ -99,7 +99,11 @@ class Journal(TextOutput):
         self._write()
 
     def _on_speech(self, event: SpeechCreatedEvent) -> None:
-        event.speech_handle.add_done_callback(lambda _: self._write())
+        event.speech_handle.add_done_callback(self._on_speech_end)
+
+    def _on_speech_end(self, speech: SpeechHandle) -> None:
+        self._progress.voiced.end(speech)  # LiveKit calls back in no certain order
+        self._write()
 
     def _on_caller(self, event: Any) -> None:  # noqa: ARG002  both ends of their speech count
         self._caller_at = self._clock.now()

@@ -36,7 +36,7 @@ class Session(rtc.EventEmitter[Any]):
         """Begins a speech; its `end` ends it."""
         ends: list[Any] = []
         speech = SimpleNamespace(add_done_callback=ends.append)
-        speech.end = lambda: [end(speech) for end in ends]
+        speech.end = lambda: [end(speech) for end in reversed(ends)]
         self.current_speech = speech
         self.emit("speech_created", SimpleNamespace(speech_handle=speech))
         return speech
