@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from livekit.agents import AgentSession, SpeechCreatedEvent, SpeechHandle, llm
+from livekit.agents import AgentSession, SpeechCreatedEvent, llm
+from livekit.agents.voice import SpeechHandle
 from livekit.agents.voice.io import TextOutput
 
 from agent.progress import Progress
