@@ -31,6 +31,7 @@ from agent.places import PlaceLimits
 from agent.presence import are_workers_full, is_worker_present
 from agent.reception import Reception, ReceptionOptions
 from agent.rescues import make_rescuer
+from agent.room_watch import Net, room_watch
 from agent.survival.call_watch import call_watch
 from agent.tokens import TokenOptions, problem_of, token_router
 from config.settings import Settings
@@ -47,11 +48,14 @@ from llm_router.settings.loading import environment
 from llm_router.store.calls import CallStore
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
+from llm_router.store.leases import Lease
 
 log = logging.getLogger("agent.api")  # run as a program, its __name__ is __main__
 
 _FULL_WITHIN = 0.5
 """Seconds that a visitor may wait for the database's word on whether workers have a place."""
+_LEASE_LASTS = 20.0
+"""Seconds after which another HTTP process watches LiveKit's rooms, if this one has died."""
 _NO_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Patchbay</title>
 <h1>The page is not built yet</h1>
 <p>Run <code>make setup</code>, then start this process again. (The page is
@@ -96,8 +100,12 @@ def build_app(
             keep_calls_for=timedelta(days=settings.call_days) if settings.call_days else None,
             keep_messages_for=timedelta(days=settings.message_days) or None,
         )
-        watch = call_watch(calls, rescuer, settings.agent_name, services.clock)
-        async with livekit, background, aclosing(rescuer), watch:
+        name, clock = settings.agent_name, services.clock
+        watch = call_watch(calls, rescuer, name, clock)
+        net = Net(livekit, calls, rescuer, name, clock)
+        lease = Lease(services.database, f"rooms of {name}", clock, _LEASE_LASTS)
+        rooms = room_watch(net, clock, lease)
+        async with livekit, background, aclosing(rescuer), watch, rooms:
             yield
 
     headers = _security_headers(_public_livekit(settings), settings.allowed_origins)

@@ -133,6 +133,17 @@ class CallLog:
         session.on("close", self._on_close)
         self._task.start()
 
+    async def leave(self, store: CallPort) -> None:
+        """Writes through another store how far the call is: its process ends, and its loop stands.
+
+        Raises StoreError.
+        """
+        if self.call is None or self.is_superseded:
+            return
+        if self._waiting:
+            await store.append(self.call.id, list(self._waiting), self._now())
+        await self._note(self.call, store)
+
     async def aclose(self) -> None:
         """Writes the rest and the end of the call, within 5 s. Logs what is lost."""
         await self._task.aclose()
@@ -218,7 +229,7 @@ class CallLog:
                 return
             for _ in batch:
                 self._waiting.popleft()
-        await self._note(self.call)
+        await self._note(self.call, self._store)
 
     def _learn_kind(self) -> None:
         """Takes note of a caller on the telephone, who comes after the agent."""
@@ -238,14 +249,14 @@ class CallLog:
             _logger.info("the call is another agent's: this one writes nothing of it")
             self._stop()
 
-    async def _note(self, call: Call) -> None:
+    async def _note(self, call: Call, store: CallPort) -> None:
         voiced, tools = self.progress.voiced.text, self.progress.tools
         if self._logged.redacts_cards:
             voiced, tools = redact(voiced), redact_tools(tools)
         state = (voiced, tools, self._is_answered)
         if state == self._noted and self._clock.now() - self._noted_at < _BEAT:
             return
-        is_own = await self._store.note(
+        is_own = await store.note(
             call.id,
             self._logged.epoch,
             self._now(),

@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from livekit import api, rtc
 
+from agent.receptionist.presence import wait_until_left
 from agent.speech.tts import TTSOptions
 from agent.survival.farewell import TASK, Voice
 from agent.tts.embedded import create
@@ -41,6 +42,7 @@ async def _speak(voice: Voice, room_name: str, identity: str) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(_SUBSCRIBED_WITHIN):
                 await publication.wait_for_subscription()
+        await wait_until_left(room)  # which leaves when it sees this agent
         for frame in sound:
             await source.capture_frame(frame)
         await source.wait_for_playout()

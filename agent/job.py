@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from functools import partial
 
 from livekit.agents import JobContext
 
@@ -34,6 +35,7 @@ from agent.route_notes import RouteNotes
 from agent.session import Engines, build_session, hang_up_at_end, room_options
 from agent.survival.black_box import BlackBox
 from agent.survival.journal import Journal
+from agent.survival.orphan import connection_of, ending_with
 from agent.survival.restore import Resumption
 from agent.survival.takeover import StaleError, take_over
 from agent.text_input import TextAnswers
@@ -89,6 +91,7 @@ async def answer(ctx: JobContext) -> None:
         effects = Effects(ctx.job.room.sid)  # a room that is opened again is another call
         progress = Progress(effects)
         log = CallLog(calls, logged, progress=progress)
+        stack.enter_context(ending_with(connection_of(ctx), partial(_leave, log, settings)))
         journal = Journal(box, SystemClock(), progress, redacts_cards=logged.redacts_cards)
         await stack.enter_async_context(journal.beating())
         try:
@@ -136,6 +139,12 @@ async def answer(ctx: JobContext) -> None:
         )
         guard.start(session)
         tools.connect(assistant)
+
+
+async def _leave(log: CallLog, settings: Settings) -> None:
+    """Stores how far the call is, from another event loop than the call's."""
+    async with opened_database(store_options(settings)) as database:
+        await log.leave(CallStore(database))
 
 
 async def _open_router(

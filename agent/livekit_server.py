@@ -105,6 +105,12 @@ class LiveKitServer:
             answer = await self._api.room.list_rooms(api.ListRoomsRequest())
         return {room.name: room.metadata for room in answer.rooms}
 
+    async def occupied_rooms(self) -> Mapping[str, str]:
+        """Returns the metadata of each room in which somebody is, by its name."""
+        async with self.in_time():
+            answer = await self._api.room.list_rooms(api.ListRoomsRequest())
+        return {room.name: room.metadata for room in answer.rooms if room.num_participants}
+
     async def open_room(
         self,
         room: str,
@@ -233,6 +239,21 @@ class LiveKitServer:
             if not await self._room_exists(room):
                 return False
             return any(is_taken(each) for each in await self._dispatches(room, agent_name))
+
+    async def has_only_callers(self, room: str) -> bool:
+        """Returns whether somebody is in the room, and no agent of any name."""
+        async with self.in_time():
+            kinds = {each.kind for each in await self._participants(room)}
+        return bool(kinds) and ParticipantInfo.Kind.AGENT not in kinds
+
+    async def last_dispatch(self, room: str, agent_name: str) -> Dispatch | None:
+        """Describes the last agent that was called to a room; None: there was none, or no room."""
+        async with self.in_time():
+            if not await self._room_exists(room):
+                return None
+            listed = await self._dispatches(room, agent_name)
+        described = [Dispatch.from_metadata(each.metadata) for each in listed]
+        return max(described, key=lambda one: one.epoch, default=None)
 
     async def _participants(self, room: str) -> Sequence[ParticipantInfo]:
         with _absence_ignored():

@@ -5,7 +5,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
@@ -28,6 +27,7 @@ from agent.rescues import make_rescuer
 from agent.session import check_loops_less_often
 from agent.speech.process.supervisor import worker_speech
 from agent.starts import StartFailures
+from agent.stop_signals import handle_signals
 from agent.survival.call_watch import call_watch
 from agent.survival.requests import CallRequests
 from agent.survival.worker_watch import WorkerWatch
@@ -81,13 +81,13 @@ def build_server(settings: Settings, accept: Accept | None = None) -> AgentServe
     return server
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, *, hands_over: bool = False) -> None:
     """Takes calls until a signal comes, then waits up to the drain timeout for open calls to end.
 
-    A second signal ends the process at once. Raises LiveKitRefusedError if LiveKit refuses the
-    keys, and ConfigurationError if the first call process does not come up or the port of the
-    health checks is taken. A LiveKit that is away is waited for, but in the demo
-    LiveKitUnavailableError is raised.
+    `hands_over`: SIGTERM has them handed to other workers. A second signal ends the process at
+    once. Raises LiveKitRefusedError if LiveKit refuses the keys, and ConfigurationError if the
+    first call process does not come up or the port of the health checks is taken. A LiveKit that is
+    away is waited for, but in the demo LiveKitUnavailableError is raised.
     """
     async with _livekit(settings) as livekit:
         try:
@@ -102,7 +102,7 @@ async def serve(settings: Settings) -> None:
     )
     server = build_server(settings, requests.answer)
     stop, leaving = asyncio.Event(), asyncio.Event()
-    _handle_signals(stop, leaving)
+    handle_signals(stop, leaving, hands_over=hands_over)
     registered = asyncio.Event()
     server.once("worker_registered", lambda *_: registered.set())
     health = health_server(
@@ -273,24 +273,6 @@ async def _open_database(settings: Settings) -> AsyncIterator[Database]:
         await database.aclose()
 
 
-def _handle_signals(stop: asyncio.Event, leaving: asyncio.Event) -> None:
-    """Lets SIGINT and SIGTERM stop the worker, and SIGUSR1 stop it and hand its calls over."""
-
-    def on_signal() -> None:
-        if stop.is_set():
-            os._exit(1)
-        stop.set()
-
-    def on_leave() -> None:
-        leaving.set()
-        stop.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
-    loop.add_signal_handler(signal.SIGUSR1, on_leave)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m agent.worker",
@@ -304,7 +286,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="start: take calls until stopped (Ctrl-C); try: start one call process, let the speech"
         " engines speak and hear in it, and end",
     )
-    command = parser.parse_args(argv).command
+    parser.add_argument(
+        "--hand-over",
+        action="store_true",
+        help="start: at SIGTERM hand calls to other workers, each when neither side speaks, as at"
+        " SIGUSR1; where no other worker has a place, let them end here",
+    )
+    chosen = parser.parse_args(argv)
     try:
         note = export_variables()
         settings = load_settings()
@@ -318,8 +306,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         with worker_folder() as folder:
             os.environ[FOLDER] = str(folder)
             check_loops_less_often()
-            asyncio.run(_run(settings, folder, takes_calls=command == "start"))
-            if command == "try":
+            takes_calls = chosen.command == "start"
+            asyncio.run(
+                _run(settings, folder, takes_calls=takes_calls, hands_over=chosen.hand_over)
+            )
+            if not takes_calls:
                 print(CAME_UP)  # noqa: T201  the answer of a command line
     except (SettingsError, ConfigurationError, LiveKitError) as error:
         print(error, file=sys.stderr)  # noqa: T201  a command line reports its errors there
@@ -327,7 +318,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _run(settings: Settings, folder: Path, *, takes_calls: bool) -> None:
+async def _run(settings: Settings, folder: Path, *, takes_calls: bool, hands_over: bool) -> None:
     """Checks the settings while the speech process loads its models, then takes calls or tries.
 
     To take calls it also makes or migrates the database.
@@ -342,7 +333,10 @@ async def _run(settings: Settings, folder: Path, *, takes_calls: bool) -> None:
             share_metrics(metrics_folder())
         if speech:  # the first call process rehearses with it
             await speech.tried()
-        await (serve(settings) if takes_calls else try_call_process(settings))
+        if takes_calls:
+            await serve(settings, hands_over=hands_over)
+        else:
+            await try_call_process(settings)
 
 
 async def _check(settings: Settings) -> None:

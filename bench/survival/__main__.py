@@ -3,7 +3,7 @@
 A real livekit-server, workers, an HTTP process and scripted model servers; about eight minutes. It
 starts and kills processes of its own alone.
 
-    python -m bench.survival --times 2
+    python -m bench.survival --only process tool --times 1
 """
 
 import asyncio
@@ -16,16 +16,16 @@ from bench.survival.figures import survival_goals
 from bench.survival.page import make_page
 
 _TIMES = 4
-"""Deaths of a call's process; half as many of a worker."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = BenchParser("bench.survival", __doc__)
-    parser.add_number("--times", _TIMES, "deaths of each kind; of a worker half as many")
-    parser.add_choice("--cases", list(CASES))
+    deaths = "deaths of a call's process in each case; of a worker half as many, with all calls one"
+    parser.add_number("--times", _TIMES, deaths)
+    parser.add_choice("--only", list(CASES))
     chosen = parser.parse_args(arguments)
     progress = terminal_progress()
-    rows = asyncio.run(measure(chosen.cases, chosen.times, progress))
+    rows = asyncio.run(measure(chosen.only, chosen.times, progress))
     progress("")
     page = make_page(rows)
     print(page.text)

@@ -20,7 +20,8 @@ NUMBERS = [
 class Outcome:
     """One death. `silence`: from the last sound before it to the next one, in the recording (s);
     infinity if there was none. `doubled`, `lost`: words of the reply. `agents`: the most that were
-    in the room at a time; `left_over`: those that were there at the end, beyond one.
+    in the room at a time; `left_over`: those that were there at the end, beyond one; `runs`: of the
+    tool.
     """
 
     silence: float
@@ -28,6 +29,7 @@ class Outcome:
     lost: int
     agents: int
     left_over: int
+    runs: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +37,13 @@ class Case:
     """A way to lose an agent. `limit`: the longest silence that is promised (s); None: no promise.
 
     `loses_words`: the rest of the reply cannot come, since no agent is left to say it.
+    `has_tool`: a tool runs at the death.
     """
 
     title: str
     limit: float | None = None
     loses_words: bool = False
+    has_tool: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +89,8 @@ def survival_goals(rows: Sequence[CaseRow]) -> list[Goal]:
         if not row.case.loses_words:
             goals.append(_most(f"words lost: {title}", [one.lost for one in outcomes], 0))
             goals.append(_most(f"words twice: {title}", [one.doubled for one in outcomes], 1))
+        if row.case.has_tool:
+            goals.append(_most(f"runs of the tool: {title}", [one.runs for one in outcomes], 1))
     return goals
 
 

@@ -35,5 +35,6 @@ def cases_table(rows: Sequence[CaseRow]) -> Table:
             ("words lost", lambda row: most(row, "lost")),
             ("agents at a time", lambda row: most(row, "agents")),
             ("left over", lambda row: most(row, "left_over")),
+            ("runs of the tool", lambda row: most(row, "runs") if row.case.has_tool else "-"),
         ],
     )

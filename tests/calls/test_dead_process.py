@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from livekit import api, rtc
 
+from agent.dispatch import Dispatch
 from agent.livekit_server import LiveKitServer
 from agent.receptionist.presence import is_receptionist
 from agent.survival.farewell import Voice, farewell_by
@@ -15,11 +16,12 @@ from llm_router.clock import SystemClock
 from llm_router.store.calls import CallStore
 from llm_router.store.database import Database
 from llm_router.testing.server import Script
-from llm_router.voice.calls import CallFilters, CallItem
+from llm_router.voice.calls import Call, CallFilters, CallItem
+from tests.contracts.byte_server import Answer, Asked, ByteServer
 from tests.voice.caller import Caller
-from tests.voice.replies import words
-from tests.voice.stack import PHRASES, VoiceStack, more_workers
-from tests.voice.stack_processes import answering, kill, leave, own_worker, stop
+from tests.voice.replies import BOOKING, insisting, words
+from tests.voice.stack import GREETING, PHRASES, VoiceStack, more_workers
+from tests.voice.stack_processes import answering, kill, leave, own_worker, stop, stopped
 
 NUMBERS = (
     "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
@@ -93,14 +95,18 @@ def assert_once(received: Sequence[str]) -> None:
     assert len(said) <= len(numbers) + 1, said
 
 
-async def history(stack: VoiceStack, room: str) -> Sequence[CallItem]:
+async def stored(stack: VoiceStack, room: str) -> tuple[Call, Sequence[CallItem]]:
     database = Database(stack.settings["DATABASE_URL"])
     try:
         store = CallStore(database)
         [call], _ = await store.find(CallFilters(room=room))
-        return (await store.read(call.id))[1]
+        return await store.read(call.id)
     finally:
         await database.aclose()
+
+
+async def history(stack: VoiceStack, room: str) -> Sequence[CallItem]:
+    return (await stored(stack, room))[1]
 
 
 async def test_another_agent_goes_on_in_mid_sentence_and_two_are_never_in_the_room(
@@ -128,6 +134,48 @@ async def test_another_agent_goes_on_in_mid_sentence_and_two_are_never_in_the_ro
     assert_once([*said.split("twenty.")[0].split()[1:], "twenty."])
 
 
+UNSURE = "I cannot confirm your table."
+
+
+async def test_a_tool_that_runs_when_its_agent_dies_is_not_run_again(stack: VoiceStack) -> None:
+    runs = asyncio.Event()
+
+    def run(_: Asked) -> Answer:
+        runs.set()
+        return "silence"
+
+    unsure = Script(words=words(UNSURE))
+    await stack.behave(
+        *(
+            insisting(server, BOOKING["name"], '{"at": "nine"}', unsure)
+            for server in (stack.first, stack.spare)
+        )
+    )
+    async with ByteServer(run) as shop:
+        tool = {**BOOKING, "url": f"{shop.root}/tables"}
+        record = {"name": "restaurant", "greeting": GREETING, "http_tools": [tool]}
+        await stack.manage("POST", "/assistants", record)
+        async with stack.call(microphone=False, assistant="restaurant") as caller:
+            counts = agents_at_a_time(caller)
+            process, _ = await the_call(stack)
+            asked = asyncio.get_running_loop().time()
+            await caller.type("Book a table at nine.")
+            async with asyncio.timeout(20):
+                await runs.wait()
+            kill(process)
+            await caller.wait_until(
+                lambda me: UNSURE in me.transcript(by_agent=True, since=asked), 60
+            )
+            assert agents(caller) == [f"agent-{caller.room.name}-2"]
+        assert len(shop.asked) == 1
+    await stack.manage("DELETE", "/assistants/restaurant")
+    assert counts == [1]
+    last = max(stack.first.requests, key=lambda request: len(request.messages))
+    results = [str(one["content"]) for one in last.messages if one["role"] == "tool"]
+    assert len(results) == 2
+    assert all("unknown" in result for result in results), results
+
+
 @asynccontextmanager
 async def call_of_another_worker(stack: VoiceStack) -> AsyncIterator[tuple[Caller, int]]:
     """Starts a call that is not answered by the stack's own worker, which other tests need."""
@@ -140,11 +188,26 @@ async def call_of_another_worker(stack: VoiceStack) -> AsyncIterator[tuple[Calle
     pytest.fail("LiveKit gave every call to one of several workers")
 
 
+async def counting(caller: Caller) -> float:
+    """Lets the agent count to seven; returns when it was asked to."""
+    asked = asyncio.get_running_loop().time()
+    await caller.type("Count to twenty.")
+    await caller.wait_until(lambda me: "seven" in me.words(asked))
+    return asked
+
+
+async def goes_on(caller: Caller, asked: float, epoch: int) -> None:
+    """Asserts that the agent of this epoch says what is missing, alone."""
+    await caller.wait_until(lambda me: agents(me) == [f"agent-{me.room.name}-{epoch}"], 60)
+    await caller.wait_until(lambda me: me.words(asked)[-1:] == ["twenty."], 60)
+    assert_once(caller.words(asked))
+
+
 async def test_another_worker_goes_on_with_the_calls_of_one_that_leaves_or_is_killed(
     stack: VoiceStack,
 ) -> None:
     await stack.behave(Script(words=words(NUMBERS)))
-    async with more_workers(stack, 2):
+    async with more_workers(stack, 3):
         async with call_of_another_worker(stack) as (caller, worker):
             counts = agents_at_a_time(caller)
             leave(worker)
@@ -155,17 +218,17 @@ async def test_another_worker_goes_on_with_the_calls_of_one_that_leaves_or_is_ki
             assert await caller.wait_for_answer(asked) == NUMBERS
             assert counts == [1]
         async with call_of_another_worker(stack) as (caller, worker):
-            counts = agents_at_a_time(caller)
-            asked = asyncio.get_running_loop().time()
-            await caller.type("Count to twenty.")
-            await caller.wait_until(lambda me: "seven" in me.words(asked))
+            asked = await counting(caller)
             kill(worker)
-            await caller.wait_until(lambda me: agents(me) == [f"agent-{me.room.name}-2"], 60)
-            # Its process, before it ends as well, still sends the text that it has not said.
-            joined = asyncio.get_running_loop().time()
-            await caller.wait_until(lambda me: me.words(joined)[-1:] == ["twenty."], 60)
-            assert "One" not in caller.words(joined)
-            assert counts == [1]
+            await goes_on(caller, asked, epoch=2)
+        async with call_of_another_worker(stack) as (caller, worker):
+            asked = await counting(caller)
+            with stopped(own_worker(stack)):  # no other is left, and nobody takes the next request
+                kill(worker)
+                async with asyncio.timeout(30):
+                    while (await stored(stack, caller.room.name))[0].epoch < 3:  # noqa: ASYNC110  another process moves it on
+                        await asyncio.sleep(0.1)
+            await goes_on(caller, asked, epoch=3)
 
 
 async def test_a_caller_whom_no_agent_can_reach_is_spoken_to(stack: VoiceStack) -> None:
@@ -173,7 +236,11 @@ async def test_a_caller_whom_no_agent_can_reach_is_spoken_to(stack: VoiceStack) 
     async with stack.call(microphone=False) as caller, stack.server() as livekit:
         room = caller.room.name
         began = asyncio.get_running_loop().time()
+        assert not await livekit.has_only_callers(room)
+        assert await livekit.last_dispatch(room, stack.settings["AGENT_NAME"]) == Dispatch()
         await livekit.evict(room, stack.settings["AGENT_NAME"])
+        assert await livekit.has_only_callers(room)
+        assert room in await livekit.occupied_rooms()
         goodbye = farewell_by(
             Voice(
                 url=keys.url,

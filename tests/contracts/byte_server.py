@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-Answer = bytes | Literal["close", "reset"]
+Answer = bytes | Literal["close", "reset", "silence"]
+"""`silence`: the client waits until it gives up, or dies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ class ByteServer:
                 answer = self._reply(asked)
                 if answer == "reset":
                     writer.transport.abort()
+                if answer == "silence":
+                    await reader.read()
                 if isinstance(answer, str):
                     break
                 writer.write(answer)

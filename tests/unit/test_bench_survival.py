@@ -1,6 +1,7 @@
 """The figures of the bench of survival."""
 
 import math
+from dataclasses import replace
 
 from bench.survival.figures import (
     NUMBERS,
@@ -37,7 +38,18 @@ def test_goals_are_met_by_calls_that_go_on_and_missed_by_those_that_do_not() -> 
     assert len(missed) == 4
 
 
+def test_a_tool_may_run_once() -> None:
+    case = Case(title="killed", has_tool=True)
+
+    def are_met(runs: int) -> bool:
+        row = CaseRow(case=case, outcomes=[replace(WELL, runs=runs)])
+        assert cases_table([row]).rows[0][-1] == str(runs)
+        return all(goal.is_met for goal in survival_goals([row]))
+
+    assert [are_met(runs) for runs in (1, 2)] == [True, False]
+
+
 def test_the_page_has_a_row_of_each_case() -> None:
     rows = [CaseRow(case=Case(title="killed"), outcomes=[WELL, WELL])]
-    assert cases_table(rows).rows == [["killed", "2", "1.20", "1.20", "1", "0", "1", "0"]]
+    assert cases_table(rows).rows == [["killed", "2", "1.20", "1.20", "1", "0", "1", "0", "-"]]
     assert "killed" in make_page(rows).text

@@ -373,3 +373,16 @@ def test_a_store_that_stays_away_holds_up_the_end_for_five_seconds_and_the_loss_
     assert "1 items of a call are lost" in caplog.text
     assert caplog.text.count("until the store of calls answers again") == 1
     assert "Goodbye" not in caplog.text
+
+
+async def test_the_last_words_go_through_another_store_when_the_process_is_to_end(
+    store: CallStore,
+) -> None:
+    async with scene(store) as made:
+        await made.written()
+        made.door.is_away = True
+        made.session.says("user", "Count to twenty.")
+        await made.log.progress.voiced.capture_text("One two")
+        await made.log.leave(store)
+        call, items = cast("tuple[Call, Sequence[CallItem]]", await store.history("r"))
+    assert (call.voiced, [item.text for item in items]) == ("One two", ["Count to twenty."])

@@ -257,7 +257,11 @@ class Caller:
         await self._notify()
 
     async def _read_route(self, reader: rtc.TextStreamReader) -> None:
-        self.routes.append(json.loads(await reader.read_all()))
+        try:
+            note = await reader.read_all()
+        except rtc.StreamError:  # as above
+            return
+        self.routes.append(json.loads(note))
         await self._notify()
 
     async def _speak(self, source: rtc.AudioSource) -> None:

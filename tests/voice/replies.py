@@ -1,7 +1,7 @@
 """Replies of the model servers, and the ways in which the first fails while the spare is well."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,29 @@ def by_role(server: FaultyServer, question: Script, result: Script) -> Behaviour
 
 def calling(tool: str, arguments: str = "{}") -> Script:
     return Script(words=[], tool_calls=[ToolCall("call_1", tool, arguments)])
+
+
+def insisting(
+    server: FaultyServer, tool: str, arguments: str, answer: Script
+) -> Callable[[int], Script]:
+    """Returns a behaviour that calls a tool, once more after its first result, and then answers."""
+
+    def script(number: int) -> Script:
+        results = sum(one["role"] == "tool" for one in server.requests[number].messages)
+        call = ToolCall(f"call_{results + 1}", tool, arguments)
+        return answer if results > 1 else Script(words=[], tool_calls=[call])
+
+    return script
+
+
+BOOKING: Mapping[str, Any] = {
+    "name": "book_table",
+    "description": "Books a table.",
+    "method": "POST",
+    "parameters": {"type": "object", "properties": {"at": {"type": "string"}}},
+    "timeout": 60,
+}
+"""An HTTP tool with an effect, as an assistant declares it, but for its address."""
 
 
 def _says(first_word: float, **changes: Any) -> Script:

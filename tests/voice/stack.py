@@ -178,6 +178,8 @@ def _settings(livekit: LiveKit, ports: Ports, folder: Path) -> dict[str, str]:
         "SHOW_CONNECTIONS": "true",
         "CALL_RETENTION": "transcript",
         "MAX_CALLS_PER_ADDRESS": "0",
+        # Servers of HTTP tools run in the tests.
+        "ALLOWED_ADDRESSES": "localhost",
     }
 
 
@@ -233,7 +235,11 @@ async def more_workers(stack: VoiceStack, number: int) -> AsyncIterator[None]:
     services = []
     for each in range(number):
         ports = replace(free_ports(), http_port=stack.ports.http_port)
-        own = {"WORKER_PORT": str(ports.worker_port), "WORKER_DRAIN_TIMEOUT": "60"}
+        own = {
+            "WORKER_PORT": str(ports.worker_port),
+            "WORKER_DRAIN_TIMEOUT": "60",
+            "WORKER_IDLE_PROCESSES": "1",
+        }
         settings = {**stack.settings, **own}
         worker = replace(patchbay_services(stack.livekit, ports)[0], name=f"Worker {each}")
         services.append(_isolated(worker, folder, settings))

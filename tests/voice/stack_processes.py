@@ -58,6 +58,13 @@ def kill(process: int) -> None:
 def stopped_media_server(stack: VoiceStack) -> Iterator[None]:
     """Stops LiveKit's server where it is, as if the network to it were cut."""
     (process,) = _with_variable("LIVEKIT_PORT", str(stack.ports.livekit_port))
+    with stopped(process):
+        yield
+
+
+@contextmanager
+def stopped(process: int) -> Iterator[None]:
+    """Stops a process where it is during the block."""
     os.kill(process, signal.SIGSTOP)
     try:
         yield
