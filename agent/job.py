@@ -90,8 +90,7 @@ async def answer(ctx: JobContext) -> None:
         logged = logged_call(ctx, dispatch, record, settings)
         effects = Effects(ctx.job.room.sid)  # a room that is opened again is another call
         progress = Progress(effects)
-        log = CallLog(calls, logged, progress=progress)
-        stack.enter_context(ending_with(connection_of(ctx), partial(_leave, log, settings)))
+        log = _ended_with_worker(stack, ctx, settings, CallLog(calls, logged, progress=progress))
         journal = Journal(box, SystemClock(), progress, redacts_cards=logged.redacts_cards)
         await stack.enter_async_context(journal.beating())
         try:
@@ -139,6 +138,14 @@ async def answer(ctx: JobContext) -> None:
         )
         guard.start(session)
         tools.connect(assistant)
+
+
+def _ended_with_worker(
+    stack: AsyncExitStack, ctx: JobContext, settings: Settings, log: CallLog
+) -> CallLog:
+    """Returns the log; if the worker dies until the end of `stack`, its last words are stored."""
+    stack.enter_context(ending_with(connection_of(ctx), partial(_leave, log, settings)))
+    return log
 
 
 async def _leave(log: CallLog, settings: Settings) -> None:
