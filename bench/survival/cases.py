@@ -184,7 +184,7 @@ class _Call:
     async def ask(self, has_begun: Callable[["_Call"], object]) -> None:
         """Asks, and waits until the moment has come at which the agent dies."""
         self.asked = asyncio.get_running_loop().time()
-        await self.caller.type("Count to twenty.")
+        await self.caller.type("Count to twenty.", listens=True)
         await self.caller.wait_until(lambda _: has_begun(self), _RECOVERS_WITHIN)
 
     def _has_ended(self) -> bool:

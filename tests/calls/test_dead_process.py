@@ -78,7 +78,7 @@ async def die_in_mid_sentence(
     before = set(agents(caller))
     process, worker = await the_call(stack)
     asked = asyncio.get_running_loop().time()
-    await caller.type("Count to twenty.")
+    await caller.type("Count to twenty.", listens=True)
     await caller.wait_until(lambda me: "three" in me.words(asked))
     die(process, worker)
     await caller.wait_until(lambda me: me.words(asked)[-1] == "twenty.", 60)
@@ -87,12 +87,12 @@ async def die_in_mid_sentence(
     return caller.words(asked)
 
 
-def assert_once(received: Sequence[str]) -> None:
-    """Asserts that every number was said once; the one that was cut may be said again."""
+def assert_once(received: Sequence[str], again: int = 1) -> None:
+    """Asserts that every number was said once; the one that was cut may be said `again`."""
     numbers = NUMBERS.lower().split()
     said = [word.lower() for word in received if word.lower() in numbers]
     assert list(dict.fromkeys(said)) == numbers, said
-    assert len(said) <= len(numbers) + 1, said
+    assert len(said) <= len(numbers) + again, said
 
 
 async def stored(stack: VoiceStack, room: str) -> tuple[Call, Sequence[CallItem]]:
@@ -159,7 +159,7 @@ async def test_a_tool_that_runs_when_its_agent_dies_is_not_run_again(stack: Voic
             counts = agents_at_a_time(caller)
             process, _ = await the_call(stack)
             asked = asyncio.get_running_loop().time()
-            await caller.type("Book a table at nine.")
+            await caller.type("Book a table at nine.", listens=True)
             async with asyncio.timeout(20):
                 await runs.wait()
             kill(process)
@@ -191,16 +191,19 @@ async def call_of_another_worker(stack: VoiceStack) -> AsyncIterator[tuple[Calle
 async def counting(caller: Caller) -> float:
     """Lets the agent count to seven; returns when it was asked to."""
     asked = asyncio.get_running_loop().time()
-    await caller.type("Count to twenty.")
+    await caller.type("Count to twenty.", listens=True)
     await caller.wait_until(lambda me: "seven" in me.words(asked))
     return asked
 
 
 async def goes_on(caller: Caller, asked: float, epoch: int) -> None:
-    """Asserts that the agent of this epoch says what is missing, alone."""
+    """Asserts that the agent of this epoch says what is missing, alone.
+
+    On a busy machine the last words of a dying worker may not be stored: those of half a second.
+    """
     await caller.wait_until(lambda me: agents(me) == [f"agent-{me.room.name}-{epoch}"], 60)
     await caller.wait_until(lambda me: me.words(asked)[-1:] == ["twenty."], 60)
-    assert_once(caller.words(asked))
+    assert_once(caller.words(asked), again=4)
 
 
 async def test_another_worker_goes_on_with_the_calls_of_one_that_leaves_or_is_killed(
@@ -214,7 +217,7 @@ async def test_another_worker_goes_on_with_the_calls_of_one_that_leaves_or_is_ki
             await caller.wait_until(lambda me: agents(me) == [f"agent-{me.room.name}-2"], 60)
             assert (await the_call(stack))[1] != worker
             asked = asyncio.get_running_loop().time()
-            await caller.type("Count to twenty.")
+            await caller.type("Count to twenty.", listens=True)
             assert await caller.wait_for_answer(asked) == NUMBERS
             assert counts == [1]
         async with call_of_another_worker(stack) as (caller, worker):
