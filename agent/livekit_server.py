@@ -105,12 +105,6 @@ class LiveKitServer:
             answer = await self._api.room.list_rooms(api.ListRoomsRequest())
         return {room.name: room.metadata for room in answer.rooms}
 
-    async def occupied_rooms(self) -> Mapping[str, str]:
-        """Returns the metadata of each room in which somebody is, by its name."""
-        async with self.in_time():
-            answer = await self._api.room.list_rooms(api.ListRoomsRequest())
-        return {room.name: room.metadata for room in answer.rooms if room.num_participants}
-
     async def open_room(
         self,
         room: str,

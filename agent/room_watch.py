@@ -96,7 +96,7 @@ class Net:
             self._rests_until = self._clock.now() + _REST
 
     async def _read(self) -> None:
-        rooms = await self._livekit.occupied_rooms()
+        rooms = await self._livekit.rooms()
         known, _ = await self._calls.find(CallFilters(state="agent"), limit=_CALLS)
         unknown = rooms.keys() - {call.room for call in known}
         read = turn(unknown, self._last)

@@ -243,7 +243,7 @@ async def test_a_caller_whom_no_agent_can_reach_is_spoken_to(stack: VoiceStack) 
         assert await livekit.last_dispatch(room, stack.settings["AGENT_NAME"]) == Dispatch()
         await livekit.evict(room, stack.settings["AGENT_NAME"])
         assert await livekit.has_only_callers(room)
-        assert room in await livekit.occupied_rooms()
+        assert room in await livekit.rooms()
         goodbye = farewell_by(
             Voice(
                 url=keys.url,

@@ -33,7 +33,7 @@ class Rooms:
     is_away: bool = False
     asked: int = 0
 
-    async def occupied_rooms(self) -> dict[str, str]:
+    async def rooms(self) -> dict[str, str]:
         self.asked += 1
         if self.is_away:
             raise LiveKitUnavailableError("away")
