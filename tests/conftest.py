@@ -1,6 +1,12 @@
-"""Sets the number of processes of `pytest -n auto`."""
+"""Sets the number of processes of `pytest -n auto`, and lets Ctrl-C reach what tests start."""
 
 import os
+import signal
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A job in the background of a script ignores Ctrl-C, and so would all that it starts: tests
+    # press it in order to end their programs.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers() -> int:
