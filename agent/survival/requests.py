@@ -112,8 +112,8 @@ class CallRequests:
         if call is not None or dispatch.epoch > 1:
             return call
         # A room of the same name had a call whose end was never written.
-        found = await self.calls.history(room)
-        if found is None or found[0].metadata.get(ROOM_ID) in {None, room_id}:
+        found = await self.calls.going_on(room)
+        if found is None or found.metadata.get(ROOM_ID) in {None, room_id}:
             return None
-        await self.calls.end(found[0].id, "lost", now)
+        await self.calls.end(found.id, "lost", now)
         return await self.calls.claim(room, dispatch.epoch, agent, now, facts)

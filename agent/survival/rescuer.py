@@ -124,10 +124,9 @@ class Rescuer:
             return None
         try:
             async with asyncio.timeout(_STORE_WITHIN):
-                found = await self._calls.history(room)
-                if found is None:
+                call = await self._calls.going_on(room)
+                if call is None:
                     return wished
-                call, _ = found
                 if not await self._calls.advance(room, call.epoch + 1, utc_now(self._clock)):
                     return None
         except (StoreError, TimeoutError):
@@ -256,10 +255,9 @@ class Rescuer:
         """Returns whether the database answers, and the call if an agent has claimed this epoch."""
         try:
             async with asyncio.timeout(_STORE_WITHIN):
-                found = await self._calls.history(room)
+                call = await self._calls.going_on(room)
         except (StoreError, TimeoutError):
             return False, None  # its presence decides
-        call = found[0] if found else None
         is_claimed = call and (call.epoch > epoch or (call.epoch == epoch and call.job))
         return True, call if is_claimed else None
 
@@ -270,7 +268,7 @@ class Rescuer:
                 if await self._calls.advance(lost.room, epoch, utc_now(self._clock)):
                     return True
                 # A call that no agent has claimed is not stored.
-                return not lost.call_id and await self._calls.history(lost.room) is None
+                return not lost.call_id and await self._calls.going_on(lost.room) is None
         except (StoreError, TimeoutError):
             return lost.seen_dead or lost.is_new
 

@@ -125,8 +125,8 @@ class WorkerWatch:
 
     async def _is_another_s(self, own: OwnCall) -> bool:
         """Returns whether a call goes on without this agent; one that has ended lets it finish."""
-        found = await self._calls.history(own.room)
-        return found is not None and found[0].epoch > own.dispatch.epoch
+        found = await self._calls.going_on(own.room)
+        return found is not None and found.epoch > own.dispatch.epoch
 
     def _on_closed(self, process: Any) -> None:
         running = process.running_job

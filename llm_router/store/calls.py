@@ -140,6 +140,10 @@ class CallStore:
             await db.execute(changed.values(items=newest, updated_at=now, **values))
         return newest
 
+    async def going_on(self, room: str) -> Call | None:
+        async with self._database.reading() as db:
+            return await _going_on(db, room)
+
     async def history(self, room: str) -> tuple[Call, list[CallItem]] | None:
         async with self._database.reading() as db:
             call = await _going_on(db, room)

@@ -183,6 +183,9 @@ class CallPort(Protocol):
         All or none. Raises NotFoundError if the call is not stored any more.
         """
 
+    async def going_on(self, room: str) -> Call | None:
+        """Returns the call in the room that has not ended, without its items."""
+
     async def history(self, room: str) -> tuple[Call, list[CallItem]] | None:
         """Returns the call in the room that goes on, with its items; None if there is none."""
 

@@ -180,6 +180,7 @@ async def test_the_next_agent_finds_the_words_voiced_and_the_tools_in_flight(
     found = await calls.history("r")
     assert found
     resumed, items = found
+    assert await calls.going_on("r") == resumed
     assert (resumed.voiced, list(resumed.tools_in_flight)) == ("We open", [tool])
     assert resumed.answered_at == LATER
     assert [one.text for one in items] == ["When do you open?"]

@@ -56,9 +56,13 @@ class Calls:
         self.call = replace(self.call, epoch=epoch, job="")
         return True
 
-    async def history(self, room: str) -> tuple[Call, list[CallItem]] | None:
+    async def going_on(self, room: str) -> Call | None:
         self._check()
-        return (self.call, []) if self.call and not self.ended else None
+        return self.call if self.call and not self.ended else None
+
+    async def history(self, room: str) -> tuple[Call, list[CallItem]] | None:
+        call = await self.going_on(room)
+        return (call, []) if call else None
 
     async def note(self, call_id: str, epoch: int, now: datetime, **what: Any) -> bool:
         self._check()
@@ -279,12 +283,12 @@ class Starting(Calls):
     readings: int = 0
     beats: int = 0
 
-    async def history(self, room: str) -> tuple[Call, list[CallItem]] | None:
+    async def going_on(self, room: str) -> Call | None:
         self.readings += 1
         if self.call is not None and self.readings % 2 and self.readings < 2 * self.beats:
             beat = self.call.last_beat + timedelta(seconds=0.5)
             self.call = replace(self.call, last_beat=beat)
-        return await super().history(room)
+        return await super().going_on(room)
 
 
 def test_an_agent_that_is_being_started_is_waited_for() -> None:
