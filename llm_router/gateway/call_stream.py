@@ -4,26 +4,18 @@ Each stream reads the store once a second, whichever process writes the call. It
 after a while, so that a revoked key reads no further; a client comes back with `Last-Event-ID`.
 """
 
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing, suppress
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel
-from starlette.requests import ClientDisconnect
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from llm_router.clock import Clock
 from llm_router.errors import RouterError
-from llm_router.gateway.completions.disconnect import run_until_disconnect
-from llm_router.gateway.completions.response import STREAM_HEADERS
-from llm_router.gateway.errors import problem_of
+from llm_router.gateway.event_stream import END, Events, make_event, make_problem
 from llm_router.gateway.schemas.calls import CallItemRead, CallRead
 from llm_router.store.calls import CallStore
 from llm_router.voice.calls import Call
 
-END = "end"
-"""The id of the last event of a call."""
 _EVERY = 1.0
 """Seconds between two readings."""
 _SLACK = timedelta(seconds=5)
@@ -32,29 +24,6 @@ commit."""
 _PING_AFTER = 15
 """Readings without news after which a comment keeps proxies from closing the connection."""
 _PAGE = 200
-
-Events = AsyncGenerator[str, None]
-
-
-class EventStream(Response):
-    """Events as they come. A client that leaves ends their source."""
-
-    def __init__(self, events: Events) -> None:
-        super().__init__()
-        self._events = events
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  ASGI's own arguments
-        with suppress(ClientDisconnect):
-            await run_until_disconnect(self._answer(send), receive)
-
-    async def _answer(self, send: Send) -> None:
-        raw = [(name.lower().encode(), value.encode()) for name, value in STREAM_HEADERS.items()]
-        await send({"type": "http.response.start", "status": 200, "headers": raw})
-        async with aclosing(self._events) as events:
-            async for event in events:
-                body = event.encode()
-                await send({"type": "http.response.body", "body": body, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def follow_call(
@@ -88,7 +57,7 @@ async def follow_call(
             if len(items) < _PAGE:
                 await clock.sleep(_EVERY)
     except RouterError as error:
-        yield _problem(error)
+        yield make_problem(error)
 
 
 async def follow_calls(
@@ -122,7 +91,7 @@ async def follow_calls(
                 yield ": \n\n"
             await clock.sleep(_EVERY)
     except RouterError as error:
-        yield _problem(error)
+        yield make_problem(error)
 
 
 def time_of(event_id: str) -> datetime:
@@ -132,10 +101,6 @@ def time_of(event_id: str) -> datetime:
 
 class _Removed(BaseModel):
     id: str
-
-
-class _Problem(BaseModel):
-    detail: str
 
 
 def _after(going_on: set[str], news: Iterable[Call]) -> set[str]:
@@ -152,9 +117,4 @@ def _as_id(time: datetime) -> str:
 
 
 def _event(event_id: str, name: str, data: BaseModel) -> str:
-    return f"id: {event_id}\nevent: {name}\ndata: {data.model_dump_json()}\n\n"
-
-
-def _problem(error: RouterError) -> str:
-    detail = _Problem(detail=problem_of(error).detail)
-    return f"event: error\ndata: {detail.model_dump_json()}\n\n"
+    return make_event(event_id, name, data.model_dump_json())

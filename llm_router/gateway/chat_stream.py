@@ -15,56 +15,36 @@ from starlette.types import Receive, Scope, Send
 
 from llm_router.errors import RouterError
 from llm_router.gateway.completions.disconnect import run_until_disconnect
-from llm_router.gateway.completions.response import STREAM_HEADERS
-from llm_router.gateway.errors import problem_of
+from llm_router.gateway.event_stream import END, Events, EventStream, make_event, make_problem
 from llm_router.gateway.schemas.chats import ChatMessageRead
 from llm_router.management.chat_replies import TextStep
 from llm_router.store.chat_tree import ChatMessage
 from llm_router.store.chats import ReplyTask
 
-END = "end"
-"""The id of the last event."""
 Steps = AsyncGenerator[TextStep | ChatMessage, None]
 
 
-class ReplyEvents(Response):
-    """A reply as server-sent events: `question`, where there is one, `text` as it comes, `end`.
+def reply_events(steps: Steps, task: ReplyTask | None = None) -> EventStream:
+    """Returns a reply as events: `question`, where there is one, `text` as it comes, `end`.
 
     A client that leaves ends this answer, not the reply.
     """
+    return EventStream(_events(steps, task), steps)
 
-    def __init__(self, steps: Steps, task: ReplyTask | None = None) -> None:
-        super().__init__()
-        self._steps = steps
-        self._task = task
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  ASGI's own arguments
-        with suppress(ClientDisconnect):
-            await run_until_disconnect(self._answer(send), receive)
-
-    async def _answer(self, send: Send) -> None:
-        raw = [(name.lower().encode(), value.encode()) for name, value in STREAM_HEADERS.items()]
-        await send({"type": "http.response.start", "status": 200, "headers": raw})
-        async with aclosing(self._steps), aclosing(self._events()) as events:
-            async for event in events:
-                body = event.encode()
-                await send({"type": "http.response.body", "body": body, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _events(self) -> AsyncGenerator[str, None]:
-        if self._task:
-            yield _event("0", "question", _begun(self._task))
-        try:
-            async for step in self._steps:
-                if isinstance(step, TextStep):
-                    yield _event(str(step.read), "text", {"text": step.text})
-                else:
-                    reply = ChatMessageRead.of(step).model_dump(mode="json")
-                    left_out = {"content", "siblings"}
-                    yield _event(END, END, {n: v for n, v in reply.items() if n not in left_out})
-        except RouterError as error:
-            problem = problem_of(error)
-            yield f"event: error\ndata: {json.dumps({'detail': problem.detail})}\n\n"
+async def _events(steps: Steps, task: ReplyTask | None) -> Events:
+    if task:
+        yield _event("0", "question", _begun(task))
+    try:
+        async for step in steps:
+            if isinstance(step, TextStep):
+                yield _event(str(step.read), "text", {"text": step.text})
+            else:
+                reply = ChatMessageRead.of(step).model_dump(mode="json")
+                left_out = {"content", "siblings"}
+                yield _event(END, END, {n: v for n, v in reply.items() if n not in left_out})
+    except RouterError as error:
+        yield make_problem(error)
 
 
 class WholeReply(Response):
@@ -102,4 +82,4 @@ def _begun(task: ReplyTask) -> Mapping[str, Any]:
 
 
 def _event(event_id: str, name: str, data: Mapping[str, Any]) -> str:
-    return f"id: {event_id}\nevent: {name}\ndata: {json.dumps(data)}\n\n"
+    return make_event(event_id, name, json.dumps(data))

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Response
 
 from llm_router.connections import rules
 from llm_router.connections.access import Actor
-from llm_router.gateway.call_stream import END, EventStream, follow_call, follow_calls, time_of
+from llm_router.gateway.call_stream import follow_call, follow_calls, time_of
 from llm_router.gateway.deps import CurrentActor, Deps
+from llm_router.gateway.event_stream import END, EventStream
 from llm_router.gateway.openapi import problems
 from llm_router.gateway.schemas.calls import (
     CallDetail,

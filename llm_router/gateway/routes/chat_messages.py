@@ -10,10 +10,11 @@ from fastapi import APIRouter, Body, Depends, Header, Path, Response
 from llm_router.connections.access import Actor
 from llm_router.errors import NotFoundError
 from llm_router.gateway.chat_deps import ChatId, ChatOwner
-from llm_router.gateway.chat_stream import END, ReplyEvents, WholeReply
+from llm_router.gateway.chat_stream import WholeReply, reply_events
 from llm_router.gateway.completions.models import Choice, choose, narrowed, usable_by
 from llm_router.gateway.completions.problems import ChatProblem
 from llm_router.gateway.deps import CurrentActor, Deps, Services
+from llm_router.gateway.event_stream import END
 from llm_router.gateway.openapi import problems
 from llm_router.gateway.schemas.chats import (
     ChatDetail,
@@ -66,7 +67,7 @@ class ReplyStarter:
             request = narrowed(reply_request(task), choice, self.actor, total)
             deps.chat_replies.start(task, model_router, request, place.pop_all())
         steps = deps.chat_replies.follow(self.owner, chat_id, task.reply.number)
-        return ReplyEvents(steps, task) if stream else WholeReply(steps, task)
+        return reply_events(steps, task) if stream else WholeReply(steps, task)
 
     def _choose(self, model: str, model_router: Router) -> Choice:
         try:
@@ -146,7 +147,7 @@ async def follow_reply(
     if last_event_id == END:
         return Response(status_code=204)
     read = int(last_event_id or 0)
-    return ReplyEvents(deps.chat_replies.follow(owner, chat_id, number, read))
+    return reply_events(deps.chat_replies.follow(owner, chat_id, number, read))
 
 
 @router.post("/{number}/stop", operation_id="stopChatReply", responses=problems(404, 409))
