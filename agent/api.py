@@ -30,7 +30,7 @@ from agent.page_files import PageFiles
 from agent.places import PlaceLimits
 from agent.presence import are_workers_full, is_worker_present
 from agent.reception import Reception, ReceptionOptions
-from agent.rescues import make_rescuer
+from agent.rescues import livekit_server, make_rescuer
 from agent.room_watch import Net, room_watch
 from agent.survival.call_watch import call_watch
 from agent.tokens import TokenOptions, problem_of, token_router
@@ -76,8 +76,7 @@ def build_app(
     Requests are counted in `counters`, or in this process if it is None. `stored_now` is the number
     of connections that the demo has stored at this start.
     """
-    secret = settings.livekit_api_secret.get_secret_value()
-    livekit = LiveKitServer(settings.livekit_url, settings.livekit_api_key, secret)
+    livekit = livekit_server(settings)
     checks = [
         lambda: _check_livekit(livekit),
         lambda: _check_worker(store.database, settings.agent_name),

@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -29,7 +29,7 @@ from livekit.agents import (
 
 from agent.call_items import reply_id_of, said_item, tools_item
 from agent.progress import Progress
-from llm_router.clock import Clock, SystemClock
+from llm_router.clock import Clock, SystemClock, utc_now
 from llm_router.errors import NotFoundError, StoreError
 from llm_router.periodic import OutageLog, PeriodicTask
 from llm_router.routing.events import AttemptEvent, ReplyEvent
@@ -281,4 +281,4 @@ class CallLog:
         self._waiting.clear()
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.wall(), UTC)
+        return utc_now(self._clock)

@@ -21,8 +21,9 @@ from agent.call_options import (
     stt_options,
     tts_options,
 )
-from agent.livekit_server import LiveKitError, LiveKitServer
+from agent.livekit_server import LiveKitError
 from agent.rehearsal import http_session
+from agent.rescues import livekit_server
 from agent.speech import trial
 from agent.speech.choice import Choice
 from agent.speech.trial import EngineFailedError
@@ -98,10 +99,8 @@ async def _check_assistants(settings: Settings) -> AsyncIterator[Finding]:
 
 
 async def _check_livekit(settings: Settings) -> Finding:
-    secret = settings.livekit_api_secret.get_secret_value()
-    server = LiveKitServer(settings.livekit_url, settings.livekit_api_key, secret)
     try:
-        async with server:
+        async with livekit_server(settings) as server:
             await server.check()
     except LiveKitError as error:
         return Finding("LiveKit", "fault", f"{settings.livekit_url}: {error}")

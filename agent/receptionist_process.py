@@ -10,6 +10,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Coroutine
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -17,12 +18,12 @@ from livekit.agents import AgentServer, JobRequest
 from livekit.agents.cli.log import setup_logging
 
 from agent import call_options
-from agent.livekit_server import LiveKitServer
 from agent.presence import are_workers_full
 from agent.receptionist.desk import Desk
 from agent.receptionist.queue import reception_name
 from agent.receptionist.sounds import Sounds
 from agent.rehearsal import http_session
+from agent.rescues import livekit_server
 from config.settings import Settings, load_settings
 from llm_router.clock import SystemClock
 from llm_router.errors import StoreError
@@ -95,7 +96,6 @@ async def _serve(settings: Settings, ends: Connection) -> None:
     """Serves callers until the worker closes its end of the connection."""
     options, sounds = call_options.desk_options(settings), Sounds()
     proxy = call_options.http_proxy(settings, environment())
-    secret = settings.livekit_api_secret.get_secret_value()
     database = Database(settings.database_url.get_secret_value(), max_connections=1)
 
     async def is_full() -> bool:
@@ -104,11 +104,8 @@ async def _serve(settings: Settings, ends: Connection) -> None:
         except StoreError:
             return False  # LiveKit drops the calls that no worker takes
 
-    def connect() -> LiveKitServer:
-        return LiveKitServer(settings.livekit_url, settings.livekit_api_key, secret)
-
     messages = Messages(database, redacts_cards=settings.redact_card_numbers)
-    desk = Desk(options, sounds, connect, is_full, messages=messages)
+    desk = Desk(options, sounds, partial(livekit_server, settings), is_full, messages=messages)
     rooms = Rooms(desk, _MOMENTS + settings.queue_length)
     server = make_server(settings, rooms, proxy)
 

@@ -1,4 +1,4 @@
-"""Makes the rescuer of calls from the settings, for workers and HTTP processes alike."""
+"""Makes LiveKit's API and the rescuer of calls from the settings, for every process alike."""
 
 from contextlib import suppress
 
@@ -12,6 +12,11 @@ from llm_router.errors import ConfigurationError
 from llm_router.store.calls import CallStore
 
 _GOODBYE = "I'm sorry, I cannot go on. Please call again in a few minutes. Goodbye."
+
+
+def livekit_server(settings: Settings) -> LiveKitServer:
+    secret = settings.livekit_api_secret.get_secret_value()
+    return LiveKitServer(settings.livekit_url, settings.livekit_api_key, secret)
 
 
 def make_rescuer(settings: Settings, livekit: LiveKitServer, calls: CallStore) -> Rescuer:

@@ -15,7 +15,7 @@ from livekit.agents.cli.log import setup_logging
 
 from agent import call_options, job, prewarm, receptionist_process
 from agent.health import health_server
-from agent.livekit_server import LiveKitError, LiveKitServer, LiveKitUnavailableError
+from agent.livekit_server import LiveKitError, LiveKitUnavailableError
 from agent.load import measure_load
 from agent.log_lines import WordFilter
 from agent.phrase_file import load_phrases
@@ -23,7 +23,7 @@ from agent.presence import has_free_worker, worker_present
 from agent.receptionist.processes import CallProcesses
 from agent.receptionist.queue import reception_name
 from agent.receptionist.supervisor import receptionist
-from agent.rescues import make_rescuer
+from agent.rescues import livekit_server, make_rescuer
 from agent.session import check_loops_less_often
 from agent.speech.process.supervisor import worker_speech
 from agent.starts import StartFailures
@@ -89,7 +89,7 @@ async def serve(settings: Settings, *, hands_over: bool = False) -> None:
     first call process does not come up or the port of the health checks is taken. A LiveKit that is
     away is waited for, but in the demo LiveKitUnavailableError is raised.
     """
-    async with _livekit(settings) as livekit:
+    async with livekit_server(settings) as livekit:
         try:
             await livekit.check()
         except LiveKitUnavailableError as error:
@@ -148,7 +148,7 @@ async def _take_calls(
         # LiveKit sends no call to a worker above its threshold.
         has_place=lambda: server._worker_load < (settings.worker_load_limit or 1.0),  # noqa: SLF001  LiveKit's own measure, which it publishes only over HTTP
     )
-    livekit = _livekit(settings)
+    livekit = livekit_server(settings)
 
     async def cover(room: str) -> None:
         try:
@@ -171,7 +171,7 @@ async def _watching(
 ) -> AsyncIterator[WorkerWatch]:
     """Rescues calls during the block: those of this worker's processes, and those of others."""
     calls, clock = CallStore(database), SystemClock()
-    async with _livekit(settings) as livekit:
+    async with livekit_server(settings) as livekit:
         rescuer = make_rescuer(settings, livekit, calls)
         watch = WorkerWatch(
             server,
@@ -215,11 +215,6 @@ async def _drain(
     finally:
         handing_over.cancel()
         await asyncio.wait({handing_over})
-
-
-def _livekit(settings: Settings) -> LiveKitServer:
-    secret = settings.livekit_api_secret.get_secret_value()
-    return LiveKitServer(settings.livekit_url, settings.livekit_api_key, secret)
 
 
 async def try_call_process(settings: Settings) -> None:

@@ -238,7 +238,7 @@ class Desk:
 
 
 class _Guest:
-    """One caller's room, as the receptionist sees it."""
+    """Shows the receptionist one caller's room, and acts in it."""
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ _MOST = 8
 
 
 class Player:
-    """One voice of one room: sentences in their order, and the hold sound after the first one."""
+    """Plays sentences in their order into one room, and the hold sound after the first one."""
 
     def __init__(self, source: rtc.AudioSource, publication: rtc.LocalTrackPublication) -> None:
         self._source = source

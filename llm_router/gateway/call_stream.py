@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel
 
-from llm_router.clock import Clock
+from llm_router.clock import Clock, utc_now
 from llm_router.errors import RouterError
 from llm_router.gateway.event_stream import END, Events, make_event, make_problem
 from llm_router.gateway.schemas.calls import CallItemRead, CallRead
@@ -68,7 +68,7 @@ async def follow_calls(
     The id of an event is the time of the change, in microseconds since 1970.
     """
     until = clock.now() + seconds
-    since = since or datetime.fromtimestamp(clock.wall(), UTC)
+    since = since or utc_now(clock)
     shown: dict[str, datetime] = {}
     going_on: set[str] = set()
     quiet = 0

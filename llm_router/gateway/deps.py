@@ -10,7 +10,7 @@ something counts only if `Origin`, which browsers set themselves, names this ver
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property, partial
 from typing import Annotated, NoReturn
 
@@ -23,7 +23,7 @@ from fastapi.security import (
 )
 from prometheus_client import CollectorRegistry
 
-from llm_router.clock import Clock, SystemClock
+from llm_router.clock import Clock, SystemClock, utc_now
 from llm_router.connections.access import Actor
 from llm_router.connections.store import ConnectionStore
 from llm_router.errors import ExpiredError
@@ -222,7 +222,7 @@ class Services:
         return SignIns(self.database, self.keys, own_keys, self.clock)
 
     def now(self) -> datetime:
-        return datetime.fromtimestamp(self.clock.wall(), UTC)
+        return utc_now(self.clock)
 
     async def aclose(self) -> None:
         """Ends replies of chats, pulls and loads of models, and closes the routers."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from llm_router.clock import Clock, Rng, SystemClock, SystemRng
+from llm_router.clock import Clock, Rng, SystemClock, SystemRng, utc_now
 from llm_router.connections.access import SYSTEM
 from llm_router.connections.health import delay_until_next_check
 from llm_router.connections.record import Connection
@@ -190,7 +190,7 @@ class Checker:
         del self._checks[connection_id]
 
     async def _probe(self, connection: Connection) -> Check:
-        at = datetime.fromtimestamp(self._clock.wall(), UTC)
+        at = utc_now(self._clock)
         started = self._clock.now()
         kind: CheckKind = "word" if self._options.generate_token else "probe"
         try:

@@ -5,10 +5,10 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
-from llm_router.clock import checkpoint
+from llm_router.clock import checkpoint, utc_now
 from llm_router.connections.access import Actor
 from llm_router.connections.record import Connection
 from llm_router.errors import (
@@ -220,7 +220,7 @@ class ServerModels:
         return self._pulls.of(connection_id)
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.wall(), UTC)
+        return utc_now(self._clock)
 
 
 def _model_manager(provider: Provider, connection: Connection) -> ModelManager:

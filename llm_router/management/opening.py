@@ -1,10 +1,9 @@
 """Opens stored connections for use: every use checks, vets and audits in the same order."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Protocol
 
-from llm_router.clock import Clock
+from llm_router.clock import Clock, utc_now
 from llm_router.connections import rules
 from llm_router.connections.access import Action, Actor, AuditEntry, serves
 from llm_router.connections.record import Connection
@@ -53,7 +52,7 @@ class ConnectionOpener:
         connection = await self.store.get(actor, connection_id, secrets=True)
         guard = self.addresses.for_actor(actor)
         await vet(guard, connection)
-        now = datetime.fromtimestamp(self.clock.wall(), UTC)
+        now = utc_now(self.clock)
         await self.audit.note(actor.audit_entry(purpose, ("connection", connection_id), now))
         return connection, guard
 

@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from llm_router.catalog.servers import PROVIDER, find_server
 from llm_router.classification import classify
-from llm_router.clock import Clock, SystemClock
+from llm_router.clock import Clock, SystemClock, utc_now
 from llm_router.connections.access import Actor
 from llm_router.connections.record import Connection
 from llm_router.connections.store import OK, Check
@@ -171,7 +170,7 @@ class ConnectionProber:
         """
         _require_usual(actor, prompt, max_tokens)
         connection, guard = await self._opener.open(actor, connection_id, "test")
-        started_at = datetime.fromtimestamp(self._opener.clock.wall(), UTC)
+        started_at = utc_now(self._opener.clock)
         result = await probe(
             connection,
             prompt,

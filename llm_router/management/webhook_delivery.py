@@ -4,11 +4,11 @@ import asyncio
 import logging
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import httpx2
 
-from llm_router.clock import Clock, Rng, SystemClock, SystemRng
+from llm_router.clock import Clock, Rng, SystemClock, SystemRng, utc_now
 from llm_router.connections.access import SYSTEM
 from llm_router.connections.webhooks import TEST_EVENT, make_payload, retry_delay, sign
 from llm_router.errors import (
@@ -217,4 +217,4 @@ def _refusal(answer: httpx2.Response) -> str:
 
 
 def _time(clock: Clock) -> datetime:
-    return datetime.fromtimestamp(clock.wall(), UTC)
+    return utc_now(clock)

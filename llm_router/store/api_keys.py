@@ -4,14 +4,14 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from llm_router.clock import Clock, SystemClock
+from llm_router.clock import Clock, SystemClock, utc_now
 from llm_router.connections.access import (
     SYSTEM,
     Actor,
@@ -296,7 +296,7 @@ class ApiKeys:
             yield db
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.wall(), UTC)
+        return utc_now(self._clock)
 
 
 async def _add(db: AsyncConnection, actor: Actor, key: ApiKey, made: NewKey) -> None:

@@ -1,8 +1,8 @@
 """Deletes calls and messages that are stored for long enough; ends calls without a sign of life."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-from llm_router.clock import Clock, checkpoint
+from llm_router.clock import Clock, checkpoint, utc_now
 from llm_router.periodic import OutageLog, PeriodicTask
 from llm_router.store.calls import CallStore
 from llm_router.store.database import Database
@@ -52,7 +52,7 @@ class CallRetention:
     async def _step(self) -> None:
         if not await self._lease.acquire():
             return
-        now = datetime.fromtimestamp(self._clock.wall(), UTC)
+        now = utc_now(self._clock)
         while await self._calls.end_lost(now, now - _LOST_AFTER):
             await checkpoint()
         keep = self._keep_messages_for

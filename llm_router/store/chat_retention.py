@@ -1,8 +1,8 @@
 """Deletes chats that have not been used for long."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-from llm_router.clock import Clock, checkpoint
+from llm_router.clock import Clock, checkpoint, utc_now
 from llm_router.periodic import OutageLog, PeriodicTask
 from llm_router.store.chats import Chats
 from llm_router.store.database import Database
@@ -40,7 +40,7 @@ class ChatRetention:
 
     async def _step(self) -> None:
         while self._retention is not None and await self._lease.acquire():
-            before = datetime.fromtimestamp(self._clock.wall(), UTC) - self._retention
+            before = utc_now(self._clock) - self._retention
             if not await self._chats.remove_unused(before):
                 return
             await checkpoint()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from llm_router.clock import Clock, SystemClock
+from llm_router.clock import Clock, SystemClock, utc_now
 from llm_router.errors import ConflictError, NotFoundError, QuotaError
 from llm_router.options import ChatLimits
 from llm_router.store.chat_tree import (
@@ -309,7 +309,7 @@ class Chats:
         return ChatMessage(**values | {"status": status, "problem": problem})
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.wall(), UTC)
+        return utc_now(self._clock)
 
 
 async def _get(db: AsyncConnection, owner: str, chat_id: str, *, for_update: bool = False) -> Chat:

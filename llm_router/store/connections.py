@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import fields, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy import and_, func, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from llm_router.clock import Clock, SystemClock
+from llm_router.clock import Clock, SystemClock, utc_now
 from llm_router.connections import rules
 from llm_router.connections.access import Actor, AuditEntry
 from llm_router.connections.health import assess, deactivate_if_replaceable
@@ -252,7 +252,7 @@ class SqlConnectionStore:
             yield db
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.wall(), UTC)
+        return utc_now(self._clock)
 
     def _row(self, connection: Connection) -> dict[str, Any]:
         shown = connection.without_secrets()

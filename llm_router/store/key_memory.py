@@ -2,10 +2,9 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from weakref import WeakValueDictionary
 
-from llm_router.clock import Clock
+from llm_router.clock import Clock, utc_now
 from llm_router.errors import StoreError
 from llm_router.store.api_keys import ApiKey, ApiKeys
 from llm_router.store.key_format import digest
@@ -74,7 +73,7 @@ class KeyMemory:
         known = self._known.get(name)
         if known is None or known.until <= self._clock.now() or known.changes != self._keys.changes:
             return None
-        now = datetime.fromtimestamp(self._clock.wall(), UTC)
+        now = utc_now(self._clock)
         return known.key if known.key.state(now) == "valid" else None
 
     def _remember(self, name: str, known: _Known) -> None:

@@ -3,12 +3,12 @@
 import hmac
 import secrets
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from llm_router.clock import Clock, SystemClock
+from llm_router.clock import Clock, SystemClock, utc_now
 from llm_router.connections.access import Actor
 from llm_router.errors import ForbiddenError
 from llm_router.store import audit
@@ -95,7 +95,7 @@ class SignIns:
         return [hmac.digest(key, text, "sha256").hex() for key in self._own_keys]
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.wall(), UTC)
+        return utc_now(self._clock)
 
 
 async def _end_oldest(db: AsyncConnection, key_id: str) -> None:

@@ -6,7 +6,7 @@ often and by how many processes this runs, or where it is interrupted.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from llm_router.clock import Clock, checkpoint
+from llm_router.clock import Clock, checkpoint, utc_now
 from llm_router.periodic import OutageLog, PeriodicTask
 from llm_router.store.database import Database, Dialect
 from llm_router.store.dialects import TimeUnit, insert, start_of, text_literal
@@ -141,7 +141,7 @@ class UsageMaintenance:
 
     async def _step(self) -> None:
         while await self._lease.acquire():
-            before = datetime.fromtimestamp(self._clock.wall(), UTC) - self._retention
+            before = utc_now(self._clock) - self._retention
             if not await roll_up(self._database) and not await prune(self._database, before):
                 return
             await checkpoint()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from llm_router.clock import Clock, SystemClock
+from llm_router.clock import Clock, SystemClock, utc_now
 from llm_router.connections import rules
 from llm_router.connections.access import SYSTEM, Actor
 from llm_router.connections.webhooks import Event, new_secret
@@ -180,7 +180,7 @@ class Webhooks:
         await self.change(SYSTEM, webhook_id, {"is_active": False})
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.wall(), UTC)
+        return utc_now(self._clock)
 
 
 async def _get_row(db: AsyncConnection, webhook_id: str, *, for_update: bool = False) -> RowMapping:

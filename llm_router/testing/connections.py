@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any
 
-from llm_router.clock import Clock, SystemClock
+from llm_router.clock import Clock, SystemClock, utc_now
 from llm_router.connections import rules
 from llm_router.connections.access import Actor, AuditEntry, can_see
 from llm_router.connections.health import (
@@ -217,7 +217,7 @@ class InMemoryConnectionStore:
         self._changed = asyncio.Event()
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.wall(), UTC)
+        return utc_now(self._clock)
 
 
 def _with_hints(connection: Connection) -> Connection:
