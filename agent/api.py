@@ -7,16 +7,17 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
-from urllib.parse import urlsplit
 
-from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter, FastAPI
 
+from agent.calls_out import make_schedule
 from agent.demo import demo_router, store_found
+from agent.handed_over import HandedOver
 from agent.http_process import (
-    add_cors,
     answered_hosts,
+    cors_options,
     listen,
     make_services,
     note_address,
@@ -25,30 +26,52 @@ from agent.http_process import (
     shared_counters,
 )
 from agent.http_server import make_server
+from agent.insights.routes import InsightOptions, insights_router
+from agent.insights.sessions import Sessions
 from agent.livekit_server import LiveKitError, LiveKitServer
-from agent.page_files import PageFiles
+from agent.pages import add_console, add_pages, content_policy
+from agent.phone import schedule as planned_calls
+from agent.phone.routes import phone_router
+from agent.phone.setup_file import PhoneFile
 from agent.places import PlaceLimits
 from agent.presence import are_workers_full, is_worker_present
+from agent.ratings import ratings_router
 from agent.reception import Reception, ReceptionOptions
 from agent.rescues import livekit_server, make_rescuer
-from agent.room_watch import Net, room_watch
+from agent.room_watch import LateListeners, Net, RoomReading, room_watch
+from agent.supervision import LiveKitKeys, Supervision
 from agent.survival.call_watch import call_watch
+from agent.survival.rescuer import Rescuer
+from agent.text.conversations import Conversations
+from agent.text.moves import Moves
+from agent.text.resume_token import ResumeTokens
+from agent.text.routes import TextOptions, text_router
+from agent.text.setup import TextSetup
+from agent.text.trial import Trials
+from agent.text.trial_routes import trial_router
 from agent.tokens import TokenOptions, problem_of, token_router
+from agent.visitor_gate import Gate
+from agent.visitor_sites import SiteCors, VisitorSites
+from agent.waits import waits_router
+from agent.worker_folder import abandoned_boxes, black_box_of_any
 from config.settings import Settings
 from llm_router.clock import SystemClock
 from llm_router.discovery.discover import DiscoveryOptions, DiscoveryResult, find_connections
 from llm_router.discovery.unused import find_unused
 from llm_router.errors import StoreError
 from llm_router.gateway import app as gateway
+from llm_router.gateway.deps import Services
 from llm_router.gateway.errors import Problem
 from llm_router.gateway.hosts import HostCheck
 from llm_router.gateway.rates import Counters, RateLimit
 from llm_router.management.background import run_background
+from llm_router.periodic import side_by_side
 from llm_router.settings.loading import environment
-from llm_router.store.calls import CallStore
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
 from llm_router.store.leases import Lease
+from llm_router.store.ratings import Ratings
+from llm_router.voice.page_context import SiteSecrets
 
 log = logging.getLogger("agent.api")  # run as a program, its __name__ is __main__
 
@@ -56,11 +79,6 @@ _FULL_WITHIN = 0.5
 """Seconds that a visitor may wait for the database's word on whether workers have a place."""
 _LEASE_LASTS = 20.0
 """Seconds after which another HTTP process watches LiveKit's rooms, if this one has died."""
-_NO_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Patchbay</title>
-<h1>The page is not built yet</h1>
-<p>Run <code>make setup</code>, then start this process again. (The page is
-read from the folder that the setting <code>PAGE_DIR</code> names.)</p></html>
-"""
 
 
 def build_app(
@@ -82,38 +100,46 @@ def build_app(
         lambda: _check_worker(store.database, settings.agent_name),
     ]
     services = make_services(settings, store, counters, readiness_checks=checks)
-    calls = CallStore(services.database)
-    rescuer = make_rescuer(settings, livekit, calls)
+    rescuer = make_rescuer(settings, livekit, services.calls)
+    supervision = Supervision(
+        livekit,
+        services.calls,
+        rescuer,
+        settings.agent_name,
+        _livekit_keys(settings),
+        clock=services.clock,
+    )
+    services = replace(services, supervisor=supervision)
+
+    sites = VisitorSites(services.sites.all, counters)
+    setup = TextSetup(settings, store.database, services.clock, environment())
+    options = _reception_options(settings, store.database, counters)
+    reception = Reception(livekit, options, rescuer=rescuer, sites=sites)
+    conversations = Conversations(
+        setup, store.database, sites, services.clock, reception.is_waiting
+    )
+    moves = Moves(conversations, _livekit_secret(settings), services.clock)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        background = run_background(
-            services.database,
-            store,
-            services.webhooks,
-            addresses=services.addresses,
-            health=services.health,
-            clock=services.clock,
-            keep_usage_for=timedelta(days=settings.usage_days),
-            keep_chats_for=timedelta(days=settings.chat_days) if settings.chat_days else None,
-            keep_calls_for=timedelta(days=settings.call_days) if settings.call_days else None,
-            keep_messages_for=timedelta(days=settings.message_days) or None,
-        )
-        name, clock = settings.agent_name, services.clock
-        watch = call_watch(calls, rescuer, name, clock)
-        net = Net(livekit, calls, rescuer, name, clock)
-        lease = Lease(services.database, f"rooms of {name}", clock, _LEASE_LASTS)
-        rooms = room_watch(net, clock, lease)
-        async with livekit, background, aclosing(rescuer), watch, rooms:
+        running = _running(settings, services, livekit, rescuer, supervision)
+        async with running, aclosing(conversations):
             yield
 
     headers = _security_headers(_public_livekit(settings), settings.allowed_origins)
     app = gateway.build_app(services, headers=headers, lifespan=lifespan)
-    add_cors(app, settings)
-    reception = Reception(
-        livekit, _reception_options(settings, store.database, counters), rescuer=rescuer
-    )
-    app.include_router(token_router(_token_options(settings, counters), reception))
+    app.add_middleware(SiteCors, sites, cors_options(settings))
+    tokens = _token_options(settings, counters, services.site_secrets)
+    app.include_router(token_router(tokens, reception, sites, moves))
+    texts = _text_options(settings, counters, services.site_secrets)
+    app.include_router(text_router(texts, conversations, sites))
+    app.include_router(trial_router(Trials(setup, services.clock)))
+    phone = PhoneFile(settings.phone_file, environment())
+    app.include_router(phone_router(phone, services.clock))
+    rating = RateLimit("10/minute", counters, name="ratings")
+    gate = Gate(settings.allowed_origins, sites, rating)
+    ratings = Ratings(services.database, services.clock)
+    app.include_router(ratings_router(gate, ratings, ResumeTokens(tokens.api_secret).visit_of))
     demo = demo_router(
         store,
         found,
@@ -124,9 +150,53 @@ def build_app(
         stored_now=stored_now,
     )
     app.include_router(demo)
-    _add_page(app, settings)
+    app.include_router(waits_router(Settings.model_fields, settings))
+    app.include_router(_insights_router(settings, services, counters))
+    add_console(app, settings.console_dir)
+    add_pages(app, settings.page_dir, sites, _public_livekit(settings), is_demo=settings.demo)
     app.add_middleware(HostCheck, names=answered_hosts(settings))
     return app
+
+
+@asynccontextmanager
+async def _running(
+    settings: Settings,
+    services: Services,
+    livekit: LiveKitServer,
+    rescuer: Rescuer,
+    supervision: Supervision,
+) -> AsyncIterator[None]:
+    """Runs the work beside the requests: upkeep, checks, and care for the calls that go on."""
+    name, clock, calls = settings.agent_name, services.clock, services.calls
+    background = run_background(
+        services.database,
+        services.store,
+        services.webhooks,
+        addresses=services.addresses,
+        health=services.health,
+        clock=clock,
+        keep_usage_for=timedelta(days=settings.usage_days),
+        keep_chats_for=timedelta(days=settings.chat_days) if settings.chat_days else None,
+        keep_calls_for=timedelta(days=settings.call_days) if settings.call_days else None,
+        keep_messages_for=timedelta(days=settings.message_days) or None,
+    )
+    watch = call_watch(calls, rescuer, name, clock, black_box_of_any, abandoned=abandoned_boxes)
+    readers = [
+        Net(livekit, calls, rescuer, name, clock).read,
+        LateListeners(livekit, clock).read,
+    ]
+    steps = [
+        RoomReading(livekit, readers, clock).step,
+        HandedOver(livekit, calls, rescuer, clock).step,
+    ]
+    lease = Lease(services.database, f"rooms of {name}", clock, _LEASE_LASTS)
+    rooms = room_watch(steps, clock, lease)
+    dialing = planned_calls.running(
+        make_schedule(settings, services.database, livekit, rescuer, clock)
+    )
+    works = side_by_side(background, watch, rooms, dialing)
+    async with livekit, aclosing(rescuer), aclosing(supervision), works:
+        yield
 
 
 def _public_livekit(settings: Settings) -> str:
@@ -134,15 +204,63 @@ def _public_livekit(settings: Settings) -> str:
     return settings.livekit_public_url or settings.livekit_url
 
 
-def _token_options(settings: Settings, counters: Counters | None) -> TokenOptions:
+def _livekit_secret(settings: Settings) -> str:
+    return settings.livekit_api_secret.get_secret_value()
+
+
+def _livekit_keys(settings: Settings) -> LiveKitKeys:
+    return LiveKitKeys(
+        server_url=_public_livekit(settings),
+        api_key=settings.livekit_api_key,
+        api_secret=_livekit_secret(settings),
+    )
+
+
+def _token_options(
+    settings: Settings, counters: Counters | None, secrets: SiteSecrets
+) -> TokenOptions:
     return TokenOptions(
         server_url=_public_livekit(settings),
         api_key=settings.livekit_api_key,
-        api_secret=settings.livekit_api_secret.get_secret_value(),
+        api_secret=_livekit_secret(settings),
         ttl=settings.token_ttl,
         rate_limit=RateLimit(settings.token_rate_limit, counters, name="tokens"),
+        site_rate_limit=RateLimit("120/minute", counters, name="what a site allows"),
+        allowed_origins=settings.allowed_origins,
+        site_secrets=secrets,
+        assistants=settings.visitor_assistants,
+    )
+
+
+def _insights_router(
+    settings: Settings, services: Services, counters: Counters | None
+) -> APIRouter:
+    options = InsightOptions(
+        api_key=settings.livekit_api_key,
+        api_secret=_livekit_secret(settings),
+        rate=RateLimit("600/minute", counters, name="reports of agents"),
+    )
+    sessions = Sessions(
+        services.calls,
+        services.clock,
+        keep=settings.call_retention,
+        redacts_cards=settings.redact_card_numbers,
+    )
+    return insights_router(options, sessions)
+
+
+def _text_options(
+    settings: Settings, counters: Counters | None, secrets: SiteSecrets
+) -> TextOptions:
+    return TextOptions(
+        secret=_livekit_secret(settings),
+        begin_limit=RateLimit(settings.token_rate_limit, counters, name="conversations"),
+        message_limit=RateLimit("60/minute", counters, name="messages of visitors"),
+        read_limit=RateLimit("240/minute", counters, name="reading by visitors"),
         allowed_origins=settings.allowed_origins,
         assistants=settings.visitor_assistants,
+        site_secrets=secrets,
+        shared_rooms=settings.shared_rooms,
     )
 
 
@@ -158,7 +276,7 @@ def _reception_options(
 
     return ReceptionOptions(
         agent_name=settings.agent_name,
-        secret=settings.livekit_api_secret.get_secret_value(),
+        secret=_livekit_secret(settings),
         join_within=settings.token_ttl,
         places=PlaceLimits(
             total=settings.max_calls,
@@ -188,48 +306,13 @@ async def _check_worker(database: Database, agent_name: str) -> None:
         )
 
 
-def _add_page(app: FastAPI, settings: Settings) -> None:
-    # Mounted last: it answers every path that no route has matched.
-    if (settings.page_dir / "index.html").is_file():
-        app.mount("/", PageFiles(directory=settings.page_dir, html=True))
-        return
-
-    @app.get("/", include_in_schema=False)
-    async def no_page() -> HTMLResponse:
-        return HTMLResponse(_NO_PAGE, 503)
-
-
 def _security_headers(server_url: str, allowed_origins: Sequence[str]) -> Mapping[str, str]:
-    policy = {
-        "default-src": "'self'",
-        "connect-src": " ".join(["'self'", *_livekit_sources(server_url)]),
-        "media-src": "'self' blob:",
-        "img-src": "'self' data:",
-        "worker-src": "'self' blob:",
-        "object-src": "'none'",
-        "base-uri": "'none'",
-        "form-action": "'self'",
-        "frame-ancestors": " ".join(["'self'", *allowed_origins]),
-    }
     return {
-        "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
+        "Content-Security-Policy": content_policy(server_url, allowed_origins),
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
     }
-
-
-def _livekit_sources(server_url: str) -> Sequence[str]:
-    """Lists the addresses to which the page may connect, for `connect-src`.
-
-    These are LiveKit's WebSocket, and its HTTP, which explains why a WebSocket was refused. LiveKit
-    Cloud redirects callers to the hosts of its regions.
-    """
-    parts = urlsplit(server_url)
-    secure = "s" if parts.scheme in {"wss", "https"} else ""
-    cloud = (parts.hostname or "").endswith(".livekit.cloud")
-    hosts = [parts.netloc, "*.livekit.cloud"] if cloud else [parts.netloc]
-    return [f"{scheme}{secure}://{host}" for host in hosts for scheme in ("ws", "http")]
 
 
 async def serve(settings: Settings, listener: socket.socket) -> None:

@@ -47,10 +47,11 @@ class KnownAssistants:
 
     @property
     def all(self) -> Mapping[str, AssistantRecord]:
+        """Maps names to assistants: a stored one takes the place of one in the file."""
         return {**self.in_file, **self.stored}
 
     def find(self, name: str) -> AssistantRecord:
-        """Returns the assistant of that name; where there is none, the default one, and logs it."""
+        """Returns the assistant of that name, or the default one, with a warning, without any."""
         wanted = name or DEFAULT
         known = self.all
         if wanted != DEFAULT and wanted not in known:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from llm_router.catalog.prices import billable_usage
 from llm_router.routing.events import ReplyEvent
 
 T = TypeVar("T")
@@ -34,6 +33,20 @@ class CallLimits:
     """Times that they are asked; the call ends after one more silence in a row."""
 
 
+_FAREWELL = 30.0
+"""Seconds before the line of a telephone is cut at which a call ends."""
+
+
+def kind_limit(cut_after: float) -> float:
+    """Returns the seconds after which a call ends with a word, where its line is cut later on."""
+    return max(cut_after - _FAREWELL, cut_after / 2)
+
+
+def lower_limit(one: float, other: float) -> float:
+    """Returns the lower of two limits, of which 0 is none."""
+    return min(one, other) if one and other else one or other
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallSoFar:
     """The part of its limits that a call has used with its earlier agents."""
@@ -48,11 +61,9 @@ def spent_on(reply: ReplyEvent) -> tuple[int, float]:
     """Returns the tokens and the cost of all attempts of a reply."""
     tokens, cost = 0, 0.0
     for attempt in reply.tries:
-        usage = billable_usage(
-            attempt.usage, attempt.failure, reply.prompt_characters, attempt.characters
-        )
+        usage, charged = attempt.charged(reply.prompt_characters)
         tokens += usage.prompt_tokens + usage.completion_tokens
-        cost += attempt.price.cost(usage) if attempt.price else 0.0
+        cost += charged or 0.0
     return tokens, cost
 
 
@@ -135,10 +146,16 @@ class CallTime:
     def __init__(self, limits: CallLimits, now: float, earlier: float = 0.0) -> None:
         """Begins now; the call has lasted `earlier` seconds with agents before this one."""
         self._limits = limits
+        self._earlier = earlier
         self._began = now - earlier
         self._quiet_since = now
         self._asked = 0
         self._is_warned = limits.seconds < 2 * _MINUTE
+
+    def not_begun(self, now: float) -> None:
+        """Records that the caller is not there yet: the call begins with them."""
+        self._began = now - self._earlier
+        self._quiet_since = now
 
     def caller_active(self, now: float) -> None:
         """Records words of the caller, spoken or typed."""

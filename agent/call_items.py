@@ -1,14 +1,14 @@
 """Makes the stored items of a call from LiveKit's. No I/O."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from livekit.agents import FunctionToolsExecutedEvent, llm
 
-from agent.budget import spent_on
+from agent.receipts import receipt_of
 from llm_router.integrations.livekit import ROUTE
-from llm_router.routing.events import AttemptEvent, ReplyEvent
+from llm_router.routing.events import ReplyEvent
 from llm_router.voice.calls import INTERRUPTED_BY, CallItem
 
 _METRICS = ("e2e_latency", "tts_node_ttfb", "transcription_delay", "end_of_turn_delay")
@@ -66,43 +66,7 @@ def _tool(call: llm.FunctionCall, output: llm.FunctionCallOutput | None) -> Mapp
 
 def _receipt(message: llm.ChatMessage, reply: ReplyEvent | None) -> Mapping[str, Any]:
     times = {n: round(v, 3) for n in _METRICS if isinstance(v := message.metrics.get(n), float)}
-    receipt: dict[str, Any] = {"times": times} if times else {}
-    if reply is None:
-        return receipt
-    tokens, cost = spent_on(reply)
-    return receipt | {
-        "reply_id": reply.reply_id,
-        "connection": reply.connection,
-        "model": reply.model,
-        "first_word": _rounded(reply.first_word),
-        "duration": _rounded(reply.duration),
-        "took_over_from": list(reply.took_over_from),
-        "last_resort": reply.last_resort,
-        "tokens": tokens,
-        "cost": cost,
-        "attempts": [_attempt(attempt, reply) for attempt in _ordered(reply.tries)],
-    }
-
-
-def _ordered(attempts: Sequence[AttemptEvent]) -> Sequence[AttemptEvent]:
-    return sorted(attempts, key=lambda attempt: attempt.started_at)
-
-
-def _attempt(attempt: AttemptEvent, reply: ReplyEvent) -> Mapping[str, Any]:
-    return {
-        "connection": attempt.connection,
-        "model": attempt.model,
-        "role": attempt.role,
-        "outcome": attempt.outcome,
-        "started": _rounded(attempt.started_at - reply.started_at),
-        "first_word": _rounded(attempt.first_word),
-        "duration": _rounded(attempt.duration),
-        "delivered": attempt.delivered,
-    }
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 3)
+    return {**({"times": times} if times else {}), **(receipt_of(reply) if reply else {})}
 
 
 def _time(seconds: float) -> datetime:

@@ -8,7 +8,7 @@ its death would lose those of every call.
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -28,12 +28,22 @@ from livekit.agents import (
 )
 
 from agent.call_items import reply_id_of, said_item, tools_item
+from agent.phone.line import find_phone
 from agent.progress import Progress
 from llm_router.clock import Clock, SystemClock, utc_now
 from llm_router.errors import NotFoundError, StoreError
 from llm_router.periodic import OutageLog, PeriodicTask
 from llm_router.routing.events import AttemptEvent, ReplyEvent
-from llm_router.voice.calls import MAX_TEXT, Call, CallAgent, CallFacts, CallItem, CallPort
+from llm_router.voice.calls import (
+    ENDS_OF_SESSIONS,
+    LANGUAGE,
+    MAX_TEXT,
+    Call,
+    CallAgent,
+    CallFacts,
+    CallItem,
+    CallPort,
+)
 from llm_router.voice.redaction import redact, redact_tools
 
 _logger = logging.getLogger("agent")
@@ -46,18 +56,9 @@ _BATCH = 100
 """Items in one write."""
 _BOUND = 2_000
 """Items that wait at most while the store cannot be written."""
-_PHONE = rtc.ParticipantKind.PARTICIPANT_KIND_SIP
 _RECEIPTS = 32
 """Replies whose facts wait for the end of their voice."""
 _CLOSE_WITHIN = 5.0
-_REASONS = {
-    "participant_disconnected": "caller left",
-    "user_initiated": "agent ended",
-    "task_completed": "agent ended",
-    "job_shutdown": "worker stopped",
-    "error": "failed",
-}
-"""Reason of the end of a call by LiveKit's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,11 +103,15 @@ class CallLog:
         self._why: Callable[[], str] = str
         self._reason = "worker stopped"
         self.progress = progress or Progress()
+        self.language = ""
+        """Language of the call by now, which its receipts name; empty: it has only one."""
         self._is_caller_speaking = False
         self._caller_spoke = False
         self.call: Call | None = None
         """The stored call, once it is claimed."""
         self.is_superseded = False
+        self.on_superseded: Callable[[], object] = lambda: None
+        """Called once when a later agent turns out to have the call."""
         self.dropped = 0
         self._outage = OutageLog(
             "what is said waits in memory until the store of calls answers again",
@@ -133,8 +138,18 @@ class CallLog:
         session.on("close", self._on_close)
         self._task.start()
 
+    def learn(self, **facts: Any) -> None:
+        """Adds facts about the call, by the names of CallFacts, which come after its agent."""
+        self._logged = replace(self._logged, facts=replace(self._logged.facts, **facts))
+        self._has_new_facts = True
+
+    @property
+    def _is_behind(self) -> bool:
+        return bool(self._waiting) or self.call is None or self._has_new_facts
+
     async def leave(self, store: CallPort) -> None:
-        """Writes through another store how far the call is: its process ends, and its loop stands.
+        """Writes through another store how far the call is, and that it needs another agent: this
+        process ends, and its loop stands.
 
         Raises StoreError.
         """
@@ -142,14 +157,28 @@ class CallLog:
             return
         if self._waiting:
             await store.append(self.call.id, list(self._waiting), self._now())
-        await self._note(self.call, store)
+        await self._write_note(self.call, store, gone=True)
+
+    async def hand_over(self) -> None:
+        """Notes that a person answers from now on; returns once that is stored.
+
+        Until then the agent must stay: another one would be called in its place.
+        """
+        while not self.is_superseded:
+            await self._task.step_once()
+            with suppress(StoreError):
+                if self.call and await self._store.hand_over(
+                    self.call.id, self._logged.epoch, self._now(), to="person"
+                ):
+                    return
+            await self._clock.sleep(WINDOW)
 
     async def aclose(self) -> None:
         """Writes the rest and the end of the call, within 5 s. Logs what is lost."""
         await self._task.aclose()
         with suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_WITHIN):
-                while not self.is_superseded and (self._waiting or self.call is None):
+                while not self.is_superseded and self._is_behind:
                     await self._task.step_once()
                     if self._outage.is_out:
                         await self._clock.sleep(WINDOW)
@@ -171,7 +200,10 @@ class CallLog:
         if isinstance(event.item, llm.ChatMessage):
             reply = self._replies.pop(reply_id_of(event.item), None)
             by_caller = event.item.interrupted and self._caller_spoke
-            self._add(said_item(event.item, reply, self._logged.epoch, by_caller=by_caller))
+            item = said_item(event.item, reply, self._logged.epoch, by_caller=by_caller)
+            if item and self.language:
+                item = replace(item, receipt={**item.receipt, LANGUAGE: self.language})
+            self._add(item)
             self._task.wake()  # another agent must know what was asked
 
     def _on_tools(self, event: FunctionToolsExecutedEvent) -> None:
@@ -191,7 +223,7 @@ class CallLog:
         self._caller_spoke = self._caller_spoke or self._is_caller_speaking
 
     def _on_close(self, event: CloseEvent) -> None:
-        self._reason = _REASONS.get(event.reason.value, "agent ended")
+        self._reason = ENDS_OF_SESSIONS.get(event.reason.value, "agent ended")
 
     def _add(self, item: CallItem | None) -> None:
         if item is None or self.is_superseded:
@@ -225,48 +257,62 @@ class CallLog:
             try:
                 await self._store.append(self.call.id, batch, self._now())
             except NotFoundError:
-                self._stop()
+                await self._stop()
                 return
             for _ in batch:
                 self._waiting.popleft()
-        await self._note(self.call, self._store)
+        await self._note(self.call)
 
     def _learn_kind(self) -> None:
         """Takes note of a caller on the telephone, who comes after the agent."""
-        people = self._room.remote_participants.values() if self._room else ()
-        if self._logged.facts.kind is None and any(person.kind == _PHONE for person in people):
-            facts = replace(self._logged.facts, kind="phone")
-            self._logged = replace(self._logged, facts=facts)
-            self._has_new_facts = True
+        is_unknown = self._logged.facts.kind is None
+        if is_unknown and self._room and find_phone(self._room):
+            self.learn(kind="phone")
 
     async def _claim(self) -> None:
         logged = self._logged
+        # A call that it has written may be over by now, removed, or moved on to an agent that never
+        # came: what is learned then begins no second one.
         self.call = await self._store.claim(
-            logged.room, logged.epoch, logged.agent, self._now(), logged.facts
+            logged.room,
+            logged.epoch,
+            logged.agent,
+            self._now(),
+            logged.facts,
+            may_begin=self.call is None,
         )
         self._has_new_facts = logged is not self._logged
         if self.call is None:
             _logger.info("the call is another agent's: this one writes nothing of it")
-            self._stop()
+            await self._stop()
 
-    async def _note(self, call: Call, store: CallPort) -> None:
+    async def _note(self, call: Call) -> None:
+        state = self._state
+        if state == self._noted and self._clock.now() - self._noted_at < _BEAT:
+            return
+        is_own = await self._write_note(call, self._store)
+        self._noted, self._noted_at = state, self._clock.now()
+        if not is_own:
+            await self._stop()
+
+    @property
+    def _state(self) -> tuple[str, Sequence[Mapping[str, Any]], bool]:
         voiced, tools = self.progress.voiced.text, self.progress.tools
         if self._logged.redacts_cards:
             voiced, tools = redact(voiced), redact_tools(tools)
-        state = (voiced, tools, self._is_answered)
-        if state == self._noted and self._clock.now() - self._noted_at < _BEAT:
-            return
-        is_own = await store.note(
+        return voiced, tools, self._is_answered
+
+    async def _write_note(self, call: Call, store: CallPort, *, gone: bool = False) -> bool:
+        voiced, tools, answered = self._state
+        return await store.note(
             call.id,
             self._logged.epoch,
             self._now(),
             voiced=voiced,
             tools_in_flight=tools,
-            answered=self._is_answered,
+            answered=answered,
+            gone=gone,
         )
-        self._noted, self._noted_at = state, self._clock.now()
-        if not is_own:
-            self._stop()
 
     async def _end(self) -> None:
         if self.call is None or self.is_superseded or self._outage.is_out:
@@ -276,9 +322,12 @@ class CallLog:
                 self.call.id, self._why() or self._reason, self._now(), epoch=self._logged.epoch
             )
 
-    def _stop(self) -> None:
+    async def _stop(self) -> None:
         self.is_superseded = True
         self._waiting.clear()
+        call = await self._store.going_on(self._logged.room)
+        if call is not None and call.epoch > self._logged.epoch:
+            self.on_superseded()
 
     def _now(self) -> datetime:
         return utc_now(self._clock)

@@ -2,104 +2,52 @@
 
 import importlib
 import logging
-import socket
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from agent import stt, tts
-from agent.budget import CallLimits
+from agent.call_settings import settings_of
 from agent.phrase_file import load_phrases
 from agent.receptionist.desk import DeskOptions
 from agent.session import Engines, TurnOptions, load_vad
 from agent.speech.choice import Choice
+from agent.speech.engine import import_engine
 from agent.speech.models import default_folder
 from agent.speech.stt import STTEngine, STTOptions
 from agent.speech.tts import TTSEngine, TTSOptions
 from config.field_types import is_this_machine
-from config.settings import MIN_TURN_SILENCE, Settings
-from llm_router.assembly import POLICIES
+from config.settings import EngineSettings, Settings
 from llm_router.errors import ConfigurationError
-from llm_router.options import PatienceOptions, ReplyLimits, RouterOptions
-from llm_router.stored_router import StoreOptions
 from llm_router.voice.assistant import AssistantRecord
 
 _logger = logging.getLogger("agent")
-_SETTING_OF = {
-    "greeting": "agent_greeting",
-    "stt": "stt_engine",
-    "stt_model": "stt_model",
-    "tts": "tts_engine",
-    "tts_model": "tts_model",
-    "voice": "tts_voice",
-    "speed": "tts_speed",
-    "turn_detection": "turn_detection",
-    "vad_engine": "vad_engine",
-    "vad_min_silence": "vad_min_silence",
-    "endpointing_min_delay": "endpointing_min_delay",
-    "endpointing_max_delay": "endpointing_max_delay",
-    "preemptive_generation": "preemptive_generation",
-    "filler_after": "filler_after",
-    "policy": "router_policy",
-    "max_seconds": "call_max_seconds",
-    "idle_after": "call_silence",
-}
-"""The setting whose place a field of an assistant takes."""
 
 
-def worker_name(settings: Settings) -> str:
-    """Returns the worker's name among all workers: its machine and its port."""
-    return f"{socket.gethostname()} {settings.worker_port}"
+def settings_by_language(settings: Settings, assistant: AssistantRecord) -> Mapping[str, Settings]:
+    """Returns the settings of the voices to which a call changes with its caller, by language.
 
-
-def store_options(settings: Settings) -> StoreOptions:
-    return StoreOptions(
-        database=settings.database_url.get_secret_value(),
-        master_keys=settings.master_keys,
-        master_key_file=settings.encryption_key_file,
-        connections_file=settings.connections_file,
-        scoreboard=settings.scoreboard_file,
-        offline_responder=settings.offline_responder,
-        allowed_addresses=settings.allowed_addresses,
-    )
-
-
-def settings_of(settings: Settings, assistant: AssistantRecord) -> Settings:
-    """Returns the settings of a call that this assistant answers: its own values before all.
-
-    The model and the voice of another engine, or of another language, do not fit the assistant's:
-    where it names none, its engine chooses.
+    `settings` are those of the call.
     """
-    own = {setting: getattr(assistant, name) for name, setting in _SETTING_OF.items()}
-    values: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
-    if assistant.languages:
-        values["agent_language"] = assistant.languages[0]
-    if values.get("stt_engine", settings.stt_engine) != settings.stt_engine:
-        values.setdefault("stt_model", None)
-    has_other_engine = values.get("tts_engine", settings.tts_engine) != settings.tts_engine
-    language = values.get("agent_language", settings.agent_language)
-    if has_other_engine or language != settings.agent_language:
-        values.setdefault("tts_model", None)
-        values.setdefault("tts_voice", None)
-    if values.get("router_policy", settings.router_policy) not in POLICIES.names():
-        policy = values.pop("router_policy", "")
-        _logger.error("assistant %s: there is no policy %r", assistant.name, policy)
-    return _turns_in_order(settings.model_copy(update=values))
+    return {
+        language: settings.model_copy(
+            update={
+                "agent_language": language,
+                "tts_model": settings.tts_model if _is_multilingual(settings) else None,
+                "tts_voice": assistant.voices.get(language),
+            }
+        )
+        for language in settings.agent_other_languages
+        if language != settings.agent_language
+    }
 
 
-def _turns_in_order(settings: Settings) -> Settings:
-    """Returns the settings with waits that go together: an assistant may name one of two."""
-    silence = settings.vad_min_silence
-    if settings.turn_detection == "v1-mini":
-        silence = max(silence, MIN_TURN_SILENCE)
-    longest = max(settings.endpointing_max_delay, settings.endpointing_min_delay)
-    return settings.model_copy(
-        update={"vad_min_silence": silence, "endpointing_max_delay": longest}
-    )
+def _is_multilingual(settings: Settings) -> bool:
+    """Returns whether the voice's model is a service's: one of this machine speaks a language."""
+    return settings.tts_engine.partition(":")[0] in {"openai", "livekit_plugin", "kokoro"}
 
 
 def load_engines(settings: Settings) -> Engines:
@@ -122,12 +70,18 @@ def import_engines(settings: Settings) -> None:
     A module that cannot be imported is left to `load_other_engines` to report.
     """
     with suppress(ConfigurationError):
-        stt.import_engine(choose_stt(settings).engine)
+        import_engine(stt.ENGINES, "STT", choose_stt(settings).engine)
     with suppress(ConfigurationError):
-        tts.import_engine(choose_tts(settings).engine)
+        import_engine(tts.ENGINES, "TTS", choose_tts(settings).engine)
     if settings.vad_engine == "silero":
         with suppress(ImportError):
             importlib.import_module("livekit.plugins.silero")
+
+
+def engine_modules(settings: Settings) -> list[str]:
+    """Names the modules of the engines."""
+    chosen = {stt: choose_stt(settings).engine, tts: choose_tts(settings).engine}
+    return [f"{kind.__name__}.{name.partition(':')[0]}" for kind, name in chosen.items()]
 
 
 def load_other_engines(settings: Settings, loaded: Settings, engines: Engines) -> Engines:
@@ -191,8 +145,21 @@ def all_speech_models(settings: Settings, assistants: Iterable[AssistantRecord])
         if fault := missing_speech(settings, assistant):
             _logger.error("assistant %s: %s", assistant.name, fault)
         else:
-            found |= dict.fromkeys(speech_models(settings_of(settings, assistant)))
+            own = settings_of(settings, assistant)
+            found |= dict.fromkeys(speech_models(own))
+            found |= dict.fromkeys(_other_voice_models(own, assistant))
     return tuple(found)
+
+
+def _other_voice_models(settings: Settings, assistant: AssistantRecord) -> list[str]:
+    """Names the models of the voices to which a call of the assistant may change."""
+    models: list[str | None] = []
+    for language, other in settings_by_language(settings, assistant).items():
+        try:
+            models.append(tts.speech_model(choose_tts(other).engine, tts_options(other)))
+        except ConfigurationError as error:
+            _logger.error("assistant %s in %s: %s", assistant.name, language, error)  # noqa: TRY400  the message says it all
+    return [*filter(None, models)]
 
 
 def missing_speech(settings: Settings, assistant: AssistantRecord) -> str:
@@ -234,21 +201,22 @@ def http_proxy(settings: Settings, environ: Mapping[str, str]) -> str | None:
     return environ.get("HTTPS_PROXY") or environ.get("HTTP_PROXY")
 
 
-def choose_stt(settings: Settings) -> Choice:
+def choose_stt(settings: Settings | EngineSettings) -> Choice:
     """Returns the STT engine to use, and what the neural one lacks if that is why."""
     wants_neural = settings.voice != "espeak"
     return stt.choose(settings.stt_engine, stt_options(settings), wants_neural=wants_neural)
 
 
-def choose_tts(settings: Settings) -> Choice:
+def choose_tts(settings: Settings | EngineSettings) -> Choice:
     """Returns the TTS engine to use, and what the neural one lacks if that is why."""
     wants_neural = settings.voice != "espeak"
     return tts.choose(settings.tts_engine, tts_options(settings), wants_neural=wants_neural)
 
 
-def stt_options(settings: Settings) -> STTOptions:
+def stt_options(settings: Settings | EngineSettings) -> STTOptions:
     return STTOptions(
         language=settings.agent_language,
+        others=settings.agent_other_languages,
         model=settings.stt_model or "",
         models_folder=settings.models_folder or default_folder(),
         base_url=settings.stt_base_url or "",
@@ -256,7 +224,7 @@ def stt_options(settings: Settings) -> STTOptions:
     )
 
 
-def tts_options(settings: Settings) -> TTSOptions:
+def tts_options(settings: Settings | EngineSettings) -> TTSOptions:
     return TTSOptions(
         language=settings.agent_language,
         model=settings.tts_model or "",
@@ -272,20 +240,6 @@ def _secret(value: SecretStr | None) -> str | None:
     return value.get_secret_value() if value else None
 
 
-def call_limits(settings: Settings, assistant: AssistantRecord) -> CallLimits:
-    limits = CallLimits(
-        message_characters=settings.message_max_characters,
-        turns_per_minute=settings.turns_per_minute,
-        turns=settings.call_max_turns,
-        tokens=settings.call_max_tokens,
-        cost=settings.call_max_cost,
-        seconds=settings.call_max_seconds,
-        silence=settings.call_silence,
-    )
-    own = assistant.idle_questions
-    return limits if own is None else replace(limits, questions=own)
-
-
 def turn_options(settings: Settings) -> TurnOptions:
     return TurnOptions(
         detection=settings.turn_detection,
@@ -294,17 +248,4 @@ def turn_options(settings: Settings) -> TurnOptions:
         min_delay=settings.endpointing_min_delay,
         max_delay=settings.endpointing_max_delay,
         preemptive=settings.preemptive_generation,
-    )
-
-
-def router_options(settings: Settings) -> RouterOptions:
-    return RouterOptions(
-        patience=PatienceOptions(
-            shortest=settings.first_word_deadline_min, longest=settings.first_word_deadline_max
-        ),
-        limits=ReplyLimits(speech=settings.reply_max_seconds, tokens=settings.reply_max_tokens),
-        hedge_budget=settings.hedge_budget,
-        voice_speed=settings.tts_speed,
-        queue_poll=settings.queue_poll,
-        total=settings.reply_deadline,
     )

@@ -7,7 +7,8 @@ fallback. A wrong transcript of a synthetic voice is no fault.
 import asyncio
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import suppress
 
 from livekit import rtc
 
@@ -17,51 +18,61 @@ from agent.call_options import (
     choose_tts,
     http_proxy,
     missing_speech,
-    store_options,
+    settings_by_language,
     stt_options,
     tts_options,
 )
+from agent.call_settings import settings_of, store_options
 from agent.livekit_server import LiveKitError
+from agent.phone.setup_file import load_phone
+from agent.phone.transfer.destination import unreachable
 from agent.rehearsal import http_session
 from agent.rescues import livekit_server
 from agent.speech import trial
 from agent.speech.choice import Choice
 from agent.speech.trial import EngineFailedError
-from config.settings import Settings, load_settings
+from config.settings import EngineSettings, Settings, load_settings
 from llm_router.cli.check import Finding
 from llm_router.errors import ConfigurationError
-from llm_router.settings.loading import SettingsError, environment, export_variables
+from llm_router.settings.loading import (
+    SettingsError,
+    environment,
+    export_variables,
+    load_section,
+)
 from llm_router.stored_router import load_known, load_unused
+from llm_router.voice.assistant import DEFAULT, AssistantRecord
 
 _ENGINE_WITHIN = 60.0
 """Seconds for one engine: the first use of a model may be slow."""
 _PROCESS_WITHIN = 120.0
 
 
-async def check() -> AsyncIterator[Finding]:
+async def check() -> AsyncGenerator[Finding, None]:
     try:
         settings = load_settings()
     except SettingsError as error:
         yield Finding("agent", "fault", "; ".join(str(error).splitlines()))
+        with suppress(SettingsError):  # the same error, if it is about these
+            engines = load_section(EngineSettings)
+            export_variables()
+            async for finding in _check_speech(engines, None):
+                yield finding
         return
     if note := export_variables():
         yield Finding("container", "note", note)
     async for finding in _check_environment(settings):
         yield finding
+    usual = AssistantRecord(name=DEFAULT)
+    async for finding in _check_languages("AGENT_OTHER_LANGUAGES", settings, usual):
+        yield finding
     async for finding in _check_assistants(settings):
         yield finding
     yield await _check_livekit(settings)
-    for finding in _lacking(choose_tts(settings), "espeak-ng (robotic) speaks"):
+    for finding in _check_phone(settings):
         yield finding
-    for finding in _lacking(choose_stt(settings), "pocketsphinx transcribes"):
+    async for finding in _check_speech(settings, http_proxy(settings, environment())):
         yield finding
-    sound: list[rtc.AudioFrame] = []
-    try:
-        async with http_session(http_proxy(settings, environment())):
-            yield await _check_tts(settings, sound)
-            yield await _check_stt(settings, sound)
-    except ConfigurationError as error:
-        yield Finding("speech", "fault", str(error))
     yield await _check_call_process()
 
 
@@ -92,10 +103,43 @@ async def _check_assistants(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding("assistants", "fault", str(error))
         return
     for record in known.all.values():
+        name = f"assistant {record.name}"
         if fault := missing_speech(settings, record):
-            yield Finding(f"assistant {record.name}", "fault", fault)
+            yield Finding(name, "fault", fault)
         else:
-            yield Finding(f"assistant {record.name}", "ok", "its engines and models are there")
+            yield Finding(name, "ok", "its engines and models are there")
+            async for finding in _check_languages(name, settings_of(settings, record), record):
+                yield finding
+
+
+async def _check_languages(
+    name: str, settings: Settings, record: AssistantRecord
+) -> AsyncIterator[Finding]:
+    """Says to which other languages callers may change, and why not to the rest of them."""
+    others = settings_by_language(settings, record)
+    try:
+        missing = dict(stt.missing_languages(choose_stt(settings).engine, stt_options(settings)))
+    except ConfigurationError:
+        return  # a fault of its own
+    for language, other in others.items():
+        if fault := missing.get(language) or await _voice_fault(other):
+            missing[language] = fault
+            yield Finding(name, "fault", f"callers cannot change to {language!r}: {fault}")
+        else:
+            for finding in _lacking(choose_tts(other), f"espeak-ng (robotic) speaks {language!r}"):
+                yield finding
+    if fitting := [language for language in others if language not in missing]:
+        yield Finding(name, "ok", f"callers may change to {', '.join(fitting)}")
+
+
+async def _voice_fault(settings: Settings) -> str:
+    """Returns why there is no voice for these settings; empty: there is one."""
+    try:
+        engine = tts.load(choose_tts(settings).engine, tts_options(settings), fallback=False)
+    except ConfigurationError as error:
+        return str(error)
+    await engine.aclose()
+    return ""
 
 
 async def _check_livekit(settings: Settings) -> Finding:
@@ -107,7 +151,38 @@ async def _check_livekit(settings: Settings) -> Finding:
     return Finding("LiveKit", "ok", f"{settings.livekit_url} answers and accepts the keys")
 
 
-async def _check_tts(settings: Settings, sound: list[rtc.AudioFrame]) -> Finding:
+def _check_phone(settings: Settings) -> Iterator[Finding]:
+    """Says whether the telephone's file can be understood; `phone doctor` checks the rest."""
+    try:
+        setup = load_phone(settings.phone_file, environment())
+    except ConfigurationError as error:
+        yield Finding("telephone", "fault", str(error))
+        return
+    if setup.numbers or setup.trunks:
+        count = f"{len(setup.numbers)} numbers on {len(setup.trunks)} trunks"
+        yield Finding("telephone", "ok", f"{settings.phone_file}: {count}")
+    for name, reason in unreachable(setup).items():
+        yield Finding("telephone", "fault", f"no call can be transferred to {name}: {reason}")
+
+
+async def _check_speech(
+    settings: Settings | EngineSettings, proxy: str | None
+) -> AsyncIterator[Finding]:
+    """Says which engines speak and transcribe, and whether they do. `proxy`: that of servers."""
+    for finding in _lacking(choose_tts(settings), "espeak-ng (robotic) speaks"):
+        yield finding
+    for finding in _lacking(choose_stt(settings), "pocketsphinx transcribes"):
+        yield finding
+    sound: list[rtc.AudioFrame] = []
+    try:
+        async with http_session(proxy):
+            yield await _check_tts(settings, sound)
+            yield await _check_stt(settings, sound)
+    except ConfigurationError as error:
+        yield Finding("speech", "fault", str(error))
+
+
+async def _check_tts(settings: Settings | EngineSettings, sound: list[rtc.AudioFrame]) -> Finding:
     """Speaks a word, and appends its frames to `sound`."""
     chosen = choose_tts(settings)
     name = f"TTS {chosen.engine}"
@@ -126,7 +201,7 @@ async def _check_tts(settings: Settings, sound: list[rtc.AudioFrame]) -> Finding
     return Finding(name, "ok", f"{engine.model}: {result}")
 
 
-async def _check_stt(settings: Settings, sound: list[rtc.AudioFrame]) -> Finding:
+async def _check_stt(settings: Settings | EngineSettings, sound: list[rtc.AudioFrame]) -> Finding:
     chosen = choose_stt(settings)
     name = f"STT {chosen.engine}"
     options = stt_options(settings)

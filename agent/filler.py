@@ -3,7 +3,8 @@
 `llm_node` puts a mark into the stream of text when the answer is late. The mark starts the TTS
 segment early: without it, `tts_node` would start with the first word. There `FillerVoice` plays a
 short phrase, which is cut as soon as the answer has sound. The mark is neither spoken nor shown,
-and the phrase is part of neither the transcript nor the history.
+and the phrase is part of neither the transcript nor the history. Nor is any word of the answer
+until its own sound comes: one that is interrupted before has said nothing.
 """
 
 import asyncio
@@ -37,7 +38,7 @@ class FillerRule:
 
     def __init__(self, phrases: Phrases, language: str) -> None:
         self._phrases = phrases
-        self._language = language
+        self.language = language
         self._uses = {"filler.late": 0, "filler.very_late": 0}
         self._last = ""
 
@@ -50,7 +51,7 @@ class FillerRule:
         for _ in range(2):
             uses = self._uses[occasion]
             self._uses[occasion] += 1
-            phrase = self._phrases.pick(occasion, self._language, uses)
+            phrase = self._phrases.pick(occasion, self.language, uses)
             if phrase != self._last:
                 self._last = phrase
                 return phrase
@@ -101,13 +102,6 @@ async def mark_late(
             yield chunk
 
 
-async def without_marks(text: AsyncIterable[str]) -> AsyncIterator[str]:
-    """Yields the text without its late marks."""
-    async for piece in text:
-        if clean := piece.replace(LATE_MARK, ""):
-            yield clean
-
-
 class FillerVoice:
     """Speaks the answers of one call, with a filler phrase wherever one is late.
 
@@ -117,12 +111,29 @@ class FillerVoice:
     def __init__(self, rule: FillerRule) -> None:
         self._rule = rule
         self._sounds: dict[str, list[rtc.AudioFrame]] = {}
+        self._has_sound = asyncio.Event()
+        self._has_sound.set()
+
+    async def shown(self, text: AsyncIterable[str]) -> AsyncIterator[str]:
+        """Yields the text without its marks; the words after one wait for the answer's sound.
+
+        LiveKit would take the sound of a phrase for theirs. An answer without a voice has no sound
+        to wait for.
+        """
+        is_late = False
+        async for piece in text:
+            is_late = is_late or LATE_MARK in piece
+            if clean := piece.replace(LATE_MARK, ""):
+                if is_late:
+                    await self._has_sound.wait()
+                yield clean
 
     async def speak(
         self, text: AsyncIterable[str], synthesize: Synthesize
     ) -> AsyncGenerator[rtc.AudioFrame, None]:
         """Yields the sound of `text`, with a phrase wherever a mark says that it is late."""
         marks = asyncio.Queue[None](maxsize=_MAX_MARKS)
+        has_sound = self._has_sound = asyncio.Event()
         async with aclosing(synthesize(_collect_marks(text, marks))) as frames:
             first = asyncio.ensure_future(_next(frames))
             try:
@@ -137,6 +148,7 @@ class FillerVoice:
                             yield frame
                 sound = await first
             finally:
+                has_sound.set()
                 first.cancel()
                 await asyncio.wait({first})
             while sound is not None:

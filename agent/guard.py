@@ -6,6 +6,7 @@ from typing import Any
 from livekit.agents import AgentSession
 
 from agent.budget import CallBudget, CallLimits, CallSoFar, CallTime, Refusal, Step, spent_on
+from agent.saying import wait_until_said
 from llm_router.clock import Clock, SystemClock
 from llm_router.periodic import PeriodicTask
 from llm_router.routing.events import AttemptEvent, ReplyEvent
@@ -19,6 +20,9 @@ _QUIET = 20.0
 """Seconds for which a refusal is not said again: a flood of messages is not answered by another."""
 
 
+_STATUS = "sip.callStatus"
+_RINGS = frozenset({"dialing", "ringing"})
+"""States of a telephone that is called and not picked up yet."""
 _BUSY = frozenset({"speaking", "thinking", "initializing"})
 """States of an agent in which it is not the caller's turn."""
 
@@ -35,11 +39,12 @@ class CallGuard:
     ) -> None:
         self._limits = limits
         self._phrases = phrases
-        self._language = language
+        self.language = language
         self._clock = clock or SystemClock()
         self._budget = CallBudget(limits)
         self._time: CallTime | None = None
         self._earlier = 0.0
+        self._has_begun = False
         self._session: AgentSession[None] | None = None
         self._silent_until: dict[Refusal, float] = {}
         self._unsaid: Refusal | Step | None = None
@@ -48,6 +53,8 @@ class CallGuard:
         self._ending: asyncio.Task[None] | None = None
         self._occasion = ""
         self._watch = PeriodicTask(self._check, self._clock, _EVERY, name="call limits")
+        self.is_on_hold = False
+        """Whether the caller waits for a person: their silence means nothing then."""
 
     def resume(self, so_far: CallSoFar) -> None:
         """Counts what the call has used with its earlier agents. To be called before `start`."""
@@ -77,12 +84,15 @@ class CallGuard:
         """Whether the call may ask no model any more."""
         return self._budget.is_spent
 
+    def caller_active(self) -> None:
+        """Notes that the caller is there: they have spoken, typed or pressed a key."""
+        if self._time:
+            self._time.caller_active(self._clock.now())
+
     def admits(self, characters: int) -> bool:
         """Counts a turn of the caller, and returns whether it is answered; if not, says why."""
-        now = self._clock.now()
-        if self._time:
-            self._time.caller_active(now)
-        refused = self._budget.turn(characters, now)
+        self.caller_active()
+        refused = self._budget.turn(characters, self._clock.now())
         if refused is None:
             return True
         self.refuse(refused)
@@ -109,14 +119,12 @@ class CallGuard:
     async def _end(self, session: AgentSession[None], occasion: str) -> None:
         speech = self._say(occasion, allow_interruptions=False)
         if speech:
-            await asyncio.wait(
-                {asyncio.ensure_future(speech.wait_for_playout())}, timeout=_FAREWELL
-            )
+            await wait_until_said(speech, _FAREWELL)
         session.shutdown(drain=False)
 
     def _say(self, occasion: str, *, allow_interruptions: bool = True) -> Any:
         """Says a phrase that is no part of the conversation."""
-        words = self._phrases.pick(occasion, self._language, self._uses)
+        words = self._phrases.pick(occasion, self.language, self._uses)
         self._uses += 1
         if not words or self._session is None:
             return None
@@ -131,15 +139,20 @@ class CallGuard:
 
     def _on_transcript(self, event: Any) -> None:
         # Words count, and not voice activity: on a noisy line that one never ends.
-        if self._time and event.transcript.strip():
-            self._time.caller_active(self._clock.now())
+        if event.transcript.strip():
+            self.caller_active()
 
     async def _check(self) -> None:
         if self._time is None or self._session is None:
             return
         now = self._clock.now()
         is_noisy = self._session.user_state == "speaking"
-        if self._session.agent_state in _BUSY or not _has_caller(self._session):
+        is_busy = self.is_on_hold or self._session.agent_state in _BUSY
+        has_caller = _has_caller(self._session)
+        self._has_begun = self._has_begun or has_caller
+        if not self._has_begun:
+            self._time.not_begun(now)
+        if is_busy or not has_caller:
             self._time.agent_active(now)
         elif self._unsaid and not is_noisy:
             self._say(self._unsaid)
@@ -164,8 +177,12 @@ class CallGuard:
 
 
 def _has_caller(session: AgentSession[None]) -> bool:
-    """Returns whether the caller is in the room. A session without a room has one."""
+    """Returns whether the caller is in the room, and has picked up if they are called.
+
+    A session without a room has a caller.
+    """
     try:
-        return session.room_io.linked_participant is not None
+        caller = session.room_io.linked_participant
+        return caller is not None and caller.attributes.get(_STATUS) not in _RINGS
     except RuntimeError:
         return True

@@ -30,21 +30,25 @@ async def health_server(
     starts: Starts,
     own_port: Callable[[], int],
     is_registered: Callable[[], bool],
+    *,
+    metrics_port: int | None = None,
 ) -> AsyncIterator[None]:
     """Answers health checks on `host` and `port` during the block.
 
     `/` and `/readyz` answer 200 if the last call process came up, LiveKit has registered the worker
     and LiveKit's own check is well, else 503 with the reason; `/healthz` answers 200 as long as the
     worker runs; `/worker` is LiveKit's description of the worker. `own_port`: port of LiveKit's own
-    checks, 0 until there is one. Raises ConfigurationError if the address cannot be used.
+    checks, 0 until there is one. `metrics_port`: that of the metrics, which LiveKit serves inside
+    this machine only and `/metrics` passes on; None: there are none. Raises ConfigurationError if
+    the address cannot be used.
     """
     app = web.Application()
     async with aiohttp.ClientSession(timeout=_TIMEOUT) as client:
 
-        async def ask(path: str) -> web.Response:
+        async def ask(path: str, port: int | None = None) -> web.Response:
             """Returns LiveKit's own answer."""
             try:
-                async with client.get(f"http://127.0.0.1:{own_port()}{path}") as answer:
+                async with client.get(f"http://127.0.0.1:{port or own_port()}{path}") as answer:
                     body = await answer.read()
                     kind = answer.content_type
                     return web.Response(status=answer.status, body=body, content_type=kind)
@@ -62,7 +66,12 @@ async def health_server(
         async def worker(_: web.Request) -> web.Response:
             return await ask("/worker")
 
+        async def metrics(_: web.Request) -> web.Response:
+            return await ask("/metrics", metrics_port)
+
         app.add_routes([web.get("/", ready), web.get("/readyz", ready)])
+        if metrics_port:
+            app.add_routes([web.get("/metrics", metrics)])
         app.add_routes([web.get("/healthz", alive), web.get("/worker", worker)])
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()

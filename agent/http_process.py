@@ -8,10 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
-from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
-
+from agent.assistants import read_file
 from agent.listening import Process, refusal
 from agent.log_lines import RepeatFilter
 from config.settings import Settings, load_settings
@@ -65,6 +64,7 @@ def make_services(
         environ=environment(),
         registry=registry,
         buckets=TokenBuckets(counters),
+        assistants_in_file=partial(read_file, settings.assistants_file, environment()),
         local_llm_may_pull=settings.local_llm_enable_pull,
         open_chat_router=partial(
             open_automation_router,
@@ -128,15 +128,16 @@ def note_address(listener: socket.socket, log: logging.Logger) -> None:
     log.info("serving http://%s:%d", f"[{host}]" if ":" in host else host, port)
 
 
-def add_cors(app: FastAPI, settings: Settings) -> None:
-    """Lets pages of the sites that the settings name ask, and read what the answers say."""
-    app.add_middleware(
-        CORSMiddleware,
-        allow_origins=[*settings.allowed_origins, *settings.cors_origins],
-        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=["*"],  # clients have fields of their own; cookies never come along
-        expose_headers=["Retry-After", "x-should-retry", "request-id", *REPLY_HEADERS],
-    )
+def cors_options(settings: Settings) -> dict[str, Any]:
+    """Returns the options of CORS: pages of the sites that the settings name may ask, and read
+    what the answers say.
+    """
+    return {
+        "allow_origins": [*settings.allowed_origins, *settings.cors_origins],
+        "allow_methods": ["GET", "POST", "PUT", "PATCH", "DELETE"],
+        "allow_headers": ["*"],  # clients have fields of their own; cookies never come along
+        "expose_headers": ["Retry-After", "x-should-retry", "request-id", *REPLY_HEADERS],
+    }
 
 
 def answered_hosts(settings: Settings) -> Sequence[str] | None:

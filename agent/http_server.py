@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -126,9 +126,29 @@ class Places(Generic[C]):
             self._waiting.pop(address, None)
 
 
+class _OlderCycle(RequestResponseCycle):
+    """Answers a request of HTTP/1.0, which has no chunked coding: an answer of unknown length ends
+    with its connection. Uvicorn closes that in any case, but would send chunks.
+    """
+
+    _ends_with_connection = False
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            names = {name.lower() for name, _ in message.get("headers", ())}
+            if b"content-length" not in names:
+                self._ends_with_connection = True
+                self.chunked_encoding = False
+        elif self._ends_with_connection:
+            self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)
+
+
 class _Protocol(HttpToolsProtocol):
-    """One connection, which is closed when its client lets a time limit pass, or sends more than
-    `_LONGEST_HEAD` bytes besides the body of a request: the parser itself has no such bound.
+    """Closes its connection when the client lets a time limit pass.
+
+    So it does after more than `_LONGEST_HEAD` bytes besides the body of a request: the parser
+    itself has no such bound.
     """
 
     bounds: Bounds
@@ -168,6 +188,8 @@ class _Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
         self._head_bytes = 0
+        if self.scope["http_version"] == "1.0":
+            self.cycle.__class__ = _OlderCycle  # its task has not begun yet
 
     def on_body(self, body: bytes) -> None:
         super().on_body(body)

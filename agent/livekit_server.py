@@ -2,42 +2,35 @@
 
 import asyncio
 import logging
-import warnings
 from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Collection,
     Iterator,
     Mapping,
     Sequence,
 )
 from contextlib import asynccontextmanager, contextmanager
 from typing import Self
+from weakref import WeakValueDictionary
 
 import aiohttp
 from google.protobuf.message import DecodeError
-from jwt import InsecureKeyLengthWarning
 from livekit import api
-from livekit.protocol.agent import JobStatus
 from livekit.protocol.agent_dispatch import AgentDispatch
-from livekit.protocol.models import ParticipantInfo
+from livekit.protocol.models import DataPacket, ParticipantInfo
 
 from agent.dispatch import Dispatch
+from agent.dispatches import is_agent, is_serving, is_taken, last_of
+from agent.livekit_api import open_api
+from agent.staff import PERSON, People, is_caller
 from llm_router.clock import Clock, SystemClock
 
 log = logging.getLogger(__name__)
 
 _TIMEOUT = 4.0
 """Seconds for what LiveKit is asked at a time; a person is waiting."""
-_ON_ITS_WAY = 15.0
-"""Seconds within which an agent that was called must have joined its room."""
-
-ATTRIBUTE_AGENT_NAME = "lk.agent.name"
-"""Attribute in which LiveKit names the agent; the HTTP process does not load its framework."""
-
-
-_ENDED = frozenset({JobStatus.JS_SUCCESS, JobStatus.JS_FAILED, JobStatus.JS_CANCELLED})
+_LONGEST_DIAL = 85.0  # s; LiveKit's own limit of a dial is 80
 
 
 class LiveKitError(Exception):
@@ -71,12 +64,10 @@ class LiveKitServer:
         self._secret = api_secret
         self._timeout = timeout
         self._clock = clock or SystemClock()
-        self._dispatching = asyncio.Lock()
-        # The settings allow a short secret only for a server that nobody else can reach.
-        warnings.filterwarnings("ignore", category=InsecureKeyLengthWarning)
+        self._dispatching = WeakValueDictionary[str, asyncio.Lock]()
 
     async def __aenter__(self) -> Self:
-        self._api = api.LiveKitAPI(self._url, self._key, self._secret)
+        self._api = open_api(self._url, self._key, self._secret)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -127,6 +118,13 @@ class LiveKitServer:
         async with self.in_time():
             await self._api.room.create_room(request)
 
+    async def restore_room(self, room: str, metadata: str, *, join_within: int) -> None:
+        """Makes a room again that LiveKit lost, or describes the one that clients have made."""
+        request = api.CreateRoomRequest(name=room, empty_timeout=join_within, metadata=metadata)
+        async with self.in_time():
+            await self._api.room.create_room(request)
+        await self.describe_room(room, metadata)
+
     async def describe_room(self, room: str, metadata: str) -> None:
         """Replaces the metadata of a room; does nothing if the room is gone."""
         async with self.in_time():
@@ -146,26 +144,30 @@ class LiveKitServer:
         agent_name: str,
         metadata: str = "",
         *,
-        next_agent: Callable[[int], Awaitable[Dispatch | None]] | None = None,
+        next_agent: Callable[[Dispatch | None], Awaitable[Dispatch | None]] | None = None,
     ) -> None:
         """Calls the agent into a room that exists, unless it is there or on its way.
 
-        `next_agent` is given the epoch of the last agent that was called, 0 for none, and describes
-        the next one instead of `metadata`; it returns None if that one is on its way already.
+        The next agent of a room is described as its last one was, so that the limits of the call
+        stay; the first one by `metadata`. `next_agent` is given what described the last one, None
+        for none, and describes the next one; it returns None if that one is on its way already.
         """
         async with self.in_time():
             if not await self._room_exists(room):
                 return
             # One at a time: two visitors of one room must not call two agents.
-            async with self._dispatching:
+            async with self._dispatching.setdefault(f"{room}/{agent_name}", asyncio.Lock()):
                 dispatches = await self._dispatches(room, agent_name)
-                present = {one.identity for one in await self._participants(room)}
+                people = await self._participants(room)
+                present = {one.identity for one in people}
                 now = self._clock.wall()
                 if any(is_serving(each, agent_name, present, now) for each in dispatches):
                     return
-                epochs = [Dispatch.from_metadata(each.metadata).epoch for each in dispatches]
-                last = max(epochs, default=0)
-                described = Dispatch.from_metadata(metadata).model_copy(update={"epoch": last + 1})
+                # A server that was started anew knows only the agent, who has come back.
+                if not dispatches and any(is_agent(one, agent_name) for one in people):
+                    return
+                last = last_of(dispatches)
+                described = last.next() if last else Dispatch.from_metadata(metadata)
                 dispatch = await next_agent(last) if next_agent else described
                 if dispatch is None:
                     return
@@ -176,7 +178,8 @@ class LiveKitServer:
         """Removes the room's agents, or their ghosts, and everything that calls them there.
 
         LiveKit would let a dead agent stay for a quarter of a minute, and one that only hangs could
-        go on speaking. `identity`: one more that is to go. Returns whether a caller is left.
+        go on speaking. A person whom it has dialled, and not connected yet, goes as well.
+        `identity`: one more that is to go. Returns whether a caller is left.
         """
         async with self.in_time():
             if not await self._room_exists(room):
@@ -185,13 +188,10 @@ class LiveKitServer:
             await self._delete(await self._dispatches(room, agent_name), room)
             people = await self._participants(room)
             for person in people:
-                is_ours = person.attributes.get(ATTRIBUTE_AGENT_NAME) == agent_name
-                if is_ours or person.identity == identity:
-                    with _absence_ignored():
-                        await self._api.room.remove_participant(
-                            api.RoomParticipantIdentity(room=room, identity=person.identity)
-                        )
-            return any(person.kind != ParticipantInfo.Kind.AGENT for person in people)
+                is_theirs = person.identity.startswith(PERSON)
+                if is_agent(person, agent_name) or is_theirs or person.identity == identity:
+                    await self._remove(room, person.identity)
+            return any(is_caller(person) for person in people)
 
     async def dismiss(self, room: str, agent_name: str, epoch: int, identity: str = "") -> None:
         """Takes back the call for the agent of an epoch, and removes it if `identity` names it."""
@@ -202,10 +202,42 @@ class LiveKitServer:
             its = [d for d in dispatches if Dispatch.from_metadata(d.metadata).epoch == epoch]
             await self._delete(its, room)
             if identity:
-                with _absence_ignored():
-                    await self._api.room.remove_participant(
-                        api.RoomParticipantIdentity(room=room, identity=identity)
-                    )
+                await self._remove(room, identity)
+
+    async def remove(self, room: str, identity: str) -> None:
+        """Removes a participant; does nothing if they are gone."""
+        async with self.in_time():
+            await self._remove(room, identity)
+
+    async def send(self, room: str, identity: str, topic: str, data: bytes) -> None:
+        """Sends data to one participant, and to no other."""
+        request = api.SendDataRequest(
+            room=room, data=data, topic=topic, destination_identities=[identity],
+            kind=DataPacket.Kind.RELIABLE,
+        )  # fmt: skip
+        async with self.in_time():
+            await self._api.room.send_data(request)
+
+    async def people(self, room: str) -> Sequence[ParticipantInfo]:
+        """Returns the participants of a room; none if there is no such room."""
+        async with self.in_time():
+            return await self._participants(room)
+
+    async def find_trunk(self, name: str, mark: str) -> str:
+        """Returns the id of a trunk for calls out of that name, ours by its mark; empty: none."""
+        async with self.in_time():
+            listed = await self._api.sip.list_outbound_trunk(api.ListSIPOutboundTrunkRequest())
+        named = [one for one in listed.items if one.name == name]
+        found = max(named, key=lambda one: one.metadata == mark, default=None)
+        return found.sip_trunk_id if found else ""
+
+    async def dial(self, request: api.CreateSIPParticipantRequest) -> None:
+        """Dials a number, and returns once it is answered, as the request says.
+
+        Raises ServerError as LiveKit answers it: its SIP status says what became of the call. Also
+        raises ClientError and TimeoutError, after which the number may have been dialed.
+        """
+        await self._api.sip.create_sip_participant(request, timeout=_LONGEST_DIAL)
 
     async def room_id(self, room: str) -> str:
         """Returns LiveKit's id of the room as it is now; empty if there is none."""
@@ -222,8 +254,7 @@ class LiveKitServer:
         """Returns whether a participant of this identity is there, or any agent of that name."""
         async with self.in_time():
             return any(
-                each.identity == identity
-                or (agent_name and each.attributes.get(ATTRIBUTE_AGENT_NAME) == agent_name)
+                each.identity == identity or (agent_name and is_agent(each, agent_name))
                 for each in await self._participants(room)
             )
 
@@ -235,10 +266,18 @@ class LiveKitServer:
             return any(is_taken(each) for each in await self._dispatches(room, agent_name))
 
     async def has_only_callers(self, room: str) -> bool:
-        """Returns whether somebody is in the room, and no agent of any name."""
+        """Returns whether a caller is in the room, no agent of any name, and no person for them."""
         async with self.in_time():
-            kinds = {each.kind for each in await self._participants(room)}
-        return bool(kinds) and ParticipantInfo.Kind.AGENT not in kinds
+            people = await self._participants(room)
+        has_agent = any(each.kind == ParticipantInfo.Kind.AGENT for each in people)
+        found = People.of(people)
+        return bool(found.callers) and not has_agent and not found.answering
+
+    async def persons(self, room: str) -> People:
+        """Returns the persons in the room, without agents."""
+        async with self.in_time():
+            found = await self._participants(room)
+        return People.of(found)
 
     async def last_dispatch(self, room: str, agent_name: str) -> Dispatch | None:
         """Describes the last agent that was called to a room; None: there was none, or no room."""
@@ -246,8 +285,13 @@ class LiveKitServer:
             if not await self._room_exists(room):
                 return None
             listed = await self._dispatches(room, agent_name)
-        described = [Dispatch.from_metadata(each.metadata) for each in listed]
-        return max(described, key=lambda one: one.epoch, default=None)
+        return last_of(listed)
+
+    async def _remove(self, room: str, identity: str) -> None:
+        with _absence_ignored():
+            await self._api.room.remove_participant(
+                api.RoomParticipantIdentity(room=room, identity=identity)
+            )
 
     async def _participants(self, room: str) -> Sequence[ParticipantInfo]:
         with _absence_ignored():
@@ -305,38 +349,6 @@ def _absence_ignored() -> Iterator[None]:
     except api.ServerError as error:
         if error.code != api.ServerErrorCode.NOT_FOUND:
             raise
-
-
-def is_serving(
-    dispatch: AgentDispatch, agent_name: str, present: Collection[str], now: float
-) -> bool:
-    """Returns whether this dispatch has the agent in the room, or on its way there.
-
-    `present` are the identities in the room, `now` is in seconds since 1970. LiveKit takes a job
-    for a running one for ever, if its process died: what counts is whether the agent is there.
-    """
-    if dispatch.agent_name != agent_name or dispatch.state.deleted_at:
-        return False
-    jobs = dispatch.state.jobs
-    if not jobs:
-        return _is_recent(dispatch.state.created_at, now)
-    return any(
-        job.state.status not in _ENDED
-        and (
-            job.state.participant_identity in present
-            or _is_recent(job.state.started_at or dispatch.state.created_at, now)
-        )
-        for job in jobs
-    )
-
-
-def is_taken(dispatch: AgentDispatch) -> bool:
-    """Returns whether a worker has a job of this dispatch. One that none takes gets no job."""
-    return any(job.state.status not in _ENDED for job in dispatch.state.jobs)
-
-
-def _is_recent(nanoseconds: int, now: float) -> bool:
-    return now - nanoseconds / 1e9 < _ON_ITS_WAY
 
 
 def _error_for(status: int) -> LiveKitError:

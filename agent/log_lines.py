@@ -1,7 +1,9 @@
-"""Bounds what the log of a process takes: lines of one kind, and no words of callers."""
+"""Bounds what the log of a process takes: lines of one kind, no words of callers, no numbers."""
 
 import logging
+import re
 from dataclasses import dataclass
+from typing import Any
 
 _MOST = 20
 _WINDOW = 60.0
@@ -9,6 +11,8 @@ _KINDS = 1_000
 _COMPARED = 40
 """Characters of the text by which kinds differ: what follows may be names and numbers."""
 _WORDS = "lk.pii."
+_CALLER = re.compile(r"\bsip_[\w+*#@%.:-]+")
+"""Identity of a caller by telephone: livekit-sip makes it of their number."""
 
 
 @dataclass(slots=True)
@@ -55,3 +59,34 @@ class WordFilter(logging.Filter):
         for name in [name for name in record.__dict__ if name.startswith(_WORDS)]:
             del record.__dict__[name]
         return True
+
+
+class NumberFilter(logging.Filter):
+    """Masks the numbers of callers in each line: LiveKit logs the identities that have them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if message != (masked := _masked(message)):
+            record.msg = masked
+            record.args = ()
+        for name, value in record.__dict__.items():
+            if name not in {"msg", "args"}:
+                record.__dict__[name] = _masked(value)
+        return True
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, str):
+        return _CALLER.sub("sip_...", value)
+    if isinstance(value, dict):
+        return {name: _masked(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset) and type(value).__module__ == "builtins":
+        return type(value)(_masked(inner) for inner in value)
+    return value
+
+
+def hide_callers() -> None:
+    """Keeps the words and the numbers of callers out of all that this process logs."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(WordFilter())
+        handler.addFilter(NumberFilter())

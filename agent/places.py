@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Refusal = Literal["address", "site"]
-"""The limit that is reached: that of the visitor's address, or that of the whole site."""
+Refusal = Literal["address", "total"]
+"""The limit that is reached: that of the visitor's address, or that of all calls."""
 Place = Literal["call", "queue"]
 """A line with an agent, or a place in the queue for one."""
 
@@ -49,4 +49,4 @@ def place_for(
     is_free = not limits.total or len(callers) < limits.total
     if is_free and not is_full and not waiting:
         return "call"
-    return "queue" if len(waiting) < limits.queue else "site"
+    return "queue" if len(waiting) < limits.queue else "total"

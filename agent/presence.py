@@ -1,17 +1,26 @@
-"""Tells the HTTP process, through the database, which workers take calls and have a free place."""
+"""Tells the HTTP process, through the database, which workers take calls and have a free place, and
+how busy each is.
+"""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from llm_router.clock import Clock, utc_now
+from llm_router.errors import StoreError
 from llm_router.periodic import OutageLog, PeriodicTask
 from llm_router.store.database import Database
 from llm_router.store.leases import Lease, is_any_held, is_held
+from llm_router.store.workers import Workers
+from llm_router.voice.workers import WorkerLoad, WorkerReport
 
 _EVERY = 5.0
 """Seconds between reports."""
 _LASTS = 15.0
 """Seconds for which a worker counts after its last sign of life."""
+
+_REMOVED_WITHIN = 1.0
+"""Seconds for which the end of a worker waits for the database."""
 
 
 @asynccontextmanager
@@ -22,20 +31,33 @@ async def worker_present(
     takes_calls: Callable[[], bool],
     *,
     worker: str = "",
-    has_place: Callable[[], bool] = lambda: True,
+    load: Callable[[], WorkerLoad] = WorkerLoad,
 ) -> AsyncIterator[None]:
     """Holds the lease of the agent's workers during the block, as long as `takes_calls`.
 
-    Of several workers one holds it, and another one takes it over. While `has_place`, each `worker`
-    also holds a lease of its own. A database that does not answer is logged once and disturbs no
-    call.
+    Of several workers one holds it, and another one takes it over. While its `load` leaves a place,
+    each `worker` also holds a lease of its own; one with a name reports how busy it is. A database
+    that does not answer is logged once and disturbs no call.
     """
+    workers, started_at = Workers(database), utc_now(clock)
     lease = Lease(database, _name(agent_name), clock, _LASTS)
     place = Lease(database, _places(agent_name) + worker, clock, _LASTS)
 
     async def report() -> None:
+        measured = load()
         await (lease.acquire() if takes_calls() else lease.release())
-        await (place.acquire() if has_place() else place.release())
+        await (place.acquire() if measured.has_place else place.release())
+        if worker:
+            await workers.report(
+                WorkerReport(
+                    name=worker,
+                    agent_name=agent_name,
+                    takes_calls=takes_calls(),
+                    load=measured,
+                    started_at=started_at,
+                    seen_at=utc_now(clock),
+                )
+            )
 
     outage = OutageLog(
         "readiness does not show that this worker takes calls", "readiness shows this worker again"
@@ -49,6 +71,10 @@ async def worker_present(
         await reporting.aclose()
         await lease.release()
         await place.release()
+        if worker:
+            with suppress(StoreError, TimeoutError):  # it is forgotten by itself
+                async with asyncio.timeout(_REMOVED_WITHIN):
+                    await workers.remove(worker)
 
 
 async def is_worker_present(database: Database, agent_name: str, clock: Clock) -> bool:

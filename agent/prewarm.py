@@ -4,7 +4,6 @@ import asyncio
 import logging
 import traceback
 from dataclasses import dataclass
-from pathlib import Path
 
 from livekit.agents import JobProcess, telemetry
 from opentelemetry.sdk.trace import TracerProvider
@@ -16,16 +15,18 @@ from agent.call_options import (
     choose_tts,
     import_engines,
     load_engines,
-    settings_of,
-    store_options,
+    settings_by_language,
     stt_options,
     tts_options,
 )
+from agent.call_settings import settings_of, store_options
+from agent.phone.setup_file import PhoneFile
 from agent.phrase_file import load_phrases
 from agent.rehearsal import rehearse
 from agent.session import Engines
 from agent.telemetry import send_traces, share_metrics
-from agent.toolbox.documents import Documents
+from agent.toolbox.documents import Documents, load_documents
+from agent.turn_metrics import TurnMetrics
 from agent.worker_folder import call_starts, metrics_folder
 from config.settings import Settings, load_settings
 from llm_router import stored_router
@@ -61,10 +62,14 @@ class JobResources:
     """Connections as they were when the process started."""
     assistants: KnownAssistants
     """Assistants as they were then."""
+    phone: PhoneFile
+    """Numbers, opening hours and lines of the telephone."""
     documents: Documents | None
     """Texts that the agent may search."""
     tracing: TracerProvider | None
     observers: tuple[Observer, ...]
+    turns: TurnMetrics | None = None
+    """Counts the turns of the call; None: no metrics are published."""
 
 
 def prewarm(process: JobProcess) -> None:
@@ -98,7 +103,11 @@ def _reason(error: Exception) -> str:
 def _load(settings: Settings) -> JobResources:
     known = asyncio.run(_known_assistants(settings))
     for record in known.all.values():
-        import_engines(settings_of(settings, record))
+        own = settings_of(settings, record)
+        for one in (own, *settings_by_language(own, record).values()):
+            import_engines(one)
+    phone = PhoneFile(settings.phone_file, environment())
+    phone.read()
     return JobResources(
         settings=settings,
         engines=load_engines(settings),
@@ -106,9 +115,11 @@ def _load(settings: Settings) -> JobResources:
         instructions=settings.assistant_prompt_file.read_text(encoding="utf-8"),
         known=asyncio.run(stored_router.load_known(store_options(settings), environment())),
         assistants=known,
+        phone=phone,
         documents=load_documents(settings.documents_folder),
         tracing=_start_tracing(settings),
         observers=_observers(settings),
+        turns=TurnMetrics() if settings.prometheus_port else None,
     )
 
 
@@ -142,19 +153,6 @@ async def _rehearse(settings: Settings, proxy: str | None) -> None:
         stt_options(settings),
         proxy,
     )
-
-
-def load_documents(folder: Path | None) -> Documents | None:
-    """Reads the texts of the agent; a folder without any is logged, and ends no call."""
-    if folder is None:
-        return None
-    documents = Documents(folder)
-    documents.load()
-    if documents.is_empty:
-        _logger.warning(
-            "DOCUMENTS_FOLDER=%s has no text (.md, .txt): the agent searches none", folder
-        )
-    return documents
 
 
 def _start_tracing(settings: Settings) -> TracerProvider | None:

@@ -18,12 +18,14 @@ from livekit.agents import AgentServer, JobRequest
 from livekit.agents.cli.log import setup_logging
 
 from agent import call_options
+from agent.log_lines import hide_callers
 from agent.presence import are_workers_full
 from agent.receptionist.desk import Desk
 from agent.receptionist.queue import reception_name
 from agent.receptionist.sounds import Sounds
 from agent.rehearsal import http_session
 from agent.rescues import livekit_server
+from agent.text.waiting import TypedMeanwhile
 from config.settings import Settings, load_settings
 from llm_router.clock import SystemClock
 from llm_router.errors import StoreError
@@ -105,7 +107,15 @@ async def _serve(settings: Settings, ends: Connection) -> None:
             return False  # LiveKit drops the calls that no worker takes
 
     messages = Messages(database, redacts_cards=settings.redact_card_numbers)
-    desk = Desk(options, sounds, partial(livekit_server, settings), is_full, messages=messages)
+    typed = TypedMeanwhile(database, SystemClock())
+    desk = Desk(
+        options,
+        sounds,
+        partial(livekit_server, settings),
+        is_full,
+        messages=messages,
+        describe_agent=typed.describe,
+    )
     rooms = Rooms(desk, _MOMENTS + settings.queue_length)
     server = make_server(settings, rooms, proxy)
 
@@ -151,4 +161,6 @@ def run(ends: Connection) -> None:
         signal.signal(number, signal.SIG_IGN)  # it ends after the worker's calls
     settings = load_settings()
     setup_logging(settings.log_level, devmode=sys.stderr.isatty(), console=False)
+    if settings.log_level != "DEBUG":
+        hide_callers()
     asyncio.run(_serve(settings, ends))

@@ -4,6 +4,7 @@ from contextlib import suppress
 
 from agent.livekit_server import LiveKitServer
 from agent.phrase_file import load_phrases
+from agent.receptionist.queue import ATTRIBUTES, reception_name
 from agent.survival.farewell import Voice, farewell_by
 from agent.survival.rescuer import Rescuer
 from config.settings import Settings
@@ -32,4 +33,13 @@ def make_rescuer(settings: Settings, livekit: LiveKitServer, calls: CallStore) -
         language=language if words else "en",
         words=words or _GOODBYE,
     )
-    return Rescuer(livekit, settings.agent_name, calls, SystemClock(), farewell_by(voice))
+    name = settings.agent_name
+
+    async def cover(room: str) -> bool:
+        people = await livekit.people(room)
+        if any(ATTRIBUTES.items() <= person.attributes.items() for person in people):
+            return True
+        await livekit.ensure_agent(room, reception_name(name))
+        return False
+
+    return Rescuer(livekit, name, calls, SystemClock(), farewell_by(voice), cover=cover)

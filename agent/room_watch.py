@@ -5,12 +5,13 @@ learns of a call by telephone then. The receptionist dies with its worker, and i
 table either. One HTTP process does so, at a low rate: this is the net below the other watches.
 """
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
 from agent.livekit_server import LiveKitError, LiveKitServer
 from agent.receptionist.queue import CallMark, reception_name
+from agent.staff import is_late
 from agent.survival.identity import ROOM_ID
 from agent.survival.rescuer import Lost, Rescuer
 from llm_router.clock import Clock
@@ -84,19 +85,9 @@ class Net:
         self._clock = clock
         self._alone = AloneRooms()
         self._last = ""
-        self._rests_until = 0.0
 
-    async def step(self) -> None:
-        """Reads the rooms once. Raises StoreError; while LiveKit fails, it waits longer."""
-        if self._clock.now() < self._rests_until:
-            return
-        try:
-            await self._read()
-        except LiveKitError:  # which is logged
-            self._rests_until = self._clock.now() + _REST
-
-    async def _read(self) -> None:
-        rooms = await self._livekit.rooms()
+    async def read(self, rooms: Mapping[str, str]) -> None:
+        """Reads rooms, of which the metadata is given by name. Raises StoreError, LiveKitError."""
         known, _ = await self._calls.find(CallFilters(state="agent"), limit=_CALLS)
         unknown = rooms.keys() - {call.room for call in known}
         read = turn(unknown, self._last)
@@ -123,13 +114,73 @@ class Net:
         self._rescuer.rescue(Lost(room=room, dispatch=asked, is_new=True))
 
 
+class LateListeners:
+    """Removes supervisors who listen for longer than they may.
+
+    The process that let them in does so as well, unless it is gone, and LiveKit lets one who was
+    removed come back with a token that it has renewed.
+    """
+
+    def __init__(self, livekit: LiveKitServer, clock: Clock) -> None:
+        self._livekit = livekit
+        self._clock = clock
+        self._last = ""
+
+    async def read(self, rooms: Mapping[str, str]) -> None:
+        """Reads some of the rooms, which are given by name. Raises LiveKitError."""
+        for room in turn(rooms.keys(), self._last):
+            self._last = room
+            for person in await self._livekit.people(room):
+                if is_late(person, self._clock.wall()):
+                    await self._livekit.remove(room, person.identity)
+
+
+class RoomReading:
+    """Lists LiveKit's rooms, once for all readers; one for whom LiveKit fails reads less often."""
+
+    def __init__(
+        self,
+        livekit: LiveKitServer,
+        readers: Sequence[Callable[[Mapping[str, str]], Awaitable[None]]],
+        clock: Clock,
+    ) -> None:
+        self._livekit = livekit
+        self._readers = readers
+        self._clock = clock
+        self._rests_until = [0.0] * len(readers)
+        """The time at which each reader has its next turn."""
+
+    async def step(self) -> None:
+        """Reads the rooms once. Raises StoreError."""
+        now = self._clock.now()
+        if not (due := [index for index, until in enumerate(self._rests_until) if until <= now]):
+            return
+        try:
+            rooms = await self._livekit.rooms()
+        except LiveKitError:  # which is logged
+            self._rest(due)
+            return
+        for index in due:
+            try:
+                await self._readers[index](rooms)
+            except LiveKitError:  # as above
+                self._rest([index])
+
+    def _rest(self, readers: Sequence[int]) -> None:
+        for index in readers:
+            self._rests_until[index] = self._clock.now() + _REST
+
+
 @asynccontextmanager
-async def room_watch(net: Net, clock: Clock, lease: Lease) -> AsyncIterator[None]:
-    """Steps during the block while it holds the lease: of several processes one does the work."""
+async def room_watch(
+    steps: Sequence[Callable[[], Awaitable[None]]], clock: Clock, lease: Lease
+) -> AsyncIterator[None]:
+    """Takes the steps during the block while it holds the lease: of several processes one does."""
 
     async def step() -> None:
         if await lease.acquire():
-            await net.step()
+            for each in steps:
+                await each()
 
     outage = OutageLog("callers whom no worker answers are not noticed", "they are noticed again")
     watching = PeriodicTask(step, clock, _EVERY, name="rooms without an agent", outage=outage)

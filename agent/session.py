@@ -10,9 +10,12 @@ from livekit.agents.types import APIConnectOptions
 from livekit.agents.voice import room_io
 from livekit.agents.voice.agent_session import SessionConnectOptions
 
+from agent.end_of_turn.detector import EndOfTurn
+from agent.end_of_turn.rule import Delays
+from agent.speech.detector import voice_detector
 from agent.speech.samples import RATE
 from agent.speech.stt import STTEngine
-from agent.speech.tts import TTSEngine
+from agent.speech.tts import TTSEngine, speaks_here
 from llm_router.integrations.livekit import RouterLLM
 
 _HANG_UP_WITHIN = 5.0
@@ -32,6 +35,8 @@ class TurnOptions:
     min_delay: float = 0.2
     max_delay: float = 0.9
     preemptive: bool = True
+    heeds_words: bool = True
+    """Whether the caller's words count, too; without them LiveKit's detector decides alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,17 +67,16 @@ def load_vad(options: TurnOptions) -> vad.VAD:
         from livekit.plugins import silero  # noqa: PLC0415  loads onnxruntime only where chosen
 
         return silero.VAD.load(min_silence_duration=options.min_silence)
-    return inference.VAD(min_silence_duration=options.min_silence)
+    return voice_detector(options.min_silence)
 
 
 def build_session(llm: RouterLLM, engines: Engines, turns: TurnOptions) -> AgentSession[None]:
     """Builds a session that leaves every retry to the router.
 
-    The session contacts no service besides those that its engines and connections name.
+    The session contacts no service besides those that its engines and connections name. A voice of
+    this machine speaks while the end of a turn is still being decided; for a service's that would
+    be money for words that are not always played.
     """
-    detection: Any = (
-        inference.TurnDetector(version="v1-mini") if turns.detection == "v1-mini" else "vad"
-    )
     return AgentSession(
         stt=engines.stt,
         llm=llm,
@@ -80,10 +84,13 @@ def build_session(llm: RouterLLM, engines: Engines, turns: TurnOptions) -> Agent
         vad=engines.vad,
         turn_handling={
             # Both are named: left to itself, LiveKit would use its cloud under `dev`.
-            "turn_detection": detection,
+            "turn_detection": _detection(turns),
             "interruption": {"mode": "vad"},
             "endpointing": {"min_delay": turns.min_delay, "max_delay": turns.max_delay},
-            "preemptive_generation": {"enabled": turns.preemptive, "preemptive_tts": False},
+            "preemptive_generation": {
+                "enabled": turns.preemptive,
+                "preemptive_tts": speaks_here(engines.tts),
+            },
         },
         conn_options=SessionConnectOptions(
             llm_conn_options=APIConnectOptions(max_retry=0),
@@ -91,6 +98,14 @@ def build_session(llm: RouterLLM, engines: Engines, turns: TurnOptions) -> Agent
             max_unrecoverable_errors=1_000_000,
         ),
     )
+
+
+def _detection(turns: TurnOptions) -> Any:
+    if turns.detection != "v1-mini":
+        return "vad"
+    if not turns.heeds_words:
+        return inference.TurnDetector(version="v1-mini")
+    return EndOfTurn(Delays(least=turns.min_delay, most=turns.max_delay))
 
 
 def audio_input(frame_ms: int = 20) -> room_io.AudioInputOptions:
@@ -133,3 +148,9 @@ def hang_up_at_end(session: AgentSession[Any], ctx: JobContext) -> None:
 
     session.on("close", on_close)
     ctx.add_shutdown_callback(wait)
+
+
+def say_goodbye(session: AgentSession[Any], words: str) -> None:
+    """Says the last words of a call, and ends it."""
+    farewell = session.say(words, allow_interruptions=False)
+    farewell.add_done_callback(lambda _: session.shutdown())

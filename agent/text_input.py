@@ -6,7 +6,7 @@ from livekit import rtc
 from livekit.agents import AgentSession
 from livekit.agents.voice import SpeechHandle, room_io
 
-from agent.assistant import wait_until_audible
+from agent.phone.line import wait_until_audible
 
 LISTENS = "patchbay.listens"
 """Attribute of a typed message, "true" or "false": whether its writer wants to hear the answer.

@@ -11,6 +11,8 @@ from typing import Self
 
 import jwt
 
+from llm_router.voice.site import Mode
+
 PUBLIC_PREFIX = "web-"
 """Prefix of visitors' rooms; the room of a telephone call, say, has another."""
 MAX_LENGTH = 1024
@@ -34,6 +36,14 @@ class Visit:
             identity=identity or "visitor-" + secrets.token_urlsafe(9),
             room=PUBLIC_PREFIX + secrets.token_urlsafe(16),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """A visit that may begin or go on, and the ways to talk in its room."""
+
+    visit: Visit
+    modes: frozenset[Mode]
 
 
 class Continuations:

@@ -13,11 +13,11 @@ from typing import Literal
 from livekit.agents import AgentServer, JobRequest
 from livekit.agents.cli.log import setup_logging
 
-from agent import call_options, job, prewarm, receptionist_process
+from agent import call_options, call_settings, job, prewarm, receptionist_process
+from agent.dispatch import Dispatch
 from agent.health import health_server
 from agent.livekit_server import LiveKitError, LiveKitUnavailableError
-from agent.load import measure_load
-from agent.log_lines import WordFilter
+from agent.log_lines import hide_callers
 from agent.phrase_file import load_phrases
 from agent.presence import has_free_worker, worker_present
 from agent.receptionist.processes import CallProcesses
@@ -34,12 +34,15 @@ from agent.survival.worker_watch import WorkerWatch
 from agent.telemetry import share_metrics
 from agent.worker_folder import (
     FOLDER,
+    abandoned_boxes,
     black_box,
+    black_box_of_any,
     call_starts,
     load_board,
     metrics_folder,
     worker_folder,
 )
+from agent.worker_load import measure_load
 from config.settings import Settings, load_settings
 from llm_router import open_router, stored_router
 from llm_router.clock import SystemClock
@@ -47,6 +50,7 @@ from llm_router.errors import ConfigurationError, StoreError
 from llm_router.settings.loading import SettingsError, environment, export_variables
 from llm_router.store.calls import CallStore
 from llm_router.store.database import Database
+from llm_router.voice.workers import WorkerLoad
 
 _logger = logging.getLogger("agent")
 Accept = Callable[[JobRequest], Awaitable[None]]
@@ -54,6 +58,13 @@ _Started = Literal["worker_started", "worker_registered"]
 CAME_UP = "A call process came up and made a sound. It takes calls: python -m agent.worker start"
 _OTHERS_CHECKED_EVERY = 1.0
 """Seconds between checks whether another worker has a place for this one's calls."""
+PRELOADED = (
+    "agent.job",
+    "agent.receptionist_process",
+    "llm_router.providers.openai_compatible",
+)
+"""Modules that LiveKit's fork server imports, once for all call processes: each of them would take
+more than a second of a processor for it. Not this one, which they run as their main module."""
 _WARM_UP_TIMEOUT = 60.0
 """Seconds in which a call process must have loaded its resources; a busy machine needs long."""
 
@@ -62,6 +73,7 @@ def build_server(settings: Settings, accept: Accept | None = None) -> AgentServe
     """Makes LiveKit's worker. `accept` is asked before each call; None: every call is accepted."""
     server = AgentServer(
         setup_fnc=prewarm.prewarm,
+        preload_modules=[*PRELOADED, *call_options.engine_modules(settings)],
         load_fnc=measure_load(load_board(), call_starts(), settings.worker_load_limit),
         load_threshold=settings.worker_load_limit or float("inf"),
         num_idle_processes=settings.worker_idle_processes,
@@ -98,7 +110,7 @@ async def serve(settings: Settings, *, hands_over: bool = False) -> None:
             _logger.warning("%s Waiting for it.", error)
     processes = CallProcesses(SystemClock(), settings.worker_idle_processes)
     requests = CallRequests(
-        settings.agent_name, call_options.worker_name(settings), SystemClock(), processes.accept
+        settings.agent_name, call_settings.worker_name(settings), SystemClock(), processes.accept
     )
     server = build_server(settings, requests.answer)
     stop, leaving = asyncio.Event(), asyncio.Event()
@@ -111,6 +123,7 @@ async def serve(settings: Settings, *, hands_over: bool = False) -> None:
         call_starts(),
         lambda: server.worker_info.http_port,
         registered.is_set,
+        metrics_port=settings.prometheus_port,
     )
     async with health, _open_database(settings) as database:
         requests.calls = CallStore(database)
@@ -144,15 +157,20 @@ async def _take_calls(
         settings.agent_name,
         SystemClock(),
         lambda: not starts.is_failing,
-        worker=call_options.worker_name(settings),
-        # LiveKit sends no call to a worker above its threshold.
-        has_place=lambda: server._worker_load < (settings.worker_load_limit or 1.0),  # noqa: SLF001  LiveKit's own measure, which it publishes only over HTTP
+        worker=call_settings.worker_name(settings),
+        load=lambda: WorkerLoad(
+            calls=len(server.active_jobs),
+            load=server._worker_load,  # noqa: SLF001  LiveKit's own measure, which it publishes only over HTTP
+            limit=settings.worker_load_limit,
+            ready=processes.idle,
+        ),
     )
     livekit = livekit_server(settings)
 
     async def cover(room: str) -> None:
         try:
-            await livekit.ensure_agent(room, reception_name(settings.agent_name))
+            # It leaves by itself if another one is there: to ask first would take as long again.
+            await livekit.call_agent(room, reception_name(settings.agent_name), Dispatch())
         except LiveKitError as error:
             _logger.warning("the receptionist could not be called to %s: %s", room, error)
 
@@ -180,9 +198,17 @@ async def _watching(
             rescuer,
             boxes=black_box,
             clock=clock,
-            worker=call_options.worker_name(settings),
+            worker=call_settings.worker_name(settings),
         )
-        async with watch, call_watch(calls, rescuer, settings.agent_name, clock):
+        others = call_watch(
+            calls,
+            rescuer,
+            settings.agent_name,
+            clock,
+            black_box_of_any,
+            abandoned=abandoned_boxes,
+        )
+        async with watch, others:
             yield watch
 
 
@@ -293,8 +319,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = load_settings()
         setup_logging(settings.log_level, devmode=sys.stderr.isatty(), console=False)
         if settings.log_level != "DEBUG":
-            for handler in logging.getLogger().handlers:
-                handler.addFilter(WordFilter())
+            hide_callers()  # also in the lines of call processes, which it writes
         if note:
             _logger.info(note)
         logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs every check for migrations
@@ -319,7 +344,7 @@ async def _run(settings: Settings, folder: Path, *, takes_calls: bool, hands_ove
     To take calls it also makes or migrates the database.
     """
     if takes_calls:
-        await stored_router.prepare_database(call_options.store_options(settings))
+        await stored_router.prepare_database(call_settings.store_options(settings))
     known = await prewarm.load_assistants(settings)
     models = call_options.all_speech_models(settings, known.all.values())
     async with worker_speech(models, folder, SystemClock()) as speech:
@@ -348,7 +373,7 @@ async def _check(settings: Settings) -> None:
         call_options.choose_tts(settings),
     )
     await call_options.load_engines(settings).aclose()
-    options = call_options.store_options(settings)
+    options = call_settings.store_options(settings)
     known = await stored_router.load_known(options, environment())
     async with open_router(known.found.connections, policy=settings.router_policy):
         """Opened and closed only to find an unknown policy or provider."""

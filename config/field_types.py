@@ -114,6 +114,7 @@ AgentName = Annotated[
 Language = Annotated[
     str, matching(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", "a language code such as en or pt-BR")
 ]
+Languages = Annotated[tuple[Language, ...], NoDecode, BeforeValidator(split), Field(max_length=20)]
 Delay = Annotated[float, Field(ge=0)]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]
 BackendType = Annotated[

@@ -17,6 +17,7 @@ from config.field_types import (
     FileOrOff,
     Hosts,
     Language,
+    Languages,
     LiveKitKey,
     LiveKitSecret,
     LiveKitUrl,
@@ -72,6 +73,9 @@ class AgentSettings(Section):
     """Name under which the worker registers with LiveKit, which dispatches calls to it."""
     agent_language: Language = "en"
     """Language of the agent, as a code such as en: it understands, speaks and apologises in it."""
+    agent_other_languages: Languages = ()
+    """Languages to which a caller may change, separated by commas, where the speech-to-text engine
+    recognises them (docs/speech.md). Empty: none."""
     agent_greeting: str | None = None
     """The agent's first words. Empty: the greeting in PHRASES_FILE."""
     assistant_prompt_file: Path = Path("config/prompts/assistant.md")
@@ -79,6 +83,9 @@ class AgentSettings(Section):
     assistants_file: Path = Path("config/assistants.toml")
     """File of assistants, a table for each (docs/assistants.md). A stored assistant stands before
     one of the same name. Without the file, the settings here are the only one."""
+    phone_file: Path = Path("config/phone.toml")
+    """File of the telephone: numbers, trunks, opening hours (docs/phone.md). Without the file, no
+    number is answered."""
     phrases_file: Path = Path("config/prompts/phrases.toml")
     """File with the fillers, apologies and hand-over phrases of each language."""
     documents_folder: Path | None = None
@@ -136,13 +143,14 @@ class SpeechSettings(Section):
     """Seconds of silence that end a stretch of speech; TURN_DETECTION=v1-mini needs 0.25 or
     more."""
     turn_detection: Literal["v1-mini", "vad"] = "v1-mini"
-    """Detector of the end of a caller's turn: v1-mini (a model that runs here) or vad (silence
-    alone)."""
+    """Detector of the end of a caller's turn: v1-mini (a model that runs here, and the caller's
+    words) or vad (silence alone)."""
     endpointing_min_delay: Delay = 0.2
-    """Seconds to wait after speech that sounds finished before the agent replies."""
+    """Seconds of silence that end a turn which sounds finished."""
     endpointing_max_delay: Delay = 0.9
-    """Seconds to wait after speech that sounds unfinished. A longer wait lets people think
-    aloud."""
+    """Seconds of silence that end a turn whose words are unfinished ("I would like to"), or which
+    does not sound like an end at all; between the two, the surer the sooner. A longer one lets
+    people think aloud."""
     preemptive_generation: bool = True
     """Start generating the reply before the end of the turn is certain: faster, but some replies
     are paid for and discarded."""
@@ -270,7 +278,8 @@ class WorkerSettings(Section):
     """Memory (MB) above which a call's process is ended, so that a leak does not end other calls.
     0: unlimited."""
     prometheus_port: Port | None = None
-    """Port of the worker's Prometheus metrics. Empty: none."""
+    """Port of the worker's Prometheus metrics on this machine; WORKER_PORT has them at /metrics,
+    too. Empty: none."""
     otel_exporter_otlp_endpoint: HttpUrl | None = None
     """OTLP/HTTP collector for traces, such as http://127.0.0.1:4318. Traces hold no words of a
     call. Empty: no traces."""
@@ -337,6 +346,8 @@ class HttpSettings(Section):
     Empty: none."""
     page_dir: Path = Path("web/widget/dist")
     """Folder of the built web page."""
+    console_dir: Path = Path("web/console/dist")
+    """Folder of the built console, which is served below /ai-compute."""
 
 
 class GatewaySettings(Section):
@@ -370,6 +381,10 @@ class Settings(
             return self.show_connections
         # A proxy on this machine brings visitors from elsewhere.
         return self.demo and is_this_machine(self.http_host) and self.trusted_proxies is None
+
+
+class EngineSettings(AgentSettings, SpeechSettings):
+    """The sections that speech engines are made of, for checks while others are invalid."""
 
 
 def load_settings(env_file: Path = ENV_FILE) -> Settings:

@@ -1,6 +1,7 @@
 """Runs Patchbay on this machine alone: a LiveKit server, the worker and the web page.
 
-All of them listen on loopback. Settings come from the environment and from .env, as everywhere.
+They listen on loopback, but for the telephone's server (PHONE=1; see `deploy.services`). Settings
+come from the environment and from .env, as everywhere.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,77 +28,21 @@ from deploy import (
     probes,
     service_log,
     setup,
+    telephone,
 )
-from deploy.supervisor import Service, ServiceError, Supervisor
+from deploy.ports import LIVEKIT, PATCHBAY, TELEPHONE, Ports, port_problems, read_ports
+from deploy.services import SHOP, LiveKit, livekit_service, patchbay_services
+from deploy.supervisor import ServiceError, Supervisor
+from deploy.telephone import Telephone
 
-SERVER_CONFIG = paths.ROOT / "deploy" / "livekit" / "demo.yaml"
-SHOP = paths.ROOT / "config" / "documents"
-"""Texts of the made-up shop that the demo answers for."""
 STANDARD_URL = "ws://127.0.0.1:7880"
 KEYS = ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
 LIVEKIT_SETTINGS = ("LIVEKIT_URL", *KEYS)
 DEV_KEYS = f"{KEYS[0]}=devkey {KEYS[1]}=secret"
-DRAIN = 2  # s; time for a call in progress to end when the demo is stopped
 
 
 class DemoError(console.ReportedError):
     """A setting prevents the start; the message names it and says what to set instead."""
-
-
-@dataclass(frozen=True)
-class Ports:
-    """Port of each part; the name of its variable is the field's in capitals."""
-
-    livekit_port: int = 7880
-    livekit_udp_port: int = 7882
-    http_port: int = 8787
-    worker_port: int = 8081
-
-
-LISTENERS = {
-    "livekit_port": ("the LiveKit server", socket.SOCK_STREAM),
-    "livekit_udp_port": ("the LiveKit server's audio", socket.SOCK_DGRAM),
-    "http_port": ("the page", socket.SOCK_STREAM),
-    "worker_port": ("the worker's health checks", socket.SOCK_STREAM),
-}
-SERVER_PORTS = {"livekit_port", "livekit_udp_port"}
-
-
-@dataclass(frozen=True)
-class LiveKit:
-    """The LiveKit server to use: the person's own, or (`ours`) one that the demo starts."""
-
-    url: str
-    key: str
-    secret: str = field(repr=False)
-    ours: bool
-
-
-def free_ports() -> Ports:
-    """Chooses free ports, for tests and benches.
-
-    All are bound at the same time, so that no two are the same.
-    """
-    sockets = {name: socket.socket(socket.AF_INET, kind) for name, (_, kind) in LISTENERS.items()}
-    for one in sockets.values():
-        one.bind(("127.0.0.1", 0))
-    ports = Ports(**{name: one.getsockname()[1] for name, one in sockets.items()})
-    for one in sockets.values():
-        one.close()
-    return ports
-
-
-def read_ports(values: Mapping[str, str]) -> Ports:
-    """Reads the ports from settings. Raises DemoError for an invalid port."""
-    chosen: dict[str, int] = {}
-    for name in LISTENERS:
-        given = values.get(name.upper(), "").strip()
-        if not given:
-            continue
-        if not (given.isascii() and given.isdigit() and 0 < int(given) < 65536):
-            raise DemoError(f"{name.upper()} is {given!r}: give a port number, 1 to 65535.")
-        chosen[name] = int(given)
-    return Ports(**chosen)
 
 
 def choose_livekit(values: Mapping[str, str], ports: Ports) -> LiveKit:
@@ -124,34 +69,20 @@ def choose_livekit(values: Mapping[str, str], ports: Ports) -> LiveKit:
     )
 
 
-def port_problems(ports: Ports, *, own_server: bool) -> list[str]:
-    """Describes each port that cannot be used, with the variable that changes it."""
-    used = {n: value for n, value in LISTENERS.items() if own_server or n not in SERVER_PORTS}
-    problems = []
-    seen: dict[tuple[int, socket.SocketKind], str] = {}
-    for name, (part, kind) in used.items():
-        variable, port = name.upper(), getattr(ports, name)
-        other = seen.setdefault((port, kind), variable)
-        if other != variable:
-            problems.append(
-                f"{other} and {variable} are both {port}. Choose another for one of them."
-            )
-        elif problem := probes.port_problem(port, kind):
-            problems.append(
-                f"Port {port} for {part} {problem}. Choose another, for example: "
-                f"{variable}={port % 60000 + 1000} make demo"
-            )
-            if f"ws://127.0.0.1:{port}" == STANDARD_URL and name in SERVER_PORTS:
-                problems.append(f"Or use the `livekit-server --dev` there: {DEV_KEYS} make demo")
-    return problems
-
-
 def describe_other_demo(ports: Ports) -> list[str]:
     """Describes the demo that has the page's port already, if there is one."""
     address = f"http://127.0.0.1:{ports.http_port}"
     if probes.get_json(f"{address}/api/demo") is None:
         return []
     return [f"A demo runs already: {address}. Ctrl-C in its terminal ends it. For a second one:"]
+
+
+def describe_standard_server(ports: Ports) -> list[str]:
+    """Describes how to use the server that has the standard port already, if there is one."""
+    is_taken = probes.port_problem(ports.livekit_port, socket.SOCK_STREAM)
+    if not is_taken or f"ws://127.0.0.1:{ports.livekit_port}" != STANDARD_URL:
+        return []
+    return [f"Or use the `livekit-server --dev` there: {DEV_KEYS} make demo"]
 
 
 def read_dotenv() -> dict[str, str]:
@@ -172,66 +103,9 @@ def read_dotenv() -> dict[str, str]:
     return {name: value or "" for name, value in json.loads(answer.stdout).items()}
 
 
-def livekit_service(program: Path, livekit: LiveKit, ports: Ports) -> Service:
-    """Returns the LiveKit server on loopback, without LIVEKIT_ variables of the environment."""
-    inherited = {n: v for n, v in os.environ.items() if not n.startswith("LIVEKIT_")}
-    environ = {
-        **inherited,
-        "LIVEKIT_KEYS": f"{livekit.key}: {livekit.secret}",  # a flag would be visible in `ps`
-        "LIVEKIT_PORT": str(ports.livekit_port),
-        "UDP_PORT": str(ports.livekit_udp_port),
-        "NODE_IP": "",
-        "REDIS_HOST": "",
-    }
-    address = f"http://127.0.0.1:{ports.livekit_port}/"
-    return Service(
-        "LiveKit server",
-        (str(program), "--config", str(SERVER_CONFIG)),
-        lambda _: probes.answers(address),
-        environ,
-        ready_within=20,
-    )
-
-
 def documents_of(values: Mapping[str, str]) -> str:
     """Returns the folder of texts that the settings name, or that of the made-up shop."""
     return values.get("DOCUMENTS_FOLDER") or str(SHOP)
-
-
-def patchbay_services(
-    livekit: LiveKit, ports: Ports, documents: str = str(SHOP)
-) -> tuple[Service, Service]:
-    """Returns the worker and the HTTP process. `documents`: the folder of texts for the agent."""
-    environ = {
-        # A person's own machine also runs other programs, and has only one caller.
-        "WORKER_LOAD_LIMIT": "0",
-        "DEMO": "true",
-        "DOCUMENTS_FOLDER": documents,
-        **os.environ,
-        "LIVEKIT_URL": livekit.url,
-        "LIVEKIT_API_KEY": livekit.key,
-        "LIVEKIT_API_SECRET": livekit.secret,
-        "HTTP_HOST": "127.0.0.1",
-        "HTTP_PORT": str(ports.http_port),
-        "WORKER_HOST": "127.0.0.1",
-        "WORKER_PORT": str(ports.worker_port),
-        "WORKER_DRAIN_TIMEOUT": str(DRAIN),
-    }
-    if livekit.ours:
-        environ["LIVEKIT_PUBLIC_URL"] = livekit.url
-    python = str(paths.VENV_PYTHON)
-    health = f"http://127.0.0.1:{ports.worker_port}/readyz"
-    worker = Service(
-        "Worker",
-        (python, "-m", "agent.worker", "start"),
-        lambda _: probes.answers(health),
-        environ,
-        ready_within=180,  # a slow machine loads speech models for a minute
-        stop_within=DRAIN + 5,
-    )
-    alive = f"http://127.0.0.1:{ports.http_port}/healthz"
-    page = Service("Page", (python, "-m", "agent.api"), lambda _: probes.answers(alive), environ)
-    return worker, page
 
 
 def describe_connections(about: Any) -> list[str]:
@@ -278,29 +152,54 @@ def _rows(connections: Any) -> list[str]:
     return rows
 
 
-async def serve(program: Path | None, livekit: LiveKit, ports: Ports, documents: str) -> int:
+@dataclass(frozen=True)
+class Parts:
+    """The demo's parts: its own LiveKit server, unless there is another, and maybe a telephone."""
+
+    program: Path | None
+    livekit: LiveKit
+    ports: Ports
+    telephone: Telephone | None
+
+    async def start_media(self, stack: Supervisor, logs: Path) -> None:
+        """Starts the servers that the worker needs."""
+        phone = self.telephone
+        if phone:
+            await stack.start(phone.redis_service(logs))
+        if self.program:
+            redis = phone.redis if phone else None
+            await stack.start(livekit_service(self.program, self.livekit, self.ports, redis))
+        if phone:
+            await stack.start(phone.sip_service(self.livekit, self.ports))
+
+
+async def serve(parts: Parts, values: Mapping[str, str]) -> int:
     """Runs everything until a signal (returns 0) or a failure (1); leaves no process behind."""
     started = time.monotonic()
     this = asyncio.current_task()
     assert this is not None
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, this.cancel)
-    logs = paths.logs_folder(f"demo-{ports.http_port}")
+    logs = paths.logs_folder(f"demo-{parts.ports.http_port}")
     stack = Supervisor(logs)
-    worker, page = patchbay_services(livekit, ports, documents)
-    address = f"http://127.0.0.1:{ports.http_port}"
+    worker, page = patchbay_services(parts.livekit, parts.ports, documents_of(values))
+    address = f"http://127.0.0.1:{parts.ports.http_port}"
     try:
         with console.busy("Starting"):
-            if program:
-                await stack.start(livekit_service(program, livekit, ports))
+            await parts.start_media(stack, logs)
             await stack.start(worker, page)
+            if parts.telephone:
+                await asyncio.to_thread(telephone.apply_lines, worker.environ)
         about = await asyncio.to_thread(probes.get_json, f"{address}/api/demo")
-        console.say(f"\nReady after {time.monotonic() - started:.0f} s: {address}\n")
-        found = [*service_log.warnings(logs / "worker.log", "agent"), *read_warnings(about)]
-        warnings = [f"Warning: {line}" for line in dict.fromkeys(found)]
-        speech = service_log.beginning(logs / "worker.log", "agent", "Speech: ")
-        end = [f"\nLogs: {logs}", "Ctrl-C stops everything."]
-        for line in [*speech, *describe_connections(about), *warnings, *end]:
+        console.say(f"\nReady after {time.monotonic() - started:.0f} s: {address}")
+        console.say(f"  The conversation in a window of its own: {address}/talk\n")
+        lines = [*_found(logs, about), f"\nLogs: {logs}", "Ctrl-C stops everything."]
+        if parts.telephone:
+            dialled = await asyncio.to_thread(
+                telephone.describe, values, parts.telephone, parts.ports
+            )
+            lines[:0] = [*dialled, ""]
+        for line in lines:
             console.say(line)
         with announcement.announced(address, worker.environ):
             await stack.watch()
@@ -314,14 +213,23 @@ async def serve(program: Path | None, livekit: LiveKit, ports: Ports, documents:
     return 0
 
 
+def _found(logs: Path, about: Any) -> list[str]:
+    """Describes the speech engines and the connections that were found, with warnings."""
+    found = [*service_log.warnings(logs / "worker.log", "agent"), *read_warnings(about)]
+    warnings = [f"Warning: {line}" for line in dict.fromkeys(found)]
+    speech = service_log.beginning(logs / "worker.log", "agent", "Speech: ")
+    return [*speech, *describe_connections(about), *warnings]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Sets up, starts everything, and runs until stopped."""
-    variables = ", ".join(name.upper() for name in LISTENERS)
+    variables = ", ".join(name.upper() for name in (*LIVEKIT, *PATCHBAY, *TELEPHONE))
     parser = argparse.ArgumentParser(
         prog="python -m deploy.demo",
         description=__doc__,
         epilog=f"Ports: {variables}. A LiveKit server of your own: LIVEKIT_URL, LIVEKIT_API_KEY, "
-        "LIVEKIT_API_SECRET. Ctrl-C stops everything.",
+        "LIVEKIT_API_SECRET. PHONE=1 adds a telephone; PHONE_HOST is its address for softphones "
+        "elsewhere in the network. Ctrl-C stops everything.",
     )
     parser.add_argument("--no-setup", action="store_true", help="skip the steps of set-up")
     steps = () if parser.parse_args(arguments).no_setup else ("venv", "speech", "extras", "page")
@@ -337,15 +245,19 @@ def start(steps: Sequence[str]) -> int:
     values = {**read_dotenv(), **{name: value for name, value in os.environ.items() if value}}
     ports = read_ports(values)
     livekit = choose_livekit(values, ports)
-    if problems := port_problems(ports, own_server=livekit.ours):
-        raise DemoError("\n".join([*describe_other_demo(ports), *problems]))
+    has_phone = telephone.is_asked_for(values)
+    used = (*(LIVEKIT if livekit.ours else ()), *PATCHBAY, *(TELEPHONE if has_phone else ()))
+    if problems := port_problems(ports, used):
+        hint = describe_standard_server(ports) if livekit.ours else []
+        raise DemoError("\n".join([*describe_other_demo(ports), *problems, *hint]))
     if not livekit.ours and not probes.accepts(livekit.url):
         raise DemoError(
             f"Nothing answers at LIVEKIT_URL={livekit.url}: start the LiveKit server there, or "
             f"remove {', '.join(LIVEKIT_SETTINGS)} to let the demo start its own."
         )
-    program = media_server.provide() if livekit.ours else None
-    return asyncio.run(serve(program, livekit, ports, documents_of(values)))
+    phone = telephone.provide(values, livekit, ports) if has_phone else None
+    program = media_server.LIVEKIT.provide() if livekit.ours else None
+    return asyncio.run(serve(Parts(program, livekit, ports, phone), values))
 
 
 if __name__ == "__main__":

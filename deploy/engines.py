@@ -53,7 +53,7 @@ def ollama() -> Path:
             staging / program.name,
             step,
             module=OLLAMA,
-            go=toolchain.parse_version(_pinned(OLLAMA / "go.mod", "\ngo ")),
+            go=toolchain.parse_version(pinned(OLLAMA / "go.mod", "\ngo ")),
             # A build from the module does not know its version.
             variables=f"-X github.com/ollama/ollama/version.Version={version('ollama')}",
             environ={"CGO_ENABLED": "1"},
@@ -91,7 +91,7 @@ _PINS: Mapping[str, tuple[Path, str]] = MappingProxyType(
 
 def version(name: str) -> str:
     """Returns the pinned version of an engine."""
-    return _pinned(*_PINS[name])
+    return pinned(*_PINS[name])
 
 
 def _ollama_in_cache() -> Path:
@@ -99,7 +99,7 @@ def _ollama_in_cache() -> Path:
     return paths.cache_folder() / "ollama" / f"{version('ollama')}-{inputs[:16]}" / "ollama"
 
 
-def _pinned(file: Path, after: str) -> str:
+def pinned(file: Path, after: str) -> str:
     """Returns the word in the file after the given text."""
     found = re.search(rf"{re.escape(after)}(\S+)", file.read_text(encoding="utf-8"))
     if not found:

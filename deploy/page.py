@@ -1,6 +1,6 @@
-"""Builds the web page from web/widget when its sources have changed.
+"""Builds the web pages, the widget's and the console's, when their sources have changed.
 
-As a program (`python -m deploy.page run check`) it passes its arguments to npm.
+As a program (`python -m deploy.page run check`) it passes its arguments to npm, in each folder.
 """
 
 import os
@@ -12,26 +12,36 @@ from deploy import console, paths, stamps, toolchain
 
 SOURCE = paths.ROOT / "web" / "widget"
 MODULES = SOURCE / "node_modules"
-MADE = {"node_modules", "dist"}
+CONSOLE = paths.ROOT / "web" / "console"
+_SOURCES = {SOURCE: "Web page", CONSOLE: "Console"}
+"""The folders, in the order in which they are built: the console's build uses the page's."""
+MADE = {"node_modules", "dist", "dist-gallery", "schema.d.ts"}
+"""Files and folders that a build makes, in any folder."""
 
 
 def build() -> None:
-    """Brings web/widget/dist up to date with its sources."""
-    install()
-    stamp = MODULES / ".page-stamp"
-    inputs = stamps.digest_files(SOURCE, _sources())
-    if (SOURCE / "dist" / "index.html").exists() and stamps.is_fresh(stamp, inputs):
-        console.say("Web page: up to date")
+    """Brings the `dist` of each folder up to date with its sources."""
+    for source in _SOURCES:
+        install(source)
+    for source, title in _SOURCES.items():
+        _build(source, title)
+
+
+def _build(source: Path, title: str) -> None:
+    stamp = source / "node_modules" / ".page-stamp"
+    inputs = stamps.digest_files(source, _files(source))
+    if (source / "dist" / "index.html").exists() and stamps.is_fresh(stamp, inputs):
+        console.say(f"{title}: up to date")
         return
     npm = toolchain.npm()
-    with console.step("Web page") as step:
+    with console.step(title) as step:
         stamp.unlink(missing_ok=True)
-        remedy = "correct the error that the log names in web/widget"
-        step.run([*npm, "run", "build"], cwd=SOURCE, environ=npm_environ(npm), remedy=remedy)
+        remedy = f"correct the error that the log names in {source.relative_to(paths.ROOT)}"
+        step.run([*npm, "run", "build"], cwd=source, environ=npm_environ(npm), remedy=remedy)
         stamps.write(stamp, inputs)
 
 
-def install(source: Path = SOURCE) -> None:
+def install(source: Path) -> None:
     """Installs the packages of the folder's package-lock.json into its node_modules."""
     stamp = source / "node_modules" / ".lock-stamp"
     inputs = stamps.digest((source / "package-lock.json").read_bytes())
@@ -49,11 +59,11 @@ def install(source: Path = SOURCE) -> None:
         stamps.write(stamp, inputs)
 
 
-def _sources() -> list[Path]:
+def _files(source: Path) -> list[Path]:
     return [
         file
-        for file in SOURCE.rglob("*")
-        if file.is_file() and file.relative_to(SOURCE).parts[0] not in MADE
+        for file in source.rglob("*")
+        if file.is_file() and not MADE.intersection(file.relative_to(source).parts)
     ]
 
 
@@ -68,16 +78,24 @@ def npm_environ(npm: list[Path]) -> dict[str, str]:
 
 
 def main() -> int:
-    """Installs the packages, then runs npm in web/widget with the given arguments."""
+    """Installs the packages, then runs npm in each folder with the given arguments.
+
+    Returns the exit status of the first that fails.
+    """
     try:
-        install()
+        for source in _SOURCES:
+            install(source)
         npm = toolchain.npm()
     except console.StepError as error:
         console.say(error.report())
         return 1
     environ = {**os.environ, **npm_environ(npm)}
     command: list[Path | str] = [*npm, *sys.argv[1:]]
-    return subprocess.run(command, cwd=SOURCE, env=environ, check=False).returncode
+    for source in _SOURCES:
+        done = subprocess.run(command, cwd=source, env=environ, check=False)
+        if done.returncode:
+            return done.returncode
+    return 0
 
 
 if __name__ == "__main__":

@@ -19,6 +19,12 @@ def install_neural() -> None:
     _install_locked("requirements-neural.lock", "Speech packages", size="130 MB to download, once")
 
 
+def install_terminal() -> None:
+    """Installs the packages of `llm-router chat`."""
+    _install_locked("requirements-terminal.lock", "Terminal packages")
+    _install_project()
+
+
 def install_dev() -> None:
     """Installs the packages for development as well: linters, types, tests."""
     _install_locked("requirements-dev.lock", "Development packages")

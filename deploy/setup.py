@@ -15,8 +15,10 @@ STEPS: dict[str, tuple[str, Callable[[], object]]] = {
     "venv": ("the virtual environment .venv with the locked packages", python_env.install),
     "speech": ("whisper and a neural voice; nothing with VOICE=espeak", speech.provide),
     "extras": ("what EXTRAS names, such as EXTRAS='socks deepgram'; else nothing", extras.install),
-    "server": ("livekit-server, from PATH or built into the cache", media_server.provide),
-    "page": ("the web page, built from web/widget", page.build),
+    "terminal": ("the packages of `llm-router chat`", python_env.install_terminal),
+    "server": ("livekit-server, from PATH or built into the cache", media_server.LIVEKIT.provide),
+    "sip": ("livekit-sip for telephones, likewise", media_server.SIP.provide),
+    "page": ("the web page and the console, built from web/widget and web/console", page.build),
     "dev": ("linters, types and tests in .venv", python_env.install_dev),
     "engines": ("model engines for make test-live: 15 minutes once, 7 GB", engines.provide_all),
 }
@@ -40,8 +42,8 @@ def run(steps: Iterable[str]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the steps named on the command line."""
-    lines = [f"  {name:<8}{what}" for name, (what, _) in STEPS.items()]
-    lines.append(f"  {'all':<8}{', '.join(ALL)}; the default")
+    lines = [f"  {name:<9}{what}" for name, (what, _) in STEPS.items()]
+    lines.append(f"  {'all':<9}{', '.join(ALL)}; the default")
     parser = argparse.ArgumentParser(
         prog="python -m deploy.setup",
         description=__doc__,

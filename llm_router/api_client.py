@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import asdict
 from typing import Any, NamedTuple, Self
 
@@ -34,6 +35,8 @@ _ERRORS: Mapping[int, type[RouterError]] = {
     413: ConfigurationError,
     422: ConfigurationError,
 }
+_DONE = "[DONE]"
+"""The data of the last event of a stream of chat completions."""
 _UNAUTHORIZED = 401
 _FIRST_NOT_OK = 300
 NDJSON = "application/x-ndjson"
@@ -166,22 +169,77 @@ class ApiClient:
         """
         headers = {"Last-Event-ID": last} if last else {}
         request = self._client.stream("GET", f"api{path}", headers=headers)
+        async with aclosing(self._events(request)) as events:
+            async for event in events:
+                yield event
+
+    async def send_for_events(
+        self, path: str, body: Any
+    ) -> AsyncGenerator[tuple[str, str, Any], None]:
+        """Posts `body`, and yields the events of the answer as `follow_events` does."""
+        request = self._client.stream("POST", f"api{path}", json=body)
+        async with aclosing(self._events(request)) as events:
+            async for event in events:
+                yield event
+
+    async def stream_completion(self, body: Any) -> AsyncGenerator[Any, None]:
+        """Asks for a streamed chat completion, and yields the object of each frame.
+
+        Raises ApiError where the API does not answer or refuses, and where the stream ends before
+        its end; ReplyFailedError is none of its errors: a frame with `error` says so.
+        """
+        request = self._client.stream("POST", "v1/chat/completions", json=body)
+        async with aclosing(self._events(request, is_done=True)) as events:
+            async for _, _, frame in events:
+                yield frame
+
+    async def list_chat_models(self) -> list[dict[str, Any]]:
+        """Returns the models of chat completions, as `GET /v1/models` shows them."""
+        answer = await self._read("v1/models")
+        try:
+            return list(answer.json()["data"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._not_patchbay(answer) from error
+
+    async def read_metrics(self) -> str:
+        """Returns the series of the HTTP process, in Prometheus's text format."""
+        return (await self._read("metrics")).text
+
+    async def _read(self, path: str) -> httpx2.Response:
+        """Returns the answer of a path at the root. Raises ApiError."""
+        try:
+            answer = await self._client.get(path)
+        except httpx2.HTTPError as error:
+            raise self._unreachable(error) from error
+        self._raise_at_root(answer)
+        return answer
+
+    async def _events(
+        self, request: AbstractAsyncContextManager[httpx2.Response], *, is_done: bool = False
+    ) -> AsyncGenerator[tuple[str, str, Any], None]:
+        """Yields the events of an answer. `is_done`: it ends with [DONE], as those below /v1."""
         event_id = name = ""
         try:
             async with request as answer:
                 if answer.status_code >= _FIRST_NOT_OK:
                     await answer.aread()
-                self._raise_for(answer)
+                (self._raise_at_root if is_done else self._raise_for)(answer)
                 async for line in answer.aiter_lines():
                     field, _, value = line.partition(": ")
                     if field == "id":
                         event_id = value
                     elif field == "event":
                         name = value
+                    elif field == "data" and is_done and value == _DONE:
+                        return
                     elif field == "data":
                         yield event_id, name, json.loads(value)
         except httpx2.HTTPError as error:
             raise self._unreachable(error) from error
+        except ValueError as error:
+            raise ApiError(f"{self.url}: sent what is no event; correct the address") from error
+        if is_done:
+            raise ApiError(f"{self.url}: the reply broke off; send the message again")
 
     async def list_items(self, path: str, params: Mapping[str, Any]) -> AsyncGenerator[Any, None]:
         """Yields every item of a list, page after page. Raises the errors of `request`."""
@@ -209,6 +267,20 @@ class ApiClient:
         if kind := _ERRORS.get(status):
             raise kind(problem["detail"])
         raise ApiError(f"{self.url}: {problem['title']}: {problem['detail']}")
+
+    def _raise_at_root(self, answer: httpx2.Response) -> None:
+        """Raises the ApiError that an answer below /v1 stands for, if it is no success."""
+        if answer.status_code < _FIRST_NOT_OK:
+            return
+        if answer.status_code == _UNAUTHORIZED:
+            raise self._unauthorized()
+        try:
+            body = answer.json()
+            error = body.get("error")
+            message = error["message"] if error else body["detail"]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise self._not_patchbay(answer) from None
+        raise ApiError(f"{self.url}: {message}")
 
     def _unauthorized(self) -> ApiError:
         return ApiError(

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from llm_router.clock import Clock
 from llm_router.errors import StoreError
@@ -131,3 +132,26 @@ def log_bug(task: asyncio.Task[None]) -> None:
             task.get_name(),
             exc_info=error,
         )
+
+
+@asynccontextmanager
+async def side_by_side(*works: AbstractAsyncContextManager[object]) -> AsyncIterator[None]:
+    """Enters the contexts in their order, and leaves them at the same time.
+
+    So the end takes as long as the slowest of them: each may wait for a database that hangs. Each
+    is left in a task of its own, without the exception that ended the block.
+    """
+    entered: list[AbstractAsyncContextManager[object]] = []
+    try:
+        for work in works:
+            await work.__aenter__()
+            entered.append(work)
+        yield
+    finally:
+        async with asyncio.TaskGroup() as group:
+            for work in entered:
+                group.create_task(_leave(work))
+
+
+async def _leave(work: AbstractAsyncContextManager[object]) -> None:
+    await work.__aexit__(None, None, None)

@@ -135,7 +135,9 @@ class ChatRequest:
     session_id: str = ""
     integration: Integration | None = None
     api_key_id: str = ""
-    """API key that its tokens and its cost are counted for; empty: none."""
+    """API key or site that its tokens and its cost are counted for; empty: none."""
+    assistant: str = ""
+    """Assistant that asks, in a call or in writing; empty: none."""
     pool: str | None = None
     among: frozenset[str] | None = None
     """Names of the connections that may be asked; for this request there are no others. None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,6 @@ from agent.livekit_server import LiveKitError, LiveKitServer
 from agent.receptionist.letters import TAKES_MESSAGES, Letters
 from agent.receptionist.player import Player
 from agent.receptionist.presence import (
-    ATTRIBUTES,
     LEAVING,
     find_agent,
     find_caller,
@@ -25,7 +24,15 @@ from agent.receptionist.presence import (
     is_served,
     wait_until_left,
 )
-from agent.receptionist.queue import CallMark, Lines, Step, Wait, reception_name
+from agent.receptionist.queue import (
+    ATTRIBUTES,
+    PLACE,
+    CallMark,
+    Lines,
+    Step,
+    Wait,
+    reception_name,
+)
 from agent.receptionist.sounds import Sounds
 from llm_router.clock import Clock, SystemClock
 from llm_router.routing.phrases import Phrases
@@ -40,8 +47,9 @@ PLACES = "reception.place"
 TRANSCRIPTION = "lk.transcription"
 _EVERY = 1.0
 """Seconds from one check of the queue to the next."""
-_PRESENT_AFTER = 30.0
-"""Seconds after which an agent that was called does not come any more."""
+_PRESENT_AFTER = 90.0
+"""Seconds after which an agent that was called does not come any more: longer than its rescuer
+waits for one that is starting, which else would find the room closed."""
 _RETURNS_WITHIN = 8.0
 """Seconds in which a caller whose connection was lost may come back to their place."""
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
@@ -78,6 +86,14 @@ class DeskOptions:
         return list(dict.fromkeys([*map(self.phrase, occasions), *places]))
 
 
+DescribeAgent = Callable[[str, Dispatch], Awaitable[Dispatch]]
+NextAgent = Callable[[Dispatch | None], Awaitable[Dispatch | None]]
+
+
+async def _as_it_was(_: str, dispatch: Dispatch) -> Dispatch:
+    return dispatch
+
+
 async def until_done(describe: Callable[[], Awaitable[None]], clock: Clock) -> None:
     """Describes a room, and again while LiveKit fails: a call that is marked as waiting for ever
     would stay the first of the queue.
@@ -97,6 +113,8 @@ class Desk:
 
     `is_full`: whether no worker has a place. `connect` makes LiveKit's server API, to enter.
     `messages` takes what callers leave who would rather not wait; None: they can leave nothing.
+    `describe_agent` returns the agent to call to a room, given the one that was to come when its
+    caller began to wait: by then the caller may have typed.
     """
 
     def __init__(
@@ -108,9 +126,11 @@ class Desk:
         clock: Clock | None = None,
         *,
         messages: MessageBox | None = None,
+        describe_agent: DescribeAgent = _as_it_was,
     ) -> None:
         self._options = options
         self._messages = messages
+        self._describe_agent = describe_agent
         self._sounds = sounds
         self._connect = connect
         self._is_full = is_full
@@ -187,21 +207,27 @@ class Desk:
                 await self._hand_on(guest, dispatch)
                 return
             now = self._clock.now()
-            present_at = now if guest.has_caller else present_at
+            if guest.has_caller or guest.is_cut_off:
+                present_at = now
             if now - present_at > _RETURNS_WITHIN and guest.had_caller:
                 await guest.livekit.close_room(guest.room.name)
                 return
-            if guest.has_caller and await self._take_steps(guest, wait, now, dispatch):
+            if guest.has_caller and await self._take_steps(guest, wait, now, mark, dispatch):
                 return
             await guest.change(_EVERY)
         if not guest.room.isconnected():
             return
-        called = CallMark(caller=mark.caller).to_metadata(self._options.agent_name)
+        called = replace(mark, waiting_since=None).to_metadata(self._options.agent_name)
         describe = partial(guest.livekit.describe_room, guest.room.name, called)
         # The agent waits for the one, and the queue for the other.
         async with asyncio.TaskGroup() as parting:
             parting.create_task(guest.leave())
             parting.create_task(until_done(describe, self._clock))
+
+    async def _next_agent(self, room: str, dispatch: str, last: Dispatch | None) -> Dispatch:
+        """Describes the agent to call, after the `last` that was."""
+        wanted = last.next() if last else Dispatch.from_metadata(dispatch)
+        return await self._describe_agent(room, wanted)
 
     async def _hand_on(self, guest: "_Guest", dispatch: str) -> None:
         """Calls another worker's receptionist, and dismisses the caller if none comes."""
@@ -215,13 +241,20 @@ class Desk:
             await guest.change(rest)
         await guest.leave()
 
-    async def _take_steps(self, guest: "_Guest", wait: Wait, now: float, dispatch: str) -> bool:
+    async def _take_steps(
+        self, guest: "_Guest", wait: Wait, now: float, mark: CallMark, dispatch: str
+    ) -> bool:
         """Takes the steps that are due; returns whether the call has ended with them."""
         try:
-            lines = Lines.of(await guest.livekit.rooms(), self._options.agent_name)
+            rooms = await guest.livekit.rooms()
+            lines = Lines.of(rooms, self._options.agent_name)
+            if rooms.get(guest.room.name) == "":  # LiveKit was started anew
+                described = mark.to_metadata(self._options.agent_name)
+                await guest.livekit.describe_room(guest.room.name, described)
         except LiveKitError:
             return False  # which is logged; the caller waits on
         position = lines.position(guest.room.name)
+        await guest.show_place(position)
         calls = self._options.calls
         has_line = not calls or len(lines.callers) < calls
         is_free = has_line and not await self._is_full()
@@ -231,7 +264,7 @@ class Desk:
                 return True
             if step is Step.CONNECT:
                 with suppress(LiveKitError):  # the agent is called again later
-                    await guest.call_agent(dispatch)
+                    await guest.call_agent(partial(self._next_agent, guest.room.name, dispatch))
             place = step is Step.PLACE
             await guest.say(self._options.place(position) if place else self._options.phrase(step))
         return False
@@ -255,6 +288,7 @@ class _Guest:
         self._sounds = sounds
         self._options = options
         self._letters: Letters | None = None
+        self._shown_place = 0
         self._changed = asyncio.Event()
         for event in ("participant_connected", "participant_disconnected", "disconnected"):
             self.room.on(event, self.wake)
@@ -277,6 +311,11 @@ class _Guest:
     def is_alone(self) -> bool:
         """Whether the room is open, and no agent is there."""
         return self.room.isconnected() and find_agent(self.room) is None
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the connection to the room is broken, so that it shows no one."""
+        return self.room.connection_state == rtc.ConnectionState.CONN_RECONNECTING
 
     @property
     def has_caller(self) -> bool:
@@ -310,8 +349,15 @@ class _Guest:
             attributes={"lk.segment_id": segment, "lk.transcription_final": "true"},
         )
 
-    async def call_agent(self, dispatch: str) -> None:
-        await self.livekit.ensure_agent(self.room.name, self._options.agent_name, dispatch)
+    async def call_agent(self, next_agent: NextAgent) -> None:
+        name = self._options.agent_name
+        await self.livekit.ensure_agent(self.room.name, name, next_agent=next_agent)
+
+    async def show_place(self, position: int) -> None:
+        """Shows the place in the queue to pages; 0: none."""
+        if position != self._shown_place:
+            self._shown_place = position
+            await self.room.local_participant.set_attributes({PLACE: str(position or "")})
 
     @property
     def is_relieved(self) -> bool:
@@ -319,7 +365,7 @@ class _Guest:
         return find_receptionist(self.room) is not None
 
     async def call_relief(self, dispatch: str) -> None:
-        closed = dict.fromkeys(TAKES_MESSAGES, "")
+        closed = dict.fromkeys([*TAKES_MESSAGES, PLACE], "")
         await self.room.local_participant.set_attributes({**ATTRIBUTES, **LEAVING, **closed})
         self._close_letters()
         name = reception_name(self._options.agent_name)

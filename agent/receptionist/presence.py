@@ -7,8 +7,10 @@ from typing import Any
 from livekit import rtc
 from livekit.agents import AgentSession
 
-ATTRIBUTES = MappingProxyType({"patchbay.role": "reception"})
-"""Attributes of the receptionist, who is an agent to LiveKit."""
+from agent.receptionist.queue import ATTRIBUTES
+from agent.survival.departures import Departures
+from agent.survival.fence import has_agent
+
 LEAVING = MappingProxyType({"patchbay.leaving": "true"})
 """Attributes of a receptionist whose worker stops: another one may take its place."""
 _LEAVES_WITHIN = 6.0
@@ -42,7 +44,7 @@ def find_caller(room: rtc.Room) -> rtc.RemoteParticipant | None:
 
 
 async def wait_for_the_word(session: AgentSession[Any]) -> None:
-    """Waits until no receptionist is in the session's room."""
+    """Waits until neither a receptionist nor an earlier agent is in the session's room."""
     try:
         room = session.room_io.room
     except RuntimeError:  # a session without a room
@@ -51,18 +53,20 @@ async def wait_for_the_word(session: AgentSession[Any]) -> None:
 
 
 async def wait_until_left(room: rtc.Room) -> None:
-    """Waits until no receptionist is in the room, at most 6 s: two must not speak at once.
+    """Waits until who spoke before has left the room, at most 6 s: two must not speak at once.
 
-    The receptionist leaves when the agent, or another one for a worker that stops, comes. LiveKit
-    lets one of both in first, so that the other one finds it there: they never miss each other.
+    The receptionist leaves when the agent, or another one for a worker that stops, comes; an agent
+    leaves when a later one comes. LiveKit lets one of both in first, so that the other one finds it
+    there: they never miss each other.
     """
     gone = asyncio.Event()
 
     def check(*_: Any) -> None:
-        if find_receptionist(room) is None:
+        is_later = has_agent(room, lambda other, mine: other < mine)
+        if find_receptionist(room) is None and not is_later:
             gone.set()
 
-    room.on("participant_disconnected", check)
+    departures = Departures(room, check)
     try:
         check()
         async with asyncio.timeout(_LEAVES_WITHIN):
@@ -70,4 +74,4 @@ async def wait_until_left(room: rtc.Room) -> None:
     except TimeoutError:
         return
     finally:
-        room.off("participant_disconnected", check)
+        departures.close()

@@ -11,10 +11,13 @@ from livekit.agents.utils.hw import get_cpu_monitor
 
 from agent.receptionist.idle import Arrivals, StartupTime, most_idle
 from llm_router.clock import Clock
-from llm_router.periodic import PeriodicTask
+from llm_router.periodic import PeriodicTask, log_bug
 
 _EVERY = 5.0
-"""Seconds from one adjustment to the next, if no call comes."""
+"""Seconds from one adjustment of their number to the next."""
+_SOON = 0.3
+"""Seconds in which a process is up on a machine that is not busy. The receptionist needs longer to
+be in the room."""
 _CGROUP = Path("/sys/fs/cgroup")
 _MEMINFO = Path("/proc/meminfo")
 _UNKNOWN = 2048.0
@@ -42,17 +45,21 @@ class CallProcesses:
         self._covering: set[asyncio.Task[None]] = set()
 
     async def accept(self, request: JobRequest, identity: str = "") -> None:
-        """Accepts a call. If no idle process is left for it, sends the receptionist ahead."""
+        """Accepts a call. If no process has it within a moment, sends the receptionist ahead."""
+        # More processes for later calls would hold up those of a burst: they are started after it.
         self._arrivals.arrived(self._clock.now())
-        self._adjust()
         self._accepting += 1
+        has_process = asyncio.Event()
         try:
-            if self._cover and self._accepting > self._idle:
-                task = asyncio.ensure_future(self._cover(request.room.name))
+            if self._cover and self._accepting > self.idle:
+                covering = _cover_unless(has_process, self._cover, request.room.name)
+                task = asyncio.create_task(covering, name="receptionist ahead")
                 self._covering.add(task)
                 task.add_done_callback(self._covering.discard)
+                task.add_done_callback(log_bug)
             await request.accept(identity=identity)
         finally:
+            has_process.set()
             self._accepting -= 1
 
     @asynccontextmanager
@@ -62,7 +69,7 @@ class CallProcesses:
         pool = server._proc_pool  # noqa: SLF001  LiveKit says nowhere else when a process is up
         pool.on("process_created", self._on_created)
         pool.on("process_ready", self._on_ready)
-        adjusting = PeriodicTask(self._adjust_later, self._clock, _EVERY, name="idle processes")
+        adjusting = PeriodicTask(self._adjust, self._clock, _EVERY, name="idle processes")
         adjusting.start(delay=_EVERY)
         try:
             yield
@@ -75,14 +82,12 @@ class CallProcesses:
                 await asyncio.wait(self._covering)
 
     @property
-    def _idle(self) -> int:
+    def idle(self) -> int:
+        """Processes that wait for a call; 0 while no server is watched."""
         return self._server._proc_pool._warmed_proc_queue.qsize() if self._server else 0  # noqa: SLF001  as above
 
-    async def _adjust_later(self) -> None:
-        self._adjust()
-
-    def _adjust(self) -> None:
-        if self._server is None:
+    async def _adjust(self) -> None:
+        if self._server is None or self._accepting:
             return
         most = most_idle(self._least, get_cpu_monitor().cpu_count(), free_megabytes())
         now, startup = self._clock.now(), self._startup.seconds
@@ -98,6 +103,15 @@ class CallProcesses:
     def _on_ready(self, process: Any) -> None:
         if (began := self._began.pop(id(process), None)) is not None:
             self._startup.measured(self._clock.now() - began)
+
+
+async def _cover_unless(has_process: asyncio.Event, cover: Cover, room: str) -> None:
+    """Sends the receptionist, unless a process has the call soon: the agent would wait for it."""
+    try:
+        async with asyncio.timeout(_SOON):
+            await has_process.wait()
+    except TimeoutError:
+        await cover(room)
 
 
 def free_megabytes(cgroup: Path = _CGROUP, meminfo: Path = _MEMINFO) -> float:

@@ -7,8 +7,13 @@ when. So the queue is right after any crash, and the same for every process.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Self
 
+ATTRIBUTES = MappingProxyType({"patchbay.role": "reception"})
+"""Attributes of the receptionist, who is an agent to LiveKit."""
+PLACE = "patchbay.place"
+"""Attribute of the receptionist: the caller's place in the queue, for pages that show it."""
 _WAITING = "waiting"
 
 
@@ -23,13 +28,16 @@ class CallMark:
 
     caller: str
     """Hash of the caller's address."""
+    site: str = ""
+    """Name of the site that they call from; empty: none of others."""
     waiting_since: float | None = None
     """When the caller began to wait (s since 1970); None: an agent is there or on its way."""
 
     def to_metadata(self, agent_name: str) -> str:
         since = self.waiting_since
         wait = "" if since is None else f" {_WAITING} {since:.3f}"
-        return f"{agent_name} {self.caller}{wait}"
+        site = f"@{self.site}" if self.site else ""
+        return f"{agent_name} {self.caller}{site}{wait}"
 
     @classmethod
     def read(cls, metadata: str, agent_name: str) -> Self | None:
@@ -37,12 +45,14 @@ class CallMark:
         mark = f"{agent_name} "
         if not metadata.startswith(mark):
             return None
-        caller, _, rest = metadata.removeprefix(mark).partition(" ")
+        visitor, _, rest = metadata.removeprefix(mark).partition(" ")
+        caller, _, site = visitor.partition("@")
         word, _, since = rest.partition(" ")
         try:
-            return cls(caller=caller, waiting_since=float(since) if word == _WAITING else None)
+            waiting_since = float(since) if word == _WAITING else None
         except ValueError:
-            return cls(caller=caller)
+            waiting_since = None
+        return cls(caller=caller, site=site, waiting_since=waiting_since)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +65,8 @@ class Lines:
     """The rooms whose callers wait, the longest wait first."""
     waiting: Sequence[str]
     """The callers in these rooms."""
+    sites: Sequence[str] = ()
+    """The site of each caller, with an agent or in the queue; empty for those of none."""
 
     @classmethod
     def of(cls, rooms: Mapping[str, str], agent_name: str) -> Self:
@@ -70,6 +82,7 @@ class Lines:
             callers=calls,
             queue=[room for _, room, _ in waits],
             waiting=[caller for *_, caller in waits],
+            sites=[mark.site for mark in marks.values() if mark],
         )
 
     def position(self, room: str) -> int:

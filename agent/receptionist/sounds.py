@@ -40,7 +40,7 @@ class Sounds:
         engine = load()
         try:
             for text in texts:
-                self._sounds[text] = await _spoken(engine, text)
+                self._sounds[text] = await spoken(engine, text)
             _logger.info("the receptionist has its %d sentences", len(self._sounds))
         except Exception as error:  # noqa: BLE001  a plugin may raise anything, and no call needs this
             _logger.warning("the receptionist has no voice: %s", str(error) or type(error).__name__)
@@ -48,7 +48,8 @@ class Sounds:
             await engine.aclose()
 
 
-async def _spoken(engine: TTSEngine, text: str) -> bytes:
+async def spoken(engine: TTSEngine, text: str) -> bytes:
+    """Speaks a text; returns its samples (16 bits, mono, RATE). Raises what the engine raises."""
     async with asyncio.timeout(_WITHIN):
         options = APIConnectOptions(max_retry=1, timeout=_WITHIN / 2)
         async with engine.stream(conn_options=options) as stream:

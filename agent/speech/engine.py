@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from agent.speech.models import default_folder
 from llm_router.errors import ConfigurationError
+from llm_router.plugins import Plugins
 
 _SHORTEST_SECRET = 8
 """Characters of a key below which it is no secret, but may be a word of a message."""
@@ -61,7 +62,7 @@ def no_model(options: EngineOptions) -> None:
     """Stands for `speech_model` in engines that use no speech process."""
 
 
-def from_plugin(options: EngineOptions, **more: str) -> Any:
+def from_plugin(options: EngineOptions, **more: Any) -> Any:
     """Makes the `STT` or `TTS` of the LiveKit plugin that `options.plugin` names.
 
     It passes on those of the options, and of `more`, that are set and that the plugin's constructor
@@ -105,6 +106,17 @@ def import_plugin(kind: str, name: str) -> Callable[..., Any]:
     except AttributeError as missing:
         raise ConfigurationError(f"livekit.plugins.{name} has no {kind}") from missing
     return make
+
+
+def import_engine(engines: Plugins[Any], kind: Literal["STT", "TTS"], name: str) -> None:
+    """Imports the engine, and its LiveKit plugin if it has one: on the main thread, as that asks.
+
+    Raises UnknownPluginError and ConfigurationError, as loading it does.
+    """
+    module, _, plugin = name.partition(":")
+    engines.load(module)
+    if plugin:
+        import_plugin(kind, plugin)
 
 
 def without_secrets(message: str, options: EngineOptions) -> str:

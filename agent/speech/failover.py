@@ -117,6 +117,9 @@ class FailoverStream(stt.RecognizeStream):
     def _finish(self) -> None:
         """Forgets the audio up to the end of the turn, whose words are given out."""
         self._is_speaking = False
+        # An engine that ended the turn before by itself was flushed for it later.
+        while self._unfinished and not isinstance(self._unfinished[0], rtc.AudioFrame):
+            self._unfinished.popleft()
         while self._unfinished:
             item = self._unfinished.popleft()
             self._seconds -= _seconds(item)

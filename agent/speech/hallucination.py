@@ -29,6 +29,8 @@ _ENOUGH = 0.25
 """Part of the windows in which a detector must find speech to outweigh a model that does not."""
 _PER_LETTER = 0.15
 """Seconds of speech above which a letter has more than a slow speaker gives it."""
+_FASTEST = 0.03
+"""Seconds that the fastest speaker gives a letter: a knock is too short for "Thank you"."""
 _PHRASES = frozenset(
     (
         "bye",
@@ -62,12 +64,16 @@ def spoken_words(decoded: Decoded, speech: Sequence[float] | None = None) -> tup
         return words if certainty >= _SURE else ()
     if decoded.no_speech >= _NO_SPEECH:
         detected = sum(speaking) > _ENOUGH * len(speaking)
-        return words if detected and certainty >= _PLAUSIBLE else ()
+        has_time = len(speaking) * WINDOW_SECONDS >= _letters(words) * _FASTEST
+        return words if detected and has_time and certainty >= _PLAUSIBLE else ()
     if decoded.no_speech >= _DOUBTFUL and certainty < _UNSURE and _phrase(words) in _PHRASES:
         # Speech that lasts much longer than the phrase is a crowd, or a song.
-        letters = sum(len(word.plain) for word in words)
-        return words if 0 < seconds <= letters * _PER_LETTER else ()
+        return words if 0 < seconds <= _letters(words) * _PER_LETTER else ()
     return words
+
+
+def _letters(words: Sequence[Word]) -> int:
+    return sum(len(word.plain) for word in words)
 
 
 def _phrase(words: Sequence[Word]) -> str:

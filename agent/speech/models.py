@@ -7,7 +7,7 @@ downloaded.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from llm_router.errors import ConfigurationError
@@ -27,11 +27,12 @@ def default_folder(environ: Mapping[str, str] = os.environ) -> Path:
     return (cache if cache.is_absolute() else Path.home() / ".cache") / "patchbay" / "models"
 
 
-def find_whisper(model: str, language: str, folder: Path) -> Path:
+def find_whisper(model: str, language: str, folder: Path, others: Collection[str] = ()) -> Path:
     """Returns the folder of a faster-whisper model.
 
     `model` is its path, or its name in `folder`; empty: the default one if it knows the language,
-    else the first that does. Raises ConfigurationError if there is none, with what to do.
+    else the first that does; one that knows the `others` as well goes before it. Raises
+    ConfigurationError if there is none, with what to do.
     """
     if "/" in model:
         named = Path(model).expanduser()
@@ -54,7 +55,8 @@ def find_whisper(model: str, language: str, folder: Path) -> Path:
             f"{names[0]} knows English alone: put a multilingual faster-whisper model into"
             f" {whispers}, as docs/speech.md shows"
         )
-    return whispers / fitting[0]
+    knowing = [name for name in fitting if all(_knows(name, other) for other in others)]
+    return whispers / [*knowing, *fitting][0]
 
 
 def find_voice(voice: str, language: str, folder: Path) -> Path:

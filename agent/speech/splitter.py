@@ -10,7 +10,8 @@ from agent.speech.spoken_text import sentence_continues
 # letter or a number ends an abbreviation or an ordinal ("p.m.", "3. Mai").
 _PERIOD = r"(?<!\d)(?<!\b\w)\."
 _SENTENCE_END = rf"(?:{_PERIOD}|[!?…])[\"'”’»)\]]*\s+|[。！？।]\s*|\n\s*"
-_CLAUSE_END = rf"(?P<sentence>{_SENTENCE_END})|[,;:—–]\s+|[，、；：]\s*"
+# After a letter a comma ends a clause whatever follows: it is in no number and no address.
+_CLAUSE_END = rf"(?P<sentence>{_SENTENCE_END})|[,;:—–]\s+|(?<=[^\W\d_])[,;]\Z|[，、；：]\s*"
 _SHORTEST = 10
 """Characters of a clause that is spoken alone; a shorter one is spoken with its neighbours."""
 _BEFORE_RANGE = re.compile(r"(?:\d|\d ?[ap]\.?m\.?|%|[€$£]) ?$", re.IGNORECASE)

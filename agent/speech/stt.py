@@ -1,11 +1,13 @@
 """Holds what STT engines share: their options, streaming, and the fallback to another engine."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol
 
-from livekit.agents import APIConnectOptions, inference, stt, vad
+from livekit.agents import APIConnectOptions, stt, vad
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGivenOr
 
+from agent.speech.detector import voice_detector
 from agent.speech.engine import EngineOptions
 from agent.speech.failover import FailoverStream
 
@@ -17,6 +19,13 @@ class STTOptions(EngineOptions):
     """Options of an STT engine; `language` is the caller's."""
 
     kind: ClassVar[Literal["STT", "TTS"]] = "STT"
+    others: tuple[str, ...] = ()
+    """Languages to which the caller may change. An engine that recognises them reports that of each
+    transcript, one that cannot tell reports none: "". Empty: `language` is the only one."""
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return (self.language, *self.others)
 
 
 class CreateSTT(Protocol):
@@ -27,6 +36,21 @@ class CreateSTT(Protocol):
     """
 
     def __call__(self, options: STTOptions) -> STTEngine: ...
+
+
+class NameMissing(Protocol):
+    """The type of `missing_languages` of an engine that reports the language of a transcript.
+
+    It returns those of the options' `others` that the engine does not report, each with the reason,
+    and loads nothing. Raises ConfigurationError if the engine cannot work.
+    """
+
+    def __call__(self, options: STTOptions) -> Mapping[str, str]: ...
+
+
+def all_missing(options: STTOptions) -> Mapping[str, str]:
+    """Stands for `missing_languages` in engines that report no language."""
+    return dict.fromkeys(options.others, "the STT engine does not report which language it is")
 
 
 class StreamingSTT(stt.StreamAdapter):
@@ -80,7 +104,7 @@ def as_stream(engine: STTEngine, spare: STTEngine | None, timeout: float) -> STT
     """
     if engine.capabilities.streaming:
         return engine if spare is None else STTFallback([engine, spare], timeout)
-    detector = inference.VAD()
+    detector = voice_detector()
     streaming = StreamingSTT(engine, detector)
     if spare is None:
         return streaming

@@ -8,7 +8,7 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 
 from agent.speech.engine import EngineOptions
 from agent.speech.splitter import TextSplitter
-from agent.speech.voice import ProcessTTS
+from agent.speech.voice import ProcessTTS, begin_reply
 from llm_router.errors import ConfigurationError
 
 TTSEngine = tts.TTS[Any]
@@ -38,14 +38,29 @@ class CreateTTS(Protocol):
 
 
 class StreamingTTS(tts.StreamAdapter):
-    """Streams with an engine that takes whole texts, and owns that engine."""
+    """Streams with an engine that takes whole texts, and owns that engine.
+
+    `at_clauses`: the engine runs on this machine, and speaks from the first clause on.
+    """
 
     def __init__(self, engine: TTSEngine, *, at_clauses: bool) -> None:
         super().__init__(tts=engine, sentence_tokenizer=TextSplitter(at_clauses=at_clauses))
+        self.speaks_here = at_clauses
+
+    def stream(
+        self, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
+    ) -> "_ReplyStream":
+        return _ReplyStream(tts=self, conn_options=conn_options)
 
     async def aclose(self) -> None:
         await super().aclose()
         await self._wrapped_tts.aclose()
+
+
+class _ReplyStream(tts.StreamAdapterWrapper):
+    async def _run(self, output_emitter: tts.AudioEmitter) -> None:
+        begin_reply()
+        await super()._run(output_emitter)
 
 
 class TTSFallback(tts.FallbackAdapter):
@@ -76,6 +91,11 @@ class TTSFallback(tts.FallbackAdapter):
         await super().aclose()
         for engine in self._tts_instances:
             await engine.aclose()
+
+
+def speaks_here(engine: TTSEngine) -> bool:
+    """Returns whether the engine runs on this machine, so that a text costs nothing but work."""
+    return bool(getattr(engine, "speaks_here", False))
 
 
 def as_stream(engine: TTSEngine, spare: TTSEngine | None, timeout: float) -> TTSEngine:

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import aclosing
+from contextvars import ContextVar
 from typing import Any
 
 from livekit.agents import APIConnectOptions, tts
@@ -13,6 +14,32 @@ from agent.speech.spoken_text import spoken_text
 
 _FIRST_SOUND = 1.0
 """Seconds for the first piece of sound, while the caller waits; on two busy cores it took 0.5 s."""
+
+
+class ReplySound:
+    """The sound of a reply that was made so far."""
+
+    def __init__(self) -> None:
+        self._silent_at = 0.0
+
+    def add(self, seconds: float, now: float) -> None:
+        """Takes a piece of sound, which plays after those before it, now at the earliest."""
+        self._silent_at = max(self._silent_at, now) + seconds
+
+    def left(self, now: float) -> float:
+        """Returns the seconds of it that are yet to be played, or less."""
+        return max(0.0, self._silent_at - now)
+
+
+_reply: ContextVar[ReplySound | None] = ContextVar("reply", default=None)
+
+
+def begin_reply() -> None:
+    """Makes the texts that this task, and those that it starts, have spoken parts of one reply.
+
+    All but the first may wait until the sound before them has nearly been played.
+    """
+    _reply.set(ReplySound())
 
 
 class ProcessTTS(tts.TTS[Any]):
@@ -80,12 +107,19 @@ class _Speech(tts.ChunkedStream):
             frame_size_ms=20,
         )
         text = await asyncio.to_thread(spoken_text, self._input_text, self._engine.language)
+        now = asyncio.get_running_loop().time
+        reply = _reply.get() or ReplySound()
         timeout = max(self._conn_options.timeout, self._engine.patience)
         first = max(_FIRST_SOUND, self._engine.patience)
         sound = self._engine.client.speak(
-            text, speed=self._engine.speed, first=first, timeout=timeout
+            text,
+            speed=self._engine.speed,
+            silent_in=reply.left(now()),
+            first=first,
+            timeout=timeout,
         )
         async with aclosing(sound) as pieces:
             async for piece in pieces:
                 output_emitter.push(piece)
+                reply.add(len(piece) / 2 / self._engine.sample_rate, now())
         output_emitter.flush()

@@ -4,19 +4,30 @@ What engines share belongs to `agent.speech`: engines do not import each other.
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 
 from agent.speech.choice import EMBEDDED as _EMBEDDED
 from agent.speech.choice import Choice
 from agent.speech.choice import choose as choose_engine
-from agent.speech.engine import NameModel, import_plugin, no_model
-from agent.speech.stt import CreateSTT, STTEngine, STTOptions, as_stream
+from agent.speech.engine import NameModel, no_model
+from agent.speech.stt import (
+    CreateSTT,
+    NameMissing,
+    STTEngine,
+    STTOptions,
+    all_missing,
+    as_stream,
+)
 from llm_router.errors import ConfigurationError
 from llm_router.plugins import Plugins
 
 ENGINES: Plugins[CreateSTT] = Plugins("agent.stt", "STT engine")
 MODELS: Plugins[NameModel] = Plugins(
     "agent.stt", "STT engine", attribute="speech_model", default=no_model
+)
+LANGUAGES: Plugins[NameMissing] = Plugins(
+    "agent.stt", "STT engine", attribute="missing_languages", default=all_missing
 )
 _NEURAL = "whisper"
 _log = logging.getLogger(__name__)
@@ -37,17 +48,6 @@ def load(name: str, options: STTOptions, fallback: bool = True) -> STTEngine:
     engine = ENGINES.load(kind)(replace(options, plugin=plugin))
     spare = _load_spare(options) if fallback and kind != _EMBEDDED else None
     return as_stream(engine, spare, options.timeout)
-
-
-def import_engine(name: str) -> None:
-    """Imports the engine, and its LiveKit plugin if it has one: on the main thread, as that asks.
-
-    Raises UnknownPluginError and ConfigurationError, as `load` does.
-    """
-    kind, _, plugin = name.partition(":")
-    ENGINES.load(kind)
-    if plugin:
-        import_plugin("STT", plugin)
 
 
 def choose(name: str, options: STTOptions, *, wants_neural: bool = True) -> Choice:
@@ -74,9 +74,20 @@ def speech_model(name: str, options: STTOptions) -> str | None:
     return MODELS.load(kind)(replace(options, plugin=plugin))
 
 
+def missing_languages(name: str, options: STTOptions) -> Mapping[str, str]:
+    """Returns the languages to which callers cannot change with the engine, each with the reason.
+
+    Raises UnknownPluginError, which lists the engines, and ConfigurationError if the engine cannot
+    work.
+    """
+    kind, _, plugin = name.partition(":")
+    return LANGUAGES.load(kind)(replace(options, plugin=plugin))
+
+
 def _load_spare(options: STTOptions) -> STTEngine | None:
     try:
-        return ENGINES.load(_EMBEDDED)(STTOptions(language=options.language, is_spare=True))
+        spare = STTOptions(language=options.language, others=options.others, is_spare=True)
+        return ENGINES.load(_EMBEDDED)(spare)
     except ConfigurationError as reason:
         _log.warning("the STT engine has no embedded one as its fallback: %s", reason)
         return None

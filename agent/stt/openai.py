@@ -4,6 +4,7 @@ OpenAI, speaches, vLLM and whisper.cpp have it.
 """
 
 import asyncio
+from collections.abc import Mapping
 
 from livekit.agents import APIConnectOptions, APITimeoutError, stt
 from livekit.agents.types import NOT_GIVEN, NotGivenOr
@@ -15,6 +16,8 @@ from agent.speech.stt import STTEngine, STTOptions
 from llm_router.errors import ConfigurationError
 
 _MODEL = "gpt-4o-mini-transcribe"
+_TELL_LANGUAGES = ("whisper-1", "gpt-transcribe")
+"""Models that report the language of a transcript, as LiveKit's plugin asks them."""
 
 
 def create(options: STTOptions) -> STTEngine:
@@ -26,9 +29,20 @@ def create(options: STTOptions) -> STTEngine:
     return _TimedSTT(
         model=options.model or _MODEL,
         language=options.language,
+        detect_language=bool(options.others),
         client=audio_client(options),
         use_realtime=False,
     )
+
+
+def missing_languages(options: STTOptions) -> Mapping[str, str]:
+    """Returns all others if the model does not report the language of a transcript."""
+    model = options.model or _MODEL
+    if model in _TELL_LANGUAGES:
+        return {}
+    able = " or ".join(_TELL_LANGUAGES)
+    reason = f"{model} does not report which language it is: choose {able} with STT_MODEL"
+    return dict.fromkeys(options.others, reason)
 
 
 class _TimedSTT(openai.STT):

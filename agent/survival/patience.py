@@ -4,19 +4,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from agent.survival.silence import BEATS_EVERY, STARTING
+from agent.survival.silence import BEATS_EVERY
 
 CLAIM_WITHIN = 1.5
 """Seconds in which a worker must have taken the call. LiveKit drops a request that no worker can
 take, and says nothing."""
 PRESENT_WITHIN = 4.0
 """Seconds in which the agent must be in the room, unless its worker shows that it is starting."""
+_COMES_WITHIN = 60.0
+"""Seconds for one that is starting. Its worker watches over its process, which may wait for its
+turn while many are started: another attempt would only add to them."""
 _ALIVE_FOR = 4 * BEATS_EVERY
 """Seconds after a beat for which a worker counts as one that still starts its agent."""
+_SOONEST = 0.2
+"""Seconds to the next check whether an agent has come, at the begin of the wait."""
+_LATEST = 1.0
+"""The same after a long wait."""
 ATTEMPTS = 3
 """Agents that are called one after another before the caller gets a goodbye."""
+COVERED_ATTEMPTS = 8
+"""The same while the receptionist speaks to the caller: workers that start many agents at a time
+are busy for a while, and refuse others."""
 _PAUSES = (0.3, 1.0)
-"""Seconds from a failed attempt to the next: the reason may pass."""
+"""Seconds from a failed attempt to the next, the last of them for all further ones: the reason may
+pass."""
+_LONGEST = 2
+"""Number of the attempt with the longest time."""
 _CRASHES = 3
 _CRASHES_WITHIN = 60.0
 """Agents of one call that may die within so many seconds: what kills each of them, such as a crash
@@ -33,7 +46,8 @@ class Windows:
 
 def windows(attempt: int) -> Windows:
     """Returns the time for an attempt, from 0. Each has more: the machines may be busy."""
-    return Windows(CLAIM_WITHIN * 2**attempt, PRESENT_WITHIN * 2**attempt)
+    longer = 2 ** min(attempt, _LONGEST)
+    return Windows(CLAIM_WITHIN * longer, PRESENT_WITHIN * longer)
 
 
 class Arrival:
@@ -59,12 +73,24 @@ class Arrival:
         if not is_claimed:
             return waited < self._windows.claim
         goes_on = self._beats > 1 and now - self._beat_at < _ALIVE_FOR
-        return waited < (STARTING if goes_on else self._windows.present)
+        return waited < (_COMES_WITHIN if goes_on else self._windows.present)
 
 
-def pause_after(attempt: int) -> float | None:
-    """Returns the pause before the next attempt; None: there is none."""
-    return _PAUSES[attempt] if attempt < ATTEMPTS - 1 else None
+def poll_after(waited: float) -> float:
+    """Returns the seconds to the next check whether an agent has come, after so long a wait.
+
+    Many calls may wait for theirs at a time, and each check costs the machine that starts them.
+    """
+    return min(_SOONEST + waited / 10, _LATEST)
+
+
+def pause_after(attempt: int, *, is_covered: bool = False) -> float | None:
+    """Returns the pause before the next attempt; None: there is none.
+
+    `is_covered`: the receptionist speaks to the caller.
+    """
+    attempts = COVERED_ATTEMPTS if is_covered else ATTEMPTS
+    return _PAUSES[min(attempt, len(_PAUSES) - 1)] if attempt < attempts - 1 else None
 
 
 def deaths_with(deaths: Sequence[float], now: float) -> tuple[float, ...]:

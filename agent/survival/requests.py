@@ -9,10 +9,10 @@ from typing import Any
 from livekit.agents import JobRequest
 
 from agent.dispatch import Dispatch
-from agent.survival.identity import AGENT_NAME, DEATHS, ROOM_ID, identity_of
+from agent.survival.identity import AGENT_NAME, DEATHS, OUTGOING, ROOM_ID, TERMS, identity_of
 from llm_router.clock import Clock, utc_now
 from llm_router.errors import StoreError
-from llm_router.voice.calls import Call, CallAgent, CallFacts, CallPort
+from llm_router.voice.calls import PAGE_CONTEXT, Call, CallAgent, CallFacts, CallPort
 
 _logger = logging.getLogger("agent")
 
@@ -103,6 +103,12 @@ class CallRequests:
         metadata: dict[str, Any] = {AGENT_NAME: self._agent_name, ROOM_ID: room_id}
         if dispatch.deaths:
             metadata[DEATHS] = dispatch.deaths
+        if dispatch.terms:
+            metadata[TERMS] = dispatch.terms.model_dump(mode="json")
+        if dispatch.outgoing:
+            metadata[OUTGOING] = dispatch.outgoing.model_dump(mode="json")
+        if dispatch.context:
+            metadata[PAGE_CONTEXT] = dispatch.context.model_dump(mode="json")
         facts = CallFacts(
             assistant=dispatch.assistant,
             caller=dispatch.caller,

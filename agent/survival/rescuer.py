@@ -15,27 +15,29 @@ from typing import Any
 from agent.dispatch import Dispatch
 from agent.livekit_server import LiveKitError, LiveKitServer
 from agent.survival.black_box import Note
-from agent.survival.identity import DEATHS, identity_of
+from agent.survival.identity import DEATHS, OUTGOING, ROOM_ID, TERMS, identity_of
 from agent.survival.patience import (
     CLAIM_WITHIN,
     Arrival,
     deaths_with,
     may_replace,
     pause_after,
+    poll_after,
 )
 from llm_router.clock import Clock, utc_now
 from llm_router.errors import NotFoundError, StoreError
 from llm_router.periodic import log_bug
-from llm_router.voice.calls import Call, CallItem, CallPort
+from llm_router.voice.calls import PAGE_CONTEXT, Call, CallItem, CallPort
 
 _logger = logging.getLogger("agent")
 
-_POLL = 0.2
-"""Seconds between checks whether an agent has come."""
 _MOVE_POLL = 0.1
-"""The same while the agent before is still there."""
+"""Seconds between checks whether a worker has taken a call whose agent is still there."""
 _STORE_WITHIN = 0.5
 """Seconds for the database: a caller is waiting, and a call needs no database."""
+_DECIDED_WITHIN = 5.0
+"""Seconds for the database where it alone decides who acts. Many calls that are lost at a time are
+moved on at a time, and a file has one writer."""
 _NOTE_WITHIN = 1.5
 """Seconds for the last words; without them the next agent would not know what was asked."""
 _MOST = 200
@@ -43,6 +45,8 @@ _MOST = 200
 
 Farewell = Callable[[str, str], Awaitable[None]]
 """Says goodbye to the callers of a room under an identity, and returns."""
+Cover = Callable[[str], Awaitable[bool]]
+"""Calls the receptionist to a room; returns whether it is there already. Raises LiveKitError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +54,10 @@ class Lost:
     """A call without its agent.
 
     `dispatch` described that agent. `call_id` is empty if the call is not stored. `identity`: the
-    agent's in the room. `room_id`: LiveKit's, empty if unknown. `note`: what its process left
-    behind; None if that is stored already. `seen_dead`: its process has ended on this machine, so
-    that a database that does not answer stands in no one's way. `is_new`: no agent was there yet.
+    agent's in the room. `room_id`: LiveKit's, empty if unknown; a stored call knows a later one.
+    `note`: what its process left behind; None if that is stored already. `seen_dead`: its process
+    has ended on this machine, so that a database that does not answer stands in no one's way.
+    `is_new`: no agent was there yet.
     """
 
     room: str
@@ -75,12 +80,16 @@ class Rescuer:
         calls: CallPort,
         clock: Clock,
         farewell: Farewell,
+        *,
+        cover: Cover | None = None,
     ) -> None:
+        """Takes no `cover` where there is no receptionist."""
         self._livekit = livekit
         self._agent_name = agent_name
         self._calls = calls
         self._clock = clock
         self._farewell = farewell
+        self._cover = cover
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def rescue(self, lost: Lost) -> None:
@@ -114,11 +123,13 @@ class Rescuer:
         """Makes sure that the agent that was just called to a room comes, or else another one."""
         self.rescue(Lost(room=room, dispatch=dispatch, is_new=True))
 
-    async def next_agent(self, room: str, wished: Dispatch, last: int) -> Dispatch | None:
+    async def next_agent(
+        self, room: str, wished: Dispatch, last: Dispatch | None
+    ) -> Dispatch | None:
         """Describes the agent to call to a room in which there is none; None: one is on its way.
 
-        `wished` describes that of a room without a stored call. `last` is the epoch of the last
-        agent that LiveKit was asked for.
+        `last` describes the last agent that LiveKit was asked for, and so that of a room without a
+        stored call; `wished` where there was none.
         """
         if self.is_bringing(room):
             return None
@@ -126,11 +137,11 @@ class Rescuer:
             async with asyncio.timeout(_STORE_WITHIN):
                 call = await self._calls.going_on(room)
                 if call is None:
-                    return wished
+                    return (last or wished).first()
                 if not await self._calls.advance(room, call.epoch + 1, utc_now(self._clock)):
                     return None
         except (StoreError, TimeoutError):
-            return wished.model_copy(update={"epoch": last + 1})
+            return last.next() if last else wished
         return dispatch_of(call, call.epoch + 1)
 
     async def aclose(self, within: float = 0.0) -> None:
@@ -178,8 +189,10 @@ class Rescuer:
 
     async def _bring(self, lost: Lost) -> None:
         epoch = lost.dispatch.epoch
-        if lost.is_new and await self._has_come(lost, epoch, 0):
-            return
+        if lost.is_new:
+            if await self._has_come(lost, epoch, 0):
+                return
+            await self._is_covered(lost.room)
         if lost.note is not None:
             await self._store_note(lost, lost.note)
         attempt = 0
@@ -192,7 +205,7 @@ class Rescuer:
                 return
             if await self._call(lost, epoch, attempt):
                 return
-            pause = pause_after(attempt)
+            pause = pause_after(attempt, is_covered=await self._is_covered(lost.room))
             if pause is None:
                 break
             await self._clock.sleep(pause)
@@ -216,16 +229,26 @@ class Rescuer:
             _logger.warning("no agent could be called to room %s: %s", lost.room, error)
         return False
 
+    async def _is_covered(self, room: str) -> bool:
+        """Returns whether the receptionist speaks to the caller; calls it if it does not."""
+        try:
+            return self._cover is not None and await self._cover(room)
+        except LiveKitError as error:
+            _logger.warning("the receptionist could not be called to %s: %s", room, error)
+            return False
+
     async def _clear(self, lost: Lost) -> bool:
         """Removes agents that are gone or hang; returns whether someone waits for another one."""
-        if lost.room_id and await self._livekit.room_id(lost.room) != lost.room_id:
+        room_id = await self._room_id(lost)
+        if room_id and await self._livekit.room_id(lost.room) != room_id:
             return False
         has_callers = await self._livekit.evict(lost.room, self._agent_name, lost.identity)
         return has_callers or lost.is_new
 
     async def _has_come(self, lost: Lost, epoch: int, attempt: int) -> bool:
         """Returns whether the agent of this epoch, or of a later one, has the call."""
-        arrival = Arrival(attempt, self._clock.now())
+        began = self._clock.now()
+        arrival = Arrival(attempt, began)
         is_claimed = True
         call: Call | None = None
         while arrival.is_awaited(
@@ -237,7 +260,7 @@ class Rescuer:
             is_claimed = call is not None or not is_known
             if is_claimed and await self._is_there(lost, epoch):
                 return True
-            await self._clock.sleep(_POLL)
+            await self._clock.sleep(poll_after(self._clock.now() - began))
         if await self._is_there(lost, epoch):
             return True
         if call is not None or not lost.is_new:
@@ -251,26 +274,36 @@ class Rescuer:
 
     # ── The database, without which a rescue goes on where it can ────────────────────────────────
 
-    async def _claimed(self, room: str, epoch: int) -> tuple[bool, Call | None]:
-        """Returns whether the database answers, and the call if an agent has claimed this epoch."""
+    async def going_on(self, room: str) -> tuple[bool, Call | None]:
+        """Returns whether the database answers in time, and the call in the room that goes on."""
         try:
             async with asyncio.timeout(_STORE_WITHIN):
-                call = await self._calls.going_on(room)
+                return True, await self._calls.going_on(room)
         except (StoreError, TimeoutError):
-            return False, None  # its presence decides
+            return False, None
+
+    async def _claimed(self, room: str, epoch: int) -> tuple[bool, Call | None]:
+        """Returns whether the database answers, and the call if an agent has claimed this epoch."""
+        is_known, call = await self.going_on(room)  # its presence decides if the answer is late
         is_claimed = call and (call.epoch > epoch or (call.epoch == epoch and call.job))
-        return True, call if is_claimed else None
+        return is_known, call if is_claimed else None
+
+    async def _room_id(self, lost: Lost) -> str:
+        """Returns LiveKit's id of the room, which changes when LiveKit is started anew."""
+        call = (await self.going_on(lost.room))[1] if lost.call_id else None
+        return str(call.metadata.get(ROOM_ID, lost.room_id)) if call else lost.room_id
 
     async def _advance(self, lost: Lost, epoch: int) -> bool:
         """Moves the call on; returns False if another process has, or the call has ended."""
+        needs_no_store = lost.seen_dead or lost.is_new
         try:
-            async with asyncio.timeout(_STORE_WITHIN):
+            async with asyncio.timeout(_STORE_WITHIN if needs_no_store else _DECIDED_WITHIN):
                 if await self._calls.advance(lost.room, epoch, utc_now(self._clock)):
                     return True
                 # A call that no agent has claimed is not stored.
                 return not lost.call_id and await self._calls.going_on(lost.room) is None
         except (StoreError, TimeoutError):
-            return lost.seen_dead or lost.is_new
+            return needs_no_store
 
     async def _store_note(self, lost: Lost, note: Note) -> None:
         """Stores what the agent's process has left behind; it may be newer than what is stored."""
@@ -318,6 +351,9 @@ def dispatch_of(call: Call, epoch: int) -> Dispatch:
         epoch=epoch,
         lost_at=call.last_beat.timestamp(),
         deaths=tuple(call.metadata.get(DEATHS, ())),
+        terms=call.metadata.get(TERMS),
+        outgoing=call.metadata.get(OUTGOING),
+        context=call.metadata.get(PAGE_CONTEXT),
     )
 
 

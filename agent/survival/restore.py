@@ -1,6 +1,5 @@
 """Turns a stored conversation into that of the next agent, and decides its first words. Pure."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,17 +8,13 @@ from typing import Any
 from livekit.agents import llm
 
 from agent.budget import CallSoFar
+from agent.survival.outcomes import CUT
+from agent.survival.remains import HALF, arguments_of, lost_tools
 from llm_router.integrations.livekit import ROUTE, UNFINISHED
-from llm_router.voice.calls import INTERRUPTED_BY, Call, CallItem
+from llm_router.voice.calls import INTERRUPTED_BY, TALKING_SINCE, Call, CallItem
 
 APOLOGISE_AFTER = 2.0
 """Seconds of silence that are worth a word of apology."""
-UNKNOWN = (
-    "The outcome is unknown: the connection broke while this ran. Do not repeat the call. Say that"
-    " you cannot confirm it."
-)
-_HALF = "voiced-"
-"""Beginning of the id of an item that holds half a reply, cut off by its agent's death."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +25,8 @@ class Resumption:
     `owes_reply`: a reply is to follow, which continues the context's last message if that is
     unfinished. `half`: the voiced half of a reply, to be stored as an item. `lost`: tools that ran
     as the agent died, with that as their outcome, to be stored after it.
-    `so_far`: the part of its limits that the call has used.
+    `so_far`: the part of its limits that the call has used. `language`: the one that the caller has
+    changed to; empty: none.
     """
 
     context: llm.ChatContext
@@ -40,14 +36,24 @@ class Resumption:
     half: str = ""
     lost: Sequence[Mapping[str, Any]] = ()
     so_far: CallSoFar = field(default_factory=CallSoFar)
+    language: str = ""
 
 
 def resume(
-    call: Call, items: Sequence[CallItem], *, gap: float, greeting: str, apology: str
+    call: Call,
+    items: Sequence[CallItem],
+    *,
+    gap: float,
+    greeting: str,
+    apology: str,
+    cut: str = "",
 ) -> Resumption:
-    """Returns where the next agent goes on, `gap` seconds after the last sign of the one before."""
+    """Returns where the next agent goes on, `gap` seconds after the last sign of the one before.
+
+    `cut` is said where that one died in the middle of a transfer.
+    """
     items = [item for item in items if item.text.strip() or item.tool_calls]
-    lost = _lost_tools(call, items)
+    lost = lost_tools(call, items)
     parts = _parts(items)
     whole = items[: len(items) - len(parts)]
     halves = _halves(parts)
@@ -64,6 +70,14 @@ def resume(
     history += _said_half(begun, is_last=not lost)
     for tool in lost:
         history += _run(tool)
+    if any(tool["output"] == CUT for tool in lost):
+        return Resumption(
+            context=llm.ChatContext(history),
+            opening=cut or apology,
+            in_history=True,
+            half=call.voiced,
+            lost=lost,
+        )
     return Resumption(
         context=llm.ChatContext(history),
         opening=apology if gap > APOLOGISE_AFTER else "",
@@ -73,16 +87,12 @@ def resume(
     )
 
 
-def half_item_id(epoch: int) -> str:
-    """Returns the id of the item that holds the half reply of the agent before this epoch's."""
-    return f"{_HALF}{epoch}"
-
-
 def used_so_far(call: Call, items: Sequence[CallItem], now: datetime) -> CallSoFar:
     """Returns what a stored call has used of its limits."""
     receipts = [item.receipt for item in items]
+    began = call.metadata.get(TALKING_SINCE) or call.started_at.timestamp()
     return CallSoFar(
-        seconds=max(0.0, (now - call.started_at).total_seconds()),
+        seconds=max(0.0, now.timestamp() - began),
         turns=sum(item.role == "user" for item in items),
         tokens=sum(receipt.get("tokens", 0) for receipt in receipts),
         cost=sum(receipt.get("cost", 0.0) for receipt in receipts),
@@ -124,7 +134,7 @@ def _is_part(item: CallItem) -> bool:
 
 
 def _is_half(item: CallItem) -> bool:
-    return item.id.startswith(_HALF)
+    return item.id.startswith(HALF)
 
 
 def _halves(parts: Sequence[CallItem]) -> Sequence[str]:
@@ -143,7 +153,7 @@ def _halves(parts: Sequence[CallItem]) -> Sequence[str]:
 
 def _number(item: CallItem) -> int:
     """Returns the epoch whose agent has stored a half; 0 for any other item."""
-    number = item.id.removeprefix(_HALF)
+    number = item.id.removeprefix(HALF)
     return int(number) if _is_half(item) and number.isdecimal() else 0
 
 
@@ -186,23 +196,6 @@ def _run(tool: Mapping[str, Any]) -> Sequence[llm.ChatItem]:
     call_id, name = str(tool.get("call_id", "")), str(tool.get("name", ""))
     output, is_error = str(tool.get("output", "")), bool(tool.get("is_error"))
     return [
-        llm.FunctionCall(call_id=call_id, name=name, arguments=_arguments(tool)),
+        llm.FunctionCall(call_id=call_id, name=name, arguments=arguments_of(tool)),
         llm.FunctionCallOutput(call_id=call_id, name=name, output=output, is_error=is_error),
     ]
-
-
-def _lost_tools(call: Call, items: Sequence[CallItem]) -> Sequence[Mapping[str, Any]]:
-    """Returns the tools that ran when the agent died, with that as their outcome."""
-    known = [_identity(tool) for item in items for tool in item.tool_calls]
-    lost = [tool for tool in call.tools_in_flight if _identity(tool) not in known]
-    return [{**tool, "output": UNKNOWN, "is_error": True} for tool in lost]
-
-
-def _identity(tool: Mapping[str, Any]) -> Sequence[Any]:
-    """Returns what tells a call of a tool from others; some servers use an id again."""
-    return [tool.get("call_id"), tool.get("name"), _arguments(tool)]
-
-
-def _arguments(tool: Mapping[str, Any]) -> str:
-    given = tool.get("arguments", "{}")
-    return given if isinstance(given, str) else json.dumps(given)

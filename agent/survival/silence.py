@@ -1,4 +1,6 @@
-"""Decides who has died, from signs of life that stay away. Pure: every time is an argument."""
+"""Decides who has died: whose signs of life stay away, or who has said so. Pure: every time is an
+argument.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,6 +10,11 @@ from llm_router.voice.calls import Call
 
 HUNG_AFTER = 2.5
 """Seconds without a beat after which a call's event loop is taken for hung."""
+BEAT_AFTER = 5.0
+"""Seconds for which a process that has beaten counts as one that lives, to those who find its call
+silent: its worker ends it sooner if it hangs, and whether that one is dead they see."""
+STANDS_AFTER = 0.4
+"""The same for one whose worker is dead: it ends as soon as it notices."""
 STARTING = 15.0
 """Seconds in which a call process must have begun to beat."""
 BEATS_EVERY = 0.5
@@ -23,32 +30,55 @@ _RESCUED_FOR = 8.0
 """Seconds for which a later agent's call is left to the process that has asked for it."""
 
 
+@dataclass(frozen=True, slots=True)
+class JobBeat:
+    """A reading of a call process: the last beat of its event loop, 0 for none, and how long it has
+    waited for a processor in all (s).
+    """
+
+    at: float
+    waited: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Quiet:
+    beat: float
+    since: float
+    waited: float
+
+    def seconds(self, now: float, waited: float) -> float:
+        """Returns how long the process could have beaten and has not, a quarter of it at least."""
+        passed = now - self.since
+        return max(passed - (waited - self.waited), passed / 4)
+
+
 class HungJobs:
     """Finds the call processes whose event loop has stopped.
 
-    A worker that was itself stopped, or had no processor, has missed beats: after a late step every
-    process gets its time anew.
+    One that waits for a processor on a busy machine does not hang, and to start another in its
+    place would make that worse. A worker that was itself stopped, or had no processor, has missed
+    beats: after a late step every process gets its time anew.
     """
 
     def __init__(self, every: float) -> None:
         self._late_step = 4 * every
-        self._since: dict[int, float] = {}
-        self._beats: dict[int, float] = {}
+        self._quiet: dict[int, _Quiet] = {}
         self._stepped_at: float | None = None
 
-    def step(self, beats: Mapping[int, float], now: float) -> list[int]:
-        """Returns the processes that hang. `beats`: the last beat of each process, 0 for none."""
+    def step(self, beats: Mapping[int, JobBeat], now: float) -> list[int]:
+        """Returns the processes that hang, of those that are given."""
         was_late = self._stepped_at is not None and now - self._stepped_at > self._late_step
         self._stepped_at = now
-        since = {}
+        quiet = {}
         for process, beat in beats.items():
-            is_same = self._beats.get(process) == beat and not was_late
-            since[process] = self._since[process] if is_same else now
-        self._since, self._beats = since, dict(beats)
+            known = self._quiet.get(process)
+            is_same = known is not None and known.beat == beat.at and not was_late
+            quiet[process] = known if known and is_same else _Quiet(beat.at, now, beat.waited)
+        self._quiet = quiet
         return [
             process
             for process, beat in beats.items()
-            if now - since[process] > (HUNG_AFTER if beat else STARTING)
+            if quiet[process].seconds(now, beat.waited) > (HUNG_AFTER if beat.at else STARTING)
         ]
 
 
@@ -76,6 +106,9 @@ class SilentCalls:
             known = self._seen.get(call.id)
             if known is None or known.beat != call.last_beat:
                 seen[call.id] = _Seen(call.last_beat, now)
+                if is_gone(call):
+                    lost.append(call)
+                    seen[call.id].since = now + _RESCUED_FOR
                 continue
             known.times += 1
             seen[call.id] = known
@@ -84,6 +117,11 @@ class SilentCalls:
                 known.since = now + _RESCUED_FOR
         self._seen = seen
         return lost
+
+
+def is_gone(call: Call) -> bool:
+    """Returns whether the agent itself has noted its end, when its worker died."""
+    return bool(call.job and not call.worker)
 
 
 def _patience(call: Call) -> float:

@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from livekit.agents import llm
 
 from agent.dispatch import Dispatch
-from agent.survival.restore import Resumption, half_item_id, resume, used_so_far
+from agent.survival.remains import language_of, left_items
+from agent.survival.restore import Resumption, resume, used_so_far
 from llm_router.clock import Clock, utc_now
 from llm_router.errors import NotFoundError, StoreError
 from llm_router.voice.calls import Call, CallItem, CallPort
@@ -25,26 +26,46 @@ class StaleError(Exception):
 
 
 async def take_over(
-    calls: CallPort, room: str, dispatch: Dispatch, clock: Clock, *, greeting: str, apology: str
+    calls: CallPort,
+    room: str,
+    dispatch: Dispatch,
+    clock: Clock,
+    *,
+    greeting: str,
+    phrase: Callable[[str, str], str],
 ) -> Resumption:
     """Returns where the agent of this dispatch goes on. Raises StaleError if it comes too late.
 
     Where the conversation cannot be read, the agent greets a caller whom no agent has met, and
-    apologises to one who has lost theirs.
+    apologises to one who has lost theirs. `phrase` returns the words for an occasion in a language;
+    empty: the call's first.
     """
     gap = clock.wall() - dispatch.lost_at if dispatch.lost_at else 0.0
     found = await _read(calls, room)
     if found is None:
         is_new = not dispatch.planned and not dispatch.lost_at
-        opening = greeting if is_new else "" if dispatch.planned else apology
+        opening = greeting if is_new else "" if dispatch.planned else phrase("away", "")
         return Resumption(context=llm.ChatContext.empty(), opening=opening, in_history=is_new)
     call, items = found
     if call.epoch > dispatch.epoch:
         raise StaleError
-    resumption = resume(call, items, gap=gap, greeting=greeting, apology=apology)
-    if left := _left_items(resumption, dispatch.epoch, utc_now(clock)):
-        await _store(calls, call.id, left, utc_now(clock))
-    return replace(resumption, so_far=used_so_far(call, items, utc_now(clock)))
+    language = language_of(items)
+    resumption = resume(
+        call,
+        items,
+        gap=gap,
+        greeting=greeting,
+        apology=phrase("away", language),
+        cut=phrase("transfer.cut", language),
+    )
+    if dispatch.returned:
+        back = phrase("supervision.back", language)
+        resumption = replace(resumption, opening=back, in_history=True, owes_reply=False)
+    now = utc_now(clock)
+    if left := left_items(resumption.half, resumption.lost, dispatch.epoch, now):
+        await _store(calls, call.id, left, now)
+    so_far = used_so_far(call, items, now)
+    return replace(resumption, so_far=so_far, language=language)
 
 
 async def _read(calls: CallPort, room: str) -> tuple[Call, list[CallItem]] | None:
@@ -54,28 +75,6 @@ async def _read(calls: CallPort, room: str) -> tuple[Call, list[CallItem]] | Non
     except (StoreError, TimeoutError) as error:
         _logger.warning("what was said in room %s is lost to its next agent: %s", room, error)
         return None
-
-
-def _left_items(resumption: Resumption, epoch: int, now: datetime) -> Sequence[CallItem]:
-    """Returns what the agent before has left as no item, which the next one must not replace."""
-    items: list[CallItem] = []
-    if half := resumption.half.strip():
-        items.append(
-            CallItem(
-                id=half_item_id(epoch),
-                role="assistant",
-                text=half,
-                interrupted_at=len(half.split()),
-                epoch=epoch - 1,
-                created_at=now,
-            )
-        )
-    if lost := resumption.lost:
-        identity = f"lost-{epoch}"
-        items.append(
-            CallItem(id=identity, role="tool", tool_calls=lost, epoch=epoch - 1, created_at=now)
-        )
-    return items
 
 
 async def _store(calls: CallPort, call_id: str, items: Sequence[CallItem], now: datetime) -> None:

@@ -14,7 +14,7 @@ from livekit.agents.ipc.job_executor import JobStatus
 from agent.survival.black_box import Left, read_box
 from agent.survival.requests import CallRequests, OwnCall
 from agent.survival.rescuer import Lost, Rescuer
-from agent.survival.silence import BEATS_EVERY, HungJobs
+from agent.survival.silence import BEATS_EVERY, HungJobs, JobBeat
 from llm_router.clock import Clock, utc_now
 from llm_router.periodic import OutageLog, PeriodicTask
 from llm_router.voice.calls import CallPort
@@ -31,7 +31,7 @@ class WorkerWatch:
     """Rescues the calls of this worker's processes, and shows others that they are alive.
 
     Use it in `async with`, once the worker is registered. Processes that end after the block are
-    not replaced. `boxes` names the black box of a process.
+    not replaced. `boxes` names the black box of a job.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class WorkerWatch:
         calls: CallPort,
         rescuer: Rescuer,
         *,
-        boxes: Callable[[int], Path],
+        boxes: Callable[[str], Path],
         clock: Clock,
         worker: str,
     ) -> None:
@@ -88,8 +88,11 @@ class WorkerWatch:
 
     async def _step(self) -> None:
         running = self._running()
-        boxes = {process: read_box(self._boxes(process)) for process in running}
-        beats = {process: box.beat if box else 0.0 for process, box in boxes.items()}
+        boxes = {process: read_box(self._boxes(job)) for process, (job, _) in running.items()}
+        beats = {
+            process: JobBeat(box.beat if box else 0.0, waited_for_processor(process))
+            for process, box in boxes.items()
+        }
         for process in self._hung.step(beats, self._clock.now()):
             _logger.error(
                 "the call in room %s hangs: its process is ended", running[process][1].room
@@ -132,7 +135,7 @@ class WorkerWatch:
         running = process.running_job
         if running is None:
             return
-        box = self._boxes(_pid(process))
+        box = self._boxes(running.job.id)
         left = read_box(box)
         box.unlink(missing_ok=True)
         own = self._requests.forget(running.job.id)
@@ -153,6 +156,15 @@ class WorkerWatch:
             note=left.note if left else None,
             seen_dead=True,
         )
+
+
+def waited_for_processor(process: int) -> float:
+    """Returns how long the main thread of a process was ready to run and did not (s)."""
+    try:
+        _, waited, _ = Path(f"/proc/{process}/schedstat").read_text().split()
+    except (OSError, ValueError):  # it has just ended, or this is not Linux
+        return 0.0
+    return int(waited) / 1e9
 
 
 def _pid(process: Any) -> int:

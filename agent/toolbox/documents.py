@@ -111,6 +111,19 @@ class Documents:
             self._index.executemany("INSERT INTO passages VALUES (?, ?, ?)", rows)
 
 
+def load_documents(folder: Path | None) -> Documents | None:
+    """Reads the texts of the agent; a folder without any is logged, and ends no call."""
+    if folder is None:
+        return None
+    documents = Documents(folder)
+    documents.load()
+    if documents.is_empty:
+        _logger.warning(
+            "DOCUMENTS_FOLDER=%s has no text (.md, .txt): the agent searches none", folder
+        )
+    return documents
+
+
 def split(text: str, file: str = "") -> Iterator[Passage]:
     """Yields the passages of a Markdown or plain text."""
     heading = ""

@@ -7,28 +7,21 @@ from livekit.agents import llm
 from livekit.agents.llm.utils import parse_function_arguments
 
 from agent.survival.black_box import TOO_LONG
-from agent.survival.restore import UNKNOWN
-from agent.toolbox.effects import NOTHING_DONE, Effects
+from agent.toolbox.effects import Effects
+from agent.toolbox.recall import recall_run
 
 
 def recall_runs(effects: Effects, context: llm.ChatContext) -> None:
-    """Records the runs that earlier agents of the call have done or begun.
-
-    One that failed counts, unless its error says that nothing was done.
-    """
+    """Records the runs that earlier agents of the call have done or begun."""
     calls: dict[str, llm.FunctionCall] = {}  # some servers use an id again in a later turn
     for item in context.items:
         if isinstance(item, llm.FunctionCall):
             calls[item.call_id] = item
         if not isinstance(item, llm.FunctionCallOutput) or item.call_id not in calls:
             continue
-        if item.is_error and item.output.endswith(NOTHING_DONE):
-            continue
         call = calls[item.call_id]
         arguments = _arguments(call)
-        if arguments is None and item.is_error and item.output != UNKNOWN:
-            continue  # LiveKit runs no tool whose arguments it cannot read
-        effects.recall(call.name, arguments, None if item.is_error else item.output)
+        recall_run(effects, call.name, arguments, item.output, is_error=item.is_error)
 
 
 def _arguments(call: llm.FunctionCall) -> Mapping[str, Any] | None:

@@ -11,8 +11,8 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from livekit.agents import ToolError
-
+from agent.survival.outcomes import NOTHING_DONE
+from agent.toolbox.errors import ToolError
 from llm_router.voice.redaction import redact_arguments
 
 _MOST = 100
@@ -22,10 +22,6 @@ _LAST_WAIT = 5.0
 
 Run = Callable[[str], Awaitable[str]]
 """Runs a tool once. It is given a key that is the same for the same call, tool and arguments."""
-
-
-NOTHING_DONE = "; nothing was done"
-"""End of the message of a NotDoneError: the stored outcome of a run that may be repeated."""
 
 
 class NotDoneError(ToolError):

@@ -5,14 +5,17 @@ import json
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 import httpx2
-from livekit.agents import ToolError, function_tool
 
+from agent.toolbox.arguments import ArgumentCheck
 from agent.toolbox.effects import Effects, NotDoneError
-from agent.toolbox.tool import Tool
+from agent.toolbox.errors import ToolError
+from agent.toolbox.secrets import Secrets
+from agent.toolbox.tool import DeclaredTool
 from llm_router.errors import AddressRefusedError, UnreachableError
 from llm_router.net.bodies import ASK_FOR_PLAIN, read_body
 from llm_router.net.environment import tls_context
@@ -36,8 +39,12 @@ _logger = logging.getLogger("patchbay.tools")
 class HttpTools:
     """Makes and runs the HTTP tools of one call, over one client. Close it at the end."""
 
-    def __init__(self, guard: AddressGuard, effects: Effects) -> None:
+    def __init__(
+        self, guard: AddressGuard, effects: Effects, secrets: Secrets | None = None
+    ) -> None:
         self._effects = effects
+        self._secrets = secrets or Secrets()
+        self._checks: dict[str, ArgumentCheck] = {}
         self._client = httpx2.AsyncClient(
             transport=EnvironmentTransport(guard), trust_env=False, follow_redirects=False
         )
@@ -45,33 +52,28 @@ class HttpTools:
     async def aclose(self) -> None:
         await self._client.aclose()
 
-    def tool(self, declared: HttpTool) -> Tool:
+    def tool(self, declared: HttpTool) -> DeclaredTool:
         """Makes the tool that a model may call."""
         if not declared.changes:
             self._effects.only_reads(declared.name)
-
-        async def run(raw_arguments: dict[str, object]) -> str:
-            return await self.run(declared, raw_arguments)
-
-        schema = {
-            "name": declared.name,
-            "description": declared.description,
-            "parameters": {"type": "object", "properties": {}, **declared.parameters},
-        }
-        return function_tool(run, raw_schema=schema)
+        return DeclaredTool(
+            id=declared.name,
+            description=declared.description,
+            parameters=_parameters(declared),
+            run=partial(self.run, declared),
+        )
 
     async def run(self, declared: HttpTool, arguments: Mapping[str, Any]) -> str:
         """Sends the request, and returns the answer's text for the model.
 
         Raises ToolError with one line for the model, which holds no address and no secret.
         """
-        missing = [
-            name for name in declared.parameters.get("required", ()) if name not in arguments
-        ]
-        if missing:
-            raise ToolError(f"the argument {missing[0]!r} is missing")
         if len(json.dumps(arguments, default=str)) > _MAX_ARGUMENTS:
             raise ToolError("the arguments are too long")
+        if declared.name not in self._checks:
+            self._checks[declared.name] = ArgumentCheck(declared.name, _parameters(declared))
+        await self._checks[declared.name].require(arguments)
+        self._secrets.require(arguments)
         if not declared.changes:
             return await self._send(declared, arguments, {})
 
@@ -87,11 +89,11 @@ class HttpTools:
         with suppress(UnreachableError):  # raised again by the request if it needs it
             await asyncio.to_thread(tls_context)  # takes tens of milliseconds
         try:
-            request = self._request(declared, arguments, more)
+            request = self._request(declared, self._secrets.reveal(arguments), more)
             async with asyncio.timeout(declared.timeout):
                 answer = await self._client.send(request, stream=True)
                 try:
-                    return await _text(declared, answer)
+                    return await _text(declared, answer, self._secrets)
                 finally:
                     await answer.aclose()
         except AddressRefusedError as refused:
@@ -121,7 +123,11 @@ class HttpTools:
         return self._client.build_request(declared.method, url, headers=headers, json=dict(others))
 
 
-async def _text(declared: HttpTool, answer: httpx2.Response) -> str:
+def _parameters(declared: HttpTool) -> Mapping[str, Any]:
+    return {"type": "object", "properties": {}, **declared.parameters}
+
+
+async def _text(declared: HttpTool, answer: httpx2.Response, secrets: Secrets) -> str:
     """Returns the text of a good answer, cut to the size that the model gets."""
     _check_status(declared, answer.status_code)
     body = await read_body(answer, _MAX_BODY)
@@ -130,7 +136,7 @@ async def _text(declared: HttpTool, answer: httpx2.Response) -> str:
         return (
             "It is done; the answer is no text." if declared.changes else "The answer is no text."
         )
-    text = _compact(body.decode(errors="replace")) or "Done: the answer is empty."
+    text = secrets.hide(_compact(body.decode(errors="replace"))) or "Done: the answer is empty."
     most = declared.answer_characters
     return text if len(text) <= most else f"{text[:most]}… (the rest is left out)"
 

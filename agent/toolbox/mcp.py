@@ -13,15 +13,17 @@ from contextlib import suppress
 from typing import Any
 
 import httpx2
-from livekit.agents import ToolError, function_tool
 from mcp import MCPError
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND, CallToolResult, TextContent
 from mcp_types import Tool as Listed
 
+from agent.toolbox.arguments import ArgumentCheck
 from agent.toolbox.effects import Effects, NotDoneError
-from agent.toolbox.tool import Tool
+from agent.toolbox.errors import ToolError
+from agent.toolbox.secrets import Secrets
+from agent.toolbox.tool import DeclaredTool
 from llm_router.connections.json_shape import is_within
 from llm_router.errors import AddressRefusedError, UnreachableError
 from llm_router.net.bodies import ASK_FOR_PLAIN, check_encoding
@@ -44,14 +46,21 @@ _logger = logging.getLogger("patchbay.tools")
 class McpTools:
     """Makes and runs the chosen tools of one MCP server in one call. Close it at the end."""
 
-    def __init__(self, server: McpServer, guard: AddressGuard, effects: Effects) -> None:
+    def __init__(
+        self,
+        server: McpServer,
+        guard: AddressGuard,
+        effects: Effects,
+        secrets: Secrets | None = None,
+    ) -> None:
         self.server = server
+        self._secrets = secrets or Secrets()
         self._guard = guard
         self._effects = effects
         self._connection: _Connection | None = None
         self._connecting = asyncio.Lock()
 
-    async def tools(self) -> list[Tool]:
+    async def tools(self) -> list[DeclaredTool]:
         """Connects, and returns the tools that were chosen.
 
         Raises ToolError if the server gives no list of them in time; its message is for logs.
@@ -74,36 +83,41 @@ class McpTools:
             connection, self._connection = self._connection, None
             await connection.aclose()
 
-    def _tool(self, listed: Listed) -> Tool:
+    def _tool(self, listed: Listed) -> DeclaredTool:
         hints = listed.annotations
         changes = not (hints and hints.read_only_hint)
         name = _UNSAFE.sub("_", listed.name)[:_MAX_NAME]  # as the conversation has it
         if not changes:
             self._effects.only_reads(name)
 
-        async def run(raw_arguments: dict[str, object]) -> str:
+        parameters = {"type": "object", "properties": {}, **listed.input_schema}
+        check = ArgumentCheck(name, parameters)
+
+        async def run(arguments: Mapping[str, Any]) -> str:
+            await check.require(arguments)
             if not changes:
-                return await self._call(listed.name, raw_arguments)
+                return await self._call(listed.name, arguments)
 
             async def call(_: str) -> str:
-                return await self._call(listed.name, raw_arguments)
+                return await self._call(listed.name, arguments)
 
-            return await self._effects.once(name, raw_arguments, call)
+            return await self._effects.once(name, arguments, call)
 
-        schema = {
-            "name": name,
-            "description": (listed.description or listed.name)[:_MAX_DESCRIPTION],
-            "parameters": {"type": "object", "properties": {}, **listed.input_schema},
-        }
-        return function_tool(run, raw_schema=schema)
+        return DeclaredTool(
+            id=name,
+            description=(listed.description or listed.name)[:_MAX_DESCRIPTION],
+            parameters=parameters,
+            run=run,
+        )
 
     async def _call(self, tool: str, arguments: Mapping[str, Any]) -> str:
         """Calls the tool, and returns the text of its result for the model."""
+        self._secrets.require(arguments)
         client = await self._connected()
         within = self.server.timeout
         try:
             async with asyncio.timeout(within):
-                result = await client.call_tool(tool, dict(arguments))
+                result = await client.call_tool(tool, self._secrets.reveal(arguments))
         except MCPError as error:
             if error.error.code in {INVALID_PARAMS, METHOD_NOT_FOUND}:
                 raise NotDoneError("its server refused the arguments") from None
@@ -114,7 +128,7 @@ class McpTools:
         except Exception as error:  # noqa: BLE001  whatever a foreign server and the SDK come up with
             await self._lost(tool, error)
             raise ToolError("its server is gone") from None
-        text = _text(result)[: self.server.answer_characters]
+        text = self._secrets.hide(_text(result))[: self.server.answer_characters]
         if result.is_error:
             raise ToolError(f"it failed: {text}" if text else "it failed")
         return text or "Done: the answer is empty."

@@ -3,10 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
-from livekit.agents import function_tool
-
 from agent.toolbox.documents import Passage
-from agent.toolbox.tool import Tool
+from agent.toolbox.tool import Tool, tool
 from agent.tools.base import ToolContext
 
 _MAX_QUESTION = 500  # characters
@@ -18,7 +16,7 @@ def create(context: ToolContext) -> Sequence[Tool]:
         return []
     context.effects.only_reads("search_documents")
 
-    @function_tool
+    @tool
     async def search_documents(question: str) -> str:
         """Looks up facts about this business: hours, prices, address, services, rules.
 

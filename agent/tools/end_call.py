@@ -2,21 +2,20 @@
 
 from collections.abc import Sequence
 
-from livekit.agents import RunContext, StopResponse, function_tool
-
-from agent.toolbox.tool import Tool
+from agent.toolbox.errors import NoReplyError
+from agent.toolbox.tool import Tool, tool
 from agent.tools.base import ToolContext
 
 
 def create(context: ToolContext) -> Sequence[Tool]:
-    @function_tool
-    async def end_call(run: RunContext[None]) -> None:
+    """Makes the tool where the conversation can be ended."""
+    if (hang_up := context.hang_up) is None:
+        return []
+
+    @tool
+    async def end_call() -> str:
         """Says goodbye and ends the call. For a caller who says goodbye or wants to hang up."""
-        session = run.session
-        farewell = session.say(
-            context.phrases.pick("goodbye", context.language, 0), allow_interruptions=False
-        )
-        farewell.add_done_callback(lambda _: session.shutdown())
-        raise StopResponse
+        hang_up(context.phrases.pick("goodbye", context.language, 0))
+        raise NoReplyError
 
     return [end_call]

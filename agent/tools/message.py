@@ -3,10 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 
-from livekit.agents import function_tool
-
 from agent.toolbox.effects import NotDoneError
-from agent.toolbox.tool import Tool
+from agent.toolbox.tool import Tool, tool
 from agent.tools.base import ToolContext
 from llm_router.clock import utc_now
 from llm_router.errors import StoreError
@@ -21,7 +19,7 @@ def create(context: ToolContext) -> Sequence[Tool]:
     if (box := context.messages) is None:
         return []
 
-    @function_tool
+    @tool
     async def take_message(message: str, name: str = "", contact: str = "") -> str:
         """Takes a message for the people here, who will read it later.
 

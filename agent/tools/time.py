@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from livekit.agents import RunContext, ToolError, function_tool
-
-from agent.toolbox.tool import Tool
+from agent.toolbox.errors import ToolError
+from agent.toolbox.tool import Tool, tool
 from agent.tools.base import ToolContext
 from llm_router.clock import utc_now
 
@@ -13,8 +12,8 @@ from llm_router.clock import utc_now
 def create(context: ToolContext) -> Sequence[Tool]:
     context.effects.only_reads("get_time")
 
-    @function_tool
-    async def get_time(run: RunContext[None], time_zone: str = "") -> str:  # noqa: ARG001  LiveKit passes it
+    @tool
+    async def get_time(time_zone: str = "") -> str:
         """Tells the current date and time.
 
         Args:

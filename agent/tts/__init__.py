@@ -9,7 +9,7 @@ from dataclasses import replace
 from agent.speech.choice import EMBEDDED as _EMBEDDED
 from agent.speech.choice import Choice
 from agent.speech.choice import choose as choose_engine
-from agent.speech.engine import NameModel, import_plugin, no_model
+from agent.speech.engine import NameModel, no_model
 from agent.speech.tts import CreateTTS, StreamingTTS, TTSEngine, TTSOptions, as_stream
 from llm_router.errors import ConfigurationError
 from llm_router.plugins import Plugins
@@ -38,17 +38,6 @@ def load(name: str, options: TTSOptions, fallback: bool = True) -> TTSEngine:
     if kind == _EMBEDDED:  # it starts at once on any text, so it need not wait for a whole sentence
         return StreamingTTS(engine, at_clauses=True)
     return as_stream(engine, _load_spare(options) if fallback else None, options.timeout)
-
-
-def import_engine(name: str) -> None:
-    """Imports the engine, and its LiveKit plugin if it has one: on the main thread, as that asks.
-
-    Raises UnknownPluginError and ConfigurationError, as `load` does.
-    """
-    kind, _, plugin = name.partition(":")
-    ENGINES.load(kind)
-    if plugin:
-        import_plugin("TTS", plugin)
 
 
 def choose(name: str, options: TTSOptions, *, wants_neural: bool = True) -> Choice:

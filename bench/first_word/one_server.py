@@ -1,4 +1,4 @@
-"""One model server that fails in three requests of ten: the cases and the goals.
+"""Defines the cases and the goals for one model server that fails in three requests of ten.
 
 Most failures are of one request: a pod restarted, a proxy reset, a queue lost it. So no two in a
 row fail, except in the cases named `_by_chance`.

@@ -27,7 +27,7 @@ _ROOT = Path(__file__).parents[2]
 _STARTS_WITHIN = 60.0
 _SHOWN = 2_000
 """Characters of what a gateway printed that an error shows."""
-_KEYS = 8
+_KEYS = 12
 """API keys of our callers; each may have a hundred replies in progress."""
 
 

@@ -11,23 +11,28 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from bench.gateway.model import GAP, THINKS, WORDS
+from bench.gateway.model import STAMP, THINKS, WORDS
 from bench.peers.runner import MESSAGES
 
 LONGEST = 15.0
-"""Seconds after which a client gives a reply up; it takes one and a half."""
+"""Seconds after which a client gives a reply up; it takes one and a half, or six and a half."""
 CALLERS_PER_ADDRESS = 45
 """Callers that share an address and a key: ours bounds what one of them asks at once to 100, and
 counts those of a run before until it has noticed that they left."""
-_USUAL = THINKS + len(WORDS) * GAP
 _TEXT = "".join(WORDS)
 
 
 @dataclass(slots=True)
 class Stream:
-    """One reply. Times in seconds; `gaps`: between two pieces, 0 for those of one read."""
+    """One reply. Times in seconds; `gaps`: between two pieces, 0 for those of one read.
+
+    `way_in`: from the request to its arrival at the model server; `way_out`: from there to the
+    client with the first word.
+    """
 
     first_word: float = math.nan
+    way_in: float = math.nan
+    way_out: float = math.nan
     gaps: list[float] = field(default_factory=list)
     pieces: int = 0
     text: str = ""
@@ -126,12 +131,16 @@ class _Caller(asyncio.Protocol):
             stream.has_reason = stream.has_reason or bool(choice.get("finish_reason"))
             if not (text := choice["delta"].get("content")):
                 continue
-            stream.text += text
             stream.pieces += 1
             if stream.pieces == 1:
                 stream.first_word = self._now - self._asked_at
+                text, *times = text.split(STAMP)
+                if times:  # a gateway that splits the word loses them
+                    stream.way_in = float(times[0]) - self._asked_at
+                    stream.way_out = self._now - float(times[-1])
             else:
                 stream.gaps.append(self._now - self._last_at)
+            stream.text += text
             self._last_at = self._now
 
     def _finish(self) -> None:
@@ -139,10 +148,11 @@ class _Caller(asyncio.Protocol):
             self._done.set_result(None)
 
 
-async def ask_often(target: Target, callers: int, seconds: float) -> list[Stream]:
+async def ask_often(target: Target, callers: int, seconds: float, gap: float) -> list[Stream]:
     """Has so many callers ask one reply after another, and begin the last within `seconds`.
 
-    They begin spread over the length of a reply, so that requests are spread from then on.
+    They begin spread over the length of a reply with a word each `gap` seconds, so that requests
+    are spread from then on.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
@@ -150,7 +160,7 @@ async def ask_often(target: Target, callers: int, seconds: float) -> list[Stream
 
     async def call(caller: int) -> None:
         request = target.request(caller)
-        await asyncio.sleep(_USUAL * caller / callers)
+        await asyncio.sleep((THINKS + len(WORDS) * gap) * caller / callers)
         connection: _Caller | None = None
         is_first = True
         while is_first or loop.time() < until:

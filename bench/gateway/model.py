@@ -1,8 +1,11 @@
 """A model server in a process of its own, which sends many streams at little cost.
 
 As a program: it prints the ports of its two addresses. Each line on its input sets how many of the
-requests to the first address break (one in so many; 0: none), and is answered with how many broke
-since the line before. It ends with its input.
+requests to the first address break (one in so many; 0: none) and the seconds between two words, and
+is answered with how many broke since the line before. It ends with its input.
+
+The first word of a reply says when its request came and when the word was sent, in the time of
+`perf_counter`, which all processes of a Linux machine share.
 """
 
 import asyncio
@@ -11,13 +14,17 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 WORDS = [f" word{number}" for number in range(64)]
 """The reply: 64 different words, each a delta, so that a repetition cannot hide."""
 GAP = 0.02
-"""Seconds between two of them."""
+"""Seconds between two of them, where a model is fast."""
+STAMP = "@"
+"""Comes before each of the two times in the first word."""
 THINKS = 0.1
 """Seconds from the request to the first."""
 MODEL = "m"
@@ -47,14 +54,23 @@ def _frame(delta: dict[str, str], reason: str | None = None) -> bytes:
 
 _ROLE = _frame({"role": "assistant", "content": ""})
 _FRAMES = [_frame({"content": word}) for word in WORDS]
+
+
+def _stamped(came_at: float) -> bytes:
+    """Returns the frame of the first word, with the times that a client compares with its own."""
+    times = "".join(f"{STAMP}{time:.6f}" for time in (came_at, perf_counter()))
+    return _frame({"content": WORDS[0] + times})
+
+
 _END = _frame({}, "stop") + _event("[DONE]") + _LAST_CHUNK
 
 
 class Requests:
-    """The requests so far; says which of them break, and how."""
+    """The requests so far; says which of them break, and how, and how fast all are answered."""
 
     def __init__(self) -> None:
         self.one_in = 0
+        self.gap = GAP
         self.broken = 0
         self._number = 0
 
@@ -71,8 +87,10 @@ class _Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, requests: Requests | None) -> None:
+    def __init__(self, requests: Requests, *, may_break: bool) -> None:
         self._requests = requests
+        self._may_break = may_break
+        self._came_at = 0.0
         self._received = bytearray()
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
@@ -115,10 +133,11 @@ class _Connection(asyncio.Protocol):
 
     def _begin(self, asked: dict[str, Any]) -> None:
         """Begins a reply: from its first word, or after the words of a last assistant message."""
+        self._came_at = perf_counter()
         last = asked["messages"][-1]
         said = last["content"] if last["role"] == "assistant" else ""
         start = len(said.split()) if isinstance(said, str) else 0
-        fault = self._requests.next_fault() if self._requests and not start else ""
+        fault = self._requests.next_fault() if self._may_break and not start else ""
         self.transport.write(_HEAD + _ROLE)
         at = self._loop.time() + THINKS
         self._timer = self._loop.call_at(at, self._send, start, at, fault)
@@ -130,8 +149,8 @@ class _Connection(asyncio.Protocol):
         if number >= len(_FRAMES):
             self.transport.write(_END)
             return
-        self.transport.write(_FRAMES[number])
-        at += GAP
+        self.transport.write(_FRAMES[number] if number else _stamped(self._came_at))
+        at += self._requests.gap
         self._timer = self._loop.call_at(at, self._send, number + 1, at, fault)
 
     def _break(self, fault: str) -> None:
@@ -148,11 +167,11 @@ class Model:
         self.process = process
         self.addresses = [f"http://127.0.0.1:{port}/v1" for port in ports]
 
-    async def break_one_in(self, number: int) -> int:
+    async def break_one_in(self, number: int, gap: float = GAP) -> int:
         """Has one request in so many break from now on; returns how many broke since before."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(f"{number}\n".encode())
+        self.process.stdin.write(f"{number} {gap}\n".encode())
         return int(await self.process.stdout.readline())
 
 
@@ -174,13 +193,18 @@ async def model() -> AsyncIterator[Model]:
 async def _serve() -> None:
     loop = asyncio.get_running_loop()
     requests = Requests()
-    first = await loop.create_server(lambda: _Connection(requests), "127.0.0.1", 0, backlog=1024)
-    spare = await loop.create_server(lambda: _Connection(None), "127.0.0.1", 0, backlog=1024)
-    print([each.sockets[0].getsockname()[1] for each in (first, spare)], flush=True)
+    servers = [
+        await loop.create_server(
+            partial(_Connection, requests, may_break=is_first), "127.0.0.1", 0, backlog=1024
+        )
+        for is_first in (True, False)
+    ]
+    print([each.sockets[0].getsockname()[1] for each in servers], flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         print(requests.broken, flush=True)
         requests.broken = 0
-        requests.one_in = int(line)
+        one_in, gap = line.split()
+        requests.one_in, requests.gap = int(one_in), float(gap)
 
 
 if __name__ == "__main__":

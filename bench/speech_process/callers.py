@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from agent.speech.process.child import SpeechProcess
 from agent.speech.process.client import SOCKET, SpeechClient
 from agent.speech.process.models import RATE
+from bench.report.processes import children, work_of
 from bench.speech_process.call import CLIPS
-from bench.speech_process.models import children, model_names, work_of
+from bench.speech_process.models import model_names
 from tests.sounds.samples import read_sound
 
 REPLY = (

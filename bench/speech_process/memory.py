@@ -10,9 +10,10 @@ from pathlib import Path
 from agent.speech.process.child import SpeechProcess
 from agent.speech.process.client import SOCKET
 from bench.report.command import Progress
+from bench.report.processes import Memory, memory_of
 from bench.report.quantiles import median
 from bench.speech_process.call import READY
-from bench.speech_process.models import Memory, memory_of, model_names
+from bench.speech_process.models import model_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,17 +6,15 @@ the usage log on SQLite and PostgreSQL, at three sizes.
 
 import asyncio
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from cryptography.fernet import Fernet
 from sqlalchemy import func, select
 
+from bench.full_store.databases import empty_databases
+from bench.full_store.fill import CONNECTIONS, USED, add_connections, draw_attempts, fill
 from bench.report.command import BenchParser, Progress, finish, terminal_progress
-from bench.store.fill import add_connections, draw_attempts, fill
 from bench.store.page import Stage, make_goals, make_page
 from bench.store.plans import explain
 from bench.store.queries import (
@@ -30,7 +28,7 @@ from bench.store.queries import (
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate
-from tests.contracts.databases import opened, running_postgres
+from tests.contracts.databases import opened
 
 _FEWEST = 100_000
 _SHARES = (0.01, 0.1, 1.0)
@@ -40,15 +38,17 @@ _BATCHES_WAITING = 2
 _DATABASES = ("sqlite", "postgresql")
 
 
-async def measure(url: str, attempts: int, rounds: int, progress: Progress) -> list[Stage]:
+async def measure(
+    url: str, attempts: int, used: int, rounds: int, progress: Progress
+) -> list[Stage]:
     """Measures a database as it grows."""
     vault = Vault([Fernet.generate_key().decode()])
-    samples = draw_attempts(_SEED)
+    samples = draw_attempts(_SEED, used)
     sizes = [0, *(int(attempts * share) for share in _SHARES)]
     stages = []
     async with opened(url) as database:
         await migrate(database)
-        store = await add_connections(database, vault)
+        store = await add_connections(database, vault, max(used, CONNECTIONS))
         for before, size in pairwise(sizes):
             now = await fill(database, range(before, size), attempts, samples, progress)
             summaries = await measure_summaries(database, progress)
@@ -57,6 +57,7 @@ async def measure(url: str, attempts: int, rounds: int, progress: Progress) -> l
             stage = Stage(
                 dialect=database.dialect,
                 attempts=size,
+                used=used,
                 waiting=await count_waiting(database),
                 timings=[
                     *await measure_queries(queries, rounds, progress),
@@ -81,33 +82,24 @@ async def _megabytes(database: Database) -> float:
         return float((await db.execute(size)).scalar_one()) / 1e6
 
 
-@contextmanager
-def _empty_databases(dialects: Sequence[str]) -> Iterator[list[str]]:
-    """Yields the URL of an empty database of each dialect."""
-    with TemporaryDirectory(prefix="patchbay-store-") as folder:
-        urls = [f"sqlite:///{folder}/store.sqlite3"] if "sqlite" in dialects else []
-        if "postgresql" not in dialects:
-            yield urls
-            return
-        with running_postgres() as server:
-            yield [*urls, asyncio.run(server.new(migrated=False))]
-
-
 def main() -> int:
     parser = BenchParser("bench.store", __doc__)
     parser.add_number(
         "--attempts", 200_000, "attempts in the largest of three sizes; the page is made of "
         "10000000, which take 12 GB of disk", least=_FEWEST,
     )  # fmt: skip
+    parser.add_number("--used", USED, f"connections with attempts, of {CONNECTIONS} or as many")
     parser.add_number("--rounds", 20, "times that each query is run")
     parser.add_choice("--databases", _DATABASES)
     chosen = parser.parse_args()
     progress = terminal_progress()
-    with _empty_databases(chosen.databases) as urls:
+    with empty_databases(chosen.databases) as urls:
         stages = [
             stage
             for url in urls
-            for stage in asyncio.run(measure(url, chosen.attempts, chosen.rounds, progress))
+            for stage in asyncio.run(
+                measure(url, chosen.attempts, chosen.used, chosen.rounds, progress)
+            )
         ]
     progress("")
     print(make_page(stages).text)

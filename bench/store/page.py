@@ -5,22 +5,29 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from bench.full_store.fill import CONNECTIONS
 from bench.report.goals import Goal, goals_table
 from bench.report.page import Page
 from bench.report.picture import draw_lines, figure
 from bench.report.table import Table, make_table
-from bench.store.queries import ANALYTICS, RECORDING, WRITING, Timing
+from bench.store.queries import ANALYTICS, CALLS, RECORDING, WRITING, Timing
 
 _NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 _ANALYTICS_LIMIT = 200.0  # ms
+_CALLS_LIMIT = 1_000.0  # ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """A database at one size. `waiting`: attempts that had no summary when it was queried."""
+    """A database at one size.
+
+    `used`: connections that have attempts. `waiting`: attempts without a summary when it was
+    queried.
+    """
 
     dialect: str
     attempts: int
+    used: int
     waiting: int
     megabytes: float
     timings: Sequence[Timing]
@@ -45,11 +52,17 @@ def make_goals(stages: Sequence[Stage]) -> list[Goal]:
     for stage in largest(stages):
         by_query = {timing.query: timing for timing in stage.timings}
         slowest = max((by_query[query] for query in ANALYTICS), key=lambda one: one.p95)
+        slowest_calls = max((by_query[query] for query in CALLS), key=lambda one: one.p95)
         goals += [
             _goal(
                 f"{stage.name}: slowest analytics, p95 ({slowest.query})",
                 slowest.p95,
                 _ANALYTICS_LIMIT,
+            ),
+            _goal(
+                f"{stage.name}: slowest page of calls, p95 ({slowest_calls.query})",
+                slowest_calls.p95,
+                _CALLS_LIMIT,
             ),
             _goal(f"{stage.name}: {WRITING}, p50", by_query[WRITING].p50, 500),
             _goal(f"{stage.name}: {RECORDING}, p50", by_query[RECORDING].p50, 0.1),
@@ -68,6 +81,8 @@ def make_page(stages: Sequence[Stage]) -> Page:
         pictures={"store.png": partial(_draw, stages)},
         values={
             "attempts": last[0].attempts,
+            "used": last[0].used,
+            "connections": max(last[0].used, CONNECTIONS),
             "waiting": max(stage.waiting for stage in last),
             "goals": goals_table(make_goals(stages)),
             "timings": {of[0].name: _timings(of) for of in _by_dialect(stages).values()},

@@ -9,19 +9,22 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from bench.full_store.fill import PERIOD, VIEWER_TEAM, connection_id
 from bench.report.command import Progress
 from bench.report.quantiles import quantile
-from bench.store.fill import PERIOD, VIEWER_TEAM, connection_id
 from llm_router.connections.access import SYSTEM, Actor
 from llm_router.connections.store import Query
 from llm_router.routing.events import AttemptEvent, ReplyEvent
-from llm_router.store.analytics import Analytics, Span
+from llm_router.store.analytics import Analytics, GroupBy, Span
+from llm_router.store.call_figures import call_figures
+from llm_router.store.calls import CallStore
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
 from llm_router.store.summaries import ROLL_UP_BATCH, roll_up, summed_up_to
 from llm_router.store.tables import usage
 from llm_router.store.usage import UsageLog, UsageRecord, from_row
 from llm_router.telemetry.usage import UsageObserver
+from llm_router.voice.calls import AttemptFilters, CallFilters
 
 RunQuery = Callable[[], Awaitable[object]]
 VIEWER = Actor("vera", "viewer", owner="vera", team=VIEWER_TEAM)
@@ -49,6 +52,8 @@ class Timing:
         return quantile(self.seconds, 0.95)
 
 
+_SUMMARY: Sequence[Sequence[GroupBy]] = ((), ["pool"], ["integration"], ["assistant"])
+"""The groupings of the summary that the page of usage shows."""
 ANALYTICS = (
     "summary, 30 days",
     "summary, 30 days, as a viewer",
@@ -62,6 +67,14 @@ ANALYTICS = (
 )
 
 
+CALLS = (
+    "calls and their ends, 30 days",
+    "calls with a failover, first page",
+    "calls with a failed attempt on a connection, first page",
+    "calls that were spared a silence, first page",
+)
+
+
 def make_queries(store: SqlConnectionStore, now: datetime) -> Mapping[str, RunQuery]:
     analytics = Analytics(store.database)
     days = timedelta(days=1)
@@ -70,23 +83,50 @@ def make_queries(store: SqlConnectionStore, now: datetime) -> Mapping[str, RunQu
     day = replace(month, since=now - days)
     hours = Span(since=now - 2 * days, until=now, by="hour")
     ids = [connection_id(place) for place in range(24)]
+
+    async def compared() -> None:
+        leading, _ = await analytics.leading(SYSTEM, month, "attempts", 100)
+        await analytics.figures(SYSTEM, month, ["connection_id"], among=leading)
+        await analytics.names(leading)
+
     one = replace(month, connection_id=ids[0])
     runs: list[RunQuery] = [
-        lambda: analytics.figures(SYSTEM, month),
-        lambda: analytics.figures(VIEWER, month),
+        lambda: analytics.groupings(SYSTEM, month, *_SUMMARY),
+        lambda: analytics.groupings(VIEWER, month, *_SUMMARY),
         lambda: analytics.figures(SYSTEM, day),
         lambda: analytics.figures(SYSTEM, month, ["at"]),
         lambda: analytics.figures(SYSTEM, hours, ["at"]),
-        lambda: analytics.figures(SYSTEM, month, ["connection_id"]),
+        compared,
         lambda: analytics.figures(SYSTEM, one, ["at"]),
         lambda: analytics.latest(ids[0]),
         lambda: analytics.spent_this_month(ids, now),
     ]
     listed = Query(tags=("spare",), text="model-3")
-    return dict(zip(ANALYTICS, runs, strict=True)) | {
-        "connections, first page": lambda: store.find(SYSTEM, Query()),
-        "connections, by tag and text, as a viewer": lambda: store.find(VIEWER, listed),
-    }
+    return (
+        dict(zip(ANALYTICS, runs, strict=True))
+        | _call_queries(store.database, month)
+        | {
+            "connections, first page": lambda: store.find(SYSTEM, Query()),
+            "connections, by tag and text, as a viewer": lambda: store.find(VIEWER, listed),
+        }
+    )
+
+
+def _call_queries(database: Database, month: Span) -> dict[str, RunQuery]:
+    calls = CallStore(database)
+
+    def page(**wanted: Any) -> RunQuery:
+        had = AttemptFilters(**wanted)
+        filters = CallFilters(started_from=month.since, started_to=month.until, attempts=had)
+        return lambda: calls.find(filters, limit=100)
+
+    runs: list[RunQuery] = [
+        lambda: call_figures(database, month, (), ["at"], ["assistant"]),
+        page(role="failover"),
+        page(outcome="failed", connection_id=connection_id(0)),
+        page(avoided_silence=True),
+    ]
+    return dict(zip(CALLS, runs, strict=True))
 
 
 async def measure_queries(

@@ -1,6 +1,6 @@
 """Measures what a caller notices when the agent of a call dies, hangs or is to leave.
 
-A real livekit-server, workers, an HTTP process and scripted model servers; about eight minutes. It
+A real livekit-server, workers, an HTTP process and scripted model servers; about ten minutes. It
 starts and kills processes of its own alone.
 
     python -m bench.survival --only process tool --times 1

@@ -20,7 +20,8 @@ from bench.voice.turns import Event, Turn, find_stages
 from bench.voice.variants import ANSWER, FIRST_TOKEN, GAP, Variant, room_name
 from bench.voice.worker import AGENT, EVENTS, MODEL_URL, PORT, READY, SPARE_URL
 from deploy import media_server, paths
-from deploy.demo import LiveKit, free_ports, livekit_service
+from deploy.ports import free_ports
+from deploy.services import LiveKit, livekit_service
 from deploy.supervisor import Service, ServiceError, Supervisor
 from llm_router.testing.server import FaultyServer, Script
 from tests.voice.caller import AUDIBLE, RATE, VOICES, Caller, Samples, call, sentence
@@ -151,7 +152,7 @@ async def open_exchange() -> AsyncIterator[Exchange]:
     """Runs the servers and the worker while the block runs. Raises ServiceError if one does not
     start.
     """
-    program = await asyncio.to_thread(media_server.provide)
+    program = await asyncio.to_thread(media_server.LIVEKIT.provide)
     ports = free_ports()
     livekit = LiveKit(
         url=f"ws://127.0.0.1:{ports.livekit_port}",

@@ -33,7 +33,7 @@ class Variant:
     stock: bool = False
     whole: bool = False
     early_words: bool = True
-    early_voice: bool = False
+    early_voice: bool = True
     spare: bool = False
     turns: TurnOptions = field(default_factory=TurnOptions)
     frame_ms: int = 20
@@ -69,11 +69,18 @@ VARIANTS = (
         title="ours, no preemptive generation",
         turns=TurnOptions(preemptive=False),
     ),
+    replace(OURS, name="no_early_voice", title="ours, no preemptive voice", early_voice=False),
     replace(
         OURS,
         name="stock_delays",
         title="ours, LiveKit's delays (0.3 to 2.5 s)",
         turns=TurnOptions(min_delay=0.3, max_delay=2.5),
+    ),
+    replace(
+        OURS,
+        name="sound_alone",
+        title="ours, the sound alone ends turns",
+        turns=TurnOptions(heeds_words=False),
     ),
     replace(OURS, name="frames_50", title="ours, frames of 50 ms", frame_ms=50),
     replace(
@@ -82,7 +89,6 @@ VARIANTS = (
         title="ours, up to 1.5 s of delay",
         turns=TurnOptions(max_delay=1.5),
     ),
-    replace(OURS, name="early_voice", title="ours, preemptive voice too", early_voice=True),
     replace(
         OURS,
         name="silence_only",

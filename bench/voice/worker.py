@@ -49,7 +49,8 @@ from agent.session import (
 from agent.speech.process.supervisor import worker_speech
 from agent.speech.stt import StreamingSTT, STTOptions
 from agent.speech.tts import TTSOptions
-from agent.toolbox.tool import Tool
+from agent.toolbox.livekit_form import for_livekit
+from agent.toolbox.tool import LiveKitTool
 from agent.tools import load as load_tools
 from agent.tools.base import ToolContext
 from bench.voice.variants import ENGINES, GREETING, OURS, Variant, variant_of
@@ -88,8 +89,10 @@ class _StockAgent(_WithoutEarlyWords):
         self.session.say(GREETING)
 
 
-def _tools() -> Sequence[Tool]:
-    return load_tools(["time", "end_call"], ToolContext(phrases=load_phrases(_PHRASES)))
+def _tools() -> Sequence[LiveKitTool]:
+    # The same tools as in a call; no model of the bench ends one.
+    context = ToolContext(phrases=load_phrases(_PHRASES), hang_up=lambda _: None)
+    return [for_livekit(tool) for tool in load_tools(["time", "end_call"], context)]
 
 
 class _LateAssistant(_WithoutEarlyWords, Assistant):
@@ -113,7 +116,8 @@ def _agent(variant: Variant) -> Agent:
 def _session(variant: Variant, model: llm.LLM[Any], engines: Engines) -> AgentSession[None]:
     if isinstance(model, RouterLLM) and not variant.stock:
         session = build_session(model, engines, variant.turns)
-        session.options.preemptive_generation["preemptive_tts"] = variant.early_voice
+        if not variant.early_voice:
+            session.options.preemptive_generation["preemptive_tts"] = False
         return session
     return AgentSession(
         stt=engines.stt,

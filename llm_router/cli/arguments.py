@@ -5,8 +5,9 @@ runs, and the shell's history keeps them. So an argument names where to read the
 """
 
 import json
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ import typer
 from llm_router.cli.command import CommandError
 from llm_router.connections.record import SECRET_FIELDS, STORE_MANAGED_FIELDS, Connection
 from llm_router.settings.loading import environment
+from llm_router.voice.assistant import NAME_PATTERN
 
 _SOURCES = "ask (a hidden prompt), - (standard input), env:NAME (a variable) or none"
 KeySource = Annotated[
@@ -37,6 +39,7 @@ FieldValues = Annotated[
         " null clears it. Repeat the option for more fields.",
     ),
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 def read_secret(source: str, label: str) -> str | None:
@@ -91,6 +94,34 @@ def collect_fields(
     return fields
 
 
+def assigned(
+    assignments: Sequence[str] | None, names: Collection[str], hint: str
+) -> dict[str, Any]:
+    """Returns the fields that `--set FIELD=VALUE` sets; a value is JSON, or else a text.
+
+    Raises CommandError, with the `hint`, for a field that is none of `names`.
+    """
+    fields: dict[str, Any] = {}
+    for pair in assignments or ():
+        name, value = _split_pair(pair, "--set", "FIELD=VALUE")
+        if name not in names:
+            raise CommandError(f"--set {name}: there is no such field; {hint}")
+        fields[name] = _json_or_text(value)
+    return fields
+
+
+def path_of(kind: str, name: str) -> str:
+    """Returns the path of the assistant or site of this name.
+
+    Raises CommandError for a name that none can have, which could be the path of something else.
+    """
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise CommandError(
+            f"there is no {kind} {name[:64]!r}: a name has small letters, digits, - and _"
+        )
+    return f"/{kind}s/{name}"
+
+
 def confirm(question: str, *, yes: bool) -> bool:
     """Asks a yes-or-no question; `yes` answers it.
 
@@ -116,10 +147,14 @@ def _parse_assignment(pair: str) -> tuple[str, Any]:
         raise CommandError(
             f"--set {name}: there is no such field; `connections show` lists the fields"
         )
+    return name, _json_or_text(value)
+
+
+def _json_or_text(value: str) -> Any:
     try:
-        return name, json.loads(value)
+        return json.loads(value)
     except ValueError:
-        return name, value
+        return value
 
 
 def _split_pair(pair: str, option: str, shape: str) -> tuple[str, str]:

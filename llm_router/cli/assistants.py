@@ -1,7 +1,5 @@
 """`llm-router assistants list|show|add|edit|versions|diff|rollback|remove|export`."""
 
-import json
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,10 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from llm_router.cli import arguments
+from llm_router.cli.arguments import Yes
 from llm_router.cli.command import EXIT_NO, CommandContext, CommandError, api_command
-from llm_router.cli.output import format_value
 from llm_router.settings.loading import environment
-from llm_router.voice.assistant import NAME_PATTERN, AssistantRecord, parse_assistant
+from llm_router.voice.assistant import AssistantRecord, parse_assistant
 from llm_router.voice.assistant_file import read_assistants, write_assistants
 from llm_router.voice.assistant_secrets import plain
 
@@ -36,17 +34,18 @@ Instructions = Annotated[
         " standard input."
     ),
 ]  # fmt: skip
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 Version = Annotated[int, typer.Argument(metavar="VERSION", min=1, help="Number of the version.")]
 
-_COLUMNS = ("name", "version", "languages", "stt", "tts", "voice", "pool", "description")
-_FACTS = ("version", "author", "at", "restored")
-"""Fields of a version besides those of the record."""
+_COLUMNS = ("name", "source", "version", "owner", "languages", "voice", "pool", "description")
+_VERSION = ("version", "author", "at", "restored")
+"""Facts about a version besides the fields of the record."""
+_OWN = ("owner", "team", "visibility")
+_FACTS = (*_VERSION, *_OWN, "source")
 
 
 @api_command(app, "list")
 async def list_(context: CommandContext) -> None:
-    """List the stored assistants."""
+    """List the assistants that are stored, and over HTTP those of ASSISTANTS_FILE as well."""
     items = [item async for item in context.api.list_items("/assistants", {})]
     context.out.json(items)
     rows = [[item[column] for column in _COLUMNS] for item in items]
@@ -110,7 +109,7 @@ async def versions(context: CommandContext, name: Name) -> None:
     """List the versions of an assistant, the latest first."""
     items = [item async for item in context.api.list_items(f"{_path(name)}/versions", {})]
     context.out.json(items)
-    rows = [[item[fact] for fact in _FACTS] for item in items]
+    rows = [[item[fact] for fact in _VERSION] for item in items]
     context.out.print_table(("version", "author", "at", "restored from"), rows, "")
 
 
@@ -157,18 +156,15 @@ async def remove(context: CommandContext, name: Name, *, yes: Yes = False) -> in
 @api_command(app, "export")
 async def export(context: CommandContext) -> None:
     """Print the stored assistants as a file of assistants; headers of tools are masked."""
-    items = [item async for item in context.api.list_items("/assistants", {})]
+    found = [item async for item in context.api.list_items("/assistants", {})]
+    items = [item for item in found if item["source"] == "stored"]
     context.out.json(items)
     if not context.out.as_json:
         typer.echo(write_assistants(map(_record, items)), nl=False)
 
 
 def _path(name: str) -> str:
-    if not re.fullmatch(NAME_PATTERN, name):
-        raise CommandError(
-            f"there is no assistant {name[:64]!r}: a name has small letters, digits, - and _"
-        )
-    return f"/assistants/{name}"
+    return arguments.path_of("assistant", name)
 
 
 def _record(item: Mapping[str, Any]) -> AssistantRecord:
@@ -194,7 +190,8 @@ def _from_file(name: str, file: Path | None) -> dict[str, Any]:
 
 
 def _fields(assignments: Sequence[str] | None, instructions: Path | None) -> dict[str, Any]:
-    fields = dict(map(_assigned, assignments or ()))
+    names = {*AssistantRecord.model_fields, *_OWN} - {"name"}
+    fields = arguments.assigned(assignments, names, "`assistants show NAME` lists the fields")
     if instructions is not None:
         try:
             fields["instructions"] = (
@@ -207,29 +204,9 @@ def _fields(assignments: Sequence[str] | None, instructions: Path | None) -> dic
     return fields
 
 
-def _assigned(pair: str) -> tuple[str, Any]:
-    name, sign, value = pair.partition("=")
-    name = name.strip()
-    if not sign:
-        raise CommandError("--set: must look like FIELD=VALUE")
-    if name not in AssistantRecord.model_fields or name == "name":
-        raise CommandError(
-            f"--set {name}: there is no such field; `assistants show NAME` lists the fields"
-        )
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
-
-
 def _print_change(
     context: CommandContext, before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> None:
-    rows = [
-        (name, format_value(before[name]), format_value(value))
-        for name, value in after.items()
-        if value != before[name] and name not in _FACTS
-    ]
-    context.out.print_table(("field", "before", "after"), rows, "no change")
+    context.out.print_changes(before, after, without={*_VERSION, "source"})
     context.out.print_note(f"version {after['version']}, from the next call on")
     context.out.json(after)

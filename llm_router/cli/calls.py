@@ -1,4 +1,4 @@
-"""`llm-router calls list|show|follow|remove`: the calls that are stored, and what was said."""
+"""`llm-router calls`: the calls that are stored, and the supervisors of those that go on."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -7,12 +7,13 @@ import typer
 
 from llm_router.cli.command import EXIT_FAILED, CommandContext, api_command
 from llm_router.voice.calls import CallKind, CallState
+from llm_router.voice.supervision import LISTENS_FOR
 
 CallId = Annotated[str, typer.Argument(metavar="ID", help="Id of the call.")]
 _COLUMNS = ("id", "started_at", "state", "kind", "assistant", "room", "items", "reason")
 _PAGE = 1_000
 
-app = typer.Typer(help="Read the calls that are stored.", no_args_is_help=True)
+app = typer.Typer(help="Read the calls that are stored, and supervise them.", no_args_is_help=True)
 
 
 @api_command(app, "list")
@@ -91,6 +92,49 @@ async def remove(context: CommandContext, call_id: CallId) -> None:
     await context.api.request("DELETE", f"/calls/{call_id}")
     context.out.json({"removed": call_id})
     context.out.print_line(f"removed call {call_id}")
+
+
+@api_command(app, "listen")
+async def listen(
+    context: CommandContext,
+    call_id: CallId,
+    *,
+    seconds: Annotated[int, typer.Option(help="Time for which you may listen.")] = LISTENS_FOR[1],
+) -> None:
+    """Print a token with which a LiveKit client listens to a call. Others do not notice."""
+    body = {"seconds": seconds}
+    _print_seat(context, await context.api.request("POST", f"/calls/{call_id}/listen", body))
+
+
+@api_command(app, "whisper")
+async def whisper(
+    context: CommandContext,
+    call_id: CallId,
+    text: Annotated[str, typer.Argument(help="Instruction for the agent's next replies.")],
+) -> None:
+    """Give the agent of a call an instruction, which the caller does not hear."""
+    await context.api.request("POST", f"/calls/{call_id}/whisper", {"text": text})
+    context.out.json({"whispered": call_id})
+    context.out.print_line("the agent has the instruction")
+
+
+@api_command(app, "take-over")
+async def take_over(context: CommandContext, call_id: CallId) -> None:
+    """Print a token to answer a call yourself: the agent leaves once your sound is there."""
+    _print_seat(context, await context.api.request("POST", f"/calls/{call_id}/take-over"))
+
+
+@api_command(app, "release")
+async def release(context: CommandContext, call_id: CallId) -> None:
+    """Have an agent answer again a call that you have taken over."""
+    await context.api.request("POST", f"/calls/{call_id}/release")
+    context.out.json({"released": call_id})
+    context.out.print_line("an agent answers the call again")
+
+
+def _print_seat(context: CommandContext, seat: Mapping[str, Any]) -> None:
+    context.out.json(seat)
+    context.out.print_fields(seat)
 
 
 def _print_event(

@@ -5,6 +5,7 @@ import functools
 import inspect
 import logging
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -117,10 +118,15 @@ def run_and_exit(work: Awaitable[int | None]) -> None:
     raise typer.Exit(code)
 
 
+def program_name() -> str:
+    """Returns the name by which the program was called: `llm-router`, or `patchbay`."""
+    return "patchbay" if Path(sys.argv[0]).stem == "patchbay" else "llm-router"
+
+
 def print_error(text: str) -> None:
     """Prints an error as one line on standard error."""
     line = "; ".join(line.strip() for line in text.splitlines() if line.strip())
-    Output(as_json=False).print_note(f"llm-router: {line}", "red")
+    Output(as_json=False).print_note(f"{program_name()}: {line}", "red")
 
 
 def _register(

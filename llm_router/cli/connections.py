@@ -7,9 +7,8 @@ import typer
 
 from llm_router.api_client import find_connection
 from llm_router.cli import arguments
-from llm_router.cli.arguments import FieldValues, HeaderSources, KeySource
+from llm_router.cli.arguments import FieldValues, HeaderSources, KeySource, Yes
 from llm_router.cli.command import EXIT_NO, CommandContext, CommandError, api_command
-from llm_router.cli.output import format_value
 from llm_router.connections.record import ConnectionType
 from llm_router.connections.store import SortField
 from llm_router.types import Integration
@@ -41,7 +40,6 @@ FIELDS: Mapping[str, Any] = {
     "tags": Tags,
 }
 """Options for frequent fields, by the field's name in the record; --set is for the others."""
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 _COLUMNS = ("name", "type", "model", "address", "pool", "priority", "status", "key", "id")
 
@@ -113,7 +111,7 @@ async def edit(
     before = await find_connection(context.api, name)
     body = {**changes, "version": before["version"]}
     after = await context.api.request("PATCH", f"/connections/{before['id']}", body)
-    context.out.print_table(("field", "before", "after"), _diff(before, after), "no change")
+    context.out.print_changes(before, after, without={"version", "updated_at"})
     context.out.json(after)
 
 
@@ -150,15 +148,6 @@ async def _switch(context: CommandContext, name: str, action: str) -> None:
 def _print_done(context: CommandContext, answer: Any, line: str) -> None:
     context.out.print_line(line)
     context.out.json(answer)
-
-
-def _diff(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, str, str]]:
-    always_changed = {"version", "updated_at"}
-    return [
-        (name, format_value(before[name]), format_value(value))
-        for name, value in after.items()
-        if value != before[name] and name not in always_changed
-    ]
 
 
 def _key_hint(item: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`llm-router migrate` and `llm-router keys rotate`: work on the database itself."""
+"""`llm-router migrate` and `llm-router keys`: work on the database itself, and on its keys."""
 
 from typing import Annotated
 
@@ -41,13 +41,42 @@ async def migrate(
         out.print_line(f"updated {database} from {before or 'no tables'} to version {after}")
 
 
+@local_command(keys, "new")
+async def new(out: Output) -> None:
+    """Put a new master key above the old ones in ENCRYPTION_KEY_FILE. The first step of a change.
+
+    Then restart the processes, so that all of them know both keys; run `keys rotate`; restart them
+    again after `keys retire`. Keep a copy of the file somewhere else.
+    """
+    from llm_router.cli import maintenance  # noqa: PLC0415  takes a second; --help skips it
+
+    file, count = maintenance.add_master_key()
+    out.json({"file": str(file), "keys": count})
+    out.print_line(f"{file} has {count} keys now; restart the processes, then: keys rotate")
+
+
+@local_command(keys, "retire")
+async def retire(out: Output) -> None:
+    """Remove the old master keys from ENCRYPTION_KEY_FILE. The last step of a change.
+
+    It refuses while anything is sealed with one of them. Sign-ins in a browser that an old key
+    vouches for end when the processes restart: people sign in again.
+    """
+    from llm_router.cli import maintenance  # noqa: PLC0415  takes a second; --help skips it
+
+    file, count = await maintenance.retire_master_keys()
+    out.json({"file": str(file), "retired": count})
+    out.print_line(f"removed {count} old keys from {file}; restart the processes")
+
+
 @local_command(keys, "rotate")
 async def rotate(out: Output) -> int | None:
     """Seal every stored secret again, with the first master key.
 
-    First put the new key above the old one in ENCRYPTION_KEY_FILE (or before it in
-    ENCRYPTION_KEYS) and restart the processes, so that all of them know both keys. Then run this
-    command, and remove the old key. If the command is stopped, nothing is lost: run it again.
+    First put the new key above the old one in ENCRYPTION_KEY_FILE (`keys new`), or before it in
+    ENCRYPTION_KEYS, and restart the processes, so that all of them know both keys. Then run this
+    command, and remove the old key (`keys retire`). If the command is stopped, nothing is lost: run
+    it again.
     """
     from llm_router.cli import maintenance  # noqa: PLC0415  takes a second; --help skips it
 

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from llm_router.cli import arguments
+from llm_router.cli.arguments import Yes
 from llm_router.cli.command import EXIT_NO, CommandContext, CommandError, api_command
-from llm_router.cli.connections import Yes, app
+from llm_router.cli.connections import app
 from llm_router.cli.output import format_value
 from llm_router.connections.record import Connection
 from llm_router.discovery.formats import Format, parse, to_row

@@ -13,17 +13,27 @@ from llm_router.cli import (
     assistants,
     batch,
     calls,
+    chat,
     connections,
     database,
     discover,
     doctor,
     files,
+    fleet,
+    groups,
     mcp,
     messages,
     presets,
     probe,
+    sites,
 )
-from llm_router.cli.command import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NO, print_error
+from llm_router.cli.command import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_NO,
+    print_error,
+    program_name,
+)
 from llm_router.version import __version__
 
 EPILOG = (
@@ -52,12 +62,16 @@ def build() -> typer.Typer:
     app.add_typer(calls.app, name="calls")
     app.add_typer(presets.app, name="presets")
     app.add_typer(api_keys.app, name="api-keys")
+    app.add_typer(sites.app, name="sites")
     app.add_typer(messages.app, name="messages")
+    app.add_typer(fleet.app, name="fleet")
     app.add_typer(database.keys, name="keys")
     database.register(app)
     doctor.register(app)
     batch.register(app)
+    chat.register(app)
     mcp.register(app)
+    groups.register(app)
     return app
 
 
@@ -66,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = get_command(build()).main(
             sys.argv[1:] if argv is None else [*argv],
-            prog_name="llm-router",
+            prog_name=program_name(),
             standalone_mode=False,
         )
     except typer.TyperException as error:
@@ -94,7 +108,7 @@ def _read_options(
 
 
 def _print_version() -> None:
-    typer.echo(f"llm-router {__version__}")
+    typer.echo(f"{program_name()} {__version__}")
     raise typer.Exit
 
 
@@ -102,5 +116,5 @@ def _explain(error: typer.TyperException) -> str:
     """Describes a wrong command line; names the help of the command that was meant."""
     message = " ".join(error.format_message().split())
     context = getattr(error, "ctx", None)
-    command = context.command_path if context else "llm-router"
+    command = context.command_path if context else program_name()
     return f"{message}{'' if message.endswith(('.', '?')) else '.'} See {command} --help"

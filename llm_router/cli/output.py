@@ -6,7 +6,7 @@ Only a terminal gets colour and drawn tables; NO_COLOR turns colour off.
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
+
+from llm_router.printable import printable
 
 _STYLES = {
     "active": "green", "ok": "green", "yes": "green", "added": "green", "error": "red",
@@ -86,6 +88,17 @@ class Output:
         """Prints names and values, one a line."""
         self.print_table(("field", "value"), [*fields.items()], "")
 
+    def print_changes(
+        self, before: Mapping[str, Any], after: Mapping[str, Any], *, without: Collection[str]
+    ) -> None:
+        """Prints the fields that an edit has changed, but those named in `without`."""
+        rows = [
+            (name, before[name], value)
+            for name, value in after.items()
+            if value != before[name] and name not in without
+        ]
+        self.print_table(("field", "before", "after"), rows, "no change")
+
     @contextmanager
     def progress(self, task: str) -> Iterator[Callable[[int, int], None]]:
         """Draws a progress bar; yields a callback for the numbers done and in all.
@@ -131,14 +144,6 @@ def format_value(value: Any) -> str:
     if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False) if value else "-"
     return printable(str(value))
-
-
-def printable(text: str, keep: str = "") -> str:
-    """Replaces characters that could steer a terminal by blanks, but those in `keep`.
-
-    Texts come from servers and other people, who are not trusted.
-    """
-    return "".join(c if c.isprintable() or c in keep else " " for c in text)
 
 
 def _cell(value: Any) -> Text:

@@ -105,8 +105,8 @@ WORKER = Actor("worker", "worker", origin="patchbay")
 """Voice calls: they use every connection with `use_in_livekit`, of any owner."""
 
 
-class Owned(Protocol):
-    """The fields that access depends on; `Connection` has them."""
+class Shared(Protocol):
+    """An object of an owner, or of a team; assistants and connections are."""
 
     @property
     def owner(self) -> str: ...
@@ -114,6 +114,11 @@ class Owned(Protocol):
     def team(self) -> str: ...
     @property
     def visibility(self) -> Visibility: ...
+
+
+class Owned(Shared, Protocol):
+    """The fields that access to a connection depends on; `Connection` has them."""
+
     @property
     def use_in_livekit(self) -> bool: ...
     @property
@@ -159,15 +164,15 @@ def may_serve_calls(actor: Actor) -> bool:
     return actor.role == "admin" or actor.may_serve_calls
 
 
-def owns(actor: Actor, connection: Owned) -> bool:
-    """Returns whether the connection is the actor's, or its team's and not private.
+def owns(actor: Actor, shared: Shared) -> bool:
+    """Returns whether the object is the actor's, or its team's and not private.
 
-    A connection without an owner belongs to no actor.
+    An object without an owner belongs to no actor.
     """
-    if actor.owner and actor.owner == connection.owner:
+    if actor.owner and actor.owner == shared.owner:
         return True
-    shared = connection.visibility != "private"
-    return bool(actor.team) and actor.team == connection.team and shared
+    is_open = shared.visibility != "private"
+    return bool(actor.team) and actor.team == shared.team and is_open
 
 
 def may_act(actor: Actor, action: Action, connection: Owned | None = None) -> bool:

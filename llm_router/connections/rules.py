@@ -135,14 +135,17 @@ def apply_edit(
     changes: Mapping[str, Any],
     version: int | None,
     now: datetime,
+    *,
+    reason: str = "",
 ) -> Connection:
     """Returns the next version of `stored`, with the secrets among `changes`.
 
-    `stored` is without secrets. Returns `stored` itself if nothing changes. Raises ForbiddenError,
-    StaleError, and ConfigurationError for a field that may not be edited.
+    `stored` is without secrets. `reason`: why it is deactivated, if it is. Returns `stored` itself
+    if nothing changes. Raises ForbiddenError, StaleError, and ConfigurationError for a field that
+    may not be edited.
     """
     require(actor, "activate" if set(changes) <= _SWITCHES else "edit", stored)
-    check_version(stored, version)
+    check_version("connection", stored.name, stored.version, version)
     if unknown := sorted(set(changes) - _NAMES):
         raise ConfigurationError(f"connection {stored.name!r}: there is no field {unknown[0]!r}")
     if fixed := sorted(set(changes) & _FIXED):
@@ -166,7 +169,9 @@ def apply_edit(
         require(actor, "edit", new)
     _check_destination(actor, stored, new, changes)
     return replace(
-        _with_new_status(actor, stored, new, changes), updated_at=now, version=stored.version + 1
+        _with_new_status(actor, stored, new, changes, reason),
+        updated_at=now,
+        version=stored.version + 1,
     )
 
 
@@ -194,13 +199,13 @@ def apply_verdict(
     return new, audit_entry(SYSTEM, "deactivate", stored, changed, now)
 
 
-def check_version(stored: Connection, version: int | None) -> None:
-    """Raises StaleError unless `version`, where given, is the one that is stored."""
-    if version is not None and version != stored.version:
+def check_version(kind: str, name: str, stored: int, version: int | None) -> None:
+    """Raises StaleError, which names the object, unless `version` is None or the `stored` one."""
+    if version is not None and version != stored:
         raise StaleError(
-            f"connection {stored.name!r} has been changed since version {version}; read"
-            f" version {stored.version} and change that",
-            stored.version,
+            f"{kind} {name!r} has been changed since version {version}; read version {stored} and"
+            " change that",
+            stored,
         )
 
 
@@ -273,11 +278,12 @@ def to_one_line(reason: str, max_length: int = _MAX_REASON_LENGTH) -> str:
 
 
 def _with_new_status(
-    actor: Actor, stored: Connection, new: Connection, changes: Mapping[str, Any]
+    actor: Actor, stored: Connection, new: Connection, changes: Mapping[str, Any], reason: str
 ) -> Connection:
     """Sets the status that follows from the edit alone."""
     if stored.is_active and not new.is_active:
-        return replace(new, status="deactivated", status_reason=to_one_line(f"by {actor.name}"))
+        why = f"by {actor.name}: {reason}" if reason else f"by {actor.name}"
+        return replace(new, status="deactivated", status_reason=to_one_line(why))
     if new.is_active and (not stored.is_active or _TARGET_FIELDS & set(changes)):
         return replace(new, status="untested", status_reason="")
     return new

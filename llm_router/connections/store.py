@@ -54,11 +54,15 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """New values for some fields of one connection, based on its record of `version`."""
+    """New values for some fields of one connection, based on its record of `version`.
+
+    `reason`: is shown where the change deactivates the connection.
+    """
 
     id: str
     changes: Mapping[str, Any] = field(repr=False)
     version: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ after a while, so that a revoked key reads no further; a client comes back with 
 """
 
 from collections.abc import Iterable
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel
@@ -13,17 +14,15 @@ from llm_router.clock import Clock, utc_now
 from llm_router.errors import RouterError
 from llm_router.gateway.event_stream import END, Events, make_event, make_problem
 from llm_router.gateway.schemas.calls import CallItemRead, CallRead
+from llm_router.management.following import EVERY, CallNews, follow
 from llm_router.store.calls import CallStore
 from llm_router.voice.calls import Call
 
-_EVERY = 1.0
-"""Seconds between two readings."""
 _SLACK = timedelta(seconds=5)
 """Time for which changes are read again: the clocks of processes differ, and one may be slow to
 commit."""
 _PING_AFTER = 15
 """Readings without news after which a comment keeps proxies from closing the connection."""
-_PAGE = 200
 
 
 async def follow_call(
@@ -32,30 +31,17 @@ async def follow_call(
     """Yields `call` when the state of the call changes, `item` for each one after `after`, and
     `end`. The id of an event is the number of the last item before it.
     """
-    until = clock.now() + seconds
-    shown: Call | None = None
     quiet = 0
     try:
-        while True:
-            call, items = await calls.read(call_id, after=after, limit=_PAGE)
-            for item in items:
-                after = item.number
-                yield _event(str(after), "item", CallItemRead.of(item))
-            if shown is None or _state(call) != _state(shown):
-                shown = call
-                yield _event(str(after), "call", CallRead.of(call))
-                quiet = 0
-            if call.state == "ended" and not items:
-                yield _event(END, END, CallRead.of(call))
-                return
-            if clock.now() >= until:
-                return
-            quiet = 0 if items else quiet + 1
-            if quiet == _PING_AFTER:
-                quiet = 0
-                yield ": \n\n"
-            if len(items) < _PAGE:
-                await clock.sleep(_EVERY)
+        async with aclosing(
+            follow(calls, call_id, clock, after=after, seconds=seconds)
+        ) as all_news:
+            async for news in all_news:
+                quiet = 0 if news else quiet + 1
+                if news:
+                    yield _news_event(news)
+                elif quiet % _PING_AFTER == 0:
+                    yield ": \n\n"
     except RouterError as error:
         yield make_problem(error)
 
@@ -89,7 +75,7 @@ async def follow_calls(
             if quiet == _PING_AFTER:
                 quiet = 0
                 yield ": \n\n"
-            await clock.sleep(_EVERY)
+            await clock.sleep(EVERY)
     except RouterError as error:
         yield make_problem(error)
 
@@ -108,8 +94,11 @@ def _after(going_on: set[str], news: Iterable[Call]) -> set[str]:
     return (going_on | {call.id for call in news}) - ended
 
 
-def _state(call: Call) -> tuple[object, ...]:
-    return call.state, call.epoch, call.agent, call.answered_at, call.kind, call.voiced
+def _news_event(news: CallNews) -> str:
+    if news.item:
+        return _event(str(news.after), "item", CallItemRead.of(news.item))
+    event_id = END if news.kind == "end" else str(news.after)
+    return _event(event_id, news.kind, CallRead.of(news.call))
 
 
 def _as_id(time: datetime) -> str:

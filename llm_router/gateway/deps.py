@@ -54,10 +54,15 @@ from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
 from llm_router.store.key_memory import KeyMemory
 from llm_router.store.messages import Messages
+from llm_router.store.planned_calls import PlannedCalls
 from llm_router.store.sign_ins import SignIns
+from llm_router.store.sites import Sites
 from llm_router.store.webhooks import Webhooks
 from llm_router.stored_router import open_automation_router
 from llm_router.telemetry.prometheus import PrometheusObserver
+from llm_router.voice.assistant import AssistantRecord
+from llm_router.voice.page_context import SiteSecrets
+from llm_router.voice.supervision import CallSupervisor
 
 COOKIE = "patchbay_session"
 _READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -104,7 +109,9 @@ class Services:
     `reply_places` bounds the replies of /v1 in progress. `registry` holds the series of /metrics.
     `allowed_origins`: origins of other sites whose pages may ask. `buckets` limit each user of
     /api/local-llm, whose Ollama pulls and deletes models if `local_llm_may_pull`.
-    `longest_stream`: seconds after which a stream of calls ends by itself.
+    `longest_stream`: seconds after which a stream of calls ends by itself. `assistants_in_file`
+    reads the file of assistants; it raises ConfigurationError. `supervisor` acts on calls that go
+    on; None: this process cannot reach LiveKit.
     """
 
     database: Database
@@ -130,6 +137,8 @@ class Services:
     buckets: TokenBuckets = field(default_factory=TokenBuckets)
     local_llm_may_pull: bool = False
     longest_stream: float = 3600.0
+    assistants_in_file: Callable[[], Mapping[str, AssistantRecord]] = dict
+    supervisor: CallSupervisor | None = None
     model_loader: ModelLoader = field(default_factory=ModelLoader)
     model_pulls: ModelPulls = field(default_factory=ModelPulls)
 
@@ -146,6 +155,10 @@ class Services:
         return CallStore(self.database)
 
     @property
+    def planned_calls(self) -> PlannedCalls:
+        return PlannedCalls(self.database, self.clock)
+
+    @property
     def messages(self) -> Messages:
         return Messages(self.database, self.clock)
 
@@ -157,6 +170,15 @@ class Services:
     @property
     def assistants(self) -> Assistants:
         return Assistants(self.database, self.vault, self.clock)
+
+    @property
+    def sites(self) -> Sites:
+        return Sites(self.database, self.clock)
+
+    @property
+    def site_secrets(self) -> SiteSecrets:
+        """The secrets with which servers of sites sign what their pages say."""
+        return SiteSecrets(self.vault.derive("secrets of sites"))
 
     @property
     def opener(self) -> ConnectionOpener:
@@ -226,6 +248,7 @@ class Services:
 
     async def aclose(self) -> None:
         """Ends replies of chats, pulls and loads of models, and closes the routers."""
+        await self.key_memory.aclose()
         await self.server_pages.aclose()
         await self.chat_replies.aclose()
         await self.chat_router.aclose()

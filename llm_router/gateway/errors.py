@@ -73,6 +73,7 @@ _BELOW_V1 = (
     "/audio/",
 )  # fmt: skip
 """Where clients ask whose base URL lacks /v1."""
+_OF_BATCHES = ("/v1/batches", "/v1/files")
 _SERVER_ERRORS = 500
 _CLIENT_LEFT = 499
 """The status, as nginx has it, of an answer that no client receives any more."""
@@ -190,7 +191,7 @@ def answer_with_problems(app: FastAPI) -> None:
         if not isinstance(error, Problem):
             detail = error.detail or f"HTTP {error.status_code}"
             if error.status_code in _NO_ROUTE:
-                detail += base_url_hint(request.scope["path"])
+                detail += path_hint(request.scope["path"])
             error = Problem(error.status_code, "", detail, error.headers)
         return error.response(request.scope["path"])
 
@@ -211,8 +212,10 @@ def answer_with_problems(app: FastAPI) -> None:
         return internal_error().response(request.scope["path"])
 
 
-def base_url_hint(path: str) -> str:
-    """Returns what is wrong with the address that a client was given, if its path shows that."""
+def path_hint(path: str) -> str:
+    """Returns what a client whose path is not served can do, if the path shows that."""
+    if path.startswith(_OF_BATCHES):
+        return ": files are not stored here; `llm-router batch` has those of a batch answered"
     if path.startswith("/v1/v1/"):
         return ": the base URL given to the client has /v1 twice"
     if path.startswith(_BELOW_V1):

@@ -18,6 +18,9 @@ API_HEADERS: Mapping[str, str] = {
 """The headers of an application that serves no page."""
 
 RECORDINGS = "/v1/audio/transcriptions"
+_REPORTS = "/observability/"
+"""Begin of the paths at which LiveKit agents report."""
+_REPORTED_RECORDINGS = "/observability/recordings"
 MAX_BODY = 2_000_000
 """Bytes: a file of some thousand connections."""
 MAX_CHAT_BODY = 8_000_000
@@ -54,35 +57,41 @@ their bodies are read; FastAPI parses those of other routes first."""
 
 def most_bytes(path: str) -> int:
     """Returns how many bytes a request for the path may have."""
-    if path.startswith(RECORDINGS):
+    if path.startswith((RECORDINGS, _REPORTED_RECORDINGS)):
         return MAX_RECORDING
-    has_images = path.startswith(OPENAI_PATHS) or path in _OLDER_CHAT_PATHS
-    return MAX_CHAT_BODY if has_images else MAX_BODY
+    is_large = path.startswith((OPENAI_PATHS, _REPORTS)) or path in _OLDER_CHAT_PATHS
+    return MAX_CHAT_BODY if is_large else MAX_BODY
 
 
 class BodyLimit:
-    """Refuses bodies of more than `most_bytes` while they arrive, with a Problem (413)."""
+    """Refuses bodies of more than `most_bytes`, with a Problem (413): at once where the client says
+    so, else while they arrive.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         most = most_bytes(scope.get("path", ""))
+        declared = dict(scope.get("headers", ())).get(b"content-length", b"0")
         received = 0
 
         async def receive_within_limit() -> Message:
             nonlocal received
+            if declared.isdigit() and int(declared) > most:
+                raise _too_long(most)
             message = await receive()
             received += len(message.get("body", b""))
             if received > most:
-                raise Problem(
-                    413,
-                    "body-too-large",
-                    f"The body is too long: send at most {most:,} bytes.",
-                )
+                raise _too_long(most)
             return message
 
         await self.app(scope, receive_within_limit, send)
+
+
+def _too_long(most: int) -> Problem:
+    detail = f"The body is too long: send at most {most:,} bytes."
+    return Problem(413, "body-too-large", detail)
 
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")

@@ -160,10 +160,11 @@ def reply(description: str) -> dict[str, Any]:
     }
 
 
-def body_of(schema: type[BaseModel]) -> dict[str, Any]:
+def body_of(schema: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     """Returns `openapi_extra=` of a route that reads its body itself."""
-    content = {"application/json": {"schema": schema.model_json_schema()}}
-    return {"requestBody": {"required": True, "content": content}}
+    described = schema.model_json_schema(ref_template="#/components/schemas/{model}")
+    content = {"application/json": {"schema": described}}
+    return {"requestBody": {"required": required, "content": content}}
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
@@ -186,9 +187,17 @@ def describe(app: FastAPI) -> dict[str, Any]:
             errors = _errors_of(path)
             for operation in operations.values():
                 operation["summary"] = _summary(operation["operationId"])
+                schemas |= _definitions(operation)
                 operation["responses"] |= _common(operation, errors)
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _definitions(operation: dict[str, Any]) -> dict[str, Any]:
+    """Takes out the schemas that a body of `body_of` refers to; the document has them once."""
+    schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    taken: dict[str, Any] = schema.get("schema", {}).pop("$defs", {})
+    return taken
 
 
 def _summary(operation_id: str) -> str:

@@ -12,7 +12,7 @@ from llm_router.store.api_keys import ApiKey
 
 _GROUPS: Mapping[RouteGroup, str] = {
     "chat": (
-        r"/v1/.+|/api/(chat|models|generate|batches|local-llm)(/.*)?"
+        r"/v1/.+|/api/(chat|models|generate|local-llm)(/.*)?"
         r"|/api/connections/[^/]+/generate"
     ),
     "chats": r"/api/chats(/.*)?",
@@ -30,6 +30,8 @@ _WITHOUT_REPLY = re.compile(
     r"|/api/chats(/[^/]+/messages/[^/]+/(stop|choose))?"
 )
 """Paths of those groups that no model answers; a reply in progress can always be stopped."""
+_TRIALS = re.compile(r"/api/assistants/[^/]+/try")
+"""Paths of the other groups that a model answers."""
 
 
 def spends(method: str, path: str) -> bool:
@@ -39,7 +41,7 @@ def spends(method: str, path: str) -> bool:
     """
     if method != "POST" or _WITHOUT_REPLY.fullmatch(path):
         return False
-    return group_of(path) in _SPENDING
+    return group_of(path) in _SPENDING or _TRIALS.fullmatch(path) is not None
 
 
 def group_of(path: str) -> RouteGroup | None:

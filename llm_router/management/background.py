@@ -5,7 +5,7 @@ calls.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import timedelta
 
 from llm_router.clock import Clock
@@ -14,6 +14,7 @@ from llm_router.management.checker import Checker, CheckerDeps
 from llm_router.management.vetting import AddressRules
 from llm_router.management.webhook_delivery import WebhookSender
 from llm_router.options import HealthOptions
+from llm_router.periodic import side_by_side
 from llm_router.store.call_retention import CallRetention
 from llm_router.store.chat_retention import ChatRetention
 from llm_router.store.database import Database
@@ -59,9 +60,12 @@ async def run_background(
     summaries = UsageMaintenance(database, clock, keep_usage_for)
     chats = ChatRetention(database, clock, keep_chats_for)
     calls = CallRetention(database, clock, keep_calls_for, keep_messages_for)
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(lease.release)
-        for work in (checker, sender, summaries, chats, calls):
-            stack.push_async_callback(work.aclose)
-            work.start()
+    others = (sender, summaries, chats, calls)
+
+    checks = AsyncExitStack()
+    checks.push_async_callback(lease.release)
+    checks.push_async_callback(checker.aclose)
+    for work in (checker, *others):
+        work.start()
+    async with side_by_side(checks, *(aclosing(other) for other in others)):
         yield

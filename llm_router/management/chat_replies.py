@@ -8,13 +8,13 @@ than the one that writes a reply follows it in the database, where it is saved e
 import asyncio
 import io
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from llm_router.clock import Clock
 from llm_router.errors import ConflictError, ReplyFailedError, StoreError
+from llm_router.management.chat_receipts import route_of
 from llm_router.periodic import log_bug
 from llm_router.routing.events import ReplyEvent
 from llm_router.routing.reply import Reply
@@ -196,7 +196,7 @@ class ChatReplies:
 
     async def _finish(self, running: "_Running", reply: Reply, problem: str) -> None:
         status: Status = "broken_off" if problem else "whole"
-        route = _route(running, reply)
+        route = route_of(reply.id, reply.event, running.at_first)
         for pause in (*_SAVE_AGAIN_AFTER, None):
             try:
                 await self._chats.finish(
@@ -316,19 +316,6 @@ def _problem_of(running: _Running, reading: "asyncio.Task[None]", reply: Reply) 
     if running.text:
         return f"it broke off after {reply.event.duration:.1f} s: {error}"
     return str(error)
-
-
-def _route(running: _Running, reply: Reply) -> Mapping[str, Any]:
-    event = reply.event
-    speaker = event if event.connection else running.at_first or event
-    return {
-        "reply_id": reply.id,
-        "connection": speaker.connection,
-        "model": speaker.model,
-        "first_word": event.first_word,
-        "duration": event.duration,
-        "attempts": event.attempts,
-    }
 
 
 def reply_request(task: ReplyTask) -> ChatRequest:

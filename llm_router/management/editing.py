@@ -16,6 +16,7 @@ from llm_router.connections.record import Connection
 from llm_router.connections.store import ConnectionStore, Query
 from llm_router.discovery.formats import Format, parse, to_row
 from llm_router.errors import ConfigurationError, ConflictError, NotFoundError, SealError
+from llm_router.management.probe import PROBE_PROMPT, PROBE_TOKENS, ProbeResult, probe
 from llm_router.management.vetting import AddressRules, recognise, vet
 
 _DESTINATION_FIELDS = frozenset({"base_url", "provider", "server"})
@@ -51,6 +52,22 @@ class ConnectionEditor:
         recognised = await recognise(connection, guard, self._identify_within)
         (stored,) = await self._store.add(actor, [recognised])
         return stored
+
+    async def try_out(self, actor: Actor, connection: Connection) -> ProbeResult:
+        """Asks a connection that is not stored the usual question; nothing is stored.
+
+        Raises what `create` and `probe` raise.
+        """
+        rules.require(actor, "add")
+        guard = self._addresses.for_actor(actor)
+        await vet(guard, connection)
+        return await probe(
+            connection,
+            PROBE_PROMPT,
+            max_tokens=PROBE_TOKENS,
+            identify_within=self._identify_within,
+            guard=guard,
+        )
 
     async def update(
         self,

@@ -95,6 +95,8 @@ class ServerPages:
     async def _page(self, connection: Connection) -> str | None:
         guard = self._addresses.for_connection(connection) if connection.is_guarded else None
         key = bare_key(connection.api_key or "")
+        if not key.isascii():
+            return None  # no header can carry it, and one connection hides no other
         async with httpx2.AsyncClient(
             timeout=_WITHIN, transport=EnvironmentTransport(guard), trust_env=False
         ) as client:

@@ -8,6 +8,7 @@ import math
 import zlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import cast
 
 import httpx2
 
@@ -70,12 +71,17 @@ def check_encoding(response: httpx2.Response) -> str:
 
 
 def _decoded(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
-    return _decompressed(response) if check_encoding(response) else response.aiter_raw()
+    return _decompressed(response) if check_encoding(response) else _raw(response)
+
+
+def _raw(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
+    """Returns the pieces as the network brings them; `aiter_raw` hands each on once more."""
+    return cast(AsyncGenerator[bytes, None], aiter(cast(httpx2.AsyncByteStream, response.stream)))
 
 
 async def _decompressed(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
     decoder = zlib.decompressobj(_GZIP_OR_ZLIB)
-    async with aclosing(response.aiter_raw()) as pieces:
+    async with aclosing(_raw(response)) as pieces:
         async for piece in pieces:
             rest = piece
             while rest and not decoder.eof:

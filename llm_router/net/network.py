@@ -31,6 +31,8 @@ _STEP = 1 << 13
 """Bytes that a reader gets before it rests for as long as it has worked on them. Only a flood has
 so many at once: it would leave other calls no time."""
 _LONGEST_REST = 0.05  # s
+_TOGETHER = 1 << 16
+"""Bytes of a request that wait for each other: a longer body is sent as it comes."""
 
 
 class StaleConnectionError(httpcore2.ReadError):
@@ -246,6 +248,7 @@ class _Wire(asyncio.Protocol):
         """Bytes read since other work had its turn, which was at `_resumed_at`."""
         self._resumed_at = 0.0
         self._is_paused = False
+        self._unsent = bytearray()
         self._error: Exception | None = None
         self._is_closed = False
         self._reader: asyncio.Future[None] | None = None
@@ -310,7 +313,9 @@ class _Wire(asyncio.Protocol):
         return bool(poll.poll(0))
 
     async def read(self, limit: int) -> bytes:
-        """Returns the next bytes, at most `limit`; empty at the end."""
+        """Sends what waits, and returns the next bytes, at most `limit`; empty at the end."""
+        if self._unsent and not self._is_closed:  # else what follows says why
+            self._flush()
         if self._taken >= _STEP:
             await SystemClock().sleep(min(_now() - self._resumed_at, _LONGEST_REST))
             self._taken, self._resumed_at = 0, _now()
@@ -340,13 +345,19 @@ class _Wire(asyncio.Protocol):
         return piece
 
     async def write(self, data: bytes) -> None:
+        """Sends the bytes, at the latest before the next read: the head of a request and a short
+        body are one write to the socket.
+        """
         if self._is_answered and not self._pieces:  # a further request begins
             self._is_answered, self._is_reused = False, True
             self._rested = _now() - self._used_at
         if self._is_closed:
             raise httpcore2.WriteError("the connection is closed")
         self._used_at = _now()
-        self.transport.write(data)
+        self._unsent += data
+        if len(self._unsent) < _TOGETHER:
+            return
+        self._flush()
         while not self._can_write:
             self._writer = asyncio.get_running_loop().create_future()
             try:
@@ -355,6 +366,10 @@ class _Wire(asyncio.Protocol):
                 self._writer = None
             if self._is_closed:
                 raise httpcore2.WriteError("the connection was lost")
+
+    def _flush(self) -> None:
+        self.transport.write(bytes(self._unsent))
+        self._unsent.clear()
 
 
 _now = SystemClock().now

@@ -1,12 +1,12 @@
 """Events: frozen facts that observers receive. Observers return nothing and cannot interfere."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 from uuid import uuid4
 
-from llm_router.catalog.prices import Price
+from llm_router.catalog.prices import Price, billable_usage
 from llm_router.failures import Failure
 from llm_router.types import Usage
 
@@ -57,6 +57,20 @@ class AttemptEvent:
     price: Price | None = None
     """None: unknown."""
 
+    def charged(self, prompt_characters: int) -> tuple[Usage, float | None]:
+        """Returns the tokens to charge for it, and their cost; None: no price is known.
+
+        `prompt_characters`: those of the request, for a server that has not counted.
+        """
+        tokens = billable_usage(self.usage, self.failure, prompt_characters, self.characters)
+        return tokens, self.price.cost(tokens) if self.price else None
+
+
+def total_cost(costs: Iterable[float | None]) -> float | None:
+    """Returns the sum of the costs that are known; None: none is."""
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if known else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyEvent:
@@ -75,6 +89,8 @@ class ReplyEvent:
     """Empty: the request named none."""
     api_key_id: str = ""
     """API key that it is counted for; empty: none."""
+    assistant: str = ""
+    """Assistant that has asked; empty: none."""
     prompt_characters: int = 0
     deadline: float = 0.0
     """Seconds from the call within which a first word, or an apology, was due."""

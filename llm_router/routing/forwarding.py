@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Self
 from uuid import uuid4
 
-from llm_router.catalog.prices import billable_usage, estimate_usage
+from llm_router.catalog.prices import estimate_usage
 from llm_router.classification import classify
 from llm_router.clock import Clock
 from llm_router.errors import BrokenStreamError, ReplyFailedError
@@ -198,10 +198,10 @@ class Forwarding:
             return
         attempt.is_over = True
         event = attempt.event(outcome, failure, delivered=attempt is self._answered)
-        tokens = billable_usage(event.usage, failure, self._request.characters, 0)
+        tokens, cost = event.charged(self._request.characters)
         attempt.endpoint.limits.request_ended(
             tokens.prompt_tokens + tokens.completion_tokens - self._prompt_tokens,
-            event.price.cost(tokens) if event.price else 0.0,
+            cost or 0.0,
             self._clock.now(),
         )
         self._events.append(event)

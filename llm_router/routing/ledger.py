@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from contextvars import copy_context
 from uuid import uuid4
 
-from llm_router.catalog.prices import billable_usage, estimate_usage
+from llm_router.catalog.prices import estimate_usage
 from llm_router.clock import Clock
 from llm_router.failures import Failure
 from llm_router.routing.attempt import Attempt
@@ -32,6 +32,7 @@ class Ledger:
         self._session_id = request.session_id
         self._integration = request.integration or ""
         self._api_key_id = request.api_key_id
+        self._assistant = request.assistant
         self._prompt_characters = prompt_characters
         self.prompt_tokens = estimate_usage(prompt_characters, 0).prompt_tokens
         self._deadline = deadline
@@ -104,10 +105,10 @@ class Ledger:
         """Counts an attempt towards its connection's limits and reports it to the observers."""
         del self.running[attempt]
         event = attempt.event(outcome, failure)
-        tokens = billable_usage(event.usage, failure, self._prompt_characters, event.characters)
+        tokens, cost = event.charged(self._prompt_characters)
         attempt.endpoint.limits.request_ended(
             tokens.prompt_tokens + tokens.completion_tokens - self.prompt_tokens,
-            event.price.cost(tokens) if event.price else 0.0,
+            cost or 0.0,
             self._clock.now(),
         )
         self._ended.append(event)
@@ -129,6 +130,7 @@ class Ledger:
             session_id=self._session_id,
             integration=self._integration,
             api_key_id=self._api_key_id,
+            assistant=self._assistant,
             prompt_characters=self._prompt_characters,
             deadline=self._deadline,
             connection=name,

@@ -66,6 +66,14 @@ class Mailbox(Generic[Sender]):
             self._room.set()
         return item
 
+    def has_chunk_of(self, sender: Sender | None) -> bool:
+        """Returns whether the next event is here already, and is a chunk of that sender."""
+        return (
+            bool(self._items)
+            and self._items[0][0] is sender
+            and isinstance(self._items[0][1], Chunk)
+        )
+
     def close(self) -> None:
         """Cancels the timer; nothing is read after this."""
         if self._timer:

@@ -96,6 +96,11 @@ class Reply:
     def event(self) -> ReplyEvent:
         return self._ledger.event
 
+    @property
+    def has_more(self) -> bool:
+        """Whether the next chunk of the winner is here already, so that no wait precedes it."""
+        return not self._ledger.is_finished and self._mailbox.has_chunk_of(self._ledger.winner)
+
     # ── The life of one reply ────────────────────────────────────────────────────────────────────
 
     async def _run(self) -> AsyncGenerator[Chunk, None]:

@@ -33,7 +33,11 @@ class StallDetector:
         self._speech.take_over(now)
 
     def feed(self, text: str, now: float) -> bool:
-        """Records words given out. Returns whether they complete a clause."""
+        """Records words given out. Returns whether they complete a clause; of a text that is read,
+        only the first counts.
+        """
+        if self.is_speaking and not self._is_spoken:
+            return False
         return self._speech.feed(text, now)
 
     @property

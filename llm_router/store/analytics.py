@@ -4,10 +4,10 @@ The figures come from the summaries, and for attempts not summarized yet from th
 No attempt is counted twice or missed, since that part begins where the summaries end.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -16,6 +16,8 @@ from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     FromClause,
+    Subquery,
+    Table,
     func,
     select,
     union_all,
@@ -23,35 +25,32 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm_router.connections.access import Actor
-from llm_router.errors import ConfigurationError
+from llm_router.errors import ConfigurationError, ForbiddenError
 from llm_router.store import usage as log
 from llm_router.store.database import Database, Dialect
 from llm_router.store.dialects import TimeUnit, start_of, text_literal
 from llm_router.store.search import visible_to
-from llm_router.store.summaries import MEASURES, SUMS, TABLES, summed_up_to, sums_of
-from llm_router.store.tables import (
-    connections,
-    usage,
-    usage_daily,
-)
-from llm_router.store.time_buckets import quantile
+from llm_router.store.summaries import MEASURES, SUMS, TABLES, TOTALS, summed_up_to, sums_of
+from llm_router.store.summary_tables import usage_daily
+from llm_router.store.tables import connections, usage
 from llm_router.store.usage import UsageRecord
+from llm_router.store.usage_figures import NO_FAILURE, Figures, FigureSums
 
-GroupBy = Literal["at", "connection_id", "pool", "integration"]
+GroupBy = Literal["at", "connection_id", "pool", "integration", "assistant"]
+Order = Literal["attempts", "failed", "cost"]
 
-_FILTERS = ("connection_id", "pool", "integration")
+_FILTERS = ("connection_id", "pool", "integration", "assistant")
 _HOURS = timedelta(days=2)
-_QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
     """Selection of attempts: those that began from `begins` until `ends`.
 
-    They are filtered by connection, pool and integration where given, and otherwise cover every
-    connection that the actor may see. `since` and `until` are rounded down and up to whole hours or
-    days (UTC), as `by` says. `by` defaults to the hour for up to two days, and to the day beyond: a
-    month of hours takes too long to sum while a person waits.
+    They are filtered by connection, pool, integration and assistant where given, and otherwise
+    cover every connection that the actor may see. `since` and `until` are rounded down and up to
+    whole hours or days (UTC), as `by` says. `by` defaults to the hour for up to two days, and to
+    the day beyond: a month of hours takes too long to sum while a person waits.
 
     Raises ConfigurationError for an invalid or too long span.
     """
@@ -62,6 +61,7 @@ class Span:
     connection_id: str | None = None
     pool: str | None = None
     integration: str | None = None
+    assistant: str | None = None
 
     def __post_init__(self) -> None:
         if self.since.tzinfo is None or self.until.tzinfo is None:
@@ -85,38 +85,13 @@ class Span:
         return last + timedelta(**{f"{self.unit}s": 1})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
-    """Totals of attempts. Times in seconds, quantiles to 5 %; `cost` in the prices' currency.
-
-    `requests` counts requests to the router, each of which has one first attempt. `failovers`,
-    `retries`, `resumes` and hedges count the further attempts, by their role. `outcomes` are
-    `won`, `lost`, `cancelled`, and the failure classes. `estimated`: attempts whose tokens the
-    server did not count. `ttft` and `ttfc` map quantiles to the time to first word and to first
-    clause (s), of the attempts that got so far.
-    """
-
-    requests: int = 0
-    attempts: int = 0
-    outcomes: Mapping[str, int] = field(default_factory=dict)
-    failed: int = 0
-    failovers: int = 0
-    retries: int = 0
-    resumes: int = 0
-    hedges_won: int = 0
-    hedges_lost: int = 0
-    silence_avoided: float = 0.0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    tokens_cached: int = 0
-    estimated: int = 0
-    cost: float = 0.0
-    ttft: Mapping[str, float] = field(default_factory=dict)
-    ttfc: Mapping[str, float] = field(default_factory=dict)
-
-
 GroupKey = tuple[Any, ...]
 """Values of the columns of `by`, in that order."""
+
+
+def counts_assistants(actor: Actor, span: Span) -> bool:
+    """Returns whether figures by assistant can be had."""
+    return _sees_all(actor) and span.connection_id is None
 
 
 class Analytics:
@@ -129,35 +104,78 @@ class Analytics:
         self._database = database
 
     async def figures(
-        self, actor: Actor, span: Span, by: Sequence[GroupBy] = ()
+        self,
+        actor: Actor,
+        span: Span,
+        by: Sequence[GroupBy] = (),
+        *,
+        among: Sequence[str] | None = None,
     ) -> dict[GroupKey, Figures]:
         """Returns the figures of each group, sorted by key; without `by`, one group with key ().
 
-        The value of `at` is the start of the hour or day, as the span's unit. Raises StoreError.
+        The value of `at` is the start of the hour or day, as the span's unit. `among`: only these
+        connections. Raises StoreError.
         """
-        queries = _Queries(actor, span, by, self._database.dialect)
-        groups = defaultdict[GroupKey, _Accumulator](
-            _Accumulator, {} if by else {(): _Accumulator()}
-        )
+        [found] = await self.groupings(actor, span, by, among=among)
+        return found
+
+    async def groupings(
+        self,
+        actor: Actor,
+        span: Span,
+        *groupings: Sequence[GroupBy],
+        among: Sequence[str] | None = None,
+    ) -> list[dict[GroupKey, Figures]]:
+        """Returns the figures by each of several groupings, of one reading.
+
+        By assistant, and with an assistant in the span, they are of all connections together: then
+        no connection may be named. Raises StoreError, ForbiddenError for an actor who does not see
+        all connections, and ConfigurationError.
+        """
+        names: list[GroupBy] = list(dict.fromkeys(name for by in groupings for name in by))
+        places = [[names.index(name) for name in by] for by in groupings]
+        found = [_groups(by) for by in groupings]
+        queries = _Queries(actor, span, names, self._database.dialect, among)
         async with self._snapshot() as db:
             mark = await summed_up_to(db)
             for each in await db.execute(queries.sums(mark)):
-                *_, role, outcome = key = each[: len(by) + 2]
-                groups[tuple(key[:-2])].add(role, outcome, each[len(key) :])
+                role, outcome, *sums = each[len(names) :]
+                for groups, at in zip(found, places, strict=True):
+                    groups[tuple(each[place] for place in at)].add(role, outcome, sums)
             for each in await db.execute(queries.times(mark)):
-                *key, measure, bucket, count = each
-                groups[tuple(key)].times[measure][bucket] += count
-        return {key: groups[key].figures() for key in sorted(groups)}
+                measure, bucket, count = each[len(names) :]
+                for groups, at in zip(found, places, strict=True):
+                    groups[tuple(each[place] for place in at)].times[measure][bucket] += count
+        return [{key: groups[key].figures() for key in sorted(groups)} for groups in found]
+
+    async def leading(
+        self, actor: Actor, span: Span, order: Order, limit: int, offset: int = 0
+    ) -> tuple[list[str], int]:
+        """Returns the ids of the connections with the most, and how many connections have any."""
+        queries = _Queries(actor, span, ["connection_id"], self._database.dialect)
+        async with self._snapshot() as db:
+            totals = queries.totals(await summed_up_to(db), order)
+            page = select(totals.c.connection_id, func.count().over())
+            page = page.order_by(totals.c.total.desc(), totals.c.connection_id)
+            rows = (await db.execute(page.limit(limit).offset(offset))).all()
+            if rows or not offset:
+                return [row[0] for row in rows], rows[0][1] if rows else 0
+            count = await db.execute(select(func.count()).select_from(totals))
+            return [], count.scalar_one()
 
     async def names(self, connection_ids: Sequence[str]) -> dict[str, str]:
         """Returns the name of each connection; of a removed one, its last name."""
-        daily = select(usage_daily.c.connection_id, func.max(usage_daily.c.connection_name))
-        daily = daily.where(usage_daily.c.connection_id.in_(connection_ids))
         current = select(connections.c.id, connections.c.name)
+        daily = select(usage_daily.c.connection_id, func.max(usage_daily.c.connection_name))
         async with self._database.reading() as db:
-            past = await db.execute(daily.group_by(usage_daily.c.connection_id))
             present = await db.execute(current.where(connections.c.id.in_(connection_ids)))
-        return {row[0]: row[1] for row in [*past, *present]}
+            names = {row[0]: row[1] for row in present}
+            removed = [one for one in connection_ids if one not in names]
+            if removed:
+                daily = daily.where(usage_daily.c.connection_id.in_(removed))
+                past = await db.execute(daily.group_by(usage_daily.c.connection_id))
+                names |= {row[0]: row[1] for row in past}
+        return names
 
     async def spent_this_month(
         self, connection_ids: Sequence[str], now: datetime
@@ -204,15 +222,40 @@ class Analytics:
 class _Queries:
     """Builds the two queries behind one result. Their first columns are the values of `by`."""
 
-    def __init__(self, actor: Actor, span: Span, by: Sequence[GroupBy], dialect: Dialect) -> None:
+    def __init__(
+        self,
+        actor: Actor,
+        span: Span,
+        by: Sequence[GroupBy],
+        dialect: Dialect,
+        among: Sequence[str] | None = None,
+    ) -> None:
         self._actor = actor
         self._span = span
         self._by = by
         self._dialect = dialect
+        self._among = among
+        self._tables = self._choose_tables()
+
+    def _choose_tables(self) -> tuple[Table, Table]:
+        """Returns the tables of totals, or those by connection where connections count apart.
+
+        Raises ForbiddenError and ConfigurationError for figures that neither has.
+        """
+        names_one = self._span.connection_id is not None or self._among is not None
+        if _sees_all(self._actor) and not names_one and "connection_id" not in self._by:
+            return TOTALS[self._span.unit]
+        if "assistant" in self._by or self._span.assistant is not None:
+            if not _sees_all(self._actor):
+                raise ForbiddenError("figures by assistant are of all connections: ask an admin")
+            raise ConfigurationError(
+                "figures by assistant are of all connections: leave out the connection"
+            )
+        return TABLES[self._span.unit]
 
     def sums(self, mark: int) -> CompoundSelect[Any]:
         """Selects the values of `by`, role, outcome, and `SUMS`."""
-        (table, _), tail = TABLES[self._span.unit], _tail(mark)
+        (table, _), tail = self._tables, _tail(mark)
         key = *self._columns(table), table.c.role, table.c.outcome
         summed = select(*key, *(func.sum(table.c[name]) for name in SUMS))
         latest = *self._columns(tail), tail.c.role, tail.c.outcome
@@ -221,9 +264,25 @@ class _Queries:
             select(*latest, *sums_of(tail).values()).where(*self._where(tail)).group_by(*latest),
         )
 
+    def totals(self, mark: int, order: Order) -> Subquery:
+        """Selects each connection with the total by which they are put in order."""
+        (table, _), tail = self._tables, _tail(mark)
+        parts = []
+        for source, sums in ((table, table.c), (tail, sums_of(tail))):
+            summed = sums["cost" if order == "cost" else "attempts"]
+            if source is table:
+                summed = func.sum(summed)
+            if order == "failed":
+                summed = summed.filter(source.c.outcome.not_in(NO_FAILURE))
+            part = select(source.c.connection_id, func.coalesce(summed, 0).label("total"))
+            parts.append(part.where(*self._where(source)).group_by(source.c.connection_id))
+        both = union_all(*parts).subquery("both")
+        summed_up = select(both.c.connection_id, func.sum(both.c.total).label("total"))
+        return summed_up.group_by(both.c.connection_id).subquery("totals")
+
     def times(self, mark: int) -> CompoundSelect[Any]:
         """Selects the values of `by`, measure, bucket, and number of attempts."""
-        (_, table), tail = TABLES[self._span.unit], _tail(mark)
+        (_, table), tail = self._tables, _tail(mark)
         key = *self._columns(table), table.c.measure, table.c.bucket
         counted = select(*key, func.sum(table.c.attempts))
         parts = [counted.where(*self._where(table)).group_by(*key)]
@@ -249,7 +308,11 @@ class _Queries:
         filters = {name: getattr(span, name) for name in _FILTERS}
         where = [c.at >= span.begins, c.at < span.ends]
         where += [c[name] == value for name, value in filters.items() if value is not None]
-        return [*where, *_visible(self._actor, c.connection_id)]
+        if self._among is not None:
+            where.append(c.connection_id.in_(self._among))
+        if not _sees_all(self._actor):
+            where += _visible(self._actor, c.connection_id)
+        return where
 
 
 def _visible(
@@ -258,9 +321,13 @@ def _visible(
     """Returns the condition for attempts on connections that the actor may see; none for an admin
     of all pools, who sees removed ones as well.
     """
-    if actor.role == "admin" and actor.pools is None:
+    if _sees_all(actor):
         return []
     return [column.in_(select(connections.c.id).where(visible_to(actor)))]
+
+
+def _sees_all(actor: Actor) -> bool:
+    return actor.role == "admin" and actor.pools is None
 
 
 def _tail(mark: int) -> CTE:
@@ -277,52 +344,5 @@ def _floor(time: datetime, unit: TimeUnit) -> datetime:
     return hour if unit == "hour" else hour.replace(hour=0)
 
 
-# ── Results ──────────────────────────────────────────────────────────────────────────────────────
-
-
-class _Accumulator:
-    """Adds up the rows of one group."""
-
-    def __init__(self) -> None:
-        self._sums: Counter[str] = Counter()
-        self._outcomes: Counter[str] = Counter()
-        self._roles: Counter[str] = Counter()
-        self._delivered: Counter[str] = Counter()
-        self.times: dict[str, Counter[int]] = {measure: Counter() for measure in MEASURES}
-
-    def add(self, role: str, outcome: str, sums: Sequence[Any]) -> None:
-        values = dict(zip(SUMS, sums, strict=True))
-        for name, value in values.items():
-            self._sums[name] += value  # PostgreSQL's sums may be Decimal; Figures has plain numbers
-        self._outcomes[outcome] += values["attempts"]
-        self._roles[role] += values["attempts"]
-        self._delivered[role] += values["heard"]
-
-    def figures(self) -> Figures:
-        sums = self._sums
-        no_failure = ("won", "lost", "cancelled")
-        return Figures(
-            requests=self._roles["first"],
-            attempts=int(sums["attempts"]),
-            outcomes=dict(sorted(self._outcomes.items())),
-            failed=sum(n for outcome, n in self._outcomes.items() if outcome not in no_failure),
-            failovers=self._roles["failover"],
-            retries=self._roles["retry"],
-            resumes=self._roles["resume"],
-            hedges_won=self._delivered["hedge"],
-            hedges_lost=self._roles["hedge"] - self._delivered["hedge"],
-            silence_avoided=float(sums["silence_avoided"]),
-            tokens_in=int(sums["tokens_in"]),
-            tokens_out=int(sums["tokens_out"]),
-            tokens_cached=int(sums["tokens_cached"]),
-            estimated=int(sums["estimated"]),
-            cost=float(sums["cost"]),
-            ttft=_quantiles(self.times["ttft"]),
-            ttfc=_quantiles(self.times["ttfc"]),
-        )
-
-
-def _quantiles(counts: Mapping[int, int]) -> dict[str, float]:
-    if not counts:
-        return {}
-    return {name: quantile(counts, q) for name, q in _QUANTILES.items()}
+def _groups(by: Sequence[GroupBy]) -> defaultdict[GroupKey, FigureSums]:
+    return defaultdict(FigureSums, {} if by else {(): FigureSums()})

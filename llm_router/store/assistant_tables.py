@@ -9,6 +9,9 @@ assistants = Table(
     METADATA,
     text("name", key=True),
     Column("version", Integer, nullable=False),  # the present one
+    Column("owner", Text, nullable=False, server_default=""),
+    Column("team", Text, nullable=False, server_default=""),
+    Column("visibility", Text, nullable=False, server_default="everyone"),
 )
 
 assistant_versions = Table(

@@ -1,22 +1,33 @@
 """Stores assistants with every version of them, in a database."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, delete, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    delete,
+    false,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm_router.clock import Clock, SystemClock, utc_now
 from llm_router.connections.access import Actor
+from llm_router.connections.rules import check_version
 from llm_router.errors import (
     ConfigurationError,
     NotFoundError,
     QuotaError,
     SealError,
-    StaleError,
     TakenError,
 )
 from llm_router.store import audit
@@ -28,6 +39,7 @@ from llm_router.store.sealing import seal_binding
 from llm_router.voice import rules
 from llm_router.voice.assistant import AssistantRecord, parse_assistant
 from llm_router.voice.assistant_secrets import join_secrets, plain, split_secrets
+from llm_router.voice.rules import Ownership
 
 MOST = 1_000
 """Assistants that may be stored."""
@@ -47,6 +59,8 @@ class StoredAssistant:
     """Time at which this version was made."""
     restored: int | None = None
     """The older version whose content it has again; None: it is an edit."""
+    ownership: Ownership = field(default_factory=Ownership)
+    """Its owner by now, which versions share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +96,11 @@ class Assistants:
     ) -> tuple[tuple[StoredAssistant, ...], int]:
         """Lists the assistants by name, and the number of all."""
         rules.require_reader(actor)
-        query = _current().order_by(_A.name).limit(limit).offset(offset)
+        visible = _visible_to(actor)
+        query = _current().where(visible).order_by(_A.name).limit(limit).offset(offset)
+        count = select(func.count()).select_from(assistants).where(visible)
         async with self._database.reading() as db:
-            total = (await db.execute(select(func.count()).select_from(assistants))).scalar_one()
+            total = (await db.execute(count)).scalar_one()
             rows = (await db.execute(query)).mappings().all()
         return tuple(_shown(row) for row in rows), total
 
@@ -92,12 +108,19 @@ class Assistants:
         """Returns an assistant as it is, or as it was in that version."""
         rules.require_reader(actor)
         async with self._database.reading() as db:
-            return _shown(await _row(db, name, version))
+            return _shown(await _row(db, actor, name, version))
+
+    async def names(self) -> frozenset[str]:
+        """Returns the names of all, which no other assistant can have."""
+        async with self._database.reading() as db:
+            return frozenset((await db.execute(select(_A.name))).scalars())
 
     async def open(self, actor: Actor, names: Collection[str] | None = None) -> Opened:
         """Returns the assistants of these names with their secrets; None: all of them."""
         rules.require_reader(actor)
-        query = _current() if names is None else _current().where(_A.name.in_(names))
+        query = _current().where(_visible_to(actor))
+        if names is not None:
+            query = query.where(_A.name.in_(names))
         async with self._database.reading() as db:
             rows = (await db.execute(query)).mappings().all()
         found: dict[str, AssistantRecord] = {}
@@ -115,9 +138,9 @@ class Assistants:
         """Lists the versions of an assistant, the latest first, and the number of all."""
         rules.require_reader(actor)
         own = _V.name == name
-        query = select(assistant_versions).where(own).order_by(_V.version.desc())
+        query = _versions().where(own).order_by(_V.version.desc())
         async with self._database.reading() as db:
-            await _row(db, name)
+            await _row(db, actor, name)
             count = select(func.count()).select_from(assistant_versions).where(own)
             total = (await db.execute(count)).scalar_one()
             rows = (await db.execute(query.limit(limit).offset(offset))).mappings().all()
@@ -132,16 +155,20 @@ class Assistants:
         """
         rules.require_reader(actor)
         async with self._database.reading() as db:
-            new = await _row(db, name, after)
-            old = await _row(db, name, before or max(new["version"] - 1, 1))
+            new = await _row(db, actor, name, after)
+            old = await _row(db, actor, name, before or max(new["version"] - 1, 1))
         return rules.differences(self._opened(old).record, self._opened(new).record)
 
-    async def add(self, actor: Actor, record: AssistantRecord) -> StoredAssistant:
-        """Adds an assistant as version 1."""
+    async def add(
+        self, actor: Actor, record: AssistantRecord, ownership: Ownership | None = None
+    ) -> StoredAssistant:
+        """Adds an assistant as version 1; None: it is the actor's own."""
         rules.require_editor(actor)
         record = rules.without_masks(record)
+        own = rules.own_new(actor, ownership or Ownership())
         async with self._database.writing() as db:
-            row = insert(assistants, self._database.dialect).values(name=record.name, version=0)
+            values = {"name": record.name, "version": 0, **asdict(own)}
+            row = insert(assistants, self._database.dialect).values(values)
             added = row.on_conflict_do_nothing().returning(_A.name)
             if (await db.execute(added)).first() is None:
                 raise TakenError(
@@ -150,25 +177,67 @@ class Assistants:
             count = select(func.count()).select_from(assistants)
             if (await db.execute(count)).scalar_one() > MOST:
                 raise QuotaError(f"{MOST:,} assistants are stored already; remove some first")
-            return await self._write(db, actor, "add", record, 1)
+            made = await self._write(db, actor, "add", record, 1)
+            return replace(made, ownership=own)
 
     async def change(
-        self, actor: Actor, name: str, changes: Mapping[str, Any], *, version: int | None = None
+        self,
+        actor: Actor,
+        name: str,
+        changes: Mapping[str, Any],
+        *,
+        version: int | None = None,
+        ownership: Mapping[str, Any] | None = None,
     ) -> StoredAssistant:
         """Sets the fields named in `changes` in a new version; None: back to the setting's value.
 
-        Returns the present version if nothing changes. Raises StaleError if `version` is given and
-        no longer the present one.
+        `ownership`: new values of its fields, which versions share. Returns the present version if
+        nothing changes. Raises StaleError if `version` is given and no longer the present one.
         """
         rules.require_editor(actor)
         async with self._database.writing() as db:
-            stored = await self._locked(db, name, version)
+            stored = await self._locked(db, actor, name, version)
+            own = rules.own_changed(actor, name, stored.ownership, ownership or {})
+            if own != stored.ownership:
+                await self._transfer(db, actor, stored, own)
             record = rules.changed(stored.record, changes)
             if record == stored.record:
-                return replace(stored, record=split_secrets(stored.record)[0])
-            return await self._write(
+                masked = split_secrets(stored.record)[0]
+                return replace(stored, record=masked, ownership=own)
+            made = await self._write(
                 db, actor, "edit", record, stored.version + 1, before=stored.record
             )
+            return replace(made, ownership=own)
+
+    async def drafted(
+        self, actor: Actor, base: AssistantRecord, changes: Mapping[str, Any]
+    ) -> AssistantRecord:
+        """Returns the record that a change would make, with its secrets; nothing is stored.
+
+        The change is that of the stored assistant of the same name, or of `base` without one.
+        """
+        rules.require_editor(actor)
+        try:
+            async with self._database.reading() as db:
+                stored = self._opened(await _row(db, actor, base.name))
+        except NotFoundError:
+            return rules.changed(base, changes)
+        rules.own_changed(actor, base.name, stored.ownership, {})
+        return rules.changed(stored.record, changes)
+
+    async def _transfer(
+        self, db: AsyncConnection, actor: Actor, stored: StoredAssistant, own: Ownership
+    ) -> None:
+        name = stored.record.name
+        await db.execute(update(assistants).where(_A.name == name).values(asdict(own)))
+        entry = actor.audit_entry(
+            "transfer",
+            _target(name),
+            self._now(),
+            before=asdict(stored.ownership),
+            after=asdict(own),
+        )
+        await audit.write(db, [entry])
 
     async def rollback(
         self, actor: Actor, name: str, to: int, *, version: int | None = None
@@ -176,28 +245,33 @@ class Assistants:
         """Makes a new version with the content of version `to`. Raises as `change` does."""
         rules.require_editor(actor)
         async with self._database.writing() as db:
-            stored = await self._locked(db, name, version)
-            record = self._opened(await _row(db, name, to)).record
-            return await self._write(
+            stored = await self._locked(db, actor, name, version)
+            own = rules.own_changed(actor, name, stored.ownership, {})
+            record = self._opened(await _row(db, actor, name, to)).record
+            made = await self._write(
                 db, actor, "edit", record, stored.version + 1, before=stored.record, restored=to
             )
+            return replace(made, ownership=own)
 
     async def remove(self, actor: Actor, name: str, *, version: int | None = None) -> None:
         """Removes an assistant and its versions. Calls that name it get the default one."""
         rules.require_editor(actor)
         async with self._database.writing() as db:
-            row = await _row(db, name, for_update=True)
-            _check_version(row, version)
+            row = await _row(db, actor, name, for_update=True)
+            rules.own_changed(actor, name, _ownership(row), {})
+            check_version("assistant", name, row["version"], version)
             await db.execute(delete(assistants).where(_A.name == name))
             entry = actor.audit_entry(
                 "remove", _target(name), self._now(), before={"version": row["version"]}
             )
             await audit.write(db, [entry])
 
-    async def _locked(self, db: AsyncConnection, name: str, version: int | None) -> StoredAssistant:
+    async def _locked(
+        self, db: AsyncConnection, actor: Actor, name: str, version: int | None
+    ) -> StoredAssistant:
         """Returns the present version with its secrets; until the transaction ends it stays so."""
-        row = await _row(db, name, for_update=True)
-        _check_version(row, version)
+        row = await _row(db, actor, name, for_update=True)
+        check_version("assistant", name, row["version"], version)
         return self._opened(row)
 
     async def _write(
@@ -254,34 +328,41 @@ class Assistants:
         return utc_now(self._clock)
 
 
+def _versions() -> Select[Any]:
+    owners = (_A.owner, _A.team, _A.visibility)
+    return select(assistant_versions, *owners).join(assistants, _A.name == _V.name)
+
+
 def _current() -> Select[Any]:
-    return select(assistant_versions).join(
-        assistants, and_(_A.name == _V.name, _A.version == _V.version)
-    )
+    return _versions().where(_A.version == _V.version)
+
+
+def _visible_to(actor: Actor) -> ColumnElement[bool]:
+    """Returns the condition for the assistants that the actor may see, as `rules.can_see`."""
+    if actor.role == "admin" or (actor.role == "worker" and not actor.owner and not actor.team):
+        return true()
+    own = _A.owner == actor.owner if actor.owner else false()
+    shared = and_(_A.team == actor.team, _A.visibility != "private") if actor.team else false()
+    return or_(_A.visibility == "everyone", own, shared)
 
 
 async def _row(
-    db: AsyncConnection, name: str, version: int | None = None, *, for_update: bool = False
+    db: AsyncConnection,
+    actor: Actor,
+    name: str,
+    version: int | None = None,
+    *,
+    for_update: bool = False,
 ) -> RowMapping:
     if for_update:  # the assistant's own row: writers of its versions take turns at it
         await db.execute(select(_A.name).where(_A.name == name).with_for_update())
-    query = _current().where(_V.name == name)
-    if version is not None:
-        query = select(assistant_versions).where(_V.name == name, _V.version == version)
-    row: RowMapping | None = (await db.execute(query)).mappings().one_or_none()
-    if row is None:
+    query = _current() if version is None else _versions().where(_V.version == version)
+    found = await db.execute(query.where(_V.name == name))
+    row: RowMapping | None = found.mappings().one_or_none()
+    if row is None or not rules.can_see(actor, _ownership(row)):
         of = "" if version is None else f"version {version} of "
         raise NotFoundError(f"there is no {of}assistant {name[:64]!r}")
     return row
-
-
-def _check_version(row: RowMapping, version: int | None) -> None:
-    if version is not None and version != row["version"]:
-        raise StaleError(
-            f"assistant {row['name']!r} has been changed since version {version}; read version"
-            f" {row['version']} and change that",
-            row["version"],
-        )
 
 
 def _target(name: str) -> tuple[str, str]:
@@ -295,7 +376,12 @@ def _stored(row: RowMapping, record: AssistantRecord) -> StoredAssistant:
         author=row["author"],
         at=row["at"],
         restored=row["restored"],
+        ownership=_ownership(row),
     )
+
+
+def _ownership(row: RowMapping) -> Ownership:
+    return Ownership(owner=row["owner"], team=row["team"], visibility=row["visibility"])
 
 
 def _shown(row: RowMapping) -> StoredAssistant:

@@ -1,35 +1,39 @@
 """Stores calls and what was said in them; see `voice.calls.CallPort` for the promises."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
-from uuid import uuid4
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_, update
-from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from llm_router.errors import NotFoundError
-from llm_router.store.call_tables import call_items, calls
+from llm_router.store.call_conditions import conditions
+from llm_router.store.call_rows import (
+    call_of,
+    end_call,
+    get_call,
+    going_on,
+    insert_call,
+    insert_items,
+    items_of,
+    known_columns,
+    return_to_text,
+)
+from llm_router.store.call_tables import calls
 from llm_router.store.database import Database
-from llm_router.store.dialects import insert
 from llm_router.voice.calls import (
+    HANDED_TO,
     MAX_ITEMS,
     Call,
     CallAgent,
     CallFacts,
     CallFilters,
     CallItem,
+    HandedTo,
     storable_text,
 )
 
 _C = calls.c
-_I = call_items.c
-_CALL = tuple(field.name for field in fields(Call))
-_ITEM = tuple(field.name for field in fields(CallItem))
-_EQUAL = ("state", "assistant", "room", "caller", "kind", "worker")
-"""Filters that compare a column of the same name."""
 
 
 class CallStore:
@@ -51,24 +55,31 @@ class CallStore:
         agent: CallAgent,
         now: datetime,
         facts: CallFacts | None = None,
+        *,
+        may_begin: bool = True,
     ) -> Call | None:
         mine = {"epoch": epoch, "agent": agent.identity, "worker": agent.worker, "job": agent.job}
-        values = mine | _known(facts or CallFacts())
+        values = mine | known_columns(facts or CallFacts())
         free = or_(_C.epoch == epoch - 1, and_(_C.epoch == epoch, _C.job.in_(["", agent.job])))
         claimed = update(calls).where(_C.room == room, _C.state == "agent", free)
         claimed = claimed.values(**values, last_beat=now, updated_at=now).returning(calls)
         async with self._database.writing() as db:
+            if facts and facts.metadata:
+                # What others have noted there stays.
+                noted = {**await _metadata(db, room), **facts.metadata}
+                claimed = claimed.values(metadata=noted)
             row = (await db.execute(claimed)).mappings().one_or_none()
             if row is not None:
-                return _call(row)
-            # Of a room whose call has ended, a later agent comes too late; the first begins anew.
-            if epoch > 1 and await _exists(db, room):
+                return call_of(row)
+            # Of a room whose call has ended, a later agent comes too late, and so do new facts of
+            # its own agent; the first of another job begins anew.
+            if not may_begin or await _exists(db, room, None if epoch > 1 else agent.job):
                 return None
-            return await self._insert(db, room, now, values)
+            return await insert_call(db, self._database.dialect, room, now, values)
 
     async def advance(self, room: str, epoch: int, now: datetime) -> bool:
         before = _C.room == room, _C.state == "agent", _C.epoch == epoch - 1
-        unclaimed = {"epoch": epoch, "agent": "", "worker": "", "job": ""}
+        unclaimed: dict[str, Any] = {"epoch": epoch, "agent": "", "worker": "", "job": ""}
         return await self._update(before, **unclaimed, last_beat=now, updated_at=now)
 
     async def beat(self, worker: str, epochs: Mapping[str, int], now: datetime) -> set[str]:
@@ -76,7 +87,7 @@ class CallStore:
             return set()
         own = tuple_(_C.id, _C.epoch).in_(list(epochs.items()))
         beaten = update(calls).where(own, _C.worker == worker, _C.state != "ended")
-        async with self._database.writing() as db:
+        async with self._database.writing(is_passing=True) as db:
             return set((await db.execute(beaten.values(last_beat=now).returning(_C.id))).scalars())
 
     async def note(
@@ -88,8 +99,11 @@ class CallStore:
         voiced: str | None = None,
         tools_in_flight: Sequence[Mapping[str, Any]] | None = None,
         answered: bool = False,
+        gone: bool = False,
     ) -> bool:
         values: dict[str, Any] = {"last_beat": now}
+        if gone:
+            values["worker"] = ""
         if voiced is not None:
             values["voiced"] = storable_text(voiced)
         if tools_in_flight is not None:
@@ -97,57 +111,67 @@ class CallStore:
         if answered:
             values |= {"answered_at": func.coalesce(_C.answered_at, now), "updated_at": now}
         own = _C.id == call_id, _C.epoch == epoch, _C.state != "ended"
-        return await self._update(own, **values)
+        # Twice a second in each call: a disk that is waited for would hold up all other writers.
+        return await self._update(own, is_passing=not gone, **values)
 
-    async def hand_over(self, call_id: str, epoch: int, now: datetime) -> bool:
+    async def hand_over(
+        self, call_id: str, epoch: int, now: datetime, *, to: HandedTo | None = None
+    ) -> bool:
         own = _C.id == call_id, _C.epoch == epoch, _C.state == "agent"
-        return await self._update(own, state="handed_over", updated_at=now)
+        async with self._database.writing() as db:
+            query = select(_C["metadata"]).where(*own).with_for_update()
+            row = (await db.execute(query)).one_or_none()
+            if row is None:
+                return False
+            values: dict[str, Any] = {"state": "handed_over", "last_beat": now, "updated_at": now}
+            if to is not None:
+                values["metadata"] = {**row[0], HANDED_TO: to}
+            await db.execute(update(calls).where(*own).values(values))
+        return True
+
+    async def give_back(self, call_id: str, now: datetime) -> Call | None:
+        handed = update(calls).where(_C.id == call_id, _C.state == "handed_over")
+        values = {"state": "agent", "agent": "", "job": "", "last_beat": now, "updated_at": now}
+        async with self._database.writing() as db:
+            row = (await db.execute(handed.values(values).returning(calls))).mappings()
+            found = row.one_or_none()
+        return call_of(found) if found is not None else None
+
+    async def seen(self, call_ids: Collection[str], now: datetime) -> None:
+        """Notes a sign of life of calls that persons answer."""
+        theirs = _C.id.in_(list(call_ids)), _C.state == "handed_over"
+        if call_ids:
+            await self._update(theirs, last_beat=now)
 
     async def end(
         self, call_id: str, reason: str, now: datetime, *, epoch: int | None = None
     ) -> bool:
         own = [_C.id == call_id, _C.state != "ended"]
         if epoch is not None:
-            own.append(_C.epoch == epoch)
+            own += [_C.epoch == epoch, _C.state == "agent"]
         async with self._database.writing() as db:
             query = select(calls).where(*own).with_for_update()
             row = (await db.execute(query)).mappings().one_or_none()
             if row is None:
                 return False
-            await _end(db, _call(row), reason, now)
+            await _end_voice(db, call_of(row), reason, now)
         return True
 
     # ── Conversation ─────────────────────────────────────────────────────────────────────────────
 
     async def append(self, call_id: str, items: Sequence[CallItem], now: datetime) -> int:
         async with self._database.writing() as db:
-            call = await _get(db, call_id, for_update=True)
-            if call.state == "ended" and call.keep != "transcript":
-                return call.items  # the words of this call are gone, and no late ones come
-            known = select(_I.id).where(_I.call_id == call_id, _I.id.in_([i.id for i in items]))
-            stored = set((await db.execute(known)).scalars())
-            new = {item.id: item for item in items if item.id not in stored}
-            numbered = range(call.items + 1, MAX_ITEMS + 1)
-            rows = [_item_row(call_id, n, i) for n, i in zip(numbered, new.values(), strict=False)]
-            if not rows:
-                return call.items
-            await db.execute(call_items.insert(), rows)
-            newest = call.items + len(rows)
-            # The reply under way has become an item.
-            said = any(item.role == "assistant" for item in new.values())
-            values: dict[str, Any] = {"voiced": ""} if said else {}
-            changed = update(calls).where(_C.id == call_id)
-            await db.execute(changed.values(items=newest, updated_at=now, **values))
-        return newest
+            call = await get_call(db, call_id, for_update=True)
+            return await insert_items(db, call, items, now)
 
     async def going_on(self, room: str) -> Call | None:
         async with self._database.reading() as db:
-            return await _going_on(db, room)
+            return await going_on(db, room)
 
     async def history(self, room: str) -> tuple[Call, list[CallItem]] | None:
         async with self._database.reading() as db:
-            call = await _going_on(db, room)
-            return (call, await _items(db, call.id)) if call else None
+            call = await going_on(db, room)
+            return (call, await items_of(db, call.id)) if call else None
 
     # ── Readers ──────────────────────────────────────────────────────────────────────────────────
 
@@ -155,48 +179,65 @@ class CallStore:
         self, filters: CallFilters, *, limit: int = 50, offset: int = 0
     ) -> tuple[list[Call], int]:
         """Returns a page of calls, the latest first, and the number of all that match."""
-        matching = _conditions(filters)
+        matching = conditions(filters)
         rows = select(calls).where(*matching).order_by(_C.started_at.desc(), _C.id)
         count = select(func.count()).select_from(calls).where(*matching)
         async with self._database.reading() as db:
             total = (await db.execute(count)).scalar_one()
             page = (await db.execute(rows.limit(limit).offset(offset))).mappings()
-            return [_call(row) for row in page], total
+            return [call_of(row) for row in page], total
 
     async def silent(
         self, before: datetime, metadata: Mapping[str, str], limit: int
     ) -> Sequence[Call]:
-        """Returns calls with this metadata that await a sign of life of their agent since then."""
-        late = [_C.state == "agent", _C.last_beat < before]
+        """Returns calls with this metadata that await a sign of life of their agent since then, and
+        those whose agent is gone.
+        """
+        is_gone = and_(_C.job != "", _C.worker == "")
+        late = [_C.state == "agent", or_(_C.last_beat < before, is_gone)]
         late += [_C["metadata"][key].as_string() == value for key, value in metadata.items()]
         query = select(calls).where(*late).order_by(_C.last_beat.desc()).limit(limit)
         async with self._database.reading() as db:
-            return [_call(row) for row in (await db.execute(query)).mappings()]
+            return [call_of(row) for row in (await db.execute(query)).mappings()]
+
+    async def of_jobs(self, jobs: Collection[str]) -> Sequence[Call]:
+        """Returns the calls that are answered by agents with these jobs at LiveKit."""
+        query = select(calls).where(_C.state == "agent", _C.job.in_(list(jobs)))
+        async with self._database.reading() as db:
+            return [call_of(row) for row in (await db.execute(query)).mappings()]
+
+    async def handed_over(self, limit: int) -> Sequence[Call]:
+        """Returns calls that persons answer, the earliest sign of life first."""
+        theirs = select(calls).where(_C.state == "handed_over")
+        query = theirs.order_by(_C.last_beat, _C.id).limit(limit)
+        async with self._database.reading() as db:
+            return [call_of(row) for row in (await db.execute(query)).mappings()]
 
     async def get(self, call_id: str) -> Call:
         """Returns a call. Raises NotFoundError."""
         async with self._database.reading() as db:
-            return await _get(db, call_id)
+            return await get_call(db, call_id)
 
     async def read(
         self, call_id: str, *, after: int = 0, limit: int = MAX_ITEMS
     ) -> tuple[Call, list[CallItem]]:
         """Returns a call and its items with a higher number than `after`. Raises NotFoundError."""
         async with self._database.reading() as db:
-            call = await _get(db, call_id)
-            return call, await _items(db, call_id, after, limit)
+            call = await get_call(db, call_id)
+            return call, await items_of(db, call_id, after, limit)
 
     async def changes(
         self, since: datetime, known: Collection[str], limit: int = 1_000
     ) -> tuple[list[Call], set[str]]:
         """Returns the calls that go on or have changed since then, the earliest change first, and
-        those of `known` that are not stored any more.
+        those of `known` that are not stored any more. One in writing may rest for a day: it is
+        among them when it has changed.
         """
-        changed = or_(_C.state != "ended", _C.updated_at >= since)
+        changed = or_(_C.state.in_(["agent", "handed_over"]), _C.updated_at >= since)
         query = select(calls).where(changed).order_by(_C.updated_at, _C.id).limit(limit)
         left = select(_C.id).where(_C.id.in_(list(known)))
         async with self._database.reading() as db:
-            found = [_call(row) for row in (await db.execute(query)).mappings()]
+            found = [call_of(row) for row in (await db.execute(query)).mappings()]
             stored = set((await db.execute(left)).scalars()) if known else set()
         return found, set(known) - stored
 
@@ -205,7 +246,7 @@ class CallStore:
     async def remove(self, call_id: str) -> None:
         """Removes a call with all its items. Raises NotFoundError."""
         async with self._database.writing() as db:
-            await _get(db, call_id, for_update=True)
+            await get_call(db, call_id, for_update=True)
             await db.execute(calls.delete().where(_C.id == call_id))
 
     async def prune(self, now: datetime, before: datetime | None, limit: int = 100) -> bool:
@@ -221,106 +262,48 @@ class CallStore:
             removed = await db.execute(calls.delete().where(_C.id.in_(old)))
         return removed.rowcount == limit
 
-    async def end_lost(self, now: datetime, beat_before: datetime, limit: int = 100) -> int:
-        """Ends calls without a sign of life since then; returns how many."""
-        query = select(calls).where(_C.state != "ended", _C.last_beat < beat_before)
+    async def end_lost(
+        self, now: datetime, beat_before: datetime, typed_before: datetime, limit: int = 100
+    ) -> int:
+        """Ends calls without a sign of life since then; returns how many.
+
+        One in writing is ended if nothing was typed since `typed_before`.
+        """
+        is_lost = and_(_C.state.in_(["agent", "handed_over"]), _C.last_beat < beat_before)
+        is_left = and_(_C.state == "text", _C.last_beat < typed_before)
+        query = select(calls).where(or_(is_lost, is_left))
         async with self._database.writing() as db:
             rows = (await db.execute(query.limit(limit).with_for_update())).mappings().all()
             for row in rows:
-                await _end(db, _call(row), "lost", now)
+                if row["state"] == "text":
+                    await end_call(db, call_of(row), "silence", now)
+                else:
+                    await _end_voice(db, call_of(row), "lost", now)
         return len(rows)
 
-    async def _insert(
-        self, db: AsyncConnection, room: str, now: datetime, values: Mapping[str, Any]
-    ) -> Call | None:
-        """Inserts a call; returns None if the room has one that goes on."""
-        call = Call(
-            **{"id": str(uuid4()), "room": room, **values},
-            last_beat=now, started_at=now, updated_at=now,
-        )  # fmt: skip
-        row = {name: getattr(call, name) for name in _CALL}
-        row["tools_in_flight"] = []
-        added = insert(calls, self._database.dialect).values(row).on_conflict_do_nothing()
-        stored = (await db.execute(added.returning(calls))).mappings().one_or_none()
-        return _call(stored) if stored is not None else None
-
-    async def _update(self, where: Sequence[ColumnElement[bool]], **values: Any) -> bool:
-        async with self._database.writing() as db:
+    async def _update(
+        self, where: Sequence[ColumnElement[bool]], *, is_passing: bool = False, **values: Any
+    ) -> bool:
+        async with self._database.writing(is_passing=is_passing) as db:
             changed = await db.execute(update(calls).where(*where).values(values))
         return bool(changed.rowcount)
 
 
-async def _end(db: AsyncConnection, call: Call, reason: str, now: datetime) -> None:
-    if call.keep == "nothing":
-        await db.execute(calls.delete().where(_C.id == call.id))
-        return
-    if call.keep == "facts":
-        await db.execute(call_items.delete().where(_I.call_id == call.id))
-    expires = None if call.keep_days is None else now + timedelta(days=call.keep_days)
-    ended = {"state": "ended", "reason": reason, "ended_at": now, "updated_at": now}
-    done = ended | {"voiced": "", "tools_in_flight": [], "expires_at": expires}
-    await db.execute(update(calls).where(_C.id == call.id).values(done))
+async def _end_voice(db: AsyncConnection, call: Call, reason: str, now: datetime) -> None:
+    """Ends a call; one that goes on in writing goes back to that."""
+    if call.kind == "text":
+        await return_to_text(db, call, now)
+    else:
+        await end_call(db, call, reason, now)
 
 
-async def _get(db: AsyncConnection, call_id: str, *, for_update: bool = False) -> Call:
-    query = select(calls).where(_C.id == call_id)
-    if for_update:
-        query = query.with_for_update()
-    row = (await db.execute(query)).mappings().one_or_none()
-    if row is None:
-        raise NotFoundError(f"there is no call {call_id[:100]!r}")
-    return _call(row)
+async def _metadata(db: AsyncConnection, room: str) -> Mapping[str, Any]:
+    query = select(_C["metadata"]).where(_C.room == room, _C.state != "ended").with_for_update()
+    found: Mapping[str, Any] | None = (await db.execute(query)).scalar_one_or_none()
+    return found or {}
 
 
-async def _going_on(db: AsyncConnection, room: str) -> Call | None:
-    query = select(calls).where(_C.room == room, _C.state != "ended")
-    row = (await db.execute(query)).mappings().one_or_none()
-    return _call(row) if row is not None else None
-
-
-async def _exists(db: AsyncConnection, room: str) -> bool:
-    return (await db.execute(select(_C.id).where(_C.room == room).limit(1))).first() is not None
-
-
-async def _items(
-    db: AsyncConnection, call_id: str, after: int = 0, limit: int = MAX_ITEMS
-) -> list[CallItem]:
-    query = select(call_items).where(_I.call_id == call_id, _I.number > after)
-    rows = (await db.execute(query.order_by(_I.number).limit(limit))).mappings()
-    return [CallItem(**{name: row[name] for name in _ITEM}) for row in rows]
-
-
-def _conditions(filters: CallFilters) -> list[ColumnElement[bool]]:
-    found = [_C[name] == value for name in _EQUAL if (value := getattr(filters, name))]
-    if filters.started_from:
-        found.append(_C.started_at >= filters.started_from)
-    if filters.started_to:
-        found.append(_C.started_at < filters.started_to)
-    if filters.beat_before:
-        found.append(_C.last_beat < filters.beat_before)
-    if filters.updated_from:
-        found.append(_C.updated_at >= filters.updated_from)
-    if filters.text:
-        text = storable_text(filters.text).casefold()
-        holds = _I.search.contains(text, autoescape=True)
-        found.append(select(_I.number).where(_I.call_id == _C.id, holds).exists())
-    return found
-
-
-def _known(facts: CallFacts) -> dict[str, Any]:
-    """Returns the columns of the facts that are known."""
-    known = {field.name: getattr(facts, field.name) for field in fields(CallFacts)}
-    known["metadata"] = dict(facts.metadata)
-    return {name: value for name, value in known.items() if value not in ("", None, {})}
-
-
-def _call(row: RowMapping) -> Call:
-    return Call(**{name: row[name] for name in _CALL})
-
-
-def _item_row(call_id: str, number: int, item: CallItem) -> dict[str, Any]:
-    row = {name: getattr(item, name) for name in _ITEM}
-    text = storable_text(item.text)
-    row |= {"call_id": call_id, "number": number, "text": text, "search": text.casefold()}
-    row |= {"tool_calls": [dict(call) for call in item.tool_calls], "receipt": dict(item.receipt)}
-    return row
+async def _exists(db: AsyncConnection, room: str, job: str | None) -> bool:
+    """Returns whether the room has, or had, a call, of that job if one is given."""
+    query = select(_C.id).where(_C.room == room, *([] if job is None else [_C.job == job]))
+    return (await db.execute(query.limit(1))).first() is not None

@@ -82,16 +82,13 @@ async def _change_signal(database: Database) -> AsyncIterator[_ChangeSignal]:
         yield _ChangeSignal(_SQLITE_POLL_INTERVAL)
         return
     signal = _ChangeSignal(_POSTGRESQL_POLL_INTERVAL)
-    with database.translated_errors():
-        connection = await database.engine.connect()
-    try:
-        with database.translated_errors():
+    async with database.connected() as connection:
+        try:
             driver: Any = (await connection.get_raw_connection()).driver_connection
             driver.add_termination_listener(signal.disconnect)
             await driver.add_listener(CHANNEL, signal.notify)
-        yield signal
-    finally:
-        # Not returned to the pool, where it would go on listening.
-        with suppress(Exception):  # it may be closed already, and is discarded either way
-            await connection.invalidate()
-        await connection.close()
+            yield signal
+        finally:
+            # Not returned to the pool, where it would go on listening.
+            with suppress(Exception):  # it may be closed already, and is discarded either way
+                await connection.invalidate()

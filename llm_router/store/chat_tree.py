@@ -13,6 +13,9 @@ from llm_router.errors import NotFoundError
 from llm_router.types import Message
 
 Status = Literal["whole", "running", "broken_off"]
+Role = Literal["user", "assistant"]
+Said = tuple[Role, str]
+"""One message of a conversation: the role of its speaker, and the words."""
 ROOT = 0
 """The parent of a first message."""
 _LONGEST_TITLE = 60
@@ -45,12 +48,12 @@ class ChatMessage:
     """A message of a chat.
 
     `problem` says why a reply was broken off. `route` has the id of a reply in the usage log, its
-    connection and model, the time to its first word and its duration in seconds, and the attempts.
+    connection and model, its times in seconds, and what `management.chat_receipts` adds.
     """
 
     number: int
     parent: int
-    role: Literal["user", "assistant"]
+    role: Role
     content: str
     status: Status = "whole"
     problem: str = ""
@@ -81,6 +84,20 @@ class ChatTree:
         for message in self.messages:
             found.setdefault(message.parent, []).append(message.number)
         return found
+
+
+def past_messages(past: Iterable[Said], now: datetime) -> list[ChatMessage]:
+    """Returns messages with these words, numbered from 1, each after the one before it."""
+    return [
+        ChatMessage(
+            number=number,
+            parent=number - 1,
+            role=role,
+            content=storable(text),
+            created_at=now,
+        )
+        for number, (role, text) in enumerate(past, start=1)
+    ]
 
 
 def require_message(messages: Iterable[ChatMessage], number: int) -> ChatMessage:

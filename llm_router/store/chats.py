@@ -13,14 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from llm_router.clock import Clock, SystemClock, utc_now
 from llm_router.errors import ConflictError, NotFoundError, QuotaError
 from llm_router.options import ChatLimits
+from llm_router.store.chat_search import holds, places
 from llm_router.store.chat_tree import (
     ROOT,
     Chat,
     ChatMessage,
     ChatTree,
+    Said,
     Status,
-    excerpt,
     newest_end,
+    past_messages,
     path_to,
     require_message,
     status_at,
@@ -36,8 +38,6 @@ _CHAT = tuple(field.name for field in fields(Chat))
 _MESSAGE = tuple(field.name for field in fields(ChatMessage))
 _SIGN_OF_LIFE = timedelta(seconds=15)
 """Time after which a running reply has lost its process if it was not saved again."""
-_SEARCHED_FOR_EXCERPT = 20_000
-"""Characters of a message from which an excerpt may come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +77,32 @@ class Chats:
         self._clock = clock or SystemClock()
         self._limits = limits or ChatLimits()
 
-    async def add(self, owner: str, values: Mapping[str, Any]) -> Chat:
-        """Adds a chat; `values` has some of title, model, system_prompt and parameters."""
-        now = self._now()
-        chat = Chat(id=str(uuid4()), owner=owner, created_at=now, updated_at=now, **_clean(values))
+    async def add(self, owner: str, values: Mapping[str, Any], past: Sequence[Said] = ()) -> Chat:
+        """Adds a chat; `values` has some of title, model, system_prompt and parameters.
+
+        It begins with the messages of `past`, each after the one before it.
+        """
+        messages = past_messages(past, self._now())
+        asked = next((text for role, text in past if role == "user"), "")
+        chat = Chat(
+            id=str(uuid4()),
+            owner=owner,
+            current=len(messages),
+            messages=len(messages),
+            characters=sum(len(message.content) for message in messages),
+            created_at=self._now(),
+            updated_at=self._now(),
+            **_clean({**values, "title": values.get("title") or title_of(asked)}),
+        )
         async with self._database.writing() as db:
             mine = select(func.count()).where(_S.owner == owner)
             if (await db.execute(mine)).scalar_one() >= self._limits.chats:
                 raise QuotaError(f"you have {self._limits.chats:,} chats: delete some")
+            await self._require_room_for(db, owner, 0, chat.characters)
             await db.execute(chat_sessions.insert(), _chat_row(chat))
+            if messages:
+                rows = [_message_row(chat.id, message) for message in messages]
+                await db.execute(chat_messages.insert(), rows)
         return chat
 
     async def find(
@@ -97,15 +114,15 @@ class Chats:
         """
         matching = _S.owner == owner
         if text:
-            said = select(_M.number).where(_M.session_id == _S.id, _holds(_M.search, text))
-            matching = and_(matching, or_(_holds(_S.search, text), said.exists()))
+            said = select(_M.number).where(_M.session_id == _S.id, holds(_M.search, text))
+            matching = and_(matching, or_(holds(_S.search, text), said.exists()))
         rows = select(chat_sessions).where(matching).order_by(_S.updated_at.desc(), _S.id)
         async with self._database.reading() as db:
             total = (await db.execute(select(func.count()).where(matching))).scalar_one()
             page = (await db.execute(rows.limit(limit).offset(offset))).mappings()
             chats = [_chat(row) for row in page]
-            places = await _places(db, chats, text) if text else {}
-        return [Found(chat, *places.get(chat.id, ())) for chat in chats], total
+            found = await places(db, chats, text) if text else {}
+        return [Found(chat, *found.get(chat.id, ())) for chat in chats], total
 
     async def get(self, owner: str, chat_id: str) -> Chat:
         async with self._database.reading() as db:
@@ -244,7 +261,21 @@ class Chats:
                 f"this chat has {chat.messages:,} messages, of at most {limits.messages:,}: begin"
                 " another one"
             )
-        if chat.characters + length > limits.characters:
+        await self._require_room_for(db, owner, chat.characters, length)
+        messages = await self._messages(db, chat_id)
+        running = [message.number for message in messages if message.status == "running"]
+        if running:
+            raise ConflictError(f"reply {running[0]} is being written: wait for its end or stop it")
+        return chat, messages
+
+    async def _require_room_for(
+        self, db: AsyncConnection, owner: str, stored: int, length: int
+    ) -> None:
+        """Raises QuotaError where so many more characters are too many: of the chat, which has
+        `stored` ones, or of all chats of the owner.
+        """
+        limits = self._limits
+        if stored + length > limits.characters:
             raise QuotaError(
                 f"this chat would have more than {limits.characters:,} characters: begin another"
             )
@@ -254,11 +285,6 @@ class Chats:
                 f"your chats would have more than {limits.owner_characters:,} characters: delete"
                 " some"
             )
-        messages = await self._messages(db, chat_id)
-        running = [message.number for message in messages if message.status == "running"]
-        if running:
-            raise ConflictError(f"reply {running[0]} is being written: wait for its end or stop it")
-        return chat, messages
 
     def _require_room_after(self, messages: Sequence[ChatMessage], parent: int) -> None:
         """Raises QuotaError where as many messages follow the parent as may."""
@@ -345,28 +371,8 @@ async def _write(
     return row
 
 
-async def _places(
-    db: AsyncConnection, chats: Sequence[Chat], text: str
-) -> Mapping[str, tuple[int, str]]:
-    """Returns the first message of each chat that holds the text, and an excerpt of it."""
-    ids = [chat.id for chat in chats]
-    first = select(_M.session_id, func.min(_M.number).label("number"))
-    first = first.where(_M.session_id.in_(ids), _holds(_M.search, text)).group_by(_M.session_id)
-    at = first.subquery()
-    beginning = func.substr(_M.content, 1, _SEARCHED_FOR_EXCERPT).label("beginning")
-    query = select(_M.session_id, _M.number, beginning).join(
-        at, and_(_M.session_id == at.c.session_id, _M.number == at.c.number)
-    )
-    rows = (await db.execute(query)).all()
-    return {row.session_id: (row.number, excerpt(row.beginning, text)) for row in rows}
-
-
 def _running(chat_id: str, number: int) -> tuple[ColumnElement[bool], ...]:
     return _M.session_id == chat_id, _M.number == number, _M.status == "running"
-
-
-def _holds(column: ColumnElement[str], text: str) -> ColumnElement[bool]:
-    return column.contains(storable(text).casefold(), autoescape=True)
 
 
 def _clean(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -217,7 +217,7 @@ class SqlConnectionStore:
         self, db: AsyncConnection, actor: Actor, step: Change, now: datetime
     ) -> tuple[Connection, AuditEntry | None]:
         stored = rules.require_visible(actor, _connection(await _row(db, step.id)), step.id)
-        new = rules.apply_edit(actor, stored, step.changes, step.version, now)
+        new = rules.apply_edit(actor, stored, step.changes, step.version, now, reason=step.reason)
         if new is stored:
             return stored, None
         if (new.owner, new.name) != (stored.owner, stored.name):
@@ -240,7 +240,7 @@ class SqlConnectionStore:
         row = await _row(db, step.id)
         stored = rules.require_visible(actor, _connection_or_stub(row), step.id)
         rules.require(actor, "remove", stored)
-        rules.check_version(stored, step.version)
+        rules.check_version("connection", stored.name, stored.version, step.version)
         await db.execute(connections.delete().where(_C.id == step.id))
         return rules.audit_entry(actor, "remove", stored, rules.changed_facts(stored, None), now)
 

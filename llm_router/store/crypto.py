@@ -8,9 +8,7 @@ import base64
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -20,21 +18,17 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from llm_router.errors import ConfigurationError, SealError
+from llm_router.store.key_file import make_file, read_keys
 
 _logger = logging.getLogger("llm_router")
 
-_HEADER = (
-    "# The master key: it opens the API keys in the database, and nothing else does.\n"
-    "# Keep a copy somewhere else. To change it, put a new line above the old one, restart what\n"
-    "# runs, and then: llm-router keys rotate\n"
-)
 _INVALID_KEY = (
     "is not a master key (32 bytes in URL-safe base64); make one with "
     "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
 )
 
 
-Purpose = Literal["sign-ins", "MCP's questions", "MCP's codes"]
+Purpose = Literal["sign-ins", "MCP's questions", "MCP's codes", "secrets of sites"]
 """Purposes of derived keys besides sealing, which has a key for each table."""
 
 
@@ -137,8 +131,13 @@ def load_vault(keys: Sequence[str], key_file: Path, *, may_create: bool = True) 
                     f"the master key {key_file} is not there, and the database holds keys sealed"
                     " under it; put the file back from a copy, or name where it is"
                 )
-            _make_key_file(key_file)
-        lines = key_file.read_text(encoding="ascii").splitlines()
+            if make_file(key_file):
+                _logger.warning(
+                    "made a master key for the API keys in the database: %s; keep a copy of this"
+                    " file, for without it they must be entered again",
+                    key_file,
+                )
+        text = key_file.read_text(encoding="ascii")
         is_shared = key_file.stat().st_mode & 0o077
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
@@ -149,8 +148,7 @@ def load_vault(keys: Sequence[str], key_file: Path, *, may_create: bool = True) 
         _logger.warning(
             "the master key %s can be read by other users; chmod 600 closes it", key_file
         )
-    found = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    return Vault(found, source=str(key_file))
+    return Vault(read_keys(text), source=str(key_file))
 
 
 def _cipher(key: str, number: int, source: str) -> Fernet:
@@ -159,29 +157,3 @@ def _cipher(key: str, number: int, source: str) -> Fernet:
     except ValueError:
         # Neither chained nor quoted: it may be a key with a typing error.
         raise ConfigurationError(f"{source}: number {number} {_INVALID_KEY}") from None
-
-
-def _make_key_file(path: Path) -> None:
-    """Writes the file under another name, then links it, so that others find it complete."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # O_EXCL, 0600
-    try:
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(f"{_HEADER}{Fernet.generate_key().decode()}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):  # another process was first; its key counts
-            path.hardlink_to(draft)
-            _logger.warning(
-                "made a master key for the API keys in the database: %s; keep a copy of this file,"
-                " for without it they must be entered again",
-                path,
-            )
-    finally:
-        Path(draft).unlink()
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # makes the name survive a power cut, too
-        finally:
-            os.close(folder)

@@ -18,10 +18,12 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from llm_router.errors import ConfigurationError, StoreError
+from llm_router.store.line import Line
 
 Dialect = Literal["sqlite", "postgresql"]
 
 _BEGIN = "sqlite_begin"
+_SYNCHRONOUS = "sqlite_synchronous"
 _SQLITE_RETRY_DELAY = 0.02
 """Seconds between attempts while another process makes the file: SQLite does not wait for that."""
 PATIENCE = 30.0
@@ -63,13 +65,14 @@ class Database:
     """A database that opens at its first use. Processes may share it and be killed at any time.
 
     A SQLite file and its folder are made if missing, readable only by their owner. SQLite has one
-    writer at a time. Writers of this process wait in line, and give up once none of them has
-    written for `patience` seconds; the first in line waits as long again for other processes. A
-    PostgreSQL that hangs is given up after `answer_within` seconds; None waits as long as it takes.
+    writer at a time. Writers of this process wait in line, and give up after `patience` seconds if
+    one of them has failed; the first in line waits as long again for other processes. A PostgreSQL
+    that hangs is given up after `answer_within` seconds; None waits as long as it takes.
     Raises StoreError for timeouts and faults, which names the database without its password, and
     ConfigurationError for an invalid URL.
 
-    `max_connections`: connections open at once; each subscriber to changes holds one.
+    `max_connections`: connections open at once; each subscriber to changes holds one. More
+    transactions than that wait in line: it may be long, but not stand still.
     """
 
     def __init__(
@@ -87,10 +90,21 @@ class Database:
         self.display_url = self.url.render_as_string(hide_password=True)
         self._answer_within = answer_within if self.dialect == "postgresql" else None
         self.engine = _engine(self.url, patience, self._answer_within, max_connections)
-        self._writing = self.engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
-        self._write_lock = asyncio.Lock()
-        self._waits: set[asyncio.Timeout] = set()
-        self._patience = patience
+        # Committed data survives a power cut, not only a killed process; unless it need not.
+        writing = self.engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+        self._writing = writing.execution_options(**{_SYNCHRONOUS: "FULL"})
+        self._passing = writing.execution_options(**{_SYNCHRONOUS: "NORMAL"})
+        self._writers = Line(
+            1, "the file is locked", patience=patience, standstill=max(patience, _ANSWER_WITHIN)
+        )
+        # The one writer of a SQLite file has a connection of its own: all others wait for it.
+        own = 1 if self.dialect == "sqlite" else 0
+        self._places = Line(
+            max(1, max_connections - own),
+            "all connections are in use",
+            patience=patience,
+            standstill=self._answer_within or max(patience, _ANSWER_WITHIN),
+        )
 
     @property
     def is_missing(self) -> bool:
@@ -100,45 +114,33 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """Opens a transaction for reading only; it is always rolled back."""
+        async with self.connected() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def writing(self, *, is_passing: bool = False) -> AsyncIterator[AsyncConnection]:
+        """Opens a transaction: commits after the block, rolls back on an error or cancellation.
+
+        What `is_passing` may be lost in a power cut: its commit waits for no disk.
+        """
+        # A line within the process, since SQLite is unfair to competing writers.
+        line = self._writers if self.dialect == "sqlite" else self._places
+        engine = self._passing if is_passing else self._writing
         with self.translated_errors():
-            async with self._connected(self.engine) as connection:
+            async with line.place(), self._open(engine) as connection, connection.begin():
+                if is_passing and self.dialect == "postgresql":
+                    await connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
                 yield connection
 
     @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """Opens a transaction: commits after the block, rolls back on an error or cancellation."""
+    async def connected(self) -> AsyncIterator[AsyncConnection]:
+        """Takes a connection for the block, once it has its turn."""
         with self.translated_errors():
-            async with AsyncExitStack() as stack:
-                if self.dialect == "sqlite":
-                    # A lock within the process, since SQLite is unfair to competing writers.
-                    await stack.enter_async_context(self._only_writer())
-                connection = await stack.enter_async_context(self._connected(self._writing))
-                await stack.enter_async_context(connection.begin())
+            async with self._places.place(), self._open(self.engine) as connection:
                 yield connection
 
     @asynccontextmanager
-    async def _only_writer(self) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self._patience) as wait:
-                self._waits.add(wait)
-                try:
-                    await self._write_lock.acquire()
-                finally:
-                    self._waits.discard(wait)
-        except TimeoutError:
-            raise TimeoutError("the file is locked") from None
-        try:
-            yield
-            # A line that moves is not a locked file, however long it is.
-            loop = asyncio.get_running_loop()
-            for other in self._waits:
-                if not other.expired():
-                    other.reschedule(loop.time() + self._patience)
-        finally:
-            self._write_lock.release()
-
-    @asynccontextmanager
-    async def _connected(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async def _open(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(self._answer_within):
                 connection = await stack.enter_async_context(engine.connect())
@@ -158,10 +160,19 @@ class Database:
 
     @contextmanager
     def translated_errors(self) -> Iterator[None]:
-        """Raises StoreError in place of any error of the database."""
+        """Raises StoreError in place of any error of the database.
+
+        A driver may answer a cancellation with an error of its own, as asyncpg does beside a server
+        that hangs. That is still the cancellation: else a loop which goes on after errors would
+        never end.
+        """
+        task = asyncio.current_task()
+        cancelled_before = task.cancelling() if task else 0
         try:
             yield
         except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            if task and task.cancelling() > cancelled_before:
+                raise asyncio.CancelledError from error
             raise StoreError(f"database {self.display_url}: {_reason(error)}") from error
 
     async def aclose(self) -> None:
@@ -249,7 +260,10 @@ def _engine(
 
 
 def _begin(connection: SyncConnection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+    options = connection.get_execution_options()
+    if synchronous := options.get(_SYNCHRONOUS):  # a connection keeps that of its last writer
+        connection.exec_driver_sql(f"PRAGMA synchronous = {synchronous}")
+    connection.exec_driver_sql(options.get(_BEGIN, "BEGIN"))
 
 
 class _Connection(sqlite3.Connection):
@@ -284,7 +298,6 @@ def _set_up(db: sqlite3.Connection, patience: float) -> None:
     for left in range(int(patience / _SQLITE_RETRY_DELAY), -1, -1):
         try:
             db.execute("PRAGMA journal_mode = WAL")  # readers and a writer, side by side
-            # Committed data survives a power cut, not only a killed process.
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA foreign_keys = ON")
         except sqlite3.OperationalError as error:

@@ -1,23 +1,27 @@
 """Remembers valid API keys for a moment, so that a crowd of requests asks the database once."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from llm_router.clock import Clock, utc_now
-from llm_router.errors import StoreError
+from llm_router.errors import ExpiredError, StoreError
 from llm_router.store.api_keys import ApiKey, ApiKeys
 from llm_router.store.key_format import digest
 
 _FOR = 1.0
 """Seconds for which a key is known: as long a revocation by another process may take to hold."""
+_RENEWED_AT = _FOR / 2
+"""Seconds after which a further request has the database asked while it goes on: no request with a
+busy key waits for that."""
 _MOST = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
     key: ApiKey
-    until: float
+    at: float
     changes: int
 
 
@@ -30,7 +34,7 @@ class _Asking:
 
 
 class KeyMemory:
-    """Authenticates by `keys`, and remembers those that are valid for a second.
+    """Authenticates by `keys`, and remembers those that are valid for a second. `aclose` ends it.
 
     A change that this process makes to a key holds at once, an expiry too. Requests that come with
     one key at the same time wait for one answer of the database, and fail together if it fails.
@@ -42,17 +46,38 @@ class KeyMemory:
         self._known: dict[str, _Known] = {}
         """By digest: the keys themselves are not in memory."""
         self._asking: WeakValueDictionary[str, _Asking] = WeakValueDictionary()
+        self._renewals: dict[str, asyncio.Task[None]] = {}
+
+    async def aclose(self) -> None:
+        """Cancels the renewals in progress."""
+        for task in (renewals := list(self._renewals.values())):
+            task.cancel()
+        await asyncio.gather(*renewals, return_exceptions=True)
 
     async def authenticate(self, text: str) -> ApiKey | None:
         """Returns what `ApiKeys.authenticate` does. Raises ExpiredError and StoreError."""
         name = digest(text)
-        if known := self._remembered(name):
-            return known
+        known = self._remembered(name)
+        if known is None:
+            return await self._ask(name, text)
+        if self._clock.now() >= known.at + _RENEWED_AT and name not in self._renewals:
+            task = asyncio.create_task(self._renew(name, text, known), name="renewal of an API key")
+            self._renewals[name] = task
+            task.add_done_callback(lambda _: self._renewals.pop(name))
+        return known.key
+
+    async def _renew(self, name: str, text: str, known: _Known) -> None:
+        """Asks the database again; what it cannot say now, a later request learns."""
+        with suppress(ExpiredError, StoreError):
+            await self._ask(name, text, known)
+
+    async def _ask(self, name: str, text: str, stale: _Known | None = None) -> ApiKey | None:
+        """Asks the database, unless an answer later than `stale` has come meanwhile."""
         asking = self._asking.setdefault(name, _Asking())
         failures = len(asking.failures)
         async with asking.lock:
-            if known := self._remembered(name):
-                return known
+            if (known := self._remembered(name)) and known is not stale:
+                return known.key
             if len(asking.failures) > failures:  # while this request waited
                 raise StoreError(str(asking.failures[-1])) from asking.failures[-1]
             changes = self._keys.changes
@@ -61,20 +86,21 @@ class KeyMemory:
             except StoreError as error:
                 asking.failures.append(error)
                 raise
+            self._known.pop(name, None)
             if key:
-                self._remember(name, _Known(key, self._clock.now() + _FOR, changes))
+                self._remember(name, _Known(key, self._clock.now(), changes))
             return key
 
     def forget(self) -> None:
         """Has the next request with each key ask the database, for its use up to now as well."""
         self._known.clear()
 
-    def _remembered(self, name: str) -> ApiKey | None:
+    def _remembered(self, name: str) -> _Known | None:
         known = self._known.get(name)
-        if known is None or known.until <= self._clock.now() or known.changes != self._keys.changes:
+        if known is None or known.changes != self._keys.changes:
             return None
-        now = utc_now(self._clock)
-        return known.key if known.key.state(now) == "valid" else None
+        is_old = self._clock.now() >= known.at + _FOR
+        return None if is_old or known.key.state(utc_now(self._clock)) != "valid" else known
 
     def _remember(self, name: str, known: _Known) -> None:
         if len(self._known) >= _MOST:

@@ -1,4 +1,4 @@
-"""Counts the use by each API key, from the attempts in the usage log, and reads it with the key."""
+"""Counts the use by each API key or site, from the attempts in the usage log, and reads it."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from sqlalchemy import Select, and_, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, or_, select
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,8 +17,9 @@ from llm_router.store.tables import api_key_usage, api_keys
 
 _C = api_key_usage.c
 _MONTH, _MINUTE = (api_key_usage.alias(unit) for unit in ("month", "minute"))
-_RETENTION = 10 * MINUTE
-"""Age at which minutes are removed; months stay."""
+_DAY = 86_400.0
+_RETENTION = {"minute": 10 * MINUTE, "day": 3 * _DAY}
+"""Age (s) at which counts of these periods are removed; months stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Billed(Protocol):
 
 
 async def add_use(db: AsyncConnection, dialect: Dialect, attempts: Sequence[Billed]) -> None:
-    """Counts the attempts of API keys, in the minute and the month in which each one ended."""
+    """Counts the attempts of API keys and sites in the periods in which each one ended."""
     sums = defaultdict[tuple[str, str, float], list[float]](lambda: [0, 0.0])
     latest = 0.0
     for attempt in attempts:
@@ -74,8 +75,8 @@ async def add_use(db: AsyncConnection, dialect: Dialect, attempts: Sequence[Bill
     total = {name: _C[name] + row.excluded[name] for name in ("tokens", "cost")}
     keys = [column.name for column in api_key_usage.primary_key]
     await db.execute(row.on_conflict_do_update(index_elements=keys, set_=total), rows)
-    old = and_(_C.unit == "minute", _C.begins < latest - _RETENTION)
-    await db.execute(api_key_usage.delete().where(old))
+    old = [and_(_C.unit == unit, _C.begins < latest - age) for unit, age in _RETENTION.items()]
+    await db.execute(api_key_usage.delete().where(or_(*old)))
 
 
 def keys_with_use(wall: float) -> Select[tuple[object, ...]]:
@@ -99,5 +100,16 @@ def use_of(row: RowMapping, unit: str) -> KeyUse:
     return KeyUse(row[f"{unit}_tokens"] or 0, row[f"{unit}_cost"] or 0.0)
 
 
+def cost_today(account: ColumnElement[str], wall: float) -> ScalarSelect[float]:
+    """Returns the query for the cost of one account since midnight (UTC); NULL: nothing yet."""
+    today = _C.unit == "day", _C.begins == _periods(wall)["day"]
+    query = select(_C.cost).where(_C.api_key_id == account, *today)
+    return query.scalar_subquery()
+
+
 def _periods(wall: float) -> Mapping[str, float]:
-    return {"minute": wall // MINUTE * MINUTE, "month": month_of(wall).begins}
+    return {
+        "minute": wall // MINUTE * MINUTE,
+        "day": wall // _DAY * _DAY,
+        "month": month_of(wall).begins,
+    }

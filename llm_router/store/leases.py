@@ -7,8 +7,9 @@ from uuid import uuid4
 
 from sqlalchemy import or_, select
 
-from llm_router.clock import Clock
+from llm_router.clock import Clock, checkpoint
 from llm_router.errors import StoreError
+from llm_router.periodic import OutageLog, PeriodicTask
 from llm_router.store.database import Database
 from llm_router.store.dialects import insert
 from llm_router.store.tables import leases
@@ -97,3 +98,40 @@ class Lease:
                 await release(self._database, self._name, self._holder)
         except (StoreError, TimeoutError):
             _logger.debug("the lease on %s is left to run out", self._name, exc_info=True)
+
+
+class LeasedTask:
+    """Work that is repeated every `every` seconds, from `start` to `aclose`; subclasses do it.
+
+    Any number of processes may do so: the lease `name` lets one of them work at a time.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        every: float,
+        *,
+        name: str,
+        lasts: float,
+        outage: OutageLog,
+    ) -> None:
+        """Takes the seconds that the lease `lasts`, for when its process dies."""
+        self._lease = Lease(database, name, clock, lasts)
+        self._task = PeriodicTask(self._step, clock, every, name=name, outage=outage)
+
+    async def work(self) -> bool:
+        """Does a part of the work, and returns whether more is left. Raises StoreError."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        self._task.start()
+
+    async def aclose(self) -> None:
+        """Ends the work and gives the lease back, so that another process need not wait for it."""
+        await self._task.aclose()
+        await self._lease.release()
+
+    async def _step(self) -> None:
+        while await self._lease.acquire() and await self.work():
+            await checkpoint()

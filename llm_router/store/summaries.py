@@ -22,19 +22,22 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from llm_router.clock import Clock, checkpoint, utc_now
-from llm_router.periodic import OutageLog, PeriodicTask
+from llm_router.clock import Clock, utc_now
+from llm_router.periodic import OutageLog
 from llm_router.store.database import Database, Dialect
 from llm_router.store.dialects import TimeUnit, insert, start_of, text_literal
-from llm_router.store.leases import Lease
-from llm_router.store.tables import (
-    counters,
+from llm_router.store.leases import LeasedTask
+from llm_router.store.summary_tables import (
     times_daily,
     times_hourly,
-    usage,
+    total_times_daily,
+    total_times_hourly,
+    total_usage_daily,
+    total_usage_hourly,
     usage_daily,
     usage_hourly,
 )
+from llm_router.store.tables import counters, usage
 from llm_router.store.usage import APPEND_LOCK
 
 MEASURES = ("ttft", "ttfc")
@@ -50,7 +53,12 @@ TABLES: Mapping[TimeUnit, tuple[Table, Table]] = {
     "hour": (usage_hourly, times_hourly),
     "day": (usage_daily, times_daily),
 }
-"""Tables of sums and of times, by unit."""
+"""Tables of sums and of times by connection, by unit."""
+TOTALS: Mapping[TimeUnit, tuple[Table, Table]] = {
+    "hour": (total_usage_hourly, total_times_hourly),
+    "day": (total_usage_daily, total_times_daily),
+}
+"""The same over all connections, which count by assistant too."""
 ROLL_UP_BATCH = 5_000
 """Attempts per transaction, during which other writers wait for a fraction of a second."""
 _PRUNE_BATCH = 5_000
@@ -110,12 +118,8 @@ async def prune(database: Database, before: datetime, limit: int = _PRUNE_BATCH)
     return removed.rowcount == limit
 
 
-class UsageMaintenance:
-    """Sums up and prunes the usage log, from `start` to `aclose`.
-
-    Any number of processes may do it; a lease lets one of them work at a time. Attempts stay in the
-    log for `retention`, their sums for good.
-    """
+class UsageMaintenance(LeasedTask):
+    """Sums up and prunes the usage log: attempts stay for `retention`, their sums for good."""
 
     def __init__(
         self, database: Database, clock: Clock, retention: timedelta = timedelta(days=30)
@@ -123,28 +127,16 @@ class UsageMaintenance:
         self._database = database
         self._clock = clock
         self._retention = retention
-        self._lease = Lease(database, LEASE_NAME, clock, _LEASE_SECONDS)
         outage = OutageLog(
             "usage is not summed up until the database answers again", "usage is summed up again"
         )
-        self._task = PeriodicTask(
-            self._step, clock, _INTERVAL, name="usage summaries", outage=outage
+        super().__init__(
+            database, clock, _INTERVAL, name=LEASE_NAME, lasts=_LEASE_SECONDS, outage=outage
         )
 
-    def start(self) -> None:
-        self._task.start()
-
-    async def aclose(self) -> None:
-        """Ends the work and gives the lease back, so that another process need not wait for it."""
-        await self._task.aclose()
-        await self._lease.release()
-
-    async def _step(self) -> None:
-        while await self._lease.acquire():
-            before = utc_now(self._clock) - self._retention
-            if not await roll_up(self._database) and not await prune(self._database, before):
-                return
-            await checkpoint()
+    async def work(self) -> bool:
+        before = utc_now(self._clock) - self._retention
+        return await roll_up(self._database) or await prune(self._database, before)
 
 
 # ── Statements ───────────────────────────────────────────────────────────────────────────────────
@@ -152,9 +144,11 @@ class UsageMaintenance:
 
 def _additions(done: int, end: int, dialect: Dialect) -> Iterator[Insert]:
     batch = usage.c.id > done, usage.c.id <= end
-    for unit, (sums, times) in TABLES.items():
+    for unit, (sums, times) in [*TABLES.items(), *TOTALS.items()]:
         at = start_of(unit, usage.c.at, dialect)
-        summed = {**sums_of(usage), "connection_name": func.max(usage.c.connection_name)}
+        summed = dict(sums_of(usage))
+        if "connection_name" in sums.c:
+            summed["connection_name"] = func.max(usage.c.connection_name)
         yield _addition(sums, {**_key(sums), "at": at}, summed, batch, dialect)
         for measure in MEASURES:
             bucket = usage.c[f"{measure}_bucket"]

@@ -4,9 +4,6 @@ Text columns have no maximum length: records check their own. Times are aware an
 whose name ends in `_sealed` holds values sealed by `crypto.Vault`, bound to "<table>:<id>:<field>".
 """
 
-from collections.abc import Sequence
-from typing import Any
-
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -26,8 +23,12 @@ from sqlalchemy import (
 
 import llm_router.store.assistant_tables
 import llm_router.store.call_tables
-import llm_router.store.message_tables  # noqa: F401  its table is, too
-from llm_router.store.columns import METADATA, UtcDateTime, flag, number, text, time
+import llm_router.store.message_tables
+import llm_router.store.planned_call_tables
+import llm_router.store.site_tables
+import llm_router.store.summary_tables
+import llm_router.store.worker_tables  # noqa: F401  its table is, too
+from llm_router.store.columns import METADATA, flag, number, text, time
 
 metadata = METADATA
 
@@ -142,7 +143,8 @@ usage = Table(
     text("pool"),
     text("integration"),
     Column("api_key_id", Text, nullable=False, server_default=""),
-    text("session_id"),
+    Column("assistant", Text, nullable=False, server_default=""),
+    text("session_id"),  # of a call: its room
     text("reply_id"),  # the attempts of one reply share it
     text("role"),  # of the attempt: `routing.attempt.Role`
     text("outcome"),  # won, lost, cancelled, or a failure class
@@ -160,58 +162,11 @@ usage = Table(
     Column("cost", Float),  # null: unknown price
     Index(None, "at"),  # pruning
     Index(None, "connection_id", "at"),
-    Index(None, "session_id", "at"),
+    Index(
+        "ix_llm_connection_usage_calls", "session_id", "role", "outcome", "pool", "connection_id"
+    ),
     Index(None, "reply_id"),
 )
-
-_SUMMED_BY = ("connection_id", "pool", "integration")
-
-
-def _summary_table(name: str, key: Sequence[Column[Any]], *columns: Column[Any]) -> Table:
-    """Makes a summary table. `at`: start of the hour or day (UTC); `key`: further key columns."""
-    at = Column("at", UtcDateTime, primary_key=True)
-    by = (text(name, key=True) for name in _SUMMED_BY)
-    index = Index(None, "connection_id", "at")
-    # Rows are stored in the order of the key: queries read a time range and group by what follows.
-    return Table(name, metadata, at, *key, *by, *columns, index, sqlite_with_rowid=False)
-
-
-def _sums_table(name: str) -> Table:
-    """Makes a table of sums. Replies, hedges and failovers are counts by role and outcome."""
-    return _summary_table(
-        name,
-        [text("role", key=True), text("outcome", key=True)],
-        text("model", key=True),
-        text("connection_name"),
-        Column("attempts", Integer, nullable=False),
-        Column("heard", Integer, nullable=False),
-        Column("duration", Float, nullable=False),
-        Column("silence_avoided", Float, nullable=False),
-        Column("tokens_in", BigInteger, nullable=False),
-        Column("tokens_out", BigInteger, nullable=False),
-        Column("tokens_cached", BigInteger, nullable=False),
-        Column("estimated", Integer, nullable=False),
-        Column("cost", Float, nullable=False),
-    )
-
-
-def _times_table(name: str) -> Table:
-    """Makes a table of histograms, whose sums over hours and connections still give quantiles."""
-    return _summary_table(
-        name,
-        [
-            text("measure", key=True),  # ttft, ttfc
-            Column("bucket", SmallInteger, primary_key=True, autoincrement=False),
-        ],
-        Column("attempts", Integer, nullable=False),
-    )
-
-
-# They contain the attempts up to the id "usage" in `counters`.
-usage_hourly = _sums_table("llm_connection_usage_hourly")
-usage_daily = _sums_table("llm_connection_usage_daily")
-times_hourly = _times_table("llm_connection_times_hourly")
-times_daily = _times_table("llm_connection_times_daily")
 
 # Use of connections against their limits, over all processes.
 limit_counts = Table(
@@ -271,12 +226,13 @@ api_keys = Table(
     Index(None, "owner"),
 )
 
-# Use by each API key, as the usage log counts it. No foreign key: the fixed key is not stored.
+# Use by each API key or site, as the usage log counts it. No foreign key: the fixed key is not
+# stored, and a site is no API key.
 api_key_usage = Table(
     "api_key_usage",
     metadata,
     text("api_key_id", key=True),
-    text("unit", key=True),  # minute, month
+    text("unit", key=True),  # minute, day, month
     Column("begins", Float, primary_key=True, autoincrement=False),  # s since 1970
     Column("tokens", BigInteger, nullable=False),
     Column("cost", Float, nullable=False),

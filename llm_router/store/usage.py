@@ -36,6 +36,7 @@ class UsageRecord:
     pool: str = ""
     integration: str = ""
     api_key_id: str = ""
+    assistant: str = ""
     session_id: str = ""
     reply_id: str
     role: str

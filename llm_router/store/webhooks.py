@@ -14,7 +14,7 @@ from llm_router.clock import Clock, SystemClock, utc_now
 from llm_router.connections import rules
 from llm_router.connections.access import SYSTEM, Actor
 from llm_router.connections.webhooks import Event, new_secret
-from llm_router.errors import NotFoundError, StaleError
+from llm_router.errors import NotFoundError
 from llm_router.store import audit, outbox
 from llm_router.store.crypto import Vault
 from llm_router.store.database import Database
@@ -120,12 +120,7 @@ class Webhooks:
         now = self._now()
         async with self._database.writing() as db:
             stored = _hook(await _get_row(db, webhook_id, for_update=True))
-            if version is not None and version != stored.version:
-                raise StaleError(
-                    f"webhook {stored.name!r} has been changed since version {version}; read"
-                    f" version {stored.version} and change that",
-                    stored.version,
-                )
+            rules.check_version("webhook", stored.name, stored.version, version)
             new = replace(stored, **{name: changes[name] for name in _EDITABLE if name in changes})
             if new == stored:
                 return stored

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Protocol
 
-from llm_router.catalog.prices import NO_USAGE, billable_usage
+from llm_router.catalog.prices import NO_USAGE
 from llm_router.clock import Clock, SystemClock
 from llm_router.periodic import OutageLog, PeriodicTask
 from llm_router.routing.events import AttemptEvent, ReplyEvent
@@ -139,9 +139,7 @@ async def usage_logged(
 
 def _records(event: ReplyEvent, zero: float) -> Iterator[UsageRecord]:
     for attempt in event.tries:
-        tokens = billable_usage(
-            attempt.usage, attempt.failure, event.prompt_characters, attempt.characters
-        )
+        tokens, cost = attempt.charged(event.prompt_characters)
         yield UsageRecord(
             at=datetime.fromtimestamp(zero + attempt.started_at, UTC),
             connection_id=attempt.connection_id,
@@ -150,6 +148,7 @@ def _records(event: ReplyEvent, zero: float) -> Iterator[UsageRecord]:
             pool=attempt.pool,
             integration=event.integration,
             api_key_id=event.api_key_id,
+            assistant=event.assistant,
             session_id=event.session_id,
             reply_id=event.reply_id,
             role=attempt.role,
@@ -163,7 +162,7 @@ def _records(event: ReplyEvent, zero: float) -> Iterator[UsageRecord]:
             tokens_out=tokens.completion_tokens,
             tokens_cached=tokens.cached_tokens,
             is_estimated=not (attempt.usage or tokens is NO_USAGE),
-            cost=attempt.price.cost(tokens) if attempt.price else None,
+            cost=cost,
         )
 
 

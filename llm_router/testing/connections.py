@@ -118,13 +118,13 @@ class InMemoryConnectionStore:
         stored = self._visible(actor, step.id)
         if isinstance(step, Removal):
             rules.require(actor, "remove", stored)
-            rules.check_version(stored, step.version)
+            rules.check_version("connection", stored.name, stored.version, step.version)
             del self._connections[step.id]
             self._checks.pop(step.id, None)
             return None, rules.audit_entry(
                 actor, "remove", stored, rules.changed_facts(stored, None), now
             )
-        new = rules.apply_edit(actor, stored, step.changes, step.version, now)
+        new = rules.apply_edit(actor, stored, step.changes, step.version, now, reason=step.reason)
         if new is stored:
             return stored, None
         _refuse_taken_name(self._connections, new)

@@ -17,6 +17,7 @@ from pydantic import (
 from llm_router.connections.json_shape import is_within
 from llm_router.errors import ConfigurationError
 from llm_router.voice.calls import Keep
+from llm_router.voice.faults import explain
 from llm_router.voice.tools import HttpTool, McpServer
 
 _T = TypeVar("_T", HttpTool, McpServer)
@@ -88,8 +89,8 @@ class AssistantRecord(BaseModel):
     languages: Annotated[
         tuple[_Language, ...], Field(max_length=20), AfterValidator(_differing)
     ] = ()
-    """Languages of its calls, as codes such as en; a call is in the first, and
-    the others have no effect yet. Empty: AGENT_LANGUAGE."""
+    """Languages of its calls, as codes such as en; a call begins in the first, and changes to
+    another with its caller. Empty: AGENT_LANGUAGE and AGENT_OTHER_LANGUAGES."""
 
     # Speech.
     stt: _Word | None = None
@@ -103,6 +104,9 @@ class AssistantRecord(BaseModel):
     voice: _Word | None = None
     """Voice of that engine. Not set: TTS_VOICE, or one for the language where `tts` or another
     language is set."""
+    voices: Annotated[dict[_Language, _Word], Field(max_length=20)] = Field(default_factory=dict)
+    """Voices of that engine by language, for callers who change theirs. Not set: one for the
+    language."""
     speed: Annotated[float, Field(ge=0.5, le=2, strict=True)] | None = None
     """Speed of the voice, from 0.5 to 2. Not set: TTS_SPEED."""
 
@@ -121,6 +125,12 @@ class AssistantRecord(BaseModel):
     """Generate replies before the end of a turn is certain. Not set: PREEMPTIVE_GENERATION."""
     filler_after: Annotated[float, Field(gt=0, le=600, strict=True)] | None = None
     """Seconds without a word of a reply before a short filler is spoken. Not set: FILLER_AFTER."""
+
+    fillers: Annotated[
+        dict[_Language, Annotated[tuple[_Word, ...], Field(min_length=1, max_length=20)]],
+        Field(max_length=20),
+    ] = Field(default_factory=dict)
+    """Fillers by language. Not set: those of PHRASES_FILE for the language."""
 
     # Models and tools.
     pool: Annotated[_Word, Field(max_length=100)] | None = None
@@ -178,14 +188,4 @@ def parse_assistant(values: Mapping[str, Any]) -> AssistantRecord:
         return AssistantRecord.model_validate(values)
     except ValidationError as error:
         # Not chained: the cause would hold the values.
-        raise ConfigurationError(f"assistant {name[:64]!r}: {_explain(error)}") from None
-
-
-def _explain(error: ValidationError) -> str:
-    (fault, *more) = error.errors(include_url=False, include_input=False, include_context=False)
-    place = ".".join(str(part) for part in fault["loc"][:4])
-    message = fault["msg"].removeprefix("Value error, ")
-    if fault["type"] == "extra_forbidden":
-        message = "there is no such field"
-    others = f" (and {len(more)} more)" if more else ""
-    return f"{place}: {message}{others}" if place else f"{message}{others}"
+        raise ConfigurationError(f"assistant {name[:64]!r}: {explain(error)}") from None

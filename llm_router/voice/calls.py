@@ -8,12 +8,15 @@ state of the call have no effect.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
-CallState = Literal["agent", "handed_over", "ended"]
+CallState = Literal["agent", "handed_over", "text", "ended"]
 """`agent`: an agent of ours answers, or is to. `handed_over`: a person does, and no agent may come
-back by itself."""
-CallKind = Literal["web", "phone", "test"]
+back by itself. `text`: the visitor may type, and the process that receives a message answers it."""
+CallKind = Literal["web", "phone", "text", "test", "other"]
+"""`text`: a conversation in writing. It may move to a room and back: the end of its agent is not
+its own. `other`: a session of an agent that is not ours, which has reported it."""
 Keep = Literal["nothing", "facts", "transcript"]
 """The part of a call that stays after its end. Words are stored during every call, so that another
 agent can go on with it."""
@@ -27,13 +30,46 @@ EndReason = Literal[
     "worker stopped",
     "failed",
     "lost",
+    "machine",
+    "voicemail",
+    "busy",
+    "declined",
+    "no answer",
+    "invalid",
+    "blocked",
+    "capacity",
+    "no agent",
+    "unknown",
 ]
 """`limit`: of turns, tokens or cost. `failed`: no agent could answer. `lost`: no sign of life, and
-no agent reported an end."""
+no agent reported an end. From `machine` on, only calls that are placed: a machine has answered,
+`voicemail` if a message was left on it; or the number was not reached, for that reason."""
 ItemRole = Literal["user", "assistant", "tool"]
+HandedTo = Literal["person", "supervisor"]
+"""To whom a call was handed: a `person` whom an agent has dialled keeps it to its end; a
+`supervisor` may give it back."""
+
+HANDED_TO = "handed_to"
+"""Key in a call's metadata of its HandedTo."""
+TALKING_SINCE = "talking_since"
+"""Key there of the time (s since 1970) at which a conversation in writing has moved to a room."""
+PAGE_CONTEXT = "page_context"
+"""Key there of what the page has said of itself or its visitor, as `PageContext` in JSON."""
 
 INTERRUPTED_BY = "interrupted_by"
 """Key of a receipt: "caller" if it was they who interrupted the reply."""
+LANGUAGE = "language"
+"""Key of a receipt: the language of the call by then, where it has several."""
+ENDS_OF_SESSIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "participant_disconnected": "caller left",
+        "user_initiated": "agent ended",
+        "task_completed": "agent ended",
+        "job_shutdown": "worker stopped",
+        "error": "failed",
+    }
+)
+"""Reason of the end of a call by that of LiveKit's session."""
 MAX_TEXT = 32_000
 """Characters of an item that are stored."""
 MAX_ITEMS = 5_000
@@ -67,7 +103,8 @@ class CallFacts:
 class Call:
     """A stored call without its items.
 
-    `agent`, `worker` and `job` are empty while no agent has claimed this epoch. `last_beat` is the
+    `agent`, `worker` and `job` are empty while no agent has claimed this epoch; `worker` alone is
+    empty when the agent has noted that it is gone. `last_beat` is the
     last sign of life: of an agent, or the time at which one was asked for. `items` is the number of
     the newest item. `voiced` has the words of the reply under way that the caller has received,
     `tools_in_flight` the calls of tools whose outcome is not known yet.
@@ -120,8 +157,25 @@ class CallItem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFilters:
+    """Conditions on one attempt behind a call's replies; empty ones are no condition.
+
+    `role` and `outcome` are those of `AttemptEvent`; the outcome `failed` stands for each failure.
+    """
+
+    connection_id: str = ""
+    pool: str = ""
+    role: str = ""
+    outcome: str = ""
+    avoided_silence: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallFilters:
-    """Conditions on calls; empty ones are no condition. `text` is searched in what was said."""
+    """Conditions on calls; empty ones are no condition. `text` is searched in what was said.
+
+    `attempts`: some attempt of the call in the usage log meets all of these.
+    """
 
     state: CallState | None = None
     assistant: str = ""
@@ -133,7 +187,9 @@ class CallFilters:
     started_to: datetime | None = None
     beat_before: datetime | None = None
     updated_from: datetime | None = None
+    reason: str = ""
     text: str = ""
+    attempts: AttemptFilters = field(default_factory=AttemptFilters)
 
 
 class CallPort(Protocol):
@@ -149,11 +205,14 @@ class CallPort(Protocol):
         agent: CallAgent,
         now: datetime,
         facts: CallFacts | None = None,
+        *,
+        may_begin: bool = True,
     ) -> Call | None:
         """Makes the agent that of the epoch; returns None if it is another's or has passed.
 
         An unclaimed epoch, the next one, and the first of a room without a call can be claimed.
-        Claiming again with the same job succeeds again.
+        Claiming again with the same job succeeds again, until the call has ended. Without
+        `may_begin` no call is begun: an agent that has claimed one has no other.
         """
 
     async def advance(self, room: str, epoch: int, now: datetime) -> bool:
@@ -174,8 +233,12 @@ class CallPort(Protocol):
         voiced: str | None = None,
         tools_in_flight: Sequence[Mapping[str, Any]] | None = None,
         answered: bool = False,
+        gone: bool = False,
     ) -> bool:
-        """Notes how far the reply under way is; returns False if the epoch is not the call's."""
+        """Notes how far the reply under way is; returns False if the epoch is not the call's.
+
+        `gone`: the agent ends with this, and another one is to be called at once.
+        """
 
     async def append(self, call_id: str, items: Sequence[CallItem], now: datetime) -> int:
         """Stores those items that are not stored yet; returns the number of the newest one.
@@ -189,15 +252,20 @@ class CallPort(Protocol):
     async def history(self, room: str) -> tuple[Call, list[CallItem]] | None:
         """Returns the call in the room that goes on, with its items; None if there is none."""
 
-    async def hand_over(self, call_id: str, epoch: int, now: datetime) -> bool:
+    async def hand_over(
+        self, call_id: str, epoch: int, now: datetime, *, to: HandedTo | None = None
+    ) -> bool:
         """Notes that a person answers from now on."""
+
+    async def give_back(self, call_id: str, now: datetime) -> Call | None:
+        """Notes that an agent is to answer again; returns None if no person did."""
 
     async def end(
         self, call_id: str, reason: str, now: datetime, *, epoch: int | None = None
     ) -> bool:
         """Ends a call, and removes what is not to stay of it; False if that was done before.
 
-        With an `epoch`: only if it is the call's.
+        With an `epoch`: only if it is the call's, and no person answers.
         """
 
 

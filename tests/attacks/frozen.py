@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -32,10 +32,14 @@ def _parent(stat: Path) -> int:
 def frozen(of: str) -> Iterator[None]:
     """Freezes the process whose command line has the argument `of`, with its children."""
     stopped = family(of)
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
     try:
+        _signal(stopped, signal.SIGSTOP)
         yield
     finally:
-        for pid in stopped:
-            os.kill(pid, signal.SIGCONT)
+        _signal(stopped, signal.SIGCONT)
+
+
+def _signal(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):  # a child of a server may end at any time
+            os.kill(pid, number)

@@ -1,6 +1,8 @@
 """Tries here what has broken other gateways; docs/security.md names each precedent."""
 
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -179,6 +181,7 @@ async def test_whatever_a_client_sends_the_request_goes_where_the_connection_say
             "model": "auto", "messages": [{"role": "user", "content": "Hi?"}],
             "api_base": evil.base_url, "base_url": evil.base_url, "api_key": "sk-evil",
             "extra_headers": {"X-Evil": "1"}, "chat_template": "{{ 7 * 7 }}",
+            "prompt_embeds": "gAR9",
         }  # fmt: skip
         headers = {"x-portkey-custom-host": evil.base_url, "x-api-base": evil.base_url,
                    "x-portkey-provider": "openai", "X-Evil": "1"}  # fmt: skip
@@ -186,7 +189,7 @@ async def test_whatever_a_client_sends_the_request_goes_where_the_connection_say
         assert answer.status_code == 200
         [sent] = server.requests
         assert not evil.requests
-        assert not sent.body.keys() & {"api_base", "base_url", "extra_headers", "chat_template"}
+        assert sent.body.keys().isdisjoint(body.keys() - {"model", "messages"})
         assert "sk-evil" not in str(sent.body)
         assert not {name for name in sent.headers if "evil" in name.lower() or "portkey" in name}
 
@@ -203,6 +206,20 @@ async def test_what_answers_without_a_key_names_no_connection(
     assert "93.184" not in overview.text
     for path in ("/metrics", "/api/metrics", "/api/analytics/summary", "/api/presets"):
         assert (await elsewhere.get(path)).status_code in {401, 404}, path
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import pickle", "import marshal", "import shelve", "import yaml; yaml.load('')",
+     "import yaml; yaml.unsafe_load('')", "import torch; torch.load('')", "eval('1')",
+     "exec('1')"],
+)  # fmt: skip
+def test_the_linter_refuses_code_that_runs_what_it_reads(code: str) -> None:
+    ruff = [sys.executable, "-m", "ruff", "check", "--select", "TID251,S102,S307"]
+    given = ["--stdin-filename", str(ROOT / "llm_router" / "new.py"), "-"]
+    ended = subprocess.run([*ruff, *given], input=code, text=True, capture_output=True, check=False)
+    assert ended.returncode == 1, ended.stderr
+    assert re.search("TID251|S102|S307", ended.stdout)
 
 
 def test_no_file_but_ours_runs_code_in_every_python_of_the_environment() -> None:

@@ -77,7 +77,8 @@ def test_a_host_header_is_a_name_and_a_port(header: str, name: str) -> None:
     assert host_name(header) == name
 
 
-async def test_a_request_without_a_host_is_refused() -> None:
+@pytest.mark.parametrize("names", [(), (b"localhost", b"evil.example"), (b"localhost",) * 2])
+async def test_a_request_without_one_host_is_refused(names: Sequence[bytes]) -> None:
     sent: list[Message] = []
 
     async def app(*_: object) -> None:
@@ -89,7 +90,12 @@ async def test_a_request_without_a_host_is_refused() -> None:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "headers": [(b"host", name) for name in names],
+    }
     await HostCheck(app, ())(scope, receive, send)
     assert sent[0]["status"] == 421
 

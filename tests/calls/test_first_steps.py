@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy import paths
-from deploy.demo import Ports, free_ports
+from deploy.ports import Ports, free_ports
 from tests.calls.page_walk import Question, Shown, Step, Terminal, walking, walks
 from tests.voice.stack import build_programs
 
@@ -37,6 +37,10 @@ def settings(folder: Path, ports: Ports, livekit: Path) -> Mapping[str, str]:
     }
 
 
+FIRST = ("1", "2", "5")
+"""Walks that everybody takes, with the router alone; `make test-voice` takes the others as well."""
+
+
 def another_port(ports: Ports) -> int:
     """Returns a free port that is none of those: they are free as well until the demo listens."""
     while True:
@@ -46,7 +50,13 @@ def another_port(ports: Ports) -> int:
             return port
 
 
-@pytest.mark.parametrize("steps", WALKS.values(), ids=WALKS)
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param(steps, id=title, marks=[] if title[0] in FIRST else pytest.mark.thorough)
+        for title, steps in WALKS.items()
+    ],
+)
 async def test_a_walk_leads_where_the_page_says(steps: list[Step], tmp_path: Path) -> None:
     livekit, ports = build_programs(), free_ports()
     here = {

@@ -14,9 +14,9 @@ ANSWER = "It is twelve euros."
 LOST = "Connection lost, trying again…"
 
 
-async def ask(page: Page) -> None:
+async def ask(page: Page, answer: str = ANSWER) -> None:
     """Types a question and waits for its answer, and for the note below it."""
-    answers = page.get_by_test_id("log").locator("[data-who=agent]").filter(has_text=ANSWER)
+    answers = page.get_by_test_id("log").locator("[data-who=agent]").filter(has_text=answer)
     before = await answers.count()
     await page.get_by_test_id("text").fill("What is the fee?")
     await page.get_by_test_id("send").click()
@@ -52,7 +52,7 @@ async def test_an_agent_that_was_killed_is_replaced_and_the_page_says_that_it_kn
         (process,) = call_processes(stack) - others
         kill(process)
         line = page.get_by_test_id("log").locator("[data-who=page]")
-        await expect(line).to_contain_text("Another agent has taken over", timeout=SOON)
+        await expect(line).to_contain_text("Another assistant has taken over", timeout=SOON)
         await expect(page.get_by_test_id("notice")).to_be_hidden(timeout=SOON)
         await ask(page)
 

@@ -1,4 +1,4 @@
-"""Runs clients in JavaScript against the HTTP process: openai-node and Vercel's provider."""
+"""Runs clients in JavaScript against the HTTP process: openai-node, Vercel's and Continue's."""
 
 from pathlib import Path
 
@@ -48,3 +48,18 @@ async def test_its_example_prints_the_answer(
             "node", "--input-type=module", "-e", program, folder=FOLDER, PATH=node_path
         )
     assert printed.strip() == "".join(Script().words)
+
+
+async def test_continues_example_is_a_valid_configuration_and_its_adapter_reads_replies(
+    node_path: str, tmp_path: Path
+) -> None:
+    async with gateway(tmp_path) as served:
+        example = served.example("provider: openai").replace("KEY", served.key)
+        printed = await served.run(
+            "node",
+            FOLDER / "continue.mjs",
+            PATH=node_path,
+            WORDS="".join(Script().words),
+            EXAMPLE=example,
+        )
+    assert printed.strip() == "well"

@@ -16,6 +16,7 @@ from tests.contracts.databases import (
 )
 from tests.contracts.gateway import each_gateway, gateway
 from tests.contracts.livekit_asking import via
+from tests.contracts.moto_process import moto
 from tests.contracts.stores import server_or_none, store
 from tests.contracts.wire import wire
 
@@ -29,6 +30,7 @@ __all__ = [
     "here",
     "load",
     "migrated_file",
+    "moto",
     "postgres",
     "server",
     "server_or_none",

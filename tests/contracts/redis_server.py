@@ -17,12 +17,13 @@ _READY = b"Ready to accept connections"
 
 
 @asynccontextmanager
-async def running_redis(folder: Path) -> AsyncIterator[int]:
-    """Runs Redis during the block and yields its port on loopback."""
+async def running_redis(folder: Path, port: int = 0) -> AsyncIterator[int]:
+    """Runs Redis during the block and yields its port on loopback, by default any."""
     program = shutil.which("redis-server")
     assert program, "install Debian's redis-server"
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port: int = held.getsockname()[1]
+    if not port:
+        with socket.create_server(("127.0.0.1", 0)) as held:
+            port = held.getsockname()[1]
     process = await asyncio.create_subprocess_exec(
         *(program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)),
         *("--save", ""),

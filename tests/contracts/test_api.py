@@ -29,26 +29,38 @@ from agent.http_process import listen
 from agent.presence import worker_present
 from config.settings import Settings
 from llm_router.clock import SystemClock
+from llm_router.connections.access import SYSTEM
 from llm_router.connections.record import Connection
 from llm_router.discovery.discover import DiscoveryResult
 from llm_router.store.connections import open_store
+from llm_router.store.sites import Sites
+from llm_router.voice.site import parse_site
 from tests.contracts.stores import VAULT
 
 KEY, SECRET = "key", "a-secret-of-more-than-thirty-two-characters"
 HOST = "http://patchbay.test"
 OFFLINE = Connection(name="offline", provider="offline")
 VLLM = Connection(name="vllm", model_name="m", api_key="sk-hidden")
+SHOP = "https://shop.example"
+PREFLIGHT = {
+    "origin": SHOP,
+    "access-control-request-method": "POST",
+    "access-control-request-headers": "content-type",
+}
 
 
 @dataclass
 class FakeLiveKit:
     """Rooms and their metadata, dispatches, and the agents called as rooms were made.
 
+    `described` has what was said to these agents. `closed` are rooms that were.
     `answer` takes the place of everything it would say.
     """
 
     rooms: dict[str, str] = field(default_factory=dict)
     called: list[tuple[str, str]] = field(default_factory=list)
+    described: list[str] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
     dispatches: list[AgentDispatch] = field(default_factory=list)
     answer: web.Response | None = None
     url: str = ""
@@ -72,7 +84,16 @@ class FakeLiveKit:
                 room = api.CreateRoomRequest.FromString(body)
                 self.rooms[room.name] = room.metadata
                 self.called += [(agent.agent_name, room.name) for agent in room.agents]
+                self.described += [agent.metadata for agent in room.agents]
                 return web.Response(body=Room(name=room.name).SerializeToString())
+            case "/twirp/livekit.RoomService/UpdateRoomMetadata":
+                wish = api.UpdateRoomMetadataRequest.FromString(body)
+                self.rooms[wish.room] = wish.metadata
+                return web.Response(body=Room(name=wish.room).SerializeToString())
+            case "/twirp/livekit.RoomService/DeleteRoom":
+                self.closed.append(api.DeleteRoomRequest.FromString(body).room)
+                del self.rooms[self.closed[-1]]
+                return web.Response(body=api.DeleteRoomResponse().SerializeToString())
             case "/twirp/livekit.RoomService/ListParticipants":
                 return web.Response(body=api.ListParticipantsResponse().SerializeToString())
             case "/twirp/livekit.AgentDispatchService/ListDispatch":
@@ -122,10 +143,28 @@ async def application(settings: Settings, *others: Connection) -> AsyncIterator[
 
 @asynccontextmanager
 async def browser(settings: Settings, *others: Connection) -> AsyncIterator[httpx2.AsyncClient]:
-    async with application(settings, *others) as app:
-        transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
-        async with httpx2.AsyncClient(transport=transport, base_url=HOST) as client:
-            yield client
+    async with application(settings, *others) as app, browser_of(app) as client:
+        yield client
+
+
+def browser_of(app: FastAPI) -> httpx2.AsyncClient:
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    return httpx2.AsyncClient(transport=transport, base_url=HOST)
+
+
+async def store_site(app: FastAPI, **fields: object) -> str:
+    """Stores a site whose pages are those of SHOP, and returns its key."""
+    sites: Sites = app.state.services.sites
+    record = parse_site({"name": "shop", "origins": [SHOP], **fields})
+    return (await sites.add(SYSTEM, record)).key
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> Path:
+    """The folder of the built pages."""
+    for name, text in (("index", "Talk"), ("shop", "Shop"), ("embed", "Embed")):
+        (tmp_path / f"{name}.html").write_text(text)
+    return tmp_path
 
 
 def claims(answer: httpx2.Response) -> api.access_token.Claims:
@@ -144,7 +183,7 @@ async def test_an_empty_request_gets_a_call_of_its_own(livekit: FakeLiveKit) -> 
     async with browser(settings_for(livekit.url)) as client:
         first, second = await client.post("/token"), await client.post("/token", json={})
     assert first.status_code == second.status_code == 201
-    assert set(first.json()) == {"server_url", "participant_token", "continuation"}
+    assert set(first.json()) == {"server_url", "participant_token", "continuation", "modes"}
     assert first.json()["server_url"] == livekit.url
     assert first.headers["cache-control"] == "no-store"
     one, two = claims(first), claims(second)
@@ -445,6 +484,75 @@ async def test_the_page_is_served_where_it_was_built(livekit: FakeLiveKit, tmp_p
     assert (page.status_code, page.text) == (200, "<h1>Talk</h1>")
     assert script.headers["content-type"].startswith("text/javascript")
     assert outside.status_code == 404
+
+
+async def test_the_demo_shows_a_shop_and_beside_it_the_conversation(
+    livekit: FakeLiveKit, pages: Path
+) -> None:
+    demo = settings_for(livekit.url, page_dir=pages, demo=True, public_hosts=("patchbay.test",))
+    async with browser(demo) as client:
+        shop, talk = await client.get("/"), await client.get("/talk")
+    async with browser(settings_for(livekit.url, page_dir=pages)) as client:
+        alone, same = await client.get("/"), await client.get("/talk")
+    assert (shop.text, talk.text, alone.text, same.text) == ("Shop", "Talk", "Talk", "Talk")
+
+
+@pytest.mark.parametrize("path", ["/shop.html", "/./shop.html", "/a/../shop.html", "/Shop.HTML"])
+async def test_the_shop_is_there_in_the_demo_alone(
+    livekit: FakeLiveKit, pages: Path, path: str
+) -> None:
+    (pages / "Shop.HTML").write_text("Shop")  # as a file system finds it that ignores case
+    demo = settings_for(livekit.url, page_dir=pages, demo=True, public_hosts=("patchbay.test",))
+    async with browser(demo) as client:
+        assert (await client.get(path)).text == "Shop"
+    async with browser(settings_for(livekit.url, page_dir=pages)) as client:
+        assert (await client.get(path)).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/talk"])
+@pytest.mark.parametrize("is_demo", [True, False])
+async def test_the_pages_answer_head(
+    livekit: FakeLiveKit, pages: Path, path: str, *, is_demo: bool
+) -> None:
+    hosts = ("patchbay.test",)
+    settings = settings_for(livekit.url, page_dir=pages, demo=is_demo, public_hosts=hosts)
+    async with browser(settings) as client:
+        answer = await client.head(path)
+    assert (answer.status_code, answer.text) == (200, "")
+
+
+async def test_a_site_is_framed_by_its_own_pages_alone(livekit: FakeLiveKit, pages: Path) -> None:
+    async with application(settings_for(livekit.url, page_dir=pages)) as app:
+        key = await store_site(app)
+        async with browser_of(app) as client:
+            framed = await client.get(f"/embed/{key}")
+            unknown = await client.get("/embed/site_unknown-1")
+    policy = framed.headers["content-security-policy"].split("; ")
+    assert (framed.status_code, framed.text) == (200, "Embed")
+    assert f"frame-ancestors 'self' {SHOP}" in policy
+    assert unknown.status_code == 403
+    assert "llm-router sites list" in problem(unknown)
+    assert "frame-ancestors 'self'" in unknown.headers["content-security-policy"].split("; ")
+
+
+@pytest.mark.parametrize("path", ["/token", "/site"])
+async def test_pages_of_a_site_ask_the_routes_for_visitors(livekit: FakeLiveKit, path: str) -> None:
+    async with application(settings_for(livekit.url)) as app:
+        key = await store_site(app)
+        async with browser_of(app) as client:
+            asked = await client.options(path, params={"site": key}, headers=PREFLIGHT)
+    assert asked.headers["access-control-allow-origin"] == SHOP
+
+
+@pytest.mark.parametrize("path", ["/api/connections", "/v1/models", "/api/sites", "/tokens/other"])
+async def test_pages_of_a_site_ask_no_other_route(livekit: FakeLiveKit, path: str) -> None:
+    async with application(settings_for(livekit.url)) as app:
+        key = await store_site(app)
+        async with browser_of(app) as client:
+            asked = await client.options(path, params={"site": key}, headers=PREFLIGHT)
+            answer = await client.get(path, params={"site": key}, headers={"origin": SHOP})
+    assert "access-control-allow-origin" not in asked.headers
+    assert "access-control-allow-origin" not in answer.headers
 
 
 async def test_a_page_that_was_not_built_says_how_to_build_it(livekit: FakeLiveKit) -> None:

@@ -19,8 +19,10 @@ from llm_router.store.audit import read
 from llm_router.store.database import Database
 from llm_router.store.tables import audit_log
 from llm_router.voice.assistant import AssistantRecord, parse_assistant
+from llm_router.voice.rules import Ownership
 from tests.contracts.stores import ANNA, CARL, OTTO, VAULT, VERA
 
+OPEN = Ownership(visibility="everyone")
 SHOP = parse_assistant({"name": "shop", "greeting": "The shop.", "languages": ["en", "de"]})
 
 
@@ -30,7 +32,7 @@ def assistants(database: Database) -> Assistants:
 
 
 async def test_an_assistant_is_read_as_it_was_written(assistants: Assistants) -> None:
-    added = await assistants.add(CARL, SHOP)
+    added = await assistants.add(CARL, SHOP, OPEN)
     assert (added.record, added.version, added.author) == (SHOP, 1, "carl")
     assert await assistants.get(OTTO, "shop") == added
     assert await assistants.open(WORKER) == Opened({"shop": SHOP}, {})
@@ -41,8 +43,8 @@ async def test_an_assistant_is_read_as_it_was_written(assistants: Assistants) ->
 async def test_a_row_that_was_edited_by_hand_hides_no_other(
     assistants: Assistants, database: Database
 ) -> None:
-    await assistants.add(CARL, SHOP)
-    await assistants.add(CARL, AssistantRecord(name="other"))
+    await assistants.add(CARL, SHOP, OPEN)
+    await assistants.add(CARL, AssistantRecord(name="other"), OPEN)
     spoilt = update(assistant_versions).values(record={"name": "other", "speed": "fast"})
     async with database.writing() as db:
         await db.execute(spoilt.where(assistant_versions.c.name == "other"))
@@ -60,7 +62,7 @@ async def test_headers_of_tools_are_sealed_and_only_calls_open_them(
         "headers": {"Authorization": key},
     }  # fmt: skip
     record = parse_assistant({"name": "shop", "http_tools": [tool]})
-    shown = await assistants.add(CARL, record)
+    shown = await assistants.add(CARL, record, OPEN)
     assert key not in shown.record.model_dump_json()
     # What was read is sent back with one change.
     edited = {"http_tools": shown.record.model_dump(mode="json")["http_tools"], "speed": 1.5}
@@ -75,7 +77,7 @@ async def test_headers_of_tools_are_sealed_and_only_calls_open_them(
 
 
 async def test_every_change_is_a_version_with_its_author(assistants: Assistants) -> None:
-    await assistants.add(CARL, SHOP)
+    await assistants.add(CARL, SHOP, OPEN)
     changed = await assistants.change(SYSTEM, "shop", {"greeting": "Hello.", "speed": 1.2})
     assert (changed.version, changed.author) == (2, "system")
     assert changed.record.greeting == "Hello."
@@ -92,7 +94,7 @@ async def test_every_change_is_a_version_with_its_author(assistants: Assistants)
 async def test_none_sets_a_field_back_and_the_same_value_makes_no_version(
     assistants: Assistants,
 ) -> None:
-    await assistants.add(CARL, SHOP)
+    await assistants.add(CARL, SHOP, OPEN)
     assert (await assistants.change(CARL, "shop", {"greeting": "The shop."})).version == 1
     cleared = await assistants.change(CARL, "shop", {"greeting": None})
     assert cleared.record == AssistantRecord(name="shop", languages=("en", "de"))
@@ -100,7 +102,7 @@ async def test_none_sets_a_field_back_and_the_same_value_makes_no_version(
 
 
 async def test_a_rollback_is_a_new_version_of_old_content(assistants: Assistants) -> None:
-    await assistants.add(CARL, SHOP)
+    await assistants.add(CARL, SHOP, OPEN)
     await assistants.change(CARL, "shop", {"greeting": "Wrong."})
     back = await assistants.rollback(CARL, "shop", 1, version=2)
     assert (back.version, back.record, back.restored) == (3, SHOP, 1)
@@ -111,7 +113,7 @@ async def test_a_rollback_is_a_new_version_of_old_content(assistants: Assistants
 
 
 async def test_a_change_of_an_old_version_is_refused(assistants: Assistants) -> None:
-    await assistants.add(CARL, SHOP)
+    await assistants.add(CARL, SHOP, OPEN)
     await assistants.change(CARL, "shop", {"speed": 1.1}, version=1)
     for stale in (
         assistants.change(CARL, "shop", {"speed": 1.2}, version=1),
@@ -124,7 +126,7 @@ async def test_a_change_of_an_old_version_is_refused(assistants: Assistants) -> 
 
 
 async def test_of_changes_at_once_each_is_a_version_or_refused(assistants: Assistants) -> None:
-    await assistants.add(CARL, SHOP)
+    await assistants.add(CARL, SHOP, OPEN)
     speeds = [round(0.5 + number / 10, 1) for number in range(8)]
     outcomes = await asyncio.gather(
         *(assistants.change(CARL, "shop", {"speed": speed}, version=1) for speed in speeds),
@@ -138,7 +140,7 @@ async def test_of_changes_at_once_each_is_a_version_or_refused(assistants: Assis
 
 async def test_a_name_is_taken_once(assistants: Assistants) -> None:
     outcomes = await asyncio.gather(
-        *(assistants.add(CARL, SHOP) for _ in range(4)), return_exceptions=True
+        *(assistants.add(CARL, SHOP, OPEN) for _ in range(4)), return_exceptions=True
     )
     assert sum(isinstance(outcome, TakenError) for outcome in outcomes) == 3
     with pytest.raises(ConfigurationError, match="name cannot be changed"):
@@ -146,14 +148,14 @@ async def test_a_name_is_taken_once(assistants: Assistants) -> None:
 
 
 async def test_a_change_that_cannot_be_leaves_all_as_it_was(assistants: Assistants) -> None:
-    before = await assistants.add(CARL, SHOP)
+    before = await assistants.add(CARL, SHOP, OPEN)
     with pytest.raises(ConfigurationError, match="speed"):
         await assistants.change(CARL, "shop", {"speed": 9})
     assert await assistants.get(OTTO, "shop") == before
 
 
 async def test_removing_takes_the_versions_along(assistants: Assistants) -> None:
-    await assistants.add(CARL, SHOP)
+    await assistants.add(CARL, SHOP, OPEN)
     await assistants.change(CARL, "shop", {"speed": 1.1})
     await assistants.remove(CARL, "shop", version=2)
     for gone in (
@@ -163,12 +165,12 @@ async def test_removing_takes_the_versions_along(assistants: Assistants) -> None
     ):
         with pytest.raises(NotFoundError, match="no assistant 'shop'"):
             await gone
-    assert (await assistants.add(CARL, SHOP)).version == 1
+    assert (await assistants.add(CARL, SHOP, OPEN)).version == 1
 
 
 async def test_the_oldest_versions_go(database: Database) -> None:
     assistants = Assistants(database, VAULT, most_versions=2)
-    await assistants.add(CARL, SHOP)
+    await assistants.add(CARL, SHOP, OPEN)
     for seconds in range(3):
         await assistants.change(CARL, "shop", {"max_seconds": seconds})
     versions, total = await assistants.versions(OTTO, "shop")
@@ -176,7 +178,7 @@ async def test_the_oldest_versions_go(database: Database) -> None:
 
 
 async def test_only_who_may_serve_calls_changes_assistants(assistants: Assistants) -> None:
-    await assistants.add(CARL, SHOP)
+    await assistants.add(CARL, SHOP, OPEN)
     for actor in (ANNA, OTTO, WORKER, VERA):
         for refused in (
             assistants.add(actor, AssistantRecord(name="mine")),
@@ -193,7 +195,7 @@ async def test_only_who_may_serve_calls_changes_assistants(assistants: Assistant
 
 
 async def test_every_change_is_in_the_audit_log(assistants: Assistants, database: Database) -> None:
-    await assistants.add(CARL, SHOP)
+    await assistants.add(CARL, SHOP, OPEN)
     await assistants.change(CARL, "shop", {"greeting": "Hello."})
     await assistants.rollback(CARL, "shop", 1)
     await assistants.remove(CARL, "shop")

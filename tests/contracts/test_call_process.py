@@ -17,7 +17,7 @@ from agent import stt, tts
 from agent.speech.models import default_folder
 from agent.speech.stt import STTOptions
 from agent.speech.tts import TTSOptions
-from agent.worker import CAME_UP
+from agent.worker import CAME_UP, PRELOADED
 from llm_router.errors import ConfigurationError
 from llm_router.testing.server import FaultyServer
 from tests.contracts.stt_sentences import RATE, samples
@@ -150,3 +150,23 @@ async def test_a_plugin_without_its_key_says_which_variable_holds_it(tmp_path: P
         "TTS engine 'livekit_plugin:parrot' cannot start: Parrot API key is required, or set"
         " PARROT_API_KEY; TTS_API_KEY is its key here"
     )
+
+
+IMPORTS = """
+import importlib, sys, threading
+import livekit.agents.ipc._preload, livekit.agents.ipc.job_proc_lazy_main
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+known = set(sys.modules)
+import agent.worker
+others = [name for name in set(sys.modules) - known if not name.startswith("agent.")]
+print(threading.active_count(), others)
+"""
+
+
+async def test_a_call_process_has_little_to_import_and_is_forked_from_one_without_threads() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", IMPORTS, *PRELOADED), stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    assert out.decode().split("\n")[-2] == "1 []"

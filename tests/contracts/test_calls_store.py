@@ -12,7 +12,15 @@ from llm_router.errors import NotFoundError
 from llm_router.store.call_retention import CallRetention
 from llm_router.store.calls import CallStore
 from llm_router.store.database import Database
-from llm_router.voice.calls import Call, CallAgent, CallFacts, CallFilters, CallItem, Keep
+from llm_router.voice.calls import (
+    HANDED_TO,
+    Call,
+    CallAgent,
+    CallFacts,
+    CallFilters,
+    CallItem,
+    Keep,
+)
 
 NOW = datetime(2026, 5, 4, 9, 30, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
@@ -33,15 +41,25 @@ def item(name: str, text: str = "", **values: Any) -> CallItem:
     return CallItem(id=name, role=role, text=text or name, created_at=NOW, **values)
 
 
-async def claimed(calls: CallStore, room: str = "r", **facts: Any) -> Call:
+async def claimed(calls: CallStore, room: str = "r", job: str = "j1", **facts: Any) -> Call:
     values = {"assistant": "desk", "caller": "c1", "kind": "phone", "keep": "transcript"} | facts
-    call = await calls.claim(room, 1, agent("j1"), NOW, CallFacts(**values))
+    call = await calls.claim(room, 1, agent(job), NOW, CallFacts(**values))
     assert call
     return call
 
 
 async def texts(calls: CallStore, call_id: str, after: int = 0) -> Sequence[str]:
     return [item.text for item in (await calls.read(call_id, after=after))[1]]
+
+
+async def test_what_each_agent_notes_of_a_call_stays_beside_what_others_have_noted(
+    calls: CallStore,
+) -> None:
+    await claimed(calls, metadata={"site": "shop", "deaths": 1})
+    again = CallFacts(metadata={"deaths": 2, "answered_by": "person"})
+    call = await calls.claim("r", 1, agent("j1"), NOW, again)
+    assert call
+    assert call.metadata == {"site": "shop", "deaths": 2, "answered_by": "person"}
 
 
 # ── Who answers ──────────────────────────────────────────────────────────────────────────────────
@@ -92,6 +110,16 @@ async def test_a_claim_that_is_repeated_succeeds_again_and_a_stale_one_never(
     assert await calls.claim("r", 1, agent("j1"), LATER) is None
 
 
+async def test_new_facts_of_an_agent_whose_call_has_ended_begin_no_second_call(
+    calls: CallStore,
+) -> None:
+    call = await claimed(calls)
+    await calls.end(call.id, "busy", LATER)
+    assert await calls.claim("r", 1, agent("j1"), LATER, CallFacts(kind="phone")) is None
+    found, count = await calls.find(CallFilters(room="r"))
+    assert ([one.reason for one in found], count) == (["busy"], 1)
+
+
 async def test_a_room_whose_call_has_ended_begins_a_new_one_with_its_first_agent_alone(
     calls: CallStore,
 ) -> None:
@@ -110,6 +138,42 @@ async def test_a_call_that_a_person_answers_is_claimed_by_no_agent(calls: CallSt
     assert await calls.claim("r", 2, agent("j2"), LATER) is None
     assert not await calls.advance("r", 2, LATER)
     assert await calls.end(call.id, "transferred", LATER)
+
+
+async def test_an_agent_that_leaves_a_call_to_a_person_does_not_end_it(calls: CallStore) -> None:
+    call = await claimed(calls, metadata={"site": "shop"})
+    assert await calls.hand_over(call.id, 1, LATER, to="person")
+    assert not await calls.hand_over(call.id, 1, LATER, to="person")
+    assert not await calls.end(call.id, "agent ended", LATER, epoch=1)
+    handed = await calls.get(call.id)
+    assert (handed.state, handed.last_beat) == ("handed_over", LATER)
+    assert handed.metadata == {"site": "shop", HANDED_TO: "person"}
+    much_later = LATER + timedelta(hours=2)
+    await calls.seen([call.id], much_later)
+    assert await calls.end_lost(much_later, LATER + timedelta(hours=1), NOW) == 0
+    assert await calls.end(call.id, "transferred", much_later)
+
+
+async def test_calls_that_persons_answer_are_read_in_turn(calls: CallStore) -> None:
+    first, second, third = [await claimed(calls, room) for room in ("a", "b", "c")]
+    for minutes, call in enumerate((second, first)):
+        assert await calls.hand_over(call.id, 1, LATER + timedelta(minutes=minutes))
+    assert [call.id for call in await calls.handed_over(1)] == [second.id]
+    await calls.seen([second.id], LATER + timedelta(minutes=5))
+    assert [call.id for call in await calls.handed_over(1)] == [first.id]
+    assert third.id not in {call.id for call in await calls.handed_over(9)}
+
+
+async def test_a_call_that_is_given_back_awaits_its_next_agent_once(calls: CallStore) -> None:
+    call = await claimed(calls)
+    assert await calls.give_back(call.id, LATER) is None
+    assert await calls.hand_over(call.id, 1, LATER, to="supervisor")
+    given = await calls.give_back(call.id, LATER)
+    assert given
+    assert (given.state, given.epoch, given.agent, given.job) == ("agent", 1, "", "")
+    assert await calls.give_back(call.id, LATER) is None
+    assert await calls.advance("r", 2, LATER)
+    assert await calls.claim("r", 2, agent("j2"), LATER)
 
 
 async def test_beats_of_a_worker_tell_it_which_calls_are_still_its(calls: CallStore) -> None:
@@ -256,6 +320,28 @@ async def test_calls_without_a_sign_of_life_are_found_by_the_name_of_their_agent
     assert await calls.silent(NOW, {"agent_name": "desk"}, 1) == []
 
 
+async def test_the_calls_of_jobs_are_those_that_their_agents_answer(calls: CallStore) -> None:
+    one, two, handed = [await claimed(calls, room, f"j-{room}") for room in "abc"]
+    await calls.hand_over(handed.id, 1, NOW)
+    jobs = [one.job, handed.job, "AJ_none"]
+    assert [call.id for call in await calls.of_jobs(jobs)] == [one.id]
+    assert await calls.of_jobs([]) == []
+    await calls.end(one.id, "caller left", NOW)
+    assert await calls.of_jobs([one.job]) == []
+    assert (await calls.of_jobs([two.job]))[0].room == "b"
+
+
+async def test_an_agent_that_notes_its_end_is_found_at_once_until_another_is_called(
+    calls: CallStore,
+) -> None:
+    ours = await claimed(calls, "r", metadata={"agent_name": "desk"})
+    assert await calls.note(ours.id, 1, LATER, voiced="We open", gone=True)
+    [found] = await calls.silent(NOW, {"agent_name": "desk"}, 1)
+    assert (found.voiced, found.worker, bool(found.job)) == ("We open", "", True)
+    assert await calls.advance("r", 2, LATER)
+    assert await calls.silent(NOW, {"agent_name": "desk"}, 1) == []
+
+
 async def test_old_calls_are_removed_with_what_was_said(calls: CallStore) -> None:
     old, short, going_on = [await claimed(calls, room) for room in ("a", "b", "c")]
     for call in (old, short):
@@ -278,8 +364,8 @@ async def test_old_calls_are_removed_with_what_was_said(calls: CallStore) -> Non
 
 async def test_calls_without_a_sign_of_life_are_ended_as_lost(calls: CallStore) -> None:
     call = await claimed(calls)
-    assert await calls.end_lost(LATER, NOW) == 0
-    assert await calls.end_lost(LATER, NOW + timedelta(seconds=1)) == 1
+    assert await calls.end_lost(LATER, NOW, NOW) == 0
+    assert await calls.end_lost(LATER, NOW + timedelta(seconds=1), NOW) == 1
     lost = await calls.get(call.id)
     assert (lost.state, lost.reason) == ("ended", "lost")
 

@@ -20,7 +20,7 @@ from llm_router.management.chat_replies import (
 from llm_router.options import ChatLimits
 from llm_router.routing.router import Router
 from llm_router.store.chat_retention import ChatRetention
-from llm_router.store.chat_tree import ChatMessage
+from llm_router.store.chat_tree import ChatMessage, Said
 from llm_router.store.chats import Chats, ReplyTask
 from llm_router.store.database import Database
 from llm_router.testing import HANG, ScriptedProvider, Step, fail, open_scripted_router, say
@@ -67,6 +67,19 @@ async def test_a_chat_shows_its_messages_and_takes_its_title_from_the_first(chat
     ]  # fmt: skip
     assert tree.chat.characters == sum(len(message.content) for message in tree.messages)
     assert tree.path[1].route == {"connection": "desk"}
+
+
+async def test_a_chat_may_begin_with_what_was_said_elsewhere(database: Database) -> None:
+    chats = Chats(database, limits=ChatLimits(characters=40))
+    past: list[Said] = [("assistant", "Hello!"), ("user", "When do\0you open?")]
+    chat = await chats.add("ann", {"model": "auto", "title": ""}, past)
+    assert (chat.title, chat.current, chat.characters) == ("When do you open?", 2, 23)
+    again = await chats.answer_again("ann", chat.id, 2)
+    assert [(message.role, message.content) for message in again.path] == [
+        ("assistant", "Hello!"), ("user", "When do\ufffdyou open?"),
+    ]  # fmt: skip
+    with pytest.raises(QuotaError):
+        await chats.add("ann", {"model": "auto"}, [("user", "x" * 41)])
 
 
 async def test_an_edit_and_another_reply_are_branches_that_can_be_chosen(chats: Chats) -> None:

@@ -17,7 +17,7 @@ PROFILES = {
     "vllm": {"vllm"},
     "ollama": {"ollama", "ollama-models-owner"},
     "ollama-gpu": {"ollama-gpu", "ollama-models-owner"},
-    "sip": {"sip", "redis"},
+    "sip": {"sip", "phone-lines", "redis"},
     "scale": {"postgres", "redis"},
 }
 OPEN = {"livekit-public": {"7881", "7882", "3478"}, "caddy": {"80", "443"}}
@@ -55,7 +55,12 @@ def test_every_image_is_pinned(load: Load) -> None:
 def test_every_service_is_unprivileged(load: Load) -> None:
     for name, service in services(load, COMPOSE_PROFILES="*").items():
         assert service["cap_drop"] == ["ALL"], name
-        assert "privileged" not in service, name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert set(service.get("cap_add", ())) <= {"CHOWN", "NET_BIND_SERVICE"}, name
+        unwanted = {"privileged", "devices", "pid", "ipc", "network_mode", "userns_mode"}
+        assert not unwanted & service.keys(), name
+        mounts = [volume["source"] for volume in service.get("volumes", ())]
+        assert not [source for source in mounts if source.endswith(".sock") or source == "/"], name
 
 
 def test_no_code_is_mounted_over_an_image(load: Load, tmp_path: Path) -> None:
@@ -66,13 +71,10 @@ def test_no_code_is_mounted_over_an_image(load: Load, tmp_path: Path) -> None:
         for volume in service.get("volumes") or []
         if volume["type"] == "bind"
     }
+    read = ("documents", "prompts", "connections.json", "phone.toml")
+    apps = (*ALWAYS, "phone-lines")
     assert binds == {
-        ("api", "config/documents", True),
-        ("api", "config/prompts", True),
-        ("api", "config/connections.json", True),
-        ("worker", "config/documents", True),
-        ("worker", "config/prompts", True),
-        ("worker", "config/connections.json", True),
+        *((app, f"config/{name}", True) for app in apps for name in read),
         ("caddy", "deploy/caddy/Caddyfile", True),
     }
     assert not [*(paths.ROOT / "config" / "prompts").rglob("*.py")]
@@ -86,6 +88,17 @@ def test_a_file_of_connections_is_mounted_only_if_it_is_named(load: Load) -> Non
         assert file["source"] == "/dev/null"
         environment = services(load, CONNECTIONS_FILE="mine.json")[name]["environment"]
         assert environment["CONNECTIONS_FILE"] == "config/connections.json"
+
+
+def test_no_call_by_telephone_is_taken_before_its_lines_are_made(load: Load) -> None:
+    found = services(load, COMPOSE_PROFILES="sip", PHONE_FILE="mine.toml")
+    needed = found["sip"]["depends_on"]["phone-lines"]
+    assert needed["condition"] == "service_completed_successfully"
+    lines = found["phone-lines"]
+    assert lines["restart"] == "no", "it would be run again for ever"
+    [file] = [v for v in lines["volumes"] if v["target"] == "/app/config/phone.toml"]
+    assert Path(file["source"]).name == "mine.toml"
+    assert lines["environment"]["PHONE_FILE"] == "config/phone.toml"
 
 
 def test_a_service_waits_for_those_it_needs_to_be_healthy(load: Load) -> None:

@@ -16,7 +16,8 @@ import pytest
 
 from deploy import media_server, paths, probes
 from deploy.containers import make_plan
-from deploy.demo import LiveKit, free_ports, livekit_service
+from deploy.ports import free_ports
+from deploy.services import LiveKit, livekit_service
 from deploy.supervisor import Service, Supervisor
 from llm_router.testing.server import FaultyServer
 from tests.contracts.composed import KEYS, Load, services
@@ -170,7 +171,7 @@ async def test_the_containers_work_with_a_livekit_a_database_and_a_model_of_the_
         secret=secrets.token_urlsafe(32),
         ours=True,
     )
-    program = await asyncio.to_thread(media_server.provide)
+    program = await asyncio.to_thread(media_server.LIVEKIT.provide)
     await processes.start(livekit_service(program, livekit, ports))
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "prompts").symlink_to(paths.ROOT / "config" / "prompts")

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import aclosing, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import StatementError
 
-from llm_router.clock import utc_now
+from llm_router.clock import checkpoint, utc_now
 from llm_router.errors import ConfigurationError, StoreError
 from llm_router.store.database import Database
 from llm_router.store.tables import api_keys, leases, sign_ins
@@ -136,6 +137,23 @@ async def test_a_line_of_writers_that_moves_is_not_a_locked_file(tmp_path: Path)
             assert (await db.execute(text("SELECT count(*) FROM t"))).scalar() == 50
 
 
+async def test_a_line_of_readers_that_moves_is_no_lack_of_connections(server: Server) -> None:
+    # As many of these take longer together than any of them waits where the line stands still.
+    slow = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)"
+        " SELECT count(*) FROM n"
+    )
+    database = Database(await server.new(), patience=0.2, answer_within=4.0, max_connections=2)
+
+    async def read() -> int:
+        async with database.reading() as db:
+            return int((await db.execute(text(slow))).scalar_one())
+
+    async with aclosing(database):
+        counted = await asyncio.gather(*(read() for _ in range(50)))
+    assert counted == [100_000] * 50
+
+
 async def write(database: Database, *statements: str) -> None:
     async with database.writing() as db:
         for statement in statements:
@@ -192,3 +210,65 @@ async def test_an_invalidated_connection_unlocks_the_file_at_once(tmp_path: Path
             await db.invalidate()  # as after a cancellation
         await write(yours, "DELETE FROM t")
         assert unread  # a reference remains, as in the traceback of a cancelled task
+
+
+async def answer_cancellation_with_an_error(database: Database) -> None:
+    with database.translated_errors():
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ConnectionResetError("the driver hung up") from None
+
+
+async def test_a_driver_that_answers_a_cancellation_with_an_error_is_cancelled(
+    tmp_path: Path,
+) -> None:
+    async with opened(f"sqlite:///{tmp_path}/db") as database:
+        task = asyncio.create_task(answer_cancellation_with_an_error(database))
+        await checkpoint()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert task.cancelled()
+
+
+async def test_an_error_after_a_cancellation_that_was_answered_is_one_of_the_database(
+    tmp_path: Path,
+) -> None:
+    async def fail_later(database: Database) -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        with database.translated_errors():
+            raise ConnectionResetError("the server hung up")
+
+    async with opened(f"sqlite:///{tmp_path}/db") as database:
+        task = asyncio.create_task(fail_later(database))
+        await checkpoint()
+        task.cancel()
+        with pytest.raises(StoreError):
+            await task
+
+
+async def test_only_a_write_that_may_be_lost_waits_for_no_disk(tmp_path: Path) -> None:
+    async with opened(f"sqlite:///{tmp_path}/db") as database:
+
+        async def synchronous(*, is_passing: bool) -> int:
+            async with database.writing(is_passing=is_passing) as db:
+                return int((await db.execute(text("PRAGMA synchronous"))).scalar_one())
+
+        normal, full = 1, 2
+        assert await synchronous(is_passing=True) == normal
+        assert await synchronous(is_passing=False) == full
+
+
+async def test_a_write_to_postgresql_that_may_be_lost_waits_for_no_disk(
+    postgres: Postgres,
+) -> None:
+    async with opened(postgres.url("migrated")) as database:
+
+        async def synchronous(*, is_passing: bool) -> str:
+            async with database.writing(is_passing=is_passing) as db:
+                return str((await db.execute(text("SHOW synchronous_commit"))).scalar_one())
+
+        assert await synchronous(is_passing=True) == "off"
+        assert await synchronous(is_passing=False) == "on"

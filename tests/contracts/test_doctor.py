@@ -208,11 +208,56 @@ async def test_a_broken_engine_is_named_with_its_settings(
     assert "known: embedded" in findings["call process"].message
 
 
+async def test_languages_to_which_callers_cannot_change_are_named_with_the_reason(
+    unused_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assistants = tmp_path / "assistants.toml"
+    assistants.write_text(
+        '[hotel]\nlanguages = ["en", "de", "xx"]\n'
+        '[shop]\nlanguages = ["en", "fr"]\nstt = "embedded"\n'
+    )
+    for name, value in {
+        "LIVEKIT_URL": unused_url.removesuffix("/v1"),
+        "ASSISTANTS_FILE": str(assistants),
+        "AGENT_OTHER_LANGUAGES": "fr",
+        "STT_ENGINE": "openai",
+        "STT_MODEL": "whisper-1",
+        "STT_BASE_URL": unused_url,
+        "TTS_ENGINE": "embedded",
+    }.items():
+        monkeypatch.setenv(name, value)
+    found: dict[str, list[str]] = {}
+    async for finding in check():
+        found.setdefault(finding.subject, []).append(f"{finding.state}: {finding.message}")
+    assert found["AGENT_OTHER_LANGUAGES"] == ["ok: callers may change to fr"]
+    there, no_voice, others = found["assistant hotel"]
+    assert there.startswith("ok: its engines")
+    assert no_voice.startswith("fault: callers cannot change to 'xx': TTS engine 'embedded' does")
+    assert others == "ok: callers may change to de"
+    assert found["assistant shop"][1:] == [
+        "fault: callers cannot change to 'fr': the STT engine does not report which language it is"
+    ]
+
+
 async def test_an_agent_without_its_settings_says_which_are_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("LIVEKIT_API_KEY", raising=False)
     monkeypatch.setenv("LIVEKIT_URL", "wss://calls.example")
-    (finding,) = [finding async for finding in check()]
+    async with aclosing(check()) as findings:
+        finding = await anext(findings)
     assert finding.state == "fault"
     assert "LIVEKIT_API_KEY is not set" in finding.message
+
+
+async def test_a_wrong_setting_elsewhere_leaves_the_findings_on_speech(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CONNECTIONS_FILE", "gone.json")
+    monkeypatch.setenv("STT_ENGINE", "embedded")
+    monkeypatch.setenv("TTS_ENGINE", "embedded")
+    findings = {finding.subject: finding async for finding in check()}
+    assert [*findings] == ["agent", "TTS embedded", "STT embedded"]
+    assert "CONNECTIONS_FILE=gone.json" in findings["agent"].message
+    assert findings["TTS embedded"].state == "ok"
+    assert findings["STT embedded"].state == "ok"

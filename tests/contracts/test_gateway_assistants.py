@@ -4,9 +4,16 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.gateway import Gateway, problem
+from llm_router.connections.access import WORKER
+from llm_router.errors import ConfigurationError
+from llm_router.voice.assistant import parse_assistant
+from tests.contracts.databases import Files
+from tests.contracts.gateway import Gateway, gateway_on, problem
 
-SHOP = {"name": "shop", "greeting": "The shop.", "languages": ["en"], "tools": ["end_call"]}
+SHOP = {
+    "name": "shop", "greeting": "The shop.", "languages": ["en"], "tools": ["end_call"],
+    "visibility": "everyone",
+}  # fmt: skip
 
 
 async def shop(gateway: Gateway) -> dict[str, Any]:
@@ -83,3 +90,91 @@ async def test_an_edit_must_leave_the_whole_in_order(gateway: Gateway) -> None:
     body = {"endpointing_min_delay": 2}
     said = problem(await gateway.call("editor", "PATCH", "/assistants/shop", body), 422)
     assert "endpointing_min_delay must not be above" in said["detail"]
+
+
+# ── Owners ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_an_assistant_is_its_owners_and_private_until_that_is_changed(
+    gateway: Gateway,
+) -> None:
+    body = {**SHOP, "visibility": "private"}
+    made = (await gateway.call("editor", "POST", "/assistants", body)).json()
+    assert (made["owner"], made["team"], made["source"]) == ("editor", "", "stored")
+    for path in ("", "/versions", "/versions/1", "/diff"):
+        problem(await gateway.call("operator", "GET", f"/assistants/shop{path}"), 404)
+    listed = (await gateway.call("operator", "GET", "/assistants")).json()
+    assert (listed["items"], listed["total"]) == ([], 0)
+    # Calls and admins reach every assistant.
+    assert (await gateway.call("admin", "GET", "/assistants/shop")).status_code == 200
+    assert (await gateway.services.assistants.open(WORKER)).records.keys() == {"shop"}
+    shared = {"visibility": "team", "team": "red"}
+    changed = (await gateway.call("editor", "PATCH", "/assistants/shop", shared)).json()
+    assert (changed["visibility"], changed["version"]) == ("team", 1)
+    assert (await gateway.call("operator", "GET", "/assistants/shop")).json() == changed
+
+
+async def test_only_the_owner_its_team_and_admins_change_an_assistant(gateway: Gateway) -> None:
+    await gateway.call("admin", "POST", "/assistants", {**SHOP, "owner": "someone", "team": "red"})
+    await gateway.call("admin", "POST", "/assistants", {**SHOP, "name": "desk", "team": "blue"})
+    edit = {"greeting": "Hello."}
+    answer = await gateway.call("editor", "PATCH", "/assistants/shop", edit)
+    assert answer.status_code == 200, answer.text  # its team's
+    for method, path, body in (
+        ("PATCH", "desk", edit),
+        ("POST", "desk/rollback", {"to": 1}),
+        ("DELETE", "desk", None),
+        ("PATCH", "shop", {"owner": "editor"}),
+        ("PATCH", "shop", {"team": "blue"}),
+    ):
+        refused = problem(await gateway.call("editor", method, f"/assistants/{path}", body), 403)
+        assert "ask an admin" in refused["detail"]
+    moved = await gateway.call("admin", "PATCH", "/assistants/shop", {"owner": "editor"})
+    assert moved.json()["owner"] == "editor"
+    entry, *_ = (await gateway.call("admin", "GET", "/audit?target=shop")).json()["items"]
+    assert (entry["action"], entry["before"]["owner"], entry["after"]["owner"]) == (
+        "transfer", "someone", "editor",
+    )  # fmt: skip
+
+
+async def test_an_editor_adds_no_assistant_to_another_team(gateway: Gateway) -> None:
+    problem(await gateway.call("editor", "POST", "/assistants", {**SHOP, "team": "blue"}), 403)
+    body = {**SHOP, "owner": "someone"}
+    made = (await gateway.call("editor", "POST", "/assistants", body)).json()
+    assert made["owner"] == "editor"
+
+
+# ── The file ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_assistants_of_the_file_are_listed_after_the_stored_ones_and_marked(
+    files: Files,
+) -> None:
+    names = ("shop", "desk", "night")
+    in_file = {name: parse_assistant({"name": name, "greeting": "File."}) for name in names}
+    async with gateway_on(await files.new(), assistants_in_file=lambda: in_file) as gateway:
+        await shop(gateway)
+        page = (await gateway.call("operator", "GET", "/assistants")).json()
+        rows = [(item["name"], item["source"], item["version"]) for item in page["items"]]
+        assert rows == [("shop", "stored", 1), ("desk", "file", 0), ("night", "file", 0)]
+        assert page["total"] == 3
+        second = (await gateway.call("operator", "GET", "/assistants?limit=1&offset=1")).json()
+        assert [item["name"] for item in second["items"]] == ["desk"]
+        one = (await gateway.call("operator", "GET", "/assistants/desk")).json()
+        assert (one["greeting"], one["at"]) == ("File.", None)
+        assert (await gateway.call("operator", "GET", "/assistants/shop")).json()["version"] == 1
+        problem(await gateway.call("viewer", "GET", "/assistants/desk"), 403)
+        problem(await gateway.call("admin", "PATCH", "/assistants/desk", {"speed": 1.1}), 404)
+
+
+async def test_a_file_that_is_spoilt_leaves_the_stored_ones(
+    files: Files, caplog: pytest.LogCaptureFixture
+) -> None:
+    def spoilt() -> Any:
+        raise ConfigurationError("assistants.toml: is not valid TOML")
+
+    async with gateway_on(await files.new(), assistants_in_file=spoilt) as gateway:
+        await shop(gateway)
+        page = (await gateway.call("operator", "GET", "/assistants")).json()
+        assert page["total"] == 1
+    assert "assistants.toml: is not valid TOML" in caplog.text

@@ -13,7 +13,9 @@ from llm_router.clock import SystemClock
 from llm_router.gateway.call_stream import follow_call, follow_calls
 from llm_router.store.calls import CallStore
 from llm_router.voice.calls import Call, CallAgent, CallFacts, CallItem
-from tests.contracts.gateway import Gateway, problem
+from tests.contracts.databases import Files
+from tests.contracts.gateway import Gateway, gateway_on, problem
+from tests.contracts.noting_supervisor import Supervisor
 
 AGENT = CallAgent(identity="agent", worker="w1", job="j1")
 FACTS = CallFacts(assistant="desk", kind="phone", caller="c1", keep="transcript")
@@ -164,3 +166,58 @@ async def test_a_deleted_call_is_gone_and_the_audit_log_says_by_whom(calls: Call
     )
     entry, *_ = (await calls.get("/audit", target=call.id))["items"]
     assert (entry["action"], entry["kind"], entry["actor"]) == ("remove", "call", "admin")
+
+
+# ── Supervisors ──────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_admins_supervise_calls_and_what_they_did_is_in_the_audit_log(files: Files) -> None:
+    supervisor = Supervisor()
+    async with gateway_on(await files.new(), supervisor=supervisor) as gateway:
+        calls = Calls(gateway)
+        call = await calls.begin()
+        path = f"/calls/{call.id}"
+        seat = await gateway.call("admin", "POST", f"{path}/listen", {})
+        assert seat.json() == {
+            "server_url": "wss://voice.example", "participant_token": "t", "identity": "staff-1",
+            "room": "r",
+        }  # fmt: skip
+        whispered = await gateway.call("admin", "POST", f"{path}/whisper", {"text": " Be brief. "})
+        assert whispered.status_code == 204
+        taken = await gateway.call("admin", "POST", f"{path}/take-over")
+        assert taken.json()["room"] == "r"
+        refused = await gateway.call("admin", "POST", f"{path}/release")
+        assert "an agent does" in problem(refused, 409)["detail"]
+        audit = (await gateway.call("admin", "GET", "/audit")).json()["items"]
+    assert supervisor.done == [
+        ("listen", call.id, 900), ("whisper", call.id, "Be brief."), ("take over", call.id),
+        ("release", call.id),
+    ]  # fmt: skip
+    noted = [(entry["action"], entry["target"]) for entry in audit if entry["kind"] == "call"]
+    assert noted == [(action, call.id) for action in ("take over", "whisper", "listen")]
+    assert "brief" not in str(audit)
+
+
+@pytest.mark.parametrize(
+    ("action", "body"),
+    [
+        ("listen", {"seconds": 0}),
+        ("listen", {"seconds": 10**9}),
+        ("listen", {"room": "another"}),
+        ("whisper", {}),
+        ("whisper", {"text": " "}),
+        ("whisper", {"text": "x" * 501}),
+    ],
+)
+async def test_what_a_supervisor_asks_for_is_bounded(
+    files: Files, action: str, body: dict[str, Any]
+) -> None:
+    supervisor = Supervisor()
+    async with gateway_on(await files.new(), supervisor=supervisor) as gateway:
+        call = await Calls(gateway).begin()
+        answer = await gateway.call("admin", "POST", f"/calls/{call.id}/{action}", body)
+        problem(answer, 422)
+        absent = f"/calls/00000000-0000-0000-0000-000000000000/{action}"
+        right = {"text": "Hello."} if action == "whisper" else {}
+        problem(await gateway.call("admin", "POST", absent, right), 404)
+    assert supervisor.done == []

@@ -293,9 +293,10 @@ async def test_a_key_has_so_many_replies_at_a_time(files: Files) -> None:
 @pytest.mark.parametrize(
     ("path", "hint"),
     [("/v1/v1/chat/completions", "/v1 twice"), ("/chat/completions", "end in /v1"),
+     ("/v1/batches", "llm-router batch"), ("/v1/files", "llm-router batch"),
      ("/v1/nothing", "Not Found")],
 )  # fmt: skip
-async def test_a_path_that_is_not_served_says_what_is_wrong_with_the_base_url(
+async def test_a_path_that_is_not_served_says_what_to_do_instead(
     gateway: Gateway, path: str, hint: str
 ) -> None:
     answer = await gateway.client.post(path, json=QUESTION)

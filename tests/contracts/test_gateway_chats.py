@@ -118,6 +118,35 @@ async def test_a_message_is_answered_with_the_history_and_the_parameters_of_its_
     assert (shown["title"], shown["messages"], shown["current"]) == ("When do you open?", 4, 4)
 
 
+async def test_a_reply_says_whom_it_asked_and_why_and_what_it_cost(files: Files) -> None:
+    failing = Script(fault=Fault.STATUS, status=500)
+    async with at_a_desk(files, Script()) as desk, FaultyServer(failing) as attic:
+        own: dict[str, Any] = {"name": "attic", "priority": -1, "price_in": 1.0, "price_out": 2.0}
+        await desk.gateway.connection(base_url=attic.base_url, **own)
+        turn = await desk.say(await desk.new(), "When do you open?")
+    route = turn["reply"]["route"]
+    shown = [(one["connection"], one["role"], one["delivered"]) for one in route["tries"]]
+    assert shown == [("attic", "first", False), ("desk", "failover", True)]
+    assert route["tries"][0]["outcome"] == "overloaded"
+    assert (route["attempts"], route["cost"]) == (2, 0.0)
+    assert route["tokens_out"] > 0
+
+
+async def test_the_question_of_a_history_is_answered(desk: Desk) -> None:
+    past = [
+        {"role": "assistant", "content": "Hello!"},
+        {"role": "user", "content": "When do you open?"},
+    ]
+    chat = await desk.new(history=past)
+    assert [message["content"] for message in await desk.path(chat)] == [
+        "Hello!", "When do you open?",
+    ]  # fmt: skip
+    answer = await desk.call("POST", f"/{chat}/messages/2/regenerate", {"stream": False})
+    assert answer.json()["reply"]["content"] == WORDS
+    asked = desk.server.requests[-1].messages
+    assert [message["content"] for message in asked] == ["Hello!", "When do you open?"]
+
+
 async def test_a_change_of_a_chat_holds_from_the_next_reply_on(desk: Desk) -> None:
     chat = await desk.new()
     await desk.say(chat, "Hi?")

@@ -225,8 +225,11 @@ async def test_a_key_is_replaced_and_taken_away(each_gateway: Gateway) -> None:
     assert stored.api_key == "sk-abcdefghij-1234"
     stale = {"api_key": "sk-other", "version": 1}
     problem(await each_gateway.call("editor", "POST", f"{path}/rotate-key", stale), 409)
-    gone = await each_gateway.call("editor", "POST", f"{path}/rotate-key", {"api_key": None})
-    assert gone.json()["api_key_set"] is False
+    for nothing in (None, ""):
+        await each_gateway.call("editor", "POST", f"{path}/rotate-key", {"api_key": "sk-other"})
+        body = {"api_key": nothing}
+        gone = await each_gateway.call("editor", "POST", f"{path}/rotate-key", body)
+        assert gone.json()["api_key_set"] is False
 
 
 async def test_what_is_removed_is_gone(each_gateway: Gateway) -> None:
@@ -275,6 +278,12 @@ async def test_an_actor_who_may_not_edit_cannot_have_an_address_vetted(gateway: 
 async def test_a_body_that_is_too_long_is_refused(gateway: Gateway) -> None:
     body = {"name": "a", "description": "x" * MAX_BODY}
     problem(await gateway.call("editor", "POST", "/connections", body), 413, "body-too-large")
+
+
+async def test_a_body_that_says_it_is_too_long_is_not_waited_for(gateway: Gateway) -> None:
+    declared = {"Content-Length": str(10**15)}
+    answer = await gateway.call("editor", "POST", "/connections", {}, headers=declared)
+    problem(answer, 413, "body-too-large")
 
 
 @pytest.mark.parametrize("path", ["/chats", "/chats/1/messages", "/local-llm/ollama/pull"])

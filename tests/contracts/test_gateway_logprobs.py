@@ -149,3 +149,60 @@ def test_whatever_a_server_sends_is_json(logprob: Any) -> None:
     for odd in odds:
         found.add(odd, 7)
     json.dumps(token, allow_nan=False)
+
+
+# ── Responses ────────────────────────────────────────────────────────────────────────────────────
+
+RESPONSE = {
+    "model": "auto",
+    "input": "Hi?",
+    "include": ["message.output_text.logprobs"],
+    "top_logprobs": 1,
+}
+
+
+def events_of(text: str) -> list[Mapping[str, Any]]:
+    data = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: {")]
+    return [*map(json.loads, data)]
+
+
+async def responded(gateway: Gateway, **fields: Any) -> Any:
+    answer = await gateway.call("editor", "POST", "/v1/responses", {**RESPONSE, **fields})
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
+async def test_a_response_has_each_token_with_its_text_whole_and_streamed(
+    gateway: Gateway,
+) -> None:
+    known = [likely(word) for word in WORDS]
+    async with one_server(gateway, Script(raw=pieces(WORDS))) as server:
+        whole = (await responded(gateway)).json()
+        assert whole["output"][0]["content"][0]["logprobs"] == known
+        assert whole["top_logprobs"] == 1
+        body = server.requests[0].body
+        assert (body["logprobs"], body["top_logprobs"]) == (True, 1)
+        assert "include" not in body
+        events = events_of((await responded(gateway, stream=True)).text)
+        deltas = [event for event in events if event["type"] == "response.output_text.delta"]
+        for delta in deltas:
+            assert "".join(one["token"] for one in delta["logprobs"]) == delta["delta"]
+        assert [one for delta in deltas for one in delta["logprobs"]] == known
+        [done] = [event for event in events if event["type"] == "response.output_text.done"]
+        assert done["logprobs"] == known
+        last = events[-1]["response"]
+        assert last["output"][0]["content"][0]["logprobs"] == known
+
+
+async def test_a_response_has_none_unasked(gateway: Gateway) -> None:
+    async with one_server(gateway, Script(raw=pieces(WORDS))) as server:
+        whole = (await responded(gateway, include=["other"], top_logprobs=None)).json()
+        assert whole["output"][0]["content"][0]["logprobs"] == []
+        assert "logprobs" not in server.requests[0].body
+
+
+async def test_a_response_of_a_server_that_gives_none_has_none(gateway: Gateway) -> None:
+    async with one_server(gateway):
+        answer = await responded(gateway, stream=True)
+        for event in events_of(answer.text):
+            assert not event.get("logprobs")

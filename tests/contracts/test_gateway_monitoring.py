@@ -135,6 +135,15 @@ async def test_a_key_learns_of_its_own_connections_alone(gateway: Gateway) -> No
 # ── Health ───────────────────────────────────────────────────────────────────────────────────────
 
 
+async def test_a_key_that_no_header_carries_hides_no_other_connection(gateway: Gateway) -> None:
+    async with FaultyServer(pages=PAGES) as server:
+        await gateway.connection(name="odd", base_url=server.base_url, server="vllm", api_key="ü😀")
+        await gateway.connection(name="well", base_url=server.base_url, server="vllm")
+        found = series(await ask(gateway, "/metrics"))["vllm:num_requests_waiting"]
+        assert [labels["connection"] for labels in found] == ["well"]
+        assert (await ask(gateway, "/api/healthz")).json()["queue_size"] == 3
+
+
 async def test_one_vllm_is_described_as_programs_that_know_one_expect(gateway: Gateway) -> None:
     async with FaultyServer(pages=PAGES) as server:
         made = await gateway.connection(

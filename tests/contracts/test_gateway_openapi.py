@@ -17,11 +17,12 @@ from llm_router.gateway.errors import OPENAI_PATHS
 from llm_router.gateway.rates import RateLimit
 from llm_router.testing.server import FaultyServer, Script
 from tests.contracts.gateway import Gateway
+from tests.contracts.noting_supervisor import Supervisor
 from tests.contracts.threads import Api, api_on_a_socket, in_a_thread
 
 UNLIMITED = RateLimit("1000000/second")
 LIMITS = ("request_limit", "unauthenticated_limit", "sign_in_limit", "all_sign_ins_limit")
-FOR_ADMINS = ("/api/calls", "/api/keys", "/api/audit", "/api/webhooks")
+FOR_ADMINS = ("/api/calls", "/api/sites", "/api/keys", "/api/audit", "/api/webhooks")
 EXAMPLE = "6f0c7ad4-8a5e-4a8e-9f53-0d4a3f2b7c11"
 """The example id of the document."""
 
@@ -51,7 +52,9 @@ async def api_with_models(url: str) -> AsyncIterator[Api]:
     passed_on = Script(raw=[b"{}"], content_type="application/json")
     routes = ("/embeddings", "/audio/speech", "/audio/transcriptions")
     async with (
-        api_on_a_socket(url, allowed_addresses=("127.0.0.0/8",), **limits) as api,
+        api_on_a_socket(
+            url, allowed_addresses=("127.0.0.0/8",), supervisor=Supervisor(), **limits
+        ) as api,
         FaultyServer() as chats,
         FaultyServer(passed_on, chat_paths=routes) as others,
     ):

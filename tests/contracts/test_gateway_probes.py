@@ -56,6 +56,22 @@ async def test_a_working_server_shows_its_words_times_and_models(
     assert after["version"] == made["version"]
 
 
+async def test_a_connection_is_tested_before_it_is_stored(open_gateway: Gateway) -> None:
+    async with FaultyServer() as server:
+        new = {"name": "desk", "base_url": server.base_url, "model_name": "m", "api_key": KEY}
+        answer = await open_gateway.call("editor", "POST", "/connections/test", new)
+        asked = await server.received()
+    assert (answer.json()["ok"], answer.json()["text"]) == (True, WORDS)
+    assert asked.headers["authorization"] == f"Bearer {KEY}"
+    assert (await open_gateway.call("editor", "GET", "/connections")).json()["total"] == 0
+
+
+async def test_an_address_that_must_not_be_called_is_not_tested_either(gateway: Gateway) -> None:
+    new = {"name": "desk", "base_url": "http://127.0.0.1:9/v1", "model_name": "m"}
+    refused = problem(await gateway.call("editor", "POST", "/connections/test", new), 403)
+    assert refused["type"] == "/problems/address-refused"
+
+
 @pytest.mark.parametrize(
     ("script", "kind", "said", "status"),
     [

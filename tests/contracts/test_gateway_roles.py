@@ -33,7 +33,15 @@ OFFLINE = {"name": "rules", "provider": "offline"}
 PRESET = {"keys": {"openai": "sk-1", "anthropic": "sk-2", "groq": "sk-3"}}
 QUESTION = {"model": "auto", "messages": [{"role": "user", "content": "Hi?"}]}
 MESSAGE = Message(id="m1", text="Call me back.", created_at=datetime(2026, 5, 4, tzinfo=UTC))
+SITE = {"name": "shop", "origins": ["https://shop.example"]}
+CALL = {"number": "+15550123456"}
 HOOK = {"name": "pager", "url": CLOSED, "events": ["connection.deactivated"]}
+MADE: dict[str, tuple[str, Any]] = {
+    "{planned_id}": ("/calls", CALL),
+    "{webhook_id}": ("/webhooks", HOOK),
+    "{key_id}": ("/keys", {"name": "x", "role": "viewer"}),
+}
+"""How what the path of a route names is made."""
 
 ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
     ("GET", "/connections"): (EVERYBODY, None, 200),
@@ -45,6 +53,7 @@ ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
     ("POST", "/connections/{connection_id}/deactivate"): (OPERATORS, None, 200),
     ("POST", "/connections/{connection_id}/rotate-key"): (EDITORS, {"api_key": "sk-new"}, 200),
     ("POST", "/connections/{connection_id}/test"): (OPERATORS, {}, 200),
+    ("POST", "/connections/test"): (EDITORS, OFFLINE, 200),
     ("POST", "/connections/{connection_id}/generate"): (USERS, {"prompt": "Hi?"}, 200),
     ("POST", "/generate"): (USERS, {"prompt": "Hi?"}, 404),
     ("GET", "/connections/{connection_id}/models"): (OPERATORS, None, 200),
@@ -78,6 +87,13 @@ ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
     ("GET", "/assistants/{assistant_name}/versions/{version}"): (USERS, None, 200),
     ("POST", "/assistants/{assistant_name}/rollback"): (EDITORS, {"to": 1}, 200),
     ("GET", "/assistants/{assistant_name}/diff"): (USERS, None, 200),
+    ("GET", "/sites"): (ADMINS, None, 200),
+    ("POST", "/sites"): (ADMINS, {"name": "blog", "origins": ["https://blog.example"]}, 201),
+    ("GET", "/sites/{site_name}"): (ADMINS, None, 200),
+    ("PATCH", "/sites/{site_name}"): (ADMINS, {"calls_at_once": 2}, 200),
+    ("DELETE", "/sites/{site_name}"): (ADMINS, None, 204),
+    ("POST", "/sites/{site_name}/rotate-key"): (ADMINS, None, 200),
+    ("GET", "/sites/{site_name}/secret"): (ADMINS, None, 200),
     ("GET", "/messages"): (ADMINS, None, 200),
     ("DELETE", "/messages/{message_id}"): (ADMINS, None, 204),
     ("GET", "/me"): (EVERYBODY, None, 200),
@@ -104,9 +120,20 @@ ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
     ("GET", "/chats/{chat_id}/messages/{number}/siblings"): (USERS, None, 404),
     ("GET", "/calls"): (ADMINS, None, 200),
     ("GET", "/calls/stream"): (ADMINS, None, 200),
+    ("GET", "/calls/figures"): (ADMINS, None, 200),
+    ("GET", "/calls/workers"): (ADMINS, None, 200),
     ("GET", "/calls/{call_id}"): (ADMINS, None, 200),
     ("GET", "/calls/{call_id}/stream"): (ADMINS, None, 200),
     ("DELETE", "/calls/{call_id}"): (ADMINS, None, 204),
+    ("POST", "/calls"): (OPERATORS, CALL, 202),
+    ("POST", "/calls/planned"): (OPERATORS, {"calls": [CALL]}, 202),
+    ("GET", "/calls/planned"): (OPERATORS, None, 200),
+    ("GET", "/calls/planned/{planned_id}"): (OPERATORS, None, 200),
+    ("DELETE", "/calls/planned/{planned_id}"): (OPERATORS, None, 200),
+    ("POST", "/calls/{call_id}/listen"): (ADMINS, {"seconds": 60}, 503),
+    ("POST", "/calls/{call_id}/whisper"): (ADMINS, {"text": "Be brief."}, 503),
+    ("POST", "/calls/{call_id}/take-over"): (ADMINS, None, 503),
+    ("POST", "/calls/{call_id}/release"): (ADMINS, None, 503),
     ("POST", "/chat"): (USERS, QUESTION, 404),
     ("GET", "/models"): (USERS, None, 200),
     ("GET", "/local-llm/providers"): (USERS, None, 200),
@@ -131,8 +158,9 @@ ALLOWED: dict[tuple[str, str], tuple[frozenset[Role], Any, int]] = {
 }
 """The roles that may, the body that is sent, and the status of the answer.
 
-The connection is the team's own, and its server pulls no models. Below /v1 there is no model, so a
-chat has no message. The chat is the actor's own, or the editor's where its role may have none.
+The connection is the team's own, and its server pulls no models. No voice server is there. Below
+/v1 there is no model, so a chat has no message. The chat is the actor's own, or the editor's where
+its role may have none.
 """
 READS = sorted(route for route in ALLOWED if route[0] == "GET")
 CHANGES = sorted(
@@ -164,20 +192,20 @@ async def filled(gateway: Gateway, path: str, role: Role = "editor") -> str:
     if path.startswith("/backend"):
         absent = "http://absent.invalid/v1"  # a load there fails in the background
         await gateway.connection(base_url=absent, team="red", visibility="team")
-    if "{webhook_id}" in path:
-        made = (await gateway.call("admin", "POST", "/webhooks", HOOK)).json()
-        return path.replace("{webhook_id}", made["id"])
     if "{assistant_name}" in path:
-        await gateway.call("admin", "POST", "/assistants", {"name": "shop"})
+        shared = {"name": "shop", "visibility": "everyone", "owner": "editor"}
+        await gateway.call("admin", "POST", "/assistants", shared)
         return path.replace("{assistant_name}", "shop").replace("{version}", "1")
+    if "{site_name}" in path:
+        await gateway.call("admin", "POST", "/sites", SITE)
+        return path.replace("{site_name}", "shop")
     if "{message_id}" in path:
         await gateway.services.messages.take(MESSAGE)
         return path.replace("{message_id}", MESSAGE.id)
-    if "{key_id}" in path:
-        made = (
-            await gateway.call("admin", "POST", "/keys", {"name": "x", "role": "viewer"})
-        ).json()
-        return path.replace("{key_id}", made["id"])
+    for parameter, (collection, body) in MADE.items():
+        if parameter in path:
+            made = (await gateway.call("admin", "POST", collection, body)).json()
+            return path.replace(parameter, made["id"])
     return path.replace("{name}", "production")
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from llm_router.store.analytics import Figures
 from llm_router.store.summaries import roll_up
 from llm_router.store.usage import UsageLog, UsageRecord
+from llm_router.store.usage_figures import Figures
 from tests.contracts.gateway import ROLES, STRANGER, Gateway, problem
 from tests.contracts.usage_records import attempt
 
@@ -67,6 +67,9 @@ async def test_connections_stand_side_by_side_the_most_used_first(gateway: Gatew
         (made["id"], "desk"),
     ]
     assert items[0]["figures"]["outcomes"] == {"silent": 2}
+    asked = {"limit": 1, "offset": 1, "order": "cost"}
+    page = (await gateway.call("admin", "GET", "/analytics/connections", params=asked)).json()
+    assert ([item["name"] for item in page["items"]], page["total"]) == (["gone"], 2)
 
 
 async def test_a_summary_is_of_the_time_that_is_asked_for(gateway: Gateway) -> None:
@@ -80,6 +83,7 @@ async def test_a_summary_is_of_the_time_that_is_asked_for(gateway: Gateway) -> N
     usual = await summary()
     assert [group["pool"] for group in usual["pools"]] == ["default"]
     assert [group["integration"] for group in usual["integrations"]] == ["livekit"]
+    assert [group["assistant"] for group in usual["assistants"]] == [""]
     longer = await summary(since=(now - 20 * DAY).isoformat())
     assert [group["pool"] for group in longer["pools"]] == ["default", "night"]
     assert longer["figures"]["attempts"] == 2

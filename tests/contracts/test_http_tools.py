@@ -6,10 +6,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from livekit.agents import Agent, ToolError
+from livekit.agents import Agent
 
 from agent.toolbox.effects import Effects
+from agent.toolbox.errors import ToolError
 from agent.toolbox.http import HttpTools
+from agent.toolbox.livekit_form import for_livekit
 from llm_router.net.guard import AddressGuard
 from llm_router.testing.server import Script
 from llm_router.types import ToolCall
@@ -156,7 +158,8 @@ async def test_a_post_that_was_never_sent_may_be_tried_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "reason"), [({}, "'id' is missing"), ({"id": "x" * 30_000}, "too long")]
+    ("arguments", "reason"),
+    [({}, "'id' is a required property"), ({"id": "x" * 30_000}, "too long")],
 )
 async def test_arguments_that_cannot_be_sent_are_refused(
     arguments: dict[str, Any], reason: str
@@ -167,20 +170,35 @@ async def test_arguments_that_cannot_be_sent_are_refused(
         assert not server.asked
 
 
-async def test_a_conversation_goes_on_after_a_tool_that_hung() -> None:
+TROUBLE: dict[str, tuple[Answer, str]] = {
+    "a tool that hangs": (b"", "no answer within 0.3 s"),
+    "an error": FAULTS["an error"],
+    "a redirect to a private address": FAULTS["a redirect"],
+    "ten megabytes": (
+        page("200 OK", b"word " * 2_000_000, "content-type: text/plain"),
+        "… (the rest is left out)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("answer", "result_has"), TROUBLE.values(), ids=TROUBLE)
+async def test_a_conversation_goes_on_after(answer: Answer, result_has: str) -> None:
     def script(number: int) -> Script:
         if servers[0].requests[number].messages[-1]["role"] == "user":
             return Script(words=[], tool_calls=[ToolCall("c1", "find_order", '{"id": "7"}')])
         return Script(words=["I", " could", " not", " find", " it."])
 
     async with (
-        ByteServer(answering(b"")) as shop,
+        ByteServer(answering(answer)) as shop,
         opened("http", Script()) as (model, servers),
         tools() as runner,
     ):
         await servers[0].behave(script)
-        agent = Agent(instructions="Be brief.", tools=[runner.tool(declared(shop, timeout=0.05))])
+        tool = declared(shop, timeout=0.3, answer_characters=100)
+        agent = Agent(instructions="Be brief.", tools=[for_livekit(runner.tool(tool))])
         async with voiced(model, agent) as session:
             assert await reply_of(session, "Where is my order?") == "I could not find it."
+        assert len(shop.asked) == 1
     [*_, result] = servers[0].requests[-1].messages
-    assert result["content"] == "no answer within 0.05 s"
+    assert result_has in result["content"]
+    assert len(result["content"]) < 200

@@ -19,6 +19,7 @@ from livekit.agents.voice.run_result import RunResult
 
 from agent import tools
 from agent.assistant import Assistant
+from agent.toolbox.livekit_form import for_livekit
 from agent.tools.base import ToolContext
 from llm_router import open_router
 from llm_router.clock import SystemClock
@@ -269,7 +270,7 @@ async def test_a_wait_marker_does_not_appear_in_the_answer() -> None:
             phrases=PHRASES,
             language="en",
             filler_after=0.01,
-            tools=tools.load(["time"], ToolContext()),
+            tools=[for_livekit(tool) for tool in tools.load(["time"], ToolContext())],
         )
         await session.start(assistant)
         result: RunResult[None] = await session.run(user_input="What time is it?")

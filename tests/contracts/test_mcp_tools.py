@@ -1,20 +1,21 @@
 """Tools of MCP servers: chosen, bounded, guarded; a server that dies costs no call."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from livekit.agents import Agent, ToolError
+from livekit.agents import Agent
 
 from agent.call_tools import CallTools
 from agent.toolbox.effects import Effects
+from agent.toolbox.errors import ToolError
 from agent.toolbox.mcp import McpTools
-from agent.toolbox.tool import Tool
+from agent.toolbox.tool import DeclaredTool
 from agent.tools.base import ToolContext
 from llm_router.net.guard import AddressGuard
-from llm_router.testing.server import Script
+from llm_router.testing.server import FaultyServer, Script
 from llm_router.types import ToolCall
 from llm_router.voice.tools import McpServer
 from tests.contracts.byte_server import ByteServer, page
@@ -35,7 +36,7 @@ def chosen(url: str, **changes: Any) -> McpServer:
 @asynccontextmanager
 async def connected(
     server: McpServer, guard: AddressGuard = OPEN
-) -> AsyncIterator[dict[str, Tool]]:
+) -> AsyncIterator[dict[str, DeclaredTool]]:
     effects = Effects("call-1")
     tools = McpTools(server, guard, effects)
     try:
@@ -48,8 +49,8 @@ async def connected(
 async def test_only_the_chosen_tools_are_offered_with_their_descriptions() -> None:
     async with ToolServer() as server, connected(chosen(server.url, tools=("stock",))) as tools:
         assert [*tools] == ["stock"]
-        assert tools["stock"].info.raw_schema["description"].startswith("Tells how many")  # type: ignore[union-attr]  # ours are raw
-        assert "item" in tools["stock"].info.raw_schema["parameters"]["properties"]  # type: ignore[union-attr]
+        assert tools["stock"].description.startswith("Tells how many")
+        assert "item" in tools["stock"].parameters["properties"]
 
 
 async def test_a_result_is_one_bounded_line_of_text() -> None:
@@ -57,14 +58,14 @@ async def test_a_result_is_one_bounded_line_of_text() -> None:
         ToolServer() as server,
         connected(chosen(server.url, answer_characters=30)) as tools,
     ):
-        said = await tools["stock"](raw_arguments={"item": "tea"})
+        said = await tools["stock"].run({"item": "tea"})
         assert said == "There are 3 of tea. And more. "
 
 
 async def test_a_tool_that_changes_something_runs_once() -> None:
     async with ToolServer() as server, connected(chosen(server.url)) as tools:
-        assert await tools["book"](raw_arguments={"day": "Friday"}) == "Booked for Friday."
-        assert "not repeated" in await tools["book"](raw_arguments={"day": "Friday"})
+        assert await tools["book"].run({"day": "Friday"}) == "Booked for Friday."
+        assert "not repeated" in await tools["book"].run({"day": "Friday"})
         assert server.booked == ["Friday"]
 
 
@@ -75,7 +76,7 @@ async def test_a_run_of_an_earlier_agent_is_known_by_the_name_in_the_conversatio
         tools = McpTools(chosen(server.url, tools=("book.table",)), OPEN, effects)
         [book] = await tools.tools()
         assert book.id == "book_table"
-        assert "not repeated" in await book(raw_arguments={"day": "Friday"})
+        assert "not repeated" in await book.run({"day": "Friday"})
         await tools.aclose()
         assert not server.booked
 
@@ -97,25 +98,25 @@ async def test_a_refusal_of_the_server_is_given_to_the_model(
 ) -> None:
     async with ToolServer() as server, connected(chosen(server.url)) as tools:
         with pytest.raises(ToolError, match=reason):
-            await tools[name](raw_arguments=arguments)
+            await tools[name].run(arguments)
 
 
 async def test_a_server_that_dies_in_the_middle_is_not_asked_to_repeat_and_serves_again() -> None:
     async with ToolServer() as server, connected(chosen(server.url)) as tools:
         server.works.clear()
-        booking = asyncio.ensure_future(tools["book"](raw_arguments={"day": "Friday"}))
+        booking = asyncio.ensure_future(tools["book"].run({"day": "Friday"}))
         await server.booking.wait()
         await server.die()
         with pytest.raises(ToolError, match="Do not repeat it") as failed:
             await booking
         assert "localhost" not in failed.value.message
         with pytest.raises(ToolError, match="cannot be reached"):
-            await tools["stock"](raw_arguments={"item": "tea"})
+            await tools["stock"].run({"item": "tea"})
         server.works.set()
         await server.start()
-        assert "3 of tea" in await tools["stock"](raw_arguments={"item": "tea"})
+        assert "3 of tea" in await tools["stock"].run({"item": "tea"})
         with pytest.raises(ToolError, match="Do not repeat it"):
-            await tools["book"](raw_arguments={"day": "Friday"})
+            await tools["book"].run({"day": "Friday"})
         assert server.booked == ["Friday"]
 
 
@@ -123,7 +124,7 @@ async def test_a_tool_that_hangs_ends_after_the_time_limit() -> None:
     async with ToolServer() as server, connected(chosen(server.url, timeout=0.5)) as tools:
         server.works.clear()
         with pytest.raises(ToolError, match=r"no answer within 0\.5 s"):
-            await tools["book"](raw_arguments={"day": "Friday"})
+            await tools["book"].run({"day": "Friday"})
         server.works.set()
 
 
@@ -176,6 +177,38 @@ async def test_a_call_begins_without_a_dead_server_and_gets_the_tools_of_one_tha
     assert "3 of tea" in result["content"]
 
 
+def booking(model: FaultyServer, words: str) -> Callable[[int], Script]:
+    """Behaves as a model that books each time it is asked, and then says the words."""
+
+    def script(number: int) -> Script:
+        if model.requests[number].messages[-1]["role"] == "user":
+            call = ToolCall(f"c{number}", "book", '{"day": "Friday"}')
+            return Script(words=[], tool_calls=[call])
+        return Script(words=[words])
+
+    return script
+
+
+async def test_a_conversation_goes_on_after_a_server_that_died_while_its_tool_ran() -> None:
+    async with ToolServer() as server, opened("http", Script()) as (model, models):
+        await models[0].behave(booking(models[0], "I cannot confirm it."))
+        tools = CallTools(ToolContext(), [], mcp=[chosen(server.url)], guard=OPEN)
+        agent = Agent(instructions="Be brief.")
+        async with voiced(model, agent) as session:
+            tools.connect(agent)
+            await asyncio.wait(tools.connecting)
+            server.works.clear()
+            answer = asyncio.ensure_future(reply_of(session, "Book Friday."))
+            await server.booking.wait()
+            await server.die()
+            assert await answer == "I cannot confirm it."
+            assert await reply_of(session, "And now?") == "I cannot confirm it."
+        await tools.aclose()
+    results = [m["content"] for m in models[0].requests[-1].messages if m["role"] == "tool"]
+    assert all("Do not repeat it" in result for result in results), results
+    assert len(results) == 2
+
+
 async def test_a_call_that_ends_while_a_server_hangs_leaves_no_connection_to_it() -> None:
     async with ByteServer(lambda _: b"") as server:
         tools = CallTools(ToolContext(), [], mcp=[chosen(f"{server.root}/mcp")], guard=OPEN)
@@ -188,14 +221,7 @@ async def test_a_call_that_ends_while_a_server_hangs_leaves_no_connection_to_it(
 
 async def test_an_interrupted_turn_neither_stops_nor_repeats_what_it_has_begun() -> None:
     async with ToolServer() as server, opened("http", Script()) as (model, models):
-
-        def script(number: int) -> Script:
-            if models[0].requests[number].messages[-1]["role"] == "user":
-                call = ToolCall(f"c{number}", "book", '{"day": "Friday"}')
-                return Script(words=[], tool_calls=[call])
-            return Script(words=["Booked."])
-
-        await models[0].behave(script)
+        await models[0].behave(booking(models[0], "Booked."))
         tools = CallTools(ToolContext(), [], mcp=[chosen(server.url)], guard=OPEN)
         agent = Agent(instructions="Be brief.")
         async with voiced(model, agent) as session:

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from livekit.agents import ToolError
 
 from agent import tools
 from agent.toolbox.effects import Effects
+from agent.toolbox.errors import ToolError
 from agent.tools.base import ToolContext
 from llm_router.clock import SystemClock
 from llm_router.connections.access import SYSTEM
@@ -149,8 +149,8 @@ def taking(box: Box | None) -> Any:
 async def test_a_message_is_acknowledged_when_it_is_stored() -> None:
     box = Box()
     (take_message,) = taking(box)
-    assert await take_message(**WORDS) == "The message is stored."
-    assert "not repeated" in await take_message(**WORDS)
+    assert await take_message.run(WORDS) == "The message is stored."
+    assert "not repeated" in await take_message.run(WORDS)
     (taken,) = box.taken
     assert (taken.text, taken.name, taken.contact) == ("Call me back.", "Ann", "ann@example.org")
     assert (taken.room, taken.assistant) == ("call-1", "shop")
@@ -163,8 +163,8 @@ async def test_a_message_that_is_not_stored_is_not_acknowledged_and_may_be_tried
     box = Box(failure)
     (take_message,) = taking(box)
     with pytest.raises(ToolError, match="could not be stored"):
-        await take_message(**WORDS)
-    assert await take_message(**WORDS) == "The message is stored."
+        await take_message.run(WORDS)
+    assert await take_message.run(WORDS) == "The message is stored."
 
 
 def test_without_a_store_no_message_is_offered_to_be_taken() -> None:

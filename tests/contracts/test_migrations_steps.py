@@ -9,7 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate, steps
-from llm_router.store.tables import api_keys, times_daily, usage_hourly
+from llm_router.store.summary_tables import (
+    times_daily,
+    total_times_daily,
+    total_usage_hourly,
+    usage_hourly,
+)
+from llm_router.store.tables import api_keys
 from tests.contracts.databases import Server, opened
 
 CONNECTION = """INSERT INTO llm_connections VALUES (
@@ -73,6 +79,21 @@ async def test_summaries_are_unchanged_in_their_new_order(server: Server) -> Non
         *("first", "won", "a", "day", "mcp", "m", "desk", 7, 6, 1.5, 2.5, 30, 40, 50, 60, 0.25)
     ]
     assert (timed["measure"], timed["bucket"], timed["attempts"]) == ("ttft", 12, 7)
+
+
+ANOTHER = SUMMED.replace("'a', 'day'", "'b', 'day'")
+"""The same sum of another connection."""
+
+
+async def test_what_was_summed_up_is_in_the_totals_of_no_assistant(server: Server) -> None:
+    async with brought_up_to_date(server, "0018", SUMMED, ANOTHER, TIMED) as db:
+        (summed,) = (await db.execute(total_usage_hourly.select())).mappings()
+        (timed,) = (await db.execute(total_times_daily.select())).mappings()
+    facts = [summed[c.name] for c in total_usage_hourly.columns if c.name != "at"]
+    assert facts == [*("first", "won", "day", "mcp", "", 14, 12, 3.0, 5.0, 60, 80, 100, 120, 0.5)]
+    assert (timed["bucket"], timed["pool"], timed["assistant"], timed["attempts"]) == (
+        12, "day", "", 7,
+    )  # fmt: skip
 
 
 OLD_KEY = """INSERT INTO api_keys

@@ -11,7 +11,7 @@ import pytest
 from agent import stt, tools, tts
 from agent.speech.engine import NameModel
 from agent.speech.process.models import KINDS, LoadModel
-from agent.speech.stt import CreateSTT
+from agent.speech.stt import CreateSTT, NameMissing
 from agent.speech.tts import CreateTTS
 from agent.tools.base import CreateTools
 from llm_router.assembly import POLICIES
@@ -24,6 +24,7 @@ FOLDERS: list[tuple[Plugins[Any], type]] = [
     (POLICIES, CreatePolicy),
     (stt.ENGINES, CreateSTT),
     (stt.MODELS, NameModel),
+    (stt.LANGUAGES, NameMissing),
     (tts.MODELS, NameModel),
     (tts.ENGINES, CreateTTS),
     (KINDS, LoadModel),

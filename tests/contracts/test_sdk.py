@@ -1,7 +1,9 @@
 """The SDK does the same over a database and over HTTP."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,12 @@ from llm_router.errors import (
 from llm_router.sdk import ConnectionManager, UseFlags, get_connection
 from llm_router.store.analytics import Analytics
 from llm_router.store.assistants import Assistants
+from llm_router.store.calls import CallStore
 from llm_router.store.connections import SqlConnectionStore, open_store
 from llm_router.testing.server import Fault, FaultyServer, Script
 from llm_router.voice.assistant import parse_assistant
+from llm_router.voice.calls import Call, CallAgent, CallFacts, CallItem, CallKind
+from llm_router.voice.phone.plan import CallPlan
 from tests.contracts.stores import MASTER_KEY, VAULT, added
 from tests.contracts.threads import api_on_a_socket
 
@@ -226,3 +231,86 @@ async def test_an_assistant_is_put_whole_and_each_put_is_a_version(
     assert await manager.get_assistants() == [faster]
     stored, total = await Assistants(store.database, VAULT).versions(SYSTEM, "shop")
     assert ([each.record for each in stored], total) == ([faster, shop], 2)
+
+
+# ── Calls ────────────────────────────────────────────────────────────────────────────────────────
+
+
+NOW = datetime(2026, 5, 4, 9, 30, tzinfo=UTC)
+AGENT = CallAgent(identity="agent-1", worker="here 8081", job="AJ_1")
+
+
+@pytest.fixture
+async def calls(store: SqlConnectionStore) -> list[Call]:
+    """Two calls that go on, the first with two items."""
+    kinds: tuple[CallKind, ...] = ("web", "phone")
+    writer = CallStore(store.database)
+    claimed = [
+        await writer.claim(f"room-{kind}", 1, AGENT, NOW, CallFacts(kind=kind, keep="transcript"))
+        for kind in kinds
+    ]
+    found = [call for call in claimed if call]
+    said = [
+        CallItem(id="1", role="user", text="Are you open on Sunday?", created_at=NOW),
+        CallItem(id="2", role="assistant", text="No, we are not.", created_at=NOW),
+    ]
+    await writer.append(found[0].id, said, NOW)
+    return found
+
+
+async def test_calls_are_found_and_read(manager: ConnectionManager, calls: list[Call]) -> None:
+    assert {call.room for call in await manager.get_calls()} == {"room-web", "room-phone"}
+    assert len(await manager.get_calls(limit=1)) == 1
+    assert not await manager.get_calls(started_to=NOW)
+    [found] = await manager.get_calls(kind="web", started_from=NOW, text="sunday")
+    assert found == await manager.get_call(calls[0].id)
+    items = await manager.get_call_items(found.id)
+    assert [(item.number, item.role, item.text) for item in items] == [
+        (1, "user", "Are you open on Sunday?"),
+        (2, "assistant", "No, we are not."),
+    ]
+
+
+async def test_a_call_is_followed_to_its_end(
+    manager: ConnectionManager, store: SqlConnectionStore, calls: list[Call]
+) -> None:
+    followed: list[tuple[str, int]] = []
+    async with aclosing(manager.follow_call(calls[0].id, after=1)) as all_news:
+        async for news in all_news:
+            followed.append((news.kind, news.after))
+            if len(followed) == 2:
+                await CallStore(store.database).end(calls[0].id, "caller left", NOW)
+            last = news.call
+    assert followed == [("item", 2), ("call", 2), ("call", 2), ("end", 2)]
+    assert (last.state, last.reason) == ("ended", "caller left")
+
+
+async def test_a_deleted_call_is_gone_and_the_deletion_is_noted(
+    manager: ConnectionManager, store: SqlConnectionStore, calls: list[Call]
+) -> None:
+    await manager.delete_call(calls[0].id)
+    for reading in (manager.get_call, manager.get_call_items, manager.delete_call):
+        with pytest.raises(NotFoundError):
+            await reading(calls[0].id)
+    with pytest.raises(NotFoundError):
+        await anext(manager.follow_call(calls[0].id))
+    entry, *_ = await store.audit(SYSTEM, target=calls[0].id)
+    assert (entry.action, entry.kind) == ("remove", "call")
+
+
+async def test_calls_are_for_admins_alone(url: str, calls: list[Call]) -> None:
+    async with (
+        api_on_a_socket(url) as api,
+        ConnectionManager(api.url, api_key=api.keys["editor"]) as editor,
+    ):
+        with pytest.raises(ForbiddenError):
+            await editor.get_call(calls[0].id)
+
+
+async def test_a_call_is_placed_once_and_its_key_returns_how_far_it_is(
+    manager: ConnectionManager,
+) -> None:
+    plan = CallPlan(number="+15550123456", variables={"name": "Ann"}, idempotency_key="k1")
+    call = await manager.place_call(plan)
+    assert (call.status, call.number, call.variables) == ("waiting", plan.number, {"name": "Ann"})
+    assert await manager.place_call(plan) == call

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from agent.speech.process.client import (
 from agent.speech.process.models.scripted import SECONDS_PER_WORD
 from agent.speech.process.supervisor import worker_speech
 from agent.speech.tts import TTSEngine, TTSOptions, as_stream
-from agent.speech.voice import ProcessTTS
+from agent.speech.voice import ProcessTTS, ReplySound
 from llm_router.clock import SystemClock, checkpoint
 
 RECOGNISER = "scripted:hears what are your opening hours"
@@ -53,6 +53,23 @@ async def test_words_come_with_their_times(recogniser: SpeechClient) -> None:
         ("are", 0.5, 1.0),
     ]
     assert decoded.no_speech == 0.0
+
+
+async def test_a_model_that_does_not_load_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    damaged = "scripted:damaged"
+    process = await SpeechProcess.start(tmp_path / "socket", [RECOGNISER, damaged])
+    monkeypatch.setenv(SOCKET, str(tmp_path / "socket"))
+    clients = SpeechClient(RECOGNISER), SpeechClient(damaged)
+    try:
+        assert (await clients[0].transcribe(audio(1))).words
+        with pytest.raises(APIStatusError, match="'damaged' is neither 'voice'"):
+            await clients[1].transcribe(audio(1))
+    finally:
+        for client in clients:
+            await client.aclose()
+        await process.aclose()
 
 
 async def test_words_before_the_audio_reach_the_recogniser(recogniser: SpeechClient) -> None:
@@ -245,6 +262,49 @@ async def spoken(engine: TTSEngine) -> float:
         stream.push_text("We open at nine.")
         stream.end_input()
         return sum([audio.frame.duration async for audio in stream])
+
+
+class AheadClient(SpeechClient):
+    """Notes for each text whether it may wait for more urgent work."""
+
+    def __init__(self) -> None:
+        super().__init__(VOICE)
+        self.may_wait: list[tuple[str, bool]] = []
+
+    def speak(
+        self, text: str, *, silent_in: float = 0.0, **options: float
+    ) -> AsyncGenerator[bytes, None]:
+        self.may_wait.append((text, silent_in > 0))
+        return super().speak(text, silent_in=silent_in, **options)
+
+
+async def test_only_the_first_clause_of_each_reply_is_urgent() -> None:
+    voice = ProcessTTS(
+        VOICE, name="tones", provider="scripted", language="en", sample_rate=16_000, speed=1.0
+    )
+    voice.client = client = AheadClient()
+    engine = as_stream(voice, None, timeout=30)
+    for reply in ("We open at nine, every single day.", "Good bye."):
+        async with engine.stream() as stream:
+            stream.push_text(reply)
+            stream.end_input()
+            assert [audio async for audio in stream]
+    await engine.aclose()
+    assert client.may_wait == [
+        ("We open at nine,", False),
+        ("every single day.", True),
+        ("Good bye.", False),
+    ]
+
+
+def test_the_sound_of_a_reply_that_was_made_late_plays_from_then_on() -> None:
+    reply = ReplySound()
+    reply.add(1.0, now=5.0)
+    reply.add(0.5, now=5.1)
+    assert reply.left(5.5) == pytest.approx(1.0)
+    assert reply.left(7.0) == 0.0
+    reply.add(0.5, now=8.0)
+    assert reply.left(8.0) == pytest.approx(0.5)
 
 
 async def test_the_spare_voice_speaks_while_a_killed_process_is_away_and_then_it_is_back(

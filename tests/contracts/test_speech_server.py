@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import AsyncIterator, Generator, Mapping
+from collections.abc import AsyncIterator, Collection, Generator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
@@ -43,9 +43,17 @@ class HeldModel:
         self._go_on = threading.Semaphore(0)
         self._changed = threading.Condition()
 
-    def decode(self, samples: NDArray[np.int16], *, language: str, before: str) -> Decoded:
+    def decode(
+        self,
+        samples: NDArray[np.int16],
+        *,
+        language: str,
+        before: str,
+        among: Collection[str] = (),
+    ) -> Decoded:
         self._step(before)
-        return Decoded(words=(Word(text=before, start=0, end=1, probability=1),))
+        word = Word(text=before, start=0, end=1, probability=1)
+        return Decoded(words=(word,), language=next(iter(among), ""))
 
     def speak(self, text: str, *, speed: float) -> Generator[bytes, None, None]:
         try:
@@ -116,6 +124,14 @@ async def post(path: str, body: bytes) -> tuple[int, str]:
         return answer.status_code, answer.json()["error"]
 
 
+async def test_a_model_chooses_among_the_languages_of_a_call(
+    client: SpeechClient, model: HeldModel
+) -> None:
+    model.release(2)
+    assert (await client.transcribe(AUDIO, among=("de", "en"))).language == "de"
+    assert not (await client.transcribe(AUDIO)).language
+
+
 @asynccontextmanager
 async def busy(client: SpeechClient, model: HeldModel) -> AsyncIterator["asyncio.Task[Decoded]"]:
     """Lets the only thread decode during the block, unless it is released earlier."""
@@ -147,8 +163,8 @@ async def test_a_first_sound_overtakes_words_that_wait(
     assert model.begun[:3] == ["running", "sound0", "words"]
 
 
-async def collect(client: SpeechClient, text: str) -> list[bytes]:
-    async with aclosing(client.speak(text, timeout=_WITHIN)) as sound:
+async def collect(client: SpeechClient, text: str, silent_in: float = 0.0) -> list[bytes]:
+    async with aclosing(client.speak(text, silent_in=silent_in, timeout=_WITHIN)) as sound:
         return [piece async for piece in sound]
 
 
@@ -160,6 +176,18 @@ async def test_more_work_than_may_wait_is_refused(client: SpeechClient, model: H
         with pytest.raises(APIStatusError, match="too much to do") as refused:
             await collect(client, "c")
         assert refused.value.status_code == 503
+        model.release(100)
+
+
+async def test_a_later_clause_counts_as_the_rest_of_its_reply_which_is_never_refused(
+    client: SpeechClient, model: HeldModel
+) -> None:
+    async with busy(client, model), asyncio.TaskGroup() as group:
+        for name in ("a", "b"):
+            group.create_task(client.transcribe(AUDIO, before=name, timeout=_WITHIN))
+        await until({"waiting": 2})
+        group.create_task(collect(client, "later", silent_in=90.0))
+        await until({"waiting": 3})
         model.release(100)
 
 
@@ -243,12 +271,17 @@ async def test_a_voice_that_fails_after_its_first_sound_breaks_off(
         ("/transcribe", transcribe("\0" * 960_002), 400, "at most 30 s"),
         ("/transcribe", transcribe("\0" * 1_000_000), 413, "too large"),
         ("/transcribe", transcribe("\0\0", before="x" * 2_001), 400, "before"),
+        ("/transcribe", transcribe("\0\0", among="de"), 400, "among"),
+        ("/transcribe", transcribe("\0\0", among=["de"] * 21), 400, "at most 20 languages"),
         ("/transcribe", transcribe("\0\0", model="other:2"), 404, "not loaded, but held:1"),
         ("/speak", b"\xff", 400, "not JSON"),
         ("/speak", speak(text=3), 400, "text"),
         ("/speak", speak(text="x" * 2_001), 400, "2,000 characters"),
         ("/speak", speak(speed=100), 400, "speed"),
         ("/speak", speak(speed="fast"), 400, "speed"),
+        ("/speak", speak(silent_in=-1), 400, "silent_in"),
+        ("/speak", speak(silent_in=90), 400, "silent_in"),
+        ("/speak", speak(silent_in="soon"), 400, "silent_in"),
         ("/speak", speak(model="other:2"), 404, "not loaded, but held:1"),
     ],
 )

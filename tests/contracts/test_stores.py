@@ -10,7 +10,7 @@ import pytest
 from llm_router.clock import checkpoint, utc_now
 from llm_router.connections.access import SYSTEM
 from llm_router.connections.record import Connection
-from llm_router.connections.store import ConnectionStore, Page, Query
+from llm_router.connections.store import Change, ConnectionStore, Page, Query
 from llm_router.errors import ConfigurationError, NotFoundError, StaleError, TakenError
 from tests.contracts.stores import ANNA, BEN, HEADERS, KEY, added, connection, tried
 
@@ -388,3 +388,17 @@ async def test_changes_yields_the_revision_of_each_change(store: ConnectionStore
             waiting = asyncio.ensure_future(anext(changes))
             await added(store, name=name)
             assert await waiting == await store.revision()
+
+
+async def test_a_deactivation_says_who_made_it_and_why(store: ConnectionStore) -> None:
+    one, other = await added(store), await added(store, name="b")
+    off = {"is_active": False}
+    steps = [
+        Change(id=one.id, changes=off, reason="its\nserver moves"),
+        Change(id=other.id, changes=off),
+    ]
+    stored = await store.apply(SYSTEM, steps)
+    assert [c.status_reason for c in stored] == ["by system: its server moves", "by system"]
+    again = Change(id=one.id, changes={"is_active": True}, reason="it is back")
+    (on,) = await store.apply(SYSTEM, [again])
+    assert (on.status, on.status_reason) == ("untested", "")

@@ -63,9 +63,12 @@ async def test_the_key_words_are_transcribed_through_a_telephone(
     assert has_key_words(transcript, name), transcript
 
 
+@pytest.mark.parametrize("around", [0.0, 0.5])
 @pytest.mark.parametrize("name", NON_SPEECH)
-async def test_a_sound_without_speech_has_no_words(engine: WhisperSTT, name: str) -> None:
-    sound = np.concatenate([silence(0.5), NON_SPEECH[name](), silence(0.5)])
+async def test_a_sound_without_speech_has_no_words(
+    engine: WhisperSTT, name: str, around: float
+) -> None:
+    sound = np.concatenate([silence(around), NON_SPEECH[name](), silence(around)])
     spoken = [event for event in await events_of(engine, sound.tobytes()) if event.alternatives]
     assert spoken == []
 

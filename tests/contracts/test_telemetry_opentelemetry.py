@@ -1,5 +1,7 @@
 """OpenTelemetryObserver: spans with the times of the clock and without any spoken word."""
 
+from contextlib import aclosing
+
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -7,9 +9,13 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
+from llm_router import open_router
+from llm_router.connections.record import Connection
 from llm_router.errors import StatusError
 from llm_router.telemetry.opentelemetry import OpenTelemetryObserver
 from llm_router.testing import fail
+from llm_router.testing.server import Fault, FaultyServer, Script
+from llm_router.types import ChatRequest
 from tests.contracts.observed import COUNTED, QUESTION, Scene
 
 
@@ -23,8 +29,12 @@ class Traced:
         self.tracer = self._provider.get_tracer("test")
 
     @property
+    def finished(self) -> tuple[ReadableSpan, ...]:
+        return self._exporter.get_finished_spans()
+
+    @property
     def spans(self) -> dict[str, ReadableSpan]:
-        return {span.name: span for span in self._exporter.get_finished_spans()}
+        return {span.name: span for span in self.finished}
 
 
 def attributes(span: ReadableSpan) -> dict[str, object]:
@@ -105,3 +115,48 @@ def test_without_recording_no_span_is_made() -> None:
     quiet = trace.NoOpTracerProvider().get_tracer("off")
     scene = Scene(COUNTED)
     assert scene.ask(OpenTelemetryObserver(quiet, scene.clock)).replies
+
+
+async def test_the_trace_of_a_turn_reaches_every_model_server_that_is_asked() -> None:
+    traced = Traced()
+    request = ChatRequest(messages=[{"role": "user", "content": QUESTION}])
+    async with (
+        FaultyServer(Script(fault=Fault.STATUS)) as failing,
+        FaultyServer() as spare,
+        open_router(
+            [
+                Connection(name="a", base_url=failing.base_url, model_name="m"),
+                Connection(name="b", base_url=spare.base_url, model_name="m", priority=1),
+            ],
+            observers=[OpenTelemetryObserver(traced.tracer)],
+        ) as router,
+    ):
+        with traced.tracer.start_as_current_span("turn") as turn:
+            async with aclosing(router.stream(request)) as reply:
+                async for _ in reply:
+                    pass
+        async with aclosing(router.stream(request)) as reply:
+            async for _ in reply:
+                pass
+        sent = [server.requests[0].headers["traceparent"] for server in (failing, spare)]
+        assert "traceparent" not in spare.requests[-1].headers  # outside of a trace
+    context = turn.get_span_context()
+    ids = f"{context.trace_id:032x}-{context.span_id:016x}"
+    assert sent == [f"00-{ids}-{context.trace_flags:02x}"] * 2
+    assert context.trace_flags.sampled
+    replies = [span for span in traced.finished if span.name == "router.reply"]
+    assert [span.parent for span in replies] == [context, None]
+
+
+async def test_the_header_of_a_connection_stays_its_own() -> None:
+    traced = Traced()
+    own = {"traceparent": "00-0123456789abcdef0123456789abcdef-0123456789abcdef-00"}
+    async with FaultyServer() as server:
+        connection = Connection(name="a", base_url=server.base_url, model_name="m", headers=own)
+        async with open_router([connection]) as router:
+            with traced.tracer.start_as_current_span("turn"):
+                request = ChatRequest(messages=[{"role": "user", "content": "hi"}])
+                async with aclosing(router.stream(request)) as reply:
+                    async for _ in reply:
+                        pass
+        assert server.requests[0].headers["traceparent"] == own["traceparent"]

@@ -3,11 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import cast
 
+import pytest
+from livekit import rtc
 from livekit.agents import AgentSession, function_tool
 
 from agent.assistant import Assistant
+from agent.filler import FillerRule
+from agent.toolbox.cover import ToolCover
 from llm_router.routing.phrases import Phrases
+from llm_router.testing import ManualClock
 from llm_router.testing.server import FaultyServer, Script
 from llm_router.types import ToolCall
 from tests.contracts.livekit_asking import opened, reply_of
@@ -23,9 +30,11 @@ class SlowTool:
     def __init__(self, until: str = "") -> None:
         self.until = until
         self.said: list[str] = []
+        self.began = asyncio.Event()
 
     async def run(self) -> str:
         """Finds an order, wherever it may be."""
+        self.began.set()
         while self.until and self.until not in self.said:
             await asyncio.get_running_loop().run_in_executor(None, lambda: None)
         return "on its way"
@@ -80,6 +89,36 @@ async def test_a_tool_without_a_phrase_is_covered_by_a_filler() -> None:
         assert await reply_of(session, "Where is my order?") == ANSWER
 
 
+@pytest.mark.parametrize(("says", "said"), [({}, True), ({"ask": ""}, False)])
+def test_a_tool_that_waits_for_the_caller_is_not_covered(
+    says: Mapping[str, str], said: bool
+) -> None:
+    clock, phrases = ManualClock(), list[str]()
+
+    async def scene() -> None:
+        session = rtc.EventEmitter[str]()
+        silent = {"agent_state": "thinking", "user_state": "listening"}
+
+        async def play() -> None:
+            """Plays a phrase in no time."""
+
+        def say(phrase: str, **_: object) -> object:
+            phrases.append(phrase)
+            return SimpleNamespace(wait_for_playout=play)
+
+        vars(session).update(silent, say=say)
+        cover = ToolCover(FillerRule(PHRASES, "en"), says, 1.2, clock)
+        cover.attach(cast("AgentSession[None]", session))
+        call = SimpleNamespace(call_id="c1", name="ask")
+        update = SimpleNamespace(type="tool_call_started", function_call=call)
+        session.emit("tool_execution_updated", SimpleNamespace(update=update))
+        await clock.sleep(30)
+        await cover.aclose()
+
+    clock.run(scene())
+    assert bool(phrases) == said
+
+
 async def test_a_fast_tool_is_covered_by_nothing() -> None:
     slow = SlowTool()
     async with calling(slow, 3600) as (session, _):
@@ -93,8 +132,7 @@ async def test_a_call_that_ends_during_a_tool_is_covered_no_more() -> None:
         asking: asyncio.Future[object] = asyncio.ensure_future(
             session.run(user_input="Where is my order?")
         )
-        while session.agent_state != "thinking":
-            await asyncio.get_running_loop().run_in_executor(None, lambda: None)
+        await slow.began.wait()
         slow.until = ""
         await asking
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "tool cover"]

@@ -3,14 +3,20 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from livekit.agents import Agent, AgentSession, llm
 
 from agent import tools
-from agent.prewarm import load_documents
-from agent.toolbox.tool import Tool
+from agent.budget import CallLimits
+from agent.guard import CallGuard
+from agent.phone.keys import CallerKeys
+from agent.phone.transfer.transfers import Transfers
+from agent.toolbox.documents import load_documents
+from agent.toolbox.errors import ToolError
+from agent.toolbox.livekit_form import for_livekit
+from agent.toolbox.tool import DeclaredTool, Tool
 from agent.tools.base import ToolContext
 from llm_router import open_router
 from llm_router.connections.record import Connection
@@ -19,6 +25,7 @@ from llm_router.integrations.livekit import RouterLLM
 from llm_router.plugins import Plugins
 from llm_router.testing import ManualClock
 from llm_router.voice.messages import Message
+from llm_router.voice.phone.setup import Person
 from tests.contracts.livekit_asking import PHRASES, reply_of
 
 SHOP = Path(__file__).parents[2] / "config" / "documents"
@@ -31,6 +38,14 @@ class Nowhere:
         raise NotImplementedError
 
 
+class Staff:
+    """People to whom no caller is put through."""
+
+    def people(self) -> Sequence[Person]:
+        return [Person(name="Mara", number="100")]
+
+
+GUARD = CallGuard(CallLimits(), PHRASES, "en")
 EACH_MODULE = pytest.mark.parametrize("name", tools.TOOLS.names())
 
 
@@ -40,14 +55,28 @@ def made(*names: str) -> Sequence[Tool]:
         clock=ManualClock(),
         documents=load_documents(SHOP),
         messages=Nowhere(),
+        transfers=cast("Transfers", Staff()),
+        hang_up=lambda _: None,
+        keys=CallerKeys(cast("AgentSession[None]", None), GUARD),  # nothing is asked for
     )
     return tools.load(names, context)
+
+
+def in_calls(*names: str) -> list[llm.Tool | llm.Toolset]:
+    return [for_livekit(tool) for tool in made(*names)]
+
+
+def declared(name: str) -> DeclaredTool:
+    """Makes the only tool of a module that needs nothing of LiveKit."""
+    (tool,) = made(name)
+    assert isinstance(tool, DeclaredTool)
+    return tool
 
 
 def schemas(*names: str) -> list[dict[str, Any]]:
     return [
         schema["function"]
-        for schema in llm.ToolContext(made(*names)).parse_function_tools("openai")
+        for schema in llm.ToolContext(in_calls(*names)).parse_function_tools("openai")
     ]
 
 
@@ -99,23 +128,23 @@ def test_two_tools_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> N
 async def test_the_time_is_that_of_the_clock_in_the_zone_that_is_asked_for(
     zone: str, said: str
 ) -> None:
-    (get_time,) = made("time")
+    get_time = declared("time")
     try:
-        result = await get_time(None, time_zone=zone)
-    except llm.ToolError as error:
+        result = await get_time.run({"time_zone": zone})
+    except ToolError as error:
         result = error.message
     assert result == said
 
 
 async def test_the_shops_text_is_looked_up_and_cited() -> None:
-    (search_documents,) = made("documents")
-    said = await search_documents(question="What time do you open on Saturday?")
+    search_documents = declared("documents")
+    said = await search_documents.run({"question": "What time do you open on Saturday?"})
     first, *_ = said.splitlines()
     assert first == (
         "On Saturday we open at nine in the morning and close at four in the afternoon."
         " [shop.md, Opening hours]"
     )
-    assert "nothing" in await search_documents(question="xyzzy")
+    assert "nothing" in await search_documents.run({"question": "xyzzy"})
 
 
 def test_without_texts_there_is_no_tool_that_searches_them(
@@ -146,7 +175,7 @@ async def test_without_a_model_questions_are_answered_from_the_shops_text(
     question: str, answer: str
 ) -> None:
     responder = Connection(name="rules", provider="offline")
-    agent = Agent(instructions="Be brief.", tools=[*made("time", "documents", "end_call")])
+    agent = Agent(instructions="Be brief.", tools=in_calls("time", "documents", "end_call"))
     async with (
         open_router([responder]) as router,
         AgentSession[None](llm=RouterLLM(router, session_id="call")) as session,

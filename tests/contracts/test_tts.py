@@ -15,7 +15,8 @@ from livekit.agents import APIConnectionError, APIConnectOptions, APIError, tts
 from livekit.agents.metrics import TTSMetrics
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 
-from agent.speech.tts import TTSEngine, TTSOptions, as_stream
+from agent.speech.tts import TTSEngine, TTSOptions, as_stream, speaks_here
+from agent.speech.voices import Voices
 from agent.tts import ENGINES, load
 from agent.tts.embedded import create
 from llm_router.errors import ConfigurationError, UnknownPluginError
@@ -153,6 +154,15 @@ def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
 
 
 # Engines behind a network
+
+
+@pytest.mark.parametrize(("name", "here"), [("embedded", True), ("openai", False)])
+async def test_only_a_voice_of_this_machine_costs_nothing(
+    options: TTSOptions, name: str, here: bool
+) -> None:
+    engine = load(name, options)
+    assert speaks_here(engine) is speaks_here(Voices("en", engine)) is here
+    await engine.aclose()
 
 
 async def test_a_wav_is_played_at_its_own_rate(options: TTSOptions) -> None:

@@ -13,9 +13,9 @@ from sqlalchemy import func, select, text
 
 from llm_router.clock import SystemClock, Timer, checkpoint
 from llm_router.connections.access import SYSTEM
-from llm_router.errors import ConfigurationError
+from llm_router.errors import ConfigurationError, ForbiddenError
 from llm_router.store import leases
-from llm_router.store.analytics import Analytics, Figures, GroupBy, GroupKey, Span
+from llm_router.store.analytics import Analytics, GroupBy, GroupKey, Order, Span
 from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
 from llm_router.store.dialects import TimeUnit
@@ -23,6 +23,7 @@ from llm_router.store.migrations import migrate
 from llm_router.store.summaries import LEASE_NAME, UsageMaintenance, prune, roll_up, summed_up_to
 from llm_router.store.tables import usage
 from llm_router.store.usage import APPEND_LOCK, UsageLog, UsageRecord, to_row
+from llm_router.store.usage_figures import Figures
 from tests.contracts.databases import Postgres, Server, opened
 from tests.contracts.stores import ANNA, BEN, VAULT, VERA, added
 from tests.contracts.usage_records import LASTS, MONDAY, attempt, attempts, counted
@@ -72,7 +73,9 @@ def _value(one: UsageRecord, name: str, unit: TimeUnit) -> Any:
 # ── Figures ──────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("by", [[], ["connection_id"], ["pool", "integration"], ["at"]])
+@pytest.mark.parametrize(
+    "by", [[], ["connection_id"], ["pool", "integration"], ["assistant"], ["at"]]
+)
 @pytest.mark.parametrize(("unit", "lasts"), [("hour", 47 * HOUR), ("day", 6 * DAY - 4 * HOUR)])
 async def test_figures_are_right_however_much_is_summed_up(
     database: Database, by: list[GroupBy], unit: TimeUnit, lasts: timedelta
@@ -112,7 +115,13 @@ def test_a_span_is_of_whole_hours_or_days(
 
 
 @pytest.mark.parametrize(
-    "asked", [{"connection_id": "2"}, {"pool": "night"}, {"integration": "mcp", "pool": "night"}]
+    "asked",
+    [
+        {"connection_id": "2"},
+        {"pool": "night"},
+        {"integration": "mcp", "pool": "night"},
+        {"assistant": "desk"},
+    ],
 )
 async def test_figures_are_filtered(database: Database, asked: dict[str, str]) -> None:
     some = attempts()
@@ -124,6 +133,44 @@ async def test_figures_are_filtered(database: Database, asked: dict[str, str]) -
 
     right = expected(some, (), "day", is_meant)
     assert plain(await analytics.figures(SYSTEM, replace(ALL, **asked))) == right  # type: ignore[arg-type]  # fields by name
+
+
+async def test_several_groupings_are_of_one_reading(database: Database) -> None:
+    analytics = await written(database, attempts())
+    await roll_up(database, 200)
+    found = await analytics.groupings(SYSTEM, ALL, (), ["pool"], ["assistant", "at"])
+    for by, figures in zip(((), ["pool"], ["assistant", "at"]), found, strict=True):
+        assert figures == await analytics.figures(SYSTEM, ALL, by)  # type: ignore[arg-type]  # names of columns
+    some = await analytics.figures(SYSTEM, ALL, ["connection_id"], among=["1", "3"])
+    assert [key for (key,) in some] == ["1", "3"]
+
+
+@pytest.mark.parametrize("order", ["attempts", "failed", "cost"])
+async def test_the_connections_with_the_most_come_first_page_by_page(
+    database: Database, order: Order
+) -> None:
+    analytics = await written(database, attempts())
+    await roll_up(database, 200)
+    all_of_them = await analytics.figures(SYSTEM, ALL, ["connection_id"])
+    right = sorted(all_of_them, key=lambda key: getattr(all_of_them[key], order), reverse=True)
+    assert await analytics.leading(SYSTEM, ALL, order, 2) == ([key for (key,) in right[:2]], 3)
+    assert await analytics.leading(SYSTEM, ALL, order, 2, 2) == ([right[2][0]], 3)
+    assert await analytics.leading(SYSTEM, ALL, order, 2, 4) == ([], 3)
+    assert await analytics.leading(SYSTEM, replace(ALL, pool="none"), order, 2) == ([], 0)
+
+
+async def test_assistants_are_counted_over_all_connections_for_who_sees_all(
+    database: Database,
+) -> None:
+    analytics = await written(database, attempts(20))
+    with pytest.raises(ForbiddenError, match="ask an admin"):
+        await analytics.figures(ANNA, ALL, ["assistant"])
+    for span, by in (
+        (replace(ALL, assistant="desk"), ["connection_id"]),
+        (replace(ALL, connection_id="1"), ["assistant"]),
+    ):
+        with pytest.raises(ConfigurationError, match="leave out the connection"):
+            await analytics.figures(SYSTEM, span, by)  # type: ignore[arg-type]  # names of columns
 
 
 async def test_figures_of_no_attempts_are_zero(database: Database) -> None:

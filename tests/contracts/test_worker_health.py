@@ -38,6 +38,20 @@ async def answer(client: httpx2.AsyncClient, path: str) -> Answer:
     return response.status_code, response.text
 
 
+async def test_metrics_are_passed_on_where_there_are_some(starts: Starts, unused_url: str) -> None:
+    port = urlsplit(unused_url).port or 0
+    async with FaultyServer(pages={"/metrics": "lk_agents_worker_load 0.5"}) as own:
+        metrics_port = urlsplit(own.base_url).port
+        for given, expected in ((None, 404), (metrics_port, 200), (9, 503)):
+            served = health_server(
+                "127.0.0.1", port, starts, lambda: 0, lambda: True, metrics_port=given
+            )
+            async with served, httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+                status, text = await answer(client, "/metrics")
+            assert status == expected
+            assert ("lk_agents_worker_load 0.5" in text) == (expected == 200)
+
+
 @pytest.mark.parametrize("path", ["/", "/readyz"])
 async def test_a_worker_is_ready_while_its_last_call_process_came_up(
     starts: Starts, unused_url: str, path: str

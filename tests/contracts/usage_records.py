@@ -7,8 +7,8 @@ from random import Random
 from typing import Any, get_args
 
 from llm_router.routing.attempt import Role
-from llm_router.store.analytics import Figures
 from llm_router.store.usage import UsageRecord
+from llm_router.store.usage_figures import Figures
 
 MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 LASTS = timedelta(days=9)
@@ -55,6 +55,7 @@ def _drawn(rng: Random, place: int) -> UsageRecord:
         tokens_cached=rng.randrange(50),
         is_estimated=rng.random() < 0.2,
         cost=rng.choice([None, 0.25, 0.125]),  # their sums are exact in any order
+        assistant=rng.choice(["desk", ""]),
     )
 
 

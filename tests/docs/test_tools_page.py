@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent import tools
+from agent.toolbox.tool import DeclaredTool
 from agent.tools.base import ToolContext
 from llm_router.voice.tools import HttpTool, McpServer
 
@@ -28,7 +29,9 @@ def dice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 async def test_the_module_of_the_page_is_a_tool_that_works(dice: str) -> None:
     (throw_die,) = tools.load([dice], ToolContext())
-    assert await throw_die() in range(1, 7)
+    assert isinstance(throw_die, DeclaredTool)
+    assert int(await throw_die.run({})) in range(1, 7)
+    assert not tools.needs_livekit(dice)
 
 
 def test_the_declarations_of_the_page_are_tools() -> None:

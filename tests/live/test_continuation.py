@@ -26,7 +26,8 @@ async def test_a_server_continues_with_exactly_the_missing_words(
     ends = await all_engines.get(second)
     async with begins.provider() as beginning, ends.provider() as ending:
         assert ending.continuation != "words"
-        await answer(beginning, ask("hello"))  # its model is in memory from here on
+        for provider in (beginning, ending):  # their models are in memory from here on
+            await answer(provider, ask("hello"))
         for name in CUT:
             for words in range(1, len(ANSWERS[name].split())):
                 routed = Routed(CutShort(beginning, words), ending)

@@ -314,3 +314,18 @@ def test_hedges_of_a_client_that_left_end_as_well() -> None:
         assert {event.connection for event in api.stage.events} == {"a", "b"}
 
     over([HANG], [HANG]).run(test)
+
+
+def test_words_that_one_read_brought_are_one_write() -> None:
+    together = [Step(0.1, Chunk(text="We")), *(Step(0.0, Chunk(text=" are")) for _ in range(5))]
+    script = [*together, Step(0.3, Chunk(text=" open.")), Step(0.3, Chunk(finish_reason="stop"))]
+
+    async def test(api: ChatApi) -> None:
+        async with api.client.chat.completions.with_streaming_response.create(
+            **{**HELLO, "stream": True}
+        ) as response:
+            writes = [write.decode() async for write in response.iter_bytes()]
+        words = [re.findall(r'"content":"( ?\w+\.?)"', write) for write in writes]
+        assert [each for each in words if each] == [["We"], [" are"] * 5, [" open."]]
+
+    over(script).run(test)

@@ -17,6 +17,7 @@ from llm_router.clock import SystemClock
 from llm_router.integrations.livekit import RouterLLM
 from llm_router.routing.phrases import Phrases
 from llm_router.testing import ManualClock, ScriptedProvider, open_scripted_router, say
+from llm_router.testing.provider import Step
 
 WALL = SystemClock().wall
 """LiveKit takes times of the machine, even where its own timers jump."""
@@ -174,18 +175,27 @@ class Stage:
         return [str(message["content"]) for message in self.model.requests[-1].messages[1:]]
 
 
-def played(act: Act) -> Stage:
-    """Lets the agent tell the story as its greeting while `act` goes on; returns what is left."""
+def played(
+    act: Act,
+    *,
+    answer: Sequence[Step] = tuple(say(ANSWER)),
+    filler: str = "",
+    greeting: str = STORY,
+) -> Stage:
+    """Lets the agent tell the story as its greeting while `act` goes on; returns what is left.
+
+    A `filler` is said when an answer is a second late.
+    """
     clock = ManualClock()
 
     async def run() -> Stage:
-        model = ScriptedProvider([say(ANSWER)], clock=clock)
+        model = ScriptedProvider([[*answer]], clock=clock)
         agent = Assistant(
             instructions="Be brief.",
-            phrases=Phrases({}),
+            phrases=Phrases({"en": {"filler.late": (filler,)}} if filler else {}),
             language="en",
-            filler_after=60.0,
-            greeting=STORY,
+            filler_after=1.0 if filler else 60.0,
+            greeting=greeting,
         )
         async with (
             open_scripted_router({"model": model}, clock) as router,
@@ -257,3 +267,23 @@ def test_text_that_is_typed_while_a_noise_pauses_the_speech_leaves_what_was_voic
     assert said in {VOICED, f"{VOICED} had"}  # the word that the pause has cut
     assert answer == ANSWER
     assert stage.page.text == f"{said}{ANSWER}"
+
+
+@pytest.mark.parametrize(
+    ("cut_after", "said"),
+    [(2.0, []), (3.5, []), (10.0, [VOICED]), (30.0, [STORY])],
+    ids=["filler", "filler, while words have come", "answer", "never"],
+)
+def test_no_word_of_an_answer_counts_as_said_while_a_filler_is_voiced(
+    cut_after: float, said: Sequence[str]
+) -> None:
+    """The sentence has its first word after 1.5 s, and its last, and so its sound, after 4 s."""
+
+    async def cut(stage: Stage, clock: ManualClock) -> None:
+        stage.session.generate_reply(user_input="Tell me a story.")
+        await clock.sleep(cut_after)
+        await stage.session.interrupt()
+
+    filler = "One moment please, I am looking for a nice one."
+    story = say(STORY, first=1.5, gap=0.6)
+    assert played(cut, answer=story, filler=filler, greeting="").agent_said == said

@@ -5,28 +5,34 @@ import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from livekit.agents import JobContext
 from pydantic import SecretStr
 
 from agent.assistants import KnownAssistants, load_known, refresh
 from agent.call_options import (
     all_speech_models,
-    call_limits,
     import_engines,
     load_other_engines,
     missing_speech,
     needs_other_engines,
-    settings_of,
+    settings_by_language,
     stt_options,
     tts_options,
     turn_options,
 )
+from agent.call_settings import call_limits, settings_of
+from agent.call_start import begin
+from agent.phone.setup_file import PhoneFile
+from agent.prewarm import JobResources
 from agent.session import Engines
 from config.settings import Settings
 from llm_router.connections.access import SYSTEM
 from llm_router.errors import ConfigurationError
+from llm_router.routing.phrases import Phrases
 from llm_router.store.assistants import Assistants
 from llm_router.store.crypto import load_vault
 from llm_router.store.database import Database
@@ -56,6 +62,23 @@ def options(tmp_path: Path) -> StoreOptions:
     )
 
 
+def test_each_language_of_a_call_has_a_voice_of_its_own() -> None:
+    shop = parse_assistant(
+        {"name": "shop", "languages": ["en", "de", "fr"], "voices": {"de": "thorsten"}}
+    )
+    own = settings_of(SETTINGS, shop)
+    assert stt_options(own).languages == ("en", "de", "fr")
+    by_language = settings_by_language(own, shop)
+    voices = [(language, tts_options(one)) for language, one in by_language.items()]
+    assert [(language, one.language, one.voice) for language, one in voices] == [
+        ("de", "de", "thorsten"),
+        ("fr", "fr", ""),
+    ]
+    assert not settings_by_language(SETTINGS, DEFAULT)
+    german = settings_of(SETTINGS, parse_assistant({**shop.model_dump(), "languages": ["de"]}))
+    assert tts_options(german).voice == "thorsten"
+
+
 # ── Which assistant ──────────────────────────────────────────────────────────────────────────────
 
 
@@ -65,6 +88,40 @@ def test_a_stored_assistant_stands_before_the_file_and_that_before_the_settings(
     assert KnownAssistants(in_file, stored).find("shop").greeting == "stored"
     assert KnownAssistants(in_file).find("shop").greeting == "file"
     assert KnownAssistants(in_file, stored).find("") == DEFAULT
+
+
+async def test_a_call_has_the_fillers_of_its_assistant(
+    options: StoreOptions, tmp_path: Path
+) -> None:
+    fillers = {"en": ["Let me see.", "One moment."]}
+    shop = parse_assistant({"name": "shop", "fillers": fillers})
+    settings = SETTINGS.model_copy(update={"database_url": SecretStr(options.database)})
+    resources = JobResources(
+        settings=settings,
+        engines=cast("Engines", None),  # those of the assistant are the usual ones
+        phrases=Phrases({"en": {"filler.late": ["Hm."], "greeting": ["Hello."]}}),
+        instructions="",
+        known=cast("Any", None),
+        assistants=KnownAssistants({"shop": shop}),
+        phone=PhoneFile(tmp_path / "none.toml", {}),
+        documents=None,
+        tracing=None,
+        observers=(),
+    )
+    ctx = SimpleNamespace(
+        job=SimpleNamespace(
+            id="AJ_1",
+            metadata='{"assistant": "shop"}',
+            room=SimpleNamespace(sid="RM_1", creation_time=0),
+        ),
+        room=SimpleNamespace(name="call-1"),
+        token_claims=lambda: SimpleNamespace(identity="agent-call-1-1"),
+    )
+    database = Database(options.database)
+    call = await begin(cast("JobContext", ctx), resources, database)
+    await database.aclose()
+    assert call.resources.phrases.options("filler.late", "en") == ("Let me see.", "One moment.")
+    assert call.resources.phrases.pick("greeting", "en", 0) == "Hello."
 
 
 def test_an_unknown_name_gets_the_default_one_and_is_logged(

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.report.processes import Memory, children, memory_of, work_of
 from bench.speech_process.callers import Waits
 from bench.speech_process.memory import MemoryUse
-from bench.speech_process.models import Memory, children, memory_of, work_of
 from bench.speech_process.page import make_page
 
 

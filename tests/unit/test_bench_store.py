@@ -4,12 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from bench.store.fill import draw_attempts
+from bench.full_store.fill import draw_attempts
 from bench.store.page import Stage, make_goals, make_page
-from bench.store.queries import ANALYTICS, RECORDING, WRITING, Timing, measure_recording
+from bench.store.queries import ANALYTICS, CALLS, RECORDING, WRITING, Timing, measure_recording
 from llm_router.routing.attempt import Role
 
-QUICK = [Timing(query, [0.05, 0.1]) for query in (*ANALYTICS, WRITING)]
+QUICK = [Timing(query, [0.05, 0.1]) for query in (*ANALYTICS, *CALLS, WRITING)]
 
 
 def stage(attempts: int = 100_000, *timings: Timing, dialect: str = "sqlite") -> Stage:
@@ -18,6 +18,7 @@ def stage(attempts: int = 100_000, *timings: Timing, dialect: str = "sqlite") ->
     return Stage(
         dialect=dialect,
         attempts=attempts,
+        used=24,
         waiting=1_002,
         megabytes=100.0,
         timings=[*others, Timing(RECORDING, [1e-5])],

@@ -3,6 +3,8 @@
 import math
 from dataclasses import replace
 
+import pytest
+
 from bench.survival.figures import (
     NUMBERS,
     Case,
@@ -11,11 +13,12 @@ from bench.survival.figures import (
     longest_silence,
     received_once,
     survival_goals,
+    time_together,
 )
 from bench.survival.page import cases_table, make_page
 
 WELL = Outcome(silence=1.2, doubled=1, lost=0, agents=1, left_over=0)
-NEVER = Outcome(silence=math.inf, doubled=0, lost=9, agents=2, left_over=1)
+NEVER = Outcome(silence=math.inf, doubled=0, lost=9, together=1.0, agents=2, left_over=1)
 
 
 def test_words_are_counted_whatever_stands_around_them() -> None:
@@ -29,6 +32,12 @@ def test_silence_is_the_gap_that_begins_at_the_death() -> None:
     assert longest_silence(times, 0.15, 9.0) == 1.5
     assert longest_silence(times, 1.75, 1.8) == 1.8 - 1.7
     assert longest_silence([0.0], 0.1, 9.0) == math.inf
+
+
+def test_two_voices_are_together_while_both_are_audible() -> None:
+    first = [n / 100 for n in range(100)]
+    assert time_together([first, [n / 100 for n in range(50, 150)]]) == pytest.approx(0.5, abs=0.1)
+    assert time_together([first, [2.0, 2.01]]) == time_together([first]) == 0.0
 
 
 def test_goals_are_met_by_calls_that_go_on_and_missed_by_those_that_do_not() -> None:
@@ -51,5 +60,7 @@ def test_a_tool_may_run_once() -> None:
 
 def test_the_page_has_a_row_of_each_case() -> None:
     rows = [CaseRow(case=Case(title="killed"), outcomes=[WELL, WELL])]
-    assert cases_table(rows).rows == [["killed", "2", "1.20", "1.20", "1", "0", "1", "0", "-"]]
+    assert cases_table(rows).rows == [
+        ["killed", "2", "1.20", "1.20", "1", "0", "0.00", "1", "0", "-"]
+    ]
     assert "killed" in make_page(rows).text

@@ -1,9 +1,19 @@
 """Tests the limits of a call, which are decided without a clock."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.budget import CallBudget, CallLimits, CallSoFar, CallTime, Refusal, Step, latest_turns
+from agent.budget import (
+    CallBudget,
+    CallLimits,
+    CallSoFar,
+    CallTime,
+    Refusal,
+    Step,
+    kind_limit,
+    latest_turns,
+)
 
 TURNS = st.lists(st.tuples(st.integers(0, 5000), st.floats(0, 30)), max_size=300)
 
@@ -151,3 +161,18 @@ def test_a_call_s_later_agent_goes_on_counting_where_the_one_before_stopped() ->
     assert time.due(39.0) is None
     assert time.due(40.0) is Step.WARN
     assert time.due(100.0) is Step.END_LONG
+
+
+def test_a_call_that_is_placed_begins_when_it_is_answered() -> None:
+    time = CallTime(CallLimits(seconds=100, silence=10), 0.0)
+    for now in range(90):
+        time.not_begun(float(now))
+        assert time.due(float(now)) is None
+    assert time.due(89.0 + 9.0) is None
+    assert time.due(89.0 + 10.0) is Step.ASK
+    assert time.due(89.0 + 100.0) is Step.END_LONG
+
+
+@pytest.mark.parametrize(("cut", "kind"), [(1800.0, 1770.0), (60.0, 30.0), (40.0, 20.0)])
+def test_a_call_ends_with_a_word_before_its_line_is_cut(cut: float, kind: float) -> None:
+    assert kind_limit(cut) == kind

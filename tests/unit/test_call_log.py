@@ -1,7 +1,7 @@
 """Tests how a call is written while it goes on: by a store that answers, is away, or says no."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +22,7 @@ from livekit.agents import (
 )
 
 from agent.call_log import CallLog, LoggedCall
+from agent.staff import PERSON
 from llm_router.errors import StoreError
 from llm_router.integrations.livekit import ROUTE
 from llm_router.routing.events import AttemptEvent, ReplyEvent
@@ -29,7 +30,14 @@ from llm_router.store.calls import CallStore
 from llm_router.store.database import Database
 from llm_router.store.migrations import migrate
 from llm_router.testing import ManualClock
-from llm_router.voice.calls import INTERRUPTED_BY, Call, CallAgent, CallFacts, CallItem
+from llm_router.voice.calls import (
+    INTERRUPTED_BY,
+    Call,
+    CallAgent,
+    CallFacts,
+    CallFilters,
+    CallItem,
+)
 
 LOGGED = LoggedCall(
     room="r",
@@ -263,7 +271,11 @@ async def test_a_caller_on_the_telephone_makes_it_a_call_by_phone(store: CallSto
         call, _ = await now.written()
         assert call.kind == "web"
         phone = rtc.ParticipantKind.PARTICIPANT_KIND_SIP
-        now.room.remote_participants["p"] = SimpleNamespace(kind=phone)
+        dialled = SimpleNamespace(kind=phone, identity=f"{PERSON}1")  # by an agent, for the caller
+        now.room.remote_participants["q"] = dialled
+        call, _ = await now.written()
+        assert call.kind == "web"
+        now.room.remote_participants["p"] = SimpleNamespace(kind=phone, identity="sip_+15550123")
         call, _ = await now.written()
         assert call.kind == "phone"
 
@@ -296,29 +308,63 @@ async def test_what_waits_is_bounded(store: CallStore, caplog: pytest.LogCapture
     assert "word" not in caplog.text.replace("words", "")
 
 
-async def test_a_call_of_another_agent_is_not_written(store: CallStore) -> None:
+async def test_a_call_of_another_agent_is_not_written_and_this_one_leaves(
+    store: CallStore,
+) -> None:
     other = CallAgent(identity="other", worker="w2", job="j2")
+    left = list[bool]()
     async with scene(store) as now:
+        now.log.on_superseded = lambda: left.append(True)
         now.session.says("user", "Hello?")
         call, _ = await now.written()
         assert await store.claim("r", 2, other, call.started_at)
         await now.log.progress.voiced.capture_text("from a ghost")
         await now.written()
         assert now.log.is_superseded
+        assert left == [True]
         now.session.says("user", "Anybody?")
     found = await store.history("r")  # the end of a ghost is not the call's
     assert found
     assert [item.text for item in found[1]] == ["Hello?"]
 
 
-async def test_a_removed_call_is_not_written_any_more(store: CallStore) -> None:
+async def test_a_removed_call_goes_on_and_is_not_written_any_more(store: CallStore) -> None:
     async with scene(store) as now:
+        now.log.on_superseded = lambda: pytest.fail("the caller loses the agent")
         call, _ = await now.written()
         await store.remove(call.id)
         now.session.says("user", "Hello?")
         await now.log._task.step_once()
         assert now.log.is_superseded
     assert await store.history("r") is None
+
+
+async def _is_removed(store: CallStore, call: Call) -> None:
+    await store.remove(call.id)
+
+
+async def _has_ended(store: CallStore, call: Call) -> None:
+    await store.end(call.id, "busy", call.started_at)
+
+
+async def _has_ended_without_its_next_agent(store: CallStore, call: Call) -> None:
+    assert await store.advance("r", 2, call.started_at)
+    await store.end(call.id, "busy", call.started_at)
+
+
+@pytest.mark.parametrize("ends", [_is_removed, _has_ended, _has_ended_without_its_next_agent])
+async def test_what_is_learned_of_a_call_that_is_over_begins_no_second_one(
+    store: CallStore, ends: Callable[[CallStore, Call], Awaitable[None]]
+) -> None:
+    async with scene(store) as now:
+        call, _ = await now.written()
+        await ends(store, call)
+        now.log.learn(kind="phone")
+        await now.log._task.step_once()
+        assert now.log.is_superseded
+    assert await store.going_on("r") is None
+    found, _ = await store.find(CallFilters(room="r"))
+    assert [one.state for one in found] == ["ended"] * (ends is not _is_removed)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from llm_router.cli.output import Output, format_value, printable
+from llm_router.cli.output import Output, format_value
+from llm_router.printable import printable
 
 
 def test_characters_that_could_steer_a_terminal_are_removed() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy import demo, probes
+from deploy import demo, ports, probes, services
+from deploy.ports import PATCHBAY, Ports
 
 KEYS = {"LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": "s" * 32}
 
@@ -19,19 +20,19 @@ def taken() -> Iterator[socket.socket]:
 
 
 def test_ports_have_defaults() -> None:
-    assert demo.read_ports({}) == demo.Ports()
-    assert demo.read_ports({"HTTP_PORT": " 9000 ", "WORKER_PORT": ""}) == demo.Ports(http_port=9000)
+    assert ports.read_ports({}) == Ports()
+    assert ports.read_ports({"HTTP_PORT": " 9000 ", "WORKER_PORT": ""}) == Ports(http_port=9000)
 
 
 @pytest.mark.parametrize("given", ["http", "0", "65536", "-1", "8.5", "²"])
 def test_an_invalid_port_is_refused_with_its_variable(given: str) -> None:
-    with pytest.raises(demo.DemoError, match=f"HTTP_PORT is '{given}'"):
-        demo.read_ports({"HTTP_PORT": given})
+    with pytest.raises(ports.PortError, match=f"HTTP_PORT is '{given}'"):
+        ports.read_ports({"HTTP_PORT": given})
 
 
 def test_a_taken_port_is_named_with_the_variable_that_changes_it(taken: socket.socket) -> None:
     port = taken.getsockname()[1]
-    (problem,) = demo.port_problems(demo.Ports(1, 2, port, 4), own_server=False)[:1]
+    (problem,) = ports.port_problems(Ports(http_port=port), PATCHBAY)[:1]
     assert f"Port {port} for the page is taken" in problem
     assert "HTTP_PORT=" in problem
 
@@ -45,13 +46,13 @@ def test_a_taken_udp_port_is_seen() -> None:
 
 
 def test_two_parts_on_one_port_are_reported() -> None:
-    problems = demo.port_problems(demo.Ports(http_port=45871, worker_port=45871), own_server=False)
+    problems = ports.port_problems(Ports(http_port=45871, worker_port=45871), PATCHBAY)
     assert problems == ["HTTP_PORT and WORKER_PORT are both 45871. Choose another for one of them."]
 
 
 def test_without_settings_the_demo_makes_keys_of_its_own() -> None:
-    one = demo.choose_livekit({}, demo.Ports(livekit_port=7990))
-    other = demo.choose_livekit({}, demo.Ports())
+    one = demo.choose_livekit({}, Ports(livekit_port=7990))
+    other = demo.choose_livekit({}, Ports())
     assert one.ours
     assert one.url == "ws://127.0.0.1:7990"
     assert len(one.secret) >= 32
@@ -61,26 +62,26 @@ def test_without_settings_the_demo_makes_keys_of_its_own() -> None:
 
 def test_the_standard_address_alone_still_means_a_server_of_the_demo() -> None:
     values = {"LIVEKIT_URL": demo.STANDARD_URL, "LIVEKIT_API_KEY": "", "LIVEKIT_API_SECRET": ""}
-    assert demo.choose_livekit(values, demo.Ports()).ours
+    assert demo.choose_livekit(values, Ports()).ours
 
 
 def test_a_server_that_is_named_in_full_is_used() -> None:
-    livekit = demo.choose_livekit({"LIVEKIT_URL": "wss://calls.example", **KEYS}, demo.Ports())
+    livekit = demo.choose_livekit({"LIVEKIT_URL": "wss://calls.example", **KEYS}, Ports())
     assert (livekit.url, livekit.ours) == ("wss://calls.example", False)
 
 
 def test_keys_alone_are_those_of_a_server_at_the_standard_address() -> None:
     dev = {"LIVEKIT_API_KEY": "devkey", "LIVEKIT_API_SECRET": "secret"}
-    livekit = demo.choose_livekit(dev, demo.Ports(livekit_port=7990))
+    livekit = demo.choose_livekit(dev, Ports(livekit_port=7990))
     assert (livekit.url, livekit.ours) == (demo.STANDARD_URL, False)
 
 
 def test_an_incomplete_server_setting_names_the_missing_variables() -> None:
     one = {"LIVEKIT_API_KEY": "key"}
     with pytest.raises(demo.DemoError, match=r"^LIVEKIT_API_SECRET missing"):
-        demo.choose_livekit(one, demo.Ports())
+        demo.choose_livekit(one, Ports())
     with pytest.raises(demo.DemoError, match=r"^LIVEKIT_API_KEY and LIVEKIT_API_SECRET missing"):
-        demo.choose_livekit({"LIVEKIT_URL": "wss://calls.example"}, demo.Ports())
+        demo.choose_livekit({"LIVEKIT_URL": "wss://calls.example"}, Ports())
 
 
 def test_found_connections_are_listed_in_order() -> None:
@@ -142,8 +143,7 @@ async def test_a_server_or_another_demo_is_there_when_it_answers_200(
         assert await asyncio.to_thread(probes.answers, f"http://127.0.0.1:{port}/") is ready
         body = await asyncio.to_thread(probes.get_json, f"http://127.0.0.1:{port}/")
         assert body == ({} if ready else None)
-        ports = demo.Ports(http_port=port)
-        other = await asyncio.to_thread(demo.describe_other_demo, ports)
+        other = await asyncio.to_thread(demo.describe_other_demo, Ports(http_port=port))
         assert [f"http://127.0.0.1:{port}" in line for line in other] == ([True] if ready else [])
 
 
@@ -156,10 +156,10 @@ def test_a_closed_port_is_not_ready(taken: socket.socket) -> None:
 def test_a_livekit_server_that_does_not_answer_is_named_before_anything_is_started(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ports = demo.free_ports()
-    for name, port in vars(ports).items():
+    free = ports.free_ports()
+    for name, port in vars(free).items():
         monkeypatch.setenv(name.upper(), str(port))
-    for name, value in {"LIVEKIT_URL": f"ws://127.0.0.1:{ports.livekit_port}", **KEYS}.items():
+    for name, value in {"LIVEKIT_URL": f"ws://127.0.0.1:{free.livekit_port}", **KEYS}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(demo.DemoError, match=r"^Nothing answers at LIVEKIT_URL=ws://127") as said:
         demo.start(())
@@ -170,9 +170,9 @@ def test_the_demo_answers_for_its_made_up_shop_unless_texts_are_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("DOCUMENTS_FOLDER", raising=False)
-    livekit = demo.LiveKit("ws://127.0.0.1:1", "key", "s" * 32, ours=False)
-    worker, _ = demo.patchbay_services(livekit, demo.Ports(), demo.documents_of({}))
+    livekit = services.LiveKit("ws://127.0.0.1:1", "key", "s" * 32, ours=False)
+    worker, _ = services.patchbay_services(livekit, Ports(), demo.documents_of({}))
     assert (Path((worker.environ or {})["DOCUMENTS_FOLDER"]) / "shop.md").is_file()
     own = demo.documents_of({"DOCUMENTS_FOLDER": str(tmp_path)})
-    worker, _ = demo.patchbay_services(livekit, demo.Ports(), own)
+    worker, _ = services.patchbay_services(livekit, Ports(), own)
     assert (worker.environ or {})["DOCUMENTS_FOLDER"] == str(tmp_path)

@@ -62,15 +62,29 @@ def test_a_server_of_another_minor_version_is_not_used() -> None:
     assert not pin.allows(())
 
 
-def test_the_shipped_go_mod_names_a_server_and_a_go() -> None:
-    pin = media_server.Pin((media_server.MODULE / "go.mod").read_text())
-    assert toolchain.parse_version(pin.version)
-    assert pin.go
+@pytest.mark.parametrize("server", [media_server.LIVEKIT, media_server.SIP])
+def test_the_shipped_go_mod_names_the_server_that_is_built_and_a_go(
+    server: media_server.Server,
+) -> None:
+    assert toolchain.parse_version(server.pin.version)
+    assert server.pin.go
+    assert f"\ntool {server.package}\n" in (server.module / "go.mod").read_text()
+
+
+def test_libraries_that_a_build_needs_are_named_with_their_packages() -> None:
+    media_server.check_libraries("SIP server", {}, "")
+    with pytest.raises(console.StepError, match="SIP server: this machine lacks libnone") as said:
+        media_server.check_libraries(
+            "SIP server", {"no-such-library": "libnone-dev"}, "put one on PATH"
+        )
+    assert "apt install" in said.value.remedy
+    assert said.value.remedy.endswith("libnone-dev; or put one on PATH")
 
 
 def test_steps_run_once_and_in_the_order_of_their_dependencies() -> None:
     assert setup.ordered_steps(["page", "venv", "page"]) == ["venv", "page"]
     assert setup.ordered_steps([]) == ["venv", "speech", "extras", "server", "page"]
+    assert "sip" not in setup.ordered_steps([]), "it needs libraries that few machines have"
     assert setup.ordered_steps(["dev", "all"]) == [*setup.ordered_steps([]), "dev"]
 
 

@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from livekit.agents import ToolError
 
 from agent.toolbox.effects import Effects, NotDoneError, OutcomeUnknownError
+from agent.toolbox.errors import ToolError
 from llm_router.clock import checkpoint
 from llm_router.testing import ManualClock
 

@@ -15,7 +15,6 @@ from agent.filler import (
     FillerVoice,
     mark_late,
     waiting_since,
-    without_marks,
 )
 from llm_router.clock import checkpoint
 from llm_router.routing.phrases import Phrases
@@ -125,7 +124,8 @@ async def test_marks_are_not_shown() -> None:
         for piece in (LATE_MARK, "Yes", f"{LATE_MARK} sir"):
             yield piece
 
-    assert [piece async for piece in without_marks(text())] == ["Yes", " sir"]
+    voice = FillerVoice(FillerRule(PHRASES, "en"))
+    assert [piece async for piece in voice.shown(text())] == ["Yes", " sir"]
 
 
 # ── Sound ────────────────────────────────────────────────────────────────────────────────────────

@@ -153,42 +153,65 @@ class Site:
     @asynccontextmanager
     async def calls(self, *rooms: str) -> AsyncIterator[None]:
         """Has calls come at once; at the end of the block the missing processes come up."""
-        async with self.processes.watched(cast("AgentServer", self.server), self.cover):
-            coming = [asyncio.ensure_future(self.call(room)) for room in rooms]
-            await asyncio.wait(coming, timeout=0)
+        coming = [asyncio.ensure_future(self.call(room)) for room in rooms]
+        await asyncio.wait(coming, timeout=0)
+        yield
+        for number in range(len(rooms)):
+            self.server._proc_pool._warmed_proc_queue.put_nowait(number)
+        await asyncio.wait(coming)
+
+    @asynccontextmanager
+    async def watched(self, *rooms: str) -> AsyncIterator[None]:
+        """Has calls come at once to a worker whose processes are watched."""
+        server = cast("AgentServer", self.server)
+        async with self.processes.watched(server, self.cover), self.calls(*rooms):
             yield
-            for number in range(len(rooms)):
-                self.server._proc_pool._warmed_proc_queue.put_nowait(number)
-            await asyncio.wait(coming)
 
 
 def test_calls_beyond_the_idle_processes_are_covered() -> None:
     site = Site(idle=1)
 
     async def run() -> None:
-        async with site.calls("one", "two", "three"):
-            pass
+        async with site.watched("one", "two", "three"):
+            await site.clock.sleep(1.0)
 
     site.clock.run(run())
     assert site.covered == ["two", "three"]
 
 
+def test_a_call_whose_process_is_up_in_a_moment_is_not_covered() -> None:
+    site = Site(idle=1)
+
+    async def run() -> None:
+        async with site.watched("one", "two", "three"):
+            await site.clock.sleep(0.2)
+        await site.clock.sleep(5.0)
+
+    site.clock.run(run())
+    assert site.covered == []
+
+
 def test_a_burst_has_more_processes_started() -> None:
     site = Site(idle=1)
 
-    async def run() -> int:
-        async with site.calls("one", "two", "three"):
-            return site.server._proc_pool.target
+    async def run() -> list[int]:
+        async with site.processes.watched(cast("AgentServer", site.server), site.cover):
+            targets = []
+            async with site.calls("one", "two", "three"):
+                await site.clock.sleep(6.0)
+                targets.append(site.server._proc_pool.target)
+            await site.clock.sleep(6.0)
+            return [*targets, site.server._proc_pool.target]
 
-    assert site.clock.run(run()) == 3
+    assert site.clock.run(run()) == [1, 3]
 
 
 def test_a_call_that_finds_a_process_is_not_covered() -> None:
     site = Site(idle=2)
 
     async def run() -> None:
-        async with site.calls("one", "two"):
-            pass
+        async with site.watched("one", "two"):
+            await site.clock.sleep(1.0)
 
     site.clock.run(run())
     assert site.covered == []

@@ -141,3 +141,47 @@ def test_a_key_expires_while_it_is_remembered() -> None:
         raise AssertionError("it is remembered")
 
     clock.run(main())
+
+
+def test_no_request_with_a_busy_key_waits_for_the_database() -> None:
+    clock = ManualClock()
+
+    async def main() -> None:
+        keys = Keys(clock)
+        memory = KeyMemory(keys, clock)
+        await memory.authenticate(GOOD)
+        for _ in range(20):
+            await clock.sleep(0.3)
+            asked_at = clock.now()
+            assert await memory.authenticate(GOOD)
+            assert clock.now() == asked_at
+        assert keys.asked > 5
+        await clock.sleep(0.2)
+        keys.is_revoked = True
+        await clock.sleep(0.6)
+        assert await memory.authenticate(GOOD)
+        await clock.sleep(0.2)
+        assert await memory.authenticate(GOOD) is None, "a renewal has learned it"
+        await memory.aclose()
+
+    clock.run(main())
+
+
+def test_a_database_that_is_away_during_a_renewal_fails_no_request() -> None:
+    clock = ManualClock()
+
+    async def main() -> None:
+        keys = Keys(clock)
+        memory = KeyMemory(keys, clock)
+        await memory.authenticate(GOOD)
+        keys.is_away = True
+        await clock.sleep(0.6)
+        assert await memory.authenticate(GOOD)
+        await clock.sleep(0.2)
+        assert await memory.authenticate(GOOD)
+        keys.is_away = False
+        await clock.sleep(1.0)
+        assert await memory.authenticate(GOOD)
+        await memory.aclose()
+
+    clock.run(main())

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from livekit.agents import AgentServer
 
-from agent.load import LoadBoard, LoadReporter, measure_load
+from agent.load import LoadBoard, LoadReporter
 from agent.starts import Starts
+from agent.worker_load import measure_load
 from llm_router.clock import SystemClock
 from tests.events import REPLY
 

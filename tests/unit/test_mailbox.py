@@ -83,3 +83,15 @@ def test_a_wait_may_end_before_an_earlier_longer_wait_would_have() -> None:
         assert asyncio.get_running_loop().time() < 10.0
 
     played(Step(3.0, Chunk(text="word")), HANG, limit=4, act=act)
+
+
+def test_a_chunk_that_is_here_is_known_before_it_is_read() -> None:
+    async def act(attempt: Attempt, mailbox: Mailbox[Attempt]) -> None:
+        assert mailbox.has_chunk_of(attempt)
+        assert not mailbox.has_chunk_of(None)
+        await mailbox.get(1.0)
+        assert not mailbox.has_chunk_of(attempt), "an end is no chunk"
+        await mailbox.get(1.0)
+        assert not mailbox.has_chunk_of(attempt)
+
+    played(WORD, limit=4, act=act)

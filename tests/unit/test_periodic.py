@@ -1,12 +1,14 @@
 """PeriodicTask and OutageLog: work that is repeated, and an outage that is logged once."""
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 
 from llm_router.errors import StoreError
-from llm_router.periodic import OutageLog, PeriodicTask
+from llm_router.periodic import OutageLog, PeriodicTask, side_by_side
 from llm_router.testing import ManualClock
 
 EVERY = 10.0
@@ -200,3 +202,37 @@ def test_closing_one_that_was_never_started_does_nothing() -> None:
         assert steps.began == []
 
     clock.run(main())
+
+
+async def test_works_that_run_side_by_side_end_side_by_side() -> None:
+    ends = asyncio.Barrier(3)
+    seen: list[str] = []
+
+    @asynccontextmanager
+    async def work(name: str) -> AsyncIterator[None]:
+        seen.append(f"begin {name}")
+        try:
+            yield
+        finally:
+            await ends.wait()  # passes when all three have come
+            seen.append("end")
+
+    async with side_by_side(work("a"), work("b"), work("c")):
+        assert seen == ["begin a", "begin b", "begin c"]
+    assert seen[3:] == ["end"] * 3
+
+
+async def test_a_work_that_does_not_begin_ends_those_before_it() -> None:
+    ended: list[str] = []
+
+    @asynccontextmanager
+    async def work(*, fails: bool = False) -> AsyncIterator[None]:
+        if fails:
+            raise StoreError("no database")
+        yield
+        ended.append("first")
+
+    with pytest.raises(StoreError):
+        async with side_by_side(work(), work(fails=True)):
+            pass
+    assert ended == ["first"]

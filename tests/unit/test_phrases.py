@@ -17,6 +17,18 @@ def test_the_callers_language_is_spoken(language: str) -> None:
     assert PHRASES.pick("sorry", language, 0) == "Entschuldigung."
 
 
+def test_other_fillers_leave_other_languages_and_occasions_as_they_are() -> None:
+    usual = {**PHRASES.by_language["de"], "filler.late": ("Moment.",)}
+    changed = Phrases({**PHRASES.by_language, "fr": usual, "de": usual}).with_fillers(
+        {"de-AT": ("Glei.", "I schau.")}
+    )
+    for occasion in ("filler.late", "filler.very_late"):
+        assert changed.options(occasion, "de") == ("Glei.", "I schau.")
+    assert changed.pick("filler.late", "fr", 0) == "Moment."
+    assert changed.pick("sorry", "de", 0) == "Entschuldigung."
+    assert changed.pick("closing", "en", 0) == "Where was I?"
+
+
 def test_successive_turns_get_different_phrases() -> None:
     picked = [PHRASES.pick("sorry", "de", turn) for turn in range(4)]
     assert picked == ["Entschuldigung.", "Noch einmal, bitte."] * 2

@@ -7,10 +7,14 @@ from typing import Any
 import pytest
 
 from agent.livekit_server import LiveKitUnavailableError
-from agent.receptionist.desk import until_done
+from agent.receptionist.desk import Desk, DeskOptions, _Guest, until_done
 from agent.receptionist.player import Player
+from agent.receptionist.queue import CallMark
 from agent.receptionist_process import Rooms
+from llm_router.clock import SystemClock
+from llm_router.routing.phrases import Phrases
 from llm_router.testing.clock import ManualClock
+from tests.rooms import FakeRoom
 
 FIRST, SECOND, LAST = (bytes([number]) * 9600 for number in (1, 2, 3))
 
@@ -113,3 +117,43 @@ async def test_as_many_callers_are_served_as_may_come() -> None:
         await rooms.take(request)
     await rooms.aclose()
     assert [request.is_taken for request in requests] == [True] * 60 + [False]
+
+
+class AwayLiveKit:
+    """A LiveKit that says nothing of its rooms, and closes them."""
+
+    def __init__(self) -> None:
+        self.closed_at: list[float] = []
+
+    async def rooms(self) -> Any:
+        raise LiveKitUnavailableError("away")
+
+    async def close_room(self, _: str) -> None:
+        self.closed_at.append(asyncio.get_running_loop().time())
+
+
+def test_a_caller_who_waits_is_not_given_up_because_the_receptionist_is_cut_off() -> None:
+    options = DeskOptions(agent_name="desk", language="en", phrases=Phrases({}))
+    livekit: Any = AwayLiveKit()
+    anything: Any = None
+    clock = SystemClock()
+
+    async def main() -> None:
+        room = FakeRoom()
+        caller = room.enter("caller", "STANDARD")
+        desk = Desk(options, anything, anything, anything)
+        guest = _Guest(room.room, anything, livekit, anything, options)
+        waiting = asyncio.create_task(desk._queue(guest, CallMark(caller="c"), ""))
+        await clock.sleep(5.0)
+        room.lose()
+        await clock.sleep(20.0)
+        room.is_back()
+        await clock.sleep(5.0)
+        caller = room.enter(caller.identity, "STANDARD")
+        await clock.sleep(2.0)
+        room.leave(caller)
+        await waiting
+
+    ManualClock().run(main())
+    [closed_at] = livekit.closed_at
+    assert closed_at == pytest.approx(40.0, abs=1.5)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from agent.budget import CallSoFar
-from agent.dispatch import Dispatch
+from agent.dispatch import Dispatch, SiteTerms
 from agent.livekit_server import LiveKitUnavailableError
 from agent.survival.black_box import Note
-from agent.survival.identity import identity_of
-from agent.survival.rescuer import Lost, Rescuer, dispatch_of
+from agent.survival.identity import ROOM_ID, identity_of
+from agent.survival.rescuer import Cover, Lost, Rescuer, dispatch_of
 from agent.survival.takeover import take_over
 from llm_router.errors import StoreError
 from llm_router.testing import ManualClock
@@ -142,7 +142,9 @@ def unreachable(room: Room, dispatch: Dispatch) -> None:
     raise LiveKitUnavailableError("away")
 
 
-def rescue(room: Room, *lost: Lost, at: float = 0.0) -> tuple[list[str], float]:
+def rescue(
+    room: Room, *lost: Lost, at: float = 0.0, cover: Cover | None = None
+) -> tuple[list[str], float]:
     """Rescues; returns who was spoken to by the farewell, and the time that it took (s)."""
     clock, farewells = ManualClock(), list[str]()
 
@@ -150,7 +152,7 @@ def rescue(room: Room, *lost: Lost, at: float = 0.0) -> tuple[list[str], float]:
         farewells.append(identity)
 
     async def main() -> float:
-        rescuer = Rescuer(room, "desk", room.calls, clock, farewell)  # type: ignore[arg-type]  # the parts that it uses
+        rescuer = Rescuer(room, "desk", room.calls, clock, farewell, cover=cover)  # type: ignore[arg-type]  # the parts that it uses
         await clock.sleep(at)
         began = clock.now()
         for one in lost or [LOST]:
@@ -213,6 +215,62 @@ def test_when_no_agent_comes_the_caller_is_spoken_to_and_the_call_ends(
     assert took < 15.0
 
 
+class Receptionist:
+    """The receptionist of a worker that is busy. `fails`: LiveKit does, whenever it is called."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.covered: list[str] = []
+        self._fails = fails
+
+    async def cover(self, room: str) -> bool:
+        if self._fails:
+            raise LiveKitUnavailableError("away")
+        self.covered.append(room)
+        return len(self.covered) > 1
+
+
+@pytest.mark.parametrize(
+    "lost", [LOST, Lost(room="r", dispatch=Dispatch(), is_new=True)], ids=["later", "first"]
+)
+def test_a_caller_whom_no_worker_takes_has_the_receptionist_and_more_time(lost: Lost) -> None:
+    def takes_the_sixth(room: Room, dispatch: Dispatch) -> None:
+        if len(room.dispatched) == 6:
+            comes(room, dispatch)
+
+    calls = Calls(None if lost.is_new else CALL)
+    room, receptionist = Room(calls, takes_the_sixth, agents=set()), Receptionist()
+    farewells, took = rescue(room, lost, cover=receptionist.cover)
+    assert (farewells, len(room.dispatched)) == ([], 6)
+    assert 20.0 < took < 60.0
+    assert set(receptionist.covered) == {"r"}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_caller_gets_a_goodbye_when_not_even_the_receptionist_helps(*, fails: bool) -> None:
+    room, receptionist = Room(Calls(), drops), Receptionist(fails=fails)
+    farewells, took = rescue(room, cover=receptionist.cover)
+    assert len(farewells) == 1
+    assert took < (15.0 if fails else 80.0)
+
+
+@dataclass
+class Slow(Calls):
+    """Calls in a file that many processes write: each step of them takes its time."""
+
+    async def advance(self, room: str, epoch: int, now: datetime) -> bool:
+        passed = asyncio.Event()
+        asyncio.get_running_loop().call_later(2.0, passed.set)
+        await passed.wait()
+        return await super().advance(room, epoch, now)
+
+
+def test_a_slow_database_that_alone_decides_who_acts_is_waited_for() -> None:
+    room = Room(Slow(), comes)
+    _, took = rescue(room, replace(LOST, seen_dead=False))
+    assert room.agents == {"agent-r-2"}
+    assert took == pytest.approx(2.0)
+
+
 def test_a_call_whose_caller_has_gone_ends() -> None:
     room = Room(Calls(), comes, has_caller=False)
     rescue(room)
@@ -225,6 +283,12 @@ def test_another_room_of_the_same_name_gets_no_agent_with_this_conversation() ->
     rescue(room)
     assert room.dispatched == []
     assert room.agents == {"agent-r-1"}
+
+
+def test_a_room_that_livekit_has_made_anew_for_the_same_call_gets_an_agent() -> None:
+    room = Room(Calls(replace(CALL, metadata={ROOM_ID: "RM_2"})), comes, id="RM_2")
+    rescue(room)
+    assert room.agents == {"agent-r-2"}
 
 
 @pytest.mark.parametrize("call", [None, replace(CALL, epoch=3), replace(CALL, job="", epoch=2)])
@@ -280,22 +344,21 @@ def test_an_agent_of_one_s_own_that_claims_no_call_is_left_alone(
 class Starting(Calls):
     """A call whose agent has claimed it; the worker beats while it starts the process."""
 
-    readings: int = 0
-    beats: int = 0
+    until: float = 0.0
 
     async def going_on(self, room: str) -> Call | None:
-        self.readings += 1
-        if self.call is not None and self.readings % 2 and self.readings < 2 * self.beats:
-            beat = self.call.last_beat + timedelta(seconds=0.5)
-            self.call = replace(self.call, last_beat=beat)
+        now = asyncio.get_running_loop().time()
+        if self.call is not None and now < self.until:
+            self.call = replace(self.call, last_beat=NOW + timedelta(seconds=now // 0.5 / 2))
         return await super().going_on(room)
 
 
-def test_an_agent_that_is_being_started_is_waited_for() -> None:
-    calls = Starting(beats=25)
+@pytest.mark.parametrize("until", [12.0, 45.0], ids=["a slow process", "one after many others"])
+def test_an_agent_that_is_being_started_is_waited_for(until: float) -> None:
+    calls = Starting(until=until)
     room = Room(calls, comes, agents=set())
     _, took = rescue(room, Lost(room="r", dispatch=Dispatch(), is_new=True))
-    assert 11.0 < took < 13.0
+    assert until < took < until + 4.0
     assert [one.epoch for one in room.dispatched] == [2]
 
 
@@ -308,14 +371,16 @@ def test_a_call_that_another_process_has_moved_on_is_left_to_it() -> None:
 @pytest.mark.parametrize(
     ("calls", "epoch"), [(Calls(None), 1), (Calls(is_down=True), 3)], ids=["not stored", "down"]
 )
-def test_an_agent_whose_call_cannot_be_read_is_the_one_that_the_visitor_wishes(
+def test_an_agent_whose_call_cannot_be_read_is_like_the_last_one_or_as_the_visitor_wishes(
     calls: Calls, epoch: int
 ) -> None:
     clock = ManualClock()
     rescuer = Rescuer(Room(calls, comes), "desk", calls, clock, no_farewell)  # type: ignore[arg-type]  # the parts that it uses
     wished = Dispatch(caller="ann", assistant="sales")
-    found = clock.run(rescuer.next_agent("r", wished, 2))
-    assert found == wished.model_copy(update={"epoch": epoch})
+    last = Dispatch(caller="ann", terms=SiteTerms(site="shop", max_cost=2.5), epoch=2)
+    found = clock.run(rescuer.next_agent("r", wished, last))
+    assert found == last.model_copy(update={"epoch": epoch})
+    assert clock.run(rescuer.next_agent("r", wished, None)) == wished
 
 
 async def no_farewell(room: str, identity: str) -> None:
@@ -334,7 +399,10 @@ def test_an_agent_that_can_read_nothing_says_what_the_caller_needs(
     dispatch: Dispatch, opening: str
 ) -> None:
     clock, calls = ManualClock(), Calls(is_down=True)
-    taking_over = take_over(calls, "r", dispatch, clock, greeting="Hello!", apology="Sorry.")  # type: ignore[arg-type]  # the parts that it uses
+    port: Any = calls  # the parts that it uses
+    taking_over = take_over(
+        port, "r", dispatch, clock, greeting="Hello!", phrase=lambda _, __: "Sorry."
+    )
     assert clock.run(taking_over).opening == opening
 
 
@@ -400,6 +468,13 @@ def test_how_many_agents_of_a_call_have_died_is_known_to_the_process_that_finds_
     )
 
 
+def test_a_later_agent_knows_what_the_page_has_said() -> None:
+    said = {"text": '{"basket": 3}', "is_trusted": True}
+    later = dispatch_of(replace(CALL, metadata={"page_context": said}), 2)
+    assert later.context
+    assert later.context.model_dump() == said
+
+
 def test_an_agent_that_takes_over_knows_what_the_call_has_used() -> None:
     class Talked(Calls):
         async def history(self, room: str) -> tuple[Call, list[CallItem]] | None:
@@ -417,6 +492,6 @@ def test_an_agent_that_takes_over_knows_what_the_call_has_used() -> None:
         Dispatch(epoch=2),
         clock,
         greeting="Hello!",
-        apology="Sorry.",
+        phrase=lambda _, __: "Sorry.",
     )
     assert clock.run(taken).so_far == CallSoFar(seconds=90.0, turns=2, tokens=40, cost=0.2)

@@ -1,13 +1,16 @@
 """Callers without an agent are found in LiveKit's rooms, and are answered."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+
+from livekit.protocol.models import ParticipantInfo
 
 from agent.dispatch import Dispatch
 from agent.livekit_server import LiveKitUnavailableError
 from agent.receptionist.queue import CallMark, reception_name
-from agent.room_watch import AloneRooms, Net, turn
+from agent.room_watch import AloneRooms, LateListeners, Net, RoomReading, turn
+from agent.staff import LISTENER, UNTIL_ATTRIBUTE
 from agent.survival.identity import ROOM_ID
 from agent.survival.rescuer import Lost
 from llm_router.testing import ManualClock
@@ -83,8 +86,9 @@ def watched(rooms: Rooms, *stored: Call, seconds: float = 10.0) -> Sequence[Lost
 
     async def main() -> None:
         net = Net(rooms, Calls(stored), rescues, NAME, clock)  # type: ignore[arg-type]  # the parts that it uses
+        reading = RoomReading(rooms, [net.read], clock)  # type: ignore[arg-type]  # as above
         while clock.now() < seconds:
-            await net.step()
+            await reading.step()
             await clock.sleep(5.0)
 
     clock.run(main())
@@ -141,6 +145,42 @@ def test_while_livekit_fails_it_is_asked_once_a_minute() -> None:
     assert rooms.asked == 2
 
 
+def test_rooms_are_listed_once_for_all_who_read_them() -> None:
+    rooms, seen = Rooms({"r": ""}), list[str]()
+    clock = ManualClock()
+
+    async def read(listed: Mapping[str, str]) -> None:
+        seen.extend(listed)
+
+    clock.run(RoomReading(rooms, [read, read], clock).step())  # type: ignore[arg-type]  # the part that it uses
+    assert (rooms.asked, seen) == (1, ["r", "r"])
+
+
+def test_a_reader_for_whom_livekit_fails_rests_alone() -> None:
+    rooms, seen, clock = Rooms({"r": ""}), list[str](), ManualClock()
+
+    async def fail(_: Mapping[str, str]) -> None:
+        seen.append("failed")
+        raise LiveKitUnavailableError("away")
+
+    async def read(_: Mapping[str, str]) -> None:
+        seen.append("read")
+
+    async def main() -> None:
+        reading = RoomReading(rooms, [fail, read], clock)  # type: ignore[arg-type]  # as above
+        for _ in range(3):
+            await reading.step()
+            await clock.sleep(30.0)
+        rooms.is_away = True
+        for _ in range(6):
+            await reading.step()
+            await clock.sleep(10.0)
+
+    clock.run(main())
+    assert seen == ["failed", "read", "read", "failed", "read"]
+    assert rooms.asked == 3 + 2  # each reader had its turn while LiveKit was away
+
+
 def test_a_room_that_is_answered_meanwhile_begins_anew() -> None:
     alone = AloneRooms()
     steps = [(0.0, ["r"]), (5.0, []), (10.0, ["r"]), (15.0, ["r"])]
@@ -162,3 +202,39 @@ def test_of_many_rooms_each_has_its_turn() -> None:
         seen.update(now)
         last = now[-1]
     assert seen == set(rooms)
+
+
+@dataclass
+class Listened:
+    """LiveKit with the same persons in each of some rooms."""
+
+    names: Sequence[str]
+    there: Sequence[ParticipantInfo]
+    removed: list[tuple[str, str]] = field(default_factory=list)
+
+    async def people(self, _: str) -> Sequence[ParticipantInfo]:
+        return self.there
+
+    async def remove(self, room: str, identity: str) -> None:
+        self.removed.append((room, identity))
+
+
+def test_a_supervisor_who_listens_for_too_long_is_removed_whichever_process_let_them_in() -> None:
+    clock = ManualClock()
+    now = int(clock.wall())
+    late, other = f"{LISTENER}late", f"{LISTENER}other"
+    there = [
+        ParticipantInfo(identity=late, attributes={UNTIL_ATTRIBUTE: str(now)}),
+        ParticipantInfo(identity=other, attributes={UNTIL_ATTRIBUTE: str(now + 9)}),
+        ParticipantInfo(identity="ann", attributes={UNTIL_ATTRIBUTE: "0"}),
+    ]
+    rooms = Listened([f"r{number:03}" for number in range(80)], there)
+    watched = LateListeners(rooms, clock)  # type: ignore[arg-type]  # the parts that it uses
+
+    async def main() -> None:
+        for _ in range(2):
+            await watched.read(dict.fromkeys(rooms.names, ""))
+
+    clock.run(main())
+    assert {room for room, _ in rooms.removed} == set(rooms.names)
+    assert {identity for _, identity in rooms.removed} == {late}

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from livekit.agents import inference
 from livekit.agents.telemetry.loop_monitor import LoopMonitorThresholds
 
+from agent.end_of_turn.detector import EndOfTurn
 from agent.phrase_file import load_phrases
 from agent.session import (
     Engines,
@@ -39,6 +39,10 @@ OCCASIONS = (
     "limit.call",
     "limit.soon",
     "limit.time",
+    "keypad.confirm",
+    "voicemail.greeting",
+    "voicemail.failed",
+    "keypad.confirm_secret",
     "reception.moment",
     "reception.busy",
     "reception.place",
@@ -103,8 +107,9 @@ async def test_a_session_retries_nothing_and_uses_no_cloud() -> None:
         assert options.llm_conn_options.max_retry == 0
         assert options.max_unrecoverable_errors > 1000
         assert session.options.interruption["mode"] == "vad"
+        assert session.options.preemptive_generation["preemptive_tts"]  # the voice costs nothing
         detector = session.turn_detection
-        assert isinstance(detector, inference.TurnDetector)
+        assert isinstance(detector, EndOfTurn)
         assert detector.model == "turn-detector-v1-mini"
         await session.aclose()
 

@@ -178,6 +178,14 @@ async def test_a_dash_between_words_ends_a_clause() -> None:
     assert await pieces(["Yes – we do"], at_clauses=True) == ["Yes – ", "we do"]
 
 
+async def test_a_clause_is_given_with_its_comma_before_the_next_word_comes() -> None:
+    stream = TextSplitter(at_clauses=True).stream()
+    for chunk in ("We open", " at nine,"):
+        stream.push_text(chunk)
+    assert (await anext(stream)).token == "We open at nine,"
+    await stream.aclose()
+
+
 async def test_the_word_no_is_given_as_soon_as_the_next_word_begins() -> None:
     stream = TextSplitter(at_clauses=False).stream()
     for chunk in ("No.", " ", "W"):

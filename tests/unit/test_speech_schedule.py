@@ -1,5 +1,7 @@
 """Whose work is next on the threads of the speech process."""
 
+from contextlib import suppress
+
 import pytest
 
 from agent.speech.process.schedule import BusyError, Rank, Schedule, Step
@@ -17,7 +19,7 @@ def order(scheduled: Schedule[str], now: float = 0.0) -> list[str]:
     taken = []
     while step := scheduled.take(now):
         taken.append(step.work)
-        scheduled.remove(step)
+        scheduled.remove(step, now)
     return taken
 
 
@@ -59,7 +61,7 @@ def test_no_more_steps_run_than_there_are_threads() -> None:
         None,
     ]
     assert first is not None
-    waiting.remove(first)
+    waiting.remove(first, 0.0)
     assert order(waiting) == ["c"]
 
 
@@ -91,7 +93,7 @@ def test_beyond_the_bound_only_voices_that_have_begun_may_wait() -> None:
 def test_work_that_is_removed_gives_its_place_to_other_work() -> None:
     gone = Step("gone", Rank.FINAL)
     waiting = schedule(gone, most_waiting=1)
-    waiting.remove(gone)
+    waiting.remove(gone, 0.0)
     waiting.add(Step("other", Rank.FINAL), 0.0)
     assert order(waiting) == ["other"]
 
@@ -112,3 +114,29 @@ def test_interim_work_goes_on_after_waits_that_no_caller_notices(rank: Rank, wai
     assert order(waiting, now=waited) == ["other"]
     waiting.add(Step("interim", Rank.INTERIM), waited)
     assert order(waiting, now=waited) == ["interim"]
+
+
+def test_interim_work_of_all_calls_together_takes_a_sixth_of_the_time() -> None:
+    waiting = schedule(threads=2)
+    begun = []
+    now = 0.0
+    while now < 60:
+        for caller in "abcde":
+            with suppress(BusyError):
+                waiting.add(Step(caller, Rank.INTERIM), now)
+        step = waiting.take(now)
+        now += 0.2
+        if step:
+            begun.append(now)
+            waiting.remove(step, now)
+    assert len(begun) * 0.2 == pytest.approx(60 / 6, rel=0.1)
+
+
+def test_stretched_interim_work_leaves_a_longer_rest() -> None:
+    waiting = schedule(Step("a", Rank.INTERIM))
+    step = waiting.take(0.0)
+    assert step
+    waiting.remove(step, 1.0)
+    with pytest.raises(BusyError):
+        waiting.add(Step("b", Rank.INTERIM), 5.9)
+    waiting.add(Step("b", Rank.INTERIM), 6.1)

@@ -15,10 +15,12 @@ from llm_router.testing import ManualClock
 
 FAILS = 99
 """The sound on which a brittle engine fails."""
+OVER = 98
+"""The silence after which an engine ends a turn by itself."""
 
 
 class Counter(stt.STT[Any]):
-    """Transcribes each turn as the values of its frames: one frame is one word.
+    """Transcribes each turn as the values of its frames: one frame is one word. OVER ends it, too.
 
     `is_brittle`: it fails on the frame of value FAILS.
     """
@@ -56,7 +58,7 @@ class CounterStream(stt.RecognizeStream):
         assert isinstance(engine, Counter)
         values: list[int] = []
         async for item in self._input_ch:
-            if isinstance(item, rtc.AudioFrame):
+            if isinstance(item, rtc.AudioFrame) and item.data[0] != OVER:
                 if not values:
                     self._event_ch.send_nowait(SpeechEvent(SpeechEventType.START_OF_SPEECH))
                 values.append(item.data[0])
@@ -100,7 +102,8 @@ class Call:
         """Says a turn, and returns its transcript."""
         for value in values:
             self.stream.push_frame(frame(value))
-        self.stream.flush()
+        if values[-1] != OVER:
+            self.stream.flush()
         kinds: list[SpeechEventType] = []
         text = ""
         while SpeechEventType.END_OF_SPEECH not in kinds:
@@ -127,6 +130,15 @@ async def test_the_spare_gets_the_words_from_the_begin_of_the_turn() -> None:
 async def test_a_turn_that_has_ended_is_not_given_again() -> None:
     call = Call()
     assert await call.say(1, 2) == "first: 1 2"
+    assert await call.say(FAILS) == f"spare: {FAILS}"
+    await call.aclose()
+
+
+async def test_a_flush_after_the_engine_has_ended_the_turn_gives_no_later_turn_again() -> None:
+    call = Call()
+    assert await call.say(1, 2, OVER) == "first: 1 2"
+    call.stream.flush()
+    assert await call.say(3) == "first: 3"
     assert await call.say(FAILS) == f"spare: {FAILS}"
     await call.aclose()
 

@@ -1,5 +1,6 @@
 """The decisions about who has died, how long to wait, and where the next agent goes on."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,16 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from livekit.agents import llm
 
+from agent.staff import TRANSFER_TOOL
 from agent.survival.black_box import MAX_ITEMS, TOO_LONG, BlackBox, Note, read_box
 from agent.survival.identity import identity_of
+from agent.survival.outcomes import CUT, NOTHING_DONE, UNKNOWN
 from agent.survival.patience import deaths_with, may_replace, pause_after, windows
-from agent.survival.restore import UNKNOWN, half_item_id, resume
-from agent.survival.silence import HUNG_AFTER, STARTING, HungJobs, SilentCalls
+from agent.survival.remains import half_item_id
+from agent.survival.restore import resume
+from agent.survival.silence import HUNG_AFTER, STARTING, HungJobs, JobBeat, SilentCalls
+from agent.survival.worker_watch import waited_for_processor
 from llm_router.integrations.livekit.history import unfinished
 from llm_router.voice.calls import Call, CallItem
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-CALL = Call(id="c", room="r", job="j", last_beat=NOW, started_at=NOW, updated_at=NOW)
+CALL = Call(id="c", room="r", job="j", worker="w", last_beat=NOW, started_at=NOW, updated_at=NOW)
 TOOL = {"call_id": "t1", "name": "book", "arguments": '{"at":"9"}'}
 ITEM = {"id": "i", "role": "user", "text": "When?", "at": 1.0}
 HELLO, SORRY = "Hello, how can I help?", "Sorry, I was away."
@@ -109,11 +114,20 @@ def test_where_nothing_can_be_written_a_box_is_silent(tmp_path: Path) -> None:
 # ── Hung processes ───────────────────────────────────────────────────────────────────────────────
 
 
-def steps(hung: HungJobs, beats: Sequence[float], began: float = 0.0, every: float = 0.25) -> float:
-    """Returns the time at which process 1 was found to hang; -1: never."""
+def steps(
+    hung: HungJobs,
+    beats: Sequence[float],
+    began: float = 0.0,
+    every: float = 0.25,
+    waits: float = 0.0,
+) -> float:
+    """Returns the time at which process 1 was found to hang; -1: never.
+
+    `waits`: the part of its time in which it waits for a processor.
+    """
     for number, beat in enumerate(beats):
         now = began + number * every
-        if hung.step({1: beat}, now):
+        if hung.step({1: JobBeat(beat, waits * now)}, now):
             return now
     return -1.0
 
@@ -127,15 +141,27 @@ def test_a_loop_that_beats_now_and_then_does_not_hang() -> None:
     assert steps(HungJobs(0.25), [beat for beat in range(1, 20) for _ in range(9)]) == -1
 
 
+@pytest.mark.parametrize(("waits", "after"), [(0.5, 5.0), (1.0, 10.0)])
+def test_a_process_that_waits_for_a_processor_hangs_later(waits: float, after: float) -> None:
+    found = steps(HungJobs(0.25), [1.0] * 100, waits=waits)
+    assert after < found <= after + 0.5
+
+
+def test_a_process_shows_how_long_it_waited_for_a_processor() -> None:
+    before = waited_for_processor(os.getpid())
+    assert 0 <= before <= waited_for_processor(os.getpid())
+    assert waited_for_processor(2**22 + 1) == 0.0
+
+
 def test_a_process_may_take_longer_to_begin() -> None:
     assert STARTING < steps(HungJobs(0.25), [0.0] * 100) <= STARTING + 0.5
 
 
 def test_a_worker_that_was_stopped_itself_gives_everyone_time_anew() -> None:
     hung = HungJobs(0.25)
-    assert not hung.step({1: 1.0}, 0.0)
-    assert not hung.step({1: 1.0}, 60.0)
-    assert not hung.step({1: 1.0}, 60.25)
+    assert not hung.step({1: JobBeat(1.0)}, 0.0)
+    assert not hung.step({1: JobBeat(1.0)}, 60.0)
+    assert not hung.step({1: JobBeat(1.0)}, 60.25)
     assert steps(hung, [1.0] * 40, began=60.5) > 62.0
 
 
@@ -151,6 +177,10 @@ def found_after(call: Call, seconds: float) -> list[float]:
 
 def test_a_beat_that_stays_away_is_found_within_two_seconds_and_once() -> None:
     assert found_after(CALL, 5.0) == [1.0]
+
+
+def test_an_agent_that_has_noted_its_end_is_lost_at_once_and_once() -> None:
+    assert found_after(replace(CALL, worker=""), 5.0) == [0.0]
 
 
 def test_a_later_agent_is_left_to_the_process_that_called_it() -> None:
@@ -179,6 +209,9 @@ def test_agents_are_called_a_few_times_with_more_time_for_each() -> None:
     assert [windows(attempt).claim for attempt in range(3)] == [1.5, 3.0, 6.0]
     assert windows(0).present == 4.0
     assert [pause_after(attempt) is None for attempt in range(3)] == [False, False, True]
+    covered = [pause_after(attempt, is_covered=True) is None for attempt in range(8)]
+    assert covered == [False] * 7 + [True]
+    assert windows(7) == windows(2)
 
 
 def test_agents_that_die_one_after_another_are_not_replaced_for_ever() -> None:
@@ -280,6 +313,17 @@ def test_a_tool_that_ran_is_not_run_again() -> None:
     assert (call.call_id, call.name, call.arguments) == ("t1", "book", '{"at":"9"}')
     assert (output.call_id, output.output, output.is_error) == ("t1", UNKNOWN, True)
     assert found.owes_reply
+
+
+def test_a_caller_whose_transfer_broke_off_learns_so_and_may_have_it_repeated() -> None:
+    running = {"call_id": "t1", "name": TRANSFER_TOOL, "arguments": '{"person":"Mara"}'}
+    call = replace(CALL, tools_in_flight=[running])
+    found = resume(call, [ASKED], gap=9.0, greeting=HELLO, apology=SORRY, cut="It broke.")
+    assert (found.opening, found.in_history, found.owes_reply) == ("It broke.", True, False)
+    output = found.context.items[-1]
+    assert isinstance(output, llm.FunctionCallOutput)
+    assert output.output == CUT
+    assert CUT.endswith(NOTHING_DONE)
 
 
 def test_a_tool_whose_result_is_stored_keeps_it() -> None:

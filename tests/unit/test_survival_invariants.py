@@ -9,16 +9,19 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
-from livekit.agents import ToolError, llm
+from livekit.agents import llm
 
 from agent.dispatch import Dispatch
 from agent.survival.black_box import TOO_LONG
-from agent.survival.restore import UNKNOWN, Resumption, half_item_id, resume
+from agent.survival.outcomes import UNKNOWN
+from agent.survival.remains import half_item_id
+from agent.survival.restore import Resumption, resume
 from agent.survival.takeover import take_over
 from agent.toolbox.earlier import recall_runs
 from agent.toolbox.effects import Effects, NotDoneError, OutcomeUnknownError
+from agent.toolbox.errors import ToolError
 from llm_router.integrations.livekit.history import unfinished
 from llm_router.testing import ManualClock
 from llm_router.voice.calls import INTERRUPTED_BY, Call, CallItem, CallPort
@@ -58,7 +61,9 @@ class Store:
         self.call = replace(self.call, epoch=self.call.epoch + 1)
         dispatch = Dispatch(epoch=self.call.epoch)
         port = cast("CallPort", self)
-        coming = take_over(port, "r", dispatch, ManualClock(), greeting=HELLO, apology="")
+        coming = take_over(
+            port, "r", dispatch, ManualClock(), greeting=HELLO, phrase=lambda _, __: ""
+        )
         return asyncio.run(coming)
 
 
@@ -210,6 +215,7 @@ async def runs_again(
 
 
 @given(RUNS, st.integers(1, 3))
+@example([("book", {}, "in flight"), ("pay", {}, DONE), ("book", {}, NOT_DONE)], 1)
 def test_no_tool_that_may_have_had_an_effect_runs_again_after_any_number_of_deaths(
     runs: Sequence[tuple[str, Mapping[str, Any], str]], deaths: int
 ) -> None:

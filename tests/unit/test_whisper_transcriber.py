@@ -1,7 +1,7 @@
 """Tests when the whisper STT asks for a decode, and what it sends, with a scripted process."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from agent.speech.gate import WINDOW_SECONDS
 from agent.speech.process.models import Decoded, Word
 from agent.speech.samples import RATE
+from agent.stt.whisper.spoken_language import SpokenLanguage
 from agent.stt.whisper.transcriber import Transcriber
 from llm_router.clock import checkpoint
 from llm_router.testing import ManualClock
@@ -40,10 +41,14 @@ class Process:
     def __init__(self) -> None:
         self.asked: list[tuple[str, float, asyncio.Future[str]]] = []
         self.cancelled = 0
+        self.choices: list[tuple[str, Sequence[str]]] = []
+        self.language = ""
+        """The language that a decode finds."""
 
     async def transcribe(
-        self, samples: NDArray[np.int16], *, urgency: str = "final", **_: Any
+        self, samples: NDArray[np.int16], *, urgency: str = "final", **asked: Any
     ) -> Decoded:
+        self.choices.append((asked["language"], asked["among"]))
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.asked.append((urgency, len(samples) / RATE, answer))
         try:
@@ -55,7 +60,7 @@ class Process:
             Word(text=word, start=0.2 * place, end=0.2 * place + 0.2, probability=0.8)
             for place, word in enumerate(text.split())
         )
-        return Decoded(words=words, average_log_probability=-0.2)
+        return Decoded(words=words, average_log_probability=-0.2, language=self.language)
 
     @property
     def urgencies(self) -> list[str]:
@@ -94,8 +99,7 @@ async def transcriber(process: Process, events: list[SpeechEvent]) -> AsyncItera
         client,
         detector,
         events.append,
-        language="en",
-        tag="en",
+        spoken=SpokenLanguage({"en": "en"}),
         timeout=3,
         clock=ManualClock(),
     )
@@ -143,7 +147,12 @@ async def test_a_short_turn_after_slow_decodes_is_decoded_once(
     client: Any = process
     detector: Any = Detector()
     slow = Transcriber(
-        client, detector, events.append, language="en", tag="en", timeout=3, clock=clock
+        client,
+        detector,
+        events.append,
+        spoken=SpokenLanguage({"en": "en"}),
+        timeout=3,
+        clock=clock,
     )
     for text in ("yes", "what time do you open"):
         await speak(slow, 0.5 if text == "yes" else 2)
@@ -172,6 +181,19 @@ async def test_a_pause_has_its_words_before_the_turn_is_over(
         (_END, ""),
         (_USAGE, ""),
     ]
+
+
+async def test_the_words_of_a_pause_are_decoded_from_its_first_moment_and_sent_once_it_is_one(
+    transcriber: Transcriber, process: Process, events: list[SpeechEvent]
+) -> None:
+    await speak(transcriber, 0.5)
+    await pause(transcriber, WINDOW_SECONDS)
+    assert process.urgencies == ["final"]
+    await process.answer("yes please")
+    assert sent(events) == [(_START, "")]
+    await pause(transcriber, 0.1)
+    assert process.urgencies == ["final"]
+    assert sent(events)[1:] == [(_PREFLIGHT, "yes please")]
 
 
 async def test_the_end_of_a_turn_waits_for_a_decode_that_has_all_words(
@@ -269,16 +291,33 @@ async def test_noise_that_has_no_words_is_no_transcript(
     assert sent(events) == [(_START, ""), (_END, ""), (_USAGE, "")]
 
 
-async def test_an_endless_speaker_is_decoded_11_seconds_at_a_time(
-    transcriber: Transcriber, process: Process
+async def test_ten_minutes_without_a_pause_are_decoded_11_seconds_at_a_time(
+    process: Process, events: list[SpeechEvent]
 ) -> None:
-    speaking = asyncio.create_task(speak(transcriber, 40))
+    clock = ManualClock()
+    client: Any = process
+    detector: Any = Detector()
+    transcriber = Transcriber(
+        client,
+        detector,
+        events.append,
+        spoken=SpokenLanguage({"en": "en"}),
+        timeout=3,
+        clock=clock,
+    )
+    speaking = asyncio.create_task(speak(transcriber, 600))
     while not speaking.done():
         await checkpoint()
         if process.asked and not process.asked[-1][2].done():
-            await process.answer("one two three")
+            clock.advance(0.3)
+            await process.answer(" ".join(f"word{len(process.asked)}{n}" for n in range(20)))
     await speaking
     assert max(seconds for _, seconds, _ in process.asked) < 11.5
+    assert len(process.asked) < 600  # at most one for each second
+    interim = [text for kind, text in sent(events) if kind is _INTERIM]
+    assert len(interim) > 600 / 11.5 - 1
+    assert len(interim[-1].split()) > 600
+    await transcriber.aclose()
 
 
 async def test_closing_ends_the_decode_in_flight(
@@ -287,3 +326,35 @@ async def test_closing_ends_the_decode_in_flight(
     await speak(transcriber, 1)
     await transcriber.aclose()
     assert process.cancelled == 1
+
+
+async def test_each_utterance_is_in_the_language_that_its_decode_finds(
+    process: Process, events: list[SpeechEvent]
+) -> None:
+    client: Any = process
+    detector: Any = Detector()
+    spoken = SpokenLanguage({"en": "en-GB", "no": "nb"})
+    both = Transcriber(
+        client, detector, events.append, spoken=spoken, timeout=3, clock=ManualClock()
+    )
+    for text, found in (("takk for det", "no"), ("mm", ""), ("thank you", "en")):
+        await speak(both, 0.5)
+        await pause(both, 0.1)
+        process.language = found
+        await process.answer(text)
+        await both.finish()
+    await both.aclose()
+    finals = [event for event in events if event.type is _FINAL]
+    assert [event.alternatives[0].language for event in finals] == ["nb", "", "en-GB"]
+    # An utterance whose language is not clear is decoded in that of the one before.
+    assert process.choices == [("en", ("en", "no")), ("no", ("en", "no")), ("no", ("en", "no"))]
+
+
+async def test_a_call_of_one_language_has_no_choice(
+    transcriber: Transcriber, process: Process
+) -> None:
+    await speak(transcriber, 0.5)
+    await pause(transcriber, 0.1)
+    await process.answer("yes")
+    await transcriber.finish()
+    assert process.choices == [("en", ())]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from agent.speech.gate import WINDOW_SECONDS
 from agent.speech.hallucination import spoken_words
 from agent.speech.process.models import Decoded, Word
 from agent.speech.repetition import without_loops
+from agent.speech.stt import STTOptions
 from agent.speech.whisper_folder import check_whisper
+from agent.stt.whisper import missing_languages
 from agent.stt.whisper.utterance import Utterance, cut_in_pieces
 from llm_router.errors import ConfigurationError
 
@@ -81,6 +84,7 @@ def decoded(text: str, no_speech: float, average: float) -> Decoded:
         pytest.param("Thank you so much everyone.", 0.48, -0.9, [SPEECH] * 125, id="a full room"),
         pytest.param("You", 0.41, -1.5, [SPEECH] * 60, id="a song"),
         pytest.param("Thank you.", 0.45, -1.5, None, id="no detector"),
+        pytest.param("Thank you.", 0.7, -0.9, [SPEECH] * 6, id="a knock"),
     ],
 )
 def test_words_made_up_of_noise_are_dropped(
@@ -275,6 +279,15 @@ def test_a_language_that_the_model_does_not_know_is_refused(
 ) -> None:
     with pytest.raises(ConfigurationError, match=reason):
         check_whisper(whisper(tmp_path, entries), language)
+
+
+def test_the_languages_to_which_callers_cannot_change_are_named(tmp_path: Path) -> None:
+    for name, entries in (("one", 51_864), ("many", 51_865)):
+        (tmp_path / name).mkdir()
+        whisper(tmp_path / name, entries)
+    options = STTOptions(language="en", others=("de", "xx"), model=f"{tmp_path}/one")
+    assert [*missing_languages(options)] == ["de", "xx"]
+    assert [*missing_languages(replace(options, model=f"{tmp_path}/many"))] == ["xx"]
 
 
 def test_a_folder_without_the_files_of_a_model_is_refused(tmp_path: Path) -> None:

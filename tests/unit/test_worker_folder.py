@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from agent.worker_folder import worker_folder
+from agent.worker_folder import abandoned_boxes, black_box_of_any, worker_folder
 
 WORKER = """
 import sys
@@ -38,8 +38,12 @@ def test_the_folder_of_a_killed_worker_is_removed_and_that_of_another_one_stays(
         folder = Path(killed.stdout.readline().strip())
         with worker_folder(tmp_path) as ours:
             assert (folder / "calls" / "7").exists()
+            assert abandoned_boxes(tmp_path) == {}
             os.kill(killed.pid, signal.SIGKILL)
             killed.wait()
+            assert black_box_of_any("7", tmp_path) == folder / "calls" / "7"
+            assert black_box_of_any("8", tmp_path) is None
+            assert abandoned_boxes(tmp_path) == {"7": folder / "calls" / "7"}
             with worker_folder(tmp_path):
                 assert not folder.exists()
                 assert ours.exists()

@@ -1,18 +1,23 @@
 """A worker shows that it has its calls, from their claim on, and hands them on one by one."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from agent.survival.black_box import BlackBox
-from agent.survival.call_watch import call_watch
+import pytest
+
+from agent.survival.black_box import BlackBox, Note
+from agent.survival.call_watch import call_watch, is_near
+from agent.survival.identity import AGENT_NAME
 from agent.survival.requests import CallRequests
 from agent.survival.rescuer import Lost
 from agent.survival.worker_watch import WorkerWatch
+from llm_router.clock import utc_now
 from llm_router.testing import ManualClock
 from llm_router.voice.calls import Call, CallAgent, CallFacts
 
@@ -96,7 +101,7 @@ def watching(  # noqa: PLR0917  the parts of a watch, each of its own type
         requests,
         calls,  # type: ignore[arg-type]  # the parts that it uses
         rescuer,  # type: ignore[arg-type]  # the parts that it uses
-        boxes=lambda process: folder / str(process),
+        boxes=lambda job: folder / job,
         clock=clock,
         worker="w",
     )
@@ -146,7 +151,7 @@ def test_calls_are_handed_on_one_at_a_time(tmp_path: Path) -> None:
         requests = CallRequests("desk", "w", clock, start)
         requests.calls = calls  # type: ignore[assignment]  # the parts that it uses
         watch = watching(clock, requests, calls, pool, rescuer, tmp_path)
-        with BlackBox(tmp_path / "1") as first, BlackBox(tmp_path / "2") as second:
+        with BlackBox(tmp_path / "AJ_a") as first, BlackBox(tmp_path / "AJ_b") as second:
             async with watch:
                 await requests.answer(request("a"))
                 await requests.answer(request("b"))
@@ -178,12 +183,144 @@ def test_a_watch_of_silent_calls_ends_no_rescue() -> None:
     async def main() -> None:
         rescuer, requests = Used(), CallRequests("desk", "w", clock, answered)
         watch = watching(clock, requests, Calls(clock), Pool(), rescuer, Path("/nonexistent"))
-        silent = call_watch(NoCalls(), rescuer, "desk", clock)  # type: ignore[arg-type]  # the parts that it uses
+        silent = call_watch(NoCalls(), rescuer, "desk", clock, no_box)  # type: ignore[arg-type]  # the parts that it uses
         async with watch, silent:
             await clock.sleep(1.0)
 
     clock.run(main())
     assert closed == [5.0]
+
+
+@pytest.mark.parametrize("worker", ["dead", ""], ids=["killed as well", "stored its last words"])
+def test_the_words_that_a_dead_worker_s_process_could_not_store_are_found_on_this_machine(
+    tmp_path: Path, worker: str
+) -> None:
+    clock = ManualClock()
+    now = utc_now(clock)
+    silent = Call(
+        id="c", room="r", job="AJ_r", worker=worker, last_beat=now, started_at=now, updated_at=now
+    )
+    found = list[Lost]()
+
+    class OneCall:
+        async def silent(
+            self, before: datetime, metadata: Mapping[str, str], limit: int
+        ) -> list[Call]:
+            return [silent]
+
+    rescues = SimpleNamespace(rescue=found.append)
+
+    async def main() -> None:
+        watch = call_watch(OneCall(), rescues, "desk", clock, tmp_path.joinpath)  # type: ignore[arg-type]  # the parts that it uses
+        with BlackBox(tmp_path / "AJ_r") as box:
+            box.write(Note(voiced="We open at"))
+            async with watch:
+                await clock.sleep(8.0)
+
+    clock.run(main())
+    [lost] = found
+    assert lost.note == (Note(voiced="We open at", tools=[], items=[]) if worker else None)
+
+
+def test_a_slow_database_costs_no_call_whose_process_beats_on_this_machine(tmp_path: Path) -> None:
+    clock = ManualClock()
+    now = utc_now(clock)
+    late = Call(
+        id="c", room="r", job="AJ_r", worker="w", last_beat=now, started_at=now, updated_at=now
+    )
+    found = list[Lost]()
+
+    class OneCall:
+        async def silent(
+            self, before: datetime, metadata: Mapping[str, str], limit: int
+        ) -> list[Call]:
+            return [late]
+
+    rescues = SimpleNamespace(rescue=found.append)
+
+    async def main() -> float:
+        watch = call_watch(OneCall(), rescues, "desk", clock, tmp_path.joinpath)  # type: ignore[arg-type]  # the parts that it uses
+        with BlackBox(tmp_path / "AJ_r") as box:
+            async with watch:
+                for _ in range(40):
+                    box.beat(clock.now())
+                    await clock.sleep(0.25)
+                assert found == []
+                died = clock.now()
+                while not found:
+                    await clock.sleep(0.1)
+                return clock.now() - died
+
+    assert clock.run(main()) < 7.0
+
+
+def test_the_calls_of_a_worker_that_dies_on_this_machine_are_found_once_their_processes_stand(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    now = utc_now(clock)
+    theirs = [
+        Call(
+            id=room, room=room, job=f"AJ_{room}", worker="dead", last_beat=now, started_at=now,
+            updated_at=now, metadata={AGENT_NAME: name},
+        )
+        for room, name in (("a", "desk"), ("b", "desk"), ("c", "another"))
+    ]  # fmt: skip
+    found = list[Lost]()
+
+    class TheirCalls:
+        async def silent(
+            self, before: datetime, metadata: Mapping[str, str], limit: int
+        ) -> list[Call]:
+            return []  # they have just beaten
+
+        async def of_jobs(self, jobs: Collection[str]) -> list[Call]:
+            return [call for call in theirs if call.job in jobs]
+
+    rescues = SimpleNamespace(rescue=found.append)
+    boxes = {call.job: tmp_path / call.job for call in theirs}
+
+    async def main() -> None:
+        watch = call_watch(
+            TheirCalls(),
+            rescues,  # type: ignore[arg-type]  # the part that it uses
+            "desk",
+            clock,
+            tmp_path.joinpath,
+            abandoned=lambda: boxes,
+        )
+        with ExitStack() as stack:
+            first, *_ = [stack.enter_context(BlackBox(box)) for box in boxes.values()]
+            first.write(Note(voiced="We open at"))
+            async with watch:
+                for _ in range(8):  # it has not noticed yet
+                    first.beat(clock.now())
+                    await clock.sleep(0.25)
+                assert [lost.room for lost in found] == ["b"]
+                await clock.sleep(3.0)
+
+    clock.run(main())
+    assert [lost.room for lost in found] == ["b", "a"]
+    assert found[1].note == Note(voiced="We open at", tools=[], items=[])
+
+
+@pytest.mark.parametrize(
+    ("ago", "beats"), [(0.5, True), (5.5, False), (-0.5, True), (-3600.0, False)]
+)
+def test_a_box_that_outlives_a_restart_of_its_machine_does_not_beat(
+    tmp_path: Path, ago: float, beats: bool
+) -> None:
+    now = utc_now(ManualClock())
+    call = Call(
+        id="c", room="r", job="AJ_r", worker="w", last_beat=now, started_at=now, updated_at=now
+    )
+    with BlackBox(tmp_path / "AJ_r") as box:
+        box.beat(5000.0 - ago)
+        assert is_near(call, tmp_path.joinpath, 5000.0) is beats
+
+
+def no_box(job: str) -> None:
+    """Finds nothing."""
 
 
 async def answered(request: object, identity: str) -> None:

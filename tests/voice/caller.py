@@ -119,6 +119,8 @@ class Caller:
     )
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
+    _over: set[str] = field(default_factory=set)
+    """Tracks that have ended. LiveKit's client plays the next one where they were."""
 
     # ── Actions of a caller ──────────────────────────────────────────────────────────────────────
 
@@ -189,6 +191,11 @@ class Caller:
         """Returns the words of the agent's lines after `since`, of those that broke off as well."""
         return " ".join(one.text for one in self.lines if one.by_agent and one.at > since).split()
 
+    def audible_times(self, since: float) -> list[list[float]]:
+        """Returns the times of the audible frames of each speaker after `since` (loop time, s)."""
+        speakers = self.by_speaker.values()
+        return [[f.at for f in one if f.at > since and f.rms > AUDIBLE] for one in speakers]
+
     def first_sound(self, since: float) -> float | None:
         return next((h.at for h in self.frames if h.at > since and h.rms > AUDIBLE), None)
 
@@ -214,6 +221,7 @@ class Caller:
             "track_subscribed",
             lambda track, _, who: self._own(self._listen(track, who.identity)),
         )
+        self.room.on("track_unsubscribed", lambda track, *_: self._over.add(track.sid))
         for event in (
             "participant_connected",
             "participant_attributes_changed",
@@ -234,6 +242,8 @@ class Caller:
         stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1, frame_size_ms=20)
         try:
             async for event in stream:
+                if track.sid in self._over:
+                    return
                 frames = _sound_frames(event.frame, asyncio.get_running_loop().time())
                 self.frames += frames
                 self.by_speaker.setdefault(speaker, []).extend(frames)

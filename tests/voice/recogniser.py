@@ -14,6 +14,7 @@ from livekit import rtc
 
 from agent.speech.samples import RATE
 from agent.stt.embedded.decoder import FIRST_MEAN
+from tests.sounds import samples as sounds
 from tests.voice import caller
 
 _UNEXPECTED = 1e-5
@@ -21,6 +22,16 @@ _UNEXPECTED = 1e-5
 
 
 def recognise_words(text: str, sound: Sequence[caller.SoundFrame]) -> list[str]:
+    """Returns the words of a known text in what a caller has received."""
+    resampler = rtc.AudioResampler(caller.RATE, RATE)
+    raw = bytearray(np.concatenate([frame.samples for frame in sound]).tobytes())
+    frames = [*resampler.push(raw), *resampler.flush()]
+    return recognise_samples(
+        text, np.concatenate([np.frombuffer(f.data, np.int16) for f in frames])
+    )
+
+
+def recognise_samples(text: str, samples: sounds.Samples) -> list[str]:
     """Returns the words in a recording of a known text.
 
     Any word of the text may be missing or repeated, but each is expected after the one before it.
@@ -38,11 +49,8 @@ def recognise_words(text: str, sound: Sequence[caller.SoundFrame]) -> list[str]:
     ends = [(at, end, _UNEXPECTED) for at in range(end)]
     decoder.add_fsg("words", decoder.create_fsg("words", 0, end, [*follows, *ends]))
     decoder.activate_search("words")
-    resampler = rtc.AudioResampler(caller.RATE, RATE)
-    raw = bytearray(np.concatenate([frame.samples for frame in sound]).tobytes())
     decoder.start_utt()
-    for frame in [*resampler.push(raw), *resampler.flush()]:
-        decoder.process_raw(bytes(frame.data))
+    decoder.process_raw(samples.tobytes())
     decoder.end_utt()
     guess = decoder.hyp()
     return guess.hypstr.split() if guess else []

@@ -79,8 +79,15 @@ class FailureCase:
 
     async def apply(self, first: FaultyServer, spare: FaultyServer) -> None:
         """Sets both servers' behaviour from the next request on; both answer tool results well."""
-        await first.behave(by_role(first, self.first, _says(_PRIMARY)))
+        refuses = self.first.fault is Fault.REFUSE  # a port is closed for all requests
+        await first.behave(self.first if refuses else by_role(first, self.first, _says(_PRIMARY)))
         await spare.behave(by_role(spare, self.spare, _WELL))
+
+
+def _broken_call(fault: Fault, title: str) -> FailureCase:
+    call = ToolCall("call_1", "get_time", '{"time_zone": ""}')
+    first = Script(words=[], tool_calls=[call], first_token_after=_PRIMARY, fault=fault)
+    return FailureCase(title=title, first=first, spare=calling("get_time"))
 
 
 FAILURE_CASES: Mapping[str, FailureCase] = {
@@ -109,14 +116,42 @@ FAILURE_CASES: Mapping[str, FailureCase] = {
         title="ends in mid-sentence, without a finish reason",
         first=_says(_PRIMARY, words=words(REPLY)[:_BREAKS_AFTER], fault=Fault.NO_FINISH_REASON),
     ),
-    "half_tool_call": FailureCase(
-        title="breaks off within a tool call",
-        first=Script(
-            words=[],
-            tool_calls=[ToolCall("call_1", "get_time", '{"time_zone": ""}')],
-            first_token_after=_PRIMARY,
-            fault=Fault.HALF_TOOL_CALL,
-        ),
-        spare=calling("get_time"),
-    ),
+    "half_tool_call": _broken_call(Fault.HALF_TOOL_CALL, "breaks off within a tool call"),
 }
+
+
+def _status(status: int, **changes: Any) -> FailureCase:
+    script = Script(fault=Fault.STATUS, status=status, **changes)
+    return FailureCase(title=f"answers {status}", first=script)
+
+
+def _fault(fault: Fault, title: str, **changes: Any) -> FailureCase:
+    return FailureCase(title=title, first=_says(_PRIMARY, fault=fault, **changes))
+
+
+MORE_FAILURES: Mapping[str, FailureCase] = {
+    "refused": FailureCase(title="is not there", first=Script(fault=Fault.REFUSE)),
+    "headers_alone": _fault(Fault.HEADERS_THEN_NOTHING, "sends headers, then nothing"),
+    "role_alone": _fault(Fault.ROLE_ONLY, "sends a role, then nothing"),
+    "comments_alone": _fault(Fault.KEEP_ALIVES_ONLY, "sends keep-alives alone"),
+    "reasoning": _fault(Fault.REASONING_ENDLESS, "reasons without end"),
+    "500": _status(500),
+    "503": _status(503),
+    "429": _status(429),
+    "429_later": _status(429, retry_after="30"),
+    "401": _status(401),
+    "402": _status(402),
+    "404": _status(404),
+    "400_context": _status(400),
+    "reset_at_once": _fault(Fault.RESET_BEFORE_WORD, "is reset before a word"),
+    "garbage": _fault(Fault.GARBAGE_LINE, "sends a line of garbage in mid-sentence"),
+    "half_characters": _fault(
+        Fault.SPLIT_UTF8, "cuts characters in half", words=[*words(REPLY), " Café", " ¡olé!"]
+    ),
+    "empty": _fault(Fault.EMPTY, "sends an empty reply"),
+    "length": _fault(Fault.LENGTH_WITH_NOTHING, "reaches its length with nothing"),
+    "broken_json": _broken_call(Fault.BROKEN_TOOL_JSON, "calls a tool with broken JSON"),
+    "tail": FailureCase(title="says its first word after 4 s", first=_says(4.0)),
+    "slow": FailureCase(title="says its first word after 2.5 s", first=_says(2.5)),
+}
+"""Failures that the bench of voices does not measure; with those above, all that are survived."""

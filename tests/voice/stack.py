@@ -23,7 +23,8 @@ from agent.livekit_server import LiveKitServer
 from agent.phrase_file import load_phrases
 from agent.tokens import mint_token
 from deploy import console, media_server, page, paths
-from deploy.demo import LiveKit, Ports, free_ports, livekit_service, patchbay_services
+from deploy.ports import Ports, free_ports
+from deploy.services import LiveKit, livekit_service, patchbay_services
 from deploy.supervisor import Service, Supervisor
 from llm_router.testing.server import FaultyServer
 from tests.voice.caller import VOICES, Caller, call
@@ -90,6 +91,17 @@ class VoiceStack:
                 join_within=60,
                 dispatch=Dispatch(assistant=assistant),
             )
+        async with self.join(room, microphone=microphone, waits_for_agent=True) as caller:
+            if greeted:
+                await caller.wait_until(lambda me: me.transcript(by_agent=True) == greeting, 30)
+                await caller.wait_for_silence()
+            yield caller
+
+    @asynccontextmanager
+    async def join(
+        self, room: str, *, microphone: bool = False, waits_for_agent: bool = False
+    ) -> AsyncIterator[Caller]:
+        """Joins a room as its caller."""
         token = mint_token(
             api_key=self.livekit.key,
             api_secret=self.livekit.secret,
@@ -99,11 +111,13 @@ class VoiceStack:
             ttl=60,
             now=time.time(),
         )
-        voice = next(self.voices)
-        async with call(self.livekit.url, token, microphone=microphone, voice=voice) as caller:
-            if greeted:
-                await caller.wait_until(lambda me: me.transcript(by_agent=True) == greeting, 30)
-                await caller.wait_for_silence()
+        async with call(
+            self.livekit.url,
+            token,
+            microphone=microphone,
+            voice=next(self.voices),
+            waits_for_agent=waits_for_agent,
+        ) as caller:
             yield caller
 
 
@@ -114,7 +128,7 @@ def build_programs() -> Path:
     """Builds the page and the LiveKit server, and returns its program; fails with the report."""
     try:
         page.build()
-        return media_server.provide()
+        return media_server.LIVEKIT.provide()
     except console.ReportedError as failure:
         pytest.fail(failure.report(), pytrace=False)
 
@@ -166,6 +180,7 @@ def _settings(livekit: LiveKit, ports: Ports, folder: Path) -> dict[str, str]:
         "PHRASES_FILE": str(_PROMPTS / "phrases.toml"),
         "DOCUMENTS_FOLDER": str(paths.ROOT / "config" / "documents"),
         "PAGE_DIR": str(page.SOURCE / "dist"),
+        "CONSOLE_DIR": str(page.CONSOLE / "dist"),
         "HTTP_PORT": str(ports.http_port),
         "WORKER_PORT": str(ports.worker_port),
         # The machine may be busy, and each test is a call.
@@ -208,7 +223,7 @@ async def running_stack(folder: Path, **settings: str) -> AsyncIterator[VoiceSta
         async with LiveKitServer(livekit.url, livekit.key, livekit.secret) as server:
             await server.check()
         yield await stack.enter_async_context(
-            _serving(livekit, ports, folder, processes, **settings)
+            serving(livekit, ports, folder, processes, **settings)
         )
 
 
@@ -221,7 +236,7 @@ async def running_beside(
     logs.mkdir(parents=True, exist_ok=True)
     processes = Supervisor(logs)
     try:
-        async with _serving(stack.livekit, free_ports(), folder, processes, **settings) as beside:
+        async with serving(stack.livekit, free_ports(), folder, processes, **settings) as beside:
             yield beside
     finally:
         await processes.stop()
@@ -252,7 +267,7 @@ async def more_workers(stack: VoiceStack, number: int) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _serving(
+async def serving(
     livekit: LiveKit,
     ports: Ports,
     folder: Path,

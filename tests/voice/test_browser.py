@@ -5,6 +5,7 @@ import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,19 +50,27 @@ def microphone(name: str, folder: Path) -> list[str]:
     ]
 
 
-@asynccontextmanager
-async def browser(stack: VoiceStack, profile: Path, flags: list[str]) -> AsyncIterator[Page]:
-    """Opens the agent's page in the system's Chromium."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
+def chromium() -> str:
+    """Returns the system's Chromium."""
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
         pytest.fail("Chromium is not installed: apt install chromium", pytrace=False)
+    return found
+
+
+@asynccontextmanager
+async def browser(
+    stack: VoiceStack, profile: Path, flags: list[str], **launch: Any
+) -> AsyncIterator[Page]:
+    """Opens the agent's page in the system's Chromium. `launch`: more arguments for its start."""
     async with async_playwright() as playwright:
         context = await playwright.chromium.launch_persistent_context(
             profile,
-            executable_path=chromium,
+            executable_path=chromium(),
             headless=True,
             args=[*_FLAGS, *flags],
             viewport={"width": 900, "height": 900},
+            **launch,
         )
         try:
             page = context.pages[0]
@@ -99,6 +108,7 @@ async def test_a_visitor_speaks_and_types_and_gets_answers(
         await page.screenshot(path=PICTURE)
 
 
+@pytest.mark.thorough
 async def test_a_visitor_without_a_microphone_sees_a_notice_and_types(
     stack: VoiceStack, tmp_path: Path
 ) -> None:

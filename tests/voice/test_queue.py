@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import numpy as np
+import pytest
 from livekit import rtc
 from pydantic import SecretStr
 
@@ -119,6 +120,7 @@ class Site:
             await running
 
 
+@pytest.mark.thorough
 async def test_the_receptionist_of_another_worker_takes_the_caller(stack: VoiceStack) -> None:
     site = Site(stack)
     desk = site.desk()

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import numpy as np
+import pytest
 from livekit import rtc
 
 from deploy import paths
@@ -103,6 +104,7 @@ async def test_the_agent_says_goodbye_before_it_hangs_up(stack: VoiceStack) -> N
         assert await hung_up == rtc.DisconnectReason.ROOM_DELETED
 
 
+@pytest.mark.thorough
 async def test_a_worker_with_a_wrong_secret_reports_it_and_exits(stack: VoiceStack) -> None:
     stranger = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "agent.worker", "start"),

@@ -8,7 +8,7 @@ import { defineConfig, type Plugin } from "vite";
 const server = process.env.PATCHBAY_URL ?? "http://127.0.0.1:8787";
 
 /** Writes compressed copies beside the built files, so that the agent's HTTP server need not compress. */
-function compressedCopies(): Plugin {
+export function compressedCopies(): Plugin {
   return {
     name: "compressed-copies",
     apply: "build",

@@ -1,8 +1,9 @@
 """Runs a speech process: `python -m agent.speech.process --socket PATH MODEL...`.
 
 It loads the models, listens on the socket, and writes one line to its standard output: `ready`, or
-a sentence that says why it is not. It ends when its standard input is closed, so that it never
-outlives the process that started it.
+a sentence that says why it is not. A model that does not load is left out, and its reason goes to
+the standard error output; if none loads, the process ends. It ends when its standard input is
+closed, so that it never outlives the process that started it.
 """
 
 import argparse
@@ -12,9 +13,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 from agent.speech.process.child import READY
@@ -22,13 +22,26 @@ from agent.speech.process.models import Model, load_model
 from agent.speech.process.server import listen, serve
 from llm_router.errors import ConfigurationError
 
+_log = logging.getLogger(__name__)
 
-def load_models(names: Sequence[str], *, threads: int) -> Mapping[str, Model]:
-    """Loads the models at the same time. Raises ConfigurationError if one cannot be loaded."""
+
+def load_models(names: Sequence[str], *, threads: int) -> tuple[dict[str, Model], dict[str, str]]:
+    """Loads the models at the same time.
+
+    Returns those that have loaded, and why each of the others has not, by their names.
+    """
+
+    def load(name: str) -> Model | str:
+        try:
+            return load_model(name, threads=threads)
+        except ConfigurationError as error:
+            return str(error)
+
     with ThreadPoolExecutor(len(names)) as loading:
-        return dict(
-            zip(names, loading.map(partial(load_model, threads=threads), names), strict=True)
-        )
+        loaded = dict(zip(names, loading.map(load, names), strict=True))
+    models = {name: one for name, one in loaded.items() if not isinstance(one, str)}
+    faults = {name: one for name, one in loaded.items() if isinstance(one, str)}
+    return models, faults
 
 
 def end_with_parent() -> None:
@@ -63,14 +76,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     end_with_parent()
     logging.basicConfig(format="speech process: %(message)s", level=logging.WARNING)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    models, faults = load_models(arguments.models, threads=cores or 1)
+    if not models:
+        print("; ".join(faults.values()), flush=True)  # noqa: T201  for the process that started this one
+        return 1
     try:
-        models = load_models(arguments.models, threads=cores or 1)
         listener = listen(arguments.socket)
-    except (ConfigurationError, OSError) as error:
+    except OSError as error:
         print(error, flush=True)  # noqa: T201  for the process that started this one
         return 1
+    for fault in faults.values():
+        _log.warning("%s; an embedded engine takes its place", fault)
     print(READY, flush=True)  # noqa: T201  for the process that started this one
-    asyncio.run(serve(models, listener, threads=cores or 1))
+    asyncio.run(serve(models, listener, threads=cores or 1, faults=faults))
     return 0
 
 

@@ -37,15 +37,19 @@ class _RefusedError(Exception):
         self.status = status
 
 
-def make_app(models: Mapping[str, Model], threads: Threads, clock: Clock) -> ASGIApp:
+def make_app(
+    models: Mapping[str, Model], faults: Mapping[str, str], threads: Threads, clock: Clock
+) -> ASGIApp:
     """Makes the app that serves the models by their names.
+
+    `faults`: why a model has not loaded, by its name; requests for it get that reason.
 
     A request whose client goes away ends: before its turn, or at the next piece of its voice. An
     answer other than 200 is JSON, and its `error` is one sentence without the caller's words: 400
     for a request that cannot be read, 404 for a model that is not loaded, 413, 500 if the model
     fails, 503 if there is too much to do.
     """
-    desk = _Desk(models, threads, clock)
+    desk = _Desk(models, faults, threads, clock)
     return Starlette(
         routes=[
             Route("/", desk.describe),
@@ -56,8 +60,11 @@ def make_app(models: Mapping[str, Model], threads: Threads, clock: Clock) -> ASG
 
 
 class _Desk:
-    def __init__(self, models: Mapping[str, Model], threads: Threads, clock: Clock) -> None:
+    def __init__(
+        self, models: Mapping[str, Model], faults: Mapping[str, str], threads: Threads, clock: Clock
+    ) -> None:
         self._models = models
+        self._faults = faults
         self._threads = threads
         self._clock = clock
 
@@ -67,6 +74,7 @@ class _Desk:
             {
                 "pid": os.getpid(),
                 "models": [*self._models],
+                "faults": {**self._faults},
                 "running": schedule.running,
                 "waiting": schedule.waiting,
             }
@@ -83,6 +91,7 @@ class _Desk:
             np.frombuffer(pcm, np.int16),
             language=asked.language,
             before=asked.before,
+            among=asked.among,
         )
         rank = Rank.FINAL if asked.urgency == "final" else Rank.INTERIM
         decoded = await run_until_disconnect(self._threads.run(rank, decode), request.receive)
@@ -101,15 +110,17 @@ class _Desk:
     async def _sound(self, voice: Voice, asked: SpeakRequest) -> AsyncGenerator[bytes, None]:
         """Yields the sound piece by piece. Each is made when it is asked for and its turn comes."""
         pieces = voice.speak(asked.text, speed=asked.speed)
+        rank = Rank.MORE_SOUND if asked.silent_in else Rank.FIRST_SOUND
+        silent_at = self._clock.now() + asked.silent_in
         try:
-            piece = await self._threads.run(Rank.FIRST_SOUND, partial(next, pieces, None))
-            silent_at = self._clock.now()
-            while piece is not None:
-                silent_at += len(piece) / 2 / voice.sample_rate
+            while True:
+                step = partial(next, pieces, None)
+                piece = await self._threads.run(rank, step, silent_at=silent_at)
+                if piece is None:
+                    return
+                rank = Rank.MORE_SOUND
+                silent_at = max(silent_at, self._clock.now()) + len(piece) / 2 / voice.sample_rate
                 yield piece
-                piece = await self._threads.run(
-                    Rank.MORE_SOUND, partial(next, pieces, None), silent_at=silent_at
-                )
         finally:
             pieces.close()
 
@@ -117,6 +128,8 @@ class _Desk:
         try:
             return self._models[name]
         except KeyError:
+            if fault := self._faults.get(name):
+                raise _RefusedError(HTTPStatus.NOT_FOUND, fault) from None
             loaded = ", ".join(self._models) or "none"
             raise _RefusedError(
                 HTTPStatus.NOT_FOUND, f"speech model {name} is not loaded, but {loaded}"

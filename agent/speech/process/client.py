@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from agent.speech.process.child import SpeechProcess, SpeechProcessError
 from agent.speech.process.health import Health
 from agent.speech.process.models import Decoded
-from agent.speech.process.wire import SpeakRequest, TranscribeRequest
+from agent.speech.process.wire import MOST_AHEAD, SpeakRequest, TranscribeRequest
 from llm_router.clock import SystemClock
 
 SOCKET = "PATCHBAY_SPEECH_SOCKET"
@@ -71,15 +71,21 @@ class SpeechClient:
         urgency: Literal["final", "interim"] = "final",
         language: str = "en",
         before: str = "",
+        among: Sequence[str] = (),
         timeout: float = 3.0,  # noqa: ASYNC109  httpx applies it
     ) -> Decoded:
         """Transcribes up to 30 s of mono audio at 16 kHz.
 
-        `before`: the words that come before the audio. An interim request is refused at once with
-        503 while the process is busy.
+        `before`: the words that come before the audio. `among`: languages of which that of the
+        audio is chosen, `language` where it is not clear; empty: there is no choice. An interim
+        request is refused at once with 503 while the process is busy.
         """
         asked = TranscribeRequest(
-            model=self.model, urgency=urgency, language=language, before=before
+            model=self.model,
+            urgency=urgency,
+            language=language,
+            before=before,
+            among=tuple(among),
         )
         http = await self._ready()
         try:
@@ -100,17 +106,21 @@ class SpeechClient:
         text: str,
         *,
         speed: float = 1.0,
+        silent_in: float = 0.0,
         first: float = 3.0,
         timeout: float = 3.0,  # noqa: ASYNC109  httpx applies it
     ) -> AsyncGenerator[bytes, None]:
         """Yields mono 16-bit samples as they are made; use it in `contextlib.aclosing`.
 
         `timeout`: for each piece (s). `first`: for the first piece, if that is less and the process
-        has answered before (s). Closed early, it ends the work at the next piece.
+        has answered before (s). `silent_in`: seconds of the reply's sound that are yet to be
+        played; more urgent work comes before its rest, for a second at most. Closed early, it ends
+        the work at the next piece.
         """
-        asked = SpeakRequest(model=self.model, text=text, speed=speed)
+        ahead = min(silent_in, MOST_AHEAD)
+        asked = SpeakRequest(model=self.model, text=text, speed=speed, silent_in=ahead)
         http = await self._ready()
-        within = min(first, timeout) if self._health.has_answered else timeout
+        within = min(first + ahead, timeout) if self._health.has_answered else timeout
         asking = http.stream("POST", "/speak", content=asked.body(), timeout=timeout)
         try:
             async with AsyncExitStack() as stack:

@@ -17,6 +17,9 @@ _LATE = 0.1
 """Seconds that urgent work may wait before interim words are too much."""
 _CALM_AFTER = 5.0
 """Seconds without late work after which there are interim words again."""
+_REST = 5.0
+"""Seconds without interim work after it, for each second that it took: all callers' together get a
+sixth of the time, and less where a busy machine stretches it."""
 
 
 class Rank(IntEnum):
@@ -27,7 +30,7 @@ class Rank(IntEnum):
     FINAL = 1
     """The words of a turn that is over, or may be."""
     MORE_SOUND = 2
-    """The rest of a voice, whose beginning is still playing."""
+    """The rest of a reply's sound, whose beginning is still playing."""
     INTERIM = 3
     """Words while the caller speaks. More audio will come, so it never waits."""
 
@@ -35,8 +38,9 @@ class Rank(IntEnum):
 class BusyError(Exception):
     """Raised when there is no place for more work.
 
-    Interim work is refused while any waits, and for 5 s after urgent work had to wait: then every
-    part of the processor goes to the words and the voices that callers wait for.
+    Interim work is refused while any waits, for 5 s after urgent work had to wait, and for five
+    times as long as the last took: the processor goes to the words and the voices that callers wait
+    for.
     """
 
 
@@ -50,6 +54,7 @@ class Step(Generic[W]):
     """Time at which the sound made before will have been played, for MORE_SOUND."""
     number: int = field(default=0, compare=False)
     added_at: float = field(default=0.0, compare=False)
+    begun_at: float = field(default=0.0, compare=False)
 
 
 class Schedule(Generic[W]):
@@ -63,6 +68,7 @@ class Schedule(Generic[W]):
         self._running: set[Step[W]] = set()
         self._numbers = itertools.count()
         self._busy_until = -math.inf
+        """Time until which no interim work is done."""
 
     def __repr__(self) -> str:
         waiting = ", ".join(step.rank.name for step in self._waiting)
@@ -99,12 +105,15 @@ class Schedule(Generic[W]):
         step = min(self._waiting, key=lambda step: _key(step, now))
         self._waiting.remove(step)
         self._running.add(step)
+        step.begun_at = now
         if step.rank < Rank.MORE_SOUND and now - step.added_at > _LATE:
-            self._busy_until = now + _CALM_AFTER
+            self._busy_until = max(self._busy_until, now + _CALM_AFTER)
         return step
 
-    def remove(self, step: Step[W]) -> None:
+    def remove(self, step: Step[W], now: float) -> None:
         """Removes a step that has ended, or that is not wanted any longer."""
+        if step in self._running and step.rank is Rank.INTERIM:
+            self._busy_until = max(self._busy_until, now + _REST * (now - step.begun_at))
         self._running.discard(step)
         if step in self._waiting:
             self._waiting.remove(step)

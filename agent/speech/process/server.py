@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import uvicorn
 
@@ -33,15 +34,17 @@ async def serve(
     *,
     threads: int,
     most_waiting: int = MOST_WAITING,
+    faults: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Serves the models on the socket until it is cancelled.
 
     `threads`: steps of work at a time. `most_waiting`: requests that may wait for their turn.
+    `faults`: why a model is not served, by its name.
     """
     clock = SystemClock()
     working = Threads(threads, most_waiting, clock, on_stuck=_end_at_once)
     config = uvicorn.Config(
-        make_app(models, working, clock),
+        make_app(models, faults, working, clock),
         http="h11",
         ws="none",
         lifespan="off",

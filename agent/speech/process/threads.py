@@ -54,7 +54,7 @@ class Threads:
             finally:
                 timer.cancel()
         finally:
-            self.schedule.remove(step)
+            self.schedule.remove(step, self._clock.now())
             self._start_next()
 
     def _start_next(self) -> None:

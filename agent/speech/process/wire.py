@@ -10,6 +10,9 @@ MOST_SECONDS = 30
 """Length of the audio of one request (s)."""
 MOST_CHARACTERS = 2_000
 """Length of a text to speak, and of the words before some audio."""
+MOST_AHEAD = 1.0
+"""Seconds of sound in advance that count: LiveKit waits no more than 3 s for the next piece."""
+_MOST_LANGUAGES = 20
 MOST_BYTES = MOST_SECONDS * RATE * 2 + 4 * MOST_CHARACTERS + 4_096
 """Size of the body of a request."""
 SAMPLE_RATE = "sample-rate"
@@ -28,6 +31,7 @@ class TranscribeRequest:
     urgency: Literal["final", "interim"]
     language: str = "en"
     before: str = ""
+    among: tuple[str, ...] = ()
 
     def body(self, samples: bytes) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n" + samples
@@ -47,6 +51,7 @@ class TranscribeRequest:
             urgency=urgency,
             language=_text(data, "language"),
             before=_text(data, "before"),
+            among=_languages(data),
         )
         return request, samples
 
@@ -58,6 +63,8 @@ class SpeakRequest:
     model: str
     text: str
     speed: float = 1.0
+    silent_in: float = 0.0
+    """Seconds of the reply's sound before it that are yet to be played: so long it may wait."""
 
     def body(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -69,7 +76,15 @@ class SpeakRequest:
         speed = data.get("speed", 1.0)
         if not isinstance(speed, int | float) or not 0.25 <= speed <= 4:  # noqa: PLR2004  as OpenAI's audio API
             raise MalformedError("speed must be between 0.25 and 4")
-        return cls(model=_text(data, "model"), text=_text(data, "text"), speed=speed)
+        silent_in = data.get("silent_in", 0.0)
+        if not isinstance(silent_in, int | float) or not 0 <= silent_in <= MOST_AHEAD:
+            raise MalformedError(f"silent_in must be between 0 and {MOST_AHEAD:g} s")
+        return cls(
+            model=_text(data, "model"),
+            text=_text(data, "text"),
+            speed=speed,
+            silent_in=silent_in,
+        )
 
 
 def _object(text: bytes) -> dict[str, Any]:
@@ -80,6 +95,13 @@ def _object(text: bytes) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise MalformedError("the request is not a JSON object")
     return data
+
+
+def _languages(data: dict[str, Any]) -> tuple[str, ...]:
+    among = data.get("among", [])
+    if not isinstance(among, list) or len(among) > _MOST_LANGUAGES:
+        raise MalformedError(f"among must be a list of at most {_MOST_LANGUAGES} languages")
+    return tuple(_text({"among": language}, "among") for language in among)
 
 
 def _text(data: dict[str, Any], name: str) -> str:

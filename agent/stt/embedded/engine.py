@@ -43,7 +43,9 @@ def create(options: STTOptions) -> "EmbeddedSTT":
             f"STT engine 'embedded' knows English only, not {options.language!r}; choose another,"
             " or add a whisper model that knows it (docs/speech.md)"
         )
-    return EmbeddedSTT(loads_early=not options.is_spare)
+    # It takes any sound for English: where others may be spoken, that says nothing.
+    language = LanguageCode("") if options.others else _LANGUAGE
+    return EmbeddedSTT(loads_early=not options.is_spare, language=language)
 
 
 class _LentDecoder:
@@ -105,13 +107,17 @@ class EmbeddedSTT(stt.STT[Any]):
     decoder is reserved for the next stream. All of them decode on one thread, which `aclose` ends.
     """
 
-    def __init__(self, *, loads_early: bool = True) -> None:
-        """`loads_early`: whether the first decoder is made now, and not for the first word."""
+    def __init__(self, *, loads_early: bool = True, language: LanguageCode = _LANGUAGE) -> None:
+        """`loads_early`: whether the first decoder is made now, and not for the first word.
+
+        `language`: that of every transcript.
+        """
         super().__init__(
             capabilities=stt.STTCapabilities(
                 streaming=True, interim_results=True, manual_flush=True
             )
         )
+        self._language = language
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pocketsphinx")
         self._idle: list[Decoder] = []  # touched on the thread only
         if loads_early:
@@ -148,7 +154,15 @@ class EmbeddedSTT(stt.STT[Any]):
             words, confidences = await self.run(
                 decoder, decoder.recognize, rtc.combine_audio_frames(buffer)
             )
-        return _transcript(stt.SpeechEventType.FINAL_TRANSCRIPT, words, confidences)
+        return self.transcript(stt.SpeechEventType.FINAL_TRANSCRIPT, words, confidences)
+
+    def transcript(
+        self, kind: stt.SpeechEventType, words: str, confidences: Sequence[float] = ()
+    ) -> stt.SpeechEvent:
+        """Makes an event of the words; its confidence is the mean of theirs, or 0 without any."""
+        confidence = min(1.0, sum(confidences) / len(confidences)) if confidences else 0.0
+        data = stt.SpeechData(language=self._language, text=words, confidence=confidence)
+        return stt.SpeechEvent(kind, request_id=shortuuid(), alternatives=[data])
 
     @contextmanager
     def lend(self) -> Iterator[_LentDecoder]:
@@ -237,7 +251,7 @@ class _Transcriber:
         self._gate.close()
         if self._settled:
             final = stt.SpeechEventType.FINAL_TRANSCRIPT
-            self._send(_transcript(final, self._settled, self._confidences))
+            self._send(self._engine.transcript(final, self._settled, self._confidences))
         self._send(stt.SpeechEvent(stt.SpeechEventType.END_OF_SPEECH))
         usage = stt.RecognitionUsage(audio_duration=self._seconds)
         self._send(stt.SpeechEvent(stt.SpeechEventType.RECOGNITION_USAGE, recognition_usage=usage))
@@ -288,13 +302,4 @@ class _Transcriber:
         is_new = words != self._sent or kind is stt.SpeechEventType.PREFLIGHT_TRANSCRIPT
         if words and is_new:
             self._sent = words
-            self._send(_transcript(kind, words))
-
-
-def _transcript(
-    kind: stt.SpeechEventType, words: str, confidences: Sequence[float] = ()
-) -> stt.SpeechEvent:
-    """Makes an event of the words; its confidence is the mean of theirs, or 0 without any."""
-    confidence = min(1.0, sum(confidences) / len(confidences)) if confidences else 0.0
-    data = stt.SpeechData(language=_LANGUAGE, text=words, confidence=confidence)
-    return stt.SpeechEvent(kind, request_id=shortuuid(), alternatives=[data])
+            self._send(self._engine.transcript(kind, words))

@@ -4,6 +4,6 @@
 process and reports, `engine` is the STT that LiveKit uses.
 """
 
-from agent.stt.whisper.engine import WhisperSTT, create, speech_model
+from agent.stt.whisper.engine import WhisperSTT, create, missing_languages, speech_model
 
-__all__ = ["WhisperSTT", "create", "speech_model"]
+__all__ = ["WhisperSTT", "create", "missing_languages", "speech_model"]

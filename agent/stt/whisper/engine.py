@@ -1,8 +1,9 @@
 """Implements LiveKit's STT with a whisper model in the speech process."""
 
 import asyncio
+import logging
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from livekit import rtc
-from livekit.agents import APIConnectOptions, LanguageCode, stt
+from livekit.agents import APIConnectOptions, stt
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN, NotGivenOr
 from livekit.agents.utils import AudioBuffer, shortuuid
 from livekit.local_inference import VAD, VAD_WINDOW_SAMPLES
@@ -23,10 +24,13 @@ from agent.speech.process.models import Word
 from agent.speech.samples import RATE, to_samples
 from agent.speech.stt import STTOptions
 from agent.speech.whisper_folder import check_whisper
+from agent.stt.whisper.spoken_language import SpokenLanguage
 from agent.stt.whisper.transcriber import Transcriber
 from agent.stt.whisper.utterance import Utterance, cut_in_pieces, join, mean_probability
 from llm_router.clock import SystemClock
 from llm_router.errors import ConfigurationError
+
+_log = logging.getLogger(__name__)
 
 
 def create(options: STTOptions) -> "WhisperSTT":
@@ -34,8 +38,16 @@ def create(options: STTOptions) -> "WhisperSTT":
 
     Raises ConfigurationError if there is no whisper model, or none that knows the language.
     """
-    folder, code = _found(options)
-    return WhisperSTT(_name(folder), code, options, name=folder.name)
+    folder = _found(options)
+    codes, missing = _codes(folder, options)
+    for language, reason in missing.items():
+        _log.warning("callers cannot change to %r: %s", language, reason)
+    return WhisperSTT(_name(folder), codes, options, name=folder.name)
+
+
+def missing_languages(options: STTOptions) -> Mapping[str, str]:
+    """Returns the languages that the model does not know. Raises ConfigurationError as `create`."""
+    return _codes(_found(options), options)[1]
 
 
 def speech_model(options: STTOptions) -> str:
@@ -46,14 +58,27 @@ def speech_model(options: STTOptions) -> str:
     """
     if not find_spec("faster_whisper"):
         raise ConfigurationError("STT engine 'whisper' needs faster-whisper: run make setup")
-    folder, _ = _found(options)
-    return _name(folder)
+    return _name(_found(options))
 
 
-def _found(options: STTOptions) -> tuple[Path, str]:
-    """Returns the folder of the model, and whisper's code of the language."""
-    folder = find_whisper(options.model, options.language, options.models_folder)
-    return folder, check_whisper(folder, options.language)
+def _found(options: STTOptions) -> Path:
+    """Returns the folder of the model, which knows the language."""
+    folder = find_whisper(options.model, options.language, options.models_folder, options.others)
+    check_whisper(folder, options.language)
+    return folder
+
+
+def _codes(folder: Path, options: STTOptions) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Returns the languages that the model knows, by whisper's codes of them; the first is the
+    call's. And those that it does not know, with the reason.
+    """
+    codes, missing = {check_whisper(folder, options.language): options.language}, dict[str, str]()
+    for other in options.others:
+        try:
+            codes.setdefault(check_whisper(folder, other), other)
+        except ConfigurationError as reason:
+            missing[other] = str(reason)
+    return codes, missing
 
 
 def _name(folder: Path) -> str:
@@ -67,15 +92,18 @@ class WhisperSTT(stt.STT[Any]):
     in a process of the engine's own, which `aclose` ends.
     """
 
-    def __init__(self, model: str, language: str, options: STTOptions, *, name: str) -> None:
-        """`model`: its name in the speech process; `language`: whisper's code; `name`: for logs."""
+    def __init__(
+        self, model: str, codes: Mapping[str, str], options: STTOptions, *, name: str
+    ) -> None:
+        """`model`: its name in the speech process; `codes`: the languages by whisper's codes, the
+        first one is the call's; `name`: for logs.
+        """
         super().__init__(
             capabilities=stt.STTCapabilities(
                 streaming=True, interim_results=True, manual_flush=True
             )
         )
-        self.language = language
-        self.tag = options.language
+        self.codes = codes
         self.timeout = options.timeout
         self.client = SpeechClient(model)
         self._name = name
@@ -115,17 +143,20 @@ class WhisperSTT(stt.STT[Any]):
         frame = rtc.combine_audio_frames(buffer)
         samples, speech = await asyncio.to_thread(_detected, frame)
         words: list[Word] = []
+        spoken = SpokenLanguage(self.codes)
         for begin, end in pairwise(cut_in_pieces(speech)):
             decoded = await self.client.transcribe(
                 samples[begin * VAD_WINDOW_SAMPLES : end * VAD_WINDOW_SAMPLES],
-                language=self.language,
-                before=join(words[-Utterance.CONTEXT :], self.language),
+                language=spoken.code,
+                before=join(words[-Utterance.CONTEXT :], spoken.code),
+                among=() if words else spoken.choice,
                 timeout=self.timeout,
             )
+            spoken.take(decoded.language)
             words += spoken_words(decoded, speech[begin:end])
         data = stt.SpeechData(
-            language=LanguageCode(self.tag),
-            text=join(words, self.language),
+            language=spoken.tag,
+            text=join(words, spoken.code),
             confidence=mean_probability(words),
         )
         kind = stt.SpeechEventType.FINAL_TRANSCRIPT
@@ -162,8 +193,7 @@ class _Stream(stt.RecognizeStream):
                 engine.client,
                 detector,
                 self._event_ch.send_nowait,
-                language=engine.language,
-                tag=engine.tag,
+                spoken=SpokenLanguage(engine.codes),
                 timeout=engine.timeout,
                 clock=SystemClock(),
             )

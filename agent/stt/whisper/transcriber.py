@@ -6,22 +6,28 @@ from http import HTTPStatus
 from typing import Literal
 
 import numpy as np
-from livekit.agents import APIStatusError, LanguageCode, stt
+from livekit.agents import APIStatusError, stt
 from livekit.agents.stt import SpeechEvent, SpeechEventType
 from livekit.agents.utils import shortuuid
 from livekit.agents.utils.aio import cancel_and_wait
 from livekit.local_inference import VAD, VAD_WINDOW_SAMPLES
 
-from agent.speech.gate import SpeechGate, Windows
+from agent.speech.gate import WINDOW_SECONDS, SpeechGate, Windows
 from agent.speech.process.client import SpeechClient
 from agent.speech.samples import RATE
+from agent.stt.whisper.spoken_language import SpokenLanguage
 from agent.stt.whisper.utterance import Excerpt, Utterance
 from llm_router.clock import Clock
 
 _BEFORE_WINDOWS = int(0.4 * RATE) // VAD_WINDOW_SAMPLES
 """Windows before speech that are decoded, too: the detector misses its beginning."""
 _PAUSE = 0.09
-"""Seconds of silence after which the words so far are decoded for an early answer."""
+"""Seconds of silence after which the words so far are sent for an early answer.
+
+They are decoded from the first silent window on, and mostly sent once that is done. Few silences
+are shorter: one in twelve of our callers' sentences has one, and one in four seconds of people who
+read aloud.
+"""
 
 
 class Transcriber:
@@ -37,19 +43,15 @@ class Transcriber:
         detector: VAD,
         send: Callable[[SpeechEvent], None],
         *,
-        language: str,
-        tag: str,
+        spoken: SpokenLanguage,
         timeout: float,
         clock: Clock,
     ) -> None:
-        """`language`: whisper's code; `tag`: the caller's, for the events; `timeout`: of a decode
-        (s).
-        """
+        """`timeout`: of a decode (s)."""
         self._client = client
         self._detector = detector
         self._send = send
-        self._language = language
-        self._tag = LanguageCode(tag)
+        self._spoken = spoken
         self._timeout = timeout
         self._clock = clock
         self._gate = SpeechGate(_PAUSE)
@@ -60,7 +62,8 @@ class Transcriber:
         self._begin()
 
     def _begin(self, took: float = 0.0) -> None:
-        self._utterance = Utterance(self._language, took)
+        self._spoken.begin()
+        self._utterance = Utterance(self._spoken.code, took)
         self._sent = ""
 
     async def push(self, pcm: bytes) -> None:
@@ -107,7 +110,10 @@ class Transcriber:
                 self._add(window, probability)
             case "speech":
                 self._add(window, probability)
-                await self._decode_while_speaking()
+                if self._gate.silence == WINDOW_SECONDS:
+                    await self._decode_for_answer()
+                else:
+                    await self._decode_while_speaking()
             case "pause":
                 self._add(window, probability)
                 await self._decode_for_answer()
@@ -132,8 +138,12 @@ class Transcriber:
 
     async def _decode_for_answer(self) -> None:
         """Decodes all speech so far, for an early answer, though it may go on."""
+        if self._decoding and self._excerpt and self._utterance.covers(self._excerpt):
+            return
         await self._stop()
-        if not self._utterance.is_covered:
+        if self._utterance.is_covered:
+            self._report()
+        else:
             self._start("final")
 
     def _start(self, urgency: Literal["final", "interim"]) -> None:
@@ -157,10 +167,13 @@ class Transcriber:
         decoded = await self._client.transcribe(
             excerpt.samples,
             urgency=urgency,
-            language=self._language,
+            language=self._spoken.code,
             before=excerpt.before,
+            among=() if excerpt.before else self._spoken.choice,
             timeout=self._timeout,
         )
+        self._spoken.take(decoded.language)
+        self._utterance.language = self._spoken.code
         self._utterance.take(excerpt, decoded, self._clock.now() - began)
 
     def _report(self) -> None:
@@ -176,7 +189,7 @@ class Transcriber:
 
     def _send_words(self, kind: SpeechEventType, text: str, confidence: float = 0.0) -> None:
         self._sent = text
-        data = stt.SpeechData(language=self._tag, text=text, confidence=confidence)
+        data = stt.SpeechData(language=self._spoken.tag, text=text, confidence=confidence)
         self._send(SpeechEvent(kind, request_id=shortuuid(), alternatives=[data]))
 
     def _check(self) -> None:

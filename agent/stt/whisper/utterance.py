@@ -58,7 +58,7 @@ class Utterance:
         """`language`: whisper's code. `took`: seconds of the call's last decode."""
         self.seconds = 0.0
         """All audio so far, settled or not."""
-        self._language = language
+        self.language = language
         self._audio = bytearray()
         self._speech: list[float] = []
         self._last_speech = 0
@@ -96,7 +96,7 @@ class Utterance:
     def excerpt(self) -> Excerpt:
         """Returns the audio to decode now."""
         self._decoded_at = self.seconds
-        before = join(self._settled[-self.CONTEXT :], self._language)
+        before = join(self._settled[-self.CONTEXT :], self.language)
         return Excerpt(np.frombuffer(bytes(self._audio), np.int16), len(self._speech), before)
 
     def covers(self, excerpt: Excerpt) -> bool:
@@ -146,12 +146,12 @@ class Utterance:
     @property
     def text(self) -> str:
         """All words so far."""
-        return join((*self._settled, *self._words), self._language)
+        return join((*self._settled, *self._words), self.language)
 
     @property
     def agreed_text(self) -> str:
         """The words so far that two decodes agreed on."""
-        return join((*self._settled, *self._words[: self._agreed]), self._language)
+        return join((*self._settled, *self._words[: self._agreed]), self.language)
 
     @property
     def confidence(self) -> float:

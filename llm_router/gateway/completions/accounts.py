@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from llm_router.catalog.prices import billable_usage, estimate_usage
-from llm_router.routing.events import AttemptEvent, ReplyEvent
+from llm_router.catalog.prices import estimate_usage
+from llm_router.routing.events import AttemptEvent, ReplyEvent, total_cost
 from llm_router.types import Usage
 
 
@@ -25,18 +25,17 @@ def usage_of(event: ReplyEvent, counted: Usage | None) -> Usage:
 def receipt_of(event: ReplyEvent) -> dict[str, Any]:
     """Returns the attempts behind a reply that has ended, with the reasons and costs."""
     tries = [_attempt(each, event.prompt_characters) for each in event.tries]
-    costs = [each["cost"] for each in tries if each["cost"] is not None]
     return {
         "connection": event.connection,
         "attempts": tries,
         "hedges": sum(each.role == "hedge" for each in event.tries),
         "resumes": event.resumes,
-        "cost": sum(costs) if costs else None,
+        "cost": total_cost(each["cost"] for each in tries),
     }
 
 
 def _attempt(event: AttemptEvent, prompt_characters: int) -> dict[str, Any]:
-    tokens = billable_usage(event.usage, event.failure, prompt_characters, event.characters)
+    _, cost = event.charged(prompt_characters)
     return {
         "connection": event.connection,
         "model": event.model,
@@ -44,7 +43,7 @@ def _attempt(event: AttemptEvent, prompt_characters: int) -> dict[str, Any]:
         "outcome": event.outcome,
         "first_word_ms": milliseconds(event.first_word),
         "duration_ms": milliseconds(event.duration),
-        "cost": event.price.cost(tokens) if event.price else None,
+        "cost": cost,
     }
 
 

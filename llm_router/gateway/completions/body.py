@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Never, Protocol, TypeVar
@@ -85,7 +86,7 @@ def _parsed(body: bytes) -> Any:
     if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_MARKS:
         raise _too_many_values()
     try:
-        value = json.loads(body, parse_constant=_no_constant)
+        value = json.loads(body, parse_constant=_no_constant, parse_float=_finite)
     except RecursionError:
         raise _too_many_values() from None
     except ValueError:
@@ -97,6 +98,13 @@ def _parsed(body: bytes) -> Any:
 
 def _no_constant(name: str) -> Never:
     raise ValueError(name)  # NaN and Infinity, which are no JSON
+
+
+def _finite(text: str) -> float:
+    """Returns the number, which no server and no client could be sent if it were infinite."""
+    if math.isinf(value := float(text)):
+        raise ChatProblem(400, "invalid_value", "a number in it is too large")
+    return value
 
 
 def _too_many_values() -> ChatProblem:

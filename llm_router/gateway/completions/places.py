@@ -15,7 +15,7 @@ class ReplyPlaces:
     """
 
     def __init__(
-        self, most_per_key: int = 100, most: int = 500, most_bytes: int = 200_000_000
+        self, most_per_key: int = 100, most: int = 1_000, most_bytes: int = 200_000_000
     ) -> None:
         self._most_per_key = most_per_key
         self._most = most

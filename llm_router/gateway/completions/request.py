@@ -14,7 +14,7 @@ from llm_router.types import ChatRequest
 
 Tool = Mapping[str, Any]
 
-_FORMATS = frozenset({"json_object", "json_schema"})
+_FORMATS = ("json_object", "json_schema")
 _CHOICES = frozenset({"none", "auto", "required"})
 _REPLACED = {"functions": "tools", "function_call": "tool_choice"}
 """Fields of an older form of the API, whose replies no endpoint gives any more."""
@@ -27,6 +27,8 @@ _NOT_PASSED_ON = frozenset({
     "mock_response", "deployment_id",
     # A program in a language of templates, which the server would run.
     "chat_template",
+    # A tensor, which a server may read as a program.
+    "prompt_embeds",
 })  # fmt: skip
 _PREFIXES_NOT_PASSED_ON = ("aws_", "azure_", "vertex_", "litellm_")
 

@@ -82,7 +82,8 @@ class ReplyResponse(Response):
             try:
                 chunks = aiter(reply)
                 answered = _Answered(reply, chunks, await anext(chunks), request_id)
-                _logger.info("reply %s comes from %s", request_id, reply.event.connection)
+                begun = answered.event_at_start
+                _logger.info("reply %s comes from %s", request_id, begun.connection)
                 if self._call.is_streamed:
                     await self._send_stream(answered, send)
                     return
@@ -125,20 +126,26 @@ class ReplyResponse(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _frames(self, answered: "_Answered") -> AsyncGenerator[bytes, None]:
-        """Yields the frames that each chunk makes, together. Raises nothing once it has begun."""
+        """Yields the frames of the chunks that are here together. Raises nothing once begun.
+
+        Chunks that one read of the server brought are one write to the client.
+        """
         writer = self._call.form.writer(self._head(answered))
         yield (writer.opening() + writer.of(answered.first)).encode()
+        data = ""
         try:
             async for chunk in answered.rest():
-                if data := writer.of(chunk):
+                data += writer.of(chunk)
+                if data and not answered.reply.has_more:
                     yield data.encode()
+                    data = ""
             last = writer.ending(self._ending(answered))
         except Problem as problem:
             last = writer.error(identified(problem, answered.request_id))
         except Exception:  # the edge: a client must learn of any fault, also of one of our own
             _logger.exception("a bug in reply %s", answered.request_id)
             last = writer.error(identified(internal_error(), answered.request_id))
-        yield last.encode()
+        yield (data + last).encode()
 
     async def _whole(self, answered: "_Answered") -> Mapping[str, Any]:
         chunks = [answered.first, *[chunk async for chunk in answered.rest()]]

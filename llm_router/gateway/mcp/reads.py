@@ -17,8 +17,9 @@ from llm_router.gateway.mcp.results import data
 from llm_router.gateway.mcp.tool import Call, Result, Tool
 from llm_router.gateway.schemas.base import ShortText, StrictModel
 from llm_router.management.probe import PROBE_PROMPT, PROBE_TOKENS
-from llm_router.store.analytics import Analytics, Figures, Span
+from llm_router.store.analytics import Analytics, Span
 from llm_router.store.usage import UsageRecord
+from llm_router.store.usage_figures import Figures
 
 _MOST_LISTED = 100
 _CHECKS = 5

@@ -43,7 +43,7 @@ def read_tools(given: Iterable[Any], choice: Mapping[str, Any] | None) -> Tools:
 
 def _tool(value: Any, place: str) -> Mapping[str, Any]:
     tool = as_object(value, place)
-    if tool.get("type") not in {None, "custom"}:
+    if tool.get("type") not in (None, "custom"):
         raise invalid(f"{place}.type", "must be custom: no tools are run here")
     check_function(tool, place, "input_schema")
     function = {ours: tool[name] for name, ours in _FIELDS.items() if tool.get(name) is not None}

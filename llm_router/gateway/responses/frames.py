@@ -1,7 +1,7 @@
 """Writes a reply as a response: as typed events of a stream, or whole. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -29,16 +29,19 @@ class ResponseForm:
 
     def __init__(self, fields: ResponseCreate) -> None:
         self._options = repeated_options(fields)
+        self._include_logprobs = fields.wants_logprobs
 
     def writer(self, head: Head) -> "ResponseFrames":
-        return ResponseFrames(head, self._options)
+        return ResponseFrames(head, self._options, include_logprobs=self._include_logprobs)
 
     def whole(self, head: Head, reply: WholeReply) -> dict[str, Any]:
         reason = finish_reason(reply.reason, has_calls=bool(reply.calls))
         output: list[Item] = []
         if reply.text or not reply.calls:
             status = "incomplete" if is_cut(reason) and not reply.calls else "completed"
-            output.append(message_item(_id("msg", head, 0), status, [text_content(reply.text)]))
+            logprobs = reply.logprobs if self._include_logprobs else ()
+            content = text_content(reply.text, logprobs)
+            output.append(message_item(_id("msg", head, 0), status, [content]))
         for number, call in enumerate(reply.calls, len(output)):
             output.append(call_item(_id("fc", head, number), "completed", call, call.arguments))
         return Resource(head, self._options).ended(output, reason, reply.ending)
@@ -51,8 +54,11 @@ class _Message:
     id: str
     place: Mapping[str, Any]
     begin: str
-    """The event of a piece of text, up to that text."""
+    """The event of a piece of text without probabilities, up to that text."""
     pieces: list[str] = field(default_factory=list)
+    logprobs: list[Mapping[str, Any]] = field(default_factory=list)
+    is_known: bool = True
+    """Whether all of its tokens came with their probabilities."""
 
 
 class ResponseFrames:
@@ -62,8 +68,11 @@ class ResponseFrames:
     whole response. Events are numbered. That of a piece of text is a template filled with the text.
     """
 
-    def __init__(self, head: Head, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, head: Head, options: Mapping[str, Any], *, include_logprobs: bool = False
+    ) -> None:
         self._head = head
+        self._include_logprobs = include_logprobs
         self._resource = Resource(head, options)
         self._numbers = count()
         self._output: list[Item] = []
@@ -81,7 +90,7 @@ class ResponseFrames:
         """Returns the events of a chunk; none for one that holds only usage or reasoning."""
         events = ""
         if chunk.text:
-            events += self._text(chunk.text)
+            events += self._text(chunk.text, chunk.logprobs if self._include_logprobs else ())
         for call in chunk.tool_calls:
             events += self._close("completed") + self._call(call)
         if chunk.finish_reason:
@@ -107,11 +116,16 @@ class ResponseFrames:
         event = {"type": kind, "sequence_number": next(self._numbers), **fields}
         return f"event: {kind}\ndata: {compact(event)}\n\n"
 
-    def _text(self, text: str) -> str:
+    def _text(self, text: str, logprobs: Sequence[Mapping[str, Any]] = ()) -> str:
         opened = ""
         if self._open is None:
             opened, self._open = self._opened_message()
         self._open.pieces.append(text)
+        self._open.logprobs += logprobs
+        self._open.is_known = self._open.is_known and bool(logprobs)
+        if logprobs:
+            kind, place = "response.output_text.delta", self._open.place
+            return opened + self._event(kind, **place, logprobs=[*logprobs], delta=text)
         end = f',"sequence_number":{next(self._numbers)}}}\n\n'
         return opened + self._open.begin + json.dumps(text) + end
 
@@ -132,8 +146,11 @@ class ResponseFrames:
         if message is None:
             return ""
         text = "".join(message.pieces)
-        content = text_content(text)
-        events = self._event("response.output_text.done", **message.place, text=text, logprobs=[])
+        logprobs = message.logprobs if message.is_known else []
+        content = text_content(text, logprobs)
+        events = self._event(
+            "response.output_text.done", **message.place, text=text, logprobs=logprobs
+        )
         events += self._event("response.content_part.done", **message.place, part=content)
         return events + self._done(message_item(message.id, status, [content]))
 

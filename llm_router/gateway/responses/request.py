@@ -19,7 +19,7 @@ _NOT_SERVED = {
 _PASSED_ON = ("presence_penalty", "frequency_penalty", "service_tier", "prompt_cache_key",
               "safety_identifier", "user")  # fmt: skip
 """Fields that chat completions have as well."""
-_FORMATS = frozenset({"text", "json_object", "json_schema"})
+_FORMATS = ("text", "json_object", "json_schema")
 
 
 def read_response_call(body: bytes, key_id: str) -> Call:
@@ -91,6 +91,8 @@ def _format(text: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 
 def _passed_on(fields: ResponseCreate) -> dict[str, Any]:
     given = {name: getattr(fields, name) for name in _PASSED_ON}
+    if fields.wants_logprobs:
+        given |= {"logprobs": True, "top_logprobs": fields.top_logprobs}
     given["reasoning_effort"] = (fields.reasoning or {}).get("effort")
     given["verbosity"] = (fields.text or {}).get("verbosity")
     return {name: value for name, value in given.items() if value is not None}

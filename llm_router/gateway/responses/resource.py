@@ -28,7 +28,7 @@ def repeated_options(fields: ResponseCreate) -> dict[str, Any]:
         "top_p": _or(fields.top_p, 1.0),
         "presence_penalty": _or(fields.presence_penalty, 0.0),
         "frequency_penalty": _or(fields.frequency_penalty, 0.0),
-        "top_logprobs": 0,
+        "top_logprobs": fields.top_logprobs or 0,
         "temperature": _or(fields.temperature, 1.0),
         "reasoning": {"effort": reasoning.get("effort"), "summary": reasoning.get("summary")},
         "max_output_tokens": fields.max_output_tokens,
@@ -86,8 +86,9 @@ def is_cut(reason: str) -> bool:
     return reason in _INCOMPLETE
 
 
-def text_content(text: str) -> dict[str, Any]:
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+def text_content(text: str, logprobs: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """Returns a text with the probabilities of its tokens, where they are known."""
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": [*logprobs]}
 
 
 def message_item(item_id: str, status: str, content: Sequence[Mapping[str, Any]]) -> Item:

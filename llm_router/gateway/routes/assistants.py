@@ -1,11 +1,14 @@
 """Routes that list, create, update and delete assistants, and restore their versions."""
 
-from collections.abc import Iterable
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 
-from llm_router.gateway.deps import CurrentActor, Deps
+from llm_router.errors import ConfigurationError, NotFoundError
+from llm_router.gateway.deps import CurrentActor, Deps, Services
 from llm_router.gateway.openapi import problems
 from llm_router.gateway.schemas.assistants import (
     MAX_VERSION,
@@ -19,8 +22,9 @@ from llm_router.gateway.schemas.assistants import (
 )
 from llm_router.gateway.schemas.base import PageQuery
 from llm_router.store.assistants import StoredAssistant
-from llm_router.voice.assistant import NAME_PATTERN
+from llm_router.voice.assistant import NAME_PATTERN, AssistantRecord
 
+_logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/assistants", tags=["assistants"])
 
 AssistantName = Annotated[
@@ -43,9 +47,13 @@ KnownVersion = Annotated[
 async def list_assistants(
     actor: CurrentActor, deps: Deps, params: Annotated[PageQuery, Query()]
 ) -> dict[str, Any]:
-    """Lists the stored assistants by name."""
-    found = await deps.assistants.find(actor, limit=params.limit, offset=params.offset)
-    return _page(*found, params)
+    """Lists the stored assistants that the key may see, by name, then those of the file."""
+    found, stored = await deps.assistants.find(actor, limit=params.limit, offset=params.offset)
+    in_file = await _in_file(deps)
+    begin = max(0, params.offset - stored)
+    rest = in_file[begin : begin + params.limit - len(found)]
+    page = _page(found, stored + len(in_file), params)
+    return {**page, "items": [*page["items"], *map(AssistantRead.in_file, rest)]}
 
 
 @router.post("", status_code=201, operation_id="createAssistant", responses=problems(409))
@@ -53,15 +61,21 @@ async def create(
     actor: CurrentActor, deps: Deps, body: AssistantCreate, response: Response
 ) -> AssistantRead:
     """Creates an assistant. The one named `default` answers the calls that name none."""
-    made = await deps.assistants.add(actor, body.record())
+    made = await deps.assistants.add(actor, body.record(), body.ownership)
     response.headers["Location"] = f"/api/assistants/{made.record.name}"
     return AssistantRead.of(made)
 
 
 @router.get("/{assistant_name}", operation_id="getAssistant", responses=problems(404))
 async def get(actor: CurrentActor, deps: Deps, assistant_name: AssistantName) -> AssistantRead:
-    """Returns an assistant as it is now."""
-    return AssistantRead.of(await deps.assistants.get(actor, assistant_name))
+    """Returns an assistant as it is now: the stored one, else that of the file."""
+    try:
+        return AssistantRead.of(await deps.assistants.get(actor, assistant_name))
+    except NotFoundError:
+        for record in await _in_file(deps):
+            if record.name == assistant_name:
+                return AssistantRead.in_file(record)
+        raise
 
 
 @router.patch("/{assistant_name}", operation_id="updateAssistant", responses=problems(404, 409))
@@ -74,7 +88,11 @@ async def update(
     mask leaves a header of a tool as it is.
     """
     changed = await deps.assistants.change(
-        actor, assistant_name, body.values(), version=body.version
+        actor,
+        assistant_name,
+        body.values(),
+        version=body.version,
+        ownership=body.ownership(),
     )
     return AssistantRead.of(changed)
 
@@ -154,6 +172,17 @@ async def diff(
     return AssistantDifferences(
         fields={name: FieldDifference(before=old, after=new) for name, (old, new) in found.items()}
     )
+
+
+async def _in_file(deps: Services) -> Sequence[AssistantRecord]:
+    """Returns the assistants of the file that no stored one stands before, by name."""
+    try:
+        records = await asyncio.to_thread(deps.assistants_in_file)
+    except ConfigurationError as error:
+        _logger.error("only the stored assistants are shown: %s", error)  # noqa: TRY400  the message says it all
+        return ()
+    stored = await deps.assistants.names()
+    return [records[name] for name in sorted(records.keys() - stored)]
 
 
 def _page(items: Iterable[StoredAssistant], total: int, params: PageQuery) -> dict[str, Any]:

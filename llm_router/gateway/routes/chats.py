@@ -32,8 +32,11 @@ _FILE: dict[str, Any] = {
 
 @router.post("", status_code=201, operation_id="createChat", responses=problems(409))
 async def create_chat(owner: ChatOwner, deps: Deps, body: ChatCreate) -> ChatRead:
-    """Creates a chat without a message. It belongs to the owner of the API key alone."""
-    return ChatRead.of(await deps.chats.add(owner, body.model_dump(exclude_none=True)))
+    """Creates a chat, which belongs to the owner of the API key alone.
+
+    It has no message unless a `history` is given; `regenerate` has the last question answered.
+    """
+    return ChatRead.of(await deps.chats.add(owner, body.values, body.past))
 
 
 @router.get("", operation_id="listChats")

@@ -147,5 +147,5 @@ async def rotate_key(
     body: Annotated[ConnectionKeyUpdate, Body()],
 ) -> Connection:
     """Replaces the key; the old one is gone at once."""
-    key = body.api_key and body.api_key.get_secret_value()
+    key = body.api_key.get_secret_value() if body.api_key else None
     return await deps.editor.update(actor, connection_id, {"api_key": key}, version=body.version)

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Request
 from fastapi.responses import StreamingResponse
 
+from llm_router.connections.record import Connection
 from llm_router.gateway.deps import ConnectionId, CurrentActor, Deps, require_allowance_of
 from llm_router.gateway.openapi import problems
+from llm_router.gateway.schemas.connections import ConnectionCreate
 from llm_router.gateway.schemas.probes import (
     ConnectionTestCreate,
     ConnectionTestResult,
@@ -18,7 +20,7 @@ from llm_router.gateway.schemas.probes import (
     ModelList,
 )
 
-router = APIRouter(prefix="/connections/{connection_id}", tags=["connections"])
+router = APIRouter(prefix="/connections", tags=["connections"])
 
 NDJSON = "application/x-ndjson"
 _STREAM: dict[str, Any] = {
@@ -32,6 +34,22 @@ _STREAM: dict[str, Any] = {
 
 @router.post(
     "/test",
+    operation_id="testNewConnection",
+    responses=problems(403, 422),
+)
+async def probe_new_connection(
+    actor: CurrentActor, deps: Deps, body: ConnectionCreate
+) -> ConnectionTestResult:
+    """Asks a connection that is not stored yet the usual question, as its test would.
+
+    Nothing is stored. It needs the right to create connections.
+    """
+    await require_allowance_of(deps, actor)
+    return ConnectionTestResult.of(await deps.editor.try_out(actor, Connection(**body.values())))
+
+
+@router.post(
+    "/{connection_id}/test",
     operation_id="testConnection",
     response_model=ConnectionTestResult,
     responses={**problems(404, 500), 200: {"content": {NDJSON: _STREAM}}},
@@ -70,7 +88,7 @@ async def probe_connection(
     return StreamingResponse(_chain(first, lines), media_type=NDJSON)
 
 
-@router.get("/models", operation_id="listModels", responses=problems(404, 500))
+@router.get("/{connection_id}/models", operation_id="listModels", responses=problems(404, 500))
 async def list_models(actor: CurrentActor, deps: Deps, connection_id: ConnectionId) -> ModelList:
     """Lists the models that the connection's server offers; it is asked now, with its key."""
     models, failure = await deps.prober.list_models(actor, connection_id)

@@ -4,7 +4,7 @@ from typing import Annotated, get_args
 
 from fastapi import APIRouter, Request, Response, Security
 
-from llm_router.connections.access import Action, may_act
+from llm_router.connections.access import Action, may_act, may_serve_calls
 from llm_router.gateway.deps import (
     COOKIE,
     CurrentActor,
@@ -73,6 +73,7 @@ def _me(key: ApiKey) -> MeRead:
         owner=key.owner,
         team=key.team,
         may=[action for action in get_args(Action) if may_act(actor, action)],
+        may_serve_calls=may_serve_calls(actor),
         routes=key.routes,
         pools=key.pools,
         integration=key.integration,

@@ -1,14 +1,19 @@
 """Defines assistants and their versions as JSON. Their fields are those of the record."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, create_model
 
+from llm_router.connections.access import Visibility
 from llm_router.gateway.schemas.base import Page, StrictModel
+from llm_router.gateway.schemas.edits import optional_fields
 from llm_router.store.assistants import StoredAssistant
 from llm_router.voice.assistant import AssistantRecord, parse_assistant
+from llm_router.voice.assistant_secrets import split_secrets
+from llm_router.voice.rules import Ownership
 
 _EXAMPLE: dict[str, JsonValue] = {
     "name": "shop",
@@ -20,39 +25,36 @@ _EXAMPLE: dict[str, JsonValue] = {
 }
 _FACTS: dict[str, JsonValue] = {
     "version": 3, "author": "carl", "at": "2026-05-04T09:30:00Z", "restored": None,
+    "source": "stored", "owner": "carl", "team": "shop", "visibility": "team",
 }  # fmt: skip
 MAX_VERSION = 10**9
 _Version = Annotated[int | None, Field(ge=1, le=MAX_VERSION, strict=True)]
 
 
-def _optional() -> dict[str, Any]:
-    """Returns each field of the record but its name, which an edit may leave out or clear."""
-    hints = get_type_hints(AssistantRecord, include_extras=True)
-    return {
-        name: (
-            hints[name] | None,
-            Field(None, description=field.description, json_schema_extra=_without_default),
-        )
-        for name, field in AssistantRecord.model_fields.items()
-        if name != "name"
-    }
-
-
-def _without_default(schema: dict[str, Any]) -> None:
-    """Removes the default: a field that is left out stays as it is, and null clears it."""
-    schema.pop("default", None)
+_OWN = frozenset({"owner", "team", "visibility"})
+"""Fields of its ownership, which versions share."""
+_Owner = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 
 
 class AssistantCreate(AssistantRecord, StrictModel):
-    """A new assistant. What is left out is the setting's."""
+    """A new assistant. What is left out is the setting's. Admins alone choose another owner."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]}, title="AssistantCreate")
+    owner: _Owner = Field("", description="Empty: that of the API key.")
+    team: _Owner = Field("", description="May read and change it, unless it is private.")
+    visibility: Visibility = Field("private", description="Who may read it; calls always may.")
 
     def record(self) -> AssistantRecord:
-        return parse_assistant(self.model_dump(mode="json", exclude_unset=True))
+        return parse_assistant(self.model_dump(mode="json", exclude_unset=True, exclude={*_OWN}))
+
+    @property
+    def ownership(self) -> Ownership:
+        return Ownership(owner=self.owner, team=self.team, visibility=self.visibility)
 
 
-_Fields: Any = create_model("_AssistantFields", __base__=StrictModel, **_optional())
+_Fields: Any = create_model(
+    "_AssistantFields", __base__=StrictModel, **optional_fields(AssistantRecord, without={"name"})
+)
 
 
 class AssistantUpdate(_Fields):  # type: ignore[misc]  # its fields are those of the record
@@ -64,10 +66,19 @@ class AssistantUpdate(_Fields):  # type: ignore[misc]  # its fields are those of
         json_schema_extra={"examples": [{"greeting": "Hello, the tea shop!", "version": 3}]}
     )
     version: _Version = None
+    owner: _Owner | None = Field(None, description="Admins alone change it.")
+    team: _Owner | None = None
+    visibility: Visibility | None = None
 
     def values(self) -> dict[str, Any]:
-        """Returns the fields that were sent, as plain values."""
-        sent: dict[str, Any] = self.model_dump(mode="json", exclude_unset=True, exclude={"version"})
+        """Returns the fields of the record that were sent, as plain values."""
+        others = {"version", *_OWN}
+        sent: dict[str, Any] = self.model_dump(mode="json", exclude_unset=True, exclude=others)
+        return sent
+
+    def ownership(self) -> dict[str, str]:
+        """Returns the fields of the ownership that were sent; null leaves one as it is."""
+        sent: dict[str, str] = self.model_dump(include=set(_OWN), exclude_none=True)
         return sent
 
 
@@ -75,9 +86,15 @@ class AssistantRead(AssistantRecord):
     """One version of an assistant; headers of its tools are masked."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{**_EXAMPLE, **_FACTS}]})
-    version: int
+    source: Literal["stored", "file"] = Field(
+        description="One in the file of assistants is changed there, and has no versions."
+    )
+    owner: str
+    team: str
+    visibility: Visibility
+    version: int = Field(description="0: it is in the file.")
     author: str
-    at: datetime = Field(description="The time at which this version was made.")
+    at: datetime | None = Field(description="The time at which this version was made.")
     restored: int | None = Field(description="The older version whose content it has again.")
 
     @classmethod
@@ -89,8 +106,18 @@ class AssistantRead(AssistantRecord):
                 "author": stored.author,
                 "at": stored.at,
                 "restored": stored.restored,
+                "source": "stored",
+                **asdict(stored.ownership),
             }
         )
+
+    @classmethod
+    def in_file(cls, record: AssistantRecord) -> "AssistantRead":
+        """Returns one of the file of assistants, which everyone may read who reads assistants."""
+        masked, _ = split_secrets(record)
+        facts = {"version": 0, "author": "", "at": None, "restored": None, "source": "file"}
+        own = asdict(Ownership(visibility="everyone"))
+        return cls.model_validate({**dict(masked), **facts, **own})
 
 
 class AssistantPage(Page):

@@ -9,11 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from llm_router.connections.record import NUMBER_RANGES
 from llm_router.gateway.schemas.base import Page, PageQuery, ShortText, StrictModel
 from llm_router.options import ChatLimits
-from llm_router.store.chat_tree import Chat, ChatMessage, ChatTree
+from llm_router.store.chat_tree import Chat, ChatMessage, ChatTree, Role, Said
 from llm_router.store.chats import Found
 
 _LIMITS = ChatLimits()
 _MOST_MESSAGES = _LIMITS.messages
+_MOST_PAST = 200
+"""Messages with which a chat may begin."""
 Content = Annotated[
     str, StringConstraints(strip_whitespace=False, min_length=1, max_length=_LIMITS.message)
 ]
@@ -33,6 +35,11 @@ class ChatParameters(StrictModel):
     stop: list[ShortText] = Field(default_factory=list, max_length=16)
 
 
+class ChatPastMessage(StrictModel):
+    role: Role
+    content: Content
+
+
 class ChatCreate(StrictModel):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"system_prompt": "You are a cook.", "model": "auto"}]}
@@ -41,6 +48,20 @@ class ChatCreate(StrictModel):
     system_prompt: Prompt = ""
     model: Model = Field(default="auto", description="As in `POST /v1/chat/completions`.")
     parameters: ChatParameters = ChatParameters()
+    history: list[ChatPastMessage] = Field(
+        default_factory=list,
+        max_length=_MOST_PAST,
+        description="Messages to begin with, such as those of a call, each after the one before.",
+    )
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The fields of the chat itself."""
+        return self.model_dump(exclude_none=True, exclude={"history"})
+
+    @property
+    def past(self) -> list[Said]:
+        return [(message.role, message.content) for message in self.history]
 
 
 class ChatUpdate(StrictModel):
@@ -91,6 +112,27 @@ class ChatRead(BaseModel):
         return cls.model_validate(chat, from_attributes=True)
 
 
+class ChatAttemptRead(BaseModel):
+    """One request to one server. Times in seconds."""
+
+    connection: str
+    model: str
+    role: str = Field(description="Why: `first`, `hedge`, `failover`, `retry`, `resume`, `trial`.")
+    outcome: str = Field(description="`won`, `lost`, `cancelled`, or what failed.")
+    started: float = Field(description="Since the reply was asked for.")
+    first_word: float | None
+    duration: float
+    delivered: bool = Field(description="Whether the reply has words of it.")
+    tokens_in: int
+    tokens_out: int
+    cost: float | None = Field(description="null: no price is known.")
+
+
+class ChatUnaskedRead(BaseModel):
+    connection: str
+    reason: str
+
+
 class ChatRouteRead(BaseModel):
     """The way a reply took."""
 
@@ -100,12 +142,21 @@ class ChatRouteRead(BaseModel):
     first_word: float | None = Field(description="Seconds until the first word.")
     duration: float = Field(description="Seconds until the end.")
     attempts: int = Field(description="Requests sent to servers.")
+    tokens_in: int = Field(default=0, description="Of all attempts, as they are charged.")
+    tokens_out: int = 0
+    cost: float | None = Field(default=None, description="Of all attempts; null: unknown.")
+    tries: list[ChatAttemptRead] = Field(
+        default_factory=list, description="The attempts, in the order in which they began."
+    )
+    unasked: list[ChatUnaskedRead] = Field(
+        default_factory=list, description="Who was not asked, and why, if every connection failed."
+    )
 
 
 class ChatMessageRead(BaseModel):
     number: int
     parent: int = Field(description="The message that it follows; 0: none.")
-    role: Literal["user", "assistant"]
+    role: Role
     content: str
     status: Literal["whole", "running", "broken_off"]
     problem: str = Field(description="Why a reply was broken off.")

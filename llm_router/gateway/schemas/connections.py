@@ -183,7 +183,7 @@ class ConnectionQuery(PageQuery):
 
 
 class ConnectionKeyUpdate(StrictModel):
-    """The key that replaces the present one; null removes it."""
+    """The key that replaces the present one; null, or an empty text, removes it."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"api_key": "sk-..."}]})
     api_key: SecretStr | None

@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from llm_router.gateway.schemas.chat import Model, Tokens
 
+LOGPROBS = "message.output_text.logprobs"
+"""Entry of `include` that asks for the probabilities of tokens."""
 Penalty = Annotated[float | None, Field(ge=-2, le=2)]
 
 
@@ -35,6 +37,12 @@ class ResponseCreate(BaseModel):
     presence_penalty: Penalty = None
     frequency_penalty: Penalty = None
     max_output_tokens: Tokens = None
+    include: list[Any] | None = Field(
+        default=None,
+        max_length=100,
+        description=f"`{LOGPROBS}`: how likely each token was, where the server says so.",
+    )
+    top_logprobs: Annotated[int | None, Field(ge=0, le=20)] = None
     truncation: str | None = None
     user: Annotated[str | None, Field(max_length=1_000)] = None
     safety_identifier: Annotated[str | None, Field(max_length=1_000)] = None
@@ -51,3 +59,7 @@ class ResponseCreate(BaseModel):
     patchbay: dict[str, Any] | None = Field(
         default=None, description="`receipt`: true has the attempts listed in the response."
     )
+
+    @property
+    def wants_logprobs(self) -> bool:
+        return LOGPROBS in (self.include or ())

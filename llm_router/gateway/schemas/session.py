@@ -22,6 +22,7 @@ class MeRead(BaseModel):
     owner: str
     team: str
     may: Sequence[Action] = Field(description="What it may do, with some connection at least.")
+    may_serve_calls: bool = Field(description="Whether it decides what callers hear.")
     routes: Sequence[RouteGroup] | None = Field(description="Groups of routes; null: all.")
     pools: Sequence[str] | None = Field(description="Pools of connections; null: all.")
     integration: KeyIntegration

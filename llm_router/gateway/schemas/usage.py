@@ -6,10 +6,11 @@ from typing import Annotated, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from llm_router.gateway.schemas.base import ShortText, StrictModel
+from llm_router.gateway.schemas.base import Limit, Offset, Page, ShortText, StrictModel
 from llm_router.routing.attempt import Role
-from llm_router.store.analytics import Figures, GroupKey, Span
+from llm_router.store.analytics import GroupKey, Order, Span
 from llm_router.store.dialects import TimeUnit
+from llm_router.store.usage_figures import Figures
 from llm_router.types import Integration
 
 _DEFAULT_SPANS: Mapping[TimeUnit | None, timedelta] = {
@@ -36,6 +37,11 @@ class UsageQuery(StrictModel):
     )
     pool: ShortText | None = None
     integration: Integration | None = None
+    assistant: ShortText | None = Field(
+        default=None,
+        description="That has asked, in calls and in writing. For admins, and for all connections"
+        " together.",
+    )
 
     def span(
         self, now: datetime, by: TimeUnit | None = None, connection_id: str | None = None
@@ -48,11 +54,19 @@ class UsageQuery(StrictModel):
             connection_id=connection_id,
             pool=self.pool,
             integration=self.integration,
+            assistant=self.assistant,
         )
 
 
 def _within(time: datetime) -> datetime:
     return min(max(time, _EARLIEST), _LATEST)
+
+
+class AnalyticsQuery(UsageQuery):
+    connection_id: ShortText | None = None
+
+    def chosen(self, now: datetime, by: TimeUnit | None = None) -> Span:
+        return self.span(now, by, self.connection_id)
 
 
 class UsageTimeseriesQuery(UsageQuery):
@@ -61,11 +75,15 @@ class UsageTimeseriesQuery(UsageQuery):
     )
 
 
+class AnalyticsSeriesQuery(AnalyticsQuery, UsageTimeseriesQuery):
+    """Selects attempts, by the hour or by the day."""
+
+
 class UsageGroup(BaseModel):
     """The figures of one group of attempts.
 
     The group has the field that it is grouped by: the start of its hour or day in `at`, its
-    connection, its pool or its integration.
+    connection, its pool, its integration or its assistant.
     """
 
     at: datetime | None = None
@@ -75,6 +93,7 @@ class UsageGroup(BaseModel):
     )
     pool: str | None = None
     integration: str | None = None
+    assistant: str | None = None
     figures: Figures
 
 
@@ -93,6 +112,10 @@ class UsageSummary(BaseModel):
     integrations: Sequence[UsageGroup] = Field(
         description="`livekit`, `mcp`, `automation`, or empty if the request did not say."
     )
+    assistants: Sequence[UsageGroup] = Field(
+        description="For admins, where no connection is named. Empty name: programs, and what was"
+        " counted before assistants were."
+    )
 
 
 class UsageTimeseries(BaseModel):
@@ -104,8 +127,16 @@ class UsageTimeseries(BaseModel):
     items: Sequence[UsageGroup]
 
 
-class UsageByConnection(BaseModel):
-    """The figures of each connection, the most used first."""
+class UsageByConnectionQuery(UsageQuery):
+    order: Order = Field(
+        default="attempts", description="The connections with the most come first."
+    )
+    limit: Limit = 100
+    offset: Offset = 0
+
+
+class UsageByConnection(Page):
+    """The figures of each connection, as `order` says; only those with attempts."""
 
     since: datetime
     until: datetime

@@ -28,7 +28,9 @@ class RouterLLM(llm.LLM[Any]):
 
     `router` is a router that is open, and stays so when this is closed; or a context manager that
     is entered on first use and left on close. If it cannot be entered, the next use tries again.
-    `pool` limits every request to the connections of one pool.
+    `pool` limits every request to the connections of one pool. `account` is the API key or the
+    site that its tokens and its cost are counted for, `assistant` the one that speaks, by which
+    usage can be compared.
     """
 
     def __init__(
@@ -39,14 +41,18 @@ class RouterLLM(llm.LLM[Any]):
         language: str = "en",
         speech: bool | None = None,
         pool: str | None = None,
+        account: str = "",
+        assistant: str = "",
     ) -> None:
         super().__init__()
         self._is_owner = not isinstance(router, LazyRouter)
         self._lazy = router if isinstance(router, LazyRouter) else LazyRouter(router)
         self._session_id = session_id
-        self._language = language
+        self.language = language
         self._speech = speech
         self._pool = pool
+        self._account = account
+        self._assistant = assistant
         self._model = ""
         self._connection = "patchbay"
 
@@ -64,9 +70,11 @@ class RouterLLM(llm.LLM[Any]):
         return RouterLLM(
             self._lazy,
             session_id=self._session_id,
-            language=self._language,
+            language=self.language,
             speech=False,
             pool=self._pool,
+            account=self._account,
+            assistant=self._assistant,
         )
 
     def chat(
@@ -89,13 +97,15 @@ class RouterLLM(llm.LLM[Any]):
             response_format=response_format,
             extra_kwargs=extra_kwargs if utils.is_given(extra_kwargs) else {},
             pool=self._pool,
+            account=self._account,
+            assistant=self._assistant,
         )
         return RouterStream(
             self,
             self._lazy,
             asked,
             place=self._place(asked),
-            language=self._language,
+            language=self.language,
             session_id=self._session_id,
         )
 

@@ -46,6 +46,9 @@ class Asked:
     extra_kwargs: Mapping[str, Any] = field(default_factory=dict)
     pool: str | None = None
     """Pool of the connections that may answer; None: every pool."""
+    account: str = ""
+    """API key or site that its use is counted for; empty: none."""
+    assistant: str = ""
 
     @property
     def timeout(self) -> float | None:
@@ -84,6 +87,8 @@ def chat_request(
         session_id=session_id,
         integration="livekit",
         pool=asked.pool,
+        api_key_id=asked.account,
+        assistant=asked.assistant,
         first_word_deadline=None if speech else asked.timeout,
         livekit_context=context,
         livekit_tools=list(asked.tools),

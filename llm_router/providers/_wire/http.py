@@ -28,6 +28,7 @@ from llm_router.net.transports import open_transport
 from llm_router.providers._wire import limits
 from llm_router.providers._wire.errors import status_error
 from llm_router.providers._wire.redirects import is_redirect, redirect_target, shown_address
+from llm_router.providers._wire.trace import trace_headers
 from llm_router.providers._wire.transport_errors import broken, unreachable
 from llm_router.providers.base import Body
 from llm_router.version import __version__
@@ -127,6 +128,8 @@ class HttpClient:
             request.headers.pop(name, None)
             if value is not None:
                 request.headers[name] = value
+        for name, value in trace_headers().items():
+            request.headers.setdefault(name, value)
         try:
             try:
                 response = await pool.client.send(request, stream=True)

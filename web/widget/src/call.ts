@@ -15,9 +15,12 @@ import {
 } from "livekit-client";
 
 import { Heartbeat } from "./heartbeat";
-import { parseReply, requestToken, wantedAssistant } from "./api";
-import { disconnectNotice, joinNotice, microphoneTrouble } from "./endings";
+import { type Door, parseReply, requestToken } from "./api";
+import { disconnectNotice, joinNotice } from "./endings";
+import { CallMicrophone } from "./microphone";
+import type { Choices } from "./settings";
 import type { Reply, Segment } from "./transcript";
+import type { Wait } from "./cards";
 import { HUNG_UP_BY_AGENT, HUNG_UP_BY_CALLER, type Microphone, type Notice, type Phase, type Trouble, trouble } from "./words";
 
 /** Time in which the agent must join the room. */
@@ -34,6 +37,10 @@ const ROLE = "patchbay.role";
 /** Attribute of a receptionist to whom a message can be left, and the procedure that returns once it is stored. */
 const TAKES_MESSAGES = "patchbay.takes_messages";
 const LEAVE_MESSAGE = "patchbay.message";
+/** Attribute of a receptionist: the caller's place in the queue. */
+const PLACE = "patchbay.place";
+/** Attribute of a person who speaks with the caller in an agent's place; the server gives it. */
+const PERSON = "patchbay.person";
 /** Attribute of a typed message: whether its writer wants to hear the answer. */
 const LISTENS = "patchbay.listens";
 /** A method that no agent has. LiveKit's client beside the agent says so at once: a sign of life. */
@@ -58,10 +65,10 @@ export interface CallEvents {
   segment(segment: Segment): void;
   /** The agent has finished an answer. */
   reply(reply: Reply): void;
-  /** Another agent is in the room, which does not know what was said to the one before. */
+  /** Another agent is in the room; it goes on where the one before has stopped. */
   agentReplaced(): void;
-  /** Whether the caller waits in the queue and may leave a message instead. */
-  takesMessages(open: boolean): void;
+  /** The caller waits in the queue; null: no more. */
+  waits(wait: Wait | null): void;
   /** null removes the last notice. */
   notice(notice: Notice | null): void;
   sound(from: "caller" | "agent", track: MediaStreamTrack, live: boolean): void;
@@ -70,10 +77,11 @@ export interface CallEvents {
 setLogLevel("warn");
 
 export class Call {
-  readonly #server: string;
+  readonly #door: Door;
   readonly #voice: boolean;
   readonly #events: CallEvents;
   readonly #room: Room;
+  readonly #microphone: CallMicrophone;
   #continuation: string | undefined;
   #phase: Phase = "connecting";
   #agentTimer: ReturnType<typeof setTimeout> | undefined;
@@ -88,12 +96,17 @@ export class Call {
   readonly #ended = new AbortController();
 
   /** With `voice` the microphone opens at once, and words spoken while connecting are recorded for the agent. */
-  constructor(server: string, voice: boolean, events: CallEvents) {
-    this.#server = server;
+  constructor(door: Door, voice: boolean, choices: Choices, events: CallEvents) {
+    this.#door = door;
     this.#voice = voice;
     this.#listens = voice;
     this.#events = events;
-    this.#room = new Room({ publishDefaults: { preConnectBuffer: voice } });
+    this.#room = new Room();
+    this.#microphone = new CallMicrophone(this.#room, choices.microphone, choices.hold, {
+      state: (state) => this.#events.microphone(state),
+      // Of a lost connection more is lost than the microphone.
+      notice: (notice) => this.#lost.size === 0 && this.#events.notice(notice),
+    });
     this.#observe();
   }
 
@@ -105,13 +118,13 @@ export class Call {
   /** Joins the room. Never throws: an error ends the call with a notice. */
   async open(): Promise<void> {
     this.#events.phase("connecting");
+    // At once: what is said while the call connects is recorded for the agent.
+    if (this.#voice) void this.setMicrophone(true);
     try {
-      const access = await requestToken(this.#server, undefined, wantedAssistant(window.location.search));
+      const access = await requestToken(this.#door);
       if (this.#over) return;
       this.#continuation = access.continuation;
-      const joined = this.#room.connect(access.serverUrl, access.token);
-      if (this.#voice) void this.setMicrophone(true);
-      await joined;
+      await this.#room.connect(access.serverUrl, access.token);
     } catch (error) {
       this.#end(joinNotice(error));
       return;
@@ -123,18 +136,21 @@ export class Call {
     this.#follow();
   }
 
-  /** Switches the microphone. Never throws: a refusal becomes a notice, and the call continues without it. */
+  /** The server's proof of which call this is; undefined until it is let in. */
+  get continuation(): string | undefined {
+    return this.#continuation;
+  }
+
+  get microphone(): CallMicrophone {
+    return this.#microphone;
+  }
+
+  /** Switches the microphone. Never throws. */
   async setMicrophone(on: boolean): Promise<void> {
     if (on) this.#listen();
-    this.#events.microphone(on ? "asking" : "muted");
     // A new try replaces the notice of an earlier refusal.
     if (on && this.#lost.size === 0) this.#events.notice(null);
-    try {
-      await this.#room.localParticipant.setMicrophoneEnabled(on);
-    } catch (error) {
-      if (!this.#over) this.#events.notice(trouble(microphoneTrouble(error)));
-    }
-    this.#reportMicrophone();
+    await this.#microphone.set(on);
   }
 
   /** Sends typed text to the agent; rejects if it could not be sent. */
@@ -178,10 +194,7 @@ export class Call {
       .on(RoomEvent.ConnectionStateChanged, (state) => this.#onConnection(state))
       .on(RoomEvent.TrackSubscribed, (track) => this.#onTrack(track, true))
       .on(RoomEvent.TrackUnsubscribed, (track) => this.#onTrack(track, false))
-      .on(RoomEvent.TrackMuted, (_, who) => this.#onMuted(who))
-      .on(RoomEvent.TrackUnmuted, (_, who) => this.#onMuted(who))
       .on(RoomEvent.LocalTrackPublished, ({ track }) => track && this.#sound("caller", track.mediaStreamTrack, true))
-      .on(RoomEvent.LocalTrackUnpublished, () => this.#reportMicrophone())
       .on(RoomEvent.AudioPlaybackStatusChanged, () => this.#onPlayback());
   }
 
@@ -189,14 +202,20 @@ export class Call {
   #follow(): void {
     if (this.#over || this.#lost.size > 0 || this.#room.state !== ConnectionState.Connected) return;
     const agent = this.#readyAgent();
+    if (!agent && this.#person() && !this.#agent()) {
+      clearTimeout(this.#agentTimer);
+      this.#events.notice(null);
+      this.#enter("listening");
+      return;
+    }
     if (!agent) {
       // In the queue the agent comes when a line is free: the receptionist says how long that takes.
       const reception = this.#receptionist();
       if (reception) clearTimeout(this.#agentTimer);
-      this.#events.takesMessages(reception?.attributes[TAKES_MESSAGES] === "true");
+      this.#events.waits(waitOf(reception));
       return;
     }
-    this.#events.takesMessages(false);
+    this.#events.waits(null);
     clearTimeout(this.#agentTimer);
     if (this.#agentIdentity !== null && this.#agentIdentity !== agent.identity) {
       this.#events.notice(null);
@@ -219,6 +238,10 @@ export class Call {
     return [...this.#room.remoteParticipants.values()].find(isReceptionist);
   }
 
+  #person(): RemoteParticipant | undefined {
+    return [...this.#room.remoteParticipants.values()].find((who) => who.attributes[PERSON] === "true");
+  }
+
   #isAgent(identity: string): boolean {
     return this.#room.remoteParticipants.get(identity)?.isAgent === true;
   }
@@ -235,12 +258,23 @@ export class Call {
     this.#agentTimer = setTimeout(() => {
       this.#expectAgent("agent-lost");
       // A refusal changes nothing: the agent may still come.
-      void requestToken(this.#server, this.#continuation).catch(() => undefined);
+      void requestToken(this.#door, this.#continuation).catch(() => undefined);
     }, RETURN_TIMEOUT_MS);
   }
 
   #onLeft(who: Participant, reason: DisconnectReason | undefined): void {
-    if (!who.isAgent || this.#agent() || this.#lost.size > 0) return;
+    if (this.#agent() || this.#lost.size > 0) return;
+    if (this.#person()) {
+      this.#follow();
+      return;
+    }
+    if (who.attributes[PERSON] === "true") {
+      // A person who goes gives the caller back to an agent.
+      this.#enter("connecting");
+      this.#expectAnother();
+      return;
+    }
+    if (!who.isAgent) return;
     if (isReceptionist(who)) {
       if (!this.#receptionist()) this.#expectAgent("agent-absent");
       return;
@@ -287,7 +321,7 @@ export class Call {
     } else {
       clearTimeout(this.#agentTimer);
       this.#enter("reconnecting");
-      this.#events.notice(trouble("reconnecting"));
+      this.#events.notice(trouble("lost"));
     }
   }
 
@@ -311,17 +345,6 @@ export class Call {
 
   #sound(from: "caller" | "agent", track: MediaStreamTrack, live: boolean): void {
     if (!this.#over) this.#events.sound(from, track, live);
-  }
-
-  #onMuted(who: Participant): void {
-    if (who.isLocal) this.#reportMicrophone();
-  }
-
-  #reportMicrophone(): void {
-    if (this.#over) return;
-    const me = this.#room.localParticipant;
-    const off = me.getTrackPublication(Track.Source.Microphone) ? "muted" : "off";
-    this.#events.microphone(me.isMicrophoneEnabled ? "on" : off);
   }
 
   #onPlayback(): void {
@@ -365,8 +388,8 @@ export class Call {
     clearTimeout(this.#agentTimer);
     this.#heartbeat.stop();
     this.#ended.abort();
-    this.#events.microphone("off");
-    this.#events.takesMessages(false);
+    this.#microphone.close();
+    this.#events.waits(null);
     this.#events.notice(notice);
     this.#enter("ended");
     // The call is over for the page either way: an unreachable server cannot be notified.
@@ -376,4 +399,11 @@ export class Call {
 
 function isReceptionist(who: Participant): boolean {
   return who.attributes[ROLE] === "reception";
+}
+
+/** Returns the wait that a receptionist tells of; null: it only covers a moment. */
+function waitOf(reception: RemoteParticipant | undefined): Wait | null {
+  const takesMessages = reception?.attributes[TAKES_MESSAGES] === "true";
+  const place = Number(reception?.attributes[PLACE] ?? 0) || 0;
+  return takesMessages || place > 0 ? { place, takesMessages } : null;
 }

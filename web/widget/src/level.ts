@@ -46,6 +46,35 @@ export class Level {
   }
 }
 
+/** Time (ms) from one reading to the next. */
+const SAMPLE_EVERY_MS = 40;
+
+/** The loudness of both sides of a call, from its begin to its end. */
+export class Meters {
+  readonly caller = new Level();
+  readonly agent = new Level();
+  readonly #show: (caller: number, agent: number) => void;
+  #sampling: ReturnType<typeof setInterval> | undefined;
+
+  /** `show` gets the loudness as it is shown, 0 to 1. */
+  constructor(show: (caller: number, agent: number) => void) {
+    this.#show = show;
+  }
+
+  /** `isMuted`: what the caller's microphone gets is not shown. */
+  start(isMuted: () => boolean): void {
+    const sample = () => this.#show(isMuted() ? 0 : visible(this.caller.read()), visible(this.agent.read()));
+    this.#sampling = setInterval(sample, SAMPLE_EVERY_MS);
+  }
+
+  stop(): void {
+    clearInterval(this.#sampling);
+    this.caller.close();
+    this.agent.close();
+    this.#show(0, 0);
+  }
+}
+
 export function rootMeanSquare(samples: Float32Array): number {
   let sum = 0;
   for (const sample of samples) sum += sample * sample;

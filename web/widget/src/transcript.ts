@@ -82,6 +82,12 @@ export function finalize(messages: Messages): Messages {
   return messages.map((message) => (message.final ? message : { ...message, final: true }));
 }
 
+/** Returns the messages as a text to save. */
+export function plain(messages: Messages, names: { readonly you: string; readonly agent: string }): string {
+  const named = { caller: `${names.you}: `, agent: `${names.agent}: `, page: "" };
+  return messages.map(({ who, text }) => `${named[who]}${text}\n`).join("\n");
+}
+
 function append(messages: Messages, message: Message): Messages {
   return [...messages, message].slice(-MAX_MESSAGES);
 }

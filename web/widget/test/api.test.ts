@@ -35,7 +35,7 @@ test("a token is requested with a JSON post", async () => {
     seen.push(`${request.method} ${request.url} ${request.headers["content-type"]}`);
     json(201, { server_url: "ws://voice", participant_token: "t" })(request, response);
   });
-  expect(await requestToken(url)).toEqual({ serverUrl: "ws://voice", token: "t", continuation: "" });
+  expect(await requestToken({ server: url })).toEqual({ serverUrl: "ws://voice", token: "t", continuation: "" });
   expect(seen).toEqual(["POST /token application/json"]);
 });
 
@@ -47,7 +47,7 @@ test("a token for the room of before brings the continuation along", async () =>
       json(201, { server_url: "ws://voice", participant_token: "t", continuation: "mine" })(request, response),
     );
   });
-  expect((await requestToken(url, "earlier")).continuation).toBe("mine");
+  expect((await requestToken({ server: url }, "earlier")).continuation).toBe("mine");
   expect(JSON.parse(sent)).toEqual({ continuation: "earlier" });
 });
 
@@ -57,32 +57,32 @@ test("the page's address names the assistant", async () => {
     request.on("data", (piece: Buffer) => (sent += piece.toString()));
     request.on("end", () => json(201, { server_url: "ws://voice", participant_token: "t" })(request, response));
   });
-  await requestToken(url, undefined, wantedAssistant("?lang=en&assistant=front-desk"));
+  await requestToken({ server: url, assistant: wantedAssistant("?lang=en&assistant=front-desk") });
   expect(JSON.parse(sent)).toEqual({ assistant: "front-desk" });
   expect(wantedAssistant("")).toBeUndefined();
 });
 
 test("a refusal carries the server's detail", async () => {
   const url = await serve(json(429, { title: "Too many", detail: "Ten a minute." }, { "retry-after": "20" }));
-  const refusal = await requestToken(url).catch((error: unknown) => error);
+  const refusal = await requestToken({ server: url }).catch((error: unknown) => error);
   expect(refusal).toBeInstanceOf(Refused);
   expect(refusal).toMatchObject({ status: 429, detail: "Ten a minute.", retryAfter: 20 });
 });
 
 test("a refusal without a readable body is still a refusal", async () => {
   const url = await serve((_, response) => response.writeHead(403).end("<html>"));
-  expect(await requestToken(url).catch((error: unknown) => error)).toMatchObject({ status: 403, detail: "", retryAfter: null });
+  expect(await requestToken({ server: url }).catch((error: unknown) => error)).toMatchObject({ status: 403, detail: "", retryAfter: null });
 });
 
 test("a dead server is unreachable", async () => {
   const url = await serve(json(200, {}));
   await new Promise((resolve) => server?.close(resolve));
-  await expect(requestToken(url)).rejects.toBeInstanceOf(Unreachable);
+  await expect(requestToken({ server: url })).rejects.toBeInstanceOf(Unreachable);
 });
 
 test.each([[null], [[]], ["text"], [{ server_url: 1, participant_token: "t" }]])("%j is no token", async (body) => {
   const url = await serve(json(200, body));
-  await expect(requestToken(url)).rejects.toBeInstanceOf(Unreachable);
+  await expect(requestToken({ server: url })).rejects.toBeInstanceOf(Unreachable);
 });
 
 test("the built-in responder is not counted among the models", async () => {

@@ -1,7 +1,13 @@
 import { expect, test } from "vitest";
 
 import type { Reply } from "../src/transcript";
-import { modelLine, replyNote, stateText, trouble } from "../src/words";
+import { ENGLISH, noticeText, stateText } from "../src/language";
+import { modelLine, replyNote } from "../src/operator";
+import { trouble } from "../src/words";
+
+function said(...notice: Parameters<typeof trouble>): string {
+  return noticeText(trouble(...notice), ENGLISH);
+}
 
 const REPLY: Reply = { connection: "vllm-local", model: "tiny", firstWordMs: 212.4, firstWordFrom: "vllm-local", tookOverFrom: [], lastResort: false };
 
@@ -32,10 +38,10 @@ test("a prepared sentence does not pass for a model's answer", () => {
 });
 
 test("a microphone that is not on is not said to be listened to", () => {
-  expect(stateText("listening", "on")).toBe("Listening");
-  expect(stateText("listening", "muted")).toBe("You are muted");
-  expect(stateText("listening", "off")).toBe("Waiting for your message");
-  expect(stateText("speaking", "muted")).toBe("Speaking");
+  expect(stateText("listening", "on", ENGLISH)).toBe("Listening");
+  expect(stateText("listening", "muted", ENGLISH)).toBe("You are muted");
+  expect(stateText("listening", "off", ENGLISH)).toBe("Waiting for your message");
+  expect(stateText("speaking", "muted", ENGLISH)).toBe("Speaking");
 });
 
 test("without a model the page names the built-in responder and says what to do", () => {
@@ -70,17 +76,17 @@ test.each([
 });
 
 test("a refusal says how long to wait", () => {
-  expect(trouble("too-many-calls", "", 37).text).toContain("Wait 37 seconds");
-  expect(trouble("too-many-calls", "", 600).text).toContain("Wait 10 minutes");
-  expect(trouble("too-many-calls").text).toContain("Wait a minute");
+  expect(said("too-many-calls", "", 37)).toContain("Wait 37 seconds");
+  expect(said("too-many-calls", "", 600)).toContain("Wait 10 minutes");
+  expect(said("too-many-calls")).toContain("Wait 1 minute");
 });
 
 test("a full site asks to come back", () => {
-  expect(trouble("all-busy", "", 10).text).toBe("All lines are busy right now. Try again in 10 seconds.");
+  expect(said("all-busy", "", 10)).toBe("All lines are busy right now. Try again in 10 seconds.");
 });
 
 test("a refusal repeats the server's detail", () => {
-  expect(trouble("token-refused", "The agent is closed on Sundays.").text).toBe(
-    "The server did not let the call begin. The agent is closed on Sundays.",
+  expect(said("token-refused", "The agent is closed on Sundays.")).toBe(
+    "The server did not let the call begin. Try again later. The agent is closed on Sundays.",
   );
 });

@@ -5,7 +5,7 @@ the kind's `load` takes, mostly a path. Models are synchronous, and run in the t
 process. Several threads may use one model at once.
 """
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -43,6 +43,8 @@ class Decoded:
     """Probability that it holds no speech."""
     average_log_probability: float = 0.0
     """Mean over the tokens."""
+    language: str = ""
+    """The language of the words, where one was to be chosen and it is clear."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -54,11 +56,20 @@ class Decoded:
 
 
 class Recogniser(Protocol):
-    def decode(self, samples: NDArray[np.int16], *, language: str, before: str) -> Decoded:
+    def decode(
+        self,
+        samples: NDArray[np.int16],
+        *,
+        language: str,
+        before: str,
+        among: Collection[str] = (),
+    ) -> Decoded:
         """Decodes up to 30 s of mono audio at 16 kHz.
 
-        `language`: a tag such as `en`. `before`: the words that come before the audio. Raises
-        ConfigurationError, without the caller's words, if the model cannot do it.
+        `language`: a tag such as `en`. `before`: the words that come before the audio. `among`:
+        languages of which the audio's is chosen, `language` where that is not clear; empty: there
+        is no choice. Raises ConfigurationError, without the caller's words, if the model cannot do
+        it.
         """
 
 

@@ -1,6 +1,6 @@
 """Imitates speech models in tests: it hears the words of its script, and speaks in tones."""
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,7 @@ class ScriptedRecogniser:
         *,
         language: str,  # noqa: ARG002  the script is in one
         before: str,
+        among: Collection[str] = (),  # noqa: ARG002
     ) -> Decoded:
         count = int(len(samples) / RATE / SECONDS_PER_WORD)
         said = len(before.split())

@@ -1,6 +1,7 @@
 """Recognises speech with whisper, run by CTranslate2: any model that faster-whisper takes."""
 
 import logging
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ _TOKENS_PER_SECOND = 7
 _FEWEST_TOKENS = 8
 _MOST_TOKENS = 220
 _MOST_TOKENS_BEFORE = 60
+_CLEAR = 0.75
+"""Probability, among the languages of the call, from which the language of audio is taken."""
 _log = logging.getLogger(__name__)
 
 
@@ -90,7 +93,14 @@ class Whisper:
                 f" faster-whisper model ({reason})"
             ) from error
 
-    def decode(self, samples: NDArray[np.int16], *, language: str, before: str) -> Decoded:
+    def decode(
+        self,
+        samples: NDArray[np.int16],
+        *,
+        language: str,
+        before: str,
+        among: Collection[str] = (),
+    ) -> Decoded:
         """Decodes up to 30 s of mono audio at 16 kHz.
 
         Words repeated by the model, not by the speaker, are left out. Raises ConfigurationError
@@ -104,7 +114,8 @@ class Whisper:
         frames = features.shape[1]
         padded = min(_LONGEST, max(_SHORTEST, frames + _TAIL))
         encoded = self._model.encode(np.pad(features, ((0, 0), (0, padded - frames))))
-        tokenizer = self._tokenizer(language)
+        spoken = self._language(encoded, among)
+        tokenizer = self._tokenizer(spoken or language)
         prompt = [*_earlier(tokenizer, before), *tokenizer.sot_sequence, tokenizer.no_timestamps]
         most = min(_MOST_TOKENS, _FEWEST_TOKENS + int(seconds * _TOKENS_PER_SECOND))
         [result] = self._model.model.generate(
@@ -121,7 +132,17 @@ class Whisper:
             words=without_loops(self._words(tokenizer, tokens, encoded, frames)),
             no_speech=result.no_speech_prob,
             average_log_probability=result.scores[0],
+            language=spoken,
         )
+
+    def _language(self, encoded: Any, among: Collection[str]) -> str:
+        """Returns which of whisper's codes the audio is in; empty: that is not clear."""
+        if not among or not self._model.model.is_multilingual:
+            return ""
+        [found] = self._model.model.detect_language(encoded)
+        chances = {mark[2:-2]: chance for mark, chance in found if mark[2:-2] in among}
+        best = max(chances, key=chances.__getitem__, default="")
+        return best if chances and chances[best] >= _CLEAR * sum(chances.values()) else ""
 
     def _tokenizer(self, language: str) -> Any:
         """Makes the tokenizer of a language once: the check reads files, and a decode has no time.

@@ -1,0 +1,54 @@
+"""Makes the parts that only a call has which the agent places: its words, and who answers it."""
+
+from functools import partial
+
+from livekit.agents import llm
+
+from agent.call_log import CallLog
+from agent.call_start import StartedCall
+from agent.phone.callee import Callee
+from agent.phone.schedule import ANSWERED_BY
+from llm_router.integrations.livekit import RouterLLM
+from llm_router.voice.phone.plan import fill
+
+_LONGEST_ANSWER = 200
+"""Characters of a model's answer that are read: one word was asked for."""
+
+
+def filled(call: StartedCall, words: str) -> str:
+    """Returns words with the values of a planned call in place of its names."""
+    outgoing = call.dispatch.outgoing
+    return fill(words, outgoing.variables) if outgoing else words
+
+
+def callee_of(call: StartedCall, model: RouterLLM, log: CallLog) -> Callee | None:
+    """Makes what finds out who answers; None: nothing is to be found out.
+
+    A later agent of the call goes on with the party that the first one has met.
+    """
+    outgoing = call.dispatch.outgoing
+    if outgoing is None or not outgoing.detect_machine or call.dispatch.epoch > 1:
+        return None
+
+    def on_found(answered_by: str) -> None:
+        log.learn(metadata={ANSWERED_BY: answered_by})
+
+    return Callee(
+        partial(_ask, model),
+        on_found,
+        message=filled(call, outgoing.voicemail),
+        vad_silence=call.settings.vad_min_silence,
+    )
+
+
+async def _ask(model: RouterLLM, question: str) -> str:
+    """Asks the router's models, without any tool."""
+    context = llm.ChatContext.empty()
+    context.add_message(role="user", content=question)
+    words = ""
+    async with model.chat(chat_ctx=context, tools=[]) as stream:
+        async for chunk in stream:
+            words += (chunk.delta.content or "") if chunk.delta else ""
+            if len(words) > _LONGEST_ANSWER:
+                break
+    return words

@@ -1,0 +1,292 @@
+"""Dials one number: an agent first, then the telephone, so that no person picks up to silence.
+
+It runs in the HTTP process. What was dialed, and what came of it, is noted in the store before and
+after each step, so that another process knows where one has stopped. Where LiveKit does not say
+what came of it, the room does: a number is given up only once no telephone is there any more.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NoReturn, Protocol
+
+import aiohttp
+from google.protobuf.duration_pb2 import Duration
+from livekit import api
+from livekit.protocol.models import ParticipantInfo
+
+from agent.dispatch import Dispatch, Outgoing
+from agent.dispatches import is_agent
+from agent.livekit_server import LiveKitError, LiveKitServer
+from agent.phone.caller import STATUS
+from agent.phone.do_not_call import DoNotCall, UncertainError
+from agent.phone.faults import SetupFaultError
+from agent.phone.objects import mark_of
+from llm_router.clock import Clock, utc_now
+from llm_router.errors import StoreError
+from llm_router.store.planned_calls import CallRates, PlannedCalls
+from llm_router.voice.calls import CallPort
+from llm_router.voice.phone.outcomes import ANSWERED, UNKNOWN, Result, result_of
+from llm_router.voice.phone.plan import (
+    PlannedCall,
+    PlanOutcome,
+    after_outcome,
+    is_open,
+    taken_back,
+)
+from llm_router.voice.phone.setup import LONGEST_RING, Outbound
+
+_logger = logging.getLogger("agent.api")
+
+CALLEE = "callee"
+"""Identity of the person who is called, in the room. It says nothing of their number."""
+_READY = frozenset({"listening", "idle", "thinking", "speaking"})
+"""States of an agent whose session has begun."""
+_READY_WITHIN = 20.0
+_POLL = 0.25
+_SETTLES = 10.0
+"""Seconds in which a telephone may still come into its room after LiveKit's answer was lost."""
+_JOIN_WITHIN = 120
+"""Seconds for which a room may be empty before the number is dialed."""
+_NO_AGENT = "no agent was ready, so the number was not dialed: start a worker, or read its log"
+
+
+class Expecting(Protocol):
+    def expect(self, room: str, dispatch: Dispatch) -> None:
+        """Makes sure that the agent that was just called to a room comes, or else another one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialDeps:
+    """The parts that a dialer works with."""
+
+    livekit: LiveKitServer
+    agent_name: str
+    agents: Expecting
+    calls: CallPort
+    planned: PlannedCalls
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialRules:
+    """How, and which, numbers are dialed."""
+
+    outbound: Outbound
+    do_not_call: DoNotCall
+
+    @property
+    def rates(self) -> CallRates:
+        out = self.outbound
+        return CallRates(at_once=out.calls_at_once, per_second=out.calls_per_second)
+
+    def request(self, call: PlannedCall, trunk_id: str) -> api.CreateSIPParticipantRequest:
+        out = self.outbound
+        return api.CreateSIPParticipantRequest(
+            sip_trunk_id=trunk_id,
+            sip_call_to=call.number,
+            sip_number=out.caller_id,
+            room_name=call.room,
+            participant_identity=CALLEE,
+            participant_name=CALLEE,
+            hide_phone_number=True,
+            wait_until_answered=True,
+            ringing_timeout=Duration(seconds=round(out.ring_for)),
+            # LiveKit counts the ringing as well.
+            max_call_duration=Duration(seconds=round(out.max_minutes * 60 + out.ring_for)),
+        )
+
+
+class Dialer:
+    """Carries out attempts that this process has claimed, one after the other or side by side."""
+
+    def __init__(self, deps: DialDeps, read_rules: Callable[[], DialRules]) -> None:
+        """`read_rules` may read files. It raises SetupFaultError."""
+        self._deps = deps
+        self._read_rules = read_rules
+
+    async def rules(self) -> DialRules:
+        """Returns the rules as they are now. Raises SetupFaultError."""
+        return await asyncio.to_thread(self._read_rules)
+
+    async def dial(self, call: PlannedCall, rules: DialRules) -> bool:
+        """Carries out an attempt, until it is answered or has failed; returns whether it dialed.
+
+        Raises StoreError, and SetupFaultError for an attempt that rang no telephone.
+        """
+        try:
+            if await _is_forbidden(call.number, rules):
+                await self._settle(call, "blocked", "the number is not to be called")
+                return False
+            trunk_id = await self._prepare(call, rules)
+            if not await self._may_dial_now(call, rules):
+                return False
+            if not await self._is_ready(call.room):  # it may have left while the number waited
+                await self._give_up(call, "no_agent", _NO_AGENT)
+        except (UncertainError, LiveKitError) as error:
+            raise SetupFaultError("failed", str(error)) from None
+        if result := await self._ring(call, rules.request(call, trunk_id)):
+            await self._note_result(call, result)
+        return True
+
+    async def _prepare(self, call: PlannedCall, rules: DialRules) -> str:
+        """Has an agent ready in the room, and returns LiveKit's id of the trunk."""
+        livekit, trunk = self._deps.livekit, rules.outbound.trunk
+        trunk_id = await livekit.find_trunk(trunk, mark_of(self._deps.agent_name))
+        if not trunk_id:
+            reason = f"LiveKit has no trunk {trunk!r}: run `llm-router phone apply`"
+            raise SetupFaultError("failed", reason)
+        dispatch = Dispatch(
+            assistant=call.assistant,
+            outgoing=Outgoing(
+                variables=dict(call.variables),
+                voicemail=call.voicemail,
+                detect_machine=call.detect_machine,
+                max_seconds=rules.outbound.max_minutes * 60,
+            ),
+        )
+        await livekit.open_room(
+            call.room, self._deps.agent_name, join_within=_JOIN_WITHIN, dispatch=dispatch
+        )
+        self._deps.agents.expect(call.room, dispatch)
+        if not await self._until(lambda: self._is_ready(call.room), _READY_WITHIN):
+            await self._give_up(call, "no_agent", _NO_AGENT)
+        return trunk_id
+
+    async def _note_result(self, call: PlannedCall, result: Result) -> None:
+        outcome: PlanOutcome = result.outcome.value
+        if result is ANSWERED:
+            await self._deps.planned.note(call, "answered", self._now())
+        elif result.is_setup:
+            await self._give_up(call, outcome, result.meaning)
+        else:
+            await self._close(call, outcome)
+            await self._settle(call, outcome, result.meaning, may_retry=result.may_retry)
+
+    async def _may_dial_now(self, call: PlannedCall, rules: DialRules) -> bool:
+        """Waits for the number's turn; returns False if its attempt has ended meanwhile."""
+        while is_open(call, self._now()):
+            turn = await self._deps.planned.begin_dialing(call, self._now(), rules.rates)
+            if turn == "dial":
+                return True
+            if turn == "lost":
+                await self._deps.livekit.close_room(call.room)
+                return False
+            await self._deps.clock.sleep((turn - self._now()).total_seconds())
+        await self._deps.livekit.close_room(call.room)
+        await self._deps.planned.settle(call, taken_back(call, self._now()))
+        return False
+
+    async def _ring(
+        self, call: PlannedCall, request: api.CreateSIPParticipantRequest
+    ) -> Result | None:
+        """Dials, and returns what became of it; None: that is not known yet."""
+        ringing = asyncio.create_task(self._note_ringing(call), name="ringing")
+        try:
+            await self._deps.livekit.dial(request)
+        except api.SipCallError as error:
+            return result_of(error.sip_status_code, error.code, error.message)
+        except api.ServerError as error:
+            result = result_of(None, error.code, error.message)
+            return await self._seen(call, result, 0.0 if result is not UNKNOWN else _SETTLES)
+        except (aiohttp.ClientError, TimeoutError):
+            return await self._seen(call, UNKNOWN, _SETTLES)
+        finally:
+            ringing.cancel()
+            await asyncio.wait({ringing})
+        return ANSWERED
+
+    async def _seen(self, call: PlannedCall, otherwise: Result, settles: float) -> Result | None:
+        """Returns what the room shows of a call of which no telephone network has spoken.
+
+        That is `otherwise` once no telephone was there for so many seconds; None: LiveKit is away,
+        or it rings for longer than any telephone may.
+        """
+        clock = self._deps.clock
+        gone_at = clock.now() + settles
+        until = gone_at + LONGEST_RING
+        try:
+            while (status := await self.sip_status(call.room)) != "active":
+                if not status and clock.now() >= gone_at:
+                    return otherwise
+                if clock.now() >= until:
+                    return None
+                await clock.sleep(_POLL)
+        except LiveKitError:
+            return None
+        return ANSWERED
+
+    async def _note_ringing(self, call: PlannedCall) -> None:
+        async def rings() -> bool:
+            return await self.sip_status(call.room) == "ringing"
+
+        try:
+            if await self._until(rings, LONGEST_RING):
+                await self._deps.planned.note(call, "ringing", self._now())
+        except (LiveKitError, StoreError):
+            _logger.debug("it is not noted that a number rings", exc_info=True)
+
+    async def sip_status(self, room: str) -> str:
+        """Returns the state of the person's line: dialing, ringing, active; empty: there is none.
+
+        Raises LiveKitError.
+        """
+        people = await self._deps.livekit.people(room)
+        lines = [one for one in people if one.kind == ParticipantInfo.Kind.SIP]
+        return lines[0].attributes.get(STATUS, "dialing") if lines else ""
+
+    async def hang_up(self, call: PlannedCall, reason: str) -> None:
+        """Ends what an attempt has opened, with the reason. Raises StoreError and LiveKitError."""
+        stored = await self._deps.calls.going_on(call.room)
+        if stored is not None:
+            await self._deps.calls.end(stored.id, reason, self._now())
+        await self._deps.livekit.close_room(call.room)
+
+    async def _is_ready(self, room: str) -> bool:
+        # Its call is stored by then, so that a quick refusal finds what it has to end.
+        if await self._deps.calls.going_on(room) is None:
+            return False
+        name = self._deps.agent_name
+        return any(
+            is_agent(one, name) and one.attributes.get("lk.agent.state") in _READY
+            for one in await self._deps.livekit.people(room)
+        )
+
+    async def _until(self, holds: Callable[[], Awaitable[bool]], within: float) -> bool:
+        clock = self._deps.clock
+        until = clock.now() + within
+        while not await holds():
+            if clock.now() >= until:
+                return False
+            await clock.sleep(_POLL)
+        return True
+
+    async def _give_up(self, call: PlannedCall, outcome: PlanOutcome, reason: str) -> NoReturn:
+        """Ends what an attempt has opened that a fault of the set-up has stopped."""
+        await self._close(call, outcome)
+        raise SetupFaultError(outcome, reason)
+
+    async def _close(self, call: PlannedCall, outcome: PlanOutcome) -> None:
+        try:
+            await self.hang_up(call, outcome.replace("_", " "))
+        except LiveKitError as error:
+            _logger.warning("room %s is left to itself: %s", call.room, error)
+
+    async def _settle(
+        self, call: PlannedCall, outcome: PlanOutcome, reason: str, *, may_retry: bool = False
+    ) -> None:
+        after = after_outcome(call, outcome, self._now(), reason=reason, may_retry=may_retry)
+        await self._deps.planned.settle(call, after)
+        _logger.info("planned call %s, attempt %d: %s", call.id, call.attempt, outcome)
+
+    def _now(self) -> datetime:
+        return utc_now(self._deps.clock)
+
+
+async def _is_forbidden(number: str, rules: DialRules) -> bool:
+    prefixes = rules.outbound.allowed_prefixes
+    if prefixes and not number.startswith(prefixes):
+        return True
+    return await rules.do_not_call.forbids(number)

@@ -1,0 +1,139 @@
+"""`keypad`: lets the model ask a caller by telephone for keys."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from livekit.agents import RunContext, StopResponse, function_tool
+from livekit.agents.voice import SpeechHandle
+from pydantic import Field
+
+from agent.phone.keypad import Ending, Entry, FieldRules
+from agent.phone.keys import CallerKeys
+from agent.toolbox.errors import ToolError
+from agent.toolbox.tool import Tool
+from agent.tools.base import ToolContext
+
+_MOST = 32
+_ONE_KEY = FieldRules(maximum=1, terminator="")
+_TRIES = 3
+"""Times that a caller may type a number before the model goes on without it."""
+
+
+def create(context: ToolContext) -> Sequence[Tool]:
+    """Makes the tools in a call by telephone; other callers have no keys."""
+    if (keys := context.keys) is None:
+        return []
+    questions = _Questions(context, keys)
+
+    @function_tool
+    async def ask_for_digits(
+        run: RunContext[None],
+        prompt: str,
+        *,
+        name: str = "number",
+        minimum: Annotated[int, Field(ge=1, le=_MOST)] = 1,
+        maximum: Annotated[int, Field(ge=1, le=_MOST)] = 20,
+        secret: bool = False,
+        confirm: bool = False,
+    ) -> str:
+        """Asks the caller to type a number on the telephone's keypad, and waits for it.
+
+        Say nothing yourself before: this tool says the prompt. The hash key ends the number.
+
+        Args:
+            prompt: the sentence that asks for it, such as: Please type your customer number and
+                then the hash key.
+            name: one word for the number, such as pin
+            minimum: fewest digits
+            maximum: most digits
+            secret: true for a PIN, a password or a card: you get a name in place of the digits, to
+                give to the tool that needs them
+            confirm: true to read the digits back and ask whether they are right
+        """
+        if minimum > maximum:
+            raise ToolError("minimum is above maximum")
+        rules = FieldRules(minimum=minimum, maximum=maximum)
+        entry = await questions.number(run, prompt, rules, secret=secret, confirms=confirm)
+        if entry is None or entry.ending is not Ending.COMPLETE:
+            return _unfinished(entry, rules)
+        if not secret:
+            return f"The caller typed: {entry.keys}"
+        put = context.secrets.put(name, entry.keys)
+        return f"The caller typed {len(entry.keys)} digits. Their name for other tools: {put}"
+
+    @function_tool
+    async def ask_to_choose(run: RunContext[None], prompt: str, choices: list[str]) -> str:
+        """Lets the caller choose by a key of the telephone: 1 for the first choice, and so on.
+
+        Say nothing yourself before: this tool says the prompt.
+
+        Args:
+            prompt: the sentence that names the keys, such as: Press 1 for sales, 2 for support.
+            choices: one to nine choices in the order of their keys
+        """
+        if not 1 <= len(choices) <= len("123456789"):
+            raise ToolError("give one to nine choices")
+        return await questions.choice(run, prompt, choices)
+
+    tools: list[Tool] = [ask_for_digits, ask_to_choose]
+    for tool in tools:
+        context.effects.only_reads(tool.id)
+        context.waiting.add(tool.id)
+    return tools
+
+
+def _unfinished(entry: Entry | None, rules: FieldRules) -> str:
+    if entry is None:
+        return "The caller did not confirm any number."
+    if entry.ending is Ending.NOTHING:
+        return "The caller typed nothing."
+    return f"The caller typed only {len(entry.keys)} digits of at least {rules.minimum}."
+
+
+class _Questions:
+    """Asks the caller of one call."""
+
+    def __init__(self, context: ToolContext, keys: CallerKeys) -> None:
+        self._context = context
+        self._keys = keys
+
+    async def number(
+        self,
+        run: RunContext[None],
+        prompt: str,
+        rules: FieldRules,
+        *,
+        secret: bool,
+        confirms: bool,
+    ) -> Entry | None:
+        """Returns a number; None: the caller has not confirmed what they typed."""
+        for _ in range(_TRIES):
+            entry = await self._read(run, prompt, rules)
+            is_whole = entry.ending is Ending.COMPLETE
+            if not is_whole or not confirms or await self._confirmed(run, entry.keys, secret):
+                return entry
+        return None
+
+    async def choice(self, run: RunContext[None], prompt: str, choices: Sequence[str]) -> str:
+        for _ in range(_TRIES):
+            entry = await self._read(run, prompt, _ONE_KEY)
+            if entry.ending is Ending.NOTHING:
+                return "The caller pressed nothing."
+            if entry.keys.isdigit() and 1 <= int(entry.keys) <= len(choices):
+                return f"The caller chose {entry.keys}: {choices[int(entry.keys) - 1]}"
+        return "The caller pressed only keys that stand for no choice."
+
+    async def _confirmed(self, run: RunContext[None], typed: str, secret: bool) -> bool:
+        occasion = "keypad.confirm_secret" if secret else "keypad.confirm"
+        phrase = self._context.phrases.pick(occasion, self._context.language, 0)
+        said = phrase.replace("{digits}", ", ".join(typed))
+        return (await self._read(run, said, _ONE_KEY)).keys == "1"
+
+    async def _read(self, run: RunContext[None], prompt: str, rules: FieldRules) -> Entry:
+        def say() -> SpeechHandle | None:
+            return run.session.say(prompt) if prompt.strip() else None
+
+        entry = await self._keys.read(rules, say)
+        if entry.ending is Ending.SPOKEN:
+            raise StopResponse  # the words are a turn of their own
+        return entry

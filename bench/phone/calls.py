@@ -1,0 +1,107 @@
+"""Makes calls to a running telephone stack, and measures them."""
+
+import asyncio
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+from bench.phone.figures import Cost, PhoneCall, PhoneSet
+from bench.report.command import Progress
+from bench.report.processes import memory_of, work_of
+from llm_router.testing.server import Script
+from tests.phone.softphone import Softphone
+from tests.phone.stack import LINE, PhoneStack, running_phone_stack
+from tests.voice.caller import VOICES, sentence
+from tests.voice.replies import words
+from tests.voice.stack_processes import processes_of
+
+_ANSWER = "We open at nine in the morning."
+_FIRST_WORD = 0.15
+_QUESTIONS = ("what_time", "parking", "my_bill")
+_REPLY_WITHIN = 10.0
+_PROGRAMS = {b"livekit-sip": "livekit-sip", b"livekit-server": "livekit-server"}
+_OURS = "Patchbay"
+
+
+async def measure(calls: int, crowd: int, lasts: float, progress: Progress) -> Sequence[PhoneSet]:
+    """Makes calls one after another, and then many at once that last for so many seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        idle = str(crowd)
+        async with running_phone_stack(Path(folder), WORKER_IDLE_PROCESSES=idle) as stack:
+            await stack.voice.behave(Script(words=words(_ANSWER), first_token_after=_FIRST_WORD))
+            singles = []
+            for number in range(calls):
+                progress(f"call {number + 1} of {calls}")
+                made, _ = await _calls(stack, 1, 0, VOICES[number % len(VOICES)])
+                singles += made
+            before = _use(stack)
+            progress(f"{crowd} calls at once")
+            many, use = await _calls(stack, crowd, lasts, VOICES[0])
+            costs = _costs(before, use)
+    return PhoneSet(title="one at a time", calls=singles), PhoneSet(
+        title=f"{crowd} at once", calls=many, costs=costs
+    )
+
+
+async def _calls(
+    stack: PhoneStack, number: int, lasts: float, voice: str
+) -> tuple[list[PhoneCall], Mapping[str, tuple[float, float]]]:
+    """Makes calls at the same time; returns them, and what is used just before they end."""
+    async with AsyncExitStack() as opened:
+        phones = [await opened.enter_async_context(stack.phone()) for _ in range(number)]
+        made = await asyncio.gather(*(_call(phone, lasts, voice) for phone in phones))
+        return made, _use(stack)
+
+
+async def _call(phone: Softphone, lasts: float, voice: str) -> PhoneCall:
+    """Makes one call: a greeting, and questions until it has lasted long enough."""
+    loop = asyncio.get_running_loop()
+    dialled = loop.time()
+    answer = await phone.dial(LINE)
+    await phone.wait_until_silent()
+    greeted = phone.first_sound()
+    replies = []
+    while True:
+        for question in _QUESTIONS:
+            asked = await phone.say(sentence(question), voice)
+            try:
+                await phone.wait_until_silent(since=asked, within=_REPLY_WITHIN)
+                first = phone.first_sound(asked)
+                replies.append(math.inf if first is None else first - asked)
+            except AssertionError:
+                replies.append(math.inf)
+        if loop.time() - answer.at >= lasts:
+            break
+    return PhoneCall(
+        answered=answer.at - dialled,
+        greeted=math.inf if greeted is None else greeted,
+        replies=replies,
+        lasted=loop.time() - answer.at,
+        received=phone.seconds(),
+    )
+
+
+def _use(stack: PhoneStack) -> Mapping[str, tuple[float, float]]:
+    """Returns the seconds of processor and the megabytes of each program of the stack."""
+    used: dict[str, tuple[float, float]] = {}
+    for process, command in processes_of(stack.voice).items():
+        program = next((name for part, name in _PROGRAMS.items() if part in command), _OURS)
+        seconds, memory = used.get(program, (0.0, 0.0))
+        with suppress(OSError):  # it has just ended
+            used[program] = (seconds + work_of(process), memory + memory_of(process).share)
+    return used
+
+
+def _costs(
+    before: Mapping[str, tuple[float, float]], after: Mapping[str, tuple[float, float]]
+) -> list[Cost]:
+    return [
+        Cost(
+            program=name,
+            processor=seconds - before.get(name, (0, 0))[0],
+            memory=memory - before.get(name, (0, 0))[1],
+        )
+        for name, (seconds, memory) in sorted(after.items())
+    ]

@@ -1,0 +1,71 @@
+"""Routes for calls out: plan them, see how they went, cancel them. For operators.
+
+A plan is stored; of the HTTP processes, one at a time dials what is due.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from llm_router.gateway.deps import CurrentActor, Deps
+from llm_router.gateway.openapi import problems
+from llm_router.gateway.schemas.planned_calls import (
+    CallPlans,
+    PlannedCallList,
+    PlannedCallPage,
+    PlannedCallQuery,
+    PlannedCallRead,
+)
+from llm_router.voice.phone.plan import CallPlan
+
+router = APIRouter(prefix="/calls", tags=["calls"])
+
+PlannedId = Annotated[
+    str,
+    Path(
+        description="Of the planned call.",
+        pattern=r"^[0-9a-f-]{36}$",
+        examples=["5c1fa0e2-6f7d-4b53-9a35-1f0c2c9d8e77"],
+    ),
+]
+
+
+@router.post("", status_code=202, operation_id="placeCall", responses=problems(409))
+async def place(actor: CurrentActor, deps: Deps, plan: CallPlan) -> PlannedCallRead:
+    """Plans a call to a number: at once, or at the earliest time that is given."""
+    (call,) = await deps.planned_calls.plan(actor, [plan])
+    return PlannedCallRead.of(call)
+
+
+@router.post("/planned", status_code=202, operation_id="planCalls", responses=problems(409))
+async def plan_all(actor: CurrentActor, deps: Deps, plans: CallPlans) -> PlannedCallList:
+    """Plans several calls: all of them, or none."""
+    calls = await deps.planned_calls.plan(actor, plans.calls)
+    return PlannedCallList(items=[PlannedCallRead.of(call) for call in calls])
+
+
+@router.get("/planned", operation_id="listPlannedCalls")
+async def list_planned(
+    actor: CurrentActor, deps: Deps, query: Annotated[PlannedCallQuery, Query()]
+) -> PlannedCallPage:
+    """Lists planned calls, the latest first."""
+    limit, offset = query.limit, query.offset
+    found, total = await deps.planned_calls.find(
+        actor, status=query.status, limit=limit, offset=offset
+    )
+    items = [PlannedCallRead.of(call) for call in found]
+    return PlannedCallPage(items=items, total=total, limit=limit, offset=offset)
+
+
+@router.get("/planned/{planned_id}", operation_id="getPlannedCall", responses=problems(404))
+async def get_planned(actor: CurrentActor, deps: Deps, planned_id: PlannedId) -> PlannedCallRead:
+    """Returns a planned call: how far it is, and how it went."""
+    return PlannedCallRead.of(await deps.planned_calls.get(actor, planned_id))
+
+
+@router.delete(
+    "/planned/{planned_id}", operation_id="cancelPlannedCall", responses=problems(404, 409)
+)
+async def cancel(actor: CurrentActor, deps: Deps, planned_id: PlannedId) -> PlannedCallRead:
+    """Cancels a planned call that waits. One that is under way cannot be cancelled."""
+    return PlannedCallRead.of(await deps.planned_calls.cancel(actor, planned_id))

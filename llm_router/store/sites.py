@@ -1,0 +1,178 @@
+"""Stores sites, whose visitors may talk to an assistant, with the public key of each."""
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, delete, func, select, update
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from llm_router.clock import Clock, SystemClock, utc_now
+from llm_router.connections import rules
+from llm_router.connections.access import Actor
+from llm_router.errors import NotFoundError, QuotaError, TakenError
+from llm_router.store import audit
+from llm_router.store.database import Database
+from llm_router.store.dialects import insert
+from llm_router.store.key_usage import cost_today
+from llm_router.store.site_tables import sites
+from llm_router.voice.site import KEY_PREFIX, SiteRecord, account_of, changed, parse_site
+
+MOST = 1_000
+"""Sites that may be stored."""
+_S = sites.c
+_WHAT = "sites"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSite:
+    """A site as it is stored. `key` is the public one that its pages send."""
+
+    record: SiteRecord
+    key: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    spent_today: float = 0.0
+    """Cost of its calls since midnight (UTC), up to the last second."""
+
+
+class Sites:
+    """The sites in a migrated database. Only admins may read or change them; changes are audited.
+
+    Raises ForbiddenError, NotFoundError, TakenError, StaleError, QuotaError, ConfigurationError for
+    an invalid record, and StoreError.
+    """
+
+    def __init__(self, database: Database, clock: Clock | None = None) -> None:
+        self._database = database
+        self._clock = clock or SystemClock()
+
+    async def find(
+        self, actor: Actor, *, limit: int | None = 50, offset: int = 0
+    ) -> tuple[tuple[StoredSite, ...], int]:
+        """Lists the sites by name, and the number of all."""
+        rules.require_administrator(actor, _WHAT)
+        query = self._query().order_by(_S.name).limit(limit).offset(offset)
+        async with self._database.reading() as db:
+            total = (await db.execute(select(func.count()).select_from(sites))).scalar_one()
+            rows = (await db.execute(query)).mappings().all()
+        return tuple(_stored(row) for row in rows), total
+
+    async def get(self, actor: Actor, name: str) -> StoredSite:
+        """Returns a site."""
+        rules.require_administrator(actor, _WHAT)
+        async with self._database.reading() as db:
+            return _stored(await self._row(db, name))
+
+    async def all(self) -> tuple[StoredSite, ...]:
+        """Returns all sites, active or not, for the pages of their visitors."""
+        async with self._database.reading() as db:
+            rows = (await db.execute(self._query())).mappings().all()
+        # In a thread: a thousand records would hold up the calls of this process.
+        return await asyncio.to_thread(lambda: tuple(map(_stored, rows)))
+
+    async def add(self, actor: Actor, record: SiteRecord) -> StoredSite:
+        """Adds a site with a new key."""
+        rules.require_administrator(actor, _WHAT)
+        now = utc_now(self._clock)
+        row = {
+            "name": record.name, "key": _new_key(), "record": _plain(record), "version": 1,
+            "created_at": now, "updated_at": now,
+        }  # fmt: skip
+        async with self._database.writing() as db:
+            added = insert(sites, self._database.dialect).values(row)
+            taken = added.on_conflict_do_nothing(index_elements=["name"]).returning(_S.name)
+            if (await db.execute(taken)).first() is None:
+                raise TakenError(
+                    f"there is a site {record.name!r} already; choose another name", "name"
+                )
+            count = select(func.count()).select_from(sites)
+            if (await db.execute(count)).scalar_one() > MOST:
+                raise QuotaError(f"{MOST:,} sites are stored already; remove some first")
+            await self._audit(db, actor, "add", record.name, after=row["record"])
+            return _stored(await self._row(db, record.name))
+
+    async def change(
+        self, actor: Actor, name: str, changes: Mapping[str, Any], *, version: int | None = None
+    ) -> StoredSite:
+        """Sets the fields named in `changes`; None: back to the default.
+
+        Raises StaleError if `version` is given and no longer the present one.
+        """
+        rules.require_administrator(actor, _WHAT)
+        async with self._database.writing() as db:
+            stored = _stored(await self._row(db, name, for_update=True))
+            rules.check_version("site", name, stored.version, version)
+            record = changed(stored.record, changes)
+            if record == stored.record:
+                return stored
+            before, after = _plain(stored.record), _plain(record)
+            await self._set(db, stored, record=after)
+            await self._audit(db, actor, "edit", name, before=before, after=after)
+            return _stored(await self._row(db, name))
+
+    async def rotate_key(self, actor: Actor, name: str) -> StoredSite:
+        """Gives a site a new key. Pages with the old one are refused from now on."""
+        rules.require_administrator(actor, _WHAT)
+        async with self._database.writing() as db:
+            stored = _stored(await self._row(db, name, for_update=True))
+            await self._set(db, stored, key=_new_key())
+            await self._audit(db, actor, "rotate", name)
+            return _stored(await self._row(db, name))
+
+    async def remove(self, actor: Actor, name: str, *, version: int | None = None) -> None:
+        """Removes a site. Its key is refused from now on; calls that go on are not ended."""
+        rules.require_administrator(actor, _WHAT)
+        async with self._database.writing() as db:
+            stored = _stored(await self._row(db, name, for_update=True))
+            rules.check_version("site", name, stored.version, version)
+            await db.execute(delete(sites).where(_S.name == name))
+            await self._audit(db, actor, "remove", name, before=_plain(stored.record))
+
+    async def _set(self, db: AsyncConnection, stored: StoredSite, **values: Any) -> None:
+        values |= {"version": stored.version + 1, "updated_at": utc_now(self._clock)}
+        await db.execute(update(sites).where(_S.name == stored.record.name).values(values))
+
+    async def _audit(
+        self, db: AsyncConnection, actor: Actor, action: str, name: str, **facts: Any
+    ) -> None:
+        entry = actor.audit_entry(action, ("site", name), utc_now(self._clock), **facts)
+        await audit.write(db, [entry])
+
+    def _query(self) -> Select[Any]:
+        today = cost_today(account_of("") + _S.name, self._clock.wall())
+        return select(sites, today.label("spent_today"))
+
+    async def _row(self, db: AsyncConnection, name: str, *, for_update: bool = False) -> RowMapping:
+        if for_update:
+            await db.execute(select(_S.name).where(_S.name == name).with_for_update())
+        query = self._query().where(_S.name == name)
+        row: RowMapping | None = (await db.execute(query)).mappings().one_or_none()
+        if row is None:
+            raise NotFoundError(f"there is no site {name[:64]!r}")
+        return row
+
+
+def _new_key() -> str:
+    return KEY_PREFIX + secrets.token_urlsafe(15)
+
+
+def _plain(record: SiteRecord) -> dict[str, Any]:
+    plain = record.model_dump(mode="json", exclude_defaults=True)
+    return {**plain, "modes": sorted(record.modes)}
+
+
+def _stored(row: RowMapping) -> StoredSite:
+    return StoredSite(
+        record=parse_site(row["record"]),
+        key=row["key"],
+        version=row["version"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        spent_today=row["spent_today"] or 0.0,
+    )

@@ -1,0 +1,112 @@
+"""Tests stored sites on every database: keys, edits, the cost of a day, and who may do what."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from llm_router.connections.access import SYSTEM
+from llm_router.errors import ForbiddenError, NotFoundError, StaleError, TakenError
+from llm_router.store.audit import read
+from llm_router.store.database import Database
+from llm_router.store.sites import Sites, StoredSite
+from llm_router.store.usage import UsageLog, UsageRecord
+from llm_router.testing import ManualClock
+from llm_router.voice.site import account_of, parse_site
+from tests.contracts.stores import CARL, OTTO, VERA
+
+SHOP = parse_site({"name": "shop", "origins": ["https://shop.example"], "modes": ["text"]})
+START = ManualClock().wall()
+NOW = datetime.fromtimestamp(START, UTC)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def sites(database: Database, clock: ManualClock) -> Sites:
+    return Sites(database, clock)
+
+
+async def of_key(sites: Sites, key: str) -> StoredSite | None:
+    """Returns the site of a key among those that visitors' pages may use."""
+    return next((site for site in await sites.all() if site.key == key), None)
+
+
+async def test_a_site_is_read_as_it_was_written_and_found_by_its_key(sites: Sites) -> None:
+    added = await sites.add(SYSTEM, SHOP)
+    assert (added.record, added.version, added.created_at) == (SHOP, 1, NOW)
+    assert await sites.get(SYSTEM, "shop") == added
+    assert await of_key(sites, added.key) == added
+    assert await of_key(sites, "site_unknown") is None
+    assert await sites.find(SYSTEM) == ((added,), 1)
+    with pytest.raises(TakenError):
+        await sites.add(SYSTEM, SHOP)
+
+
+async def test_an_edit_is_a_new_version_and_one_from_an_older_state_is_refused(
+    sites: Sites,
+) -> None:
+    added = await sites.add(SYSTEM, SHOP)
+    edited = await sites.change(SYSTEM, "shop", {"calls_at_once": 3}, version=1)
+    assert (edited.record.calls_at_once, edited.version, edited.key) == (3, 2, added.key)
+    assert await sites.change(SYSTEM, "shop", {"calls_at_once": 3}) == edited
+    with pytest.raises(StaleError):
+        await sites.change(SYSTEM, "shop", {"calls_at_once": 4}, version=1)
+    with pytest.raises(StaleError):
+        await sites.remove(SYSTEM, "shop", version=1)
+
+
+async def test_a_new_key_takes_the_place_of_the_old_one(sites: Sites) -> None:
+    old = await sites.add(SYSTEM, SHOP)
+    new = await sites.rotate_key(SYSTEM, "shop")
+    assert new.key != old.key
+    assert await of_key(sites, old.key) is None
+    assert await of_key(sites, new.key) == new
+
+
+async def test_a_removed_site_is_gone_with_its_key(sites: Sites) -> None:
+    added = await sites.add(SYSTEM, SHOP)
+    await sites.remove(SYSTEM, "shop")
+    assert await of_key(sites, added.key) is None
+    with pytest.raises(NotFoundError):
+        await sites.get(SYSTEM, "shop")
+
+
+async def test_the_cost_of_its_calls_counts_until_midnight(
+    sites: Sites, database: Database, clock: ManualClock
+) -> None:
+    added = await sites.add(SYSTEM, SHOP)
+
+    def attempt(account: str, at: datetime, cost: float) -> UsageRecord:
+        return UsageRecord(
+            at=at, connection_id="c", connection_name="c", api_key_id=account, reply_id="r",
+            role="first", outcome="won", duration=1.0, cost=cost,
+        )  # fmt: skip
+
+    own, yesterday = account_of("shop"), NOW - timedelta(days=1)
+    spent = [attempt(own, NOW, 0.5), attempt(own, NOW, 0.25), attempt(own, yesterday, 4.0)]
+    await UsageLog(database).append([*spent, attempt(account_of("blog"), NOW, 8.0)])
+    found = await of_key(sites, added.key)
+    assert found
+    assert found.spent_today == 0.75
+    clock.advance(86_400)
+    assert (await sites.get(SYSTEM, "shop")).spent_today == 0.0
+
+
+async def test_only_admins_may_read_or_change_sites_and_changes_are_audited(
+    sites: Sites, database: Database
+) -> None:
+    await sites.add(SYSTEM, SHOP)
+    await sites.change(SYSTEM, "shop", {"is_active": False})
+    await sites.rotate_key(SYSTEM, "shop")
+    await sites.remove(SYSTEM, "shop")
+    async with database.reading() as db:
+        entries = await read(db, "shop", 10)
+    assert [entry.action for entry in entries] == ["remove", "rotate", "edit", "add"]
+    for actor in (CARL, OTTO, VERA):
+        with pytest.raises(ForbiddenError, match="may not administer sites"):
+            await sites.find(actor)
+        with pytest.raises(ForbiddenError):
+            await sites.add(actor, SHOP)

@@ -1,0 +1,161 @@
+"""Callers are put through to people, over real SIP; when that fails, the agent has them again."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.staff import is_staff
+from agent.survival.identity import identity_of
+from llm_router.clock import SystemClock
+from tests.phone.outgoing import spoken
+from tests.phone.peer import running_peer
+from tests.phone.stack import PhoneStack, until
+from tests.phone.transferring import asking_for, phrase, voiced
+from tests.sounds.samples import RATE
+from tests.voice.caller import AUDIBLE, sentence
+from tests.voice.stack_processes import answering, kill
+
+CLOCK = SystemClock()
+
+
+# ── Warm ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_person_who_accepts_is_briefed_alone_and_keeps_the_caller_without_any_worker(
+    stack: PhoneStack,
+) -> None:
+    async with stack.person() as mara, asking_for(stack, "Mara") as call:
+        caller = call.caller
+        await mara.accept()
+        await caller.wait_until(lambda me: me.first_sound(me.seconds() - 0.5))
+        picked_up = caller.seconds()
+        await mara.wait_until(lambda me: me.first_sound())
+        await mara.wait_until_silent(1.5)
+        music = caller.recording()[round(picked_up * RATE) :]
+        briefing = mara.recording()
+        print("leak", voiced(music), "briefing", voiced(briefing), "music", len(music) / RATE)
+        assert voiced(briefing) > 4 * AUDIBLE
+        assert voiced(music) < AUDIBLE / 5
+        await mara.press("1")
+        async with stack.voice.server() as server:
+            first = identity_of(call.room, 1)
+            await until(lambda: _gone(server, call.room, first))
+            people = [one for one in await server.people(call.room) if is_staff(one.identity)]
+        assert [one.name for one in people] == [one.identity for one in people]
+        shown = {key for one in people for key in one.attributes}
+        assert not shown & {"sip.phoneNumber", "sip.trunkPhoneNumber", "sip.hostname"}
+        assert (await call.facts())["state"] == "handed_over"
+        for speaker, listener in ((mara, caller), (caller, mara)):
+            before = listener.seconds()
+            await speaker.say(sentence("what_time"))
+            assert voiced(listener.recording()[round(before * RATE) :]) > AUDIBLE
+        await caller.hang_up()
+        await mara.wait_for("CALL_CLOSED", within=60)
+        assert await call.ended() == "transferred"
+
+
+@pytest.mark.thorough
+async def test_a_person_who_says_yes_after_the_briefing_gets_the_caller(
+    stack: PhoneStack, tmp_path: Path
+) -> None:
+    async with stack.person() as mara, asking_for(stack, "Mara") as call:
+        await mara.accept()
+        await mara.wait_until(lambda me: me.first_sound())
+        await mara.wait_until_silent(1.5)
+        await mara.play(spoken("Yes.", tmp_path))
+
+        async def is_handed_over() -> bool:
+            return bool((await call.facts())["state"] == "handed_over")
+
+        await until(is_handed_over)
+
+
+async def _gone(server: Any, room: str, identity: str) -> bool:
+    return not await server.is_present(room, identity)
+
+
+@pytest.mark.thorough
+async def test_a_caller_is_brought_back_from_a_machine_that_accepts_nothing(
+    stack: PhoneStack,
+) -> None:
+    async with stack.person() as mara, asking_for(stack, "Mara") as call:
+        await mara.accept()
+        await mara.say(sentence("book_appointment"))  # as a greeting would be
+        await call.receives(phrase("not_accepted"))
+        await mara.wait_for("CALL_CLOSED")
+
+
+@pytest.mark.thorough
+async def test_a_person_who_hangs_up_during_the_briefing_brings_the_caller_back(
+    stack: PhoneStack,
+) -> None:
+    async with stack.person() as mara, asking_for(stack, "Mara") as call:
+        await mara.accept()
+        await mara.wait_until(lambda me: me.first_sound())
+        await mara.hang_up()
+        await call.receives(phrase("person_left"))
+
+
+@pytest.mark.thorough
+async def test_a_caller_who_hangs_up_leaves_no_telephone_ringing(stack: PhoneStack) -> None:
+    async with stack.person() as mara, asking_for(stack, "Mara") as call:
+        await mara.wait_for("CALL_INCOMING")
+        await call.caller.hang_up()
+        await mara.wait_for("CALL_CLOSED")
+        assert await call.ended() == "caller left"
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (486, "busy"),
+        pytest.param(603, "declined", marks=pytest.mark.thorough),
+        pytest.param(None, "no_answer", marks=pytest.mark.thorough),
+    ],
+)
+async def test_a_person_who_does_not_answer_brings_the_caller_back(
+    stack: PhoneStack, status: int | None, said: str
+) -> None:
+    async with running_peer(status, stack.person_port), asking_for(stack, "Mara") as call:
+        await call.receives(phrase(said))
+
+
+async def test_a_worker_that_dies_in_mid_transfer_leaves_the_caller_with_an_agent_that_says_so(
+    stack: PhoneStack,
+) -> None:
+    async with stack.person() as mara, asking_for(stack, "Mara") as call:
+        await mara.accept()
+        await mara.wait_until(lambda me: me.first_sound())
+        for process in answering(stack.voice):
+            kill(process)
+        await call.receives(phrase("cut"))
+        await mara.wait_for("CALL_CLOSED")
+
+
+# ── Cold ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("after", [0.0, 12.0])
+async def test_a_telephone_that_is_transferred_leaves_the_call_however_late_the_person_answers(
+    stack: PhoneStack, after: float
+) -> None:
+    async with stack.person() as paul, asking_for(stack, "Paul") as call:
+        await paul.wait_for("CALL_INCOMING")
+        await CLOCK.sleep(after)
+        for failure in ("busy", "declined", "no_answer", "failed"):
+            assert not await call.has(phrase(failure, "Paul"))
+        await paul.accept()
+        assert await call.ended() == "transferred"
+        await paul.hang_up()
+
+
+async def test_a_telephone_that_cannot_be_transferred_brings_its_caller_back_with_the_reason(
+    stack: PhoneStack,
+) -> None:
+    async with stack.person() as paul, asking_for(stack, "Paul") as call:
+        since = call.caller.seconds()
+        await paul.reject()
+        await call.receives(phrase("busy", "Paul"))
+        assert call.caller.seconds() - since > 8.0

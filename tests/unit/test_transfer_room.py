@@ -1,0 +1,119 @@
+"""The room of a transfer: a person's number is not shown in it, and who has left it is known."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any, cast
+
+from google.protobuf.json_format import MessageToDict
+from livekit import api, rtc
+
+from agent.phone.transfer.destination import Telephone
+from agent.phone.transfer.line import CallerLine
+from agent.phone.transfer.room import CallRoom
+from agent.phone.transfer.stage import Briefing, CallStage
+from agent.phone.transfer.steps import Event
+from agent.staff import PERSON
+from llm_router.clock import SystemClock
+from llm_router.testing import ManualClock
+from tests.rooms import FakeRoom
+
+NUMBER = "+49301234567"
+MARA = Telephone(host="sip.example.org", user=NUMBER, caller_id="+493099", max_minutes=5)
+
+
+class Sip:
+    """LiveKit's SIP interface, which remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[api.CreateSIPParticipantRequest] = []
+
+    async def create_sip_participant(self, request: api.CreateSIPParticipantRequest) -> None:
+        self.asked.append(request)
+
+
+async def test_a_persons_number_is_dialed_and_not_shown_to_the_room() -> None:
+    sip = Sip()
+    room = CallRoom(cast(Any, None), cast(Any, SimpleNamespace(name="r")), cast(Any, _api(sip)))
+    await room.dial(f"{PERSON}1", MARA, 20)
+    [request] = sip.asked
+    assert (request.sip_call_to, request.hide_phone_number) == (NUMBER, True)
+    # LiveKit makes the name from the number where there is none.
+    assert (request.participant_identity, request.participant_name) == (f"{PERSON}1",) * 2
+    shown = MessageToDict(request)
+    for key in ("sipCallTo", "sipNumber", "trunk"):  # which LiveKit's SIP server alone reads
+        del shown[key]
+    assert NUMBER not in str(shown)
+
+
+def _api(sip: Sip) -> SimpleNamespace:
+    return SimpleNamespace(sip=sip)
+
+
+class Session(rtc.EventEmitter[str]):
+    """A session that says when it closes."""
+
+
+def test_a_caller_who_is_lost_with_livekit_was_not_transferred() -> None:
+    async def scene() -> None:
+        fake, session, clock = FakeRoom(), Session(), SystemClock()
+        caller = fake.enter(status="active")
+        room = CallRoom(cast(Any, session), fake.room, cast(Any, None))
+        leaving = asyncio.ensure_future(CallerLine(room, "sip", "tel:+4930").caller_left())
+        await clock.sleep(1.0)
+        fake.lose()
+        await clock.sleep(3.0)
+        fake.is_back(caller)
+        await clock.sleep(100.0)
+        assert not leaving.done()
+        fake.leave(fake.remote_participants["sip"])
+        await leaving
+        await CallerLine(room, "sip", "tel:+4930").caller_left()
+        assert not any({**fake._events, **session._events}.values())
+
+    ManualClock().run(scene())
+
+
+def test_caller_and_person_who_are_lost_with_livekit_do_not_end_a_transfer() -> None:
+    posted: list[Event] = []
+
+    async def scene() -> None:
+        fake, session, clock = FakeRoom(), Session(), SystemClock()
+        people = [fake.enter(status="active"), fake.enter(f"{PERSON}1", status="active")]
+        room = CallRoom(cast(Any, session), fake.room, cast(Any, None))
+        briefing = Briefing(
+            text="", accepting=(), declining=(), tts=cast(Any, Silent()), stt=cast(Any, None)
+        )
+        stage = CallStage(room, "sip", f"{PERSON}1", MARA, briefing, clock)
+        async with stage.observed(posted.append):
+            fake.lose()
+            await clock.sleep(3.0)
+            fake.is_back(*people)
+            await clock.sleep(100.0)
+            assert posted == []
+            fake.leave(fake.remote_participants[f"{PERSON}1"])
+            assert posted == [Event.PERSON_LEFT]
+            fake.leave(fake.remote_participants["sip"])
+        assert posted == [Event.PERSON_LEFT, Event.CALLER_LEFT]
+        assert not any({**fake._events, **session._events}.values())
+
+    ManualClock().run(scene())
+
+
+class Silent:
+    """A voice that says nothing."""
+
+    @asynccontextmanager
+    async def stream(self, **_: Any) -> AsyncIterator[Any]:
+        yield self
+
+    def push_text(self, _: str) -> None: ...
+
+    def end_input(self) -> None: ...
+
+    def __aiter__(self) -> "Silent":
+        return self
+
+    async def __anext__(self) -> Any:
+        raise StopAsyncIteration

@@ -1,0 +1,52 @@
+/** Asks the management API. Its types are generated from openapi.json. */
+
+import createClient from "openapi-fetch";
+
+import type { components, paths } from "./schema";
+
+export type Schemas = components["schemas"];
+export type Connection = Schemas["ConnectionRead"];
+export type ConnectionCreate = Schemas["ConnectionCreate"];
+export type ConnectionUpdate = Schemas["ConnectionUpdate"];
+export type TestResult = Schemas["ConnectionTestResult"];
+export type Call = Schemas["CallRead"];
+export type CallItem = Schemas["CallItemRead"];
+export type Figures = Schemas["Figures"];
+export type Me = Schemas["MeRead"];
+export type Action = Me["may"][number];
+type ProblemBody = Schemas["Problem"];
+
+/** A problem document of the API (RFC 9457), or a server that does not answer. */
+export class Problem extends Error {
+  readonly status: number;
+  readonly type: string;
+  readonly body: Partial<ProblemBody>;
+
+  constructor(status: number, body: Partial<ProblemBody>) {
+    super(body.detail || body.title || `HTTP ${status}`);
+    this.status = status;
+    this.type = body.type ?? "about:blank";
+    this.body = body;
+  }
+
+  /** What is wrong with each field of a form. */
+  get fields(): Record<string, string> {
+    const errors = this.body.errors ?? [];
+    const named = Object.fromEntries(errors.map((one) => [one.field, one.message]));
+    return this.body.field ? { ...named, [this.body.field]: this.message } : named;
+  }
+}
+
+export const api = createClient<paths>({ baseUrl: location.origin, headers: { "Content-Type": "application/json" } });
+
+/** Returns the data of an answer. Throws a Problem if the API, or the network, has refused. */
+export async function ask<T>(answer: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
+  let got;
+  try {
+    got = await answer;
+  } catch {
+    throw new Problem(0, { detail: "The server does not answer. Check that it runs; then try again." });
+  }
+  if (!got.response.ok) throw new Problem(got.response.status, (got.error as Partial<ProblemBody>) || {});
+  return got.data as T;
+}

@@ -1,0 +1,100 @@
+/** The sites whose visitors may use an assistant: made, limited, switched off, and the line for their pages. */
+
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+
+import { api, ask } from "../api/client";
+import { cost } from "../format";
+import { useMe } from "../session";
+import { text } from "../text";
+import { Badge, Button, Empty, Trouble } from "../ui/kit";
+import { Rows } from "../ui/rows";
+import { useToasts } from "../ui/toasts";
+import { SiteEditor } from "./editor";
+import { SITES, type Site } from "./queries";
+import { SiteTag } from "./tag";
+
+const words = text.sites;
+const MOST = 200;
+
+export function SitesPage() {
+  const me = useMe();
+  if (!me.may.includes("administer")) return <Empty title={words.title}>{words.forAdmins}</Empty>;
+  return <Sites />;
+}
+
+function Sites() {
+  const [opened, setOpened] = useState<{ kind: "add" } | { kind: "edit" | "tag"; name: string } | null>(null);
+  const found = useQuery({ queryKey: [...SITES, "list"], queryFn: () => ask(api.GET("/api/sites", { params: { query: { limit: MOST } } })), refetchInterval: 15_000 });
+  const items = found.data?.items ?? [];
+  const of = opened && opened.kind !== "add" ? items.find(({ name }) => name === opened.name) : undefined;
+  const close = () => setOpened(null);
+  return (
+    <>
+      <div className="title">
+        <h1>{words.title}</h1>
+        <Button kind="main" onClick={() => setOpened({ kind: "add" })}>
+          {words.add}
+        </Button>
+      </div>
+      {found.isError && <Trouble error={found.error} onRetry={() => void found.refetch()} />}
+      {found.isPending && <p className="waiting">{text.loading}</p>}
+      {found.isSuccess && !items.length && <Empty title={words.emptyTitle}>{words.empty}</Empty>}
+      {items.length > 0 && (
+        <Rows
+          label={words.title}
+          columns={[...Object.values(words.columns), <span key="change" className="hidden">{words.change}</span>]}
+          items={items}
+          row={(site) => <Row of={site} onEdit={() => setOpened({ kind: "edit", name: site.name })} onTag={() => setOpened({ kind: "tag", name: site.name })} />}
+        />
+      )}
+      {opened?.kind === "add" && <SiteEditor onClose={close} onStored={(site) => setOpened({ kind: "tag", name: site.name })} />}
+      {opened?.kind === "edit" && of && <SiteEditor key={of.name} of={of} onClose={close} onStored={close} />}
+      {opened?.kind === "tag" && of && <SiteTag of={of} onClose={close} />}
+    </>
+  );
+}
+
+function Row({ of, onEdit, onTag }: { of: Site; onEdit: () => void; onTag: () => void }) {
+  const change = useSwitch();
+  return (
+    <>
+      <td>
+        <Button kind="link" onClick={onEdit}>
+          {of.name}
+        </Button>
+      </td>
+      <td>
+        <Button kind="link" onClick={onTag}>
+          {of.key}
+        </Button>
+      </td>
+      <td>{of.assistant}</td>
+      <td className="cut" title={of.origins.join(", ")}>
+        {of.origins.join(", ")}
+      </td>
+      <td>{of.spend_per_day ? words.spent(cost(of.spent_today), cost(of.spend_per_day)) : cost(of.spent_today)}</td>
+      <td>
+        <Badge tone={of.is_active ? "good" : "plain"}>{of.is_active ? words.active : words.inactive}</Badge>
+      </td>
+      <td>
+        <Button kind="link" aria-label={`${of.is_active ? words.off : words.on}: ${of.name}`} onClick={() => change.mutate({ of, isActive: !of.is_active })}>
+          {of.is_active ? words.off : words.on}
+        </Button>
+      </td>
+    </>
+  );
+}
+
+/** Switches a site on or off, with an undo. */
+function useSwitch() {
+  const queries = useQueryClient();
+  const toasts = useToasts();
+  const change = useMutation({
+    mutationFn: ({ of, isActive }: { of: Site; isActive: boolean }) => ask(api.PATCH("/api/sites/{site_name}", { params: { path: { site_name: of.name } }, body: { is_active: isActive } })),
+    onSuccess: (_, { of, isActive }) => toasts.say((isActive ? words.switchedOn : words.switchedOff)(of.name), () => change.mutate({ of, isActive: !isActive })),
+    onError: (error) => toasts.fail(error),
+    onSettled: () => queries.invalidateQueries({ queryKey: SITES }),
+  });
+  return change;
+}

@@ -1,0 +1,286 @@
+/**
+ * Carries a conversation in writing over HTTP alone, behind any firewall. Knows nothing of the page.
+ *
+ * The browser remembers the token of the conversation, so that it goes on after a reload, on the next page of the site
+ * and in a second tab. docs/text.md describes the routes.
+ */
+
+import { CONVERSATION, type Door, Refused, request, requestConversation, Unreachable } from "./api";
+import { readConversation, storeConversation } from "./settings";
+import { pause } from "./time";
+import type { Segment } from "./transcript";
+import { type Notice, type Phase, trouble, type Trouble } from "./words";
+
+/** Callbacks of a conversation in writing. */
+export interface TextEvents {
+  phase(phase: Phase): void;
+  /** Words of either side, as far as they have come. */
+  segment(segment: Segment): void;
+  /** A message of this page has arrived. */
+  sent(id: string): void;
+  /** The assistant has ended the conversation. */
+  ended(): void;
+  /** The next message begins another conversation, which knows nothing of this one. */
+  forgotten(): void;
+  /** null removes the last notice. */
+  notice(notice: Notice | null): void;
+}
+
+/** An event of the server's stream; `id` is empty for one that is no place to come back to. */
+interface ServerEvent {
+  readonly id: string;
+  readonly name: string;
+  readonly data: Record<string, unknown>;
+}
+
+const START = "0.0";
+/** Times (ms) between tries to reach the server again. */
+const AGAIN_MS = [250, 500, 1_000, 2_000, 4_000, 8_000];
+/** Tries to send a message while another one is being answered, or while a call ends. */
+const MOST_WAITS = 40;
+const MESSAGE_ID_BYTES = 12;
+
+const TROUBLES: Readonly<Record<string, Trouble>> = {
+  "message-too-long": "message-too-long",
+  "rate-limited": "too-many-messages",
+  "site-spent": "all-busy",
+  "too-many-calls": "too-many-calls",
+};
+
+/** Returns a name for a message that no other message has, in any tab. */
+export function messageId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(MESSAGE_ID_BYTES));
+  return `m-${[...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+}
+
+export class TextTalk {
+  readonly #door: () => Door;
+  readonly #events: TextEvents;
+  readonly #tabs: BroadcastChannel | null;
+  #token: string;
+  #place = START;
+  #words = "";
+  /** The state of the conversation when it was last read to the end. */
+  #state = "";
+  #isSilent = false;
+  #reading: AbortController | null = null;
+  #following: Promise<void> | null = null;
+  #beginning: Promise<string> | null = null;
+
+  /** `door` returns the way to the server as it is by then. */
+  constructor(door: () => Door, events: TextEvents) {
+    this.#door = door;
+    this.#events = events;
+    this.#token = readConversation(door().site ?? "");
+    this.#tabs = "BroadcastChannel" in globalThis ? new BroadcastChannel(`patchbay.${door().site ?? ""}`) : null;
+    this.#tabs?.addEventListener("message", () => this.#token && void this.follow());
+  }
+
+  /** The token of the conversation; empty: there is none to go on with. */
+  get proof(): string {
+    return this.#token;
+  }
+
+  /** Returns the token of the conversation, which begins with this if there is none. Throws as {@link request}. */
+  async token(): Promise<string> {
+    if (this.#token) return this.#token;
+    this.#beginning ??= requestConversation(this.#door()).finally(() => (this.#beginning = null));
+    this.#token = await this.#beginning;
+    storeConversation(this.#door().site ?? "", this.#token);
+    return this.#token;
+  }
+
+  /** Reads what came since, and the reply under way. Never throws: it tries again until it is stopped. */
+  async follow(): Promise<void> {
+    if (this.#following) return this.#following;
+    if (!this.#token || this.#reading) return;
+    const reading = this.#read((signal) => this.#request("/events", { headers: { "last-event-id": this.#place }, signal }));
+    this.#following = reading.catch((error: unknown) => this.#lose(error)).finally(() => (this.#following = null));
+    await this.#following;
+  }
+
+  /** Reads until the conversation is in writing: the call of the page before is about to end. */
+  async settle(): Promise<void> {
+    for (let tries = 0; tries < MOST_WAITS; tries += 1) {
+      await this.follow();
+      if (this.#state !== "agent") return;
+      await pause(AGAIN_MS[0] ?? 0);
+    }
+  }
+
+  /** Reads what was said in a call, which the page has shown already. */
+  async skip(): Promise<void> {
+    this.#isSilent = true;
+    await this.follow();
+    this.#isSilent = false;
+  }
+
+  /**
+   * Sends a message and reads the reply, after what is being read. Never throws: a refusal becomes a notice. While it
+   * has to wait, it is sent again only as long as `isDue`.
+   */
+  async send(id: string, text: string, isDue: () => boolean = () => true): Promise<void> {
+    this.#events.phase("thinking");
+    await this.#following;
+    for (let tries = 0; tries < MOST_WAITS && isDue(); tries += 1) {
+      const { context, language } = this.#door();
+      const body = JSON.stringify({ id, text, context, language });
+      try {
+        await this.token();
+        const options = { method: "POST", headers: { "content-type": "application/json" }, body };
+        await this.#read((signal) => this.#request("/messages", { ...options, signal }));
+        this.#tabs?.postMessage("news");
+        return;
+      } catch (error) {
+        if (!(await this.#mayTryAgain(error))) return;
+      }
+    }
+    if (isDue()) this.#fail(trouble("message-not-sent"));
+  }
+
+  /** Forgets the conversation, which was deleted at the server. */
+  deleted(): void {
+    this.stop();
+    this.#forget();
+    this.#tabs?.postMessage("deleted");
+  }
+
+  /** Stops to read; what comes meanwhile is read later. */
+  stop(): void {
+    this.#reading?.abort();
+  }
+
+  #request(path: string, options: RequestInit): Promise<Response> {
+    return request(this.#door(), `${CONVERSATION}${path}`, this.#token, options);
+  }
+
+  /** Reads a stream to its end, and what is missing when it breaks off. Throws Refused if the first request is. */
+  async #read(first: (signal: AbortSignal) => Promise<Response>): Promise<void> {
+    this.stop();
+    const reading = (this.#reading = new AbortController());
+    const { signal } = reading;
+    const again = () => this.#request("/events", { headers: { "last-event-id": this.#place }, signal });
+    try {
+      for (let tries = 0, ask = first; !signal.aborted; ask = again) {
+        try {
+          const answer = await ask(signal);
+          for await (const event of eventsOf(answer)) {
+            tries = 0;
+            if (this.#take(event)) return;
+          }
+        } catch (error) {
+          if (signal.aborted) return;
+          if (error instanceof Refused) throw error;
+          if (ask === first && error instanceof Unreachable && tries === AGAIN_MS.length) throw error;
+          if (ask === first) ask = first;
+        }
+        this.#events.phase("reconnecting");
+        await pause(AGAIN_MS[Math.min(tries, AGAIN_MS.length - 1)] ?? 0, signal);
+        tries += 1;
+      }
+    } finally {
+      if (this.#reading === reading) this.#reading = null;
+    }
+  }
+
+  /** Takes one event; returns true at the end of what is under way. */
+  #take({ id, name, data }: ServerEvent): boolean {
+    if (name === "end") {
+      this.#state = String(data.state);
+      if (data.state === "none") this.#forget();
+      if (data.state === "ended") this.#events.ended();
+      this.#events.phase("idle");
+      return true;
+    }
+    if (name === "text") {
+      const after = Number(id.split(".")[0]);
+      this.#words += String(data.text ?? "");
+      this.#place = id;
+      this.#tell({ id: `item-${after + 1}`, who: "agent", text: this.#words, final: false });
+    }
+    if (name === "item") {
+      this.#words = "";
+      this.#place = id;
+      const isCaller = data.role === "user";
+      if (isCaller) this.#events.sent(String(data.id));
+      const name = isCaller ? String(data.id) : `item-${Number(data.number)}`;
+      this.#tell({ id: name, who: isCaller ? "caller" : "agent", text: String(data.text ?? ""), final: true });
+    }
+    return false;
+  }
+
+  #tell(segment: Segment): void {
+    if (this.#isSilent) return;
+    this.#events.notice(null);
+    this.#events.segment(segment);
+  }
+
+  /** Decides whether a message is sent again, and waits until then. */
+  async #mayTryAgain(error: unknown): Promise<boolean> {
+    if (!(error instanceof Refused)) {
+      this.#fail(trouble("server-unreachable"));
+      return false;
+    }
+    if (error.kind === "unknown-conversation" || error.kind === "conversation-ended" || error.kind === "conversation-spent") {
+      this.#forget();
+      this.#events.forgotten();
+      return true;
+    }
+    if (error.kind === "busy" || error.kind === "conversation-in-call") {
+      await pause((error.retryAfter ?? 1) * 1_000);
+      return true;
+    }
+    const kind = TROUBLES[error.kind] ?? (error.status === 403 ? "not-allowed" : "message-not-sent");
+    this.#fail(trouble(kind, error.detail, error.retryAfter));
+    return false;
+  }
+
+  /** Forgets a conversation that the server does not know any more; another refusal may pass. */
+  #lose(error: unknown): void {
+    if (error instanceof Refused && error.kind === "unknown-conversation") this.#forget();
+  }
+
+  #fail(notice: Notice): void {
+    this.#events.phase("idle");
+    this.#events.notice(notice);
+  }
+
+  #forget(): void {
+    this.#token = "";
+    this.#place = START;
+    this.#words = "";
+    storeConversation(this.#door().site ?? "", "");
+  }
+}
+
+/** Yields the events of an answer as they come. Throws Unreachable if it breaks off. */
+export async function* eventsOf(answer: Response): AsyncGenerator<ServerEvent> {
+  const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    let piece: ReadableStreamReadResult<string> | undefined;
+    try {
+      piece = await reader?.read();
+    } catch (cause) {
+      throw new Unreachable("the answer broke off", { cause });
+    }
+    if (!piece || piece.done) return;
+    const blocks = (rest + piece.value).split("\n\n");
+    rest = blocks.pop() ?? "";
+    for (const block of blocks) {
+      const event = parsed(block);
+      if (event) yield event;
+    }
+  }
+}
+
+function parsed(block: string): ServerEvent | null {
+  const fields = new Map(block.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]));
+  const name = fields.get("event");
+  if (!name) return null;
+  try {
+    return { id: fields.get("id") ?? "", name, data: JSON.parse(fields.get("data") ?? "{}") as Record<string, unknown> };
+  } catch {
+    return null;
+  }
+}

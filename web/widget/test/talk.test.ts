@@ -1,0 +1,189 @@
+// @vitest-environment happy-dom
+import { beforeEach, expect, test, vi } from "vitest";
+
+import type { CallEvents } from "../src/call";
+import { type LoadCall, Talk } from "../src/talk";
+
+const DOOR = { server: "http://voice.test", site: "site_1" };
+const END = 'event: end\ndata: {"state": "text"}\n\n';
+
+/** Stands for a call: it joins no room, and notes what it sends. */
+class RoomOfNone {
+  static made: RoomOfNone[] = [];
+  readonly sent: string[] = [];
+  readonly microphone = { hold: () => undefined };
+  readonly continuation = "continuation";
+  ready = false;
+
+  constructor(
+    readonly door: { readonly conversation?: string },
+    readonly voice: boolean,
+    _choices: unknown,
+    readonly events: CallEvents,
+  ) {
+    RoomOfNone.made.push(this);
+  }
+
+  async open(): Promise<void> {
+    this.events.phase("connecting");
+  }
+
+  async send(text: string): Promise<void> {
+    this.sent.push(text);
+  }
+
+  hangUp(): void {
+    this.events.phase("ended");
+  }
+
+  /** An agent comes. */
+  come(): void {
+    this.ready = true;
+    this.events.waits(null);
+    this.events.phase("listening");
+  }
+}
+
+let asked: { path: string; body: Record<string, unknown> | null; proof: string }[];
+let refusesRooms: boolean;
+let root: HTMLElement;
+
+/** Answers as the agent's server does: each message is noted, and answered at once. */
+async function answer(url: string, options: RequestInit = {}): Promise<unknown> {
+  const path = `${options.method ?? "GET"} ${new URL(url).pathname}`;
+  const body = typeof options.body === "string" ? (JSON.parse(options.body) as Record<string, unknown>) : null;
+  const headers = options.headers as Record<string, string> | undefined;
+  asked.push({ path, body, proof: (headers?.authorization ?? "").replace("Bearer ", "") });
+  const number = asked.length;
+  let text = path.endsWith("/conversations") ? JSON.stringify({ token: "token", modes: ["text"] }) : END;
+  if (path.endsWith("/messages")) {
+    const item = (count: number, role: string, id: unknown, said: unknown) =>
+      `id: ${count}.0\nevent: item\ndata: ${JSON.stringify({ number: count, id, role, text: said })}\n\n`;
+    text = item(2 * number, "user", body?.id, body?.text) + item(2 * number + 1, "assistant", "", `Answer to ${String(body?.text)}`) + END;
+  }
+  if (path.endsWith("/transcript")) text = "Visitor: Hello?";
+  const ok = !(refusesRooms && path.endsWith("/messages"));
+  const problem = JSON.stringify({ type: "/problems/conversation-in-call" });
+  const sent = new TextEncoder().encode(ok ? text : problem);
+  return {
+    ok,
+    status: ok ? 200 : 409,
+    headers: new Map([["retry-after", "0.01"]]),
+    json: async () => JSON.parse(ok ? text : problem) as unknown,
+    text: async () => text,
+    body: new ReadableStream({
+      start: (controller) => {
+        controller.enqueue(sent);
+        controller.close();
+      },
+    }),
+  };
+}
+
+const load = (async () => ({ Call: RoomOfNone })) as unknown as LoadCall;
+
+function talk(written = true): Talk {
+  return new Talk(root, () => DOOR, load, { written, rated: true });
+}
+
+function shown(): string[] {
+  return [...root.querySelectorAll<HTMLElement>("#log .pb-text")].map((each) => each.textContent ?? "");
+}
+
+function press(id: string): void {
+  root.querySelector<HTMLElement>(`#${id}`)?.click();
+}
+
+/** Begins a call, and waits until it is there. */
+async function called(): Promise<RoomOfNone> {
+  const before = RoomOfNone.made.length;
+  press("talk");
+  await vi.waitUntil(() => RoomOfNone.made.length > before);
+  return RoomOfNone.made.at(-1) as RoomOfNone;
+}
+
+const messages = () => asked.filter(({ path }) => path.endsWith("/messages")).map(({ body }) => body?.text);
+
+beforeEach(() => {
+  asked = [];
+  refusesRooms = false;
+  RoomOfNone.made = [];
+  localStorage.clear();
+  vi.stubGlobal("fetch", answer);
+  root = document.createElement("div");
+  document.body.replaceChildren(root);
+});
+
+test("a typed message goes over HTTP and begins no call", async () => {
+  talk().say("Hello?");
+  await vi.waitUntil(() => shown().includes("Answer to Hello?"));
+  expect(shown()).toEqual(["Hello?", "Answer to Hello?"]);
+  expect(RoomOfNone.made).toEqual([]);
+  expect(root.querySelector<HTMLElement>("#end")?.hidden).toBe(true);
+});
+
+test("in a call typed messages go to its room", async () => {
+  const talking = talk();
+  const call = await called();
+  expect(call.door.conversation).toBe("token");
+  talking.say("Hello?");
+  expect(call.sent).toEqual([]);
+  call.come();
+  await vi.waitUntil(() => call.sent.length === 1);
+  expect(messages()).toEqual([]);
+});
+
+test("a visitor who waits in the queue is answered in writing, and by the agent once it is there", async () => {
+  const talking = talk();
+  const call = await called();
+  talking.say("Are you there?");
+  call.events.waits({ place: 2, takesMessages: true });
+  await vi.waitUntil(() => shown().includes("Answer to Are you there?"));
+  talking.say("When do you open?");
+  await vi.waitUntil(() => shown().includes("Answer to When do you open?"));
+  call.come();
+  talking.say("Thank you");
+  await vi.waitUntil(() => call.sent.length === 1);
+  expect(call.sent).toEqual(["Thank you"]);
+  expect(messages()).toEqual(["Are you there?", "When do you open?"]);
+});
+
+test("a message that is refused as the agent comes goes to the agent", async () => {
+  refusesRooms = true;
+  const talking = talk();
+  const call = await called();
+  call.events.waits({ place: 1, takesMessages: false });
+  talking.say("Are you there?");
+  await vi.waitUntil(() => messages().length > 0);
+  call.come();
+  await vi.waitUntil(() => call.sent.length === 1);
+  expect(call.sent).toEqual(["Are you there?"]);
+});
+
+test("a conversation is deleted only after the question, and a call in it ends", async () => {
+  const talking = talk();
+  talking.say("Hello?");
+  await vi.waitUntil(() => shown().length === 2);
+  const call = await called();
+  call.come();
+  press("forget");
+  press("forget-not");
+  expect(asked.some(({ path }) => path.startsWith("DELETE"))).toBe(false);
+  press("forget");
+  press("forget-now");
+  await vi.waitUntil(() => shown().length === 0);
+  expect(asked.find(({ path }) => path.startsWith("DELETE"))?.proof).toBe("token");
+  expect(talking.state).toBe("idle");
+  expect(root.querySelector<HTMLElement>(".pb-menu-more")?.hidden).toBe(true);
+});
+
+test("of a call without writing the continuation is the proof", async () => {
+  const talking = talk(false);
+  const call = await called();
+  call.come();
+  call.events.segment({ id: "a", who: "agent", text: "Hello!", final: true });
+  talking.hangUp();
+  expect(await talking.transcript()).toBe("Visitor: Hello?");
+  expect(asked.at(-1)).toEqual({ path: "GET /api/visitor/conversation/transcript", body: null, proof: "continuation" });
+  expect(root.querySelector<HTMLElement>(".pb-rating")?.hidden).toBe(false);
+});

@@ -1,0 +1,177 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+
+import { messageId, TextTalk } from "../src/text";
+import type { Segment } from "../src/transcript";
+
+let server: Server | undefined;
+const asked: { path: string; headers: IncomingMessage["headers"]; body: string }[] = [];
+
+beforeEach(() => {
+  asked.length = 0;
+  const stored = new Map<string, string>();
+  vi.stubGlobal("localStorage", {
+    getItem: (key: string) => stored.get(key) ?? null,
+    setItem: (key: string, value: string) => void stored.set(key, value),
+  });
+});
+
+afterEach(() => {
+  server?.closeAllConnections();
+  server?.close();
+});
+
+type Answer = (response: ServerResponse) => void;
+
+/** Starts a server that gives these answers to messages and events, one after another. */
+async function serve(...answers: Answer[]): Promise<string> {
+  const started = createServer((request, response) => {
+    let body = "";
+    request.on("data", (piece: Buffer) => (body += piece.toString()));
+    request.on("end", () => {
+      asked.push({ path: `${request.method} ${request.url}`, headers: request.headers, body });
+      if (request.url?.includes("/conversations")) {
+        response.writeHead(201, { "content-type": "application/json", "access-control-allow-origin": "*" });
+        response.end(JSON.stringify({ token: `token-${asked.length}`, modes: ["text"] }));
+        return;
+      }
+      answers.shift()?.(response);
+    });
+  });
+  server = started;
+  await new Promise<void>((resolve) => started.listen(0, "127.0.0.1", resolve));
+  return `http://127.0.0.1:${(started.address() as AddressInfo).port}`;
+}
+
+const item = (number: number, role: string, text: string, id = `i${number}`) =>
+  `id: ${number}.0\nevent: item\ndata: ${JSON.stringify({ number, id, role, text })}\n\n`;
+const words = (place: string, text: string) => `id: ${place}\nevent: text\ndata: ${JSON.stringify({ text })}\n\n`;
+const END = 'event: end\ndata: {"state": "text"}\n\n';
+
+/** Sends these events; without an `end` among them the connection breaks off after them. */
+function events(...parts: string[]): Answer {
+  return (response) => {
+    response.writeHead(200, { "content-type": "text/event-stream", "access-control-allow-origin": "*" });
+    response.write(parts.join(""), () => (parts.at(-1) === END ? response.end() : response.destroy()));
+  };
+}
+
+function refusal(status: number, kind: string): Answer {
+  return (response) => {
+    const headers = { "content-type": "application/problem+json", "access-control-expose-headers": "retry-after" };
+    response.writeHead(status, { ...headers, "retry-after": "0", "access-control-allow-origin": "*" });
+    response.end(JSON.stringify({ type: `/problems/${kind}`, detail: "no" }));
+  };
+}
+
+function talk(url: string) {
+  const seen = { segments: new Map<string, Segment>(), sent: [] as string[], notices: [] as (string | undefined)[], phases: [] as string[] };
+  const page = { server: url, site: "site_1", language: "de", context: { data: '"Teapot"' } };
+  const text = new TextTalk(() => page, {
+    phase: (phase) => seen.phases.push(phase),
+    segment: (segment) => seen.segments.set(segment.id, segment),
+    sent: (id) => seen.sent.push(id),
+    ended: () => seen.phases.push("ended"),
+    forgotten: () => seen.phases.push("forgotten"),
+    notice: (notice) => seen.notices.push(notice?.kind),
+  });
+  return { text, seen };
+}
+
+test("a message is answered in the same request, and its words become one message", async () => {
+  const { text, seen } = talk(await serve(events(item(1, "user", "Hi?", "m-1"), words("1.3", "We "), words("1.7", "open"), item(2, "assistant", "We open."), END)));
+  await text.send("m-1", "Hi?");
+  expect(seen.sent).toEqual(["m-1"]);
+  expect(seen.segments.get("item-2")).toEqual({ id: "item-2", who: "agent", text: "We open.", final: true });
+  expect(seen.phases.at(-1)).toBe("idle");
+  expect(asked[1]?.headers.authorization).toBe("Bearer token-1");
+});
+
+test("a reply that breaks off is read on from the place that was reached", async () => {
+  const { text, seen } = talk(await serve(events(item(1, "user", "Hi?", "m-1"), words("1.3", "We ")), events(words("1.7", "open"), item(2, "assistant", "We open."), END)));
+  await text.send("m-1", "Hi?");
+  expect(asked[2]?.path).toBe("GET /api/visitor/conversation/events?site=site_1");
+  expect(asked[2]?.headers["last-event-id"]).toBe("1.3");
+  expect(seen.segments.get("item-2")?.text).toBe("We open.");
+});
+
+test("a page that is loaded again shows what was said", async () => {
+  const url = await serve(events(item(1, "user", "Hi?", "m-1"), END), events(item(1, "user", "Hi?", "m-1"), item(2, "assistant", "We open."), END));
+  await talk(url).text.send("m-1", "Hi?");
+  const { text, seen } = talk(url);
+  expect(text.proof).toBe("token-1");
+  await text.follow();
+  expect([...seen.segments.values()].map((segment) => segment.text)).toEqual(["Hi?", "We open."]);
+});
+
+test("a message waits for the reply to another one", async () => {
+  const { text, seen } = talk(await serve(refusal(429, "busy"), events(item(1, "user", "Hi?", "m-1"), END)));
+  await text.send("m-1", "Hi?");
+  expect(seen.sent).toEqual(["m-1"]);
+  expect(asked.filter(({ path }) => path.startsWith("POST /api/visitor/conversation/messages")).length).toBe(2);
+});
+
+test("a conversation that is over is followed by a new one", async () => {
+  const { text, seen } = talk(await serve(refusal(409, "conversation-ended"), events(item(1, "user", "Hi?", "m-1"), END)));
+  await text.send("m-1", "Hi?");
+  expect(seen.sent).toEqual(["m-1"]);
+  expect(asked.at(-1)?.headers.authorization).toBe("Bearer token-3");
+  expect(seen.phases).toContain("forgotten");
+});
+
+test("a message says what the page knows and its language", async () => {
+  const { text } = talk(await serve(events(item(1, "user", "Hi?", "m-1"), END)));
+  await text.send("m-1", "Hi?");
+  expect(JSON.parse(asked[1]?.body ?? "")).toEqual({ id: "m-1", text: "Hi?", context: { data: '"Teapot"' }, language: "de" });
+});
+
+test("a message is sent once what was said before is read, so that none of it is missing", async () => {
+  const url = await serve(
+    events(item(1, "user", "Hi?", "m-1"), END),
+    events(item(1, "user", "Hi?", "m-1"), item(2, "assistant", "We open."), END),
+    events(item(3, "user", "When?", "m-2"), END),
+  );
+  await talk(url).text.send("m-1", "Hi?");
+  const { text, seen } = talk(url);
+  void text.follow();
+  await text.send("m-2", "When?");
+  expect([...seen.segments.values()].map((segment) => segment.text)).toEqual(["Hi?", "We open.", "When?"]);
+});
+
+test("a message that has another way is not sent again", async () => {
+  const { text, seen } = talk(await serve(refusal(409, "conversation-in-call")));
+  let isDue = true;
+  const answered = text.send("m-1", "Hi?", () => isDue);
+  await vi.waitUntil(() => asked.length === 2);
+  isDue = false;
+  await answered;
+  expect(seen.sent).toEqual([]);
+  expect(seen.notices).toEqual([]);
+});
+
+test("the end of a conversation by the assistant is told from that of a reply", async () => {
+  const { text, seen } = talk(await serve(events(item(1, "user", "Bye", "m-1"), 'event: end\ndata: {"state": "ended"}\n\n')));
+  await text.send("m-1", "Bye");
+  expect(seen.phases).toContain("ended");
+});
+
+test("a refusal says why", async () => {
+  const { text, seen } = talk(await serve(refusal(422, "message-too-long")));
+  await text.send("m-1", "Hi?");
+  expect(seen.notices).toEqual(["message-too-long"]);
+  expect(seen.phases.at(-1)).toBe("idle");
+});
+
+test("a deleted conversation is forgotten", async () => {
+  const { text } = talk(await serve(events(item(1, "user", "Hi?", "m-1"), END)));
+  await text.send("m-1", "Hi?");
+  text.deleted();
+  expect(text.proof).toBe("");
+});
+
+test("messages of all tabs have names of their own", () => {
+  expect(messageId()).toMatch(/^[A-Za-z0-9_-]{8,64}$/);
+  expect(messageId()).not.toBe(messageId());
+});
