@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
-from textual.widgets import Input, TextArea
+from textual.pilot import Pilot
+from textual.widgets import Footer, Input, TextArea
+from textual.widgets._footer import FooterKey
 
 from llm_router.tui.app import ChatApp
 from llm_router.tui.board import BoardView
@@ -15,7 +17,7 @@ from llm_router.tui.board_data import POINTS, Board, CallRow, EndpointRow
 from llm_router.tui.conversation import HeldConversation, Message, Options
 from llm_router.tui.picker import Choice, OptionsWindow, Picker
 from tests.contracts.gateway import Gateway
-from tests.terminal.opened import NARROW, WIDE, chatting, plain
+from tests.terminal.opened import NARROW, WIDE, chatting, plain, until
 
 PICTURES = Path(__file__).parent / "pictures"
 SIZES = {"narrow": NARROW, "wide": WIDE}
@@ -49,6 +51,7 @@ BOARD = Board(
 
 async def prepared(app: ChatApp, screen: str) -> None:
     """Puts the application into a state that is the same at each run."""
+    stop_blinking(app)
     app.workers.cancel_group(app, "board")
     conversation = HeldConversation(
         app._api, Options(model="auto", parameters={"temperature": 0.5})
@@ -63,6 +66,10 @@ async def prepared(app: ChatApp, screen: str) -> None:
         await app.push_screen(Picker("model", choices))
     elif screen == "options":
         await app.push_screen(OptionsWindow(Options(parameters={"temperature": 0.5})))
+    stop_blinking(app)  # of the window's boxes
+
+
+def stop_blinking(app: ChatApp) -> None:
     for box in (*app.screen.query(TextArea), *app.screen.query(Input)):
         box.cursor_blink = False
 
@@ -80,11 +87,20 @@ async def test_the_colours_have_not_changed(gateway: Gateway, tmp_path: Path, th
     await compare(gateway, tmp_path, "chat", "wide", theme)
 
 
+def keys_are_drawn(pilot: Pilot[None]) -> bool:
+    """Says whether the line of keys, if any, has its place: Textual makes it anew at changes."""
+    footers = list(pilot.app.screen.query(Footer))
+    keys = [list(each.query(FooterKey)) for each in footers]
+    return all(line and all(key.region for key in line) for line in keys)
+
+
 async def compare(gateway: Gateway, tmp_path: Path, screen: str, size: str, theme: str) -> None:
     async with chatting(gateway, tmp_path, size=SIZES[size], theme=theme) as pilot:
         assert isinstance(pilot.app, ChatApp)
+        await until(pilot, lambda: keys_are_drawn(pilot))  # a window before it would hide them
         await prepared(pilot.app, screen)
         await pilot.pause()
+        await until(pilot, lambda: keys_are_drawn(pilot))
         drawn = plain(pilot.app.export_screenshot(simplify=True))
     name = f"{screen}-{size}" if theme == "patchbay" else theme
     picture = PICTURES / f"{name}.svg"
