@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from fastapi import APIRouter, FastAPI
+from opentelemetry.trace import Tracer
 
 from agent.calls_out import make_schedule
 from agent.demo import demo_router, store_found
@@ -22,6 +23,7 @@ from agent.http_process import (
     make_services,
     note_address,
     open_store,
+    opened_tracer,
     run_program,
     shared_counters,
 )
@@ -71,6 +73,7 @@ from llm_router.store.connections import SqlConnectionStore
 from llm_router.store.database import Database
 from llm_router.store.leases import Lease
 from llm_router.store.ratings import Ratings
+from llm_router.telemetry.opentelemetry import OpenTelemetryObserver
 from llm_router.voice.page_context import SiteSecrets
 
 log = logging.getLogger("agent.api")  # run as a program, its __name__ is __main__
@@ -88,18 +91,19 @@ def build_app(
     counters: Counters | None = None,
     *,
     stored_now: int = 0,
+    tracer: Tracer | None = None,
 ) -> FastAPI:
     """Builds the app with its routes and its background work.
 
     Requests are counted in `counters`, or in this process if it is None. `stored_now` is the number
-    of connections that the demo has stored at this start.
+    of connections that the demo has stored at this start; `tracer` makes the spans of requests.
     """
     livekit = livekit_server(settings)
     checks = [
         lambda: _check_livekit(livekit),
         lambda: _check_worker(store.database, settings.agent_name),
     ]
-    services = make_services(settings, store, counters, readiness_checks=checks)
+    services = make_services(settings, store, counters, readiness_checks=checks, tracer=tracer)
     rescuer = make_rescuer(settings, livekit, services.calls)
     supervision = Supervision(
         livekit,
@@ -112,7 +116,8 @@ def build_app(
     services = replace(services, supervisor=supervision)
 
     sites = VisitorSites(services.sites.all, counters)
-    setup = TextSetup(settings, store.database, services.clock, environment())
+    observers = [OpenTelemetryObserver(tracer)] if tracer else []
+    setup = TextSetup(settings, store.database, services.clock, environment(), observers=observers)
     options = _reception_options(settings, store.database, counters)
     reception = Reception(livekit, options, rescuer=rescuer, sites=sites)
     conversations = Conversations(
@@ -325,7 +330,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
     found = await find_connections(settings.connections_file, environment(), search)
     for warning in found.warnings:
         log.warning(warning)
-    async with open_store(settings) as store:
+    async with opened_tracer(settings, "patchbay-http") as tracer, open_store(settings) as store:
         stored_now = await store_found(store, found) if settings.demo else 0
         if stored_now:
             log.info("stored %s", ", ".join(c.name for c in found.configured))
@@ -333,7 +338,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         for unused in await find_unused(store, found):
             log.info("%s", unused)
         counters = shared_counters(settings)
-        app = build_app(settings, found, store, counters, stored_now=stored_now)
+        app = build_app(settings, found, store, counters, stored_now=stored_now, tracer=tracer)
         note_address(listener, log)
         await make_server(app, trusted_proxies=settings.trusted_proxies).serve([listener])
 

@@ -28,6 +28,7 @@ from agent.http_process import (
     make_services,
     note_address,
     open_store,
+    opened_tracer,
     run_program,
     shared_counters,
 )
@@ -56,8 +57,12 @@ async def serve(settings: Settings, listener: socket.socket, stop: asyncio.Event
     Raises ConfigurationError for settings that cannot work, and StoreError for a database that
     cannot be reached.
     """
-    async with open_store(settings) as store:
-        app = build_app(settings, make_services(settings, store, shared_counters(settings)))
+    async with (
+        opened_tracer(settings, "patchbay-gateway") as tracer,
+        open_store(settings) as store,
+    ):
+        services = make_services(settings, store, shared_counters(settings), tracer=tracer)
+        app = build_app(settings, services)
         note_address(listener, log)
         server = make_server(app, trusted_proxies=settings.trusted_proxies)
         stopping = asyncio.create_task(stop.wait(), name="stop of the gateway")

@@ -1,5 +1,6 @@
 """Prepares what the HTTP process and the gateway share: services, listener, log and exit code."""
 
+import asyncio
 import logging
 import signal
 import socket
@@ -10,6 +11,8 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from opentelemetry.trace import Tracer
+
 from agent.assistants import read_file
 from agent.listening import Process, refusal
 from agent.log_lines import RepeatFilter
@@ -17,7 +20,7 @@ from config.settings import Settings, load_settings
 from llm_router.errors import ConfigurationError, StoreError
 from llm_router.gateway.buckets import TokenBuckets
 from llm_router.gateway.completions.response import REPLY_HEADERS
-from llm_router.gateway.deps import Services
+from llm_router.gateway.deps import Services, reply_observers
 from llm_router.gateway.hosts import is_loopback
 from llm_router.gateway.rates import Counters, RateLimit, open_counters
 from llm_router.management.first_key import ensure_admin
@@ -31,7 +34,8 @@ from llm_router.store.fixed_key import KeysWithFixed
 from llm_router.store.sealed_store import open_sealed_store
 from llm_router.store.webhooks import Webhooks
 from llm_router.stored_router import open_automation_router
-from llm_router.telemetry.prometheus import PrometheusObserver, process_registry
+from llm_router.telemetry.opentelemetry import get_tracer
+from llm_router.telemetry.prometheus import process_registry
 
 log = logging.getLogger("agent.api")
 
@@ -44,6 +48,7 @@ def make_services(
     store: SqlConnectionStore,
     counters: Counters | None = None,
     readiness_checks: Sequence[Callable[[], Awaitable[object]]] = (),
+    tracer: Tracer | None = None,
 ) -> Services:
     """Makes what the routes of the API need."""
     registry = process_registry()
@@ -76,9 +81,10 @@ def make_services(
             options=RouterOptions(
                 hedge_budget=settings.hedge_budget, queue_poll=settings.queue_poll
             ),
-            observers=[PrometheusObserver(registry)],
+            observers=reply_observers(registry, tracer),
         ),
         readiness_checks=readiness_checks,
+        tracer=tracer,
     )
 
 
@@ -115,6 +121,25 @@ async def open_store(settings: Settings) -> AsyncIterator[SqlConnectionStore]:
     ) as store:
         await ensure_admin(ApiKeys(store.database), settings.admin_key_file)
         yield store
+
+
+@asynccontextmanager
+async def opened_tracer(settings: Settings, service: str) -> AsyncIterator[Tracer | None]:
+    """Yields what makes the spans of this process, and sends the last of them at its end.
+
+    None where the settings name no collector; nothing of OpenTelemetry's SDK is loaded then.
+    """
+    endpoint = settings.otel_exporter_otlp_endpoint
+    if endpoint is None:
+        yield None
+        return
+    from agent.traces import open_traces  # noqa: PLC0415  takes 0.2 s
+
+    provider = open_traces(endpoint, service)
+    try:
+        yield get_tracer(provider)
+    finally:
+        await asyncio.to_thread(provider.shutdown)
 
 
 def shared_counters(settings: Settings) -> Counters:

@@ -5,7 +5,7 @@ import logging
 import traceback
 from dataclasses import dataclass
 
-from livekit.agents import JobProcess, telemetry
+from livekit.agents import JobProcess
 from opentelemetry.sdk.trace import TracerProvider
 
 from agent import assistants
@@ -36,7 +36,7 @@ from llm_router.routing.events import Observer
 from llm_router.routing.phrases import Phrases
 from llm_router.settings.loading import SettingsError, environment
 from llm_router.stored_router import KnownConnections
-from llm_router.telemetry.opentelemetry import OpenTelemetryObserver
+from llm_router.telemetry.opentelemetry import OpenTelemetryObserver, get_tracer
 from llm_router.telemetry.prometheus import PrometheusObserver
 
 _logger = logging.getLogger("agent")
@@ -108,6 +108,7 @@ def _load(settings: Settings) -> JobResources:
             import_engines(one)
     phone = PhoneFile(settings.phone_file, environment())
     phone.read()
+    tracing = _start_tracing(settings)
     return JobResources(
         settings=settings,
         engines=load_engines(settings),
@@ -117,8 +118,8 @@ def _load(settings: Settings) -> JobResources:
         assistants=known,
         phone=phone,
         documents=load_documents(settings.documents_folder),
-        tracing=_start_tracing(settings),
-        observers=_observers(settings),
+        tracing=tracing,
+        observers=_observers(settings, tracing),
         turns=TurnMetrics() if settings.prometheus_port else None,
     )
 
@@ -160,12 +161,12 @@ def _start_tracing(settings: Settings) -> TracerProvider | None:
     return send_traces(endpoint) if endpoint else None
 
 
-def _observers(settings: Settings) -> tuple[Observer, ...]:
+def _observers(settings: Settings, tracing: TracerProvider | None) -> tuple[Observer, ...]:
     """Makes the observers that the settings ask for; one that is off costs nothing."""
     observers: list[Observer] = []
     if settings.prometheus_port:
         share_metrics(metrics_folder())
         observers.append(PrometheusObserver())
-    if settings.otel_exporter_otlp_endpoint:
-        observers.append(OpenTelemetryObserver(telemetry.tracer))
+    if tracing:
+        observers.append(OpenTelemetryObserver(get_tracer(tracing)))
     return tuple(observers)

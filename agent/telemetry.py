@@ -6,15 +6,12 @@ from itertools import count
 from pathlib import Path
 
 from livekit.agents import telemetry
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from prometheus_client import values
 
+from agent.traces import open_traces
+
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-_COLLECTOR_TIMEOUT = 2.0
-"""Seconds that a collector may take; the end of a call process waits as long for the last spans."""
 _locks: list[int] = []
 """File descriptors of the slots that this process has locked; they are freed when it ends."""
 
@@ -53,8 +50,6 @@ def send_traces(endpoint: str) -> TracerProvider:
     Traces hold no words of the call: LiveKit removes them. Shut the provider down at the end, in a
     thread, or the last seconds of traces are lost.
     """
-    provider = TracerProvider(resource=Resource.create({"service.name": "patchbay-worker"}))
-    exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces", timeout=_COLLECTOR_TIMEOUT)
-    provider.add_span_processor(BatchSpanProcessor(exporter))
+    provider = open_traces(endpoint, "patchbay-worker")
     telemetry.set_tracer_provider(provider, allow_pii=False)
     return provider

@@ -281,8 +281,8 @@ class WorkerSettings(Section):
     """Port of the worker's Prometheus metrics on this machine; WORKER_PORT has them at /metrics,
     too. Empty: none."""
     otel_exporter_otlp_endpoint: HttpUrl | None = None
-    """OTLP/HTTP collector for traces, such as http://127.0.0.1:4318. Traces hold no words of a
-    call. Empty: no traces."""
+    """OTLP/HTTP collector for the traces of all processes, such as http://127.0.0.1:4318. They hold
+    no words of a call. Empty: no traces."""
     log_level: LogLevel = "INFO"
     """Log level of the worker and the HTTP process: DEBUG, INFO, WARNING or ERROR."""
 

@@ -21,6 +21,7 @@ from llm_router.gateway.middleware import (
 )
 from llm_router.gateway.openapi import describe, problems
 from llm_router.gateway.routes import backend
+from llm_router.gateway.tracing import RequestSpans
 from llm_router.plugins import Plugins
 from llm_router.store.api_keys import ApiKey
 from llm_router.version import __version__
@@ -64,6 +65,8 @@ def build_app(
     app.add_middleware(PathCheck)
     app.add_middleware(RequestLimit, most=MOST_REQUESTS)
     app.add_middleware(SecurityHeaders, headers=headers)
+    if services.tracer:
+        app.add_middleware(RequestSpans, tracer=services.tracer)
     answer_with_problems(app)
     routes = _routes()
     if manages:

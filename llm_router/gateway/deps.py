@@ -21,6 +21,7 @@ from fastapi.security import (
     HTTPAuthorizationCredentials,
     HTTPBearer,
 )
+from opentelemetry.trace import Tracer
 from prometheus_client import CollectorRegistry
 
 from llm_router.clock import Clock, SystemClock, utc_now
@@ -45,6 +46,7 @@ from llm_router.management.shared_router import SharedRouter
 from llm_router.management.vetting import AddressRules
 from llm_router.management.webhooks import WebhookEditor
 from llm_router.options import HealthOptions
+from llm_router.routing.events import Observer
 from llm_router.routing.router import Router
 from llm_router.store.api_keys import ApiKey, ApiKeys
 from llm_router.store.assistants import Assistants
@@ -59,6 +61,7 @@ from llm_router.store.sign_ins import SignIns
 from llm_router.store.sites import Sites
 from llm_router.store.webhooks import Webhooks
 from llm_router.stored_router import open_automation_router
+from llm_router.telemetry.opentelemetry import OpenTelemetryObserver
 from llm_router.telemetry.prometheus import PrometheusObserver
 from llm_router.voice.assistant import AssistantRecord
 from llm_router.voice.page_context import SiteSecrets
@@ -111,7 +114,8 @@ class Services:
     /api/local-llm, whose Ollama pulls and deletes models if `local_llm_may_pull`.
     `longest_stream`: seconds after which a stream of calls ends by itself. `assistants_in_file`
     reads the file of assistants; it raises ConfigurationError. `supervisor` acts on calls that go
-    on; None: this process cannot reach LiveKit.
+    on; None: this process cannot reach LiveKit. `tracer` makes the spans of requests, and of the
+    router's replies to them; None: nothing is traced.
     """
 
     database: Database
@@ -139,6 +143,7 @@ class Services:
     longest_stream: float = 3600.0
     assistants_in_file: Callable[[], Mapping[str, AssistantRecord]] = dict
     supervisor: CallSupervisor | None = None
+    tracer: Tracer | None = None
     model_loader: ModelLoader = field(default_factory=ModelLoader)
     model_pulls: ModelPulls = field(default_factory=ModelPulls)
 
@@ -224,7 +229,7 @@ class Services:
             self.store,
             self.database,
             allowed_addresses=self.allowed_addresses,
-            observers=[PrometheusObserver(self.registry)],
+            observers=reply_observers(self.registry, self.tracer),
             clock=self.clock,
         )
         return SharedRouter(opening)
@@ -255,6 +260,11 @@ class Services:
         await self.model_pulls.aclose()
         await self.model_loader.aclose()
         await self.generator.aclose()
+
+
+def reply_observers(registry: CollectorRegistry, tracer: Tracer | None) -> list[Observer]:
+    """Returns the observers of replies that are asked for over HTTP."""
+    return [PrometheusObserver(registry), *([OpenTelemetryObserver(tracer)] if tracer else [])]
 
 
 # Dependencies are asynchronous because FastAPI sends others to a thread, which takes longer.

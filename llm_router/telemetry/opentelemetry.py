@@ -5,14 +5,23 @@ Attributes have the names of the semantic conventions for generative AI where th
 """
 
 from opentelemetry import context, trace
-from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer, TracerProvider
 from opentelemetry.util.types import AttributeValue
 
 from llm_router.clock import Clock, SystemClock
 from llm_router.routing.events import AttemptEvent, ReplyEvent
 from llm_router.types import Usage
+from llm_router.version import __version__
+
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
+"""The version of the semantic conventions that the names of our attributes are from."""
 
 _Attributes = dict[str, AttributeValue | None]
+
+
+def get_tracer(provider: TracerProvider | None = None) -> Tracer:
+    """Returns the tracer of our spans; None: one of OpenTelemetry's global provider."""
+    return trace.get_tracer("llm_router", __version__, provider, SCHEMA_URL)
 
 
 class OpenTelemetryObserver:
@@ -23,7 +32,7 @@ class OpenTelemetryObserver:
     """
 
     def __init__(self, tracer: Tracer | None = None, clock: Clock | None = None) -> None:
-        self._tracer = tracer or trace.get_tracer("llm_router")
+        self._tracer = tracer or get_tracer()
         self._clock = clock or SystemClock()
 
     def attempt_ended(self, event: AttemptEvent) -> None:
