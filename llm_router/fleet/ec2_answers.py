@@ -18,6 +18,8 @@ NOTICE_TAG = "patchbay:notice"
 _MARKED = frozenset({"marked-for-termination", "marked-for-stop"})
 _NOTICE = 120.0
 """Seconds from the mark to the end of the instance."""
+_LONGEST_TIME = 10
+"""Digits of a time (s since 1970) in a tag, which anything with the right to tag may have set."""
 _STATES: Mapping[str, State] = {"pending": "pending", "running": "running"}
 _NOTICES: Mapping[str, NoticeKind] = {"rebalance": "rebalance", "interruption": "interruption"}
 
@@ -88,7 +90,8 @@ def _notice(tag: str, request: SpotRequest | None) -> Notice | None:
         return Notice("interruption", request.at and request.at + _NOTICE)
     word, _, until = tag.partition(" ")
     kind = _NOTICES.get(word)
-    return Notice(kind, float(until) if until.isdecimal() else None) if kind else None
+    is_time = until.isdecimal() and len(until) <= _LONGEST_TIME
+    return Notice(kind, float(until) if is_time else None) if kind else None
 
 
 def _gone_reason(answer: Mapping[str, Any], request: SpotRequest | None) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from llm_router.clock import SystemClock
 from llm_router.fleet.cloud import Cloud, CloudError, LaunchRefusedError, Notice
+from llm_router.fleet.decisions import Deactivate, FleetConnection, Seen, decide
 from llm_router.fleet.ec2 import Ec2Cloud, launch_request, open_ec2
 from llm_router.fleet.ec2_answers import (
     FLEET_TAG,
@@ -248,6 +249,21 @@ def test_tags_that_persons_have_changed_are_no_error() -> None:
     tags = [{"Key": LAUNCH_TAG, "Value": "first"}, {"Key": NOTICE_TAG, "Value": "soon"}]
     one = read_instance(answer(Tags=tags), None, {})
     assert (one.launch, one.template, one.notice) == (0, "", None)
+
+
+@pytest.mark.parametrize("time", ["", "soon", "-1", "9" * 240, "1e9", "nan"])
+def test_a_notice_whose_time_makes_no_sense_is_one_without_a_time(time: str) -> None:
+    tags = [{"Key": NOTICE_TAG, "Value": f"interruption {time}"}]
+    one = read_instance(answer(Tags=tags), None, {})
+    assert one.notice == Notice("interruption")
+    connection = FleetConnection(
+        id="c", name="llama-1", instance=one.id, template="", is_active=True, is_drained=False
+    )
+    spec = FleetSpec(name="llama", template="lt-1", size=1, max_hourly=1.0)
+    seen = Seen(now=0.0, wanted=1, instances=[one], connections=[connection])
+    [out, *_] = decide(spec, seen)
+    assert isinstance(out, Deactivate)
+    assert "two-minute notice" in out.reason
 
 
 async def test_a_region_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

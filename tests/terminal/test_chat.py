@@ -199,6 +199,21 @@ async def test_a_server_of_another_kind_is_named(tmp_path: Path, *, is_stored: b
         assert pilot.app.is_running
 
 
+@pytest.mark.parametrize("key", ["", "f2", "f4", "f5"])
+async def test_a_window_of_any_size_is_drawn(gateway: Gateway, tmp_path: Path, key: str) -> None:
+    async with one_server(gateway), chatting(gateway, tmp_path, size=(20, 5)) as pilot:
+        await say(pilot, "Hi")
+        await replied(pilot)
+        if key:
+            await pilot.press(key)
+        for width, height in ((20, 5), (3, 2), (1, 1), (300, 4), (2, 90), (80, 24)):
+            await pilot.resize_terminal(width, height)
+            await pilot.pause()
+            pilot.app.export_screenshot()
+        assert pilot.app.is_running
+        assert replies(pilot) == [HELLO] if not key else True
+
+
 async def test_a_pasted_megabyte_is_refused_and_a_long_message_taken(
     gateway: Gateway, tmp_path: Path
 ) -> None:
