@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -66,7 +67,10 @@ async def traced(files: Files) -> AsyncIterator[Traced]:
 async def traced_gateway(files: Files) -> AsyncIterator[Traced]:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    options = {"allowed_addresses": ("127.0.0.0/8",), "tracer": get_tracer(provider)}
+    options: dict[str, Any] = {
+        "allowed_addresses": ("127.0.0.0/8",),
+        "tracer": get_tracer(provider),
+    }
     async with gateway_on(await files.new(), **options) as gateway:
         yield Traced(gateway, exporter)
 
