@@ -82,7 +82,7 @@ class ReplyLimits:
     tokens: int = 2048
     """Limit that servers are given for a spoken reply, where neither the request nor the connection
     has one; 0: none. Some count a model's reasoning towards it."""
-    hidden: int = 400_000
+    hidden: int = 2_000_000
     """Characters of reasoning, blanks and tool arguments, beyond which an attempt has failed."""
 
 

@@ -20,8 +20,13 @@ ASK_FOR_PLAIN = {"Accept-Encoding": "identity"}
 _STEP = 1 << 16
 """The most bytes that are decoded before other work gets its turn."""
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
-_ENCODINGS = frozenset({"gzip", "x-gzip", "deflate"})
+_READ = frozenset({"gzip", "x-gzip", "deflate"})
 """Encodings that are read although nothing asked for them: some proxies add them to any answer."""
+_NOT_READ = frozenset(
+    ("br", "zstd", "compress", "x-compress", "dcb", "dcz", "aes128gcm", "exi", "pack200-gzip")
+)
+"""The other names of https://www.iana.org/assignments/http-parameters. Whatever else stands in
+the header, such as "none" or "utf-8", is no encoding, and the body is plain."""
 
 
 async def body_pieces(
@@ -60,14 +65,15 @@ def check_encoding(response: httpx2.Response) -> str:
 
     Raises httpx2.DecodingError for one that this module does not decode.
     """
-    encoding = response.headers.get("content-encoding", "").strip().lower()
-    if encoding in {"", "identity"}:
+    header = response.headers.get("content-encoding", "").lower()
+    encodings = [name for each in header.split(",") if (name := each.strip()) in _READ | _NOT_READ]
+    if not encodings:
         return ""
-    if encoding not in _ENCODINGS:
+    if len(encodings) > 1 or encodings[0] in _NOT_READ:
         raise httpx2.DecodingError(
-            f"the answer is compressed ({encoding[:40]}), which was not asked for"
+            f"the answer is compressed ({', '.join(encodings)[:40]}), which was not asked for"
         )
-    return encoding
+    return encodings[0]
 
 
 def _decoded(response: httpx2.Response) -> AsyncGenerator[bytes, None]:

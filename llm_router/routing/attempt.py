@@ -92,8 +92,8 @@ class Attempt:
         self._usage: Usage | None = None
         self.is_late = False
         self.is_loading = False
-        self.is_calling = False
-        """Whether a tool call has begun in it."""
+        self.called_at: float | None = None
+        """Time of the latest piece of a tool call; None: none has begun."""
         self.failure: Failure | None = None
         self._is_detached = False
         endpoint.in_flight += 1
@@ -104,6 +104,11 @@ class Attempt:
     @property
     def name(self) -> str:
         return self.endpoint.name
+
+    @property
+    def lively_at(self) -> float:
+        """Time of the latest useful chunk or piece of a tool call; at first, of its start."""
+        return self.useful_at if self.called_at is None else max(self.useful_at, self.called_at)
 
     def _is_repeated_question(self) -> bool:
         """Returns whether this session has just waited here in vain for nearly the same question.
@@ -152,7 +157,8 @@ class Attempt:
         if chunk.usage:
             self._usage = chunk.usage
         self.is_loading = self.is_loading or chunk.loading
-        self.is_calling = self.is_calling or chunk.calling
+        if chunk.calling:
+            self.called_at = self._clock.now()
         useful = chunk.useful
         if chunk.reasoning or chunk.tool_calls or not useful:
             self._check_hidden(chunk, useful=useful)
@@ -169,7 +175,7 @@ class Attempt:
             if self._leading_space:
                 chunk = chunk._replace(text=self._leading_space + chunk.text)
         else:
-            self._largest_gap = max(self._largest_gap, now - self.useful_at)
+            self._largest_gap = max(self._largest_gap, now - self.lively_at)
         self.useful_at = now
         return chunk
 

@@ -167,6 +167,19 @@ _GRACE = 1.0
 """Seconds for a last resort that is asked at the deadline to say its first word."""
 
 
+@dataclass(frozen=True, slots=True)
+class CallPatience:
+    """How a tool call that is being written is waited for: it is progress where nobody listens.
+
+    `stall`: seconds without more of it after which others are asked. `deadline`: seconds without
+    more of it after which all are given up, at `ends_at` (s, router's clock) at the latest.
+    """
+
+    stall: float
+    deadline: float
+    ends_at: float
+
+
 class Race:
     """Decides which endpoints are asked for one first word, and when.
 
@@ -177,6 +190,8 @@ class Race:
     `queue` lists the endpoints to ask, best first. At most `max_attempts` attempts are started.
     From `give_up_at` (s, router's clock) on, only a last resort is still asked. `repeats`: the
     endpoints that may be asked again, which happens when no well one is left in the queue.
+
+    `calls`: how a tool call that is being written is waited for; None: like silence.
     """
 
     def __init__(
@@ -185,9 +200,11 @@ class Race:
         *,
         max_attempts: int,
         give_up_at: float,
+        calls: CallPatience | None = None,
         repeats: Repeats | None = None,
     ) -> None:
         self._queue = list(queue)
+        self._calls = calls
         self._repeats = repeats or Repeats()
         self._attempts_left = max_attempts
         self._give_up_at = give_up_at
@@ -233,9 +250,10 @@ class Race:
     def next_step(self, now: float, *, may_hedge: bool) -> Step:
         """Returns what to do at the time `now`; `may_hedge`: the budget pays for a hedge now."""
         self._drop_unavailable(now)
+        self._extend_for_calls()
         if overdue := self._overdue(now):
             return overdue
-        on_time = [attempt for attempt in self._running if not attempt.is_late]
+        on_time = [a for a in self._running if not a.is_late or self._is_calling(a, now)]
         # A trial may win, but nothing waits for it.
         awaited = [attempt for attempt in on_time if attempt.role != "trial"]
         out_of_time = now >= self._give_up_at
@@ -246,12 +264,13 @@ class Race:
         if self._owes_replacement and (endpoint := self._hedge(now)):
             return self._start(endpoint, "failover")
         for attempt in awaited:
-            if attempt not in self._hedged and now >= attempt.hedge_at:
+            is_due = now >= attempt.hedge_at and not self._is_calling(attempt, now)
+            if is_due and attempt not in self._hedged:
                 self._hedged.add(attempt)
                 if (endpoint := self._hedge(now)) and may_hedge:
                     return self._start(endpoint, "hedge")
         moments = [
-            *map(self._next_moment, on_time),
+            *(self._next_moment(attempt, now) for attempt in on_time),
             *(attempt.times_out_at for attempt in self._running),
             *(at for at in self._repeats.times if at > now),
         ]
@@ -278,7 +297,9 @@ class Race:
         for attempt in self._running:
             if now >= attempt.times_out_at:
                 return TimedOut(attempt)
-            if attempt.is_late or not (attempt.is_loading or now >= attempt.silent_at):
+            if attempt.is_late or self._is_calling(attempt, now):
+                continue
+            if not (attempt.is_loading or now >= attempt.silent_at):
                 continue
             if attempt.is_loading:
                 self._owes_replacement = self._owes_replacement or self._is_spare(attempt)
@@ -296,7 +317,25 @@ class Race:
         while self._queue and not self._queue[0].may_start(now):
             del self._queue[0]
 
-    def _next_moment(self, attempt: Attempt) -> float:
+    def _extend_for_calls(self) -> None:
+        """Counts the time until it gives up from the latest piece of a tool call."""
+        pieces = [a.called_at for a in self._running if a.called_at is not None]
+        if self._calls and pieces:
+            latest = min(max(pieces) + self._calls.deadline, self._calls.ends_at)
+            self._give_up_at = max(self._give_up_at, latest)
+
+    def _call_until(self, attempt: Attempt) -> float:
+        """Returns the time until which more of the tool call that it writes is waited for."""
+        if self._calls is None or attempt.called_at is None:
+            return -math.inf
+        return attempt.called_at + self._calls.stall
+
+    def _is_calling(self, attempt: Attempt, now: float) -> bool:
+        return now < self._call_until(attempt)
+
+    def _next_moment(self, attempt: Attempt, now: float) -> float:
+        if self._is_calling(attempt, now):
+            return self._call_until(attempt)
         is_decided = attempt in self._hedged or attempt.role == "trial"
         return attempt.silent_at if is_decided else attempt.hedge_at
 

@@ -16,6 +16,7 @@ from llm_router.routing.eligibility import may_ask, prompt_characters
 from llm_router.routing.endpoint import Endpoint
 from llm_router.routing.events import Observer, ReplyEvent
 from llm_router.routing.hedge import (
+    CallPatience,
     GiveUp,
     Late,
     Race,
@@ -38,6 +39,7 @@ from llm_router.types import ChatRequest, Chunk
 _UNFINISHED = Failure(FailureClass.BROKEN_STREAM, "ended without a finish reason")
 _USAGE_AFTER_END = 0.2
 """Seconds to wait for the token counts that some servers send after the last word."""
+_MORE_OF_A_CALL = Chunk(calling=True)
 _CHECK_NOW = 0.0
 """A deadline that has passed: the next wait works out a new one."""
 
@@ -137,6 +139,7 @@ class Reply:
             ready,
             max_attempts=self._options.max_attempts + self._ledger.resumes - asked,
             give_up_at=self._give_up_at,
+            calls=self._call_patience(),
             repeats=self._repeats,
         )
         while True:
@@ -167,6 +170,11 @@ class Reply:
                 return attempt, chunk
             if failure := failure_before_a_word(event, may_be_silent=silent):
                 self._fail_over(race, attempt, failure)
+
+    def _call_patience(self) -> CallPatience | None:
+        if self._request.speech:
+            return None
+        return CallPatience(self._options.stall, self._first_word_deadline(), self._ends_at)
 
     def _may_hedge(self, race: Race) -> bool:
         """Returns whether the next endpoint may be asked beside one that takes all of it."""
@@ -262,7 +270,7 @@ class Reply:
         Raises ReplyFailedError for a reader of text who got no word.
         """
         speakers = [attempt for attempt in self._ledger.attempts if attempt.given]
-        was_calling = any(attempt.is_calling for attempt in self._ledger.attempts)
+        was_calling = any(a.called_at is not None for a in self._ledger.attempts)
         is_whole = may_end_quietly(
             self._ledger.given, speakers=len(speakers), was_calling=was_calling
         )
@@ -351,8 +359,9 @@ class Reply:
                     return None
                 continue
             attempt, event = posted
-            if attempt is winner:
-                return event or _UNFINISHED
+            if attempt is not winner or event == _MORE_OF_A_CALL:
+                continue
+            return event or _UNFINISHED
 
     def _due_at(self, winner: Attempt) -> float:
         if self._ledger.is_finished:

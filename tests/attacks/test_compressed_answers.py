@@ -83,7 +83,7 @@ async def test_a_bomb_in_place_of_a_server_is_no_server() -> None:
     assert heart.longest_gap < 0.2
 
 
-@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "gzip, br", "unheard-of"])
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "gzip, br", "compress"])
 async def test_an_encoding_that_was_not_asked_for_is_refused_and_named(encoding: str) -> None:
     async with (
         ByteServer(replies(BOMB, encoding)) as server,
@@ -92,6 +92,15 @@ async def test_an_encoding_that_was_not_asked_for_is_refused_and_named(encoding:
         with pytest.raises(BrokenStreamError, match=f"compressed \\({encoding}"):
             await read(provider)
         assert all(asked.headers["accept-encoding"] == "identity" for asked in server.asked)
+
+
+@pytest.mark.parametrize("name", ["none", "utf-8", "identity", "identity, none", "", "8bit"])
+async def test_a_plain_reply_is_read_whatever_its_header_calls_plain(wire: str, name: str) -> None:
+    async with (
+        ByteServer(replies(plain_reply(wire), name)) as server,
+        connect(server.root, provider=wire) as provider,
+    ):
+        assert text(await read(provider)) == "We open at nine."
 
 
 @pytest.mark.parametrize("encode", [gzip.compress, zlib.compress])

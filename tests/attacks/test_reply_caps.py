@@ -158,7 +158,7 @@ async def test_thoughts_between_the_words_end_a_reply_that_has_begun() -> None:
 
 
 async def test_a_call_with_endless_arguments_is_no_answer() -> None:
-    call = ToolCall("c1", "f", '{"a": "' + "x" * 500_000 + '"}')
+    call = ToolCall("c1", "f", '{"a": "' + "x" * 2_500_000 + '"}')
     text, _, _ = await reply_of(Flood(Chunk(tool_calls=(call,))), Answer())
     assert text == "We open at nine."
 

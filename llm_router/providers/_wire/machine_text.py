@@ -130,10 +130,12 @@ class MachineTextFilter:
         return self.calls
 
     @property
-    def has_call(self) -> bool:
-        """Whether a tool call has been read, or may have begun."""
+    def call_parts(self) -> int:
+        """The number of tool calls read, and of the pieces of one that may have begun: it changes
+        whenever more of a call comes."""
         region = self._region
-        return bool(self.calls) or (region is not None and region.marker.kind in _CALLS)
+        is_call = region is not None and region.marker.kind in _CALLS
+        return len(self.calls) + (1 + len(region.body) if region is not None and is_call else 0)
 
     def expect_no_thought(self) -> None:
         """Takes the words for words: the server gives the reasoning beside them."""

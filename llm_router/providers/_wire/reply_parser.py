@@ -39,7 +39,7 @@ class ReplyParser(ABC):
         self._said = Said()
         self._calls = ToolCallAssembler(tools, known_ids)
         self._call_parts = 0
-        self._has_announced_call = False
+        self._announced = 0
         self._usage: Usage | None = None
         self._request_id = ""
         self._stop_sequence = ""
@@ -135,10 +135,10 @@ class ReplyParser(ABC):
         return self._said.pieces + self._call_parts + len(self._machine_text.calls)
 
     def _announce_call(self) -> Iterator[Chunk]:
-        """Yields a chunk that says that a tool call has begun, once for the reply."""
-        has_call = self._call_parts > 0 or self._machine_text.has_call
-        if has_call and not self._has_announced_call:
-            self._has_announced_call = True
+        """Yields a chunk that says that more of a tool call has come, if it has."""
+        parts = self._call_parts + self._machine_text.call_parts
+        if parts != self._announced:
+            self._announced = parts
             yield Chunk(calling=True)
 
     def _add_calls(self, calls: Any) -> None:
