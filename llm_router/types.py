@@ -65,7 +65,7 @@ class Chunk(NamedTuple):
     request_id: str = ""
     """The server's own name for the request, by which its operator finds it."""
     calling: bool = False
-    """More of a tool call has come, which is given whole in a later chunk or lost with the stream."""
+    """More of a tool call has come; it is given whole in a later chunk, or lost with the stream."""
     logprobs: tuple[Mapping[str, Any], ...] = ()
     """How likely each token of `text` was, in OpenAI's form. Empty where the server does not say,
     and where the text is not as it sent it."""

@@ -13,7 +13,7 @@ DONE = "[DONE]"
 _decode = json.JSONDecoder(strict=False).raw_decode
 """Decodes like `json.loads`, without its search for white space, a quarter of its time; accepts
 control characters in strings, which some servers do not escape."""
-_MARKS = '"\\{}[],\''
+_MARKS = "\"\\{}[],'"
 _BETWEEN = re.compile(r"(?:[\s,\0\ufeff]|data:)*")
 
 

@@ -132,7 +132,8 @@ class MachineTextFilter:
     @property
     def call_parts(self) -> int:
         """The number of tool calls read, and of the pieces of one that may have begun: it changes
-        whenever more of a call comes."""
+        whenever more of a call comes.
+        """
         region = self._region
         is_call = region is not None and region.marker.kind in _CALLS
         return len(self.calls) + (1 + len(region.body) if region is not None and is_call else 0)
