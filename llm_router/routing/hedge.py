@@ -169,7 +169,7 @@ _GRACE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class CallPatience:
-    """How a tool call that is being written is waited for: it is progress where nobody listens.
+    """How a tool call that is being written is waited for: it is progress for a reader of text.
 
     `stall`: seconds without more of it after which others are asked. `deadline`: seconds without
     more of it after which all are given up, at `ends_at` (s, router's clock) at the latest.
