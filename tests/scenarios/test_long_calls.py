@@ -45,7 +45,7 @@ def test_a_call_that_never_ends_is_given_up_when_the_time_of_the_reply_is_over()
     assert stage.clock.now() < 130.0
 
 
-def test_a_caller_who_listens_is_not_kept_waiting_by_a_call() -> None:
+def test_a_caller_who_listens_does_not_wait_for_a_call() -> None:
     stage = Stage([[Step(0.1, Chunk(calling=True)), *writing(20), Step(0.0, CALL)]], *SPARE)
     [received] = stage.ask()
     assert received.text == "I am the spare."
