@@ -66,6 +66,9 @@ class Span:
     def __post_init__(self) -> None:
         if self.since.tzinfo is None or self.until.tzinfo is None:
             raise ConfigurationError("since and until need a time zone")
+        for name in ("since", "until"):
+            # Within one zone, Python subtracts the hours on the clock, also where it was put back.
+            object.__setattr__(self, name, getattr(self, name).astimezone(UTC))
         if self.since >= self.until:
             raise ConfigurationError("since must be before until")
         if self.by == "hour" and self.until - self.since > _HOURS:

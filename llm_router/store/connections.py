@@ -1,5 +1,6 @@
 """Implements ConnectionStore in a database."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -36,6 +37,8 @@ _C = connections.c
 _REVISION = select(counters.c.value).where(counters.c.name == "connections")
 _COLUMNS = tuple(field.name for field in fields(Connection) if field.name not in SECRET_FIELDS)
 _TUPLES = ("tags", "aliases", "header_names")
+_READ_AT_ONCE = 500
+"""Records that are made of rows without giving way to other work."""
 _OWNERSHIP = (
     "id", "owner", "team", "visibility", "use_in_livekit", "is_approved_for_calls", "version",
 )  # fmt: skip
@@ -84,7 +87,7 @@ class SqlConnectionStore:
         if not secrets or row is None:
             return connection
         rules.require(actor, "use", connection)
-        return self._opened(connection, row)
+        return self._opened(row)
 
     async def find(self, actor: Actor, query: Query, *, secrets: bool = False) -> Page:
         if secrets:
@@ -96,12 +99,17 @@ class SqlConnectionStore:
             count = select(func.count()).select_from(connections).where(matching)
             total = (await db.execute(count)).scalar_one()
             found = (await db.execute(rows)).mappings().all()
+        if len(found) <= _READ_AT_ONCE:
+            return self._page(found, total, secrets=secrets)
+        # Thousands of records take seconds to check: other work of this process goes on meanwhile.
+        return await asyncio.to_thread(self._page, found, total, secrets=secrets)
+
+    def _page(self, found: Sequence[RowMapping], total: int, *, secrets: bool) -> Page:
         items: list[Connection] = []
         unreadable: dict[str, str] = {}
         for row in found:
             try:
-                connection = connection_from_row(row)
-                items.append(self._opened(connection, row) if secrets else connection)
+                items.append(self._opened(row) if secrets else connection_from_row(row))
             except (SealError, ConfigurationError) as error:  # one bad row must not hide the rest
                 unreadable[row["id"]] = str(error)
         return Page(tuple(items), total, unreadable)
@@ -270,20 +278,23 @@ class SqlConnectionStore:
             return None
         return self.vault.seal(text, bound_to=seal_binding(connections, connection_id, field))
 
-    def _opened(self, connection: Connection, row: RowMapping) -> Connection:
+    def _opened(self, row: RowMapping) -> Connection:
+        """Makes a record with its secrets. Raises SealError, and ConfigurationError as below."""
         texts = {
-            name: self.vault.open(sealed, bound_to=seal_binding(connections, connection.id, name))
+            name: self.vault.open(sealed, bound_to=seal_binding(connections, row["id"], name))
             for name in SECRET_FIELDS
             if (sealed := row[f"{name}_sealed"]) is not None
         }
         headers = json.loads(texts.get("headers", "{}"))
-        return replace(connection, api_key=texts.get("api_key"), headers=headers)
+        return connection_from_row(row, api_key=texts.get("api_key"), headers=headers)
 
 
-def connection_from_row(row: RowMapping) -> Connection:
-    """Makes a record without secrets. Raises ConfigurationError for a row edited by hand."""
+def connection_from_row(row: RowMapping, **secrets: Any) -> Connection:
+    """Makes a record, with these secrets alone. Raises ConfigurationError for a row edited by
+    hand.
+    """
     values = {name: row[name] for name in _COLUMNS}
-    return Connection(**values | {name: tuple(values[name]) for name in _TUPLES})
+    return Connection(**values | {name: tuple(values[name]) for name in _TUPLES}, **secrets)
 
 
 def _connection(row: RowMapping | None) -> Connection | None:

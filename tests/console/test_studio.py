@@ -166,3 +166,21 @@ async def test_a_viewer_has_no_chat_and_the_page_says_why(console: Console) -> N
     page = await console.signed_in("viewer", STUDIO)
     await expect(page.get_by_text("Your role is viewer")).to_be_visible()
     await expect(page.get_by_label("Your message")).to_have_count(0)
+
+
+async def test_one_of_many_to_ask_is_found_by_a_part_of_its_name(console: Console) -> None:
+    made = [
+        Connection(name=f"desk-{number:03}", base_url="http://10.0.0.1/v1", use_in_automation=True)
+        for number in range(150)
+    ]
+    await console.services.store.add(ADMIN, made)
+    page = await console.signed_in("admin", STUDIO)
+    asked = page.get_by_label("Ask", exact=True)
+    await expect(asked.locator("optgroup[label=Connections] option")).to_have_count(100)
+    await page.get_by_label("Find whom to ask").fill("DESK-14")
+    await expect(page.get_by_text("10 found")).to_be_visible()
+    await asked.select_option("desk-149")
+    # What is chosen stays, whatever is searched for next.
+    await page.get_by_label("Find whom to ask").fill("nobody")
+    await expect(asked).to_have_value("desk-149")
+    await check_accessibility(page)

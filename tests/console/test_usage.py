@@ -111,7 +111,7 @@ async def test_groups_are_compared_and_one_can_be_shown_alone(
         await page.get_by_role("button", name="Download CSV").nth(2).click()
     file = tmp_path / "usage.csv"
     await (await downloading.value).save_as(file)
-    [heads, *lines] = file.read_text(encoding="utf-8").splitlines()
+    [heads, *lines] = file.read_text(encoding="utf-8-sig").splitlines()
     assert heads.startswith("Connection,Replies,Attempts,Failed,Failovers")
     assert {line.split(",")[0] for line in lines} == {"server-00001", "server-00002"}
     await row(page, by_connection, "server-00001").get_by_role("button").click()

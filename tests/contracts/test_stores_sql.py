@@ -53,6 +53,21 @@ async def test_no_table_holds_a_secret_that_can_be_read(sql: SqlConnectionStore)
     assert not any(secret in "".join(rows) for secret in (KEY, HEADERS["X-Secret"]))
 
 
+async def test_thousands_are_read_with_their_secrets_and_one_bad_row_hides_no_other(
+    sql: SqlConnectionStore,
+) -> None:
+    many = [connection(f"c{number}", api_key=f"{KEY}{number}") for number in range(1_200)]
+    stored = await sql.add(SYSTEM, many)
+    bad = update(connections).where(connections.c.id == stored[7].id).values(timeout=-1.0)
+    async with sql.database.writing() as db:
+        await db.execute(bad)
+    page = await sql.find(SYSTEM, Query(limit=None), secrets=True)
+    assert {one.name: one.api_key for one in page.items} == {
+        one.name: one.api_key for place, one in enumerate(many) if place != 7
+    }
+    assert (page.total, [*page.unreadable]) == (1_200, [stored[7].id])
+
+
 async def test_no_file_holds_a_secret_that_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "store.sqlite3"
     async with opened(f"sqlite:///{path}") as database:

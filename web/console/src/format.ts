@@ -35,11 +35,17 @@ export function duration(value: number): string {
   return `${Math.floor(all / 60)}:${String(all % 60).padStart(2, "0")}`;
 }
 
-/** Makes a CSV file of rows. A cell that a spreadsheet would take for a formula begins with a quote sign. */
+/** A text that a spreadsheet may take for a formula: also behind blanks, and in the wide signs of East Asian keyboards. */
+const FORMULA = /^\s*[=+\-@＝＋－＠]|^[\t\r\n]/;
+
+/**
+ * Makes a CSV file of rows. A cell that a spreadsheet would take for a formula begins with a quote sign. One with a
+ * separator of any country is quoted. The mark at the start has Excel read UTF-8.
+ */
 export function csv(rows: (string | number)[][]): string {
   const cell = (value: string | number) => {
-    const safe = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
-    return /[",\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+    const safe = typeof value === "string" && FORMULA.test(value) ? `'${value}` : String(value);
+    return /[",;\t\n\r]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   };
-  return rows.map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
+  return "\ufeff" + rows.map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
 }

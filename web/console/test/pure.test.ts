@@ -57,7 +57,10 @@ test("only what was changed is sent, and only what both have changed is asked ab
 });
 
 test("a CSV file quotes its cells, and runs no formula", () => {
-  expect(csv([["a,b", '"', 1.5], ["=1+1", "-x", -2]])).toBe('"a,b","""",1.5\r\n\'=1+1,\'-x,-2\r\n');
+  expect(csv([["a,b", '"', 1.5], ["=1+1", "-x", -2]])).toBe('\ufeff"a,b","""",1.5\r\n\'=1+1,\'-x,-2\r\n');
+  const names = ["=cmd|' /C calc'!A0", " =1+1", "\n=1+1", "\t=1", "\r@SUM(1)", "＝1+1", "a;=1+1", "two\nlines", "–", ""];
+  const cells = ["'=cmd|' /C calc'!A0", "' =1+1", "\"'\n=1+1\"", "\"'\t=1\"", "\"'\r@SUM(1)\"", "'＝1+1", '"a;=1+1"', '"two\nlines"', "–", ""];
+  expect(csv(names.map((name) => [name]))).toBe("\ufeff" + cells.map((one) => `${one}\r\n`).join(""));
 });
 
 test("money below a hundredth has its first digits", () => {

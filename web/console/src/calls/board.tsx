@@ -12,7 +12,7 @@ import { text } from "../text";
 import { Badge, Button, Choice, Empty, Trouble } from "../ui/kit";
 import { Rows } from "../ui/rows";
 import { GIVEN, type CallFilters } from "./filters";
-import { useCallStream, type CallNews } from "./live";
+import { useCallStream, useCalmly, type CallNews } from "./live";
 import { Workers } from "./workers";
 
 const route = getRouteApi("/calls");
@@ -35,6 +35,7 @@ export function CallBoard() {
   });
   const known = useRef(new Map<string, Call["state"]>());
   const isSearch = useRef(false);
+  const readAgain = useCalmly(useCallback(() => queries.invalidateQueries({ queryKey: ["calls", "list"] }), [queries]));
   isSearch.current = Boolean(filters.text);
   const onNews = useCallback(
     ({ changed, removed }: CallNews) => {
@@ -47,9 +48,9 @@ export function CallBoard() {
         for (const id of removed) after.delete(id);
         return after;
       });
-      if (isMoved) void queries.invalidateQueries({ queryKey: ["calls", "list"] });
+      if (isMoved) readAgain();
     },
-    [queries],
+    [readAgain],
   );
   const isLive = useCallStream(onNews);
   if (found.error instanceof Problem && found.error.status === 403) return <Empty title={words.title}>{words.forAdmins}</Empty>;

@@ -1,6 +1,6 @@
 /** Follows calls by server-sent events. */
 
-import { useEffect, useState } from "react";
+import { useCallback, useEffect, useRef, useState } from "react";
 
 import type { Call, CallItem } from "../api/client";
 
@@ -46,6 +46,28 @@ export function useCallStream(onNews: (news: CallNews) => void): boolean {
   return isOpen;
 }
 
+/** Milliseconds from one reading of a list to the next, however often it changes. */
+const BETWEEN = 1_000;
+
+/** Returns a function that reads again: at once, but never beside a reading that is under way, which it would undo. */
+export function useCalmly(read: () => Promise<unknown>): () => void {
+  const state = useRef({ isBusy: false, isDue: false });
+  return useCallback(() => {
+    const now = state.current;
+    now.isDue = true;
+    if (now.isBusy) return;
+    now.isBusy = true;
+    void (async () => {
+      while (now.isDue) {
+        now.isDue = false;
+        await read().catch(() => undefined); // the query itself shows what went wrong
+        await new Promise((done) => setTimeout(done, BETWEEN));
+      }
+      now.isBusy = false;
+    })();
+  }, [read]);
+}
+
 export interface FollowedCall {
   call: Call | null;
   items: CallItem[];
@@ -57,18 +79,28 @@ export function useFollowedCall(id: string): FollowedCall {
   const [followed, setFollowed] = useState<FollowedCall>({ call: null, items: [], isOver: false });
   useEffect(() => {
     const source = new EventSource(`/api/calls/${encodeURIComponent(id)}/stream`);
+    const items = new Map<number, CallItem>();
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const onCall = ({ data }: MessageEvent<string>) => setFollowed((before) => ({ ...before, call: JSON.parse(data) as Call }));
     source.addEventListener("call", onCall);
     source.addEventListener("item", ({ data }: MessageEvent<string>) => {
       const item = JSON.parse(data) as CallItem;
-      setFollowed((before) => ({ ...before, items: [...before.items.filter((one) => one.number !== item.number), item] }));
+      items.set(item.number, item);
+      // The hundreds of a long call come at once, and are drawn once.
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        setFollowed((before) => ({ ...before, items: [...items.values()] }));
+      });
     });
     source.addEventListener("end", (event: MessageEvent<string>) => {
       onCall(event);
       setFollowed((before) => ({ ...before, isOver: true }));
       source.close();
     });
-    return () => source.close();
+    return () => {
+      clearTimeout(timer);
+      source.close();
+    };
   }, [id]);
   return followed;
 }

@@ -1,6 +1,7 @@
 /** Whom a chat asks, and with which parameters. */
 
 import { useQuery } from "@tanstack/react-query";
+import { useMemo, useState } from "react";
 
 import { api, ask } from "../api/client";
 import { text } from "../text";
@@ -59,32 +60,48 @@ export function ChatSettings({ settings, onChange }: ChatSettingsProps) {
 }
 
 const KINDS = ["connection", "pool", "model"] as const;
+/** Names of a kind that are offered at once; others are found by a part of their name. */
+const MOST = 100;
 
 function ModelChoice({ value, onChange }: { value: string; onChange: (model: string) => void }) {
   const models = useQuery({ queryKey: ["models"], queryFn: () => ask(api.GET("/api/models")), staleTime: 10_000 });
-  const all = models.data?.data ?? [];
-  const isKnown = value === "auto" || all.some(({ id }) => id === value);
+  const [part, setPart] = useState("");
+  const all = useMemo(() => models.data?.data ?? [], [models.data]);
+  const offered = useMemo(
+    () =>
+      KINDS.map((kind) => {
+        const found = all.filter(({ id, owned_by }) => owned_by === `patchbay:${kind}` && id.toLowerCase().includes(part.toLowerCase()));
+        return { kind, found, names: found.slice(0, MOST).map(({ id }) => id) };
+      }),
+    [all, part],
+  );
+  const isOffered = value === "auto" || offered.some(({ names }) => names.includes(value));
   return (
-    <Field label={words.model} error={models.error?.message}>
-      {(ids) => (
-        <select {...ids} value={value} onChange={(event) => onChange(event.target.value)}>
-          <option value="auto">{words.auto}</option>
-          {!isKnown && <option value={value}>{value}</option>}
-          {KINDS.map((kind) => {
-            const own = all.filter(({ owned_by }) => owned_by === `patchbay:${kind}`);
-            if (!own.length) return null;
-            return (
-              <optgroup key={kind} label={words.kinds[kind]}>
-                {own.map(({ id }) => (
-                  <option key={id} value={id}>
-                    {id}
-                  </option>
-                ))}
-              </optgroup>
-            );
-          })}
-        </select>
+    <>
+      {all.length > MOST && (
+        <Field label={words.find} hint={words.found(offered.reduce((sum, { found }) => sum + found.length, 0))}>
+          {(ids) => <input {...ids} type="search" maxLength={200} value={part} onChange={(event) => setPart(event.target.value)} />}
+        </Field>
       )}
-    </Field>
+      <Field label={words.model} error={models.error?.message}>
+        {(ids) => (
+          <select {...ids} value={value} onChange={(event) => onChange(event.target.value)}>
+            <option value="auto">{words.auto}</option>
+            {!isOffered && <option value={value}>{value}</option>}
+            {offered
+              .filter(({ names }) => names.length > 0)
+              .map(({ kind, names }) => (
+                <optgroup key={kind} label={words.kinds[kind]}>
+                  {names.map((id) => (
+                    <option key={id} value={id}>
+                      {id}
+                    </option>
+                  ))}
+                </optgroup>
+              ))}
+          </select>
+        )}
+      </Field>
+    </>
   );
 }

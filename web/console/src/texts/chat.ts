@@ -27,6 +27,8 @@ export const chat = {
     model: "Ask",
     kinds: { auto: "Router", connection: "Connections", pool: "Pools", model: "Models" },
     auto: "The router: any connection",
+    find: "Find whom to ask",
+    found: (count: number) => `${count} found; the first of each kind are offered below`,
     system: "System prompt",
     temperature: "Temperature",
     top_p: "Top p",

@@ -15,7 +15,9 @@ import type { Behind, UsageRange, usageQuery } from "./range";
 import { tokens, type Group } from "./series";
 
 const words = text.usage;
-const PAGE = 100;
+const PAGE = 40;
+/** Connections that one request for a file asks for. */
+const FILE_PAGE = 200;
 type Query = ReturnType<typeof usageQuery>;
 export type GroupName = keyof typeof words.groups;
 
@@ -50,7 +52,7 @@ function ByConnection(props: CompareProps) {
   async function rows(): Promise<CsvRows> {
     const all: CsvRows = [];
     for (;;) {
-      const { items, total } = await page(all.length, 2 * PAGE);
+      const { items, total } = await page(all.length, FILE_PAGE);
       all.push(...items.map(cells("connection")));
       if (!items.length || all.length >= total) return all;
     }
