@@ -1,4 +1,4 @@
-"""Fills a database with attempts, like that of a busy installation after 30 days."""
+"""Fills a database with attempts, calls and what was said, like that of a busy installation."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,19 +48,22 @@ _AT = "%Y-%m-%d %H:%M:%S.%f"
 """The format in which SQLAlchemy stores times in SQLite."""
 
 
-async def add_connections(database: Database, vault: Vault, number: int) -> SqlConnectionStore:
+async def add_connections(
+    database: Database, vault: Vault, number: int, server: str = ""
+) -> SqlConnectionStore:
+    """Adds so many connections: all of them on `server`, or each at a private address."""
     store = SqlConnectionStore(database, vault, quota=Quota(in_all=number + 1))
     for begin in range(0, number, _ADDED_AT_ONCE):
         places = range(begin, min(begin + _ADDED_AT_ONCE, number))
-        await store.add(SYSTEM, [_connection(place) for place in places])
+        await store.add(SYSTEM, [_connection(place, server) for place in places])
     return store
 
 
-def _connection(place: int) -> Connection:
+def _connection(place: int, server: str) -> Connection:
     return Connection(
         id=connection_id(place),
         name=f"connection {place}",
-        base_url=f"http://10.0.0.{place % 250}:8000/v1",
+        base_url=server or f"http://10.0.0.{place % 250}:8000/v1",
         model_name=f"model-{place % 7}",
         tags=("gpu",) if place % 3 else ("gpu", "spare"),
         pool="night" if place % 5 == 4 else "default",
@@ -121,13 +124,14 @@ async def fill(
     progress: Progress,
     *,
     until: datetime = UNTIL,
+    period: timedelta = PERIOD,
 ) -> datetime:
     """Writes the attempts of these numbers, of `total` in the period that ends then, in order of
     time, and their calls. Returns the time of the last attempt.
 
     Indexes are created again at the end: updated row by row, those of millions take an hour.
     """
-    step, begins = PERIOD / total, until - PERIOD
+    step, begins = period / total, until - period
     async with database.writing() as db:
         for index in usage.indexes:
             await db.run_sync(index.drop)
@@ -152,6 +156,10 @@ def room(place: int) -> str:
     return f"room-{place // ATTEMPTS_A_CALL:08}"
 
 
+def call_id(number: int) -> str:
+    return f"7f0c7ad4-8a5e-4a8e-9f53-{number:012}"
+
+
 async def _fill_calls(
     database: Database, numbers: range, begins: datetime, step: timedelta, progress: Progress
 ) -> None:
@@ -171,7 +179,7 @@ def _call_row(place: int, began: datetime) -> dict[str, Any]:
     number = place // ATTEMPTS_A_CALL
     ended = began + timedelta(seconds=30 + number * 37 % 600)
     call = Call(
-        id=f"7f0c7ad4-8a5e-4a8e-9f53-{number:012}",
+        id=call_id(number),
         room=room(place),
         assistant=_ASSISTANTS[number % len(_ASSISTANTS)],
         kind="phone" if number % 3 else "web",

@@ -1,7 +1,7 @@
 /** Draws the wait of a turn, and below it a lane for each attempt. */
 
 import { Link } from "@tanstack/react-router";
-import type { ReactNode } from "react";
+import { useState, type ReactNode } from "react";
 
 import { seconds } from "../format";
 import { text } from "../text";
@@ -12,15 +12,25 @@ import { WhatIf } from "./what_if_view";
 const words = text.call;
 
 export function Timeline({ turn }: { turn: Turn }) {
-  const end = Math.max(turn.waited, ...turn.attempts.map((one) => turn.asked + one.started + one.duration), 0.001);
-  const share = (value: number) => `${(value / end) * 100}%`;
+  const [isOpen, setOpen] = useState(false);
   return (
-    <details className="turn">
+    <details className="turn" onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>
         {words.turn(seconds(turn.waited))}
         {turn.connection && <Badge>{turn.connection}</Badge>}
         {turn.attempts.length > 1 && <Badge tone="warn">{`${words.attempts}: ${turn.attempts.length}`}</Badge>}
       </summary>
+      {isOpen && <Parts turn={turn} />}
+    </details>
+  );
+}
+
+/** The parts of a wait and its attempts. A long call has hundreds: each is made once somebody opens it. */
+function Parts({ turn }: { turn: Turn }) {
+  const end = Math.max(turn.waited, ...turn.attempts.map((one) => turn.asked + one.started + one.duration), 0.001);
+  const share = (value: number) => `${(value / end) * 100}%`;
+  return (
+    <>
       <div className="lane" role="img" aria-label={turn.parts.map((part) => `${words.parts[part.name]}: ${seconds(part.seconds)}`).join(", ")}>
         {turn.parts.map((part) => (
           <span key={part.name} className={`part ${part.name}`} style={{ left: share(part.start), width: share(part.seconds) }} />
@@ -39,7 +49,7 @@ export function Timeline({ turn }: { turn: Turn }) {
         <Lane key={index} of={attempt} left={share(turn.asked + attempt.started)} width={share(attempt.duration)} />
       ))}
       <WhatIf turn={turn} />
-    </details>
+    </>
   );
 }
 
