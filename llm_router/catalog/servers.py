@@ -350,6 +350,12 @@ def adapt(connection: Connection, server: Server) -> Connection:
         path = server.deployment_path.format(deployment=quote(model, safe=""))
         query = urlencode({"api-version": connection.api_version})
         base_url = f"{parts.scheme}://{parts.netloc}{path}?{query}"
+    if (headers, model, base_url) == (
+        connection.headers,
+        connection.model_name,
+        connection.base_url,
+    ):
+        return connection  # a changed record would be checked anew
     return replace(connection, headers=headers, model_name=model, base_url=base_url)
 
 

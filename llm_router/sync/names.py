@@ -35,5 +35,7 @@ def disambiguate(connections: Iterable[Connection]) -> list[Connection]:
             if name in taken:
                 name = f"{connection.name[:_HALF_LENGTH]} ({connection.id})"
             taken.add(name)
-        renamed.append(replace(connection, name=name))
+        # A changed record is checked anew, which thousands need not be at every reading.
+        is_same = name == connection.name
+        renamed.append(connection if is_same else replace(connection, name=name))
     return renamed
