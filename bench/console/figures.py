@@ -122,7 +122,7 @@ class Board:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """What was measured over one database. `first_page`: bytes, compressed."""
+    """The measurements over one database. `first_page`: bytes, compressed."""
 
     dialect: str
     pages: Sequence[PageFigures]

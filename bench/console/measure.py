@@ -82,7 +82,7 @@ async def measure(
 
 
 def _places(stock: Stock, chat: str, long: str) -> Sequence[_Place]:
-    used, told = connection_id(0), call_id(stock.amount.calls - 2)
+    used, with_words = connection_id(0), call_id(stock.amount.calls - 2)
     return (
         _Place("Connections", "/connections", "td.name a"),
         _Place("Connections, found by a word", "/connections?text=model-3", "td.name a"),
@@ -91,7 +91,7 @@ def _places(stock: Stock, chat: str, long: str) -> Sequence[_Place]:
         _Place("Calls", "/calls", ".rows td a"),
         _Place("Calls, found by what was said", "/calls?text=question 20", ".rows td a"),
         _Place("Calls with a failover", "/calls?role=failover", ".rows td a"),
-        _Place("One call", f"/calls/{told}", f"ol.said li:nth-child({ATTEMPTS_A_CALL * 2})"),
+        _Place("One call", f"/calls/{with_words}", f"ol.said li:nth-child({ATTEMPTS_A_CALL * 2})"),
         _Place("A call of many turns", f"/calls/{long}", f"ol.said li:nth-child({LONG})"),
         _Place("Settings of waits", "/waits", "dl.waits"),
         _Place("Usage, 24 hours", "/usage", ".rows td"),

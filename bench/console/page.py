@@ -18,7 +18,7 @@ def make_page(amount: Amount, found: Sequence[Results]) -> Page:
             "attempts": amount.attempts,
             "days": PERIOD.days,
             "calls": amount.calls,
-            "told": amount.told,
+            "with_words": amount.with_words,
             "goals": goals_table(console_goals(found)),
             "pages": _pages(found),
             "requests": _requests(found),

@@ -32,7 +32,7 @@ from tests.contracts.databases import opened
 
 PERIOD = timedelta(days=90)
 _SEED = 2026
-_TOLD = 0.1
+_WITH_WORDS = 0.1
 """Share of the calls, the latest, of which the words are stored."""
 _MEMORY = Path("/dev/shm")
 
@@ -55,8 +55,8 @@ class Amount:
         return self.attempts // ATTEMPTS_A_CALL
 
     @property
-    def told(self) -> int:
-        return int(self.calls * _TOLD)
+    def with_words(self) -> int:
+        return int(self.calls * _WITH_WORDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +107,7 @@ async def _fill(url: str, key: str, amount: Amount, samples: Sequence[dict[str, 
 
 
 def _work_in_memory(connection: DBAPIConnection, _: object) -> None:
-    """Sorts in memory, and waits for no disk: nobody needs a store that is half filled."""
+    """Sorts in memory, and waits for no disk: a store that is half filled is of no use."""
     cursor = connection.cursor()
     for pragma in ("temp_store = MEMORY", "cache_size = -1000000", "synchronous = OFF"):
         cursor.execute(f"PRAGMA {pragma}")
@@ -117,8 +117,8 @@ def _work_in_memory(connection: DBAPIConnection, _: object) -> None:
 async def _fill_words(
     database: Database, amount: Amount, samples: Sequence[dict[str, Any]], until: datetime
 ) -> None:
-    latest = range(amount.calls - amount.told, amount.calls)
-    await fill_words(database, latest, samples, until - PERIOD * _TOLD)
+    latest = range(amount.calls - amount.with_words, amount.calls)
+    await fill_words(database, latest, samples, until - PERIOD * _WITH_WORDS)
     await _talk_long(CallStore(database), samples, until)
 
 
