@@ -36,8 +36,8 @@ from tests.contracts.databases import running_postgres
 _PARTS = ("calls", "store")
 _SHARES = (0.2, 1.0)
 """Shares of the workers for which the store is measured."""
-_STORE_SECONDS = 15.0
-_CHANGES = 15
+_STORE_SECONDS = 10.0
+_CHANGES = 10
 _COUNTER_SECONDS = 3.0
 VERSIONS = Path("/usr/lib/postgresql")
 """The folder in which Debian installs PostgreSQL, which is not on PATH."""

@@ -22,7 +22,7 @@ from llm_router.clock import SystemClock
 from llm_router.testing.server import FaultyServer
 
 MODEL_URL = "BENCH_MODEL_URL"
-REGISTERED = "registered worker"
+UP = ("registered worker", "process initialized")
 """Words of LiveKit's log once calls can come."""
 _ENGINES = "engines"
 
@@ -69,6 +69,7 @@ async def _serve(folder: Path) -> None:
         load_fnc=lambda *_: 0.0,
         load_threshold=float("inf"),
         num_idle_processes=settings.worker_idle_processes,
+        initialize_process_timeout=60,
         host="127.0.0.1",
         port=0,
     )

@@ -92,11 +92,11 @@ class Fleet:
             epochs = {log.call.id: 1 for log in logs if log.call}
             await store.beat(name, epochs, utc_now(self.clock))
 
-        async def look() -> None:
+        async def find_silent() -> None:
             late = utc_now(self.clock) - timedelta(seconds=QUIET_AFTER)
             await store.silent(late, {AGENT_NAME: AGENT}, _SILENT)
 
-        for step in (beat, look):
+        for step in (beat, find_silent):
             outage = OutageLog(f"{name} waits for the store", f"{name} goes on")
             task = PeriodicTask(step, self.clock, BEATS_EVERY, name=name, outage=outage)
             task.start(delay=random.uniform(0, BEATS_EVERY))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.capacity.bare_worker import MODEL_URL, REGISTERED
+from bench.capacity.bare_worker import MODEL_URL, UP
 from bench.capacity.figures import CALLERS, HTTP, MEDIA, SPEECH, WORKER, Ramp, Step, Turn, Use
 from bench.report.command import Progress
 from bench.report.processes import memory_of, work_of
@@ -74,7 +74,7 @@ async def _bare(stack: VoiceStack) -> AsyncIterator[VoiceStack]:
         service = Service(
             "Bare worker",
             ("env", "-C", folder, sys.executable, "-m", "bench.capacity.bare_worker"),
-            lambda log: REGISTERED in log.read_text(encoding="utf-8", errors="replace"),
+            _is_up,
             environ,
             ready_within=180,
         )
@@ -84,6 +84,11 @@ async def _bare(stack: VoiceStack) -> AsyncIterator[VoiceStack]:
             yield bare
         finally:
             await processes.stop()
+
+
+def _is_up(log: Path) -> bool:
+    text = log.read_text(encoding="utf-8", errors="replace")
+    return all(words in text for words in UP)
 
 
 CONTENDERS = (Contender("Patchbay", _ours), Contender("bare LiveKit worker", _bare))

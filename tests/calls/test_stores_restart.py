@@ -1,8 +1,6 @@
 """PostgreSQL and Redis crash and come back in the middle of a spoken reply: no caller hears it."""
 
 import asyncio
-import secrets
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -10,17 +8,15 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from deploy.ports import free_ports
-from deploy.services import LiveKit, Redis, livekit_service, redis_service
-from deploy.supervisor import Supervisor
 from llm_router.clock import SystemClock
 from llm_router.testing.server import Script
 from tests.attacks.test_restarts_under_load import Progress, going_on
 from tests.calls.test_dead_process import history
 from tests.contracts.databases import Postgres, running_postgres
+from tests.contracts.redis_server import running_redis
 from tests.voice.caller import longest_delay, longest_pause, sentence
 from tests.voice.replies import words
-from tests.voice.stack import LOGS, VoiceStack, build_programs, serving
+from tests.voice.stack import VoiceStack, running_stack
 
 pytestmark = pytest.mark.thorough
 
@@ -41,54 +37,6 @@ def fragile() -> Iterator[Postgres]:
     """A server that forces what it acknowledges to the disk, and that can crash."""
     with running_postgres() as server:
         yield server
-
-
-class Restarting:
-    """A Redis that can crash and be started again."""
-
-    def __init__(self, redis: Redis, folder: Path) -> None:
-        program = shutil.which("redis-server")
-        assert program, "install Debian's redis-server"
-        self._service = redis_service(Path(program), redis, folder)
-        self._processes = Supervisor(folder)
-
-    async def start(self) -> None:
-        await self._processes.start(self._service)
-
-    async def crash(self) -> None:
-        self._processes.kill()
-        await self._processes.stop()
-
-
-@asynccontextmanager
-async def running(database: str, folder: Path) -> AsyncIterator[tuple[VoiceStack, Restarting]]:
-    """Runs a stack on a database and a Redis, which LiveKit's server uses as well."""
-    program = await asyncio.to_thread(build_programs)
-    LOGS.mkdir(parents=True, exist_ok=True)
-    ports = free_ports()
-    livekit = LiveKit(
-        url=f"ws://127.0.0.1:{ports.livekit_port}",
-        key=f"test-{secrets.token_hex(4)}",
-        secret=secrets.token_urlsafe(32),
-        ours=True,
-    )
-    shared = Redis(ports.redis_port, secrets.token_urlsafe(16))
-    redis = Restarting(shared, folder)
-    settings = {
-        "DATABASE_URL": database,
-        "REDIS_URL": f"redis://:{shared.password}@{shared.address}/0",
-        "API_RATE_LIMIT": "100000/minute",
-    }
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(redis.crash)
-        await redis.start()
-        processes = Supervisor(LOGS)
-        stack.push_async_callback(processes.stop)
-        await processes.start(livekit_service(program, livekit, ports, shared))
-        yield (
-            await stack.enter_async_context(serving(livekit, ports, folder, processes, **settings)),
-            redis,
-        )
 
 
 class Editor:
@@ -147,29 +95,34 @@ async def edited(editors: list[Editor]) -> None:
 async def test_no_call_notices_and_nothing_acknowledged_is_lost(
     fragile: Postgres, tmp_path: Path
 ) -> None:
-    url = await fragile.new()
-    async with running(url, tmp_path) as (stack, redis):
+    async with AsyncExitStack() as opened:
+        redis = await opened.enter_async_context(AsyncExitStack())
+        port = await redis.enter_async_context(running_redis(tmp_path))
+        settings = {
+            "DATABASE_URL": await fragile.new(),
+            "REDIS_URL": f"redis://127.0.0.1:{port}/0",
+            "API_RATE_LIMIT": "100000/minute",
+        }
+        stack = await opened.enter_async_context(running_stack(tmp_path, **settings))
         await stack.behave(Script(words=words(REPLY), first_token_after=0.15))
-        async with stack.call() as caller, editing(stack) as editors:
+        caller = await opened.enter_async_context(stack.call())
+        async with editing(stack) as editors:
             asked = await caller.say(sentence("what_time"))
             await caller.wait_until(lambda me: "twentytwo" in me.words(asked))
             await asyncio.to_thread(fragile.control, "crash")
+            await redis.aclose()
             await caller.wait_until(lambda me: "thirtyone" in me.words(asked))
             await asyncio.to_thread(fragile.control, "start")
             await edited(editors)
-            await redis.crash()
+            await redis.enter_async_context(running_redis(tmp_path, port=port))
             await edited(editors)
-            await redis.start()
-            await edited(editors)
-            assert "seventynine" not in " ".join(caller.words(asked)), "the reply was too short"
+            assert "seventynine." not in caller.words(asked), "the reply was too short"
             await caller.wait_until(lambda me: "seventynine." in me.words(asked), 90)
             await caller.wait_for_silence()
-            sound = caller.sound(since=asked)
-            room = caller.room.name
-            assert caller.transcript(by_agent=True, since=asked) == REPLY
-            assert longest_pause(sound) <= LONGEST_PAUSE + longest_delay(sound)
-            async with asyncio.timeout(30):
-                while (said := await history(stack, room))[-1].text != REPLY:
-                    await SystemClock().sleep(0.1)
-            assert [item.role for item in said] == ["assistant", "user", "assistant"]
-            assert await caller.wait_for_answer(await caller.say(sentence("parking"))) == REPLY
+        sound = caller.sound(since=asked)
+        assert caller.transcript(by_agent=True, since=asked) == REPLY
+        assert longest_pause(sound) <= LONGEST_PAUSE + longest_delay(sound)
+        async with asyncio.timeout(30):
+            while (said := await history(stack, caller.room.name))[-1].text != REPLY:
+                await SystemClock().sleep(0.1)
+        assert [item.role for item in said] == ["assistant", "user", "assistant"]
