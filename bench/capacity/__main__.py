@@ -13,9 +13,10 @@ import asyncio
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from bench.capacity.figures import CapacityFigures, Ramp, capacity_goals
+from bench.capacity.figures import CapacityFigures, StoreFigures, capacity_goals
 from bench.capacity.fleet import CONNECTIONS, Plan, measure_counters, measure_store
 from bench.capacity.page import (
     costs_of,
@@ -27,6 +28,7 @@ from bench.capacity.page import (
     summary_table,
 )
 from bench.capacity.ramp import measure_ramps
+from bench.capacity.saved import load, save
 from bench.capacity.simulation import SIZES, Habits, Need, Peaks, Units, needs, simulate
 from bench.report.command import BenchParser, Progress, finish, terminal_progress
 from deploy.supervisor import ServiceError
@@ -44,20 +46,31 @@ VERSIONS = Path("/usr/lib/postgresql")
 
 
 def measure(chosen: argparse.Namespace, progress: Progress) -> CapacityFigures:
-    ramps: Sequence[Ramp] = ()
-    if "calls" in chosen.only:
+    """Measures the parts that were not measured before, and saves each where that was asked for."""
+    figures = load(chosen.saved)
+    if "calls" in chosen.only and not figures.ramps:
         ramps = asyncio.run(measure_ramps(chosen.calls, progress))
-    if "store" not in chosen.only:
-        return CapacityFigures(ramps=ramps)
-    sizes = sorted({max(1, round(chosen.workers * share)) for share in _SHARES})
+        figures = _saved(replace(figures, ramps=ramps), chosen.saved)
+    if "store" in chosen.only and not figures.stores:
+        stores = _measure_stores(chosen.workers, chosen.worker_calls, progress)
+        counters = asyncio.run(measure_counters(_COUNTER_SECONDS, progress))
+        figures = _saved(replace(figures, stores=stores, counters=counters), chosen.saved)
+    return figures
+
+
+def _measure_stores(workers: int, calls: int, progress: Progress) -> Sequence[StoreFigures]:
+    sizes = sorted({max(1, round(workers * share)) for share in _SHARES})
     plans = [
-        Plan(workers=size, calls=chosen.worker_calls, seconds=_STORE_SECONDS, changes=_CHANGES)
-        for size in sizes
+        Plan(workers=size, calls=calls, seconds=_STORE_SECONDS, changes=_CHANGES) for size in sizes
     ]
     with running_postgres(CONNECTIONS) as server:
-        stores = [asyncio.run(measure_store(server, plan, progress)) for plan in plans]
-    counters = asyncio.run(measure_counters(_COUNTER_SECONDS, progress))
-    return CapacityFigures(ramps=ramps, stores=stores, counters=counters)
+        return [asyncio.run(measure_store(server, plan, progress)) for plan in plans]
+
+
+def _saved(figures: CapacityFigures, file: Path | None) -> CapacityFigures:
+    if file:
+        save(figures, file)
+    return figures
 
 
 def project(
@@ -79,6 +92,10 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_number("--calls", 12, "calls at once at most")
     parser.add_number("--workers", 50, "simulated workers")
     parser.add_number("--worker-calls", 2, "calls of each of them")
+    parser.add_argument(
+        "--saved", type=Path, metavar="FILE",
+        help="store what is measured in this file; what is in it already is not measured again",
+    )  # fmt: skip
     chosen = parser.parse_args(words)
     if chosen.write and set(chosen.only) != set(_PARTS):
         parser.error("--write shows everything: leave out --only")

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from bench.report.goals import Goal
-from bench.report.quantiles import quantile
+from bench.report.quantiles import median, quantile
 
 KNEE = 1.5
 """Times as late as with one call that first sounds may come."""
@@ -38,7 +39,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What a program takes: seconds of processor so far, and megabytes, shared pages counted once
+    """The use of a program: seconds of processor so far, and megabytes, shared pages counted once
     among those that share them (PSS).
     """
 
@@ -100,12 +101,9 @@ class Ramp:
 
     @property
     def megabytes_per_call(self) -> float:
-        """Megabytes that one call more takes, by the first and the last step."""
-        first, last = self.steps[0], self.steps[-1]
-        if last.calls == first.calls:
-            return sum(first.memory.values()) - self.idle
-        more = sum(last.memory.values()) - sum(first.memory.values())
-        return more / (last.calls - first.calls)
+        """Megabytes that one call more takes: the median of what the steps added."""
+        taken = [self.idle, *(sum(step.memory.values()) for step in self.steps)]
+        return median([after - before for before, after in pairwise(taken)])
 
     def _is_past(self, step: Step) -> bool:
         return bool(step.lost) or step.wait(0.5) > KNEE * self.steps[0].wait(0.5)

@@ -68,7 +68,7 @@ class _Session(rtc.EventEmitter[Any]):
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What all simulated workers of this process share."""
+    """The parts that all simulated workers of this process share."""
 
     options: StoreOptions
     known: KnownConnections
@@ -139,7 +139,7 @@ class Fleet:
 
 
 class _EmptyRoom:
-    """A room in which nobody has a telephone."""
+    """A room without a telephone."""
 
     remote_participants: dict[str, Any] = {}  # noqa: RUF012  it stays empty
 

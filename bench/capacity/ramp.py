@@ -34,14 +34,18 @@ _TURNS = 2
 _FIRST_TURNS = 4
 """Turns of the only caller of the first step, by which all others are judged."""
 _HANG_UP_AFTER = 8.0
-_SETTLED = 4.0
-"""Seconds after which a process that has started does nothing any more but wait."""
+_STARTING = 3.0
+"""Seconds for which a process that has started may wait for others before it begins to load."""
+_IDLE = 0.2
+"""Cores that a process takes at most while it waits for a call."""
+_AT_REST = 4
+"""Times in a row that the youngest process must be found at rest."""
 _COMMANDS = {
     b"agent.speech.process": SPEECH,
     b"livekit-server": MEDIA,
     b"agent.api": HTTP,
 }
-_POLL = 0.25
+_POLL = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +187,8 @@ def _use(stack: VoiceStack) -> Mapping[str, Use]:
     for process, name in found.items():
         so_far = used.get(name, Use(0.0, 0.0))
         with suppress(OSError):  # it has just ended
-            used[name] = Use(
-                so_far.processor + work_of(process), so_far.memory + memory_of(process).share
-            )
+            memory = memory_of(process).share
+            used[name] = Use(so_far.processor + _work(process), so_far.memory + memory)
     return used
 
 
@@ -195,8 +198,20 @@ def _workers_memory(use: Mapping[str, Use]) -> float:
 
 async def _settle(stack: VoiceStack) -> None:
     """Waits until the process for the next call has started, which takes the processor."""
-    while min(map(_age, processes_of(stack)), default=math.inf) < _SETTLED:  # noqa: ASYNC110  processes have no event
+    at_rest = 0
+    while at_rest < _AT_REST:
+        youngest = min(processes_of(stack), key=_age)
+        before = _work(youngest)
         await asyncio.sleep(_POLL)
+        is_at_rest = _age(youngest) > _STARTING and _work(youngest) - before < _POLL * _IDLE
+        at_rest = at_rest + 1 if is_at_rest else 0
+
+
+def _work(process: int) -> float:
+    try:
+        return work_of(process)
+    except OSError:  # it has just ended
+        return 0.0
 
 
 def _age(process: int) -> float:

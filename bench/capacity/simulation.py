@@ -21,7 +21,7 @@ _LONGEST = 600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Habits:
-    """What callers do, in seconds. A call lasts `call` on average, and has a question every `turn`;
+    """The habits of callers, in seconds. A call lasts `call` on average, and has a question every `turn`;
     the model writes each reply for `reply`.
     """
 
@@ -32,7 +32,7 @@ class Habits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """What one call costs, as measured: `worker` and `media` in cores, `memory` in MB,
+    """The costs of one call, as measured: `worker` and `media` in cores, `memory` in MB,
     `transactions` a second of the store, each of which takes `transaction` seconds of its
     processor, and database `connections`. `notice`: seconds until one more call has noticed a
     change, after all before it.
@@ -49,7 +49,7 @@ class Costs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Units:
-    """What one piece of each part has. Assumptions: put your own in their place.
+    """The size of one piece of each part. These are assumptions: put your own in their place.
 
     `busy`: the share of a processor that may be in use on average, so that turns which coincide
     need not wait.
@@ -76,7 +76,7 @@ class Peaks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """What a size needs of a part, in units of which `limit` can be had: more is out of reach."""
+    """The units of a part that are needed; `limit`: of which as many can be had."""
 
     part: str
     units: float

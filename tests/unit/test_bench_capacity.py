@@ -21,6 +21,7 @@ from bench.capacity.figures import (
     capacity_goals,
 )
 from bench.capacity.page import costs_of, make_page
+from bench.capacity.saved import load, save
 from bench.capacity.simulation import Costs, Habits, Peaks, Units, binding, needs, simulate
 from llm_router.testing import ManualClock
 
@@ -40,7 +41,7 @@ def step(calls: int, *waits: float, hole: float = 0.1) -> Step:
 
 
 def ramp(*steps: Step, title: str = "ours") -> Ramp:
-    return Ramp(title=title, idle=700.0, steps=steps)
+    return Ramp(title=title, idle=700.0, steps=[*steps])
 
 
 def stores(*sizes: int) -> Sequence[StoreFigures]:
@@ -82,7 +83,7 @@ def test_a_call_costs_what_one_more_adds() -> None:
     assert ours.best.calls == 2
     assert ours.calls_per_core == 4
     assert ours.megabytes_per_call == 100
-    assert ramp(step(1, 0.5)).megabytes_per_call == 100
+    assert replace(ours, idle=0.0).megabytes_per_call == 100  # the median: not the first alone
     costs = costs_of(FIGURES)
     assert (costs.worker, costs.memory) == (0.25, 100)
     assert costs.media == pytest.approx(0.02)
@@ -134,6 +135,13 @@ def test_the_page_has_every_table(tmp_path: Path) -> None:
     assert "| ours | 2 | 0.50 | 15.0 | 4.0 | 100 | 700 |" in shown
     assert "| binds | worker machines, by processor | worker machines, by processor |" in shown
     assert "by all, longest, s" in page.text
+
+
+def test_what_was_measured_is_read_again_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "saved.json"
+    save(FIGURES, file)
+    assert load(file) == FIGURES
+    assert load(None) == load(tmp_path / "none.json") == CapacityFigures()
 
 
 def test_every_size_is_simulated_with_the_measured_costs() -> None:
