@@ -21,8 +21,8 @@ _LONGEST = 600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Habits:
-    """The habits of callers, in seconds. A call lasts `call` on average, and has a question every `turn`;
-    the model writes each reply for `reply`.
+    """The habits of callers, in seconds. A call lasts `call` on average, and has a question every
+    `turn`; the model writes each reply for `reply`.
     """
 
     call: float = 180.0

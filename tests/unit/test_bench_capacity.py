@@ -137,7 +137,7 @@ def test_the_page_has_every_table(tmp_path: Path) -> None:
     assert "by all, longest, s" in page.text
 
 
-def test_what_was_measured_is_read_again_as_it_was(tmp_path: Path) -> None:
+def test_saved_figures_are_read_again_as_they_were(tmp_path: Path) -> None:
     file = tmp_path / "saved.json"
     save(FIGURES, file)
     assert load(file) == FIGURES
