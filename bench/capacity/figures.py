@@ -14,7 +14,7 @@ HOLE = 0.7
 """Seconds of silence within an answer that count as lost sound: the voice itself pauses for 0.4."""
 MOST_PROCESSOR = 1.25
 MOST_MEMORY = 1.25
-"""Times as much as a call of the bare worker that one of ours may take."""
+"""Times as much as a call of the bare worker that one of ours may take: aims."""
 NOTICED_WITHIN = 2.0
 """Seconds until a change of a connection takes effect, at most."""
 WORKER, SPEECH, MEDIA, HTTP, CALLERS = (
@@ -162,14 +162,22 @@ def capacity_goals(figures: CapacityFigures) -> list[Goal]:
                 bare.calls_per_core / ours.calls_per_core,
                 MOST_PROCESSOR,
                 "times",
+                required=False,
             ),
             Goal(
                 "memory of a call, of the bare worker's",
                 ours.megabytes_per_call / bare.megabytes_per_call,
                 MOST_MEMORY,
                 "times",
+                required=False,
             ),
-            Goal("calls fewer than the bare worker's", bare.carried - ours.carried, 0, form="g"),
+            Goal(
+                "calls fewer than the bare worker's",
+                bare.carried - ours.carried,
+                0,
+                form="g",
+                required=False,
+            ),
         ]
     if figures.stores:
         most = figures.stores[-1]

@@ -157,7 +157,7 @@ def test_arguments_that_make_no_sense_are_refused(words: list[str]) -> None:
         arguments(words)
 
 
-def test_a_machine_without_postgresql_is_told_what_to_install(
+def test_a_machine_without_postgresql_gets_advice(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("bench.capacity.__main__.VERSIONS", Path("/nowhere"))
