@@ -16,7 +16,7 @@ from tests.contracts.databases import Postgres, running_postgres
 from tests.contracts.redis_server import running_redis
 from tests.voice.caller import longest_delay, longest_pause, sentence
 from tests.voice.replies import words
-from tests.voice.stack import VoiceStack, running_stack
+from tests.voice.stack import VoiceStack, running_beside
 
 pytestmark = pytest.mark.thorough
 
@@ -91,9 +91,8 @@ async def edited(editors: list[Editor]) -> None:
         await editor.acknowledged.reaches(editor.acknowledged.count + BETWEEN)
 
 
-@pytest.mark.timeout(300)
 async def test_no_call_notices_and_nothing_acknowledged_is_lost(
-    fragile: Postgres, tmp_path: Path
+    shared_stack: VoiceStack, fragile: Postgres, tmp_path: Path
 ) -> None:
     async with AsyncExitStack() as opened:
         redis = await opened.enter_async_context(AsyncExitStack())
@@ -103,7 +102,7 @@ async def test_no_call_notices_and_nothing_acknowledged_is_lost(
             "REDIS_URL": f"redis://127.0.0.1:{port}/0",
             "API_RATE_LIMIT": "100000/minute",
         }
-        stack = await opened.enter_async_context(running_stack(tmp_path, **settings))
+        stack = await opened.enter_async_context(running_beside(shared_stack, tmp_path, **settings))
         await stack.behave(Script(words=words(REPLY), first_token_after=0.15))
         caller = await opened.enter_async_context(stack.call())
         async with editing(stack) as editors:
