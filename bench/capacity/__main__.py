@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.capacity.figures import CapacityFigures, StoreFigures, capacity_goals
-from bench.capacity.fleet import CONNECTIONS, Plan, measure_counters, measure_store
+from bench.capacity.fleet import MOST_CONNECTIONS, Plan, measure_counters, measure_store
 from bench.capacity.page import (
     costs_of,
     counters_table,
@@ -63,7 +63,7 @@ def _measure_stores(workers: int, calls: int, progress: Progress) -> Sequence[St
     plans = [
         Plan(workers=size, calls=calls, seconds=_STORE_SECONDS, changes=_CHANGES) for size in sizes
     ]
-    with running_postgres(CONNECTIONS) as server:
+    with running_postgres(f"max_connections={MOST_CONNECTIONS}") as server:
         return [asyncio.run(measure_store(server, plan, progress)) for plan in plans]
 
 
@@ -99,6 +99,9 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     chosen = parser.parse_args(words)
     if chosen.write and set(chosen.only) != set(_PARTS):
         parser.error("--write shows everything: leave out --only")
+    held = chosen.workers * (2 + 2 * chosen.worker_calls)
+    if held > MOST_CONNECTIONS - 20:
+        parser.error(f"so many workers hold {held} connections to PostgreSQL: name fewer")
     for program, advice in _missing(chosen.only):
         parser.error(f"{program} is not there: {advice}")
     return chosen

@@ -34,8 +34,8 @@ from tests.contracts.databases import Postgres, opened
 from tests.contracts.processes import ROOT, child
 from tests.contracts.redis_server import opened_counters, running_redis
 
-CONNECTIONS = "max_connections=1000"
-"""Setting of PostgreSQL for this bench: by default it accepts a hundred."""
+MOST_CONNECTIONS = 1_000
+"""Connections that PostgreSQL accepts in this bench: by default it accepts a hundred."""
 _HOSTS = 2
 """Processes that hold the simulated workers."""
 _START_WITHIN = 120.0

@@ -16,7 +16,7 @@ from bench.capacity.figures import CALLERS, HTTP, MEDIA, SPEECH, WORKER, Ramp, S
 from bench.report.command import Progress
 from bench.report.processes import memory_of, work_of
 from deploy import paths
-from deploy.supervisor import Service, Supervisor
+from deploy.supervisor import Service, ServiceError, Supervisor
 from llm_router.testing.server import Script
 from tests.voice.caller import VOICES, Caller, longest_pause, sentence
 from tests.voice.replies import words
@@ -119,14 +119,25 @@ async def _ramp(title: str, stack: VoiceStack, most: int, progress: Progress) ->
         callers: list[Caller] = []
         while len(callers) < most:
             progress(f"{title}: call {len(callers) + 1} joins")
-            callers.append(await calls.enter_async_context(stack.call()))
+            try:
+                callers.append(await calls.enter_async_context(stack.call()))
+            except AssertionError as error:
+                if not steps:
+                    message = f"{title}: the first call was not answered. {error}. Logs: {LOGS}"
+                    raise ServiceError(message) from error
+                steps.append(_unanswered(steps[-1]))
+                break
             await _settle(stack)
             progress(f"{title}: {len(callers)} calls at once")
             steps.append(await _step(stack, callers))
-            ramp = Ramp(title=title, idle=idle, steps=steps)
-            if ramp.is_past_knee:
+            if Ramp(title=title, idle=idle, steps=steps).is_past_knee:
                 break
         return Ramp(title=title, idle=idle, steps=steps)
+
+
+def _unanswered(last: Step) -> Step:
+    """Returns the step in which the call that came after those of `last` had no answer."""
+    return replace(last, calls=last.calls + 1, turns=[Turn(math.inf, 0.0)])
 
 
 async def _step(stack: VoiceStack, callers: Sequence[Caller]) -> Step:

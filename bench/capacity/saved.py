@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from bench.capacity.figures import (
     CapacityFigures,
@@ -12,6 +13,7 @@ from bench.capacity.figures import (
     StoreFigures,
     Turn,
 )
+from deploy.supervisor import ServiceError
 
 
 def save(figures: CapacityFigures, file: Path) -> None:
@@ -19,10 +21,19 @@ def save(figures: CapacityFigures, file: Path) -> None:
 
 
 def load(file: Path | None) -> CapacityFigures:
-    """Reads the figures of an earlier run; none without a file."""
+    """Reads the figures of an earlier run; none without a file.
+
+    Raises ServiceError for a file of something else.
+    """
     if file is None or not file.exists():
         return CapacityFigures()
-    found = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        return _figures(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ServiceError(f"{file} holds no figures of this bench: name another file") from error
+
+
+def _figures(found: Any) -> CapacityFigures:
     counters = found["counters"]
     return CapacityFigures(
         ramps=[

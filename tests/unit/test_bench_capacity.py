@@ -23,6 +23,7 @@ from bench.capacity.figures import (
 from bench.capacity.page import costs_of, make_page
 from bench.capacity.saved import load, save
 from bench.capacity.simulation import Costs, Habits, Peaks, Units, binding, needs, simulate
+from deploy.supervisor import ServiceError
 from llm_router.testing import ManualClock
 
 COSTS = Costs(
@@ -141,6 +142,9 @@ def test_saved_figures_are_read_again_as_they_were(tmp_path: Path) -> None:
     file = tmp_path / "saved.json"
     save(FIGURES, file)
     assert load(file) == FIGURES
+    file.write_text("[]")
+    with pytest.raises(ServiceError, match="holds no figures of this bench"):
+        load(file)
     assert load(None) == load(tmp_path / "none.json") == CapacityFigures()
 
 
@@ -151,7 +155,9 @@ def test_every_size_is_simulated_with_the_measured_costs() -> None:
     assert binding(large[1][1]).is_out_of_reach
 
 
-@pytest.mark.parametrize("words", [["--write", "--only", "store"], ["--calls", "0"]])
+@pytest.mark.parametrize(
+    "words", [["--write", "--only", "store"], ["--calls", "0"], ["--workers", "500"]]
+)
 def test_arguments_that_make_no_sense_are_refused(words: list[str]) -> None:
     with pytest.raises(SystemExit):
         arguments(words)
