@@ -91,7 +91,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_choice("--only", _PARTS)
     parser.add_number("--calls", 12, "calls at once at most")
     parser.add_number("--workers", 50, "simulated workers")
-    parser.add_number("--worker-calls", 2, "calls of each of them")
+    parser.add_number("--worker-calls", 1, "calls of each of them")
     parser.add_argument(
         "--saved", type=Path, metavar="FILE",
         help="store what is measured in this file; what is in it already is not measured again",
@@ -126,6 +126,12 @@ def main() -> int:
         sizes = project(figures, progress) if figures.ramps and figures.stores else {}
     except ServiceError as error:
         print(error, file=sys.stderr)
+        return 2
+    except TimeoutError:
+        print(
+            "The simulated workers take more than this machine has: name fewer with --workers.",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print("Stopped; nothing was written.", file=sys.stderr)
