@@ -21,7 +21,8 @@ from tests.voice.test_browser import chromium
 
 SITE = b'{"modes": ["text", "voice"], "consent": ""}'
 PICTURES = paths.ROOT / "docs" / "widget"
-WINDOW, PHONE, SMALL = (520, 740), (390, 760), (320, 568)
+WINDOW, PHONE, SMALL, MAGNIFIED = (520, 740), (390, 760), (320, 568), (320, 256)
+"""Sizes of windows; the last is that of 1280 by 1024 pixels magnified four times (WCAG 1.4.10)."""
 _BUILT = page.SOURCE / "dist-gallery"
 
 

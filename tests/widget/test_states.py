@@ -12,6 +12,7 @@ from playwright.async_api import Browser, expect
 
 from tests.pages import accessibility_faults
 from tests.widget.gallery import (
+    MAGNIFIED,
     PHONE,
     PICTURED,
     PICTURES,
@@ -51,6 +52,22 @@ OUTSIDE = """
 }
 """
 """Lists the elements that stick out of the panel at a side."""
+CUT_OFF = """
+(widget) => {
+  const box = widget.shadowRoot.querySelector("dialog");
+  const outer = box.getBoundingClientRect();
+  const kinds = "button, input, textarea, select, summary, a, [role=status]";
+  return [...box.querySelectorAll(kinds)]
+    .filter((each) => each.checkVisibility() && !each.closest("[inert], .pb-hidden"))
+    .filter((each) => {
+      each.scrollIntoView({ block: "nearest" });
+      const { top, bottom, height } = each.getBoundingClientRect();
+      return height > 0 && (top < outer.top - 1 || bottom > outer.bottom + 1);
+    })
+    .map((each) => each.outerHTML.slice(0, 100));
+}
+"""
+"""Lists the controls of which a part cannot be scrolled into sight."""
 FOCUSED = "widget => widget.shadowRoot.activeElement?.id ?? null"
 
 
@@ -98,6 +115,23 @@ async def test_nothing_sticks_out_of_the_smallest_phone(
         async with shown(*gallery, state, Display(language, window=SMALL)) as page:
             found = await page.locator("patchbay-widget").evaluate(OUTSIDE)
             assert found == [], state
+
+
+@pytest.mark.parametrize("language", ["fr", pytest.param("ar", marks=pytest.mark.thorough)])
+async def test_a_page_magnified_four_times_has_every_control_within_reach(
+    gallery: tuple[Browser, str], language: str
+) -> None:
+    for state in await states(*gallery):
+        async with shown(*gallery, state, Display(language, window=MAGNIFIED)) as page:
+            widget = page.locator("patchbay-widget")
+            assert await widget.evaluate(CUT_OFF) == [], state
+            assert await widget.evaluate(OUTSIDE) == [], state
+
+
+async def test_a_printed_page_is_without_the_widget(gallery: tuple[Browser, str]) -> None:
+    async with shown(*gallery, "closed", Display()) as page:
+        await page.emulate_media(media="print")
+        await expect(page.get_by_role("button", name="Talk to us")).to_be_hidden()
 
 
 @pytest.mark.parametrize("side", ["top", "bottom"])

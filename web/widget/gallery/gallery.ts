@@ -11,7 +11,7 @@ import { type Messages } from "../src/transcript";
 import { type Actions, View } from "../src/view";
 import { ending, trouble } from "../src/words";
 
-const SAID: Messages = [
+const ENGLISH = [
   ["caller", "Do you have a blue teapot, and when are you open?"],
   [
     "agent",
@@ -19,7 +19,18 @@ const SAID: Messages = [
       "We open at nine on Saturday. All of it is at https://shop.example/teapots.",
   ],
   ["caller", "Please hold the small one for me."],
-].map(([who, text], index) => ({
+];
+const ARABIC = [
+  ["caller", "هل لديكم إبريق شاي أزرق، ومتى تفتحون؟"],
+  [
+    "agent",
+    "نعم، لدينا **إبريقان أزرقان**:\n- «المحيط»، 0.8 لتر، 39 يورو\n- «منتصف الليل»، 1.2 لتر، 49 يورو\n\n" +
+      "نفتح يوم السبت في الساعة التاسعة. تجدونها كلها على https://shop.example/teapots.",
+  ],
+  ["caller", "احجزوا لي الصغير من فضلكم."],
+];
+const asked = new URLSearchParams(window.location.search);
+const SAID: Messages = (asked.get("language") === "ar" ? ARABIC : ENGLISH).map(([who, text], index) => ({
   id: String(index),
   who: who as "caller" | "agent",
   text: text ?? "",
@@ -149,6 +160,5 @@ async function show(name: string, tag: string): Promise<void> {
   document.body.dataset.shown = name;
 }
 
-const asked = new URLSearchParams(window.location.search);
 Object.assign(window, { states: Object.keys(STATES) });
 void show(asked.get("state") ?? "open", asked.get("language") ?? "en");

@@ -4,6 +4,9 @@ import type { Reply } from "./transcript";
 
 const TIMEOUT_MS = 10_000;
 
+/** Status codes by which a proxy says that the server is away, as while it starts again. */
+const GATEWAY_ERRORS = [502, 503, 504];
+
 /** Path of a visitor's own conversation. */
 export const CONVERSATION = "/api/visitor/conversation";
 
@@ -221,6 +224,7 @@ async function answered(url: string, options: RequestInit): Promise<Response> {
   const wait = Number(response.headers.get("retry-after"));
   const detail = isRecord(body) ? text(body.detail) || text(body.title) : "";
   const kind = isRecord(body) ? text(body.type).replace("/problems/", "") : "";
+  if (GATEWAY_ERRORS.includes(response.status) && !kind) throw new Unreachable("what stands before the server answered");
   throw new Refused(response.status, detail, wait > 0 ? wait : null, kind);
 }
 

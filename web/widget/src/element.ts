@@ -32,6 +32,16 @@ function sheet(style: string): CSSStyleSheet {
   return made;
 }
 
+/** Whether a text is JSON already. */
+function parses(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 const loadCall = () => import("./call");
 
 export class PatchbayWidget extends HTMLElement {
@@ -76,10 +86,11 @@ export class PatchbayWidget extends HTMLElement {
 
   /**
    * Says something about the page or its visitor to the assistant, with each message and each call from now on; null:
-   * nothing. With the signature of the site's server over the same data it is trusted. Throws RangeError if it is too long.
+   * nothing. A text may be JSON. With the signature of the site's server over the same data it is trusted. Throws RangeError if it is too long.
    */
   setContext(data: unknown, signature?: string): void {
-    const json = typeof data === "string" ? data : JSON.stringify(data ?? null);
+    const isJson = typeof data === "string" && (signature !== undefined || parses(data));
+    const json = isJson ? data : JSON.stringify(data ?? null);
     if (json.length > MAX_CONTEXT) throw new RangeError(`a context has at most ${MAX_CONTEXT} characters`);
     this.#context = data === null || data === undefined ? undefined : { data: json, signature };
   }

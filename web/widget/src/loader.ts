@@ -14,6 +14,8 @@
   // The browser does not say which script runs where a tag manager or an optimiser adds it.
   const own = 'script[src*="/widget.js"][data-site], script[src*="/widget.js?"]';
   const script = document.currentScript ?? document.querySelector(own);
+  // Optimisers of pages, tag managers and consent banners leave marks of their own on a script.
+  const NAMES = ["site", "label", "side", "language", "consent", "rating"];
   if (!(script instanceof HTMLScriptElement) || !script.src) return;
   const address = new URL(script.src);
   const server = new URL(".", address).href.slice(0, -1);
@@ -30,7 +32,7 @@
     if (document.querySelector("patchbay-widget")) return;
     const widget = Object.assign(document.createElement("patchbay-widget"), { answer: body });
     widget.setAttribute("server", server);
-    for (const [name, value] of Object.entries(data)) widget.setAttribute(name, value ?? "");
+    for (const name of NAMES) if (data[name] !== undefined) widget.setAttribute(name, data[name]);
     document.body.append(widget);
   }
 
@@ -38,7 +40,9 @@
     load(data).catch((error: unknown) => console.warn(`Patchbay: no widget is shown: ${String(error)}`));
   }
 
-  const data = { ...Object.fromEntries(address.searchParams), ...script.dataset };
+  // Without what a page may have added to all objects.
+  const none = Object.create(null) as DOMStringMap;
+  const data = Object.assign(none, Object.fromEntries(address.searchParams), script.dataset);
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", () => start(data));
   else start(data);
 })();

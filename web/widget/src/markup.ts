@@ -208,7 +208,6 @@ function textForm(texts: Texts): HTMLElement {
       "data-testid": "text",
       name: "text",
       type: "text",
-      maxlength: "1000",
       autocomplete: "off",
       enterkeyhint: "send",
       dir: "auto",

@@ -42,9 +42,9 @@ export function rich(text: string): readonly HTMLElement[] {
 
 /** Returns the list that a line goes on, or a new one after the blocks. */
 function listFor(blocks: HTMLElement[], number: RegExpExecArray | null): HTMLElement {
-  const kind = number ? "OL" : "UL";
+  const kind = number ? "ol" : "ul";
   const last = blocks.at(-1);
-  if (last?.tagName === kind) return last;
+  if (last?.localName === kind) return last;
   const list = number ? html("ol", { start: number[1] ?? "1" }) : html("ul");
   blocks.push(list);
   return list;
@@ -79,8 +79,11 @@ function link(address: string, words: string): HTMLElement | null {
     return null;
   }
   if (!SCHEMES.includes(url.protocol) || url.username || url.password) return null;
-  const anchor = html("a", { href: url.href, target: "_blank", rel: "noopener noreferrer nofollow" }, words);
-  // Words that look like another host would deceive.
-  if (url.host && words !== address) anchor.append(` (${url.host})`);
+  const anchor = html("a", { href: url.href, target: "_blank", rel: "noopener noreferrer nofollow" });
+  const isPlain = words === address && address.toLowerCase().includes(url.host);
+  // Words that look like another host would deceive, and so would letters that look like others. Both are isolated:
+  // marks in the words that turn the direction would write the host backwards.
+  if (url.host && !isPlain) anchor.append(html("bdi", {}, words), " (", html("bdi", { dir: "ltr" }, url.host), ")");
+  else anchor.append(words);
   return anchor;
 }

@@ -60,6 +60,8 @@ export class Talk {
   #messages: Messages = [];
   #lines = 0;
   #sending = false;
+  /** Whether the conversation is shown: it is read from then on. */
+  #isResumed = false;
   readonly #language: Language;
   readonly #listeners: TalkEvents;
   readonly #isRated: boolean;
@@ -82,6 +84,9 @@ export class Talk {
     this.#view = new View(root, this.#actions(), options);
     this.#text = options.written ? new TextTalk(door, this.#writing()) : null;
     this.#view.choices(this.#choices);
+    // A page that was out of sight, or without a network, may have missed something.
+    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && this.#catchUp());
+    for (const name of ["pageshow", "online"]) window.addEventListener(name, () => this.#catchUp());
   }
 
   #actions(): Actions {
@@ -168,7 +173,15 @@ export class Talk {
 
   /** Shows the conversation of before, and goes on with the reply under way. */
   async resume(): Promise<void> {
+    this.#isResumed = true;
     if (!this.#call && !this.#consent) await this.#text?.follow();
+  }
+
+  /** Sends what still waits, or else reads what came since. */
+  #catchUp(): void {
+    if (!this.#text || !this.#isResumed || this.#isCall || this.#sending) return;
+    if (nextPending(this.#messages)) this.#begin();
+    else void this.resume();
   }
 
   /** Goes on by voice after the page was left in the middle of a call. */
@@ -188,11 +201,24 @@ export class Talk {
     const proof = this.#proof;
     if (proof) await requestDeletion(this.#door(), proof);
     this.#text?.deleted();
+    this.#empty();
+  }
+
+  /** Shows that what was said is deleted. */
+  #empty(): void {
+    if (this.#isCall) this.hangUp();
     this.#continuation = "";
     this.#view.rating(false);
     this.#write([]);
     this.#onPhase("idle");
     this.#notice(ending("deleted"));
+  }
+
+  /** Gives a message that cannot be sent back to its writer: the next ones need not wait for it. */
+  #takeBack(id: string): void {
+    const message = this.#messages.find((each) => each.id === id);
+    if (message) this.#view.giveBack(message.text);
+    this.#write(this.#messages.filter((each) => each !== message));
   }
 
   /** Returns what was said as a text to save: as it is stored, or else as it is shown. */
@@ -206,7 +232,7 @@ export class Talk {
   /** Sends a message, and begins a conversation if there is none. */
   say(text: string): void {
     this.#view.clearText();
-    this.#write(addTyped(this.#messages, messageId(), text));
+    this.#write(addTyped(this.#messages, messageId(), whole(text)));
     this.#sendAll();
   }
 
@@ -252,8 +278,10 @@ export class Talk {
       phase: (phase) => !this.#isCall && this.#onPhase(phase),
       segment: (segment) => this.#write(addSegment(this.#messages, segment)),
       sent: (id) => this.#write(markSent(this.#messages, id)),
+      refused: (id) => this.#takeBack(id),
       ended: () => this.#askRating(),
       forgotten: () => this.#line(this.#language.texts.newCall),
+      deleted: () => this.#empty(),
       notice: (notice) => (notice || !this.#isCall) && this.#notice(notice),
     };
   }
@@ -396,4 +424,9 @@ export class Talk {
       this.#listeners.message?.(who, text);
     }
   }
+}
+
+/** Replaces halves of characters, as of an emoji that was cut: JSON cannot carry them. */
+function whole(text: string): string {
+  return text.replace(/\p{Surrogate}/gu, "\ufffd");
 }

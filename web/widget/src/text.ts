@@ -7,7 +7,7 @@
 
 import { CONVERSATION, type Door, Refused, request, requestConversation, Unreachable } from "./api";
 import { readConversation, storeConversation } from "./settings";
-import { pause } from "./time";
+import { pause, within } from "./time";
 import type { Segment } from "./transcript";
 import { type Notice, type Phase, trouble, type Trouble } from "./words";
 
@@ -18,10 +18,14 @@ export interface TextEvents {
   segment(segment: Segment): void;
   /** A message of this page has arrived. */
   sent(id: string): void;
+  /** A message of this page is one that the server never takes. */
+  refused(id: string): void;
   /** The assistant has ended the conversation. */
   ended(): void;
   /** The next message begins another conversation, which knows nothing of this one. */
   forgotten(): void;
+  /** The visitor has deleted the conversation in another tab. */
+  deleted(): void;
   /** null removes the last notice. */
   notice(notice: Notice | null): void;
 }
@@ -38,10 +42,14 @@ const START = "0.0";
 const AGAIN_MS = [250, 500, 1_000, 2_000, 4_000, 8_000];
 /** Tries to send a message while another one is being answered, or while a call ends. */
 const MOST_WAITS = 40;
+/** Time (ms) without a byte after which a connection counts as dead: the server gives a sign of life every 15 s. */
+const SILENT_MS = 40_000;
 const MESSAGE_ID_BYTES = 12;
 
 const TROUBLES: Readonly<Record<string, Trouble>> = {
   "message-too-long": "message-too-long",
+  "body-too-large": "message-too-long",
+  "invalid-request": "message-too-long",
   "rate-limited": "too-many-messages",
   "site-spent": "all-busy",
   "too-many-calls": "too-many-calls",
@@ -72,8 +80,8 @@ export class TextTalk {
     this.#door = door;
     this.#events = events;
     this.#token = readConversation(door().site ?? "");
-    this.#tabs = "BroadcastChannel" in globalThis ? new BroadcastChannel(`patchbay.${door().site ?? ""}`) : null;
-    this.#tabs?.addEventListener("message", () => this.#token && void this.follow());
+    this.#tabs = tabsOf(door().site ?? "");
+    this.#tabs?.addEventListener("message", ({ data }) => (data === "deleted" ? this.#lost() : void this.follow()));
   }
 
   /** The token of the conversation; empty: there is none to go on with. */
@@ -83,7 +91,7 @@ export class TextTalk {
 
   /** Returns the token of the conversation, which begins with this if there is none. Throws as {@link request}. */
   async token(): Promise<string> {
-    if (this.#token) return this.#token;
+    if (this.#adopt()) return this.#token;
     this.#beginning ??= requestConversation(this.#door()).finally(() => (this.#beginning = null));
     this.#token = await this.#beginning;
     storeConversation(this.#door().site ?? "", this.#token);
@@ -93,7 +101,7 @@ export class TextTalk {
   /** Reads what came since, and the reply under way. Never throws: it tries again until it is stopped. */
   async follow(): Promise<void> {
     if (this.#following) return this.#following;
-    if (!this.#token || this.#reading) return;
+    if (!this.#adopt() || this.#reading) return;
     const reading = this.#read((signal) => this.#request("/events", { headers: { "last-event-id": this.#place }, signal }));
     this.#following = reading.catch((error: unknown) => this.#lose(error)).finally(() => (this.#following = null));
     await this.#following;
@@ -132,7 +140,7 @@ export class TextTalk {
         this.#tabs?.postMessage("news");
         return;
       } catch (error) {
-        if (!(await this.#mayTryAgain(error))) return;
+        if (!(await this.#mayTryAgain(error, id))) return;
       }
     }
     if (isDue()) this.#fail(trouble("message-not-sent"));
@@ -150,33 +158,41 @@ export class TextTalk {
     this.#reading?.abort();
   }
 
+  /** Takes up the conversation that another tab has begun; returns whether there is one. */
+  #adopt(): boolean {
+    this.#token ||= readConversation(this.#door().site ?? "");
+    return this.#token !== "";
+  }
+
   #request(path: string, options: RequestInit): Promise<Response> {
     return request(this.#door(), `${CONVERSATION}${path}`, this.#token, options);
   }
 
-  /** Reads a stream to its end, and what is missing when it breaks off. Throws Refused if the first request is. */
+  /**
+   * Reads a stream to its end, and what is missing when it breaks off. The first request is sent until something comes of
+   * it: the server knows a message that it has. Throws Refused if it is refused, Unreachable if nothing comes.
+   */
   async #read(first: (signal: AbortSignal) => Promise<Response>): Promise<void> {
     this.stop();
     const reading = (this.#reading = new AbortController());
     const { signal } = reading;
     const again = () => this.#request("/events", { headers: { "last-event-id": this.#place }, signal });
     try {
-      for (let tries = 0, ask = first; !signal.aborted; ask = again) {
+      let ask = first;
+      for (let tries = 0; !signal.aborted; tries += 1) {
         try {
-          const answer = await ask(signal);
+          const answer = await within(SILENT_MS, ask(signal));
           for await (const event of eventsOf(answer)) {
-            tries = 0;
+            [ask, tries] = [again, 0];
             if (this.#take(event)) return;
           }
         } catch (error) {
           if (signal.aborted) return;
-          if (error instanceof Refused) throw error;
-          if (ask === first && error instanceof Unreachable && tries === AGAIN_MS.length) throw error;
-          if (ask === first) ask = first;
+          if (error instanceof Refused && (ask === first || !mayPass(error))) throw error;
         }
+        if (ask === first && tries === AGAIN_MS.length) throw new Unreachable("nothing came of it");
         this.#events.phase("reconnecting");
         await pause(AGAIN_MS[Math.min(tries, AGAIN_MS.length - 1)] ?? 0, signal);
-        tries += 1;
       }
     } finally {
       if (this.#reading === reading) this.#reading = null;
@@ -187,7 +203,8 @@ export class TextTalk {
   #take({ id, name, data }: ServerEvent): boolean {
     if (name === "end") {
       this.#state = String(data.state);
-      if (data.state === "none") this.#forget();
+      // One without a message, perhaps of another tab, may still begin.
+      if (data.state === "none" && this.#place !== START) this.#miss();
       if (data.state === "ended") this.#events.ended();
       this.#events.phase("idle");
       return true;
@@ -216,7 +233,7 @@ export class TextTalk {
   }
 
   /** Decides whether a message is sent again, and waits until then. */
-  async #mayTryAgain(error: unknown): Promise<boolean> {
+  async #mayTryAgain(error: unknown, id: string): Promise<boolean> {
     if (!(error instanceof Refused)) {
       this.#fail(trouble("server-unreachable"));
       return false;
@@ -231,13 +248,29 @@ export class TextTalk {
       return true;
     }
     const kind = TROUBLES[error.kind] ?? (error.status === 403 ? "not-allowed" : "message-not-sent");
+    if (kind === "message-too-long") this.#events.refused(id);
     this.#fail(trouble(kind, error.detail, error.retryAfter));
     return false;
   }
 
   /** Forgets a conversation that the server does not know any more; another refusal may pass. */
   #lose(error: unknown): void {
-    if (error instanceof Refused && error.kind === "unknown-conversation") this.#forget();
+    this.#events.phase("idle");
+    if (error instanceof Refused && error.kind === "unknown-conversation") this.#miss();
+  }
+
+  #miss(): void {
+    const wasKnown = this.#place !== START;
+    this.#forget();
+    if (wasKnown) this.#events.forgotten();
+  }
+
+  /** Forgets a conversation that another tab has deleted. */
+  #lost(): void {
+    const had = this.#token !== "";
+    this.stop();
+    this.#forget();
+    if (had) this.#events.deleted();
   }
 
   #fail(notice: Notice): void {
@@ -246,22 +279,38 @@ export class TextTalk {
   }
 
   #forget(): void {
-    this.#token = "";
     this.#place = START;
     this.#words = "";
-    storeConversation(this.#door().site ?? "", "");
+    const site = this.#door().site ?? "";
+    if (readConversation(site) === this.#token) storeConversation(site, ""); // another tab may have begun the next one
+    this.#token = "";
   }
 }
 
-/** Yields the events of an answer as they come. Throws Unreachable if it breaks off. */
+/** Whether the server may answer in a moment what it refuses to read now. */
+function mayPass({ status }: Refused): boolean {
+  return status === 429 || status >= 500;
+}
+
+/** Returns the way to the other tabs; null where the browser keeps a page's storage from it. */
+function tabsOf(site: string): BroadcastChannel | null {
+  try {
+    return new BroadcastChannel(`patchbay.${site}`);
+  } catch {
+    return null;
+  }
+}
+
+/** Yields the events of an answer as they come. Throws Unreachable if it breaks off, or is silent for long. */
 export async function* eventsOf(answer: Response): AsyncGenerator<ServerEvent> {
   const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
     let piece: ReadableStreamReadResult<string> | undefined;
     try {
-      piece = await reader?.read();
+      piece = await (reader && within(SILENT_MS, reader.read()));
     } catch (cause) {
+      void reader?.cancel().catch(() => undefined);
       throw new Unreachable("the answer broke off", { cause });
     }
     if (!piece || piece.done) return;

@@ -41,6 +41,9 @@ export interface ViewOptions {
 /** Key code of every key that goes to an input method. */
 const COMPOSING = 229;
 
+/** A character that can be seen: marks of direction and joiners are none. */
+const SEEN = /[^\s\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}]/u;
+
 /** Distance from its end (px) within which the conversation scrolls with new messages. */
 const FOLLOW_WITHIN = 80;
 
@@ -220,6 +223,12 @@ export class View {
     this.#find<HTMLInputElement>("#text").value = "";
   }
 
+  /** Lets the visitor change words that could not be sent, unless they write others already. */
+  giveBack(text: string): void {
+    const input = this.#find<HTMLInputElement>("#text");
+    input.value ||= text;
+  }
+
   #connect(actions: Actions): void {
     this.#find("#end").addEventListener("click", () => actions.hangUp());
     this.#find("#restart").addEventListener("click", () => actions.restart());
@@ -227,7 +236,7 @@ export class View {
     this.#find(".pb-form").addEventListener("submit", (event) => {
       event.preventDefault();
       const text = this.#find<HTMLInputElement>("#text").value.trim();
-      if (text) actions.say(text);
+      if (SEEN.test(text)) actions.say(text);
     });
     // Enter that ends the composition of a character does not send: Safari would submit the form.
     this.#find("#text").addEventListener("keydown", (event) => {

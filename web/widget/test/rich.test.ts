@@ -31,8 +31,14 @@ test("addresses are links, without the sentence's own marks", () => {
 
 test("a link with other words names its host", () => {
   expect(markup("[https://bank.example](https://evil.example/x)")).toBe(
-    '<p><a href="https://evil.example/x">https://bank.example (evil.example)</a></p>',
+    '<p><a href="https://evil.example/x"><bdi>https://bank.example</bdi> (<bdi dir="ltr">evil.example</bdi>)</a></p>',
   );
+});
+
+test("an address in letters that look like others names its host as it is", () => {
+  const [shop] = rich("https://shоp.example"); // a Cyrillic o
+  expect(shop?.textContent).toBe("https://shоp.example (xn--shp-ted.example)");
+  expect(rich("HTTPS://Shop.Example/Tea")[0]?.textContent).toBe("HTTPS://Shop.Example/Tea");
 });
 
 test("every link opens apart from the page", () => {

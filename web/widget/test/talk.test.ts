@@ -187,3 +187,36 @@ test("of a call without writing the continuation is the proof", async () => {
   expect(asked.at(-1)).toEqual({ path: "GET /api/visitor/conversation/transcript", body: null, proof: "continuation" });
   expect(root.querySelector<HTMLElement>(".pb-rating")?.hidden).toBe(false);
 });
+
+test("a message that the server never takes goes back to the field, and the next one is sent", async () => {
+  const talking = talk();
+  const usual = fetch;
+  const problem = { type: "/problems/message-too-long" };
+  vi.stubGlobal("fetch", async (url: string, options: RequestInit = {}) => {
+    if (!String(options.body).includes("a long story")) return usual(url, options);
+    return { ok: false, status: 422, headers: new Map(), json: async () => problem };
+  });
+  talking.say("a long story");
+  await vi.waitUntil(() => root.querySelector<HTMLInputElement>("#text")?.value === "a long story");
+  expect(shown()).toEqual([]);
+  expect(root.querySelector("#notice")?.textContent).toContain("too long");
+  talking.say("a short one");
+  await vi.waitUntil(() => shown().includes("Answer to a short one"));
+});
+
+test("half an emoji is no reason not to send the rest", async () => {
+  talk().say("Tea \ud83c");
+  await vi.waitUntil(() => messages().length > 0);
+  expect(messages()).toEqual(["Tea \ufffd"]);
+});
+
+test("a page that is seen again reads what came meanwhile", async () => {
+  const talking = talk();
+  talking.say("Hello?");
+  await vi.waitUntil(() => shown().length === 2);
+  await talking.resume();
+  const reads = () => asked.filter(({ path }) => path.endsWith("/events")).length;
+  const before = reads();
+  document.dispatchEvent(new Event("visibilitychange"));
+  await vi.waitUntil(() => reads() > before);
+});

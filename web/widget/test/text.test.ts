@@ -19,6 +19,7 @@ beforeEach(() => {
 });
 
 afterEach(() => {
+  vi.unstubAllGlobals();
   server?.closeAllConnections();
   server?.close();
 });
@@ -75,6 +76,8 @@ function talk(url: string) {
     sent: (id) => seen.sent.push(id),
     ended: () => seen.phases.push("ended"),
     forgotten: () => seen.phases.push("forgotten"),
+    refused: (id) => seen.phases.push(`refused ${id}`),
+    deleted: () => seen.phases.push("deleted"),
     notice: (notice) => seen.notices.push(notice?.kind),
   });
   return { text, seen };
@@ -169,6 +172,93 @@ test("a deleted conversation is forgotten", async () => {
   await text.send("m-1", "Hi?");
   text.deleted();
   expect(text.proof).toBe("");
+});
+
+test("a message that breaks off before anything came of it is sent again under the same name", async () => {
+  const { text, seen } = talk(
+    await serve(
+      (response) => response.destroy(),
+      (response) => response.writeHead(502, { "access-control-allow-origin": "*" }).end("Bad Gateway"),
+      events(item(1, "user", "Hi?", "m-1"), END),
+    ),
+  );
+  await text.send("m-1", "Hi?");
+  const sent = asked.filter(({ path }) => path.startsWith("POST /api/visitor/conversation/messages"));
+  expect(sent.map(({ body }) => (JSON.parse(body) as { id: string }).id)).toEqual(["m-1", "m-1", "m-1"]);
+  expect(seen.sent).toEqual(["m-1"]);
+});
+
+test("a reply is read on after a while in which the server cannot", async () => {
+  const first = events(item(1, "user", "Hi?", "m-1"), words("1.3", "We "));
+  const { text, seen } = talk(await serve(first, refusal(503, "store-unavailable"), events(item(2, "assistant", "We open."), END)));
+  await text.send("m-1", "Hi?");
+  expect(seen.segments.get("item-2")?.text).toBe("We open.");
+  expect(seen.notices).not.toContain("message-not-sent");
+});
+
+test.each([
+  [422, "message-too-long"],
+  [422, "invalid-request"],
+  [413, "body-too-large"],
+])("a message that the server never takes (%i %s) is given back", async (status, kind) => {
+  const { text, seen } = talk(await serve(refusal(status, kind)));
+  await text.send("m-1", "Hi?");
+  expect(seen.phases).toContain("refused m-1");
+  expect(seen.notices).toEqual(["message-too-long"]);
+});
+
+/** Has the browser keep the tabs apart. */
+function keepApart(): void {
+  vi.stubGlobal("BroadcastChannel", () => {
+    throw new DOMException("closed", "SecurityError");
+  });
+}
+
+test("a tab takes up the conversation that another one has begun", async () => {
+  keepApart();
+  const url = await serve(events(item(1, "user", "Hi?", "m-1"), END), events(item(2, "user", "When?", "m-2"), END));
+  const [one, other] = [talk(url).text, talk(url).text];
+  await one.send("m-1", "Hi?");
+  await other.send("m-2", "When?");
+  expect(other.proof).toBe(one.proof);
+});
+
+test("a tab whose conversation is over leaves the next one of another tab alone", async () => {
+  keepApart();
+  const url = await serve(
+    events(item(1, "user", "Hi?", "m-1"), END),
+    refusal(409, "conversation-ended"),
+    events(item(1, "user", "Again", "m-2"), END),
+    refusal(409, "conversation-ended"),
+    events(item(2, "user", "Here too", "m-3"), END),
+  );
+  const [one, other] = [talk(url).text, talk(url).text];
+  await one.send("m-1", "Hi?");
+  await other.token();
+  await one.send("m-2", "Again");
+  await other.send("m-3", "Here too");
+  expect(other.proof).toBe(one.proof);
+});
+
+test("what is deleted in one tab is gone in the other", async () => {
+  const url = await serve(events(item(1, "user", "Hi?", "m-1"), END));
+  const [one, other] = [talk(url), talk(url)];
+  await one.text.send("m-1", "Hi?");
+  await other.text.token();
+  one.text.deleted();
+  await vi.waitUntil(() => other.seen.phases.includes("deleted"));
+  expect(other.text.proof).toBe("");
+});
+
+test("a page whose storage the browser closes can be written on", async () => {
+  const closed = () => {
+    throw new DOMException("closed", "SecurityError");
+  };
+  vi.stubGlobal("localStorage", { getItem: closed, setItem: closed });
+  keepApart();
+  const { text, seen } = talk(await serve(events(item(1, "user", "Hi?", "m-1"), END)));
+  await text.send("m-1", "Hi?");
+  expect(seen.sent).toEqual(["m-1"]);
 });
 
 test("messages of all tabs have names of their own", () => {

@@ -1,0 +1,323 @@
+"""The tag on pages that are old, strict or odd, and odd words of a visitor's.
+
+No agent runs: a small server of the test's own answers as the agent's does. How the widget works
+with the real one on hostile pages is tested in tests/calls.
+"""
+
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Frame, Page, expect
+
+from deploy import page as pages
+from tests.pages import serving
+from tests.widget.gallery import opened
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+TAG = '<script src="{server}/widget.js" data-site="site_1" async></script>'
+LONGEST = 2_000
+"""Characters that the server takes, as the agent's does by default."""
+FROZEN = """<script>
+  for (const kind of [Object, Array, Function, Error, Promise, Map]) Object.freeze(kind.prototype);
+</script>"""
+OLD_LIBRARY = """<script>
+  // What Prototype 1.6 and MooTools did to the browser's own objects.
+  const toArray = (given) => Array.prototype.slice.call(given);
+  Array.from = toArray;
+  Array.prototype.toJSON = function () { return "[" + this.join(", ") + "]"; };
+  Array.prototype.entries = function () { return toArray(this); };
+  Array.prototype.each = function (each) { this.forEach(each); return this; };
+  String.prototype.toJSON = function () { return '"' + this + '"'; };
+  Date.prototype.toJSON = function () { return '"' + this.toISOString() + '"'; };
+  Object.prototype.extend = function () { return this; };
+  Object.prototype.label = "polluted";
+  HTMLElement.prototype.remove = function () { this.parentNode.removeChild(this); return this; };
+  HTMLElement.prototype.show = HTMLElement.prototype.hide = function () { return this; };
+  document.getElementsByClassName = () => [];
+  window.$ = window.$$ = () => null;
+</script>"""
+A_DAY_BEHIND = """<script>
+  const now = Date.now;
+  Date.now = () => now() - 86_400_000;
+</script>"""
+MARKS = """<script src="{server}/widget.js?ver=6.4" data-site="site_1" data-1="x"
+  data-style="color: red" data-hidden data-onclick="spoilt()" data-class="lazy" async></script>"""
+LATER = """<script>
+  window.addEventListener("load", () => {
+    const tag = document.createElement("script");
+    tag.src = "{server}/widget.js?site=site_1";
+    document.head.append(tag);
+  });
+</script>"""
+NOTHING_BUT = "default-src 'none'; connect-src {server}; script-src"
+PAGES: Mapping[str, tuple[str, str]] = {
+    "frozen objects": (FROZEN, TAG),
+    "an old library": (OLD_LIBRARY, TAG),
+    "a clock that is a day behind": (A_DAY_BEHIND, TAG),
+    "another base": ('<base href="https://elsewhere.invalid/x/">', TAG),
+    "in the head, not async": (TAG.replace(" async", ""), ""),
+    "as a module": ("", TAG.replace("<script", '<script type="module"')),
+    "added later": ("", LATER),
+    "marks of others": ("", MARKS),
+}
+"""What is in the head of each page, and the tag."""
+SOON = 20_000
+
+
+def events(body: Mapping[str, str], count: int) -> str:
+    """Returns the answer to a message: the message, and a reply."""
+    parts = [
+        (f"{count}.0", {"number": count, "id": body["id"], "role": "user", "text": body["text"]}),
+        (f"{count + 1}.0", {"number": count + 1, "role": "assistant", "text": "We open at nine."}),
+    ]
+    items = "".join(
+        f"id: {place}\nevent: item\ndata: {json.dumps(data)}\n\n" for place, data in parts
+    )
+    return f'{items}event: end\ndata: {{"state": "text"}}\n\n'
+
+
+class _Server(SimpleHTTPRequestHandler):
+    """Serves the built widget, and answers a visitor's requests from any origin."""
+
+    said: list[str]
+
+    def __init__(self, *given: object, said: list[str]) -> None:
+        self.said = said
+        super().__init__(*given, directory=str(pages.SOURCE / "dist"))  # type: ignore[arg-type] # as it was given
+
+    def end_headers(self) -> None:
+        self.send_header("Access-Control-Allow-Origin", "*")
+        self.send_header("Access-Control-Allow-Headers", "*, authorization")
+        self.send_header("Access-Control-Allow-Methods", "*")
+        super().end_headers()
+
+    def do_OPTIONS(self) -> None:
+        self._answer(204, "")
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/site"):
+            self._answer(200, json.dumps({"modes": ["text"], "consent": ""}))
+        elif self.path.startswith("/api"):
+            self._answer(200, 'event: end\ndata: {"state": "text"}\n\n')
+        else:
+            super().do_GET()
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path.startswith("/api/visitor/conversations"):
+            self._answer(201, json.dumps({"token": "token", "modes": ["text"]}))
+            return
+        message = json.loads(body)
+        if len(message["text"]) > LONGEST:
+            self._answer(422, json.dumps({"type": "/problems/message-too-long"}))
+            return
+        self.said.append(message["text"])
+        self._answer(200, events(message, 2 * len(self.said)))
+
+    def do_DELETE(self) -> None:
+        self._answer(204, "")
+
+    def _answer(self, status: int, text: str) -> None:
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: object) -> None:
+        """Logs nothing."""
+
+
+@contextmanager
+def website(body: str, headers: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Serves a page at every path."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            for name, value in {
+                "Content-Type": "text/html; charset=utf-8",
+                **(headers or {}),
+            }.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Logs nothing."""
+
+    with serving(Handler) as origin:
+        yield origin
+
+
+class Shop:
+    """Pages of a website, and what their visitors have said so far."""
+
+    def __init__(self, browser: Browser, server: str, said: list[str]) -> None:
+        self.browser = browser
+        self.server = server
+        self.said = said
+
+    @asynccontextmanager
+    async def shown(
+        self,
+        head: str = "",
+        tag: str = TAG,
+        *,
+        whole: str = "<!doctype html><html lang=en><title>A shop</title>{head}<h1>Tea</h1>{tag}",
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[Page]:
+        """Opens a page; at the end it must have thrown no error."""
+        body = whole.replace("{head}", head).replace("{tag}", tag).replace("{server}", self.server)
+        named = {
+            name: text.replace("{server}", self.server) for name, text in (headers or {}).items()
+        }
+        context = await self.browser.new_context()
+        try:
+            with website(body, named) as origin:
+                page = await context.new_page()
+                page.set_default_timeout(SOON)
+                errors: list[str] = []
+                page.on("pageerror", lambda error: errors.append(str(error)))
+                await page.goto(origin)
+                yield page
+                assert errors == []
+        finally:
+            await context.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    pages.build()
+    async with opened() as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def shop(browser: Browser) -> AsyncIterator[Shop]:
+    said: list[str] = []
+    with ExitStack() as stack:
+        server = stack.enter_context(serving(partial(_Server, said=said)))
+        yield Shop(browser, server, said)
+
+
+async def converse(page: Page | Frame) -> None:
+    """Opens the widget, and has a message answered in it."""
+    await page.get_by_role("button", name="Talk to us").click(timeout=SOON)
+    await page.get_by_test_id("text").fill("When do you open?")
+    await page.get_by_test_id("send").click()
+    await expect(page.get_by_text("We open at nine.")).to_be_visible(timeout=SOON)
+
+
+@pytest.mark.parametrize("name", list(PAGES))
+async def test_the_tag_works_on_pages_of_all_kinds(shop: Shop, name: str) -> None:
+    head, tag = PAGES[name]
+    async with shop.shown(head, tag) as page:
+        await converse(page)
+        assert shop.said == ["When do you open?"]
+        widget = page.locator("patchbay-widget")
+        names = await widget.evaluate("each => each.getAttributeNames().sort()")
+        assert names == ["server", "site"]
+
+
+@pytest.mark.parametrize("scripts", ["'nonce-abc'", "'nonce-abc' 'strict-dynamic'"])
+async def test_a_policy_that_knows_scripts_by_a_nonce_alone(shop: Shop, scripts: str) -> None:
+    policy = {"Content-Security-Policy": f"{NOTHING_BUT} {scripts}"}
+    tag = TAG.replace("<script", '<script nonce="abc"')
+    async with shop.shown("", tag, headers=policy) as page:
+        await converse(page)
+
+
+@pytest.mark.parametrize(
+    ("whole", "kind"),
+    [
+        ("<title>A shop</title>{head}<table><tr><td>Tea{tag}</table>", "text/html; charset=utf-8"),
+        (
+            '<html xmlns="http://www.w3.org/1999/xhtml"><head>{head}</head><body>{tag}</body></html>',
+            "application/xhtml+xml",
+        ),
+    ],
+    ids=["without a doctype", "XHTML"],
+)
+async def test_documents_of_older_kinds(shop: Shop, whole: str, kind: str) -> None:
+    tag = TAG.replace(" async", "")
+    async with shop.shown("", tag, whole=whole, headers={"Content-Type": kind}) as page:
+        await converse(page)
+
+
+async def test_a_page_in_a_frame_without_an_origin_or_storage(shop: Shop) -> None:
+    inner = TAG.replace("{server}", shop.server).replace('"', "&quot;")
+    frame = (
+        f'<iframe sandbox="allow-scripts" width=600 height=700 srcdoc="<p>Tea</p>{inner}"></iframe>'
+    )
+    async with shop.shown("", frame) as page:
+        inside = page.frames[1]
+        await converse(inside)
+        storage = "(() => { try { return localStorage } catch (error) { return error.name } })()"
+        assert await inside.evaluate(storage) == "SecurityError"
+
+
+async def test_a_page_from_right_to_left_in_a_language_that_the_widget_does_not_know(
+    shop: Shop,
+) -> None:
+    whole = "<!doctype html><html lang=fa dir=rtl><title>A shop</title>{head}<h1>Tea</h1>{tag}"
+    async with shop.shown(whole=whole) as page:
+        await converse(page)
+        panel = page.get_by_role("dialog", name="Talk to us")
+        assert await panel.evaluate("each => getComputedStyle(each).direction") == "ltr"
+        box = await panel.bounding_box()
+        assert box
+        assert box["x"] > 0
+        assert box["x"] + box["width"] < 1280
+
+
+async def test_a_text_that_is_too_long_stays_in_the_field_and_the_next_one_is_answered(
+    shop: Shop,
+) -> None:
+    pasted = "teapot " * 15_000
+    async with shop.shown() as page:
+        await page.get_by_role("button", name="Talk to us").click()
+        field = page.get_by_test_id("text")
+        await field.evaluate("(each, text) => { each.value = text; }", pasted)
+        await page.get_by_test_id("send").click()
+        await expect(page.get_by_test_id("notice")).to_contain_text("too long")
+        await expect(field).to_have_value(pasted.strip())
+        await field.fill("When do you open?")
+        await field.press("Enter")
+        await expect(page.get_by_text("We open at nine.")).to_be_visible()
+        await expect(page.get_by_test_id("notice")).to_have_text("")
+        assert shop.said == ["When do you open?"]
+
+
+@pytest.mark.parametrize("nothing", ["   ", "\u200b\u200d", "\u202e\u2066\u2069", "\u3164\ufeff"])
+async def test_words_that_nobody_can_see_are_not_sent(shop: Shop, nothing: str) -> None:
+    async with shop.shown() as page:
+        await page.get_by_role("button", name="Talk to us").click()
+        await page.get_by_test_id("text").fill(nothing)
+        await page.get_by_test_id("send").click()
+        await page.get_by_test_id("text").fill("👩‍👩‍👧 \u202eabc\u202c é́́ 1️⃣")
+        await page.get_by_test_id("send").click()
+        await expect(page.get_by_text("We open at nine.")).to_be_visible()
+        assert shop.said == ["👩‍👩‍👧 \u202eabc\u202c é́́ 1️⃣"]
+        mine = page.get_by_test_id("log").locator("[data-who=caller] .pb-text")
+        assert await mine.all_text_contents() == shop.said
+
+
+async def test_what_one_tab_says_and_deletes_is_seen_in_the_other(shop: Shop) -> None:
+    async with shop.shown() as page:
+        await page.get_by_role("button", name="Talk to us").click()
+        other = await page.context.new_page()
+        await other.goto(page.url)
+        await converse(other)
+        await page.get_by_test_id("text").fill("And on Sunday?")
+        await page.get_by_test_id("send").click()
+        await expect(page.get_by_text("And on Sunday?")).to_be_visible()
+        stored = "localStorage.getItem('patchbay.conversation.site_1')"
+        assert await page.evaluate(stored) == '"token"'
+        await other.evaluate("document.querySelector('patchbay-widget').forget()")
+        await expect(page.get_by_text("And on Sunday?")).to_have_count(0)
+        await expect(page.get_by_test_id("notice")).to_contain_text("deleted")
