@@ -185,7 +185,7 @@ async def _crowd(stack: VoiceStack, shop: Shop, number: int, progress: Progress)
         progress(f"{number} type at once, each in a page")
         asked = [_QUESTION, "Answer", _PATIENCE]
         read = await asyncio.gather(*(page.evaluate(_READ, asked) for page in pages))
-        jobs = await _rooms(stack) - rooms
+        jobs = len(await _rooms(stack) - rooms)
     waits = Waits(title=f"typed, {number} visitors at once", times=alone)
     in_pages = Waits(
         title=f"the same in {number} pages of Chromium", times=[_seconds(one) for one in read]
@@ -208,9 +208,9 @@ async def _page(chromium: Browser, address: str, number: int, progress: Progress
     return page
 
 
-async def _rooms(stack: VoiceStack) -> int:
+async def _rooms(stack: VoiceStack) -> set[str]:
     async with LiveKitServer(stack.livekit.url, stack.livekit.key, stack.livekit.secret) as server:
-        return len(await server.rooms())
+        return set(await server.rooms())
 
 
 async def _flood(requests: int, progress: Progress) -> Flood:
@@ -220,7 +220,7 @@ async def _flood(requests: int, progress: Progress) -> Flood:
         made = await stack.manage("POST", "/sites", site)
         began = time.monotonic()
         flooded = await flood(stack, made["key"], requests)
-        took, rooms = time.monotonic() - began, await _rooms(stack)
+        took, rooms = time.monotonic() - began, len(await _rooms(stack))
     return Flood(
         answers=flooded.answers,
         page=[seconds if status == 200 else math.inf for status, seconds in flooded.page],
