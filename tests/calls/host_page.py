@@ -36,6 +36,27 @@ MEDDLER = """<script>
   }
 </script>"""
 """A script that adds to every object and stands before the browser's own functions."""
+FROZEN = """<script>
+  for (const kind of [Object, Array, Function, Error, Promise, Map]) Object.freeze(kind.prototype);
+</script>"""
+"""A script that lets nobody change the browser's own objects."""
+OLD_LIBRARY = """<script>
+  // What Prototype 1.6 and MooTools did to the browser's own objects.
+  const toArray = (given) => Array.prototype.slice.call(given);
+  Array.from = toArray;
+  Array.prototype.toJSON = function () { return "[" + this.join(", ") + "]"; };
+  Array.prototype.entries = function () { return toArray(this); };
+  Array.prototype.each = function (each) { this.forEach(each); return this; };
+  String.prototype.toJSON = function () { return '"' + this + '"'; };
+  Date.prototype.toJSON = function () { return '"' + this.toISOString() + '"'; };
+  Object.prototype.extend = function () { return this; };
+  Object.prototype.label = "polluted";
+  HTMLElement.prototype.remove = function () { this.parentNode.removeChild(this); return this; };
+  HTMLElement.prototype.show = HTMLElement.prototype.hide = function () { return this; };
+  document.getElementsByClassName = () => [];
+  window.$ = window.$$ = () => null;
+</script>"""
+"""A script that changes them as old libraries did."""
 
 
 def strict_policy(server: str, media: str) -> str:

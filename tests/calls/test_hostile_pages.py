@@ -8,7 +8,7 @@ from playwright.async_api import Locator, Page, expect
 
 from llm_router.clock import SystemClock
 from llm_router.testing.server import Script
-from tests.calls.host_page import BODY_TRAPS, MEDDLER
+from tests.calls.host_page import BODY_TRAPS, FROZEN, MEDDLER, OLD_LIBRARY
 from tests.calls.test_widget import ANSWER, ask, server_of, shop
 from tests.voice.replies import words
 from tests.voice.stack import VoiceStack
@@ -67,6 +67,18 @@ async def test_a_page_that_meddles_with_the_browsers_functions_and_covers_all(
         assert await page.evaluate(BUTTON_IS_ON_TOP)
         await open_and_ask(page)
         assert {"fetch", "define", "attachShadow"} <= {*await page.evaluate("window.seen")}
+
+
+@pytest.mark.parametrize("head", [OLD_LIBRARY, FROZEN], ids=["an old library", "frozen"])
+async def test_a_visitor_speaks_on_a_page_that_has_changed_the_browsers_objects(
+    stack: VoiceStack, tmp_path: Path, head: str
+) -> None:
+    await stack.behave(Script(words=words(ANSWER)))
+    async with shop(stack, tmp_path, microphone("what_time", tmp_path), head=head) as page:
+        await button(page).click(timeout=SOON)
+        await page.get_by_test_id("talk").click()
+        answers = page.get_by_test_id("log").locator("[data-who=agent]")
+        await expect(answers.filter(has_text=ANSWER)).to_be_visible(timeout=2 * SOON)
 
 
 async def test_a_tag_manager_adds_the_script(stack: VoiceStack, tmp_path: Path) -> None:

@@ -35,7 +35,10 @@ export type Messages = readonly Message[];
 /** Number of messages after which the oldest are dropped, so that a page left open for days stays light. */
 export const MAX_MESSAGES = 300;
 
-/** Adds or updates a stretch of speech. A late partial never replaces a final, and silence leaves no message. */
+/**
+ * Adds or updates a stretch of speech, above the messages that wait: nobody has read those yet. A late partial never
+ * replaces a final, and silence leaves no message.
+ */
 export function addSegment(messages: Messages, segment: Segment): Messages {
   const known = messages.find((message) => message.id === segment.id);
   if (known?.final) return messages;
@@ -43,7 +46,7 @@ export function addSegment(messages: Messages, segment: Segment): Messages {
     return known && segment.final ? messages.filter((message) => message !== known) : messages;
   }
   if (known) return replace(messages, { ...known, text: segment.text, final: segment.final });
-  return append(messages, { ...segment, pending: false, reply: null });
+  return insert(messages, { ...segment, pending: false, reply: null });
 }
 
 /** Adds a typed message, which is pending until {@link markSent}. */
@@ -69,12 +72,9 @@ export function addReply(messages: Messages, reply: Reply): Messages {
 
 /** Draws a line below what was said so far, above the messages that wait; nothing if nothing was said since the last. */
 export function addLine(messages: Messages, id: string, text: string): Messages {
-  const first = messages.findIndex((message) => message.pending);
-  const said = first < 0 ? messages : messages.slice(0, first);
-  const last = said.at(-1);
+  const last = messages.findLast((message) => !message.pending);
   if (!last || last.who === "page") return messages;
-  const line: Message = { id, who: "page", text, final: true, pending: false, reply: null };
-  return [...said, line, ...messages.slice(said.length)].slice(-MAX_MESSAGES);
+  return insert(messages, { id, who: "page", text, final: true, pending: false, reply: null });
 }
 
 /** Makes every message final, at the end of the call. */
@@ -90,6 +90,13 @@ export function plain(messages: Messages, names: { readonly you: string; readonl
 
 function append(messages: Messages, message: Message): Messages {
   return [...messages, message].slice(-MAX_MESSAGES);
+}
+
+/** Adds a message above those that wait. */
+function insert(messages: Messages, message: Message): Messages {
+  const first = messages.findIndex((each) => each.pending);
+  const said = first < 0 ? messages : messages.slice(0, first);
+  return [...said, message, ...messages.slice(said.length)].slice(-MAX_MESSAGES);
 }
 
 function replace(messages: Messages, message: Message): Messages {

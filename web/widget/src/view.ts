@@ -141,7 +141,9 @@ export class View {
   transcript(messages: Messages): void {
     this.#find(".pb-empty").hidden = messages.length > 0;
     this.#drop(messages);
-    for (const message of messages) this.#show(message);
+    messages.forEach((message, index) => {
+      if (this.#shown.get(message.id)?.message !== message) this.#show(message, messages.slice(index + 1));
+    });
     this.#caption(messages);
     this.#followEnd();
   }
@@ -297,13 +299,14 @@ export class View {
     }
   }
 
-  #show(message: Message): void {
+  /** Shows a message that is new or has changed, above those after it. */
+  #show(message: Message, after: Messages): void {
     const shown = this.#shown.get(message.id);
-    if (shown?.message === message) return;
     let element = shown?.element;
     if (!element) {
       element = row();
-      this.#find("#log").append(element);
+      const next = after.find(({ id }) => this.#shown.has(id));
+      this.#find("#log").insertBefore(element, (next && this.#shown.get(next.id)?.element) ?? null);
     } else if (!shown?.message.final && message.final) {
       // A screen reader announces added elements. Partials are hidden from it, so a final comes as a new element.
       const fresh = row();

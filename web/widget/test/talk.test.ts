@@ -220,3 +220,20 @@ test("a page that is seen again reads what came meanwhile", async () => {
   document.dispatchEvent(new Event("visibilitychange"));
   await vi.waitUntil(() => reads() > before);
 });
+
+test("the greeting stands above the message that it came with", async () => {
+  const usual = fetch;
+  const events = [
+    { number: 1, role: "assistant", id: "", text: "Hello!" },
+    { number: 2, role: "user", text: "When?" },
+  ];
+  vi.stubGlobal("fetch", async (url: string, options: RequestInit = {}) => {
+    if (!url.includes("/messages")) return usual(url, options);
+    const id = (JSON.parse(String(options.body)) as { id: string }).id;
+    const sent = events.map((each) => `id: ${each.number}.0\nevent: item\ndata: ${JSON.stringify({ id, ...each })}\n\n`);
+    return new Response([...sent, END].join(""));
+  });
+  talk().say("When?");
+  await vi.waitUntil(() => shown().length === 2);
+  expect(shown()).toEqual(["Hello!", "When?"]);
+});

@@ -115,3 +115,11 @@ test("the oldest messages are dropped", () => {
   expect(messages).toHaveLength(MAX_MESSAGES);
   expect(messages[0]?.text).toBe("line 1");
 });
+
+test("what the agent says before it has a typed message stands above that", () => {
+  let messages = addTyped([], "b", "Do you have tea?");
+  messages = addSegment(messages, speech("a", "agent", "Hello!"));
+  expect(texts(messages)).toEqual(["Hello!", "Do you have tea?"]);
+  messages = addSegment(markSent(messages, "b"), speech("c", "agent", "Yes."));
+  expect(texts(messages)).toEqual(["Hello!", "Do you have tea?", "Yes."]);
+});
