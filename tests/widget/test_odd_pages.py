@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -69,9 +70,9 @@ class _Server(SimpleHTTPRequestHandler):
 
     said: list[str]
 
-    def __init__(self, *given: object, said: list[str]) -> None:
+    def __init__(self, *given: Any, said: list[str]) -> None:
         self.said = said
-        super().__init__(*given, directory=str(pages.SOURCE / "dist"))  # type: ignore[arg-type] # as it was given
+        super().__init__(*given, directory=str(pages.SOURCE / "dist"))
 
     def end_headers(self) -> None:
         self.send_header("Access-Control-Allow-Origin", "*")
