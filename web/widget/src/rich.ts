@@ -29,7 +29,7 @@ export function rich(text: string): readonly HTMLElement[] {
     const mark = bullet ?? number;
     if (mark) {
       paragraph();
-      listFor(blocks, number).append(html("li", { dir: "auto" }, ...inline(line.slice(mark[0].length))));
+      listFor(blocks, number).append(html("li", {}, ...inline(line.slice(mark[0].length))));
     } else if (line.trim() === "") {
       paragraph();
     } else {
@@ -45,7 +45,8 @@ function listFor(blocks: HTMLElement[], number: RegExpExecArray | null): HTMLEle
   const kind = number ? "ol" : "ul";
   const last = blocks.at(-1);
   if (last?.localName === kind) return last;
-  const list = number ? html("ol", { start: number[1] ?? "1" }) : html("ul");
+  // The list rather than its items has the direction: its marks stand on that side.
+  const list = number ? html("ol", { start: number[1] ?? "1", dir: "auto" }) : html("ul", { dir: "auto" });
   blocks.push(list);
   return list;
 }

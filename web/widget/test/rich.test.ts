@@ -22,6 +22,12 @@ test("paragraphs, lines, lists, bold words and code", () => {
   );
 });
 
+test("a list has one direction, so that its marks are on the side of its words", () => {
+  const [list] = rich("- شاي أسود\n- شاي أخضر");
+  expect(list?.getAttribute("dir")).toBe("auto");
+  expect(list?.querySelector("[dir]")).toBe(null); // an item with a direction of its own would not count for the list's
+});
+
 test("addresses are links, without the sentence's own marks", () => {
   expect(markup("See https://shop.example/tea, or mailto:tea@shop.example.")).toBe(
     '<p>See <a href="https://shop.example/tea">https://shop.example/tea</a>, or ' +
