@@ -239,7 +239,8 @@ async def test_documents_of_older_kinds(shop: Shop, whole: str, kind: str) -> No
 
 async def test_a_page_in_a_frame_without_an_origin_or_storage(shop: Shop) -> None:
     inner = TAG.replace("{server}", shop.server).replace('"', "&quot;")
-    frame = f'<iframe sandbox="allow-scripts allow-forms" width=600 height=700 srcdoc="<p>Tea</p>{inner}"></iframe>'
+    look = 'sandbox="allow-scripts allow-forms" width=600 height=700'
+    frame = f'<iframe {look} srcdoc="<p>Tea</p>{inner}"></iframe>'
     async with shop.shown("", frame) as page:
         inside = page.frames[1]
         await converse(inside)
