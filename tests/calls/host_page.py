@@ -39,7 +39,7 @@ MEDDLER = """<script>
 FROZEN = """<script>
   for (const kind of [Object, Array, Function, Error, Promise, Map]) Object.freeze(kind.prototype);
 </script>"""
-"""A script that lets nobody change the browser's own objects."""
+"""A script that makes the browser's own objects unchangeable."""
 OLD_LIBRARY = """<script>
   // What Prototype 1.6 and MooTools did to the browser's own objects.
   const toArray = (given) => Array.prototype.slice.call(given);

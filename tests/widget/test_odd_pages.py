@@ -49,7 +49,7 @@ PAGES: Mapping[str, tuple[str, str]] = {
     "added later": ("", LATER),
     "marks of others": ("", MARKS),
 }
-"""What is in the head of each page, and the tag."""
+"""The head of each page, and its tag."""
 SOON = 20_000
 
 
@@ -239,8 +239,8 @@ async def test_documents_of_older_kinds(shop: Shop, whole: str, kind: str) -> No
 
 async def test_a_page_in_a_frame_without_an_origin_or_storage(shop: Shop) -> None:
     inner = TAG.replace("{server}", shop.server).replace('"', "&quot;")
-    look = 'sandbox="allow-scripts allow-forms" width=600 height=700'
-    frame = f'<iframe {look} srcdoc="<p>Tea</p>{inner}"></iframe>'
+    shape = 'sandbox="allow-scripts allow-forms" width=600 height=700'
+    frame = f'<iframe {shape} srcdoc="<p>Tea</p>{inner}"></iframe>'
     async with shop.shown("", frame) as page:
         inside = page.frames[1]
         await converse(inside)
@@ -281,7 +281,7 @@ async def test_a_text_that_is_too_long_stays_in_the_field_and_the_next_one_is_an
 
 
 @pytest.mark.parametrize("nothing", ["   ", "\u200b\u200d", "\u202e\u2066\u2069", "\u3164\ufeff"])
-async def test_words_that_nobody_can_see_are_not_sent(shop: Shop, nothing: str) -> None:
+async def test_words_without_a_visible_character_are_not_sent(shop: Shop, nothing: str) -> None:
     async with shop.shown() as page:
         await page.get_by_role("button", name="Talk to us").click()
         await page.get_by_test_id("text").fill(nothing)
