@@ -56,7 +56,7 @@ test-voice: setup dev ## every call of the tests, also those that repeat what ot
 	$(BIN)/python -m pytest -m "not live" $(DEATHS) $(ARGS)
 	$(BIN)/python -m pytest -m "not live" tests/voice $(ARGS)
 	$(BIN)/python -m pytest -m "not live" tests/phone $(ARGS)
-	$(BIN)/python -m pytest -m thorough tests/contracts tests/terminal $(ARGS) # needs tmux and promtool
+	$(BIN)/python -m pytest -m thorough tests/contracts tests/terminal tests/docs $(ARGS) # needs tmux and promtool
 
 test-chart: setup dev ## the Helm chart, rendered and checked; the first time it builds helm, in 2 minutes
 	$(BIN)/python -m pytest -m thorough tests/chart $(ARGS)
