@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent.livekit_server import LiveKitServer
-from agent.phone.dialing import DialDeps, Dialer, DialRules
+from agent.phone.dialing import DialDeps, Dialer, DialRules, WayOut
 from agent.phone.do_not_call import DoNotCall
 from agent.phone.faults import SetupFaultError
 from agent.phone.schedule import Schedule
@@ -58,15 +58,17 @@ class RulesFile:
         before, for it may be a prohibition that was misspelt.
         """
         try:
-            out = self._file.read_now().outbound
+            setup = self._file.read_now()
         except ConfigurationError as error:
             raise SetupFaultError("failed", str(error)) from None
+        out = setup.outbound
         if out is None:
             raise SetupFaultError(
                 "failed", "calls out are not set up: add [outbound] to the file of PHONE_FILE"
             )
-        if self._rules is None or self._rules.outbound != out:
+        ways = [WayOut(trunk.name, setup.caller_ids(trunk)[0]) for trunk in setup.trunks_out]
+        if self._rules is None or (self._rules.outbound, self._rules.ways) != (out, ways):
             file = Path(out.do_not_call) if out.do_not_call else None
             do_not_call = DoNotCall(file, out.do_not_call_url or "", self._guard)
-            self._rules = DialRules(outbound=out, do_not_call=do_not_call)
+            self._rules = DialRules(outbound=out, ways=ways, do_not_call=do_not_call)
         return self._rules

@@ -7,9 +7,9 @@ what came of it, the room does: a number is given up only once no telephone is t
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NoReturn, Protocol
 
 import aiohttp
@@ -28,12 +28,13 @@ from llm_router.clock import Clock, utc_now
 from llm_router.errors import StoreError
 from llm_router.store.planned_calls import CallRates, PlannedCalls
 from llm_router.voice.calls import CallPort
-from llm_router.voice.phone.outcomes import ANSWERED, UNKNOWN, Result, result_of
+from llm_router.voice.phone.outcomes import ANSWERED, NO_TRUNK, UNKNOWN, Result, result_of
 from llm_router.voice.phone.plan import (
     PlannedCall,
     PlanOutcome,
     after_outcome,
     is_open,
+    put_off,
     taken_back,
 )
 from llm_router.voice.phone.setup import LONGEST_RING, Outbound
@@ -70,11 +71,20 @@ class DialDeps:
     clock: Clock
 
 
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """A trunk for calls out, by its name, and the number that its calls show."""
+
+    trunk: str
+    caller_id: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialRules:
-    """How, and which, numbers are dialed."""
+    """How, and which, numbers are dialed. `ways`: one at least, in the order of their use."""
 
     outbound: Outbound
+    ways: Sequence[WayOut]
     do_not_call: DoNotCall
 
     @property
@@ -82,12 +92,14 @@ class DialRules:
         out = self.outbound
         return CallRates(at_once=out.calls_at_once, per_second=out.calls_per_second)
 
-    def request(self, call: PlannedCall, trunk_id: str) -> api.CreateSIPParticipantRequest:
+    def request(
+        self, call: PlannedCall, way: WayOut, trunk_id: str
+    ) -> api.CreateSIPParticipantRequest:
         out = self.outbound
         return api.CreateSIPParticipantRequest(
             sip_trunk_id=trunk_id,
             sip_call_to=call.number,
-            sip_number=out.caller_id,
+            sip_number=way.caller_id,
             room_name=call.room,
             participant_identity=CALLEE,
             participant_name=CALLEE,
@@ -106,6 +118,8 @@ class Dialer:
         """`read_rules` may read files. It raises SetupFaultError."""
         self._deps = deps
         self._read_rules = read_rules
+        self._refused_by: dict[str, int] = {}
+        """How many trunks have refused a call that is dialed by the next one, by its id."""
 
     async def rules(self) -> DialRules:
         """Returns the rules as they are now. Raises SetupFaultError."""
@@ -114,30 +128,56 @@ class Dialer:
     async def dial(self, call: PlannedCall, rules: DialRules) -> bool:
         """Carries out an attempt, until it is answered or has failed; returns whether it dialed.
 
-        Raises StoreError, and SetupFaultError for an attempt that rang no telephone.
+        Where a carrier refuses and no telephone has rung, the call waits for its next trunk, which
+        is no further attempt. Raises StoreError, and SetupFaultError for an attempt that rang no
+        telephone.
         """
+        refused_by = self._refused_by.pop(call.id, 0)
+        way, *others = rules.ways[refused_by:] or rules.ways[:1]
         try:
             if await _is_forbidden(call.number, rules):
                 await self._settle(call, "blocked", "the number is not to be called")
                 return False
-            trunk_id = await self._prepare(call, rules)
+            trunk_id = await self._find_trunk(way, others)
+            if not trunk_id:
+                await self._reroute(call, refused_by, NO_TRUNK)
+                return False
+            await self._prepare(call, rules)
             if not await self._may_dial_now(call, rules):
                 return False
             if not await self._is_ready(call.room):  # it may have left while the number waited
                 await self._give_up(call, "no_agent", _NO_AGENT)
         except (UncertainError, LiveKitError) as error:
             raise SetupFaultError("failed", str(error)) from None
-        if result := await self._ring(call, rules.request(call, trunk_id)):
+        result, has_rung = await self._ring(call, rules.request(call, way, trunk_id))
+        if result and result.may_reroute and others and not has_rung:
+            await self._reroute(call, refused_by, result)
+        elif result:
             await self._note_result(call, result)
         return True
 
-    async def _prepare(self, call: PlannedCall, rules: DialRules) -> str:
-        """Has an agent ready in the room, and returns LiveKit's id of the trunk."""
-        livekit, trunk = self._deps.livekit, rules.outbound.trunk
-        trunk_id = await livekit.find_trunk(trunk, mark_of(self._deps.agent_name))
-        if not trunk_id:
-            reason = f"LiveKit has no trunk {trunk!r}: run `llm-router phone apply`"
-            raise SetupFaultError("failed", reason)
+    async def _find_trunk(self, way: WayOut, others: Sequence[WayOut]) -> str:
+        """Returns LiveKit's id of a trunk; empty: it has none, and there are others."""
+        found = await self._deps.livekit.find_trunk(way.trunk, mark_of(self._deps.agent_name))
+        if not found:
+            reason = f"LiveKit has no trunk {way.trunk!r}: run `llm-router phone apply`"
+            if not others:
+                raise SetupFaultError("failed", reason)
+            _logger.error("the next trunk is tried: %s", reason)
+        return found
+
+    async def _reroute(self, call: PlannedCall, refused_by: int, result: Result) -> None:
+        """Lets a call that has rung no telephone wait for its next trunk, in a room of its own."""
+        outcome: PlanOutcome = result.outcome.value
+        await self._close(call, outcome)
+        self._refused_by[call.id] = refused_by + 1
+        after = put_off(call, self._now(), timedelta(), outcome, result.meaning)
+        await self._deps.planned.settle(call, after)
+        _logger.warning("planned call %s goes to the next trunk: %s", call.id, result.meaning)
+
+    async def _prepare(self, call: PlannedCall, rules: DialRules) -> None:
+        """Has an agent ready in the room."""
+        livekit = self._deps.livekit
         dispatch = Dispatch(
             assistant=call.assistant,
             outgoing=Outgoing(
@@ -153,7 +193,6 @@ class Dialer:
         self._deps.agents.expect(call.room, dispatch)
         if not await self._until(lambda: self._is_ready(call.room), _READY_WITHIN):
             await self._give_up(call, "no_agent", _NO_AGENT)
-        return trunk_id
 
     async def _note_result(self, call: PlannedCall, result: Result) -> None:
         outcome: PlanOutcome = result.outcome.value
@@ -181,9 +220,21 @@ class Dialer:
 
     async def _ring(
         self, call: PlannedCall, request: api.CreateSIPParticipantRequest
+    ) -> tuple[Result | None, bool]:
+        """Dials, and returns what became of it, None: that is not known yet; and whether a
+        telephone is known to have rung.
+        """
+        has_rung = asyncio.Event()
+        ringing = asyncio.create_task(self._note_ringing(call, has_rung), name="ringing")
+        try:
+            return await self._dialed(call, request), has_rung.is_set()
+        finally:
+            ringing.cancel()
+            await asyncio.wait({ringing})
+
+    async def _dialed(
+        self, call: PlannedCall, request: api.CreateSIPParticipantRequest
     ) -> Result | None:
-        """Dials, and returns what became of it; None: that is not known yet."""
-        ringing = asyncio.create_task(self._note_ringing(call), name="ringing")
         try:
             await self._deps.livekit.dial(request)
         except api.SipCallError as error:
@@ -193,9 +244,6 @@ class Dialer:
             return await self._seen(call, result, 0.0 if result is not UNKNOWN else _SETTLES)
         except (aiohttp.ClientError, TimeoutError):
             return await self._seen(call, UNKNOWN, _SETTLES)
-        finally:
-            ringing.cancel()
-            await asyncio.wait({ringing})
         return ANSWERED
 
     async def _seen(self, call: PlannedCall, otherwise: Result, settles: float) -> Result | None:
@@ -218,12 +266,13 @@ class Dialer:
             return None
         return ANSWERED
 
-    async def _note_ringing(self, call: PlannedCall) -> None:
+    async def _note_ringing(self, call: PlannedCall, has_rung: asyncio.Event) -> None:
         async def rings() -> bool:
             return await self.sip_status(call.room) == "ringing"
 
         try:
             if await self._until(rings, LONGEST_RING):
+                has_rung.set()
                 await self._deps.planned.note(call, "ringing", self._now())
         except (LiveKitError, StoreError):
             _logger.debug("it is not noted that a number rings", exc_info=True)

@@ -78,6 +78,7 @@ class OtherNumbersRead(BaseModel):
 
 class OutboundRead(BaseModel):
     trunk: str
+    fallback: list[str] = Field(description="Trunks that are tried next, in this order.")
     caller_id: str
     allowed_prefixes: list[str]
 

@@ -1,7 +1,7 @@
 """Tests how planned calls are dialed, on each database, with a LiveKit that is scripted."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ from livekit.protocol.models import ParticipantInfo
 
 from agent.dispatch import Dispatch
 from agent.livekit_server import LiveKitUnavailableError
-from agent.phone.dialing import DialDeps, Dialer, DialRules
+from agent.phone.dialing import DialDeps, Dialer, DialRules, WayOut
 from agent.phone.do_not_call import DoNotCall, UncertainError
 from agent.phone.faults import SetupFaultError
 from agent.phone.schedule import Schedule
@@ -49,6 +49,12 @@ class LiveKit:
 
     answer: Callable[[], None] = lambda: None
     trunk: str = "ST_1"
+    trunks: Mapping[str, str] = field(default_factory=dict)
+    """Ids of trunks that have another one."""
+    answers: dict[str, Callable[[], None]] = field(default_factory=dict)
+    """What it answers by a trunk, in place of `answer`."""
+    ways: list[tuple[str, str]] = field(default_factory=list)
+    """The trunk and the caller id of each number that was dialed."""
     agent_state: str = "listening"
     states: list[str] = field(default_factory=list)
     """States of the agent before that one, one at each question."""
@@ -70,7 +76,7 @@ class LiveKit:
     async def find_trunk(self, name: str, mark: str) -> str:
         if self.is_away:
             raise LiveKitUnavailableError("LiveKit is away")
-        return self.trunk
+        return self.trunks.get(name, self.trunk)
 
     async def open_room(self, room: str, agent_name: str, **more: Any) -> None:
         self.dispatches.append(more["dispatch"])
@@ -96,9 +102,10 @@ class LiveKit:
         assert request.wait_until_answered
         assert NUMBER not in (request.participant_identity, request.participant_name)
         self.dialed.append(request.sip_call_to)
+        self.ways.append((request.sip_trunk_id, request.sip_number))
         self.ready_at_dial.append(self.agent_state == "listening")
         await checkpoint()
-        self.answer()
+        self.answers.get(request.sip_trunk_id, self.answer)()
 
     async def close_room(self, room: str) -> None:
         self.closed.append(room)
@@ -116,6 +123,7 @@ class Stage:
     livekit: LiveKit
     forbidden: DoNotCall = field(default_factory=lambda: DoNotCall(None, "", OPEN))
     outbound: Mapping[str, Any] = field(default_factory=dict)
+    ways: Sequence[WayOut] = (WayOut("main", "+15550100"),)
     plans: int = 0
     fault: str = ""
     """The fault of the telephone's file; empty: there is none."""
@@ -134,6 +142,7 @@ class Stage:
         out: dict[str, Any] = {"trunk": "main", "caller_id": "+15550100", "calls_per_second": 50.0}
         return DialRules(
             outbound=Outbound(**out | {"calls_at_once": 5} | dict(self.outbound)),
+            ways=self.ways,
             do_not_call=self.forbidden,
         )
 
@@ -195,6 +204,14 @@ def stage(database: Database) -> Stage:
 def busy() -> None:
     details = {"sip_status_code": "486", "sip_status": "Busy Here"}
     raise api.SipCallError("resource_exhausted", "busy", status=429, metadata=details)
+
+
+def refuses(status: int) -> Callable[[], None]:
+    def answer() -> None:
+        details = {"sip_status_code": str(status), "sip_status": "no"}
+        raise api.SipCallError("permission_denied", "refused", status=403, metadata=details)
+
+    return answer
 
 
 def rings_out() -> None:
@@ -695,3 +712,122 @@ async def test_of_two_processes_one_dials(stage: Stage) -> None:
     await stage.schedule.wait_for_dialing()
     await other.wait_for_dialing()
     assert len(stage.livekit.dialed) == 3
+
+
+# ── Several carriers ─────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def carriers(stage: Stage) -> Stage:
+    """Two carriers, of which the first refuses every call."""
+    stage.ways = (WayOut("main", "+15550100"), WayOut("second", "+15550199"))
+    stage.livekit.trunks = {"second": "ST_2"}
+    stage.livekit.answers["ST_1"] = refuses(503)
+    return stage
+
+
+@pytest.mark.parametrize(
+    "answer", [refuses(503), refuses(403), refuses(401), refuses(404), refuses(408), rings_out]
+)
+async def test_a_call_that_a_carrier_refuses_goes_out_by_the_next_one(
+    carriers: Stage, answer: Callable[[], None]
+) -> None:
+    carriers.livekit.answers["ST_1"] = answer
+    call = await carriers.called()
+    assert (call.status, call.attempt) == ("waiting", 0)
+    refused = carriers.livekit.closed[0]
+    await carriers.step()
+    call = await carriers.state(call)
+    assert (call.status, call.attempt) == ("answered", 1)
+    assert carriers.livekit.ways == [("ST_1", "+15550100"), ("ST_2", "+15550199")]
+    # The agent of the first line has ended with it; the next one has a room of its own.
+    assert refused != call.room
+    assert len(carriers.livekit.dispatches) == 2
+
+
+@pytest.mark.parametrize(("answer", "outcome"), [(busy, "busy"), (refuses(603), "declined")])
+async def test_a_person_who_is_busy_or_declines_is_not_called_by_another_carrier(
+    carriers: Stage, answer: Callable[[], None], outcome: str
+) -> None:
+    carriers.livekit.answers["ST_1"] = answer
+    call = await carriers.called()
+    await carriers.step()
+    assert (await carriers.state(call)).outcome == outcome
+    assert [trunk for trunk, _ in carriers.livekit.ways] == ["ST_1"]
+
+
+@pytest.mark.parametrize("answer", [refuses(503), rings_out])
+async def test_a_telephone_that_has_rung_does_not_ring_again_by_another_carrier(
+    carriers: Stage, answer: Callable[[], None]
+) -> None:
+    livekit = carriers.livekit
+    rung, dial = asyncio.Event(), livekit.dial
+    people = livekit.people
+
+    async def ringing(room: str) -> list[ParticipantInfo]:
+        found = await people(room)
+        if livekit.line == "ringing":
+            rung.set()
+        return found
+
+    async def dial_while_ringing(request: api.CreateSIPParticipantRequest) -> None:
+        livekit.line = "ringing"
+        await rung.wait()
+        livekit.line = ""
+        await dial(request)
+
+    livekit.people, livekit.dial = ringing, dial_while_ringing  # type: ignore[method-assign]
+    livekit.answers["ST_1"] = answer
+    call = await carriers.called()
+    await carriers.step()
+    assert (await carriers.state(call)).status == "done"
+    assert [trunk for trunk, _ in livekit.ways] == ["ST_1"]
+
+
+async def test_a_call_that_every_carrier_refuses_ends_as_the_last_one_says(
+    carriers: Stage,
+) -> None:
+    carriers.livekit.answers["ST_2"] = refuses(403)
+    call = await carriers.called(retry_after_minutes=[10])
+    await carriers.step()
+    done = await carriers.state(call)
+    assert (done.status, done.outcome, done.attempt) == ("done", "blocked", 1)
+
+
+async def test_a_later_attempt_begins_with_the_first_carrier_again(carriers: Stage) -> None:
+    carriers.livekit.answers["ST_2"] = busy
+    await carriers.called(retry_after_minutes=[10])
+    await carriers.step()
+    carriers.clock.advance(601.0)
+    await carriers.step()
+    await carriers.step()
+    assert [trunk for trunk, _ in carriers.livekit.ways] == ["ST_1", "ST_2"] * 2
+
+
+async def test_a_trunk_that_livekit_does_not_have_is_passed_over(carriers: Stage) -> None:
+    carriers.livekit.trunk = ""
+    call = await carriers.called()
+    await carriers.step()
+    assert (await carriers.state(call)).status == "answered"
+    assert carriers.livekit.ways == [("ST_2", "+15550199")]
+
+
+async def test_a_call_whose_window_closes_before_the_next_carrier_says_why(
+    carriers: Stage,
+) -> None:
+    call = await carriers.plan(latest=carriers.now + timedelta(seconds=1))
+    await carriers.step()
+    carriers.clock.advance(1.0)
+    await carriers.step()
+    done = await carriers.state(call)
+    assert (done.status, done.outcome) == ("done", "capacity")
+    assert [trunk for trunk, _ in carriers.livekit.ways] == ["ST_1"]
+
+
+async def test_a_faulty_password_of_the_last_carrier_lets_calls_wait(carriers: Stage) -> None:
+    carriers.livekit.answers["ST_2"] = refuses(401)
+    call = await carriers.called()
+    await carriers.step()
+    waiting = await carriers.state(call)
+    assert (waiting.status, waiting.attempt) == ("waiting", 0)
+    assert "refuses username and password" in waiting.reason

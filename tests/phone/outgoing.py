@@ -49,6 +49,12 @@ def file_with_calls_out(folder: Path) -> Path:
     return file
 
 
+def with_second_carrier(text: str) -> str:
+    """Adds a trunk to the telephone's file that is tried when the first one refuses."""
+    second = '[[trunks]]\nname = "second"\naddress = "127.0.0.1:1"\n'
+    return text.replace("[outbound]\n", '[outbound]\nfallback = ["second"]\n') + second
+
+
 def spoken(text: str, folder: Path) -> Samples:
     """Returns a sentence as a voice says it."""
     file = folder / f"{secrets.token_hex(4)}.wav"

@@ -1,12 +1,15 @@
 """Calls out over real SIP: what becomes of each, and what the person or the machine hears."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
+from livekit import api
 
 from llm_router.testing.server import Script
+from tests.phone.lines import outbound_line
 from tests.phone.outgoing import (
     ANSWER,
     GREETING,
@@ -24,9 +27,11 @@ from tests.phone.outgoing import (
     stored_call,
     until,
     way_out,
+    with_second_carrier,
 )
 from tests.phone.peer import running_peer
-from tests.phone.stack import PhoneStack
+from tests.phone.softphone import free_port
+from tests.phone.stack import LINE, PhoneStack
 from tests.sounds.samples import silence
 from tests.voice.recogniser import count_mistakes, spoken_words
 from tests.voice.replies import words
@@ -129,6 +134,41 @@ async def test_each_failure_has_its_own_outcome_and_its_room_is_closed(
     assert (call["state"], call["reason"]) == ("ended", outcome.replace("_", " "))
     async with stack.voice.server() as server:
         assert planned["room"] not in await server.rooms()
+
+
+@pytest.mark.parametrize("status", [503, pytest.param(407, marks=pytest.mark.thorough)])
+@pytest.mark.usefixtures("office")
+async def test_a_call_that_the_first_carrier_refuses_reaches_the_person_by_the_second(
+    stack: PhoneStack, status: int
+) -> None:
+    async with AsyncExitStack() as opened:
+        opened.enter_context(changed_file(stack, with_second_carrier))
+        first = await opened.enter_async_context(running_peer(status))
+        phone = await opened.enter_async_context(stack.phone())
+        await opened.enter_async_context(way_out(stack, first.address))
+        second = outbound_line(stack.voice.livekit, phone.address, LINE, name="second")
+        await opened.enter_async_context(second)
+        planned = await place(stack, phone, variables=VARIABLES)
+        await phone.accept()
+        await phone.wait_until_silent()
+        assert count_mistakes(phone.words(GREETING), spoken_words(GREETING)) <= 2
+        await phone.hang_up()
+        ended = await done(stack, planned)
+        assert first.called == [phone.account.number]
+    assert (ended["outcome"], ended["attempt"]) == ("answered", 1)
+
+
+@pytest.mark.thorough
+async def test_where_nothing_takes_calls_at_the_trunk_they_wait_with_that_reason(
+    stack: PhoneStack,
+) -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+    tcp = api.SIPTransport.SIP_TRANSPORT_TCP
+    async with outbound_line(stack.voice.livekit, nobody, LINE, name="main", transport=tcp):
+        planned = await place(stack)
+        waits = await until(stack, planned, lambda now: bool(now["reason"]))
+        assert "nothing takes calls at the trunk's address" in waits["reason"]
+        await stack.voice.manage("DELETE", f"/calls/planned/{planned['id']}")
 
 
 @pytest.mark.thorough

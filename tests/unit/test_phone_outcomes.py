@@ -43,6 +43,21 @@ def test_a_missing_sip_service_is_named() -> None:
     assert "start livekit-sip" in result.meaning
 
 
+@pytest.mark.parametrize("status", [401, 403, 404, 407, 408, 429, 400, 500, 502, 503, 504])
+def test_where_a_carrier_refuses_another_one_may_put_the_call_through(status: int) -> None:
+    assert result_of(status).may_reroute
+
+
+@pytest.mark.parametrize("status", [480, 484, 486, 487, 410, 488, 600, 603, 604, 607, 608, 699])
+def test_where_the_persons_side_has_spoken_no_other_carrier_is_asked(status: int) -> None:
+    assert not result_of(status).may_reroute
+
+
+@pytest.mark.parametrize("error", ["unavailable", "unauthenticated", "failed_precondition", "?"])
+def test_for_a_fault_of_livekit_no_other_carrier_is_asked(error: str) -> None:
+    assert not result_of(None, error).may_reroute
+
+
 @given(st.integers(-1000, 10_000) | st.none(), st.text(max_size=20), st.text(max_size=50))
 def test_every_status_and_every_error_has_one_result(
     status: int | None, error: str, message: str

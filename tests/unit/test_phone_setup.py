@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.phone.setup_file import load_phone
-from agent.phone.transfer.destination import telephone_of, unreachable
+from agent.phone.transfer.destination import telephones_of, unreachable
 from agent.phone.wanted import wanted_objects
 from llm_router.errors import ConfigurationError
 from llm_router.voice.phone.setup import (
@@ -287,7 +287,60 @@ def test_a_person_who_is_called_has_the_longest_call_of_outbound(number: str) ->
         f'{TRUNK}address = "x.example"\n[outbound]\ntrunk = "main"\ncaller_id = "+15550100"\n'
         f'max_minutes = 5\n[[people]]\nname = "Mara"\nnumber = "{number}"'
     )
-    assert telephone_of(setup.people[0], setup).max_minutes == 5
+    [telephone] = telephones_of(setup.people[0], setup)
+    assert telephone.max_minutes == 5
+
+
+TWO_WAYS = f"""
+{TRUNK}address = "first.example"
+
+[[trunks]]
+name = "second"
+address = "second.example"
+username = "u"
+password = "${{SECOND}}"
+caller_id = "+15550199"
+
+[outbound]
+trunk = "main"
+fallback = ["second"]
+caller_id = "+15550100"
+
+[[people]]
+name = "Mara"
+number = "+4930123457"
+"""
+
+
+def test_a_person_is_called_by_each_trunk_in_turn_that_has_its_password() -> None:
+    setup = read(TWO_WAYS, SECOND="x")
+    ways = telephones_of(setup.people[0], setup)
+    assert [(way.host, way.caller_id) for way in ways] == [
+        ("first.example", "+15550100"),
+        ("second.example", "+15550199"),
+    ]
+    setup = read(TWO_WAYS)
+    [way] = telephones_of(setup.people[0], setup)
+    assert way.host == "first.example"
+
+
+def test_a_fallback_without_a_number_of_its_own_shows_that_of_calls_out() -> None:
+    setup = read(TWO_WAYS.replace('caller_id = "+15550199"', ""), SECOND="x")
+    assert [setup.caller_ids(trunk) for trunk in setup.trunks_out] == [["+15550100"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("fallback", "fault"),
+    [
+        ('["third"]', "[outbound]: fallback: there is no 'third'"),
+        ('["main"]', "[outbound]: fallback: 'main' is there twice"),
+        ('["second", "second"]', "[outbound]: fallback: 'second' is there twice"),
+        ('"second"', "[outbound]: fallback: should be a list in brackets"),
+    ],
+)
+def test_a_fault_of_the_fallback_is_named(fallback: str, fault: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(fault)):
+        read(TWO_WAYS.replace('["second"]', fallback), SECOND="x")
 
 
 @pytest.mark.parametrize("value", ['"s3cret-out"', '"x${CARRIER_PASSWORD}"', '""'])

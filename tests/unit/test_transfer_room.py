@@ -85,7 +85,7 @@ def test_caller_and_person_who_are_lost_with_livekit_do_not_end_a_transfer() -> 
         briefing = Briefing(
             text="", accepting=(), declining=(), tts=cast(Any, Silent()), stt=cast(Any, None)
         )
-        stage = CallStage(room, "sip", f"{PERSON}1", MARA, briefing, clock)
+        stage = CallStage(room, "sip", f"{PERSON}1", [MARA], briefing, clock)
         async with stage.observed(posted.append):
             fake.lose()
             await clock.sleep(3.0)

@@ -16,10 +16,13 @@ _logger = logging.getLogger("agent")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """LiveKit's word on a REFER. `is_definite`: it carries the SIP status of the other side."""
+    """LiveKit's word on a call or a REFER. `is_definite`: it carries the SIP status of the other
+    side; `may_reroute`: another carrier may put the call through.
+    """
 
     outcome: Outcome
     is_definite: bool
+    may_reroute: bool = False
 
 
 class Line(Protocol):

@@ -1,14 +1,14 @@
 """Decides how a person's telephone is reached: by the trunk for calls out, or directly. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import SecretStr
 
 from llm_router.voice.phone.records import UnsetSecret
-from llm_router.voice.phone.setup import Person, PhoneSetup
+from llm_router.voice.phone.setup import Outbound, Person, PhoneSetup, Trunk
 
 
 class UnreachableError(Exception):
@@ -29,37 +29,52 @@ class Telephone:
     max_minutes: float
 
 
-def telephone_of(person: Person, setup: PhoneSetup) -> Telephone:
-    """Returns how to call a person. Raises UnreachableError."""
+def telephones_of(person: Person, setup: PhoneSetup) -> Sequence[Telephone]:
+    """Returns the ways to call a person, in the order of their use: by each trunk, or directly.
+
+    Raises UnreachableError if there is none.
+    """
     out = setup.outbound
     encryption = setup.media.encryption
     if address := re.fullmatch(r"sips?:([^@;]+)@([^;>?]+).*", person.number, re.IGNORECASE):
         caller_id = out.caller_id if out else "patchbay"
-        return Telephone(
+        directly = Telephone(
             host=address[2],
             user=address[1],
             caller_id=caller_id,
             encryption=encryption,
             max_minutes=out.max_minutes if out else 60.0,
         )
-    trunk = setup.by_trunk[out.trunk] if out else None
-    if out is None or trunk is None or trunk.address is None:
+        return [directly]
+    if out is None:
         raise UnreachableError(
             "config/phone.toml has no [outbound] trunk with an address: write one, or the person's"
             " SIP address as `number`"
         )
-    if isinstance(trunk.password, UnsetSecret):
-        raise UnreachableError(trunk.password.why)
-    return Telephone(
-        host=trunk.address,
-        user=person.number,
-        transport=trunk.transport,
-        username=trunk.username or "",
-        password=trunk.password,
-        caller_id=out.caller_id,
-        encryption=encryption,
-        max_minutes=out.max_minutes,
-    )
+    found = [*_by_trunk(person, setup, out)]
+    if not found:
+        raise UnreachableError(next(_unset(setup.trunks_out)))
+    return found
+
+
+def _by_trunk(person: Person, setup: PhoneSetup, out: Outbound) -> Iterator[Telephone]:
+    """Yields the telephone by each trunk that has its password."""
+    for trunk in setup.trunks_out:
+        if not isinstance(trunk.password, UnsetSecret):
+            yield Telephone(
+                host=trunk.address or "",
+                user=person.number,
+                transport=trunk.transport,
+                username=trunk.username or "",
+                password=trunk.password,
+                caller_id=setup.caller_ids(trunk)[0],
+                encryption=setup.media.encryption,
+                max_minutes=out.max_minutes,
+            )
+
+
+def _unset(trunks: Sequence[Trunk]) -> Iterator[str]:
+    return (each.password.why for each in trunks if isinstance(each.password, UnsetSecret))
 
 
 def unreachable(setup: PhoneSetup) -> Mapping[str, str]:
@@ -67,7 +82,7 @@ def unreachable(setup: PhoneSetup) -> Mapping[str, str]:
     found = {}
     for person in setup.people:
         try:
-            telephone_of(person, setup)
+            telephones_of(person, setup)
         except UnreachableError as error:
             found[person.name] = str(error)
     return found

@@ -51,10 +51,12 @@ class CallRoom:
     # ── Sound ────────────────────────────────────────────────────────────────────────────────────
 
     @asynccontextmanager
-    async def on_hold(self, caller: str, *, person: str = "") -> AsyncIterator[SideTrack | None]:
+    async def on_hold(
+        self, caller: str, *, persons: Sequence[str] = ()
+    ) -> AsyncIterator[SideTrack | None]:
         """Plays music to the caller alone during the block.
 
-        With a `person` it yields a silent track that only they can receive, before they come.
+        With `persons` it yields a silent track that only they can receive, before they come.
         """
         own = [*self.rtc.local_participant.track_publications]
         tracks: list[SideTrack] = []
@@ -63,11 +65,12 @@ class CallRoom:
         try:
             music = await SideTrack.publish(self.rtc, "hold music")
             tracks.append(music)
-            briefing = await SideTrack.publish(self.rtc, "briefing") if person else None
+            briefing = await SideTrack.publish(self.rtc, "briefing") if persons else None
             if briefing:
                 tracks.append(briefing)
             allowed = {caller: [*own, music.sid]}
-            self._permit(allowed | ({person: [briefing.sid]} if briefing else {}))
+            briefed = {each: [briefing.sid] for each in persons} if briefing else {}
+            self._permit(allowed | briefed)
             music.loop(hold_sound())
             yield briefing
         finally:
@@ -166,7 +169,9 @@ async def _report(request: Awaitable[object]) -> Report:
         status = getattr(error, "sip_status_code", None)
         result = result_of(status, error.code, error.message)
         _logger.warning("a telephone could not be reached: %s", result.meaning)
-        return Report(outcome=result.outcome, is_definite=status is not None)
+        return Report(
+            outcome=result.outcome, is_definite=status is not None, may_reroute=result.may_reroute
+        )
     except (aiohttp.ClientError, TimeoutError) as error:
         _logger.warning("LiveKit does not answer a transfer: %s", type(error).__name__)
         return Report(outcome=Outcome.NO_ANSWER, is_definite=False)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from livekit import rtc
 from livekit.agents import stt
 
+from agent.phone.caller import STATUS
 from agent.phone.transfer.destination import Telephone
 from agent.phone.transfer.room import CallRoom
 from agent.phone.transfer.sound import SideTrack
@@ -58,19 +59,25 @@ class CallStage:
         room: CallRoom,
         caller: str,
         person: str,
-        to: Telephone,
+        to: Sequence[Telephone],
         briefing: Briefing,
         clock: Clock,
     ) -> None:
         self._room = room
         self._caller = caller
         self._person = person
-        self._to = to
+        # A line that failed may be seen to leave while the next one is called.
+        self._ways = {
+            f"{person}-{number}" if number else person: each for number, each in enumerate(to)
+        }
         self._briefing = briefing
         self._clock = clock
         self._track: SideTrack | None = None
         self._stack = AsyncExitStack()
         self._is_dialling = False
+        self._has_rung = False
+        self._may_reroute = False
+        """Whether another trunk follows if the line that is being called fails."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._post: Callable[[Event], None] = lambda _: None
 
@@ -81,6 +88,7 @@ class CallStage:
         handlers = {
             "sip_dtmf_received": self._on_key,
             "track_published": self._on_track,
+            "participant_attributes_changed": self._on_attributes,
         }
         for name, handler in handlers.items():
             room.on(name, handler)  # type: ignore[arg-type]  # LiveKit lists its names in a type
@@ -102,18 +110,28 @@ class CallStage:
             await asyncio.wait(self._tasks)
 
     async def hold(self) -> None:
-        holding = self._room.on_hold(self._caller, person=self._person)
+        holding = self._room.on_hold(self._caller, persons=[*self._ways])
         self._track = await self._stack.enter_async_context(holding)
 
     async def dial(self) -> Event:
         self._is_dialling = True
-        report = await self._room.dial(self._person, self._to, RING_FOR)
+        left = len(self._ways)
+        for person, to in self._ways.items():
+            self._person = person
+            left -= 1
+            self._has_rung, self._may_reroute = False, left > 0
+            report = await self._room.dial(self._person, to, RING_FOR)
+            if self._has_rung or not report.may_reroute:
+                break
+        self._may_reroute = False
         if report.outcome is not Outcome.ANSWERED:
             self._is_dialling = False
             return _UNANSWERED.get(report.outcome, Event.UNREACHABLE)
         # The person's line has subscribed to the caller as it was answered.
         await self._separate()
         self._is_dialling = False
+        if is_gone(self._room.rtc, self._person):
+            self._post(Event.PERSON_LEFT)
         return Event.ANSWERED
 
     async def brief(self) -> None:
@@ -141,11 +159,16 @@ class CallStage:
     def _on_left(self, person: rtc.RemoteParticipant) -> None:
         if person.identity == self._caller:
             self._post(Event.CALLER_LEFT)
-        elif person.identity == self._person:
+        elif person.identity == self._person and not self._may_reroute:
             self._post(Event.PERSON_LEFT)
 
     def _on_close(self, _: object) -> None:
         self._post(Event.CALLER_LEFT)
+
+    def _on_attributes(self, changed: Mapping[str, str], person: rtc.Participant) -> None:
+        if person.identity == self._person and changed.get(STATUS) == "ringing":
+            self._has_rung = True
+            self._may_reroute = False
 
     def _on_key(self, key: rtc.SipDTMF) -> None:
         is_theirs = key.participant is not None and key.participant.identity == self._person

@@ -75,16 +75,20 @@ Phase = Literal["ringing", "briefing", "deciding", "connecting"]
 
 @dataclass(slots=True)
 class WarmTransfer:
-    """One warm transfer. `until`: the time at which it goes on without any event."""
+    """One warm transfer. `until`: the time at which it goes on without any event.
+
+    `ways`: the number of trunks by which the person may be called.
+    """
 
     began: float
     phase: Phase = "ringing"
     end: End | None = None
     until: float = 0.0
     has_person_left: bool = False
+    ways: int = 1
 
     def __post_init__(self) -> None:
-        self.until = self.began + RING_FOR + _RING_MARGIN
+        self.until = self.began + RING_FOR * self.ways + _RING_MARGIN
 
     def on(self, event: Event, now: float) -> Step | None:
         """Takes note of an event; returns the action that follows. After the end nothing does."""

@@ -9,7 +9,7 @@ from livekit.agents import AgentSession
 
 from agent.phone.caller import NUMBER
 from agent.phone.transfer.cold import transfer_cold
-from agent.phone.transfer.destination import UnreachableError, telephone_of
+from agent.phone.transfer.destination import UnreachableError, telephones_of
 from agent.phone.transfer.line import CallerLine
 from agent.phone.transfer.room import CallRoom
 from agent.phone.transfer.stage import Briefing, CallStage
@@ -112,14 +112,14 @@ class Transfers:
             if person.transfer == "cold" and room.is_on_the_phone():
                 uri = as_uri(person.number, caller.attributes.get("sip.hostname", ""))
                 return await transfer_cold(CallerLine(room, caller.identity, uri), clock)
-            to = telephone_of(person, self._parts.setup)
+            to = telephones_of(person, self._parts.setup)
         except (UnreachableError, ValueError) as error:
             _logger.error("%s cannot be called: %s", person.name, error)  # noqa: TRY400  for operators
             return End.FAILED
         identity = f"{PERSON}{uuid4().hex}"
         briefing = self._briefing(about)
         return await transfer_warm(
-            CallStage(room, caller.identity, identity, to, briefing, clock), clock
+            CallStage(room, caller.identity, identity, to, briefing, clock), clock, len(to)
         )
 
     def _briefing(self, about: str) -> Briefing:

@@ -34,13 +34,14 @@ class Stage(Protocol):
         """Hangs up on the person, and gives the caller back to the agent. Raises nothing."""
 
 
-async def transfer_warm(stage: Stage, clock: Clock) -> End:
+async def transfer_warm(stage: Stage, clock: Clock, ways: int = 1) -> End:
     """Returns the one end of a transfer. After any but CONNECTED the agent has the caller again.
 
-    Cancelling it hangs up on the person as well.
+    `ways`: the number of trunks by which the person may be called, one after the other. Cancelling
+    it hangs up on the person as well.
     """
     inbox = _Inbox()
-    course = WarmTransfer(clock.now())
+    course = WarmTransfer(clock.now(), ways=ways)
     work = _Work(inbox)
     try:
         async with stage.observed(inbox.post):

@@ -1,11 +1,12 @@
 """Decides what became of a call that was placed, from its SIP status or from LiveKit's error.
 
 The table is from experiments with livekit-sip and the meanings of RFC 3261, RFC 4412, RFC 8197 and
-RFC 8688.
+RFC 8688. Which answers are a carrier's and not a person's: RFC 3398, 8.2.6, where 404 is also the
+word for "no route to destination".
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -34,6 +35,8 @@ class Result:
     """Whether the same call may be placed again later."""
     is_setup: bool = False
     """Whether the set-up is at fault: no telephone rang, and no other call would get through."""
+    may_reroute: bool = False
+    """Whether another carrier may put the call through, unless a telephone has rung."""
 
 
 ANSWERED = Result(Outcome.ANSWERED, "the call was answered", may_retry=False)
@@ -44,20 +47,24 @@ _DECLINED = Result(
 _NO_ANSWER = Result(
     Outcome.NO_ANSWER, "it rang and was not answered; call again later", may_retry=True
 )
+_LATE = replace(_NO_ANSWER, may_reroute=True)
 _SILENT = Result(
     Outcome.NO_ANSWER,
     "no answer came: it rang out, or nothing answers at the trunk's address; if all calls end"
     " so, correct `address` in [[trunks]]",
     may_retry=True,
+    may_reroute=True,
 )
 _INVALID = Result(
     Outcome.INVALID, "there is no such number; correct it, or stop calling it", may_retry=False
 )
+_NO_ROUTE = replace(_INVALID, may_reroute=True)
 _BLOCKED = Result(
     Outcome.BLOCKED,
     "the carrier refuses the call: see in its portal whether the caller id is verified, the"
     " country is allowed and the account has credit",
     may_retry=False,
+    may_reroute=True,
 )
 _UNWANTED = Result(
     Outcome.BLOCKED, "the person does not want such calls; do not call again", may_retry=False
@@ -68,11 +75,21 @@ _KEYS = Result(
     " `llm-router phone apply`",
     may_retry=False,
     is_setup=True,
+    may_reroute=True,
+)
+_UNREACHABLE = Result(
+    Outcome.FAILED,
+    "nothing takes calls at the trunk's address; correct `address` and `transport` in [[trunks]],"
+    " then run `llm-router phone apply`",
+    may_retry=True,
+    is_setup=True,
+    may_reroute=True,
 )
 _FULL = Result(
     Outcome.CAPACITY,
     "the carrier has no line free; call again later, or lower calls_per_second",
     may_retry=True,
+    may_reroute=True,
 )
 _OVERLOADED = Result(
     Outcome.CAPACITY,
@@ -84,11 +101,17 @@ _MEDIA = Result(
     "both sides have no codec or encryption in common; correct [media]",
     may_retry=False,
 )
-_ERROR = Result(Outcome.FAILED, "the carrier failed at the call; call again later", may_retry=True)
+_ERROR = Result(
+    Outcome.FAILED,
+    "the carrier failed at the call; call again later",
+    may_retry=True,
+    may_reroute=True,
+)
 _REFUSED = Result(
     Outcome.FAILED,
     "the carrier did not understand the call; its log or its support says why",
     may_retry=False,
+    may_reroute=True,
 )
 NO_SERVICE = Result(
     Outcome.FAILED,
@@ -96,11 +119,12 @@ NO_SERVICE = Result(
     may_retry=True,
     is_setup=True,
 )
-_NO_TRUNK = Result(
+NO_TRUNK = Result(
     Outcome.FAILED,
     "LiveKit does not know the trunk; run `llm-router phone apply`",
     may_retry=False,
     is_setup=True,
+    may_reroute=True,
 )
 _LIVEKIT_KEYS = Result(
     Outcome.FAILED,
@@ -121,8 +145,10 @@ UNKNOWN = Result(
 BY_STATUS: Mapping[int, Result] = {
     **dict.fromkeys((486, 600), _BUSY),
     603: _DECLINED,
-    **dict.fromkeys((408, 480, 487), _NO_ANSWER),
-    **dict.fromkeys((404, 410, 416, 484, 485, 604), _INVALID),
+    408: _LATE,
+    **dict.fromkeys((480, 487), _NO_ANSWER),
+    404: _NO_ROUTE,
+    **dict.fromkeys((410, 416, 484, 485, 604), _INVALID),
     **dict.fromkeys((402, 403, 428, 433, 436, 437, 438, 470), _BLOCKED),
     **dict.fromkeys((607, 608), _UNWANTED),
     **dict.fromkeys((401, 407), _KEYS),
@@ -135,7 +161,7 @@ BY_ERROR: Mapping[str, Result] = {
     "canceled": _SILENT,
     "resource_exhausted": _OVERLOADED,
     "unavailable": _OVERLOADED,
-    "not_found": _NO_TRUNK,
+    "not_found": NO_TRUNK,
     "unauthenticated": _LIVEKIT_KEYS,
     "permission_denied": _LIVEKIT_KEYS,
     "invalid_argument": _LIVEKIT_REFUSED,
@@ -143,7 +169,19 @@ BY_ERROR: Mapping[str, Result] = {
 """Results by the kind of LiveKit's error, where no SIP status came. After any other the number may
 ring, or be answered: livekit-sip says `failed_precondition` for a fault after its INVITE, and
 livekit-server `deadline_exceeded` where livekit-sip has not answered it."""
-_NOTHING_IN_COMMON = ("common audio codec not found", "no common encryption profiles")
+BY_TEXT: Mapping[str, Result] = {
+    "no response from servers": NO_SERVICE,
+    "common audio codec not found": _MEDIA,
+    "no common encryption profiles": _MEDIA,
+    "max auth retry attempts": _KEYS,
+    "sip server required auth": _KEYS,
+    "no auth header in sip": _KEYS,
+    "no such host": _UNREACHABLE,
+    "connection refused": _UNREACHABLE,
+    "no route to host": _UNREACHABLE,
+    "network is unreachable": _UNREACHABLE,
+}
+"""Results by words of LiveKit's error, where no SIP status came, whatever its kind."""
 
 
 def result_of(status: int | None, error: str = "", message: str = "") -> Result:
@@ -152,11 +190,8 @@ def result_of(status: int | None, error: str = "", message: str = "") -> Result:
     """
     if status is not None:
         return BY_STATUS.get(status) or _by_class(status)
-    if "no response from servers" in message:
-        return NO_SERVICE
-    if any(words in message for words in _NOTHING_IN_COMMON):
-        return _MEDIA
-    return BY_ERROR.get(error, UNKNOWN)
+    said = (result for words, result in BY_TEXT.items() if words in message)
+    return next(said, None) or BY_ERROR.get(error, UNKNOWN)
 
 
 def _by_class(status: int) -> Result:
@@ -164,4 +199,5 @@ def _by_class(status: int) -> Result:
         return ANSWERED
     if 500 <= status < 600:  # noqa: PLR2004
         return _ERROR
-    return _REFUSED
+    # A 6xx is the word of the person's side, wherever the call is sent.
+    return _REFUSED if status < 600 else replace(_REFUSED, may_reroute=False)  # noqa: PLR2004

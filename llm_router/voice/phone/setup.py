@@ -100,6 +100,8 @@ class Trunk(Record):
     """Name that the carrier asks for."""
     password: SecretStr | None = None
     """Its password, as "${VARIABLE}"."""
+    caller_id: Number | None = None
+    """Number that calls out on it show. Not set: that of [outbound]."""
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
@@ -163,6 +165,8 @@ class Outbound(Record):
 
     trunk: Name
     """Trunk through which they go."""
+    fallback: Annotated[tuple[Name, ...], Field(max_length=5)] = ()
+    """Trunks that are tried next, in this order, when a carrier refuses or does not answer."""
     caller_id: Number
     """Number that the called person sees."""
     calls_at_once: Annotated[int, Field(ge=1, le=1000, strict=True)] = 1
@@ -248,8 +252,16 @@ class PhoneSetup(Record):
     def caller_ids(self, trunk: Trunk) -> Sequence[str]:
         """Returns the numbers that calls out on a trunk may show, the best first."""
         out = self.outbound
-        own = [out.caller_id] if out and out.trunk == trunk.name else []
+        own = [trunk.caller_id] if trunk.caller_id else []
+        if out and trunk.name in {out.trunk, *out.fallback}:
+            own.append(out.caller_id)
         return list(dict.fromkeys([*own, *(each.number for each in self.numbers_of(trunk))]))
+
+    @property
+    def trunks_out(self) -> Sequence[Trunk]:
+        """The trunks for calls out, in the order of their use; none without [outbound]."""
+        out = self.outbound
+        return [self.by_trunk[name] for name in (out.trunk, *out.fallback)] if out else []
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -262,16 +274,10 @@ class PhoneSetup(Record):
         for trunk in self.trunks:
             if trunk.address and not self.caller_ids(trunk):
                 raise ValueError(
-                    f"[[trunks]] {trunk.name!r}: address: a call out shows a number; add a"
-                    " [[numbers]] on this trunk, or an [outbound]"
+                    f"[[trunks]] {trunk.name!r}: address: a call out shows a number; add"
+                    " caller_id, a [[numbers]] on this trunk, or an [outbound]"
                 )
-        if out := self.outbound:
-            self._check_trunk("[outbound]", out.trunk)
-            if self.by_trunk[out.trunk].address is None:
-                raise ValueError(
-                    f"[outbound]: the trunk {out.trunk!r} has no address for calls out; write"
-                    ' address = "sip.example.com" in its [[trunks]]'
-                )
+        self._check_outbound()
         for person in self.people:
             self._check_hours(f"[[people]] {person.name!r}", person.hours)
             if is_emergency(person.number):
@@ -280,6 +286,18 @@ class PhoneSetup(Record):
                     " may call; write another"
                 )
         return self
+
+    def _check_outbound(self) -> None:
+        names = (self.outbound.trunk, *self.outbound.fallback) if self.outbound else ()
+        for place, name in enumerate(names):
+            self._check_trunk("[outbound]", name, "fallback" if place else "trunk")
+            if self.by_trunk[name].address is None:
+                raise ValueError(
+                    f"[outbound]: the trunk {name!r} has no address for calls out; write"
+                    ' address = "sip.example.com" in its [[trunks]]'
+                )
+            if name in names[:place]:
+                raise ValueError(f"[outbound]: fallback: {name!r} is there twice; remove one")
 
     def _check_others(self) -> None:
         taking = [each.name for each in self.trunks if each.other_numbers]
@@ -298,10 +316,10 @@ class PhoneSetup(Record):
             self._check_trunk(place, number.trunk)
         self._check_hours(place, number.hours)
 
-    def _check_trunk(self, place: str, name: str) -> None:
+    def _check_trunk(self, place: str, name: str, key: str = "trunk") -> None:
         if name not in self.by_trunk:
             raise ValueError(
-                f"{place}: trunk: there is no {name!r}; {_known('[[trunks]]', self.by_trunk)}"
+                f"{place}: {key}: there is no {name!r}; {_known('[[trunks]]', self.by_trunk)}"
             )
 
     def _check_hours(self, place: str, name: str | None) -> None:
