@@ -17,8 +17,8 @@ class ToolCover:
     """Says a phrase once a tool has left the line silent for `after` seconds, and again later.
 
     `says` are phrases for single tools, by their names; the others get the next one of `rule`. One
-    with an empty phrase waits for the caller, and is not covered. The phrases are part of no
-    history. Close it at the end of the call.
+    with an empty phrase waits for the caller, or plays them music: nothing is said while it runs,
+    whatever else does. The phrases are part of no history. Close it at the end of the call.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class ToolCover:
 
     def _phrase(self, number: int) -> str:
         running = self._running.values()
-        if all(self._says.get(name) == "" for name in running):
+        if any(self._says.get(name) == "" for name in running):
             return ""
         own = [says for name in running if (says := self._says.get(name))]
         return own[0] if own and number == 0 else self._rule.phrase(number)

@@ -1,7 +1,7 @@
 """A slow tool is covered by speech, which is part of no history."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import cast
@@ -89,9 +89,17 @@ async def test_a_tool_without_a_phrase_is_covered_by_a_filler() -> None:
         assert await reply_of(session, "Where is my order?") == ANSWER
 
 
-@pytest.mark.parametrize(("says", "said"), [({}, True), ({"ask": ""}, False)])
-def test_a_tool_that_waits_for_the_caller_is_not_covered(
-    says: Mapping[str, str], said: bool
+@pytest.mark.parametrize(
+    ("says", "running", "said"),
+    [
+        ({}, ["ask"], True),
+        ({"ask": ""}, ["ask"], False),
+        ({"ask": ""}, ["ask", "find_order"], False),
+        ({"ask": "", "find_order": "I am asking."}, ["find_order", "ask"], False),
+    ],
+)
+def test_a_tool_that_waits_for_the_caller_is_not_covered_nor_what_runs_beside_it(
+    says: Mapping[str, str], running: Sequence[str], said: bool
 ) -> None:
     clock, phrases = ManualClock(), list[str]()
 
@@ -109,9 +117,10 @@ def test_a_tool_that_waits_for_the_caller_is_not_covered(
         vars(session).update(silent, say=say)
         cover = ToolCover(FillerRule(PHRASES, "en"), says, 1.2, clock)
         cover.attach(cast("AgentSession[None]", session))
-        call = SimpleNamespace(call_id="c1", name="ask")
-        update = SimpleNamespace(type="tool_call_started", function_call=call)
-        session.emit("tool_execution_updated", SimpleNamespace(update=update))
+        for name in running:
+            call = SimpleNamespace(call_id=name, name=name)
+            update = SimpleNamespace(type="tool_call_started", function_call=call)
+            session.emit("tool_execution_updated", SimpleNamespace(update=update))
         await clock.sleep(30)
         await cover.aclose()
 

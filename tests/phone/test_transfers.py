@@ -1,17 +1,24 @@
 """Callers are put through to people, over real SIP; when that fails, the agent has them again."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.dispatch import Dispatch
 from agent.staff import is_staff
 from agent.survival.identity import identity_of
 from llm_router.clock import SystemClock
+from llm_router.types import ToolCall
+from tests.contracts.byte_server import page
+from tests.phone.lines import inbound_line
 from tests.phone.outgoing import spoken
 from tests.phone.peer import running_peer
 from tests.phone.stack import PhoneStack, until
-from tests.phone.transferring import asking_for, phrase, voiced
+from tests.phone.transferring import Call, ask_for, asking_for, phrase, voiced
 from tests.sounds.samples import RATE
 from tests.voice.caller import AUDIBLE, sentence
 from tests.voice.stack_processes import answering, kill
@@ -131,6 +138,95 @@ async def test_a_worker_that_dies_in_mid_transfer_leaves_the_caller_with_an_agen
             kill(process)
         await call.receives(phrase("cut"))
         await mara.wait_for("CALL_CLOSED")
+
+
+# ── Beside another tool ──────────────────────────────────────────────────────────────────────────
+
+
+class SlowOrders:
+    """An HTTP server that answers a question about an order once `answers` is set."""
+
+    def __init__(self) -> None:
+        self.answers = asyncio.Event()
+        self.asked = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        self.asked += 1
+        await self.answers.wait()
+        writer.write(page("200 OK", b"It leaves today.", "connection: close"))
+        writer.close()
+
+
+@asynccontextmanager
+async def call_about_an_order(stack: PhoneStack) -> AsyncIterator[tuple[Call, SlowOrders]]:
+    """Calls an assistant whose model transfers the caller and looks an order up in one reply."""
+    orders = SlowOrders()
+    number, voice = f"+1555{next(stack.numbers)}", stack.voice
+    async with await asyncio.start_server(orders.serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        url = f"http://localhost:{port}/order"
+        tool = {"name": "find_order", "description": "Finds the order.", "url": url, "timeout": 60}
+        record = {"name": "store", "greeting": "Hello.", "tools": ["transfer"]}
+        await voice.manage("POST", "/assistants", record | {"http_tools": [tool]})
+        agent_name, to_store = voice.settings["AGENT_NAME"], Dispatch(assistant="store")
+        try:
+            async with (
+                inbound_line(voice.livekit, number, agent_name, dispatch=to_store),
+                stack.call(number) as caller,
+            ):
+                await caller.wait_until_silent()
+                find = ToolCall("call_2", "find_order", "{}")
+                yield await ask_for(stack, caller, "Mara", beside=[find]), orders
+        finally:
+            orders.answers.set()
+            await voice.manage("DELETE", "/assistants/store")
+
+
+def results(stack: PhoneStack) -> list[tuple[str, str]]:
+    """Returns the results of tools in the model's last question, by the ids of their calls."""
+    messages = stack.voice.first.requests[-1].messages
+    return [(one["tool_call_id"], one["content"]) for one in messages if one["role"] == "tool"]
+
+
+@pytest.mark.thorough
+async def test_a_lookup_that_outlasts_a_failed_transfer_is_answered_and_neither_is_repeated(
+    stack: PhoneStack,
+) -> None:
+    async with running_peer(486, stack.person_port) as mara:
+        async with call_about_an_order(stack) as (call, orders):
+            await call.receives(phrase("busy"))
+            told = call.caller.seconds()
+            # The lookup goes on: the caller is told so, and hears no silence.
+            await call.caller.wait_until(lambda me: me.first_sound(told + 1.0), 15)
+            orders.answers.set()
+            await until(lambda: call.has("Well?"))
+        assert (orders.asked, len(mara.called)) == (1, 1)
+    assert sorted(results(stack)) == [
+        ("call_1", "the person's line is busy"),
+        ("call_2", "It leaves today."),
+    ]
+
+
+@pytest.mark.thorough
+async def test_a_lookup_that_outlasts_a_transfer_keeps_no_agent_and_says_nothing_on_hold(
+    stack: PhoneStack,
+) -> None:
+    async with stack.person() as mara, call_about_an_order(stack) as (call, orders):
+        await mara.accept()
+        await mara.wait_until(lambda me: me.first_sound())
+        on_hold = call.caller.seconds()
+        await mara.wait_until_silent(1.5)
+        music = call.caller.recording()[round(on_hold * RATE) :]
+        assert len(music) > 5 * RATE
+        assert voiced(music) < AUDIBLE / 5
+        await mara.press("1")
+        async with stack.voice.server() as server:
+            await until(lambda: _gone(server, call.room, identity_of(call.room, 1)))
+        assert (await call.facts())["state"] == "handed_over"
+        assert orders.asked == 1
+        await call.caller.hang_up()
+        assert await call.ended() == "transferred"
 
 
 # ── Cold ─────────────────────────────────────────────────────────────────────────────────────────

@@ -1,17 +1,18 @@
 """Calls in which a caller asks to be put through to a person."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import numpy as np
 
 from llm_router.testing.server import Script
+from llm_router.types import ToolCall
 from tests.phone.softphone import Softphone
 from tests.phone.stack import PhoneStack, until
 from tests.sounds.samples import RATE, Samples
 from tests.voice.caller import sentence
-from tests.voice.replies import by_role, calling, words
+from tests.voice.replies import by_role, words
 from tests.voice.stack import PHRASES
 
 ABOUT = "An order from Tuesday is late."
@@ -57,10 +58,16 @@ async def asking_for(stack: PhoneStack, person: str) -> AsyncIterator[Call]:
         yield await ask_for(stack, caller, person)
 
 
-async def ask_for(stack: PhoneStack, caller: Softphone, person: str) -> Call:
-    """Asks for a person; returns the call once the caller waits for them."""
+async def ask_for(
+    stack: PhoneStack, caller: Softphone, person: str, *, beside: Sequence[ToolCall] = ()
+) -> Call:
+    """Asks for a person; returns the call once the caller waits for them.
+
+    The model calls the tools `beside` at the same time.
+    """
     arguments = f'{{"person": "{person}", "about": "{ABOUT}"}}'
-    put_through = calling("transfer_call", arguments)
+    transfer = ToolCall("call_1", "transfer_call", arguments)
+    put_through = Script(words=[], tool_calls=[*beside, transfer])
     await stack.voice.behave(by_role(stack.voice.first, put_through, Script(words=words("Well?"))))
     await caller.say(sentence("real_person"))
     call = Call(stack, caller, await stack.room_of(caller))
