@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from agent.dispatch import hash_caller
+from llm_router.voice.phone.numbers import same_for_people
 
 STATUS = "sip.callStatus"
 """Attribute of LiveKit's: dialing, ringing, automation, active or hangup."""
@@ -81,7 +82,7 @@ def describe(caller: PhoneCaller) -> str:
 
 def hash_number(number: str, secret: str) -> str:
     """Returns the hash by which calls from one number are found; empty for a withheld one."""
-    return hash_caller(number, secret) if number else ""
+    return hash_caller(same_for_people(number), secret) if number else ""
 
 
 def _bounded(text: str, longest: int) -> str:

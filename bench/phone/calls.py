@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from bench.phone.figures import Cost, PhoneCall, PhoneSet
 from bench.report.command import Progress
-from bench.report.processes import memory_of, work_of
+from bench.report.processes import children, memory_of, work_of
 from llm_router.testing.server import Script
 from tests.phone.softphone import Softphone
 from tests.phone.stack import LINE, PhoneStack, running_phone_stack
@@ -21,8 +22,17 @@ _ANSWER = "We open at nine in the morning."
 _FIRST_WORD = 0.15
 _QUESTIONS = ("what_time", "parking", "my_bill")
 _REPLY_WITHIN = 10.0
-_PROGRAMS = {b"livekit-sip": "livekit-sip", b"livekit-server": "livekit-server"}
-_OURS = "Patchbay"
+_PROGRAMS = {
+    b"livekit-sip": "livekit-sip",
+    b"livekit-server": "livekit-server",
+    b"agent.speech.process": "speech models",
+    b"agent.api": "HTTP process",
+    b"agent.worker": "worker",
+    b"baresip": "the bench: telephones",
+}
+"""Programs by a part of their command, the first that fits."""
+_CALLS = "the calls' processes"
+_BENCH = "the bench: models and recordings"
 
 
 async def measure(calls: int, crowd: int, lasts: float, progress: Progress) -> Sequence[PhoneSet]:
@@ -84,10 +94,14 @@ async def _call(phone: Softphone, lasts: float, voice: str) -> PhoneCall:
 
 
 def _use(stack: PhoneStack) -> Mapping[str, tuple[float, float]]:
-    """Returns the seconds of processor and the megabytes of each program of the stack."""
+    """Returns the seconds of processor and the megabytes of each program of the stack, and of the
+    bench itself, which runs on the same machine.
+    """
     used: dict[str, tuple[float, float]] = {}
-    for process, command in processes_of(stack.voice).items():
-        program = next((name for part, name in _PROGRAMS.items() if part in command), _OURS)
+    telephones = dict.fromkeys(children(), b"baresip")
+    for process, command in {**telephones, **processes_of(stack.voice), os.getpid(): b""}.items():
+        named = next((name for part, name in _PROGRAMS.items() if part in command), _CALLS)
+        program = _BENCH if process == os.getpid() else named
         seconds, memory = used.get(program, (0.0, 0.0))
         with suppress(OSError):  # it has just ended
             used[program] = (seconds + work_of(process), memory + memory_of(process).share)

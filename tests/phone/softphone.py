@@ -141,7 +141,7 @@ class Softphone:
         await self.command("ausrc", f"aufile,{file}")
         length = float(np.flatnonzero(np.abs(samples) > AUDIBLE)[-1]) / RATE
         await self.wait_until(lambda me: me.seconds("enc") >= began + length + 0.5, length + 15)
-        sent = self.recording("enc")[round(began * RATE) :]
+        sent = self.recording("enc", since=began)
         return began + float(np.flatnonzero(np.abs(sent) > AUDIBLE)[-1]) / RATE
 
     async def command(self, name: str, argument: str = "") -> None:
@@ -172,11 +172,15 @@ class Softphone:
         """The keys that the other side has pressed."""
         return "".join(one.detail for one in self.events if one.kind == "CALL_DTMF_START")
 
-    def recording(self, way: str = "dec") -> Samples:
-        """Returns the sound received in the last call so far (`dec`), or sent in it (`enc`)."""
+    def recording(self, way: str = "dec", *, since: float = 0.0) -> Samples:
+        """Returns the sound received in the last call so far (`dec`), or sent in it (`enc`), from a
+        second of it on.
+        """
         if not (file := self._file(way)):
             return np.zeros(0, np.int16)
-        found = np.frombuffer(_whole_samples(file.read_bytes()[_HEADER:]), np.int16)
+        with file.open("rb") as opened:  # the rest of a long call is not read at each look
+            opened.seek(_HEADER + 2 * round(since * self._rate))
+            found = np.frombuffer(_whole_samples(opened.read()), np.int16)
         return found if self._rate == RATE else np.repeat(found, RATE // self._rate)
 
     def seconds(self, way: str = "dec") -> float:
@@ -186,7 +190,7 @@ class Softphone:
 
     def words(self, text: str, *, since: float = 0.0) -> list[str]:
         """Returns the words of a known text received after `since` (s in the recording)."""
-        return recognise_samples(text, self.recording()[round(since * RATE) :])
+        return recognise_samples(text, self.recording(since=since))
 
     def first_sound(self, since: float = 0.0) -> float | None:
         """Returns when the other side was first audible after `since` (s in the recording)."""
@@ -228,7 +232,7 @@ class Softphone:
 
     def _audible(self, since: float) -> Any:
         """Returns the numbers of the audible 10 ms after `since`."""
-        received = self.recording()[round(since * RATE) :]
+        received = self.recording(since=since)
         pieces = received[: len(received) // 160 * 160].reshape(-1, 160).astype(np.float32)
         return np.flatnonzero(np.sqrt((pieces**2).mean(axis=1)) > AUDIBLE)
 

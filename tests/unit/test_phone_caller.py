@@ -57,6 +57,7 @@ def test_a_hash_finds_the_calls_of_a_number_and_gives_it_to_no_reader() -> None:
     assert hash_number("+15550123", "s") == hash_number("+15550123", "s")
     assert hash_number("+15550123", "s") != hash_number("+15550123", "t")
     assert hash_number("", "s") == ""
+    assert hash_number("0015550123", "s") == hash_number("+15550123", "s")
     assert len(hash_number("+15550123", "s")) == 16
 
 

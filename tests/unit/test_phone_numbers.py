@@ -14,6 +14,7 @@ from llm_router.voice.phone.numbers import (
     masked,
     parse_address,
     parse_number,
+    same_for_people,
 )
 from llm_router.voice.phone.plan import CallPlan
 from llm_router.voice.phone.rooms import called_number, is_phone_room
@@ -28,6 +29,7 @@ E164 = st.from_regex(r"\+[1-9][0-9]{6,14}", fullmatch=True)
         (" +49 (30) 123-456 ", "+4930123456"),
         ("+49\u00a030\u2013123.456", "+4930123456"),
         ("+49 30/123456", "+4930123456"),
+        ("tel:+49-30-123456", "+4930123456"),
         ("100", "100"),
         ("*97", "*97"),
         ("reception", "reception"),
@@ -35,6 +37,22 @@ E164 = st.from_regex(r"\+[1-9][0-9]{6,14}", fullmatch=True)
 )
 def test_a_number_is_read_as_people_write_it(written: str, number: str) -> None:
     assert parse_number(written) == number
+
+
+@pytest.mark.parametrize(
+    ("sent", "number"),
+    [
+        ("+4930123456", "+4930123456"),
+        ("0049 30 123456", "+4930123456"),
+        ("030123456", "030123456"),
+        ("100", "100"),
+        ("anonymous", "anonymous"),
+        ("+00", "+00"),
+        ("Ann\u00e9 00", "Ann\u00e9 00"),
+    ],
+)
+def test_a_number_is_one_however_carriers_send_it(sent: str, number: str) -> None:
+    assert same_for_people(sent) == number
 
 
 @pytest.mark.parametrize(

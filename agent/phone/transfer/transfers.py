@@ -23,7 +23,7 @@ from agent.staff import PERSON
 from llm_router.clock import Clock, utc_now
 from llm_router.routing.phrases import Phrases
 from llm_router.voice.phone.hours import is_open
-from llm_router.voice.phone.numbers import as_uri, comparable
+from llm_router.voice.phone.numbers import as_uri, comparable, same_for_people
 from llm_router.voice.phone.setup import Person, PhoneSetup
 
 _logger = logging.getLogger("agent")
@@ -106,7 +106,7 @@ class Transfers:
         caller = room.caller
         if caller is None:
             return End.CALLER_LEFT if room.is_whole else End.FAILED
-        if comparable(person.number) == comparable(caller.attributes.get(NUMBER, "")):
+        if _line(person.number) == _line(caller.attributes.get(NUMBER, "")):
             return End.BUSY  # with this very call: it is the person's own line
         try:
             if person.transfer == "cold" and room.is_on_the_phone():
@@ -148,6 +148,10 @@ class Transfers:
         except RuntimeError:  # the session is being closed
             return
         await wait_until_said(speech, _SAID_WITHIN)
+
+
+def _line(number: str) -> str:
+    return comparable(same_for_people(number))
 
 
 _REASONS: Mapping[str, str] = {

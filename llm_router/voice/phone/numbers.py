@@ -35,11 +35,12 @@ _AS_LIVEKIT = re.compile(r"\+?[0-9\- ()]+")
 
 
 def parse_number(text: str) -> str:
-    """Returns a number as E.164, or an extension of a telephone system as it is.
+    """Returns a number as E.164, or an extension of a telephone system as it is. A tel: URI is one
+    as well.
 
     Raises ValueError, which says how to write it.
     """
-    bare = _FORMATTING.sub("", text)
+    bare = re.sub(r"^tel:(?=\+)", "", _FORMATTING.sub("", text), flags=re.IGNORECASE)
     if "(0)" in text and bare.startswith("+"):
         raise ValueError("has (0); write it as it is dialed from abroad, such as +4930123456")
     if _E164.fullmatch(bare) or _EXTENSION.fullmatch(bare):
@@ -63,8 +64,6 @@ def parse_address(text: str) -> str:
     """
     scheme, colon, rest = text.strip().partition(":")
     scheme = scheme.lower()
-    if colon and scheme == "tel":
-        return parse_number(rest)
     if colon and scheme in {"sip", "sips"}:
         bare = f"{scheme}:{rest}"
         if len(bare) > MAX_LENGTH or not _URI.fullmatch(bare):
@@ -104,6 +103,16 @@ def comparable(number: str) -> str:
     if not _AS_LIVEKIT.fullmatch(number):
         return number
     return "+" + re.sub(r"[^0-9]", "", number)
+
+
+def same_for_people(number: str) -> str:
+    """Returns a number in the form by which calls of one caller are found, however carriers write
+    it: 0049 30 123456 and +4930123456 are the same.
+    """
+    if not _AS_LIVEKIT.fullmatch(number):
+        return number
+    digits = re.sub(r"[^0-9+]", "", number)
+    return "+" + digits.removeprefix("00") if digits.startswith("00") else digits
 
 
 def masked(address: str) -> str:

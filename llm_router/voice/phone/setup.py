@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from llm_router.voice.assistant import DEFAULT, AssistantName
-from llm_router.voice.phone.numbers import comparable, is_emergency
+from llm_router.voice.phone.numbers import comparable, is_emergency, same_for_people
 from llm_router.voice.phone.opening import OpeningHours
 from llm_router.voice.phone.records import (
     Address,
@@ -27,7 +27,9 @@ LONGEST_RING = 75.0
 """Seconds for which a called telephone may ring. livekit-server 1.13.5 ends a dial after 80
 (pkg/service/sip.go), in which livekit-sip joins the room as well."""
 
-Key = Annotated[str, Field(pattern=r"^[0-9*#]$")]
+KEY_PATTERN = r"^[0-9*#]$"
+PREFIX_PATTERN = r"^\+[0-9]{1,15}$"
+Key = Annotated[str, Field(pattern=KEY_PATTERN)]
 Words = Annotated[str, Field(min_length=1, max_length=500)]
 _Seconds = Annotated[float, Field(ge=1, le=300, strict=True)]
 _Minutes = Annotated[float, Field(ge=0.1, le=1440, strict=True)]
@@ -178,7 +180,7 @@ class Outbound(Record):
     max_minutes: _Minutes = 30.0
     """Minutes after which a call is ended."""
     allowed_prefixes: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^\+[0-9]{1,15}$")], ...], Field(max_length=1000)
+        tuple[Annotated[str, Field(pattern=PREFIX_PATTERN)], ...], Field(max_length=1000)
     ] = ()
     """Beginnings of the numbers that may be called, such as "+49". Empty: all numbers."""
     do_not_call: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
@@ -234,8 +236,8 @@ class PhoneSetup(Record):
         return numbers
 
     def find(self, called: str) -> PhoneNumber | None:
-        """Returns the number that a carrier means, with or without its plus sign."""
-        return self.by_number.get(comparable(called))
+        """Returns the number that a carrier means, with its plus sign, with 00, or without."""
+        return self.by_number.get(comparable(same_for_people(called)))
 
     def trunk_of(self, number: PhoneNumber) -> Trunk:
         return self.by_trunk[number.trunk] if number.trunk else self.trunks[0]
@@ -267,7 +269,8 @@ class PhoneSetup(Record):
     def _fits_together(self) -> Self:
         _require_distinct("trunks", [each.name for each in self.trunks])
         _require_distinct("people", [each.name.casefold() for each in self.people])
-        _require_distinct("numbers", [comparable(each.number) for each in self.numbers])
+        written = [each.number for each in self.numbers]
+        _require_distinct("numbers", [comparable(each) for each in written], written)
         for number in self.numbers:
             self._check_number(number)
         self._check_others()
@@ -329,14 +332,15 @@ class PhoneSetup(Record):
             )
 
 
-def _require_distinct(table: str, names: list[str]) -> None:
+def _require_distinct(table: str, names: list[str], written: Sequence[str] = ()) -> None:
     positions: dict[str, int] = {}
     for position, name in enumerate(names, 1):
         first = positions.setdefault(name, position)
         if first != position:
             key = "number" if table == "numbers" else "name"
             raise ValueError(
-                f"[[{table}]] {position}: {key}: {name!r} is there already, in [[{table}]] {first};"
+                f"[[{table}]] {position}: {key}: {(written or names)[position - 1]!r} is there"
+                f" already, in [[{table}]] {first};"
                 " remove one of them"
             )
 

@@ -11,10 +11,13 @@ from pydantic import BaseModel, ValidationError
 
 from llm_router.connections.json_shape import is_within
 from llm_router.errors import ConfigurationError
+from llm_router.voice.assistant import NAME_PATTERN
 from llm_router.voice.phone.opening import OpeningHours
 from llm_router.voice.phone.places import line_of
 from llm_router.voice.phone.records import UnsetSecret
 from llm_router.voice.phone.setup import (
+    KEY_PATTERN,
+    PREFIX_PATTERN,
     Media,
     Outbound,
     Person,
@@ -43,6 +46,12 @@ _RECORDS: Mapping[str, type[BaseModel]] = {
 }
 _LISTS = frozenset({"trunks", "numbers", "people"})
 _SECRETS = frozenset({"password", "inbound_password"})
+_PATTERNS = {
+    NAME_PATTERN: 'should be small letters, digits, - and _, such as "tea-shop"',
+    KEY_PATTERN: "should be one key: 0 to 9, * or #",
+    PREFIX_PATTERN: 'should be + and digits alone, such as "+49"',
+}
+"""Sentences in place of the patterns that a text does not match."""
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]{0,99})\}")
 
 
@@ -132,6 +141,11 @@ def _explain(error: ValidationError, tables: Mapping[str, Any]) -> tuple[Sequenc
     others = f" (and {len(more)} more)" if more else ""
     message = fault["msg"].removeprefix("Value error, ")
     message = re.sub(r"^(Input|String|Value) should", "should", message)
+    if fault["type"] == "string_pattern_mismatch":
+        named = (says for pattern, says in _PATTERNS.items() if f"'{pattern}'" in message)
+        message = next(named, message)
+    elif fault["type"] == "string_type":
+        message = 'should be in quotes, such as "100"'
     place: list[str | int] = [part for part in fault["loc"] if part != "[key]"]
     in_file = place
     if fault["type"] == "extra_forbidden":
@@ -144,6 +158,8 @@ def _explain(error: ValidationError, tables: Mapping[str, Any]) -> tuple[Sequenc
         message = f"should be {_shape(place)}"
     if not place and (named := re.match(r"\[\[(\w+)\]\] (\d+): (\w+)", message)):
         in_file = [named[1], int(named[2]) - 1, named[3]]
+    elif not place and (named := re.match(r"\[(\w+)\]: (\w+)", message)):
+        in_file = [named[1], named[2]]
     where = _place(place, tables)
     return in_file, f"{where}: {message}{others}" if where else f"{message}{others}"
 
