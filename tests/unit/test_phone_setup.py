@@ -51,7 +51,7 @@ def test_the_shipped_file_answers_the_number_of_the_demo_alone() -> None:
 def test_every_example_in_the_shipped_file_is_valid_when_its_sign_is_removed() -> None:
     text = re.sub(r"(?m)^#(?! )", "", SHIPPED.read_text(encoding="utf-8"))
     setup = read_phone(text, "phone.toml", SECRETS)
-    assert [each.name for each in setup.trunks] == ["demo", "carrier"]
+    assert [each.name for each in setup.trunks] == ["demo", "carrier", "second"]
     assert setup.trunks[1].password
     assert setup.trunks[1].password.get_secret_value() == "s3cret-out"
     assert [each.number for each in setup.numbers] == ["+15550100", "+4930123456"]
