@@ -25,7 +25,12 @@ _MAX_NUMBER = 64  # characters
 _MAX_VALUE = 200
 _MAX_HEADERS = 20
 _UNREADABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-_WITHHELD = frozenset({"", "anonymous", "unknown", "restricted", "unavailable", "private"})
+_WITHHELD = frozenset(
+    {"", "anonymous", "unknown", "restricted", "unavailable", "private", "blocked", "withheld"}
+)
+_SPELLED = frozenset({"266696687", "8656696", "7378742833", "86282452253", "7748283", "2562533"})
+"""Words such as these in keys of a telephone, which carriers send where a number must have
+digits (Twilio: +266696687). All callers without a number would be one caller."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +62,15 @@ def read_caller(
     }
     number = _bounded(attributes.get(NUMBER, ""), _MAX_NUMBER)
     return PhoneCaller(
-        number="" if number.lower() in _WITHHELD else number,
+        number="" if _is_withheld(number) else number,
         is_inbound=_RULE in attributes,
         called=_bounded(attributes.get(_CALLED, called), _MAX_NUMBER),
         headers=dict([*found.items()][:_MAX_HEADERS]),
     )
+
+
+def _is_withheld(number: str) -> bool:
+    return number.lower() in _WITHHELD or number.removeprefix("+") in _SPELLED
 
 
 def describe(caller: PhoneCaller) -> str:

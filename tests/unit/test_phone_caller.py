@@ -42,7 +42,7 @@ def test_the_called_number_of_a_hidden_caller_is_that_of_the_room() -> None:
 
 
 def test_a_withheld_number_is_none() -> None:
-    for name in ("anonymous", "Anonymous", "restricted", ""):
+    for name in ("anonymous", "Anonymous", "restricted", "", "+266696687", "7378742833"):
         caller = read_caller({"sip.phoneNumber": name}, [])
         assert caller.number == ""
         assert facts_of(describe(caller)) == {"number of the caller": "withheld"}
