@@ -57,7 +57,7 @@ function Telephone() {
       )}
       <section>
         <h2>{words.out}</h2>
-        <p>{phone.outbound ? words.outText(phone.outbound.caller_id, phone.outbound.trunk) : words.noOut}</p>
+        <p>{phone.outbound ? words.outText(phone.outbound.caller_id, [phone.outbound.trunk, ...phone.outbound.fallback].join(", then ")) : words.noOut}</p>
         {phone.outbound && phone.outbound.allowed_prefixes.length > 0 && <p>{words.prefixes(phone.outbound.allowed_prefixes.join(", "))}</p>}
       </section>
       {phone.people.length > 0 && <People of={phone.people} />}
