@@ -129,7 +129,7 @@ class Dialer:
         """Carries out an attempt, until it is answered or has failed; returns whether it dialed.
 
         Where a carrier refuses and no telephone has rung, the call waits for its next trunk, which
-        is no further attempt. Raises StoreError, and SetupFaultError for an attempt that rang no
+        is no further attempt, and the attempt is not over. Raises StoreError, and SetupFaultError for an attempt that rang no
         telephone.
         """
         refused_by = self._refused_by.pop(call.id, 0)
@@ -152,7 +152,8 @@ class Dialer:
         result, has_rung = await self._ring(call, rules.request(call, way, trunk_id))
         if result and result.may_reroute and others and not has_rung:
             await self._reroute(call, refused_by, result)
-        elif result:
+            return False
+        if result:
             await self._note_result(call, result)
         return True
 

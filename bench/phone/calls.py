@@ -22,6 +22,8 @@ _ANSWER = "We open at nine in the morning."
 _FIRST_WORD = 0.15
 _QUESTIONS = ("what_time", "parking", "my_bill")
 _REPLY_WITHIN = 10.0
+_RESTS = 10.0
+"""Seconds for which the worker starts processes in place of those that have answered calls."""
 _PROGRAMS = {
     b"livekit-sip": "livekit-sip",
     b"livekit-server": "livekit-server",
@@ -35,10 +37,14 @@ _CALLS = "the calls' processes"
 _BENCH = "the bench: models and recordings"
 
 
-async def measure(calls: int, crowd: int, lasts: float, progress: Progress) -> Sequence[PhoneSet]:
-    """Makes calls one after another, and then many at once that last for so many seconds."""
+async def measure(
+    calls: int, crowds: Sequence[int], lasts: float, progress: Progress
+) -> tuple[PhoneSet, Sequence[PhoneSet]]:
+    """Makes calls one after another, and then each of these numbers of calls at once, which last
+    for so many seconds.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        idle = str(crowd)
+        idle = str(max(crowds))
         async with running_phone_stack(Path(folder), WORKER_IDLE_PROCESSES=idle) as stack:
             await stack.voice.behave(Script(words=words(_ANSWER), first_token_after=_FIRST_WORD))
             singles = []
@@ -46,13 +52,18 @@ async def measure(calls: int, crowd: int, lasts: float, progress: Progress) -> S
                 progress(f"call {number + 1} of {calls}")
                 made, _ = await _calls(stack, 1, 0, VOICES[number % len(VOICES)])
                 singles += made
-            before = _use(stack)
-            progress(f"{crowd} calls at once")
-            many, use = await _calls(stack, crowd, lasts, VOICES[0])
-            costs = _costs(before, use)
-    return PhoneSet(title="one at a time", calls=singles), PhoneSet(
-        title=f"{crowd} at once", calls=many, costs=costs
-    )
+            many = [await _crowd(stack, crowd, lasts, progress) for crowd in crowds]
+    return PhoneSet(title="one at a time", calls=singles), many
+
+
+async def _crowd(stack: PhoneStack, crowd: int, lasts: float, progress: Progress) -> PhoneSet:
+    """Makes so many calls at once, on a stack that is at rest before."""
+    progress(f"{crowd} calls at once")
+    await stack.wait_until_idle()
+    await asyncio.sleep(_RESTS)
+    before = _use(stack)
+    made, use = await _calls(stack, crowd, lasts, VOICES[0])
+    return PhoneSet(title=f"{crowd} at once", calls=made, costs=_costs(before, use))
 
 
 async def _calls(

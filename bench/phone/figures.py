@@ -77,14 +77,19 @@ class Death:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneFigures:
-    """All that is measured. `hellos`: from the end of a called person's hello to the first word, in
-    seconds; infinity for none.
+    """All that is measured. `crowds`: more and more calls at once. `hellos`: from the end of a
+    called person's hello to the first word, in seconds; infinity for none.
     """
 
     single: PhoneSet
-    crowd: PhoneSet
+    crowds: Sequence[PhoneSet]
     hellos: Sequence[float]
     deaths: Sequence[Death]
+
+    @property
+    def crowd(self) -> PhoneSet:
+        """The most calls at once."""
+        return self.crowds[-1]
 
     def hello(self, q: float) -> float:
         return _quantile(self.hellos, q)

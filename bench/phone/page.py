@@ -9,13 +9,13 @@ from bench.report.table import Table, make_table, percent, seconds
 
 
 def make_page(figures: PhoneFigures) -> Page:
-    single, crowd = figures.single, figures.crowd
+    single, crowds, crowd = figures.single, figures.crowds, figures.crowd
     return Page(
         template=Path(__file__).with_name("phone.md"),
         values={
             "calls": len(single.calls),
-            "crowd": len(crowd.calls),
-            "times": times_table([single, crowd]),
+            "crowd": ", ".join(str(len(each.calls)) for each in crowds),
+            "times": times_table([single, *crowds]),
             "costs": costs_table(crowd),
             "hellos": hellos_table(figures),
             "goals": goals_table(phone_goals(figures)),

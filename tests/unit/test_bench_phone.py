@@ -18,7 +18,7 @@ def one(*calls: PhoneCall) -> PhoneSet:
 
 
 def figures(calls: PhoneSet, hellos: list[float], deaths: list[Death]) -> PhoneFigures:
-    return PhoneFigures(single=calls, crowd=calls, hellos=hellos, deaths=deaths)
+    return PhoneFigures(single=calls, crowds=[calls], hellos=hellos, deaths=deaths)
 
 
 WORKS = figures(one(WELL), [0.7, 0.9, 1.2], SURVIVED)
