@@ -128,8 +128,8 @@ class Dialer:
     async def dial(self, call: PlannedCall, rules: DialRules) -> bool:
         """Carries out an attempt, until it is answered or has failed; returns whether it dialed.
 
-        Where a carrier refuses and no telephone has rung, the call waits for its next trunk: that is
-        the same attempt. Raises StoreError, and SetupFaultError for an attempt that rang no
+        Where a carrier refuses and no telephone has rung, the call waits for its next trunk, in the
+        same attempt. Raises StoreError, and SetupFaultError for an attempt that rang no
         telephone.
         """
         refused_by = self._refused_by.pop(call.id, 0)
