@@ -86,13 +86,7 @@ async def _call(phone: Softphone, lasts: float, voice: str) -> PhoneCall:
     replies = []
     while True:
         for question in _QUESTIONS:
-            asked = await phone.say(sentence(question), voice)
-            try:
-                await phone.wait_until_silent(since=asked, within=_REPLY_WITHIN)
-                first = phone.first_sound(asked)
-                replies.append(math.inf if first is None else first - asked)
-            except AssertionError:
-                replies.append(math.inf)
+            replies.append(await _reply(phone, await phone.say(sentence(question), voice)))
         if loop.time() - answer.at >= lasts:
             break
     return PhoneCall(
@@ -102,6 +96,18 @@ async def _call(phone: Softphone, lasts: float, voice: str) -> PhoneCall:
         lasted=loop.time() - answer.at,
         received=phone.seconds(),
     )
+
+
+async def _reply(phone: Softphone, asked: float) -> float:
+    """Returns the seconds from a question to the first sound after it, and waits for its end.
+
+    A reply that begins in time and is still being spoken ten seconds later has come.
+    """
+    with suppress(AssertionError):
+        await phone.wait_until(lambda me: me.first_sound(asked), _REPLY_WITHIN)
+        await phone.wait_until_silent(since=asked)
+    first = phone.first_sound(asked)
+    return math.inf if first is None else first - asked
 
 
 def _use(stack: PhoneStack) -> Mapping[str, tuple[float, float]]:
