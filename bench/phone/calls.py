@@ -83,12 +83,11 @@ async def _call(phone: Softphone, lasts: float, voice: str) -> PhoneCall:
     answer = await phone.dial(LINE)
     await phone.wait_until_silent()
     greeted = phone.first_sound()
-    replies = []
-    while True:
-        for question in _QUESTIONS:
-            replies.append(await _reply(phone, await phone.say(sentence(question), voice)))
-        if loop.time() - answer.at >= lasts:
-            break
+    replies = list[float]()
+    while len(replies) < len(_QUESTIONS) or loop.time() - answer.at < lasts:
+        question = _QUESTIONS[len(replies) % len(_QUESTIONS)]
+        asked = await phone.say(sentence(question), voice)
+        replies.append(await _reply(phone, asked))
     return PhoneCall(
         answered=answer.at - dialled,
         greeted=math.inf if greeted is None else greeted,
