@@ -1,11 +1,12 @@
 """The room of a transfer: a person's number is not shown in it, and who has left it is known."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 from google.protobuf.json_format import MessageToDict
 from livekit import api, rtc
 
@@ -117,3 +118,63 @@ class Silent:
 
     async def __anext__(self) -> Any:
         raise StopAsyncIteration
+
+
+class Exchange:
+    """LiveKit's SIP interface: the first trunk refuses a call, the second answers it."""
+
+    def __init__(self, fake: FakeRoom, status: int, *, rings: bool) -> None:
+        self._fake = fake
+        self._status = status
+        self._rings = rings
+        self.hosts: list[str] = []
+
+    async def create_sip_participant(self, request: api.CreateSIPParticipantRequest) -> None:
+        self.hosts.append(request.trunk.hostname)
+        person = self._fake.enter(request.participant_identity, status="dialing")
+        if len(self.hosts) > 1:
+            self._fake.become(person, "active")
+            return
+        if self._rings:
+            self._fake.become(person, "ringing")
+        self._fake.leave(person)
+        details = {"sip_status_code": str(self._status), "sip_status": "no"}
+        raise api.SipCallError("unavailable", "refused", status=503, metadata=details)
+
+
+FIRST, SECOND = (
+    Telephone(host=host, user=NUMBER, caller_id="+493099", max_minutes=5) for host in ("a", "b")
+)
+
+
+async def called_by_two_trunks(
+    status: int, *, rings: bool
+) -> tuple[Event, Sequence[str], Sequence[Event]]:
+    """Returns what became of a call, by which trunks it went, and the events on the way."""
+    fake, session, posted = FakeRoom(), Session(), list[Event]()
+    fake.enter(status="active")
+    exchange = Exchange(fake, status, rings=rings)
+    room = CallRoom(cast(Any, session), fake.room, cast(Any, _api(cast(Any, exchange))))
+    briefing = Briefing(
+        text="", accepting=(), declining=(), tts=cast(Any, Silent()), stt=cast(Any, None)
+    )
+    stage = CallStage(room, "sip", f"{PERSON}1", [FIRST, SECOND], briefing, SystemClock())
+    async with stage.observed(posted.append):
+        event = await stage.dial()
+    return event, exchange.hosts, posted
+
+
+def test_where_a_carrier_refuses_the_person_is_called_by_the_next_trunk() -> None:
+    found = ManualClock().run(called_by_two_trunks(503, rings=False))
+    assert found == (Event.ANSWERED, ["a", "b"], [])
+
+
+@pytest.mark.parametrize(
+    ("status", "rings", "event"),
+    [(486, False, Event.BUSY), (503, True, Event.UNREACHABLE), (408, True, Event.RANG_OUT)],
+)
+def test_a_person_who_is_busy_or_whose_telephone_has_rung_is_not_called_again(
+    status: int, rings: bool, event: Event
+) -> None:
+    found, hosts, _ = ManualClock().run(called_by_two_trunks(status, rings=rings))
+    assert (found, hosts) == (event, ["a"])
