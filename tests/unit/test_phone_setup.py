@@ -76,6 +76,13 @@ def test_every_file_of_the_page_is_valid() -> None:
     ]  # fmt: skip
 
 
+def test_the_second_carrier_of_the_page_on_calls_out_is_valid() -> None:
+    page = (SHIPPED.parents[1] / "docs" / "calls-out.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    setup = read_phone(block, "page", SECRETS)
+    assert [trunk.name for trunk in setup.trunks_out] == ["carrier", "second"]
+
+
 def test_no_file_is_no_telephone(tmp_path: Path) -> None:
     assert load_phone(tmp_path / "phone.toml", {}) == PhoneSetup()
 
