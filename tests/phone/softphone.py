@@ -26,7 +26,7 @@ _MODULES = Path("/usr/lib/baresip/modules")
 _CODECS = {"g722": 16_000, "g711": 8_000}
 _HEADER = 44
 """Bytes before the samples in a recording."""
-_POLL_INTERVAL = 0.02  # s
+_POLL_INTERVAL = 0.05  # s
 _PORTS = 21_000, 32_000
 """Ports that systems give to no connection by themselves."""
 _TRIES = 100

@@ -142,8 +142,8 @@ def _explain(error: ValidationError, tables: Mapping[str, Any]) -> tuple[Sequenc
     message = fault["msg"].removeprefix("Value error, ")
     message = re.sub(r"^(Input|String|Value) should", "should", message)
     if fault["type"] == "string_pattern_mismatch":
-        named = (says for pattern, says in _PATTERNS.items() if f"'{pattern}'" in message)
-        message = next(named, message)
+        says = (text for pattern, text in _PATTERNS.items() if f"'{pattern}'" in message)
+        message = next(says, message)
     elif fault["type"] == "string_type":
         message = 'should be in quotes, such as "100"'
     place: list[str | int] = [part for part in fault["loc"] if part != "[key]"]
