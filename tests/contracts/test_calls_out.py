@@ -52,7 +52,7 @@ class LiveKit:
     trunks: Mapping[str, str] = field(default_factory=dict)
     """Ids of trunks that have another one."""
     answers: dict[str, Callable[[], None]] = field(default_factory=dict)
-    """What it answers by a trunk, in place of `answer`."""
+    """Its answers by single trunks, in place of `answer`."""
     ways: list[tuple[str, str]] = field(default_factory=list)
     """The trunk and the caller id of each number that was dialed."""
     agent_state: str = "listening"

@@ -162,9 +162,9 @@ async def test_a_call_that_the_first_carrier_refuses_reaches_the_person_by_the_s
 async def test_where_nothing_takes_calls_at_the_trunk_they_wait_with_that_reason(
     stack: PhoneStack,
 ) -> None:
-    nobody = f"127.0.0.1:{free_port()}"
+    closed_port = f"127.0.0.1:{free_port()}"
     tcp = api.SIPTransport.SIP_TRANSPORT_TCP
-    async with outbound_line(stack.voice.livekit, nobody, LINE, name="main", transport=tcp):
+    async with outbound_line(stack.voice.livekit, closed_port, LINE, name="main", transport=tcp):
         planned = await place(stack)
         waits = await until(stack, planned, lambda now: bool(now["reason"]))
         assert "nothing takes calls at the trunk's address" in waits["reason"]

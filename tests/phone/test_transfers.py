@@ -196,9 +196,9 @@ async def test_a_lookup_that_outlasts_a_failed_transfer_is_answered_and_neither_
     async with running_peer(486, stack.person_port) as mara:
         async with call_about_an_order(stack) as (call, orders):
             await call.receives(phrase("busy"))
-            told = call.caller.seconds()
+            back_at = call.caller.seconds()
             # The lookup goes on: the caller is told so, and hears no silence.
-            await call.caller.wait_until(lambda me: me.first_sound(told + 1.0), 15)
+            await call.caller.wait_until(lambda me: me.first_sound(back_at + 1.0), 15)
             orders.answers.set()
             await until(lambda: call.has("Well?"))
         assert (orders.asked, len(mara.called)) == (1, 1)
