@@ -159,7 +159,7 @@ def _check_phone(settings: Settings) -> Iterator[Finding]:
         yield Finding("telephone", "fault", str(error))
         return
     if setup.numbers or setup.trunks:
-        count = f"{len(setup.numbers)} numbers on {len(setup.trunks)} trunks"
+        count = f"numbers: {len(setup.numbers)}, trunks: {len(setup.trunks)}"
         yield Finding("telephone", "ok", f"{settings.phone_file}: {count}")
     for name, reason in unreachable(setup).items():
         yield Finding("telephone", "fault", f"no call can be transferred to {name}: {reason}")

@@ -51,7 +51,7 @@ async def check_phone(doctor: Doctor) -> AsyncIterator[Finding]:
     if not (setup.numbers or setup.trunks):
         yield Finding("file", "note", "has no numbers; write some as docs/phone.md shows")
     else:
-        count = f"{len(setup.numbers)} numbers on {len(setup.trunks)} trunks"
+        count = f"numbers: {len(setup.numbers)}, trunks: {len(setup.trunks)}"
         yield Finding("file", "ok", count)
     if setup.service.redis:
         yield await _check_redis(setup.service.redis)

@@ -272,7 +272,7 @@ def invalid_request(errors: Sequence[Mapping[str, Any]]) -> Problem:
         # The place of a body that is no JSON is an offset in it, not a field.
         {
             "field": "body" if error["type"] == "json_invalid" else _place(error["loc"]),
-            "message": error["msg"],
+            "message": error["msg"].removeprefix("Value error, "),
         }
         for error in errors[:_MAX_FAULTS]
     ]

@@ -62,6 +62,11 @@ def test_a_fault_in_a_file_is_named_and_nothing_is_planned(here: Shell, tmp_path
     assert json.loads(here("phone", "schedule", "list", "--json").stdout) == []
 
 
+def test_an_emergency_number_is_refused_in_plain_words(here: Shell) -> None:
+    refused = here("phone", "call", "112", code=2)
+    assert "number: is an emergency number, which no agent may call" in refused.stderr
+
+
 class Api:
     """Answers how far a planned call is, one state after the other."""
 
