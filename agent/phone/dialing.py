@@ -150,6 +150,8 @@ class Dialer:
         except (UncertainError, LiveKitError) as error:
             raise SetupFaultError("failed", str(error)) from None
         result, has_rung = await self._ring(call, rules.request(call, way, trunk_id))
+        if result and result.is_setup and has_rung:
+            result = UNKNOWN  # it may have been answered, at an address that does not exist
         if result and result.may_reroute and others and not has_rung:
             await self._reroute(call, refused_by, result)
             return False

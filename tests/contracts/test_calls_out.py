@@ -756,7 +756,12 @@ async def test_a_person_who_is_busy_or_declines_is_not_called_by_another_carrier
     assert [trunk for trunk, _ in carriers.livekit.ways] == ["ST_1"]
 
 
-@pytest.mark.parametrize("answer", [refuses(503), rings_out])
+def loses_the_answer() -> None:
+    message = "lookup telephone.invalid: no such host"
+    raise api.ServerError("invalid_argument", message, status=400)
+
+
+@pytest.mark.parametrize("answer", [refuses(503), rings_out, loses_the_answer])
 async def test_a_telephone_that_has_rung_does_not_ring_again_by_another_carrier(
     carriers: Stage, answer: Callable[[], None]
 ) -> None:

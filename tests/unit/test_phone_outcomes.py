@@ -58,6 +58,24 @@ def test_for_a_fault_of_livekit_no_other_carrier_is_asked(error: str) -> None:
     assert not result_of(None, error).may_reroute
 
 
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("max auth retry attempts reached for SIP invite", "refuses username and password"),
+        ("sip server required auth, but no username or password", "refuses username and password"),
+        ("dial tcp 127.0.0.1:1: connect: connection refused", "nothing takes calls"),
+        ("lookup sip.example.invalid: no such host", "nothing takes calls"),
+    ],
+)
+@pytest.mark.parametrize("error", ["failed_precondition", "invalid_argument"])
+def test_a_carrier_that_cannot_be_reached_is_a_fault_of_the_set_up(
+    error: str, message: str, said: str
+) -> None:
+    result = result_of(None, error, message)
+    assert said in result.meaning
+    assert (result.is_setup, result.may_reroute) == (True, True)
+
+
 @given(st.integers(-1000, 10_000) | st.none(), st.text(max_size=20), st.text(max_size=50))
 def test_every_status_and_every_error_has_one_result(
     status: int | None, error: str, message: str
