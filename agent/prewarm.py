@@ -24,6 +24,7 @@ from agent.phone.setup_file import PhoneFile
 from agent.phrase_file import load_phrases
 from agent.rehearsal import rehearse
 from agent.session import Engines
+from agent.speech.pace import measure_pace_by_loudness
 from agent.telemetry import send_traces, share_metrics
 from agent.toolbox.documents import Documents, load_documents
 from agent.turn_metrics import TurnMetrics
@@ -78,6 +79,7 @@ def prewarm(process: JobProcess) -> None:
     The first process of a worker also rehearses the call's speech. Raises StartError, which ends
     the process and tells the worker why.
     """
+    measure_pace_by_loudness()
     starts = call_starts()
     failures = starts.failures
     try:
