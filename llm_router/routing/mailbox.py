@@ -13,6 +13,10 @@ Event = Chunk | Failure | None
 
 Sender = TypeVar("Sender")
 _MOST_CHARACTERS = 1 << 17
+_LATE = 0.05
+"""Seconds after which a timer counts as late: the event loop stood still, or had no processor."""
+_CATCH_UP = 0.1
+"""Seconds in which senders then read what has come meanwhile."""
 
 
 class Mailbox(Generic[Sender]):
@@ -49,7 +53,8 @@ class Mailbox(Generic[Sender]):
     async def get(self, until: float) -> tuple[Sender, Event] | None:
         """Returns the next event, or None once the clock has reached `until` without one.
 
-        An event that is already here is returned even if `until` has passed.
+        An event that is already here is returned even if `until` has passed. Where the event loop
+        stood still until after that time, senders have a moment more: their events may wait in it.
         """
         while not self._items:
             if not self._wake_by(until):
@@ -96,6 +101,14 @@ class Mailbox(Generic[Sender]):
         return True
 
     def _on_timer(self) -> None:
+        now = self._clock.now()
+        if now - self._timer_at > _LATE:
+            self._timer_at = now + _CATCH_UP
+            self._timer = self._clock.call_at(self._timer_at, self._end_wait)
+        else:
+            self._end_wait()
+
+    def _end_wait(self) -> None:
         self._timer = None
         self._wake()
 

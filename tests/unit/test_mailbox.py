@@ -76,6 +76,29 @@ def test_each_wait_ends_at_its_own_time_whatever_the_one_before() -> None:
     clock.run(main())
 
 
+def test_a_wait_that_ends_late_has_what_came_while_the_loop_stood_still() -> None:
+    clock = ManualClock()
+
+    async def main() -> None:
+        mailbox = Mailbox[str](clock)
+
+        async def send(at: float) -> None:
+            await clock.sleep(at)
+            for _ in range(10):  # a task reads from the network, another one parses, and so on
+                await clock.sleep(0)
+            mailbox.post("sender", WORD.chunk)
+
+        sending = asyncio.create_task(send(0.9))
+        asyncio.get_running_loop().call_later(0.5, clock.advance, 2.0)  # the loop stands still
+        assert await mailbox.get(1.0) == ("sender", WORD.chunk)
+        await sending
+        asyncio.get_running_loop().call_later(0.5, clock.advance, 2.0)
+        assert await mailbox.get(clock.now() + 1.0) is None
+        mailbox.close()
+
+    clock.run(main())
+
+
 def test_a_wait_may_end_before_an_earlier_longer_wait_would_have() -> None:
     async def act(_: Attempt, mailbox: Mailbox[Attempt]) -> None:
         assert await mailbox.get(50.0)
