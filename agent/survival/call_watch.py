@@ -27,6 +27,8 @@ from llm_router.voice.calls import Call
 
 _MOST = 200
 """Calls whose beats may be late at a time; the others are found once those are seen to."""
+_ORPHANS_EVERY = 0.15
+"""Seconds between checks of the files of workers on this machine, which cost next to nothing."""
 
 
 class CallSearch(Protocol):
@@ -63,12 +65,13 @@ async def call_watch(
     """
     silent, orphans = SilentCalls(), OrphanedJobs()
 
-    async def step() -> None:
-        now = clock.now()
-        if left := orphans.step(abandoned(), now):
+    async def find_orphans() -> None:
+        if left := orphans.step(abandoned(), clock.now()):
             for call in await calls.of_jobs(left.keys()):
                 if call.metadata.get(AGENT_NAME) == agent_name:
                     rescuer.rescue(_lost(call, left.get))
+
+    async def find_silent() -> None:
         late = utc_now(clock) - timedelta(seconds=QUIET_AFTER)
         ours = await calls.silent(late, {AGENT_NAME: agent_name}, _MOST)
         now = clock.now()
@@ -78,12 +81,20 @@ async def call_watch(
     outage = OutageLog(
         "calls whose worker dies are not noticed", "calls whose worker dies are noticed again"
     )
-    watching = PeriodicTask(step, clock, BEATS_EVERY, name="silent calls", outage=outage)
-    watching.start()
+    orphaned = OutageLog(
+        "calls whose worker dies on this machine are noticed late", "they are noticed at once again"
+    )
+    watching = [
+        PeriodicTask(find_orphans, clock, _ORPHANS_EVERY, name="orphaned calls", outage=orphaned),
+        PeriodicTask(find_silent, clock, BEATS_EVERY, name="silent calls", outage=outage),
+    ]
+    for task in watching:
+        task.start()
     try:
         yield
     finally:
-        await watching.aclose()
+        for task in watching:
+            await task.aclose()
 
 
 class OrphanedJobs:
