@@ -19,6 +19,8 @@ _UNITS = NUMBERS[:9]
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 MANY_NUMBERS = [*NUMBERS, *(f"{ten}{unit}" for ten in _TENS for unit in _UNITS)]
 """A reply that is long enough for many calls to be in it at the same moment."""
+_CLAUSE = 10
+"""Words of the reply from one comma to the next."""
 _SLICE = 0.05
 """Seconds within which two speakers count as audible together."""
 _TOGETHER = 0.3
@@ -69,6 +71,14 @@ class CaseRow:
     @property
     def most_together(self) -> float:
         return max((one.together for one in self.outcomes), default=math.nan)
+
+
+def reply_of(numbers: Sequence[str]) -> str:
+    """Returns the numbers as a sentence in clauses, as a model writes one: a voice waits for each
+    clause to be whole.
+    """
+    clauses = [" ".join(numbers[at : at + _CLAUSE]) for at in range(0, len(numbers), _CLAUSE)]
+    return ", ".join(clauses).capitalize() + "."
 
 
 def received_once(words: Sequence[str], numbers: Sequence[str] = NUMBERS) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from bench.survival.figures import (
     Outcome,
     longest_silence,
     received_once,
+    reply_of,
     survival_goals,
     time_together,
 )
@@ -25,6 +26,12 @@ def test_words_are_counted_whatever_stands_around_them() -> None:
     words = [*NUMBERS[:7], "Sorry,", "Seven", *NUMBERS[7:-1], "twenty."]
     assert received_once(words) == (1, 0)
     assert received_once(NUMBERS[:5]) == (0, 15)
+
+
+def test_the_reply_has_clauses_and_each_of_its_words_once() -> None:
+    reply = reply_of(NUMBERS)
+    assert [len(clause.split()) for clause in reply.split(",")] == [10, 10]
+    assert received_once(reply.split()) == (0, 0)
 
 
 def test_silence_is_the_gap_that_begins_at_the_death() -> None:
