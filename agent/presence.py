@@ -3,8 +3,10 @@ how busy each is.
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 
 from llm_router.clock import Clock, utc_now
 from llm_router.errors import StoreError
@@ -95,6 +97,19 @@ async def are_workers_full(database: Database, agent_name: str, clock: Clock) ->
     if await has_free_worker(database, agent_name, clock):
         return False
     return await is_held(database, _name(agent_name), utc_now(clock))
+
+
+async def calls_if_another_dies(
+    database: Database, agent_name: str, worker: str, clock: Clock
+) -> int:
+    """Returns how many calls would come to this worker if the one with the most calls died.
+
+    Those that are left share them. Raises StoreError.
+    """
+    reports = await Workers(database).all(utc_now(clock) - timedelta(seconds=_LASTS))
+    others = [one for one in reports if one.agent_name == agent_name and one.name != worker]
+    most = max((one.load.calls for one in others), default=0)
+    return math.ceil(most / len(others)) if others else 0
 
 
 def _places(agent_name: str) -> str:

@@ -19,7 +19,7 @@ from agent.health import health_server
 from agent.livekit_server import LiveKitError, LiveKitUnavailableError
 from agent.log_lines import hide_callers
 from agent.phrase_file import load_phrases
-from agent.presence import has_free_worker, worker_present
+from agent.presence import calls_if_another_dies, has_free_worker, worker_present
 from agent.receptionist.processes import CallProcesses
 from agent.receptionist.queue import reception_name
 from agent.receptionist.supervisor import receptionist
@@ -174,11 +174,18 @@ async def _take_calls(
         except LiveKitError as error:
             _logger.warning("the receptionist could not be called to %s: %s", room, error)
 
+    async def elsewhere() -> int:
+        try:
+            name = call_settings.worker_name(settings)
+            return await calls_if_another_dies(database, settings.agent_name, name, SystemClock())
+        except StoreError:
+            return 0  # which is logged by others
+
     async with (
         livekit,
         receptionist(receptionist_process.run, SystemClock()),
         present,  # no longer than the receptionist: it takes its time to end
-        processes.watched(server, cover),
+        processes.watched(server, cover, elsewhere),
     ):
         await _first_of(running, stop)
 

@@ -9,7 +9,7 @@ from typing import Any
 from livekit.agents import AgentServer, JobRequest
 from livekit.agents.utils.hw import get_cpu_monitor
 
-from agent.receptionist.idle import Arrivals, StartupTime, most_idle
+from agent.receptionist.idle import Arrivals, StartPace, StartupTime, most_idle
 from llm_router.clock import Clock
 from llm_router.periodic import PeriodicTask, log_bug
 
@@ -25,6 +25,12 @@ _UNKNOWN = 2048.0
 
 Cover = Callable[[str], Awaitable[None]]
 """Sends the receptionist to the room of this name."""
+Elsewhere = Callable[[], Awaitable[int]]
+"""Returns how many calls would come at once if another worker died."""
+
+
+async def _none_elsewhere() -> int:
+    return 0
 
 
 class CallProcesses:
@@ -38,15 +44,18 @@ class CallProcesses:
         self._least = least
         self._arrivals = Arrivals()
         self._startup = StartupTime()
+        self._pace = StartPace()
         self._began: dict[int, float] = {}
         self._accepting = 0
         self._server: AgentServer | None = None
         self._cover: Cover | None = None
+        self._elsewhere: Elsewhere = _none_elsewhere
         self._covering: set[asyncio.Task[None]] = set()
 
     async def accept(self, request: JobRequest, identity: str = "") -> None:
         """Accepts a call. If no process has it within a moment, sends the receptionist ahead."""
         # More processes for later calls would hold up those of a burst: they are started after it.
+        self._set_target(self._least)
         self._arrivals.arrived(self._clock.now())
         self._accepting += 1
         has_process = asyncio.Event()
@@ -57,15 +66,19 @@ class CallProcesses:
                 self._covering.add(task)
                 task.add_done_callback(self._covering.discard)
                 task.add_done_callback(log_bug)
+            cores = get_cpu_monitor().cpu_count()
+            await self._clock.sleep(self._pace.delay(self._clock.now(), cores))
             await request.accept(identity=identity)
         finally:
             has_process.set()
             self._accepting -= 1
 
     @asynccontextmanager
-    async def watched(self, server: AgentServer, cover: Cover) -> AsyncIterator[None]:
+    async def watched(
+        self, server: AgentServer, cover: Cover, elsewhere: Elsewhere = _none_elsewhere
+    ) -> AsyncIterator[None]:
         """Adjusts the number of idle processes of a running server during the block."""
-        self._server, self._cover = server, cover
+        self._server, self._cover, self._elsewhere = server, cover, elsewhere
         pool = server._proc_pool  # noqa: SLF001  LiveKit says nowhere else when a process is up
         pool.on("process_created", self._on_created)
         pool.on("process_ready", self._on_ready)
@@ -91,7 +104,14 @@ class CallProcesses:
             return
         most = most_idle(self._least, get_cpu_monitor().cpu_count(), free_megabytes())
         now, startup = self._clock.now(), self._startup.seconds
-        target = self._arrivals.target(now, startup, least=self._least, most=most)
+        least = min(most, max(self._least, await self._elsewhere()))
+        target = self._arrivals.target(now, startup, least=least, most=most)
+        if not self._accepting:
+            self._set_target(target)
+
+    def _set_target(self, target: int) -> None:
+        if self._server is None:
+            return
         # LiveKit lowers a target as the load rises, but lets none exceed these two.
         self._server._num_idle_processes = target  # noqa: SLF001  its update_options wants a stopped server
         self._server._proc_pool._default_num_idle_processes = target  # noqa: SLF001  as above

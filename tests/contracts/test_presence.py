@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from agent.presence import are_workers_full, is_worker_present, worker_present
+from agent.presence import (
+    are_workers_full,
+    calls_if_another_dies,
+    is_worker_present,
+    worker_present,
+)
 from llm_router.clock import SystemClock, utc_now
 from llm_router.store.database import Database
 from llm_router.store.workers import Workers
@@ -106,3 +111,23 @@ def test_places_are_estimated_from_the_calls_that_a_worker_has() -> None:
     assert WorkerLoad(calls=2, load=0.7, limit=0.7).places == 0
     assert WorkerLoad(load=0.1, limit=0.7).places is None
     assert WorkerLoad(calls=3, load=0.0).places is None
+
+
+async def test_the_calls_of_a_worker_that_dies_are_shared_by_those_that_are_left(
+    file: Database,
+) -> None:
+    async def calls_for(worker: str) -> int:
+        return await calls_if_another_dies(file, "desk", worker, CLOCK)
+
+    def present(worker: str, calls: int, agent_name: str = "desk") -> Any:
+        load = WorkerLoad(calls=calls)
+        return worker_present(
+            file, agent_name, CLOCK, lambda: True, worker=worker, load=lambda: load
+        )
+
+    async with present("one", 5):
+        assert await calls_for("one") == 0
+        async with present("two", 0), present("other", 99, "another agent"):
+            assert [await calls_for(worker) for worker in ("one", "two")] == [0, 5]
+            async with present("three", 1):
+                assert [await calls_for(worker) for worker in ("one", "three")] == [1, 3]

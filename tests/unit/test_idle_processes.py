@@ -14,7 +14,7 @@ from livekit.agents.job import JobAcceptArguments
 from livekit.protocol.agent import Job
 from livekit.protocol.models import Room
 
-from agent.receptionist.idle import Arrivals, StartupTime, most_idle
+from agent.receptionist.idle import Arrivals, StartPace, StartupTime, most_idle
 from agent.receptionist.processes import CallProcesses, free_megabytes
 from llm_router.testing.clock import ManualClock
 
@@ -69,7 +69,7 @@ def test_an_odd_call_changes_nothing() -> None:
 
 
 def test_the_bound_follows_memory_and_cores() -> None:
-    assert most_idle(1, 2, free_megabytes=16_000) == 4
+    assert most_idle(1, 2, free_megabytes=16_000) == 10
     assert most_idle(1, 64, free_megabytes=3_200) == 10
     assert most_idle(2, 2, free_megabytes=100) == 2
 
@@ -103,6 +103,14 @@ def test_a_container_has_its_own_memory(tmp_path: Path) -> None:
 
 def test_a_system_without_that_file_is_taken_for_a_small_machine(tmp_path: Path) -> None:
     assert free_megabytes(tmp_path, tmp_path / "none") == 2048
+
+
+def test_many_calls_at_once_begin_as_fast_as_the_cores_can_do() -> None:
+    pace = StartPace()
+    delays = [pace.delay(100.0, 2) for _ in range(6)]
+    assert delays == [0.0, 0.0, 0.0, 0.25, 0.5, 0.75]
+    assert pace.delay(101.5, 2) == 0.0, "the burst is over"
+    assert max(pace.delay(200.0, 2) for _ in range(99)) == 4.0, "LiveKit waits no longer"
 
 
 # ── Calls that find no process ───────────────────────────────────────────────────────────────────
@@ -215,3 +223,24 @@ def test_a_call_that_finds_a_process_is_not_covered() -> None:
 
     site.clock.run(run())
     assert site.covered == []
+
+
+def test_as_many_processes_wait_as_another_worker_has_calls() -> None:
+    site = Site(idle=1)
+
+    async def elsewhere() -> int:
+        return 3
+
+    async def run() -> None:
+        watching = site.processes.watched(cast("AgentServer", site.server), site.cover, elsewhere)
+        async with watching:
+            await site.clock.sleep(6.0)
+            assert site.server._proc_pool.target == 3
+            async with site.calls("one", "two"):
+                assert site.server._proc_pool.target == 1, "none is started beside calls that begin"
+                await site.clock.sleep(6.0)
+                assert site.server._proc_pool.target == 1
+            await site.clock.sleep(6.0)
+            assert site.server._proc_pool.target == 3
+
+    site.clock.run(run())
